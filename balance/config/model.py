@@ -1,0 +1,157 @@
+"""The configuration as the program reads it: normalised, frozen, without a dict. Seconds, bytes and counts carry their unit.
+
+Whatever a user wrote (simple or full form, aliases, environment), this is the only shape that leaves `balance.config`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+
+from balance.model import Address, Mode
+
+IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. 0 switches a timeout off. `read`, `write` and `idle` are of inactivity: an active session is never cut."""
+
+    connect_s: float = 5.0
+    read_s: float = 30.0
+    write_s: float = 30.0
+    idle_s: float = 60.0
+    request_s: float = 0.0
+    client_header_s: float = 10.0
+    client_body_s: float = 30.0
+    keepalive_s: float = 75.0
+    tunnel_s: float = 3600.0
+    drain_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class BackendConfig:
+    name: str
+    address: Address
+    weight: int = 1
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """How the prober asks a backend. `kind` is a key of `balance.probes.PROBES`."""
+
+    enabled: bool = False
+    kind: str = "tcp"
+    interval_s: float = 10.0
+    timeout_s: float = 3.0
+    jitter: float = 0.1
+    healthy_threshold: int = 2
+    unhealthy_threshold: int = 3
+    path: str = "/health"
+    method: str = "GET"
+    expected_status: tuple[tuple[int, int], ...] = ((200, 200),)  # inclusive ranges
+    expected_body: str = ""
+    host: str = ""  # Host header and the host to connect to, when not the backend's own
+    port: int = 0  # 0: the backend's own
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PoolConfig:
+    name: str
+    backends: tuple[BackendConfig, ...]
+    algorithm: str = "round-robin"  # a key of balance.balancing.POLICIES
+    health_check: HealthCheck = field(default_factory=HealthCheck)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what a client may send. `body_bytes` 0 is no bound: bodies stream."""
+
+    head_bytes: int = 32 * 1024  # nginx 4 x 8k, HAProxy 16k, Envoy 60k
+    line_bytes: int = 8 * 1024
+    fields: int = 100
+    body_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """Idle connections to backends. `idle_timeout_s` None is `auto`: 4 s, then what the backend says and does."""
+
+    max_idle_per_backend: int = 100
+    idle_timeout_s: float | None = None
+    max_requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HttpConfig:
+    websocket: bool = True
+    keepalive: Keepalive = field(default_factory=Keepalive)
+    underscore_headers: str = "drop"  # drop, pass, reject
+    limits: Limits = field(default_factory=Limits)
+    forwarded: str = "xff"  # xff, rfc7239, both, none
+    request_id: bool = True
+    via: bool = False
+    error_pages: tuple[tuple[int, str], ...] = ()  # (status, the page's text)
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerConfig:
+    name: str
+    addresses: tuple[Address, ...]
+    mode: Mode
+    pool: str
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    http: HttpConfig = field(default_factory=HttpConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class AdminConfig:
+    enabled: bool = True
+    address: Address = field(default_factory=lambda: Address("127.0.0.1", 9090))
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsConfig:
+    enabled: bool = True
+    address: Address | None = None  # None: on the admin port only
+    path: str = "/metrics"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLog:
+    enabled: bool = False
+    format: str = "json"  # json, combined
+    output: str = "stdout"  # stdout, stderr or a path
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingConfig:
+    level: str = "info"
+    format: str = "text"
+    output: str = "stderr"
+    access_log: AccessLog = field(default_factory=AccessLog)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One whole, checked configuration."""
+
+    listeners: tuple[ListenerConfig, ...]
+    pools: tuple[PoolConfig, ...]
+    workers: int = 1
+    trusted_proxies: tuple[IpNetwork, ...] = ()
+    admin: AdminConfig = field(default_factory=AdminConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+    shutdown_delay_s: float = 5.0
+    source: str = ""  # the file it was read from
+
+    def pool(self, name: str) -> PoolConfig:
+        """The pool of that name. KeyError when there is none (a checked configuration names only pools that exist)."""
+        for pool in self.pools:
+            if pool.name == name:
+                return pool
+        raise KeyError(name)

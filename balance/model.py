@@ -1,0 +1,128 @@
+"""Words that every floor shares: addresses, and how things end. Frozen, without behaviour that needs a clock or a socket."""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from dataclasses import dataclass
+
+
+class Mode(enum.StrEnum):
+    """What a listener speaks."""
+
+    TCP = "tcp"
+    HTTP = "http"
+
+
+class Phase(enum.Enum):
+    """How far a use of a backend had come when it failed. Only CONNECT proves that nothing was sent."""
+
+    CONNECT = "connect"
+    SEND = "send"
+    HEAD = "head"
+    BODY = "body"
+
+
+class Outcome(enum.IntEnum):
+    """What a lease says about its backend when it ends."""
+
+    OK = 0
+    FAILED = 1  # the backend's fault: refused, reset, rubbish, too slow
+    ABORTED = 2  # the client's doing, or ours: says nothing about the backend
+
+
+class Why(enum.IntEnum):
+    """How a request or connection ended, one word each; the numbers are cells of the shared board, so append only."""
+
+    OK = 0
+    CONNECT_REFUSED = 1
+    CONNECT_TIMEOUT = 2
+    CONNECT_FAILED = 3  # no route, name not resolved, no file descriptor left
+    RESET_ON_REUSE = 4
+    RESET_BEFORE_RESPONSE = 5
+    RESET_MID_RESPONSE = 6
+    RESPONSE_HEADER_TIMEOUT = 7
+    RESPONSE_IDLE = 8
+    BAD_RESPONSE = 9
+    NO_HEALTHY = 10
+    NO_ROUTE = 11
+    BAD_REQUEST = 12
+    HEADER_TIMEOUT = 13
+    HEADER_TOO_LARGE = 14
+    URI_TOO_LONG = 15
+    BODY_TIMEOUT = 16
+    BODY_TOO_LARGE = 17
+    EXPECTATION_FAILED = 18
+    NOT_IMPLEMENTED = 19
+    METHOD_REFUSED = 20
+    CLIENT_ABORT = 21
+    CLIENT_TOO_SLOW = 22
+    TOTAL_TIMEOUT = 23
+    IDLE_TIMEOUT = 24
+    DRAINING = 25
+    INTERNAL_ERROR = 26
+
+    @property
+    def word(self) -> str:
+        """The name as logs and metrics write it, e.g. ``connect_refused``."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to connect to or listen on: host and port, or the path of a Unix socket (then port is 0)."""
+
+    host: str
+    port: int
+    path: str = ""
+
+    @classmethod
+    def parse(cls, text: str, *, default_host: str = "") -> Address:
+        """Read ``host:port``, ``:port``, ``[v6]:port`` or ``unix:/path``.
+
+        Raises ValueError with a message that quotes the text. An empty host is `default_host`.
+        """
+        if text.startswith("unix:"):
+            path = text[5:]
+            if not path.startswith("/"):
+                raise ValueError(f"{text!r} needs an absolute path, like unix:/run/app.sock")
+            if len(path.encode()) > 107:  # sun_path holds 108 bytes with its NUL
+                raise ValueError(f"{text!r} is longer than the 107 bytes a Unix socket's path may have")
+            return cls("", 0, path)
+        host, colon, port_text = text.rpartition(":")
+        if not colon:
+            raise ValueError(f"{text!r} has no port; write host:port, :port, [v6]:port or unix:/path")
+        if not (port_text.isascii() and port_text.isdigit()):
+            raise ValueError(f"{text!r}: the port {port_text!r} is not a number")
+        port = int(port_text)
+        if not 0 <= port <= 65535:
+            raise ValueError(f"{text!r}: port {port} is not in 0..65535")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+            try:
+                ipaddress.IPv6Address(host)
+            except ValueError:
+                raise ValueError(f"{text!r}: {host!r} is not an IPv6 address") from None
+        elif ":" in host:
+            raise ValueError(f"{text!r}: write an IPv6 address in brackets, like [::1]:8080")
+        elif any(c.isspace() or c in "/@?#" or not c.isprintable() for c in host):
+            raise ValueError(f"{text!r}: {host!r} is not a host name")
+        return cls(host or default_host, port)
+
+    @property
+    def is_unix(self) -> bool:
+        return bool(self.path)
+
+    @property
+    def is_ip(self) -> bool:
+        """Whether the host is an address already, so that no name needs resolving."""
+        try:
+            ipaddress.ip_address(self.host)
+        except ValueError:
+            return False
+        return True
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
