@@ -1,10 +1,10 @@
 """Every exception that Balance raises on purpose.
 
-    BalanceError
-    ├── ConfigError          the configuration is wrong; carries every problem found
-    ├── StartError           the start cannot go on: a port in use, a directory missing; one line for the user
-    ├── ProtocolError        a peer broke HTTP; carries whose fault, the status to answer and why
-    └── UpstreamError        a backend failed; carries the phase, because only CONNECT proves that nothing was sent
+BalanceError
+├── ConfigError          the configuration is wrong; carries every problem found
+├── StartError           the start cannot go on: a port in use, a directory missing; one line for the user
+├── ProtocolError        a peer broke HTTP; carries whose fault, the status to answer and why
+└── UpstreamError        a backend failed; carries the phase, because only CONNECT proves that nothing was sent
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Words that every floor shares: addresses, and how things end. Frozen, without behaviour that needs a clock or a socket."""
+"""Words that every floor shares: addresses, and how things end. Nothing here needs a clock or a socket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configuration as the program reads it: normalised, frozen, without a dict. Seconds, bytes and counts carry their unit.
+"""The configuration as the program reads it: normalised, frozen, without a dict. Numbers carry their unit in the name.
 
 Whatever a user wrote (simple or full form, aliases, environment), this is the only shape that leaves `balance.config`.
 """
@@ -15,7 +15,7 @@ IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds. 0 switches a timeout off. `read`, `write` and `idle` are of inactivity: an active session is never cut."""
+    """0 switches a timeout off. `read`, `write` and `idle` are of inactivity: an active session is never cut."""
 
     connect_s: float = 5.0
     read_s: float = 30.0

@@ -1,0 +1,33 @@
+"""Each backend in turn, whatever its weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+from balance.balancing.policy import NOBODY, Needs
+from balance.load import Load
+
+
+class RoundRobin:
+    """Starts at a random place, so that workers that start together don't all begin at the first backend."""
+
+    __slots__ = ("_count", "_next", "_rand")
+    needs = Needs.NOTHING
+
+    def __init__(self, rand: Callable[[], float]) -> None:
+        self._rand = rand
+        self._count = 0
+        self._next = 0
+
+    def rebuild(self, loads: Sequence[Load]) -> None:
+        self._count = len(loads)
+        self._next = int(self._rand() * self._count)
+
+    def pick(self, key: bytes, avoid: Collection[int], now: float) -> int:
+        count = self._count
+        for _ in range(count):
+            index = self._next
+            self._next = index + 1 if index + 1 < count else 0
+            if not avoid or index not in avoid:
+                return index
+        return NOBODY

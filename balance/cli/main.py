@@ -1,0 +1,114 @@
+"""`balance`: which command was meant, and how an error looks to the user. Holds no command itself.
+
+A command's module is imported only when that command runs, so that `balance --help` is quick and one command's
+missing dependency does not break the others.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NamedTuple, NoReturn
+
+import click
+
+from balance.errors import BalanceError
+from balance.version import VERSION
+
+INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended: 128 + SIGINT
+
+
+class CommandEntry(NamedTuple):
+    """Where a command lives, as module:attribute, and its line in the list of commands."""
+
+    target: str
+    summary: str
+
+
+COMMANDS = {
+    "serve": CommandEntry("balance.cli.serve:serve_command", "Run the balancer."),
+    "validate": CommandEntry("balance.cli.validate:validate_command", "Check configuration files; name every error."),
+    "demo": CommandEntry("balance.cli.demo:demo_command", "Three backends and the balancer, with nothing to set up."),
+    "backend": CommandEntry("balance.cli.backend:backend_command", "Run a small HTTP server to balance over."),
+}
+
+
+class LazyGroup(click.Group):
+    """A click group over COMMANDS."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.target.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            close = difflib.get_close_matches(name, COMMANDS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(COMMANDS)}."
+            raise click.UsageError(f"no command {name!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+Examples:
+  balance demo
+  balance serve --config config.yaml
+  balance serve --listen :8000 --backend 127.0.0.1:9001 --backend 127.0.0.1:9002
+""",
+)
+@click.version_option(VERSION, prog_name="balance", message="%(prog)s %(version)s")
+def cli() -> None:
+    """A TCP and HTTP load balancer. `balance COMMAND --help` says more about a command."""
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit. Errors are a line on stderr, never a traceback."""
+    sys.exit(run(cli, args))
+
+
+def run(command: click.Command, args: Sequence[str] | None = None, *, name: str = "balance") -> int:
+    """Run one click command to its exit status; a command may return that status as an int."""
+    try:
+        result = command.main(args, prog_name=name, standalone_mode=False)
+        sys.stdout.flush()  # here, where a closed pipe can still be handled; at exit it would be a traceback
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has left (`balance --help | head -1`): nothing to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (BalanceError, OSError) as error:
+        click.echo(f"{name}: {error}", err=True)
+        return 1
+    except Exception as error:
+        if os.environ.get("BALANCE_TRACEBACK"):
+            traceback.print_exc()
+        else:
+            hint = "this is a bug; BALANCE_TRACEBACK=1 in the environment shows where"
+            click.echo(f"{name}: {type(error).__name__}: {error} ({hint})", err=True)
+        return 1
+    return result if isinstance(result, int) else 0

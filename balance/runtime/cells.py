@@ -1,0 +1,135 @@
+"""Where each number lives on the shared board: the layout of one worker's row of 64-bit cells.
+
+A row has one writer, its worker, so an increment needs no lock; the control process adds the rows up. The layout is the
+whole contract between them: no message carries a count, and a worker that dies loses none.
+
+Gauges (marked so) are written from time to time by a timer; the supervisor zeroes them when the worker is gone.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+from balance.model import Why
+
+# --- the head of a row --------------------------------------------------------------------------
+PID = 0  # gauge
+BEAT_US = 1  # gauge: the monotonic clock at the last tick, microseconds; a stuck worker stops beating
+CONNECTIONS = 2  # client connections accepted
+CONNECTIONS_OPEN = 3  # gauge
+EXCHANGES_OPEN = 4  # gauge: requests being served
+BYTES_IN = 5  # from clients
+BYTES_OUT = 6  # to clients
+LAG_US = 7  # gauge: how late the last tick came, microseconds
+LAG_MAX_US = 8  # gauge: the worst of the last second
+LOG_LINES_LOST = 9  # access lines dropped because nobody took them
+SERIES_LOST = 10  # requests counted under no series because the table was full
+
+# Gauges that the supervisor zeroes when a worker is gone.
+GAUGES = (PID, BEAT_US, CONNECTIONS_OPEN, EXCHANGES_OPEN, LAG_US, LAG_MAX_US)
+
+WHY = 32  # how requests and connections ended: one cell for each Why
+REQUEST_SIZE = 96  # histogram over SIZE_BUCKETS, then the sum in bytes
+RESPONSE_SIZE = 112  # the same
+
+# --- the series table: requests by backend, method and status -------------------------------------
+# Pairs of (key, count). A worker takes the next free pair when it meets a combination for the first time, so the table
+# holds what happened and not all that could.
+SERIES = 128
+SERIES_COUNT = 2048
+
+# --- one block for each backend, by its slot; slot 0 stands for "no backend was chosen" -----------
+BACKENDS = SERIES + 2 * SERIES_COUNT
+BLOCK = 64
+ACTIVE = 0  # gauge: leases held
+IDLE = 1  # gauge: parked connections
+OPEN = 2  # gauge: connections, parked or not
+LEASES = 3  # requests or connections sent here
+CONNECTS = 4
+CONNECT_FAILURES = 5
+RETRIES = 6  # attempts moved away from this backend
+FAILURES = 7  # leases that ended by the backend's fault
+SENT_BYTES = 8
+RECEIVED_BYTES = 9
+UPSTREAM_TIME = 16  # histogram over TIME_BUCKETS_US, then the sum in microseconds: from the choice to the reply's end
+REQUEST_TIME = 32  # the same, from the request's first byte to the reply's last
+
+BLOCK_GAUGES = (ACTIVE, IDLE, OPEN)
+
+TIME_BUCKETS_US = (500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+                   1_000_000, 2_500_000, 5_000_000, 10_000_000)  # fmt: skip
+TIME_SUM = len(TIME_BUCKETS_US) + 1  # after the buckets and the overflow bucket
+SIZE_BUCKETS = (100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
+SIZE_SUM = len(SIZE_BUCKETS) + 1
+
+METHODS = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "OTHER")
+METHOD_CODES = {name.encode(): code for code, name in enumerate(METHODS)}
+METHOD_OTHER = METHODS.index("OTHER")  # no label that a client can grow without bound
+
+assert len(Why) <= REQUEST_SIZE - WHY
+assert REQUEST_SIZE + SIZE_SUM < RESPONSE_SIZE
+assert UPSTREAM_TIME + TIME_SUM < REQUEST_TIME
+assert REQUEST_TIME + TIME_SUM < BLOCK
+
+
+def row_cells(backend_slots: int) -> int:
+    """How many cells a row with room for `backend_slots` backends (slot 0 included) takes."""
+    return BACKENDS + BLOCK * backend_slots
+
+
+def block(slot: int) -> int:
+    """The first cell of a backend's block."""
+    return BACKENDS + BLOCK * slot
+
+
+def series_key(slot: int, method: int, status: int) -> int:
+    """One combination as one number, never 0 (0 marks a free pair)."""
+    return 1 << 48 | slot << 20 | method << 10 | status
+
+
+def series_parts(key: int) -> tuple[int, int, int]:
+    """(slot, method code, status) of a key."""
+    return key >> 20 & 0xFFFFFFF, key >> 10 & 0x3FF, key & 0x3FF
+
+
+class Row:
+    """One worker's cells, with what a bare memoryview cannot do fast: series and histograms."""
+
+    __slots__ = ("_free", "_series", "cells")
+
+    def __init__(self, cells: memoryview) -> None:
+        """`cells` is a row of the board, cast to 'Q'. A successor in the row goes on where the last worker stopped."""
+        self.cells = cells
+        self._series: dict[int, int] = {}
+        self._free = SERIES
+        while self._free < BACKENDS and cells[self._free]:
+            self._series[cells[self._free]] = self._free + 1
+            self._free += 2
+
+    def count_request(self, key: int) -> None:
+        """One more request of this series_key()."""
+        try:
+            self.cells[self._series[key]] += 1
+        except KeyError:
+            self._first_of_series(key)
+
+    def _first_of_series(self, key: int) -> None:
+        if self._free >= BACKENDS:
+            self.cells[SERIES_LOST] += 1
+            return
+        self._series[key] = self._free + 1
+        self.cells[self._free + 1] = 1  # the count before the key: a reader must not see a key without its count
+        self.cells[self._free] = key
+        self._free += 2
+
+    def observe_time(self, base: int, us: int) -> None:
+        """`us` microseconds into the histogram at cell `base`."""
+        cells = self.cells
+        cells[base + bisect_left(TIME_BUCKETS_US, us)] += 1
+        cells[base + TIME_SUM] += us
+
+    def observe_size(self, base: int, size: int) -> None:
+        """`size` bytes into the histogram at cell `base`."""
+        cells = self.cells
+        cells[base + bisect_left(SIZE_BUCKETS, size)] += 1
+        cells[base + SIZE_SUM] += size

@@ -1,0 +1,59 @@
+"""Everything a worker needs to serve, built once from a configuration and never changed: a reload is one assignment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from balance.balancing import POLICIES
+from balance.config.model import Config, HttpConfig, IpNetwork, Timeouts
+from balance.model import Address, Mode
+from balance.runtime.backend import Backend
+from balance.runtime.cells import Row
+from balance.runtime.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """An address that clients connect to, with all that decides how they are served."""
+
+    name: str
+    addresses: tuple[Address, ...]
+    mode: Mode
+    pool: Pool
+    timeouts: Timeouts
+    http: HttpConfig
+    trusted_proxies: tuple[IpNetwork, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    listeners: tuple[Listener, ...]
+    pools: Mapping[str, Pool]
+
+
+def backend_slots(config: Config) -> dict[tuple[str, str], int]:
+    """Which block of the board belongs to which (pool, backend). Slot 0 stands for no backend."""
+    names = [(pool.name, backend.name) for pool in config.pools for backend in pool.backends]
+    return {name: slot for slot, name in enumerate(names, start=1)}
+
+
+def build(config: Config, slots: Mapping[tuple[str, str], int], row: Row, rand: Callable[[], float]) -> Snapshot:
+    """Make the live objects of a checked configuration. `row` is where this worker counts; `rand` is in [0, 1)."""
+    pools = {}
+    for pool in config.pools:
+        backends = [Backend(backend, slots[pool.name, backend.name]) for backend in pool.backends]
+        pools[pool.name] = Pool(pool.name, backends, pool.algorithm, POLICIES[pool.algorithm](rand), row)
+    listeners = tuple(
+        Listener(
+            name=listener.name,
+            addresses=listener.addresses,
+            mode=listener.mode,
+            pool=pools[listener.pool],
+            timeouts=listener.timeouts,
+            http=listener.http,
+            trusted_proxies=config.trusted_proxies,
+        )
+        for listener in config.listeners
+    )
+    return Snapshot(listeners, pools)
