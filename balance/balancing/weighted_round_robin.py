@@ -1,7 +1,7 @@
 """Smooth weighted round robin: exact shares over any run as long as the sum of the weights, without bursts.
 
-The order is nginx's (commit 52327e0): every pick adds each backend's weight to its credit, takes the richest and charges
-it the sum. The sequence repeats, so it is computed once per ready set and then read, which makes a pick O(1).
+The order is nginx's (commit 52327e0): every pick adds each backend's weight to its credit, takes the richest and
+charges it the sum. The sequence repeats, so it is computed once per ready set and then read: a pick is O(1).
 """
 
 from __future__ import annotations

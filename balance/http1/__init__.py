@@ -1,0 +1,1 @@
+"""Bytes to messages and back (RFC 9110, 9112). Knows nothing of sockets, clocks or configuration files."""

@@ -1,0 +1,200 @@
+"""`balance demo`: three backends, the balancer before them, and what to try. Nothing of it outlives the command.
+
+It balances nothing itself: every part is the same `balance` command that a user would type.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import tempfile
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from balance.cli.child import Child
+from balance.errors import StartError
+
+HOST = "127.0.0.1"
+WEIGHTS = {"red": 3, "green": 2, "blue": 1}
+FLAKY = "blue"
+START_LIMIT_S = 15.0
+STOP_LIMIT_S = 5.0
+POLL_S = 0.05
+
+
+@click.command(
+    context_settings={"max_content_width": 100},
+    epilog="""\b
+Examples:
+  balance demo
+  balance demo --port 8001 --admin-port 9091
+""",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Where clients connect; 0 is any.")
+@click.option(
+    "--admin-port",
+    type=click.IntRange(0, 65535),
+    default=9090,
+    show_default=True,
+    help="Where state and metrics are; 0 is any.",
+)
+def demo_command(port: int, admin_port: int) -> None:
+    """Start three demo backends with weights 3/2/1 and the balancer before them, until Ctrl-C."""
+    if port == admin_port != 0:
+        raise click.UsageError(f"--port and --admin-port are both {port}; they must differ")
+    port = free_port(port, "--port")
+    admin_port = free_port(admin_port, "--admin-port")
+    asyncio.run(run(port, admin_port))
+
+
+def free_port(wanted: int, flag: str) -> int:
+    """The wanted port, or any free one for 0. A StartError that suggests another where it is taken."""
+    for port in (wanted, *range(wanted + 1, min(wanted + 100, 65536))):
+        # A listening balancer shares its port with whoever asks for SO_REUSEPORT. This does not ask, so it sees it.
+        with closing(socket.socket()) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except PermissionError:
+                raise StartError(f"port {port} needs more rights than you have; choose one above 1023 by {flag}") from None
+            except OSError:
+                continue
+            if port == wanted:
+                return int(probe.getsockname()[1])
+            raise StartError(f"port {wanted} is taken by another program; try: balance demo {flag} {port}")
+    raise StartError(f"port {wanted} is taken by another program; choose another by {flag}")
+
+
+async def run(port: int, admin_port: int) -> None:
+    """Start everything, wait for a signal or for a child's end, stop everything."""
+    loop = asyncio.get_running_loop()
+    children: list[Child] = []
+    story = loop.create_task(tell(children, port, admin_port))
+
+    def interrupt() -> None:
+        if not story.cancelling():
+            story.cancel()
+            return
+        for child in children:  # asked twice: at once
+            child.kill()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, interrupt)
+    await asyncio.wait([story])
+    if not story.cancelled():
+        story.result()
+
+
+async def tell(children: list[Child], port: int, admin_port: int) -> None:
+    """From the first start to the last stop; ends by being cancelled, or by StartError when a child ends."""
+    with tempfile.TemporaryDirectory(prefix="balance-demo-") as directory:
+        try:
+            backends = await start_backends(children)
+            config = write_configuration(directory, port, admin_port, backends)
+            children.append(await Child.start("the balancer", ["serve", "--config", str(config)]))
+            async with asyncio.TaskGroup() as watch:
+                for child in children:
+                    watch.create_task(child.end())
+                await wait_until_ready(admin_port)
+                click.echo(what_to_try(port, admin_port, backends, config))
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+        finally:
+            await stop(children)
+
+
+async def start_backends(children: list[Child]) -> dict[str, str]:
+    """The addresses by name."""
+    started = {}
+    for name in WEIGHTS:
+        started[name] = await Child.start(
+            f"backend {name}", ["backend", "--port", "0", "--name", name, "--websocket"], is_heard=True
+        )
+        children.append(started[name])
+    lines = {name: await child.first_line(START_LIMIT_S) for name, child in started.items()}
+    return {name: line.rpartition("http://")[2] for name, line in lines.items()}
+
+
+async def stop(children: list[Child]) -> None:
+    """The balancer first, so that it never sees its backends go."""
+    for child in reversed(children):
+        await child.stop(STOP_LIMIT_S)
+
+
+def write_configuration(directory: str, port: int, admin_port: int, backends: Mapping[str, str]) -> Path:
+    path = Path(directory, "config.yaml")
+    path.write_text(configuration(port, admin_port, backends))
+    return path
+
+
+def configuration(port: int, admin_port: int, backends: Mapping[str, str]) -> str:
+    lines = "\n".join(
+        f"  - {{name: {name}, address: '{address}', weight: {WEIGHTS[name]}}}" for name, address in backends.items()
+    )
+    return f"""\
+mode: http
+listen: "{HOST}:{port}"
+workers: 1  # one worker deals in one order, so that any six requests are exactly 3/2/1
+load_balancer: {{algorithm: weighted-round-robin}}
+backends:
+{lines}
+health_check: {{enabled: true, type: http, path: /health, interval: 1s, timeout: 500ms, unhealthy_threshold: 2}}
+shutdown: {{delay: 0s}}
+admin: {{listen: "{HOST}:{admin_port}"}}
+"""
+
+
+async def wait_until_ready(admin_port: int) -> None:
+    try:
+        async with asyncio.timeout(START_LIMIT_S):
+            while True:
+                if await is_ready(admin_port):
+                    return
+                await asyncio.sleep(POLL_S)
+    except TimeoutError:
+        raise StartError(f"the balancer was not ready within {START_LIMIT_S:g} s") from None
+
+
+async def is_ready(admin_port: int) -> bool:
+    """Whether /ready answers 200."""
+    try:
+        reader, writer = await asyncio.open_connection(HOST, admin_port)
+    except OSError:
+        return False
+    with closing(writer):
+        writer.write(f"GET /ready HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+        try:
+            return (await reader.readline()).split()[1:2] == [b"200"]
+        except OSError:
+            return False
+
+
+def what_to_try(port: int, admin_port: int, backends: Mapping[str, str], config: Path) -> str:
+    front, admin, flaky = f"http://{HOST}:{port}", f"http://{HOST}:{admin_port}", f"http://{backends[FLAKY]}"
+    members = "\n".join(f"  {name:14} http://{address}  weight {WEIGHTS[name]}" for name, address in backends.items())
+    return f"""
+Balance is ready.
+
+  {"balancer":14} {front}
+{members}
+  {"admin":14} {admin}
+  {"configuration":14} {config}
+
+Six requests, shared 3/2/1:
+  for i in 1 2 3 4 5 6; do curl -s {front}/; done
+What a backend gets to see:
+  curl -s {front}/echo
+Make {FLAKY} fail its health checks, watch it leave, and heal it:
+  curl -s -X POST {flaky}/fail
+  for i in 1 2 3 4 5 6; do curl -s {front}/; done
+  curl -s -X POST '{flaky}/fail?on=0'
+State and metrics:
+  curl -s {admin}/status
+  curl -s {admin}/metrics
+
+Ctrl-C ends all of it.
+"""

@@ -1,0 +1,33 @@
+"""Older names of keys that existing files use, and the keys that they are. Decides nothing else."""
+
+from __future__ import annotations
+
+from balance.config.document import Document, Path
+from balance.errors import Problem
+
+CHECK_ALIASES: dict[Path, Path] = {
+    ("health_check", "http_path"): ("health_check", "path"),
+    ("health_check", "http_method"): ("health_check", "method"),
+    ("health_check", "http_expected_status"): ("health_check", "expected_status"),
+}
+LIMIT_ALIASES: dict[Path, Path] = {
+    ("security", "connection_protection", "max_request_size"): ("http", "limits", "body"),
+    ("security", "connection_protection", "max_header_size"): ("http", "limits", "head"),
+    ("security", "max_request_size"): ("http", "limits", "body"),
+    ("security", "max_header_size"): ("http", "limits", "head"),
+}
+
+
+def follow_aliases(document: Document) -> list[Problem]:
+    """Move every older name to where it belongs. A key given under both names is a problem."""
+    moves = dict(CHECK_ALIASES | LIMIT_ALIASES)
+    pools = document.data.get("pools")
+    for name in pools if isinstance(pools, dict) else ():
+        moves |= {("pools", name, *old): ("pools", name, *new) for old, new in CHECK_ALIASES.items()}
+    problems = []
+    for old, new in moves.items():
+        problem = document.move(old, new)
+        if problem is not None:
+            problems.append(problem)
+            document.broken.add(old)
+    return problems

@@ -1,0 +1,174 @@
+"""Sections -> Config: defaults laid under what was given, key by key, and units in the names. Judges nothing.
+
+Where each part came from is kept beside it, so that what is judged later can be reported at its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from balance.config.document import Document, Path
+from balance.config.model import (
+    AccessLog,
+    AdminConfig,
+    BackendConfig,
+    Config,
+    HealthCheck,
+    HttpConfig,
+    Keepalive,
+    Limits,
+    ListenerConfig,
+    LoggingConfig,
+    MetricsConfig,
+    PoolConfig,
+    Timeouts,
+)
+from balance.config.schema import BackendSection, ListenerSection, PoolSection, RootSection, Section
+from balance.model import Mode
+
+SIMPLE_LISTENER = "main"
+SIMPLE_POOL = "default"
+
+HTTP_ONLY_CHECK_KEYS = ("path", "method", "expected_status", "expected_body", "headers")
+
+
+@dataclass(slots=True)
+class Places:
+    """Where in the document the listeners and pools of a Config came from, by their index."""
+
+    document: Document
+    listeners: list[Path]
+    pools: list[Path]
+
+    def listener(self, index: int, *keys: str | int) -> Path:
+        """Where that key of the listener was written: in the listener, else among the defaults."""
+        return self.document.first((*self.listeners[index], *keys), keys, self.listeners[index])
+
+    def pool(self, index: int, *keys: str | int) -> Path:
+        """Where that key of the pool was written: in the pool, else among the defaults."""
+        return self.document.first((*self.pools[index], *keys), keys, self.pools[index])
+
+
+def build(root: RootSection, document: Document, pages: Mapping[str, str], cpus: int) -> tuple[Config, Places]:
+    """The configuration, as far as the sections go. `pages` holds the text of every file that error_pages names."""
+    places = Places(document, [], [])
+    pools = []
+    for name, path, pool in _pools(root):
+        places.pools.append(path)
+        pools.append(_pool(name, root, pool))
+    listeners = []
+    for name, path, listener in _listeners(root):
+        places.listeners.append(path)
+        only_pool = pools[0].name if len(pools) == 1 else ""
+        given = listener.given()
+        listeners.append(
+            ListenerConfig(
+                name=given.get("name", name),
+                addresses=tuple(given.get("listen", ())),
+                mode=Mode(given.get("mode") or root.mode or "http"),
+                pool=given.get("pool", only_pool),
+                timeouts=_timeouts(root.timeouts, listener.timeouts),
+                http=_http(_overlay(root.http, listener.http), pages),
+            )
+        )
+    given = root.given()
+    config = Config(
+        listeners=tuple(listeners),
+        pools=tuple(pools),
+        workers=given.get("workers", 1) or cpus,
+        trusted_proxies=tuple(_overlay(root.security).get("trusted_proxies", ())),
+        admin=AdminConfig(**_renamed(_overlay(root.admin), listen="address")),
+        metrics=MetricsConfig(**_renamed(_overlay(root.metrics), listen="address")),
+        logging=_logging(_overlay(root.logging)),
+        source=document.file,
+        **({"shutdown_delay_s": root.shutdown.delay} if "delay" in _overlay(root.shutdown) else {}),
+    )
+    return config, places
+
+
+def _listeners(root: RootSection) -> list[tuple[str, Path, ListenerSection]]:
+    if root.listeners is not None:
+        return [(f"listener-{n}", ("listeners", n - 1), listener) for n, listener in enumerate(root.listeners, 1)]
+    if root.listen is None:
+        return []
+    return [(SIMPLE_LISTENER, (), ListenerSection.model_construct({"listen"}, listen=root.listen))]
+
+
+def _pools(root: RootSection) -> list[tuple[str, Path, PoolSection]]:
+    if root.pools is not None:
+        return [(name, ("pools", name), pool) for name, pool in root.pools.items()]
+    if root.backends is None:
+        return []
+    return [(SIMPLE_POOL, (), PoolSection.model_construct({"backends"}, backends=root.backends))]
+
+
+def _pool(name: str, root: RootSection, pool: PoolSection) -> PoolConfig:
+    check = _overlay(root.health_check, pool.health_check)
+    kind = check.pop("type", None) or ("http" if any(key in check for key in HTTP_ONLY_CHECK_KEYS) else "tcp")
+    for several in ("expected_status",):
+        if several in check:
+            check[several] = tuple(check[several])
+    if "headers" in check:
+        check["headers"] = tuple(check["headers"].items())
+    return PoolConfig(
+        name=name,
+        backends=tuple(
+            _backend(n, backend) for n, backend in enumerate(pool.backends or (), 1) if "address" in backend.given()
+        ),
+        algorithm=_overlay(root.load_balancer, pool.load_balancer).get("algorithm", "round-robin"),
+        health_check=HealthCheck(kind=kind, **_renamed(check, interval="interval_s", timeout="timeout_s")),
+        timeouts=_timeouts(root.timeouts, pool.timeouts),
+    )
+
+
+def _backend(number: int, backend: BackendSection) -> BackendConfig:
+    given = {"name": f"backend-{number}", **backend.given()}
+    if "metadata" in given:
+        given["metadata"] = tuple(given["metadata"].items())
+    return BackendConfig(**given)
+
+
+def _timeouts(*layers: Section | None) -> Timeouts:
+    return Timeouts(**{f"{name}_s": seconds for name, seconds in _overlay(*layers).items()})
+
+
+def _http(given: dict[str, Any], pages: Mapping[str, str]) -> HttpConfig:
+    given = dict(given)
+    if "keepalive" in given:
+        given["keepalive"] = Keepalive(**_renamed(given["keepalive"], idle_timeout="idle_timeout_s"))
+    if "limits" in given:
+        given["limits"] = Limits(**_renamed(given["limits"], head="head_bytes", line="line_bytes", body="body_bytes"))
+    if "error_pages" in given:
+        given["error_pages"] = tuple((status, pages[file]) for status, file in given["error_pages"].items() if file in pages)
+    return HttpConfig(**given)
+
+
+def _logging(given: dict[str, Any]) -> LoggingConfig:
+    given = dict(given)
+    if "access_log" in given:
+        given["access_log"] = AccessLog(**given["access_log"])
+    return LoggingConfig(**given)
+
+
+def _overlay(*layers: Section | None) -> dict[str, Any]:
+    """What was given, later layers over earlier ones, key by key and section by section."""
+    found: dict[str, Any] = {}
+    for layer in layers:
+        if layer is None:
+            continue
+        for name, value in layer.given().items():
+            if isinstance(value, Section):
+                inner = found.get(name, {})
+                found[name] = inner | _overlay(value)
+            else:
+                found[name] = value
+    return found
+
+
+def _renamed(given: dict[str, Any], **names: str) -> dict[str, Any]:
+    return {names.get(key, key): value for key, value in given.items()}
+
+
+assert {f.name for f in fields(Timeouts)} >= {"connect_s"}

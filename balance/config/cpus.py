@@ -1,0 +1,65 @@
+"""How many workers `auto` is: the CPUs that this process may really use. Reads /proc and cgroup files, decides nothing else.
+
+A container that may use half a machine still sees all of its CPUs; workers beyond the quota only take turns being throttled.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def usable_cpus(affinity: int, quotas: list[float]) -> int:
+    """Whole CPUs under an affinity mask and every cgroup quota above us; rounded down, since a throttled worker stalls."""
+    return max(1, int(min([float(affinity), *quotas])))
+
+
+def cpu_count(root: Path = Path("/")) -> int:
+    """The CPUs of this process. `root` is where /proc and /sys are looked for."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cpus(affinity, cgroup_quotas(root))
+
+
+def cgroup_quotas(root: Path) -> list[float]:
+    """Every CPU quota that holds for this process, in CPUs: its own group's and those of the groups above it."""
+    quotas: list[float] = []
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, group = rest.partition(":")
+        if controllers == "":  # version 2: one hierarchy, "0::/path"
+            mount, read = root / "sys/fs/cgroup", _quota_v2
+        elif "cpu" in controllers.split(","):
+            mount, read = root / "sys/fs/cgroup/cpu", _quota_v1
+        else:
+            continue
+        # Inside a container the path may be the host's and not exist below the mount; the mount itself still tells.
+        path = mount / group.strip("/")
+        for folder in (path, *path.parents):
+            if not folder.is_relative_to(mount):
+                break
+            quota = read(folder)
+            if quota is not None:
+                quotas.append(quota)
+    return quotas
+
+
+def _quota_v2(folder: Path) -> float | None:
+    quota, _, period = _text(folder / "cpu.max").strip().partition(" ")
+    return _ratio(quota, period)  # "max 100000" is no quota
+
+
+def _quota_v1(folder: Path) -> float | None:
+    return _ratio(_text(folder / "cpu.cfs_quota_us").strip(), _text(folder / "cpu.cfs_period_us").strip())
+
+
+def _ratio(quota: str, period: str) -> float | None:
+    if quota.isdigit() and period.isdigit() and int(quota) > 0 and int(period) > 0:
+        return int(quota) / int(period)
+    return None  # version 1 says -1 for no quota
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("ascii", "replace")
+    except OSError:
+        return ""

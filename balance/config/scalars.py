@@ -1,0 +1,262 @@
+"""The kinds of single values that a user writes: each reads one value or says what is allowed. Knows no key by name.
+
+Every kind is its own reader and its own piece of JSON Schema, so that what an editor accepts is what is accepted.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from balance.config.units import DURATION_PATTERN, SIZE_PATTERN, duration_s, size_bytes
+from balance.model import Address
+
+JsonSchema = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """One kind. `read` raises ValueError with the whole message; goes into ``Annotated[T, kind]``."""
+
+    read: Callable[[Any], Any]
+    schema: JsonSchema
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
+        return dict(self.schema)
+
+
+def shown(value: object) -> str:
+    """A value as the user wrote it, short enough for a message."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (dict, list)):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    text = repr(value)
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in ("on", "off", "yes", "no", "y", "n"):
+        raise ValueError(f"{value!r} is plain text in YAML 1.2; write true or false")
+    raise ValueError(f"expected true or false, got {shown(value)}")
+
+
+def as_text(value: object) -> str:
+    """Text; a whole number is taken as it was written. A float is not: 1.10 would come back as 1.1."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    hint = f'; put it in quotes: "{shown(value)}"' if isinstance(value, (bool, float)) else ""
+    raise ValueError(f"expected text, got {shown(value)}{hint}")
+
+
+def matching(pattern: str, allowed: str, longest: int = 1000) -> Scalar:
+    """Text of that form. `allowed` ends the message ``'x' is not ...``."""
+    compiled = re.compile(pattern)
+
+    def read(value: object) -> str:
+        text = as_text(value)
+        if len(text) > longest or not compiled.fullmatch(text):
+            raise ValueError(f"{shown(text)} is not {allowed}")
+        return text
+
+    return Scalar(read, {"type": ["string", "integer"], "maxLength": longest})
+
+
+def choice(*allowed: str, later: Iterable[str] = (), spellings: dict[str, str] | None = None) -> Scalar:
+    """One of a few words, in any case, `_` as good as `-`."""
+    later = frozenset(later)
+
+    def read(value: object) -> str:
+        if not isinstance(value, str):
+            hint = "; put it in quotes" if isinstance(value, bool) else ""
+            raise ValueError(f"expected one of {', '.join(allowed)}, got {shown(value)}{hint}")
+        word = value.lower().replace("_", "-")
+        word = (spellings or {}).get(word, word)
+        if word in allowed:
+            return word
+        if word in later:
+            raise ValueError(f"{value!r} is not available in this version; available: {', '.join(allowed)}")
+        close = get_close_matches(word, allowed, 1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"{shown(value)} is not one of {', '.join(allowed)}{hint}")
+
+    words = [*allowed, *(word.replace("-", "_") for word in allowed if "-" in word), *(spellings or ())]
+    return Scalar(read, {"type": "string", "enum": words})
+
+
+def whole(lowest: int, highest: int) -> Scalar:
+    """A whole number within bounds, both included."""
+
+    def read(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError(f"expected a whole number in {lowest}..{highest}, got {shown(value)}")
+        if not lowest <= value <= highest:
+            raise ValueError(f"{value} is not in {lowest}..{highest}")
+        return value
+
+    return Scalar(read, {"type": "integer", "minimum": lowest, "maximum": highest})
+
+
+def share() -> Scalar:
+    """A part of one, from 0 to 1."""
+
+    def read(value: object) -> float:
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= 1:
+            raise ValueError(f"expected a number from 0 to 1, got {shown(value)}")
+        return float(value)
+
+    return Scalar(read, {"type": "number", "minimum": 0, "maximum": 1})
+
+
+def duration(*, or_off: bool = False, or_auto: bool = False) -> Scalar:
+    """Seconds. 0 only where it means off; `auto`, where allowed, is None."""
+
+    def read(value: object) -> float | None:
+        if or_auto and value == "auto":
+            return None
+        try:
+            seconds = duration_s(value)
+        except ValueError as error:
+            raise ValueError(f"{error}, or auto" if or_auto else str(error)) from None
+        if seconds == 0 and not or_off:
+            raise ValueError(f"{shown(value)} is no time at all; write a duration like 500ms or 5s")
+        return seconds
+
+    schema: JsonSchema = {"anyOf": [{"type": "string", "pattern": DURATION_PATTERN}, {"type": "integer", "minimum": 0}]}
+    if or_auto:
+        schema["anyOf"].append({"const": "auto"})
+    return Scalar(read, schema)
+
+
+def count_or_auto(lowest: int, highest: int) -> Scalar:
+    """A whole number, or `auto`, which is 0."""
+    number = whole(lowest, highest)
+
+    def read(value: object) -> int:
+        if value == "auto":
+            return 0
+        if not isinstance(value, int):
+            raise ValueError(f"expected auto or a whole number in {lowest}..{highest}, got {shown(value)}")
+        return int(number.read(value))
+
+    return Scalar(read, {"anyOf": [{"const": "auto"}, number.schema]})
+
+
+def _listen_address(value: object) -> Address:
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise ValueError(f'expected an address, got the number {value}; write ":{value}" to listen on every interface')
+    return Address.parse(as_text(value))
+
+
+def _backend_address(value: object) -> Address:
+    text = as_text(value)
+    if "://" in text:  # Existing files name backends by URL.
+        return _from_url(text)
+    address = Address.parse(text)
+    if not address.is_unix and not address.host:
+        raise ValueError(f"{text!r} has no host; write host:port, [v6]:port or unix:/path")
+    if not address.is_unix and address.port == 0:
+        raise ValueError(f"{text!r}: port 0 is not in 1..65535")
+    return address
+
+
+def _from_url(text: str) -> Address:
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError as error:
+        raise ValueError(f"{text!r}: {error}") from None
+    if url.scheme == "https":
+        raise ValueError(f"{text!r}: TLS to backends is not available in this version; write http://host:port or host:port")
+    if url.scheme not in ("http", "tcp"):
+        raise ValueError(f"{text!r}: the scheme {url.scheme!r} is not known; write host:port or http://host:port")
+    if url.path not in ("", "/") or url.query or url.fragment or "@" in url.netloc:
+        raise ValueError(f"{text!r}: a backend is an address only; write {url.scheme}://host:port without anything after it")
+    return _backend_address(url.netloc if port is not None else f"{url.netloc.rstrip(':')}:80")
+
+
+def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    text = as_text(value)
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        try:
+            wide = ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise ValueError(f"{shown(text)} is not an address or network, like 10.0.0.1, 10.0.0.0/8 or fd00::/8") from None
+        raise ValueError(f"{text!r} has bits set beyond its prefix; write {wide}") from None
+
+
+def _status_range(value: object) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?", as_text(value))
+    if match is None or int(match[2] or match[1]) < int(match[1]):
+        raise ValueError(f"{shown(value)} is not a status or range of statuses, like 200 or 200-299")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def size(lowest: int = 0) -> Scalar:
+    """Bytes, at least so many."""
+
+    def read(value: object) -> int:
+        count = size_bytes(value)
+        if count < lowest:
+            raise ValueError(f"{shown(value)} is less than {lowest}B")
+        return count
+
+    return Scalar(read, {"anyOf": [{"type": "string", "pattern": SIZE_PATTERN}, {"type": "integer", "minimum": lowest}]})
+
+
+def _field_value(value: object) -> str:
+    # The value is not quoted: it may be a password.
+    text = as_text(value)
+    if not re.fullmatch(r"[\t -~\x80-\xff]*", text):
+        raise ValueError("the value has characters that may not stand in a header field (a line break, say)")
+    return text
+
+
+def _error_status(value: object) -> int:
+    if not re.fullmatch(r"[45][0-9]{2}", as_text(value)):
+        raise ValueError(f"{shown(value)} is not a status of an error, 400..599")
+    return int(as_text(value))
+
+
+def _file(value: object) -> str:
+    text = as_text(value)
+    if not text or not text.isprintable():
+        raise ValueError(f"{shown(text)} is not the path of a file")
+    return text
+
+
+_ADDRESS_JSON: JsonSchema = {"type": "string", "examples": [":8080", "127.0.0.1:8080", "[::1]:8080", "unix:/run/app.sock"]}
+FLAG = Scalar(_flag, {"type": "boolean"})
+TEXT = Scalar(as_text, {"type": ["string", "integer"]})
+SIZE = size()
+LISTEN = Scalar(_listen_address, _ADDRESS_JSON)
+BACKEND_ADDRESS = Scalar(_backend_address, _ADDRESS_JSON)
+NETWORK = Scalar(_network, {"type": "string", "examples": ["10.0.0.0/8"]})
+STATUS_RANGE = Scalar(_status_range, {"type": ["integer", "string"], "examples": [200, "200-299"]})
+NAME = matching(r"[^\s/\x00-\x1f\x7f]+", "a name; write up to 100 characters without spaces or slashes", 100)
+URL_PATH = matching(r"/[!-~]*", "a path; it begins with / and has no spaces", 2000)
+METHOD = matching(r"[A-Z]{1,20}", "a method, like GET or HEAD")
+# RFC 9110 section 5.1 and 5.5: a token, and no line break that would begin another field.
+FIELD_NAME = matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "the name of a header field, like X-Token", 200)
+FIELD_VALUE = Scalar(_field_value, {"type": ["string", "integer"]})
+ERROR_STATUS = Scalar(_error_status, {"type": "string", "pattern": "^[45][0-9]{2}$"})
+FILE = Scalar(_file, {"type": "string", "minLength": 1})

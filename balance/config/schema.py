@@ -1,0 +1,272 @@
+"""What a user may write: every key, its kind, its default and what it does. The source of checks, JSON Schema and docs.
+
+`default` in a key is what applies when the key is absent, in the user's words; `balance.config.model` holds the same as
+numbers, and a test compares the two. Nothing is filled in here, so that defaults can be laid over each other key by key.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from balance.config import scalars as kind
+from balance.config.later import LATER_ACCESS_FORMATS, LATER_ALGORITHMS, LATER_CHECKS
+from balance.config.model import IpNetwork
+from balance.model import Address
+
+ALGORITHMS = ("round-robin", "weighted-round-robin", "least-connections")
+CHECKS = ("tcp", "http")
+
+Timeout = Annotated[float, kind.duration(or_off=True)]
+Period = Annotated[float, kind.duration()]
+Flag = Annotated[bool, kind.FLAG]
+Text = Annotated[str, kind.TEXT]
+Name = Annotated[str, kind.NAME]
+Size = Annotated[int, kind.SIZE]
+Count = Annotated[int, kind.whole(0, 1_000_000_000)]
+Mode = Annotated[str, kind.choice("tcp", "http")]
+
+
+def key(what: str, default: object = None, *, required: bool = False) -> Any:
+    """One key: what it does and, in the user's words, what applies without it."""
+    about: dict[str, Any] = {} if default is None else {"default": default}
+    return Field(default=None, description=what, json_schema_extra=about | ({"required": True} if required else {}))
+
+
+def _one_or_list(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+def one_or_list(scalar: kind.Scalar) -> tuple[Any, Any]:
+    """The two marks on a list that lets a single value stand for itself."""
+    schema = {"anyOf": [scalar.schema, {"type": "array", "items": scalar.schema, "minItems": 1}]}
+    return BeforeValidator(_one_or_list), WithJsonSchema(schema)
+
+
+_LISTEN = one_or_list(kind.LISTEN)
+_STATUSES = one_or_list(kind.STATUS_RANGE)
+Listen = Annotated[list[Annotated[Address, kind.LISTEN]], _LISTEN[0], _LISTEN[1]]
+Statuses = Annotated[list[Annotated[tuple[int, int], kind.STATUS_RANGE]], _STATUSES[0], _STATUSES[1]]
+
+
+class Section(BaseModel):
+    """A mapping in the file. `place` is its name in the table of later keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+    place: ClassVar[str]
+
+    def given(self) -> dict[str, Any]:
+        """What was written, by key."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class TimeoutsSection(Section):
+    """Durations; 0 switches one off. `read`, `write` and `idle` are of inactivity: an active session is never cut."""
+
+    place = "timeouts"
+    connect: Timeout = key("To open a connection to a backend; then the next backend is tried.", "5s")
+    read: Timeout = key("Without a byte from the backend while a reply is awaited or under way (HTTP).", "30s")
+    write: Timeout = key("Without a byte taken by a peer that has something to read.", "30s")
+    idle: Timeout = key("Without a byte either way in TCP mode.", "60s")
+    request: Timeout = key("For a whole HTTP request, all tries included. Off: streams may last.", "0")
+    client_header: Timeout = key("For a client to send the whole head of a request; then 408.", "10s")
+    client_body: Timeout = key("Without a byte of a request body that is under way; then 408.", "30s")
+    keepalive: Timeout = key("For an idle client connection; longer than the balancer in front has (AWS 60s).", "75s")
+    tunnel: Timeout = key("Without a byte either way once a connection is upgraded (WebSocket).", "1h")
+    drain: Timeout = key("For what is in flight when the process stops or a backend is removed.", "30s")
+
+
+class BackendSection(Section):
+    """One machine that does the work."""
+
+    place = "backend"
+    name: Name = key(
+        "Its name in logs, metrics and the admin API; unique in its pool. Default: backend-1, -2, ... by position."
+    )
+    address: Annotated[Address, kind.BACKEND_ADDRESS] = key(
+        "host:port, [v6]:port, unix:/path or http://host:port.", required=True
+    )
+    weight: Annotated[int, kind.whole(1, 65535)] = key("Its share of the traffic, next to the others' weights.", 1)
+    metadata: dict[Text, Text] = key("Anything you want to see next to it in the admin API.", {})
+
+
+class LoadBalancerSection(Section):
+    """Which backend comes next."""
+
+    place = "load_balancer"
+    algorithm: Annotated[str, kind.choice(*ALGORITHMS, later=LATER_ALGORITHMS)] = key(
+        "round-robin takes turns and looks at no weight; the other two do.", "round-robin"
+    )
+
+
+class HealthCheckSection(Section):
+    """Asks every backend on a timer whether it works."""
+
+    place = "health_check"
+    enabled: Flag = key("Whether backends are asked at all.", False)
+    type: Annotated[str, kind.choice(*CHECKS, later=LATER_CHECKS)] = key(
+        "tcp: a connection opens. http: a request is answered as expected. Default: http when a key below that only http "
+        "has is given, else tcp."
+    )
+    interval: Period = key("From one question to the next.", "10s")
+    timeout: Period = key("For the answer; shorter than the interval.", "3s")
+    jitter: Annotated[float, kind.share()] = key(
+        "How far an interval may stray, so that questions don't come all at once.", 0.1
+    )
+    healthy_threshold: Annotated[int, kind.whole(1, 1000)] = key("Good answers in a row that make it healthy.", 2)
+    unhealthy_threshold: Annotated[int, kind.whole(1, 1000)] = key("Bad answers in a row that make it unhealthy.", 3)
+    path: Annotated[str, kind.URL_PATH] = key("What is asked for (http).", "/health")
+    method: Annotated[str, kind.METHOD] = key("How it is asked for (http).", "GET")
+    expected_status: Statuses = key("A status, a range like 200-299, or a list of those (http).", 200)
+    expected_body: Text = key("Text that the reply's body must contain (http).", "")
+    host: Annotated[str, kind.matching(r"[!-~]*", "a host name", 255)] = key(
+        "Where to ask, and the Host of the question, when that is not the backend's own.", ""
+    )
+    port: Annotated[int, kind.whole(0, 65535)] = key("Where to ask, when that is not the backend's own port.", 0)
+    headers: dict[Annotated[str, kind.FIELD_NAME], Annotated[str, kind.FIELD_VALUE]] = key("Fields to send (http).", {})
+
+
+class PoolSection(Section):
+    """Backends that can stand in for each other. Keys given here win over those at the top, one by one."""
+
+    place = "pool"
+    backends: list[BackendSection] = key("The backends; at least one.", required=True)
+    load_balancer: LoadBalancerSection = key("Which backend comes next.")
+    health_check: HealthCheckSection = key("How backends are asked whether they work.")
+    timeouts: TimeoutsSection = key("Durations towards backends.")
+
+
+class KeepaliveSection(Section):
+    """Idle connections to backends, kept for the next request."""
+
+    place = "keepalive"
+    max_idle_per_backend: Count = key("How many wait, per backend and worker; 0 keeps none.", 100)
+    idle_timeout: Annotated[float | None, kind.duration(or_auto=True)] = key(
+        "How long one waits. auto: 4 s, then what the backend says (Keep-Alive: timeout=) and does.", "auto"
+    )
+    max_requests: Count = key("Requests after which a connection is closed; 0 is no bound.", 0)
+
+
+class LimitsSection(Section):
+    """Bounds on what a client may send. Always on."""
+
+    place = "limits"
+    head: Annotated[int, kind.size(256)] = key("The head of a request in all; then 431.", "32KB")
+    line: Annotated[int, kind.size(64)] = key("The request line (then 414) or one header field (then 431).", "8KB")
+    fields: Annotated[int, kind.whole(1, 100_000)] = key("Header fields in a request; then 431.", 100)
+    body: Size = key("The body of a request; then 413. 0 is no bound: bodies stream.", 0)
+
+
+class HttpSection(Section):
+    """How HTTP is spoken."""
+
+    place = "http"
+    websocket: Flag = key("Whether Upgrade: websocket is passed on.", True)
+    keepalive: KeepaliveSection = key("Idle connections to backends.")
+    underscore_headers: Annotated[str, kind.choice("drop", "pass", "reject")] = key(
+        "Fields with a _ in their name, which CGI and WSGI can't tell from a -.", "drop"
+    )
+    limits: LimitsSection = key("Bounds on what a client may send.")
+    forwarded: Annotated[str, kind.choice("xff", "rfc7239", "both", "none")] = key(
+        "Which fields tell the backend who asked: X-Forwarded-*, Forwarded, both or none.", "xff"
+    )
+    request_id: Flag = key("Whether each request gets an X-Request-ID.", True)
+    via: Flag = key("Whether Via names this proxy (RFC 9110 section 7.6.3).", False)
+    error_pages: dict[Annotated[int, kind.ERROR_STATUS], Annotated[str, kind.FILE]] = key(
+        "HTML files to answer errors with, by status; a path is from this file's folder.", {}
+    )
+
+
+class ListenerSection(Section):
+    """An address that clients connect to. Keys given here win over those at the top, one by one."""
+
+    place = "listener"
+    name: Name = key("Its name in logs. Default: listener-1, listener-2, ... by position.")
+    listen: Listen = key(":port, host:port, [v6]:port, unix:/path, or a list of those.", required=True)
+    mode: Mode = key("What it speaks. Default: the mode at the top.")
+    pool: Name = key("Who does the work. Not needed when there is one pool.")
+    http: HttpSection = key("How HTTP is spoken.")
+    timeouts: TimeoutsSection = key("Durations towards clients.")
+
+
+class ConnectionProtectionSection(Section):
+    """Older names of `http.limits.body` and `http.limits.head`."""
+
+    place = "connection_protection"
+
+
+class SecuritySection(Section):
+    """Who is believed."""
+
+    place = "security"
+    trusted_proxies: list[Annotated[IpNetwork, kind.NETWORK]] = key("Whose X-Forwarded-* fields are believed.", [])
+    connection_protection: ConnectionProtectionSection = key("Older names of http.limits.")
+
+
+class AdminSection(Section):
+    """The port for operators: health, status, backends."""
+
+    place = "admin"
+    enabled: Flag = key("Whether there is one.", True)
+    listen: Annotated[Address, kind.LISTEN] = key("Its address. Whoever reaches it can look at everything.", "127.0.0.1:9090")
+
+
+class MetricsSection(Section):
+    """Figures for Prometheus."""
+
+    place = "metrics"
+    enabled: Flag = key("Whether they are kept and shown.", True)
+    listen: Annotated[Address, kind.LISTEN] = key("An address of their own. Default: the admin port.")
+    path: Annotated[str, kind.URL_PATH] = key("Where they are read.", "/metrics")
+
+
+class AccessLogSection(Section):
+    """A line for every request or connection."""
+
+    place = "access_log"
+    enabled: Flag = key("Whether it is written.", False)
+    format: Annotated[str, kind.choice("json", "combined", later=LATER_ACCESS_FORMATS)] = key(
+        "json, or combined as Apache has it.", "json"
+    )
+    output: Annotated[str, kind.FILE] = key("stdout, stderr or a file.", "stdout")
+
+
+class LoggingSection(Section):
+    """What the program says about itself."""
+
+    place = "logging"
+    level: Annotated[str, kind.choice("debug", "info", "warning", "error", spellings={"warn": "warning"})] = key(
+        "The least that is said.", "info"
+    )
+    format: Annotated[str, kind.choice("text", "json")] = key("For people or for machines.", "text")
+    output: Annotated[str, kind.FILE] = key("stdout, stderr or a file.", "stderr")
+    access_log: AccessLogSection = key("A line for every request or connection.")
+
+
+class ShutdownSection(Section):
+    """How the process stops; together with timeouts.drain it must fit into the grace time of what stops it (Kubernetes 30s)."""
+
+    place = "shutdown"
+    delay: Timeout = key("After /ready says no and before connections are refused: others need time to see it.", "5s")
+
+
+class RootSection(Section):
+    """A whole configuration: the simple form (mode, listen, backends) or the full one (listeners, pools)."""
+
+    place = ""
+    mode: Mode = key("What listeners speak.", "http")
+    listen: Listen = key("Simple form: the address of the one listener, called main, or a list.")
+    listeners: list[ListenerSection] = key("Full form: every listener.")
+    workers: Annotated[int, kind.count_or_auto(1, 1024)] = key("Processes that carry traffic; auto: one per usable CPU.", 1)
+    backends: list[BackendSection] = key("Simple form: the backends of the one pool, called default.")
+    pools: dict[Name, PoolSection] = key("Full form: every pool, by name.")
+    load_balancer: LoadBalancerSection = key("Which backend comes next, in every pool that doesn't say otherwise.")
+    health_check: HealthCheckSection = key("How backends are asked, in every pool that doesn't say otherwise.")
+    timeouts: TimeoutsSection = key("Durations, for every pool and listener that doesn't say otherwise.")
+    http: HttpSection = key("How HTTP is spoken, by every listener that doesn't say otherwise.")
+    security: SecuritySection = key("Who is believed.")
+    admin: AdminSection = key("The port for operators.")
+    metrics: MetricsSection = key("Figures for Prometheus.")
+    logging: LoggingSection = key("What the program says about itself.")
+    shutdown: ShutdownSection = key("How the process stops.")

@@ -1,0 +1,258 @@
+"""Reading a request's head (RFC 9112 sections 2, 3 and 5), strictly: what two readers could read differently is refused."""
+
+from __future__ import annotations
+
+import re
+
+from httptools import HttpRequestParser
+
+from balance.config.model import HttpConfig
+from balance.errors import ProtocolError
+from balance.http1.fields import INVALID, PROTECTED, Kind, kind_of, options
+from balance.http1.framing import Framing, request_framing, show
+from balance.http1.head import Request, RequestFields
+from balance.http1.witness import Witness
+from balance.model import Why
+
+# What llhttp knows; anything else is 501 (RFC 9110 section 9.1), because nobody could confirm its framing.
+METHODS = frozenset(
+    b"GET HEAD POST PUT DELETE PATCH OPTIONS TRACE CONNECT COPY LOCK MKCOL MOVE PROPFIND PROPPATCH SEARCH UNLOCK BIND REBIND "
+    b"UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PURGE MKCALENDAR LINK UNLINK "
+    b"QUERY".split()
+)
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TARGET = re.compile(rb"[!\"$-~]+")  # visible ASCII without `#`: a fragment is never sent (RFC 9112 section 3.2)
+_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
+# Stricter than RFC 3986: no sub-delims, no percent-encoding and no user name, so that a host can't look like a list or a path.
+_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~\-]{1,255})(:[0-9]{1,5})?")
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*)(.*)", re.DOTALL)
+_REQUEST_ID = re.compile(rb"[!-~]{1,128}")
+_LENGTH_OF_CHAIN = re.compile(rb"[0-9]{1,9}")
+_NEVER_UPGRADED = frozenset((b"h2c", b"h2", b"http/2.0", b"http/2", b"http/3"))
+# CONNECT would make us an open proxy; TRACE shows a client what was added for the backend's eyes (nginx refuses both).
+_REFUSED = frozenset((b"CONNECT", b"TRACE"))
+_SLASH = ord("/")
+
+_REMEMBERED = 512  # field blocks
+_REMEMBERED_BYTES = 2048  # of one of them
+
+
+def refuse(detail: str, status: int = 400, why: Why = Why.BAD_REQUEST) -> ProtocolError:
+    """A request that goes no further."""
+    return ProtocolError(status, why, detail)
+
+
+class RequestReader:
+    """Reads heads under one listener's HTTP settings.
+
+    A keep-alive client sends the same field lines with every request, so what they said is remembered by their bytes. The
+    memory is a bounded table of a pure function: hit or miss, the result is the same.
+    """
+
+    __slots__ = ("_http", "_remembered", "_witness")
+
+    def __init__(self, http: HttpConfig) -> None:
+        self._http = http
+        self._witness = Witness(HttpRequestParser)
+        self._remembered: dict[bytes, RequestFields] = {}
+
+    def read(self, head: bytes) -> Request:
+        """The request of one complete head, which ends with its empty line. ProtocolError with the status to answer."""
+        line_end = head.find(b"\r\n")
+        limits = self._http.limits
+        if line_end > limits.line_bytes:
+            raise refuse(f"a request line of more than {limits.line_bytes} bytes", 414, Why.URI_TOO_LONG)
+        if len(head) > limits.head_bytes:
+            raise refuse(f"a head of more than {limits.head_bytes} bytes", 431, Why.HEADER_TOO_LARGE)
+        line = head[: line_end + 2]
+        parts = line.split(b" ")
+        if len(parts) != 3:
+            raise refuse(f"{show(line)} is not a request line")
+        method, target, version = parts
+        if version == b"HTTP/1.1\r\n":
+            minor = 1
+        elif version == b"HTTP/1.0\r\n":
+            minor = 0
+        elif _VERSION.fullmatch(version[:-2]) and _TOKEN.fullmatch(method):
+            raise refuse(f"{show(version[:-2])} is not supported", 505)
+        else:
+            raise refuse(f"{show(line)} is not a request line")
+        if method not in METHODS:
+            if not _TOKEN.fullmatch(method):
+                raise refuse(f"{show(method)} is not a method")
+            raise refuse(f"method {show(method)} is not known", 501, Why.NOT_IMPLEMENTED)
+        if not _TARGET.fullmatch(target):
+            raise refuse("the request target has a byte that is not allowed in one")
+        if method in _REFUSED:
+            raise refuse(f"{method.decode()} is refused", 405, Why.METHOD_REFUSED)
+
+        block = head[line_end + 2 :]
+        fields = self._remembered.get(block) if minor else None
+        if fields is None:
+            fields = self._read_fields(line, minor, head, block)
+        if target[0] == _SLASH and minor and method != b"OPTIONS":
+            return Request(method, target, 1, line, fields, b"close" not in fields.connection)
+        return _unusual(method, target, minor, fields)
+
+    def _read_fields(self, line: bytes, minor: int, head: bytes, block: bytes) -> RequestFields:
+        fields = parse_fields(block, minor, self._http)
+        if b"upgrade" in fields.connection and fields.framing is not Framing.NONE:
+            # llhttp stops at the end of such a head; the head that goes on has no upgrade in it, so that one is witnessed.
+            head = b"%b%b\r\n" % (line, fields.forward)
+        reusable = minor == 1 and b"close" not in fields.connection
+        if not self._witness.agrees(head, fields.framing, fields.length, reusable=reusable):
+            raise refuse("the head can be read in more than one way")
+        if minor and len(block) <= _REMEMBERED_BYTES:
+            if len(self._remembered) >= _REMEMBERED:
+                self._remembered.clear()
+            self._remembered[block] = fields
+        return fields
+
+
+def parse_fields(block: bytes, minor: int, http: HttpConfig) -> RequestFields:
+    """What the lines of `block` say: everything after the request line, with the empty line. ProtocolError."""
+    lines = block[:-4].split(b"\r\n") if len(block) > 2 else []
+    limits = http.limits
+    if len(lines) > limits.fields:
+        raise refuse(f"more than {limits.fields} header fields", 431, Why.HEADER_TOO_LARGE)
+    if not block.count(b"\r") == block.count(b"\n") == len(lines) + 1:
+        raise refuse("a bare CR or LF in the head")  # RFC 9112 section 2.2
+    if len(block) > limits.line_bytes and max(map(len, lines)) > limits.line_bytes:
+        raise refuse(f"a header field of more than {limits.line_bytes} bytes", 431, Why.HEADER_TOO_LARGE)
+
+    fields = RequestFields()
+    found: dict[int, list[bytes]] = {}
+    forwarding = []
+    kept = []
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        kind = kind_of(name)
+        if kind == INVALID or not colon:
+            raise refuse(f"{show(line)} is not a header field")
+        if kind == Kind.PLAIN:
+            kept.append(line)
+            continue
+        value = value.strip(b" \t")
+        if kind == Kind.UNDERSCORE:
+            if http.underscore_headers == "reject":
+                raise refuse(f"the header name {show(name)} has an underscore")
+            if http.underscore_headers == "pass":
+                kept.append(line)
+            continue
+        if kind == Kind.FORWARDING:
+            forwarding.append((name.lower(), value))
+            continue
+        found.setdefault(kind, []).append(value)
+        if kind == Kind.HOST or kind == Kind.CONTENT_LENGTH or kind == Kind.MAX_FORWARDS:
+            kept.append(line)
+
+    fields.forwarding = tuple(forwarding)
+    fields.host = _host(found.get(Kind.HOST, []), minor)
+    fields.framing, fields.length = request_framing(
+        found.get(Kind.CONTENT_LENGTH, []), found.get(Kind.TRANSFER_ENCODING, []), minor
+    )
+    if limits.body_bytes and fields.length > limits.body_bytes:
+        raise refuse(f"a body of more than {limits.body_bytes} bytes", 413, Why.BODY_TOO_LARGE)
+    connection = options(found.get(Kind.CONNECTION, []))
+    fields.connection = frozenset(connection)
+    named = connection - PROTECTED
+    if named:
+        kept = [line for line in kept if line.partition(b":")[0].lower() not in named]
+    kept.extend(_reissued(fields, found, minor, http))
+    fields.forward = block[:-2] if kept == lines else b"".join([line + b"\r\n" for line in kept])
+    return fields
+
+
+def _reissued(fields: RequestFields, found: dict[int, list[bytes]], minor: int, http: HttpConfig) -> list[bytes]:
+    """The lines that are taken out of every head and, where they may go on, written anew."""
+    lines = []
+    options_on = []
+    if Kind.EXPECT in found and minor:  # RFC 9110 section 10.1.1: ignored in HTTP/1.0
+        if options(found[Kind.EXPECT]) != {b"100-continue"}:
+            raise refuse(f"Expect: {show(found[Kind.EXPECT][0])} can't be met", 417, Why.EXPECTATION_FAILED)
+        fields.expects = True
+        lines.append(b"Expect: 100-continue")
+    if fields.framing is Framing.CHUNKED:
+        lines.append(b"Transfer-Encoding: chunked")
+    if Kind.TE in found and b"trailers" in options(found[Kind.TE]):
+        fields.te_trailers = True
+        options_on.append(b"TE")
+        lines.append(b"TE: trailers")
+    if Kind.UPGRADE in found and b"upgrade" in fields.connection and minor and http.websocket:
+        # h2c would carry requests that nobody here reads; a server may ignore any Upgrade (RFC 9110 section 7.8).
+        protocols = sorted(option for option in options(found[Kind.UPGRADE]) if option not in _NEVER_UPGRADED)
+        if protocols and fields.framing is not Framing.NONE:
+            raise refuse("an Upgrade with a body")
+        if protocols:
+            fields.upgrade = b", ".join(protocols)
+            options_on.append(b"Upgrade")
+            lines.append(b"Upgrade: " + fields.upgrade)
+    if options_on:
+        lines.append(b"Connection: " + b", ".join(options_on))
+    request_ids = found.get(Kind.REQUEST_ID, [])
+    if len(request_ids) == 1 and _REQUEST_ID.fullmatch(request_ids[0]):
+        fields.request_id = request_ids[0]
+        lines.append(b"X-Request-Id: " + request_ids[0])
+    if Kind.MAX_FORWARDS in found:
+        fields.max_forwards = found[Kind.MAX_FORWARDS][0]
+    return lines
+
+
+def _host(values: list[bytes], minor: int) -> bytes | None:
+    """The Host field's value. RFC 9112 section 3.2: exactly one in HTTP/1.1, else 400."""
+    if len(values) > 1:
+        raise refuse("more than one Host")
+    if not values:
+        if minor:
+            raise refuse("no Host")
+        return None
+    if not _HOST.fullmatch(values[0]):
+        raise refuse(f"Host {show(values[0])} is not a host")
+    return values[0]
+
+
+def _unusual(method: bytes, target: bytes, minor: int, fields: RequestFields) -> Request:
+    """Requests that go on under another request line than they came with, or that may end here."""
+    ends_here = False
+    if target[0] != _SLASH:
+        target = _origin_form(method, target, fields)
+    if method == b"OPTIONS" and fields.max_forwards:  # RFC 9110 section 7.6.2
+        if not _LENGTH_OF_CHAIN.fullmatch(fields.max_forwards):
+            raise refuse(f"Max-Forwards {show(fields.max_forwards)} is not a number")
+        ends_here = int(fields.max_forwards) == 0
+        fields = _one_hop_less(fields)
+    keep_alive = b"close" not in fields.connection and (minor == 1 or b"keep-alive" in fields.connection)
+    if minor == 0 and fields.framing is not Framing.NONE and method in (b"GET", b"HEAD", b"DELETE"):
+        # HTTP/1.0 gives such bodies no meaning, and peers of that age don't read them (HAProxy refuses them alike).
+        raise refuse(f"an HTTP/1.0 {method.decode()} with a body", 413, Why.BODY_TOO_LARGE)
+    line = b"%b %b HTTP/1.1\r\n" % (method, target)
+    return Request(method, target, minor, line, fields, keep_alive, ends_here)
+
+
+def _origin_form(method: bytes, target: bytes, fields: RequestFields) -> bytes:
+    """The path to ask a backend for, of a target that doesn't begin with one (RFC 9112 section 3.2)."""
+    if target == b"*":
+        if method != b"OPTIONS":
+            raise refuse(f"the target * is for OPTIONS, not for {method.decode()}")
+        return target
+    match = _ABSOLUTE.fullmatch(target)
+    if match is None:
+        raise refuse(f"{show(target)} is not a request target")
+    authority, path = match.groups()
+    # Stricter than RFC 9112 section 3.2.2, which lets the target win: two hosts in one request are two readings of it.
+    if fields.host is None or authority.lower() != fields.host.lower():
+        raise refuse("the target's host is not the Host field's")
+    if not path:
+        return b"*" if method == b"OPTIONS" else b"/"
+    return path if path[0] == _SLASH else b"/" + path
+
+
+def _one_hop_less(fields: RequestFields) -> RequestFields:
+    """A copy of `fields` whose Max-Forwards is one less."""
+    copy = RequestFields()
+    for name in RequestFields.__slots__:
+        setattr(copy, name, getattr(fields, name))
+    lines = [line for line in fields.forward.split(b"\r\n") if line and not line.lower().startswith(b"max-forwards:")]
+    lines.append(b"Max-Forwards: %d" % max(0, int(fields.max_forwards) - 1))
+    copy.forward = b"".join([line + b"\r\n" for line in lines])
+    return copy

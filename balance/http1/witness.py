@@ -1,0 +1,81 @@
+"""The second opinion: llhttp, strict, reads the same bytes. Where it and our own framing disagree, the message is refused.
+
+What httptools 0.9 does not tell shapes this file: it has no way to say "this reply answers a HEAD", so a head is witnessed as
+if it answered a GET, and it has no pause, so a witness is fed one message at a time.
+"""
+
+from __future__ import annotations
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser
+
+from balance.http1.framing import Framing
+
+_FILLER = memoryview(bytes(65536))
+
+
+class _Ends:
+    """The only callback that is needed; each one that exists costs its call."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count: int = 0
+
+    def on_message_complete(self) -> None:
+        self.count += 1
+
+
+class Witness:
+    """Reads heads of many connections, one after the other, with one parser for as long as it stays clean."""
+
+    __slots__ = ("_ends", "_make", "_parser")
+
+    def __init__(self, make: type[HttpRequestParser] | type[HttpResponseParser]) -> None:
+        self._make = make
+        self._ends = _Ends()
+        self._parser = make(self._ends)
+
+    def agrees(self, head: bytes, framing: Framing, length: int, *, reusable: bool) -> bool:
+        """Whether llhttp, too, reads `head` as one head followed by a body of this framing and length.
+
+        `reusable`: the head leaves the connection open, as far as we can tell; llhttp stops reading after one that closes.
+        """
+        ends = self._ends
+        ends.count = 0
+        try:
+            self._parser.feed_data(head)
+            if framing is Framing.LENGTH and length <= len(_FILLER):
+                # A body of that many bytes must end exactly there: shorter or longer readings raise or don't end.
+                self._parser.feed_data(_FILLER[:length])
+                agreed = ends.count == 1
+                clean = agreed and reusable
+            else:
+                agreed = ends.count == (1 if framing is Framing.NONE else 0)
+                clean = agreed and reusable and framing is Framing.NONE
+        except HttpParserUpgrade as upgrade:
+            agreed = framing is Framing.NONE and upgrade.args[0] == len(head)
+            clean = False
+        except HttpParserError:
+            agreed = clean = False
+        if not clean:
+            self._parser = self._make(self._ends)
+        return agreed
+
+
+class BodyWitness:
+    """Reads one chunked message from its head to its end."""
+
+    __slots__ = ("_ends", "_parser")
+
+    def __init__(self, make: type[HttpRequestParser] | type[HttpResponseParser], head: bytes) -> None:
+        self._ends = _Ends()
+        self._parser = make(self._ends)
+        self._parser.feed_data(head)
+
+    def agrees(self, data: bytes | memoryview, *, ended: bool) -> bool:
+        """Feed what our own framing took for the body's next bytes; `ended` says that it found the end there."""
+        try:
+            self._parser.feed_data(data)
+        except HttpParserError:
+            return False
+        return self._ends.count == (1 if ended else 0)
