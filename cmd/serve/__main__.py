@@ -1,0 +1,14 @@
+"""`python3 cmd/serve`: the balancer, from a fresh clone, with nothing installed."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import setup_env
+
+if __name__ == "__main__":
+    try:
+        setup_env.run_in_venv("serve", sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.exit(130)
