@@ -1,0 +1,95 @@
+"""A process of ours, from start to stop: its own session, one core, gone within seconds when told. Knows no proxy."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from wire import procfs
+
+STOP_S = 5.0
+POLL_S = 0.02
+PR_SET_PDEATHSIG = 1  # prctl(2): a benchmark that is killed outright leaves no proxy behind
+LIBC = ctypes.CDLL(None)
+
+
+class ChildFailedError(Exception):
+    """It did not start, or did not become ready; the message holds the end of its output."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Child:
+    def __init__(self, name: str, command: list[str], folder: Path, core: int) -> None:
+        self.name = name
+        self.output = folder / f"{name}.output"
+
+        def settle() -> None:
+            os.sched_setaffinity(0, {core})
+            LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+        with self.output.open("wb") as sink:
+            try:
+                self.process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=sink,
+                    stderr=sink,
+                    cwd=Path(__file__).parents[2],
+                    start_new_session=True,
+                    preexec_fn=settle,  # before exec, so that no descendant is born on another core
+                )
+            except OSError as error:
+                raise ChildFailedError(f"{name}: {command[0]!r} cannot be started: {error}") from error
+
+    @property
+    def pids(self) -> list[int]:
+        return procfs.tree(self.process.pid)
+
+    def wait_until_answers(self, port: int, request: bytes, within_s: float) -> None:
+        """Ready means: a whole request was answered with 200. A listening port alone promises nothing."""
+        deadline = time.monotonic() + within_s
+        said = b""
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise ChildFailedError(f"{self.name} exited with {self.process.returncode}:\n{self._tail()}")
+            try:
+                with socket.create_connection(("127.0.0.1", port), timeout=1) as client:
+                    client.sendall(request)
+                    said = client.recv(65536)
+            except OSError as error:
+                said = str(error).encode()
+            if said.startswith(b"HTTP/1.1 200 "):
+                return
+            time.sleep(POLL_S)
+        heard = said.partition(b"\r\n")[0].decode(errors="replace")
+        raise ChildFailedError(f"{self.name} gave no 200 within {within_s:g} s (last: {heard!r}):\n{self._tail()}")
+
+    def stop(self) -> None:
+        """SIGTERM to the leader, who knows its own order; then SIGKILL to all that is left."""
+        pids = self.pids
+        family = {(stat.pid, stat.session) for stat in procfs.all_stats() if stat.pid in pids}
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                print(f"{self.name} did not stop within {STOP_S:g} s: killed", file=sys.stderr)
+        for stat in procfs.all_stats():
+            if (stat.pid, stat.session) in family:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(stat.pid, signal.SIGKILL)
+        self.process.wait(STOP_S)
+
+    def _tail(self) -> str:
+        lines = self.output.read_text(errors="replace").splitlines()[-12:]
+        return "\n".join(f"  | {line}" for line in lines) or "  | (it printed nothing)"

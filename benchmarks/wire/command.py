@@ -1,0 +1,117 @@
+"""One run from start to end: the tools it needs, the rows in order, where the result goes, nothing left behind."""
+
+import contextlib
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from types import FrameType
+
+from wire import load
+from wire.child import ChildFailedError
+from wire.compare import Findings
+from wire.facts import facts
+from wire.idle import Weight, weigh
+from wire.order import Order, read
+from wire.origin import Origin
+from wire.report import page, placed
+from wire.rounds import Sample, play
+from wire.scenarios import Question, Scenario
+from wire.standing import Remarks, Stage, standing
+
+BENCHMARKS = Path(__file__).parents[1]
+FASTEST_FOLDER = Path("/dev/shm")  # the 10 MB file is read from memory, as a busy server would have it
+INTERRUPTED = 130
+
+
+def main() -> int:
+    order = read()
+    if reason := load.missing() or (None if shutil.which("nginx") else "nginx (the origin) is not installed"):
+        print(f"benchmarks/wire: {reason}", file=sys.stderr)
+        return 2
+    # A shell that starts this in the background has SIGINT ignored: both signals must reach the clean-up.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        return _run(order)
+    except KeyboardInterrupt:
+        print("benchmarks/wire: interrupted; everything it started is stopped", file=sys.stderr)
+        return INTERRUPTED
+    except (ChildFailedError, OSError) as error:
+        print(f"benchmarks/wire: {error}", file=sys.stderr)
+        return 1
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the clean-up is bounded in time and must not be cut short
+    raise KeyboardInterrupt
+
+
+def _run(order: Order) -> int:
+    remarks = Remarks()
+    about = facts(order.peers, order.rounds, order.seconds, order.proxy_core, order.load_core)
+    with contextlib.ExitStack() as stack:
+        stage = _stage(order, stack)
+        samples: list[Sample] = []
+        weights: list[Weight] = []
+        for row in order.scenarios:
+            found, weighed = _play(row, order, stage, remarks)
+            samples += found
+            weights += weighed
+    findings = Findings(tuple(samples), tuple(weights))
+    text = page(findings, about, remarks)
+    print(text)
+    return _keep(order, findings, about, remarks, text)
+
+
+def _stage(order: Order, stack: contextlib.ExitStack) -> Stage:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65536 if hard == resource.RLIM_INFINITY else hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))  # inherited by every proxy
+    os.sched_setaffinity(0, {order.load_core})
+    parent = FASTEST_FOLDER if os.access(FASTEST_FOLDER, os.W_OK) else None
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wire-", dir=parent)))
+    origin = Origin(folder, order.load_core, wanted)
+    stack.callback(origin.child.stop)
+    origin.wait()
+    return Stage(folder, order.proxy_core, order.load_core, wanted, origin)
+
+
+def _play(row: Scenario, order: Order, stage: Stage, remarks: Remarks) -> tuple[list[Sample], list[Weight]]:
+    direct = row.question is Question.LATENCY
+    try:
+        with standing(order.peers, row, stage, remarks, direct=direct) as ways:
+            if not ways:
+                return [], []
+            if row.question is Question.MEMORY:
+                return [], [weigh(row, way, order.seconds, stage) for way in ways]
+            return play(row, ways, order.rounds, order.seconds, stage), []
+    except (load.LoadFailedError, OSError) as error:
+        remarks.failed.append(f"{row.name}: the whole row is lost: {error}")
+        return [], []
+
+
+def _keep(order: Order, findings: Findings, about: list[str], remarks: Remarks, text: str) -> int:
+    clean = not remarks.failed and not findings.invalid()
+    document = {
+        "facts": about,
+        "skipped": remarks.skipped,
+        "failed": remarks.failed,
+        "samples": [sample.as_json() for sample in findings.samples],
+        "memory": [weight.as_json() for weight in findings.weights],
+    }
+    written = json.dumps(document, indent=1) + "\n"
+    if order.json_to:
+        order.json_to.write_text(written)
+    if order.write and not clean:
+        print("--write: refused, because the run was not clean (see the top of the page)", file=sys.stderr)
+    elif order.write:
+        results = BENCHMARKS / "RESULTS.md"
+        results.write_text(placed(text, results.read_text() if results.exists() else "# Results\n"))
+        (BENCHMARKS / "results.json").write_text(written)
+    return 0 if clean else 1

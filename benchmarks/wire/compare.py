@@ -1,0 +1,112 @@
+"""From samples to figures: medians, ratios inside a round, and whether a target is met. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+from wire.idle import Weight
+from wire.origin import MB
+from wire.rounds import QUIET, Sample
+from wire.scenarios import SCENARIOS
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    samples: tuple[Sample, ...]
+    weights: tuple[Weight, ...]
+
+    def rounds_of(self, scenario: str, peer: str) -> list[Sample]:
+        return [sample for sample in self.samples if (sample.scenario, sample.peer) == (scenario, peer)]
+
+    def peers_of(self, scenario: str) -> list[str]:
+        return list(dict.fromkeys(sample.peer for sample in self.samples if sample.scenario == scenario))
+
+    def weight_of(self, peer: str) -> Weight | None:
+        return next((weight for weight in self.weights if weight.peer == peer and not weight.problems), None)
+
+    def invalid(self) -> list[str]:
+        """Every row that carries a failure: its figures count for nothing."""
+        rows = [f"{s.scenario} round {s.round + 1} {s.peer}: {', '.join(s.problems)}" for s in self.samples if s.problems]
+        return rows + [f"memory {w.peer}: {', '.join(w.problems)}" for w in self.weights if w.problems]
+
+    def noisy(self) -> list[str]:
+        return [
+            f"{s.scenario} round {s.round + 1} {s.peer}: others took {s.others_busy:.0%} of the proxy's core"
+            for s in self.samples
+            if s.others_busy > QUIET
+        ]
+
+
+def problems_of(rounds: list[Sample]) -> list[str]:
+    return sorted({problem for sample in rounds for problem in sample.problems})
+
+
+def cost(sample: Sample) -> float:
+    """What ratios are made of. Large replies are compared by the byte: a run ends in the middle of some."""
+    figure = sample.cpu_us_per_mb if SCENARIOS[sample.scenario].body_bytes >= MB else sample.cpu_us
+    assert figure is not None
+    return figure
+
+
+def p50(sample: Sample) -> float:
+    return sample.p50_us
+
+
+def pairs(findings: Findings, scenario: str, peer: str, base: str) -> list[tuple[Sample, Sample]]:
+    """Both peers' samples of each round; nothing when either of them is missing or failed even once."""
+    ours, theirs = findings.rounds_of(scenario, peer), findings.rounds_of(scenario, base)
+    if problems_of(ours) or problems_of(theirs):
+        return []
+    by_round = {sample.round: sample for sample in theirs}
+    return [(sample, by_round[sample.round]) for sample in ours if sample.round in by_round]
+
+
+def ratio(findings: Findings, scenario: str, peer: str, base: str) -> float | None:
+    found = [cost(mine) / cost(other) for mine, other in pairs(findings, scenario, peer, base)]
+    return median(found) if found else None
+
+
+def added(findings: Findings, scenario: str, peer: str, base: str, figure: Callable[[Sample], float]) -> float | None:
+    found = [figure(mine) - figure(other) for mine, other in pairs(findings, scenario, peer, base)]
+    return median(found) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    scenario: str
+    promise: str
+    unit: str
+    limit: float
+    measure: Callable[[Findings, str], float | None]
+
+
+def _cpu(scenario: str, base: str, label: str, limit: float) -> Target:
+    promise = f"CPU at most {limit} × {label}"
+    return Target(scenario, promise, "×", limit, lambda findings, peer: ratio(findings, scenario, peer, base))
+
+
+def _idle_kb(findings: Findings, peer: str) -> float | None:
+    weight = findings.weight_of(peer)
+    return weight.idle_bytes / 1000 if weight else None
+
+
+def _worker_mb(findings: Findings, peer: str) -> float | None:
+    weight = findings.weight_of(peer)
+    return weight.worker.loaded_pss / MB if weight else None
+
+
+TARGETS = (
+    _cpu("http-keepalive", "haproxy", "HAProxy", 1.5),
+    _cpu("tcp-1k", "nginx", "nginx stream", 1.2),
+    _cpu("http-10m", "haproxy", "HAProxy", 1.0),
+    _cpu("tcp-10m", "haproxy", "HAProxy", 1.0),
+    Target(
+        "http-latency",
+        "p50 at most HAProxy + 10 µs",
+        "µs",
+        10.0,
+        lambda findings, peer: added(findings, "http-latency", peer, "haproxy", p50),
+    ),
+    Target("memory", "an idle connection under 2.5 KB", "KB", 2.5, _idle_kb),
+    Target("memory", "a worker's PSS after load under 25 MB", "MB", 25.0, _worker_mb),
+)

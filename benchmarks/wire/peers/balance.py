@@ -1,0 +1,73 @@
+"""Balance as a proxy: one worker, what is on by default left on (metrics, health checks, admin)."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from wire.peers.peer import Mode, Site
+
+REPOSITORY = Path(__file__).parents[3]
+
+CONFIG = """\
+mode: {mode}
+listen: "127.0.0.1:{port}"
+workers: 1
+backends:
+  - name: a
+    address: "127.0.0.1:{origin}"
+health_check:
+  enabled: true
+{probe}
+  interval: 2s
+  timeout: 1s
+admin:
+  listen: "127.0.0.1:{admin}"
+shutdown:
+  delay: 0s
+logging:
+  level: warning
+"""
+
+PROBES = {Mode.HTTP: "  type: http\n  path: /1k", Mode.TCP: "  type: tcp"}  # as HAProxy checks in the same mode
+
+
+def interpreter() -> str:
+    """The repository's own environment when there is one: the harness itself may run on a bare Python."""
+    own = REPOSITORY / ".venv" / "bin" / "python"
+    return str(own) if own.exists() else sys.executable
+
+
+def config_text(site: Site) -> str:
+    return CONFIG.format(
+        mode=site.mode.value,
+        port=site.port,
+        origin=site.origin_port,
+        admin=site.admin_port,
+        probe=PROBES[site.mode],
+    )
+
+
+class Balance:
+    name = "balance"
+
+    def missing(self, mode: Mode) -> str | None:
+        return None
+
+    def version(self) -> str:
+        """Balance's version with the commit, Python's and uvloop's."""
+        ask = (
+            "import platform, importlib.metadata as m, balance; "
+            "print(balance.__version__, '(Python', platform.python_version() + ', uvloop', m.version('uvloop') + ')')"
+        )
+        said = subprocess.run([interpreter(), "-c", ask], capture_output=True, text=True, cwd=REPOSITORY, check=False)
+        name = said.stdout.strip() or "cannot be imported"
+        if shutil.which("git") is None:
+            return name
+        git = ["git", "describe", "--always", "--dirty"]
+        commit = subprocess.run(git, capture_output=True, text=True, cwd=REPOSITORY, check=False).stdout.strip()
+        return f"{name} {commit}".strip()
+
+    def command(self, site: Site) -> list[str]:
+        path = site.write("balance.yaml", config_text(site))
+        return [interpreter(), "-m", "balance", "serve", "--config", str(path)]

@@ -1,0 +1,60 @@
+"""HAProxy as a proxy: one thread, connections to the backend shared by all clients, health checks on."""
+
+import re
+import shutil
+import subprocess
+
+from wire.peers.peer import Mode, Site
+
+CONFIG = """\
+global
+  nbthread 1
+  maxconn {connections}
+
+defaults
+  timeout connect 5s
+  timeout client 1h
+  timeout server 1h
+  timeout http-keep-alive 1h
+  timeout http-request 10s
+
+listen wire
+  bind 127.0.0.1:{port} backlog 4096
+{mode}
+{splice}
+  server a 127.0.0.1:{origin} check inter 2s
+"""
+
+HTTP = """\
+  mode http
+  option http-keep-alive
+  option forwardfor
+  option httpchk GET /1k
+  http-reuse always"""
+
+TCP = """\
+  mode tcp"""
+
+
+class Haproxy:
+    def __init__(self, name: str, *, splice: bool = False) -> None:
+        self.name = name
+        self.splice = splice
+
+    def missing(self, mode: Mode) -> str | None:
+        return None if shutil.which("haproxy") else "not installed"
+
+    def version(self) -> str:
+        said = subprocess.run(["haproxy", "-v"], capture_output=True, text=True, check=True).stdout
+        found = re.search(r"version (\S+)", said)
+        return found[1] if found else "unknown"
+
+    def command(self, site: Site) -> list[str]:
+        text = CONFIG.format(
+            connections=min(6000, site.descriptors // 3),  # two descriptors each, and the pipes of splicing
+            port=site.port,
+            origin=site.origin_port,
+            mode=TCP if site.mode is Mode.TCP else HTTP,
+            splice="  option splice-auto" if self.splice else "",
+        )
+        return ["haproxy", "-db", "-f", str(site.write(f"{self.name}.cfg", text))]

@@ -1,0 +1,103 @@
+"""nginx as a proxy: one worker, upstream keep-alive in HTTP mode, the stream module in TCP mode."""
+
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+from wire.origin import nginx_user
+from wire.peers.peer import Mode, Site
+
+CONFIG = """\
+{module}
+daemon off;
+worker_processes 1;
+worker_rlimit_nofile {descriptors};
+pid {folder}/nginx.pid;
+error_log stderr error;
+{user}
+events {{ worker_connections 16384; }}
+{block}
+"""
+
+# proxy_max_temp_file_size 0: a 10 MB reply waits for the client instead of going through a file.
+HTTP = """\
+http {{
+  access_log off;
+  keepalive_timeout 1h;
+  keepalive_requests 1000000000;
+  client_body_temp_path {folder}/nginx-body;
+  proxy_temp_path {folder}/nginx-proxy;
+  fastcgi_temp_path {folder}/nginx-fastcgi;
+  uwsgi_temp_path {folder}/nginx-uwsgi;
+  scgi_temp_path {folder}/nginx-scgi;
+  upstream origin {{
+    server 127.0.0.1:{origin};
+    keepalive 64;
+    keepalive_requests 1000000000;
+    keepalive_timeout 1h;
+  }}
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    location / {{
+      proxy_pass http://origin;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $http_host;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_max_temp_file_size 0;
+    }}
+  }}
+}}"""
+
+STREAM = """\
+stream {{
+  upstream origin {{ server 127.0.0.1:{origin}; }}
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    proxy_pass origin;
+    proxy_timeout 1h;
+  }}
+}}"""
+
+
+@cache
+def build_text() -> str:
+    return subprocess.run(["nginx", "-V"], capture_output=True, text=True, check=True).stderr
+
+
+def stream_module(build: str) -> str | None:
+    """The load_module line that TCP mode needs ("" when it is built in), or None when nginx has no stream."""
+    if re.search(r"--with-stream(\s|$)", build):
+        return ""
+    if "--with-stream=dynamic" not in build:
+        return None
+    found = re.search(r"--modules-path=(\S+)", build) or re.search(r"--prefix=(\S+)", build)
+    return f"load_module {found[1]}/ngx_stream_module.so;" if found else None
+
+
+class Nginx:
+    name = "nginx"
+
+    def missing(self, mode: Mode) -> str | None:
+        if shutil.which("nginx") is None:
+            return "not installed"
+        if mode is Mode.HTTP:
+            return None
+        line = stream_module(build_text())
+        if line is None:
+            return "built without the stream module"
+        path = line.removeprefix("load_module ").removesuffix(";")
+        return None if not path or Path(path).exists() else f"{path} is not installed"
+
+    def version(self) -> str:
+        found = re.search(r"nginx/(\S+)", build_text())
+        return found[1] if found else "unknown"
+
+    def command(self, site: Site) -> list[str]:
+        tcp = site.mode is Mode.TCP
+        block = (STREAM if tcp else HTTP).format(folder=site.folder, port=site.port, origin=site.origin_port)
+        module = (stream_module(build_text()) or "") if tcp else ""
+        text = CONFIG.format(module=module, folder=site.folder, user=nginx_user(), descriptors=site.descriptors, block=block)
+        return ["nginx", "-c", str(site.write("nginx.conf", text)), "-p", str(site.folder)]

@@ -1,0 +1,41 @@
+"""What a benchmark asks of a proxy: can it run here, what is it, what does it read, how is it started."""
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Protocol
+
+
+class Mode(Enum):
+    HTTP = "http"
+    TCP = "tcp"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where one peer runs, and in front of what."""
+
+    folder: Path
+    mode: Mode
+    port: int
+    admin_port: int
+    origin_port: int
+    descriptors: int
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.folder / f"{self.mode.value}-{name}"
+        path.write_text(text)
+        return path
+
+
+class Peer(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def missing(self, mode: Mode) -> str | None:
+        """Why it cannot run here, or None."""
+
+    def version(self) -> str: ...
+
+    def command(self, site: Site) -> list[str]:
+        """Writes its configuration into the site's folder and says how to start in the foreground."""

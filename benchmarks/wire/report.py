@@ -1,0 +1,159 @@
+"""Findings as markdown, and their place in a page. Pure: reads no file, measures nothing."""
+
+from statistics import median
+
+from wire.compare import TARGETS, Findings, added, cost, p50, problems_of, ratio
+from wire.idle import Weight
+from wire.origin import MB
+from wire.scenarios import SCENARIOS, Question
+from wire.standing import Remarks
+
+BEGIN, END = "<!-- wire:begin -->", "<!-- wire:end -->"
+SUBJECTS = ("balance", "against")  # who the targets are for
+
+CPU_NOTE = (
+    "CPU µs per request: user and system time of the proxy's whole process tree, median over the rounds (min–max). "
+    "Ratios are taken inside each round, then their median. A proxy that keeps its core less busy gathers fewer "
+    "requests per wake-up, so read the ratios beside `core busy`."
+)
+MEMORY_NOTE = (
+    "PSS, KB and MB decimal. Per idle connection: growth of the whole tree's PSS, user space only (the kernel's socket "
+    "buffers are the same for all); nginx sets its connections' records aside at start. The worker is the process that "
+    "holds the connections."
+)
+
+
+def table(head: list[str], rows: list[list[str]], words: int = 2) -> str:
+    """The first columns are words, the rest figures."""
+    lines = [head, ["---" if column < words else "---:" for column in range(len(head))], *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def cell(value: float | None, digits: int, unit: str = "") -> str:
+    return "–" if value is None else f"{value:,.{digits}f}{unit}"
+
+
+def spread(values: list[float], digits: int) -> str:
+    return f"{cell(median(values), digits)} ({cell(min(values), digits)}–{cell(max(values), digits)})"
+
+
+def targets_table(findings: Findings) -> str:
+    measured = {sample.peer for sample in findings.samples} | {weight.peer for weight in findings.weights}
+    rows = []
+    for peer in (subject for subject in SUBJECTS if subject in measured):
+        for target in TARGETS:
+            value = target.measure(findings, peer)
+            digits = 1 if target.unit == "µs" else 2
+            verdict = "not measured" if value is None else "met" if value <= target.limit else "**missed**"
+            rows.append([target.scenario, peer, target.promise, cell(value, digits, f" {target.unit}"), verdict])
+    return table(["row", "proxy", "target", "measured", "verdict"], rows, words=3) if rows else ""
+
+
+def cpu_table(findings: Findings, scenarios: list[str]) -> str:
+    rows = []
+    for name in scenarios:
+        for peer in findings.peers_of(name):
+            rounds = findings.rounds_of(name, peer)
+            if problems := problems_of(rounds):
+                rows.append([name, peer, f"**INVALID**: {'; '.join(problems)}", *["–"] * 7])
+                continue
+            costs = [sample.cpu_us or 0.0 for sample in rounds]
+            user = median([sample.user_us or 0.0 for sample in rounds])
+            large = SCENARIOS[name].body_bytes >= MB
+            digits = 0 if large else 2
+            rows.append(
+                [
+                    name,
+                    peer,
+                    spread(costs, digits),
+                    cell(user, digits),
+                    cell(median(costs) - user, digits),
+                    cell(median([cost(sample) for sample in rounds]) if large else None, 1),
+                    cell(ratio(findings, name, peer, "haproxy"), 2),
+                    cell(ratio(findings, name, peer, "nginx"), 2),
+                    cell(median([sample.requests_per_s for sample in rounds]), 0),
+                    cell(median([sample.busy or 0.0 for sample in rounds]) * 100, 0, " %"),
+                ]
+            )
+    head = ["row", "proxy", "CPU µs/request", "user", "system", "µs/MB", "÷ HAProxy", "÷ nginx", "requests/s"]
+    return table([*head, "core busy"], rows) if rows else ""
+
+
+def latency_table(findings: Findings, scenarios: list[str]) -> str:
+    rows = []
+    for name in scenarios:
+        for peer in findings.peers_of(name):
+            rounds = findings.rounds_of(name, peer)
+            if problems := problems_of(rounds):
+                rows.append([name, peer, f"**INVALID**: {'; '.join(problems)}", *["–"] * 4])
+                continue
+            rows.append(
+                [
+                    name,
+                    peer,
+                    cell(median([sample.p50_us for sample in rounds]), 0),
+                    cell(median([sample.p99_us for sample in rounds]), 0),
+                    cell(median([sample.mean_us for sample in rounds]), 1),
+                    cell(added(findings, name, peer, "direct", p50), 0),
+                    cell(added(findings, name, peer, "haproxy", p50), 0),
+                ]
+            )
+    head = ["row", "way", "p50 µs", "p99 µs", "mean µs", "p50 added to direct", "p50 against HAProxy"]
+    return table(head, rows) if rows else ""
+
+
+def memory_table(weights: tuple[Weight, ...]) -> str:
+    rows = []
+    for weight in weights:
+        if weight.problems:
+            rows.append([weight.peer, f"**INVALID**: {'; '.join(weight.problems)}", *["–"] * 6])
+            continue
+        for process in weight.processes:
+            per_connection = cell(weight.idle_bytes, 0, " B") if process.is_worker else "–"
+            megabytes = [process.started_pss, process.loaded_pss, process.loaded_rss, process.crowded_pss]
+            title = f"`{process.title}`" + (" (worker)" if process.is_worker else "")
+            figures = [cell(size / MB, 2) for size in megabytes]
+            rows.append([weight.peer, title, *figures, f"{weight.connections:,}", per_connection])
+    head = ["proxy", "process", "PSS started", "PSS after load", "RSS after load", "PSS crowded", "idle connections"]
+    return table([*head, "per connection"], rows) if rows else ""
+
+
+def page(findings: Findings, facts: list[str], remarks: Remarks) -> str:
+    """All that one run found, ready to be pasted."""
+    ran = {sample.scenario for sample in findings.samples}
+    of = {question: [n for n, row in SCENARIOS.items() if row.question is question and n in ran] for question in Question}
+    loud = [*remarks.failed, *(f"INVALID: {row}" for row in findings.invalid())]
+    noise = findings.noisy()
+    parts = ["\n".join(f"- {fact}" for fact in facts)]
+    if remarks.skipped:
+        parts.append("\n".join(f"- skipped: {line}" for line in remarks.skipped))
+    if loud:
+        parts.append("\n".join(["**NOT A CLEAN RUN**", "", *(f"- {line}" for line in loud)]))
+    if noise:
+        parts.append(f"{len(noise)} samples were taken on a core that others used as well; the worst: {_worst(findings)}.")
+    for title, body, note in (
+        ("Targets", targets_table(findings), ""),
+        ("CPU", cpu_table(findings, of[Question.CPU]), CPU_NOTE),
+        ("Latency", latency_table(findings, of[Question.LATENCY]), ""),
+        ("Memory", memory_table(findings.weights), MEMORY_NOTE),
+    ):
+        if body:
+            parts.append("\n\n".join(filter(None, (f"### {title}", note, body))))
+    return "\n\n".join(parts) + "\n"
+
+
+def _worst(findings: Findings) -> str:
+    worst = max(findings.samples, key=lambda sample: sample.others_busy)
+    return f"{worst.others_busy:.0%} in {worst.scenario} round {worst.round + 1} {worst.peer}"
+
+
+def placed(text: str, existing: str) -> str:
+    """The page with this section put between its markers, or at its end when it has none."""
+    section = f"{BEGIN}\n{text}{END}"
+    before, begin, rest = existing.partition(BEGIN)
+    if begin:
+        _, end, after = rest.partition(END)
+        if not end:
+            raise ValueError(f"{BEGIN!r} is not followed by {END!r}")
+        return before + section + after
+    return f"{existing.rstrip()}\n\n## On the wire\n\n{section}\n".lstrip()

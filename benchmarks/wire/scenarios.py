@@ -1,0 +1,90 @@
+"""The rows of the benchmark: what is asked, how, over how many connections. A row is one line in SCENARIOS."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from wire.origin import LARGE_BYTES, SMALL_BYTES
+from wire.peers.peer import Mode
+
+TCP_REQUEST_BYTES = 1024
+
+# What a browser or a service behind an API gateway sends: ten fields, Host among them, about 600 bytes.
+HEADERS = (
+    ("Host", "shop.example"),  # one name for all peers, so that all read the same bytes
+    ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36"),
+    ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"),
+    ("Accept-Encoding", "gzip, deflate, br, zstd"),
+    ("Accept-Language", "en-GB,en;q=0.9,de;q=0.7"),
+    ("Cookie", "session=5f0c7e2ab1d94c3f8e6a; consent=2; theme=dark"),
+    ("Referer", "https://shop.example/catalogue/lamps?page=3"),
+    ("Cache-Control", "max-age=0"),
+    ("X-Client-Version", "web/2026.11.3"),
+    ("Authorization", "Bearer kM2vQ8sT1xW4zB7dF0hJ3lN6pR9uY5cE8gI1kO4qS7wA0eG3iM6oU9yC2aL5nP8r"),
+)
+
+
+class Question(Enum):
+    """What a row wants to know."""
+
+    CPU = "CPU per request"
+    LATENCY = "added latency"
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    name: str
+    title: str
+    question: Question
+    mode: Mode
+    path: str
+    body_bytes: int
+    connections: int
+    unique: bool = False
+    close: bool = False
+    pad_to: int = 0
+
+
+SCENARIOS: dict[str, Scenario] = {
+    row.name: row
+    for row in (
+        Scenario("http-keepalive", "GET, 10 headers, 1 KB reply", Question.CPU, Mode.HTTP, "/1k", SMALL_BYTES, 32),
+        Scenario(
+            "http-unique",
+            "the same, no two requests and no two replies alike",
+            Question.CPU,
+            Mode.HTTP,
+            "/unique",
+            SMALL_BYTES,
+            32,
+            unique=True,
+        ),
+        Scenario(
+            "tcp-1k",
+            "1 KB up, 1 KB down, kept connections",
+            Question.CPU,
+            Mode.TCP,
+            "/1k",
+            SMALL_BYTES,
+            32,
+            pad_to=TCP_REQUEST_BYTES,
+        ),
+        Scenario("tcp-connect", "one connection per request", Question.CPU, Mode.TCP, "/1k", SMALL_BYTES, 32, close=True),
+        Scenario("http-10m", "10 MB reply", Question.CPU, Mode.HTTP, "/10m", LARGE_BYTES, 4),
+        Scenario("tcp-10m", "10 MB reply", Question.CPU, Mode.TCP, "/10m", LARGE_BYTES, 4),
+        Scenario("http-latency", "one connection", Question.LATENCY, Mode.HTTP, "/1k", SMALL_BYTES, 1),
+        Scenario("memory", "idle keep-alive connections", Question.MEMORY, Mode.HTTP, "/1k", SMALL_BYTES, 32),
+    )
+}
+
+
+def request_head(row: Scenario, query: str = "", last: tuple[tuple[str, str], ...] = ()) -> str:
+    """The request as sent, byte for byte; `query` and `last` are where a unique request differs from the next."""
+    headers = (*HEADERS, *last)
+    if row.close:
+        headers = (*headers, ("Connection", "close"))
+    head = "".join([f"GET {row.path}{query} HTTP/1.1\r\n", *(f"{name}: {value}\r\n" for name, value in headers)])
+    if row.pad_to:
+        missing = row.pad_to - len(head) - len("X-Padding: \r\n\r\n")
+        head += f"X-Padding: {'p' * missing}\r\n"
+    return head + "\r\n"

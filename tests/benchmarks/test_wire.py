@@ -1,0 +1,201 @@
+"""The pure parts of the wire benchmark: what it reads from /proc and wrk, what it sends, how it compares and prints."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from wire import compare, load, order, procfs, report
+from wire.idle import Process, Weight
+from wire.peers.against import Against
+from wire.peers.nginx import stream_module
+from wire.peers.peer import Mode, Site
+from wire.rounds import Sample
+from wire.scenarios import SCENARIOS, TCP_REQUEST_BYTES, Scenario, request_head
+from wire.standing import Remarks
+
+STAT = "71 (a) (b c) S 1 70 69 0 -1 4194560 100 0 0 0 250 750 3 4 20 0 1 0 12345 1000 200 0"
+ROLLUP = """\
+55d0-7ffe ---p 00000000 00:00 0                          [rollup]
+Rss:               20480 kB
+Pss:               10240 kB
+Private_Clean:      1024 kB
+Private_Dirty:      2048 kB
+"""
+
+
+def sample(peer: str, cpu_us: float, number: int = 0, scenario: str = "http-keepalive", **changes: object) -> Sample:
+    plain = Sample(
+        scenario=scenario,
+        peer=peer,
+        round=number,
+        requests=1000,
+        requests_per_s=50_000.0,
+        cpu_us=cpu_us,
+        user_us=cpu_us / 2,
+        cpu_us_per_mb=cpu_us / 10,
+        busy=0.9,
+        others_busy=0.0,
+        p50_us=cpu_us,
+        p99_us=cpu_us,
+        mean_us=cpu_us,
+        problems=(),
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def test_a_process_name_with_brackets_and_blanks_is_read_to_its_last_bracket() -> None:
+    assert procfs.parse_stat(STAT) == procfs.Stat(71, "a) (b c", 1, 69, 250, 750)
+
+
+def test_memory_is_read_in_bytes() -> None:
+    assert procfs.parse_smaps_rollup(ROLLUP) == procfs.Memory(20480 * 1024, 10240 * 1024, 3072 * 1024)
+
+
+def test_core_1_is_not_taken_for_core_10() -> None:
+    text = "cpu  9 9 9 9 9 9 9 9 0 0\ncpu10 5 5 5 5 5 5 5 5 0 0\ncpu1 1 2 3 100 50 4 5 6 0 0\n"
+    assert procfs.parse_core_ticks(text, 1) == (15, 6)
+
+
+def test_a_tree_holds_grandchildren_and_orphans_of_the_session_and_nobody_else() -> None:
+    def stat(pid: int, parent: int, session: int) -> procfs.Stat:
+        return procfs.Stat(pid, "p", parent, session, 0, 0)
+
+    family = [stat(10, 1, 10), stat(13, 12, 10), stat(12, 10, 10), stat(14, 1, 10), stat(15, 12, 15)]
+    strangers = [stat(1, 0, 1), stat(20, 1, 20)]
+    assert procfs.tree_of(10, family + strangers) == [10, 12, 13, 14, 15]
+
+
+def test_cpu_time_sums_the_tree_counts_the_newborn_and_names_the_dead() -> None:
+    before = {1: procfs.Clock(1_000_000_000, 60, 40), 2: procfs.Clock(5, 0, 0)}
+    after = {1: procfs.Clock(2_000_000_000, 85, 115), 3: procfs.Clock(500_000_000, 25, 25)}
+    cost = procfs.spent(before, after)
+    assert cost.total_ns == 1_500_000_000
+    assert cost.user_share == pytest.approx(50 / 150)
+    assert cost.ended == (2,)
+
+
+def test_a_thread_that_ended_is_still_paid_for() -> None:
+    second = 1_000_000_000 // procfs.TICK_NS
+    cost = procfs.spent({1: procfs.Clock(900, 0, 0)}, {1: procfs.Clock(1000, second, second)})
+    assert cost.total_ns == 2_000_000_000
+
+
+def test_wrk_figures_are_exact_and_every_kind_of_failure_is_named() -> None:
+    line = "WIRE requests=500 us=2000000 bytes=900 connect=0 read=3 write=0 status=7 timeout=0 p50=12 p99=40 mean=13.50"
+    found = load.parse(f"Running 2s test\n\n{line}\n")
+    assert (found.requests, found.elapsed_s, found.read_bytes) == (500, 2.0, 900)
+    assert found.failures == {"read": 3, "status": 7}
+    assert (found.p50_us, found.p99_us, found.mean_us) == (12.0, 40.0, 13.5)
+
+
+def test_a_load_without_figures_is_a_failure_that_quotes_wrk() -> None:
+    with pytest.raises(load.LoadFailedError, match="unable to connect"):
+        load.parse("unable to connect to 127.0.0.1:1")
+
+
+@pytest.mark.parametrize("row", SCENARIOS.values(), ids=SCENARIOS)
+def test_a_request_is_one_complete_head_with_one_host(row: Scenario) -> None:
+    head = request_head(row)
+    assert head.startswith(f"GET {row.path} HTTP/1.1\r\nHost: ")
+    assert head.endswith("\r\n\r\n")
+    assert head.count("\r\n\r\n") == head.count("\r\nHost: ") == 1
+    assert ("Connection: close" in head) is row.close
+
+
+def test_the_padded_request_has_exactly_its_size() -> None:
+    assert len(request_head(SCENARIOS["tcp-1k"])) == TCP_REQUEST_BYTES
+
+
+def test_a_script_sends_a_fixed_head_or_one_with_three_counters_and_no_other_directive() -> None:
+    assert "request = function" not in load.script(SCENARIOS["http-keepalive"])
+    text = load.script(SCENARIOS["http-unique"])
+    formatted = next(line for line in text.splitlines() if "string.format(" in line and "GET " in line)
+    assert formatted.replace("%%", "").count("%") == 3
+    assert "?n=%d HTTP/1.1" in formatted
+    assert "X-Request-Trace: %016x%016x" in formatted
+
+
+def test_a_lua_string_holds_its_text_on_one_line() -> None:
+    assert load.lua_string('a"b\\c\r\n') == '"a\\"b\\\\c\\r\\n"'
+
+
+@pytest.mark.parametrize(
+    ("build", "line"),
+    [
+        ("configure arguments: --with-stream --with-threads", ""),
+        ("--with-stream", ""),
+        ("--with-stream=dynamic --modules-path=/usr/lib/nginx/modules", "/usr/lib/nginx/modules"),
+        ("--with-stream_ssl_module --with-threads", None),
+    ],
+)
+def test_nginx_says_whether_it_can_do_tcp(build: str, line: str | None) -> None:
+    wanted = f"load_module {line}/ngx_stream_module.so;" if line else line
+    assert stream_module(build) == wanted
+
+
+def test_a_foreign_command_gets_its_ports_and_a_configuration(tmp_path: Path) -> None:
+    site = Site(tmp_path, Mode.TCP, 81, 82, 83, 1024)
+    command = Against("proxy --from :{port} --to :{origin} --mode {mode} --file {config}").command(site)
+    assert command[:7] == ["proxy", "--from", ":81", "--to", ":83", "--mode", "tcp"]
+    assert 'listen: "127.0.0.1:81"' in Path(command[8]).read_text()
+
+
+def test_a_ratio_is_taken_inside_each_round_before_the_median() -> None:
+    ours = [sample("balance", cost, number) for number, cost in enumerate((10.0, 30.0, 22.0))]
+    theirs = [sample("haproxy", cost, number) for number, cost in enumerate((10.0, 10.0, 20.0))]
+    assert compare.ratio(compare.Findings((*ours, *theirs), ()), "http-keepalive", "balance", "haproxy") == 1.1
+
+
+def test_one_failed_round_takes_the_row_out_of_every_comparison() -> None:
+    ours = [sample("balance", 10.0), sample("balance", 10.0, 1, problems=("2 status errors",))]
+    theirs = [sample("haproxy", 10.0), sample("haproxy", 10.0, 1)]
+    findings = compare.Findings((*ours, *theirs), ())
+    assert compare.ratio(findings, "http-keepalive", "balance", "haproxy") is None
+    assert findings.invalid() == ["http-keepalive round 2 balance: 2 status errors"]
+    text = report.page(findings, ["a machine"], Remarks())
+    assert "**NOT A CLEAN RUN**" in text
+    assert "| http-keepalive | balance | **INVALID**: 2 status errors |" in text
+
+
+def test_the_page_says_which_targets_are_met_missed_or_not_measured() -> None:
+    worker = Process(5, "worker", True, 9_000_000, 9_000_000, 20_000_000, 40_000_000, 30_000_000)
+    findings = compare.Findings(
+        (sample("balance", 16.0), sample("haproxy", 10.0)), (Weight("balance", 5000, 2400.0, (worker,), ()),)
+    )
+    lines = report.targets_table(findings).splitlines()
+    assert "| http-keepalive | balance | CPU at most 1.5 × HAProxy | 1.60 × | **missed** |" in lines
+    assert "| tcp-1k | balance | CPU at most 1.2 × nginx stream | – | not measured |" in lines
+    assert "| memory | balance | an idle connection under 2.5 KB | 2.40 KB | met |" in lines
+    assert "| memory | balance | a worker's PSS after load under 25 MB | 20.00 MB | met |" in lines
+
+
+def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
+    failed = sample("haproxy", 1.0, problems=("no request was answered",))
+    slow = [sample(peer, 50.0, scenario="http-latency") for peer in ("direct", "balance")]
+    findings = compare.Findings((sample("balance", 16.0), failed, *slow), ())
+    for text in (
+        report.cpu_table(findings, ["http-keepalive"]),
+        report.latency_table(findings, ["http-latency"]),
+        report.targets_table(findings),
+    ):
+        assert len({line.count("|") for line in text.splitlines()}) == 1
+
+
+def test_a_new_section_replaces_the_old_one_and_nothing_else() -> None:
+    first = report.placed("old\n", "# Results\n")
+    assert report.placed("new\n", first + "\n## Micro\n") == first.replace("old", "new") + "\n## Micro\n"
+
+
+def test_a_section_without_an_end_is_refused() -> None:
+    with pytest.raises(ValueError, match="wire:end"):
+        report.placed("new\n", f"# Results\n{report.BEGIN}\nold\n")
+
+
+def test_a_wrong_name_is_answered_with_the_allowed_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        order.read(["--peers", "nginx,envoy"])
+    assert "'envoy' is not one of nginx, haproxy, haproxy-splice, balance" in capsys.readouterr().err
