@@ -12,7 +12,7 @@ from balance.model import Address
 
 
 def target(check: HealthCheck, address: Address) -> Address:
-    """Where to connect to: the backend itself, on the check's own port if it has one."""
+    """Where to connect to: the backend's own machine, on the check's own port if it has one."""
     return replace(address, port=check.port) if check.port and not address.is_unix else address
 
 

@@ -31,7 +31,10 @@ class Reply:
 
     def feed(self, data: bytes) -> None:
         """Take in what arrived. Raises httptools.HttpParserError when it is not HTTP."""
-        self._parser.feed_data(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.status = self._parser.get_status_code()  # 101: an answer like any other, since we asked for no upgrade
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -96,12 +99,8 @@ async def _judge(check: HealthCheck, reader: asyncio.StreamReader) -> tuple[bool
         if not data:
             break
         if received >= LIMIT_BYTES:
-            return False, f"{expected_what(reply, check)} not within the first {LIMIT_BYTES // 1024} KB"
+            missing = f"{check.expected_body!r} is" if reply.status else "the end of the header is"
+            return False, f"{missing} not within the first {LIMIT_BYTES // 1024} KB of the answer"
     if not reply.status:
         return False, "closed without an answer" if not received else "closed before the answer was complete"
     return False, f"status {reply.status}, but the body does not contain {check.expected_body!r}"
-
-
-def expected_what(reply: Reply, check: HealthCheck) -> str:
-    """What was still missing when the limit was reached."""
-    return f"{check.expected_body!r} is" if reply.status else "the end of the header is"

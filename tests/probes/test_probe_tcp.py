@@ -1,0 +1,94 @@
+"""The TCP probe against real sockets, and the words for what can go wrong with any connection."""
+
+import asyncio
+import errno
+import socket
+from pathlib import Path
+
+import pytest
+
+from balance.config.model import HealthCheck
+from balance.model import Address
+from balance.probes import PROBES
+from balance.probes.result import why_failed
+from balance.probes.tcp import probe
+
+CHECK = HealthCheck(enabled=True, timeout_s=5.0)
+
+
+def listening() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0))
+
+
+def closed_port() -> int:
+    with listening() as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def test_a_port_that_accepts_is_good() -> None:
+    with listening() as sock:
+        result = asyncio.run(probe(CHECK, Address("127.0.0.1", sock.getsockname()[1])))
+    assert result[:2] == (True, "connected")
+
+
+def test_a_port_that_refuses_is_bad() -> None:
+    result = asyncio.run(probe(CHECK, Address("127.0.0.1", closed_port())))
+    assert result[:2] == (False, "connection refused")
+
+
+def test_a_full_accept_queue_is_given_up_at_the_timeout() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(server.getsockname())
+        check = HealthCheck(enabled=True, timeout_s=0.2)
+        result = asyncio.run(probe(check, Address("127.0.0.1", server.getsockname()[1])))
+        for filler in fillers:
+            filler.close()
+    assert result[:2] == (False, "no answer within 0.2s")
+
+
+def test_the_checks_own_port_is_asked_instead_of_the_backends() -> None:
+    with listening() as sock:
+        check = HealthCheck(enabled=True, timeout_s=5.0, port=sock.getsockname()[1])
+        assert asyncio.run(probe(check, Address("127.0.0.1", closed_port()))).is_ok
+
+
+def test_the_checks_own_host_is_asked_instead_of_the_backends() -> None:
+    with listening() as sock:
+        check = HealthCheck(enabled=True, timeout_s=5.0, host="127.0.0.1")
+        assert asyncio.run(probe(check, Address("127.0.0.9", sock.getsockname()[1]))).is_ok
+
+
+def test_unix_sockets_are_asked_too(tmp_path: Path) -> None:
+    path = str(tmp_path / "app.sock")
+    missing = asyncio.run(probe(CHECK, Address("", 0, path)))
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+        found = asyncio.run(probe(CHECK, Address("", 0, path)))
+    assert (missing.reason, found.reason) == ("no such socket file", "connected")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConnectionRefusedError(errno.ECONNREFUSED, "x"), "connection refused"),
+        (ConnectionResetError(errno.ECONNRESET, "x"), "connection reset"),
+        (TimeoutError(), "no answer within 3s"),
+        (TimeoutError(errno.ETIMEDOUT, "x"), "connection timed out"),
+        (OSError(errno.EHOSTUNREACH, "x"), "no route to the host"),
+        (socket.gaierror(socket.EAI_NONAME, "x"), "the name 'app.internal' does not resolve"),
+        (OSError(errno.ENOBUFS, "x"), "no buffer space available"),
+    ],
+)
+def test_failures_are_put_into_words(error: OSError, words: str) -> None:
+    assert why_failed(error, Address("app.internal", 80), 3.0) == words
+
+
+def test_the_table_holds_the_kinds_that_a_configuration_may_name() -> None:
+    assert set(PROBES) == {"tcp", "http"}
