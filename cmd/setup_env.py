@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from child_process import exit_on_sigterm, fail, run_quietly, say, succeeds
+from child_process import exit_on_sigterm, run_quietly, say, succeeds
 from debian_packages import apt_install
+from python_version import OLDEST_PYTHON
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
-OLDEST_PYTHON = (3, 11)
 # Three questions for an interpreter, asked by exit status.
 CAN_MAKE_VENV = "import ensurepip, venv"
 CAN_INSTALL = f"import pip, sys; sys.exit(sys.version_info < {OLDEST_PYTHON})"
@@ -36,7 +36,6 @@ def run_in_venv(command: str, arguments: Sequence[str]) -> NoReturn:
 
 def prepare(extra: str = "") -> None:
     """See that the environment exists and holds the project, with its optional dependencies `extra`."""
-    require_python()
     exit_on_sigterm()
     with one_at_a_time():
         stamp = VENV / f"balance-{extra or 'plain'}.stamp"
@@ -61,12 +60,6 @@ def make_venv() -> None:
         if not answers(sys.executable, CAN_MAKE_VENV):
             sys.exit(1)
     run_quietly([sys.executable, "-m", "venv", "--clear", str(VENV)], "could not make the virtual environment")
-
-
-def require_python() -> None:
-    if sys.version_info < OLDEST_PYTHON:  # whatever pyproject says: any python3 can start this file
-        has = ".".join(map(str, sys.version_info[:3]))
-        fail(f"Balance needs Python {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer; {sys.executable} is {has}")
 
 
 def fingerprint() -> str:

@@ -24,6 +24,10 @@ class Child:
         self.name = name
         self._process = process
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     @classmethod
     async def start(cls, name: str, arguments: Sequence[str], *, is_heard: bool = False) -> Child:
         """`is_heard`: its stdout comes here, for `first_line`; otherwise it goes where ours goes."""
@@ -62,7 +66,8 @@ class Child:
 
     async def stop(self, grace_s: float) -> None:
         """Ask it to end, wait, then kill it with all that it started."""
-        self._signal_leader(signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 await self._process.wait()
@@ -72,11 +77,7 @@ class Child:
     def kill(self) -> None:
         """Kill it and whatever of its group is left."""
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-
-    def _signal_leader(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(number)
+            os.killpg(self.pid, signal.SIGKILL)
 
 
 def import_path() -> str:

@@ -13,6 +13,7 @@ from typing import cast
 
 import httptools
 
+from balance.aio import spawn
 from balance.cli.testpages import MAX_BODY, Page, Request, Site
 from balance.cli.wsecho import WebSocketEcho, accept_key
 
@@ -114,7 +115,7 @@ class Connection(asyncio.Protocol):
         if len(self._waiting) >= PIPELINE:
             self._transport.pause_reading()
         if self._answering is None:
-            self._answering = asyncio.get_running_loop().create_task(self._answer_waiting())
+            self._answering = spawn(self._answer_waiting(), "answering a client")
 
     async def _answer_waiting(self) -> None:
         while self._waiting:

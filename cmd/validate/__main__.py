@@ -5,10 +5,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import setup_env
+from python_version import require_python
 
 if __name__ == "__main__":
+    require_python()
     try:
+        import setup_env
+
         setup_env.run_in_venv("validate", sys.argv[1:])
     except KeyboardInterrupt:
         sys.exit(130)

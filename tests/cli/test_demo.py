@@ -1,0 +1,173 @@
+"""`balance demo` as a user meets it: what it prints is true, and nothing of it outlives it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "balance", "demo"]
+LIMIT_S = 15
+SHARES = {"red": 3, "green": 2, "blue": 1}
+
+
+class Demo:
+    """A running demo. Its processes are known by a mark in their environment, which children inherit."""
+
+    def __init__(self) -> None:
+        self.mark = f"BALANCE_TEST_MARK={uuid.uuid4()}"
+        name, _, value = self.mark.partition("=")
+        arguments = ["--port", "0", "--admin-port", "0"]
+        self.process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            env={**os.environ, name: value},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.said = ""
+        for line in self.process.stdout:
+            self.said += line
+            if "Ctrl-C" in line:
+                break
+
+    def url(self, name: str) -> str:
+        match = re.search(rf"^  {name} +(http://\S+)", self.said, re.MULTILINE)
+        assert match, self.said
+        return match[1]
+
+    def six(self) -> Counter[str]:
+        """Who answered six requests, each on a connection of its own."""
+        return Counter(fetch(self.url("balancer") + "/").strip() for _ in range(6))
+
+    def pids(self) -> list[int]:
+        """All living processes of this demo, its own included."""
+        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if self.mark in environment(pid)]
+
+    def close(self) -> None:
+        for pid in self.pids():
+            os.kill(pid, signal.SIGKILL)
+        self.process.communicate(timeout=LIMIT_S)
+
+
+def environment(pid: int) -> str:
+    """Empty for a process that has ended, or is somebody else's."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def fetch(url: str, data: bytes | None = None) -> str:
+    with urllib.request.urlopen(url, data, timeout=LIMIT_S) as response:
+        return str(response.read().decode())
+
+
+def comes_true(claim: Callable[[], bool]) -> bool:
+    """Whether it is so before the limit."""
+    until_s = time.monotonic() + LIMIT_S
+    while time.monotonic() < until_s:
+        if claim():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.fixture
+def demo() -> Iterator[Demo]:
+    demo = Demo()
+    try:
+        yield demo
+    finally:
+        demo.close()
+
+
+@pytest.mark.drill
+def test_any_six_requests_are_shared_3_2_1(demo: Demo) -> None:
+    assert [demo.six() for _ in range(5)] == [SHARES] * 5
+
+
+@pytest.mark.drill
+def test_a_backend_made_to_fail_leaves_and_a_healed_one_returns(demo: Demo) -> None:
+    fetch(demo.url("blue") + "/fail", b"")
+    assert comes_true(lambda: "blue" not in demo.six())
+    assert demo.six().keys() == {"red", "green"}
+    fetch(demo.url("blue") + "/fail?on=0", b"")
+    assert comes_true(lambda: demo.six() == SHARES)
+
+
+@pytest.mark.drill
+def test_every_command_it_suggests_works(demo: Demo) -> None:
+    commands = [line.strip() for line in demo.said.splitlines() if " curl " in f" {line.strip()} "]
+    assert len(commands) >= 6
+    for command in commands:
+        done = subprocess.run(command.replace("curl", "curl -f"), shell=True, capture_output=True, timeout=LIMIT_S)
+        assert (done.returncode, bool(done.stdout)) == (0, True), command
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_ends_it_with_status_0_and_leaves_no_process(demo: Demo, number: signal.Signals) -> None:
+    assert len(demo.pids()) >= 5
+    demo.process.send_signal(number)
+    assert demo.process.wait(LIMIT_S) == 0
+    assert demo.pids() == []
+    assert not Path(demo.said.partition("configuration")[2].split()[0]).exists()
+
+
+@pytest.mark.drill
+def test_killed_demo_leaves_no_process(demo: Demo) -> None:
+    demo.process.kill()
+    assert comes_true(lambda: demo.pids() == [])
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("part", ["backend", "serve"])
+def test_death_of_a_part_ends_the_whole_and_is_named(demo: Demo, part: str) -> None:
+    def is_part(pid: int) -> bool:
+        arguments = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        return part in arguments and parent(pid) == demo.process.pid
+
+    victim = next(pid for pid in demo.pids() if is_part(pid))
+    os.kill(victim, signal.SIGKILL)
+    assert demo.process.wait(LIMIT_S) == 1
+    assert demo.process.stderr is not None
+    assert re.search(r"^balance: .* ended by SIGKILL$", demo.process.stderr.read(), re.MULTILINE)
+    assert comes_true(lambda: demo.pids() == [])
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.parametrize("flag", ["--port", "--admin-port"])
+def test_taken_port_is_one_line_that_suggests_a_free_one(flag: str) -> None:
+    other = {"--port": "--admin-port", "--admin-port": "--port"}[flag]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused = subprocess.run([*COMMAND, flag, str(port), other, "0"], capture_output=True, text=True, timeout=LIMIT_S)
+    assert refused.returncode == 1
+    match = re.fullmatch(rf"balance: port {port} is taken by another program; try: balance demo {flag} (\d+)\n", refused.stderr)
+    assert match, refused.stderr
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", int(match[1])))
+
+
+def test_same_port_twice_is_refused() -> None:
+    refused = subprocess.run([*COMMAND, "--port", "9", "--admin-port", "9"], capture_output=True, text=True, timeout=LIMIT_S)
+    assert refused.returncode == 2
+    assert "--port and --admin-port are both 9" in refused.stderr

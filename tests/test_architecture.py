@@ -1,0 +1,118 @@
+"""What ARCHITECTURE promises about the shape of the tree, held by the tree itself."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "balance"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+TOP_LEVEL = {
+    ".ci",
+    ".dockerignore",
+    ".github",
+    ".gitignore",
+    "CHANGELOG.md",
+    "Dockerfile",
+    "LICENSE",
+    "README.md",
+    "balance",
+    "benchmarks",
+    "cmd",
+    "deployments",
+    "docs",
+    "pyproject.toml",
+    "tests",
+}
+
+# Modules whose claims are tested through another's door, with the file that does it.
+TESTED_ELSEWHERE = {
+    "__main__": "cli/test_main.py",
+    "cli/testpages": "cli/test_backend.py",
+    "cli/testserver": "cli/test_backend.py",
+    "version": "cli/test_main.py",
+}
+
+# What a worker must not pay for: megabytes and start-up time that traffic never uses.
+NOT_IN_A_WORKER = ("click", "prometheus_client", "pydantic", "redis", "starlette", "uvicorn", "yaml")
+
+
+def module_name(source: Path) -> str:
+    return ".".join(source.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    """Run from the root, as a user of a clone would."""
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=50)
+
+
+def test_cmd_does_not_shadow_the_standard_library() -> None:
+    assert not (ROOT / "cmd" / "__init__.py").exists()
+    assert not (ROOT / "cmd" / "balance.py").exists()
+    done = python("import pdb; pdb.Pdb")
+    assert done.returncode == 0, done.stderr
+
+
+def test_packages_named_in_pyproject_are_the_packages() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        named = tomllib.load(file)["tool"]["setuptools"]["packages"]
+    assert sorted(named) == sorted(module_name(source) for source in SOURCES if source.name == "__init__.py")
+
+
+def test_top_level_holds_only_what_a_reader_expects() -> None:
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {path.partition("/")[0] for path in tracked.split("\0") if path} <= TOP_LEVEL
+
+
+def test_imports_go_down_only() -> None:
+    done = python("from importlinter.cli import lint_imports; raise SystemExit(lint_imports())")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=module_name)
+def test_module_opens_with_what_it_decides(source: Path) -> None:
+    assert ast.get_docstring(ast.parse(source.read_text()))
+
+
+def test_data_path_imports_nothing_that_only_others_need() -> None:
+    shells = [module_name(source) for source in SOURCES if source.parent.name in ("http1", "balancing", "runtime", "proxy")]
+    done = python(
+        "import importlib, sys\n"
+        f"for name in {shells}: importlib.import_module(name)\n"
+        f"print(*(name for name in {NOT_IN_A_WORKER} if name in sys.modules))"
+    )
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
+
+
+def test_tests_mirror_the_package() -> None:
+    untested = []
+    for source in SOURCES:
+        if source.name == "__init__.py":
+            continue
+        place = source.relative_to(PACKAGE)
+        # Test files need unique names, so that a stem which two folders share carries its folder's name.
+        names = [f"test_{place.stem}.py", f"test_{place.parent.name}_{place.stem}.py"]
+        elsewhere = TESTED_ELSEWHERE.get(str(place.with_suffix("")))
+        files = [ROOT / "tests" / place.parent / name for name in names]
+        if elsewhere is not None:
+            files = [ROOT / "tests" / elsewhere]
+        if not any(file.is_file() for file in files):
+            untested.append(str(place))
+    assert untested == []
+
+
+def test_modules_tested_elsewhere_exist() -> None:
+    assert [name for name in TESTED_ELSEWHERE if not (PACKAGE / f"{name}.py").is_file()] == []
+
+
+def test_check_is_what_the_build_server_runs() -> None:
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & 0o111
+    assert "exec python3 cmd/check" in script.read_text()
