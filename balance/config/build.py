@@ -6,7 +6,7 @@ Where each part came from is kept beside it, so that what is judged later can be
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from balance.config.document import Document, Path
@@ -26,7 +26,7 @@ from balance.config.model import (
     Timeouts,
 )
 from balance.config.schema import BackendSection, ListenerSection, PoolSection, RootSection, Section
-from balance.model import Mode
+from balance.model import Address, Mode
 
 SIMPLE_LISTENER = "main"
 SIMPLE_POOL = "default"
@@ -44,11 +44,11 @@ class Places:
 
     def listener(self, index: int, *keys: str | int) -> Path:
         """Where that key of the listener was written: in the listener, else among the defaults."""
-        return self.document.first((*self.listeners[index], *keys), keys, self.listeners[index])
+        return self.document.first((*self.listeners[index], *keys), keys)
 
     def pool(self, index: int, *keys: str | int) -> Path:
         """Where that key of the pool was written: in the pool, else among the defaults."""
-        return self.document.first((*self.pools[index], *keys), keys, self.pools[index])
+        return self.document.first((*self.pools[index], *keys), keys)
 
 
 def build(root: RootSection, document: Document, pages: Mapping[str, str], cpus: int) -> tuple[Config, Places]:
@@ -107,16 +107,13 @@ def _pools(root: RootSection) -> list[tuple[str, Path, PoolSection]]:
 def _pool(name: str, root: RootSection, pool: PoolSection) -> PoolConfig:
     check = _overlay(root.health_check, pool.health_check)
     kind = check.pop("type", None) or ("http" if any(key in check for key in HTTP_ONLY_CHECK_KEYS) else "tcp")
-    for several in ("expected_status",):
-        if several in check:
-            check[several] = tuple(check[several])
+    if "expected_status" in check:
+        check["expected_status"] = tuple(check["expected_status"])
     if "headers" in check:
         check["headers"] = tuple(check["headers"].items())
     return PoolConfig(
         name=name,
-        backends=tuple(
-            _backend(n, backend) for n, backend in enumerate(pool.backends or (), 1) if "address" in backend.given()
-        ),
+        backends=tuple(_backend(number, backend) for number, backend in enumerate(pool.backends or (), 1)),
         algorithm=_overlay(root.load_balancer, pool.load_balancer).get("algorithm", "round-robin"),
         health_check=HealthCheck(kind=kind, **_renamed(check, interval="interval_s", timeout="timeout_s")),
         timeouts=_timeouts(root.timeouts, pool.timeouts),
@@ -124,7 +121,8 @@ def _pool(name: str, root: RootSection, pool: PoolSection) -> PoolConfig:
 
 
 def _backend(number: int, backend: BackendSection) -> BackendConfig:
-    given = {"name": f"backend-{number}", **backend.given()}
+    # Without an address there is a problem already, and this never leaves as a configuration.
+    given = {"name": f"backend-{number}", "address": Address("", 0), **backend.given()}
     if "metadata" in given:
         given["metadata"] = tuple(given["metadata"].items())
     return BackendConfig(**given)
@@ -169,6 +167,3 @@ def _overlay(*layers: Section | None) -> dict[str, Any]:
 
 def _renamed(given: dict[str, Any], **names: str) -> dict[str, Any]:
     return {names.get(key, key): value for key, value in given.items()}
-
-
-assert {f.name for f in fields(Timeouts)} >= {"connect_s"}

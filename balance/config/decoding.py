@@ -1,4 +1,4 @@
-"""Document -> sections: every key known and every value of its kind, or a problem for each that isn't. Not what they mean together."""
+"""Document -> sections: every key known, every value of its kind, or a problem for each. Not what they mean together."""
 
 from __future__ import annotations
 

@@ -7,28 +7,63 @@ from __future__ import annotations
 
 LATER_KEYS: dict[str, frozenset[str]] = {
     "": frozenset(
-        "tls retry circuit_breaker resilience session_affinity redis rate_limit transform policy tracing discovery "
-        "autoscaler proxy_protocol compression".split()
+        [
+            "tls",
+            "retry",
+            "circuit_breaker",
+            "resilience",
+            "session_affinity",
+            "redis",
+            "rate_limit",
+            "transform",
+            "policy",
+            "tracing",
+            "discovery",
+            "autoscaler",
+            "proxy_protocol",
+            "compression",
+        ]
     ),
-    "listener": frozenset("tls proxy_protocol rate_limit security transform policy".split()),
-    "pool": frozenset("retry circuit_breaker session_affinity tls discovery autoscaler proxy_protocol".split()),
-    "backend": frozenset("max_connections region backup tls".split()),
-    "load_balancer": frozenset("hash_key".split()),
-    "health_check": frozenset("slow_start panic_threshold passive_checks".split()),
-    "http": frozenset("routes transform compression".split()),
+    "listener": frozenset(["tls", "proxy_protocol", "rate_limit", "security", "transform", "policy"]),
+    "pool": frozenset(["retry", "circuit_breaker", "session_affinity", "tls", "discovery", "autoscaler", "proxy_protocol"]),
+    "backend": frozenset(["max_connections", "region", "backup", "tls"]),
+    "load_balancer": frozenset(["hash_key"]),
+    "health_check": frozenset(["slow_start", "panic_threshold", "passive_checks"]),
+    "http": frozenset(["routes", "transform", "compression"]),
     "security": frozenset(
-        "ip_allowlist ip_blocklist blocklist headers cors jwt basic_auth rate_limit max_connections_per_ip "
-        "max_connection_rate read_timeout".split()
+        [
+            "ip_allowlist",
+            "ip_blocklist",
+            "blocklist",
+            "headers",
+            "cors",
+            "jwt",
+            "basic_auth",
+            "rate_limit",
+            "max_connections_per_ip",
+            "max_connection_rate",
+            "read_timeout",
+        ]
     ),
-    "connection_protection": frozenset("enabled max_connections_per_ip max_connection_rate read_timeout".split()),
-    "admin": frozenset("auth tls dashboard".split()),
-    "metrics": frozenset("aliases".split()),
-    "access_log": frozenset("sample slow_threshold".split()),
+    "connection_protection": frozenset(["enabled", "max_connections_per_ip", "max_connection_rate", "read_timeout"]),
+    "admin": frozenset(["auth", "tls", "dashboard"]),
+    "metrics": frozenset(["aliases"]),
+    "access_log": frozenset(["sample", "slow_threshold"]),
 }
 
 LATER_ALGORITHMS = frozenset(
-    "weighted-least-connections random power-of-two least-response-time adaptive consistent-hash maglev bounded-load "
-    "bounded-consistent-hash source-ip".split()
+    [
+        "weighted-least-connections",
+        "random",
+        "power-of-two",
+        "least-response-time",
+        "adaptive",
+        "consistent-hash",
+        "maglev",
+        "bounded-load",
+        "bounded-consistent-hash",
+        "source-ip",
+    ]
 )
-LATER_CHECKS = frozenset("https grpc exec".split())
+LATER_CHECKS = frozenset(["https", "grpc", "exec"])
 LATER_ACCESS_FORMATS = frozenset({"template"})

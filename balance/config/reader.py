@@ -78,7 +78,7 @@ def _of_yaml(file: str, error: yaml.MarkedYAMLError) -> Problem:
     message = f"not valid YAML: {' '.join(said.split())}"
     if "flow" in said:
         message += ' (inside [ ] or { } quote a value that has braces, as in "${NAME}")'
-    elif "cannot start any token" in said or "'\\t'" in said:
+    elif "cannot start any token" in said or "tab character" in said:
         message += " (indent with spaces; quote a value that begins with a special character)"
     return Problem(file, mark.line + 1 if mark else 1, mark.column + 1 if mark else 1, "", message)
 

@@ -21,6 +21,8 @@ from balance.model import Address
 
 JsonSchema = dict[str, Any]
 
+VARIABLE: JsonSchema = {"type": "string", "pattern": r"\$\{"}  # an editor can't know what the environment will fill in
+
 
 @dataclass(frozen=True)
 class Scalar:
@@ -33,7 +35,9 @@ class Scalar:
         return core_schema.no_info_plain_validator_function(self.read)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
-        return dict(self.schema)
+        if "string" in self.schema.get("type", ()) and not self.schema.keys() & {"enum", "pattern"}:
+            return dict(self.schema)
+        return {"anyOf": [*self.schema.get("anyOf", [self.schema]), VARIABLE]}
 
 
 def shown(value: object) -> str:

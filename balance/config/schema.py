@@ -40,7 +40,7 @@ def _one_or_list(value: object) -> object:
 
 def one_or_list(scalar: kind.Scalar) -> tuple[Any, Any]:
     """The two marks on a list that lets a single value stand for itself."""
-    schema = {"anyOf": [scalar.schema, {"type": "array", "items": scalar.schema, "minItems": 1}]}
+    schema = {"anyOf": [scalar.schema, kind.VARIABLE, {"type": "array", "items": scalar.schema, "minItems": 1}]}
     return BeforeValidator(_one_or_list), WithJsonSchema(schema)
 
 

@@ -1,0 +1,159 @@
+"""`balance-validate`: says whether files are right, and everything that is wrong. Decides nothing: `balance.config` does.
+
+Exit status: 0 valid, 1 invalid, 2 unreadable.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+import click
+
+from balance.cli.main import run
+from balance.config.model import Config, HealthCheck
+from balance.errors import ConfigError, Problem
+
+VALID, INVALID, UNREADABLE = 0, 1, 2
+
+EXAMPLE = """\b
+Examples:
+  balance-validate config.yaml
+  balance-validate -config config.yaml -verbose
+  balance-validate --format json --check-backends *.yaml
+  balance-validate --schema > balance.schema.json
+"""
+
+
+@click.command("validate", epilog=EXAMPLE, context_settings={"help_option_names": ["-h", "-help", "--help"]})
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.option("-config", "-c", "--config", "configs", multiple=True, metavar="FILE", help="A file to check, too.")
+@click.option("-verbose", "-v", "--verbose", is_flag=True, help="Also say what the configuration is.")
+@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", help="For people or for machines.")
+@click.option("--check-backends", is_flag=True, help="Also connect to every backend.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of a configuration and stop.")
+@click.option("--reference", is_flag=True, help="Print the reference of all keys (Markdown) and stop.")
+def validate_command(
+    files: tuple[str, ...],
+    configs: tuple[str, ...],
+    verbose: bool,
+    style: str,
+    check_backends: bool,
+    schema: bool,
+    reference: bool,
+) -> int:
+    """Check configuration files: syntax, meaning, the files they name.
+
+    Without a FILE, checks $BALANCE_CONFIG, or config.yaml. Exit status: 0 valid, 1 invalid, 2 unreadable.
+    """
+    if schema or reference:
+        from balance.config import export
+
+        _say(sys.stdout, json.dumps(export.json_schema(), indent=2) if schema else export.reference().rstrip())
+        return VALID
+    names = [*configs, *files] or [os.environ.get("BALANCE_CONFIG") or "config.yaml"]
+    verdicts = [_verdict(name, check_backends) for name in names]
+    if style == "json":
+        shown = [_as_json(verdict) for verdict in verdicts]
+        _say(sys.stdout, json.dumps(shown[0] if len(shown) == 1 else shown, indent=2))
+    else:
+        for verdict in verdicts:
+            _report(verdict, verbose, named=len(verdicts) > 1)
+    return max(verdict.status for verdict in verdicts)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found about one file."""
+
+    file: str
+    status: int
+    errors: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    config: Config | None = None
+
+
+def _verdict(file: str, check_backends: bool) -> Verdict:
+    from balance.config import UnreadableError, load_file
+
+    try:
+        loaded = load_file(file)
+    except UnreadableError as error:
+        return Verdict(file, UNREADABLE, error.problems)
+    except ConfigError as error:
+        return Verdict(file, INVALID, error.problems)
+    errors: tuple[Problem, ...] = ()
+    if check_backends:
+        from balance.cli.reach import unreachable
+
+        errors = unreachable(loaded.config)
+    return Verdict(file, INVALID if errors else VALID, errors, loaded.warnings, loaded.config)
+
+
+def _report(verdict: Verdict, verbose: bool, *, named: bool) -> None:
+    before = f"{verdict.file}: " if named else ""
+    for warning in verdict.warnings:
+        _say(sys.stderr, f"warning: {warning}")
+    if verdict.status == VALID:
+        _say(sys.stdout, f"{before}✅ Configuration is valid")
+    else:
+        _say(sys.stderr, f"{before}❌ Configuration validation failed with {len(verdict.errors)} error(s):")
+        for number, problem in enumerate(verdict.errors, 1):
+            _say(sys.stderr, f"  {number}. {problem}")
+    if verbose and verdict.config is not None:
+        _say(sys.stdout, "\n" + "\n".join(summary(verdict.config)))
+
+
+def summary(config: Config) -> list[str]:
+    """What the configuration is, line by line."""
+    modes = dict.fromkeys(listener.mode.value for listener in config.listeners)
+    listens = [str(address) for listener in config.listeners for address in listener.addresses]
+    pools = config.pools
+    lines = ["Configuration summary:", f"  Mode: {', '.join(modes)}", f"  Listen: {', '.join(listens)}"]
+    lines.append(f"  Backends: {sum(len(pool.backends) for pool in pools)}")
+    for pool in pools:
+        of_pool = f" (pool {pool.name})" if len(pools) > 1 else ""
+        lines += [f"    - {backend.name}: {backend.address}, weight {backend.weight}{of_pool}" for backend in pool.backends]
+    lines.append(f"  Load Balancer: {', '.join(dict.fromkeys(pool.algorithm for pool in pools))}")
+    lines.append("  TLS: disabled")
+    lines.append(f"  Health Checks: {', '.join(dict.fromkeys(_health(pool.health_check) for pool in pools))}")
+    lines.append(f"  Admin API: {config.admin.address if config.admin.enabled else 'disabled'}")
+    return lines
+
+
+def _health(check: HealthCheck) -> str:
+    if not check.enabled:
+        return "disabled"
+    asked = f"{check.kind} {check.path}" if check.kind == "http" else check.kind
+    return f"{asked} every {check.interval_s:g}s"
+
+
+def _as_json(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "file": verdict.file,
+        "valid": verdict.status == VALID,
+        "errors": [_problem_json(problem) for problem in verdict.errors],
+        "warnings": [_problem_json(problem) for problem in verdict.warnings],
+    }
+
+
+def _problem_json(problem: Problem) -> dict[str, Any]:
+    return {name: getattr(problem, name) for name in ("file", "line", "column", "path", "message")}
+
+
+def _say(stream: TextIO, text: str) -> None:
+    """Print, whatever the stream can encode: a C locale has no tick mark."""
+    encoding = stream.encoding or "ascii"
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        text = text.replace("✅", "[OK]").replace("❌", "[FAILED]").encode("ascii", "backslashreplace").decode()
+    click.echo(text, file=stream)
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(validate_command, name="balance-validate"))

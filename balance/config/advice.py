@@ -1,0 +1,157 @@
+"""What is allowed and probably not meant: warnings, for balance-validate to show and for serve to log. Refuses nothing."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Iterator
+
+from balance.config.build import HTTP_ONLY_CHECK_KEYS, Places
+from balance.config.document import Path
+from balance.config.model import Config
+from balance.config.units import duration_text
+from balance.errors import Problem
+from balance.model import Address, Mode
+
+Finding = tuple[Path, str]
+
+TYPICAL_BACKEND_KEEPALIVE_S = 5.0  # uvicorn and Node close what idles that long; Go and Jetty wait longer
+
+
+def warnings(config: Config, places: Places, cpus: int) -> list[Problem]:
+    """Every warning, each place and message once."""
+    findings = [
+        *_listeners(config, places),
+        *_pools(config, places),
+        *_side_doors(config, places),
+        *_machine(config, cpus),
+    ]
+    return [places.document.problem(path, message) for path, message in dict.fromkeys(findings)]
+
+
+def _listeners(config: Config, places: Places) -> Iterator[Finding]:
+    for index, listener in enumerate(config.listeners):
+        timeouts = listener.timeouts
+        if listener.mode is Mode.TCP:
+            own = (*places.listeners[index], "http")
+            none_speaks_http = all(other.mode is Mode.TCP for other in config.listeners)
+            if places.document.has(own) and (own != ("http",) or none_speaks_http):
+                yield own, f"has no effect: listener {listener.name!r} has mode tcp"
+            if timeouts.idle_s == 0:
+                yield (
+                    places.listener(index, "timeouts", "idle"),
+                    "0 lets a connection whose peer vanished stay for ever; write a long time instead",
+                )
+            continue
+        if timeouts.keepalive_s and timeouts.client_header_s >= timeouts.keepalive_s:
+            yield (
+                places.listener(index, "timeouts", "client_header"),
+                f"{duration_text(timeouts.client_header_s)} is not shorter than keepalive "
+                f"({duration_text(timeouts.keepalive_s)}): a slow head holds a connection longer than an idle client may",
+            )
+        if timeouts.client_header_s == 0:
+            yield (
+                places.listener(index, "timeouts", "client_header"),
+                "0 lets a client that never ends its head hold a connection for ever (slowloris)",
+            )
+        idle_s = listener.http.keepalive.idle_timeout_s
+        if idle_s is not None and idle_s >= TYPICAL_BACKEND_KEEPALIVE_S:
+            yield (
+                places.listener(index, "http", "keepalive", "idle_timeout"),
+                f"{duration_text(idle_s)} is longer than many backends keep a connection (uvicorn and Node: 5s): "
+                "requests meet connections that just closed; auto learns each backend's time",
+            )
+        if timeouts.request_s and timeouts.request_s < timeouts.connect_s:
+            yield (
+                places.listener(index, "timeouts", "request"),
+                f"{duration_text(timeouts.request_s)} is over before connect ({duration_text(timeouts.connect_s)}) "
+                "can fail: no other backend is tried",
+            )
+
+
+def _pools(config: Config, places: Places) -> Iterator[Finding]:
+    for index, pool in enumerate(config.pools):
+        where, check = places.pools[index], pool.health_check
+        users = [listener for listener in config.listeners if listener.pool == pool.name]
+        if not users:
+            yield where, "is used by no listener"
+        if pool.algorithm == "round-robin" and len({backend.weight for backend in pool.backends}) > 1:
+            algorithm = places.pool(index, "load_balancer", "algorithm")
+            yield (
+                algorithm if places.document.has(algorithm) else (*where, "backends"),
+                "round-robin looks at no weight, and the weights differ; weighted-round-robin does",
+            )
+        addresses: dict[Address, int] = {}
+        for position, backend in enumerate(pool.backends):
+            if backend.address in addresses:
+                yield (
+                    (*where, "backends", position, "address"),
+                    f"{backend.address} is backends[{addresses[backend.address]}] too: it gets two shares",
+                )
+            addresses.setdefault(backend.address, position)
+        if not check.enabled:
+            section = places.document.first((*where, "health_check"), ("health_check",))
+            if places.document.has(section) and not places.document.has((*section, "enabled")):
+                yield section, "is given but not enabled; write enabled: true"
+            elif len(pool.backends) > 1 and not places.document.has(section):
+                yield (
+                    (*where, "backends"),
+                    "without health_check a dead backend is found again by every request that tries it",
+                )
+            continue
+        if check.timeout_s >= check.interval_s:
+            yield (
+                places.pool(index, "health_check", "timeout"),
+                f"{duration_text(check.timeout_s)} is not shorter than the interval ({duration_text(check.interval_s)}): "
+                "checks of one backend would overlap",
+            )
+        if pool.timeouts.read_s and pool.timeouts.read_s < check.timeout_s:
+            yield (
+                places.pool(index, "timeouts", "read"),
+                f"{duration_text(pool.timeouts.read_s)} is shorter than the health check's timeout "
+                f"({duration_text(check.timeout_s)}): a backend too slow for requests counts as healthy",
+            )
+        for key in HTTP_ONLY_CHECK_KEYS if check.kind == "tcp" else ():
+            path = places.pool(index, "health_check", key)
+            if places.document.has(path):
+                yield path, "has no effect on a check of type tcp"
+
+
+def _side_doors(config: Config, places: Places) -> Iterator[Finding]:
+    if config.admin.enabled and not _is_loopback(config.admin.address):
+        yield (
+            ("admin", "listen"),
+            f"{config.admin.address} is reached from elsewhere and asks for no password: keep it behind a firewall",
+        )
+    if config.metrics.enabled and config.metrics.address is None and not config.admin.enabled:
+        yield (
+            ("metrics",) if places.document.has(("metrics",)) else ("admin", "enabled"),
+            "metrics are shown nowhere: admin is off and metrics has no listen",
+        )
+    for position, network in enumerate(config.trusted_proxies):
+        if network.prefixlen == 0:
+            yield (
+                ("security", "trusted_proxies", position),
+                f"{network} is everybody: any client can claim any address in X-Forwarded-For",
+            )
+
+
+def _machine(config: Config, cpus: int) -> Iterator[Finding]:
+    if config.workers > cpus:
+        yield ("workers",), f"{config.workers} is more than the {cpus} CPU{'s' * (cpus != 1)} that this process may use"
+    for path, output in (
+        (("logging", "output"), config.logging.output),
+        (("logging", "access_log", "output"), config.logging.access_log.output),
+    ):
+        folder = os.path.dirname(output) or "."
+        if output not in ("stdout", "stderr") and not os.path.isdir(folder):
+            yield path, f"{output!r}: there is no folder {folder!r} on this machine"
+
+
+def _is_loopback(address: Address) -> bool:
+    if address.is_unix or address.host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address.host).is_loopback
+    except ValueError:
+        return False

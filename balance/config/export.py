@@ -1,0 +1,155 @@
+"""The schema for others: JSON Schema for editors, a reference in Markdown for people. Both come from the schema alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from balance.config.aliases import CHECK_ALIASES, LIMIT_ALIASES
+from balance.config.document import path_text
+from balance.config.environment import OVERRIDES
+from balance.config.later import LATER_ALGORITHMS, LATER_CHECKS, LATER_KEYS
+from balance.config.schema import ListenerSection, PoolSection, RootSection, Section
+
+_TITLE = "Balance configuration"
+_INTRODUCTION = """\
+This page is made from the schema that checks a file; `balance-validate --reference` prints it. Editors get the same from
+`balance-validate --schema`, or from a first line `# yaml-language-server: $schema=...`. Files that work are in
+`deployments/examples/`.
+
+Durations are written `500ms`, `5s`, `1m30s`, `1h`; a bare number is seconds. Sizes are written `512B`, `64KB`, `10MB`, with
+1024 bytes to the KB; a bare number is bytes. `${VAR}` and `${VAR:-default}` are filled in from the environment, and `$$` is
+a dollar sign. Booleans are `true` and `false`; `yes`, `no`, `on` and `off` are plain text. A key that is not on this page is
+an error.
+
+These variables win over the file:
+"""
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of a configuration file, as editors use it. A value with a ${VARIABLE} in it is always allowed."""
+    schema = RootSection.model_json_schema()
+    definitions = schema.setdefault("$defs", {})
+    for section in (schema, *definitions.values()):
+        section.pop("title", None)
+        properties = section.get("properties", {})
+        required = [name for name, about in properties.items() if about.pop("required", False)]
+        if required:
+            section["required"] = required
+        for about in properties.values():
+            about.pop("title", None)
+            if about.get("default", 0) is None:
+                del about["default"]
+    for old, new in (CHECK_ALIASES | LIMIT_ALIASES).items():
+        _add_alias(definitions, old, new)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": _TITLE, **schema}
+
+
+def _add_alias(definitions: dict[str, Any], old: tuple[str | int, ...], new: tuple[str | int, ...]) -> None:
+    home, target = _section(old[:-1]), _section(new[:-1])
+    about = dict(definitions[target.__name__]["properties"][new[-1]])
+    about.pop("default", None)
+    about |= {"description": f"Older name of {'.'.join(map(str, new))}.", "deprecated": True}
+    definitions[home.__name__].setdefault("properties", {})[old[-1]] = about
+
+
+def _section(path: tuple[str | int, ...]) -> type[Section]:
+    here: Any = RootSection
+    for step in path:
+        here = here.model_fields[step].annotation
+    section: type[Section] = here
+    return section
+
+
+def reference() -> str:
+    """Every key with its default and what it does, as Markdown."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    yield "# Configuration"
+    yield ""
+    yield _INTRODUCTION
+    for variable, path in OVERRIDES.items():
+        yield f"- `{variable}`: `{path_text(path)}`"
+    yield ""
+    yield "## The whole file"
+    yield from _table(RootSection)
+    for title, section in _sections(RootSection):
+        yield ""
+        yield f"## {title}"
+        yield ""
+        yield " ".join((section.__doc__ or "").split())
+        yield from _table(section)
+    yield ""
+    yield "## Older names"
+    yield ""
+    yield "| Older name | Is |"
+    yield "| --- | --- |"
+    for old, new in (CHECK_ALIASES | LIMIT_ALIASES).items():
+        yield f"| `{'.'.join(map(str, old))}` | `{'.'.join(map(str, new))}` |"
+    yield ""
+    yield "## Not in this version"
+    yield ""
+    yield "Refused by name, so that a file never seems to do what it does not:"
+    yield ""
+    for place, keys in LATER_KEYS.items():
+        yield f"- {place or 'at the top'}: " + ", ".join(f"`{key}`" for key in sorted(keys))
+    yield "- `load_balancer.algorithm`: " + ", ".join(f"`{word}`" for word in sorted(LATER_ALGORITHMS))
+    yield "- `health_check.type`: " + ", ".join(f"`{word}`" for word in sorted(LATER_CHECKS))
+
+
+def _table(section: type[Section]) -> Iterator[str]:
+    if not section.model_fields:
+        return
+    yield ""
+    yield "| Key | Default | |"
+    yield "| --- | --- | --- |"
+    for name, about in section.model_fields.items():
+        extra = about.json_schema_extra if isinstance(about.json_schema_extra, dict) else {}
+        inner = _section_in(about.annotation)
+        default = "required" if extra.get("required") else _shown(extra["default"]) if "default" in extra else ""
+        values = _values(section, name)
+        text = (about.description or "").replace("|", "\\|")
+        if inner is not None:
+            text += f" See [{inner.place}](#{inner.place})."
+        yield f"| `{name}` | {default} | {values}{text} |"
+
+
+def _values(section: type[Section], name: str) -> str:
+    about = section.model_json_schema()["properties"][name]
+    words = [word for kind in about.get("anyOf", ()) for word in kind.get("enum", ())]
+    shown = [f"`{word}`" for word in words if "_" not in word]
+    return ", ".join(shown) + ". " if shown else ""
+
+
+def _shown(default: Any) -> str:
+    if default in ("", [], {}):
+        return "none"
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, Section):
+            return candidate
+    return None
+
+
+def _sections(start: type[Section]) -> list[tuple[str, type[Section]]]:
+    """Every section once, those of the two forms first, then as the schema names them."""
+    found: dict[str, type[Section]] = {}
+
+    def visit(section: type[Section]) -> None:
+        for about in section.model_fields.values():
+            inner = _section_in(about.annotation)
+            if inner is not None and inner.place not in found:
+                found[inner.place] = inner
+                visit(inner)
+
+    for section in (ListenerSection, PoolSection):
+        found[section.place] = section
+    visit(start)
+    for section in (ListenerSection, PoolSection):
+        visit(section)
+    return list(found.items())

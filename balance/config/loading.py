@@ -1,0 +1,75 @@
+"""A file, a text or flags -> a checked Config with its warnings, or every problem at once. The one way in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from balance.config.advice import warnings
+from balance.config.aliases import follow_aliases
+from balance.config.build import build
+from balance.config.cpus import cpu_count
+from balance.config.decoding import decode
+from balance.config.document import Document
+from balance.config.environment import override
+from balance.config.meaning import errors
+from balance.config.model import Config
+from balance.config.pages import read_pages
+from balance.config.reader import MAX_TEXT_BYTES, read
+from balance.errors import ConfigError, Problem
+
+
+class UnreadableError(ConfigError):
+    """There is no text to check: no such file, no permission, not a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that can be served, and what an experienced eye would remark on it."""
+
+    config: Config
+    warnings: tuple[Problem, ...]
+
+
+def load_file(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> Loaded:
+    """Read and check that file. `env` stands for the process's environment."""
+    name = os.fspath(path)
+    try:
+        with open(name, "rb") as file:
+            content = file.read(MAX_TEXT_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UnreadableError([Problem(name, 0, 0, "", f"can't be read: {reason}")]) from None
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
+        message = f"is not UTF-8 text: the byte 0x{content[error.start]:02x} is in the way"
+        raise ConfigError([Problem(name, line, column, "", message)]) from None
+    return load_text(text, name, env)
+
+
+def load_text(text: str, file: str, env: Mapping[str, str] | None = None) -> Loaded:
+    """Check that text. `file` is what problems call it, and relative paths are from its folder."""
+    env = os.environ if env is None else env
+    document, problems = read(text, file, env)
+    problems += override(document, env)
+    return check(document, problems)
+
+
+def check(document: Document, problems: list[Problem]) -> Loaded:
+    """Judge a document that was read, with the problems of reading it."""
+    problems += follow_aliases(document)
+    root, wrong = decode(document)
+    problems += wrong
+    pages, wrong = read_pages(root, document, os.path.dirname(document.file))
+    problems += wrong
+    cpus = cpu_count()
+    config, places = build(root, document, pages, cpus)
+    problems += errors(config, places)
+    if problems:
+        raise ConfigError(sorted(dict.fromkeys(problems), key=lambda problem: (problem.line, problem.column)))
+    found = warnings(config, places, cpus)
+    return Loaded(config, tuple(sorted(found, key=lambda problem: (problem.line, problem.column))))

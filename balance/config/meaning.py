@@ -1,0 +1,168 @@
+"""What is wrong although every key and value is right by itself: names that meet twice, pools that are not there, loops."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from balance.config.build import Places
+from balance.config.document import Document, Path
+from balance.config.model import Config
+from balance.errors import Problem
+from balance.model import Address
+
+Finding = tuple[Path, str]
+
+# What the side door answers itself: a metrics path there must be none of them.
+ADMIN_PATHS = frozenset(
+    [
+        "/",
+        "/health",
+        "/healthz",
+        "/livez",
+        "/ready",
+        "/readyz",
+        "/readiness",
+        "/liveness",
+        "/status",
+        "/version",
+        "/backends",
+        "/config",
+    ]
+)
+
+
+def errors(config: Config, places: Places) -> list[Problem]:
+    """Every such problem, except about what was complained of already."""
+    document = places.document
+    findings = [
+        *_listeners(config, places),
+        *_pools(config, places),
+        *_shared_addresses(config, places),
+        *_limits(config, places),
+        *_metrics(config),
+    ]
+    forms = [document.problem(path, message) for path, message in _forms(document) if path not in document.broken]
+    return forms + [document.problem(path, message) for path, message in findings if not document.is_broken(path)]
+
+
+def _forms(document: Document) -> Iterator[Finding]:
+    for simple, full in (("listen", "listeners"), ("backends", "pools")):
+        if document.has((simple,)) and document.has((full,)):
+            yield (simple,), f"stands beside {full!r}; use {simple!r} (simple form) or {full!r} (full form), not both"
+        elif not document.has((simple,)) and not document.has((full,)):
+            example = 'listen: ":8080"' if simple == "listen" else 'backends: [{address: "127.0.0.1:9001"}]'
+            yield (simple,), f"is missing; write {example}, or {full}: in the full form"
+
+
+def _listeners(config: Config, places: Places) -> Iterator[Finding]:
+    document, seen = places.document, dict[str, int]()
+    if not config.listeners and document.has(("listeners",)):
+        yield ("listeners",), "is empty; write at least one listener"
+    # Asked of the file, not of the sections: a pool with a problem of its own still has its name.
+    names = list(document.at(("pools",))) if document.has(("pools",)) else [pool.name for pool in config.pools]
+    for index, listener in enumerate(config.listeners):
+        where = places.listeners[index]
+        if not listener.addresses:
+            yield (*where, "listen"), "is empty; write at least one address"
+        if listener.name in seen:
+            yield (*where, "name"), f"{listener.name!r} is the name of listeners[{seen[listener.name]}] too; names are unique"
+        seen.setdefault(listener.name, index)
+        if not listener.pool and len(names) > 1:
+            yield (*where, "pool"), f"is missing, and there are several: {', '.join(names)}"
+        elif listener.pool and listener.pool not in names:
+            yield (*where, "pool"), f"{listener.pool!r} is not defined; pools: {', '.join(names) or 'none'}"
+
+
+def _pools(config: Config, places: Places) -> Iterator[Finding]:
+    if not config.pools and places.document.has(("pools",)):
+        yield ("pools",), "is empty; write at least one pool"
+    for index, pool in enumerate(config.pools):
+        where = places.pools[index]
+        if not pool.backends:
+            yield (*where, "backends"), "is empty; write at least one backend"
+        seen: dict[str, int] = {}
+        for position, backend in enumerate(pool.backends):
+            path = (*where, "backends", position)
+            if backend.name in seen:
+                yield (*path, "name"), f"{backend.name!r} is the name of backends[{seen[backend.name]}] too; names are unique"
+            seen.setdefault(backend.name, position)
+            for listener in config.listeners:
+                if listener.pool == pool.name and any(_leads_to(backend.address, at) for at in listener.addresses):
+                    yield (*path, "address"), f"{str(backend.address)!r} is the listener {listener.name!r} itself: a loop"
+
+
+def _shared_addresses(config: Config, places: Places) -> Iterator[Finding]:
+    taken: list[tuple[Address, str]] = []
+    wanted: list[tuple[Path, Address, str]] = []
+    for index, listener in enumerate(config.listeners):
+        for position, address in enumerate(listener.addresses):
+            listen = (*places.listeners[index], "listen")
+            path = (*listen, position) if places.document.has((*listen, position)) else listen
+            wanted.append((path, address, f"listener {listener.name!r}"))
+    if config.admin.enabled:
+        wanted.append((("admin", "listen"), config.admin.address, "admin"))
+    if config.metrics.enabled and config.metrics.address is not None:
+        wanted.append((("metrics", "listen"), config.metrics.address, "metrics"))
+    for path, address, owner in wanted:
+        for other, other_owner in taken:
+            if _clash(address, other):
+                shown = str(other) if str(other) == str(address) else f"{address}, like {other},"
+                hint = "; leave metrics.listen out to show metrics on the admin port" if path[0] == "metrics" else ""
+                yield path, f"{shown} is taken by {other_owner}{hint}"
+                break
+        taken.append((address, owner))
+
+
+def _limits(config: Config, places: Places) -> Iterator[Finding]:
+    seen: set[Path] = set()
+    for index, listener in enumerate(config.listeners):
+        limits = listener.http.limits
+        path = places.listener(index, "http", "limits", "line")
+        if not places.document.has(path):
+            path = places.listener(index, "http", "limits", "head")
+        if limits.line_bytes > limits.head_bytes and path not in seen:
+            seen.add(path)
+            yield path, f"a line of {limits.line_bytes} bytes does not fit into a head of {limits.head_bytes}"
+
+
+def _metrics(config: Config) -> Iterator[Finding]:
+    if config.metrics.address is None and config.metrics.path in ADMIN_PATHS:
+        yield ("metrics", "path"), f"{config.metrics.path!r} on the admin port is the admin's own; choose another or set listen"
+
+
+def _host(address: Address) -> str:
+    """One spelling for hosts that are the same."""
+    host = "127.0.0.1" if address.host == "localhost" else address.host.lower()
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host
+
+
+def _covers(wide: str, host: str) -> bool:
+    """Whether listening on the first host takes the second one's port too."""
+    if wide == "":
+        return True
+    if wide == "0.0.0.0":
+        return ":" not in host
+    return wide == "::" and ":" in host
+
+
+def _clash(one: Address, two: Address) -> bool:
+    if one.is_unix or two.is_unix:
+        return one.path == two.path
+    if one.port != two.port or one.port == 0:  # 0 is any free port
+        return False
+    first, second = _host(one), _host(two)
+    return first == second or _covers(first, second) or _covers(second, first)
+
+
+def _leads_to(backend: Address, listener: Address) -> bool:
+    if backend.is_unix or listener.is_unix:
+        return backend.path == listener.path
+    if backend.port != listener.port or listener.port == 0:
+        return False
+    host, listening = _host(backend), _host(listener)
+    is_here = host.startswith("127.") or host in ("::1", "0.0.0.0", "::")
+    return host == listening or (is_here and _covers(listening, host))

@@ -1,0 +1,155 @@
+"""Keys and kinds: for each mistake the very line that a user sees."""
+
+import pytest
+
+from balance.config import load_text
+from balance.errors import ConfigError
+
+WORKING = 'mode: http\nlisten: ":8080"\nbackends:\n  - address: 127.0.0.1:9001\n'
+TCP = 'mode: tcp\nlisten: ":8080"\nbackends:\n  - address: 127.0.0.1:9001\n'
+
+
+def problems_of(text: str) -> list[str]:
+    try:
+        load_text(text, "f.yaml", {})
+    except ConfigError as error:
+        return [str(problem) for problem in error.problems]
+    return []
+
+
+def test_the_text_that_the_cases_add_to_is_right() -> None:
+    assert problems_of(WORKING) == []
+    assert problems_of(TCP) == []
+
+
+# What is added after the working text, which has four lines, and what is said of it.
+ADDED = [
+    # keys
+    ("    wieght: 2", "5:5: backends[0].wieght: unknown key; did you mean 'weight'?"),
+    ("    maxConnections: 2", "5:5: backends[0].maxConnections: unknown key; 'max_connections', if that is meant, is not"),
+    ("    zzz: 2", "5:5: backends[0].zzz: unknown key; allowed: name, address, weight, metadata"),
+    ("    port: 80", "5:5: backends[0].port: unknown key here; it belongs to health_check.port"),
+    ("algorithm: round-robin", "5:1: algorithm: unknown key here; it belongs to load_balancer.algorithm"),
+    ("loadBalancer: {}", "5:1: loadBalancer: unknown key; did you mean 'load_balancer'?"),
+    ("timeout: {connect: 1s}", "5:1: timeout: unknown key; did you mean 'timeouts'?"),
+    ("http: {limits: {hed: 1KB}}", "5:17: http.limits.hed: unknown key; did you mean 'head'?"),
+    # kinds
+    ("    weight: 0", "5:13: backends[0].weight: 0 is not in 1..65535"),
+    ("    weight: 70000", "5:13: backends[0].weight: 70000 is not in 1..65535"),
+    ("    weight: '2'", "5:13: backends[0].weight: expected a whole number in 1..65535, got '2'"),
+    ("    weight: 1.5", "5:13: backends[0].weight: expected a whole number in 1..65535, got 1.5"),
+    ("    weight: true", "5:13: backends[0].weight: expected a whole number in 1..65535, got true"),
+    ("    weight:", "5:12: backends[0].weight: expected a whole number in 1..65535, got nothing"),
+    ("    name: true", '5:11: backends[0].name: expected text, got true; put it in quotes: "true"'),
+    ("    name: a b", "5:11: backends[0].name: 'a b' is not a name; write up to 100 characters without spaces or slashes"),
+    ("    metadata: {v: 1.10}", '5:19: backends[0].metadata.v: expected text, got 1.1; put it in quotes: "1.1"'),
+    ("  - 127.0.0.1:9002", "5:5: backends[1]: expected keys below it, got '127.0.0.1:9002'"),
+    ("  - name: b", "5:5: backends[1]: 'address' is missing: host:port, [v6]:port, unix:/path or http://host:port"),
+    (
+        "  - address: localhost",
+        "5:14: backends[1].address: 'localhost' has no port; write host:port, :port, [v6]:port or unix:",
+    ),
+    ("  - address: ':80'", "5:14: backends[1].address: ':80' has no host; write host:port, [v6]:port or unix:/path"),
+    ("  - address: a:0", "5:14: backends[1].address: 'a:0': port 0 is not in 1..65535"),
+    ("  - address: a:70000", "5:14: backends[1].address: 'a:70000': port 70000 is not in 0..65535"),
+    ("  - address: a:http", "5:14: backends[1].address: 'a:http': the port 'http' is not a number"),
+    ("  - address: ::1:80", "5:14: backends[1].address: '::1:80': write an IPv6 address in brackets, like [::1]:8080"),
+    ("  - address: https://a", "5:14: backends[1].address: 'https://a': TLS to backends is not available in this version; "),
+    (
+        "  - address: http://a/x",
+        "5:14: backends[1].address: 'http://a/x': a backend is an address only; write http://host:port",
+    ),
+    ("  - address: ftp://a", "5:14: backends[1].address: 'ftp://a': the scheme 'ftp' is not known; write host:port or http://"),
+    ("  - address: unix:x", "5:14: backends[1].address: 'unix:x' needs an absolute path, like unix:/run/app.sock"),
+    ("timeouts: 5", "5:11: timeouts: expected keys below it, got 5"),
+    ("timeouts:", "5:10: timeouts: expected keys below it, got nothing; write some or leave it out"),
+    ("timeouts: {connect: 5x}", "5:21: timeouts.connect: '5x' is not a duration; write one like 500ms, 5s, 1m30s or 1h"),
+    ("timeouts: {connect: -1}", "5:21: timeouts.connect: -1 is negative; a duration is like 500ms, 5s, 1m30s or 1h"),
+    ("health_check: {enabled: yes}", "5:25: health_check.enabled: 'yes' is plain text in YAML 1.2; write true or false"),
+    ("health_check: {enabled: 1}", "5:25: health_check.enabled: expected true or false, got 1"),
+    ("health_check: {interval: 0}", "5:26: health_check.interval: 0 is no time at all; write a duration like 500ms or 5s"),
+    ("health_check: {type: htp}", "5:22: health_check.type: 'htp' is not one of tcp, http; did you mean 'http'?"),
+    ("health_check: {jitter: 2}", "5:24: health_check.jitter: expected a number from 0 to 1, got 2"),
+    ("health_check: {path: health}", "5:22: health_check.path: 'health' is not a path; it begins with / and has no spaces"),
+    ("health_check: {method: get it}", "5:24: health_check.method: 'get it' is not a method, like GET or HEAD"),
+    ("health_check: {expected_status: 99}", "5:33: health_check.expected_status: 99 is not a status or range of statuses, "),
+    ("health_check: {expected_status: [200, 3-2]}", "5:39: health_check.expected_status[1]: '3-2' is not a status or range"),
+    ("health_check: {expected_status: 300-200}", "5:33: health_check.expected_status: '300-200' is not a status or range"),
+    ("health_check: {headers: {a b: x}}", "5:26: health_check.headers.a b: 'a b' is not the name of a header field, like X-"),
+    ('health_check: {headers: {A: "s\\nB: c"}}', "5:29: health_check.headers.A: the value has characters that may not stand"),
+    ("http: {keepalive: {idle_timeout: never}}", "5:34: http.keepalive.idle_timeout: 'never' is not a duration; write one "),
+    ("http: {limits: {head: 1B}}", "5:23: http.limits.head: '1B' is less than 256B"),
+    ("http: {limits: {body: 10 MB}}", None),
+    ("http: {error_pages: {200: x}}", "5:22: http.error_pages.200: '200' is not a status of an error, 400..599"),
+    ("http: {forwarded: off}", "5:19: http.forwarded: 'off' is not one of xff, rfc7239, both, none"),
+    ("http: {underscore_headers: true}", "5:28: http.underscore_headers: expected one of drop, pass, reject, got true; put"),
+    ("security: {trusted_proxies: [10.0.0.1/8]}", "5:30: security.trusted_proxies[0]: '10.0.0.1/8' has bits set beyond its pr"),
+    ("security: {trusted_proxies: [me]}", "5:30: security.trusted_proxies[0]: 'me' is not an address or network, like 10."),
+    ("security: {trusted_proxies: 10.0.0.0/8}", "5:29: security.trusted_proxies: expected a list, each item after a '- ', got"),
+    ("workers: 0", "5:10: workers: 0 is not in 1..1024"),
+    ("workers: many", "5:10: workers: expected auto or a whole number in 1..1024, got 'many'"),
+    ("logging: {level: loud}", "5:18: logging.level: 'loud' is not one of debug, info, warning, error"),
+    ("admin: {listen: 9090}", '5:17: admin.listen: expected an address, got the number 9090; write ":9090" to listen on every'),
+    ("load_balancer: {algorithm: round}", "5:28: load_balancer.algorithm: 'round' is not one of round-robin, weighted-"),
+    ("listeners: {}", "5:12: listeners: expected a list, each item after a '- ', got a mapping"),
+    ("pools: []", "5:8: pools: expected keys below it, got a list"),
+]
+
+
+@pytest.mark.parametrize(("added", "said"), ADDED)
+def test_a_mistake_is_named_with_its_place_and_what_is_allowed(added: str, said: str | None) -> None:
+    found = [problem for problem in problems_of(WORKING + added + "\n") if "stands beside" not in problem]
+    assert len(found) == (said is not None)
+    if said is not None:
+        assert found[0].startswith(f"f.yaml:{said}")
+
+
+def test_a_secret_in_a_header_is_not_quoted() -> None:
+    (problem,) = problems_of(WORKING + 'health_check: {headers: {Authorization: "Bearer hunter2\\n"}}\n')
+    assert "hunter2" not in problem
+
+
+def test_every_problem_is_found_in_one_run_in_the_order_of_the_file() -> None:
+    text = """\
+mode: htp
+listen: ":8080"
+backends:
+  - name: a
+    address: localhost
+  - address: 127.0.0.1:9002
+    wieght: 3
+  - name: a
+    address: 127.0.0.1:8080
+timeouts: {connect: 5x}
+tls: {enabled: false}
+"""
+    assert problems_of(text) == [
+        "f.yaml:1:7: mode: 'htp' is not one of tcp, http; did you mean 'http'?",
+        "f.yaml:5:14: backends[0].address: 'localhost' has no port; write host:port, :port, [v6]:port or unix:/path",
+        "f.yaml:7:5: backends[1].wieght: unknown key; did you mean 'weight'?",
+        "f.yaml:8:11: backends[2].name: 'a' is the name of backends[0] too; names are unique",
+        "f.yaml:9:14: backends[2].address: '127.0.0.1:8080' is the listener 'main' itself: a loop",
+        "f.yaml:10:21: timeouts.connect: '5x' is not a duration; write one like 500ms, 5s, 1m30s or 1h",
+        "f.yaml:11:1: tls: 'tls' is not available in this version",
+    ]
+
+
+def test_one_typo_is_one_problem() -> None:
+    assert problems_of(WORKING.replace("listen", "lisen")) == ["f.yaml:2:1: lisen: unknown key; did you mean 'listen'?"]
+    assert problems_of(WORKING.replace("address", "adress")) == [
+        "f.yaml:4:5: backends[0].adress: unknown key; did you mean 'address'?"
+    ]
+    assert problems_of(WORKING.replace("127.0.0.1:9001", "${BACKEND}")) == [
+        "f.yaml:4:14: backends[0].address: the variable BACKEND is not set; set it, or write ${BACKEND:-default}"
+    ]
+
+
+def test_a_pool_with_a_mistake_is_still_a_pool() -> None:
+    text = 'listeners: [{listen: ":1", pool: a}]\npools: {a: 5, b: {backends: [{address: x}]}}\n'
+    assert [problem.split(": ")[1] for problem in problems_of(text)] == ["pools.a", "pools.b.backends[0].address"]
+
+
+def test_a_flood_of_problems_is_counted() -> None:
+    found = problems_of(WORKING + "".join(f"zz{n}: 1\n" for n in range(600)))
+    assert len(found) == 501
+    assert "and 100 more problems" in found[0]

@@ -1,0 +1,69 @@
+"""What this version does not have is refused by name."""
+
+import pytest
+
+from balance.config import load_text
+from balance.config.later import LATER_ALGORITHMS, LATER_CHECKS, LATER_KEYS
+from balance.config.schema import ALGORITHMS, CHECKS
+from balance.errors import ConfigError
+
+WORKING = 'mode: http\nlisten: ":8080"\nbackends:\n  - address: 127.0.0.1:9001\n'
+
+HOMES = {
+    "": "{key}: {{}}",
+    "listener": "listeners: [{{listen: ':1', {key}: 1}}]",
+    "pool": "pools: {{p: {{backends: [{{address: 'a:1'}}], {key}: 1}}}}",
+    "backend": "    {key}: 1",
+    "load_balancer": "load_balancer: {{{key}: 1}}",
+    "health_check": "health_check: {{{key}: 1}}",
+    "http": "http: {{{key}: 1}}",
+    "security": "security: {{{key}: 1}}",
+    "connection_protection": "security: {{connection_protection: {{{key}: 1}}}}",
+    "admin": "admin: {{{key}: 1}}",
+    "metrics": "metrics: {{{key}: 1}}",
+    "access_log": "logging: {{access_log: {{{key}: 1}}}}",
+}
+
+
+def said_of(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_text(text, "f.yaml", {})
+    return [problem.message for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(("place", "key"), [(place, key) for place, keys in LATER_KEYS.items() for key in sorted(keys)])
+def test_a_later_key_is_refused_by_name(place: str, key: str) -> None:
+    assert f"{key!r} is not available in this version" in said_of(WORKING + HOMES[place].format(key=key) + "\n")
+
+
+@pytest.mark.parametrize("algorithm", sorted(LATER_ALGORITHMS))
+def test_a_later_algorithm_is_refused_with_those_that_there_are(algorithm: str) -> None:
+    assert said_of(WORKING + f"load_balancer: {{algorithm: {algorithm}}}\n") == [
+        f"'{algorithm}' is not available in this version; available: round-robin, weighted-round-robin, least-connections"
+    ]
+
+
+@pytest.mark.parametrize("kind", sorted(LATER_CHECKS))
+def test_a_later_kind_of_check_is_refused_with_those_that_there_are(kind: str) -> None:
+    assert said_of(WORKING + f"health_check: {{type: {kind}}}\n") == [
+        f"'{kind}' is not available in this version; available: tcp, http"
+    ]
+
+
+def test_a_later_section_is_refused_even_when_it_says_that_it_is_off() -> None:
+    assert said_of(WORKING + "tls: {enabled: false}\n") == ["'tls' is not available in this version"]
+
+
+def test_a_misspelt_later_key_is_told_apart_from_a_known_one() -> None:
+    assert said_of(WORKING + "circut_breaker: {}\n") == [
+        "unknown key; 'circuit_breaker', if that is meant, is not available in this version"
+    ]
+
+
+def test_what_is_offered_is_what_there_is() -> None:
+    from balance.balancing import POLICIES
+    from balance.probes import PROBES
+
+    assert set(ALGORITHMS) == set(POLICIES)
+    assert set(CHECKS) == set(PROBES)
+    assert not LATER_ALGORITHMS & set(POLICIES)
