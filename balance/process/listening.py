@@ -1,0 +1,188 @@
+"""How one address is listened on: how many sockets, who else may have it, and the words when it cannot be had.
+
+A TCP address has one SO_REUSEPORT socket per worker slot, so the kernel spreads connections, and what waits in a slot's
+queue waits for the slot's next worker. Everything that can go wrong is one StartError line that says what to do.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import sys
+from dataclasses import dataclass
+
+from balance.errors import StartError
+from balance.model import Address
+
+# Linux 5.4 and later cut it to net.core.somaxconn, 4096 by default: as much as the kernel gives without being asked.
+BACKLOG = 4096
+UNIX_UMASK = 0o117  # rw-rw----: owner and group; a front-end in another group is let in by the directory's owner
+
+# Elsewhere SO_REUSEPORT exists but does not spread connections, so the workers share one socket.
+SPREADS = sys.platform == "linux"
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """One address that is listened on. `sockets` holds one per worker slot, or the same one for all."""
+
+    listener: str
+    address: Address  # as bound: the port is never 0
+    sockets: tuple[socket.socket, ...]
+
+    def close(self) -> None:
+        """Close this process's copies. The path of a Unix socket stays: see unlink()."""
+        for sock in self.sockets:
+            sock.close()
+
+    def keep_only(self, slot: int) -> None:
+        """Close the copies that belong to the other slots."""
+        for sock in self.sockets:
+            if sock is not self.sockets[slot]:
+                sock.close()
+
+    def unlink(self) -> None:
+        """Remove the file of a Unix socket. For the supervisor, at the very end."""
+        if self.address.is_unix:
+            try:
+                os.unlink(self.address.path)
+            except OSError:
+                return  # somebody tidied up before us
+
+
+def listen(listener: str, address: Address, slots: int) -> tuple[Opening, ...]:
+    """Listen on one configured address for so many worker slots. A name may stand for several addresses."""
+    try:
+        if address.is_unix:
+            return (Opening(listener, address, (_unix_socket(address.path),) * slots),)
+        if not address.host:
+            return (_everywhere(listener, address.port, slots),)
+        return _resolved(listener, address, slots)
+    except OSError as error:
+        raise StartError(f"listener {listener}: cannot listen on {address}: {_words(error, address)}") from None
+
+
+def _everywhere(listener: str, port: int, slots: int) -> Opening:
+    """`:8080` is every address of the machine: one dual-stack socket, or IPv4 alone where the kernel has no IPv6."""
+    try:
+        return _tcp(listener, socket.AF_INET6, "::", port, slots, is_dual=True)
+    except OSError as error:
+        if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.ENOPROTOOPT):
+            raise
+        return _tcp(listener, socket.AF_INET, "0.0.0.0", port, slots)
+
+
+def _resolved(listener: str, address: Address, slots: int) -> tuple[Opening, ...]:
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    openings: list[Opening] = []
+    port = address.port
+    try:
+        for family, host in dict.fromkeys((entry[0], str(entry[4][0])) for entry in found):
+            try:
+                openings.append(_tcp(listener, family, host, port, slots))
+            except OSError as error:
+                # `localhost` is often ::1 as well, on machines and in containers that have no IPv6.
+                if len(found) == 1 or error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                    raise
+                continue
+            port = openings[0].address.port
+    except OSError:
+        for opening in openings:
+            opening.close()
+        raise
+    if not openings:
+        raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    return tuple(openings)
+
+
+def _tcp(listener: str, family: int, host: str, port: int, slots: int, is_dual: bool = False) -> Opening:
+    """One TCP address. The first socket is bound alone, so that a port which somebody else holds is found out:
+    with SO_REUSEPORT from the start, a second Balance would quietly take half of the connections.
+    """
+    first = _bound(family, host, port, is_dual)
+    sockets = [first]
+    port = first.getsockname()[1]
+    try:
+        if slots > 1 and SPREADS:
+            first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # it listens already: the others may join it now
+            sockets.extend(_bound(family, host, port, is_dual, is_joining=True) for _ in range(slots - 1))
+        else:
+            sockets *= slots
+    except OSError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return Opening(listener, Address("" if is_dual or host == "0.0.0.0" else host, port), tuple(sockets))
+
+
+def _bound(family: int, host: str, port: int, is_dual: bool, is_joining: bool = False) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if family == socket.AF_INET6:
+            # `[::]:8080` written out is IPv6 alone, as in nginx and Envoy, so that 0.0.0.0:8080 may stand beside it.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not is_dual)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the last run may linger in TIME_WAIT
+        if is_joining:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _unix_socket(path: str) -> socket.socket:
+    _remove_stale(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    umask = os.umask(UNIX_UMASK)  # not chmod after bind: in between anybody could connect
+    try:
+        sock.bind(path)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    finally:
+        os.umask(umask)
+    return sock
+
+
+def _remove_stale(path: str) -> None:
+    """Make way for a new socket file: only a socket that nobody answers on is removed, and never another file."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise OSError(errno.EEXIST, "a file that is not a socket is in the way; remove it or choose another path")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        caller.setblocking(False)  # a full queue is an answer too
+        try:
+            caller.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except BlockingIOError:
+            pass
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+def _words(error: OSError, address: Address) -> str:
+    """What is wrong, and what to do about it."""
+    if isinstance(error, socket.gaierror):
+        return f"the name {address.host!r} does not resolve; write an address of this machine"
+    match error.errno:
+        case errno.EADDRINUSE:
+            hint = "" if address.is_unix else f" (`ss -ltnp 'sport = :{address.port}'` shows which)"
+            return f"it is in use by another process{hint}; stop that process or choose another address"
+        case errno.EACCES | errno.EPERM if not address.is_unix and address.port < 1024:
+            return "permission denied; ports below 1024 need root or CAP_NET_BIND_SERVICE"
+        case errno.EADDRNOTAVAIL:
+            return "this machine has no such address; write one of its own, or :port for all of them"
+        case errno.ENOENT if address.is_unix:
+            return f"the directory {os.path.dirname(address.path)} does not exist"
+        case _:
+            return error.strerror or str(error)
