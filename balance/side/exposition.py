@@ -1,0 +1,182 @@
+"""The metrics: which name each number on the board goes by. Counts nothing itself.
+
+A scrape sums the workers' rows, so counters go on when a worker is replaced, and costs the workers nothing.
+"""
+
+from __future__ import annotations
+
+import platform
+import resource
+from collections.abc import Iterator, Sequence
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from balance.model import Why
+from balance.runtime import cells
+from balance.side import processes
+from balance.side.inside import Inside, Seen
+from balance.side.totals import Totals
+from balance.version import VERSION
+
+BACKEND = ("pool", "backend")
+US_PER_S = 1_000_000
+
+# Counters with one cell in each backend's block.
+BACKEND_COUNTERS = (
+    ("balance_backend_requests", "Requests (HTTP) or connections (TCP) sent to the backend.", cells.LEASES),
+    ("balance_backend_retries", "Attempts moved away from the backend to another one.", cells.RETRIES),
+    ("balance_backend_failures", "Requests or connections that ended by the backend's fault.", cells.FAILURES),
+    ("balance_backend_connects", "Connections opened to the backend.", cells.CONNECTS),
+    ("balance_backend_connect_failures", "Connections to the backend that could not be made.", cells.CONNECT_FAILURES),
+    ("balance_backend_sent_bytes", "Bytes sent to the backend.", cells.SENT_BYTES),
+    ("balance_backend_received_bytes", "Bytes received from the backend.", cells.RECEIVED_BYTES),
+)
+
+
+def _add(family: HistogramMetricFamily, labels: Sequence[str], histogram: tuple[list[tuple[float, int]], float]) -> None:
+    buckets, total = histogram
+    family.add_metric(labels, [(_bound(bound), count) for bound, count in buckets], total)
+
+
+def registry(inside: Inside) -> CollectorRegistry:
+    """A registry that holds Balance's own metrics and nothing that the library adds by itself."""
+    metrics = CollectorRegistry(auto_describe=False)
+    metrics.register(BoardCollector(inside))
+    return metrics
+
+
+class BoardCollector(Collector):
+    """Turns the board into metric families at each scrape."""
+
+    def __init__(self, inside: Inside) -> None:
+        self._inside = inside
+        self._totals = Totals(inside.board.rows)
+        self._cpu_s = 0.0
+
+    def describe(self) -> list[Metric]:
+        """Nothing to say before the first scrape; without this, registering would already read the board."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        backends = list(self._inside.backends())
+        yield from self._requests(backends)
+        yield from self._backends(backends)
+        yield from self._connections()
+        yield from self._program()
+        yield from self._processes()
+
+    def _requests(self, backends: list[Seen]) -> Iterator[Metric]:
+        totals = self._totals
+        names = {0: ("", "")} | {seen.slot: (seen.pool.name, seen.backend.name) for seen in backends}
+        requests = CounterMetricFamily(
+            "balance_http_requests", "HTTP requests answered.", labels=("method", "status", "pool", "backend", "route")
+        )
+        for (slot, method, status), count in totals.series().items():
+            requests.add_metric((cells.METHODS[method], str(status), *names.get(slot, ("", "")), ""), count)
+        yield requests
+        duration = HistogramMetricFamily(
+            "balance_http_request_duration_seconds", "From a request's first byte to its reply's last.", labels=BACKEND
+        )
+        for slot, labels in names.items():
+            base = cells.block(slot) + cells.REQUEST_TIME
+            _add(duration, labels, totals.histogram(base, cells.TIME_BUCKETS_US, US_PER_S))
+        yield duration
+        for name, text, base in (
+            ("balance_http_request_size_bytes", "Size of request bodies.", cells.REQUEST_SIZE),
+            ("balance_http_response_size_bytes", "Size of reply bodies.", cells.RESPONSE_SIZE),
+        ):
+            size = HistogramMetricFamily(name, text)
+            _add(size, (), totals.histogram(base, cells.SIZE_BUCKETS, 1))
+            yield size
+        ended = CounterMetricFamily(
+            "balance_requests_ended", "Requests and TCP connections by how they ended.", labels=("why",)
+        )
+        for why in Why:
+            ended.add_metric((why.word,), totals.cell(cells.WHY + why))
+        yield ended
+
+    def _backends(self, backends: list[Seen]) -> Iterator[Metric]:
+        totals = self._totals
+        healthy = GaugeMetricFamily("balance_backend_healthy", "1 when the backend may get traffic.", labels=BACKEND)
+        active = GaugeMetricFamily(
+            "balance_backend_connections", "Requests (HTTP) or connections (TCP) at the backend now.", labels=BACKEND
+        )
+        pooled = GaugeMetricFamily(
+            "balance_pool_connections", "Connections to the backend by state.", labels=(*BACKEND, "state")
+        )
+        duration = HistogramMetricFamily(
+            "balance_backend_request_duration_seconds", "From the choice of the backend to its reply's end.", labels=BACKEND
+        )
+        counters = [(CounterMetricFamily(name, text, labels=BACKEND), cell) for name, text, cell in BACKEND_COUNTERS]
+        for seen in backends:
+            labels = (seen.pool.name, seen.backend.name)
+            block = cells.block(seen.slot)
+            healthy.add_metric(labels, seen.state.is_ready)
+            active.add_metric(labels, totals.cell(block + cells.ACTIVE))
+            idle = totals.cell(block + cells.IDLE)
+            pooled.add_metric((*labels, "active"), max(totals.cell(block + cells.OPEN) - idle, 0))
+            pooled.add_metric((*labels, "idle"), idle)
+            _add(duration, labels, totals.histogram(block + cells.UPSTREAM_TIME, cells.TIME_BUCKETS_US, US_PER_S))
+            for counter, cell in counters:
+                counter.add_metric(labels, totals.cell(block + cell))
+        yield from (healthy, active, pooled, duration)
+        yield from (counter for counter, _ in counters)
+
+    def _connections(self) -> Iterator[Metric]:
+        cell = self._totals.cell
+        yield CounterMetricFamily("balance_connections", "Client connections accepted.", cell(cells.CONNECTIONS))
+        yield GaugeMetricFamily("balance_active_connections", "Client connections open.", cell(cells.CONNECTIONS_OPEN))
+        yield GaugeMetricFamily("balance_active_requests", "HTTP requests being served.", cell(cells.EXCHANGES_OPEN))
+        transferred = CounterMetricFamily(
+            "balance_bytes", "Bytes exchanged with clients: in from them, out to them.", labels=("direction",)
+        )
+        transferred.add_metric(("in",), cell(cells.BYTES_IN))
+        transferred.add_metric(("out",), cell(cells.BYTES_OUT))
+        yield transferred
+
+    def _program(self) -> Iterator[Metric]:
+        inside = self._inside
+        lag = GaugeMetricFamily(
+            "balance_event_loop_lag_seconds", "How late the worker's loop ran, worst of the last second.", labels=("worker",)
+        )
+        for index, row in enumerate(inside.board.rows):
+            lag.add_metric((str(index),), row[cells.LAG_MAX_US] / US_PER_S)
+        yield lag
+        alive = sum(1 for worker in inside.workers() if worker.pid)
+        yield GaugeMetricFamily("balance_workers", "Workers alive.", alive)
+        yield CounterMetricFamily("balance_worker_restarts", "Workers replaced.", inside.board.worker_restarts)
+        yield CounterMetricFamily(
+            "balance_control_restarts", "Times the control process was replaced.", inside.board.control_restarts
+        )
+        yield CounterMetricFamily(
+            "balance_log_lines_lost", "Access lines dropped because nobody took them.", self._totals.cell(cells.LOG_LINES_LOST)
+        )
+        yield CounterMetricFamily(
+            "balance_series_lost",
+            "Requests missing from balance_http_requests_total because its table was full.",
+            self._totals.cell(cells.SERIES_LOST),
+        )
+        build = GaugeMetricFamily("balance_build_info", "Always 1; the labels say what runs.", labels=("version", "python"))
+        build.add_metric((VERSION, platform.python_version()), 1)
+        yield build
+
+    def _processes(self) -> Iterator[Metric]:
+        """The library's usual process_* names, summed over supervisor, control and workers."""
+        used = processes.total(map(processes.usage, self._inside.pids()))
+        # What a dead worker used is missing from the sum, and a counter that steps back would be read as a restart.
+        self._cpu_s = max(self._cpu_s, used.cpu_s)
+        yield CounterMetricFamily("process_cpu_seconds", "CPU time of all processes.", self._cpu_s)
+        yield GaugeMetricFamily(
+            "process_resident_memory_bytes", "Memory of all processes, shared pages counted once.", used.memory_bytes
+        )
+        yield GaugeMetricFamily("process_virtual_memory_bytes", "Address space of all processes.", used.virtual_bytes)
+        yield GaugeMetricFamily("process_open_fds", "File descriptors open in all processes.", used.open_fds)
+        yield GaugeMetricFamily(
+            "process_max_fds", "File descriptors that each process may open.", resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        )
+        yield GaugeMetricFamily(
+            "process_start_time_seconds", "When this instance started, since the epoch.", self._inside.started_at
+        )

@@ -1,0 +1,74 @@
+"""What the side doors may see of the running program. Reading it changes nothing and waits for nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from balance.config.model import BackendConfig, Config, PoolConfig
+from balance.health.readiness import PoolStates, Stage, Worker
+from balance.health.thresholds import State
+from balance.probes.result import Result
+from balance.runtime import cells
+
+
+class Board(Protocol):
+    """The shared memory, as far as it is read here."""
+
+    @property
+    def rows(self) -> Sequence[memoryview]: ...
+    @property
+    def stage(self) -> Stage: ...
+    @property
+    def worker_restarts(self) -> int: ...
+    @property
+    def control_restarts(self) -> int: ...
+    def state(self, slot: int) -> tuple[State, float]: ...
+
+
+class Seen(NamedTuple):
+    """One backend with what is known of it."""
+
+    pool: PoolConfig
+    backend: BackendConfig
+    slot: int
+    state: State
+    since: float  # seconds since the epoch, 0.0 when nothing was ever decided
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    config: Config
+    slots: Mapping[tuple[str, str], int]
+    board: Board
+    supervisor_pid: int
+    control_pid: int
+    started_at: float  # seconds since the epoch
+    last_result: Callable[[int], Result | None]  # by slot: what the last probe answered
+
+    def backends(self) -> Iterator[Seen]:
+        """Every backend of every pool, in the order of the configuration."""
+        for pool in self.config.pools:
+            for backend in pool.backends:
+                slot = self.slots[pool.name, backend.name]
+                yield Seen(pool, backend, slot, *self.board.state(slot))
+
+    def pool_states(self) -> list[PoolStates]:
+        """What readiness is decided from."""
+        return [
+            PoolStates(
+                pool.name,
+                pool.health_check.enabled,
+                [self.board.state(self.slots[pool.name, backend.name])[0] for backend in pool.backends],
+            )
+            for pool in self.config.pools
+        ]
+
+    def workers(self) -> list[Worker]:
+        """What health is decided from."""
+        return [Worker(row[cells.PID], row[cells.BEAT_US]) for row in self.board.rows]
+
+    def pids(self) -> list[int]:
+        """Every living process of this instance."""
+        return [self.supervisor_pid, self.control_pid, *(worker.pid for worker in self.workers() if worker.pid)]

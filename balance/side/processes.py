@@ -1,0 +1,59 @@
+"""What the kernel says about this instance's processes, added up. Empty where there is no /proc."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import NamedTuple
+
+try:
+    TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+except (ValueError, OSError):
+    TICKS_PER_S = 100
+
+
+class Usage(NamedTuple):
+    """CPU and memory of one process, or of several."""
+
+    cpu_s: float = 0.0
+    memory_bytes: int = 0  # proportional: a page shared by n processes counts 1/n in each, so that sums are true
+    virtual_bytes: int = 0
+    open_fds: int = 0
+
+
+def usage(pid: int) -> Usage:
+    """One process. All zeros when it is gone or there is no /proc."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b") ")[2].split()  # the name may hold spaces and brackets
+        return Usage(
+            cpu_s=(int(fields[11]) + int(fields[12])) / TICKS_PER_S,
+            memory_bytes=_proportional_bytes(pid) or int(fields[21]) * os.sysconf("SC_PAGE_SIZE"),
+            virtual_bytes=int(fields[20]),
+            open_fds=len(os.listdir(f"/proc/{pid}/fd")),
+        )
+    except (OSError, ValueError, IndexError):
+        return Usage()
+
+
+def _proportional_bytes(pid: int) -> int:
+    """The process's share of memory, 0 where the kernel does not tell (hardened, or older than 4.14)."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            for line in file:
+                if line.startswith(b"Pss:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        return 0
+    return 0
+
+
+def total(usages: Iterable[Usage]) -> Usage:
+    """Several processes as one."""
+    cpu_s, memory_bytes, virtual_bytes, open_fds = 0.0, 0, 0, 0
+    for one in usages:
+        cpu_s += one.cpu_s
+        memory_bytes += one.memory_bytes
+        virtual_bytes += one.virtual_bytes
+        open_fds += one.open_fds
+    return Usage(cpu_s, memory_bytes, virtual_bytes, open_fds)

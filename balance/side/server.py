@@ -1,0 +1,55 @@
+"""The small server behind the side doors: uvicorn on control's own loop, bounded, without a signal or log of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+
+from balance.aio import spawn
+
+MAX_CONNECTIONS = 128  # a few scrapers, probes and people; the next one gets a 503
+KEEPALIVE_S = 15  # as long as Prometheus' usual scrape interval, so that a scraper keeps its connection
+BACKLOG = 128
+
+
+class SideServer(uvicorn.Server):
+    """One application on sockets that listen already."""
+
+    def __init__(self, app: Starlette) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                backlog=BACKLOG,
+                limit_concurrency=MAX_CONNECTIONS,
+                timeout_keep_alive=KEEPALIVE_S,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the supervisor's business; uvicorn's own handlers would end the loop that the probes run on."""
+        yield
+
+    def start(self, sockets: list[socket.socket], name: str) -> None:
+        """Serve from now on, until stop()."""
+        self._task = spawn(self.serve(sockets), name)
+
+    async def stop(self) -> None:
+        """Let the answers under way go out, then close."""
+        self.should_exit = True
+        if self._task is not None:
+            await asyncio.wait([self._task])

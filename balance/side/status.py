@@ -1,0 +1,113 @@
+"""The status page's document: what runs, how long, with which processes, and how every backend is doing."""
+
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime
+from typing import Any
+
+from balance.config.model import PoolConfig
+from balance.health.readiness import Worker, is_stuck, why_not_ready, why_unhealthy
+from balance.runtime import cells
+from balance.side import processes
+from balance.side.inside import Inside, Seen
+from balance.side.totals import Totals
+from balance.version import VERSION
+
+
+def status(inside: Inside, now: float, now_us: int) -> dict[str, Any]:
+    """The whole document. `now` on the wall clock, `now_us` on the workers' monotonic one."""
+    totals = Totals(inside.board.rows)
+    used = processes.total(map(processes.usage, inside.pids()))
+    unhealthy = why_unhealthy(inside.board.stage, inside.workers(), now_us)
+    not_ready = why_not_ready(inside.board.stage, inside.pool_states())
+    uptime_s = max(now - inside.started_at, 0.0)
+    return {
+        "status": "unhealthy" if unhealthy else "healthy",
+        "stage": inside.board.stage.word,
+        "ready": not not_ready,
+        "reasons": unhealthy + not_ready,
+        "version": VERSION,
+        "python": platform.python_version(),
+        "uptime": duration(uptime_s),
+        "uptime_seconds": round(uptime_s, 3),
+        "config": inside.config.source,
+        "memory": {"resident_bytes": used.memory_bytes, "virtual_bytes": used.virtual_bytes},
+        "cpu_seconds": round(used.cpu_s, 2),
+        "open_files": used.open_fds,
+        "connections": {
+            "active": totals.cell(cells.CONNECTIONS_OPEN),
+            "total": totals.cell(cells.CONNECTIONS),
+            "bytes_in": totals.cell(cells.BYTES_IN),
+            "bytes_out": totals.cell(cells.BYTES_OUT),
+        },
+        "requests": {"active": totals.cell(cells.EXCHANGES_OPEN), "total": sum(totals.series().values())},
+        "supervisor": {"pid": inside.supervisor_pid},
+        "control": {"pid": inside.control_pid, "restarts": inside.board.control_restarts},
+        "worker_restarts": inside.board.worker_restarts,
+        "workers": [_worker(index, row, now_us) for index, row in enumerate(inside.board.rows)],
+        "listeners": [
+            {
+                "name": listener.name,
+                "mode": listener.mode.value,
+                "listen": [str(address) for address in listener.addresses],
+                "pool": listener.pool,
+            }
+            for listener in inside.config.listeners
+        ],
+        "pools": [_pool(pool, inside, totals) for pool in inside.config.pools],
+    }
+
+
+def duration(seconds: float) -> str:
+    """A span of time as people say it: 42s, 3m5s, 2h0m5s, 1d2h3m."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f"{days}d{hour}h{minute}m"
+    if hours:
+        return f"{hours}h{minute}m{second}s"
+    return f"{minutes}m{second}s" if minutes else f"{second}s"
+
+
+def _worker(index: int, row: memoryview, now_us: int) -> dict[str, Any]:
+    pid = row[cells.PID]
+    state = "stuck" if is_stuck(Worker(pid, row[cells.BEAT_US]), now_us) else "alive" if pid else "gone"
+    return {
+        "worker": index,
+        "pid": pid or None,
+        "state": state,
+        "memory_bytes": processes.usage(pid).memory_bytes if pid else 0,
+        "connections": row[cells.CONNECTIONS_OPEN],
+        "requests": row[cells.EXCHANGES_OPEN],
+        "loop_lag_seconds": row[cells.LAG_MAX_US] / 1e6,
+    }
+
+
+def _pool(pool: PoolConfig, inside: Inside, totals: Totals) -> dict[str, Any]:
+    backends = [seen for seen in inside.backends() if seen.pool is pool]
+    return {
+        "name": pool.name,
+        "algorithm": pool.algorithm,
+        "health_check": pool.health_check.kind if pool.health_check.enabled else None,
+        "ready": sum(seen.state.is_ready for seen in backends),
+        "backends": [_backend(seen, inside, totals) for seen in backends],
+    }
+
+
+def _backend(seen: Seen, inside: Inside, totals: Totals) -> dict[str, Any]:
+    block = cells.block(seen.slot)
+    last = inside.last_result(seen.slot)
+    return {
+        "name": seen.backend.name,
+        "address": str(seen.backend.address),
+        "weight": seen.backend.weight,
+        "state": seen.state.word if seen.pool.health_check.enabled else "unchecked",
+        "since": datetime.fromtimestamp(seen.since, UTC).isoformat() if seen.since else None,
+        "last_check": {"ok": last.is_ok, "reason": last.reason, "seconds": round(last.duration_s, 6)} if last else None,
+        "active": totals.cell(block + cells.ACTIVE),
+        "requests": totals.cell(block + cells.LEASES),
+        "failures": totals.cell(block + cells.FAILURES),
+        "retries": totals.cell(block + cells.RETRIES),
+    }

@@ -1,0 +1,63 @@
+"""One instance as the side doors see it, with a real board and nothing running."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from balance.config.model import AdminConfig, BackendConfig, Config, HealthCheck, ListenerConfig, PoolConfig
+from balance.health.readiness import Stage
+from balance.health.thresholds import State
+from balance.model import Address, Mode
+from balance.probes.result import Result
+from balance.process.board import Board
+from balance.runtime import cells
+from balance.runtime.snapshot import backend_slots
+from balance.side.inside import Inside
+
+CONFIG = Config(
+    listeners=(ListenerConfig("web", (Address("127.0.0.1", 8080),), Mode.HTTP, "app"),),
+    pools=(
+        PoolConfig(
+            "app",
+            (BackendConfig("a1", Address("127.0.0.1", 9001)), BackendConfig("a2", Address("127.0.0.1", 9002), weight=2)),
+            health_check=HealthCheck(enabled=True, kind="http"),
+        ),
+        PoolConfig("raw", (BackendConfig("r1", Address("127.0.0.1", 9003)),)),
+    ),
+    workers=2,
+    source="test.yaml",
+)
+
+MakeInside = Callable[..., Inside]
+
+
+@pytest.fixture
+def make_inside() -> MakeInside:
+    """An instance that serves, two workers alive, the first backend healthy, the second not; `changes` to its config."""
+
+    def make(**changes: object) -> Inside:
+        config = replace(CONFIG, **changes)  # type: ignore[arg-type]
+        slots = backend_slots(config)
+        board = Board(config.workers, len(slots) + 1)
+        board.set_stage(Stage.SERVING)
+        board.set_state(1, State.HEALTHY, 1000.0)
+        board.set_state(2, State.UNHEALTHY, 2000.0)
+        for row in board.rows:
+            row[cells.PID] = os.getpid()
+        results = {2: Result(False, "connection refused", 0.25)}
+        return Inside(config, slots, board, os.getpid(), os.getpid(), 500.0, results.get)
+
+    return make
+
+
+@pytest.fixture
+def inside(make_inside: MakeInside) -> Inside:
+    return make_inside()
+
+
+@pytest.fixture
+def outward(make_inside: MakeInside) -> Inside:
+    """The same with its admin port open to everybody."""
+    return make_inside(admin=AdminConfig(address=Address("", 9090)))

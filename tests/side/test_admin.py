@@ -1,0 +1,184 @@
+"""The side doors: every path, what it answers, and to whom."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+from starlette.applications import Starlette
+
+from balance.config.model import AdminConfig, MetricsConfig
+from balance.health.readiness import Stage
+from balance.health.thresholds import State
+from balance.model import Address
+from balance.process.board import Board
+from balance.runtime import cells
+from balance.side.admin import HEALTH_PATHS, READY_PATHS, admin_app, is_local, metrics_app
+from balance.side.inside import Inside
+from balance.version import VERSION
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+def ask(app: Starlette, path: str, method: str = "GET", **headers: str) -> Answer:
+    """One request to the application, as its server would hand it over."""
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+    }
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    start, *bodies = sent
+    fields = {name.decode(): value.decode() for name, value in start["headers"]}
+    return Answer(start["status"], fields, b"".join(body.get("body", b"") for body in bodies).decode())
+
+
+def board_of(inside: Inside) -> Board:
+    assert isinstance(inside.board, Board)
+    return inside.board
+
+
+@pytest.mark.parametrize("path", HEALTH_PATHS)
+def test_a_serving_instance_is_healthy_under_every_name(inside: Inside, path: str) -> None:
+    answer = ask(admin_app(inside), path)
+    assert (answer.status, answer.json) == (200, {"status": "healthy"})
+    assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("path", READY_PATHS)
+def test_a_serving_instance_is_ready_under_every_name(inside: Inside, path: str) -> None:
+    answer = ask(admin_app(inside), path)
+    assert (answer.status, answer.json) == (200, {"status": "ready"})
+
+
+def test_without_a_worker_the_instance_is_unhealthy(inside: Inside) -> None:
+    board = board_of(inside)
+    board.zero_gauges(0)
+    board.zero_gauges(1)
+    answer = ask(admin_app(inside), "/healthz")
+    assert (answer.status, answer.json) == (503, {"status": "unhealthy", "reasons": ["no worker is alive"]})
+
+
+def all_down(board: Board) -> None:
+    board.set_state(1, State.UNHEALTHY, 3000.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda board: board.set_stage(Stage.STARTING), "starting"),
+        (lambda board: board.set_stage(Stage.DRAINING), "draining"),
+        (all_down, "pool app: no backend is healthy"),
+    ],
+)
+def test_an_instance_that_should_get_no_traffic_is_not_ready_but_healthy(
+    inside: Inside, change: Callable[[Board], None], reason: str
+) -> None:
+    change(board_of(inside))
+    ready = ask(admin_app(inside), "/readyz")
+    assert (ready.status, ready.json) == (503, {"status": "not ready", "reasons": [reason]})
+    assert ask(admin_app(inside), "/health").status == 200
+
+
+def test_the_status_names_everything_at_a_glance(inside: Inside) -> None:
+    row = board_of(inside).rows[0]
+    row[cells.BEAT_US] = time.monotonic_ns() // 1000
+    row[cells.CONNECTIONS_OPEN] = 3
+    row[cells.block(1) + cells.LEASES] = 7
+    document = ask(admin_app(inside), "/status").json
+    assert (document["status"], document["stage"], document["ready"]) == ("healthy", "serving", True)
+    assert document["version"] == VERSION
+    assert document["uptime_seconds"] > 0
+    assert document["memory"]["resident_bytes"] > 0
+    assert document["connections"]["active"] == 3
+    assert [worker["state"] for worker in document["workers"]] == ["alive", "alive"]
+    first, second = document["pools"][0]["backends"]
+    assert (first["name"], first["state"], first["requests"]) == ("a1", "healthy", 7)
+    assert (second["state"], second["last_check"]["reason"]) == ("unhealthy", "connection refused")
+    assert document["pools"][1]["backends"][0]["state"] == "unchecked"
+
+
+def test_the_status_stays_on_this_machine(outward: Inside) -> None:
+    answer = ask(admin_app(outward), "/status")
+    assert answer.status == 403
+    assert "loopback" in answer.json["error"]
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/version", "/metrics"])
+def test_what_carries_no_secret_answers_everywhere(outward: Inside, path: str) -> None:
+    assert ask(admin_app(outward), path).status == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/nonsense", "/health/", "/metrics/x"])
+def test_an_unknown_path_is_404_and_names_those_that_are(inside: Inside, path: str) -> None:
+    answer = ask(admin_app(inside), path)
+    assert answer.status == 404
+    assert answer.json["error"].startswith(f"there is no {path}; there are /health, ")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_reading_is_all_that_is_allowed(inside: Inside, method: str) -> None:
+    answer = ask(admin_app(inside), "/status", method)
+    assert answer.status == 405
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
+    assert answer.json == {"error": f"{method} is not allowed on /status; GET and HEAD are"}
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/prometheus"])
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [("", "text/plain"), ("application/openmetrics-text; version=1.0.0", "application/openmetrics-text")],
+)
+def test_metrics_come_in_the_format_that_is_asked_for(inside: Inside, path: str, accept: str, content_type: str) -> None:
+    answer = ask(admin_app(inside), path, Accept=accept)
+    assert answer.headers["content-type"].startswith(content_type)
+    assert "balance_build_info{" in answer.text
+
+
+def test_metrics_that_are_switched_off_are_not_there(make_inside: Callable[..., Inside]) -> None:
+    assert ask(admin_app(make_inside(metrics=MetricsConfig(enabled=False))), "/metrics").status == 404
+
+
+def test_the_metrics_own_listener_shows_metrics_alone(make_inside: Callable[..., Inside]) -> None:
+    app = metrics_app(make_inside(metrics=MetricsConfig(path="/scrape")))
+    assert [ask(app, path).status for path in ("/scrape", "/metrics", "/status")] == [200, 200, 404]
+
+
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [
+        ("127.0.0.1:1", True),
+        ("127.8.8.8:1", True),
+        ("[::1]:1", True),
+        ("localhost:1", True),
+        ("unix:/run/admin.sock", True),
+        (":9090", False),
+        ("0.0.0.0:1", False),
+        ("10.0.0.1:1", False),
+        ("admin.example:1", False),
+    ],
+)
+def test_only_addresses_of_this_machine_are_local(address: str, local: bool) -> None:
+    assert is_local(AdminConfig(address=Address.parse(address)).address) is local

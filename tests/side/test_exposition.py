@@ -1,0 +1,126 @@
+"""The exposition: a board in, the text that Prometheus reads out, parsed back by the client library's own parser."""
+
+import pytest
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from balance.model import Why
+from balance.process.board import Board
+from balance.runtime import cells
+from balance.side.exposition import registry
+from balance.side.inside import Inside
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def scrape(inside: Inside) -> Samples:
+    text = generate_latest(registry(inside)).decode()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def value(samples: Samples, name: str, **labels: str) -> float:
+    return samples[name, tuple(sorted(labels.items()))]
+
+
+def board_of(inside: Inside) -> Board:
+    assert isinstance(inside.board, Board)
+    return inside.board
+
+
+def count(board: Board, worker: int) -> None:
+    """One request as a worker counts it: GET, 200, by the first backend, 3 ms, 512 bytes out."""
+    row = cells.Row(board.rows[worker])
+    row.count_request(cells.series_key(1, cells.METHOD_CODES[b"GET"], 200))
+    row.observe_time(cells.block(1) + cells.REQUEST_TIME, 3000)
+    row.observe_time(cells.block(1) + cells.UPSTREAM_TIME, 2000)
+    row.observe_size(cells.RESPONSE_SIZE, 512)
+    for cell in (cells.WHY + Why.OK, cells.CONNECTIONS, cells.block(1) + cells.LEASES, cells.block(1) + cells.RETRIES):
+        row.cells[cell] += 1
+    row.cells[cells.BYTES_OUT] += 512
+
+
+def test_workers_are_added_up(inside: Inside) -> None:
+    for worker in (0, 1, 1):
+        count(board_of(inside), worker)
+    samples = scrape(inside)
+    labels = {"pool": "app", "backend": "a1"}
+    assert value(samples, "balance_http_requests_total", method="GET", status="200", route="", **labels) == 3
+    assert value(samples, "balance_backend_requests_total", **labels) == 3
+    assert value(samples, "balance_backend_retries_total", **labels) == 3
+    assert value(samples, "balance_connections_total") == 3
+    assert value(samples, "balance_bytes_total", direction="out") == 3 * 512
+    assert value(samples, "balance_requests_ended_total", why="ok") == 3
+    assert value(samples, "balance_http_request_duration_seconds_count", **labels) == 3
+    assert value(samples, "balance_http_request_duration_seconds_sum", **labels) == pytest.approx(0.009)
+    assert value(samples, "balance_backend_request_duration_seconds_bucket", le="0.0025", **labels) == 3
+    assert value(samples, "balance_backend_request_duration_seconds_bucket", le="0.001", **labels) == 0
+    assert value(samples, "balance_http_response_size_bytes_bucket", le="1000.0") == 3
+    assert value(samples, "balance_http_response_size_bytes_bucket", le="100.0") == 0
+
+
+def test_no_counter_goes_back_when_a_worker_is_replaced(inside: Inside) -> None:
+    board = board_of(inside)
+    for worker in (0, 1):
+        count(board, worker)
+        board.rows[worker][cells.CONNECTIONS_OPEN] = 4
+        board.rows[worker][cells.block(1) + cells.ACTIVE] = 4
+    before = scrape(inside)
+    board.zero_gauges(1)
+    board.count_worker_restart()
+    after = scrape(inside)
+    count(board, 1)
+    later = scrape(inside)
+    ends = ("_total", "_bucket", "_count", "_sum")
+    counters = [key for key in before if key[0].endswith(ends) and not key[0].startswith("process_")]
+    assert len(counters) > 50
+    assert [key for key in counters if not before[key] <= after[key] <= later[key]] == []
+    assert value(after, "balance_active_connections") == 4
+    assert value(after, "balance_backend_connections", pool="app", backend="a1") == 4
+    assert (value(before, "balance_worker_restarts_total"), value(after, "balance_worker_restarts_total")) == (0, 1)
+    assert (value(before, "balance_workers"), value(after, "balance_workers")) == (2, 1)
+
+
+def test_health_and_pooled_connections_are_told_per_backend(inside: Inside) -> None:
+    row = board_of(inside).rows[0]
+    row[cells.block(1) + cells.OPEN], row[cells.block(1) + cells.IDLE] = 5, 3
+    samples = scrape(inside)
+    healthy = {name: value(samples, "balance_backend_healthy", pool=pool, backend=name) for pool, name in
+               (("app", "a1"), ("app", "a2"), ("raw", "r1"))}  # fmt: skip
+    assert healthy == {"a1": 1, "a2": 0, "r1": 1}
+    assert value(samples, "balance_pool_connections", pool="app", backend="a1", state="idle") == 3
+    assert value(samples, "balance_pool_connections", pool="app", backend="a1", state="active") == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "balance_http_request_size_bytes_count",
+        "balance_build_info",
+        "balance_event_loop_lag_seconds",
+        "balance_active_requests",
+        "process_cpu_seconds_total",
+        "process_resident_memory_bytes",
+        "process_open_fds",
+        "process_start_time_seconds",
+    ],
+)
+def test_every_promised_name_is_there_before_any_traffic(inside: Inside, name: str) -> None:
+    assert name in {name for name, _ in scrape(inside)}
+
+
+def test_requests_that_reached_no_backend_have_empty_labels(inside: Inside) -> None:
+    cells.Row(board_of(inside).rows[0]).count_request(cells.series_key(0, cells.METHOD_OTHER, 503))
+    samples = scrape(inside)
+    assert value(samples, "balance_http_requests_total", method="OTHER", status="503", pool="", backend="", route="") == 1
+
+
+def test_the_same_board_is_good_openmetrics(inside: Inside) -> None:
+    count(board_of(inside), 0)
+    families = list(parse_openmetrics(generate_openmetrics(registry(inside)).decode()))
+    assert "balance_http_requests" in {family.name for family in families}
