@@ -36,6 +36,10 @@ BACKEND_COUNTERS = (
 )
 
 
+def _bound(value: float) -> str:
+    return str(floatToGoString(value))  # type: ignore[no-untyped-call]
+
+
 def _add(family: HistogramMetricFamily, labels: Sequence[str], histogram: tuple[list[tuple[float, int]], float]) -> None:
     buckets, total = histogram
     family.add_metric(labels, [(_bound(bound), count) for bound, count in buckets], total)
