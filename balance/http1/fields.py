@@ -96,11 +96,27 @@ def _classify(name: bytes) -> int:
     return int(kind)
 
 
+def members(values: list[bytes]) -> list[bytes]:
+    """The lower-case members of comma lists such as Upgrade's, each once, in their order."""
+    found = dict.fromkeys(member.strip(b" \t") for value in values for member in value.lower().split(b","))
+    found.pop(b"", None)
+    return list(found)
+
+
 def options(values: list[bytes]) -> set[bytes]:
-    """The lower-case members of comma lists such as Connection's."""
+    """The same where the order says nothing, as in Connection."""
     return {option.strip(b" \t") for value in values for option in value.lower().split(b",")} - {b""}
 
 
 def is_allowed_in_trailers(name: bytes) -> bool:
     """Whether a trailer of this name may be passed on."""
     return b"_" not in name and name.lower() not in _NOT_IN_TRAILERS
+
+
+def field_value(lines: bytes, name: bytes) -> str:
+    """The value of the first field `name` (lower case) among CRLF-ended lines; empty when there is none. For logs."""
+    for line in lines.split(b"\r\n"):
+        found, colon, value = line.partition(b":")
+        if colon and found.lower() == name:
+            return value.strip(b" \t").decode("latin-1")
+    return ""

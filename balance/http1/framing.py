@@ -79,6 +79,8 @@ def response_framing(lengths: list[bytes], codings: list[bytes], minor: int, sta
                 raise ValueError("ambiguous framing: Transfer-Encoding where it cannot be trusted")
             if status < 200 or status == 204:
                 raise ValueError(f"Transfer-Encoding in a {status} reply")  # RFC 9112 section 6.1
+            if status == 304:  # the same section: it says what a 200 would have brought
+                return Framing.NONE, 0
             return Framing.CHUNKED, 0
         length = content_length(lengths) if lengths else -1
     except ValueError as error:
@@ -92,4 +94,4 @@ def response_framing(lengths: list[bytes], codings: list[bytes], minor: int, sta
 
 def show(value: bytes) -> str:
     """A peer's bytes as they may stand in a message: short, ASCII, quoted."""
-    return repr(value[:60].decode("latin-1"))
+    return ascii(value[:60].decode("latin-1"))

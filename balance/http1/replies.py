@@ -12,8 +12,8 @@ from balance.model import Why
 
 _WANTS_HTML = re.compile(rb"(?i)\r\naccept:[^\r\n]*text/html")
 _ALLOW = b"Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n"  # RFC 9110 section 15.5.6: a 405 must say it
+OPTIONS_REPLY = b"HTTP/1.1 204 No Content\r\n" + _ALLOW + b"\r\n"  # to one that may not go further (Max-Forwards: 0)
 _RETRY_AFTER_S = 1
-CONTINUES_EMPTY = b"HTTP/1.1 204 No Content\r\nAllow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n\r\n"
 
 
 def error_reply(

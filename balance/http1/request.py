@@ -8,7 +8,7 @@ from httptools import HttpRequestParser
 
 from balance.config.model import HttpConfig
 from balance.errors import ProtocolError
-from balance.http1.fields import INVALID, PROTECTED, Kind, kind_of, options
+from balance.http1.fields import INVALID, PROTECTED, Kind, kind_of, members, options
 from balance.http1.framing import Framing, request_framing, show
 from balance.http1.head import Request, RequestFields
 from balance.http1.witness import Witness
@@ -26,6 +26,7 @@ _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 # Stricter than RFC 3986: no sub-delims, no percent-encoding and no user name, so that a host can't look like a list or a path.
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~\-]{1,255})(:[0-9]{1,5})?")
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*)(.*)", re.DOTALL)
+_BLOCK = re.compile(rb"[\t\r\n\x20-\x7e\x80-\xff]*")
 _REQUEST_ID = re.compile(rb"[!-~]{1,128}")
 _LENGTH_OF_CHAIN = re.compile(rb"[0-9]{1,9}")
 _NEVER_UPGRADED = frozenset((b"h2c", b"h2", b"http/2.0", b"http/2", b"http/3"))
@@ -117,6 +118,8 @@ def parse_fields(block: bytes, minor: int, http: HttpConfig) -> RequestFields:
         raise refuse(f"more than {limits.fields} header fields", 431, Why.HEADER_TOO_LARGE)
     if not block.count(b"\r") == block.count(b"\n") == len(lines) + 1:
         raise refuse("a bare CR or LF in the head")  # RFC 9112 section 2.2
+    if not _BLOCK.fullmatch(block):
+        raise refuse("a control byte in the head")  # RFC 9110 section 5.5; the witness is not shown every line
     if len(block) > limits.line_bytes and max(map(len, lines)) > limits.line_bytes:
         raise refuse(f"a header field of more than {limits.line_bytes} bytes", 431, Why.HEADER_TOO_LARGE)
 
@@ -180,7 +183,8 @@ def _reissued(fields: RequestFields, found: dict[int, list[bytes]], minor: int, 
         lines.append(b"TE: trailers")
     if Kind.UPGRADE in found and b"upgrade" in fields.connection and minor and http.websocket:
         # h2c would carry requests that nobody here reads; a server may ignore any Upgrade (RFC 9110 section 7.8).
-        protocols = sorted(option for option in options(found[Kind.UPGRADE]) if option not in _NEVER_UPGRADED)
+        # What goes on keeps its order, which is the client's preference.
+        protocols = [protocol for protocol in members(found[Kind.UPGRADE]) if protocol not in _NEVER_UPGRADED]
         if protocols and fields.framing is not Framing.NONE:
             raise refuse("an Upgrade with a body")
         if protocols:

@@ -7,7 +7,7 @@ import re
 from httptools import HttpResponseParser
 
 from balance.errors import ProtocolError
-from balance.http1.fields import INVALID, PROTECTED, Kind, kind_of, options
+from balance.http1.fields import INVALID, PROTECTED, Kind, kind_of, members, options
 from balance.http1.framing import response_framing, show
 from balance.http1.head import Response
 from balance.http1.witness import Witness
@@ -83,7 +83,7 @@ def parse_response(head: bytes) -> Response:
     response.framing, response.length = response_framing(lengths, found.get(Kind.TRANSFER_ENCODING, []), minor, response.status)
     response.has_length = bool(lengths)
     if lengths and (response.status < 200 or response.status == 204):  # RFC 9110 section 8.6: not in such a reply
-        kept[1:] = [line for line in kept[1:] if line[:14].lower() != b"content-length"]
+        kept[1:] = [line for line in kept[1:] if line[:15].lower() != b"content-length:"]
     connection = options(found.get(Kind.CONNECTION, []))
     response.keep_alive = b"close" not in connection and (minor == 1 or b"keep-alive" in connection)
     for value in found.get(Kind.KEEP_ALIVE, []):
@@ -91,7 +91,7 @@ def parse_response(head: bytes) -> Response:
         if timeout:
             response.idle_timeout_s = float(timeout[1])
     if b"upgrade" in connection:
-        response.upgrade = b", ".join(sorted(options(found.get(Kind.UPGRADE, []))))
+        response.upgrade = b", ".join(members(found.get(Kind.UPGRADE, [])))
     named = connection - PROTECTED
     if named:
         kept[1:] = [line for line in kept[1:] if line.partition(b":")[0].lower() not in named]

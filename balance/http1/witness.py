@@ -40,6 +40,12 @@ class Witness:
 
         `reusable`: the head leaves the connection open, as far as we can tell; llhttp stops reading after one that closes.
         """
+        # llhttp keeps more of a message than we know of (`Proxy-Connection: close` closes its ears as well), so only a parser
+        # without a past may refuse: the second reading is by a new one.
+        return self._reads(head, framing, length, reusable) or self._reads(head, framing, length, reusable)
+
+    def _reads(self, head: bytes, framing: Framing, length: int, reusable: bool) -> bool:
+        """One reading, after which the parser is a new one unless the message left it as it was."""
         ends = self._ends
         ends.count = 0
         try:

@@ -12,16 +12,55 @@ from balance.runtime import cells
 class Parked(Protocol):
     """A connection to a backend that waits for its next request."""
 
+    parked_at: float  # seconds, monotonic
+
     def discard(self) -> None:
         """Close it now."""
+
+
+class IdleTime:
+    """How long a connection to one backend may be parked, in seconds: configured, or `auto` and learned.
+
+    `auto` starts below what uvicorn and Node keep (5 s), follows `Keep-Alive: timeout=N`, and after a connection was closed
+    under it stays below that time for a while; then it forgets, for the close may have been a restart.
+    """
+
+    __slots__ = ("_base", "_configured", "_learned", "_learned_until")
+
+    AUTO_S = 4.0
+    MAX_S = 60.0
+    MEMORY_S = 60.0
+    TOO_SOON_S = 0.01  # a close so soon after a reply was no idle timeout
+
+    def __init__(self, configured_s: float | None) -> None:
+        self._configured = configured_s
+        self._base = self.AUTO_S
+        self._learned = 0.0
+        self._learned_until = 0.0
+
+    def limit_s(self, now: float) -> float:
+        """The longest time a connection may have been parked to be used at `now`."""
+        if self._configured is not None:
+            return self._configured
+        return min(self._base, self._learned) if now < self._learned_until else self._base
+
+    def announced(self, timeout_s: float) -> None:
+        """The backend said `Keep-Alive: timeout=N`: stay a second below, or at half where N is small."""
+        self._base = min(max(timeout_s - 1.0, timeout_s / 2), self.MAX_S)
+
+    def closed_after(self, idle_s: float, now: float) -> None:
+        """The backend closed a connection that had been parked for `idle_s`."""
+        if idle_s >= self.TOO_SOON_S and idle_s < self.limit_s(now) * 1.25:
+            self._learned = idle_s * 0.8
+            self._learned_until = now + self.MEMORY_S
 
 
 class Backend:
     """Lives as long as its identity is configured, across snapshots. `slot` is its block on the board."""
 
-    __slots__ = ("address", "block", "idle", "idle_timeout_s", "is_ready", "load", "name", "open_count", "slot")
+    __slots__ = ("address", "block", "idle", "idle_time", "is_ready", "load", "name", "open_count", "slot")
 
-    def __init__(self, config: BackendConfig, slot: int) -> None:
+    def __init__(self, config: BackendConfig, slot: int, idle_timeout_s: float | None = None) -> None:
         self.name = config.name
         self.address = config.address
         self.slot = slot
@@ -29,8 +68,8 @@ class Backend:
         self.load = Load(config.weight)
         self.is_ready = True  # used at once; the first probe decides
         self.idle: list[Parked] = []  # newest last, and taken from the end: the older ones age out
+        self.idle_time = IdleTime(idle_timeout_s)
         self.open_count = 0  # connections to it, parked or in use
-        self.idle_timeout_s = 0.0  # how long a connection may be parked, as learned so far
 
     def __repr__(self) -> str:
         return f"Backend({self.name} {self.address} {self.load})"

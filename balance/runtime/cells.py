@@ -133,3 +133,12 @@ class Row:
         cells = self.cells
         cells[base + bisect_left(SIZE_BUCKETS, size)] += 1
         cells[base + SIZE_SUM] += size
+
+
+def count_moved(row: Row, block: int, from_client: int, from_backend: int) -> None:
+    """Bytes that passed unparsed, to and from the backend whose block begins at cell `block`."""
+    cells = row.cells
+    cells[BYTES_IN] += from_client
+    cells[BYTES_OUT] += from_backend
+    cells[block + SENT_BYTES] += from_client
+    cells[block + RECEIVED_BYTES] += from_backend

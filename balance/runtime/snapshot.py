@@ -40,9 +40,11 @@ def backend_slots(config: Config) -> dict[tuple[str, str], int]:
 
 def build(config: Config, slots: Mapping[tuple[str, str], int], row: Row, rand: Callable[[], float]) -> Snapshot:
     """Make the live objects of a checked configuration. `row` is where this worker counts; `rand` is in [0, 1)."""
+    idle_timeouts = {listener.pool: listener.http.keepalive.idle_timeout_s for listener in config.listeners}
     pools = {}
     for pool in config.pools:
-        backends = [Backend(backend, slots[pool.name, backend.name]) for backend in pool.backends]
+        idle_s = idle_timeouts.get(pool.name)
+        backends = [Backend(backend, slots[pool.name, backend.name], idle_s) for backend in pool.backends]
         pools[pool.name] = Pool(pool.name, backends, pool.algorithm, POLICIES[pool.algorithm](rand), row)
     listeners = tuple(
         Listener(

@@ -1,0 +1,74 @@
+"""A message body as it streams by: what of it goes on, and where it ends. For requests (400) and replies (502) alike."""
+
+from __future__ import annotations
+
+from httptools import HttpRequestParser, HttpResponseParser
+
+from balance.errors import ProtocolError
+from balance.http1.chunked import ChunkedBody
+from balance.http1.framing import Framing
+from balance.http1.witness import BodyWitness
+from balance.model import Why
+
+
+class Body:
+    """Feed it what comes; it returns what goes on. After `is_done`, `rest` holds the bytes that follow the message."""
+
+    __slots__ = ("_chunks", "_left", "_refusal", "_witness", "is_done", "received", "rest")
+
+    def __init__(
+        self,
+        framing: Framing,
+        length: int,
+        head: bytes,
+        parser: type[HttpRequestParser] | type[HttpResponseParser],
+        *,
+        decode: bool = False,
+    ) -> None:
+        """`head` is what `parser` must have read before a chunked body. `decode` takes the chunks off."""
+        self._left = length
+        self._chunks: ChunkedBody | None = None
+        self._witness: BodyWitness | None = None
+        self._refusal = (400, Why.BAD_REQUEST) if parser is HttpRequestParser else (502, Why.BAD_RESPONSE)
+        if framing is Framing.CHUNKED:
+            self._chunks = ChunkedBody(decode=decode)
+            self._witness = BodyWitness(parser, head)
+        elif framing is Framing.UNTIL_CLOSE:
+            self._left = -1
+        self.is_done = framing is Framing.NONE or (framing is Framing.LENGTH and not length)
+        self.received = 0  # bytes of content, without chunk framing
+        self.rest = b""
+
+    @property
+    def ends_at_close(self) -> bool:
+        return self._left < 0
+
+    def feed(self, data: bytes) -> bytes:
+        """What goes on of `data`. ProtocolError when the body is malformed."""
+        if self._chunks is not None:
+            return self._feed_chunks(self._chunks, data)
+        left = self._left
+        if left < 0:
+            self.received += len(data)
+            return data
+        if len(data) > left:
+            self.rest = data[left:]
+            data = data[:left]
+        self.received += len(data)
+        self._left = left - len(data)
+        self.is_done = not self._left
+        return data
+
+    def _feed_chunks(self, chunks: ChunkedBody, data: bytes) -> bytes:
+        try:
+            out = chunks.feed(data)
+        except ValueError as error:
+            raise ProtocolError(*self._refusal, str(error)) from None
+        self.received = chunks.payload
+        self.is_done = chunks.is_done
+        self.rest = chunks.rest
+        mine = data[: len(data) - len(self.rest)] if self.rest else data
+        assert self._witness is not None
+        if not self._witness.agrees(mine, ended=self.is_done):
+            raise ProtocolError(*self._refusal, "the chunks can be read in more than one way")
+        return out

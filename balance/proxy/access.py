@@ -1,0 +1,118 @@
+"""The access log: one line for each ended request, written by a thread of its own. A log that nobody takes never stops traffic.
+
+Lines wait in a bounded queue; when the disk or the pipe is slower than the traffic, lines are dropped and counted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+from balance.config import model
+
+MAX_WAITING = 10_000  # lines
+
+
+@dataclass(slots=True)
+class AccessRecord:
+    """What is said of one request. Times in milliseconds; -1: it did not come to that."""
+
+    client: str
+    method: str
+    host: str
+    path: str
+    version: str
+    status: int
+    why: str
+    bytes_in: int
+    bytes_out: int
+    backend: str
+    pool: str
+    attempts: int
+    request_id: str
+    referer: str
+    user_agent: str
+    queue_ms: float
+    connect_ms: float
+    ttfb_ms: float
+    total_ms: float
+    note: str = ""
+
+
+class AccessLog:
+    """Formats and hands over. `lost` counts the lines that were dropped."""
+
+    __slots__ = ("_queue", "_thread", "_write_line", "lost")
+
+    def __init__(self, config: model.AccessLog) -> None:
+        """Open the output. OSError when the file can't be opened."""
+        self._write_line = _combined if config.format == "combined" else _json
+        if config.output in ("stdout", "stderr"):
+            fd = os.dup((sys.stdout if config.output == "stdout" else sys.stderr).fileno())
+        else:
+            fd = os.open(config.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self.lost = 0
+        self._queue: queue.Queue[str | None] = queue.Queue(MAX_WAITING)
+        self._thread = threading.Thread(target=self._drain, args=(fd,), name="access-log", daemon=True)
+        self._thread.start()
+
+    def record(self, record: AccessRecord) -> None:
+        """Hand one line over, or drop it when too many wait."""
+        try:
+            self._queue.put_nowait(self._write_line(record))
+        except queue.Full:
+            self.lost += 1
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Write what waits, for at most `timeout_s`."""
+        try:
+            self._queue.put(None, timeout=timeout_s)
+        except queue.Full:
+            return
+        self._thread.join(timeout_s)
+
+    def _drain(self, fd: int) -> None:
+        while (line := self._queue.get()) is not None:
+            lines = [line]
+            ended = False
+            while len(lines) < 256:
+                try:
+                    more = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if more is None:
+                    ended = True
+                    break
+                lines.append(more)
+            data = "".join(lines).encode("utf-8", "backslashreplace")
+            try:
+                while data:
+                    data = data[os.write(fd, data) :]
+            except OSError:  # disk full, pipe closed: say how much is missing, go on with the next
+                self.lost += len(lines)
+            if ended:
+                return
+
+
+def _json(record: AccessRecord) -> str:
+    said = {name: getattr(record, name) for name in record.__slots__}
+    return json.dumps({"time": round(time.time(), 3), **said}) + "\n"
+
+
+def _combined(record: AccessRecord) -> str:
+    """Apache's combined format, which every log reader knows."""
+    when = time.strftime("%d/%b/%Y:%H:%M:%S %z")
+    line = _quoted(f"{record.method} {record.path} {record.version}")
+    size = record.bytes_out or "-"
+    return (
+        f"{record.client} - - [{when}] {line} {record.status} {size} {_quoted(record.referer)} {_quoted(record.user_agent)}\n"
+    )
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"' if text else '"-"'

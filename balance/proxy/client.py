@@ -1,0 +1,353 @@
+"""A client's connection in HTTP mode: finds the heads, keeps their order, arms the timeouts. One exchange at a time.
+
+Requests that follow in the same bytes (pipelining) wait in `_buffer` until the one before is answered, and reading stops when
+too many do: answers keep their order, and a client can't make us hold more than a head and a bit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import re
+from time import monotonic
+from typing import cast
+
+from balance.errors import ProtocolError
+from balance.http1.forward import introduction, is_trusted
+from balance.http1.head import Request
+from balance.http1.replies import OPTIONS_REPLY, error_reply
+from balance.model import Why
+from balance.proxy.entry import Entry
+from balance.proxy.exchange import Exchange
+from balance.proxy.relay import Relay, reset
+from balance.proxy.tunnel import Tunnel, tunnel_end
+from balance.proxy.upstream import Upstream
+from balance.proxy.wheel import NEVER, Timed
+from balance.runtime import cells
+from balance.runtime.pool import Lease
+
+MAX_WAITING = 64 * 1024  # bytes of requests that wait for their turn
+LINGER_S = 5.0  # how long an answer that ends the connection may take to be read (nginx's lingering_timeout)
+
+_START = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]")
+_EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
+
+
+class At(enum.IntEnum):
+    """Where a connection is, when no exchange owns it."""
+
+    IDLE = 0  # between requests
+    HEAD = 1  # in a head
+    BUSY = 2  # an exchange owns it
+    LINGERING = 3  # answered for the last time; what still comes is thrown away
+    CLOSING = 4
+    GONE = 5
+
+
+class HttpClient(Timed, asyncio.Protocol):
+    """See the module."""
+
+    __slots__ = ("_at", "_buffer", "_buffered", "_exchange", "_head", "_is_read_paused", "_total_at", "after_host",
+                 "before_host", "entry", "is_trusted", "is_write_paused", "peer", "transport")  # fmt: skip
+
+    def __init__(self, entry: Entry) -> None:
+        super().__init__()
+        self.entry = entry
+        self.transport: asyncio.Transport = cast(asyncio.Transport, None)  # until connection_made
+        self.peer = ""
+        self.before_host = self.after_host = b""
+        self.is_trusted = False
+        self.is_write_paused = False
+        self._is_read_paused = False
+        self._exchange: Exchange | None = None
+        self._at = At.IDLE
+        self._buffer = b""
+        self._buffered = 0  # unsent bytes when last asked
+        self._head = b""  # of the request being answered, for the answers we give ourselves
+        self._total_at = NEVER
+
+    # --- the connection -------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        entry = self.entry
+        service = entry.service
+        address = transport.get_extra_info("peername")
+        self.peer = peer = address[0].removeprefix("::ffff:") if isinstance(address, tuple) else "unknown"
+        self.before_host, self.after_host = introduction(entry.forwarded, peer, entry.port, entry.scheme, via=entry.via)
+        self.is_trusted = bool(entry.trusted) and is_trusted(peer, entry.trusted)
+        service.connections.add(self)
+        service.row.cells[cells.CONNECTIONS] += 1
+        self.arm(monotonic(), entry.timeouts.client_header_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._at = At.GONE
+        service = self.entry.service
+        service.connections.discard(self)
+        service.wheel.forget(self)
+        self.deadline = NEVER
+        self._buffer = b""
+        if self._exchange is not None:
+            exchange, self._exchange = self._exchange, None
+            exchange.client_gone()
+
+    def eof_received(self) -> bool:
+        # A client that closes looks the same as one that only ends its own direction. Like nginx we take it for gone: its work
+        # at the backend is worth more than the few that half-close a request and still read.
+        if self._exchange is not None:
+            exchange, self._exchange = self._exchange, None
+            exchange.client_gone()
+        return False  # closes the transport
+
+    def data_received(self, data: bytes) -> None:
+        if self._at is At.BUSY:
+            exchange = self._exchange
+            assert exchange is not None
+            if exchange.upload is not None and not exchange.upload.is_done:
+                try:
+                    data = exchange.body_received(data)
+                except ProtocolError as error:
+                    exchange.refuse(error)
+                    return
+            if data:
+                self._buffer += data
+                if len(self._buffer) > MAX_WAITING:
+                    self.pause_reading()
+        elif self._at <= At.HEAD:
+            self._buffer = self._buffer + data if self._buffer else data
+            if not self.is_write_paused:
+                self._take_head()
+
+    def pause_writing(self) -> None:
+        self.is_write_paused = True
+        self._buffered = self.transport.get_write_buffer_size()
+        if self._exchange is not None:
+            self._exchange.pause_download()
+
+    def resume_writing(self) -> None:
+        self.is_write_paused = False
+        if self._exchange is not None:
+            self._exchange.resume_download()
+        elif self._buffer and self._at <= At.HEAD:
+            self._take_head()
+
+    def pause_reading(self) -> None:
+        if not self._is_read_paused and not self.transport.is_closing():
+            self._is_read_paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._is_read_paused and not self.transport.is_closing():
+            self._is_read_paused = False
+            self.transport.resume_reading()
+
+    # --- requests ------------------------------------------------------------------------------------
+
+    def _take_head(self) -> None:
+        """Begin the next request of the buffer, if its head is complete."""
+        data = self._buffer
+        if data.startswith(b"\r"):
+            # RFC 9112 section 2.2: empty lines before a request line are skipped.
+            data = self._buffer = _EMPTY_LINES.sub(b"", data)
+            if not data or data == b"\r":
+                return
+        end = data.find(b"\r\n\r\n") + 4
+        if end < 4:
+            self._wait_for_head(data)
+            return
+        head, rest = (data, b"") if end == len(data) else (data[:end], data[end:])
+        self._buffer = b""
+        try:
+            request = self.entry.reader.read(head)
+        except ProtocolError as error:
+            self._refuse(error, head)
+            return
+        if request.ends_here:
+            self._answer_options(request, head, rest)
+            return
+        self._at = At.BUSY
+        entry = self.entry
+        exchange = self._exchange = Exchange(self, entry, request, len(head))
+        if entry.timeouts.request_s:
+            self._total_at = exchange.started + entry.timeouts.request_s
+        try:
+            rest = exchange.start(rest)
+        except ProtocolError as error:
+            exchange.refuse(error)
+            return
+        if rest:
+            self._buffer = rest
+
+    def _wait_for_head(self, data: bytes) -> None:
+        """The head is not complete. Refuse at once what can't become one."""
+        limits = self.entry.listener.http.limits
+        line_end = data.find(b"\r\n")
+        if not _START.match(data):
+            self._refuse(ProtocolError(400, Why.BAD_REQUEST, "this is not HTTP"), data)
+        elif line_end < 0 and len(data) > limits.line_bytes:
+            detail = f"a request line of more than {limits.line_bytes} bytes"
+            self._refuse(ProtocolError(414, Why.URI_TOO_LONG, detail), data)
+        elif len(data) > limits.head_bytes:
+            detail = f"a head of more than {limits.head_bytes} bytes"
+            self._refuse(ProtocolError(431, Why.HEADER_TOO_LARGE, detail), data)
+        elif data.count(b"\n") != data.count(b"\r\n"):
+            self._refuse(ProtocolError(400, Why.BAD_REQUEST, "a bare LF in the head"), data)
+        elif self._at is At.IDLE:
+            self._at = At.HEAD
+            self.arm(monotonic(), self.entry.timeouts.client_header_s)
+
+    def _answer_options(self, request: Request, head: bytes, rest: bytes) -> None:
+        """An OPTIONS with Max-Forwards: 0 is ours to answer (RFC 9110 section 7.6.2)."""
+        self._count_own(204, Why.OK, len(head))
+        self.transport.write(OPTIONS_REPLY)
+        self._buffer = rest
+        self.exchange_ended(keep_alive=request.keep_alive and not request.fields.framing)
+
+    def _refuse(self, error: ProtocolError, head: bytes) -> None:
+        """Answer what never became a request."""
+        self._head = head
+        self._count_own(error.status, error.why, len(head))
+        self.answer_error(error.status, error.why, error.detail, keep_alive=False)
+
+    def _count_own(self, status: int, why: Why, bytes_in: int) -> None:
+        row = self.entry.service.row
+        row.count_request(cells.series_key(0, 0, status))
+        row.observe_size(cells.REQUEST_SIZE, bytes_in)
+        row.cells[cells.WHY + why] += 1
+        row.cells[cells.BYTES_IN] += bytes_in
+
+    # --- what an exchange asks of its client ------------------------------------------------------------
+
+    def exchange_ended(self, *, keep_alive: bool) -> None:
+        """The answer is complete: on to the next request, or to the end."""
+        self._exchange = None
+        if self._at is At.GONE:
+            return
+        entry = self.entry
+        self._total_at = NEVER
+        if not keep_alive:
+            self._finish()
+            return
+        self._at = At.IDLE
+        if self._is_read_paused:
+            self.resume_reading()
+        self.arm(monotonic(), entry.timeouts.keepalive_s)
+        if self._buffer:
+            entry.service.loop.call_soon(self._next)
+        elif entry.service.is_draining:
+            self._close()
+
+    def answer_error(self, status: int, why: Why, detail: str, *, keep_alive: bool) -> None:
+        """Answer in the backend's place."""
+        exchange = self._exchange
+        entry = self.entry
+        request_id = ""
+        head = self._head
+        if exchange is not None:
+            head = exchange.request.line + exchange.request.fields.forward
+            request_id = exchange.request_id
+        self._head = b""
+        keep_alive = keep_alive and not entry.service.is_draining
+        if not self.transport.is_closing():
+            page = error_reply(status, why, detail, request_id, head, keep_alive=keep_alive, pages=entry.pages)
+            self.transport.write(page)
+        if not keep_alive:
+            self._exchange = None
+            self._linger()
+        else:
+            self.exchange_ended(keep_alive=True)
+
+    def break_off(self, *, with_reset: bool) -> None:
+        """A reply that can't be completed must not look complete: close without its last bytes, or reset where only a
+        close would end it."""
+        self._exchange = None
+        if with_reset:
+            self._at = At.CLOSING
+            reset(self.transport)
+        else:
+            self._close()
+
+    def become_tunnel(self, upstream: Upstream, lease: Lease, early: bytes) -> None:
+        """After a 101: hand both connections to a Relay. `early` came from the backend with its 101."""
+        service, entry = self.entry.service, self.entry
+        self._exchange = None
+        self._at = At.GONE
+        service.wheel.forget(self)
+        self.deadline = NEVER
+        service.connections.discard(self)
+        waiting, self._buffer = self._buffer, b""
+        client_end = tunnel_end(service.connections, self.transport, waiting, is_paused=self._is_read_paused)
+        upstream_end = tunnel_end(None, upstream.transport, early, is_paused=upstream.is_paused)
+        Relay(client_end, upstream_end, service.wheel, entry.timeouts.tunnel_s, Tunnel(service, lease), monotonic())
+
+    def arm(self, now: float, timeout_s: float) -> None:
+        """Be asked to expire() in `timeout_s` from `now`; 0 is never."""
+        deadline = now + timeout_s if timeout_s else NEVER
+        if deadline > self._total_at:
+            deadline = self._total_at
+        self.deadline = deadline
+        if deadline < self.looked_at:
+            self.entry.service.wheel.watch(self, now)
+
+    def has_taken_some(self) -> bool:
+        """Whether the client read any of what waits for it since it was last asked."""
+        before, self._buffered = self._buffered, self.transport.get_write_buffer_size()
+        return self._buffered < before
+
+    def expire(self, now: float) -> None:
+        """Whoever should have spoken by now has not."""
+        if self._exchange is not None:
+            self._exchange.expire(now)
+        elif self._at is At.HEAD and not self.is_write_paused:
+            self._refuse(ProtocolError(408, Why.HEADER_TIMEOUT, "the request's head did not come"), self._buffer)
+        elif self._at is At.GONE:
+            self.deadline = NEVER
+        elif self.transport.get_write_buffer_size() and self.has_taken_some():
+            self.arm(now, self.entry.timeouts.write_s)
+        else:
+            self._at = At.CLOSING
+            self.transport.abort()
+
+    # --- the end --------------------------------------------------------------------------------------
+
+    def drain(self) -> bool:
+        """Close if nothing is going on; True when it did."""
+        if self._at is At.IDLE and not self._buffer and self._exchange is None:
+            self._close()
+            return True
+        return False
+
+    def cut(self) -> None:
+        """The deadline of a drain."""
+        if self._exchange is not None:
+            self._exchange.cut()
+        self.transport.abort()
+
+    def _next(self) -> None:
+        if self._buffer and self._at <= At.HEAD and not self.is_write_paused and not self.transport.is_closing():
+            self._take_head()
+
+    def _finish(self) -> None:
+        """The last answer is on its way. Where unread bytes would turn the close into a reset, let it be read first."""
+        if self._buffer or self._is_read_paused:
+            self._linger()
+        else:
+            self._close()
+
+    def _linger(self) -> None:
+        """End our direction, and read what still comes for a while without looking at it."""
+        if self.transport.is_closing():
+            return
+        self._at = At.LINGERING
+        self._buffer = b""
+        self._total_at = NEVER
+        self.resume_reading()
+        self.transport.write_eof()
+        self.arm(monotonic(), LINGER_S)
+
+    def _close(self) -> None:
+        """Close when what was written has gone out, or after `write` without progress."""
+        self._at = At.CLOSING
+        if not self.transport.is_closing():
+            self.transport.close()
+            self.arm(monotonic(), self.entry.timeouts.write_s or LINGER_S)

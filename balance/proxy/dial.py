@@ -1,0 +1,78 @@
+"""Opening a connection to a backend: names, the connect timeout, and what a failure proves (nothing was sent).
+
+Names are resolved here and kept for a while; a resolver that fails leaves the last answer standing, so a name that worked goes
+on working, and one that never did fails only the connections that need it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from balance.errors import UpstreamError
+from balance.model import Address, Phase, Why
+
+NAME_TTL_S = 30.0  # getaddrinfo hides the record's own TTL; nginx's `valid=30s` is the usual choice
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+_REFUSED = frozenset((errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOENT))  # ENOENT: a Unix socket nobody made
+
+
+class Resolver:
+    """Host names to addresses, for one worker. Answers stay bounded by the number of configured names."""
+
+    __slots__ = ("_known", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._known: dict[str, tuple[float, list[str]]] = {}
+
+    async def resolve(self, host: str) -> list[str]:
+        """The addresses of `host`, in the resolver's order. OSError when there is no answer, old or new."""
+        now = time.monotonic()
+        known = self._known.get(host)
+        if known is not None and now < known[0]:
+            return known[1]
+        try:
+            answers = await self._loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            addresses = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
+        except OSError:
+            if known is None:
+                raise
+            addresses = known[1]
+        self._known[host] = (now + NAME_TTL_S, addresses)
+        return addresses
+
+
+async def dial(
+    loop: asyncio.AbstractEventLoop, resolver: Resolver, address: Address, factory: Callable[[], P], timeout_s: float
+) -> P:
+    """A connected protocol made by `factory`. UpstreamError in Phase.CONNECT when it takes over `timeout_s` (0: no limit)."""
+    try:
+        async with asyncio.timeout(timeout_s or None):
+            return await _connect(loop, resolver, address, factory)
+    except TimeoutError:
+        raise UpstreamError(Phase.CONNECT, Why.CONNECT_TIMEOUT, f"no connection within {timeout_s:g} s") from None
+    except OSError as error:
+        why = Why.CONNECT_REFUSED if error.errno in _REFUSED else Why.CONNECT_FAILED
+        raise UpstreamError(Phase.CONNECT, why, error.strerror or str(error)) from None
+
+
+async def _connect(loop: asyncio.AbstractEventLoop, resolver: Resolver, address: Address, factory: Callable[[], P]) -> P:
+    if address.is_unix:
+        _, protocol = await loop.create_unix_connection(factory, address.path)
+        return protocol
+    hosts = [address.host] if address.is_ip else await resolver.resolve(address.host)
+    for attempt, host in enumerate(hosts, start=1):
+        try:
+            _, protocol = await loop.create_connection(factory, host, address.port)
+            return protocol
+        except OSError:
+            if attempt == len(hosts):
+                raise
+    raise OSError(errno.EADDRNOTAVAIL, f"{address.host} has no address")

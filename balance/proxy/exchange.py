@@ -1,0 +1,587 @@
+"""One HTTP request and its reply: the one owner of "where are we", from the choice of a backend to the last byte.
+
+    CHOSEN ──idle connection──▶ SENT ──reply head──▶ REPLYING ──last byte──▶ ENDED
+       └────────dial──────────▲  │                       │
+       ▲                         │ reused, died, safe    │ 101
+       └──next backend / fresh connection                ▼
+                                                      a Relay (ENDED here)
+
+Every way out of it goes through _end(), which gives the lease back once and counts once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from time import monotonic
+from typing import Protocol
+
+from httptools import HttpRequestParser, HttpResponseParser
+
+from balance.aio import spawn
+from balance.errors import ProtocolError, UpstreamError
+from balance.http1.body import Body
+from balance.http1.fields import field_value
+from balance.http1.forward import client_address, continued
+from balance.http1.framing import Framing
+from balance.http1.head import Request, Response
+from balance.http1.response import MAX_HEAD
+from balance.model import Outcome, Why
+from balance.proxy.access import AccessLog, AccessRecord
+from balance.proxy.dial import dial
+from balance.proxy.entry import Entry
+from balance.proxy.upstream import Upstream
+from balance.runtime import cells
+from balance.runtime.backend import Backend
+from balance.runtime.pool import Lease
+
+MAX_ATTEMPTS = 3  # SPEC's default for retries: the first and two more
+MAX_INTERIMS = 100  # 1xx replies before the final one: a backend that never comes to the point
+REPLAY_LIMIT = 64 * 1024  # bytes of a request that may be sent again
+JOIN_LIMIT = 16 * 1024  # below it, copying a body behind its head is cheaper than a second buffer for the kernel
+
+IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))  # RFC 9110 section 9.2.2
+
+
+class At(enum.IntEnum):
+    """Where an exchange is."""
+
+    CHOSEN = 0  # a backend is being chosen or dialled
+    SENT = 1  # the head has gone out; the reply's head is awaited
+    REPLYING = 2  # the reply's head has gone to the client
+    ENDED = 3
+
+
+class Client(Protocol):
+    """What an exchange asks of the connection that it serves."""
+
+    transport: asyncio.Transport
+    peer: str
+    before_host: bytes
+    after_host: bytes
+    is_trusted: bool
+    is_write_paused: bool
+
+    def arm(self, now: float, timeout_s: float) -> None: ...
+    def has_taken_some(self) -> bool: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def exchange_ended(self, *, keep_alive: bool) -> None: ...
+    def answer_error(self, status: int, why: Why, detail: str, *, keep_alive: bool) -> None: ...
+    def break_off(self, *, with_reset: bool) -> None: ...
+    def become_tunnel(self, upstream: Upstream, lease: Lease, early: bytes) -> None: ...
+
+
+class Exchange:
+    """See the module's picture. Made for a complete request head."""
+
+    __slots__ = ("_at", "_attempts", "_buffer", "_connected_at", "_download", "_head_at", "_interims", "_is_reused",
+                 "_keep_alive", "_lease", "_outgoing", "_reply_bytes", "_reply_is_exact", "_response", "_tried", "_upstream",
+                 "bytes_in", "client", "entry", "held", "request", "request_id", "started", "status", "upload",
+                 "why")  # fmt: skip
+
+    def __init__(self, client: Client, entry: Entry, request: Request, bytes_in: int) -> None:
+        self.client = client
+        self.entry = entry
+        self.request = request
+        self.bytes_in = bytes_in
+        self.started = monotonic()
+        self.upload: Body | None = None  # the request's body, if it has one
+        self.held: list[bytes] | None = None  # of the body, until there is a connection for it
+        self.status = 0
+        self.why = Why.OK
+        self.request_id = ""
+        self._at = At.CHOSEN
+        self._attempts = 0
+        self._lease: Lease | None = None
+        self._upstream: Upstream | None = None
+        self._is_reused = False
+        self._tried: list[Backend] | tuple[()] = ()
+        self._outgoing = b""  # the request as it is sent; kept until a reply begins, for another attempt
+        self._buffer = b""  # a reply's head that is not complete
+        self._interims = 0
+        self._keep_alive = request.keep_alive
+        self._response: Response | None = None
+        self._download: Body | None = None  # the reply's body, if it did not come with its head
+        self._reply_bytes = 0
+        self._reply_is_exact = True  # the backend sent no byte too many
+        self._connected_at = 0.0
+        self._head_at = 0.0
+
+    # --- the request goes out -----------------------------------------------------------------------
+
+    def start(self, body: bytes) -> bytes:
+        """Begin. `body` is what came after the head; returns what of it belongs to the next request. ProtocolError."""
+        request = self.request
+        fields = request.fields
+        head = self._request_head()
+        if fields.framing is Framing.NONE:
+            self._outgoing = head
+            rest = body
+        else:
+            self.upload = Body(fields.framing, fields.length, head, HttpRequestParser)
+            self._outgoing = head + self._uploaded(self.upload, body) if body else head
+            rest = self.upload.rest
+        self._choose()
+        return rest
+
+    def body_received(self, data: bytes) -> bytes:
+        """More of the request's body; returns what belongs to the next request. ProtocolError."""
+        upload = self.upload
+        assert upload is not None
+        out = self._uploaded(upload, data)
+        upstream = self._upstream
+        if upstream is None:
+            if self._at is At.CHOSEN:  # it waits for its connection, and the client with it
+                self.held = [*(self.held or ()), out]
+                self.client.pause_reading()
+        elif not upstream.transport.is_closing():
+            self._outgoing = b""  # streamed: can't be sent again
+            upstream.transport.write(out)
+            self._await(monotonic())
+        return upload.rest
+
+    def _uploaded(self, upload: Body, data: bytes) -> bytes:
+        out = upload.feed(data)
+        self.bytes_in += len(data) - len(upload.rest)
+        limit = self.entry.listener.http.limits.body_bytes
+        if limit and upload.received > limit:
+            raise ProtocolError(413, Why.BODY_TOO_LARGE, f"a body of more than {limit} bytes")
+        return out
+
+    def _request_head(self) -> bytes:
+        request, entry, client = self.request, self.entry, self.client
+        fields = request.fields
+        host = fields.host
+        parts = [request.line, fields.forward]
+        if client.is_trusted:
+            said = continued(entry.forwarded, fields, client.peer, entry.port, entry.scheme, entry.trusted, via=entry.via)
+            parts.append(said)
+        elif client.after_host:
+            parts += (client.before_host, host or b"", client.after_host)
+        else:
+            parts.append(client.before_host)
+        if host is None:  # HTTP/1.0 may leave it out, HTTP/1.1 may not
+            parts.append(b"Host: \r\n")
+        if fields.request_id:
+            self.request_id = fields.request_id.decode("ascii")
+        elif entry.request_id:
+            self.request_id = request_id = entry.service.next_request_id()
+            parts.append(b"X-Request-Id: %b\r\n" % request_id.encode())
+        parts.append(b"\r\n")
+        return b"".join(parts)
+
+    def _choose(self) -> None:
+        """Lease a backend and send, on a parked connection or a new one."""
+        now = monotonic()
+        lease = self.entry.pool.acquire(b"", now, self._tried)
+        if lease is None:
+            detail = "no backend is ready" if not self._tried else "no other backend is ready"
+            self._fail(503, Why.NO_HEALTHY, detail, Outcome.ABORTED)
+            return
+        self._lease = lease
+        self._attempts += 1
+        upstream = self._parked(lease.backend, now)
+        if upstream is None:
+            self._dial(lease)
+        else:
+            self._is_reused = True
+            self._send(upstream, now)
+
+    def _parked(self, backend: Backend, now: float) -> Upstream | None:
+        """The newest parked connection that can be trusted with this request."""
+        idle = backend.idle
+        while idle:
+            upstream = idle.pop()
+            assert isinstance(upstream, Upstream)
+            is_stale = now - upstream.parked_at > backend.idle_time.limit_s(now) or upstream.transport.is_closing()
+            if not is_stale and (self.request.method in IDEMPOTENT or upstream.is_silent()):
+                upstream.parked_at = 0.0
+                return upstream
+            upstream.discard()
+        return None
+
+    def _dial(self, lease: Lease) -> None:
+        self._is_reused = False
+        self.client.arm(monotonic(), 0.0)  # the dial keeps its own time
+        self.entry.service.row.cells[lease.backend.block + cells.CONNECTS] += 1
+        spawn(self._connect(lease), "dial")
+
+    async def _connect(self, lease: Lease) -> None:
+        entry, backend = self.entry, lease.backend
+        service = entry.service
+        try:
+            upstream = await dial(
+                service.loop,
+                service.resolver,
+                backend.address,
+                lambda: Upstream(service, backend),
+                entry.timeouts.connect_s,
+            )
+        except UpstreamError as error:
+            service.row.cells[backend.block + cells.CONNECT_FAILURES] += 1
+            if self._at is At.CHOSEN and self._lease is lease:
+                self._not_connected(error)
+            return
+        if self._at is At.CHOSEN and self._lease is lease:
+            self._send(upstream, monotonic())
+        else:  # the client has gone meanwhile; the next one may want it
+            upstream.park(monotonic(), entry.max_idle)
+
+    def _not_connected(self, error: UpstreamError) -> None:
+        """Nothing was sent, so the next backend may have it, whatever the method (RFC 9110 section 9.2.2 is not touched)."""
+        lease = self._lease
+        assert lease is not None
+        if self._attempts < MAX_ATTEMPTS and len(self._tried) + 1 < len(self.entry.pool.ready):
+            self._tried = [*self._tried, lease.backend]
+            self.entry.service.row.cells[lease.backend.block + cells.RETRIES] += 1
+            lease.release(Outcome.FAILED, monotonic())
+            self._lease = None
+            self._choose()
+        else:
+            status = 504 if error.why is Why.CONNECT_TIMEOUT else 502
+            self._fail(status, error.why, "the backend could not be reached", Outcome.FAILED)
+
+    def _send(self, upstream: Upstream, now: float) -> None:
+        self._at = At.SENT
+        self._connected_at = now
+        self._upstream = upstream
+        upstream.exchange = self
+        upstream.transport.write(self._outgoing)
+        if self.held is not None:
+            held, self.held = self.held, None
+            self._outgoing = b""
+            upstream.transport.write(b"".join(held))
+            self.client.resume_reading()
+        elif len(self._outgoing) > REPLAY_LIMIT or (self.upload is not None and not self.upload.is_done):
+            self._outgoing = b""
+        self._await(now)
+        if upstream.transport.is_closing():
+            self.upstream_ended(None)
+
+    def _await(self, now: float) -> None:
+        """Arm the timeout of whoever is waited for now."""
+        timeouts = self.entry.timeouts
+        if self.upload is not None and not self.upload.is_done:
+            self.client.arm(now, timeouts.client_body_s)
+        else:
+            self.client.arm(now, timeouts.read_s)
+
+    # --- the reply comes back -----------------------------------------------------------------------
+
+    def response_received(self, data: bytes) -> None:
+        """Bytes from the backend."""
+        if self._at is At.REPLYING:
+            self._reply_body(data)
+            return
+        if self._buffer:
+            data = self._buffer + data
+            self._buffer = b""
+        while True:
+            end = data.find(b"\r\n\r\n") + 4
+            if end < 4:
+                self._head_incomplete(data)
+                return
+            head = data if end == len(data) else data[:end]
+            try:
+                response = self.entry.service.response_reader.read(head)
+            except ProtocolError as error:
+                self._fail(error.status, error.why, "the backend's reply was not understood", Outcome.FAILED)
+                return
+            data = data[end:]
+            if response.status >= 200:
+                self._reply(response, data)
+                return
+            if response.status == 101:
+                self._switch(response, data)
+                return
+            if not self._interim(response):
+                return
+            if not data:
+                return
+
+    def _head_incomplete(self, data: bytes) -> None:
+        if len(data) > MAX_HEAD:
+            self._fail(502, Why.BAD_RESPONSE, "the backend's reply has too large a head", Outcome.FAILED)
+        elif not data.startswith(b"HTTP/1."[: len(data)]):
+            self._fail(502, Why.BAD_RESPONSE, "the backend's reply was not understood", Outcome.FAILED)
+        else:
+            self._buffer = data
+
+    def _interim(self, response: Response) -> bool:
+        """A 1xx is passed on, except to HTTP/1.0 (RFC 9110 section 15.2). False when it was one too many."""
+        self._interims += 1
+        if self._interims > MAX_INTERIMS:
+            self._fail(502, Why.BAD_RESPONSE, "the backend sends interim replies without end", Outcome.FAILED)
+            return False
+        if self.request.minor and not self.client.transport.is_closing():
+            self.client.transport.write(response.forward + b"\r\n")
+        self._await(monotonic())
+        return True
+
+    def _reply(self, response: Response, body: bytes) -> None:
+        """The final reply's head, and what came with it."""
+        request = self.request
+        framing = Framing.NONE if request.method == b"HEAD" else response.framing
+        self._at = At.REPLYING
+        self._outgoing = b""
+        self._response = response
+        self._head_at = monotonic()
+        self.status = response.status
+        keep_alive = (
+            self._keep_alive
+            and framing is not Framing.UNTIL_CLOSE
+            and not self.entry.service.is_draining
+            and (self.upload is None or self.upload.is_done)
+        )
+        head = response.forward
+        if framing is Framing.CHUNKED:
+            if request.minor:
+                head += b"Transfer-Encoding: chunked\r\n"
+            else:
+                keep_alive = False
+        if not keep_alive:
+            self._keep_alive = False
+            head += b"Connection: close\r\n\r\n"
+        elif request.minor:
+            head += b"\r\n"
+        else:
+            head += b"Connection: keep-alive\r\n\r\n"
+
+        if framing is Framing.LENGTH and len(body) == response.length:
+            self._write(head, body)
+            self._end_well()
+        elif framing is Framing.NONE:
+            self._reply_is_exact = not body
+            self._write(head, b"")
+            self._end_well()
+        else:
+            decode = framing is Framing.CHUNKED and not request.minor
+            read = response.forward + b"Transfer-Encoding: chunked\r\n\r\n" if framing is Framing.CHUNKED else b""
+            self._download = Body(framing, response.length, read, HttpResponseParser, decode=decode)
+            self._reply_body(body, head)
+
+    def _reply_body(self, data: bytes, head: bytes = b"") -> None:
+        download = self._download
+        assert download is not None
+        try:
+            out = download.feed(data)
+        except ProtocolError as error:
+            if head:
+                self._at = At.SENT  # nothing has gone out yet: the client can still be told
+            self._fail(error.status, error.why, "the backend's reply was not understood", Outcome.FAILED)
+            return
+        self._write(head, out)
+        if download.is_done:
+            self._reply_is_exact = not download.rest
+            self._end_well()
+        else:
+            self.client.arm(monotonic(), self.entry.timeouts.read_s)
+
+    def _write(self, head: bytes, body: bytes) -> None:
+        """To the client, in one system call."""
+        transport = self.client.transport
+        if transport.is_closing():
+            return
+        self._reply_bytes += len(head) + len(body)
+        if not head:
+            if body:
+                transport.write(body)
+        elif len(body) <= JOIN_LIMIT:
+            transport.write(head + body)
+        else:
+            transport.writelines((head, body))
+
+    def _switch(self, response: Response, early: bytes) -> None:
+        """101: from here on bytes pass unparsed, those that came with it first."""
+        lease, upstream = self._lease, self._upstream
+        if not self.request.fields.upgrade or not response.upgrade:
+            self._fail(502, Why.BAD_RESPONSE, "the backend switches protocols unasked", Outcome.FAILED)
+            return
+        assert lease is not None and upstream is not None
+        self.status = 101
+        self._write(response.forward + b"Connection: Upgrade\r\nUpgrade: " + response.upgrade + b"\r\n\r\n", b"")
+        self._at = At.ENDED
+        self._lease = None  # the tunnel's now
+        self._upstream = None
+        upstream.exchange = None
+        self._count(monotonic(), lease.backend)
+        self.client.become_tunnel(upstream, lease, early)
+
+    # --- the other side has something to say ------------------------------------------------------------
+
+    def pause_upload(self) -> None:
+        """The backend can't take more of the request's body."""
+        self.client.pause_reading()
+
+    def resume_upload(self) -> None:
+        """It can again."""
+        self.client.resume_reading()
+        self._await(monotonic())
+
+    def pause_download(self) -> None:
+        """The client can't take more of the reply."""
+        if self._upstream is not None:
+            self._upstream.pause()
+            self.client.arm(monotonic(), self.entry.timeouts.write_s)
+
+    def resume_download(self) -> None:
+        """It can again."""
+        if self._upstream is not None:
+            self._upstream.resume()
+            self._await(monotonic())
+
+    def upstream_ended(self, exc: Exception | None) -> None:
+        """The backend's connection gave an end (None) or broke."""
+        if self._at is At.REPLYING:
+            download = self._download
+            if exc is None and download is not None and self._response is not None and download.ends_at_close:
+                download.is_done = True
+                self._end_well()
+            else:
+                self._fail(502, Why.RESET_MID_RESPONSE, "the backend broke off its reply", Outcome.FAILED)
+        elif self._at is At.SENT:
+            if self._buffer or self._interims or not self._is_reused:
+                self._fail(502, Why.RESET_BEFORE_RESPONSE, "the backend closed before it replied", Outcome.FAILED)
+            elif self._outgoing and self.request.method in IDEMPOTENT:
+                self._again_on_fresh()
+            else:  # it may have been read, so it is not sent twice (RFC 9110 section 9.2.2)
+                self._fail(502, Why.RESET_ON_REUSE, "the backend closed as the request arrived", Outcome.ABORTED)
+
+    def _again_on_fresh(self) -> None:
+        """The idle race: no fault of the backend's, and safe to send once more, on a connection that nobody is closing."""
+        upstream, lease = self._upstream, self._lease
+        assert upstream is not None and lease is not None
+        self._upstream = None
+        upstream.discard()
+        self._at = At.CHOSEN
+        self._attempts += 1
+        self.entry.service.row.cells[lease.backend.block + cells.RETRIES] += 1
+        self._dial(lease)
+
+    def client_gone(self) -> None:
+        """The client left: so does its request at the backend, which is not to blame."""
+        if self._at is not At.ENDED:
+            self.status = 499  # nginx's code for it; in logs only
+            self.why = Why.CLIENT_ABORT
+            self._end(Outcome.ABORTED, keep_upstream=False)
+
+    def expire(self, now: float) -> None:
+        """The client's deadline has passed while this exchange owned it."""
+        entry = self.entry
+        if entry.timeouts.request_s and now >= self.started + entry.timeouts.request_s:
+            self._fail(504, Why.TOTAL_TIMEOUT, "the request took too long", Outcome.ABORTED)
+        elif self.client.is_write_paused:
+            if self.client.has_taken_some():
+                self.client.arm(now, entry.timeouts.write_s)
+                return
+            self._fail(408, Why.CLIENT_TOO_SLOW, "the client does not read", Outcome.ABORTED)
+        elif self._at is At.REPLYING:
+            self._fail(504, Why.RESPONSE_IDLE, "the backend stopped in its reply", Outcome.FAILED)
+        elif self.upload is not None and not self.upload.is_done and not (self._upstream and self._upstream.is_full):
+            self._fail(408, Why.BODY_TIMEOUT, "the request's body did not come", Outcome.ABORTED)
+        elif self._at is At.SENT:
+            self._fail(504, Why.RESPONSE_HEADER_TIMEOUT, "the backend did not reply in time", Outcome.FAILED)
+
+    def cut(self) -> None:
+        """The deadline of a drain."""
+        self._fail(503, Why.DRAINING, "shutting down", Outcome.ABORTED)
+
+    def refuse(self, error: ProtocolError) -> None:
+        """The request's body turned out to be one that must not go on."""
+        self._fail(error.status, error.why, error.detail, Outcome.ABORTED)
+
+    # --- the end ---------------------------------------------------------------------------------------
+
+    def _end_well(self) -> None:
+        response, upstream = self._response, self._upstream
+        assert response is not None and upstream is not None
+        if response.idle_timeout_s:
+            upstream.backend.idle_time.announced(response.idle_timeout_s)
+        self._end(
+            Outcome.OK,
+            keep_upstream=response.keep_alive
+            and self._reply_is_exact
+            and not (self._download is not None and self._download.ends_at_close)
+            and (self.upload is None or self.upload.is_done)
+            and not upstream.is_full,
+        )
+        self.client.exchange_ended(keep_alive=self._keep_alive)
+
+    def _fail(self, status: int, why: Why, detail: str, outcome: Outcome) -> None:
+        """End badly: tell the client if its reply has not begun, else break off so that it can't take it for complete."""
+        if self._at is At.ENDED:
+            return
+        has_replied = self._at is At.REPLYING
+        self.why = why
+        if not has_replied:
+            self.status = status
+        self._end(outcome, keep_upstream=False)
+        if has_replied:
+            until_close = self._download is not None and self._download.ends_at_close
+            self.client.break_off(with_reset=until_close)
+        else:
+            keep_alive = self._keep_alive and (self.upload is None or self.upload.is_done)
+            self.client.answer_error(status, why, detail, keep_alive=keep_alive)
+
+    def _end(self, outcome: Outcome, *, keep_upstream: bool) -> None:
+        """The only way out: lease, connection and counters, once."""
+        self._at = At.ENDED
+        now = monotonic()
+        upstream, lease = self._upstream, self._lease
+        self._upstream = self._lease = None
+        self._count(now, lease.backend if lease is not None else None)
+        if upstream is not None:
+            upstream.served += 1
+            if keep_upstream and upstream.served != self.entry.max_requests:
+                upstream.park(now, self.entry.max_idle)
+            else:
+                upstream.discard()
+        if lease is not None:
+            lease.release(outcome, now)
+
+    def _count(self, now: float, backend: Backend | None) -> None:
+        row = self.entry.service.row
+        board = row.cells
+        slot = backend.slot if backend is not None else 0
+        block = cells.block(slot)
+        method = cells.METHOD_CODES.get(self.request.method, cells.METHOD_OTHER)
+        row.count_request(cells.series_key(slot, method, self.status))
+        row.observe_time(block + cells.REQUEST_TIME, int((now - self.started) * 1e6))
+        row.observe_size(cells.REQUEST_SIZE, self.bytes_in)
+        row.observe_size(cells.RESPONSE_SIZE, self._reply_bytes)
+        board[cells.WHY + self.why] += 1
+        board[cells.BYTES_IN] += self.bytes_in
+        board[cells.BYTES_OUT] += self._reply_bytes
+        board[block + cells.SENT_BYTES] += self.bytes_in
+        board[block + cells.RECEIVED_BYTES] += self._reply_bytes
+        if self.entry.service.access is not None:
+            self._record(self.entry.service.access, now, backend)
+
+    def _record(self, access: AccessLog, now: float, backend: Backend | None) -> None:
+        request, entry = self.request, self.entry
+        forward = request.fields.forward
+        sent = self._connected_at or now
+        access.record(
+            AccessRecord(
+                client=client_address(request.fields, self.client.peer, entry.trusted),
+                method=request.method.decode("ascii"),
+                host=(request.fields.host or b"").decode("ascii"),
+                path=request.target.decode("ascii"),
+                version=f"HTTP/1.{request.minor}",
+                status=self.status,
+                why=self.why.word,
+                bytes_in=self.bytes_in,
+                bytes_out=self._reply_bytes,
+                backend=backend.name if backend is not None else "",
+                pool=entry.pool.name,
+                attempts=self._attempts,
+                request_id=self.request_id,
+                referer=field_value(forward, b"referer"),
+                user_agent=field_value(forward, b"user-agent"),
+                queue_ms=0.0,
+                connect_ms=round((sent - self.started) * 1e3, 3),
+                ttfb_ms=round((self._head_at - self.started) * 1e3, 3) if self._head_at else -1.0,
+                total_ms=round((now - self.started) * 1e3, 3),
+            )
+        )

@@ -1,0 +1,200 @@
+"""Two connections joined: bytes pass unparsed both ways (TCP mode, and HTTP after a 101).
+
+Half-close is kept, a reset is passed on, and a peer that does not read stops the other from sending, so that what is held for
+a connection stays bounded by the transports' high-water marks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import time
+from typing import Protocol, cast
+
+from balance.model import Why
+from balance.proxy.wheel import NEVER, Timed, Wheel
+
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing sends a RST
+_LOOKS = 8  # in an idle timeout: a silent relay is cut between 1 and 1 + 1/8 of it
+_COUNT_EVERY_S = 10.0
+HALF_CLOSED_IDLE_S = 30.0  # one side has said its last: HAProxy's `client-fin` and `server-fin`
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Close at once with a RST, so that the peer can tell it from an end."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family != getattr(socket, "AF_UNIX", None):
+        with contextlib.suppress(OSError):  # closed already
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    transport.abort()
+
+
+class End(asyncio.Protocol):
+    """One of the two connections. What it receives goes to its `other`; what comes before there is one waits in `early`."""
+
+    __slots__ = ("bytes_received", "early", "is_paused", "other", "peer", "relay", "saw_eof", "transport")
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport = cast(asyncio.Transport, None)  # until connection_made
+        self.peer: asyncio.Transport | None = None  # the other's transport
+        self.other: End | None = None
+        self.relay: Relay | None = None
+        self.early: list[bytes] = []
+        self.bytes_received = 0
+        self.saw_eof = False
+        self.is_paused = False  # reading is
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.bytes_received += len(data)
+        peer = self.peer
+        if peer is None:
+            # A pause made in connection_made would be undone by uvloop, so the first bytes are taken and reading stops here.
+            self.early.append(data)
+            self.pause()
+        elif not peer.is_closing():  # uvloop's write() raises on a handle that is closed
+            peer.write(data)
+
+    def eof_received(self) -> bool:
+        self.saw_eof = True
+        if self.relay is not None:
+            self.relay.half_closed(self)
+        return True  # our side stays open: the other direction may still flow
+
+    def pause_writing(self) -> None:
+        if self.other is not None:
+            self.other.pause()
+
+    def resume_writing(self) -> None:
+        if self.other is not None:
+            self.other.resume()
+
+    def pause(self) -> None:
+        """Stop reading, because the other side can't take more."""
+        if not self.is_paused and not self.transport.is_closing():
+            self.is_paused = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self.is_paused and not self.transport.is_closing():
+            self.is_paused = False
+            self.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.relay is not None:
+            self.relay.lost(self, exc)
+
+
+class Account(Protocol):
+    """Who is told what moved, and that it is over."""
+
+    def moved(self, from_client: int, from_upstream: int) -> None:
+        """So many bytes more since the last call."""
+
+    def ended(self, why: Why) -> None:
+        """Called once."""
+
+
+class Relay(Timed):
+    """What two ends share: the idle timeout, the account, and how it ended."""
+
+    __slots__ = ("_account", "_buffered", "_idle_s", "_is_over", "_seen", "_silent_since", "_wheel", "client", "upstream")
+
+    def __init__(self, client: End, upstream: End, wheel: Wheel, idle_s: float, account: Account, now: float) -> None:
+        """Join two connected ends. `idle_s` 0 is no timeout."""
+        super().__init__()
+        self.client = client
+        self.upstream = upstream
+        self._wheel = wheel
+        self._idle_s = idle_s
+        self._account = account
+        self._is_over = False
+        self._seen = (0, 0)
+        self._buffered = (0, 0)
+        self._silent_since = now
+        client.other, upstream.other = upstream, client
+        client.peer, upstream.peer = upstream.transport, client.transport
+        client.relay = upstream.relay = self
+        self._look_again(now)
+        for end, other in ((client, upstream), (upstream, client)):
+            early, end.early = end.early, []
+            if early and not other.transport.is_closing():
+                other.transport.write(b"".join(early))
+            if end.saw_eof:
+                self.half_closed(end)
+            end.resume()
+        for end in (client, upstream):
+            if end.transport.is_closing():
+                self.lost(end, None)
+
+    def half_closed(self, end: End) -> None:
+        """`end` will send no more: say so to the other side; when neither will, close both."""
+        other = self._other(end)
+        if other.saw_eof:
+            end.transport.close()
+            other.transport.close()
+            return
+        if not other.transport.is_closing():
+            other.transport.write_eof()
+        if not self._idle_s or self._idle_s > HALF_CLOSED_IDLE_S:
+            self._idle_s = HALF_CLOSED_IDLE_S
+            self._look_again(time.monotonic())
+
+    def lost(self, end: End, exc: Exception | None) -> None:
+        """`end` is gone. A reset is passed on as one; otherwise the other side gets what is still to be sent."""
+        other = self._other(end)
+        if exc is None and end.saw_eof:
+            other.transport.close()
+            self._end(Why.OK)
+            return
+        if not other.transport.is_closing():
+            reset(other.transport)
+        self._end(Why.CLIENT_ABORT if end is self.client else Why.RESET_MID_RESPONSE)
+
+    def cut(self, why: Why) -> None:
+        """End both now."""
+        self._end(why)
+        for end in (self.client, self.upstream):
+            if not end.transport.is_closing():
+                reset(end.transport)
+
+    def expire(self, now: float) -> None:
+        """Look whether bytes moved since the last look; an active session is never cut."""
+        buffered = (self.client.transport.get_write_buffer_size(), self.upstream.transport.get_write_buffer_size())
+        if self._count() or buffered != self._buffered:
+            self._buffered = buffered
+            self._silent_since = now
+        elif self._idle_s and now >= self._silent_since + self._idle_s:
+            self.cut(Why.IDLE_TIMEOUT)
+            return
+        self._look_again(now)
+
+    def _other(self, end: End) -> End:
+        return self.upstream if end is self.client else self.client
+
+    def _look_again(self, now: float) -> None:
+        self.deadline = now + (self._idle_s / _LOOKS if self._idle_s else _COUNT_EVERY_S)
+        if self.deadline < self.looked_at:
+            self._wheel.watch(self, now)
+
+    def _count(self) -> bool:
+        """Bring the account up to date; True when anything moved."""
+        seen = (self.client.bytes_received, self.upstream.bytes_received)
+        if seen == self._seen:
+            return False
+        self._account.moved(seen[0] - self._seen[0], seen[1] - self._seen[1])
+        self._seen = seen
+        return True
+
+    def _end(self, why: Why) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self.deadline = NEVER
+            self._wheel.forget(self)
+            self._count()
+            self._account.ended(why)

@@ -1,0 +1,47 @@
+"""What every connection of one worker shares: the loop, the clock's wheel, the counters, the way to a backend."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Protocol
+
+from balance.http1.response import ResponseReader
+from balance.proxy.access import AccessLog
+from balance.proxy.dial import Resolver
+from balance.proxy.wheel import Wheel
+from balance.runtime.cells import Row
+
+
+class Drainable(Protocol):
+    """A client's connection, as a drain sees it."""
+
+    def drain(self) -> bool:
+        """Close if nothing is going on; True when it did."""
+
+    def cut(self) -> None:
+        """The deadline of a drain has come."""
+
+
+class Service:
+    """One per worker. `connections` holds whatever must be ended at a drain."""
+
+    __slots__ = ("_request_number", "_request_prefix", "access", "connections", "is_draining", "loop", "resolver",
+                 "response_reader", "row", "wheel")  # fmt: skip
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, row: Row, now: float, access: AccessLog | None) -> None:
+        self.loop = loop
+        self.row = row
+        self.access = access
+        self.wheel = Wheel(now)
+        self.resolver = Resolver(loop)
+        self.response_reader = ResponseReader()
+        self.connections: set[Drainable] = set()
+        self.is_draining = False
+        self._request_prefix = os.urandom(8).hex()
+        self._request_number = 0
+
+    def next_request_id(self) -> str:
+        """An id that no other worker or start gives: 16 random hex digits of this worker and a count."""
+        self._request_number += 1
+        return f"{self._request_prefix}{self._request_number:08x}"

@@ -1,0 +1,135 @@
+"""TCP mode: one client connection, one backend connection, bytes unparsed; the next backend before the client notices."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from balance.aio import spawn
+from balance.errors import UpstreamError
+from balance.model import Outcome, Why
+from balance.proxy.dial import dial
+from balance.proxy.relay import End, Relay, reset
+from balance.proxy.service import Service
+from balance.runtime import cells
+from balance.runtime.backend import Backend
+from balance.runtime.pool import Lease
+from balance.runtime.snapshot import Listener
+
+MAX_ATTEMPTS = 3  # HAProxy's `retries 3`, counting the first
+
+
+class Downstream(End):
+    """A client's connection in TCP mode."""
+
+    __slots__ = ("_dialing", "_lease", "_listener", "_service")
+
+    def __init__(self, service: Service, listener: Listener) -> None:
+        super().__init__()
+        self._service = service
+        self._listener = listener
+        self._lease: Lease | None = None
+        self._dialing: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        service = self._service
+        service.connections.add(self)
+        service.row.cells[cells.CONNECTIONS] += 1
+        self._dialing = spawn(self._connect(), "dial")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._service.connections.discard(self)
+        if self.relay is not None:
+            super().connection_lost(exc)
+        elif self._dialing is not None:
+            self._dialing.cancel()
+
+    def drain(self) -> bool:
+        """A TCP session is never idle: it is left to end by itself."""
+        return False
+
+    def cut(self) -> None:
+        """The deadline of a drain."""
+        if self.relay is not None:
+            self.relay.cut(Why.DRAINING)
+        else:
+            reset(self.transport)
+
+    async def _connect(self) -> None:
+        tried: list[Backend] = []
+        why = Why.NO_HEALTHY
+        upstream: End | None = None
+        try:
+            while upstream is None and len(tried) < MAX_ATTEMPTS:
+                lease = self._listener.pool.acquire(b"", time.monotonic(), tried)
+                if lease is None:
+                    break
+                self._lease = lease
+                try:
+                    upstream = await self._dial(lease.backend)
+                except UpstreamError as error:
+                    why = error.why
+                    self._count(lease.backend, cells.CONNECT_FAILURES)
+                    self._count(lease.backend, cells.RETRIES)
+                    self._release(Outcome.FAILED)
+                    tried.append(lease.backend)
+        finally:
+            self._dialing = None
+            if upstream is None:
+                self._release(Outcome.ABORTED)
+                self._service.row.cells[cells.WHY + (why if not self.transport.is_closing() else Why.CLIENT_ABORT)] += 1
+                if not self.transport.is_closing():
+                    reset(self.transport)
+        if upstream is not None:
+            self._join(upstream)
+
+    async def _dial(self, backend: Backend) -> End:
+        service = self._service
+        self._count(backend, cells.CONNECTS)
+        return await dial(service.loop, service.resolver, backend.address, End, self._listener.timeouts.connect_s)
+
+    def _join(self, upstream: End) -> None:
+        if self.transport.is_closing():
+            self._release(Outcome.ABORTED)
+            upstream.transport.abort()
+            return
+        lease, self._lease = self._lease, None  # it is the session's now
+        assert lease is not None
+        lease.backend.open_count += 1
+        service = self._service
+        timeouts = self._listener.timeouts
+        Relay(self, upstream, service.wheel, timeouts.idle_s, _Session(service, lease), time.monotonic())
+
+    def _release(self, outcome: Outcome) -> None:
+        if self._lease is not None:
+            self._lease.release(outcome, time.monotonic())
+            self._lease = None
+
+    def _count(self, backend: Backend, cell: int) -> None:
+        self._service.row.cells[backend.block + cell] += 1
+
+
+class _Session:
+    """The account of one TCP session: its bytes, its lease, how it ended."""
+
+    __slots__ = ("_lease", "_service")
+
+    def __init__(self, service: Service, lease: Lease) -> None:
+        self._service = service
+        self._lease = lease
+
+    def moved(self, from_client: int, from_upstream: int) -> None:
+        cells.count_moved(self._service.row, self._lease.backend.block, from_client, from_upstream)
+
+    def ended(self, why: Why) -> None:
+        self._service.row.cells[cells.WHY + why] += 1
+        self._lease.backend.open_count -= 1
+        outcome = Outcome.FAILED if why is Why.RESET_MID_RESPONSE else Outcome.OK if why is Why.OK else Outcome.ABORTED
+        self._lease.release(outcome, time.monotonic())
+
+
+def downstream_factory(service: Service, listener: Listener) -> Callable[[], Downstream]:
+    """What a listening socket in TCP mode calls for each connection."""
+    return lambda: Downstream(service, listener)

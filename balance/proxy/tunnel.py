@@ -1,0 +1,62 @@
+"""What an HTTP connection becomes after a 101: a relay between the client and the backend that agreed."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+from balance.model import Outcome, Why
+from balance.proxy.relay import End
+from balance.proxy.service import Drainable, Service
+from balance.runtime import cells
+from balance.runtime.pool import Lease
+
+
+class ClientEnd(End):
+    """The client's end: known to the worker, so that a drain can end it."""
+
+    __slots__ = ("_connections",)
+
+    def __init__(self, connections: set[Drainable]) -> None:
+        super().__init__()
+        self._connections = connections
+        connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.discard(self)
+        super().connection_lost(exc)
+
+    def drain(self) -> bool:
+        """A tunnel is left to end by itself."""
+        return False
+
+    def cut(self) -> None:
+        """The deadline of a drain."""
+        if self.relay is not None:
+            self.relay.cut(Why.DRAINING)
+
+
+def tunnel_end(connections: set[Drainable] | None, transport: asyncio.Transport, early: bytes, *, is_paused: bool) -> End:
+    """Take `transport` over from its protocol. `early` are bytes of it that wait; `connections` is given for a client's."""
+    end = End() if connections is None else ClientEnd(connections)
+    end.transport = transport
+    end.early = [early] if early else []
+    end.is_paused = is_paused
+    transport.set_protocol(end)
+    return end
+
+
+class Tunnel:
+    """The account of a tunnel: its bytes, and its lease."""
+
+    __slots__ = ("_lease", "_service")
+
+    def __init__(self, service: Service, lease: Lease) -> None:
+        self._service = service
+        self._lease = lease
+
+    def moved(self, from_client: int, from_upstream: int) -> None:
+        cells.count_moved(self._service.row, self._lease.backend.block, from_client, from_upstream)
+
+    def ended(self, why: Why) -> None:
+        self._lease.release(Outcome.ABORTED, monotonic())  # its length says nothing about how fast the backend replies

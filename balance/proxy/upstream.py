@@ -1,0 +1,134 @@
+"""A connection to a backend in HTTP mode, and the rules by which it waits for its next request (RFC 9112 section 9).
+
+The idle-close race is met from four sides: a parked connection is watched and dropped at its end or at any byte, it is parked
+for less time than the backend keeps it, the newest is taken first, and a request that dies on one is tried again where that is
+safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import time
+from typing import Protocol, cast
+
+from balance.proxy.service import Service
+from balance.runtime.backend import Backend
+
+
+class Exchanging(Protocol):
+    """Who waits for the reply."""
+
+    def response_received(self, data: bytes) -> None: ...
+
+    def upstream_ended(self, exc: Exception | None) -> None:
+        """No more will come: an end (None) or a reset."""
+
+    def pause_upload(self) -> None:
+        """The backend can't take more of the request's body."""
+
+    def resume_upload(self) -> None: ...
+
+
+class Upstream(asyncio.Protocol):
+    """Serves one exchange at a time. `exchange` is None while it is parked."""
+
+    __slots__ = ("backend", "exchange", "is_full", "is_paused", "parked_at", "served", "service", "transport")
+
+    def __init__(self, service: Service, backend: Backend) -> None:
+        self.service = service
+        self.backend = backend
+        self.exchange: Exchanging | None = None
+        self.transport: asyncio.Transport = cast(asyncio.Transport, None)  # until connection_made
+        self.served = 0  # exchanges that ended well on it
+        self.parked_at = 0.0
+        self.is_paused = False  # reading is
+        self.is_full = False  # it takes no more for now
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.backend.open_count += 1
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange is not None:
+            exchange.response_received(data)
+        else:
+            # RFC 9112 section 9.2: bytes that answer nothing are never taken for a reply; they poison response queues.
+            self.discard()
+
+    def eof_received(self) -> bool:
+        if self.exchange is not None:
+            self.exchange.upstream_ended(None)
+        else:
+            self._closed_while_parked()
+        return False  # closes the transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.backend.open_count -= 1
+        if self.exchange is not None:
+            self.exchange.upstream_ended(exc)
+        elif self.parked_at:
+            self._leave_park()
+
+    def pause_writing(self) -> None:
+        self.is_full = True
+        if self.exchange is not None:
+            self.exchange.pause_upload()
+
+    def resume_writing(self) -> None:
+        self.is_full = False
+        if self.exchange is not None:
+            self.exchange.resume_upload()
+
+    def pause(self) -> None:
+        """Stop reading, because the client can't take more."""
+        if not self.is_paused and not self.transport.is_closing():
+            self.is_paused = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self.is_paused and not self.transport.is_closing():
+            self.is_paused = False
+            self.transport.resume_reading()
+
+    def park(self, now: float, limit: int) -> None:
+        """Wait for the next request, unless `limit` others wait already or we are draining."""
+        self.exchange = None
+        idle = self.backend.idle
+        if len(idle) >= limit or self.service.is_draining or self.transport.is_closing():
+            self.discard()
+            return
+        self.resume()
+        self.parked_at = now
+        idle.append(self)
+
+    def discard(self) -> None:
+        """Close; nothing more is expected of it."""
+        self.exchange = None
+        self._leave_park()
+        if not self.transport.is_closing():
+            self.transport.abort()
+
+    def is_silent(self) -> bool:
+        """Whether nothing waits to be read, not even an end: asked before a request that could not be sent twice."""
+        sock = self.transport.get_extra_info("socket")
+        if sock is None or sock.fileno() < 0:
+            return False
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLIN)
+        return not poll.poll(0)
+
+    def _closed_while_parked(self) -> None:
+        """The backend closed it: learn how long it keeps an idle connection."""
+        if self.parked_at:
+            now = time.monotonic()
+            self.backend.idle_time.closed_after(now - self.parked_at, now)
+        self._leave_park()
+
+    def _leave_park(self) -> None:
+        if self.parked_at:
+            self.parked_at = 0.0
+            if self in self.backend.idle:
+                self.backend.idle.remove(self)
