@@ -6,6 +6,7 @@ It balances nothing itself: every part is the same `balance` command that a user
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import socket
 import tempfile
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from balance.cli.child import Child
+from balance.cli.companion import Companion
 from balance.errors import StartError
 
 HOST = "127.0.0.1"
@@ -70,17 +71,17 @@ def free_port(wanted: int, flag: str) -> int:
 
 
 async def run(port: int, admin_port: int) -> None:
-    """Start everything, wait for a signal or for a child's end, stop everything."""
+    """Start everything, wait for a signal or for a companion's end, stop everything."""
     loop = asyncio.get_running_loop()
-    children: list[Child] = []
-    story = loop.create_task(tell(children, port, admin_port))
+    companions: list[Companion] = []
+    story = loop.create_task(tell(companions, port, admin_port))
 
     def interrupt() -> None:
         if not story.cancelling():
             story.cancel()
             return
-        for child in children:  # asked twice: at once
-            child.kill()
+        for companion in companions:  # asked twice: at once
+            companion.kill()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, interrupt)
@@ -89,40 +90,40 @@ async def run(port: int, admin_port: int) -> None:
         story.result()
 
 
-async def tell(children: list[Child], port: int, admin_port: int) -> None:
-    """From the first start to the last stop; ends by being cancelled, or by StartError when a child ends."""
+async def tell(companions: list[Companion], port: int, admin_port: int) -> None:
+    """From the first start to the last stop; ends by being cancelled, or by StartError when a companion ends."""
     with tempfile.TemporaryDirectory(prefix="balance-demo-") as directory:
         try:
-            backends = await start_backends(children)
+            backends = await start_backends(companions)
             config = write_configuration(directory, port, admin_port, backends)
-            children.append(await Child.start("the balancer", ["serve", "--config", str(config)]))
+            companions.append(await Companion.start("the balancer", ["serve", "--config", str(config)]))
             async with asyncio.TaskGroup() as watch:
-                for child in children:
-                    watch.create_task(child.end())
+                for companion in companions:
+                    watch.create_task(companion.end())
                 await wait_until_ready(admin_port)
                 click.echo(what_to_try(port, admin_port, backends, config))
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
         finally:
-            await stop(children)
+            await stop(companions)
 
 
-async def start_backends(children: list[Child]) -> dict[str, str]:
+async def start_backends(companions: list[Companion]) -> dict[str, str]:
     """The addresses by name."""
     started = {}
     for name in WEIGHTS:
-        started[name] = await Child.start(
+        started[name] = await Companion.start(
             f"backend {name}", ["backend", "--port", "0", "--name", name, "--websocket"], is_heard=True
         )
-        children.append(started[name])
-    lines = {name: await child.first_line(START_LIMIT_S) for name, child in started.items()}
+        companions.append(started[name])
+    lines = {name: await companion.first_line(START_LIMIT_S) for name, companion in started.items()}
     return {name: line.rpartition("http://")[2] for name, line in lines.items()}
 
 
-async def stop(children: list[Child]) -> None:
+async def stop(companions: list[Companion]) -> None:
     """The balancer first, so that it never sees its backends go."""
-    for child in reversed(children):
-        await child.stop(STOP_LIMIT_S)
+    for companion in reversed(companions):
+        await companion.stop(STOP_LIMIT_S)
 
 
 def write_configuration(directory: str, port: int, admin_port: int, backends: Mapping[str, str]) -> Path:
@@ -160,17 +161,16 @@ async def wait_until_ready(admin_port: int) -> None:
 
 
 async def is_ready(admin_port: int) -> bool:
-    """Whether /ready answers 200."""
+    """Whether the status page counts all three backends as ready: with fewer the shares are not yet 3/2/1."""
     try:
         reader, writer = await asyncio.open_connection(HOST, admin_port)
-    except OSError:
+        with closing(writer):
+            writer.write(f"GET /status HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+            reply = await reader.read()
+        status = json.loads(reply.partition(b"\r\n\r\n")[2])
+    except (OSError, ValueError):
         return False
-    with closing(writer):
-        writer.write(f"GET /ready HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
-        try:
-            return (await reader.readline()).split()[1:2] == [b"200"]
-        except OSError:
-            return False
+    return bool(status["ready"]) and sum(pool["ready"] for pool in status["pools"]) == len(WEIGHTS)
 
 
 def what_to_try(port: int, admin_port: int, backends: Mapping[str, str], config: Path) -> str:

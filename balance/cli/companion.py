@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import balance
 from balance.errors import StartError
+from balance.process.kernel import end_with_parent
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
-
-class Child:
+class Companion:
     """One running `balance COMMAND`, leader of a process group of its own."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
@@ -29,7 +28,7 @@ class Child:
         return self._process.pid
 
     @classmethod
-    async def start(cls, name: str, arguments: Sequence[str], *, is_heard: bool = False) -> Child:
+    async def start(cls, name: str, arguments: Sequence[str], *, is_heard: bool = False) -> Companion:
         """`is_heard`: its stdout comes here, for `first_line`; otherwise it goes where ours goes."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -42,7 +41,7 @@ class Child:
             stdout=asyncio.subprocess.PIPE if is_heard else None,
             # Ctrl-C on a terminal reaches a whole group: apart, the children end in the order that we choose.
             process_group=0,
-            preexec_fn=end_with_parent(),
+            preexec_fn=partial(end_with_parent, os.getpid(), signal.SIGTERM),
         )
         return cls(name, process)
 
@@ -85,21 +84,3 @@ def import_path() -> str:
     place = str(Path(balance.__file__).resolve().parent.parent)
     inherited = os.environ.get("PYTHONPATH")
     return f"{place}{os.pathsep}{inherited}" if inherited else place
-
-
-def end_with_parent() -> Callable[[], None] | None:
-    """What a child runs before its program so that the kernel sends it SIGTERM when we die, even by SIGKILL.
-
-    Linux only; elsewhere a killed parent leaves its children to the user.
-    """
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None).prctl  # looked up here: between fork and exec as little as possible should run
-    parent = os.getpid()
-
-    def ask_kernel() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before the kernel was asked
-            os._exit(1)
-
-    return ask_kernel

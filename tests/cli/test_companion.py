@@ -1,4 +1,4 @@
-"""A child process ends when asked, when it must, and with its parent."""
+"""A companion ends when asked, when it must, and with its parent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from balance.cli.child import Child
+from balance.cli.companion import Companion
 from balance.errors import StartError
 
 LIMIT_S = 10
@@ -21,10 +21,10 @@ BACKEND = ["backend", "--port", "0"]
 # A parent that says its child's first line and then waits to be killed.
 PARENT = """
 import asyncio
-from balance.cli.child import Child
+from balance.cli.companion import Companion
 
 async def main():
-    child = await Child.start("the child", ["backend", "--port", "0"], is_heard=True)
+    child = await Companion.start("the child", ["backend", "--port", "0"], is_heard=True)
     print(child.pid, await child.first_line(10), flush=True)
     await child.end()
 
@@ -34,7 +34,7 @@ asyncio.run(main())
 
 def test_stop_asks_first() -> None:
     async def story() -> None:
-        child = await Child.start("it", BACKEND, is_heard=True)
+        child = await Companion.start("it", BACKEND, is_heard=True)
         assert (await child.first_line(LIMIT_S)).startswith("backend backend listening on")
         await child.stop(LIMIT_S)
         with pytest.raises(StartError, match="it ended with status 0"):
@@ -45,7 +45,7 @@ def test_stop_asks_first() -> None:
 
 def test_stop_kills_what_does_not_listen() -> None:
     async def story() -> None:
-        child = await Child.start("it", BACKEND, is_heard=True)
+        child = await Companion.start("it", BACKEND, is_heard=True)
         await child.first_line(LIMIT_S)
         os.kill(child.pid, signal.SIGSTOP)
         await child.stop(0.05)
@@ -57,7 +57,7 @@ def test_stop_kills_what_does_not_listen() -> None:
 
 def test_child_that_says_nothing_is_reported_with_its_status() -> None:
     async def story() -> None:
-        child = await Child.start("it", ["--no-such-flag"], is_heard=True)
+        child = await Companion.start("it", ["--no-such-flag"], is_heard=True)
         with pytest.raises(StartError, match="it ended with status 2"):
             await child.first_line(LIMIT_S)
 
@@ -69,7 +69,7 @@ def test_child_is_this_package_wherever_the_user_is(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
 
     async def story() -> None:
-        child = await Child.start("it", BACKEND, is_heard=True)
+        child = await Companion.start("it", BACKEND, is_heard=True)
         assert "listening" in await child.first_line(LIMIT_S)
         await child.stop(LIMIT_S)
 
