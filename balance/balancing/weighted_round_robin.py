@@ -37,7 +37,7 @@ class WeightedRoundRobin:
             self._sequence = range(len(shares))
         else:
             self._sequence = spread(shares)
-        self._next = 0
+        self._next = int(self._rand() * len(self._sequence))  # a flapping set would always begin at the heaviest
 
     def pick(self, key: bytes, avoid: Collection[int], now: float) -> int:
         sequence = self._sequence

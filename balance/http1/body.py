@@ -6,7 +6,7 @@ from httptools import HttpRequestParser, HttpResponseParser
 
 from balance.errors import ProtocolError
 from balance.http1.chunked import ChunkedBody
-from balance.http1.framing import Framing
+from balance.http1.framing import BY_CHUNKS, BY_CLOSE, BY_LENGTH, NO_BODY, Framing
 from balance.http1.witness import BodyWitness
 from balance.model import Why
 
@@ -30,12 +30,12 @@ class Body:
         self._chunks: ChunkedBody | None = None
         self._witness: BodyWitness | None = None
         self._refusal = (400, Why.BAD_REQUEST) if parser is HttpRequestParser else (502, Why.BAD_RESPONSE)
-        if framing is Framing.CHUNKED:
+        if framing is BY_CHUNKS:
             self._chunks = ChunkedBody(decode=decode)
             self._witness = BodyWitness(parser, head)
-        elif framing is Framing.UNTIL_CLOSE:
+        elif framing is BY_CLOSE:
             self._left = -1
-        self.is_done = framing is Framing.NONE or (framing is Framing.LENGTH and not length)
+        self.is_done = framing is NO_BODY or (framing is BY_LENGTH and not length)
         self.received = 0  # bytes of content, without chunk framing
         self.rest = b""
 

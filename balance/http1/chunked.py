@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import re
 
-from balance.http1.fields import INVALID, is_allowed_in_trailers, kind_of
+from balance.http1.fields import is_allowed_in_trailers, is_field_name
 from balance.http1.framing import show
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(;[\t\x20-\x7e\x80-\xff]*)?")
@@ -118,7 +118,7 @@ class ChunkedBody:
         if self._trailers > self._trailers_limit:
             raise ValueError(f"trailers of more than {self._trailers_limit} bytes")
         name, colon, value = line.partition(b":")
-        if not colon or kind_of(name) == INVALID or not _VALUE.fullmatch(value):
+        if not colon or not is_field_name(name) or not _VALUE.fullmatch(value):
             raise ValueError(f"{show(line)} is not a trailer")
         return None if is_allowed_in_trailers(name) and not self._decode else b""
 

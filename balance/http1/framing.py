@@ -18,6 +18,8 @@ class Framing(enum.IntEnum):
     UNTIL_CLOSE = 3  # the end of the connection; replies only
 
 
+NO_BODY, BY_LENGTH, BY_CHUNKS, BY_CLOSE = Framing  # a global is ten times cheaper to look up than an Enum's member
+
 # No sign, no list, no white space (smuggling), and few enough digits for every 64-bit reader.
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _CODING = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from balance.http1.framing import Framing
+from balance.http1.framing import NO_BODY
 
 
 class RequestFields:
@@ -13,7 +13,7 @@ class RequestFields:
 
     def __init__(self) -> None:
         self.host: bytes | None = None
-        self.framing = Framing.NONE
+        self.framing = NO_BODY
         self.length = 0
         self.connection: frozenset[bytes] = frozenset()  # the options of Connection, lower case
         self.upgrade = b""  # what the client offers to upgrade to, if that may be passed on
@@ -56,7 +56,7 @@ class Response:
 
     def __init__(self, status: int) -> None:
         self.status = status
-        self.framing = Framing.NONE
+        self.framing = NO_BODY
         self.length = 0
         self.has_length = False  # there was a Content-Length, also where there is no body
         self.keep_alive = False

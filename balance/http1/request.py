@@ -8,8 +8,28 @@ from httptools import HttpRequestParser
 
 from balance.config.model import HttpConfig
 from balance.errors import ProtocolError
-from balance.http1.fields import INVALID, PROTECTED, Kind, kind_of, members, options
-from balance.http1.framing import Framing, request_framing, show
+from balance.http1.fields import (
+    CONNECTION,
+    CONTENT_LENGTH,
+    EXPECT,
+    FORWARDING,
+    HOST,
+    MAX_FORWARDS,
+    PROTECTED,
+    REQUEST_ID,
+    TE,
+    TRANSFER_ENCODING,
+    UNDERSCORE,
+    UPGRADE,
+    malformed,
+    members,
+    only_host,
+    options,
+    special,
+    without,
+    without_named,
+)
+from balance.http1.framing import BY_CHUNKS, NO_BODY, request_framing, show
 from balance.http1.head import Request, RequestFields
 from balance.http1.witness import Witness
 from balance.model import Why
@@ -26,15 +46,17 @@ _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 # Stricter than RFC 3986: no sub-delims, no percent-encoding and no user name, so that a host can't look like a list or a path.
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~\-]{1,255})(:[0-9]{1,5})?")
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*)(.*)", re.DOTALL)
-_BLOCK = re.compile(rb"[\t\r\n\x20-\x7e\x80-\xff]*")
 _REQUEST_ID = re.compile(rb"[!-~]{1,128}")
 _LENGTH_OF_CHAIN = re.compile(rb"[0-9]{1,9}")
 _NEVER_UPGRADED = frozenset((b"h2c", b"h2", b"http/2.0", b"http/2", b"http/3"))
 # CONNECT would make us an open proxy; TRACE shows a client what was added for the backend's eyes (nginx refuses both).
 _REFUSED = frozenset((b"CONNECT", b"TRACE"))
+# Special fields whose line goes on as it came; the others are taken out, and some written anew.
+_STAYING = frozenset((HOST, CONTENT_LENGTH, MAX_FORWARDS))
+_OWN_OPTIONS = frozenset((b"close", b"keep-alive", b"upgrade", b"te"))  # name fields that are taken out anyway
 _SLASH = ord("/")
 
-_REMEMBERED = 512  # field blocks
+_REMEMBERED = 16  # blocks
 _REMEMBERED_BYTES = 2048  # of one of them
 
 
@@ -87,7 +109,7 @@ class RequestReader:
         if method in _REFUSED:
             raise refuse(f"{method.decode()} is refused", 405, Why.METHOD_REFUSED)
 
-        block = head[line_end + 2 :]
+        block = head[line_end + 1 :]
         fields = self._remembered.get(block) if minor else None
         if fields is None:
             fields = self._read_fields(line, minor, head, block)
@@ -97,12 +119,18 @@ class RequestReader:
 
     def _read_fields(self, line: bytes, minor: int, head: bytes, block: bytes) -> RequestFields:
         fields = parse_fields(block, minor, self._http)
-        if b"upgrade" in fields.connection and fields.framing is not Framing.NONE:
-            # llhttp stops at the end of such a head; the head that goes on has no upgrade in it, so that one is witnessed.
+        if b"upgrade" in fields.connection and fields.framing is not NO_BODY:
+            # llhttp stops at the end of such a head; the head that goes on has no upgrade in it, so that one is witnessed,
+            # and the lines that were taken out are checked here.
             head = b"%b%b\r\n" % (line, fields.forward)
+            if malformed(block) is not None:
+                raise refuse(f"{show(malformed(block) or b'')} is not a header field")
         reusable = minor == 1 and b"close" not in fields.connection
         if not self._witness.agrees(head, fields.framing, fields.length, reusable=reusable):
-            raise refuse("the head can be read in more than one way")
+            line_at_fault = malformed(block)
+            if line_at_fault is None:
+                raise refuse("the head can be read in more than one way")
+            raise refuse(f"{show(line_at_fault)} is not a header field")
         if minor and len(block) <= _REMEMBERED_BYTES:
             if len(self._remembered) >= _REMEMBERED:
                 self._remembered.clear()
@@ -111,58 +139,52 @@ class RequestReader:
 
 
 def parse_fields(block: bytes, minor: int, http: HttpConfig) -> RequestFields:
-    """What the lines of `block` say: everything after the request line, with the empty line. ProtocolError."""
-    lines = block[:-4].split(b"\r\n") if len(block) > 2 else []
+    """What a block says (see fields.special). ProtocolError; whether its lines are well formed is not looked at."""
     limits = http.limits
-    if len(lines) > limits.fields:
+    lines = block.count(b"\r\n")
+    if lines > limits.fields + 1:
         raise refuse(f"more than {limits.fields} header fields", 431, Why.HEADER_TOO_LARGE)
-    if not block.count(b"\r") == block.count(b"\n") == len(lines) + 1:
+    if not block.count(b"\r") == lines == block.count(b"\n") - 1:
         raise refuse("a bare CR or LF in the head")  # RFC 9112 section 2.2
-    if not _BLOCK.fullmatch(block):
-        raise refuse("a control byte in the head")  # RFC 9110 section 5.5; the witness is not shown every line
-    if len(block) > limits.line_bytes and max(map(len, lines)) > limits.line_bytes:
+    if len(block) > limits.line_bytes and max(map(len, block.split(b"\r\n"))) > limits.line_bytes:
         raise refuse(f"a header field of more than {limits.line_bytes} bytes", 431, Why.HEADER_TOO_LARGE)
 
     fields = RequestFields()
+    host = only_host(block)
+    if host is not None:
+        fields.host = _host([host], minor)
+        fields.forward = block[1:-2]
+        return fields
     found: dict[int, list[bytes]] = {}
-    forwarding = []
-    kept = []
-    for line in lines:
-        name, colon, value = line.partition(b":")
-        kind = kind_of(name)
-        if kind == INVALID or not colon:
-            raise refuse(f"{show(line)} is not a header field")
-        if kind == Kind.PLAIN:
-            kept.append(line)
-            continue
-        value = value.strip(b" \t")
-        if kind == Kind.UNDERSCORE:
-            if http.underscore_headers == "reject":
-                raise refuse(f"the header name {show(name)} has an underscore")
-            if http.underscore_headers == "pass":
-                kept.append(line)
-            continue
-        if kind == Kind.FORWARDING:
-            forwarding.append((name.lower(), value))
-            continue
+    taken_out = []
+    for kind, value, line in special(block):
         found.setdefault(kind, []).append(value)
-        if kind == Kind.HOST or kind == Kind.CONTENT_LENGTH or kind == Kind.MAX_FORWARDS:
-            kept.append(line)
+        if kind == FORWARDING:
+            name = block[line[0] : line[1]].partition(b":")[0].lower()
+            fields.forwarding += ((name, value),)
+        elif kind == UNDERSCORE and http.underscore_headers == "reject":
+            raise refuse(f"the header name {show(value)} has an underscore")
+        if kind not in _STAYING and not (kind == UNDERSCORE and http.underscore_headers == "pass"):
+            taken_out.append(line)
 
-    fields.forwarding = tuple(forwarding)
-    fields.host = _host(found.get(Kind.HOST, []), minor)
-    fields.framing, fields.length = request_framing(
-        found.get(Kind.CONTENT_LENGTH, []), found.get(Kind.TRANSFER_ENCODING, []), minor
-    )
-    if limits.body_bytes and fields.length > limits.body_bytes:
-        raise refuse(f"a body of more than {limits.body_bytes} bytes", 413, Why.BODY_TOO_LARGE)
-    connection = options(found.get(Kind.CONNECTION, []))
-    fields.connection = frozenset(connection)
-    named = connection - PROTECTED
-    if named:
-        kept = [line for line in kept if line.partition(b":")[0].lower() not in named]
-    kept.extend(_reissued(fields, found, minor, http))
-    fields.forward = block[:-2] if kept == lines else b"".join([line + b"\r\n" for line in kept])
+    fields.host = _host(found.get(HOST, []), minor)
+    if CONTENT_LENGTH in found or TRANSFER_ENCODING in found:
+        lengths, codings = found.get(CONTENT_LENGTH, []), found.get(TRANSFER_ENCODING, [])
+        fields.framing, fields.length = request_framing(lengths, codings, minor)
+        if limits.body_bytes and fields.length > limits.body_bytes:
+            raise refuse(f"a body of more than {limits.body_bytes} bytes", 413, Why.BODY_TOO_LARGE)
+    if MAX_FORWARDS in found:
+        fields.max_forwards = found[MAX_FORWARDS][0]
+    if not taken_out:  # then nothing that comes again under our own hand was there either
+        fields.forward = block[1:-2]
+        return fields
+    forward = without(block, taken_out)
+    if CONNECTION in found:
+        fields.connection = options(found[CONNECTION])
+        named = fields.connection - PROTECTED - _OWN_OPTIONS
+        if named:
+            forward = without_named(forward, named)
+    fields.forward = forward + b"".join([line + b"\r\n" for line in _reissued(fields, found, minor, http)])
     return fields
 
 
@@ -170,22 +192,22 @@ def _reissued(fields: RequestFields, found: dict[int, list[bytes]], minor: int, 
     """The lines that are taken out of every head and, where they may go on, written anew."""
     lines = []
     options_on = []
-    if Kind.EXPECT in found and minor:  # RFC 9110 section 10.1.1: ignored in HTTP/1.0
-        if options(found[Kind.EXPECT]) != {b"100-continue"}:
-            raise refuse(f"Expect: {show(found[Kind.EXPECT][0])} can't be met", 417, Why.EXPECTATION_FAILED)
+    if EXPECT in found and minor:  # RFC 9110 section 10.1.1: ignored in HTTP/1.0
+        if options(found[EXPECT]) != {b"100-continue"}:
+            raise refuse(f"Expect: {show(found[EXPECT][0])} can't be met", 417, Why.EXPECTATION_FAILED)
         fields.expects = True
         lines.append(b"Expect: 100-continue")
-    if fields.framing is Framing.CHUNKED:
+    if fields.framing is BY_CHUNKS:
         lines.append(b"Transfer-Encoding: chunked")
-    if Kind.TE in found and b"trailers" in options(found[Kind.TE]):
+    if TE in found and b"trailers" in options(found[TE]):
         fields.te_trailers = True
         options_on.append(b"TE")
         lines.append(b"TE: trailers")
-    if Kind.UPGRADE in found and b"upgrade" in fields.connection and minor and http.websocket:
+    if UPGRADE in found and b"upgrade" in fields.connection and minor and http.websocket:
         # h2c would carry requests that nobody here reads; a server may ignore any Upgrade (RFC 9110 section 7.8).
         # What goes on keeps its order, which is the client's preference.
-        protocols = [protocol for protocol in members(found[Kind.UPGRADE]) if protocol not in _NEVER_UPGRADED]
-        if protocols and fields.framing is not Framing.NONE:
+        protocols = [protocol for protocol in members(found[UPGRADE]) if protocol not in _NEVER_UPGRADED]
+        if protocols and fields.framing is not NO_BODY:
             raise refuse("an Upgrade with a body")
         if protocols:
             fields.upgrade = b", ".join(protocols)
@@ -193,12 +215,10 @@ def _reissued(fields: RequestFields, found: dict[int, list[bytes]], minor: int, 
             lines.append(b"Upgrade: " + fields.upgrade)
     if options_on:
         lines.append(b"Connection: " + b", ".join(options_on))
-    request_ids = found.get(Kind.REQUEST_ID, [])
+    request_ids = found.get(REQUEST_ID, [])
     if len(request_ids) == 1 and _REQUEST_ID.fullmatch(request_ids[0]):
         fields.request_id = request_ids[0]
         lines.append(b"X-Request-Id: " + request_ids[0])
-    if Kind.MAX_FORWARDS in found:
-        fields.max_forwards = found[Kind.MAX_FORWARDS][0]
     return lines
 
 
@@ -226,7 +246,7 @@ def _unusual(method: bytes, target: bytes, minor: int, fields: RequestFields) ->
         ends_here = int(fields.max_forwards) == 0
         fields = _one_hop_less(fields)
     keep_alive = b"close" not in fields.connection and (minor == 1 or b"keep-alive" in fields.connection)
-    if minor == 0 and fields.framing is not Framing.NONE and method in (b"GET", b"HEAD", b"DELETE"):
+    if minor == 0 and fields.framing is not NO_BODY and method in (b"GET", b"HEAD", b"DELETE"):
         # HTTP/1.0 gives such bodies no meaning, and peers of that age don't read them (HAProxy refuses them alike).
         raise refuse(f"an HTTP/1.0 {method.decode()} with a body", 413, Why.BODY_TOO_LARGE)
     line = b"%b %b HTTP/1.1\r\n" % (method, target)

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from httptools import HttpResponseParser
 
 from balance.errors import ProtocolError
-from balance.http1.fields import INVALID, PROTECTED, Kind, kind_of, members, options
+from balance.http1.fields import (
+    CONNECTION,
+    CONTENT_LENGTH,
+    HOP,
+    KEEP_ALIVE,
+    PROTECTED,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    members,
+    options,
+    special,
+    without,
+    without_named,
+)
 from balance.http1.framing import response_framing, show
 from balance.http1.head import Response
 from balance.http1.witness import Witness
@@ -18,9 +32,11 @@ MAX_FIELDS = 200
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n")
 _KEEP_ALIVE_TIMEOUT = re.compile(rb"(?i)(?:^|[,\s;])timeout\s*=\s*([0-9]{1,6})(?=$|[,\s;])")
 
-_TAKEN_OUT = frozenset((Kind.TRANSFER_ENCODING, Kind.CONNECTION, Kind.KEEP_ALIVE, Kind.UPGRADE))
-_REMEMBERED = 512
+_TAKEN_OUT = frozenset((TRANSFER_ENCODING, CONNECTION, KEEP_ALIVE, UPGRADE, HOP))
+_OWN_OPTIONS = frozenset((b"close", b"keep-alive", b"upgrade"))  # name fields that are taken out anyway
+_REMEMBERED = 16  # blocks
 _REMEMBERED_BYTES = 2048
+_REMEMBERED_STATUS_LINES = 256
 
 
 def refuse(detail: str) -> ProtocolError:
@@ -52,48 +68,65 @@ class ResponseReader:
         return response
 
 
+class _StatusLine(NamedTuple):
+    minor: int
+    status: int
+    forward: bytes  # as it goes on, with its CRLF
+
+
+_status_lines: dict[bytes, _StatusLine] = {}
+
+
+def _read_status_line(line: bytes) -> _StatusLine:
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
+        raise refuse(f"{show(line)} is not a status line")
+    read = _StatusLine(int(match[1]), int(match[2]), b"HTTP/1.1 %b %b\r\n" % (match[2], match[3] or b""))
+    if len(_status_lines) < _REMEMBERED_STATUS_LINES and len(line) <= 64:
+        _status_lines[line] = read
+    return read
+
+
 def parse_response(head: bytes) -> Response:
     """What a complete head says. ProtocolError (502)."""
-    match = _STATUS_LINE.match(head)
-    if match is None:
-        raise refuse(f"{show(head[: head.find(13)])} is not a status line")
-    minor = int(match[1])
-    response = Response(int(match[2]))
-    block = head[match.end() :]
-    lines = block[:-4].split(b"\r\n") if len(block) > 2 else []
-    if len(lines) > MAX_FIELDS:
+    line_end = head.find(b"\r\n") + 2
+    status_line = _status_lines.get(head[:line_end]) or _read_status_line(head[:line_end])
+    minor = status_line.minor
+    response = Response(status_line.status)
+    block = head[line_end - 1 :]
+    lines = block.count(b"\r\n")
+    if lines > MAX_FIELDS + 1:
         raise refuse(f"more than {MAX_FIELDS} header fields")
-    if not block.count(b"\r") == block.count(b"\n") == len(lines) + 1:
+    if not block.count(b"\r") == lines == block.count(b"\n") - 1:
         raise refuse("a bare CR or LF in the head")
 
     found: dict[int, list[bytes]] = {}
-    kept = [b"HTTP/1.1 %b %b" % (match[2], match[3] or b"")]
-    for line in lines:
-        name, colon, value = line.partition(b":")
-        kind = kind_of(name)
-        if kind == INVALID or not colon:
-            raise refuse(f"{show(line)} is not a header field")
+    taken_out = []
+    for kind, value, line in special(block):
+        found.setdefault(kind, []).append(value)
         if kind in _TAKEN_OUT:
-            found.setdefault(kind, []).append(value.strip(b" \t"))
-        elif kind != Kind.HOP:
-            kept.append(line)
-            if kind == Kind.CONTENT_LENGTH:
-                found.setdefault(kind, []).append(value.strip(b" \t"))
-    lengths = found.get(Kind.CONTENT_LENGTH, [])
-    response.framing, response.length = response_framing(lengths, found.get(Kind.TRANSFER_ENCODING, []), minor, response.status)
+            taken_out.append(line)
+        elif kind == CONTENT_LENGTH and (response.status < 200 or response.status == 204):
+            taken_out.append(line)  # RFC 9110 section 8.6: not in such a reply
+    lengths = found.get(CONTENT_LENGTH, [])
+    response.framing, response.length = response_framing(lengths, found.get(TRANSFER_ENCODING, []), minor, response.status)
     response.has_length = bool(lengths)
-    if lengths and (response.status < 200 or response.status == 204):  # RFC 9110 section 8.6: not in such a reply
-        kept[1:] = [line for line in kept[1:] if line[:15].lower() != b"content-length:"]
-    connection = options(found.get(Kind.CONNECTION, []))
-    response.keep_alive = b"close" not in connection and (minor == 1 or b"keep-alive" in connection)
-    for value in found.get(Kind.KEEP_ALIVE, []):
+    response.keep_alive = minor == 1
+    if not taken_out:
+        response.forward = status_line.forward + block[1:-2]
+        return response
+    forward = without(block, taken_out)
+    if CONNECTION in found:
+        connection = options(found[CONNECTION])
+        response.keep_alive = b"close" not in connection and (minor == 1 or b"keep-alive" in connection)
+        if b"upgrade" in connection:
+            response.upgrade = b", ".join(members(found.get(UPGRADE, [])))
+        named = connection - PROTECTED - _OWN_OPTIONS
+        if named:
+            forward = without_named(forward, named)
+    for value in found.get(KEEP_ALIVE, []):
         timeout = _KEEP_ALIVE_TIMEOUT.search(value)
         if timeout:
             response.idle_timeout_s = float(timeout[1])
-    if b"upgrade" in connection:
-        response.upgrade = b", ".join(members(found.get(Kind.UPGRADE, [])))
-    named = connection - PROTECTED
-    if named:
-        kept[1:] = [line for line in kept[1:] if line.partition(b":")[0].lower() not in named]
-    response.forward = b"".join([line + b"\r\n" for line in kept])
+    response.forward = status_line.forward + forward
     return response

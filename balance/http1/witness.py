@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser
 
-from balance.http1.framing import Framing
+from balance.http1.framing import BY_LENGTH, NO_BODY, Framing
 
 _FILLER = memoryview(bytes(65536))
 
@@ -50,16 +50,16 @@ class Witness:
         ends.count = 0
         try:
             self._parser.feed_data(head)
-            if framing is Framing.LENGTH and length <= len(_FILLER):
+            if framing is BY_LENGTH and length <= len(_FILLER):
                 # A body of that many bytes must end exactly there: shorter or longer readings raise or don't end.
                 self._parser.feed_data(_FILLER[:length])
                 agreed = ends.count == 1
                 clean = agreed and reusable
             else:
-                agreed = ends.count == (1 if framing is Framing.NONE else 0)
-                clean = agreed and reusable and framing is Framing.NONE
+                agreed = ends.count == (1 if framing is NO_BODY else 0)
+                clean = agreed and reusable and framing is NO_BODY
         except HttpParserUpgrade as upgrade:
-            agreed = framing is Framing.NONE and upgrade.args[0] == len(head)
+            agreed = framing is NO_BODY and upgrade.args[0] == len(head)
             clean = False
         except HttpParserError:
             agreed = clean = False

@@ -44,6 +44,9 @@ class At(enum.IntEnum):
     GONE = 5
 
 
+IDLE, HEAD, BUSY, LINGERING, CLOSING, GONE = At  # a global is ten times cheaper to look up than an Enum's member
+
+
 class HttpClient(Timed, asyncio.Protocol):
     """See the module."""
 
@@ -60,7 +63,7 @@ class HttpClient(Timed, asyncio.Protocol):
         self.is_write_paused = False
         self._is_read_paused = False
         self._exchange: Exchange | None = None
-        self._at = At.IDLE
+        self._at = IDLE
         self._buffer = b""
         self._buffered = 0  # unsent bytes when last asked
         self._head = b""  # of the request being answered, for the answers we give ourselves
@@ -81,7 +84,7 @@ class HttpClient(Timed, asyncio.Protocol):
         self.arm(monotonic(), entry.timeouts.client_header_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._at = At.GONE
+        self._at = GONE
         service = self.entry.service
         service.connections.discard(self)
         service.wheel.forget(self)
@@ -100,7 +103,7 @@ class HttpClient(Timed, asyncio.Protocol):
         return False  # closes the transport
 
     def data_received(self, data: bytes) -> None:
-        if self._at is At.BUSY:
+        if self._at is BUSY:
             exchange = self._exchange
             assert exchange is not None
             if exchange.upload is not None and not exchange.upload.is_done:
@@ -113,7 +116,7 @@ class HttpClient(Timed, asyncio.Protocol):
                 self._buffer += data
                 if len(self._buffer) > MAX_WAITING:
                     self.pause_reading()
-        elif self._at <= At.HEAD:
+        elif self._at <= HEAD:
             self._buffer = self._buffer + data if self._buffer else data
             if not self.is_write_paused:
                 self._take_head()
@@ -128,7 +131,7 @@ class HttpClient(Timed, asyncio.Protocol):
         self.is_write_paused = False
         if self._exchange is not None:
             self._exchange.resume_download()
-        elif self._buffer and self._at <= At.HEAD:
+        elif self._buffer and self._at <= HEAD:
             self._take_head()
 
     def pause_reading(self) -> None:
@@ -165,7 +168,7 @@ class HttpClient(Timed, asyncio.Protocol):
         if request.ends_here:
             self._answer_options(request, head, rest)
             return
-        self._at = At.BUSY
+        self._at = BUSY
         entry = self.entry
         exchange = self._exchange = Exchange(self, entry, request, len(head))
         if entry.timeouts.request_s:
@@ -192,8 +195,8 @@ class HttpClient(Timed, asyncio.Protocol):
             self._refuse(ProtocolError(431, Why.HEADER_TOO_LARGE, detail), data)
         elif data.count(b"\n") != data.count(b"\r\n"):
             self._refuse(ProtocolError(400, Why.BAD_REQUEST, "a bare LF in the head"), data)
-        elif self._at is At.IDLE:
-            self._at = At.HEAD
+        elif self._at is IDLE:
+            self._at = HEAD
             self.arm(monotonic(), self.entry.timeouts.client_header_s)
 
     def _answer_options(self, request: Request, head: bytes, rest: bytes) -> None:
@@ -221,14 +224,14 @@ class HttpClient(Timed, asyncio.Protocol):
     def exchange_ended(self, *, keep_alive: bool) -> None:
         """The answer is complete: on to the next request, or to the end."""
         self._exchange = None
-        if self._at is At.GONE:
+        if self._at is GONE:
             return
         entry = self.entry
         self._total_at = NEVER
         if not keep_alive:
             self._finish()
             return
-        self._at = At.IDLE
+        self._at = IDLE
         if self._is_read_paused:
             self.resume_reading()
         self.arm(monotonic(), entry.timeouts.keepalive_s)
@@ -262,7 +265,7 @@ class HttpClient(Timed, asyncio.Protocol):
         close would end it."""
         self._exchange = None
         if with_reset:
-            self._at = At.CLOSING
+            self._at = CLOSING
             reset(self.transport)
         else:
             self._close()
@@ -271,7 +274,7 @@ class HttpClient(Timed, asyncio.Protocol):
         """After a 101: hand both connections to a Relay. `early` came from the backend with its 101."""
         service, entry = self.entry.service, self.entry
         self._exchange = None
-        self._at = At.GONE
+        self._at = GONE
         service.wheel.forget(self)
         self.deadline = NEVER
         service.connections.discard(self)
@@ -298,21 +301,21 @@ class HttpClient(Timed, asyncio.Protocol):
         """Whoever should have spoken by now has not."""
         if self._exchange is not None:
             self._exchange.expire(now)
-        elif self._at is At.HEAD and not self.is_write_paused:
+        elif self._at is HEAD and not self.is_write_paused:
             self._refuse(ProtocolError(408, Why.HEADER_TIMEOUT, "the request's head did not come"), self._buffer)
-        elif self._at is At.GONE:
+        elif self._at is GONE:
             self.deadline = NEVER
         elif self.transport.get_write_buffer_size() and self.has_taken_some():
             self.arm(now, self.entry.timeouts.write_s)
         else:
-            self._at = At.CLOSING
+            self._at = CLOSING
             self.transport.abort()
 
     # --- the end --------------------------------------------------------------------------------------
 
     def drain(self) -> bool:
         """Close if nothing is going on; True when it did."""
-        if self._at is At.IDLE and not self._buffer and self._exchange is None:
+        if self._at is IDLE and not self._buffer and self._exchange is None:
             self._close()
             return True
         return False
@@ -324,7 +327,7 @@ class HttpClient(Timed, asyncio.Protocol):
         self.transport.abort()
 
     def _next(self) -> None:
-        if self._buffer and self._at <= At.HEAD and not self.is_write_paused and not self.transport.is_closing():
+        if self._buffer and self._at <= HEAD and not self.is_write_paused and not self.transport.is_closing():
             self._take_head()
 
     def _finish(self) -> None:
@@ -338,7 +341,7 @@ class HttpClient(Timed, asyncio.Protocol):
         """End our direction, and read what still comes for a while without looking at it."""
         if self.transport.is_closing():
             return
-        self._at = At.LINGERING
+        self._at = LINGERING
         self._buffer = b""
         self._total_at = NEVER
         self.resume_reading()
@@ -347,7 +350,7 @@ class HttpClient(Timed, asyncio.Protocol):
 
     def _close(self) -> None:
         """Close when what was written has gone out, or after `write` without progress."""
-        self._at = At.CLOSING
+        self._at = CLOSING
         if not self.transport.is_closing():
             self.transport.close()
             self.arm(monotonic(), self.entry.timeouts.write_s or LINGER_S)

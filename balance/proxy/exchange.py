@@ -23,7 +23,7 @@ from balance.errors import ProtocolError, UpstreamError
 from balance.http1.body import Body
 from balance.http1.fields import field_value
 from balance.http1.forward import client_address, continued
-from balance.http1.framing import Framing
+from balance.http1.framing import BY_CHUNKS, BY_CLOSE, BY_LENGTH, NO_BODY
 from balance.http1.head import Request, Response
 from balance.http1.response import MAX_HEAD
 from balance.model import Outcome, Why
@@ -50,6 +50,10 @@ class At(enum.IntEnum):
     SENT = 1  # the head has gone out; the reply's head is awaited
     REPLYING = 2  # the reply's head has gone to the client
     ENDED = 3
+
+
+CHOSEN, SENT, REPLYING, ENDED = At  # a global is ten times cheaper to look up than an Enum's member
+_OK, _ALL_WELL = Outcome.OK, Why.OK
 
 
 class Client(Protocol):
@@ -89,9 +93,9 @@ class Exchange:
         self.upload: Body | None = None  # the request's body, if it has one
         self.held: list[bytes] | None = None  # of the body, until there is a connection for it
         self.status = 0
-        self.why = Why.OK
+        self.why = _ALL_WELL
         self.request_id = ""
-        self._at = At.CHOSEN
+        self._at = CHOSEN
         self._attempts = 0
         self._lease: Lease | None = None
         self._upstream: Upstream | None = None
@@ -115,7 +119,7 @@ class Exchange:
         request = self.request
         fields = request.fields
         head = self._request_head()
-        if fields.framing is Framing.NONE:
+        if fields.framing is NO_BODY:
             self._outgoing = head
             rest = body
         else:
@@ -132,7 +136,7 @@ class Exchange:
         out = self._uploaded(upload, data)
         upstream = self._upstream
         if upstream is None:
-            if self._at is At.CHOSEN:  # it waits for its connection, and the client with it
+            if self._at is CHOSEN:  # it waits for its connection, and the client with it
                 self.held = [*(self.held or ()), out]
                 self.client.pause_reading()
         elif not upstream.transport.is_closing():
@@ -220,10 +224,10 @@ class Exchange:
             )
         except UpstreamError as error:
             service.row.cells[backend.block + cells.CONNECT_FAILURES] += 1
-            if self._at is At.CHOSEN and self._lease is lease:
+            if self._at is CHOSEN and self._lease is lease:
                 self._not_connected(error)
             return
-        if self._at is At.CHOSEN and self._lease is lease:
+        if self._at is CHOSEN and self._lease is lease:
             self._send(upstream, monotonic())
         else:  # the client has gone meanwhile; the next one may want it
             upstream.park(monotonic(), entry.max_idle)
@@ -243,7 +247,7 @@ class Exchange:
             self._fail(status, error.why, "the backend could not be reached", Outcome.FAILED)
 
     def _send(self, upstream: Upstream, now: float) -> None:
-        self._at = At.SENT
+        self._at = SENT
         self._connected_at = now
         self._upstream = upstream
         upstream.exchange = self
@@ -271,7 +275,7 @@ class Exchange:
 
     def response_received(self, data: bytes) -> None:
         """Bytes from the backend."""
-        if self._at is At.REPLYING:
+        if self._at is REPLYING:
             self._reply_body(data)
             return
         if self._buffer:
@@ -322,20 +326,20 @@ class Exchange:
     def _reply(self, response: Response, body: bytes) -> None:
         """The final reply's head, and what came with it."""
         request = self.request
-        framing = Framing.NONE if request.method == b"HEAD" else response.framing
-        self._at = At.REPLYING
+        framing = NO_BODY if request.method == b"HEAD" else response.framing
+        self._at = REPLYING
         self._outgoing = b""
         self._response = response
         self._head_at = monotonic()
         self.status = response.status
         keep_alive = (
             self._keep_alive
-            and framing is not Framing.UNTIL_CLOSE
+            and framing is not BY_CLOSE
             and not self.entry.service.is_draining
             and (self.upload is None or self.upload.is_done)
         )
         head = response.forward
-        if framing is Framing.CHUNKED:
+        if framing is BY_CHUNKS:
             if request.minor:
                 head += b"Transfer-Encoding: chunked\r\n"
             else:
@@ -348,16 +352,16 @@ class Exchange:
         else:
             head += b"Connection: keep-alive\r\n\r\n"
 
-        if framing is Framing.LENGTH and len(body) == response.length:
+        if framing is BY_LENGTH and len(body) == response.length:
             self._write(head, body)
             self._end_well()
-        elif framing is Framing.NONE:
+        elif framing is NO_BODY:
             self._reply_is_exact = not body
             self._write(head, b"")
             self._end_well()
         else:
-            decode = framing is Framing.CHUNKED and not request.minor
-            read = response.forward + b"Transfer-Encoding: chunked\r\n\r\n" if framing is Framing.CHUNKED else b""
+            decode = framing is BY_CHUNKS and not request.minor
+            read = response.forward + b"Transfer-Encoding: chunked\r\n\r\n" if framing is BY_CHUNKS else b""
             self._download = Body(framing, response.length, read, HttpResponseParser, decode=decode)
             self._reply_body(body, head)
 
@@ -368,7 +372,7 @@ class Exchange:
             out = download.feed(data)
         except ProtocolError as error:
             if head:
-                self._at = At.SENT  # nothing has gone out yet: the client can still be told
+                self._at = SENT  # nothing has gone out yet: the client can still be told
             self._fail(error.status, error.why, "the backend's reply was not understood", Outcome.FAILED)
             return
         self._write(head, out)
@@ -401,7 +405,7 @@ class Exchange:
         assert lease is not None and upstream is not None
         self.status = 101
         self._write(response.forward + b"Connection: Upgrade\r\nUpgrade: " + response.upgrade + b"\r\n\r\n", b"")
-        self._at = At.ENDED
+        self._at = ENDED
         self._lease = None  # the tunnel's now
         self._upstream = None
         upstream.exchange = None
@@ -433,14 +437,14 @@ class Exchange:
 
     def upstream_ended(self, exc: Exception | None) -> None:
         """The backend's connection gave an end (None) or broke."""
-        if self._at is At.REPLYING:
+        if self._at is REPLYING:
             download = self._download
             if exc is None and download is not None and self._response is not None and download.ends_at_close:
                 download.is_done = True
                 self._end_well()
             else:
                 self._fail(502, Why.RESET_MID_RESPONSE, "the backend broke off its reply", Outcome.FAILED)
-        elif self._at is At.SENT:
+        elif self._at is SENT:
             if self._buffer or self._interims or not self._is_reused:
                 self._fail(502, Why.RESET_BEFORE_RESPONSE, "the backend closed before it replied", Outcome.FAILED)
             elif self._outgoing and self.request.method in IDEMPOTENT:
@@ -454,14 +458,14 @@ class Exchange:
         assert upstream is not None and lease is not None
         self._upstream = None
         upstream.discard()
-        self._at = At.CHOSEN
+        self._at = CHOSEN
         self._attempts += 1
         self.entry.service.row.cells[lease.backend.block + cells.RETRIES] += 1
         self._dial(lease)
 
     def client_gone(self) -> None:
         """The client left: so does its request at the backend, which is not to blame."""
-        if self._at is not At.ENDED:
+        if self._at is not ENDED:
             self.status = 499  # nginx's code for it; in logs only
             self.why = Why.CLIENT_ABORT
             self._end(Outcome.ABORTED, keep_upstream=False)
@@ -476,11 +480,11 @@ class Exchange:
                 self.client.arm(now, entry.timeouts.write_s)
                 return
             self._fail(408, Why.CLIENT_TOO_SLOW, "the client does not read", Outcome.ABORTED)
-        elif self._at is At.REPLYING:
+        elif self._at is REPLYING:
             self._fail(504, Why.RESPONSE_IDLE, "the backend stopped in its reply", Outcome.FAILED)
         elif self.upload is not None and not self.upload.is_done and not (self._upstream and self._upstream.is_full):
             self._fail(408, Why.BODY_TIMEOUT, "the request's body did not come", Outcome.ABORTED)
-        elif self._at is At.SENT:
+        elif self._at is SENT:
             self._fail(504, Why.RESPONSE_HEADER_TIMEOUT, "the backend did not reply in time", Outcome.FAILED)
 
     def cut(self) -> None:
@@ -499,7 +503,7 @@ class Exchange:
         if response.idle_timeout_s:
             upstream.backend.idle_time.announced(response.idle_timeout_s)
         self._end(
-            Outcome.OK,
+            _OK,
             keep_upstream=response.keep_alive
             and self._reply_is_exact
             and not (self._download is not None and self._download.ends_at_close)
@@ -510,9 +514,9 @@ class Exchange:
 
     def _fail(self, status: int, why: Why, detail: str, outcome: Outcome) -> None:
         """End badly: tell the client if its reply has not begun, else break off so that it can't take it for complete."""
-        if self._at is At.ENDED:
+        if self._at is ENDED:
             return
-        has_replied = self._at is At.REPLYING
+        has_replied = self._at is REPLYING
         self.why = why
         if not has_replied:
             self.status = status
@@ -526,7 +530,7 @@ class Exchange:
 
     def _end(self, outcome: Outcome, *, keep_upstream: bool) -> None:
         """The only way out: lease, connection and counters, once."""
-        self._at = At.ENDED
+        self._at = ENDED
         now = monotonic()
         upstream, lease = self._upstream, self._lease
         self._upstream = self._lease = None

@@ -9,6 +9,8 @@ from balance.model import Outcome
 from balance.runtime import cells
 from balance.runtime.backend import Backend
 
+_OK = Outcome.OK
+
 
 class Lease:
     """One use of a backend, from the choice to the outcome. Released exactly once."""
@@ -28,7 +30,7 @@ class Lease:
         self.row = None
         backend = self.backend
         backend.load.active -= 1
-        if outcome is Outcome.OK:
+        if outcome is _OK:
             row.observe_time(backend.block + cells.UPSTREAM_TIME, int((now - self.started) * 1e6))
         elif outcome is Outcome.FAILED:
             row.cells[backend.block + cells.FAILURES] += 1
