@@ -13,6 +13,7 @@ import urllib.request
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,8 @@ class Demo:
 
     def close(self) -> None:
         for pid in self.pids():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # the death of one may have been the end of the next
+                os.kill(pid, signal.SIGKILL)
         self.process.communicate(timeout=LIMIT_S)
 
 
