@@ -39,32 +39,32 @@ def _listeners(config: Config, places: Places) -> Iterator[Finding]:
                 yield own, f"has no effect: listener {listener.name!r} has mode tcp"
             if timeouts.idle_s == 0:
                 yield (
-                    places.listener(index, "timeouts", "idle"),
+                    places.listener(index, "timeouts.idle"),
                     "0 lets a connection whose peer vanished stay for ever; write a long time instead",
                 )
             continue
         if timeouts.keepalive_s and timeouts.client_header_s >= timeouts.keepalive_s:
             yield (
-                places.listener(index, "timeouts", "client_header"),
-                f"{duration_text(timeouts.client_header_s)} is not shorter than keepalive "
-                f"({duration_text(timeouts.keepalive_s)}): a slow head holds a connection longer than an idle client may",
+                places.listener(index, "timeouts.client_header", "timeouts.keepalive"),
+                f"client_header, {duration_text(timeouts.client_header_s)}, is not shorter than keepalive, "
+                f"{duration_text(timeouts.keepalive_s)}: a slow head holds a connection longer than an idle client may",
             )
         if timeouts.client_header_s == 0:
             yield (
-                places.listener(index, "timeouts", "client_header"),
+                places.listener(index, "timeouts.client_header"),
                 "0 lets a client that never ends its head hold a connection for ever (slowloris)",
             )
         idle_s = listener.http.keepalive.idle_timeout_s
         if idle_s is not None and idle_s >= TYPICAL_BACKEND_KEEPALIVE_S:
             yield (
-                places.listener(index, "http", "keepalive", "idle_timeout"),
+                places.listener(index, "http.keepalive.idle_timeout"),
                 f"{duration_text(idle_s)} is longer than many backends keep a connection (uvicorn and Node: 5s): "
                 "requests meet connections that just closed; auto learns each backend's time",
             )
         if timeouts.request_s and timeouts.request_s < timeouts.connect_s:
             yield (
-                places.listener(index, "timeouts", "request"),
-                f"{duration_text(timeouts.request_s)} is over before connect ({duration_text(timeouts.connect_s)}) "
+                places.listener(index, "timeouts.request", "timeouts.connect"),
+                f"request, {duration_text(timeouts.request_s)}, is over before connect, {duration_text(timeouts.connect_s)}, "
                 "can fail: no other backend is tried",
             )
 
@@ -76,7 +76,7 @@ def _pools(config: Config, places: Places) -> Iterator[Finding]:
         if not users:
             yield where, "is used by no listener"
         if pool.algorithm == "round-robin" and len({backend.weight for backend in pool.backends}) > 1:
-            algorithm = places.pool(index, "load_balancer", "algorithm")
+            algorithm = places.pool(index, "load_balancer.algorithm")
             yield (
                 algorithm if places.document.has(algorithm) else (*where, "backends"),
                 "round-robin looks at no weight, and the weights differ; weighted-round-robin does",
@@ -101,18 +101,19 @@ def _pools(config: Config, places: Places) -> Iterator[Finding]:
             continue
         if check.timeout_s >= check.interval_s:
             yield (
-                places.pool(index, "health_check", "timeout"),
-                f"{duration_text(check.timeout_s)} is not shorter than the interval ({duration_text(check.interval_s)}): "
+                places.pool(index, "health_check.timeout", "health_check.interval"),
+                f"a timeout of {duration_text(check.timeout_s)} is not shorter than an interval of "
+                f"{duration_text(check.interval_s)}: "
                 "checks of one backend would overlap",
             )
         if pool.timeouts.read_s and pool.timeouts.read_s < check.timeout_s:
             yield (
-                places.pool(index, "timeouts", "read"),
-                f"{duration_text(pool.timeouts.read_s)} is shorter than the health check's timeout "
-                f"({duration_text(check.timeout_s)}): a backend too slow for requests counts as healthy",
+                places.pool(index, "timeouts.read", "health_check.timeout"),
+                f"read, {duration_text(pool.timeouts.read_s)}, is shorter than the health check's timeout, "
+                f"{duration_text(check.timeout_s)}: a backend too slow for requests counts as healthy",
             )
         for key in HTTP_ONLY_CHECK_KEYS if check.kind == "tcp" else ():
-            path = places.pool(index, "health_check", key)
+            path = places.pool(index, f"health_check.{key}")
             if places.document.has(path):
                 yield path, "has no effect on a check of type tcp"
 

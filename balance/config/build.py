@@ -42,13 +42,20 @@ class Places:
     listeners: list[Path]
     pools: list[Path]
 
-    def listener(self, index: int, *keys: str | int) -> Path:
-        """Where that key of the listener was written: in the listener, else among the defaults."""
-        return self.document.first((*self.listeners[index], *keys), keys)
+    def listener(self, index: int, *wanted: str) -> Path:
+        """Where the first of these keys that was written stands: in the listener, else among the defaults."""
+        return self._written(self.listeners[index], wanted)
 
-    def pool(self, index: int, *keys: str | int) -> Path:
-        """Where that key of the pool was written: in the pool, else among the defaults."""
-        return self.document.first((*self.pools[index], *keys), keys)
+    def pool(self, index: int, *wanted: str) -> Path:
+        """Where the first of these keys that was written stands: in the pool, else among the defaults."""
+        return self._written(self.pools[index], wanted)
+
+    def _written(self, where: Path, wanted: tuple[str, ...]) -> Path:
+        paths: list[Path] = []
+        for dotted in wanted:
+            keys = tuple(dotted.split("."))
+            paths += [(*where, *keys), keys]
+        return self.document.first(*paths)
 
 
 def build(root: RootSection, document: Document, pages: Mapping[str, str], cpus: int) -> tuple[Config, Places]:

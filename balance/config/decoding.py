@@ -44,14 +44,15 @@ def _errors_in(data: dict[str, Any]) -> list[ErrorDetails]:
 
 def _path_of(error: ErrorDetails, document: Document) -> Path:
     """Where the error is in the file. A single value that stands for a list has no index there."""
-    path = tuple(step for step in error["loc"] if step != "[key]")
+    path: Path = error["loc"]
     while path and not document.has(path):
         path = path[:-1]
     return path
 
 
 def _problems_of(error: ErrorDetails, document: Document) -> list[Problem]:
-    path, of_key = _path_of(error, document), "[key]" in error["loc"]
+    path = _path_of(error, document)
+    of_key = error["loc"][len(path) :] == ("[key]",)
     if document.is_broken(path):
         return []
     document.broken.add(path)
@@ -154,7 +155,7 @@ def _without(document: Document, paths: set[Path]) -> dict[str, Any]:
         if not copy.has(path):
             continue  # went with something around it
         parent, step = copy.at(path[:-1]), path[-1]
-        if _is_section(_annotation_at(path)):
+        if _is_section(_annotation_at(path)) and parent[step] != {}:
             parent[step] = {}  # so that its neighbours keep their places, and what names it still finds it
         elif isinstance(parent, list):
             copy.at(path[:-2])[path[-2]] = []

@@ -42,7 +42,7 @@ def errors(config: Config, places: Places) -> list[Problem]:
         *_limits(config, places),
         *_metrics(config),
     ]
-    forms = [document.problem(path, message) for path, message in _forms(document) if path not in document.broken]
+    forms = [document.problem(path, message, of_key=True) for path, message in _forms(document) if path not in document.broken]
     return forms + [document.problem(path, message) for path, message in findings if not document.is_broken(path)]
 
 
@@ -118,9 +118,7 @@ def _limits(config: Config, places: Places) -> Iterator[Finding]:
     seen: set[Path] = set()
     for index, listener in enumerate(config.listeners):
         limits = listener.http.limits
-        path = places.listener(index, "http", "limits", "line")
-        if not places.document.has(path):
-            path = places.listener(index, "http", "limits", "head")
+        path = places.listener(index, "http.limits.line", "http.limits.head")
         if limits.line_bytes > limits.head_bytes and path not in seen:
             seen.add(path)
             yield path, f"a line of {limits.line_bytes} bytes does not fit into a head of {limits.head_bytes}"

@@ -15,9 +15,9 @@ def test_the_smallest_bound_holds_and_is_never_below_one(affinity: int, quotas: 
     assert usable_cpus(affinity, quotas) == cpus
 
 
-def tree(root: Path, **files: str) -> Path:
+def tree(root: Path, files: dict[str, str]) -> Path:
     for name, text in files.items():
-        path = root / name.replace("__", "/").replace("_dot_", ".")
+        path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return root
@@ -26,11 +26,11 @@ def tree(root: Path, **files: str) -> Path:
 def test_version_2_quotas_of_the_group_and_of_those_above_it(tmp_path: Path) -> None:
     root = tree(
         tmp_path,
-        **{
-            "proc__self__cgroup": "0::/kubepods/pod7\n",
-            "sys__fs__cgroup__kubepods__pod7__cpu_dot_max": "150000 100000\n",
-            "sys__fs__cgroup__kubepods__cpu_dot_max": "400000 100000\n",
-            "sys__fs__cgroup__cpu_dot_max": "max 100000\n",
+        {
+            "proc/self/cgroup": "0::/kubepods/pod7\n",
+            "sys/fs/cgroup/kubepods/pod7/cpu.max": "150000 100000\n",
+            "sys/fs/cgroup/kubepods/cpu.max": "400000 100000\n",
+            "sys/fs/cgroup/cpu.max": "max 100000\n",
         },
     )
     assert cgroup_quotas(root) == [1.5, 4.0]
@@ -39,7 +39,7 @@ def test_version_2_quotas_of_the_group_and_of_those_above_it(tmp_path: Path) -> 
 def test_version_2_quota_where_the_path_is_not_visible_from_inside(tmp_path: Path) -> None:
     root = tree(
         tmp_path,
-        **{"proc__self__cgroup": "0::/docker/abc\n", "sys__fs__cgroup__cpu_dot_max": "200000 100000\n"},
+        {"proc/self/cgroup": "0::/docker/abc\n", "sys/fs/cgroup/cpu.max": "200000 100000\n"},
     )
     assert cgroup_quotas(root) == [2.0]
 
@@ -47,12 +47,12 @@ def test_version_2_quota_where_the_path_is_not_visible_from_inside(tmp_path: Pat
 def test_version_1_quota_and_its_minus_one(tmp_path: Path) -> None:
     root = tree(
         tmp_path,
-        **{
-            "proc__self__cgroup": "4:memory:/a\n3:cpu,cpuacct:/a\n",
-            "sys__fs__cgroup__cpu__a__cpu_dot_cfs_quota_us": "250000",
-            "sys__fs__cgroup__cpu__a__cpu_dot_cfs_period_us": "100000",
-            "sys__fs__cgroup__cpu__cpu_dot_cfs_quota_us": "-1",
-            "sys__fs__cgroup__cpu__cpu_dot_cfs_period_us": "100000",
+        {
+            "proc/self/cgroup": "4:memory:/a\n3:cpu,cpuacct:/a\n",
+            "sys/fs/cgroup/cpu/a/cpu.cfs_quota_us": "250000",
+            "sys/fs/cgroup/cpu/a/cpu.cfs_period_us": "100000",
+            "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1",
+            "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
         },
     )
     assert cgroup_quotas(root) == [2.5]

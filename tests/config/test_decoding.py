@@ -149,6 +149,24 @@ def test_a_pool_with_a_mistake_is_still_a_pool() -> None:
     assert [problem.split(": ")[1] for problem in problems_of(text)] == ["pools.a", "pools.b.backends[0].address"]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("'[key]': 1\n", "f.yaml:5:1: [key]: unknown key; allowed: mode, "),
+        ("health_check: {headers: {'[key]': x}}\n", "f.yaml:5:26: health_check.headers.[key]: '[key]' is not the name of a"),
+    ],
+)
+def test_a_key_that_looks_like_a_part_of_a_report_is_a_key(text: str, said: str) -> None:
+    (problem,) = problems_of(WORKING + text)
+    assert problem.startswith(said)
+
+
+def test_a_pool_needs_a_name_without_spaces() -> None:
+    assert problems_of("listen: ':1'\npools: {a b: {backends: [{address: a:1}]}}\n") == [
+        "f.yaml:2:9: pools.a b: 'a b' is not a name; write up to 100 characters without spaces or slashes"
+    ]
+
+
 def test_a_flood_of_problems_is_counted() -> None:
     found = problems_of(WORKING + "".join(f"zz{n}: 1\n" for n in range(600)))
     assert len(found) == 501

@@ -1,0 +1,126 @@
+"""Warnings: each with a text that has it, and the text without it that has none."""
+
+import pytest
+
+from balance.config import load_text
+
+QUIET = """\
+listen: ":8080"
+backends:
+  - {address: "127.0.0.1:9001"}
+  - {address: "127.0.0.1:9002"}
+health_check:
+  enabled: true
+"""
+TCP = QUIET + "mode: tcp\n"
+
+
+def warnings_of(text: str) -> list[str]:
+    return [str(warning) for warning in load_text(text, "f.yaml", {}).warnings]
+
+
+def test_a_plain_configuration_has_none() -> None:
+    assert warnings_of(QUIET) == []
+    assert warnings_of(TCP) == []
+
+
+CASES = [
+    (
+        QUIET + "http: {keepalive: {idle_timeout: 1m}}",
+        "7:34: http.keepalive.idle_timeout: 1m is longer than many backends keep a connection (uvicorn and Node: 5s): "
+        "requests meet connections that just closed; auto learns each backend's time",
+    ),
+    (
+        QUIET + "  interval: 3s",
+        "7:13: health_check.interval: a timeout of 3s is not shorter than an interval of 3s: "
+        "checks of one backend would overlap",
+    ),
+    (
+        QUIET + "  timeout: 10s",
+        "7:12: health_check.timeout: a timeout of 10s is not shorter than an interval of 10s: "
+        "checks of one backend would overlap",
+    ),
+    (
+        QUIET + "timeouts: {client_header: 2m}",
+        "7:27: timeouts.client_header: client_header, 2m, is not shorter than keepalive, 1m15s: a slow head "
+        "holds a connection longer than an idle client may",
+    ),
+    (
+        QUIET + "timeouts: {client_header: 0}",
+        "7:27: timeouts.client_header: 0 lets a client that never ends its head hold a connection for ever (slowloris)",
+    ),
+    (
+        QUIET + "timeouts: {request: 2s}",
+        "7:21: timeouts.request: request, 2s, is over before connect, 5s, can fail: no other backend is tried",
+    ),
+    (
+        QUIET + "timeouts: {read: 1s}",
+        "7:18: timeouts.read: read, 1s, is shorter than the health check's timeout, 3s: "
+        "a backend too slow for requests counts as healthy",
+    ),
+    (
+        QUIET + "security: {trusted_proxies: [10.0.0.0/8, 0.0.0.0/0]}",
+        "7:42: security.trusted_proxies[1]: 0.0.0.0/0 is everybody: any client can claim any address in X-Forwarded-For",
+    ),
+    (
+        QUIET.replace("9002", "9001"),
+        "4:15: backends[1].address: 127.0.0.1:9001 is backends[0] too: it gets two shares",
+    ),
+    (
+        QUIET.replace('9002"', '9002", weight: 5'),
+        "3:3: backends: round-robin looks at no weight, and the weights differ; weighted-round-robin does",
+    ),
+    (
+        QUIET + "admin: {listen: '0.0.0.0:9090'}",
+        "7:17: admin.listen: 0.0.0.0:9090 is reached from elsewhere and asks for no password: keep it behind a firewall",
+    ),
+    (
+        QUIET + "admin: {enabled: false}",
+        "7:18: admin.enabled: metrics are shown nowhere: admin is off and metrics has no listen",
+    ),
+    (
+        QUIET + "logging: {output: /no/such/folder/x.log}",
+        "7:19: logging.output: '/no/such/folder/x.log': there is no folder '/no/such/folder' on this machine",
+    ),
+    (
+        QUIET.replace("enabled: true", "interval: 5s"),
+        "6:3: health_check: is given but not enabled; write enabled: true",
+    ),
+    (
+        QUIET[: QUIET.index("health_check")],
+        "3:3: backends: without health_check a dead backend is found again by every request that tries it",
+    ),
+    (QUIET + "  type: tcp\n  path: /x", "8:9: health_check.path: has no effect on a check of type tcp"),
+    (TCP + "http: {via: true}", "8:7: http: has no effect: listener 'main' has mode tcp"),
+    (
+        TCP + "timeouts: {idle: 0}",
+        "8:18: timeouts.idle: 0 lets a connection whose peer vanished stay for ever; write a long time instead",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), CASES)
+def test_what_is_probably_not_meant_is_remarked_on(text: str, said: str) -> None:
+    assert warnings_of(text) == [f"f.yaml:{said}"]
+
+
+def test_more_workers_than_cpus() -> None:
+    (said,) = warnings_of(QUIET + "workers: 1024")
+    assert said.startswith("f.yaml:7:10: workers: 1024 is more than the ")
+
+
+def test_a_pool_that_nobody_uses() -> None:
+    text = (
+        "listeners: [{listen: ':1', pool: a}]\npools:\n  a: {backends: [{address: x:1}]}\n  b: {backends: [{address: y:1}]}\n"
+    )
+    assert warnings_of(text) == ["f.yaml:4:6: pools.b: is used by no listener"]
+
+
+def test_http_among_the_defaults_is_fine_when_one_listener_speaks_it() -> None:
+    text = "listeners: [{listen: ':1', mode: tcp}, {listen: ':2'}]\nbackends: [{address: x:1}]\nhttp: {via: true}\n"
+    assert warnings_of(text) == []
+
+
+def test_a_warning_about_shared_defaults_is_given_once() -> None:
+    text = "listeners: [{listen: ':1'}, {listen: ':2'}]\nbackends: [{address: x:1}]\ntimeouts: {request: 1s}\n"
+    assert len(warnings_of(text)) == 1

@@ -1,0 +1,54 @@
+"""Older names mean what the newer ones mean."""
+
+import pytest
+
+from balance.config import load_text
+from balance.errors import ConfigError
+
+WORKING = 'mode: http\nlisten: ":8080"\nbackends:\n  - address: 127.0.0.1:9001\n'
+FULL = 'listeners: [{listen: ":8080"}]\npools:\n  p:\n    backends: [{address: "127.0.0.1:9001"}]\n    '
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        (WORKING + "health_check: {http_path: /x}", WORKING + "health_check: {path: /x}"),
+        (WORKING + "health_check: {http_method: HEAD}", WORKING + "health_check: {method: HEAD}"),
+        (WORKING + "health_check: {http_expected_status: 204}", WORKING + "health_check: {expected_status: 204}"),
+        (FULL + "health_check: {http_path: /x}", FULL + "health_check: {path: /x}"),
+        (
+            WORKING + "security: {connection_protection: {max_request_size: 10MB, max_header_size: 16KB}}",
+            WORKING + "http: {limits: {body: 10MB, head: 16KB}}",
+        ),
+        (
+            WORKING + "security: {max_request_size: 10MB}\nhttp: {via: true}",
+            WORKING + "http: {limits: {body: 10MB}, via: true}",
+        ),
+    ],
+)
+def test_an_older_name_is_the_same_key(older: str, newer: str) -> None:
+    assert load_text(older, "f.yaml", {}) == load_text(newer, "f.yaml", {})
+
+
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        (
+            "health_check: {http_path: /x, path: /y}",
+            "f.yaml:5:16: health_check.http_path: is another name of health_check.path, which is given too; keep one",
+        ),
+        (
+            "health_check: {http_path: x}",
+            "f.yaml:5:27: health_check.path: 'x' is not a path; it begins with / and has no spaces",
+        ),
+        (
+            "security: {max_header_size: big}",
+            "f.yaml:5:29: http.limits.head: 'big' is not a size; write one like 512B, 64KB or 10MB",
+        ),
+        ("security: {max_header_size: 1KB}\nhttp: 5", "f.yaml:6:7: http: expected keys below it, got 5"),
+    ],
+)
+def test_a_mistake_is_reported_where_it_was_written(added: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_text(WORKING + added, "f.yaml", {})
+    assert said in str(caught.value).splitlines()
