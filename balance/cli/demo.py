@@ -161,7 +161,7 @@ async def wait_until_ready(admin_port: int) -> None:
 
 
 async def is_ready(admin_port: int) -> bool:
-    """Whether the status page counts all three backends as ready: with fewer the shares are not yet 3/2/1."""
+    """Whether the status page calls every backend healthy: whoever joins later begins the turns anew."""
     try:
         reader, writer = await asyncio.open_connection(HOST, admin_port)
         with closing(writer):
@@ -170,7 +170,8 @@ async def is_ready(admin_port: int) -> bool:
         status = json.loads(reply.partition(b"\r\n\r\n")[2])
     except (OSError, ValueError):
         return False
-    return bool(status["ready"]) and sum(pool["ready"] for pool in status["pools"]) == len(WEIGHTS)
+    states = [backend["state"] for pool in status["pools"] for backend in pool["backends"]]
+    return bool(status["ready"]) and states == ["healthy"] * len(WEIGHTS)
 
 
 def what_to_try(port: int, admin_port: int, backends: Mapping[str, str], config: Path) -> str:
