@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from balance.config.model import BackendConfig, Config, PoolConfig
 from balance.health.readiness import PoolStates, Stage, Worker
 from balance.health.thresholds import State
+from balance.model import Address
 from balance.probes.result import Result
 from balance.runtime import cells
 
@@ -45,6 +46,7 @@ class Inside:
     supervisor_pid: int
     control_pid: int
     started_at: float  # seconds since the epoch
+    listening: Sequence[tuple[str, Address]]  # (listener, address as bound: the port is never 0)
     last_result: Callable[[int], Result | None]  # by slot: what the last probe answered
 
     def backends(self) -> Iterator[Seen]:

@@ -50,7 +50,7 @@ def status(inside: Inside, now: float, now_us: int) -> dict[str, Any]:
             {
                 "name": listener.name,
                 "mode": listener.mode.value,
-                "listen": [str(address) for address in listener.addresses],
+                "listen": [str(address) for name, address in inside.listening if name == listener.name],
                 "pool": listener.pool,
             }
             for listener in inside.config.listeners

@@ -47,7 +47,7 @@ def make_inside() -> MakeInside:
         for row in board.rows:
             row[cells.PID] = os.getpid()
         results = {2: Result(False, "connection refused", 0.25)}
-        return Inside(config, slots, board, os.getpid(), os.getpid(), 500.0, results.get)
+        return Inside(config, slots, board, os.getpid(), os.getpid(), 500.0, [("web", Address("127.0.0.1", 8080))], results.get)
 
     return make
 
