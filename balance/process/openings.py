@@ -34,8 +34,10 @@ class Openings:
         for opening in self.side:
             opening.close()
 
-    def keep_for_control(self) -> None:
-        """In control, after the fork: close what is not its own."""
+    def close_listeners(self) -> None:
+        """In control after the fork, and in the supervisor when the workers drain: its copies would keep the queues open,
+        and callers in them waiting for nobody.
+        """
         for opening in self.listeners:
             opening.close()
 

@@ -1,0 +1,61 @@
+"""`balance serve`: flags become one configuration and one call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from balance.config import UnreadableError, from_flags, load_file
+from balance.errors import ConfigError
+
+INVALID = 1
+UNREADABLE = 2
+DEFAULT_FILE = "config.yaml"
+
+
+@click.command(
+    name="serve",
+    epilog="""\b
+Examples:
+  balance serve --config config.yaml
+  balance serve --listen :8000 --backend 127.0.0.1:9001 --backend 127.0.0.1:9002
+  balance serve -port 8000 -backends "http://a:8080,http://b:8081" -health-path /health
+""",
+)
+@click.option(
+    "-c", "-config", "--config", "file", metavar="FILE", envvar="BALANCE_CONFIG",
+    help=f"The configuration (default: {DEFAULT_FILE}).",
+)  # fmt: skip
+@click.option("--listen", multiple=True, metavar="ADDRESS", help="Listen here, as :8000; may be repeated.")
+@click.option("-port", "--port", type=click.IntRange(0, 65535), help="Listen on this port: short for --listen :PORT.")
+@click.option(
+    "-backends", "--backends", "--backend", "backends", multiple=True, metavar="ADDRESS[,ADDRESS...]",
+    help="A backend, as 127.0.0.1:9001 or http://host:port; may be repeated.",
+)  # fmt: skip
+@click.option("-mode", "--mode", help="What clients speak: tcp or http.")
+@click.option("-algorithm", "--algorithm", help="How backends are chosen, as round-robin.")
+@click.option("--workers", help="Worker processes: a number, or auto for one per CPU.")
+@click.option("-health-path", "--health-path", metavar="PATH", help="Check backends with GET PATH.")
+@click.option("-health-interval", "--health-interval", metavar="TIME", help="Time between health checks, as 10s.")
+@click.option("-health-timeout", "--health-timeout", metavar="TIME", help="How long a health check may take.")
+@click.option("-backend-timeout", "--backend-timeout", metavar="TIME", help="How long a backend may be silent.")
+@click.option("--admin", metavar="ADDRESS", help="Where health, status and metrics are served.")
+@click.option("--log-level", help="debug, info, warning or error.")
+def serve_command(file: str | None, **flags: Any) -> int:
+    """Run the balancer, from a configuration file or from flags alone."""
+    ctx = click.get_current_context()
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    if given and file and ctx.get_parameter_source("file") is ParameterSource.COMMANDLINE:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise click.UsageError(f"--config and {names}: flags are a configuration of their own; give a file or flags", ctx)
+    try:
+        loaded = from_flags(**given) if given else load_file(file or DEFAULT_FILE)
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(f"balance: {problem}", err=True)
+        return UNREADABLE if isinstance(error, UnreadableError) else INVALID
+    from balance.process.instance import serve  # loads the event loop: not before the configuration is good
+
+    return serve(loaded.config, map(str, loaded.warnings))

@@ -1,0 +1,42 @@
+"""What is said at the start: enough to see at a glance that the right thing runs, from which file, and where."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+
+from balance.config.model import Config, PoolConfig
+from balance.model import Address
+from balance.process.openings import Openings
+from balance.version import VERSION
+
+
+def lines(config: Config, openings: Openings) -> Iterator[str]:
+    """One line for each thing that a user would ask about."""
+    source = f", configuration {config.source}" if config.source else ""
+    yield f"balance {VERSION}{source}, Python {platform.python_version()}"
+    by_name = {listener.name: listener for listener in config.listeners}
+    for opening in openings.listeners:
+        listener = by_name[opening.listener]
+        pool = _pool(config.pool(listener.pool))
+        yield f"listener {listener.name}: {listener.mode.value} on {opening.address} to {pool}"
+    for opening in openings.admin:
+        yield f"admin: {url(opening.address)}/status (also /health, /ready, /version)"
+    if config.metrics.enabled:
+        for opening in openings.metrics or openings.admin:
+            yield f"metrics: {url(opening.address)}{config.metrics.path}"
+    yield f"workers: {config.workers}"
+
+
+def url(address: Address) -> str:
+    """Where to ask, from this machine."""
+    if address.is_unix:
+        return str(address)
+    return f"http://{address if address.host else Address('127.0.0.1', address.port)}"
+
+
+def _pool(pool: PoolConfig) -> str:
+    check = pool.health_check
+    health = f"{check.kind} health checks every {check.interval_s:g}s" if check.enabled else "no health checks"
+    count = len(pool.backends)
+    return f"pool {pool.name} ({pool.algorithm}, {count} backend{'s' * (count != 1)}, {health})"

@@ -1,0 +1,41 @@
+"""What is asked of the operating system about a process itself: its name, its parent, how many files it may open.
+
+Linux is what Balance is made for; elsewhere these calls change nothing and everything else goes on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+
+# linux/prctl.h
+PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
+NAME_BYTES = 15
+
+
+def set_name(name: str) -> None:
+    """What `ps`, `top` and `pgrep` call this process."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_NAME, ctypes.c_char_p(name.encode()[:NAME_BYTES]), 0, 0, 0)
+
+
+def end_with_parent(parent: int, signum: signal.Signals) -> None:
+    """Be sent `signum` when the parent dies, however it dies. Exits at once when it is dead already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signum), 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def raise_file_limit() -> int:
+    """Raise the limit of open files as far as it goes; returns it. A proxied connection takes two."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (ValueError, OSError):
+        return soft  # macOS calls it unlimited and then refuses
+    return hard

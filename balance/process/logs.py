@@ -1,0 +1,101 @@
+"""The program's own log: what a line looks like and where it goes. Says nothing itself; the access log is elsewhere.
+
+A log must never stop traffic: a line is one write() without a lock shared between processes, and a line for which a pipe
+has no room is dropped and counted, with a note once there is room again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import sys
+import time
+from typing import Any
+
+from balance.config.model import LoggingConfig
+from balance.errors import StartError
+
+# A pipe that polls as writable takes this much without blocking (POSIX PIPE_BUF), and lines up to it are not torn apart
+# when several processes write.
+LINE_BYTES = 4096
+MESSAGE_CHARS = 2000
+TRACE_CHARS = 1200  # the end of a traceback says most
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class LineFormatter(logging.Formatter):
+    """One record as one line, for people or for machines. `process` names who speaks: supervisor, worker 0, control."""
+
+    def __init__(self, is_json: bool, process: str) -> None:
+        super().__init__()
+        self._is_json = is_json
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        trace = self.formatException(record.exc_info)[-TRACE_CHARS:] if record.exc_info else ""
+        message = record.getMessage()
+        if len(message) > MESSAGE_CHARS:
+            message = message[:MESSAGE_CHARS] + "..."
+        level = record.levelname.lower()
+        when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+        if self._is_json:
+            line: dict[str, Any] = {"time": when, "level": level, "process": self._process, "message": message}
+            if trace:
+                line["trace"] = trace
+            return json.dumps(line, ensure_ascii=False)
+        # A line break in a message could pass for a line of its own.
+        text = f"{when} {level:<7} {self._process}: {message}".replace("\r", "\\r").replace("\n", "\\n")
+        return f"{text}\n{trace}" if trace else text
+
+
+class LineHandler(logging.Handler):
+    """Writes lines to a file descriptor and never raises, waits or takes another's place in the middle of a line."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__()
+        self._fd = fd
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLOUT)
+        self._lost = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            # POLLERR and POLLHUP are reported unasked: nobody reads any more, and a write would only fail.
+            events = self._poll.poll(0)
+            if not events or events[0][1] != select.POLLOUT:
+                self._lost += 1
+                return
+            line = self.format(record).encode("utf-8", "backslashreplace")
+            if self._lost:
+                line = b"(%d lines were lost: nobody took them)\n" % self._lost + line
+            os.write(self._fd, line[: LINE_BYTES - 1] + b"\n")
+            self._lost = 0
+        except Exception:  # a full disk, a broken message: not worth a request
+            self._lost += 1
+
+
+def open_output(config: LoggingConfig) -> int:
+    """The descriptor that lines go to. StartError when a file cannot be opened."""
+    if config.output == "stdout":
+        return sys.__stdout__.fileno() if sys.__stdout__ else 1
+    if config.output == "stderr":
+        return sys.__stderr__.fileno() if sys.__stderr__ else 2
+    try:
+        return os.open(config.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise StartError(f"logging.output: cannot open {config.output!r}: {error.strerror}") from None
+
+
+def configure(config: LoggingConfig, fd: int, process: str) -> None:
+    """Send everything that is logged in this process to `fd`. A child calls it again to speak in its own name."""
+    logging.raiseExceptions = False
+    handler = LineHandler(fd)
+    handler.setFormatter(LineFormatter(config.format == "json", process))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)  # libraries: only what is wrong
+    logging.getLogger("balance").setLevel(LEVELS[config.level])
+    logging.captureWarnings(True)

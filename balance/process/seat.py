@@ -1,0 +1,48 @@
+"""What a child is given when it takes its place: made by the supervisor before the fork, inherited, never sent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from balance.config.model import Config
+from balance.process.board import Board
+from balance.process.channel import Channel
+from balance.process.openings import Openings
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """The same for every child; each closes what is not its own."""
+
+    config: Config
+    slots: Mapping[tuple[str, str], int]  # which block of the board belongs to which (pool, backend)
+    board: Board
+    openings: Openings
+    channels: tuple[Channel, ...]  # one per worker slot
+    lifeline: int  # a pipe that nobody writes to: its end of file says that the supervisor is dead
+    supervisor_pid: int
+    started_at: float  # when the instance started, seconds since the epoch
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's where there is one; asyncio's own does the same, slower."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def watch_lifeline(loop: asyncio.AbstractEventLoop, lifeline: int, ended: Callable[[], object]) -> None:
+    """Call `ended` when the supervisor is dead, however it died."""
+
+    def readable() -> None:
+        if not os.read(lifeline, 1):
+            loop.remove_reader(lifeline)
+            ended()
+
+    loop.add_reader(lifeline, readable)

@@ -1,0 +1,113 @@
+"""Signals of every kind, to a whole instance: what is in flight ends well, and no process is left."""
+
+import http.client
+import os
+import re
+import signal
+import socket
+import threading
+from collections.abc import Callable
+
+import pytest
+from running import Instance, Origin, until
+
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
+
+Run = Callable[..., Instance]
+Origins = Callable[..., Origin]
+
+HTTP = {"mode": "http", "workers": 2}
+
+
+def in_background(call: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
+    """Make a call that will take its time; what it returns or raises is in the list at the end."""
+    outcome: list[object] = []
+
+    def work() -> None:
+        try:
+            outcome.append(call())
+        except Exception as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread, outcome
+
+
+def refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_sigterm_finishes_what_is_in_flight_and_refuses_what_is_new(run: Run, origins: Origins) -> None:
+    origin = origins()
+    instance = run(backends=[{"address": origin.address}], shutdown={"delay": "300ms"}, **HTTP).ready()
+    thread, outcome = in_background(lambda: instance.get("/slow"))
+    assert origin.waiting.wait(20)
+    instance.process.send_signal(signal.SIGTERM)
+    instance.saying("still accepting for 0.3s")
+    assert instance.ask("/ready") == (503, {"status": "not ready", "reasons": ["draining"]})
+    assert instance.ask("/health")[0] == 200
+    assert instance.get() == (200, "b1")  # whoever has not noticed yet is served
+    instance.saying("draining: no new connections")
+    until(lambda: refused(instance.port), "the first refusal")
+    origin.released.set()
+    assert instance.ended() == 0
+    thread.join(20)
+    assert outcome == [(200, "b1")]
+
+
+def test_ctrl_c_in_a_terminal_ends_everything_in_order(run: Run, origins: Origins) -> None:
+    instance = run(backends=[{"address": origins().address}], shutdown={"delay": "1h"}, **HTTP).ready()
+    os.killpg(instance.process.pid, signal.SIGINT)
+    assert instance.ended() == 0
+    assert instance.group_is_empty()
+    assert "Traceback" not in instance.log
+    assert "killed" not in instance.log
+
+
+def test_the_second_signal_stops_at_once(run: Run, origins: Origins) -> None:
+    origin = origins()
+    instance = run(backends=[{"address": origin.address}], **HTTP).ready()
+    thread, outcome = in_background(lambda: instance.get("/slow"))
+    assert origin.waiting.wait(20)
+    instance.process.send_signal(signal.SIGINT)
+    instance.saying("draining")
+    instance.process.send_signal(signal.SIGINT)
+    assert instance.ended() == 1
+    thread.join(20)
+    assert [type(error) for error in outcome] == [http.client.RemoteDisconnected]
+    assert instance.group_is_empty()
+    assert "killed while still draining" in instance.log
+
+
+def test_what_does_not_end_in_time_is_cut_and_told(run: Run, origins: Origins) -> None:
+    origin = origins()
+    instance = run(backends=[{"address": origin.address}], timeouts={"drain": "300ms"}, **HTTP).ready()
+    thread, outcome = in_background(lambda: instance.get("/slow"))
+    assert origin.waiting.wait(20)
+    instance.process.send_signal(signal.SIGTERM)
+    assert instance.ended() == 0
+    thread.join(20)
+    assert outcome and outcome != [(200, "b1")]
+    assert re.search(r"worker \d: 1 requests or connections were cut after 0.3s of draining", instance.log)
+
+
+def test_sighup_kills_nobody(run: Run, origins: Origins) -> None:
+    instance = run(backends=[{"address": origins().address}], **HTTP).ready()
+    os.killpg(instance.process.pid, signal.SIGHUP)
+    instance.saying("SIGHUP: reloading is not available in this version")
+    assert instance.get() == (200, "b1")
+    assert instance.metric("balance_worker_restarts_total") == 0
+
+
+def test_no_child_outlives_a_killed_supervisor(run: Run, origins: Origins) -> None:
+    instance = run(backends=[{"address": origins().address}], **HTTP).ready()
+    port = instance.port
+    instance.process.kill()
+    instance.process.wait()
+    until(instance.group_is_empty, "the end of all children")
+    socket.create_server(("127.0.0.1", port)).close()
