@@ -1,16 +1,12 @@
-"""The TCP probe against real sockets, and the words for what can go wrong with any connection."""
+"""The TCP probe against real sockets."""
 
 import asyncio
-import errno
 import socket
 from pathlib import Path
-
-import pytest
 
 from balance.config.model import HealthCheck
 from balance.model import Address
 from balance.probes import PROBES
-from balance.probes.result import why_failed
 from balance.probes.tcp import probe
 
 CHECK = HealthCheck(enabled=True, timeout_s=5.0)
@@ -72,22 +68,6 @@ def test_unix_sockets_are_asked_too(tmp_path: Path) -> None:
         server.listen()
         found = asyncio.run(probe(CHECK, Address("", 0, path)))
     assert (missing.reason, found.reason) == ("no such socket file", "connected")
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (ConnectionRefusedError(errno.ECONNREFUSED, "x"), "connection refused"),
-        (ConnectionResetError(errno.ECONNRESET, "x"), "connection reset"),
-        (TimeoutError(), "no answer within 3s"),
-        (TimeoutError(errno.ETIMEDOUT, "x"), "connection timed out"),
-        (OSError(errno.EHOSTUNREACH, "x"), "no route to the host"),
-        (socket.gaierror(socket.EAI_NONAME, "x"), "the name 'app.internal' does not resolve"),
-        (OSError(errno.ENOBUFS, "x"), "no buffer space available"),
-    ],
-)
-def test_failures_are_put_into_words(error: OSError, words: str) -> None:
-    assert why_failed(error, Address("app.internal", 80), 3.0) == words
 
 
 def test_the_table_holds_the_kinds_that_a_configuration_may_name() -> None:

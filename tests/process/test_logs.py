@@ -1,0 +1,142 @@
+"""Log lines: what they look like, where they go, and that nobody waits for them."""
+
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from balance.config.model import LoggingConfig
+from balance.errors import StartError
+from balance.process.logs import LINE_BYTES, LineFormatter, LineHandler, configure, open_output
+
+
+def record(message: str, *args: object, level: int = logging.INFO, **rest: object) -> logging.LogRecord:
+    made = logging.LogRecord("balance.x", level, "x.py", 1, message, args, None)
+    made.created, made.msecs = 1_700_000_000.25, 250.0
+    for name, value in rest.items():
+        setattr(made, name, value)
+    return made
+
+
+def crash() -> logging.LogRecord:
+    try:
+        raise ZeroDivisionError("division by zero")
+    except ZeroDivisionError:
+        return record("it crashed", level=logging.ERROR, exc_info=sys.exc_info())
+
+
+def test_a_text_line_has_time_level_process_and_message() -> None:
+    line = LineFormatter(is_json=False, process="worker 0").format(record("%d gone", 3, level=logging.WARNING))
+    assert line == "2023-11-14T22:13:20.250Z warning worker 0: 3 gone"
+
+
+def test_a_json_line_says_the_same() -> None:
+    line = LineFormatter(is_json=True, process="control").format(record('a "quoted" é'))
+    assert json.loads(line) == {
+        "time": "2023-11-14T22:13:20.250Z",
+        "level": "info",
+        "process": "control",
+        "message": 'a "quoted" é',
+    }
+    assert "\n" not in line
+
+
+def test_a_message_cannot_pass_for_a_line_of_its_own() -> None:
+    line = LineFormatter(is_json=False, process="control").format(record("bad\n2023-11-14T22:13:20.250Z error forged: x"))
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("is_json", [False, True])
+def test_a_crash_keeps_the_end_of_its_traceback(is_json: bool) -> None:
+    text = LineFormatter(is_json, "worker 0").format(crash())
+    trace = json.loads(text)["trace"] if is_json else text
+    assert trace.endswith("ZeroDivisionError: division by zero")
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    readable, writable = os.pipe()
+    yield readable, writable
+    os.close(readable)
+    os.close(writable)
+
+
+def handler_on(fd: int) -> LineHandler:
+    handler = LineHandler(fd)
+    handler.setFormatter(LineFormatter(is_json=False, process="worker 0"))
+    return handler
+
+
+def test_a_full_pipe_drops_lines_and_says_how_many_when_there_is_room(pipe: tuple[int, int]) -> None:
+    readable, writable = pipe
+    handler = handler_on(writable)
+    for _ in range(100):
+        handler.emit(record("x" * 2000))  # more than a pipe holds: a write that waited would hang this test
+    taken = os.read(readable, 2**20).count(b"\n")
+    assert 0 < taken < 100
+    handler.emit(record("room again"))
+    first, second = os.read(readable, 2**16).decode().splitlines()
+    assert first == f"({100 - taken} lines were lost: nobody took them)"
+    assert second.endswith("room again")
+
+
+def test_a_line_is_never_longer_than_what_a_pipe_takes_whole(pipe: tuple[int, int]) -> None:
+    readable, writable = pipe
+    handler_on(writable).emit(record("é" * 100_000))
+    line = os.read(readable, 2**20)
+    assert len(line) <= LINE_BYTES and line.endswith(b"\n")
+
+
+@pytest.mark.parametrize("message", ["%d", "%s %s"])
+def test_a_broken_message_does_not_reach_the_program(pipe: tuple[int, int], message: str) -> None:
+    handler_on(pipe[1]).emit(record(message, "not a number"))
+    handler_on(pipe[1]).emit(record("next"))
+    assert os.read(pipe[0], 2**16).endswith(b"worker 0: next\n")
+
+
+def test_nobody_reading_is_no_error() -> None:
+    readable, writable = os.pipe()
+    os.close(readable)
+    handler_on(writable).emit(record("to nobody"))
+    os.close(writable)
+
+
+def test_a_full_disk_is_no_error() -> None:
+    fd = os.open("/dev/full", os.O_WRONLY)
+    handler_on(fd).emit(record("no room"))
+    os.close(fd)
+
+
+def test_a_file_that_cannot_be_opened_ends_the_start(tmp_path: Path) -> None:
+    path = str(tmp_path / "missing" / "balance.log")
+    with pytest.raises(StartError, match=re.escape(f"logging.output: cannot open {path!r}: No such file")):
+        open_output(LoggingConfig(output=path))
+
+
+@pytest.mark.parametrize(
+    ("level", "said"),
+    [("debug", ["d", "i", "w", "lib"]), ("info", ["i", "w", "lib"]), ("warning", ["w", "lib"]), ("error", ["lib"])],
+)
+def test_the_level_is_balances_own_and_libraries_only_warn(tmp_path: Path, level: str, said: list[str]) -> None:
+    root, own = logging.getLogger(), logging.getLogger("balance")
+    before = root.handlers[:], root.level, own.level, logging.raiseExceptions
+    path = tmp_path / "balance.log"
+    try:
+        config = LoggingConfig(level=level, output=str(path))
+        fd = open_output(config)
+        configure(config, fd, "control")
+        own.debug("d")
+        own.info("i")
+        own.warning("w")
+        logging.getLogger("asyncio").info("not this")
+        logging.getLogger("asyncio").warning("lib")
+        os.close(fd)
+    finally:
+        root.handlers[:], root.level, own.level, logging.raiseExceptions = before
+        logging.captureWarnings(False)
+    assert [line.rsplit(" ", 1)[1] for line in path.read_text().splitlines()] == said

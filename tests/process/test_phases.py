@@ -1,0 +1,38 @@
+"""The tables of phases: no signal and no deadline leads nowhere."""
+
+import signal
+
+import pytest
+
+from balance.health.readiness import Stage
+from balance.process.phases import AFTER_DEADLINE, AFTER_SIGNAL, Phase
+
+ENDING = [Phase.DELAYING, Phase.DRAINING, Phase.CLOSING]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("phase", ENDING)
+def test_a_second_signal_of_either_kind_kills(phase: Phase, signum: signal.Signals) -> None:
+    assert AFTER_SIGNAL[phase, signum] is Phase.KILLING
+
+
+def test_only_sigterm_grants_the_delay() -> None:
+    assert AFTER_SIGNAL[Phase.SERVING, signal.SIGTERM] is Phase.DELAYING
+    assert AFTER_SIGNAL[Phase.SERVING, signal.SIGINT] is Phase.DRAINING
+
+
+def test_whoever_kills_or_is_over_takes_no_more_signals() -> None:
+    assert {phase for phase, _ in AFTER_SIGNAL} == set(Phase) - {Phase.KILLING, Phase.OVER}
+
+
+def test_every_phase_on_the_way_out_has_an_end_of_its_own() -> None:
+    assert set(AFTER_DEADLINE) == set(ENDING)
+
+
+def test_nobody_is_replaced_once_draining_has_begun() -> None:
+    assert [phase for phase in Phase if phase.replaces] == [Phase.SERVING, Phase.DELAYING]
+
+
+def test_the_outside_sees_three_stages() -> None:
+    assert [phase.stage for phase in (Phase.STARTING, Phase.SERVING)] == [Stage.STARTING, Stage.SERVING]
+    assert {phase.stage for phase in list(Phase)[2:]} == {Stage.DRAINING}
