@@ -1,7 +1,7 @@
 """Text -> a frozen, checked configuration; every problem with its file, line, column and key.
 
     loading     the one way in: load_file, load_text         flags      the same from a command line
-    reader      YAML -> Document, with the place of everything
+    reader      YAML -> Document, with the place of everything (composer: the syntax; variables: ${NAME})
     decoding    Document -> sections of the schema           later      what is refused by name
     build       sections -> Config (model)                   meaning    what is wrong together
     advice      what is probably not meant                   export     JSON Schema, reference

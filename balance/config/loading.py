@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from balance.config.advice import warnings
 from balance.config.aliases import follow_aliases
 from balance.config.build import build
+from balance.config.composer import MAX_TEXT_BYTES
 from balance.config.cpus import cpu_count
 from balance.config.decoding import decode
 from balance.config.document import Document
@@ -16,7 +17,7 @@ from balance.config.environment import override
 from balance.config.meaning import errors
 from balance.config.model import Config
 from balance.config.pages import read_pages
-from balance.config.reader import MAX_TEXT_BYTES, read
+from balance.config.reader import read
 from balance.errors import ConfigError, Problem
 
 

@@ -5,19 +5,16 @@ Every kind is its own reader and its own piece of JSON Schema, so that what an e
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from balance.config.units import DURATION_PATTERN, SIZE_PATTERN, duration_s, size_bytes
-from balance.model import Address
 
 JsonSchema = dict[str, Any]
 
@@ -163,51 +160,6 @@ def count_or_auto(lowest: int, highest: int) -> Scalar:
     return Scalar(read, {"anyOf": [{"const": "auto"}, number.schema]})
 
 
-def _listen_address(value: object) -> Address:
-    if isinstance(value, int) and not isinstance(value, bool):
-        raise ValueError(f'expected an address, got the number {value}; write ":{value}" to listen on every interface')
-    return Address.parse(as_text(value))
-
-
-def _backend_address(value: object) -> Address:
-    text = as_text(value)
-    if "://" in text:  # Existing files name backends by URL.
-        return _from_url(text)
-    address = Address.parse(text)
-    if not address.is_unix and not address.host:
-        raise ValueError(f"{text!r} has no host; write host:port, [v6]:port or unix:/path")
-    if not address.is_unix and address.port == 0:
-        raise ValueError(f"{text!r}: port 0 is not in 1..65535")
-    return address
-
-
-def _from_url(text: str) -> Address:
-    try:
-        url = urlsplit(text)
-        port = url.port
-    except ValueError as error:
-        raise ValueError(f"{text!r}: {error}") from None
-    if url.scheme == "https":
-        raise ValueError(f"{text!r}: TLS to backends is not available in this version; write http://host:port or host:port")
-    if url.scheme not in ("http", "tcp"):
-        raise ValueError(f"{text!r}: the scheme {url.scheme!r} is not known; write host:port or http://host:port")
-    if url.path not in ("", "/") or url.query or url.fragment or "@" in url.netloc:
-        raise ValueError(f"{text!r}: a backend is an address only; write {url.scheme}://host:port without anything after it")
-    return _backend_address(url.netloc if port is not None else f"{url.netloc.rstrip(':')}:80")
-
-
-def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    text = as_text(value)
-    try:
-        return ipaddress.ip_network(text)
-    except ValueError:
-        try:
-            wide = ipaddress.ip_network(text, strict=False)
-        except ValueError:
-            raise ValueError(f"{shown(text)} is not an address or network, like 10.0.0.1, 10.0.0.0/8 or fd00::/8") from None
-        raise ValueError(f"{text!r} has bits set beyond its prefix; write {wide}") from None
-
-
 def _status_range(value: object) -> tuple[int, int]:
     match = re.fullmatch(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?", as_text(value))
     if match is None or int(match[2] or match[1]) < int(match[1]):
@@ -248,13 +200,9 @@ def _file(value: object) -> str:
     return text
 
 
-_ADDRESS_JSON: JsonSchema = {"type": "string", "examples": [":8080", "127.0.0.1:8080", "[::1]:8080", "unix:/run/app.sock"]}
 FLAG = Scalar(_flag, {"type": "boolean"})
 TEXT = Scalar(as_text, {"type": ["string", "integer"]})
 SIZE = size()
-LISTEN = Scalar(_listen_address, _ADDRESS_JSON)
-BACKEND_ADDRESS = Scalar(_backend_address, _ADDRESS_JSON)
-NETWORK = Scalar(_network, {"type": "string", "examples": ["10.0.0.0/8"]})
 STATUS_RANGE = Scalar(_status_range, {"type": ["integer", "string"], "examples": [200, "200-299"]})
 NAME = matching(r"[^\s/\x00-\x1f\x7f]+", "a name; write up to 100 characters without spaces or slashes", 100)
 URL_PATH = matching(r"/[!-~]*", "a path; it begins with / and has no spaces", 2000)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from balance.config import scalars as kind
+from balance.config.addresses import BACKEND_ADDRESS, LISTEN, NETWORK
 from balance.config.later import LATER_ACCESS_FORMATS, LATER_ALGORITHMS, LATER_CHECKS
 from balance.config.model import IpNetwork
 from balance.model import Address
@@ -44,9 +45,9 @@ def one_or_list(scalar: kind.Scalar) -> tuple[Any, Any]:
     return BeforeValidator(_one_or_list), WithJsonSchema(schema)
 
 
-_LISTEN = one_or_list(kind.LISTEN)
+_LISTEN = one_or_list(LISTEN)
 _STATUSES = one_or_list(kind.STATUS_RANGE)
-Listen = Annotated[list[Annotated[Address, kind.LISTEN]], _LISTEN[0], _LISTEN[1]]
+Listen = Annotated[list[Annotated[Address, LISTEN]], _LISTEN[0], _LISTEN[1]]
 Statuses = Annotated[list[Annotated[tuple[int, int], kind.STATUS_RANGE]], _STATUSES[0], _STATUSES[1]]
 
 
@@ -84,9 +85,7 @@ class BackendSection(Section):
     name: Name = key(
         "Its name in logs, metrics and the admin API; unique in its pool. Default: backend-1, -2, ... by position."
     )
-    address: Annotated[Address, kind.BACKEND_ADDRESS] = key(
-        "host:port, [v6]:port, unix:/path or http://host:port.", required=True
-    )
+    address: Annotated[Address, BACKEND_ADDRESS] = key("host:port, [v6]:port, unix:/path or http://host:port.", required=True)
     weight: Annotated[int, kind.whole(1, 65535)] = key("Its share of the traffic, next to the others' weights.", 1)
     metadata: dict[Text, Text] = key("Anything you want to see next to it in the admin API.", {})
 
@@ -200,7 +199,7 @@ class SecuritySection(Section):
     """Who is believed."""
 
     place = "security"
-    trusted_proxies: list[Annotated[IpNetwork, kind.NETWORK]] = key("Whose X-Forwarded-* fields are believed.", [])
+    trusted_proxies: list[Annotated[IpNetwork, NETWORK]] = key("Whose X-Forwarded-* fields are believed.", [])
     connection_protection: ConnectionProtectionSection = key("Older names of http.limits.")
 
 
@@ -209,7 +208,7 @@ class AdminSection(Section):
 
     place = "admin"
     enabled: Flag = key("Whether there is one.", True)
-    listen: Annotated[Address, kind.LISTEN] = key("Its address. Whoever reaches it can look at everything.", "127.0.0.1:9090")
+    listen: Annotated[Address, LISTEN] = key("Its address. Whoever reaches it can look at everything.", "127.0.0.1:9090")
 
 
 class MetricsSection(Section):
@@ -217,7 +216,7 @@ class MetricsSection(Section):
 
     place = "metrics"
     enabled: Flag = key("Whether they are kept and shown.", True)
-    listen: Annotated[Address, kind.LISTEN] = key("An address of their own. Default: the admin port.")
+    listen: Annotated[Address, LISTEN] = key("An address of their own. Default: the admin port.")
     path: Annotated[str, kind.URL_PATH] = key("Where they are read.", "/metrics")
 
 
