@@ -15,15 +15,16 @@ import time
 
 from balance.config.model import Config
 from balance.errors import StartError
-from balance.process import logs, worker
+from balance.process import logs, pulse, worker
 from balance.process.board import Board
 from balance.process.channel import Channel
-from balance.process.child import Report
+from balance.process.child import Life, Report
 from balance.process.openings import Openings
 from balance.process.phases import AFTER_DEADLINE, AFTER_SIGNAL, Phase
 from balance.process.seat import Seat
 from balance.process.signals import Signals
 from balance.process.staff import NEVER, Departure, Staff
+from balance.runtime import cells
 from balance.runtime.snapshot import backend_slots
 
 log = logging.getLogger("balance.process")
@@ -56,6 +57,8 @@ class Supervisor:
             started_at=time.time(),
         )
         self._staff = Staff(config.workers, self._be_worker, self._be_control, self._selector)
+        self._pulse = pulse.Pulse(config.workers)
+        self._next_look = NEVER
 
     def run(self) -> int:
         """Returns the exit status: 0 when it ended in order. StartError when it could not begin."""
@@ -83,7 +86,7 @@ class Supervisor:
                 raise StartError(f"cannot start {child.name}: {error.strerror}") from None
 
     def _wait(self) -> None:
-        due = min(self._deadline, self._staff.next_start)
+        due = min(self._deadline, self._staff.next_start, self._next_look)
         timeout_s = None if due == NEVER else max(due - time.monotonic(), 0.0)
         for key, _ in self._selector.select(timeout_s):
             if key.data is None:
@@ -130,12 +133,23 @@ class Supervisor:
             case phase if now >= self._deadline:
                 self._enter(AFTER_DEADLINE[phase])
         staff.start_due(now)
+        if now >= self._next_look:
+            self._next_look = now + pulse.LOOK_S
+            self._feel_pulses()
+
+    def _feel_pulses(self) -> None:
+        for slot in self._pulse.stuck([row[cells.BEAT_US] for row in self._seat.board.rows]):
+            child = self._staff.workers[slot]
+            if child.life is not Life.GONE:
+                log.error("%s (pid %d) does not turn any more: killing it", child.name, child.pid)
+                child.send(signal.SIGKILL)
 
     def _enter(self, phase: Phase) -> None:
         now = time.monotonic()
         before, self._phase, self._deadline = self._phase, phase, NEVER
         staff = self._staff
         self._seat.board.set_stage(phase.stage)
+        self._next_look = now if phase.replaces else NEVER
         if not phase.replaces:
             staff.start_nobody()
         match phase:

@@ -133,7 +133,9 @@ class BoardCollector(Collector):
         cell = self._totals.cell
         yield CounterMetricFamily("balance_connections", "Client connections accepted.", cell(cells.CONNECTIONS))
         yield GaugeMetricFamily("balance_active_connections", "Client connections open.", cell(cells.CONNECTIONS_OPEN))
-        yield GaugeMetricFamily("balance_active_requests", "HTTP requests being served.", cell(cells.EXCHANGES_OPEN))
+        yield GaugeMetricFamily(
+            "balance_active_requests", "HTTP requests and TCP connections being served.", cell(cells.EXCHANGES_OPEN)
+        )
         transferred = CounterMetricFamily(
             "balance_bytes", "Bytes exchanged with clients: in from them, out to them.", labels=("direction",)
         )

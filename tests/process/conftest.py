@@ -14,9 +14,9 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Instance]]:
     """Start instances that are gone after the test. Keywords become keys of the file, in JSON, which is YAML."""
     instances: list[Instance] = []
 
-    def start(**keys: Any) -> Instance:
+    def start(prelude: str = "", **keys: Any) -> Instance:
         document = {"listen": "127.0.0.1:0", "admin": {"listen": "127.0.0.1:0"}, "shutdown": {"delay": "0s"}} | keys
-        instance = Instance(tmp_path, json.dumps(document))
+        instance = Instance(tmp_path, json.dumps(document), prelude)
         instances.append(instance)
         return instance
 

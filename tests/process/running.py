@@ -34,12 +34,13 @@ def until(condition: Callable[[], Any], what: str) -> Any:
 class Instance:
     """`balance serve` with a configuration file, in a process group of its own, its log taken line by line."""
 
-    def __init__(self, directory: Path, text: str) -> None:
+    def __init__(self, directory: Path, text: str, prelude: str = "") -> None:
+        """`prelude` is Python that the process runs first."""
         config = directory / f"balance-{time.monotonic_ns()}.yaml"
         config.write_text(text)
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "balance", "serve", "--config", str(config)],
+            [sys.executable, "-c", f"{prelude}\nfrom balance.cli.main import main; main()", "serve", "--config", str(config)],
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
