@@ -1,0 +1,129 @@
+"""Chunked bodies however they are cut into reads: the same output, the same end, the same refusal."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from reading import payload
+from request_cases import CHUNKED as HEAD
+from request_cases import CHUNKS, MORE, TRAILERS
+
+from balance.http1.chunked import MAX_EXTENSIONS, ChunkedBody
+from balance.http1.framing import Framing
+
+BODIES = [(case.name, case.sent.removeprefix(HEAD)) for case in (*CHUNKS, *TRAILERS) if len(case.sent) < 2000]
+
+
+def fed(pieces: list[bytes], *, decode: bool = False) -> tuple[bytes, bool, bytes] | str:
+    """What goes on of a body that comes in `pieces`, whether it ended, and what follows it; or that it is refused."""
+    body = ChunkedBody(decode=decode)
+    out = b""
+    try:
+        for number, piece in enumerate(pieces):
+            out += body.feed(piece)
+            if body.is_done:
+                return out, True, body.rest + b"".join(pieces[number + 1 :])
+    except ValueError:
+        return "refused"
+    return out, False, b""
+
+
+def cut(data: bytes, marks: list[int]) -> list[bytes]:
+    """`data` in pieces that end at `marks`."""
+    edges = [0, *sorted(mark % (len(data) + 1) for mark in marks), len(data)]
+    return [data[start:end] for start, end in pairwise(edges)]
+
+
+@pytest.mark.parametrize(("name", "body"), BODIES, ids=[name for name, _ in BODIES])
+@pytest.mark.parametrize("decode", [False, True], ids=["passed on", "decoded"])
+def test_body_reads_the_same_split_at_every_byte(name: str, body: bytes, decode: bool) -> None:
+    whole = fed([body], decode=decode)
+    for at in range(len(body) + 1):
+        halves = fed([body[:at], body[at:]], decode=decode)
+        assert halves == whole or (whole[1:] == halves[1:] == (False, b""))
+    assert settled(fed([body[at : at + 1] for at in range(len(body))], decode=decode)) == settled(whole)
+
+
+def settled(read: tuple[bytes, bool, bytes] | str) -> tuple[bytes, bool, bytes] | str:
+    """What may not depend on the reads: of a body that has not ended, how much has gone on may."""
+    return read if isinstance(read, str) or read[1] else MORE
+
+
+@given(st.sampled_from([body for _, body in BODIES]), st.lists(st.integers(0, 4000), max_size=8), st.booleans())
+def test_body_reads_the_same_in_random_pieces(body: bytes, marks: list[int], decode: bool) -> None:
+    assert settled(fed(cut(body, marks), decode=decode)) == settled(fed([body], decode=decode))
+
+
+def encoded(chunks: list[bytes], extensions: list[bytes]) -> bytes:
+    out = b""
+    for number, chunk in enumerate(chunk for chunk in chunks if chunk):
+        extension = extensions[number % len(extensions)] if extensions else b""
+        out += b"%X%b\r\n%b\r\n" % (len(chunk), extension, chunk)
+    return out + b"0\r\n\r\n"
+
+
+EXTENSIONS = st.lists(st.sampled_from([b"", b";a", b";a=b", b';a="b;c"']), max_size=3)
+REST = st.sampled_from([b"", b"GET / HTTP/1.1\r\n", b"\r\n", b"0\r\n\r\n"])
+
+
+@given(st.lists(st.binary(max_size=40), max_size=8), EXTENSIONS, REST, st.lists(st.integers(0, 400), max_size=6))
+def test_decoding_gives_the_payload_that_was_encoded(
+    chunks: list[bytes], extensions: list[bytes], rest: bytes, marks: list[int]
+) -> None:
+    content = b"".join(chunks)
+    assert fed(cut(encoded(chunks, extensions) + rest, marks), decode=True) == (content, True, rest)
+
+
+@given(st.lists(st.binary(max_size=40), max_size=8), EXTENSIONS, st.lists(st.integers(0, 400), max_size=6))
+def test_chunks_go_on_without_extensions_and_with_their_payload(
+    chunks: list[bytes], extensions: list[bytes], marks: list[int]
+) -> None:
+    read = fed(cut(encoded(chunks, extensions), marks))
+    assert read == (encoded(chunks, []), True, b"")
+    assert payload(Framing.CHUNKED, read[0]) == b"".join(chunks)
+
+
+@pytest.mark.parametrize(
+    ("trailers", "go_on"),
+    [
+        (b"X-Sum: 1\r\n", b"X-Sum: 1\r\n"),
+        (b"Host: evil\r\nX-Sum: 1\r\nAuthorization: y\r\n", b"X-Sum: 1\r\n"),
+        (b"Content-Length: 5\r\ncookie: c\r\nX-Forwarded-For: 1\r\nX_Y: z\r\n", b""),
+        (b"Set-Cookie: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\nTE: trailers\r\n", b""),
+    ],
+)
+def test_trailers_that_mean_something_before_the_body_are_dropped(trailers: bytes, go_on: bytes) -> None:
+    sent = b"5\r\nhello\r\n0\r\n"
+    assert fed([sent + trailers + b"\r\n"]) == (sent + go_on + b"\r\n", True, b"")
+    assert fed([sent + trailers + b"\r\n"], decode=True) == (b"hello", True, b"")
+
+
+def test_payload_counts_content_alone() -> None:
+    body = ChunkedBody()
+    body.feed(b"5;a=b\r\nhello\r\nA\r\n01234")
+    assert body.payload == 10
+    body.feed(b"56789\r\n0\r\nX: y\r\n\r\n")
+    assert body.payload == 15
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [b"0" * 2000, b"5;" + b"x" * 2000, b"0\r\n" + b"X" * 9000, b"0\r\nX: " + b"y" * 9000, b"0\r\n" + b"X: y\r\n" * 2000],
+    ids=["size", "extension", "trailer name", "trailer value", "trailers"],
+)
+def test_line_without_an_end_is_refused_before_it_fills_memory(endless: bytes) -> None:
+    body = ChunkedBody()
+    with pytest.raises(ValueError, match="more than"):
+        for at in range(len(endless)):
+            body.feed(endless[at : at + 1])
+    assert len(body._carry) <= 8192
+
+
+def test_extensions_of_many_chunks_are_counted_together() -> None:
+    body = ChunkedBody()
+    chunk = b"1;" + b"x" * 99 + b"\r\nh\r\n"
+    for _ in range(MAX_EXTENSIONS // 100):
+        body.feed(chunk)
+    with pytest.raises(ValueError, match="extensions"):
+        body.feed(chunk)

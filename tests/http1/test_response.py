@@ -1,0 +1,106 @@
+"""The table of replies over the pure floor, the exact heads that go on, and the memory that must not show."""
+
+import pytest
+from generated import response_heads
+from hypothesis import given
+from hypothesis import strategies as st
+from reading import reply, response_told
+from response_cases import REPLY_CASES, ReplyCase
+
+from balance.errors import ProtocolError
+from balance.http1.response import ResponseReader
+from balance.model import Why
+
+PLAIN_HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize("case", REPLY_CASES, ids=lambda case: case.name)
+def test_reply_goes_on_or_is_refused_as_the_table_says(case: ReplyCase) -> None:
+    assert reply(case.sent, case.method, ResponseReader()) == case.verdict
+
+
+def test_every_case_has_a_name_of_its_own() -> None:
+    assert len({case.name for case in REPLY_CASES}) == len(REPLY_CASES)
+
+
+@pytest.mark.parametrize(
+    ("head", "goes_on"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX: y\r\n", b"HTTP/1.1 200 OK\r\nX: y\r\n"),
+        (b"HTTP/1.0 404 No\r\n", b"HTTP/1.1 404 No\r\n"),
+        (b"HTTP/1.1 200\r\n", b"HTTP/1.1 200 \r\n"),
+        (b"HTTP/1.1 200 OK\r\nConnection: close, X\r\nX: y\r\nY: z\r\n", b"HTTP/1.1 200 OK\r\nY: z\r\n"),
+        (b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5\r\nProxy-Connection: x\r\nTrailer: X\r\n", b"HTTP/1.1 200 OK\r\n"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: y\r\n", b"HTTP/1.1 200 OK\r\nX: y\r\n"),
+        (b"HTTP/1.1 200 OK\r\nUpgrade: h2\r\nConnection: Upgrade\r\n", b"HTTP/1.1 200 OK\r\n"),
+        (b"HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nset-cookie:b\r\n", b"HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nset-cookie:b\r\n"),
+        (b"HTTP/1.1 200 OK\r\nConnection: set-cookie\r\nSet-Cookie: a\r\n", b"HTTP/1.1 200 OK\r\nSet-Cookie: a\r\n"),
+        (b"HTTP/1.1 304 X\r\nContent-Length: 9\r\nETag: e\r\n", b"HTTP/1.1 304 X\r\nContent-Length: 9\r\nETag: e\r\n"),
+        (b"HTTP/1.1 204 X\r\nContent-Length: 9\r\nContent-Length-Hint: 9\r\n", b"HTTP/1.1 204 X\r\nContent-Length-Hint: 9\r\n"),
+        (b"HTTP/1.1 103 X\r\nLink: </x>\r\ncontent-length: 0\r\n", b"HTTP/1.1 103 X\r\nLink: </x>\r\n"),
+        (b"HTTP/1.1 200 OK\r\nX_Y: z\r\nForwarded: 1\r\n", b"HTTP/1.1 200 OK\r\nX_Y: z\r\nForwarded: 1\r\n"),
+    ],
+)  # fmt: skip
+def test_head_goes_on_as_it_came_but_for_what_ends_here(head: bytes, goes_on: bytes) -> None:
+    assert ResponseReader().read(head + b"\r\n").forward == goes_on
+
+
+@pytest.mark.parametrize(
+    ("fields", "keep_alive", "idle_timeout_s"),
+    [
+        (b"", True, 0.0),
+        (b"Connection: close\r\n", False, 0.0),
+        (b"Connection: keep-alive\r\nConnection: CLOSE\r\n", False, 0.0),
+        (b"Keep-Alive: timeout=5\r\n", True, 5.0),
+        (b"Keep-Alive: max=100, Timeout = 15\r\n", True, 15.0),
+        (b"Keep-Alive: max=100;timeout=7\r\n", True, 7.0),
+        (b"Keep-Alive: xtimeout=5\r\n", True, 0.0),
+        (b"Keep-Alive: timeout=5x\r\n", True, 0.0),
+        (b"Keep-Alive: timeout=-5\r\n", True, 0.0),
+        (b"Keep-Alive: timeout=9999999\r\n", True, 0.0),
+    ],
+)
+def test_connection_is_kept_as_the_backend_says(fields: bytes, keep_alive: bool, idle_timeout_s: float) -> None:
+    response = ResponseReader().read(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + fields + b"\r\n")
+    assert (response.keep_alive, response.idle_timeout_s) == (keep_alive, idle_timeout_s)
+
+
+def test_http_1_0_keeps_its_connection_only_when_it_says_so() -> None:
+    reader = ResponseReader()
+    assert not reader.read(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n").keep_alive
+    assert reader.read(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n").keep_alive
+
+
+def test_switch_names_its_protocols_in_their_order() -> None:
+    head = b"HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: zeta, Alpha\r\n\r\n"
+    assert ResponseReader().read(head).upgrade == b"zeta, alpha"
+
+
+def test_refusal_is_the_backends_fault() -> None:
+    with pytest.raises(ProtocolError) as caught:
+        ResponseReader().read(b"HTTP/9 ok\r\n\r\n")
+    assert (caught.value.status, caught.value.why) == (502, Why.BAD_RESPONSE)
+    assert "'HTTP/9 ok" in caught.value.detail
+
+
+@given(st.lists(response_heads, min_size=1, max_size=6))
+def test_what_was_read_before_never_changes_what_is_read_now(heads: list[bytes]) -> None:
+    warmed = ResponseReader()
+    for head in heads + heads:
+        assert response_told(head, warmed) == response_told(head, ResponseReader())
+
+
+@given(response_heads)
+def test_no_head_spoils_the_reader_for_the_next_backend(head: bytes) -> None:
+    reader = ResponseReader()
+    response_told(head, reader)
+    assert response_told(PLAIN_HEAD, reader) == response_told(PLAIN_HEAD, ResponseReader())
+
+
+def test_memory_of_heads_is_bounded() -> None:
+    reader = ResponseReader()
+    for number in range(1200):
+        reader.read(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: %d\r\n\r\n" % number)
+    reader.read(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: " + b"y" * 4000 + b"\r\n\r\n")
+    assert 0 < len(reader._remembered) <= 512
+    assert max(map(len, reader._remembered)) <= 2048
