@@ -1,0 +1,133 @@
+"""The board's layout is a contract between processes: nothing overlaps, and a successor goes on where a worker stopped."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from balance.model import Why
+from balance.runtime import cells
+from balance.runtime.cells import Row
+
+SLOTS = 3
+
+
+def board(slots: int = SLOTS) -> memoryview:
+    """The cells of one row, all zero."""
+    return memoryview(bytearray(8 * cells.row_cells(slots))).cast("Q")
+
+
+def spans() -> dict[str, range]:
+    """Every region of a row, by name."""
+    head = {name: range(number, number + 1) for name, number in vars(cells).items() if name in HEAD}
+    head["WHY"] = range(cells.WHY, cells.WHY + len(Why))
+    head["REQUEST_SIZE"] = range(cells.REQUEST_SIZE, cells.REQUEST_SIZE + cells.SIZE_SUM + 1)
+    head["RESPONSE_SIZE"] = range(cells.RESPONSE_SIZE, cells.RESPONSE_SIZE + cells.SIZE_SUM + 1)
+    head["SERIES"] = range(cells.SERIES, cells.SERIES + 2 * cells.SERIES_COUNT)
+    for slot in range(SLOTS):
+        start = cells.block(slot)
+        for name in BLOCK:
+            head[f"{name} of {slot}"] = range(start + getattr(cells, name), start + getattr(cells, name) + 1)
+        for name in ("UPSTREAM_TIME", "REQUEST_TIME"):
+            head[f"{name} of {slot}"] = range(start + getattr(cells, name), start + getattr(cells, name) + cells.TIME_SUM + 1)
+    return head
+
+
+HEAD = ("PID", "BEAT_US", "CONNECTIONS", "CONNECTIONS_OPEN", "EXCHANGES_OPEN", "BYTES_IN", "BYTES_OUT", "LAG_US", "LAG_MAX_US",
+        "LOG_LINES_LOST", "SERIES_LOST")  # fmt: skip
+BLOCK = ("ACTIVE", "IDLE", "OPEN", "LEASES", "CONNECTS", "CONNECT_FAILURES", "RETRIES", "FAILURES", "SENT_BYTES",
+         "RECEIVED_BYTES")  # fmt: skip
+
+
+def test_no_two_numbers_share_a_cell_and_all_are_in_the_row() -> None:
+    taken = [cell for span in spans().values() for cell in span]
+    assert len(taken) == len(set(taken))
+    assert max(taken) < cells.row_cells(SLOTS)
+
+
+def test_gauges_are_cells_that_exist() -> None:
+    assert set(cells.GAUGES) <= {getattr(cells, name) for name in HEAD}
+    assert set(cells.BLOCK_GAUGES) <= {getattr(cells, name) for name in BLOCK}
+
+
+@given(st.integers(0, 2**28 - 1), st.integers(0, len(cells.METHODS) - 1), st.integers(0, 999))
+def test_series_key_says_its_parts_and_is_never_the_mark_of_a_free_pair(slot: int, method: int, status: int) -> None:
+    key = cells.series_key(slot, method, status)
+    assert cells.series_parts(key) == (slot, method, status)
+    assert 0 < key < 2**64
+
+
+def series(row: memoryview) -> dict[int, int]:
+    """What a reader of the board finds: counts by key."""
+    pairs = range(cells.SERIES, cells.SERIES + 2 * cells.SERIES_COUNT, 2)
+    return {row[pair]: row[pair + 1] for pair in pairs if row[pair]}
+
+
+def test_requests_are_counted_by_their_series() -> None:
+    view = board()
+    row = Row(view)
+    ok, failed = cells.series_key(1, 1, 200), cells.series_key(2, 1, 502)
+    for key in (ok, failed, ok, ok):
+        row.count_request(key)
+    assert series(view) == {ok: 3, failed: 1}
+
+
+def test_successor_goes_on_counting_where_the_last_worker_stopped() -> None:
+    view = board()
+    first, second, third = (cells.series_key(1, 1, status) for status in (200, 404, 500))
+    before = Row(view)
+    before.count_request(first)
+    before.count_request(second)
+    after = Row(view)
+    after.count_request(second)
+    after.count_request(third)
+    assert series(view) == {first: 1, second: 2, third: 1}
+
+
+def test_series_that_find_no_room_are_counted_as_lost_and_overwrite_nothing() -> None:
+    view = board()
+    row = Row(view)
+    for number in range(cells.SERIES_COUNT + 5):
+        row.count_request(cells.series_key(number, 1, 200))
+    row.count_request(cells.series_key(0, 1, 200))
+    assert view[cells.SERIES_LOST] == 5
+    assert len(series(view)) == cells.SERIES_COUNT
+    assert series(view)[cells.series_key(0, 1, 200)] == 2
+    assert not any(view[cells.BACKENDS :])
+    Row(view).count_request(cells.series_key(99_999, 1, 200))
+    assert view[cells.SERIES_LOST] == 6
+
+
+@pytest.mark.parametrize(
+    ("us", "bucket"), [(0, 0), (500, 0), (501, 1), (1000, 1), (10_000_000, 13), (10_000_001, 14), (10**12, 14)]
+)
+def test_time_falls_into_the_first_bucket_that_holds_it(us: int, bucket: int) -> None:
+    view = board()
+    base = cells.block(1) + cells.REQUEST_TIME
+    Row(view).observe_time(base, us)
+    assert {cell - base: value for cell, value in enumerate(view) if value} == {bucket: 1} | (
+        {cells.TIME_SUM: us} if us else {}
+    )
+
+
+@pytest.mark.parametrize(("size", "bucket"), [(0, 0), (100, 0), (101, 1), (100_000_000, 6), (100_000_001, 7)])
+def test_size_falls_into_the_first_bucket_that_holds_it(size: int, bucket: int) -> None:
+    view = board()
+    Row(view).observe_size(cells.RESPONSE_SIZE, size)
+    said = {cell - cells.RESPONSE_SIZE: value for cell, value in enumerate(view) if value}
+    assert said == {bucket: 1} | ({cells.SIZE_SUM: size} if size else {})
+
+
+def test_moved_bytes_are_counted_for_the_worker_and_for_the_backend() -> None:
+    view = board()
+    cells.count_moved(Row(view), cells.block(2), 3, 5)
+    block = cells.block(2)
+    assert (view[cells.BYTES_IN], view[cells.BYTES_OUT]) == (3, 5)
+    assert (view[block + cells.SENT_BYTES], view[block + cells.RECEIVED_BYTES]) == (3, 5)
+
+
+def test_methods_that_clients_invent_share_one_code() -> None:
+    assert cells.METHODS[cells.METHOD_OTHER] == "OTHER"
+    assert cells.METHOD_CODES.get(b"BREW", cells.METHOD_OTHER) == cells.METHOD_OTHER
+    assert cells.METHODS[cells.METHOD_CODES[b"GET"]] == "GET"

@@ -1,0 +1,148 @@
+"""Leases: taken once, given back once, whatever happens to the ready set meanwhile."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
+
+from balance.balancing import POLICIES
+from balance.config.model import BackendConfig
+from balance.model import Address, Outcome
+from balance.runtime import cells
+from balance.runtime.backend import Backend
+from balance.runtime.cells import Row
+from balance.runtime.pool import Lease, Pool
+
+
+def pool(count: int = 3, algorithm: str = "round-robin") -> tuple[Pool, memoryview]:
+    """A pool of `count` backends, and the cells in which it counts."""
+    view = memoryview(bytearray(8 * cells.row_cells(count + 1))).cast("Q")
+    backends = [
+        Backend(BackendConfig(f"b{number}", Address("127.0.0.1", number), number), number) for number in range(1, count + 1)
+    ]
+    return Pool("web", backends, algorithm, POLICIES[algorithm](random.Random(1).random), Row(view)), view
+
+
+def test_lease_counts_from_the_choice_to_the_outcome() -> None:
+    web, view = pool()
+    lease = web.acquire(b"", 10.0)
+    assert lease is not None
+    block = lease.backend.block
+    assert (lease.backend.load.active, view[block + cells.LEASES]) == (1, 1)
+    lease.release(Outcome.OK, 10.002)
+    assert lease.backend.load.active == 0
+    assert sum(view[block + cells.UPSTREAM_TIME : block + cells.UPSTREAM_TIME + cells.TIME_SUM]) == 1
+    assert view[block + cells.UPSTREAM_TIME + cells.TIME_SUM] in (1999, 2000)
+
+
+@pytest.mark.parametrize(("outcome", "timed", "failed"), [(Outcome.OK, 1, 0), (Outcome.FAILED, 0, 1), (Outcome.ABORTED, 0, 0)])
+def test_outcome_says_what_is_counted_against_a_backend(outcome: Outcome, timed: int, failed: int) -> None:
+    web, view = pool(1)
+    lease = web.acquire(b"", 1.0)
+    assert lease is not None
+    lease.release(outcome, 1.5)
+    block = lease.backend.block
+    histogram = view[block + cells.UPSTREAM_TIME : block + cells.UPSTREAM_TIME + cells.TIME_SUM]
+    assert (sum(histogram), view[block + cells.FAILURES]) == (timed, failed)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_lease_is_released_exactly_once(outcome: Outcome) -> None:
+    web, _ = pool()
+    lease = web.acquire(b"", 0.0)
+    assert lease is not None
+    lease.release(Outcome.OK, 0.0)
+    with pytest.raises(RuntimeError, match=f"{lease.backend.name} released twice"):
+        lease.release(outcome, 0.0)
+    assert lease.backend.load.active == 0
+
+
+def test_backend_that_is_not_ready_is_not_chosen_and_comes_back() -> None:
+    web, _ = pool()
+    out = web.backends[1]
+    assert web.set_ready(out, False)
+    assert {lease.backend for _ in range(9) if (lease := web.acquire(b"", 0.0))} == {web.backends[0], web.backends[2]}
+    assert web.set_ready(out, True)
+    assert {lease.backend for _ in range(9) if (lease := web.acquire(b"", 0.0))} == set(web.backends)
+
+
+def test_only_a_change_of_readiness_is_a_change() -> None:
+    web, _ = pool()
+    assert [web.set_ready(web.backends[0], is_ready) for is_ready in (True, False, False, True)] == [False, True, False, True]
+
+
+def test_nobody_ready_and_nobody_left_are_no_lease() -> None:
+    web, view = pool(2)
+    assert web.acquire(b"", 0.0, web.backends) is None
+    for backend in web.backends:
+        web.set_ready(backend, False)
+    assert web.ready == ()
+    assert web.acquire(b"", 0.0) is None
+    assert not any(view)
+
+
+def test_avoided_backend_is_avoided_by_identity_after_the_ready_set_changed() -> None:
+    web, _ = pool()
+    first, second, third = web.backends
+    web.set_ready(first, False)
+    for _ in range(4):
+        lease = web.acquire(b"", 0.0, [second, first])
+        assert lease is not None
+        assert lease.backend is third
+
+
+class Leases(RuleBasedStateMachine):
+    """Any order of taking, giving back and changes of readiness."""
+
+    leases = Bundle("leases")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: list[Lease] = []
+        self.taken = 0
+        self.pool, self.view = pool(4, "least-connections")
+
+    @rule(target=leases, avoid=st.sets(st.integers(0, 3)))
+    def acquire(self, avoid: set[int]) -> Lease | None:
+        avoided = [self.pool.backends[index] for index in avoid]
+        lease = self.pool.acquire(b"", 0.0, avoided)
+        open_to_it = [backend for backend in self.pool.ready if backend not in avoided]
+        assert (lease is None) == (not open_to_it)
+        if lease is not None:
+            assert lease.backend in open_to_it
+            self.held.append(lease)
+            self.taken += 1
+        return lease
+
+    @rule(lease=consumes(leases), outcome=st.sampled_from(Outcome))
+    def release(self, lease: Lease | None, outcome: Outcome) -> None:
+        if lease is not None:
+            lease.release(outcome, 1.0)
+            self.held.remove(lease)
+
+    @rule(index=st.integers(0, 3), is_ready=st.booleans())
+    def set_ready(self, index: int, is_ready: bool) -> None:
+        self.pool.set_ready(self.pool.backends[index], is_ready)
+
+    @precondition(lambda self: self.held)
+    @rule(index=st.integers(0, 3))
+    def rebuild(self, index: int) -> None:
+        self.pool.backends[index].load.weight += 1
+        self.pool.rebuild()
+
+    @invariant()
+    def active_is_what_is_held(self) -> None:
+        for backend in self.pool.backends:
+            assert backend.load.active == sum(lease.backend is backend for lease in self.held)
+
+    @invariant()
+    def every_lease_was_counted(self) -> None:
+        assert sum(self.view[backend.block + cells.LEASES] for backend in self.pool.backends) == self.taken
+
+
+TestLeasesInAnyOrder = Leases.TestCase
+TestLeasesInAnyOrder.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
