@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser
 
-from balance.http1.framing import BY_LENGTH, NO_BODY, Framing
+from balance.http1.framing import BY_CLOSE, BY_LENGTH, NO_BODY, Framing
 
 _FILLER = memoryview(bytes(65536))
 
@@ -50,14 +50,13 @@ class Witness:
         ends.count = 0
         try:
             self._parser.feed_data(head)
-            if framing is BY_LENGTH and length <= len(_FILLER):
-                # A body of that many bytes must end exactly there: shorter or longer readings raise or don't end.
-                self._parser.feed_data(_FILLER[:length])
-                agreed = ends.count == 1
-                clean = agreed and reusable
-            else:
-                agreed = ends.count == (1 if framing is NO_BODY else 0)
-                clean = agreed and reusable and framing is NO_BODY
+            if framing is BY_LENGTH or framing is BY_CLOSE:
+                # A body of that many bytes must end exactly there: shorter or longer readings raise or don't end. Chunks are
+                # left to the BodyWitness.
+                self._parser.feed_data(_FILLER[:length] if framing is BY_LENGTH else _FILLER)
+            has_end = framing is NO_BODY or (framing is BY_LENGTH and length <= len(_FILLER))
+            agreed = ends.count == (1 if has_end else 0)
+            clean = agreed and has_end and reusable
         except HttpParserUpgrade as upgrade:
             agreed = framing is NO_BODY and upgrade.args[0] == len(head)
             clean = False
