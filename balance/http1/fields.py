@@ -79,11 +79,10 @@ _NOT_IN_TRAILERS = PROTECTED | frozenset(
 
 _option_sets: dict[bytes, frozenset[bytes]] = {}  # `keep-alive`, `close` and a few more
 
-# A lower-cased block is searched for the names that matter: the others, nine of ten, cost nothing but the search.
-_SPECIAL = re.compile(rb"\n(" + b"|".join(map(re.escape, _KINDS)) + rb"):[ \t]*([^\r\n]*)\r")
-_UNDERSCORE = re.compile(rb"\n([^:\r\n]*_[^:\r\n]*):[ \t]*([^\r\n]*)\r")
+# A lower-cased block is searched for the names that matter: the others, nine of ten, cost nothing but the search. A name with
+# an underscore is found without its group.
+_SPECIAL = re.compile(rb"\n(?:(" + b"|".join(map(re.escape, _KINDS)) + rb"):[ \t]*([^\r\n]*)|[!-9;-^`-~]*_)")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
-
 
 Span = tuple[int, int]  # where in a block a line begins and, behind its CRLF, ends
 
@@ -97,24 +96,38 @@ def special(block: bytes) -> list[tuple[int, bytes, Span]]:
     found: list[tuple[int, bytes, Span]] = []
     for match in _SPECIAL.finditer(block.lower()):
         start, end = match.span(2)
-        found.append((_KINDS[match[1]], block[start:end].rstrip(b" \t"), (match.start() + 1, end + 2)))
-    if b"_" in block:
-        found += [(UNDERSCORE, name[1], (name.start() + 1, name.end() + 1)) for name in _UNDERSCORE.finditer(block)]
-        found.sort(key=_by_place)
+        if start >= 0:
+            found.append((_KINDS[match[1]], block[start:end].rstrip(b" \t"), (match.start() + 1, end + 2)))
+        else:
+            line = (match.start() + 1, block.find(b"\n", match.end()) + 1)
+            found.append((UNDERSCORE, block[line[0] : line[1]].partition(b":")[0], line))
     return found
-
-
-def _by_place(field: tuple[int, bytes, Span]) -> Span:
-    return field[2]
 
 
 def only_host(block: bytes) -> bytes | None:
     """The Host of a block that has no other special field, in lower case; None when it has. The most common head, fast."""
-    if b"_" not in block:
-        found = _SPECIAL.findall(block.lower())
-        if len(found) == 1 and found[0][0] == b"host":
-            value: bytes = found[0][1]
-            return value.rstrip(b" \t")
+    found = _SPECIAL.findall(block.lower())
+    if len(found) == 1 and found[0][0] == b"host":
+        value: bytes = found[0][1]
+        return value.rstrip(b" \t")
+    return None
+
+
+def only_length(block: bytes) -> tuple[bytes, bytes] | None:
+    """Content-Length's value and the lines to pass on, of a block that says nothing else but perhaps `Connection: keep-alive`.
+
+    None for all others. Most replies are such.
+    """
+    lower = block.lower()
+    found = _SPECIAL.findall(lower)
+    if len(found) == 1:
+        return (found[0][1].rstrip(b" \t"), block[1:-2]) if found[0][0] == b"content-length" else None
+    if len(found) == 2:
+        values = dict(found)
+        if values.get(b"connection") == b"keep-alive" and b"content-length" in values:
+            start = lower.find(b"\nconnection:") + 1
+            end = lower.find(b"\n", start) + 1
+            return values[b"content-length"].rstrip(b" \t"), block[1:start] + block[end:-2]
     return None
 
 

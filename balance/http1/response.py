@@ -17,6 +17,7 @@ from balance.http1.fields import (
     TRANSFER_ENCODING,
     UPGRADE,
     members,
+    only_length,
     options,
     special,
     without,
@@ -100,16 +101,29 @@ def parse_response(head: bytes) -> Response:
     if not block.count(b"\r") == lines == block.count(b"\n") - 1:
         raise refuse("a bare CR or LF in the head")
 
+    common = only_length(block) if response.status == 200 and minor else None
+    if common is not None:
+        length, forward = common
+        response.framing, response.length = response_framing([length], [], minor, response.status)
+        response.has_length = response.keep_alive = True
+        response.forward = status_line.forward + forward
+        return response
+    lengths: list[bytes] = []
+    codings: list[bytes] = []
     found: dict[int, list[bytes]] = {}
     taken_out = []
     for kind, value, line in special(block):
-        found.setdefault(kind, []).append(value)
-        if kind in _TAKEN_OUT:
+        if kind == CONTENT_LENGTH:
+            lengths.append(value)
+            if response.status < 200 or response.status == 204:
+                taken_out.append(line)  # RFC 9110 section 8.6: not in such a reply
+        elif kind == TRANSFER_ENCODING:
+            codings.append(value)
             taken_out.append(line)
-        elif kind == CONTENT_LENGTH and (response.status < 200 or response.status == 204):
-            taken_out.append(line)  # RFC 9110 section 8.6: not in such a reply
-    lengths = found.get(CONTENT_LENGTH, [])
-    response.framing, response.length = response_framing(lengths, found.get(TRANSFER_ENCODING, []), minor, response.status)
+        elif kind in _TAKEN_OUT:
+            found.setdefault(kind, []).append(value)
+            taken_out.append(line)
+    response.framing, response.length = response_framing(lengths, codings, minor, response.status)
     response.has_length = bool(lengths)
     response.keep_alive = minor == 1
     if not taken_out:
