@@ -12,6 +12,11 @@ from balance.process.board import Board
 from balance.process.channel import Channel
 from balance.process.openings import Openings
 
+try:
+    import uvloop  # before the fork, so that its pages are shared
+except ImportError:
+    uvloop = None
+
 
 @dataclass(frozen=True, slots=True)
 class Seat:
@@ -29,9 +34,7 @@ class Seat:
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
     """uvloop's where there is one; asyncio's own does the same, slower."""
-    try:
-        import uvloop
-    except ImportError:
+    if uvloop is None:
         return asyncio.new_event_loop()
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
