@@ -12,10 +12,12 @@ from balance.process.board import Board
 from balance.process.channel import Channel
 from balance.process.openings import Openings
 
-try:
-    import uvloop  # before the fork, so that its pages are shared
-except ImportError:
-    uvloop = None
+try:  # at the top and so before the fork: the library's pages are shared
+    from uvloop import new_event_loop
+except ImportError:  # asyncio's own does the same, slower
+    from asyncio import new_event_loop
+
+__all__ = ["Seat", "new_event_loop", "watch_lifeline"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +32,6 @@ class Seat:
     lifeline: int  # a pipe that nobody writes to: its end of file says that the supervisor is dead
     supervisor_pid: int
     started_at: float  # when the instance started, seconds since the epoch
-
-
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's where there is one; asyncio's own does the same, slower."""
-    if uvloop is None:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop
 
 
 def watch_lifeline(loop: asyncio.AbstractEventLoop, lifeline: int, ended: Callable[[], object]) -> None:
