@@ -18,8 +18,8 @@ BEAT_US = 1  # gauge: the monotonic clock at the last tick, microseconds; a stuc
 CONNECTIONS = 2  # client connections accepted
 CONNECTIONS_OPEN = 3  # gauge
 EXCHANGES_OPEN = 4  # gauge: requests being served
-BYTES_IN = 5  # from clients
-BYTES_OUT = 6  # to clients
+BYTES_IN = 5  # from clients, in TCP mode and tunnels; HTTP's stand in the sum of REQUEST_SIZE
+BYTES_OUT = 6  # to clients, the same
 LAG_US = 7  # gauge: how late the last tick came, microseconds
 LAG_MAX_US = 8  # gauge: the worst of the last second
 LOG_LINES_LOST = 9  # access lines dropped because nobody took them
@@ -121,6 +121,36 @@ class Row:
         self.cells[self._free + 1] = 1  # the count before the key: a reader must not see a key without its count
         self.cells[self._free] = key
         self._free += 2
+
+    def count_exchange(
+        self, slot: int, method: bytes, status: int, why: int, request_us: int, upstream_us: int, size_in: int, size_out: int
+    ) -> None:
+        """One request that ended: everything that is counted of it, in one call because every call costs.
+
+        `slot` is its backend's, 0 for none; times in microseconds, `upstream_us` negative when no backend ended it well.
+        """
+        cells = self.cells
+        base = BACKENDS + BLOCK * slot
+        cells[base + SENT_BYTES] += size_in
+        cells[base + RECEIVED_BYTES] += size_out
+        bucket = bisect_left(TIME_BUCKETS_US, request_us)
+        cells[base + (REQUEST_TIME + bucket)] += 1
+        cells[base + (REQUEST_TIME + TIME_SUM)] += request_us
+        if upstream_us >= 0:
+            if bucket and upstream_us <= TIME_BUCKETS_US[bucket - 1]:  # seldom: the two differ by the time before the choice
+                bucket = bisect_left(TIME_BUCKETS_US, upstream_us)
+            cells[base + (UPSTREAM_TIME + bucket)] += 1
+            cells[base + (UPSTREAM_TIME + TIME_SUM)] += upstream_us
+        cells[REQUEST_SIZE + bisect_left(SIZE_BUCKETS, size_in)] += 1
+        cells[REQUEST_SIZE + SIZE_SUM] += size_in
+        cells[RESPONSE_SIZE + bisect_left(SIZE_BUCKETS, size_out)] += 1
+        cells[RESPONSE_SIZE + SIZE_SUM] += size_out
+        cells[WHY + why] += 1
+        key = 1 << 48 | slot << 20 | METHOD_CODES.get(method, METHOD_OTHER) << 10 | status  # series_key(), in line
+        try:
+            cells[self._series[key]] += 1
+        except KeyError:
+            self._first_of_series(key)
 
     def observe_time(self, base: int, us: int) -> None:
         """`us` microseconds into the histogram at cell `base`."""

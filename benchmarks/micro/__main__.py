@@ -1,0 +1,49 @@
+"""`python3 benchmarks/micro`: what the decisions of the data path cost without a socket, in nanoseconds a call.
+
+The minimum of several repeats: what the code costs when nothing disturbs it. Run it with the interpreter that runs Balance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import timeit
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the checkout's own package, whatever is installed
+
+import cases  # the folder itself is first on the path when it is run by its name
+
+
+def measure(call: Callable[[], object], repeats: int, seconds: float) -> float:
+    """Nanoseconds a call: the best of `repeats` runs that together take about `seconds`."""
+    timer = timeit.Timer(call)
+    number = 1
+    while (taken := timer.timeit(number)) < seconds / repeats / 4:
+        number *= 4
+    number = max(1, int(number * (seconds / repeats) / taken))
+    return min(timer.repeat(repeats, number)) / number * 1e9
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="only rows whose name contains this")
+    parser.add_argument("--seconds", type=float, default=0.5, help="for each row (default 0.5)")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    options = parser.parse_args()
+    random.seed(1)
+    figures = {}
+    print("| what | ns |\n| --- | ---: |")
+    for name, call in cases.all_cases():
+        if options.only in name:
+            figures[name] = measure(call, 7, options.seconds)
+            print(f"| {name} | {figures[name]:,.0f} |", flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
