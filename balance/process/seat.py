@@ -12,12 +12,11 @@ from balance.process.board import Board
 from balance.process.channel import Channel
 from balance.process.openings import Openings
 
+new_event_loop: Callable[[], asyncio.AbstractEventLoop]
 try:  # at the top and so before the fork: the library's pages are shared
     from uvloop import new_event_loop
 except ImportError:  # asyncio's own does the same, slower
-    from asyncio import new_event_loop
-
-__all__ = ["Seat", "new_event_loop", "watch_lifeline"]
+    new_event_loop = asyncio.new_event_loop
 
 
 @dataclass(frozen=True, slots=True)
