@@ -52,7 +52,7 @@ class HealthCheck:
     method: str = "GET"
     expected_status: tuple[tuple[int, int], ...] = ((200, 200),)  # inclusive ranges
     expected_body: str = ""
-    host: str = ""  # Host header and the host to connect to, when not the backend's own
+    host: str = ""  # http: the Host field; tcp: the machine to ask, when not the backend's own
     port: int = 0  # 0: the backend's own
     headers: tuple[tuple[str, str], ...] = ()
 

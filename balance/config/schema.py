@@ -120,7 +120,7 @@ class HealthCheckSection(Section):
     expected_status: Statuses = key("A status, a range like 200-299, or a list of those (http).", 200)
     expected_body: Text = key("Text that the reply's body must contain (http).", "")
     host: Annotated[str, kind.matching(r"[!-~]*", "a host name", 255)] = key(
-        "Where to ask, and the Host of the question, when that is not the backend's own.", ""
+        "http: the Host of the question. tcp: the machine to ask, when that is not the backend's own.", ""
     )
     port: Annotated[int, kind.whole(0, 65535)] = key("Where to ask, when that is not the backend's own port.", 0)
     headers: dict[Annotated[str, kind.FIELD_NAME], Annotated[str, kind.FIELD_VALUE]] = key("Fields to send (http).", {})

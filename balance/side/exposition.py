@@ -139,8 +139,8 @@ class BoardCollector(Collector):
         transferred = CounterMetricFamily(
             "balance_bytes", "Bytes exchanged with clients: in from them, out to them.", labels=("direction",)
         )
-        transferred.add_metric(("in",), cell(cells.BYTES_IN))
-        transferred.add_metric(("out",), cell(cells.BYTES_OUT))
+        transferred.add_metric(("in",), self._totals.bytes_in)
+        transferred.add_metric(("out",), self._totals.bytes_out)
         yield transferred
 
     def _program(self) -> Iterator[Metric]:

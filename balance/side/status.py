@@ -38,8 +38,8 @@ def status(inside: Inside, now: float, now_us: int) -> dict[str, Any]:
         "connections": {
             "active": totals.cell(cells.CONNECTIONS_OPEN),
             "total": totals.cell(cells.CONNECTIONS),
-            "bytes_in": totals.cell(cells.BYTES_IN),
-            "bytes_out": totals.cell(cells.BYTES_OUT),
+            "bytes_in": totals.bytes_in,
+            "bytes_out": totals.bytes_out,
         },
         "requests": {"active": totals.cell(cells.EXCHANGES_OPEN), "total": sum(totals.series().values())},
         "supervisor": {"pid": inside.supervisor_pid},

@@ -20,6 +20,16 @@ class Totals:
         """One cell, over all workers."""
         return sum(row[index] for row in self._rows)
 
+    @property
+    def bytes_in(self) -> int:
+        """From clients, in every mode."""
+        return self.cell(cells.BYTES_IN) + self.cell(cells.REQUEST_SIZE + cells.SIZE_SUM)
+
+    @property
+    def bytes_out(self) -> int:
+        """To clients, in every mode."""
+        return self.cell(cells.BYTES_OUT) + self.cell(cells.RESPONSE_SIZE + cells.SIZE_SUM)
+
     def series(self) -> dict[tuple[int, int, int], int]:
         """Requests by (slot, method code, status), in the order in which they first happened."""
         counts: dict[tuple[int, int, int], int] = {}
