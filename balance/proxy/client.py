@@ -81,7 +81,7 @@ class HttpClient(Timed, asyncio.Protocol):
         self.is_trusted = bool(entry.trusted) and is_trusted(peer, entry.trusted)
         service.connections.add(self)
         service.row.cells[cells.CONNECTIONS] += 1
-        self.arm(monotonic(), entry.timeouts.client_header_s)
+        self.arm(monotonic(), entry.timeouts.client_header_s or NEVER)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._at = GONE
@@ -171,8 +171,7 @@ class HttpClient(Timed, asyncio.Protocol):
         self._at = BUSY
         entry = self.entry
         exchange = self._exchange = Exchange(self, entry, request, len(head))
-        if entry.timeouts.request_s:
-            self._total_at = exchange.started + entry.timeouts.request_s
+        self._total_at = exchange.started + entry.request_s
         try:
             rest = exchange.start(rest)
         except ProtocolError as error:
@@ -197,14 +196,14 @@ class HttpClient(Timed, asyncio.Protocol):
             self._refuse(ProtocolError(400, Why.BAD_REQUEST, "a bare LF in the head"), data)
         elif self._at is IDLE:
             self._at = HEAD
-            self.arm(monotonic(), self.entry.timeouts.client_header_s)
+            self.arm(monotonic(), self.entry.timeouts.client_header_s or NEVER)
 
     def _answer_options(self, request: Request, head: bytes, rest: bytes) -> None:
         """An OPTIONS with Max-Forwards: 0 is ours to answer (RFC 9110 section 7.6.2)."""
         self._count_own(204, Why.OK, len(head))
         self.transport.write(OPTIONS_REPLY)
         self._buffer = rest
-        self.exchange_ended(keep_alive=request.keep_alive and not request.fields.framing)
+        self.exchange_ended(monotonic(), keep_alive=request.keep_alive and not request.fields.framing)
 
     def _refuse(self, error: ProtocolError, head: bytes) -> None:
         """Answer what never became a request."""
@@ -217,24 +216,23 @@ class HttpClient(Timed, asyncio.Protocol):
         row.count_request(cells.series_key(0, 0, status))
         row.observe_size(cells.REQUEST_SIZE, bytes_in)
         row.cells[cells.WHY + why] += 1
-        row.cells[cells.BYTES_IN] += bytes_in
 
     # --- what an exchange asks of its client ------------------------------------------------------------
 
-    def exchange_ended(self, *, keep_alive: bool) -> None:
+    def exchange_ended(self, now: float, *, keep_alive: bool) -> None:
         """The answer is complete: on to the next request, or to the end."""
-        self._exchange = None
+        exchange, self._exchange = self._exchange, None
         if self._at is GONE:
             return
         entry = self.entry
         self._total_at = NEVER
         if not keep_alive:
-            self._finish()
+            self._finish(is_read=exchange is None or exchange.upload is None or exchange.upload.is_done)
             return
         self._at = IDLE
         if self._is_read_paused:
             self.resume_reading()
-        self.arm(monotonic(), entry.timeouts.keepalive_s)
+        self.arm(now, entry.keepalive_s)
         if self._buffer:
             entry.service.loop.call_soon(self._next)
         elif entry.service.is_draining:
@@ -248,7 +246,7 @@ class HttpClient(Timed, asyncio.Protocol):
         head = self._head
         if exchange is not None:
             head = exchange.request.line + exchange.request.fields.forward
-            request_id = exchange.request_id
+            request_id = exchange.request_id.decode("ascii")
         self._head = b""
         keep_alive = keep_alive and not entry.service.is_draining
         if not self.transport.is_closing():
@@ -258,7 +256,7 @@ class HttpClient(Timed, asyncio.Protocol):
             self._exchange = None
             self._linger()
         else:
-            self.exchange_ended(keep_alive=True)
+            self.exchange_ended(monotonic(), keep_alive=True)
 
     def break_off(self, *, with_reset: bool) -> None:
         """A reply that can't be completed must not look complete: close without its last bytes, or reset where only a
@@ -284,8 +282,8 @@ class HttpClient(Timed, asyncio.Protocol):
         Relay(client_end, upstream_end, service.wheel, entry.timeouts.tunnel_s, Tunnel(service, lease), monotonic())
 
     def arm(self, now: float, timeout_s: float) -> None:
-        """Be asked to expire() in `timeout_s` from `now`; 0 is never."""
-        deadline = now + timeout_s if timeout_s else NEVER
+        """Be asked to expire() in `timeout_s` from `now`, and no later than the whole request may take."""
+        deadline = now + timeout_s
         if deadline > self._total_at:
             deadline = self._total_at
         self.deadline = deadline
@@ -306,7 +304,7 @@ class HttpClient(Timed, asyncio.Protocol):
         elif self._at is GONE:
             self.deadline = NEVER
         elif self.transport.get_write_buffer_size() and self.has_taken_some():
-            self.arm(now, self.entry.timeouts.write_s)
+            self.arm(now, self.entry.timeouts.write_s or NEVER)
         else:
             self._at = CLOSING
             self.transport.abort()
@@ -330,9 +328,10 @@ class HttpClient(Timed, asyncio.Protocol):
         if self._buffer and self._at <= HEAD and not self.is_write_paused and not self.transport.is_closing():
             self._take_head()
 
-    def _finish(self) -> None:
-        """The last answer is on its way. Where unread bytes would turn the close into a reset, let it be read first."""
-        if self._buffer or self._is_read_paused:
+    def _finish(self, *, is_read: bool) -> None:
+        """The last answer is on its way. Where unread bytes would turn the close into a reset, let it be read first
+        (RFC 9112 section 9.6)."""
+        if self._buffer or self._is_read_paused or not is_read:
             self._linger()
         else:
             self._close()

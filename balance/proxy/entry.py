@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from balance.http1.request import RequestReader
 from balance.proxy.service import Service
+from balance.proxy.wheel import NEVER
 from balance.runtime.snapshot import Listener
 
 
 class Entry:
     """Shared by all clients of a listener in one worker."""
 
-    __slots__ = ("forwarded", "listener", "max_idle", "max_requests", "pages", "pool", "port", "reader", "request_id", "scheme",
-                 "service", "timeouts", "trusted", "via")  # fmt: skip
+    __slots__ = ("forwarded", "keepalive_s", "listener", "max_idle", "max_requests", "pages", "pool", "port", "read_s",
+                 "reader", "request_id", "request_s", "scheme", "service", "timeouts", "trusted", "via")  # fmt: skip
 
     def __init__(self, service: Service, listener: Listener, port: int) -> None:
         """`port` is the one that clients connect to, for X-Forwarded-Port; 0 on a Unix socket."""
@@ -22,6 +23,9 @@ class Entry:
         self.port = port
         self.scheme = "http"
         self.timeouts = listener.timeouts
+        self.read_s = listener.timeouts.read_s or NEVER  # the three that every request arms
+        self.keepalive_s = listener.timeouts.keepalive_s or NEVER
+        self.request_s = listener.timeouts.request_s or NEVER
         self.reader = RequestReader(http)
         self.forwarded = http.forwarded
         self.via = http.via

@@ -31,6 +31,7 @@ from balance.proxy.access import AccessLog, AccessRecord
 from balance.proxy.dial import dial
 from balance.proxy.entry import Entry
 from balance.proxy.upstream import Upstream
+from balance.proxy.wheel import NEVER
 from balance.runtime import cells
 from balance.runtime.backend import Backend
 from balance.runtime.pool import Lease
@@ -70,7 +71,7 @@ class Client(Protocol):
     def has_taken_some(self) -> bool: ...
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
-    def exchange_ended(self, *, keep_alive: bool) -> None: ...
+    def exchange_ended(self, now: float, *, keep_alive: bool) -> None: ...
     def answer_error(self, status: int, why: Why, detail: str, *, keep_alive: bool) -> None: ...
     def break_off(self, *, with_reset: bool) -> None: ...
     def become_tunnel(self, upstream: Upstream, lease: Lease, early: bytes) -> None: ...
@@ -94,7 +95,7 @@ class Exchange:
         self.held: list[bytes] | None = None  # of the body, until there is a connection for it
         self.status = 0
         self.why = _ALL_WELL
-        self.request_id = ""
+        self.request_id = b""
         self._at = CHOSEN
         self._attempts = 0
         self._lease: Lease | None = None
@@ -126,7 +127,7 @@ class Exchange:
             self.upload = Body(fields.framing, fields.length, head, HttpRequestParser)
             self._outgoing = head + self._uploaded(self.upload, body) if body else head
             rest = self.upload.rest
-        self._choose()
+        self._choose(self.started)
         return rest
 
     def body_received(self, data: bytes) -> bytes:
@@ -168,16 +169,15 @@ class Exchange:
         if host is None:  # HTTP/1.0 may leave it out, HTTP/1.1 may not
             parts.append(b"Host: \r\n")
         if fields.request_id:
-            self.request_id = fields.request_id.decode("ascii")
+            self.request_id = fields.request_id
         elif entry.request_id:
-            self.request_id = request_id = entry.service.next_request_id()
-            parts.append(b"X-Request-Id: %b\r\n" % request_id.encode())
+            self.request_id = entry.service.next_request_id()
+            parts += (b"X-Request-Id: ", self.request_id, b"\r\n")
         parts.append(b"\r\n")
         return b"".join(parts)
 
-    def _choose(self) -> None:
+    def _choose(self, now: float) -> None:
         """Lease a backend and send, on a parked connection or a new one."""
-        now = monotonic()
         lease = self.entry.pool.acquire(b"", now, self._tried)
         if lease is None:
             detail = "no backend is ready" if not self._tried else "no other backend is ready"
@@ -207,7 +207,7 @@ class Exchange:
 
     def _dial(self, lease: Lease) -> None:
         self._is_reused = False
-        self.client.arm(monotonic(), 0.0)  # the dial keeps its own time
+        self.client.arm(monotonic(), NEVER)  # the dial keeps its own time
         self.entry.service.row.cells[lease.backend.block + cells.CONNECTS] += 1
         spawn(self._connect(lease), "dial")
 
@@ -229,6 +229,8 @@ class Exchange:
             return
         if self._at is CHOSEN and self._lease is lease:
             self._send(upstream, monotonic())
+            if upstream.transport.is_closing():  # gone between its connect and now
+                self.upstream_ended(None)
         else:  # the client has gone meanwhile; the next one may want it
             upstream.park(monotonic(), entry.max_idle)
 
@@ -239,9 +241,10 @@ class Exchange:
         if self._attempts < MAX_ATTEMPTS and len(self._tried) + 1 < len(self.entry.pool.ready):
             self._tried = [*self._tried, lease.backend]
             self.entry.service.row.cells[lease.backend.block + cells.RETRIES] += 1
-            lease.release(Outcome.FAILED, monotonic())
+            now = monotonic()
+            lease.release(Outcome.FAILED, now)
             self._lease = None
-            self._choose()
+            self._choose(now)
         else:
             status = 504 if error.why is Why.CONNECT_TIMEOUT else 502
             self._fail(status, error.why, "the backend could not be reached", Outcome.FAILED)
@@ -257,19 +260,16 @@ class Exchange:
             self._outgoing = b""
             upstream.transport.write(b"".join(held))
             self.client.resume_reading()
-        elif len(self._outgoing) > REPLAY_LIMIT or (self.upload is not None and not self.upload.is_done):
+        elif self.upload is not None and (len(self._outgoing) > REPLAY_LIMIT or not self.upload.is_done):
             self._outgoing = b""
         self._await(now)
-        if upstream.transport.is_closing():
-            self.upstream_ended(None)
 
     def _await(self, now: float) -> None:
         """Arm the timeout of whoever is waited for now."""
-        timeouts = self.entry.timeouts
         if self.upload is not None and not self.upload.is_done:
-            self.client.arm(now, timeouts.client_body_s)
+            self.client.arm(now, self.entry.timeouts.client_body_s or NEVER)
         else:
-            self.client.arm(now, timeouts.read_s)
+            self.client.arm(now, self.entry.read_s)
 
     # --- the reply comes back -----------------------------------------------------------------------
 
@@ -330,7 +330,7 @@ class Exchange:
         self._at = REPLYING
         self._outgoing = b""
         self._response = response
-        self._head_at = monotonic()
+        self._head_at = now = monotonic()
         self.status = response.status
         keep_alive = (
             self._keep_alive
@@ -354,11 +354,11 @@ class Exchange:
 
         if framing is BY_LENGTH and len(body) == response.length:
             self._write(head, body)
-            self._end_well()
+            self._end_well(now)
         elif framing is NO_BODY:
             self._reply_is_exact = not body
             self._write(head, b"")
-            self._end_well()
+            self._end_well(now)
         else:
             decode = framing is BY_CHUNKS and not request.minor
             read = response.forward + b"Transfer-Encoding: chunked\r\n\r\n" if framing is BY_CHUNKS else b""
@@ -378,9 +378,9 @@ class Exchange:
         self._write(head, out)
         if download.is_done:
             self._reply_is_exact = not download.rest
-            self._end_well()
+            self._end_well(monotonic())
         else:
-            self.client.arm(monotonic(), self.entry.timeouts.read_s)
+            self.client.arm(monotonic(), self.entry.read_s)
 
     def _write(self, head: bytes, body: bytes) -> None:
         """To the client, in one system call."""
@@ -399,7 +399,8 @@ class Exchange:
     def _switch(self, response: Response, early: bytes) -> None:
         """101: from here on bytes pass unparsed, those that came with it first."""
         lease, upstream = self._lease, self._upstream
-        if not self.request.fields.upgrade or not response.upgrade:
+        offered = self.request.fields.upgrade.split(b", ")
+        if not response.upgrade or any(protocol not in offered for protocol in response.upgrade.split(b", ")):
             self._fail(502, Why.BAD_RESPONSE, "the backend switches protocols unasked", Outcome.FAILED)
             return
         assert lease is not None and upstream is not None
@@ -409,7 +410,7 @@ class Exchange:
         self._lease = None  # the tunnel's now
         self._upstream = None
         upstream.exchange = None
-        self._count(monotonic(), lease.backend)
+        self._count(monotonic(), lease, Outcome.ABORTED)  # how long a tunnel lasts says nothing about the backend
         self.client.become_tunnel(upstream, lease, early)
 
     # --- the other side has something to say ------------------------------------------------------------
@@ -427,7 +428,7 @@ class Exchange:
         """The client can't take more of the reply."""
         if self._upstream is not None:
             self._upstream.pause()
-            self.client.arm(monotonic(), self.entry.timeouts.write_s)
+            self.client.arm(monotonic(), self.entry.timeouts.write_s or NEVER)
 
     def resume_download(self) -> None:
         """It can again."""
@@ -441,7 +442,7 @@ class Exchange:
             download = self._download
             if exc is None and download is not None and self._response is not None and download.ends_at_close:
                 download.is_done = True
-                self._end_well()
+                self._end_well(monotonic())
             else:
                 self._fail(502, Why.RESET_MID_RESPONSE, "the backend broke off its reply", Outcome.FAILED)
         elif self._at is SENT:
@@ -468,16 +469,16 @@ class Exchange:
         if self._at is not ENDED:
             self.status = 499  # nginx's code for it; in logs only
             self.why = Why.CLIENT_ABORT
-            self._end(Outcome.ABORTED, keep_upstream=False)
+            self._end(Outcome.ABORTED, monotonic(), keep_upstream=False)
 
     def expire(self, now: float) -> None:
         """The client's deadline has passed while this exchange owned it."""
         entry = self.entry
-        if entry.timeouts.request_s and now >= self.started + entry.timeouts.request_s:
+        if now >= self.started + entry.request_s:
             self._fail(504, Why.TOTAL_TIMEOUT, "the request took too long", Outcome.ABORTED)
         elif self.client.is_write_paused:
             if self.client.has_taken_some():
-                self.client.arm(now, entry.timeouts.write_s)
+                self.client.arm(now, entry.timeouts.write_s or NEVER)
                 return
             self._fail(408, Why.CLIENT_TOO_SLOW, "the client does not read", Outcome.ABORTED)
         elif self._at is REPLYING:
@@ -492,25 +493,24 @@ class Exchange:
         self._fail(503, Why.DRAINING, "shutting down", Outcome.ABORTED)
 
     def refuse(self, error: ProtocolError) -> None:
-        """The request's body turned out to be one that must not go on."""
+        """The request's body turned out to be one that must not go on; where it ends can't be believed either."""
+        self._keep_alive = False
         self._fail(error.status, error.why, error.detail, Outcome.ABORTED)
 
     # --- the end ---------------------------------------------------------------------------------------
 
-    def _end_well(self) -> None:
+    def _end_well(self, now: float) -> None:
         response, upstream = self._response, self._upstream
         assert response is not None and upstream is not None
         if response.idle_timeout_s:
             upstream.backend.idle_time.announced(response.idle_timeout_s)
-        self._end(
-            _OK,
-            keep_upstream=response.keep_alive
-            and self._reply_is_exact
-            and not (self._download is not None and self._download.ends_at_close)
-            and (self.upload is None or self.upload.is_done)
-            and not upstream.is_full,
-        )
-        self.client.exchange_ended(keep_alive=self._keep_alive)
+        keep_upstream = response.keep_alive and self._reply_is_exact and not upstream.is_full
+        if self.upload is not None and not self.upload.is_done:
+            keep_upstream = False
+        if self._download is not None and self._download.ends_at_close:
+            keep_upstream = False
+        self._end(_OK, now, keep_upstream=keep_upstream)
+        self.client.exchange_ended(now, keep_alive=self._keep_alive)
 
     def _fail(self, status: int, why: Why, detail: str, outcome: Outcome) -> None:
         """End badly: tell the client if its reply has not begun, else break off so that it can't take it for complete."""
@@ -520,21 +520,22 @@ class Exchange:
         self.why = why
         if not has_replied:
             self.status = status
-        self._end(outcome, keep_upstream=False)
+        self._end(outcome, monotonic(), keep_upstream=False)
         if has_replied:
-            until_close = self._download is not None and self._download.ends_at_close
+            # A body that only the close ends, also one whose chunks were taken off, would look complete.
+            download = self._download
+            until_close = download is not None and (download.ends_at_close or not self.request.minor)
             self.client.break_off(with_reset=until_close)
         else:
             keep_alive = self._keep_alive and (self.upload is None or self.upload.is_done)
             self.client.answer_error(status, why, detail, keep_alive=keep_alive)
 
-    def _end(self, outcome: Outcome, *, keep_upstream: bool) -> None:
+    def _end(self, outcome: Outcome, now: float, *, keep_upstream: bool) -> None:
         """The only way out: lease, connection and counters, once."""
         self._at = ENDED
-        now = monotonic()
         upstream, lease = self._upstream, self._lease
         self._upstream = self._lease = None
-        self._count(now, lease.backend if lease is not None else None)
+        self._count(now, lease, outcome)
         if upstream is not None:
             upstream.served += 1
             if keep_upstream and upstream.served != self.entry.max_requests:
@@ -544,23 +545,20 @@ class Exchange:
         if lease is not None:
             lease.release(outcome, now)
 
-    def _count(self, now: float, backend: Backend | None) -> None:
-        row = self.entry.service.row
-        board = row.cells
-        slot = backend.slot if backend is not None else 0
-        block = cells.block(slot)
-        method = cells.METHOD_CODES.get(self.request.method, cells.METHOD_OTHER)
-        row.count_request(cells.series_key(slot, method, self.status))
-        row.observe_time(block + cells.REQUEST_TIME, int((now - self.started) * 1e6))
-        row.observe_size(cells.REQUEST_SIZE, self.bytes_in)
-        row.observe_size(cells.RESPONSE_SIZE, self._reply_bytes)
-        board[cells.WHY + self.why] += 1
-        board[cells.BYTES_IN] += self.bytes_in
-        board[cells.BYTES_OUT] += self._reply_bytes
-        board[block + cells.SENT_BYTES] += self.bytes_in
-        board[block + cells.RECEIVED_BYTES] += self._reply_bytes
-        if self.entry.service.access is not None:
-            self._record(self.entry.service.access, now, backend)
+    def _count(self, now: float, lease: Lease | None, outcome: Outcome) -> None:
+        service = self.entry.service
+        service.row.count_exchange(
+            lease.backend.slot if lease is not None else 0,
+            self.request.method,
+            self.status,
+            self.why,
+            int((now - self.started) * 1e6),
+            int((now - lease.started) * 1e6) if lease is not None and outcome is _OK else -1,
+            self.bytes_in,
+            self._reply_bytes,
+        )
+        if service.access is not None:
+            self._record(service.access, now, lease.backend if lease is not None else None)
 
     def _record(self, access: AccessLog, now: float, backend: Backend | None) -> None:
         request, entry = self.request, self.entry
@@ -580,7 +578,7 @@ class Exchange:
                 backend=backend.name if backend is not None else "",
                 pool=entry.pool.name,
                 attempts=self._attempts,
-                request_id=self.request_id,
+                request_id=self.request_id.decode("ascii"),
                 referer=field_value(forward, b"referer"),
                 user_agent=field_value(forward, b"user-agent"),
                 queue_ms=0.0,

@@ -38,10 +38,10 @@ class Service:
         self.response_reader = ResponseReader()
         self.connections: set[Drainable] = set()
         self.is_draining = False
-        self._request_prefix = os.urandom(8).hex()
+        self._request_prefix = os.urandom(8).hex().encode()
         self._request_number = 0
 
-    def next_request_id(self) -> str:
+    def next_request_id(self) -> bytes:
         """An id that no other worker or start gives: 16 random hex digits of this worker and a count."""
         self._request_number += 1
-        return f"{self._request_prefix}{self._request_number:08x}"
+        return b"%b%08x" % (self._request_prefix, self._request_number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 
 from balance.aio import spawn
 from balance.errors import UpstreamError
@@ -127,9 +126,9 @@ class _Session:
         self._service.row.cells[cells.WHY + why] += 1
         self._lease.backend.open_count -= 1
         outcome = Outcome.FAILED if why is Why.RESET_MID_RESPONSE else Outcome.OK if why is Why.OK else Outcome.ABORTED
-        self._lease.release(outcome, time.monotonic())
-
-
-def downstream_factory(service: Service, listener: Listener) -> Callable[[], Downstream]:
-    """What a listening socket in TCP mode calls for each connection."""
-    return lambda: Downstream(service, listener)
+        now = time.monotonic()
+        if outcome is Outcome.OK:
+            self._service.row.observe_time(
+                self._lease.backend.block + cells.UPSTREAM_TIME, int((now - self._lease.started) * 1e6)
+            )
+        self._lease.release(outcome, now)

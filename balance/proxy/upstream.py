@@ -97,10 +97,11 @@ class Upstream(asyncio.Protocol):
         """Wait for the next request, unless `limit` others wait already or we are draining."""
         self.exchange = None
         idle = self.backend.idle
-        if len(idle) >= limit or self.service.is_draining or self.transport.is_closing():
+        if len(idle) >= limit or self.service.is_draining:
             self.discard()
             return
-        self.resume()
+        if self.is_paused:
+            self.resume()
         self.parked_at = now
         idle.append(self)
 

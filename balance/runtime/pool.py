@@ -9,7 +9,7 @@ from balance.model import Outcome
 from balance.runtime import cells
 from balance.runtime.backend import Backend
 
-_OK = Outcome.OK
+_FAILED = Outcome.FAILED
 
 
 class Lease:
@@ -30,9 +30,7 @@ class Lease:
         self.row = None
         backend = self.backend
         backend.load.active -= 1
-        if outcome is _OK:
-            row.observe_time(backend.block + cells.UPSTREAM_TIME, int((now - self.started) * 1e6))
-        elif outcome is Outcome.FAILED:
+        if outcome is _FAILED:
             row.cells[backend.block + cells.FAILURES] += 1
 
 
