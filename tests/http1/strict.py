@@ -69,23 +69,28 @@ def read_chunks(data: bytes) -> tuple[bytes, int] | None:
     return None
 
 
+def read_message(data: bytes) -> tuple[Head, bytes, int] | None:
+    """The whole request that `data` begins with: its head, its content, and how many bytes it takes."""
+    head = read_head(data)
+    if head is None:
+        return None
+    rest = data[head.size :]
+    if head.is_chunked:
+        chunks = read_chunks(rest)
+        return None if chunks is None else (head, chunks[0], head.size + chunks[1])
+    if len(rest) < head.length:
+        return None
+    return head, rest[: head.length], head.size + head.length
+
+
 def read_messages(data: bytes) -> tuple[list[Message], bytes]:
     """The complete requests of a connection, in order, and what is left when no other can be read."""
     messages = []
     while True:
-        rest = re.sub(rb"\A(?:\r\n)+", b"", data)
-        head = read_head(rest)
-        if head is None:
+        data = re.sub(rb"\A(?:\r\n)+", b"", data)
+        read = read_message(data)
+        if read is None:
             return messages, data
-        rest = rest[head.size :]
-        if head.is_chunked:
-            chunks = read_chunks(rest)
-            if chunks is None:
-                return messages, data
-            body, size = chunks
-        else:
-            body, size = rest[: head.length], head.length
-            if len(body) < size:
-                return messages, data
+        head, body, size = read
         messages.append(Message(head.method, head.target, body))
-        data = rest[size:]
+        data = data[size:]
