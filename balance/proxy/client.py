@@ -19,7 +19,7 @@ from balance.http1.replies import OPTIONS_REPLY, error_reply
 from balance.model import Why
 from balance.proxy.entry import Entry
 from balance.proxy.exchange import Exchange
-from balance.proxy.relay import Relay, reset
+from balance.proxy.relay import Relay, keep_alive, reset
 from balance.proxy.tunnel import Tunnel, tunnel_end
 from balance.proxy.upstream import Upstream
 from balance.proxy.wheel import NEVER, Timed
@@ -277,8 +277,12 @@ class HttpClient(Timed, asyncio.Protocol):
         self.deadline = NEVER
         service.connections.discard(self)
         waiting, self._buffer = self._buffer, b""
-        client_end = tunnel_end(service.connections, self.transport, waiting, is_paused=self._is_read_paused)
-        upstream_end = tunnel_end(None, upstream.transport, early, is_paused=upstream.is_paused)
+        mine, theirs = self.transport, upstream.transport
+        keep_alive(theirs.get_extra_info("socket"))
+        client_end = tunnel_end(
+            service.connections, mine, waiting, is_paused=self._is_read_paused, is_full=self.is_write_paused
+        )
+        upstream_end = tunnel_end(None, theirs, early, is_paused=upstream.is_paused, is_full=upstream.is_full)
         Relay(client_end, upstream_end, service.wheel, entry.timeouts.tunnel_s, Tunnel(service, lease), monotonic())
 
     def arm(self, now: float, timeout_s: float) -> None:
@@ -308,6 +312,10 @@ class HttpClient(Timed, asyncio.Protocol):
         else:
             self._at = CLOSING
             self.transport.abort()
+
+    def give_up(self) -> None:
+        """A bug in our own code, after which nobody knows where we are. connection_lost() gives back what is held."""
+        self.transport.abort()
 
     # --- the end --------------------------------------------------------------------------------------
 

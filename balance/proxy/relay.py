@@ -20,6 +20,7 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing sends a RST
 _LOOKS = 8  # in an idle timeout: a silent relay is cut between 1 and 1 + 1/8 of it
 _COUNT_EVERY_S = 10.0
 HALF_CLOSED_IDLE_S = 30.0  # one side has said its last: HAProxy's `client-fin` and `server-fin`
+KEEP_ALIVE_AFTER_S = 60  # of silence the kernel asks whether the peer is still there; its own default is two hours
 
 
 def reset(transport: asyncio.Transport) -> None:
@@ -31,10 +32,19 @@ def reset(transport: asyncio.Transport) -> None:
     transport.abort()
 
 
+def keep_alive(sock: socket.socket) -> None:
+    """Let the kernel find out when the peer has vanished without a word. What a listening socket accepts inherits it."""
+    if sock.family != getattr(socket, "AF_UNIX", None):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_ALIVE_AFTER_S)
+
+
 class End(asyncio.Protocol):
     """One of the two connections. What it receives goes to its `other`; what comes before there is one waits in `early`."""
 
-    __slots__ = ("bytes_received", "early", "is_paused", "other", "peer", "relay", "saw_eof", "transport")
+    __slots__ = ("bytes_received", "early", "is_full", "is_lost", "is_paused", "other", "peer", "relay", "saw_eof",
+                 "transport")  # fmt: skip
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)  # until connection_made
@@ -44,7 +54,9 @@ class End(asyncio.Protocol):
         self.early: list[bytes] = []
         self.bytes_received = 0
         self.saw_eof = False
+        self.is_lost = False
         self.is_paused = False  # reading is
+        self.is_full = False  # it takes no more for now
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -66,10 +78,12 @@ class End(asyncio.Protocol):
         return True  # our side stays open: the other direction may still flow
 
     def pause_writing(self) -> None:
+        self.is_full = True
         if self.other is not None:
             self.other.pause()
 
     def resume_writing(self) -> None:
+        self.is_full = False
         if self.other is not None:
             self.other.resume()
 
@@ -86,6 +100,7 @@ class End(asyncio.Protocol):
             self.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.is_lost = True
         if self.relay is not None:
             self.relay.lost(self, exc)
 
@@ -101,9 +116,10 @@ class Account(Protocol):
 
 
 class Relay(Timed):
-    """What two ends share: the idle timeout, the account, and how it ended."""
+    """What two ends share: the idle timeout, the account, and how it ended. It is over when both are gone."""
 
-    __slots__ = ("_account", "_buffered", "_idle_s", "_is_over", "_seen", "_silent_since", "_wheel", "client", "upstream")
+    __slots__ = ("_account", "_buffered", "_idle_s", "_is_over", "_seen", "_silent_since", "_wheel", "_why", "client",
+                 "upstream")  # fmt: skip
 
     def __init__(self, client: End, upstream: End, wheel: Wheel, idle_s: float, account: Account, now: float) -> None:
         """Join two connected ends. `idle_s` 0 is no timeout."""
@@ -114,6 +130,7 @@ class Relay(Timed):
         self._idle_s = idle_s
         self._account = account
         self._is_over = False
+        self._why: Why | None = None  # known as soon as it can't end well any more
         self._seen = (0, 0)
         self._buffered = (0, 0)
         self._silent_since = now
@@ -125,42 +142,50 @@ class Relay(Timed):
             early, end.early = end.early, []
             if early and not other.transport.is_closing():
                 other.transport.write(b"".join(early))
+        for end, other in ((client, upstream), (upstream, client)):
             if end.saw_eof:
                 self.half_closed(end)
-            end.resume()
+            if other.is_full:  # uvloop says so once, and to whoever was the protocol then
+                end.pause()
+            else:
+                end.resume()
         for end in (client, upstream):
-            if end.transport.is_closing():
+            if end.is_lost:
                 self.lost(end, None)
 
     def half_closed(self, end: End) -> None:
         """`end` will send no more: say so to the other side; when neither will, close both."""
         other = self._other(end)
-        if other.saw_eof:
-            end.transport.close()
-            other.transport.close()
-            return
-        if not other.transport.is_closing():
-            other.transport.write_eof()
         if not self._idle_s or self._idle_s > HALF_CLOSED_IDLE_S:
             self._idle_s = HALF_CLOSED_IDLE_S
             self._look_again(time.monotonic())
+        if other.saw_eof:
+            end.transport.close()
+            other.transport.close()
+        elif not other.transport.is_closing():
+            other.transport.write_eof()
 
     def lost(self, end: End, exc: Exception | None) -> None:
-        """`end` is gone. A reset is passed on as one; otherwise the other side gets what is still to be sent."""
+        """`end` is gone. If it had said its last, the other still gets all of it; if not, the other must see that it broke."""
         other = self._other(end)
-        if exc is None and end.saw_eof:
+        is_first = self._why is None
+        if is_first and end.saw_eof and (exc is None or end is self.upstream):
+            self._why = Why.OK
+        elif is_first:
+            self._why = Why.CLIENT_ABORT if end is self.client else Why.RESET_MID_RESPONSE
+        if other.is_lost:
+            self._end()
+        elif end.saw_eof:
             other.transport.close()
-            self._end(Why.OK)
-            return
-        if not other.transport.is_closing():
+        else:
             reset(other.transport)
-        self._end(Why.CLIENT_ABORT if end is self.client else Why.RESET_MID_RESPONSE)
 
     def cut(self, why: Why) -> None:
-        """End both now."""
-        self._end(why)
+        """End both now, also one that is closing but has bytes that its peer does not take."""
+        if self._why is None or self._why is Why.OK:
+            self._why = why
         for end in (self.client, self.upstream):
-            if not end.transport.is_closing():
+            if not end.is_lost:
                 reset(end.transport)
 
     def expire(self, now: float) -> None:
@@ -171,8 +196,10 @@ class Relay(Timed):
             self._silent_since = now
         elif self._idle_s and now >= self._silent_since + self._idle_s:
             self.cut(Why.IDLE_TIMEOUT)
-            return
         self._look_again(now)
+
+    def give_up(self) -> None:
+        self.cut(Why.INTERNAL_ERROR)
 
     def _other(self, end: End) -> End:
         return self.upstream if end is self.client else self.client
@@ -191,10 +218,10 @@ class Relay(Timed):
         self._seen = seen
         return True
 
-    def _end(self, why: Why) -> None:
+    def _end(self) -> None:
         if not self._is_over:
             self._is_over = True
             self.deadline = NEVER
             self._wheel.forget(self)
             self._count()
-            self._account.ended(why)
+            self._account.ended(self._why or Why.OK)

@@ -9,7 +9,7 @@ from balance.aio import spawn
 from balance.errors import UpstreamError
 from balance.model import Outcome, Why
 from balance.proxy.dial import dial
-from balance.proxy.relay import End, Relay, reset
+from balance.proxy.relay import KEEP_ALIVE_AFTER_S, End, Relay, keep_alive, reset
 from balance.proxy.service import Service
 from balance.runtime import cells
 from balance.runtime.backend import Backend
@@ -59,47 +59,51 @@ class Downstream(End):
     async def _connect(self) -> None:
         tried: list[Backend] = []
         why = Why.NO_HEALTHY
-        upstream: End | None = None
         try:
-            while upstream is None and len(tried) < MAX_ATTEMPTS:
-                lease = self._listener.pool.acquire(b"", time.monotonic(), tried)
-                if lease is None:
-                    break
+            while lease := self._next_lease(tried):
                 self._lease = lease
                 try:
                     upstream = await self._dial(lease.backend)
                 except UpstreamError as error:
                     why = error.why
                     self._count(lease.backend, cells.CONNECT_FAILURES)
-                    self._count(lease.backend, cells.RETRIES)
                     self._release(Outcome.FAILED)
                     tried.append(lease.backend)
+                else:
+                    self._join(upstream, lease)
+                    break
         finally:
             self._dialing = None
-            if upstream is None:
+            if self.relay is None:
                 self._release(Outcome.ABORTED)
                 self._service.row.cells[cells.WHY + (why if not self.transport.is_closing() else Why.CLIENT_ABORT)] += 1
                 if not self.transport.is_closing():
                     reset(self.transport)
-        if upstream is not None:
-            self._join(upstream)
+
+    def _next_lease(self, tried: list[Backend]) -> Lease | None:
+        """A backend that was not tried yet, or None when there is none or enough were tried."""
+        if len(tried) == MAX_ATTEMPTS:
+            return None
+        lease = self._listener.pool.acquire(b"", time.monotonic(), tried)
+        if lease is not None and tried:
+            self._count(tried[-1], cells.RETRIES)
+        return lease
 
     async def _dial(self, backend: Backend) -> End:
         service = self._service
         self._count(backend, cells.CONNECTS)
         return await dial(service.loop, service.resolver, backend.address, End, self._listener.timeouts.connect_s)
 
-    def _join(self, upstream: End) -> None:
+    def _join(self, upstream: End, lease: Lease) -> None:
         if self.transport.is_closing():
-            self._release(Outcome.ABORTED)
             upstream.transport.abort()
             return
-        lease, self._lease = self._lease, None  # it is the session's now
-        assert lease is not None
+        service, idle_s = self._service, self._listener.timeouts.idle_s
+        if not idle_s or idle_s > KEEP_ALIVE_AFTER_S:  # else the idle timeout is there first
+            keep_alive(upstream.transport.get_extra_info("socket"))
         lease.backend.open_count += 1
-        service = self._service
-        timeouts = self._listener.timeouts
-        Relay(self, upstream, service.wheel, timeouts.idle_s, _Session(service, lease), time.monotonic())
+        Relay(self, upstream, service.wheel, idle_s, _Session(service, lease), time.monotonic())
+        self._lease = None  # it is the session's now
 
     def _release(self, outcome: Outcome) -> None:
         if self._lease is not None:

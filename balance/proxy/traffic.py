@@ -12,6 +12,7 @@ from balance.model import Mode
 from balance.proxy.access import AccessLog
 from balance.proxy.client import HttpClient
 from balance.proxy.entry import Entry
+from balance.proxy.relay import keep_alive
 from balance.proxy.service import Service
 from balance.proxy.tcp import Downstream
 from balance.proxy.wheel import TICK_S
@@ -50,6 +51,7 @@ class Traffic:
         self._next_tick = monotonic() + TICK_S
         self._tick()
         for name, sock in sockets:
+            keep_alive(sock)
             factory = self._factory(listeners[name], sock)
             self._servers.append(await self._loop.create_server(factory, sock=sock, backlog=BACKLOG))
 

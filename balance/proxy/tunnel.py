@@ -36,12 +36,15 @@ class ClientEnd(End):
             self.relay.cut(Why.DRAINING)
 
 
-def tunnel_end(connections: set[Drainable] | None, transport: asyncio.Transport, early: bytes, *, is_paused: bool) -> End:
+def tunnel_end(
+    connections: set[Drainable] | None, transport: asyncio.Transport, early: bytes, *, is_paused: bool, is_full: bool
+) -> End:
     """Take `transport` over from its protocol. `early` are bytes of it that wait; `connections` is given for a client's."""
     end = End() if connections is None else ClientEnd(connections)
     end.transport = transport
     end.early = [early] if early else []
     end.is_paused = is_paused
+    end.is_full = is_full
     transport.set_protocol(end)
     return end
 
@@ -59,4 +62,5 @@ class Tunnel:
         cells.count_moved(self._service.row, self._lease.backend.block, from_client, from_upstream)
 
     def ended(self, why: Why) -> None:
+        self._lease.backend.open_count -= 1  # counted as an Upstream, which it was
         self._lease.release(Outcome.ABORTED, monotonic())  # its length says nothing about how fast the backend replies

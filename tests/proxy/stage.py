@@ -1,0 +1,333 @@
+"""A worker's traffic on a loop of its own, between backends and clients that do exactly what a test says."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvloop
+from wire import Message, Wire
+
+from balance import aio
+from balance.config.model import (
+    AccessLog,
+    BackendConfig,
+    Config,
+    HttpConfig,
+    IpNetwork,
+    ListenerConfig,
+    LoggingConfig,
+    PoolConfig,
+    Timeouts,
+)
+from balance.model import Address, Mode, Why
+from balance.proxy.traffic import Traffic
+from balance.runtime import backend as runtime
+from balance.runtime import cells
+from balance.runtime.snapshot import Snapshot, backend_slots, build
+
+Script = Callable[[Wire], Awaitable[None]]
+Answer = Callable[[Message], bytes]
+T = TypeVar("T")
+
+PATIENCE_S = 20.0  # for a whole test; what takes longer hangs
+
+
+async def until(condition: Callable[[], object], what: str = "", patience_s: float = 10.0) -> None:
+    """Wait for a condition that no event announces."""
+    deadline = asyncio.get_running_loop().time() + patience_s
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, f"never came true: {what or condition}"
+        await asyncio.sleep(0.002)
+
+
+def serve(answer: Answer | bytes) -> Script:
+    """A backend that answers every request and keeps its connections."""
+
+    async def script(wire: Wire) -> None:
+        while (request := await wire.request()) is not None:
+            await wire.send(answer if isinstance(answer, bytes) else answer(request))
+
+    return script
+
+
+class Backend:
+    """Plays its script once for each connection; the connection is closed when the script returns."""
+
+    def __init__(self, name: str, script: Script, sock: socket.socket, address: Address) -> None:
+        self.name = name
+        self.address = address
+        self.wires: list[Wire] = []
+        self.failures: list[BaseException] = []
+        self._script = script
+        self._sock = sock
+        sock.setblocking(False)
+        self._tasks = {asyncio.get_running_loop().create_task(self._accept())}
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            sock, _ = await loop.sock_accept(self._sock)
+            wire = Wire(sock, len(self.wires))
+            self.wires.append(wire)
+            task = loop.create_task(self._play(wire))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _play(self, wire: Wire) -> None:
+        try:
+            await self._script(wire)
+        except ConnectionError:
+            pass
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self.failures.append(error)
+        finally:
+            wire.close()
+
+    def stop_listening(self) -> None:
+        """From now on it refuses."""
+        self._sock.close()
+
+    async def close(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._sock.close()
+
+
+class Stage:
+    """Backends first, then `open`, then clients. `finish` checks that nothing is left behind."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.loop = uvloop.new_event_loop()
+        self.loop.set_exception_handler(self._failed)
+        self.failures: list[str] = []  # what the loop or a task of the proxy reported; a test takes out what it expects
+        self.backends: list[Backend] = []
+        self.wires: list[Wire] = []
+        self.row = cells.Row(memoryview(bytearray(8 * cells.row_cells(1))).cast("Q"))
+        self.address = Address("", 0)
+        self._held: list[socket.socket] = []
+        self._log = _Collector(self.failures)
+        logging.getLogger("balance").addHandler(self._log)
+
+    def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self.failures.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        async def bounded() -> T:
+            async with asyncio.timeout(PATIENCE_S):
+                return await coroutine
+
+        asyncio.set_event_loop(self.loop)
+        return self.loop.run_until_complete(bounded())
+
+    # --- backends -------------------------------------------------------------------------------------
+
+    def backend(self, script: Script, *, host: str = "127.0.0.1", receive_buffer: int = 0, backlog: int = 1024) -> Backend:
+        """A backend on a port of its own; `host` may be a path."""
+        name = f"b{len(self.backends) + 1}"
+        if host.startswith("/"):
+            sock = socket.socket(socket.AF_UNIX)
+            sock.bind(host)
+            address = Address("", 0, host)
+        else:
+            sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+            if receive_buffer:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            sock.bind((host, 0))
+            address = Address(host, sock.getsockname()[1])
+        sock.listen(backlog)
+        backend = Backend(name, script, sock, address)
+        self.backends.append(backend)
+        return backend
+
+    def refusing(self) -> Address:
+        """An address where nobody listens, and nobody will."""
+        sock = socket.socket()
+        self._held.append(sock)
+        sock.bind(("127.0.0.1", 0))
+        return Address("127.0.0.1", sock.getsockname()[1])
+
+    def hanging(self) -> Address:
+        """An address where a connection is neither taken nor refused: its queue is full."""
+        sock = socket.socket()
+        self._held.append(sock)
+        sock.bind(("127.0.0.1", 0))
+        sock.listen(0)
+        for _ in range(4):
+            caller = socket.socket()
+            caller.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                caller.connect(sock.getsockname())
+            self._held.append(caller)
+        return Address("127.0.0.1", sock.getsockname()[1])
+
+    # --- the proxy ------------------------------------------------------------------------------------
+
+    async def open(
+        self,
+        *others: Address,
+        mode: Mode = Mode.HTTP,
+        timeouts: Timeouts | None = None,
+        http: HttpConfig | None = None,
+        trusted: tuple[IpNetwork, ...] = (),
+        access: AccessLog | None = None,
+        listen: str = "127.0.0.1",
+        algorithm: str = "round-robin",
+        send_buffer: int = 0,
+    ) -> None:
+        """Traffic over `others` first, then every backend made so far."""
+        addresses = [*others, *(backend.address for backend in self.backends)]
+        configs = [BackendConfig(f"n{number}", address) for number, address in enumerate(addresses, start=1)]
+        timeouts = timeouts or Timeouts()
+        config = Config(
+            listeners=(ListenerConfig("main", (), mode, "pool", timeouts, http or HttpConfig()),),
+            pools=(PoolConfig("pool", tuple(configs), algorithm, timeouts=timeouts),),
+            trusted_proxies=trusted,
+            logging=LoggingConfig(access_log=access or AccessLog()),
+        )
+        slots = backend_slots(config)
+        self.row = cells.Row(memoryview(bytearray(8 * cells.row_cells(len(slots) + 1))).cast("Q"))
+        self.snapshot: Snapshot = build(config, slots, self.row, lambda: 0.0)
+        self.traffic = Traffic(self.loop, self.snapshot, self.row, config.logging)
+        self.service = self.traffic._service
+        self.pool = self.snapshot.pools["pool"]
+        if listen.startswith("/"):
+            sock = socket.socket(socket.AF_UNIX)
+            sock.bind(listen)
+            self.address = Address("", 0, listen)
+        else:
+            sock = socket.socket(socket.AF_INET6 if ":" in listen else socket.AF_INET)
+            if send_buffer:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+            sock.bind((listen, 0))
+            self.address = Address(listen, sock.getsockname()[1])
+        sock.setblocking(False)
+        await self.traffic.open([("main", sock)])
+
+    async def client(self, receive_buffer: int = 0) -> Wire:
+        """A new connection to the proxy."""
+        sock = socket.socket(
+            socket.AF_UNIX if self.address.is_unix else socket.AF_INET6 if ":" in self.address.host else socket.AF_INET
+        )
+        sock.setblocking(False)
+        if receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        target: Any = self.address.path if self.address.is_unix else (self.address.host, self.address.port)
+        await self.loop.sock_connect(sock, target)
+        wire = Wire(sock)
+        self.wires.append(wire)
+        return wire
+
+    def cell(self, number: int) -> int:
+        return self.row.cells[number]
+
+    @property
+    def whys(self) -> dict[Why, int]:
+        """How requests and connections ended so far."""
+        return {why: count for why in Why if (count := self.cell(cells.WHY + why))}
+
+    @property
+    def backend_states(self) -> tuple[runtime.Backend, ...]:
+        return self.pool.backends
+
+    def of(self, backend: Backend) -> runtime.Backend:
+        """The proxy's own view of a backend."""
+        return next(known for known in self.pool.backends if known.address == backend.address)
+
+    @property
+    def active(self) -> int:
+        return sum(backend.load.active for backend in self.pool.backends)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that the proxy holds for its clients."""
+        return sum(connection.transport.get_write_buffer_size() for connection in self.service.connections)  # type: ignore[attr-defined]
+
+    def count(self, backend: Backend, cell: int) -> int:
+        return self.cell(self.of(backend).block + cell)
+
+    # --- the end --------------------------------------------------------------------------------------
+
+    async def settled(self) -> None:
+        """Wait until no request, no connection of a client and no dial is left."""
+        await until(lambda: not self.left(), "")
+
+    def left(self) -> str:
+        """What of the proxy's work has not ended, in words; empty when all has."""
+        found = []
+        if self.service.connections:
+            found.append(f"connections {self.service.connections}")
+        for backend in self.pool.backends:
+            if backend.load.active:
+                found.append(f"{backend.name} has {backend.load.active} leases")
+            if backend.open_count != len(backend.idle):
+                found.append(f"{backend.name} has {backend.open_count} connections open and {len(backend.idle)} parked")
+        timed = [item for bucket in self.service.wheel._buckets.values() for item in bucket]
+        if timed:
+            found.append(f"timed {timed}")
+        if aio._running:
+            found.append(f"tasks {aio._running}")
+        return "; ".join(found)
+
+    async def finish(self) -> None:
+        """Everybody leaves; then nothing may be left."""
+        for wire in self.wires:
+            wire.close()
+        if self.address.port or self.address.path:
+            try:
+                await until(lambda: not self.left(), patience_s=3.0)
+            except AssertionError:
+                self.failures.append(f"left behind: {self.left()}")
+            for backend in self.pool.backends:
+                for parked in list(backend.idle):
+                    if parked.exchange is not None or parked.transport.is_closing():  # type: ignore[attr-defined]
+                        self.failures.append(f"{backend.name} has parked {parked}, which is in use or closed")
+            await self.traffic.drain(0.0)
+            with contextlib.suppress(AssertionError):
+                await until(lambda: not any(backend.open_count for backend in self.pool.backends), patience_s=1.0)
+            for backend in self.pool.backends:
+                if backend.open_count or backend.idle:
+                    self.failures.append(
+                        f"{backend.name} counts {backend.open_count} open, {len(backend.idle)} parked at the end"
+                    )
+        for backend in self.backends:
+            await backend.close()
+            self.failures += [f"the script of {backend.name} failed: {error!r}" for error in backend.failures]
+
+    def close(self) -> None:
+        try:
+            self.run(self.finish())
+        finally:
+            logging.getLogger("balance").removeHandler(self._log)
+            for sock in self._held:
+                sock.close()
+            self.loop.close()
+        assert self.failures == []
+
+
+class _Collector(logging.Handler):
+    """Turns what the proxy logs as an error into a failure of the test."""
+
+    def __init__(self, failures: list[str]) -> None:
+        super().__init__(logging.ERROR)
+        self._failures = failures
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._failures.append(record.getMessage())
+
+
+def memory_of(pid: int | str = "self") -> int:
+    """Resident bytes of a process."""
+    with open(f"/proc/{pid}/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
