@@ -7,8 +7,11 @@ A deadline that moves later costs nothing; one that moves before the bucket's mo
 
 from __future__ import annotations
 
+import logging
 import math
 from abc import abstractmethod
+
+log = logging.getLogger("balance.wheel")
 
 TICK_S = 0.05  # deadlines are kept to this
 HORIZON_S = 5.0
@@ -28,6 +31,10 @@ class Timed:
     @abstractmethod
     def expire(self, now: float) -> None:
         """The deadline has passed. Set a new one or it will be asked again at the next look."""
+
+    @abstractmethod
+    def give_up(self) -> None:
+        """A bug: expire() has raised. End without its help, so that nothing is held for ever."""
 
 
 class Wheel:
@@ -67,6 +74,11 @@ class Wheel:
             for item in self._buckets.pop(self._turned, ()):
                 item.looked_at = NEVER
                 if item.deadline <= now:
-                    item.expire(now)
+                    try:
+                        item.expire(now)
+                    except Exception as error:  # every other connection's time goes on
+                        log.exception("a timeout crashed: %s: %s", type(error).__name__, error)
+                        item.deadline = NEVER
+                        item.give_up()
                 if item.looked_at == NEVER and item.deadline != NEVER:
                     self.watch(item, now)
