@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
+
 from httptools import HttpRequestParser, HttpResponseParser
 from request_cases import MORE, OK, Passed
 from response_cases import CUT, Relayed
@@ -102,3 +105,16 @@ def response_told(head: bytes, reader: ResponseReader) -> dict[str, object] | in
         return told(reader.read(head))
     except ProtocolError as error:
         return error.status
+
+
+def growth(read: Callable[[bytes], object], head: Callable[[int], bytes]) -> int:
+    """The bytes of memory that stay taken after two thousand heads of which no two are the same."""
+    for number in range(100):
+        read(head(number))
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for number in range(100, 2100):
+        read(head(number))
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    return grown
