@@ -17,6 +17,7 @@ from balance.errors import BalanceError
 
 log = logging.getLogger("balance.process")
 
+END = signal.SIGUSR1  # the supervisor's order to a child: finish what you do and exit
 READY = b"ready\n"
 REPORT_BYTES = 4096
 
@@ -163,9 +164,9 @@ def run_and_exit(body: Callable[[Report], int], report: Report, mask: set[int | 
     status = 1
     try:
         signal.set_wakeup_fd(-1)
-        for signum in (signal.SIGTERM, signal.SIGCHLD):
-            signal.signal(signum, signal.SIG_DFL)
-        for signum in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to the whole group; the supervisor decides
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # A terminal, `timeout` and systemd send these to every process of the group; the supervisor decides.
+        for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
             signal.signal(signum, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         status = body(report)

@@ -15,7 +15,7 @@ from balance.health.thresholds import State, Thresholds, Transition, first_delay
 from balance.probes.result import Result
 from balance.probes.schedule import Watch
 from balance.process.channel import Message
-from balance.process.child import Report
+from balance.process.child import END, Report
 from balance.process.kernel import end_with_parent, set_name
 from balance.process.seat import Seat, new_event_loop, watch_lifeline
 from balance.side.admin import admin_app, metrics_app
@@ -58,7 +58,7 @@ class Control:
     async def serve(self, loop: asyncio.AbstractEventLoop, report: Report) -> None:
         """Watch and answer until told to stop."""
         stopped = asyncio.Event()
-        loop.add_signal_handler(signal.SIGTERM, stopped.set)
+        loop.add_signal_handler(END, stopped.set)
         watch_lifeline(loop, self._seat.lifeline, stopped.set)
         servers = self._open_side_doors()
         self._start_watches()

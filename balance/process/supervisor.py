@@ -18,7 +18,7 @@ from balance.errors import StartError
 from balance.process import logs, pulse, worker
 from balance.process.board import Board
 from balance.process.channel import Channel
-from balance.process.child import Life, Report
+from balance.process.child import END, Life, Report
 from balance.process.openings import Openings
 from balance.process.phases import AFTER_DEADLINE, AFTER_SIGNAL, Phase
 from balance.process.seat import Seat
@@ -163,10 +163,10 @@ class Supervisor:
                 self._deadline = now + limit_s + 2 * worker.OVERTIME_S
                 log.info("draining: no new connections, up to %gs for those in flight", limit_s)
                 self._seat.openings.close_listeners()
-                staff.send(staff.workers, signal.SIGTERM)
+                staff.send(staff.workers, END)
             case Phase.CLOSING:
                 self._deadline = now + CLOSING_S
-                staff.send([staff.control], signal.SIGTERM)
+                staff.send([staff.control], END)
             case Phase.KILLING:
                 log.warning("killed while still %s", before.value)
                 staff.send(staff.everyone, signal.SIGKILL)

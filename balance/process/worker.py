@@ -13,7 +13,7 @@ import random
 import signal
 
 from balance.config.model import Config
-from balance.process.child import Report
+from balance.process.child import END, Report
 from balance.process.kernel import set_name
 from balance.process.seat import Seat, new_event_loop, watch_lifeline
 from balance.proxy.traffic import Traffic
@@ -61,7 +61,7 @@ class Worker:
     async def serve(self, report: Report) -> None:
         """Accept until told to stop, then drain."""
         seat, loop = self._seat, self._loop
-        loop.add_signal_handler(signal.SIGTERM, self._stopped.set)
+        loop.add_signal_handler(END, self._stopped.set)
         watch_lifeline(loop, seat.lifeline, self._stopped.set)
         loop.add_reader(seat.channels[self._slot].worker_end, self._heard)
         self._heard()  # what was meant for a predecessor is taken off; the board is read whatever was said

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from balance.errors import StartError
-from balance.process.child import Child, Life, Report, how_it_ended, next_backoff_s
+from balance.process.child import END, Child, Life, Report, how_it_ended, next_backoff_s
 
 Body = Callable[[Report], int]
 Start = Callable[[Body], Child]
@@ -81,7 +81,7 @@ def test_a_bug_in_a_child_ends_the_child_alone_and_is_reported(start: Start) -> 
     assert child.complaint == "ZeroDivisionError: division by zero"
 
 
-def test_a_terminals_signals_are_ignored_and_sigterm_ends(start: Start) -> None:
+def test_a_groups_signals_are_ignored_and_the_supervisors_own_ends(start: Start) -> None:
     def body(report: Report) -> int:
         report.ready()
         while True:
@@ -90,9 +90,9 @@ def test_a_terminals_signals_are_ignored_and_sigterm_ends(start: Start) -> None:
     child = start(body)
     while child.life is Life.STARTING:
         child.listen()
-    for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+    for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, END):
         child.send(signum)
-    assert how_it_ended(ended(child)) == "was killed by SIGTERM"
+    assert how_it_ended(ended(child)) == f"was killed by {END.name}"
 
 
 def test_a_child_that_is_gone_gets_no_signal(start: Start) -> None:

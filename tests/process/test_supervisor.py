@@ -69,6 +69,15 @@ def test_ctrl_c_in_a_terminal_ends_everything_in_order(run: Run, origins: Origin
     assert "killed" not in instance.log
 
 
+def test_sigterm_to_the_whole_group_is_the_supervisors_to_obey(run: Run, origins: Origins) -> None:
+    # systemd's KillMode=control-group and `timeout` signal every process, not only the first.
+    instance = run(backends=[{"address": origins().address}], shutdown={"delay": "300ms"}, **HTTP).ready()
+    os.killpg(instance.process.pid, signal.SIGTERM)
+    assert instance.ended() == 0
+    assert instance.group_is_empty()
+    assert "successor" not in instance.log
+
+
 def test_the_second_signal_stops_at_once(run: Run, origins: Origins) -> None:
     origin = origins()
     instance = run(backends=[{"address": origin.address}], **HTTP).ready()
