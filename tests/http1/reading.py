@@ -38,7 +38,9 @@ def requests(data: bytes, reader: RequestReader) -> tuple[Passed | str | int, ..
     verdict: list[Passed | str | int] = []
     try:
         while data:
-            data = data.removeprefix(b"\r\n")  # RFC 9112 section 2.2: one empty line before a request is ignored
+            if data.startswith(b"\r\n"):  # RFC 9112 section 2.2: empty lines before a request are ignored
+                data = data[2:]
+                continue
             end = data.find(b"\r\n\r\n")
             if end < 0:
                 return (*verdict, MORE)

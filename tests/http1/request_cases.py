@@ -249,6 +249,9 @@ LINES = (
         for name in b"HEAD PUT DELETE PATCH OPTIONS PROPFIND M-SEARCH PURGE QUERY".split()
     ),
     Case("empty line first", END + NEXT, (got_next, OK), "2.2"),
+    Case("empty lines first", END * 3 + NEXT, (got_next, OK), "2.2, as nginx"),
+    Case("empty lines and an LF first", END * 2 + b"\n" + NEXT, (400,), "2.2"),
+    Case("empty line and a CR first", END + b"\r" + NEXT, (400,), "2.2"),
     Case("space line first", b" \r\n" + NEXT, (400,), "2.2"),
     Case("LF line first", b"\n" + NEXT, (400,), "2.2"),
     Case("CR first", b"\r" + NEXT, (400,), "2.2"),

@@ -72,7 +72,8 @@ class Backend(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.site.backends.discard(self)
-        self.gone.set_result(None)
+        if not self.gone.done():
+            self.gone.set_result(None)
 
 
 def answer_ok(backend: Backend, method: bytes) -> None:

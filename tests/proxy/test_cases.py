@@ -8,11 +8,23 @@ from collections.abc import Iterator
 import pytest
 import uvloop
 from between import NO_REUSE, PATIENCE_S, Backend, Client, Site
-from request_cases import CASES, OK, Case, Passed
+from request_cases import CASES, NEXT, OK, Case, Passed, got_next
 from response_cases import CUT, REPLY_CASES, Relayed, ReplyCase
 
 AT_ONCE = 50  # clients
-SHORT = [case for case in CASES if len(case.sent) < 1500]
+# Refused before their head is complete, which only a connection can do: the pure floor is never asked.
+ENDLESS = (
+    Case("bare LFs only", b"GET / HTTP/1.1\nHost: a\n\n", (400,), "2.2"),
+    Case("bare LF in a head that has not ended", b"GET / HTTP/1.1\r\nHost: a\nX: y\r\n", (400,), "2.2"),
+    Case("a TLS handshake", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", (400,), "3"),
+    Case("a line that begins with a space", b" GET", (400,), "2.2"),
+    Case("a request line without an end", b"GET /" + b"x" * 9000, (414,), "3"),
+    Case("fields without an end", b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 6000, (431,), "6585 5"),
+    Case("a field without an end", b"GET / HTTP/1.1\r\nX: " + b"y" * 40_000, (431,), "6585 5"),
+    Case("one, then a TLS handshake", NEXT + b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", (got_next, 400), "3"),
+)
+ALL = (*CASES, *ENDLESS)
+SHORT = [case for case in ALL if len(case.sent) < 1500]
 SHORT_REPLIES = [case for case in REPLY_CASES if len(case.sent) < 1500]
 PROBE = b"GET /probe HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -66,7 +78,7 @@ async def play_all(byte_by_byte: bool) -> tuple[dict[str, Verdict], list[bytes]]
             except TimeoutError:
                 return "nothing came"
 
-    cases = SHORT if byte_by_byte else CASES
+    cases = SHORT if byte_by_byte else ALL
     verdicts = await asyncio.gather(*(one(number, case) for number, case in enumerate(cases)))
     await site.close()
     return {case.name: verdict for case, verdict in zip(cases, verdicts, strict=True)}, site.malformed
@@ -85,7 +97,7 @@ def split() -> Iterator[Played]:
     yield uvloop.run(play_all(byte_by_byte=True))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
 def test_request_in_one_read_has_the_table_s_verdict(case: Case, whole: Played) -> None:
     assert whole[0][case.name] == case.verdict
 
