@@ -14,8 +14,11 @@ import time
 from dataclasses import dataclass
 
 from balance.config import model
+from balance.http1.fields import field_value
+from balance.model import Why
 
 MAX_WAITING = 10_000  # lines
+MAX_UNREAD = 4096  # bytes of a head that was refused
 
 
 @dataclass(slots=True)
@@ -42,6 +45,34 @@ class AccessRecord:
     ttfb_ms: float
     total_ms: float
     note: str = ""
+
+
+def unserved(peer: str, head: bytes, status: int, why: Why, bytes_out: int, pool: str, request_id: bytes) -> AccessRecord:
+    """The record of what was answered without a backend; `head` may be anything that a client sent."""
+    line, _, lines = head[:MAX_UNREAD].partition(b"\r\n")
+    words = line.decode("latin-1").split(" ")
+    method, path, version = words if len(words) == 3 else ("", words[0], "")
+    return AccessRecord(
+        client=peer,
+        method=method,
+        host=field_value(lines, b"host"),
+        path=path,
+        version=version,
+        status=status,
+        why=why.word,
+        bytes_in=len(head),
+        bytes_out=bytes_out,
+        backend="",
+        pool=pool,
+        attempts=0,
+        request_id=request_id.decode("ascii"),
+        referer=field_value(lines, b"referer"),
+        user_agent=field_value(lines, b"user-agent"),
+        queue_ms=-1.0,
+        connect_ms=-1.0,
+        ttfb_ms=-1.0,
+        total_ms=0.0,
+    )
 
 
 class AccessLog:

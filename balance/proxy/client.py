@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import re
+import sys
 from time import monotonic
 from typing import cast
 
@@ -17,9 +18,11 @@ from balance.http1.forward import introduction, is_trusted
 from balance.http1.head import Request
 from balance.http1.replies import OPTIONS_REPLY, error_reply
 from balance.model import Why
+from balance.proxy.access import unserved
 from balance.proxy.entry import Entry
 from balance.proxy.exchange import Exchange
-from balance.proxy.relay import Relay, keep_alive, reset
+from balance.proxy.relay import Relay
+from balance.proxy.sockets import is_silent, keep_alive, reset
 from balance.proxy.tunnel import Tunnel, tunnel_end
 from balance.proxy.upstream import Upstream
 from balance.proxy.wheel import NEVER, Timed
@@ -33,24 +36,30 @@ _START = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]")
 _EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
 
 
+# Why reading is paused: more requests wait than may, or the backend can't take more of a body.
+_WAITING, _UPLOAD = 1, 2
+_NOT_ASKED = sys.maxsize
+
+
 class At(enum.IntEnum):
     """Where a connection is, when no exchange owns it."""
 
-    IDLE = 0  # between requests
-    HEAD = 1  # in a head
-    BUSY = 2  # an exchange owns it
-    LINGERING = 3  # answered for the last time; what still comes is thrown away
-    CLOSING = 4
-    GONE = 5
+    FRESH = 0  # nothing has come yet
+    IDLE = 1  # between requests
+    HEAD = 2  # in a head
+    BUSY = 3  # an exchange owns it
+    LINGERING = 4  # answered for the last time; what still comes is thrown away
+    CLOSING = 5
+    GONE = 6
 
 
-IDLE, HEAD, BUSY, LINGERING, CLOSING, GONE = At  # a global is ten times cheaper to look up than an Enum's member
+FRESH, IDLE, HEAD, BUSY, LINGERING, CLOSING, GONE = At  # a global is ten times cheaper to look up than an Enum's member
 
 
 class HttpClient(Timed, asyncio.Protocol):
     """See the module."""
 
-    __slots__ = ("_at", "_buffer", "_buffered", "_exchange", "_head", "_is_read_paused", "_total_at", "after_host",
+    __slots__ = ("_at", "_buffer", "_buffered", "_exchange", "_paused_for", "_total_at", "after_host",
                  "before_host", "entry", "is_trusted", "is_write_paused", "peer", "transport")  # fmt: skip
 
     def __init__(self, entry: Entry) -> None:
@@ -61,12 +70,11 @@ class HttpClient(Timed, asyncio.Protocol):
         self.before_host = self.after_host = b""
         self.is_trusted = False
         self.is_write_paused = False
-        self._is_read_paused = False
+        self._paused_for = 0
         self._exchange: Exchange | None = None
-        self._at = IDLE
+        self._at = FRESH
         self._buffer = b""
-        self._buffered = 0  # unsent bytes when last asked
-        self._head = b""  # of the request being answered, for the answers we give ourselves
+        self._buffered = _NOT_ASKED  # unsent bytes when last asked
         self._total_at = NEVER
 
     # --- the connection -------------------------------------------------------------------------------
@@ -92,6 +100,8 @@ class HttpClient(Timed, asyncio.Protocol):
         self._buffer = b""
         if self._exchange is not None:
             exchange, self._exchange = self._exchange, None
+            if exc is not None and not isinstance(exc, OSError):
+                exchange.why = Why.INTERNAL_ERROR  # what data_received() raises ends here
             exchange.client_gone()
 
     def eof_received(self) -> bool:
@@ -100,7 +110,8 @@ class HttpClient(Timed, asyncio.Protocol):
         if self._exchange is not None:
             exchange, self._exchange = self._exchange, None
             exchange.client_gone()
-        return False  # closes the transport
+        self._close()
+        return False
 
     def data_received(self, data: bytes) -> None:
         if self._at is BUSY:
@@ -113,13 +124,19 @@ class HttpClient(Timed, asyncio.Protocol):
                     exchange.refuse(error)
                     return
             if data:
-                self._buffer += data
-                if len(self._buffer) > MAX_WAITING:
-                    self.pause_reading()
+                self._wait(data)
         elif self._at <= HEAD:
-            self._buffer = self._buffer + data if self._buffer else data
-            if not self.is_write_paused:
+            if self.is_write_paused:
+                self._wait(data)
+            else:
+                self._buffer = self._buffer + data if self._buffer else data
                 self._take_head()
+
+    def _wait(self, data: bytes) -> None:
+        """Keep what must wait for its turn; when it is much, the client must wait with the rest."""
+        self._buffer += data
+        if len(self._buffer) > MAX_WAITING:
+            self._pause(_WAITING)
 
     def pause_writing(self) -> None:
         self.is_write_paused = True
@@ -131,18 +148,27 @@ class HttpClient(Timed, asyncio.Protocol):
         self.is_write_paused = False
         if self._exchange is not None:
             self._exchange.resume_download()
-        elif self._buffer and self._at <= HEAD:
-            self._take_head()
+        else:
+            self._next()
 
     def pause_reading(self) -> None:
-        if not self._is_read_paused and not self.transport.is_closing():
-            self._is_read_paused = True
-            self.transport.pause_reading()
+        """The exchange can't take more of the body."""
+        self._pause(_UPLOAD)
 
     def resume_reading(self) -> None:
-        if self._is_read_paused and not self.transport.is_closing():
-            self._is_read_paused = False
-            self.transport.resume_reading()
+        """It can again."""
+        self._resume(_UPLOAD)
+
+    def _pause(self, reason: int) -> None:
+        if not self._paused_for and not self.transport.is_closing():
+            self.transport.pause_reading()
+        self._paused_for |= reason
+
+    def _resume(self, reasons: int) -> None:
+        if self._paused_for & reasons:
+            self._paused_for &= ~reasons
+            if not self._paused_for and not self.transport.is_closing():
+                self.transport.resume_reading()
 
     # --- requests ------------------------------------------------------------------------------------
 
@@ -179,6 +205,8 @@ class HttpClient(Timed, asyncio.Protocol):
             return
         if rest:
             self._buffer = rest
+            if self._at is IDLE:  # answered already, by ourselves
+                entry.service.loop.call_soon(self._next)
 
     def _wait_for_head(self, data: bytes) -> None:
         """The head is not complete. Refuse at once what can't become one."""
@@ -194,28 +222,39 @@ class HttpClient(Timed, asyncio.Protocol):
             self._refuse(ProtocolError(431, Why.HEADER_TOO_LARGE, detail), data)
         elif data.count(b"\n") != data.count(b"\r\n"):
             self._refuse(ProtocolError(400, Why.BAD_REQUEST, "a bare LF in the head"), data)
-        elif self._at is IDLE:
+        elif self._at is not HEAD:
             self._at = HEAD
             self.arm(monotonic(), self.entry.timeouts.client_header_s or NEVER)
 
     def _answer_options(self, request: Request, head: bytes, rest: bytes) -> None:
         """An OPTIONS with Max-Forwards: 0 is ours to answer (RFC 9110 section 7.6.2)."""
-        self._count_own(204, Why.OK, len(head))
+        self._count_own(204, Why.OK, head, b"", len(OPTIONS_REPLY))
         self.transport.write(OPTIONS_REPLY)
         self._buffer = rest
         self.exchange_ended(monotonic(), keep_alive=request.keep_alive and not request.fields.framing)
 
     def _refuse(self, error: ProtocolError, head: bytes) -> None:
         """Answer what never became a request."""
-        self._head = head
-        self._count_own(error.status, error.why, len(head))
-        self.answer_error(error.status, error.why, error.detail, keep_alive=False)
+        entry = self.entry
+        request_id = entry.service.next_request_id() if entry.request_id else b""
+        page = self._error_page(error.status, error.why, error.detail, request_id, head, keep_alive=False)
+        self._count_own(error.status, error.why, head, request_id, len(page))
+        self.transport.write(page)
+        self._linger()
 
-    def _count_own(self, status: int, why: Why, bytes_in: int) -> None:
-        row = self.entry.service.row
+    def _error_page(self, status: int, why: Why, detail: str, request_id: bytes, head: bytes, *, keep_alive: bool) -> bytes:
+        pages = self.entry.pages
+        return error_reply(status, why, detail, request_id.decode("ascii"), head, keep_alive=keep_alive, pages=pages)
+
+    def _count_own(self, status: int, why: Why, head: bytes, request_id: bytes, bytes_out: int) -> None:
+        """Account for an answer that no exchange gave."""
+        service = self.entry.service
+        row = service.row
         row.count_request(cells.series_key(0, 0, status))
-        row.observe_size(cells.REQUEST_SIZE, bytes_in)
+        row.observe_size(cells.REQUEST_SIZE, len(head))
         row.cells[cells.WHY + why] += 1
+        if service.access is not None:
+            service.access.record(unserved(self.peer, head, status, why, bytes_out, self.entry.pool.name, request_id))
 
     # --- what an exchange asks of its client ------------------------------------------------------------
 
@@ -230,8 +269,9 @@ class HttpClient(Timed, asyncio.Protocol):
             self._finish(is_read=exchange is None or exchange.upload is None or exchange.upload.is_done)
             return
         self._at = IDLE
-        if self._is_read_paused:
-            self.resume_reading()
+        self._buffered = _NOT_ASKED
+        if self._paused_for:
+            self._resume(_UPLOAD)
         self.arm(now, entry.keepalive_s)
         if self._buffer:
             entry.service.loop.call_soon(self._next)
@@ -241,22 +281,17 @@ class HttpClient(Timed, asyncio.Protocol):
     def answer_error(self, status: int, why: Why, detail: str, *, keep_alive: bool) -> None:
         """Answer in the backend's place."""
         exchange = self._exchange
-        entry = self.entry
-        request_id = ""
-        head = self._head
-        if exchange is not None:
-            head = exchange.request.line + exchange.request.fields.forward
-            request_id = exchange.request_id.decode("ascii")
-        self._head = b""
-        keep_alive = keep_alive and not entry.service.is_draining
+        assert exchange is not None
+        keep_alive = keep_alive and not self.entry.service.is_draining
         if not self.transport.is_closing():
-            page = error_reply(status, why, detail, request_id, head, keep_alive=keep_alive, pages=entry.pages)
-            self.transport.write(page)
-        if not keep_alive:
+            request = exchange.request
+            head = request.line + request.fields.forward
+            self.transport.write(self._error_page(status, why, detail, exchange.request_id, head, keep_alive=keep_alive))
+        if keep_alive:
+            self.exchange_ended(monotonic(), keep_alive=True)
+        else:
             self._exchange = None
             self._linger()
-        else:
-            self.exchange_ended(monotonic(), keep_alive=True)
 
     def break_off(self, *, with_reset: bool) -> None:
         """A reply that can't be completed must not look complete: close without its last bytes, or reset where only a
@@ -280,7 +315,7 @@ class HttpClient(Timed, asyncio.Protocol):
         mine, theirs = self.transport, upstream.transport
         keep_alive(theirs.get_extra_info("socket"))
         client_end = tunnel_end(
-            service.connections, mine, waiting, is_paused=self._is_read_paused, is_full=self.is_write_paused
+            service.connections, mine, waiting, is_paused=bool(self._paused_for), is_full=self.is_write_paused
         )
         upstream_end = tunnel_end(None, theirs, early, is_paused=upstream.is_paused, is_full=upstream.is_full)
         Relay(client_end, upstream_end, service.wheel, entry.timeouts.tunnel_s, Tunnel(service, lease), monotonic())
@@ -308,23 +343,23 @@ class HttpClient(Timed, asyncio.Protocol):
         elif self._at is GONE:
             self.deadline = NEVER
         elif self.transport.get_write_buffer_size() and self.has_taken_some():
-            self.arm(now, self.entry.timeouts.write_s or NEVER)
+            self.arm(now, self.entry.timeouts.write_s or LINGER_S)
         else:
             self._at = CLOSING
             self.transport.abort()
 
     def give_up(self) -> None:
-        """A bug in our own code, after which nobody knows where we are. connection_lost() gives back what is held."""
+        """A bug in our own code, after which nobody knows where we are: connection_lost() gives back what is held."""
         self.transport.abort()
 
     # --- the end --------------------------------------------------------------------------------------
 
-    def drain(self) -> bool:
-        """Close if nothing is going on; True when it did."""
-        if self._at is IDLE and not self._buffer and self._exchange is None:
+    def drain(self, *, is_patient: bool) -> None:
+        """Close if nothing is going on. While `is_patient`, one that has not asked for anything yet may still do so."""
+        if self._at > IDLE or self._buffer or (self._at is FRESH and is_patient):
+            return
+        if is_silent(self.transport):  # else a request has come that is only not read yet
             self._close()
-            return True
-        return False
 
     def cut(self) -> None:
         """The deadline of a drain."""
@@ -333,13 +368,22 @@ class HttpClient(Timed, asyncio.Protocol):
         self.transport.abort()
 
     def _next(self) -> None:
+        """Go on with what waits, if it is its turn."""
         if self._buffer and self._at <= HEAD and not self.is_write_paused and not self.transport.is_closing():
-            self._take_head()
+            try:
+                self._take_head()
+            except Exception:  # here no transport is watching
+                if self._exchange is not None:
+                    self._exchange.why = Why.INTERNAL_ERROR
+                self.give_up()
+                raise
+            if len(self._buffer) <= MAX_WAITING:
+                self._resume(_WAITING)
 
     def _finish(self, *, is_read: bool) -> None:
         """The last answer is on its way. Where unread bytes would turn the close into a reset, let it be read first
         (RFC 9112 section 9.6)."""
-        if self._buffer or self._is_read_paused or not is_read:
+        if self._buffer or self._paused_for or not is_read:
             self._linger()
         else:
             self._close()
@@ -351,8 +395,9 @@ class HttpClient(Timed, asyncio.Protocol):
         self._at = LINGERING
         self._buffer = b""
         self._total_at = NEVER
-        self.resume_reading()
+        self._resume(_WAITING | _UPLOAD)
         self.transport.write_eof()
+        self._buffered = self.transport.get_write_buffer_size()
         self.arm(monotonic(), LINGER_S)
 
     def _close(self) -> None:
@@ -360,4 +405,6 @@ class HttpClient(Timed, asyncio.Protocol):
         self._at = CLOSING
         if not self.transport.is_closing():
             self.transport.close()
+            self._total_at = NEVER
+            self._buffered = self.transport.get_write_buffer_size()
             self.arm(monotonic(), self.entry.timeouts.write_s or LINGER_S)

@@ -69,6 +69,7 @@ class Client(Protocol):
 
     def arm(self, now: float, timeout_s: float) -> None: ...
     def has_taken_some(self) -> bool: ...
+    def give_up(self) -> None: ...
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
     def exchange_ended(self, now: float, *, keep_alive: bool) -> None: ...
@@ -224,15 +225,28 @@ class Exchange:
             )
         except UpstreamError as error:
             service.row.cells[backend.block + cells.CONNECT_FAILURES] += 1
-            if self._at is CHOSEN and self._lease is lease:
-                self._not_connected(error)
-            return
-        if self._at is CHOSEN and self._lease is lease:
-            self._send(upstream, monotonic())
-            if upstream.transport.is_closing():  # gone between its connect and now
-                self.upstream_ended(None)
-        else:  # the client has gone meanwhile; the next one may want it
-            upstream.park(monotonic(), entry.max_idle)
+            self._connected(lease, error)
+        else:
+            upstream.opened()
+            self._connected(lease, upstream)
+
+    def _connected(self, lease: Lease, result: Upstream | UpstreamError) -> None:
+        """A dial has ended."""
+        try:
+            if self._at is not CHOSEN or self._lease is not lease:  # the client has gone meanwhile; the next one may want it
+                if isinstance(result, Upstream):
+                    result.park(monotonic(), self.entry.max_idle)
+            elif isinstance(result, UpstreamError):
+                self._not_connected(result)
+            else:
+                self._send(result, monotonic())
+                if result.transport.is_closing():  # gone between its connect and now
+                    self.upstream_ended(None)
+        except Exception:
+            self.crashed()
+            if isinstance(result, Upstream):
+                result.discard()
+            raise
 
     def _not_connected(self, error: UpstreamError) -> None:
         """Nothing was sent, so the next backend may have it, whatever the method (RFC 9110 section 9.2.2 is not touched)."""
@@ -259,17 +273,31 @@ class Exchange:
             held, self.held = self.held, None
             self._outgoing = b""
             upstream.transport.write(b"".join(held))
-            self.client.resume_reading()
+            if not upstream.is_full:
+                self.client.resume_reading()
         elif self.upload is not None and (len(self._outgoing) > REPLAY_LIMIT or not self.upload.is_done):
             self._outgoing = b""
         self._await(now)
 
     def _await(self, now: float) -> None:
         """Arm the timeout of whoever is waited for now."""
-        if self.upload is not None and not self.upload.is_done:
-            self.client.arm(now, self.entry.timeouts.client_body_s or NEVER)
+        timeouts = self.entry.timeouts
+        if self.client.is_write_paused:
+            timeout_s = timeouts.write_s or NEVER
+        elif self.upload is None or self.upload.is_done:
+            timeout_s = self.entry.read_s
+        elif self._upstream is not None and self._upstream.is_full:
+            timeout_s = timeouts.write_s or NEVER
+        elif self._awaits_go_ahead():
+            timeout_s = self.entry.read_s
         else:
-            self.client.arm(now, self.entry.read_s)
+            timeout_s = timeouts.client_body_s or NEVER
+        self.client.arm(now, timeout_s)
+
+    def _awaits_go_ahead(self) -> bool:
+        """Whether it is the backend's turn although the body has not come: it was asked for a 100 (Continue)."""
+        assert self.upload is not None
+        return self.request.fields.expects and not self.upload.received and not self._interims and self._at is SENT
 
     # --- the reply comes back -----------------------------------------------------------------------
 
@@ -283,7 +311,7 @@ class Exchange:
             self._buffer = b""
         while True:
             end = data.find(b"\r\n\r\n") + 4
-            if end < 4:
+            if end < 4 or end > MAX_HEAD:
                 self._head_incomplete(data)
                 return
             head = data if end == len(data) else data[:end]
@@ -380,7 +408,7 @@ class Exchange:
             self._reply_is_exact = not download.rest
             self._end_well(monotonic())
         else:
-            self.client.arm(monotonic(), self.entry.read_s)
+            self._await(monotonic())
 
     def _write(self, head: bytes, body: bytes) -> None:
         """To the client, in one system call."""
@@ -417,7 +445,9 @@ class Exchange:
 
     def pause_upload(self) -> None:
         """The backend can't take more of the request's body."""
-        self.client.pause_reading()
+        if self.upload is not None and not self.upload.is_done:
+            self.client.pause_reading()
+        self._await(monotonic())
 
     def resume_upload(self) -> None:
         """It can again."""
@@ -428,7 +458,7 @@ class Exchange:
         """The client can't take more of the reply."""
         if self._upstream is not None:
             self._upstream.pause()
-            self.client.arm(monotonic(), self.entry.timeouts.write_s or NEVER)
+            self._await(monotonic())
 
     def resume_download(self) -> None:
         """It can again."""
@@ -467,26 +497,42 @@ class Exchange:
     def client_gone(self) -> None:
         """The client left: so does its request at the backend, which is not to blame."""
         if self._at is not ENDED:
-            self.status = 499  # nginx's code for it; in logs only
-            self.why = Why.CLIENT_ABORT
+            if self.why is not Why.INTERNAL_ERROR:
+                self.status = 499  # nginx's code for it; in logs only
+                self.why = Why.CLIENT_ABORT
             self._end(Outcome.ABORTED, monotonic(), keep_upstream=False)
+
+    def crashed(self) -> None:
+        """A bug in our own code has left nobody knowing where we are: the client goes, and with it what is held for it."""
+        self.status = 500
+        self.why = Why.INTERNAL_ERROR
+        self.client.give_up()
 
     def expire(self, now: float) -> None:
         """The client's deadline has passed while this exchange owned it."""
-        entry = self.entry
-        if now >= self.started + entry.request_s:
+        upload, upstream = self.upload, self._upstream
+        if now >= self.started + self.entry.request_s:
             self._fail(504, Why.TOTAL_TIMEOUT, "the request took too long", Outcome.ABORTED)
         elif self.client.is_write_paused:
             if self.client.has_taken_some():
-                self.client.arm(now, entry.timeouts.write_s or NEVER)
-                return
-            self._fail(408, Why.CLIENT_TOO_SLOW, "the client does not read", Outcome.ABORTED)
+                self._await(now)
+            else:
+                self._fail(408, Why.CLIENT_TOO_SLOW, "the client does not read", Outcome.ABORTED)
+        elif upstream is not None and upstream.is_full and upstream.has_taken_some():
+            self._await(now)
+        elif (
+            upload is not None
+            and not upload.is_done
+            and not (upstream is not None and upstream.is_full)
+            and not self._awaits_go_ahead()
+        ):
+            self._fail(408, Why.BODY_TIMEOUT, "the request's body did not come", Outcome.ABORTED)
         elif self._at is REPLYING:
             self._fail(504, Why.RESPONSE_IDLE, "the backend stopped in its reply", Outcome.FAILED)
-        elif self.upload is not None and not self.upload.is_done and not (self._upstream and self._upstream.is_full):
-            self._fail(408, Why.BODY_TIMEOUT, "the request's body did not come", Outcome.ABORTED)
         elif self._at is SENT:
             self._fail(504, Why.RESPONSE_HEADER_TIMEOUT, "the backend did not reply in time", Outcome.FAILED)
+        elif self._at is ENDED:
+            self.client.give_up()  # a bug ended it half-way
 
     def cut(self) -> None:
         """The deadline of a drain."""
@@ -509,8 +555,10 @@ class Exchange:
             keep_upstream = False
         if self._download is not None and self._download.ends_at_close:
             keep_upstream = False
-        self._end(_OK, now, keep_upstream=keep_upstream)
-        self.client.exchange_ended(now, keep_alive=self._keep_alive)
+        try:
+            self._end(_OK, now, keep_upstream=keep_upstream)
+        finally:  # the client has its reply, whatever becomes of the count
+            self.client.exchange_ended(now, keep_alive=self._keep_alive)
 
     def _fail(self, status: int, why: Why, detail: str, outcome: Outcome) -> None:
         """End badly: tell the client if its reply has not begun, else break off so that it can't take it for complete."""
@@ -525,9 +573,9 @@ class Exchange:
             # A body that only the close ends, also one whose chunks were taken off, would look complete.
             download = self._download
             until_close = download is not None and (download.ends_at_close or not self.request.minor)
-            self.client.break_off(with_reset=until_close)
+            self.client.break_off(with_reset=until_close or why is Why.CLIENT_TOO_SLOW)
         else:
-            keep_alive = self._keep_alive and (self.upload is None or self.upload.is_done)
+            keep_alive = self._keep_alive and self.request.minor == 1 and (self.upload is None or self.upload.is_done)
             self.client.answer_error(status, why, detail, keep_alive=keep_alive)
 
     def _end(self, outcome: Outcome, now: float, *, keep_upstream: bool) -> None:
@@ -535,7 +583,6 @@ class Exchange:
         self._at = ENDED
         upstream, lease = self._upstream, self._lease
         self._upstream = self._lease = None
-        self._count(now, lease, outcome)
         if upstream is not None:
             upstream.served += 1
             if keep_upstream and upstream.served != self.entry.max_requests:
@@ -544,6 +591,7 @@ class Exchange:
                 upstream.discard()
         if lease is not None:
             lease.release(outcome, now)
+        self._count(now, lease, outcome)
 
     def _count(self, now: float, lease: Lease | None, outcome: Outcome) -> None:
         service = self.entry.service

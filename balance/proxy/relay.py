@@ -7,37 +7,16 @@ a connection stays bounded by the transports' high-water marks.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-import struct
 import time
 from typing import Protocol, cast
 
 from balance.model import Why
+from balance.proxy.sockets import reset
 from balance.proxy.wheel import NEVER, Timed, Wheel
 
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing sends a RST
 _LOOKS = 8  # in an idle timeout: a silent relay is cut between 1 and 1 + 1/8 of it
 _COUNT_EVERY_S = 10.0
 HALF_CLOSED_IDLE_S = 30.0  # one side has said its last: HAProxy's `client-fin` and `server-fin`
-KEEP_ALIVE_AFTER_S = 60  # of silence the kernel asks whether the peer is still there; its own default is two hours
-
-
-def reset(transport: asyncio.Transport) -> None:
-    """Close at once with a RST, so that the peer can tell it from an end."""
-    sock = transport.get_extra_info("socket")
-    if sock is not None and sock.family != getattr(socket, "AF_UNIX", None):
-        with contextlib.suppress(OSError):  # closed already
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    transport.abort()
-
-
-def keep_alive(sock: socket.socket) -> None:
-    """Let the kernel find out when the peer has vanished without a word. What a listening socket accepts inherits it."""
-    if sock.family != getattr(socket, "AF_UNIX", None):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if hasattr(socket, "TCP_KEEPIDLE"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_ALIVE_AFTER_S)
 
 
 class End(asyncio.Protocol):

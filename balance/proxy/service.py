@@ -16,8 +16,8 @@ from balance.runtime.cells import Row
 class Drainable(Protocol):
     """A client's connection, as a drain sees it."""
 
-    def drain(self) -> bool:
-        """Close if nothing is going on; True when it did."""
+    def drain(self, *, is_patient: bool) -> None:
+        """Close if nothing is going on. While `is_patient`, one that has not asked for anything yet may still do so."""
 
     def cut(self) -> None:
         """The deadline of a drain has come."""

@@ -9,8 +9,9 @@ from balance.aio import spawn
 from balance.errors import UpstreamError
 from balance.model import Outcome, Why
 from balance.proxy.dial import dial
-from balance.proxy.relay import KEEP_ALIVE_AFTER_S, End, Relay, keep_alive, reset
+from balance.proxy.relay import End, Relay
 from balance.proxy.service import Service
+from balance.proxy.sockets import KEEP_ALIVE_AFTER_S, keep_alive, reset
 from balance.runtime import cells
 from balance.runtime.backend import Backend
 from balance.runtime.pool import Lease
@@ -45,9 +46,8 @@ class Downstream(End):
         elif self._dialing is not None:
             self._dialing.cancel()
 
-    def drain(self) -> bool:
+    def drain(self, *, is_patient: bool) -> None:
         """A TCP session is never idle: it is left to end by itself."""
-        return False
 
     def cut(self) -> None:
         """The deadline of a drain."""

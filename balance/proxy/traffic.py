@@ -12,8 +12,8 @@ from balance.model import Mode
 from balance.proxy.access import AccessLog
 from balance.proxy.client import HttpClient
 from balance.proxy.entry import Entry
-from balance.proxy.relay import keep_alive
 from balance.proxy.service import Service
+from balance.proxy.sockets import keep_alive
 from balance.proxy.tcp import Downstream
 from balance.proxy.wheel import TICK_S
 from balance.runtime import cells
@@ -25,6 +25,7 @@ from balance.runtime.snapshot import Listener, Snapshot
 BACKLOG = 4096
 GAUGES_EVERY = 4  # ticks
 LAG_MEMORY = 20  # ticks: for how long the worst lag is shown
+FIRST_REQUEST_S = 1.0  # at a drain, how long a connection that was just taken may still bring its first request
 
 
 class Traffic:
@@ -77,10 +78,10 @@ class Traffic:
         for _, backend in self._backends.values():
             for parked in list(backend.idle):
                 parked.discard()
-        deadline = monotonic() + timeout_s
-        while service.connections and monotonic() < deadline:
+        began = monotonic()
+        while service.connections and (now := monotonic()) < began + timeout_s:
             for connection in list(service.connections):
-                connection.drain()
+                connection.drain(is_patient=now < began + FIRST_REQUEST_S)
             await asyncio.sleep(TICK_S)
         left = list(service.connections)
         for connection in left:
@@ -104,6 +105,7 @@ class Traffic:
 
     def _tick(self) -> None:
         now = monotonic()
+        self._timer = self._loop.call_later(TICK_S, self._tick)  # first: time goes on whatever happens below
         lag_us = max(0, int((now - self._next_tick) * 1e6))
         board = self._row.cells
         board[cells.LAG_US] = lag_us
@@ -115,7 +117,6 @@ class Traffic:
         if self._ticks % GAUGES_EVERY == 0:
             self._write_gauges(now)
         self._next_tick = now + TICK_S
-        self._timer = self._loop.call_later(TICK_S, self._tick)
 
     def _write_gauges(self, now: float) -> None:
         """Also lets go of connections that were parked for too long."""

@@ -26,9 +26,8 @@ class ClientEnd(End):
         self._connections.discard(self)
         super().connection_lost(exc)
 
-    def drain(self) -> bool:
+    def drain(self, *, is_patient: bool) -> None:
         """A tunnel is left to end by itself."""
-        return False
 
     def cut(self) -> None:
         """The deadline of a drain."""

@@ -8,11 +8,11 @@ safe.
 from __future__ import annotations
 
 import asyncio
-import select
 import time
 from typing import Protocol, cast
 
 from balance.proxy.service import Service
+from balance.proxy.sockets import is_silent, read_now
 from balance.runtime.backend import Backend
 
 
@@ -24,6 +24,9 @@ class Exchanging(Protocol):
     def upstream_ended(self, exc: Exception | None) -> None:
         """No more will come: an end (None) or a reset."""
 
+    def crashed(self) -> None:
+        """A bug in our own code, on the way of what the backend sent."""
+
     def pause_upload(self) -> None:
         """The backend can't take more of the request's body."""
 
@@ -33,7 +36,8 @@ class Exchanging(Protocol):
 class Upstream(asyncio.Protocol):
     """Serves one exchange at a time. `exchange` is None while it is parked."""
 
-    __slots__ = ("backend", "exchange", "is_full", "is_paused", "parked_at", "served", "service", "transport")
+    __slots__ = ("_buffered", "_is_counted", "backend", "exchange", "is_full", "is_paused", "parked_at", "served", "service",
+                 "transport")  # fmt: skip
 
     def __init__(self, service: Service, backend: Backend) -> None:
         self.service = service
@@ -44,9 +48,15 @@ class Upstream(asyncio.Protocol):
         self.parked_at = 0.0
         self.is_paused = False  # reading is
         self.is_full = False  # it takes no more for now
+        self._buffered = 0  # unsent bytes when last asked
+        self._is_counted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+
+    def opened(self) -> None:
+        """The dial has succeeded. Not known in connection_made(): uvloop ends a dial that is given up later without a word."""
+        self._is_counted = True
         self.backend.open_count += 1
 
     def data_received(self, data: bytes) -> None:
@@ -65,14 +75,22 @@ class Upstream(asyncio.Protocol):
         return False  # closes the transport
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.backend.open_count -= 1
-        if self.exchange is not None:
-            self.exchange.upstream_ended(exc)
-        elif self.parked_at:
-            self._leave_park()
+        if self._is_counted:
+            self.backend.open_count -= 1
+        if self.exchange is None:
+            self._closed_while_parked()
+        elif exc is None:
+            self.exchange.upstream_ended(None)
+        elif isinstance(exc, OSError):
+            self._read_the_rest()
+            if self.exchange is not None:
+                self.exchange.upstream_ended(exc)
+        else:
+            self.exchange.crashed()
 
     def pause_writing(self) -> None:
         self.is_full = True
+        self._buffered = self.transport.get_write_buffer_size()
         if self.exchange is not None:
             self.exchange.pause_upload()
 
@@ -112,14 +130,22 @@ class Upstream(asyncio.Protocol):
         if not self.transport.is_closing():
             self.transport.abort()
 
+    def has_taken_some(self) -> bool:
+        """Whether the backend took any of what waits for it since this was last asked."""
+        before, self._buffered = self._buffered, self.transport.get_write_buffer_size()
+        return self._buffered < before
+
     def is_silent(self) -> bool:
-        """Whether nothing waits to be read, not even an end: asked before a request that could not be sent twice."""
-        sock = self.transport.get_extra_info("socket")
-        if sock is None or sock.fileno() < 0:
-            return False
-        poll = select.poll()
-        poll.register(sock.fileno(), select.POLLIN)
-        return not poll.poll(0)
+        """Whether nothing has come, not even an end: asked before a request that could not be sent twice."""
+        return is_silent(self.transport)
+
+    def _read_the_rest(self) -> None:
+        """A backend that refuses an upload replies and closes. When a write meets the close first, uvloop reads no more; the
+        reply is there all the same, and says more than our 502."""
+        while self.exchange is not None and (data := read_now(self.transport)):
+            self.exchange.response_received(data)
+        if self.parked_at:
+            self.discard()
 
     def _closed_while_parked(self) -> None:
         """The backend closed it: learn how long it keeps an idle connection."""

@@ -53,6 +53,8 @@ class Wire:
 
     def __init__(self, sock: socket.socket, number: int = 0) -> None:
         sock.setblocking(False)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
         self.number = number  # of the connection at its backend, from 0
         self.unread = b""

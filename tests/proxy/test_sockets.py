@@ -1,0 +1,99 @@
+"""What is asked of a connected socket beyond its transport."""
+
+import asyncio
+import socket
+
+import pytest
+from stage import Stage, until
+from wire import Wire
+
+from balance.proxy.sockets import is_silent, keep_alive, read_now, reset
+
+
+async def connected(stage: Stage, family: int = socket.AF_INET) -> tuple[asyncio.Transport, Wire]:
+    """A transport that does not read, and its peer."""
+    if family == socket.AF_UNIX:
+        ours, theirs = socket.socketpair()
+    else:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            theirs = socket.create_connection(server.getsockname())
+            ours, _ = server.accept()
+    transport, _ = await stage.loop.create_connection(asyncio.Protocol, sock=ours)
+    transport.pause_reading()
+    wire = Wire(theirs)
+    stage.wires.append(wire)
+    return transport, wire
+
+
+async def test_reset_is_seen_as_one(stage: Stage) -> None:
+    transport, peer = await connected(stage)
+    reset(transport)
+    assert await peer.ending() == "reset"
+
+
+async def test_reset_of_a_unix_socket_is_an_end(stage: Stage) -> None:
+    transport, peer = await connected(stage, socket.AF_UNIX)
+    reset(transport)
+    assert await peer.ending() == "eof"
+
+
+async def test_reset_of_what_is_closing_drops_what_its_peer_does_not_take(stage: Stage) -> None:
+    transport, _ = await connected(stage)
+    transport.write(b"x" * 30_000_000)
+    transport.close()
+    assert transport.get_write_buffer_size() > 0
+    reset(transport)
+    await until(lambda: transport.get_write_buffer_size() == 0)
+
+
+async def test_silence_ends_with_a_byte(stage: Stage) -> None:
+    transport, peer = await connected(stage)
+    assert is_silent(transport)
+    peer.send_now(b"x")
+    await until(lambda: not is_silent(transport))
+    transport.abort()
+
+
+@pytest.mark.parametrize("how", ["close", "half_close", "reset"])
+async def test_silence_ends_with_an_end(stage: Stage, how: str) -> None:
+    transport, peer = await connected(stage)
+    getattr(peer, how)()
+    await until(lambda: not is_silent(transport))
+    transport.abort()
+
+
+async def test_closed_transport_is_not_silent(stage: Stage) -> None:
+    transport, _ = await connected(stage)
+    transport.abort()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not is_silent(transport)
+
+
+async def test_read_now_takes_what_came_and_never_waits(stage: Stage) -> None:
+    transport, peer = await connected(stage)
+    assert read_now(transport) == b""
+    peer.send_now(b"left over")
+    await until(lambda: not is_silent(transport))
+    assert read_now(transport) == b"left over"
+    peer.reset()
+    await until(lambda: not is_silent(transport))
+    assert read_now(transport) == b""
+    transport.abort()
+
+
+async def test_accepted_connections_inherit_that_they_are_watched(stage: Stage) -> None:
+    with socket.socket() as server:
+        keep_alive(server)
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        stage.wires.append(Wire(socket.create_connection(server.getsockname())))
+        accepted, _ = server.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
+
+
+def test_unix_sockets_need_no_watching() -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        keep_alive(sock)
