@@ -30,6 +30,9 @@ class FakeTransport(asyncio.Transport):
 
     family = socket.AF_INET
 
+    def fileno(self) -> int:
+        return -1
+
     def setsockopt(self, level: int, option: int, value: Any) -> None:
         self.options.append((level, option))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import uvloop
-from wire import Message, Wire
+from rawclient import Message, Wire
 
 from balance import aio
 from balance.config.model import (

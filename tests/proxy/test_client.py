@@ -7,7 +7,7 @@ import random
 
 import pytest
 from stage import Stage, serve, until
-from wire import Message, Wire, chunked, get, ok, post
+from rawclient import Message, Wire, chunked, get, ok, post
 
 from balance.config.model import HttpConfig, Limits, Timeouts
 from balance.model import Why

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 from stage import Stage, until
-from wire import Wire
+from rawclient import Wire
 
 from balance.proxy.sockets import is_silent, keep_alive, read_now, reset
 

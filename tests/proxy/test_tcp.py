@@ -8,7 +8,7 @@ import socket
 
 import pytest
 from stage import Stage, until
-from wire import Wire
+from rawclient import Wire
 
 from balance.config.model import Timeouts
 from balance.model import Mode, Why
