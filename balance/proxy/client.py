@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import enum
 import re
-import sys
 from time import monotonic
 from typing import cast
 
@@ -22,7 +21,7 @@ from balance.proxy.access import unserved
 from balance.proxy.entry import Entry
 from balance.proxy.exchange import Exchange
 from balance.proxy.relay import Relay
-from balance.proxy.sockets import is_silent, keep_alive, reset
+from balance.proxy.sockets import has_left, is_silent, keep_alive, reset, unsent
 from balance.proxy.tunnel import Tunnel, tunnel_end
 from balance.proxy.upstream import Upstream
 from balance.proxy.wheel import NEVER, Timed
@@ -38,7 +37,6 @@ _EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
 
 # Why reading is paused: more requests wait than may, or the backend can't take more of a body.
 _WAITING, _UPLOAD = 1, 2
-_NOT_ASKED = sys.maxsize
 
 
 class At(enum.IntEnum):
@@ -59,7 +57,7 @@ FRESH, IDLE, HEAD, BUSY, LINGERING, CLOSING, GONE = At  # a global is ten times 
 class HttpClient(Timed, asyncio.Protocol):
     """See the module."""
 
-    __slots__ = ("_at", "_buffer", "_buffered", "_exchange", "_paused_for", "_total_at", "after_host",
+    __slots__ = ("_at", "_buffer", "_exchange", "_paused_for", "_total_at", "_unsent", "after_host",
                  "before_host", "entry", "is_trusted", "is_write_paused", "peer", "transport")  # fmt: skip
 
     def __init__(self, entry: Entry) -> None:
@@ -74,7 +72,7 @@ class HttpClient(Timed, asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._at = FRESH
         self._buffer = b""
-        self._buffered = _NOT_ASKED  # unsent bytes when last asked
+        self._unsent: int | None = None  # when last asked, if it was not too long ago
         self._total_at = NEVER
 
     # --- the connection -------------------------------------------------------------------------------
@@ -140,7 +138,7 @@ class HttpClient(Timed, asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.is_write_paused = True
-        self._buffered = self.transport.get_write_buffer_size()
+        self._unsent = unsent(self.transport)
         if self._exchange is not None:
             self._exchange.pause_download()
 
@@ -269,7 +267,7 @@ class HttpClient(Timed, asyncio.Protocol):
             self._finish(is_read=exchange is None or exchange.upload is None or exchange.upload.is_done)
             return
         self._at = IDLE
-        self._buffered = _NOT_ASKED
+        self._unsent = None
         if self._paused_for:
             self._resume(_UPLOAD)
         self.arm(now, entry.keepalive_s)
@@ -330,9 +328,13 @@ class HttpClient(Timed, asyncio.Protocol):
             self.entry.service.wheel.watch(self, now)
 
     def has_taken_some(self) -> bool:
-        """Whether the client read any of what waits for it since it was last asked."""
-        before, self._buffered = self._buffered, self.transport.get_write_buffer_size()
-        return self._buffered < before
+        """Whether the client took any of what waits for it since last asked; the first time, whether any waits."""
+        before, self._unsent = self._unsent, unsent(self.transport)
+        return self._unsent > 0 if before is None else self._unsent < before
+
+    def has_left(self) -> bool:
+        """Whether the client has gone while nobody was reading."""
+        return has_left(self.transport)
 
     def expire(self, now: float) -> None:
         """Whoever should have spoken by now has not."""
@@ -342,7 +344,7 @@ class HttpClient(Timed, asyncio.Protocol):
             self._refuse(ProtocolError(408, Why.HEADER_TIMEOUT, "the request's head did not come"), self._buffer)
         elif self._at is GONE:
             self.deadline = NEVER
-        elif self.transport.get_write_buffer_size() and self.has_taken_some():
+        elif self.has_taken_some():
             self.arm(now, self.entry.timeouts.write_s or LINGER_S)
         else:
             self._at = CLOSING
@@ -397,7 +399,7 @@ class HttpClient(Timed, asyncio.Protocol):
         self._total_at = NEVER
         self._resume(_WAITING | _UPLOAD)
         self.transport.write_eof()
-        self._buffered = self.transport.get_write_buffer_size()
+        self._unsent = unsent(self.transport)
         self.arm(monotonic(), LINGER_S)
 
     def _close(self) -> None:
@@ -406,5 +408,5 @@ class HttpClient(Timed, asyncio.Protocol):
         if not self.transport.is_closing():
             self.transport.close()
             self._total_at = NEVER
-            self._buffered = self.transport.get_write_buffer_size()
+            self._unsent = unsent(self.transport)
             self.arm(monotonic(), self.entry.timeouts.write_s or LINGER_S)

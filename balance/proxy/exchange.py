@@ -69,6 +69,7 @@ class Client(Protocol):
 
     def arm(self, now: float, timeout_s: float) -> None: ...
     def has_taken_some(self) -> bool: ...
+    def has_left(self) -> bool: ...
     def give_up(self) -> None: ...
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
@@ -518,8 +519,10 @@ class Exchange:
                 self._await(now)
             else:
                 self._fail(408, Why.CLIENT_TOO_SLOW, "the client does not read", Outcome.ABORTED)
-        elif upstream is not None and upstream.is_full and upstream.has_taken_some():
+        elif upload is not None and upstream is not None and upstream.has_taken_some():
             self._await(now)
+        elif self.client.has_left():
+            self.client.give_up()  # and say so: client_gone() follows
         elif (
             upload is not None
             and not upload.is_done

@@ -11,7 +11,7 @@ import time
 from typing import Protocol, cast
 
 from balance.model import Why
-from balance.proxy.sockets import reset
+from balance.proxy.sockets import reset, unsent
 from balance.proxy.wheel import NEVER, Timed, Wheel
 
 _LOOKS = 8  # in an idle timeout: a silent relay is cut between 1 and 1 + 1/8 of it
@@ -97,7 +97,7 @@ class Account(Protocol):
 class Relay(Timed):
     """What two ends share: the idle timeout, the account, and how it ended. It is over when both are gone."""
 
-    __slots__ = ("_account", "_buffered", "_idle_s", "_is_over", "_seen", "_silent_since", "_wheel", "_why", "client",
+    __slots__ = ("_account", "_idle_s", "_is_over", "_seen", "_silent_since", "_waiting", "_wheel", "_why", "client",
                  "upstream")  # fmt: skip
 
     def __init__(self, client: End, upstream: End, wheel: Wheel, idle_s: float, account: Account, now: float) -> None:
@@ -111,7 +111,7 @@ class Relay(Timed):
         self._is_over = False
         self._why: Why | None = None  # known as soon as it can't end well any more
         self._seen = (0, 0)
-        self._buffered = (0, 0)
+        self._waiting: tuple[int, ...] = (0, 0)  # bytes that their peers have not taken, when last seen
         self._silent_since = now
         client.other, upstream.other = upstream, client
         client.peer, upstream.peer = upstream.transport, client.transport
@@ -169,9 +169,9 @@ class Relay(Timed):
 
     def expire(self, now: float) -> None:
         """Look whether bytes moved since the last look; an active session is never cut."""
-        buffered = (self.client.transport.get_write_buffer_size(), self.upstream.transport.get_write_buffer_size())
-        if self._count() or buffered != self._buffered:
-            self._buffered = buffered
+        waiting = tuple(0 if end.is_lost else unsent(end.transport) for end in (self.client, self.upstream))
+        if self._count() or waiting != self._waiting:
+            self._waiting = waiting
             self._silent_since = now
         elif self._idle_s and now >= self._silent_since + self._idle_s:
             self.cut(Why.IDLE_TIMEOUT)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import contextlib
+import fcntl
 import os
 import select
 import socket
 import struct
+import termios
 
 KEEP_ALIVE_AFTER_S = 60  # of silence the kernel asks whether the peer is still there; its own default is two hours
 
@@ -40,6 +43,28 @@ def is_silent(transport: asyncio.Transport) -> bool:
     poll = select.poll()
     poll.register(sock.fileno(), select.POLLIN)
     return not poll.poll(0)
+
+
+def has_left(transport: asyncio.Transport) -> bool:
+    """Whether the peer has ended or reset, which nobody sees while reading is paused. Linux can tell; elsewhere it is False."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0 or not hasattr(select, "POLLRDHUP"):
+        return False
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLRDHUP)
+    return bool(poll.poll(0))
+
+
+def unsent(transport: asyncio.Transport) -> int:
+    """Bytes that the peer has not taken yet: the transport's, and the kernel's, which may be megabytes more."""
+    size = transport.get_write_buffer_size()
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.fileno() >= 0:
+        queued = array.array("i", (0,))
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, queued)
+        size += queued[0]
+    return size
 
 
 def read_now(transport: asyncio.Transport) -> bytes:

@@ -12,7 +12,7 @@ import time
 from typing import Protocol, cast
 
 from balance.proxy.service import Service
-from balance.proxy.sockets import is_silent, read_now
+from balance.proxy.sockets import is_silent, read_now, unsent
 from balance.runtime.backend import Backend
 
 
@@ -36,7 +36,7 @@ class Exchanging(Protocol):
 class Upstream(asyncio.Protocol):
     """Serves one exchange at a time. `exchange` is None while it is parked."""
 
-    __slots__ = ("_buffered", "_is_counted", "backend", "exchange", "is_full", "is_paused", "parked_at", "served", "service",
+    __slots__ = ("_is_counted", "_unsent", "backend", "exchange", "is_full", "is_paused", "parked_at", "served", "service",
                  "transport")  # fmt: skip
 
     def __init__(self, service: Service, backend: Backend) -> None:
@@ -48,7 +48,7 @@ class Upstream(asyncio.Protocol):
         self.parked_at = 0.0
         self.is_paused = False  # reading is
         self.is_full = False  # it takes no more for now
-        self._buffered = 0  # unsent bytes when last asked
+        self._unsent: int | None = None  # when last asked, in this exchange
         self._is_counted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -90,7 +90,7 @@ class Upstream(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.is_full = True
-        self._buffered = self.transport.get_write_buffer_size()
+        self._unsent = unsent(self.transport)
         if self.exchange is not None:
             self.exchange.pause_upload()
 
@@ -121,6 +121,7 @@ class Upstream(asyncio.Protocol):
         if self.is_paused:
             self.resume()
         self.parked_at = now
+        self._unsent = None
         idle.append(self)
 
     def discard(self) -> None:
@@ -131,9 +132,9 @@ class Upstream(asyncio.Protocol):
             self.transport.abort()
 
     def has_taken_some(self) -> bool:
-        """Whether the backend took any of what waits for it since this was last asked."""
-        before, self._buffered = self._buffered, self.transport.get_write_buffer_size()
-        return self._buffered < before
+        """Whether the backend took any of its request since last asked; the first time, whether any waits."""
+        before, self._unsent = self._unsent, unsent(self.transport)
+        return self._unsent > 0 if before is None else self._unsent < before
 
     def is_silent(self) -> bool:
         """Whether nothing has come, not even an end: asked before a request that could not be sent twice."""

@@ -6,8 +6,8 @@ import json
 import random
 
 import pytest
-from stage import Stage, serve, until
 from rawclient import Message, Wire, chunked, get, ok, post
+from stage import Stage, serve, until
 
 from balance.config.model import HttpConfig, Limits, Timeouts
 from balance.model import Why

@@ -4,10 +4,10 @@ import asyncio
 import socket
 
 import pytest
-from stage import Stage, until
 from rawclient import Wire
+from stage import Stage, until
 
-from balance.proxy.sockets import is_silent, keep_alive, read_now, reset
+from balance.proxy.sockets import has_left, is_silent, keep_alive, read_now, reset, unsent
 
 
 async def connected(stage: Stage, family: int = socket.AF_INET) -> tuple[asyncio.Transport, Wire]:
@@ -97,3 +97,23 @@ async def test_accepted_connections_inherit_that_they_are_watched(stage: Stage) 
 def test_unix_sockets_need_no_watching() -> None:
     with socket.socket(socket.AF_UNIX) as sock:
         keep_alive(sock)
+
+
+async def test_what_the_kernel_still_holds_is_unsent(stage: Stage) -> None:
+    transport, peer = await connected(stage)
+    transport.write(b"x" * 20_000_000)
+    held = unsent(transport)
+    assert transport.get_write_buffer_size() + 100_000 < held < 20_000_000
+    await peer.exactly(20_000_000)
+    await until(lambda: unsent(transport) == 0)
+    transport.abort()
+
+
+@pytest.mark.parametrize("how", ["close", "half_close", "reset"])
+async def test_peer_that_leaves_is_noticed_though_nobody_reads(stage: Stage, how: str) -> None:
+    transport, peer = await connected(stage)
+    await peer.send(b"last words")
+    assert not has_left(transport)
+    getattr(peer, how)()
+    await until(lambda: has_left(transport))
+    transport.abort()

@@ -7,8 +7,8 @@ import random
 import socket
 
 import pytest
-from stage import Stage, until
 from rawclient import Wire
+from stage import Stage, until
 
 from balance.config.model import Timeouts
 from balance.model import Mode, Why
