@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import uvloop
-from rawclient import Message, Wire
+from rawclient import Ended, Message, Wire
 
 from balance import aio
 from balance.config.model import (
@@ -83,7 +83,7 @@ class Backend:
     async def _play(self, wire: Wire) -> None:
         try:
             await self._script(wire)
-        except ConnectionError:
+        except (ConnectionError, Ended):
             pass
         except asyncio.CancelledError:
             raise
