@@ -26,26 +26,39 @@ _REFUSED = frozenset((errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOENT))  # EN
 class Resolver:
     """Host names to addresses, for one worker. Answers stay bounded by the number of configured names."""
 
-    __slots__ = ("_known", "_loop")
+    __slots__ = ("_asking", "_known", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._known: dict[str, tuple[float, list[str]]] = {}
+        self._asking: dict[str, asyncio.Task[list[str] | OSError]] = {}
 
     async def resolve(self, host: str) -> list[str]:
         """The addresses of `host`, in the resolver's order. OSError when there is no answer, old or new."""
-        now = time.monotonic()
         known = self._known.get(host)
-        if known is not None and now < known[0]:
+        if known is not None and time.monotonic() < known[0]:
             return known[1]
+        asking = self._asking.get(host)
+        if asking is None:  # all who need the name meanwhile wait for the same answer
+            asking = self._asking[host] = self._loop.create_task(self._ask(host))
+        answer = await asyncio.shield(asking)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    async def _ask(self, host: str) -> list[str] | OSError:
+        """Returns its error, because those who wanted to know may be gone."""
         try:
             answers = await self._loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
             addresses = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
-        except OSError:
+        except (OSError, UnicodeError) as error:
+            known = self._known.get(host)
             if known is None:
-                raise
+                return error if isinstance(error, OSError) else OSError(errno.EINVAL, f"{host!r} can't be a host's name")
             addresses = known[1]
-        self._known[host] = (now + NAME_TTL_S, addresses)
+        finally:
+            del self._asking[host]
+        self._known[host] = (time.monotonic() + NAME_TTL_S, addresses)
         return addresses
 
 
