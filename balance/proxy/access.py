@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import queue
+import re
+import select
 import sys
 import threading
 import time
@@ -18,7 +20,10 @@ from balance.http1.fields import field_value
 from balance.model import Why
 
 MAX_WAITING = 10_000  # lines
+MAX_AT_ONCE = 256  # lines in one write
 MAX_UNREAD = 4096  # bytes of a head that was refused
+
+_UNSAFE = re.compile(r'["\\]|[^ -~]')
 
 
 @dataclass(slots=True)
@@ -86,7 +91,9 @@ class AccessLog:
         if config.output in ("stdout", "stderr"):
             fd = os.dup((sys.stdout if config.output == "stdout" else sys.stderr).fileno())
         else:
-            fd = os.open(config.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            # Not blocking, or a pipe that nobody reads would keep us from starting.
+            fd = os.open(config.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
+            os.set_blocking(fd, True)
         self.lost = 0
         self._queue: queue.Queue[str | None] = queue.Queue(MAX_WAITING)
         self._thread = threading.Thread(target=self._drain, args=(fd,), name="access-log", daemon=True)
@@ -108,25 +115,31 @@ class AccessLog:
         self._thread.join(timeout_s)
 
     def _drain(self, fd: int) -> None:
-        while (line := self._queue.get()) is not None:
-            lines = [line]
-            ended = False
-            while len(lines) < 256:
-                try:
-                    more = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if more is None:
-                    ended = True
-                    break
-                lines.append(more)
-            data = "".join(lines).encode("utf-8", "backslashreplace")
+        try:
+            while (line := self._queue.get()) is not None:
+                lines = [line]
+                while len(lines) < MAX_AT_ONCE:
+                    try:
+                        more = self._queue.get_nowait()
+                    except queue.Empty:
+                        break
+                    if more is None:
+                        self._write(fd, lines)
+                        return
+                    lines.append(more)
+                self._write(fd, lines)
+        finally:
+            os.close(fd)
+
+    def _write(self, fd: int, lines: list[str]) -> None:
+        data = "".join(lines).encode("utf-8", "backslashreplace")
+        while data:
             try:
-                while data:
-                    data = data[os.write(fd, data) :]
+                data = data[os.write(fd, data) :]
+            except BlockingIOError:  # somebody else who has the same terminal or pipe made it so
+                select.select((), (fd,), ())
             except OSError:  # disk full, pipe closed: say how much is missing, go on with the next
                 self.lost += len(lines)
-            if ended:
                 return
 
 
@@ -146,4 +159,10 @@ def _combined(record: AccessRecord) -> str:
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"' if text else '"-"'
+    return '"' + _UNSAFE.sub(_escaped, text) + '"' if text else '"-"'
+
+
+def _escaped(match: re.Match[str]) -> str:
+    """As nginx and Apache do: nothing that a client sends may end a line or steer a terminal."""
+    char = match[0]
+    return "\\" + char if char in '"\\' else char.encode("unicode_escape").decode("ascii")

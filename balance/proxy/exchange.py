@@ -633,7 +633,7 @@ class Exchange:
                 referer=field_value(forward, b"referer"),
                 user_agent=field_value(forward, b"user-agent"),
                 queue_ms=0.0,
-                connect_ms=round((sent - self.started) * 1e3, 3),
+                connect_ms=round((sent - self.started) * 1e3, 3) if self._attempts else -1.0,
                 ttfb_ms=round((self._head_at - self.started) * 1e3, 3) if self._head_at else -1.0,
                 total_ms=round((now - self.started) * 1e3, 3),
             )
