@@ -58,12 +58,24 @@ class HealthCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class HashKey:
+    """What a request is hashed by. `name` is the field's, cookie's or parameter's, empty for the other kinds."""
+
+    kind: str = "source-ip"  # source-ip, header, cookie, path, query
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}" if self.name else self.kind
+
+
+@dataclass(frozen=True, slots=True)
 class PoolConfig:
     name: str
     backends: tuple[BackendConfig, ...]
     algorithm: str = "round-robin"  # a key of balance.balancing.POLICIES
     health_check: HealthCheck = field(default_factory=HealthCheck)
     timeouts: Timeouts = field(default_factory=Timeouts)
+    hash_key: HashKey = field(default_factory=HashKey)
 
 
 @dataclass(frozen=True, slots=True)

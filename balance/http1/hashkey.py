@@ -1,0 +1,84 @@
+"""What a request is hashed by: the client's address, a header field, a cookie, the path or a part of the query.
+
+Only says what the key is; an empty key is none, and the policy leaves such a request to chance.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+from balance.config.model import HashKey
+from balance.http1.head import RequestFields
+
+KeyOf = Callable[[RequestFields, bytes, str], bytes]  # (fields, target, address of the client) -> key
+
+
+def key_of(hash_key: HashKey) -> KeyOf:
+    """How to find the key of a request."""
+    return _KINDS[hash_key.kind](hash_key.name.encode("latin-1"))
+
+
+@lru_cache(maxsize=4096)  # a keep-alive client asks again and again
+def source_key(address: str) -> bytes:
+    """One key for one client: an IPv4 address however it is written, the /64 of an IPv6 one, none for a Unix socket.
+
+    Hosts change the lower half of an IPv6 address at will (RFC 8981); a network is given a /64 at least (RFC 6177).
+    """
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return b""
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is None:
+            return ip.packed[:8]
+        ip = ip.ipv4_mapped
+    return ip.packed
+
+
+def _by_source(name: bytes) -> KeyOf:
+    return lambda fields, target, address: source_key(address)
+
+
+def _by_header(name: bytes) -> KeyOf:
+    value = re.compile(rb"(?:\A|\n)%b:[ \t]*([^\r\n]*)" % re.escape(name), re.IGNORECASE)
+    return lambda fields, target, address: _first(value, fields.forward).rstrip(b" \t")
+
+
+def _by_cookie(name: bytes) -> KeyOf:
+    lines = re.compile(rb"(?:\A|\n)cookie:([^\r\n]*)", re.IGNORECASE)
+    value = re.compile(rb"(?:\A|;)[ \t]*%b=([^;]*)" % re.escape(name))
+
+    def key(fields: RequestFields, target: bytes, address: str) -> bytes:
+        for line in lines.findall(fields.forward):
+            found = _first(value, line).rstrip(b" \t")
+            if found:
+                return found
+        return b""
+
+    return key
+
+
+def _by_path(name: bytes) -> KeyOf:
+    return lambda fields, target, address: target.partition(b"?")[0]
+
+
+def _by_query(name: bytes) -> KeyOf:
+    value = re.compile(rb"(?:\A|&)%b=([^&]*)" % re.escape(name))
+    return lambda fields, target, address: _first(value, target.partition(b"?")[2])
+
+
+def _first(pattern: re.Pattern[bytes], text: bytes) -> bytes:
+    match = pattern.search(text)
+    return match[1] if match is not None else b""
+
+
+_KINDS: dict[str, Callable[[bytes], KeyOf]] = {
+    "source-ip": _by_source,
+    "header": _by_header,
+    "cookie": _by_cookie,
+    "path": _by_path,
+    "query": _by_query,
+}
