@@ -104,7 +104,7 @@ async def test_connection_is_not_kept_beyond_its_limit(stage: Stage) -> None:
     await stage.open(http=HttpConfig(keepalive=Keepalive(idle_timeout_s=0.1)))
     client = await stage.client()
     await ask(client, get())
-    await backend.wires[0].has_ended()
+    await until(lambda: backend.wires[0].sock.fileno() < 0)  # its script saw the end
     assert stage.of(backend).idle == []
 
 
@@ -189,7 +189,7 @@ async def test_waiting_connections_go_with_their_backends_readiness(stage: Stage
     await stage.open()
     await ask(await stage.client(), get())
     stage.traffic.set_ready(stage.of(backend).slot, False)
-    await backend.wires[0].has_ended()
+    await until(lambda: backend.wires[0].sock.fileno() < 0)  # its script saw the end
     assert stage.of(backend).idle == []
 
 

@@ -1,0 +1,395 @@
+"""All of a worker's traffic: its gauges, its end, and its memory, whatever the peers do."""
+
+import asyncio
+import gc
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rawclient import Wire, chunked, get, ok, post
+from stage import Script, Stage, memory_of, serve, until
+
+from balance.config.model import AccessLog, Timeouts
+from balance.model import Address, Mode, Why
+from balance.proxy.client import HttpClient
+from balance.proxy.relay import Relay
+from balance.proxy.tcp import Downstream
+from balance.proxy.wheel import TICK_S
+from balance.runtime import cells
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+async def ask(client: Wire, request: bytes = b"") -> bytes:
+    await client.send(request or get())
+    return (await client.reply()).body
+
+
+def answers_when(go: asyncio.Event, reply: bytes) -> Script:
+    async def script(wire: Wire) -> None:
+        while await wire.request() is not None:
+            await go.wait()
+            await wire.send(reply)
+
+    return script
+
+
+# --- gauges -------------------------------------------------------------------------------------------------
+
+
+async def test_gauges_follow_what_is_going_on(stage: Stage) -> None:
+    go = asyncio.Event()
+    backend = stage.backend(answers_when(go, ok()))
+    await stage.open()
+    clients = [await stage.client() for _ in range(3)]
+    for client in clients[:2]:
+        await client.send(get())
+    block = stage.of(backend).block
+
+    def gauges() -> tuple[int, ...]:
+        of_backend = [stage.cell(block + cell) for cell in (cells.ACTIVE, cells.IDLE, cells.OPEN)]
+        return (stage.cell(cells.CONNECTIONS_OPEN), stage.cell(cells.EXCHANGES_OPEN), *of_backend)
+
+    await until(lambda: gauges() == (3, 2, 2, 0, 2))
+    go.set()
+    for client in clients[:2]:
+        await client.reply()
+    await until(lambda: gauges() == (3, 0, 0, 2, 2))
+    for client in clients:
+        client.close()
+    await until(lambda: gauges() == (0, 0, 0, 2, 2))
+
+
+async def test_worker_beats_and_says_how_late_it_is(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    await stage.open()
+    beat = stage.cell(cells.BEAT_US)
+    assert beat > 0
+    await until(lambda: stage.cell(cells.BEAT_US) > beat)
+    began = stage.loop.time()
+    while stage.loop.time() < began + 3 * TICK_S:  # a worker that is busy with something else
+        pass
+    await until(lambda: stage.cell(cells.LAG_MAX_US) > TICK_S * 1e6)
+
+
+async def test_crash_in_a_tick_does_not_stop_the_clock(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.backend(serve(ok()))
+    await stage.open(timeouts=Timeouts(keepalive_s=0.3))
+    client = await stage.client()
+    await ask(client)
+    with monkeypatch.context() as patched:
+        patched.setattr(stage.service.wheel.__class__, "turn", None)
+        await until(lambda: stage.failures)
+    stage.failures.clear()
+    assert await client.ending() == "eof"
+    stage.failures.clear()
+
+
+async def test_readiness_of_a_backend_is_followed_at_once(stage: Stage) -> None:
+    first, second = stage.backend(serve(ok(b"1"))), stage.backend(serve(ok(b"2")))
+    await stage.open()
+    client = await stage.client()
+    stage.traffic.set_ready(stage.of(first).slot, False)
+    assert {await ask(client) for _ in range(4)} == {b"2"}
+    stage.traffic.set_ready(stage.of(first).slot, True)
+    stage.traffic.set_ready(stage.of(second).slot, False)
+    assert {await ask(client) for _ in range(4)} == {b"1"}
+
+
+async def test_what_other_workers_hold_is_known_to_the_policy(stage: Stage) -> None:
+    stage.backend(serve(ok(b"1")))
+    stage.backend(serve(ok(b"2")))
+    await stage.open(algorithm="least-connections")
+    busy, free = stage.backend_states
+    stage.traffic.see_others(lambda slot: 10 if slot == busy.slot else 0)
+    client = await stage.client()
+    assert {await ask(client) for _ in range(4)} == {b"2"}
+    assert free.load.elsewhere == 0
+
+
+async def test_listener_of_another_configuration_is_refused(stage: Stage) -> None:
+    await stage.open(stage.refusing())
+    with pytest.raises(KeyError):
+        await stage.traffic.open([("nobody", stage._held[0])])
+
+
+# --- the end ------------------------------------------------------------------------------------------------
+
+
+async def test_drain_closes_what_is_idle_and_what_waits_at_backends(stage: Stage) -> None:
+    backend = stage.backend(serve(ok()))
+    await stage.open()
+    client = await stage.client()
+    await ask(client)
+    assert await stage.traffic.drain(5.0) == 0
+    assert await client.ending() == "eof"
+    await until(lambda: backend.wires[0].sock.fileno() < 0)  # its script saw the end
+
+
+async def test_drain_takes_no_new_connection(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    await stage.open()
+    await stage.traffic.drain(5.0)
+    with pytest.raises(ConnectionRefusedError):
+        await stage.client()
+
+
+async def test_drain_lets_requests_end_and_says_that_the_connection_does(stage: Stage) -> None:
+    go = asyncio.Event()
+    backend = stage.backend(answers_when(go, ok(b"in time")))
+    await stage.open()
+    client = await stage.client()
+    client.send_now(get("/1") + get("/2"))
+    await until(lambda: backend.wires and backend.wires[0].seen)
+    draining = asyncio.ensure_future(stage.traffic.drain(5.0))
+    await until(lambda: stage.service.is_draining)
+    go.set()
+    reply = await client.reply()
+    assert (reply.body, reply.get("connection")) == (b"in time", "close")
+    assert await client.ending() == "eof"
+    client.close()
+    assert await draining == 0
+
+
+async def test_drain_lets_a_download_end(stage: Stage) -> None:
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(b"first")[:-5])
+        await go.wait()
+        await wire.send(chunked(b"second"))
+
+    stage.backend(script)
+    await stage.open()
+    client = await stage.client()
+    await client.send(get())
+    head = await client.head()
+    assert head is not None
+    draining = asyncio.ensure_future(stage.traffic.drain(5.0))
+    await until(lambda: stage.service.is_draining)
+    go.set()
+    await client.body(head)
+    assert head.body == b"firstsecond"
+    assert await client.ending() == "eof"
+    assert await draining == 0
+
+
+async def test_request_that_has_come_but_was_not_read_is_served_by_a_drain(stage: Stage) -> None:
+    stage.backend(serve(ok(b"served")))
+    await stage.open()
+    client = await stage.client()
+    await ask(client)
+    client.send_now(get())
+    draining = asyncio.ensure_future(stage.traffic.drain(5.0))
+    reply = await client.reply()
+    assert (reply.body, reply.get("connection")) == (b"served", "close")
+    assert await draining == 0
+
+
+async def test_connection_taken_just_before_a_drain_may_still_ask(stage: Stage) -> None:
+    stage.backend(serve(ok(b"served")))
+    await stage.open()
+    client = await stage.client()
+    await until(lambda: stage.service.connections)
+    draining = asyncio.ensure_future(stage.traffic.drain(5.0))
+    await until(lambda: stage.service.is_draining)
+    await asyncio.sleep(2 * TICK_S)
+    assert await ask(client) == b"served"
+    assert await draining == 0
+
+
+async def test_connection_that_never_asks_does_not_hold_a_drain_up(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    await stage.open()
+    client = await stage.client()
+    await until(lambda: stage.service.connections)
+    began = stage.loop.time()
+    assert await stage.traffic.drain(30.0) == 0
+    assert stage.loop.time() - began < 3
+    assert await client.ending() == "eof"
+
+
+async def test_deadline_of_a_drain_answers_503_and_cuts(stage: Stage) -> None:
+    backend = stage.backend(answers_when(asyncio.Event(), ok()))
+    await stage.open()
+    client = await stage.client()
+    await client.send(get())
+    await until(lambda: backend.wires and backend.wires[0].seen)
+    assert await stage.traffic.drain(0.1) == 1
+    reply = await client.reply()
+    assert (reply.status, json.loads(reply.body)["why"], reply.get("connection")) == (503, "draining", "close")
+    assert await client.ending() == "eof"
+    assert stage.whys == {Why.DRAINING: 1}
+    assert stage.count(backend, cells.FAILURES) == 0
+
+
+async def test_deadline_of_a_drain_breaks_a_reply_off(stage: Stage) -> None:
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345")
+        await wire.has_ended()
+
+    stage.backend(script)
+    await stage.open()
+    client = await stage.client()
+    await client.send(get())
+    await client.head()
+    assert await stage.traffic.drain(0.1) == 1
+    await client.has_ended()
+    assert client.seen < 200
+
+
+async def test_deadline_of_a_drain_resets_tcp_sessions(stage: Stage) -> None:
+    async def echo(wire: Wire) -> None:
+        while data := await wire.some():
+            await wire.send(data)
+
+    stage.backend(echo)
+    await stage.open(mode=Mode.TCP)
+    client, dialling = await stage.client(), None
+    await client.send(b"x")
+    await client.exactly(1)
+    stage.of(stage.backends[0]).address = stage.hanging()
+    dialling = await stage.client()
+    await until(lambda: stage.active == 2)
+    assert await stage.traffic.drain(0.1) == 2
+    assert await client.ending() == "reset"
+    assert await dialling.ending() == "reset"
+
+
+async def test_drain_ends_with_the_last_line_of_the_log(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    path = stage.folder / "log"
+    await stage.open(access=AccessLog(enabled=True, output=str(path)))
+    client = await stage.client()
+    for _ in range(100):
+        await ask(client)
+    await stage.traffic.drain(1.0)
+    assert path.read_text().count("\n") == 100
+
+
+# --- memory -------------------------------------------------------------------------------------------------
+
+
+class Child:
+    """The proxy in a process of its own."""
+
+    def __init__(self, mode: Mode, backend: Address) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).parent / "child.py"), mode, str(backend.port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert self.process.stdout is not None
+        self.address = Address("127.0.0.1", int(self.process.stdout.readline()))
+
+    @property
+    def memory(self) -> int:
+        return memory_of(self.process.pid)
+
+
+@pytest.fixture
+def children() -> Iterator[list[Child]]:
+    started: list[Child] = []
+    yield started
+    for child in started:
+        child.process.communicate(timeout=10)
+        assert child.process.returncode == 0
+
+
+class Offer:
+    """Somebody who sends as long as somebody takes."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    async def send(self, wire: Wire, size: int) -> None:
+        block = b"x" * 100_000
+        while size:
+            await wire.send(block[:size])
+            self.sent += len(block[:size])
+            size -= len(block[:size])
+
+    async def stalled(self) -> None:
+        """Nobody takes any more."""
+        before = -1
+        while self.sent != before:
+            before = self.sent
+            await asyncio.sleep(0.15)
+
+
+@pytest.mark.parametrize("mode", [Mode.TCP, Mode.HTTP])
+@pytest.mark.parametrize("reader", ["backend", "client"])
+async def test_500_megabytes_for_peers_that_never_read_are_not_held(
+    stage: Stage, children: list[Child], mode: Mode, reader: str
+) -> None:
+    offer = Offer()
+    count, size = 10, 50_000_000
+
+    async def script(wire: Wire) -> None:
+        await wire.until(b"\r\n\r\n")
+        if reader == "client":
+            await wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+            await offer.send(wire, size)
+        await asyncio.Event().wait()
+
+    backend = stage.backend(script)
+    child = Child(mode, backend.address)
+    children.append(child)
+    stage.address = child.address
+    before = child.memory
+    clients = [await stage.client() for _ in range(count)]
+    stage.address = Address("", 0)
+    tasks = []
+    for client in clients:
+        if reader == "backend":
+            await client.send(post(b"x" * 10).replace(b": 10\r\n", b": %d\r\n" % size))
+            tasks.append(asyncio.ensure_future(offer.send(client, size)))
+        else:
+            await client.send(get())
+    await until(lambda: len(backend.wires) == count)
+    await offer.stalled()
+    grown = child.memory - before
+    for task in tasks:
+        task.cancel()
+    assert 1_000_000 < offer.sent < count * size
+    assert grown < 20_000_000
+
+
+@pytest.mark.parametrize("mode", [Mode.HTTP, Mode.TCP])
+async def test_10000_short_connections_leave_nothing_in_memory(stage: Stage, mode: Mode) -> None:
+    stage.backend(serve(ok()))
+    await stage.open(mode=mode)
+
+    async def short_lives(count: int) -> None:
+        for number in range(count):
+            client = await stage.client()
+            stage.wires.clear()
+            await client.send(get())
+            await client.reply()
+            if number % 10:
+                client.reset()
+            else:
+                client.close()
+
+    async def many(count: int) -> int:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(10):
+                group.create_task(short_lives(count // 10))
+        await stage.settled()
+        stage.backends[0].wires.clear()
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    await many(1000)
+    before = await many(1000)
+    after = await many(9000)
+    assert after - before < 3000
+    kept = [thing for thing in gc.get_objects() if isinstance(thing, HttpClient | Downstream | Relay)]
+    assert kept == []
