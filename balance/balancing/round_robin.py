@@ -19,7 +19,7 @@ class RoundRobin:
         self._count = 0
         self._next = 0
 
-    def rebuild(self, loads: Sequence[Load]) -> None:
+    def rebuild(self, loads: Sequence[Load], members: Sequence[Load] = ()) -> None:
         self._count = len(loads)
         self._next = int(self._rand() * self._count)
 

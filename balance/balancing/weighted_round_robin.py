@@ -27,7 +27,7 @@ class WeightedRoundRobin:
         self._sequence: Sequence[int] = ()
         self._next = 0
 
-    def rebuild(self, loads: Sequence[Load]) -> None:
+    def rebuild(self, loads: Sequence[Load], members: Sequence[Load] = ()) -> None:
         weights = [load.weight for load in loads]
         divisor = math.gcd(*weights) or 1
         shares = [weight // divisor for weight in weights]

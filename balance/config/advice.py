@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from balance.config.build import HTTP_ONLY_CHECK_KEYS, Places
 from balance.config.document import Path
-from balance.config.model import Config
+from balance.config.hashkeys import HASHING
+from balance.config.model import Config, PoolConfig
 from balance.config.units import duration_text
 from balance.errors import Problem
 from balance.model import Address, Mode
@@ -81,6 +82,7 @@ def _pools(config: Config, places: Places) -> Iterator[Finding]:
                 algorithm if places.document.has(algorithm) else (*where, "backends"),
                 "round-robin looks at no weight, and the weights differ; weighted-round-robin does",
             )
+        yield from _hash_key(index, pool, places)
         addresses: dict[Address, int] = {}
         for position, backend in enumerate(pool.backends):
             if backend.address in addresses:
@@ -116,6 +118,18 @@ def _pools(config: Config, places: Places) -> Iterator[Finding]:
             path = places.pool(index, f"health_check.{key}")
             if places.document.has(path):
                 yield path, "has no effect on a check of type tcp"
+
+
+def _hash_key(index: int, pool: PoolConfig, places: Places) -> Iterator[Finding]:
+    path = places.pool(index, "load_balancer.hash_key")
+    # Among the defaults it may be meant for another pool.
+    if not places.document.has(path) or (path == ("load_balancer", "hash_key") and places.pools[index] != ()):
+        return
+    if pool.algorithm == "source-ip":
+        if places.document.at(path) not in ("source-ip", "source_ip"):
+            yield path, "has no effect on source-ip, which hashes the client's address; consistent-hash and maglev follow it"
+    elif pool.algorithm not in HASHING:
+        yield path, f"has no effect on {pool.algorithm}; {', '.join(HASHING)} follow it"
 
 
 def _side_doors(config: Config, places: Places) -> Iterator[Finding]:

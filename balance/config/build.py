@@ -15,6 +15,7 @@ from balance.config.model import (
     AdminConfig,
     BackendConfig,
     Config,
+    HashKey,
     HealthCheck,
     HttpConfig,
     Keepalive,
@@ -118,10 +119,13 @@ def _pool(name: str, root: RootSection, pool: PoolSection) -> PoolConfig:
         check["expected_status"] = tuple(check["expected_status"])
     if "headers" in check:
         check["headers"] = tuple(check["headers"].items())
+    balancing = _overlay(root.load_balancer, pool.load_balancer)
+    algorithm = balancing.get("algorithm", "round-robin")
     return PoolConfig(
         name=name,
         backends=tuple(_backend(number, backend) for number, backend in enumerate(pool.backends or (), 1)),
-        algorithm=_overlay(root.load_balancer, pool.load_balancer).get("algorithm", "round-robin"),
+        algorithm=algorithm,
+        hash_key=HashKey() if algorithm == "source-ip" else balancing.get("hash_key", HashKey()),
         health_check=HealthCheck(kind=kind, **_renamed(check, interval="interval_s", timeout="timeout_s")),
         timeouts=_timeouts(root.timeouts, pool.timeouts),
     )

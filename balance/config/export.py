@@ -8,7 +8,7 @@ from typing import Any, get_args
 from balance.config.aliases import CHECK_ALIASES, LIMIT_ALIASES
 from balance.config.document import path_text
 from balance.config.environment import OVERRIDES
-from balance.config.later import LATER_ALGORITHMS, LATER_CHECKS, LATER_KEYS
+from balance.config.later import LATER_CHECKS, LATER_KEYS
 from balance.config.schema import ListenerSection, PoolSection, RootSection, Section
 
 _TITLE = "Balance configuration"
@@ -95,7 +95,6 @@ def _lines() -> Iterator[str]:
     yield ""
     for place, keys in LATER_KEYS.items():
         yield f"- {place or 'at the top'}: " + ", ".join(f"`{key}`" for key in sorted(keys))
-    yield "- `load_balancer.algorithm`: " + ", ".join(f"`{word}`" for word in sorted(LATER_ALGORITHMS))
     yield "- `health_check.type`: " + ", ".join(f"`{word}`" for word in sorted(LATER_CHECKS))
 
 

@@ -27,7 +27,6 @@ LATER_KEYS: dict[str, frozenset[str]] = {
     "listener": frozenset(["tls", "proxy_protocol", "rate_limit", "security", "transform", "policy"]),
     "pool": frozenset(["retry", "circuit_breaker", "session_affinity", "tls", "discovery", "autoscaler", "proxy_protocol"]),
     "backend": frozenset(["max_connections", "region", "backup", "tls"]),
-    "load_balancer": frozenset(["hash_key"]),
     "health_check": frozenset(["slow_start", "panic_threshold", "passive_checks"]),
     "http": frozenset(["routes", "transform", "compression"]),
     "security": frozenset(
@@ -51,19 +50,5 @@ LATER_KEYS: dict[str, frozenset[str]] = {
     "access_log": frozenset(["sample", "slow_threshold"]),
 }
 
-LATER_ALGORITHMS = frozenset(
-    [
-        "weighted-least-connections",
-        "random",
-        "power-of-two",
-        "least-response-time",
-        "adaptive",
-        "consistent-hash",
-        "maglev",
-        "bounded-load",
-        "bounded-consistent-hash",
-        "source-ip",
-    ]
-)
 LATER_CHECKS = frozenset(["https", "grpc", "exec"])
 LATER_ACCESS_FORMATS = frozenset({"template"})

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 from balance.config.build import Places
 from balance.config.document import Document, Path
+from balance.config.hashkeys import HASHING
 from balance.config.model import Config
 from balance.errors import Problem
-from balance.model import Address
+from balance.model import Address, Mode
 
 Finding = tuple[Path, str]
 
@@ -38,6 +39,7 @@ def errors(config: Config, places: Places) -> list[Problem]:
     findings = [
         *_listeners(config, places),
         *_pools(config, places),
+        *_hash_keys(config, places),
         *_shared_addresses(config, places),
         *_limits(config, places),
         *_metrics(config),
@@ -90,6 +92,18 @@ def _pools(config: Config, places: Places) -> Iterator[Finding]:
             for listener in config.listeners:
                 if listener.pool == pool.name and any(_leads_to(backend.address, at) for at in listener.addresses):
                     yield (*path, "address"), f"{str(backend.address)!r} is the listener {listener.name!r} itself: a loop"
+
+
+def _hash_keys(config: Config, places: Places) -> Iterator[Finding]:
+    for index, pool in enumerate(config.pools):
+        for listener in config.listeners:
+            is_raw = listener.pool == pool.name and listener.mode is Mode.TCP
+            if is_raw and pool.algorithm in HASHING and pool.hash_key.kind != "source-ip":
+                yield (
+                    places.pool(index, "load_balancer.hash_key"),
+                    f"{str(pool.hash_key)!r} is read in requests, and listener {listener.name!r} has mode tcp; "
+                    "there, write source-ip",
+                )
 
 
 def _shared_addresses(config: Config, places: Places) -> Iterator[Finding]:

@@ -12,11 +12,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from balance.config import scalars as kind
 from balance.config.addresses import BACKEND_ADDRESS, LISTEN, NETWORK
-from balance.config.later import LATER_ACCESS_FORMATS, LATER_ALGORITHMS, LATER_CHECKS
-from balance.config.model import IpNetwork
+from balance.config.hashkeys import HASH_KEY
+from balance.config.later import LATER_ACCESS_FORMATS, LATER_CHECKS
+from balance.config.model import HashKey, IpNetwork
 from balance.model import Address
 
-ALGORITHMS = ("round-robin", "weighted-round-robin", "least-connections")
+ALGORITHMS = ("round-robin", "weighted-round-robin", "least-connections", "weighted-least-connections", "random",
+              "power-of-two", "least-response-time", "adaptive", "consistent-hash", "maglev", "bounded-load",
+              "source-ip")  # fmt: skip
 CHECKS = ("tcp", "http")
 
 Timeout = Annotated[float, kind.duration(or_off=True)]
@@ -94,8 +97,13 @@ class LoadBalancerSection(Section):
     """Which backend comes next."""
 
     place = "load_balancer"
-    algorithm: Annotated[str, kind.choice(*ALGORITHMS, later=LATER_ALGORITHMS)] = key(
-        "round-robin takes turns and looks at no weight; the other two do.", "round-robin"
+    algorithm: Annotated[str, kind.choice(*ALGORITHMS, spellings={"bounded-consistent-hash": "bounded-load"})] = key(
+        "round-robin takes turns and looks at no weight; all others do. Which is for whom: BALANCING.md.", "round-robin"
+    )
+    hash_key: Annotated[HashKey, HASH_KEY] = key(
+        "What consistent-hash, maglev and bounded-load keep together: source-ip, path, header:NAME, cookie:NAME or query:NAME. "
+        "A request without it goes anywhere. TCP listeners know source-ip only.",
+        "source-ip",
     )
 
 

@@ -65,7 +65,7 @@ class Backend:
         self.address = config.address
         self.slot = slot
         self.block = cells.block(slot)
-        self.load = Load(config.weight)
+        self.load = Load(config.weight, identity=config.name.encode())
         self.is_ready = True  # used at once; the first probe decides
         self.idle: list[Parked] = []  # newest last, and taken from the end: the older ones age out
         self.idle_time = IdleTime(idle_timeout_s)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from balance.balancing import NOBODY, Policy
+from balance.balancing import NOBODY, Needs, Policy
+from balance.config.model import HashKey
+from balance.http1.hashkey import key_of
 from balance.model import Outcome
 from balance.runtime import cells
 from balance.runtime.backend import Backend
 
-_FAILED = Outcome.FAILED
+_OK, _FAILED = Outcome.OK, Outcome.FAILED
+_SOURCE_IP = HashKey()
 
 
 class Lease:
@@ -22,8 +25,18 @@ class Lease:
         self.row: cells.Row | None = row
         self.started = now
 
-    def release(self, outcome: Outcome, now: float) -> None:
-        """Give the backend back. `now` as for acquire(). RuntimeError when it was given back already."""
+    def answered(self, now: float, is_good: bool = True) -> None:
+        """The first byte of an answer came, or in TCP mode the connection: how long that took is learned now.
+
+        For what goes on for long afterwards. Else release() says it all.
+        """
+
+    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, is_good: bool = True) -> None:
+        """Give the backend back. `now` as for acquire(). RuntimeError when it was given back already.
+
+        `first_byte_s` is what the answer's first byte took, without it the time from acquire() to now. An answer that is not
+        `is_good` went to the client and says that the backend is unwell: 5xx.
+        """
         row = self.row
         if row is None:
             raise RuntimeError(f"lease of {self.backend.name} released twice")
@@ -34,17 +47,78 @@ class Lease:
             row.cells[backend.block + cells.FAILURES] += 1
 
 
+class WatchedLease(Lease):
+    """A lease from whose end the policy learns. Leases of policies that don't care stay as cheap as they are."""
+
+    __slots__ = ("_has_answered",)
+
+    def __init__(self, backend: Backend, row: cells.Row, now: float) -> None:
+        self.backend = backend
+        self.row = row
+        self.started = now
+        self._has_answered = False
+        peers = backend.load.peers
+        if peers is not None:
+            peers.active += 1
+
+    def answered(self, now: float, is_good: bool = True) -> None:
+        if not self._has_answered:
+            self._has_answered = True
+            self._learn(now - self.started, is_good, now)
+
+    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, is_good: bool = True) -> None:
+        super().release(outcome, now)
+        peers = self.backend.load.peers
+        if peers is not None:
+            peers.active -= 1
+        if outcome is _FAILED or (outcome is _OK and not self._has_answered):
+            self._learn(now - self.started if first_byte_s is None else first_byte_s, is_good and outcome is _OK, now)
+
+    def _learn(self, first_byte_s: float, is_good: bool, now: float) -> None:
+        self.backend.load.note(is_good, now)
+
+
+class TimedLease(WatchedLease):
+    """And from how long the answer took."""
+
+    __slots__ = ()
+
+    def _learn(self, first_byte_s: float, is_good: bool, now: float) -> None:
+        self.backend.load.learn(first_byte_s, is_good, now)
+
+
+def lease_class(needs: Needs) -> type[Lease]:
+    """The cheapest lease that tells a policy what it needs."""
+    if Needs.LATENCY in needs:
+        return TimedLease
+    return WatchedLease if Needs.OUTCOMES in needs else Lease
+
+
 class Pool:
-    """The ready set and its policy. Every change of the ready set is one rebuild()."""
+    """The ready set and its policy. Every change of the ready set is one rebuild().
 
-    __slots__ = ("_policy", "_ready", "_row", "algorithm", "backends", "name")
+    `key_of` finds the key to give to acquire() in a request; None when the policy wants none, which is then b"".
+    """
 
-    def __init__(self, name: str, backends: Sequence[Backend], algorithm: str, policy: Policy, row: cells.Row) -> None:
+    __slots__ = ("_lease", "_members", "_policy", "_ready", "_row", "algorithm", "backends", "key_of", "name")
+
+    def __init__(
+        self,
+        name: str,
+        backends: Sequence[Backend],
+        algorithm: str,
+        policy: Policy,
+        row: cells.Row,
+        hash_key: HashKey = _SOURCE_IP,
+    ) -> None:
         self.name = name
         self.backends = tuple(backends)
         self.algorithm = algorithm
         self._policy = policy
         self._row = row
+        self._lease = lease_class(policy.needs)
+        self._members = [backend.load for backend in self.backends]
+        self.key_of = key_of(hash_key) if Needs.KEY in policy.needs else None
         self._ready: tuple[Backend, ...] = ()
         self.rebuild()
 
@@ -56,7 +130,7 @@ class Pool:
     def rebuild(self) -> None:
         """Read which backends are ready and tell the policy."""
         self._ready = tuple(backend for backend in self.backends if backend.is_ready)
-        self._policy.rebuild([backend.load for backend in self._ready])
+        self._policy.rebuild([backend.load for backend in self._ready], self._members)
 
     def set_ready(self, backend: Backend, is_ready: bool) -> bool:
         """Put a backend into the ready set or take it out. True when that changed anything."""
@@ -77,4 +151,4 @@ class Pool:
         backend = self._ready[index]
         backend.load.active += 1
         self._row.cells[backend.block + cells.LEASES] += 1
-        return Lease(backend, self._row, now)
+        return self._lease(backend, self._row, now)

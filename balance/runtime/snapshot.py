@@ -45,7 +45,7 @@ def build(config: Config, slots: Mapping[tuple[str, str], int], row: Row, rand: 
     for pool in config.pools:
         idle_s = idle_timeouts.get(pool.name)
         backends = [Backend(backend, slots[pool.name, backend.name], idle_s) for backend in pool.backends]
-        pools[pool.name] = Pool(pool.name, backends, pool.algorithm, POLICIES[pool.algorithm](rand), row)
+        pools[pool.name] = Pool(pool.name, backends, pool.algorithm, POLICIES[pool.algorithm](rand), row, pool.hash_key)
     listeners = tuple(
         Listener(
             name=listener.name,

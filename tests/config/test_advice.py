@@ -91,6 +91,15 @@ CASES = [
         "3:3: backends: without health_check a dead backend is found again by every request that tries it",
     ),
     (QUIET + "  type: tcp\n  path: /x", "8:9: health_check.path: has no effect on a check of type tcp"),
+    (
+        QUIET + "load_balancer: {algorithm: adaptive, hash_key: path}",
+        "7:48: load_balancer.hash_key: has no effect on adaptive; consistent-hash, maglev, bounded-load follow it",
+    ),
+    (
+        QUIET + "load_balancer: {algorithm: source-ip, hash_key: path}",
+        "7:49: load_balancer.hash_key: has no effect on source-ip, which hashes the client's address; "
+        "consistent-hash and maglev follow it",
+    ),
     (TCP + "http: {via: true}", "8:7: http: has no effect: listener 'main' has mode tcp"),
     (
         TCP + "timeouts: {idle: 0}",
@@ -119,6 +128,12 @@ def test_a_pool_that_nobody_uses() -> None:
 def test_http_among_the_defaults_is_fine_when_one_listener_speaks_it() -> None:
     text = "listeners: [{listen: ':1', mode: tcp}, {listen: ':2'}]\nbackends: [{address: x:1}]\nhttp: {via: true}\n"
     assert warnings_of(text) == []
+
+
+def test_a_hash_key_among_the_defaults_is_for_the_pools_that_hash() -> None:
+    pools = "pools:\n  a: {backends: [{address: x:1}], load_balancer: {algorithm: maglev}}\n  b: {backends: [{address: y:1}]}\n"
+    listeners = "listeners: [{listen: ':1', pool: a}, {listen: ':2', pool: b}]\n"
+    assert warnings_of(listeners + pools + "load_balancer: {hash_key: path}\n") == []
 
 
 def test_a_warning_about_shared_defaults_is_given_once() -> None:

@@ -8,6 +8,7 @@ from balance.config.model import (
     AdminConfig,
     BackendConfig,
     Config,
+    HashKey,
     HealthCheck,
     HttpConfig,
     Keepalive,
@@ -42,7 +43,7 @@ listeners:
 pools:
   p:
     backends: [{name: b, address: "[::1]:2", weight: 7, metadata: {rack: 1}}]
-    load_balancer: {algorithm: least_connections}
+    load_balancer: {algorithm: bounded_load, hash_key: "header:X-User"}
     health_check: {timeout: 500ms, headers: {X-A: b}}
     timeouts: {connect: 1s}
 health_check:
@@ -112,9 +113,10 @@ shutdown: {delay: 0}
             PoolConfig(
                 "p",
                 (BackendConfig("b", Address("::1", 2), 7, (("rack", "1"),)),),
-                "least-connections",
+                "bounded-load",
                 check,
                 Timeouts(connect_s=1.0, **towards),
+                hash_key=HashKey("header", "X-User"),
             ),
         ),
         workers=1,

@@ -3,7 +3,7 @@
 import pytest
 
 from balance.config import load_text
-from balance.config.later import LATER_ALGORITHMS, LATER_CHECKS, LATER_KEYS
+from balance.config.later import LATER_CHECKS, LATER_KEYS
 from balance.config.schema import ALGORITHMS, CHECKS
 from balance.errors import ConfigError
 
@@ -14,7 +14,6 @@ HOMES = {
     "listener": "listeners: [{{listen: ':1', {key}: 1}}]",
     "pool": "pools: {{p: {{backends: [{{address: 'a:1'}}], {key}: 1}}}}",
     "backend": "    {key}: 1",
-    "load_balancer": "load_balancer: {{{key}: 1}}",
     "health_check": "health_check: {{{key}: 1}}",
     "http": "http: {{{key}: 1}}",
     "security": "security: {{{key}: 1}}",
@@ -34,13 +33,6 @@ def said_of(text: str) -> list[str]:
 @pytest.mark.parametrize(("place", "key"), [(place, key) for place, keys in LATER_KEYS.items() for key in sorted(keys)])
 def test_a_later_key_is_refused_by_name(place: str, key: str) -> None:
     assert f"{key!r} is not available in this version" in said_of(WORKING + HOMES[place].format(key=key) + "\n")
-
-
-@pytest.mark.parametrize("algorithm", sorted(LATER_ALGORITHMS))
-def test_a_later_algorithm_is_refused_with_those_that_there_are(algorithm: str) -> None:
-    assert said_of(WORKING + f"load_balancer: {{algorithm: {algorithm}}}\n") == [
-        f"'{algorithm}' is not available in this version; available: round-robin, weighted-round-robin, least-connections"
-    ]
 
 
 @pytest.mark.parametrize("kind", sorted(LATER_CHECKS))
@@ -66,4 +58,3 @@ def test_what_is_offered_is_what_there_is() -> None:
 
     assert set(ALGORITHMS) == set(POLICIES)
     assert set(CHECKS) == set(PROBES)
-    assert not LATER_ALGORITHMS & set(POLICIES)

@@ -77,6 +77,16 @@ CASES = [
     ),
     (SIMPLE + "http: {limits: {head: 4KB}}", "4:23: http.limits.head: a line of 8192 bytes does not fit into a head of 4096"),
     (
+        SIMPLE + "mode: tcp\nload_balancer: {algorithm: maglev, hash_key: path}",
+        "5:46: load_balancer.hash_key: 'path' is read in requests, and listener 'main' has mode tcp; there, write source-ip",
+    ),
+    (
+        "listeners: [{listen: ':1', mode: tcp, pool: p}, {listen: ':2', pool: p}]\n"
+        "pools: {p: {backends: [{address: a:1}], load_balancer: {algorithm: bounded-load, hash_key: 'cookie:a'}}}",
+        "2:92: pools.p.load_balancer.hash_key: 'cookie:a' is read in requests, and listener 'listener-1' has mode tcp; "
+        "there, write source-ip",
+    ),
+    (
         SIMPLE + "metrics: {path: /status}",
         "4:17: metrics.path: '/status' on the admin port is the admin's own; choose another or set listen",
     ),
@@ -99,6 +109,8 @@ def test_a_mistake_of_meaning_is_named_with_its_place(text: str, said: str) -> N
         "listen: ':8080'\nbackends: [{address: '10.0.0.1:8080'}]",
         "listen: unix:/a\nbackends: [{address: unix:/b}]",
         SIMPLE + "admin: {enabled: false, listen: ':8080'}",
+        SIMPLE + "mode: tcp\nload_balancer: {algorithm: consistent-hash, hash_key: source-ip}",
+        SIMPLE + "mode: tcp\nload_balancer: {algorithm: adaptive, hash_key: path}",  # a warning
         "listeners: [{listen: ':1', pool: p}]\n"
         "pools: {p: {backends: [{name: a, address: a:1}]}, q: {backends: [{name: a, address: a:1}]}}",
     ],

@@ -9,8 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
-from balance.balancing import POLICIES
+from balance.balancing import POLICIES, Needs
 from balance.config.model import BackendConfig
+from balance.http1.head import RequestFields
 from balance.model import Address, Outcome
 from balance.runtime import cells
 from balance.runtime.backend import Backend
@@ -90,6 +91,118 @@ def test_avoided_backend_is_avoided_by_identity_after_the_ready_set_changed() ->
         lease = web.acquire(b"", 0.0, [second, first])
         assert lease is not None
         assert lease.backend is third
+
+
+# --- what a policy learns from a lease -----------------------------------------------------------------
+
+LEARNING = [name for name, policy in POLICIES.items() if Needs.LATENCY in policy.needs]
+WATCHING = [name for name, policy in POLICIES.items() if Needs.OUTCOMES in policy.needs]
+CARELESS = [name for name in POLICIES if name not in LEARNING + WATCHING]
+
+
+def leased(web: Pool, now: float = 10.0) -> Lease:
+    lease = web.acquire(b"", now)
+    assert lease is not None
+    return lease
+
+
+def test_every_policy_that_looks_at_load_learns_of_failures() -> None:
+    assert set(LEARNING) == {"least-response-time", "adaptive"}
+    assert set(WATCHING) == {"least-connections", "weighted-least-connections", "power-of-two", "bounded-load"}
+
+
+@pytest.mark.parametrize("name", CARELESS)
+def test_policy_that_asks_for_nothing_has_the_plain_lease(name: str) -> None:
+    lease = leased(pool(1, name)[0])
+    assert type(lease) is Lease
+    lease.answered(10.1, is_good=False)
+    lease.release(Outcome.FAILED, 10.2)
+    assert (lease.backend.load.debt, lease.backend.load.expected_s(10.2)) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_latency_is_the_first_byte_s_or_else_the_whole_time(name: str) -> None:
+    web, _ = pool(1, name)
+    load = web.backends[0].load
+    leased(web).release(Outcome.OK, 10.5)
+    assert load.expected_s(10.5) == pytest.approx(0.5)
+    leased(web, 11.0).release(Outcome.OK, 12.0, first_byte_s=0.7)
+    assert load.expected_s(12.0) == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_what_answers_early_and_ends_late_is_learned_early_and_once(name: str) -> None:
+    web, _ = pool(1, name)
+    load = web.backends[0].load
+    lease = leased(web)
+    lease.answered(10.2)
+    lease.answered(11.0)
+    assert load.expected_s(10.2) == pytest.approx(2 * 0.2)
+    lease.release(Outcome.OK, 10.3, first_byte_s=99.0)
+    assert load.expected_s(10.3) == pytest.approx(0.2, rel=0.02)
+
+
+@pytest.mark.parametrize("name", LEARNING + WATCHING)
+@pytest.mark.parametrize(
+    ("outcome", "is_good", "is_owed"),
+    [(Outcome.OK, True, False), (Outcome.OK, False, True), (Outcome.FAILED, True, True), (Outcome.ABORTED, False, False)],
+)
+def test_failures_and_bad_answers_are_held_against_a_backend_and_what_the_client_does_is_not(
+    name: str, outcome: Outcome, is_good: bool, is_owed: bool
+) -> None:
+    web, view = pool(1, name)
+    lease = leased(web)
+    lease.release(outcome, 10.001, is_good=is_good)
+    assert (lease.backend.load.owed(10.001) > 0) is is_owed
+    assert view[lease.backend.block + cells.FAILURES] == (outcome is Outcome.FAILED)
+
+
+@pytest.mark.parametrize("name", LEARNING + WATCHING)
+def test_failure_after_the_answer_has_begun_is_held_against_a_backend(name: str) -> None:
+    web, _ = pool(1, name)
+    lease = leased(web)
+    lease.answered(10.1)
+    lease.release(Outcome.FAILED, 10.2)
+    assert lease.backend.load.failing(10.2) > 0
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_aborted_lease_says_nothing_of_latency(name: str) -> None:
+    web, _ = pool(1, name)
+    leased(web).release(Outcome.ABORTED, 40.0)
+    assert web.backends[0].load.expected_s(40.0) == 0.0
+
+
+def test_sum_of_what_is_held_survives_any_order_of_flaps_and_releases() -> None:
+    web, _ = pool(3, "bounded-load")
+    leases = [leased(web) for _ in range(6)]
+    out = leases[0].backend
+    web.set_ready(out, False)
+    leases.pop(0).release(Outcome.OK, 11.0)
+    leases += [leased(web) for _ in range(3)]
+    web.set_ready(out, True)
+    leases.pop().release(Outcome.OK, 12.0)
+    leases += [leased(web)]
+    (peers,) = {backend.load.peers for backend in web.backends}
+    assert peers is not None
+    assert peers.active == len(leases) == sum(backend.load.active for backend in web.backends)
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+def test_pool_finds_keys_for_policies_that_ask_for_one(name: str) -> None:
+    web, _ = pool(2, name)
+    assert (web.key_of is not None) is (Needs.KEY in POLICIES[name].needs)
+    if web.key_of is not None:
+        assert web.key_of(RequestFields(), b"/", "10.0.0.1") == bytes([10, 0, 0, 1])
+
+
+def test_backend_keeps_its_keys_while_others_come_and_go() -> None:
+    web, _ = pool(4, "maglev")
+    keys = [b"%d" % number for number in range(100)]
+    before = {key: lease.backend for key in keys if (lease := web.acquire(key, 0.0))}
+    web.set_ready(web.backends[0], False)
+    after = {key: lease.backend for key in keys if (lease := web.acquire(key, 0.0))}
+    assert all(after[key] is before[key] for key in keys if before[key] is not web.backends[0])
 
 
 class Leases(RuleBasedStateMachine):

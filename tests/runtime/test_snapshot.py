@@ -1,12 +1,13 @@
 """From a checked configuration to live objects."""
 
 import ipaddress
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
 from balance.balancing import POLICIES
-from balance.config.model import BackendConfig, Config, HttpConfig, Keepalive, ListenerConfig, PoolConfig
+from balance.config.model import BackendConfig, Config, HashKey, HttpConfig, Keepalive, ListenerConfig, PoolConfig
+from balance.http1.head import RequestFields
 from balance.model import Address, Mode
 from balance.runtime import cells
 from balance.runtime.cells import Row
@@ -49,15 +50,50 @@ def test_listeners_share_the_pool_that_they_name() -> None:
     assert web.trusted_proxies == (ipaddress.ip_network("10.0.0.0/8"),)
 
 
-@pytest.mark.parametrize("algorithm", sorted(POLICIES))
-def test_pool_chooses_by_the_algorithm_it_names(algorithm: str) -> None:
+@pytest.mark.parametrize(
+    ("algorithm", "due"),
+    [
+        ("round-robin", [4, 4]),
+        ("weighted-round-robin", [6, 2]),
+        ("least-connections", [6, 2]),
+        ("weighted-least-connections", [6, 2]),
+    ],
+)
+def test_pool_chooses_by_the_algorithm_it_names(algorithm: str, due: list[int]) -> None:
     snapshot, view = built(configured(algorithm))
     pool = snapshot.pools["first"]
     assert pool.algorithm == algorithm
     leases = [pool.acquire(b"", 0.0) for _ in range(8)]
     shares = [sum(lease is not None and lease.backend is backend for lease in leases) for backend in pool.backends]
-    assert shares == ([4, 4] if algorithm == "round-robin" else [6, 2])
+    assert shares == due
     assert [view[backend.block + cells.LEASES] for backend in pool.backends] == shares
+
+
+@pytest.mark.parametrize("algorithm", sorted(POLICIES))
+def test_pool_of_every_algorithm_is_built_and_chooses(algorithm: str) -> None:
+    snapshot, view = built(configured(algorithm))
+    pool = snapshot.pools["first"]
+    assert all(pool.acquire(b"key", 0.0) is not None for _ in range(8))
+    assert sum(view[backend.block + cells.LEASES] for backend in pool.backends) == 8
+
+
+def test_pool_hashes_by_what_its_configuration_says() -> None:
+    config = configured("maglev")
+    config = replace(config, pools=(replace(config.pools[0], hash_key=HashKey("query", "user")), config.pools[1]))
+    snapshot, _ = built(config)
+    key_of = snapshot.pools["first"].key_of
+    assert key_of is not None
+    assert key_of(RequestFields(), b"/a?user=7", "10.0.0.1") == b"7"
+    assert snapshot.pools["second"].key_of is None
+
+
+def test_same_backend_is_hashed_alike_in_every_worker() -> None:
+    pools = [built(configured("maglev"))[0].pools["first"] for _ in range(2)]
+    for key in (b"a", b"b", b"c", b"d"):
+        first, second = (pool.acquire(key, 0.0) for pool in pools)
+        assert first is not None
+        assert second is not None
+        assert first.backend.name == second.backend.name
 
 
 def test_same_address_in_two_pools_is_two_backends() -> None:

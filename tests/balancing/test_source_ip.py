@@ -1,0 +1,16 @@
+"""source-ip is maglev under the name that says what the key is."""
+
+import random
+
+from balance.balancing.maglev import Maglev
+from balance.balancing.source_ip import SourceIp
+from balance.load import Load
+
+
+def test_clients_are_spread_as_maglev_spreads_them() -> None:
+    loads = [Load(identity=b"backend-%d" % number) for number in range(5)]
+    policies = [made(random.random) for made in (SourceIp, Maglev)]
+    for policy in policies:
+        policy.rebuild(loads)
+    for host in range(256):
+        assert len({policy.pick(bytes([10, 0, 0, host]), (), 0.0) for policy in policies}) == 1
