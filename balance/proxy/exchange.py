@@ -11,15 +11,11 @@ Every way out of it goes through _end(), which gives the lease back once and cou
 
 from __future__ import annotations
 
-import asyncio
-import enum
 from time import monotonic
-from typing import Protocol
 
 from httptools import HttpRequestParser, HttpResponseParser
 
-from balance.aio import spawn
-from balance.errors import ProtocolError, UpstreamError
+from balance.errors import ProtocolError
 from balance.http1.body import Body
 from balance.http1.fields import field_value
 from balance.http1.forward import client_address, continued
@@ -28,82 +24,34 @@ from balance.http1.head import Request, Response
 from balance.http1.response import MAX_HEAD
 from balance.model import Outcome, Why
 from balance.proxy.access import AccessLog, AccessRecord
-from balance.proxy.dial import dial
+from balance.proxy.attempts import CHOSEN, ENDED, IDEMPOTENT, REPLYING, SENT, Attempts, Client
 from balance.proxy.entry import Entry
 from balance.proxy.upstream import Upstream
 from balance.proxy.wheel import NEVER
-from balance.runtime import cells
 from balance.runtime.backend import Backend
 from balance.runtime.pool import Lease
 
-MAX_ATTEMPTS = 3  # SPEC's default for retries: the first and two more
 MAX_INTERIMS = 100  # 1xx replies before the final one: a backend that never comes to the point
 REPLAY_LIMIT = 64 * 1024  # bytes of a request that may be sent again
 JOIN_LIMIT = 16 * 1024  # below it, copying a body behind its head is cheaper than a second buffer for the kernel
 
-IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))  # RFC 9110 section 9.2.2
-
-
-class At(enum.IntEnum):
-    """Where an exchange is."""
-
-    CHOSEN = 0  # a backend is being chosen or dialled
-    SENT = 1  # the head has gone out; the reply's head is awaited
-    REPLYING = 2  # the reply's head has gone to the client
-    ENDED = 3
-
-
-CHOSEN, SENT, REPLYING, ENDED = At  # a global is ten times cheaper to look up than an Enum's member
 _OK, _ALL_WELL = Outcome.OK, Why.OK
 
 
-class Client(Protocol):
-    """What an exchange asks of the connection that it serves."""
-
-    transport: asyncio.Transport
-    peer: str
-    before_host: bytes
-    after_host: bytes
-    is_trusted: bool
-    is_write_paused: bool
-
-    def arm(self, now: float, timeout_s: float) -> None: ...
-    def has_taken_some(self) -> bool: ...
-    def has_left(self) -> bool: ...
-    def give_up(self) -> None: ...
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
-    def exchange_ended(self, now: float, *, keep_alive: bool) -> None: ...
-    def answer_error(self, status: int, why: Why, detail: str, *, keep_alive: bool) -> None: ...
-    def break_off(self, *, with_reset: bool) -> None: ...
-    def become_tunnel(self, upstream: Upstream, lease: Lease, early: bytes) -> None: ...
-
-
-class Exchange:
+class Exchange(Attempts):
     """See the module's picture. Made for a complete request head."""
 
-    __slots__ = ("_at", "_attempts", "_buffer", "_connected_at", "_download", "_head_at", "_interims", "_is_reused",
-                 "_keep_alive", "_lease", "_outgoing", "_reply_bytes", "_reply_is_exact", "_response", "_tried", "_upstream",
-                 "bytes_in", "client", "entry", "held", "request", "request_id", "started", "status", "upload",
-                 "why")  # fmt: skip
+    __slots__ = ("_buffer", "_connected_at", "_download", "_head_at", "_interims", "_keep_alive", "_outgoing", "_reply_bytes",
+                 "_reply_is_exact", "_response", "bytes_in", "held", "request_id", "status", "upload", "why")  # fmt: skip
 
     def __init__(self, client: Client, entry: Entry, request: Request, bytes_in: int) -> None:
-        self.client = client
-        self.entry = entry
-        self.request = request
+        super().__init__(client, entry, request)
         self.bytes_in = bytes_in
-        self.started = monotonic()
         self.upload: Body | None = None  # the request's body, if it has one
         self.held: list[bytes] | None = None  # of the body, until there is a connection for it
         self.status = 0
         self.why = _ALL_WELL
         self.request_id = b""
-        self._at = CHOSEN
-        self._attempts = 0
-        self._lease: Lease | None = None
-        self._upstream: Upstream | None = None
-        self._is_reused = False
-        self._tried: list[Backend] | tuple[()] = ()
         self._outgoing = b""  # the request as it is sent; kept until a reply begins, for another attempt
         self._buffer = b""  # a reply's head that is not complete
         self._interims = 0
@@ -129,7 +77,7 @@ class Exchange:
             self.upload = Body(fields.framing, fields.length, head, HttpRequestParser)
             self._outgoing = head + self._uploaded(self.upload, body) if body else head
             rest = self.upload.rest
-        self._choose(self.started)
+        self.choose(self.started)
         return rest
 
     def body_received(self, data: bytes) -> bytes:
@@ -178,92 +126,6 @@ class Exchange:
         parts.append(b"\r\n")
         return b"".join(parts)
 
-    def _choose(self, now: float) -> None:
-        """Lease a backend and send, on a parked connection or a new one."""
-        lease = self.entry.pool.acquire(b"", now, self._tried)
-        if lease is None:
-            detail = "no backend is ready" if not self._tried else "no other backend is ready"
-            self._fail(503, Why.NO_HEALTHY, detail, Outcome.ABORTED)
-            return
-        self._lease = lease
-        self._attempts += 1
-        upstream = self._parked(lease.backend, now)
-        if upstream is None:
-            self._dial(lease)
-        else:
-            self._is_reused = True
-            self._send(upstream, now)
-
-    def _parked(self, backend: Backend, now: float) -> Upstream | None:
-        """The newest parked connection that can be trusted with this request."""
-        idle = backend.idle
-        while idle:
-            upstream = idle.pop()
-            assert isinstance(upstream, Upstream)
-            is_stale = now - upstream.parked_at > backend.idle_time.limit_s(now) or upstream.transport.is_closing()
-            if not is_stale and (self.request.method in IDEMPOTENT or upstream.is_silent()):
-                upstream.parked_at = 0.0
-                return upstream
-            upstream.discard()
-        return None
-
-    def _dial(self, lease: Lease) -> None:
-        self._is_reused = False
-        self.client.arm(monotonic(), NEVER)  # the dial keeps its own time
-        self.entry.service.row.cells[lease.backend.block + cells.CONNECTS] += 1
-        spawn(self._connect(lease), "dial")
-
-    async def _connect(self, lease: Lease) -> None:
-        entry, backend = self.entry, lease.backend
-        service = entry.service
-        try:
-            upstream = await dial(
-                service.loop,
-                service.resolver,
-                backend.address,
-                lambda: Upstream(service, backend),
-                entry.timeouts.connect_s,
-            )
-        except UpstreamError as error:
-            service.row.cells[backend.block + cells.CONNECT_FAILURES] += 1
-            self._connected(lease, error)
-        else:
-            upstream.opened()
-            self._connected(lease, upstream)
-
-    def _connected(self, lease: Lease, result: Upstream | UpstreamError) -> None:
-        """A dial has ended."""
-        try:
-            if self._at is not CHOSEN or self._lease is not lease:  # the client has gone meanwhile; the next one may want it
-                if isinstance(result, Upstream):
-                    result.park(monotonic(), self.entry.max_idle)
-            elif isinstance(result, UpstreamError):
-                self._not_connected(result)
-            else:
-                self._send(result, monotonic())
-                if result.transport.is_closing():  # gone between its connect and now
-                    self.upstream_ended(None)
-        except Exception:
-            self.crashed()
-            if isinstance(result, Upstream):
-                result.discard()
-            raise
-
-    def _not_connected(self, error: UpstreamError) -> None:
-        """Nothing was sent, so the next backend may have it, whatever the method (RFC 9110 section 9.2.2 is not touched)."""
-        lease = self._lease
-        assert lease is not None
-        if self._attempts < MAX_ATTEMPTS and len(self._tried) + 1 < len(self.entry.pool.ready):
-            self._tried = [*self._tried, lease.backend]
-            self.entry.service.row.cells[lease.backend.block + cells.RETRIES] += 1
-            now = monotonic()
-            lease.release(Outcome.FAILED, now)
-            self._lease = None
-            self._choose(now)
-        else:
-            status = 504 if error.why is Why.CONNECT_TIMEOUT else 502
-            self._fail(status, error.why, "the backend could not be reached", Outcome.FAILED)
-
     def _send(self, upstream: Upstream, now: float) -> None:
         self._at = SENT
         self._connected_at = now
@@ -278,7 +140,10 @@ class Exchange:
                 self.client.resume_reading()
         elif self.upload is not None and (len(self._outgoing) > REPLAY_LIMIT or not self.upload.is_done):
             self._outgoing = b""
-        self._await(now)
+        if self.upload is None:
+            self.client.arm(now, self.entry.read_s)
+        else:
+            self._await(now)
 
     def _await(self, now: float) -> None:
         """Arm the timeout of whoever is waited for now."""
@@ -484,17 +349,6 @@ class Exchange:
             else:  # it may have been read, so it is not sent twice (RFC 9110 section 9.2.2)
                 self._fail(502, Why.RESET_ON_REUSE, "the backend closed as the request arrived", Outcome.ABORTED)
 
-    def _again_on_fresh(self) -> None:
-        """The idle race: no fault of the backend's, and safe to send once more, on a connection that nobody is closing."""
-        upstream, lease = self._upstream, self._lease
-        assert upstream is not None and lease is not None
-        self._upstream = None
-        upstream.discard()
-        self._at = CHOSEN
-        self._attempts += 1
-        self.entry.service.row.cells[lease.backend.block + cells.RETRIES] += 1
-        self._dial(lease)
-
     def client_gone(self) -> None:
         """The client left: so does its request at the backend, which is not to blame."""
         if self._at is not ENDED:
@@ -598,15 +452,13 @@ class Exchange:
 
     def _count(self, now: float, lease: Lease | None, outcome: Outcome) -> None:
         service = self.entry.service
+        slot, request_us, upstream_us = 0, int((now - self.started) * 1e6), -1
+        if lease is not None:
+            slot = lease.backend.slot
+            if outcome is _OK:  # the first backend was chosen as the exchange began
+                upstream_us = request_us if self._attempts == 1 else int((now - lease.started) * 1e6)
         service.row.count_exchange(
-            lease.backend.slot if lease is not None else 0,
-            self.request.method,
-            self.status,
-            self.why,
-            int((now - self.started) * 1e6),
-            int((now - lease.started) * 1e6) if lease is not None and outcome is _OK else -1,
-            self.bytes_in,
-            self._reply_bytes,
+            slot, self.request.method, self.status, self.why, request_us, upstream_us, self.bytes_in, self._reply_bytes
         )
         if service.access is not None:
             self._record(service.access, now, lease.backend if lease is not None else None)
