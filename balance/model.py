@@ -61,6 +61,7 @@ class Why(enum.IntEnum):
     IDLE_TIMEOUT = 24
     DRAINING = 25
     INTERNAL_ERROR = 26
+    BREAKER_OPEN = 27
 
     @property
     def word(self) -> str:

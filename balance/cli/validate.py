@@ -127,7 +127,7 @@ def summary(config: Config) -> list[str]:
 def _health(check: HealthCheck) -> str:
     if not check.enabled:
         return "disabled"
-    asked = f"{check.kind} {check.path}" if check.kind == "http" else check.kind
+    asked = f"{check.kind} {check.path}" if check.kind in ("http", "https") else check.kind
     return f"{asked} every {check.interval_s:g}s"
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shutil
 from collections.abc import Iterator
 
-from balance.config.build import HTTP_ONLY_CHECK_KEYS, Places
+from balance.config.build import CHECK_KEYS, Places
 from balance.config.document import Path
 from balance.config.hashkeys import HASHING
 from balance.config.model import Config, PoolConfig
@@ -24,6 +25,7 @@ def warnings(config: Config, places: Places, cpus: int) -> list[Problem]:
     findings = [
         *_listeners(config, places),
         *_pools(config, places),
+        *_resilience(config, places),
         *_side_doors(config, places),
         *_machine(config, cpus),
     ]
@@ -93,9 +95,10 @@ def _pools(config: Config, places: Places) -> Iterator[Finding]:
             addresses.setdefault(backend.address, position)
         if not check.enabled:
             section = places.document.first((*where, "health_check"), ("health_check",))
-            if places.document.has(section) and not places.document.has((*section, "enabled")):
+            has_other = check.passive.enabled or pool.breaker.enabled
+            if _is_half_given(places, section, ("passive_checks", "slow_start", "panic_threshold")):
                 yield section, "is given but not enabled; write enabled: true"
-            elif len(pool.backends) > 1 and not places.document.has(section):
+            elif len(pool.backends) > 1 and not places.document.has(section) and not has_other:
                 yield (
                     (*where, "backends"),
                     "without health_check a dead backend is found again by every request that tries it",
@@ -114,10 +117,16 @@ def _pools(config: Config, places: Places) -> Iterator[Finding]:
                 f"read, {duration_text(pool.timeouts.read_s)}, is shorter than the health check's timeout, "
                 f"{duration_text(check.timeout_s)}: a backend too slow for requests counts as healthy",
             )
-        for key in HTTP_ONLY_CHECK_KEYS if check.kind == "tcp" else ():
+        own = CHECK_KEYS.get(check.kind, ())
+        for key in sorted({key for keys in CHECK_KEYS.values() for key in keys} - {*own}):
             path = places.pool(index, f"health_check.{key}")
             if places.document.has(path):
-                yield path, "has no effect on a check of type tcp"
+                yield path, f"has no effect on a check of type {check.kind}"
+        if check.kind == "exec" and check.command and shutil.which(check.command[0]) is None:
+            yield (
+                (*places.pool(index, "health_check.command"), 0),
+                f"{check.command[0]!r} is no program that this machine can run; write its whole path",
+            )
 
 
 def _hash_key(index: int, pool: PoolConfig, places: Places) -> Iterator[Finding]:
@@ -130,6 +139,36 @@ def _hash_key(index: int, pool: PoolConfig, places: Places) -> Iterator[Finding]
             yield path, "has no effect on source-ip, which hashes the client's address; consistent-hash and maglev follow it"
     elif pool.algorithm not in HASHING:
         yield path, f"has no effect on {pool.algorithm}; {', '.join(HASHING)} follow it"
+
+
+def _resilience(config: Config, places: Places) -> Iterator[Finding]:
+    """Passive checks, breakers and slow start."""
+    for index, pool in enumerate(config.pools):
+        check, count = pool.health_check, len(pool.backends)
+        passive, breaker = check.passive, pool.breaker
+        for key, is_enabled in (("health_check.passive_checks", passive.enabled), ("circuit_breaker", breaker.enabled)):
+            section = places.pool(index, key)
+            if not is_enabled and _is_half_given(places, section):
+                yield section, "is given but not enabled; write enabled: true"
+        percent = passive.max_ejection_percent
+        if passive.enabled and (count == 1 or not count * percent // 100):
+            yield (
+                places.pool(index, "health_check.passive_checks.max_ejection_percent", "health_check.passive_checks"),
+                "nobody is ever ejected: " + ("a lone backend stays" if count == 1 else f"{percent} % of {count} is none"),
+            )
+        if check.slow_start_s and not (check.enabled or passive.enabled or breaker.enabled):
+            yield (
+                places.pool(index, "health_check.slow_start"),
+                "has no effect: without checks and circuit_breaker no backend ever comes back",
+            )
+
+
+def _is_half_given(places: Places, section: Path, others: tuple[str, ...] = ()) -> bool:
+    """Whether the section stands there with keys, yet without `enabled`. Keys in `others` have a life of their own."""
+    if not places.document.has(section):
+        return False
+    given = places.document.at(section)
+    return not isinstance(given, dict) or ("enabled" not in given and not (given and given.keys() <= {*others}))
 
 
 def _side_doors(config: Config, places: Places) -> Iterator[Finding]:

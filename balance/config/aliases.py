@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from balance.config.document import Document, Path
+from balance.config.schema import CircuitBreakerSection
 from balance.errors import Problem
 
 CHECK_ALIASES: dict[Path, Path] = {
@@ -10,17 +11,26 @@ CHECK_ALIASES: dict[Path, Path] = {
     ("health_check", "http_method"): ("health_check", "method"),
     ("health_check", "http_expected_status"): ("health_check", "expected_status"),
 }
+_BREAKER_NAMES = {
+    "max_failures": "failure_threshold",
+    "max_concurrent_requests": "half_open_requests",
+    **{name: name for name in CircuitBreakerSection.model_fields},
+}
+BREAKER_ALIASES: dict[Path, Path] = {
+    ("resilience", "circuit_breaker", old): ("circuit_breaker", new) for old, new in _BREAKER_NAMES.items()
+}
 LIMIT_ALIASES: dict[Path, Path] = {
     ("security", "connection_protection", "max_request_size"): ("http", "limits", "body"),
     ("security", "connection_protection", "max_header_size"): ("http", "limits", "head"),
     ("security", "max_request_size"): ("http", "limits", "body"),
     ("security", "max_header_size"): ("http", "limits", "head"),
 }
+ALIASES = CHECK_ALIASES | LIMIT_ALIASES | BREAKER_ALIASES
 
 
 def follow_aliases(document: Document) -> list[Problem]:
     """Move every older name to where it belongs. A key given under both names is a problem."""
-    moves = dict(CHECK_ALIASES | LIMIT_ALIASES)
+    moves = dict(ALIASES)
     pools = document.data.get("pools")
     for name in pools if isinstance(pools, dict) else ():
         moves |= {("pools", name, *old): ("pools", name, *new) for old, new in CHECK_ALIASES.items()}

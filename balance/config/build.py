@@ -14,6 +14,7 @@ from balance.config.model import (
     AccessLog,
     AdminConfig,
     BackendConfig,
+    CircuitBreaker,
     Config,
     HashKey,
     HealthCheck,
@@ -23,6 +24,7 @@ from balance.config.model import (
     ListenerConfig,
     LoggingConfig,
     MetricsConfig,
+    PassiveChecks,
     PoolConfig,
     Timeouts,
 )
@@ -32,7 +34,13 @@ from balance.model import Address, Mode
 SIMPLE_LISTENER = "main"
 SIMPLE_POOL = "default"
 
-HTTP_ONLY_CHECK_KEYS = ("path", "method", "expected_status", "expected_body", "headers")
+HTTP_CHECK_KEYS = ("path", "method", "expected_status", "expected_body", "headers")
+CHECK_KEYS = {
+    "http": HTTP_CHECK_KEYS,
+    "https": HTTP_CHECK_KEYS,
+    "grpc": ("service",),
+    "exec": ("command",),
+}  # of one kind alone
 
 
 @dataclass(slots=True)
@@ -114,9 +122,14 @@ def _pools(root: RootSection) -> list[tuple[str, Path, PoolSection]]:
 
 def _pool(name: str, root: RootSection, pool: PoolSection) -> PoolConfig:
     check = _overlay(root.health_check, pool.health_check)
-    kind = check.pop("type", None) or ("http" if any(key in check for key in HTTP_ONLY_CHECK_KEYS) else "tcp")
-    if "expected_status" in check:
-        check["expected_status"] = tuple(check["expected_status"])
+    kind = check.pop("type", None) or _kind_of(check)
+    if "passive_checks" in check:
+        check["passive_checks"] = PassiveChecks(
+            **_renamed(check["passive_checks"], window="window_s", ejection_time="ejection_time_s")
+        )
+    for listed in ("expected_status", "command"):
+        if listed in check:
+            check[listed] = tuple(check[listed])
     if "headers" in check:
         check["headers"] = tuple(check["headers"].items())
     balancing = _overlay(root.load_balancer, pool.load_balancer)
@@ -126,9 +139,20 @@ def _pool(name: str, root: RootSection, pool: PoolSection) -> PoolConfig:
         backends=tuple(_backend(number, backend) for number, backend in enumerate(pool.backends or (), 1)),
         algorithm=algorithm,
         hash_key=HashKey() if algorithm == "source-ip" else balancing.get("hash_key", HashKey()),
-        health_check=HealthCheck(kind=kind, **_renamed(check, interval="interval_s", timeout="timeout_s")),
+        health_check=HealthCheck(
+            kind=kind,
+            **_renamed(check, interval="interval_s", timeout="timeout_s", slow_start="slow_start_s", passive_checks="passive"),
+        ),
+        breaker=CircuitBreaker(**_renamed(_overlay(root.circuit_breaker, pool.circuit_breaker), timeout="timeout_s")),
         timeouts=_timeouts(root.timeouts, pool.timeouts),
     )
+
+
+def _kind_of(check: Mapping[str, Any]) -> str:
+    """The kind of check that the given keys are about."""
+    if check.get("command"):
+        return "exec"
+    return "http" if any(key in check for key in HTTP_CHECK_KEYS) else "tcp"
 
 
 def _backend(number: int, backend: BackendSection) -> BackendConfig:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from balance.config.aliases import CHECK_ALIASES, LIMIT_ALIASES
+from balance.config.aliases import ALIASES
 from balance.config.document import path_text
 from balance.config.environment import OVERRIDES
-from balance.config.later import LATER_CHECKS, LATER_KEYS
+from balance.config.later import LATER_KEYS
 from balance.config.schema import ListenerSection, PoolSection, RootSection, Section
 
 _TITLE = "Balance configuration"
@@ -40,7 +40,7 @@ def json_schema() -> dict[str, Any]:
             about.pop("title", None)
             if about.get("default", 0) is None:
                 del about["default"]
-    for old, new in (CHECK_ALIASES | LIMIT_ALIASES).items():
+    for old, new in ALIASES.items():
         _add_alias(definitions, old, new)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": _TITLE, **schema}
 
@@ -86,7 +86,7 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "| Older name | Is |"
     yield "| --- | --- |"
-    for old, new in (CHECK_ALIASES | LIMIT_ALIASES).items():
+    for old, new in ALIASES.items():
         yield f"| `{'.'.join(map(str, old))}` | `{'.'.join(map(str, new))}` |"
     yield ""
     yield "## Not in this version"
@@ -95,7 +95,6 @@ def _lines() -> Iterator[str]:
     yield ""
     for place, keys in LATER_KEYS.items():
         yield f"- {place or 'at the top'}: " + ", ".join(f"`{key}`" for key in sorted(keys))
-    yield "- `health_check.type`: " + ", ".join(f"`{word}`" for word in sorted(LATER_CHECKS))
 
 
 def _table(section: type[Section]) -> Iterator[str]:

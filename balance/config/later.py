@@ -10,8 +10,6 @@ LATER_KEYS: dict[str, frozenset[str]] = {
         [
             "tls",
             "retry",
-            "circuit_breaker",
-            "resilience",
             "session_affinity",
             "redis",
             "rate_limit",
@@ -25,9 +23,9 @@ LATER_KEYS: dict[str, frozenset[str]] = {
         ]
     ),
     "listener": frozenset(["tls", "proxy_protocol", "rate_limit", "security", "transform", "policy"]),
-    "pool": frozenset(["retry", "circuit_breaker", "session_affinity", "tls", "discovery", "autoscaler", "proxy_protocol"]),
+    "pool": frozenset(["retry", "session_affinity", "tls", "discovery", "autoscaler", "proxy_protocol"]),
     "backend": frozenset(["max_connections", "region", "backup", "tls"]),
-    "health_check": frozenset(["slow_start", "panic_threshold", "passive_checks"]),
+    "resilience": frozenset(["retry"]),
     "http": frozenset(["routes", "transform", "compression"]),
     "security": frozenset(
         [
@@ -50,5 +48,4 @@ LATER_KEYS: dict[str, frozenset[str]] = {
     "access_log": frozenset(["sample", "slow_threshold"]),
 }
 
-LATER_CHECKS = frozenset(["https", "grpc", "exec"])
 LATER_ACCESS_FORMATS = frozenset({"template"})

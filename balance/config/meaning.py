@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 from balance.config.build import Places
 from balance.config.document import Document, Path
@@ -83,6 +84,11 @@ def _pools(config: Config, places: Places) -> Iterator[Finding]:
         where = places.pools[index]
         if not pool.backends:
             yield (*where, "backends"), "is empty; write at least one backend"
+        check = pool.health_check
+        if check.kind == "exec" and not check.command:
+            yield places.pool(index, "health_check.type"), "exec needs a command, like command: [/usr/local/bin/check, --fast]"
+        if check.enabled and check.kind == "grpc" and find_spec("h2") is None:
+            yield places.pool(index, "health_check.type"), "grpc needs a library: pip install 'balance[http2]'"
         seen: dict[str, int] = {}
         for position, backend in enumerate(pool.backends):
             path = (*where, "backends", position)

@@ -38,6 +38,19 @@ class BackendConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PassiveChecks:
+    """When traffic itself shows that a backend is unwell, and for how long it is left alone then."""
+
+    enabled: bool = False
+    consecutive_failures: int = 5
+    error_rate_threshold: float = 0.5
+    min_requests: int = 10
+    window_s: float = 60.0
+    ejection_time_s: float = 30.0
+    max_ejection_percent: int = 50
+
+
+@dataclass(frozen=True, slots=True)
 class HealthCheck:
     """How the prober asks a backend. `kind` is a key of `balance.probes.PROBES`."""
 
@@ -52,9 +65,25 @@ class HealthCheck:
     method: str = "GET"
     expected_status: tuple[tuple[int, int], ...] = ((200, 200),)  # inclusive ranges
     expected_body: str = ""
-    host: str = ""  # http: the Host field; tcp: the machine to ask, when not the backend's own
+    host: str = ""  # http, https, grpc: who is asked; tcp: the machine to ask, when not the backend's own
     port: int = 0  # 0: the backend's own
     headers: tuple[tuple[str, str], ...] = ()
+    service: str = ""  # grpc; empty asks about the server as a whole
+    command: tuple[str, ...] = ()  # exec: a program and its arguments
+    slow_start_s: float = 0.0
+    panic_threshold: int = 0  # percent of the backends
+    passive: PassiveChecks = field(default_factory=PassiveChecks)
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitBreaker:
+    """One per backend, shared by all workers."""
+
+    enabled: bool = False
+    failure_threshold: int = 5
+    success_threshold: int = 2
+    timeout_s: float = 60.0
+    half_open_requests: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +104,7 @@ class PoolConfig:
     algorithm: str = "round-robin"  # a key of balance.balancing.POLICIES
     health_check: HealthCheck = field(default_factory=HealthCheck)
     timeouts: Timeouts = field(default_factory=Timeouts)
+    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     hash_key: HashKey = field(default_factory=HashKey)
 
 

@@ -13,14 +13,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from balance.config import scalars as kind
 from balance.config.addresses import BACKEND_ADDRESS, LISTEN, NETWORK
 from balance.config.hashkeys import HASH_KEY
-from balance.config.later import LATER_ACCESS_FORMATS, LATER_CHECKS
+from balance.config.later import LATER_ACCESS_FORMATS
 from balance.config.model import HashKey, IpNetwork
 from balance.model import Address
 
 ALGORITHMS = ("round-robin", "weighted-round-robin", "least-connections", "weighted-least-connections", "random",
               "power-of-two", "least-response-time", "adaptive", "consistent-hash", "maglev", "bounded-load",
               "source-ip")  # fmt: skip
-CHECKS = ("tcp", "http")
+CHECKS = ("tcp", "http", "https", "grpc", "exec")
 
 Timeout = Annotated[float, kind.duration(or_off=True)]
 Period = Annotated[float, kind.duration()]
@@ -107,31 +107,86 @@ class LoadBalancerSection(Section):
     )
 
 
+class PassiveChecksSection(Section):
+    """Traffic itself shows that a backend is unwell: it is ejected for a while. Failed connections, broken or late replies and
+    5xx (but 501 and 505) count against it; 4xx and what clients break off never do."""
+
+    place = "passive_checks"
+    enabled: Flag = key("Whether backends are ejected.", False)
+    consecutive_failures: Annotated[int, kind.whole(1, 1_000_000)] = key("In a row, over all workers: ejected.", 5)
+    error_rate_threshold: Annotated[float, kind.share()] = key("The share of its requests that failed: ejected.", 0.5)
+    min_requests: Annotated[int, kind.whole(1, 1_000_000)] = key("Fewer within the window say nothing about a share.", 10)
+    window: Period = key("How far back the share looks.", "1m")
+    ejection_time: Period = key(
+        "How long the first ejection lasts; the second in a row twice as long, and so on up to 5m. Then one request at a time "
+        "tries it. Passing health checks end it sooner.",
+        "30s",
+    )
+    max_ejection_percent: Annotated[int, kind.whole(0, 100)] = key(
+        "Never more of the pool at a time, rounded down; nor the last backend that is ready.", 50
+    )
+
+
 class HealthCheckSection(Section):
     """Asks every backend on a timer whether it works."""
 
     place = "health_check"
     enabled: Flag = key("Whether backends are asked at all.", False)
-    type: Annotated[str, kind.choice(*CHECKS, later=LATER_CHECKS)] = key(
-        "tcp: a connection opens. http: a request is answered as expected. Default: http when a key below that only http "
-        "has is given, else tcp."
+    type: Annotated[str, kind.choice(*CHECKS)] = key(
+        "tcp: a connection opens. http, https: a request is answered as expected; https verifies the certificate. grpc: its "
+        "health service says SERVING. exec: a command of yours exits with 0. Default: exec when a command is given, http when "
+        "a key below that only http has is given, else tcp."
     )
-    interval: Period = key("From one question to the next.", "10s")
+    interval: Period = key(
+        "From one question to the next. At most 1s while a change is in the making; three times as long, up to 15s, while a "
+        "backend stays unhealthy.",
+        "10s",
+    )
     timeout: Period = key("For the answer; shorter than the interval.", "3s")
     jitter: Annotated[float, kind.share()] = key(
         "How far an interval may stray, so that questions don't come all at once.", 0.1
     )
     healthy_threshold: Annotated[int, kind.whole(1, 1000)] = key("Good answers in a row that make it healthy.", 2)
     unhealthy_threshold: Annotated[int, kind.whole(1, 1000)] = key("Bad answers in a row that make it unhealthy.", 3)
-    path: Annotated[str, kind.URL_PATH] = key("What is asked for (http).", "/health")
-    method: Annotated[str, kind.METHOD] = key("How it is asked for (http).", "GET")
-    expected_status: Statuses = key("A status, a range like 200-299, or a list of those (http).", 200)
-    expected_body: Text = key("Text that the reply's body must contain (http).", "")
+    path: Annotated[str, kind.URL_PATH] = key("What is asked for (http, https).", "/health")
+    method: Annotated[str, kind.METHOD] = key("How it is asked for (http, https).", "GET")
+    expected_status: Statuses = key("A status, a range like 200-299, or a list of those (http, https).", 200)
+    expected_body: Text = key("Text that the reply's body must contain (http, https).", "")
     host: Annotated[str, kind.matching(r"[!-~]*", "a host name", 255)] = key(
-        "http: the Host of the question. tcp: the machine to ask, when that is not the backend's own.", ""
+        "http, https, grpc: who is asked, and whom the certificate must be for. tcp: the machine to ask, when that is not the "
+        "backend's own.",
+        "",
     )
     port: Annotated[int, kind.whole(0, 65535)] = key("Where to ask, when that is not the backend's own port.", 0)
-    headers: dict[Annotated[str, kind.FIELD_NAME], Annotated[str, kind.FIELD_VALUE]] = key("Fields to send (http).", {})
+    headers: dict[Annotated[str, kind.FIELD_NAME], Annotated[str, kind.FIELD_VALUE]] = key("Fields to send (http, https).", {})
+    service: Annotated[str, kind.matching(r"[!-~]*", "the name of a gRPC service", 255)] = key(
+        "The service that is asked about (grpc); without it the server as a whole.", ""
+    )
+    command: list[Text] = key(
+        "A program and its arguments, without a shell (exec). It finds BALANCE_BACKEND_NAME, _ADDRESS, _HOST and _PORT in its "
+        "environment.",
+        [],
+    )
+    slow_start: Timeout = key(
+        "How long a backend that has come back gets a growing part of its share, from a tenth on; 0 is off.", "0s"
+    )
+    panic_threshold: Annotated[int, kind.whole(0, 100)] = key(
+        "Percent: when fewer of the backends are ready, all are used. 0 is off.", 0
+    )
+    passive_checks: PassiveChecksSection = key("When traffic shows that a backend is unwell.")
+
+
+class CircuitBreakerSection(Section):
+    """Keeps traffic from a backend that fails, for all workers at once: open, none; half-open, a few requests find out.
+
+    It opens after so many failures in a row, or when half of at least 20 requests within 10s failed."""
+
+    place = "circuit_breaker"
+    enabled: Flag = key("Whether each backend has one.", False)
+    failure_threshold: Annotated[int, kind.whole(1, 1_000_000)] = key("Failures in a row, over all workers: open.", 5)
+    success_threshold: Annotated[int, kind.whole(1, 1_000_000)] = key("Trials that go well: closed.", 2)
+    timeout: Period = key("How long it is open; twice as long each time that a trial fails, up to 5m.", "60s")
+    half_open_requests: Annotated[int, kind.whole(1, 1_000_000)] = key("Trials at a time, over all workers.", 1)
 
 
 class PoolSection(Section):
@@ -141,6 +196,7 @@ class PoolSection(Section):
     backends: list[BackendSection] = key("The backends; at least one.", required=True)
     load_balancer: LoadBalancerSection = key("Which backend comes next.")
     health_check: HealthCheckSection = key("How backends are asked whether they work.")
+    circuit_breaker: CircuitBreakerSection = key("When a backend that fails is left alone.")
     timeouts: TimeoutsSection = key("Durations towards backends.")
 
 
@@ -211,6 +267,19 @@ class SecuritySection(Section):
     connection_protection: ConnectionProtectionSection = key("Older names of http.limits.")
 
 
+class ResilientBreakerSection(Section):
+    """Older names of the keys of `circuit_breaker`."""
+
+    place = "resilience.circuit_breaker"
+
+
+class ResilienceSection(Section):
+    """An older home of `circuit_breaker`."""
+
+    place = "resilience"
+    circuit_breaker: ResilientBreakerSection = key("Older names of the keys of circuit_breaker.")
+
+
 class AdminSection(Section):
     """The port for operators: health, status, backends."""
 
@@ -270,6 +339,8 @@ class RootSection(Section):
     pools: dict[Name, PoolSection] = key("Full form: every pool, by name.")
     load_balancer: LoadBalancerSection = key("Which backend comes next, in every pool that doesn't say otherwise.")
     health_check: HealthCheckSection = key("How backends are asked, in every pool that doesn't say otherwise.")
+    circuit_breaker: CircuitBreakerSection = key("When a backend that fails is left alone, in every pool likewise.")
+    resilience: ResilienceSection = key("Older names of circuit_breaker.")
     timeouts: TimeoutsSection = key("Durations, for every pool and listener that doesn't say otherwise.")
     http: HttpSection = key("How HTTP is spoken, by every listener that doesn't say otherwise.")
     security: SecuritySection = key("Who is believed.")

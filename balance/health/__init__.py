@@ -1,1 +1,1 @@
-"""How is it doing: thresholds over probes, and readiness of the whole. Pure decisions."""
+"""How is it doing: states, probes, ejection, breakers, slow start, readiness of the whole. Pure decisions."""

@@ -9,7 +9,7 @@ import enum
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from balance.health.thresholds import State
+from balance.health.states import State
 
 STUCK_AFTER_US = 10_000_000  # a worker beats several times a second; ten seconds of silence is no busy moment
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from balance.probes import http, tcp
+from balance.probes import command, grpc, http, https, tcp
 from balance.probes.result import Probe, Result
 
 PROBES: dict[str, Probe] = {
     "tcp": tcp.probe,
     "http": http.probe,
+    "https": https.probe,
+    "grpc": grpc.probe,
+    "exec": command.probe,
 }
 
 __all__ = ["PROBES", "Probe", "Result"]

@@ -6,14 +6,15 @@ Reads no more than LIMIT_BYTES, whatever the backend sends; redirects are answer
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 
 import httptools
 
-from balance.config.model import HealthCheck
+from balance.config.model import BackendConfig, HealthCheck
 from balance.model import Address
-from balance.probes.dial import dialled, target
-from balance.probes.result import Result, why_failed
+from balance.probes.dial import authority, dialled, target
+from balance.probes.result import Result, is_explicit, why_failed
 from balance.version import VERSION
 
 LIMIT_BYTES = 64 * 1024
@@ -51,8 +52,7 @@ class Reply:
 
 def request(check: HealthCheck, address: Address) -> bytes:
     """The whole request. A field that the user gave replaces ours of the same name."""
-    host = check.host or (str(address) if not address.is_unix else "localhost")
-    fields = {"host": ("Host", host), "user-agent": ("User-Agent", f"balance-health/{VERSION}")}
+    fields = {"host": ("Host", authority(check, address)), "user-agent": ("User-Agent", f"balance-health/{VERSION}")}
     fields |= {"accept": ("Accept", "*/*")}
     fields |= {name.lower(): (name, value) for name, value in check.headers}
     fields |= {"connection": ("Connection", "close")}
@@ -65,19 +65,24 @@ def expected(check: HealthCheck) -> str:
     return " or ".join(str(low) if low == high else f"{low}-{high}" for low, high in check.expected_status)
 
 
-async def probe(check: HealthCheck, address: Address) -> Result:
+async def probe(check: HealthCheck, backend: BackendConfig) -> Result:
     """Good when the status is one of those expected and the body holds what it should, within the timeout."""
+    return await ask(check, target(check, backend.address))
+
+
+async def ask(check: HealthCheck, where: Address, tls: ssl.SSLContext | None = None, server_name: str = "") -> Result:
+    """The question, put to `where`."""
     started = time.monotonic()
-    where = target(check, address)
     try:
-        async with asyncio.timeout(check.timeout_s), dialled(where) as (reader, writer):
+        async with asyncio.timeout(check.timeout_s), dialled(where, tls=tls, server_name=server_name) as (reader, writer):
             writer.write(request(check, where))
             is_ok, reason = await _judge(check, reader)
+        said_no = not is_ok  # whatever was wrong with it, it was an answer
     except OSError as error:
-        is_ok, reason = False, why_failed(error, where, check.timeout_s)
+        is_ok, reason, said_no = False, why_failed(error, where, check.timeout_s), is_explicit(error)
     except httptools.HttpParserError as error:
-        is_ok, reason = False, f"the answer is not HTTP: {error}"
-    return Result(is_ok, reason, time.monotonic() - started)
+        is_ok, reason, said_no = False, f"the answer is not HTTP: {error}", True
+    return Result(is_ok, reason, time.monotonic() - started, said_no)
 
 
 async def _judge(check: HealthCheck, reader: asyncio.StreamReader) -> tuple[bool, str]:

@@ -1,16 +1,17 @@
-"""When a backend is asked again, and what becomes of the answers: one task per backend, so a slow one delays nobody."""
+"""When a backend is asked again, and who is told the answers: one task per backend, so a slow one delays nobody."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
-import time
 from collections.abc import Callable
 
 from balance.aio import spawn
 from balance.config.model import BackendConfig, HealthCheck
-from balance.health.thresholds import State, Thresholds, Transition
+from balance.health.pace import next_delay_s
+from balance.health.standing import Standing
 from balance.probes import PROBES
 from balance.probes.result import Result
 
@@ -24,22 +25,19 @@ class Watch:
         self,
         check: HealthCheck,
         backend: BackendConfig,
-        thresholds: Thresholds,
-        changed: Callable[[Transition, float], None],
+        standing: Standing,
+        answered: Callable[[Result], None],
         rand: Callable[[], float] = random.random,
     ) -> None:
-        """`changed` is called with each transition and the wall clock's time of it, on the event loop."""
+        """`answered` is called with each result, on the event loop; what it makes of `standing` sets the pace."""
         self.last: Result | None = None
         self._check = check
         self._backend = backend
-        self._thresholds = thresholds
-        self._changed = changed
+        self._standing = standing
+        self._answered = answered
         self._rand = rand
         self._task: asyncio.Task[None] | None = None
-
-    @property
-    def state(self) -> State:
-        return self._thresholds.state
+        self._hurry = asyncio.Event()
 
     def start(self, first_delay_s: float) -> None:
         """Ask for the first time after `first_delay_s`, then for ever."""
@@ -49,19 +47,23 @@ class Watch:
         if self._task is not None:
             self._task.cancel()
 
-    async def _ask_for_ever(self, first_delay_s: float) -> None:
-        await asyncio.sleep(first_delay_s)
+    def ask_now(self) -> None:
+        """Somebody waits for the answer."""
+        self._hurry.set()
+
+    async def _ask_for_ever(self, delay_s: float) -> None:
         while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay_s):
+                    await self._hurry.wait()
+            self._hurry.clear()
             self.last = await self._ask()
-            now = time.time()  # the board and the status page show it, and a restart must understand it
-            transition = self._thresholds.observe(self.last.is_ok, self.last.reason, now)
-            if transition is not None:
-                self._changed(transition, now)
-            await asyncio.sleep(self._thresholds.next_delay_s(self._rand()))
+            self._answered(self.last)
+            delay_s = next_delay_s(self._check, self._standing, self._rand())
 
     async def _ask(self) -> Result:
         try:
-            return await PROBES[self._check.kind](self._check, self._backend.address)
+            return await PROBES[self._check.kind](self._check, self._backend)
         except Exception as error:  # a fault of the probe must not end the watch: the backend would keep its state for good
             log.exception("the %s probe of %s failed", self._check.kind, self._backend.name)
             return Result(False, f"the probe failed: {type(error).__name__}", 0.0)

@@ -9,19 +9,19 @@ from __future__ import annotations
 import asyncio
 import time
 
-from balance.config.model import HealthCheck
+from balance.config.model import BackendConfig, HealthCheck
 from balance.model import Address
 from balance.probes.dial import dialled, target
-from balance.probes.result import Result, why_failed
+from balance.probes.result import Result, is_explicit, why_failed
 
 
-async def probe(check: HealthCheck, address: Address) -> Result:
+async def probe(check: HealthCheck, backend: BackendConfig) -> Result:
     """Good when the connection is accepted within the timeout."""
     started = time.monotonic()
-    where = target(check, Address(check.host, address.port) if check.host else address)
+    where = target(check, Address(check.host, backend.address.port) if check.host else backend.address)
     try:
         async with asyncio.timeout(check.timeout_s), dialled(where):
-            is_ok, reason = True, "connected"
+            return Result(True, "connected", time.monotonic() - started)
     except OSError as error:
-        is_ok, reason = False, why_failed(error, where, check.timeout_s)
-    return Result(is_ok, reason, time.monotonic() - started)
+        reason = why_failed(error, where, check.timeout_s)
+        return Result(False, reason, time.monotonic() - started, is_explicit(error))

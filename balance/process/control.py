@@ -1,4 +1,4 @@
-"""The control process: probes the backends, decides their states, serves the side doors. No traffic passes here.
+"""The control process: probes the backends, looks at their traffic, serves the side doors. No traffic passes here.
 
 What it decides is on the board, so its death stops nothing and its successor knows all that it knew.
 """
@@ -11,15 +11,17 @@ import logging
 import os
 import signal
 
-from balance.health.thresholds import State, Thresholds, Transition, first_delay_s
+from balance.health.pace import first_delay_s
+from balance.health.states import Event, State
 from balance.probes.result import Result
 from balance.probes.schedule import Watch
-from balance.process.channel import Message
 from balance.process.child import END, Report
+from balance.process.inspector import Inspector
 from balance.process.kernel import end_with_parent, set_name
+from balance.process.register import Register
 from balance.process.seat import Seat, new_event_loop, watch_lifeline
 from balance.side.admin import admin_app, metrics_app
-from balance.side.inside import Inside, Seen
+from balance.side.inside import Inside
 from balance.side.server import SideServer
 
 log = logging.getLogger("balance.control")
@@ -53,7 +55,9 @@ class Control:
             started_at=seat.started_at,
             listening=[(opening.listener, opening.address) for opening in seat.openings.listeners],
             last_result=self._last_result,
+            order=self._order,
         )
+        self._register = Register(seat, self._inside.backends())
 
     async def serve(self, loop: asyncio.AbstractEventLoop, report: Report) -> None:
         """Watch and answer until told to stop."""
@@ -62,6 +66,7 @@ class Control:
         watch_lifeline(loop, self._seat.lifeline, stopped.set)
         servers = self._open_side_doors()
         self._start_watches()
+        Inspector(loop, self._seat, self._register).start()
         report.ready()
         await stopped.wait()
         for watch in self._watches.values():
@@ -84,21 +89,22 @@ class Control:
         checked = [seen for seen in self._inside.backends() if seen.pool.health_check.enabled]
         for index, seen in enumerate(checked):
             check = seen.pool.health_check
-            thresholds = Thresholds(check, seen.state, seen.since)
-            watch = Watch(check, seen.backend, thresholds, functools.partial(self._changed, seen))
+            watch = Watch(
+                check, seen.backend, self._register.standings[seen.slot], functools.partial(self._answered, seen.slot)
+            )
             self._watches[seen.slot] = watch
             watch.start(first_delay_s(check, index, len(checked)))
 
-    def _changed(self, seen: Seen, transition: Transition, now: float) -> None:
-        self._seat.board.set_state(seen.slot, transition.after, now)
-        for channel in self._seat.channels:
-            channel.ring(Message.STATES)
-        times = f" ({transition.streak} times in a row)" if transition.streak > 1 else ""
-        log.log(
-            logging.INFO if transition.after is State.HEALTHY else logging.WARNING,
-            "backend %s/%s (%s) is %s: %s%s",
-            *(seen.pool.name, seen.backend.name, seen.backend.address, transition.after.word, transition.reason, times),
-        )
+    def _answered(self, slot: int, result: Result) -> None:
+        event = Event.PASS if result.is_ok else Event.FAIL
+        self._register.take(slot, event, result.reason, is_explicit=result.is_explicit)
+
+    def _order(self, slot: int, event: Event, reason: str) -> State:
+        """An operator's word. Returns what holds now."""
+        self._register.take(slot, event, reason)
+        if event is Event.ENABLE and slot in self._watches:
+            self._watches[slot].ask_now()
+        return self._register.state(slot)
 
     def _last_result(self, slot: int) -> Result | None:
         watch = self._watches.get(slot)

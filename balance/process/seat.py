@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from balance.config.model import Config
 from balance.process.board import Board
 from balance.process.channel import Channel
+from balance.process.locks import Locks
 from balance.process.openings import Openings
 
 new_event_loop: Callable[[], asyncio.AbstractEventLoop]
@@ -26,6 +27,7 @@ class Seat:
     config: Config
     slots: Mapping[tuple[str, str], int]  # which block of the board belongs to which (pool, backend)
     board: Board
+    locks: Locks  # one per backend
     openings: Openings
     channels: tuple[Channel, ...]  # one per worker slot
     lifeline: int  # a pipe that nobody writes to: its end of file says that the supervisor is dead

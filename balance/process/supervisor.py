@@ -19,6 +19,7 @@ from balance.process import logs, pulse, worker
 from balance.process.board import Board
 from balance.process.channel import Channel
 from balance.process.child import END, Life, Report
+from balance.process.locks import Locks
 from balance.process.openings import Openings
 from balance.process.phases import AFTER_DEADLINE, AFTER_SIGNAL, Phase
 from balance.process.seat import Seat
@@ -50,6 +51,7 @@ class Supervisor:
             config=config,
             slots=slots,
             board=Board(config.workers, len(slots) + 1),
+            locks=Locks(),
             openings=openings,
             channels=tuple(Channel() for _ in range(config.workers)),
             lifeline=lifeline,

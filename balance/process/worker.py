@@ -12,9 +12,11 @@ import os
 import random
 import signal
 
+from balance.balancing import POLICIES, Needs
 from balance.config.model import Config
 from balance.process.child import END, Report
 from balance.process.kernel import set_name
+from balance.process.outlook import Outlook
 from balance.process.seat import Seat, new_event_loop, watch_lifeline
 from balance.proxy.traffic import Traffic
 from balance.runtime import cells
@@ -31,9 +33,8 @@ def run(seat: Seat, slot: int, report: Report) -> int:
     set_name("balance-worker")
     seat.openings.keep_for_worker(slot)
     for index, channel in enumerate(seat.channels):
-        channel.control_end.close()
         if index != slot:
-            channel.worker_end.close()
+            channel.worker_end.close()  # their other end stays open here, to ring them
     loop = new_event_loop()
     asyncio.set_event_loop(loop)
     loop.run_until_complete(Worker(loop, seat, slot).serve(report))
@@ -54,9 +55,10 @@ class Worker:
         self._slot = slot
         self._stopped = asyncio.Event()
         row = cells.Row(seat.board.rows[slot])
-        snapshot = build(seat.config, seat.slots, row, random.random)
+        self._outlook = Outlook(loop, seat, slot)
+        snapshot = build(seat.config, seat.slots, row, random.random, self._outlook.shared)
         self._traffic = Traffic(loop, snapshot, row, seat.config.logging)
-        self._is_ready = dict.fromkeys(seat.slots.values(), True)  # as the snapshot begins
+        self._outlook.begin(snapshot, self._traffic)
 
     async def serve(self, report: Report) -> None:
         """Accept until told to stop, then drain."""
@@ -64,22 +66,17 @@ class Worker:
         loop.add_signal_handler(END, self._stopped.set)
         watch_lifeline(loop, seat.lifeline, self._stopped.set)
         loop.add_reader(seat.channels[self._slot].worker_end, self._heard)
-        self._heard()  # what was meant for a predecessor is taken off; the board is read whatever was said
         seat.board.rows[self._slot][cells.PID] = os.getpid()
         await self._traffic.open(seat.openings.of_worker(self._slot))
-        if len(seat.channels) > 1 and any(pool.algorithm == "least-connections" for pool in seat.config.pools):
+        if len(seat.channels) > 1 and any(Needs.ELSEWHERE in POLICIES[pool.algorithm].needs for pool in seat.config.pools):
             self._look_around()
         report.ready()
         await self._stopped.wait()
         await self._drain()
 
     def _heard(self) -> None:
-        self._seat.channels[self._slot].heard()  # there is one message so far, and its meaning is to look here
-        for slot, was_ready in self._is_ready.items():
-            is_ready = self._seat.board.state(slot)[0].is_ready
-            if is_ready is not was_ready:
-                self._is_ready[slot] = is_ready
-                self._traffic.set_ready(slot, is_ready)
+        self._seat.channels[self._slot].heard()  # there is one message for workers, and its meaning is to look
+        self._outlook.look()
 
     def _look_around(self) -> None:
         board, slot = self._seat.board, self._slot

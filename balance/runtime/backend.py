@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from balance.config.model import BackendConfig
+from balance.health.breaker import Phase
+from balance.health.states import State
 from balance.load import Load
 from balance.runtime import cells
+from balance.runtime.guard import Guard
 
 
 class Parked(Protocol):
@@ -16,6 +19,13 @@ class Parked(Protocol):
 
     def discard(self) -> None:
         """Close it now."""
+
+
+class Gate(Protocol):
+    """What a request has to pass to get to a backend that is not as any other."""
+
+    def admit(self, now: float) -> int | None:
+        """What names the trial that the request is, NO_TRIAL for none; None turns it away."""
 
 
 class IdleTime:
@@ -58,7 +68,8 @@ class IdleTime:
 class Backend:
     """Lives as long as its identity is configured, across snapshots. `slot` is its block on the board."""
 
-    __slots__ = ("address", "block", "idle", "idle_time", "is_ready", "load", "name", "open_count", "slot")
+    __slots__ = ("address", "block", "gate", "guard", "idle", "idle_time", "is_ready", "load", "name", "open_count", "phase",
+                 "ramp", "slot", "state")  # fmt: skip
 
     def __init__(self, config: BackendConfig, slot: int, idle_timeout_s: float | None = None) -> None:
         self.name = config.name
@@ -70,6 +81,12 @@ class Backend:
         self.idle: list[Parked] = []  # newest last, and taken from the end: the older ones age out
         self.idle_time = IdleTime(idle_timeout_s)
         self.open_count = 0  # connections to it, parked or in use
+        # What a GuardedPool decides `is_ready` from, and nobody else uses.
+        self.state = State.UNKNOWN
+        self.phase = Phase.CLOSED  # its breaker's; HALF_OPEN as soon as the time of OPEN is over
+        self.guard: Guard | None = None
+        self.gate: Gate | None = None
+        self.ramp: Gate | None = None
 
     def __repr__(self) -> str:
         return f"Backend({self.name} {self.address} {self.load})"

@@ -51,10 +51,15 @@ RETRIES = 6  # attempts moved away from this backend
 FAILURES = 7  # leases that ended by the backend's fault
 SENT_BYTES = 8
 RECEIVED_BYTES = 9
+TRIALS = 10  # gauge: leases that find out whether the backend is well again
+TRIALS_PASSED = 11
+TRIALS_FAILED = 12
+BLAMED = 13  # leases that speak against the backend: failures and bad answers, where anybody watches
+ABORTED = 14  # leases that say nothing about it
 UPSTREAM_TIME = 16  # histogram over TIME_BUCKETS_US, then the sum in microseconds: from the choice to the reply's end
 REQUEST_TIME = 32  # the same, from the request's first byte to the reply's last
 
-BLOCK_GAUGES = (ACTIVE, IDLE, OPEN)
+BLOCK_GAUGES = (ACTIVE, IDLE, OPEN, TRIALS)
 
 TIME_BUCKETS_US = (500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
                    1_000_000, 2_500_000, 5_000_000, 10_000_000)  # fmt: skip

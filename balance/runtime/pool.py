@@ -7,11 +7,12 @@ from collections.abc import Collection, Sequence
 from balance.balancing import NOBODY, Needs, Policy
 from balance.config.model import HashKey
 from balance.http1.hashkey import key_of
-from balance.model import Outcome
+from balance.model import Outcome, Why
 from balance.runtime import cells
 from balance.runtime.backend import Backend
 
 _OK, _FAILED = Outcome.OK, Outcome.FAILED
+_COUNTED = {Outcome.FAILED: cells.FAILURES, Outcome.ABORTED: cells.ABORTED}
 _SOURCE_IP = HashKey()
 
 
@@ -43,8 +44,8 @@ class Lease:
         self.row = None
         backend = self.backend
         backend.load.active -= 1
-        if outcome is _FAILED:
-            row.cells[backend.block + cells.FAILURES] += 1
+        if outcome is not _OK:
+            row.cells[backend.block + _COUNTED[outcome]] += 1
 
 
 class WatchedLease(Lease):
@@ -126,6 +127,11 @@ class Pool:
     def ready(self) -> tuple[Backend, ...]:
         """The backends that may be chosen now."""
         return self._ready
+
+    @property
+    def why_nobody(self) -> Why:
+        """What to say when acquire() finds nobody and nobody was tried."""
+        return Why.NO_HEALTHY
 
     def rebuild(self) -> None:
         """Read which backends are ready and tell the policy."""

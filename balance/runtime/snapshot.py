@@ -10,6 +10,8 @@ from balance.config.model import Config, HttpConfig, IpNetwork, Timeouts
 from balance.model import Address, Mode
 from balance.runtime.backend import Backend
 from balance.runtime.cells import Row
+from balance.runtime.guard import Shared
+from balance.runtime.guarded import GuardedPool, needs_guard
 from balance.runtime.pool import Pool
 
 
@@ -38,14 +40,24 @@ def backend_slots(config: Config) -> dict[tuple[str, str], int]:
     return {name: slot for slot, name in enumerate(names, start=1)}
 
 
-def build(config: Config, slots: Mapping[tuple[str, str], int], row: Row, rand: Callable[[], float]) -> Snapshot:
-    """Make the live objects of a checked configuration. `row` is where this worker counts; `rand` is in [0, 1)."""
+def build(
+    config: Config, slots: Mapping[tuple[str, str], int], row: Row, rand: Callable[[], float], shared: Shared | None = None
+) -> Snapshot:
+    """Make the live objects of a checked configuration. `row` is where this worker counts; `rand` is in [0, 1).
+
+    `shared` is what it has in common with the other workers, None when there are none.
+    """
+    shared = shared or Shared.with_nobody(row.cells)
     idle_timeouts = {listener.pool: listener.http.keepalive.idle_timeout_s for listener in config.listeners}
-    pools = {}
+    pools: dict[str, Pool] = {}
     for pool in config.pools:
         idle_s = idle_timeouts.get(pool.name)
         backends = [Backend(backend, slots[pool.name, backend.name], idle_s) for backend in pool.backends]
-        pools[pool.name] = Pool(pool.name, backends, pool.algorithm, POLICIES[pool.algorithm](rand), row, pool.hash_key)
+        policy = POLICIES[pool.algorithm](rand)
+        if needs_guard(pool):
+            pools[pool.name] = GuardedPool(pool, backends, policy, row, shared)
+        else:
+            pools[pool.name] = Pool(pool.name, backends, pool.algorithm, policy, row, pool.hash_key)
     listeners = tuple(
         Listener(
             name=listener.name,

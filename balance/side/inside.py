@@ -7,11 +7,19 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from balance.config.model import BackendConfig, Config, PoolConfig
+from balance.health.breaker import Numbers
 from balance.health.readiness import PoolStates, Stage, Worker
-from balance.health.thresholds import State
+from balance.health.states import Event, State
 from balance.model import Address
 from balance.probes.result import Result
 from balance.runtime import cells
+
+
+class Ejection(Protocol):
+    """What is remembered of a backend's ejections."""
+
+    @property
+    def total(self) -> int: ...
 
 
 class Board(Protocol):
@@ -26,6 +34,9 @@ class Board(Protocol):
     @property
     def control_restarts(self) -> int: ...
     def state(self, slot: int) -> tuple[State, float]: ...
+    def reason(self, slot: int) -> str: ...
+    def ejection(self, slot: int) -> Ejection: ...
+    def evidence(self, slot: int) -> Numbers: ...
 
 
 class Seen(NamedTuple):
@@ -48,6 +59,7 @@ class Inside:
     started_at: float  # seconds since the epoch
     listening: Sequence[tuple[str, Address]]  # (listener, address as bound: the port is never 0)
     last_result: Callable[[int], Result | None]  # by slot: what the last probe answered
+    order: Callable[[int, Event, str], State]  # an operator's word on the backend of a slot, and why; what holds then
 
     def backends(self) -> Iterator[Seen]:
         """Every backend of every pool, in the order of the configuration."""

@@ -100,6 +100,29 @@ CASES = [
         "7:49: load_balancer.hash_key: has no effect on source-ip, which hashes the client's address; "
         "consistent-hash and maglev follow it",
     ),
+    (QUIET + "  type: grpc\n  path: /x", "8:9: health_check.path: has no effect on a check of type grpc"),
+    (QUIET + "  service: x", "7:12: health_check.service: has no effect on a check of type tcp"),
+    (
+        QUIET + "  command: [no-such-program]",
+        "7:13: health_check.command[0]: 'no-such-program' is no program that this machine can run; write its whole path",
+    ),
+    (
+        QUIET + "  passive_checks: {window: 10s}",
+        "7:19: health_check.passive_checks: is given but not enabled; write enabled: true",
+    ),
+    (QUIET + "circuit_breaker: {timeout: 10s}", "7:18: circuit_breaker: is given but not enabled; write enabled: true"),
+    (
+        QUIET + "  passive_checks: {enabled: true, max_ejection_percent: 49}",
+        "7:57: health_check.passive_checks.max_ejection_percent: nobody is ever ejected: 49 % of 2 is none",
+    ),
+    (
+        QUIET.replace('  - {address: "127.0.0.1:9002"}\n', "") + "  passive_checks: {enabled: true}",
+        "6:19: health_check.passive_checks: nobody is ever ejected: a lone backend stays",
+    ),
+    (
+        QUIET.replace("enabled: true", "slow_start: 30s"),
+        "6:15: health_check.slow_start: has no effect: without checks and circuit_breaker no backend ever comes back",
+    ),
     (TCP + "http: {via: true}", "8:7: http: has no effect: listener 'main' has mode tcp"),
     (
         TCP + "timeouts: {idle: 0}",
@@ -111,6 +134,14 @@ CASES = [
 @pytest.mark.parametrize(("text", "said"), CASES)
 def test_what_is_probably_not_meant_is_remarked_on(text: str, said: str) -> None:
     assert warnings_of(text) == [f"f.yaml:{said}"]
+
+
+@pytest.mark.parametrize(
+    "checks",
+    ["health_check: {passive_checks: {enabled: true}, slow_start: 30s}", "circuit_breaker: {enabled: true}"],
+)
+def test_traffic_alone_may_be_what_is_looked_at(checks: str) -> None:
+    assert warnings_of(QUIET[: QUIET.index("health_check")] + checks) == []
 
 
 def test_more_workers_than_cpus() -> None:

@@ -21,6 +21,11 @@ FULL = 'listeners: [{listen: ":8080"}]\npools:\n  p:\n    backends: [{address: "
             WORKING + "http: {limits: {body: 10MB, head: 16KB}}",
         ),
         (
+            WORKING
+            + "resilience: {circuit_breaker: {enabled: true, max_failures: 3, max_concurrent_requests: 2, timeout: 9s}}",
+            WORKING + "circuit_breaker: {enabled: true, failure_threshold: 3, half_open_requests: 2, timeout: 9s}",
+        ),
+        (
             WORKING + "security: {max_request_size: 10MB}\nhttp: {via: true}",
             WORKING + "http: {limits: {body: 10MB}, via: true}",
         ),

@@ -68,7 +68,10 @@ ADDED = [
     ("health_check: {enabled: yes}", "5:25: health_check.enabled: 'yes' is plain text in YAML 1.2; write true or false"),
     ("health_check: {enabled: 1}", "5:25: health_check.enabled: expected true or false, got 1"),
     ("health_check: {interval: 0}", "5:26: health_check.interval: 0 is no time at all; write a duration like 500ms or 5s"),
-    ("health_check: {type: htp}", "5:22: health_check.type: 'htp' is not one of tcp, http; did you mean 'http'?"),
+    (
+        "health_check: {type: htp}",
+        "5:22: health_check.type: 'htp' is not one of tcp, http, https, grpc, exec; did you mean 'http'?",
+    ),
     ("health_check: {jitter: 2}", "5:24: health_check.jitter: expected a number from 0 to 1, got 2"),
     ("health_check: {path: health}", "5:22: health_check.path: 'health' is not a path; it begins with / and has no spaces"),
     ("health_check: {method: get it}", "5:24: health_check.method: 'get it' is not a method, like GET or HEAD"),

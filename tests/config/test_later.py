@@ -3,7 +3,7 @@
 import pytest
 
 from balance.config import load_text
-from balance.config.later import LATER_CHECKS, LATER_KEYS
+from balance.config.later import LATER_KEYS
 from balance.config.schema import ALGORITHMS, CHECKS
 from balance.errors import ConfigError
 
@@ -16,6 +16,7 @@ HOMES = {
     "backend": "    {key}: 1",
     "health_check": "health_check: {{{key}: 1}}",
     "http": "http: {{{key}: 1}}",
+    "resilience": "resilience: {{{key}: 1}}",
     "security": "security: {{{key}: 1}}",
     "connection_protection": "security: {{connection_protection: {{{key}: 1}}}}",
     "admin": "admin: {{{key}: 1}}",
@@ -35,20 +36,13 @@ def test_a_later_key_is_refused_by_name(place: str, key: str) -> None:
     assert f"{key!r} is not available in this version" in said_of(WORKING + HOMES[place].format(key=key) + "\n")
 
 
-@pytest.mark.parametrize("kind", sorted(LATER_CHECKS))
-def test_a_later_kind_of_check_is_refused_with_those_that_there_are(kind: str) -> None:
-    assert said_of(WORKING + f"health_check: {{type: {kind}}}\n") == [
-        f"'{kind}' is not available in this version; available: tcp, http"
-    ]
-
-
 def test_a_later_section_is_refused_even_when_it_says_that_it_is_off() -> None:
     assert said_of(WORKING + "tls: {enabled: false}\n") == ["'tls' is not available in this version"]
 
 
 def test_a_misspelt_later_key_is_told_apart_from_a_known_one() -> None:
-    assert said_of(WORKING + "circut_breaker: {}\n") == [
-        "unknown key; 'circuit_breaker', if that is meant, is not available in this version"
+    assert said_of(WORKING + "autoscaller: {}\n") == [
+        "unknown key; 'autoscaler', if that is meant, is not available in this version"
     ]
 
 

@@ -87,6 +87,10 @@ CASES = [
         "there, write source-ip",
     ),
     (
+        SIMPLE + "health_check: {type: exec}",
+        "4:22: health_check.type: exec needs a command, like command: [/usr/local/bin/check, --fast]",
+    ),
+    (
         SIMPLE + "metrics: {path: /status}",
         "4:17: metrics.path: '/status' on the admin port is the admin's own; choose another or set listen",
     ),

@@ -3,7 +3,7 @@
 import pytest
 
 from balance.health.readiness import PoolStates, Stage, Worker, is_stuck, why_not_ready, why_unhealthy
-from balance.health.thresholds import State
+from balance.health.states import State
 
 U, H, X = State.UNKNOWN, State.HEALTHY, State.UNHEALTHY
 NOW_US = 60_000_000

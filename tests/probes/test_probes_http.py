@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from balance.config.model import HealthCheck
+from balance.config.model import BackendConfig, HealthCheck
 from balance.model import Address
 from balance.probes.http import LIMIT_BYTES, probe
 from balance.probes.result import Result
@@ -23,7 +23,7 @@ def ask(serve: Serve, **check: Any) -> Result:
         async with server:
             port = server.sockets[0].getsockname()[1]
             settings = {"enabled": True, "kind": "http", "timeout_s": 5.0} | check
-            return await probe(HealthCheck(**settings), Address("127.0.0.1", port))
+            return await probe(HealthCheck(**settings), BackendConfig("b1", Address("127.0.0.1", port)))
 
     return asyncio.run(talk())
 

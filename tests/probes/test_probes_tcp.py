@@ -4,12 +4,17 @@ import asyncio
 import socket
 from pathlib import Path
 
-from balance.config.model import HealthCheck
+from balance.config.model import BackendConfig, HealthCheck
+from balance.config.schema import CHECKS
 from balance.model import Address
 from balance.probes import PROBES
 from balance.probes.tcp import probe
 
 CHECK = HealthCheck(enabled=True, timeout_s=5.0)
+
+
+def backend(host: str, port: int, path: str = "") -> BackendConfig:
+    return BackendConfig("b1", Address(host, port, path))
 
 
 def listening() -> socket.socket:
@@ -24,13 +29,14 @@ def closed_port() -> int:
 
 def test_a_port_that_accepts_is_good() -> None:
     with listening() as sock:
-        result = asyncio.run(probe(CHECK, Address("127.0.0.1", sock.getsockname()[1])))
+        result = asyncio.run(probe(CHECK, backend("127.0.0.1", sock.getsockname()[1])))
     assert result[:2] == (True, "connected")
 
 
 def test_a_port_that_refuses_is_bad() -> None:
-    result = asyncio.run(probe(CHECK, Address("127.0.0.1", closed_port())))
+    result = asyncio.run(probe(CHECK, backend("127.0.0.1", closed_port())))
     assert result[:2] == (False, "connection refused")
+    assert result.is_explicit
 
 
 def test_a_full_accept_queue_is_given_up_at_the_timeout() -> None:
@@ -42,33 +48,34 @@ def test_a_full_accept_queue_is_given_up_at_the_timeout() -> None:
             filler.setblocking(False)
             filler.connect_ex(server.getsockname())
         check = HealthCheck(enabled=True, timeout_s=0.2)
-        result = asyncio.run(probe(check, Address("127.0.0.1", server.getsockname()[1])))
+        result = asyncio.run(probe(check, backend("127.0.0.1", server.getsockname()[1])))
         for filler in fillers:
             filler.close()
     assert result[:2] == (False, "no answer within 0.2s")
+    assert not result.is_explicit
 
 
 def test_the_checks_own_port_is_asked_instead_of_the_backends() -> None:
     with listening() as sock:
         check = HealthCheck(enabled=True, timeout_s=5.0, port=sock.getsockname()[1])
-        assert asyncio.run(probe(check, Address("127.0.0.1", closed_port()))).is_ok
+        assert asyncio.run(probe(check, backend("127.0.0.1", closed_port()))).is_ok
 
 
 def test_the_checks_own_host_is_asked_instead_of_the_backends() -> None:
     with listening() as sock:
         check = HealthCheck(enabled=True, timeout_s=5.0, host="127.0.0.1")
-        assert asyncio.run(probe(check, Address("127.0.0.9", sock.getsockname()[1]))).is_ok
+        assert asyncio.run(probe(check, backend("127.0.0.9", sock.getsockname()[1]))).is_ok
 
 
 def test_unix_sockets_are_asked_too(tmp_path: Path) -> None:
     path = str(tmp_path / "app.sock")
-    missing = asyncio.run(probe(CHECK, Address("", 0, path)))
+    missing = asyncio.run(probe(CHECK, backend("", 0, path)))
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)
         server.listen()
-        found = asyncio.run(probe(CHECK, Address("", 0, path)))
+        found = asyncio.run(probe(CHECK, backend("", 0, path)))
     assert (missing.reason, found.reason) == ("no such socket file", "connected")
 
 
 def test_the_table_holds_the_kinds_that_a_configuration_may_name() -> None:
-    assert set(PROBES) == {"tcp", "http"}
+    assert set(PROBES) == set(CHECKS)

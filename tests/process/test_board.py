@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from balance.health.readiness import Stage
-from balance.health.thresholds import State
+from balance.health.states import State
 from balance.process.board import Board
 from balance.runtime import cells
 

@@ -8,7 +8,7 @@ import pytest
 
 from balance.config.model import AdminConfig, BackendConfig, Config, HealthCheck, ListenerConfig, PoolConfig
 from balance.health.readiness import Stage
-from balance.health.thresholds import State
+from balance.health.states import TABLE, Event, State
 from balance.model import Address, Mode
 from balance.probes.result import Result
 from balance.process.board import Board
@@ -30,6 +30,19 @@ CONFIG = Config(
     source="test.yaml",
 )
 
+
+def ordering(board: Board) -> Callable[[int, Event, str], State]:
+    """Orders are obeyed at once, as control does with whatever the table of states allows."""
+
+    def order(slot: int, event: Event, reason: str) -> State:
+        rule = TABLE.get((board.state(slot)[0], event))
+        if rule is not None:
+            board.set_state(slot, rule.after, 3000.0, reason)
+        return board.state(slot)[0]
+
+    return order
+
+
 MakeInside = Callable[..., Inside]
 
 
@@ -47,7 +60,8 @@ def make_inside() -> MakeInside:
         for row in board.rows:
             row[cells.PID] = os.getpid()
         results = {2: Result(False, "connection refused", 0.25)}
-        return Inside(config, slots, board, os.getpid(), os.getpid(), 500.0, [("web", Address("127.0.0.1", 8080))], results.get)
+        listening = [("web", Address("127.0.0.1", 8080))]
+        return Inside(config, slots, board, os.getpid(), os.getpid(), 500.0, listening, results.get, ordering(board))
 
     return make
 

@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 
 from balance.config.model import AdminConfig, MetricsConfig
 from balance.health.readiness import Stage
-from balance.health.thresholds import State
+from balance.health.states import State
 from balance.model import Address
 from balance.process.board import Board
 from balance.runtime import cells

@@ -42,7 +42,6 @@ def count(board: Board, worker: int) -> None:
     row.observe_size(cells.RESPONSE_SIZE, 512)
     for cell in (cells.WHY + Why.OK, cells.CONNECTIONS, cells.block(1) + cells.LEASES, cells.block(1) + cells.RETRIES):
         row.cells[cell] += 1
-    row.cells[cells.BYTES_OUT] += 512
 
 
 def test_workers_are_added_up(inside: Inside) -> None:

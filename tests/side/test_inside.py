@@ -2,7 +2,7 @@
 
 import os
 
-from balance.health.thresholds import State
+from balance.health.states import State
 from balance.process.board import Board
 from balance.runtime import cells
 from balance.side.inside import Inside

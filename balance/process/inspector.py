@@ -1,0 +1,223 @@
+"""Looks at how traffic fares, where a configuration asks for it: ejects and brings back backends, opens breakers by rate.
+
+Workers ring when something failed; then, and a few times a minute, control reads the counters that they keep anyway. So
+its work grows with failures and with the number of backends, never with traffic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from time import monotonic
+
+from balance.config.model import PassiveChecks
+from balance.health.breaker import PEAK, RATE, RATE_REQUESTS, RATE_WINDOW_S, Breaker, Signal
+from balance.health.outlier import ejection_s, may_eject, remembered, why_outlier
+from balance.health.states import Event, State
+from balance.health.window import STEPS, Volume, Window
+from balance.process import news
+from balance.process.board import Ejection
+from balance.process.register import Register
+from balance.process.seat import Seat
+from balance.runtime import cells
+from balance.side.inside import Seen
+
+log = logging.getLogger("balance.control")
+
+LOOK_S = 0.05  # from one look to the next at least
+
+
+class Inspector:
+    """Begins to look with start(). Nothing happens for pools that ask for nothing."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seat: Seat, register: Register) -> None:
+        self._loop = loop
+        self._seat = seat
+        self._board = seat.board
+        self._register = register
+        self._patients = {
+            slot: Patient(seen, seat)
+            for slot, seen in register.seen.items()
+            if seen.pool.breaker.enabled or seen.pool.health_check.passive.enabled
+        }
+        spans = [window.span_s for patient in self._patients.values() for window in patient.windows]
+        self._sample_s = min(spans, default=0.0) / STEPS
+        self._blamed: list[int] = []  # at the last look
+        self._returning = {slot for slot in self._patients if register.state(slot) is State.RETURNING}
+        self._looked_at = 0.0
+        self._is_due = False
+
+    def start(self) -> None:
+        """Look when a worker rings, and often enough to know what was before."""
+        if not self._patients:
+            return
+        for channel in self._seat.channels:
+            self._loop.add_reader(channel.control_end, self._heard, channel)
+        for slot, patient in self._patients.items():
+            patient.begin(self._totals(slot))
+            if self._register.state(slot) is State.EJECTED:
+                self._await_return(slot)
+        self._sample()
+
+    def _heard(self, channel: object) -> None:
+        for each in self._seat.channels:
+            each.heard_by_control()
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_later(max(0.0, self._looked_at + LOOK_S - monotonic()), self._look)
+
+    def _sample(self) -> None:
+        self._blamed = []
+        self._look()
+        self._loop.call_later(self._sample_s, self._sample)
+
+    def _look(self) -> None:
+        """At those who had a failure since the last look and those who are tried; at everybody for a sample."""
+        self._is_due = False
+        now = self._looked_at = monotonic()
+        board = self._board
+        requests, aborted = board.column(cells.LEASES), board.column(cells.ABORTED)
+        blamed, peaks, before = board.column(cells.BLAMED), board.evidence_column(PEAK), self._blamed
+        self._blamed = blamed
+        for slot, patient in self._patients.items():
+            if before and before[slot] == blamed[slot] and not peaks[slot] and slot not in self._returning:
+                continue
+            failed = patient.count(requests[slot] - aborted[slot], blamed[slot], now)
+            state = self._register.state(slot)
+            if state is State.RETURNING:
+                self._judge_trial(slot, patient)
+                continue
+            self._returning.discard(slot)
+            if state.is_ready and (failed or peaks[slot]):
+                self._judge(slot, patient, now)
+
+    def _judge(self, slot: int, patient: Patient, now: float) -> None:
+        pool = patient.seen.pool
+        if pool.breaker.enabled and patient.is_failing(now):
+            self._open(slot, patient, now)
+        checks = pool.health_check.passive
+        if checks.enabled:
+            reason = why_outlier(checks, self._take_peak(slot), patient.volume(now))
+            if reason and may_eject(checks, self._states(pool.name)):
+                self._eject(slot, patient, Event.EJECT, reason, now)
+
+    def _judge_trial(self, slot: int, patient: Patient) -> None:
+        passed, failed = patient.trials()
+        if failed:
+            self._eject(slot, patient, Event.TRIAL_FAIL, "the request that tried it failed", monotonic())
+        elif passed:
+            self._register.take(slot, Event.TRIAL_PASS, "the request that tried it went well")
+
+    def _eject(self, slot: int, patient: Patient, event: Event, reason: str, now: float) -> None:
+        self._returning.discard(slot)
+        checks = patient.seen.pool.health_check.passive
+        board = self._board
+        times, until_us, total = board.ejection(slot)
+        times = remembered(checks, times, max(0.0, now - until_us / 1e6)) + 1
+        for_s = ejection_s(checks, times)
+        board.set_ejection(slot, Ejection(times, int((now + for_s) * 1e6), total + 1))
+        patient.forget()
+        if self._register.take(slot, event, f"{reason}; it is left alone for {for_s:g}s"):
+            self._await_return(slot)
+
+    def _await_return(self, slot: int) -> None:
+        wait_s = self._board.ejection(slot).until_us / 1e6 - monotonic()
+        self._loop.call_later(max(0.0, wait_s), self._try_again, slot)
+
+    def _try_again(self, slot: int) -> None:
+        if self._register.state(slot) is State.EJECTED and self._board.ejection(slot).until_us <= monotonic() * 1e6:
+            self._patients[slot].trials()
+            self._patients[slot].forget()
+            self._returning.add(slot)
+            self._register.take(slot, Event.TIME, "its time is over, one request at a time tries it")
+
+    def _open(self, slot: int, patient: Patient, now: float) -> None:
+        locks = self._seat.locks
+        if not locks.take(slot):
+            return  # there will be another failure
+        try:
+            change = Breaker(patient.seen.pool.breaker, self._board.evidence(slot)).take(Signal.RATE, int(now * 1e6))
+        finally:
+            locks.leave(slot)
+        if change is not None:
+            patient.forget()
+            self._register.ring_workers()
+            seen = patient.seen
+            news.tell_breaker(log, news.backend_name(seen.pool.name, seen.backend), change)
+
+    def _take_peak(self, slot: int) -> int:
+        """The longest run of failures since the last look."""
+        locks = self._seat.locks
+        evidence = self._board.evidence(slot)
+        if not evidence[PEAK] or not locks.take(slot):
+            return 0
+        peak = evidence[PEAK]
+        evidence[PEAK] = 0
+        locks.leave(slot)
+        return peak
+
+    def _states(self, pool: str) -> list[State]:
+        return [self._register.state(slot) for slot, seen in self._register.seen.items() if seen.pool.name == pool]
+
+    def _totals(self, slot: int) -> tuple[int, int]:
+        column = self._board.column
+        return column(cells.LEASES)[slot] - column(cells.ABORTED)[slot], column(cells.BLAMED)[slot]
+
+
+class Patient:
+    """One backend under inspection: what its counters said at the last look, and what came within the windows."""
+
+    __slots__ = ("_breaker_window", "_cells", "_passive_window", "_rows", "_seen_blamed", "_seen_failed", "_seen_passed",
+                 "_seen_requests", "seen")  # fmt: skip
+
+    def __init__(self, seen: Seen, seat: Seat) -> None:
+        checks: PassiveChecks = seen.pool.health_check.passive
+        self.seen = seen
+        self._rows = seat.board.rows
+        self._cells = cells.block(seen.slot)
+        self._breaker_window = Window(RATE_WINDOW_S) if seen.pool.breaker.enabled else None
+        self._passive_window = Window(checks.window_s) if checks.enabled else None
+        self._seen_requests = self._seen_blamed = self._seen_passed = self._seen_failed = 0
+
+    @property
+    def windows(self) -> Sequence[Window]:
+        return [window for window in (self._breaker_window, self._passive_window) if window is not None]
+
+    def begin(self, totals: tuple[int, int]) -> None:
+        """What was counted before is no news."""
+        self._seen_requests, self._seen_blamed = totals
+        self.trials()
+
+    def count(self, requests: int, blamed: int, now: float) -> int:
+        """Take in the counters; returns how many failures are new."""
+        sent, failed = requests - self._seen_requests, blamed - self._seen_blamed
+        self._seen_requests, self._seen_blamed = requests, blamed
+        if sent or failed:
+            for window in self.windows:
+                window.add(max(sent, failed), failed, now)
+        return failed
+
+    def trials(self) -> tuple[int, int]:
+        """How many requests that tried it went well, and how many did not, since this was asked last."""
+        passed = sum(row[self._cells + cells.TRIALS_PASSED] for row in self._rows)
+        failed = sum(row[self._cells + cells.TRIALS_FAILED] for row in self._rows)
+        new = passed - self._seen_passed, failed - self._seen_failed
+        self._seen_passed, self._seen_failed = passed, failed
+        return new
+
+    def volume(self, now: float) -> Volume:
+        """What the passive checks look at."""
+        return self._passive_window.volume(now) if self._passive_window is not None else Volume(0, 0)
+
+    def is_failing(self, now: float) -> bool:
+        """Whether its breaker should open by rate."""
+        if self._breaker_window is None:
+            return False
+        requests, failures = self._breaker_window.volume(now)
+        return requests >= RATE_REQUESTS and failures >= RATE * requests
+
+    def forget(self) -> None:
+        """It begins anew."""
+        for window in self.windows:
+            window.clear()

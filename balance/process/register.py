@@ -1,0 +1,50 @@
+"""Control's word on every backend: takes in what probes, traffic and operators say, and makes a change known.
+
+A change is one write to the board, one ring to each worker and one line in the log. What it means is in `health.states`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+
+from balance.health.standing import Standing
+from balance.health.states import Event, State, Transition
+from balance.process import news
+from balance.process.channel import Message
+from balance.process.seat import Seat
+from balance.side.inside import Seen
+
+log = logging.getLogger("balance.control")
+
+
+class Register:
+    """One standing per backend, as the board had them when this process began."""
+
+    def __init__(self, seat: Seat, everybody: Iterable[Seen]) -> None:
+        self._seat = seat
+        self.seen = {seen.slot: seen for seen in everybody}
+        self.standings = {slot: Standing(seen.pool.health_check, seen.state, seen.since) for slot, seen in self.seen.items()}
+
+    def state(self, slot: int) -> State:
+        """As it is now."""
+        return self.standings[slot].state
+
+    def take(self, slot: int, event: Event, reason: str, *, is_explicit: bool = False) -> Transition | None:
+        """Something was said about a backend. The change that it made, if any, is known to all when this returns."""
+        now = time.time()  # the board and the status page show it, and a restart must understand it
+        transition = self.standings[slot].take(event, reason, now, is_explicit=is_explicit)
+        if transition is None:
+            return None
+        times = f" ({transition.streak} times in a row)" if transition.streak > 1 else ""
+        self._seat.board.set_state(slot, transition.after, now, reason + times)
+        self.ring_workers()
+        seen = self.seen[slot]
+        news.tell_state(log, news.backend_name(seen.pool.name, seen.backend), transition, reason + times)
+        return transition
+
+    def ring_workers(self) -> None:
+        """There is something new on the board."""
+        for channel in self._seat.channels:
+            channel.ring(Message.STATES)

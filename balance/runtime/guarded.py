@@ -1,0 +1,197 @@
+"""A pool whose traffic is watched: passive checks, breakers, panic, slow start. A pool without them is a plain Pool.
+
+The policy stays blind to all of it: an open breaker takes a backend out of the ready set, and a backend that is on trial or
+on its ramp has a gate. A request that a gate turns away is chosen for once more, among the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from balance.balancing import Policy
+from balance.config.model import PoolConfig
+from balance.health.breaker import RUN, Phase
+from balance.health.panic import is_panic
+from balance.health.ramp import Ramp
+from balance.health.states import State
+from balance.model import Outcome, Why
+from balance.runtime import cells
+from balance.runtime.backend import Backend, Gate
+from balance.runtime.guard import NO_TRIAL, Guard, Shared
+from balance.runtime.pool import Lease, Pool, TimedLease, WatchedLease
+
+_OK = Outcome.OK
+TRIED_HANDICAP = 2.0  # on what an adaptive policy thinks that a backend costs while its breaker is half-open
+
+
+class GuardedLease(Lease):
+    """A lease that is evidence: when it ends, or when its answer begins if somebody says so."""
+
+    __slots__ = ()
+
+    def answered(self, now: float, is_good: bool = True) -> None:
+        assert self.backend.guard is not None
+        self.backend.guard.answered(self, is_good, now)
+
+    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, is_good: bool = True) -> None:
+        Lease.release(self, outcome, now)
+        guard = self.backend.guard
+        assert guard is not None
+        if outcome is not _OK or not is_good or guard.special or guard.evidence[RUN]:
+            guard.ended(self, outcome, is_good, now)
+
+
+class GuardedWatchedLease(WatchedLease):
+    """The same, and the policy learns from it."""
+
+    __slots__ = ()
+
+    def answered(self, now: float, is_good: bool = True) -> None:
+        super().answered(now, is_good)
+        assert self.backend.guard is not None
+        self.backend.guard.answered(self, is_good, now)
+
+    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, is_good: bool = True) -> None:
+        WatchedLease.release(self, outcome, now, first_byte_s, is_good)
+        guard = self.backend.guard
+        assert guard is not None
+        if outcome is not _OK or not is_good or guard.special or guard.evidence[RUN]:
+            guard.ended(self, outcome, is_good, now)
+
+
+class GuardedTimedLease(GuardedWatchedLease):
+    """And from how long the answer took."""
+
+    __slots__ = ()
+    _learn = TimedLease._learn
+
+
+GUARDED: dict[type[Lease], type[Lease]] = {
+    Lease: GuardedLease,
+    WatchedLease: GuardedWatchedLease,
+    TimedLease: GuardedTimedLease,
+}
+
+
+class TrialGate:
+    """Lets through as many requests at a time as may try the backend, counted over all workers."""
+
+    __slots__ = ("_guard", "_is_returning")
+
+    def __init__(self, guard: Guard, is_returning: bool) -> None:
+        self._guard = guard
+        self._is_returning = is_returning
+
+    def admit(self, now: float) -> int | None:
+        return self._guard.admit(self._is_returning, now)
+
+
+class RampGate:
+    """Lets through the part of its share that a backend gets while it starts slowly."""
+
+    __slots__ = ("_backend", "_ramp")
+
+    def __init__(self, backend: Backend, window_s: float, now: float) -> None:
+        self._backend = backend
+        self._ramp = Ramp(window_s, now)
+
+    def admit(self, now: float) -> int | None:
+        if self._ramp.is_over(now):
+            self._backend.ramp = self._backend.gate = None
+            return NO_TRIAL
+        return NO_TRIAL if self._ramp.admits(now) else None
+
+
+def needs_guard(config: PoolConfig) -> bool:
+    """Whether the configuration asks for anything that a plain Pool does not do."""
+    check = config.health_check
+    return config.breaker.enabled or check.passive.enabled or check.slow_start_s > 0 or check.panic_threshold > 0
+
+
+class GuardedPool(Pool):
+    """The ready set follows from each backend's state and breaker; see update()."""
+
+    __slots__ = ("_has_breakers", "_panic_threshold", "_slow_start_s", "is_panicking")
+
+    def __init__(
+        self, config: PoolConfig, backends: Collection[Backend], policy: Policy, row: cells.Row, shared: Shared
+    ) -> None:
+        self._has_breakers = config.breaker.enabled
+        self._panic_threshold = config.health_check.panic_threshold
+        self._slow_start_s = config.health_check.slow_start_s
+        self.is_panicking = False
+        for backend in backends:
+            backend.guard = Guard(config.breaker, backend.slot, row.cells, shared)
+        super().__init__(config.name, tuple(backends), config.algorithm, policy, row, config.hash_key)
+        self._lease = GUARDED[self._lease]
+
+    @property
+    def why_nobody(self) -> Why:
+        """What keeps requests away when acquire() finds nobody: breakers, or the backends' health."""
+        states = (backend.state.is_ready and backend.phase is not Phase.CLOSED for backend in self.backends)
+        return Why.BREAKER_OPEN if self._has_breakers and any(states) else Why.NO_HEALTHY
+
+    def update(self, backend: Backend, state: State, phase: Phase, now: float | None) -> None:
+        """What is known of a backend now; rebuild() is due after the last. `now` None: it was so before this worker began."""
+        was_normal = backend.state.is_ready and backend.phase is Phase.CLOSED
+        is_normal = state.is_ready and phase is Phase.CLOSED
+        backend.state, backend.phase = state, phase
+        backend.load.handicap = TRIED_HANDICAP if phase is Phase.HALF_OPEN else 1.0
+        if not is_normal:
+            backend.ramp = None
+        elif not was_normal and now is not None and self._slow_start_s:
+            backend.ramp = RampGate(backend, self._slow_start_s, now)
+
+    def rebuild(self) -> None:
+        """Who is ready, and behind which gate."""
+        threshold = self._panic_threshold
+        self.is_panicking = bool(threshold) and is_panic((backend.state for backend in self.backends), threshold)
+        for backend in self.backends:
+            state, phase = backend.state, backend.phase
+            is_usable = not state.is_ordered if self.is_panicking else state.is_ready or state is State.RETURNING
+            backend.is_ready = is_usable and phase is not Phase.OPEN
+            is_returning = state is State.RETURNING and not self.is_panicking
+            backend.gate = backend.ramp
+            if phase is Phase.HALF_OPEN or is_returning:
+                assert backend.guard is not None
+                backend.gate = TrialGate(backend.guard, is_returning)
+        super().rebuild()
+
+    def acquire(self, key: bytes, now: float, avoid: Collection[Backend] = ()) -> Lease | None:
+        lease = Pool.acquire(self, key, now, avoid)
+        if lease is None or lease.backend.gate is None:
+            return lease
+        return self._through_gates(lease, key, now, avoid)
+
+    def _through_gates(self, lease: Lease | None, key: bytes, now: float, avoid: Collection[Backend]) -> Lease | None:
+        turned_away = list(avoid)
+        spared: Backend | None = None
+        while lease is not None:
+            backend = lease.backend
+            gate: Gate | None = backend.gate
+            if gate is None or (spared is not None and gate is backend.ramp):
+                return lease  # two on their ramps: more choosing would only cost
+            trial = gate.admit(now)
+            if trial is not None:
+                if trial and backend.guard is not None:
+                    backend.guard.begin_trial(lease, trial)
+                return lease
+            if gate is backend.ramp:
+                spared = backend
+            self._withdraw(lease, now)
+            turned_away.append(backend)
+            lease = super().acquire(key, now, turned_away)
+        return None if spared is None else self._lease_of(spared, now)
+
+    def _withdraw(self, lease: Lease, now: float) -> None:
+        """As if it had never been: a gate was in the way."""
+        lease.release(Outcome.ABORTED, now)
+        block = lease.backend.block
+        self._row.cells[block + cells.LEASES] -= 1
+        self._row.cells[block + cells.ABORTED] -= 1
+
+    def _lease_of(self, backend: Backend, now: float) -> Lease:
+        """Nobody else is left, so that sparing this one would mean refusing the request."""
+        backend.load.active += 1
+        self._row.cells[backend.block + cells.LEASES] += 1
+        return self._lease(backend, self._row, now)
