@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from balance.config.model import HashKey
@@ -43,22 +43,30 @@ def _by_source(name: bytes) -> KeyOf:
 
 
 def _by_header(name: bytes) -> KeyOf:
-    value = re.compile(rb"(?:\A|\n)%b:[ \t]*([^\r\n]*)" % re.escape(name), re.IGNORECASE)
-    return lambda fields, target, address: _first(value, fields.forward).rstrip(b" \t")
+    return lambda fields, target, address: next(_values(fields.forward, name.lower() + b":"), b"")
 
 
 def _by_cookie(name: bytes) -> KeyOf:
-    lines = re.compile(rb"(?:\A|\n)cookie:([^\r\n]*)", re.IGNORECASE)
     value = re.compile(rb"(?:\A|;)[ \t]*%b=([^;]*)" % re.escape(name))
 
     def key(fields: RequestFields, target: bytes, address: str) -> bytes:
-        for line in lines.findall(fields.forward):
+        for line in _values(fields.forward, b"cookie:"):
             found = _first(value, line).rstrip(b" \t")
             if found:
                 return found
         return b""
 
     return key
+
+
+def _values(lines: bytes, name: bytes) -> Iterator[bytes]:
+    """The values of the fields that begin with `name`, a lower-case name and its colon."""
+    lower = b"\n" + lines.lower()  # so that each position in it is behind the LF before that line
+    start = lower.find(b"\n" + name)
+    while start >= 0:
+        start += len(name)
+        yield lines[start : lines.find(b"\r\n", start)].strip(b" \t")
+        start = lower.find(b"\n" + name, start)
 
 
 def _by_path(name: bytes) -> KeyOf:

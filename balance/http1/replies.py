@@ -17,10 +17,19 @@ _RETRY_AFTER_S = 1
 
 
 def error_reply(
-    status: int, why: Why, detail: str, request_id: str, head: bytes, *, keep_alive: bool, pages: Mapping[int, str]
+    status: int,
+    why: Why,
+    detail: str,
+    request_id: str,
+    head: bytes,
+    *,
+    keep_alive: bool,
+    pages: Mapping[int, str],
+    date: str = "",
 ) -> bytes:
     """A whole reply. `head` is the request's head as far as it came: it decides the format, and whether a body is sent.
 
+    `date` is for the Date field (RFC 9110 section 6.6.1); without a clock it is left out.
     `pages` holds the user's own pages by status; ``{request_id}`` and ``{why}`` in them are filled in.
     """
     phrase = HTTPStatus(status).phrase
@@ -38,6 +47,8 @@ def error_reply(
         text = json.dumps(said) + "\n"
     body = text.encode()
     lines = [f"HTTP/1.1 {status} {phrase}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n".encode()]
+    if date:
+        lines.append(f"Date: {date}\r\n".encode())
     lines.append(b"Cache-Control: no-store\r\n")
     if status == 503:
         lines.append(b"Retry-After: %d\r\n" % _RETRY_AFTER_S)

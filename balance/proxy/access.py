@@ -80,6 +80,33 @@ def unserved(peer: str, head: bytes, status: int, why: Why, bytes_out: int, pool
     )
 
 
+def session(
+    client: str, backend: str, pool: str, why: Why, moved: tuple[int, int], attempts: int, connect_ms: float, total_ms: float
+) -> AccessRecord:
+    """The record of a connection in TCP mode, whose bytes passed unparsed."""
+    return AccessRecord(
+        client=client,
+        method="TCP",
+        host="",
+        path="",
+        version="",
+        status=0,
+        why=why.word,
+        bytes_in=moved[0],
+        bytes_out=moved[1],
+        backend=backend,
+        pool=pool,
+        attempts=attempts,
+        request_id="",
+        referer="",
+        user_agent="",
+        queue_ms=0.0,
+        connect_ms=connect_ms,
+        ttfb_ms=-1.0,
+        total_ms=total_ms,
+    )
+
+
 class AccessLog:
     """Formats and hands over. `lost` counts the lines that were dropped."""
 

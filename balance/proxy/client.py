@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import re
+from email.utils import formatdate
 from time import monotonic
 from typing import cast
 
@@ -17,7 +18,7 @@ from balance.http1.forward import introduction, is_trusted
 from balance.http1.head import Request
 from balance.http1.replies import OPTIONS_REPLY, error_reply
 from balance.model import Why
-from balance.proxy.access import unserved
+from balance.proxy.access import AccessRecord, unserved
 from balance.proxy.entry import Entry
 from balance.proxy.exchange import Exchange
 from balance.proxy.relay import Relay
@@ -241,8 +242,16 @@ class HttpClient(Timed, asyncio.Protocol):
         self._linger()
 
     def _error_page(self, status: int, why: Why, detail: str, request_id: bytes, head: bytes, *, keep_alive: bool) -> bytes:
-        pages = self.entry.pages
-        return error_reply(status, why, detail, request_id.decode("ascii"), head, keep_alive=keep_alive, pages=pages)
+        return error_reply(
+            status,
+            why,
+            detail,
+            request_id.decode("ascii"),
+            head,
+            keep_alive=keep_alive,
+            pages=self.entry.pages,
+            date=formatdate(usegmt=True),
+        )
 
     def _count_own(self, status: int, why: Why, head: bytes, request_id: bytes, bytes_out: int) -> None:
         """Account for an answer that no exchange gave."""
@@ -276,15 +285,19 @@ class HttpClient(Timed, asyncio.Protocol):
         elif entry.service.is_draining:
             self._close()
 
-    def answer_error(self, status: int, why: Why, detail: str, *, keep_alive: bool) -> None:
-        """Answer in the backend's place."""
+    def error_page(self, status: int, why: Why, detail: str, *, keep_alive: bool) -> bytes:
+        """What the running exchange answers in the backend's place; nothing when nobody is there to read it."""
         exchange = self._exchange
         assert exchange is not None
-        keep_alive = keep_alive and not self.entry.service.is_draining
-        if not self.transport.is_closing():
-            request = exchange.request
-            head = request.line + request.fields.forward
-            self.transport.write(self._error_page(status, why, detail, exchange.request_id, head, keep_alive=keep_alive))
+        if self.transport.is_closing():
+            return b""
+        head = exchange.request.line + exchange.request.fields.forward
+        return self._error_page(status, why, detail, exchange.request_id, head, keep_alive=keep_alive)
+
+    def answer(self, page: bytes, *, keep_alive: bool) -> None:
+        """The running exchange has ended in this."""
+        if page:
+            self.transport.write(page)
         if keep_alive:
             self.exchange_ended(monotonic(), keep_alive=True)
         else:
@@ -301,8 +314,9 @@ class HttpClient(Timed, asyncio.Protocol):
         else:
             self._close()
 
-    def become_tunnel(self, upstream: Upstream, lease: Lease, early: bytes) -> None:
-        """After a 101: hand both connections to a Relay. `early` came from the backend with its 101."""
+    def become_tunnel(self, upstream: Upstream, lease: Lease, early: bytes, story: AccessRecord | None) -> None:
+        """After a 101: hand both connections to a Relay. `early` came from the backend with its 101; `story` is what the
+        access log has been told of the request, if there is one."""
         service, entry = self.entry.service, self.entry
         self._exchange = None
         self._at = GONE
@@ -316,7 +330,7 @@ class HttpClient(Timed, asyncio.Protocol):
             service.connections, mine, waiting, is_paused=bool(self._paused_for), is_full=self.is_write_paused
         )
         upstream_end = tunnel_end(None, theirs, early, is_paused=upstream.is_paused, is_full=upstream.is_full)
-        Relay(client_end, upstream_end, service.wheel, entry.timeouts.tunnel_s, Tunnel(service, lease), monotonic())
+        Relay(client_end, upstream_end, service.wheel, entry.timeouts.tunnel_s, Tunnel(service, lease, story), monotonic())
 
     def arm(self, now: float, timeout_s: float) -> None:
         """Be asked to expire() in `timeout_s` from `now`, and no later than the whole request may take."""

@@ -23,7 +23,7 @@ from balance.http1.framing import BY_CHUNKS, BY_CLOSE, BY_LENGTH, NO_BODY
 from balance.http1.head import Request, Response
 from balance.http1.response import MAX_HEAD
 from balance.model import Outcome, Why
-from balance.proxy.access import AccessLog, AccessRecord
+from balance.proxy.access import AccessRecord
 from balance.proxy.attempts import CHOSEN, ENDED, IDEMPOTENT, REPLYING, SENT, Attempts, Client
 from balance.proxy.entry import Entry
 from balance.proxy.upstream import Upstream
@@ -304,8 +304,8 @@ class Exchange(Attempts):
         self._lease = None  # the tunnel's now
         self._upstream = None
         upstream.exchange = None
-        self._count(monotonic(), lease, Outcome.ABORTED)  # how long a tunnel lasts says nothing about the backend
-        self.client.become_tunnel(upstream, lease, early)
+        story = self._count(monotonic(), lease, Outcome.ABORTED)  # how long a tunnel lasts says nothing about the backend
+        self.client.become_tunnel(upstream, lease, early, story)
 
     # --- the other side has something to say ------------------------------------------------------------
 
@@ -423,17 +423,21 @@ class Exchange(Attempts):
             return
         has_replied = self._at is REPLYING
         self.why = why
+        keep_alive, page = False, None
         if not has_replied:
             self.status = status
+            keep_alive = self._keep_alive and self.request.minor == 1 and (self.upload is None or self.upload.is_done)
+            keep_alive = keep_alive and not self.entry.service.is_draining
+            page = self.client.error_page(status, why, detail, keep_alive=keep_alive)
+            self._reply_bytes += len(page)
         self._end(outcome, monotonic(), keep_upstream=False)
-        if has_replied:
+        if page is None:
             # A body that only the close ends, also one whose chunks were taken off, would look complete.
             download = self._download
             until_close = download is not None and (download.ends_at_close or not self.request.minor)
             self.client.break_off(with_reset=until_close or why is Why.CLIENT_TOO_SLOW)
         else:
-            keep_alive = self._keep_alive and self.request.minor == 1 and (self.upload is None or self.upload.is_done)
-            self.client.answer_error(status, why, detail, keep_alive=keep_alive)
+            self.client.answer(page, keep_alive=keep_alive)
 
     def _end(self, outcome: Outcome, now: float, *, keep_upstream: bool) -> None:
         """The only way out: lease, connection and counters, once."""
@@ -450,7 +454,8 @@ class Exchange(Attempts):
             lease.release(outcome, now)
         self._count(now, lease, outcome)
 
-    def _count(self, now: float, lease: Lease | None, outcome: Outcome) -> None:
+    def _count(self, now: float, lease: Lease | None, outcome: Outcome) -> AccessRecord | None:
+        """Into the counters, and into the access log if there is one; returns what it was told."""
         service = self.entry.service
         slot, request_us, upstream_us = 0, int((now - self.started) * 1e6), -1
         if lease is not None:
@@ -460,33 +465,34 @@ class Exchange(Attempts):
         service.row.count_exchange(
             slot, self.request.method, self.status, self.why, request_us, upstream_us, self.bytes_in, self._reply_bytes
         )
-        if service.access is not None:
-            self._record(service.access, now, lease.backend if lease is not None else None)
+        if service.access is None:
+            return None
+        record = self._record(now, lease.backend if lease is not None else None)
+        service.access.record(record)
+        return record
 
-    def _record(self, access: AccessLog, now: float, backend: Backend | None) -> None:
+    def _record(self, now: float, backend: Backend | None) -> AccessRecord:
         request, entry = self.request, self.entry
         forward = request.fields.forward
         sent = self._connected_at or now
-        access.record(
-            AccessRecord(
-                client=client_address(request.fields, self.client.peer, entry.trusted),
-                method=request.method.decode("ascii"),
-                host=(request.fields.host or b"").decode("ascii"),
-                path=request.target.decode("ascii"),
-                version=f"HTTP/1.{request.minor}",
-                status=self.status,
-                why=self.why.word,
-                bytes_in=self.bytes_in,
-                bytes_out=self._reply_bytes,
-                backend=backend.name if backend is not None else "",
-                pool=entry.pool.name,
-                attempts=self._attempts,
-                request_id=self.request_id.decode("ascii"),
-                referer=field_value(forward, b"referer"),
-                user_agent=field_value(forward, b"user-agent"),
-                queue_ms=0.0,
-                connect_ms=round((sent - self.started) * 1e3, 3) if self._attempts else -1.0,
-                ttfb_ms=round((self._head_at - self.started) * 1e3, 3) if self._head_at else -1.0,
-                total_ms=round((now - self.started) * 1e3, 3),
-            )
+        return AccessRecord(
+            client=client_address(request.fields, self.client.peer, entry.trusted),
+            method=request.method.decode("ascii"),
+            host=(request.fields.host or b"").decode("ascii"),
+            path=request.target.decode("ascii"),
+            version=f"HTTP/1.{request.minor}",
+            status=self.status,
+            why=self.why.word,
+            bytes_in=self.bytes_in,
+            bytes_out=self._reply_bytes,
+            backend=backend.name if backend is not None else "",
+            pool=entry.pool.name,
+            attempts=self._attempts,
+            request_id=self.request_id.decode("ascii"),
+            referer=field_value(forward, b"referer"),
+            user_agent=field_value(forward, b"user-agent"),
+            queue_ms=0.0,
+            connect_ms=round((sent - self.started) * 1e3, 3) if self._attempts else -1.0,
+            ttfb_ms=round((self._head_at - self.started) * 1e3, 3) if self._head_at else -1.0,
+            total_ms=round((now - self.started) * 1e3, 3),
         )

@@ -8,6 +8,7 @@ import time
 from balance.aio import spawn
 from balance.errors import UpstreamError
 from balance.model import Outcome, Why
+from balance.proxy.access import session
 from balance.proxy.dial import dial
 from balance.proxy.relay import End, Relay
 from balance.proxy.service import Service
@@ -23,7 +24,7 @@ MAX_ATTEMPTS = 3  # HAProxy's `retries 3`, counting the first
 class Downstream(End):
     """A client's connection in TCP mode."""
 
-    __slots__ = ("_dialing", "_lease", "_listener", "_service")
+    __slots__ = ("_dialing", "_lease", "_listener", "_peer", "_service", "_started")
 
     def __init__(self, service: Service, listener: Listener) -> None:
         super().__init__()
@@ -31,12 +32,17 @@ class Downstream(End):
         self._listener = listener
         self._lease: Lease | None = None
         self._dialing: asyncio.Task[None] | None = None
+        self._peer = ""
+        self._started = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         service = self._service
         service.connections.add(self)
         service.row.cells[cells.CONNECTIONS] += 1
+        address = transport.get_extra_info("peername")
+        self._peer = address[0] if isinstance(address, tuple) else "unknown"
+        self._started = time.monotonic()
         self._dialing = spawn(self._connect(), "dial")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -70,15 +76,23 @@ class Downstream(End):
                     self._release(Outcome.FAILED)
                     tried.append(lease.backend)
                 else:
-                    self._join(upstream, lease)
+                    self._join(upstream, lease, len(tried) + 1)
                     break
         finally:
             self._dialing = None
             if self.relay is None:
                 self._release(Outcome.ABORTED)
-                self._service.row.cells[cells.WHY + (why if not self.transport.is_closing() else Why.CLIENT_ABORT)] += 1
-                if not self.transport.is_closing():
-                    reset(self.transport)
+                self._not_joined(Why.CLIENT_ABORT if self.transport.is_closing() else why, len(tried))
+
+    def _not_joined(self, why: Why, attempts: int) -> None:
+        """The session ends before it began."""
+        service = self._service
+        service.row.cells[cells.WHY + why] += 1
+        if service.access is not None:
+            ms = round((time.monotonic() - self._started) * 1e3, 3)
+            service.access.record(session(self._peer, "", self._listener.pool.name, why, (0, 0), attempts, -1.0, ms))
+        if not self.transport.is_closing():
+            reset(self.transport)
 
     def _next_lease(self, tried: list[Backend]) -> Lease | None:
         """A backend that was not tried yet, or None when there is none or enough were tried."""
@@ -94,7 +108,7 @@ class Downstream(End):
         self._count(backend, cells.CONNECTS)
         return await dial(service.loop, service.resolver, backend.address, End, self._listener.timeouts.connect_s)
 
-    def _join(self, upstream: End, lease: Lease) -> None:
+    def _join(self, upstream: End, lease: Lease, attempts: int) -> None:
         if self.transport.is_closing():
             upstream.transport.abort()
             return
@@ -102,7 +116,9 @@ class Downstream(End):
         if not idle_s or idle_s > KEEP_ALIVE_AFTER_S:  # else the idle timeout is there first
             keep_alive(upstream.transport.get_extra_info("socket"))
         lease.backend.open_count += 1
-        Relay(self, upstream, service.wheel, idle_s, _Session(service, lease), time.monotonic())
+        now = time.monotonic()
+        account = _Session(service, lease, self._peer, self._listener.pool.name, attempts, self._started, now)
+        Relay(self, upstream, service.wheel, idle_s, account, now)
         self._lease = None  # it is the session's now
 
     def _release(self, outcome: Outcome) -> None:
@@ -117,13 +133,23 @@ class Downstream(End):
 class _Session:
     """The account of one TCP session: its bytes, its lease, how it ended."""
 
-    __slots__ = ("_lease", "_service")
+    __slots__ = ("_attempts", "_joined", "_lease", "_peer", "_pool", "_service", "_started", "_totals")
 
-    def __init__(self, service: Service, lease: Lease) -> None:
+    def __init__(
+        self, service: Service, lease: Lease, peer: str, pool: str, attempts: int, started: float, joined: float
+    ) -> None:
+        """`started` is when the client came, `joined` when it had its backend."""
         self._service = service
         self._lease = lease
+        self._peer = peer
+        self._pool = pool
+        self._attempts = attempts
+        self._started = started
+        self._joined = joined
+        self._totals = (0, 0)
 
     def moved(self, from_client: int, from_upstream: int) -> None:
+        self._totals = (self._totals[0] + from_client, self._totals[1] + from_upstream)
         cells.count_moved(self._service.row, self._lease.backend.block, from_client, from_upstream)
 
     def ended(self, why: Why) -> None:
@@ -136,3 +162,9 @@ class _Session:
                 self._lease.backend.block + cells.UPSTREAM_TIME, int((now - self._lease.started) * 1e6)
             )
         self._lease.release(outcome, now)
+        if self._service.access is not None:
+            connect_ms, ms = round((self._joined - self._started) * 1e3, 3), round((now - self._started) * 1e3, 3)
+            backend = self._lease.backend.name
+            self._service.access.record(
+                session(self._peer, backend, self._pool, why, self._totals, self._attempts, connect_ms, ms)
+            )

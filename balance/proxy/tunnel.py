@@ -6,6 +6,7 @@ import asyncio
 from time import monotonic
 
 from balance.model import Outcome, Why
+from balance.proxy.access import AccessRecord
 from balance.proxy.relay import End
 from balance.proxy.service import Drainable, Service
 from balance.runtime import cells
@@ -49,17 +50,29 @@ def tunnel_end(
 
 
 class Tunnel:
-    """The account of a tunnel: its bytes, and its lease."""
+    """The account of a tunnel: its bytes, its lease, and the line that tells of its end."""
 
-    __slots__ = ("_lease", "_service")
+    __slots__ = ("_lease", "_service", "_started", "_story", "_totals")
 
-    def __init__(self, service: Service, lease: Lease) -> None:
-        self._service = service
+    def __init__(self, service: Service, lease: Lease, story: AccessRecord | None) -> None:
+        """`story` is what the access log was told of the request that opened it."""
         self._lease = lease
+        self._service = service
+        self._started = monotonic()
+        self._story = story
+        self._totals = (0, 0)
 
     def moved(self, from_client: int, from_upstream: int) -> None:
+        self._totals = (self._totals[0] + from_client, self._totals[1] + from_upstream)
         cells.count_moved(self._service.row, self._lease.backend.block, from_client, from_upstream)
 
     def ended(self, why: Why) -> None:
+        now = monotonic()
         self._lease.backend.open_count -= 1  # counted as an Upstream, which it was
-        self._lease.release(Outcome.ABORTED, monotonic())  # its length says nothing about how fast the backend replies
+        self._lease.release(Outcome.ABORTED, now)  # its length says nothing about how fast the backend replies
+        access, story = self._service.access, self._story
+        if access is not None and story is not None:
+            story.method, story.why = "TUNNEL", why.word
+            story.bytes_in, story.bytes_out = self._totals
+            story.total_ms = round((now - self._started) * 1e3, 3)
+            access.record(story)

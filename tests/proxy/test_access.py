@@ -15,6 +15,7 @@ from stage import Stage, serve, until
 
 from balance.config.model import AccessLog as Config
 from balance.config.model import Timeouts
+from balance.model import Mode
 from balance.proxy.access import MAX_WAITING, AccessLog, AccessRecord
 from balance.runtime import cells
 
@@ -99,6 +100,61 @@ async def test_failures_say_why_and_how_often_it_was_tried(stage: Stage) -> None
     assert (refused["ttfb_ms"], refused["backend"]) == (-1.0, "n2")
     assert (unready["status"], unready["why"], unready["attempts"]) == (503, "no_healthy", 0)
     assert (unready["connect_ms"], unready["ttfb_ms"], unready["backend"]) == (-1.0, -1.0, "")
+
+
+async def test_answer_of_our_own_is_counted_like_a_backends(stage: Stage) -> None:
+    await stage.open(stage.refusing(), access=to_file(stage.folder))
+    client = await stage.client()
+    await client.send(get())
+    sent = await client.until(b"}\n")
+    assert b"\r\nDate: " in sent
+    (line,) = await logged_json(stage, 1)
+    assert line["bytes_out"] == len(sent)
+
+
+async def test_tcp_session_has_its_line(stage: Stage) -> None:
+    async def script(wire: Wire) -> None:
+        await wire.exactly(5)
+        await wire.send(b"pong!!!")
+
+    stage.backend(script)
+    await stage.open(mode=Mode.TCP, access=to_file(stage.folder))
+    client = await stage.client()
+    await client.send(b"ping!")
+    assert await client.exactly(7) == b"pong!!!"
+    client.close()
+    (line,) = await logged_json(stage, 1)
+    assert (line["client"], line["method"], line["backend"], line["attempts"]) == ("127.0.0.1", "TCP", "n1", 1)
+    assert (line["bytes_in"], line["bytes_out"], line["why"]) == (5, 7, "ok")
+    assert 0 <= line["connect_ms"] <= line["total_ms"]
+
+
+async def test_tcp_session_that_found_no_backend_has_its_line_too(stage: Stage) -> None:
+    await stage.open(stage.refusing(), mode=Mode.TCP, access=to_file(stage.folder))
+    client = await stage.client()
+    await client.has_ended()
+    (line,) = await logged_json(stage, 1)
+    assert (line["backend"], line["attempts"], line["why"]) == ("", 1, "connect_refused")
+
+
+async def test_tunnel_has_a_line_for_its_request_and_one_for_its_end(stage: Stage) -> None:
+    async def script(wire: Wire) -> None:
+        await wire.head()
+        await wire.send(b"HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
+        await wire.send(await wire.exactly(3))
+
+    stage.backend(script)
+    await stage.open(access=to_file(stage.folder))
+    client = await stage.client()
+    await client.send(get("/t", "Connection: upgrade", "Upgrade: echo"))
+    await client.head()
+    await client.send(b"abc")
+    assert await client.exactly(3) == b"abc"
+    client.close()
+    request, end = await logged_json(stage, 2)
+    assert (request["method"], request["status"], request["why"]) == ("GET", 101, "ok")
+    assert (end["method"], end["path"], end["status"], end["why"]) == ("TUNNEL", "/t", 101, "ok")
+    assert (end["bytes_in"], end["bytes_out"]) == (3, 3)
 
 
 async def test_client_that_left_is_logged_as_499(stage: Stage) -> None:
