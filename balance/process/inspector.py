@@ -122,11 +122,12 @@ class Inspector:
             self._await_return(slot)
 
     def _await_return(self, slot: int) -> None:
-        wait_s = self._board.ejection(slot).until_us / 1e6 - monotonic()
-        self._loop.call_later(max(0.0, wait_s), self._try_again, slot)
+        until_us = self._board.ejection(slot).until_us
+        self._loop.call_later(max(0.0, until_us / 1e6 - monotonic()), self._try_again, slot, until_us)
 
-    def _try_again(self, slot: int) -> None:
-        if self._register.state(slot) is State.EJECTED and self._board.ejection(slot).until_us <= monotonic() * 1e6:
+    def _try_again(self, slot: int, until_us: int) -> None:
+        """Unless something else has ended that ejection meanwhile."""
+        if self._register.state(slot) is State.EJECTED and self._board.ejection(slot).until_us == until_us:
             self._patients[slot].trials()
             self._patients[slot].forget()
             self._returning.add(slot)

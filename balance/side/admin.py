@@ -1,7 +1,8 @@
-"""The side doors' pages: health, readiness, status, version, metrics. Each reads the inside and answers at once.
+"""The side doors' pages: health, readiness, status, backends, version, metrics. Each reads the inside and answers at once;
+orders go to control.
 
 Health, readiness, version and metrics carry no secret and answer everywhere, since kubelets and Prometheus come from
-elsewhere; the status names addresses and is for this machine only.
+elsewhere; the status and the backends name addresses and are for this machine only, as orders are.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from starlette.routing import Route
 
 from balance.health.readiness import why_not_ready, why_unhealthy
 from balance.model import Address
+from balance.side.backends import backends
 from balance.side.exposition import registry
 from balance.side.inside import Inside
+from balance.side.orders import LIMIT_BYTES, find, is_own_host, read_order
 from balance.side.status import duration, status
 from balance.version import VERSION
 
@@ -40,6 +43,8 @@ def admin_app(inside: Inside) -> Starlette:
         *_routes(doors.ready, *READY_PATHS),
         *_routes(doors.status, "/status"),
         *_routes(doors.version, "/version"),
+        *_routes(doors.backends, "/backends"),
+        Route("/backends/{name:path}", doors.order, methods=["PATCH"]),
         *(_metrics_routes(inside) if inside.config.metrics.enabled else ()),
     ]
     return _app(routes)
@@ -73,12 +78,34 @@ class Doors:
         uptime_s = time.time() - self._inside.started_at
         return reply({"name": "balance", "version": VERSION, "python": platform.python_version(), "uptime": duration(uptime_s)})
 
+    def backends(self, request: Request) -> Response:
+        """How every backend stands, and why."""
+        self._must_be_local("the backends are shown")
+        return reply(backends(self._inside, time.time(), time.monotonic_ns() // 1000))
+
+    async def order(self, request: Request) -> Response:
+        """An operator's word on one backend."""
+        self._must_be_local("orders are taken")
+        if not is_own_host(request.headers.get("host", "")):
+            raise HTTPException(403, "orders are taken under an address or localhost only, whatever name leads here")
+        seen = find(self._inside, request.path_params["name"])
+        body = b""
+        async for piece in request.stream():
+            body += piece
+            if len(body) > LIMIT_BYTES:
+                break  # read_order() says the rest
+        event = read_order(body)
+        state = self._inside.order(seen.slot, event, "ordered on the admin port")
+        return reply({"pool": seen.pool.name, "name": seen.backend.name, "state": state.word})
+
     def status(self, request: Request) -> Response:
         """All that a person wants to know at a glance."""
-        if not is_local(self._inside.config.admin.address):
-            detail = "the status is shown on a loopback admin address only; set admin.listen to 127.0.0.1:9090"
-            raise HTTPException(403, detail)
+        self._must_be_local("the status is shown")
         return reply(status(self._inside, time.time(), time.monotonic_ns() // 1000))
+
+    def _must_be_local(self, what: str) -> None:
+        if not is_local(self._inside.config.admin.address):
+            raise HTTPException(403, f"{what} on a loopback admin address only; set admin.listen to 127.0.0.1:9090")
 
 
 def is_local(address: Address) -> bool:
@@ -125,7 +152,9 @@ def _app(routes: list[Route]) -> Starlette:
             case 404:
                 detail = f"there is no {request.url.path}; there are {known}"
             case 405:
-                detail = f"{request.method} is not allowed on {request.url.path}; GET and HEAD are"
+                methods = sorted((error.headers or {}).get("Allow", "").split(", "))
+                allowed = f"{' and '.join(methods)} {'are' if len(methods) > 1 else 'is'}"
+                detail = f"{request.method} is not allowed on {request.url.path}; {allowed}"
             case _:
                 detail = error.detail
         return reply({"error": detail}, error.status_code, dict(error.headers or {}))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 import resource
+import time
 from collections.abc import Iterator, Sequence
 
 from prometheus_client import CollectorRegistry
@@ -14,9 +15,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from balance.health.breaker import OPENED, Phase
 from balance.model import Why
 from balance.runtime import cells
 from balance.side import processes
+from balance.side.backends import phase_of
 from balance.side.inside import Inside, Seen
 from balance.side.totals import Totals
 from balance.version import VERSION
@@ -127,7 +130,30 @@ class BoardCollector(Collector):
             for counter, cell in counters:
                 counter.add_metric(labels, totals.cell(block + cell))
         yield from (healthy, active, pooled, duration)
+        yield from self._breakers(backends)
         yield from (counter for counter, _ in counters)
+
+    def _breakers(self, backends: list[Seen]) -> Iterator[Metric]:
+        state = GaugeMetricFamily(
+            "balance_circuit_breaker_state", "1 for the state that the backend's breaker is in.", labels=(*BACKEND, "state")
+        )
+        failures = CounterMetricFamily(
+            "balance_circuit_breaker_failures", "Failures and bad answers that breakers were told of.", labels=BACKEND
+        )
+        opened = CounterMetricFamily("balance_circuit_breaker_opened", "Times that the breaker opened.", labels=BACKEND)
+        ejections = CounterMetricFamily("balance_backend_ejections", "Times that the backend was ejected.", labels=BACKEND)
+        now_us = time.monotonic_ns() // 1000
+        for seen in backends:
+            labels = (seen.pool.name, seen.backend.name)
+            if seen.pool.breaker.enabled:
+                holds = phase_of(seen, self._inside, now_us)
+                for phase in Phase:
+                    state.add_metric((*labels, phase.word), phase is holds)
+                failures.add_metric(labels, self._totals.cell(cells.block(seen.slot) + cells.BLAMED))
+                opened.add_metric(labels, self._inside.board.evidence(seen.slot)[OPENED])
+            if seen.pool.health_check.passive.enabled:
+                ejections.add_metric(labels, self._inside.board.ejection(seen.slot).total)
+        yield from (state, failures, opened, ejections)
 
     def _connections(self) -> Iterator[Metric]:
         cell = self._totals.cell

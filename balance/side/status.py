@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import platform
-from datetime import UTC, datetime
 from typing import Any
 
 from balance.config.model import PoolConfig
 from balance.health.readiness import Worker, is_stuck, why_not_ready, why_unhealthy
 from balance.runtime import cells
 from balance.side import processes
-from balance.side.inside import Inside, Seen
+from balance.side.backends import backend
+from balance.side.inside import Inside
 from balance.side.totals import Totals
 from balance.version import VERSION
 
@@ -55,7 +55,7 @@ def status(inside: Inside, now: float, now_us: int) -> dict[str, Any]:
             }
             for listener in inside.config.listeners
         ],
-        "pools": [_pool(pool, inside, totals) for pool in inside.config.pools],
+        "pools": [_pool(pool, inside, totals, now, now_us) for pool in inside.config.pools],
     }
 
 
@@ -85,29 +85,12 @@ def _worker(index: int, row: memoryview, now_us: int) -> dict[str, Any]:
     }
 
 
-def _pool(pool: PoolConfig, inside: Inside, totals: Totals) -> dict[str, Any]:
+def _pool(pool: PoolConfig, inside: Inside, totals: Totals, now: float, now_us: int) -> dict[str, Any]:
     backends = [seen for seen in inside.backends() if seen.pool is pool]
     return {
         "name": pool.name,
         "algorithm": pool.algorithm,
         "health_check": pool.health_check.kind if pool.health_check.enabled else None,
         "ready": sum(seen.state.is_ready for seen in backends),
-        "backends": [_backend(seen, inside, totals) for seen in backends],
-    }
-
-
-def _backend(seen: Seen, inside: Inside, totals: Totals) -> dict[str, Any]:
-    block = cells.block(seen.slot)
-    last = inside.last_result(seen.slot)
-    return {
-        "name": seen.backend.name,
-        "address": str(seen.backend.address),
-        "weight": seen.backend.weight,
-        "state": seen.state.word if seen.pool.health_check.enabled else "unchecked",
-        "since": datetime.fromtimestamp(seen.since, UTC).isoformat() if seen.since else None,
-        "last_check": {"ok": last.is_ok, "reason": last.reason, "seconds": round(last.duration_s, 6)} if last else None,
-        "active": totals.cell(block + cells.ACTIVE),
-        "requests": totals.cell(block + cells.LEASES),
-        "failures": totals.cell(block + cells.FAILURES),
-        "retries": totals.cell(block + cells.RETRIES),
+        "backends": [backend(seen, inside, totals, now, now_us) for seen in backends],
     }

@@ -1,0 +1,70 @@
+"""What is known of each backend, as JSON: how it stands and why, its breaker, what it does, what its last probe said."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from balance.health.breaker import CAUSE, OPENED, PHASE, SINCE_US, UNTIL_US, Phase, Signal
+from balance.runtime import cells
+from balance.side.inside import Inside, Seen
+from balance.side.totals import Totals
+
+
+def backends(inside: Inside, now: float, now_us: int) -> dict[str, Any]:
+    """The whole document. `now` on the wall clock, `now_us` on the workers' monotonic one."""
+    totals = Totals(inside.board.rows)
+    return {"backends": [{"pool": seen.pool.name} | backend(seen, inside, totals, now, now_us) for seen in inside.backends()]}
+
+
+def backend(seen: Seen, inside: Inside, totals: Totals, now: float, now_us: int) -> dict[str, Any]:
+    """One of them."""
+    block = cells.block(seen.slot)
+    last = inside.last_result(seen.slot)
+    answers, taken_s = totals.histogram(block + cells.UPSTREAM_TIME, cells.TIME_BUCKETS_US, 1_000_000)
+    is_decided = seen.pool.health_check.enabled or seen.since
+    return {
+        "name": seen.backend.name,
+        "address": str(seen.backend.address),
+        "weight": seen.backend.weight,
+        "metadata": dict(seen.backend.metadata),
+        "state": seen.state.word if is_decided else "unchecked",
+        "why": inside.board.reason(seen.slot) or None,
+        "since": moment(seen.since) if seen.since else None,
+        "last_check": {"ok": last.is_ok, "reason": last.reason, "seconds": round(last.duration_s, 6)} if last else None,
+        "ejections": inside.board.ejection(seen.slot).total,
+        "breaker": breaker(seen, inside, now, now_us) if seen.pool.breaker.enabled else None,
+        "active": totals.cell(block + cells.ACTIVE),
+        "connections": totals.cell(block + cells.OPEN),
+        "requests": totals.cell(block + cells.LEASES),
+        "failures": totals.cell(block + cells.FAILURES),
+        "retries": totals.cell(block + cells.RETRIES),
+        "mean_seconds": round(taken_s / answers[-1][1], 6) if answers[-1][1] else None,
+    }
+
+
+def phase_of(seen: Seen, inside: Inside, now_us: int) -> Phase:
+    """A breaker's phase as requests find it: one that was open for long enough is half-open for the next."""
+    evidence = inside.board.evidence(seen.slot)
+    phase = Phase(evidence[PHASE])
+    return Phase.HALF_OPEN if phase is Phase.OPEN and now_us >= evidence[UNTIL_US] else phase
+
+
+def breaker(seen: Seen, inside: Inside, now: float, now_us: int) -> dict[str, Any]:
+    """One backend's breaker."""
+    evidence = inside.board.evidence(seen.slot)
+    phase, since_us = phase_of(seen, inside, now_us), evidence[SINCE_US]
+    document: dict[str, Any] = {
+        "state": phase.word,
+        "why": Signal(evidence[CAUSE]).words or None,
+        "since": moment(now - (now_us - since_us) / 1e6) if since_us else None,
+        "opened": evidence[OPENED],
+    }
+    if phase is Phase.OPEN:
+        document["tried_again_in_seconds"] = round((evidence[UNTIL_US] - now_us) / 1e6, 3)
+    return document
+
+
+def moment(seconds: float) -> str:
+    """A time since the epoch, as ISO 8601 has it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,111 @@
+"""The breaker as a table, as numbers in cells, and under any order of events: half-open never admits more than it may."""
+
+import pytest
+
+from balance.config.model import CircuitBreaker
+from balance.health.breaker import (
+    CELLS,
+    MAX_OPEN_S,
+    OPENED,
+    PASSED,
+    PHASE,
+    RUN,
+    TABLE,
+    UNTIL_US,
+    Breaker,
+    Change,
+    Phase,
+    Signal,
+)  # fmt: skip
+
+CONFIG = CircuitBreaker(enabled=True, failure_threshold=3, success_threshold=2, timeout_s=10.0, half_open_requests=1)
+C, O, H = Phase.CLOSED, Phase.OPEN, Phase.HALF_OPEN  # noqa: E741 - as the table is read
+
+
+def breaker(config: CircuitBreaker = CONFIG) -> tuple[Breaker, list[int]]:
+    cells = [0] * CELLS
+    return Breaker(config, cells), cells
+
+
+@pytest.mark.parametrize("phase", Phase)
+@pytest.mark.parametrize("signal", Signal)
+def test_the_table_is_the_whole_machine(phase: Phase, signal: Signal) -> None:
+    allowed = {(C, Signal.FAILURES): O, (C, Signal.RATE): O, (O, Signal.TIME): H,
+               (H, Signal.TRIALS_PASSED): C, (H, Signal.TRIAL_FAILED): O}  # fmt: skip
+    made, cells = breaker()
+    cells[PHASE] = phase
+    change = made.take(signal, 1)
+    assert TABLE.get((phase, signal)) is allowed.get((phase, signal))
+    assert made.phase is allowed.get((phase, signal), phase)
+    assert (change is None) is ((phase, signal) not in allowed)
+
+
+def test_it_opens_at_the_threshold_and_not_before() -> None:
+    made, cells = breaker()
+    seen = []
+    for run in (1, 2, 3):
+        cells[RUN] = run  # whoever saw the failure counts it
+        seen.append(made.failed(0, 5_000_000))
+    assert seen == [None, None, Change(C, O, Signal.FAILURES, 10.0)]
+    assert cells[UNTIL_US] == 15_000_000
+    assert cells[RUN] == 0
+
+
+def test_open_ends_by_time_alone() -> None:
+    made, _ = breaker()
+    made.take(Signal.RATE, 0)
+    assert made.failed(0, 1) is None
+    assert made.passed(made.epoch, 1) is None
+    assert [made.is_due(now_us) for now_us in (9_999_999, 10_000_000)] == [False, True]
+    assert made.take(Signal.TIME, 10_000_000) == Change(O, H, Signal.TIME)
+    assert not made.is_due(99_000_000)
+
+
+def test_so_many_good_trials_close_it() -> None:
+    made, cells = breaker()
+    made.take(Signal.RATE, 0)
+    made.take(Signal.TIME, 0)
+    assert made.passed(made.epoch, 1) is None
+    assert cells[PASSED] == 1
+    assert made.passed(made.epoch, 2) == Change(H, C, Signal.TRIALS_PASSED)
+
+
+def test_one_bad_trial_opens_it_for_twice_as_long_and_a_close_forgets_that() -> None:
+    made, _ = breaker()
+    spans = [made.take(Signal.FAILURES, 0)]
+    for _ in range(3):
+        made.take(Signal.TIME, 0)
+        spans.append(made.failed(made.epoch, 0))
+    assert [change.open_s for change in spans if change] == [10.0, 20.0, 40.0, 80.0]
+    made.take(Signal.TIME, 0)
+    made.passed(made.epoch, 0)
+    made.passed(made.epoch, 0)
+    change = made.take(Signal.FAILURES, 0)
+    assert change is not None
+    assert change.open_s == 10.0
+
+
+@pytest.mark.parametrize(("timeout_s", "longest_s"), [(1.0, MAX_OPEN_S), (60.0, MAX_OPEN_S), (3600.0, 3600.0)])
+def test_doubling_is_bounded(timeout_s: float, longest_s: float) -> None:
+    made, _ = breaker(CircuitBreaker(enabled=True, timeout_s=timeout_s))
+    assert made.open_s(1) == timeout_s
+    assert made.open_s(1_000_000) == longest_s
+
+
+def test_what_was_sent_before_says_nothing_about_a_later_half_open() -> None:
+    made, cells = breaker()
+    made.take(Signal.FAILURES, 0)
+    made.take(Signal.TIME, 0)
+    stale = made.epoch
+    made.failed(stale, 0)
+    made.take(Signal.TIME, 0)
+    assert made.epoch != stale
+    assert made.failed(stale, 0) is None
+    assert made.failed(0, 0) is None
+    assert made.passed(stale, 0) is None
+    assert (cells[PASSED], cells[OPENED]) == (0, 2)
+    assert made.phase is H
+
+
+def test_every_signal_has_its_words() -> None:
+    assert [signal for signal in Signal if not signal.words] == [Signal.NOTHING]

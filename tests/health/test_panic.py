@@ -1,0 +1,28 @@
+"""Panic as a table."""
+
+import pytest
+
+from balance.health.panic import is_panic
+from balance.health.states import State
+
+U, H, X, E, R, D, M = State
+
+
+@pytest.mark.parametrize(
+    ("states", "threshold", "panics"),
+    [
+        ([H, X, X], 50, True),
+        ([H, H, X], 50, False),
+        ([H, X], 50, False),
+        ([X, X], 50, True),
+        ([X, X], 0, False),
+        ([H, E, R], 50, True),
+        ([U, U, X], 50, False),
+        ([H, D, M, D], 50, False),
+        ([D, M], 100, False),
+        ([H, H], 100, False),
+        ([], 50, False),
+    ],
+)
+def test_fewer_ready_than_the_threshold_is_panic(states: list[State], threshold: int, panics: bool) -> None:
+    assert is_panic(states, threshold) is panics
