@@ -26,7 +26,7 @@ class BoundedLoad(ConsistentHash):
         super().__init__(rand)
         self._peers = Peers()
         self._weight = 0
-        self._elsewhere = 0
+        self._elsewhere = 0.0
         self._look_at = 0.0
 
     def rebuild(self, loads: Sequence[Load], members: Sequence[Load] = ()) -> None:
