@@ -6,9 +6,12 @@ import itertools
 import random
 from collections.abc import Callable, Iterator
 
-from balance.balancing import POLICIES
-from balance.config.model import BackendConfig, HttpConfig
+from balance.balancing import POLICIES, Policy
+from balance.balancing.consistent_hash import ring
+from balance.balancing.maglev import table
+from balance.config.model import BackendConfig, HashKey, HttpConfig
 from balance.http1.chunked import ChunkedBody
+from balance.http1.hashkey import key_of
 from balance.http1.request import RequestReader, parse_fields
 from balance.http1.response import ResponseReader, parse_response
 from balance.load import Load
@@ -18,6 +21,8 @@ from balance.runtime.backend import Backend
 from balance.runtime.pool import Pool
 
 Case = tuple[str, Callable[[], object]]
+
+SIZES = (10, 100, 1_000, 10_000)
 
 REQUEST = (
     b"GET /1k?page=%b HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101\r\n"
@@ -36,7 +41,11 @@ def all_cases() -> Iterator[Case]:
     yield from bodies()
     yield from counters()
     yield from leases()
+    yield from keys()
+    yield from outcomes()
     yield from picks()
+    yield from rebuilds()
+    yield from tables()
 
 
 def heads() -> Iterator[Case]:
@@ -66,24 +75,79 @@ def counters() -> Iterator[Case]:
 
 
 def leases() -> Iterator[Case]:
-    """Acquire and release from 10 backends."""
-    pool = _pool("round-robin", 10)
+    """Acquire and release from 10 backends: by turns, and with policies that learn from it."""
+    for name in ("round-robin", "least-connections", "power-of-two", "least-response-time", "adaptive", "maglev"):
+        pool = _pool(name, 10)
+        clock = itertools.count()
 
-    def lease() -> None:
-        taken = pool.acquire(b"", 1.0)
-        assert taken is not None
-        taken.release(Outcome.OK, 1.001)
+        def lease(pool: Pool = pool, clock: Iterator[int] = clock) -> None:
+            now = next(clock) / 1e4
+            taken = pool.acquire(b"key", now)
+            assert taken is not None
+            taken.release(Outcome.OK, now, 0.001)
 
-    yield "acquire and release a lease", lease
+        yield f"acquire and release a lease, {name}", lease
+
+
+def keys() -> Iterator[Case]:
+    """What a request is hashed by."""
+    request = RequestReader(HttpConfig()).read(REQUEST % (b"1", b"1"))
+    for kind, name in (("source-ip", ""), ("header", "X-Api-Version"), ("cookie", "theme"), ("path", ""), ("query", "page")):
+        find = key_of(HashKey(kind, name))
+        yield f"hash key: {kind}", lambda find=find: find(request.fields, request.target, "192.0.2.1")
+
+
+def outcomes() -> Iterator[Case]:
+    """What a policy learns from a lease, for those that want to know."""
+    clock = itertools.count()
+    load = Load()
+    yield "note a good answer", lambda: load.note(True, next(clock) / 1e3)
+    yield "learn a good answer's latency", lambda: load.learn(0.02, True, next(clock) / 1e3)
+    unwell = Load()
+    yield "learn a failure", lambda: unwell.learn(0.02, False, next(clock) / 1e3)
 
 
 def picks() -> Iterator[Case]:
-    """Every policy over sets of growing size."""
-    for name, policy_class in POLICIES.items():
-        for size in (10, 100, 1_000, 10_000):
-            policy = policy_class(random.random)
-            policy.rebuild([Load(weight=1 + index % 3) for index in range(size)])
-            yield f"pick: {name} of {size:,}", lambda policy=policy: policy.pick(b"", (), 1.0)
+    """Every policy over sets of growing size, each request with a key of its own, all backends in use."""
+    for name in POLICIES:
+        for size in SIZES:
+            policy, _ = _policy(name, size)
+            numbers = itertools.count()
+
+            def pick(policy: Policy = policy, numbers: Iterator[int] = numbers) -> int:
+                number = next(numbers)
+                return policy.pick(b"%d" % number, (), number / 1e4)
+
+            yield f"pick: {name} of {size:,}", pick
+
+
+def rebuilds() -> Iterator[Case]:
+    """A backend goes or comes back: on a worker's loop, so it may take a moment and not more."""
+    for name in POLICIES:
+        for size in SIZES:
+            policy, loads = _policy(name, size)
+            ready = itertools.cycle((loads[1:], loads))
+            yield (
+                f"flap: {name} of {size:,}",
+                lambda policy=policy, ready=ready, loads=loads: policy.rebuild(next(ready), loads),
+            )
+
+
+def tables() -> Iterator[Case]:
+    """What hashing lays over the members: when a worker starts or they change, never in a flap."""
+    for name, lay in (("ring", ring), ("maglev", table)):
+        for size in SIZES:
+            membership = tuple((b"backend-%d" % number, 1 + number % 3) for number in range(size))
+            yield f"lay: {name} of {size:,}", lambda lay=lay, membership=membership: lay.__wrapped__(membership)
+
+
+def _policy(name: str, size: int) -> tuple[Policy, list[Load]]:
+    loads = [Load(1 + number % 3, number % 4, identity=b"backend-%d" % number) for number in range(size)]
+    for number, load in enumerate(loads):
+        load.learn(0.01 + number % 7 / 1e3, True, 0.0)
+    policy = POLICIES[name](random.random)
+    policy.rebuild(loads)
+    return policy, loads
 
 
 def _row(slots: int) -> cells.Row:
