@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import time
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from asyncio.subprocess import DEVNULL, STDOUT
 
 from balance.aio import spawn
 from balance.config.model import BackendConfig, HealthCheck
@@ -20,7 +20,40 @@ from balance.probes.result import Result, seconds
 
 LIMIT_BYTES = 4096
 LINE_CHARS = 200
-LAST_WORDS_S = 0.1  # for output that is on its way when the program ends
+
+
+class Output:
+    """What the program says: its beginning is kept, the rest is taken so that it is never stopped by a full pipe.
+
+    A pipe of our own, because asyncio would wait for its end: whatever the program leaves running may hold it open for ever.
+    """
+
+    def __init__(self) -> None:
+        self.said = bytearray()
+        self._read_end, self.write_end = os.pipe()
+        os.set_blocking(self._read_end, False)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._read_end, self._take)
+
+    def _take(self) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            data = os.read(self._read_end, LIMIT_BYTES)
+            self.said += data[: LIMIT_BYTES - len(self.said)]
+            if data:
+                return True
+            self._loop.remove_reader(self._read_end)
+        return False
+
+    def close(self) -> None:
+        """Take what is there, wait for nothing."""
+        while len(self.said) < LIMIT_BYTES and self._take():
+            pass
+        self._loop.remove_reader(self._read_end)
+        os.close(self._read_end)
+
+    @property
+    def first_line(self) -> str:
+        return self.said.decode("utf-8", "replace").strip().partition("\n")[0][:LINE_CHARS]
 
 
 def environment(check: HealthCheck, backend: BackendConfig) -> dict[str, str]:
@@ -34,47 +67,42 @@ def environment(check: HealthCheck, backend: BackendConfig) -> dict[str, str]:
 async def probe(check: HealthCheck, backend: BackendConfig) -> Result:
     """Good when the command exits with 0. Any other status is an explicit no."""
     started = time.monotonic()
+    output = Output()
+    try:
+        status = await _run(check, backend, output)
+    except TimeoutError:
+        return Result(False, f"no answer within {seconds(check.timeout_s)}; killed", time.monotonic() - started)
+    except (OSError, ValueError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        return Result(False, f"cannot run {check.command[0]!r}: {reason.lower()}", time.monotonic() - started)
+    finally:
+        output.close()
+    words = f"exit status {status}" if status >= 0 else f"killed by signal {-status}"
+    line = output.first_line
+    return Result(status == 0, f"{words}: {line}" if line else words, time.monotonic() - started, status > 0)
+
+
+async def _run(check: HealthCheck, backend: BackendConfig, output: Output) -> int:
     try:
         process = await asyncio.create_subprocess_exec(
             *check.command,
             stdin=DEVNULL,
-            stdout=PIPE,
+            stdout=output.write_end,
             stderr=STDOUT,
             env=environment(check, backend),
             start_new_session=True,
             preexec_fn=_obey_signals,
         )
-    except (OSError, ValueError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
-        return Result(False, f"cannot run {check.command[0]!r}: {reason.lower()}", time.monotonic() - started)
-    said = bytearray()
-    reading = spawn(_listen(process, said), "output of a check")
+    finally:
+        os.close(output.write_end)
     try:
         async with asyncio.timeout(check.timeout_s):
-            status = await process.wait()
-        await asyncio.wait([reading], timeout=LAST_WORDS_S)  # what it left running may hold its output open for ever
-    except TimeoutError:
-        return Result(False, f"no answer within {seconds(check.timeout_s)}; killed", time.monotonic() - started)
+            return await process.wait()
     finally:
-        reading.cancel()
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            spawn(_bury(process), "end of a check")
-    line = said.decode("utf-8", "replace").strip().partition("\n")[0][:LINE_CHARS]
-    words = "exit status 0" if status == 0 else f"exit status {status}" if status > 0 else f"killed by signal {-status}"
-    return Result(status == 0, f"{words}: {line}" if line else words, time.monotonic() - started, status > 0)
-
-
-async def _listen(process: Process, said: bytearray) -> None:
-    """Keep the beginning of what it says; take the rest, so that it is not stopped by a full pipe."""
-    assert process.stdout is not None
-    while data := await process.stdout.read(LIMIT_BYTES):
-        said += data[: LIMIT_BYTES - len(said)]
-
-
-async def _bury(process: Process) -> None:
-    await process.wait()
+            spawn(process.wait(), "end of a check")  # so that it leaves no zombie
 
 
 def _obey_signals() -> None:

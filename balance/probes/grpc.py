@@ -84,6 +84,9 @@ class Call:
         from h2 import events
         from h2.exceptions import ProtocolError
 
+        if data.startswith(b"HTTP/1"):  # to h2 it is the beginning of a very long frame
+            self._give_up("the answer is not HTTP/2")
+            return
         try:
             arrived: Iterable[Any] = self._h2.receive_data(data)
         except (ProtocolError, UnicodeDecodeError):
