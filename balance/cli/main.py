@@ -16,6 +16,7 @@ from typing import NamedTuple, NoReturn
 
 import click
 
+from balance.cli.streams import ensure_standard_streams
 from balance.errors import BalanceError
 from balance.version import VERSION
 
@@ -87,6 +88,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
 def run(command: click.Command, args: Sequence[str] | None = None, *, name: str = "balance") -> int:
     """Run one click command to its exit status; a command may return that status as an int."""
+    ensure_standard_streams()
     try:
         result = command.main(args, prog_name=name, standalone_mode=False)
         sys.stdout.flush()  # here, where a closed pipe can still be handled; at exit it would be a traceback

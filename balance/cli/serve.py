@@ -43,18 +43,30 @@ Examples:
 @click.option("-backend-timeout", "--backend-timeout", metavar="TIME", help="How long a backend may be silent.")
 @click.option("--admin", metavar="ADDRESS", help="Where health, status and metrics are served.")
 @click.option("--log-level", help="debug, info, warning or error.")
-def serve_command(file: str | None, **flags: Any) -> int:
-    """Run the balancer, from a configuration file or from flags alone."""
+@click.argument("path", metavar="[FILE]", required=False)
+def serve_command(file: str | None, path: str | None, **flags: Any) -> int:
+    """Run the balancer, from a configuration file or from flags alone.
+
+    Without either, $BALANCE_CONFIG names the file, or it is config.yaml. BALANCE_LISTEN, BALANCE_MODE, BALANCE_LOG_LEVEL and
+    BALANCE_WORKERS override what the file says.
+    """
     ctx = click.get_current_context()
+    if path is not None:
+        if ctx.get_parameter_source("file") is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--config {file} and {path}: one configuration is enough", ctx)
+        file = path
     given = {name: value for name, value in flags.items() if value not in (None, ())}
-    if given and file and ctx.get_parameter_source("file") is ParameterSource.COMMANDLINE:
+    if given and file and (path or ctx.get_parameter_source("file") is ParameterSource.COMMANDLINE):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise click.UsageError(f"--config and {names}: flags are a configuration of their own; give a file or flags", ctx)
+        hint = "give a file or flags; BALANCE_LISTEN, BALANCE_MODE, BALANCE_LOG_LEVEL and BALANCE_WORKERS override a file"
+        raise click.UsageError(f"{file} and {names}: {hint}", ctx)
     try:
         loaded = from_flags(**given) if given else load_file(file or DEFAULT_FILE)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(f"balance: {problem}", err=True)
+        if not given and not file and isinstance(error, UnreadableError):
+            click.echo("balance: name a file with --config FILE, or give --listen and --backend", err=True)
         return UNREADABLE if isinstance(error, UnreadableError) else INVALID
     from balance.process.instance import serve  # loads the event loop: not before the configuration is good
 

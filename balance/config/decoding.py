@@ -64,12 +64,27 @@ def _problems_of(error: ErrorDetails, document: Document) -> list[Problem]:
     elif what == "list_type":
         message = f"expected a list, each item after a '- ', got {shown(error['input'])}"
     elif what in ("dict_type", "model_type", "model_attributes_type"):
-        message = f"expected keys below it, got {shown(error['input'])}"
+        message = f"expected keys below it{_example(path)}, got {shown(error['input'])}"
         if error["input"] is None:
             message += "; write some or leave it out"
     else:
         message = f"{error['msg']}, got {shown(error['input'])}"
     return [document.problem(path, message, of_key=of_key)]
+
+
+# What is written below a key that users tend to fill in directly.
+_EXAMPLES = {
+    "backends": '{address: "127.0.0.1:9001"}',
+    "load_balancer": "{algorithm: round-robin}",
+    "health_check": "{enabled: true}",
+    "access_log": "{enabled: true}",
+    "admin": '{listen: "127.0.0.1:9090"}',
+}
+
+
+def _example(path: Path) -> str:
+    name = next((part for part in reversed(path) if isinstance(part, str)), "")
+    return f", as {_EXAMPLES[name]}" if name in _EXAMPLES else ""
 
 
 def _unknown_key(path: Path, document: Document) -> Problem:

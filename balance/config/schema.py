@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from balance.balancing import POLICIES
 from balance.config import scalars as kind
 from balance.config.addresses import BACKEND_ADDRESS, LISTEN, NETWORK
 from balance.config.hashkeys import HASH_KEY
@@ -17,9 +18,7 @@ from balance.config.later import LATER_ACCESS_FORMATS
 from balance.config.model import HashKey, IpNetwork
 from balance.model import Address
 
-ALGORITHMS = ("round-robin", "weighted-round-robin", "least-connections", "weighted-least-connections", "random",
-              "power-of-two", "least-response-time", "adaptive", "consistent-hash", "maglev", "bounded-load",
-              "source-ip")  # fmt: skip
+ALGORITHMS = tuple(POLICIES)
 CHECKS = ("tcp", "http", "https", "grpc", "exec")
 
 Timeout = Annotated[float, kind.duration(or_off=True)]

@@ -6,6 +6,7 @@ why it cannot be. Whatever happens in it, it never returns into the supervisor's
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import enum
 import logging
@@ -159,6 +160,12 @@ def how_it_ended(status: int) -> str:
     return f"was killed by signal {-code}"
 
 
+def obey(loop: asyncio.AbstractEventLoop, finish: Callable[[], object]) -> None:
+    """In the child: call `finish` when the supervisor orders the end, also when it did so already."""
+    loop.add_signal_handler(END, finish)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {END})
+
+
 def run_and_exit(body: Callable[[Report], int], report: Report, mask: set[int | signal.Signals]) -> None:
     """In the child, right after the fork: leave the supervisor's signals behind, do the work, and end the process."""
     status = 1
@@ -168,7 +175,7 @@ def run_and_exit(body: Callable[[Report], int], report: Report, mask: set[int | 
         # A terminal, `timeout` and systemd send these to every process of the group; the supervisor decides.
         for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
             signal.signal(signum, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.pthread_sigmask(signal.SIG_SETMASK, {*mask, END})  # the order waits until there is a handler to take it
         status = body(report)
     except (BalanceError, OSError) as error:
         if report.is_ready:

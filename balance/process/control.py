@@ -15,7 +15,7 @@ from balance.health.pace import first_delay_s
 from balance.health.states import Event, State
 from balance.probes.result import Result
 from balance.probes.schedule import Watch
-from balance.process.child import END, Report
+from balance.process.child import Report, obey
 from balance.process.inspector import Inspector
 from balance.process.kernel import end_with_parent, set_name
 from balance.process.register import Register
@@ -62,7 +62,7 @@ class Control:
     async def serve(self, loop: asyncio.AbstractEventLoop, report: Report) -> None:
         """Watch and answer until told to stop."""
         stopped = asyncio.Event()
-        loop.add_signal_handler(END, stopped.set)
+        obey(loop, stopped.set)
         watch_lifeline(loop, self._seat.lifeline, stopped.set)
         servers = self._open_side_doors()
         self._start_watches()

@@ -32,6 +32,7 @@ log = logging.getLogger("balance.process")
 
 START_S = 30.0  # for imports on a slow, cold machine; a worker needs a tenth of a second
 CLOSING_S = 3.0
+ECHO_S = 0.3  # `timeout` signals its child and then its group: that is one order, not two
 
 
 class Supervisor:
@@ -42,6 +43,7 @@ class Supervisor:
         self._log_fd = log_fd
         self._phase = Phase.STARTING
         self._deadline = time.monotonic() + START_S
+        self._obeyed_at = -ECHO_S  # when a signal was last acted on
         self._signals = Signals((signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD))
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._signals, selectors.EVENT_READ)
@@ -101,6 +103,10 @@ class Supervisor:
         if signum is signal.SIGHUP:
             log.warning("SIGHUP: reloading is not available in this version; restart to apply a changed configuration")
         elif (following := AFTER_SIGNAL.get((self._phase, signum))) is not None:
+            now = time.monotonic()
+            if now < self._obeyed_at + ECHO_S:
+                return
+            self._obeyed_at = now
             log.info("%s received", signum.name)
             self._enter(following)
 

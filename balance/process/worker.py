@@ -14,7 +14,7 @@ import signal
 
 from balance.balancing import POLICIES, Needs
 from balance.config.model import Config
-from balance.process.child import END, Report
+from balance.process.child import Report, obey
 from balance.process.kernel import set_name
 from balance.process.outlook import Outlook
 from balance.process.seat import Seat, new_event_loop, watch_lifeline
@@ -63,7 +63,7 @@ class Worker:
     async def serve(self, report: Report) -> None:
         """Accept until told to stop, then drain."""
         seat, loop = self._seat, self._loop
-        loop.add_signal_handler(END, self._stopped.set)
+        obey(loop, self._stopped.set)
         watch_lifeline(loop, seat.lifeline, self._stopped.set)
         loop.add_reader(seat.channels[self._slot].worker_end, self._heard)
         seat.board.rows[self._slot][cells.PID] = os.getpid()

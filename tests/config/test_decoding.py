@@ -43,7 +43,7 @@ ADDED = [
     ("    name: true", '5:11: backends[0].name: expected text, got true; put it in quotes: "true"'),
     ("    name: a b", "5:11: backends[0].name: 'a b' is not a name; write up to 100 characters without spaces or slashes"),
     ("    metadata: {v: 1.10}", '5:19: backends[0].metadata.v: expected text, got 1.1; put it in quotes: "1.1"'),
-    ("  - 127.0.0.1:9002", "5:5: backends[1]: expected keys below it, got '127.0.0.1:9002'"),
+    ("  - 127.0.0.1:9002", "5:5: backends[1]: expected keys below it, as {address: \"127.0.0.1:9001\"}, got '127.0.0.1:9002'"),
     ("  - name: b", "5:5: backends[1]: 'address' is missing: host:port, [v6]:port, unix:/path or http://host:port"),
     (
         "  - address: localhost",

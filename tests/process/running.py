@@ -102,6 +102,14 @@ class Instance:
         lines = self.get("/metrics", self.admin_port)[1].splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if re.match(rf"{name}[ {{]", line))
 
+    def has_ended_within(self, seconds: float) -> bool:
+        """Whether the process is gone by then."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def ended(self) -> int:
         """Wait for the exit status."""
         status = self.process.wait(PATIENCE_S)
