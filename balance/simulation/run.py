@@ -1,6 +1,6 @@
 """A discrete-event simulation: the pools and policies of real workers, a virtual clock, and chance from one seed.
 
-The same scenario, algorithm and seed give the same report, on any machine.
+The same scenario, algorithm and seed give the same report.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the algorithms are for: a fleet with one server in trouble is as good as one without it.
 
-Virtual time and fixed seeds: the figures are the same on every machine.
+Virtual time and fixed seeds: how busy the machine is changes nothing.
 """
 
 from dataclasses import replace
