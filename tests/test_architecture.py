@@ -34,6 +34,7 @@ TOP_LEVEL = {
 
 # Modules whose claims are tested through another's door, with the file that does it.
 TESTED_ELSEWHERE = {
+    "proxy/attempts": "proxy/test_exchange.py",
     "__main__": "cli/test_main.py",
     "cli/testpages": "cli/test_backend.py",
     "cli/testserver": "cli/test_backend.py",

@@ -13,6 +13,8 @@ from typing import Protocol
 
 from balance.aio import spawn
 from balance.errors import UpstreamError
+from balance.http1.forward import client_address
+from balance.http1.hashkey import KeyOf
 from balance.http1.head import Request
 from balance.model import Outcome, Why
 from balance.proxy.access import AccessRecord
@@ -109,10 +111,13 @@ class Attempts:
 
     def choose(self, now: float) -> None:
         """Lease a backend and send, on a parked connection or a new one."""
-        lease = self.entry.pool.acquire(b"", now, self._tried)
+        pool = self.entry.pool
+        lease = pool.acquire(b"" if pool.key_of is None else self._key(pool.key_of), now, self._tried)
         if lease is None:
-            detail = "no backend is ready" if not self._tried else "no other backend is ready"
-            self._fail(503, Why.NO_HEALTHY, detail, Outcome.ABORTED)
+            if self._tried:
+                self._fail(503, Why.NO_HEALTHY, "no other backend is ready", Outcome.ABORTED)
+            else:
+                self._fail(503, pool.why_nobody, "no backend is ready", Outcome.ABORTED)
             return
         self._lease = lease
         self._attempts += 1
@@ -122,6 +127,13 @@ class Attempts:
         else:
             self._is_reused = True
             self._send(upstream, now)
+
+    def _key(self, key_of: KeyOf) -> bytes:
+        """What the pool's policy hashes of this request."""
+        fields, peer = self.request.fields, self.client.peer
+        if self.client.is_trusted:
+            peer = client_address(fields, peer, self.entry.trusted)
+        return key_of(fields, self.request.target, peer)
 
     def _parked(self, backend: Backend, now: float) -> Upstream | None:
         """The newest parked connection that can be trusted with this request."""

@@ -256,6 +256,8 @@ class Exchange(Attempts):
         else:
             decode = framing is BY_CHUNKS and not request.minor
             read = response.forward + b"Transfer-Encoding: chunked\r\n\r\n" if framing is BY_CHUNKS else b""
+            if self._lease is not None:
+                self._lease.answered(now, response.status < 500)  # the body may take long, which says nothing of the backend
             self._download = Body(framing, response.length, read, HttpResponseParser, decode=decode)
             self._reply_body(body, head)
 
@@ -451,7 +453,7 @@ class Exchange(Attempts):
             else:
                 upstream.discard()
         if lease is not None:
-            lease.release(outcome, now)
+            lease.release(outcome, now, None, self.status < 500)
         self._count(now, lease, outcome)
 
     def _count(self, now: float, lease: Lease | None, outcome: Outcome) -> AccessRecord | None:

@@ -7,6 +7,7 @@ import time
 
 from balance.aio import spawn
 from balance.errors import UpstreamError
+from balance.http1.head import RequestFields
 from balance.model import Outcome, Why
 from balance.proxy.access import session
 from balance.proxy.dial import dial
@@ -19,6 +20,9 @@ from balance.runtime.pool import Lease
 from balance.runtime.snapshot import Listener
 
 MAX_ATTEMPTS = 3  # HAProxy's `retries 3`, counting the first
+
+
+_NO_FIELDS = RequestFields()  # in TCP mode there are none to hash
 
 
 class Downstream(End):
@@ -64,7 +68,7 @@ class Downstream(End):
 
     async def _connect(self) -> None:
         tried: list[Backend] = []
-        why = Why.NO_HEALTHY
+        why = self._listener.pool.why_nobody
         try:
             while lease := self._next_lease(tried):
                 self._lease = lease
@@ -98,7 +102,9 @@ class Downstream(End):
         """A backend that was not tried yet, or None when there is none or enough were tried."""
         if len(tried) == MAX_ATTEMPTS:
             return None
-        lease = self._listener.pool.acquire(b"", time.monotonic(), tried)
+        pool = self._listener.pool
+        key = b"" if pool.key_of is None else pool.key_of(_NO_FIELDS, b"", self._peer)
+        lease = pool.acquire(key, time.monotonic(), tried)
         if lease is not None and tried:
             self._count(tried[-1], cells.RETRIES)
         return lease
@@ -117,6 +123,7 @@ class Downstream(End):
             keep_alive(upstream.transport.get_extra_info("socket"))
         lease.backend.open_count += 1
         now = time.monotonic()
+        lease.answered(now)  # how fast it connects is all that is known of how well it is
         account = _Session(service, lease, self._peer, self._listener.pool.name, attempts, self._started, now)
         Relay(self, upstream, service.wheel, idle_s, account, now)
         self._lease = None  # it is the session's now

@@ -19,6 +19,7 @@ from balance.config.model import (
     AccessLog,
     BackendConfig,
     Config,
+    HashKey,
     HttpConfig,
     IpNetwork,
     ListenerConfig,
@@ -184,6 +185,7 @@ class Stage:
         access: AccessLog | None = None,
         listen: str = "127.0.0.1",
         algorithm: str = "round-robin",
+        hash_key: HashKey | None = None,
         send_buffer: int = 0,
     ) -> None:
         """Traffic over `others` first, then every backend made so far."""
@@ -192,7 +194,7 @@ class Stage:
         timeouts = timeouts or Timeouts()
         config = Config(
             listeners=(ListenerConfig("main", (), mode, "pool", timeouts, http or HttpConfig()),),
-            pools=(PoolConfig("pool", tuple(configs), algorithm, timeouts=timeouts),),
+            pools=(PoolConfig("pool", tuple(configs), algorithm, timeouts=timeouts, hash_key=hash_key or HashKey()),),
             trusted_proxies=trusted,
             logging=LoggingConfig(access_log=access or AccessLog()),
         )
@@ -313,7 +315,7 @@ class Stage:
             for sock in self._held:
                 sock.close()
             self.loop.close()
-        assert self.failures == []
+        assert not self.failures, "\n".join(self.failures)
 
 
 class _Collector(logging.Handler):
