@@ -66,7 +66,7 @@ class Traffic:
     def see_others(self, active_by_slot: Callable[[int], int]) -> None:
         """Learn what the other workers hold of each backend."""
         for slot, (_, backend) in self._backends.items():
-            backend.load.elsewhere = active_by_slot(slot)
+            backend.load.look_elsewhere(active_by_slot(slot))
 
     async def drain(self, timeout_s: float) -> int:
         """Stop accepting, close what is idle, wait for what is not, cut the rest after `timeout_s`. How many were cut."""

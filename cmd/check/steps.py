@@ -19,7 +19,7 @@ STEPS = {
     "format": ["ruff", "format", "--check", "."],
     "lint": ["ruff", "check", "."],
     "types": ["mypy"],
-    "imports": ["lint-imports"],
+    "floors": ["lint-imports"],
     "tests": ["pytest"],
 }
 STEP_LIMIT_S = 300
@@ -30,6 +30,9 @@ NGINX_STREAM_FILES = ("/usr/lib/nginx/modules/ngx_stream_module.so", "/usr/share
 
 
 def check(pytest_arguments: Sequence[str]) -> int:
+    if {"-h", "--help"} & set(pytest_arguments):
+        print("usage: python3 cmd/check [PYTEST ARGUMENTS]\n\nInstalls what is missing, then runs: " + ", ".join(STEPS) + ".")
+        return 0
     setup_env.prepare(extra="dev")
     # Debian keeps servers in sbin, which is not on every user's path.
     environ = {**os.environ, "PATH": f"{BIN}:{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"}
