@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from balance.proxy.tcp import Downstream
 from balance.proxy.wheel import TICK_S
 from balance.runtime import cells
 
+SEEDS = int(os.environ.get("BALANCE_RASCALS", "3"))  # more for a long run
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -271,6 +273,98 @@ async def test_drain_ends_with_the_last_line_of_the_log(stage: Stage) -> None:
         await ask(client)
     await stage.traffic.drain(1.0)
     assert path.read_text().count("\n") == 100
+
+
+# --- everything at once --------------------------------------------------------------------------------------
+
+
+class Rascals:
+    """Clients and backends that do what they should, or anything else, at random."""
+
+    def __init__(self, seed: int) -> None:
+        self.rand = random.Random(seed)
+
+    async def pause(self) -> None:
+        if self.rand.random() < 0.5:
+            await asyncio.sleep(self.rand.choice((0, 0, 0.001, 0.01)))
+
+    async def backend(self, wire: Wire) -> None:
+        rand = self.rand
+        while True:
+            request = await wire.head()
+            if request is None:
+                return
+            replies_early = rand.random() < 0.2
+            if not replies_early:
+                await wire.body(request)
+            body = rand.randbytes(rand.choice((0, 10, 3000, 200_000)))
+            reply = rand.choice((
+                ok(body), ok(body), ok(body), ok(body, "Connection: close"), ok(body) + b"x",
+                b"HTTP/1.1 103 Early Hints\r\n\r\n" + ok(body),
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(*filter(None, (body,))),
+                b"HTTP/1.1 200 OK\r\n\r\n" + body, b"HTTP/1.1 204 No Content\r\n\r\n", b"rubbish\r\n\r\n",
+                b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n" + body,
+            ))  # fmt: skip
+            cut = len(reply) if rand.random() < 0.8 else rand.randrange(len(reply))
+            middle = rand.randrange(cut + 1)
+            await wire.send(reply[:middle])
+            await self.pause()
+            await wire.send(reply[middle:cut])
+            if cut < len(reply) or b"Length" not in reply or rand.random() < 0.1:
+                await self.pause()
+                if rand.random() < 0.5:
+                    wire.reset()
+                return
+            if replies_early:
+                await wire.body(request)
+
+    async def client(self, stage: Stage) -> None:
+        rand = self.rand
+        wire = await stage.client(receive_buffer=rand.choice((0, 4096)))
+        body = rand.randbytes(rand.choice((0, 10, 3000, 200_000)))
+        requests = rand.choices((
+            get(), get("/", "Connection: close"), post(body), post(body).replace(b"POST", b"PUT"),
+            b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", b"GET / HTTP/1.0\r\n\r\n", b"rubbish\r\n\r\n",
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(*filter(None, (body,))),
+            get("/", "Connection: Upgrade", "Upgrade: websocket"), post(body, "Expect: 100-continue"),
+        ), k=rand.randint(1, 6))  # fmt: skip
+        data = b"".join(requests)
+        data = data[: len(data) if rand.random() < 0.7 else rand.randrange(len(data))]
+
+        async def talk() -> None:
+            position = 0
+            while position < len(data):
+                step = rand.choice((1, 100, 5000, 1 << 18))
+                await wire.send(data[position : position + step])
+                position += step
+                await self.pause()
+
+        async def listen() -> None:
+            while await wire.some(rand.choice((100, 1 << 16))):
+                await self.pause()
+
+        try:
+            async with asyncio.timeout(rand.choice((0.005, 0.02, 0.1, 0.3))):
+                await asyncio.gather(talk(), *((listen(),) if rand.random() < 0.9 else ()))
+        except (TimeoutError, ConnectionError):
+            pass
+        rand.choice((wire.close, wire.reset))()
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+async def test_no_mix_of_good_and_bad_peers_leaves_anything_behind(stage: Stage, seed: int) -> None:
+    rascals = Rascals(seed)
+    for _ in range(3):
+        stage.backend(rascals.backend)
+    timeouts = Timeouts(client_header_s=0.2, client_body_s=0.2, read_s=0.3, write_s=0.2, keepalive_s=0.2, tunnel_s=0.3)
+    await stage.open(stage.refusing(), timeouts=timeouts, send_buffer=rascals.rand.choice((0, 4096)))
+    for _ in range(8):
+        async with asyncio.TaskGroup() as group:
+            for _ in range(25):
+                group.create_task(rascals.client(stage))
+        slot = rascals.rand.choice(stage.backend_states).slot
+        stage.traffic.set_ready(slot, rascals.rand.random() < 0.7)
+    await stage.settled()
 
 
 # --- memory -------------------------------------------------------------------------------------------------

@@ -326,3 +326,22 @@ async def test_no_memory_and_no_connection_is_left_of_many_tunnels(stage: Stage)
         client.reset() if number % 2 else client.close()
     await stage.settled()
     assert stage.of(backend).open_count == 0
+
+
+async def test_upgrade_that_is_never_passed_on_does_not_stop_its_body(stage: Stage) -> None:
+    """h2c is taken out; the second reader of the chunks must not take what follows for another protocol either."""
+    seen: list[Message] = []
+
+    async def script(wire: Wire) -> None:
+        while (request := await wire.request()) is not None:
+            seen.append(request)
+            await wire.send(ok(request.body))
+
+    stage.backend(script)
+    await stage.open()
+    client = await stage.client()
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for part in (head, b"3\r\none\r\n", b"3\r\ntwo\r\n0\r\n\r\n"):
+        await client.send(part)
+    assert (await client.reply()).body == b"onetwo"
+    assert (seen[0].get("upgrade"), seen[0].get("connection")) == (None, None)
