@@ -8,7 +8,7 @@ import pytest
 
 from balance.health.readiness import Stage
 from balance.health.states import State
-from balance.process.board import Board
+from balance.process.board import Board, Ejection
 from balance.runtime import cells
 
 
@@ -81,3 +81,27 @@ def test_rows_and_states_do_not_overlap() -> None:
     assert [row[0] for row in board.rows] == [0, 0]
     assert board.state(0) == (State.UNKNOWN, 0.0)
     assert (board.stage, board.worker_restarts, board.control_restarts) == (Stage.DRAINING, 1, 1)
+
+
+def test_a_reason_is_kept_beside_the_state_and_cut_where_it_would_not_fit() -> None:
+    board = Board(workers=1, slots=3)
+    board.set_state(1, State.UNHEALTHY, 5.0, "status 500, expected 200")
+    board.set_state(2, State.UNHEALTHY, 5.0, "\u00e9" * 200)
+    assert board.reason(1) == "status 500, expected 200"
+    assert board.reason(2) == "\u00e9" * 60
+    board.set_state(1, State.HEALTHY, 6.0, "ok")
+    assert (board.reason(0), board.reason(1)) == ("", "ok")
+    assert board.states() == [State.UNKNOWN, State.HEALTHY, State.UNHEALTHY]
+
+
+def test_columns_are_the_same_cells_in_one_look() -> None:
+    board = Board(workers=2, slots=3)
+    for worker, row in enumerate(board.rows):
+        for slot in range(3):
+            row[cells.block(slot) + cells.LEASES] = 10 * slot + worker
+    board.evidence(2)[5] = 7
+    board.set_ejection(1, Ejection(2, 3, 4))
+    assert board.column(cells.LEASES) == [1, 21, 41]
+    assert board.evidence_column(5) == [0, 0, 7]
+    assert (board.ejection(1), board.ejection(0)) == (Ejection(2, 3, 4), Ejection(0, 0, 0))
+    assert board.state(1) == (State.UNKNOWN, 0.0)

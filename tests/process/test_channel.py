@@ -40,3 +40,12 @@ def test_a_successor_on_either_end_hears_and_is_heard(channel: Channel) -> None:
     channel.ring(Message.STATES)
     assert channel.heard() == {Message.STATES}
     channel.close()
+
+
+def test_a_worker_rings_control_and_hears_nothing_of_it_itself(channel: Channel) -> None:
+    for _ in range(20_000):
+        channel.ring_control(Message.EVIDENCE)
+    assert channel.heard() == set()
+    assert channel.heard_by_control() == {Message.EVIDENCE}
+    assert channel.heard_by_control() == set()
+    channel.close()

@@ -56,7 +56,7 @@ def make_inside() -> MakeInside:
         board = Board(config.workers, len(slots) + 1)
         board.set_stage(Stage.SERVING)
         board.set_state(1, State.HEALTHY, 1000.0)
-        board.set_state(2, State.UNHEALTHY, 2000.0)
+        board.set_state(2, State.UNHEALTHY, 2000.0, "it said no")
         for row in board.rows:
             row[cells.PID] = os.getpid()
         results = {2: Result(False, "connection refused", 0.25)}

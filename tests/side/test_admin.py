@@ -30,7 +30,7 @@ class Answer(NamedTuple):
         return json.loads(self.text)
 
 
-def ask(app: Starlette, path: str, method: str = "GET", **headers: str) -> Answer:
+def ask(app: Starlette, path: str, method: str = "GET", body: bytes = b"", **headers: str) -> Answer:
     """One request to the application, as its server would hand it over."""
     scope = {
         "type": "http",
@@ -44,7 +44,7 @@ def ask(app: Starlette, path: str, method: str = "GET", **headers: str) -> Answe
     sent: list[Any] = []
 
     async def receive() -> Any:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -125,6 +125,38 @@ def test_the_status_stays_on_this_machine(outward: Inside) -> None:
     answer = ask(admin_app(outward), "/status")
     assert answer.status == 403
     assert "loopback" in answer.json["error"]
+
+
+def test_the_backends_are_shown_on_this_machine_only(inside: Inside, outward: Inside) -> None:
+    assert [each["name"] for each in ask(admin_app(inside), "/backends").json["backends"]] == ["a1", "a2", "r1"]
+    assert ask(admin_app(outward), "/backends").status == 403
+
+
+def test_an_order_is_obeyed_and_answered_with_what_holds(inside: Inside) -> None:
+    app = admin_app(inside)
+    for name, word, state in (("a1", "drain", "draining"), ("a1", "drain", "draining"), ("app/a1", "enable", "unknown")):
+        answer = ask(app, f"/backends/{name}", "PATCH", json.dumps({"state": word}).encode())
+        assert (answer.status, answer.json) == (200, {"pool": "app", "name": "a1", "state": state})
+    assert inside.board.state(1)[0] is State.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "host", "status"),
+    [
+        ("/backends/nobody", b'{"state": "drain"}', "127.0.0.1:9090", 404),
+        ("/backends/a1", b"drain", "127.0.0.1:9090", 400),
+        ("/backends/a1", b'{"state": "drain"}' + b" " * 100_000, "127.0.0.1:9090", 413),
+        ("/backends/a1", b'{"state": "drain"}', "evil.example", 403),
+    ],
+)
+def test_what_is_no_order_changes_nothing(inside: Inside, path: str, body: bytes, host: str, status: int) -> None:
+    assert ask(admin_app(inside), path, "PATCH", body, Host=host).status == status
+    assert inside.board.state(1)[0] is State.HEALTHY
+
+
+def test_no_order_is_taken_from_elsewhere(outward: Inside) -> None:
+    assert ask(admin_app(outward), "/backends/a1", "PATCH", b'{"state": "drain"}').status == 403
+    assert outward.board.state(1)[0] is State.HEALTHY
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/version", "/metrics"])

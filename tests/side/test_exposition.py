@@ -1,17 +1,23 @@
 """The exposition: a board in, the text that Prometheus reads out, parsed back by the client library's own parser."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from balance.config.model import CircuitBreaker, PassiveChecks
+from balance.health.breaker import OPENED, PHASE, UNTIL_US, Phase
 from balance.model import Why
-from balance.process.board import Board
+from balance.process.board import Board, Ejection
 from balance.runtime import cells
 from balance.side.exposition import registry
 from balance.side.inside import Inside
 
+BREAKER_STATES = ("closed", "open", "half-open")
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -123,3 +129,24 @@ def test_the_same_board_is_good_openmetrics(inside: Inside) -> None:
     count(board_of(inside), 0)
     families = list(parse_openmetrics(generate_openmetrics(registry(inside)).decode()))
     assert "balance_http_requests" in {family.name for family in families}
+
+
+def test_breakers_and_ejections_are_shown_where_they_are_configured(make_inside: Callable[..., Inside], inside: Inside) -> None:
+    app, *others = inside.config.pools
+    check = replace(app.health_check, passive=PassiveChecks(enabled=True))
+    guarded = make_inside(pools=(replace(app, breaker=CircuitBreaker(enabled=True), health_check=check), *others))
+    board = board_of(guarded)
+    board.evidence(2)[PHASE] = Phase.OPEN
+    board.evidence(2)[UNTIL_US] = 2**62
+    board.evidence(2)[OPENED] = 4
+    board.set_ejection(2, Ejection(1, 0, 7))
+    board.rows[0][cells.block(2) + cells.BLAMED] = 5
+    board.rows[1][cells.block(2) + cells.BLAMED] = 6
+    samples, labels = scrape(guarded), {"pool": "app", "backend": "a2"}
+    states = {state: value(samples, "balance_circuit_breaker_state", state=state, **labels) for state in BREAKER_STATES}
+    assert states == {"closed": 0, "open": 1, "half-open": 0}
+    assert value(samples, "balance_circuit_breaker_state", state="closed", pool="app", backend="a1") == 1
+    assert value(samples, "balance_circuit_breaker_failures_total", **labels) == 11
+    assert value(samples, "balance_circuit_breaker_opened_total", **labels) == 4
+    assert value(samples, "balance_backend_ejections_total", **labels) == 7
+    assert not any(name.startswith("balance_circuit") and ("pool", "raw") in key for name, key in samples)

@@ -1,0 +1,43 @@
+"""What the supervisor would make before a fork, for parts of an instance that are tested in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from balance.config.model import BackendConfig, Config, ListenerConfig, PoolConfig
+from balance.model import Address, Mode
+from balance.process.board import Board
+from balance.process.channel import Channel
+from balance.process.locks import Locks
+from balance.process.openings import Openings
+from balance.process.seat import Seat
+from balance.runtime.snapshot import backend_slots
+
+
+def seat(backends: int = 2, workers: int = 2, **pool: Any) -> Seat:
+    """One pool `web` of so many backends b1, b2, ..., in the slots of those numbers; nothing listens."""
+    names = tuple(BackendConfig(f"b{n}", Address("127.0.0.1", 9000 + n)) for n in range(1, backends + 1))
+    listener = ListenerConfig("main", (Address("127.0.0.1", 0),), Mode.HTTP, "web")
+    config = Config((listener,), (PoolConfig("web", names, **pool),), workers=workers)
+    slots = backend_slots(config)
+    return Seat(
+        config=config,
+        slots=slots,
+        board=Board(workers, len(slots) + 1),
+        locks=Locks(),
+        openings=Openings((), (), ()),
+        channels=tuple(Channel() for _ in range(workers)),
+        lifeline=-1,
+        supervisor_pid=os.getpid(),
+        started_at=time.time(),
+    )
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until the condition holds; whoever calls sets the limit."""
+    while not condition():  # noqa: ASYNC110 - what is waited for stands in shared memory, and memory sets no event
+        await asyncio.sleep(0.001)

@@ -1,0 +1,177 @@
+"""Control looks at traffic: workers that fail on a real board, a real loop, and the states that follow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from seating import eventually, seat
+
+from balance.config.model import CircuitBreaker, HealthCheck, PassiveChecks
+from balance.health.breaker import PHASE, Phase
+from balance.health.states import State
+from balance.model import Outcome
+from balance.process.channel import Message
+from balance.process.inspector import Inspector
+from balance.process.register import Register
+from balance.process.seat import Seat, new_event_loop
+from balance.runtime import cells
+from balance.runtime.guard import Guard, Shared
+from balance.side.inside import Seen
+
+PASSIVE = PassiveChecks(enabled=True, consecutive_failures=3, ejection_time_s=0.1, window_s=1.0)
+PATIENCE_S = 10.0
+
+
+class Scene:
+    """Control with its inspector, and workers as far as they are evidence."""
+
+    def __init__(self, backends: int = 2, **pool: Any) -> None:
+        self.place = seat(backends, **pool)
+        self.config = self.place.config.pools[0]
+
+    def guard(self, worker: int, slot: int) -> Guard:
+        board, channel = self.place.board, self.place.channels[worker]
+        shared = Shared(board.rows, board.evidence, self.place.locks, failed=lambda: channel.ring_control(Message.EVIDENCE))
+        return Guard(self.config.breaker, slot, board.rows[worker], shared)
+
+    def send(self, worker: int, slot: int, outcome: Outcome, count: int = 1) -> None:
+        """So many requests that end so."""
+        guard = self.guard(worker, slot)
+        for _ in range(count):
+            self.place.board.rows[worker][cells.block(slot) + cells.LEASES] += 1
+            guard.ended(object(), outcome, True, asyncio.get_running_loop().time())
+
+    def state(self, slot: int) -> State:
+        return self.place.board.state(slot)[0]
+
+    def play(self, act: Callable[[Scene], Any]) -> None:
+        """Run `act`, a coroutine function, while the inspector looks."""
+
+        async def stage() -> None:
+            loop = asyncio.get_running_loop()
+            seen = [
+                Seen(self.config, backend, n, *self.place.board.state(n)) for n, backend in enumerate(self.config.backends, 1)
+            ]
+            Inspector(loop, self.place, Register(self.place, seen)).start()
+            async with asyncio.timeout(PATIENCE_S):
+                await act(self)
+
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(stage())
+
+
+def passive(checks: PassiveChecks = PASSIVE) -> HealthCheck:
+    return HealthCheck(passive=checks)
+
+
+def test_failures_in_a_row_over_all_workers_eject_and_a_good_request_brings_back() -> None:
+    async def act(scene: Scene) -> None:
+        scene.send(0, 1, Outcome.FAILED, 2)
+        scene.send(1, 1, Outcome.FAILED)
+        await eventually(lambda: scene.state(1) is State.EJECTED)
+        assert scene.place.board.reason(1) == "3 failures in a row; it is left alone for 0.1s"
+        assert scene.place.board.ejection(1).total == 1
+        await eventually(lambda: scene.state(1) is State.RETURNING)
+        guard, lease = scene.guard(1, 1), object()
+        trial = guard.admit(True, 0.0)
+        assert trial
+        guard.begin_trial(lease, trial)
+        guard.ended(lease, Outcome.OK, True, 0.0)
+        await eventually(lambda: scene.state(1) is State.HEALTHY)
+
+    Scene(health_check=passive()).play(act)
+
+
+def test_a_bad_trial_ejects_for_longer() -> None:
+    async def act(scene: Scene) -> None:
+        scene.send(0, 1, Outcome.FAILED, 3)
+        await eventually(lambda: scene.state(1) is State.RETURNING)
+        guard, lease = scene.guard(0, 1), object()
+        trial = guard.admit(True, 0.0)
+        assert trial
+        guard.begin_trial(lease, trial)
+        guard.ended(lease, Outcome.FAILED, True, 0.0)
+        await eventually(lambda: scene.state(1) is State.EJECTED)
+        assert scene.place.board.reason(1) == "the request that tried it failed; it is left alone for 0.2s"
+        assert scene.place.board.ejection(1)[0] == 2
+
+    Scene(health_check=passive()).play(act)
+
+
+def test_a_share_of_failures_ejects_where_enough_was_sent() -> None:
+    async def act(scene: Scene) -> None:
+        for _ in range(5):
+            scene.send(0, 1, Outcome.OK)
+            scene.send(1, 1, Outcome.FAILED)
+        await eventually(lambda: scene.state(1) is State.EJECTED)
+        assert scene.place.board.reason(1).startswith("5 of 10 requests failed within 1s")
+
+    Scene(health_check=passive()).play(act)
+
+
+def test_what_clients_break_off_is_no_evidence() -> None:
+    async def act(scene: Scene) -> None:
+        scene.send(0, 1, Outcome.ABORTED, 50)
+        scene.send(0, 2, Outcome.FAILED, 3)
+        await eventually(lambda: scene.state(2) is State.EJECTED)
+        assert scene.state(1) is State.UNKNOWN
+
+    Scene(health_check=passive()).play(act)
+
+
+def test_never_more_than_the_percentage_is_ejected_however_bad_all_are() -> None:
+    async def act(scene: Scene) -> None:
+        for slot in range(1, 5):
+            scene.send(0, slot, Outcome.FAILED, 3)
+        await eventually(lambda: sum(scene.state(slot) is State.EJECTED for slot in range(1, 5)) == 2)
+        for slot in range(1, 5):
+            scene.send(1, slot, Outcome.FAILED, 3)
+        await asyncio.sleep(0.07)  # a look and a half
+        out = [scene.state(slot) for slot in range(1, 5)]
+        assert sum(state in (State.EJECTED, State.RETURNING) for state in out) == 2
+
+    Scene(4, health_check=passive(PassiveChecks(enabled=True, consecutive_failures=3))).play(act)
+
+
+def test_half_of_twenty_requests_failing_opens_the_breaker_and_rings_the_workers() -> None:
+    async def act(scene: Scene) -> None:
+        for _ in range(10):
+            scene.send(0, 1, Outcome.OK)
+            scene.send(1, 1, Outcome.FAILED)
+        await eventually(lambda: scene.place.board.evidence(1)[PHASE] == Phase.OPEN)
+        assert [channel.heard() for channel in scene.place.channels] == [{Message.STATES}] * 2
+
+    Scene(breaker=CircuitBreaker(enabled=True, failure_threshold=1000)).play(act)
+
+
+def test_nineteen_are_too_few_to_open_it() -> None:
+    async def act(scene: Scene) -> None:
+        scene.send(0, 1, Outcome.FAILED, 19)
+        scene.send(0, 2, Outcome.FAILED, 20)
+        await eventually(lambda: scene.place.board.evidence(2)[PHASE] == Phase.OPEN)
+        assert scene.place.board.evidence(1)[PHASE] == Phase.CLOSED
+
+    Scene(breaker=CircuitBreaker(enabled=True, failure_threshold=1000)).play(act)
+
+
+def test_a_successor_of_control_lets_the_ejected_return_in_time() -> None:
+    async def eject(scene: Scene) -> None:
+        scene.send(0, 1, Outcome.FAILED, 3)
+        await eventually(lambda: scene.state(1) is State.EJECTED)
+
+    async def wait(scene: Scene) -> None:
+        await eventually(lambda: scene.state(1) is State.RETURNING)
+
+    scene = Scene(health_check=passive())
+    scene.play(eject)
+    scene.play(wait)
+
+
+def test_where_nothing_is_asked_for_nothing_is_looked_at() -> None:
+    place: Seat = seat()
+    loop = new_event_loop()
+    Inspector(loop, place, Register(place, [])).start()
+    assert not loop.remove_reader(place.channels[0].control_end)
+    loop.close()

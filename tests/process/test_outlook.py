@@ -1,0 +1,143 @@
+"""What a worker knows: the board is applied to its pools when a bell rings or a breaker's time is over."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from seating import eventually, seat
+
+from balance.config.model import CircuitBreaker, HealthCheck, LoggingConfig
+from balance.health.breaker import PHASE, Phase
+from balance.health.states import State
+from balance.model import Outcome
+from balance.process.channel import Message
+from balance.process.outlook import Outlook
+from balance.process.seat import Seat, new_event_loop
+from balance.proxy.traffic import Traffic
+from balance.runtime import cells
+from balance.runtime.pool import Pool
+from balance.runtime.snapshot import build
+
+BREAKER = CircuitBreaker(enabled=True, failure_threshold=2, success_threshold=1, timeout_s=0.1)
+
+
+class Worker:
+    """One worker's outlook, over a board that others share."""
+
+    def __init__(self, place: Seat, slot: int) -> None:
+        loop = asyncio.get_running_loop()
+        row = cells.Row(place.board.rows[slot])
+        self.outlook = Outlook(loop, place, slot)
+        snapshot = build(place.config, place.slots, row, random.random, self.outlook.shared)
+        self.outlook.begin(snapshot, Traffic(loop, snapshot, row, LoggingConfig()))
+        self.pool: Pool = snapshot.pools["web"]
+        channel = place.channels[slot]
+
+        def heard() -> None:
+            channel.heard()
+            self.outlook.look()
+
+        loop.add_reader(channel.worker_end, heard)
+
+    @property
+    def ready(self) -> list[str]:
+        return [backend.name for backend in self.pool.ready]
+
+    def send(self, name: str, outcome: Outcome) -> None:
+        """A request to that backend."""
+        others = [backend for backend in self.pool.backends if backend.name != name]
+        now = asyncio.get_running_loop().time()
+        lease = self.pool.acquire(b"", now, others)
+        assert lease is not None
+        lease.release(outcome, now)
+
+
+def play(act: Callable[[], Any]) -> None:
+    async def stage() -> None:
+        async with asyncio.timeout(10):
+            await act()
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(stage())
+
+
+@pytest.mark.parametrize("pool", [{}, {"breaker": BREAKER}], ids=["plain", "guarded"])
+def test_a_state_on_the_board_is_applied_at_the_first_look_and_at_a_bell(pool: dict[str, Any]) -> None:
+    async def act() -> None:
+        place = seat(3, **pool)
+        place.board.set_state(1, State.UNHEALTHY, 0.0)
+        worker = Worker(place, 0)
+        assert worker.ready == ["b2", "b3"]
+        place.board.set_state(1, State.HEALTHY, 0.0)
+        place.board.set_state(3, State.DRAINING, 0.0)
+        place.channels[0].ring(Message.STATES)
+        await eventually(lambda: worker.ready == ["b1", "b2"])
+
+    play(act)
+
+
+def test_a_breaker_opened_by_one_worker_is_open_in_all_at_once() -> None:
+    async def act() -> None:
+        place = seat(2, workers=4, breaker=CircuitBreaker(enabled=True, failure_threshold=4))
+        workers = [Worker(place, slot) for slot in range(4)]
+        for worker in workers:
+            worker.send("b1", Outcome.FAILED)
+        decided = asyncio.get_running_loop().time()
+        await eventually(lambda: all(worker.ready == ["b2"] for worker in workers))
+        assert asyncio.get_running_loop().time() - decided < 0.1
+
+    play(act)
+
+
+def test_when_its_time_is_over_every_worker_may_try_and_one_does() -> None:
+    async def act() -> None:
+        place = seat(2, workers=3, breaker=BREAKER)
+        workers = [Worker(place, slot) for slot in range(3)]
+        workers[0].send("b1", Outcome.FAILED)
+        workers[1].send("b1", Outcome.FAILED)
+        await eventually(lambda: all(worker.ready == ["b2"] for worker in workers))
+        await eventually(lambda: all(worker.ready == ["b1", "b2"] for worker in workers))
+        assert place.board.evidence(1)[PHASE] == Phase.OPEN  # until somebody tries
+        now = asyncio.get_running_loop().time()
+        others = [worker.pool.backends[1] for worker in workers]
+        leases = [worker.pool.acquire(b"", now, [other]) for worker, other in zip(workers, others, strict=True)]
+        assert [lease is not None for lease in leases] == [True, False, False]
+        assert leases[0] is not None
+        leases[0].release(Outcome.OK, now)
+        await eventually(lambda: all(worker.pool.backends[0].phase is Phase.CLOSED for worker in workers))
+
+    play(act)
+
+
+def test_a_worker_born_later_finds_the_breaker_open() -> None:
+    async def act() -> None:
+        place = seat(2, breaker=CircuitBreaker(enabled=True, failure_threshold=2))
+        first = Worker(place, 0)
+        first.send("b1", Outcome.FAILED)
+        first.send("b1", Outcome.FAILED)
+        assert Worker(place, 1).ready == ["b2"]
+
+    play(act)
+
+
+def test_evidence_is_rung_to_control_a_few_times_however_much_there_is() -> None:
+    async def act() -> None:
+        place = seat(2, health_check=HealthCheck(slow_start_s=1.0))
+        worker = Worker(place, 0)
+        for _ in range(500):
+            worker.send("b1", Outcome.FAILED)
+        place.channels[0].control_end.setblocking(False)
+        packets = 0
+        for _ in range(2):
+            try:
+                while place.channels[0].control_end.recv(64):
+                    packets += 1
+            except BlockingIOError:
+                await asyncio.sleep(0.05)
+        assert 1 <= packets <= 2
+
+    play(act)

@@ -1,0 +1,64 @@
+"""Control's word: what is said about a backend becomes a line, a state on the board and a ring to every worker, once."""
+
+import logging
+
+import pytest
+from seating import seat
+
+from balance.health.states import Event, State
+from balance.process.channel import Message
+from balance.process.register import Register
+from balance.process.seat import Seat
+from balance.side.inside import Seen
+
+LOGGER = "balance.control"
+
+
+def register_of(place: Seat) -> Register:
+    (pool,) = place.config.pools
+    return Register(
+        place,
+        [Seen(pool, backend, slot, *place.board.state(slot)) for slot, backend in enumerate(pool.backends, start=1)],
+    )
+
+
+def test_a_change_is_on_the_board_rung_and_logged_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    place = seat()
+    with caplog.at_level(logging.INFO, LOGGER):
+        assert register_of(place).take(1, Event.FAIL, "connection refused")
+    assert place.board.state(1)[0] is State.UNHEALTHY
+    assert place.board.reason(1) == "connection refused"
+    assert [channel.heard() for channel in place.channels] == [{Message.STATES}] * 2
+    assert caplog.messages == ["backend web/b1 (127.0.0.1:9001) is unhealthy: connection refused"]
+
+
+def test_what_changes_nothing_is_not_worth_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    place = seat()
+    register = register_of(place)
+    register.take(1, Event.DRAIN, "an order")
+    caplog.clear()
+    for channel in place.channels:
+        channel.heard()
+    with caplog.at_level(logging.INFO, LOGGER):
+        for event in (Event.PASS, Event.FAIL, Event.EJECT, Event.TIME, Event.DRAIN):
+            assert register.take(1, event, "") is None
+    assert caplog.messages == []
+    assert [channel.heard() for channel in place.channels] == [set(), set()]
+    assert place.board.state(1)[0] is State.DRAINING
+
+
+def test_a_streak_is_part_of_the_reason() -> None:
+    place = seat()
+    register = register_of(place)
+    register.take(1, Event.PASS, "status 200")
+    for _ in range(3):
+        register.take(1, Event.FAIL, "status 500, expected 200")
+    assert place.board.reason(1) == "status 500, expected 200 (3 times in a row)"
+
+
+def test_a_successor_goes_on_from_the_board() -> None:
+    place = seat()
+    register_of(place).take(2, Event.MAINTAIN, "an order")
+    successor = register_of(place)
+    assert successor.state(2) is State.MAINTENANCE
+    assert successor.take(2, Event.PASS, "") is None

@@ -1,0 +1,137 @@
+"""Breakers and ejection in whole instances of four workers, under load that reaches all of them."""
+
+import json
+import os
+import re
+import signal
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+import pytest
+from failing import Crowd, Moody, wait_for
+from running import Instance, Origin, until
+
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
+
+Run = Callable[..., Instance]
+Origins = Callable[..., Origin]
+
+HTTP = {"mode": "http", "workers": 4}
+OPEN_WITHIN_S = 0.1
+
+
+@pytest.fixture
+def moody() -> Iterator[Moody]:
+    backend = Moody()
+    yield backend
+    backend.stop()
+
+
+def said_at(instance: Instance, pattern: str) -> float:
+    """When the log said so, on the wall clock."""
+    line = instance.saying(rf"^.*{pattern}.*$")[0]
+    return datetime.fromisoformat(line.split(" ", 1)[0].replace("Z", "+00:00")).timestamp()
+
+
+@pytest.mark.parametrize("control", ["alive", "stopped"])
+def test_a_breaker_opens_in_all_workers_within_100_ms_of_the_deciding_failure(
+    run: Run, origins: Origins, moody: Moody, control: str
+) -> None:
+    backends = [{"name": "good", "address": origins("good").address}, {"name": "bad", "address": moody.address}]
+    breaker = {"enabled": True, "failure_threshold": 5, "timeout": "60s"}
+    moody.is_failing = False
+    moody.released.set()
+    instance = run(backends=backends, circuit_breaker=breaker, **HTTP).ready()
+    if control == "stopped":
+        (pid,) = instance.children("balance-control")
+        os.kill(pid, signal.SIGSTOP)
+    with Crowd(instance.port, 16) as crowd:
+        wait_for(lambda: len(crowd.statuses) > 100)
+        moody.is_failing = True
+        decided = said_at(instance, "circuit breaker of backend default/bad .* is open")
+        count = len(crowd.statuses)
+        wait_for(lambda: len(crowd.statuses) > count + 200)
+    late_s = max(moody.accepted_at) - decided
+    sys.stdout.write(f"the last connection came {late_s * 1000:.1f} ms after the decision, control {control}\n")
+    assert late_s < OPEN_WITHIN_S
+    assert len(re.findall("is open: too many failures in a row; it is tried again in 60s", instance.log)) == 1
+    assert set(crowd.statuses[-100:]) == {200}
+    if control == "stopped":
+        os.kill(pid, signal.SIGCONT)
+    assert instance.metric('balance_circuit_breaker_state{backend="bad",pool="default",state="open"}') == 1
+
+
+def test_half_open_admits_exactly_its_allowance_over_four_workers(run: Run, moody: Moody) -> None:
+    breaker = {"enabled": True, "failure_threshold": 3, "success_threshold": 2, "timeout": "1s", "half_open_requests": 2}
+    instance = run(backends=[{"name": "bad", "address": moody.address}], circuit_breaker=breaker, **HTTP).ready()
+    with Crowd(instance.port, 24) as crowd:
+        instance.saying("is open: too many failures in a row; it is tried again in 1s")
+        moody.is_failing = False
+        wait_for(lambda: moody.at_once == 2)
+        count = len(crowd.statuses)
+        wait_for(lambda: len(crowd.statuses) > count + 200)  # all the others are refused meanwhile
+        assert set(crowd.statuses[count:]) == {503}
+        assert (moody.at_once, moody.most_at_once) == (2, 2)
+        moody.released.set()
+        instance.saying("is closed: the requests that tried it went well")
+        wait_for(lambda: crowd.statuses[-20:] == [200] * 20)
+
+
+def test_a_worker_that_dies_in_the_middle_of_a_trial_gives_it_back(run: Run, moody: Moody) -> None:
+    breaker = {"enabled": True, "failure_threshold": 3, "success_threshold": 1, "timeout": "1s"}
+    instance = run(backends=[{"name": "bad", "address": moody.address}], circuit_breaker=breaker, **HTTP).ready()
+    with Crowd(instance.port, 8):
+        instance.saying("is open")
+        moody.is_failing = False
+        wait_for(lambda: moody.at_once == 1)
+        slot = instance.saying(r"worker (\d): the circuit breaker of .* is half-open")[1]
+        pid = instance.ask("/status")[1]["workers"][int(slot)]["pid"]
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: moody.at_once == 2)  # the dead one's request, which nobody waits for, and the next trial
+        moody.released.set()
+        instance.saying("is closed")
+
+
+def test_a_backend_that_fails_is_ejected_tried_and_taken_back(run: Run, origins: Origins, moody: Moody) -> None:
+    backends = [{"name": "good", "address": origins("good").address}, {"name": "bad", "address": moody.address}]
+    checks = {"passive_checks": {"enabled": True, "consecutive_failures": 3, "ejection_time": "500ms"}}
+    instance = run(backends=backends, health_check=checks, **HTTP).ready()
+    with Crowd(instance.port, 8):
+        instance.saying(r"backend default/bad .* is ejected: \d+ failures in a row; it is left alone for 0.5s")
+        moody.is_failing = False
+        moody.released.set()
+        instance.saying("backend default/bad .* is healthy: the request that tried it went well")
+    assert instance.metric('balance_backend_ejections_total{backend="bad",pool="default"}') >= 1
+    assert "backend default/good" not in instance.log
+
+
+def order(instance: Instance, name: str, state: str) -> str:
+    url = f"http://127.0.0.1:{instance.admin_port}/backends/{name}"
+    request = urllib.request.Request(url, json.dumps({"state": state}).encode(), method="PATCH")
+    with urllib.request.urlopen(request, timeout=20) as response:
+        word: str = json.load(response)["state"]
+        return word
+
+
+def test_a_drain_is_not_undone_by_good_probes_and_ends_by_order(run: Run, origins: Origins) -> None:
+    backends = [{"name": name, "address": origins(name).address} for name in ("b1", "b2")]
+    check = {"enabled": True, "type": "http", "path": "/", "interval": "50ms", "timeout": "40ms"}
+    instance = run(backends=backends, health_check=check, **HTTP).ready()
+    until(lambda: instance.ask("/ready")[0] == 200, "readiness")
+    assert order(instance, "b1", "drain") == "draining"
+
+    def last_check(name: str) -> object:
+        return next(each["last_check"] for each in instance.ask("/backends")[1]["backends"] if each["name"] == name)
+
+    before = last_check("b1")
+    until(lambda: last_check("b1") != before, "another probe")
+    assert {instance.get()[1] for _ in range(8)} == {"b2"}
+    (worker, *_) = instance.children("balance-worker")
+    os.kill(worker, signal.SIGKILL)
+    instance.saying(r"worker \d \(pid \d+\) is ready")
+    assert {instance.get()[1] for _ in range(8)} == {"b2"}
+    order(instance, "b1", "enable")
+    instance.saying("backend default/b1 .* is healthy: status 200")
+    until(lambda: {instance.get()[1] for _ in range(8)} == {"b1", "b2"}, "both")
