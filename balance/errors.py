@@ -57,10 +57,11 @@ class ProtocolError(BalanceError):
 
 
 class UpstreamError(BalanceError):
-    """A backend failed in `phase`; `why` says how."""
+    """A backend failed in `phase`; `why` says how. `is_ours`: it is this machine that ran out of something."""
 
-    def __init__(self, phase: Phase, why: Why, detail: str) -> None:
+    def __init__(self, phase: Phase, why: Why, detail: str, *, is_ours: bool = False) -> None:
         super().__init__(detail)
+        self.is_ours = is_ours
         self.phase = phase
         self.why = why
         self.detail = detail

@@ -194,16 +194,17 @@ class Attempts:
         """Nothing was sent, so the next backend may have it, whatever the method (RFC 9110 section 9.2.2 is not touched)."""
         lease = self._lease
         assert lease is not None
+        outcome = Outcome.ABORTED if error.is_ours else Outcome.FAILED
         if self._attempts < MAX_ATTEMPTS and len(self._tried) + 1 < len(self.entry.pool.ready):
             self._tried = [*self._tried, lease.backend]
             self.entry.service.row.cells[lease.backend.block + cells.RETRIES] += 1
             now = monotonic()
-            lease.release(Outcome.FAILED, now)
+            lease.release(outcome, now)
             self._lease = None
             self.choose(now)
         else:
             status = 504 if error.why is Why.CONNECT_TIMEOUT else 502
-            self._fail(status, error.why, "the backend could not be reached", Outcome.FAILED)
+            self._fail(status, error.why, "the backend could not be reached", outcome)
 
     def _again_on_fresh(self) -> None:
         """The idle race: no fault of the backend's, and safe to send once more, on a connection that nobody is closing."""

@@ -20,6 +20,8 @@ NAME_TTL_S = 30.0  # getaddrinfo hides the record's own TTL; nginx's `valid=30s`
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
+# Descriptors, ports or memory of ours have run out: no backend may be judged by that.
+_OURS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
 _REFUSED = frozenset((errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOENT))  # ENOENT: a Unix socket nobody made
 
 
@@ -73,7 +75,7 @@ async def dial(
         raise UpstreamError(Phase.CONNECT, Why.CONNECT_TIMEOUT, f"no connection within {timeout_s:g} s") from None
     except OSError as error:
         why = Why.CONNECT_REFUSED if error.errno in _REFUSED else Why.CONNECT_FAILED
-        raise UpstreamError(Phase.CONNECT, why, error.strerror or str(error)) from None
+        raise UpstreamError(Phase.CONNECT, why, error.strerror or str(error), is_ours=error.errno in _OURS) from None
 
 
 async def _connect(loop: asyncio.AbstractEventLoop, resolver: Resolver, address: Address, factory: Callable[[], P]) -> P:
@@ -88,4 +90,4 @@ async def _connect(loop: asyncio.AbstractEventLoop, resolver: Resolver, address:
         except OSError:
             if attempt == len(hosts):
                 raise
-    raise OSError(errno.EADDRNOTAVAIL, f"{address.host} has no address")
+    raise OSError(errno.ENXIO, f"{address.host} has no address")

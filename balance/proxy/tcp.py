@@ -77,7 +77,7 @@ class Downstream(End):
                 except UpstreamError as error:
                     why = error.why
                     self._count(lease.backend, cells.CONNECT_FAILURES)
-                    self._release(Outcome.FAILED)
+                    self._release(Outcome.ABORTED if error.is_ours else Outcome.FAILED)
                     tried.append(lease.backend)
                 else:
                     self._join(upstream, lease, len(tried) + 1)

@@ -1,6 +1,8 @@
 """Reaching a backend: by address, name or path; and what is said when that fails."""
 
 import asyncio
+import os
+import resource
 import socket
 from typing import cast
 
@@ -135,3 +137,20 @@ async def test_many_that_ask_for_a_new_name_ask_once(stage: Stage) -> None:
     go.set()
     assert await asyncio.gather(*asking[1:]) == [["192.0.2.1"]] * 49
     assert len(asked) == 1
+
+
+async def test_descriptors_that_ran_out_are_no_backends_fault(stage: Stage) -> None:
+    backend = stage.backend(never)
+    free = os.dup(0)
+    os.close(free)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        error = await failure(stage, backend.address)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (error.why, error.is_ours) == (Why.CONNECT_FAILED, True)
+
+
+async def test_refusal_is_the_backends(stage: Stage) -> None:
+    assert not (await failure(stage, stage.refusing())).is_ours
