@@ -99,7 +99,7 @@ class Inspector:
         checks = pool.health_check.passive
         if checks.enabled:
             reason = why_outlier(checks, self._take_peak(slot), patient.volume(now))
-            if reason and may_eject(checks, self._states(pool.name)):
+            if reason and may_eject(checks, self._register.states(pool.name)):
                 self._eject(slot, patient, Event.EJECT, reason, now)
 
     def _judge_trial(self, slot: int, patient: Patient) -> None:
@@ -157,9 +157,6 @@ class Inspector:
         evidence[PEAK] = 0
         locks.leave(slot)
         return peak
-
-    def _states(self, pool: str) -> list[State]:
-        return [self._register.state(slot) for slot, seen in self._register.seen.items() if seen.pool.name == pool]
 
     def _totals(self, slot: int) -> tuple[int, int]:
         column = self._board.column

@@ -22,6 +22,14 @@ def tell_state(log: logging.Logger, name: str, transition: Transition, reason: s
     log.log(level, "%s is %s: %s", name, transition.after.word, reason)
 
 
+def tell_panic(log: logging.Logger, pool: str, is_panic: bool) -> None:
+    """A pool uses all its backends, or no longer."""
+    if is_panic:
+        log.warning("pool %s: so few backends are ready that all are used", pool)
+    else:
+        log.info("pool %s: enough backends are ready again", pool)
+
+
 def tell_breaker(log: logging.Logger, name: str, change: Change) -> None:
     """A breaker has moved."""
     level = logging.WARNING if change.after is Phase.OPEN else logging.INFO

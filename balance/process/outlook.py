@@ -81,15 +81,11 @@ class Outlook:
                     changed.setdefault(pool, []).append(backend)
         self._states, self._phases = states, phases
         for pool in changed:
-            before = pool.is_panicking
             pool.rebuild()
             for backend in pool.backends:
                 if not backend.is_ready:
                     for parked in list(backend.idle):
                         parked.discard()
-            if pool.is_panicking is not before:
-                log.warning("pool %s: %s", pool.name, "so few backends are ready that all are used" if not before else
-                            "enough backends are ready again")  # fmt: skip
 
     def _phases_now(self) -> list[int]:
         """Every breaker's phase; OPEN whose time is over is as good as HALF_OPEN. Wakes up when the next one's is."""

@@ -9,6 +9,8 @@ import logging
 import time
 from collections.abc import Iterable
 
+from balance.config.model import PoolConfig
+from balance.health.panic import is_panic
 from balance.health.standing import Standing
 from balance.health.states import Event, State, Transition
 from balance.process import news
@@ -24,6 +26,7 @@ class Register:
 
     def __init__(self, seat: Seat, everybody: Iterable[Seen]) -> None:
         self._seat = seat
+        self._panicking: set[str] = set()
         self.seen = {seen.slot: seen for seen in everybody}
         self.standings = {slot: Standing(seen.pool.health_check, seen.state, seen.since) for slot, seen in self.seen.items()}
 
@@ -42,7 +45,18 @@ class Register:
         self.ring_workers()
         seen = self.seen[slot]
         news.tell_state(log, news.backend_name(seen.pool.name, seen.backend), transition, reason + times)
+        self._tell_panic(seen.pool)
         return transition
+
+    def states(self, pool: str) -> list[State]:
+        """Of every backend of that pool."""
+        return [self.standings[slot].state for slot, seen in self.seen.items() if seen.pool.name == pool]
+
+    def _tell_panic(self, pool: PoolConfig) -> None:
+        threshold = pool.health_check.panic_threshold
+        if threshold and is_panic(self.states(pool.name), threshold) is not (pool.name in self._panicking):
+            self._panicking ^= {pool.name}
+            news.tell_panic(log, pool.name, pool.name in self._panicking)
 
     def ring_workers(self) -> None:
         """There is something new on the board."""

@@ -6,6 +6,7 @@ import platform
 from typing import Any
 
 from balance.config.model import PoolConfig
+from balance.health.panic import is_panic
 from balance.health.readiness import Worker, is_stuck, why_not_ready, why_unhealthy
 from balance.runtime import cells
 from balance.side import processes
@@ -92,5 +93,6 @@ def _pool(pool: PoolConfig, inside: Inside, totals: Totals, now: float, now_us: 
         "algorithm": pool.algorithm,
         "health_check": pool.health_check.kind if pool.health_check.enabled else None,
         "ready": sum(seen.state.is_ready for seen in backends),
+        "panicking": is_panic((seen.state for seen in backends), pool.health_check.panic_threshold),
         "backends": [backend(seen, inside, totals, now, now_us) for seen in backends],
     }

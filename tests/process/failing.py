@@ -13,10 +13,11 @@ PATIENCE_S = 20.0
 
 
 class Moody:
-    """Breaks off every connection while `is_failing`; else holds each request until `released`; then 200 and its name."""
+    """Breaks off every connection while `is_failing`; else holds each request until `released`; then `status` and its name."""
 
     def __init__(self, name: str = "moody") -> None:
         self.is_failing = True
+        self.status = b"200 OK"
         self.released = threading.Event()
         self.accepted_at: list[float] = []  # wall clock
         self.at_once = 0
@@ -57,7 +58,8 @@ class Moody:
                 self.released.wait(PATIENCE_S)
                 with self._lock:
                     self.at_once -= 1
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(self._body), self._body))
+                head = b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n" % (self.status, len(self._body))
+                connection.sendall(head + self._body)
 
 
 class Crowd:

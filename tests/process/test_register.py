@@ -5,6 +5,7 @@ import logging
 import pytest
 from seating import seat
 
+from balance.config.model import HealthCheck
 from balance.health.states import Event, State
 from balance.process.channel import Message
 from balance.process.register import Register
@@ -62,3 +63,14 @@ def test_a_successor_goes_on_from_the_board() -> None:
     successor = register_of(place)
     assert successor.state(2) is State.MAINTENANCE
     assert successor.take(2, Event.PASS, "") is None
+
+
+def test_panic_is_told_when_it_begins_and_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+    register = register_of(seat(3, health_check=HealthCheck(enabled=True, panic_threshold=50, healthy_threshold=1)))
+    with caplog.at_level(logging.INFO, LOGGER):
+        for slot, event in ((1, Event.FAIL), (2, Event.FAIL), (3, Event.FAIL), (1, Event.PASS), (2, Event.PASS)):
+            register.take(slot, event, "x")
+    assert [line for line in caplog.messages if line.startswith("pool")] == [
+        "pool web: so few backends are ready that all are used",
+        "pool web: enough backends are ready again",
+    ]

@@ -79,6 +79,19 @@ def test_half_open_admits_exactly_its_allowance_over_four_workers(run: Run, mood
         wait_for(lambda: crowd.statuses[-20:] == [200] * 20)
 
 
+def test_a_backend_that_answers_500_is_left_alone_and_one_that_answers_404_is_not(run: Run, moody: Moody) -> None:
+    moody.is_failing, moody.status = False, b"404 Not Found"
+    moody.released.set()
+    breaker = {"enabled": True, "failure_threshold": 5, "timeout": "60s"}
+    instance = run(backends=[{"name": "bad", "address": moody.address}], circuit_breaker=breaker, **HTTP).ready()
+    assert [instance.get()[0] for _ in range(20)] == [404] * 20
+    moody.status = b"500 Internal Server Error"
+    assert [instance.get()[0] for _ in range(5)] == [500] * 5
+    instance.saying("the circuit breaker of backend default/bad .* is open: too many failures in a row")
+    until(lambda: instance.get()[0] == 503, "a refusal")
+    until(lambda: instance.metric('balance_requests_ended_total{why="breaker_open"}') >= 1, "its reason")
+
+
 def test_a_worker_that_dies_in_the_middle_of_a_trial_gives_it_back(run: Run, moody: Moody) -> None:
     breaker = {"enabled": True, "failure_threshold": 3, "success_threshold": 1, "timeout": "1s"}
     instance = run(backends=[{"name": "bad", "address": moody.address}], circuit_breaker=breaker, **HTTP).ready()
