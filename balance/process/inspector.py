@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from time import monotonic
 
-from balance.config.model import PassiveChecks
-from balance.health.breaker import PEAK, RATE, RATE_REQUESTS, RATE_WINDOW_S, Breaker, Signal
+from balance.health.breaker import PEAK, Breaker, Signal
 from balance.health.outlier import ejection_s, may_eject, remembered, why_outlier
 from balance.health.states import Event, State
-from balance.health.window import STEPS, Volume, Window
+from balance.health.window import STEPS
 from balance.process import news
 from balance.process.board import Ejection
+from balance.process.patient import Patient
 from balance.process.register import Register
 from balance.process.seat import Seat
 from balance.runtime import cells
-from balance.side.inside import Seen
 
 log = logging.getLogger("balance.control")
 
@@ -37,7 +35,7 @@ class Inspector:
         self._board = seat.board
         self._register = register
         self._patients = {
-            slot: Patient(seen, seat)
+            slot: Patient(seen, seat.board)
             for slot, seen in register.seen.items()
             if seen.pool.breaker.enabled or seen.pool.health_check.passive.enabled
         }
@@ -54,8 +52,10 @@ class Inspector:
             return
         for channel in self._seat.channels:
             self._loop.add_reader(channel.control_end, self._heard, channel)
+        requests, aborted = self._board.column(cells.LEASES), self._board.column(cells.ABORTED)
+        blamed = self._board.column(cells.BLAMED)
         for slot, patient in self._patients.items():
-            patient.begin(self._totals(slot))
+            patient.begin((requests[slot] - aborted[slot], blamed[slot]))
             if self._register.state(slot) is State.EJECTED:
                 self._await_return(slot)
         self._sample()
@@ -157,65 +157,3 @@ class Inspector:
         evidence[PEAK] = 0
         locks.leave(slot)
         return peak
-
-    def _totals(self, slot: int) -> tuple[int, int]:
-        column = self._board.column
-        return column(cells.LEASES)[slot] - column(cells.ABORTED)[slot], column(cells.BLAMED)[slot]
-
-
-class Patient:
-    """One backend under inspection: what its counters said at the last look, and what came within the windows."""
-
-    __slots__ = ("_breaker_window", "_cells", "_passive_window", "_rows", "_seen_blamed", "_seen_failed", "_seen_passed",
-                 "_seen_requests", "seen")  # fmt: skip
-
-    def __init__(self, seen: Seen, seat: Seat) -> None:
-        checks: PassiveChecks = seen.pool.health_check.passive
-        self.seen = seen
-        self._rows = seat.board.rows
-        self._cells = cells.block(seen.slot)
-        self._breaker_window = Window(RATE_WINDOW_S) if seen.pool.breaker.enabled else None
-        self._passive_window = Window(checks.window_s) if checks.enabled else None
-        self._seen_requests = self._seen_blamed = self._seen_passed = self._seen_failed = 0
-
-    @property
-    def windows(self) -> Sequence[Window]:
-        return [window for window in (self._breaker_window, self._passive_window) if window is not None]
-
-    def begin(self, totals: tuple[int, int]) -> None:
-        """What was counted before is no news."""
-        self._seen_requests, self._seen_blamed = totals
-        self.trials()
-
-    def count(self, requests: int, blamed: int, now: float) -> int:
-        """Take in the counters; returns how many failures are new."""
-        sent, failed = requests - self._seen_requests, blamed - self._seen_blamed
-        self._seen_requests, self._seen_blamed = requests, blamed
-        if sent or failed:
-            for window in self.windows:
-                window.add(max(sent, failed), failed, now)
-        return failed
-
-    def trials(self) -> tuple[int, int]:
-        """How many requests that tried it went well, and how many did not, since this was asked last."""
-        passed = sum(row[self._cells + cells.TRIALS_PASSED] for row in self._rows)
-        failed = sum(row[self._cells + cells.TRIALS_FAILED] for row in self._rows)
-        new = passed - self._seen_passed, failed - self._seen_failed
-        self._seen_passed, self._seen_failed = passed, failed
-        return new
-
-    def volume(self, now: float) -> Volume:
-        """What the passive checks look at."""
-        return self._passive_window.volume(now) if self._passive_window is not None else Volume(0, 0)
-
-    def is_failing(self, now: float) -> bool:
-        """Whether its breaker should open by rate."""
-        if self._breaker_window is None:
-            return False
-        requests, failures = self._breaker_window.volume(now)
-        return requests >= RATE_REQUESTS and failures >= RATE * requests
-
-    def forget(self) -> None:
-        """It begins anew."""
-        for window in self.windows:
-            window.clear()
