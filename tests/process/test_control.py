@@ -4,6 +4,7 @@ import os
 import re
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from running import Instance, Origin, until
@@ -47,3 +48,33 @@ def test_readiness_follows_the_backends(run: Run, origins: Origins) -> None:
     origins(port=port)
     until(lambda: instance.ask("/ready")[0] == 200, "readiness again")
     until(lambda: instance.get() == (200, "b1"), "an answer again")
+
+
+def test_a_command_of_the_users_decides_in_a_whole_instance(run: Run, origins: Origins, tmp_path: Path) -> None:
+    well = tmp_path / "well"
+    well.touch()
+    check = {
+        "enabled": True,
+        "interval": "100ms",
+        "timeout": "2s",
+        "unhealthy_threshold": 2,
+        "command": ["test", "-e", str(well)],
+    }
+    instance = run(backends=[{"address": origins().address}], health_check=check, **HTTP).ready()
+    instance.saying("is healthy: exit status 0")
+    well.unlink()
+    instance.saying(r"is unhealthy: exit status 1 \(2 times in a row\)")
+    until(lambda: instance.get()[0] == 503, "a refusal")
+    well.touch()
+    until(lambda: instance.get() == (200, "b1"), "an answer again")
+    (control,) = instance.children("balance-control")
+    zombies = [path for path in Path("/proc").glob("[0-9]*/stat") if _is_zombie_of(path, control)]
+    assert len(zombies) <= 1  # the one that is being waited for
+
+
+def _is_zombie_of(stat: Path, parent: int) -> bool:
+    try:
+        state, ppid = stat.read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return False
+    return state == "Z" and int(ppid) == parent
