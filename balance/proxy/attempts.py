@@ -26,6 +26,7 @@ from balance.runtime import cells
 from balance.runtime.backend import Backend, IdleTime
 from balance.runtime.pool import Lease
 
+UNREACHABLE = "the backend could not be reached"
 MAX_ATTEMPTS = 3  # HAProxy's `retries 3`
 NOT_YET_S = IdleTime.TOO_SOON_S / 2  # no limit on parking is ever shorter, so it need not be asked for
 
@@ -109,13 +110,13 @@ class Attempts:
     @abstractmethod
     def resume_upload(self) -> None: ...
 
-    def choose(self, now: float) -> None:
+    def choose(self, now: float, failed: UpstreamError | None = None) -> None:
         """Lease a backend and send, on a parked connection or a new one."""
         pool = self.entry.pool
         lease = pool.acquire(b"" if pool.key_of is None else self._key(pool.key_of), now, self._tried)
         if lease is None:
-            if self._tried:
-                self._fail(503, Why.NO_HEALTHY, "no other backend is ready", Outcome.ABORTED)
+            if failed is not None:  # it says more than that nobody else is there
+                self._fail(_status_of(failed), failed.why, UNREACHABLE, Outcome.ABORTED)
             else:
                 self._fail(503, pool.why_nobody, "no backend is ready", Outcome.ABORTED)
             return
@@ -201,10 +202,9 @@ class Attempts:
             now = monotonic()
             lease.release(outcome, now)
             self._lease = None
-            self.choose(now)
+            self.choose(now, error)
         else:
-            status = 504 if error.why is Why.CONNECT_TIMEOUT else 502
-            self._fail(status, error.why, "the backend could not be reached", outcome)
+            self._fail(_status_of(error), error.why, UNREACHABLE, outcome)
 
     def _again_on_fresh(self) -> None:
         """The idle race: no fault of the backend's, and safe to send once more, on a connection that nobody is closing."""
@@ -216,3 +216,7 @@ class Attempts:
         self._attempts += 1
         self.entry.service.row.cells[lease.backend.block + cells.RETRIES] += 1
         self._dial(lease)
+
+
+def _status_of(error: UpstreamError) -> int:
+    return 504 if error.why is Why.CONNECT_TIMEOUT else 502

@@ -16,6 +16,7 @@ from time import monotonic
 from httptools import HttpRequestParser, HttpResponseParser
 
 from balance.errors import ProtocolError
+from balance.health.blame import is_good
 from balance.http1.body import Body
 from balance.http1.fields import field_value
 from balance.http1.forward import client_address, continued
@@ -257,7 +258,9 @@ class Exchange(Attempts):
             decode = framing is BY_CHUNKS and not request.minor
             read = response.forward + b"Transfer-Encoding: chunked\r\n\r\n" if framing is BY_CHUNKS else b""
             if self._lease is not None:
-                self._lease.answered(now, response.status < 500)  # the body may take long, which says nothing of the backend
+                self._lease.answered(
+                    now, response.status < 500 or is_good(response.status)
+                )  # the body may take long, which says nothing of the backend
             self._download = Body(framing, response.length, read, HttpResponseParser, decode=decode)
             self._reply_body(body, head)
 
@@ -306,7 +309,9 @@ class Exchange(Attempts):
         self._lease = None  # the tunnel's now
         self._upstream = None
         upstream.exchange = None
-        story = self._count(monotonic(), lease, Outcome.ABORTED)  # how long a tunnel lasts says nothing about the backend
+        now = monotonic()
+        lease.answered(now)
+        story = self._count(now, lease, Outcome.ABORTED)  # how long a tunnel lasts says nothing about the backend
         self.client.become_tunnel(upstream, lease, early, story)
 
     # --- the other side has something to say ------------------------------------------------------------
@@ -453,7 +458,7 @@ class Exchange(Attempts):
             else:
                 upstream.discard()
         if lease is not None:
-            lease.release(outcome, now, None, self.status < 500)
+            lease.release(outcome, now, None, self.status < 500 or is_good(self.status))
         self._count(now, lease, outcome)
 
     def _count(self, now: float, lease: Lease | None, outcome: Outcome) -> AccessRecord | None:
