@@ -9,7 +9,7 @@ class RequestFields:
     """What the field lines of a request say. Shared by all requests that bring the same lines."""
 
     __slots__ = ("connection", "expects", "forward", "forwarding", "framing", "host", "length", "max_forwards",
-                 "request_id", "te_trailers", "upgrade")  # fmt: skip
+                 "request_id", "upgrade")  # fmt: skip
 
     def __init__(self) -> None:
         self.host: bytes | None = None
@@ -18,7 +18,6 @@ class RequestFields:
         self.connection: frozenset[bytes] = frozenset()  # the options of Connection, lower case
         self.upgrade = b""  # what the client offers to upgrade to, if that may be passed on
         self.expects = False  # 100-continue
-        self.te_trailers = False
         self.request_id = b""
         self.max_forwards = b""
         self.forwarding: tuple[tuple[bytes, bytes], ...] = ()  # (lower-case name, value) of X-Forwarded-* and the like
@@ -52,13 +51,12 @@ class Request:
 class Response:
     """One reply's head, as if it answered a GET. `forward` is its status line and the field lines that are passed on."""
 
-    __slots__ = ("forward", "framing", "has_length", "idle_timeout_s", "keep_alive", "length", "status", "upgrade")
+    __slots__ = ("forward", "framing", "idle_timeout_s", "keep_alive", "length", "status", "upgrade")
 
     def __init__(self, status: int) -> None:
         self.status = status
         self.framing = NO_BODY
         self.length = 0
-        self.has_length = False  # there was a Content-Length, also where there is no body
         self.keep_alive = False
         self.idle_timeout_s = 0.0  # from Keep-Alive: timeout=N; 0 when it did not say
         self.upgrade = b""

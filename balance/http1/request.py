@@ -200,7 +200,6 @@ def _reissued(fields: RequestFields, found: dict[int, list[bytes]], minor: int, 
     if fields.framing is BY_CHUNKS:
         lines.append(b"Transfer-Encoding: chunked")
     if TE in found and b"trailers" in options(found[TE]):
-        fields.te_trailers = True
         options_on.append(b"TE")
         lines.append(b"TE: trailers")
     if UPGRADE in found and b"upgrade" in fields.connection and minor and http.websocket:

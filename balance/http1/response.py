@@ -105,7 +105,7 @@ def parse_response(head: bytes) -> Response:
     if common is not None:
         length, forward = common
         response.framing, response.length = response_framing([length], [], minor, response.status)
-        response.has_length = response.keep_alive = True
+        response.keep_alive = True
         response.forward = status_line.forward + forward
         return response
     lengths: list[bytes] = []
@@ -124,7 +124,6 @@ def parse_response(head: bytes) -> Response:
             found.setdefault(kind, []).append(value)
             taken_out.append(line)
     response.framing, response.length = response_framing(lengths, codings, minor, response.status)
-    response.has_length = bool(lengths)
     response.keep_alive = minor == 1
     if not taken_out:
         response.forward = status_line.forward + block[1:-2]

@@ -49,7 +49,6 @@ class AccessRecord:
     connect_ms: float
     ttfb_ms: float
     total_ms: float
-    note: str = ""
 
 
 def unserved(peer: str, head: bytes, status: int, why: Why, bytes_out: int, pool: str, request_id: bytes) -> AccessRecord:

@@ -9,7 +9,7 @@ from balance.http1.head import Request, RequestFields, Response
 def test_fields_that_nobody_filled_in_ask_for_nothing() -> None:
     fields = RequestFields()
     assert (fields.framing, fields.length, fields.host) == (Framing.NONE, 0, None)
-    assert not any((fields.upgrade, fields.expects, fields.te_trailers, fields.forwarding, fields.connection, fields.forward))
+    assert not any((fields.upgrade, fields.expects, fields.forwarding, fields.connection, fields.forward))
 
 
 def test_request_goes_further_unless_it_says_otherwise() -> None:
@@ -18,7 +18,7 @@ def test_request_goes_further_unless_it_says_otherwise() -> None:
 
 def test_reply_that_nobody_filled_in_keeps_no_connection() -> None:
     response = Response(200)
-    assert (response.status, response.framing, response.keep_alive, response.has_length) == (200, Framing.NONE, False, False)
+    assert (response.status, response.framing, response.keep_alive) == (200, Framing.NONE, False)
 
 
 @pytest.mark.parametrize("made", [RequestFields(), Response(200)])
