@@ -11,6 +11,7 @@ import time
 from typing import Protocol, cast
 
 from balance.model import Why
+from balance.proxy.flow import Reading
 from balance.proxy.sockets import reset, unsent
 from balance.proxy.wheel import NEVER, Timed, Wheel
 
@@ -19,14 +20,13 @@ _COUNT_EVERY_S = 10.0
 HALF_CLOSED_IDLE_S = 30.0  # one side has said its last: HAProxy's `client-fin` and `server-fin`
 
 
-class End(asyncio.Protocol):
+class End(Reading, asyncio.Protocol):
     """One of the two connections. What it receives goes to its `other`; what comes before there is one waits in `early`."""
 
-    __slots__ = ("bytes_received", "early", "is_full", "is_lost", "is_paused", "other", "peer", "relay", "saw_eof",
-                 "transport")  # fmt: skip
+    __slots__ = ("bytes_received", "early", "is_full", "is_lost", "other", "peer", "relay", "saw_eof")
 
     def __init__(self) -> None:
-        self.transport: asyncio.Transport = cast(asyncio.Transport, None)  # until connection_made
+        super().__init__()
         self.peer: asyncio.Transport | None = None  # the other's transport
         self.other: End | None = None
         self.relay: Relay | None = None
@@ -34,7 +34,6 @@ class End(asyncio.Protocol):
         self.bytes_received = 0
         self.saw_eof = False
         self.is_lost = False
-        self.is_paused = False  # reading is
         self.is_full = False  # it takes no more for now
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -65,18 +64,6 @@ class End(asyncio.Protocol):
         self.is_full = False
         if self.other is not None:
             self.other.resume()
-
-    def pause(self) -> None:
-        """Stop reading, because the other side can't take more."""
-        if not self.is_paused and not self.transport.is_closing():
-            self.is_paused = True
-            self.transport.pause_reading()
-
-    def resume(self) -> None:
-        """Read again."""
-        if self.is_paused and not self.transport.is_closing():
-            self.is_paused = False
-            self.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True

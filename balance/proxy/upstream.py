@@ -11,6 +11,7 @@ import asyncio
 import time
 from typing import Protocol, cast
 
+from balance.proxy.flow import Reading
 from balance.proxy.service import Service
 from balance.proxy.sockets import is_silent, read_now, unsent
 from balance.runtime.backend import Backend
@@ -33,20 +34,18 @@ class Exchanging(Protocol):
     def resume_upload(self) -> None: ...
 
 
-class Upstream(asyncio.Protocol):
+class Upstream(Reading, asyncio.Protocol):
     """Serves one exchange at a time. `exchange` is None while it is parked."""
 
-    __slots__ = ("_is_counted", "_unsent", "backend", "exchange", "is_full", "is_paused", "parked_at", "served", "service",
-                 "transport")  # fmt: skip
+    __slots__ = ("_is_counted", "_unsent", "backend", "exchange", "is_full", "parked_at", "served", "service")  # fmt: skip
 
     def __init__(self, service: Service, backend: Backend) -> None:
+        super().__init__()
         self.service = service
         self.backend = backend
         self.exchange: Exchanging | None = None
-        self.transport: asyncio.Transport = cast(asyncio.Transport, None)  # until connection_made
         self.served = 0  # exchanges that ended well on it
         self.parked_at = 0.0
-        self.is_paused = False  # reading is
         self.is_full = False  # it takes no more for now
         self._unsent: int | None = None  # when last asked, in this exchange
         self._is_counted = False
@@ -98,18 +97,6 @@ class Upstream(asyncio.Protocol):
         self.is_full = False
         if self.exchange is not None:
             self.exchange.resume_upload()
-
-    def pause(self) -> None:
-        """Stop reading, because the client can't take more."""
-        if not self.is_paused and not self.transport.is_closing():
-            self.is_paused = True
-            self.transport.pause_reading()
-
-    def resume(self) -> None:
-        """Read again."""
-        if self.is_paused and not self.transport.is_closing():
-            self.is_paused = False
-            self.transport.resume_reading()
 
     def park(self, now: float, limit: int) -> None:
         """Wait for the next request, unless `limit` others wait already or we are draining."""
