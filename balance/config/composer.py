@@ -57,6 +57,8 @@ def _of_yaml(file: str, error: yaml.MarkedYAMLError) -> Problem:
     """One line out of the parser's several."""
     mark = error.problem_mark or error.context_mark
     said = " ".join(part for part in (error.problem, error.context) if part) or "cannot be read"
+    if "nesting depth" in said:  # libyaml has a bound of its own, in builds since PyYAML 6.0.4; what matters to a user is ours
+        return Problem(file, mark.line + 1 if mark else 1, 1, "", f"nested deeper than {MAX_DEPTH} levels")
     message = f"not valid YAML: {' '.join(said.split())}"
     if "flow" in said:
         message += ' (inside [ ] or { } quote a value that has braces, as in "${NAME}")'

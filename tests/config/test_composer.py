@@ -34,7 +34,7 @@ def test_nothing_but_comments_is_nothing() -> None:
         ("a: !secret x", "f.yaml:1:4: the tag '!secret' is not supported; write the value alone"),
         ("a: *x", "f.yaml:1:4: the alias *x stands for nothing that ends before it"),
         ("a: &x [*x]", "f.yaml:1:8: the alias *x stands for nothing that ends before it"),
-        ("[" * 100_000, "f.yaml:1:33: nested deeper than 32 levels"),
+        ("[" * 40, "f.yaml:1:33: nested deeper than 32 levels"),
         ("a: " + "x" * MAX_TEXT_BYTES, "f.yaml:1:1: is larger than 16 MB"),
     ],
     ids=range(13),
@@ -44,3 +44,8 @@ def test_what_is_no_configuration_is_said_in_one_line(text: str, said: str) -> N
         compose(text, "f.yaml")
     assert str(caught.value).startswith(said)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_text_that_is_nested_without_end_is_refused_before_it_is_built() -> None:
+    with pytest.raises(ConfigError, match=r"^f\.yaml:1:\d+: nested deeper than 32 levels$"):
+        compose("[" * 100_000, "f.yaml")
