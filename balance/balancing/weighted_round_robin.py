@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
 
 from balance.balancing.policy import NOBODY, Needs
 from balance.load import Load
@@ -28,15 +29,7 @@ class WeightedRoundRobin:
         self._next = 0
 
     def rebuild(self, loads: Sequence[Load], members: Sequence[Load] = ()) -> None:
-        weights = [load.weight for load in loads]
-        divisor = math.gcd(*weights) or 1
-        shares = [weight // divisor for weight in weights]
-        if len(shares) * sum(shares) <= MAX_STEPS:
-            self._sequence = smooth(shares)
-        elif max(shares) == min(shares):
-            self._sequence = range(len(shares))
-        else:
-            self._sequence = spread(shares)
+        self._sequence = sequence_of(tuple([load.weight for load in loads]))
         self._next = int(self._rand() * len(self._sequence))  # a flapping set would always begin at the heaviest
 
     def pick(self, key: bytes, avoid: Collection[int], now: float) -> int:
@@ -48,6 +41,18 @@ class WeightedRoundRobin:
             if not avoid or index not in avoid:
                 return index
         return NOBODY
+
+
+@lru_cache(maxsize=8)  # a reload lays it off the event loop first, and a backend that flaps finds the one it had
+def sequence_of(weights: tuple[int, ...]) -> Sequence[int]:
+    """One period for these weights."""
+    divisor = math.gcd(*weights) or 1
+    shares = [weight // divisor for weight in weights]
+    if len(shares) * sum(shares) <= MAX_STEPS:
+        return smooth(shares)
+    if max(shares) == min(shares):
+        return range(len(shares))
+    return spread(shares)
 
 
 def smooth(shares: Sequence[int]) -> list[int]:
