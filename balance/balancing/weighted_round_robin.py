@@ -20,16 +20,20 @@ MAX_STEPS = 65_536  # backends x length of the sequence: a few milliseconds of w
 class WeightedRoundRobin:
     """3/2/1 gives exactly 3, 2 and 1 of any six; 5/1/1 gives a a b a c a a."""
 
-    __slots__ = ("_next", "_rand", "_sequence")
+    __slots__ = ("_next", "_rand", "_sequence", "_weights")
     needs = Needs.NOTHING
 
     def __init__(self, rand: Callable[[], float]) -> None:
         self._rand = rand
+        self._weights: tuple[int, ...] = ()
         self._sequence: Sequence[int] = ()
         self._next = 0
 
     def rebuild(self, loads: Sequence[Load], members: Sequence[Load] = ()) -> None:
-        self._sequence = sequence_of(tuple([load.weight for load in loads]))
+        weights = tuple([load.weight for load in loads])
+        if weights != self._weights:
+            self._weights = weights
+            self._sequence = sequence_of(weights)
         self._next = int(self._rand() * len(self._sequence))  # a flapping set would always begin at the heaviest
 
     def pick(self, key: bytes, avoid: Collection[int], now: float) -> int:
