@@ -259,10 +259,15 @@ class Board:
                 if row[block + cell]:  # writing would touch pages of blocks that were never used
                     row[block + cell] = 0
 
-    def active_elsewhere(self, worker: int, slot: int) -> int:
-        """Leases of a backend that all workers but this one hold now."""
-        cell = cells.block(slot) + cells.ACTIVE
-        return sum(row[cell] for index, row in enumerate(self.rows) if index != worker)
+    def active_elsewhere(self, worker: int) -> Sequence[int]:
+        """The leases that all workers but the one with this row hold now, by slot."""
+        end = cells.block(self.slots)
+        columns = [
+            row[cells.BACKENDS + cells.ACTIVE : end : cells.BLOCK].tolist()
+            for index, row in enumerate(self.rows)
+            if index != worker
+        ]
+        return list(map(sum, zip(*columns, strict=True))) if columns else [0] * self.slots
 
 
 def layout() -> int:

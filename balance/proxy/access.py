@@ -5,6 +5,7 @@ Lines wait in a bounded queue; when the disk or the pipe is slower than the traf
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -139,6 +140,17 @@ class AccessLog:
         except queue.Full:
             return
         self._thread.join(timeout_s)
+
+    def leave(self) -> None:
+        """Let the thread write what waits and end by itself. Waits for nothing."""
+        while True:
+            try:
+                self._queue.put_nowait(None)
+                return
+            except queue.Full:
+                with contextlib.suppress(queue.Empty):
+                    self._queue.get_nowait()
+                    self.lost += 1
 
     def _drain(self, fd: int) -> None:
         try:

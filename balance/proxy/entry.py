@@ -1,4 +1,8 @@
-"""One HTTP listener as its connections see it: its settings, its reader of requests, its own pages."""
+"""One HTTP listener as its connections see it: its settings, its reader of requests, its own pages.
+
+A reload makes another Entry for the same door. A connection goes over to it with its next request; the one that it is serving
+ends with the settings that it began with.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +15,17 @@ from balance.runtime.snapshot import Listener
 class Entry:
     """Shared by all clients of a listener in one worker."""
 
-    __slots__ = ("forwarded", "keepalive_s", "listener", "max_idle", "max_requests", "pages", "pool", "port", "read_s",
-                 "reader", "request_id", "request_s", "scheme", "service", "timeouts", "trusted", "via")  # fmt: skip
+    __slots__ = ("__weakref__", "forwarded", "is_closing", "keepalive_s", "listener", "max_idle", "max_requests", "pages", "pool", "port",
+                 "read_s", "reader", "request_id", "request_s", "scheme", "service", "successor", "timeouts", "trusted",
+                 "via")  # fmt: skip
 
     def __init__(self, service: Service, listener: Listener, port: int) -> None:
         """`port` is the one that clients connect to, for X-Forwarded-Port; 0 on a Unix socket."""
         http = listener.http
         self.service = service
         self.listener = listener
+        self.successor: Entry | None = None  # after a reload
+        self.is_closing = False  # the door is closed, or the worker drains: every reply says `Connection: close`
         self.pool = listener.pool
         self.port = port
         self.scheme = "http"
@@ -34,3 +41,10 @@ class Entry:
         self.pages = dict(http.error_pages)
         self.max_idle = http.keepalive.max_idle_per_backend
         self.max_requests = http.keepalive.max_requests
+
+    def newest(self) -> Entry:
+        """What a connection's next request is served with."""
+        entry = self
+        while entry.successor is not None:
+            entry = entry.successor
+        return entry

@@ -230,7 +230,7 @@ class Exchange(Attempts):
         keep_alive = (
             self._keep_alive
             and framing is not BY_CLOSE
-            and not self.entry.service.is_draining
+            and not self.entry.is_closing
             and (self.upload is None or self.upload.is_done)
         )
         head = response.forward
@@ -434,7 +434,7 @@ class Exchange(Attempts):
         if not has_replied:
             self.status = status
             keep_alive = self._keep_alive and self.request.minor == 1 and (self.upload is None or self.upload.is_done)
-            keep_alive = keep_alive and not self.entry.service.is_draining
+            keep_alive = keep_alive and not self.entry.is_closing
             page = self.client.error_page(status, why, detail, keep_alive=keep_alive)
             self._reply_bytes += len(page)
         self._end(outcome, monotonic(), keep_upstream=False)

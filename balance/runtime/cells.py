@@ -25,8 +25,12 @@ LAG_MAX_US = 8  # gauge: the worst of the last second
 LOG_LINES_LOST = 9  # access lines dropped because nobody took them
 SERIES_LOST = 10  # requests counted under no series because the table was full
 
+LEAVING = 29  # gauge: 1 while it accepts nothing new and finishes what it has
+GENERATION = 30  # gauge: the number of the configuration that it serves
+PLACE = 31  # gauge: 1 + the worker's number, which its successor will have too; 0 in a row that nobody writes
+
 # Gauges that the supervisor zeroes when a worker is gone.
-GAUGES = (PID, BEAT_US, CONNECTIONS_OPEN, EXCHANGES_OPEN, LAG_US, LAG_MAX_US)
+GAUGES = (PID, BEAT_US, CONNECTIONS_OPEN, EXCHANGES_OPEN, LAG_US, LAG_MAX_US, LEAVING, GENERATION, PLACE)
 
 WHY = 32  # how requests and connections ended: one cell for each Why
 REQUEST_SIZE = 96  # histogram over SIZE_BUCKETS, then the sum in bytes

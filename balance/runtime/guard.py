@@ -81,6 +81,11 @@ class Guard:
         self._row = row
         self._shared = shared
 
+    def configure(self, config: CircuitBreaker) -> None:
+        """Another configuration: what was found out so far stands."""
+        self.breaker = Breaker(config, self.evidence) if config.enabled else None
+        self._allowance = config.half_open_requests
+
     def answered(self, lease: object, is_good: bool, now: float) -> None:
         """A lease that may last has got its answer: that is the evidence, and not its end."""
         trial = self.special.get(lease, NO_TRIAL)

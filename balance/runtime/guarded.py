@@ -114,15 +114,23 @@ class GuardedPool(Pool):
     __slots__ = ("_has_breakers", "_panic_threshold", "_slow_start_s", "is_panicking")
 
     def __init__(
-        self, config: PoolConfig, backends: Collection[Backend], policy: Policy, row: cells.Row, shared: Shared
+        self,
+        config: PoolConfig,
+        backends: Collection[Backend],
+        policy: Policy,
+        row: cells.Row,
+        shared: Shared,
+        *,
+        is_live: bool = True,
     ) -> None:
         self._has_breakers = config.breaker.enabled
         self._panic_threshold = config.health_check.panic_threshold
         self._slow_start_s = config.health_check.slow_start_s
         self.is_panicking = False
         for backend in backends:
-            backend.guard = Guard(config.breaker, backend.slot, row.cells, shared)
-        super().__init__(config.name, tuple(backends), config.algorithm, policy, row, config.hash_key)
+            if backend.guard is None:  # else leases that it knows are under way, and its breaker has a past
+                backend.guard = Guard(config.breaker, backend.slot, row.cells, shared)
+        super().__init__(config.name, tuple(backends), config.algorithm, policy, row, config.hash_key, is_live=is_live)
         self._lease = GUARDED[self._lease]
 
     @property

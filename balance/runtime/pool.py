@@ -111,7 +111,10 @@ class Pool:
         policy: Policy,
         row: cells.Row,
         hash_key: HashKey = _SOURCE_IP,
+        *,
+        is_live: bool = True,
     ) -> None:
+        """Not `is_live`: nobody is ready before the first rebuild(), which is the caller's to make."""
         self.name = name
         self.backends = tuple(backends)
         self.algorithm = algorithm
@@ -121,7 +124,8 @@ class Pool:
         self._members = [backend.load for backend in self.backends]
         self.key_of = key_of(hash_key) if Needs.KEY in policy.needs else None
         self._ready: tuple[Backend, ...] = ()
-        self.rebuild()
+        if is_live:
+            self.rebuild()
 
     @property
     def ready(self) -> tuple[Backend, ...]:
@@ -132,6 +136,10 @@ class Pool:
     def why_nobody(self) -> Why:
         """What to say when acquire() finds nobody and nobody was tried."""
         return Why.NO_HEALTHY
+
+    def lay(self, members: Sequence[Load]) -> None:
+        """Let the policy do now what takes long, for `members` that stand for the backends as rebuild() will find them."""
+        self._policy.rebuild(members, members)
 
     def rebuild(self) -> None:
         """Read which backends are ready and tell the policy."""

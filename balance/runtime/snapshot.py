@@ -1,4 +1,7 @@
-"""Everything a worker needs to serve, built once from a configuration and never changed: a reload is one assignment."""
+"""Everything a worker needs to serve, built from a configuration and never changed: a reload builds another one beside it.
+
+What takes long happens in prepare(), which may run on a thread while the snapshot before it serves.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from balance.balancing import POLICIES
-from balance.config.model import Config, HttpConfig, IpNetwork, Timeouts
+from balance.config.model import BackendConfig, Config, HttpConfig, IpNetwork, PoolConfig, Timeouts
+from balance.load import Load
 from balance.model import Address, Mode
 from balance.runtime.backend import Backend
 from balance.runtime.cells import Row
@@ -30,12 +34,31 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
+    config: Config
+    slots: Mapping[tuple[str, str], int]
     listeners: tuple[Listener, ...]
     pools: Mapping[str, Pool]
 
 
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """A pool that is new or has changed, and what its backends must be told before it can choose among them."""
+
+    pool: Pool
+    config: PoolConfig
+    settings: tuple[tuple[Backend, BackendConfig, float | None], ...]
+
+    def apply(self) -> None:
+        """Make it live, on the loop that serves: quick, because build() has done what takes long."""
+        for backend, config, idle_timeout_s in self.settings:
+            backend.configure(config, idle_timeout_s)
+            if backend.guard is not None:
+                backend.guard.configure(self.config.breaker)
+        self.pool.rebuild()
+
+
 def backend_slots(config: Config) -> dict[tuple[str, str], int]:
-    """Which block of the board belongs to which (pool, backend). Slot 0 stands for no backend."""
+    """Which block of the board belongs to which (pool, backend) at a first start. Slot 0 stands for no backend."""
     names = [(pool.name, backend.name) for pool in config.pools for backend in pool.backends]
     return {name: slot for slot, name in enumerate(names, start=1)}
 
@@ -47,17 +70,59 @@ def build(
 
     `shared` is what it has in common with the other workers, None when there are none.
     """
+    snapshot, renewals = prepare(config, slots, row, rand, shared)
+    for renewal in renewals:
+        renewal.apply()
+    return snapshot
+
+
+def prepare(
+    config: Config,
+    slots: Mapping[tuple[str, str], int],
+    row: Row,
+    rand: Callable[[], float],
+    shared: Shared | None = None,
+    previous: Snapshot | None = None,
+) -> tuple[Snapshot, list[Renewal]]:
+    """The same beside a snapshot that is being served, which is not touched: what is in both lives on in both.
+
+    A pool whose configuration is the same is the same Pool; in one that changed, a backend with the same slot is the same
+    Backend, with its leases, parked connections, breaker and all that was learned of it. The renewals are due, in any order,
+    before the snapshot is used.
+    """
     shared = shared or Shared.with_nobody(row.cells)
     idle_timeouts = {listener.pool: listener.http.keepalive.idle_timeout_s for listener in config.listeners}
+    living = (
+        {backend.slot: backend for pool in previous.pools.values() for backend in pool.backends} if previous is not None else {}
+    )
+    configured = {pool.name: pool for pool in previous.config.pools} if previous is not None else {}
     pools: dict[str, Pool] = {}
+    renewals = []
     for pool in config.pools:
         idle_s = idle_timeouts.get(pool.name)
-        backends = [Backend(backend, slots[pool.name, backend.name], idle_s) for backend in pool.backends]
+        if previous is not None and configured.get(pool.name) == pool and _is_same(previous.pools[pool.name], idle_s, slots):
+            pools[pool.name] = previous.pools[pool.name]
+            continue
+        backends = []
+        settings = []
+        for each in pool.backends:
+            slot = slots[pool.name, each.name]
+            backend = living.get(slot)
+            if backend is None:
+                backend = Backend(each, slot, idle_s)
+            else:
+                settings.append((backend, each, idle_s))
+            backends.append(backend)
         policy = POLICIES[pool.algorithm](rand)
+        made: Pool
         if needs_guard(pool):
-            pools[pool.name] = GuardedPool(pool, backends, policy, row, shared)
+            made = GuardedPool(pool, backends, policy, row, shared, is_live=False)
         else:
-            pools[pool.name] = Pool(pool.name, backends, pool.algorithm, policy, row, pool.hash_key)
+            made = Pool(pool.name, backends, pool.algorithm, policy, row, pool.hash_key, is_live=False)
+        if settings:  # their own loads still have the weights of the snapshot that is being served
+            made.lay([Load(each.weight, identity=each.name.encode()) for each in pool.backends])
+        pools[pool.name] = made
+        renewals.append(Renewal(made, pool, tuple(settings)))
     listeners = tuple(
         Listener(
             name=listener.name,
@@ -70,4 +135,11 @@ def build(
         )
         for listener in config.listeners
     )
-    return Snapshot(listeners, pools)
+    return Snapshot(config, slots, listeners, pools), renewals
+
+
+def _is_same(pool: Pool, idle_s: float | None, slots: Mapping[tuple[str, str], int]) -> bool:
+    """Whether what does not stand in a pool's own section is as it was."""
+    return all(
+        backend.slot == slots[pool.name, backend.name] and backend.idle_time.configured_s == idle_s for backend in pool.backends
+    )
