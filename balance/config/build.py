@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from balance.config.changes import SIMPLE_POOL
 from balance.config.document import Document, Path
 from balance.config.model import (
     AccessLog,
@@ -32,7 +33,6 @@ from balance.config.schema import BackendSection, ListenerSection, PoolSection, 
 from balance.model import Address, Mode
 
 SIMPLE_LISTENER = "main"
-SIMPLE_POOL = "default"
 
 HTTP_CHECK_KEYS = ("path", "method", "expected_status", "expected_body", "headers")
 CHECK_KEYS = {

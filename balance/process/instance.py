@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable
 
 from balance.config.model import Config
@@ -10,6 +11,7 @@ from balance.process import announcement, logs
 from balance.process.kernel import raise_file_limit
 from balance.process.openings import open_all
 from balance.process.supervisor import Supervisor
+from balance.process.systemd import inherited_sockets
 
 log = logging.getLogger("balance.process")
 
@@ -25,7 +27,7 @@ def serve(config: Config, remarks: Iterable[str] = ()) -> int:
     files = raise_file_limit()
     if files < FEW_FILES:
         log.warning("only %d files may be open in a process, two per connection; raise `ulimit -Hn`", files)
-    openings = open_all(config)
+    openings = open_all(config, inherited_sockets(os.environ, os.getpid()))
     try:
         for line in announcement.lines(config, openings):
             log.info("%s", line)

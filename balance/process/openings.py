@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from balance.config.model import Config
 from balance.errors import StartError
 from balance.model import Address
-from balance.process.listening import Opening, listen
+from balance.process.inheritance import Inheritance
+from balance.process.listening import Opening, listen, undo
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +50,22 @@ class Openings:
             opening.unlink()
 
 
-def open_all(config: Config) -> Openings:
-    """Listen on every address of the configuration, or on none: StartError for the first that cannot be had."""
+def open_all(config: Config, inherited: Sequence[socket.socket] = (), owned_paths: Collection[str] = ()) -> Openings:
+    """Listen on every address of the configuration, or on none: StartError for the first that cannot be had.
+
+    `inherited` sockets are taken where their address is configured, and closed where none is; after a StartError all of
+    them are as they were. Unix sockets among them keep their file at the end, unless it is one of `owned_paths`.
+    """
+    heirloom = Inheritance(inherited, owned_paths)
     done: list[Opening] = []
 
     def opened(listener: str, address: Address, slots: int) -> tuple[Opening, ...]:
-        new = listen(listener, address, slots)
+        new = listen(listener, address, slots, heirloom)
         done.extend(new)
         return new
 
     try:
-        return Openings(
+        openings = Openings(
             listeners=tuple(
                 opening
                 for listener in config.listeners
@@ -69,7 +76,7 @@ def open_all(config: Config) -> Openings:
             metrics=opened("metrics", config.metrics.address, 1) if config.metrics.enabled and config.metrics.address else (),
         )
     except StartError:
-        for opening in done:
-            opening.close()
-            opening.unlink()
+        undo(done, heirloom)
         raise
+    heirloom.close_rest()
+    return openings
