@@ -99,7 +99,7 @@ def build(root: RootSection, document: Document, pages: Mapping[str, str], cpus:
         metrics=MetricsConfig(**_renamed(_overlay(root.metrics), listen="address")),
         logging=_logging(_overlay(root.logging)),
         source=document.file,
-        **({"shutdown_delay_s": root.shutdown.delay} if "delay" in _overlay(root.shutdown) else {}),
+        **_renamed(_overlay(root.shutdown), delay="shutdown_delay_s", restart_drain="restart_drain_s"),
     )
     return config, places
 

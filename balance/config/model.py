@@ -189,6 +189,7 @@ class Config:
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     shutdown_delay_s: float = 5.0
+    restart_drain_s: float = 3600.0
     source: str = ""  # the file it was read from
 
     def pool(self, name: str) -> PoolConfig:

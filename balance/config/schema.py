@@ -324,6 +324,9 @@ class ShutdownSection(Section):
 
     place = "shutdown"
     delay: Timeout = key("After /ready says no and before connections are refused: others need time to see it.", "5s")
+    restart_drain: Timeout = key(
+        "How long old workers may finish what they have after a rolling restart or an upgrade: nobody waits for that.", "1h"
+    )
 
 
 class RootSection(Section):

@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from balance.model import Address
 
@@ -17,9 +17,15 @@ log = logging.getLogger("balance.process")
 class Inheritance:
     """Each socket is taken once, by the first address that means it."""
 
-    def __init__(self, sockets: Sequence[socket.socket] = (), owned_paths: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket] = (),
+        owned_paths: Collection[str] = (),
+        any_port: Mapping[tuple[str, Address], Address] | None = None,
+    ) -> None:
         """`sockets` may hold several for one address. `owned_paths` are Unix sockets whose file is ours to remove at the end,
-        because a predecessor of our own made it."""
+        because a predecessor of our own made it. `any_port` says what the kernel chose for a listener on port 0."""
+        self.any_port = any_port or {}
         self.sockets = frozenset(sockets)
         self.owned_paths = frozenset(owned_paths)
         self._left = list(sockets)
@@ -29,6 +35,11 @@ class Inheritance:
         taken = [sock for sock in self._left if _is_bound_to(sock, family, host, port)]
         self._left = [sock for sock in self._left if sock not in taken]
         return taken
+
+    @property
+    def rest(self) -> Sequence[socket.socket]:
+        """Those that no address means."""
+        return self._left
 
     def close_rest(self) -> None:
         """Nobody will accept from these, and whoever connects to them would wait for ever."""

@@ -61,6 +61,8 @@ NOTHING = Inheritance()
 
 def listen(listener: str, address: Address, slots: int, inherited: Inheritance = NOTHING) -> tuple[Opening, ...]:
     """Listen on one configured address for so many worker slots. A name may stand for several addresses."""
+    if not address.port and not address.is_unix:
+        address = inherited.any_port.get((listener, address), address)
     try:
         if address.is_unix:
             if found := inherited.take(socket.AF_UNIX, address.path):

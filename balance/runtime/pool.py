@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from balance.balancing import NOBODY, Needs, Policy
 from balance.config.model import HashKey
 from balance.http1.hashkey import key_of
+from balance.load import Load
 from balance.model import Outcome, Why
 from balance.runtime import cells
 from balance.runtime.backend import Backend
