@@ -22,6 +22,7 @@ from balance.process.register import Register
 from balance.process.seat import Seat, new_event_loop, watch_lifeline
 from balance.side.admin import admin_app, metrics_app
 from balance.side.inside import Inside
+from balance.side.observer import Observer
 from balance.side.server import SideServer
 
 log = logging.getLogger("balance.control")
@@ -57,7 +58,7 @@ class Control:
             last_result=self._last_result,
             order=self._order,
         )
-        self._register = Register(seat, self._inside.backends())
+        self._register = Register(seat, self._inside.backends(), self._inside.events)
 
     async def serve(self, loop: asyncio.AbstractEventLoop, report: Report) -> None:
         """Watch and answer until told to stop."""
@@ -67,10 +68,12 @@ class Control:
         servers = self._open_side_doors()
         self._start_watches()
         Inspector(loop, self._seat, self._register).start()
+        Observer(self._inside).start(loop)
         report.ready()
         await stopped.wait()
         for watch in self._watches.values():
             watch.stop()
+        self._inside.events.close()
         await asyncio.gather(*(server.stop() for server in servers))
 
     def _open_side_doors(self) -> list[SideServer]:

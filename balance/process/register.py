@@ -16,6 +16,7 @@ from balance.health.states import Event, State, Transition
 from balance.process import news
 from balance.process.channel import Message
 from balance.process.seat import Seat
+from balance.side.events import EventLog
 from balance.side.inside import Seen
 
 log = logging.getLogger("balance.control")
@@ -24,8 +25,9 @@ log = logging.getLogger("balance.control")
 class Register:
     """One standing per backend, as the board had them when this process began."""
 
-    def __init__(self, seat: Seat, everybody: Iterable[Seen]) -> None:
+    def __init__(self, seat: Seat, everybody: Iterable[Seen], events: EventLog | None = None) -> None:
         self._seat = seat
+        self._events = events or EventLog()
         self._panicking: set[str] = set()
         self.seen = {seen.slot: seen for seen in everybody}
         self.standings = {slot: Standing(seen.pool.health_check, seen.state, seen.since) for slot, seen in self.seen.items()}
@@ -44,7 +46,11 @@ class Register:
         self._seat.board.set_state(slot, transition.after, now, reason + times)
         self.ring_workers()
         seen = self.seen[slot]
-        news.tell_state(log, news.backend_name(seen.pool.name, seen.backend), transition, reason + times)
+        name = news.backend_name(seen.pool.name, seen.backend)
+        news.tell_state(log, name, transition, reason + times)
+        about = {"before": transition.before.word, "after": transition.after.word, "why": reason + times}
+        text = f"{name} is {transition.after.word}: {reason}{times}"
+        self._events.tell("backend", text, pool=seen.pool.name, name=seen.backend.name, **about)
         self._tell_panic(seen.pool)
         return transition
 

@@ -191,6 +191,13 @@ class BoardCollector(Collector):
             "Requests missing from balance_http_requests_total because its table was full.",
             self._totals.cell(cells.SERIES_LOST),
         )
+        yield GaugeMetricFamily(
+            "balance_config_generation", "The number of the configuration that is served.", inside.board.generation
+        )
+        reloads = CounterMetricFamily("balance_config_reloads", "Reloads; one that fails changes nothing.", labels=("result",))
+        for result, ok in (("success", True), ("failure", False)):
+            reloads.add_metric((result,), inside.board.reloads(ok))
+        yield reloads
         build = GaugeMetricFamily("balance_build_info", "Always 1; the labels say what runs.", labels=("version", "python"))
         build.add_metric((VERSION, platform.python_version()), 1)
         yield build

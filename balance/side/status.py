@@ -33,6 +33,7 @@ def status(inside: Inside, now: float, now_us: int) -> dict[str, Any]:
         "uptime": duration(uptime_s),
         "uptime_seconds": round(uptime_s, 3),
         "config": inside.config.source,
+        "generation": inside.board.generation,
         "memory": {"resident_bytes": used.memory_bytes, "virtual_bytes": used.virtual_bytes},
         "cpu_seconds": round(used.cpu_s, 2),
         "open_files": used.open_fds,
@@ -56,8 +57,14 @@ def status(inside: Inside, now: float, now_us: int) -> dict[str, Any]:
             }
             for listener in inside.config.listeners
         ],
-        "pools": [_pool(pool, inside, totals, now, now_us) for pool in inside.config.pools],
+        "pools": pools(inside, now, now_us),
     }
+
+
+def pools(inside: Inside, now: float, now_us: int) -> list[dict[str, Any]]:
+    """Every pool with its backends."""
+    totals = Totals(inside.board.rows)
+    return [_pool(pool, inside, totals, now, now_us) for pool in inside.config.pools]
 
 
 def duration(seconds: float) -> str:

@@ -150,3 +150,14 @@ def test_breakers_and_ejections_are_shown_where_they_are_configured(make_inside:
     assert value(samples, "balance_circuit_breaker_opened_total", **labels) == 4
     assert value(samples, "balance_backend_ejections_total", **labels) == 7
     assert not any(name.startswith("balance_circuit") and ("pool", "raw") in key for name, key in samples)
+
+
+def test_reloads_are_counted_by_how_they_ended(inside: Inside) -> None:
+    board = board_of(inside)
+    board.set_generation(3)
+    for ok in (True, True, False):
+        board.count_reload(ok)
+    samples = scrape(inside)
+    assert value(samples, "balance_config_generation") == 3
+    assert value(samples, "balance_config_reloads_total", result="success") == 2
+    assert value(samples, "balance_config_reloads_total", result="failure") == 1
