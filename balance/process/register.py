@@ -16,6 +16,7 @@ from balance.health.states import Event, State, Transition
 from balance.process import news
 from balance.process.channel import Message
 from balance.process.seat import Seat
+from balance.runtime import cells
 from balance.side.events import EventLog
 from balance.side.inside import Seen
 
@@ -31,6 +32,21 @@ class Register:
         self._panicking: set[str] = set()
         self.seen = {seen.slot: seen for seen in everybody}
         self.standings = {slot: Standing(seen.pool.health_check, seen.state, seen.since) for slot, seen in self.seen.items()}
+
+    def renew(self, everybody: Iterable[Seen]) -> None:
+        """These are configured from now on. Who stays keeps its standing; who is new begins as one that nothing is known of."""
+        before, self.standings = self.standings, {}
+        known, self.seen = self.seen, {seen.slot: seen for seen in everybody}
+        for slot, seen in self.seen.items():
+            check = seen.pool.health_check
+            if slot not in known:
+                self._seat.board.set_state(slot, State.UNKNOWN, 0.0)
+                self.standings[slot] = Standing(check)
+            elif known[slot].pool.health_check == check:
+                self.standings[slot] = before[slot]
+            else:
+                self.standings[slot] = Standing(check, before[slot].state, before[slot].since)
+        self._panicking &= {seen.pool.name for seen in self.seen.values()}
 
     def state(self, slot: int) -> State:
         """As it is now."""
@@ -66,5 +82,6 @@ class Register:
 
     def ring_workers(self) -> None:
         """There is something new on the board."""
-        for channel in self._seat.channels:
-            channel.ring(Message.STATES)
+        for channel, row in zip(self._seat.channels, self._seat.board.rows, strict=False):
+            if row[cells.PLACE]:
+                channel.ring(Message.STATES)

@@ -16,6 +16,7 @@ import os
 import pickle
 import time
 from collections.abc import Callable
+
 from balance.config.difference import difference, summary
 from balance.errors import StartError
 from balance.process.child import Child, Life
@@ -114,10 +115,11 @@ class Reloading:
 
     def heard(self, child: Child, message: Message, now: float) -> None:
         if child is self._loader:
+            self._loader = None  # it ends by itself
             kind, data = unpacked(message.fds[0]) if not message.kind else (message.kind, message.data)
             for fd in message.fds:
                 os.close(fd)
-            if self._step is Step.LOADING and self._generation is None:
+            if self._step is Step.LOADING:
                 if kind == UNLOADABLE:
                     self._fail(*data)
                 elif kind == LOADED:
@@ -218,8 +220,7 @@ class Reloading:
         self._awaited.discard(child)
         if child is self._loader:
             self._loader = None
-            if self._step is Step.LOADING and self._generation is None:
-                self._fail(words)
+            self._fail(words)
         else:
             self._go_on(now)
 
@@ -304,6 +305,6 @@ class Reloading:
         if self._blueprint >= 0:
             os.close(self._blueprint)
             self._blueprint = -1
-        if self._loader is not None and self._loader.life is not Life.GONE and self._generation is None:
+        if self._loader is not None:
             self._loader.kill()
         self._answer(verdict)

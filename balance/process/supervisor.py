@@ -174,7 +174,11 @@ class Supervisor:
     def _hear(self, child: Child, message: Message) -> None:
         if message.kind == ORDER:
             number, order = message.data
-            self._ask(order, "admin API", lambda verdict: child.say(VERDICT, (number, verdict)))
+
+            def answer(verdict: Verdict) -> None:
+                child.say(VERDICT, (number, verdict))
+
+            self._ask(order, "admin API", answer)
         elif self._undertaking is not None:
             self._undertaking.heard(child, message, time.monotonic())
         else:
@@ -217,15 +221,16 @@ class Supervisor:
         order, origin, answer = self._waiting.popleft()
         match order:
             case Reload() | ChangeBackends():
-                self._undertaking = Reloading(self._estate, order, origin, answer)
+                undertaking: Undertaking = Reloading(self._estate, order, origin, answer)
                 if not order.dry_run:
                     self._notify.reloading()
             case Restart():
-                self._undertaking = Restarting(self._estate, origin, answer)
+                undertaking = Restarting(self._estate, origin, answer)
             case _:
                 answer(Verdict(False, self._estate.seat.generation.number, problems=("not available in this version",)))
                 return
-        self._undertaking.begin(now)
+        self._undertaking = undertaking
+        undertaking.begin(now)
 
     # --- children ---------------------------------------------------------------------------------------
 

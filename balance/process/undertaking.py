@@ -12,7 +12,9 @@ class Undertaking(Protocol):
     """One at a time. It is told what happens, and ends with one verdict; what it has not done by then is undone."""
 
     deadline: float  # when expired() is due, on the monotonic clock
-    is_over: bool
+
+    @property
+    def is_over(self) -> bool: ...
 
     def begin(self, now: float) -> None: ...
 

@@ -11,7 +11,6 @@ import logging
 import os
 import random
 import signal
-import socket
 
 from balance.balancing import POLICIES, Needs
 from balance.config.model import Config
@@ -100,7 +99,7 @@ class Worker:
         with contextlib.suppress(OverflowError):
             # A worker that no longer turns, or whose supervisor is dead, must end too: by default SIGALRM kills.
             signal.alarm(int(limit_s) + OVERTIME_S)
-        self._traffic.drain_limit_s = limit_s
+        self._traffic.hurry(limit_s)
         self._stopped.set()
 
     def _heard(self) -> None:

@@ -15,9 +15,9 @@ from balance.runtime.snapshot import Listener
 class Entry:
     """Shared by all clients of a listener in one worker."""
 
-    __slots__ = ("__weakref__", "forwarded", "is_closing", "keepalive_s", "listener", "max_idle", "max_requests", "pages", "pool",
-                 "port", "read_s", "reader", "request_id", "request_s", "scheme", "service", "successor", "timeouts", "trusted",
-                 "via")  # fmt: skip
+    __slots__ = ("__weakref__", "forwarded", "is_closing", "keepalive_s", "listener", "max_idle", "max_requests", "pages",
+                 "pool", "port", "read_s", "reader", "request_id", "request_s", "scheme", "service", "successor", "timeouts",
+                 "trusted", "via")  # fmt: skip
 
     def __init__(self, service: Service, listener: Listener, port: int) -> None:
         """`port` is the one that clients connect to, for X-Forwarded-Port; 0 on a Unix socket."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterable, Sequence
+from math import inf
 from time import monotonic
 
 from balance.config.model import LoggingConfig
@@ -37,6 +38,7 @@ class Traffic:
         self._backends: dict[int, tuple[Pool, Backend]] = {}  # by slot
         self._leaving: dict[int, Backend] = {}  # not configured any more, but somebody still uses them
         self._gauged: list[Backend] = []  # whose gauges are still to be written in this round
+        self._drained_by = inf
         self._ticks = 0
         self._next_tick = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -128,6 +130,10 @@ class Traffic:
             if active[slot] or load.elsewhere:
                 load.look_elsewhere(active[slot])
 
+    def hurry(self, timeout_s: float) -> None:
+        """A drain shall be over within that time, also one that has begun with more."""
+        self._drained_by = min(self._drained_by, monotonic() + timeout_s)
+
     async def drain(self, timeout_s: float) -> int:
         """Stop accepting, close what is idle, wait for what is not, cut the rest after `timeout_s`. How many were cut."""
         service = self._service
@@ -139,7 +145,8 @@ class Traffic:
             for parked in list(backend.idle):
                 parked.discard()
         began = monotonic()
-        while service.connections and (now := monotonic()) < began + timeout_s:
+        self.hurry(timeout_s)
+        while service.connections and (now := monotonic()) < self._drained_by:
             for connection in list(service.connections):
                 connection.drain(is_patient=now < began + FIRST_REQUEST_S)
             await asyncio.sleep(TICK_S)

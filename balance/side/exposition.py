@@ -174,8 +174,11 @@ class BoardCollector(Collector):
         lag = GaugeMetricFamily(
             "balance_event_loop_lag_seconds", "How late the worker's loop ran, worst of the last second.", labels=("worker",)
         )
-        for index, row in enumerate(inside.board.rows):
-            lag.add_metric((str(index),), row[cells.LAG_MAX_US] / US_PER_S)
+        worst: dict[int, int] = {}
+        for number, row in inside.worker_rows():  # one that is leaving stands beside its successor
+            worst[number] = max(worst.get(number, 0), row[cells.LAG_MAX_US] if row is not None else 0)
+        for number, lag_us in worst.items():
+            lag.add_metric((str(number),), lag_us / US_PER_S)
         yield lag
         alive = sum(1 for worker in inside.workers() if worker.pid)
         yield GaugeMetricFamily("balance_workers", "Workers alive.", alive)

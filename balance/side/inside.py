@@ -95,9 +95,26 @@ class Inside:
         ]
 
     def workers(self) -> list[Worker]:
-        """What health is decided from."""
-        return [Worker(row[cells.PID], row[cells.BEAT_US]) for row in self.board.rows]
+        """What health is decided from: who stands at each post; nobody where there is nobody."""
+        found = [Worker(0, 0)] * self.config.workers
+        for row in self.board.rows:
+            place = row[cells.PLACE]
+            if 0 < place <= len(found) and not row[cells.LEAVING]:
+                found[place - 1] = Worker(row[cells.PID], row[cells.BEAT_US])
+        return found
+
+    def worker_rows(self) -> list[tuple[int, memoryview | None]]:
+        """Every worker's number and row, those who are leaving after those who stay; None where there is nobody."""
+        rows = sorted(
+            (row for row in self.board.rows if row[cells.PLACE]), key=lambda row: (row[cells.LEAVING], row[cells.PLACE])
+        )
+        staying = {row[cells.PLACE] - 1: row for row in rows if not row[cells.LEAVING]}
+        posts = sorted({*range(self.config.workers), *staying})
+        return [(post, staying.get(post)) for post in posts] + [
+            (row[cells.PLACE] - 1, row) for row in rows if row[cells.LEAVING]
+        ]
 
     def pids(self) -> list[int]:
         """Every living process of this instance."""
-        return [self.supervisor_pid, self.control_pid, *(worker.pid for worker in self.workers() if worker.pid)]
+        workers = (row[cells.PID] for _, row in self.worker_rows() if row is not None)
+        return [self.supervisor_pid, self.control_pid, *(pid for pid in workers if pid)]
