@@ -110,6 +110,9 @@ def _table(pages: Pages, levers: Levers) -> list[Door]:
         Door("POST", "/drain", levers.drain, order, "Drain the whole instance and end it.", can_be_refused=True),
         Door(
             "GET", "/events", pages.events, local, "What happens, as it happens (server-sent events).",
-            {"since": "The number of an event: what came after it comes first."},
+            {
+                "since": "The number of an event: what came after it comes first.",
+                "follow": "false: what is remembered as JSON, and no stream.",
+            },
         ),
     ]  # fmt: skip

@@ -19,7 +19,7 @@ from balance.side.inside import Inside
 from balance.side.replies import moment, reply
 from balance.side.status import duration, pools, status
 from balance.side.steering import GenerationSeen
-from balance.side.stream import EventStream, wanted_since
+from balance.side.stream import EventStream, event_document, wanted_since
 from balance.version import VERSION
 
 
@@ -82,6 +82,9 @@ class Pages:
     async def events(self, request: Request) -> Response:
         """What happens, as it happens: server-sent events."""
         since = wanted_since(request)
+        if request.query_params.get("follow", "true").lower() in ("false", "0"):
+            known = self._inside.events.since(since or 0)
+            return reply({"events": [{"number": each.number} | event_document(each) for each in known]})
         if request.method == "HEAD":
             return Response(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         return EventStream(self._inside.events, since)

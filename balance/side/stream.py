@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -61,9 +62,13 @@ def _body(data: bytes) -> dict[str, object]:
     return {"type": "http.response.body", "body": data, "more_body": True}
 
 
+def event_document(happening: Happening) -> dict[str, Any]:
+    """All of an event but its number, which stands beside it in a stream."""
+    return {"at": moment(happening.at), "kind": happening.kind, "text": happening.text, **happening.about}
+
+
 def _event(happening: Happening) -> bytes:
-    document = {"at": moment(happening.at), "kind": happening.kind, "text": happening.text, **happening.about}
-    data = json.dumps(document, ensure_ascii=False)  # one line: JSON writes no bare line break
+    data = json.dumps(event_document(happening), ensure_ascii=False)  # one line: JSON writes no bare line break
     return f"id: {happening.number}\nevent: {happening.kind}\ndata: {data}\n\n".encode()
 
 

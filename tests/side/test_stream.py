@@ -151,3 +151,12 @@ def test_a_number_that_is_none_is_refused(inside: Inside, since: str) -> None:
 def test_head_is_answered_at_once(inside: Inside) -> None:
     answer = ask(admin_app(inside), "/events", "HEAD")
     assert (answer.status, answer.headers["content-type"]) == (200, "text/event-stream")
+
+
+def test_what_is_remembered_can_be_had_at_once(inside: Inside) -> None:
+    inside.events.tell("worker", "first")
+    inside.events.tell("worker", "second")
+    known = ask(admin_app(inside), "/events?follow=false").json["events"]
+    assert [(each["kind"], each["text"]) for each in known] == [("worker", "first"), ("worker", "second")]
+    later = ask(admin_app(inside), f"/events?follow=false&since={known[0]['number']}").json["events"]
+    assert [each["text"] for each in later] == ["second"]
