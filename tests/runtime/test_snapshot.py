@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 
 from balance.balancing import POLICIES
-from balance.config.model import BackendConfig, Config, HashKey, HttpConfig, Keepalive, ListenerConfig, PoolConfig
+from balance.config.model import BackendConfig, Config, HashKey, HttpConfig, Keepalive, ListenerConfig, PoolConfig, Retry
 from balance.http1.head import RequestFields
 from balance.model import Address, Mode
 from balance.runtime import cells
@@ -34,6 +34,17 @@ def built(config: Config) -> tuple[Snapshot, memoryview]:
     slots = backend_slots(config)
     view = memoryview(bytearray(8 * cells.row_cells(len(slots) + 1))).cast("Q")
     return build(config, slots, Row(view), lambda: 0.0), view
+
+
+def test_listeners_share_their_pool_s_retry_budget_and_workers_its_floor() -> None:
+    config = configured()
+    first, second = config.pools
+    asked = replace(config, pools=(replace(first, retry=Retry(enabled=True)), second), workers=4)
+    web, api, raw = built(asked)[0].listeners
+    assert web.retrying is api.retrying is not None
+    assert web.retrying.budget.left(100.0) == 25
+    assert raw.retrying is None
+    assert [listener.retrying for listener in built(config)[0].listeners] == [None, None, None]
 
 
 def test_every_backend_of_every_pool_has_a_slot_of_its_own_and_none_is_nobody_s() -> None:
