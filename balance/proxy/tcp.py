@@ -96,7 +96,9 @@ class Downstream(End):
         service = self._service
         service.row.cells[cells.WHY + why] += 1
         again = Again.NEVER_NEEDED
-        if attempts and why is not Why.CLIENT_ABORT:
+        if attempts and why is Why.CLIENT_ABORT:
+            again = Again.MADE
+        elif attempts:
             again = Again.ATTEMPTS if attempts == self._max_tries else Again.NOBODY
             service.row.cells[cells.skipped(again)] += 1
         if service.access is not None:

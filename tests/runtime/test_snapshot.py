@@ -2,6 +2,7 @@
 
 import ipaddress
 from dataclasses import FrozenInstanceError, replace
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from balance.http1.head import RequestFields
 from balance.model import Address, Mode
 from balance.runtime import cells
 from balance.runtime.cells import Row
-from balance.runtime.snapshot import Snapshot, backend_slots, build
+from balance.runtime.snapshot import Snapshot, backend_slots, build, prepare
 
 
 def configured(algorithm: str = "round-robin", http: HttpConfig | None = None) -> Config:
@@ -45,6 +46,22 @@ def test_listeners_share_their_pool_s_retry_budget_and_workers_its_floor() -> No
     assert web.retrying.budget.left(100.0) == 25
     assert raw.retrying is None
     assert [listener.retrying for listener in built(config)[0].listeners] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("change", "lives_on"),
+    [({}, True), ({"algorithm": "random"}, True), ({"retry": Retry(enabled=True, max_attempts=9)}, False)],
+)
+def test_what_was_paid_for_retries_lives_on_while_their_settings_are_the_same(change: dict[str, Any], lives_on: bool) -> None:
+    config = configured()
+    config = replace(config, pools=(replace(config.pools[0], retry=Retry(enabled=True)), config.pools[1]))
+    before, view = built(config)
+    after = replace(config, pools=(replace(config.pools[0], **change), config.pools[1]))
+    snapshot, _ = prepare(after, before.slots, Row(view), lambda: 0.0, previous=before)
+    assert (snapshot.retrying["first"] is before.retrying["first"]) is lives_on
+    assert snapshot.listeners[0].retrying is snapshot.retrying["first"]
+    more, _ = prepare(replace(after, workers=2), before.slots, Row(view), lambda: 0.0, previous=snapshot)
+    assert more.retrying["first"].budget.left(100.0) == 50
 
 
 def test_every_backend_of_every_pool_has_a_slot_of_its_own_and_none_is_nobody_s() -> None:
