@@ -27,6 +27,8 @@ from balance.config.model import (
     MetricsConfig,
     PassiveChecks,
     PoolConfig,
+    Retry,
+    RetryBudget,
     Timeouts,
 )
 from balance.config.schema import BackendSection, ListenerSection, PoolSection, RootSection, Section
@@ -144,6 +146,7 @@ def _pool(name: str, root: RootSection, pool: PoolSection) -> PoolConfig:
             **_renamed(check, interval="interval_s", timeout="timeout_s", slow_start="slow_start_s", passive_checks="passive"),
         ),
         breaker=CircuitBreaker(**_renamed(_overlay(root.circuit_breaker, pool.circuit_breaker), timeout="timeout_s")),
+        retry=_retry(_overlay(root.retry, pool.retry)),
         timeouts=_timeouts(root.timeouts, pool.timeouts),
     )
 
@@ -153,6 +156,15 @@ def _kind_of(check: Mapping[str, Any]) -> str:
     if check.get("command"):
         return "exec"
     return "http" if any(key in check for key in HTTP_CHECK_KEYS) else "tcp"
+
+
+def _retry(given: dict[str, Any]) -> Retry:
+    if "on" in given:
+        given["on"] = tuple(dict.fromkeys(given["on"]))
+    if "budget" in given:
+        given["budget"] = RetryBudget(**given["budget"])
+    in_seconds = ("backoff_base", "backoff_max", "per_try_timeout")
+    return Retry(**_renamed(given, **{name: f"{name}_s" for name in in_seconds}))
 
 
 def _backend(number: int, backend: BackendSection) -> BackendConfig:

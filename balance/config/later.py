@@ -9,7 +9,6 @@ LATER_KEYS: dict[str, frozenset[str]] = {
     "": frozenset(
         [
             "tls",
-            "retry",
             "session_affinity",
             "redis",
             "rate_limit",
@@ -23,9 +22,8 @@ LATER_KEYS: dict[str, frozenset[str]] = {
         ]
     ),
     "listener": frozenset(["tls", "proxy_protocol", "rate_limit", "security", "transform", "policy"]),
-    "pool": frozenset(["retry", "session_affinity", "tls", "discovery", "autoscaler", "proxy_protocol"]),
+    "pool": frozenset(["session_affinity", "tls", "discovery", "autoscaler", "proxy_protocol"]),
     "backend": frozenset(["max_connections", "region", "backup", "tls"]),
-    "resilience": frozenset(["retry"]),
     "http": frozenset(["routes", "transform", "compression"]),
     "security": frozenset(
         [

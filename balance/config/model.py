@@ -87,6 +87,29 @@ class CircuitBreaker:
 
 
 @dataclass(frozen=True, slots=True)
+class RetryBudget:
+    """What retries may add: `ratio` of the requests, and so many a second in any case."""
+
+    ratio: float = 0.2
+    min_per_second: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When a request whose try failed is sent again. `on` holds connect, reset and statuses; `jitter` None is full."""
+
+    enabled: bool = False
+    max_attempts: int = 3
+    backoff_base_s: float = 0.1
+    backoff_max_s: float = 5.0
+    multiplier: float = 2.0
+    jitter: float | None = None
+    on: tuple[str | int, ...] = ("connect", "reset", 502, 503, 504)
+    per_try_timeout_s: float = 0.0
+    budget: RetryBudget = field(default_factory=RetryBudget)
+
+
+@dataclass(frozen=True, slots=True)
 class HashKey:
     """What a request is hashed by. `name` is the field's, cookie's or parameter's, empty for the other kinds."""
 
@@ -106,6 +129,7 @@ class PoolConfig:
     timeouts: Timeouts = field(default_factory=Timeouts)
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     hash_key: HashKey = field(default_factory=HashKey)
+    retry: Retry = field(default_factory=Retry)
 
 
 @dataclass(frozen=True, slots=True)

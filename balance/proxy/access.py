@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from balance.config import model
 from balance.http1.fields import field_value
 from balance.model import Why
+from balance.traffic.retrying import Again
 
 MAX_WAITING = 10_000  # lines
 MAX_AT_ONCE = 256  # lines in one write
@@ -50,6 +51,7 @@ class AccessRecord:
     connect_ms: float
     ttfb_ms: float
     total_ms: float
+    retry: str = ""  # what became of the last try that failed, as in Again
 
 
 def unserved(peer: str, head: bytes, status: int, why: Why, bytes_out: int, pool: str, request_id: bytes) -> AccessRecord:
@@ -81,7 +83,15 @@ def unserved(peer: str, head: bytes, status: int, why: Why, bytes_out: int, pool
 
 
 def session(
-    client: str, backend: str, pool: str, why: Why, moved: tuple[int, int], attempts: int, connect_ms: float, total_ms: float
+    client: str,
+    backend: str,
+    pool: str,
+    why: Why,
+    moved: tuple[int, int],
+    attempts: int,
+    connect_ms: float,
+    total_ms: float,
+    again: Again = Again.NEVER_NEEDED,
 ) -> AccessRecord:
     """The record of a connection in TCP mode, whose bytes passed unparsed."""
     return AccessRecord(
@@ -104,6 +114,7 @@ def session(
         connect_ms=connect_ms,
         ttfb_ms=-1.0,
         total_ms=total_ms,
+        retry=again.word,
     )
 
 

@@ -15,9 +15,9 @@ from balance.runtime.snapshot import Listener
 class Entry:
     """Shared by all clients of a listener in one worker."""
 
-    __slots__ = ("__weakref__", "forwarded", "is_closing", "keepalive_s", "listener", "max_idle", "max_requests", "pages",
-                 "pool", "port", "read_s", "reader", "request_id", "request_s", "scheme", "service", "successor", "timeouts",
-                 "trusted", "via")  # fmt: skip
+    __slots__ = ("__weakref__", "connect_s", "forwarded", "is_closing", "keepalive_s", "listener", "max_idle", "max_requests",
+                 "pages", "pool", "port", "read_s", "reader", "reply_s", "request_id", "request_s", "retrying", "scheme",
+                 "service", "successor", "timeouts", "trusted", "via")  # fmt: skip
 
     def __init__(self, service: Service, listener: Listener, port: int) -> None:
         """`port` is the one that clients connect to, for X-Forwarded-Port; 0 on a Unix socket."""
@@ -30,9 +30,14 @@ class Entry:
         self.port = port
         self.scheme = "http"
         self.timeouts = listener.timeouts
+        self.retrying = listener.retrying
         self.read_s = listener.timeouts.read_s or NEVER  # the three that every request arms
         self.keepalive_s = listener.timeouts.keepalive_s or NEVER
         self.request_s = listener.timeouts.request_s or NEVER
+        per_try_s = (listener.retrying.per_try_s if listener.retrying is not None else 0.0) or NEVER
+        connect_s = min(listener.timeouts.connect_s or NEVER, per_try_s)
+        self.reply_s = min(self.read_s, per_try_s)  # from the request's last byte to the reply's head
+        self.connect_s = 0.0 if connect_s == NEVER else connect_s  # as dial() has it
         self.reader = RequestReader(http)
         self.forwarded = http.forwarded
         self.via = http.via

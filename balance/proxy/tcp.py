@@ -18,9 +18,7 @@ from balance.runtime import cells
 from balance.runtime.backend import Backend
 from balance.runtime.pool import Lease
 from balance.runtime.snapshot import Listener
-
-MAX_ATTEMPTS = 3  # HAProxy's `retries 3`, counting the first
-
+from balance.traffic.retrying import MAX_TRIES, Again
 
 _NO_FIELDS = RequestFields()  # in TCP mode there are none to hash
 
@@ -28,12 +26,13 @@ _NO_FIELDS = RequestFields()  # in TCP mode there are none to hash
 class Downstream(End):
     """A client's connection in TCP mode."""
 
-    __slots__ = ("_dialing", "_lease", "_listener", "_peer", "_service", "_started")
+    __slots__ = ("_dialing", "_lease", "_listener", "_max_tries", "_peer", "_service", "_started")
 
     def __init__(self, service: Service, listener: Listener) -> None:
         super().__init__()
         self._service = service
         self._listener = listener
+        self._max_tries = MAX_TRIES if listener.retrying is None else listener.retrying.max_tries
         self._lease: Lease | None = None
         self._dialing: asyncio.Task[None] | None = None
         self._peer = ""
@@ -96,15 +95,22 @@ class Downstream(End):
         """The session ends before it began."""
         service = self._service
         service.row.cells[cells.WHY + why] += 1
+        again = Again.NEVER_NEEDED
+        if attempts and why is Why.CLIENT_ABORT:
+            again = Again.MADE
+        elif attempts:
+            again = Again.ATTEMPTS if attempts == self._max_tries else Again.NOBODY
+            service.row.cells[cells.skipped(again)] += 1
         if service.access is not None:
             ms = round((time.monotonic() - self._started) * 1e3, 3)
-            service.access.record(session(self._peer, "", self._listener.pool.name, why, (0, 0), attempts, -1.0, ms))
+            pool = self._listener.pool.name
+            service.access.record(session(self._peer, "", pool, why, (0, 0), attempts, -1.0, ms, again))
         if not self.transport.is_closing():
             reset(self.transport)
 
     def _next_lease(self, tried: list[Backend]) -> Lease | None:
         """A backend that was not tried yet, or None when there is none or enough were tried."""
-        if len(tried) == MAX_ATTEMPTS:
+        if len(tried) == self._max_tries:
             return None
         pool = self._listener.pool
         key = b"" if pool.key_of is None else pool.key_of(_NO_FIELDS, b"", self._peer)
@@ -176,6 +182,7 @@ class _Session:
         if self._service.access is not None:
             connect_ms, ms = round((self._joined - self._started) * 1e3, 3), round((now - self._started) * 1e3, 3)
             backend = self._lease.backend.name
+            again = Again.MADE if self._attempts > 1 else Again.NEVER_NEEDED
             self._service.access.record(
-                session(self._peer, backend, self._pool, why, self._totals, self._attempts, connect_ms, ms)
+                session(self._peer, backend, self._pool, why, self._totals, self._attempts, connect_ms, ms, again)
             )

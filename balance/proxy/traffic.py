@@ -179,7 +179,7 @@ class Traffic:
     def _write_gauges(self, now: float, some: int = 0) -> None:
         """Of `some` backends, those that waited longest for it, so that many of them don't hold the loop; of all when 0.
 
-        Also lets go of connections that were parked for too long.
+        Also lets go of connections that were parked for too long, and dates what was paid to retry budgets.
         """
         board = self._row.cells
         board[cells.CONNECTIONS_OPEN] = len(self._service.connections)
@@ -198,6 +198,8 @@ class Traffic:
             board[backend.block + cells.OPEN] = backend.open_count
             if not active and not backend.open_count and self._leaving.get(backend.slot) is backend:
                 del self._leaving[backend.slot]
+        for retrying in self._snapshot.retrying.values():
+            retrying.budget.turn(now)
         if self._service.access is not None:
             board[cells.LOG_LINES_LOST] = self._service.access.lost
 

@@ -17,6 +17,7 @@ from balance.runtime.cells import Row
 from balance.runtime.guard import Shared
 from balance.runtime.guarded import GuardedPool, needs_guard
 from balance.runtime.pool import Pool
+from balance.traffic.retrying import Retrying
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Listener:
     timeouts: Timeouts
     http: HttpConfig
     trusted_proxies: tuple[IpNetwork, ...]
+    retrying: Retrying | None = None  # the pool's; None where retries are not asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Snapshot:
     slots: Mapping[tuple[str, str], int]
     listeners: tuple[Listener, ...]
     pools: Mapping[str, Pool]
+    retrying: Mapping[str, Retrying]  # of the pools that ask for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +100,15 @@ def prepare(
     )
     configured = {pool.name: pool for pool in previous.config.pools} if previous is not None else {}
     pools: dict[str, Pool] = {}
+    retrying: dict[str, Retrying] = {}
     renewals = []
     for pool in config.pools:
+        if pool.retry.enabled:
+            known = configured.get(pool.name)
+            if previous is not None and known is not None and known.retry == pool.retry and _share_alike(previous, config):
+                retrying[pool.name] = previous.retrying[pool.name]
+            else:
+                retrying[pool.name] = Retrying(pool.retry, config.workers, rand)
         idle_s = idle_timeouts.get(pool.name)
         if previous is not None and configured.get(pool.name) == pool and _is_same(previous.pools[pool.name], idle_s, slots):
             pools[pool.name] = previous.pools[pool.name]
@@ -132,10 +142,16 @@ def prepare(
             timeouts=listener.timeouts,
             http=listener.http,
             trusted_proxies=config.trusted_proxies,
+            retrying=retrying.get(listener.pool),
         )
         for listener in config.listeners
     )
-    return Snapshot(config, slots, listeners, pools), renewals
+    return Snapshot(config, slots, listeners, pools, retrying), renewals
+
+
+def _share_alike(previous: Snapshot, config: Config) -> bool:
+    """Whether a worker's part of what all may do is what it was."""
+    return previous.config.workers == config.workers
 
 
 def _is_same(pool: Pool, idle_s: float | None, slots: Mapping[tuple[str, str], int]) -> bool:

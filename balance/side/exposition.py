@@ -22,6 +22,7 @@ from balance.side import processes
 from balance.side.backends import phase_of
 from balance.side.inside import Inside, Seen
 from balance.side.totals import Totals
+from balance.traffic.retrying import SKIPPED
 from balance.version import VERSION
 
 BACKEND = ("pool", "backend")
@@ -104,6 +105,12 @@ class BoardCollector(Collector):
         for why in Why:
             ended.add_metric((why.word,), totals.cell(cells.WHY + why))
         yield ended
+        skipped = CounterMetricFamily(
+            "balance_retries_skipped", "Tries that failed and were not made again, by the reason.", labels=("reason",)
+        )
+        for reason in SKIPPED:
+            skipped.add_metric((reason.word,), totals.cell(cells.skipped(reason)))
+        yield skipped
 
     def _backends(self, backends: list[Seen]) -> Iterator[Metric]:
         totals = self._totals

@@ -25,6 +25,7 @@ from balance.config.model import (
     ListenerConfig,
     LoggingConfig,
     PoolConfig,
+    Retry,
     Timeouts,
 )
 from balance.model import Address, Mode, Why
@@ -32,6 +33,7 @@ from balance.proxy.traffic import Traffic
 from balance.runtime import backend as runtime
 from balance.runtime import cells
 from balance.runtime.snapshot import Snapshot, backend_slots, build
+from balance.traffic.retrying import SKIPPED, Again
 
 Script = Callable[[Wire], Awaitable[None]]
 Answer = Callable[[Message], bytes]
@@ -187,6 +189,7 @@ class Stage:
         algorithm: str = "round-robin",
         hash_key: HashKey | None = None,
         send_buffer: int = 0,
+        retry: Retry | None = None,
     ) -> None:
         """Traffic over `others` first, then every backend made so far."""
         addresses = [*others, *(backend.address for backend in self.backends)]
@@ -194,7 +197,16 @@ class Stage:
         timeouts = timeouts or Timeouts()
         config = Config(
             listeners=(ListenerConfig("main", (), mode, "pool", timeouts, http or HttpConfig()),),
-            pools=(PoolConfig("pool", tuple(configs), algorithm, timeouts=timeouts, hash_key=hash_key or HashKey()),),
+            pools=(
+                PoolConfig(
+                    "pool",
+                    tuple(configs),
+                    algorithm,
+                    timeouts=timeouts,
+                    hash_key=hash_key or HashKey(),
+                    retry=retry or Retry(),
+                ),
+            ),
             trusted_proxies=trusted,
             logging=LoggingConfig(access_log=access or AccessLog()),
         )
@@ -259,6 +271,11 @@ class Stage:
     def count(self, backend: Backend, cell: int) -> int:
         return self.cell(self.of(backend).block + cell)
 
+    @property
+    def skipped(self) -> dict[Again, int]:
+        """Why tries that failed were not made again."""
+        return {why: count for why in SKIPPED if (count := self.cell(cells.skipped(why)))}
+
     # --- the end --------------------------------------------------------------------------------------
 
     async def settled(self) -> None:
@@ -275,6 +292,9 @@ class Stage:
                 found.append(f"{backend.name} has {backend.load.active} leases")
             if backend.open_count != len(backend.idle):
                 found.append(f"{backend.name} has {backend.open_count} connections open and {len(backend.idle)} parked")
+        retrying = self.snapshot.listeners[0].retrying
+        if retrying is not None and retrying.budget.in_flight:
+            found.append(f"{retrying.budget.in_flight} retries in flight")
         timed = [item for bucket in self.service.wheel._buckets.values() for item in bucket]
         if timed:
             found.append(f"timed {timed}")
