@@ -91,23 +91,19 @@ class WebSocketRelay(Relay):
         self._part(end)
 
     def half_closed(self, end: End) -> None:
-        """After a farewell an end is an answer, unless it comes in the middle of a frame: the other peer is told by a reset."""
-        if not self._is_leaving:
+        """After a farewell an end is an answer."""
+        if self._is_leaving:
+            self._part(self._ends[end is self.upstream])
+        else:
             super().half_closed(end)
-            return
-        mine = self._ends[end is self.upstream]
-        if not mine.is_silenced:
-            self._break(mine)
-        self._part(mine)
 
     def lost(self, end: End, exc: Exception | None) -> None:
-        """After a farewell each end goes for itself."""
-        if not self._is_leaving or self._other(end).is_lost:
+        """After a farewell each end goes for itself, unless the frame that it has begun will never be whole."""
+        other = self._other(end)
+        if not self._is_leaving or other.is_lost:
             super().lost(end, exc)
-            return
-        mine = self._ends[end is self.upstream]
-        if not mine.is_silenced:
-            self._break(mine)
+        elif not self._ends[end is self.upstream].is_silenced:
+            reset(other.transport)
 
     def _silence(self, end: WebSocketEnd, rest: bytes) -> None:
         """Pass on the `rest` of the frame that has begun, say Close behind it unless `end` has said its own, and no more."""
@@ -123,12 +119,6 @@ class WebSocketRelay(Relay):
     def _write(self, end: WebSocketEnd, data: bytes) -> None:
         if data and not end.transport.is_closing():
             end.transport.write(data)
-
-    def _break(self, end: WebSocketEnd) -> None:
-        """The frame that `end` has begun will never be whole: its peer can only be cut."""
-        other = self._other_of(end)
-        if not other.is_lost:
-            reset(other.transport)
 
     def _other_of(self, end: WebSocketEnd) -> WebSocketEnd:
         return self._ends[end is self.client]

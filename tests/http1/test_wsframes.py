@@ -133,7 +133,7 @@ def test_nothing_may_follow_a_close() -> None:
         assert not frames.has_closed
         frames.passed(close[index : index + 1])
     assert (frames.has_closed, frames.is_between) == (True, False)
-    frames.passed(b"anything")
+    frames.passed(b"\xff\xff")
     assert (frames.has_closed, frames.is_lost) == (True, False)
 
 

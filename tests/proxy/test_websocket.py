@@ -18,6 +18,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from balance.config.model import AccessLog
 from balance.model import Address, Why
+from balance.proxy.service import Drainable
 from balance.proxy.websocket import WebSocketEnd, WebSocketRelay
 from balance.proxy.wheel import Wheel
 
@@ -192,8 +193,7 @@ async def test_frames_that_came_with_the_switch_count(stage: Stage) -> None:
         await wire.head()
         await wire.send(SWITCHING + theirs[:5])
         assert await wire.exactly(7) == mine[:7]
-        with pytest.raises(ConnectionResetError):
-            await wire.rest()
+        assert await wire.ending() == "reset"
 
     stage.backend(script)
     await stage.open()
@@ -201,8 +201,9 @@ async def test_frames_that_came_with_the_switch_count(stage: Stage) -> None:
     client.send_now(UPGRADE + mine[:7])
     await client.head()
     assert await client.exactly(5) == theirs[:5]
-    assert await draining(stage, 0.3) == 1
+    end = draining(stage, 0.8)
     assert await client.ending() == "reset"  # and no Close in the middle of a frame
+    assert await end == 1
 
 
 async def test_control_frame_stands_between_the_fragments_of_a_message(stage: Stage) -> None:
@@ -270,6 +271,20 @@ async def test_close_that_has_passed_is_not_said_twice(stage: Stage) -> None:
     assert await end == 0
 
 
+async def test_drain_waits_for_the_backends_answer(stage: Stage) -> None:
+    ends = await joined(stage)
+    end = draining(stage, 2.0)
+    assert await ends.client.exactly(4) == FROM_BALANCE
+    ends.client.close()
+    assert is_masked_goodbye(await ends.backend.exactly(8))
+    await until(lambda: stage.of(stage.backends[0]).open_count and not end.done())
+    await asyncio.sleep(0.2)
+    assert not end.done()
+    await ends.backend.send(frame(b"last words") + FROM_BALANCE)
+    assert await ends.backend.ending() == "eof"
+    assert await end == 0
+
+
 async def test_backend_that_floods_a_client_that_does_not_read_is_not_held_in_memory(stage: Stage) -> None:
     ends = await joined(stage)
 
@@ -289,6 +304,69 @@ async def test_backend_that_floods_a_client_that_does_not_read_is_not_held_in_me
     assert 60_000 < peak < 64 * 1024 + 3 * 256 * 1024
 
 
+# --- what one end does, the other sees ---------------------------------------------------------------------------
+
+
+class Pair:
+    """A relay between two fake transports."""
+
+    def __init__(self) -> None:
+        self.connections: set[Drainable] = set()
+        self.client, self.upstream = FakeTransport(), FakeTransport()
+        self.ends = WebSocketEnd(self.connections), WebSocketEnd(None)
+        for end, transport in zip(self.ends, (self.client, self.upstream), strict=True):
+            transport.protocol = end
+            end.connection_made(transport)
+        self.account = Account()
+        WebSocketRelay(*self.ends, Wheel(0.0), 60.0, self.account, 0.0)
+
+    def farewell(self) -> None:
+        for connection in list(self.connections):
+            connection.farewell()
+
+
+def test_peer_that_is_not_passed_on_any_more_is_read_although_the_other_does_not_read() -> None:
+    pair = Pair()
+    pair.client.takes_all = False
+    pair.ends[1].data_received(frame(bytes(70_000)))
+    assert not pair.upstream.is_reading_now
+    pair.farewell()
+    assert pair.upstream.is_reading_now
+    pair.ends[0].pause_writing()
+    assert pair.upstream.is_reading_now
+    pair.ends[1].data_received(FROM_BALANCE)
+    assert pair.upstream.ends == ["close"]
+
+
+def test_close_right_behind_the_frame_that_was_waited_for_is_an_answer() -> None:
+    pair = Pair()
+    data = frame(b"x" * 10, is_masked=True)
+    pair.ends[0].data_received(data[:5])
+    pair.farewell()
+    pair.ends[0].data_received(data[5:] + frame(b"\x03\xe9", opcode=8, is_masked=True))
+    assert pair.upstream.written[: len(data)] == data
+    assert is_masked_goodbye(pair.upstream.written[len(data) :])
+    assert pair.client.ends == ["close"]
+
+
+@pytest.mark.parametrize("how", ["lost", "both ended"])
+def test_what_ends_already_ends_as_it_would_have(how: str) -> None:
+    pair = Pair()
+    if how == "lost":
+        pair.client.lose(ConnectionResetError())
+    else:
+        for end in pair.ends:
+            end.eof_received()
+        written = pair.client.written + pair.upstream.written
+        pair.farewell()
+        assert pair.client.written + pair.upstream.written == written == b""
+        pair.client.lose()
+    pair.ends[0].farewell()
+    pair.upstream.lose()
+    assert pair.account.whys == [Why.CLIENT_ABORT if how == "lost" else Why.OK]
+    assert not pair.connections
+
+
 # --- any frames, cut anywhere, a farewell at any moment ----------------------------------------------------------
 
 CHUNKS = st.lists(st.tuples(st.booleans(), st.integers(1, 40)), max_size=60)
@@ -300,16 +378,10 @@ PAYLOADS = st.lists(st.one_of(st.binary(max_size=10), st.sampled_from([125, 126,
 def test_each_peer_gets_whole_frames_then_one_close_then_nothing(
     from_client: list[bytes], from_upstream: list[bytes], chunks: list[tuple[bool, int]], moment: int
 ) -> None:
-    connections: set[object] = set()
-    transports = FakeTransport(), FakeTransport()
-    ends = WebSocketEnd(connections), WebSocketEnd(None)  # type: ignore[arg-type]
+    pair = Pair()
+    transports, ends = (pair.client, pair.upstream), pair.ends
     frames = [frame(p, is_masked=True) for p in from_client], [frame(p) for p in from_upstream]
     streams = [b"".join(those) for those in frames]
-    for end, transport in zip(ends, transports, strict=True):
-        transport.protocol = end
-        end.connection_made(transport)
-    account = Account()
-    WebSocketRelay(*ends, Wheel(0.0), 60.0, account, 0.0)
     said = [b"", b""]
     for number, (is_upstream, size) in enumerate(chunks):
         if number == moment:
@@ -334,5 +406,5 @@ def test_each_peer_gets_whole_frames_then_one_close_then_nothing(
             assert len(got) not in places  # in the middle of a frame: nothing may be said yet
     for transport in transports:
         transport.lose()
-    assert account.whys == [Why.DRAINING]
-    assert not connections
+    assert pair.account.whys == [Why.DRAINING]
+    assert not pair.connections
