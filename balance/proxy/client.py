@@ -23,7 +23,7 @@ from balance.proxy.access import AccessRecord, unserved
 from balance.proxy.entry import Entry
 from balance.proxy.exchange import Exchange
 from balance.proxy.relay import Relay
-from balance.proxy.sockets import has_left, is_silent, keep_alive, reset, unsent
+from balance.proxy.sockets import end_now, has_left, is_silent, keep_alive, reset, unsent
 from balance.proxy.tunnel import Tunnel, TunnelEnd
 from balance.proxy.upstream import Upstream
 from balance.proxy.websocket import WebSocketEnd, WebSocketRelay
@@ -398,6 +398,7 @@ class HttpClient(Timed, asyncio.Protocol):
         if self._at > IDLE or self._buffer or (self._at is FRESH and is_patient):
             return
         if is_silent(self.transport):  # else a request has come that is only not read yet
+            end_now(self.transport)
             self._close()
 
     def farewell(self) -> None:
