@@ -194,6 +194,17 @@ async def test_request_that_has_come_but_was_not_read_is_served_by_a_drain(stage
     assert await draining == 0
 
 
+async def test_request_that_comes_as_it_is_a_connections_turn_is_served(stage: Stage) -> None:
+    stage.backend(serve(ok(b"served")))
+    await stage.open()
+    client = await stage.client()
+    await ask(client)
+    client.send_now(get())
+    for connection in list(stage.service.connections):
+        connection.drain(is_patient=False)
+    assert (await client.reply()).body == b"served"
+
+
 async def test_connection_taken_just_before_a_drain_may_still_ask(stage: Stage) -> None:
     stage.backend(serve(ok(b"served")))
     await stage.open()
