@@ -25,7 +25,7 @@ class Observer:
         self._stage = inside.board.stage
         self._worker_restarts = inside.board.worker_restarts
         self._refused = inside.board.reloads(False)
-        self._generation = inside.board.generation
+        self._generation = max((each.number for each in inside.generations()), default=0)
         self._breakers = self._breakers_now()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -50,23 +50,23 @@ class Observer:
         if board.reloads(False) != self._refused:
             self._refused = board.reloads(False)
             tell("reload", "a reload was refused; nothing changed, the log says why", result="failure")
-        if board.generation != self._generation:
-            self._generation = board.generation
-            self._tell_generation()
+        self._tell_generations()
         self._tell_breakers()
 
-    def _tell_generation(self) -> None:
-        before = after = None
-        for each in self._inside.generations():
-            if each.number == self._generation:
-                after = each
-                break
+    def _tell_generations(self) -> None:
+        """Each that came since the last look, as far as it is remembered."""
+        generations = self._inside.generations()
+        if not generations or generations[-1].number == self._generation:
+            return
+        before = None
+        for each in generations:
+            if each.number > self._generation:
+                said = summary(difference(before.config, each.config)) if before else ""
+                text = f"generation {each.number} is served ({each.origin})" + (f": {said}" if said else "")
+                about = {"result": "success", "generation": each.number, "origin": each.origin, "summary": said}
+                self._inside.events.tell("reload", text, **about)
             before = each
-        origin = after.origin if after else ""
-        said = summary(difference(before.config, after.config)) if before and after else ""
-        text = f"generation {self._generation} is served" + (f" ({origin})" if origin else "") + (f": {said}" if said else "")
-        about = {"result": "success", "generation": self._generation, "origin": origin, "summary": said}
-        self._inside.events.tell("reload", text, **about)
+        self._generation = generations[-1].number
 
     def _tell_breakers(self) -> None:
         before, self._breakers = self._breakers, self._breakers_now()

@@ -49,12 +49,14 @@ def test_reloads_are_told_with_what_they_changed() -> None:
     observer = Observer(steered.inside)
     steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
     asyncio.run(steered.steer(Reload()))
+    asyncio.run(steered.steer(Reload(rollback=True)))
     observer.look()
     steered.source = steered.source.with_text("nonsense: 1\n")
     asyncio.run(steered.steer(Reload()))
     observer.look()
     assert told(steered.inside) == [
         "generation 2 is served (admin API): ~1 backend",
+        "generation 3 is served (rollback to 1): ~1 backend",
         "a reload was refused; nothing changed, the log says why",
     ]
     first = steered.inside.events.since(0)[0]
