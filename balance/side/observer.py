@@ -30,6 +30,9 @@ class Observer:
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look from now on, for as long as the loop runs."""
+        if restarts := self._inside.board.control_restarts:
+            text = f"the control process was replaced ({restarts} since the start); the log has what was before"
+            self._inside.events.tell("control", text, restarts=restarts)
         loop.call_later(LOOK_S, self._again, loop)
 
     def _again(self, loop: asyncio.AbstractEventLoop) -> None:

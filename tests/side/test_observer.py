@@ -79,3 +79,15 @@ def test_breakers_are_told_when_they_move(make_inside: Callable[..., Inside]) ->
         "the circuit breaker of backend app/a2 is open: too many failures in a row",
         "the circuit breaker of backend app/a2 is closed: the requests that tried it went well",
     ]
+
+
+def test_a_successor_says_that_it_is_one() -> None:
+    async def main() -> None:
+        steered = Steered()
+        Observer(steered.inside).start(asyncio.get_running_loop())
+        assert told(steered.inside) == []
+        steered.board.count_control_restart()
+        Observer(steered.inside).start(asyncio.get_running_loop())
+        assert told(steered.inside) == ["the control process was replaced (1 since the start); the log has what was before"]
+
+    asyncio.run(main())
