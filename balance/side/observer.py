@@ -11,8 +11,9 @@ import time
 from balance.config.difference import difference, summary
 from balance.health.breaker import CAUSE, OPENED, Phase, Signal
 from balance.health.readiness import Stage
+from balance.health.states import State
 from balance.side.backends import phase_of
-from balance.side.inside import Inside
+from balance.side.inside import Inside, Seen
 
 LOOK_S = 1.0
 
@@ -83,9 +84,12 @@ class Observer:
     def _breakers_now(self) -> dict[tuple[str, str], tuple[Phase, int, int]]:
         now_us = time.monotonic_ns() // 1000
         found = {}
-        for seen in self._inside.backends():
-            if seen.pool.breaker.enabled:
+        for pool in self._inside.config.pools:
+            if not pool.breaker.enabled:
+                continue
+            for backend in pool.backends:
+                seen = Seen(pool, backend, self._inside.slots[pool.name, backend.name], State.UNKNOWN, 0.0)
                 evidence = self._inside.board.evidence(seen.slot)
-                place = seen.pool.name, seen.backend.name
-                found[place] = phase_of(seen, self._inside, now_us), evidence[OPENED], evidence[CAUSE]
+                phase = phase_of(seen, self._inside, now_us)
+                found[pool.name, backend.name] = phase, evidence[OPENED], evidence[CAUSE]
         return found
