@@ -17,7 +17,7 @@ from balance.model import Address
 
 DEFAULT = "127.0.0.1:9090"
 CONNECT_TIMEOUT_S = 5.0
-ANSWER_TIMEOUT_S = 120.0  # a reload waits until every worker is ready for it
+ANSWER_TIMEOUT_S = 150.0  # a reload waits until every worker is ready for it; the instance itself gives up before
 SILENCE_S = 45.0  # of a stream of events; three heartbeats
 NOBODY = 2
 

@@ -43,7 +43,18 @@ def diff_command(port: AdminPort, is_json: bool, file: str) -> int:
         except OSError as error:
             click.echo(f"balance: {file}: can't be read: {error.strerror}", err=True)
             return 1
-    return show_verdict(port.ask("POST", "/diff", text), is_json, is_dry_run=True)
+    reply = port.ask("POST", "/diff", text)
+    if not is_json:
+        _rename(reply, file)
+    return show_verdict(reply, is_json, is_dry_run=True)
+
+
+def _rename(reply: Reply, file: str) -> None:
+    """The instance tells problems under the name of its own file; here they are in another one."""
+    source = f"{reply.document.get('source')}:"
+    problems = reply.document.get("problems", ())
+    renamed = [f"{file}:{each.removeprefix(source)}" if each.startswith(source) else each for each in problems]
+    reply.document["problems"] = renamed
 
 
 @click.command("restart", epilog=examples("balance restart"))

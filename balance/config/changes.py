@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from balance.config.document import Document, Path
+from balance.config.wording import hidden
 from balance.errors import Problem
 
 ORIGIN = "admin API"  # what problems with these values call the place they came from
@@ -47,8 +48,12 @@ class BackendChange:
             case Verb.REMOVE:
                 return f"the removal of backend {where}"
             case Verb.SET:
-                said = ", ".join(f"{key} {_json(value)}" for key, value in json.loads(self.values).items())
-                return f"the change of backend {where} ({said})"
+                return f"the change of backend {where} ({self.said})"
+
+    @property
+    def said(self) -> str:
+        """The values for people, without secrets."""
+        return ", ".join(f"{key} {_json(hidden(key, value))}" for key, value in json.loads(self.values).items())
 
 
 class _RefusedError(Exception):
@@ -189,9 +194,11 @@ class _Pool:
         return holding
 
     def _is_idle(self, change: BackendChange) -> bool:
-        if change.verb is not Verb.SET:
+        if change.verb is Verb.REMOVE or change.name not in self.entries:
             return False
         entry = self.entries[change.name]
+        if change.verb is Verb.ADD:  # removed before, and back as it was
+            return _json(entry | {"name": change.name}) == _json({"name": change.name, **json.loads(change.values)})
         return all(key in entry and _json(entry[key]) == _json(value) for key, value in json.loads(change.values).items())
 
 

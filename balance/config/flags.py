@@ -9,10 +9,10 @@ from typing import Any
 from balance.config.document import Document, Path
 from balance.config.environment import OVERRIDES, override
 from balance.config.loading import Loaded, check
+from balance.config.source import COMMAND_LINE
 from balance.errors import Problem
 
 DEFAULT_LISTEN = ":8080"
-COMMAND_LINE = "command line"
 
 
 def from_flags(**flags: Any) -> Loaded:

@@ -1,15 +1,21 @@
-"""Where a configuration comes from, kept so that it can be read again, or checked again as it was. Goes between processes."""
+"""Where a configuration comes from, kept so that it can be read again, or checked again as it was. Goes between processes.
+
+What reads and checks is imported when it is used: a worker knows its configuration's source and must not pay for YAML.
+"""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from balance.config.changes import BackendChange
-from balance.config.flags import COMMAND_LINE, document_from_flags
-from balance.config.loading import Changed, check_changed, load_changed, read_text
+
+if TYPE_CHECKING:
+    from balance.config.loading import Changed
+
+COMMAND_LINE = "command line"  # what stands for the file where there is none
 
 
 class Kind(enum.StrEnum):
@@ -31,6 +37,8 @@ class Source:
     @classmethod
     def of_file(cls, file: str) -> Source:
         """That file as it is now. UnreadableError when it can't be read."""
+        from balance.config.loading import read_text
+
         return cls(Kind.FILE, file, read_text(file))
 
     @classmethod
@@ -48,6 +56,9 @@ class Source:
 
     def load(self, changes: Sequence[BackendChange] = (), env: Mapping[str, str] | None = None) -> Changed:
         """Check it, with these changes laid over it. ConfigError has every problem."""
+        from balance.config.flags import document_from_flags
+        from balance.config.loading import check_changed, load_changed
+
         if self.kind is Kind.FILE:
             return load_changed(self.text, self.file, env, changes)
         document, problems = document_from_flags(**dict(self.flags), env=env)

@@ -75,6 +75,17 @@ def _plain_items(name: str, value: tuple[Any, ...]) -> list[Any]:
     return items
 
 
+def hidden(name: str, value: Any) -> Any:
+    """JSON data as a user wrote it under that key, secrets hidden."""
+    if isinstance(value, dict):
+        return {key: hidden(key, inner) for key, inner in value.items()}
+    if value not in (None, "") and is_secret(name):
+        return HIDDEN
+    if isinstance(value, list):
+        return [hidden("", inner) for inner in value]
+    return hidden_in(value) if isinstance(value, str) else value
+
+
 def hidden_in(text: str) -> str:
     """The text without the user and password of a URL, and without what is assigned to a secret's name."""
     return _ASSIGNED.sub(rf"\1={HIDDEN}", _USERINFO.sub(HIDDEN, text))

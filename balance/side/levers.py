@@ -49,7 +49,7 @@ class Levers:
             raise HTTPException(400, "the body is not UTF-8 text; send a configuration") from None
         if not text.strip():
             raise HTTPException(400, "the body is empty; send a configuration")
-        return verdict_reply(await self._ask(Reload(text=text, dry_run=True)))
+        return verdict_reply(await self._ask(Reload(text=text, dry_run=True)), source=self._inside.config.source)
 
     async def add(self, request: Request) -> Response:
         """Add a backend."""

@@ -11,8 +11,9 @@ import time
 from balance.config.difference import difference, summary
 from balance.health.breaker import CAUSE, OPENED, Phase, Signal
 from balance.health.readiness import Stage
+from balance.health.states import State
 from balance.side.backends import phase_of
-from balance.side.inside import Inside
+from balance.side.inside import Inside, Seen
 
 LOOK_S = 1.0
 
@@ -25,11 +26,14 @@ class Observer:
         self._stage = inside.board.stage
         self._worker_restarts = inside.board.worker_restarts
         self._refused = inside.board.reloads(False)
-        self._generation = inside.board.generation
+        self._generation = max((each.number for each in inside.generations()), default=0)
         self._breakers = self._breakers_now()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look from now on, for as long as the loop runs."""
+        if restarts := self._inside.board.control_restarts:
+            text = f"the control process was replaced ({restarts} since the start); the log has what was before"
+            self._inside.events.tell("control", text, restarts=restarts)
         loop.call_later(LOOK_S, self._again, loop)
 
     def _again(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -50,23 +54,23 @@ class Observer:
         if board.reloads(False) != self._refused:
             self._refused = board.reloads(False)
             tell("reload", "a reload was refused; nothing changed, the log says why", result="failure")
-        if board.generation != self._generation:
-            self._generation = board.generation
-            self._tell_generation()
+        self._tell_generations()
         self._tell_breakers()
 
-    def _tell_generation(self) -> None:
-        before = after = None
-        for each in self._inside.generations():
-            if each.number == self._generation:
-                after = each
-                break
+    def _tell_generations(self) -> None:
+        """Each that came since the last look, as far as it is remembered."""
+        generations = self._inside.generations()
+        if not generations or generations[-1].number == self._generation:
+            return
+        before = None
+        for each in generations:
+            if each.number > self._generation:
+                said = summary(difference(before.config, each.config)) if before else ""
+                text = f"generation {each.number} is served ({each.origin})" + (f": {said}" if said else "")
+                about = {"result": "success", "generation": each.number, "origin": each.origin, "summary": said}
+                self._inside.events.tell("reload", text, **about)
             before = each
-        origin = after.origin if after else ""
-        said = summary(difference(before.config, after.config)) if before and after else ""
-        text = f"generation {self._generation} is served" + (f" ({origin})" if origin else "") + (f": {said}" if said else "")
-        about = {"result": "success", "generation": self._generation, "origin": origin, "summary": said}
-        self._inside.events.tell("reload", text, **about)
+        self._generation = generations[-1].number
 
     def _tell_breakers(self) -> None:
         before, self._breakers = self._breakers, self._breakers_now()
@@ -80,9 +84,12 @@ class Observer:
     def _breakers_now(self) -> dict[tuple[str, str], tuple[Phase, int, int]]:
         now_us = time.monotonic_ns() // 1000
         found = {}
-        for seen in self._inside.backends():
-            if seen.pool.breaker.enabled:
+        for pool in self._inside.config.pools:
+            if not pool.breaker.enabled:
+                continue
+            for backend in pool.backends:
+                seen = Seen(pool, backend, self._inside.slots[pool.name, backend.name], State.UNKNOWN, 0.0)
                 evidence = self._inside.board.evidence(seen.slot)
-                place = seen.pool.name, seen.backend.name
-                found[place] = phase_of(seen, self._inside, now_us), evidence[OPENED], evidence[CAUSE]
+                phase = phase_of(seen, self._inside, now_us)
+                found[pool.name, backend.name] = phase, evidence[OPENED], evidence[CAUSE]
         return found

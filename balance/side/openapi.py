@@ -31,6 +31,7 @@ def _operation(door: Door, path: str) -> dict[str, Any]:
         statuses["404"] = "There is no such one."
     if door.can_be_refused:
         statuses["409"] = "Refused, nothing changed; `problems` in the body says why."
+        statuses["503"] = "The supervisor does not answer."
     operation: dict[str, Any] = {
         "operationId": _operation_id(door, path),
         "summary": door.does,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 from collections.abc import Collection
@@ -9,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from balance.config.changes import BackendChange, Verb
 from balance.health.states import Event
@@ -26,6 +27,8 @@ WORDS = {
     "enabled": Event.ENABLE,
 }
 LIMIT_BYTES = 4096
+BODY_TIMEOUT_S = 30.0
+MAX_DEPTH = 10  # of what is sent; no key of a backend goes deeper than two
 
 
 def is_local(address: Address) -> bool:
@@ -60,11 +63,17 @@ def is_own_page(origin: str, host: str) -> bool:
 async def read_body(request: Request, limit: int = LIMIT_BYTES, allowed: str = "") -> bytes:
     """The whole body. HTTPException when it is larger than anything that is meant."""
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > limit:
-            hint = f"; {allowed}" if allowed else ""
-            raise HTTPException(413, f"the body is larger than {limit} bytes{hint}")
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > limit:
+                    hint = f"; {allowed}" if allowed else ""
+                    raise HTTPException(413, f"the body is larger than {limit} bytes{hint}")
+    except TimeoutError:
+        raise HTTPException(408, f"the body has not come within {BODY_TIMEOUT_S:g}s", {"Connection": "close"}) from None
+    except ClientDisconnect:
+        raise HTTPException(400, "the body broke off") from None
     return bytes(body)
 
 
@@ -74,9 +83,16 @@ def read_object(body: bytes, allowed: str) -> dict[str, Any]:
         document = json.loads(body)
     except (ValueError, RecursionError):
         raise HTTPException(400, f"the body is not JSON; {allowed}") from None
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) or _is_deeper(document, MAX_DEPTH):
         raise HTTPException(400, f"the body is no order; {allowed}")
     return document
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(each, levels - 1) for each in inner)
 
 
 def read_state(order: dict[str, Any], allowed: str) -> Event | None:
@@ -147,7 +163,5 @@ def told(order: Order) -> str:
 
 def _told_change(change: BackendChange) -> str:
     where = f"{change.pool}/{change.name}" if change.pool else change.name
-    if change.verb is Verb.REMOVE:
-        return f"remove backend {where}"
-    said = ", ".join(f"{key} {json.dumps(value)}" for key, value in json.loads(change.values).items())
-    return f"{change.verb} backend {where} ({said})"
+    said = f" ({change.said})" if change.said else ""
+    return f"{change.verb} backend {where}{said}"

@@ -149,6 +149,13 @@ def test_the_file_wins_about_the_backend_that_it_says_something_new_about(edit: 
     assert len(seen(again)) == len({each.split()[0] for each in seen(again)})
 
 
+def test_a_change_is_told_without_its_secrets() -> None:
+    secret = change("set", "a", "app", metadata={"api-key": "hush", "rack": "r1", "docs": "http://me:hush@h/"}, weight=3)
+    assert str(secret) == (
+        'the change of backend app/a (metadata {"api-key":"***","docs":"http://***@h/","rack":"r1"}, weight 3)'
+    )
+
+
 def test_changes_of_a_pool_that_is_gone_are_dropped() -> None:
     kept = changed(POOLS, change("set", "a", "raw", weight=3)).kept
     again = changed("\n".join(POOLS.splitlines()[:3]), *kept)
@@ -167,6 +174,7 @@ def test_changes_of_a_pool_that_is_gone_are_dropped() -> None:
         ([change("remove", "b"), change("add", "b", address="h:1")], ["add b address=h:1"]),
         ([change("remove", "b"), change("add", "b", address="h:1"), change("remove", "b")], ["remove b"]),
         ([change("set", "a", weight=3), change("set", "a", weight=2)], []),  # 2 is what the file says
+        ([change("remove", "b"), change("add", "b", address="10.0.0.2:80")], []),  # and so is this
     ],
 )
 def test_changes_of_one_backend_become_one(changes: list[BackendChange], kept: list[str]) -> None:

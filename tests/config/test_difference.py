@@ -1,13 +1,16 @@
 """What a reload changes, in a user's words."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import pytest
 
 from balance.config.difference import difference, summary
 from balance.config.loading import load_text
-from balance.config.model import BackendConfig, Config
-from balance.model import Address
+from balance.config.model import BackendConfig, Config, HashKey
+from balance.config.wording import is_section
+from balance.model import Address, Mode
 
 BEFORE = """\
 listeners:
@@ -137,3 +140,49 @@ def test_a_key_that_comes_later_shows_up_by_itself() -> None:
 
     first, second = Later("a", Address("h", 1)), Later("a", Address("h", 1), region="eu", patience_s=1.5)
     assert difference(having(first), having(second)) == ("~ backend app/a: region '' -> eu, patience 0 -> 1s500ms",)
+
+
+def others(value: Any) -> Any:
+    """A value of the same kind that is another one."""
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 1
+        case Mode():
+            return Mode.TCP if value is Mode.HTTP else Mode.HTTP
+        case str():
+            return value + "x"
+        case Address():
+            return Address("elsewhere", 1)
+        case HashKey():
+            return HashKey("path")
+        case tuple():
+            return () if value else (("x", "y"),)
+        case None:
+            return 5.0
+    raise AssertionError(f"no other value for {value!r}")
+
+
+def changed_somewhere(section: Any) -> Iterator[tuple[str, Any]]:
+    """The section with one value changed, for each value in it, however deep; and the path to that value."""
+    for about in fields(section):
+        value = getattr(section, about.name)
+        if is_section(value):
+            inner = [(path, changed) for path, changed in changed_somewhere(value)]
+        elif isinstance(value, tuple) and value and is_section(value[0]):
+            inner = [(path, (changed, *value[1:])) for path, changed in changed_somewhere(value[0])]
+        else:
+            inner = [("", others(value))]
+        for path, changed in inner:
+            yield f"{about.name}.{path}", replace(section, **{about.name: changed})
+
+
+@pytest.mark.parametrize(
+    ("path", "new"), list(changed_somewhere(config(BEFORE))), ids=lambda each: each if isinstance(each, str) else ""
+)
+def test_no_change_goes_untold(path: str, new: Config) -> None:
+    lines = difference(config(BEFORE), new)
+    assert bool(lines) is not path.startswith("source")
+    assert all(line[:2] in ("+ ", "- ", "~ ") and line.isprintable() for line in lines)
+    assert summary(lines)

@@ -16,6 +16,7 @@ from balance.side.inside import Inside
 from balance.side.steering import ChangeBackends, GenerationSeen, Order, Reload, Stop, Verdict
 
 TEXT = """\
+workers: 2
 listeners: [{name: web, listen: "127.0.0.1:8080", pool: app}]
 pools:
   app:
@@ -38,9 +39,8 @@ class Steered:
         board = Board(2, len(backend_slots(config)) + 1, max_slots=64)
         board.set_stage(Stage.SERVING)
         board.set_generation(1)
-        for number, row in enumerate(board.rows, start=1):
-            row[cells.PID] = os.getpid()
-            row[cells.PLACE] = number
+        for place, row in enumerate(board.rows, 1):
+            row[cells.PID], row[cells.PLACE] = os.getpid(), place
         self.board = board
         self.inside = Inside(
             config,

@@ -49,12 +49,14 @@ def test_reloads_are_told_with_what_they_changed() -> None:
     observer = Observer(steered.inside)
     steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
     asyncio.run(steered.steer(Reload()))
+    asyncio.run(steered.steer(Reload(rollback=True)))
     observer.look()
     steered.source = steered.source.with_text("nonsense: 1\n")
     asyncio.run(steered.steer(Reload()))
     observer.look()
     assert told(steered.inside) == [
         "generation 2 is served (admin API): ~1 backend",
+        "generation 3 is served (rollback to 1): ~1 backend",
         "a reload was refused; nothing changed, the log says why",
     ]
     first = steered.inside.events.since(0)[0]
@@ -77,3 +79,15 @@ def test_breakers_are_told_when_they_move(make_inside: Callable[..., Inside]) ->
         "the circuit breaker of backend app/a2 is open: too many failures in a row",
         "the circuit breaker of backend app/a2 is closed: the requests that tried it went well",
     ]
+
+
+def test_a_successor_says_that_it_is_one() -> None:
+    async def main() -> None:
+        steered = Steered()
+        Observer(steered.inside).start(asyncio.get_running_loop())
+        assert told(steered.inside) == []
+        steered.board.count_control_restart()
+        Observer(steered.inside).start(asyncio.get_running_loop())
+        assert told(steered.inside) == ["the control process was replaced (1 since the start); the log has what was before"]
+
+    asyncio.run(main())

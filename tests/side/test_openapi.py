@@ -31,7 +31,7 @@ def test_operations_have_names_of_their_own_summaries_and_parameters(inside: Ins
         ("name", "path", True),
         ("dry_run", "query", False),
     ]
-    assert set(patch["responses"]) == {"200", "400", "403", "404", "409"}
+    assert set(patch["responses"]) == {"200", "400", "403", "404", "409", "503"}
     assert "requestBody" in patch
 
 

@@ -47,6 +47,7 @@ def test_an_order_is_a_state_in_json(word: str, event: Event) -> None:
         (b"\xff", 400, "the body is not JSON"),
         (b"[]", 400, "the body is no order"),
         (b"[" * 4000, 400, "the body is not JSON"),
+        (b'{"state": ' + b"[" * 20 + b"]" * 20 + b"}", 400, "the body is no order"),
         (b'{"state": "healthy"}', 400, "state 'healthy' cannot be ordered"),
         (b'{"state": 5}', 400, "state 5 cannot be ordered"),
     ],

@@ -31,7 +31,7 @@ def test_a_reload_that_is_refused_names_every_problem(say: Say, instance: Any) -
     status, out, err = say("reload")
     assert (status, out) == (1, "")
     lines = err.splitlines()
-    assert [line.partition(": pools")[0] for line in lines] == ["balance: test.yaml:4:101", "balance: test.yaml:4:104"]
+    assert [line.partition(": pools")[0] for line in lines] == ["balance: test.yaml:5:101", "balance: test.yaml:5:104"]
     document = json.loads(say("reload", "--json")[1])
     assert (document["done"], len(document["problems"])) == (False, 2)
 
@@ -62,7 +62,8 @@ def test_a_file_is_compared_with_what_is_served(
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes())))
     assert say("diff", "-") == said
     file.write_text("nonsense\n")
-    assert say("diff", str(file))[0] == 1
+    status, _, err = say("diff", str(file))
+    assert (status, err.partition(":1:1: ")[0]) == (1, f"balance: {file}")
     assert say("diff", f"{file}x") == (1, "", f"balance: {file}x: can't be read: No such file or directory\n")
     assert instance.steered.number == 1
 
