@@ -45,8 +45,22 @@ class Tries:
         self.is_waiting = False
         self.paid_from: Budget | None = None  # that wants to know when the try under way is done
 
+    def wait(self) -> None:
+        """Before the try that the budget paid for."""
+        assert self.paid_from is not None
+        self.paid_from.waiting += 1
+        self.waits += 1
+        self.is_waiting = True
+
+    def wake(self) -> None:
+        """The wait is over, or nobody waits any more."""
+        if self.is_waiting and self.paid_from is not None:
+            self.paid_from.waiting -= 1
+        self.is_waiting = False
+
     def done(self) -> None:
         """The try under way has ended, or got its reply."""
+        self.wake()
         if self.paid_from is not None:
             self.paid_from.done()
             self.paid_from = None
@@ -72,7 +86,7 @@ class Repeats(Attempts):
         """The wait is over."""
         tries = self._tries
         assert tries is not None
-        tries.is_waiting = False
+        tries.wake()
         self.choose(now, tries.failed)
 
     # --- how a try fails ------------------------------------------------------------------------------
@@ -166,8 +180,7 @@ class Repeats(Attempts):
         lease.release(outcome, now)
         self._at = CHOSEN
         if verdict.is_paid:
-            tries.waits += 1
-            tries.is_waiting = True
+            tries.wait()
             self.client.arm(now, verdict.wait_s)
         else:
             self.choose(now, error)
@@ -216,4 +229,7 @@ class Repeats(Attempts):
         return self.entry.retrying is not None and bool(field_value(self.request.fields.forward, b"idempotency-key"))
 
     def _active(self) -> int:
-        return sum(backend.load.active for backend in self.entry.pool.backends)
+        """The requests that the pool has in flight, with those that wait for their next try."""
+        retrying = self.entry.retrying
+        waiting = retrying.budget.waiting if retrying is not None else 0
+        return waiting + sum(backend.load.active for backend in self.entry.pool.backends)

@@ -15,12 +15,13 @@ AT_ONCE = 3  # retries that a pool with little in flight may have in flight (Env
 class Budget:
     """One pool's, in one worker. Whoever sends a request adds one to `requests`, and that is all it costs."""
 
-    __slots__ = ("_floor", "_ratio", "_requests", "_retries", "_second", "in_flight", "requests")
+    __slots__ = ("_floor", "_ratio", "_requests", "_retries", "_second", "in_flight", "requests", "waiting")
 
     def __init__(self, ratio: float, min_per_second: float) -> None:
         """`min_per_second` is this worker's part of it."""
         self.requests = 0  # since the last turn()
         self.in_flight = 0  # retries that were granted and have not ended
+        self.waiting = 0  # those of them that have not begun; for whoever counts what is active
         self._ratio = ratio
         self._floor = min_per_second * LIVES_S
         self._requests = [0] * LIVES_S  # by second, each at its number modulo LIVES_S

@@ -293,8 +293,8 @@ class Stage:
             if backend.open_count != len(backend.idle):
                 found.append(f"{backend.name} has {backend.open_count} connections open and {len(backend.idle)} parked")
         retrying = self.snapshot.listeners[0].retrying
-        if retrying is not None and retrying.budget.in_flight:
-            found.append(f"{retrying.budget.in_flight} retries in flight")
+        if retrying is not None and (retrying.budget.in_flight or retrying.budget.waiting):
+            found.append(f"{retrying.budget.in_flight} retries in flight, {retrying.budget.waiting} waiting")
         timed = [item for bucket in self.service.wheel._buckets.values() for item in bucket]
         if timed:
             found.append(f"timed {timed}")

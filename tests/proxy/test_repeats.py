@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import random
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -414,7 +416,7 @@ async def test_requests_pay_for_retries(stage: Stage) -> None:
 
 
 async def test_retries_in_flight_are_a_share_of_what_is_in_flight(stage: Stage) -> None:
-    """A fifth of 40 and itself; their waits count."""
+    """A fifth of 40 that hang, one that fails, and those that wait: with 10 of them there is room for no more."""
 
     async def script(wire: Wire) -> None:
         while (request := await wire.request()) is not None:
@@ -426,10 +428,10 @@ async def test_retries_in_flight_are_a_share_of_what_is_in_flight(stage: Stage) 
     for _ in range(40):
         await (await stage.client()).send(get("/hangs"))
     await until(lambda: stage.active == 40)
-    for _ in range(10):
+    for _ in range(12):
         await (await stage.client()).send(get("/fails"))
-    await until(lambda: stage.count(backend, cells.RETRIES) + stage.skipped.get(Again.BUDGET, 0) == 10)
-    assert stage.count(backend, cells.RETRIES) == 8
+    await until(lambda: stage.count(backend, cells.RETRIES) + stage.skipped.get(Again.BUDGET, 0) == 12)
+    assert stage.count(backend, cells.RETRIES) == 10
     assert stage.skipped == {Again.BUDGET: 2}
 
 
@@ -747,3 +749,56 @@ async def test_race_that_was_lost_uses_up_no_try(stage: Stage) -> None:
         await client.send(get())
         assert (await client.reply()).body == expected
     assert len(stage.backends[0].wires) == 2
+
+
+async def test_whatever_fails_no_post_is_delivered_twice_and_no_put_is_changed(stage: Stage) -> None:
+    """Backends that refuse with a status, break off before and after they have read, or answer; and what they saw."""
+    rand = random.Random(3)
+    seen: Counter[str] = Counter()
+    bodies: dict[str, bytes] = {}
+
+    async def script(wire: Wire) -> None:
+        while True:
+            how = rand.random()
+            if how < 0.1:
+                await wire.some(10)
+                return
+            request = await wire.request()
+            if request is None:
+                return
+            seen[request.target] += 1
+            assert bodies.setdefault(request.target, request.body) == request.body == request.target.encode() * 30
+            if how < 0.2:
+                wire.reset()
+                return
+            await wire.send(UNAVAILABLE if how < 0.4 else ok(request.target.encode()))
+
+    for _ in range(3):
+        stage.backend(script)
+    retry = Retry(enabled=True, max_attempts=10, backoff_base_s=0.001, budget=RetryBudget(1.0, 100_000))
+    await stage.open(retry=retry)
+    statuses: dict[str, Counter[int]] = {"POST": Counter(), "PUT": Counter()}
+    numbers = iter(range(300))
+
+    async def run() -> None:
+        for number in numbers:
+            method = "POST" if number % 3 else "PUT"
+            target = f"/{method}/{number}"
+            client = await stage.client()
+            request = post(target.encode() * 30, target=target).replace(b"POST /", f"{method} /".encode(), 1)
+            at = rand.randrange(len(request))
+            await client.send(request[:at])
+            await asyncio.sleep(0)
+            await client.send(request[at:])
+            reply = await client.reply()
+            statuses[method][reply.status] += 1
+            assert reply.status != 200 or reply.body == target.encode()
+            client.close()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(20):
+            group.create_task(run())
+    assert max(count for target, count in seen.items() if target.startswith("/POST")) == 1
+    assert statuses["POST"].keys() == {200, 502, 503}
+    assert max(count for target, count in seen.items() if target.startswith("/PUT")) > 1  # so it was put to the test
+    assert statuses["PUT"][200] >= 95  # of 100; ten tries may all fail
