@@ -84,6 +84,8 @@ def _pools(config: Config, places: Places) -> Iterator[Finding]:
         where = places.pools[index]
         if not pool.backends:
             yield (*where, "backends"), "is empty; write at least one backend"
+        elif all(backend.backup for backend in pool.backends):
+            yield (*where, "backends"), "are all backups; at least one must stand without backup: true"
         check = pool.health_check
         if check.kind == "exec" and not check.command:
             yield places.pool(index, "health_check.type"), "exec needs a command, like command: [/usr/local/bin/check, --fast]"

@@ -35,6 +35,7 @@ class BackendConfig:
     address: Address
     weight: int = 1
     metadata: tuple[tuple[str, str], ...] = ()
+    backup: bool = False  # used when no other backend of the pool is ready
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,9 @@ class BackendSection(Section):
     )
     address: Annotated[Address, BACKEND_ADDRESS] = key("host:port, [v6]:port, unix:/path or http://host:port.", required=True)
     weight: Annotated[int, kind.whole(1, 65535)] = key("Its share of the traffic, next to the others' weights.", 1)
+    backup: Flag = key(
+        "Whether it is used only while no other backend of its pool is ready, or when all of those failed.", False
+    )
     metadata: dict[Text, Text] = key("Anything you want to see next to it in the admin API.", {})
 
 

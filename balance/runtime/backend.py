@@ -68,12 +68,13 @@ class IdleTime:
 class Backend:
     """Lives as long as its identity is configured, across snapshots. `slot` is its block on the board."""
 
-    __slots__ = ("address", "block", "gate", "guard", "idle", "idle_time", "is_ready", "load", "name", "open_count", "phase",
-                 "ramp", "slot", "state")  # fmt: skip
+    __slots__ = ("address", "block", "gate", "guard", "idle", "idle_time", "is_backup", "is_ready", "load", "name",
+                 "open_count", "phase", "ramp", "slot", "state")  # fmt: skip
 
     def __init__(self, config: BackendConfig, slot: int, idle_timeout_s: float | None = None) -> None:
         self.name = config.name
         self.address = config.address
+        self.is_backup = config.backup  # used when no other is ready
         self.slot = slot
         self.block = cells.block(slot)
         self.load = Load(config.weight, identity=config.name.encode())

@@ -114,7 +114,13 @@ class GuardedPool(Pool):
     __slots__ = ("_has_breakers", "_panic_threshold", "_slow_start_s", "is_panicking")
 
     def __init__(
-        self, config: PoolConfig, backends: Collection[Backend], policy: Policy, row: cells.Row, shared: Shared
+        self,
+        config: PoolConfig,
+        backends: Collection[Backend],
+        policy: Policy,
+        row: cells.Row,
+        shared: Shared,
+        reserve_policy: Policy | None = None,
     ) -> None:
         self._has_breakers = config.breaker.enabled
         self._panic_threshold = config.health_check.panic_threshold
@@ -122,7 +128,7 @@ class GuardedPool(Pool):
         self.is_panicking = False
         for backend in backends:
             backend.guard = Guard(config.breaker, backend.slot, row.cells, shared)
-        super().__init__(config.name, tuple(backends), config.algorithm, policy, row, config.hash_key)
+        super().__init__(config.name, tuple(backends), config.algorithm, policy, row, config.hash_key, reserve_policy)
         self._lease = GUARDED[self._lease]
 
     @property
@@ -145,12 +151,14 @@ class GuardedPool(Pool):
     def rebuild(self) -> None:
         """Who is ready, and behind which gate."""
         threshold = self._panic_threshold
-        self.is_panicking = bool(threshold) and is_panic((backend.state for backend in self.backends), threshold)
+        states = (backend.state for backend in self.backends if not backend.is_backup)
+        self.is_panicking = bool(threshold) and is_panic(states, threshold)
         for backend in self.backends:
             state, phase = backend.state, backend.phase
-            is_usable = not state.is_ordered if self.is_panicking else state.is_ready or state is State.RETURNING
+            is_panicking = self.is_panicking and not backend.is_backup
+            is_usable = not state.is_ordered if is_panicking else state.is_ready or state is State.RETURNING
             backend.is_ready = is_usable and phase is not Phase.OPEN
-            is_returning = state is State.RETURNING and not self.is_panicking
+            is_returning = state is State.RETURNING and not is_panicking
             backend.gate = backend.ramp
             if phase is Phase.HALF_OPEN or is_returning:
                 assert backend.guard is not None
@@ -180,7 +188,10 @@ class GuardedPool(Pool):
                 spared = backend
             self._withdraw(lease, now)
             turned_away.append(backend)
-            lease = super().acquire(key, now, turned_away)
+            lease = Pool.acquire(self, key, now, turned_away)
+            if lease is not None and spared is not None and lease.backend.is_backup and not spared.is_backup:
+                self._withdraw(lease, now)  # one that starts slowly is ready: no case for a backup
+                break
         return None if spared is None else self._lease_of(spared, now)
 
     def _withdraw(self, lease: Lease, now: float) -> None:

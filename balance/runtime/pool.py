@@ -10,6 +10,7 @@ from balance.http1.hashkey import key_of
 from balance.model import Outcome, Why
 from balance.runtime import cells
 from balance.runtime.backend import Backend
+from balance.runtime.reserve import Reserve
 
 _OK, _FAILED = Outcome.OK, Outcome.FAILED
 _COUNTED = {Outcome.FAILED: cells.FAILURES, Outcome.ABORTED: cells.ABORTED}
@@ -101,7 +102,7 @@ class Pool:
     `key_of` finds the key to give to acquire() in a request; None when the policy wants none, which is then b"".
     """
 
-    __slots__ = ("_lease", "_members", "_policy", "_ready", "_row", "algorithm", "backends", "key_of", "name")
+    __slots__ = ("_lease", "_members", "_policy", "_ready", "_reserve", "_row", "algorithm", "backends", "key_of", "name")
 
     def __init__(
         self,
@@ -111,22 +112,26 @@ class Pool:
         policy: Policy,
         row: cells.Row,
         hash_key: HashKey = _SOURCE_IP,
+        reserve_policy: Policy | None = None,
     ) -> None:
+        """`reserve_policy`, another of the same algorithm, is given when some of the `backends` are backups."""
         self.name = name
         self.backends = tuple(backends)
         self.algorithm = algorithm
         self._policy = policy
         self._row = row
         self._lease = lease_class(policy.needs)
-        self._members = [backend.load for backend in self.backends]
+        self._members = [backend.load for backend in self.backends if not backend.is_backup]
+        backups = [backend for backend in self.backends if backend.is_backup]
+        self._reserve = None if reserve_policy is None else Reserve(backups, reserve_policy)
         self.key_of = key_of(hash_key) if Needs.KEY in policy.needs else None
         self._ready: tuple[Backend, ...] = ()
         self.rebuild()
 
     @property
     def ready(self) -> tuple[Backend, ...]:
-        """The backends that may be chosen now."""
-        return self._ready
+        """The backends that may be chosen now, backups last."""
+        return self._ready if self._reserve is None else self._ready + self._reserve.ready
 
     @property
     def why_nobody(self) -> Why:
@@ -135,8 +140,10 @@ class Pool:
 
     def rebuild(self) -> None:
         """Read which backends are ready and tell the policy."""
-        self._ready = tuple(backend for backend in self.backends if backend.is_ready)
+        self._ready = tuple(backend for backend in self.backends if backend.is_ready and not backend.is_backup)
         self._policy.rebuild([backend.load for backend in self._ready], self._members)
+        if self._reserve is not None:
+            self._reserve.rebuild()
 
     def set_ready(self, backend: Backend, is_ready: bool) -> bool:
         """Put a backend into the ready set or take it out. True when that changed anything."""
@@ -152,9 +159,12 @@ class Pool:
         if avoid:
             indices = {index for index, backend in enumerate(self._ready) if backend in avoid}
         index = self._policy.pick(key, indices, now)
-        if index == NOBODY:
+        if index != NOBODY:
+            backend = self._ready[index]
+        elif self._reserve is None or (backup := self._reserve.pick(key, now, avoid)) is None:
             return None
-        backend = self._ready[index]
+        else:
+            backend = backup
         backend.load.active += 1
         self._row.cells[backend.block + cells.LEASES] += 1
         return self._lease(backend, self._row, now)

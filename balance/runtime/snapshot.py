@@ -54,10 +54,11 @@ def build(
         idle_s = idle_timeouts.get(pool.name)
         backends = [Backend(backend, slots[pool.name, backend.name], idle_s) for backend in pool.backends]
         policy = POLICIES[pool.algorithm](rand)
+        reserve = POLICIES[pool.algorithm](rand) if any(backend.is_backup for backend in backends) else None
         if needs_guard(pool):
-            pools[pool.name] = GuardedPool(pool, backends, policy, row, shared)
+            pools[pool.name] = GuardedPool(pool, backends, policy, row, shared, reserve)
         else:
-            pools[pool.name] = Pool(pool.name, backends, pool.algorithm, policy, row, pool.hash_key)
+            pools[pool.name] = Pool(pool.name, backends, pool.algorithm, policy, row, pool.hash_key, reserve)
     listeners = tuple(
         Listener(
             name=listener.name,

@@ -27,6 +27,7 @@ def backend(seen: Seen, inside: Inside, totals: Totals, now: float, now_us: int)
         "name": seen.backend.name,
         "address": str(seen.backend.address),
         "weight": seen.backend.weight,
+        "backup": seen.backend.backup,
         "metadata": dict(seen.backend.metadata),
         "state": seen.state.word if is_decided else "unchecked",
         "why": inside.board.reason(seen.slot) or None,

@@ -93,6 +93,6 @@ def _pool(pool: PoolConfig, inside: Inside, totals: Totals, now: float, now_us: 
         "algorithm": pool.algorithm,
         "health_check": pool.health_check.kind if pool.health_check.enabled else None,
         "ready": sum(seen.state.is_ready for seen in backends),
-        "panicking": is_panic((seen.state for seen in backends), pool.health_check.panic_threshold),
+        "panicking": is_panic((seen.state for seen in backends if not seen.backend.backup), pool.health_check.panic_threshold),
         "backends": [backend(seen, inside, totals, now, now_us) for seen in backends],
     }
