@@ -84,6 +84,7 @@ def _pools(config: Config, places: Places) -> Iterator[Finding]:
                 algorithm if places.document.has(algorithm) else (*where, "backends"),
                 "round-robin looks at no weight, and the weights differ; weighted-round-robin does",
             )
+        yield from _queue(index, pool, places)
         yield from _hash_key(index, pool, places)
         addresses: dict[Address, int] = {}
         for position, backend in enumerate(pool.backends):
@@ -127,6 +128,15 @@ def _pools(config: Config, places: Places) -> Iterator[Finding]:
                 (*places.pool(index, "health_check.command"), 0),
                 f"{check.command[0]!r} is no program that this machine can run; write its whole path",
             )
+
+
+def _queue(index: int, pool: PoolConfig, places: Places) -> Iterator[Finding]:
+    path = places.pool(index, "queue")
+    # Among the defaults it may be meant for another pool.
+    if not places.document.has(path) or (path == ("queue",) and places.pools[index] != ()):
+        return
+    if not any(backend.max_connections for backend in pool.backends):
+        yield path, "has no effect: no backend of the pool has max_connections"
 
 
 def _hash_key(index: int, pool: PoolConfig, places: Places) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ from balance.config.model import (
     MetricsConfig,
     PassiveChecks,
     PoolConfig,
+    QueueConfig,
     Timeouts,
 )
 from balance.config.schema import BackendSection, ListenerSection, PoolSection, RootSection, Section
@@ -145,6 +146,7 @@ def _pool(name: str, root: RootSection, pool: PoolSection) -> PoolConfig:
         ),
         breaker=CircuitBreaker(**_renamed(_overlay(root.circuit_breaker, pool.circuit_breaker), timeout="timeout_s")),
         timeouts=_timeouts(root.timeouts, pool.timeouts),
+        queue=QueueConfig(**_renamed(_overlay(root.queue, pool.queue), timeout="timeout_s")),
     )
 
 

@@ -24,7 +24,7 @@ LATER_KEYS: dict[str, frozenset[str]] = {
     ),
     "listener": frozenset(["tls", "proxy_protocol", "rate_limit", "security", "transform", "policy"]),
     "pool": frozenset(["retry", "session_affinity", "tls", "discovery", "autoscaler", "proxy_protocol"]),
-    "backend": frozenset(["max_connections", "region", "tls"]),
+    "backend": frozenset(["region", "tls"]),
     "resilience": frozenset(["retry"]),
     "http": frozenset(["routes", "transform", "compression"]),
     "security": frozenset(

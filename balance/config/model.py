@@ -35,6 +35,7 @@ class BackendConfig:
     address: Address
     weight: int = 1
     metadata: tuple[tuple[str, str], ...] = ()
+    max_connections: int = 0  # requests (HTTP) or sessions (TCP) at once, over all workers; 0 is no limit
     backup: bool = False  # used when no other backend of the pool is ready
 
 
@@ -88,6 +89,14 @@ class CircuitBreaker:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueConfig:
+    """Where requests wait while every backend has as many as it may have. `size` is for all workers together; 0 is no queue."""
+
+    size: int = 128
+    timeout_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
 class HashKey:
     """What a request is hashed by. `name` is the field's, cookie's or parameter's, empty for the other kinds."""
 
@@ -107,6 +116,7 @@ class PoolConfig:
     timeouts: Timeouts = field(default_factory=Timeouts)
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     hash_key: HashKey = field(default_factory=HashKey)
+    queue: QueueConfig = field(default_factory=QueueConfig)
 
 
 @dataclass(frozen=True, slots=True)

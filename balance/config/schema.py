@@ -89,6 +89,11 @@ class BackendSection(Section):
     )
     address: Annotated[Address, BACKEND_ADDRESS] = key("host:port, [v6]:port, unix:/path or http://host:port.", required=True)
     weight: Annotated[int, kind.whole(1, 65535)] = key("Its share of the traffic, next to the others' weights.", 1)
+    max_connections: Count = key(
+        "Requests (HTTP) or sessions (TCP) that it may have at once, over all workers; then another backend is chosen, and "
+        "when all are full requests wait in the queue. 0 is no limit.",
+        0,
+    )
     backup: Flag = key(
         "Whether it is used only while no other backend of its pool is ready, or when all of those failed.", False
     )
@@ -191,6 +196,15 @@ class CircuitBreakerSection(Section):
     half_open_requests: Annotated[int, kind.whole(1, 1_000_000)] = key("Trials at a time, over all workers.", 1)
 
 
+class QueueSection(Section):
+    """Where requests wait while every backend that may serve them has max_connections; first come, first served. Without room
+    in it, or when a request's time is over, the answer is 503 with Retry-After; in TCP mode the connection is reset."""
+
+    place = "queue"
+    size: Count = key("How many may wait, over all workers; each has its part, one at least. 0: nobody waits.", 128)
+    timeout: Period = key("How long one may wait.", "5s")
+
+
 class PoolSection(Section):
     """Backends that can stand in for each other. Keys given here win over those at the top, one by one."""
 
@@ -199,6 +213,7 @@ class PoolSection(Section):
     load_balancer: LoadBalancerSection = key("Which backend comes next.")
     health_check: HealthCheckSection = key("How backends are asked whether they work.")
     circuit_breaker: CircuitBreakerSection = key("When a backend that fails is left alone.")
+    queue: QueueSection = key("Where requests wait for a backend that is not full.")
     timeouts: TimeoutsSection = key("Durations towards backends.")
 
 
@@ -342,6 +357,7 @@ class RootSection(Section):
     load_balancer: LoadBalancerSection = key("Which backend comes next, in every pool that doesn't say otherwise.")
     health_check: HealthCheckSection = key("How backends are asked, in every pool that doesn't say otherwise.")
     circuit_breaker: CircuitBreakerSection = key("When a backend that fails is left alone, in every pool likewise.")
+    queue: QueueSection = key("Where requests wait for a backend that is not full, in every pool likewise.")
     resilience: ResilienceSection = key("Older names of circuit_breaker.")
     timeouts: TimeoutsSection = key("Durations, for every pool and listener that doesn't say otherwise.")
     http: HttpSection = key("How HTTP is spoken, by every listener that doesn't say otherwise.")

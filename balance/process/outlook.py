@@ -21,6 +21,7 @@ from balance.proxy.traffic import Traffic
 from balance.runtime.backend import Backend
 from balance.runtime.guard import Shared
 from balance.runtime.guarded import GuardedPool, needs_guard
+from balance.runtime.limited import LimitedPool
 from balance.runtime.snapshot import Snapshot
 
 log = logging.getLogger("balance.worker")
@@ -35,6 +36,7 @@ class Outlook:
         self._loop = loop
         self._board: Board = seat.board
         self._own = seat.channels[slot]
+        self._channels: Sequence[Channel] = seat.channels
         self._others: Sequence[Channel] = [channel for channel in seat.channels if channel is not self._own]
         self._names = {
             seat.slots[pool.name, backend.name]: news.backend_name(pool.name, backend)
@@ -44,23 +46,35 @@ class Outlook:
         }
         self._backends: dict[int, tuple[GuardedPool, Backend]] = {}
         self._plain: list[int] = []
+        self._limited: list[LimitedPool] = []
         self._traffic: Traffic | None = None
         self._states = [int(State.UNKNOWN)] * seat.board.slots  # as the snapshot begins
         self._phases = [int(Phase.CLOSED)] * seat.board.slots
         self._timer: asyncio.TimerHandle | None = None
         self._reported_at = 0.0
         self._is_reporting = False
-        self.shared = Shared(seat.board.rows, seat.board.evidence, seat.locks, self._moved, self._failed)
+        self.shared = Shared(seat.board.rows, seat.board.evidence, seat.locks, self._moved, self._failed, self._ring_where)
 
     def begin(self, snapshot: Snapshot, traffic: Traffic) -> None:
         """Look for the first time: however things stand, they were so before."""
         self._traffic = traffic
         for pool in snapshot.pools.values():
+            if isinstance(pool, LimitedPool):
+                self._limited.append(pool)
             if isinstance(pool, GuardedPool):
                 self._backends |= {backend.slot: (pool, backend) for backend in pool.backends}
             else:
                 self._plain += [backend.slot for backend in pool.backends]
         self._take_in(None)
+
+    def heard(self) -> None:
+        """A bell rang: look at what it says."""
+        messages = self._own.heard()
+        if Message.STATES in messages:
+            self.look()
+        if Message.PERMITS in messages:
+            for pool in self._limited:
+                pool.look_at_permits()
 
     def look(self) -> None:
         """Read the board and apply what is new."""
@@ -114,6 +128,12 @@ class Outlook:
             channel.ring(Message.STATES)
         news.tell_breaker(log, self._names[slot], change)
         self._loop.call_soon(self.look)
+
+    def _ring_where(self, cell: int) -> None:
+        """Tell the others whose row has that cell set about permits."""
+        for channel, row in zip(self._channels, self._board.rows, strict=True):
+            if row[cell] and channel is not self._own:
+                channel.ring(Message.PERMITS)
 
     def _failed(self) -> None:
         if self._is_reporting:

@@ -65,7 +65,7 @@ class Worker:
         seat, loop = self._seat, self._loop
         obey(loop, self._stopped.set)
         watch_lifeline(loop, seat.lifeline, self._stopped.set)
-        loop.add_reader(seat.channels[self._slot].worker_end, self._heard)
+        loop.add_reader(seat.channels[self._slot].worker_end, self._outlook.heard)
         seat.board.rows[self._slot][cells.PID] = os.getpid()
         await self._traffic.open(seat.openings.of_worker(self._slot))
         if len(seat.channels) > 1 and any(Needs.ELSEWHERE in POLICIES[pool.algorithm].needs for pool in seat.config.pools):
@@ -73,10 +73,6 @@ class Worker:
         report.ready()
         await self._stopped.wait()
         await self._drain()
-
-    def _heard(self) -> None:
-        self._seat.channels[self._slot].heard()  # there is one message for workers, and its meaning is to look
-        self._outlook.look()
 
     def _look_around(self) -> None:
         board, slot = self._seat.board, self._slot

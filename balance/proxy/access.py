@@ -80,7 +80,15 @@ def unserved(peer: str, head: bytes, status: int, why: Why, bytes_out: int, pool
 
 
 def session(
-    client: str, backend: str, pool: str, why: Why, moved: tuple[int, int], attempts: int, connect_ms: float, total_ms: float
+    client: str,
+    backend: str,
+    pool: str,
+    why: Why,
+    moved: tuple[int, int],
+    attempts: int,
+    connect_ms: float,
+    total_ms: float,
+    queue_ms: float = 0.0,
 ) -> AccessRecord:
     """The record of a connection in TCP mode, whose bytes passed unparsed."""
     return AccessRecord(
@@ -99,7 +107,7 @@ def session(
         request_id="",
         referer="",
         user_agent="",
-        queue_ms=0.0,
+        queue_ms=queue_ms,
         connect_ms=connect_ms,
         ttfb_ms=-1.0,
         total_ms=total_ms,

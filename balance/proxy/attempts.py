@@ -27,6 +27,7 @@ from balance.runtime.backend import Backend, IdleTime
 from balance.runtime.pool import Lease
 
 UNREACHABLE = "the backend could not be reached"
+FULL = "every backend has as many requests as it may have"
 MAX_ATTEMPTS = 3  # HAProxy's `retries 3`
 NOT_YET_S = IdleTime.TOO_SOON_S / 2  # no limit on parking is ever shorter, so it need not be asked for
 
@@ -71,7 +72,8 @@ class Client(Protocol):
 class Attempts:
     """The half of an exchange that looks for a connection. `choose()` begins; it ends in _send() or _fail()."""
 
-    __slots__ = ("_at", "_attempts", "_is_reused", "_lease", "_tried", "_upstream", "client", "entry", "request", "started")
+    __slots__ = ("_at", "_attempts", "_is_reused", "_lease", "_tried", "_upstream", "_waited_s",
+                 "client", "entry", "held", "request", "started")  # fmt: skip
 
     def __init__(self, client: Client, entry: Entry, request: Request) -> None:
         self.client = client
@@ -84,6 +86,8 @@ class Attempts:
         self._upstream: Upstream | None = None
         self._is_reused = False
         self._tried: list[Backend] | tuple[()] = ()
+        self.held: list[bytes] | None = None  # of the body, until there is a connection for it
+        self._waited_s = 0.0  # in the pool's queue
 
     @abstractmethod
     def _send(self, upstream: Upstream, now: float) -> None:
@@ -110,16 +114,14 @@ class Attempts:
     @abstractmethod
     def resume_upload(self) -> None: ...
 
-    def choose(self, now: float, failed: UpstreamError | None = None) -> None:
-        """Lease a backend and send, on a parked connection or a new one."""
-        pool = self.entry.pool
-        lease = pool.acquire(b"" if pool.key_of is None else self._key(pool.key_of), now, self._tried)
+    def choose(self, now: float, failed: UpstreamError | None = None, lease: Lease | None = None) -> None:
+        """Lease a backend, if there is no `lease` yet, and send, on a parked connection or a new one."""
         if lease is None:
-            if failed is not None:  # it says more than that nobody else is there
-                self._fail(_status_of(failed), failed.why, UNREACHABLE, Outcome.ABORTED)
-            else:
-                self._fail(503, pool.why_nobody, "no backend is ready", Outcome.ABORTED)
-            return
+            pool = self.entry.pool
+            lease = pool.acquire(b"" if pool.key_of is None else self._key(pool.key_of), now, self._tried)
+            if lease is None:
+                self._find_nobody(now, failed)
+                return
         self._lease = lease
         self._attempts += 1
         upstream = self._parked(lease.backend, now)
@@ -128,6 +130,54 @@ class Attempts:
         else:
             self._is_reused = True
             self._send(upstream, now)
+
+    def _find_nobody(self, now: float, failed: UpstreamError | None) -> None:
+        """Wait where that may help, else say why there is nobody."""
+        pool = self.entry.pool
+        if pool.queue is not None and pool.may_wait(self._tried) and pool.queue.join(self, now):
+            self.client.arm(now, NEVER)  # the queue keeps its own time
+        elif failed is not None:  # it says more than that nobody else is there
+            self._fail(_status_of(failed), failed.why, UNREACHABLE, Outcome.ABORTED)
+        else:
+            why = pool.why_nobody
+            self._fail(503, why, FULL if why is Why.LIMIT else "no backend is ready", Outcome.ABORTED)
+
+    @property
+    def is_choosy(self) -> bool:
+        return bool(self._tried)
+
+    def turn(self, now: float) -> bool:
+        """It is this request's turn among those that wait. False when there is still nobody for it."""
+        try:
+            return self._turn(now)
+        except Exception:  # here no transport is watching
+            self.crashed()
+            raise
+
+    def _turn(self, now: float) -> bool:
+        if self.held is not None and self.client.has_left():  # nobody was reading
+            self.client.give_up()
+            return True
+        pool = self.entry.pool
+        lease = pool.acquire(b"" if pool.key_of is None else self._key(pool.key_of), now, self._tried)
+        if lease is None and pool.may_wait(self._tried):
+            return False
+        self._stop_waiting(now)
+        if lease is None:
+            self._fail(503, pool.why_nobody, "no backend is ready", Outcome.ABORTED)
+        else:
+            self.choose(now, None, lease)
+        return True
+
+    def waited_too_long(self, now: float) -> None:
+        self._stop_waiting(now)
+        self._fail(503, Why.QUEUE_TIMEOUT, FULL, Outcome.ABORTED)
+
+    def _stop_waiting(self, now: float) -> None:
+        """Whatever ended it; harmless when it did not wait."""
+        queue = self.entry.pool.queue
+        if queue is not None and (since := queue.leave(self)) is not None:
+            self._waited_s += now - since
 
     def _key(self, key_of: KeyOf) -> bytes:
         """What the pool's policy hashes of this request."""

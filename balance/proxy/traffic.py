@@ -15,6 +15,7 @@ from balance.proxy.entry import Entry
 from balance.proxy.service import Service
 from balance.proxy.sockets import keep_alive
 from balance.proxy.tcp import Downstream
+from balance.proxy.waiting import Waiting
 from balance.proxy.wheel import TICK_S
 from balance.runtime import cells
 from balance.runtime.backend import Backend
@@ -42,6 +43,7 @@ class Traffic:
         self._backends: dict[int, tuple[Pool, Backend]] = {
             backend.slot: (pool, backend) for pool in snapshot.pools.values() for backend in pool.backends
         }
+        self._waiting = [Waiting(loop, pool, pool.queue) for pool in snapshot.pools.values() if pool.queue is not None]
         self._ticks = 0
         self._next_tick = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -88,6 +90,8 @@ class Traffic:
             connection.cut()
         if left:
             await asyncio.sleep(TICK_S)  # let the last answers out
+        for waiting in self._waiting:
+            waiting.close()
         if self._timer is not None:
             self._timer.cancel()
         self._write_gauges(monotonic())
@@ -134,5 +138,7 @@ class Traffic:
             board[backend.block + cells.IDLE] = len(backend.idle)
             board[backend.block + cells.OPEN] = backend.open_count
         board[cells.EXCHANGES_OPEN] = leases
+        for pool in self._snapshot.pools.values():
+            pool.tick()
         if self._service.access is not None:
             board[cells.LOG_LINES_LOST] = self._service.access.lost

@@ -48,6 +48,10 @@ def _nobody_looks() -> None:
     pass
 
 
+def _nobody_is_rung(cell: int) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What the processes of an instance share, as one of them sees it."""
@@ -57,6 +61,7 @@ class Shared:
     locks: Locks
     changed: Callable[[int, Change], None] = _nobody_listens  # this process has moved the breaker of that slot
     failed: Callable[[], None] = _nobody_looks  # there is evidence for control to look at
+    ring_where: Callable[[int], None] = _nobody_is_rung  # the other workers whose row has that cell set: about permits
 
     @classmethod
     def with_nobody(cls, row: memoryview) -> Shared:

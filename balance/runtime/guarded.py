@@ -105,6 +105,8 @@ class RampGate:
 def needs_guard(config: PoolConfig) -> bool:
     """Whether the configuration asks for anything that a plain Pool does not do."""
     check = config.health_check
+    if any(backend.max_connections for backend in config.backends):
+        return True
     return config.breaker.enabled or check.passive.enabled or check.slow_start_s > 0 or check.panic_threshold > 0
 
 
@@ -174,25 +176,34 @@ class GuardedPool(Pool):
     def _through_gates(self, lease: Lease | None, key: bytes, now: float, avoid: Collection[Backend]) -> Lease | None:
         turned_away = list(avoid)
         spared: Backend | None = None
+        no_case_for_backups = False
         while lease is not None:
             backend = lease.backend
-            gate: Gate | None = backend.gate
-            if gate is None or (spared is not None and gate is backend.ramp):
-                return lease  # two on their ramps: more choosing would only cost
-            trial = gate.admit(now)
-            if trial is not None:
-                if trial and backend.guard is not None:
-                    backend.guard.begin_trial(lease, trial)
-                return lease
-            if gate is backend.ramp:
-                spared = backend
+            if not self._has_room(backend):
+                no_case_for_backups |= not backend.is_backup  # one that is full is ready
+            else:
+                gate: Gate | None = backend.gate
+                if gate is None or (spared is not None and gate is backend.ramp):
+                    return lease  # two on their ramps: more choosing would only cost
+                trial = gate.admit(now)
+                if trial is not None:
+                    if trial and backend.guard is not None:
+                        backend.guard.begin_trial(lease, trial)
+                    return lease
+                if gate is backend.ramp:
+                    spared = backend
+                    no_case_for_backups |= not backend.is_backup  # and so is one that starts slowly
             self._withdraw(lease, now)
             turned_away.append(backend)
             lease = Pool.acquire(self, key, now, turned_away)
-            if lease is not None and spared is not None and lease.backend.is_backup and not spared.is_backup:
-                self._withdraw(lease, now)  # one that starts slowly is ready: no case for a backup
+            if lease is not None and lease.backend.is_backup and no_case_for_backups:
+                self._withdraw(lease, now)
                 break
         return None if spared is None else self._lease_of(spared, now)
+
+    def _has_room(self, backend: Backend) -> bool:
+        """Whether the lease that it was just given is not one too many."""
+        return True
 
     def _withdraw(self, lease: Lease, now: float) -> None:
         """As if it had never been: a gate was in the way."""

@@ -10,6 +10,7 @@ from balance.http1.hashkey import key_of
 from balance.model import Outcome, Why
 from balance.runtime import cells
 from balance.runtime.backend import Backend
+from balance.runtime.queue import Queue
 from balance.runtime.reserve import Reserve
 
 _OK, _FAILED = Outcome.OK, Outcome.FAILED
@@ -102,7 +103,8 @@ class Pool:
     `key_of` finds the key to give to acquire() in a request; None when the policy wants none, which is then b"".
     """
 
-    __slots__ = ("_lease", "_members", "_policy", "_ready", "_reserve", "_row", "algorithm", "backends", "key_of", "name")
+    __slots__ = ("_lease", "_members", "_policy", "_ready", "_reserve", "_row", "algorithm", "backends", "key_of", "name",
+                 "queue")  # fmt: skip
 
     def __init__(
         self,
@@ -125,6 +127,7 @@ class Pool:
         backups = [backend for backend in self.backends if backend.is_backup]
         self._reserve = None if reserve_policy is None else Reserve(backups, reserve_policy)
         self.key_of = key_of(hash_key) if Needs.KEY in policy.needs else None
+        self.queue: Queue | None = None  # where requests wait, if backends can be full
         self._ready: tuple[Backend, ...] = ()
         self.rebuild()
 
@@ -137,6 +140,16 @@ class Pool:
     def why_nobody(self) -> Why:
         """What to say when acquire() finds nobody and nobody was tried."""
         return Why.NO_HEALTHY
+
+    def may_wait(self, avoid: Collection[Backend]) -> bool:
+        """Whether somebody will do for a request that found nobody, but is full."""
+        return False
+
+    def ask_again(self) -> None:
+        """Requests have been waiting for a while."""
+
+    def tick(self) -> None:
+        """Some time has passed, a fraction of a second."""
 
     def rebuild(self) -> None:
         """Read which backends are ready and tell the policy."""

@@ -12,6 +12,7 @@ from balance.runtime.backend import Backend
 from balance.runtime.cells import Row
 from balance.runtime.guard import Shared
 from balance.runtime.guarded import GuardedPool, needs_guard
+from balance.runtime.limited import LimitedPool, is_limited
 from balance.runtime.pool import Pool
 
 
@@ -55,7 +56,9 @@ def build(
         backends = [Backend(backend, slots[pool.name, backend.name], idle_s) for backend in pool.backends]
         policy = POLICIES[pool.algorithm](rand)
         reserve = POLICIES[pool.algorithm](rand) if any(backend.is_backup for backend in backends) else None
-        if needs_guard(pool):
+        if is_limited(pool):
+            pools[pool.name] = LimitedPool(pool, backends, policy, row, shared, reserve)
+        elif needs_guard(pool):
             pools[pool.name] = GuardedPool(pool, backends, policy, row, shared, reserve)
         else:
             pools[pool.name] = Pool(pool.name, backends, pool.algorithm, policy, row, pool.hash_key, reserve)

@@ -26,8 +26,8 @@ def test_the_text_that_the_cases_add_to_is_right() -> None:
 ADDED = [
     # keys
     ("    wieght: 2", "5:5: backends[0].wieght: unknown key; did you mean 'weight'?"),
-    ("    maxConnections: 2", "5:5: backends[0].maxConnections: unknown key; 'max_connections', if that is meant, is not"),
-    ("    zzz: 2", "5:5: backends[0].zzz: unknown key; allowed: name, address, weight, backup, metadata"),
+    ("    maxConnections: 2", "5:5: backends[0].maxConnections: unknown key; did you mean 'max_connections'?"),
+    ("    zzz: 2", "5:5: backends[0].zzz: unknown key; allowed: name, address, weight, max_connections, backup, metadata"),
     ("    port: 80", "5:5: backends[0].port: unknown key here; it belongs to health_check.port"),
     ("algorithm: round-robin", "5:1: algorithm: unknown key here; it belongs to load_balancer.algorithm"),
     ("loadBalancer: {}", "5:1: loadBalancer: unknown key; did you mean 'load_balancer'?"),
