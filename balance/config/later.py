@@ -10,7 +10,6 @@ LATER_KEYS: dict[str, frozenset[str]] = {
         [
             "tls",
             "retry",
-            "session_affinity",
             "redis",
             "rate_limit",
             "transform",
@@ -23,7 +22,7 @@ LATER_KEYS: dict[str, frozenset[str]] = {
         ]
     ),
     "listener": frozenset(["tls", "proxy_protocol", "rate_limit", "security", "transform", "policy"]),
-    "pool": frozenset(["retry", "session_affinity", "tls", "discovery", "autoscaler", "proxy_protocol"]),
+    "pool": frozenset(["retry", "tls", "discovery", "autoscaler", "proxy_protocol"]),
     "backend": frozenset(["region", "tls"]),
     "resilience": frozenset(["retry"]),
     "http": frozenset(["routes", "transform", "compression"]),

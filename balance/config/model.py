@@ -108,6 +108,30 @@ class HashKey:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionCookie:
+    """What is set in the client. `secure` None is `auto`: when the client came over TLS."""
+
+    name: str = "LOAD-BALANCING_SESSION"
+    ttl_s: float = 3600.0
+    path: str = "/"
+    http_only: bool = True
+    secure: bool | None = None
+    same_site: str = "lax"  # lax, strict, none
+
+
+@dataclass(frozen=True, slots=True)
+class SessionAffinity:
+    """Whether a client's requests stay together, and how a client is known."""
+
+    enabled: bool = False
+    mode: str = "cookie"  # cookie, source-ip, header
+    cookie: SessionCookie = field(default_factory=SessionCookie)
+    header: str = ""
+    ttl_s: float = 3600.0  # of a session without a request, where Balance itself remembers it
+    secret: str = field(default="", repr=False)  # empty: one that is made at the start
+
+
+@dataclass(frozen=True, slots=True)
 class PoolConfig:
     name: str
     backends: tuple[BackendConfig, ...]
@@ -117,6 +141,7 @@ class PoolConfig:
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     hash_key: HashKey = field(default_factory=HashKey)
     queue: QueueConfig = field(default_factory=QueueConfig)
+    affinity: SessionAffinity = field(default_factory=SessionAffinity)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from balance.balancing import POLICIES
 from balance.config import scalars as kind
 from balance.config.addresses import BACKEND_ADDRESS, LISTEN, NETWORK
-from balance.config.hashkeys import HASH_KEY
+from balance.config.hashkeys import HASH_KEY, SESSION_HEADER
 from balance.config.later import LATER_ACCESS_FORMATS
 from balance.config.model import HashKey, IpNetwork
 from balance.model import Address
@@ -205,6 +205,46 @@ class QueueSection(Section):
     timeout: Period = key("How long one may wait.", "5s")
 
 
+class SessionCookieSection(Section):
+    """The cookie that names a session. Its value tells nobody which backend it stands for, and can't be guessed. It goes on to
+    the backend with the client's others."""
+
+    place = "cookie"
+    name: Annotated[str, kind.matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "the name of a cookie", 100)] = key(
+        "Its name.", "LOAD-BALANCING_SESSION"
+    )
+    ttl: Period = key("How long a client keeps it. It is set once, and again when the session moves.", "1h")
+    path: Annotated[str, kind.matching(r"/[!-:<-~]*", "a path without spaces and ;", 2000)] = key("Where it is sent.", "/")
+    http_only: Flag = key("Whether scripts in pages can't read it.", True)
+    secure: Annotated[bool | None, kind.FLAG_OR_AUTO] = key(
+        "Whether it is sent over TLS alone. auto: when the client came over TLS, which a trusted proxy tells in "
+        "X-Forwarded-Proto.",
+        "auto",
+    )
+    same_site: Annotated[str, kind.choice("lax", "strict", "none")] = key("Whether other sites' pages may bring it.", "lax")
+
+
+class SessionAffinitySection(Section):
+    """A client's requests go where its first one went, while that backend lives. A backend that drains keeps its sessions; one
+    that is dead, ejected or in maintenance loses them."""
+
+    place = "session_affinity"
+    enabled: Flag = key("Whether sessions are kept.", False)
+    mode: Annotated[str, kind.choice("cookie", "source-ip", "header", later=("redis",))] = key(
+        "How a client is known: by a cookie that is set for it (HTTP), by its address (an IPv6 client by its /64), or by a "
+        "field that it sends (HTTP). The last two are remembered here, for all workers.",
+        "cookie",
+    )
+    cookie: SessionCookieSection = key("The cookie.")
+    header: Annotated[str, SESSION_HEADER] = key("mode header: the field with the session's name.")
+    ttl: Period = key("source-ip, header: how long a session without a request is remembered.", "1h")
+    secret: Text = key(
+        "What the cookie's values are made with. Without it something random, made at each start; with the same one, several "
+        "balancers and every restart know each other's cookies.",
+        "",
+    )
+
+
 class PoolSection(Section):
     """Backends that can stand in for each other. Keys given here win over those at the top, one by one."""
 
@@ -214,6 +254,7 @@ class PoolSection(Section):
     health_check: HealthCheckSection = key("How backends are asked whether they work.")
     circuit_breaker: CircuitBreakerSection = key("When a backend that fails is left alone.")
     queue: QueueSection = key("Where requests wait for a backend that is not full.")
+    session_affinity: SessionAffinitySection = key("Whether a client's requests stay together.")
     timeouts: TimeoutsSection = key("Durations towards backends.")
 
 
@@ -358,6 +399,7 @@ class RootSection(Section):
     health_check: HealthCheckSection = key("How backends are asked, in every pool that doesn't say otherwise.")
     circuit_breaker: CircuitBreakerSection = key("When a backend that fails is left alone, in every pool likewise.")
     queue: QueueSection = key("Where requests wait for a backend that is not full, in every pool likewise.")
+    session_affinity: SessionAffinitySection = key("Whether a client's requests stay together, in every pool likewise.")
     resilience: ResilienceSection = key("Older names of circuit_breaker.")
     timeouts: TimeoutsSection = key("Durations, for every pool and listener that doesn't say otherwise.")
     http: HttpSection = key("How HTTP is spoken, by every listener that doesn't say otherwise.")

@@ -8,6 +8,7 @@ is 64 bits and aligned, and has one writer or a lock:
     the reasons               written by control              (a line of text per backend)
     the evidence              written by whoever holds the backend's lock: what workers must agree on (health.breaker)
     the supervision row       written by the supervisor       (the stage, restarts)
+    the sessions              written by every worker, a cell at a time (runtime.sessions)
 
 Pages are given out by the kernel when first touched: rows and backends that are not used cost nothing.
 """
@@ -22,6 +23,7 @@ from balance.health.breaker import CELLS as EVIDENCE_CELLS
 from balance.health.readiness import Stage
 from balance.health.states import State
 from balance.runtime import cells
+from balance.runtime.sessions import CELLS as SESSION_CELLS
 
 CELL_BYTES = 8
 
@@ -54,7 +56,7 @@ class Ejection(NamedTuple):
 class Board:
     """The mapping, cut into parts. Inherited by fork; what one process writes the others read."""
 
-    __slots__ = ("_evidence", "_reasons", "_standings", "_supervision", "rows", "slots")
+    __slots__ = ("_evidence", "_reasons", "_standings", "_supervision", "rows", "sessions", "slots")
 
     def __init__(self, workers: int, slots: int) -> None:
         """`slots`: how many backends there is room for, slot 0 (nobody) included."""
@@ -65,6 +67,7 @@ class Board:
             slots * _REASON_CELLS,
             slots * EVIDENCE_CELLS,
             _SUPERVISION_CELLS,
+            SESSION_CELLS,
         ]
         memory = memoryview(mmap.mmap(-1, sum(sizes) * CELL_BYTES)).cast("Q")
         parts = []
@@ -72,7 +75,7 @@ class Board:
             parts.append(memory[:size])
             memory = memory[size:]
         self.rows: Sequence[memoryview] = tuple(parts[:workers])
-        self._standings, reasons, self._evidence, self._supervision = parts[workers:]
+        self._standings, reasons, self._evidence, self._supervision, self.sessions = parts[workers:]
         self._reasons = reasons.cast("B")
 
     def state(self, slot: int) -> tuple[State, float]:

@@ -53,7 +53,16 @@ class Outlook:
         self._timer: asyncio.TimerHandle | None = None
         self._reported_at = 0.0
         self._is_reporting = False
-        self.shared = Shared(seat.board.rows, seat.board.evidence, seat.locks, self._moved, self._failed, self._ring_where)
+        self.shared = Shared(
+            seat.board.rows,
+            seat.board.evidence,
+            seat.locks,
+            self._moved,
+            self._failed,
+            self._ring_where,
+            seat.board.sessions,
+            seat.session_key,
+        )
 
     def begin(self, snapshot: Snapshot, traffic: Traffic) -> None:
         """Look for the first time: however things stand, they were so before."""

@@ -32,6 +32,7 @@ class Seat:
     channels: tuple[Channel, ...]  # one per worker slot
     lifeline: int  # a pipe that nobody writes to: its end of file says that the supervisor is dead
     supervisor_pid: int
+    session_key: bytes  # random: what cookies of sessions are made with where no secret is configured
     started_at: float  # when the instance started, seconds since the epoch
 
 

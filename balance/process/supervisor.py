@@ -58,6 +58,7 @@ class Supervisor:
             channels=tuple(Channel() for _ in range(config.workers)),
             lifeline=lifeline,
             supervisor_pid=os.getpid(),
+            session_key=os.urandom(32),
             started_at=time.time(),
         )
         self._staff = Staff(config.workers, self._be_worker, self._be_control, self._selector)

@@ -11,8 +11,8 @@ from balance.runtime.snapshot import Listener
 class Entry:
     """Shared by all clients of a listener in one worker."""
 
-    __slots__ = ("forwarded", "keepalive_s", "listener", "max_idle", "max_requests", "pages", "pool", "port", "read_s",
-                 "reader", "request_id", "request_s", "scheme", "service", "timeouts", "trusted", "via")  # fmt: skip
+    __slots__ = ("cookie", "forwarded", "keepalive_s", "listener", "max_idle", "max_requests", "pages", "pool", "port",
+                 "read_s", "reader", "request_id", "request_s", "scheme", "service", "timeouts", "trusted", "via")  # fmt: skip
 
     def __init__(self, service: Service, listener: Listener, port: int) -> None:
         """`port` is the one that clients connect to, for X-Forwarded-Port; 0 on a Unix socket."""
@@ -20,6 +20,7 @@ class Entry:
         self.service = service
         self.listener = listener
         self.pool = listener.pool
+        self.cookie = listener.cookie
         self.port = port
         self.scheme = "http"
         self.timeouts = listener.timeouts

@@ -105,7 +105,7 @@ class RampGate:
 def needs_guard(config: PoolConfig) -> bool:
     """Whether the configuration asks for anything that a plain Pool does not do."""
     check = config.health_check
-    if any(backend.max_connections for backend in config.backends):
+    if config.affinity.enabled or any(backend.max_connections for backend in config.backends):
         return True
     return config.breaker.enabled or check.passive.enabled or check.slow_start_s > 0 or check.panic_threshold > 0
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from balance.balancing import POLICIES
-from balance.config.model import Config, HttpConfig, IpNetwork, Timeouts
+from balance.config.model import Config, HttpConfig, IpNetwork, PoolConfig, SessionCookie, Timeouts
 from balance.model import Address, Mode
 from balance.runtime.backend import Backend
 from balance.runtime.cells import Row
@@ -14,6 +14,7 @@ from balance.runtime.guard import Shared
 from balance.runtime.guarded import GuardedPool, needs_guard
 from balance.runtime.limited import LimitedPool, is_limited
 from balance.runtime.pool import Pool
+from balance.runtime.sticky import StickyPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Listener:
     timeouts: Timeouts
     http: HttpConfig
     trusted_proxies: tuple[IpNetwork, ...]
+    cookie: SessionCookie | None = None  # that names a client's session
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,11 @@ def backend_slots(config: Config) -> dict[tuple[str, str], int]:
     """Which block of the board belongs to which (pool, backend). Slot 0 stands for no backend."""
     names = [(pool.name, backend.name) for pool in config.pools for backend in pool.backends]
     return {name: slot for slot, name in enumerate(names, start=1)}
+
+
+def _cookie(pool: PoolConfig) -> SessionCookie | None:
+    affinity = pool.affinity
+    return affinity.cookie if affinity.enabled and affinity.mode == "cookie" else None
 
 
 def build(
@@ -56,7 +63,9 @@ def build(
         backends = [Backend(backend, slots[pool.name, backend.name], idle_s) for backend in pool.backends]
         policy = POLICIES[pool.algorithm](rand)
         reserve = POLICIES[pool.algorithm](rand) if any(backend.is_backup for backend in backends) else None
-        if is_limited(pool):
+        if pool.affinity.enabled:
+            pools[pool.name] = StickyPool(pool, backends, policy, row, shared, reserve)
+        elif is_limited(pool):
             pools[pool.name] = LimitedPool(pool, backends, policy, row, shared, reserve)
         elif needs_guard(pool):
             pools[pool.name] = GuardedPool(pool, backends, policy, row, shared, reserve)
@@ -71,6 +80,7 @@ def build(
             timeouts=listener.timeouts,
             http=listener.http,
             trusted_proxies=config.trusted_proxies,
+            cookie=_cookie(config.pool(listener.pool)),
         )
         for listener in config.listeners
     )

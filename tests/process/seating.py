@@ -33,6 +33,7 @@ def seat(backends: int = 2, workers: int = 2, **pool: Any) -> Seat:
         channels=tuple(Channel() for _ in range(workers)),
         lifeline=-1,
         supervisor_pid=os.getpid(),
+        session_key=os.urandom(32),
         started_at=time.time(),
     )
 
