@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
 
 from balance.balancing.policy import NOBODY, Needs
 from balance.load import Load
@@ -19,24 +20,20 @@ MAX_STEPS = 65_536  # backends x length of the sequence: a few milliseconds of w
 class WeightedRoundRobin:
     """3/2/1 gives exactly 3, 2 and 1 of any six; 5/1/1 gives a a b a c a a."""
 
-    __slots__ = ("_next", "_rand", "_sequence")
+    __slots__ = ("_next", "_rand", "_sequence", "_weights")
     needs = Needs.NOTHING
 
     def __init__(self, rand: Callable[[], float]) -> None:
         self._rand = rand
+        self._weights: tuple[int, ...] = ()
         self._sequence: Sequence[int] = ()
         self._next = 0
 
     def rebuild(self, loads: Sequence[Load], members: Sequence[Load] = ()) -> None:
-        weights = [load.weight for load in loads]
-        divisor = math.gcd(*weights) or 1
-        shares = [weight // divisor for weight in weights]
-        if len(shares) * sum(shares) <= MAX_STEPS:
-            self._sequence = smooth(shares)
-        elif max(shares) == min(shares):
-            self._sequence = range(len(shares))
-        else:
-            self._sequence = spread(shares)
+        weights = tuple([load.weight for load in loads])
+        if weights != self._weights:
+            self._weights = weights
+            self._sequence = sequence_of(weights)
         self._next = int(self._rand() * len(self._sequence))  # a flapping set would always begin at the heaviest
 
     def pick(self, key: bytes, avoid: Collection[int], now: float) -> int:
@@ -48,6 +45,18 @@ class WeightedRoundRobin:
             if not avoid or index not in avoid:
                 return index
         return NOBODY
+
+
+@lru_cache(maxsize=8)  # a reload lays it off the event loop first, and a backend that flaps finds the one it had
+def sequence_of(weights: tuple[int, ...]) -> Sequence[int]:
+    """One period for these weights."""
+    divisor = math.gcd(*weights) or 1
+    shares = [weight // divisor for weight in weights]
+    if len(shares) * sum(shares) <= MAX_STEPS:
+        return smooth(shares)
+    if max(shares) == min(shares):
+        return range(len(shares))
+    return spread(shares)
 
 
 def smooth(shares: Sequence[int]) -> list[int]:

@@ -35,6 +35,22 @@ COMMANDS = {
     "validate": CommandEntry("balance.cli.validate:validate_command", "Check configuration files; name every error."),
     "demo": CommandEntry("balance.cli.demo:demo_command", "Three backends and the balancer, with nothing to set up."),
     "backend": CommandEntry("balance.cli.backend:backend_command", "Run a small HTTP server to balance over."),
+    # What follows talks to a running instance.
+    "status": CommandEntry("balance.cli.looking:status_command", "How it is doing: processes, listeners, pools."),
+    "backends": CommandEntry("balance.cli.looking:backends_command", "How every backend stands, and why."),
+    "events": CommandEntry("balance.cli.looking:events_command", "What happens, as it happens."),
+    "drain": CommandEntry("balance.cli.members:drain_command", "Send nothing new to a backend."),
+    "maintenance": CommandEntry("balance.cli.members:maintenance_command", "Take a backend out."),
+    "disable": CommandEntry("balance.cli.members:disable_command", "The same as maintenance."),
+    "enable": CommandEntry("balance.cli.members:enable_command", "Put a backend back."),
+    "weight": CommandEntry("balance.cli.members:weight_command", "Give a backend another weight."),
+    "add": CommandEntry("balance.cli.members:add_command", "Add a backend."),
+    "remove": CommandEntry("balance.cli.members:remove_command", "Take a backend away."),
+    "reload": CommandEntry("balance.cli.steering:reload_command", "Read the configuration again, or go back to the last."),
+    "diff": CommandEntry("balance.cli.steering:diff_command", "What a reload with a file would change."),
+    "restart": CommandEntry("balance.cli.steering:restart_command", "Replace the workers one by one."),
+    "upgrade": CommandEntry("balance.cli.steering:upgrade_command", "Hand over to the program installed now."),
+    "stop": CommandEntry("balance.cli.steering:stop_command", "Drain it and end it."),
 }
 
 

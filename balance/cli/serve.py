@@ -7,7 +7,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from balance.config import UnreadableError, from_flags, load_file
+from balance.config import UnreadableError
+from balance.config.source import Source
 from balance.errors import ConfigError
 
 INVALID = 1
@@ -61,7 +62,8 @@ def serve_command(file: str | None, path: str | None, **flags: Any) -> int:
         hint = "give a file or flags; BALANCE_LISTEN, BALANCE_MODE, BALANCE_LOG_LEVEL and BALANCE_WORKERS override a file"
         raise click.UsageError(f"{file} and {names}: {hint}", ctx)
     try:
-        loaded = from_flags(**given) if given else load_file(file or DEFAULT_FILE)
+        source = Source.of_flags(given) if given else Source.of_file(file or DEFAULT_FILE)
+        loaded = source.load().loaded
     except ConfigError as error:
         for problem in error.problems:
             click.echo(f"balance: {problem}", err=True)
@@ -70,4 +72,4 @@ def serve_command(file: str | None, path: str | None, **flags: Any) -> int:
         return UNREADABLE if isinstance(error, UnreadableError) else INVALID
     from balance.process.instance import serve  # loads the event loop: not before the configuration is good
 
-    return serve(loaded.config, map(str, loaded.warnings))
+    return serve(loaded.config, source, map(str, loaded.warnings))

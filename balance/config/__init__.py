@@ -1,10 +1,12 @@
 """Text -> a frozen, checked configuration; every problem with its file, line, column and key.
 
     loading     the one way in: load_file, load_text         flags      the same from a command line
+    source      the one way in, kept to be gone again        changes    what operators laid over a file
     reader      YAML -> Document, with the place of everything (composer: the syntax; variables: ${NAME})
     decoding    Document -> sections of the schema           later      what is refused by name
     build       sections -> Config (model)                   meaning    what is wrong together
     advice      what is probably not meant                   export     JSON Schema, reference
+    difference  what a reload changes, in lines              redacted   what may be shown (wording: how)
 
 What is exported here is imported when it is used: a worker that is handed a Config must not pay for pydantic and YAML.
 """

@@ -26,6 +26,7 @@ def warnings(config: Config, places: Places, cpus: int) -> list[Problem]:
         *_listeners(config, places),
         *_pools(config, places),
         *_resilience(config, places),
+        *_retries(config, places),
         *_side_doors(config, places),
         *_machine(config, cpus),
     ]
@@ -193,6 +194,38 @@ def _resilience(config: Config, places: Places) -> Iterator[Finding]:
                 places.pool(index, "health_check.slow_start"),
                 "has no effect: without checks and circuit_breaker no backend ever comes back",
             )
+
+
+def _retries(config: Config, places: Places) -> Iterator[Finding]:
+    for index, pool in enumerate(config.pools):
+        retry = pool.retry
+        section = places.pool(index, "retry")
+        if not retry.enabled:
+            if _is_half_given(places, section):
+                yield section, "is given but not enabled; write enabled: true"
+            continue
+        if retry.backoff_base_s > retry.backoff_max_s:
+            yield (
+                places.pool(index, "retry.backoff_base", "retry.backoff_max"),
+                f"backoff_base, {duration_text(retry.backoff_base_s)}, is longer than backoff_max, "
+                f"{duration_text(retry.backoff_max_s)}: every wait is backoff_max",
+            )
+        users = [(number, listener) for number, listener in enumerate(config.listeners) if listener.pool == pool.name]
+        tries_s = retry.per_try_timeout_s * retry.max_attempts
+        for number, listener in users:
+            if listener.mode is Mode.HTTP and listener.timeouts.request_s and tries_s > listener.timeouts.request_s:
+                yield (
+                    places.listener(number, "timeouts.request"),
+                    f"request, {duration_text(listener.timeouts.request_s)}, is over before {retry.max_attempts} tries of "
+                    f"{duration_text(retry.per_try_timeout_s)} (retry.per_try_timeout) can fail",
+                )
+        raw = next((listener for _, listener in users if listener.mode is Mode.TCP), None)
+        if raw is None or not places.document.has(section):
+            continue
+        is_shared = section == ("retry",) and any(listener.mode is Mode.HTTP for listener in config.listeners)
+        for key in places.document.at(section):
+            if key not in ("enabled", "max_attempts") and not is_shared:
+                yield (*section, key), f"has no effect on listener {raw.name!r}: in mode tcp only max_attempts has"
 
 
 def _is_half_given(places: Places, section: Path, others: tuple[str, ...] = ()) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from balance.config.document import Document, Path
-from balance.config.schema import CircuitBreakerSection
+from balance.config.schema import CircuitBreakerSection, RetrySection
 from balance.errors import Problem
 
 CHECK_ALIASES: dict[Path, Path] = {
@@ -19,13 +19,19 @@ _BREAKER_NAMES = {
 BREAKER_ALIASES: dict[Path, Path] = {
     ("resilience", "circuit_breaker", old): ("circuit_breaker", new) for old, new in _BREAKER_NAMES.items()
 }
+_RETRY_NAMES = {
+    "initial_delay": "backoff_base",
+    "max_delay": "backoff_max",
+    **{name: name for name in RetrySection.model_fields},
+}
+RETRY_ALIASES: dict[Path, Path] = {("resilience", "retry", old): ("retry", new) for old, new in _RETRY_NAMES.items()}
 LIMIT_ALIASES: dict[Path, Path] = {
     ("security", "connection_protection", "max_request_size"): ("http", "limits", "body"),
     ("security", "connection_protection", "max_header_size"): ("http", "limits", "head"),
     ("security", "max_request_size"): ("http", "limits", "body"),
     ("security", "max_header_size"): ("http", "limits", "head"),
 }
-ALIASES = CHECK_ALIASES | LIMIT_ALIASES | BREAKER_ALIASES
+ALIASES = CHECK_ALIASES | LIMIT_ALIASES | BREAKER_ALIASES | RETRY_ALIASES
 
 
 def follow_aliases(document: Document) -> list[Problem]:

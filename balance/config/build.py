@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from balance.config.changes import SIMPLE_POOL
 from balance.config.document import Document, Path
 from balance.config.model import (
     AccessLog,
@@ -27,6 +28,8 @@ from balance.config.model import (
     PassiveChecks,
     PoolConfig,
     QueueConfig,
+    Retry,
+    RetryBudget,
     SessionAffinity,
     SessionCookie,
     Timeouts,
@@ -35,7 +38,6 @@ from balance.config.schema import BackendSection, ListenerSection, PoolSection, 
 from balance.model import Address, Mode
 
 SIMPLE_LISTENER = "main"
-SIMPLE_POOL = "default"
 
 HTTP_CHECK_KEYS = ("path", "method", "expected_status", "expected_body", "headers")
 CHECK_KEYS = {
@@ -102,7 +104,7 @@ def build(root: RootSection, document: Document, pages: Mapping[str, str], cpus:
         metrics=MetricsConfig(**_renamed(_overlay(root.metrics), listen="address")),
         logging=_logging(_overlay(root.logging)),
         source=document.file,
-        **({"shutdown_delay_s": root.shutdown.delay} if "delay" in _overlay(root.shutdown) else {}),
+        **_renamed(_overlay(root.shutdown), delay="shutdown_delay_s", restart_drain="restart_drain_s"),
     )
     return config, places
 
@@ -147,6 +149,7 @@ def _pool(name: str, root: RootSection, pool: PoolSection) -> PoolConfig:
             **_renamed(check, interval="interval_s", timeout="timeout_s", slow_start="slow_start_s", passive_checks="passive"),
         ),
         breaker=CircuitBreaker(**_renamed(_overlay(root.circuit_breaker, pool.circuit_breaker), timeout="timeout_s")),
+        retry=_retry(_overlay(root.retry, pool.retry)),
         timeouts=_timeouts(root.timeouts, pool.timeouts),
         affinity=_affinity(_overlay(root.session_affinity, pool.session_affinity)),
         queue=QueueConfig(**_renamed(_overlay(root.queue, pool.queue), timeout="timeout_s")),
@@ -158,6 +161,15 @@ def _kind_of(check: Mapping[str, Any]) -> str:
     if check.get("command"):
         return "exec"
     return "http" if any(key in check for key in HTTP_CHECK_KEYS) else "tcp"
+
+
+def _retry(given: dict[str, Any]) -> Retry:
+    if "on" in given:
+        given["on"] = tuple(dict.fromkeys(given["on"]))
+    if "budget" in given:
+        given["budget"] = RetryBudget(**given["budget"])
+    in_seconds = ("backoff_base", "backoff_max", "per_try_timeout")
+    return Retry(**_renamed(given, **{name: f"{name}_s" for name in in_seconds}))
 
 
 def _backend(number: int, backend: BackendSection) -> BackendConfig:

@@ -5,7 +5,7 @@ A path is a tuple of keys and indices: ``("backends", 1, "weight")`` is shown as
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,14 +80,38 @@ class Document:
 
     def put(self, path: Path, value: Any, origin: str) -> None:
         """Write a value that did not stand in the file. Sections on the way are made; the last of a list is not."""
-        here: Any = self.data
-        for step in path[:-1]:
-            here = here.setdefault(step, {}) if isinstance(here, dict) else here[step]
-            if not isinstance(here, (dict, list)):
-                return  # the section itself is wrong, which is a problem of its own
-        here[path[-1]] = value
-        self._forget(path)
-        self.origins[path] = origin
+        self.put_all({path: value}, origin)
+
+    def put_all(self, values: Mapping[Path, Any], origin: str) -> None:
+        """Write several at once, as put() does."""
+        written = set()
+        for path, value in values.items():
+            here: Any = self.data
+            for step in path[:-1]:
+                here = here.setdefault(step, {}) if isinstance(here, dict) else here[step]
+                if not isinstance(here, (dict, list)):
+                    break  # the section itself is wrong, which is a problem of its own
+            else:
+                here[path[-1]] = value
+                written.add(path)
+        self._forget(written)
+        self.origins |= dict.fromkeys(written, origin)
+
+    def renumber(self, path: Path, moved: Mapping[int, int]) -> None:
+        """The items of the list at `path` stand elsewhere now: old index -> new. What was known of the others goes."""
+        depth = len(path)
+
+        def after(old: Path) -> Path | None:
+            step = old[depth] if len(old) > depth and old[:depth] == path else None
+            if not isinstance(step, int):
+                return old
+            return (*path, moved[step], *old[depth + 1 :]) if step in moved else None
+
+        for table in (self.values, self.keys, self.origins):
+            found = [(after(old), known) for old, known in table.items()]
+            table.clear()
+            table.update((new, known) for new, known in found if new is not None)  # type: ignore[misc]
+        self.broken = {new for new in map(after, self.broken) if new is not None}
 
     def move(self, old: Path, new: Path) -> Problem | None:
         """Read a key under its other name. The problem, when both names are given."""
@@ -117,7 +141,8 @@ class Document:
             here = here[step]
         return here
 
-    def _forget(self, path: Path) -> None:
-        for table in (self.values, self.keys):
-            for inner in [inner for inner in table if inner[: len(path)] == path]:
+    def _forget(self, paths: Collection[Path]) -> None:
+        """Where what stood at or below these paths came from."""
+        for table in (self.values, self.keys, self.origins):
+            for inner in [inner for inner in table if any(inner[:n] in paths for n in range(len(inner) + 1))]:
                 del table[inner]

@@ -124,6 +124,8 @@ def _values(section: type[Section], name: str) -> str:
 def _shown(default: Any) -> str:
     if default in ("", [], {}):
         return "none"
+    if isinstance(default, list):
+        return f"`[{', '.join(map(str, default))}]`"
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 

@@ -9,11 +9,18 @@ from typing import Any
 from balance.config.document import Document, Path
 from balance.config.environment import OVERRIDES, override
 from balance.config.loading import Loaded, check
+from balance.errors import Problem
 
 DEFAULT_LISTEN = ":8080"
+COMMAND_LINE = "command line"
 
 
-def from_flags(
+def from_flags(**flags: Any) -> Loaded:
+    """Check what flags say; document_from_flags() has their names."""
+    return check(*document_from_flags(**flags))
+
+
+def document_from_flags(
     *,
     listen: Sequence[str] = (),
     port: int | None = None,
@@ -28,12 +35,13 @@ def from_flags(
     admin: str | None = None,
     log_level: str | None = None,
     env: Mapping[str, str] | None = None,
-) -> Loaded:
-    """Check what flags say. Each of `backends` is an address or several with commas; a bare number of a time is seconds.
+) -> tuple[Document, list[Problem]]:
+    """What flags say, as a file would.
 
+    Each of `backends` is an address or several with commas; a bare number of a time is seconds.
     A flag wins over the variable for the same thing. Any health flag switches health checks on.
     """
-    document = Document("command line")
+    document = Document(COMMAND_LINE)
     addresses = [part.strip() for text in backends for part in text.split(",") if part.strip()]
     values: list[tuple[str, Path, Any]] = [
         ("--backend", ("backends",), [{"address": address} for address in addresses] or None),
@@ -61,7 +69,7 @@ def from_flags(
             document.put(("health_check", "type"), "http", "--health-path")
     if not document.has(("listen",)):
         document.put(("listen",), DEFAULT_LISTEN, "--listen")
-    return check(document, problems)
+    return document, problems
 
 
 def _number(text: str | int | None) -> str | int | None:

@@ -9,7 +9,6 @@ LATER_KEYS: dict[str, frozenset[str]] = {
     "": frozenset(
         [
             "tls",
-            "retry",
             "redis",
             "rate_limit",
             "transform",
@@ -22,9 +21,8 @@ LATER_KEYS: dict[str, frozenset[str]] = {
         ]
     ),
     "listener": frozenset(["tls", "proxy_protocol", "rate_limit", "security", "transform", "policy"]),
-    "pool": frozenset(["retry", "tls", "discovery", "autoscaler", "proxy_protocol"]),
+    "pool": frozenset(["tls", "discovery", "autoscaler", "proxy_protocol"]),
     "backend": frozenset(["region", "tls"]),
-    "resilience": frozenset(["retry"]),
     "http": frozenset(["routes", "transform", "compression"]),
     "security": frozenset(
         [

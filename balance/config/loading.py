@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from balance.config.advice import warnings
 from balance.config.aliases import follow_aliases
 from balance.config.build import build
+from balance.config.changes import BackendChange, lay_over
 from balance.config.composer import MAX_TEXT_BYTES
 from balance.config.cpus import cpu_count
 from balance.config.decoding import decode
@@ -33,9 +34,23 @@ class Loaded:
     warnings: tuple[Problem, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A configuration with what operators changed at run time: the changes that hold, and a line for each that ended."""
+
+    loaded: Loaded
+    kept: tuple[BackendChange, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
 def load_file(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> Loaded:
     """Read and check that file. `env` stands for the process's environment."""
     name = os.fspath(path)
+    return load_text(read_text(name), name, env)
+
+
+def read_text(name: str) -> str:
+    """The text of that file. UnreadableError when there is none to be had, ConfigError when it is no text."""
     try:
         with open(name, "rb") as file:
             content = file.read(MAX_TEXT_BYTES + 1)
@@ -43,21 +58,31 @@ def load_file(path: str | os.PathLike[str], env: Mapping[str, str] | None = None
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UnreadableError([Problem(name, 0, 0, "", f"can't be read: {reason}")]) from None
     try:
-        text = content.decode()
+        return content.decode()
     except UnicodeDecodeError as error:
         before = content[: error.start]
         line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
         message = f"is not UTF-8 text: the byte 0x{content[error.start]:02x} is in the way"
         raise ConfigError([Problem(name, line, column, "", message)]) from None
-    return load_text(text, name, env)
 
 
 def load_text(text: str, file: str, env: Mapping[str, str] | None = None) -> Loaded:
     """Check that text. `file` is what problems call it, and relative paths are from its folder."""
+    return load_changed(text, file, env, ()).loaded
+
+
+def load_changed(text: str, file: str, env: Mapping[str, str] | None, changes: Sequence[BackendChange]) -> Changed:
+    """Check that text with these changes laid over it."""
     env = os.environ if env is None else env
     document, problems = read(text, file, env)
     problems += override(document, env)
-    return check(document, problems)
+    return check_changed(document, problems, changes)
+
+
+def check_changed(document: Document, problems: list[Problem], changes: Sequence[BackendChange]) -> Changed:
+    """Judge a document that was read, with these changes laid over it."""
+    kept, dropped, wrong = lay_over(document, changes)
+    return Changed(check(document, problems + wrong), tuple(kept), tuple(dropped))
 
 
 def check(document: Document, problems: list[Problem]) -> Loaded:

@@ -30,6 +30,14 @@ ADMIN_PATHS = frozenset(
         "/version",
         "/backends",
         "/config",
+        "/diff",
+        "/drain",
+        "/events",
+        "/openapi.json",
+        "/pools",
+        "/reload",
+        "/restart",
+        "/upgrade",
     ]
 )
 

@@ -97,6 +97,29 @@ class QueueConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RetryBudget:
+    """What retries may add: `ratio` of the requests, and so many a second in any case."""
+
+    ratio: float = 0.2
+    min_per_second: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When a request whose try failed is sent again. `on` holds connect, reset and statuses; `jitter` None is full."""
+
+    enabled: bool = False
+    max_attempts: int = 3
+    backoff_base_s: float = 0.1
+    backoff_max_s: float = 5.0
+    multiplier: float = 2.0
+    jitter: float | None = None
+    on: tuple[str | int, ...] = ("connect", "reset", 502, 503, 504)
+    per_try_timeout_s: float = 0.0
+    budget: RetryBudget = field(default_factory=RetryBudget)
+
+
+@dataclass(frozen=True, slots=True)
 class HashKey:
     """What a request is hashed by. `name` is the field's, cookie's or parameter's, empty for the other kinds."""
 
@@ -142,6 +165,7 @@ class PoolConfig:
     hash_key: HashKey = field(default_factory=HashKey)
     queue: QueueConfig = field(default_factory=QueueConfig)
     affinity: SessionAffinity = field(default_factory=SessionAffinity)
+    retry: Retry = field(default_factory=Retry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +249,7 @@ class Config:
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     shutdown_delay_s: float = 5.0
+    restart_drain_s: float = 3600.0
     source: str = ""  # the file it was read from
 
     def pool(self, name: str) -> PoolConfig:

@@ -115,15 +115,24 @@ def whole(lowest: int, highest: int) -> Scalar:
     return Scalar(read, {"type": "integer", "minimum": lowest, "maximum": highest})
 
 
-def share() -> Scalar:
-    """A part of one, from 0 to 1."""
+def number(lowest: float, highest: float, or_word: str = "") -> Scalar:
+    """A number within bounds, both included; where a word may stand for it, that is None."""
 
-    def read(value: object) -> float:
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= 1:
-            raise ValueError(f"expected a number from 0 to 1, got {shown(value)}")
+    def read(value: object) -> float | None:
+        if or_word and value == or_word:
+            return None
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not lowest <= value <= highest:
+            other = f", or {or_word}" if or_word else ""
+            raise ValueError(f"expected a number from {lowest:g} to {highest:g}{other}, got {shown(value)}")
         return float(value)
 
-    return Scalar(read, {"type": "number", "minimum": 0, "maximum": 1})
+    schema: JsonSchema = {"type": "number", "minimum": lowest, "maximum": highest}
+    return Scalar(read, {"anyOf": [{"const": or_word}, schema]} if or_word else schema)
+
+
+def share(*, or_full: bool = False) -> Scalar:
+    """A part of one, from 0 to 1; `full`, where allowed, is None."""
+    return number(0, 1, "full" if or_full else "")
 
 
 def duration(*, or_off: bool = False, or_auto: bool = False) -> Scalar:
@@ -193,6 +202,15 @@ def _error_status(value: object) -> int:
     return int(as_text(value))
 
 
+def _retry_on(value: object) -> str | int:
+    text = as_text(value).lower()
+    if text in ("connect", "reset"):
+        return text
+    if not re.fullmatch(r"5[0-9]{2}", text):
+        raise ValueError(f"{shown(value)} is not connect, reset or a status from 500 to 599")
+    return int(text)
+
+
 def _file(value: object) -> str:
     text = as_text(value)
     if not text or not text.isprintable():
@@ -220,4 +238,8 @@ METHOD = matching(r"[A-Z]{1,20}", "a method, like GET or HEAD")
 FIELD_NAME = matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "the name of a header field, like X-Token", 200)
 FIELD_VALUE = Scalar(_field_value, {"type": ["string", "integer"]})
 ERROR_STATUS = Scalar(_error_status, {"type": "string", "pattern": "^[45][0-9]{2}$"})
+RETRY_ON = Scalar(
+    _retry_on,
+    {"anyOf": [{"type": "string", "enum": ["connect", "reset"]}, {"type": "integer", "minimum": 500, "maximum": 599}]},
+)
 FILE = Scalar(_file, {"type": "string", "minLength": 1})

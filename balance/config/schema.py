@@ -48,8 +48,10 @@ def one_or_list(scalar: kind.Scalar) -> tuple[Any, Any]:
 
 
 _LISTEN = one_or_list(LISTEN)
+_RETRY_ON = one_or_list(kind.RETRY_ON)
 _STATUSES = one_or_list(kind.STATUS_RANGE)
 Listen = Annotated[list[Annotated[Address, LISTEN]], _LISTEN[0], _LISTEN[1]]
+RetryOn = Annotated[list[Annotated[str | int, kind.RETRY_ON]], _RETRY_ON[0], _RETRY_ON[1]]
 Statuses = Annotated[list[Annotated[tuple[int, int], kind.STATUS_RANGE]], _STATUSES[0], _STATUSES[1]]
 
 
@@ -245,6 +247,45 @@ class SessionAffinitySection(Section):
     )
 
 
+class RetryBudgetSection(Section):
+    """What retries may add to a pool's load, so that they can't turn a bad minute into an overload. The first move away from a
+    backend that can't be connected to is free."""
+
+    place = "budget"
+    ratio: Annotated[float, kind.share()] = key("The share of its requests of the last 10s that may be retries.", 0.2)
+    min_per_second: Annotated[int, kind.whole(0, 1_000_000)] = key("So many a second in any case, over all workers.", 10)
+
+
+class RetrySection(Section):
+    """Sends a request whose try failed once more, to another backend while there is one, where that is safe: after a failed
+    connection any request; else GET, HEAD, OPTIONS, PUT, DELETE and requests with an Idempotency-Key, with a body of at most
+    64KB, before the client has seen anything of a reply. timeouts.request covers all tries and the waits between them.
+
+    Two things happen without it, and whatever `enabled` says: a backend that can't be connected to is passed over for the next
+    (up to 3 tries), and a request that meets a reused connection just as it closes is sent again on a new one. A TCP listener
+    knows max_attempts only."""
+
+    place = "retry"
+    enabled: Flag = key("Whether requests are tried again.", False)
+    max_attempts: Annotated[int, kind.whole(1, 100)] = key("Tries in all, the first included.", 3)
+    backoff_base: Period = key("The first wait; timers turn every 50ms.", "100ms")
+    backoff_max: Period = key("No wait is longer.", "5s")
+    multiplier: Annotated[float, kind.number(1, 100)] = key("How much longer each wait is than the one before.", 2)
+    jitter: Annotated[float | None, kind.share(or_full=True)] = key(
+        "full: a wait takes anything from nothing to its whole length. A number: it strays by that share of it.", "full"
+    )
+    on: RetryOn = key(
+        "What is tried again: connect (no connection), reset (closed before a reply), and statuses from 500 to 599; 504 is "
+        "also a reply that does not come in time. A reply with Retry-After is passed on.",
+        ["connect", "reset", 502, 503, 504],
+    )
+    per_try_timeout: Timeout = key(
+        "To connect, and then from the end of the request to the head of its reply; 0 leaves it to timeouts.connect and .read.",
+        "0s",
+    )
+    budget: RetryBudgetSection = key("How many retries there may be.")
+
+
 class PoolSection(Section):
     """Backends that can stand in for each other. Keys given here win over those at the top, one by one."""
 
@@ -255,6 +296,7 @@ class PoolSection(Section):
     circuit_breaker: CircuitBreakerSection = key("When a backend that fails is left alone.")
     queue: QueueSection = key("Where requests wait for a backend that is not full.")
     session_affinity: SessionAffinitySection = key("Whether a client's requests stay together.")
+    retry: RetrySection = key("When a request is tried again.")
     timeouts: TimeoutsSection = key("Durations towards backends.")
 
 
@@ -331,11 +373,18 @@ class ResilientBreakerSection(Section):
     place = "resilience.circuit_breaker"
 
 
+class ResilientRetrySection(Section):
+    """Older names of the keys of `retry`."""
+
+    place = "resilience.retry"
+
+
 class ResilienceSection(Section):
-    """An older home of `circuit_breaker`."""
+    """An older home of `circuit_breaker` and `retry`."""
 
     place = "resilience"
     circuit_breaker: ResilientBreakerSection = key("Older names of the keys of circuit_breaker.")
+    retry: ResilientRetrySection = key("Older names of the keys of retry.")
 
 
 class AdminSection(Section):
@@ -383,6 +432,9 @@ class ShutdownSection(Section):
 
     place = "shutdown"
     delay: Timeout = key("After /ready says no and before connections are refused: others need time to see it.", "5s")
+    restart_drain: Timeout = key(
+        "How long old workers may finish what they have after a rolling restart or an upgrade: nobody waits for that.", "1h"
+    )
 
 
 class RootSection(Section):
@@ -400,7 +452,8 @@ class RootSection(Section):
     circuit_breaker: CircuitBreakerSection = key("When a backend that fails is left alone, in every pool likewise.")
     queue: QueueSection = key("Where requests wait for a backend that is not full, in every pool likewise.")
     session_affinity: SessionAffinitySection = key("Whether a client's requests stay together, in every pool likewise.")
-    resilience: ResilienceSection = key("Older names of circuit_breaker.")
+    retry: RetrySection = key("When a request is tried again, in every pool that doesn't say otherwise.")
+    resilience: ResilienceSection = key("Older names of circuit_breaker and retry.")
     timeouts: TimeoutsSection = key("Durations, for every pool and listener that doesn't say otherwise.")
     http: HttpSection = key("How HTTP is spoken, by every listener that doesn't say otherwise.")
     security: SecuritySection = key("Who is believed.")

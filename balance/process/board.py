@@ -1,27 +1,32 @@
 """The shared memory that all processes see: where each part lies and who writes it. What a row means: runtime.cells.
 
-One anonymous mapping, made before the first fork, so it has no name to leak and goes with the last process. Every cell
-is 64 bits and aligned, and has one writer or a lock:
+One mapping of a file without a name, made before the first fork; it goes with the last process. Every cell is 64 bits and
+aligned, and has one writer or a lock:
 
-    a row per worker slot     written by that worker          (its gauges are zeroed by the supervisor when it is gone)
+    the supervision row       written by the supervisor       (the stage, restarts, reloads, how much of the rest is in use)
     the standings             written by control              (a few cells per backend: its state, since when, ejections)
     the reasons               written by control              (a line of text per backend)
+    the sessions              written by every worker, a cell at a time (runtime.sessions); before them a random key
     the evidence              written by whoever holds the backend's lock: what workers must agree on (health.breaker)
-    the supervision row       written by the supervisor       (the stage, restarts)
-    the sessions              written by every worker, a cell at a time (runtime.sessions)
+    the rows                  each written by one worker      (its gauges are zeroed by the supervisor when it is gone)
 
-Pages are given out by the kernel when first touched: rows and backends that are not used cost nothing.
+There is room for more rows and backends than there are, since workers are replaced and backends added while others go on.
+Pages are given out by the kernel when first touched: what is not in use costs nothing, and nobody looks at it.
 """
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Sequence
-from typing import NamedTuple
+import os
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, overload
 
 from balance.health.breaker import CELLS as EVIDENCE_CELLS
 from balance.health.readiness import Stage
 from balance.health.states import State
+from balance.model import Why
 from balance.runtime import cells
 from balance.runtime.sessions import CELLS as SESSION_CELLS
 
@@ -42,7 +47,15 @@ _REASON_CELLS = (REASON_BYTES + CELL_BYTES) // CELL_BYTES
 _STAGE = 0
 _CONTROL_RESTARTS = 1
 _WORKER_RESTARTS = 2
+_ROWS = 3  # in use
+_SLOTS = 4  # in use
+_GENERATION = 5
+_RELOADS = 6  # that succeeded
+_RELOADS_FAILED = 7
 _SUPERVISION_CELLS = 64
+
+_KEY_BYTES = 32
+_KEY_CELLS = _KEY_BYTES // CELL_BYTES
 
 
 class Ejection(NamedTuple):
@@ -53,30 +66,81 @@ class Ejection(NamedTuple):
     total: int
 
 
+class Rows(Sequence[memoryview]):
+    """The workers' rows that are in use, or ever were: a dead worker's counts stay."""
+
+    __slots__ = ("_all", "_supervision")
+
+    def __init__(self, rows: Sequence[memoryview], supervision: memoryview) -> None:
+        self._all = rows
+        self._supervision = supervision
+
+    def __len__(self) -> int:
+        return self._supervision[_ROWS]
+
+    def __iter__(self) -> Iterator[memoryview]:
+        return iter(self._all[: self._supervision[_ROWS]])
+
+    @overload
+    def __getitem__(self, index: int) -> memoryview: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[memoryview]: ...
+    def __getitem__(self, index: int | slice) -> memoryview | Sequence[memoryview]:
+        return self._all[: self._supervision[_ROWS]][index]
+
+
 class Board:
     """The mapping, cut into parts. Inherited by fork; what one process writes the others read."""
 
-    __slots__ = ("_evidence", "_reasons", "_standings", "_supervision", "rows", "sessions", "slots")
+    __slots__ = ("_evidence", "_reasons", "_standings", "_supervision", "fd", "max_rows", "max_slots", "rows",
+                 "session_key", "sessions")  # fmt: skip
 
-    def __init__(self, workers: int, slots: int) -> None:
-        """`slots`: how many backends there is room for, slot 0 (nobody) included."""
-        self.slots = slots
-        row_cells = cells.row_cells(slots)
-        sizes = [row_cells] * workers + [
-            slots * _STANDING_CELLS,
-            slots * _REASON_CELLS,
-            slots * EVIDENCE_CELLS,
+    def __init__(
+        self, workers: int, slots: int, *, max_rows: int = 0, max_slots: int = 0, inherited_fd: int | None = None
+    ) -> None:
+        """So many rows and backends (slot 0, nobody, included) are in use, and there is room for so many more.
+
+        `inherited_fd` is the file of an instance that is being replaced; its numbers stand, and `max_*` must be what they were.
+        """
+        self.max_rows = max(workers, max_rows)
+        self.max_slots = max(slots, max_slots)
+        row_cells = cells.row_cells(self.max_slots)
+        sizes = [
             _SUPERVISION_CELLS,
+            _KEY_CELLS,
             SESSION_CELLS,
+            self.max_slots * _STANDING_CELLS,
+            self.max_slots * _REASON_CELLS,
+            self.max_slots * EVIDENCE_CELLS,
+            *[row_cells] * self.max_rows,
         ]
-        memory = memoryview(mmap.mmap(-1, sum(sizes) * CELL_BYTES)).cast("Q")
+        self.fd, mapping = _mapping(sum(sizes) * CELL_BYTES, inherited_fd)
+        memory = memoryview(mapping).cast("Q")
         parts = []
         for size in sizes:
             parts.append(memory[:size])
             memory = memory[size:]
-        self.rows: Sequence[memoryview] = tuple(parts[:workers])
-        self._standings, reasons, self._evidence, self._supervision, self.sessions = parts[workers:]
+        self._supervision, key, self.sessions, self._standings, reasons, self._evidence = parts[:6]
+        if not any(key):
+            key.cast("B")[:] = os.urandom(_KEY_BYTES)
+        self.session_key = key.tobytes()  # random, and the same in all processes and in those that replace them
         self._reasons = reasons.cast("B")
+        self.rows = Rows(tuple(parts[6:]), self._supervision)
+        self._supervision[_ROWS] = max(workers, self._supervision[_ROWS])
+        self._supervision[_SLOTS] = max(slots, self._supervision[_SLOTS])
+
+    @property
+    def slots(self) -> int:
+        """How many slots are in use, slot 0 included; those of backends that are gone count."""
+        return self._supervision[_SLOTS]
+
+    def use_slots(self, count: int) -> None:
+        """For the supervisor only: the slots below `count` are in use from now on."""
+        self._supervision[_SLOTS] = max(count, self._supervision[_SLOTS])
+
+    def use_row(self, index: int) -> None:
+        """For the supervisor only: a worker is about to be born into that row."""
+        self._supervision[_ROWS] = max(index + 1, self._supervision[_ROWS])
 
     def state(self, slot: int) -> tuple[State, float]:
         """What control last decided about a backend, and when (seconds since the epoch, 0.0 before any decision)."""
@@ -85,7 +149,7 @@ class Board:
 
     def states(self) -> list[int]:
         """The state of every slot as a number, in one look."""
-        column: list[int] = self._standings[_STATE::_STANDING_CELLS].tolist()
+        column: list[int] = self._standings[_STATE : self.slots * _STANDING_CELLS : _STANDING_CELLS].tolist()
         return column
 
     def reason(self, slot: int) -> str:
@@ -123,12 +187,13 @@ class Board:
 
     def evidence_column(self, cell: int) -> list[int]:
         """One cell of every slot's evidence, in one look."""
-        column: list[int] = self._evidence[cell::EVIDENCE_CELLS].tolist()
+        column: list[int] = self._evidence[cell : self.slots * EVIDENCE_CELLS : EVIDENCE_CELLS].tolist()
         return column
 
     def column(self, cell: int) -> list[int]:
         """One cell of every backend's block, over all workers, by slot."""
-        columns = [row[cells.BACKENDS + cell :: cells.BLOCK].tolist() for row in self.rows]
+        end = cells.block(self.slots)
+        columns = [row[cells.BACKENDS + cell : end : cells.BLOCK].tolist() for row in self.rows]
         return columns[0] if len(columns) == 1 else list(map(sum, zip(*columns, strict=True)))
 
     @property
@@ -155,9 +220,48 @@ class Board:
         """For the supervisor only."""
         self._supervision[_CONTROL_RESTARTS] += 1
 
+    @property
+    def generation(self) -> int:
+        """The number of the configuration that is served, 1 from the start."""
+        return self._supervision[_GENERATION]
+
+    def set_generation(self, number: int) -> None:
+        """For the supervisor only."""
+        self._supervision[_GENERATION] = number
+
+    def reloads(self, ok: bool) -> int:
+        """How many reloads succeeded, or failed and changed nothing."""
+        return self._supervision[_RELOADS if ok else _RELOADS_FAILED]
+
+    def count_reload(self, ok: bool) -> None:
+        """For the supervisor only."""
+        self._supervision[_RELOADS if ok else _RELOADS_FAILED] += 1
+
+    def clear_slot(self, slot: int) -> None:
+        """For the supervisor only: the slot's backend is gone from everywhere, and another one comes."""
+        self.set_state(slot, State.UNKNOWN, 0.0)
+        self.set_ejection(slot, Ejection(0, 0, 0))
+        evidence = self.evidence(slot)
+        for cell in range(EVIDENCE_CELLS):
+            evidence[cell] = 0
+        block = cells.block(slot)
+        for row in self.rows:
+            for cell in range(block, block + cells.BLOCK):
+                row[cell] = 0
+            for cell in range(cells.SERIES, cells.BACKENDS, 2):
+                if not row[cell]:
+                    break
+                if cells.series_parts(row[cell])[0] == slot:
+                    row[cell + 1] = 0
+
+    def is_unused(self, slot: int) -> bool:
+        """Whether no worker holds anything of the backend in that slot, as far as gauges tell."""
+        block = cells.block(slot)
+        return not any(row[block + cell] for row in self.rows for cell in cells.BLOCK_GAUGES)
+
     def zero_gauges(self, worker: int) -> None:
         """Forget what the dead worker in this slot held. Its counters stay: its successor counts on from there."""
-        row = self.rows[worker]
+        row = self.rows[worker]  # the index of its row
         for cell in cells.GAUGES:
             row[cell] = 0
         for slot in range(self.slots):
@@ -166,7 +270,30 @@ class Board:
                 if row[block + cell]:  # writing would touch pages of blocks that were never used
                     row[block + cell] = 0
 
-    def active_elsewhere(self, worker: int, slot: int) -> int:
-        """Leases of a backend that all workers but this one hold now."""
-        cell = cells.block(slot) + cells.ACTIVE
-        return sum(row[cell] for index, row in enumerate(self.rows) if index != worker)
+    def active_elsewhere(self, worker: int) -> Sequence[int]:
+        """The leases that all workers but the one with this row hold now, by slot."""
+        end = cells.block(self.slots)
+        columns = [
+            row[cells.BACKENDS + cells.ACTIVE : end : cells.BLOCK].tolist()
+            for index, row in enumerate(self.rows)
+            if index != worker
+        ]
+        return list(map(sum, zip(*columns, strict=True))) if columns else [0] * self.slots
+
+
+def layout() -> int:
+    """A number that differs when the cells of two versions mean different things."""
+    names = {name: value for name, value in vars(cells).items() if name.isupper() and isinstance(value, (int, tuple))}
+    own = (_SUPERVISION_CELLS, SESSION_CELLS, _STANDING_CELLS, _REASON_CELLS, EVIDENCE_CELLS, _RELOADS_FAILED, _EJECTIONS)
+    return zlib.crc32(repr((sorted(names.items()), own, [*map(str, Why)], [*map(str, State)])).encode())
+
+
+def _mapping(size: int, inherited_fd: int | None) -> tuple[int, mmap.mmap]:
+    """The memory, and the file that another process can map; -1 where there is none."""
+    if inherited_fd is not None:
+        return inherited_fd, mmap.mmap(inherited_fd, size)
+    if sys.platform != "linux":
+        return -1, mmap.mmap(-1, size)
+    fd = os.memfd_create("balance-board")  # sparse, and not charged before it is touched
+    os.ftruncate(fd, size)
+    return fd, mmap.mmap(fd, size)

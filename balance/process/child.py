@@ -1,7 +1,7 @@
-"""One forked process as the supervisor sees it: how it is born, what it reports, how it died, when it comes back.
+"""One forked process as the supervisor sees it: how it is born, what it says, how it died. Who takes its place: `post`.
 
-Knows nothing of what it does. A child reports over a pipe of its own, once: that it is ready, or the one line that says
-why it cannot be. Whatever happens in it, it never returns into the supervisor's code.
+Knows nothing of what it does. A child has a line of its own to the supervisor: it says once that it is ready, or the one line
+that says why it cannot be, and hears what it is to do. Whatever happens in it, it never returns into the supervisor's code.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import signal
 from collections.abc import Callable
 
 from balance.errors import BalanceError
+from balance.process.line import End, Message, line
+from balance.process.words import END, FAILED, READY
 
 log = logging.getLogger("balance.process")
 
-END = signal.SIGUSR1  # the supervisor's order to a child: finish what you do and exit
-READY = b"ready\n"
-REPORT_BYTES = 4096
+COMPLAINT_CHARS = 4000
 
 YOUNG_S = 10.0  # who dies younger than this is likely to die again
 FIRST_BACKOFF_S = 0.1
@@ -33,114 +33,112 @@ class Life(enum.Enum):
     GONE = "gone"  # there is no process
     STARTING = "starting"  # there is one, and it has not reported yet
     READY = "ready"
+    LEAVING = "leaving"  # told to end
 
 
 class Report:
-    """The child's end of its pipe."""
+    """The child's end of its line."""
 
-    __slots__ = ("_fd", "is_ready")
+    __slots__ = ("end", "is_ready")
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, end: End) -> None:
+        self.end = end
         self.is_ready = False
 
     def ready(self) -> None:
         """The child does its work now."""
         self.is_ready = True
-        self._write(READY)
+        self.end.say(READY)
 
-    def failed(self, line: str) -> None:
-        """The child cannot do its work; `line` tells the user why."""
-        self._write(" ".join(line.split()).encode("utf-8", "replace")[: REPORT_BYTES - 1] + b"\n")
-
-    def _write(self, data: bytes) -> None:
-        with contextlib.suppress(OSError):  # the supervisor is gone: the lifeline tells that
-            os.write(self._fd, data)
+    def failed(self, complaint: str) -> None:
+        """The child cannot do its work; `complaint` tells the user why."""
+        self.end.say(FAILED, " ".join(complaint.split())[:COMPLAINT_CHARS])
 
 
 class Child:
-    """One place for a process, filled again and again."""
+    """One life of one process."""
 
-    __slots__ = ("_backoff_s", "_body", "_heard", "_started", "life", "name", "pid", "report_fd", "restart_at", "slot")
+    __slots__ = ("complaint", "end", "generation", "inodes", "life", "name", "pid", "row", "slot", "started_at")
 
-    def __init__(self, name: str, slot: int | None, body: Callable[[Report], int]) -> None:
-        """`slot` is a worker's, None for control. `body` is what the process does; it returns the exit status."""
+    def __init__(self, name: str, slot: int | None = None, row: int | None = None) -> None:
+        """`slot` is a worker's number, whose listening sockets it has, and `row` where it counts; None for the others."""
         self.name = name
         self.slot = slot
+        self.row = row
         self.life = Life.GONE
         self.pid = 0
-        self.report_fd = -1
-        self.restart_at: float | None = None  # when a successor is due
-        self._body = body
-        self._heard = b""
-        self._started = 0.0
-        self._backoff_s = 0.0
+        self.end: End | None = None
+        self.complaint = ""  # why it cannot work, in its own words
+        self.started_at = 0.0
+        self.generation = 0  # of the configuration that it serves
+        self.inodes: frozenset[int] = frozenset()  # of the listening sockets that it has
 
-    def start(self, now: float) -> None:
-        """Fork. Only the parent returns. OSError when there is no room for another process."""
-        self.restart_at = None
-        self._heard = b""
-        self._started = now
-        self.report_fd, write_fd = os.pipe()
+    def start(self, now: float, body: Callable[[Report], int]) -> None:
+        """Fork; `body` is what the process does, and returns the exit status. Only the parent returns.
+
+        OSError when there is no room for another process.
+        """
+        self.started_at = now
+        self.end, theirs = line()
         # A signal that came between fork() and the child's own handlers would be taken for the supervisor's.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             self.pid = os.fork()
             if self.pid == 0:
-                run_and_exit(self._body, Report(write_fd), mask)
+                self.end.close()
+                run_and_exit(body, Report(theirs), mask)
         except OSError:
-            self.close_report()
+            self.hang_up()
             raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            os.close(write_fd)
+            theirs.close()
         self.life = Life.STARTING
-        os.set_blocking(self.report_fd, False)
 
-    def listen(self) -> bool:
-        """Take in what the child has reported by now. False when there is nothing more to come."""
-        try:
-            while data := os.read(self.report_fd, REPORT_BYTES):
-                self._heard += data
-        except BlockingIOError:
-            return True
-        finally:
-            if self._heard.startswith(READY) and self.life is Life.STARTING:
-                self.life = Life.READY
-        return False
+    def listen(self) -> tuple[list[Message], bool]:
+        """What the child has said by now beyond reports of itself, and whether more can come."""
+        if self.end is None:
+            return [], False
+        messages, is_open = self.end.heard()
+        others = []
+        for message in messages:
+            if message.kind == READY:
+                if self.life is Life.STARTING:
+                    self.life = Life.READY
+            elif message.kind == FAILED:
+                self.complaint = str(message.data)
+            else:
+                others.append(message)
+        return others, is_open
 
-    @property
-    def complaint(self) -> str:
-        """The line with which the child said why it cannot work, or nothing."""
-        return "" if self._heard.startswith(READY) else self._heard.decode("utf-8", "replace").strip()
+    def say(self, kind: str, data: object = None) -> bool:
+        """Tell it something. False when it is gone or takes nothing."""
+        return self.end is not None and self.end.say(kind, data)
+
+    def finish(self, limit_s: float) -> None:
+        """Have it end what it does, within `limit_s`, and exit."""
+        if self.life is not Life.GONE:
+            self.life = Life.LEAVING
+            self.say(END, limit_s)
 
     def reap(self) -> int | None:
-        """The wait status if the process has ended, None while it lives. After it, life is GONE; close_report() is due."""
+        """The wait status if the process has ended, None while it lives. After it, life is GONE; hang_up() is due."""
         if self.life is Life.GONE:
             return None
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if not pid:
             return None
-        self.listen()
         self.life = Life.GONE
         return status
 
-    def close_report(self) -> None:
-        if self.report_fd >= 0:
-            os.close(self.report_fd)
-            self.report_fd = -1
+    def hang_up(self) -> None:
+        if self.end is not None:
+            self.end.close()
+            self.end = None
 
-    def send(self, signum: signal.Signals) -> None:
+    def kill(self) -> None:
         if self.life is not Life.GONE:
-            os.kill(self.pid, signum)  # not reaped yet, so the number is still its own
-
-    def schedule_restart(self, now: float) -> float:
-        """Decide when a successor starts; returns the delay. At once, unless the children here keep dying young."""
-        self._backoff_s = next_backoff_s(self._backoff_s, now - self._started)
-        # The first successor waits for nothing: connections are queuing for it.
-        delay_s = 0.0 if self._backoff_s <= FIRST_BACKOFF_S else self._backoff_s
-        self.restart_at = now + delay_s
-        return delay_s
+            os.kill(self.pid, signal.SIGKILL)  # not reaped yet, so the number is still its own
 
 
 def next_backoff_s(backoff_s: float, lived_s: float) -> float:
@@ -160,10 +158,17 @@ def how_it_ended(status: int) -> str:
     return f"was killed by signal {-code}"
 
 
-def obey(loop: asyncio.AbstractEventLoop, finish: Callable[[], object]) -> None:
-    """In the child: call `finish` when the supervisor orders the end, also when it did so already."""
-    loop.add_signal_handler(END, finish)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {END})
+def obey(loop: asyncio.AbstractEventLoop, report: Report, heard: Callable[[Message], object]) -> None:
+    """In the child: call `heard` with whatever the supervisor says, also what it has said already."""
+
+    def readable() -> None:
+        messages, is_open = report.end.heard()
+        if not is_open:
+            loop.remove_reader(report.end.fileno())  # the lifeline says the rest
+        for message in messages:
+            heard(message)
+
+    loop.add_reader(report.end.fileno(), readable)
 
 
 def run_and_exit(body: Callable[[Report], int], report: Report, mask: set[int | signal.Signals]) -> None:
@@ -173,9 +178,9 @@ def run_and_exit(body: Callable[[Report], int], report: Report, mask: set[int | 
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # A terminal, `timeout` and systemd send these to every process of the group; the supervisor decides.
-        for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(signum, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_SETMASK, {*mask, END})  # the order waits until there is a handler to take it
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         status = body(report)
     except (BalanceError, OSError) as error:
         if report.is_ready:

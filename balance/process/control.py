@@ -6,23 +6,30 @@ What it decides is on the board, so its death stops nothing and its successor kn
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import os
 import signal
+import socket
+from dataclasses import replace
 
-from balance.health.pace import first_delay_s
+from balance.errors import StartError
 from balance.health.states import Event, State
 from balance.probes.result import Result
-from balance.probes.schedule import Watch
+from balance.process import logs, words
 from balance.process.child import Report, obey
+from balance.process.generation import KEPT
 from balance.process.inspector import Inspector
 from balance.process.kernel import end_with_parent, set_name
+from balance.process.line import Message, unpacked
 from balance.process.register import Register
 from balance.process.seat import Seat, new_event_loop, watch_lifeline
-from balance.side.admin import admin_app, metrics_app
+from balance.process.sidedoors import SideDoors
+from balance.process.steering import Steering
+from balance.process.watches import Watches
+from balance.process.words import Blueprint, Preparation
 from balance.side.inside import Inside
-from balance.side.server import SideServer
+from balance.side.observer import Observer
+from balance.side.steering import GenerationSeen
 
 log = logging.getLogger("balance.control")
 
@@ -36,16 +43,21 @@ def run(seat: Seat, report: Report) -> int:
         channel.worker_end.close()
     loop = new_event_loop()
     asyncio.set_event_loop(loop)
-    loop.run_until_complete(Control(seat).serve(loop, report))
+    loop.run_until_complete(Control(loop, seat, report).serve())
     return 0
 
 
 class Control:
     """The watches and the side doors over one board."""
 
-    def __init__(self, seat: Seat) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, seat: Seat, report: Report) -> None:
+        self._loop = loop
         self._seat = seat
-        self._watches: dict[int, Watch] = {}
+        self._report = report
+        self._stopped = asyncio.Event()
+        self._watches = Watches(self._answered)
+        self._steering = Steering(report.end)
+        self._generations = [generation.seen(seat.generation.number) for generation in seat.history]
         self._inside = Inside(
             config=seat.config,
             slots=seat.slots,
@@ -54,46 +66,77 @@ class Control:
             control_pid=os.getpid(),
             started_at=seat.started_at,
             listening=[(opening.listener, opening.address) for opening in seat.openings.listeners],
-            last_result=self._last_result,
+            last_result=self._watches.last_result,
             order=self._order,
+            steer=self._steering.steer,
+            generations=lambda: self._generations,
         )
-        self._register = Register(seat, self._inside.backends())
+        self._register = Register(seat, self._inside.backends(), self._inside.events)
+        self._inspector = Inspector(loop, seat, self._register)
+        self._doors = SideDoors(loop, self._inside)
+        self._preparation: tuple[Preparation, Blueprint, dict[int, socket.socket]] | None = None
 
-    async def serve(self, loop: asyncio.AbstractEventLoop, report: Report) -> None:
+    async def serve(self) -> None:
         """Watch and answer until told to stop."""
-        stopped = asyncio.Event()
-        obey(loop, stopped.set)
-        watch_lifeline(loop, self._seat.lifeline, stopped.set)
-        servers = self._open_side_doors()
-        self._start_watches()
-        Inspector(loop, self._seat, self._register).start()
-        report.ready()
-        await stopped.wait()
-        for watch in self._watches.values():
-            watch.stop()
-        await asyncio.gather(*(server.stop() for server in servers))
+        watch_lifeline(self._loop, self._seat.lifeline, self._stopped.set)
+        self._doors.lead(self._seat.openings.of(None))
+        self._watches.renew(self._inside.backends(), self._register.standings)
+        self._inspector.start()
+        Observer(self._inside).start(self._loop)
+        obey(self._loop, self._report, self._told)
+        self._report.ready()
+        await self._stopped.wait()
+        self._watches.stop()
+        self._inside.events.close()
+        await self._doors.close()
 
-    def _open_side_doors(self) -> list[SideServer]:
-        servers = []
-        for name, openings, app in (
-            ("admin", self._seat.openings.admin, admin_app),
-            ("metrics", self._seat.openings.metrics, metrics_app),
-        ):
-            if openings:
-                server = SideServer(app(self._inside))
-                server.start([opening.sockets[0] for opening in openings], f"the {name} server")
-                servers.append(server)
-        return servers
+    def _told(self, message: Message) -> None:
+        """By the supervisor."""
+        match message.kind:
+            case words.END:
+                self._stopped.set()
+            case words.VERDICT:
+                self._steering.heard(*message.data)
+            case words.PREPARE:
+                self._prepare(message)
+            case words.COMMIT if self._preparation is not None and self._preparation[0].number == message.data:
+                self._commit(*self._preparation)
+            case words.ABANDON:
+                self._drop()
 
-    def _start_watches(self) -> None:
-        checked = [seen for seen in self._inside.backends() if seen.pool.health_check.enabled]
-        for index, seen in enumerate(checked):
-            check = seen.pool.health_check
-            watch = Watch(
-                check, seen.backend, self._register.standings[seen.slot], functools.partial(self._answered, seen.slot)
-            )
-            self._watches[seen.slot] = watch
-            watch.start(first_delay_s(check, index, len(checked)))
+    def _prepare(self, message: Message) -> None:
+        """Another configuration may come. Nothing here can go wrong with it; what takes long is done now."""
+        self._drop()
+        file, *fds = message.fds
+        preparation: Preparation = message.data
+        blueprint: Blueprint = unpacked(file)[1]
+        os.close(file)
+        new = {number: socket.socket(fileno=fd) for number, fd in zip(preparation.new, fds, strict=True)}
+        self._preparation = preparation, blueprint, new
+        self._report.end.say(words.PREPARED, preparation.number)
+
+    def _commit(self, preparation: Preparation, blueprint: Blueprint, new: dict[int, socket.socket]) -> None:
+        self._preparation = None
+        inside = self._inside
+        inside.config, inside.slots, inside.listening = blueprint.config, blueprint.slots, preparation.listening
+        seen = GenerationSeen(blueprint.number, blueprint.made_at, blueprint.origin, blueprint.config, True)
+        self._generations = [*(replace(each, is_current=False) for each in self._generations), seen][-KEPT:]
+        self._register.renew(inside.backends())
+        self._watches.renew(inside.backends(), self._register.standings)
+        self._inspector.renew()
+        have = self._doors.sockets | new
+        self._doors.lead([(name, have[number]) for name, number in preparation.sockets])
+        try:
+            logs.reopen(blueprint.config.logging)
+        except StartError as error:
+            log.error("%s; the log goes on where it was", error)
+        self._report.end.say(words.COMMITTED, blueprint.number)
+
+    def _drop(self) -> None:
+        if self._preparation is not None:
+            for sock in self._preparation[2].values():
+                sock.close()
+            self._preparation = None
 
     def _answered(self, slot: int, result: Result) -> None:
         event = Event.PASS if result.is_ok else Event.FAIL
@@ -102,10 +145,6 @@ class Control:
     def _order(self, slot: int, event: Event, reason: str) -> State:
         """An operator's word. Returns what holds now."""
         self._register.take(slot, event, reason)
-        if event is Event.ENABLE and slot in self._watches:
-            self._watches[slot].ask_now()
+        if event is Event.ENABLE:
+            self._watches.ask_now(slot)
         return self._register.state(slot)
-
-    def _last_result(self, slot: int) -> Result | None:
-        watch = self._watches.get(slot)
-        return watch.last if watch else None

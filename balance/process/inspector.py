@@ -34,31 +34,44 @@ class Inspector:
         self._seat = seat
         self._board = seat.board
         self._register = register
-        self._patients = {
-            slot: Patient(seen, seat.board)
-            for slot, seen in register.seen.items()
-            if seen.pool.breaker.enabled or seen.pool.health_check.passive.enabled
-        }
-        spans = [window.span_s for patient in self._patients.values() for window in patient.windows]
-        self._sample_s = min(spans, default=0.0) / STEPS
+        self._patients: dict[int, Patient] = {}
+        self._sample_s = 0.0
+        self._is_looking = False
         self._blamed: list[int] = []  # at the last look
-        self._returning = {slot for slot in self._patients if register.state(slot) is State.RETURNING}
+        self._returning: set[int] = set()
         self._looked_at = 0.0
         self._is_due = False
 
     def start(self) -> None:
         """Look when a worker rings, and often enough to know what was before."""
-        if not self._patients:
-            return
+        self.renew()
         for channel in self._seat.channels:
             self._loop.add_reader(channel.control_end, self._heard, channel)
+
+    def renew(self) -> None:
+        """The register knows another configuration. Who is looked at already goes on being looked at."""
+        before, self._patients = self._patients, {}
         requests, aborted = self._board.column(cells.LEASES), self._board.column(cells.ABORTED)
         blamed = self._board.column(cells.BLAMED)
-        for slot, patient in self._patients.items():
-            patient.begin((requests[slot] - aborted[slot], blamed[slot]))
-            if self._register.state(slot) is State.EJECTED:
-                self._await_return(slot)
-        self._sample()
+        for slot, seen in self._register.seen.items():
+            if not seen.pool.breaker.enabled and not seen.pool.health_check.passive.enabled:
+                continue
+            patient = before.get(slot)
+            if patient is not None and patient.is_watched_as(seen):
+                patient.seen = seen
+            else:
+                patient = Patient(seen, self._board)
+                patient.begin((requests[slot] - aborted[slot], blamed[slot]))
+                if self._register.state(slot) is State.EJECTED and slot not in before:
+                    self._await_return(slot)
+            self._patients[slot] = patient
+        self._blamed = []
+        self._returning = {slot for slot in self._patients if self._register.state(slot) is State.RETURNING}
+        spans = [window.span_s for patient in self._patients.values() for window in patient.windows]
+        self._sample_s = min(spans, default=0.0) / STEPS
+        if self._patients and not self._is_looking:
+            self._is_looking = True
+            self._sample()
 
     def _heard(self, channel: object) -> None:
         for each in self._seat.channels:
@@ -68,6 +81,9 @@ class Inspector:
             self._loop.call_later(max(0.0, self._looked_at + LOOK_S - monotonic()), self._look)
 
     def _sample(self) -> None:
+        if not self._patients:
+            self._is_looking = False
+            return
         self._blamed = []
         self._look()
         self._loop.call_later(self._sample_s, self._sample)
@@ -127,7 +143,11 @@ class Inspector:
 
     def _try_again(self, slot: int, until_us: int) -> None:
         """Unless something else has ended that ejection meanwhile."""
-        if self._register.state(slot) is State.EJECTED and self._board.ejection(slot).until_us == until_us:
+        if (
+            slot in self._patients
+            and self._register.state(slot) is State.EJECTED
+            and self._board.ejection(slot).until_us == until_us
+        ):
             self._patients[slot].trials()
             self._patients[slot].forget()
             self._returning.add(slot)

@@ -1,7 +1,8 @@
 """How one address is listened on: how many sockets, who else may have it, and the words when it cannot be had.
 
 A TCP address has one SO_REUSEPORT socket per worker slot, so the kernel spreads connections, and what waits in a slot's
-queue waits for the slot's next worker. Everything that can go wrong is one StartError line that says what to do.
+queue waits for the slot's next worker. Sockets that were inherited are taken instead of bound. Everything that can go wrong is
+one StartError line that says what to do.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import os
 import socket
 import stat
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from balance.errors import StartError
 from balance.model import Address
+from balance.process.inheritance import Inheritance, bound_address, is_dual
 
 # Linux 5.4 and later cut it to net.core.somaxconn, 4096 by default: as much as the kernel gives without being asked.
 BACKLOG = 4096
@@ -31,6 +34,7 @@ class Opening:
     listener: str
     address: Address  # as bound: the port is never 0
     sockets: tuple[socket.socket, ...]
+    owns_path: bool = True  # False where somebody else made the file of a Unix socket, and will remove it
 
     def close(self) -> None:
         """Close this process's copies. The path of a Unix socket stays: see unlink()."""
@@ -45,41 +49,68 @@ class Opening:
 
     def unlink(self) -> None:
         """Remove the file of a Unix socket. For the supervisor, at the very end."""
-        if self.address.is_unix:
+        if self.address.is_unix and self.owns_path:
             try:
                 os.unlink(self.address.path)
             except OSError:
                 return  # somebody tidied up before us
 
 
-def listen(listener: str, address: Address, slots: int) -> tuple[Opening, ...]:
+NOTHING = Inheritance()
+
+
+def listen(listener: str, address: Address, slots: int, inherited: Inheritance = NOTHING) -> tuple[Opening, ...]:
     """Listen on one configured address for so many worker slots. A name may stand for several addresses."""
+    if not address.port and not address.is_unix:
+        address = inherited.any_port.get((listener, address), address)
     try:
         if address.is_unix:
+            if found := inherited.take(socket.AF_UNIX, address.path):
+                return _adopted(listener, found, slots, owns_path=address.path in inherited.owned_paths)
             return (Opening(listener, address, (_unix_socket(address.path),) * slots),)
         if not address.host:
-            return (_everywhere(listener, address.port, slots),)
-        return _resolved(listener, address, slots)
+            return _everywhere(listener, address.port, slots, inherited)
+        return _resolved(listener, address, slots, inherited)
     except OSError as error:
         raise StartError(f"listener {listener}: cannot listen on {address}: {_words(error, address)}") from None
 
 
-def _everywhere(listener: str, port: int, slots: int) -> Opening:
-    """`:8080` is every address of the machine: one dual-stack socket, or IPv4 alone where the kernel has no IPv6."""
+def undo(openings: Iterable[Opening], inherited: Inheritance) -> None:
+    """After a failure: close and remove what was made here. What was inherited stays as it was, for its giver may go on."""
+    for opening in openings:
+        for sock in opening.sockets:
+            if sock not in inherited.sockets:
+                sock.close()
+        if opening.sockets[0] not in inherited.sockets:
+            opening.unlink()
+
+
+def _everywhere(listener: str, port: int, slots: int, inherited: Inheritance) -> tuple[Opening, ...]:
+    """`:8080` is every address of the machine: one dual-stack socket, or IPv4 alone where the kernel has no IPv6. Who binds
+    for us may do otherwise, with one for IPv4, one for IPv6, or either.
+    """
+    adopted: tuple[Opening, ...] = ()
+    for family, host in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):
+        adopted += _adopted(listener, inherited.take(family, host, port), slots)
+    if adopted:
+        return adopted
     try:
-        return _tcp(listener, socket.AF_INET6, "::", port, slots, is_dual=True)
+        return (_tcp(listener, socket.AF_INET6, "::", port, slots, is_dual=True),)
     except OSError as error:
         if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.ENOPROTOOPT):
             raise
-        return _tcp(listener, socket.AF_INET, "0.0.0.0", port, slots)
+        return (_tcp(listener, socket.AF_INET, "0.0.0.0", port, slots),)
 
 
-def _resolved(listener: str, address: Address, slots: int) -> tuple[Opening, ...]:
+def _resolved(listener: str, address: Address, slots: int, inherited: Inheritance) -> tuple[Opening, ...]:
     found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     openings: list[Opening] = []
     port = address.port
     try:
         for family, host in dict.fromkeys((entry[0], str(entry[4][0])) for entry in found):
+            if adopted := _adopted(listener, inherited.take(family, host, port), slots):
+                openings.extend(adopted)
+                continue
             try:
                 openings.append(_tcp(listener, family, host, port, slots))
             except OSError as error:
@@ -89,12 +120,41 @@ def _resolved(listener: str, address: Address, slots: int) -> tuple[Opening, ...
                 continue
             port = openings[0].address.port
     except OSError:
-        for opening in openings:
-            opening.close()
+        undo(openings, inherited)
         raise
     if not openings:
         raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
     return tuple(openings)
+
+
+def _adopted(listener: str, found: list[socket.socket], slots: int, owns_path: bool = True) -> tuple[Opening, ...]:
+    """Inherited sockets of one address, one for each slot. Where there are too few, others join them or slots share; where
+    there are too many, a slot has several: connections may wait in each of them.
+    """
+    if 0 < len(found) < slots:
+        found = found + _joined(found[0], slots - len(found))
+    rows = [found[start : start + slots] for start in range(0, len(found), slots)]
+    return tuple(
+        Opening(listener, bound_address(row[0]), tuple(row[slot % len(row)] for slot in range(slots)), owns_path)
+        for row in rows
+    )
+
+
+def _joined(member: socket.socket, count: int) -> list[socket.socket]:
+    """So many more sockets in the SO_REUSEPORT group of `member`; none if it is in none, or is another user's, with whom
+    nobody may share a port: root has bound those that come from systemd.
+    """
+    if not SPREADS or member.family == socket.AF_UNIX or not member.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
+        return []
+    host, port = member.getsockname()[:2]
+    joined: list[socket.socket] = []
+    try:
+        joined.extend(_bound(member.family, host, port, is_dual(member), is_joining=True) for _ in range(count))
+    except OSError:
+        for sock in joined:
+            sock.close()
+        return []
+    return joined
 
 
 def _tcp(listener: str, family: int, host: str, port: int, slots: int, is_dual: bool = False) -> Opening:

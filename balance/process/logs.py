@@ -54,9 +54,10 @@ class LineFormatter(logging.Formatter):
 class LineHandler(logging.Handler):
     """Writes lines to a file descriptor and never raises, waits or takes another's place in the middle of a line."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, process: str) -> None:
         super().__init__()
-        self._fd = fd
+        self.fd = fd
+        self.process = process
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT)
         self._lost = 0
@@ -71,7 +72,7 @@ class LineHandler(logging.Handler):
             line = self.format(record).encode("utf-8", "backslashreplace")
             if self._lost:
                 line = b"(%d lines were lost: nobody took them)\n" % self._lost + line
-            os.write(self._fd, line[: LINE_BYTES - 1] + b"\n")
+            os.write(self.fd, line[: LINE_BYTES - 1] + b"\n")
             self._lost = 0
         except Exception:  # a full disk, a broken message: not worth a request
             self._lost += 1
@@ -90,12 +91,31 @@ def open_output(config: LoggingConfig) -> int:
 
 
 def configure(config: LoggingConfig, fd: int, process: str) -> None:
-    """Send everything that is logged in this process to `fd`. A child calls it again to speak in its own name."""
+    """Send everything that is logged in this process to `fd`."""
     logging.raiseExceptions = False
-    handler = LineHandler(fd)
+    handler = LineHandler(fd, process)
     handler.setFormatter(LineFormatter(config.format == "json", process))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)  # libraries: only what is wrong
     logging.getLogger("balance").setLevel(LEVELS[config.level])
     logging.captureWarnings(True)
+
+
+def speak_as(config: LoggingConfig, process: str) -> None:
+    """In a child after the fork: the same log, in its own name."""
+    configure(config, _handler().fd, process)
+
+
+def reopen(config: LoggingConfig) -> None:
+    """Log as configured now; a file is opened anew, for it may have been moved away. StartError changes nothing."""
+    before = _handler()
+    configure(config, open_output(config), before.process)
+    if before.fd > 2:
+        os.close(before.fd)
+
+
+def _handler() -> LineHandler:
+    (handler,) = logging.getLogger().handlers
+    assert isinstance(handler, LineHandler)
+    return handler

@@ -1,14 +1,21 @@
-"""All the listening sockets of one run: made before the first fork, kept by the supervisor, each child keeps its own."""
+"""All the listening sockets of one configuration: made by the supervisor, kept by it, each child has its own.
+
+A reload makes others out of them: an address that stays keeps its sockets, whatever the listener is called, and connections
+that wait in one are never lost to a change of the number of workers.
+"""
 
 from __future__ import annotations
 
+import os
 import socket
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from balance.config.model import Config
 from balance.errors import StartError
 from balance.model import Address
-from balance.process.listening import Opening, listen
+from balance.process.inheritance import Inheritance
+from balance.process.listening import Opening, listen, undo
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +30,25 @@ class Openings:
     def side(self) -> tuple[Opening, ...]:
         return self.admin + self.metrics
 
+    def of(self, slot: int | None) -> list[tuple[str, socket.socket]]:
+        """What the worker in that slot, or control for None, accepts from: (listener, socket)."""
+        if slot is None:
+            return [(opening.listener, opening.sockets[0]) for opening in self.side]
+        return self.of_worker(slot)
+
     def of_worker(self, slot: int) -> list[tuple[str, socket.socket]]:
         """What the worker in that slot accepts from: (listener, socket)."""
         return [(opening.listener, opening.sockets[slot]) for opening in self.listeners]
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """Each one once, those of an address in the order of its slots."""
+        return list(dict.fromkeys(sock for opening in self.listeners + self.side for sock in opening.sockets))
+
+    @property
+    def owned_paths(self) -> list[str]:
+        """The Unix sockets whose files are ours to remove."""
+        return [each.address.path for each in self.listeners + self.side if each.address.is_unix and each.owns_path]
 
     def keep_for_worker(self, slot: int) -> None:
         """In a worker, after the fork: close what is not its own."""
@@ -41,19 +64,95 @@ class Openings:
         for opening in self.listeners:
             opening.close()
 
-    def close(self) -> None:
-        """In the supervisor, when all is over."""
+    def close_copies(self) -> None:
+        """In a process that has no use for any, and where others go on listening."""
         for opening in self.listeners + self.side:
             opening.close()
+
+    def close(self) -> None:
+        """In the supervisor, when all is over."""
+        self.close_copies()
+        for opening in self.listeners + self.side:
             opening.unlink()
 
 
-def open_all(config: Config) -> Openings:
-    """Listen on every address of the configuration, or on none: StartError for the first that cannot be had."""
+def inode(sock: socket.socket) -> int:
+    """What a socket is called between processes that have different descriptors for it."""
+    return os.fstat(sock.fileno()).st_ino
+
+
+def open_all(config: Config, inherited: Sequence[socket.socket] = (), owned_paths: Collection[str] = ()) -> Openings:
+    """Listen on every address of the configuration, or on none: StartError for the first that cannot be had.
+
+    `inherited` sockets are taken where their address is configured, and closed where none is; after a StartError all of
+    them are as they were. Unix sockets among them keep their file at the end, unless it is one of `owned_paths`.
+    """
+    heirloom = Inheritance(inherited, owned_paths)
+    openings = _open(config, heirloom)
+    heirloom.close_rest()
+    return openings
+
+
+def reopen(config: Config, before: Config, openings: Openings) -> tuple[Openings, Renewed]:
+    """What another configuration listens on, beside what is listened on now, which stays as it is. StartError when an address
+    cannot be had. Then either accept() or undo() of what comes with it is due.
+    """
+    any_port = {
+        (name, wanted): opening.address
+        for name, wanted in _wanted(before)
+        if not wanted.port and not wanted.is_unix
+        for opening in (*openings.listeners, *openings.side)
+        if opening.listener == name and _is_at(opening.address, wanted)
+    }
+    heirloom = Inheritance(openings.sockets, openings.owned_paths, any_port)
+    new = _open(config, heirloom)
+    return new, Renewed(openings, new, heirloom)
+
+
+class Renewed:
+    """The difference between two sets of openings, while it is not decided which of them holds."""
+
+    def __init__(self, before: Openings, after: Openings, heirloom: Inheritance) -> None:
+        self._before = before
+        self._after = after
+        self._heirloom = heirloom
+
+    def accept(self) -> None:
+        """The new one holds: close what nobody listens on any more."""
+        for sock in self._heirloom.rest:
+            sock.close()
+        paths = {opening.address.path for opening in (*self._after.listeners, *self._after.side)}
+        for opening in (*self._before.listeners, *self._before.side):
+            if opening.address.path not in paths:
+                opening.unlink()
+
+    def undo(self) -> None:
+        """The old one holds: close what is new."""
+        undo((*self._after.listeners, *self._after.side), self._heirloom)
+
+
+def _is_at(bound: Address, wanted: Address) -> bool:
+    """Whether an address on a port that the kernel chose can be what became of a configured one."""
+    if bound.is_unix:
+        return False
+    return bound.host == wanted.host or (wanted.host == "0.0.0.0" and not bound.host) or not (wanted.is_ip or not wanted.host)
+
+
+def _wanted(config: Config) -> Iterator[tuple[str, Address]]:
+    """The configured addresses, each with the name of its listener."""
+    for listener in config.listeners:
+        for address in listener.addresses:
+            yield listener.name, address
+    yield "admin", config.admin.address
+    if config.metrics.address is not None:
+        yield "metrics", config.metrics.address
+
+
+def _open(config: Config, heirloom: Inheritance) -> Openings:
     done: list[Opening] = []
 
     def opened(listener: str, address: Address, slots: int) -> tuple[Opening, ...]:
-        new = listen(listener, address, slots)
+        new = listen(listener, address, slots, heirloom)
         done.extend(new)
         return new
 
@@ -69,7 +168,5 @@ def open_all(config: Config) -> Openings:
             metrics=opened("metrics", config.metrics.address, 1) if config.metrics.enabled and config.metrics.address else (),
         )
     except StartError:
-        for opening in done:
-            opening.close()
-            opening.unlink()
+        undo(done, heirloom)
         raise

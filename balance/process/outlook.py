@@ -18,10 +18,12 @@ from balance.process.board import Board
 from balance.process.channel import Channel, Message
 from balance.process.seat import Seat
 from balance.proxy.traffic import Traffic
+from balance.runtime import cells
 from balance.runtime.backend import Backend
 from balance.runtime.guard import Shared
-from balance.runtime.guarded import GuardedPool, needs_guard
+from balance.runtime.guarded import GuardedPool
 from balance.runtime.limited import LimitedPool
+from balance.runtime.pool import Pool
 from balance.runtime.snapshot import Snapshot
 
 log = logging.getLogger("balance.worker")
@@ -32,24 +34,18 @@ REPORT_S = 0.02  # evidence is told to control so often at most, however much th
 class Outlook:
     """Of one worker. look() is safe at any time."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, seat: Seat, slot: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, seat: Seat, row: int) -> None:
+        """`row` is the worker's own on the board."""
         self._loop = loop
         self._board: Board = seat.board
-        self._own = seat.channels[slot]
+        self._row = row
         self._channels: Sequence[Channel] = seat.channels
-        self._others: Sequence[Channel] = [channel for channel in seat.channels if channel is not self._own]
-        self._names = {
-            seat.slots[pool.name, backend.name]: news.backend_name(pool.name, backend)
-            for pool in seat.config.pools
-            if needs_guard(pool)
-            for backend in pool.backends
-        }
         self._backends: dict[int, tuple[GuardedPool, Backend]] = {}
         self._plain: list[int] = []
         self._limited: list[LimitedPool] = []
         self._traffic: Traffic | None = None
-        self._states = [int(State.UNKNOWN)] * seat.board.slots  # as the snapshot begins
-        self._phases = [int(Phase.CLOSED)] * seat.board.slots
+        self._states: list[int] = []  # as applied
+        self._phases: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
         self._reported_at = 0.0
         self._is_reporting = False
@@ -61,24 +57,42 @@ class Outlook:
             self._failed,
             self._ring_where,
             seat.board.sessions,
-            seat.session_key,
+            seat.board.session_key,
         )
 
     def begin(self, snapshot: Snapshot, traffic: Traffic) -> None:
         """Look for the first time: however things stand, they were so before."""
         self._traffic = traffic
+        self.foresee(snapshot, list(snapshot.pools.values()))
         for pool in snapshot.pools.values():
-            if isinstance(pool, LimitedPool):
-                self._limited.append(pool)
+            pool.rebuild()
+        self.look()
+
+    def foresee(self, snapshot: Snapshot, pools: Sequence[Pool]) -> None:
+        """This snapshot will be served, in which these pools are new: tell them how things stand. Their rebuild() is due."""
+        self._backends = {}
+        self._plain = []
+        self._limited = [pool for pool in snapshot.pools.values() if isinstance(pool, LimitedPool)]
+        states, phases = self._board.states(), self._phases_now()
+        self._states += states[len(self._states) :]
+        self._phases += phases[len(self._phases) :]
+        new = {pool.name for pool in pools}
+        for name, pool in snapshot.pools.items():
+            for backend in pool.backends if name in new else ():
+                slot = backend.slot
+                self._states[slot], self._phases[slot] = states[slot], phases[slot]
+                if isinstance(pool, GuardedPool):
+                    pool.update(backend, State(states[slot]), Phase(phases[slot]), None)
+                else:
+                    backend.is_ready = State(states[slot]).is_ready
             if isinstance(pool, GuardedPool):
                 self._backends |= {backend.slot: (pool, backend) for backend in pool.backends}
             else:
                 self._plain += [backend.slot for backend in pool.backends]
-        self._take_in(None)
 
     def heard(self) -> None:
         """A bell rang: look at what it says."""
-        messages = self._own.heard()
+        messages = self._channels[self._row].heard()
         if Message.STATES in messages:
             self.look()
         if Message.PERMITS in messages:
@@ -87,19 +101,19 @@ class Outlook:
 
     def look(self) -> None:
         """Read the board and apply what is new."""
-        self._take_in(monotonic())
-
-    def _take_in(self, now: float | None) -> None:
         assert self._traffic is not None
+        now = monotonic()
         states, phases = self._board.states(), self._phases_now()
-        if states != self._states:
+        known = len(self._states)  # backends that come have later slots, and foresee() has looked at them
+        before, was = self._states + states[known:], self._phases + phases[known:]
+        if states != before:
             for slot in self._plain:
-                if states[slot] != self._states[slot]:
+                if states[slot] != before[slot]:
                     self._traffic.set_ready(slot, State(states[slot]).is_ready)
         changed: dict[GuardedPool, list[Backend]] = {}
-        if self._backends and (states != self._states or phases != self._phases):
+        if self._backends and (states != before or phases != was):
             for slot, (pool, backend) in self._backends.items():
-                if states[slot] != self._states[slot] or phases[slot] != self._phases[slot]:
+                if states[slot] != before[slot] or phases[slot] != was[slot]:
                     pool.update(backend, State(states[slot]), Phase(phases[slot]), now)
                     changed.setdefault(pool, []).append(backend)
         self._states, self._phases = states, phases
@@ -112,8 +126,6 @@ class Outlook:
 
     def _phases_now(self) -> list[int]:
         """Every breaker's phase; OPEN whose time is over is as good as HALF_OPEN. Wakes up when the next one's is."""
-        if not self._backends:
-            return self._phases
         phases = self._board.evidence_column(PHASE)
         if Phase.OPEN not in phases:
             return phases
@@ -133,16 +145,19 @@ class Outlook:
 
     def _moved(self, slot: int, change: Change) -> None:
         """This worker has moved a breaker, in the middle of a request."""
-        for channel in self._others:
-            channel.ring(Message.STATES)
-        news.tell_breaker(log, self._names[slot], change)
+        for index, row in enumerate(self._board.rows):
+            if index != self._row and row[cells.PLACE]:
+                self._channels[index].ring(Message.STATES)
+        guarded = self._backends.get(slot)
+        name = f"{guarded[0].name}/{guarded[1].name} ({guarded[1].address})" if guarded else "that is removed"
+        news.tell_breaker(log, f"backend {name}", change)
         self._loop.call_soon(self.look)
 
     def _ring_where(self, cell: int) -> None:
         """Tell the others whose row has that cell set about permits."""
-        for channel, row in zip(self._channels, self._board.rows, strict=True):
-            if row[cell] and channel is not self._own:
-                channel.ring(Message.PERMITS)
+        for index, row in enumerate(self._board.rows):
+            if row[cell] and index != self._row:
+                self._channels[index].ring(Message.PERMITS)
 
     def _failed(self) -> None:
         if self._is_reporting:
@@ -157,4 +172,4 @@ class Outlook:
     def _report(self) -> None:
         self._is_reporting = False
         self._reported_at = monotonic()
-        self._own.ring_control(Message.EVIDENCE)
+        self._channels[self._row].ring_control(Message.EVIDENCE)

@@ -30,6 +30,11 @@ class Patient:
         self._passive_window = Window(checks.window_s) if checks.enabled else None
         self._seen_requests = self._seen_blamed = self._seen_passed = self._seen_failed = 0
 
+    def is_watched_as(self, seen: Seen) -> bool:
+        """Whether another configuration asks for the same looks at it."""
+        before, now = self.seen.pool, seen.pool
+        return before.breaker == now.breaker and before.health_check.passive == now.health_check.passive
+
     @property
     def windows(self) -> Sequence[Window]:
         return [window for window in (self._breaker_window, self._passive_window) if window is not None]

@@ -7,7 +7,10 @@ does not wake up to find everybody dead.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 LOOK_S = 1.0
 LOOKS = 10  # a worker beats twenty times between two looks
@@ -16,22 +19,20 @@ LOOKS = 10  # a worker beats twenty times between two looks
 class Pulse:
     """One look after the other at the beats of all workers."""
 
-    __slots__ = ("_last", "_silent")
+    __slots__ = ("_known",)
 
-    def __init__(self, workers: int) -> None:
-        self._last = [-1] * workers
-        self._silent = [0] * workers
+    def __init__(self) -> None:
+        self._known: dict[Any, tuple[int, int]] = {}  # the last beat, and for how many looks it has not moved
 
-    def stuck(self, beats: Sequence[int]) -> list[int]:
-        """Take one look; returns the slots whose beat has not moved for LOOKS looks, each once."""
+    def stuck(self, beats: Mapping[T, int]) -> list[T]:
+        """Take one look; returns those whose beat has not moved for LOOKS looks, each once."""
         found = []
-        for slot, beat in enumerate(beats):
-            if beat != self._last[slot]:
-                self._last[slot] = beat
-                self._silent[slot] = 0
-                continue
-            self._silent[slot] += 1
-            if self._silent[slot] >= LOOKS:
-                self._silent[slot] = 0
-                found.append(slot)
+        known, self._known = self._known, {}
+        for who, beat in beats.items():
+            last, silent = known.get(who, (-1, 0))
+            silent = silent + 1 if beat == last else 0
+            if silent >= LOOKS:
+                silent = 0
+                found.append(who)
+            self._known[who] = (beat, silent)
         return found

@@ -16,6 +16,8 @@ from balance.health.states import Event, State, Transition
 from balance.process import news
 from balance.process.channel import Message
 from balance.process.seat import Seat
+from balance.runtime import cells
+from balance.side.events import EventLog
 from balance.side.inside import Seen
 
 log = logging.getLogger("balance.control")
@@ -24,11 +26,27 @@ log = logging.getLogger("balance.control")
 class Register:
     """One standing per backend, as the board had them when this process began."""
 
-    def __init__(self, seat: Seat, everybody: Iterable[Seen]) -> None:
+    def __init__(self, seat: Seat, everybody: Iterable[Seen], events: EventLog | None = None) -> None:
         self._seat = seat
+        self._events = events or EventLog()
         self._panicking: set[str] = set()
         self.seen = {seen.slot: seen for seen in everybody}
         self.standings = {slot: Standing(seen.pool.health_check, seen.state, seen.since) for slot, seen in self.seen.items()}
+
+    def renew(self, everybody: Iterable[Seen]) -> None:
+        """These are configured from now on. Who stays keeps its standing; who is new begins as one that nothing is known of."""
+        before, self.standings = self.standings, {}
+        known, self.seen = self.seen, {seen.slot: seen for seen in everybody}
+        for slot, seen in self.seen.items():
+            check = seen.pool.health_check
+            if slot not in known:
+                self._seat.board.set_state(slot, State.UNKNOWN, 0.0)
+                self.standings[slot] = Standing(check)
+            elif known[slot].pool.health_check == check:
+                self.standings[slot] = before[slot]
+            else:
+                self.standings[slot] = Standing(check, before[slot].state, before[slot].since)
+        self._panicking &= {seen.pool.name for seen in self.seen.values()}
 
     def state(self, slot: int) -> State:
         """As it is now."""
@@ -44,7 +62,11 @@ class Register:
         self._seat.board.set_state(slot, transition.after, now, reason + times)
         self.ring_workers()
         seen = self.seen[slot]
-        news.tell_state(log, news.backend_name(seen.pool.name, seen.backend), transition, reason + times)
+        name = news.backend_name(seen.pool.name, seen.backend)
+        news.tell_state(log, name, transition, reason + times)
+        about = {"before": transition.before.word, "after": transition.after.word, "why": reason + times}
+        text = f"{name} is {transition.after.word}: {reason}{times}"
+        self._events.tell("backend", text, pool=seen.pool.name, name=seen.backend.name, **about)
         self._tell_panic(seen.pool)
         return transition
 
@@ -65,5 +87,6 @@ class Register:
 
     def ring_workers(self) -> None:
         """There is something new on the board."""
-        for channel in self._seat.channels:
-            channel.ring(Message.STATES)
+        for channel, row in zip(self._seat.channels, self._seat.board.rows, strict=False):
+            if row[cells.PLACE]:
+                channel.ring(Message.STATES)

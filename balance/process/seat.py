@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from balance.config.model import Config
 from balance.process.board import Board
 from balance.process.channel import Channel
+from balance.process.generation import Generation
 from balance.process.locks import Locks
 from balance.process.openings import Openings
 
@@ -22,18 +23,29 @@ except ImportError:  # asyncio's own does the same, slower
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """The same for every child; each closes what is not its own."""
+    """The same for every child; each closes what is not its own. A reload makes another one, for who is born after it."""
 
-    config: Config
-    slots: Mapping[tuple[str, str], int]  # which block of the board belongs to which (pool, backend)
+    history: tuple[Generation, ...]  # the one that is served last
     board: Board
     locks: Locks  # one per backend
     openings: Openings
-    channels: tuple[Channel, ...]  # one per worker slot
+    channels: tuple[Channel, ...]  # one per row of the board
     lifeline: int  # a pipe that nobody writes to: its end of file says that the supervisor is dead
     supervisor_pid: int
-    session_key: bytes  # random: what cookies of sessions are made with where no secret is configured
     started_at: float  # when the instance started, seconds since the epoch
+
+    @property
+    def generation(self) -> Generation:
+        return self.history[-1]
+
+    @property
+    def config(self) -> Config:
+        return self.generation.config
+
+    @property
+    def slots(self) -> Mapping[tuple[str, str], int]:
+        """Which block of the board belongs to which (pool, backend)."""
+        return self.generation.slots
 
 
 def watch_lifeline(loop: asyncio.AbstractEventLoop, lifeline: int, ended: Callable[[], object]) -> None:

@@ -1,132 +1,217 @@
-"""The children of one instance: control and a worker per slot. Who lives, who has reported, who is to come back when.
+"""The children of one instance: who stands at which post, who is leaving, who has reported, who is to come back when.
 
 Decides nothing about the instance: the supervisor says whether the dead are replaced.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 import os
 import selectors
-import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from balance.process.child import Child, Life, Report, how_it_ended
+from balance.process.line import Message
+from balance.process.post import Post
 
 log = logging.getLogger("balance.process")
 
 NEVER = float("inf")
+
+Body = Callable[[Child, Report], int]
 
 
 class Departure(NamedTuple):
     """One child that has ended, and the words for it."""
 
     child: Child
+    post: Post | None  # that is vacant now
     status: int  # as wait() gave it
     words: str
+    was_starting: bool
+    messages: list[Message]  # its last
+
+
+class NoRowError(OSError):
+    """All rows of the board are taken by workers that still finish what they have."""
 
 
 class Staff:
+    """Children are born with start(). Their lines are registered with `selector`, each with its Child as data."""
+
     def __init__(
         self,
         workers: int,
-        be_worker: Callable[[int, Report], int],
-        be_control: Callable[[Report], int],
+        be_worker: Body,
+        be_control: Body,
         selector: selectors.BaseSelector,
+        is_row_free: Callable[[int], bool],
+        inodes: Callable[[int | None], frozenset[int]],
+        let_go: Callable[[str], None],
     ) -> None:
-        """Nobody is started yet. Report pipes are registered with `selector`, each with its Child as data."""
-        self.workers = [Child(f"worker {slot}", slot, _for_slot(be_worker, slot)) for slot in range(workers)]
-        self.control = Child("control", None, be_control)
-        self.everyone = [*self.workers, self.control]
+        """Nobody is started yet. `is_row_free`: whether no worker of somebody else's counts there; IndexError for no row.
+
+        `inodes` are of the listening sockets that a worker of that slot (None: control) is born with. `let_go` is what every
+        child does first, given its name.
+        """
+        self._bodies = {"worker": be_worker, "control": be_control}
+        self.workers: list[Post] = []
+        self.control = Post("control", None)
+        self.others: list[Child] = []  # who leave, who are to take over, and who help for a moment
+        self._is_row_free = is_row_free
+        self._inodes = inodes
+        self._let_go = let_go
         self._selector = selector
+        self.set_workers(workers)
+
+    @property
+    def posts(self) -> list[Post]:
+        return [*self.workers, self.control]
+
+    @property
+    def everyone(self) -> list[Child]:
+        """Every living child."""
+        found = [post.child for post in self.posts if post.child is not None] + self.others
+        return [child for child in found if child.life is not Life.GONE]
 
     @property
     def is_ready(self) -> bool:
-        """Whether every child has reported that it does its work."""
-        return all(child.life is Life.READY for child in self.everyone)
+        """Whether at every post stands somebody who has reported that it does its work."""
+        return all(post.is_ready for post in self.posts)
 
     @property
     def unready(self) -> str:
-        """The names of those who have not."""
-        return ", ".join(child.name for child in self.everyone if child.life is not Life.READY)
+        """The names of the posts where nobody does."""
+        return ", ".join(post.name for post in self.posts if not post.is_ready)
 
     @property
-    def workers_live(self) -> bool:
-        return any(child.life is not Life.GONE for child in self.workers)
-
-    @property
-    def anyone_lives(self) -> bool:
-        return any(child.life is not Life.GONE for child in self.everyone)
+    def worker_children(self) -> list[Child]:
+        """Every living worker, those who leave included."""
+        return [child for child in self.everyone if child.slot is not None]
 
     @property
     def next_start(self) -> float:
         """When somebody is to be started again, on the monotonic clock; infinity when nobody is."""
-        return min((child.restart_at for child in self.everyone if child.restart_at is not None), default=NEVER)
+        return min((post.restart_at for post in self.posts if post.restart_at is not None), default=NEVER)
 
-    def start(self, child: Child) -> None:
-        """Fork one. OSError when there is no room for another process."""
-        child.start(time.monotonic())
-        self._selector.register(child.report_fd, selectors.EVENT_READ, child)
+    def set_workers(self, count: int) -> list[Child]:
+        """There are so many posts for workers from now on. Returns who has lost its own; each is to be told to finish."""
+        while len(self.workers) < count:
+            slot = len(self.workers)
+            self.workers.append(Post(f"worker {slot}", slot))
+        lost = [post.child for post in self.workers[count:] if post.child is not None]
+        del self.workers[count:]
+        self.others += lost
+        return lost
+
+    def born(self, post: Post) -> Child:
+        """Fork a child for that post; it does not stand there yet. OSError when there is no room for another process."""
+        row = self._free_row() if post.slot is not None else None
+        child = Child(post.name, post.slot, row)
+        child.inodes = self._inodes(post.slot)
+        body = self._bodies["control" if post.slot is None else "worker"]
+        self.launch(child, lambda report: body(child, report))
+        return child
+
+    def launch(self, child: Child, body: Callable[[Report], int]) -> None:
+        """Fork it; it is one of the others until somebody gives it a post."""
+
+        def begin(report: Report) -> int:
+            self._let_go(child.name)
+            for each in self.everyone:
+                each.hang_up()  # the supervisor's ends
+            return body(report)
+
+        child.start(time.monotonic(), begin)
+        assert child.end is not None
+        self._selector.register(child.end, selectors.EVENT_READ, child)
+        self.others.append(child)
+
+    def fill(self, post: Post) -> Child:
+        """Fork a child that stands at that post from now on."""
+        child = self.born(post)
+        self.place(post, child)
+        return child
+
+    def place(self, post: Post, child: Child) -> Child | None:
+        """That child stands there from now on. Returns who stood there before; it is one of the others now."""
+        before, post.child, post.restart_at = post.child, child, None
+        self.others.remove(child)
+        if before is not None:
+            self.others.append(before)
+        return before
 
     def start_due(self, now: float) -> None:
         """Start the successors whose time has come."""
-        for child in self.everyone:
-            if child.restart_at is not None and now >= child.restart_at:
+        for post in self.posts:
+            if post.restart_at is not None and now >= post.restart_at:
                 try:
-                    self.start(child)
+                    self.fill(post)
                 except OSError as error:
-                    delay_s = child.schedule_restart(now)
-                    log.error("cannot start %s: %s; next attempt in %gs", child.name, error.strerror, delay_s)
+                    delay_s = post.schedule_restart(now, 0.0)
+                    log.error("cannot start %s: %s; next attempt in %gs", post.name, error.strerror or error, delay_s)
 
     def start_nobody(self) -> None:
         """Forget the successors that were to come."""
-        for child in self.everyone:
-            child.restart_at = None
+        for post in self.posts:
+            post.restart_at = None
 
-    def hear(self, child: Child) -> bool:
-        """Take in a report. True when it says that the child has become ready."""
+    def hear(self, child: Child) -> tuple[bool, list[Message]]:
+        """Take in what a child says: whether it has just become ready, and what else."""
         before = child.life
-        if not child.listen():
-            self._selector.unregister(child.report_fd)
-        return child.life is Life.READY and before is not Life.READY
+        messages, is_open = child.listen()
+        if not is_open:
+            self._forget_line(child)
+        return child.life is Life.READY and before is Life.STARTING, messages
 
-    def departures(self) -> list[Departure]:
+    def departures(self) -> Iterator[Departure]:
         """Whoever has ended since the last call."""
-        departures = []
+        posts = {post.child: post for post in self.posts if post.child is not None}
         for child in self.everyone:
-            was_ready = child.life is Life.READY
+            life = child.life
             status = child.reap()
             if status is None:
                 continue
-            if child.report_fd in self._selector.get_map():
-                self._selector.unregister(child.report_fd)
-            child.close_report()
+            messages, _ = child.listen()
+            self._forget_line(child)
+            child.hang_up()
+            post = posts.get(child)
+            if post is not None:
+                post.child = None
+            else:
+                self.others.remove(child)
             words = f"{child.name} (pid {child.pid}) {how_it_ended(status)}"
-            if not was_ready:
+            if life is Life.STARTING:
                 words = f"{child.name} could not start: {child.complaint or words}"
-            departures.append(Departure(child, status, words))
-        return departures
+            yield Departure(child, post, status, words, life is Life.STARTING, messages)
 
-    def send(self, children: Iterable[Child], signum: signal.Signals) -> None:
+    def finish(self, children: list[Child], limit_s: float) -> None:
+        """Have them end what they do, each within `limit_s`."""
         for child in children:
-            child.send(signum)
+            child.finish(limit_s)
 
     def kill(self) -> None:
         """End everybody at once and wait for them: no process is left behind."""
-        self.send(self.everyone, signal.SIGKILL)
         for child in self.everyone:
-            if child.life is not Life.GONE:
-                os.waitpid(child.pid, 0)
-                child.life = Life.GONE
-                child.close_report()
+            child.kill()
+            os.waitpid(child.pid, 0)
+            child.life = Life.GONE
+            self._forget_line(child)
+            child.hang_up()
 
-    def let_go(self) -> None:
-        """In a child: close what belongs to the supervisor."""
-        for child in self.everyone:
-            child.close_report()
+    def _forget_line(self, child: Child) -> None:
+        if child.end is not None:
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.unregister(child.end)
 
-
-def _for_slot(be_worker: Callable[[int, Report], int], slot: int) -> Callable[[Report], int]:
-    return lambda report: be_worker(slot, report)
+    def _free_row(self) -> int:
+        taken = {child.row for child in self.everyone}
+        with contextlib.suppress(IndexError):
+            for row in itertools.count():
+                if row not in taken and self._is_row_free(row):
+                    return row
+        raise NoRowError(None, f"{len(taken)} workers still finish what they have; there is no room for one more")

@@ -1,7 +1,8 @@
 """The supervisor: makes what is shared, has children forked, replaces who dies, and ends everything in order.
 
-It runs no event loop and no thread, touches no connection, and so can fork at any time. What leads from phase to phase
-is in `phases`; here is what each phase does.
+It runs no event loop and no thread, touches no connection, and so can fork at any time. What leads from phase to phase is in
+`phases`; here is what each phase does. What takes more than one turn is an undertaking (`reloading`, `restarting`), one at
+a time.
 """
 
 from __future__ import annotations
@@ -12,58 +13,113 @@ import os
 import selectors
 import signal
 import time
+from collections import deque
+from collections.abc import Callable
 
 from balance.config.model import Config
+from balance.config.source import Source
 from balance.errors import StartError
 from balance.process import logs, pulse, worker
 from balance.process.board import Board
 from balance.process.channel import Channel
-from balance.process.child import END, Life, Report
+from balance.process.child import Child, Report
+from balance.process.estate import Estate
+from balance.process.generation import Generation
+from balance.process.line import Message
 from balance.process.locks import Locks
-from balance.process.openings import Openings
+from balance.process.openings import Openings, inode
 from balance.process.phases import AFTER_DEADLINE, AFTER_SIGNAL, Phase
+from balance.process.reloading import Reloading
+from balance.process.restarting import Restarting
 from balance.process.seat import Seat
 from balance.process.signals import Signals
 from balance.process.staff import NEVER, Departure, Staff
+from balance.process.systemd import Notify
+from balance.process.undertaking import Undertaking
+from balance.process.words import ORDER, VERDICT
 from balance.runtime import cells
-from balance.runtime.snapshot import backend_slots
+from balance.runtime.slots import SlotBook
+from balance.side.steering import ChangeBackends, Order, Reload, Restart, Stop, Upgrade, Verdict
 
 log = logging.getLogger("balance.process")
 
 START_S = 30.0  # for imports on a slow, cold machine; a worker needs a tenth of a second
 CLOSING_S = 3.0
 ECHO_S = 0.3  # `timeout` signals its child and then its group: that is one order, not two
+MAX_WAITING = 16  # orders
+
+MIN_WORKERS = 16  # that there is room for, however few are configured
+SPARE_ROWS = 32  # for workers that finish what they have while others stand at their posts
+MIN_SLOTS = 16_384  # a slot that is not used costs nothing
+
+Answer = Callable[[Verdict], None]
 
 
 class Supervisor:
     """One instance, from its first fork to its last wait."""
 
-    def __init__(self, config: Config, openings: Openings, log_fd: int) -> None:
-        self._config = config
-        self._log_fd = log_fd
+    def __init__(self, config: Config, source: Source, openings: Openings, notify: Notify) -> None:
+        self._notify = notify
         self._phase = Phase.STARTING
         self._deadline = time.monotonic() + START_S
         self._obeyed_at = -ECHO_S  # when a signal was last acted on
-        self._signals = Signals((signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD))
+        self._signals = Signals((signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD))
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._signals, selectors.EVENT_READ)
         lifeline, self._lifeline_end = os.pipe()
-        slots = backend_slots(config)
-        self._seat = Seat(
-            config=config,
-            slots=slots,
-            board=Board(config.workers, len(slots) + 1),
+        self._estate = self._make_estate(config, source, openings, lifeline)
+        self._pulse = pulse.Pulse()
+        self._next_look = NEVER
+        self._undertaking: Undertaking | None = None
+        self._waiting: deque[tuple[Order, str, Answer]] = deque()
+
+    def _make_estate(self, config: Config, source: Source, openings: Openings, lifeline: int) -> Estate:
+        backends = sum(len(pool.backends) for pool in config.pools)
+        max_rows = 2 * max(config.workers, MIN_WORKERS) + SPARE_ROWS
+        max_slots = max(MIN_SLOTS, 2 * backends)
+        board = Board(0, 1, max_rows=max_rows, max_slots=max_slots)
+        book = SlotBook(max_slots)
+        assignment = book.assign(config, board.is_unused)
+        generation = Generation(1, config, assignment.slots, source, (), time.time(), "start")
+        seat = Seat(
+            history=(),
+            board=board,
             locks=Locks(),
             openings=openings,
-            channels=tuple(Channel() for _ in range(config.workers)),
+            channels=tuple(Channel() for _ in range(max_rows)),
             lifeline=lifeline,
             supervisor_pid=os.getpid(),
-            session_key=os.urandom(32),
             started_at=time.time(),
         )
-        self._staff = Staff(config.workers, self._be_worker, self._be_control, self._selector)
-        self._pulse = pulse.Pulse(config.workers)
-        self._next_look = NEVER
+        staff = Staff(
+            config.workers,
+            self._be_worker,
+            self._be_control,
+            self._selector,
+            self._is_row_free,
+            self._inodes,
+            self._let_go,
+        )
+        estate = Estate(seat, staff, book, self._log_as)
+        estate.settle(generation, assignment, openings)
+        return estate
+
+    @property
+    def openings(self) -> Openings:
+        """What is listened on now: whoever has run it closes them."""
+        return self._estate.seat.openings
+
+    @property
+    def _config(self) -> Config:
+        return self._estate.seat.config
+
+    @property
+    def _board(self) -> Board:
+        return self._estate.seat.board
+
+    @property
+    def _staff(self) -> Staff:
+        return self._estate.staff
 
     def run(self) -> int:
         """Returns the exit status: 0 when it ended in order. StartError when it could not begin."""
@@ -75,6 +131,8 @@ class Supervisor:
             while self._phase is not Phase.OVER:
                 self._wait()
                 for departure in self._staff.departures():
+                    for message in departure.messages:
+                        self._hear(departure.child, message)
                     self._take_leave(departure)
                 self._go_on(time.monotonic())
                 was_killed |= self._phase is Phase.KILLING
@@ -84,25 +142,58 @@ class Supervisor:
             self._staff.kill()
 
     def _start_everyone(self) -> None:
-        for child in self._staff.everyone:
+        for post in self._staff.posts:
             try:
-                self._staff.start(child)
+                self._staff.fill(post)
             except OSError as error:
-                raise StartError(f"cannot start {child.name}: {error.strerror}") from None
+                raise StartError(f"cannot start {post.name}: {error.strerror or error}") from None
 
     def _wait(self) -> None:
-        due = min(self._deadline, self._staff.next_start, self._next_look)
+        due = min(self._deadline, self._staff.next_start, self._next_look, self._notify.due)
+        if self._undertaking is not None:
+            due = min(due, self._undertaking.deadline)
         timeout_s = None if due == NEVER else max(due - time.monotonic(), 0.0)
         for key, _ in self._selector.select(timeout_s):
             if key.data is None:
                 for signum in self._signals.received():
                     self._take(signum)
-            elif self._staff.hear(key.data) and self._phase is not Phase.STARTING:
-                log.info("%s (pid %d) is ready", key.data.name, key.data.pid)
+            else:
+                self._listen(key.data)
+
+    def _listen(self, child: Child) -> None:
+        has_become_ready, messages = self._staff.hear(child)
+        if has_become_ready:
+            if self._phase is not Phase.STARTING:
+                log.info("%s (pid %d) is ready", child.name, child.pid)
+            child.generation = child.generation or self._estate.seat.generation.number
+            if self._undertaking is not None:
+                self._undertaking.became_ready(child, time.monotonic())
+        for message in messages:
+            self._hear(child, message)
+
+    def _hear(self, child: Child, message: Message) -> None:
+        if message.kind == ORDER:
+            number, order = message.data
+
+            def answer(verdict: Verdict) -> None:
+                child.say(VERDICT, (number, verdict))
+
+            self._ask(order, "admin API", answer)
+        elif self._undertaking is not None:
+            self._undertaking.heard(child, message, time.monotonic())
+        else:
+            for fd in message.fds:
+                os.close(fd)
+
+    # --- orders -----------------------------------------------------------------------------------------
 
     def _take(self, signum: signal.Signals) -> None:
         if signum is signal.SIGHUP:
-            log.warning("SIGHUP: reloading is not available in this version; restart to apply a changed configuration")
+            self._ask(Reload(), "SIGHUP", _nobody_waits)
+        elif signum is signal.SIGUSR1:
+            self._ask(Restart(), "SIGUSR1", _nobody_waits)
+        elif signum is signal.SIGUSR2:
+            self._ask(Upgrade(), "SIGUSR2", _nobody_waits)
         elif (following := AFTER_SIGNAL.get((self._phase, signum))) is not None:
             now = time.monotonic()
             if now < self._obeyed_at + ECHO_S:
@@ -111,21 +202,56 @@ class Supervisor:
             log.info("%s received", signum.name)
             self._enter(following)
 
+    def _ask(self, order: Order, origin: str, answer: Answer) -> None:
+        """Do as ordered, after what was ordered before."""
+        number = self._estate.seat.generation.number
+        if isinstance(order, Stop):
+            log.info("told to stop (%s)", origin)
+            answer(Verdict(True, number, summary="draining"))
+            if (following := AFTER_SIGNAL.get((self._phase, signal.SIGTERM))) in (Phase.DELAYING, Phase.DRAINING):
+                self._enter(following)
+        elif self._phase not in (Phase.STARTING, Phase.SERVING):
+            answer(Verdict(False, number, problems=("the instance is about to end",)))
+        elif len(self._waiting) >= MAX_WAITING:
+            answer(Verdict(False, number, problems=(f"{MAX_WAITING} orders are waiting already",)))
+        elif answer is not _nobody_waits or all(waiting[:2] != (order, origin) for waiting in self._waiting):
+            self._waiting.append((order, origin, answer))  # a signal that came twice before it could be obeyed is one
+
+    def _begin_next(self, now: float) -> None:
+        order, origin, answer = self._waiting.popleft()
+        match order:
+            case Reload() | ChangeBackends():
+                undertaking: Undertaking = Reloading(self._estate, order, origin, answer)
+                if not order.dry_run:
+                    self._notify.reloading()
+            case Restart():
+                undertaking = Restarting(self._estate, origin, answer)
+            case _:
+                answer(Verdict(False, self._estate.seat.generation.number, problems=("not available in this version",)))
+                return
+        self._undertaking = undertaking
+        undertaking.begin(now)
+
+    # --- children ---------------------------------------------------------------------------------------
+
     def _take_leave(self, departure: Departure) -> None:
-        child, status, words = departure
-        if child.slot is not None:
-            self._seat.board.zero_gauges(child.slot)
+        child, post = departure.child, departure.post
+        if child.row is not None:
+            self._board.zero_gauges(child.row)
         if self._phase is Phase.STARTING:
-            raise StartError(words)
-        if self._phase.replaces:
-            if child.slot is None:
-                self._seat.board.count_control_restart()
+            raise StartError(departure.words)
+        if post is not None and self._phase.replaces:
+            if post.slot is None:
+                self._board.count_control_restart()
             else:
-                self._seat.board.count_worker_restart()
-            delay_s = child.schedule_restart(time.monotonic())
-            log.error("%s; its successor starts %s", words, f"in {delay_s:g}s" if delay_s else "now")
-        elif status and self._phase is not Phase.KILLING:
-            log.warning("%s", words)
+                self._board.count_worker_restart()
+            now = time.monotonic()
+            delay_s = post.schedule_restart(now, now - child.started_at)
+            log.error("%s; its successor starts %s", departure.words, f"in {delay_s:g}s" if delay_s else "now")
+        elif departure.status and self._phase is not Phase.KILLING:
+            log.warning("%s", departure.words)
+        if self._undertaking is not None:
+            self._undertaking.departed(child, departure.words, time.monotonic())
 
     def _go_on(self, now: float) -> None:
         """Whatever follows from who lives and what time it is."""
@@ -135,68 +261,123 @@ class Supervisor:
                 self._enter(Phase.SERVING)
             case Phase.STARTING if now >= self._deadline:
                 raise StartError(f"not ready within {START_S:g}s: {staff.unready}")
-            case Phase.DRAINING if not staff.workers_live:
+            case Phase.DRAINING if not staff.worker_children:
                 self._enter(Phase.CLOSING)
-            case Phase.CLOSING | Phase.KILLING if not staff.anyone_lives:
+            case Phase.CLOSING | Phase.KILLING if not staff.everyone:
                 self._enter(Phase.OVER)
             case phase if now >= self._deadline:
                 self._enter(AFTER_DEADLINE[phase])
         staff.start_due(now)
+        self._undertake(now)
+        self._notify.beat(now)
         if now >= self._next_look:
             self._next_look = now + pulse.LOOK_S
             self._feel_pulses()
 
+    def _undertake(self, now: float) -> None:
+        """Go on with what is begun, or begin what waits."""
+        while True:
+            undertaking = self._undertaking
+            if undertaking is not None and not undertaking.is_over and now >= undertaking.deadline:
+                undertaking.expired(now)
+            if undertaking is not None:
+                if not undertaking.is_over:
+                    return
+                self._undertaking = None
+                self._tell_ready()
+            if not self._waiting or self._phase is not Phase.SERVING:
+                return
+            self._begin_next(now)
+
+    def _tell_ready(self) -> None:
+        generation = self._estate.seat.generation
+        self._notify.ready(f"serving configuration {generation.number} with {len(self._staff.workers)} workers")
+
     def _feel_pulses(self) -> None:
-        for slot in self._pulse.stuck([row[cells.BEAT_US] for row in self._seat.board.rows]):
-            child = self._staff.workers[slot]
-            if child.life is not Life.GONE:
-                log.error("%s (pid %d) does not turn any more: killing it", child.name, child.pid)
-                child.send(signal.SIGKILL)
+        rows = self._board.rows
+        beats = {child: rows[child.row][cells.BEAT_US] for child in self._staff.worker_children if child.row is not None}
+        for child in self._pulse.stuck(beats):
+            log.error("%s (pid %d) does not turn any more: killing it", child.name, child.pid)
+            child.kill()
 
     def _enter(self, phase: Phase) -> None:
         now = time.monotonic()
         before, self._phase, self._deadline = self._phase, phase, NEVER
         staff = self._staff
-        self._seat.board.set_stage(phase.stage)
+        self._board.set_stage(phase.stage)
         self._next_look = now if phase.replaces else NEVER
         if not phase.replaces:
             staff.start_nobody()
+            self._give_up("the instance is about to end")
         match phase:
             case Phase.SERVING:
                 log.info("ready")
+                self._tell_ready()
             case Phase.DELAYING:
                 self._deadline = now + self._config.shutdown_delay_s
+                self._notify.stopping("not ready any more, still accepting")
                 log.info("not ready any more; still accepting for %gs", self._config.shutdown_delay_s)
             case Phase.DRAINING:
                 limit_s = worker.drain_s(self._config)
                 self._deadline = now + limit_s + 2 * worker.OVERTIME_S
+                self._notify.stopping("draining")
                 log.info("draining: no new connections, up to %gs for those in flight", limit_s)
-                self._seat.openings.close_listeners()
-                staff.send(staff.workers, END)
+                self._estate.seat.openings.close_listeners()
+                staff.finish(staff.worker_children, limit_s)
             case Phase.CLOSING:
                 self._deadline = now + CLOSING_S
-                staff.send([staff.control], END)
+                staff.finish(staff.everyone, CLOSING_S)
             case Phase.KILLING:
                 log.warning("killed while still %s", before.value)
-                staff.send(staff.everyone, signal.SIGKILL)
+                for child in staff.everyone:
+                    child.kill()
+
+    def _give_up(self, why: str) -> None:
+        """Whatever was ordered will not be done."""
+        if self._undertaking is not None and not self._undertaking.is_over:
+            self._undertaking.give_up(why)
+        number = self._estate.seat.generation.number
+        while self._waiting:
+            self._waiting.popleft()[2](Verdict(False, number, problems=(why,)))
 
     # --- in the child, right after the fork ---------------------------------------------------------
 
-    def _be_worker(self, slot: int, report: Report) -> int:
-        self._let_go(f"worker {slot}")
-        return worker.run(self._seat, slot, report)
+    def _be_worker(self, child: Child, report: Report) -> int:
+        assert child.slot is not None and child.row is not None
+        return worker.run(self._estate.seat, child.slot, child.row, report)
 
-    def _be_control(self, report: Report) -> int:
-        self._let_go("control")
+    def _be_control(self, child: Child, report: Report) -> int:
         # Imported here, so that no worker carries the side doors' libraries.
         from balance.process import control
 
-        return control.run(self._seat, report)
+        return control.run(self._estate.seat, report)
 
     def _let_go(self, name: str) -> None:
         """Close what only the supervisor may hold; its end of the lifeline above all."""
         os.close(self._lifeline_end)
         self._signals.close()
         self._selector.close()
-        self._staff.let_go()
-        logs.configure(self._config.logging, self._log_fd, name)
+        logs.speak_as(self._config.logging, name)
+
+    # --- what is asked back -----------------------------------------------------------------------------
+
+    def _inodes(self, slot: int | None) -> frozenset[int]:
+        return frozenset(inode(sock) for _, sock in self._estate.seat.openings.of(slot))
+
+    def _is_row_free(self, row: int) -> bool:
+        """IndexError when there is no such row."""
+        if row >= self._board.max_rows:
+            raise IndexError(row)
+        self._board.use_row(row)
+        return True
+
+    def _log_as(self, generation: Generation) -> None:
+        """Speak as that configuration says, from now on."""
+        try:
+            logs.reopen(generation.config.logging)
+        except StartError as error:
+            log.error("%s; the log goes on where it was", error)
+
+
+def _nobody_waits(verdict: Verdict) -> None:
+    """The log has said it."""

@@ -1,4 +1,4 @@
-"""One worker process: traffic and nothing else. Decides when traffic starts and ends, not how it flows.
+"""One worker process: traffic and nothing else. Decides when traffic starts, changes and ends, not how it flows.
 
 It takes what it needs from the board when it is born, so it can be replaced at any time by another one.
 """
@@ -14,10 +14,14 @@ import signal
 
 from balance.balancing import POLICIES, Needs
 from balance.config.model import Config
+from balance.process.changeover import Changeover
 from balance.process.child import Report, obey
 from balance.process.kernel import set_name
+from balance.process.line import Message
+from balance.process.openings import inode
 from balance.process.outlook import Outlook
 from balance.process.seat import Seat, new_event_loop, watch_lifeline
+from balance.process.words import END
 from balance.proxy.traffic import Traffic
 from balance.runtime import cells
 from balance.runtime.snapshot import build
@@ -28,16 +32,16 @@ LOOK_AROUND_S = 0.2  # how often least-connections learns what the other workers
 OVERTIME_S = 5  # after the drain's own deadline, for closing; then the kernel ends us
 
 
-def run(seat: Seat, slot: int, report: Report) -> int:
-    """Be the worker in that slot until the supervisor says otherwise. Returns the exit status."""
+def run(seat: Seat, slot: int, row: int, report: Report) -> int:
+    """Be the worker in that slot, counting on that row, until the supervisor says otherwise. Returns the exit status."""
     set_name("balance-worker")
     seat.openings.keep_for_worker(slot)
     for index, channel in enumerate(seat.channels):
-        if index != slot:
+        if index != row:
             channel.worker_end.close()  # their other end stays open here, to ring them
     loop = new_event_loop()
     asyncio.set_event_loop(loop)
-    loop.run_until_complete(Worker(loop, seat, slot).serve(report))
+    loop.run_until_complete(Worker(loop, seat, slot, row).serve(report))
     return 0
 
 
@@ -49,41 +53,64 @@ def drain_s(config: Config) -> float:
 class Worker:
     """What connects the traffic to the rest of the instance."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, seat: Seat, slot: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, seat: Seat, slot: int, row: int) -> None:
         self._loop = loop
         self._seat = seat
         self._slot = slot
+        self._index = row
         self._stopped = asyncio.Event()
-        row = cells.Row(seat.board.rows[slot])
-        self._outlook = Outlook(loop, seat, slot)
-        snapshot = build(seat.config, seat.slots, row, random.random, self._outlook.shared)
-        self._traffic = Traffic(loop, snapshot, row, seat.config.logging)
+        self._limit_s = drain_s(seat.config)
+        self._cells = seat.board.rows[row]
+        counters = cells.Row(self._cells)
+        self._outlook = Outlook(loop, seat, row)
+        snapshot = build(seat.config, seat.slots, counters, random.random, self._outlook.shared)
+        self._traffic = Traffic(loop, snapshot, counters, seat.config.logging)
         self._outlook.begin(snapshot, self._traffic)
+        self._changeover = Changeover(loop, self._traffic, self._outlook, counters)
 
     async def serve(self, report: Report) -> None:
         """Accept until told to stop, then drain."""
         seat, loop = self._seat, self._loop
-        obey(loop, self._stopped.set)
         watch_lifeline(loop, seat.lifeline, self._stopped.set)
-        loop.add_reader(seat.channels[self._slot].worker_end, self._outlook.heard)
-        seat.board.rows[self._slot][cells.PID] = os.getpid()
-        await self._traffic.open(seat.openings.of_worker(self._slot))
-        if len(seat.channels) > 1 and any(Needs.ELSEWHERE in POLICIES[pool.algorithm].needs for pool in seat.config.pools):
-            self._look_around()
+        loop.add_reader(seat.channels[self._index].worker_end, self._outlook.heard)
+        row = self._cells
+        row[cells.PID] = os.getpid()
+        row[cells.PLACE] = self._slot + 1
+        row[cells.GENERATION] = seat.generation.number
+        sockets = seat.openings.of_worker(self._slot)
+        await self._traffic.open(sockets)
+        self._changeover.begin({inode(sock): sock for _, sock in sockets}, report.end)
+        self._look_around()
+        obey(loop, report, self._told)
         report.ready()
         await self._stopped.wait()
         await self._drain()
 
-    def _look_around(self) -> None:
-        board, slot = self._seat.board, self._slot
-        self._traffic.see_others(lambda backend: board.active_elsewhere(slot, backend))
-        self._loop.call_later(LOOK_AROUND_S, self._look_around)
+    def _told(self, message: Message) -> None:
+        """By the supervisor."""
+        if message.kind == END:
+            self._finish(message.data)
+        else:
+            self._changeover.told(message)
 
-    async def _drain(self) -> None:
-        limit_s = drain_s(self._seat.config)
+    def _finish(self, limit_s: float) -> None:
+        """End within `limit_s`; the last word counts."""
+        self._limit_s = limit_s
         with contextlib.suppress(OverflowError):
             # A worker that no longer turns, or whose supervisor is dead, must end too: by default SIGALRM kills.
             signal.alarm(int(limit_s) + OVERTIME_S)
-        cut = await self._traffic.drain(limit_s)
+        self._traffic.hurry(limit_s)
+        self._stopped.set()
+
+    def _look_around(self) -> None:
+        pools = self._traffic.snapshot.pools.values()
+        if any(Needs.ELSEWHERE in POLICIES[pool.algorithm].needs for pool in pools):
+            self._traffic.see_others(self._seat.board.active_elsewhere(self._index))
+        self._loop.call_later(LOOK_AROUND_S, self._look_around)
+
+    async def _drain(self) -> None:
+        self._cells[cells.LEAVING] = 1
+        self._finish(self._limit_s)
+        cut = await self._traffic.drain(self._limit_s)
         if cut:
-            log.warning("%d requests or connections were cut after %gs of draining", cut, limit_s)
+            log.warning("%d requests or connections were cut after %gs of draining", cut, self._limit_s)

@@ -5,6 +5,7 @@ Lines wait in a bounded queue; when the disk or the pipe is slower than the traf
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from balance.config import model
 from balance.http1.fields import field_value
 from balance.model import Why
+from balance.traffic.retrying import Again
 
 MAX_WAITING = 10_000  # lines
 MAX_AT_ONCE = 256  # lines in one write
@@ -49,6 +51,7 @@ class AccessRecord:
     connect_ms: float
     ttfb_ms: float
     total_ms: float
+    retry: str = ""  # what became of the last try that failed, as in Again
 
 
 def unserved(peer: str, head: bytes, status: int, why: Why, bytes_out: int, pool: str, request_id: bytes) -> AccessRecord:
@@ -88,6 +91,7 @@ def session(
     attempts: int,
     connect_ms: float,
     total_ms: float,
+    again: Again = Again.NEVER_NEEDED,
     queue_ms: float = 0.0,
 ) -> AccessRecord:
     """The record of a connection in TCP mode, whose bytes passed unparsed."""
@@ -111,6 +115,7 @@ def session(
         connect_ms=connect_ms,
         ttfb_ms=-1.0,
         total_ms=total_ms,
+        retry=again.word,
     )
 
 
@@ -147,6 +152,17 @@ class AccessLog:
         except queue.Full:
             return
         self._thread.join(timeout_s)
+
+    def leave(self) -> None:
+        """Let the thread write what waits and end by itself. Waits for nothing."""
+        while True:
+            try:
+                self._queue.put_nowait(None)
+                return
+            except queue.Full:
+                with contextlib.suppress(queue.Empty):
+                    self._queue.get_nowait()
+                    self.lost += 1
 
     def _drain(self, fd: int) -> None:
         try:

@@ -1,6 +1,6 @@
-"""How a request finds a connection: a leased backend, a parked connection or a dial, the next backend, a fresh connection.
+"""How a request finds a connection: a leased backend, then a parked connection or a dial.
 
-Knows what may be tried again and what not (RFC 9110 section 9.2.2); nothing of what is sent or comes back.
+Knows nothing of what is sent or comes back, nor of what may be tried again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from balance.errors import UpstreamError
 from balance.http1.forward import client_address
 from balance.http1.hashkey import KeyOf
 from balance.http1.head import Request
-from balance.model import Outcome, Why
+from balance.model import Why
 from balance.proxy.access import AccessRecord
 from balance.proxy.dial import dial
 from balance.proxy.entry import Entry
@@ -26,9 +26,6 @@ from balance.runtime import cells
 from balance.runtime.backend import Backend, IdleTime
 from balance.runtime.pool import Lease
 
-UNREACHABLE = "the backend could not be reached"
-FULL = "every backend has as many requests as it may have"
-MAX_ATTEMPTS = 3  # HAProxy's `retries 3`
 NOT_YET_S = IdleTime.TOO_SOON_S / 2  # no limit on parking is ever shorter, so it need not be asked for
 
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))  # RFC 9110 section 9.2.2
@@ -70,10 +67,9 @@ class Client(Protocol):
 
 
 class Attempts:
-    """The half of an exchange that looks for a connection. `choose()` begins; it ends in _send() or _fail()."""
+    """The part of an exchange that looks for a connection. choose() begins; _send(), _not_connected() or _nobody() follows."""
 
-    __slots__ = ("_at", "_attempts", "_is_reused", "_lease", "_tried", "_upstream", "_waited_s",
-                 "client", "entry", "held", "request", "started")  # fmt: skip
+    __slots__ = ("_at", "_attempts", "_is_reused", "_lease", "_tried", "_upstream", "client", "entry", "request", "started")
 
     def __init__(self, client: Client, entry: Entry, request: Request) -> None:
         self.client = client
@@ -86,16 +82,18 @@ class Attempts:
         self._upstream: Upstream | None = None
         self._is_reused = False
         self._tried: list[Backend] | tuple[()] = ()
-        self.held: list[bytes] | None = None  # of the body, until there is a connection for it
-        self._waited_s = 0.0  # in the pool's queue
 
     @abstractmethod
     def _send(self, upstream: Upstream, now: float) -> None:
         """Here is a connection."""
 
     @abstractmethod
-    def _fail(self, status: int, why: Why, detail: str, outcome: Outcome) -> None:
-        """There is none to be had."""
+    def _not_connected(self, error: UpstreamError) -> None:
+        """A dial has failed, and `_lease` is still held."""
+
+    @abstractmethod
+    def _nobody(self, failed: UpstreamError | None) -> None:
+        """There is no backend to be had, after that failure if there was one."""
 
     @abstractmethod
     def upstream_ended(self, exc: Exception | None) -> None:
@@ -120,7 +118,7 @@ class Attempts:
             pool = self.entry.pool
             lease = pool.acquire(b"" if pool.key_of is None else self._key(pool.key_of), now, self._tried)
             if lease is None:
-                self._find_nobody(now, failed)
+                self._nobody(failed)
                 return
         self._lease = lease
         self._attempts += 1
@@ -130,54 +128,6 @@ class Attempts:
         else:
             self._is_reused = True
             self._send(upstream, now)
-
-    def _find_nobody(self, now: float, failed: UpstreamError | None) -> None:
-        """Wait where that may help, else say why there is nobody."""
-        pool = self.entry.pool
-        if pool.queue is not None and pool.may_wait(self._tried) and pool.queue.join(self, now):
-            self.client.arm(now, NEVER)  # the queue keeps its own time
-        elif failed is not None:  # it says more than that nobody else is there
-            self._fail(_status_of(failed), failed.why, UNREACHABLE, Outcome.ABORTED)
-        else:
-            why = pool.why_nobody
-            self._fail(503, why, FULL if why is Why.LIMIT else "no backend is ready", Outcome.ABORTED)
-
-    @property
-    def is_choosy(self) -> bool:
-        return bool(self._tried)
-
-    def turn(self, now: float) -> bool:
-        """It is this request's turn among those that wait. False when there is still nobody for it."""
-        try:
-            return self._turn(now)
-        except Exception:  # here no transport is watching
-            self.crashed()
-            raise
-
-    def _turn(self, now: float) -> bool:
-        if self.held is not None and self.client.has_left():  # nobody was reading
-            self.client.give_up()
-            return True
-        pool = self.entry.pool
-        lease = pool.acquire(b"" if pool.key_of is None else self._key(pool.key_of), now, self._tried)
-        if lease is None and pool.may_wait(self._tried):
-            return False
-        self._stop_waiting(now)
-        if lease is None:
-            self._fail(503, pool.why_nobody, "no backend is ready", Outcome.ABORTED)
-        else:
-            self.choose(now, None, lease)
-        return True
-
-    def waited_too_long(self, now: float) -> None:
-        self._stop_waiting(now)
-        self._fail(503, Why.QUEUE_TIMEOUT, FULL, Outcome.ABORTED)
-
-    def _stop_waiting(self, now: float) -> None:
-        """Whatever ended it; harmless when it did not wait."""
-        queue = self.entry.pool.queue
-        if queue is not None and (since := queue.leave(self)) is not None:
-            self._waited_s += now - since
 
     def _key(self, key_of: KeyOf) -> bytes:
         """What the pool's policy hashes of this request."""
@@ -214,7 +164,7 @@ class Attempts:
                 service.resolver,
                 backend.address,
                 lambda: Upstream(service, backend),
-                entry.timeouts.connect_s,
+                entry.connect_s,
             )
         except UpstreamError as error:
             service.row.cells[backend.block + cells.CONNECT_FAILURES] += 1
@@ -240,33 +190,3 @@ class Attempts:
             if isinstance(result, Upstream):
                 result.discard()
             raise
-
-    def _not_connected(self, error: UpstreamError) -> None:
-        """Nothing was sent, so the next backend may have it, whatever the method (RFC 9110 section 9.2.2 is not touched)."""
-        lease = self._lease
-        assert lease is not None
-        outcome = Outcome.ABORTED if error.is_ours else Outcome.FAILED
-        if self._attempts < MAX_ATTEMPTS and len(self._tried) + 1 < len(self.entry.pool.ready):
-            self._tried = [*self._tried, lease.backend]
-            self.entry.service.row.cells[lease.backend.block + cells.RETRIES] += 1
-            now = monotonic()
-            lease.release(outcome, now)
-            self._lease = None
-            self.choose(now, error)
-        else:
-            self._fail(_status_of(error), error.why, UNREACHABLE, outcome)
-
-    def _again_on_fresh(self) -> None:
-        """The idle race: no fault of the backend's, and safe to send once more, on a connection that nobody is closing."""
-        upstream, lease = self._upstream, self._lease
-        assert upstream is not None and lease is not None
-        self._upstream = None
-        upstream.discard()
-        self._at = CHOSEN
-        self._attempts += 1
-        self.entry.service.row.cells[lease.backend.block + cells.RETRIES] += 1
-        self._dial(lease)
-
-
-def _status_of(error: UpstreamError) -> int:
-    return 504 if error.why is Why.CONNECT_TIMEOUT else 502

@@ -84,12 +84,22 @@ class HttpClient(Timed, asyncio.Protocol):
         entry = self.entry
         service = entry.service
         address = transport.get_extra_info("peername")
-        self.peer = peer = address[0].removeprefix("::ffff:") if isinstance(address, tuple) else "unknown"
-        self.before_host, self.after_host = introduction(entry.forwarded, peer, entry.port, entry.scheme, via=entry.via)
-        self.is_trusted = bool(entry.trusted) and is_trusted(peer, entry.trusted)
+        self.peer = address[0].removeprefix("::ffff:") if isinstance(address, tuple) else "unknown"
+        self._introduce()
         service.connections.add(self)
         service.row.cells[cells.CONNECTIONS] += 1
         self.arm(monotonic(), entry.timeouts.client_header_s or NEVER)
+
+    def _introduce(self) -> None:
+        """What a backend is told of this client, with every request."""
+        entry, peer = self.entry, self.peer
+        self.before_host, self.after_host = introduction(entry.forwarded, peer, entry.port, entry.scheme, via=entry.via)
+        self.is_trusted = bool(entry.trusted) and is_trusted(peer, entry.trusted)
+
+    def _go_over(self) -> None:
+        """There was a reload: from this request on, its settings."""
+        self.entry = self.entry.newest()
+        self._introduce()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._at = GONE
@@ -186,6 +196,8 @@ class HttpClient(Timed, asyncio.Protocol):
             return
         head, rest = (data, b"") if end == len(data) else (data[:end], data[end:])
         self._buffer = b""
+        if self.entry.successor is not None:
+            self._go_over()
         try:
             request = self.entry.reader.read(head)
         except ProtocolError as error:
@@ -284,7 +296,7 @@ class HttpClient(Timed, asyncio.Protocol):
         self.arm(now, entry.keepalive_s)
         if self._buffer:
             entry.service.loop.call_soon(self._next)
-        elif entry.service.is_draining:
+        elif entry.is_closing:
             self._close()
 
     def error_page(self, status: int, why: Why, detail: str, *, keep_alive: bool) -> bytes:
@@ -371,6 +383,11 @@ class HttpClient(Timed, asyncio.Protocol):
         self.transport.abort()
 
     # --- the end --------------------------------------------------------------------------------------
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the door that it came through is closed."""
+        return self.entry.newest().is_closing
 
     def drain(self, *, is_patient: bool) -> None:
         """Close if nothing is going on. While `is_patient`, one that has not asked for anything yet may still do so."""

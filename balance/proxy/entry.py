@@ -1,4 +1,8 @@
-"""One HTTP listener as its connections see it: its settings, its reader of requests, its own pages."""
+"""One HTTP listener as its connections see it: its settings, its reader of requests, its own pages.
+
+A reload makes another Entry for the same door. A connection goes over to it with its next request; the one that it is serving
+ends with the settings that it began with.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +15,31 @@ from balance.runtime.snapshot import Listener
 class Entry:
     """Shared by all clients of a listener in one worker."""
 
-    __slots__ = ("cookie", "forwarded", "keepalive_s", "listener", "max_idle", "max_requests", "pages", "pool", "port",
-                 "read_s", "reader", "request_id", "request_s", "scheme", "service", "timeouts", "trusted", "via")  # fmt: skip
+    __slots__ = ("__weakref__", "connect_s", "cookie", "forwarded", "is_closing", "keepalive_s", "listener", "max_idle",
+                 "max_requests",
+                 "pages", "pool", "port", "read_s", "reader", "reply_s", "request_id", "request_s", "retrying", "scheme",
+                 "service", "successor", "timeouts", "trusted", "via")  # fmt: skip
 
     def __init__(self, service: Service, listener: Listener, port: int) -> None:
         """`port` is the one that clients connect to, for X-Forwarded-Port; 0 on a Unix socket."""
         http = listener.http
         self.service = service
         self.listener = listener
+        self.successor: Entry | None = None  # after a reload
+        self.is_closing = False  # the door is closed, or the worker drains: every reply says `Connection: close`
         self.pool = listener.pool
         self.cookie = listener.cookie
         self.port = port
         self.scheme = "http"
         self.timeouts = listener.timeouts
+        self.retrying = listener.retrying
         self.read_s = listener.timeouts.read_s or NEVER  # the three that every request arms
         self.keepalive_s = listener.timeouts.keepalive_s or NEVER
         self.request_s = listener.timeouts.request_s or NEVER
+        per_try_s = (listener.retrying.per_try_s if listener.retrying is not None else 0.0) or NEVER
+        connect_s = min(listener.timeouts.connect_s or NEVER, per_try_s)
+        self.reply_s = min(self.read_s, per_try_s)  # from the request's last byte to the reply's head
+        self.connect_s = 0.0 if connect_s == NEVER else connect_s  # as dial() has it
         self.reader = RequestReader(http)
         self.forwarded = http.forwarded
         self.via = http.via
@@ -35,3 +48,10 @@ class Entry:
         self.pages = dict(http.error_pages)
         self.max_idle = http.keepalive.max_idle_per_backend
         self.max_requests = http.keepalive.max_requests
+
+    def newest(self) -> Entry:
+        """What a connection's next request is served with."""
+        entry = self
+        while entry.successor is not None:
+            entry = entry.successor
+        return entry

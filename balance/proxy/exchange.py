@@ -2,8 +2,8 @@
 
     CHOSEN ──idle connection──▶ SENT ──reply head──▶ REPLYING ──last byte──▶ ENDED
        └────────dial──────────▲  │                       │
-       ▲                         │ reused, died, safe    │ 101
-       └──next backend / fresh connection                ▼
+       ▲                         │ failed, may go again  │ 101
+       └──next backend / wait / fresh connection         ▼
                                                       a Relay (ENDED here)
 
 Every way out of it goes through _end(), which gives the lease back once and counts once.
@@ -25,36 +25,34 @@ from balance.http1.head import Request, Response
 from balance.http1.response import MAX_HEAD
 from balance.model import Outcome, Why
 from balance.proxy.access import AccessRecord
-from balance.proxy.attempts import CHOSEN, ENDED, IDEMPOTENT, REPLYING, SENT, Attempts, Client
+from balance.proxy.attempts import CHOSEN, ENDED, REPLYING, SENT, Client
 from balance.proxy.entry import Entry
+from balance.proxy.repeats import REPLAY_LIMIT, Repeats
 from balance.proxy.upstream import Upstream
 from balance.proxy.wheel import NEVER
 from balance.runtime.backend import Backend
 from balance.runtime.pool import Lease
+from balance.traffic.retrying import Again, Failure
 
 MAX_INTERIMS = 100  # 1xx replies before the final one: a backend that never comes to the point
-REPLAY_LIMIT = 64 * 1024  # bytes of a request that may be sent again
 JOIN_LIMIT = 16 * 1024  # below it, copying a body behind its head is cheaper than a second buffer for the kernel
 
 _OK, _ALL_WELL = Outcome.OK, Why.OK
 
 
-class Exchange(Attempts):
+class Exchange(Repeats):
     """See the module's picture. Made for a complete request head."""
 
-    __slots__ = ("_buffer", "_connected_at", "_download", "_head_at", "_interims", "_keep_alive", "_outgoing", "_reply_bytes",
-                 "_reply_is_exact", "_response", "bytes_in", "request_id", "status", "upload", "why")  # fmt: skip
+    __slots__ = ("_buffer", "_connected_at", "_download", "_head_at", "_keep_alive", "_reply_bytes", "_reply_is_exact",
+                 "_response", "bytes_in", "request_id", "status", "why")  # fmt: skip
 
     def __init__(self, client: Client, entry: Entry, request: Request, bytes_in: int) -> None:
         super().__init__(client, entry, request)
         self.bytes_in = bytes_in
-        self.upload: Body | None = None  # the request's body, if it has one
         self.status = 0
         self.why = _ALL_WELL
         self.request_id = b""
-        self._outgoing = b""  # the request as it is sent; kept until a reply begins, for another attempt
         self._buffer = b""  # a reply's head that is not complete
-        self._interims = 0
         self._keep_alive = request.keep_alive
         self._response: Response | None = None
         self._download: Body | None = None  # the reply's body, if it did not come with its head
@@ -77,6 +75,9 @@ class Exchange(Attempts):
             self.upload = Body(fields.framing, fields.length, head, HttpRequestParser)
             self._outgoing = head + self._uploaded(self.upload, body) if body else head
             rest = self.upload.rest
+        retrying = self.entry.retrying
+        if retrying is not None:
+            retrying.budget.requests += 1
         self.choose(self.started)
         return rest
 
@@ -90,10 +91,12 @@ class Exchange(Attempts):
             if self._at is CHOSEN:  # it waits for its connection, and the client with it
                 self.held = [*(self.held or ()), out]
                 self.client.pause_reading()
-        elif not upstream.transport.is_closing():
-            self._outgoing = b""  # streamed: can't be sent again
-            upstream.transport.write(out)
-            self._await(monotonic())
+        else:
+            if self._outgoing:
+                self._keep(out)
+            if not upstream.transport.is_closing():
+                upstream.transport.write(out)
+                self._await(monotonic())
         return upload.rest
 
     def _uploaded(self, upload: Body, data: bytes) -> bytes:
@@ -133,15 +136,20 @@ class Exchange(Attempts):
         upstream.exchange = self
         upstream.transport.write(self._outgoing)
         if self.held is not None:
-            held, self.held = self.held, None
-            self._outgoing = b""
-            upstream.transport.write(b"".join(held))
+            held, self.held = b"".join(self.held), None
+            upstream.transport.write(held)
+            if self._is_kept_while_it_streams():
+                self._keep(held)
+            else:
+                self._outgoing = b""
             if not upstream.is_full:
                 self.client.resume_reading()
-        elif self.upload is not None and (len(self._outgoing) > REPLAY_LIMIT or not self.upload.is_done):
+        elif self.upload is not None and (
+            len(self._outgoing) > REPLAY_LIMIT or not (self.upload.is_done or self._is_kept_while_it_streams())
+        ):
             self._outgoing = b""
         if self.upload is None:
-            self.client.arm(now, self.entry.read_s)
+            self.client.arm(now, self.entry.reply_s)
         else:
             self._await(now)
 
@@ -151,11 +159,11 @@ class Exchange(Attempts):
         if self.client.is_write_paused:
             timeout_s = timeouts.write_s or NEVER
         elif self.upload is None or self.upload.is_done:
-            timeout_s = self.entry.read_s
+            timeout_s = self.entry.reply_s if self._at is SENT and not self._interims else self.entry.read_s
         elif self._upstream is not None and self._upstream.is_full:
             timeout_s = timeouts.write_s or NEVER
         elif self._awaits_go_ahead():
-            timeout_s = self.entry.read_s
+            timeout_s = self.entry.reply_s
         else:
             timeout_s = timeouts.client_body_s or NEVER
         self.client.arm(now, timeout_s)
@@ -219,6 +227,8 @@ class Exchange(Attempts):
 
     def _reply(self, response: Response, body: bytes) -> None:
         """The final reply's head, and what came with it."""
+        if (response.status >= 500 or self._tries is not None) and self._is_passed_over(response, body):
+            return
         request = self.request
         framing = NO_BODY if request.method == b"HEAD" else response.framing
         self._at = REPLYING
@@ -229,7 +239,7 @@ class Exchange(Attempts):
         keep_alive = (
             self._keep_alive
             and framing is not BY_CLOSE
-            and not self.entry.service.is_draining
+            and not self.entry.is_closing
             and (self.upload is None or self.upload.is_done)
         )
         head = response.forward
@@ -302,6 +312,8 @@ class Exchange(Attempts):
             self._fail(502, Why.BAD_RESPONSE, "the backend switches protocols unasked", Outcome.FAILED)
             return
         assert lease is not None and upstream is not None
+        if self._tries is not None:
+            self._tries.done()
         self.status = 101
         self._write(response.forward + b"Connection: Upgrade\r\nUpgrade: " + response.upgrade + b"\r\n\r\n", b"")
         self._at = ENDED
@@ -349,11 +361,9 @@ class Exchange(Attempts):
                 self._fail(502, Why.RESET_MID_RESPONSE, "the backend broke off its reply", Outcome.FAILED)
         elif self._at is SENT:
             if self._buffer or self._interims or not self._is_reused:
-                self._fail(502, Why.RESET_BEFORE_RESPONSE, "the backend closed before it replied", Outcome.FAILED)
-            elif self._outgoing and self.request.method in IDEMPOTENT:
-                self._again_on_fresh()
-            else:  # it may have been read, so it is not sent twice (RFC 9110 section 9.2.2)
-                self._fail(502, Why.RESET_ON_REUSE, "the backend closed as the request arrived", Outcome.ABORTED)
+                self._not_answered(Failure.RESET, Why.RESET_BEFORE_RESPONSE, has_begun=bool(self._buffer))
+            else:
+                self._lost_race()
 
     def client_gone(self) -> None:
         """The client left: so does its request at the backend, which is not to blame."""
@@ -376,6 +386,11 @@ class Exchange(Attempts):
         upload, upstream = self.upload, self._upstream
         if now >= self.started + self.entry.request_s:
             self._fail(504, Why.TOTAL_TIMEOUT, "the request took too long", Outcome.ABORTED)
+        elif self._tries is not None and self._tries.is_waiting:
+            if self.client.has_left():
+                self.client.give_up()
+            else:
+                self.go_on(now)
         elif self.client.is_write_paused:
             if self.client.has_taken_some():
                 self._await(now)
@@ -395,7 +410,7 @@ class Exchange(Attempts):
         elif self._at is REPLYING:
             self._fail(504, Why.RESPONSE_IDLE, "the backend stopped in its reply", Outcome.FAILED)
         elif self._at is SENT:
-            self._fail(504, Why.RESPONSE_HEADER_TIMEOUT, "the backend did not reply in time", Outcome.FAILED)
+            self._not_answered(Failure.TIMEOUT, Why.RESPONSE_HEADER_TIMEOUT, has_begun=bool(self._buffer))
         elif self._at is ENDED:
             self.client.give_up()  # a bug ended it half-way
 
@@ -429,6 +444,8 @@ class Exchange(Attempts):
         """End badly: tell the client if its reply has not begun, else break off so that it can't take it for complete."""
         if self._at is ENDED:
             return
+        if outcome is Outcome.FAILED and (self._tries is None or self._tries.again <= Again.MADE):
+            self._not_again(Again.BEGUN)  # nothing else has been said of it
         if self._at is CHOSEN:
             self._stop_waiting(monotonic())
         has_replied = self._at is REPLYING
@@ -437,7 +454,7 @@ class Exchange(Attempts):
         if not has_replied:
             self.status = status
             keep_alive = self._keep_alive and self.request.minor == 1 and (self.upload is None or self.upload.is_done)
-            keep_alive = keep_alive and not self.entry.service.is_draining
+            keep_alive = keep_alive and not self.entry.is_closing
             page = self.client.error_page(status, why, detail, keep_alive=keep_alive)
             self._reply_bytes += len(page)
         self._end(outcome, monotonic(), keep_upstream=False)
@@ -454,6 +471,8 @@ class Exchange(Attempts):
         self._at = ENDED
         upstream, lease = self._upstream, self._lease
         self._upstream = self._lease = None
+        if self._tries is not None:
+            self._tries.done()
         if upstream is not None:
             upstream.served += 1
             if keep_upstream and upstream.served != self.entry.max_requests:
@@ -506,4 +525,5 @@ class Exchange(Attempts):
             connect_ms=round((sent - self.started - self._waited_s) * 1e3, 3) if self._attempts else -1.0,
             ttfb_ms=round((self._head_at - self.started) * 1e3, 3) if self._head_at else -1.0,
             total_ms=round((now - self.started) * 1e3, 3),
+            retry=self._tries.again.word if self._tries is not None else "",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import weakref
 from typing import Protocol
 
 from balance.http1.response import ResponseReader
@@ -16,6 +17,10 @@ from balance.runtime.cells import Row
 class Drainable(Protocol):
     """A client's connection, as a drain sees it."""
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the door that it came through is closed: it ends as soon as nothing is going on."""
+
     def drain(self, *, is_patient: bool) -> None:
         """Close if nothing is going on. While `is_patient`, one that has not asked for anything yet may still do so."""
 
@@ -23,10 +28,16 @@ class Drainable(Protocol):
         """The deadline of a drain has come."""
 
 
-class Service:
-    """One per worker. `connections` holds whatever must be ended at a drain."""
+class Closable(Protocol):
+    """A listener's settings, as a drain sees them."""
 
-    __slots__ = ("_request_number", "_request_prefix", "access", "connections", "is_draining", "loop", "resolver",
+    is_closing: bool
+
+
+class Service:
+    """One per worker. `connections` holds whatever must be ended at a drain, `entries` whatever they are served with."""
+
+    __slots__ = ("_request_number", "_request_prefix", "access", "connections", "entries", "is_draining", "loop", "resolver",
                  "response_reader", "row", "wheel")  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, row: Row, now: float, access: AccessLog | None) -> None:
@@ -37,9 +48,16 @@ class Service:
         self.resolver = Resolver(loop)
         self.response_reader = ResponseReader()
         self.connections: set[Drainable] = set()
+        self.entries: weakref.WeakSet[Closable] = weakref.WeakSet()
         self.is_draining = False
         self._request_prefix = os.urandom(8).hex().encode()
         self._request_number = 0
+
+    def drain(self) -> None:
+        """From now on nothing is kept open for another request."""
+        self.is_draining = True
+        for entry in self.entries:
+            entry.is_closing = True
 
     def next_request_id(self) -> bytes:
         """An id that no other worker or start gives: 16 random hex digits of this worker and a count."""

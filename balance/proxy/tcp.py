@@ -18,9 +18,7 @@ from balance.runtime import cells
 from balance.runtime.backend import Backend
 from balance.runtime.pool import Lease
 from balance.runtime.snapshot import Listener
-
-MAX_ATTEMPTS = 3  # HAProxy's `retries 3`, counting the first
-
+from balance.traffic.retrying import MAX_TRIES, Again
 
 _NO_FIELDS = RequestFields()  # in TCP mode there are none to hash
 
@@ -28,12 +26,14 @@ _NO_FIELDS = RequestFields()  # in TCP mode there are none to hash
 class Downstream(End):
     """A client's connection in TCP mode."""
 
-    __slots__ = ("_dialing", "_lease", "_listener", "_peer", "_service", "_started", "_tried", "_turned", "_waited_s")
+    __slots__ = ("_dialing", "_lease", "_listener", "_max_tries", "_peer", "_service", "_started", "_tried", "_turned",
+                 "_waited_s")  # fmt: skip
 
     def __init__(self, service: Service, listener: Listener) -> None:
         super().__init__()
         self._service = service
         self._listener = listener
+        self._max_tries = MAX_TRIES if listener.retrying is None else listener.retrying.max_tries
         self._lease: Lease | None = None
         self._dialing: asyncio.Task[None] | None = None
         self._tried: list[Backend] = []
@@ -58,6 +58,10 @@ class Downstream(End):
             super().connection_lost(exc)
         elif self._dialing is not None:
             self._dialing.cancel()
+
+    @property
+    def is_leaving(self) -> bool:
+        return False
 
     def drain(self, *, is_patient: bool) -> None:
         """A TCP session is never idle: it is left to end by itself."""
@@ -99,11 +103,16 @@ class Downstream(End):
         """The session ends before it began."""
         service = self._service
         service.row.cells[cells.WHY + why] += 1
+        again = Again.NEVER_NEEDED
+        if attempts and why is Why.CLIENT_ABORT:
+            again = Again.MADE
+        elif attempts:
+            again = Again.ATTEMPTS if attempts == self._max_tries else Again.NOBODY
+            service.row.cells[cells.skipped(again)] += 1
         if service.access is not None:
             ms = round((time.monotonic() - self._started) * 1e3, 3)
-            service.access.record(
-                session(self._peer, "", self._listener.pool.name, why, (0, 0), attempts, -1.0, ms, self._queue_ms)
-            )
+            pool = self._listener.pool.name
+            service.access.record(session(self._peer, "", pool, why, (0, 0), attempts, -1.0, ms, again, self._queue_ms))
         if not self.transport.is_closing():
             reset(self.transport)
 
@@ -111,7 +120,7 @@ class Downstream(End):
         """For a backend that is only full. None when there is none, or no room to wait."""
         pool = self._listener.pool
         queue, tried, now = pool.queue, self._tried, time.monotonic()
-        if queue is None or len(tried) == MAX_ATTEMPTS or not pool.may_wait(tried) or not queue.join(self, now):
+        if queue is None or len(tried) == self._max_tries or not pool.may_wait(tried) or not queue.join(self, now):
             return None
         self._turned = self._service.loop.create_future()
         try:
@@ -146,7 +155,7 @@ class Downstream(End):
     def _next_lease(self) -> Lease | None:
         """A backend that was not tried yet, or None when there is none or enough were tried."""
         tried = self._tried
-        if len(tried) == MAX_ATTEMPTS:
+        if len(tried) == self._max_tries:
             return None
         pool = self._listener.pool
         key = b"" if pool.key_of is None else pool.key_of(_NO_FIELDS, b"", self._peer)
@@ -232,6 +241,7 @@ class _Session:
             connect_ms = round((self._joined - self._started - self._waited_s) * 1e3, 3)
             ms, queue_ms = round((now - self._started) * 1e3, 3), round(self._waited_s * 1e3, 3)
             backend = self._lease.backend.name
+            again = Again.MADE if self._attempts > 1 else Again.NEVER_NEEDED
             self._service.access.record(
-                session(self._peer, backend, self._pool, why, self._totals, self._attempts, connect_ms, ms, queue_ms)
+                session(self._peer, backend, self._pool, why, self._totals, self._attempts, connect_ms, ms, again, queue_ms)
             )

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from math import inf
 from time import monotonic
 
 from balance.config.model import LoggingConfig
-from balance.model import Mode
 from balance.proxy.access import AccessLog
-from balance.proxy.client import HttpClient
-from balance.proxy.entry import Entry
+from balance.proxy.door import Door
 from balance.proxy.service import Service
-from balance.proxy.sockets import keep_alive
-from balance.proxy.tcp import Downstream
 from balance.proxy.waiting import Waiting
 from balance.proxy.wheel import TICK_S
 from balance.runtime import cells
-from balance.runtime.backend import Backend
+from balance.runtime.backend import Backend, IdleTime
 from balance.runtime.cells import Row
 from balance.runtime.pool import Pool
-from balance.runtime.snapshot import Listener, Snapshot
+from balance.runtime.snapshot import Renewal, Snapshot
 
-BACKLOG = 4096
 GAUGES_EVERY = 4  # ticks
 LAG_MEMORY = 20  # ticks: for how long the worst lag is shown
 FIRST_REQUEST_S = 1.0  # at a drain, how long a connection that was just taken may still bring its first request
@@ -39,24 +35,94 @@ class Traffic:
         self._snapshot = snapshot
         self._row = row
         self._service = Service(loop, row, monotonic(), access)
-        self._servers: list[asyncio.Server] = []
-        self._backends: dict[int, tuple[Pool, Backend]] = {
-            backend.slot: (pool, backend) for pool in snapshot.pools.values() for backend in pool.backends
-        }
-        self._waiting = [Waiting(loop, pool, pool.queue) for pool in snapshot.pools.values() if pool.queue is not None]
+        self._doors: dict[socket.socket, Door] = {}
+        self._backends: dict[int, tuple[Pool, Backend]] = {}  # by slot
+        self._leaving: dict[int, Backend] = {}  # not configured any more, but somebody still uses them
+        self._gauged: list[Backend] = []  # whose gauges are still to be written in this round
+        self._drained_by = inf
+        self._waiting: list[Waiting] = []  # who turns the pools' queues
         self._ticks = 0
         self._next_tick = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._know_backends(snapshot)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What new requests are served with."""
+        return self._snapshot
 
     async def open(self, sockets: Sequence[tuple[str, socket.socket]]) -> None:
         """Accept on listening `sockets`, each with the name of its listener. KeyError for a name that is not configured."""
-        listeners = {listener.name: listener for listener in self._snapshot.listeners}
         self._next_tick = monotonic() + TICK_S
         self._tick()
+        await self._lead(sockets)
+
+    async def swap(self, snapshot: Snapshot, renewals: Iterable[Renewal], sockets: Sequence[tuple[str, socket.socket]]) -> None:
+        """Serve with another snapshot from now on, and on these sockets; the loop turns in between.
+
+        What is under way ends as it began. `renewals` are the snapshot's, see prepare().
+        """
+        pause = Pause()
+        for renewal in renewals:
+            renewal.apply()
+            await pause.if_due()
+        present = set(snapshot.slots.values())
+        gone = [backend for slot, (_, backend) in self._backends.items() if slot not in present]
+        self._snapshot = snapshot
+        self._know_backends(snapshot)
+        await self._lead(sockets)
+        for backend in gone:
+            self._leaving[backend.slot] = backend
+            backend.idle_time = IdleTime(0.0)  # what still comes back to be parked is closed at the next tick
+            for parked in list(backend.idle):
+                parked.discard()
+            await pause.if_due()
+
+    async def _lead(self, sockets: Sequence[tuple[str, socket.socket]]) -> None:
+        """Have exactly these sockets lead to exactly these listeners."""
+        listeners = {listener.name: listener for listener in self._snapshot.listeners}
+        doors = {}
         for name, sock in sockets:
-            keep_alive(sock)
-            factory = self._factory(listeners[name], sock)
-            self._servers.append(await self._loop.create_server(factory, sock=sock, backlog=BACKLOG))
+            door = self._doors.pop(sock, None)
+            if door is None:
+                door = Door(self._service, sock, listeners[name])
+                await door.open()
+            else:
+                door.lead_to(listeners[name])
+            doors[sock] = door
+        closed, self._doors = self._doors, doors
+        if closed:
+            await asyncio.sleep(0)  # one more turn, so that connections the kernel has accepted are taken and served
+            for door in closed.values():
+                door.close()
+            self._end_idle(is_patient=True)
+            self._loop.call_later(FIRST_REQUEST_S, lambda: self._end_idle(is_patient=False))
+
+    def _end_idle(self, *, is_patient: bool) -> None:
+        """Close what nobody asks anything on, of the doors that are closed."""
+        for connection in list(self._service.connections):
+            if connection.is_leaving:
+                connection.drain(is_patient=is_patient)
+
+    def _know_backends(self, snapshot: Snapshot) -> None:
+        self._backends = {backend.slot: (pool, backend) for pool in snapshot.pools.values() for backend in pool.backends}
+        for slot in self._backends:
+            self._leaving.pop(slot, None)
+        queues = [pool.queue for pool in snapshot.pools.values()]
+        self._waiting = [waiting for waiting in self._waiting if waiting.queue.waiters or waiting.queue in queues]
+        turned = [waiting.queue for waiting in self._waiting]
+        for pool in snapshot.pools.values():
+            if pool.queue is not None and pool.queue not in turned:
+                self._waiting.append(Waiting(self._loop, pool, pool.queue))
+        self._gauged = []
+
+    def log_to(self, access: AccessLog | None) -> None:
+        """Go on in another access log; the one before writes what it still has."""
+        before, self._service.access = self._service.access, access
+        if before is not None:
+            if access is not None:
+                access.lost += before.lost
+            before.leave()
 
     def set_ready(self, slot: int, is_ready: bool) -> None:
         """The backend of this slot may be chosen, or may not. Its parked connections go with its readiness."""
@@ -65,23 +131,30 @@ class Traffic:
             for parked in list(backend.idle):
                 parked.discard()
 
-    def see_others(self, active_by_slot: Callable[[int], int]) -> None:
-        """Learn what the other workers hold of each backend."""
+    def see_others(self, active: Sequence[int]) -> None:
+        """Learn what the other workers hold of each backend, by slot."""
         for slot, (_, backend) in self._backends.items():
-            backend.load.look_elsewhere(active_by_slot(slot))
+            load = backend.load
+            if active[slot] or load.elsewhere:
+                load.look_elsewhere(active[slot])
+
+    def hurry(self, timeout_s: float) -> None:
+        """A drain shall be over within that time, also one that has begun with more."""
+        self._drained_by = min(self._drained_by, monotonic() + timeout_s)
 
     async def drain(self, timeout_s: float) -> int:
         """Stop accepting, close what is idle, wait for what is not, cut the rest after `timeout_s`. How many were cut."""
         service = self._service
         await asyncio.sleep(0)  # one more turn, so that connections the kernel has accepted are taken and served
-        service.is_draining = True
-        for server in self._servers:
-            server.close()
-        for _, backend in self._backends.values():
+        service.drain()
+        for door in self._doors.values():
+            door.close()
+        for backend in self._all_backends():
             for parked in list(backend.idle):
                 parked.discard()
         began = monotonic()
-        while service.connections and (now := monotonic()) < began + timeout_s:
+        self.hurry(timeout_s)
+        while service.connections and (now := monotonic()) < self._drained_by:
             for connection in list(service.connections):
                 connection.drain(is_patient=now < began + FIRST_REQUEST_S)
             await asyncio.sleep(TICK_S)
@@ -99,14 +172,6 @@ class Traffic:
             service.access.close()
         return len(left)
 
-    def _factory(self, listener: Listener, sock: socket.socket) -> Callable[[], asyncio.Protocol]:
-        service = self._service
-        if listener.mode is Mode.TCP:
-            return lambda: Downstream(service, listener)
-        name = sock.getsockname()
-        entry = Entry(service, listener, name[1] if isinstance(name, tuple) else 0)
-        return lambda: HttpClient(entry)
-
     def _tick(self) -> None:
         now = monotonic()
         self._timer = self._loop.call_later(TICK_S, self._tick)  # first: time goes on whatever happens below
@@ -118,27 +183,56 @@ class Traffic:
         board[cells.BEAT_US] = int(now * 1e6)
         self._service.wheel.turn(now)
         self._ticks += 1
-        if self._ticks % GAUGES_EVERY == 0:
-            self._write_gauges(now)
+        self._write_gauges(now, 1 + len(self._backends) // GAUGES_EVERY)
         self._next_tick = now + TICK_S
 
-    def _write_gauges(self, now: float) -> None:
-        """Also lets go of connections that were parked for too long."""
+    def _write_gauges(self, now: float, some: int = 0) -> None:
+        """Of `some` backends, those that waited longest for it, so that many of them don't hold the loop; of all when 0.
+
+        Also lets go of connections that were parked for too long, and dates what was paid to retry budgets.
+        """
         board = self._row.cells
         board[cells.CONNECTIONS_OPEN] = len(self._service.connections)
-        leases = 0
-        for _, backend in self._backends.values():
+        if not self._gauged or not some:
+            self._gauged = self._all_backends()
+        part, self._gauged = (self._gauged[:some], self._gauged[some:]) if some else (self._gauged, [])
+        for backend in part:
             if backend.idle:
                 limit_s = backend.idle_time.limit_s(now)
                 while backend.idle and now - backend.idle[0].parked_at > limit_s:
                     backend.idle[0].discard()
             active = backend.load.active
-            leases += active
+            board[cells.EXCHANGES_OPEN] += active - board[backend.block + cells.ACTIVE]
             board[backend.block + cells.ACTIVE] = active
             board[backend.block + cells.IDLE] = len(backend.idle)
             board[backend.block + cells.OPEN] = backend.open_count
-        board[cells.EXCHANGES_OPEN] = leases
-        for pool in self._snapshot.pools.values():
-            pool.tick()
+            if backend.permits is not None:
+                backend.permits.tick()
+            if not active and not backend.open_count and self._leaving.get(backend.slot) is backend:
+                del self._leaving[backend.slot]
+        if self._ticks % GAUGES_EVERY == 0:
+            for pool in self._snapshot.pools.values():
+                pool.tick()
+        for retrying in self._snapshot.retrying.values():
+            retrying.budget.turn(now)
         if self._service.access is not None:
             board[cells.LOG_LINES_LOST] = self._service.access.lost
+
+    def _all_backends(self) -> list[Backend]:
+        return [*(backend for _, backend in self._backends.values()), *self._leaving.values()]
+
+
+class Pause:
+    """Gives the loop a turn when enough was done in one go."""
+
+    __slots__ = ("_due",)
+
+    SPAN_S = 0.004
+
+    def __init__(self) -> None:
+        self._due = monotonic() + self.SPAN_S
+
+    async def if_due(self) -> None:
+        if monotonic() >= self._due:
+            await asyncio.sleep(0)
+            self._due = monotonic() + self.SPAN_S

@@ -27,6 +27,10 @@ class ClientEnd(End):
         self._connections.discard(self)
         super().connection_lost(exc)
 
+    @property
+    def is_leaving(self) -> bool:
+        return False
+
     def drain(self, *, is_patient: bool) -> None:
         """A tunnel is left to end by itself."""
 

@@ -13,12 +13,12 @@ from balance.runtime.queue import Queue
 class Waiting:
     """One pool's. Nobody is served in the middle of whatever made room: that would go round in circles."""
 
-    __slots__ = ("_is_due", "_loop", "_pool", "_queue", "_timer")
+    __slots__ = ("_is_due", "_loop", "_pool", "_timer", "queue")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, pool: Pool, queue: Queue) -> None:
         self._loop = loop
         self._pool = pool
-        self._queue = queue
+        self.queue = queue
         self._is_due = False
         self._timer: asyncio.TimerHandle | None = None
         queue.wake = self._wake
@@ -37,7 +37,7 @@ class Waiting:
 
     def _serve(self) -> None:
         self._is_due = False
-        self._queue.serve(monotonic())
+        self.queue.serve(monotonic())
 
     def _watch(self) -> None:
         if self._timer is None:
@@ -46,7 +46,7 @@ class Waiting:
     def _look(self) -> None:
         """Whatever was missed: a bell that got lost, a limit that was raised, a time that is over."""
         self._timer = None
-        queue = self._queue
+        queue = self.queue
         if queue.waiters:
             self._watch()  # first: time goes on whatever happens below
             queue.expire(monotonic())

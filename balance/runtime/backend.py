@@ -66,6 +66,11 @@ class IdleTime:
         self._learned = 0.0
         self._learned_until = 0.0
 
+    @property
+    def configured_s(self) -> float | None:
+        """What it was made with."""
+        return self._configured
+
     def limit_s(self, now: float) -> float:
         """The longest time a connection may have been parked to be used at `now`."""
         if self._configured is not None:
@@ -121,6 +126,15 @@ class Backend:
         self._limit = limit
         if self.permits is not None:
             self.permits.adjust()
+
+    def configure(self, config: BackendConfig, idle_timeout_s: float | None) -> None:
+        """The same backend with other settings: what is under way and what was learned goes on."""
+        self.load.weight = config.weight
+        self.is_backup = config.backup
+        if self.limit != config.max_connections:
+            self.limit = config.max_connections
+        if self.idle_time.configured_s != idle_timeout_s:
+            self.idle_time = IdleTime(idle_timeout_s)
 
     def __repr__(self) -> str:
         return f"Backend({self.name} {self.address} {self.load})"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 
 from balance.model import Why
+from balance.traffic.retrying import SKIPPED, Again
 
 # --- the head of a row --------------------------------------------------------------------------
 PID = 0  # gauge
@@ -25,8 +26,13 @@ LAG_MAX_US = 8  # gauge: the worst of the last second
 LOG_LINES_LOST = 9  # access lines dropped because nobody took them
 SERIES_LOST = 10  # requests counted under no series because the table was full
 
+RETRIES_SKIPPED = 18  # tries that failed and were not made again: one cell for each reason in SKIPPED, from the first on
+LEAVING = 29  # gauge: 1 while it accepts nothing new and finishes what it has
+GENERATION = 30  # gauge: the number of the configuration that it serves
+PLACE = 31  # gauge: 1 + the worker's number, which its successor will have too; 0 in a row that nobody writes
+
 # Gauges that the supervisor zeroes when a worker is gone.
-GAUGES = (PID, BEAT_US, CONNECTIONS_OPEN, EXCHANGES_OPEN, LAG_US, LAG_MAX_US)
+GAUGES = (PID, BEAT_US, CONNECTIONS_OPEN, EXCHANGES_OPEN, LAG_US, LAG_MAX_US, LEAVING, GENERATION, PLACE)
 
 WHY = 32  # how requests and connections ended: one cell for each Why
 REQUEST_SIZE = 96  # histogram over SIZE_BUCKETS, then the sum in bytes
@@ -75,6 +81,7 @@ METHODS = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "OTHE
 METHOD_CODES = {name.encode(): code for code, name in enumerate(METHODS)}
 METHOD_OTHER = METHODS.index("OTHER")  # no label that a client can grow without bound
 
+assert RETRIES_SKIPPED + len(SKIPPED) <= LEAVING
 assert len(Why) <= REQUEST_SIZE - WHY
 assert REQUEST_SIZE + SIZE_SUM < RESPONSE_SIZE
 assert UPSTREAM_TIME + TIME_SUM < REQUEST_TIME
@@ -100,6 +107,11 @@ def series_key(slot: int, method: int, status: int) -> int:
 def series_parts(key: int) -> tuple[int, int, int]:
     """(slot, method code, status) of a key."""
     return key >> 20 & 0xFFFFFFF, key >> 10 & 0x3FF, key & 0x3FF
+
+
+def skipped(why: Again) -> int:
+    """The cell that counts the tries that were not made again for this reason."""
+    return RETRIES_SKIPPED + why - SKIPPED[0]
 
 
 class Row:

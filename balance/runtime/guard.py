@@ -69,6 +69,11 @@ class Shared:
     sessions: memoryview = field(default_factory=_few_sessions)  # the table of those that Balance itself remembers
     session_key: bytes = b""  # random, and the same in all processes
 
+    @property
+    def workers(self) -> int:
+        """How many live now; those that are about to end count."""
+        return max(1, sum(1 for row in self.rows if row[cells.PLACE]))
+
     @classmethod
     def with_nobody(cls, row: memoryview) -> Shared:
         """A process by itself."""
@@ -91,6 +96,11 @@ class Guard:
         self._block = cells.block(slot)
         self._row = row
         self._shared = shared
+
+    def configure(self, config: CircuitBreaker) -> None:
+        """Another configuration: what was found out so far stands."""
+        self.breaker = Breaker(config, self.evidence) if config.enabled else None
+        self._allowance = config.half_open_requests
 
     def answered(self, lease: object, is_good: bool, now: float) -> None:
         """A lease that may last has got its answer: that is the evidence, and not its end."""

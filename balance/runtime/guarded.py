@@ -19,6 +19,7 @@ from balance.runtime import cells
 from balance.runtime.backend import Backend, Gate
 from balance.runtime.guard import NO_TRIAL, Guard, Shared
 from balance.runtime.pool import Lease, Pool, TimedLease, WatchedLease
+from balance.runtime.reserve import Reserve
 
 _OK = Outcome.OK
 TRIED_HANDICAP = 2.0  # on what an adaptive policy thinks that a backend costs while its breaker is half-open
@@ -122,15 +123,20 @@ class GuardedPool(Pool):
         policy: Policy,
         row: cells.Row,
         shared: Shared,
-        reserve_policy: Policy | None = None,
+        *,
+        reserve: Reserve | None = None,
+        is_live: bool = True,
     ) -> None:
         self._has_breakers = config.breaker.enabled
         self._panic_threshold = config.health_check.panic_threshold
         self._slow_start_s = config.health_check.slow_start_s
         self.is_panicking = False
         for backend in backends:
-            backend.guard = Guard(config.breaker, backend.slot, row.cells, shared)
-        super().__init__(config.name, tuple(backends), config.algorithm, policy, row, config.hash_key, reserve_policy)
+            if backend.guard is None:  # else leases that it knows are under way, and its breaker has a past
+                backend.guard = Guard(config.breaker, backend.slot, row.cells, shared)
+        super().__init__(
+            config.name, tuple(backends), config.algorithm, policy, row, config.hash_key, reserve=reserve, is_live=is_live
+        )
         self._lease = GUARDED[self._lease]
 
     @property

@@ -23,6 +23,7 @@ from balance.runtime.guarded import (
 from balance.runtime.permits import Permits
 from balance.runtime.pool import Lease, Pool
 from balance.runtime.queue import Queue
+from balance.runtime.reserve import Reserve
 
 
 def _permit_freed(backend: Backend) -> None:
@@ -76,7 +77,7 @@ def is_limited(config: PoolConfig) -> bool:
 class LimitedPool(GuardedPool):
     """Permits before gates, and nobody overtakes those who wait."""
 
-    __slots__ = ("_permits", "_queue")
+    __slots__ = ("_permits", "_queue", "_shared")
 
     def __init__(
         self,
@@ -85,18 +86,15 @@ class LimitedPool(GuardedPool):
         policy: Policy,
         row: cells.Row,
         shared: Shared,
-        reserve_policy: Policy | None = None,
+        *,
+        reserve: Reserve | None = None,
+        is_live: bool = True,
     ) -> None:
-        self._queue = queue = Queue(config.queue, shared.rows)
+        self._queue = Queue(config.queue, lambda: shared.workers)
         self._permits: list[AnyPermits] = []
-        for backend in backends:
-            if backend.limit:
-                permits = backend.permits or Permits(backend, row.cells, shared)
-                permits.waiters = queue.waiters
-                permits.wake = self._wake
-                self._permits.append(permits)
-        super().__init__(config, backends, policy, row, shared, reserve_policy)
-        self.queue = queue
+        self._shared = shared
+        super().__init__(config, backends, policy, row, shared, reserve=reserve, is_live=is_live)
+        self.queue = self._queue
         self._lease = LIMITED[self._lease]
 
     def acquire(self, key: bytes, now: float, avoid: Collection[Backend] = ()) -> Lease | None:
@@ -125,8 +123,16 @@ class LimitedPool(GuardedPool):
         return Why.LIMIT if self.may_wait(()) else super().why_nobody
 
     def rebuild(self) -> None:
+        self._permits = [self._permits_of(backend) for backend in self.backends if backend.limit]
         super().rebuild()
         self._wake()
+
+    def _permits_of(self, backend: Backend) -> AnyPermits:
+        """A backend that was in a pool before has them already; from now on they serve this pool's queue."""
+        permits = backend.permits or Permits(backend, self._row.cells, self._shared)
+        permits.waiters = self._queue.waiters
+        permits.wake = self._wake
+        return permits
 
     def look_at_permits(self) -> None:
         """A bell: others want permits, or have given some back."""
@@ -140,9 +146,7 @@ class LimitedPool(GuardedPool):
             permits.ask_again()
 
     def tick(self) -> None:
-        """From time to time: nobody hoards, and the board shows who waits."""
-        for permits in self._permits:
-            permits.tick()
+        """From time to time: the board shows who waits."""
         self._row.cells[self.backends[0].block + cells.WAITING] = len(self._queue.waiters)
 
     def _wake(self) -> None:

@@ -105,11 +105,10 @@ class Permits:
         self._is_hopeless = False
         if self._row[self._wanted] and not self.waiters:
             self._row[self._wanted] = 0
-        if self.is_pressed:
-            self.settle()
+        self.settle()  # others may have learnt of another limit since
         backend = self._backend
         before, self._unused = self._unused, backend.credit - backend.load.active
-        if backend.limit and len(self._shared.rows) > 1:
+        if backend.limit and (not backend.load.active or self._shared.workers > 1):
             self._give_back((min(before, self._unused) + 1) // 2)
 
     def adjust(self) -> None:
@@ -130,7 +129,7 @@ class Permits:
 
     def _helping(self, free: int) -> int:
         """How many to take at once: all when nobody else is there, few when others will want some."""
-        workers = len(self._shared.rows)
+        workers = self._shared.workers
         return free if workers == 1 else max(1, free // (2 * workers))
 
     def _give_back(self, count: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from balance.balancing import NOBODY, Needs, Policy
 from balance.config.model import HashKey
 from balance.http1.hashkey import key_of
+from balance.load import Load
 from balance.model import Outcome, Why
 from balance.runtime import cells
 from balance.runtime.backend import Backend
@@ -114,22 +115,27 @@ class Pool:
         policy: Policy,
         row: cells.Row,
         hash_key: HashKey = _SOURCE_IP,
-        reserve_policy: Policy | None = None,
+        *,
+        reserve: Reserve | None = None,
+        is_live: bool = True,
     ) -> None:
-        """`reserve_policy`, another of the same algorithm, is given when some of the `backends` are backups."""
+        """`reserve` has those of the `backends` that are backups, if any are. Not `is_live`: nobody is ready before the first
+        rebuild(), which is the caller's to make.
+        """
         self.name = name
         self.backends = tuple(backends)
         self.algorithm = algorithm
         self._policy = policy
         self._row = row
         self._lease = lease_class(policy.needs)
-        self._members = [backend.load for backend in self.backends if not backend.is_backup]
-        backups = [backend for backend in self.backends if backend.is_backup]
-        self._reserve = None if reserve_policy is None else Reserve(backups, reserve_policy)
+        backups = () if reserve is None else reserve.backups
+        self._members = [backend.load for backend in self.backends if backend not in backups]
+        self._reserve = reserve
         self.key_of = key_of(hash_key) if Needs.KEY in policy.needs else None
         self.queue: Queue | None = None  # where requests wait, if backends can be full
         self._ready: tuple[Backend, ...] = ()
-        self.rebuild()
+        if is_live:
+            self.rebuild()
 
     @property
     def ready(self) -> tuple[Backend, ...]:
@@ -150,6 +156,10 @@ class Pool:
 
     def tick(self) -> None:
         """Some time has passed, a fraction of a second."""
+
+    def lay(self, members: Sequence[Load]) -> None:
+        """Let the policy do now what takes long, for `members` that stand for the backends as rebuild() will find them."""
+        self._policy.rebuild(members, members)
 
     def rebuild(self) -> None:
         """Read which backends are ready and tell the policy."""

@@ -7,7 +7,7 @@ turn. All wait equally long at most, so the first is always the next whose time 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 from itertools import islice
 from typing import Protocol
 
@@ -37,8 +37,8 @@ class Queue:
 
     __slots__ = ("_size", "_timeout_s", "_workers", "is_serving", "waiters", "wake", "watch")
 
-    def __init__(self, config: QueueConfig, workers: Sized) -> None:
-        """`workers`, as many as there are now, share the size: each gets its part, one at least."""
+    def __init__(self, config: QueueConfig, workers: Callable[[], int]) -> None:
+        """So many `workers` share the size: each has its part, one at least."""
         self._size = config.size
         self._timeout_s = config.timeout_s
         self._workers = workers
@@ -50,7 +50,7 @@ class Queue:
     @property
     def room(self) -> int:
         """How many may wait in this worker."""
-        return -(-self._size // max(len(self._workers), 1))
+        return -(-self._size // self._workers())
 
     def join(self, waiter: Waiter, now: float) -> bool:
         """Wait as the last one. False when there is no room."""

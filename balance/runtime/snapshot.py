@@ -1,4 +1,7 @@
-"""Everything a worker needs to serve, built once from a configuration and never changed: a reload is one assignment."""
+"""Everything a worker needs to serve, built from a configuration and never changed: a reload builds another one beside it.
+
+What takes long happens in prepare(), which may run on a thread while the snapshot before it serves.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from balance.balancing import POLICIES
-from balance.config.model import Config, HttpConfig, IpNetwork, PoolConfig, SessionCookie, Timeouts
+from balance.config.model import BackendConfig, Config, HttpConfig, IpNetwork, PoolConfig, SessionCookie, Timeouts
+from balance.load import Load
 from balance.model import Address, Mode
 from balance.runtime.backend import Backend
 from balance.runtime.cells import Row
@@ -14,7 +18,9 @@ from balance.runtime.guard import Shared
 from balance.runtime.guarded import GuardedPool, needs_guard
 from balance.runtime.limited import LimitedPool, is_limited
 from balance.runtime.pool import Pool
+from balance.runtime.reserve import Reserve
 from balance.runtime.sticky import StickyPool
+from balance.traffic.retrying import Retrying
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +35,39 @@ class Listener:
     http: HttpConfig
     trusted_proxies: tuple[IpNetwork, ...]
     cookie: SessionCookie | None = None  # that names a client's session
+    retrying: Retrying | None = None  # the pool's; None where retries are not asked for
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
+    config: Config
+    slots: Mapping[tuple[str, str], int]
     listeners: tuple[Listener, ...]
     pools: Mapping[str, Pool]
+    retrying: Mapping[str, Retrying]  # of the pools that ask for it
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """A pool that is new or has changed, and what its backends must be told before it can choose among them."""
+
+    pool: Pool
+    config: PoolConfig
+    settings: tuple[tuple[Backend, BackendConfig, float | None], ...]
+
+    def apply(self) -> None:
+        """Make it live, on the loop that serves: quick, because build() has done what takes long."""
+        for backend, config, idle_timeout_s in self.settings:
+            backend.configure(config, idle_timeout_s)
+            if backend.guard is not None:
+                backend.guard.configure(self.config.breaker)
+        self.pool.rebuild()
 
 
 def backend_slots(config: Config) -> dict[tuple[str, str], int]:
-    """Which block of the board belongs to which (pool, backend). Slot 0 stands for no backend."""
+    """Which block of the board belongs to which (pool, backend) at a first start. Slot 0 stands for no backend."""
     names = [(pool.name, backend.name) for pool in config.pools for backend in pool.backends]
     return {name: slot for slot, name in enumerate(names, start=1)}
-
-
-def _cookie(pool: PoolConfig) -> SessionCookie | None:
-    affinity = pool.affinity
-    return affinity.cookie if affinity.enabled and affinity.mode == "cookie" else None
 
 
 def build(
@@ -55,22 +77,61 @@ def build(
 
     `shared` is what it has in common with the other workers, None when there are none.
     """
+    snapshot, renewals = prepare(config, slots, row, rand, shared)
+    for renewal in renewals:
+        renewal.apply()
+    return snapshot
+
+
+def prepare(
+    config: Config,
+    slots: Mapping[tuple[str, str], int],
+    row: Row,
+    rand: Callable[[], float],
+    shared: Shared | None = None,
+    previous: Snapshot | None = None,
+) -> tuple[Snapshot, list[Renewal]]:
+    """The same beside a snapshot that is being served, which is not touched: what is in both lives on in both.
+
+    A pool whose configuration is the same is the same Pool; in one that changed, a backend with the same slot is the same
+    Backend, with its leases, parked connections, breaker and all that was learned of it. The renewals are due, in any order,
+    before the snapshot is used.
+    """
     shared = shared or Shared.with_nobody(row.cells)
     idle_timeouts = {listener.pool: listener.http.keepalive.idle_timeout_s for listener in config.listeners}
+    living = (
+        {backend.slot: backend for pool in previous.pools.values() for backend in pool.backends} if previous is not None else {}
+    )
+    configured = {pool.name: pool for pool in previous.config.pools} if previous is not None else {}
     pools: dict[str, Pool] = {}
+    retrying: dict[str, Retrying] = {}
+    renewals = []
     for pool in config.pools:
+        if pool.retry.enabled:
+            known = configured.get(pool.name)
+            if previous is not None and known is not None and known.retry == pool.retry and _share_alike(previous, config):
+                retrying[pool.name] = previous.retrying[pool.name]
+            else:
+                retrying[pool.name] = Retrying(pool.retry, config.workers, rand)
         idle_s = idle_timeouts.get(pool.name)
-        backends = [Backend(backend, slots[pool.name, backend.name], idle_s) for backend in pool.backends]
-        policy = POLICIES[pool.algorithm](rand)
-        reserve = POLICIES[pool.algorithm](rand) if any(backend.is_backup for backend in backends) else None
-        if pool.affinity.enabled:
-            pools[pool.name] = StickyPool(pool, backends, policy, row, shared, reserve)
-        elif is_limited(pool):
-            pools[pool.name] = LimitedPool(pool, backends, policy, row, shared, reserve)
-        elif needs_guard(pool):
-            pools[pool.name] = GuardedPool(pool, backends, policy, row, shared, reserve)
-        else:
-            pools[pool.name] = Pool(pool.name, backends, pool.algorithm, policy, row, pool.hash_key, reserve)
+        if previous is not None and configured.get(pool.name) == pool and _is_same(previous.pools[pool.name], idle_s, slots):
+            pools[pool.name] = previous.pools[pool.name]
+            continue
+        backends = []
+        settings = []
+        for each in pool.backends:
+            slot = slots[pool.name, each.name]
+            backend = living.get(slot)
+            if backend is None:
+                backend = Backend(each, slot, idle_s)
+            else:
+                settings.append((backend, each, idle_s))
+            backends.append(backend)
+        made = _pool(pool, backends, row, rand, shared)
+        if settings:  # their own loads still have the weights of the snapshot that is being served
+            made.lay([Load(each.weight, identity=each.name.encode()) for each in pool.backends if not each.backup])
+        pools[pool.name] = made
+        renewals.append(Renewal(made, pool, tuple(settings)))
     listeners = tuple(
         Listener(
             name=listener.name,
@@ -81,7 +142,37 @@ def build(
             http=listener.http,
             trusted_proxies=config.trusted_proxies,
             cookie=_cookie(config.pool(listener.pool)),
+            retrying=retrying.get(listener.pool),
         )
         for listener in config.listeners
     )
-    return Snapshot(listeners, pools)
+    return Snapshot(config, slots, listeners, pools, retrying), renewals
+
+
+def _pool(config: PoolConfig, backends: list[Backend], row: Row, rand: Callable[[], float], shared: Shared) -> Pool:
+    """Not live yet, and no more than what its configuration asks for."""
+    policy = POLICIES[config.algorithm]
+    backups = [backend for backend, each in zip(backends, config.backends, strict=True) if each.backup]
+    reserve = Reserve(backups, policy(rand)) if backups else None
+    kind = StickyPool if config.affinity.enabled else LimitedPool if is_limited(config) else GuardedPool
+    if needs_guard(config):
+        return kind(config, backends, policy(rand), row, shared, reserve=reserve, is_live=False)
+    algorithm = config.algorithm
+    return Pool(config.name, backends, algorithm, policy(rand), row, config.hash_key, reserve=reserve, is_live=False)
+
+
+def _cookie(pool: PoolConfig) -> SessionCookie | None:
+    affinity = pool.affinity
+    return affinity.cookie if affinity.enabled and affinity.mode == "cookie" else None
+
+
+def _share_alike(previous: Snapshot, config: Config) -> bool:
+    """Whether a worker's part of what all may do is what it was."""
+    return previous.config.workers == config.workers
+
+
+def _is_same(pool: Pool, idle_s: float | None, slots: Mapping[tuple[str, str], int]) -> bool:
+    """Whether what does not stand in a pool's own section is as it was."""
+    return all(
+        backend.slot == slots[pool.name, backend.name] and backend.idle_time.configured_s == idle_s for backend in pool.backends
+    )

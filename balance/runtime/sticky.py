@@ -20,6 +20,7 @@ from balance.runtime.backend import Backend
 from balance.runtime.guard import Shared
 from balance.runtime.limited import LimitedPool
 from balance.runtime.pool import Lease
+from balance.runtime.reserve import Reserve
 from balance.runtime.sessions import Sessions
 from balance.runtime.tokens import Tokens
 
@@ -51,9 +52,11 @@ class StickyPool(LimitedPool):
         policy: Policy,
         row: cells.Row,
         shared: Shared,
-        reserve_policy: Policy | None = None,
+        *,
+        reserve: Reserve | None = None,
+        is_live: bool = True,
     ) -> None:
-        super().__init__(config, backends, policy, row, shared, reserve_policy)
+        super().__init__(config, backends, policy, row, shared, reserve=reserve, is_live=is_live)
         affinity = config.affinity
         self.tokens: Tokens | None = None
         if affinity.mode == "cookie":

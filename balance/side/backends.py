@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from balance.config.model import PoolConfig
 from balance.health.breaker import CAUSE, OPENED, PHASE, SINCE_US, UNTIL_US, Phase, Signal
 from balance.runtime import cells
 from balance.side.inside import Inside, Seen
+from balance.side.replies import moment
 from balance.side.totals import Totals
 
 
@@ -72,8 +72,3 @@ def breaker(seen: Seen, inside: Inside, now: float, now_us: int) -> dict[str, An
     if phase is Phase.OPEN:
         document["tried_again_in_seconds"] = round((evidence[UNTIL_US] - now_us) / 1e6, 3)
     return document
-
-
-def moment(seconds: float) -> str:
-    """A time since the epoch, as ISO 8601 has it."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

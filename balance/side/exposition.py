@@ -22,6 +22,7 @@ from balance.side import processes
 from balance.side.backends import phase_of, waiting
 from balance.side.inside import Inside, Seen
 from balance.side.totals import Totals
+from balance.traffic.retrying import SKIPPED
 from balance.version import VERSION
 
 BACKEND = ("pool", "backend")
@@ -106,6 +107,12 @@ class BoardCollector(Collector):
         for why in Why:
             ended.add_metric((why.word,), totals.cell(cells.WHY + why))
         yield ended
+        skipped = CounterMetricFamily(
+            "balance_retries_skipped", "Tries that failed and were not made again, by the reason.", labels=("reason",)
+        )
+        for reason in SKIPPED:
+            skipped.add_metric((reason.word,), totals.cell(cells.skipped(reason)))
+        yield skipped
 
     def _backends(self, backends: list[Seen]) -> Iterator[Metric]:
         totals = self._totals
@@ -190,8 +197,11 @@ class BoardCollector(Collector):
         lag = GaugeMetricFamily(
             "balance_event_loop_lag_seconds", "How late the worker's loop ran, worst of the last second.", labels=("worker",)
         )
-        for index, row in enumerate(inside.board.rows):
-            lag.add_metric((str(index),), row[cells.LAG_MAX_US] / US_PER_S)
+        worst: dict[int, int] = {}
+        for number, row in inside.worker_rows():  # one that is leaving stands beside its successor
+            worst[number] = max(worst.get(number, 0), row[cells.LAG_MAX_US] if row is not None else 0)
+        for number, lag_us in worst.items():
+            lag.add_metric((str(number),), lag_us / US_PER_S)
         yield lag
         alive = sum(1 for worker in inside.workers() if worker.pid)
         yield GaugeMetricFamily("balance_workers", "Workers alive.", alive)
@@ -207,6 +217,13 @@ class BoardCollector(Collector):
             "Requests missing from balance_http_requests_total because its table was full.",
             self._totals.cell(cells.SERIES_LOST),
         )
+        yield GaugeMetricFamily(
+            "balance_config_generation", "The number of the configuration that is served.", inside.board.generation
+        )
+        reloads = CounterMetricFamily("balance_config_reloads", "Reloads; one that fails changes nothing.", labels=("result",))
+        for result, ok in (("success", True), ("failure", False)):
+            reloads.add_metric((result,), inside.board.reloads(ok))
+        yield reloads
         build = GaugeMetricFamily("balance_build_info", "Always 1; the labels say what runs.", labels=("version", "python"))
         build.add_metric((VERSION, platform.python_version()), 1)
         yield build

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from balance.config.model import BackendConfig, Config, PoolConfig
@@ -13,6 +13,8 @@ from balance.health.states import Event, State
 from balance.model import Address
 from balance.probes.result import Result
 from balance.runtime import cells
+from balance.side.events import EventLog
+from balance.side.steering import GenerationSeen, Order, Verdict
 
 
 class Ejection(Protocol):
@@ -33,6 +35,9 @@ class Board(Protocol):
     def worker_restarts(self) -> int: ...
     @property
     def control_restarts(self) -> int: ...
+    @property
+    def generation(self) -> int: ...
+    def reloads(self, ok: bool) -> int: ...
     def state(self, slot: int) -> tuple[State, float]: ...
     def reason(self, slot: int) -> str: ...
     def ejection(self, slot: int) -> Ejection: ...
@@ -49,8 +54,15 @@ class Seen(NamedTuple):
     since: float  # seconds since the epoch, 0.0 when nothing was ever decided
 
 
-@dataclass(frozen=True, slots=True)
+async def nobody_steers(order: Order) -> Verdict:
+    """The answer of an instance that has nobody who could obey."""
+    return Verdict(False, 0, problems=("this instance takes no such order",))
+
+
+@dataclass(slots=True)
 class Inside:
+    """`config`, `slots` and `listening` are others after a reload: read them anew for each answer."""
+
     config: Config
     slots: Mapping[tuple[str, str], int]
     board: Board
@@ -60,6 +72,9 @@ class Inside:
     listening: Sequence[tuple[str, Address]]  # (listener, address as bound: the port is never 0)
     last_result: Callable[[int], Result | None]  # by slot: what the last probe answered
     order: Callable[[int, Event, str], State]  # an operator's word on the backend of a slot, and why; what holds then
+    steer: Callable[[Order], Awaitable[Verdict]] = nobody_steers  # asks the supervisor
+    generations: Callable[[], Sequence[GenerationSeen]] = tuple  # the configurations that are remembered, oldest first
+    events: EventLog = field(default_factory=EventLog)
 
     def backends(self) -> Iterator[Seen]:
         """Every backend of every pool, in the order of the configuration."""
@@ -80,9 +95,26 @@ class Inside:
         ]
 
     def workers(self) -> list[Worker]:
-        """What health is decided from."""
-        return [Worker(row[cells.PID], row[cells.BEAT_US]) for row in self.board.rows]
+        """What health is decided from: who stands at each post; nobody where there is nobody."""
+        found = [Worker(0, 0)] * self.config.workers
+        for row in self.board.rows:
+            place = row[cells.PLACE]
+            if 0 < place <= len(found) and not row[cells.LEAVING]:
+                found[place - 1] = Worker(row[cells.PID], row[cells.BEAT_US])
+        return found
+
+    def worker_rows(self) -> list[tuple[int, memoryview | None]]:
+        """Every worker's number and row, those who are leaving after those who stay; None where there is nobody."""
+        rows = sorted(
+            (row for row in self.board.rows if row[cells.PLACE]), key=lambda row: (row[cells.LEAVING], row[cells.PLACE])
+        )
+        staying = {row[cells.PLACE] - 1: row for row in rows if not row[cells.LEAVING]}
+        posts = sorted({*range(self.config.workers), *staying})
+        return [(post, staying.get(post)) for post in posts] + [
+            (row[cells.PLACE] - 1, row) for row in rows if row[cells.LEAVING]
+        ]
 
     def pids(self) -> list[int]:
         """Every living process of this instance."""
-        return [self.supervisor_pid, self.control_pid, *(worker.pid for worker in self.workers() if worker.pid)]
+        workers = (row[cells.PID] for _, row in self.worker_rows() if row is not None)
+        return [self.supervisor_pid, self.control_pid, *(pid for pid in workers if pid)]

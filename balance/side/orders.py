@@ -1,16 +1,23 @@
-"""What an operator may say about a backend, and how it is read from a request. Obeyed by control, through the inside."""
+"""What an operator may say, and how it is read from a request. Obeyed by control and the supervisor, through the inside."""
 
 from __future__ import annotations
 
 import ipaddress
 import json
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
+from balance.config.changes import BackendChange, Verb
 from balance.health.states import Event
+from balance.model import Address
 from balance.side.inside import Inside, Seen
+from balance.side.steering import ChangeBackends, Order, Reload, Restart, Upgrade
 
-# The body is {"state": <word>}. The words are the verbs of the command line and the states that they lead to.
+# In {"state": <word>}. The words are the verbs of the command line and the states that they lead to.
 WORDS = {
     "drain": Event.DRAIN,
     "draining": Event.DRAIN,
@@ -21,34 +28,11 @@ WORDS = {
 LIMIT_BYTES = 4096
 
 
-def read_order(body: bytes) -> Event:
-    """The order in a request's body. HTTPException when it is none."""
-    allowed = 'write {"state": "drain"}, "maintenance" or "enable"'
-    if len(body) > LIMIT_BYTES:
-        raise HTTPException(413, f"the body is too large; {allowed}")
-    try:
-        order = json.loads(body)
-    except ValueError:
-        raise HTTPException(400, f"the body is not JSON; {allowed}") from None
-    if not isinstance(order, dict) or order.keys() != {"state"}:
-        raise HTTPException(400, f"the body is no order; {allowed}")
-    word = order["state"]
-    event = WORDS.get(word.lower()) if isinstance(word, str) else None
-    if event is None:
-        raise HTTPException(400, f"state {word!r} cannot be ordered; {allowed}")
-    return event
-
-
-def find(inside: Inside, name: str) -> Seen:
-    """The backend of that name, or of `pool/name`. HTTPException when there is none, or more than one."""
-    named = [seen for seen in inside.backends() if name in (seen.backend.name, f"{seen.pool.name}/{seen.backend.name}")]
-    if not named:
-        known = ", ".join(sorted({seen.backend.name for seen in inside.backends()})[:20])
-        raise HTTPException(404, f"there is no backend {name!r}; there are {known}")
-    if len(named) > 1:
-        pools = " or ".join(f"{seen.pool.name}/{seen.backend.name}" for seen in named)
-        raise HTTPException(409, f"several pools have a backend {name!r}; say {pools}")
-    return named[0]
+def is_local(address: Address) -> bool:
+    """Whether only this machine can connect to an address."""
+    if address.is_unix or address.host == "localhost":
+        return True
+    return address.is_ip and ipaddress.ip_address(address.host).is_loopback
 
 
 def is_own_host(host: str) -> bool:
@@ -63,3 +47,107 @@ def is_own_host(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_own_page(origin: str, host: str) -> bool:
+    """Whether a page may ask, by the Origin that browsers write. Any page can POST anywhere; tools write no Origin."""
+    try:
+        return not origin or urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:
+        return False
+
+
+async def read_body(request: Request, limit: int = LIMIT_BYTES, allowed: str = "") -> bytes:
+    """The whole body. HTTPException when it is larger than anything that is meant."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > limit:
+            hint = f"; {allowed}" if allowed else ""
+            raise HTTPException(413, f"the body is larger than {limit} bytes{hint}")
+    return bytes(body)
+
+
+def read_object(body: bytes, allowed: str) -> dict[str, Any]:
+    """The JSON object in a body. HTTPException, which says what is allowed, when there is none."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise HTTPException(400, f"the body is not JSON; {allowed}") from None
+    if not isinstance(document, dict):
+        raise HTTPException(400, f"the body is no order; {allowed}")
+    return document
+
+
+def read_state(order: dict[str, Any], allowed: str) -> Event | None:
+    """Takes the state out of an order to a backend. None when it has none."""
+    if "state" not in order:
+        return None
+    word = order.pop("state")
+    event = WORDS.get(word.lower()) if isinstance(word, str) else None
+    if event is None:
+        raise HTTPException(400, f"state {word!r} cannot be ordered; {allowed}")
+    return event
+
+
+def read_flags(body: bytes, names: Collection[str]) -> dict[str, bool]:
+    """An order that is a few switches; an empty body is none of them."""
+    allowed = f"write {json.dumps(dict.fromkeys(names, True))}, some of it or nothing"
+    flags = read_object(body, allowed) if body.strip() else {}
+    if not flags.keys() <= set(names) or not all(isinstance(value, bool) for value in flags.values()):
+        raise HTTPException(400, f"the body is no order; {allowed}")
+    return flags
+
+
+def read_dry_run(request: Request) -> bool:
+    """Whether ?dry_run says that nothing shall change."""
+    text = request.query_params.get("dry_run", "false").lower()
+    if text not in ("", "1", "0", "true", "false"):
+        raise HTTPException(400, f"dry_run is true or false, not {text[:40]!r}")
+    return text in ("", "1", "true")
+
+
+def read_new_backend(body: bytes) -> BackendChange:
+    """The backend that is to be added."""
+    allowed = 'write {"name": "app-3", "address": "127.0.0.1:9003"}, and "pool" where there are several'
+    values = read_object(body, allowed)
+    name, pool = values.pop("name", None), values.pop("pool", "")
+    if not isinstance(name, str) or not name or not isinstance(pool, str):
+        raise HTTPException(400, f"the new backend has no name; {allowed}")
+    return BackendChange(Verb.ADD, pool, name, json.dumps(values))
+
+
+def find(inside: Inside, name: str) -> Seen:
+    """The backend of that name, or of `pool/name`. HTTPException when there is none, or more than one."""
+    named = [seen for seen in inside.backends() if name in (seen.backend.name, f"{seen.pool.name}/{seen.backend.name}")]
+    if not named:
+        known = ", ".join(sorted({seen.backend.name for seen in inside.backends()})[:20])
+        raise HTTPException(404, f"there is no backend {name!r}; there are {known}")
+    if len(named) > 1:
+        pools = " or ".join(f"{seen.pool.name}/{seen.backend.name}" for seen in named)
+        raise HTTPException(409, f"several pools have a backend {name!r}; say {pools}")
+    return named[0]
+
+
+def told(order: Order) -> str:
+    """An order in a few words, as the log has it."""
+    match order:
+        case Reload():
+            words = "go back to the configuration before" if order.rollback else "reload"
+            return f"{words} without what was changed at run time" if order.discard_changes else words
+        case ChangeBackends():
+            return "; ".join(map(_told_change, order.changes))
+        case Restart():
+            return "restart the workers"
+        case Upgrade():
+            return "upgrade the program"
+        case _:
+            return "drain and end"
+
+
+def _told_change(change: BackendChange) -> str:
+    where = f"{change.pool}/{change.name}" if change.pool else change.name
+    if change.verb is Verb.REMOVE:
+        return f"remove backend {where}"
+    said = ", ".join(f"{key} {json.dumps(value)}" for key, value in json.loads(change.values).items())
+    return f"{change.verb} backend {where} ({said})"

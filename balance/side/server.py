@@ -9,8 +9,10 @@ from collections.abc import Iterator
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from balance.aio import spawn
+from balance.side.stream import ABORT
 
 MAX_CONNECTIONS = 128  # a few scrapers, probes and people; the next one gets a 503
 KEEPALIVE_S = 15  # as long as Prometheus' usual scrape interval, so that a scraper keeps its connection
@@ -23,7 +25,7 @@ class SideServer(uvicorn.Server):
     def __init__(self, app: Starlette) -> None:
         super().__init__(
             uvicorn.Config(
-                app,
+                _abortable(app),
                 http="httptools",
                 ws="none",
                 lifespan="off",
@@ -53,3 +55,15 @@ class SideServer(uvicorn.Server):
         self.should_exit = True
         if self._task is not None:
             await asyncio.wait([self._task])
+
+
+def _abortable(app: ASGIApp) -> ASGIApp:
+    """Lends the application a way to cut a connection off. Closing one waits until its peer has read all that is under way."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        cycle = getattr(send, "__self__", None)  # uvicorn's; ASGI has no word for it
+        if cycle is not None:
+            scope.setdefault("extensions", {})[ABORT] = cycle.transport.abort
+        await app(scope, receive, send)
+
+    return call

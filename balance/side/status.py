@@ -33,6 +33,7 @@ def status(inside: Inside, now: float, now_us: int) -> dict[str, Any]:
         "uptime": duration(uptime_s),
         "uptime_seconds": round(uptime_s, 3),
         "config": inside.config.source,
+        "generation": inside.board.generation,
         "memory": {"resident_bytes": used.memory_bytes, "virtual_bytes": used.virtual_bytes},
         "cpu_seconds": round(used.cpu_s, 2),
         "open_files": used.open_fds,
@@ -46,7 +47,7 @@ def status(inside: Inside, now: float, now_us: int) -> dict[str, Any]:
         "supervisor": {"pid": inside.supervisor_pid},
         "control": {"pid": inside.control_pid, "restarts": inside.board.control_restarts},
         "worker_restarts": inside.board.worker_restarts,
-        "workers": [_worker(index, row, now_us) for index, row in enumerate(inside.board.rows)],
+        "workers": [_worker(number, row, now_us) for number, row in inside.worker_rows()],
         "listeners": [
             {
                 "name": listener.name,
@@ -56,8 +57,14 @@ def status(inside: Inside, now: float, now_us: int) -> dict[str, Any]:
             }
             for listener in inside.config.listeners
         ],
-        "pools": [_pool(pool, inside, totals, now, now_us) for pool in inside.config.pools],
+        "pools": pools(inside, now, now_us),
     }
+
+
+def pools(inside: Inside, now: float, now_us: int) -> list[dict[str, Any]]:
+    """Every pool with its backends."""
+    totals = Totals(inside.board.rows)
+    return [_pool(pool, inside, totals, now, now_us) for pool in inside.config.pools]
 
 
 def duration(seconds: float) -> str:
@@ -72,14 +79,17 @@ def duration(seconds: float) -> str:
     return f"{minutes}m{second}s" if minutes else f"{second}s"
 
 
-def _worker(index: int, row: memoryview, now_us: int) -> dict[str, Any]:
+def _worker(number: int, row: memoryview | None, now_us: int) -> dict[str, Any]:
+    if row is None:
+        return {"worker": number, "pid": None, "state": "gone"}
     pid = row[cells.PID]
-    state = "stuck" if is_stuck(Worker(pid, row[cells.BEAT_US]), now_us) else "alive" if pid else "gone"
+    state = "stuck" if is_stuck(Worker(pid, row[cells.BEAT_US]), now_us) else "leaving" if row[cells.LEAVING] else "alive"
     return {
-        "worker": index,
-        "pid": pid or None,
+        "worker": number,
+        "pid": pid,
         "state": state,
-        "memory_bytes": processes.usage(pid).memory_bytes if pid else 0,
+        "generation": row[cells.GENERATION],
+        "memory_bytes": processes.usage(pid).memory_bytes,
         "connections": row[cells.CONNECTIONS_OPEN],
         "requests": row[cells.EXCHANGES_OPEN],
         "loop_lag_seconds": row[cells.LAG_MAX_US] / 1e6,

@@ -151,6 +151,19 @@ CASES = [
         QUIET.replace("enabled: true", "slow_start: 30s"),
         "6:15: health_check.slow_start: has no effect: without checks and circuit_breaker no backend ever comes back",
     ),
+    (QUIET + "retry: {max_attempts: 4}", "7:8: retry: is given but not enabled; write enabled: true"),
+    (
+        QUIET + "retry: {enabled: true, backoff_base: 10s}",
+        "7:38: retry.backoff_base: backoff_base, 10s, is longer than backoff_max, 5s: every wait is backoff_max",
+    ),
+    (
+        QUIET + "retry: {enabled: true, per_try_timeout: 2s}\ntimeouts: {request: 5s}",
+        "8:21: timeouts.request: request, 5s, is over before 3 tries of 2s (retry.per_try_timeout) can fail",
+    ),
+    (
+        TCP + "retry: {enabled: true, max_attempts: 2, on: [connect, 503]}",
+        "8:45: retry.on: has no effect on listener 'main': in mode tcp only max_attempts has",
+    ),
     (TCP + "http: {via: true}", "8:7: http: has no effect: listener 'main' has mode tcp"),
     (
         TCP + "timeouts: {idle: 0}",
@@ -193,6 +206,12 @@ def test_a_hash_key_among_the_defaults_is_for_the_pools_that_hash() -> None:
     pools = "pools:\n  a: {backends: [{address: x:1}], load_balancer: {algorithm: maglev}}\n  b: {backends: [{address: y:1}]}\n"
     listeners = "listeners: [{listen: ':1', pool: a}, {listen: ':2', pool: b}]\n"
     assert warnings_of(listeners + pools + "load_balancer: {hash_key: path}\n") == []
+
+
+def test_retries_among_the_defaults_are_for_the_pools_that_speak_http() -> None:
+    listeners = "listeners: [{listen: ':1', pool: a}, {listen: ':2', pool: b, mode: tcp}]\n"
+    pools = "pools: {a: {backends: [{address: x:1}]}, b: {backends: [{address: y:1}]}}\n"
+    assert warnings_of(listeners + pools + "retry: {enabled: true, on: 503}\n") == []
 
 
 def test_a_warning_about_shared_defaults_is_given_once() -> None:

@@ -26,6 +26,11 @@ FULL = 'listeners: [{listen: ":8080"}]\npools:\n  p:\n    backends: [{address: "
             WORKING + "circuit_breaker: {enabled: true, failure_threshold: 3, half_open_requests: 2, timeout: 9s}",
         ),
         (
+            WORKING
+            + "resilience: {retry: {enabled: true, initial_delay: 50ms, max_delay: 1s, jitter: 0.1, budget: {ratio: 0.5}}}",
+            WORKING + "retry: {enabled: true, backoff_base: 50ms, backoff_max: 1s, jitter: 0.1, budget: {ratio: 0.5}}",
+        ),
+        (
             WORKING + "security: {max_request_size: 10MB}\nhttp: {via: true}",
             WORKING + "http: {limits: {body: 10MB}, via: true}",
         ),

@@ -18,6 +18,8 @@ from balance.config.model import (
     MetricsConfig,
     PoolConfig,
     QueueConfig,
+    Retry,
+    RetryBudget,
     SessionAffinity,
     SessionCookie,
     Timeouts,
@@ -49,10 +51,13 @@ pools:
     load_balancer: {algorithm: bounded_load, hash_key: "header:X-User"}
     health_check: {timeout: 500ms, headers: {X-A: b}}
     timeouts: {connect: 1s}
+    retry: {enabled: true, max_attempts: 4, on: [503, reset, 503], budget: {ratio: 0.5}}
 health_check:
   {enabled: true, type: http, interval: 7, timeout: 4s, jitter: 0, healthy_threshold: 4, unhealthy_threshold: 5, path: /p,
    method: HEAD, expected_status: [200, 300-399], expected_body: ok, host: h, port: 81}
 timeouts: {connect: 2s, read: 3s, write: 4s, idle: 5s, client_header: 6s, client_body: 7s, keepalive: 8s, tunnel: 9s, drain: 0}
+retry: {max_attempts: 9, backoff_base: 1s, backoff_max: 2s, multiplier: 3, jitter: 0.5, per_try_timeout: 4s,
+        budget: {min_per_second: 7}}
 http:
   websocket: false
   keepalive: {max_idle_per_backend: 5, idle_timeout: 3s, max_requests: 9}
@@ -120,6 +125,7 @@ shutdown: {delay: 0}
                 check,
                 Timeouts(connect_s=1.0, **towards),
                 hash_key=HashKey("header", "X-User"),
+                retry=Retry(True, 4, 1.0, 2.0, 3.0, 0.5, (503, "reset"), 4.0, RetryBudget(0.5, 7)),
             ),
         ),
         workers=1,

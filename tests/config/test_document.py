@@ -64,3 +64,19 @@ def test_a_value_is_broken_by_what_is_in_it_and_around_it() -> None:
     assert document.is_broken(("backends",))
     assert document.is_broken(("backends", 0, "name", "x"))
     assert not document.is_broken(("backends", 1))
+
+
+def test_items_that_move_take_their_places_with_them() -> None:
+    document = Document(
+        "f.yaml",
+        data={"backends": [{"name": "a"}, {"name": "b"}]},
+        values={(): Mark(1, 1), ("backends", 0, "name"): Mark(2, 9), ("backends", 1, "name"): Mark(3, 9)},
+        keys={("backends", 1, "name"): Mark(3, 3)},
+        origins={("backends", 0): "admin API"},
+        broken={("backends", 0), ("backends", 1, "x")},
+    )
+    document.renumber(("backends",), {1: 0})
+    assert document.values == {(): Mark(1, 1), ("backends", 0, "name"): Mark(3, 9)}
+    assert document.keys == {("backends", 0, "name"): Mark(3, 3)}
+    assert document.origins == {}
+    assert document.broken == {("backends", 0, "x")}

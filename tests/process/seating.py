@@ -9,12 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 from balance.config.model import BackendConfig, Config, ListenerConfig, PoolConfig
+from balance.config.source import Kind, Source
 from balance.model import Address, Mode
 from balance.process.board import Board
 from balance.process.channel import Channel
+from balance.process.generation import Generation
 from balance.process.locks import Locks
 from balance.process.openings import Openings
 from balance.process.seat import Seat
+from balance.runtime import cells
 from balance.runtime.snapshot import backend_slots
 
 
@@ -24,16 +27,17 @@ def seat(backends: int = 2, workers: int = 2, **pool: Any) -> Seat:
     listener = ListenerConfig("main", (Address("127.0.0.1", 0),), Mode.HTTP, "web")
     config = Config((listener,), (PoolConfig("web", names, **pool),), workers=workers)
     slots = backend_slots(config)
+    board = Board(workers, len(slots) + 1)
+    for number, row in enumerate(board.rows, start=1):
+        row[cells.PLACE] = number
     return Seat(
-        config=config,
-        slots=slots,
-        board=Board(workers, len(slots) + 1),
+        history=(Generation(1, config, slots, Source(Kind.FILE, "f.yaml"), (), time.time(), "start"),),
+        board=board,
         locks=Locks(),
         openings=Openings((), (), ()),
         channels=tuple(Channel() for _ in range(workers)),
         lifeline=-1,
         supervisor_pid=os.getpid(),
-        session_key=os.urandom(32),
         started_at=time.time(),
     )
 

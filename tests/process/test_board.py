@@ -67,7 +67,7 @@ def test_a_worker_sees_what_the_others_hold_and_not_its_own(worker: int, elsewhe
     board = Board(workers=3, slots=2)
     for held, row in enumerate(board.rows, start=1):
         row[cells.block(1) + cells.ACTIVE] = held
-    assert board.active_elsewhere(worker, 1) == elsewhere
+    assert board.active_elsewhere(worker) == [0, elsewhere]
 
 
 def test_rows_and_states_do_not_overlap() -> None:

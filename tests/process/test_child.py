@@ -1,4 +1,4 @@
-"""A forked child: what it reports, how it ends, and when the next one comes."""
+"""A forked child: what it says, what it is told, how it ends."""
 
 import asyncio
 import os
@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from balance.errors import StartError
-from balance.process.child import END, Child, Life, Report, how_it_ended, next_backoff_s, obey
+from balance.process.child import Child, Life, Report, how_it_ended, next_backoff_s, obey
+from balance.process.line import Message
+from balance.process.words import END
 
 Body = Callable[[Report], int]
 Start = Callable[[Body], Child]
@@ -21,22 +23,23 @@ def start() -> Iterator[Start]:
     children: list[Child] = []
 
     def fork(body: Body) -> Child:
-        child = Child("the child", None, body)
+        child = Child("the child")
         children.append(child)
-        child.start(time.monotonic())
+        child.start(time.monotonic(), body)
         return child
 
     yield fork
     for child in children:
         if child.life is not Life.GONE:
-            child.send(signal.SIGKILL)
+            child.kill()
             os.waitpid(child.pid, 0)
-        child.close_report()
+        child.hang_up()
 
 
 def ended(child: Child) -> int:
     """Wait for the child's end, as the supervisor does after SIGCHLD."""
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    child.listen()
     status = child.reap()
     assert status is not None
     return status
@@ -52,10 +55,10 @@ def test_a_child_is_ready_when_it_says_so_and_not_before(start: Start) -> None:
         return 7
 
     child = start(body)
-    assert (child.listen(), child.life) == (True, Life.STARTING)
+    assert (child.listen(), child.life) == (([], True), Life.STARTING)
     os.write(writable, b"x")
     while child.life is Life.STARTING:
-        assert child.listen()
+        assert child.listen() == ([], True)
     os.write(writable, b"x")
     assert how_it_ended(ended(child)) == "exited with status 7"
     assert (child.life, child.complaint) == (Life.GONE, "")
@@ -82,35 +85,65 @@ def test_a_bug_in_a_child_ends_the_child_alone_and_is_reported(start: Start) -> 
     assert child.complaint == "ZeroDivisionError: division by zero"
 
 
-def test_a_groups_signals_are_ignored_and_the_supervisors_own_ends(start: Start) -> None:
+def until_told(report: Report) -> Message:
+    """Turn a loop until the supervisor has said something."""
+    loop = asyncio.new_event_loop()
+    told: asyncio.Future[Message] = loop.create_future()
+    obey(loop, report, told.set_result)
+    return loop.run_until_complete(told)
+
+
+def test_a_groups_signals_are_ignored_and_what_the_supervisor_says_is_heard(start: Start) -> None:
     def body(report: Report) -> int:
         report.ready()
-        return 0 if signal.sigwait({END}) is END else 1
+        return int(until_told(report).data)
 
     child = start(body)
-    for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, END):
-        child.send(signum)
-    assert how_it_ended(ended(child)) == "exited with status 0"
-
-
-def test_order_that_comes_before_the_handler_is_obeyed_all_the_same(start: Start) -> None:
-    def body(report: Report) -> int:
-        signal.sigtimedwait({signal.SIGALRM}, 0)  # the order is pending by now, and kills nobody
-        loop = asyncio.new_event_loop()
-        done = asyncio.Event()
-        loop.call_soon(obey, loop, done.set)
-        loop.run_until_complete(done.wait())
-        return 7
-
-    child = start(body)
-    child.send(END)
+    for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        os.kill(child.pid, signum)
+    child.finish(7)
+    assert child.life is Life.LEAVING
     assert how_it_ended(ended(child)) == "exited with status 7"
 
 
-def test_a_child_that_is_gone_gets_no_signal(start: Start) -> None:
+def test_what_was_said_before_the_child_listens_is_heard_all_the_same(start: Start) -> None:
+    readable, writable = os.pipe()
+
+    def body(report: Report) -> int:
+        os.read(readable, 1)
+        message = until_told(report)
+        return int(message.data) if message.kind == END else 1
+
+    child = start(body)
+    child.finish(9)
+    os.write(writable, b"x")
+    assert how_it_ended(ended(child)) == "exited with status 9"
+    os.close(readable)
+    os.close(writable)
+
+
+def test_a_child_says_more_than_that_it_is_ready(start: Start) -> None:
+    def body(report: Report) -> int:
+        report.ready()
+        report.end.say("prepared", 3)
+        until_told(report)
+        return 0
+
+    child = start(body)
+    heard: list[Message] = []
+    while not heard:
+        heard += child.listen()[0]
+    assert heard == [Message("prepared", 3, ())]
+    assert child.life is Life.READY
+    child.finish(1)
+    assert ended(child) == 0
+
+
+def test_a_child_that_is_gone_is_neither_told_nor_killed(start: Start) -> None:
     child = start(lambda report: 0)
     assert ended(child) == 0
-    child.send(signal.SIGKILL)  # its number may be somebody else's by now
+    child.kill()  # its number may be somebody else's by now
+    assert not child.say(END, 1)
     assert child.reap() is None
 
 
@@ -134,9 +167,3 @@ def test_who_keeps_dying_young_waits_longer_and_longer_up_to_a_bound() -> None:
         delays.append(next_backoff_s(delays[-1], lived_s=0.5))
     assert delays == [0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
     assert next_backoff_s(10.0, lived_s=10.0) == 0.0
-
-
-def test_the_first_successor_comes_at_once() -> None:
-    child = Child("worker 0", 0, lambda report: 0)
-    assert [child.schedule_restart(now=1.0) for _ in range(3)] == [0.0, 0.2, 0.4]
-    assert child.restart_at == 1.4

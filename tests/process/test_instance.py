@@ -71,3 +71,32 @@ def test_a_unix_socket_is_served_and_its_file_is_gone_afterwards(run: Run, origi
     instance.process.send_signal(signal.SIGTERM)
     assert instance.ended() == 0
     assert not path.exists()
+
+
+def test_sockets_of_systemd_keep_callers_from_before_the_start_and_between_two_runs(
+    run: Run, origins: Origins, tmp_path: Path
+) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        socket.create_server(str(tmp_path / "hand"), family=socket.AF_UNIX) as hand,
+    ):
+        port = listening.getsockname()[1]
+        take = f"""
+import os, socket
+with socket.socket(socket.AF_UNIX) as hand:
+    hand.connect({str(tmp_path / "hand")!r})
+    _, (fd,), _, _ = socket.recv_fds(hand, 1, 1)
+os.dup2(fd, 3, inheritable=True)
+if fd != 3: os.close(fd)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES="web")
+"""
+        for _ in range(2):
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as caller:  # nobody accepts yet
+                caller.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                instance = run(take, backends=[{"address": origins().address}], listen=f"127.0.0.1:{port}", **HTTP)
+                with hand.accept()[0] as taker:
+                    socket.send_fds(taker, [b"x"], [listening.fileno()])
+                instance.ready()
+                assert caller.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
+            instance.process.send_signal(signal.SIGTERM)
+            assert instance.ended() == 0

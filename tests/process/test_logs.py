@@ -67,7 +67,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 def handler_on(fd: int) -> LineHandler:
-    handler = LineHandler(fd)
+    handler = LineHandler(fd, "worker 0")
     handler.setFormatter(LineFormatter(is_json=False, process="worker 0"))
     return handler
 

@@ -10,16 +10,18 @@ from balance.health.states import Event, State
 from balance.process.channel import Message
 from balance.process.register import Register
 from balance.process.seat import Seat
+from balance.side.events import EventLog
 from balance.side.inside import Seen
 
 LOGGER = "balance.control"
 
 
-def register_of(place: Seat) -> Register:
+def register_of(place: Seat, events: EventLog | None = None) -> Register:
     (pool,) = place.config.pools
     return Register(
         place,
         [Seen(pool, backend, slot, *place.board.state(slot)) for slot, backend in enumerate(pool.backends, start=1)],
+        events,
     )
 
 
@@ -74,3 +76,17 @@ def test_panic_is_told_when_it_begins_and_when_it_ends(caplog: pytest.LogCapture
         "pool web: so few backends are ready that all are used",
         "pool web: enough backends are ready again",
     ]
+
+
+def test_a_change_is_told_to_those_who_listen() -> None:
+    events = EventLog()
+    register_of(seat(), events).take(1, Event.FAIL, "connection refused")
+    (told,) = events.since(0)
+    assert (told.kind, told.text) == ("backend", "backend web/b1 (127.0.0.1:9001) is unhealthy: connection refused")
+    assert told.about == {
+        "pool": "web",
+        "name": "b1",
+        "before": "unknown",
+        "after": "unhealthy",
+        "why": "connection refused",
+    }

@@ -128,10 +128,10 @@ def test_what_does_not_end_in_time_is_cut_and_told(run: Run, origins: Origins) -
     assert re.search(r"worker \d: 1 requests or connections were cut after 0.3s of draining", instance.log)
 
 
-def test_sighup_kills_nobody(run: Run, origins: Origins) -> None:
+def test_sighup_to_the_whole_group_reloads_and_kills_nobody(run: Run, origins: Origins) -> None:
     instance = run(backends=[{"address": origins().address}], **HTTP).ready()
     os.killpg(instance.process.pid, signal.SIGHUP)
-    instance.saying("SIGHUP: reloading is not available in this version")
+    instance.saying(r"configuration 2 is served \(SIGHUP\): nothing changed")
     assert instance.get() == (200, "b1")
     assert instance.metric("balance_worker_restarts_total") == 0
 

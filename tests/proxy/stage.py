@@ -26,6 +26,7 @@ from balance.config.model import (
     ListenerConfig,
     LoggingConfig,
     PoolConfig,
+    Retry,
     Timeouts,
 )
 from balance.model import Address, Mode, Why
@@ -33,6 +34,7 @@ from balance.proxy.traffic import Traffic
 from balance.runtime import backend as runtime
 from balance.runtime import cells
 from balance.runtime.snapshot import Snapshot, backend_slots, build
+from balance.traffic.retrying import SKIPPED, Again
 
 Script = Callable[[Wire], Awaitable[None]]
 Answer = Callable[[Message], bytes]
@@ -189,6 +191,7 @@ class Stage:
         hash_key: HashKey | None = None,
         send_buffer: int = 0,
         limits: Sequence[int] = (),
+        retry: Retry | None = None,
         **pool: Any,
     ) -> None:
         """Traffic over `others` first, then every backend made so far. `limits` are the max_connections of the first ones."""
@@ -201,7 +204,17 @@ class Stage:
         timeouts = timeouts or Timeouts()
         config = Config(
             listeners=(ListenerConfig("main", (), mode, "pool", timeouts, http or HttpConfig()),),
-            pools=(PoolConfig("pool", tuple(configs), algorithm, timeouts=timeouts, hash_key=hash_key or HashKey(), **pool),),
+            pools=(
+                PoolConfig(
+                    "pool",
+                    tuple(configs),
+                    algorithm,
+                    timeouts=timeouts,
+                    hash_key=hash_key or HashKey(),
+                    retry=retry or Retry(),
+                    **pool,
+                ),
+            ),
             trusted_proxies=trusted,
             logging=LoggingConfig(access_log=access or AccessLog()),
         )
@@ -266,6 +279,11 @@ class Stage:
     def count(self, backend: Backend, cell: int) -> int:
         return self.cell(self.of(backend).block + cell)
 
+    @property
+    def skipped(self) -> dict[Again, int]:
+        """Why tries that failed were not made again."""
+        return {why: count for why in SKIPPED if (count := self.cell(cells.skipped(why)))}
+
     # --- the end --------------------------------------------------------------------------------------
 
     async def settled(self) -> None:
@@ -284,6 +302,9 @@ class Stage:
                 found.append(f"{backend.name} has {backend.open_count} connections open and {len(backend.idle)} parked")
         if self.pool.queue is not None and self.pool.queue.waiters:
             found.append(f"waiting {self.pool.queue.waiters}")
+        retrying = self.snapshot.listeners[0].retrying
+        if retrying is not None and retrying.budget.in_flight:
+            found.append(f"{retrying.budget.in_flight} retries in flight")
         timed = [item for bucket in self.service.wheel._buckets.values() for item in bucket]
         if timed:
             found.append(f"timed {timed}")

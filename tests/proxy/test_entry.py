@@ -1,20 +1,39 @@
 """A listener's settings as its connections use them."""
 
+import pytest
 from stage import Stage
 
-from balance.config.model import HttpConfig, Keepalive, Timeouts
+from balance.config.model import HttpConfig, Keepalive, Retry, Timeouts
 from balance.proxy.entry import Entry
 from balance.proxy.wheel import NEVER
 
 
-def entry(stage: Stage, timeouts: Timeouts, http: HttpConfig) -> Entry:
-    stage.run(stage.open(stage.refusing(), timeouts=timeouts, http=http))
+def entry(stage: Stage, timeouts: Timeouts, http: HttpConfig, retry: Retry | None = None) -> Entry:
+    stage.run(stage.open(stage.refusing(), timeouts=timeouts, http=http, retry=retry))
     return Entry(stage.service, stage.snapshot.listeners[0], 8080)
 
 
 def test_timeout_of_0_is_none(stage: Stage) -> None:
     made = entry(stage, Timeouts(read_s=0.0, keepalive_s=0.0, request_s=0.0), HttpConfig())
     assert (made.read_s, made.keepalive_s, made.request_s) == (NEVER, NEVER, NEVER)
+
+
+@pytest.mark.parametrize(
+    ("connect_s", "read_s", "per_try_s", "bounds"),
+    [
+        (5.0, 30.0, 0.0, (5.0, 30.0)),
+        (5.0, 30.0, 2.0, (2.0, 2.0)),
+        (1.0, 30.0, 2.0, (1.0, 2.0)),
+        (0.0, 0.0, 2.0, (2.0, 2.0)),
+        (0.0, 0.0, 0.0, (0.0, NEVER)),
+    ],
+)
+def test_time_for_a_try_bounds_connect_and_reply(
+    stage: Stage, connect_s: float, read_s: float, per_try_s: float, bounds: tuple[float, float]
+) -> None:
+    retry = Retry(enabled=True, per_try_timeout_s=per_try_s)
+    made = entry(stage, Timeouts(connect_s=connect_s, read_s=read_s), HttpConfig(), retry)
+    assert (made.connect_s, made.reply_s) == bounds
 
 
 def test_settings_arrive(stage: Stage) -> None:

@@ -11,7 +11,8 @@ from stage import Script, Stage, serve, until
 from balance.config.model import Timeouts
 from balance.http1.response import MAX_HEAD
 from balance.model import Why
-from balance.proxy.exchange import MAX_INTERIMS, REPLAY_LIMIT
+from balance.proxy.exchange import MAX_INTERIMS
+from balance.proxy.repeats import REPLAY_LIMIT
 from balance.runtime import cells
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

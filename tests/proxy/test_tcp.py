@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import os
 import random
 import socket
@@ -10,9 +11,10 @@ import pytest
 from rawclient import Wire
 from stage import Stage, until
 
-from balance.config.model import Timeouts
+from balance.config.model import AccessLog, Retry, Timeouts
 from balance.model import Mode, Why
 from balance.runtime import cells
+from balance.traffic.retrying import Again
 
 
 async def echo(wire: Wire) -> None:
@@ -209,6 +211,34 @@ async def test_client_is_reset_when_every_backend_refuses(stage: Stage) -> None:
     assert failures == [1, 1]
     retries = [stage.cell(known.block + cells.RETRIES) for known in (first, second)]
     assert retries == [1, 0]  # nobody was left to move on to from the second
+
+
+@pytest.mark.parametrize(("retry", "tries"), [(None, 3), (Retry(enabled=True, max_attempts=5), 5), (Retry(True, 1), 1)])
+async def test_so_many_backends_are_tried(stage: Stage, retry: Retry | None, tries: int) -> None:
+    await stage.open(*(stage.refusing() for _ in range(6)), mode=Mode.TCP, retry=retry)
+    assert await (await stage.client()).ending() == "reset"
+    assert sum(stage.cell(known.block + cells.CONNECTS) for known in stage.backend_states) == tries
+    assert stage.skipped == {Again.ATTEMPTS: 1}
+
+
+async def test_access_line_says_what_became_of_the_backend_that_refused(stage: Stage) -> None:
+    stage.backend(echo)
+    log = AccessLog(enabled=True, output=str(stage.folder / "access.log"))
+    await stage.open(stage.refusing(), mode=Mode.TCP, access=log)
+    client = await stage.client()
+    await client.send(b"hello")
+    await client.exactly(5)
+    client.half_close()
+    await client.has_ended()
+    stage.traffic.set_ready(stage.of(stage.backends[0]).slot, False)
+    await (await stage.client()).has_ended()
+    path = stage.folder / "access.log"
+    await until(lambda: path.read_text().count("\n") == 2)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["why"], line["attempts"], line["retry"]) for line in lines] == [
+        ("ok", 2, "made"),
+        ("connect_refused", 1, "nobody"),
+    ]
 
 
 async def test_client_is_reset_when_no_backend_is_ready(stage: Stage) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from balance.model import Why
 from balance.runtime import cells
 from balance.runtime.cells import Row
+from balance.traffic.retrying import SKIPPED, Again
 
 SLOTS = 3
 
@@ -22,6 +23,7 @@ def spans() -> dict[str, range]:
     """Every region of a row, by name."""
     head = {name: range(number, number + 1) for name, number in vars(cells).items() if name in HEAD}
     head["WHY"] = range(cells.WHY, cells.WHY + len(Why))
+    head["RETRIES_SKIPPED"] = range(cells.RETRIES_SKIPPED, cells.RETRIES_SKIPPED + len(SKIPPED))
     head["REQUEST_SIZE"] = range(cells.REQUEST_SIZE, cells.REQUEST_SIZE + cells.SIZE_SUM + 1)
     head["RESPONSE_SIZE"] = range(cells.RESPONSE_SIZE, cells.RESPONSE_SIZE + cells.SIZE_SUM + 1)
     head["SERIES"] = range(cells.SERIES, cells.SERIES + 2 * cells.SERIES_COUNT)
@@ -35,7 +37,7 @@ def spans() -> dict[str, range]:
 
 
 HEAD = ("PID", "BEAT_US", "CONNECTIONS", "CONNECTIONS_OPEN", "EXCHANGES_OPEN", "BYTES_IN", "BYTES_OUT", "LAG_US", "LAG_MAX_US",
-        "LOG_LINES_LOST", "SERIES_LOST")  # fmt: skip
+        "LOG_LINES_LOST", "SERIES_LOST", "LEAVING", "GENERATION", "PLACE")  # fmt: skip
 BLOCK = ("ACTIVE", "IDLE", "OPEN", "LEASES", "CONNECTS", "CONNECT_FAILURES", "RETRIES", "FAILURES", "SENT_BYTES",
          "RECEIVED_BYTES", "TRIALS", "TRIALS_PASSED", "TRIALS_FAILED", "BLAMED", "ABORTED", "CREDIT", "WANTED",
          "WAITING", "SESSIONS")  # fmt: skip
@@ -126,6 +128,11 @@ def test_moved_bytes_are_counted_for_the_worker_and_for_the_backend() -> None:
     block = cells.block(2)
     assert (view[cells.BYTES_IN], view[cells.BYTES_OUT]) == (3, 5)
     assert (view[block + cells.SENT_BYTES], view[block + cells.RECEIVED_BYTES]) == (3, 5)
+
+
+def test_every_reason_for_not_trying_again_has_its_cell() -> None:
+    assert {cells.skipped(why) for why in SKIPPED} == {*range(cells.RETRIES_SKIPPED, cells.RETRIES_SKIPPED + len(SKIPPED))}
+    assert not {Again.NEVER_NEEDED, Again.MADE} & {*SKIPPED}
 
 
 def test_methods_that_clients_invent_share_one_code() -> None:

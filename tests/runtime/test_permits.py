@@ -32,6 +32,8 @@ class Machine:
         self.limit = limit
         self.locks = Locks()
         self.rows = [memoryview(bytearray(8 * cells.row_cells(2))).cast("Q") for _ in range(workers)]
+        for place, row in enumerate(self.rows, 1):
+            row[cells.PLACE] = place
         self.rung: set[int] = set()
         self.workers = [self.born(slot) for slot in range(workers)]
 
@@ -147,6 +149,8 @@ def test_a_limit_that_changes_holds_for_all_that_begins_after_it(limits: list[in
         machine.limit = limit
         for worker in machine.workers:
             worker.backend.limit = limit
+        for worker in machine.workers:
+            worker.permits.tick()  # by then each knows what the others had under way without a limit
         allowed = max(limit, machine.held) if limit else UNLIMITED
         for action, slot in some:
             held = machine.held

@@ -25,13 +25,13 @@ class Waiter:
 
 @pytest.mark.parametrize(("size", "workers", "room"), [(128, 4, 32), (10, 4, 3), (1, 4, 1), (0, 4, 0), (5, 1, 5)])
 def test_each_worker_has_its_part_of_the_size(size: int, workers: int, room: int) -> None:
-    queue, told = Queue(QueueConfig(size), [0] * workers), list[str]()
+    queue, told = Queue(QueueConfig(size), lambda: workers), list[str]()
     joined = [queue.join(Waiter("w", told), 0.0) for _ in range(room + 2)]
     assert joined == [True] * room + [False] * 2
 
 
 def test_who_came_first_is_served_first_until_one_finds_nothing() -> None:
-    queue, told = Queue(QueueConfig(), [0]), list[str]()
+    queue, told = Queue(QueueConfig(), lambda: 1), list[str]()
     waiters = [Waiter(name, told) for name in "abcd"]
     for waiter in waiters:
         assert queue.join(waiter, 0.0)
@@ -42,7 +42,7 @@ def test_who_came_first_is_served_first_until_one_finds_nothing() -> None:
 
 
 def test_who_can_use_less_than_others_does_not_hold_them_up() -> None:
-    queue, told = Queue(QueueConfig(), [0]), list[str]()
+    queue, told = Queue(QueueConfig(), lambda: 1), list[str]()
     waiters = [Waiter("a", told, is_choosy=True), Waiter("b", told), Waiter("c", told)]
     waiters[0].finds = waiters[2].finds = False
     for waiter in waiters:
@@ -54,7 +54,7 @@ def test_who_can_use_less_than_others_does_not_hold_them_up() -> None:
 
 
 def test_whose_time_is_over_is_told_so_and_the_others_wait_on() -> None:
-    queue, told = Queue(QueueConfig(timeout_s=5.0), [0]), list[str]()
+    queue, told = Queue(QueueConfig(timeout_s=5.0), lambda: 1), list[str]()
     for at, name in enumerate("abc"):
         queue.join(Waiter(name, told), float(at))
     queue.expire(4.9)
@@ -65,7 +65,7 @@ def test_whose_time_is_over_is_told_so_and_the_others_wait_on() -> None:
 
 
 def test_who_leaves_is_forgotten() -> None:
-    queue, told = Queue(QueueConfig(1), [0]), list[str]()
+    queue, told = Queue(QueueConfig(1), lambda: 1), list[str]()
     gone, other = Waiter("gone", told), Waiter("other", told)
     assert queue.join(gone, 2.0)
     assert not queue.join(other, 2.0)
@@ -77,7 +77,7 @@ def test_who_leaves_is_forgotten() -> None:
 
 
 def test_somebody_looks_after_the_queue_from_the_first_one_on() -> None:
-    queue, told = Queue(QueueConfig(), [0]), list[str]()
+    queue, told = Queue(QueueConfig(), lambda: 1), list[str]()
     looks: list[int] = []
     queue.watch = lambda: looks.append(len(queue.waiters))
     queue.join(Waiter("a", told), 0.0)
@@ -88,7 +88,7 @@ def test_somebody_looks_after_the_queue_from_the_first_one_on() -> None:
 
 
 def test_a_turn_that_crashes_ends_the_serving_and_not_the_queue() -> None:
-    queue, told = Queue(QueueConfig(), [0]), list[str]()
+    queue, told = Queue(QueueConfig(), lambda: 1), list[str]()
 
     class Broken(Waiter):
         def turn(self, now: float) -> bool:

@@ -2,16 +2,17 @@
 
 import ipaddress
 from dataclasses import FrozenInstanceError, replace
+from typing import Any
 
 import pytest
 
 from balance.balancing import POLICIES
-from balance.config.model import BackendConfig, Config, HashKey, HttpConfig, Keepalive, ListenerConfig, PoolConfig
+from balance.config.model import BackendConfig, Config, HashKey, HttpConfig, Keepalive, ListenerConfig, PoolConfig, Retry
 from balance.http1.head import RequestFields
 from balance.model import Address, Mode
 from balance.runtime import cells
 from balance.runtime.cells import Row
-from balance.runtime.snapshot import Snapshot, backend_slots, build
+from balance.runtime.snapshot import Snapshot, backend_slots, build, prepare
 
 
 def configured(algorithm: str = "round-robin", http: HttpConfig | None = None) -> Config:
@@ -34,6 +35,33 @@ def built(config: Config) -> tuple[Snapshot, memoryview]:
     slots = backend_slots(config)
     view = memoryview(bytearray(8 * cells.row_cells(len(slots) + 1))).cast("Q")
     return build(config, slots, Row(view), lambda: 0.0), view
+
+
+def test_listeners_share_their_pool_s_retry_budget_and_workers_its_floor() -> None:
+    config = configured()
+    first, second = config.pools
+    asked = replace(config, pools=(replace(first, retry=Retry(enabled=True)), second), workers=4)
+    web, api, raw = built(asked)[0].listeners
+    assert web.retrying is api.retrying is not None
+    assert web.retrying.budget.left(100.0) == 25
+    assert raw.retrying is None
+    assert [listener.retrying for listener in built(config)[0].listeners] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("change", "lives_on"),
+    [({}, True), ({"algorithm": "random"}, True), ({"retry": Retry(enabled=True, max_attempts=9)}, False)],
+)
+def test_what_was_paid_for_retries_lives_on_while_their_settings_are_the_same(change: dict[str, Any], lives_on: bool) -> None:
+    config = configured()
+    config = replace(config, pools=(replace(config.pools[0], retry=Retry(enabled=True)), config.pools[1]))
+    before, view = built(config)
+    after = replace(config, pools=(replace(config.pools[0], **change), config.pools[1]))
+    snapshot, _ = prepare(after, before.slots, Row(view), lambda: 0.0, previous=before)
+    assert (snapshot.retrying["first"] is before.retrying["first"]) is lives_on
+    assert snapshot.listeners[0].retrying is snapshot.retrying["first"]
+    more, _ = prepare(replace(after, workers=2), before.slots, Row(view), lambda: 0.0, previous=snapshot)
+    assert more.retrying["first"].budget.left(100.0) == 50
 
 
 def test_every_backend_of_every_pool_has_a_slot_of_its_own_and_none_is_nobody_s() -> None:

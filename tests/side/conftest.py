@@ -57,7 +57,8 @@ def make_inside() -> MakeInside:
         board.set_stage(Stage.SERVING)
         board.set_state(1, State.HEALTHY, 1000.0)
         board.set_state(2, State.UNHEALTHY, 2000.0, "it said no")
-        for row in board.rows:
+        for number, row in enumerate(board.rows, start=1):
+            row[cells.PLACE] = number
             row[cells.PID] = os.getpid()
         results = {2: Result(False, "connection refused", 0.25)}
         listening = [("web", Address("127.0.0.1", 8080))]

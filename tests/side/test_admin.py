@@ -1,13 +1,11 @@
 """The side doors: every path, what it answers, and to whom."""
 
-import asyncio
 import json
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import pytest
-from starlette.applications import Starlette
+from asking import ask
 
 from balance.config.model import AdminConfig, MetricsConfig
 from balance.health.readiness import Stage
@@ -15,44 +13,10 @@ from balance.health.states import State
 from balance.model import Address
 from balance.process.board import Board
 from balance.runtime import cells
-from balance.side.admin import HEALTH_PATHS, READY_PATHS, admin_app, is_local, metrics_app
+from balance.side.admin import HEALTH_PATHS, READY_PATHS, admin_app, metrics_app
 from balance.side.inside import Inside
+from balance.side.orders import is_local
 from balance.version import VERSION
-
-
-class Answer(NamedTuple):
-    status: int
-    headers: dict[str, str]
-    text: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.text)
-
-
-def ask(app: Starlette, path: str, method: str = "GET", body: bytes = b"", **headers: str) -> Answer:
-    """One request to the application, as its server would hand it over."""
-    scope = {
-        "type": "http",
-        "http_version": "1.1",
-        "method": method,
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
-    }
-    sent: list[Any] = []
-
-    async def receive() -> Any:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    asyncio.run(app(scope, receive, send))
-    start, *bodies = sent
-    fields = {name.decode(): value.decode() for name, value in start["headers"]}
-    return Answer(start["status"], fields, b"".join(body.get("body", b"") for body in bodies).decode())
 
 
 def board_of(inside: Inside) -> Board:

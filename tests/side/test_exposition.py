@@ -16,6 +16,7 @@ from balance.process.board import Board, Ejection
 from balance.runtime import cells
 from balance.side.exposition import registry
 from balance.side.inside import Inside
+from balance.traffic.retrying import Again
 
 BREAKER_STATES = ("closed", "open", "half-open")
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -46,6 +47,7 @@ def count(board: Board, worker: int) -> None:
     row.observe_time(cells.block(1) + cells.REQUEST_TIME, 3000)
     row.observe_time(cells.block(1) + cells.UPSTREAM_TIME, 2000)
     row.observe_size(cells.RESPONSE_SIZE, 512)
+    row.cells[cells.skipped(Again.BUDGET)] += 1
     for cell in (cells.WHY + Why.OK, cells.CONNECTIONS, cells.block(1) + cells.LEASES, cells.block(1) + cells.RETRIES):
         row.cells[cell] += 1
 
@@ -61,6 +63,8 @@ def test_workers_are_added_up(inside: Inside) -> None:
     assert value(samples, "balance_connections_total") == 3
     assert value(samples, "balance_bytes_total", direction="out") == 3 * 512
     assert value(samples, "balance_requests_ended_total", why="ok") == 3
+    assert value(samples, "balance_retries_skipped_total", reason="budget") == 3
+    assert value(samples, "balance_retries_skipped_total", reason="method") == 0
     assert value(samples, "balance_http_request_duration_seconds_count", **labels) == 3
     assert value(samples, "balance_http_request_duration_seconds_sum", **labels) == pytest.approx(0.009)
     assert value(samples, "balance_backend_request_duration_seconds_bucket", le="0.0025", **labels) == 3
@@ -150,3 +154,14 @@ def test_breakers_and_ejections_are_shown_where_they_are_configured(make_inside:
     assert value(samples, "balance_circuit_breaker_opened_total", **labels) == 4
     assert value(samples, "balance_backend_ejections_total", **labels) == 7
     assert not any(name.startswith("balance_circuit") and ("pool", "raw") in key for name, key in samples)
+
+
+def test_reloads_are_counted_by_how_they_ended(inside: Inside) -> None:
+    board = board_of(inside)
+    board.set_generation(3)
+    for ok in (True, True, False):
+        board.count_reload(ok)
+    samples = scrape(inside)
+    assert value(samples, "balance_config_generation") == 3
+    assert value(samples, "balance_config_reloads_total", result="success") == 2
+    assert value(samples, "balance_config_reloads_total", result="failure") == 1

@@ -5,9 +5,22 @@ import json
 import pytest
 from starlette.exceptions import HTTPException
 
+from balance.config.changes import BackendChange, Verb
 from balance.health.states import Event
 from balance.side.inside import Inside
-from balance.side.orders import LIMIT_BYTES, find, is_own_host, read_order
+from balance.side.orders import (
+    find,
+    is_own_host,
+    is_own_page,
+    read_flags,
+    read_new_backend,
+    read_object,
+    read_state,
+    told,
+)
+from balance.side.steering import ChangeBackends, Reload, Restart, Stop, Upgrade
+
+ALLOWED = 'write {"state": "drain"}'
 
 
 @pytest.mark.parametrize(
@@ -21,7 +34,9 @@ from balance.side.orders import LIMIT_BYTES, find, is_own_host, read_order
     ],
 )
 def test_an_order_is_a_state_in_json(word: str, event: Event) -> None:
-    assert read_order(json.dumps({"state": word}).encode()) is event
+    order = {"state": word, "weight": 3}
+    assert read_state(order, "") is event
+    assert order == {"weight": 3}
 
 
 @pytest.mark.parametrize(
@@ -31,16 +46,14 @@ def test_an_order_is_a_state_in_json(word: str, event: Event) -> None:
         (b"drain", 400, "the body is not JSON"),
         (b"\xff", 400, "the body is not JSON"),
         (b"[]", 400, "the body is no order"),
-        (b"{}", 400, "the body is no order"),
-        (b'{"state": "drain", "for": "1h"}', 400, "the body is no order"),
+        (b"[" * 4000, 400, "the body is not JSON"),
         (b'{"state": "healthy"}', 400, "state 'healthy' cannot be ordered"),
         (b'{"state": 5}', 400, "state 5 cannot be ordered"),
-        (b" " * (LIMIT_BYTES + 1), 413, "the body is too large"),
     ],
 )
 def test_what_is_no_order_is_refused_with_what_is(body: bytes, status: int, said: str) -> None:
     with pytest.raises(HTTPException) as caught:
-        read_order(body)
+        read_state(read_object(body, ALLOWED), ALLOWED)
     assert caught.value.status_code == status
     assert caught.value.detail.startswith(said)
     assert '{"state": "drain"}' in caught.value.detail
@@ -73,3 +86,66 @@ def test_an_unknown_backend_is_404_and_those_that_are_are_named(inside: Inside) 
 )
 def test_only_an_address_or_localhost_is_our_own_host(host: str, own: bool) -> None:
     assert is_own_host(host) is own
+
+
+@pytest.mark.parametrize(
+    ("origin", "own"),
+    [
+        ("", True),
+        ("http://127.0.0.1:9090", True),
+        ("http://127.0.0.1:8080", False),
+        ("https://evil.example", False),
+        ("null", False),
+        ("http://[", False),
+    ],
+)
+def test_a_page_may_ask_when_it_came_from_here(origin: str, own: bool) -> None:
+    assert is_own_page(origin, "127.0.0.1:9090") is own
+
+
+def test_an_order_without_a_state_has_none() -> None:
+    assert read_state({"weight": 3}, "") is None
+
+
+@pytest.mark.parametrize(
+    ("body", "flags"),
+    [(b"", {}), (b" ", {}), (b"{}", {}), (b'{"rollback": true}', {"rollback": True}), (b'{"a": false}', {"a": False})],
+)
+def test_switches_are_given_or_not(body: bytes, flags: dict[str, bool]) -> None:
+    assert read_flags(body, ("rollback", "a")) == flags
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{", b'{"rollback": 1}', b'{"other": true}'])
+def test_other_switches_are_refused_with_those_that_are(body: bytes) -> None:
+    with pytest.raises(HTTPException, match=r'write {"rollback": true}, some of it or nothing'):
+        read_flags(body, ("rollback",))
+
+
+def test_a_new_backend_is_what_a_file_says_and_its_pool() -> None:
+    body = json.dumps({"name": "c", "pool": "app", "address": "h:1", "weight": 2}).encode()
+    assert read_new_backend(body) == BackendChange(Verb.ADD, "app", "c", '{"address": "h:1", "weight": 2}')
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"address": "h:1"}', b'{"name": 5}', b'{"name": "", "address": "h:1"}', b'{"name": "c", "pool": 1}']
+)
+def test_a_new_backend_needs_a_name(body: bytes) -> None:
+    with pytest.raises(HTTPException, match="has no name"):
+        read_new_backend(body)
+
+
+def test_every_order_has_words_for_the_log() -> None:
+    changes = (
+        BackendChange(Verb.SET, "app", "a", '{"weight": 3}'),
+        BackendChange(Verb.REMOVE, "app", "b"),
+        BackendChange(Verb.ADD, "", "c", '{"address": "h:1"}'),
+    )
+    orders = Reload(), Reload(rollback=True, discard_changes=True), ChangeBackends(changes), Restart(), Upgrade(), Stop()
+    assert list(map(told, orders)) == [
+        "reload",
+        "go back to the configuration before without what was changed at run time",
+        'set backend app/a (weight 3); remove backend app/b; add backend c (address "h:1")',
+        "restart the workers",
+        "upgrade the program",
+        "drain and end",
+    ]

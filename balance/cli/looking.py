@@ -1,0 +1,109 @@
+"""`balance status`, `backends`, `events`: what a running instance says of itself. They change nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from balance.cli.adminport import AdminPort
+from balance.cli.operating import admin_option, examples, json_option
+from balance.cli.tables import refused, show, show_json, table
+
+AGAIN_S = 1.0  # from the end of one stream of events to the next
+
+
+@click.command("status", epilog=examples("balance status", "balance status --admin 127.0.0.1:9091 --json"))
+@admin_option
+@json_option
+def status_command(port: AdminPort, is_json: bool) -> int:
+    """Show how a running instance is doing: processes, listeners, pools."""
+    reply = port.ask("GET", "/status")
+    if not reply.is_done:
+        return refused(reply, is_json)
+    if is_json:
+        show_json(reply.document)
+    else:
+        show(_status(reply.document))
+    return 0
+
+
+def _status(document: dict[str, Any]) -> Iterator[str]:
+    ready = "ready" if document["ready"] else "not ready"
+    yield f"{document['status']}, {ready}, {document['stage']}: version {document['version']}, up {document['uptime']}"
+    yield from (f"  {reason}" for reason in document["reasons"])
+    yield f"configuration {document['config']}, generation {document.get('generation', '-')}"
+    connections, requests = document["connections"], document["requests"]
+    yield (
+        f"connections {connections['active']} now, {connections['total']} in all; "
+        f"requests {requests['active']} now, {requests['total']} in all"
+    )
+    yield ""
+    workers = [
+        (each["worker"], each["pid"], each["state"], each["connections"], each["requests"]) for each in document["workers"]
+    ]
+    yield from table(("WORKER", "PID", "STATE", "CONNECTIONS", "REQUESTS"), workers)
+    yield ""
+    listeners = [(each["name"], each["mode"], ", ".join(each["listen"]), each["pool"]) for each in document["listeners"]]
+    yield from table(("LISTENER", "MODE", "ADDRESS", "POOL"), listeners)
+    yield ""
+    pools = [
+        (each["name"], each["algorithm"], f"{each['ready']} of {len(each['backends'])}", each["health_check"])
+        for each in document["pools"]
+    ]
+    yield from table(("POOL", "ALGORITHM", "READY", "CHECK"), pools)
+
+
+@click.command("backends", epilog=examples("balance backends", "balance backends --json"))
+@admin_option
+@json_option
+def backends_command(port: AdminPort, is_json: bool) -> int:
+    """Show every backend: how it stands, why, and what it does."""
+    reply = port.ask("GET", "/backends")
+    if not reply.is_done:
+        return refused(reply, is_json)
+    if is_json:
+        show_json(reply.document)
+        return 0
+    rows = [
+        (
+            each["pool"], each["name"], each["address"], each["weight"], each["state"],
+            each["breaker"]["state"] if each["breaker"] else None,
+            each["active"], each["requests"], each["failures"], each["why"],
+        )
+        for each in reply.document["backends"]
+    ]  # fmt: skip
+    heads = ("POOL", "NAME", "ADDRESS", "WEIGHT", "STATE", "BREAKER", "ACTIVE", "REQUESTS", "FAILURES", "WHY")
+    show(table(heads, rows))
+    return 0
+
+
+@click.command("events", epilog=examples("balance events", "balance events --once --json", "balance events --since 0"))
+@click.option("--since", metavar="NUMBER", default="0", show_default=True, help="Begin after this event; 0 is all remembered.")
+@click.option("--new", is_flag=True, help="Begin with what happens from now on.")
+@click.option("--once", is_flag=True, help="Show what is remembered, and stop.")
+@admin_option
+@json_option
+def events_command(port: AdminPort, is_json: bool, since: str, new: bool, once: bool) -> int:
+    """Show what happens, as it happens, until Ctrl-C: backends, breakers, reloads, workers, orders."""
+    if once:
+        reply = port.ask("GET", "/events", query={"follow": "false", "since": since})
+        if not reply.is_done:
+            return refused(reply, is_json)
+        for each in reply.document["events"]:
+            _show_event(each, is_json)
+        return 0
+    last = "" if new else since
+    while True:
+        for number, event in port.events(last):
+            last = number
+            _show_event({"number": int(number)} | event, is_json)
+        time.sleep(AGAIN_S)  # its control process may be on its way back; when nobody is there, asking again says so
+
+
+def _show_event(event: dict[str, Any], is_json: bool) -> None:
+    # Flushed by click: whoever reads a pipe sees each event as it comes.
+    click.echo(json.dumps(event, ensure_ascii=False) if is_json else f"{event['at']} {event['kind']}: {event['text']}")

@@ -1,0 +1,110 @@
+"""`balance drain`, `enable`, `maintenance`, `weight`, `add`, `remove`: orders about one backend of a running instance."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from balance.cli.adminport import AdminPort, backend_path
+from balance.cli.operating import admin_option, dry_run_option, examples, json_option, query
+from balance.cli.tables import refused, show_json, show_verdict
+
+
+def _state_command(verb: str, state: str, says: str, without: str = "") -> click.Command:
+    @click.command(verb, help=says, epilog=examples(f"balance {verb} app-1", f"balance {verb} app/app-1"))
+    @click.argument("name", required=False)
+    @admin_option
+    @json_option
+    def command(port: AdminPort, is_json: bool, name: str | None) -> int:
+        if not name:
+            raise click.UsageError(f"say which backend: balance {verb} NAME ('balance backends' lists them){without}")
+        reply = port.ask("PATCH", backend_path(name), {"state": state})
+        if not reply.is_done:
+            return refused(reply, is_json)
+        if is_json:
+            show_json(reply.document)
+        else:
+            click.echo(f"backend {reply.document['pool']}/{reply.document['name']} is {reply.document['state']}")
+        return 0
+
+    return command
+
+
+drain_command = _state_command(
+    "drain",
+    "drain",
+    "Send nothing new to a backend; what is under way there ends in peace.",
+    "; the whole instance drains and ends by 'balance stop'",
+)
+maintenance_command = _state_command("maintenance", "maintenance", "Take a backend out, as if it were not there.")
+disable_command = _state_command("disable", "maintenance", "Take a backend out, as 'balance maintenance' does.")
+enable_command = _state_command("enable", "enable", "Put a backend back that was drained or taken out.")
+
+
+@click.command("weight", epilog=examples("balance weight app-1 3", "balance weight app/app-1 10 --dry-run"))
+@click.argument("name")
+@click.argument("weight", type=click.IntRange(1, 65535))
+@dry_run_option
+@admin_option
+@json_option
+def weight_command(port: AdminPort, is_json: bool, dry_run: bool, name: str, weight: int) -> int:
+    """Give a backend another weight, until the file says something new about it."""
+    reply = port.ask("PATCH", backend_path(name), {"weight": weight}, query(dry_run))
+    return show_verdict(reply, is_json, is_dry_run=dry_run)
+
+
+def _values(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> dict[str, Any]:
+    values = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE, like metadata={{\"rack\": \"r1\"}}", ctx, param)  # fmt: skip
+        try:
+            values[name] = json.loads(value)
+        except ValueError:
+            values[name] = value
+    return values
+
+
+@click.command(
+    "add",
+    epilog=examples("balance add app-3 127.0.0.1:9003", "balance add app-3 127.0.0.1:9003 --pool app --weight 2 --dry-run"),
+)
+@click.argument("name")
+@click.argument("address")
+@click.option("--pool", default="", help="The pool that it belongs to, where there are several.")
+@click.option("--weight", type=click.IntRange(1, 65535), help="Its share of the traffic, next to the others' weights.")
+@click.option(
+    "--set", "values", multiple=True, metavar="KEY=VALUE", callback=_values,
+    help="Any other key of a backend, as in a file; may be repeated.",
+)  # fmt: skip
+@dry_run_option
+@admin_option
+@json_option
+def add_command(
+    port: AdminPort,
+    is_json: bool,
+    dry_run: bool,
+    name: str,
+    address: str,
+    pool: str,
+    weight: int | None,
+    values: dict[str, Any],
+) -> int:
+    """Add a backend to a running instance, until the file has one of that name."""
+    body = (
+        values | {"name": name, "address": address} | ({"pool": pool} if pool else {}) | ({"weight": weight} if weight else {})
+    )
+    return show_verdict(port.ask("POST", "/backends", body, query(dry_run)), is_json, is_dry_run=dry_run)
+
+
+@click.command("remove", epilog=examples("balance remove app-3", "balance remove app/app-3 --dry-run"))
+@click.argument("name")
+@dry_run_option
+@admin_option
+@json_option
+def remove_command(port: AdminPort, is_json: bool, dry_run: bool, name: str) -> int:
+    """Take a backend away from a running instance; what is under way there may end."""
+    return show_verdict(port.ask("DELETE", backend_path(name), query=query(dry_run)), is_json, is_dry_run=dry_run)

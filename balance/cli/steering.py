@@ -1,0 +1,80 @@
+"""`balance reload`, `diff`, `restart`, `upgrade`, `stop`: orders to a running instance as a whole."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from balance.cli.adminport import AdminPort, Reply
+from balance.cli.operating import admin_option, dry_run_option, examples, json_option, query
+from balance.cli.tables import refused, show_json, show_verdict
+
+
+@click.command(
+    "reload",
+    epilog=examples(
+        "balance reload", "balance reload --dry-run", "balance reload --rollback", "balance reload --discard-changes"
+    ),
+)
+@click.option("--rollback", is_flag=True, help="Go back to the configuration before, instead of reading the file.")
+@click.option("--discard-changes", is_flag=True, help="Forget what was changed at run time.")
+@dry_run_option
+@admin_option
+@json_option
+def reload_command(port: AdminPort, is_json: bool, dry_run: bool, rollback: bool, discard_changes: bool) -> int:
+    """Have a running instance read its configuration again. All or nothing: a wrong file changes nothing."""
+    body = {"rollback": rollback, "discard_changes": discard_changes}
+    return show_verdict(port.ask("POST", "/reload", body, query(dry_run)), is_json, is_dry_run=dry_run)
+
+
+@click.command("diff", epilog=examples("balance diff config.yaml", "cat config.yaml | balance diff -"))
+@click.argument("file")
+@admin_option
+@json_option
+def diff_command(port: AdminPort, is_json: bool, file: str) -> int:
+    """Say what a running instance would change if that file were its configuration. Changes nothing."""
+    if file == "-":
+        text = sys.stdin.buffer.read()
+    else:
+        try:
+            with open(file, "rb") as opened:
+                text = opened.read()
+        except OSError as error:
+            click.echo(f"balance: {file}: can't be read: {error.strerror}", err=True)
+            return 1
+    return show_verdict(port.ask("POST", "/diff", text), is_json, is_dry_run=True)
+
+
+@click.command("restart", epilog=examples("balance restart"))
+@admin_option
+@json_option
+def restart_command(port: AdminPort, is_json: bool) -> int:
+    """Replace the workers of a running instance one by one, without losing a connection."""
+    return _begun(port.ask("POST", "/restart"), is_json, "the workers are replaced one by one")
+
+
+@click.command("upgrade", epilog=examples("balance upgrade"))
+@admin_option
+@json_option
+def upgrade_command(port: AdminPort, is_json: bool) -> int:
+    """Have a running instance hand over to the program that is installed now, without losing a connection."""
+    return _begun(port.ask("POST", "/upgrade"), is_json, "the new program takes over")
+
+
+@click.command("stop", epilog=examples("balance stop"))
+@admin_option
+@json_option
+def stop_command(port: AdminPort, is_json: bool) -> int:
+    """Drain a running instance and end it, as SIGTERM does."""
+    return _begun(port.ask("POST", "/drain"), is_json, "it drains and ends")
+
+
+def _begun(reply: Reply, is_json: bool, otherwise: str) -> int:
+    if not reply.is_done:
+        return refused(reply, is_json)
+    if is_json:
+        show_json(reply.document)
+    else:
+        click.echo(reply.document.get("summary") or otherwise)
+    return 0

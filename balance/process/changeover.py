@@ -1,0 +1,146 @@
+"""A worker's part in a reload: prepares a snapshot on a thread while traffic flows, and serves with it when told to.
+
+Nothing that is being served is touched before the word; what was prepared and is not wanted leaves no trace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import random
+import socket
+import sys
+from dataclasses import dataclass
+
+from balance.aio import spawn
+from balance.errors import StartError
+from balance.process import logs
+from balance.process.line import End, Message, unpacked
+from balance.process.outlook import Outlook
+from balance.process.words import ABANDON, COMMIT, COMMITTED, PREPARE, PREPARED, REFUSED, Blueprint, Preparation
+from balance.proxy.access import AccessLog
+from balance.proxy.traffic import Traffic
+from balance.runtime import cells
+from balance.runtime.snapshot import Renewal, Snapshot, prepare
+
+log = logging.getLogger("balance.worker")
+
+TURN_S = 0.0005  # for how long the thread may keep the loop waiting; Python's own 5 ms would be felt by every request
+MANY_OBJECTS = 20_000  # to go through so many takes some 2 ms; of a large configuration's, nearly all are here to stay
+
+
+@dataclass(slots=True)
+class Prepared:
+    """What is ready to be served."""
+
+    snapshot: Snapshot
+    renewals: list[Renewal]
+    access: AccessLog | None
+
+
+class Changeover:
+    """One preparation at a time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, traffic: Traffic, outlook: Outlook, row: cells.Row) -> None:
+        self._loop = loop
+        self._traffic = traffic
+        self._outlook = outlook
+        self._row = row
+        self._sockets: dict[int, socket.socket] = {}  # by inode: those that are accepted from
+        self._end: End | None = None
+        self._preparation: Preparation | None = None
+        self._new: dict[int, socket.socket] = {}
+        self._prepared: Prepared | None = None
+
+    def begin(self, sockets: dict[int, socket.socket], end: End) -> None:
+        """What is accepted from at the start, and the line to the supervisor."""
+        self._sockets = sockets
+        self._end = end
+
+    def told(self, message: Message) -> None:
+        """By the supervisor."""
+        preparation = self._preparation
+        if message.kind == PREPARE:
+            self._drop()
+            file, *fds = message.fds
+            preparation = self._preparation = message.data
+            self._new = {number: socket.socket(fileno=fd) for number, fd in zip(message.data.new, fds, strict=True)}
+            spawn(self._prepare(message.data, file), "preparing a configuration")
+        elif preparation is None or preparation.number != message.data:
+            return  # of one that was dropped already
+        elif message.kind == ABANDON:
+            self._drop()
+        elif message.kind == COMMIT and self._prepared is not None:
+            spawn(self._commit(preparation, self._prepared), "changing over to a configuration")
+
+    def _say(self, kind: str, data: object) -> None:
+        if self._end is not None:
+            self._end.say(kind, data)
+
+    async def _prepare(self, preparation: Preparation, file: int) -> None:
+        interval_s = sys.getswitchinterval()
+        sys.setswitchinterval(TURN_S)
+        gc.disable()  # a collection over 10,000 new backends would stop the loop; most of what is new is here to stay
+        try:
+            prepared = await self._loop.run_in_executor(None, self._build, file)
+        except (OSError, StartError) as error:
+            self._refuse(preparation, str(error))
+        except Exception as error:
+            log.exception("a configuration could not be prepared")
+            self._refuse(preparation, f"{type(error).__name__}: {error}")
+        else:
+            if self._preparation is preparation:
+                self._prepared = prepared
+                self._say(PREPARED, preparation.number)
+            elif prepared.access is not None:
+                prepared.access.leave()
+        finally:
+            gc.enable()
+            sys.setswitchinterval(interval_s)
+            os.close(file)
+
+    def _refuse(self, preparation: Preparation, why: str) -> None:
+        if self._preparation is preparation:
+            self._say(REFUSED, (preparation.number, why))
+            self._drop()
+
+    def _build(self, file: int) -> Prepared:
+        """On a thread."""
+        blueprint: Blueprint = unpacked(file)[1]
+        config = blueprint.config
+        current = self._traffic.snapshot
+        snapshot, renewals = prepare(config, blueprint.slots, self._row, random.random, self._outlook.shared, current)
+        access = AccessLog(config.logging.access_log) if config.logging.access_log.enabled else None
+        if gc.get_count()[0] > MANY_OBJECTS:
+            gc.freeze()
+        return Prepared(snapshot, renewals, access)
+
+    async def _commit(self, preparation: Preparation, prepared: Prepared) -> None:
+        self._preparation = self._prepared = None
+        have, self._new = self._sockets | self._new, {}
+        self._sockets = {number: have[number] for _, number in preparation.sockets}
+        self._outlook.foresee(prepared.snapshot, [renewal.pool for renewal in prepared.renewals])
+        await self._traffic.swap(
+            prepared.snapshot, prepared.renewals, [(name, have[number]) for name, number in preparation.sockets]
+        )
+        self._outlook.look()
+        self._traffic.log_to(prepared.access)
+        config = prepared.snapshot.config.logging
+        try:
+            logs.reopen(config)
+        except StartError as error:
+            log.error("%s; the log goes on where it was", error)
+        self._row.cells[cells.GENERATION] = preparation.number
+        self._say(COMMITTED, preparation.number)
+
+    def _drop(self) -> None:
+        """What was prepared is not wanted."""
+        self._preparation = None
+        if self._prepared is not None and self._prepared.access is not None:
+            self._prepared.access.leave()
+        self._prepared = None
+        for sock in self._new.values():
+            sock.close()
+        self._new = {}

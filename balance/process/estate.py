@@ -1,0 +1,33 @@
+"""What the supervisor holds, and whoever acts for it may change: the seat of those to be born, the staff, the slots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from balance.process.generation import Generation, kept
+from balance.process.openings import Openings
+from balance.process.seat import Seat
+from balance.process.staff import Staff
+from balance.runtime.slots import Assignment, SlotBook
+
+
+@dataclass(slots=True)
+class Estate:
+    """One per instance."""
+
+    seat: Seat
+    staff: Staff
+    book: SlotBook
+    logs_to: Callable[[Generation], None]  # have this process log as that configuration says
+
+    def settle(self, generation: Generation, assignment: Assignment, openings: Openings) -> None:
+        """From now on every child is born into this configuration."""
+        board = self.seat.board
+        for slot in assignment.reused:
+            board.clear_slot(slot)
+        board.use_slots(assignment.used)
+        self.book.adopt(assignment)
+        history = tuple(kept([*self.seat.history, generation]))
+        self.seat = replace(self.seat, history=history, openings=openings)
+        board.set_generation(generation.number)

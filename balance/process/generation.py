@@ -1,0 +1,43 @@
+"""One configuration that is or was served, with all that is needed to go back to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from balance.config.changes import BackendChange
+from balance.config.model import Config
+from balance.config.source import Source
+from balance.side.steering import GenerationSeen
+
+KEPT = 10  # generations that can be looked at and gone back to
+KEPT_BYTES = 64 * 1024 * 1024  # of their texts
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Numbers count from 1, over reloads, changes at run time and upgrades."""
+
+    number: int
+    config: Config
+    slots: Mapping[tuple[str, str], int]  # which block of the board belongs to which (pool, backend)
+    source: Source
+    changes: tuple[BackendChange, ...]  # made at run time, laid over the source
+    made_at: float  # seconds since the epoch
+    origin: str  # start, SIGHUP, admin API, rollback to 3
+
+    def seen(self, current: int) -> GenerationSeen:
+        """As the admin port shows it."""
+        return GenerationSeen(self.number, self.made_at, self.origin, self.config, self.number == current)
+
+
+def kept(history: Sequence[Generation]) -> list[Generation]:
+    """What is remembered of all that was served, the newest last."""
+    left = KEPT_BYTES
+    found: list[Generation] = []
+    for generation in reversed(history[-KEPT:]):
+        left -= len(generation.source.text)
+        if found and left < 0:
+            break
+        found.append(generation)
+    return found[::-1]

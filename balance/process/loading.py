@@ -1,0 +1,52 @@
+"""Reading and checking a configuration in a process of its own: the supervisor goes on, and none of it stays in its memory."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from balance.config.changes import BackendChange
+from balance.config.model import Config
+from balance.config.source import Source
+from balance.errors import ConfigError
+from balance.process.child import Report
+from balance.process.openings import Openings
+from balance.process.words import LOADED, UNLOADABLE
+
+NICENESS = 5  # whoever serves goes first
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be read."""
+
+    source: Source
+    is_reread: bool  # from its place, and not as it was
+    changes: tuple[BackendChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that is good, and what became of the changes that were laid over it."""
+
+    config: Config
+    source: Source
+    changes: tuple[BackendChange, ...]
+    dropped: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def load(wish: Wish, openings: Openings, report: Report) -> int:
+    """The whole life of the process: says LOADED with a Loaded, or UNLOADABLE with one line for each problem."""
+    openings.close_copies()
+    os.nice(NICENESS)
+    try:
+        source = wish.source.read() if wish.is_reread else wish.source
+        changed = source.load(wish.changes)
+    except ConfigError as error:
+        report.end.say(UNLOADABLE, tuple(map(str, error.problems)))
+        return 0
+    loaded = changed.loaded
+    found = Loaded(loaded.config, source, tuple(changed.kept), tuple(changed.dropped), tuple(map(str, loaded.warnings)))
+    report.end.say(LOADED, found)
+    return 0

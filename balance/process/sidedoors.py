@@ -1,0 +1,56 @@
+"""The servers of the side doors, on the sockets that a configuration gives them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+
+from balance.aio import spawn
+from balance.process.openings import inode
+from balance.side.admin import admin_app, metrics_app
+from balance.side.inside import Inside
+from balance.side.server import SideServer
+
+APPS = {"admin": admin_app, "metrics": metrics_app}
+AFTERGLOW_S = 1.0  # a door that closes may be the one through which its closing was ordered, and the answer is still to go
+
+
+class SideDoors:
+    """One server for each name."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, inside: Inside) -> None:
+        self._loop = loop
+        self._inside = inside
+        self._servers: dict[str, tuple[list[socket.socket], SideServer]] = {}
+
+    @property
+    def sockets(self) -> dict[int, socket.socket]:
+        """What is accepted from, by inode."""
+        return {inode(sock): sock for socks, _ in self._servers.values() for sock in socks}
+
+    def lead(self, sockets: Sequence[tuple[str, socket.socket]]) -> None:
+        """Accept from exactly these, each with the name of its server, from now on."""
+        for name, app in APPS.items():
+            wanted = [sock for each, sock in sockets if each == name]
+            have, server = self._servers.get(name, ([], None))
+            if wanted == have:
+                continue
+            if server is not None:
+                del self._servers[name]
+                self._loop.call_later(AFTERGLOW_S, _stop, server)
+            if wanted:
+                server = SideServer(app(self._inside))
+                server.start([sock.dup() for sock in wanted], f"the {name} server")  # its own, which it closes at its end
+                self._servers[name] = (wanted, server)
+            for sock in have:
+                if sock not in wanted:
+                    sock.close()
+
+    async def close(self) -> None:
+        """Let the answers under way go out, then close."""
+        await asyncio.gather(*(server.stop() for _, server in self._servers.values()))
+
+
+def _stop(server: SideServer) -> None:
+    spawn(server.stop(), "closing a side door")

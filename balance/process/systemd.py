@@ -1,0 +1,138 @@
+"""What systemd is told (sd_notify(3)) and what it hands over (sd_listen_fds(3)). Decides nothing about when.
+
+Nobody there to tell, or nobody who listens, is never an error: a balancer does not end because its supervisor is deaf.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import MutableMapping
+
+log = logging.getLogger("balance.process")
+
+FIRST_FD = 3  # SD_LISTEN_FDS_START
+PATIENCE_S = 1.0  # systemd's queue may be full for a moment; more than that must not hold the supervisor up
+NEVER = float("inf")
+
+
+class Notify:
+    """Words to whoever watches this service over $NOTIFY_SOCKET. Makes a socket for each, so a fork inherits nothing."""
+
+    def __init__(self, address: str = "", watchdog_s: float = 0.0) -> None:
+        """`address` is a path, or `@name` of the abstract namespace; empty for nobody. `watchdog_s` 0 asks for no beat."""
+        self._address = address
+        self._beat_s = watchdog_s / 2  # sd_watchdog_enabled(3): half of what would kill us
+        self._watchdog_s = watchdog_s
+        self._has_complained = False
+        self.due = -NEVER if self._beat_s else NEVER  # when the next beat is, on the monotonic clock
+
+    @classmethod
+    def from_environment(cls, environ: MutableMapping[str, str], pid: int) -> Notify:
+        """Take the variables out of `environ`: what a command of a health check says is not the service's word."""
+        address = environ.pop("NOTIFY_SOCKET", "")
+        usec, asked = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
+        is_asked = address and _number(usec) and (not asked or _number(asked) == pid)
+        return cls(address, _number(usec) / 1e6 if is_asked else 0.0)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that a successor of this process is given, so that it can go on telling."""
+        found = {"NOTIFY_SOCKET": self._address} if self._address else {}
+        if self._watchdog_s:
+            found["WATCHDOG_USEC"] = str(round(self._watchdog_s * 1e6))  # without WATCHDOG_PID: whoever is the service
+        return found
+
+    def ready(self, status: str) -> None:
+        """Started, or reloaded. `status` is the line that `systemctl status` shows."""
+        self._tell("READY=1", _status(status))
+
+    def reloading(self) -> None:
+        """A reload begins; ready() ends it, also one that failed."""
+        self._tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}", _status("reloading"))
+
+    def stopping(self, status: str) -> None:
+        """The end has begun."""
+        self._tell("STOPPING=1", _status(status))
+
+    def status(self, status: str) -> None:
+        """Something else to show."""
+        self._tell(_status(status))
+
+    def main_pid(self, pid: int) -> None:
+        """Another process is the service from now on. Only the old one may say so, and before the new one speaks."""
+        self._tell(f"MAINPID={pid}")
+
+    def beat(self, now: float) -> None:
+        """Say that we turn, if it is time to. `due` is then the next time."""
+        if now >= self.due:
+            self.due = now + self._beat_s
+            self._tell("WATCHDOG=1")
+
+    def _tell(self, *lines: str) -> None:
+        if not self._address:
+            return
+        try:
+            if not self._address.startswith(("/", "@")):
+                raise OSError(None, "neither a path nor an abstract name")
+            target = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+                sock.settimeout(PATIENCE_S)
+                sock.connect(target)
+                sock.send("\n".join(lines).encode())
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            if not self._has_complained:
+                self._has_complained = True
+                words = (error.strerror if isinstance(error, OSError) else None) or str(error)
+                log.warning("cannot tell systemd %s over NOTIFY_SOCKET=%s: %s", lines[0], self._address, words)
+
+
+def inherited_sockets(environ: MutableMapping[str, str], pid: int) -> list[socket.socket]:
+    """The listening sockets that systemd made for the process `pid`, as $LISTEN_FDS, $LISTEN_PID and $LISTEN_FDNAMES tell.
+
+    The variables are taken out of `environ`, and the sockets are closed on exec, so that no command inherits either. What is
+    not a listening stream socket is warned about and closed.
+    """
+    count, asked = environ.pop("LISTEN_FDS", ""), environ.pop("LISTEN_PID", "")
+    names = environ.pop("LISTEN_FDNAMES", "").split(":")
+    if not count or _number(asked) != pid:
+        return []
+    found = []
+    for index in range(_number(count)):
+        fd = FIRST_FD + index
+        try:
+            found.append(_listening(fd))
+        except OSError as error:
+            name = names[index] if index < len(names) and names[index] else "unknown"
+            log.warning("inherited descriptor %d (%s) is not used: %s", fd, name, error.strerror)
+    return found
+
+
+def _listening(fd: int) -> socket.socket:
+    """OSError, and the descriptor closed, when it is nothing to accept connections from."""
+    os.set_inheritable(fd, False)  # EBADF for a number that names nothing: then there is nothing to close
+    try:
+        sock = socket.socket(fileno=fd)
+    except OSError:
+        os.close(fd)
+        raise
+    try:
+        is_known = sock.family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX) and sock.type == socket.SOCK_STREAM
+        if not is_known or not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise OSError(None, "it is not a listening stream socket")
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _status(text: str) -> str:
+    return "STATUS=" + " ".join(text.split())  # a line break would begin another assignment
+
+
+def _number(text: str) -> int:
+    """0 for what is no number: sd_notify's variables are nothing to fail over."""
+    return int(text) if text.isascii() and text.isdigit() else 0

@@ -1,0 +1,33 @@
+"""Something that the supervisor has begun and that takes more than one turn: a reload, a rolling restart, an upgrade."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from balance.process.child import Child
+from balance.process.line import Message
+
+
+class Undertaking(Protocol):
+    """One at a time. It is told what happens, and ends with one verdict; what it has not done by then is undone."""
+
+    deadline: float  # when expired() is due, on the monotonic clock
+
+    @property
+    def is_over(self) -> bool: ...
+
+    def begin(self, now: float) -> None: ...
+
+    def heard(self, child: Child, message: Message, now: float) -> None:
+        """A child has said something to it."""
+
+    def became_ready(self, child: Child, now: float) -> None: ...
+
+    def departed(self, child: Child, words: str, now: float) -> None:
+        """A child is gone; `words` say how."""
+
+    def expired(self, now: float) -> None:
+        """The deadline has passed."""
+
+    def give_up(self, why: str) -> None:
+        """The instance ends."""

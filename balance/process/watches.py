@@ -1,0 +1,56 @@
+"""All the health checks of a configuration. One that a reload leaves alone goes on as if there had been none."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+
+from balance.config.model import BackendConfig, HealthCheck
+from balance.health.pace import first_delay_s
+from balance.health.standing import Standing
+from balance.probes.result import Result
+from balance.probes.schedule import Watch
+from balance.side.inside import Seen
+
+
+class Watches:
+    """By slot."""
+
+    def __init__(self, answered: Callable[[int, Result], None]) -> None:
+        """`answered` is called with a slot and each result."""
+        self._answered = answered
+        self._watches: dict[int, tuple[HealthCheck, BackendConfig, Watch]] = {}
+
+    def renew(self, everybody: Iterable[Seen], standings: Mapping[int, Standing]) -> None:
+        """Watch these from now on, those of them that are to be checked."""
+        before, self._watches = self._watches, {}
+        new = []
+        for seen in everybody:
+            check = seen.pool.health_check
+            if not check.enabled:
+                continue
+            known = before.get(seen.slot)
+            if known is not None and known[0] == check and known[1].name == seen.backend.name:  # a slot has one address
+                self._watches[seen.slot] = before.pop(seen.slot)
+            else:
+                new.append(seen)
+        for _, _, watch in before.values():
+            watch.stop()
+        for index, seen in enumerate(new):
+            check = seen.pool.health_check
+            watch = Watch(check, seen.backend, standings[seen.slot], functools.partial(self._answered, seen.slot))
+            self._watches[seen.slot] = (check, seen.backend, watch)
+            watch.start(first_delay_s(check, index, len(new)))
+
+    def ask_now(self, slot: int) -> None:
+        """Somebody waits for the answer of that backend."""
+        if slot in self._watches:
+            self._watches[slot][2].ask_now()
+
+    def last_result(self, slot: int) -> Result | None:
+        """What its last probe answered."""
+        return self._watches[slot][2].last if slot in self._watches else None
+
+    def stop(self) -> None:
+        for _, _, watch in self._watches.values():
+            watch.stop()

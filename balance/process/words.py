@@ -1,0 +1,45 @@
+"""What the supervisor and its children say to each other over their lines: the kinds of messages, and what goes with them.
+
+child -> supervisor   READY | FAILED complaint                     once, see `child`
+                      PREPARED n | REFUSED (n, why) | COMMITTED n  see `reloading`
+                      LOADED Loaded | UNLOADABLE lines             the loader
+                      ORDER (id, Order)                            control
+supervisor -> child   END seconds
+                      PREPARE Preparation | COMMIT n | ABANDON n
+                      VERDICT (id, Verdict) | EVENT (kind, text)   to control
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from balance.config.model import Config
+from balance.model import Address
+
+READY, FAILED = "ready", "failed"
+END = "end"  # finish what you do within so many seconds, and exit
+PREPARE, PREPARED, REFUSED = "prepare", "prepared", "refused"
+COMMIT, COMMITTED, ABANDON = "commit", "committed", "abandon"
+LOADED, UNLOADABLE = "loaded", "unloadable"
+ORDER, VERDICT, EVENT = "order", "verdict", "event"
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """What every child needs to know of a configuration that may come."""
+
+    number: int
+    config: Config
+    slots: dict[tuple[str, str], int]
+    made_at: float
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What only this child needs to know. Its new sockets come in this order, behind the blueprint's file."""
+
+    number: int
+    sockets: tuple[tuple[str, int], ...]  # (listener, inode) of each that it shall accept from
+    new: tuple[int, ...]  # the inodes of those that come with this message
+    listening: tuple[tuple[str, Address], ...] = ()  # for control: what all listen on

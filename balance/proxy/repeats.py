@@ -1,0 +1,222 @@
+"""Once more, or not: a request whose try failed goes to another backend, waits first, or ends with the failure.
+
+What may be tried again is decided in `balance.traffic.retrying`; here the facts are gathered, and what the failed try held is
+given back before the next begins. While a request waits it holds nothing but what it is to send: the client's own timer wakes
+it, and goes with the client.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from balance.errors import UpstreamError
+from balance.health.blame import is_good
+from balance.http1.body import Body
+from balance.http1.fields import field_value
+from balance.http1.framing import BY_LENGTH, NO_BODY
+from balance.http1.head import Request, Response
+from balance.model import Outcome, Phase, Why
+from balance.proxy.attempts import CHOSEN, IDEMPOTENT, Client
+from balance.proxy.entry import Entry
+from balance.proxy.queued import FULL, Queued
+from balance.runtime import cells
+from balance.traffic.budget import Budget
+from balance.traffic.retrying import Again, Failed, Failure, decide
+
+REPLAY_LIMIT = 64 * 1024  # bytes of a request that may be sent again (HAProxy's one buffer is 16k)
+
+_SAID = {
+    Why.RESET_BEFORE_RESPONSE: "the backend closed before it replied",
+    Why.RESPONSE_HEADER_TIMEOUT: "the backend did not reply in time",
+}  # all others: it could not be reached
+_LATE = (Why.CONNECT_TIMEOUT, Why.RESPONSE_HEADER_TIMEOUT)
+
+
+class Tries:
+    """What is to be remembered of a request of which a try failed."""
+
+    __slots__ = ("again", "failed", "is_waiting", "paid_from", "races", "waits")
+
+    def __init__(self) -> None:
+        self.again = Again.NEVER_NEEDED  # what became of the last one
+        self.failed: UpstreamError | None = None  # it, unless it was a reply
+        self.races = 0  # lost to a backend that was closing an idle connection: they are not tries
+        self.waits = 0
+        self.is_waiting = False
+        self.paid_from: Budget | None = None  # that wants to know when the try under way is done
+
+    def done(self) -> None:
+        """The try under way has ended, or got its reply."""
+        if self.paid_from is not None:
+            self.paid_from.done()
+            self.paid_from = None
+
+
+class Repeats(Queued):
+    """The part of an exchange that makes up for tries that failed."""
+
+    __slots__ = ("_interims", "_outgoing", "_tries", "upload")
+
+    def __init__(self, client: Client, entry: Entry, request: Request) -> None:
+        super().__init__(client, entry, request)
+        self._outgoing = b""  # the request as far as it was sent, for another try; empty when there can be none
+        self._interims = 0  # 1xx replies so far
+        self._tries: Tries | None = None
+        self.upload: Body | None = None  # the request's body, if it has one
+
+    @property
+    def last_failure(self) -> UpstreamError | None:
+        return self._tries.failed if self._tries is not None else None
+
+    def go_on(self, now: float) -> None:
+        """The wait is over."""
+        tries = self._tries
+        assert tries is not None
+        tries.is_waiting = False
+        self.choose(now, tries.failed)
+
+    # --- how a try fails ------------------------------------------------------------------------------
+
+    def _not_connected(self, error: UpstreamError) -> None:
+        outcome = Outcome.ABORTED if error.is_ours else Outcome.FAILED
+        if not self._try_again(Failed(Failure.CONNECT), outcome, error):
+            self._fail_as(error, outcome)
+
+    def _not_answered(self, how: Failure, why: Why, *, has_begun: bool) -> None:
+        """The connection is gone, or the time is over, and the reply's head has not come."""
+        error = UpstreamError(Phase.HEAD, why, _SAID[why])
+        if not self._try_again(Failed(how, has_begun=has_begun or self._interims > 0), Outcome.FAILED, error):
+            self._fail_as(error, Outcome.FAILED)
+
+    def _is_passed_over(self, response: Response, body: bytes) -> bool:
+        """A reply has come, `body` with its head. True when it is one that the client never sees, for the request goes on."""
+        if self._tries is not None:
+            self._tries.done()
+        retrying = self.entry.retrying
+        if retrying is None or response.status not in retrying.statuses:
+            return False
+        failed = Failed(
+            Failure.STATUS,
+            status=response.status,
+            has_begun=self._interims > 0,
+            asks_for_time=bool(field_value(response.forward, b"retry-after")),
+        )
+        outcome = Outcome.OK if is_good(response.status) else Outcome.FAILED
+        if self.request.method == b"HEAD" or response.framing is NO_BODY:
+            is_whole = not body
+        else:
+            is_whole = response.framing is BY_LENGTH and len(body) == response.length
+        is_whole = is_whole and (self.upload is None or self.upload.is_done)
+        return self._try_again(failed, outcome, None, keep_upstream=response.keep_alive and is_whole)
+
+    def _lost_race(self) -> None:
+        """A reused connection died before a byte of the reply: no fault of the backend's, and no try of it. Once more where
+        that is safe, on a connection that nobody is closing (RFC 9110 section 9.2.2)."""
+        if not self._is_repeatable():
+            self._not_again(Again.METHOD)
+        elif not self._outgoing:
+            self._not_again(Again.BODY)
+        else:
+            upstream, lease = self._upstream, self._lease
+            assert upstream is not None and lease is not None
+            tries = self._tries = self._tries or Tries()
+            tries.again = Again.MADE
+            tries.races += 1
+            self._upstream = None
+            upstream.discard()
+            self._at = CHOSEN
+            self._attempts += 1
+            self.entry.service.row.cells[lease.backend.block + cells.RETRIES] += 1
+            self._dial(lease)
+            return
+        self._fail(502, Why.RESET_ON_REUSE, "the backend closed as the request arrived", Outcome.ABORTED)
+
+    # --- what becomes of it ---------------------------------------------------------------------------
+
+    def _try_again(self, failed: Failed, outcome: Outcome, error: UpstreamError | None, *, keep_upstream: bool = False) -> bool:
+        """Begin the next try, or the wait before it, with all given back that the failed one held. False when there is none:
+        then nothing has changed."""
+        entry, lease = self.entry, self._lease
+        assert lease is not None
+        ready = entry.pool.ready
+        now = monotonic()
+        tries = self._tries = self._tries or Tries()
+        tries.done()
+        tried = [*self._tried, lease.backend]
+        failed.is_repeatable = self._is_repeatable()
+        failed.is_kept = bool(self._outgoing)
+        failed.has_other = any(backend not in tried for backend in ready)
+        failed.tries = self._attempts - tries.races
+        failed.waits = tries.waits
+        failed.left_s = self.started + entry.request_s - now
+        verdict = decide(failed, entry.retrying, now, self._active)
+        if verdict.again is not Again.MADE:
+            self._not_again(verdict.again)
+            return False
+        tries.again = Again.MADE
+        tries.failed = error
+        if verdict.is_paid:
+            assert entry.retrying is not None
+            tries.paid_from = entry.retrying.budget
+        entry.service.row.cells[lease.backend.block + cells.RETRIES] += 1
+        # Never the same while there is another; when all were tried, all but the last may have it once more.
+        self._tried = tried if failed.has_other else [lease.backend] if len(ready) > 1 else ()
+        self._let_go(now, keep_upstream=keep_upstream)
+        self._lease = None
+        lease.release(outcome, now)
+        self._at = CHOSEN
+        if verdict.is_paid:
+            tries.waits += 1
+            tries.is_waiting = True
+            self.client.arm(now, verdict.wait_s)
+        else:
+            self.choose(now, error)
+        return True
+
+    def _let_go(self, now: float, *, keep_upstream: bool) -> None:
+        """Of the connection that the failed try was on, if it had one."""
+        upstream, self._upstream = self._upstream, None
+        if upstream is None:
+            return
+        upstream.served += 1
+        if keep_upstream and not upstream.is_full and upstream.served != self.entry.max_requests:
+            upstream.park(now, self.entry.max_idle)
+        else:
+            upstream.discard()
+
+    def _nobody(self, failed: UpstreamError | None) -> None:
+        if self._may_wait(monotonic()):
+            return
+        if self._tries is not None:
+            self._not_again(Again.NOBODY)
+        if failed is not None:  # it says more than that nobody else is there
+            self._fail_as(failed, Outcome.ABORTED)
+        else:
+            why = self.entry.pool.why_nobody
+            self._fail(503, why, FULL if why is Why.LIMIT else "no backend is ready", Outcome.ABORTED)
+
+    def _fail_as(self, error: UpstreamError, outcome: Outcome) -> None:
+        status = 504 if error.why in _LATE else 502
+        self._fail(status, error.why, _SAID.get(error.why, "the backend could not be reached"), outcome)
+
+    def _not_again(self, why: Again) -> None:
+        """Say so, where it is counted and where it is logged."""
+        tries = self._tries = self._tries or Tries()
+        tries.again = why
+        self.entry.service.row.cells[cells.skipped(why)] += 1
+
+    def _keep(self, out: bytes) -> None:
+        """More of the request was sent: it is kept for another try, while all of it is not too much."""
+        self._outgoing = self._outgoing + out if len(self._outgoing) + len(out) <= REPLAY_LIMIT else b""
+
+    def _is_kept_while_it_streams(self) -> bool:
+        return self.entry.retrying is not None and self._is_repeatable()
+
+    def _is_repeatable(self) -> bool:
+        """Whether a backend may see the request twice."""
+        if self.request.method in IDEMPOTENT:
+            return True
+        return self.entry.retrying is not None and bool(field_value(self.request.fields.forward, b"idempotency-key"))
+
+    def _active(self) -> int:
+        return sum(backend.load.active for backend in self.entry.pool.backends)

@@ -1,0 +1,118 @@
+"""What the side doors do on an operator's word: reload, change backends, restart, end. Decides nothing: control and the
+supervisor do, and each order is logged once with who gave it and what became of it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from balance.config.changes import BackendChange, Verb
+from balance.config.composer import MAX_TEXT_BYTES
+from balance.config.wording import hidden_in
+from balance.errors import BalanceError
+from balance.side.inside import Inside
+from balance.side.orders import find, read_body, read_dry_run, read_flags, read_new_backend, read_object, read_state, told
+from balance.side.replies import reply, verdict_document, verdict_reply
+from balance.side.steering import ChangeBackends, Order, Reload, Restart, Stop, Upgrade, Verdict
+
+log = logging.getLogger("balance.admin")
+
+CHANGES = 'write {"state": "drain"}, "maintenance" or "enable", or what shall be otherwise, like {"weight": 3}'
+
+
+class Levers:
+    """Over one inside."""
+
+    def __init__(self, inside: Inside) -> None:
+        self._inside = inside
+
+    async def reload(self, request: Request) -> Response:
+        """Read the configuration again, or go back to the one before."""
+        flags = read_flags(await read_body(request), ("rollback", "discard_changes"))
+        order = Reload(
+            rollback=flags.get("rollback", False),
+            discard_changes=flags.get("discard_changes", False),
+            dry_run=read_dry_run(request),
+        )
+        return verdict_reply(await self._steer(request, order))
+
+    async def diff(self, request: Request) -> Response:
+        """What a reload with the configuration in the body would change, or what is wrong with it."""
+        try:
+            text = (await read_body(request, MAX_TEXT_BYTES)).decode()
+        except UnicodeDecodeError:
+            raise HTTPException(400, "the body is not UTF-8 text; send a configuration") from None
+        if not text.strip():
+            raise HTTPException(400, "the body is empty; send a configuration")
+        return verdict_reply(await self._ask(Reload(text=text, dry_run=True)))
+
+    async def add(self, request: Request) -> Response:
+        """Add a backend."""
+        change = read_new_backend(await read_body(request))
+        return verdict_reply(await self._steer(request, ChangeBackends((change,), read_dry_run(request))))
+
+    async def remove(self, request: Request) -> Response:
+        """Take a backend away; what is under way there may end."""
+        seen = find(self._inside, request.path_params["name"])
+        change = BackendChange(Verb.REMOVE, seen.pool.name, seen.backend.name)
+        return verdict_reply(await self._steer(request, ChangeBackends((change,), read_dry_run(request))))
+
+    async def change(self, request: Request) -> Response:
+        """Change a backend, or drain it, take it out, put it back."""
+        seen = find(self._inside, request.path_params["name"])
+        pool, name = seen.pool.name, seen.backend.name
+        values = read_object(await read_body(request, allowed=CHANGES), CHANGES)
+        event = read_state(values, CHANGES)
+        is_dry_run = read_dry_run(request)
+        if not values and event is None:
+            raise HTTPException(400, f"the body is no order; {CHANGES}")
+        document: dict[str, object] = {"pool": pool, "name": name}
+        state = seen.state
+        if values:
+            change = BackendChange(Verb.SET, pool, name, json.dumps(values))
+            verdict = await self._steer(request, ChangeBackends((change,), is_dry_run))
+            if not verdict.is_done:
+                return verdict_reply(verdict, **document)
+            document |= verdict_document(verdict)
+        if event is not None and not is_dry_run:
+            seen = find(self._inside, f"{pool}/{name}")  # it may stand in another place since
+            state = self._inside.order(seen.slot, event, "ordered on the admin port")
+            self._log(request, f"{event.name.lower()} backend {pool}/{name}", "done")
+        return reply(document | {"state": state.word})
+
+    async def drain(self, request: Request) -> Response:
+        """Drain the whole instance and end it, as SIGTERM does."""
+        return verdict_reply(await self._steer(request, Stop()))
+
+    async def restart(self, request: Request) -> Response:
+        """Replace the workers one by one."""
+        return verdict_reply(await self._steer(request, Restart()))
+
+    async def upgrade(self, request: Request) -> Response:
+        """Hand over to the program as it is installed now."""
+        return verdict_reply(await self._steer(request, Upgrade()))
+
+    async def _steer(self, request: Request, order: Order) -> Verdict:
+        verdict = await self._ask(order)
+        is_dry = isinstance(order, (Reload, ChangeBackends)) and order.dry_run
+        outcome = "done" if verdict.is_done else f"refused: {'; '.join(verdict.problems) or verdict.summary}"
+        summary = f", {verdict.summary}" if verdict.is_done and verdict.summary else ""
+        self._log(request, told(order), f"{'would be ' if is_dry else ''}{outcome}{summary}")
+        return verdict
+
+    async def _ask(self, order: Order) -> Verdict:
+        try:
+            return await self._inside.steer(order)
+        except (BalanceError, OSError) as error:  # TimeoutError is an OSError
+            raise HTTPException(503, f"the supervisor does not answer: {error or type(error).__name__}") from error
+
+    def _log(self, request: Request, what: str, outcome: str) -> None:
+        peer = f"{request.client.host}:{request.client.port}" if request.client else "a Unix socket"
+        text = hidden_in(f"{what}: {outcome}")
+        log.info("ordered by %s: %s", peer, text)
+        self._inside.events.tell("order", f"ordered by {peer}: {text}", peer=peer)

@@ -1,0 +1,88 @@
+"""Tells the event log what others did: reads the board now and then, and says what is otherwise than at the last look.
+
+What control does itself it tells at once, where it does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from balance.config.difference import difference, summary
+from balance.health.breaker import CAUSE, OPENED, Phase, Signal
+from balance.health.readiness import Stage
+from balance.side.backends import phase_of
+from balance.side.inside import Inside
+
+LOOK_S = 1.0
+
+
+class Observer:
+    """The first look tells nothing: whatever it sees was so before."""
+
+    def __init__(self, inside: Inside) -> None:
+        self._inside = inside
+        self._stage = inside.board.stage
+        self._worker_restarts = inside.board.worker_restarts
+        self._refused = inside.board.reloads(False)
+        self._generation = inside.board.generation
+        self._breakers = self._breakers_now()
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look from now on, for as long as the loop runs."""
+        loop.call_later(LOOK_S, self._again, loop)
+
+    def _again(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.look()
+        loop.call_later(LOOK_S, self._again, loop)
+
+    def look(self) -> None:
+        """Tell what is new."""
+        board, tell = self._inside.board, self._inside.events.tell
+        if board.stage is not self._stage:
+            self._stage = board.stage
+            ready = "; /ready says no" if self._stage is Stage.DRAINING else ""
+            tell("stage", f"the instance is {self._stage.word}{ready}", stage=self._stage.word)
+        if board.worker_restarts != self._worker_restarts:
+            count, self._worker_restarts = board.worker_restarts - self._worker_restarts, board.worker_restarts
+            what = "a worker was replaced" if count == 1 else f"{count} workers were replaced"
+            tell("worker", f"{what} ({self._worker_restarts} since the start)", restarts=self._worker_restarts)
+        if board.reloads(False) != self._refused:
+            self._refused = board.reloads(False)
+            tell("reload", "a reload was refused; nothing changed, the log says why", result="failure")
+        if board.generation != self._generation:
+            self._generation = board.generation
+            self._tell_generation()
+        self._tell_breakers()
+
+    def _tell_generation(self) -> None:
+        before = after = None
+        for each in self._inside.generations():
+            if each.number == self._generation:
+                after = each
+                break
+            before = each
+        origin = after.origin if after else ""
+        said = summary(difference(before.config, after.config)) if before and after else ""
+        text = f"generation {self._generation} is served" + (f" ({origin})" if origin else "") + (f": {said}" if said else "")
+        about = {"result": "success", "generation": self._generation, "origin": origin, "summary": said}
+        self._inside.events.tell("reload", text, **about)
+
+    def _tell_breakers(self) -> None:
+        before, self._breakers = self._breakers, self._breakers_now()
+        for (pool, name), (phase, opened, cause) in self._breakers.items():
+            if before.get((pool, name), (Phase.CLOSED, opened, cause))[:2] == (phase, opened):
+                continue
+            why = Signal(cause).words
+            text = f"the circuit breaker of backend {pool}/{name} is {phase.word}" + (f": {why}" if why else "")
+            self._inside.events.tell("breaker", text, pool=pool, name=name, state=phase.word, why=why, opened=opened)
+
+    def _breakers_now(self) -> dict[tuple[str, str], tuple[Phase, int, int]]:
+        now_us = time.monotonic_ns() // 1000
+        found = {}
+        for seen in self._inside.backends():
+            if seen.pool.breaker.enabled:
+                evidence = self._inside.board.evidence(seen.slot)
+                place = seen.pool.name, seen.backend.name
+                found[place] = phase_of(seen, self._inside, now_us), evidence[OPENED], evidence[CAUSE]
+        return found

@@ -1,0 +1,111 @@
+"""The pages of the side doors: health, status, configuration and others. Each reads the inside and answers at once."""
+
+from __future__ import annotations
+
+import platform
+import time
+from typing import Any
+
+from prometheus_client.exposition import choose_encoder
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from balance.config.redacted import redacted
+from balance.health.readiness import why_not_ready, why_unhealthy
+from balance.side.backends import backends
+from balance.side.exposition import registry
+from balance.side.inside import Inside
+from balance.side.replies import moment, reply
+from balance.side.status import duration, pools, status
+from balance.side.steering import GenerationSeen
+from balance.side.stream import EventStream, event_document, wanted_since
+from balance.version import VERSION
+
+
+class Pages:
+    """Over one inside."""
+
+    def __init__(self, inside: Inside) -> None:
+        self._inside = inside
+        self._metrics = registry(inside)
+
+    async def health(self, request: Request) -> Response:
+        """Whether this instance should be left running."""
+        inside = self._inside
+        reasons = why_unhealthy(inside.board.stage, inside.workers(), time.monotonic_ns() // 1000)
+        return _verdict("unhealthy" if reasons else "healthy", reasons)
+
+    async def ready(self, request: Request) -> Response:
+        """Whether traffic should be sent here."""
+        inside = self._inside
+        reasons = why_not_ready(inside.board.stage, inside.pool_states())
+        return _verdict("not ready" if reasons else "ready", reasons)
+
+    async def version(self, request: Request) -> Response:
+        """What runs here, and since when."""
+        uptime_s = time.time() - self._inside.started_at
+        return reply({"name": "balance", "version": VERSION, "python": platform.python_version(), "uptime": duration(uptime_s)})
+
+    async def status(self, request: Request) -> Response:
+        """All that a person wants to know at a glance."""
+        return reply(status(self._inside, time.time(), time.monotonic_ns() // 1000))
+
+    async def backends(self, request: Request) -> Response:
+        """How every backend stands, and why."""
+        return reply(backends(self._inside, time.time(), time.monotonic_ns() // 1000))
+
+    async def pools(self, request: Request) -> Response:
+        """How every pool stands, with its backends."""
+        return reply({"pools": pools(self._inside, time.time(), time.monotonic_ns() // 1000)})
+
+    async def config(self, request: Request) -> Response:
+        """The configuration that is served, or one before: every default filled in, no secret shown."""
+        generations = list(self._inside.generations())
+        if not generations:  # the supervisor has not said; what is served is known all the same
+            inside = self._inside
+            generations = [GenerationSeen(inside.board.generation, inside.started_at, "start", inside.config, is_current=True)]
+        wanted = request.query_params.get("generation")
+        if wanted is None:
+            found = next((each for each in generations if each.is_current), generations[-1])
+        else:
+            for found in generations:
+                if wanted == str(found.number):
+                    break
+            else:
+                known = ", ".join(str(each.number) for each in generations)
+                raise HTTPException(404, f"generation {wanted[:40]!r} is not remembered; there are {known}")
+        return reply(
+            _generation(found) | {"config": redacted(found.config), "generations": list(map(_generation, generations))}
+        )
+
+    async def events(self, request: Request) -> Response:
+        """What happens, as it happens: server-sent events."""
+        since = wanted_since(request)
+        if request.query_params.get("follow", "true").lower() in ("false", "0"):
+            known = self._inside.events.since(since or 0)
+            return reply({"events": [{"number": each.number} | event_document(each) for each in known]})
+        if request.method == "HEAD":
+            return Response(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        return EventStream(self._inside.events, since)
+
+    async def metrics(self, request: Request) -> Response:
+        """The figures, for Prometheus."""
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(self._metrics), headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+
+
+def _generation(seen: GenerationSeen) -> dict[str, Any]:
+    return {
+        "generation": seen.number,
+        "made_at": moment(seen.made_at),
+        "origin": seen.origin,
+        "current": seen.is_current,
+        "source": seen.config.source,
+    }
+
+
+def _verdict(word: str, reasons: list[str]) -> Response:
+    if reasons:
+        return reply({"status": word, "reasons": reasons}, 503)
+    return reply({"status": word})

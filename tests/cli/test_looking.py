@@ -1,0 +1,68 @@
+"""What a running instance says of itself, for people and for programs."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+Say = Callable[..., tuple[int, str, str]]
+
+
+def test_the_status_is_told_at_a_glance(say: Say) -> None:
+    status, out, err = say("status")
+    assert (status, err) == (0, "")
+    assert out.startswith("healthy, ready, serving: version ")
+    assert "configuration test.yaml, generation 1\n" in out
+    assert "\napp   round-robin  2 of 2  -\n" in out
+
+
+def test_the_backends_are_a_table(say: Say) -> None:
+    status, out, _ = say("backends")
+    lines = [line.split() for line in out.splitlines()]
+    assert status == 0
+    assert lines[0][:5] == ["POOL", "NAME", "ADDRESS", "WEIGHT", "STATE"]
+    assert lines[2][:5] == ["app", "a2", "127.0.0.1:9002", "2", "unchecked"]
+
+
+def test_programs_get_what_the_instance_said(say: Say) -> None:
+    assert json.loads(say("status", "--json")[1])["generation"] == 1
+    assert [each["name"] for each in json.loads(say("backends", "--json")[1])["backends"]] == ["a1", "a2", "r1"]
+
+
+def test_what_is_remembered_is_told_once(say: Say, instance: Any) -> None:
+    instance.do(lambda: instance.steered.inside.events.tell("worker", "a worker was replaced", restarts=1))
+    status, out, _ = say("events", "--once")
+    assert status == 0
+    assert out.endswith(" worker: a worker was replaced\n")
+    event = json.loads(say("events", "--once", "--json")[1])
+    assert (event["kind"], event["restarts"]) == ("worker", 1)
+    assert say("events", "--once", "--since", str(event["number"]))[1] == ""
+    assert say("events", "--once", "--since", "x")[0] == 1
+
+
+def test_events_are_told_as_they_come(instance: Any) -> None:
+    tell = instance.steered.inside.events.tell
+    instance.do(lambda: tell("worker", "first"))
+    words = [sys.executable, "-m", "balance", "events", "--admin", instance.address]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as follower:
+        try:
+            assert follower.stdout is not None
+            assert follower.stdout.readline().endswith(" worker: first\n")
+            instance.do(lambda: tell("worker", "second"))
+            assert follower.stdout.readline().endswith(" worker: second\n")
+        finally:
+            follower.kill()
+
+
+def test_a_refusal_is_an_error(say: Say, instance: Any) -> None:
+    from dataclasses import replace
+
+    from balance.config.model import AdminConfig
+    from balance.model import Address
+
+    instance.steered.inside.config = replace(instance.steered.inside.config, admin=AdminConfig(address=Address("", 1)))
+    for words in (["status"], ["backends"], ["events", "--once"], ["drain", "a1"], ["reload"], ["stop"]):
+        status, out, err = say(*words)
+        assert (status, out) == (1, "")
+        assert "loopback admin address only" in err

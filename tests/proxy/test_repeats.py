@@ -1,0 +1,557 @@
+"""Requests that are tried again: what each backend gets, what the client sees, and the reason where they are not."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from rawclient import Message, Wire, chunked, get, ok, post
+from stage import Backend, Script, Stage, serve, until
+
+from balance.config.model import AccessLog, HttpConfig, Keepalive, Retry, RetryBudget, Timeouts
+from balance.model import Why
+from balance.proxy.repeats import REPLAY_LIMIT
+from balance.runtime import cells
+from balance.traffic.retrying import Again
+
+ON = Retry(enabled=True)
+SLOW = Retry(enabled=True, backoff_base_s=30.0, backoff_max_s=30.0, jitter=0.0)  # a wait that no test sits out
+UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\ndown"
+
+
+def put(body: bytes, *fields: str) -> bytes:
+    return post(body, *fields).replace(b"POST", b"PUT")
+
+
+def recording(requests: list[Message], reply: bytes | None) -> Script:
+    """Writes down every request; answers it, or closes when there is nothing to say."""
+
+    async def script(wire: Wire) -> None:
+        while (request := await wire.request()) is not None:
+            requests.append(request)
+            if reply is None:
+                return
+            await wire.send(reply)
+
+    return script
+
+
+def silent(requests: list[Message]) -> Script:
+    async def script(wire: Wire) -> None:
+        request = await wire.request()
+        assert request is not None
+        requests.append(request)
+        await wire.has_ended()
+
+    return script
+
+
+async def ask(stage: Stage, request: bytes) -> Message:
+    client = await stage.client()
+    await client.send(request)
+    return await client.reply("HEAD" if request.startswith(b"HEAD") else "GET")
+
+
+def pair(stage: Stage, reply: bytes | None) -> tuple[list[Message], Backend, Backend]:
+    """What reaches the first backend, which says `reply`, and both; the second is well."""
+    requests: list[Message] = []
+    return requests, stage.backend(recording(requests, reply)), stage.backend(serve(ok(b"second")))
+
+
+# --- what is tried again ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])
+@pytest.mark.parametrize("reply", [None, UNAVAILABLE], ids=["reset", "503"])
+async def test_request_that_may_be_repeated_goes_to_another_backend(stage: Stage, method: str, reply: bytes | None) -> None:
+    if method == "HEAD" and reply is not None:
+        reply = UNAVAILABLE[:-4]
+    requests, first, second = pair(stage, reply)
+    await stage.open(retry=ON)
+    assert (await ask(stage, get().replace(b"GET", method.encode()))).status == 200
+    assert len(requests) == 1
+    assert (stage.count(first, cells.RETRIES), stage.count(first, cells.FAILURES)) == (1, 1)
+    assert (stage.count(second, cells.RETRIES), stage.count(second, cells.FAILURES)) == (0, 0)
+    assert stage.whys == {Why.OK: 1}
+    assert stage.skipped == {}
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "why"), [(None, 502, Why.RESET_BEFORE_RESPONSE), (UNAVAILABLE, 503, Why.OK)], ids=["reset", "503"]
+)
+async def test_post_is_not(stage: Stage, reply: bytes | None, status: int, why: Why) -> None:
+    requests, first, second = pair(stage, reply)
+    await stage.open(retry=ON)
+    assert (await ask(stage, post(b"order"))).status == status
+    assert len(requests) == 1
+    assert second.wires == []
+    assert stage.whys == {why: 1}
+    assert stage.skipped == {Again.METHOD: 1}
+    assert stage.count(first, cells.RETRIES) == 0
+
+
+async def test_post_with_a_key_of_its_own_is(stage: Stage) -> None:
+    requests, _, _ = pair(stage, None)
+    await stage.open(retry=ON)
+    assert (await ask(stage, post(b"order", "Idempotency-Key: 7"))).body == b"second"
+    assert [request.body for request in requests] == [b"order"]
+
+
+async def test_post_that_was_never_sent_moves_on(stage: Stage) -> None:
+    requests: list[Message] = []
+    stage.backend(recording(requests, ok(b"done")))
+    await stage.open(stage.refusing(), retry=ON)
+    assert (await ask(stage, post(b"order"))).body == b"done"
+    assert [request.body for request in requests] == [b"order"]
+
+
+async def test_unasked_nothing_but_a_failed_connection_is_tried_again(stage: Stage) -> None:
+    requests, _, second = pair(stage, None)
+    await stage.open()
+    assert (await ask(stage, get())).status == 502
+    assert (len(requests), second.wires) == (1, [])
+    assert stage.skipped == {Again.OFF: 1}
+
+
+async def test_reply_that_is_passed_over_leaves_its_connection_if_it_was_whole(stage: Stage) -> None:
+    _, first, _ = pair(stage, UNAVAILABLE)
+    await stage.open(retry=ON)
+    assert (await ask(stage, get())).status == 200
+    assert len(stage.of(first).idle) == 1
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        UNAVAILABLE[:-2],
+        UNAVAILABLE + b"more",
+        UNAVAILABLE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
+        b"HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 503 No\r\n\r\n",
+    ],
+    ids=["part", "too much", "close", "chunks", "until close"],
+)
+async def test_reply_that_is_passed_over_takes_its_connection_with_it_if_it_was_not(stage: Stage, reply: bytes) -> None:
+    _, first, second = pair(stage, reply)
+    await stage.open(retry=ON)
+    assert (await ask(stage, get())).body == b"second"
+    assert stage.of(first).idle == []
+    await until(lambda: stage.of(first).open_count == 0)
+    assert len(stage.of(second).idle) == 1
+
+
+async def test_connection_that_has_served_its_number_is_not_kept(stage: Stage) -> None:
+    _, first, _ = pair(stage, UNAVAILABLE)
+    await stage.open(retry=ON, http=HttpConfig(keepalive=Keepalive(max_requests=1)))
+    assert (await ask(stage, get())).status == 200
+    assert stage.of(first).idle == []
+
+
+async def test_silent_backend_is_left_after_the_time_for_a_try(stage: Stage) -> None:
+    requests: list[Message] = []
+    first = stage.backend(silent(requests))
+    stage.backend(serve(ok(b"second")))
+    await stage.open(retry=Retry(enabled=True, per_try_timeout_s=0.1))
+    assert (await ask(stage, get())).body == b"second"
+    assert len(requests) == 1
+    assert stage.count(first, cells.FAILURES) == 1
+
+
+async def test_time_for_a_try_bounds_its_connect(stage: Stage) -> None:
+    stage.backend(serve(ok(b"second")))
+    await stage.open(stage.hanging(), retry=Retry(enabled=True, per_try_timeout_s=0.1))
+    assert (await ask(stage, post(b"x"))).body == b"second"
+
+
+async def test_post_to_a_silent_backend_is_a_504(stage: Stage) -> None:
+    stage.backend(silent([]))
+    second = stage.backend(serve(ok()))
+    await stage.open(retry=Retry(enabled=True, per_try_timeout_s=0.1))
+    assert (await ask(stage, post(b"x"))).status == 504
+    assert second.wires == []
+    assert stage.whys == {Why.RESPONSE_HEADER_TIMEOUT: 1}
+
+
+async def test_time_for_a_try_ends_with_the_reply_s_head(stage: Stage) -> None:
+    more = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab")
+        await more.wait()
+        await wire.send(b"cd")
+
+    stage.backend(script)
+    await stage.open(retry=Retry(enabled=True, per_try_timeout_s=0.1))
+    client = await stage.client()
+    await client.send(get())
+    await client.until(b"ab")
+    await asyncio.sleep(0.3)  # three times what a try may take
+    more.set()
+    assert await client.exactly(2) == b"cd"
+
+
+# --- bodies -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+@pytest.mark.parametrize("reply", [None, UNAVAILABLE], ids=["reset", "503"])
+async def test_small_body_that_was_streamed_is_sent_again_byte_for_byte(
+    stage: Stage, framing: str, reply: bytes | None
+) -> None:
+    parts = [bytes([65 + number]) * 3000 for number in range(10)]
+    body = b"".join(parts)
+    requests, first, _ = pair(stage, reply)
+    again: list[Message] = []
+    stage.backends[1]._script = recording(again, ok(b"second"))
+    await stage.open(retry=ON)
+    client = await stage.client()
+    if framing == "length":
+        await client.send(put(body)[: -len(body)])
+    else:
+        await client.send(b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for part in parts:
+        seen = sum(wire.seen for wire in first.wires)
+        await client.send(part if framing == "length" else chunked(part)[:-5])
+        await until(lambda seen=seen: sum(wire.seen for wire in first.wires) > seen)  # type: ignore[misc]  # one by one
+    if framing == "chunks":
+        await client.send(b"0\r\nX-Sum: 1\r\n\r\n")
+    assert (await client.reply()).body == b"second"
+    (before,), (after,) = requests, again
+    assert before.body == after.body == body
+    assert (before.raw, before.trailers) == (after.raw, after.trailers)
+
+
+async def test_upload_goes_on_at_the_next_backend_where_it_was_interrupted(stage: Stage) -> None:
+    async def leaves_early(wire: Wire) -> None:
+        await wire.until(b"first half, ")
+
+    again: list[Message] = []
+    stage.backend(leaves_early)
+    second = stage.backend(recording(again, ok(b"second")))
+    await stage.open(retry=ON)
+    client = await stage.client()
+    request = put(b"first half, second half")
+    await client.send(request[:-11])
+    await until(lambda: second.wires and second.wires[0].seen)
+    await client.send(request[-11:])
+    assert (await client.reply()).body == b"second"
+    assert [message.body for message in again] == [b"first half, second half"]
+
+
+async def test_upload_that_comes_during_the_wait_is_not_lost(stage: Stage) -> None:
+    async def leaves_early(wire: Wire) -> None:
+        await wire.until(b"first half, ")
+
+    again: list[Message] = []
+    first = stage.backend(leaves_early)
+    stage.backend(recording(again, ok(b"second")))
+    await stage.open(retry=Retry(enabled=True, backoff_base_s=0.5, jitter=0.0))
+    client = await stage.client()
+    request = put(b"first half, second half")
+    await client.send(request[:-11])
+    await until(lambda: stage.count(first, cells.RETRIES))
+    await client.send(request[-11:])
+    assert (await client.reply()).body == b"second"
+    assert [message.body for message in again] == [b"first half, second half"]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_body_that_is_too_long_to_be_kept_is_not_sent_again(stage: Stage, streamed: bool) -> None:
+    requests, first, second = pair(stage, UNAVAILABLE)
+    await stage.open(retry=ON)
+    client = await stage.client()
+    request = put(b"x" * REPLAY_LIMIT)
+    if streamed:
+        await client.send(request[:1000])
+        await until(lambda: first.wires and first.wires[0].seen)
+        request = request[1000:]
+    await client.send(request)
+    assert (await client.reply()).status == 503
+    assert (len(requests), second.wires) == (1, [])
+    assert stage.skipped == {Again.BODY: 1}
+
+
+async def test_post_is_not_kept_while_it_streams(stage: Stage) -> None:
+    first = stage.backend(serve(ok()))
+    await stage.open(retry=ON)
+    client = await stage.client()
+    await client.send(post(b"x" * 1000)[:-500])
+    await until(lambda: first.wires and first.wires[0].seen)
+    (connection,) = stage.service.connections
+    assert connection._exchange._outgoing == b""  # type: ignore[attr-defined]
+
+
+# --- what is passed on --------------------------------------------------------------------------------------
+
+
+async def test_backend_that_asks_for_time_gets_it(stage: Stage) -> None:
+    requests, _, second = pair(stage, UNAVAILABLE.replace(b"\r\n\r\n", b"\r\nRetry-After: 5\r\n\r\n"))
+    await stage.open(retry=ON)
+    reply = await ask(stage, get())
+    assert (reply.status, reply.get("retry-after"), reply.body) == (503, "5", b"down")
+    assert (len(requests), second.wires) == (1, [])
+    assert stage.skipped == {Again.RETRY_AFTER: 1}
+
+
+async def test_status_that_nobody_named_is_a_reply_like_any_other(stage: Stage) -> None:
+    requests, _, _ = pair(stage, UNAVAILABLE.replace(b"503", b"500"))
+    await stage.open(retry=ON)
+    assert (await ask(stage, get())).status == 500
+    assert stage.skipped == {}
+    assert len(requests) == 1
+
+
+async def test_without_a_budget_the_reply_is_passed_on(stage: Stage) -> None:
+    _, _, second = pair(stage, UNAVAILABLE)
+    await stage.open(retry=Retry(enabled=True, budget=RetryBudget(0.0, 0)))
+    reply = await ask(stage, get())
+    assert (reply.status, reply.body) == (503, b"down")
+    assert second.wires == []
+    assert stage.skipped == {Again.BUDGET: 1}
+
+
+async def test_requests_pay_for_retries(stage: Stage) -> None:
+    """With a ratio of a half and no floor, every second failure can be made up for."""
+    for _ in range(2):
+        stage.backend(serve(UNAVAILABLE))
+    await stage.open(retry=Retry(enabled=True, max_attempts=2, budget=RetryBudget(0.5, 0)))
+    client = await stage.client()
+    for _ in range(10):
+        await client.send(get())
+        assert (await client.reply()).status == 503
+    assert sum(stage.count(backend, cells.RETRIES) for backend in stage.backends) == 5
+    assert stage.skipped == {Again.BUDGET: 5, Again.ATTEMPTS: 5}
+
+
+async def test_wait_that_would_outlast_the_request_is_not_begun(stage: Stage) -> None:
+    pair(stage, UNAVAILABLE)
+    await stage.open(retry=SLOW, timeouts=Timeouts(request_s=5.0))
+    reply = await ask(stage, get())
+    assert (reply.status, reply.body) == (503, b"down")
+    assert stage.skipped == {Again.DEADLINE: 1}
+
+
+async def test_all_tries_share_the_request_s_time(stage: Stage) -> None:
+    for _ in range(3):
+        stage.backend(silent([]))
+    await stage.open(retry=Retry(enabled=True, per_try_timeout_s=0.2, max_attempts=100), timeouts=Timeouts(request_s=0.5))
+    assert (await ask(stage, get())).status == 504
+    assert stage.whys in ({Why.TOTAL_TIMEOUT: 1}, {Why.RESPONSE_HEADER_TIMEOUT: 1})
+    assert 1 <= sum(stage.count(backend, cells.RETRIES) for backend in stage.backends) <= 3
+
+
+async def test_reply_that_has_begun_is_not_made_good(stage: Stage) -> None:
+    async def breaks_off(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+
+    async def breaks_off_in_the_head(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(b"HTTP/1.1 200 OK\r\nConte")
+
+    async def breaks_off_after_a_hint(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+
+    for script in (breaks_off, breaks_off_in_the_head, breaks_off_after_a_hint):
+        stage.backend(script)
+    await stage.open(retry=ON)
+    for expected in (b"half", b"502 Bad Gateway", b"502 Bad Gateway"):
+        client = await stage.client()
+        await client.send(get())
+        assert expected in await client.until(expected)
+        client.close()
+    await until(lambda: stage.skipped == {Again.BEGUN: 3})
+    assert sum(len(backend.wires) for backend in stage.backends) == 3
+
+
+# --- which backend, and when ----------------------------------------------------------------------------------
+
+
+async def test_each_try_is_at_another_backend(stage: Stage) -> None:
+    requests: list[list[Message]] = [[], [], []]
+    for seen in requests:
+        stage.backend(recording(seen, UNAVAILABLE))
+    await stage.open(retry=ON)
+    assert (await ask(stage, get())).status == 503
+    assert [len(seen) for seen in requests] == [1, 1, 1]
+    assert stage.skipped == {Again.ATTEMPTS: 1}
+    assert stage.whys == {Why.OK: 1}
+
+
+async def test_when_all_were_tried_none_is_asked_twice_in_a_row(stage: Stage) -> None:
+    order: list[int] = []
+
+    def script(number: int) -> Script:
+        def answer(request: Message) -> bytes:
+            order.append(number)
+            return UNAVAILABLE
+
+        return serve(answer)
+
+    for number in (1, 2):
+        stage.backend(script(number))
+    await stage.open(retry=Retry(enabled=True, max_attempts=5))
+    assert (await ask(stage, get())).status == 503
+    assert order == [1, 2, 1, 2, 1]
+
+
+@pytest.mark.parametrize("how", ["reset", "503"])
+async def test_lone_backend_is_asked_again_after_a_wait(stage: Stage, how: str) -> None:
+    seen: list[str] = []
+
+    async def script(wire: Wire) -> None:
+        while (request := await wire.request()) is not None:
+            seen.append(request.target)
+            if len(seen) == 1:
+                if how == "reset":
+                    return
+                await wire.send(UNAVAILABLE)
+            else:
+                await wire.send(ok(b"well again"))
+
+    stage.backend(script)
+    await stage.open(retry=ON)
+    assert (await ask(stage, get("/x"))).body == b"well again"
+    assert seen == ["/x", "/x"]
+
+
+async def test_lone_backend_that_refuses_is_not(stage: Stage) -> None:
+    await stage.open(stage.refusing(), retry=ON)
+    assert (await ask(stage, get())).status == 502
+    assert stage.skipped == {Again.NOBODY: 1}
+
+
+@pytest.mark.parametrize(("count", "again"), [(2, Again.NOBODY), (3, Again.ATTEMPTS), (5, Again.ATTEMPTS)])
+async def test_when_all_refuse_the_client_is_told_so(stage: Stage, count: int, again: Again) -> None:
+    await stage.open(*(stage.refusing() for _ in range(count)), retry=ON)
+    assert (await ask(stage, post(b"x"))).status == 502
+    assert stage.whys == {Why.CONNECT_REFUSED: 1}
+    assert stage.skipped == {again: 1}
+    assert sum(stage.cell(backend.block + cells.CONNECTS) for backend in stage.backend_states) == min(count, 3)
+
+
+async def test_tries_are_as_many_as_is_said(stage: Stage) -> None:
+    await stage.open(*(stage.refusing() for _ in range(8)), retry=Retry(enabled=True, max_attempts=5))
+    assert (await ask(stage, get())).status == 502
+    assert sum(stage.cell(backend.block + cells.CONNECTS) for backend in stage.backend_states) == 5
+
+
+async def test_first_move_away_from_a_dead_backend_is_at_once_and_free(stage: Stage) -> None:
+    stage.backend(serve(ok(b"second")))
+    await stage.open(
+        stage.refusing(),
+        retry=Retry(enabled=True, backoff_base_s=60.0, backoff_max_s=60.0, jitter=0.0, budget=RetryBudget(0.0, 0)),
+    )
+    assert (await ask(stage, get())).body == b"second"
+
+
+async def test_backend_that_went_away_during_the_wait_is_not_asked(stage: Stage) -> None:
+    first = stage.backend(recording([], None))
+    await stage.open(retry=Retry(enabled=True, backoff_base_s=0.3, jitter=0.0))
+    client = await stage.client()
+    await client.send(get())
+    await until(lambda: stage.count(first, cells.RETRIES))
+    stage.traffic.set_ready(stage.of(first).slot, False)
+    assert (await client.reply()).status == 502
+    assert len(first.wires) == 1
+    assert stage.whys == {Why.RESET_BEFORE_RESPONSE: 1}
+    assert stage.skipped == {Again.NOBODY: 1}
+
+
+async def test_reply_was_passed_over_and_then_nobody_is_left(stage: Stage) -> None:
+    first = stage.backend(serve(UNAVAILABLE))
+    await stage.open(retry=Retry(enabled=True, backoff_base_s=0.3, jitter=0.0))
+    client = await stage.client()
+    await client.send(get())
+    await until(lambda: stage.count(first, cells.RETRIES))
+    stage.traffic.set_ready(stage.of(first).slot, False)
+    assert (await client.reply()).status == 503
+    assert stage.whys == {Why.NO_HEALTHY: 1}
+
+
+# --- the wait -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["close", "reset", "half_close"])
+@pytest.mark.parametrize("reply", [None, UNAVAILABLE], ids=["reset", "503"])
+async def test_client_that_leaves_during_the_wait_ends_it(stage: Stage, how: str, reply: bytes | None) -> None:
+    _, first, second = pair(stage, reply)
+    await stage.open(retry=SLOW)
+    client = await stage.client()
+    await client.send(get())
+    await until(lambda: stage.count(first, cells.RETRIES))
+    assert stage.active == 0  # nothing is held while it waits
+    getattr(client, how)()
+    await until(lambda: stage.whys == {Why.CLIENT_ABORT: 1})
+    await stage.settled()
+    assert second.wires == []
+
+
+async def test_drain_s_deadline_ends_a_wait(stage: Stage) -> None:
+    _, first, _ = pair(stage, UNAVAILABLE)
+    await stage.open(retry=SLOW)
+    client = await stage.client()
+    await client.send(get())
+    await until(lambda: stage.count(first, cells.RETRIES))
+    await stage.traffic.drain(0.1)
+    assert stage.whys == {Why.DRAINING: 1}
+
+
+async def test_requests_that_follow_in_the_same_bytes_keep_their_order(stage: Stage) -> None:
+    for _ in range(2):
+        seen: list[str] = []
+
+        def answer(request: Message, seen: list[str] = seen) -> bytes:
+            seen.append(request.target)
+            return UNAVAILABLE if len(seen) == 1 else ok(request.target.encode())
+
+        stage.backend(serve(answer))
+    await stage.open(retry=ON)
+    client = await stage.client()
+    await client.send(b"".join(get(f"/{number}") for number in range(4)))
+    assert [(await client.reply()).body for _ in range(4)] == [b"/0", b"/1", b"/2", b"/3"]
+
+
+# --- what is said of it -------------------------------------------------------------------------------------
+
+
+async def told(stage: Stage, count: int) -> list[dict[str, Any]]:
+    path = stage.folder / "access.log"
+    await until(lambda: path.read_text().count("\n") >= count)
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+async def test_access_line_says_what_became_of_the_try_that_failed(stage: Stage) -> None:
+    pair(stage, None)
+    log = AccessLog(enabled=True, output=str(stage.folder / "access.log"))
+    await stage.open(retry=ON, access=log)
+    assert (await ask(stage, get())).status == 200  # the first is tried, then the second
+    assert (await ask(stage, post(b"x"))).status == 502
+    assert (await ask(stage, post(b"x"))).status == 200
+    lines = [(line["why"], line["status"], line["attempts"], line["retry"], line["backend"]) for line in await told(stage, 3)]
+    assert lines == [
+        ("ok", 200, 2, "made", "n2"),
+        ("reset_before_response", 502, 1, "method", "n1"),
+        ("ok", 200, 1, "", "n2"),
+    ]
+
+
+async def test_race_that_was_lost_is_no_try(stage: Stage) -> None:
+    """A reused connection that dies is replaced although one try is all there may be."""
+
+    async def script(wire: Wire) -> None:
+        request = await wire.request()
+        assert request is not None
+        await wire.send(ok(request.target.encode()))
+        await wire.request()
+
+    backend = stage.backend(script)
+    await stage.open(retry=Retry(enabled=True, max_attempts=1))
+    client = await stage.client()
+    for number in range(3):
+        await client.send(get(f"/{number}"))
+        assert (await client.reply()).body == b"/%d" % number
+    assert stage.count(backend, cells.FAILURES) == 0
+    assert stage.skipped == {}

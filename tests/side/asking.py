@@ -1,0 +1,44 @@
+"""One request to an application, without a server."""
+
+import asyncio
+import json
+from typing import Any, NamedTuple
+
+from starlette.applications import Starlette
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+def ask(app: Starlette, path: str, method: str = "GET", body: bytes = b"", **headers: str) -> Answer:
+    """One request to the application, as its server would hand it over."""
+    path, _, query = path.partition("?")
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "client": ("127.0.0.1", 5555),
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+    }
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    start, *bodies = sent
+    fields = {name.decode(): value.decode() for name, value in start["headers"]}
+    return Answer(start["status"], fields, b"".join(body.get("body", b"") for body in bodies).decode())

@@ -1,0 +1,47 @@
+"""One front for many doors: methods, unknown paths, pages that move."""
+
+import pytest
+from asking import ask
+from starlette.requests import Request
+from starlette.responses import Response
+
+from balance.side.doors import Access, Door, Page, application
+from balance.side.inside import Inside
+
+
+async def hello(request: Request) -> Response:
+    return Response(request.method)
+
+
+async def crash(request: Request) -> Response:
+    raise ZeroDivisionError
+
+
+DOORS = [
+    Door("GET", "/a", hello, Access.ANYWHERE, "", aliases=("/b",)),
+    Door("POST", "/a", hello, Access.ORDER, ""),
+    Door("GET", "/crash", crash, Access.LOCAL, ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "text"),
+    [
+        ("GET", "/a", 200, "GET"),
+        ("GET", "/b", 200, "GET"),
+        ("POST", "/a", 200, "POST"),
+        ("PUT", "/a", 405, "PUT is not allowed on /a; GET and HEAD and POST are"),
+        ("POST", "/b", 405, "POST is not allowed on /b; GET and HEAD are"),
+        ("GET", "/figures", 200, "GET"),
+        ("GET", "/c", 404, "there is no /c; there are /a, /b, /crash, /figures"),
+    ],
+)
+def test_a_method_on_a_path_is_answered_or_refused(inside: Inside, method: str, path: str, status: int, text: str) -> None:
+    answer = ask(application(inside, DOORS, Page(lambda: ["/figures"], hello)), path, method)
+    assert answer.status == status
+    assert (answer.text if status == 200 else answer.json["error"]) == text
+
+
+def test_a_page_can_be_nowhere(inside: Inside) -> None:
+    app = application(inside, DOORS, Page(lambda: (), hello))
+    assert [ask(app, path).status for path in ("/metrics", "/figures")] == [404, 404]

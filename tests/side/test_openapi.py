@@ -1,0 +1,40 @@
+"""The document names every door and nothing else."""
+
+from asking import ask
+
+from balance.config.meaning import ADMIN_PATHS
+from balance.side.admin import METRICS_PATHS, admin_app
+from balance.side.inside import Inside
+
+
+def test_every_route_is_described_and_every_description_has_a_route(inside: Inside) -> None:
+    app = admin_app(inside)
+    document = ask(app, "/openapi.json").json
+    assert document["openapi"] == "3.1.0"
+    described = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
+    routed = {
+        (method, getattr(route, "path", "").replace(":path", ""))
+        for route in app.routes
+        for method in getattr(route, "methods", None) or ()
+        if method != "HEAD"
+    }
+    assert described == routed
+
+
+def test_operations_have_names_of_their_own_summaries_and_parameters(inside: Inside) -> None:
+    paths = ask(admin_app(inside), "/openapi.json").json["paths"]
+    operations = [operation for item in paths.values() for operation in item.values()]
+    assert len({operation["operationId"] for operation in operations}) == len(operations)
+    assert all(operation["summary"] and operation["responses"] for operation in operations)
+    patch = paths["/backends/{name}"]["patch"]
+    assert [(each["name"], each["in"], each["required"]) for each in patch["parameters"]] == [
+        ("name", "path", True),
+        ("dry_run", "query", False),
+    ]
+    assert set(patch["responses"]) == {"200", "400", "403", "404", "409"}
+    assert "requestBody" in patch
+
+
+def test_no_door_can_be_taken_by_a_metrics_path(inside: Inside) -> None:
+    paths = ask(admin_app(inside), "/openapi.json").json["paths"]
+    assert {path for path in paths if "{" not in path} - set(METRICS_PATHS) <= ADMIN_PATHS
