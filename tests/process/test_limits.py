@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 
 import pytest
 from failing import Moody, wait_for
-from running import Instance, until
+from running import Instance, Origin, until
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
 
 Run = Callable[..., Instance]
+Origins = Callable[..., Origin]
 
 HTTP = {"mode": "http", "workers": 4}
 
@@ -116,3 +119,52 @@ def test_refusals_by_a_limit_open_no_breaker_and_eject_nobody(run: Run, busy: Mo
     until(lambda: instance.get()[0] == 200, "another answer")
     assert "is open" not in instance.log
     assert "is ejected" not in instance.log
+
+
+def change(instance: Instance, name: str, **values: object) -> None:
+    """What an operator says at run time."""
+    url = f"http://127.0.0.1:{instance.admin_port}/backends/{name}"
+    request = urllib.request.Request(url, json.dumps(values).encode(), method="PATCH")
+    with urllib.request.urlopen(request, timeout=20):
+        pass
+
+
+def test_a_limit_changes_at_run_time_in_every_worker_and_those_who_wait_go_on(run: Run, busy: Moody) -> None:
+    backends = [{"name": "busy", "address": busy.address, "max_connections": 2}]
+    instance = run(backends=backends, queue={"size": 1000, "timeout": "60s"}, **HTTP).ready()
+    asking = Asking(instance.port, 30)
+    until(lambda: busy.at_once == 2, "a full backend")
+    change(instance, "busy", max_connections=8)
+    until(lambda: busy.at_once == 8, "eight at once")
+    change(instance, "busy", max_connections=3)
+    busy.released.set()
+    assert asking.ended() == [200] * 30
+    assert busy.most_at_once == 8
+    wait_for(lambda: busy.at_once == 0)
+    busy.released.clear()
+    busy.most_at_once = 0
+    asking = Asking(instance.port, 30)
+    until(lambda: busy.at_once == 3, "a full backend")
+    change(instance, "busy", max_connections=0)
+    until(lambda: busy.at_once == 30, "no limit")
+    change(instance, "busy", max_connections=4)
+    busy.released.set()
+    assert asking.ended() == [200] * 30
+    wait_for(lambda: busy.at_once == 0)
+    busy.most_at_once = 0
+    assert Asking(instance.port, 300).ended() == [200] * 300
+    assert busy.most_at_once <= 4
+
+
+def test_a_backup_serves_while_no_other_is_ready(run: Run, origins: Origins) -> None:
+    names = [{"name": name, "address": origins(name).address} for name in ("b1", "b2")]
+    spare = {"name": "spare", "address": origins("spare").address, "backup": True}
+    instance = run(backends=[*names, spare], **HTTP).ready()
+    assert {instance.get()[1] for _ in range(20)} == {"b1", "b2"}
+    change(instance, "b1", state="maintenance")
+    change(instance, "b2", state="drain")
+    until(lambda: instance.get()[1] == "spare", "the backup")
+    assert {instance.get()[1] for _ in range(20)} == {"spare"}
+    change(instance, "b2", state="enable")
+    until(lambda: {instance.get()[1] for _ in range(20)} == {"b2"}, "the other again")
+    assert [each["backup"] for each in instance.ask("/backends")[1]["backends"]] == [False, False, True]

@@ -33,8 +33,13 @@ def ask(instance: Instance, **fields: str) -> tuple[str, str | None]:
 
 
 def order(instance: Instance, name: str, state: str) -> None:
+    change(instance, name, {"state": state})
+
+
+def change(instance: Instance, name: str, values: object) -> None:
+    """What an operator says at run time."""
     url = f"http://127.0.0.1:{instance.admin_port}/backends/{name}"
-    request = urllib.request.Request(url, json.dumps({"state": state}).encode(), method="PATCH")
+    request = urllib.request.Request(url, json.dumps(values).encode(), method="PATCH")
     with urllib.request.urlopen(request, timeout=20):
         pass
 
@@ -84,3 +89,19 @@ def test_a_field_leads_to_one_backend_through_every_worker_also_after_their_deat
     until(lambda: ask(instance, X_User="0")[0] == homes["0"], "an answer")
     assert {user: ask(instance, X_User=user)[0] for user in homes} == homes
     assert instance.metric("balance_sessions_total") == 30
+
+
+@pytest.mark.parametrize("mode", ["cookie", "header"])
+def test_a_change_at_run_time_moves_no_session(run: Run, origins: Origins, mode: str) -> None:
+    backends = [{"name": name, "address": origins(name).address} for name in ("b1", "b2", "b3")]
+    affinity = {"enabled": True, "mode": mode} | ({"header": "X-User"} if mode == "header" else {})
+    balancer = {"algorithm": "weighted-round-robin"}
+    instance = run(backends=backends, session_affinity=affinity, load_balancer=balancer, **HTTP).ready()
+    homes, cookies = {}, {}
+    for user in map(str, range(12)):
+        homes[user], cookies[user] = ask(instance, X_User=user)
+    change(instance, "b1", {"weight": 50})
+    instance.saying("configuration 2 is served")
+    for user, home in homes.items():
+        fields = {"X_User": user} | ({"Cookie": str(cookies[user])} if mode == "cookie" else {})
+        assert [ask(instance, **fields) for _ in range(4)] == [(home, None)] * 4
