@@ -44,8 +44,9 @@ Examples:
 @click.option("-backend-timeout", "--backend-timeout", metavar="TIME", help="How long a backend may be silent.")
 @click.option("--admin", metavar="ADDRESS", help="Where health, status and metrics are served.")
 @click.option("--log-level", help="debug, info, warning or error.")
+@click.option("--watch", is_flag=True, help="Reload whenever the configuration's file has changed.")
 @click.argument("path", metavar="[FILE]", required=False)
-def serve_command(file: str | None, path: str | None, **flags: Any) -> int:
+def serve_command(file: str | None, path: str | None, watch: bool, **flags: Any) -> int:
     """Run the balancer, from a configuration file or from flags alone.
 
     Without either, $BALANCE_CONFIG names the file, or it is config.yaml. BALANCE_LISTEN, BALANCE_MODE, BALANCE_LOG_LEVEL and
@@ -61,6 +62,8 @@ def serve_command(file: str | None, path: str | None, **flags: Any) -> int:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         hint = "give a file or flags; BALANCE_LISTEN, BALANCE_MODE, BALANCE_LOG_LEVEL and BALANCE_WORKERS override a file"
         raise click.UsageError(f"{file} and {names}: {hint}", ctx)
+    if watch and given:
+        raise click.UsageError("--watch looks at a file, and there is none beside flags", ctx)
     try:
         source = Source.of_flags(given) if given else Source.of_file(file or DEFAULT_FILE)
         loaded = source.load().loaded
@@ -72,4 +75,4 @@ def serve_command(file: str | None, path: str | None, **flags: Any) -> int:
         return UNREADABLE if isinstance(error, UnreadableError) else INVALID
     from balance.process.instance import serve  # loads the event loop: not before the configuration is good
 
-    return serve(loaded.config, source, map(str, loaded.warnings))
+    return serve(loaded.config, source, map(str, loaded.warnings), is_watched=watch)

@@ -17,6 +17,7 @@ from balance.health.states import Event, State
 from balance.probes.result import Result
 from balance.process import logs, words
 from balance.process.child import Report, obey
+from balance.process.filewatch import FileWatch
 from balance.process.generation import KEPT
 from balance.process.inspector import Inspector
 from balance.process.kernel import end_with_parent, set_name
@@ -83,12 +84,19 @@ class Control:
         self._watches.renew(self._inside.backends(), self._register.standings)
         self._inspector.start()
         Observer(self._inside).start(self._loop)
+        source = self._seat.generation.source
+        if self._seat.is_watched:
+            FileWatch(self._loop, source.file, source.text, self._file_changed).start()
         obey(self._loop, self._report, self._told)
         self._report.ready()
         await self._stopped.wait()
         self._watches.stop()
         self._inside.events.close()
         await self._doors.close()
+
+    def _file_changed(self) -> None:
+        """Nobody waits for the verdict: the log says it."""
+        self._report.end.say(words.FILE_CHANGED)
 
     def _told(self, message: Message) -> None:
         """By the supervisor."""

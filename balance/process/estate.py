@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from balance.process.generation import Generation, kept
-from balance.process.openings import Openings
+from balance.process.openings import Openings, any_port
 from balance.process.seat import Seat
 from balance.process.staff import Staff
 from balance.runtime.slots import Assignment, SlotBook
@@ -20,6 +20,11 @@ class Estate:
     staff: Staff
     book: SlotBook
     logs_to: Callable[[Generation], None]  # have this process log as that configuration says
+
+    def any_port(self) -> dict[tuple[str, str], str]:
+        """What the kernel chose for listeners on port 0, in words: (listener, as configured) -> as bound."""
+        chosen = any_port(self.seat.config, self.seat.openings)
+        return {(name, str(wanted)): str(bound) for (name, wanted), bound in chosen.items()}
 
     def settle(self, generation: Generation, assignment: Assignment, openings: Openings) -> None:
         """From now on every child is born into this configuration."""

@@ -6,9 +6,13 @@ import logging
 import os
 from collections.abc import Iterable
 
+from balance.config.changes import BackendChange
 from balance.config.model import Config
 from balance.config.source import Source
+from balance.errors import ConfigError, StartError
+from balance.model import Address
 from balance.process import announcement, logs
+from balance.process.handover import inherit
 from balance.process.kernel import raise_file_limit
 from balance.process.openings import open_all
 from balance.process.supervisor import Supervisor
@@ -19,8 +23,10 @@ log = logging.getLogger("balance.process")
 FEW_FILES = 4096
 
 
-def serve(config: Config, source: Source, remarks: Iterable[str] = ()) -> int:
+def serve(config: Config, source: Source, remarks: Iterable[str] = (), *, is_watched: bool = False) -> int:
     """Run to the end; `remarks` on the configuration are logged, and it is read again from `source`.
+
+    `is_watched`: whenever the file has changed, and not only when told to.
 
     The exit status, or StartError.
     """
@@ -31,11 +37,30 @@ def serve(config: Config, source: Source, remarks: Iterable[str] = ()) -> int:
     if files < FEW_FILES:
         log.warning("only %d files may be open in a process, two per connection; raise `ulimit -Hn`", files)
     notify = Notify.from_environment(os.environ, os.getpid())
-    openings = open_all(config, inherited_sockets(os.environ, os.getpid()))
+    legacy = inherit(os.environ)
+    if legacy is None:
+        openings = open_all(config, inherited_sockets(os.environ, os.getpid()))
+    else:
+        config, legacy.changes = _changed(source, config, legacy.changes)
+        chosen = {(name, Address.parse(wanted)): Address.parse(bound) for (name, wanted), bound in legacy.any_port.items()}
+        openings = open_all(config, legacy.sockets, legacy.owned_paths, chosen)
     for line in announcement.lines(config, openings):
         log.info("%s", line)
-    supervisor = Supervisor(config, source, openings, notify)
+    supervisor = Supervisor(config, source, openings, notify, legacy, is_watched=is_watched)
     try:
         return supervisor.run()
     finally:
-        supervisor.openings.close()
+        supervisor.close()
+
+
+def _changed(source: Source, config: Config, changes: list[BackendChange]) -> tuple[Config, list[BackendChange]]:
+    """The configuration with what was changed at run time before an upgrade, as far as that still holds."""
+    if not changes:
+        return config, []
+    try:
+        found = source.load(changes)
+    except ConfigError as error:
+        raise StartError(f"with what was changed at run time: {error}") from None
+    for line in found.dropped:
+        log.warning("%s", line)
+    return found.loaded.config, list(found.kept)

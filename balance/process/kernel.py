@@ -31,6 +31,17 @@ def end_with_parent(parent: int, signum: signal.Signals) -> None:
         os._exit(1)
 
 
+def is_alive(pid: int) -> bool:
+    """Whether there is a process of that number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def raise_file_limit() -> int:
     """Raise the limit of open files as far as it goes; returns it. A proxied connection takes two."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -19,12 +19,19 @@ class Locks:
 
     __slots__ = ("_fd",)
 
-    def __init__(self) -> None:
-        if sys.platform == "linux":
+    def __init__(self, inherited_fd: int | None = None) -> None:
+        """`inherited_fd` is the file of an instance that is being replaced: its processes still take locks in it."""
+        if inherited_fd is not None:
+            self._fd = inherited_fd
+        elif sys.platform == "linux":
             self._fd = os.memfd_create("balance-locks")
         else:
             with tempfile.TemporaryFile() as file:
                 self._fd = os.dup(file.fileno())
+
+    def fileno(self) -> int:
+        """The file, for whoever is to share it."""
+        return self._fd
 
     def take(self, slot: int) -> bool:
         """Try to get the lock of that backend. One that this process holds already is got again: a loop, not a thread."""

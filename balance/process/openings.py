@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from balance.config.model import Config
@@ -81,30 +81,40 @@ def inode(sock: socket.socket) -> int:
     return os.fstat(sock.fileno()).st_ino
 
 
-def open_all(config: Config, inherited: Sequence[socket.socket] = (), owned_paths: Collection[str] = ()) -> Openings:
+def open_all(
+    config: Config,
+    inherited: Sequence[socket.socket] = (),
+    owned_paths: Collection[str] = (),
+    chosen: Mapping[tuple[str, Address], Address] | None = None,
+) -> Openings:
     """Listen on every address of the configuration, or on none: StartError for the first that cannot be had.
 
     `inherited` sockets are taken where their address is configured, and closed where none is; after a StartError all of
-    them are as they were. Unix sockets among them keep their file at the end, unless it is one of `owned_paths`.
+    them are as they were. Unix sockets among them keep their file at the end, unless it is one of `owned_paths`. `chosen` is
+    what any_port() said of a predecessor.
     """
-    heirloom = Inheritance(inherited, owned_paths)
+    heirloom = Inheritance(inherited, owned_paths, chosen)
     openings = _open(config, heirloom)
     heirloom.close_rest()
     return openings
+
+
+def any_port(config: Config, openings: Openings) -> dict[tuple[str, Address], Address]:
+    """What the kernel chose for the configured addresses that leave the port to it, by listener and address."""
+    return {
+        (name, wanted): opening.address
+        for name, wanted in _wanted(config)
+        if not wanted.port and not wanted.is_unix
+        for opening in (*openings.listeners, *openings.side)
+        if opening.listener == name and _is_at(opening.address, wanted)
+    }
 
 
 def reopen(config: Config, before: Config, openings: Openings) -> tuple[Openings, Renewed]:
     """What another configuration listens on, beside what is listened on now, which stays as it is. StartError when an address
     cannot be had. Then either accept() or undo() of what comes with it is due.
     """
-    any_port = {
-        (name, wanted): opening.address
-        for name, wanted in _wanted(before)
-        if not wanted.port and not wanted.is_unix
-        for opening in (*openings.listeners, *openings.side)
-        if opening.listener == name and _is_at(opening.address, wanted)
-    }
-    heirloom = Inheritance(openings.sockets, openings.owned_paths, any_port)
+    heirloom = Inheritance(openings.sockets, openings.owned_paths, any_port(before, openings))
     new = _open(config, heirloom)
     return new, Renewed(openings, new, heirloom)
 

@@ -13,6 +13,7 @@ class Phase(enum.Enum):
 
     STARTING = "starting"  # until every child has reported; whatever goes wrong ends the start
     SERVING = "serving"
+    YIELDING = "yielding"  # another instance has taken over; workers finish what they have
     DELAYING = "accepting"  # not ready any more: whoever sends traffic here must notice before it is refused
     DRAINING = "draining"  # workers finish what they have
     CLOSING = "closing"  # workers are gone, control ends
@@ -38,6 +39,8 @@ AFTER_SIGNAL = {
     (Phase.STARTING, SIGINT): Phase.DRAINING,
     (Phase.SERVING, SIGTERM): Phase.DELAYING,
     (Phase.SERVING, SIGINT): Phase.DRAINING,
+    (Phase.YIELDING, SIGTERM): Phase.DRAINING,
+    (Phase.YIELDING, SIGINT): Phase.DRAINING,
     (Phase.DELAYING, SIGTERM): Phase.KILLING,
     (Phase.DELAYING, SIGINT): Phase.KILLING,
     (Phase.DRAINING, SIGTERM): Phase.KILLING,
@@ -48,6 +51,7 @@ AFTER_SIGNAL = {
 
 # Where a phase leads when its time is up. A start that takes too long is no phase but an error.
 AFTER_DEADLINE = {
+    Phase.YIELDING: Phase.KILLING,
     Phase.DELAYING: Phase.DRAINING,
     Phase.DRAINING: Phase.KILLING,
     Phase.CLOSING: Phase.KILLING,

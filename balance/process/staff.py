@@ -145,6 +145,10 @@ class Staff:
             self.others.append(before)
         return before
 
+    def disown(self, child: Child) -> None:
+        """It is none of ours any more, and will not be ended with us. Its line stays."""
+        self.others.remove(child)
+
     def start_due(self, now: float) -> None:
         """Start the successors whose time has come."""
         for post in self.posts:
@@ -160,13 +164,13 @@ class Staff:
         for post in self.posts:
             post.restart_at = None
 
-    def hear(self, child: Child) -> tuple[bool, list[Message]]:
-        """Take in what a child says: whether it has just become ready, and what else."""
+    def hear(self, child: Child) -> tuple[bool, list[Message], bool]:
+        """Take in what a child says: whether it has just become ready, what else, and whether more can come."""
         before = child.life
         messages, is_open = child.listen()
         if not is_open:
             self._forget_line(child)
-        return child.life is Life.READY and before is Life.STARTING, messages
+        return child.life is Life.READY and before is Life.STARTING, messages, is_open
 
     def departures(self) -> Iterator[Departure]:
         """Whoever has ended since the last call."""

@@ -25,6 +25,8 @@ from balance.process.channel import Channel
 from balance.process.child import Child, Report
 from balance.process.estate import Estate
 from balance.process.generation import Generation
+from balance.process.handover import STOP, Legacy
+from balance.process.kernel import is_alive
 from balance.process.line import Message
 from balance.process.locks import Locks
 from balance.process.openings import Openings, inode
@@ -36,9 +38,10 @@ from balance.process.signals import Signals
 from balance.process.staff import NEVER, Departure, Staff
 from balance.process.systemd import Notify
 from balance.process.undertaking import Undertaking
-from balance.process.words import ORDER, VERDICT
+from balance.process.upgrading import Upgrading
+from balance.process.words import FILE_CHANGED, ORDER, VERDICT
 from balance.runtime import cells
-from balance.runtime.slots import SlotBook
+from balance.runtime.slots import NoRoomError, SlotBook
 from balance.side.steering import ChangeBackends, Order, Reload, Restart, Stop, Upgrade, Verdict
 
 log = logging.getLogger("balance.process")
@@ -58,7 +61,19 @@ Answer = Callable[[Verdict], None]
 class Supervisor:
     """One instance, from its first fork to its last wait."""
 
-    def __init__(self, config: Config, source: Source, openings: Openings, notify: Notify) -> None:
+    def __init__(
+        self,
+        config: Config,
+        source: Source,
+        openings: Openings,
+        notify: Notify,
+        legacy: Legacy | None = None,
+        *,
+        is_watched: bool = False,
+    ) -> None:
+        """`legacy` is what another instance has left, which this one takes the place of. `is_watched`: a change of the
+        file is a reload."""
+        self._is_watched = is_watched
         self._notify = notify
         self._phase = Phase.STARTING
         self._deadline = time.monotonic() + START_S
@@ -67,6 +82,8 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._signals, selectors.EVENT_READ)
         lifeline, self._lifeline_end = os.pipe()
+        self._legacy = legacy
+        self._successor: Child | None = None  # once it has taken over
         self._estate = self._make_estate(config, source, openings, lifeline)
         self._pulse = pulse.Pulse()
         self._next_look = NEVER
@@ -74,22 +91,39 @@ class Supervisor:
         self._waiting: deque[tuple[Order, str, Answer]] = deque()
 
     def _make_estate(self, config: Config, source: Source, openings: Openings, lifeline: int) -> Estate:
+        legacy = self._legacy
+        if legacy is not None and not legacy.has_same_layout:
+            log.warning("the instance before this one counted otherwise: counters and the states of backends begin anew")
         backends = sum(len(pool.backends) for pool in config.pools)
-        max_rows = 2 * max(config.workers, MIN_WORKERS) + SPARE_ROWS
-        max_slots = max(MIN_SLOTS, 2 * backends)
-        board = Board(0, 1, max_rows=max_rows, max_slots=max_slots)
-        book = SlotBook(max_slots)
-        assignment = book.assign(config, board.is_unused)
-        generation = Generation(1, config, assignment.slots, source, (), time.time(), "start")
+        if legacy is not None and legacy.has_same_layout and backends < legacy.max_slots:
+            board = Board(0, 1, max_rows=legacy.max_rows, max_slots=legacy.max_slots, inherited_fd=legacy.board_fd)
+            locks = Locks(legacy.locks_fd)
+            book = SlotBook(legacy.max_slots)
+            book.restore(legacy.book)
+        else:
+            max_rows = 2 * max(config.workers, MIN_WORKERS) + SPARE_ROWS
+            max_slots = max(MIN_SLOTS, 2 * backends)
+            board = Board(0, 1, max_rows=max_rows, max_slots=max_slots)
+            locks = Locks()
+            book = SlotBook(max_slots)
+        try:
+            assignment = book.assign(config, board.is_unused)
+        except NoRoomError as error:
+            raise StartError(str(error)) from None
+        number = 1 if legacy is None else legacy.generation + 1
+        changes = () if legacy is None else tuple(legacy.changes)
+        origin = "start" if legacy is None else "upgrade"
+        generation = Generation(number, config, assignment.slots, source, changes, time.time(), origin)
         seat = Seat(
             history=(),
             board=board,
-            locks=Locks(),
+            locks=locks,
             openings=openings,
-            channels=tuple(Channel() for _ in range(max_rows)),
+            channels=tuple(Channel() for _ in range(board.max_rows)),
             lifeline=lifeline,
             supervisor_pid=os.getpid(),
             started_at=time.time(),
+            is_watched=self._is_watched,
         )
         staff = Staff(
             config.workers,
@@ -104,10 +138,10 @@ class Supervisor:
         estate.settle(generation, assignment, openings)
         return estate
 
-    @property
-    def openings(self) -> Openings:
-        """What is listened on now: whoever has run it closes them."""
-        return self._estate.seat.openings
+    def close(self) -> None:
+        """When all is over: listen no more."""
+        if self._successor is None:
+            self._estate.seat.openings.close()
 
     @property
     def _config(self) -> Config:
@@ -161,7 +195,9 @@ class Supervisor:
                 self._listen(key.data)
 
     def _listen(self, child: Child) -> None:
-        has_become_ready, messages = self._staff.hear(child)
+        has_become_ready, messages, is_open = self._staff.hear(child)
+        if not is_open and child is self._successor:
+            self._follow()
         if has_become_ready:
             if self._phase is not Phase.STARTING:
                 log.info("%s (pid %d) is ready", child.name, child.pid)
@@ -172,7 +208,12 @@ class Supervisor:
             self._hear(child, message)
 
     def _hear(self, child: Child, message: Message) -> None:
-        if message.kind == ORDER:
+        if child is self._successor:
+            if message.kind == STOP:
+                self._follow()
+        elif message.kind == FILE_CHANGED:
+            self._ask(Reload(), "the file has changed", _nobody_waits)
+        elif message.kind == ORDER:
             number, order = message.data
 
             def answer(verdict: Verdict) -> None:
@@ -226,11 +267,24 @@ class Supervisor:
                     self._notify.reloading()
             case Restart():
                 undertaking = Restarting(self._estate, origin, answer)
-            case _:
-                answer(Verdict(False, self._estate.seat.generation.number, problems=("not available in this version",)))
-                return
+            case Upgrade():
+                undertaking = Upgrading(self._estate, origin, self._notify.environment, answer, self._yield_to)
         self._undertaking = undertaking
         undertaking.begin(now)
+
+    def _yield_to(self, successor: Child) -> None:
+        """Another instance serves on our sockets and counts on our board: what is left to us is to finish what we have."""
+        self._successor = successor
+        self._staff.disown(successor)
+        self._notify.main_pid(successor.pid)
+        log.info("process %d has taken over", successor.pid)
+        self._enter(Phase.YIELDING)
+
+    def _follow(self) -> None:
+        """The instance that took over ends, or has ended."""
+        if self._phase is Phase.YIELDING:
+            log.info("the instance that took over ends, and so does this one")
+            self._enter(Phase.DRAINING)
 
     # --- children ---------------------------------------------------------------------------------------
 
@@ -261,7 +315,7 @@ class Supervisor:
                 self._enter(Phase.SERVING)
             case Phase.STARTING if now >= self._deadline:
                 raise StartError(f"not ready within {START_S:g}s: {staff.unready}")
-            case Phase.DRAINING if not staff.worker_children:
+            case Phase.YIELDING | Phase.DRAINING if not staff.worker_children:
                 self._enter(Phase.CLOSING)
             case Phase.CLOSING | Phase.KILLING if not staff.everyone:
                 self._enter(Phase.OVER)
@@ -284,7 +338,8 @@ class Supervisor:
                 if not undertaking.is_over:
                     return
                 self._undertaking = None
-                self._tell_ready()
+                if self._successor is None:
+                    self._tell_ready()
             if not self._waiting or self._phase is not Phase.SERVING:
                 return
             self._begin_next(now)
@@ -292,6 +347,10 @@ class Supervisor:
     def _tell_ready(self) -> None:
         generation = self._estate.seat.generation
         self._notify.ready(f"serving configuration {generation.number} with {len(self._staff.workers)} workers")
+
+    def _tell_stopping(self, status: str) -> None:
+        if self._successor is None:  # else the service goes on
+            self._notify.stopping(status)
 
     def _feel_pulses(self) -> None:
         rows = self._board.rows
@@ -304,7 +363,8 @@ class Supervisor:
         now = time.monotonic()
         before, self._phase, self._deadline = self._phase, phase, NEVER
         staff = self._staff
-        self._board.set_stage(phase.stage)
+        if self._successor is None:  # else the board is its own now
+            self._board.set_stage(phase.stage)
         self._next_look = now if phase.replaces else NEVER
         if not phase.replaces:
             staff.start_nobody()
@@ -313,14 +373,25 @@ class Supervisor:
             case Phase.SERVING:
                 log.info("ready")
                 self._tell_ready()
+                if self._legacy is not None:
+                    self._legacy.ready()
+            case Phase.YIELDING:
+                limit_s = self._config.restart_drain_s
+                self._deadline = now + limit_s + 2 * worker.OVERTIME_S
+                self._estate.seat.openings.close_copies()
+                if staff.control.child is not None:
+                    staff.finish([staff.control.child], CLOSING_S)
+                staff.finish(staff.worker_children, limit_s)
             case Phase.DELAYING:
                 self._deadline = now + self._config.shutdown_delay_s
-                self._notify.stopping("not ready any more, still accepting")
+                self._tell_stopping("not ready any more, still accepting")
                 log.info("not ready any more; still accepting for %gs", self._config.shutdown_delay_s)
             case Phase.DRAINING:
                 limit_s = worker.drain_s(self._config)
                 self._deadline = now + limit_s + 2 * worker.OVERTIME_S
-                self._notify.stopping("draining")
+                self._tell_stopping("draining")
+                if self._legacy is not None:
+                    self._legacy.stop(limit_s)
                 log.info("draining: no new connections, up to %gs for those in flight", limit_s)
                 self._estate.seat.openings.close_listeners()
                 staff.finish(staff.worker_children, limit_s)
@@ -369,6 +440,10 @@ class Supervisor:
         if row >= self._board.max_rows:
             raise IndexError(row)
         self._board.use_row(row)
+        pid = self._board.rows[row][cells.PID]
+        if pid and is_alive(pid):
+            return False  # it finishes what it has, for the instance before this one
+        self._board.zero_gauges(row)
         return True
 
     def _log_as(self, generation: Generation) -> None:

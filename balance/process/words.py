@@ -21,7 +21,7 @@ END = "end"  # finish what you do within so many seconds, and exit
 PREPARE, PREPARED, REFUSED = "prepare", "prepared", "refused"
 COMMIT, COMMITTED, ABANDON = "commit", "committed", "abandon"
 LOADED, UNLOADABLE = "loaded", "unloadable"
-ORDER, VERDICT, EVENT = "order", "verdict", "event"
+ORDER, VERDICT, FILE_CHANGED = "order", "verdict", "file changed"
 
 
 @dataclass(frozen=True, slots=True)

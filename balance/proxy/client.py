@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import re
+from collections.abc import Callable
 from email.utils import formatdate
 from time import monotonic
 from typing import cast
@@ -22,10 +23,11 @@ from balance.proxy.access import AccessRecord, unserved
 from balance.proxy.entry import Entry
 from balance.proxy.exchange import Exchange
 from balance.proxy.relay import Relay
-from balance.proxy.sockets import has_left, is_silent, keep_alive, reset, unsent
+from balance.proxy.sockets import end_now, has_left, is_silent, keep_alive, reset, unsent
 from balance.proxy.sticky import StickyExchange
-from balance.proxy.tunnel import Tunnel, tunnel_end
+from balance.proxy.tunnel import Tunnel, TunnelEnd
 from balance.proxy.upstream import Upstream
+from balance.proxy.websocket import WebSocketEnd, WebSocketRelay
 from balance.proxy.wheel import NEVER, Timed
 from balance.runtime import cells
 from balance.runtime.pool import Lease
@@ -332,7 +334,8 @@ class HttpClient(Timed, asyncio.Protocol):
         """After a 101: hand both connections to a Relay. `early` came from the backend with its 101; `story` is what the
         access log has been told of the request, if there is one."""
         service, entry = self.entry.service, self.entry
-        self._exchange = None
+        exchange, self._exchange = self._exchange, None
+        assert exchange is not None
         self._at = GONE
         service.wheel.forget(self)
         self.deadline = NEVER
@@ -340,11 +343,14 @@ class HttpClient(Timed, asyncio.Protocol):
         waiting, self._buffer = self._buffer, b""
         mine, theirs = self.transport, upstream.transport
         keep_alive(theirs.get_extra_info("socket"))
-        client_end = tunnel_end(
-            service.connections, mine, waiting, is_paused=bool(self._paused_for), is_full=self.is_write_paused
-        )
-        upstream_end = tunnel_end(None, theirs, early, is_paused=upstream.is_paused, is_full=upstream.is_full)
-        Relay(client_end, upstream_end, service.wheel, entry.timeouts.tunnel_s, Tunnel(service, lease, story), monotonic())
+        # What was offered alone is what was agreed on.
+        is_websocket = exchange.request.fields.upgrade == b"websocket"
+        end: type[TunnelEnd] = WebSocketEnd if is_websocket else TunnelEnd
+        relay: Callable[..., Relay] = WebSocketRelay if is_websocket else Relay
+        client_end, upstream_end = end(service.connections), end(None)
+        client_end.take_over(mine, waiting, is_paused=bool(self._paused_for), is_full=self.is_write_paused)
+        upstream_end.take_over(theirs, early, is_paused=upstream.is_paused, is_full=upstream.is_full)
+        relay(client_end, upstream_end, service.wheel, entry.timeouts.tunnel_s, Tunnel(service, lease, story), monotonic())
 
     def arm(self, now: float, timeout_s: float) -> None:
         """Be asked to expire() in `timeout_s` from `now`, and no later than the whole request may take."""
@@ -394,7 +400,11 @@ class HttpClient(Timed, asyncio.Protocol):
         if self._at > IDLE or self._buffer or (self._at is FRESH and is_patient):
             return
         if is_silent(self.transport):  # else a request has come that is only not read yet
+            end_now(self.transport)
             self._close()
+
+    def farewell(self) -> None:
+        """A reply says Connection: close, and its end is the word."""
 
     def cut(self) -> None:
         """The deadline of a drain."""

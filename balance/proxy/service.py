@@ -24,6 +24,9 @@ class Drainable(Protocol):
     def drain(self, *, is_patient: bool) -> None:
         """Close if nothing is going on. While `is_patient`, one that has not asked for anything yet may still do so."""
 
+    def farewell(self) -> None:
+        """The deadline of a drain is near: tell the peers, where there is a word for it. May be called again."""
+
     def cut(self) -> None:
         """The deadline of a drain has come."""
 

@@ -66,6 +66,9 @@ class Downstream(End):
     def drain(self, *, is_patient: bool) -> None:
         """A TCP session is never idle: it is left to end by itself."""
 
+    def farewell(self) -> None:
+        """Nobody knows where in its bytes a word of ours could stand."""
+
     def cut(self) -> None:
         """The deadline of a drain."""
         if self.relay is not None:

@@ -22,6 +22,8 @@ from balance.runtime.snapshot import Renewal, Snapshot
 
 GAUGES_EVERY = 4  # ticks
 LAG_MEMORY = 20  # ticks: for how long the worst lag is shown
+SPREAD_S = 1.0  # over which a drain closes idle connections, so that not all of their clients come back to the others at once
+FAREWELL_S = 2.0  # before a drain's deadline, for peers that are told to answer
 FIRST_REQUEST_S = 1.0  # at a drain, how long a connection that was just taken may still bring its first request
 
 
@@ -39,7 +41,7 @@ class Traffic:
         self._backends: dict[int, tuple[Pool, Backend]] = {}  # by slot
         self._leaving: dict[int, Backend] = {}  # not configured any more, but somebody still uses them
         self._gauged: list[Backend] = []  # whose gauges are still to be written in this round
-        self._drained_by = inf
+        self._drained_by = self._farewell_at = inf
         self._waiting: list[Waiting] = []  # who turns the pools' queues
         self._ticks = 0
         self._next_tick = 0.0
@@ -140,10 +142,14 @@ class Traffic:
 
     def hurry(self, timeout_s: float) -> None:
         """A drain shall be over within that time, also one that has begun with more."""
-        self._drained_by = min(self._drained_by, monotonic() + timeout_s)
+        by = monotonic() + timeout_s
+        if by < self._drained_by:
+            self._drained_by = by
+            self._farewell_at = by - min(FAREWELL_S, timeout_s / 4)
 
     async def drain(self, timeout_s: float) -> int:
-        """Stop accepting, close what is idle, wait for what is not, cut the rest after `timeout_s`. How many were cut."""
+        """Stop accepting, close what is idle, wait for what is not, say farewell, cut the rest after `timeout_s`. How many
+        were cut."""
         service = self._service
         await asyncio.sleep(0)  # one more turn, so that connections the kernel has accepted are taken and served
         service.drain()
@@ -154,9 +160,22 @@ class Traffic:
                 parked.discard()
         began = monotonic()
         self.hurry(timeout_s)
+        spread_s = min(SPREAD_S, timeout_s / 10)
+        waiting = list(service.connections)
+        count = len(waiting)
         while service.connections and (now := monotonic()) < self._drained_by:
-            for connection in list(service.connections):
+            if now < began + spread_s:
+                # Who asks once more before it is its turn is told by the reply, which no close can cross.
+                keep = int(count * (1 - (now - began) / spread_s))
+                turn = waiting[keep:]
+                del waiting[keep:]
+            else:
+                turn = list(service.connections)
+            for connection in turn:
                 connection.drain(is_patient=now < began + FIRST_REQUEST_S)
+            if now >= self._farewell_at:
+                for connection in list(service.connections):
+                    connection.farewell()
             await asyncio.sleep(TICK_S)
         left = list(service.connections)
         for connection in left:

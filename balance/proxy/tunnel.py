@@ -13,19 +13,26 @@ from balance.runtime import cells
 from balance.runtime.pool import Lease
 
 
-class ClientEnd(End):
-    """The client's end: known to the worker, so that a drain can end it."""
+class TunnelEnd(End):
+    """One end of a tunnel. The client's is known to the worker, so that a drain can end it."""
 
     __slots__ = ("_connections",)
 
-    def __init__(self, connections: set[Drainable]) -> None:
+    def __init__(self, connections: set[Drainable] | None) -> None:
+        """`connections` is given for a client's."""
         super().__init__()
         self._connections = connections
-        connections.add(self)
+        if connections is not None:
+            connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._connections.discard(self)
+        self.forget()
         super().connection_lost(exc)
+
+    def forget(self) -> None:
+        """A drain need not wait for this one."""
+        if self._connections is not None:
+            self._connections.discard(self)
 
     @property
     def is_leaving(self) -> bool:
@@ -34,23 +41,21 @@ class ClientEnd(End):
     def drain(self, *, is_patient: bool) -> None:
         """A tunnel is left to end by itself."""
 
+    def farewell(self) -> None:
+        """Nobody knows where in an unknown protocol a word of ours could stand."""
+
     def cut(self) -> None:
         """The deadline of a drain."""
         if self.relay is not None:
             self.relay.cut(Why.DRAINING)
 
-
-def tunnel_end(
-    connections: set[Drainable] | None, transport: asyncio.Transport, early: bytes, *, is_paused: bool, is_full: bool
-) -> End:
-    """Take `transport` over from its protocol. `early` are bytes of it that wait; `connections` is given for a client's."""
-    end = End() if connections is None else ClientEnd(connections)
-    end.transport = transport
-    end.early = [early] if early else []
-    end.is_paused = is_paused
-    end.is_full = is_full
-    transport.set_protocol(end)
-    return end
+    def take_over(self, transport: asyncio.Transport, early: bytes, *, is_paused: bool, is_full: bool) -> None:
+        """Be what `transport` speaks to from now on. `early` are bytes of it that wait."""
+        self.transport = transport
+        self.early = [early] if early else []
+        self.is_paused = is_paused
+        self.is_full = is_full
+        transport.set_protocol(self)
 
 
 class Tunnel:

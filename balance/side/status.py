@@ -81,7 +81,8 @@ def duration(seconds: float) -> str:
 
 def _worker(number: int, row: memoryview | None, now_us: int) -> dict[str, Any]:
     if row is None:
-        return {"worker": number, "pid": None, "state": "gone"}
+        nothing = {"generation": None, "memory_bytes": 0, "connections": 0, "requests": 0, "loop_lag_seconds": 0.0}
+        return {"worker": number, "pid": None, "state": "gone"} | nothing
     pid = row[cells.PID]
     state = "stuck" if is_stuck(Worker(pid, row[cells.BEAT_US]), now_us) else "leaving" if row[cells.LEAVING] else "alive"
     return {

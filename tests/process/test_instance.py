@@ -1,5 +1,6 @@
 """The start of whole instances: what is said, and that whatever goes wrong is one line and leaves nothing behind."""
 
+import contextlib
 import re
 import signal
 import socket
@@ -7,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from running import Instance, Origin
+from running import Instance, Origin, until
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
 
@@ -100,3 +101,28 @@ os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES="w
                 assert caller.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
             instance.process.send_signal(signal.SIGTERM)
             assert instance.ended() == 0
+
+
+def test_systemd_is_told_of_the_start_each_reload_and_the_end(run: Run, origins: Origins, tmp_path: Path) -> None:
+    heard: list[str] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.bind(str(tmp_path / "notify"))
+        ear.settimeout(0.02)
+
+        def words() -> list[str]:
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    heard.append(ear.recv(4096).decode().split("\n")[0])
+            return [word for word in heard if word != "WATCHDOG=1"]
+
+        environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}
+        take = f"import os; os.environ.update({environ!r}, WATCHDOG_PID=str(os.getpid()))"
+        instance = run(take, backends=[{"address": origins().address}], **HTTP)
+        until(lambda: words() == ["READY=1"], "READY=1")
+        instance.process.send_signal(signal.SIGHUP)
+        until(lambda: words() == ["READY=1", "RELOADING=1", "READY=1"], "a reload told")
+        beats = heard.count("WATCHDOG=1")
+        until(lambda: words() and heard.count("WATCHDOG=1") > beats + 2, "beats of an instance that has nothing to do")
+        instance.process.send_signal(signal.SIGTERM)
+        assert instance.ended() == 0
+        assert words()[3] == "STOPPING=1"

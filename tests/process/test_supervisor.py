@@ -10,6 +10,10 @@ from collections.abc import Callable
 
 import pytest
 from running import Instance, Origin, until
+from websockets import ConnectionClosed, Request, Response
+from websockets.sync.client import connect
+from websockets.sync.server import ServerConnection
+from websockets.sync.server import serve as serve_websockets
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
 
@@ -58,6 +62,65 @@ def test_sigterm_finishes_what_is_in_flight_and_refuses_what_is_new(run: Run, or
     assert instance.ended() == 0
     thread.join(20)
     assert outcome == [(200, "b1")]
+
+
+def test_the_stop_goes_in_order_and_websockets_are_told_last(run: Run) -> None:
+    waiting, released = threading.Event(), threading.Event()
+
+    def answer(connection: ServerConnection, request: Request) -> Response | None:
+        if request.path == "/ws":
+            return None
+        if request.path == "/slow":
+            waiting.set()
+            released.wait(20)
+        return connection.respond(200, "served")
+
+    def talk(connection: ServerConnection) -> None:
+        for message in connection:
+            connection.send(message)
+        codes.append(connection.close_code)
+
+    codes: list[int | None] = []
+    with serve_websockets(talk, "127.0.0.1", 0, process_request=answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        backends = [{"address": f"127.0.0.1:{server.socket.getsockname()[1]}"}]
+        times = {"shutdown": {"delay": "500ms"}, "timeouts": {"drain": "5s"}}
+        instance = run(backends=backends, **times, **HTTP).ready()
+
+        def said(client: http.client.HTTPConnection) -> str | None:
+            client.request("GET", "/")
+            reply = client.getresponse()
+            assert reply.read() == b"served"
+            return reply.getheader("Connection")
+
+        def slow() -> str | None:
+            client = http.client.HTTPConnection("127.0.0.1", instance.port, timeout=20)
+            client.request("GET", "/slow")
+            return client.getresponse().getheader("Connection")
+
+        with connect(f"ws://127.0.0.1:{instance.port}/ws", open_timeout=20) as websocket:
+            idle = http.client.HTTPConnection("127.0.0.1", instance.port, timeout=20)
+            assert said(idle) != "close"
+            thread, outcome = in_background(slow)
+            assert waiting.wait(20)
+            instance.process.send_signal(signal.SIGTERM)
+            instance.saying("still accepting")
+            assert instance.ask("/ready")[0] == 503
+            assert said(http.client.HTTPConnection("127.0.0.1", instance.port, timeout=20)) != "close"
+            instance.saying("draining: no new connections")
+            until(lambda: refused(instance.port), "the first refusal")
+            assert idle.sock.recv(1) == b""
+            released.set()
+            thread.join(20)
+            assert outcome == ["close"]
+            websocket.send("still here")
+            assert websocket.recv(timeout=20) == "still here"
+            with pytest.raises(ConnectionClosed):
+                websocket.recv(timeout=20)
+            assert websocket.close_code == 1001
+        assert instance.ended() == 0
+        assert codes == [1001]
+        assert "were cut" not in instance.log
 
 
 def test_ctrl_c_in_a_terminal_ends_everything_in_order(run: Run, origins: Origins) -> None:

@@ -46,6 +46,11 @@ def silent(requests: list[Message]) -> Script:
     return script
 
 
+async def silent_after_head(wire: Wire) -> None:
+    await wire.head()
+    await wire.has_ended()
+
+
 async def ask(stage: Stage, request: bytes) -> Message:
     client = await stage.client()
     await client.send(request)
@@ -246,7 +251,7 @@ async def test_upload_that_comes_during_the_wait_is_not_lost(stage: Stage) -> No
     again: list[Message] = []
     first = stage.backend(leaves_early)
     stage.backend(recording(again, ok(b"second")))
-    await stage.open(retry=Retry(enabled=True, backoff_base_s=0.5, jitter=0.0))
+    await stage.open(retry=Retry(enabled=True, backoff_base_s=0.8, jitter=0.0))
     client = await stage.client()
     request = put(b"first half, second half")
     await client.send(request[:-11])
@@ -254,6 +259,90 @@ async def test_upload_that_comes_during_the_wait_is_not_lost(stage: Stage) -> No
     await client.send(request[-11:])
     assert (await client.reply()).body == b"second"
     assert [message.body for message in again] == [b"first half, second half"]
+
+
+async def test_what_came_during_a_wait_is_kept_for_the_try_after_the_next(stage: Stage) -> None:
+    def leaves_after(mark: bytes) -> Script:
+        async def script(wire: Wire) -> None:
+            await wire.until(mark)
+
+        return script
+
+    again: list[Message] = []
+    first = stage.backend(leaves_after(b"first half, "))
+    stage.backend(leaves_after(b"second half"))
+    stage.backend(recording(again, ok(b"third")))
+    await stage.open(retry=Retry(enabled=True, backoff_base_s=0.3, jitter=0.0, multiplier=1.0))
+    client = await stage.client()
+    request = put(b"first half, second half")
+    await client.send(request[:-11])
+    await until(lambda: stage.count(first, cells.RETRIES))
+    await client.send(request[-11:])
+    assert (await client.reply()).body == b"third"
+    assert [message.body for message in again] == [b"first half, second half"]
+
+
+async def test_client_that_leaves_unread_during_the_wait_costs_no_backend_a_request(stage: Stage) -> None:
+    """What it sent meanwhile has stopped the reading, so that its end is found when the wait is over."""
+
+    async def leaves_early(wire: Wire) -> None:
+        await wire.until(b"first half, ")
+
+    first = stage.backend(leaves_early)
+    second = stage.backend(serve(ok()))
+    await stage.open(retry=Retry(enabled=True, backoff_base_s=0.8, jitter=0.0))
+    client = await stage.client()
+    request = put(b"first half, second half")
+    await client.send(request[:-11])
+    await until(lambda: stage.count(first, cells.RETRIES))
+    await client.send(request[-11:])
+    (connection,) = stage.service.connections
+    await until(lambda: connection._paused_for)  # type: ignore[attr-defined]
+    client.reset()
+    await until(lambda: stage.whys == {Why.CLIENT_ABORT: 1})
+    assert second.wires == []
+
+
+async def test_early_refusal_takes_its_connection_with_it(stage: Stage) -> None:
+    """The rest of the body would be read there as a request."""
+
+    async def refuses_early(wire: Wire) -> None:
+        await wire.until(b"first half, ")
+        await wire.send(UNAVAILABLE)
+        await wire.has_ended()
+
+    again: list[Message] = []
+    first = stage.backend(refuses_early)
+    second = stage.backend(recording(again, ok(b"second")))
+    await stage.open(retry=ON)
+    client = await stage.client()
+    request = put(b"first half, second half")
+    await client.send(request[:-11])
+    await until(lambda: second.wires and second.wires[0].seen)
+    assert stage.of(first).idle == []
+    await client.send(request[-11:])
+    assert (await client.reply()).body == b"second"
+    assert [message.body for message in again] == [b"first half, second half"]
+
+
+async def test_backend_that_gives_no_leave_to_go_on_is_left_too(stage: Stage) -> None:
+    async def gives_leave(wire: Wire) -> None:
+        head = await wire.head()
+        assert head is not None
+        await wire.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await wire.body(head)
+        await wire.send(ok(head.body))
+        await wire.has_ended()
+
+    stage.backend(silent_after_head)
+    stage.backend(gives_leave)
+    await stage.open(retry=Retry(enabled=True, per_try_timeout_s=0.1))
+    client = await stage.client()
+    request = put(b"body", "Expect: 100-continue")
+    await client.send(request[:-4])
+    assert (await client.reply()).status == 100
+    await client.send(b"body")
+    assert (await client.reply()).body == b"body"
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -324,6 +413,54 @@ async def test_requests_pay_for_retries(stage: Stage) -> None:
     assert stage.skipped == {Again.BUDGET: 5, Again.ATTEMPTS: 5}
 
 
+async def test_retries_in_flight_are_a_share_of_what_is_in_flight(stage: Stage) -> None:
+    """A fifth of 40 and itself; their waits count."""
+
+    async def script(wire: Wire) -> None:
+        while (request := await wire.request()) is not None:
+            if request.target == "/fails":
+                await wire.send(UNAVAILABLE)
+
+    backend = stage.backend(script)
+    await stage.open(retry=SLOW)
+    for _ in range(40):
+        await (await stage.client()).send(get("/hangs"))
+    await until(lambda: stage.active == 40)
+    for _ in range(10):
+        await (await stage.client()).send(get("/fails"))
+    await until(lambda: stage.count(backend, cells.RETRIES) + stage.skipped.get(Again.BUDGET, 0) == 10)
+    assert stage.count(backend, cells.RETRIES) == 8
+    assert stage.skipped == {Again.BUDGET: 2}
+
+
+async def test_what_requests_paid_is_dated_while_nothing_fails(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    await stage.open(retry=Retry(enabled=True, budget=RetryBudget(1.0, 0)))
+    assert (await ask(stage, get())).status == 200
+    retrying = stage.snapshot.retrying["pool"]
+    await until(lambda: not retrying.budget.requests)
+    assert retrying.budget.left(stage.loop.time()) == 1
+
+
+async def test_retry_is_in_flight_until_its_reply_begins(stage: Stage) -> None:
+    """Not while it lasts: here it is a tunnel."""
+    switch = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(switch)
+        await wire.has_ended()
+
+    stage.backend(serve(UNAVAILABLE))
+    stage.backend(script)
+    await stage.open(retry=ON)
+    client = await stage.client()
+    await client.send(get("/", "Connection: Upgrade", "Upgrade: websocket"))
+    assert (await client.reply()).status == 101
+    assert stage.snapshot.retrying["pool"].budget.in_flight == 0
+    assert stage.active == 1
+
+
 async def test_wait_that_would_outlast_the_request_is_not_begun(stage: Stage) -> None:
     pair(stage, UNAVAILABLE)
     await stage.open(retry=SLOW, timeouts=Timeouts(request_s=5.0))
@@ -338,7 +475,7 @@ async def test_all_tries_share_the_request_s_time(stage: Stage) -> None:
     await stage.open(retry=Retry(enabled=True, per_try_timeout_s=0.2, max_attempts=100), timeouts=Timeouts(request_s=0.5))
     assert (await ask(stage, get())).status == 504
     assert stage.whys in ({Why.TOTAL_TIMEOUT: 1}, {Why.RESPONSE_HEADER_TIMEOUT: 1})
-    assert 1 <= sum(stage.count(backend, cells.RETRIES) for backend in stage.backends) <= 3
+    assert sum(stage.count(backend, cells.RETRIES) for backend in stage.backends) <= 3
 
 
 async def test_reply_that_has_begun_is_not_made_good(stage: Stage) -> None:
@@ -354,16 +491,21 @@ async def test_reply_that_has_begun_is_not_made_good(stage: Stage) -> None:
         await wire.request()
         await wire.send(b"HTTP/1.1 103 Early Hints\r\n\r\n")
 
-    for script in (breaks_off, breaks_off_in_the_head, breaks_off_after_a_hint):
+    async def fails_after_a_hint(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(b"HTTP/1.1 103 Early Hints\r\n\r\n" + UNAVAILABLE)
+        await wire.has_ended()
+
+    for script in (breaks_off, breaks_off_in_the_head, breaks_off_after_a_hint, fails_after_a_hint):
         stage.backend(script)
     await stage.open(retry=ON)
-    for expected in (b"half", b"502 Bad Gateway", b"502 Bad Gateway"):
+    for expected in (b"half", b"502 Bad Gateway", b"502 Bad Gateway", b"\r\n\r\ndown"):
         client = await stage.client()
         await client.send(get())
         assert expected in await client.until(expected)
         client.close()
-    await until(lambda: stage.skipped == {Again.BEGUN: 3})
-    assert sum(len(backend.wires) for backend in stage.backends) == 3
+    await until(lambda: stage.skipped == {Again.BEGUN: 4})
+    assert [len(backend.wires) for backend in stage.backends] == [1, 1, 1, 1]
 
 
 # --- which backend, and when ----------------------------------------------------------------------------------
@@ -395,6 +537,40 @@ async def test_when_all_were_tried_none_is_asked_twice_in_a_row(stage: Stage) ->
     await stage.open(retry=Retry(enabled=True, max_attempts=5))
     assert (await ask(stage, get())).status == 503
     assert order == [1, 2, 1, 2, 1]
+
+
+async def test_turns_that_others_took_meanwhile_lead_to_no_backend_twice_in_a_row(stage: Stage) -> None:
+    order: list[int] = []
+
+    def script(number: int) -> Script:
+        def answer(request: Message) -> bytes:
+            if request.target == "/other":
+                return ok()
+            order.append(number)
+            return UNAVAILABLE
+
+        return serve(answer)
+
+    for number in (1, 2):
+        stage.backend(script(number))
+    await stage.open(retry=Retry(enabled=True, backoff_base_s=0.4, jitter=0.0))
+    client = await stage.client()
+    await client.send(get())
+    await until(lambda: order == [1, 2])
+    assert (await ask(stage, get("/other"))).status == 200
+    assert (await client.reply()).status == 503
+    assert order == [1, 2, 1]
+
+
+async def test_waits_grow(stage: Stage) -> None:
+    """The second would outlast the request."""
+    for _ in range(3):
+        stage.backend(serve(UNAVAILABLE))
+    retry = Retry(enabled=True, backoff_base_s=0.05, backoff_max_s=60.0, multiplier=1000.0, jitter=0.0)
+    await stage.open(retry=retry, timeouts=Timeouts(request_s=15.0))
+    assert (await ask(stage, get())).status == 503
+    assert sum(stage.count(backend, cells.RETRIES) for backend in stage.backends) == 1
+    assert stage.skipped == {Again.DEADLINE: 1}
 
 
 @pytest.mark.parametrize("how", ["reset", "503"])
@@ -449,7 +625,7 @@ async def test_first_move_away_from_a_dead_backend_is_at_once_and_free(stage: St
 
 async def test_backend_that_went_away_during_the_wait_is_not_asked(stage: Stage) -> None:
     first = stage.backend(recording([], None))
-    await stage.open(retry=Retry(enabled=True, backoff_base_s=0.3, jitter=0.0))
+    await stage.open(retry=Retry(enabled=True, backoff_base_s=0.6, jitter=0.0))
     client = await stage.client()
     await client.send(get())
     await until(lambda: stage.count(first, cells.RETRIES))
@@ -462,7 +638,7 @@ async def test_backend_that_went_away_during_the_wait_is_not_asked(stage: Stage)
 
 async def test_reply_was_passed_over_and_then_nobody_is_left(stage: Stage) -> None:
     first = stage.backend(serve(UNAVAILABLE))
-    await stage.open(retry=Retry(enabled=True, backoff_base_s=0.3, jitter=0.0))
+    await stage.open(retry=Retry(enabled=True, backoff_base_s=0.6, jitter=0.0))
     client = await stage.client()
     await client.send(get())
     await until(lambda: stage.count(first, cells.RETRIES))
@@ -555,3 +731,19 @@ async def test_race_that_was_lost_is_no_try(stage: Stage) -> None:
         assert (await client.reply()).body == b"/%d" % number
     assert stage.count(backend, cells.FAILURES) == 0
     assert stage.skipped == {}
+
+
+async def test_race_that_was_lost_uses_up_no_try(stage: Stage) -> None:
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(ok(b"first") if wire.number == 0 else UNAVAILABLE)
+        await wire.request()
+
+    stage.backend(script)
+    stage.backend(serve(ok(b"second")))
+    await stage.open(retry=Retry(enabled=True, max_attempts=2))
+    client = await stage.client()
+    for expected in (b"first", b"second", b"second"):  # the last: a race, a fresh connection that says 503, the other backend
+        await client.send(get())
+        assert (await client.reply()).body == expected
+    assert len(stage.backends[0].wires) == 2

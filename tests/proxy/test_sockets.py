@@ -7,7 +7,7 @@ import pytest
 from rawclient import Wire
 from stage import Stage, until
 
-from balance.proxy.sockets import has_left, is_silent, keep_alive, read_now, reset, unsent
+from balance.proxy.sockets import end_now, has_left, is_silent, keep_alive, read_now, reset, unsent
 
 
 async def connected(stage: Stage, family: int = socket.AF_INET) -> tuple[asyncio.Transport, Wire]:
@@ -80,6 +80,24 @@ async def test_read_now_takes_what_came_and_never_waits(stage: Stage) -> None:
     await until(lambda: not is_silent(transport))
     assert read_now(transport) == b""
     transport.abort()
+
+
+async def test_end_is_seen_at_once(stage: Stage) -> None:
+    transport, peer = await connected(stage)
+    end_now(transport)
+    assert peer.sock.recv(1) == b""  # it does not block, so without this it raises
+    peer.send_now(b"still heard")
+    await until(lambda: not is_silent(transport))
+    transport.close()
+    end_now(transport)
+
+
+async def test_end_does_not_overtake_what_waits_to_be_sent(stage: Stage) -> None:
+    transport, peer = await connected(stage)
+    transport.write(b"x" * 20_000_000)
+    end_now(transport)
+    transport.close()
+    assert len(await peer.rest()) == 20_000_000
 
 
 async def test_accepted_connections_inherit_that_they_are_watched(stage: Stage) -> None:

@@ -5,6 +5,7 @@ import gc
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -193,6 +194,17 @@ async def test_request_that_has_come_but_was_not_read_is_served_by_a_drain(stage
     assert await draining == 0
 
 
+async def test_request_that_comes_as_it_is_a_connections_turn_is_served(stage: Stage) -> None:
+    stage.backend(serve(ok(b"served")))
+    await stage.open()
+    client = await stage.client()
+    await ask(client)
+    client.send_now(get())
+    for connection in list(stage.service.connections):
+        connection.drain(is_patient=False)
+    assert (await client.reply()).body == b"served"
+
+
 async def test_connection_taken_just_before_a_drain_may_still_ask(stage: Stage) -> None:
     stage.backend(serve(ok(b"served")))
     await stage.open()
@@ -214,6 +226,67 @@ async def test_connection_that_never_asks_does_not_hold_a_drain_up(stage: Stage)
     assert await stage.traffic.drain(30.0) == 0
     assert stage.loop.time() - began < 3
     assert await client.ending() == "eof"
+
+
+async def test_idle_connections_are_closed_one_after_the_other_and_each_may_ask_until_its_turn(stage: Stage) -> None:
+    stage.backend(serve(ok(b"served")))
+    await stage.open()
+    clients = [await stage.client() for _ in range(200)]
+    for client in clients:
+        await ask(client)
+    draining = asyncio.ensure_future(stage.traffic.drain(5.0))
+    await until(lambda: stage.service.is_draining)
+    left = [len(stage.service.connections)]
+    while left[-1] > 100:
+        await asyncio.sleep(TICK_S / 5)
+        left.append(len(stage.service.connections))
+    assert len(set(left)) > 3  # in steps
+    asked = [client for client in clients if not has_ended(client)]
+    assert asked
+    for client in asked:
+        client.send_now(get())
+    for client in asked:
+        reply = await client.reply()
+        assert (reply.body, reply.get("connection")) == (b"served", "close")
+    for client in clients:
+        assert await client.ending() == "eof"
+    assert await draining == 0
+
+
+def has_ended(client: Wire) -> bool:
+    try:
+        return client.sock.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+
+
+async def test_request_sent_before_the_end_could_be_seen_is_always_answered(stage: Stage) -> None:
+    """At every moment of a drain, also between the look at a connection and its close."""
+    stage.backend(serve(ok(b"served")))
+    await stage.open()
+    clients = [await stage.client() for _ in range(300)]
+    for client in clients:
+        await ask(client)
+    rand = random.Random(7)
+    answered = 0
+
+    async def late(client: Wire) -> None:
+        nonlocal answered
+        for _ in range(rand.randrange(400)):
+            await asyncio.sleep(0)
+        await asyncio.sleep(rand.random() * 0.3)
+        if has_ended(client):
+            return
+        client.send_now(get())
+        reply = await client.reply()
+        assert (reply.body, reply.get("connection")) == (b"served", "close")
+        answered += 1
+
+    draining = asyncio.ensure_future(stage.traffic.drain(3.0))
+    await until(lambda: stage.service.is_draining)
+    await asyncio.gather(*(late(client) for client in clients))
+    assert await draining == 0
+    assert 0 < answered < 300
 
 
 async def test_deadline_of_a_drain_answers_503_and_cuts(stage: Stage) -> None:

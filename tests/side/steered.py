@@ -38,8 +38,9 @@ class Steered:
         board = Board(2, len(backend_slots(config)) + 1, max_slots=64)
         board.set_stage(Stage.SERVING)
         board.set_generation(1)
-        for row in board.rows:
+        for number, row in enumerate(board.rows, start=1):
             row[cells.PID] = os.getpid()
+            row[cells.PLACE] = number
         self.board = board
         self.inside = Inside(
             config,

@@ -1,0 +1,125 @@
+"""What an instance gives to the one that takes its place: its listening sockets, its board, its locks, and what it knows.
+
+    old                                          new
+    forks and executes the same command  ──▶     reads its configuration
+    LEGACY, with the descriptors         ──▶     listens on the same sockets, counts on the same board
+                                         ◀──     READY: its workers accept
+    its workers drain
+                                         ◀──     STOP, or the end of the line: finish within your time
+
+What is said is plain data, so that another version understands it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from balance.config.changes import BackendChange, Verb
+from balance.errors import StartError
+from balance.process.board import layout
+from balance.process.estate import Estate
+from balance.process.line import End, Message, unpacked
+from balance.process.words import READY
+
+VARIABLE = "BALANCE_HANDOVER"  # the number of the descriptor of the line
+LEGACY, STOP = "legacy", "stop"
+PATIENCE_S = 10.0
+
+
+@dataclass(slots=True)
+class Legacy:
+    """What the new instance finds."""
+
+    end: End
+    board_fd: int
+    locks_fd: int
+    sockets: list[socket.socket]
+    owned_paths: list[str]
+    any_port: dict[tuple[str, str], str]  # (listener, address as configured) -> as bound, for those on port 0
+    max_rows: int
+    max_slots: int
+    book: list[tuple[tuple[str, str, str], int]]
+    generation: int
+    changes: list[BackendChange] = field(default_factory=list)
+    has_same_layout: bool = True
+
+    def ready(self) -> None:
+        """The new instance serves."""
+        self.end.say(READY, os.getpid())
+
+    def stop(self, limit_s: float) -> None:
+        """The new instance ends, and what is left of the old one shall too."""
+        self.end.say(STOP, limit_s)
+
+
+def bequeath(end: End, estate: Estate, any_port: Mapping[tuple[str, str], str]) -> bool:
+    """Say what there is to take over. False when nobody is there."""
+    seat = estate.seat
+    sockets = seat.openings.sockets
+    said: dict[str, Any] = {
+        "layout": layout(),
+        "max_rows": seat.board.max_rows,
+        "max_slots": seat.board.max_slots,
+        "book": estate.book.dump(),
+        "owned_paths": seat.openings.owned_paths,
+        "any_port": [(listener, wanted, bound) for (listener, wanted), bound in any_port.items()],
+        "generation": seat.generation.number,
+        "changes": [
+            (str(change.verb), change.pool, change.name, change.values, change.basis) for change in seat.generation.changes
+        ],
+    }
+    return end.say(LEGACY, said, [seat.board.fd, seat.locks.fileno(), *(sock.fileno() for sock in sockets)])
+
+
+def inherit(environ: dict[str, str] | os._Environ[str]) -> Legacy | None:
+    """What this process was started to take over; None when it was started by itself. StartError when it was cut short."""
+    number = environ.pop(VARIABLE, "")
+    if not number:
+        return None
+    try:
+        end = End(socket.socket(fileno=int(number)))
+        os.set_inheritable(end.fileno(), False)
+    except (OSError, ValueError):
+        raise StartError(f"{VARIABLE}={number} names no line to an instance that could be replaced") from None
+    select.select([end], [], [], PATIENCE_S)
+    messages, _ = end.heard()
+    if not messages:
+        raise StartError("the instance that was to be replaced has said nothing")
+    return _understood(end, messages[0])
+
+
+def _understood(end: End, message: Message) -> Legacy:
+    fds: Sequence[int] = message.fds
+    said = message.data
+    if not message.kind:
+        _, said = unpacked(fds[0])
+        os.close(fds[0])
+        fds = fds[1:]
+    board_fd, locks_fd, *rest = fds
+    return Legacy(
+        end=end,
+        board_fd=board_fd,
+        locks_fd=locks_fd,
+        sockets=[socket.socket(fileno=fd) for fd in rest],
+        owned_paths=said["owned_paths"],
+        any_port={(listener, wanted): bound for listener, wanted, bound in said["any_port"]},
+        max_rows=said["max_rows"],
+        max_slots=said["max_slots"],
+        book=[((pool, name, address), slot) for (pool, name, address), slot in said["book"]],
+        generation=said["generation"],
+        changes=[BackendChange(Verb(verb), *rest) for verb, *rest in said["changes"]],
+        has_same_layout=said["layout"] == layout() and board_fd >= 0,
+    )
+
+
+def execute(end: End, environment: Mapping[str, str]) -> None:
+    """In a forked child: become the same command again, from whatever is installed now. Does not return."""
+    os.set_inheritable(end.fileno(), True)
+    environ = {**os.environ, **environment, VARIABLE: str(end.fileno())}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ)

@@ -1,0 +1,91 @@
+"""An upgrade: the same command is started again, from what is installed now; when its workers accept, ours drain."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Mapping
+
+from balance.process.child import Child, Life, Report
+from balance.process.estate import Estate
+from balance.process.handover import bequeath, execute
+from balance.process.line import Message
+from balance.side.steering import Verdict
+
+log = logging.getLogger("balance.process")
+
+START_S = 60.0  # a large configuration, a cold disk
+NEVER = float("inf")
+
+
+class Upgrading:
+    """Until the new instance is ready or has failed; what follows is the supervisor's."""
+
+    def __init__(
+        self,
+        estate: Estate,
+        origin: str,
+        environment: Mapping[str, str],
+        answer: Callable[[Verdict], None],
+        yield_to: Callable[[Child], None],
+    ) -> None:
+        """`environment` is what the new instance needs to find in its own. `yield_to` is called when it is ready."""
+        self.deadline = NEVER
+        self.is_over = False
+        self._estate = estate
+        self._origin = origin
+        self._environment = environment
+        self._answer = answer
+        self._yield_to = yield_to
+        self._successor = Child("the new instance")
+
+    def begin(self, now: float) -> None:
+        if os.getpid() == 1:
+            self._fail("an upgrade would end process 1, and with it this container; start another container instead")
+            return
+        log.info("starting a new instance to take over (%s)", self._origin)
+        self.deadline = now + START_S
+        try:
+            self._estate.staff.launch(self._successor, self._become)
+        except OSError as error:
+            self._fail(f"cannot start the new instance: {error.strerror}")
+            return
+        assert self._successor.end is not None
+        if not bequeath(self._successor.end, self._estate, self._estate.any_port()):
+            self._fail("the new instance takes nothing over")
+
+    def _become(self, report: Report) -> int:
+        for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(signum, signal.SIG_DFL)  # what is ignored stays ignored over exec
+        execute(report.end, self._environment)
+        return 1
+
+    def heard(self, child: Child, message: Message, now: float) -> None:
+        """Nothing is said that matters here."""
+
+    def became_ready(self, child: Child, now: float) -> None:
+        if child is self._successor:
+            self._end(Verdict(True, self._estate.seat.generation.number, summary=f"process {child.pid} has taken over"))
+            self._yield_to(child)
+
+    def departed(self, child: Child, words: str, now: float) -> None:
+        if child is self._successor:
+            self._fail(f"{words}; what it said of itself is in this log")
+
+    def expired(self, now: float) -> None:
+        self._fail(f"the new instance was not ready within {START_S:g}s")
+
+    def give_up(self, why: str) -> None:
+        self._fail(why)
+
+    def _fail(self, why: str) -> None:
+        if self._successor.life is not Life.GONE:
+            self._successor.kill()
+        log.error("the upgrade is broken off, this instance goes on: %s", why)
+        self._end(Verdict(False, self._estate.seat.generation.number, problems=(why,)))
+
+    def _end(self, verdict: Verdict) -> None:
+        self.is_over = True
+        self.deadline = NEVER
+        self._answer(verdict)
