@@ -182,8 +182,8 @@ class Traffic:
             connection.cut()
         if left:
             await asyncio.sleep(TICK_S)  # let the last answers out
-        for waiting in self._waiting:
-            waiting.close()
+        for queue in self._waiting:
+            queue.close()
         if self._timer is not None:
             self._timer.cancel()
         self._write_gauges(monotonic())

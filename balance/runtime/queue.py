@@ -59,6 +59,8 @@ class Queue:
         self.waiters[waiter] = now
         if len(self.waiters) == 1:
             self.watch()
+        elif next(iter(self.waiters)).is_choosy:
+            self.wake()  # those before it may wait for something else
         return True
 
     def leave(self, waiter: Waiter) -> float | None:

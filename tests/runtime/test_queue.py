@@ -102,3 +102,13 @@ def test_a_turn_that_crashes_ends_the_serving_and_not_the_queue() -> None:
     assert not queue.is_serving
     queue.serve(0.0)
     assert told == ["b"]
+
+
+def test_who_joins_behind_those_that_can_use_less_gets_its_turn_at_once() -> None:
+    queue, told = Queue(QueueConfig(), lambda: 1), list[str]()
+    woken: list[int] = []
+    queue.wake = lambda: woken.append(1)
+    queue.join(Waiter("a", told, is_choosy=True), 0.0)
+    assert woken == []
+    queue.join(Waiter("b", told), 0.0)
+    assert woken == [1]
