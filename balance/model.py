@@ -62,6 +62,8 @@ class Why(enum.IntEnum):
     DRAINING = 25
     INTERNAL_ERROR = 26
     BREAKER_OPEN = 27
+    LIMIT = 28  # every backend has as many as it may have, and the queue is full
+    QUEUE_TIMEOUT = 29
 
     @property
     def word(self) -> str:

@@ -35,6 +35,7 @@ TOP_LEVEL = {
 # Modules whose claims are tested through another's door, with the file that does it.
 TESTED_ELSEWHERE = {
     "proxy/attempts": "proxy/test_exchange.py",
+    "proxy/queued": "proxy/test_waiting.py",
     "__main__": "cli/test_main.py",
     "cli/testpages": "cli/test_backend.py",
     "cli/testserver": "cli/test_backend.py",

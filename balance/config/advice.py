@@ -85,6 +85,8 @@ def _pools(config: Config, places: Places) -> Iterator[Finding]:
                 algorithm if places.document.has(algorithm) else (*where, "backends"),
                 "round-robin looks at no weight, and the weights differ; weighted-round-robin does",
             )
+        yield from _sessions(index, pool, places)
+        yield from _queue(index, pool, places)
         yield from _hash_key(index, pool, places)
         addresses: dict[Address, int] = {}
         for position, backend in enumerate(pool.backends):
@@ -128,6 +130,36 @@ def _pools(config: Config, places: Places) -> Iterator[Finding]:
                 (*places.pool(index, "health_check.command"), 0),
                 f"{check.command[0]!r} is no program that this machine can run; write its whole path",
             )
+
+
+def _sessions(index: int, pool: PoolConfig, places: Places) -> Iterator[Finding]:
+    affinity, section = pool.affinity, places.pool(index, "session_affinity")
+    if not affinity.enabled:
+        if _is_half_given(places, section):
+            yield section, "is given but not enabled; write enabled: true"
+        return
+    is_own = section != ("session_affinity",) or places.pools[index] == ()  # else it may be meant for another pool
+    for key, mode in (("cookie", "cookie"), ("secret", "cookie"), ("ttl", "cookie"), ("header", "header")):
+        path = (*section, key)
+        if is_own and places.document.has(path) and (affinity.mode == mode) is (key == "ttl"):
+            hint = "; cookie.ttl says how long a cookie lasts" if key == "ttl" else ""
+            yield path, f"has no effect in mode {affinity.mode}{hint}"
+    if affinity.mode == "cookie" and not affinity.secret:
+        yield section, "without secret, clients lose their sessions at a restart and where a second balancer answers"
+    if affinity.mode == "cookie" and affinity.cookie.same_site == "none" and affinity.cookie.secure is False:
+        yield (
+            places.pool(index, "session_affinity.cookie.same_site"),
+            "none is refused by browsers where the cookie is not secure",
+        )
+
+
+def _queue(index: int, pool: PoolConfig, places: Places) -> Iterator[Finding]:
+    path = places.pool(index, "queue")
+    # Among the defaults it may be meant for another pool.
+    if not places.document.has(path) or (path == ("queue",) and places.pools[index] != ()):
+        return
+    if not any(backend.max_connections for backend in pool.backends):
+        yield path, "has no effect: no backend of the pool has max_connections"
 
 
 def _hash_key(index: int, pool: PoolConfig, places: Places) -> Iterator[Finding]:

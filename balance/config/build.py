@@ -27,8 +27,11 @@ from balance.config.model import (
     MetricsConfig,
     PassiveChecks,
     PoolConfig,
+    QueueConfig,
     Retry,
     RetryBudget,
+    SessionAffinity,
+    SessionCookie,
     Timeouts,
 )
 from balance.config.schema import BackendSection, ListenerSection, PoolSection, RootSection, Section
@@ -148,6 +151,8 @@ def _pool(name: str, root: RootSection, pool: PoolSection) -> PoolConfig:
         breaker=CircuitBreaker(**_renamed(_overlay(root.circuit_breaker, pool.circuit_breaker), timeout="timeout_s")),
         retry=_retry(_overlay(root.retry, pool.retry)),
         timeouts=_timeouts(root.timeouts, pool.timeouts),
+        affinity=_affinity(_overlay(root.session_affinity, pool.session_affinity)),
+        queue=QueueConfig(**_renamed(_overlay(root.queue, pool.queue), timeout="timeout_s")),
     )
 
 
@@ -177,6 +182,13 @@ def _backend(number: int, backend: BackendSection) -> BackendConfig:
 
 def _timeouts(*layers: Section | None) -> Timeouts:
     return Timeouts(**{f"{name}_s": seconds for name, seconds in _overlay(*layers).items()})
+
+
+def _affinity(given: dict[str, Any]) -> SessionAffinity:
+    given = dict(given)
+    if "cookie" in given:
+        given["cookie"] = SessionCookie(**_renamed(given["cookie"], ttl="ttl_s"))
+    return SessionAffinity(**_renamed(given, ttl="ttl_s"))
 
 
 def _http(given: dict[str, Any], pages: Mapping[str, str]) -> HttpConfig:

@@ -39,4 +39,16 @@ def _read(value: object) -> HashKey:
 _WHAT = {"header": "header field", "cookie": "cookie", "query": "query parameter"}
 _EXAMPLES = {"header": "header:X-User", "cookie": "cookie:session", "query": "query:user"}
 
+
+def _read_header(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected the name of a header field, like X-Session, got {shown(value)}")
+    if not _NAMES["header"].fullmatch(value):
+        raise ValueError(f"{shown(value)} is not the name of a header field, like X-Session")
+    if value.lower() in _CLAIMS:
+        raise ValueError(f"{shown(value)} is what anybody may claim; mode: source-ip follows security.trusted_proxies")
+    return value
+
+
+SESSION_HEADER = Scalar(_read_header, {"type": "string", "pattern": r"^\S+$"})
 HASH_KEY = Scalar(_read, {"type": "string", "pattern": r"^(source[-_]ip|path|(header|cookie|query): *\S+)$"})

@@ -9,7 +9,6 @@ LATER_KEYS: dict[str, frozenset[str]] = {
     "": frozenset(
         [
             "tls",
-            "session_affinity",
             "redis",
             "rate_limit",
             "transform",
@@ -22,8 +21,8 @@ LATER_KEYS: dict[str, frozenset[str]] = {
         ]
     ),
     "listener": frozenset(["tls", "proxy_protocol", "rate_limit", "security", "transform", "policy"]),
-    "pool": frozenset(["session_affinity", "tls", "discovery", "autoscaler", "proxy_protocol"]),
-    "backend": frozenset(["max_connections", "region", "backup", "tls"]),
+    "pool": frozenset(["tls", "discovery", "autoscaler", "proxy_protocol"]),
+    "backend": frozenset(["region", "tls"]),
     "http": frozenset(["routes", "transform", "compression"]),
     "security": frozenset(
         [

@@ -49,6 +49,7 @@ def errors(config: Config, places: Places) -> list[Problem]:
         *_listeners(config, places),
         *_pools(config, places),
         *_hash_keys(config, places),
+        *_sessions(config, places),
         *_shared_addresses(config, places),
         *_limits(config, places),
         *_metrics(config),
@@ -92,6 +93,8 @@ def _pools(config: Config, places: Places) -> Iterator[Finding]:
         where = places.pools[index]
         if not pool.backends:
             yield (*where, "backends"), "is empty; write at least one backend"
+        elif all(backend.backup for backend in pool.backends):
+            yield (*where, "backends"), "are all backups; at least one must stand without backup: true"
         check = pool.health_check
         if check.kind == "exec" and not check.command:
             yield places.pool(index, "health_check.type"), "exec needs a command, like command: [/usr/local/bin/check, --fast]"
@@ -117,6 +120,22 @@ def _hash_keys(config: Config, places: Places) -> Iterator[Finding]:
                     places.pool(index, "load_balancer.hash_key"),
                     f"{str(pool.hash_key)!r} is read in requests, and listener {listener.name!r} has mode tcp; "
                     "there, write source-ip",
+                )
+
+
+def _sessions(config: Config, places: Places) -> Iterator[Finding]:
+    for index, pool in enumerate(config.pools):
+        affinity = pool.affinity
+        if not affinity.enabled:
+            continue
+        if affinity.mode == "header" and not affinity.header:
+            path = places.pool(index, "session_affinity.mode", "session_affinity")
+            yield path, "header needs the field's name, like header: X-Session"
+        for listener in config.listeners:
+            if listener.pool == pool.name and listener.mode is Mode.TCP and affinity.mode != "source-ip":
+                yield (
+                    places.pool(index, "session_affinity.mode", "session_affinity"),
+                    f"{affinity.mode} is read in requests, and listener {listener.name!r} has mode tcp; there, write source-ip",
                 )
 
 

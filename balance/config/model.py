@@ -35,6 +35,8 @@ class BackendConfig:
     address: Address
     weight: int = 1
     metadata: tuple[tuple[str, str], ...] = ()
+    max_connections: int = 0  # requests (HTTP) or sessions (TCP) at once, over all workers; 0 is no limit
+    backup: bool = False  # used when no other backend of the pool is ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,14 @@ class CircuitBreaker:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueConfig:
+    """Where requests wait while every backend has as many as it may have. `size` is for all workers together; 0 is no queue."""
+
+    size: int = 128
+    timeout_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
 class RetryBudget:
     """What retries may add: `ratio` of the requests, and so many a second in any case."""
 
@@ -121,6 +131,30 @@ class HashKey:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionCookie:
+    """What is set in the client. `secure` None is `auto`: when the client came over TLS."""
+
+    name: str = "LOAD-BALANCING_SESSION"
+    ttl_s: float = 3600.0
+    path: str = "/"
+    http_only: bool = True
+    secure: bool | None = None
+    same_site: str = "lax"  # lax, strict, none
+
+
+@dataclass(frozen=True, slots=True)
+class SessionAffinity:
+    """Whether a client's requests stay together, and how a client is known."""
+
+    enabled: bool = False
+    mode: str = "cookie"  # cookie, source-ip, header
+    cookie: SessionCookie = field(default_factory=SessionCookie)
+    header: str = ""
+    ttl_s: float = 3600.0  # of a session without a request, where Balance itself remembers it
+    secret: str = field(default="", repr=False)  # empty: one that is made at the start
+
+
+@dataclass(frozen=True, slots=True)
 class PoolConfig:
     name: str
     backends: tuple[BackendConfig, ...]
@@ -129,6 +163,8 @@ class PoolConfig:
     timeouts: Timeouts = field(default_factory=Timeouts)
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     hash_key: HashKey = field(default_factory=HashKey)
+    queue: QueueConfig = field(default_factory=QueueConfig)
+    affinity: SessionAffinity = field(default_factory=SessionAffinity)
     retry: Retry = field(default_factory=Retry)
 
 

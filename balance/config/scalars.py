@@ -218,6 +218,15 @@ def _file(value: object) -> str:
     return text
 
 
+def _flag_or_auto(value: object) -> bool | None:
+    if value == "auto":
+        return None
+    if not isinstance(value, bool):
+        raise ValueError(f"expected true, false or auto, got {shown(value)}")
+    return value
+
+
+FLAG_OR_AUTO = Scalar(_flag_or_auto, {"anyOf": [{"type": "boolean"}, {"type": "string", "enum": ["auto"]}]})
 FLAG = Scalar(_flag, {"type": "boolean"})
 TEXT = Scalar(as_text, {"type": ["string", "integer"]})
 SIZE = size()

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from balance.balancing import POLICIES
 from balance.config import scalars as kind
 from balance.config.addresses import BACKEND_ADDRESS, LISTEN, NETWORK
-from balance.config.hashkeys import HASH_KEY
+from balance.config.hashkeys import HASH_KEY, SESSION_HEADER
 from balance.config.later import LATER_ACCESS_FORMATS
 from balance.config.model import HashKey, IpNetwork
 from balance.model import Address
@@ -91,6 +91,14 @@ class BackendSection(Section):
     )
     address: Annotated[Address, BACKEND_ADDRESS] = key("host:port, [v6]:port, unix:/path or http://host:port.", required=True)
     weight: Annotated[int, kind.whole(1, 65535)] = key("Its share of the traffic, next to the others' weights.", 1)
+    max_connections: Count = key(
+        "Requests (HTTP) or sessions (TCP) that it may have at once, over all workers; then another backend is chosen, and "
+        "when all are full requests wait in the queue. 0 is no limit.",
+        0,
+    )
+    backup: Flag = key(
+        "Whether it is used only while no other backend of its pool is ready, or when all of those failed.", False
+    )
     metadata: dict[Text, Text] = key("Anything you want to see next to it in the admin API.", {})
 
 
@@ -190,6 +198,55 @@ class CircuitBreakerSection(Section):
     half_open_requests: Annotated[int, kind.whole(1, 1_000_000)] = key("Trials at a time, over all workers.", 1)
 
 
+class QueueSection(Section):
+    """Where requests wait while every backend that may serve them has max_connections; first come, first served. Without room
+    in it, or when a request's time is over, the answer is 503 with Retry-After; in TCP mode the connection is reset."""
+
+    place = "queue"
+    size: Count = key("How many may wait, over all workers; each has its part, one at least. 0: nobody waits.", 128)
+    timeout: Period = key("How long one may wait.", "5s")
+
+
+class SessionCookieSection(Section):
+    """The cookie that names a session. Its value tells nobody which backend it stands for, and can't be guessed. It goes on to
+    the backend with the client's others."""
+
+    place = "cookie"
+    name: Annotated[str, kind.matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "the name of a cookie", 100)] = key(
+        "Its name.", "LOAD-BALANCING_SESSION"
+    )
+    ttl: Period = key("How long a client keeps it. It is set once, and again when the session moves.", "1h")
+    path: Annotated[str, kind.matching(r"/[!-:<-~]*", "a path without spaces and ;", 2000)] = key("Where it is sent.", "/")
+    http_only: Flag = key("Whether scripts in pages can't read it.", True)
+    secure: Annotated[bool | None, kind.FLAG_OR_AUTO] = key(
+        "Whether it is sent over TLS alone. auto: when the client came over TLS, which a trusted proxy tells in "
+        "X-Forwarded-Proto.",
+        "auto",
+    )
+    same_site: Annotated[str, kind.choice("lax", "strict", "none")] = key("Whether other sites' pages may bring it.", "lax")
+
+
+class SessionAffinitySection(Section):
+    """A client's requests go where its first one went, while that backend lives. A backend that drains keeps its sessions; one
+    that is dead, ejected or in maintenance loses them."""
+
+    place = "session_affinity"
+    enabled: Flag = key("Whether sessions are kept.", False)
+    mode: Annotated[str, kind.choice("cookie", "source-ip", "header", later=("redis",))] = key(
+        "How a client is known: by a cookie that is set for it (HTTP), by its address (an IPv6 client by its /64), or by a "
+        "field that it sends (HTTP). The last two are remembered here, for all workers.",
+        "cookie",
+    )
+    cookie: SessionCookieSection = key("The cookie.")
+    header: Annotated[str, SESSION_HEADER] = key("mode header: the field with the session's name.")
+    ttl: Period = key("source-ip, header: how long a session without a request is remembered.", "1h")
+    secret: Text = key(
+        "What the cookie's values are made with. Without it something random, made at each start; with the same one, several "
+        "balancers and every restart know each other's cookies.",
+        "",
+    )
+
+
 class RetryBudgetSection(Section):
     """What retries may add to a pool's load, so that they can't turn a bad minute into an overload. The first move away from a
     backend that can't be connected to is free."""
@@ -237,6 +294,8 @@ class PoolSection(Section):
     load_balancer: LoadBalancerSection = key("Which backend comes next.")
     health_check: HealthCheckSection = key("How backends are asked whether they work.")
     circuit_breaker: CircuitBreakerSection = key("When a backend that fails is left alone.")
+    queue: QueueSection = key("Where requests wait for a backend that is not full.")
+    session_affinity: SessionAffinitySection = key("Whether a client's requests stay together.")
     retry: RetrySection = key("When a request is tried again.")
     timeouts: TimeoutsSection = key("Durations towards backends.")
 
@@ -391,6 +450,8 @@ class RootSection(Section):
     load_balancer: LoadBalancerSection = key("Which backend comes next, in every pool that doesn't say otherwise.")
     health_check: HealthCheckSection = key("How backends are asked, in every pool that doesn't say otherwise.")
     circuit_breaker: CircuitBreakerSection = key("When a backend that fails is left alone, in every pool likewise.")
+    queue: QueueSection = key("Where requests wait for a backend that is not full, in every pool likewise.")
+    session_affinity: SessionAffinitySection = key("Whether a client's requests stay together, in every pool likewise.")
     retry: RetrySection = key("When a request is tried again, in every pool that doesn't say otherwise.")
     resilience: ResilienceSection = key("Older names of circuit_breaker and retry.")
     timeouts: TimeoutsSection = key("Durations, for every pool and listener that doesn't say otherwise.")

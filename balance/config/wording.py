@@ -16,7 +16,8 @@ from balance.config.units import duration_text
 HIDDEN = "***"
 
 # Fields whose key in a file is another word. The unit at the end of a name goes by itself.
-_KEYS = {"addresses": "listen", "breaker": "circuit_breaker", "passive": "passive_checks", "kind": "type"}
+_KEYS = {"addresses": "listen", "affinity": "session_affinity", "breaker": "circuit_breaker", "passive": "passive_checks",
+         "kind": "type"}  # fmt: skip
 _KEYS_OF = {(AdminConfig, "address"): "listen", (MetricsConfig, "address"): "listen"}
 
 _SECRET_WORDS = frozenset(

@@ -61,3 +61,11 @@ class Response:
         self.idle_timeout_s = 0.0  # from Keep-Alive: timeout=N; 0 when it did not say
         self.upgrade = b""
         self.forward = b""
+
+    def with_line(self, line: bytes) -> Response:
+        """A copy that has one more line; the original may be remembered, and answer others."""
+        copy = Response(self.status)
+        for name in self.__slots__:
+            setattr(copy, name, getattr(self, name))
+        copy.forward += line
+        return copy

@@ -6,6 +6,7 @@ aligned, and has one writer or a lock:
     the supervision row       written by the supervisor       (the stage, restarts, reloads, how much of the rest is in use)
     the standings             written by control              (a few cells per backend: its state, since when, ejections)
     the reasons               written by control              (a line of text per backend)
+    the sessions              written by every worker, a cell at a time (runtime.sessions); before them a random key
     the evidence              written by whoever holds the backend's lock: what workers must agree on (health.breaker)
     the rows                  each written by one worker      (its gauges are zeroed by the supervisor when it is gone)
 
@@ -27,6 +28,7 @@ from balance.health.readiness import Stage
 from balance.health.states import State
 from balance.model import Why
 from balance.runtime import cells
+from balance.runtime.sessions import CELLS as SESSION_CELLS
 
 CELL_BYTES = 8
 
@@ -51,6 +53,9 @@ _GENERATION = 5
 _RELOADS = 6  # that succeeded
 _RELOADS_FAILED = 7
 _SUPERVISION_CELLS = 64
+
+_KEY_BYTES = 32
+_KEY_CELLS = _KEY_BYTES // CELL_BYTES
 
 
 class Ejection(NamedTuple):
@@ -87,7 +92,8 @@ class Rows(Sequence[memoryview]):
 class Board:
     """The mapping, cut into parts. Inherited by fork; what one process writes the others read."""
 
-    __slots__ = ("_evidence", "_reasons", "_standings", "_supervision", "fd", "max_rows", "max_slots", "rows")
+    __slots__ = ("_evidence", "_reasons", "_standings", "_supervision", "fd", "max_rows", "max_slots", "rows",
+                 "session_key", "sessions")  # fmt: skip
 
     def __init__(
         self, workers: int, slots: int, *, max_rows: int = 0, max_slots: int = 0, inherited_fd: int | None = None
@@ -101,6 +107,8 @@ class Board:
         row_cells = cells.row_cells(self.max_slots)
         sizes = [
             _SUPERVISION_CELLS,
+            _KEY_CELLS,
+            SESSION_CELLS,
             self.max_slots * _STANDING_CELLS,
             self.max_slots * _REASON_CELLS,
             self.max_slots * EVIDENCE_CELLS,
@@ -112,9 +120,12 @@ class Board:
         for size in sizes:
             parts.append(memory[:size])
             memory = memory[size:]
-        self._supervision, self._standings, reasons, self._evidence = parts[:4]
+        self._supervision, key, self.sessions, self._standings, reasons, self._evidence = parts[:6]
+        if not any(key):
+            key.cast("B")[:] = os.urandom(_KEY_BYTES)
+        self.session_key = key.tobytes()  # random, and the same in all processes and in those that replace them
         self._reasons = reasons.cast("B")
-        self.rows = Rows(tuple(parts[4:]), self._supervision)
+        self.rows = Rows(tuple(parts[6:]), self._supervision)
         self._supervision[_ROWS] = max(workers, self._supervision[_ROWS])
         self._supervision[_SLOTS] = max(slots, self._supervision[_SLOTS])
 
@@ -273,7 +284,7 @@ class Board:
 def layout() -> int:
     """A number that differs when the cells of two versions mean different things."""
     names = {name: value for name, value in vars(cells).items() if name.isupper() and isinstance(value, (int, tuple))}
-    own = (_SUPERVISION_CELLS, _STANDING_CELLS, _REASON_CELLS, EVIDENCE_CELLS, _RELOADS_FAILED, _EJECTIONS)
+    own = (_SUPERVISION_CELLS, SESSION_CELLS, _STANDING_CELLS, _REASON_CELLS, EVIDENCE_CELLS, _RELOADS_FAILED, _EJECTIONS)
     return zlib.crc32(repr((sorted(names.items()), own, [*map(str, Why)], [*map(str, State)])).encode())
 
 

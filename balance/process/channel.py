@@ -20,6 +20,7 @@ class Message(enum.Enum):
     """What somebody is told to look at."""
 
     STATES = b"states"  # the states of the backends and their breakers
+    PERMITS = b"permits"  # permits of backends with a limit: some are wanted, or were given back
     EVIDENCE = b"evidence"  # how traffic fares
 
 

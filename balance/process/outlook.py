@@ -22,6 +22,7 @@ from balance.runtime import cells
 from balance.runtime.backend import Backend
 from balance.runtime.guard import Shared
 from balance.runtime.guarded import GuardedPool
+from balance.runtime.limited import LimitedPool
 from balance.runtime.pool import Pool
 from balance.runtime.snapshot import Snapshot
 
@@ -41,13 +42,23 @@ class Outlook:
         self._channels: Sequence[Channel] = seat.channels
         self._backends: dict[int, tuple[GuardedPool, Backend]] = {}
         self._plain: list[int] = []
+        self._limited: list[LimitedPool] = []
         self._traffic: Traffic | None = None
         self._states: list[int] = []  # as applied
         self._phases: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
         self._reported_at = 0.0
         self._is_reporting = False
-        self.shared = Shared(seat.board.rows, seat.board.evidence, seat.locks, self._moved, self._failed)
+        self.shared = Shared(
+            seat.board.rows,
+            seat.board.evidence,
+            seat.locks,
+            self._moved,
+            self._failed,
+            self._ring_where,
+            seat.board.sessions,
+            seat.board.session_key,
+        )
 
     def begin(self, snapshot: Snapshot, traffic: Traffic) -> None:
         """Look for the first time: however things stand, they were so before."""
@@ -61,6 +72,7 @@ class Outlook:
         """This snapshot will be served, in which these pools are new: tell them how things stand. Their rebuild() is due."""
         self._backends = {}
         self._plain = []
+        self._limited = [pool for pool in snapshot.pools.values() if isinstance(pool, LimitedPool)]
         states, phases = self._board.states(), self._phases_now()
         self._states += states[len(self._states) :]
         self._phases += phases[len(self._phases) :]
@@ -77,6 +89,15 @@ class Outlook:
                 self._backends |= {backend.slot: (pool, backend) for backend in pool.backends}
             else:
                 self._plain += [backend.slot for backend in pool.backends]
+
+    def heard(self) -> None:
+        """A bell rang: look at what it says."""
+        messages = self._channels[self._row].heard()
+        if Message.STATES in messages:
+            self.look()
+        if Message.PERMITS in messages:
+            for pool in self._limited:
+                pool.look_at_permits()
 
     def look(self) -> None:
         """Read the board and apply what is new."""
@@ -131,6 +152,12 @@ class Outlook:
         name = f"{guarded[0].name}/{guarded[1].name} ({guarded[1].address})" if guarded else "that is removed"
         news.tell_breaker(log, f"backend {name}", change)
         self._loop.call_soon(self.look)
+
+    def _ring_where(self, cell: int) -> None:
+        """Tell the others whose row has that cell set about permits."""
+        for index, row in enumerate(self._board.rows):
+            if row[cell] and index != self._row:
+                self._channels[index].ring(Message.PERMITS)
 
     def _failed(self) -> None:
         if self._is_reporting:

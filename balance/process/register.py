@@ -76,7 +76,12 @@ class Register:
 
     def _tell_panic(self, pool: PoolConfig) -> None:
         threshold = pool.health_check.panic_threshold
-        if threshold and is_panic(self.states(pool.name), threshold) is not (pool.name in self._panicking):
+        primaries = [
+            self.standings[slot].state
+            for slot, seen in self.seen.items()
+            if seen.pool.name == pool.name and not seen.backend.backup
+        ]
+        if threshold and is_panic(primaries, threshold) is not (pool.name in self._panicking):
             self._panicking ^= {pool.name}
             news.tell_panic(log, pool.name, pool.name in self._panicking)
 

@@ -72,7 +72,7 @@ class Worker:
         """Accept until told to stop, then drain."""
         seat, loop = self._seat, self._loop
         watch_lifeline(loop, seat.lifeline, self._stopped.set)
-        loop.add_reader(seat.channels[self._index].worker_end, self._heard)
+        loop.add_reader(seat.channels[self._index].worker_end, self._outlook.heard)
         row = self._cells
         row[cells.PID] = os.getpid()
         row[cells.PLACE] = self._slot + 1
@@ -101,10 +101,6 @@ class Worker:
             signal.alarm(int(limit_s) + OVERTIME_S)
         self._traffic.hurry(limit_s)
         self._stopped.set()
-
-    def _heard(self) -> None:
-        self._seat.channels[self._index].heard()  # there is one message for workers, and its meaning is to look
-        self._outlook.look()
 
     def _look_around(self) -> None:
         pools = self._traffic.snapshot.pools.values()

@@ -92,6 +92,7 @@ def session(
     connect_ms: float,
     total_ms: float,
     again: Again = Again.NEVER_NEEDED,
+    queue_ms: float = 0.0,
 ) -> AccessRecord:
     """The record of a connection in TCP mode, whose bytes passed unparsed."""
     return AccessRecord(
@@ -110,7 +111,7 @@ def session(
         request_id="",
         referer="",
         user_agent="",
-        queue_ms=0.0,
+        queue_ms=queue_ms,
         connect_ms=connect_ms,
         ttfb_ms=-1.0,
         total_ms=total_ms,

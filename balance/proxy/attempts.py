@@ -112,13 +112,14 @@ class Attempts:
     @abstractmethod
     def resume_upload(self) -> None: ...
 
-    def choose(self, now: float, failed: UpstreamError | None = None) -> None:
-        """Lease a backend and send, on a parked connection or a new one."""
-        pool = self.entry.pool
-        lease = pool.acquire(b"" if pool.key_of is None else self._key(pool.key_of), now, self._tried)
+    def choose(self, now: float, failed: UpstreamError | None = None, lease: Lease | None = None) -> None:
+        """Lease a backend, if there is no `lease` yet, and send, on a parked connection or a new one."""
         if lease is None:
-            self._nobody(failed)
-            return
+            pool = self.entry.pool
+            lease = pool.acquire(b"" if pool.key_of is None else self._key(pool.key_of), now, self._tried)
+            if lease is None:
+                self._nobody(failed)
+                return
         self._lease = lease
         self._attempts += 1
         upstream = self._parked(lease.backend, now)

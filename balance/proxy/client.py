@@ -24,6 +24,7 @@ from balance.proxy.entry import Entry
 from balance.proxy.exchange import Exchange
 from balance.proxy.relay import Relay
 from balance.proxy.sockets import end_now, has_left, is_silent, keep_alive, reset, unsent
+from balance.proxy.sticky import StickyExchange
 from balance.proxy.tunnel import Tunnel, TunnelEnd
 from balance.proxy.upstream import Upstream
 from balance.proxy.websocket import WebSocketEnd, WebSocketRelay
@@ -209,7 +210,8 @@ class HttpClient(Timed, asyncio.Protocol):
             return
         self._at = BUSY
         entry = self.entry
-        exchange = self._exchange = Exchange(self, entry, request, len(head))
+        kind = Exchange if entry.cookie is None else StickyExchange
+        exchange = self._exchange = kind(self, entry, request, len(head))
         self._total_at = exchange.started + entry.request_s
         try:
             rest = exchange.start(rest)

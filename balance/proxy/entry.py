@@ -15,7 +15,8 @@ from balance.runtime.snapshot import Listener
 class Entry:
     """Shared by all clients of a listener in one worker."""
 
-    __slots__ = ("__weakref__", "connect_s", "forwarded", "is_closing", "keepalive_s", "listener", "max_idle", "max_requests",
+    __slots__ = ("__weakref__", "connect_s", "cookie", "forwarded", "is_closing", "keepalive_s", "listener", "max_idle",
+                 "max_requests",
                  "pages", "pool", "port", "read_s", "reader", "reply_s", "request_id", "request_s", "retrying", "scheme",
                  "service", "successor", "timeouts", "trusted", "via")  # fmt: skip
 
@@ -27,6 +28,7 @@ class Entry:
         self.successor: Entry | None = None  # after a reload
         self.is_closing = False  # the door is closed, or the worker drains: every reply says `Connection: close`
         self.pool = listener.pool
+        self.cookie = listener.cookie
         self.port = port
         self.scheme = "http"
         self.timeouts = listener.timeouts

@@ -44,12 +44,11 @@ class Exchange(Repeats):
     """See the module's picture. Made for a complete request head."""
 
     __slots__ = ("_buffer", "_connected_at", "_download", "_head_at", "_keep_alive", "_reply_bytes", "_reply_is_exact",
-                 "_response", "bytes_in", "held", "request_id", "status", "why")  # fmt: skip
+                 "_response", "bytes_in", "request_id", "status", "why")  # fmt: skip
 
     def __init__(self, client: Client, entry: Entry, request: Request, bytes_in: int) -> None:
         super().__init__(client, entry, request)
         self.bytes_in = bytes_in
-        self.held: list[bytes] | None = None  # of the body, until there is a connection for it
         self.status = 0
         self.why = _ALL_WELL
         self.request_id = b""
@@ -369,6 +368,8 @@ class Exchange(Repeats):
     def client_gone(self) -> None:
         """The client left: so does its request at the backend, which is not to blame."""
         if self._at is not ENDED:
+            if self._at is CHOSEN:
+                self._stop_waiting(monotonic())
             if self.why is not Why.INTERNAL_ERROR:
                 self.status = 499  # nginx's code for it; in logs only
                 self.why = Why.CLIENT_ABORT
@@ -445,6 +446,8 @@ class Exchange(Repeats):
             return
         if outcome is Outcome.FAILED and (self._tries is None or self._tries.again <= Again.MADE):
             self._not_again(Again.BEGUN)  # nothing else has been said of it
+        if self._at is CHOSEN:
+            self._stop_waiting(monotonic())
         has_replied = self._at is REPLYING
         self.why = why
         keep_alive, page = False, None
@@ -487,7 +490,8 @@ class Exchange(Repeats):
         if lease is not None:
             slot = lease.backend.slot
             if outcome is _OK:  # the first backend was chosen as the exchange began
-                upstream_us = request_us if self._attempts == 1 else int((now - lease.started) * 1e6)
+                is_first = self._attempts == 1 and not self._waited_s
+                upstream_us = request_us if is_first else int((now - lease.started) * 1e6)
         service.row.count_exchange(
             slot, self.request.method, self.status, self.why, request_us, upstream_us, self.bytes_in, self._reply_bytes
         )
@@ -517,8 +521,8 @@ class Exchange(Repeats):
             request_id=self.request_id.decode("ascii"),
             referer=field_value(forward, b"referer"),
             user_agent=field_value(forward, b"user-agent"),
-            queue_ms=0.0,
-            connect_ms=round((sent - self.started) * 1e3, 3) if self._attempts else -1.0,
+            queue_ms=round(self._waited_s * 1e3, 3),
+            connect_ms=round((sent - self.started - self._waited_s) * 1e3, 3) if self._attempts else -1.0,
             ttfb_ms=round((self._head_at - self.started) * 1e3, 3) if self._head_at else -1.0,
             total_ms=round((now - self.started) * 1e3, 3),
             retry=self._tries.again.word if self._tries is not None else "",

@@ -7,7 +7,6 @@ it, and goes with the client.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from time import monotonic
 
 from balance.errors import UpstreamError
@@ -17,8 +16,9 @@ from balance.http1.fields import field_value
 from balance.http1.framing import BY_LENGTH, NO_BODY
 from balance.http1.head import Request, Response
 from balance.model import Outcome, Phase, Why
-from balance.proxy.attempts import CHOSEN, IDEMPOTENT, Attempts, Client
+from balance.proxy.attempts import CHOSEN, IDEMPOTENT, Client
 from balance.proxy.entry import Entry
+from balance.proxy.queued import FULL, Queued
 from balance.runtime import cells
 from balance.traffic.budget import Budget
 from balance.traffic.retrying import Again, Failed, Failure, decide
@@ -66,7 +66,7 @@ class Tries:
             self.paid_from = None
 
 
-class Repeats(Attempts):
+class Repeats(Queued):
     """The part of an exchange that makes up for tries that failed."""
 
     __slots__ = ("_interims", "_outgoing", "_tries", "upload")
@@ -78,9 +78,9 @@ class Repeats(Attempts):
         self._tries: Tries | None = None
         self.upload: Body | None = None  # the request's body, if it has one
 
-    @abstractmethod
-    def _fail(self, status: int, why: Why, detail: str, outcome: Outcome) -> None:
-        """End the exchange with what is known."""
+    @property
+    def last_failure(self) -> UpstreamError | None:
+        return self._tries.failed if self._tries is not None else None
 
     def go_on(self, now: float) -> None:
         """The wait is over."""
@@ -198,12 +198,15 @@ class Repeats(Attempts):
             upstream.discard()
 
     def _nobody(self, failed: UpstreamError | None) -> None:
+        if self._may_wait(monotonic()):
+            return
         if self._tries is not None:
             self._not_again(Again.NOBODY)
         if failed is not None:  # it says more than that nobody else is there
             self._fail_as(failed, Outcome.ABORTED)
         else:
-            self._fail(503, self.entry.pool.why_nobody, "no backend is ready", Outcome.ABORTED)
+            why = self.entry.pool.why_nobody
+            self._fail(503, why, FULL if why is Why.LIMIT else "no backend is ready", Outcome.ABORTED)
 
     def _fail_as(self, error: UpstreamError, outcome: Outcome) -> None:
         status = 504 if error.why in _LATE else 502

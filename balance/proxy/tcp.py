@@ -26,7 +26,8 @@ _NO_FIELDS = RequestFields()  # in TCP mode there are none to hash
 class Downstream(End):
     """A client's connection in TCP mode."""
 
-    __slots__ = ("_dialing", "_lease", "_listener", "_max_tries", "_peer", "_service", "_started")
+    __slots__ = ("_dialing", "_lease", "_listener", "_max_tries", "_peer", "_service", "_started", "_tried", "_turned",
+                 "_waited_s")  # fmt: skip
 
     def __init__(self, service: Service, listener: Listener) -> None:
         super().__init__()
@@ -35,6 +36,9 @@ class Downstream(End):
         self._max_tries = MAX_TRIES if listener.retrying is None else listener.retrying.max_tries
         self._lease: Lease | None = None
         self._dialing: asyncio.Task[None] | None = None
+        self._tried: list[Backend] = []
+        self._turned: asyncio.Future[Lease | Why] | None = None  # while it waits in the pool's queue
+        self._waited_s = 0.0
         self._peer = ""
         self._started = 0.0
 
@@ -73,10 +77,14 @@ class Downstream(End):
             reset(self.transport)
 
     async def _connect(self) -> None:
-        tried: list[Backend] = []
-        why = self._listener.pool.why_nobody
+        tried = self._tried
+        why: Why | None = None
         try:
-            while lease := self._next_lease(tried):
+            while True:
+                lease = self._next_lease() or await self._wait()
+                if not isinstance(lease, Lease):
+                    why = lease or why or self._listener.pool.why_nobody
+                    break
                 self._lease = lease
                 try:
                     upstream = await self._dial(lease.backend)
@@ -92,7 +100,7 @@ class Downstream(End):
             self._dialing = None
             if self.relay is None:
                 self._release(Outcome.ABORTED)
-                self._not_joined(Why.CLIENT_ABORT if self.transport.is_closing() else why, len(tried))
+                self._not_joined(Why.CLIENT_ABORT if self.transport.is_closing() or why is None else why, len(tried))
 
     def _not_joined(self, why: Why, attempts: int) -> None:
         """The session ends before it began."""
@@ -107,12 +115,49 @@ class Downstream(End):
         if service.access is not None:
             ms = round((time.monotonic() - self._started) * 1e3, 3)
             pool = self._listener.pool.name
-            service.access.record(session(self._peer, "", pool, why, (0, 0), attempts, -1.0, ms, again))
+            service.access.record(session(self._peer, "", pool, why, (0, 0), attempts, -1.0, ms, again, self._queue_ms))
         if not self.transport.is_closing():
             reset(self.transport)
 
-    def _next_lease(self, tried: list[Backend]) -> Lease | None:
+    async def _wait(self) -> Lease | Why | None:
+        """For a backend that is only full. None when there is none, or no room to wait."""
+        pool = self._listener.pool
+        queue, tried, now = pool.queue, self._tried, time.monotonic()
+        if queue is None or len(tried) == self._max_tries or not pool.may_wait(tried) or not queue.join(self, now):
+            return None
+        self._turned = self._service.loop.create_future()
+        try:
+            return await self._turned
+        finally:
+            self._turned = None
+            queue.leave(self)
+            self._waited_s += time.monotonic() - now
+
+    @property
+    def is_choosy(self) -> bool:
+        return bool(self._tried)
+
+    def turn(self, now: float) -> bool:
+        """It is this connection's turn among those that wait. False when there is still nobody for it."""
+        turned, pool = self._turned, self._listener.pool
+        if turned is None or turned.done():
+            return True  # it is about to leave
+        self._lease = self._next_lease()  # kept here: the task may be cancelled before it hears of it
+        if self._lease is not None:
+            turned.set_result(self._lease)
+        elif pool.may_wait(self._tried):
+            return False
+        else:
+            turned.set_result(pool.why_nobody)
+        return True
+
+    def waited_too_long(self, now: float) -> None:
+        if self._turned is not None and not self._turned.done():
+            self._turned.set_result(Why.QUEUE_TIMEOUT)
+
+    def _next_lease(self) -> Lease | None:
         """A backend that was not tried yet, or None when there is none or enough were tried."""
+        tried = self._tried
         if len(tried) == self._max_tries:
             return None
         pool = self._listener.pool
@@ -137,9 +182,13 @@ class Downstream(End):
         lease.backend.open_count += 1
         now = time.monotonic()
         lease.answered(now)  # how fast it connects is all that is known of how well it is
-        account = _Session(service, lease, self._peer, self._listener.pool.name, attempts, self._started, now)
+        account = _Session(service, lease, self._peer, self._listener.pool.name, attempts, self._started, now, self._waited_s)
         Relay(self, upstream, service.wheel, idle_s, account, now)
         self._lease = None  # it is the session's now
+
+    @property
+    def _queue_ms(self) -> float:
+        return round(self._waited_s * 1e3, 3)
 
     def _release(self, outcome: Outcome) -> None:
         if self._lease is not None:
@@ -153,10 +202,18 @@ class Downstream(End):
 class _Session:
     """The account of one TCP session: its bytes, its lease, how it ended."""
 
-    __slots__ = ("_attempts", "_joined", "_lease", "_peer", "_pool", "_service", "_started", "_totals")
+    __slots__ = ("_attempts", "_joined", "_lease", "_peer", "_pool", "_service", "_started", "_totals", "_waited_s")
 
     def __init__(
-        self, service: Service, lease: Lease, peer: str, pool: str, attempts: int, started: float, joined: float
+        self,
+        service: Service,
+        lease: Lease,
+        peer: str,
+        pool: str,
+        attempts: int,
+        started: float,
+        joined: float,
+        waited_s: float,
     ) -> None:
         """`started` is when the client came, `joined` when it had its backend."""
         self._service = service
@@ -166,6 +223,7 @@ class _Session:
         self._attempts = attempts
         self._started = started
         self._joined = joined
+        self._waited_s = waited_s
         self._totals = (0, 0)
 
     def moved(self, from_client: int, from_upstream: int) -> None:
@@ -183,9 +241,10 @@ class _Session:
             )
         self._lease.release(outcome, now)
         if self._service.access is not None:
-            connect_ms, ms = round((self._joined - self._started) * 1e3, 3), round((now - self._started) * 1e3, 3)
+            connect_ms = round((self._joined - self._started - self._waited_s) * 1e3, 3)
+            ms, queue_ms = round((now - self._started) * 1e3, 3), round(self._waited_s * 1e3, 3)
             backend = self._lease.backend.name
             again = Again.MADE if self._attempts > 1 else Again.NEVER_NEEDED
             self._service.access.record(
-                session(self._peer, backend, self._pool, why, self._totals, self._attempts, connect_ms, ms, again)
+                session(self._peer, backend, self._pool, why, self._totals, self._attempts, connect_ms, ms, again, queue_ms)
             )

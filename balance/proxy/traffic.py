@@ -12,6 +12,7 @@ from balance.config.model import LoggingConfig
 from balance.proxy.access import AccessLog
 from balance.proxy.door import Door
 from balance.proxy.service import Service
+from balance.proxy.waiting import Waiting
 from balance.proxy.wheel import TICK_S
 from balance.runtime import cells
 from balance.runtime.backend import Backend, IdleTime
@@ -41,6 +42,7 @@ class Traffic:
         self._leaving: dict[int, Backend] = {}  # not configured any more, but somebody still uses them
         self._gauged: list[Backend] = []  # whose gauges are still to be written in this round
         self._drained_by = self._farewell_at = inf
+        self._waiting: list[Waiting] = []  # who turns the pools' queues
         self._ticks = 0
         self._next_tick = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -108,6 +110,12 @@ class Traffic:
         self._backends = {backend.slot: (pool, backend) for pool in snapshot.pools.values() for backend in pool.backends}
         for slot in self._backends:
             self._leaving.pop(slot, None)
+        queues = [pool.queue for pool in snapshot.pools.values()]
+        self._waiting = [waiting for waiting in self._waiting if waiting.queue.waiters or waiting.queue in queues]
+        turned = [waiting.queue for waiting in self._waiting]
+        for pool in snapshot.pools.values():
+            if pool.queue is not None and pool.queue not in turned:
+                self._waiting.append(Waiting(self._loop, pool, pool.queue))
         self._gauged = []
 
     def log_to(self, access: AccessLog | None) -> None:
@@ -174,6 +182,8 @@ class Traffic:
             connection.cut()
         if left:
             await asyncio.sleep(TICK_S)  # let the last answers out
+        for queue in self._waiting:
+            queue.close()
         if self._timer is not None:
             self._timer.cancel()
         self._write_gauges(monotonic())
@@ -215,8 +225,13 @@ class Traffic:
             board[backend.block + cells.ACTIVE] = active
             board[backend.block + cells.IDLE] = len(backend.idle)
             board[backend.block + cells.OPEN] = backend.open_count
+            if backend.permits is not None:
+                backend.permits.tick()
             if not active and not backend.open_count and self._leaving.get(backend.slot) is backend:
                 del self._leaving[backend.slot]
+        if self._ticks % GAUGES_EVERY == 0:
+            for pool in self._snapshot.pools.values():
+                pool.tick()
         for retrying in self._snapshot.retrying.values():
             retrying.budget.turn(now)
         if self._service.access is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sized
 from typing import Protocol
 
 from balance.config.model import BackendConfig
@@ -10,6 +11,8 @@ from balance.health.states import State
 from balance.load import Load
 from balance.runtime import cells
 from balance.runtime.guard import Guard
+
+UNLIMITED = 1 << 62
 
 
 class Parked(Protocol):
@@ -26,6 +29,21 @@ class Gate(Protocol):
 
     def admit(self, now: float) -> int | None:
         """What names the trial that the request is, NO_TRIAL for none; None turns it away."""
+
+
+class Permits(Protocol):
+    """This worker's part of what a backend with a limit may have at once."""
+
+    is_pressed: bool
+    waiters: Sized
+    wake: Callable[[], None]
+
+    def take(self) -> bool: ...
+    def freed(self) -> None: ...
+    def look(self) -> None: ...
+    def ask_again(self) -> None: ...
+    def tick(self) -> None: ...
+    def adjust(self) -> None: ...
 
 
 class IdleTime:
@@ -73,12 +91,13 @@ class IdleTime:
 class Backend:
     """Lives as long as its identity is configured, across snapshots. `slot` is its block on the board."""
 
-    __slots__ = ("address", "block", "gate", "guard", "idle", "idle_time", "is_ready", "load", "name", "open_count", "phase",
-                 "ramp", "slot", "state")  # fmt: skip
+    __slots__ = ("_limit", "address", "block", "credit", "gate", "guard", "idle", "idle_time", "is_backup", "is_ready",
+                 "load", "name", "open_count", "permits", "phase", "ramp", "slot", "state")  # fmt: skip
 
     def __init__(self, config: BackendConfig, slot: int, idle_timeout_s: float | None = None) -> None:
         self.name = config.name
         self.address = config.address
+        self.is_backup = config.backup  # used when no other is ready
         self.slot = slot
         self.block = cells.block(slot)
         self.load = Load(config.weight, identity=config.name.encode())
@@ -92,10 +111,28 @@ class Backend:
         self.guard: Guard | None = None
         self.gate: Gate | None = None
         self.ramp: Gate | None = None
+        # What a LimitedPool asks before it gives a lease.
+        self.permits: Permits | None = None
+        self.credit = UNLIMITED  # leases that need nobody's leave
+        self._limit = config.max_connections
+
+    @property
+    def limit(self) -> int:
+        """How many leases all workers may hold at once, 0 for any number. May be set at any time."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        self._limit = limit
+        if self.permits is not None:
+            self.permits.adjust()
 
     def configure(self, config: BackendConfig, idle_timeout_s: float | None) -> None:
         """The same backend with other settings: what is under way and what was learned goes on."""
         self.load.weight = config.weight
+        self.is_backup = config.backup
+        if self.limit != config.max_connections:
+            self.limit = config.max_connections
         if self.idle_time.configured_s != idle_timeout_s:
             self.idle_time = IdleTime(idle_timeout_s)
 

@@ -64,8 +64,12 @@ BLAMED = 13  # leases that speak against the backend: failures and bad answers, 
 ABORTED = 14  # leases that say nothing about it
 UPSTREAM_TIME = 16  # histogram over TIME_BUCKETS_US, then the sum in microseconds: from the choice to the reply's end
 REQUEST_TIME = 32  # the same, from the request's first byte to the reply's last
+CREDIT = 48  # gauge: permits that this worker holds, where the backend has a limit
+WANTED = 49  # gauge: 1 while this worker could use one more
+WAITING = 50  # gauge: requests in this worker's queue; of a pool, in the block of its first backend
+SESSIONS = 51  # client sessions that began here, where sessions are kept
 
-BLOCK_GAUGES = (ACTIVE, IDLE, OPEN, TRIALS)
+BLOCK_GAUGES = (ACTIVE, IDLE, OPEN, TRIALS, CREDIT, WANTED, WAITING)
 
 TIME_BUCKETS_US = (500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
                    1_000_000, 2_500_000, 5_000_000, 10_000_000)  # fmt: skip
@@ -81,7 +85,8 @@ assert RETRIES_SKIPPED + len(SKIPPED) <= LEAVING
 assert len(Why) <= REQUEST_SIZE - WHY
 assert REQUEST_SIZE + SIZE_SUM < RESPONSE_SIZE
 assert UPSTREAM_TIME + TIME_SUM < REQUEST_TIME
-assert REQUEST_TIME + TIME_SUM < BLOCK
+assert REQUEST_TIME + TIME_SUM < CREDIT
+assert max(BLOCK_GAUGES) < BLOCK
 
 
 def row_cells(backend_slots: int) -> int:

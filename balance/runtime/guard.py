@@ -8,7 +8,7 @@ those of a worker that dies are given back with the rest of what it held.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from balance.config.model import CircuitBreaker
@@ -48,6 +48,14 @@ def _nobody_looks() -> None:
     pass
 
 
+def _nobody_is_rung(cell: int) -> None:
+    pass
+
+
+def _few_sessions() -> memoryview:
+    return memoryview(bytearray(8 * 4096)).cast("Q")
+
+
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What the processes of an instance share, as one of them sees it."""
@@ -57,6 +65,14 @@ class Shared:
     locks: Locks
     changed: Callable[[int, Change], None] = _nobody_listens  # this process has moved the breaker of that slot
     failed: Callable[[], None] = _nobody_looks  # there is evidence for control to look at
+    ring_where: Callable[[int], None] = _nobody_is_rung  # the other workers whose row has that cell set: about permits
+    sessions: memoryview = field(default_factory=_few_sessions)  # the table of those that Balance itself remembers
+    session_key: bytes = b""  # random, and the same in all processes
+
+    @property
+    def workers(self) -> int:
+        """How many live now; those that are about to end count."""
+        return max(1, sum(1 for row in self.rows if row[cells.PLACE]))
 
     @classmethod
     def with_nobody(cls, row: memoryview) -> Shared:

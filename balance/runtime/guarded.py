@@ -19,6 +19,7 @@ from balance.runtime import cells
 from balance.runtime.backend import Backend, Gate
 from balance.runtime.guard import NO_TRIAL, Guard, Shared
 from balance.runtime.pool import Lease, Pool, TimedLease, WatchedLease
+from balance.runtime.reserve import Reserve
 
 _OK = Outcome.OK
 TRIED_HANDICAP = 2.0  # on what an adaptive policy thinks that a backend costs while its breaker is half-open
@@ -105,6 +106,8 @@ class RampGate:
 def needs_guard(config: PoolConfig) -> bool:
     """Whether the configuration asks for anything that a plain Pool does not do."""
     check = config.health_check
+    if config.affinity.enabled or any(backend.max_connections for backend in config.backends):
+        return True
     return config.breaker.enabled or check.passive.enabled or check.slow_start_s > 0 or check.panic_threshold > 0
 
 
@@ -121,6 +124,7 @@ class GuardedPool(Pool):
         row: cells.Row,
         shared: Shared,
         *,
+        reserve: Reserve | None = None,
         is_live: bool = True,
     ) -> None:
         self._has_breakers = config.breaker.enabled
@@ -130,7 +134,9 @@ class GuardedPool(Pool):
         for backend in backends:
             if backend.guard is None:  # else leases that it knows are under way, and its breaker has a past
                 backend.guard = Guard(config.breaker, backend.slot, row.cells, shared)
-        super().__init__(config.name, tuple(backends), config.algorithm, policy, row, config.hash_key, is_live=is_live)
+        super().__init__(
+            config.name, tuple(backends), config.algorithm, policy, row, config.hash_key, reserve=reserve, is_live=is_live
+        )
         self._lease = GUARDED[self._lease]
 
     @property
@@ -153,12 +159,14 @@ class GuardedPool(Pool):
     def rebuild(self) -> None:
         """Who is ready, and behind which gate."""
         threshold = self._panic_threshold
-        self.is_panicking = bool(threshold) and is_panic((backend.state for backend in self.backends), threshold)
+        states = (backend.state for backend in self.backends if not backend.is_backup)
+        self.is_panicking = bool(threshold) and is_panic(states, threshold)
         for backend in self.backends:
             state, phase = backend.state, backend.phase
-            is_usable = not state.is_ordered if self.is_panicking else state.is_ready or state is State.RETURNING
+            is_panicking = self.is_panicking and not backend.is_backup
+            is_usable = not state.is_ordered if is_panicking else state.is_ready or state is State.RETURNING
             backend.is_ready = is_usable and phase is not Phase.OPEN
-            is_returning = state is State.RETURNING and not self.is_panicking
+            is_returning = state is State.RETURNING and not is_panicking
             backend.gate = backend.ramp
             if phase is Phase.HALF_OPEN or is_returning:
                 assert backend.guard is not None
@@ -174,22 +182,34 @@ class GuardedPool(Pool):
     def _through_gates(self, lease: Lease | None, key: bytes, now: float, avoid: Collection[Backend]) -> Lease | None:
         turned_away = list(avoid)
         spared: Backend | None = None
+        no_case_for_backups = False
         while lease is not None:
             backend = lease.backend
-            gate: Gate | None = backend.gate
-            if gate is None or (spared is not None and gate is backend.ramp):
-                return lease  # two on their ramps: more choosing would only cost
-            trial = gate.admit(now)
-            if trial is not None:
-                if trial and backend.guard is not None:
-                    backend.guard.begin_trial(lease, trial)
-                return lease
-            if gate is backend.ramp:
-                spared = backend
+            if not self._has_room(backend):
+                no_case_for_backups |= not backend.is_backup  # one that is full is ready
+            else:
+                gate: Gate | None = backend.gate
+                if gate is None or (spared is not None and gate is backend.ramp):
+                    return lease  # two on their ramps: more choosing would only cost
+                trial = gate.admit(now)
+                if trial is not None:
+                    if trial and backend.guard is not None:
+                        backend.guard.begin_trial(lease, trial)
+                    return lease
+                if gate is backend.ramp:
+                    spared = backend
+                    no_case_for_backups |= not backend.is_backup  # and so is one that starts slowly
             self._withdraw(lease, now)
             turned_away.append(backend)
-            lease = super().acquire(key, now, turned_away)
+            lease = Pool.acquire(self, key, now, turned_away)
+            if lease is not None and lease.backend.is_backup and no_case_for_backups:
+                self._withdraw(lease, now)
+                break
         return None if spared is None else self._lease_of(spared, now)
+
+    def _has_room(self, backend: Backend) -> bool:
+        """Whether the lease that it was just given is not one too many."""
+        return True
 
     def _withdraw(self, lease: Lease, now: float) -> None:
         """As if it had never been: a gate was in the way."""

@@ -11,6 +11,8 @@ from balance.load import Load
 from balance.model import Outcome, Why
 from balance.runtime import cells
 from balance.runtime.backend import Backend
+from balance.runtime.queue import Queue
+from balance.runtime.reserve import Reserve
 
 _OK, _FAILED = Outcome.OK, Outcome.FAILED
 _COUNTED = {Outcome.FAILED: cells.FAILURES, Outcome.ABORTED: cells.ABORTED}
@@ -102,7 +104,8 @@ class Pool:
     `key_of` finds the key to give to acquire() in a request; None when the policy wants none, which is then b"".
     """
 
-    __slots__ = ("_lease", "_members", "_policy", "_ready", "_row", "algorithm", "backends", "key_of", "name")
+    __slots__ = ("_lease", "_members", "_policy", "_ready", "_reserve", "_row", "algorithm", "backends", "key_of", "name",
+                 "queue")  # fmt: skip
 
     def __init__(
         self,
@@ -113,30 +116,46 @@ class Pool:
         row: cells.Row,
         hash_key: HashKey = _SOURCE_IP,
         *,
+        reserve: Reserve | None = None,
         is_live: bool = True,
     ) -> None:
-        """Not `is_live`: nobody is ready before the first rebuild(), which is the caller's to make."""
+        """`reserve` has those of the `backends` that are backups, if any are. Not `is_live`: nobody is ready before the first
+        rebuild(), which is the caller's to make.
+        """
         self.name = name
         self.backends = tuple(backends)
         self.algorithm = algorithm
         self._policy = policy
         self._row = row
         self._lease = lease_class(policy.needs)
-        self._members = [backend.load for backend in self.backends]
+        backups = () if reserve is None else reserve.backups
+        self._members = [backend.load for backend in self.backends if backend not in backups]
+        self._reserve = reserve
         self.key_of = key_of(hash_key) if Needs.KEY in policy.needs else None
+        self.queue: Queue | None = None  # where requests wait, if backends can be full
         self._ready: tuple[Backend, ...] = ()
         if is_live:
             self.rebuild()
 
     @property
     def ready(self) -> tuple[Backend, ...]:
-        """The backends that may be chosen now."""
-        return self._ready
+        """The backends that may be chosen now, backups last."""
+        return self._ready if self._reserve is None else self._ready + self._reserve.ready
 
     @property
     def why_nobody(self) -> Why:
         """What to say when acquire() finds nobody and nobody was tried."""
         return Why.NO_HEALTHY
+
+    def may_wait(self, avoid: Collection[Backend]) -> bool:
+        """Whether somebody will do for a request that found nobody, but is full."""
+        return False
+
+    def ask_again(self) -> None:
+        """Requests have been waiting for a while."""
+
+    def tick(self) -> None:
+        """Some time has passed, a fraction of a second."""
 
     def lay(self, members: Sequence[Load]) -> None:
         """Let the policy do now what takes long, for `members` that stand for the backends as rebuild() will find them."""
@@ -144,8 +163,10 @@ class Pool:
 
     def rebuild(self) -> None:
         """Read which backends are ready and tell the policy."""
-        self._ready = tuple(backend for backend in self.backends if backend.is_ready)
+        self._ready = tuple(backend for backend in self.backends if backend.is_ready and not backend.is_backup)
         self._policy.rebuild([backend.load for backend in self._ready], self._members)
+        if self._reserve is not None:
+            self._reserve.rebuild()
 
     def set_ready(self, backend: Backend, is_ready: bool) -> bool:
         """Put a backend into the ready set or take it out. True when that changed anything."""
@@ -161,9 +182,12 @@ class Pool:
         if avoid:
             indices = {index for index, backend in enumerate(self._ready) if backend in avoid}
         index = self._policy.pick(key, indices, now)
-        if index == NOBODY:
+        if index != NOBODY:
+            backend = self._ready[index]
+        elif self._reserve is None or (backup := self._reserve.pick(key, now, avoid)) is None:
             return None
-        backend = self._ready[index]
+        else:
+            backend = backup
         backend.load.active += 1
         self._row.cells[backend.block + cells.LEASES] += 1
         return self._lease(backend, self._row, now)

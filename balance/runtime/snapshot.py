@@ -9,14 +9,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from balance.balancing import POLICIES
-from balance.config.model import BackendConfig, Config, HttpConfig, IpNetwork, PoolConfig, Timeouts
+from balance.config.model import BackendConfig, Config, HttpConfig, IpNetwork, PoolConfig, SessionCookie, Timeouts
 from balance.load import Load
 from balance.model import Address, Mode
 from balance.runtime.backend import Backend
 from balance.runtime.cells import Row
 from balance.runtime.guard import Shared
 from balance.runtime.guarded import GuardedPool, needs_guard
+from balance.runtime.limited import LimitedPool, is_limited
 from balance.runtime.pool import Pool
+from balance.runtime.reserve import Reserve
+from balance.runtime.sticky import StickyPool
 from balance.traffic.retrying import Retrying
 
 
@@ -31,6 +34,7 @@ class Listener:
     timeouts: Timeouts
     http: HttpConfig
     trusted_proxies: tuple[IpNetwork, ...]
+    cookie: SessionCookie | None = None  # that names a client's session
     retrying: Retrying | None = None  # the pool's; None where retries are not asked for
 
 
@@ -123,14 +127,9 @@ def prepare(
             else:
                 settings.append((backend, each, idle_s))
             backends.append(backend)
-        policy = POLICIES[pool.algorithm](rand)
-        made: Pool
-        if needs_guard(pool):
-            made = GuardedPool(pool, backends, policy, row, shared, is_live=False)
-        else:
-            made = Pool(pool.name, backends, pool.algorithm, policy, row, pool.hash_key, is_live=False)
+        made = _pool(pool, backends, row, rand, shared)
         if settings:  # their own loads still have the weights of the snapshot that is being served
-            made.lay([Load(each.weight, identity=each.name.encode()) for each in pool.backends])
+            made.lay([Load(each.weight, identity=each.name.encode()) for each in pool.backends if not each.backup])
         pools[pool.name] = made
         renewals.append(Renewal(made, pool, tuple(settings)))
     listeners = tuple(
@@ -142,11 +141,29 @@ def prepare(
             timeouts=listener.timeouts,
             http=listener.http,
             trusted_proxies=config.trusted_proxies,
+            cookie=_cookie(config.pool(listener.pool)),
             retrying=retrying.get(listener.pool),
         )
         for listener in config.listeners
     )
     return Snapshot(config, slots, listeners, pools, retrying), renewals
+
+
+def _pool(config: PoolConfig, backends: list[Backend], row: Row, rand: Callable[[], float], shared: Shared) -> Pool:
+    """Not live yet, and no more than what its configuration asks for."""
+    policy = POLICIES[config.algorithm]
+    backups = [backend for backend, each in zip(backends, config.backends, strict=True) if each.backup]
+    reserve = Reserve(backups, policy(rand)) if backups else None
+    kind = StickyPool if config.affinity.enabled else LimitedPool if is_limited(config) else GuardedPool
+    if needs_guard(config):
+        return kind(config, backends, policy(rand), row, shared, reserve=reserve, is_live=False)
+    algorithm = config.algorithm
+    return Pool(config.name, backends, algorithm, policy(rand), row, config.hash_key, reserve=reserve, is_live=False)
+
+
+def _cookie(pool: PoolConfig) -> SessionCookie | None:
+    affinity = pool.affinity
+    return affinity.cookie if affinity.enabled and affinity.mode == "cookie" else None
 
 
 def _share_alike(previous: Snapshot, config: Config) -> bool:

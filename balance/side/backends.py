@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from balance.config.model import PoolConfig
 from balance.health.breaker import CAUSE, OPENED, PHASE, SINCE_US, UNTIL_US, Phase, Signal
 from balance.runtime import cells
 from balance.side.inside import Inside, Seen
@@ -27,6 +28,8 @@ def backend(seen: Seen, inside: Inside, totals: Totals, now: float, now_us: int)
         "name": seen.backend.name,
         "address": str(seen.backend.address),
         "weight": seen.backend.weight,
+        "backup": seen.backend.backup,
+        "max_connections": seen.backend.max_connections or None,
         "metadata": dict(seen.backend.metadata),
         "state": seen.state.word if is_decided else "unchecked",
         "why": inside.board.reason(seen.slot) or None,
@@ -35,12 +38,18 @@ def backend(seen: Seen, inside: Inside, totals: Totals, now: float, now_us: int)
         "ejections": inside.board.ejection(seen.slot).total,
         "breaker": breaker(seen, inside, now, now_us) if seen.pool.breaker.enabled else None,
         "active": totals.cell(block + cells.ACTIVE),
+        "waiting": waiting(seen.pool, inside, totals),
         "connections": totals.cell(block + cells.OPEN),
         "requests": totals.cell(block + cells.LEASES),
         "failures": totals.cell(block + cells.FAILURES),
         "retries": totals.cell(block + cells.RETRIES),
         "mean_seconds": round(taken_s / answers[-1][1], 6) if answers[-1][1] else None,
     }
+
+
+def waiting(pool: PoolConfig, inside: Inside, totals: Totals) -> int:
+    """How many requests wait for any backend of the pool."""
+    return totals.cell(cells.block(inside.slots[pool.name, pool.backends[0].name]) + cells.WAITING)
 
 
 def phase_of(seen: Seen, inside: Inside, now_us: int) -> Phase:

@@ -19,7 +19,7 @@ from balance.health.breaker import OPENED, Phase
 from balance.model import Why
 from balance.runtime import cells
 from balance.side import processes
-from balance.side.backends import phase_of
+from balance.side.backends import phase_of, waiting
 from balance.side.inside import Inside, Seen
 from balance.side.totals import Totals
 from balance.traffic.retrying import SKIPPED
@@ -36,6 +36,7 @@ BACKEND_COUNTERS = (
     ("balance_backend_connects", "Connections opened to the backend.", cells.CONNECTS),
     ("balance_backend_connect_failures", "Connections to the backend that could not be made.", cells.CONNECT_FAILURES),
     ("balance_backend_sent_bytes", "Bytes sent to the backend.", cells.SENT_BYTES),
+    ("balance_sessions", "Sessions of clients that began at the backend, where sessions are kept.", cells.SESSIONS),
     ("balance_backend_received_bytes", "Bytes received from the backend.", cells.RECEIVED_BYTES),
 )
 
@@ -72,6 +73,7 @@ class BoardCollector(Collector):
         backends = list(self._inside.backends())
         yield from self._requests(backends)
         yield from self._backends(backends)
+        yield from self._limits(backends)
         yield from self._connections()
         yield from self._program()
         yield from self._processes()
@@ -139,6 +141,20 @@ class BoardCollector(Collector):
         yield from (healthy, active, pooled, duration)
         yield from self._breakers(backends)
         yield from (counter for counter, _ in counters)
+
+    def _limits(self, backends: list[Seen]) -> Iterator[Metric]:
+        limit = GaugeMetricFamily(
+            "balance_backend_max_connections", "What the backend may have at once, where there is a limit.", labels=BACKEND
+        )
+        for seen in backends:
+            if seen.backend.max_connections:
+                limit.add_metric((seen.pool.name, seen.backend.name), seen.backend.max_connections)
+        queued = GaugeMetricFamily(
+            "balance_pool_waiting", "Requests that wait because every backend is full.", labels=("pool",)
+        )
+        for pool in self._inside.config.pools:
+            queued.add_metric((pool.name,), waiting(pool, self._inside, self._totals))
+        yield from (limit, queued)
 
     def _breakers(self, backends: list[Seen]) -> Iterator[Metric]:
         state = GaugeMetricFamily(

@@ -10,7 +10,7 @@ from balance.health.panic import is_panic
 from balance.health.readiness import Worker, is_stuck, why_not_ready, why_unhealthy
 from balance.runtime import cells
 from balance.side import processes
-from balance.side.backends import backend
+from balance.side.backends import backend, waiting
 from balance.side.inside import Inside
 from balance.side.totals import Totals
 from balance.version import VERSION
@@ -103,7 +103,8 @@ def _pool(pool: PoolConfig, inside: Inside, totals: Totals, now: float, now_us: 
         "name": pool.name,
         "algorithm": pool.algorithm,
         "health_check": pool.health_check.kind if pool.health_check.enabled else None,
+        "waiting": waiting(pool, inside, totals),
         "ready": sum(seen.state.is_ready for seen in backends),
-        "panicking": is_panic((seen.state for seen in backends), pool.health_check.panic_threshold),
+        "panicking": is_panic((seen.state for seen in backends if not seen.backend.backup), pool.health_check.panic_threshold),
         "backends": [backend(seen, inside, totals, now, now_us) for seen in backends],
     }

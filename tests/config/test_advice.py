@@ -26,6 +26,34 @@ def test_a_plain_configuration_has_none() -> None:
 
 CASES = [
     (
+        QUIET + "queue: {size: 5}",
+        "7:8: queue: has no effect: no backend of the pool has max_connections",
+    ),
+    (
+        QUIET + "session_affinity: {mode: cookie}",
+        "7:19: session_affinity: is given but not enabled; write enabled: true",
+    ),
+    (
+        QUIET + "session_affinity: {enabled: true}",
+        "7:19: session_affinity: without secret, clients lose their sessions at a restart and where a second balancer answers",
+    ),
+    (
+        QUIET + "session_affinity: {enabled: true, secret: x, ttl: 5m}",
+        "7:51: session_affinity.ttl: has no effect in mode cookie; cookie.ttl says how long a cookie lasts",
+    ),
+    (
+        QUIET + "session_affinity: {enabled: true, mode: source-ip, header: X-A}",
+        "7:60: session_affinity.header: has no effect in mode source-ip",
+    ),
+    (
+        QUIET + "session_affinity: {enabled: true, mode: source-ip, secret: x}",
+        "7:60: session_affinity.secret: has no effect in mode source-ip",
+    ),
+    (
+        QUIET + "session_affinity: {enabled: true, secret: x, cookie: {secure: false, same_site: none}}",
+        "7:81: session_affinity.cookie.same_site: none is refused by browsers where the cookie is not secure",
+    ),
+    (
         QUIET + "http: {keepalive: {idle_timeout: 1m}}",
         "7:34: http.keepalive.idle_timeout: 1m is longer than many backends keep a connection (uvicorn and Node: 5s): "
         "requests meet connections that just closed; auto learns each backend's time",

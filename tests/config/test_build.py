@@ -17,8 +17,11 @@ from balance.config.model import (
     LoggingConfig,
     MetricsConfig,
     PoolConfig,
+    QueueConfig,
     Retry,
     RetryBudget,
+    SessionAffinity,
+    SessionCookie,
     Timeouts,
 )
 from balance.model import Address, Mode
@@ -159,3 +162,33 @@ def test_the_only_pool_need_not_be_named() -> None:
 
 def test_auto_workers_are_at_least_one() -> None:
     assert config_of("listen: ':1'\nworkers: auto\nbackends: [{address: a:1}]").workers >= 1
+
+
+def test_limits_queues_and_sessions_arrive_key_by_key() -> None:
+    text = """\
+listeners: [{listen: ":1", pool: p}, {listen: ":2", pool: q}]
+pools:
+  p:
+    backends: [{address: "a:1", max_connections: 5}, {address: "b:1", backup: true}]
+    queue: {size: 3}
+    session_affinity: {cookie: {name: c, secure: false}, secret: s}
+  q:
+    backends: [{address: "a:1"}]
+    session_affinity: {mode: header, header: X-A, ttl: 5s}
+queue: {timeout: 9s}
+session_affinity: {enabled: true, cookie: {ttl: 2m, path: /p, http_only: false, same_site: Strict}}
+"""
+    first, second = config_of(text).pools
+    assert [(backend.max_connections, backend.backup) for backend in first.backends] == [(5, False), (0, True)]
+    assert (first.queue, second.queue) == (QueueConfig(3, 9.0), QueueConfig(128, 9.0))
+    cookie = SessionCookie("c", 120.0, "/p", False, False, "strict")
+    assert first.affinity == SessionAffinity(True, "cookie", cookie, "", 3600.0, "s")
+    assert second.affinity == SessionAffinity(True, "header", SessionCookie(*PLAIN_COOKIE), "X-A", 5.0)
+
+
+PLAIN_COOKIE = ("LOAD-BALANCING_SESSION", 120.0, "/p", False, None, "strict")
+
+
+def test_a_secret_is_in_no_dump() -> None:
+    text = "listen: ':1'\nbackends: [{address: a:1}]\nsession_affinity: {enabled: true, secret: hush}"
+    assert "hush" not in repr(config_of(text))

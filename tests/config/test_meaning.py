@@ -14,6 +14,18 @@ CASES = [
     ),
     ("listen: ':1'", '1:1: backends: is missing; write backends: [{address: "127.0.0.1:9001"}], or pools: in the full form'),
     ("listen: ':1'\nbackends: []", "2:11: backends: is empty; write at least one backend"),
+    (
+        "listen: ':1'\nbackends: [{address: a:1, backup: true}, {address: b:1, backup: true}]",
+        "2:11: backends: are all backups; at least one must stand without backup: true",
+    ),
+    (
+        SIMPLE + "session_affinity: {enabled: true, mode: header}",
+        "4:41: session_affinity.mode: header needs the field's name, like header: X-Session",
+    ),
+    (
+        "mode: tcp\n" + SIMPLE + "session_affinity: {enabled: true}",
+        "5:19: session_affinity: cookie is read in requests, and listener 'main' has mode tcp; there, write source-ip",
+    ),
     ("listen: []\nbackends: [{address: a:1}]", "1:9: listen: is empty; write at least one address"),
     ("listeners: []\nbackends: [{address: a:1}]", "1:12: listeners: is empty; write at least one listener"),
     ("listen: ':1'\npools: {}", "2:8: pools: is empty; write at least one pool"),

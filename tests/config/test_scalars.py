@@ -27,6 +27,8 @@ def test_a_value_is_shown_as_it_was_written(value: object, text: str) -> None:
 
 ACCEPTED: list[tuple[Scalar, Any, Any]] = [
     (kind.FLAG, True, True),
+    (kind.FLAG_OR_AUTO, False, False),
+    (kind.FLAG_OR_AUTO, "auto", None),
     (kind.TEXT, "x", "x"),
     (kind.TEXT, 5, "5"),
     (kind.choice("round-robin"), "Round_Robin", "round-robin"),

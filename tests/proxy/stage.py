@@ -7,7 +7,8 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -189,11 +190,17 @@ class Stage:
         algorithm: str = "round-robin",
         hash_key: HashKey | None = None,
         send_buffer: int = 0,
+        limits: Sequence[int] = (),
         retry: Retry | None = None,
+        **pool: Any,
     ) -> None:
-        """Traffic over `others` first, then every backend made so far."""
+        """Traffic over `others` first, then every backend made so far. `limits` are the max_connections of the first ones."""
         addresses = [*others, *(backend.address for backend in self.backends)]
-        configs = [BackendConfig(f"n{number}", address) for number, address in enumerate(addresses, start=1)]
+        configs = [
+            BackendConfig(f"n{number}", address, max_connections=limit)
+            for number, (address, limit) in enumerate(zip_longest(addresses, limits, fillvalue=0), start=1)
+            if isinstance(address, Address)
+        ]
         timeouts = timeouts or Timeouts()
         config = Config(
             listeners=(ListenerConfig("main", (), mode, "pool", timeouts, http or HttpConfig()),),
@@ -205,6 +212,7 @@ class Stage:
                     timeouts=timeouts,
                     hash_key=hash_key or HashKey(),
                     retry=retry or Retry(),
+                    **pool,
                 ),
             ),
             trusted_proxies=trusted,
@@ -292,6 +300,8 @@ class Stage:
                 found.append(f"{backend.name} has {backend.load.active} leases")
             if backend.open_count != len(backend.idle):
                 found.append(f"{backend.name} has {backend.open_count} connections open and {len(backend.idle)} parked")
+        if self.pool.queue is not None and self.pool.queue.waiters:
+            found.append(f"waiting {self.pool.queue.waiters}")
         retrying = self.snapshot.listeners[0].retrying
         if retrying is not None and (retrying.budget.in_flight or retrying.budget.waiting):
             found.append(f"{retrying.budget.in_flight} retries in flight, {retrying.budget.waiting} waiting")

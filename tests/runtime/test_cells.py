@@ -39,7 +39,8 @@ def spans() -> dict[str, range]:
 HEAD = ("PID", "BEAT_US", "CONNECTIONS", "CONNECTIONS_OPEN", "EXCHANGES_OPEN", "BYTES_IN", "BYTES_OUT", "LAG_US", "LAG_MAX_US",
         "LOG_LINES_LOST", "SERIES_LOST", "LEAVING", "GENERATION", "PLACE")  # fmt: skip
 BLOCK = ("ACTIVE", "IDLE", "OPEN", "LEASES", "CONNECTS", "CONNECT_FAILURES", "RETRIES", "FAILURES", "SENT_BYTES",
-         "RECEIVED_BYTES", "TRIALS", "TRIALS_PASSED", "TRIALS_FAILED", "BLAMED", "ABORTED")  # fmt: skip
+         "RECEIVED_BYTES", "TRIALS", "TRIALS_PASSED", "TRIALS_FAILED", "BLAMED", "ABORTED", "CREDIT", "WANTED",
+         "WAITING", "SESSIONS")  # fmt: skip
 
 
 def test_no_two_numbers_share_a_cell_and_all_are_in_the_row() -> None:

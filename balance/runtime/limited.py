@@ -1,0 +1,157 @@
+"""A pool with backends that take only so many requests at once, and the queue of those that find all of them full.
+
+A full backend is like one behind a closed gate: another is chosen. That it is full says nothing against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from balance.balancing import Policy
+from balance.config.model import PoolConfig
+from balance.model import Outcome, Why
+from balance.runtime import cells
+from balance.runtime.backend import Backend
+from balance.runtime.backend import Permits as AnyPermits
+from balance.runtime.guard import Shared
+from balance.runtime.guarded import (
+    GuardedLease,
+    GuardedPool,
+    GuardedTimedLease,
+    GuardedWatchedLease,
+)
+from balance.runtime.permits import Permits
+from balance.runtime.pool import Lease, Pool
+from balance.runtime.queue import Queue
+from balance.runtime.reserve import Reserve
+
+
+def _permit_freed(backend: Backend) -> None:
+    permits = backend.permits
+    if permits is not None and (permits.is_pressed or permits.waiters):
+        permits.freed()
+
+
+class LimitedLease(GuardedLease):
+    """A lease whose end may be what others wait for."""
+
+    __slots__ = ()
+
+    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, is_good: bool = True) -> None:
+        GuardedLease.release(self, outcome, now, first_byte_s, is_good)
+        _permit_freed(self.backend)
+
+
+class LimitedWatchedLease(GuardedWatchedLease):
+    """The same, and the policy learns from it."""
+
+    __slots__ = ()
+
+    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, is_good: bool = True) -> None:
+        GuardedWatchedLease.release(self, outcome, now, first_byte_s, is_good)
+        _permit_freed(self.backend)
+
+
+class LimitedTimedLease(GuardedTimedLease):
+    """And from how long the answer took."""
+
+    __slots__ = ()
+
+    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, is_good: bool = True) -> None:
+        GuardedTimedLease.release(self, outcome, now, first_byte_s, is_good)
+        _permit_freed(self.backend)
+
+
+LIMITED: dict[type[Lease], type[Lease]] = {
+    GuardedLease: LimitedLease,
+    GuardedWatchedLease: LimitedWatchedLease,
+    GuardedTimedLease: LimitedTimedLease,
+}
+
+
+def is_limited(config: PoolConfig) -> bool:
+    """Whether any backend of the pool has a limit."""
+    return any(backend.max_connections for backend in config.backends)
+
+
+class LimitedPool(GuardedPool):
+    """Permits before gates, and nobody overtakes those who wait."""
+
+    __slots__ = ("_permits", "_queue", "_shared")
+
+    def __init__(
+        self,
+        config: PoolConfig,
+        backends: Collection[Backend],
+        policy: Policy,
+        row: cells.Row,
+        shared: Shared,
+        *,
+        reserve: Reserve | None = None,
+        is_live: bool = True,
+    ) -> None:
+        self._queue = Queue(config.queue, lambda: shared.workers)
+        self._permits: list[AnyPermits] = []
+        self._shared = shared
+        super().__init__(config, backends, policy, row, shared, reserve=reserve, is_live=is_live)
+        self.queue = self._queue
+        self._lease = LIMITED[self._lease]
+
+    def acquire(self, key: bytes, now: float, avoid: Collection[Backend] = ()) -> Lease | None:
+        queue = self._queue
+        if queue.waiters and not queue.is_serving and not avoid:
+            return None  # who has tried others already is older than whoever waits
+        lease = Pool.acquire(self, key, now, avoid)
+        if lease is None:
+            return None
+        backend = lease.backend
+        if backend.gate is None and backend.load.active <= backend.credit:
+            return lease
+        return self._through_gates(lease, key, now, avoid)
+
+    def may_wait(self, avoid: Collection[Backend]) -> bool:
+        """Whether a request that found nobody found them full and not unwell, or must let others go first."""
+        if self._ready and not all(backend in avoid for backend in self._ready):
+            ready = self._ready
+        else:
+            ready = self._reserve.ready if self._reserve is not None else ()
+        left = [backend for backend in ready if backend not in avoid]
+        return bool(left and self._queue.waiters) or any(backend.load.active >= backend.credit for backend in left)
+
+    @property
+    def why_nobody(self) -> Why:
+        return Why.LIMIT if self.may_wait(()) else super().why_nobody
+
+    def rebuild(self) -> None:
+        self._permits = [self._permits_of(backend) for backend in self.backends if backend.limit]
+        super().rebuild()
+        self._wake()
+
+    def _permits_of(self, backend: Backend) -> AnyPermits:
+        """A backend that was in a pool before has them already; from now on they serve this pool's queue."""
+        permits = backend.permits or Permits(backend, self._row.cells, self._shared)
+        permits.waiters = self._queue.waiters
+        permits.wake = self._wake
+        return permits
+
+    def look_at_permits(self) -> None:
+        """A bell: others want permits, or have given some back."""
+        for permits in self._permits:
+            permits.look()
+        self._wake()
+
+    def ask_again(self) -> None:
+        """Requests have been waiting for a while."""
+        for permits in self._permits:
+            permits.ask_again()
+
+    def tick(self) -> None:
+        """From time to time: the board shows who waits."""
+        self._row.cells[self.backends[0].block + cells.WAITING] = len(self._queue.waiters)
+
+    def _wake(self) -> None:
+        if self._queue.waiters:
+            self._queue.wake()
+
+    def _has_room(self, backend: Backend) -> bool:
+        return backend.load.active <= backend.credit or backend.permits is None or backend.permits.take()

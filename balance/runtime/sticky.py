@@ -1,0 +1,108 @@
+"""A pool that keeps a client's requests together: the first is chosen for as ever, the others go where it went.
+
+A session stays while its backend drains. It moves, by a new choice, when the backend is dead, ejected, taken out or its breaker
+is not closed; and not when it is only full: then this one request goes elsewhere, or waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Protocol
+
+from balance.balancing import Policy
+from balance.config.model import HashKey, PoolConfig
+from balance.health.breaker import Phase
+from balance.health.states import State
+from balance.http1.hashkey import KeyOf, key_of
+from balance.http1.head import RequestFields
+from balance.runtime import cells
+from balance.runtime.backend import Backend
+from balance.runtime.guard import Shared
+from balance.runtime.limited import LimitedPool
+from balance.runtime.pool import Lease
+from balance.runtime.reserve import Reserve
+from balance.runtime.sessions import Sessions
+from balance.runtime.tokens import Tokens
+
+
+class Memory(Protocol):
+    """Who knows where a session belongs."""
+
+    def find(self, session: bytes, now: float) -> Backend | None: ...
+    def keep(self, session: bytes, backend: Backend, now: float) -> None: ...
+
+
+class Visit(bytes):
+    """The policy's key of one request, and the session that the request belongs to."""
+
+    session: bytes = b""
+    is_known: bool = False  # it showed a session that is ours
+    is_moved: bool = True  # the session is not where it was, or it is new
+
+
+class StickyPool(LimitedPool):
+    """`tokens` is None where Balance itself remembers the sessions."""
+
+    __slots__ = ("_memory", "tokens")
+
+    def __init__(
+        self,
+        config: PoolConfig,
+        backends: Collection[Backend],
+        policy: Policy,
+        row: cells.Row,
+        shared: Shared,
+        *,
+        reserve: Reserve | None = None,
+        is_live: bool = True,
+    ) -> None:
+        super().__init__(config, backends, policy, row, shared, reserve=reserve, is_live=is_live)
+        affinity = config.affinity
+        self.tokens: Tokens | None = None
+        if affinity.mode == "cookie":
+            self.tokens = Tokens(affinity.secret.encode() or shared.session_key, config.name, backends)
+        table = shared.sessions
+        self._memory: Memory = self.tokens or Sessions(
+            table, len(table), shared.session_key, config.name, backends, affinity.ttl_s
+        )
+        names = {"cookie": affinity.cookie.name, "header": affinity.header}
+        self.key_of = _visits(key_of(HashKey(affinity.mode, names.get(affinity.mode, ""))), self.key_of)
+
+    def acquire(self, key: bytes, now: float, avoid: Collection[Backend] = ()) -> Lease | None:
+        queue = self._queue
+        if queue.waiters and not queue.is_serving and not avoid:
+            return None
+        if type(key) is not Visit or not key.session:
+            return LimitedPool.acquire(self, key, now, avoid)
+        home = self._memory.find(key.session, now)
+        key.is_known = home is not None
+        if home is not None and keeps(home) and home not in avoid:
+            lease = self._lease_of(home, now)
+            key.is_moved = False  # also when it is full
+            if self._has_room(home):
+                return lease
+            self._withdraw(lease, now)
+            return LimitedPool.acquire(self, key, now, avoid)
+        key.is_moved = True
+        found = LimitedPool.acquire(self, key, now, avoid)
+        if found is not None and self.tokens is None:
+            self._memory.keep(key.session, found.backend, now)
+            if home is None:
+                self._row.cells[found.backend.block + cells.SESSIONS] += 1
+        return found
+
+
+def keeps(backend: Backend) -> bool:
+    """Whether sessions of that backend stay there."""
+    if backend.phase is not Phase.CLOSED or backend.state is State.RETURNING:
+        return False
+    return backend.is_ready or backend.state is State.DRAINING
+
+
+def _visits(session_of: KeyOf, policy_key_of: KeyOf | None) -> KeyOf:
+    def visit(fields: RequestFields, target: bytes, address: str) -> bytes:
+        key = Visit(b"" if policy_key_of is None else policy_key_of(fields, target, address))
+        key.session = session_of(fields, target, address)
+        return key
+
+    return visit

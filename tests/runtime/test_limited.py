@@ -1,0 +1,172 @@
+"""Pools with limits: a full backend is passed over, and nobody overtakes those who wait."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from balance.balancing import POLICIES
+from balance.config.model import BackendConfig, CircuitBreaker, Config, HealthCheck, ListenerConfig, PoolConfig
+from balance.health.breaker import Phase
+from balance.health.states import State
+from balance.model import Address, Mode, Outcome, Why
+from balance.runtime import cells
+from balance.runtime.cells import Row
+from balance.runtime.guarded import GUARDED
+from balance.runtime.limited import LIMITED, LimitedPool, is_limited
+from balance.runtime.pool import Lease
+from balance.runtime.snapshot import backend_slots, build
+
+
+def limited(*limits: int, backups: int = 0, algorithm: str = "round-robin", **given: Any) -> tuple[LimitedPool, memoryview]:
+    """b1, b2, ..., of which the last are backups."""
+    primaries = len(limits) - backups
+    backends = tuple(
+        BackendConfig(f"b{n}", Address("a", 1), max_connections=limit, backup=n > primaries)
+        for n, limit in enumerate(limits, 1)
+    )
+    config = Config((ListenerConfig("main", (), Mode.HTTP, "web"),), (PoolConfig("web", backends, algorithm, **given),))
+    slots = backend_slots(config)
+    view = memoryview(bytearray(8 * cells.row_cells(len(slots) + 1))).cast("Q")
+    pool = build(config, slots, Row(view), random.Random(1).random).pools["web"]
+    assert isinstance(pool, LimitedPool)
+    return pool, view
+
+
+def fill(pool: LimitedPool, count: int) -> list[Lease]:
+    """As many leases as there are to be had, of `count`."""
+    leases = [pool.acquire(b"key %d" % number, 0.0) for number in range(count)]
+    return [lease for lease in leases if lease is not None]
+
+
+def names(leases: list[Lease]) -> Counter[str]:
+    return Counter(lease.backend.name for lease in leases)
+
+
+class Nobody:
+    is_choosy = False
+
+    def turn(self, now: float) -> bool:
+        return False
+
+    def waited_too_long(self, now: float) -> None:
+        pass
+
+
+@pytest.mark.parametrize("algorithm", POLICIES)
+def test_a_full_backend_is_passed_over_and_no_trace_is_left_of_it(algorithm: str) -> None:
+    pool, view = limited(2, 3, 0, algorithm=algorithm)
+    leases = fill(pool, 200)
+    found = names(leases)
+    assert len(leases) == 200
+    assert found["b1"] <= 2
+    assert found["b2"] <= 3
+    assert found["b3"] >= 195
+    for backend in pool.backends:
+        assert view[backend.block + cells.LEASES] == backend.load.active == found[backend.name]
+        assert view[backend.block + cells.ABORTED] == view[backend.block + cells.BLAMED] == 0
+
+
+def test_when_all_are_full_the_request_may_wait_and_the_reason_is_the_limit() -> None:
+    pool, _ = limited(2, 3)
+    leases = fill(pool, 20)
+    assert names(leases) == {"b1": 2, "b2": 3}
+    assert pool.may_wait(())
+    assert pool.why_nobody is Why.LIMIT
+    assert pool.may_wait([pool.backends[0]])
+    assert not pool.may_wait(pool.backends)
+    leases[0].release(Outcome.OK, 0.0)
+    assert len(fill(pool, 5)) == 1
+
+
+def test_nobody_waits_for_backends_that_are_unwell() -> None:
+    pool, _ = limited(1, 1, breaker=CircuitBreaker(enabled=True))
+    for backend in pool.backends:
+        pool.update(backend, State.UNHEALTHY, Phase.CLOSED, 0.0)
+    pool.rebuild()
+    assert pool.acquire(b"", 0.0) is None
+    assert not pool.may_wait(())
+    assert pool.why_nobody is Why.NO_HEALTHY
+
+
+def test_a_full_primary_is_waited_for_and_a_backup_is_not_asked() -> None:
+    pool, _ = limited(1, 1, 5, backups=1)
+    assert names(fill(pool, 9)) == {"b1": 1, "b2": 1}
+    assert pool.may_wait(())
+    for backend in pool.backends[:2]:
+        pool.update(backend, State.UNHEALTHY, Phase.CLOSED, 0.0)
+    pool.rebuild()
+    assert names(fill(pool, 9)) == {"b3": 5}
+    assert pool.may_wait(())
+
+
+def test_a_backup_may_be_waited_for_by_who_has_tried_all_primaries() -> None:
+    pool, _ = limited(1, 1, backups=1)
+    first, backup = pool.backends
+    assert pool.acquire(b"", 0.0, [first]) is not None
+    assert pool.acquire(b"", 0.0, [first]) is None
+    assert pool.may_wait([first])
+    assert not pool.may_wait([first, backup])
+
+
+def test_nobody_overtakes_those_who_wait_but_who_has_tried_others() -> None:
+    pool, _ = limited(2, 2)
+    leases = fill(pool, 4)
+    waiter = Nobody()
+    assert pool.queue is not None
+    assert pool.queue.join(waiter, 0.0)
+    for lease in leases:
+        lease.release(Outcome.OK, 0.0)
+    assert pool.acquire(b"", 0.0) is None
+    assert pool.may_wait(())
+    assert pool.acquire(b"", 0.0, [pool.backends[0]]) is not None
+    pool.queue.leave(waiter)
+    assert pool.acquire(b"", 0.0) is not None
+
+
+def test_the_end_of_a_lease_wakes_the_queue_once_there_is_one() -> None:
+    pool, _ = limited(1)
+    woken: list[int] = []
+    assert pool.queue is not None
+    pool.queue.wake = lambda: woken.append(1)
+    (lease,) = fill(pool, 2)
+    lease.release(Outcome.OK, 0.0)
+    assert woken == []
+    (lease,) = fill(pool, 2)
+    pool.queue.join(Nobody(), 0.0)
+    lease.release(Outcome.FAILED, 0.0)
+    assert woken == [1]
+    pool.rebuild()
+    assert woken == [1, 1]
+
+
+def test_the_board_shows_who_waits() -> None:
+    pool, view = limited(1)
+    assert pool.queue is not None
+    pool.queue.join(Nobody(), 0.0)
+    pool.tick()
+    assert view[pool.backends[0].block + cells.WAITING] == 1
+
+
+def test_a_gate_and_a_limit_go_together() -> None:
+    pool, _ = limited(1, 1, health_check=HealthCheck(slow_start_s=30.0))
+    back, other = pool.backends
+    pool.update(back, State.UNHEALTHY, Phase.CLOSED, 0.0)
+    pool.rebuild()
+    pool.update(back, State.HEALTHY, Phase.CLOSED, 1.0)
+    pool.rebuild()
+    assert names(fill(pool, 9)) == {"b1": 1, "b2": 1}
+    assert (back.load.active, other.load.active) == (1, 1)
+    assert pool.may_wait(())
+
+
+def test_there_is_a_limited_lease_for_every_guarded_one() -> None:
+    assert set(LIMITED) == set(GUARDED.values())
+
+
+def test_only_who_asks_for_it_pays_for_it() -> None:
+    assert not is_limited(PoolConfig("web", (BackendConfig("b1", Address("a", 1)),)))
+    assert is_limited(PoolConfig("web", (BackendConfig("b1", Address("a", 1), max_connections=1),)))
