@@ -26,7 +26,12 @@ def test_whoever_kills_or_is_over_takes_no_more_signals() -> None:
 
 
 def test_every_phase_on_the_way_out_has_an_end_of_its_own() -> None:
-    assert set(AFTER_DEADLINE) == set(ENDING)
+    assert set(AFTER_DEADLINE) == {*ENDING, Phase.YIELDING}
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_whoever_has_been_replaced_drains_by_a_signal_in_the_time_of_a_stop(signum: signal.Signals) -> None:
+    assert AFTER_SIGNAL[Phase.YIELDING, signum] is Phase.DRAINING
 
 
 def test_nobody_is_replaced_once_draining_has_begun() -> None:
