@@ -110,11 +110,13 @@ class Traffic:
         self._backends = {backend.slot: (pool, backend) for pool in snapshot.pools.values() for backend in pool.backends}
         for slot in self._backends:
             self._leaving.pop(slot, None)
-        queues = [pool.queue for pool in snapshot.pools.values()]
+        queues = {pool.queue for pool in snapshot.pools.values()}
         self._waiting = [waiting for waiting in self._waiting if waiting.queue.waiters or waiting.queue in queues]
-        turned = [waiting.queue for waiting in self._waiting]
+        turned = {waiting.queue: waiting for waiting in self._waiting}
         for pool in snapshot.pools.values():
-            if pool.queue is not None and pool.queue not in turned:
+            if pool.queue in turned:
+                turned[pool.queue].pool = pool
+            elif pool.queue is not None:
                 self._waiting.append(Waiting(self._loop, pool, pool.queue))
         self._gauged = []
 

@@ -11,13 +11,16 @@ from balance.runtime.queue import Queue
 
 
 class Waiting:
-    """One pool's. Nobody is served in the middle of whatever made room: that would go round in circles."""
+    """One queue's; `pool` is the one that has it now.
 
-    __slots__ = ("_is_due", "_loop", "_pool", "_timer", "queue")
+    Nobody is served in the middle of whatever made room: that would go round in circles.
+    """
+
+    __slots__ = ("_is_due", "_loop", "_timer", "pool", "queue")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, pool: Pool, queue: Queue) -> None:
         self._loop = loop
-        self._pool = pool
+        self.pool = pool
         self.queue = queue
         self._is_due = False
         self._timer: asyncio.TimerHandle | None = None
@@ -50,5 +53,5 @@ class Waiting:
         if queue.waiters:
             self._watch()  # first: time goes on whatever happens below
             queue.expire(monotonic())
-            self._pool.ask_again()
+            self.pool.ask_again()
             queue.serve(monotonic())

@@ -77,7 +77,7 @@ def is_limited(config: PoolConfig) -> bool:
 class LimitedPool(GuardedPool):
     """Permits before gates, and nobody overtakes those who wait."""
 
-    __slots__ = ("_permits", "_queue", "_shared")
+    __slots__ = ("_bounds", "_permits", "_queue", "_shared")
 
     def __init__(
         self,
@@ -92,6 +92,7 @@ class LimitedPool(GuardedPool):
     ) -> None:
         self._queue = Queue(config.queue, lambda: shared.workers)
         self._permits: list[AnyPermits] = []
+        self._bounds = config.queue
         self._shared = shared
         super().__init__(config, backends, policy, row, shared, reserve=reserve, is_live=is_live)
         self.queue = self._queue
@@ -122,7 +123,12 @@ class LimitedPool(GuardedPool):
     def why_nobody(self) -> Why:
         return Why.LIMIT if self.may_wait(()) else super().why_nobody
 
+    def succeed(self, queue: Queue) -> None:
+        """Before it is live: those who wait in the queue of the pool that it replaces keep their places before newcomers."""
+        self._queue = self.queue = queue
+
     def rebuild(self) -> None:
+        self._queue.configure(self._bounds)
         self._permits = [self._permits_of(backend) for backend in self.backends if backend.limit]
         super().rebuild()
         self._wake()

@@ -39,13 +39,17 @@ class Queue:
 
     def __init__(self, config: QueueConfig, workers: Callable[[], int]) -> None:
         """So many `workers` share the size: each has its part, one at least."""
-        self._size = config.size
-        self._timeout_s = config.timeout_s
+        self.configure(config)
         self._workers = workers
         self.waiters: OrderedDict[Waiter, float] = OrderedDict()
         self.is_serving = False  # whoever asks for a backend now has its turn
         self.wake: Callable[[], None] = _nothing  # something may have become free
         self.watch: Callable[[], None] = _nothing  # somebody waits: look after them until nobody does
+
+    def configure(self, config: QueueConfig) -> None:
+        """Other bounds from now on; nobody who waits is sent away for them."""
+        self._size = config.size
+        self._timeout_s = config.timeout_s
 
     @property
     def room(self) -> int:

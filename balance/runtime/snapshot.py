@@ -128,6 +128,9 @@ def prepare(
                 settings.append((backend, each, idle_s))
             backends.append(backend)
         made = _pool(pool, backends, row, rand, shared)
+        before = previous.pools.get(pool.name) if previous is not None else None
+        if isinstance(made, LimitedPool) and before is not None and before.queue is not None:
+            made.succeed(before.queue)
         if settings:  # their own loads still have the weights of the snapshot that is being served
             made.lay([Load(each.weight, identity=each.name.encode()) for each in pool.backends if not each.backup])
         pools[pool.name] = made

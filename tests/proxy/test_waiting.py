@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from rawclient import Message, Wire, get, ok, post
-from stage import Backend, Stage, until
+from stage import Backend, Stage, serve, until
 
-from balance.config.model import AccessLog, HealthCheck, QueueConfig, Timeouts
+from balance.config.model import AccessLog, HealthCheck, QueueConfig, Retry, Timeouts
 from balance.health.breaker import Phase
 from balance.health.states import State
 from balance.model import Mode, Why
@@ -250,6 +250,29 @@ async def test_a_request_that_cannot_be_dialled_waits_for_the_backend_that_is_fu
     held.release(2)
     for wire in wires:
         assert (await wire.reply()).status == 200
+
+
+@pytest.mark.parametrize("ends", ["served", "late"])
+async def test_a_retry_waits_for_the_backend_that_is_full(stage: Stage, ends: str) -> None:
+    held = Held()
+    stage.backend(serve(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"))
+    stage.backend(held)
+    retry = Retry(enabled=True, max_attempts=2, backoff_base_s=0.01)
+    queue = LONG if ends == "served" else QueueConfig(timeout_s=0.1)
+    await stage.open(limits=[0, 1], queue=queue, retry=retry)
+    full = await stage.client()
+    await full.send(get("/full"))
+    await until(lambda: held.targets == ["/full"])  # it was tried at the other first
+    again = await stage.client()
+    await again.send(get("/again"))
+    if ends == "served":
+        await until(lambda: waiting(stage) == 1)
+        held.release(2)
+        assert (await again.reply()).body == b"/again"
+    else:
+        assert json.loads((await again.reply()).body)["why"] == "queue_timeout"
+        held.release()
+    assert (await full.reply()).body == b"/full"
 
 
 async def test_pipelined_requests_wait_one_by_one(stage: Stage) -> None:

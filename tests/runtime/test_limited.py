@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 
 from balance.balancing import POLICIES
-from balance.config.model import BackendConfig, CircuitBreaker, Config, HealthCheck, ListenerConfig, PoolConfig
+from balance.config.model import BackendConfig, CircuitBreaker, Config, HealthCheck, ListenerConfig, PoolConfig, QueueConfig
 from balance.health.breaker import Phase
 from balance.health.states import State
 from balance.model import Address, Mode, Outcome, Why
 from balance.runtime import cells
 from balance.runtime.cells import Row
+from balance.runtime.guard import Shared
 from balance.runtime.guarded import GUARDED
 from balance.runtime.limited import LIMITED, LimitedPool, is_limited
 from balance.runtime.pool import Lease
-from balance.runtime.snapshot import backend_slots, build
+from balance.runtime.snapshot import Snapshot, backend_slots, build, prepare
 
 
 def limited(*limits: int, backups: int = 0, algorithm: str = "round-robin", **given: Any) -> tuple[LimitedPool, memoryview]:
@@ -170,3 +171,36 @@ def test_there_is_a_limited_lease_for_every_guarded_one() -> None:
 def test_only_who_asks_for_it_pays_for_it() -> None:
     assert not is_limited(PoolConfig("web", (BackendConfig("b1", Address("a", 1)),)))
     assert is_limited(PoolConfig("web", (BackendConfig("b1", Address("a", 1), max_connections=1),)))
+
+
+def test_a_pool_that_replaces_another_keeps_its_queue_and_its_permits() -> None:
+    before, view = limited(1, 1)
+    leases = fill(before, 2)
+    waiter = Nobody()
+    assert before.queue is not None
+    before.queue.join(waiter, 0.0)
+    config = Config((ListenerConfig("main", (), Mode.HTTP, "web"),), (PoolConfig("web", CONFIGS, queue=QueueConfig(3)),))
+    slots = backend_slots(config)
+    old = Snapshot(OLD, slots, (), {"web": before}, {})
+    row = Row(view)
+    snapshot, renewals = prepare(config, slots, row, random.Random(1).random, Shared.with_nobody(view), old)
+    after = snapshot.pools["web"]
+    assert after is not before
+    assert after.queue is before.queue
+    assert before.backends[0].limit == 1  # nothing has changed yet
+    for renewal in renewals:
+        renewal.apply()
+    assert after.queue.room == 3
+    assert list(after.queue.waiters) == [waiter]
+    assert after.backends == before.backends
+    assert [backend.limit for backend in after.backends] == [2, 0]
+    assert after.acquire(b"", 0.0) is None  # behind those who wait
+    after.queue.leave(waiter)
+    more = [after.acquire(b"", 0.0) for _ in range(6)]
+    assert sum(lease is not None and lease.backend.name == "b1" for lease in more) == 1
+    for lease in leases:
+        lease.release(Outcome.OK, 0.0)
+
+
+CONFIGS = (BackendConfig("b1", Address("a", 1), max_connections=2), BackendConfig("b2", Address("a", 1)))
+OLD = Config((), (PoolConfig("web", ()),))
