@@ -16,7 +16,7 @@ import os
 import select
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,7 @@ from balance.config.changes import BackendChange, Verb
 from balance.errors import StartError
 from balance.process.board import layout
 from balance.process.estate import Estate
-from balance.process.line import End, Message, unpacked
+from balance.process.line import End, Message
 from balance.process.words import READY
 
 VARIABLE = "BALANCE_HANDOVER"  # the number of the descriptor of the line
@@ -95,13 +95,8 @@ def inherit(environ: dict[str, str] | os._Environ[str]) -> Legacy | None:
 
 
 def _understood(end: End, message: Message) -> Legacy:
-    fds: Sequence[int] = message.fds
     said = message.data
-    if not message.kind:
-        _, said = unpacked(fds[0])
-        os.close(fds[0])
-        fds = fds[1:]
-    board_fd, locks_fd, *rest = fds
+    board_fd, locks_fd, *rest = message.fds
     return Legacy(
         end=end,
         board_fd=board_fd,

@@ -22,7 +22,7 @@ from balance.errors import StartError
 from balance.process.child import Child, Life
 from balance.process.estate import Estate
 from balance.process.generation import Generation
-from balance.process.line import Message, packed, unpacked
+from balance.process.line import Message, packed
 from balance.process.loading import Loaded, Wish, load
 from balance.process.openings import Openings, Renewed, inode, reopen
 from balance.process.words import (
@@ -116,14 +116,11 @@ class Reloading:
     def heard(self, child: Child, message: Message, now: float) -> None:
         if child is self._loader:
             self._loader = None  # it ends by itself
-            kind, data = unpacked(message.fds[0]) if not message.kind else (message.kind, message.data)
-            for fd in message.fds:
-                os.close(fd)
             if self._step is Step.LOADING:
-                if kind == UNLOADABLE:
-                    self._fail(*data)
-                elif kind == LOADED:
-                    self._loaded(data, now)
+                if message.kind == UNLOADABLE:
+                    self._fail(*message.data)
+                elif message.kind == LOADED:
+                    self._loaded(message.data, now)
         elif message.kind == PREPARED and self._step is Step.PREPARING and message.data == self._number:
             self._awaited.discard(child)
             self._go_on(now)
