@@ -44,7 +44,7 @@ class Legacy:
     any_port: dict[tuple[str, str], str]  # (listener, address as configured) -> as bound, for those on port 0
     max_rows: int
     max_slots: int
-    book: list[tuple[tuple[str, str, str], int]]
+    book: list[tuple[tuple[str, str, str], int, bool]]  # see SlotBook.dump()
     generation: int
     changes: list[BackendChange] = field(default_factory=list)
     has_same_layout: bool = True
@@ -106,7 +106,7 @@ def _understood(end: End, message: Message) -> Legacy:
         any_port={(listener, wanted): bound for listener, wanted, bound in said["any_port"]},
         max_rows=said["max_rows"],
         max_slots=said["max_slots"],
-        book=[((pool, name, address), slot) for (pool, name, address), slot in said["book"]],
+        book=[((pool, name, address), slot, is_present) for (pool, name, address), slot, is_present in said["book"]],
         generation=said["generation"],
         changes=[BackendChange(Verb(verb), *rest) for verb, *rest in said["changes"]],
         has_same_layout=said["layout"] == layout() and board_fd >= 0,

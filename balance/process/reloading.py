@@ -46,6 +46,7 @@ LOAD_S = 60.0
 PREPARE_S = 20.0  # a worker that hangs is killed after 10 s, and its successor can still prepare
 COMMIT_S = 10.0
 NEVER = float("inf")
+ELSEWHERE = "`balance upgrade` starts an instance that has it"
 
 
 class Step(enum.Enum):
@@ -145,11 +146,11 @@ class Reloading:
         try:
             self._assignment = self._estate.book.assign(loaded.config, seat.board.is_unused)
         except NoRoomError as error:
-            self._fail(f"{error}; `balance upgrade` starts one that has it")
+            self._fail(f"{error}; {ELSEWHERE}")
             return
         most = seat.board.max_rows // 2
-        if loaded.config.workers > max(most, seat.config.workers):
-            self._fail(f"workers: {loaded.config.workers} are more than the {most} that this instance has room for")
+        if loaded.config.workers > most:
+            self._fail(f"workers: {loaded.config.workers} are more than the {most} that there is room for here; {ELSEWHERE}")
             return
         self._generation = Generation(
             seat.generation.number + 1,
