@@ -222,7 +222,8 @@ def test_a_unix_socket_stays_where_it_is_and_its_file_goes_at_the_end(stack: Exi
 
 def test_a_name_on_port_0_keeps_every_address_that_it_stands_for(stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
     def found(host: str, port: int, **how: object) -> list[tuple[object, ...]]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{last}", port)) for last in (2, 3)]
+        hosts = ("127.0.0.2", "127.0.0.3") if host == "two.example" else (host,)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in hosts]
 
     monkeypatch.setattr("balance.process.listening.socket.getaddrinfo", found)
     scene = Scene(stack, listening(("web", "two.example:0")))
