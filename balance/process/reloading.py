@@ -179,7 +179,11 @@ class Reloading:
         blueprint = Blueprint(
             generation.number, generation.config, dict(generation.slots), generation.made_at, generation.origin
         )
-        self._blueprint = packed(pickle.dumps((PREPARE, blueprint), pickle.HIGHEST_PROTOCOL))
+        try:
+            self._blueprint = packed(pickle.dumps((PREPARE, blueprint), pickle.HIGHEST_PROTOCOL))
+        except OSError as error:
+            self._fail(f"no file of memory for it: {error.strerror}")
+            return
         self._step = Step.PREPARING
         self.deadline = now + PREPARE_S
         for post in self._estate.staff.posts:
@@ -279,11 +283,13 @@ class Reloading:
     def give_up(self, why: str) -> None:
         if self._step is Step.COMMITTING:
             self._finish()
-        elif not self.is_over:
+        else:
             self._fail(why)
 
     def _fail(self, *problems: str) -> None:
         """Nothing has changed: take back what was prepared, and say why."""
+        if self.is_over:
+            return
         number = self._estate.seat.generation.number
         if self._renewed is not None:
             self._renewed.undo()
