@@ -95,9 +95,7 @@ def test_without_room_for_a_process_nothing_begins(case: Case) -> None:
     assert case.scene.verdict.problems == ("cannot start the new instance: Cannot allocate memory",)
 
 
-def test_process_1_is_not_replaced_because_its_container_would_end_with_it(
-    case: Case, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_process_1_is_not_replaced_because_its_container_would_end_with_it(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("balance.process.upgrading.os.getpid", lambda: 1)
     case.upgrading.begin(100.0)
     (problem,) = case.scene.verdict.problems
