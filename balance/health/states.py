@@ -104,3 +104,12 @@ TABLE: dict[tuple[State, Event], Rule] = {
     (State.DRAINING, Event.ENABLE): Rule(State.UNKNOWN, _once),
     (State.MAINTENANCE, Event.ENABLE): Rule(State.UNKNOWN, _once),
 }
+
+
+def still_held(state: State, check: HealthCheck) -> State:
+    """What is left of a state where this is configured now: a verdict that nobody would ever take back is void."""
+    if state is State.UNHEALTHY and not check.enabled:
+        return State.UNKNOWN
+    if state in (State.EJECTED, State.RETURNING) and not (check.enabled or check.passive.enabled):
+        return State.UNKNOWN
+    return state

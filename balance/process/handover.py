@@ -16,7 +16,7 @@ import os
 import select
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,7 @@ from balance.config.changes import BackendChange, Verb
 from balance.errors import StartError
 from balance.process.board import layout
 from balance.process.estate import Estate
-from balance.process.line import End, Message, unpacked
+from balance.process.line import End, Message
 from balance.process.words import READY
 
 VARIABLE = "BALANCE_HANDOVER"  # the number of the descriptor of the line
@@ -44,7 +44,7 @@ class Legacy:
     any_port: dict[tuple[str, str], str]  # (listener, address as configured) -> as bound, for those on port 0
     max_rows: int
     max_slots: int
-    book: list[tuple[tuple[str, str, str], int]]
+    book: list[tuple[tuple[str, str, str], int, bool]]  # see SlotBook.dump()
     generation: int
     changes: list[BackendChange] = field(default_factory=list)
     has_same_layout: bool = True
@@ -95,13 +95,8 @@ def inherit(environ: dict[str, str] | os._Environ[str]) -> Legacy | None:
 
 
 def _understood(end: End, message: Message) -> Legacy:
-    fds: Sequence[int] = message.fds
     said = message.data
-    if not message.kind:
-        _, said = unpacked(fds[0])
-        os.close(fds[0])
-        fds = fds[1:]
-    board_fd, locks_fd, *rest = fds
+    board_fd, locks_fd, *rest = message.fds
     return Legacy(
         end=end,
         board_fd=board_fd,
@@ -111,7 +106,7 @@ def _understood(end: End, message: Message) -> Legacy:
         any_port={(listener, wanted): bound for listener, wanted, bound in said["any_port"]},
         max_rows=said["max_rows"],
         max_slots=said["max_slots"],
-        book=[((pool, name, address), slot) for (pool, name, address), slot in said["book"]],
+        book=[((pool, name, address), slot, is_present) for (pool, name, address), slot, is_present in said["book"]],
         generation=said["generation"],
         changes=[BackendChange(Verb(verb), *rest) for verb, *rest in said["changes"]],
         has_same_layout=said["layout"] == layout() and board_fd >= 0,

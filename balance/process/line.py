@@ -7,7 +7,6 @@ a child that does not take its messages is one that does not answer.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import pickle
 import socket
@@ -49,15 +48,14 @@ class End:
         packet = pickle.dumps((kind, data), pickle.HIGHEST_PROTOCOL)
         if len(packet) <= INLINE_BYTES:
             return self._send_all(packet, fds)
-        file = packed(packet)
+        try:
+            file = packed(packet)
+        except OSError:  # no descriptor or no memory is left
+            return False
         try:
             return self._send_all(b"", [file, *fds])
         finally:
             os.close(file)
-
-    def say_packed(self, file: int, fds: Sequence[int] = ()) -> bool:
-        """Send a message that packed() has made, which may go to several."""
-        return self._send_all(b"", [file, *fds])
 
     def _send_all(self, packet: bytes, fds: Sequence[int]) -> bool:
         if self._is_broken:
@@ -80,14 +78,19 @@ class End:
     def heard(self) -> tuple[list[Message], bool]:
         """Everything that has come, and whether more can come: False when the other end is gone."""
         messages: list[Message] = []
+        was_reset = False
         while True:
             try:
                 packet, fds, _, _ = socket.recv_fds(self._socket, INLINE_BYTES + 1024, MAX_FDS)
             except BlockingIOError:
                 return messages, True
-            except OSError as error:
-                if error.errno == errno.EINTR:
-                    continue
+            except ConnectionResetError:
+                # The other end is closed, and had not taken all that was said to it. Its own last words come behind this.
+                if was_reset:
+                    return messages, False
+                was_reset = True
+                continue
+            except OSError:
                 return messages, False
             if not packet:
                 return messages, False
@@ -100,7 +103,11 @@ class End:
             if not kind:
                 return  # descriptors for the message that follows
         else:
-            kind, data = "", None  # read where it is needed: see unpacked()
+            file = self._fds.pop(0)
+            try:
+                kind, data = unpacked(file)
+            finally:
+                os.close(file)
         messages.append(Message(kind, data, tuple(self._fds)))
         self._fds = []
 

@@ -66,7 +66,7 @@ def listen(listener: str, address: Address, slots: int, inherited: Inheritance =
     try:
         if address.is_unix:
             if found := inherited.take(socket.AF_UNIX, address.path):
-                return _adopted(listener, found, slots, owns_path=address.path in inherited.owned_paths)
+                return _adopted(listener, found, slots, owns_path=found[0].getsockname() in inherited.owned_paths)
             return (Opening(listener, address, (_unix_socket(address.path),) * slots),)
         if not address.host:
             return _everywhere(listener, address.port, slots, inherited)
@@ -143,13 +143,18 @@ def _adopted(listener: str, found: list[socket.socket], slots: int, owns_path: b
 def _joined(member: socket.socket, count: int) -> list[socket.socket]:
     """So many more sockets in the SO_REUSEPORT group of `member`; none if it is in none, or is another user's, with whom
     nobody may share a port: root has bound those that come from systemd.
+
+    They are only bound. The kernel gives them their share once a worker accepts from them, and not before: it may be that
+    none ever does, since a reload can be refused and an upgrade fail, and then those who waited there would be lost.
     """
     if not SPREADS or member.family == socket.AF_UNIX or not member.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
         return []
     host, port = member.getsockname()[:2]
     joined: list[socket.socket] = []
     try:
-        joined.extend(_bound(member.family, host, port, is_dual(member), is_joining=True) for _ in range(count))
+        joined.extend(
+            _bound(member.family, host, port, is_dual(member), is_joining=True, is_listening=False) for _ in range(count)
+        )
     except OSError:
         for sock in joined:
             sock.close()
@@ -177,7 +182,9 @@ def _tcp(listener: str, family: int, host: str, port: int, slots: int, is_dual: 
     return Opening(listener, Address("" if is_dual or host == "0.0.0.0" else host, port), tuple(sockets))
 
 
-def _bound(family: int, host: str, port: int, is_dual: bool, is_joining: bool = False) -> socket.socket:
+def _bound(
+    family: int, host: str, port: int, is_dual: bool, is_joining: bool = False, is_listening: bool = True
+) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         if family == socket.AF_INET6:
@@ -187,7 +194,8 @@ def _bound(family: int, host: str, port: int, is_dual: bool, is_joining: bool = 
         if is_joining:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind((host, port))
-        sock.listen(BACKLOG)
+        if is_listening:
+            sock.listen(BACKLOG)
         sock.setblocking(False)
     except OSError:
         sock.close()

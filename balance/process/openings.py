@@ -100,9 +100,11 @@ def open_all(
 
 
 def any_port(config: Config, openings: Openings) -> dict[tuple[str, Address], Address]:
-    """What the kernel chose for the configured addresses that leave the port to it, by listener and address."""
+    """What the kernel chose for the configured addresses that leave the port to it, by listener and address: the same
+    address with that port, for a name may stand for several.
+    """
     return {
-        (name, wanted): opening.address
+        (name, wanted): Address(wanted.host, opening.address.port)
         for name, wanted in _wanted(config)
         if not wanted.port and not wanted.is_unix
         for opening in (*openings.listeners, *openings.side)

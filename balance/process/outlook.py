@@ -85,6 +85,7 @@ class Outlook:
                     pool.update(backend, State(states[slot]), Phase(phases[slot]), None)
                 else:
                     backend.is_ready = State(states[slot]).is_ready
+                    backend.load.handicap = 1.0  # a breaker may have set it that is gone now
             if isinstance(pool, GuardedPool):
                 self._backends |= {backend.slot: (pool, backend) for backend in pool.backends}
             else:

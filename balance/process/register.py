@@ -9,10 +9,10 @@ import logging
 import time
 from collections.abc import Iterable
 
-from balance.config.model import PoolConfig
+from balance.config.model import HealthCheck, PoolConfig
 from balance.health.panic import is_panic
 from balance.health.standing import Standing
-from balance.health.states import Event, State, Transition
+from balance.health.states import Event, State, Transition, still_held
 from balance.process import news
 from balance.process.channel import Message
 from balance.process.seat import Seat
@@ -31,7 +31,9 @@ class Register:
         self._events = events or EventLog()
         self._panicking: set[str] = set()
         self.seen = {seen.slot: seen for seen in everybody}
-        self.standings = {slot: Standing(seen.pool.health_check, seen.state, seen.since) for slot, seen in self.seen.items()}
+        self.standings = {
+            slot: self._standing(slot, seen.pool.health_check, seen.state, seen.since) for slot, seen in self.seen.items()
+        }
 
     def renew(self, everybody: Iterable[Seen]) -> None:
         """These are configured from now on. Who stays keeps its standing; who is new begins as one that nothing is known of."""
@@ -45,8 +47,18 @@ class Register:
             elif known[slot].pool.health_check == check:
                 self.standings[slot] = before[slot]
             else:
-                self.standings[slot] = Standing(check, before[slot].state, before[slot].since)
+                self.standings[slot] = self._standing(slot, check, before[slot].state, before[slot].since)
         self._panicking &= {seen.pool.name for seen in self.seen.values()}
+        self.ring_workers()
+
+    def _standing(self, slot: int, check: HealthCheck, state: State, since: float) -> Standing:
+        """One that goes on under these checks as it stood before."""
+        held = still_held(state, check)
+        if held is not state:
+            self._seat.board.set_state(slot, held, 0.0)
+            self.ring_workers()
+            return Standing(check, held)
+        return Standing(check, state, since)
 
     def state(self, slot: int) -> State:
         """As it is now."""

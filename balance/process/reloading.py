@@ -22,7 +22,7 @@ from balance.errors import StartError
 from balance.process.child import Child, Life
 from balance.process.estate import Estate
 from balance.process.generation import Generation
-from balance.process.line import Message, packed, unpacked
+from balance.process.line import Message, packed
 from balance.process.loading import Loaded, Wish, load
 from balance.process.openings import Openings, Renewed, inode, reopen
 from balance.process.words import (
@@ -46,6 +46,7 @@ LOAD_S = 60.0
 PREPARE_S = 20.0  # a worker that hangs is killed after 10 s, and its successor can still prepare
 COMMIT_S = 10.0
 NEVER = float("inf")
+ELSEWHERE = "`balance upgrade` starts an instance that has it"
 
 
 class Step(enum.Enum):
@@ -116,14 +117,11 @@ class Reloading:
     def heard(self, child: Child, message: Message, now: float) -> None:
         if child is self._loader:
             self._loader = None  # it ends by itself
-            kind, data = unpacked(message.fds[0]) if not message.kind else (message.kind, message.data)
-            for fd in message.fds:
-                os.close(fd)
             if self._step is Step.LOADING:
-                if kind == UNLOADABLE:
-                    self._fail(*data)
-                elif kind == LOADED:
-                    self._loaded(data, now)
+                if message.kind == UNLOADABLE:
+                    self._fail(*message.data)
+                elif message.kind == LOADED:
+                    self._loaded(message.data, now)
         elif message.kind == PREPARED and self._step is Step.PREPARING and message.data == self._number:
             self._awaited.discard(child)
             self._go_on(now)
@@ -148,11 +146,11 @@ class Reloading:
         try:
             self._assignment = self._estate.book.assign(loaded.config, seat.board.is_unused)
         except NoRoomError as error:
-            self._fail(f"{error}; `balance upgrade` starts one that has it")
+            self._fail(f"{error}; {ELSEWHERE}")
             return
         most = seat.board.max_rows // 2
-        if loaded.config.workers > max(most, seat.config.workers):
-            self._fail(f"workers: {loaded.config.workers} are more than the {most} that this instance has room for")
+        if loaded.config.workers > most:
+            self._fail(f"workers: {loaded.config.workers} are more than the {most} that there is room for here; {ELSEWHERE}")
             return
         self._generation = Generation(
             seat.generation.number + 1,
@@ -181,7 +179,11 @@ class Reloading:
         blueprint = Blueprint(
             generation.number, generation.config, dict(generation.slots), generation.made_at, generation.origin
         )
-        self._blueprint = packed(pickle.dumps((PREPARE, blueprint), pickle.HIGHEST_PROTOCOL))
+        try:
+            self._blueprint = packed(pickle.dumps((PREPARE, blueprint), pickle.HIGHEST_PROTOCOL))
+        except OSError as error:
+            self._fail(f"no file of memory for it: {error.strerror}")
+            return
         self._step = Step.PREPARING
         self.deadline = now + PREPARE_S
         for post in self._estate.staff.posts:
@@ -281,11 +283,13 @@ class Reloading:
     def give_up(self, why: str) -> None:
         if self._step is Step.COMMITTING:
             self._finish()
-        elif not self.is_over:
+        else:
             self._fail(why)
 
     def _fail(self, *problems: str) -> None:
         """Nothing has changed: take back what was prepared, and say why."""
+        if self.is_over:
+            return
         number = self._estate.seat.generation.number
         if self._renewed is not None:
             self._renewed.undo()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from balance.process.child import Child, Life
+from balance.process.child import Child
 from balance.process.estate import Estate
 from balance.process.line import Message
 from balance.process.post import Post
@@ -73,8 +73,11 @@ class Restarting:
         self._fail(why)
 
     def _fail(self, why: str) -> None:
-        if self._newcomer is not None and self._newcomer.life is not Life.GONE:
+        if self.is_over:
+            return
+        if self._newcomer is not None:
             self._newcomer.kill()
+            self._newcomer = None
         log.error("the restart is broken off after %d workers: %s", self._replaced, why)
         self._end(False, (why,))
 

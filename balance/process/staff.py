@@ -6,6 +6,7 @@ Decides nothing about the instance: the supervisor says whether the dead are rep
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import logging
 import os
@@ -32,12 +33,7 @@ class Departure(NamedTuple):
     post: Post | None  # that is vacant now
     status: int  # as wait() gave it
     words: str
-    was_starting: bool
     messages: list[Message]  # its last
-
-
-class NoRowError(OSError):
-    """All rows of the board are taken by workers that still finish what they have."""
 
 
 class Staff:
@@ -109,7 +105,8 @@ class Staff:
         return lost
 
     def born(self, post: Post) -> Child:
-        """Fork a child for that post; it does not stand there yet. OSError when there is no room for another process."""
+        """Fork a child for that post; it does not stand there yet. OSError when there is no room for another process, or no row
+        of the board left to a worker."""
         row = self._free_row() if post.slot is not None else None
         child = Child(post.name, post.slot, row)
         child.inodes = self._inodes(post.slot)
@@ -191,7 +188,7 @@ class Staff:
             words = f"{child.name} (pid {child.pid}) {how_it_ended(status)}"
             if life is Life.STARTING:
                 words = f"{child.name} could not start: {child.complaint or words}"
-            yield Departure(child, post, status, words, life is Life.STARTING, messages)
+            yield Departure(child, post, status, words, messages)
 
     def finish(self, children: list[Child], limit_s: float) -> None:
         """Have them end what they do, each within `limit_s`."""
@@ -218,4 +215,6 @@ class Staff:
             for row in itertools.count():
                 if row not in taken and self._is_row_free(row):
                     return row
-        raise NoRowError(None, f"{len(taken)} workers still finish what they have; there is no room for one more")
+        leaving = sum(child.row is not None for child in self.others)
+        still = "1 worker still finishes what it has" if leaving == 1 else f"{leaving} workers still finish what they have"
+        raise OSError(errno.EAGAIN, f"all {row} rows of the board are taken; {still}")

@@ -27,8 +27,8 @@ from balance.process.estate import Estate
 from balance.process.generation import Generation
 from balance.process.handover import STOP, Legacy
 from balance.process.kernel import is_alive
+from balance.process.ledger import ledger
 from balance.process.line import Message
-from balance.process.locks import Locks
 from balance.process.openings import Openings, inode
 from balance.process.phases import AFTER_DEADLINE, AFTER_SIGNAL, Phase
 from balance.process.reloading import Reloading
@@ -41,7 +41,6 @@ from balance.process.undertaking import Undertaking
 from balance.process.upgrading import Upgrading
 from balance.process.words import FILE_CHANGED, ORDER, VERDICT
 from balance.runtime import cells
-from balance.runtime.slots import NoRoomError, SlotBook
 from balance.side.steering import ChangeBackends, Order, Reload, Restart, Stop, Upgrade, Verdict
 
 log = logging.getLogger("balance.process")
@@ -50,10 +49,6 @@ START_S = 30.0  # for imports on a slow, cold machine; a worker needs a tenth of
 CLOSING_S = 3.0
 ECHO_S = 0.3  # `timeout` signals its child and then its group: that is one order, not two
 MAX_WAITING = 16  # orders
-
-MIN_WORKERS = 16  # that there is room for, however few are configured
-SPARE_ROWS = 32  # for workers that finish what they have while others stand at their posts
-MIN_SLOTS = 16_384  # a slot that is not used costs nothing
 
 Answer = Callable[[Verdict], None]
 
@@ -92,34 +87,17 @@ class Supervisor:
 
     def _make_estate(self, config: Config, source: Source, openings: Openings, lifeline: int) -> Estate:
         legacy = self._legacy
-        if legacy is not None and not legacy.has_same_layout:
-            log.warning("the instance before this one counted otherwise: counters and the states of backends begin anew")
-        backends = sum(len(pool.backends) for pool in config.pools)
-        if legacy is not None and legacy.has_same_layout and backends < legacy.max_slots:
-            board = Board(0, 1, max_rows=legacy.max_rows, max_slots=legacy.max_slots, inherited_fd=legacy.board_fd)
-            locks = Locks(legacy.locks_fd)
-            book = SlotBook(legacy.max_slots)
-            book.restore(legacy.book)
-        else:
-            max_rows = 2 * max(config.workers, MIN_WORKERS) + SPARE_ROWS
-            max_slots = max(MIN_SLOTS, 2 * backends)
-            board = Board(0, 1, max_rows=max_rows, max_slots=max_slots)
-            locks = Locks()
-            book = SlotBook(max_slots)
-        try:
-            assignment = book.assign(config, board.is_unused)
-        except NoRoomError as error:
-            raise StartError(str(error)) from None
+        made = ledger(config, legacy)
         number = 1 if legacy is None else legacy.generation + 1
         changes = () if legacy is None else tuple(legacy.changes)
         origin = "start" if legacy is None else "upgrade"
-        generation = Generation(number, config, assignment.slots, source, changes, time.time(), origin)
+        generation = Generation(number, config, made.assignment.slots, source, changes, time.time(), origin)
         seat = Seat(
             history=(),
-            board=board,
-            locks=locks,
+            board=made.board,
+            locks=made.locks,
             openings=openings,
-            channels=tuple(Channel() for _ in range(board.max_rows)),
+            channels=tuple(Channel() for _ in range(made.board.max_rows)),
             lifeline=lifeline,
             supervisor_pid=os.getpid(),
             started_at=time.time(),
@@ -134,8 +112,8 @@ class Supervisor:
             self._inodes,
             self._let_go,
         )
-        estate = Estate(seat, staff, book, self._log_as)
-        estate.settle(generation, assignment, openings)
+        estate = Estate(seat, staff, made.book, self._log_as)
+        estate.settle(generation, made.assignment, openings)
         return estate
 
     def close(self) -> None:

@@ -9,7 +9,10 @@ from balance.process.line import Message
 
 
 class Undertaking(Protocol):
-    """One at a time. It is told what happens, and ends with one verdict; what it has not done by then is undone."""
+    """One at a time. It is told what happens, and ends with one verdict; what it has not done by then is undone.
+
+    What it is told after its end changes nothing.
+    """
 
     deadline: float  # when expired() is due, on the monotonic clock
 

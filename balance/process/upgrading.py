@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 
-from balance.process.child import Child, Life, Report
+from balance.process.child import Child, Report
 from balance.process.estate import Estate
 from balance.process.handover import bequeath, execute
 from balance.process.line import Message
@@ -65,7 +65,7 @@ class Upgrading:
         """Nothing is said that matters here."""
 
     def became_ready(self, child: Child, now: float) -> None:
-        if child is self._successor:
+        if child is self._successor and not self.is_over:  # else it is killed already, whatever it had still to say
             self._end(Verdict(True, self._estate.seat.generation.number, summary=f"process {child.pid} has taken over"))
             self._yield_to(child)
 
@@ -80,8 +80,9 @@ class Upgrading:
         self._fail(why)
 
     def _fail(self, why: str) -> None:
-        if self._successor.life is not Life.GONE:
-            self._successor.kill()
+        if self.is_over:
+            return
+        self._successor.kill()
         log.error("the upgrade is broken off, this instance goes on: %s", why)
         self._end(Verdict(False, self._estate.seat.generation.number, problems=(why,)))
 

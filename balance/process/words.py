@@ -3,10 +3,10 @@
 child -> supervisor   READY | FAILED complaint                     once, see `child`
                       PREPARED n | REFUSED (n, why) | COMMITTED n  see `reloading`
                       LOADED Loaded | UNLOADABLE lines             the loader
-                      ORDER (id, Order)                            control
+                      ORDER (id, Order) | FILE_CHANGED             control
 supervisor -> child   END seconds
                       PREPARE Preparation | COMMIT n | ABANDON n
-                      VERDICT (id, Verdict) | EVENT (kind, text)   to control
+                      VERDICT (id, Verdict)                        to control
 """
 
 from __future__ import annotations

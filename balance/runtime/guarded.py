@@ -147,6 +147,8 @@ class GuardedPool(Pool):
 
     def update(self, backend: Backend, state: State, phase: Phase, now: float | None) -> None:
         """What is known of a backend now; rebuild() is due after the last. `now` None: it was so before this worker began."""
+        if not self._has_breakers:
+            phase = Phase.CLOSED  # one that was open when a reload took the breakers out
         was_normal = backend.state.is_ready and backend.phase is Phase.CLOSED
         is_normal = state.is_ready and phase is Phase.CLOSED
         backend.state, backend.phase = state, phase

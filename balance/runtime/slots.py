@@ -18,8 +18,9 @@ NOBODY = 0  # the slot that stands for no backend
 class NoRoomError(Exception):
     """More backends than the board has room for."""
 
-    def __init__(self, wanted: int, room: int) -> None:
-        super().__init__(f"{wanted} backends need more room than the {room} that this instance was started with")
+    def __init__(self, wanted: int, kept: int, room: int) -> None:
+        besides = f", besides {kept} that go and are still in use," if kept else ""
+        super().__init__(f"{wanted} backends{besides} need more room than the {room} that this instance was started with")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class SlotBook:
     def assign(self, config: Config, is_unused: Callable[[int], bool]) -> Assignment:
         """Find slots for a configuration. `is_unused` says whether no worker holds anything of the backend that had a slot.
 
+        Those that are served now keep theirs, for they are chosen until the last worker has changed over.
         NoRoomError when there are not enough.
         """
         wanted = {
@@ -58,16 +60,18 @@ class SlotBook:
         identities: dict[Identity, int] = {}
         reused: set[int] = set()
         used = self._used
-        left = (slot for owner, slot in self._owners.items() if owner not in wanted and owner not in self._present)
+        others = [(owner, slot) for owner, slot in self._owners.items() if owner not in wanted]
+        left = (slot for owner, slot in others if owner not in self._present and is_unused(slot))
         for identity, name in wanted.items():
             slot = self._owners.get(identity, NOBODY)
             if not slot and used < self._capacity:
                 slot, used = used, used + 1
             elif not slot:
-                slot = next((slot for slot in left if is_unused(slot)), NOBODY)
+                slot = next(left, NOBODY)
                 reused.add(slot)
             if not slot:
-                raise NoRoomError(len(wanted), self._capacity - 1)
+                kept = sum(owner in self._present or not is_unused(slot) for owner, slot in others)
+                raise NoRoomError(len(wanted), kept, self._capacity - 1)
             slots[name] = identities[identity] = slot
         return Assignment(slots, identities, frozenset(reused), used)
 
@@ -82,11 +86,12 @@ class SlotBook:
         self._present = assignment.identities
         self._used = assignment.used
 
-    def dump(self) -> list[tuple[Identity, int]]:
-        """The whole book, for the instance that takes this one's place."""
-        return list(self._owners.items())
+    def dump(self) -> list[tuple[Identity, int, bool]]:
+        """The whole book, for the instance that takes this one's place: who has which slot, and whether it is served now."""
+        return [(owner, slot, owner in self._present) for owner, slot in self._owners.items()]
 
-    def restore(self, owners: list[tuple[Identity, int]]) -> None:
+    def restore(self, dumped: list[tuple[Identity, int, bool]]) -> None:
         """Go on with a book that dump() has written."""
-        self._owners = dict(owners)
-        self._used = max((slot + 1 for _, slot in owners), default=1)
+        self._owners = {owner: slot for owner, slot, _ in dumped}
+        self._present = {owner: slot for owner, slot, is_present in dumped if is_present}
+        self._used = max((slot + 1 for _, slot, _ in dumped), default=1)

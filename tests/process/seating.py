@@ -21,13 +21,13 @@ from balance.runtime import cells
 from balance.runtime.snapshot import backend_slots
 
 
-def seat(backends: int = 2, workers: int = 2, **pool: Any) -> Seat:
+def seat(backends: int = 2, workers: int = 2, *, max_slots: int = 0, max_rows: int = 0, **pool: Any) -> Seat:
     """One pool `web` of so many backends b1, b2, ..., in the slots of those numbers; nothing listens."""
     names = tuple(BackendConfig(f"b{n}", Address("127.0.0.1", 9000 + n)) for n in range(1, backends + 1))
     listener = ListenerConfig("main", (Address("127.0.0.1", 0),), Mode.HTTP, "web")
     config = Config((listener,), (PoolConfig("web", names, **pool),), workers=workers)
     slots = backend_slots(config)
-    board = Board(workers, len(slots) + 1)
+    board = Board(workers, len(slots) + 1, max_rows=max_rows, max_slots=max_slots)
     for number, row in enumerate(board.rows, start=1):
         row[cells.PLACE] = number
     return Seat(

@@ -127,8 +127,17 @@ def test_slots_without_a_socket_of_a_group_join_it(stack: ExitStack) -> None:
     assert opening.sockets[:2] == (first, second)
     assert len(set(opening.sockets)) == 4
     assert {port_of(sock) for sock in opening.sockets} == {port_of(first)}
-    callers = [stack.enter_context(socket.create_connection(first.getsockname())) for _ in range(64)]
-    assert len(callers) == sum(accepted(sock) for sock in opening.sockets)
+    calls(stack, first, 64)
+    assert accepted(first) + accepted(second) == 64  # nobody may ever accept from the others: none waits there
+    for sock in opening.sockets[2:]:
+        sock.listen()  # as a worker does when it begins to accept
+    calls(stack, first, 64)
+    assert sum(accepted(sock) for sock in opening.sockets) == 64
+
+
+def calls(stack: ExitStack, sock: socket.socket, count: int) -> None:
+    for _ in range(count):
+        stack.enter_context(socket.create_connection(sock.getsockname()))
 
 
 def accepted(sock: socket.socket) -> int:
@@ -168,12 +177,32 @@ def test_file_that_a_predecessor_made_is_removed_at_the_end(stack: ExitStack, tm
     assert not os.path.exists(path)
 
 
-def test_path_by_another_name_is_the_same_path(stack: ExitStack, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_ours", [False, True])
+def test_path_by_another_name_is_the_same_path(stack: ExitStack, tmp_path: Path, is_ours: bool) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "var").symlink_to("run")
-    sock = unix(stack, tmp_path / "run" / "app.sock")
-    (opening,) = listened(stack, f"unix:{tmp_path}/var/app.sock", 1, sock)
+    path = tmp_path / "run" / "app.sock"
+    sock = unix(stack, path)
+    inheritance = Inheritance((sock,), owned_paths=(str(path),) if is_ours else ())
+    (opening,) = listen("web", Address.parse(f"unix:{tmp_path}/var/app.sock"), 1, inheritance)
     assert opening.sockets == (sock,)
+    opening.unlink()
+    assert path.exists() is not is_ours
+
+
+# --- ports that the kernel chose --------------------------------------------------------------------------------------
+
+
+def test_listener_on_port_0_is_given_the_port_that_was_chosen_for_it(stack: ExitStack) -> None:
+    sock = bound(stack)
+    wanted = Address("127.0.0.1", 0)
+    inheritance = Inheritance((sock,), any_port={("web", wanted): Address("127.0.0.1", port_of(sock))})
+    (other,) = listen("api", wanted, 1, inheritance)  # it was not chosen for this one
+    stack.callback(other.close)
+    assert other.sockets != (sock,)
+    (opening,) = listen("web", wanted, 1, inheritance)
+    assert (opening.sockets, opening.address.port) == ((sock,), port_of(sock))
+    assert list(inheritance.rest) == []
 
 
 # --- a whole configuration ----------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from balance.process.seat import Seat, new_event_loop
 from balance.proxy.traffic import Traffic
 from balance.runtime import cells
 from balance.runtime.pool import Pool
-from balance.runtime.snapshot import build
+from balance.runtime.snapshot import build, prepare
 
 BREAKER = CircuitBreaker(enabled=True, failure_threshold=2, success_threshold=1, timeout_s=0.1)
 
@@ -30,10 +31,11 @@ class Worker:
 
     def __init__(self, place: Seat, slot: int) -> None:
         loop = asyncio.get_running_loop()
-        row = cells.Row(place.board.rows[slot])
+        self.row = row = cells.Row(place.board.rows[slot])
         self.outlook = Outlook(loop, place, slot)
         snapshot = build(place.config, place.slots, row, random.random, self.outlook.shared)
-        self.outlook.begin(snapshot, Traffic(loop, snapshot, row, LoggingConfig()))
+        self.traffic = Traffic(loop, snapshot, row, LoggingConfig())
+        self.outlook.begin(snapshot, self.traffic)
         self.pool: Pool = snapshot.pools["web"]
         channel = place.channels[slot]
 
@@ -42,6 +44,15 @@ class Worker:
             self.outlook.look()
 
         loop.add_reader(channel.worker_end, heard)
+
+    async def change_over(self, place: Seat) -> None:
+        """To another configuration of the same instance."""
+        shared, before = self.outlook.shared, self.traffic.snapshot
+        snapshot, renewals = prepare(place.config, place.slots, self.row, random.random, shared, before)
+        self.outlook.foresee(snapshot, [renewal.pool for renewal in renewals])
+        await self.traffic.swap(snapshot, renewals, [])
+        self.outlook.look()
+        self.pool = snapshot.pools["web"]
 
     @property
     def ready(self) -> list[str]:
@@ -139,5 +150,45 @@ def test_evidence_is_rung_to_control_a_few_times_however_much_there_is() -> None
             except BlockingIOError:
                 await asyncio.sleep(0.05)
         assert 1 <= packets <= 2
+
+    play(act)
+
+
+def renewed(place: Seat, **pool: Any) -> Seat:
+    """The same instance after a reload that changed something of its pool."""
+    before = place.generation
+    config = replace(before.config, pools=(replace(before.config.pools[0], **pool),))
+    return replace(place, history=(before, replace(before, number=2, config=config)))
+
+
+def test_a_pool_whose_breakers_a_reload_takes_out_uses_all_of_its_backends() -> None:
+    async def act() -> None:
+        place = seat(2, breaker=CircuitBreaker(enabled=True, failure_threshold=1))
+        worker = Worker(place, 0)
+        worker.send("b1", Outcome.FAILED)
+        await eventually(lambda: worker.ready == ["b2"])
+        worker.pool.backends[0].load.handicap = 2.0  # as while it is tried
+        await worker.change_over(renewed(place, breaker=CircuitBreaker()))
+        assert worker.ready == ["b1", "b2"]
+        assert worker.pool.backends[0].load.handicap == 1.0
+        await worker.change_over(place)
+        assert worker.ready == ["b2"]  # and remembers what it knew when they come back
+
+    play(act)
+
+
+def test_states_are_applied_to_the_pools_of_a_reload_before_they_are_chosen_from() -> None:
+    async def act() -> None:
+        place = seat(3)
+        worker = Worker(place, 0)
+        place.board.set_state(2, State.UNHEALTHY, 0.0)
+        await worker.change_over(renewed(place, breaker=BREAKER))  # nobody has rung yet
+        assert worker.ready == ["b1", "b3"]
+        place.board.set_state(3, State.DRAINING, 0.0)
+        await worker.change_over(renewed(place, algorithm="least-connections"))
+        assert worker.ready == ["b1"]
+        place.board.set_state(2, State.HEALTHY, 0.0)
+        place.channels[0].ring(Message.STATES)
+        await eventually(lambda: worker.ready == ["b1", "b2"])
 
     play(act)

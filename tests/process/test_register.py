@@ -1,11 +1,13 @@
 """Control's word: what is said about a backend becomes a line, a state on the board and a ring to every worker, once."""
 
 import logging
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from seating import seat
 
-from balance.config.model import HealthCheck
+from balance.config.model import HealthCheck, PassiveChecks
 from balance.health.states import Event, State
 from balance.process.channel import Message
 from balance.process.register import Register
@@ -16,13 +18,14 @@ from balance.side.inside import Seen
 LOGGER = "balance.control"
 
 
+def everybody(place: Seat, **changes: Any) -> list[Seen]:
+    """The backends of the one pool, of which something else is configured now."""
+    pool = replace(place.config.pools[0], **changes)
+    return [Seen(pool, backend, slot, *place.board.state(slot)) for slot, backend in enumerate(pool.backends, start=1)]
+
+
 def register_of(place: Seat, events: EventLog | None = None) -> Register:
-    (pool,) = place.config.pools
-    return Register(
-        place,
-        [Seen(pool, backend, slot, *place.board.state(slot)) for slot, backend in enumerate(pool.backends, start=1)],
-        events,
-    )
+    return Register(place, everybody(place), events)
 
 
 def test_a_change_is_on_the_board_rung_and_logged_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
@@ -90,3 +93,63 @@ def test_a_change_is_told_to_those_who_listen() -> None:
         "after": "unhealthy",
         "why": "connection refused",
     }
+
+
+# --- another configuration ------------------------------------------------------------------------------
+
+CHECKED = HealthCheck(enabled=True, unhealthy_threshold=2)
+
+
+def test_who_stays_keeps_its_standing_and_the_run_that_speaks_against_it() -> None:
+    place = seat(health_check=CHECKED)
+    register = register_of(place)
+    register.take(1, Event.DRAIN, "an order")
+    register.take(2, Event.PASS, "status 200")
+    register.take(2, Event.FAIL, "status 500")
+    register.renew(everybody(place))
+    assert register.state(1) is State.DRAINING
+    assert register.take(2, Event.FAIL, "status 500")  # the second of two
+
+
+def test_who_is_new_begins_as_unknown_whoever_had_its_slot() -> None:
+    place = seat(2)
+    register = register_of(place)
+    register.take(2, Event.MAINTAIN, "an order")
+    first, second = everybody(place)
+    register.renew([first])
+    for channel in place.channels:
+        channel.heard()
+    register.renew([first, second])
+    assert register.state(2) is place.board.state(2)[0] is State.UNKNOWN
+    assert [channel.heard() for channel in place.channels] == [{Message.STATES}] * 2  # they may have looked already
+
+
+@pytest.mark.parametrize(
+    ("events", "check", "state"),
+    [
+        ([Event.FAIL], HealthCheck(), State.UNKNOWN),
+        ([Event.FAIL], HealthCheck(enabled=True, kind="http"), State.UNHEALTHY),
+        ([Event.FAIL], HealthCheck(passive=PassiveChecks(enabled=True)), State.UNKNOWN),
+        ([Event.EJECT], HealthCheck(), State.UNKNOWN),
+        ([Event.EJECT], HealthCheck(enabled=True), State.EJECTED),
+        ([Event.EJECT], HealthCheck(passive=PassiveChecks(enabled=True)), State.EJECTED),
+        ([Event.EJECT, Event.TIME], HealthCheck(), State.UNKNOWN),
+        ([Event.DRAIN], HealthCheck(), State.DRAINING),
+        ([Event.MAINTAIN], HealthCheck(), State.MAINTENANCE),
+        ([Event.PASS], HealthCheck(), State.HEALTHY),
+    ],
+)
+@pytest.mark.parametrize("is_successor", [False, True], ids=["reload", "upgrade"])
+def test_a_verdict_that_nobody_would_ever_take_back_is_void(
+    events: list[Event], check: HealthCheck, state: State, is_successor: bool
+) -> None:
+    place = seat(health_check=HealthCheck(enabled=True, passive=PassiveChecks(enabled=True)))
+    register = register_of(place)
+    for event in events:
+        register.take(1, event, "so it is")
+    if is_successor:
+        register = Register(place, everybody(place, health_check=check))
+    else:
+        register.renew(everybody(place, health_check=check))
+    assert register.state(1) is place.board.state(1)[0] is state
+    assert (place.board.reason(1) == "") is (state is State.UNKNOWN)

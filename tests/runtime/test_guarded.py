@@ -263,3 +263,12 @@ def test_there_is_a_guarded_lease_for_every_kind_of_lease() -> None:
     kinds = {Lease, *Lease.__subclasses__(), *(kind for each in Lease.__subclasses__() for kind in each.__subclasses__())}
     plain = {kind for kind in kinds if not kind.__name__.startswith(("Guarded", "Limited"))}
     assert plain == set(GUARDED)
+
+
+def test_where_breakers_were_taken_out_one_that_is_open_is_no_reason_any_more() -> None:
+    pool, _ = guarded(2, breaker=CircuitBreaker(), health_check=HealthCheck(panic_threshold=0.5))
+    for phase in (Phase.OPEN, Phase.HALF_OPEN):
+        pool.update(pool.backends[0], State.HEALTHY, phase, None)
+        pool.rebuild()
+        assert chosen(pool, 4) == {"b1": 2, "b2": 2}
+        assert (pool.backends[0].gate, pool.backends[0].load.handicap) == (None, 1.0)

@@ -1,0 +1,60 @@
+"""What all processes of an instance count on: its board, its locks, and who has which slot. Made new, or gone on with from the
+instance before.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+
+from balance.config.model import Config
+from balance.process.board import Board
+from balance.process.handover import Legacy
+from balance.process.locks import Locks
+from balance.runtime.slots import Assignment, NoRoomError, SlotBook
+
+log = logging.getLogger("balance.process")
+
+MIN_WORKERS = 16  # that there is room for, however few are configured
+SPARE_ROWS = 32  # for workers that finish what they have while others stand at their posts
+MIN_SLOTS = 16_384  # a slot that is not used costs nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """See the module. The book has not adopted the assignment yet."""
+
+    board: Board
+    locks: Locks
+    book: SlotBook
+    assignment: Assignment  # for the configuration that it was made for
+
+
+def ledger(config: Config, legacy: Legacy | None) -> Ledger:
+    """The one before where it can be gone on with; else one with room for that configuration, and as much again."""
+    if legacy is not None:
+        if not legacy.has_same_layout:
+            why = "the instance before this one counted otherwise"
+        elif config.workers > legacy.max_rows // 2:
+            why = f"the instance before this one had no room for {config.workers} workers"
+        else:
+            try:
+                return _inherited(config, legacy)
+            except NoRoomError as error:
+                why = str(error)
+        log.warning("%s: counters and the states of backends begin anew", why)
+        for fd in (legacy.board_fd, legacy.locks_fd):
+            os.close(fd)
+    backends = sum(len(pool.backends) for pool in config.pools)
+    max_slots = max(MIN_SLOTS, 2 * backends + 1)  # all may be replaced at once; slot 0 is nobody's
+    board = Board(0, 1, max_rows=2 * max(config.workers, MIN_WORKERS) + SPARE_ROWS, max_slots=max_slots)
+    book = SlotBook(max_slots)
+    return Ledger(board, Locks(), book, book.assign(config, board.is_unused))
+
+
+def _inherited(config: Config, legacy: Legacy) -> Ledger:
+    board = Board(0, 1, max_rows=legacy.max_rows, max_slots=legacy.max_slots, inherited_fd=legacy.board_fd)
+    book = SlotBook(legacy.max_slots)
+    book.restore(legacy.book)
+    return Ledger(board, Locks(legacy.locks_fd), book, book.assign(config, board.is_unused))

@@ -1,0 +1,97 @@
+"""What the supervisor holds: one step makes another configuration the one that everybody is born into."""
+
+from __future__ import annotations
+
+import os
+import selectors
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from seating import seat
+
+from balance.config.model import AdminConfig, BackendConfig, Config, ListenerConfig, MetricsConfig, PoolConfig
+from balance.health.states import State
+from balance.model import Address, Mode
+from balance.process.estate import Estate
+from balance.process.generation import KEPT
+from balance.process.openings import Openings, open_all
+from balance.process.staff import Staff
+from balance.runtime import cells
+from balance.runtime.slots import SlotBook
+
+
+@pytest.fixture
+def estate() -> Iterator[Estate]:
+    """An instance that serves b1 and b2, with room for one backend more, and nobody is born."""
+    place = seat(2, max_slots=4)
+    with selectors.DefaultSelector() as selector:
+        staff = Staff(
+            2, lambda child, report: 0, lambda child, report: 0, selector, lambda row: True, lambda slot: frozenset(), print
+        )
+        book = SlotBook(4)
+        book.adopt(book.assign(place.config, place.board.is_unused))
+        yield Estate(place, staff, book, lambda generation: None)
+
+
+def configured(before: Config, *names: str) -> Config:
+    backends = tuple(BackendConfig(name, Address("127.0.0.1", 9000 + int(name[1:]))) for name in names)
+    return replace(before, pools=(replace(before.pools[0], backends=backends),))
+
+
+def settled(estate: Estate, *names: str) -> None:
+    before = estate.seat.generation
+    config = configured(before.config, *names)
+    assignment = estate.book.assign(config, estate.seat.board.is_unused)
+    after = replace(before, number=before.number + 1, config=config, slots=assignment.slots)
+    estate.settle(after, assignment, Openings((), (), ()))
+
+
+def test_who_is_born_next_finds_the_new_configuration_and_its_slots(estate: Estate) -> None:
+    before = estate.seat
+    settled(estate, "b2", "b3")
+    assert estate.seat.generation.number == estate.seat.board.generation == 2
+    assert estate.seat.slots == {("web", "b2"): 2, ("web", "b3"): 3}
+    assert estate.seat.board.slots == 4
+    assert [generation.number for generation in estate.seat.history] == [1, 2]
+    assert before.generation.number == 1  # whoever was given that seat still has it
+
+
+def test_only_so_many_configurations_are_remembered(estate: Estate) -> None:
+    for _ in range(KEPT + 5):
+        settled(estate, "b1", "b2")
+    assert [generation.number for generation in estate.seat.history] == list(range(7, KEPT + 7))
+
+
+def test_a_slot_that_another_backend_gets_is_cleared_and_those_that_stay_are_not(estate: Estate) -> None:
+    board = estate.seat.board
+    settled(estate, "b2", "b3")
+    for slot in (1, 2):
+        board.set_state(slot, State.UNHEALTHY, 1.0, "so it was")
+        board.rows[0][cells.block(slot) + cells.LEASES] = 5
+    settled(estate, "b2", "b3", "b4")
+    assert estate.seat.slots["web", "b4"] == 1
+    assert [board.state(slot)[0] for slot in (1, 2)] == [State.UNKNOWN, State.UNHEALTHY]
+    assert [board.rows[0][cells.block(slot) + cells.LEASES] for slot in (1, 2)] == [0, 5]
+
+
+def test_what_the_kernel_chose_for_port_0_is_told_in_plain_words(estate: Estate) -> None:
+    local = Address("127.0.0.1", 0)
+    config = Config(
+        (
+            ListenerConfig("main", (local,), Mode.HTTP, "web"),
+            ListenerConfig("fixed", (Address("127.0.0.1", 1),), Mode.HTTP, "web"),
+        ),
+        (PoolConfig("web", ()),),
+        admin=AdminConfig(address=local),
+        metrics=MetricsConfig(address=None),
+    )
+    openings = open_all(replace(config, listeners=config.listeners[:1]))
+    estate.seat = replace(estate.seat, history=(replace(estate.seat.generation, config=config),), openings=openings)
+    main, admin = openings.listeners[0], openings.admin[0]
+    assert estate.any_port() == {
+        ("main", "127.0.0.1:0"): f"127.0.0.1:{main.address.port}",
+        ("admin", "127.0.0.1:0"): f"127.0.0.1:{admin.address.port}",
+    }
+    openings.close()
+    os.close(estate.seat.board.fd)

@@ -1,0 +1,43 @@
+"""What is remembered of the configurations that were served."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from seating import seat
+
+from balance.process.generation import KEPT, KEPT_BYTES, Generation, kept
+
+
+def generations(*sizes: int) -> list[Generation]:
+    """Numbers count from 1; each text is so long."""
+    first = seat().generation
+    return [
+        replace(first, number=number, source=replace(first.source, text="x" * size)) for number, size in enumerate(sizes, 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "numbers"),
+    [
+        ([1], [1]),
+        ([1] * KEPT, list(range(1, KEPT + 1))),
+        ([1] * (KEPT + 3), list(range(4, KEPT + 4))),
+        ([KEPT_BYTES, KEPT_BYTES], [2]),
+        ([KEPT_BYTES - 1, 1, 1], [2, 3]),
+        ([KEPT_BYTES - 2, 1, 1], [1, 2, 3]),
+        ([1, KEPT_BYTES + 1], [2]),  # what is served is kept, however long
+        ([1, KEPT_BYTES, 1], [3]),  # none after a gap: a rollback goes one back
+    ],
+)
+def test_the_newest_are_kept_as_far_as_there_is_room(sizes: list[int], numbers: list[int]) -> None:
+    assert [generation.number for generation in kept(generations(*sizes))] == numbers
+
+
+def test_one_is_shown_with_where_it_came_from_and_whether_it_is_served() -> None:
+    generation = seat().generation
+    seen = generation.seen(1)
+    assert (seen.number, seen.origin, seen.config, seen.made_at) == (1, "start", generation.config, generation.made_at)
+    assert seen.is_current
+    assert not generation.seen(2).is_current

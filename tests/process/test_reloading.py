@@ -1,0 +1,537 @@
+"""A reload, step by step: everybody prepares, then everybody changes over, or nothing has changed."""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from undertaken import LOCAL, Scene, configured
+
+from balance.config.changes import BackendChange, Verb
+from balance.config.model import Config, ListenerConfig
+from balance.model import Address, Mode
+from balance.process.child import Child
+from balance.process.line import Message, unpacked
+from balance.process.loading import Loaded, Wish
+from balance.process.openings import Openings, inode
+from balance.process.reloading import COMMIT_S, LOAD_S, PREPARE_S, Reloading
+from balance.process.words import (
+    ABANDON,
+    COMMIT,
+    COMMITTED,
+    LOADED,
+    PREPARE,
+    PREPARED,
+    REFUSED,
+    UNLOADABLE,
+)
+from balance.runtime import cells
+from balance.side.steering import ChangeBackends, Reload
+
+BEFORE = configured("b1", restart_drain_s=900.0)
+AFTER = configured("b1", "b2", restart_drain_s=700.0)
+DRAIN = BackendChange(Verb.SET, "web", "b1", '{"weight": 2}')
+REMOVAL = BackendChange(Verb.REMOVE, "web", "b2")
+
+
+class Case(Scene):
+    """A scene with a reload in it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, config: Config = BEFORE, **room: int) -> None:
+        super().__init__(config, monkeypatch, **room)
+        self.wishes: list[Wish] = []
+
+        def load(wish: Wish, openings: Openings, report: Any) -> int:
+            self.wishes.append(wish)
+            return 0
+
+        monkeypatch.setattr("balance.process.reloading.load", load)
+        self.reloading: Reloading
+        self.preparations: dict[Child, Message] = {}
+
+    def begin(self, order: Reload | ChangeBackends | None = None) -> Child | None:
+        """The loader, if there is one."""
+        self.reloading = Reloading(self.estate, order or Reload(), "a test", self.verdicts.append)
+        self.reloading.begin(100.0)
+        (loader,) = self.staff.others[-1:] or (None,)
+        if loader is not None:
+            self.staff.bodies[loader](None)  # type: ignore[arg-type]
+        return loader
+
+    def load(self, config: Config = AFTER, order: Reload | ChangeBackends | None = None, **more: Any) -> None:
+        """Until everybody was asked to prepare."""
+        loader = self.begin(order)
+        assert loader is not None
+        (wish,) = self.wishes[-1:]
+        loaded = Loaded(config, wish.source, wish.changes, **{"dropped": (), "warnings": ()} | more)
+        self.reloading.heard(loader, Message(LOADED, loaded, ()), 110.0)
+        self.dies(loader, self.reloading)
+
+    def asked(self, child: Child) -> Message:
+        """What the child was asked to prepare; its descriptors are closed at the end."""
+        (message,) = self.told(child)
+        assert message.kind == PREPARE
+        self.preparations[child] = message
+        return message
+
+    def answer(self, child: Child, kind: str, data: object = 2, now: float = 120.0) -> None:
+        self.reloading.heard(child, Message(kind, data, ()), now)
+
+    def prepare(self) -> None:
+        """Everybody does what it was asked to."""
+        for child in self.standing:
+            if child.slot is None or child.slot < self.estate.staff.workers[-1].slot + 1:  # type: ignore[operator]
+                self.asked(child)
+                self.answer(child, PREPARED)
+
+    def close(self) -> None:
+        for message in self.preparations.values():
+            for fd in message.fds:
+                os.close(fd)
+        super().close()
+
+    @property
+    def reloads(self) -> tuple[int, int]:
+        """(that succeeded, that failed)"""
+        board = self.estate.seat.board
+        return board.reloads(True), board.reloads(False)
+
+    def unchanged(self) -> bool:
+        return self.number == self.estate.seat.board.generation == 1 and self.estate.seat.config is BEFORE
+
+
+@pytest.fixture
+def case(monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
+    case = Case(monkeypatch)
+    yield case
+    case.close()
+
+
+# --- all goes well --------------------------------------------------------------------------------------------
+
+
+def test_nothing_changes_before_everybody_has_prepared_and_then_all_are_told_at_once(case: Case) -> None:
+    children = case.standing
+    case.load()
+    assert case.reloading.deadline == 110.0 + PREPARE_S
+    for child in children:
+        assert case.unchanged()
+        assert [case.kinds(each) for each in children if each in case.preparations] == [[]] * len(case.preparations)
+        case.asked(child)
+        case.answer(child, PREPARED)
+    assert (case.number, case.estate.seat.config) == (2, AFTER)
+    assert case.estate.seat.slots == {("web", "b1"): 1, ("web", "b2"): 2}
+    assert case.reloading.deadline == 120.0 + COMMIT_S
+    for child in children:
+        (message,) = case.told(child)
+        assert (message.kind, message.data) == (COMMIT, 2)
+        assert case.verdicts == []
+        case.answer(child, COMMITTED)
+    assert [child.generation for child in children] == [2] * 3
+    verdict = case.verdict
+    assert (verdict.is_done, verdict.generation, verdict.problems) == (True, 2, ())
+    assert any("b2" in line for line in verdict.lines)
+    assert (case.reloads, case.killed) == ((1, 0), [])
+    assert [generation.number for generation in case.spoken] == [2]
+
+
+def test_each_is_given_the_configuration_and_those_of_its_sockets_that_are_new(case: Case) -> None:
+    more = replace(AFTER, listeners=(*AFTER.listeners, ListenerConfig("more", (LOCAL,), Mode.TCP, "web")))
+    old = case.estate.seat.openings
+    case.load(more)
+    for slot, child in ((0, case.worker(0)), (1, case.worker(1)), (None, case.control)):
+        message = case.asked(child)
+        blueprint, *fds = message.fds
+        assert unpacked(blueprint)[1].config == more
+        preparation = message.data
+        kept = [(name, inode(sock)) for name, sock in old.of(slot)]
+        assert list(preparation.sockets[: len(kept)]) == kept
+        assert [os.fstat(fd).st_ino for fd in fds] == list(preparation.new)
+        assert [number for _, number in preparation.sockets] == [number for _, number in kept] + list(preparation.new)
+        assert [name for name, _ in preparation.listening] == ([] if slot is not None else ["main", "more"])
+    assert len(case.preparations[case.worker(0)].fds) == 2
+    assert len(case.preparations[case.control].fds) == 1
+
+
+def test_what_nobody_listens_on_any_more_is_closed_when_all_have_changed_over(case: Case) -> None:
+    (old,) = {opening.address.port for opening in case.estate.seat.openings.listeners}
+    case.load(replace(AFTER, listeners=(ListenerConfig("other", (LOCAL,), Mode.HTTP, "web"),)))
+    case.prepare()
+    socket.create_connection(("127.0.0.1", old)).close()
+    for child in case.standing:
+        case.answer(child, COMMITTED)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", old))
+
+
+def test_workers_that_are_too_many_end_in_peace_and_posts_that_are_new_are_filled(case: Case) -> None:
+    first, second = case.worker(0), case.worker(1)
+    case.load(replace(AFTER, workers=1))
+    assert case.told(second) == []  # what it would prepare it would never serve
+    for child in (first, case.control):
+        case.asked(child)
+        case.answer(child, PREPARED)
+    assert case.limit(second) == 900.0  # as the configuration says that it served
+    assert case.staff.others == [second]
+    for child in case.standing:
+        case.answer(child, COMMITTED)
+    assert case.verdict.is_done
+    case.verdicts.clear()
+    case.load(replace(AFTER, workers=3))
+    for child in case.standing:
+        case.told(child)
+        case.answer(child, PREPARED, 3)
+    assert [post.restart_at for post in case.staff.workers] == [None, 120.0, 120.0]
+
+
+# --- it does not ----------------------------------------------------------------------------------------------
+
+
+def test_a_configuration_that_is_no_good_is_answered_with_every_problem_and_nobody_is_asked(case: Case) -> None:
+    loader = case.begin()
+    assert loader is not None
+    assert case.reloading.deadline == 100.0 + LOAD_S
+    case.reloading.heard(loader, Message(UNLOADABLE, ("f.yaml:1:2: no", "f.yaml:3:4: no"), ()), 110.0)
+    assert case.verdict.problems == ("f.yaml:1:2: no", "f.yaml:3:4: no")
+    assert case.unchanged()
+    assert case.reloads == (0, 1)
+    assert [case.told(child) for child in case.standing] == [[]] * 3
+    case.dies(loader, case.reloading)
+    assert len(case.verdicts) == 1
+
+
+@pytest.mark.parametrize("how", ["dies", "silent", "end of the instance"])
+def test_a_loader_that_says_nothing_changes_nothing(case: Case, how: str) -> None:
+    loader = case.begin()
+    assert loader is not None
+    match how:
+        case "dies":
+            case.dies(loader, case.reloading, "the loader was killed by SIGKILL")
+        case "silent":
+            case.reloading.expired(200.0)
+        case "end of the instance":
+            case.reloading.give_up("the instance is about to end")
+    expected = {
+        "dies": "the loader was killed by SIGKILL",
+        "silent": "the configuration was not read within 60s",
+        "end of the instance": "the instance is about to end",
+    }
+    assert case.verdict.problems == (expected[how],)
+    assert case.killed == ([] if how == "dies" else [loader])
+    if how != "dies":
+        late = Loaded(AFTER, case.wishes[0].source, (), (), ())
+        case.reloading.heard(loader, Message(LOADED, late, ()), 201.0)
+        case.dies(loader, case.reloading)
+    assert len(case.verdicts) == 1
+    assert case.unchanged()
+
+
+@pytest.mark.parametrize("how", ["refused", "silent", "end of the instance"])
+def test_when_one_cannot_prepare_all_forget_it_and_go_on_as_they_were(case: Case, how: str) -> None:
+    before = case.estate.seat
+    inodes = [child.inodes for child in case.standing]
+    case.load(replace(AFTER, listeners=(*AFTER.listeners, ListenerConfig("more", (LOCAL,), Mode.TCP, "web"))))
+    first, second, control = case.standing
+    port = _port_of(case.asked(first))
+    for child in (second, control):
+        case.asked(child)
+    case.answer(control, PREPARED)
+    case.answer(first, PREPARED)
+    match how:
+        case "refused":
+            case.answer(second, REFUSED, (2, "the access log can't be opened"))
+            problem = "worker 1: the access log can't be opened"
+        case "silent":
+            case.reloading.expired(130.0)
+            problem = "worker 1 did not answer within 20s"
+        case "end of the instance":
+            case.reloading.give_up("the instance is about to end")
+            problem = "the instance is about to end"
+    assert case.verdict.problems == (problem,)
+    assert [case.kinds(child) for child in case.standing] == [[ABANDON]] * 3
+    assert case.estate.seat is before
+    assert [child.inodes for child in case.standing] == inodes
+    assert (case.reloads, case.killed, case.spoken) == ((0, 1), [], [])
+    case.answer(second, PREPARED)  # too late
+    assert [case.kinds(child) for child in case.standing] == [[]] * 3
+    for message in case.preparations.values():
+        for fd in message.fds:
+            os.close(fd)
+    case.preparations.clear()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
+def _port_of(message: Message) -> int:
+    """Of the socket that came with it."""
+    with socket.socket(fileno=os.dup(message.fds[1])) as sock:
+        return int(sock.getsockname()[1])
+
+
+def test_an_answer_to_another_reload_is_none_to_this(case: Case) -> None:
+    case.load()
+    for child in case.standing:
+        case.asked(child)
+        case.answer(child, PREPARED, 1)
+        case.answer(child, REFUSED, (3, "no"))
+        case.answer(child, COMMITTED, 2)
+    assert case.unchanged()
+    assert case.verdicts == []
+
+
+def test_an_address_that_cannot_be_had_is_said_before_anybody_is_asked(case: Case) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = Address("127.0.0.1", taken.getsockname()[1])
+        case.load(replace(AFTER, listeners=(ListenerConfig("main", (address,), Mode.HTTP, "web"),)))
+    (problem,) = case.verdict.problems
+    assert problem.startswith(f"listener main: cannot listen on {address}: it is in use")
+    assert [case.told(child) for child in case.standing] == [[]] * 3
+    assert case.unchanged()
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        (
+            configured("b2", "b3"),
+            "2 backends, besides 1 that go and are still in use, need more room than the 2 that this instance was started with",
+        ),
+        (configured("b1", workers=5), "workers: 5 are more than the 4 that there is room for here"),
+    ],
+)
+def test_more_than_there_is_room_for_is_refused_with_what_would_help(
+    monkeypatch: pytest.MonkeyPatch, config: Config, problem: str
+) -> None:
+    case = Case(monkeypatch, max_slots=3, max_rows=8)
+    case.load(config)
+    assert case.verdict.problems == (f"{problem}; `balance upgrade` starts an instance that has it",)
+    assert case.unchanged()
+    case.close()
+
+
+def test_without_memory_for_the_message_nothing_changes(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(packet: bytes) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("balance.process.reloading.packed", none_left)
+    case.load()
+    assert case.verdict.problems == ("no file of memory for it: Too many open files",)
+    assert case.unchanged()
+
+
+def test_without_room_for_a_process_nothing_is_read(case: Case) -> None:
+    case.staff.refusal = OSError(12, "Cannot allocate memory")
+    case.begin()
+    assert case.verdict.problems == ("cannot start the loader: Cannot allocate memory",)
+
+
+# --- somebody dies meanwhile ----------------------------------------------------------------------------------
+
+
+def test_one_that_dies_while_it_prepares_is_waited_for_until_its_successor_has_prepared(case: Case) -> None:
+    case.load()
+    first, second, control = case.standing
+    for child in (second, control):
+        case.asked(child)
+        case.answer(child, PREPARED)
+    vacant = case.dies(first, case.reloading)
+    assert vacant is not None
+    assert case.unchanged()
+    successor = case.staff.fill(vacant)
+    case.ready(successor, case.reloading)
+    assert case.unchanged()
+    case.asked(successor)
+    case.answer(successor, PREPARED)
+    assert case.number == 2
+    for child in case.standing:
+        case.answer(child, COMMITTED)
+    assert case.verdict.is_done
+
+
+def test_one_that_dies_after_it_has_prepared_is_waited_for_too(case: Case) -> None:
+    case.load()
+    first, second, control = case.standing
+    case.asked(first)
+    case.answer(first, PREPARED)
+    vacant = case.dies(first, case.reloading)
+    assert vacant is not None
+    for child in (second, control):
+        case.asked(child)
+        case.answer(child, PREPARED)
+    assert case.unchanged()
+    case.reloading.expired(130.0)
+    assert case.verdict.problems == ("worker 0 did not answer within 20s",)
+
+
+def test_one_that_starts_while_all_others_prepare_is_asked_when_it_is_ready(case: Case) -> None:
+    vacant = case.staff.workers[0]
+    first = case.worker(0)
+    first.hang_up()
+    vacant.child = None
+    successor = case.staff.fill(vacant)
+    case.load()
+    for child in (case.worker(1), case.control):
+        case.asked(child)
+        case.answer(child, PREPARED)
+    assert case.told(successor) == []
+    assert case.unchanged()
+    case.ready(successor, case.reloading)
+    case.asked(successor)
+    case.answer(successor, PREPARED)
+    assert case.number == 2
+
+
+def test_one_that_dies_while_it_changes_over_is_replaced_by_one_that_is_born_into_it(case: Case) -> None:
+    case.load()
+    case.prepare()
+    first, *others = case.standing
+    for child in others:
+        case.answer(child, COMMITTED)
+    assert case.verdicts == []
+    case.dies(first, case.reloading)
+    assert case.verdict.is_done
+    assert case.number == 2
+
+
+def test_one_that_does_not_follow_is_killed_and_the_reload_holds(case: Case) -> None:
+    case.load()
+    case.prepare()
+    first, *others = case.standing
+    for child in others:
+        case.answer(child, COMMITTED)
+    case.reloading.expired(140.0)
+    assert case.killed == [first]
+    assert case.verdicts == []
+    assert case.reloading.deadline == float("inf")
+    case.dies(first, case.reloading)
+    assert case.verdict.is_done
+
+
+def test_an_end_of_the_instance_while_all_change_over_leaves_it_done(case: Case) -> None:
+    case.load()
+    case.prepare()
+    case.reloading.give_up("the instance is about to end")
+    assert case.verdict.is_done
+    for child in case.standing:
+        case.answer(child, COMMITTED)
+        assert case.kinds(child) == [COMMIT]
+    assert len(case.verdicts) == 1
+
+
+def test_every_descriptor_is_given_back_however_it_ends(case: Case) -> None:
+    gc.collect()  # what other tests have left
+    before = len(os.listdir("/proc/self/fd"))
+    more = replace(AFTER, listeners=(*AFTER.listeners, ListenerConfig("more", (LOCAL,), Mode.TCP, "web")))
+    for number, then in enumerate((REFUSED, PREPARED), start=1):
+        case.load(more if then == REFUSED else AFTER)
+        for child in case.standing:
+            for fd in case.asked(child).fds:
+                os.close(fd)
+        case.preparations.clear()
+        if then == REFUSED:
+            case.answer(case.control, REFUSED, (2, "no"))
+        else:
+            for child in case.standing:
+                case.told(child)
+                case.answer(child, PREPARED)
+            for child in case.standing:
+                case.answer(child, COMMITTED)
+        assert len(case.verdicts) == number
+        for child in case.standing:
+            case.told(child)
+    loaders = [child for child in case.staff.theirs if child.name == "loader"]
+    for loader in loaders:
+        case.staff.theirs.pop(loader).close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+# --- what is asked for ----------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_says_what_would_change_and_asks_nobody(case: Case) -> None:
+    case.load(AFTER, Reload(dry_run=True), dropped=("the change of backend web/b1",))
+    verdict = case.verdict
+    assert (verdict.is_done, verdict.generation) == (True, 1)
+    assert any("b2" in line for line in verdict.lines)
+    assert verdict.dropped == ("the change of backend web/b1",)
+    assert [case.told(child) for child in case.standing] == [[]] * 3
+    assert case.unchanged()
+    assert case.reloads == (0, 0)
+
+
+def test_a_dry_run_of_what_is_no_good_is_no_failed_reload(case: Case) -> None:
+    loader = case.begin(Reload(dry_run=True))
+    assert loader is not None
+    case.reloading.heard(loader, Message(UNLOADABLE, ("no",), ()), 110.0)
+    assert (case.verdict.is_done, case.verdict.problems, case.reloads) == (False, ("no",), (0, 0))
+
+
+@pytest.mark.parametrize(
+    ("order", "text", "is_reread", "changes"),
+    [
+        (Reload(), "two", True, (DRAIN,)),
+        (Reload(discard_changes=True), "two", True, ()),
+        (Reload(text="three"), "three", False, (DRAIN,)),
+        (Reload(text="three", discard_changes=True), "three", False, ()),
+        (ChangeBackends((REMOVAL,)), "two", False, (DRAIN, REMOVAL)),
+        (Reload(rollback=True), "one", False, ()),
+        (Reload(rollback=True, discard_changes=True), "one", False, ()),
+    ],
+)
+def test_what_is_read_follows_from_the_order(
+    case: Case, order: Reload | ChangeBackends, text: str, is_reread: bool, changes: tuple[BackendChange, ...]
+) -> None:
+    seat = case.estate.seat
+    first = replace(seat.generation, source=seat.generation.source.with_text("one"))
+    second = replace(first, number=2, source=first.source.with_text("two"), changes=(DRAIN,))
+    case.estate.seat = replace(seat, history=(first, second))
+    case.begin(order)
+    (wish,) = case.wishes
+    assert (wish.source.text, wish.is_reread, wish.changes) == (text, is_reread, changes)
+
+
+def test_without_a_configuration_before_there_is_none_to_go_back_to(case: Case) -> None:
+    assert case.begin(Reload(rollback=True)) is None
+    assert case.verdict.problems == ("there is no configuration before this one to go back to",)
+    assert case.unchanged()
+
+
+def test_a_rollback_is_a_new_configuration_that_says_where_it_comes_from(case: Case) -> None:
+    case.load()
+    case.prepare()
+    for child in case.standing:
+        case.answer(child, COMMITTED)
+        case.told(child)
+    case.load(BEFORE, Reload(rollback=True))
+    for child in case.standing:
+        case.told(child)
+        case.answer(child, PREPARED, 3)
+    assert [generation.origin for generation in case.estate.seat.history] == ["start", "a test", "rollback to 1"]
+    assert case.estate.seat.config == BEFORE
+
+
+def test_a_slot_is_not_given_away_while_a_worker_holds_something_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case(monkeypatch, configured("b1", "b2"), max_slots=3)
+    case.load(configured("b1"))
+    case.prepare()
+    for child in case.standing:
+        case.answer(child, COMMITTED)
+        case.told(child)
+    case.verdicts.clear()
+    cell = cells.block(2) + cells.ACTIVE
+    case.estate.seat.board.rows[0][cell] = 1  # a WebSocket to b2
+    case.load(configured("b1", "b3"))
+    assert "need more room than the 2 " in case.verdict.problems[0]
+    case.verdicts.clear()
+    case.estate.seat.board.rows[0][cell] = 0
+    case.load(configured("b1", "b3"))
+    for child in case.standing:
+        case.told(child)
+        case.answer(child, PREPARED, 3)
+    assert case.estate.seat.slots == {("web", "b1"): 1, ("web", "b3"): 2}
+    case.close()
