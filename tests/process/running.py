@@ -36,11 +36,11 @@ class Instance:
 
     def __init__(self, directory: Path, text: str, prelude: str = "") -> None:
         """`prelude` is Python that the process runs first."""
-        config = directory / f"balance-{time.monotonic_ns()}.yaml"
-        config.write_text(text)
+        self.config = directory / f"balance-{time.monotonic_ns()}.yaml"
+        self.config.write_text(text)
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-c", f"{prelude}\nfrom balance.cli.main import main; main()", "serve", "--config", str(config)],
+            [sys.executable, "-c", f"{prelude}\nfrom balance.cli.main import main; main()", "serve", "--config", str(self.config)],
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
