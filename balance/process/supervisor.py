@@ -371,6 +371,7 @@ class Supervisor:
         self._next_look = now if phase.replaces else NEVER
         if not phase.replaces:
             staff.start_nobody()
+        if phase is not Phase.SERVING:
             self._give_up("the instance is about to end")
         match phase:
             case Phase.SERVING:

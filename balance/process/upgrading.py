@@ -86,6 +86,7 @@ class Upgrading:
     def _fail(self, why: str) -> None:
         if self._successor.life is not Life.GONE:
             self._successor.kill()
+        self._estate.reassert()
         log.error("the upgrade is broken off, this instance goes on: %s", why)
         self._end(Verdict(False, self._estate.seat.generation.number, problems=(why,)))
 

@@ -151,7 +151,7 @@ class Drill:
         before = self.generation
         if self.rand.random() < 0.5:
             os.kill(self.supervisor, signal.SIGHUP)
-            until(lambda: self.generation > before, f"a generation after {before} in\n{self.instance.log[-3000:]}")
+            until(lambda: self.generation > before, lambda: f"a generation after {before} in\n{self.instance.log[-3000:]}")
         else:
             status, page = self.ask("/reload", "POST")
             assert status == 200, page
@@ -183,9 +183,10 @@ class Drill:
 
     def upgrade(self) -> None:
         """Have another instance take over."""
-        before = self.supervisor
-        os.kill(before, signal.SIGUSR2)
-        until(lambda: self.supervisor != before, f"another supervisor in\n{self.instance.log[-3000:]}")
+        before = self.everyone()
+        os.kill(before["supervisor"], signal.SIGUSR2)
+        until(lambda: self.supervisor != before["supervisor"], lambda: f"another supervisor in\n{self.instance.log[-3000:]}")
+        until(lambda: not is_running(before["control"]), "the end of the side doors before")
         until(lambda: self.ask("/status")[1]["stage"] == "serving", "service")
         self.tally.count("upgrades")
 
@@ -238,6 +239,13 @@ def kill_holding(pid: int, port: int) -> set[int]:
             held.add(int(row[2].rpartition(":")[2], 16))
     os.kill(pid, signal.SIGKILL)
     return held
+
+
+def is_running(pid: int) -> bool:
+    """Not so one that is dead and that nobody has asked about."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1] != "Z"
+    return False
 
 
 def usage(pid: int) -> Usage:
