@@ -26,6 +26,10 @@ class Estate:
         chosen = any_port(self.seat.config, self.seat.openings)
         return {(name, str(wanted)): str(bound) for (name, wanted), bound in chosen.items()}
 
+    def reassert(self) -> None:
+        """What another instance may have written on the board does not hold: it was to take over, and did not."""
+        self.seat.board.set_generation(self.seat.generation.number)
+
     def settle(self, generation: Generation, assignment: Assignment, openings: Openings) -> None:
         """From now on every child is born into this configuration."""
         board = self.seat.board

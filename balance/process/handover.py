@@ -7,6 +7,9 @@
     its workers drain
                                          ◀──     STOP, or the end of the line: finish within your time
 
+An instance that still finishes what it has may be older than its successor's predecessor, which may end before it. So whoever
+serves holds the lines to all of them: each goes on until the service ends, and not until the one that replaced it does.
+
 What is said is plain data, so that another version understands it.
 """
 
@@ -16,7 +19,7 @@ import os
 import select
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +39,7 @@ PATIENCE_S = 10.0
 class Legacy:
     """What the new instance finds."""
 
-    end: End
+    ends: list[End]  # of the lines to all that still finish what they have; the first one is replaced now
     board_fd: int
     locks_fd: int
     sockets: list[socket.socket]
@@ -51,19 +54,31 @@ class Legacy:
 
     def ready(self) -> None:
         """The new instance serves."""
-        self.end.say(READY, os.getpid())
+        self.ends[0].say(READY, os.getpid())
 
     def stop(self, limit_s: float) -> None:
-        """The new instance ends, and what is left of the old one shall too."""
-        self.end.say(STOP, limit_s)
+        """The new instance ends, and what is left of the old ones shall too."""
+        for end in self.ends:
+            end.say(STOP, limit_s)
+
+    def living(self) -> list[End]:
+        """The lines to those that are not gone yet."""
+        self.ends = [end for end in self.ends if end.heard()[1]]
+        return self.ends
+
+    def hang_up(self) -> None:
+        """In a child: its copies would keep the lines open when the instance is gone."""
+        for end in self.ends:
+            end.close()
 
 
-def bequeath(end: End, estate: Estate, any_port: Mapping[tuple[str, str], str]) -> bool:
-    """Say what there is to take over. False when nobody is there."""
+def bequeath(end: End, estate: Estate, any_port: Mapping[tuple[str, str], str], elders: Sequence[End] = ()) -> bool:
+    """Say what there is to take over. False when nobody is there. `elders` are lines to others that still finish something."""
     seat = estate.seat
     sockets = seat.openings.sockets
     said: dict[str, Any] = {
         "layout": layout(),
+        "elders": len(elders),
         "max_rows": seat.board.max_rows,
         "max_slots": seat.board.max_slots,
         "book": estate.book.dump(),
@@ -74,7 +89,8 @@ def bequeath(end: End, estate: Estate, any_port: Mapping[tuple[str, str], str]) 
             (str(change.verb), change.pool, change.name, change.values, change.basis) for change in seat.generation.changes
         ],
     }
-    return end.say(LEGACY, said, [seat.board.fd, seat.locks.fileno(), *(sock.fileno() for sock in sockets)])
+    fds = [seat.board.fd, seat.locks.fileno(), *(elder.fileno() for elder in elders), *(sock.fileno() for sock in sockets)]
+    return end.say(LEGACY, said, fds)
 
 
 def inherit(environ: dict[str, str] | os._Environ[str]) -> Legacy | None:
@@ -97,8 +113,9 @@ def inherit(environ: dict[str, str] | os._Environ[str]) -> Legacy | None:
 def _understood(end: End, message: Message) -> Legacy:
     said = message.data
     board_fd, locks_fd, *rest = message.fds
+    elders, rest = rest[: said["elders"]], rest[said["elders"] :]
     return Legacy(
-        end=end,
+        ends=[end, *(End(socket.socket(fileno=fd)) for fd in elders)],
         board_fd=board_fd,
         locks_fd=locks_fd,
         sockets=[socket.socket(fileno=fd) for fd in rest],

@@ -246,7 +246,8 @@ class Supervisor:
             case Restart():
                 undertaking = Restarting(self._estate, origin, answer)
             case Upgrade():
-                undertaking = Upgrading(self._estate, origin, self._notify.environment, answer, self._yield_to)
+                environment, legacy = self._notify.environment, self._legacy
+                undertaking = Upgrading(self._estate, origin, environment, legacy, answer, self._yield_to)
         self._undertaking = undertaking
         undertaking.begin(now)
 
@@ -263,6 +264,8 @@ class Supervisor:
         if self._phase is Phase.YIELDING:
             log.info("the instance that took over ends, and so does this one")
             self._enter(Phase.DRAINING)
+            if self._legacy is not None:  # it may not have come to tell them
+                self._legacy.stop(worker.drain_s(self._config))
 
     # --- children ---------------------------------------------------------------------------------------
 
@@ -346,6 +349,7 @@ class Supervisor:
         self._next_look = now if phase.replaces else NEVER
         if not phase.replaces:
             staff.start_nobody()
+        if phase is not Phase.SERVING:
             self._give_up("the instance is about to end")
         match phase:
             case Phase.SERVING:
@@ -368,7 +372,7 @@ class Supervisor:
                 limit_s = worker.drain_s(self._config)
                 self._deadline = now + limit_s + 2 * worker.OVERTIME_S
                 self._tell_stopping("draining")
-                if self._legacy is not None:
+                if self._legacy is not None and self._successor is None:  # else they are its own, and it goes on
                     self._legacy.stop(limit_s)
                 log.info("draining: no new connections, up to %gs for those in flight", limit_s)
                 self._estate.seat.openings.close_listeners()
@@ -406,6 +410,8 @@ class Supervisor:
         os.close(self._lifeline_end)
         self._signals.close()
         self._selector.close()
+        if self._legacy is not None:
+            self._legacy.hang_up()
         logs.speak_as(self._config.logging, name)
 
     # --- what is asked back -----------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from balance.process.child import Child, Report
 from balance.process.estate import Estate
-from balance.process.handover import bequeath, execute
+from balance.process.handover import Legacy, bequeath, execute
 from balance.process.line import Message
 from balance.side.steering import Verdict
 
@@ -27,15 +27,18 @@ class Upgrading:
         estate: Estate,
         origin: str,
         environment: Mapping[str, str],
+        legacy: Legacy | None,
         answer: Callable[[Verdict], None],
         yield_to: Callable[[Child], None],
     ) -> None:
-        """`environment` is what the new instance needs to find in its own. `yield_to` is called when it is ready."""
+        """`environment` is what the new instance needs to find in its own; `legacy` is what this one was left with. `yield_to` is
+        called when the new one is ready."""
         self.deadline = NEVER
         self.is_over = False
         self._estate = estate
         self._origin = origin
         self._environment = environment
+        self._legacy = legacy
         self._answer = answer
         self._yield_to = yield_to
         self._successor = Child("the new instance")
@@ -52,7 +55,8 @@ class Upgrading:
             self._fail(f"cannot start the new instance: {error.strerror}")
             return
         assert self._successor.end is not None
-        if not bequeath(self._successor.end, self._estate, self._estate.any_port()):
+        elders = self._legacy.living() if self._legacy is not None else ()
+        if not bequeath(self._successor.end, self._estate, self._estate.any_port(), elders):
             self._fail("the new instance takes nothing over")
 
     def _become(self, report: Report) -> int:
@@ -83,6 +87,7 @@ class Upgrading:
         if self.is_over:
             return
         self._successor.kill()
+        self._estate.reassert()
         log.error("the upgrade is broken off, this instance goes on: %s", why)
         self._end(Verdict(False, self._estate.seat.generation.number, problems=(why,)))
 

@@ -390,11 +390,6 @@ class HttpClient(Timed, asyncio.Protocol):
 
     # --- the end --------------------------------------------------------------------------------------
 
-    @property
-    def is_leaving(self) -> bool:
-        """Whether the door that it came through is closed."""
-        return self.entry.newest().is_closing
-
     def drain(self, *, is_patient: bool) -> None:
         """Close if nothing is going on. While `is_patient`, one that has not asked for anything yet may still do so."""
         if self._at > IDLE or self._buffer or (self._at is FRESH and is_patient):

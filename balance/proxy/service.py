@@ -17,10 +17,6 @@ from balance.runtime.cells import Row
 class Drainable(Protocol):
     """A client's connection, as a drain sees it."""
 
-    @property
-    def is_leaving(self) -> bool:
-        """Whether the door that it came through is closed: it ends as soon as nothing is going on."""
-
     def drain(self, *, is_patient: bool) -> None:
         """Close if nothing is going on. While `is_patient`, one that has not asked for anything yet may still do so."""
 

@@ -59,10 +59,6 @@ class Downstream(End):
         elif self._dialing is not None:
             self._dialing.cancel()
 
-    @property
-    def is_leaving(self) -> bool:
-        return False
-
     def drain(self, *, is_patient: bool) -> None:
         """A TCP session is never idle: it is left to end by itself."""
 

@@ -11,7 +11,7 @@ from time import monotonic
 from balance.config.model import LoggingConfig
 from balance.proxy.access import AccessLog
 from balance.proxy.door import Door
-from balance.proxy.service import Service
+from balance.proxy.service import Drainable, Service
 from balance.proxy.waiting import Waiting
 from balance.proxy.wheel import TICK_S
 from balance.runtime import cells
@@ -22,6 +22,7 @@ from balance.runtime.snapshot import Renewal, Snapshot
 
 GAUGES_EVERY = 4  # ticks
 LAG_MEMORY = 20  # ticks: for how long the worst lag is shown
+HASTE_S = 60.0  # with more time left than this, a drain leaves what is idle to its next request or to its keep-alive timeout
 SPREAD_S = 1.0  # over which a drain closes idle connections, so that not all of their clients come back to the others at once
 FAREWELL_S = 2.0  # before a drain's deadline, for peers that are told to answer
 FIRST_REQUEST_S = 1.0  # at a drain, how long a connection that was just taken may still bring its first request
@@ -97,14 +98,6 @@ class Traffic:
             await asyncio.sleep(0)  # one more turn, so that connections the kernel has accepted are taken and served
             for door in closed.values():
                 door.close()
-            self._end_idle(is_patient=True)
-            self._loop.call_later(FIRST_REQUEST_S, lambda: self._end_idle(is_patient=False))
-
-    def _end_idle(self, *, is_patient: bool) -> None:
-        """Close what nobody asks anything on, of the doors that are closed."""
-        for connection in list(self._service.connections):
-            if connection.is_leaving:
-                connection.drain(is_patient=is_patient)
 
     def _know_backends(self, snapshot: Snapshot) -> None:
         self._backends = {backend.slot: (pool, backend) for pool in snapshot.pools.values() for backend in pool.backends}
@@ -150,8 +143,8 @@ class Traffic:
             self._farewell_at = by - min(FAREWELL_S, timeout_s / 4)
 
     async def drain(self, timeout_s: float) -> int:
-        """Stop accepting, close what is idle, wait for what is not, say farewell, cut the rest after `timeout_s`. How many
-        were cut."""
+        """Stop accepting, close what is idle unless there is much time, wait for what is not, say farewell, cut the rest after
+        `timeout_s`. How many were cut."""
         service = self._service
         await asyncio.sleep(0)  # one more turn, so that connections the kernel has accepted are taken and served
         service.drain()
@@ -160,19 +153,23 @@ class Traffic:
         for backend in self._all_backends():
             for parked in list(backend.idle):
                 parked.discard()
-        began = monotonic()
         self.hurry(timeout_s)
-        spread_s = min(SPREAD_S, timeout_s / 10)
-        waiting = list(service.connections)
-        count = len(waiting)
+        began, spread_s = inf, 0.0  # to close what is idle
+        waiting: list[Drainable] = []
+        count = 0
         while service.connections and (now := monotonic()) < self._drained_by:
-            if now < began + spread_s:
+            left_s = self._drained_by - now
+            if began == inf and left_s <= HASTE_S:
+                began, spread_s = now, min(SPREAD_S, left_s / 10)
+                waiting = list(service.connections)
+                count = len(waiting)
+            if now >= began + spread_s:
+                turn = list(service.connections)
+            else:
                 # Who asks once more before it is its turn is told by the reply, which no close can cross.
-                keep = int(count * (1 - (now - began) / spread_s))
+                keep = int(count * (1 - (now - began) / spread_s)) if began < inf else 0
                 turn = waiting[keep:]
                 del waiting[keep:]
-            else:
-                turn = list(service.connections)
             for connection in turn:
                 connection.drain(is_patient=now < began + FIRST_REQUEST_S)
             if now >= self._farewell_at:

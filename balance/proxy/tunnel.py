@@ -34,10 +34,6 @@ class TunnelEnd(End):
         if self._connections is not None:
             self._connections.discard(self)
 
-    @property
-    def is_leaving(self) -> bool:
-        return False
-
     def drain(self, *, is_patient: bool) -> None:
         """A tunnel is left to end by itself."""
 

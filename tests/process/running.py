@@ -20,7 +20,7 @@ from typing import Any
 PATIENCE_S = 20.0  # a bound for the worst machine; nothing waits that long when all is well
 
 
-def until(condition: Callable[[], Any], what: str) -> Any:
+def until(condition: Callable[[], Any], what: str | Callable[[], str]) -> Any:
     """The first true value of `condition`, asked again and again within PATIENCE_S."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
@@ -28,7 +28,7 @@ def until(condition: Callable[[], Any], what: str) -> Any:
             if value := condition():
                 return value
         time.sleep(0.02)
-    raise AssertionError(f"not within {PATIENCE_S:g}s: {what}")
+    raise AssertionError(f"not within {PATIENCE_S:g}s: {what if isinstance(what, str) else what()}")
 
 
 class Instance:
@@ -36,11 +36,18 @@ class Instance:
 
     def __init__(self, directory: Path, text: str, prelude: str = "") -> None:
         """`prelude` is Python that the process runs first."""
-        config = directory / f"balance-{time.monotonic_ns()}.yaml"
-        config.write_text(text)
+        self.config = directory / f"balance-{time.monotonic_ns()}.yaml"
+        self.config.write_text(text)
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-c", f"{prelude}\nfrom balance.cli.main import main; main()", "serve", "--config", str(config)],
+            [
+                sys.executable,
+                "-c",
+                f"{prelude}\nfrom balance.cli.main import main; main()",
+                "serve",
+                "--config",
+                str(self.config),
+            ],
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -59,7 +66,7 @@ class Instance:
 
     def saying(self, pattern: str) -> re.Match[str]:
         """Wait for a line of the log that matches."""
-        match = until(lambda: re.search(pattern, self.log, re.MULTILINE), f"{pattern!r} in\n{self.log}")
+        match = until(lambda: re.search(pattern, self.log, re.MULTILINE), lambda: f"{pattern!r} in\n{self.log}")
         assert isinstance(match, re.Match)
         return match
 

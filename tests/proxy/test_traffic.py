@@ -228,6 +228,35 @@ async def test_connection_that_never_asks_does_not_hold_a_drain_up(stage: Stage)
     assert await client.ending() == "eof"
 
 
+async def test_drain_with_much_time_leaves_idle_connections_to_their_next_request(stage: Stage) -> None:
+    """A close and a request may cross; the word in a reply can't."""
+    stage.backend(serve(ok(b"served")))
+    await stage.open()
+    client, new = await stage.client(), await stage.client()
+    await ask(client)
+    draining = asyncio.ensure_future(stage.traffic.drain(3600.0))
+    await until(lambda: stage.service.is_draining)
+    await asyncio.sleep(4 * TICK_S)
+    for each in (client, new):
+        assert not has_ended(each)
+        each.send_now(get())
+        reply = await each.reply()
+        assert (reply.body, reply.get("connection")) == (b"served", "close")
+    assert await draining == 0
+
+
+async def test_drain_with_much_time_hurries_when_it_is_told_to(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    await stage.open()
+    client = await stage.client()
+    await ask(client)
+    draining = asyncio.ensure_future(stage.traffic.drain(3600.0))
+    await until(lambda: stage.service.is_draining)
+    stage.traffic.hurry(5.0)
+    assert await client.ending() == "eof"
+    assert await draining == 0
+
+
 async def test_idle_connections_are_closed_one_after_the_other_and_each_may_ask_until_its_turn(stage: Stage) -> None:
     stage.backend(serve(ok(b"served")))
     await stage.open()

@@ -1,0 +1,30 @@
+"""The whole drill in a short form: under a steady load nothing is lost but what a killed worker held."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from drilling import Drill, Scraper, document
+from running import Instance
+from steady import Load
+
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(180)]
+
+Run = Callable[..., Instance]
+
+SHORT = {"websockets": 20, "download_bytes": 600_000}
+
+
+def test_nothing_is_lost_but_what_a_killed_worker_held(run: Run) -> None:
+    with Load(**SHORT) as load:
+        instance = run(**document(load.addresses)).ready()
+        with Scraper(instance) as scraper:
+            load.begin(instance.port)
+            drill = Drill(instance, load)
+            drill.run(reloads=10, broken=3, restarts=2, upgrades=2, kills=3)
+            report = load.end()
+    beyond = report.beyond(drill.tally.held)
+    assert not beyond, (beyond, report.table())
+    assert not report.twice and not report.unseen, report
+    assert report.downloads
+    assert not scraper.steps_back and not scraper.doubles, (scraper.steps_back[:9], scraper.doubles[:9])

@@ -1,0 +1,188 @@
+"""An instance hands over to another one, with real processes: nothing is lost, and what cannot take over leaves all as it was."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from drilling import Drill, document, is_running, wait_while
+from running import Instance, until
+from steady import Load
+
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
+
+Run = Callable[..., Instance]
+
+SMALL = {"keeping": 2, "fresh": 2, "websockets": 3, "download_bytes": 0}
+BRIEF = {"timeouts": {"drain": "1s"}}
+
+
+def test_a_websocket_outlives_an_instance_in_between_that_has_nothing_left_to_do(run: Run) -> None:
+    with Load(**SMALL) as load:
+        instance = run(**document(load.addresses, **BRIEF)).ready()
+        load.begin(instance.port)
+        drill = Drill(instance, load)
+        drill.upgrade()
+        drill.upgrade()
+        instance.saying("supervisor: ended")  # the second one
+        before = load.open_websockets
+        assert wait_while(lambda: load.open_websockets == before, 2.0), instance.log
+        report = load.end()
+    assert report.websockets == 3 and not report.failures, report.failures
+    assert "so does this one" not in instance.log
+
+
+def heirs(supervisor: int) -> list[int]:
+    """The supervisor's children that are neither worker nor control: the instance that is to take over."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            name, _, rest = path.read_text().partition("(")[2].rpartition(") ")
+            state, parent = rest.split()[:2]
+            if int(parent) == supervisor and state != "Z" and not name.startswith("balance-"):
+                found.append(int(path.parent.name))
+    return found
+
+
+def held_back(flag: Path) -> str:
+    """A prelude: an instance that is to take over waits before it does anything, while the file `flag` is there."""
+    return f"""
+import os, time
+while "BALANCE_HANDOVER" in os.environ and os.path.exists({str(flag)!r}):
+    time.sleep(0.01)
+"""
+
+
+HALF_WAY = """
+import os, time
+if "BALANCE_HANDOVER" in os.environ:  # its workers serve, but its control process never gets ready
+    import balance.process.control
+    balance.process.control.run = lambda seat, report: time.sleep(600)
+"""
+
+
+def test_a_file_that_is_wrong_breaks_an_upgrade_off_and_the_old_instance_goes_on(run: Run) -> None:
+    with Load(**SMALL) as load:
+        instance = run(**document(load.addresses)).ready()
+        load.begin(instance.port)
+        drill = Drill(instance, load)
+        text = instance.config.read_text()
+        instance.config.write_text("{")
+        os.kill(instance.process.pid, signal.SIGUSR2)
+        instance.saying("the upgrade is broken off, this instance goes on: the new instance could not start: .*status 1")
+        instance.config.write_text(text)
+        drill.reload()
+        assert drill.supervisor == instance.process.pid and drill.generation == 2
+        drill.upgrade()
+        load.flow()
+        report = load.end()
+    assert not report.failures, report.failures
+
+
+def test_an_instance_that_is_killed_before_it_is_ready_takes_nothing_with_it(run: Run, tmp_path: Path) -> None:
+    flag = tmp_path / "hold"
+    flag.touch()
+    with Load(**SMALL) as load:
+        instance = run(held_back(flag), **document(load.addresses)).ready()
+        load.begin(instance.port)
+        os.kill(instance.process.pid, signal.SIGUSR2)
+        (heir,) = until(lambda: heirs(instance.process.pid), "an heir")
+        load.flow()
+        os.kill(heir, signal.SIGKILL)
+        instance.saying("the upgrade is broken off.*SIGKILL")
+        flag.unlink()
+        drill = Drill(instance, load)
+        drill.upgrade()
+        load.flow()
+        report = load.end()
+    assert not report.failures, report.failures
+
+
+def test_an_instance_that_is_killed_half_way_finishes_what_it_has_taken(run: Run) -> None:
+    """Its workers serve already when it goes."""
+    with Load(**SMALL) as load:
+        instance = run(HALF_WAY, **document(load.addresses)).ready()
+        load.begin(instance.port)
+        drill = Drill(instance, load)
+        os.kill(instance.process.pid, signal.SIGUSR2)
+        (heir,) = until(lambda: heirs(instance.process.pid), "an heir")
+        until(lambda: len(children(heir, "balance-worker")) == 2, "its workers")
+        load.flow(100)
+        os.kill(heir, signal.SIGKILL)
+        instance.saying("the upgrade is broken off.*SIGKILL")
+        load.flow(100)
+        assert drill.generation == 1
+        drill.reload()
+        assert drill.generation == 2
+        drill.restart()
+        load.flow()
+        report = load.end()
+    assert not report.failures, report.failures
+
+
+@pytest.mark.parametrize("delay", ["0s", "1s"])
+def test_whoever_is_told_to_end_during_an_upgrade_ends_and_so_does_the_heir(run: Run, tmp_path: Path, delay: str) -> None:
+    flag = tmp_path / "hold"
+    flag.touch()
+    with Load(**SMALL) as load:
+        instance = run(held_back(flag), **document(load.addresses, shutdown={"delay": delay}, **BRIEF)).ready()
+        os.kill(instance.process.pid, signal.SIGUSR2)
+        until(lambda: heirs(instance.process.pid), "an heir")
+        os.kill(instance.process.pid, signal.SIGTERM)
+        instance.saying("SIGTERM received")
+        instance.saying("the upgrade is broken off, this instance goes on: the instance is about to end")
+        flag.unlink()
+        assert instance.ended() == 0
+        until(lambda: is_over(instance), "an end of all")
+    assert "has taken over" not in instance.log
+    assert instance.log.index("broken off") < instance.log.index("draining:")
+
+
+def test_who_ends_the_new_instance_ends_the_old_ones_too(run: Run) -> None:
+    with Load(**SMALL) as load:
+        instance = run(**document(load.addresses, **BRIEF)).ready()
+        load.begin(instance.port)
+        drill = Drill(instance, load)
+        drill.upgrade()
+        drill.upgrade()
+        assert load.open_websockets
+        os.kill(drill.supervisor, signal.SIGTERM)
+        until(lambda: is_over(instance), lambda: instance.log)
+        assert instance.process.poll() == 0
+
+
+def test_who_ends_an_old_instance_leaves_the_new_one_and_those_before_alone(run: Run) -> None:
+    with Load(**SMALL) as load:
+        instance = run(**document(load.addresses, **BRIEF)).ready()
+        load.begin(instance.port)
+        drill = Drill(instance, load)
+        drill.upgrade()
+        second = drill.supervisor
+        client = Load(**SMALL | {"websockets": 1})
+        with client:
+            client.begin(instance.port)  # so that the second one stays as well
+            drill.upgrade()
+            before = load.open_websockets
+            os.kill(second, signal.SIGTERM)
+            instance.saying("supervisor: SIGTERM received")
+            until(lambda: not is_running(second), "its end")
+            assert load.open_websockets == before
+            load.flow()
+            client.end()
+        report = load.end()
+    assert not report.failures, report.failures
+
+
+def children(pid: int, name: str) -> list[int]:
+    found = subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line.split()[0]) for line in found.stdout.splitlines() if line.split()[1:] == [name]]
+
+
+def is_over(instance: Instance) -> bool:
+    """Whether nothing of it runs, the instances that took over included."""
+    instance.process.poll()
+    found = subprocess.run(["ps", "-o", "pid=", "-g", str(instance.process.pid)], capture_output=True, text=True, check=False)
+    return not any(is_running(int(pid)) for pid in found.stdout.split())
