@@ -8,7 +8,7 @@ from balance.http1.framing import NO_BODY
 class RequestFields:
     """What the field lines of a request say. Shared by all requests that bring the same lines."""
 
-    __slots__ = ("connection", "expects", "forward", "forwarding", "framing", "host", "length", "max_forwards",
+    __slots__ = ("connection", "expects", "forward", "forwarding", "found", "framing", "host", "length", "max_forwards",
                  "request_id", "upgrade")  # fmt: skip
 
     def __init__(self) -> None:
@@ -22,6 +22,7 @@ class RequestFields:
         self.max_forwards = b""
         self.forwarding: tuple[tuple[bytes, bytes], ...] = ()  # (lower-case name, value) of X-Forwarded-* and the like
         self.forward = b""  # the lines that are passed on, each with its CRLF
+        self.found: dict[object, bytes] | None = None  # what was searched for in the lines, by who did (see hashkey)
 
 
 class Request:

@@ -47,7 +47,22 @@ class Exchange(Repeats):
                  "_response", "bytes_in", "request_id", "status", "why")  # fmt: skip
 
     def __init__(self, client: Client, entry: Entry, request: Request, bytes_in: int) -> None:
-        super().__init__(client, entry, request)
+        self.client = client
+        self.entry = entry
+        self.request = request
+        self.started = monotonic()
+        self._at = CHOSEN
+        self._attempts = 0
+        self._lease = None
+        self._upstream = None
+        self._is_reused = False
+        self._tried = ()
+        self._waited_s = 0.0
+        self.held = None
+        self._outgoing = b""
+        self._interims = 0
+        self._tries = None
+        self.upload = None
         self.bytes_in = bytes_in
         self.status = 0
         self.why = _ALL_WELL

@@ -7,10 +7,8 @@ from __future__ import annotations
 from abc import abstractmethod
 
 from balance.errors import UpstreamError
-from balance.http1.head import Request
 from balance.model import Outcome, Why
-from balance.proxy.attempts import Attempts, Client
-from balance.proxy.entry import Entry
+from balance.proxy.attempts import Attempts
 from balance.proxy.wheel import NEVER
 
 FULL = "every backend has as many requests as it may have"
@@ -20,11 +18,8 @@ class Queued(Attempts):
     """The part of an exchange that waits for its turn."""
 
     __slots__ = ("_waited_s", "held")
-
-    def __init__(self, client: Client, entry: Entry, request: Request) -> None:
-        super().__init__(client, entry, request)
-        self._waited_s = 0.0
-        self.held: list[bytes] | None = None  # of the body, until there is a connection for it
+    _waited_s: float
+    held: list[bytes] | None  # of the body, until there is a connection for it
 
     @abstractmethod
     def _fail(self, status: int, why: Why, detail: str, outcome: Outcome) -> None:

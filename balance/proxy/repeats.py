@@ -14,10 +14,9 @@ from balance.health.blame import is_good
 from balance.http1.body import Body
 from balance.http1.fields import field_value
 from balance.http1.framing import BY_LENGTH, NO_BODY
-from balance.http1.head import Request, Response
+from balance.http1.head import Response
 from balance.model import Outcome, Phase, Why
-from balance.proxy.attempts import CHOSEN, IDEMPOTENT, Client
-from balance.proxy.entry import Entry
+from balance.proxy.attempts import CHOSEN, IDEMPOTENT
 from balance.proxy.queued import FULL, Queued
 from balance.runtime import cells
 from balance.traffic.budget import Budget
@@ -70,13 +69,10 @@ class Repeats(Queued):
     """The part of an exchange that makes up for tries that failed."""
 
     __slots__ = ("_interims", "_outgoing", "_tries", "upload")
-
-    def __init__(self, client: Client, entry: Entry, request: Request) -> None:
-        super().__init__(client, entry, request)
-        self._outgoing = b""  # the request as far as it was sent, for another try; empty when there can be none
-        self._interims = 0  # 1xx replies so far
-        self._tries: Tries | None = None
-        self.upload: Body | None = None  # the request's body, if it has one
+    _outgoing: bytes  # the request as far as it was sent, for another try; empty when there can be none
+    _interims: int  # 1xx replies so far
+    _tries: Tries | None
+    upload: Body | None  # the request's body, if it has one
 
     @property
     def last_failure(self) -> UpstreamError | None:
