@@ -139,8 +139,9 @@ class Reloading:
 
     def _loaded(self, loaded: Loaded, now: float) -> None:
         seat = self._estate.seat
-        for warning in loaded.warnings:
-            log.warning("%s", warning)
+        if isinstance(self._order, Reload) and not self._order.dry_run:
+            for warning in loaded.warnings:
+                log.warning("%s", warning)
         self._lines = difference(seat.config, loaded.config)
         self._dropped = loaded.dropped
         try:

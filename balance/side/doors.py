@@ -98,8 +98,9 @@ def _guarded(inside: Inside, door: Door) -> Answer:
             what = "orders are taken" if is_order else "this is shown"
             raise HTTPException(403, f"{what} on a loopback admin address only; set admin.listen to 127.0.0.1:9090")
         host = request.headers.get("host", "")
-        if is_order and not is_own_host(host):
-            raise HTTPException(403, "orders are taken under an address or localhost only, whatever name leads here")
+        if not is_own_host(host):  # a page in a browser whose name was made to point here could read and order as it likes
+            what = "orders are taken" if is_order else "this is shown"
+            raise HTTPException(403, f"{what} under an address or localhost only, whatever name leads here")
         if is_order and not is_own_page(request.headers.get("origin", ""), host):
             raise HTTPException(403, "orders are not taken from the pages of others")
         return await door.answer(request)

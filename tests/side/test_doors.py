@@ -45,3 +45,10 @@ def test_a_method_on_a_path_is_answered_or_refused(inside: Inside, method: str, 
 def test_a_page_can_be_nowhere(inside: Inside) -> None:
     app = application(inside, DOORS, Page(lambda: (), hello))
     assert [ask(app, path).status for path in ("/metrics", "/figures")] == [404, 404]
+
+
+@pytest.mark.parametrize("path", ["/crash", "/a"])
+def test_what_names_addresses_is_shown_under_no_strangers_name(inside: Inside, path: str) -> None:
+    app = application(inside, DOORS, Page(lambda: (), hello))
+    answer = ask(app, path, Host="rebound.example")
+    assert answer.status == (200 if path == "/a" else 403)
