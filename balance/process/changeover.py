@@ -23,6 +23,7 @@ from balance.process.words import ABANDON, COMMIT, COMMITTED, PREPARE, PREPARED,
 from balance.proxy.access import AccessLog
 from balance.proxy.traffic import Traffic
 from balance.runtime import cells
+from balance.runtime.backend import Backend
 from balance.runtime.snapshot import Renewal, Snapshot, prepare
 
 log = logging.getLogger("balance.worker")
@@ -53,6 +54,7 @@ class Changeover:
         self._preparation: Preparation | None = None
         self._new: dict[int, socket.socket] = {}
         self._prepared: Prepared | None = None
+        self._turn = asyncio.Lock()  # one thread at a time, also when one reload is given up and the next one begins
 
     def begin(self, sockets: dict[int, socket.socket], end: End) -> None:
         """What is accepted from at the start, and the line to the supervisor."""
@@ -80,11 +82,19 @@ class Changeover:
             self._end.say(kind, data)
 
     async def _prepare(self, preparation: Preparation, file: int) -> None:
+        try:
+            async with self._turn:
+                if self._preparation is preparation:
+                    await self._prepare_now(preparation, file)
+        finally:
+            os.close(file)
+
+    async def _prepare_now(self, preparation: Preparation, file: int) -> None:
         interval_s = sys.getswitchinterval()
         sys.setswitchinterval(TURN_S)
         gc.disable()  # a collection over 10,000 new backends would stop the loop; most of what is new is here to stay
         try:
-            prepared = await self._loop.run_in_executor(None, self._build, file)
+            prepared = await self._loop.run_in_executor(None, self._build, file, self._traffic.leaving)
         except (OSError, StartError) as error:
             self._refuse(preparation, str(error))
         except Exception as error:
@@ -99,19 +109,19 @@ class Changeover:
         finally:
             gc.enable()
             sys.setswitchinterval(interval_s)
-            os.close(file)
 
     def _refuse(self, preparation: Preparation, why: str) -> None:
         if self._preparation is preparation:
             self._say(REFUSED, (preparation.number, why))
             self._drop()
 
-    def _build(self, file: int) -> Prepared:
+    def _build(self, file: int, leaving: list[Backend]) -> Prepared:
         """On a thread."""
         blueprint: Blueprint = unpacked(file)[1]
         config = blueprint.config
         current = self._traffic.snapshot
-        snapshot, renewals = prepare(config, blueprint.slots, self._row, random.random, self._outlook.shared, current)
+        shared = self._outlook.shared
+        snapshot, renewals = prepare(config, blueprint.slots, self._row, random.random, shared, current, leaving)
         access = AccessLog(config.logging.access_log) if config.logging.access_log.enabled else None
         if gc.get_count()[0] > MANY_OBJECTS:
             gc.freeze()

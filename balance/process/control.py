@@ -84,9 +84,9 @@ class Control:
         self._watches.renew(self._inside.backends(), self._register.standings)
         self._inspector.start()
         Observer(self._inside).start(self._loop)
-        source = self._seat.generation.source
         if self._seat.is_watched:
-            FileWatch(self._loop, source.file, source.text, self._file_changed).start()
+            texts = (generation.source.text for generation in self._seat.history)
+            FileWatch(self._loop, self._seat.generation.source.file, texts, self._file_changed).start()
         obey(self._loop, self._report, self._told)
         self._report.ready()
         await self._stopped.wait()

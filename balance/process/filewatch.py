@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 LOOK_S = 1.0
 
@@ -17,19 +17,21 @@ LOOK_S = 1.0
 class FileWatch:
     """One file. A change is told once it has held for two looks: an editor may still be writing."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, file: str, text: str, changed: Callable[[], object]) -> None:
-        """`text` is what is known of it; `changed` is called on the loop."""
+    def __init__(self, loop: asyncio.AbstractEventLoop, file: str, texts: Iterable[str], changed: Callable[[], object]) -> None:
+        """`texts` are those that it had before, and the last one need not be its own: whoever went back to an earlier one
+        does not want the file's now. `changed` is called on the loop."""
         self._loop = loop
         self._file = file
         self._changed = changed
-        self._known = _digest(text.encode())  # also a text that was refused: it is not tried again and again
+        # The last text alone, once it was looked at; a text that was refused too, which is not tried again and again.
+        self._known = {_digest(text.encode()) for text in texts}
         self._stamp: tuple[int, ...] = ()
         self._is_settling = False
 
     def start(self) -> None:
         """Look from now on."""
-        self.look()
         self._loop.call_later(LOOK_S, self.start)
+        self.look()
 
     def look(self) -> None:
         """Once. A file that is gone or can't be read is no change: what is served goes on."""
@@ -46,8 +48,9 @@ class FileWatch:
                 digest = _digest(file.read())
         except OSError:
             return
-        if digest != self._known:
-            self._known = digest
+        is_new = digest not in self._known
+        self._known = {digest}
+        if is_new:
             self._changed()
 
 

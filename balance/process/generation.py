@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from balance.config.changes import BackendChange
 from balance.config.model import Config
+from balance.config.source import Source
 from balance.side.steering import GenerationSeen
-
-if TYPE_CHECKING:  # a worker needs none of what reads a configuration
-    from balance.config.source import Source
 
 KEPT = 10  # generations that can be looked at and gone back to
 KEPT_BYTES = 64 * 1024 * 1024  # of their texts

@@ -19,6 +19,7 @@ import os
 import select
 import socket
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -103,11 +104,21 @@ def inherit(environ: dict[str, str] | os._Environ[str]) -> Legacy | None:
         os.set_inheritable(end.fileno(), False)
     except (OSError, ValueError):
         raise StartError(f"{VARIABLE}={number} names no line to an instance that could be replaced") from None
-    select.select([end], [], [], PATIENCE_S)
-    messages, _ = end.heard()
-    if not messages:
-        raise StartError("the instance that was to be replaced has said nothing")
-    return _understood(end, messages[0])
+    return _understood(end, _first_message(end, PATIENCE_S))
+
+
+def _first_message(end: End, patience_s: float) -> Message:
+    """What the old instance says; with many sockets it comes in several packets."""
+    poll = select.poll()  # select() knows no descriptor above 1023
+    poll.register(end, select.POLLIN)
+    give_up_at = time.monotonic() + patience_s
+    while (left_s := give_up_at - time.monotonic()) > 0 and poll.poll(left_s * 1000):
+        messages, is_open = end.heard()
+        if messages:
+            return messages[0]
+        if not is_open:
+            break
+    raise StartError("the instance that was to be replaced has said nothing")
 
 
 def _understood(end: End, message: Message) -> Legacy:

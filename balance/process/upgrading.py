@@ -31,8 +31,8 @@ class Upgrading:
         answer: Callable[[Verdict], None],
         yield_to: Callable[[Child], None],
     ) -> None:
-        """`environment` is what the new instance needs to find in its own; `legacy` is what this one was left with. `yield_to`
-        is called when the new one is ready."""
+        """`environment` is what the new instance needs to find in its own; `legacy` is what this one was left with.
+        `yield_to` is called when the new one is ready."""
         self.deadline = NEVER
         self.is_over = False
         self._estate = estate

@@ -54,6 +54,11 @@ class Traffic:
         """What new requests are served with."""
         return self._snapshot
 
+    @property
+    def leaving(self) -> list[Backend]:
+        """Who is not configured any more, and still in use."""
+        return list(self._leaving.values())
+
     async def open(self, sockets: Sequence[tuple[str, socket.socket]]) -> None:
         """Accept on listening `sockets`, each with the name of its listener. KeyError for a name that is not configured."""
         self._next_tick = monotonic() + TICK_S

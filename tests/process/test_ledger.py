@@ -41,7 +41,7 @@ def left_by(before: Ledger) -> Legacy:
     end, other = line()
     other.close()
     return Legacy(
-        end=end,
+        ends=[end],
         board_fd=os.dup(before.board.fd),
         locks_fd=os.dup(before.locks.fileno()),
         sockets=[],

@@ -18,7 +18,9 @@ class Case:
         monkeypatch.setattr("balance.process.upgrading.os.getpid", lambda: 1000)
         self.scene = Scene(configured("b1"), monkeypatch)
         self.yielded: list[Child] = []
-        self.upgrading = Upgrading(self.scene.estate, "a test", {}, self.scene.verdicts.append, self.yielded.append)
+        self.upgrading = Upgrading(
+            self.scene.estate, "a test", {}, None, self.scene.verdicts.append, self.yielded.append
+        )
 
     def begun(self) -> Child:
         self.upgrading.begin(100.0)
@@ -64,6 +66,7 @@ def test_whoever_else_becomes_ready_or_goes_is_not_the_new_instance(case: Case) 
 def test_one_that_does_not_come_leaves_this_instance_as_it_was(case: Case, how: str) -> None:
     scene, before = case.scene, case.scene.standing
     successor = case.begun()
+    scene.estate.seat.board.set_generation(2)
     match how:
         case "dies":
             scene.dies(successor, case.upgrading, "the new instance exited with status 1")
@@ -87,6 +90,7 @@ def test_one_that_does_not_come_leaves_this_instance_as_it_was(case: Case, how: 
     assert len(scene.verdicts) == 1
     assert case.yielded == []
     assert (scene.standing, scene.told(scene.worker(0))) == (before, [])
+    assert scene.estate.seat.board.generation == 1  # whatever it has written there
 
 
 def test_without_room_for_a_process_nothing_begins(case: Case) -> None:

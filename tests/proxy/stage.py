@@ -33,13 +33,15 @@ from balance.model import Address, Mode, Why
 from balance.proxy.traffic import Traffic
 from balance.runtime import backend as runtime
 from balance.runtime import cells
-from balance.runtime.snapshot import Snapshot, backend_slots, build
+from balance.runtime.slots import SlotBook
+from balance.runtime.snapshot import Snapshot, backend_slots, build, prepare
 from balance.traffic.retrying import SKIPPED, Again
 
 Script = Callable[[Wire], Awaitable[None]]
 Answer = Callable[[Message], bytes]
 T = TypeVar("T")
 
+SPARE_SLOTS = 4  # for backends that a reload brings
 PATIENCE_S = 20.0  # for a whole test; what takes longer hangs
 
 
@@ -219,7 +221,9 @@ class Stage:
             logging=LoggingConfig(access_log=access or AccessLog()),
         )
         slots = backend_slots(config)
-        self.row = cells.Row(memoryview(bytearray(8 * cells.row_cells(len(slots) + 1))).cast("Q"))
+        self._book = SlotBook(len(slots) + 1 + SPARE_SLOTS)
+        self._book.adopt(self._book.assign(config, lambda slot: True))
+        self.row = cells.Row(memoryview(bytearray(8 * cells.row_cells(len(slots) + 1 + SPARE_SLOTS))).cast("Q"))
         self.snapshot: Snapshot = build(config, slots, self.row, lambda: 0.0)
         self.traffic = Traffic(self.loop, self.snapshot, self.row, config.logging)
         self.service = self.traffic._service
@@ -235,7 +239,18 @@ class Stage:
             sock.bind((listen, 0))
             self.address = Address(listen, sock.getsockname()[1])
         sock.setblocking(False)
-        await self.traffic.open([("main", sock)])
+        self.sockets = [("main", sock)]
+        await self.traffic.open(self.sockets)
+
+    async def reload(self, config: Config, sockets: Sequence[tuple[str, socket.socket]] | None = None) -> None:
+        """Change over to another configuration, as a worker does; without `sockets` it listens where it did."""
+        assignment = self._book.assign(config, lambda slot: True)
+        leaving = self.traffic.leaving
+        made, renewals = prepare(config, assignment.slots, self.row, lambda: 0.0, None, self.snapshot, leaving)
+        self._book.adopt(assignment)
+        self.sockets = self.sockets if sockets is None else list(sockets)
+        await self.traffic.swap(made, renewals, self.sockets)
+        self.snapshot, self.pool = made, made.pools["pool"]
 
     async def client(self, receive_buffer: int = 0) -> Wire:
         """A new connection to the proxy."""
@@ -302,6 +317,8 @@ class Stage:
                 found.append(f"{backend.name} has {backend.open_count} connections open and {len(backend.idle)} parked")
         if self.pool.queue is not None and self.pool.queue.waiters:
             found.append(f"waiting {self.pool.queue.waiters}")
+        if self.traffic.leaving:
+            found.append(f"backends that are gone {self.traffic.leaving}")
         retrying = self.snapshot.listeners[0].retrying
         if retrying is not None and (retrying.budget.in_flight or retrying.budget.waiting):
             found.append(f"{retrying.budget.in_flight} retries in flight, {retrying.budget.waiting} waiting")

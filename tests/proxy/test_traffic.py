@@ -9,17 +9,21 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rawclient import Wire, chunked, get, ok, post
-from stage import Script, Stage, memory_of, serve, until
+from stage import Backend, Script, Stage, memory_of, serve, until
 
-from balance.config.model import AccessLog, Timeouts
+from balance.config.model import AccessLog, BackendConfig, Config, Timeouts
 from balance.model import Address, Mode, Why
+from balance.proxy import access
 from balance.proxy.client import HttpClient
 from balance.proxy.relay import Relay
 from balance.proxy.tcp import Downstream
+from balance.proxy.traffic import Pause
 from balance.proxy.wheel import TICK_S
 from balance.runtime import cells
 
@@ -375,6 +379,144 @@ async def test_drain_ends_with_the_last_line_of_the_log(stage: Stage) -> None:
         await ask(client)
     await stage.traffic.drain(1.0)
     assert path.read_text().count("\n") == 100
+
+
+# --- reloads ------------------------------------------------------------------------------------------------
+
+
+def pooled(stage: Stage, *backends: Backend, **changes: Any) -> Config:
+    """The same configuration with these backends, called as they were."""
+    config = stage.snapshot.config
+    known = {backend.address: f"n{number}" for number, backend in enumerate(stage.backends, start=1)}
+    made = tuple(BackendConfig(known[backend.address], backend.address) for backend in backends)
+    return replace(config, pools=(replace(config.pools[0], backends=made, **changes),))
+
+
+async def test_backend_that_is_taken_out_gets_nothing_new_and_finishes_what_it_has(stage: Stage) -> None:
+    go = asyncio.Event()
+    gone, stays = stage.backend(answers_when(go, ok(b"gone"))), stage.backend(serve(ok(b"stays")))
+    await stage.open()
+    client, other = await stage.client(), await stage.client()
+    await client.send(get())
+    await until(lambda: gone.wires)
+    known = stage.of(gone)
+    await stage.reload(pooled(stage, stays))
+    assert stage.traffic.leaving == [known]
+    assert [await ask(other) for _ in range(4)] == [b"stays"] * 4
+    await until(lambda: stage.cell(known.block + cells.ACTIVE) == 1)  # it is still counted
+    go.set()
+    assert (await client.reply()).body == b"gone"
+    await until(lambda: not stage.traffic.leaving)
+    assert [stage.cell(known.block + cell) for cell in (cells.ACTIVE, cells.IDLE, cells.OPEN)] == [0, 0, 0]
+    assert stage.cell(known.block + cells.LEASES) == 1  # what was counted stays
+
+
+async def test_parked_connections_go_with_their_backend(stage: Stage) -> None:
+    gone, stays = stage.backend(serve(ok(b"gone"))), stage.backend(serve(ok(b"stays")))
+    await stage.open()
+    client = await stage.client()
+    assert {await ask(client) for _ in range(4)} == {b"gone", b"stays"}
+    await stage.reload(pooled(stage, stays))
+    assert await gone.wires[0].ending() in ("eof", "reset")
+    await until(lambda: not stage.traffic.leaving)
+
+
+async def test_backend_that_comes_back_while_it_is_still_used_is_the_same_one(stage: Stage) -> None:
+    go = asyncio.Event()
+    first, other = stage.backend(answers_when(go, ok(b"first"))), stage.backend(serve(ok(b"other")))
+    await stage.open(algorithm="least-connections")
+    client = await stage.client()
+    stage.traffic.set_ready(stage.of(other).slot, False)
+    await client.send(get())
+    await until(lambda: first.wires)
+    known = stage.of(first)
+    stage.traffic.set_ready(stage.of(other).slot, True)
+    await stage.reload(pooled(stage, other))
+    await stage.reload(pooled(stage, first, other))
+    assert stage.of(first) is known
+    assert stage.traffic.leaving == []
+    assert known.load.active == 1  # what it has counts when one is chosen
+    assert known.idle_time.limit_s(0.0) > 0  # and what comes back is parked again
+    second = await stage.client()
+    assert await ask(second) == b"other"
+    go.set()
+    await client.reply()
+    await until(lambda: stage.cell(known.block + cells.IDLE) == 1)
+
+
+async def test_backend_that_stays_keeps_its_connections_and_its_numbers(stage: Stage) -> None:
+    backend = stage.backend(serve(ok()))
+    stage.backend(serve(ok()))
+    await stage.open()
+    client = await stage.client()
+    for _ in range(4):
+        await ask(client)
+    known = stage.of(backend)
+    await stage.reload(pooled(stage, backend, algorithm="random"))
+    assert stage.of(backend) is known
+    for _ in range(4):
+        await ask(client)
+    assert len(backend.wires) == 1
+    assert stage.count(backend, cells.LEASES) == 6
+
+
+async def test_pools_that_many_backends_change_in_leave_the_loop_its_turns(stage: Stage) -> None:
+    """The loop turns while a reload is applied, if that takes longer than a turn may."""
+    stage.backend(serve(ok()))
+    await stage.open()
+    turns = 0
+    pause = Pause()
+    pause._due = 0.0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.ensure_future(count())
+    await asyncio.sleep(0)
+    before = turns
+    await pause.if_due()
+    assert turns > before
+    pause._due = float("inf")
+    before = turns
+    await pause.if_due()
+    assert turns == before
+    counting.cancel()
+
+
+async def test_access_lines_go_to_the_new_log_and_those_that_wait_to_the_old_one(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    paths = [stage.folder / name for name in ("old.log", "new.log")]
+    await stage.open(access=AccessLog(enabled=True, output=str(paths[0])))
+    client = await stage.client()
+    for _ in range(3):
+        await ask(client)
+    assert stage.service.access is not None
+    stage.service.access.lost = 7
+    new = access.AccessLog(AccessLog(enabled=True, output=str(paths[1])))
+    stage.traffic.log_to(new)
+    for _ in range(2):
+        await ask(client)
+    await until(lambda: [path.read_text().count("\n") for path in paths] == [3, 2])
+    await until(lambda: stage.cell(cells.LOG_LINES_LOST) == 7)  # a counter does not go back
+    stage.traffic.log_to(None)
+    await ask(client)
+    await until(lambda: [path.read_text().count("\n") for path in paths] == [3, 2])
+
+
+async def test_drain_that_is_hurried_ends_earlier_and_one_that_is_given_more_time_does_not_take_it(stage: Stage) -> None:
+    backend = stage.backend(answers_when(asyncio.Event(), ok()))
+    await stage.open()
+    client = await stage.client()
+    await client.send(get())
+    await until(lambda: backend.wires)
+    draining = asyncio.ensure_future(stage.traffic.drain(3600.0))
+    await asyncio.sleep(0)
+    stage.traffic.hurry(0.05)
+    stage.traffic.hurry(3600.0)
+    assert await draining == 1
 
 
 # --- everything at once --------------------------------------------------------------------------------------
