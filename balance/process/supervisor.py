@@ -123,6 +123,7 @@ class Supervisor:
             lifeline=lifeline,
             supervisor_pid=os.getpid(),
             started_at=time.time(),
+            names={},
             is_watched=self._is_watched,
         )
         staff = Staff(

@@ -82,8 +82,13 @@ class BoardCollector(Collector):
         requests = CounterMetricFamily(
             "balance_http_requests", "HTTP requests answered.", labels=("method", "status", "pool", "backend", "route")
         )
+        counts: dict[tuple[str, ...], int] = {}  # what is counted of a backend that is gone stays its own, and comes back with it
         for (slot, method, status), count in totals.series().items():
-            requests.add_metric((cells.METHODS[method], str(status), *names.get(slot, ("", "")), ""), count)
+            named = names.get(slot) or self._inside.names.get(slot, ("", ""))
+            labels = (cells.METHODS[method], str(status), *named, "")
+            counts[labels] = counts.get(labels, 0) + count  # one that has moved to another address has another slot
+        for labels, count in counts.items():
+            requests.add_metric(labels, count)
         yield requests
         duration = HistogramMetricFamily(
             "balance_http_request_duration_seconds", "From a request's first byte to its reply's last.", labels=BACKEND

@@ -39,6 +39,7 @@ def seat(backends: int = 2, workers: int = 2, **pool: Any) -> Seat:
         lifeline=-1,
         supervisor_pid=os.getpid(),
         started_at=time.time(),
+        names={},
     )
 
 
