@@ -143,13 +143,17 @@ def _adopted(listener: str, found: list[socket.socket], slots: int, owns_path: b
 def _joined(member: socket.socket, count: int) -> list[socket.socket]:
     """So many more sockets in the SO_REUSEPORT group of `member`; none if it is in none, or is another user's, with whom
     nobody may share a port: root has bound those that come from systemd.
+
+    They are not listened on: the kernel gives them no callers before their worker does. Until then nobody would serve these, and
+    if there is no worker in the end, those in a queue that is closed are reset.
     """
     if not SPREADS or member.family == socket.AF_UNIX or not member.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
         return []
     host, port = member.getsockname()[:2]
     joined: list[socket.socket] = []
     try:
-        joined.extend(_bound(member.family, host, port, is_dual(member), is_joining=True) for _ in range(count))
+        for _ in range(count):
+            joined.append(_bound(member.family, host, port, is_dual(member), is_joining=True, is_listening=False))
     except OSError:
         for sock in joined:
             sock.close()
@@ -177,7 +181,9 @@ def _tcp(listener: str, family: int, host: str, port: int, slots: int, is_dual: 
     return Opening(listener, Address("" if is_dual or host == "0.0.0.0" else host, port), tuple(sockets))
 
 
-def _bound(family: int, host: str, port: int, is_dual: bool, is_joining: bool = False) -> socket.socket:
+def _bound(
+    family: int, host: str, port: int, is_dual: bool, is_joining: bool = False, is_listening: bool = True
+) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         if family == socket.AF_INET6:
@@ -187,7 +193,8 @@ def _bound(family: int, host: str, port: int, is_dual: bool, is_joining: bool = 
         if is_joining:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind((host, port))
-        sock.listen(BACKLOG)
+        if is_listening:
+            sock.listen(BACKLOG)
         sock.setblocking(False)
     except OSError:
         sock.close()
