@@ -435,6 +435,8 @@ class Supervisor:
         self._selector.close()
         if self._legacy is not None:
             self._legacy.hang_up()
+        if self._undertaking is not None:
+            self._undertaking.let_go()
         logs.speak_as(self._config.logging, name)
 
     # --- what is asked back -----------------------------------------------------------------------------
