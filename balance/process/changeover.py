@@ -12,6 +12,7 @@ import os
 import random
 import socket
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from balance.aio import spawn
@@ -23,6 +24,7 @@ from balance.process.words import ABANDON, COMMIT, COMMITTED, PREPARE, PREPARED,
 from balance.proxy.access import AccessLog
 from balance.proxy.traffic import Traffic
 from balance.runtime import cells
+from balance.runtime.backend import Backend
 from balance.runtime.snapshot import Renewal, Snapshot, prepare
 
 log = logging.getLogger("balance.worker")
@@ -84,7 +86,7 @@ class Changeover:
         sys.setswitchinterval(TURN_S)
         gc.disable()  # a collection over 10,000 new backends would stop the loop; most of what is new is here to stay
         try:
-            prepared = await self._loop.run_in_executor(None, self._build, file)
+            prepared = await self._loop.run_in_executor(None, self._build, file, self._traffic.leaving)
         except (OSError, StartError) as error:
             self._refuse(preparation, str(error))
         except Exception as error:
@@ -106,12 +108,13 @@ class Changeover:
             self._say(REFUSED, (preparation.number, why))
             self._drop()
 
-    def _build(self, file: int) -> Prepared:
+    def _build(self, file: int, leaving: Mapping[int, Backend]) -> Prepared:
         """On a thread."""
         blueprint: Blueprint = unpacked(file)[1]
         config = blueprint.config
         current = self._traffic.snapshot
-        snapshot, renewals = prepare(config, blueprint.slots, self._row, random.random, self._outlook.shared, current)
+        shared = self._outlook.shared
+        snapshot, renewals = prepare(config, blueprint.slots, self._row, random.random, shared, current, leaving)
         access = AccessLog(config.logging.access_log) if config.logging.access_log.enabled else None
         if gc.get_count()[0] > MANY_OBJECTS:
             gc.freeze()
@@ -125,7 +128,7 @@ class Changeover:
         await self._traffic.swap(
             prepared.snapshot, prepared.renewals, [(name, have[number]) for name, number in preparation.sockets]
         )
-        self._outlook.look()
+        self._outlook.changed_over()
         self._traffic.log_to(prepared.access)
         config = prepared.snapshot.config.logging
         try:

@@ -47,6 +47,7 @@ class Outlook:
         self._timer: asyncio.TimerHandle | None = None
         self._reported_at = 0.0
         self._is_reporting = False
+        self._is_changing = False
         self.shared = Shared(seat.board.rows, seat.board.evidence, seat.locks, self._moved, self._failed)
 
     def begin(self, snapshot: Snapshot, traffic: Traffic) -> None:
@@ -55,10 +56,12 @@ class Outlook:
         self.foresee(snapshot, list(snapshot.pools.values()))
         for pool in snapshot.pools.values():
             pool.rebuild()
-        self.look()
+        self.changed_over()
 
     def foresee(self, snapshot: Snapshot, pools: Sequence[Pool]) -> None:
-        """This snapshot will be served, in which these pools are new: tell them how things stand. Their rebuild() is due."""
+        """This snapshot will be served, in which these pools are new: tell them how things stand. Their rebuild() is due, and
+        then changed_over(); in between nothing is applied, for it would be applied to some of them alone."""
+        self._is_changing = True
         self._backends = {}
         self._plain = []
         states, phases = self._board.states(), self._phases_now()
@@ -78,9 +81,16 @@ class Outlook:
             else:
                 self._plain += [backend.slot for backend in pool.backends]
 
+    def changed_over(self) -> None:
+        """The foreseen snapshot is served."""
+        self._is_changing = False
+        self.look()
+
     def look(self) -> None:
         """Read the board and apply what is new."""
         assert self._traffic is not None
+        if self._is_changing:
+            return
         now = monotonic()
         states, phases = self._board.states(), self._phases_now()
         known = len(self._states)  # backends that come have later slots, and foresee() has looked at them

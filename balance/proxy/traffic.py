@@ -52,6 +52,11 @@ class Traffic:
         """What new requests are served with."""
         return self._snapshot
 
+    @property
+    def leaving(self) -> dict[int, Backend]:
+        """Who is not configured any more and still has something to finish, by slot."""
+        return dict(self._leaving)
+
     async def open(self, sockets: Sequence[tuple[str, socket.socket]]) -> None:
         """Accept on listening `sockets`, each with the name of its listener. KeyError for a name that is not configured."""
         self._next_tick = monotonic() + TICK_S

@@ -86,18 +86,20 @@ def prepare(
     rand: Callable[[], float],
     shared: Shared | None = None,
     previous: Snapshot | None = None,
+    leaving: Mapping[int, Backend] | None = None,
 ) -> tuple[Snapshot, list[Renewal]]:
     """The same beside a snapshot that is being served, which is not touched: what is in both lives on in both.
 
     A pool whose configuration is the same is the same Pool; in one that changed, a backend with the same slot is the same
-    Backend, with its leases, parked connections, breaker and all that was learned of it. The renewals are due, in any order,
-    before the snapshot is used.
+    Backend, with its leases, parked connections, breaker and all that was learned of it; so is one of `leaving`, by slot,
+    which was taken out earlier and still has something to finish. The renewals are due, in any order, before the snapshot is
+    used.
     """
     shared = shared or Shared.with_nobody(row.cells)
     idle_timeouts = {listener.pool: listener.http.keepalive.idle_timeout_s for listener in config.listeners}
-    living = (
-        {backend.slot: backend for pool in previous.pools.values() for backend in pool.backends} if previous is not None else {}
-    )
+    living = dict(leaving or {})
+    if previous is not None:
+        living |= {backend.slot: backend for pool in previous.pools.values() for backend in pool.backends}
     configured = {pool.name: pool for pool in previous.config.pools} if previous is not None else {}
     pools: dict[str, Pool] = {}
     retrying: dict[str, Retrying] = {}
