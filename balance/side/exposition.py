@@ -82,7 +82,9 @@ class BoardCollector(Collector):
         requests = CounterMetricFamily(
             "balance_http_requests", "HTTP requests answered.", labels=("method", "status", "pool", "backend", "route")
         )
-        counts: dict[tuple[str, ...], int] = {}  # what is counted of a backend that is gone stays its own, and comes back with it
+        counts: dict[
+            tuple[str, ...], int
+        ] = {}  # what is counted of a backend that is gone stays its own, and comes back with it
         for (slot, method, status), count in totals.series().items():
             named = names.get(slot) or self._inside.names.get(slot, ("", ""))
             labels = (cells.METHODS[method], str(status), *named, "")
