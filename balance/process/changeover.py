@@ -135,7 +135,7 @@ class Changeover:
         await self._traffic.swap(
             prepared.snapshot, prepared.renewals, [(name, have[number]) for name, number in preparation.sockets]
         )
-        self._outlook.look()
+        self._outlook.changed_over()
         self._traffic.log_to(prepared.access)
         config = prepared.snapshot.config.logging
         try:

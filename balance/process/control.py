@@ -71,6 +71,7 @@ class Control:
             order=self._order,
             steer=self._steering.steer,
             generations=lambda: self._generations,
+            names=seat.names,
         )
         self._register = Register(seat, self._inside.backends(), self._inside.events)
         self._inspector = Inspector(loop, seat, self._register)
@@ -127,6 +128,7 @@ class Control:
         self._preparation = None
         inside = self._inside
         inside.config, inside.slots, inside.listening = blueprint.config, blueprint.slots, preparation.listening
+        inside.names = {**inside.names, **{slot: name for name, slot in blueprint.slots.items()}}
         seen = GenerationSeen(blueprint.number, blueprint.made_at, blueprint.origin, blueprint.config, True)
         self._generations = [*(replace(each, is_current=False) for each in self._generations), seen][-KEPT:]
         self._register.renew(inside.backends())

@@ -38,5 +38,5 @@ class Estate:
         board.use_slots(assignment.used)
         self.book.adopt(assignment)
         history = tuple(kept([*self.seat.history, generation]))
-        self.seat = replace(self.seat, history=history, openings=openings)
+        self.seat = replace(self.seat, history=history, openings=openings, names=self.book.names)
         board.set_generation(generation.number)

@@ -103,12 +103,13 @@ def any_port(config: Config, openings: Openings) -> dict[tuple[str, Address], Ad
     """What the kernel chose for the configured addresses that leave the port to it, by listener and address: the same
     address with that port, for a name may stand for several.
     """
+    given = {(name, wanted.port) for name, wanted in _wanted(config)}
     return {
         (name, wanted): Address(wanted.host, opening.address.port)
         for name, wanted in _wanted(config)
         if not wanted.port and not wanted.is_unix
         for opening in (*openings.listeners, *openings.side)
-        if opening.listener == name and _is_at(opening.address, wanted)
+        if opening.listener == name and (name, opening.address.port) not in given and _is_at(opening.address, wanted)
     }
 
 
@@ -137,6 +138,11 @@ class Renewed:
         for opening in (*self._before.listeners, *self._before.side):
             if opening.address.path not in paths:
                 opening.unlink()
+
+    def let_go(self, openings: Openings) -> None:
+        """In a child: close what only the other one has. `openings` are those that hold, and not the child's business here."""
+        for sock in {*self._before.sockets, *self._after.sockets} - {*openings.sockets}:
+            sock.close()
 
     def undo(self) -> None:
         """The old one holds: close what is new."""

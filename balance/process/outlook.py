@@ -49,6 +49,7 @@ class Outlook:
         self._timer: asyncio.TimerHandle | None = None
         self._reported_at = 0.0
         self._is_reporting = False
+        self._is_changing = False
         self.shared = Shared(
             seat.board.rows,
             seat.board.evidence,
@@ -66,10 +67,12 @@ class Outlook:
         self.foresee(snapshot, list(snapshot.pools.values()))
         for pool in snapshot.pools.values():
             pool.rebuild()
-        self.look()
+        self.changed_over()
 
     def foresee(self, snapshot: Snapshot, pools: Sequence[Pool]) -> None:
-        """This snapshot will be served, in which these pools are new: tell them how things stand. Their rebuild() is due."""
+        """This snapshot will be served, in which these pools are new: tell them how things stand. Their rebuild() is due, and
+        then changed_over(); in between nothing is applied, for it would be applied to some of them alone."""
+        self._is_changing = True
         self._backends = {}
         self._plain = []
         self._limited = [pool for pool in snapshot.pools.values() if isinstance(pool, LimitedPool)]
@@ -100,9 +103,16 @@ class Outlook:
             for pool in self._limited:
                 pool.look_at_permits()
 
+    def changed_over(self) -> None:
+        """The foreseen snapshot is served."""
+        self._is_changing = False
+        self.look()
+
     def look(self) -> None:
         """Read the board and apply what is new."""
         assert self._traffic is not None
+        if self._is_changing:
+            return
         now = monotonic()
         states, phases = self._board.states(), self._phases_now()
         known = len(self._states)  # backends that come have later slots, and foresee() has looked at them

@@ -281,6 +281,13 @@ class Reloading:
             names = sorted(child.name for child in self._awaited) or [self._estate.staff.unready]
             self._fail(f"{', '.join(names)} did not answer within {PREPARE_S:g}s")
 
+    def let_go(self) -> None:
+        # A copy of a listening socket would keep its port open, for callers whom nobody hears, when all others have closed it.
+        if self._renewed is not None:
+            self._renewed.let_go(self._estate.seat.openings)
+        if self._blueprint >= 0:
+            os.close(self._blueprint)
+
     def give_up(self, why: str) -> None:
         if self._step is Step.COMMITTING:
             self._finish()

@@ -69,6 +69,9 @@ class Restarting:
     def expired(self, now: float) -> None:
         self._fail(f"{self._left[0].name}: the new one is not ready within {START_S:g}s")
 
+    def let_go(self) -> None:
+        """Nothing is open that a child should not have."""
+
     def give_up(self, why: str) -> None:
         self._fail(why)
 

@@ -33,6 +33,7 @@ class Seat:
     lifeline: int  # a pipe that nobody writes to: its end of file says that the supervisor is dead
     supervisor_pid: int
     started_at: float  # when the instance started, seconds since the epoch
+    names: Mapping[int, tuple[str, str]]  # by slot: whose counts stand there, also when it is configured no more
     is_watched: bool = False  # whether a change of the configuration's file is a reload
 
     @property

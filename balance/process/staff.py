@@ -58,6 +58,7 @@ class Staff:
         self.workers: list[Post] = []
         self.control = Post("control", None)
         self.others: list[Child] = []  # who leave, who are to take over, and who help for a moment
+        self._disowned: Child | None = None
         self._is_row_free = is_row_free
         self._inodes = inodes
         self._let_go = let_go
@@ -145,6 +146,7 @@ class Staff:
     def disown(self, child: Child) -> None:
         """It is none of ours any more, and will not be ended with us. Its line stays."""
         self.others.remove(child)
+        self._disowned = child
 
     def start_due(self, now: float) -> None:
         """Start the successors whose time has come."""
@@ -171,6 +173,8 @@ class Staff:
 
     def departures(self) -> Iterator[Departure]:
         """Whoever has ended since the last call."""
+        if self._disowned is not None and self._disowned.reap() is not None:
+            self._disowned = None
         posts = {post.child: post for post in self.posts if post.child is not None}
         for child in self.everyone:
             life = child.life

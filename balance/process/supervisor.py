@@ -101,6 +101,7 @@ class Supervisor:
             lifeline=lifeline,
             supervisor_pid=os.getpid(),
             started_at=time.time(),
+            names={},
             is_watched=self._is_watched,
         )
         staff = Staff(
@@ -412,6 +413,8 @@ class Supervisor:
         self._selector.close()
         if self._legacy is not None:
             self._legacy.hang_up()
+        if self._undertaking is not None:
+            self._undertaking.let_go()
         logs.speak_as(self._config.logging, name)
 
     # --- what is asked back -----------------------------------------------------------------------------

@@ -32,5 +32,8 @@ class Undertaking(Protocol):
     def expired(self, now: float) -> None:
         """The deadline has passed."""
 
+    def let_go(self) -> None:
+        """In a child that is forked meanwhile: close whatever is open for this alone."""
+
     def give_up(self, why: str) -> None:
         """The instance ends."""

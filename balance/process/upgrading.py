@@ -80,6 +80,9 @@ class Upgrading:
     def expired(self, now: float) -> None:
         self._fail(f"the new instance was not ready within {START_S:g}s")
 
+    def let_go(self) -> None:
+        """Nothing is open that a child should not have."""
+
     def give_up(self, why: str) -> None:
         self._fail(why)
 

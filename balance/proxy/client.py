@@ -100,7 +100,7 @@ class HttpClient(Timed, asyncio.Protocol):
 
     def _go_over(self) -> None:
         """There was a reload: from this request on, its settings."""
-        self.entry = self.entry.newest()
+        self.entry = self.entry.successor or self.entry
         self._introduce()
 
     def connection_lost(self, exc: Exception | None) -> None:

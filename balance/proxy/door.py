@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import weakref
 
 from balance.model import Mode
 from balance.proxy.client import HttpClient
@@ -19,7 +20,7 @@ BACKLOG = 4096
 class Door:
     """See the module. Connections that came through it know its Entry, and go over to the next with their next request."""
 
-    __slots__ = ("_entry", "_listener", "_port", "_server", "_service", "sock")
+    __slots__ = ("_entries", "_entry", "_listener", "_port", "_server", "_service", "sock")
 
     def __init__(self, service: Service, sock: socket.socket, listener: Listener) -> None:
         name = sock.getsockname()
@@ -29,6 +30,7 @@ class Door:
         self._server: asyncio.Server | None = None
         self._listener = listener
         self._entry: Entry | None = None
+        self._entries: weakref.WeakSet[Entry] = weakref.WeakSet()  # those that connections may still have, the newest included
         self.lead_to(listener)
 
     async def open(self) -> None:
@@ -47,17 +49,19 @@ class Door:
         if listener.mode is Mode.HTTP:
             self._entry = Entry(self._service, listener, self._port)
             self._service.entries.add(self._entry)
-        if before is not None and self._entry is not None:
-            before.successor = self._entry
-        elif before is not None:
-            before.is_closing = True  # it speaks no HTTP any more: those who do end with their request
+        for entry in list(self._entries):
+            # Each knows the newest and none in between: whoever came long ago must not keep all that was served since.
+            entry.successor = self._entry
+            entry.is_closing |= self._entry is None  # no HTTP is spoken any more: those who do end with their request
+        if self._entry is not None:
+            self._entries.add(self._entry)
 
     def close(self) -> None:
         """Accept no more. Who is in already is served to the end of its request, or of its session."""
         if self._server is not None:
             self._server.close()
-        if self._entry is not None:
-            self._entry.is_closing = True
+        for entry in self._entries:
+            entry.is_closing = True
 
     def _accepted(self) -> asyncio.Protocol:
         entry = self._entry

@@ -25,7 +25,7 @@ class Entry:
         http = listener.http
         self.service = service
         self.listener = listener
-        self.successor: Entry | None = None  # after a reload
+        self.successor: Entry | None = None  # after a reload: the newest
         self.is_closing = False  # the door is closed, or the worker drains: every reply says `Connection: close`
         self.pool = listener.pool
         self.cookie = listener.cookie
@@ -48,10 +48,3 @@ class Entry:
         self.pages = dict(http.error_pages)
         self.max_idle = http.keepalive.max_idle_per_backend
         self.max_requests = http.keepalive.max_requests
-
-    def newest(self) -> Entry:
-        """What a connection's next request is served with."""
-        entry = self
-        while entry.successor is not None:
-            entry = entry.successor
-        return entry

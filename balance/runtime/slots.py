@@ -86,6 +86,11 @@ class SlotBook:
         self._present = assignment.identities
         self._used = assignment.used
 
+    @property
+    def names(self) -> dict[int, tuple[str, str]]:
+        """The pool and the name of whoever has a slot or had it last: what is counted there is counted of it."""
+        return {slot: identity[:2] for identity, slot in self._owners.items()}
+
     def dump(self) -> list[tuple[Identity, int, bool]]:
         """The whole book, for the instance that takes this one's place: who has which slot, and whether it is served now."""
         return [(owner, slot, owner in self._present) for owner, slot in self._owners.items()]

@@ -84,8 +84,14 @@ class BoardCollector(Collector):
         requests = CounterMetricFamily(
             "balance_http_requests", "HTTP requests answered.", labels=("method", "status", "pool", "backend", "route")
         )
+        counts: dict[tuple[str, str, str, str, str], int] = {}
+        # What was counted of a backend that is gone stays its own, and comes back with it.
         for (slot, method, status), count in totals.series().items():
-            requests.add_metric((cells.METHODS[method], str(status), *names.get(slot, ("", "")), ""), count)
+            named = names.get(slot) or self._inside.names.get(slot, ("", ""))
+            series = (cells.METHODS[method], str(status), *named, "")
+            counts[series] = counts.get(series, 0) + count  # one that has moved to another address has another slot
+        for series, count in counts.items():
+            requests.add_metric(series, count)
         yield requests
         duration = HistogramMetricFamily(
             "balance_http_request_duration_seconds", "From a request's first byte to its reply's last.", labels=BACKEND

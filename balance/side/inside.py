@@ -75,6 +75,7 @@ class Inside:
     steer: Callable[[Order], Awaitable[Verdict]] = nobody_steers  # asks the supervisor
     generations: Callable[[], Sequence[GenerationSeen]] = tuple  # the configurations that are remembered, oldest first
     events: EventLog = field(default_factory=EventLog)
+    names: Mapping[int, tuple[str, str]] = field(default_factory=dict)  # (pool, backend) by slot, of those that are gone too
 
     def backends(self) -> Iterator[Seen]:
         """Every backend of every pool, in the order of the configuration."""

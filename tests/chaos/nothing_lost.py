@@ -1,4 +1,4 @@
-"""`python3 tests/chaos/nothing_lost.py`: reloads, restarts, upgrades and kills under a steady load, and a table of what was lost.
+"""`python3 tests/chaos/nothing_lost.py`: reloads, restarts, upgrades and kills under a steady load, and what was lost.
 
 Exit status 0 when nothing was but what killed workers held.
 """

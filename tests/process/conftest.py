@@ -15,7 +15,8 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Instance]]:
     instances: list[Instance] = []
 
     def start(prelude: str = "", **keys: Any) -> Instance:
-        document = {"listen": "127.0.0.1:0", "admin": {"listen": "127.0.0.1:0"}, "shutdown": {"delay": "0s"}} | keys
+        listen = {} if "listeners" in keys else {"listen": "127.0.0.1:0"}
+        document = {**listen, "admin": {"listen": "127.0.0.1:0"}, "shutdown": {"delay": "0s"}} | keys
         instance = Instance(tmp_path, json.dumps(document), prelude)
         instances.append(instance)
         return instance

@@ -9,6 +9,7 @@ import os
 import random
 import re
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -99,7 +100,7 @@ class Drill:
         self.load = load
         self.tally = Tally()
         self.rand = random.Random(seed)
-        self._document = json.loads(instance.config.read_text())
+        self.document = json.loads(instance.config.read_text())
         self._variants = variants(load.addresses, iter(range(1, 1_000_000)))
 
     # --- what there is -------------------------------------------------------------------------------------
@@ -142,7 +143,7 @@ class Drill:
     def write(self, keys: dict[str, Any]) -> None:
         """Change the file, whole at once as careful tools do."""
         beside = self.instance.config.with_suffix(".new")
-        beside.write_text(json.dumps(self._document | keys))
+        beside.write_text(json.dumps(self.document | keys))
         beside.rename(self.instance.config)
 
     def reload(self, keys: dict[str, Any] | None = None) -> None:
@@ -239,6 +240,12 @@ def kill_holding(pid: int, port: int) -> set[int]:
             held.add(int(row[2].rpartition(":")[2], 16))
     os.kill(pid, signal.SIGKILL)
     return held
+
+
+def children_of(pid: int, name: str) -> list[int]:
+    """The pids of the living children of a process that go by that name."""
+    found = subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line.split()[0]) for line in found.stdout.splitlines() if line.split()[1:] == [name]]
 
 
 def is_running(pid: int) -> bool:

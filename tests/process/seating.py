@@ -39,6 +39,7 @@ def seat(backends: int = 2, workers: int = 2, *, max_slots: int = 0, max_rows: i
         lifeline=-1,
         supervisor_pid=os.getpid(),
         started_at=time.time(),
+        names={},
     )
 
 

@@ -1,6 +1,5 @@
 """The whole drill in a short form: under a steady load nothing is lost but what a killed worker held."""
 
-import json
 from collections.abc import Callable
 
 import pytest

@@ -1,4 +1,4 @@
-"""An instance hands over to another one, with real processes: nothing is lost, and what cannot take over leaves all as it was."""
+"""An instance hands over to another, with real processes: nothing is lost, and what cannot take over leaves all as it was."""
 
 import contextlib
 import os

@@ -18,9 +18,7 @@ class Case:
         monkeypatch.setattr("balance.process.upgrading.os.getpid", lambda: 1000)
         self.scene = Scene(configured("b1"), monkeypatch)
         self.yielded: list[Child] = []
-        self.upgrading = Upgrading(
-            self.scene.estate, "a test", {}, None, self.scene.verdicts.append, self.yielded.append
-        )
+        self.upgrading = Upgrading(self.scene.estate, "a test", {}, None, self.scene.verdicts.append, self.yielded.append)
 
     def begun(self) -> Child:
         self.upgrading.begin(100.0)

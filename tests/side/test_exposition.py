@@ -129,6 +129,21 @@ def test_requests_that_reached_no_backend_have_empty_labels(inside: Inside) -> N
     assert value(samples, "balance_http_requests_total", method="OTHER", status="503", pool="", backend="", route="") == 1
 
 
+def test_what_is_counted_of_backends_that_are_gone_stays_their_own_and_stands_there_once(inside: Inside) -> None:
+    row = cells.Row(board_of(inside).rows[0])
+    get = cells.METHOD_CODES[b"GET"]
+    inside.names = {1: ("app", "a1"), 20: ("app", "a1"), 21: ("app", "old"), 22: ("app", "older")}
+    for slot in (0, 1, 20, 21, 22, 23, 24):  # 20 is where a1 was at another address; nobody knows of 23 and 24
+        row.count_request(cells.series_key(slot, get, 200))
+    text = generate_latest(registry(inside)).decode()
+    lines = [line for line in text.splitlines() if line.startswith("balance_http_requests_total{")]
+    found = {labels: value for labels, _, value in (line.rpartition(" ") for line in lines)}
+    assert len(found) == len(lines)
+    totals = {name: value(scrape(inside), "balance_http_requests_total", method="GET", status="200", route="",
+                          pool="app" if name else "", backend=name) for name in ("", "a1", "old", "older")}  # fmt: skip
+    assert totals == {"": 3, "a1": 2, "old": 1, "older": 1}
+
+
 def test_the_same_board_is_good_openmetrics(inside: Inside) -> None:
     count(board_of(inside), 0)
     families = list(parse_openmetrics(generate_openmetrics(registry(inside)).decode()))
