@@ -31,6 +31,7 @@ class SideDoors:
 
     def lead(self, sockets: Sequence[tuple[str, socket.socket]]) -> None:
         """Accept from exactly these, each with the name of its server, from now on."""
+        kept = {sock for _, sock in sockets}  # whatever they are for now
         for name, app in APPS.items():
             wanted = [sock for each, sock in sockets if each == name]
             have, server = self._servers.get(name, ([], None))
@@ -44,7 +45,7 @@ class SideDoors:
                 server.start([sock.dup() for sock in wanted], f"the {name} server")  # its own, which it closes at its end
                 self._servers[name] = (wanted, server)
             for sock in have:
-                if sock not in wanted:
+                if sock not in kept:
                     sock.close()
 
     async def close(self) -> None:
