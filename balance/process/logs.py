@@ -116,6 +116,4 @@ def reopen(config: LoggingConfig) -> None:
 
 
 def _handler() -> LineHandler:
-    (handler,) = logging.getLogger().handlers
-    assert isinstance(handler, LineHandler)
-    return handler
+    return next(handler for handler in logging.getLogger().handlers if isinstance(handler, LineHandler))

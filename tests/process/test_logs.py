@@ -12,7 +12,7 @@ import pytest
 
 from balance.config.model import LoggingConfig
 from balance.errors import StartError
-from balance.process.logs import LINE_BYTES, LineFormatter, LineHandler, configure, open_output
+from balance.process.logs import LINE_BYTES, LineFormatter, LineHandler, configure, open_output, reopen, speak_as
 
 
 def record(message: str, *args: object, level: int = logging.INFO, **rest: object) -> logging.LogRecord:
@@ -118,25 +118,104 @@ def test_a_file_that_cannot_be_opened_ends_the_start(tmp_path: Path) -> None:
         open_output(LoggingConfig(output=path))
 
 
+@pytest.fixture
+def root() -> Iterator[logging.Logger]:
+    """The root logger, which is as it was after the test."""
+    root, own = logging.getLogger(), logging.getLogger("balance")
+    before = root.handlers[:], root.level, own.level, logging.raiseExceptions
+    yield root
+    root.handlers[:], root.level, own.level, logging.raiseExceptions = before
+    logging.captureWarnings(False)
+
+
 @pytest.mark.parametrize(
     ("level", "said"),
     [("debug", ["d", "i", "w", "lib"]), ("info", ["i", "w", "lib"]), ("warning", ["w", "lib"]), ("error", ["lib"])],
 )
-def test_the_level_is_balances_own_and_libraries_only_warn(tmp_path: Path, level: str, said: list[str]) -> None:
-    root, own = logging.getLogger(), logging.getLogger("balance")
-    before = root.handlers[:], root.level, own.level, logging.raiseExceptions
+def test_the_level_is_balances_own_and_libraries_only_warn(
+    tmp_path: Path, level: str, said: list[str], root: logging.Logger
+) -> None:
+    own = logging.getLogger("balance")
     path = tmp_path / "balance.log"
-    try:
-        config = LoggingConfig(level=level, output=str(path))
-        fd = open_output(config)
-        configure(config, fd, "control")
-        own.debug("d")
-        own.info("i")
-        own.warning("w")
-        logging.getLogger("asyncio").info("not this")
-        logging.getLogger("asyncio").warning("lib")
-        os.close(fd)
-    finally:
-        root.handlers[:], root.level, own.level, logging.raiseExceptions = before
-        logging.captureWarnings(False)
+    config = LoggingConfig(level=level, output=str(path))
+    fd = open_output(config)
+    configure(config, fd, "control")
+    own.debug("d")
+    own.info("i")
+    own.warning("w")
+    logging.getLogger("asyncio").info("not this")
+    logging.getLogger("asyncio").warning("lib")
+    os.close(fd)
     assert [line.rsplit(" ", 1)[1] for line in path.read_text().splitlines()] == said
+
+
+# --- a process goes on in another log -------------------------------------------------------------------------
+
+
+def begun(path: Path, process: str = "supervisor") -> logging.Logger:
+    config = LoggingConfig(output=str(path))
+    configure(config, open_output(config), process)
+    return logging.getLogger("balance")
+
+
+def test_a_file_that_was_moved_away_is_begun_anew(tmp_path: Path, root: logging.Logger) -> None:
+    path, moved = tmp_path / "balance.log", tmp_path / "balance.log.1"
+    log = begun(path)
+    log.info("before")
+    path.rename(moved)
+    log.info("meanwhile")
+    files = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        reopen(LoggingConfig(output=str(path)))
+    log.info("after")
+    assert [line.rsplit(" ", 1)[1] for line in moved.read_text().splitlines()] == ["before", "meanwhile"]
+    assert [line.rsplit(" ", 1)[1] for line in path.read_text().splitlines()] == ["after"]
+    assert len(os.listdir("/proc/self/fd")) == files
+
+
+def test_format_level_and_place_are_as_configured_now_and_the_name_stays(tmp_path: Path, root: logging.Logger) -> None:
+    log = begun(tmp_path / "old.log", "worker 3")
+    path = tmp_path / "new.log"
+    reopen(LoggingConfig(level="debug", format="json", output=str(path)))
+    log.debug("it")
+    line = json.loads(path.read_text())
+    assert (line["process"], line["level"], line["message"]) == ("worker 3", "debug", "it")
+    reopen(LoggingConfig(level="error", output=str(path)))
+    log.warning("not this")
+    assert path.read_text().count("\n") == 1
+
+
+def test_a_log_that_cannot_be_opened_leaves_the_one_before(tmp_path: Path, root: logging.Logger) -> None:
+    path = tmp_path / "balance.log"
+    log = begun(path)
+    with pytest.raises(StartError, match=r"^logging.output: cannot open"):
+        reopen(LoggingConfig(level="error", format="json", output=str(tmp_path / "missing" / "x.log")))
+    log.info("goes on")
+    assert path.read_text().endswith(" info    supervisor: goes on\n")
+
+
+def test_standard_output_is_never_closed(tmp_path: Path, root: logging.Logger, capfd: pytest.CaptureFixture[str]) -> None:
+    configure(LoggingConfig(output="stderr"), 2, "supervisor")
+    reopen(LoggingConfig(output=str(tmp_path / "balance.log")))
+    os.write(2, b"still there\n")
+    assert capfd.readouterr().err == "still there\n"
+
+
+def test_a_child_writes_the_same_log_in_its_own_name(tmp_path: Path, root: logging.Logger) -> None:
+    path = tmp_path / "balance.log"
+    log = begun(path)
+    log.info("one")
+    speak_as(LoggingConfig(output="/nowhere", format="json"), "worker 0")  # what is open is open
+    log.info("two")
+    first, second = path.read_text().splitlines()
+    assert first.endswith("supervisor: one")
+    assert json.loads(second)["process"] == "worker 0"
+
+
+def test_what_others_have_added_to_the_root_is_no_log_of_ours(tmp_path: Path, root: logging.Logger) -> None:
+    path = tmp_path / "balance.log"
+    log = begun(path)
+    root.addHandler(logging.NullHandler())
+    reopen(LoggingConfig(output=str(path)))
+    log.info("it")
+    assert path.read_text().count("it") == 1

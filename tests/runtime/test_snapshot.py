@@ -7,12 +7,22 @@ from typing import Any
 import pytest
 
 from balance.balancing import POLICIES
-from balance.config.model import BackendConfig, Config, HashKey, HttpConfig, Keepalive, ListenerConfig, PoolConfig, Retry
+from balance.config.model import (
+    BackendConfig,
+    CircuitBreaker,
+    Config,
+    HashKey,
+    HttpConfig,
+    Keepalive,
+    ListenerConfig,
+    PoolConfig,
+    Retry,
+)
 from balance.http1.head import RequestFields
-from balance.model import Address, Mode
+from balance.model import Address, Mode, Outcome
 from balance.runtime import cells
 from balance.runtime.cells import Row
-from balance.runtime.snapshot import Snapshot, backend_slots, build, prepare
+from balance.runtime.snapshot import Renewal, Snapshot, backend_slots, build, prepare
 
 
 def configured(algorithm: str = "round-robin", http: HttpConfig | None = None) -> Config:
@@ -144,3 +154,132 @@ def test_snapshot_is_never_changed() -> None:
         snapshot.pools = {}  # type: ignore[misc]
     with pytest.raises(FrozenInstanceError):
         snapshot.listeners[0].name = "x"  # type: ignore[misc]
+
+
+# --- beside one that is served --------------------------------------------------------------------------------
+
+
+class Served:
+    """A snapshot that is served, and what a reload would make of it."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.slots = backend_slots(config) | {("first", "c"): 4, ("first", "d"): 5}
+        self.row = Row(memoryview(bytearray(8 * cells.row_cells(8))).cast("Q"))
+        self.snapshot = build(config, self.slots, self.row, lambda: 0.0)
+
+    def prepared(self, config: Config, slots: dict[tuple[str, str], int] | None = None) -> tuple[Snapshot, list[Renewal]]:
+        return prepare(config, slots or self.slots, self.row, lambda: 0.0, None, self.snapshot)
+
+    def first(self, *backends: BackendConfig, **changes: Any) -> Config:
+        """The configuration with another first pool."""
+        pool = self.config.pools[0]
+        return replace(
+            self.config, pools=(replace(pool, backends=backends or pool.backends, **changes), *self.config.pools[1:])
+        )
+
+
+A = BackendConfig("a", Address("127.0.0.1", 1), 3)
+B = BackendConfig("b", Address("127.0.0.1", 2), 1)
+C = BackendConfig("c", Address("127.0.0.1", 3), 1)
+
+
+def test_nothing_of_what_is_served_is_touched_before_the_renewals() -> None:
+    served = Served(configured("weighted-round-robin"))
+    pool = served.snapshot.pools["first"]
+    a, b = pool.backends
+    lease = pool.acquire(b"", 0.0)
+    before = (a.load.weight, b.load.weight, a.is_ready, pool.backends, pool.ready, a.idle_time, a.guard)
+    config = served.first(replace(A, weight=9), C, breaker=CircuitBreaker(enabled=True))
+    config = replace(
+        config,
+        listeners=tuple(
+            replace(each, http=HttpConfig(keepalive=Keepalive(idle_timeout_s=7.0))) if each.pool == "first" else each
+            for each in config.listeners
+        ),
+    )
+    snapshot, renewals = served.prepared(config)
+    assert (a.load.weight, b.load.weight, a.is_ready, pool.backends, pool.ready, a.idle_time) == before[:-1]
+    assert pool.acquire(b"", 0.0) is not None
+    assert list(snapshot.pools["first"].ready) == []
+    for renewal in renewals:
+        renewal.apply()
+    assert (a.load.weight, a.idle_time.limit_s(0.0)) == (9, 7.0)
+    assert [backend.name for backend in snapshot.pools["first"].ready] == ["a", "c"]
+    assert lease is not None
+
+
+def test_a_pool_that_says_the_same_is_the_same_pool() -> None:
+    served = Served(configured())
+    snapshot, renewals = served.prepared(served.first(A, B, C))
+    assert snapshot.pools["second"] is served.snapshot.pools["second"]
+    assert [renewal.pool.name for renewal in renewals] == ["first"]
+    same, none = served.prepared(replace(served.config, trusted_proxies=()))
+    assert none == []
+    assert all(same.pools[name] is pool for name, pool in served.snapshot.pools.items())
+    assert same.listeners[0].trusted_proxies == ()
+    assert same.listeners[0] != served.snapshot.listeners[0]
+    assert served.prepared(served.config)[0].listeners == served.snapshot.listeners
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"algorithm": "random"},
+        {"breaker": CircuitBreaker(enabled=True)},
+        {"hash_key": HashKey("query", "user"), "algorithm": "maglev"},
+        {"retry": Retry(enabled=True)},
+    ],
+)
+def test_in_a_pool_that_has_changed_who_stays_is_the_same_backend_with_what_it_holds(change: dict[str, Any]) -> None:
+    served = Served(configured())
+    before = served.snapshot.pools["first"]
+    lease = before.acquire(b"", 0.0)
+    assert lease is not None
+    snapshot, renewals = served.prepared(served.first(B, A, C, **change))
+    after = snapshot.pools["first"]
+    assert after is not before
+    for renewal in renewals:
+        renewal.apply()
+    assert [backend.name for backend in after.backends] == ["b", "a", "c"]
+    assert set(before.backends) < set(after.backends)
+    assert lease.backend.load.active == 1
+    lease.release(Outcome.OK, 1.0)
+    assert lease.backend.load.active == 0
+    assert all(after.acquire(b"k", 1.0) is not None for _ in range(3))
+
+
+def test_the_same_name_in_another_slot_is_another_backend() -> None:
+    served = Served(configured())
+    before = served.snapshot.pools["first"]
+    moved = served.slots | {("first", "a"): 5}  # another address
+    snapshot, renewals = served.prepared(served.first(replace(A, address=Address("127.0.0.1", 9)), B), moved)
+    a, b = snapshot.pools["first"].backends
+    assert a not in before.backends
+    assert b is before.backends[1]
+    assert [[backend.name for backend, _, _ in renewal.settings] for renewal in renewals] == [["b"]]
+
+
+def test_one_that_comes_back_while_it_is_still_in_use_is_the_same_backend() -> None:
+    served = Served(configured())
+    a, b = served.snapshot.pools["first"].backends
+    without, _ = served.prepared(served.first(A))
+    again, renewals = prepare(served.config, served.slots, served.row, lambda: 0.0, None, without, leaving=[b])
+    assert again.pools["first"].backends == (a, b)
+    assert {backend.name for renewal in renewals for backend, _, _ in renewal.settings} == {"a", "b"}
+    strange, _ = prepare(served.config, served.slots, served.row, lambda: 0.0, None, without)
+    assert strange.pools["first"].backends[1] is not b
+
+
+@pytest.mark.parametrize("algorithm", sorted(POLICIES))
+def test_a_pool_of_every_algorithm_chooses_by_its_new_weights(algorithm: str) -> None:
+    served = Served(configured(algorithm))
+    snapshot, renewals = served.prepared(served.first(replace(A, weight=1), replace(B, weight=7), C))
+    for renewal in renewals:
+        renewal.apply()
+    pool = snapshot.pools["first"]
+    leases = [pool.acquire(b"%d" % number, 0.0) for number in range(9)]
+    assert all(lease is not None for lease in leases)
+    if algorithm == "weighted-round-robin":
+        counts = {backend.name: backend.load.active for backend in pool.backends}
+        assert counts == {"a": 1, "b": 7, "c": 1}

@@ -1,11 +1,14 @@
 """What the side doors see: the configuration and the board, read together."""
 
+import asyncio
 import os
+from collections.abc import Callable
 
 from balance.health.states import State
 from balance.process.board import Board
 from balance.runtime import cells
 from balance.side.inside import Inside
+from balance.side.steering import Restart, Verdict
 
 
 def test_backends_come_in_the_files_order_with_their_states(inside: Inside) -> None:
@@ -29,3 +32,47 @@ def test_a_worker_that_is_gone_is_seen_but_counted_nowhere(inside: Inside) -> No
     inside.board.zero_gauges(1)
     assert [tuple(worker) for worker in inside.workers()] == [(os.getpid(), 5), (0, 0)]
     assert len(inside.pids()) == 3  # supervisor, control and the worker that lives
+
+
+def test_a_worker_that_leaves_is_shown_behind_those_who_stay_and_decides_nothing(inside: Inside) -> None:
+    board = inside.board
+    assert isinstance(board, Board)
+    first, second = board.rows[0], board.rows[1]
+    first[cells.LEAVING] = 1
+    first[cells.BEAT_US] = 5
+    assert [(number, row is None) for number, row in inside.worker_rows()] == [(0, True), (1, False), (0, False)]
+    assert [worker.pid for worker in inside.workers()] == [0, os.getpid()]  # nobody stands at the first post
+    assert len(inside.pids()) == 4  # but it runs, and costs what it costs
+    second[cells.PLACE] = 0
+    assert [number for number, row in inside.worker_rows() if row is not None] == [0]
+
+
+def test_posts_follow_the_configuration_and_who_stands_there_is_known_by_its_place(make_inside: Callable[..., Inside]) -> None:
+    inside = make_inside(workers=3)
+    board = inside.board
+    assert isinstance(board, Board)
+    for row, place, leaving in zip(board.rows, (3, 1, 5), (0, 0, 0), strict=True):
+        row[cells.PLACE], row[cells.LEAVING] = place, leaving
+    rows = inside.worker_rows()
+    # One that a smaller configuration has no post for, and that has not begun to leave yet, is shown too.
+    assert [(number, row is not None) for number, row in rows] == [(0, True), (1, False), (2, True), (4, True)]
+    assert rows[0][1] is not None
+    assert rows[0][1][cells.PLACE] == 1
+    assert len(inside.workers()) == 3
+
+
+def test_those_who_leave_one_post_are_all_shown(make_inside: Callable[..., Inside]) -> None:
+    inside = make_inside(workers=3)
+    for row, leaving in zip(inside.board.rows, (1, 0, 1), strict=True):
+        row[cells.PLACE], row[cells.LEAVING] = 1, leaving
+    rows = inside.worker_rows()
+    assert [(number, row is not None) for number, row in rows] == [(0, True), (1, False), (2, False), (0, True), (0, True)]
+
+
+def test_an_instance_that_nobody_steers_says_so(inside: Inside) -> None:
+    async def ask() -> Verdict:
+        return await inside.steer(Restart())
+
+    verdict = asyncio.run(ask())
+    assert (verdict.is_done, verdict.problems) == (False, ("this instance takes no such order",))
+    assert list(inside.generations()) == []

@@ -1,8 +1,16 @@
-"""Spans of time as the status writes them."""
+"""The status page's document: the workers as they stand, and spans of time as people say them."""
+
+import os
+from typing import Any
 
 import pytest
 
-from balance.side.status import duration
+from balance.process.board import Board
+from balance.runtime import cells
+from balance.side.inside import Inside
+from balance.side.status import duration, status
+
+NOW_US = 60_000_000
 
 
 @pytest.mark.parametrize(
@@ -11,3 +19,41 @@ from balance.side.status import duration
 )
 def test_durations_are_written_as_people_say_them(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def document(inside: Inside) -> dict[str, Any]:
+    return status(inside, now=600.0, now_us=NOW_US)
+
+
+def test_every_worker_is_shown_with_how_it_stands_and_what_it_serves(inside: Inside) -> None:
+    board = inside.board
+    assert isinstance(board, Board)
+    for row, beat_us, leaving in zip(board.rows, (NOW_US, 1), (0, 0), strict=True):
+        row[cells.BEAT_US], row[cells.LEAVING], row[cells.GENERATION] = beat_us, leaving, 7
+    board.rows[0][cells.CONNECTIONS_OPEN] = 3
+    board.rows[0][cells.EXCHANGES_OPEN] = 2
+    board.rows[0][cells.LAG_MAX_US] = 1500
+    first, second = document(inside)["workers"]
+    shown = {"worker": 0, "pid": os.getpid(), "state": "alive", "generation": 7, "connections": 3, "requests": 2}
+    assert first.items() >= (shown | {"loop_lag_seconds": 0.0015}).items()
+    assert first["memory_bytes"] > 0
+    assert second["state"] == "stuck"
+    board.rows[0][cells.LEAVING] = 1
+    assert [worker["state"] for worker in document(inside)["workers"]] == ["gone", "stuck", "leaving"]
+
+
+def test_whoever_is_shown_is_shown_with_the_same_keys(inside: Inside) -> None:
+    board = inside.board
+    assert isinstance(board, Board)
+    board.zero_gauges(1)
+    alive, gone = document(inside)["workers"]
+    assert set(alive) == set(gone)
+    assert (gone["worker"], gone["pid"], gone["state"]) == (1, None, "gone")
+
+
+def test_the_configuration_that_is_served_is_named(inside: Inside) -> None:
+    board = inside.board
+    assert isinstance(board, Board)
+    board.set_generation(12)
+    shown = document(inside)
+    assert (shown["generation"], shown["config"], shown["uptime_seconds"]) == (12, "test.yaml", 100.0)

@@ -1,0 +1,100 @@
+"""The process that reads and checks a configuration: what it says, once, whatever it finds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from balance.config.changes import BackendChange, Verb
+from balance.config.source import Kind, Source
+from balance.process import loading
+from balance.process.child import Report
+from balance.process.line import End, Message, line
+from balance.process.loading import Loaded, Wish, load
+from balance.process.openings import Openings
+from balance.process.words import LOADED, UNLOADABLE
+
+TEXT = "mode: http\nlisten: 127.0.0.1:0\nbackends: [{name: b1, address: 127.0.0.1:9001}]\n"
+MORE = TEXT.replace("}]", "}, {name: b2, address: 127.0.0.1:9002}]")
+
+
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[End, End]]:
+    monkeypatch.setattr(loading.os, "nice", lambda by: None)  # this process is no loader
+    mine, theirs = line()
+    yield mine, theirs
+    mine.close()
+    theirs.close()
+
+
+def said(ends: tuple[End, End], wish: Wish) -> Message:
+    """What the loader says of it."""
+    assert load(wish, Openings((), (), ()), Report(ends[0])) == 0
+    (message,) = ends[1].heard()[0]
+    return message
+
+
+def loaded(ends: tuple[End, End], wish: Wish) -> Loaded:
+    message = said(ends, wish)
+    assert message.kind == LOADED
+    found = message.data
+    assert isinstance(found, Loaded)
+    return found
+
+
+def names(found: Loaded) -> list[str]:
+    return [backend.name for backend in found.config.pools[0].backends]
+
+
+def test_a_file_is_read_anew_or_taken_as_it_was(ends: tuple[End, End], tmp_path: Path) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text(MORE)
+    source = Source(Kind.FILE, str(file), TEXT)
+    again = loaded(ends, Wish(source, True, ()))
+    assert (names(again), again.source.text) == (["b1", "b2"], MORE)
+    before = loaded(ends, Wish(source, False, ()))
+    assert (names(before), before.source) == (["b1"], source)
+
+
+def test_every_problem_is_a_line(ends: tuple[End, End]) -> None:
+    text = TEXT.replace("http", "htp").replace("9001", "70000")
+    message = said(ends, Wish(Source(Kind.FILE, "f.yaml", text), False, ()))
+    assert message.kind == UNLOADABLE
+    assert len(message.data) == 2
+    assert all(line.startswith("f.yaml:") for line in message.data)
+
+
+def test_a_file_that_is_gone_is_a_problem_too(ends: tuple[End, End], tmp_path: Path) -> None:
+    message = said(ends, Wish(Source(Kind.FILE, str(tmp_path / "gone.yaml"), TEXT), True, ()))
+    assert message.kind == UNLOADABLE
+    (problem,) = message.data
+    assert "gone.yaml" in problem
+    assert "can't be read" in problem
+
+
+def test_changes_made_at_run_time_are_laid_over_it_as_far_as_they_hold(ends: tuple[End, End]) -> None:
+    kept = BackendChange(Verb.ADD, "default", "b2", '{"address": "127.0.0.1:9002"}')
+    (change,) = loaded(ends, Wish(Source(Kind.FILE, "f.yaml", TEXT), False, (kept,))).changes
+    found = loaded(ends, Wish(Source(Kind.FILE, "f.yaml", TEXT), False, (change,)))
+    assert names(found) == ["b1", "b2"]
+    assert found.dropped == ()
+    anew = loaded(ends, Wish(Source(Kind.FILE, "f.yaml", MORE), False, (change,)))
+    assert (names(anew), anew.changes) == (["b1", "b2"], ())
+    assert len(anew.dropped) == 1
+
+
+def test_what_is_good_and_doubtful_is_said_with_it(ends: tuple[End, End]) -> None:
+    text = TEXT + "admin: {listen: '0.0.0.0:0'}\n"
+    (warning,) = loaded(ends, Wish(Source(Kind.FILE, "f.yaml", text), False, ())).warnings
+    assert warning.startswith("f.yaml:4:")
+
+
+def test_a_configuration_of_any_size_arrives(ends: tuple[End, End]) -> None:
+    backends = ", ".join(f"{{name: b{n}, address: 127.0.0.1:{n}}}" for n in range(1, 3001))
+    text = f"mode: http\nlisten: 127.0.0.1:0\nbackends: [{backends}]\n"
+    before = len(os.listdir("/proc/self/fd"))
+    assert len(names(loaded(ends, Wish(Source(Kind.FILE, "f.yaml", text), False, ())))) == 3000
+    assert len(os.listdir("/proc/self/fd")) == before
