@@ -219,6 +219,4 @@ class Staff:
             for row in itertools.count():
                 if row not in taken and self._is_row_free(row):
                     return row
-        leaving = sum(child.row is not None for child in self.others)
-        still = "1 worker still finishes what it has" if leaving == 1 else f"{leaving} workers still finish what they have"
-        raise OSError(errno.EAGAIN, f"all {row} rows of the board are taken; {still}")
+        raise OSError(errno.EAGAIN, f"all {row} rows of the board are taken, by workers that still finish what they have")

@@ -122,6 +122,6 @@ def test_where_all_rows_are_taken_by_those_who_finish_it_says_so(monkeypatch: py
     restarting = begun(scene)
     scene.ready(scene.staff.others[0], restarting)
     assert scene.verdict.problems == (
-        "cannot start worker 1: all 3 rows of the board are taken; 1 worker still finishes what it has",
+        "cannot start worker 1: all 3 rows of the board are taken, by workers that still finish what they have",
     )
     scene.close()

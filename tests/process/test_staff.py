@@ -1,59 +1,247 @@
-"""Killed workers: replaced at once, and nothing that was counted is lost."""
+"""The children of an instance: who stands where, who is heard, and who has gone. Real processes that do nothing but report."""
+
+from __future__ import annotations
 
 import os
-import re
-import signal
+import selectors
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
-from running import Instance, Origin, until
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
+from balance.errors import StartError
+from balance.process.child import Child, Life, Report
+from balance.process.line import Message
+from balance.process.post import Post
+from balance.process.staff import NEVER, Staff
+from balance.process.words import END
 
-Run = Callable[..., Instance]
-Origins = Callable[..., Origin]
-
-HTTP = {"mode": "http", "workers": 2}
-
-
-def test_a_killed_worker_is_replaced_and_no_counter_goes_back(run: Run, origins: Origins) -> None:
-    instance = run(backends=[{"address": origins().address}], **HTTP).ready()
-    for _ in range(20):
-        instance.get()
-    names = ("balance_http_requests_total", "balance_connections_total", "balance_bytes_total", "process_cpu_seconds_total")
-    before = {name: instance.metric(name) for name in names}
-    for worker in instance.children("balance-worker"):
-        os.kill(worker, signal.SIGKILL)
-    assert instance.get() == (200, "b1")  # nobody accepts for a moment, and nobody is refused: the queue waits
-    until(lambda: len(re.findall(r"worker \d \(pid \d+\) is ready", instance.log)) == 2, "two successors")
-    for _ in range(20):
-        assert instance.get() == (200, "b1")
-    after = {name: instance.metric(name) for name in names}
-    assert before["balance_http_requests_total"] == 20
-    assert after["balance_http_requests_total"] == 41
-    assert [name for name in names if after[name] < before[name]] == []
-    assert instance.metric("balance_worker_restarts_total") == 2
-    assert len(re.findall(r"worker \d \(pid \d+\) was killed by SIGKILL; its successor starts now", instance.log)) == 2
+PATIENCE_S = 20.0
+MAX_ROWS = 4
 
 
-def test_a_worker_that_hangs_is_killed_and_replaced(run: Run, origins: Origins) -> None:
-    sooner = "import balance.process.pulse as pulse; pulse.LOOK_S = 0.1"
-    instance = run(sooner, backends=[{"address": origins().address}], mode="http", workers=1).ready()
-    (worker,) = instance.children("balance-worker")
-    os.kill(worker, signal.SIGSTOP)
-    assert instance.get() == (200, "b1")  # waits in the queue until the successor takes it
-    assert f"worker 0 (pid {worker}) does not turn any more: killing it" in instance.log
-    assert instance.metric("balance_worker_restarts_total") == 1
+def until_ended(child: Child, report: Report) -> int:
+    """Be ready, say which row this is, and wait for the end of the line."""
+    report.ready()
+    report.end.say("row", child.row)
+    while True:
+        messages, is_open = report.end.heard()
+        if any(message.kind == END for message in messages):
+            return int(messages[-1].data)
+        if not is_open:
+            return 99
+        time.sleep(0.001)
 
 
-def test_an_instance_that_was_stopped_as_a_whole_goes_on_with_the_same_workers(run: Run, origins: Origins) -> None:
-    sooner = "import balance.process.pulse as pulse; pulse.LOOK_S = 0.1"
-    instance = run(sooner, backends=[{"address": origins().address}], **HTTP).ready()
-    workers = instance.children("balance-worker")
-    os.killpg(instance.process.pid, signal.SIGSTOP)
-    time.sleep(1.5)  # longer than a worker may be silent; there is nothing to wait for, since everybody stands still
-    os.killpg(instance.process.pid, signal.SIGCONT)
-    assert instance.get() == (200, "b1")
-    assert instance.children("balance-worker") == workers
-    assert "killing" not in instance.log
+def fails(child: Child, report: Report) -> int:
+    raise StartError("the disk is full")
+
+
+class Company:
+    """A staff, and what its children were told to let go of."""
+
+    def __init__(self, workers: int = 2, be_worker: Callable[[Child, Report], int] = until_ended) -> None:
+        self.selector = selectors.DefaultSelector()
+        self.foreign: set[int] = set()  # rows that workers of somebody else's count on
+        self.staff = Staff(
+            workers, be_worker, until_ended, self.selector, self._is_row_free, lambda slot: frozenset({slot or 0}), self._let_go
+        )
+
+    def _is_row_free(self, row: int) -> bool:
+        if row >= MAX_ROWS:
+            raise IndexError(row)
+        return row not in self.foreign
+
+    def _let_go(self, name: str) -> None:
+        self.selector.close()
+
+    def hear(self, child: Child) -> tuple[bool, list[Message]]:
+        """Until it is ready and has said something: whether it became ready just once, and what it said."""
+        deadline = time.monotonic() + PATIENCE_S
+        times, said = 0, []
+        while not (times and said):
+            assert time.monotonic() < deadline
+            self.selector.select(0.05)
+            has_become_ready, messages, is_open = self.staff.hear(child)
+            assert is_open
+            times += has_become_ready
+            said += messages
+        return times == 1, said
+
+    def filled(self, post: Post) -> Child:
+        child = self.staff.fill(post)
+        self.hear(child)
+        return child
+
+    def departures(self, count: int) -> dict[str, str]:
+        """Wait for so many to go: the words for each."""
+        deadline = time.monotonic() + PATIENCE_S
+        found: dict[str, str] = {}
+        while len(found) < count:
+            assert time.monotonic() < deadline
+            for departure in self.staff.departures():
+                found[departure.child.name] = departure.words
+            time.sleep(0.001)
+        return found
+
+
+@pytest.fixture
+def company() -> Iterator[Company]:
+    company = Company()
+    yield company
+    company.staff.kill()
+    company.selector.close()
+
+
+def no_child_is_left() -> bool:
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return True
+    return False
+
+
+def test_all_is_ready_when_somebody_is_at_every_post(company: Company) -> None:
+    staff = company.staff
+    assert [post.name for post in staff.posts] == ["worker 0", "worker 1", "control"]
+    for post in staff.posts:
+        assert not staff.is_ready
+        assert post.name in staff.unready
+        was_once, said = company.hear(staff.fill(post))
+        assert was_once
+        assert said == [Message("row", None if post is staff.control else staff.workers.index(post), ())]
+    assert staff.is_ready
+    assert staff.unready == ""
+    assert [child.name for child in staff.worker_children] == ["worker 0", "worker 1"]
+    assert staff.others == []
+    assert [child.inodes for child in staff.everyone] == [frozenset({0}), frozenset({1}), frozenset({0})]
+
+
+def test_one_that_takes_over_stands_at_the_post_and_the_one_before_is_still_known(company: Company) -> None:
+    staff = company.staff
+    (post, _) = staff.workers
+    before = company.filled(post)
+    newcomer = staff.born(post)
+    assert post.child is before
+    assert staff.others == [newcomer]
+    assert newcomer.row == 1  # not that of the one before, which counts on
+    company.hear(newcomer)
+    post.restart_at = 1.0
+    assert staff.place(post, newcomer) is before
+    assert (post.child, post.restart_at, staff.others) == (newcomer, None, [before])
+    before.finish(7)
+    assert "exited with status 7" in company.departures(1)["worker 0"]
+    assert (post.child, staff.others) == (newcomer, [])
+    assert staff.born(post).row == 0
+
+
+def test_a_departure_says_whose_post_is_vacant_how_it_went_and_its_last_words(company: Company) -> None:
+    staff = company.staff
+    for post in staff.workers:
+        staff.fill(post)  # nobody has listened to it
+    first, second = (post.child for post in staff.workers)
+    assert first is not None
+    assert second is not None
+    first.finish(5)
+    os.waitid(os.P_PID, first.pid, os.WEXITED | os.WNOWAIT)
+    (departure,) = staff.departures()
+    assert departure.child is first
+    assert departure.post is staff.workers[0]
+    assert departure.messages == [Message("row", 0, ())]
+    assert os.waitstatus_to_exitcode(departure.status) == 5
+    assert (staff.workers[0].child, first.end) == (None, None)
+    assert staff.everyone == [second]
+    assert {key.data for key in company.selector.get_map().values()} == {second}
+
+
+def test_one_that_could_not_start_says_why() -> None:
+    company = Company(1, fails)
+    company.staff.fill(company.staff.workers[0])
+    assert company.departures(1) == {"worker 0": "worker 0 could not start: the disk is full"}
+    company.staff.kill()
+    assert no_child_is_left()
+
+
+def test_fewer_posts_leave_their_workers_without_one_and_more_posts_are_vacant(company: Company) -> None:
+    staff = company.staff
+    first, second = (company.filled(post) for post in staff.workers)
+    assert staff.set_workers(1) == [second]
+    assert (staff.everyone, staff.others) == ([first, second], [second])
+    assert staff.set_workers(3) == []
+    assert [post.slot for post in staff.workers] == [0, 1, 2]
+    assert [post.child for post in staff.workers] == [first, None, None]
+    staff.finish([second], 3)
+    assert "exited with status 3" in company.departures(1)["worker 1"]
+
+
+def test_successors_come_when_they_are_due_and_nobody_when_all_is_called_off(company: Company) -> None:
+    staff = company.staff
+    first, second = staff.workers
+    assert staff.next_start == NEVER
+    first.restart_at, second.restart_at = 10.0, 20.0
+    assert staff.next_start == 10.0
+    staff.start_due(9.0)
+    assert staff.everyone == []
+    staff.start_due(15.0)
+    assert [child.name for child in staff.everyone] == ["worker 0"]
+    assert (first.restart_at, staff.next_start) == (None, 20.0)
+    staff.start_nobody()
+    staff.start_due(100.0)
+    assert len(staff.everyone) == 1
+
+
+def test_where_no_row_is_left_a_successor_waits_and_it_is_said(company: Company, caplog: pytest.LogCaptureFixture) -> None:
+    staff = company.staff
+    (post, other) = staff.workers
+    company.foreign = {0, 2, 3}  # of the instance before this one
+    company.filled(post)
+    other.restart_at = 1.0
+    staff.start_due(1.0)
+    assert other.child is None
+    assert other.restart_at is not None
+    assert caplog.messages == [
+        "cannot start worker 1: all 4 rows of the board are taken, by workers that still finish what they have;"
+        " next attempt in 0s"
+    ]
+    company.foreign.clear()
+    staff.start_due(1.0)
+    assert other.child is not None
+    assert other.child.row == 0
+
+
+def test_one_that_is_none_of_ours_any_more_is_not_ended_with_us(company: Company) -> None:
+    staff = company.staff
+    child = Child("the new instance")
+    staff.launch(child, lambda report: until_ended(child, report))
+    company.hear(child)
+    staff.disown(child)
+    assert staff.everyone == []
+    staff.kill()
+    assert child.say(END, 3)  # its line stays
+    assert os.waitpid(child.pid, 0)[1] == 3 << 8
+    assert child.end is not None
+    assert staff.hear(child)[2] is False
+    child.hang_up()
+    child.life = Life.GONE
+
+
+def test_a_child_holds_no_line_but_its_own(company: Company) -> None:
+    staff = company.staff
+    first = company.filled(staff.workers[0])
+    company.filled(staff.workers[1])
+    assert first.end is not None
+    staff.workers[0].child = None
+    staff.others.append(first)
+    first.hang_up()  # were there a copy of this end in the second one, the first would not notice
+    assert "exited with status 99" in company.departures(1)["worker 0"]
+
+
+def test_at_the_end_nobody_is_left(company: Company) -> None:
+    staff = company.staff
+    for post in staff.posts:
+        company.filled(post)
+    staff.born(staff.workers[0])
+    staff.kill()
+    assert no_child_is_left()
+    assert staff.everyone == []
+    assert len(company.selector.get_map()) == 0

@@ -1,0 +1,231 @@
+"""Control's part in a reload: told to prepare it does, told to commit everything it shows and checks is another."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import pickle
+import socket
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from seating import eventually, seat
+
+from balance.config.model import AdminConfig, BackendConfig, Config, LoggingConfig, MetricsConfig
+from balance.config.source import Kind, Source
+from balance.health.states import State
+from balance.model import Address
+from balance.process import logs
+from balance.process.child import Report
+from balance.process.control import Control
+from balance.process.generation import KEPT
+from balance.process.line import Message, line, packed
+from balance.process.openings import inode, open_all
+from balance.process.seat import new_event_loop
+from balance.process.words import (
+    ABANDON,
+    COMMIT,
+    COMMITTED,
+    END,
+    FILE_CHANGED,
+    ORDER,
+    PREPARE,
+    PREPARED,
+    READY,
+    VERDICT,
+    Blueprint,
+    Preparation,
+)
+from balance.side.steering import Restart, Verdict
+
+LOCAL = Address("127.0.0.1", 0)
+
+
+@pytest.fixture(autouse=True)
+def log(tmp_path: Path) -> Iterator[Path]:
+    """What this process logs goes to a file, as control's does."""
+    root, own = logging.getLogger(), logging.getLogger("balance")
+    before = root.handlers[:], root.level, own.level, logging.raiseExceptions
+    config = LoggingConfig(output=str(tmp_path / "balance.log"))
+    logs.configure(config, logs.open_output(config), "control")
+    yield tmp_path / "balance.log"
+    os.close(logs._handler().fd)
+    root.handlers[:], root.level, own.level, logging.raiseExceptions = before
+    logging.captureWarnings(False)
+
+
+class Case:
+    """Control on its loop, and the supervisor's end of its line."""
+
+    def __init__(self, log: Path, file: Path | None = None) -> None:
+        place = seat(2, max_slots=8)
+        self.config = replace(
+            place.config,
+            admin=AdminConfig(address=LOCAL),
+            metrics=MetricsConfig(address=None),
+            logging=LoggingConfig(output=str(log)),
+        )
+        self.openings = open_all(replace(self.config, listeners=()))
+        self.lifeline, self.lifeline_end = os.pipe()
+        source = Source(Kind.FILE, str(file or "f.yaml"), file.read_text() if file else "")
+        generation = replace(place.generation, config=self.config, source=source)
+        self.place = replace(
+            place, history=(generation,), openings=self.openings, lifeline=self.lifeline, is_watched=file is not None
+        )
+        self.mine, theirs = line()
+        self.control = Control(asyncio.get_running_loop(), self.place, Report(theirs))
+        self.task = asyncio.ensure_future(self.control.serve())
+
+    @property
+    def port(self) -> int:
+        return self.openings.admin[0].address.port
+
+    async def heard(self) -> Message:
+        """The next word of control."""
+        messages: list[Message] = []
+        await eventually(lambda: bool(messages.extend(self.mine.heard()[0]) or messages))
+        (message,) = messages
+        return message
+
+    def ask(self, number: int, config: Config, *sockets: socket.socket, new: Sequence[socket.socket] = ()) -> None:
+        slots = {(pool.name, each.name): slot for pool in config.pools for slot, each in enumerate(pool.backends, 1)}
+        self.place.board.use_slots(len(slots) + 1)
+        file = packed(pickle.dumps((PREPARE, Blueprint(number, config, slots, 7.0, "a test"))))
+        inodes = tuple(("admin", inode(sock)) for sock in (*sockets, *new))
+        listening = (("main", Address("127.0.0.1", 1234)),)
+        preparation = Preparation(number, inodes, tuple(inode(sock) for sock in new), listening)
+        assert self.mine.say(PREPARE, preparation, [file, *(sock.fileno() for sock in new)])
+        os.close(file)
+
+    async def turned(self, number: int, config: Config, *sockets: socket.socket, new: Sequence[socket.socket] = ()) -> None:
+        self.ask(number, config, *sockets, new=new)
+        assert await self.heard() == Message(PREPARED, number, ())
+        self.mine.say(COMMIT, number)
+        assert await self.heard() == Message(COMMITTED, number, ())
+
+    def serving(self, *names: str) -> Config:
+        backends = tuple(BackendConfig(name, Address("127.0.0.1", 9000 + int(name[1:]))) for name in names)
+        return replace(self.config, pools=(replace(self.config.pools[0], backends=backends),))
+
+    async def get(self, path: str, port: int = 0, method: str = "GET") -> Any:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port or self.port)
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n"
+        writer.write(f"{head}Content-Type: application/json\r\n\r\n".encode())
+        reply = await reader.read()
+        writer.close()
+        return json.loads(reply.partition(b"\r\n\r\n")[2])
+
+    async def backends(self) -> list[str]:
+        status = await self.get("/status")
+        return [backend["name"] for backend in status["pools"][0]["backends"]]
+
+
+def play(act: Callable[[Case], Coroutine[Any, Any, None]], log: Path, file: Path | None = None) -> None:
+    async def stage() -> None:
+        case = Case(log, file)
+        async with asyncio.timeout(20):
+            assert await case.heard() == Message(READY, None, ())
+            await act(case)
+            os.close(case.lifeline_end)  # the supervisor is dead
+            await case.task
+        case.openings.close()
+        os.close(case.lifeline)
+        case.mine.close()
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(stage())
+
+
+def test_what_is_shown_changes_with_the_word_and_not_before(log: Path) -> None:
+    async def act(case: Case) -> None:
+        admin = case.openings.admin[0].sockets[0]
+        case.place.board.set_state(2, State.DRAINING, 1.0)
+        case.ask(2, case.serving("b1", "b2", "b3"), admin)
+        assert await case.heard() == Message(PREPARED, 2, ())
+        assert await case.backends() == ["b1", "b2"]
+        case.mine.say(COMMIT, 2)
+        assert await case.heard() == Message(COMMITTED, 2, ())
+        assert await case.backends() == ["b1", "b2", "b3"]
+        status = await case.get("/status")
+        assert status["listeners"][0]["listen"] == ["127.0.0.1:1234"]
+        generations = case.control._inside.generations()
+        assert [(each.number, each.origin, each.is_current) for each in generations] == [
+            (1, "start", False),
+            (2, "a test", True),
+        ]
+
+    play(act, log)
+
+
+def test_one_that_is_abandoned_changes_nothing_and_keeps_no_socket(log: Path) -> None:
+    async def act(case: Case) -> None:
+        before = len(os.listdir("/proc/self/fd"))
+        with socket.create_server(("127.0.0.1", 0)) as new:
+            for _ in range(3):  # also one that is asked for over another
+                case.ask(2, case.serving("b1"), new=[new])
+                assert await case.heard() == Message(PREPARED, 2, ())
+        case.mine.say(ABANDON, 2)
+        case.mine.say(COMMIT, 2)
+        assert await case.backends() == ["b1", "b2"]
+        await eventually(lambda: len(os.listdir("/proc/self/fd")) <= before)
+
+    play(act, log)
+
+
+def test_the_admin_port_moves_with_the_word(log: Path) -> None:
+    async def act(case: Case) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as new:
+            port = new.getsockname()[1]
+            await case.turned(2, case.serving("b1"), new=[new])
+        assert (await case.get("/status", port))["status"]
+        assert await case.backends() == ["b1"]  # whoever ordered it through the old one still gets the answer
+
+    play(act, log)
+
+
+def test_only_so_many_configurations_are_remembered(log: Path) -> None:
+    async def act(case: Case) -> None:
+        for number in range(2, KEPT + 4):
+            await case.turned(number, case.serving("b1"), case.openings.admin[0].sockets[0])
+        numbers = [each.number for each in case.control._inside.generations()]
+        assert numbers == list(range(4, KEPT + 4))
+
+    play(act, log)
+
+
+def test_an_order_goes_to_the_supervisor_and_its_verdict_to_who_gave_it(log: Path) -> None:
+    async def act(case: Case) -> None:
+        asking = asyncio.ensure_future(case.get("/restart", method="POST"))
+        message = await case.heard()
+        number, order = message.data
+        assert (message.kind, order) == (ORDER, Restart())
+        lines = tuple("a line that is long" * 10 for _ in range(1000))
+        case.mine.say(VERDICT, (number, Verdict(True, 1, lines, summary="2 workers replaced")))  # more than a packet holds
+        assert "2 workers replaced" in json.dumps(await asking)
+
+    play(act, log)
+
+
+def test_a_file_that_has_changed_is_told(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("balance.process.filewatch.LOOK_S", 0.01)
+    file = tmp_path / "balance.yaml"
+    file.write_text("one")
+
+    async def act(case: Case) -> None:
+        file.write_text("more")
+        assert await case.heard() == Message(FILE_CHANGED, None, ())
+
+    play(act, log, file)
+
+
+def test_it_ends_when_it_is_told_to(log: Path) -> None:
+    async def act(case: Case) -> None:
+        case.mine.say(END, 1.0)
+        await case.task
+
+    play(act, log)
