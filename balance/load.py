@@ -9,7 +9,7 @@ from math import exp, inf
 
 DECAY_S = 10.0  # Finagle, linkerd and tower: long enough to remember a bad minute, short enough to forgive it
 FIRST_S = 1.0  # what an answer is thought to take where none was seen (tower's default)
-PENALTY = 15.0  # below e^3: what a failure added has decayed to less than a usual answer before three decay times are over
+PENALTY = 20.0  # e^3: what a failure added has decayed to nothing unusual after three decay times
 ANSWERS = 8  # the share that failed is of about so many answers: each of many workers must find out by itself, and soon
 LOOKS = 16  # at other workers, that the mean is of: some three seconds
 HALF = 0.5  # of a lease: a smaller debt counts for nothing, or it would lose every tie, and an idle pool is all ties
