@@ -13,13 +13,12 @@ import os
 import selectors
 import signal
 import time
-from collections import deque
-from collections.abc import Callable
 
 from balance.config.model import Config
 from balance.config.source import Source
 from balance.errors import StartError
 from balance.process import logs, pulse, worker
+from balance.process.agenda import Agenda, Answer, nobody_waits
 from balance.process.board import Board
 from balance.process.channel import Channel
 from balance.process.child import Child, Report
@@ -48,9 +47,6 @@ log = logging.getLogger("balance.process")
 START_S = 30.0  # for imports on a slow, cold machine; a worker needs a tenth of a second
 CLOSING_S = 3.0
 ECHO_S = 0.3  # `timeout` signals its child and then its group: that is one order, not two
-MAX_WAITING = 16  # orders
-
-Answer = Callable[[Verdict], None]
 
 
 class Supervisor:
@@ -82,8 +78,7 @@ class Supervisor:
         self._estate = self._make_estate(config, source, openings, lifeline)
         self._pulse = pulse.Pulse()
         self._next_look = NEVER
-        self._undertaking: Undertaking | None = None
-        self._waiting: deque[tuple[Order, str, Answer]] = deque()
+        self._agenda = Agenda(self._undertake, self._tell_ready)
 
     def _make_estate(self, config: Config, source: Source, openings: Openings, lifeline: int) -> Estate:
         legacy = self._legacy
@@ -162,9 +157,7 @@ class Supervisor:
                 raise StartError(f"cannot start {post.name}: {error.strerror or error}") from None
 
     def _wait(self) -> None:
-        due = min(self._deadline, self._staff.next_start, self._next_look, self._notify.due)
-        if self._undertaking is not None:
-            due = min(due, self._undertaking.deadline)
+        due = min(self._deadline, self._staff.next_start, self._next_look, self._notify.due, self._agenda.deadline)
         timeout_s = None if due == NEVER else max(due - time.monotonic(), 0.0)
         for key, _ in self._selector.select(timeout_s):
             if key.data is None:
@@ -181,8 +174,7 @@ class Supervisor:
             if self._phase is not Phase.STARTING:
                 log.info("%s (pid %d) is ready", child.name, child.pid)
             child.generation = child.generation or self._estate.seat.generation.number
-            if self._undertaking is not None:
-                self._undertaking.became_ready(child, time.monotonic())
+            self._agenda.became_ready(child, time.monotonic())
         for message in messages:
             self._hear(child, message)
 
@@ -191,7 +183,7 @@ class Supervisor:
             if message.kind == STOP:
                 self._follow()
         elif message.kind == FILE_CHANGED:
-            self._ask(Reload(), "the file has changed", _nobody_waits)
+            self._ask(Reload(), "the file has changed", nobody_waits)
         elif message.kind == ORDER:
             number, order = message.data
 
@@ -199,9 +191,7 @@ class Supervisor:
                 child.say(VERDICT, (number, verdict))
 
             self._ask(order, "admin API", answer)
-        elif self._undertaking is not None:
-            self._undertaking.heard(child, message, time.monotonic())
-        else:
+        elif not self._agenda.heard(child, message, time.monotonic()):
             for fd in message.fds:
                 os.close(fd)
 
@@ -209,11 +199,11 @@ class Supervisor:
 
     def _take(self, signum: signal.Signals) -> None:
         if signum is signal.SIGHUP:
-            self._ask(Reload(), "SIGHUP", _nobody_waits)
+            self._ask(Reload(), "SIGHUP", nobody_waits)
         elif signum is signal.SIGUSR1:
-            self._ask(Restart(), "SIGUSR1", _nobody_waits)
+            self._ask(Restart(), "SIGUSR1", nobody_waits)
         elif signum is signal.SIGUSR2:
-            self._ask(Upgrade(), "SIGUSR2", _nobody_waits)
+            self._ask(Upgrade(), "SIGUSR2", nobody_waits)
         elif (following := AFTER_SIGNAL.get((self._phase, signum))) is not None:
             now = time.monotonic()
             if now < self._obeyed_at + ECHO_S:
@@ -232,25 +222,18 @@ class Supervisor:
                 self._enter(following)
         elif self._phase not in (Phase.STARTING, Phase.SERVING):
             answer(Verdict(False, number, problems=("the instance is about to end",)))
-        elif len(self._waiting) >= MAX_WAITING:
-            answer(Verdict(False, number, problems=(f"{MAX_WAITING} orders are waiting already",)))
-        elif answer is not _nobody_waits or all(waiting[:2] != (order, origin) for waiting in self._waiting):
-            self._waiting.append((order, origin, answer))  # a signal that came twice before it could be obeyed is one
+        else:
+            self._agenda.add(order, origin, answer, number)
 
-    def _begin_next(self, now: float) -> None:
-        order, origin, answer = self._waiting.popleft()
-        match order:
-            case Reload() | ChangeBackends():
-                undertaking: Undertaking = Reloading(self._estate, order, origin, answer)
-                if not order.dry_run:
-                    self._notify.reloading()
-            case Restart():
-                undertaking = Restarting(self._estate, origin, answer)
-            case Upgrade():
-                environment, legacy = self._notify.environment, self._legacy
-                undertaking = Upgrading(self._estate, origin, environment, legacy, answer, self._yield_to)
-        self._undertaking = undertaking
-        undertaking.begin(now)
+    def _undertake(self, order: Order, origin: str, answer: Answer) -> Undertaking:
+        if isinstance(order, Restart):
+            return Restarting(self._estate, origin, answer)
+        if isinstance(order, Upgrade):
+            return Upgrading(self._estate, origin, self._notify.environment, self._legacy, answer, self._yield_to)
+        assert isinstance(order, Reload | ChangeBackends)
+        if not order.dry_run:
+            self._notify.reloading()
+        return Reloading(self._estate, order, origin, answer)
 
     def _yield_to(self, successor: Child) -> None:
         """Another instance serves on our sockets and counts on our board: what is left to us is to finish what we have."""
@@ -286,8 +269,7 @@ class Supervisor:
             log.error("%s; its successor starts %s", departure.words, f"in {delay_s:g}s" if delay_s else "now")
         elif departure.status and self._phase is not Phase.KILLING:
             log.warning("%s", departure.words)
-        if self._undertaking is not None:
-            self._undertaking.departed(child, departure.words, time.monotonic())
+        self._agenda.departed(child, departure.words, time.monotonic())
 
     def _go_on(self, now: float) -> None:
         """Whatever follows from who lives and what time it is."""
@@ -304,29 +286,15 @@ class Supervisor:
             case phase if now >= self._deadline:
                 self._enter(AFTER_DEADLINE[phase])
         staff.start_due(now)
-        self._undertake(now)
+        self._agenda.go_on(now, may_begin=self._phase is Phase.SERVING)
         self._notify.beat(now)
         if now >= self._next_look:
             self._next_look = now + pulse.LOOK_S
             self._feel_pulses()
 
-    def _undertake(self, now: float) -> None:
-        """Go on with what is begun, or begin what waits."""
-        while True:
-            undertaking = self._undertaking
-            if undertaking is not None and not undertaking.is_over and now >= undertaking.deadline:
-                undertaking.expired(now)
-            if undertaking is not None:
-                if not undertaking.is_over:
-                    return
-                self._undertaking = None
-                if self._successor is None:
-                    self._tell_ready()
-            if not self._waiting or self._phase is not Phase.SERVING:
-                return
-            self._begin_next(now)
-
     def _tell_ready(self) -> None:
+        if self._successor is not None:
+            return
         generation = self._estate.seat.generation
         self._notify.ready(f"serving configuration {generation.number} with {len(self._staff.workers)} workers")
 
@@ -351,7 +319,7 @@ class Supervisor:
         if not phase.replaces:
             staff.start_nobody()
         if phase is not Phase.SERVING:
-            self._give_up("the instance is about to end")
+            self._agenda.give_up("the instance is about to end", self._estate.seat.generation.number)
         match phase:
             case Phase.SERVING:
                 log.info("ready")
@@ -386,14 +354,6 @@ class Supervisor:
                 for child in staff.everyone:
                     child.kill()
 
-    def _give_up(self, why: str) -> None:
-        """Whatever was ordered will not be done."""
-        if self._undertaking is not None and not self._undertaking.is_over:
-            self._undertaking.give_up(why)
-        number = self._estate.seat.generation.number
-        while self._waiting:
-            self._waiting.popleft()[2](Verdict(False, number, problems=(why,)))
-
     # --- in the child, right after the fork ---------------------------------------------------------
 
     def _be_worker(self, child: Child, report: Report) -> int:
@@ -413,8 +373,7 @@ class Supervisor:
         self._selector.close()
         if self._legacy is not None:
             self._legacy.hang_up()
-        if self._undertaking is not None:
-            self._undertaking.let_go()
+        self._agenda.let_go()
         logs.speak_as(self._config.logging, name)
 
     # --- what is asked back -----------------------------------------------------------------------------
@@ -439,7 +398,3 @@ class Supervisor:
             logs.reopen(generation.config.logging)
         except StartError as error:
             log.error("%s; the log goes on where it was", error)
-
-
-def _nobody_waits(verdict: Verdict) -> None:
-    """The log has said it."""

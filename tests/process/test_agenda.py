@@ -1,0 +1,139 @@
+"""Orders are carried out one after the other, and each is answered once."""
+
+from __future__ import annotations
+
+from balance.process.agenda import MAX_WAITING, NEVER, Agenda, Answer, nobody_waits
+from balance.process.child import Child
+from balance.process.line import Message
+from balance.process.undertaking import Undertaking
+from balance.side.steering import Order, Reload, Restart, Verdict
+
+
+class Errand:
+    """An undertaking that ends when it is told to, or when its time is over."""
+
+    def __init__(self, name: str, answer: Answer) -> None:
+        self.name = name
+        self.answer = answer
+        self.deadline = NEVER
+        self.is_over = False
+        self.told: list[object] = []
+
+    def begin(self, now: float) -> None:
+        self.deadline = now + 10.0
+
+    def heard(self, child: Child, message: Message, now: float) -> None:
+        self.told.append(message.kind)
+
+    def became_ready(self, child: Child, now: float) -> None:
+        self.told.append(child)
+
+    def departed(self, child: Child, words: str, now: float) -> None:
+        self.told.append(words)
+
+    def expired(self, now: float) -> None:
+        self.end(f"{self.name} took too long")
+
+    def give_up(self, why: str) -> None:
+        self.end(why)
+
+    def let_go(self) -> None:
+        self.told.append("let go")
+
+    def end(self, *problems: str) -> None:
+        self.is_over = True
+        self.answer(Verdict(not problems, 1, problems=problems))
+
+
+class Day:
+    def __init__(self) -> None:
+        self.errands: list[Errand] = []
+        self.ended = 0
+        self.answers: list[tuple[str, tuple[str, ...]]] = []
+        self.agenda = Agenda(self.begin, self.count)
+
+    def begin(self, order: Order, origin: str, answer: Answer) -> Undertaking:
+        self.errands.append(Errand(origin, answer))
+        return self.errands[-1]
+
+    def count(self) -> None:
+        self.ended += 1
+
+    def order(self, name: str) -> None:
+        self.agenda.add(Restart(), name, lambda verdict: self.answers.append((name, verdict.problems)), 1)
+
+
+def test_what_is_ordered_meanwhile_waits_for_its_turn() -> None:
+    day = Day()
+    for name in ("a", "b"):
+        day.order(name)
+    day.agenda.go_on(100.0, may_begin=True)
+    assert [errand.name for errand in day.errands] == ["a"]
+    assert day.agenda.deadline == 110.0
+    day.errands[0].end()
+    day.agenda.go_on(101.0, may_begin=True)
+    assert [errand.name for errand in day.errands] == ["a", "b"]
+    assert (day.ended, day.answers, day.agenda.deadline) == (1, [("a", ())], 111.0)
+
+
+def test_nothing_begins_before_it_may() -> None:
+    day = Day()
+    day.order("a")
+    day.agenda.go_on(100.0, may_begin=False)
+    assert (day.errands, day.agenda.deadline) == ([], NEVER)
+
+
+def test_one_that_takes_too_long_is_told_so_and_the_next_begins() -> None:
+    day = Day()
+    for name in ("a", "b"):
+        day.order(name)
+    day.agenda.go_on(100.0, may_begin=True)
+    day.agenda.go_on(110.0, may_begin=True)
+    assert day.answers == [("a", ("a took too long",))]
+    assert day.errands[-1].name == "b"
+
+
+def test_a_signal_that_came_twice_is_one_and_an_order_with_somebody_waiting_is_not() -> None:
+    day = Day()
+    for _ in range(3):
+        day.agenda.add(Reload(), "SIGHUP", nobody_waits, 1)
+        day.order("a")
+    for _ in range(6):
+        day.agenda.go_on(100.0, may_begin=True)
+        if day.errands and not day.errands[-1].is_over:
+            day.errands[-1].end()
+    assert [errand.name for errand in day.errands] == ["SIGHUP", "a", "a", "a"]
+
+
+def test_too_many_orders_are_refused_at_once() -> None:
+    day = Day()
+    for _ in range(MAX_WAITING + 1):
+        day.order("a")
+    assert day.answers == [("a", (f"{MAX_WAITING} orders are waiting already",))]
+
+
+def test_at_the_end_everybody_is_told_that_nothing_comes_of_it() -> None:
+    day = Day()
+    for name in ("a", "b"):
+        day.order(name)
+    day.agenda.go_on(100.0, may_begin=True)
+    day.agenda.give_up("the end", 1)
+    assert day.answers == [("a", ("the end",)), ("b", ("the end",))]
+    day.agenda.give_up("the end", 1)
+    day.agenda.go_on(101.0, may_begin=False)
+    assert len(day.answers) == 2
+
+
+def test_only_what_is_under_way_hears_of_children() -> None:
+    day = Day()
+    child, message = Child("worker 0"), Message("prepared", 2, ())
+    assert not day.agenda.heard(child, message, 100.0)
+    day.agenda.became_ready(child, 100.0)
+    day.agenda.departed(child, "gone", 100.0)
+    day.order("a")
+    day.agenda.go_on(100.0, may_begin=True)
+    assert day.agenda.heard(child, message, 100.0)
+    day.agenda.became_ready(child, 100.0)
+    day.agenda.departed(child, "gone", 100.0)
+    day.agenda.let_go()
+    assert day.errands[0].told == ["prepared", child, "gone", "let go"]
