@@ -34,6 +34,8 @@ TOP_LEVEL = {
 
 # Modules whose claims are tested through another's door, with the file that does it.
 TESTED_ELSEWHERE = {
+    "process/undertaking": "process/test_restarting.py",
+    "process/words": "process/test_reloading.py",
     "proxy/attempts": "proxy/test_exchange.py",
     "proxy/queued": "proxy/test_waiting.py",
     "__main__": "cli/test_main.py",

@@ -51,7 +51,7 @@ class Worker:
         snapshot, renewals = prepare(place.config, place.slots, self.row, random.random, shared, before)
         self.outlook.foresee(snapshot, [renewal.pool for renewal in renewals])
         await self.traffic.swap(snapshot, renewals, [])
-        self.outlook.look()
+        self.outlook.changed_over()
         self.pool = snapshot.pools["web"]
 
     @property

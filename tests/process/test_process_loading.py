@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +96,7 @@ def test_what_is_good_and_doubtful_is_said_with_it(ends: tuple[End, End]) -> Non
 def test_a_configuration_of_any_size_arrives(ends: tuple[End, End]) -> None:
     backends = ", ".join(f"{{name: b{n}, address: 127.0.0.1:{n}}}" for n in range(1, 3001))
     text = f"mode: http\nlisten: 127.0.0.1:0\nbackends: [{backends}]\n"
+    gc.collect()  # what other tests have left
     before = len(os.listdir("/proc/self/fd"))
     assert len(names(loaded(ends, Wish(Source(Kind.FILE, "f.yaml", text), False, ())))) == 3000
     assert len(os.listdir("/proc/self/fd")) == before

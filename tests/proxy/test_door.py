@@ -86,6 +86,10 @@ async def test_over_many_reloads_a_connection_goes_over_to_the_last_one(stage: S
     await ask(client)
     for number in range(5):
         await stage.reload(listening(stage, http=HttpConfig(error_pages=((400, f"page {number}"),))))
+    (door,) = stage.traffic._doors.values()
+    # None of those in between is kept for a connection that came before them.
+    assert [entry for entry in door._entries if entry.successor not in (None, door._entry)] == []
+    assert len(door._entries) == 2
     assert await pages(client) == b"page 4"
 
 

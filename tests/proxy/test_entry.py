@@ -48,12 +48,3 @@ def test_settings_arrive(stage: Stage) -> None:
     assert (made.read_s, made.keepalive_s, made.request_s) == (1.0, 2.0, 3.0)
     assert (made.max_idle, made.max_requests, made.pages) == (7, 8, {503: "page"})
     assert (made.forwarded, made.request_id, made.via, made.port) == ("both", False, True, 8080)
-
-
-def test_the_newest_is_found_over_any_number_of_reloads(stage: Stage) -> None:
-    first = last = entry(stage, Timeouts(), HttpConfig())
-    for _ in range(3000):  # more than a recursion could do
-        last.successor = Entry(stage.service, stage.snapshot.listeners[0], 8080)
-        last = last.successor
-    assert first.newest() is last
-    assert last.newest() is last
