@@ -27,7 +27,7 @@ from balance.config.changes import BackendChange, Verb
 from balance.errors import StartError
 from balance.process.board import layout
 from balance.process.estate import Estate
-from balance.process.line import End, Message, unpacked
+from balance.process.line import End, Message
 from balance.process.words import READY
 
 VARIABLE = "BALANCE_HANDOVER"  # the number of the descriptor of the line
@@ -111,13 +111,8 @@ def inherit(environ: dict[str, str] | os._Environ[str]) -> Legacy | None:
 
 
 def _understood(end: End, message: Message) -> Legacy:
-    fds: Sequence[int] = message.fds
     said = message.data
-    if not message.kind:
-        _, said = unpacked(fds[0])
-        os.close(fds[0])
-        fds = fds[1:]
-    board_fd, locks_fd, *rest = fds
+    board_fd, locks_fd, *rest = message.fds
     elders, rest = rest[: said["elders"]], rest[said["elders"] :]
     return Legacy(
         ends=[end, *(End(socket.socket(fileno=fd)) for fd in elders)],

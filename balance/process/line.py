@@ -55,10 +55,6 @@ class End:
         finally:
             os.close(file)
 
-    def say_packed(self, file: int, fds: Sequence[int] = ()) -> bool:
-        """Send a message that packed() has made, which may go to several."""
-        return self._send_all(b"", [file, *fds])
-
     def _send_all(self, packet: bytes, fds: Sequence[int]) -> bool:
         if self._is_broken:
             return False
@@ -100,7 +96,11 @@ class End:
             if not kind:
                 return  # descriptors for the message that follows
         else:
-            kind, data = "", None  # read where it is needed: see unpacked()
+            file = self._fds.pop(0)
+            try:
+                kind, data = unpacked(file)
+            finally:
+                os.close(file)
         messages.append(Message(kind, data, tuple(self._fds)))
         self._fds = []
 

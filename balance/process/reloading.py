@@ -19,10 +19,11 @@ from collections.abc import Callable
 
 from balance.config.difference import difference, summary
 from balance.errors import StartError
+from balance.process.announcement import some
 from balance.process.child import Child, Life
 from balance.process.estate import Estate
 from balance.process.generation import Generation
-from balance.process.line import Message, packed, unpacked
+from balance.process.line import Message, packed
 from balance.process.loading import Loaded, Wish, load
 from balance.process.openings import Openings, Renewed, inode, reopen
 from balance.process.words import (
@@ -116,14 +117,11 @@ class Reloading:
     def heard(self, child: Child, message: Message, now: float) -> None:
         if child is self._loader:
             self._loader = None  # it ends by itself
-            kind, data = unpacked(message.fds[0]) if not message.kind else (message.kind, message.data)
-            for fd in message.fds:
-                os.close(fd)
             if self._step is Step.LOADING:
-                if kind == UNLOADABLE:
-                    self._fail(*data)
-                elif kind == LOADED:
-                    self._loaded(data, now)
+                if message.kind == UNLOADABLE:
+                    self._fail(*message.data)
+                elif message.kind == LOADED:
+                    self._loaded(message.data, now)
         elif message.kind == PREPARED and self._step is Step.PREPARING and message.data == self._number:
             self._awaited.discard(child)
             self._go_on(now)
@@ -141,7 +139,7 @@ class Reloading:
 
     def _loaded(self, loaded: Loaded, now: float) -> None:
         seat = self._estate.seat
-        for warning in loaded.warnings:
+        for warning in some(loaded.warnings):
             log.warning("%s", warning)
         self._lines = difference(seat.config, loaded.config)
         self._dropped = loaded.dropped
