@@ -181,7 +181,8 @@ def test_a_pool_that_replaces_another_keeps_its_queue_and_its_permits() -> None:
     before.queue.join(waiter, 0.0)
     config = Config((ListenerConfig("main", (), Mode.HTTP, "web"),), (PoolConfig("web", CONFIGS, queue=QueueConfig(3)),))
     slots = backend_slots(config)
-    old = Snapshot(OLD, slots, (), {"web": before}, {})
+    backends = {backend.slot: (before, backend) for backend in before.backends}
+    old = Snapshot(OLD, slots, (), {"web": before}, backends, {})
     row = Row(view)
     snapshot, renewals = prepare(config, slots, row, random.Random(1).random, Shared.with_nobody(view), old)
     after = snapshot.pools["web"]
