@@ -31,6 +31,12 @@ class Moody:
     def address(self) -> str:
         return f"127.0.0.1:{self._server.getsockname()[1]}"
 
+    def is_left_alone(self, span_s: float = 0.2) -> bool:
+        """Whether nobody comes for that long: whoever was on the way has been."""
+        before = len(self.accepted_at)
+        time.sleep(span_s)
+        return len(self.accepted_at) == before
+
     def stop(self) -> None:
         self.released.set()
         self._server.close()

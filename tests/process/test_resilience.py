@@ -68,6 +68,7 @@ def test_half_open_admits_exactly_its_allowance_over_four_workers(run: Run, mood
     instance = run(backends=[{"name": "bad", "address": moody.address}], circuit_breaker=breaker, **HTTP).ready()
     with Crowd(instance.port, 24) as crowd:
         instance.saying("is open: too many failures in a row; it is tried again in 1s")
+        wait_for(moody.is_left_alone)
         moody.is_failing = False
         wait_for(lambda: moody.at_once == 2)
         count = len(crowd.statuses)
