@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from balance.config.model import Config, PoolConfig
 from balance.model import Address
 from balance.process.openings import Openings
 from balance.version import VERSION
+
+MAX_REMARKS = 50
 
 
 def lines(config: Config, openings: Openings) -> Iterator[str]:
@@ -26,6 +29,14 @@ def lines(config: Config, openings: Openings) -> Iterator[str]:
         for opening in openings.metrics or openings.admin:
             yield f"metrics: {url(opening.address)}{config.metrics.path}"
     yield f"workers: {config.workers}"
+
+
+def some(remarks: Iterable[str]) -> Iterator[str]:
+    """Of remarks on a configuration, as many as are read: a large one has thousands, and the log would lose other lines."""
+    iterator = iter(remarks)
+    yield from itertools.islice(iterator, MAX_REMARKS)
+    if left := sum(1 for _ in iterator):
+        yield f"and {left} remarks more: balance-validate makes all of them"
 
 
 def url(address: Address) -> str:

@@ -31,7 +31,7 @@ def serve(config: Config, source: Source, remarks: Iterable[str] = (), *, is_wat
     The exit status, or StartError.
     """
     logs.configure(config.logging, logs.open_output(config.logging), "supervisor")
-    for remark in remarks:
+    for remark in announcement.some(remarks):
         log.warning("%s", remark)
     files = raise_file_limit()
     if files < FEW_FILES:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 
 from balance.config.difference import difference, summary
 from balance.errors import StartError
+from balance.process.announcement import some
 from balance.process.child import Child, Life
 from balance.process.estate import Estate
 from balance.process.generation import Generation
@@ -140,7 +141,7 @@ class Reloading:
     def _loaded(self, loaded: Loaded, now: float) -> None:
         seat = self._estate.seat
         if isinstance(self._order, Reload) and not self._order.dry_run:
-            for warning in loaded.warnings:
+            for warning in some(loaded.warnings):
                 log.warning("%s", warning)
         self._lines = difference(seat.config, loaded.config)
         self._dropped = loaded.dropped

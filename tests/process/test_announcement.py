@@ -4,7 +4,7 @@ import pytest
 
 from balance.config.model import AdminConfig, BackendConfig, Config, HealthCheck, ListenerConfig, MetricsConfig, PoolConfig
 from balance.model import Address, Mode
-from balance.process.announcement import lines, url
+from balance.process.announcement import MAX_REMARKS, lines, some, url
 from balance.process.openings import open_all
 
 ANY = Address("127.0.0.1", 0)
@@ -57,3 +57,10 @@ def test_metrics_are_announced_where_they_are() -> None:
 )
 def test_a_url_can_be_asked_from_this_machine(address: str, text: str) -> None:
     assert url(Address.parse(address)) == text
+
+
+def test_a_few_remarks_are_all_made_and_of_thousands_the_first() -> None:
+    assert list(some(map(str, range(MAX_REMARKS)))) == [str(number) for number in range(MAX_REMARKS)]
+    *first, last = some(map(str, range(12_000)))
+    assert first == [str(number) for number in range(MAX_REMARKS)]
+    assert last == "and 11950 remarks more: balance-validate makes all of them"

@@ -426,3 +426,16 @@ def test_logs_that_were_moved_away_are_begun_anew_on_a_reload(run: Run, origins:
     until(lambda: access.exists() and access.read_text().count("/2") == 8, "eight lines")
     assert "/2" not in moved.read_text()
     assert not main.exists()
+
+
+def test_a_reload_that_changes_thousands_of_backends_tells_its_verdict(run: Run) -> None:
+    def backends(weight: int) -> list[dict[str, Any]]:
+        return [{"name": f"b{each}", "address": f"127.0.0.1:{10_000 + each}", "weight": weight} for each in range(2000)]
+
+    instance = run(mode="http", workers=2, backends=backends(1)).ready()
+    with Load(**SMALL) as load:
+        drill = Drill(instance, load)
+        drill.write({"backends": backends(2)})
+        status, page = drill.ask("/reload", "POST")
+        assert status == 200 and len(page["changes"]) == 2000
+    assert instance.log.count("warning") < 100
