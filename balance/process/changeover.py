@@ -21,7 +21,7 @@ from balance.process.line import End, Message, unpacked
 from balance.process.outlook import Outlook
 from balance.process.words import ABANDON, COMMIT, COMMITTED, PREPARE, PREPARED, REFUSED, Blueprint, Preparation
 from balance.proxy.access import AccessLog
-from balance.proxy.traffic import Traffic
+from balance.proxy.traffic import Pause, Traffic
 from balance.runtime import cells
 from balance.runtime.backend import Backend
 from balance.runtime.snapshot import Renewal, Snapshot, prepare
@@ -131,7 +131,9 @@ class Changeover:
         self._preparation = self._prepared = None
         have, self._new = self._sockets | self._new, {}
         self._sockets = {number: have[number] for _, number in preparation.sockets}
-        self._outlook.foresee(prepared.snapshot, [renewal.pool for renewal in prepared.renewals])
+        pause = Pause()
+        for _ in self._outlook.foresee(prepared.snapshot, [renewal.pool for renewal in prepared.renewals]):
+            await pause.if_due()
         await self._traffic.swap(
             prepared.snapshot, prepared.renewals, [(name, have[number]) for name, number in preparation.sockets]
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from time import monotonic
 
 from balance.health.breaker import PHASE, UNTIL_US, Change, Phase
@@ -64,14 +64,15 @@ class Outlook:
     def begin(self, snapshot: Snapshot, traffic: Traffic) -> None:
         """Look for the first time: however things stand, they were so before."""
         self._traffic = traffic
-        self.foresee(snapshot, list(snapshot.pools.values()))
+        for _ in self.foresee(snapshot, list(snapshot.pools.values())):
+            pass
         for pool in snapshot.pools.values():
             pool.rebuild()
         self.changed_over()
 
-    def foresee(self, snapshot: Snapshot, pools: Sequence[Pool]) -> None:
-        """This snapshot will be served, in which these pools are new: tell them how things stand. Their rebuild() is due, and
-        then changed_over(); in between nothing is applied, for it would be applied to some of them alone."""
+    def foresee(self, snapshot: Snapshot, pools: Sequence[Pool]) -> Iterator[None]:
+        """This snapshot will be served, in which these pools are new: tell them how things stand, one backend with each step.
+        Their rebuild() is due, and then changed_over(); until then nothing is applied, for it would be to some of them alone."""
         self._is_changing = True
         self._backends = {}
         self._plain = []
@@ -89,6 +90,7 @@ class Outlook:
                 else:
                     backend.is_ready = State(states[slot]).is_ready
                     backend.load.handicap = 1.0  # a breaker may have set it that is gone now
+                yield
             if isinstance(pool, GuardedPool):
                 self._backends |= {backend.slot: (pool, backend) for backend in pool.backends}
             else:

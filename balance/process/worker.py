@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import random
@@ -82,6 +83,7 @@ class Worker:
         self._changeover.begin({inode(sock): sock for _, sock in sockets}, report.end)
         self._look_around()
         obey(loop, report, self._told)
+        gc.freeze()  # of a large configuration, which is here to stay, a collection would hold the loop
         report.ready()
         await self._stopped.wait()
         await self._drain()

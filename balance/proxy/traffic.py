@@ -17,10 +17,10 @@ from balance.proxy.wheel import TICK_S
 from balance.runtime import cells
 from balance.runtime.backend import Backend, IdleTime
 from balance.runtime.cells import Row
-from balance.runtime.pool import Pool
 from balance.runtime.snapshot import Renewal, Snapshot
 
 GAUGES_EVERY = 4  # ticks
+PARTS = 100  # of a configuration that is let go of
 LAG_MEMORY = 20  # ticks: for how long the worst lag is shown
 HASTE_S = 60.0  # with more time left than this, a drain leaves what is idle to its next request or to its keep-alive timeout
 SPREAD_S = 1.0  # over which a drain closes idle connections, so that not all of their clients come back to the others at once
@@ -39,7 +39,6 @@ class Traffic:
         self._row = row
         self._service = Service(loop, row, monotonic(), access)
         self._doors: dict[socket.socket, Door] = {}
-        self._backends: dict[int, tuple[Pool, Backend]] = {}  # by slot
         self._leaving: dict[int, Backend] = {}  # not configured any more, but somebody still uses them
         self._gauged: list[Backend] = []  # whose gauges are still to be written in this round
         self._drained_by = self._farewell_at = inf
@@ -47,7 +46,7 @@ class Traffic:
         self._ticks = 0
         self._next_tick = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._know_backends(snapshot)
+        self._know_queues(snapshot)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -72,18 +71,29 @@ class Traffic:
         """
         pause = Pause()
         for renewal in renewals:
-            renewal.apply()
-            await pause.if_due()
-        present = set(snapshot.slots.values())
-        gone = [backend for slot, (_, backend) in self._backends.items() if slot not in present]
-        self._snapshot = snapshot
-        self._know_backends(snapshot)
+            for _ in renewal.steps():
+                await pause.if_due()
+        present = snapshot.backends
+        gone = [backend for slot, (_, backend) in self._snapshot.backends.items() if slot not in present]
+        await pause.if_due()
+        before, self._snapshot = self._snapshot, snapshot
+        self._leaving = {slot: backend for slot, backend in self._leaving.items() if slot not in present}
+        self._leaving |= {backend.slot: backend for backend in gone}
+        self._gauged = []
+        self._know_queues(snapshot)
         await self._lead(sockets)
+        await pause.if_due()
         for backend in gone:
-            self._leaving[backend.slot] = backend
             backend.idle_time = IdleTime(0.0)  # what still comes back to be parked is closed at the next tick
             for parked in list(backend.idle):
                 parked.discard()
+            await pause.if_due()
+        parts = [*before.pools.values(), *(backend for pool in before.config.pools for backend in pool.backends)]
+        gone.clear()
+        await pause.if_due()
+        del before
+        while parts:  # to free 10,000 backends in one go would hold the loop for 15 ms
+            del parts[-PARTS:]
             await pause.if_due()
 
     async def _lead(self, sockets: Sequence[tuple[str, socket.socket]]) -> None:
@@ -104,10 +114,7 @@ class Traffic:
             for door in closed.values():
                 door.close()
 
-    def _know_backends(self, snapshot: Snapshot) -> None:
-        self._backends = {backend.slot: (pool, backend) for pool in snapshot.pools.values() for backend in pool.backends}
-        for slot in self._backends:
-            self._leaving.pop(slot, None)
+    def _know_queues(self, snapshot: Snapshot) -> None:
         queues = {pool.queue for pool in snapshot.pools.values()}
         self._waiting = [waiting for waiting in self._waiting if waiting.queue.waiters or waiting.queue in queues]
         turned = {waiting.queue: waiting for waiting in self._waiting}
@@ -116,7 +123,6 @@ class Traffic:
                 turned[pool.queue].pool = pool
             elif pool.queue is not None:
                 self._waiting.append(Waiting(self._loop, pool, pool.queue))
-        self._gauged = []
 
     def log_to(self, access: AccessLog | None) -> None:
         """Go on in another access log; the one before writes what it still has."""
@@ -128,14 +134,14 @@ class Traffic:
 
     def set_ready(self, slot: int, is_ready: bool) -> None:
         """The backend of this slot may be chosen, or may not. Its parked connections go with its readiness."""
-        pool, backend = self._backends[slot]
+        pool, backend = self._snapshot.backends[slot]
         if pool.set_ready(backend, is_ready) and not is_ready:
             for parked in list(backend.idle):
                 parked.discard()
 
     def see_others(self, active: Sequence[int]) -> None:
         """Learn what the other workers hold of each backend, by slot."""
-        for slot, (_, backend) in self._backends.items():
+        for slot, (_, backend) in self._snapshot.backends.items():
             load = backend.load
             if active[slot] or load.elsewhere:
                 load.look_elsewhere(active[slot])
@@ -206,7 +212,7 @@ class Traffic:
         board[cells.BEAT_US] = int(now * 1e6)
         self._service.wheel.turn(now)
         self._ticks += 1
-        self._write_gauges(now, 1 + len(self._backends) // GAUGES_EVERY)
+        self._write_gauges(now, 1 + len(self._snapshot.backends) // GAUGES_EVERY)
         self._next_tick = now + TICK_S
 
     def _write_gauges(self, now: float, some: int = 0) -> None:
@@ -242,7 +248,7 @@ class Traffic:
             board[cells.LOG_LINES_LOST] = self._service.access.lost
 
     def _all_backends(self) -> list[Backend]:
-        return [*(backend for _, backend in self._backends.values()), *self._leaving.values()]
+        return [*(backend for _, backend in self._snapshot.backends.values()), *self._leaving.values()]
 
 
 class Pause:

@@ -5,7 +5,7 @@ What takes long happens in prepare(), which may run on a thread while the snapsh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from balance.balancing import POLICIES
@@ -44,6 +44,7 @@ class Snapshot:
     slots: Mapping[tuple[str, str], int]
     listeners: tuple[Listener, ...]
     pools: Mapping[str, Pool]
+    backends: Mapping[int, tuple[Pool, Backend]]  # by slot
     retrying: Mapping[str, Retrying]  # of the pools that ask for it
 
 
@@ -56,12 +57,19 @@ class Renewal:
     settings: tuple[tuple[Backend, BackendConfig, float | None], ...]
 
     def apply(self) -> None:
-        """Make it live, on the loop that serves: quick, because build() has done what takes long."""
+        """Make it live, on the loop that serves."""
+        for _ in self.steps():
+            pass
+
+    def steps(self) -> Iterator[None]:
+        """The same by and by: each step is quick, because prepare() has done what takes long."""
         for backend, config, idle_timeout_s in self.settings:
             backend.configure(config, idle_timeout_s)
             if backend.guard is not None:
                 backend.guard.configure(self.config.breaker)
+            yield
         self.pool.rebuild()
+        yield
 
 
 def backend_slots(config: Config) -> dict[tuple[str, str], int]:
@@ -102,7 +110,7 @@ def prepare(
     idle_timeouts = {listener.pool: listener.http.keepalive.idle_timeout_s for listener in config.listeners}
     living = {backend.slot: backend for backend in leaving}
     if previous is not None:
-        living |= {backend.slot: backend for pool in previous.pools.values() for backend in pool.backends}
+        living |= {slot: backend for slot, (_, backend) in previous.backends.items()}
     configured = {pool.name: pool for pool in previous.config.pools} if previous is not None else {}
     pools: dict[str, Pool] = {}
     retrying: dict[str, Retrying] = {}
@@ -150,7 +158,8 @@ def prepare(
         )
         for listener in config.listeners
     )
-    return Snapshot(config, slots, listeners, pools, retrying), renewals
+    backends_by_slot = {backend.slot: (pool, backend) for pool in pools.values() for backend in pool.backends}
+    return Snapshot(config, slots, listeners, pools, backends_by_slot, retrying), renewals
 
 
 def _pool(config: PoolConfig, backends: list[Backend], row: Row, rand: Callable[[], float], shared: Shared) -> Pool:

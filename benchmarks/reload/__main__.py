@@ -45,7 +45,8 @@ def configuration(pools: int, backends: int, port: int, algorithm: str, turn: in
     def members(pool: int) -> list[dict[str, Any]]:
         numbers = [pool * backends + each for each in range(backends)]
         found: list[dict[str, Any]] = [
-            {"name": f"b{number}", "address": f"127.1.{number // 250}.{number % 250}:{port}", "weight": weight} for number in numbers
+            {"name": f"b{number}", "address": f"127.1.{number // 250}.{number % 250}:{port}", "weight": weight}
+            for number in numbers
         ]
         found[-1]["weight"] = 1 + turn % 7
         return found
