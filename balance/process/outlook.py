@@ -72,7 +72,7 @@ class Outlook:
 
     def foresee(self, snapshot: Snapshot, pools: Sequence[Pool]) -> Iterator[None]:
         """This snapshot will be served, in which these pools are new: tell them how things stand, one backend with each step.
-        Their rebuild() is due, and then changed_over(); until then nothing is applied, for it would be to some of them alone."""
+        Their rebuild() is due, and then changed_over(); until then nothing is applied, or it would be to some of them alone."""
         self._is_changing = True
         self._backends = {}
         self._plain = []

@@ -25,13 +25,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))  # the checkout's own package, whatever is installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the checkout's own package, whatever is installed
 
 from balance.process.board import Board
 from balance.proxy.wheel import TICK_S
 from balance.runtime import cells
 
+ROOT = Path(__file__).resolve().parents[2]
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PAUSE_S = 0.002
 SHAPES = {"1,000 pools of 10": (1000, 10), "one pool of 10,000": (1, 10_000), "one pool of 10": (1, 10)}
