@@ -144,13 +144,8 @@ def _joined(member: socket.socket, count: int) -> list[socket.socket]:
     """So many more sockets in the SO_REUSEPORT group of `member`; none if it is in none, or is another user's, with whom
     nobody may share a port: root has bound those that come from systemd.
 
-<<<<<<< HEAD
     They are only bound. The kernel gives them their share once a worker accepts from them, and not before: it may be that
     none ever does, since a reload can be refused and an upgrade fail, and then those who waited there would be lost.
-=======
-    They are not listened on: they have no callers before they have a worker, who does it. Until then nobody would serve them,
-    and if there is to be no worker after all, who waits in a queue that is closed is reset.
->>>>>>> 4d90219 (benchmarks/reload and tests/chaos find the checkout's own package)
     """
     if not SPREADS or member.family == socket.AF_UNIX or not member.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
         return []

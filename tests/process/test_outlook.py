@@ -49,7 +49,8 @@ class Worker:
         """To another configuration of the same instance."""
         shared, before = self.outlook.shared, self.traffic.snapshot
         snapshot, renewals = prepare(place.config, place.slots, self.row, random.random, shared, before)
-        self.outlook.foresee(snapshot, [renewal.pool for renewal in renewals])
+        for _ in self.outlook.foresee(snapshot, [renewal.pool for renewal in renewals]):
+            pass
         await self.traffic.swap(snapshot, renewals, [])
         self.outlook.changed_over()
         self.pool = snapshot.pools["web"]
