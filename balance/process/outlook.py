@@ -71,9 +71,8 @@ class Outlook:
         self.changed_over()
 
     def foresee(self, snapshot: Snapshot, pools: Sequence[Pool]) -> Iterator[None]:
-        """This snapshot will be served, in which these pools are new: tell them how things stand, one backend with each
-        step. Their rebuild() is due, and then changed_over(); in between nothing is applied, for it would be applied to some of
-        them alone."""
+        """This snapshot will be served, in which these pools are new: tell them how things stand, one backend with each step.
+        Their rebuild() is due, and then changed_over(); until then nothing is applied, or it would be to some of them alone."""
         self._is_changing = True
         self._backends = {}
         self._plain = []

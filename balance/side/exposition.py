@@ -90,8 +90,8 @@ class BoardCollector(Collector):
             named = names.get(slot) or self._inside.names.get(slot, ("", ""))
             series = (cells.METHODS[method], str(status), *named, "")
             counts[series] = counts.get(series, 0) + count  # one that has moved to another address has another slot
-        for series, count in counts.items():
-            requests.add_metric(series, count)
+        for labelled, count in counts.items():
+            requests.add_metric(labelled, count)
         yield requests
         duration = HistogramMetricFamily(
             "balance_http_request_duration_seconds", "From a request's first byte to its reply's last.", labels=BACKEND

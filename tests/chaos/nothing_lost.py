@@ -12,8 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "process")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "process"))
 
 from drilling import Drill, Scraper, document
 from running import Instance
@@ -26,8 +26,9 @@ def main() -> int:
         parser.add_argument(f"--{name}", type=int, default=count, help=f"how many (default: {count})")
     parser.add_argument("--websockets", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1, help="of the order in which all of it happens")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="keep what the instance said")
     given = vars(parser.parse_args())
-    seed, websockets = given.pop("seed"), given.pop("websockets")
+    seed, websockets, given_log = given.pop("seed"), given.pop("websockets"), given.pop("log")
     with tempfile.TemporaryDirectory() as directory, Load(websockets=websockets) as load:
         instance = Instance(Path(directory), json.dumps(document(load.addresses)))
         try:
@@ -41,7 +42,8 @@ def main() -> int:
                 report = load.end()
         finally:
             instance.destroy()
-            Path("/tmp/nothing_lost.log").write_text(instance.log)
+            if given_log:
+                given_log.write_text(instance.log)
     beyond = report.beyond(drill.tally.held)
     for what, count in drill.tally.done.items():
         print(f"{what:<42}{count:>10,}")

@@ -21,6 +21,7 @@ from running import Instance, until
 from steady import NAMES, Load
 
 SCRAPE_S = 0.1
+MOST_GROWTH_KB = 2048  # of a process's own memory, over any number of reloads
 COUNTERS = (
     "balance_http_requests_total",
     "balance_connections_total",
@@ -203,6 +204,27 @@ class Drill:
         os.kill(pid, signal.SIGKILL)
         until(lambda: self.ask("/status")[1]["control"]["pid"] != pid, "another control process")
         self.tally.count("control processes killed")
+
+    def growth(self, reloads: int, warm_up: int = 20) -> dict[str, tuple[Usage, Usage]]:
+        """What each process has before and after so many reloads; the first few fill what is kept for good."""
+        for _ in range(warm_up):
+            self.reload()
+        before = self.settled()
+        for _ in range(reloads):
+            self.reload()
+        after = self.settled()
+        return {name: (before[name], after[name]) for name in before}
+
+    def settled(self) -> dict[str, Usage]:
+        """With as few descriptors as there ever are: connections to backends and to the side doors come and go."""
+        self.write({})
+        assert self.ask("/reload", "POST")[0] == 200
+        found = self.usages()
+        for _ in range(40):
+            time.sleep(0.05)
+            for name, usage in self.usages().items():
+                found[name].fds = min(found[name].fds, usage.fds)
+        return found
 
     def run(self, **times: int) -> None:
         """Each of these so many times, in an order that the seed decides."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from drilling import Drill, Scraper, document
+from drilling import MOST_GROWTH_KB, Drill, Scraper, document
 from running import Instance
 from steady import Load
 
@@ -27,3 +27,15 @@ def test_nothing_is_lost_but_what_a_killed_worker_held(run: Run) -> None:
     assert not report.twice and not report.unseen, report
     assert report.downloads
     assert not scraper.steps_back and not scraper.doubles, (scraper.steps_back[:9], scraper.doubles[:9])
+
+
+def test_reloads_leave_no_descriptor_and_no_memory_behind(run: Run) -> None:
+    with Load(keeping=2, fresh=1, websockets=4, download_bytes=0, pause_s=0.05) as load:
+        instance = run(**document(load.addresses)).ready()
+        load.begin(instance.port)
+        grown = Drill(instance, load).growth(40)
+        report = load.end()
+    assert not report.failures, report.failures
+    for name, (before, after) in grown.items():
+        assert after.fds <= before.fds + 2, (name, before, after)  # one that is just being used
+        assert after.pss_kb - before.pss_kb < MOST_GROWTH_KB, (name, before, after)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +15,7 @@ from stage import Stage, serve, until
 
 from balance.config.model import BackendConfig, Config, HttpConfig, Retry, Timeouts
 from balance.model import Address, Mode
+from balance.proxy.traffic import Pause
 from balance.runtime import cells
 
 
@@ -91,6 +94,45 @@ async def test_over_many_reloads_a_connection_goes_over_to_the_last_one(stage: S
     assert [entry for entry in door._entries if entry.successor not in (None, door._entry)] == []
     assert len(door._entries) == 2
     assert await pages(client) == b"page 4"
+
+
+async def test_a_connection_that_stays_keeps_nothing_of_what_was_served_in_between(stage: Stage) -> None:
+    stage.backend(serve(ok(b"served")))
+    await stage.open()
+    client = await stage.client()
+    assert await ask(client) == b"served"
+    (door,) = stage.traffic._doors.values()
+    entries = []
+    for turn in range(4):
+        await stage.reload(listening(stage, timeouts=Timeouts(read_s=10.0 + turn)))
+        assert door._entry is not None
+        entries.append(weakref.ref(door._entry))
+    gc.collect()
+    assert [entry() is not None for entry in entries] == [False, False, False, True]
+    assert await ask(client) == b"served"
+
+
+async def test_a_large_configuration_is_changed_over_to_in_small_steps(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pause, "SPAN_S", 0.0)  # a turn of the loop at every opportunity
+    addresses = [Address("127.0.0.1", 1000 + number) for number in range(4)]
+    await stage.open()
+    await stage.reload(serving(stage, *addresses))
+    turns = 0
+    is_over = False
+
+    async def turn() -> None:
+        nonlocal turns
+        while not is_over:
+            turns += 1
+            await asyncio.sleep(0)
+
+    turning = asyncio.ensure_future(turn())
+    config = serving(stage, *addresses[:3])
+    backends = tuple(replace(backend, weight=2) for backend in config.pools[0].backends)
+    await stage.reload(replace(config, pools=(replace(config.pools[0], backends=backends),)))
+    is_over = True
+    await turning
+    assert turns >= 3 + 1 + 4  # each that stays, the one that goes, and what is done for all of them at once
 
 
 async def test_a_request_under_way_ends_with_what_it_began_with(stage: Stage) -> None:

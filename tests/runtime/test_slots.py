@@ -48,6 +48,15 @@ def test_one_that_comes_back_finds_its_slot_again() -> None:
     assert turned(book, "a", "b", "c") == {"a": 1, "b": 2, "c": 3}
 
 
+def test_a_slot_has_the_name_of_whoever_had_it_last() -> None:
+    book = SlotBook(CAPACITY)
+    turned(book, "a", "b")
+    turned(book, "a@2")
+    assert book.names == {1: ("web", "a"), 2: ("web", "b"), 3: ("web", "a")}  # at two addresses
+    turned(book, "c", "d", "e")  # one more than there is room for without taking one
+    assert book.names == {1: ("web", "e"), 2: ("web", "b"), 3: ("web", "a"), 4: ("web", "c"), 5: ("web", "d")}
+
+
 def test_the_same_name_at_another_address_or_in_another_pool_is_another_backend() -> None:
     book = SlotBook(CAPACITY)
     turned(book, "a@1")
