@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -68,6 +69,7 @@ def test_half_open_admits_exactly_its_allowance_over_four_workers(run: Run, mood
     instance = run(backends=[{"name": "bad", "address": moody.address}], circuit_breaker=breaker, **HTTP).ready()
     with Crowd(instance.port, 24) as crowd:
         instance.saying("is open: too many failures in a row; it is tried again in 1s")
+        wait_for(lambda: time.time() - moody.accepted_at[-1] > 0.2)  # no more of what was sent before
         moody.is_failing = False
         wait_for(lambda: moody.at_once == 2)
         count = len(crowd.statuses)
@@ -97,6 +99,7 @@ def test_a_worker_that_dies_in_the_middle_of_a_trial_gives_it_back(run: Run, moo
     instance = run(backends=[{"name": "bad", "address": moody.address}], circuit_breaker=breaker, **HTTP).ready()
     with Crowd(instance.port, 8):
         instance.saying("is open")
+        wait_for(lambda: time.time() - moody.accepted_at[-1] > 0.2)  # no more of what was sent before
         moody.is_failing = False
         wait_for(lambda: moody.at_once == 1)
         slot = instance.saying(r"worker (\d): the circuit breaker of .* is half-open")[1]
