@@ -6,7 +6,7 @@
         report = load.end()
 
 Clients behave as good ones do: they look whether a kept connection has been closed before they use it, and close theirs when
-a reply says so. They never try anything again.
+a reply says so. They never try anything again. The backends are the load's own, unless it is given a recorder.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Collection, Coroutine
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from recording import Recorder, content
 from websockets.asyncio.client import ClientConnection, connect
@@ -41,6 +41,31 @@ class Failure:
     what: str  # the method and id, or what else it was
     port: int  # the client's own, 0 when there was no connection
     at: float  # on the monotonic clock
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One request, as its client saw it."""
+
+    method: str
+    name: str
+    began: float  # on the monotonic clock
+    took_s: float
+    status: int  # 0 without a whole reply
+    has_begun: bool  # a reply's head came
+    said: str  # the body of a reply that is not as it should be, or what happened instead
+
+
+class Recording(Protocol):
+    """What a load needs of the backends."""
+
+    @property
+    def seen(self) -> collections.Counter[tuple[str, str]]: ...
+
+    async def open(self, name: str) -> str:
+        """Returns the address of the backend of that name."""
+
+    def close(self) -> None: ...
 
 
 @dataclass
@@ -89,10 +114,12 @@ class Load:
         pause_s: float = 0.02,
         download_bytes: int = 5_000_000,
         download_bytes_per_s: int = 200_000,
+        recorder: Recording | None = None,
     ) -> None:
         """`keeping` clients keep their connection, `fresh` ones make a new one for each request."""
-        self.recorder = Recorder()
+        self.recorder = recorder or Recorder()
         self.report = Report()
+        self.stories: list[Story] = []  # in the order in which they ended
         self.addresses: dict[str, str] = {}
         self._keeping, self._fresh, self._websockets = keeping, fresh, websockets
         self._pause_s = pause_s
@@ -218,12 +245,17 @@ class Load:
         """One request. False when the connection is of no more use."""
         number = next(self._numbers)
         method, name = ("POST" if number % 2 else "GET"), f"{number}{'w' if number % 5 == 0 else ''}"
+        began = time.monotonic()
         try:
             async with asyncio.timeout(PATIENCE_S):
                 status, body, is_kept = await client.ask(method, f"/r/{name}", b"x" * 100 if method == "POST" else b"")
         except OSError as error:
-            self._failed(f"{type(error).__name__} {error}".strip(), f"{method} {name}", client.port)
+            said = f"{type(error).__name__} {error}".strip()
+            self.stories.append(Story(method, name, began, time.monotonic() - began, 0, client.has_begun, said))
+            self._failed(said, f"{method} {name}", client.port)
             return False
+        said = "" if status == 200 and body == name.encode() else body[:300].decode("latin-1")
+        self.stories.append(Story(method, name, began, time.monotonic() - began, status, True, said))
         if status != 200:
             self._failed(f"status {status}", f"{method} {name} {body[:200]!r}", client.port)
         elif body != name.encode():
@@ -301,6 +333,7 @@ class Client:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
+        self.has_begun = False  # the reply to what was last asked
         self._writer = writer
         sock: socket.socket = writer.get_extra_info("socket")
         self.port: int = sock.getsockname()[1]
@@ -316,6 +349,7 @@ class Client:
         return self._writer.is_closing() or self.reader.at_eof() or bool(self._poll.poll(0))
 
     async def begin(self, method: str, path: str, body: bytes = b"") -> None:
+        self.has_begun = False
         length = b"Content-Length: %d\r\n" % len(body) if body else b""
         self._writer.write(f"{method} {path} HTTP/1.1\r\nHost: load\r\n".encode() + length + b"\r\n" + body)
         await self._writer.drain()
@@ -331,6 +365,7 @@ class Client:
         """(status, body, whether the connection may be used again)."""
         await self.begin(method, path, body)
         head = (await self.head()).decode("latin-1").lower()
+        self.has_begun = True
         size = int(head.partition("\r\ncontent-length: ")[2].partition("\r\n")[0] or 0)
         try:
             answer = await self.reader.readexactly(size)

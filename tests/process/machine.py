@@ -1,0 +1,152 @@
+"""A backend as a process of its own, which can be killed and stopped, and fails as it is told to.
+
+    python machine.py NAME PORT RECORDS
+
+Every request that it has read is written to the file RECORDS at once, before anything else is done about it: who is killed
+keeps no secrets. Orders come on the standard input, a line each, and are answered by `done`:
+
+    well            answers /r/ID with ID after 5 ms; where ID ends in `w` the reply's other half comes 30 ms later
+    slow            takes ten times as long
+    reset-accept   resets every connection as soon as there is one
+    reset-read      resets it when a request was read
+    status N        answers N to everything, at once
+    status N but-health    answers N to everything but /health
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+import time
+
+from balance.process.kernel import end_with_parent
+
+USUAL_S = 0.005
+PAUSE_S = 0.03
+SLOW = 10
+_LENGTH = re.compile(rb"(?i)\r\ncontent-length: (\d+)")
+_RESET = b"\1\0\0\0\0\0\0\0"  # SO_LINGER that makes a close a reset
+
+
+class Mood:
+    """How the machine is at the moment."""
+
+    def __init__(self) -> None:
+        self.word = "well"
+        self.status = 200
+        self.is_health_well = True
+        self.factor = 1
+
+    def take(self, order: str) -> None:
+        self.word, *arguments = order.split()
+        self.status = int(arguments[0]) if self.word == "status" else 200
+        self.is_health_well = self.word != "status" or "but-health" in arguments
+        self.factor = SLOW if self.word == "slow" else 1
+
+
+class Connection(asyncio.Protocol):
+    """Requests one after the other."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, mood: Mood, records: int) -> None:
+        self._mood = mood
+        self._records = records
+        self._buffer = b""
+        self._is_answering = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        if self._mood.word == "reset-accept":
+            self._reset()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        self._go_on()
+
+    def _go_on(self) -> None:
+        head, end, rest = self._buffer.partition(b"\r\n\r\n")
+        if not end or self._is_answering:
+            return
+        length = _LENGTH.search(head)
+        size = int(length[1]) if length else 0
+        if len(rest) < size:
+            return
+        self._buffer = rest[size:]
+        self._is_answering = True
+        self._answer(*head.decode("latin-1").split(" ", 2)[:2])
+
+    def _answer(self, method: str, target: str) -> None:
+        mood, is_health = self._mood, target == "/health"
+        if not is_health:
+            os.write(self._records, f"{time.monotonic():.6f} {method} {target.removeprefix('/r/')}\n".encode())
+        if mood.word.startswith("reset"):
+            self._reset()
+        elif is_health:
+            self._reply(200 if mood.is_health_well else mood.status, b"")
+        elif mood.word == "status":
+            self._reply(mood.status, b"the machine is ill")
+        else:
+            name = target.removeprefix("/r/").encode()
+            asyncio.get_running_loop().call_later(USUAL_S * mood.factor, self._begin, name, mood.factor)
+
+    def _begin(self, name: bytes, factor: int) -> None:
+        if name.endswith(b"w"):
+            self._write(_head(200, len(name)) + name[:1])
+            asyncio.get_running_loop().call_later(PAUSE_S * factor, self._end, name[1:])
+        else:
+            self._reply(200, name)
+
+    def _reply(self, status: int, body: bytes) -> None:
+        self._end(_head(status, len(body)) + body)
+
+    def _end(self, data: bytes) -> None:
+        self._write(data)
+        self._is_answering = False
+        self._go_on()
+
+    def _write(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    def _reset(self) -> None:
+        sock: socket.socket = self.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
+
+
+def _head(status: int, length: int) -> bytes:
+    return b"HTTP/1.1 %d As Told\r\nContent-Length: %d\r\n\r\n" % (status, length)
+
+
+async def serve(port: int, records: int) -> None:
+    loop = asyncio.get_running_loop()
+    mood = Mood()
+    server = await loop.create_server(lambda: Connection(mood, records), "127.0.0.1", port, backlog=1024)
+    say(f"listening {server.sockets[0].getsockname()[1]}")
+    orders = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
+    while line := await orders.readline():
+        mood.take(line.decode())
+        say("done")
+
+
+def say(word: str) -> None:
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    name, port, path, parent = sys.argv[1:]
+    end_with_parent(int(parent), signal.SIGKILL)
+    del name  # for whoever looks at the processes
+    asyncio.run(serve(int(port), os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)))
+
+
+if __name__ == "__main__":
+    main()
