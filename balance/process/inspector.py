@@ -105,7 +105,9 @@ class Inspector:
                 self._judge_trial(slot, patient)
                 continue
             self._returning.discard(slot)
-            if state.is_ready and (failed or peaks[slot]):
+            if not state.is_ready:
+                self._forget(slot, patient)
+            elif failed or peaks[slot]:
                 self._judge(slot, patient, now)
 
     def _judge(self, slot: int, patient: Patient, now: float) -> None:
@@ -123,6 +125,7 @@ class Inspector:
         if failed:
             self._eject(slot, patient, Event.TRIAL_FAIL, "the request that tried it failed", monotonic())
         elif passed:
+            self._forget(slot, patient)
             self._register.take(slot, Event.TRIAL_PASS, "the request that tried it went well")
 
     def _eject(self, slot: int, patient: Patient, event: Event, reason: str, now: float) -> None:
@@ -133,7 +136,7 @@ class Inspector:
         times = remembered(checks, times, max(0.0, now - until_us / 1e6)) + 1
         for_s = ejection_s(checks, times)
         board.set_ejection(slot, Ejection(times, int((now + for_s) * 1e6), total + 1))
-        patient.forget()
+        self._forget(slot, patient)
         if self._register.take(slot, event, f"{reason}; it is left alone for {for_s:g}s"):
             self._await_return(slot)
 
@@ -149,7 +152,7 @@ class Inspector:
             and self._board.ejection(slot).until_us == until_us
         ):
             self._patients[slot].trials()
-            self._patients[slot].forget()
+            self._forget(slot, self._patients[slot])
             self._returning.add(slot)
             self._register.take(slot, Event.TIME, "its time is over, one request at a time tries it")
 
@@ -166,6 +169,11 @@ class Inspector:
             self._register.ring_workers()
             seen = patient.seen
             news.tell_breaker(log, news.backend_name(seen.pool.name, seen.backend), change)
+
+    def _forget(self, slot: int, patient: Patient) -> None:
+        """What failed before it was out, and what fails while it is, does not speak against it once it is back."""
+        patient.forget()
+        self._take_peak(slot)
 
     def _take_peak(self, slot: int) -> int:
         """The longest run of failures since the last look."""

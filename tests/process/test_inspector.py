@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from seating import eventually, seat
 
 from balance.config.model import CircuitBreaker, HealthCheck, PassiveChecks
-from balance.health.breaker import PHASE, Phase
-from balance.health.states import State
+from balance.health.breaker import PEAK, PHASE, Phase
+from balance.health.states import Event, State
 from balance.model import Outcome
 from balance.process.channel import Message
 from balance.process.inspector import Inspector
@@ -43,8 +44,21 @@ class Scene:
             self.place.board.rows[worker][cells.block(slot) + cells.LEASES] += 1
             guard.ended(object(), outcome, True, asyncio.get_running_loop().time())
 
+    def try_out(self, worker: int, slot: int, outcome: Outcome) -> None:
+        """The request that finds out."""
+        guard, lease = self.guard(worker, slot), object()
+        trial = guard.admit(True, 0.0)
+        assert trial
+        guard.begin_trial(lease, trial)
+        guard.ended(lease, outcome, True, 0.0)
+
     def state(self, slot: int) -> State:
         return self.place.board.state(slot)[0]
+
+    async def looked_at(self) -> None:
+        """Until there was another look; the last backend is ejected by it."""
+        self.send(0, len(self.config.backends), Outcome.FAILED, 10)
+        await eventually(lambda: self.state(len(self.config.backends)) is State.EJECTED)
 
     def play(self, act: Callable[[Scene], Any]) -> None:
         """Run `act`, a coroutine function, while the inspector looks."""
@@ -54,7 +68,8 @@ class Scene:
             seen = [
                 Seen(self.config, backend, n, *self.place.board.state(n)) for n, backend in enumerate(self.config.backends, 1)
             ]
-            Inspector(loop, self.place, Register(self.place, seen)).start()
+            self.register = Register(self.place, seen)
+            Inspector(loop, self.place, self.register).start()
             async with asyncio.timeout(PATIENCE_S):
                 await act(self)
 
@@ -74,11 +89,7 @@ def test_failures_in_a_row_over_all_workers_eject_and_a_good_request_brings_back
         assert scene.place.board.reason(1) == "3 failures in a row; it is left alone for 0.1s"
         assert scene.place.board.ejection(1).total == 1
         await eventually(lambda: scene.state(1) is State.RETURNING)
-        guard, lease = scene.guard(1, 1), object()
-        trial = guard.admit(True, 0.0)
-        assert trial
-        guard.begin_trial(lease, trial)
-        guard.ended(lease, Outcome.OK, True, 0.0)
+        scene.try_out(1, 1, Outcome.OK)
         await eventually(lambda: scene.state(1) is State.HEALTHY)
 
     Scene(health_check=passive()).play(act)
@@ -88,16 +99,47 @@ def test_a_bad_trial_ejects_for_longer() -> None:
     async def act(scene: Scene) -> None:
         scene.send(0, 1, Outcome.FAILED, 3)
         await eventually(lambda: scene.state(1) is State.RETURNING)
-        guard, lease = scene.guard(0, 1), object()
-        trial = guard.admit(True, 0.0)
-        assert trial
-        guard.begin_trial(lease, trial)
-        guard.ended(lease, Outcome.FAILED, True, 0.0)
+        scene.try_out(0, 1, Outcome.FAILED)
         await eventually(lambda: scene.state(1) is State.EJECTED)
         assert scene.place.board.reason(1) == "the request that tried it failed; it is left alone for 0.2s"
         assert scene.place.board.ejection(1)[0] == 2
 
     Scene(health_check=passive()).play(act)
+
+
+def test_a_bad_trial_does_not_speak_against_a_backend_that_a_good_one_has_brought_back() -> None:
+    async def act(scene: Scene) -> None:
+        scene.send(0, 1, Outcome.FAILED, 3)
+        for outcome, after in ((Outcome.FAILED, State.EJECTED), (Outcome.OK, State.HEALTHY)):
+            await eventually(lambda: scene.state(1) is State.RETURNING)
+            scene.try_out(0, 1, outcome)
+            await eventually(lambda after=after: scene.state(1) is after)
+        await scene.looked_at()
+        assert scene.state(1) is State.HEALTHY
+
+    Scene(health_check=passive()).play(act)
+
+
+@pytest.mark.parametrize("back", ["by a trial", "by probes"])
+def test_requests_that_were_under_way_when_it_was_ejected_do_not_speak_against_it_when_it_is_back(back: str) -> None:
+    async def act(scene: Scene) -> None:
+        scene.send(0, 1, Outcome.FAILED, 3)
+        await eventually(lambda: scene.state(1) is State.EJECTED)
+        scene.send(1, 1, Outcome.FAILED, 12)
+        await eventually(lambda: not scene.place.board.evidence(1)[PEAK])
+        if back == "by probes":
+            for _ in range(2):
+                scene.register.take(1, Event.PASS, "status 200")
+        else:
+            await eventually(lambda: scene.state(1) is State.RETURNING)
+            scene.try_out(1, 1, Outcome.OK)
+        await eventually(lambda: scene.state(1) is State.HEALTHY)
+        scene.send(0, 1, Outcome.OK)
+        scene.send(0, 1, Outcome.FAILED)
+        await scene.looked_at()
+        assert scene.state(1) is State.HEALTHY
+
+    Scene(3, health_check=passive()).play(act)
 
 
 def test_a_share_of_failures_ejects_where_enough_was_sent() -> None:
