@@ -180,7 +180,7 @@ class HealthCheckSection(Section):
         "How long a backend that has come back gets a growing part of its share, from a tenth on; 0 is off.", "0s"
     )
     panic_threshold: Annotated[int, kind.whole(0, 100)] = key(
-        "Percent: when fewer of the backends are ready, all are used. 0 is off.", 0
+        "Percent: when fewer of the backends are ready, all are used, unless none is and a backup is. 0 is off.", 0
     )
     passive_checks: PassiveChecksSection = key("When traffic shows that a backend is unwell.")
 

@@ -88,12 +88,13 @@ class Register:
 
     def _tell_panic(self, pool: PoolConfig) -> None:
         threshold = pool.health_check.panic_threshold
-        primaries = [
-            self.standings[slot].state
-            for slot, seen in self.seen.items()
-            if seen.pool.name == pool.name and not seen.backend.backup
-        ]
-        if threshold and is_panic(primaries, threshold) is not (pool.name in self._panicking):
+        if not threshold:
+            return
+        states: tuple[list[State], list[State]] = [], []  # the others', the backups'
+        for slot, seen in self.seen.items():
+            if seen.pool.name == pool.name:
+                states[seen.backend.backup].append(self.standings[slot].state)
+        if is_panic(states[False], threshold, states[True]) is not (pool.name in self._panicking):
             self._panicking ^= {pool.name}
             news.tell_panic(log, pool.name, pool.name in self._panicking)
 

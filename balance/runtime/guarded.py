@@ -162,7 +162,8 @@ class GuardedPool(Pool):
         """Who is ready, and behind which gate."""
         threshold = self._panic_threshold
         states = (backend.state for backend in self.backends if not backend.is_backup)
-        self.is_panicking = bool(threshold) and is_panic(states, threshold)
+        backups = (backend.state for backend in self.backends if backend.is_backup)
+        self.is_panicking = bool(threshold) and is_panic(states, threshold, backups)
         for backend in self.backends:
             state, phase = backend.state, backend.phase
             is_panicking = self.is_panicking and not backend.is_backup

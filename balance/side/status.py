@@ -99,12 +99,14 @@ def _worker(number: int, row: memoryview | None, now_us: int) -> dict[str, Any]:
 
 def _pool(pool: PoolConfig, inside: Inside, totals: Totals, now: float, now_us: int) -> dict[str, Any]:
     backends = [seen for seen in inside.backends() if seen.pool is pool]
+    primaries = (seen.state for seen in backends if not seen.backend.backup)
+    backups = (seen.state for seen in backends if seen.backend.backup)
     return {
         "name": pool.name,
         "algorithm": pool.algorithm,
         "health_check": pool.health_check.kind if pool.health_check.enabled else None,
         "waiting": waiting(pool, inside, totals),
         "ready": sum(seen.state.is_ready for seen in backends),
-        "panicking": is_panic((seen.state for seen in backends if not seen.backend.backup), pool.health_check.panic_threshold),
+        "panicking": is_panic(primaries, pool.health_check.panic_threshold, backups),
         "backends": [backend(seen, inside, totals, now, now_us) for seen in backends],
     }

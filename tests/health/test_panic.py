@@ -26,3 +26,19 @@ U, H, X, E, R, D, M = State
 )
 def test_fewer_ready_than_the_threshold_is_panic(states: list[State], threshold: int, panics: bool) -> None:
     assert is_panic(states, threshold) is panics
+
+
+@pytest.mark.parametrize(
+    ("states", "backups", "panics"),
+    [
+        ([X, X], [H], False),
+        ([X, X], [U, X], False),
+        ([X, X], [X], True),
+        ([X, X], [R], True),
+        ([X, X], [D], True),
+        ([H, X, X], [H], True),
+        ([D, X], [H], False),
+    ],
+)
+def test_where_nobody_is_ready_a_backup_that_is_prevents_it(states: list[State], backups: list[State], panics: bool) -> None:
+    assert is_panic(states, 50, backups) is panics

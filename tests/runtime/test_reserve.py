@@ -91,6 +91,15 @@ def test_panic_is_over_the_primaries_alone() -> None:
     assert set(chosen(pool, 12)) == {"p1", "p2", "p3"}
 
 
+def test_a_backup_that_is_ready_is_better_than_panic_where_no_primary_is() -> None:
+    pool = pool_of(2, 1, health_check=HealthCheck(enabled=True, panic_threshold=50))
+    see(pool, "p1", State.UNHEALTHY)
+    see(pool, "p2", State.EJECTED)
+    assert set(chosen(pool, 12)) == {"s1"}
+    see(pool, "s1", State.UNHEALTHY)
+    assert set(chosen(pool, 12)) == {"p1", "p2"}
+
+
 def test_a_primary_that_starts_slowly_is_ready_and_a_backup_is_not_asked() -> None:
     pool = pool_of(1, 1, health_check=HealthCheck(enabled=True, slow_start_s=30.0))
     see(pool, "p1", State.UNHEALTHY)
