@@ -55,6 +55,10 @@ class Story:
     has_begun: bool  # a reply's head came
     said: str  # the body of a reply that is not as it should be, or what happened instead
 
+    @property
+    def ended(self) -> float:
+        return self.began + self.took_s
+
 
 class Recording(Protocol):
     """What a load needs of the backends."""

@@ -1,0 +1,22 @@
+"""A backend is killed (SIGKILL) under load and started again on the same port.
+
+    python3 tests/chaos/kill.py
+
+Prints what clients noticed of it, and ends with status 1 when a promise is broken.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "process"))
+
+import alone
+
+if __name__ == "__main__":
+    alone.prepare()
+    from trouble import main
+
+    try:
+        sys.exit(main(__doc__, "kill"))
+    except KeyboardInterrupt:
+        sys.exit(130)

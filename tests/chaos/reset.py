@@ -1,0 +1,23 @@
+"""A backend resets every connection under load: as soon as there is one,
+then once it has read the request.
+
+    python3 tests/chaos/reset.py
+
+Prints what clients noticed of it, and ends with status 1 when a promise is broken.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "process"))
+
+import alone
+
+if __name__ == "__main__":
+    alone.prepare()
+    from trouble import main
+
+    try:
+        sys.exit(main(__doc__, "reset-accept", "reset-read"))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,147 @@
+"""One of three backends is in trouble under a steady load, and then it is well again.
+
+    with Trouble(FAULTS["kill"], directory) as trouble:
+        findings = trouble.run(before_s=1, during_s=3, after_s=2)
+
+What is promised is judged by Findings.promises(); what else clients see depends on the computer, and is told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import json
+import re
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from faults import CONFIGURED, FAULTS, Fault
+from findings import Findings
+from fleet import Fleet, Machine
+from running import Instance
+from steady import PATIENCE_S, Load
+
+LOAD: dict[str, Any] = {"websockets": 0, "download_bytes": 0, "pause_s": 0.01}
+
+
+class Trouble:
+    """An instance before three machines, and a load."""
+
+    def __init__(self, fault: Fault, directory: Path, clients: int = 12, **keys: Any) -> None:
+        """A third of the clients make a new connection for each request. `keys` replace those of CONFIGURED, in `retry` one
+        by one."""
+        self._fault = fault
+        self._directory = directory
+        self._clients = {"keeping": clients - clients // 3, "fresh": clients // 3}
+        self._keys = keys
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Trouble:
+        with self._stack as stack:
+            self.fleet = stack.enter_context(Fleet(self._directory))
+            self.load = stack.enter_context(Load(recorder=self.fleet, **self._clients, **LOAD))
+            backup = self._fault.backup
+            addresses = self.load.addresses.items()
+            backends = [{"name": name, "address": address, "backup": name == backup} for name, address in addresses]
+            keys = CONFIGURED | self._keys
+            keys["retry"] = CONFIGURED["retry"] | self._fault.retry | self._keys.get("retry", {})
+            self.instance = Instance(self._directory, json.dumps(keys | {"backends": backends}))
+            stack.callback(self.instance.destroy)
+            self.instance.ready()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def run(self, before_s: float, during_s: float, after_s: float) -> Findings:
+        """So long well, so long in trouble, and so long after traffic has come back."""
+        ill = [self.fleet.machines[name] for name in self._fault.ill]
+        self.load.begin(self.instance.port)
+        began = time.monotonic()
+        time.sleep(before_s)
+        broke = time.monotonic()
+        for machine in ill:
+            self._fault.begin(machine)
+        time.sleep(during_s)
+        for machine in ill:
+            self._fault.end(machine)
+        back = time.monotonic()
+        self._await_traffic(ill, back)
+        time.sleep(after_s)
+        ended = time.monotonic()
+        report = self.load.end()
+        own = {f"{story.method} {story.name}" for story in self.load.stories}
+        return Findings(
+            fault=self._fault,
+            began=began,
+            broke=broke,
+            back=back,
+            ended=ended,
+            stories=self.load.stories,
+            at_ill=[(seen.at, seen.name) for machine in ill for seen in machine.seen()],
+            at_backup=[(seen.at, seen.name) for seen in self.fleet.machines[self._fault.backup or "b3"].seen()],
+            posts_twice=[what for what in report.twice if what.startswith("POST ")],
+            unseen=report.unseen,
+            other_failures=[each.kind for each in report.failures if " ".join(each.what.split(" ")[:2]) not in own],
+            said=list(self._said()),
+            retries=self._retries(),
+            log=self.instance.log,
+        )
+
+    def _await_traffic(self, ill: Sequence[Machine], back: float) -> None:
+        """Until one of them is given something that began since then, or patience ends."""
+        while time.monotonic() < back + PATIENCE_S:
+            fresh = {story.name for story in self.load.stories if story.began >= back}
+            if any(seen.at >= back and seen.name in fresh for machine in ill for seen in machine.seen()):
+                return
+            time.sleep(0.05)
+
+    def _said(self) -> Iterator[tuple[float, str]]:
+        to_monotonic = time.monotonic() - time.time()
+        for line in self.instance.lines:
+            stamp, _, rest = line.partition(" ")
+            if any(f"default/{name} " in rest for name in self._fault.ill):
+                yield datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp() + to_monotonic, rest
+
+    def _retries(self) -> dict[str, float]:
+        found: collections.Counter[str] = collections.Counter()
+        for line in self.instance.get("/metrics", self.instance.admin_port)[1].splitlines():
+            name, _, value = line.rpartition(" ")
+            if name.startswith("balance_backend_retries_total"):
+                found["tries that were made again"] += int(float(value))
+            elif match := re.match(r'balance_retries_skipped_total\{reason="(\w+)"\}', name):
+                found[f"not made again: {match[1]}"] += int(float(value))
+        return {word: count for word, count in found.items() if count}
+
+
+def main(about: str, *names: str) -> int:
+    """A script that runs these faults one after the other. Returns its exit status: 0 when every promise was kept."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--seconds", type=float, default=5.0 if len(names) == 1 else 2.0, help="of trouble (default: %(default)g)")
+    add("--clients", type=int, default=12, help="a third of them makes a new connection each time (default: %(default)d)")
+    add("--algorithm", default="least-connections", help="default: %(default)s")
+    add("--budget", type=float, default=1.0, metavar="RATIO", help="retry.budget.ratio (default: %(default)g)")
+    add("--log", action="store_true", help="print the whole log of Balance, too")
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that whatever was started is ended
+    say = sys.stdout.write
+    are_kept = True
+    for name in names:
+        fault = FAULTS[name]
+        keys = {"load_balancer": {"algorithm": given.algorithm}, "retry": {"budget": {"ratio": given.budget}}}
+        with tempfile.TemporaryDirectory() as directory, Trouble(fault, Path(directory), given.clients, **keys) as trouble:
+            say(f"{name}: {' and '.join(fault.ill)}: {fault.title}\n\n")
+            sys.stdout.flush()
+            findings = trouble.run(1.5, given.seconds, 1.5)
+        say(f"{findings.table()}\n\n{findings.log if given.log else ''}")
+        are_kept = are_kept and all(promise.is_kept for promise in findings.promises())
+    return 0 if are_kept else 1
