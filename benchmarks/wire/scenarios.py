@@ -5,6 +5,7 @@ from enum import Enum
 
 from wire.origin import LARGE_BYTES, SMALL_BYTES
 from wire.peers.peer import Mode
+from wire.session import COOKIES
 
 TCP_REQUEST_BYTES = 1024
 
@@ -43,6 +44,7 @@ class Scenario:
     unique: bool = False
     close: bool = False
     pad_to: int = 0
+    everything: bool = False
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -58,6 +60,16 @@ SCENARIOS: dict[str, Scenario] = {
             SMALL_BYTES,
             32,
             unique=True,
+        ),
+        Scenario(
+            "http-everything",
+            "the first row with checks, breaker, retries, a limit and a session",
+            Question.CPU,
+            Mode.HTTP,
+            "/1k",
+            SMALL_BYTES,
+            32,
+            everything=True,
         ),
         Scenario(
             "tcp-1k",
@@ -81,6 +93,8 @@ SCENARIOS: dict[str, Scenario] = {
 def request_head(row: Scenario, query: str = "", last: tuple[tuple[str, str], ...] = ()) -> str:
     """The request as sent, byte for byte; `query` and `last` are where a unique request differs from the next."""
     headers = (*HEADERS, *last)
+    if row.everything:  # by a client that has a session
+        headers = tuple((name, f"{value}; {COOKIES}" if name == "Cookie" else value) for name, value in headers)
     if row.close:
         headers = (*headers, ("Connection", "close"))
     head = "".join([f"GET {row.path}{query} HTTP/1.1\r\n", *(f"{name}: {value}\r\n" for name, value in headers)])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wire.child import Child, ChildFailedError, free_port
 from wire.origin import Origin
-from wire.peers.peer import Mode, Peer, Site
+from wire.peers.peer import Peer, Site
 from wire.scenarios import Scenario, request_head
 
 READY_S = 15.0
@@ -43,9 +43,9 @@ class Standing:
     child: Child | None
 
 
-def start(peer: Peer, mode: Mode, stage: Stage) -> Standing:
+def start(peer: Peer, row: Scenario, stage: Stage) -> Standing:
     port, admin_port = free_port(), free_port()
-    site = Site(stage.folder, mode, port, admin_port, stage.origin.port, stage.descriptors)
+    site = Site(stage.folder, row.mode, port, admin_port, stage.origin.port, stage.descriptors, row.everything)
     child = Child(peer.name, peer.command(site), stage.folder, stage.proxy_core)
     ready = b"GET /1k HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n"
     try:
@@ -69,7 +69,7 @@ def standing(peers: list[Peer], row: Scenario, stage: Stage, remarks: Remarks, *
                 remarks.skipped.append(f"{row.name}: {peer.name}: {reason}")
                 continue
             try:
-                way = start(peer, row.mode, stage)
+                way = start(peer, row, stage)
             except ChildFailedError as error:
                 remarks.failed.append(f"{row.name}: {error}")
                 continue

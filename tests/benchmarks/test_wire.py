@@ -8,14 +8,19 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from wire import compare, load, order, procfs, report
+from wire import compare, load, order, procfs, report, session
 from wire.idle import Process, Weight
 from wire.peers.against import Against
+from wire.peers.balance import config_text
 from wire.peers.nginx import stream_module
 from wire.peers.peer import Mode, Site
 from wire.rounds import Sample
 from wire.scenarios import SCENARIOS, TCP_REQUEST_BYTES, Scenario, request_head
 from wire.standing import Remarks
+
+from balance.config import load_file
+from balance.runtime.backend import Backend
+from balance.runtime.tokens import Tokens
 
 STAT = "71 (a) (b c) S 1 70 69 0 -1 4194560 100 0 0 0 250 750 3 4 20 0 1 0 12345 1000 200 0"
 ROLLUP = """\
@@ -142,6 +147,25 @@ def test_a_foreign_command_gets_its_ports_and_a_configuration(tmp_path: Path) ->
     command = Against("proxy --from :{port} --to :{origin} --mode {mode} --file {config}").command(site)
     assert command[:7] == ["proxy", "--from", ":81", "--to", ":83", "--mode", "tcp"]
     assert 'listen: "127.0.0.1:81"' in Path(command[8]).read_text()
+
+
+def test_with_everything_on_the_configuration_has_it_and_the_clients_have_a_session(tmp_path: Path) -> None:
+    files = [Site(tmp_path, Mode.HTTP, 81, 82, 83, 1024, on).write(f"{on}.yaml", "") for on in (False, True)]
+    for file, on in zip(files, (False, True), strict=True):
+        file.write_text(config_text(Site(tmp_path, Mode.HTTP, 81, 82, 83, 1024, on)))
+    (plain,), (pool,) = (load_file(file, {}).config.pools for file in files)
+    assert (pool.health_check.enabled, plain.health_check.enabled) == (True, True)
+    switches = [
+        (each.health_check.passive.enabled, each.breaker.enabled, each.retry.enabled, each.affinity.enabled)
+        for each in (plain, pool)
+    ]
+    assert switches == [(False,) * 4, (True,) * 4]
+    assert [each.backends[0].max_connections for each in (plain, pool)] == [0, 1000]
+    tokens = Tokens(pool.affinity.secret.encode(), pool.name, [Backend(pool.backends[0], 1)])
+    assert tokens.find(session.balance_token().encode(), 0.0) is not None
+    head = request_head(SCENARIOS["http-everything"])
+    assert f"; {pool.affinity.cookie.name}={session.balance_token()}; " in head
+    assert head.count("\r\nCookie: ") == 1
 
 
 def test_a_ratio_is_taken_inside_each_round_before_the_median() -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from wire.peers.peer import Mode, Site
+from wire.session import BALANCE_SECRET
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -16,11 +17,13 @@ workers: 1
 backends:
   - name: a
     address: "127.0.0.1:{origin}"
+{limit}
 health_check:
   enabled: true
 {probe}
   interval: 2s
   timeout: 1s
+{everything}
 admin:
   listen: "127.0.0.1:{admin}"
 shutdown:
@@ -28,6 +31,19 @@ shutdown:
 logging:
   level: warning
 """
+
+LIMIT = "    max_connections: 1000"
+EVERYTHING = """\
+  passive_checks:
+    enabled: true
+circuit_breaker:
+  enabled: true
+retry:
+  enabled: true
+  per_try_timeout: 2s
+session_affinity:
+  enabled: true
+  secret: {secret}"""
 
 PROBES = {Mode.HTTP: "  type: http\n  path: /1k", Mode.TCP: "  type: tcp"}  # as HAProxy checks in the same mode
 
@@ -45,6 +61,8 @@ def config_text(site: Site) -> str:
         origin=site.origin_port,
         admin=site.admin_port,
         probe=PROBES[site.mode],
+        limit=LIMIT if site.everything else "",
+        everything=EVERYTHING.format(secret=BALANCE_SECRET) if site.everything else "",
     )
 
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 from wire.peers.peer import Mode, Site
+from wire.session import BACKEND, HAPROXY_COOKIE
 
 CONFIG = """\
 global
@@ -22,7 +23,8 @@ listen wire
   bind 127.0.0.1:{port} backlog 4096
 {mode}
 {splice}
-  server a 127.0.0.1:{origin} check inter 2s
+{everything}
+  server a 127.0.0.1:{origin} check inter 2s{server}
 """
 
 HTTP = """\
@@ -31,6 +33,15 @@ HTTP = """\
   option forwardfor
   option httpchk GET /1k
   http-reuse always"""
+
+EVERYTHING = """\
+  retries 2
+  option redispatch 1
+  retry-on conn-failure empty-response response-timeout 502 503 504
+  timeout queue 5s
+  cookie {cookie} insert indirect nocache"""
+
+SERVER = " maxconn 1000 observe layer7 error-limit 5 on-error mark-down cookie {name}"
 
 TCP = """\
   mode tcp"""
@@ -56,5 +67,7 @@ class Haproxy:
             origin=site.origin_port,
             mode=TCP if site.mode is Mode.TCP else HTTP,
             splice="  option splice-auto" if self.splice else "",
+            everything=EVERYTHING.format(cookie=HAPROXY_COOKIE) if site.everything else "",
+            server=SERVER.format(name=BACKEND) if site.everything else "",
         )
         return ["haproxy", "-db", "-f", str(site.write(f"{self.name}.cfg", text))]

@@ -33,7 +33,7 @@ http {{
   uwsgi_temp_path {folder}/nginx-uwsgi;
   scgi_temp_path {folder}/nginx-scgi;
   upstream origin {{
-    server 127.0.0.1:{origin};
+    server 127.0.0.1:{origin}{server};
     keepalive 64;
     keepalive_requests 1000000000;
     keepalive_timeout 1h;
@@ -46,10 +46,16 @@ http {{
       proxy_set_header Connection "";
       proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_max_temp_file_size 0;
+      proxy_max_temp_file_size 0;{everything}
     }}
   }}
 }}"""
+
+SERVER = " max_conns=1000 max_fails=5 fail_timeout=30s"
+EVERYTHING = """
+      proxy_next_upstream error timeout http_502 http_503 http_504;
+      proxy_next_upstream_tries 3;
+      proxy_next_upstream_timeout 10s;"""
 
 STREAM = """\
 stream {{
@@ -97,7 +103,13 @@ class Nginx:
 
     def command(self, site: Site) -> list[str]:
         tcp = site.mode is Mode.TCP
-        block = (STREAM if tcp else HTTP).format(folder=site.folder, port=site.port, origin=site.origin_port)
+        block = (STREAM if tcp else HTTP).format(
+            folder=site.folder,
+            port=site.port,
+            origin=site.origin_port,
+            server=SERVER if site.everything else "",
+            everything=EVERYTHING if site.everything else "",
+        )
         module = (stream_module(build_text()) or "") if tcp else ""
         text = CONFIG.format(module=module, folder=site.folder, user=nginx_user(), descriptors=site.descriptors, block=block)
         return ["nginx", "-c", str(site.write("nginx.conf", text)), "-p", str(site.folder)]

@@ -21,6 +21,7 @@ class Site:
     admin_port: int
     origin_port: int
     descriptors: int
+    everything: bool = False  # on, of what it can do for a request that goes well
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / f"{self.mode.value}-{name}"
