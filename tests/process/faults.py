@@ -69,6 +69,7 @@ _ON_500 = {"on": ["connect", "reset", 500, 502, 503, 504]}
 FAULTS = {
     "kill": Fault("killed, and started again on the same port", Machine.kill, Machine.start),
     "freeze": Fault("stopped (SIGSTOP), and goes on", Machine.freeze, Machine.thaw),
+    "partition": Fault("cut off: connects time out, connections are silent", Machine.cut_off, Machine.rejoin),
     "reset-accept": Fault("resets every connection as soon as there is one", _order("reset-accept"), _WELL),
     "reset-read": Fault("resets every connection once it has read the request", _order("reset-read"), _WELL),
     "errors-503": Fault("answers 503 to everything, at once", _order("status 503"), _WELL),

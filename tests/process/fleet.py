@@ -6,12 +6,14 @@ import collections
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 PROGRAM = Path(__file__).with_name("machine.py")
+FILLING = 4  # connections, more than a kernel holds for one that is deaf
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Machine:
         self.port = 0  # the same for all its lives, once it has one
         self._records = directory / f"{name}.records"
         self._process: subprocess.Popen[str] | None = None
+        self._filling: list[socket.socket] = []
 
     @property
     def address(self) -> str:
@@ -50,6 +53,7 @@ class Machine:
         if self._process is not None:
             self._process.kill()  # also one that is stopped
             self._process.wait()
+            self._empty()
             for pipe in (self._process.stdin, self._process.stdout):
                 if pipe is not None:
                     pipe.close()
@@ -60,6 +64,21 @@ class Machine:
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
+
+    def cut_off(self) -> None:
+        """As by a partition: no new connection can be made, and those that there are fall silent."""
+        self.be("deaf")
+        self.freeze()
+        for _ in range(FILLING):
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.connect_ex(("127.0.0.1", self.port))
+            self._filling.append(sock)
+
+    def rejoin(self) -> None:
+        self.thaw()
+        self.be("well")
+        self._empty()
 
     def be(self, mood: str) -> None:
         """Returns when it is so."""
@@ -74,6 +93,11 @@ class Machine:
             return []
         lines = (line.split() for line in self._records.read_text().splitlines())
         return [Seen(float(at), method, name) for at, method, name in lines]
+
+    def _empty(self) -> None:
+        for sock in self._filling:
+            sock.close()
+        self._filling = []
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None

@@ -11,6 +11,7 @@ keeps no secrets. Orders come on the standard input, a line each, and are answer
     reset-read      resets it when a request was read
     status N        answers N to everything, at once
     status N but-health    answers N to everything but /health
+    deaf            lets the kernel hold one connection that it has not taken yet, and no second
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from balance.process.kernel import end_with_parent
 USUAL_S = 0.005
 PAUSE_S = 0.03
 SLOW = 10
+BACKLOG = 1024
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: (\d+)")
 _RESET = b"\1\0\0\0\0\0\0\0"  # SO_LINGER that makes a close a reset
 
@@ -35,7 +37,8 @@ _RESET = b"\1\0\0\0\0\0\0\0"  # SO_LINGER that makes a close a reset
 class Mood:
     """How the machine is at the moment."""
 
-    def __init__(self) -> None:
+    def __init__(self, listening: socket.socket) -> None:
+        self._listening = listening
         self.word = "well"
         self.status = 200
         self.is_health_well = True
@@ -46,6 +49,7 @@ class Mood:
         self.status = int(arguments[0]) if self.word == "status" else 200
         self.is_health_well = self.word != "status" or "but-health" in arguments
         self.factor = SLOW if self.word == "slow" else 1
+        self._listening.listen(0 if self.word == "deaf" else BACKLOG)
 
 
 class Connection(asyncio.Protocol):
@@ -126,9 +130,10 @@ def _head(status: int, length: int) -> bytes:
 
 async def serve(port: int, records: int) -> None:
     loop = asyncio.get_running_loop()
-    mood = Mood()
-    server = await loop.create_server(lambda: Connection(mood, records), "127.0.0.1", port, backlog=1024)
-    say(f"listening {server.sockets[0].getsockname()[1]}")
+    listening = socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
+    mood = Mood(listening.dup())
+    await loop.create_server(lambda: Connection(mood, records), sock=listening, backlog=BACKLOG)
+    say(f"listening {listening.getsockname()[1]}")
     orders = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
     while line := await orders.readline():

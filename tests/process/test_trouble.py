@@ -17,7 +17,7 @@ from trouble import Trouble
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(240)]
 
-AT_ONCE = 5  # they spend most of their time waiting
+AT_ONCE = 6  # they spend most of their time waiting
 
 
 def drill(name: str, directory: Path) -> Findings:
