@@ -22,12 +22,15 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the checkout's own package, whatever is installed
 
 from balance.process.board import Board
+from balance.process.kernel import is_alive
+from balance.process.ledger import MIN_SLOTS, MIN_WORKERS, SPARE_ROWS
 from balance.proxy.wheel import TICK_S
 from balance.runtime import cells
 
@@ -77,7 +80,7 @@ class Load:
     def __init__(self) -> None:
         self.took: list[float] = []  # seconds
         self.failed = 0
-        self._clients: list[object] = []  # a task that nobody holds may be collected
+        self._clients: list[Future[None]] = []  # a task that nobody holds may be collected
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         server = asyncio.run_coroutine_threadsafe(
@@ -88,6 +91,10 @@ class Load:
     def begin(self, port: int, clients: int) -> None:
         for _ in range(clients):
             self._clients.append(asyncio.run_coroutine_threadsafe(self._ask(port), self._loop))
+
+    def end(self) -> None:
+        for client in self._clients:
+            client.cancel()
 
     async def _ask(self, port: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -159,7 +166,10 @@ class LagWatch:
         fds = Path(f"/proc/{supervisor}/fd")
         name = next(fd.name for fd in fds.iterdir() if "balance-board" in os.readlink(fd))
         fd = os.open(fds / name, os.O_RDWR)
-        self._board = Board(0, 1, max_rows=64, max_slots=max(16_384, 2 * backends), inherited_fd=fd)
+        max_rows, max_slots = 2 * MIN_WORKERS + SPARE_ROWS, max(MIN_SLOTS, 2 * backends + 1)  # as the instance lays it out
+        self._board = Board(0, 1, max_rows=max_rows, max_slots=max_slots, inherited_fd=fd)
+        if not all(row[cells.PID] and is_alive(row[cells.PID]) for row in self._board.rows):
+            raise SystemExit("the board is laid out otherwise: the lag can't be read from it")
         self._worst_us = 0
         threading.Thread(target=self._watch, daemon=True).start()
 
@@ -198,6 +208,7 @@ def measure(shape: str, algorithm: str, change: str, times: int) -> Iterator[tup
                     raise SystemExit(f"{load.failed} of the clients' connections broke:\n{instance.log[-3000:]}")
                 yield seconds, watch.worst_s(), took[-1], statistics.median(took)
         finally:
+            load.end()
             instance.stop()
 
 
