@@ -93,9 +93,9 @@ def company() -> Iterator[Company]:
     company.selector.close()
 
 
-def no_child_is_left() -> bool:
+def is_reaped(child: Child) -> bool:
     try:
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(child.pid, os.WNOHANG)
     except ChildProcessError:
         return True
     return False
@@ -156,10 +156,10 @@ def test_a_departure_says_whose_post_is_vacant_how_it_went_and_its_last_words(co
 
 def test_one_that_could_not_start_says_why() -> None:
     company = Company(1, fails)
-    company.staff.fill(company.staff.workers[0])
+    child = company.staff.fill(company.staff.workers[0])
     assert company.departures(1) == {"worker 0": "worker 0 could not start: the disk is full"}
-    company.staff.kill()
-    assert no_child_is_left()
+    assert is_reaped(child)
+    company.selector.close()
 
 
 def test_fewer_posts_leave_their_workers_without_one_and_more_posts_are_vacant(company: Company) -> None:
@@ -238,10 +238,8 @@ def test_a_child_holds_no_line_but_its_own(company: Company) -> None:
 
 def test_at_the_end_nobody_is_left(company: Company) -> None:
     staff = company.staff
-    for post in staff.posts:
-        company.filled(post)
-    staff.born(staff.workers[0])
+    children = [company.filled(post) for post in staff.posts] + [staff.born(staff.workers[0])]
     staff.kill()
-    assert no_child_is_left()
+    assert [is_reaped(child) for child in children] == [True] * 4
     assert staff.everyone == []
     assert len(company.selector.get_map()) == 0
