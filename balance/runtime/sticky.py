@@ -7,7 +7,7 @@ is not closed; and not when it is only full: then this one request goes elsewher
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Protocol
+from typing import Protocol, cast
 
 from balance.balancing import Policy
 from balance.config.model import HashKey, PoolConfig
@@ -32,12 +32,16 @@ class Memory(Protocol):
     def keep(self, session: bytes, backend: Backend, now: float) -> None: ...
 
 
-class Visit(bytes):
-    """The policy's key of one request, and the session that the request belongs to."""
+class Visit:
+    """What a sticky pool is asked with in a key's place: the policy's key of one request, and its session."""
 
-    session: bytes = b""
-    is_known: bool = False  # it showed a session that is ours
-    is_moved: bool = True  # the session is not where it was, or it is new
+    __slots__ = ("is_known", "is_moved", "key", "session")
+
+    def __init__(self, key: bytes, session: bytes) -> None:
+        self.key = key
+        self.session = session
+        self.is_known = False  # it showed a session that is ours
+        self.is_moved = True  # the session is not where it was, or it is new
 
 
 class StickyPool(LimitedPool):
@@ -68,25 +72,28 @@ class StickyPool(LimitedPool):
         names = {"cookie": affinity.cookie.name, "header": affinity.header}
         self.key_of = _visits(key_of(HashKey(affinity.mode, names.get(affinity.mode, ""))), self.key_of)
 
-    def acquire(self, key: bytes, now: float, avoid: Collection[Backend] = ()) -> Lease | None:
+    def acquire(self, key: bytes | Visit, now: float, avoid: Collection[Backend] = ()) -> Lease | None:
+        if type(key) is not Visit:
+            return LimitedPool.acquire(self, key, now, avoid)  # type: ignore[arg-type]
         queue = self._queue
         if queue.waiters and not queue.is_serving and not avoid:
             return None
-        if type(key) is not Visit or not key.session:
-            return LimitedPool.acquire(self, key, now, avoid)
-        home = self._memory.find(key.session, now)
-        key.is_known = home is not None
+        visit = key
+        if not visit.session:
+            return LimitedPool.acquire(self, visit.key, now, avoid)
+        home = self._memory.find(visit.session, now)
+        visit.is_known = home is not None
         if home is not None and keeps(home) and home not in avoid:
             lease = self._lease_of(home, now)
-            key.is_moved = False  # also when it is full
-            if self._has_room(home):
+            visit.is_moved = False  # also when it is full
+            if home.load.active <= home.credit or self._has_room(home):
                 return lease
             self._withdraw(lease, now)
-            return LimitedPool.acquire(self, key, now, avoid)
-        key.is_moved = True
-        found = LimitedPool.acquire(self, key, now, avoid)
+            return LimitedPool.acquire(self, visit.key, now, avoid)
+        visit.is_moved = True
+        found = LimitedPool.acquire(self, visit.key, now, avoid)
         if found is not None and self.tokens is None:
-            self._memory.keep(key.session, found.backend, now)
+            self._memory.keep(visit.session, found.backend, now)
             if home is None:
                 self._row.cells[found.backend.block + cells.SESSIONS] += 1
         return found
@@ -94,15 +101,18 @@ class StickyPool(LimitedPool):
 
 def keeps(backend: Backend) -> bool:
     """Whether sessions of that backend stay there."""
+    if backend.is_ready and backend.gate is None:
+        return True  # nearly always
     if backend.phase is not Phase.CLOSED or backend.state is State.RETURNING:
         return False
     return backend.is_ready or backend.state is State.DRAINING
 
 
 def _visits(session_of: KeyOf, policy_key_of: KeyOf | None) -> KeyOf:
-    def visit(fields: RequestFields, target: bytes, address: str) -> bytes:
-        key = Visit(b"" if policy_key_of is None else policy_key_of(fields, target, address))
-        key.session = session_of(fields, target, address)
-        return key
+    """The pool finds its own visits where others find a key: whoever carries it does not look at it."""
 
-    return visit
+    def visit(fields: RequestFields, target: bytes, address: str) -> Visit:
+        key = b"" if policy_key_of is None else policy_key_of(fields, target, address)
+        return Visit(key, session_of(fields, target, address))
+
+    return cast(KeyOf, visit)
