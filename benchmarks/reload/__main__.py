@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[2]
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PAUSE_S = 0.002
 SHAPES = {"1,000 pools of 10": (1000, 10), "one pool of 10,000": (1, 10_000), "one pool of 10": (1, 10)}
-CHANGES = ("every weight", "one backend")
+CHANGES = ("every weight", "one backend of each pool")
 
 
 def configuration(pools: int, backends: int, port: int, algorithm: str, turn: int, change: str) -> dict[str, Any]:
