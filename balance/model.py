@@ -89,6 +89,8 @@ class Address:
             path = text[5:]
             if not path.startswith("/"):
                 raise ValueError(f"{text!r} needs an absolute path, like unix:/run/app.sock")
+            if "\0" in path:
+                raise ValueError(f"{text!r}: a path has no NUL")
             if len(path.encode()) > 107:  # sun_path holds 108 bytes with its NUL
                 raise ValueError(f"{text!r} is longer than the 107 bytes a Unix socket's path may have")
             return cls("", 0, path)
@@ -110,6 +112,8 @@ class Address:
             raise ValueError(f"{text!r}: write an IPv6 address in brackets, like [::1]:8080")
         elif any(c.isspace() or c in "/@?#" or not c.isprintable() for c in host):
             raise ValueError(f"{text!r}: {host!r} is not a host name")
+        elif any(not 0 < len(label) < 64 for label in host.removesuffix(".").split(".")) and host:
+            raise ValueError(f"{text!r}: {host!r} is not a host name: between its dots stand 1 to 63 characters")  # RFC 1035
         return cls(host or default_host, port)
 
     @property

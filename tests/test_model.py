@@ -35,6 +35,8 @@ def test_address_is_read_and_shown_as_users_write_it(text: str, host: str, port:
         ("unix:/" + "x" * 110, "107 bytes"),
         ("a b:80", "is not a host name"),
         ("user@host:80", "is not a host name"),
+        ("10.0.0..1:80", "between its dots stand 1 to 63 characters"),
+        (f"{'a' * 64}.example:80", "between its dots stand 1 to 63 characters"),
         ("host:٣", "is not a number"),
     ],
 )
@@ -59,3 +61,8 @@ def test_words_of_why_are_lower_case_and_keep_their_numbers() -> None:
     assert Why.OK.word == "ok"
     assert Why.RESET_ON_REUSE.word == "reset_on_reuse"
     assert [why.value for why in Why] == list(range(len(Why)))
+
+
+def test_a_path_with_a_nul_is_refused() -> None:
+    with pytest.raises(ValueError, match="a path has no NUL"):
+        Address.parse("unix:/run/a\0b")

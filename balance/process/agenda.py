@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 
@@ -9,6 +10,8 @@ from balance.process.child import Child
 from balance.process.line import Message
 from balance.process.undertaking import Undertaking
 from balance.side.steering import Order, Verdict
+
+log = logging.getLogger("balance.process")
 
 MAX_WAITING = 16  # orders
 NEVER = float("inf")
@@ -49,7 +52,7 @@ class Agenda:
         while True:
             undertaking = self._undertaking
             if undertaking is not None and not undertaking.is_over and now >= undertaking.deadline:
-                undertaking.expired(now)
+                self._guarded(undertaking.expired, now)
             if undertaking is not None:
                 if not undertaking.is_over:
                     return
@@ -58,22 +61,22 @@ class Agenda:
             if not self._waiting or not may_begin:
                 return
             self._undertaking = self._begin(*self._waiting.popleft())
-            self._undertaking.begin(now)
+            self._guarded(self._undertaking.begin, now)
 
     def heard(self, child: Child, message: Message, now: float) -> bool:
         """A child has said something. False when nothing is under way that it could be about."""
         if self._undertaking is None:
             return False
-        self._undertaking.heard(child, message, now)
+        self._guarded(self._undertaking.heard, child, message, now)
         return True
 
     def became_ready(self, child: Child, now: float) -> None:
         if self._undertaking is not None:
-            self._undertaking.became_ready(child, now)
+            self._guarded(self._undertaking.became_ready, child, now)
 
     def departed(self, child: Child, words: str, now: float) -> None:
         if self._undertaking is not None:
-            self._undertaking.departed(child, words, now)
+            self._guarded(self._undertaking.departed, child, words, now)
 
     def let_go(self) -> None:
         """In a child that is born meanwhile: close what is not for it."""
@@ -83,6 +86,23 @@ class Agenda:
     def give_up(self, why: str, generation: int) -> None:
         """Whatever was ordered will not be done."""
         if self._undertaking is not None and not self._undertaking.is_over:
-            self._undertaking.give_up(why)
+            self._guarded(self._undertaking.give_up, why)
         while self._waiting:
             self._waiting.popleft()[2](Verdict(False, generation, problems=(why,)))
+
+    def _guarded(self, step: Callable[..., object], *args: object) -> None:
+        """A bug in an undertaking ends the undertaking, and not the instance."""
+        undertaking = self._undertaking
+        assert undertaking is not None
+        try:
+            step(*args)
+        except Exception as error:
+            words = f"a bug: {type(error).__name__}: {error}"
+            log.exception("%s in what was ordered; it is given up", words)
+            try:
+                undertaking.give_up(words)
+            except Exception:
+                log.exception("and cannot even be given up")
+            if not undertaking.is_over:
+                self._undertaking = None
+                self._ended()

@@ -19,7 +19,7 @@ from balance.errors import StartError
 from balance.process import logs
 from balance.process.line import End, Message, unpacked
 from balance.process.outlook import Outlook
-from balance.process.words import ABANDON, COMMIT, COMMITTED, PREPARE, PREPARED, REFUSED, Blueprint, Preparation
+from balance.process.words import ABANDON, COMMIT, COMMITTED, NO_ROOM, PREPARE, PREPARED, REFUSED, Blueprint, Preparation
 from balance.proxy.access import AccessLog
 from balance.proxy.traffic import Pause, Traffic
 from balance.runtime import cells
@@ -66,6 +66,9 @@ class Changeover:
         preparation = self._preparation
         if message.kind == PREPARE:
             self._drop()
+            if len(message.fds) != 1 + len(message.data.new):
+                self._say(REFUSED, (message.data.number, NO_ROOM))
+                return
             file, *fds = message.fds
             preparation = self._preparation = message.data
             self._new = {number: socket.socket(fileno=fd) for number, fd in zip(message.data.new, fds, strict=True)}

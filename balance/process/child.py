@@ -166,7 +166,10 @@ def obey(loop: asyncio.AbstractEventLoop, report: Report, heard: Callable[[Messa
         if not is_open:
             loop.remove_reader(report.end.fileno())  # the lifeline says the rest
         for message in messages:
-            heard(message)
+            try:
+                heard(message)
+            except Exception:  # what comes behind it may be the order to end
+                log.exception("a word of the supervisor's was not understood")
 
     loop.add_reader(report.end.fileno(), readable)
 

@@ -116,8 +116,11 @@ class Control:
     def _prepare(self, message: Message) -> None:
         """Another configuration may come. Nothing here can go wrong with it; what takes long is done now."""
         self._drop()
-        file, *fds = message.fds
         preparation: Preparation = message.data
+        if len(message.fds) != 1 + len(preparation.new):
+            self._report.end.say(words.REFUSED, (preparation.number, words.NO_ROOM))
+            return
+        file, *fds = message.fds
         blueprint: Blueprint = unpacked(file)[1]
         os.close(file)
         new = {number: socket.socket(fileno=fd) for number, fd in zip(preparation.new, fds, strict=True)}

@@ -81,7 +81,7 @@ class End:
         was_reset = False
         while True:
             try:
-                packet, fds, _, _ = socket.recv_fds(self._socket, INLINE_BYTES + 1024, MAX_FDS)
+                packet, fds, flags, _ = socket.recv_fds(self._socket, INLINE_BYTES + 1024, MAX_FDS)
             except BlockingIOError:
                 return messages, True
             except ConnectionResetError:
@@ -94,7 +94,20 @@ class End:
                 return messages, False
             if not packet:
                 return messages, False
-            self._take(packet[1:], fds, messages)
+            if flags & socket.MSG_CTRUNC:
+                self._take_without_fds(packet[1:], fds, messages)
+            else:
+                self._take(packet[1:], fds, messages)
+
+    def _take_without_fds(self, packet: bytes, fds: Sequence[int], messages: list[Message]) -> None:
+        """This process has no room for more descriptors: what is said comes without any, and whoever needs them refuses."""
+        for fd in (*self._fds, *fds):
+            os.close(fd)
+        self._fds = []
+        if packet:
+            kind, data = pickle.loads(packet)
+            if kind:
+                messages.append(Message(kind, data, ()))
 
     def _take(self, packet: bytes, fds: Sequence[int], messages: list[Message]) -> None:
         self._fds += fds

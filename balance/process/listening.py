@@ -73,6 +73,8 @@ def listen(listener: str, address: Address, slots: int, inherited: Inheritance =
         return _resolved(listener, address, slots, inherited)
     except OSError as error:
         raise StartError(f"listener {listener}: cannot listen on {address}: {_words(error, address)}") from None
+    except ValueError as error:  # a name that can't be asked for, in the words of the codec that refused it
+        raise StartError(f"listener {listener}: cannot listen on {address}: {error}") from None
 
 
 def undo(openings: Iterable[Opening], inherited: Inheritance) -> None:

@@ -69,6 +69,13 @@ class Openings:
         for opening in self.listeners + self.side:
             opening.close()
 
+    def close_but_keep(self, paths: Collection[str]) -> None:
+        """In a supervisor that has failed to take over: the files of these Unix sockets are still somebody's."""
+        self.close_copies()
+        for opening in self.listeners + self.side:
+            if opening.address.path not in paths:
+                opening.unlink()
+
     def close(self) -> None:
         """In the supervisor, when all is over."""
         self.close_copies()

@@ -75,6 +75,7 @@ class Supervisor:
         lifeline, self._lifeline_end = os.pipe()
         self._legacy = legacy
         self._successor: Child | None = None  # once it has taken over
+        self._has_served = False
         self._estate = self._make_estate(config, source, openings, lifeline)
         self._pulse = pulse.Pulse()
         self._next_look = NEVER
@@ -114,8 +115,13 @@ class Supervisor:
 
     def close(self) -> None:
         """When all is over: listen no more."""
-        if self._successor is None:
-            self._estate.seat.openings.close()
+        openings = self._estate.seat.openings
+        if self._successor is not None:
+            return
+        if self._legacy is None or self._has_served:
+            openings.close()
+        else:  # whoever was to be replaced goes on listening
+            openings.close_but_keep(self._legacy.owned_paths)
 
     @property
     def _config(self) -> Config:
@@ -293,7 +299,7 @@ class Supervisor:
             self._feel_pulses()
 
     def _tell_ready(self) -> None:
-        if self._successor is not None:
+        if self._successor is not None or self._phase is not Phase.SERVING:
             return
         generation = self._estate.seat.generation
         self._notify.ready(f"serving configuration {generation.number} with {len(self._staff.workers)} workers")
@@ -322,6 +328,7 @@ class Supervisor:
             self._agenda.give_up("the instance is about to end", self._estate.seat.generation.number)
         match phase:
             case Phase.SERVING:
+                self._has_served = True
                 log.info("ready")
                 self._tell_ready()
                 if self._legacy is not None:

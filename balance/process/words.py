@@ -22,6 +22,7 @@ PREPARE, PREPARED, REFUSED = "prepare", "prepared", "refused"
 COMMIT, COMMITTED, ABANDON = "commit", "committed", "abandon"
 LOADED, UNLOADABLE = "loaded", "unloadable"
 ORDER, VERDICT, FILE_CHANGED = "order", "verdict", "file changed"
+NO_ROOM = "it has no room for the descriptors that come with it; raise `ulimit -Hn`"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ BACKLOG = 4096
 class Door:
     """See the module. Connections that came through it know its Entry, and go over to the next with their next request."""
 
-    __slots__ = ("_entries", "_entry", "_listener", "_port", "_server", "_service", "sock")
+    __slots__ = ("_entries", "_entry", "_is_closed", "_listener", "_port", "_server", "_service", "sock")
 
     def __init__(self, service: Service, sock: socket.socket, listener: Listener) -> None:
         name = sock.getsockname()
@@ -28,6 +28,7 @@ class Door:
         self._service = service
         self._port = name[1] if isinstance(name, tuple) else 0
         self._server: asyncio.Server | None = None
+        self._is_closed = False
         self._listener = listener
         self._entry: Entry | None = None
         self._entries: weakref.WeakSet[Entry] = weakref.WeakSet()  # those that connections may still have, the newest included
@@ -37,6 +38,8 @@ class Door:
         """Accept from now on."""
         keep_alive(self.sock)
         self._server = await self._service.loop.create_server(self._accepted, sock=self.sock, backlog=BACKLOG)
+        if self._is_closed:
+            self._server.close()
 
     def lead_to(self, listener: Listener) -> None:
         """This listener is behind it from now on; nothing changes when it is the same as before."""
@@ -48,6 +51,7 @@ class Door:
         self._entry = None
         if listener.mode is Mode.HTTP:
             self._entry = Entry(self._service, listener, self._port)
+            self._entry.is_closing = self._service.is_draining
             self._service.entries.add(self._entry)
         for entry in list(self._entries):
             # Each knows the newest and none in between: whoever came long ago must not keep all that was served since.
@@ -58,6 +62,7 @@ class Door:
 
     def close(self) -> None:
         """Accept no more. Who is in already is served to the end of its request, or of its session."""
+        self._is_closed = True
         if self._server is not None:
             self._server.close()
         for entry in self._entries:

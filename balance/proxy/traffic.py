@@ -97,18 +97,21 @@ class Traffic:
             await pause.if_due()
 
     async def _lead(self, sockets: Sequence[tuple[str, socket.socket]]) -> None:
-        """Have exactly these sockets lead to exactly these listeners."""
+        """Have exactly these sockets lead to exactly these listeners. Nobody is let in any more once a drain has begun."""
+        if self._service.is_draining:
+            return
         listeners = {listener.name: listener for listener in self._snapshot.listeners}
         doors = {}
         for name, sock in sockets:
-            door = self._doors.pop(sock, None)
+            door = self._doors.get(sock)
             if door is None:
-                door = Door(self._service, sock, listeners[name])
+                door = self._doors[sock] = Door(self._service, sock, listeners[name])  # a drain meanwhile closes it, too
                 await door.open()
             else:
                 door.lead_to(listeners[name])
             doors[sock] = door
-        closed, self._doors = self._doors, doors
+        closed = {sock: door for sock, door in self._doors.items() if sock not in doors}
+        self._doors = doors
         if closed:
             await asyncio.sleep(0)  # one more turn, so that connections the kernel has accepted are taken and served
             for door in closed.values():

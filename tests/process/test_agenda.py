@@ -137,3 +137,22 @@ def test_only_what_is_under_way_hears_of_children() -> None:
     day.agenda.departed(child, "gone", 100.0)
     day.agenda.let_go()
     assert day.errands[0].told == ["prepared", child, "gone", "let go"]
+
+
+def test_a_bug_in_an_undertaking_ends_it_and_not_the_instance() -> None:
+    day = Day()
+    for name in ("a", "b"):
+        day.order(name)
+    day.agenda.go_on(100.0, may_begin=True)
+
+    def crash(*anything: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    day.errands[0].heard = crash  # type: ignore[method-assign]
+    assert day.agenda.heard(Child("worker 0"), Message("prepared", 2, ()), 100.0)
+    assert day.answers == [("a", ("a bug: ZeroDivisionError: by zero",))]
+    day.agenda.go_on(101.0, may_begin=True)
+    assert [errand.name for errand in day.errands] == ["a", "b"]
+    day.errands[1].heard = day.errands[1].give_up = crash  # type: ignore[method-assign]
+    day.agenda.heard(Child("worker 0"), Message("prepared", 2, ()), 102.0)
+    assert (day.ended, day.agenda.deadline) == (2, NEVER)

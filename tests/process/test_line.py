@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import resource
 import select
 from collections.abc import Iterator
 
@@ -162,3 +163,21 @@ def test_an_end_is_waited_for_by_its_descriptor_which_no_other_program_gets(ends
     assert select.select([other], [], [], 0)[0] == []
     one.say("it")
     assert select.select([other], [], [], 0)[0] == [other]
+
+
+def test_descriptors_for_which_there_is_no_room_are_missing_and_the_message_is_not(ends: Pair) -> None:
+    here, there = ends
+    readable, writable = os.pipe()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert here.say("prepare", 2, [readable, writable])
+    assert here.say("end", 1)
+    probe = os.dup(readable)
+    os.close(probe)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (probe, limits[1]))  # the next descriptor would be one too many
+    try:
+        messages, _ = there.heard()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        os.close(readable)
+        os.close(writable)
+    assert [(message.kind, message.data, message.fds) for message in messages] == [("prepare", 2, ()), ("end", 1, ())]

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -186,3 +187,18 @@ def is_over(instance: Instance) -> bool:
     instance.process.poll()
     found = subprocess.run(["ps", "-o", "pid=", "-g", str(instance.process.pid)], capture_output=True, text=True, check=False)
     return not any(is_running(int(pid)) for pid in found.stdout.split())
+
+
+def test_an_upgrade_that_fails_leaves_the_unix_socket_to_the_old_instance(run: Run, tmp_path: Path) -> None:
+    with Load(**SMALL) as load:
+        path = tmp_path / "web.sock"
+        fails = 'import os, balance.process.control as c\nif "BALANCE_HANDOVER" in os.environ: c.run = lambda seat, report: 1'
+        instance = run(fails, **document(load.addresses, listen=f"unix:{path}", **BRIEF))
+        instance.saying("supervisor: ready$")
+        os.kill(instance.process.pid, signal.SIGUSR2)
+        instance.saying("the upgrade is broken off, this instance goes on")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(20)
+            client.connect(str(path))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.1 ")
