@@ -20,7 +20,7 @@ STEPS = {
     "lint": ["ruff", "check", "."],
     "types": ["mypy"],
     "floors": ["lint-imports"],
-    "tests": ["pytest"],
+    "tests": ["pytest", "-n", "4", "--dist", "loadfile"],  # most of a drill's time is waiting, also on two cores
 }
 STEP_LIMIT_S = 300
 # What the drills and the benchmarks drive, as program: package.
