@@ -96,18 +96,22 @@ class Inside:
         ]
 
     def workers(self) -> list[Worker]:
-        """What health is decided from: who stands at each post; nobody where there is nobody."""
+        """What health is decided from: who stands at each post; nobody where there is nobody.
+
+        Of two at one post, as during an upgrade, it is who beat last: one that was killed does not hide one that lives.
+        """
         found = [Worker(0, 0)] * self.config.workers
         for row in self.board.rows:
             place = row[cells.PLACE]
-            if 0 < place <= len(found) and not row[cells.LEAVING]:
+            if 0 < place <= len(found) and not row[cells.LEAVING] and row[cells.BEAT_US] >= found[place - 1].beat_us:
                 found[place - 1] = Worker(row[cells.PID], row[cells.BEAT_US])
         return found
 
     def worker_rows(self) -> list[tuple[int, memoryview | None]]:
         """Every worker's number and row, those who are leaving after those who stay; None where there is nobody."""
         rows = sorted(
-            (row for row in self.board.rows if row[cells.PLACE]), key=lambda row: (row[cells.LEAVING], row[cells.PLACE])
+            (row for row in self.board.rows if row[cells.PLACE]),
+            key=lambda row: (row[cells.LEAVING], row[cells.PLACE], row[cells.BEAT_US]),
         )
         staying = {row[cells.PLACE] - 1: row for row in rows if not row[cells.LEAVING]}
         posts = sorted({*range(self.config.workers), *staying})

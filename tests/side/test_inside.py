@@ -69,6 +69,16 @@ def test_those_who_leave_one_post_are_all_shown(make_inside: Callable[..., Insid
     assert [(number, row is not None) for number, row in rows] == [(0, True), (1, False), (2, False), (0, True), (0, True)]
 
 
+def test_who_beat_last_stands_at_the_post_whichever_row_it_has(make_inside: Callable[..., Inside]) -> None:
+    inside = make_inside(workers=2)
+    for row, place, pid, beat_us in zip(inside.board.rows, (1, 1), (10, 11), (9_000_000, 5_000_000), strict=True):
+        row[cells.PLACE], row[cells.PID], row[cells.BEAT_US] = place, pid, beat_us
+    assert [tuple(worker) for worker in inside.workers()] == [(10, 9_000_000), (0, 0)]
+    (first, second) = inside.worker_rows()
+    assert first[1] is not None and first[1][cells.PID] == 10
+    assert second == (1, None)
+
+
 def test_an_instance_that_nobody_steers_says_so(inside: Inside) -> None:
     async def ask() -> Verdict:
         return await inside.steer(Restart())
