@@ -29,6 +29,7 @@ class Estate:
     def reassert(self) -> None:
         """What another instance may have written on the board does not hold: it was to take over, and did not."""
         self.seat.board.set_generation(self.seat.generation.number)
+        self.staff.sweep_rows()
 
     def settle(self, generation: Generation, assignment: Assignment, openings: Openings) -> None:
         """From now on every child is born into this configuration."""

@@ -8,13 +8,14 @@ from balance.process.child import FIRST_BACKOFF_S, Child, Life, next_backoff_s
 class Post:
     """See the module. During a rolling restart two children stand at one post; the one that is to go is not counted here."""
 
-    __slots__ = ("_backoff_s", "child", "name", "restart_at", "slot")
+    __slots__ = ("_backoff_s", "child", "name", "restart_at", "row", "slot")
 
     def __init__(self, name: str, slot: int | None) -> None:
         """`slot` is a worker's number, None for control."""
         self.name = name
         self.slot = slot
         self.child: Child | None = None
+        self.row: int | None = None  # of the board, where the last one who was born for it counts
         self.restart_at: float | None = None  # when a successor is due
         self._backoff_s = 0.0
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from balance.process.child import Child, Life, Report, how_it_ended
 from balance.process.line import Message
 from balance.process.post import Post
+from balance.process.tenancy import Tenancy
 
 log = logging.getLogger("balance.process")
 
@@ -45,11 +46,11 @@ class Staff:
         be_worker: Body,
         be_control: Body,
         selector: selectors.BaseSelector,
-        is_row_free: Callable[[int], bool],
+        rows: Tenancy,
         inodes: Callable[[int | None], frozenset[int]],
         let_go: Callable[[str], None],
     ) -> None:
-        """Nobody is started yet. `is_row_free`: whether no worker of somebody else's counts there; IndexError for no row.
+        """Nobody is started yet. `rows` says which are nobody else's.
 
         `inodes` are of the listening sockets that a worker of that slot (None: control) is born with. `let_go` is what every
         child does first, given its name.
@@ -59,7 +60,7 @@ class Staff:
         self.control = Post("control", None)
         self.others: list[Child] = []  # who leave, who are to take over, and who help for a moment
         self._disowned: Child | None = None
-        self._is_row_free = is_row_free
+        self._rows = rows
         self._inodes = inodes
         self._let_go = let_go
         self._selector = selector
@@ -108,10 +109,19 @@ class Staff:
     def born(self, post: Post) -> Child:
         """Fork a child for that post; it does not stand there yet. OSError when there is no room for another process, or no row
         of the board left to a worker."""
-        row = self._free_row() if post.slot is not None else None
-        child = Child(post.name, post.slot, row)
-        child.inodes = self._inodes(post.slot)
-        body = self._bodies["control" if post.slot is None else "worker"]
+        if post.slot is None:
+            return self._forked(Child(post.name))
+        with self._rows.held() as is_held:
+            if not is_held:
+                raise OSError(errno.EAGAIN, "another instance is busy with the rows of the board")
+            row = post.row = self._free_row(post)
+            child = self._forked(Child(post.name, post.slot, row))
+            self._rows.take(row, child.pid)
+        return child
+
+    def _forked(self, child: Child) -> Child:
+        child.inodes = self._inodes(child.slot)
+        body = self._bodies["control" if child.slot is None else "worker"]
         self.launch(child, lambda report: body(child, report))
         return child
 
@@ -207,16 +217,29 @@ class Staff:
             child.life = Life.GONE
             self._forget_line(child)
             child.hang_up()
+            self.clear_row(child)  # another instance may go on with the board
+
+    def clear_row(self, child: Child) -> None:
+        """It is gone, and with it what it held."""
+        if child.row is not None:
+            self._rows.clear(child.row, child.pid)
+
+    def sweep_rows(self) -> None:
+        """Clear what dead workers of other instances have left on the board."""
+        self._rows.sweep({child.row for child in self.everyone if child.row is not None})
 
     def _forget_line(self, child: Child) -> None:
         if child.end is not None:
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(child.end)
 
-    def _free_row(self) -> int:
+    def _free_row(self, post: Post) -> int:
+        """The one that the last worker at that post had, if it can be: during an upgrade the others are for the newcomer."""
         taken = {child.row for child in self.everyone}
+        if post.row is not None and post.row not in taken and self._rows.is_free(post.row):
+            return post.row
         with contextlib.suppress(IndexError):
             for row in itertools.count():
-                if row not in taken and self._is_row_free(row):
+                if row not in taken and self._rows.is_free(row):
                     return row
         raise OSError(errno.EAGAIN, f"all {row} rows of the board are taken, by workers that still finish what they have")

@@ -25,7 +25,6 @@ from balance.process.child import Child, Report
 from balance.process.estate import Estate
 from balance.process.generation import Generation
 from balance.process.handover import STOP, Legacy
-from balance.process.kernel import is_alive
 from balance.process.ledger import ledger
 from balance.process.line import Message
 from balance.process.openings import Openings, inode
@@ -36,6 +35,7 @@ from balance.process.seat import Seat
 from balance.process.signals import Signals
 from balance.process.staff import NEVER, Departure, Staff
 from balance.process.systemd import Notify
+from balance.process.tenancy import Tenancy
 from balance.process.undertaking import Undertaking
 from balance.process.upgrading import Upgrading
 from balance.process.words import FILE_CHANGED, ORDER, VERDICT
@@ -105,7 +105,7 @@ class Supervisor:
             self._be_worker,
             self._be_control,
             self._selector,
-            self._is_row_free,
+            Tenancy(made.board, made.locks),
             self._inodes,
             self._let_go,
         )
@@ -261,8 +261,7 @@ class Supervisor:
 
     def _take_leave(self, departure: Departure) -> None:
         child, post = departure.child, departure.post
-        if child.row is not None:
-            self._board.zero_gauges(child.row)
+        self._staff.clear_row(child)
         if self._phase is Phase.STARTING:
             raise StartError(departure.words)
         if post is not None and self._phase.replaces:
@@ -314,6 +313,7 @@ class Supervisor:
         for child in self._pulse.stuck(beats):
             log.error("%s (pid %d) does not turn any more: killing it", child.name, child.pid)
             child.kill()
+        self._staff.sweep_rows()  # of an instance that was killed, before it took over or after
 
     def _enter(self, phase: Phase) -> None:
         now = time.monotonic()
@@ -387,17 +387,6 @@ class Supervisor:
 
     def _inodes(self, slot: int | None) -> frozenset[int]:
         return frozenset(inode(sock) for _, sock in self._estate.seat.openings.of(slot))
-
-    def _is_row_free(self, row: int) -> bool:
-        """IndexError when there is no such row."""
-        if row >= self._board.max_rows:
-            raise IndexError(row)
-        self._board.use_row(row)
-        pid = self._board.rows[row][cells.PID]
-        if pid and is_alive(pid):
-            return False  # it finishes what it has, for the instance before this one
-        self._board.zero_gauges(row)
-        return True
 
     def _log_as(self, generation: Generation) -> None:
         """Speak as that configuration says, from now on."""

@@ -17,6 +17,7 @@ from balance.process.estate import Estate
 from balance.process.generation import KEPT
 from balance.process.openings import Openings, open_all
 from balance.process.staff import Staff
+from balance.process.tenancy import Tenancy
 from balance.runtime import cells
 from balance.runtime.slots import SlotBook
 
@@ -26,9 +27,8 @@ def estate() -> Iterator[Estate]:
     """An instance that serves b1 and b2, with room for one backend more, and nobody is born."""
     place = seat(2, max_slots=4)
     with selectors.DefaultSelector() as selector:
-        staff = Staff(
-            2, lambda child, report: 0, lambda child, report: 0, selector, lambda row: True, lambda slot: frozenset(), print
-        )
+        rows = Tenancy(place.board, place.locks)
+        staff = Staff(2, lambda child, report: 0, lambda child, report: 0, selector, rows, lambda slot: frozenset(), print)
         book = SlotBook(4)
         book.adopt(book.assign(place.config, place.board.is_unused))
         yield Estate(place, staff, book, lambda generation: None)

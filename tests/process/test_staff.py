@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import selectors
+import signal
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from balance.errors import StartError
+from balance.process.board import Board
 from balance.process.child import Child, Life, Report
 from balance.process.line import Message
+from balance.process.locks import ROWS, Locks
 from balance.process.post import Post
 from balance.process.staff import NEVER, Staff
+from balance.process.tenancy import Tenancy
 from balance.process.words import END
+from balance.runtime import cells
 
 PATIENCE_S = 20.0
 MAX_ROWS = 4
@@ -42,15 +47,18 @@ class Company:
 
     def __init__(self, workers: int = 2, be_worker: Callable[[Child, Report], int] = until_ended) -> None:
         self.selector = selectors.DefaultSelector()
-        self.foreign: set[int] = set()  # rows that workers of somebody else's count on
+        self.board = Board(0, 1, max_rows=MAX_ROWS)
+        self.locks = Locks()
+        rows = Tenancy(self.board, self.locks, patience_s=0.05)
         self.staff = Staff(
-            workers, be_worker, until_ended, self.selector, self._is_row_free, lambda slot: frozenset({slot or 0}), self._let_go
+            workers, be_worker, until_ended, self.selector, rows, lambda slot: frozenset({slot or 0}), self._let_go
         )
 
-    def _is_row_free(self, row: int) -> bool:
-        if row >= MAX_ROWS:
-            raise IndexError(row)
-        return row not in self.foreign
+    def let(self, *rows: int, pid: int) -> None:
+        """Workers of somebody else's count there."""
+        for row in rows:
+            self.board.use_row(row)
+            self.board.rows[row][cells.PID] = pid
 
     def _let_go(self, name: str) -> None:
         self.selector.close()
@@ -193,7 +201,7 @@ def test_successors_come_when_they_are_due_and_nobody_when_all_is_called_off(com
 def test_where_no_row_is_left_a_successor_waits_and_it_is_said(company: Company, caplog: pytest.LogCaptureFixture) -> None:
     staff = company.staff
     (post, other) = staff.workers
-    company.foreign = {0, 2, 3}  # of the instance before this one
+    company.let(0, 2, 3, pid=os.getpid())  # of the instance before this one
     company.filled(post)
     other.restart_at = 1.0
     staff.start_due(1.0)
@@ -203,7 +211,7 @@ def test_where_no_row_is_left_a_successor_waits_and_it_is_said(company: Company,
         "cannot start worker 1: all 4 rows of the board are taken, by workers that still finish what they have;"
         " next attempt in 0s"
     ]
-    company.foreign.clear()
+    company.let(0, pid=0)
     staff.start_due(1.0)
     assert other.child is not None
     assert other.child.row == 0
@@ -234,6 +242,46 @@ def test_a_child_holds_no_line_but_its_own(company: Company) -> None:
     staff.others.append(first)
     first.hang_up()  # were there a copy of this end in the second one, the first would not notice
     assert "exited with status 99" in company.departures(1)["worker 0"]
+
+
+def test_the_row_says_whose_it_is_before_the_child_has_done_anything_and_nobodys_after_the_kill(company: Company) -> None:
+    staff = company.staff
+    children = [staff.fill(post) for post in staff.workers]
+    rows = company.board.rows
+    assert [row[cells.PID] for row in rows] == [child.pid for child in children]
+    for row in rows:
+        row[cells.PLACE] = 1
+    company.let(2, pid=os.getpid())
+    staff.kill()
+    assert [row[cells.PID] for row in rows] == [0, 0, os.getpid()]
+    assert [row[cells.PLACE] for row in rows] == [0, 0, 0]
+
+
+def test_a_successor_has_the_row_of_who_died_and_not_one_that_is_free_below(company: Company) -> None:
+    staff = company.staff
+    first, second = (company.filled(post) for post in staff.workers)
+    for child, count in ((first, 1), (second, 1)):
+        child.finish(0)
+        company.departures(count)
+    assert staff.fill(staff.workers[1]).row == 1
+    company.let(0, pid=os.getpid())  # a newcomer was faster
+    assert staff.fill(staff.workers[0]).row == 2
+
+
+def test_while_another_instance_takes_rows_nobody_is_born(company: Company) -> None:
+    told, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        company.locks.take(ROWS)
+        os.write(tell, b"x")
+        signal.pause()
+    os.read(told, 1)
+    with pytest.raises(OSError, match="another instance"):
+        company.staff.fill(company.staff.workers[0])
+    assert company.staff.everyone == []
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    company.filled(company.staff.workers[0])
 
 
 def test_at_the_end_nobody_is_left(company: Company) -> None:

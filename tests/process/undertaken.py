@@ -12,13 +12,16 @@ from seating import seat
 
 from balance.config.model import AdminConfig, BackendConfig, Config, ListenerConfig, MetricsConfig, PoolConfig
 from balance.model import Address, Mode
+from balance.process.board import Board
 from balance.process.child import Child, Life, Report
 from balance.process.estate import Estate
 from balance.process.generation import Generation
 from balance.process.line import End, Message, line
+from balance.process.locks import Locks
 from balance.process.openings import inode, open_all
 from balance.process.post import Post
 from balance.process.staff import Staff
+from balance.process.tenancy import Tenancy
 from balance.process.undertaking import Undertaking
 from balance.process.words import END
 from balance.runtime.slots import SlotBook
@@ -42,19 +45,15 @@ def configured(*backends: str, workers: int = 2, **changes: Any) -> Config:
 class Hands(Staff):
     """Nobody is forked."""
 
-    def __init__(self, workers: int, inodes: Callable[[int | None], frozenset[int]], max_rows: int) -> None:
+    def __init__(self, workers: int, inodes: Callable[[int | None], frozenset[int]], board: Board) -> None:
         self.bodies: dict[Child, Callable[[Report], int]] = {}
         self.theirs: dict[Child, End] = {}  # the children's ends of their lines
         self.refusal: OSError | None = None  # why no more children are born
         self._next_pid = 4_000_000  # more than any real one
 
-        def is_row_free(row: int) -> bool:
-            if row >= max_rows:
-                raise IndexError
-            return True
-
+        rows = Tenancy(board, Locks())
         super().__init__(
-            workers, lambda child, report: 0, lambda child, report: 0, selectors.DefaultSelector(), is_row_free, inodes, print
+            workers, lambda child, report: 0, lambda child, report: 0, selectors.DefaultSelector(), rows, inodes, print
         )
 
     def launch(self, child: Child, body: Callable[[Report], int]) -> None:
@@ -81,7 +80,7 @@ class Scene:
         assignment = book.assign(config, place.board.is_unused)
         generation = replace(place.generation, config=config, slots=assignment.slots)
         self.estate = Estate(
-            replace(place, history=()), Hands(config.workers, self._inodes, max_rows), book, self.spoken.append
+            replace(place, history=()), Hands(config.workers, self._inodes, place.board), book, self.spoken.append
         )
         self.estate.settle(generation, assignment, openings)
         for post in self.staff.posts:
