@@ -106,6 +106,9 @@ class Control:
                 self._stopped.set()
             case words.VERDICT:
                 self._steering.heard(*message.data)
+            case words.REASSERT:
+                self._register.reassert()
+                self._inspector.await_returns()
             case words.PREPARE:
                 self._prepare(message)
             case words.COMMIT if self._preparation is not None and self._preparation[0].number == message.data:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from balance.health.readiness import Stage
 from balance.process.generation import Generation, kept
 from balance.process.openings import Openings, any_port
 from balance.process.seat import Seat
 from balance.process.staff import Staff
+from balance.process.words import REASSERT
 from balance.runtime.slots import Assignment, SlotBook
 
 
@@ -20,6 +22,7 @@ class Estate:
     staff: Staff
     book: SlotBook
     logs_to: Callable[[Generation], None]  # have this process log as that configuration says
+    stage: Stage = Stage.STARTING  # how far this instance is
 
     def any_port(self) -> dict[tuple[str, str], str]:
         """What the kernel chose for listeners on port 0, in words: (listener, as configured) -> as bound."""
@@ -28,8 +31,12 @@ class Estate:
 
     def reassert(self) -> None:
         """What another instance may have written on the board does not hold: it was to take over, and did not."""
-        self.seat.board.set_generation(self.seat.generation.number)
+        board = self.seat.board
+        board.set_generation(self.seat.generation.number)
+        board.set_stage(self.stage)
         self.staff.sweep_rows()
+        if self.staff.control.child is not None:
+            self.staff.control.child.say(REASSERT)
 
     def settle(self, generation: Generation, assignment: Assignment, openings: Openings) -> None:
         """From now on every child is born into this configuration."""

@@ -140,6 +140,12 @@ class Inspector:
         if self._register.take(slot, event, f"{reason}; it is left alone for {for_s:g}s"):
             self._await_return(slot)
 
+    def await_returns(self) -> None:
+        """When the ejected come back, as the board has it now, whoever else wrote there."""
+        for slot in self._patients:
+            if self._register.state(slot) is State.EJECTED:
+                self._await_return(slot)
+
     def _await_return(self, slot: int) -> None:
         until_us = self._board.ejection(slot).until_us
         self._loop.call_later(max(0.0, until_us / 1e6 - monotonic()), self._try_again, slot, until_us)

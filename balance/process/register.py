@@ -31,6 +31,7 @@ class Register:
         self._events = events or EventLog()
         self._panicking: set[str] = set()
         self.seen = {seen.slot: seen for seen in everybody}
+        self._reasons = {slot: seat.board.reason(slot) for slot in self.seen}  # as they are on the board
         self.standings = {
             slot: self._standing(slot, seen.pool.health_check, seen.state, seen.since) for slot, seen in self.seen.items()
         }
@@ -43,6 +44,7 @@ class Register:
             check = seen.pool.health_check
             if slot not in known:
                 self._seat.board.set_state(slot, State.UNKNOWN, 0.0)
+                self._reasons.pop(slot, None)
                 self.standings[slot] = Standing(check)
             elif known[slot].pool.health_check == check:
                 self.standings[slot] = before[slot]
@@ -51,11 +53,20 @@ class Register:
         self._panicking &= {seen.pool.name for seen in self.seen.values()}
         self.ring_workers()
 
+    def reassert(self) -> None:
+        """Another instance has written on the board, and is gone: what holds is what is known here."""
+        board = self._seat.board
+        for slot, standing in self.standings.items():
+            if board.state(slot) != (standing.state, float(int(standing.since))):
+                board.set_state(slot, standing.state, standing.since, self._reasons.get(slot, ""))
+        self.ring_workers()
+
     def _standing(self, slot: int, check: HealthCheck, state: State, since: float) -> Standing:
         """One that goes on under these checks as it stood before."""
         held = still_held(state, check)
         if held is not state:
             self._seat.board.set_state(slot, held, 0.0)
+            self._reasons.pop(slot, None)
             self.ring_workers()
             return Standing(check, held)
         return Standing(check, state, since)
@@ -72,6 +83,7 @@ class Register:
             return None
         times = f" ({transition.streak} times in a row)" if transition.streak > 1 else ""
         self._seat.board.set_state(slot, transition.after, now, reason + times)
+        self._reasons[slot] = reason + times
         self.ring_workers()
         seen = self.seen[slot]
         name = news.backend_name(seen.pool.name, seen.backend)

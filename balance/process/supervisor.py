@@ -74,6 +74,7 @@ class Supervisor:
         self._selector.register(self._signals, selectors.EVENT_READ)
         lifeline, self._lifeline_end = os.pipe()
         self._legacy = legacy
+        self._is_board_ours = legacy is None  # else once this one serves
         self._successor: Child | None = None  # once it has taken over
         self._has_served = False
         self._estate = self._make_estate(config, source, openings, lifeline)
@@ -319,7 +320,9 @@ class Supervisor:
         now = time.monotonic()
         before, self._phase, self._deadline = self._phase, phase, NEVER
         staff = self._staff
-        if self._successor is None:  # else the board is its own now
+        self._estate.stage = phase.stage
+        self._is_board_ours |= phase is Phase.SERVING
+        if self._is_board_ours and self._successor is None:  # else it is another instance's, still or by now
             self._board.set_stage(phase.stage)
         self._next_look = now if phase.replaces else NEVER
         if not phase.replaces:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 from collections.abc import Callable, Mapping
 
-from balance.process.child import Child, Report
+from balance.process.child import Child, Life, Report
 from balance.process.estate import Estate
 from balance.process.handover import Legacy, bequeath, execute
 from balance.process.line import Message
@@ -89,7 +90,10 @@ class Upgrading:
     def _fail(self, why: str) -> None:
         if self.is_over:
             return
-        self._successor.kill()
+        if self._successor.life is not Life.GONE:
+            self._successor.kill()
+            with contextlib.suppress(ChildProcessError):  # nobody is left to wait for
+                os.waitid(os.P_PID, self._successor.pid, os.WEXITED | os.WNOWAIT)  # it writes nothing after this
         self._estate.reassert()
         log.error("the upgrade is broken off, this instance goes on: %s", why)
         self._end(Verdict(False, self._estate.seat.generation.number, problems=(why,)))

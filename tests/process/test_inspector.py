@@ -13,6 +13,7 @@ from balance.config.model import CircuitBreaker, HealthCheck, PassiveChecks
 from balance.health.breaker import PEAK, PHASE, Phase
 from balance.health.states import Event, State
 from balance.model import Outcome
+from balance.process.board import Ejection
 from balance.process.channel import Message
 from balance.process.inspector import Inspector
 from balance.process.register import Register
@@ -69,7 +70,8 @@ class Scene:
                 Seen(self.config, backend, n, *self.place.board.state(n)) for n, backend in enumerate(self.config.backends, 1)
             ]
             self.register = Register(self.place, seen)
-            Inspector(loop, self.place, self.register).start()
+            self.inspector = Inspector(loop, self.place, self.register)
+            self.inspector.start()
             async with asyncio.timeout(PATIENCE_S):
                 await act(self)
 
@@ -91,6 +93,18 @@ def test_failures_in_a_row_over_all_workers_eject_and_a_good_request_brings_back
         await eventually(lambda: scene.state(1) is State.RETURNING)
         scene.try_out(1, 1, Outcome.OK)
         await eventually(lambda: scene.state(1) is State.HEALTHY)
+
+    Scene(health_check=passive()).play(act)
+
+
+def test_an_ejection_that_another_instance_has_lengthened_ends_too_once_that_one_is_gone() -> None:
+    async def act(scene: Scene) -> None:
+        scene.send(0, 1, Outcome.FAILED, 3)
+        await eventually(lambda: scene.state(1) is State.EJECTED)
+        times, until_us, total = scene.place.board.ejection(1)
+        scene.place.board.set_ejection(1, Ejection(times + 1, until_us + 100_000, total + 1))
+        scene.inspector.await_returns()
+        await eventually(lambda: scene.state(1) is State.RETURNING)
 
     Scene(health_check=passive()).play(act)
 

@@ -70,6 +70,34 @@ def test_a_successor_goes_on_from_the_board() -> None:
     assert successor.take(2, Event.PASS, "") is None
 
 
+def test_what_another_instance_has_written_does_not_hold_once_it_is_gone() -> None:
+    place = seat(3)
+    register = register_of(place)
+    register.take(1, Event.FAIL, "connection refused")
+    register.take(2, Event.MAINTAIN, "an order")
+    before = [(place.board.state(slot), place.board.reason(slot)) for slot in (1, 2, 3)]
+    for channel in place.channels:
+        channel.heard()
+    other = register_of(place)
+    other.take(1, Event.PASS, "status 200")
+    other.take(2, Event.ENABLE, "an order")
+    other.take(3, Event.FAIL, "timeout")
+    for channel in place.channels:
+        channel.heard()
+    register.reassert()
+    assert [(place.board.state(slot), place.board.reason(slot)) for slot in (1, 2, 3)] == before
+    assert [channel.heard() for channel in place.channels] == [{Message.STATES}] * 2
+
+
+def test_a_successor_knows_the_reasons_too() -> None:
+    place = seat()
+    register_of(place).take(1, Event.MAINTAIN, "a new disk")
+    successor = register_of(place)
+    place.board.set_state(1, State.HEALTHY, 7.0, "by another instance")
+    successor.reassert()
+    assert (place.board.state(1)[0], place.board.reason(1)) == (State.MAINTENANCE, "a new disk")
+
+
 def test_panic_is_told_when_it_begins_and_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
     register = register_of(seat(3, health_check=HealthCheck(enabled=True, panic_threshold=50, healthy_threshold=1)))
     with caplog.at_level(logging.INFO, LOGGER):

@@ -124,6 +124,64 @@ def test_an_instance_that_is_killed_half_way_finishes_what_it_has_taken(run: Run
     assert not report.failures, report.failures
 
 
+def workers_seen(instance: Instance) -> list[tuple[int, int, str]]:
+    return [(worker["worker"], worker["pid"], worker["state"]) for worker in instance.ask("/status")[1]["workers"]]
+
+
+def states_seen(instance: Instance) -> list[str]:
+    return [backend["state"] for pool in instance.ask("/status")[1]["pools"] for backend in pool["backends"]]
+
+
+CONTROL_FAILS = """
+import os
+if "BALANCE_HANDOVER" in os.environ:  # its workers serve, and then its control process cannot
+    import balance.process.control
+    from balance.errors import StartError
+    from balance.runtime import cells
+
+    def fails(seat, report):
+        import time
+        while sum(row[cells.BEAT_US] > 0 for row in seat.board.rows) < 4:
+            time.sleep(0.001)
+        seat.board.set_state(1, 2, 5.0, "by the newcomer")
+        raise StartError("the disk is full")
+
+    balance.process.control.run = fails
+"""
+
+
+def test_an_instance_whose_control_cannot_start_leaves_nothing_on_the_board(run: Run) -> None:
+    with Load(**SMALL) as load:
+        instance = run(CONTROL_FAILS, **document(load.addresses)).ready()
+        load.begin(instance.port)
+        before, states = workers_seen(instance), states_seen(instance)
+        os.kill(instance.process.pid, signal.SIGUSR2)
+        instance.saying("the upgrade is broken off")
+        until(lambda: workers_seen(instance) == before and states_seen(instance) == states, "the board as it was")
+        load.flow(100)
+        assert instance.ask("/ready")[0] == 200
+        load.flow()
+        report = load.end()
+    assert not report.failures, report.failures
+
+
+def test_an_heir_that_is_told_to_end_before_it_serves_does_not_end_the_readiness_of_this_instance(run: Run) -> None:
+    with Load(**SMALL) as load:
+        instance = run(HALF_WAY, **document(load.addresses)).ready()
+        os.kill(instance.process.pid, signal.SIGUSR2)
+        (heir,) = until(lambda: heirs(instance.process.pid), "an heir")
+        until(lambda: len(children(heir, "balance-worker")) == 2, "its workers")
+        os.kill(heir, signal.SIGTERM)
+        instance.saying("SIGTERM received")
+        assert instance.ask("/ready")[0] == 200
+        instance.saying("the upgrade is broken off")
+        assert instance.ask("/ready")[0] == 200
+        load.begin(instance.port)
+        load.flow()
+        report = load.end()
+    assert not report.failures, report.failures
+
+
 @pytest.mark.parametrize("delay", ["0s", "1s"])
 def test_whoever_is_told_to_end_during_an_upgrade_ends_and_so_does_the_heir(run: Run, tmp_path: Path, delay: str) -> None:
     flag = tmp_path / "hold"

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 import pytest
 from undertaken import Scene, configured
 
+from balance.health.readiness import Stage
 from balance.process.child import Child
 from balance.process.handover import LEGACY
 from balance.process.upgrading import START_S, Upgrading
+from balance.process.words import REASSERT
 
 
 class Case:
@@ -64,7 +66,9 @@ def test_whoever_else_becomes_ready_or_goes_is_not_the_new_instance(case: Case) 
 def test_one_that_does_not_come_leaves_this_instance_as_it_was(case: Case, how: str) -> None:
     scene, before = case.scene, case.scene.standing
     successor = case.begun()
+    scene.estate.stage = Stage.SERVING
     scene.estate.seat.board.set_generation(2)
+    scene.estate.seat.board.set_stage(Stage.DRAINING)
     match how:
         case "dies":
             scene.dies(successor, case.upgrading, "the new instance exited with status 1")
@@ -88,7 +92,9 @@ def test_one_that_does_not_come_leaves_this_instance_as_it_was(case: Case, how: 
     assert len(scene.verdicts) == 1
     assert case.yielded == []
     assert (scene.standing, scene.told(scene.worker(0))) == (before, [])
-    assert scene.estate.seat.board.generation == 1  # whatever it has written there
+    board = scene.estate.seat.board
+    assert (board.generation, board.stage) == (1, Stage.SERVING)  # whatever it has written there
+    assert scene.kinds(scene.control) == [REASSERT]
 
 
 def test_without_room_for_a_process_nothing_begins(case: Case) -> None:
