@@ -160,3 +160,17 @@ def test_what_is_remembered_can_be_had_at_once(inside: Inside) -> None:
     assert [(each["kind"], each["text"]) for each in known] == [("worker", "first"), ("worker", "second")]
     later = ask(admin_app(inside), f"/events?follow=false&since={known[0]['number']}").json["events"]
     assert [each["text"] for each in later] == ["second"]
+
+
+def test_half_a_character_in_an_event_is_escaped_and_breaks_no_stream(inside: Inside) -> None:
+    inside.events.tell("reload", "no pool \ud800")
+    (known,) = ask(admin_app(inside), "/events?follow=false").json["events"]
+    assert known["text"] == "no pool \ud800"
+
+    async def main() -> None:
+        async with serving(inside) as (port, _):
+            reader = await Reader.open(port, "/events?since=0")
+            assert json.loads((await reader.until(b"data: ")).removeprefix(b"data: "))["text"] == "no pool \ud800"
+            reader.leave()
+
+    asyncio.run(main())
