@@ -45,6 +45,7 @@ class Permits(Protocol):
     def ask_again(self) -> None: ...
     def tick(self) -> None: ...
     def adjust(self) -> None: ...
+    def close(self) -> None: ...
 
 
 class IdleTime:
@@ -136,6 +137,12 @@ class Backend:
             self.limit = config.max_connections
         if self.idle_time.configured_s != idle_timeout_s:
             self.idle_time = IdleTime(idle_timeout_s)
+
+    def let_go(self) -> None:
+        """It is not configured any more, and nothing of it is in use: it holds nothing, and leads to no pool that it was in."""
+        if self.permits is not None:
+            self.permits.close()
+        self.gate = self.ramp = None
 
     def __repr__(self) -> str:
         return f"Backend({self.name} {self.address} {self.load})"

@@ -162,6 +162,12 @@ class LimitedPool(GuardedPool):
         """From time to time: the board shows who waits."""
         self._row.cells[self.backends[0].block + cells.WAITING] = len(self._queue.waiters)
 
+    def retire(self) -> None:
+        self._row.cells[self.backends[0].block + cells.WAITING] = 0
+        for backend in self.backends:
+            if backend.permits is not None and not backend.limit:
+                backend.permits.close()
+
     def _wake(self) -> None:
         if self._queue.waiters:
             self._queue.wake()
