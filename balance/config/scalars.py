@@ -60,6 +60,10 @@ def _flag(value: object) -> bool:
 def as_text(value: object) -> str:
     """Text; a whole number is taken as it was written. A float is not: 1.10 would come back as 1.1."""
     if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # the value is not quoted: it may be a password
+            raise ValueError("the text has half of a character (a lone surrogate), which can't be written as UTF-8") from None
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)

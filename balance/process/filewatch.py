@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 LOOK_S = 1.0
 
@@ -27,31 +29,41 @@ class FileWatch:
         self._known = {_digest(text.encode()) for text in texts}
         self._stamp: tuple[int, ...] = ()
         self._is_settling = False
+        self._looking: threading.Thread | None = None
 
     def start(self) -> None:
-        """Look from now on."""
-        self._loop.call_later(LOOK_S, self.start)
-        self.look()
+        """Look from now on, aside: a network share that hangs would hold up probes and answers. One look at a time.
 
-    def look(self) -> None:
-        """Once. A file that is gone or can't be read is no change: what is served goes on."""
+        Each has a thread of its own, which an executor's is not: the process would wait for that at its end.
+        """
+        self._loop.call_later(LOOK_S, self.start)
+        if self._looking is None or not self._looking.is_alive():
+            self._looking = threading.Thread(target=self._look_aside, name="file-watch", daemon=True)
+            self._looking.start()
+
+    def _look_aside(self) -> None:
+        if self.has_changed():
+            with suppress(RuntimeError):  # the loop was closed meanwhile
+                self._loop.call_soon_threadsafe(self._changed)
+
+    def has_changed(self) -> bool:
+        """Look once. A file that is gone or can't be read is no change: what is served goes on."""
         try:
             status = os.stat(self._file)
             stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
             if stamp != self._stamp:
                 self._stamp, self._is_settling = stamp, True
-                return
+                return False
             if not self._is_settling:
-                return
+                return False
             self._is_settling = False
             with open(self._file, "rb") as file:
                 digest = _digest(file.read())
         except OSError:
-            return
+            return False
         is_new = digest not in self._known
         self._known = {digest}
-        if is_new:
-            self._changed()
+        return is_new
 
 
 def _digest(content: bytes) -> bytes:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from starlette.applications import Starlette
 
 from balance.aio import spawn
+from balance.process.inheritance import bound_address
 from balance.process.openings import inode
 from balance.side.admin import admin_app, metrics_app
 from balance.side.inside import Inside
+from balance.side.orders import is_local
 from balance.side.server import SideServer
 
-APPS = {"admin": admin_app, "metrics": metrics_app}
+# Each is told whether only this machine reaches it: what is configured may be another address by the time somebody asks.
+APPS: dict[str, Callable[[Inside, bool], Starlette]] = {
+    "admin": admin_app,
+    "metrics": lambda inside, is_inward: metrics_app(inside),  # the same for everybody
+}
 AFTERGLOW_S = 1.0  # a door that closes may be the one through which its closing was ordered, and the answer is still to go
 
 
@@ -41,7 +49,7 @@ class SideDoors:
                 del self._servers[name]
                 self._loop.call_later(AFTERGLOW_S, _stop, server)
             if wanted:
-                server = SideServer(app(self._inside))
+                server = SideServer(app(self._inside, all(is_local(bound_address(sock)) for sock in wanted)))
                 server.start([sock.dup() for sock in wanted], f"the {name} server")  # its own, which it closes at its end
                 self._servers[name] = (wanted, server)
             for sock in have:

@@ -80,6 +80,7 @@ class Traffic:
         self._leaving = {slot: backend for slot, backend in self._leaving.items() if slot not in present}
         self._leaving |= {backend.slot: backend for backend in gone}
         self._gauged = []
+        self._retire(before)
         self._turn_queues()
         await self._lead(sockets)
         await pause.if_due()
@@ -116,6 +117,12 @@ class Traffic:
             await asyncio.sleep(0)  # one more turn, so that connections the kernel has accepted are taken and served
             for door in closed.values():
                 door.close()
+
+    def _retire(self, before: Snapshot) -> None:
+        """The pools that another snapshot has no more."""
+        for name, pool in before.pools.items():
+            if self._snapshot.pools.get(name) is not pool:
+                pool.retire()
 
     def _turn_queues(self) -> None:
         """Each queue has one who turns it, for the pool that serves it now."""
@@ -244,6 +251,7 @@ class Traffic:
                 backend.permits.tick()
             if not active and not backend.open_count and self._leaving.get(backend.slot) is backend:
                 del self._leaving[backend.slot]
+                backend.let_go()
         if self._ticks % GAUGES_EVERY == 0:
             for pool in self._snapshot.pools.values():
                 pool.tick()

@@ -217,9 +217,11 @@ class GuardedPool(Pool):
     def _withdraw(self, lease: Lease, now: float) -> None:
         """As if it had never been: a gate was in the way."""
         lease.release(Outcome.ABORTED, now)
-        block = lease.backend.block
-        self._row.cells[block + cells.LEASES] -= 1
-        self._row.cells[block + cells.ABORTED] -= 1
+        self._uncount(lease.backend)
+
+    def _uncount(self, backend: Backend) -> None:
+        self._row.cells[backend.block + cells.LEASES] -= 1
+        self._row.cells[backend.block + cells.ABORTED] -= 1
 
     def _lease_of(self, backend: Backend, now: float) -> Lease:
         """Nobody else is left, so that sparing this one would mean refusing the request."""

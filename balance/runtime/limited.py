@@ -77,7 +77,7 @@ def is_limited(config: PoolConfig) -> bool:
 class LimitedPool(GuardedPool):
     """Permits before gates, and nobody overtakes those who wait."""
 
-    __slots__ = ("_bounds", "_permits", "_queue", "_shared")
+    __slots__ = ("_bounds", "_permits", "_queue", "_shared", "_unwaited")
 
     def __init__(
         self,
@@ -96,6 +96,7 @@ class LimitedPool(GuardedPool):
         self._shared = shared
         super().__init__(config, backends, policy, row, shared, reserve=reserve, is_live=is_live)
         self.queue = self._queue
+        self._unwaited = self._lease
         self._lease = LIMITED[self._lease]
 
     def acquire(self, key: bytes, now: float, avoid: Collection[Backend] = ()) -> Lease | None:
@@ -111,13 +112,19 @@ class LimitedPool(GuardedPool):
         return self._through_gates(lease, key, now, avoid)
 
     def may_wait(self, avoid: Collection[Backend]) -> bool:
-        """Whether a request that found nobody found them full and not unwell, or must let others go first."""
+        """Whether a request that found nobody found them full and not unwell, or must let others go first.
+
+        One that is on trial is unwell, full or not: without a limit it is not waited for either.
+        """
         if self._ready and not all(backend in avoid for backend in self._ready):
             ready = self._ready
         else:
             ready = self._reserve.ready if self._reserve is not None else ()
         left = [backend for backend in ready if backend not in avoid]
-        return bool(left and self._queue.waiters) or any(backend.load.active >= backend.credit for backend in left)
+        queue = self._queue
+        if left and queue.waiters and not queue.is_serving and not avoid:
+            return True
+        return any(backend.load.active >= backend.credit and backend.gate is backend.ramp for backend in left)
 
     @property
     def why_nobody(self) -> Why:
@@ -155,9 +162,24 @@ class LimitedPool(GuardedPool):
         """From time to time: the board shows who waits."""
         self._row.cells[self.backends[0].block + cells.WAITING] = len(self._queue.waiters)
 
+    def retire(self) -> None:
+        self._row.cells[self.backends[0].block + cells.WAITING] = 0
+        for backend in self.backends:
+            if backend.permits is not None and not backend.limit:
+                backend.permits.close()
+
     def _wake(self) -> None:
         if self._queue.waiters:
             self._queue.wake()
 
     def _has_room(self, backend: Backend) -> bool:
         return backend.load.active <= backend.credit or backend.permits is None or backend.permits.take()
+
+    def _withdraw(self, lease: Lease, now: float) -> None:
+        """Nothing has become free that was not free before: who waits and is turned away would wake itself for ever."""
+        backend = lease.backend
+        self._unwaited.release(lease, Outcome.ABORTED, now)
+        self._uncount(backend)
+        permits = backend.permits
+        if permits is not None and permits.is_pressed:
+            permits.settle()  # what was taken for it, others want

@@ -123,6 +123,16 @@ class Permits:
             backend.credit = self._row[self._credit] = backend.load.active
         self.settle()
 
+    def close(self) -> None:
+        """No limit holds here any more, or nobody uses the backend. It may get others one day."""
+        backend, row = self._backend, self._row
+        row[self._credit] = row[self._wanted] = 0
+        backend.credit = UNLIMITED
+        backend.permits = None
+        self.waiters, self.wake = _NOBODY, _nobody_waits  # they lead to the pool
+        if backend.limit:
+            self._shared.ring_where(self._wanted)
+
     def _held(self) -> int:
         """By all workers."""
         return sum(row[self._credit] for row in self._shared.rows)

@@ -157,6 +157,9 @@ class Pool:
     def tick(self) -> None:
         """Some time has passed, a fraction of a second."""
 
+    def retire(self) -> None:
+        """Another pool has taken its place, or none: the board shows nothing more of it. Who waits in its queue may go on."""
+
     def lay(self, members: Sequence[Load]) -> None:
         """Let the policy do now what takes long, for `members` that stand for the backends as rebuild() will find them."""
         self._policy.rebuild(members, members)

@@ -52,8 +52,8 @@ CHANGE_BODY: dict[str, Any] = {
 }
 
 
-def admin_app(inside: Inside) -> Starlette:
-    """Everything, for the admin listener."""
+def admin_app(inside: Inside, is_inward: bool) -> Starlette:
+    """Everything, for an admin listener; `is_inward` when only this machine can connect to it."""
     pages = Pages(inside)
     doors = _table(pages, Levers(inside))
 
@@ -62,12 +62,12 @@ def admin_app(inside: Inside) -> Starlette:
 
     doors.append(Door("GET", "/openapi.json", described, Access.ANYWHERE, "This document."))
     document = openapi([*doors, Door("GET", "/metrics", pages.metrics, Access.ANYWHERE, "The figures, for Prometheus.")])
-    return application(inside, doors, _metrics(inside, pages))
+    return application(doors, _metrics(inside, pages), is_inward)
 
 
 def metrics_app(inside: Inside) -> Starlette:
     """The metrics alone, for a listener of their own."""
-    return application(inside, [], _metrics(inside, Pages(inside)))
+    return application([], _metrics(inside, Pages(inside)))
 
 
 def _metrics(inside: Inside, pages: Pages) -> Page:

@@ -14,8 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
-from balance.side.inside import Inside
-from balance.side.orders import is_local, is_own_host, is_own_page
+from balance.side.orders import is_own_host, is_own_page
 from balance.side.replies import reply
 
 Answer = Callable[[Request], Awaitable[Response]]
@@ -60,12 +59,15 @@ class Page(Route):
         return Match.FULL if allowed else Match.PARTIAL, {"endpoint": self.endpoint, "path_params": {}}
 
 
-def application(inside: Inside, doors: Sequence[Door], metrics: Page) -> Starlette:
-    """All of them, and the metrics, behind one front that refuses in JSON."""
+def application(doors: Sequence[Door], metrics: Page, is_inward: bool = False) -> Starlette:
+    """All of them, and the metrics, behind one front that refuses in JSON.
+
+    `is_inward`: only this machine can connect to it, so that what is for this machine alone is to be had.
+    """
     by_path: dict[str, dict[str, Answer]] = {}
     for door in doors:
         for path in (door.path, *door.aliases):
-            by_path.setdefault(path, {})[door.method] = _guarded(inside, door)
+            by_path.setdefault(path, {})[door.method] = _guarded(door, is_inward)
     routes: list[BaseRoute] = [
         Route(_pattern(path), _by_method(answers), methods=list(answers)) for path, answers in by_path.items()
     ]
@@ -88,13 +90,13 @@ def _by_method(answers: dict[str, Answer]) -> Answer:
     return answer
 
 
-def _guarded(inside: Inside, door: Door) -> Answer:
+def _guarded(door: Door, is_inward: bool) -> Answer:
     if door.access is Access.ANYWHERE:
         return door.answer
 
     async def answer(request: Request) -> Response:
         is_order = door.access is Access.ORDER
-        if not is_local(inside.config.admin.address):
+        if not is_inward:
             what = "orders are taken" if is_order else "this is shown"
             raise HTTPException(403, f"{what} on a loopback admin address only; set admin.listen to 127.0.0.1:9090")
         host = request.headers.get("host", "")

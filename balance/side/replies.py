@@ -14,7 +14,10 @@ from balance.side.steering import Verdict
 def reply(document: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """JSON, indented, and never kept by a cache."""
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    return Response(text, status, {"Cache-Control": "no-store"} | (headers or {}), "application/json")
+    # Half a character, quoted from an order that was refused, becomes the escape that JSON has for it.
+    return Response(
+        text.encode(errors="backslashreplace"), status, {"Cache-Control": "no-store"} | (headers or {}), "application/json"
+    )
 
 
 def verdict_reply(verdict: Verdict, **more: Any) -> Response:

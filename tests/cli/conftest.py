@@ -24,13 +24,13 @@ T = TypeVar("T")
 class Instance:
     """Serves on a thread of its own."""
 
-    def __init__(self, sock: socket.socket, address: str) -> None:
+    def __init__(self, sock: socket.socket, address: str, is_inward: bool) -> None:
         self.address = address
         self.steered = Steered()
         self._sock = sock
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._server = SideServer(admin_app(self.steered.inside))
+        self._server = SideServer(admin_app(self.steered.inside, is_inward))
 
     def start(self) -> None:
         self._thread.start()
@@ -54,9 +54,10 @@ class Instance:
 
 
 @pytest.fixture
-def instance() -> Iterator[Instance]:
+def instance(request: pytest.FixtureRequest) -> Iterator[Instance]:
+    """Its parameter is whether only this machine reaches it, which is so without one."""
     sock = socket.create_server(("127.0.0.1", 0))
-    instance = Instance(sock, f"127.0.0.1:{sock.getsockname()[1]}")
+    instance = Instance(sock, f"127.0.0.1:{sock.getsockname()[1]}", getattr(request, "param", True))
     instance.start()
     yield instance
     instance.stop()

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 Say = Callable[..., tuple[int, str, str]]
 
 
@@ -55,13 +57,8 @@ def test_events_are_told_as_they_come(instance: Any) -> None:
             follower.kill()
 
 
+@pytest.mark.parametrize("instance", [False], indirect=True)
 def test_a_refusal_is_an_error(say: Say, instance: Any) -> None:
-    from dataclasses import replace
-
-    from balance.config.model import AdminConfig
-    from balance.model import Address
-
-    instance.steered.inside.config = replace(instance.steered.inside.config, admin=AdminConfig(address=Address("", 1)))
     for words in (["status"], ["backends"], ["events", "--once"], ["drain", "a1"], ["reload"], ["stop"]):
         status, out, err = say(*words)
         assert (status, out) == (1, "")

@@ -1,6 +1,7 @@
 """Kinds of values, read alone: how values are shown, and that the JSON Schema of a kind accepts what the kind accepts."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -104,3 +105,10 @@ def test_an_editor_refuses_what_is_refused(scalar: Scalar, wrong: Any) -> None:
     with pytest.raises(ValueError):
         scalar.read(wrong)
     assert not accepts(scalar.schema, wrong)
+
+
+@pytest.mark.parametrize("read", [kind.TEXT.read, kind.NAME.read, kind.FILE.read])
+def test_half_a_character_is_no_text(read: Callable[[Any], Any]) -> None:
+    assert read("\U0001f40d") == "\U0001f40d"
+    with pytest.raises(ValueError, match=r"^the text has half of a character"):
+        read("a\ud800")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,8 @@ class Case:
         self.told = 0
         self._ns = 0
         self.write(texts[-1] if texts else "one")
-        self.watch = FileWatch(None, str(self.file), texts or ("one",), self._tell)  # type: ignore[arg-type]
+        self.watch = FileWatch(None, str(self.file), texts or ("one",), lambda: None)  # type: ignore[arg-type]
         self.looks(2)
-
-    def _tell(self) -> None:
-        self.told += 1
 
     def write(self, text: str) -> None:
         """With a time of its own, however coarse the file system's clock is."""
@@ -33,10 +31,9 @@ class Case:
 
     def looks(self, count: int) -> int:
         """Look so often; returns how many changes were told by it."""
-        before = self.told
-        for _ in range(count):
-            self.watch.look()
-        return self.told - before
+        told = sum(self.watch.has_changed() for _ in range(count))
+        self.told += told
+        return told
 
 
 @pytest.fixture
@@ -90,14 +87,13 @@ def test_a_link_that_is_turned_is_a_change(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "balance.yaml").write_text(name)
     (tmp_path / "now").symlink_to("one")
-    told: list[str] = []
-    watch = FileWatch(None, str(tmp_path / "now" / "balance.yaml"), ("one",), lambda: told.append("it"))  # type: ignore[arg-type]
+    told = 0
+    watch = FileWatch(None, str(tmp_path / "now" / "balance.yaml"), ("one",), lambda: None)  # type: ignore[arg-type]
     for name in ("one", "two", "one"):
         (tmp_path / "next").symlink_to(name)
         (tmp_path / "next").rename(tmp_path / "now")
-        watch.look()
-        watch.look()
-    assert len(told) == 2
+        told += watch.has_changed() + watch.has_changed()
+    assert told == 2
 
 
 def test_a_file_that_is_gone_for_a_while_is_no_change(case: Case) -> None:
@@ -128,7 +124,7 @@ def test_whoever_begins_to_look_takes_any_earlier_text_for_known(tmp_path: Path)
 def test_a_change_from_before_the_first_look_is_told(tmp_path: Path) -> None:
     case = Case(tmp_path)
     case.write("two")
-    case.watch = FileWatch(None, str(case.file), ("one",), case._tell)  # type: ignore[arg-type]
+    case.watch = FileWatch(None, str(case.file), ("one",), lambda: None)  # type: ignore[arg-type]
     assert case.looks(2) == 1
 
 
@@ -151,5 +147,36 @@ def test_it_looks_by_itself_and_goes_on_when_whoever_is_told_fails(tmp_path: Pat
         async with asyncio.timeout(10):
             while told < 3:  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(0.001)
+
+    asyncio.run(watch())
+
+
+def test_a_file_that_nobody_can_look_at_holds_nothing_up_and_is_looked_at_by_one_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("balance.process.filewatch.LOOK_S", 0.001)
+    file = tmp_path / "balance.yaml"
+    file.write_text("two")
+    hung, looks = threading.Event(), []
+
+    class Hung(FileWatch):
+        """Its share does not answer until it is told to."""
+
+        def has_changed(self) -> bool:
+            looks.append(threading.current_thread())
+            assert hung.wait(10)
+            return super().has_changed()
+
+    async def watch() -> None:
+        told = asyncio.Event()
+        Hung(asyncio.get_running_loop(), str(file), ("one",), told.set).start()
+        async with asyncio.timeout(10):
+            for _ in range(20):  # the loop goes on
+                await asyncio.sleep(0.001)
+            assert len(looks) == 1
+            assert looks[0].daemon  # the process can end
+            hung.set()
+            await told.wait()
+            assert threading.current_thread() not in looks
 
     asyncio.run(watch())

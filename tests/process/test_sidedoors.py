@@ -171,3 +171,39 @@ def test_what_a_page_shows_follows_the_configuration_without_another_server() ->
         admin.close()
 
     play(act)
+
+
+def everywhere() -> socket.socket:
+    sock = socket.create_server(("0.0.0.0", 0))
+    sock.setblocking(False)
+    return sock
+
+
+def test_who_may_order_is_judged_by_the_door_and_not_by_the_address_that_is_configured_now() -> None:
+    async def act(case: Case) -> None:
+        outward, inward = everywhere(), bound()
+        port = outward.getsockname()[1]
+        case.doors.lead([("admin", outward)])
+        assert (await get(outward, "/status"), await get(outward, "/version")) == (403, 200)
+        # The configuration is committed before the doors follow, and the old one answers for a moment more.
+        case.inside.config = replace(case.inside.config, admin=AdminConfig(address=Address("127.0.0.1", 0)))
+        assert await get(outward, "/status") == 403
+        case.doors.lead([("admin", inward)])
+        assert await get(port, "/status") == 403
+        assert await get(inward, "/status") == 200
+        case.inside.config = replace(case.inside.config, admin=AdminConfig(address=Address("", 0)))
+        assert await get(inward, "/status") == 200
+        inward.close()
+
+    play(act)
+
+
+def test_a_door_with_one_address_that_others_reach_takes_no_order_on_any() -> None:
+    async def act(case: Case) -> None:
+        socks = [bound(), everywhere()]
+        case.doors.lead([("admin", sock) for sock in socks])
+        assert [await get(sock, "/status") for sock in socks] == [403, 403]
+        for sock in socks:
+            sock.close()
+
+    play(act)

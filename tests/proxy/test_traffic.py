@@ -17,8 +17,10 @@ import pytest
 from rawclient import Wire, chunked, get, ok, post
 from stage import Backend, Script, Stage, memory_of, serve, until
 
-from balance.config.model import AccessLog, BackendConfig, Config, Timeouts
-from balance.model import Address, Mode, Why
+from balance.config.model import AccessLog, BackendConfig, Config, HealthCheck, QueueConfig, Timeouts
+from balance.health.breaker import Phase
+from balance.health.states import State
+from balance.model import Address, Mode, Outcome, Why
 from balance.proxy import access
 from balance.proxy.client import HttpClient
 from balance.proxy.relay import Relay
@@ -26,6 +28,8 @@ from balance.proxy.tcp import Downstream
 from balance.proxy.traffic import Pause
 from balance.proxy.wheel import TICK_S
 from balance.runtime import cells
+from balance.runtime.guarded import GuardedPool
+from balance.runtime.snapshot import prepare
 
 SEEDS = int(os.environ.get("BALANCE_RASCALS", "3"))  # more for a long run
 ROOT = Path(__file__).resolve().parents[2]
@@ -442,6 +446,73 @@ async def test_backend_that_comes_back_while_it_is_still_used_is_the_same_one(st
     go.set()
     await client.reply()
     await until(lambda: stage.cell(known.block + cells.IDLE) == 1)
+
+
+async def test_backend_with_a_limit_leaves_no_permit_behind(stage: Stage) -> None:
+    go = asyncio.Event()
+    gone, stays = stage.backend(answers_when(go, ok(b"gone"))), stage.backend(serve(ok(b"stays")))
+    await stage.open(limits=[2], health_check=HealthCheck(slow_start_s=30.0))
+    client = await stage.client()
+    await client.send(get())
+    await until(lambda: gone.wires)
+    known = stage.of(gone)
+    assert isinstance(stage.pool, GuardedPool)
+    stage.pool.update(known, State.UNHEALTHY, Phase.CLOSED, 0.0)
+    stage.pool.update(known, State.HEALTHY, Phase.CLOSED, 0.0)
+    stage.pool.rebuild()
+    pool = id(stage.pool)
+    await stage.reload(pooled(stage, stays))
+    assert stage.cell(known.block + cells.CREDIT) > 0  # the request still counts
+    stage.row.cells[known.block + cells.WANTED] = 1
+    go.set()
+    assert (await client.reply()).body == b"gone"
+    await until(lambda: not stage.traffic.leaving)
+    assert [stage.cell(known.block + cell) for cell in cells.BLOCK_GAUGES] == [0] * len(cells.BLOCK_GAUGES)
+    assert (known.permits, known.gate, known.ramp) == (None, None, None)
+    assert await ask(client) == b"stays"
+    gc.collect()
+    assert pool not in {id(each) for each in gc.get_objects() if isinstance(each, GuardedPool)}  # nothing leads to it any more
+
+
+async def test_backend_that_comes_back_as_it_is_let_go_of_has_its_limit_again(stage: Stage) -> None:
+    limited, stays = stage.backend(serve(ok(b"limited"))), stage.backend(serve(ok(b"stays")))
+    await stage.open(limits=[2])
+    before = stage.snapshot.config
+    await stage.reload(pooled(stage, stays))
+    known = stage.traffic.leaving
+    assignment = stage._book.assign(before, lambda slot: True)
+    made, renewals = prepare(before, assignment.slots, stage.row, lambda: 0.0, None, stage.snapshot, known)
+    await until(lambda: not stage.traffic.leaving)
+    stage._book.adopt(assignment)
+    await stage.traffic.swap(made, renewals, stage.sockets)
+    stage.snapshot, stage.pool = made, made.pools["pool"]
+    assert stage.of(limited) is known[0]
+    leases = [stage.pool.acquire(b"", 0.0, [stage.of(stays)]) for _ in range(3)]
+    assert [lease is not None for lease in leases] == [True, True, False]
+    for lease in leases[:2]:
+        assert lease is not None
+        lease.release(Outcome.OK, 0.0)
+
+
+@pytest.mark.parametrize("limits", [[2, 0], [0, 0]])
+async def test_who_waited_in_a_pool_that_is_replaced_is_counted_where_it_waits_now(stage: Stage, limits: list[int]) -> None:
+    go = asyncio.Event()
+    first, second = stage.backend(answers_when(go, ok())), stage.backend(answers_when(go, ok()))
+    await stage.open(limits=[1, 1], queue=QueueConfig(timeout_s=15.0))
+    clients = [await stage.client() for _ in range(3)]
+    for client in clients:
+        await client.send(get())
+    block = stage.of(first).block
+    await until(lambda: stage.cell(block + cells.WAITING) == 1)
+    config = pooled(stage, second, first)
+    made = tuple(replace(each, max_connections=limit) for each, limit in zip(config.pools[0].backends, limits, strict=True))
+    backends = [stage.of(backend) for backend in (first, second)]
+    await stage.reload(replace(config, pools=(replace(config.pools[0], backends=made),)))
+    assert stage.cell(block + cells.WAITING) == 0
+    assert [bool(backend.permits) for backend in backends] == [bool(limit) for limit in reversed(limits)]
+    go.set()
+    for client in clients:
+        assert (await client.reply()).status == 200
 
 
 async def test_backend_that_stays_keeps_its_connections_and_its_numbers(stage: Stage) -> None:

@@ -14,6 +14,7 @@ from balance.health.breaker import Phase
 from balance.health.states import State
 from balance.model import Address, Mode, Outcome, Why
 from balance.runtime import cells
+from balance.runtime.backend import Backend
 from balance.runtime.cells import Row
 from balance.runtime.guard import Shared
 from balance.runtime.guarded import GUARDED
@@ -45,6 +46,9 @@ def fill(pool: LimitedPool, count: int) -> list[Lease]:
 
 def names(leases: list[Lease]) -> Counter[str]:
     return Counter(lease.backend.name for lease in leases)
+
+
+BREAKER = CircuitBreaker(enabled=True, failure_threshold=3, success_threshold=1, timeout_s=10.0)
 
 
 class Nobody:
@@ -162,6 +166,63 @@ def test_a_gate_and_a_limit_go_together() -> None:
     assert names(fill(pool, 9)) == {"b1": 1, "b2": 1}
     assert (back.load.active, other.load.active) == (1, 1)
     assert pool.may_wait(())
+
+
+def on_trial(pool: LimitedPool, backend: Backend) -> Lease:
+    """Its breaker is half-open, and the one request that may try it is under way."""
+    guard = backend.guard
+    assert guard is not None
+    for _ in range(3):
+        guard.ended(object(), Outcome.FAILED, True, 0.0)
+    pool.update(backend, backend.state, Phase.HALF_OPEN, 10.0)
+    pool.rebuild()
+    trial = pool.acquire(b"", 10.0, [other for other in pool.backends if other is not backend])
+    assert trial is not None
+    assert trial.backend is backend
+    return trial
+
+
+@pytest.mark.parametrize("algorithm", POLICIES)
+def test_who_is_turned_away_by_a_gate_in_its_turn_wakes_nobody_not_even_itself(algorithm: str) -> None:
+    pool, _ = limited(1, 5, algorithm=algorithm, breaker=BREAKER)
+    full, tried = pool.backends
+    pool.acquire(b"", 0.0, [tried])
+    trial = on_trial(pool, tried)
+    assert pool.queue is not None
+    pool.queue.join(Nobody(), 10.0)
+    woken: list[int] = []
+    pool.queue.wake = lambda: woken.append(1)
+    pool.queue.is_serving = True
+    for _ in range(10):
+        assert pool.acquire(b"", 10.0) is None
+    assert pool.may_wait(())  # for the one that is only full
+    assert woken == []
+    assert (full.load.active, tried.load.active) == (1, 1)
+    trial.release(Outcome.OK, 10.1)
+    assert woken == [1]
+
+
+@pytest.mark.parametrize("limit", [1, 5])
+def test_nobody_waits_in_its_turn_for_a_backend_that_is_on_trial(limit: int) -> None:
+    pool, _ = limited(limit, breaker=BREAKER)
+    on_trial(pool, pool.backends[0])
+    assert pool.queue is not None
+    pool.queue.join(Nobody(), 10.0)
+    assert pool.may_wait(())  # a newcomer, behind who waits
+    pool.queue.is_serving = True
+    assert pool.acquire(b"", 10.0) is None
+    assert not pool.may_wait(())
+    assert pool.why_nobody is Why.BREAKER_OPEN
+
+
+def test_who_has_tried_others_does_not_wait_for_a_backend_that_is_on_trial() -> None:
+    pool, _ = limited(1, 5, breaker=BREAKER)
+    full, tried = pool.backends
+    on_trial(pool, tried)
+    assert pool.queue is not None
+    pool.queue.join(Nobody(), 10.0)
+    assert pool.acquire(b"", 10.0, [full]) is None
+    assert not pool.may_wait([full])
 
 
 def test_there_is_a_limited_lease_for_every_guarded_one() -> None:

@@ -26,14 +26,14 @@ def board_of(inside: Inside) -> Board:
 
 @pytest.mark.parametrize("path", HEALTH_PATHS)
 def test_a_serving_instance_is_healthy_under_every_name(inside: Inside, path: str) -> None:
-    answer = ask(admin_app(inside), path)
+    answer = ask(admin_app(inside, is_inward=True), path)
     assert (answer.status, answer.json) == (200, {"status": "healthy"})
     assert answer.headers["content-type"] == "application/json"
 
 
 @pytest.mark.parametrize("path", READY_PATHS)
 def test_a_serving_instance_is_ready_under_every_name(inside: Inside, path: str) -> None:
-    answer = ask(admin_app(inside), path)
+    answer = ask(admin_app(inside, is_inward=True), path)
     assert (answer.status, answer.json) == (200, {"status": "ready"})
 
 
@@ -41,7 +41,7 @@ def test_without_a_worker_the_instance_is_unhealthy(inside: Inside) -> None:
     board = board_of(inside)
     board.zero_gauges(0)
     board.zero_gauges(1)
-    answer = ask(admin_app(inside), "/healthz")
+    answer = ask(admin_app(inside, is_inward=True), "/healthz")
     assert (answer.status, answer.json) == (503, {"status": "unhealthy", "reasons": ["no worker is alive"]})
 
 
@@ -61,9 +61,9 @@ def test_an_instance_that_should_get_no_traffic_is_not_ready_but_healthy(
     inside: Inside, change: Callable[[Board], None], reason: str
 ) -> None:
     change(board_of(inside))
-    ready = ask(admin_app(inside), "/readyz")
+    ready = ask(admin_app(inside, is_inward=True), "/readyz")
     assert (ready.status, ready.json) == (503, {"status": "not ready", "reasons": [reason]})
-    assert ask(admin_app(inside), "/health").status == 200
+    assert ask(admin_app(inside, is_inward=True), "/health").status == 200
 
 
 def test_the_status_names_everything_at_a_glance(inside: Inside) -> None:
@@ -71,7 +71,7 @@ def test_the_status_names_everything_at_a_glance(inside: Inside) -> None:
     row[cells.BEAT_US] = time.monotonic_ns() // 1000
     row[cells.CONNECTIONS_OPEN] = 3
     row[cells.block(1) + cells.LEASES] = 7
-    document = ask(admin_app(inside), "/status").json
+    document = ask(admin_app(inside, is_inward=True), "/status").json
     assert (document["status"], document["stage"], document["ready"]) == ("healthy", "serving", True)
     assert document["version"] == VERSION
     assert document["uptime_seconds"] > 0
@@ -86,18 +86,18 @@ def test_the_status_names_everything_at_a_glance(inside: Inside) -> None:
 
 
 def test_the_status_stays_on_this_machine(outward: Inside) -> None:
-    answer = ask(admin_app(outward), "/status")
+    answer = ask(admin_app(outward, is_inward=False), "/status")
     assert answer.status == 403
     assert "loopback" in answer.json["error"]
 
 
 def test_the_backends_are_shown_on_this_machine_only(inside: Inside, outward: Inside) -> None:
-    assert [each["name"] for each in ask(admin_app(inside), "/backends").json["backends"]] == ["a1", "a2", "r1"]
-    assert ask(admin_app(outward), "/backends").status == 403
+    assert [each["name"] for each in ask(admin_app(inside, is_inward=True), "/backends").json["backends"]] == ["a1", "a2", "r1"]
+    assert ask(admin_app(outward, is_inward=False), "/backends").status == 403
 
 
 def test_an_order_is_obeyed_and_answered_with_what_holds(inside: Inside) -> None:
-    app = admin_app(inside)
+    app = admin_app(inside, is_inward=True)
     for name, word, state in (("a1", "drain", "draining"), ("a1", "drain", "draining"), ("app/a1", "enable", "unknown")):
         answer = ask(app, f"/backends/{name}", "PATCH", json.dumps({"state": word}).encode())
         assert (answer.status, answer.json) == (200, {"pool": "app", "name": "a1", "state": state})
@@ -114,30 +114,30 @@ def test_an_order_is_obeyed_and_answered_with_what_holds(inside: Inside) -> None
     ],
 )
 def test_what_is_no_order_changes_nothing(inside: Inside, path: str, body: bytes, host: str, status: int) -> None:
-    assert ask(admin_app(inside), path, "PATCH", body, Host=host).status == status
+    assert ask(admin_app(inside, is_inward=True), path, "PATCH", body, Host=host).status == status
     assert inside.board.state(1)[0] is State.HEALTHY
 
 
 def test_no_order_is_taken_from_elsewhere(outward: Inside) -> None:
-    assert ask(admin_app(outward), "/backends/a1", "PATCH", b'{"state": "drain"}').status == 403
+    assert ask(admin_app(outward, is_inward=False), "/backends/a1", "PATCH", b'{"state": "drain"}').status == 403
     assert outward.board.state(1)[0] is State.HEALTHY
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/version", "/metrics"])
 def test_what_carries_no_secret_answers_everywhere(outward: Inside, path: str) -> None:
-    assert ask(admin_app(outward), path).status == 200
+    assert ask(admin_app(outward, is_inward=False), path).status == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/nonsense", "/health/", "/metrics/x"])
 def test_an_unknown_path_is_404_and_names_those_that_are(inside: Inside, path: str) -> None:
-    answer = ask(admin_app(inside), path)
+    answer = ask(admin_app(inside, is_inward=True), path)
     assert answer.status == 404
     assert answer.json["error"].startswith(f"there is no {path}; there are /health, ")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_reading_is_all_that_is_allowed(inside: Inside, method: str) -> None:
-    answer = ask(admin_app(inside), "/status", method)
+    answer = ask(admin_app(inside, is_inward=True), "/status", method)
     assert answer.status == 405
     assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
     assert answer.json == {"error": f"{method} is not allowed on /status; GET and HEAD are"}
@@ -149,13 +149,13 @@ def test_reading_is_all_that_is_allowed(inside: Inside, method: str) -> None:
     [("", "text/plain"), ("application/openmetrics-text; version=1.0.0", "application/openmetrics-text")],
 )
 def test_metrics_come_in_the_format_that_is_asked_for(inside: Inside, path: str, accept: str, content_type: str) -> None:
-    answer = ask(admin_app(inside), path, Accept=accept)
+    answer = ask(admin_app(inside, is_inward=True), path, Accept=accept)
     assert answer.headers["content-type"].startswith(content_type)
     assert "balance_build_info{" in answer.text
 
 
 def test_metrics_that_are_switched_off_are_not_there(make_inside: Callable[..., Inside]) -> None:
-    assert ask(admin_app(make_inside(metrics=MetricsConfig(enabled=False))), "/metrics").status == 404
+    assert ask(admin_app(make_inside(metrics=MetricsConfig(enabled=False)), is_inward=True), "/metrics").status == 404
 
 
 def test_the_metrics_own_listener_shows_metrics_alone(make_inside: Callable[..., Inside]) -> None:

@@ -6,7 +6,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from balance.side.doors import Access, Door, Page, application
-from balance.side.inside import Inside
 
 
 async def hello(request: Request) -> Response:
@@ -36,19 +35,19 @@ DOORS = [
         ("GET", "/c", 404, "there is no /c; there are /a, /b, /crash, /figures"),
     ],
 )
-def test_a_method_on_a_path_is_answered_or_refused(inside: Inside, method: str, path: str, status: int, text: str) -> None:
-    answer = ask(application(inside, DOORS, Page(lambda: ["/figures"], hello)), path, method)
+def test_a_method_on_a_path_is_answered_or_refused(method: str, path: str, status: int, text: str) -> None:
+    answer = ask(application(DOORS, Page(lambda: ["/figures"], hello), is_inward=True), path, method)
     assert answer.status == status
     assert (answer.text if status == 200 else answer.json["error"]) == text
 
 
-def test_a_page_can_be_nowhere(inside: Inside) -> None:
-    app = application(inside, DOORS, Page(lambda: (), hello))
+def test_a_page_can_be_nowhere() -> None:
+    app = application(DOORS, Page(lambda: (), hello), is_inward=True)
     assert [ask(app, path).status for path in ("/metrics", "/figures")] == [404, 404]
 
 
 @pytest.mark.parametrize("path", ["/crash", "/a"])
-def test_what_names_addresses_is_shown_under_no_strangers_name(inside: Inside, path: str) -> None:
-    app = application(inside, DOORS, Page(lambda: (), hello))
+def test_what_names_addresses_is_shown_under_no_strangers_name(path: str) -> None:
+    app = application(DOORS, Page(lambda: (), hello), is_inward=True)
     answer = ask(app, path, Host="rebound.example")
     assert answer.status == (200 if path == "/a" else 403)

@@ -8,7 +8,7 @@ from balance.side.inside import Inside
 
 
 def test_every_route_is_described_and_every_description_has_a_route(inside: Inside) -> None:
-    app = admin_app(inside)
+    app = admin_app(inside, is_inward=True)
     document = ask(app, "/openapi.json").json
     assert document["openapi"] == "3.1.0"
     described = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
@@ -22,7 +22,7 @@ def test_every_route_is_described_and_every_description_has_a_route(inside: Insi
 
 
 def test_operations_have_names_of_their_own_summaries_and_parameters(inside: Inside) -> None:
-    paths = ask(admin_app(inside), "/openapi.json").json["paths"]
+    paths = ask(admin_app(inside, is_inward=True), "/openapi.json").json["paths"]
     operations = [operation for item in paths.values() for operation in item.values()]
     assert len({operation["operationId"] for operation in operations}) == len(operations)
     assert all(operation["summary"] and operation["responses"] for operation in operations)
@@ -36,5 +36,5 @@ def test_operations_have_names_of_their_own_summaries_and_parameters(inside: Ins
 
 
 def test_no_door_can_be_taken_by_a_metrics_path(inside: Inside) -> None:
-    paths = ask(admin_app(inside), "/openapi.json").json["paths"]
+    paths = ask(admin_app(inside, is_inward=True), "/openapi.json").json["paths"]
     assert {path for path in paths if "{" not in path} - set(METRICS_PATHS) <= ADMIN_PATHS

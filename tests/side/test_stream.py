@@ -23,7 +23,7 @@ from balance.side.stream import EventStream
 @contextlib.asynccontextmanager
 async def serving(inside: Inside, app: Starlette | None = None) -> AsyncIterator[tuple[int, SideServer]]:
     sock = socket.create_server(("127.0.0.1", 0))
-    server = SideServer(app or admin_app(inside))
+    server = SideServer(app or admin_app(inside, is_inward=True))
     server.start([sock], "side doors under test")
     try:
         yield sock.getsockname()[1], server
@@ -145,18 +145,32 @@ def test_a_stream_ends_in_order_when_the_instance_does(inside: Inside) -> None:
 
 @pytest.mark.parametrize("since", ["x", "-1", "1" * 30])
 def test_a_number_that_is_none_is_refused(inside: Inside, since: str) -> None:
-    assert ask(admin_app(inside), f"/events?since={since}").status == 400
+    assert ask(admin_app(inside, is_inward=True), f"/events?since={since}").status == 400
 
 
 def test_head_is_answered_at_once(inside: Inside) -> None:
-    answer = ask(admin_app(inside), "/events", "HEAD")
+    answer = ask(admin_app(inside, is_inward=True), "/events", "HEAD")
     assert (answer.status, answer.headers["content-type"]) == (200, "text/event-stream")
 
 
 def test_what_is_remembered_can_be_had_at_once(inside: Inside) -> None:
     inside.events.tell("worker", "first")
     inside.events.tell("worker", "second")
-    known = ask(admin_app(inside), "/events?follow=false").json["events"]
+    known = ask(admin_app(inside, is_inward=True), "/events?follow=false").json["events"]
     assert [(each["kind"], each["text"]) for each in known] == [("worker", "first"), ("worker", "second")]
-    later = ask(admin_app(inside), f"/events?follow=false&since={known[0]['number']}").json["events"]
+    later = ask(admin_app(inside, is_inward=True), f"/events?follow=false&since={known[0]['number']}").json["events"]
     assert [each["text"] for each in later] == ["second"]
+
+
+def test_half_a_character_in_an_event_is_escaped_and_breaks_no_stream(inside: Inside) -> None:
+    inside.events.tell("reload", "no pool \ud800")
+    (known,) = ask(admin_app(inside, is_inward=True), "/events?follow=false").json["events"]
+    assert known["text"] == "no pool \ud800"
+
+    async def main() -> None:
+        async with serving(inside) as (port, _):
+            reader = await Reader.open(port, "/events?since=0")
+            assert json.loads((await reader.until(b"data: ")).removeprefix(b"data: "))["text"] == "no pool \ud800"
+            reader.leave()
+
+    asyncio.run(main())
