@@ -125,7 +125,7 @@ def test_two_instances_that_take_rows_at_once_take_different_ones(case: Case) ->
                 tenancy.take(row, os.getpid())
             os.write(writable, bytes([row]))
 
-    begin, go = os.pipe()
+    (begin, go), (end, over) = os.pipe(), os.pipe()
     pids = []
     for _ in range(2):
         pid = os.fork()
@@ -134,7 +134,7 @@ def test_two_instances_that_take_rows_at_once_take_different_ones(case: Case) ->
                 os.read(begin, 1)
                 take_some()
                 os.write(writable, b"\xff")
-                os.read(begin, 1)  # it lives until all rows are taken
+                os.read(end, 1)  # it lives until all rows are taken
             finally:
                 os._exit(0)
         pids.append(pid)
@@ -142,9 +142,9 @@ def test_two_instances_that_take_rows_at_once_take_different_ones(case: Case) ->
     rows: list[int] = []
     while rows.count(0xFF) < 2:
         rows += os.read(readable, 64)
-    os.write(go, b"xx")
+    os.write(over, b"xx")
     for pid in pids:
         os.waitpid(pid, 0)
-    for fd in (begin, go, readable, writable):
+    for fd in (begin, go, end, over, readable, writable):
         os.close(fd)
     assert sorted(rows) == [*range(ROWS), 0xFF, 0xFF]
