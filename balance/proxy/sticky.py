@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import cast
 
 from balance.http1.hashkey import KeyOf
-from balance.http1.head import Request, Response
+from balance.http1.head import Response
 from balance.http1.setcookie import came_secure, set_cookie
-from balance.proxy.attempts import REPLYING, Client
-from balance.proxy.entry import Entry
+from balance.proxy.attempts import REPLYING
 from balance.proxy.exchange import Exchange
 from balance.runtime import cells
 from balance.runtime.sticky import StickyPool, Visit
@@ -19,22 +18,20 @@ class StickyExchange(Exchange):
     """Our cookie goes on to the backend with the client's others, as HAProxy and nginx have it."""
 
     __slots__ = ("_visit",)
+    _visit: Visit  # from the first choice on, and there is no reply before one
 
-    def __init__(self, client: Client, entry: Entry, request: Request, bytes_in: int) -> None:
-        super().__init__(client, entry, request, bytes_in)
-        self._visit: Visit | None = None
+    # The class is named where super() would do: that costs every request 0.1 us each time.
 
     def _key(self, key_of: KeyOf) -> bytes:
-        key = super()._key(key_of)
+        key = Exchange._key(self, key_of)
         self._visit = cast(Visit, key)
         return key
 
     def _reply(self, response: Response, body: bytes) -> None:
-        visit = self._visit
-        if visit is None or not visit.is_moved:
-            super()._reply(response, body)
-        else:
+        if self._visit.is_moved:
             self._introduce(super()._reply, response, body)
+        else:
+            Exchange._reply(self, response, body)
 
     def _switch(self, response: Response, early: bytes) -> None:
         self._introduce(super()._switch, response, early)
@@ -42,7 +39,7 @@ class StickyExchange(Exchange):
     def _introduce(self, go_on: Callable[[Response, bytes], None], response: Response, rest: bytes) -> None:
         """Go on with the reply, and with a cookie in it if the client needs a new one."""
         visit, pool, cookie, lease = self._visit, self.entry.pool, self.entry.cookie, self._lease
-        if visit is None or not visit.is_moved or not isinstance(pool, StickyPool):
+        if not visit.is_moved or not isinstance(pool, StickyPool):
             go_on(response, rest)
             return
         if pool.tokens is None or cookie is None or lease is None:

@@ -39,7 +39,9 @@ class LimitedLease(GuardedLease):
 
     def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, is_good: bool = True) -> None:
         GuardedLease.release(self, outcome, now, first_byte_s, is_good)
-        _permit_freed(self.backend)
+        permits = self.backend.permits  # _permit_freed() in line
+        if permits is not None and (permits.is_pressed or permits.waiters):
+            permits.freed()
 
 
 class LimitedWatchedLease(GuardedWatchedLease):
