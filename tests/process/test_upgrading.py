@@ -80,7 +80,7 @@ def test_one_that_does_not_come_leaves_this_instance_as_it_was(case: Case, how: 
     assert (scene.verdict.is_done, scene.verdict.generation) == (False, 1)
     assert scene.verdict.problems == (
         {
-            "dies": "the new instance exited with status 1; what it said of itself is in this log",
+            "dies": "the new instance exited with status 1; why is in the log of the instance",
             "silent": "the new instance was not ready within 60s",
             "end of the instance": "the instance is about to end",
         }[how],
