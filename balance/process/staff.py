@@ -209,6 +209,11 @@ class Staff:
         for child in children:
             child.finish(limit_s)
 
+    def spare_workers(self) -> None:
+        """They are none of ours any more: the end of the lifeline has them finish what they have, if they have anything."""
+        for post in self.workers:
+            post.child = None
+
     def kill(self) -> None:
         """End everybody at once and wait for them: no process is left behind."""
         for child in self.everyone:

@@ -154,6 +154,8 @@ class Supervisor:
             log.info("ended")
             return 1 if was_killed else 0
         finally:
+            if self._legacy is not None and not self._has_served:
+                self._staff.spare_workers()  # callers are with them that would have gone to the instance that goes on
             self._staff.kill()
 
     def _start_everyone(self) -> None:

@@ -287,5 +287,5 @@ async def test_reloads_under_traffic_fail_no_request(stage: Stage, count: int) -
             await until(lambda asked=asked: len(answers) > asked + 5)
         over = True
     assert set(answers) <= {b"1", b"2"}
-    assert stage.cell(cells.CONNECTIONS) == 5
+    await until(lambda: stage.cell(cells.CONNECTIONS) == 5)
     await until(lambda: not stage.traffic.leaving)
