@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
+from balance.http1.forward import client_address
 from balance.http1.hashkey import KeyOf
 from balance.http1.head import Response
 from balance.http1.setcookie import came_secure, set_cookie
@@ -23,7 +24,10 @@ class StickyExchange(Exchange):
     # The class is named where super() would do: that costs every request 0.1 us each time.
 
     def _key(self, key_of: KeyOf) -> bytes:
-        key = Exchange._key(self, key_of)
+        fields, peer = self.request.fields, self.client.peer  # Attempts._key() in line
+        if self.client.is_trusted:
+            peer = client_address(fields, peer, self.entry.trusted)
+        key = key_of(fields, self.request.target, peer)
         self._visit = cast(Visit, key)
         return key
 

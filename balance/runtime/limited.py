@@ -9,6 +9,7 @@ from collections.abc import Collection
 
 from balance.balancing import Policy
 from balance.config.model import PoolConfig
+from balance.health.breaker import RUN
 from balance.model import Outcome, Why
 from balance.runtime import cells
 from balance.runtime.backend import Backend
@@ -25,6 +26,8 @@ from balance.runtime.pool import Lease, Pool
 from balance.runtime.queue import Queue
 from balance.runtime.reserve import Reserve
 
+_OK = Outcome.OK
+
 
 def _permit_freed(backend: Backend) -> None:
     permits = backend.permits
@@ -38,8 +41,15 @@ class LimitedLease(GuardedLease):
     __slots__ = ()
 
     def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, is_good: bool = True) -> None:
-        GuardedLease.release(self, outcome, now, first_byte_s, is_good)
-        permits = self.backend.permits  # _permit_freed() in line
+        backend = self.backend
+        guard = backend.guard
+        assert guard is not None
+        if outcome is _OK and is_good and self.row is not None and not guard.special and not guard.evidence[RUN]:
+            self.row = None  # nearly always; as in GuardedLease, in line
+            backend.load.active -= 1
+        else:
+            GuardedLease.release(self, outcome, now, first_byte_s, is_good)
+        permits = backend.permits  # _permit_freed() in line
         if permits is not None and (permits.is_pressed or permits.waiters):
             permits.freed()
 

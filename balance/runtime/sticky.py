@@ -47,7 +47,7 @@ class Visit:
 class StickyPool(LimitedPool):
     """`tokens` is None where Balance itself remembers the sessions."""
 
-    __slots__ = ("_memory", "tokens")
+    __slots__ = ("_homes", "_memory", "tokens")
 
     def __init__(
         self,
@@ -69,6 +69,7 @@ class StickyPool(LimitedPool):
         self._memory: Memory = self.tokens or Sessions(
             table, len(table), shared.session_key, config.name, backends, affinity.ttl_s
         )
+        self._homes = self.tokens.backends if self.tokens is not None else None  # asked without a call
         names = {"cookie": affinity.cookie.name, "header": affinity.header}
         self.key_of = _visits(key_of(HashKey(affinity.mode, names.get(affinity.mode, ""))), self.key_of)
 
@@ -81,9 +82,10 @@ class StickyPool(LimitedPool):
         visit = key
         if not visit.session:
             return LimitedPool.acquire(self, visit.key, now, avoid)
-        home = self._memory.find(visit.session, now)
+        homes = self._homes
+        home = homes.get(visit.session) if homes is not None else self._memory.find(visit.session, now)
         visit.is_known = home is not None
-        if home is not None and keeps(home) and home not in avoid:
+        if home is not None and ((home.is_ready and home.gate is None) or keeps(home)) and home not in avoid:
             lease = self._lease_of(home, now)
             visit.is_moved = False  # also when it is full
             if home.load.active <= home.credit or self._has_room(home):
@@ -101,8 +103,6 @@ class StickyPool(LimitedPool):
 
 def keeps(backend: Backend) -> bool:
     """Whether sessions of that backend stay there."""
-    if backend.is_ready and backend.gate is None:
-        return True  # nearly always
     if backend.phase is not Phase.CLOSED or backend.state is State.RETURNING:
         return False
     return backend.is_ready or backend.state is State.DRAINING

@@ -18,15 +18,15 @@ _BYTES = 16  # of the digest: 128 bits
 class Tokens:
     """One pool's."""
 
-    __slots__ = ("_backends", "_tokens")
+    __slots__ = ("_tokens", "backends")
 
     def __init__(self, secret: bytes, pool: str, backends: Iterable[Backend]) -> None:
-        self._backends = {token_of(secret, pool, backend): backend for backend in backends}
-        self._tokens = {backend: token for token, backend in self._backends.items()}
+        self.backends = {token_of(secret, pool, backend): backend for backend in backends}
+        self._tokens = {backend: token for token, backend in self.backends.items()}
 
     def find(self, session: bytes, now: float) -> Backend | None:
         """The backend that a token stands for."""
-        return self._backends.get(session)
+        return self.backends.get(session)
 
     def keep(self, session: bytes, backend: Backend, now: float) -> None:
         """Nothing: the client keeps it."""
