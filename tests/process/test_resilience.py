@@ -87,9 +87,13 @@ def test_a_backend_that_answers_500_is_left_alone_and_one_that_answers_404_is_no
     instance = run(backends=[{"name": "bad", "address": moody.address}], circuit_breaker=breaker, **HTTP).ready()
     assert [instance.get()[0] for _ in range(20)] == [404] * 20
     moody.status = b"500 Internal Server Error"
-    assert [instance.get()[0] for _ in range(5)] == [500] * 5
+    statuses: list[int] = []
+    while 503 not in statuses and len(statuses) < 50:
+        statuses.append(instance.get()[0])
+    # A reply goes out before it is counted: the last 404, counted by another worker, may end the first run of failures.
+    assert 5 <= statuses.count(500) < 20, statuses
+    assert statuses[-1] == 503, statuses
     instance.saying("the circuit breaker of backend default/bad .* is open: too many failures in a row")
-    until(lambda: instance.get()[0] == 503, "a refusal")
     until(lambda: instance.metric('balance_requests_ended_total{why="breaker_open"}') >= 1, "its reason")
 
 
