@@ -42,7 +42,7 @@ Answer = Callable[[Message], bytes]
 T = TypeVar("T")
 
 SPARE_SLOTS = 4  # for backends that a reload brings
-PATIENCE_S = 20.0  # for a whole test; what takes longer hangs
+PATIENCE_S = 50.0  # for a whole test; what takes longer hangs, and pytest ends it after 60
 
 
 async def until(condition: Callable[[], object], what: str = "", patience_s: float = 10.0) -> None:
