@@ -6,6 +6,8 @@ import itertools
 import random
 from collections.abc import Callable, Iterator
 
+from whole import request  # the file beside this one
+
 from balance.balancing import POLICIES, Policy
 from balance.balancing.consistent_hash import ring
 from balance.balancing.maglev import table
@@ -37,6 +39,7 @@ RESPONSE = (
 
 
 def all_cases() -> Iterator[Case]:
+    yield from whole_requests()
     yield from heads()
     yield from bodies()
     yield from counters()
@@ -46,6 +49,13 @@ def all_cases() -> Iterator[Case]:
     yield from picks()
     yield from rebuilds()
     yield from tables()
+
+
+def whole_requests() -> Iterator[Case]:
+    """GET, 1 KB of reply, kept connections: as the wire benchmark has them."""
+    head, reply = REQUEST % (b"1", b"1"), RESPONSE % b"1" + b"x" * 1024
+    yield "a whole request, plain", request(head, reply, everything=False)
+    yield "a whole request, everything on", request(head, reply, everything=True)
 
 
 def heads() -> Iterator[Case]:
