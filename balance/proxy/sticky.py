@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
+from balance.errors import UpstreamError
 from balance.http1.forward import client_address
 from balance.http1.hashkey import KeyOf
 from balance.http1.head import Response
@@ -12,16 +13,25 @@ from balance.http1.setcookie import came_secure, set_cookie
 from balance.proxy.attempts import REPLYING
 from balance.proxy.exchange import Exchange
 from balance.runtime import cells
+from balance.runtime.pool import Lease
 from balance.runtime.sticky import StickyPool, Visit
+
+_AT_HOME = Visit.at_home()
 
 
 class StickyExchange(Exchange):
     """Our cookie goes on to the backend with the client's others, as HAProxy and nginx have it."""
 
     __slots__ = ("_visit",)
-    _visit: Visit  # from the first choice on, and there is no reply before one
+    _visit: Visit  # the newest, from the first choice on; there is no reply before one
 
     # The class is named where super() would do: that costs every request 0.1 us each time.
+
+    def choose(self, now: float, failed: UpstreamError | None = None, lease: Lease | None = None) -> None:
+        if lease is None and not self._attempts:
+            lease = cast(StickyPool, self.entry.pool).revisit(self.request.fields, now)
+            self._visit = _AT_HOME  # or _key() makes another
+        Exchange.choose(self, now, failed, lease)
 
     def _key(self, key_of: KeyOf) -> bytes:
         fields, peer = self.request.fields, self.client.peer  # Attempts._key() in line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 from typing import Any
@@ -46,17 +47,27 @@ class Place:
         self.pool = pool
         self.mode = mode
         self.cookies: dict[int, bytes] = {}
+        self._remembered: dict[bytes, RequestFields] = {}
+
+    def fields(self, client: int) -> RequestFields:
+        """The same for the same lines, as a reader of requests remembers them."""
+        lines = b""
+        if self.mode == "header":
+            lines = b"Accept: a\r\nX-Session: %d\r\n" % client
+        elif self.mode == "cookie" and client in self.cookies:
+            lines = b"Cookie: a=b; LOAD-BALANCING_SESSION=%b\r\n" % self.cookies[client]
+        fields = self._remembered.setdefault(lines, RequestFields())
+        fields.forward = lines
+        return fields
 
     def key(self, client: int) -> bytes:
-        fields = RequestFields()
-        if self.mode == "header":
-            fields.forward = b"Accept: a\r\nX-Session: %d\r\n" % client
-        elif self.mode == "cookie" and client in self.cookies:
-            fields.forward = b"Cookie: a=b; LOAD-BALANCING_SESSION=%b\r\n" % self.cookies[client]
         assert self.pool.key_of is not None
-        return self.pool.key_of(fields, b"/", f"10.0.{client // 250}.{client % 250}")
+        return self.pool.key_of(self.fields(client), b"/", f"10.0.{client // 250}.{client % 250}")
 
     def lease(self, client: int, now: float = 0.0, avoid: tuple[Backend, ...] = ()) -> Lease | None:
+        """As an exchange asks: what is known first."""
+        if self.mode == "cookie" and not avoid and (lease := self.pool.revisit(self.fields(client), now)) is not None:
+            return lease
         key = self.key(client)
         lease = self.pool.acquire(key, now, avoid)
         if lease is not None and isinstance(key, Visit) and key.is_moved and self.pool.tokens is not None:
@@ -122,6 +133,24 @@ def test_a_session_moves_when_its_backend_is_not_well_and_stays_where_it_went(mo
     assert all(after[client] == name for client, name in first.items() if name != "b1")
     place.see("b1")
     assert {client: place.ask(client) for client in range(40)} == after
+
+
+def test_a_cookie_seen_before_leads_where_it_would_have_led_anyway() -> None:
+    place = Place("cookie", count=2, limit=2, breaker=CircuitBreaker(enabled=True))
+    home = place.ask(1)
+    fields = place.fields(1)
+    assert place.pool.revisit(fields, 0.0) is None  # not looked at yet
+    assert place.ask(1) == home
+    for state, phase in itertools.product(State, Phase):
+        place.see(home, state, phase)
+        lease = place.pool.revisit(fields, 0.0)
+        assert (lease is not None) == (state.is_ready and phase is Phase.CLOSED), (state, phase)
+        if lease is not None:
+            assert lease.backend.name == home
+            lease.release(Outcome.OK, 0.0)
+    place.see(home)
+    held = [place.pool.revisit(fields, 0.0) for _ in range(3)]
+    assert [lease.backend.name if lease is not None else "full" for lease in held] == [home, home, "full"]
 
 
 def test_while_a_breaker_is_half_open_or_a_backend_is_tried_sessions_are_no_trials() -> None:
