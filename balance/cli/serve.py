@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ from click.core import ParameterSource
 from balance.config import UnreadableError
 from balance.config.source import Source
 from balance.errors import ConfigError
+from balance.process.words import HANDOVER
 
 INVALID = 1
 UNREADABLE = 2
@@ -70,6 +72,10 @@ def serve_command(file: str | None, path: str | None, watch: bool, **flags: Any)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(f"balance: {problem}", err=True)
+        if HANDOVER in os.environ:
+            from balance.process.handover import complain  # loads the event loop, as below
+
+            complain(os.environ, "; ".join(map(str, error.problems)))
         if not given and not file and isinstance(error, UnreadableError):
             click.echo("balance: name a file with --config FILE, or give --listen and --backend", err=True)
         return UNREADABLE if isinstance(error, UnreadableError) else INVALID

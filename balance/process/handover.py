@@ -3,7 +3,7 @@
     old                                          new
     forks and executes the same command  ──▶     reads its configuration
     LEGACY, with the descriptors         ──▶     listens on the same sockets, counts on the same board
-                                         ◀──     READY: its workers accept
+                                         ◀──     READY: its workers accept; or FAILED and why
     its workers drain
                                          ◀──     STOP, or the end of the line: finish within your time
 
@@ -15,6 +15,7 @@ What is said is plain data, so that another version understands it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -27,11 +28,11 @@ from typing import Any
 from balance.config.changes import BackendChange, Verb
 from balance.errors import StartError
 from balance.process.board import layout
+from balance.process.child import Report
 from balance.process.estate import Estate
 from balance.process.line import End, Message
-from balance.process.words import READY
+from balance.process.words import HANDOVER, READY
 
-VARIABLE = "BALANCE_HANDOVER"  # the number of the descriptor of the line
 LEGACY, STOP = "legacy", "stop"
 PATIENCE_S = 10.0
 
@@ -56,6 +57,10 @@ class Legacy:
     def ready(self) -> None:
         """The new instance serves."""
         self.ends[0].say(READY, os.getpid())
+
+    def failed(self, complaint: str) -> None:
+        """The new instance can't take over, and ends."""
+        Report(self.ends[0]).failed(complaint)
 
     def stop(self, limit_s: float) -> None:
         """The new instance ends, and what is left of the old ones shall too."""
@@ -96,15 +101,21 @@ def bequeath(end: End, estate: Estate, any_port: Mapping[tuple[str, str], str], 
 
 def inherit(environ: dict[str, str] | os._Environ[str]) -> Legacy | None:
     """What this process was started to take over; None when it was started by itself. StartError when it was cut short."""
-    number = environ.pop(VARIABLE, "")
+    number = environ.pop(HANDOVER, "")
     if not number:
         return None
     try:
         end = End(socket.socket(fileno=int(number)))
         os.set_inheritable(end.fileno(), False)
     except (OSError, ValueError):
-        raise StartError(f"{VARIABLE}={number} names no line to an instance that could be replaced") from None
+        raise StartError(f"{HANDOVER}={number} names no line to an instance that could be replaced") from None
     return _understood(end, _first_message(end, PATIENCE_S))
+
+
+def complain(environ: Mapping[str, str], complaint: str) -> None:
+    """Before inherit(): tell the instance that was to be replaced, if there is one, why this process can't do it."""
+    with contextlib.suppress(KeyError, OSError, ValueError):
+        Report(End(socket.socket(fileno=int(environ[HANDOVER])))).failed(complaint)
 
 
 def _first_message(end: End, patience_s: float) -> Message:
@@ -144,5 +155,5 @@ def _understood(end: End, message: Message) -> Legacy:
 def execute(end: End, environment: Mapping[str, str]) -> None:
     """In a forked child: become the same command again, from whatever is installed now. Does not return."""
     os.set_inheritable(end.fileno(), True)
-    environ = {**os.environ, **environment, VARIABLE: str(end.fileno())}
+    environ = {**os.environ, **environment, HANDOVER: str(end.fileno())}
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ)

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from balance.config.changes import BackendChange
 from balance.config.model import Config
 from balance.config.source import Source
-from balance.errors import ConfigError, StartError
+from balance.errors import BalanceError, ConfigError, StartError
 from balance.model import Address
 from balance.process import announcement, logs
-from balance.process.handover import inherit
+from balance.process.handover import Legacy, inherit
 from balance.process.kernel import raise_file_limit
 from balance.process.openings import open_all
 from balance.process.supervisor import Supervisor
@@ -36,8 +36,17 @@ def serve(config: Config, source: Source, remarks: Iterable[str] = (), *, is_wat
     files = raise_file_limit()
     if files < FEW_FILES:
         log.warning("only %d files may be open in a process, two per connection; raise `ulimit -Hn`", files)
-    notify = Notify.from_environment(os.environ, os.getpid())
     legacy = inherit(os.environ)
+    try:
+        return _run(config, source, legacy, is_watched=is_watched)
+    except (BalanceError, OSError) as error:
+        if legacy is not None:
+            legacy.failed(str(error))
+        raise
+
+
+def _run(config: Config, source: Source, legacy: Legacy | None, *, is_watched: bool) -> int:
+    notify = Notify.from_environment(os.environ, os.getpid())
     if legacy is None:
         openings = open_all(config, inherited_sockets(os.environ, os.getpid()))
     else:

@@ -76,7 +76,7 @@ class Upgrading:
 
     def departed(self, child: Child, words: str, now: float) -> None:
         if child is self._successor:
-            self._fail(f"{words}; why is in the log of the instance")
+            self._fail(words if child.complaint else f"{words}; why is in the log of the instance")
 
     def expired(self, now: float) -> None:
         self._fail(f"the new instance was not ready within {START_S:g}s")

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from balance.config.model import Config
 from balance.model import Address
 
+HANDOVER = "BALANCE_HANDOVER"  # in the environment of one that takes over: the number of the descriptor of its line
+
 READY, FAILED = "ready", "failed"
 END = "end"  # finish what you do within so many seconds, and exit
 PREPARE, PREPARED, REFUSED = "prepare", "prepared", "refused"

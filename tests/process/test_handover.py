@@ -19,9 +19,9 @@ from undertaken import Scene, configured
 from balance.config.changes import BackendChange, Verb
 from balance.errors import StartError
 from balance.process import handover
-from balance.process.handover import LEGACY, STOP, VARIABLE, Legacy, bequeath, execute, inherit
+from balance.process.handover import LEGACY, STOP, Legacy, bequeath, complain, execute, inherit
 from balance.process.line import MAX_FDS, End, Message, line
-from balance.process.words import READY
+from balance.process.words import FAILED, HANDOVER, READY
 
 CHANGES = (
     BackendChange(Verb.SET, "web", "b1", '{"weight": 3}', '{"name": "b1"}'),
@@ -38,7 +38,7 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 
 def environment(end: End) -> dict[str, str]:
     """Of a process that was started with that end, and owns it from now on."""
-    return {VARIABLE: str(os.dup(end.fileno())), "HOME": "/"}
+    return {HANDOVER: str(os.dup(end.fileno())), "HOME": "/"}
 
 
 def closed(legacy: Legacy) -> None:
@@ -126,7 +126,7 @@ def test_more_sockets_than_one_packet_holds_are_waited_for_on_any_descriptor(tmp
         "elders": 0,
     }
     found: list[Legacy | None] = []
-    successor = threading.Thread(target=lambda: found.append(inherit({VARIABLE: str(high)})))
+    successor = threading.Thread(target=lambda: found.append(inherit({HANDOVER: str(high)})))
     successor.start()
     with open(os.devnull) as file:
         sockets = [sock.fileno() for sock in made]
@@ -147,15 +147,15 @@ def test_more_sockets_than_one_packet_holds_are_waited_for_on_any_descriptor(tmp
 
 def test_a_process_that_was_started_by_itself_inherits_nothing() -> None:
     assert inherit({}) is None
-    assert inherit({VARIABLE: ""}) is None
+    assert inherit({HANDOVER: ""}) is None
 
 
 @pytest.mark.parametrize("number", ["x", "-1", "987654", "file"])
 def test_a_number_that_is_no_line_is_refused_in_one_line(number: str, tmp_path: Path) -> None:
     with open(tmp_path / "file", "w") as file:
         number = str(file.fileno()) if number == "file" else number
-        with pytest.raises(StartError, match=rf"^{VARIABLE}={number} names no line to an instance that could be replaced$"):
-            inherit({VARIABLE: number})
+        with pytest.raises(StartError, match=rf"^{HANDOVER}={number} names no line to an instance that could be replaced$"):
+            inherit({HANDOVER: number})
 
 
 @pytest.mark.parametrize("how", ["gone", "silent"])
@@ -187,7 +187,24 @@ def test_the_same_command_is_executed_with_its_line_and_what_else_it_needs(monke
     execute(theirs, {"NOTIFY_SOCKET": "/run/x"})
     ((program, argv, environ),) = executed
     assert (program, argv) == (sys.executable, [sys.executable, "-m", "balance", "serve", "--config", "f.yaml"])
-    assert (environ["OWN"], environ["NOTIFY_SOCKET"], environ[VARIABLE]) == ("1", "/run/x", str(theirs.fileno()))
+    assert (environ["OWN"], environ["NOTIFY_SOCKET"], environ[HANDOVER]) == ("1", "/run/x", str(theirs.fileno()))
     assert os.get_inheritable(theirs.fileno())
     mine.close()
     theirs.close()
+
+
+def test_one_that_cannot_take_over_says_why(scene: Scene) -> None:
+    mine, theirs = line()
+    complain(environment(theirs), "a.yaml:1:2: no;\nb")
+    assert mine.heard()[0] == [Message(FAILED, "a.yaml:1:2: no; b", ())]
+    assert bequeath(mine, scene.estate, {})
+    legacy = inherit(environment(theirs))
+    assert legacy is not None
+    legacy.failed("port 80 is taken")
+    assert mine.heard()[0] == [Message(FAILED, "port 80 is taken", ())]
+    closed(legacy)
+
+
+@pytest.mark.parametrize("environ", [{}, {HANDOVER: "x"}, {HANDOVER: "1000000"}])
+def test_one_that_replaces_nobody_tells_nobody(environ: dict[str, str]) -> None:
+    complain(environ, "why")
