@@ -280,7 +280,8 @@ class RetrySection(Section):
         ["connect", "reset", 502, 503, 504],
     )
     per_try_timeout: Timeout = key(
-        "To connect, and then from the end of the request to the head of its reply; 0 leaves it to timeouts.connect and .read.",
+        "To connect and to get the head of a reply, from the end of the request where that still comes; 0 leaves it to "
+        "timeouts.connect and .read.",
         "0s",
     )
     budget: RetryBudgetSection = key("How many retries there may be.")

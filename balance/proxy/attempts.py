@@ -87,6 +87,10 @@ class Attempts:
         """Here is a connection."""
 
     @abstractmethod
+    def _hasten(self, lease: Lease) -> None:
+        """The request was sent on a connection that took time to make."""
+
+    @abstractmethod
     def _not_connected(self, error: UpstreamError) -> None:
         """A dial has failed, and `_lease` is still held."""
 
@@ -182,6 +186,7 @@ class Attempts:
                 self._not_connected(result)
             else:
                 self._send(result, monotonic())
+                self._hasten(lease)
                 if result.transport.is_closing():  # gone between its connect and now
                     self.upstream_ended(None)
         except Exception:

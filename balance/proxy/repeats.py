@@ -16,9 +16,10 @@ from balance.http1.fields import field_value
 from balance.http1.framing import BY_LENGTH, NO_BODY
 from balance.http1.head import Response
 from balance.model import Outcome, Phase, Why
-from balance.proxy.attempts import CHOSEN, IDEMPOTENT
+from balance.proxy.attempts import CHOSEN, IDEMPOTENT, SENT
 from balance.proxy.queued import FULL, Queued
 from balance.runtime import cells
+from balance.runtime.pool import Lease
 from balance.traffic.budget import Budget
 from balance.traffic.retrying import Again, Failed, Failure, decide
 
@@ -118,6 +119,12 @@ class Repeats(Queued):
             is_whole = response.framing is BY_LENGTH and len(body) == response.length
         is_whole = is_whole and (self.upload is None or self.upload.is_done)
         return self._try_again(failed, outcome, None, keep_upstream=response.keep_alive and is_whole)
+
+    def _hasten(self, lease: Lease) -> None:
+        retrying = self.entry.retrying
+        if retrying is not None and retrying.per_try_s and self._at is SENT and (self.upload is None or self.upload.is_done):
+            now = monotonic()
+            self.client.arm(now, min(self.entry.reply_s, max(0.0, lease.started + retrying.per_try_s - now)))
 
     def _lost_race(self) -> None:
         """A reused connection died before a byte of the reply: no fault of the backend's, and no try of it. Once more where

@@ -4,14 +4,18 @@ import asyncio
 import json
 import random
 from collections import Counter
-from typing import Any
+from time import monotonic
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from rawclient import Message, Wire, chunked, get, ok, post
 from stage import Backend, Script, Stage, serve, until
 
 from balance.config.model import AccessLog, HttpConfig, Keepalive, Retry, RetryBudget, Timeouts
-from balance.model import Why
+from balance.model import Address, Why
+from balance.proxy.client import HttpClient
+from balance.proxy.dial import Resolver
 from balance.proxy.repeats import REPLAY_LIMIT
 from balance.runtime import cells
 from balance.traffic.retrying import Again
@@ -168,6 +172,31 @@ async def test_time_for_a_try_bounds_its_connect(stage: Stage) -> None:
     stage.backend(serve(ok(b"second")))
     await stage.open(stage.hanging(), retry=Retry(enabled=True, per_try_timeout_s=0.1))
     assert (await ask(stage, post(b"x"))).body == b"second"
+
+
+async def test_time_that_a_connect_took_is_a_part_of_the_try_s(stage: Stage) -> None:
+    requests: list[Message] = []
+    silence = stage.backend(silent(requests))
+    await stage.open(Address("slow.example", silence.address.port), retry=Retry(enabled=True, per_try_timeout_s=5.0))
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def resolve(host: str) -> list[str]:
+        asked.set()
+        await answered.wait()
+        return ["127.0.0.1"]
+
+    stage.service.resolver = cast(Resolver, SimpleNamespace(resolve=resolve))
+    lease_at = monotonic()
+    client = await stage.client()
+    await client.send(get())
+    await asked.wait()
+    await asyncio.sleep(0.1)  # the name takes its time
+    answered.set()
+    await until(lambda: requests)
+    (connection,) = stage.service.connections
+    assert isinstance(connection, HttpClient)
+    assert lease_at + 5.0 <= connection.deadline < monotonic() + 4.95
+    client.close()
 
 
 async def test_post_to_a_silent_backend_is_a_504(stage: Stage) -> None:
