@@ -20,7 +20,7 @@ import mmap
 import os
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, overload
 
 from balance.health.breaker import CELLS as EVIDENCE_CELLS
@@ -237,22 +237,26 @@ class Board:
         """For the supervisor only."""
         self._supervision[_RELOADS if ok else _RELOADS_FAILED] += 1
 
-    def clear_slot(self, slot: int) -> None:
-        """For the supervisor only: the slot's backend is gone from everywhere, and another one comes."""
-        self.set_state(slot, State.UNKNOWN, 0.0)
-        self.set_ejection(slot, Ejection(0, 0, 0))
-        evidence = self.evidence(slot)
-        for cell in range(EVIDENCE_CELLS):
-            evidence[cell] = 0
-        block = cells.block(slot)
+    def clear_slots(self, slots: Collection[int]) -> None:
+        """For the supervisor only: the backends of these slots are gone from everywhere, and others come."""
+        if not slots:
+            return
+        for slot in slots:
+            self.set_state(slot, State.UNKNOWN, 0.0)
+            self.set_ejection(slot, Ejection(0, 0, 0))
+            evidence = self.evidence(slot)
+            for cell in range(EVIDENCE_CELLS):
+                evidence[cell] = 0
+            block = cells.block(slot)
+            for row in self.rows:
+                for cell in range(block, block + cells.BLOCK):
+                    row[cell] = 0
         for row in self.rows:
-            for cell in range(block, block + cells.BLOCK):
-                row[cell] = 0
-            for cell in range(cells.SERIES, cells.BACKENDS, 2):
-                if not row[cell]:
+            for pair in cells.series_pairs(row):
+                if not row[pair]:
                     break
-                if cells.series_parts(row[cell])[0] == slot:
-                    row[cell + 1] = 0
+                if cells.series_parts(row[pair])[0] in slots:
+                    row[pair + 1] = 0
 
     def is_unused(self, slot: int) -> bool:
         """Whether no worker holds anything of the backend in that slot, as far as gauges tell."""

@@ -41,8 +41,7 @@ class Estate:
     def settle(self, generation: Generation, assignment: Assignment, openings: Openings) -> None:
         """From now on every child is born into this configuration."""
         board = self.seat.board
-        for slot in assignment.reused:
-            board.clear_slot(slot)
+        board.clear_slots(assignment.reused)
         board.use_slots(assignment.used)
         self.book.adopt(assignment)
         history = tuple(kept([*self.seat.history, generation]))

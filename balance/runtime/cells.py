@@ -38,14 +38,8 @@ WHY = 32  # how requests and connections ended: one cell for each Why
 REQUEST_SIZE = 96  # histogram over SIZE_BUCKETS, then the sum in bytes
 RESPONSE_SIZE = 112  # the same
 
-# --- the series table: requests by backend, method and status -------------------------------------
-# Pairs of (key, count). A worker takes the next free pair when it meets a combination for the first time, so the table
-# holds what happened and not all that could.
-SERIES = 128
-SERIES_COUNT = 2048
-
 # --- one block for each backend, by its slot; slot 0 stands for "no backend was chosen" -----------
-BACKENDS = SERIES + 2 * SERIES_COUNT
+BACKENDS = 128
 BLOCK = 64
 ACTIVE = 0  # gauge: leases held
 IDLE = 1  # gauge: parked connections
@@ -71,6 +65,12 @@ SESSIONS = 51  # client sessions that began here, where sessions are kept
 
 BLOCK_GAUGES = (ACTIVE, IDLE, OPEN, TRIALS, CREDIT, WANTED, WAITING)
 
+# --- behind the blocks, the series table: requests by backend, method and status ----------------------
+# Pairs of (key, count). A worker takes the next free pair when it meets a combination for the first time, so the table
+# holds what happened and not all that could.
+SERIES_ANYWAY = 2048  # pairs, however few backends there are
+SERIES_PER_BACKEND = 4  # and for each one so many more
+
 TIME_BUCKETS_US = (500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
                    1_000_000, 2_500_000, 5_000_000, 10_000_000)  # fmt: skip
 TIME_SUM = len(TIME_BUCKETS_US) + 1  # after the buckets and the overflow bucket
@@ -91,7 +91,13 @@ assert max(BLOCK_GAUGES) < BLOCK
 
 def row_cells(backend_slots: int) -> int:
     """How many cells a row with room for `backend_slots` backends (slot 0 included) takes."""
-    return BACKENDS + BLOCK * backend_slots
+    return BACKENDS + BLOCK * backend_slots + 2 * (SERIES_ANYWAY + SERIES_PER_BACKEND * backend_slots)
+
+
+def series_pairs(row: memoryview) -> range:
+    """Where the pairs of the series table begin in a row of row_cells()."""
+    slots = (len(row) - BACKENDS - 2 * SERIES_ANYWAY) // (BLOCK + 2 * SERIES_PER_BACKEND)
+    return range(BACKENDS + BLOCK * slots, len(row), 2)
 
 
 def block(slot: int) -> int:
@@ -117,14 +123,15 @@ def skipped(why: Again) -> int:
 class Row:
     """One worker's cells, with what a bare memoryview cannot do fast: series and histograms."""
 
-    __slots__ = ("_free", "_series", "cells")
+    __slots__ = ("_free", "_pairs", "_series", "cells")
 
     def __init__(self, cells: memoryview) -> None:
         """`cells` is a row of the board, cast to 'Q'. A successor in the row goes on where the last worker stopped."""
         self.cells = cells
         self._series: dict[int, int] = {}
-        self._free = SERIES
-        while self._free < BACKENDS and cells[self._free]:
+        self._pairs = series_pairs(cells)
+        self._free = self._pairs.start
+        while self._free < self._pairs.stop and cells[self._free]:
             self._series[cells[self._free]] = self._free + 1
             self._free += 2
 
@@ -136,7 +143,7 @@ class Row:
             self._first_of_series(key)
 
     def _first_of_series(self, key: int) -> None:
-        if self._free >= BACKENDS:
+        if self._free >= self._pairs.stop:
             self.cells[SERIES_LOST] += 1
             return
         self._series[key] = self._free + 1

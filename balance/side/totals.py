@@ -34,7 +34,7 @@ class Totals:
         """Requests by (slot, method code, status), in the order in which they first happened."""
         counts: dict[tuple[int, int, int], int] = {}
         for row in self._rows:
-            for index in range(cells.SERIES, cells.BACKENDS, 2):
+            for index in cells.series_pairs(row):
                 key = row[index]
                 if not key:
                     break

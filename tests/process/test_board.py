@@ -48,7 +48,8 @@ def test_a_killed_worker_loses_no_count_and_its_successor_counts_on() -> None:
     assert os.WTERMSIG(in_a_child(work)) == signal.SIGKILL
     board.zero_gauges(0)
     cells.Row(board.rows[0]).count_request(key)
-    assert tuple(board.rows[0][cells.SERIES : cells.SERIES + 4]) == (key, 2, 0, 0)
+    first = cells.series_pairs(board.rows[0]).start
+    assert tuple(board.rows[0][first : first + 4]) == (key, 2, 0, 0)
 
 
 def test_only_gauges_are_zeroed_and_only_the_dead_workers() -> None:

@@ -35,7 +35,7 @@ def only(stage: Stage) -> HttpClient:
 def requests_of(stage: Stage) -> dict[tuple[int, int], int]:
     """How many requests ended with which status, by backend slot."""
     counts = {}
-    for at in range(cells.SERIES, cells.BACKENDS, 2):
+    for at in cells.series_pairs(stage.row.cells):
         if key := stage.cell(at):
             slot, _, status = cells.series_parts(key)
             counts[slot, status] = counts.get((slot, status), 0) + stage.cell(at + 1)

@@ -26,7 +26,7 @@ def spans() -> dict[str, range]:
     head["RETRIES_SKIPPED"] = range(cells.RETRIES_SKIPPED, cells.RETRIES_SKIPPED + len(SKIPPED))
     head["REQUEST_SIZE"] = range(cells.REQUEST_SIZE, cells.REQUEST_SIZE + cells.SIZE_SUM + 1)
     head["RESPONSE_SIZE"] = range(cells.RESPONSE_SIZE, cells.RESPONSE_SIZE + cells.SIZE_SUM + 1)
-    head["SERIES"] = range(cells.SERIES, cells.SERIES + 2 * cells.SERIES_COUNT)
+    head["SERIES"] = range(cells.series_pairs(board()).start, cells.row_cells(SLOTS))
     for slot in range(SLOTS):
         start = cells.block(slot)
         for name in BLOCK:
@@ -63,8 +63,7 @@ def test_series_key_says_its_parts_and_is_never_the_mark_of_a_free_pair(slot: in
 
 def series(row: memoryview) -> dict[int, int]:
     """What a reader of the board finds: counts by key."""
-    pairs = range(cells.SERIES, cells.SERIES + 2 * cells.SERIES_COUNT, 2)
-    return {row[pair]: row[pair + 1] for pair in pairs if row[pair]}
+    return {row[pair]: row[pair + 1] for pair in cells.series_pairs(row) if row[pair]}
 
 
 def test_requests_are_counted_by_their_series() -> None:
@@ -88,16 +87,25 @@ def test_successor_goes_on_counting_where_the_last_worker_stopped() -> None:
     assert series(view) == {first: 1, second: 2, third: 1}
 
 
+@given(st.integers(1, 20_000))
+def test_series_have_room_for_a_few_of_every_backend_behind_the_blocks(slots: int) -> None:
+    pairs = cells.series_pairs(memoryview(bytearray(cells.row_cells(slots))))
+    assert pairs.start == cells.block(slots)
+    assert pairs.stop == cells.row_cells(slots)
+    assert len(pairs) == cells.SERIES_ANYWAY + cells.SERIES_PER_BACKEND * slots
+
+
 def test_series_that_find_no_room_are_counted_as_lost_and_overwrite_nothing() -> None:
     view = board()
     row = Row(view)
-    for number in range(cells.SERIES_COUNT + 5):
+    count = len(cells.series_pairs(view))
+    for number in range(count + 5):
         row.count_request(cells.series_key(number, 1, 200))
     row.count_request(cells.series_key(0, 1, 200))
     assert view[cells.SERIES_LOST] == 5
-    assert len(series(view)) == cells.SERIES_COUNT
+    assert len(series(view)) == count
     assert series(view)[cells.series_key(0, 1, 200)] == 2
-    assert not any(view[cells.BACKENDS :])
+    assert not any(view[cells.BACKENDS : cells.block(SLOTS)])
     Row(view).count_request(cells.series_key(99_999, 1, 200))
     assert view[cells.SERIES_LOST] == 6
 
