@@ -81,7 +81,7 @@ async def test_silence_ends_at_the_timeout(stage: Stage) -> None:
     error = await failure(stage, stage.hanging(), 0.1)
     assert error.why is Why.CONNECT_TIMEOUT
     assert str(error) == "no connection within 0.1 s"
-    assert stage.loop.time() - began < 0.5
+    assert stage.loop.time() - began < 5.0  # and not the minutes that the kernel would take
 
 
 @pytest.mark.parametrize("name", ["no-such-host.invalid", "x" * 64 + ".invalid", "a..invalid"])
