@@ -14,17 +14,22 @@ from balance.cli.tables import refused, show_json, show_verdict
 @click.command(
     "reload",
     epilog=examples(
-        "balance reload", "balance reload --dry-run", "balance reload --rollback", "balance reload --discard-changes"
+        "balance reload",
+        "balance reload --dry-run",
+        "balance reload --rollback",
+        "balance reload --to 3",
+        "balance reload --discard-changes",
     ),
 )
-@click.option("--rollback", is_flag=True, help="Go back to the configuration before, instead of reading the file.")
+@click.option("--rollback", is_flag=True, help="Go back to the last configuration that differs, instead of reading the file.")
+@click.option("--to", type=click.IntRange(1), metavar="GENERATION", help="Go back to this one, as GET /config numbers them.")
 @click.option("--discard-changes", is_flag=True, help="Forget what was changed at run time.")
 @dry_run_option
 @admin_option
 @json_option
-def reload_command(port: AdminPort, is_json: bool, dry_run: bool, rollback: bool, discard_changes: bool) -> int:
+def reload_command(port: AdminPort, is_json: bool, dry_run: bool, rollback: bool, to: int | None, discard_changes: bool) -> int:
     """Have a running instance read its configuration again. All or nothing: a wrong file changes nothing."""
-    body = {"rollback": rollback, "discard_changes": discard_changes}
+    body = {"rollback": to or rollback, "discard_changes": discard_changes}
     return show_verdict(port.ask("POST", "/reload", body, query(dry_run)), is_json, is_dry_run=dry_run)
 
 

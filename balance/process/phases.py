@@ -49,6 +49,10 @@ AFTER_SIGNAL = {
     (Phase.CLOSING, SIGINT): Phase.KILLING,
 }
 
+# Instead of killing, for the first signal after a stop that was ordered otherwise: a service manager that runs `balance stop`
+# and then sends SIGTERM means one stop.
+AFTER_FIRST_SIGNAL = {(Phase.DELAYING, SIGINT): Phase.DRAINING}
+
 # Where a phase leads when its time is up. A start that takes too long is no phase but an error.
 AFTER_DEADLINE = {
     Phase.YIELDING: Phase.KILLING,

@@ -88,7 +88,7 @@ class Reloading:
     def begin(self, now: float) -> None:
         wish = self._wish()
         if wish is None:
-            self._fail("there is no configuration before this one to go back to")
+            self._fail(self._no_way_back())
             return
         self._loader = Child("loader")
         self.deadline = now + LOAD_S
@@ -105,15 +105,21 @@ class Reloading:
             return Wish(current.source, False, (*current.changes, *order.changes))
         changes = () if order.discard_changes else current.changes
         if order.rollback:
-            history = self._estate.seat.history
-            if len(history) < 2:
+            before = self._estate.seat.before(order.to)
+            if before is None:
                 return None
-            before = history[-2]
             self._origin = f"rollback to {before.number}"
             return Wish(before.source, False, () if order.discard_changes else before.changes)
         if order.text is not None:
             return Wish(current.source.with_text(order.text), False, changes)
         return Wish(current.source, True, changes)
+
+    def _no_way_back(self) -> str:
+        seat, to = self._estate.seat, self._order.to if isinstance(self._order, Reload) else 0
+        if not to:
+            return "there is no configuration before this one, or none that differs, to go back to"
+        known = ", ".join(str(generation.number) for generation in seat.history[:-1]) or "none"
+        return f"there is no generation {to} to go back to; remembered before this one: {known}"
 
     def heard(self, child: Child, message: Message, now: float) -> None:
         if child is self._loader:

@@ -44,6 +44,19 @@ class Seat:
     def config(self) -> Config:
         return self.generation.config
 
+    def before(self, number: int = 0) -> Generation | None:
+        """What can be gone back to: the generation of that number, or the newest that differs from what is served.
+
+        A reload that changes nothing makes a generation too, and going back to that would be no way back.
+        """
+        now = self.generation
+        for generation in reversed(self.history[:-1]):
+            if generation.number == number:
+                return generation
+            if not number and (generation.config != now.config or generation.changes != now.changes):
+                return generation
+        return None
+
     @property
     def slots(self) -> Mapping[tuple[str, str], int]:
         """Which block of the board belongs to which (pool, backend)."""

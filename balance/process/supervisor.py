@@ -28,7 +28,7 @@ from balance.process.handover import STOP, Legacy
 from balance.process.ledger import ledger
 from balance.process.line import Message
 from balance.process.openings import Openings, inode
-from balance.process.phases import AFTER_DEADLINE, AFTER_SIGNAL, Phase
+from balance.process.phases import AFTER_DEADLINE, AFTER_FIRST_SIGNAL, AFTER_SIGNAL, Phase
 from balance.process.reloading import Reloading
 from balance.process.restarting import Restarting
 from balance.process.seat import Seat
@@ -217,9 +217,15 @@ class Supervisor:
             now = time.monotonic()
             if now < self._obeyed_at + ECHO_S:
                 return
+            is_first = self._obeyed_at < 0
             self._obeyed_at = now
-            log.info("%s received", signum.name)
-            self._enter(following)
+            if following is Phase.KILLING and is_first:
+                log.info("%s received: it ends already; one more ends it at once", signum.name)
+                following = AFTER_FIRST_SIGNAL.get((self._phase, signum), self._phase)
+            else:
+                log.info("%s received", signum.name)
+            if following is not self._phase:
+                self._enter(following)
 
     def _ask(self, order: Order, origin: str, answer: Answer) -> None:
         """Do as ordered, after what was ordered before."""

@@ -29,7 +29,11 @@ FLAG: dict[str, Any] = {"type": "boolean", "default": False}
 RELOAD_BODY: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "rollback": FLAG | {"description": "Go back to the configuration before, instead of reading the file."},
+        "rollback": {
+            "description": "Instead of reading the file, go back: true, to the last configuration that differs from the one "
+            "that is served; a number, to that generation.",
+            "anyOf": [FLAG, {"type": "integer", "minimum": 1}],
+        },
         "discard_changes": FLAG | {"description": "Forget what was changed at run time."},
     },
     "additionalProperties": False,

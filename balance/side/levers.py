@@ -16,7 +16,7 @@ from balance.config.composer import MAX_TEXT_BYTES
 from balance.config.wording import hidden_in
 from balance.errors import BalanceError
 from balance.side.inside import Inside
-from balance.side.orders import find, read_body, read_dry_run, read_flags, read_new_backend, read_object, read_state, told
+from balance.side.orders import find, read_body, read_dry_run, read_new_backend, read_object, read_reload, read_state, told
 from balance.side.replies import reply, verdict_document, verdict_reply
 from balance.side.steering import ChangeBackends, Order, Reload, Restart, Stop, Upgrade, Verdict
 
@@ -33,12 +33,7 @@ class Levers:
 
     async def reload(self, request: Request) -> Response:
         """Read the configuration again, or go back to the one before."""
-        flags = read_flags(await read_body(request), ("rollback", "discard_changes"))
-        order = Reload(
-            rollback=flags.get("rollback", False),
-            discard_changes=flags.get("discard_changes", False),
-            dry_run=read_dry_run(request),
-        )
+        order = read_reload(await read_body(request), is_dry_run=read_dry_run(request))
         return verdict_reply(await self._steer(request, order))
 
     async def diff(self, request: Request) -> Response:

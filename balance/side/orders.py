@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
-from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -106,13 +105,15 @@ def read_state(order: dict[str, Any], allowed: str) -> Event | None:
     return event
 
 
-def read_flags(body: bytes, names: Collection[str]) -> dict[str, bool]:
-    """An order that is a few switches; an empty body is none of them."""
-    allowed = f"write {json.dumps(dict.fromkeys(names, True))}, some of it or nothing"
-    flags = read_object(body, allowed) if body.strip() else {}
-    if not flags.keys() <= set(names) or not all(isinstance(value, bool) for value in flags.values()):
+def read_reload(body: bytes, *, is_dry_run: bool) -> Reload:
+    """How to reload; an empty body is the file, as it is. `rollback` may be a generation's number."""
+    allowed = 'write {"rollback": true, "discard_changes": true}, some of it or nothing, or a generation: {"rollback": 3}'
+    order = read_object(body, allowed) if body.strip() else {}
+    rollback, discard = order.pop("rollback", False), order.pop("discard_changes", False)
+    if order or not isinstance(discard, bool) or not isinstance(rollback, int) or rollback < 0:
         raise HTTPException(400, f"the body is no order; {allowed}")
-    return flags
+    to = 0 if isinstance(rollback, bool) else rollback
+    return Reload(rollback=bool(rollback), to=to, discard_changes=discard, dry_run=is_dry_run)
 
 
 def read_dry_run(request: Request) -> bool:
@@ -149,7 +150,9 @@ def told(order: Order) -> str:
     """An order in a few words, as the log has it."""
     match order:
         case Reload():
-            words = "go back to the configuration before" if order.rollback else "reload"
+            words = "reload"
+            if order.rollback:
+                words = f"go back to {f'configuration {order.to}' if order.to else 'the configuration before'}"
             return f"{words} without what was changed at run time" if order.discard_changes else words
         case ChangeBackends():
             return "; ".join(map(_told_change, order.changes))

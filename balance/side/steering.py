@@ -13,7 +13,8 @@ class Reload:
     """Read the configuration again and change over to it."""
 
     text: str | None = None  # instead of the file's
-    rollback: bool = False  # the generation before, instead of the file
+    rollback: bool = False  # another generation instead of the file: the newest that differs from what is served
+    to: int = 0  # or the one with this number
     discard_changes: bool = False  # forget what was changed at run time
     dry_run: bool = False  # say what would change
 

@@ -39,7 +39,8 @@ def test_a_reload_that_is_refused_names_every_problem(say: Say, instance: Any) -
 def test_a_rollback_and_what_it_forgets_are_asked_for(say: Say, instance: Any) -> None:
     assert say("reload", "--rollback") == (1, "", "balance: there is no configuration before this one\n")
     assert say("reload", "--discard-changes")[0] == 0
-    assert instance.steered.asked == [Reload(rollback=True), Reload(discard_changes=True)]
+    assert say("reload", "--to", "1")[0] == 0
+    assert instance.steered.asked == [Reload(rollback=True), Reload(discard_changes=True), Reload(rollback=True, to=1)]
 
 
 def test_what_the_file_has_overtaken_is_told(say: Say, instance: Any) -> None:

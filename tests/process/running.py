@@ -104,6 +104,16 @@ class Instance:
         status, text = self.get(path, self.admin_port)
         return status, json.loads(text)
 
+    def command(self, *words: str) -> tuple[int, str]:
+        """What `balance` says, told those words and where the instance is: (status, output)."""
+        done = subprocess.run(
+            [sys.executable, "-m", "balance", *words, "--admin", f"127.0.0.1:{self.admin_port}"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return done.returncode, done.stdout + done.stderr
+
     def metric(self, name: str) -> float:
         """The sum of all samples of that name."""
         lines = self.get("/metrics", self.admin_port)[1].splitlines()

@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from balance.health.readiness import Stage
-from balance.process.phases import AFTER_DEADLINE, AFTER_SIGNAL, Phase
+from balance.process.phases import AFTER_DEADLINE, AFTER_FIRST_SIGNAL, AFTER_SIGNAL, Phase
 
 ENDING = [Phase.DELAYING, Phase.DRAINING, Phase.CLOSING]
 
@@ -14,6 +14,10 @@ ENDING = [Phase.DELAYING, Phase.DRAINING, Phase.CLOSING]
 @pytest.mark.parametrize("phase", ENDING)
 def test_a_second_signal_of_either_kind_kills(phase: Phase, signum: signal.Signals) -> None:
     assert AFTER_SIGNAL[phase, signum] is Phase.KILLING
+
+
+def test_after_a_stop_that_was_ordered_the_first_signal_ends_no_more_than_the_delay() -> None:
+    assert AFTER_FIRST_SIGNAL == {(Phase.DELAYING, signal.SIGINT): Phase.DRAINING}
 
 
 def test_only_sigterm_grants_the_delay() -> None:

@@ -480,6 +480,7 @@ def test_a_dry_run_of_what_is_no_good_is_no_failed_reload(case: Case) -> None:
         (Reload(text="three", discard_changes=True), "three", False, ()),
         (ChangeBackends((REMOVAL,)), "two", False, (DRAIN, REMOVAL)),
         (Reload(rollback=True), "one", False, ()),
+        (Reload(rollback=True, to=1), "one", False, ()),
         (Reload(rollback=True, discard_changes=True), "one", False, ()),
     ],
 )
@@ -497,8 +498,13 @@ def test_what_is_read_follows_from_the_order(
 
 def test_without_a_configuration_before_there_is_none_to_go_back_to(case: Case) -> None:
     assert case.begin(Reload(rollback=True)) is None
-    assert case.verdict.problems == ("there is no configuration before this one to go back to",)
+    assert case.verdict.problems == ("there is no configuration before this one, or none that differs, to go back to",)
     assert case.unchanged()
+
+
+def test_a_generation_that_is_not_remembered_is_refused_with_those_that_are(case: Case) -> None:
+    assert case.begin(Reload(rollback=True, to=7)) is None
+    assert case.verdict.problems == ("there is no generation 7 to go back to; remembered before this one: none",)
 
 
 def test_a_rollback_is_a_new_configuration_that_says_where_it_comes_from(case: Case) -> None:

@@ -2,7 +2,12 @@
 
 import asyncio
 import os
+from dataclasses import replace
 
+from seating import seat
+
+from balance.config.changes import BackendChange, Verb
+from balance.process.generation import Generation
 from balance.process.seat import new_event_loop, watch_lifeline
 
 
@@ -29,3 +34,18 @@ def test_the_fast_loop_is_used_where_it_is_installed() -> None:
     loop = new_event_loop()
     loop.close()
     assert type(loop).__module__.startswith("uvloop")
+
+
+def generation(number: int, backends: int, *changes: BackendChange) -> Generation:
+    return replace(seat(backends).generation, number=number, changes=changes)
+
+
+def test_the_way_back_leads_to_what_differs_or_to_the_number_that_is_said() -> None:
+    change = BackendChange(Verb.SET, "pool", "b1", '{"weight": 3}')
+    history = (generation(4, 1), generation(5, 2), generation(6, 3, change), generation(7, 3, change), generation(8, 3, change))
+    place = replace(seat(1), history=history)
+    assert [found.number for to in (0, 4, 6) if (found := place.before(to))] == [5, 4, 6]
+    assert [place.before(to) for to in (3, 8, 9)] == [None, None, None]
+    assert replace(place, history=history[-2:]).before() is None
+    forgotten = replace(place, history=(*history, generation(9, 3)))
+    assert (found := forgotten.before()) and found.number == 8

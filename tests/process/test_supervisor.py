@@ -179,6 +179,24 @@ def test_the_second_signal_stops_at_once(run: Run, origins: Origins) -> None:
     assert "killed while still draining" in instance.log
 
 
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_after_an_order_to_stop_kills_nobody(run: Run, origins: Origins, signum: signal.Signals) -> None:
+    """A service manager that is told to run `balance stop` sends SIGTERM when that has returned."""
+    origin = origins()
+    shutdown = {"delay": "60s" if signum == signal.SIGINT else "0s"}
+    instance = run(backends=[{"address": origin.address}], shutdown=shutdown, **HTTP).ready()
+    thread, outcome = in_background(lambda: instance.get("/slow"))
+    assert origin.waiting.wait(20)
+    assert instance.command("stop") == (0, "draining\n")
+    instance.process.send_signal(signum)
+    instance.saying(f"{signum.name} received: it ends already; one more ends it at once")
+    instance.saying("draining: no new connections")
+    origin.released.set()
+    assert instance.ended() == 0
+    thread.join(20)
+    assert outcome == [(200, "b1")]
+
+
 def test_what_does_not_end_in_time_is_cut_and_told(run: Run, origins: Origins) -> None:
     origin = origins()
     instance = run(backends=[{"address": origin.address}], timeouts={"drain": "300ms"}, **HTTP).ready()

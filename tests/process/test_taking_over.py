@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,16 +73,9 @@ def test_a_file_that_is_wrong_breaks_an_upgrade_off_and_the_old_instance_goes_on
         drill = Drill(instance, load)
         text = instance.config.read_text()
         instance.config.write_text("{")
-        answer = subprocess.run(
-            [sys.executable, "-m", "balance", "upgrade", "--admin", f"127.0.0.1:{instance.admin_port}"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert answer.returncode == 1, answer
-        assert re.fullmatch(rf"balance: .*could not start: {re.escape(str(instance.config))}:\d+:\d+: .*\n", answer.stderr), (
-            answer
-        )
+        status, said = instance.command("upgrade")
+        assert status == 1
+        assert re.fullmatch(rf"balance: .*could not start: {re.escape(str(instance.config))}:\d+:\d+: .*\n", said), said
         instance.saying("the upgrade is broken off, this instance goes on: the new instance could not start: .*yaml:")
         instance.config.write_text(text)
         drill.reload()

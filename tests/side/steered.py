@@ -65,10 +65,11 @@ class Steered:
     async def steer(self, order: Order) -> Verdict:
         self.asked.append(order)
         match order:
-            case Reload(rollback=True):
+            case Reload(rollback=True, to=to):
                 if self.number == 1:
                     return Verdict(False, 1, problems=("there is no configuration before this one",))
-                source, origin = self._kept[self.number - 2][0], f"rollback to {self.number - 1}"
+                to = to or self.number - 1
+                source, origin = self._kept[to - 1][0], f"rollback to {to}"
             case Reload(text=str(text)):
                 source, origin = self.source.with_text(text), "admin API"
             case Reload():

@@ -67,6 +67,9 @@ def test_a_rollback_serves_what_was_served_before() -> None:
     assert say(steered, "POST", "/reload", {"rollback": True}).status == 200
     assert weights(steered)["a2"] == 2
     assert steered.asked[-1] == Reload(rollback=True)
+    assert say(steered, "POST", "/reload", {"rollback": 2}).status == 200
+    assert weights(steered)["a2"] == 5
+    assert steered.asked[-1] == Reload(rollback=True, to=2)
 
 
 def test_a_difference_is_told_without_a_change() -> None:

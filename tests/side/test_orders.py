@@ -12,9 +12,9 @@ from balance.side.orders import (
     find,
     is_own_host,
     is_own_page,
-    read_flags,
     read_new_backend,
     read_object,
+    read_reload,
     read_state,
     told,
 )
@@ -109,17 +109,28 @@ def test_an_order_without_a_state_has_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "flags"),
-    [(b"", {}), (b" ", {}), (b"{}", {}), (b'{"rollback": true}', {"rollback": True}), (b'{"a": false}', {"a": False})],
+    ("body", "order"),
+    [
+        (b"", Reload()),
+        (b" ", Reload()),
+        (b"{}", Reload()),
+        (b'{"rollback": false, "discard_changes": true}', Reload(discard_changes=True)),
+        (b'{"rollback": true}', Reload(rollback=True)),
+        (b'{"rollback": 1}', Reload(rollback=True, to=1)),
+        (b'{"rollback": 0}', Reload()),
+    ],
 )
-def test_switches_are_given_or_not(body: bytes, flags: dict[str, bool]) -> None:
-    assert read_flags(body, ("rollback", "a")) == flags
+def test_a_reload_says_where_from(body: bytes, order: Reload) -> None:
+    assert read_reload(body, is_dry_run=False) == order
 
 
-@pytest.mark.parametrize("body", [b"[]", b"{", b'{"rollback": 1}', b'{"other": true}'])
-def test_other_switches_are_refused_with_those_that_are(body: bytes) -> None:
-    with pytest.raises(HTTPException, match=r'write {"rollback": true}, some of it or nothing'):
-        read_flags(body, ("rollback",))
+@pytest.mark.parametrize(
+    "body", [b"[]", b"{", b'{"rollback": -1}', b'{"rollback": 1.5}', b'{"rollback": null}', b'{"other": true}',
+             b'{"discard_changes": 1}']
+)  # fmt: skip
+def test_another_reload_is_refused_with_what_there_is(body: bytes) -> None:
+    with pytest.raises(HTTPException, match=r'write {"rollback": true, "discard_changes": true}, some of it or nothing'):
+        read_reload(body, is_dry_run=False)
 
 
 def test_a_new_backend_is_what_a_file_says_and_its_pool() -> None:
