@@ -48,7 +48,7 @@ class Downstream(End):
         service.connections.add(self)
         service.row.cells[cells.CONNECTIONS] += 1
         address = transport.get_extra_info("peername")
-        self._peer = address[0] if isinstance(address, tuple) else "unknown"
+        self._peer = address[0].removeprefix("::ffff:") if isinstance(address, tuple) else "unknown"
         self._started = time.monotonic()
         self._dialing = spawn(self._connect(), "dial")
 

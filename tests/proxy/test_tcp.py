@@ -12,7 +12,7 @@ from rawclient import Wire
 from stage import Stage, until
 
 from balance.config.model import AccessLog, Retry, Timeouts
-from balance.model import Mode, Why
+from balance.model import Address, Mode, Why
 from balance.runtime import cells
 from balance.traffic.retrying import Again
 
@@ -239,6 +239,18 @@ async def test_access_line_says_what_became_of_the_backend_that_refused(stage: S
         ("ok", 2, "made"),
         ("connect_refused", 1, "nobody"),
     ]
+
+
+async def test_an_ipv4_client_of_a_socket_for_both_is_logged_as_one(stage: Stage) -> None:
+    stage.backend(echo)
+    path = stage.folder / "access.log"
+    await stage.open(mode=Mode.TCP, listen="::", access=AccessLog(enabled=True, output=str(path)))
+    stage.address = Address("127.0.0.1", stage.address.port)
+    client = await stage.client()
+    client.half_close()
+    await client.has_ended()
+    await until(lambda: path.read_text().count("\n") == 1)
+    assert json.loads(path.read_text())["client"] == "127.0.0.1"
 
 
 async def test_client_is_reset_when_no_backend_is_ready(stage: Stage) -> None:
