@@ -17,6 +17,14 @@ from balance.model import Address, Mode
 
 Finding = tuple[Path, str]
 
+# Times that hardly anybody wants so long; a ttl, a tunnel or a restart's drain may well be.
+SHORT_TIMES = frozenset(
+    ("connect", "read", "write", "idle", "request", "client_header", "client_body", "keepalive", "drain", "window",
+     "ejection_time", "interval", "timeout", "slow_start", "backoff_base", "backoff_max", "per_try_timeout", "idle_timeout",
+     "delay")
+)  # fmt: skip
+LONG_S = 1000
+
 TYPICAL_BACKEND_KEEPALIVE_S = 5.0  # uvicorn and Node close what idles that long; Go and Jetty wait longer
 
 
@@ -29,6 +37,7 @@ def warnings(config: Config, places: Places, cpus: int) -> list[Problem]:
         *_retries(config, places),
         *_side_doors(config, places),
         *_machine(config, cpus),
+        *_times(places),
     ]
     return [places.document.problem(path, message) for path, message in dict.fromkeys(findings)]
 
@@ -274,3 +283,12 @@ def _is_loopback(address: Address) -> bool:
         return ipaddress.ip_address(address.host).is_loopback
     except ValueError:
         return False
+
+
+def _times(places: Places) -> Iterator[Finding]:
+    """HAProxy and JavaScript take a bare number for milliseconds; here, as in nginx, it is seconds."""
+    for path in places.document.values:
+        if path and path[-1] in SHORT_TIMES and type(places.document.at(path)) is int:
+            number = places.document.at(path)
+            if number >= LONG_S:
+                yield path, f"{number} is {duration_text(float(number))}, for a bare number is seconds; write it with its unit"

@@ -164,6 +164,10 @@ CASES = [
         TCP + "retry: {enabled: true, max_attempts: 2, on: [connect, 503]}",
         "8:45: retry.on: has no effect on listener 'main': in mode tcp only max_attempts has",
     ),
+    (
+        TCP + "timeouts: {connect: 5000, read: 999, idle: 30m}",
+        "8:21: timeouts.connect: 5000 is 1h23m20s, for a bare number is seconds; write it with its unit",
+    ),
     (TCP + "http: {via: true}", "8:7: http: has no effect: listener 'main' has mode tcp"),
     (
         TCP + "timeouts: {idle: 0}",
