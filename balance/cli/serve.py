@@ -31,7 +31,7 @@ Examples:
     "-c", "-config", "--config", "file", metavar="FILE", envvar="BALANCE_CONFIG",
     help=f"The configuration (default: {DEFAULT_FILE}).",
 )  # fmt: skip
-@click.option("--listen", multiple=True, metavar="ADDRESS", help="Listen here, as :8000; may be repeated.")
+@click.option("--listen", multiple=True, metavar="ADDRESS", help="Listen here, as :8000 (default: :8080); may be repeated.")
 @click.option("-port", "--port", type=click.IntRange(0, 65535), help="Listen on this port: short for --listen :PORT.")
 @click.option(
     "-backends", "--backends", "--backend", "backends", multiple=True, metavar="ADDRESS[,ADDRESS...]",
@@ -64,6 +64,9 @@ def serve_command(file: str | None, path: str | None, watch: bool, **flags: Any)
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         hint = "give a file or flags; BALANCE_LISTEN, BALANCE_MODE, BALANCE_LOG_LEVEL and BALANCE_WORKERS override a file"
         raise click.UsageError(f"{file} and {names}: {hint}", ctx)
+    if given and not given.get("backends"):
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise click.UsageError(f"{names} without a backend: add --backend ADDRESS, or name a file instead of flags", ctx)
     if watch and given:
         raise click.UsageError("--watch looks at a file, and there is none beside flags", ctx)
     try:

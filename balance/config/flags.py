@@ -45,8 +45,7 @@ def document_from_flags(
     addresses = [part.strip() for text in backends for part in text.split(",") if part.strip()]
     values: list[tuple[str, Path, Any]] = [
         ("--backend", ("backends",), [{"address": address} for address in addresses] or None),
-        ("--port", ("listen",), None if port is None else [f":{port}"]),
-        ("--listen", ("listen",), list(listen) or None),
+        ("--listen" if listen else "--port", ("listen",), [*listen, *([] if port is None else [f":{port}"])] or None),
         ("--mode", ("mode",), mode),
         ("--algorithm", ("load_balancer", "algorithm"), algorithm),
         ("--workers", ("workers",), _number(workers)),

@@ -38,6 +38,11 @@ def test_the_flags_of_existing_users() -> None:
     assert flags.config == load_text(text, "command line", {}).config
 
 
+def test_a_port_is_one_more_address_to_listen_on() -> None:
+    (listener,) = from_flags(listen=[":1", ":2"], port=3, backends=["a:1"], env={}).config.listeners
+    assert [str(address) for address in listener.addresses] == [":1", ":2", ":3"]
+
+
 def test_a_flag_wins_over_a_variable_and_a_variable_over_nothing() -> None:
     env = {"BALANCE_MODE": "tcp", "BALANCE_LISTEN": ":1"}
     assert from_flags(backends=["a:1"], mode="http", env=env).config.listeners[0].mode == "http"
