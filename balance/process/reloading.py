@@ -273,7 +273,8 @@ class Reloading:
         log.info("configuration %d is served (%s): %s", self._number, self._origin, told)
         for line in self._lines[:20]:
             log.info("%s", line)
-        self._estate.seat.board.count_reload(True)
+        if isinstance(self._order, Reload):
+            self._estate.seat.board.count_reload(True)
         self._end(Verdict(True, self._number, self._lines, (), self._dropped, told))
 
     def expired(self, now: float) -> None:
@@ -312,7 +313,8 @@ class Reloading:
                 child.say(ABANDON, self._number)
                 child.inodes &= frozenset(inode(sock) for _, sock in self._estate.seat.openings.of(child.slot))
         if not self._order.dry_run:
-            self._estate.seat.board.count_reload(False)
+            if isinstance(self._order, Reload):
+                self._estate.seat.board.count_reload(False)
             log.error("the configuration is not changed, configuration %d goes on (%s):", number, self._origin)
             for problem in problems[:50]:
                 log.error("%s", problem)

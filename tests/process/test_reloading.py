@@ -464,6 +464,18 @@ def test_a_dry_run_says_what_would_change_and_asks_nobody(case: Case) -> None:
     assert case.reloads == (0, 0)
 
 
+def test_what_is_changed_at_run_time_is_no_reload(case: Case) -> None:
+    case.load(AFTER, ChangeBackends((REMOVAL,)))
+    case.prepare()
+    for child in case.standing:
+        case.answer(child, COMMITTED)
+    loader = case.begin(ChangeBackends((REMOVAL,)))
+    assert loader is not None
+    case.reloading.heard(loader, Message(UNLOADABLE, ("no",), ()), 110.0)
+    assert [verdict.is_done for verdict in case.verdicts] == [True, False]
+    assert case.reloads == (0, 0)
+
+
 def test_a_dry_run_of_what_is_no_good_is_no_failed_reload(case: Case) -> None:
     loader = case.begin(Reload(dry_run=True))
     assert loader is not None
