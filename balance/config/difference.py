@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import Field, fields
 from typing import Any
 
 from balance.config.model import Config
@@ -91,7 +91,7 @@ def _among(old: tuple[Any, ...], new: tuple[Any, ...], key: str, parent: str) ->
 
 def _whole(sign: str, each: Any, kind: str, within: str) -> Iterator[str]:
     """Something that is there anew or is gone, with the named things in it."""
-    yield f"{sign} {kind} {within}{each.name}{_place(each)}"
+    yield f"{sign} {kind} {within}{each.name}{_place(each, is_new=sign == '+')}"
     for about in fields(each):
         value = getattr(each, about.name)
         if _is_named(value):
@@ -99,11 +99,22 @@ def _whole(sign: str, each: Any, kind: str, within: str) -> Iterator[str]:
                 yield from _whole(sign, inner, key_of(type(each), about.name).removesuffix("s"), f"{within}{each.name}/")
 
 
-def _place(each: Any) -> str:
+def _place(each: Any, *, is_new: bool) -> str:
     address, addresses = getattr(each, "address", None), getattr(each, "addresses", ())
     if isinstance(address, Address):
-        return f" ({address})"
+        about_it = fields(each) if is_new else ()
+        notable = [f"{key_of(type(each), about.name)} {said}" for about in about_it if (said := _notable(each, about))]
+        return f" ({', '.join([str(address), *notable])})"
     return f" on {', '.join(map(str, addresses))}" if addresses else ""
+
+
+def _notable(each: Any, about: Field[Any]) -> str:
+    """What one field says, if that is short and no default."""
+    value = getattr(each, about.name)
+    if about.name in ("name", "address") or value == about.default or not isinstance(value, (bool, int, float, str)):
+        return ""
+    text = _text(plain(about.name, value))
+    return "" if HIDDEN in text or len(text) > _LONGEST else text
 
 
 def _value(name: str, before: Any, after: Any) -> str:

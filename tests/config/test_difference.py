@@ -36,17 +36,18 @@ def between(old: str, new: str) -> tuple[str, ...]:
         (
             '"127.0.0.1:9002"}]',
             '"127.0.0.1:9002"}, {name: c, address: "h:1", weight: 2}]',
-            ("+ backend app/c (h:1)",),
+            ("+ backend app/c (h:1, weight 2)",),
             "+1 backend",
         ),
         (
             '[{name: a, address: "127.0.0.1:9001"}, {name: b, address: "127.0.0.1:9002"}]',
-            '[{name: b, address: "127.0.0.1:9002", weight: 3}, {name: c, address: "h:1"}, {name: d, address: "h:2"}]',
+            '[{name: b, address: "127.0.0.1:9002", weight: 3}, {name: c, address: "h:1"}, {name: d, address: "h:2", '
+            "metadata: {a: b}, backup: true, max_connections: 5}]",
             (
                 "- backend app/a (127.0.0.1:9001)",
                 "~ backend app/b: weight 1 -> 3",
                 "+ backend app/c (h:1)",
-                "+ backend app/d (h:2)",
+                "+ backend app/d (h:2, max_connections 5, backup true)",
             ),
             "+2 backends, -1 backend, ~1 backend",
         ),

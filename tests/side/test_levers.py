@@ -91,7 +91,7 @@ def test_backends_come_change_and_go() -> None:
     steered = Steered()
     new = {"pool": "app", "name": "a3", "address": "127.0.0.1:9004", "weight": 7}
     added = say(steered, "POST", "/backends", new)
-    assert (added.status, added.json["changes"]) == (200, ["+ backend app/a3 (127.0.0.1:9004)"])
+    assert (added.status, added.json["changes"]) == (200, ["+ backend app/a3 (127.0.0.1:9004, weight 7)"])
     changed = say(steered, "PATCH", "/backends/a3", {"weight": 2})
     assert (changed.status, changed.json["changes"], changed.json["state"]) == (
         200,
