@@ -68,17 +68,34 @@ def backends_command(port: AdminPort, is_json: bool) -> int:
     if is_json:
         show_json(reply.document)
         return 0
-    rows = [
-        (
-            each["pool"], each["name"], each["address"], each["weight"], each["state"],
-            each["breaker"]["state"] if each["breaker"] else None,
-            each["active"], each["requests"], each["failures"], each["why"],
-        )
-        for each in reply.document["backends"]
-    ]  # fmt: skip
     heads = ("POOL", "NAME", "ADDRESS", "WEIGHT", "STATE", "BREAKER", "ACTIVE", "REQUESTS", "FAILURES", "WHY")
-    show(table(heads, rows))
+    show(table(heads, backend_rows(reply.document)))
     return 0
+
+
+def backend_rows(document: dict[str, Any]) -> list[tuple[object, ...]]:
+    """What the table says of each backend of the document."""
+    return [
+        (
+            each["pool"], each["name"], each["address"], _weight(each), each["state"],
+            each["breaker"]["state"] if each["breaker"] else None,
+            each["active"], each["requests"], max(each["failures"], each["blamed"]), _why(each),
+        )
+        for each in document["backends"]
+    ]  # fmt: skip
+
+
+def _weight(backend: dict[str, Any]) -> object:
+    return f"{backend['weight']} backup" if backend["backup"] else backend["weight"]
+
+
+def _why(backend: dict[str, Any]) -> str | None:
+    """Why it came to be as it is, and what its last check found where that says something else."""
+    why: str | None = backend["why"]
+    last = backend["last_check"]
+    if why and last and not last["ok"] and not why.startswith(last["reason"]):
+        return f"{why}; now: {last['reason']}"
+    return why
 
 
 @click.command("events", epilog=examples("balance events", "balance events --once --json", "balance events --since 0"))

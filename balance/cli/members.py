@@ -11,6 +11,8 @@ from balance.cli.adminport import AdminPort, backend_path
 from balance.cli.operating import admin_option, dry_run_option, examples, json_option, query
 from balance.cli.tables import refused, show_json, show_verdict
 
+_WORDS = {"unknown": "enabled: the next check decides", "maintenance": "in maintenance"}  # else the state's own
+
 
 def _state_command(verb: str, state: str, says: str, without: str = "") -> click.Command:
     @click.command(verb, help=says, epilog=examples(f"balance {verb} app-1", f"balance {verb} app/app-1"))
@@ -26,7 +28,8 @@ def _state_command(verb: str, state: str, says: str, without: str = "") -> click
         if is_json:
             show_json(reply.document)
         else:
-            click.echo(f"backend {reply.document['pool']}/{reply.document['name']} is {reply.document['state']}")
+            said = _WORDS.get(reply.document["state"], reply.document["state"])
+            click.echo(f"backend {reply.document['pool']}/{reply.document['name']} is {said}")
         return 0
 
     return command

@@ -42,6 +42,7 @@ def backend(seen: Seen, inside: Inside, totals: Totals, now: float, now_us: int)
         "connections": totals.cell(block + cells.OPEN),
         "requests": totals.cell(block + cells.LEASES),
         "failures": totals.cell(block + cells.FAILURES),
+        "blamed": totals.cell(block + cells.BLAMED),
         "retries": totals.cell(block + cells.RETRIES),
         "mean_seconds": round(taken_s / answers[-1][1], 6) if answers[-1][1] else None,
     }

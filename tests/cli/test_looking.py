@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from balance.cli.looking import backend_rows
+
 Say = Callable[..., tuple[int, str, str]]
 
 
@@ -25,6 +27,19 @@ def test_the_backends_are_a_table(say: Say) -> None:
     assert status == 0
     assert lines[0][:5] == ["POOL", "NAME", "ADDRESS", "WEIGHT", "STATE"]
     assert lines[2][:5] == ["app", "a2", "127.0.0.1:9002", "2", "unchecked"]
+
+
+def test_the_table_marks_backups_counts_bad_answers_and_knows_the_last_check() -> None:
+    backend = {
+        "pool": "app", "name": "a3", "address": "h:1", "weight": 2, "backup": True, "state": "unhealthy", "breaker": None,
+        "active": 0, "requests": 9, "failures": 1, "blamed": 3, "why": "status 503, expected 200 (3 times in a row)",
+        "last_check": {"ok": False, "reason": "connection refused"},
+    }  # fmt: skip
+    (row,) = backend_rows({"backends": [backend]})
+    assert row == ("app", "a3", "h:1", "2 backup", "unhealthy", None, 0, 9, 3,
+                   "status 503, expected 200 (3 times in a row); now: connection refused")  # fmt: skip
+    backend["last_check"] = {"ok": False, "reason": "status 503, expected 200"}
+    assert backend_rows({"backends": [backend]})[0][-1] == backend["why"]
 
 
 def test_programs_get_what_the_instance_said(say: Say) -> None:

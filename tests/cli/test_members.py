@@ -18,7 +18,8 @@ def backend(instance: Any, name: str) -> Any:
 
 @pytest.mark.parametrize("verb", ["drain", "maintenance", "disable", "enable"])
 def test_a_state_is_ordered_and_what_holds_is_told(say: Say, verb: str) -> None:
-    assert say(verb, "app/a1") == (0, "backend app/a1 is unknown\n", "")  # the instance under test only listens
+    # The instance under test only listens, and so the state is still unknown.
+    assert say(verb, "app/a1") == (0, "backend app/a1 is enabled: the next check decides\n", "")
     assert json.loads(say(verb, "a1", "--json")[1])["pool"] == "app"
 
 
@@ -32,7 +33,7 @@ def test_a_state_without_a_backend_is_refused_with_what_it_takes(say: Say, verb:
 
 def test_a_backend_is_added_weighed_and_removed(say: Say, instance: Any) -> None:
     added = say("add", "a3", "127.0.0.1:9004", "--pool", "app", "--weight", "2", "--set", 'metadata={"rack": "r1"}')
-    assert added == (0, "+ backend app/a3 (127.0.0.1:9004)\ngeneration 2: +1 backend\n", "")
+    assert added == (0, "+ backend app/a3 (127.0.0.1:9004, weight 2)\ngeneration 2: +1 backend\n", "")
     assert backend(instance, "a3").metadata == (("rack", "r1"),)
     assert say("weight", "a3", "5") == (0, "~ backend app/a3: weight 2 -> 5\ngeneration 3: ~1 backend\n", "")
     assert backend(instance, "a3").weight == 5

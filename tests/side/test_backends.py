@@ -59,6 +59,7 @@ def test_a_backend_says_how_it_stands_why_and_since_when(inside: Inside) -> None
         "connections": 0,
         "requests": 8,
         "failures": 0,
+        "blamed": 0,
         "retries": 0,
         "mean_seconds": 0.003,
     }
