@@ -35,6 +35,7 @@ def warnings(config: Config, places: Places, cpus: int) -> list[Problem]:
         *_pools(config, places),
         *_resilience(config, places),
         *_retries(config, places),
+        *_cookies(config, places),
         *_side_doors(config, places),
         *_machine(config, cpus),
         *_times(places),
@@ -154,12 +155,31 @@ def _sessions(index: int, pool: PoolConfig, places: Places) -> Iterator[Finding]
             hint = "; cookie.ttl says how long a cookie lasts" if key == "ttl" else ""
             yield path, f"has no effect in mode {affinity.mode}{hint}"
     if affinity.mode == "cookie" and not affinity.secret:
-        yield section, "without secret, clients lose their sessions at a restart and where a second balancer answers"
+        yield (
+            section,
+            "without secret, clients lose their sessions when it is stopped and started, and where a second balancer answers",
+        )
     if affinity.mode == "cookie" and affinity.cookie.same_site == "none" and affinity.cookie.secure is False:
         yield (
             places.pool(index, "session_affinity.cookie.same_site"),
             "none is refused by browsers where the cookie is not secure",
         )
+
+
+def _cookies(config: Config, places: Places) -> Iterator[Finding]:
+    """Browsers keep one cookie of a name and a path per host, whatever the port (RFC 6265 section 8.5)."""
+    owners: dict[tuple[str, str], str] = {}
+    for index, pool in enumerate(config.pools):
+        affinity = pool.affinity
+        if not affinity.enabled or affinity.mode != "cookie":
+            continue
+        owner = owners.setdefault((affinity.cookie.name, affinity.cookie.path), pool.name)
+        if owner != pool.name:
+            yield (
+                places.pool(index, "session_affinity.cookie.name", "session_affinity"),
+                f"the cookie {affinity.cookie.name!r} is pool {owner!r}'s too: on one host, whatever the port, each pool ends "
+                "the other's sessions; give them names of their own",
+            )
 
 
 def _queue(index: int, pool: PoolConfig, places: Places) -> Iterator[Finding]:

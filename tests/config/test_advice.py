@@ -35,7 +35,8 @@ CASES = [
     ),
     (
         QUIET + "session_affinity: {enabled: true}",
-        "7:19: session_affinity: without secret, clients lose their sessions at a restart and where a second balancer answers",
+        "7:19: session_affinity: without secret, clients lose their sessions when it is stopped and started, and where a "
+        "second balancer answers",
     ),
     (
         QUIET + "session_affinity: {enabled: true, secret: x, ttl: 5m}",
@@ -167,6 +168,14 @@ CASES = [
     (
         TCP + "timeouts: {connect: 5000, read: 999, idle: 30m}",
         "8:21: timeouts.connect: 5000 is 1h23m20s, for a bare number is seconds; write it with its unit",
+    ),
+    (
+        "listeners: [{name: x, listen: ':1', pool: a}, {name: y, listen: ':2', pool: b}]\n"
+        "session_affinity: {enabled: true, secret: s}\n"
+        "pools: {a: {backends: [{address: 'h:1'}]}, b: {backends: [{address: 'h:2'}]}}\nadmin: {enabled: false}\n"
+        "metrics: {enabled: false}",
+        "2:19: session_affinity: the cookie 'LOAD-BALANCING_SESSION' is pool 'a''s too: on one host, whatever the port, each "
+        "pool ends the other's sessions; give them names of their own",
     ),
     (TCP + "http: {via: true}", "8:7: http: has no effect: listener 'main' has mode tcp"),
     (
