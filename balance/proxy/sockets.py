@@ -65,6 +65,16 @@ def has_left(transport: asyncio.Transport) -> bool:
     return bool(poll.poll(0))
 
 
+def was_reset(transport: asyncio.Transport) -> bool:
+    """Whether the peer has reset, which nobody sees while reading is paused. An end alone is none: it may still read."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0:
+        return False
+    poll = select.poll()
+    poll.register(sock.fileno(), 0)  # POLLERR and POLLHUP are told unasked
+    return bool(poll.poll(0))
+
+
 def unsent(transport: asyncio.Transport) -> int:
     """Bytes that the peer has not taken yet: the transport's, and the kernel's, which may be megabytes more."""
     size = transport.get_write_buffer_size()

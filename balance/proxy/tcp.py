@@ -13,7 +13,7 @@ from balance.proxy.access import session
 from balance.proxy.dial import dial
 from balance.proxy.relay import End, Relay
 from balance.proxy.service import Service
-from balance.proxy.sockets import KEEP_ALIVE_AFTER_S, keep_alive, reset
+from balance.proxy.sockets import KEEP_ALIVE_AFTER_S, keep_alive, reset, was_reset
 from balance.runtime import cells
 from balance.runtime.backend import Backend
 from balance.runtime.pool import Lease
@@ -138,6 +138,9 @@ class Downstream(End):
         turned, pool = self._turned, self._listener.pool
         if turned is None or turned.done():
             return True  # it is about to leave
+        if was_reset(self.transport):
+            turned.set_result(Why.CLIENT_ABORT)
+            return True
         self._lease = self._next_lease()  # kept here: the task may be cancelled before it hears of it
         if self._lease is not None:
             turned.set_result(self._lease)

@@ -13,6 +13,8 @@ from stage import Stage, until
 
 from balance.config.model import AccessLog, Retry, Timeouts
 from balance.model import Address, Mode, Why
+from balance.proxy.sockets import was_reset
+from balance.proxy.tcp import Downstream
 from balance.runtime import cells
 from balance.traffic.retrying import Again
 
@@ -239,6 +241,27 @@ async def test_access_line_says_what_became_of_the_backend_that_refused(stage: S
         ("ok", 2, "made"),
         ("connect_refused", 1, "nobody"),
     ]
+
+
+async def test_client_that_reset_while_it_waited_costs_no_backend_a_connection(stage: Stage) -> None:
+    backend = stage.backend(echo)
+    await stage.open(mode=Mode.TCP, limits=[1])
+    queue = stage.pool.queue
+    assert queue is not None
+    first = await stage.client()
+    await first.send(b"a")
+    await first.exactly(1)
+    second = await stage.client()
+    await second.send(b"hello")
+    await until(lambda: queue.waiters)
+    (waiting,) = [each for each in stage.service.connections if isinstance(each, Downstream) and each.relay is None]
+    await until(lambda: not waiting.transport.is_reading())  # it has said enough, and its end is not looked for
+    second.reset()
+    await until(lambda: was_reset(waiting.transport))
+    first.close()
+    await stage.settled()
+    assert len(backend.wires) == 1
+    assert stage.whys[Why.CLIENT_ABORT] == 1
 
 
 async def test_an_ipv4_client_of_a_socket_for_both_is_logged_as_one(stage: Stage) -> None:
