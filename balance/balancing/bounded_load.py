@@ -44,6 +44,7 @@ class BoundedLoad(ConsistentHash):
             return NOBODY
         if now >= self._look_at:
             self._elsewhere = sum(load.elsewhere for load in loads)
+            self._peers.active = sum(load.active for load in loads)  # leases of an algorithm before a reload tell it nothing
             self._look_at = now + LOOK_S
         due = FACTOR * (self._peers.active + self._elsewhere + 1) / self._weight  # for a weight of 1
 

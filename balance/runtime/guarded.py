@@ -212,7 +212,13 @@ class GuardedPool(Pool):
             if lease is not None and lease.backend.is_backup and no_case_for_backups:
                 self._withdraw(lease, now)
                 break
-        return None if spared is None else self._lease_of(spared, now)
+        if spared is None:
+            return None
+        lease = self._lease_of(spared, now)
+        if self._has_room(spared):  # asked once more: what was taken for it may have gone to others as it was turned away
+            return lease
+        self._withdraw(lease, now)
+        return None
 
     def _has_room(self, backend: Backend) -> bool:
         """Whether the lease that it was just given is not one too many."""

@@ -10,13 +10,13 @@ import pytest
 
 from balance.balancing import POLICIES
 from balance.config.model import BackendConfig, CircuitBreaker, Config, HealthCheck, ListenerConfig, PoolConfig, QueueConfig
-from balance.health.breaker import Phase
+from balance.health.breaker import CELLS, Phase
 from balance.health.states import State
 from balance.model import Address, Mode, Outcome, Why
 from balance.runtime import cells
 from balance.runtime.backend import Backend
 from balance.runtime.cells import Row
-from balance.runtime.guard import Shared
+from balance.runtime.guard import NoLocks, Shared
 from balance.runtime.guarded import GUARDED
 from balance.runtime.limited import LIMITED, LimitedPool, is_limited
 from balance.runtime.pool import Lease
@@ -223,6 +223,32 @@ def test_who_has_tried_others_does_not_wait_for_a_backend_that_is_on_trial() -> 
     pool.queue.join(Nobody(), 10.0)
     assert pool.acquire(b"", 10.0, [full]) is None
     assert not pool.may_wait([full])
+
+
+def test_what_others_took_while_a_ramp_turned_a_request_away_is_not_given_twice() -> None:
+    config = Config(
+        (ListenerConfig("main", (), Mode.HTTP, "web"),),
+        (PoolConfig("web", CONFIGS[:1], health_check=HealthCheck(slow_start_s=1000.0)),),
+        workers=2,
+    )
+    rows = [memoryview(bytearray(8 * cells.row_cells(2))).cast("Q") for _ in range(2)]
+    pools = []
+    for place, row in enumerate(rows, 1):
+        row[cells.PLACE] = place
+        shared = Shared(rows, lambda slot: [0] * CELLS, NoLocks())
+        pool = build(config, backend_slots(config), Row(row), lambda: 0.0, shared).pools["web"]
+        assert isinstance(pool, LimitedPool)
+        for state in (State.UNHEALTHY, State.HEALTHY):
+            pool.update(pool.backends[0], state, Phase.CLOSED, 0.0)
+        pool.rebuild()
+        pools.append(pool)
+    one, two = pools
+    assert one.acquire(b"", 0.0) is not None
+    rows[1][one.backends[0].block + cells.WANTED] = 1  # the other worker's requests wait
+    one.look_at_permits()
+    fill(one, 3)
+    fill(two, 3)
+    assert sum(pool.backends[0].load.active for pool in pools) == 2
 
 
 def test_there_is_a_limited_lease_for_every_guarded_one() -> None:

@@ -283,3 +283,21 @@ def test_a_pool_of_every_algorithm_chooses_by_its_new_weights(algorithm: str) ->
     if algorithm == "weighted-round-robin":
         counts = {backend.name: backend.load.active for backend in pool.backends}
         assert counts == {"a": 1, "b": 7, "c": 1}
+
+
+def test_leases_given_by_another_algorithm_do_not_loosen_the_bound_once_they_have_ended() -> None:
+    backends = tuple(BackendConfig(f"b{number}", Address("a", number)) for number in range(4))
+    config = Config((ListenerConfig("main", (), Mode.HTTP, "web"),), (PoolConfig("web", backends),))
+    before, view = built(config)
+    held = [before.pools["web"].acquire(b"", 0.0) for _ in range(400)]
+    other = replace(config, pools=(replace(config.pools[0], algorithm="bounded-load"),))
+    after, renewals = prepare(other, backend_slots(other), Row(view), lambda: 0.0, None, before)
+    for renewal in renewals:
+        renewal.apply()
+    pool = after.pools["web"]
+    for lease in held:
+        assert lease is not None
+        lease.release(Outcome.OK, 1.0)
+    for _ in range(40):
+        pool.acquire(b"hot", 2.0)
+    assert max(backend.load.active for backend in pool.backends) <= 13  # 1.25 x the mean of 10
