@@ -35,6 +35,7 @@ from balance.runtime.pool import Lease
 from balance.traffic.retrying import Again, Failure
 
 MAX_INTERIMS = 100  # 1xx replies before the final one: a backend that never comes to the point
+GO_AHEAD_S = 1.5  # a backend that knows no Expect says nothing; clients send their body all the same, curl after a second
 JOIN_LIMIT = 16 * 1024  # below it, copying a body behind its head is cheaper than a second buffer for the kernel
 
 _OK, _ALL_WELL = Outcome.OK, Why.OK
@@ -178,7 +179,7 @@ class Exchange(Repeats):
         elif self._upstream is not None and self._upstream.is_full:
             timeout_s = timeouts.write_s or NEVER
         elif self._awaits_go_ahead():
-            timeout_s = self.entry.reply_s
+            timeout_s = max(self.entry.reply_s, min(self.entry.read_s, GO_AHEAD_S))
         else:
             timeout_s = timeouts.client_body_s or NEVER
         self.client.arm(now, timeout_s)
@@ -187,6 +188,10 @@ class Exchange(Repeats):
         """Whether it is the backend's turn although the body has not come: it was asked for a 100 (Continue)."""
         assert self.upload is not None
         return self.request.fields.expects and not self.upload.received and not self._interims and self._at is SENT
+
+    def _is_its_turn_since(self, then: float) -> bool:
+        """Whether the backend has had its request, and all of it now, since before `then`."""
+        return self._connected_at <= then and (self.upload is None or self.upload.is_done)
 
     # --- the reply comes back -----------------------------------------------------------------------
 
@@ -400,7 +405,11 @@ class Exchange(Repeats):
         """The client's deadline has passed while this exchange owned it."""
         upload, upstream = self.upload, self._upstream
         if now >= self.started + self.entry.request_s:
-            self._fail(504, Why.TOTAL_TIMEOUT, "the request took too long", Outcome.ABORTED)
+            outcome = Outcome.ABORTED
+            if self._at is SENT and self._is_its_turn_since(self.started + self.entry.request_s / 2):
+                self._not_again(Again.DEADLINE)
+                outcome = Outcome.FAILED  # else one that never replies looks well wherever `request` is below `read`
+            self._fail(504, Why.TOTAL_TIMEOUT, "the request took too long", outcome)
         elif self._tries is not None and self._tries.is_waiting:
             if self.client.has_left():
                 self.client.give_up()

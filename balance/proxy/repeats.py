@@ -81,10 +81,18 @@ class Repeats(Queued):
 
     def go_on(self, now: float) -> None:
         """The wait is over."""
-        tries = self._tries
+        tries, pool = self._tries, self.entry.pool
         assert tries is not None
         tries.wake()
-        self.choose(now, tries.failed)
+        failed = tries.failed
+        may_return = failed is None or failed.phase is not Phase.CONNECT
+        while (lease := pool.acquire(b"" if pool.key_of is None else self._key(pool.key_of), now, self._tried)) is None:
+            if not self._tried or not may_return or pool.may_wait(self._tried):
+                self._nobody(failed)
+                return
+            # Who is ready and was not tried lets nobody in: it is on trial. The others then, as when all were tried.
+            self._tried = self._tried[-1:] if len(self._tried) > 1 else ()
+        self.choose(now, failed, lease)
 
     # --- how a try fails ------------------------------------------------------------------------------
 

@@ -8,12 +8,15 @@ import pytest
 from rawclient import Ended, Message, Wire, chunked, get, ok, post
 from stage import Script, Stage, serve, until
 
-from balance.config.model import Timeouts
+from balance.config.model import CircuitBreaker, Timeouts
+from balance.health.breaker import PHASE, RUN, Phase
+from balance.health.states import State
 from balance.http1.response import MAX_HEAD
 from balance.model import Why
 from balance.proxy.exchange import MAX_INTERIMS
 from balance.proxy.repeats import REPLAY_LIMIT
 from balance.runtime import cells
+from balance.runtime.guarded import GuardedPool
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -560,6 +563,43 @@ async def test_whole_request_has_a_limit_where_one_is_set(stage: Stage) -> None:
     with pytest.raises((Ended, ConnectionResetError)):
         await client.reply()
     assert stage.whys == {Why.TOTAL_TIMEOUT: 1}
+    assert failures(stage) == [0]
+
+
+async def test_backend_that_never_replies_is_to_blame_also_where_the_whole_request_has_a_limit(stage: Stage) -> None:
+    backend = stage.backend(says_and_waits())
+    await stage.open(timeouts=Timeouts(request_s=0.1), breaker=CircuitBreaker(enabled=True, failure_threshold=3))
+    for _ in range(3):
+        assert json.loads((await ask(stage, get())).body)["why"] == "total_timeout"
+    guard = stage.of(backend).guard
+    assert guard is not None
+    assert stage.count(backend, cells.BLAMED) == 3
+    assert guard.evidence[PHASE] == Phase.OPEN
+
+
+async def test_trial_that_gets_no_reply_within_the_limit_of_the_whole_request_has_failed(stage: Stage) -> None:
+    backend = stage.backend(says_and_waits())
+    breaker = CircuitBreaker(enabled=True, failure_threshold=1, timeout_s=0.0)
+    await stage.open(timeouts=Timeouts(request_s=0.1), breaker=breaker)
+    known, pool = stage.of(backend), stage.pool
+    assert isinstance(pool, GuardedPool)
+    assert known.guard is not None
+    assert known.guard.breaker is not None
+    known.guard.evidence[RUN] = 1
+    known.guard.breaker.failed(0, 0)
+    pool.update(known, State.HEALTHY, Phase.HALF_OPEN, 0.0)
+    pool.rebuild()
+    assert (await ask(stage, get())).status == 504
+    assert (stage.count(backend, cells.TRIALS), stage.count(backend, cells.TRIALS_FAILED)) == (0, 1)
+    assert known.guard.evidence[PHASE] == Phase.OPEN
+
+
+async def test_limit_that_its_client_s_upload_has_used_up_is_not_the_backends_fault(stage: Stage) -> None:
+    stage.backend(says_and_waits())
+    await stage.open(timeouts=Timeouts(request_s=0.2))
+    client = await stage.client()
+    await client.send(post(b"body")[:-2])
+    assert (await client.reply()).status == 504
     assert failures(stage) == [0]
 
 

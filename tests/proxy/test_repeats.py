@@ -12,12 +12,15 @@ import pytest
 from rawclient import Message, Wire, chunked, get, ok, post
 from stage import Backend, Script, Stage, serve, until
 
-from balance.config.model import AccessLog, HttpConfig, Keepalive, Retry, RetryBudget, Timeouts
-from balance.model import Address, Why
+from balance.config.model import AccessLog, CircuitBreaker, HttpConfig, Keepalive, Retry, RetryBudget, Timeouts
+from balance.health.breaker import RUN, Phase
+from balance.health.states import State
+from balance.model import Address, Outcome, Why
 from balance.proxy.client import HttpClient
 from balance.proxy.dial import Resolver
 from balance.proxy.repeats import REPLAY_LIMIT
 from balance.runtime import cells
+from balance.runtime.guarded import GuardedPool
 from balance.traffic.retrying import Again
 
 ON = Retry(enabled=True)
@@ -356,6 +359,29 @@ async def test_early_refusal_takes_its_connection_with_it(stage: Stage) -> None:
     assert [message.body for message in again] == [b"first half, second half"]
 
 
+async def test_backend_that_knows_no_expect_gets_its_body(stage: Stage) -> None:
+    has_head = asyncio.Event()
+
+    async def ignorant(wire: Wire) -> None:
+        head = await wire.head()
+        assert head is not None
+        has_head.set()
+        await wire.body(head)
+        await wire.send(ok(head.body))
+        await wire.has_ended()
+
+    backend = stage.backend(ignorant)
+    await stage.open(retry=Retry(enabled=True, per_try_timeout_s=0.15))
+    client = await stage.client()
+    request = post(b"order", "Expect: 100-continue")
+    await client.send(request[:-5])
+    await has_head.wait()
+    await asyncio.sleep(0.4)  # longer than a try may take, and shorter than curl waits for the go-ahead
+    await client.send(request[-5:])
+    assert (await client.reply()).status == 200
+    assert stage.count(backend, cells.FAILURES) == 0
+
+
 async def test_backend_that_gives_no_leave_to_go_on_is_left_too(stage: Stage) -> None:
     async def gives_leave(wire: Wire) -> None:
         head = await wire.head()
@@ -622,6 +648,38 @@ async def test_lone_backend_is_asked_again_after_a_wait(stage: Stage, how: str) 
     await stage.open(retry=ON)
     assert (await ask(stage, get("/x"))).body == b"well again"
     assert seen == ["/x", "/x"]
+
+
+@pytest.mark.parametrize("reply", [None, UNAVAILABLE], ids=["reset", "503"])
+async def test_backend_is_asked_again_where_the_only_other_is_on_trial_and_lets_nobody_in(
+    stage: Stage, reply: bytes | None
+) -> None:
+    replies = iter([reply, ok(b"well")])
+
+    async def flaky(wire: Wire) -> None:
+        while await wire.request() is not None:
+            said = next(replies)
+            if said is None:
+                return
+            await wire.send(said)
+
+    flaking, trying = stage.backend(flaky), stage.backend(silent_after_head)
+    breaker = CircuitBreaker(enabled=True, failure_threshold=1, timeout_s=0.0)
+    await stage.open(retry=Retry(enabled=True, backoff_base_s=0.01), breaker=breaker)
+    known, pool = stage.of(trying), stage.pool
+    assert isinstance(pool, GuardedPool)
+    assert known.guard is not None
+    assert known.guard.breaker is not None
+    known.guard.evidence[RUN] = 1
+    known.guard.breaker.failed(0, 0)
+    pool.update(known, State.HEALTHY, Phase.HALF_OPEN, 0.0)
+    pool.rebuild()
+    trial = pool.acquire(b"", 1.0, [stage.of(flaking)])
+    assert trial is not None
+    assert (await ask(stage, get())).body == b"well"
+    assert trying.wires == []
+    assert stage.skipped == {}
+    trial.release(Outcome.ABORTED, 1.0)
 
 
 async def test_lone_backend_that_refuses_is_not(stage: Stage) -> None:
