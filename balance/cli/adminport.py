@@ -17,6 +17,7 @@ from balance.model import Address
 
 DEFAULT = "127.0.0.1:9090"
 CONNECT_TIMEOUT_S = 5.0
+PAGE_TIMEOUT_S = 15.0  # what is only looked at comes at once
 ANSWER_TIMEOUT_S = 150.0  # a reload waits until every worker is ready for it; the instance itself gives up before
 SILENCE_S = 45.0  # of a stream of events; three heartbeats
 NOBODY = 2
@@ -74,23 +75,37 @@ class AdminPort:
             raise click.BadParameter(str(error), param_hint="--admin") from None
 
     def ask(
-        self, method: str, path: str, body: dict[str, Any] | bytes | None = None, query: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | bytes | None = None,
+        query: dict[str, str] | None = None,
+        *,
+        expected: str = "",
     ) -> Reply:
-        """One request. NobodyAnswersError where there is no Balance, NoAnswerError where it says nothing."""
+        """One request. NobodyAnswersError where there is no Balance, NoAnswerError where it says nothing.
+
+        `expected` is a key that Balance's answer has when it has done what was asked: others answer in JSON, too.
+        """
         data = json.dumps(body).encode() if isinstance(body, dict) else body
-        connection = self._connect(ANSWER_TIMEOUT_S)
+        timeout_s = PAGE_TIMEOUT_S if method == "GET" else ANSWER_TIMEOUT_S
+        connection = self._connect(timeout_s)
         try:
             connection.request(method, _target(path, query), data, {"Accept": "application/json"})
             response = connection.getresponse()
             content = response.read()
         except TimeoutError:
-            message = f"{self._address} has not answered within {ANSWER_TIMEOUT_S:g}s; it may still do what was asked"
+            later = "" if method == "GET" else "; it may still do what was asked"
+            message = f"{self._address} has not answered within {timeout_s:g}s{later}"
             raise NoAnswerError(message) from None
         except (OSError, http.client.HTTPException) as error:
             raise NoAnswerError(f"{self._address} broke off: {error or type(error).__name__}") from None
         finally:
             connection.close()
-        return Reply(response.status, self._document(content))
+        reply = Reply(response.status, self._document(content))
+        if reply.is_done and expected and expected not in reply.document:
+            raise self._stranger()
+        return reply
 
     def events(self, since: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """The number and the document of each event, until the instance ends it."""
@@ -130,11 +145,14 @@ class AdminPort:
         except ValueError:
             document = None
         if not isinstance(document, dict):
-            raise NobodyAnswersError(
-                f"what answers at {self._address} is not Balance's admin port; say where that is by --admin ADDRESS or "
-                "BALANCE_ADMIN"
-            )
+            raise self._stranger()
         return document
+
+    def _stranger(self) -> NobodyAnswersError:
+        return NobodyAnswersError(
+            f"what answers at {self._address} is not Balance's admin port; say where that is by --admin ADDRESS or "
+            "BALANCE_ADMIN"
+        )
 
 
 def backend_path(name: str) -> str:

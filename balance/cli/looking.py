@@ -21,7 +21,7 @@ AGAIN_S = 1.0  # from the end of one stream of events to the next
 @json_option
 def status_command(port: AdminPort, is_json: bool) -> int:
     """Show how a running instance is doing: processes, listeners, pools."""
-    reply = port.ask("GET", "/status")
+    reply = port.ask("GET", "/status", expected="stage")
     if not reply.is_done:
         return refused(reply, is_json)
     if is_json:
@@ -62,7 +62,7 @@ def _status(document: dict[str, Any]) -> Iterator[str]:
 @json_option
 def backends_command(port: AdminPort, is_json: bool) -> int:
     """Show every backend: how it stands, why, and what it does."""
-    reply = port.ask("GET", "/backends")
+    reply = port.ask("GET", "/backends", expected="backends")
     if not reply.is_done:
         return refused(reply, is_json)
     if is_json:
@@ -107,7 +107,7 @@ def _why(backend: dict[str, Any]) -> str | None:
 def events_command(port: AdminPort, is_json: bool, since: str, new: bool, once: bool) -> int:
     """Show what happens, as it happens, until Ctrl-C: backends, breakers, reloads, workers, orders."""
     if once:
-        reply = port.ask("GET", "/events", query={"follow": "false", "since": since})
+        reply = port.ask("GET", "/events", query={"follow": "false", "since": since}, expected="events")
         if not reply.is_done:
             return refused(reply, is_json)
         for each in reply.document["events"]:

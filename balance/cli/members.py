@@ -22,7 +22,7 @@ def _state_command(verb: str, state: str, says: str, without: str = "") -> click
     def command(port: AdminPort, is_json: bool, name: str | None) -> int:
         if not name:
             raise click.UsageError(f"say which backend: balance {verb} NAME ('balance backends' lists them){without}")
-        reply = port.ask("PATCH", backend_path(name), {"state": state})
+        reply = port.ask("PATCH", backend_path(name), {"state": state}, expected="state")
         if not reply.is_done:
             return refused(reply, is_json)
         if is_json:
@@ -54,7 +54,7 @@ enable_command = _state_command("enable", "enable", "Put a backend back that was
 @json_option
 def weight_command(port: AdminPort, is_json: bool, dry_run: bool, name: str, weight: int) -> int:
     """Give a backend another weight, until the file says something new about it."""
-    reply = port.ask("PATCH", backend_path(name), {"weight": weight}, query(dry_run))
+    reply = port.ask("PATCH", backend_path(name), {"weight": weight}, query(dry_run), expected="done")
     return show_verdict(reply, is_json, is_dry_run=dry_run)
 
 
@@ -100,7 +100,7 @@ def add_command(
     body = (
         values | {"name": name, "address": address} | ({"pool": pool} if pool else {}) | ({"weight": weight} if weight else {})
     )
-    return show_verdict(port.ask("POST", "/backends", body, query(dry_run)), is_json, is_dry_run=dry_run)
+    return show_verdict(port.ask("POST", "/backends", body, query(dry_run), expected="done"), is_json, is_dry_run=dry_run)
 
 
 @click.command("remove", epilog=examples("balance remove app-3", "balance remove app/app-3 --dry-run"))
@@ -110,4 +110,6 @@ def add_command(
 @json_option
 def remove_command(port: AdminPort, is_json: bool, dry_run: bool, name: str) -> int:
     """Take a backend away from a running instance; what is under way there may end."""
-    return show_verdict(port.ask("DELETE", backend_path(name), query=query(dry_run)), is_json, is_dry_run=dry_run)
+    return show_verdict(
+        port.ask("DELETE", backend_path(name), query=query(dry_run), expected="done"), is_json, is_dry_run=dry_run
+    )

@@ -30,7 +30,7 @@ from balance.cli.tables import refused, show_json, show_verdict
 def reload_command(port: AdminPort, is_json: bool, dry_run: bool, rollback: bool, to: int | None, discard_changes: bool) -> int:
     """Have a running instance read its configuration again. All or nothing: a wrong file changes nothing."""
     body = {"rollback": to or rollback, "discard_changes": discard_changes}
-    return show_verdict(port.ask("POST", "/reload", body, query(dry_run)), is_json, is_dry_run=dry_run)
+    return show_verdict(port.ask("POST", "/reload", body, query(dry_run), expected="done"), is_json, is_dry_run=dry_run)
 
 
 @click.command("diff", epilog=examples("balance diff config.yaml", "cat config.yaml | balance diff -"))
@@ -48,7 +48,7 @@ def diff_command(port: AdminPort, is_json: bool, file: str) -> int:
         except OSError as error:
             click.echo(f"balance: {file}: can't be read: {error.strerror}", err=True)
             return 1
-    reply = port.ask("POST", "/diff", text)
+    reply = port.ask("POST", "/diff", text, expected="done")
     if not is_json:
         _rename(reply, file)
     return show_verdict(reply, is_json, is_dry_run=True)
@@ -67,7 +67,7 @@ def _rename(reply: Reply, file: str) -> None:
 @json_option
 def restart_command(port: AdminPort, is_json: bool) -> int:
     """Replace the workers of a running instance one by one, without losing a connection."""
-    return _begun(port.ask("POST", "/restart"), is_json, "the workers are replaced one by one")
+    return _begun(port.ask("POST", "/restart", expected="done"), is_json, "the workers are replaced one by one")
 
 
 @click.command("upgrade", epilog=examples("balance upgrade"))
@@ -75,7 +75,7 @@ def restart_command(port: AdminPort, is_json: bool) -> int:
 @json_option
 def upgrade_command(port: AdminPort, is_json: bool) -> int:
     """Have a running instance hand over to the program that is installed now, without losing a connection."""
-    return _begun(port.ask("POST", "/upgrade"), is_json, "the new program takes over")
+    return _begun(port.ask("POST", "/upgrade", expected="done"), is_json, "the new program takes over")
 
 
 @click.command("stop", epilog=examples("balance stop"))
@@ -83,7 +83,7 @@ def upgrade_command(port: AdminPort, is_json: bool) -> int:
 @json_option
 def stop_command(port: AdminPort, is_json: bool) -> int:
     """Drain a running instance and end it, as SIGTERM does."""
-    return _begun(port.ask("POST", "/drain"), is_json, "it drains and ends")
+    return _begun(port.ask("POST", "/drain", expected="done"), is_json, "it drains and ends")
 
 
 def _begun(reply: Reply, is_json: bool, otherwise: str) -> int:
