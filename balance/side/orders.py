@@ -54,7 +54,7 @@ def is_own_host(host: str) -> bool:
 def is_own_page(origin: str, host: str) -> bool:
     """Whether a page may ask, by the Origin that browsers write. Any page can POST anywhere; tools write no Origin."""
     try:
-        return not origin or urlsplit(origin).netloc.lower() == host.lower()
+        return not origin or (bool(host) and urlsplit(origin).netloc.lower() == host.lower())
     except ValueError:
         return False
 

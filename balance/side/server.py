@@ -10,13 +10,46 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from balance.aio import spawn
 from balance.side.stream import ABORT
 
 MAX_CONNECTIONS = 128  # a few scrapers, probes and people; the next one gets a 503
 KEEPALIVE_S = 15  # as long as Prometheus' usual scrape interval, so that a scraper keeps its connection
+HEAD_S = 10.0  # for a whole head; uvicorn would wait for ever, and 128 silent callers would be all that there is room for
 BACKLOG = 128
+
+
+class _Impatient(HttpToolsProtocol):
+    """Closes a connection whose head does not come: the first one, or the rest of a later one."""
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._await_head()
+
+    def on_headers_complete(self) -> None:
+        self._head_is_here()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_is_here()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(HEAD_S, self.transport.close)
+
+    def _head_is_here(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class SideServer(uvicorn.Server):
@@ -26,7 +59,7 @@ class SideServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 _abortable(app),
-                http="httptools",
+                http=_Impatient,
                 ws="none",
                 lifespan="off",
                 log_config=None,
