@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+
+from balance.config.composer import MAX_TEXT_BYTES
 
 LOOK_S = 1.0
 
@@ -57,8 +60,10 @@ class FileWatch:
             if not self._is_settling:
                 return False
             self._is_settling = False
+            if not stat.S_ISREG(status.st_mode):
+                return False  # a pipe would hold up this look and all that follow
             with open(self._file, "rb") as file:
-                digest = _digest(file.read())
+                digest = _digest(file.read(MAX_TEXT_BYTES + 1))
         except OSError:
             return False
         is_new = digest not in self._known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import dataclass
 
 from balance.config.changes import BackendChange
@@ -10,6 +11,7 @@ from balance.config.model import Config
 from balance.config.source import Source
 from balance.errors import ConfigError
 from balance.process.child import Report
+from balance.process.kernel import end_with_parent
 from balance.process.openings import Openings
 from balance.process.words import LOADED, UNLOADABLE
 
@@ -36,8 +38,13 @@ class Loaded:
     warnings: tuple[str, ...]
 
 
-def load(wish: Wish, openings: Openings, report: Report) -> int:
-    """The whole life of the process: says LOADED with a Loaded, or UNLOADABLE with one line for each problem."""
+def load(wish: Wish, openings: Openings, report: Report, supervisor_pid: int = 0) -> int:
+    """The whole life of the process: says LOADED with a Loaded, or UNLOADABLE with one line for each problem.
+
+    It ends with that supervisor, if one is named.
+    """
+    if supervisor_pid:
+        end_with_parent(supervisor_pid, signal.SIGKILL)  # a pipe or a network share may hold the reading up for ever
     openings.close_copies()
     os.nice(NICENESS)
     try:

@@ -93,8 +93,8 @@ class Reloading:
         self._loader = Child("loader")
         self.deadline = now + LOAD_S
         try:
-            openings = self._estate.seat.openings
-            self._estate.staff.launch(self._loader, lambda report: load(wish, openings, report))
+            seat = self._estate.seat
+            self._estate.staff.launch(self._loader, lambda report: load(wish, seat.openings, report, seat.supervisor_pid))
         except OSError as error:
             self._fail(f"cannot start the loader: {error.strerror}")
 

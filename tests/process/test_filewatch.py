@@ -180,3 +180,18 @@ def test_a_file_that_nobody_can_look_at_holds_nothing_up_and_is_looked_at_by_one
             assert threading.current_thread() not in looks
 
     asyncio.run(watch())
+
+
+def test_a_file_that_is_a_pipe_for_a_while_holds_up_no_look(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("one")
+    watch = FileWatch(asyncio.new_event_loop(), str(file), ["one"], lambda: None)
+    file.unlink()
+    os.mkfifo(file)
+    looks = threading.Thread(target=lambda: [watch.has_changed() for _ in range(3)], daemon=True)
+    looks.start()
+    looks.join(5.0)
+    assert not looks.is_alive()
+    file.unlink()
+    file.write_text("two")
+    assert [watch.has_changed() for _ in range(2)] == [False, True]

@@ -46,7 +46,7 @@ class Case(Scene):
         super().__init__(config, monkeypatch, **room)
         self.wishes: list[Wish] = []
 
-        def load(wish: Wish, openings: Openings, report: Any) -> int:
+        def load(wish: Wish, openings: Openings, report: Any, supervisor_pid: int) -> int:
             self.wishes.append(wish)
             return 0
 
