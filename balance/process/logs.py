@@ -85,7 +85,9 @@ def open_output(config: LoggingConfig) -> int:
     if config.output == "stderr":
         return sys.__stderr__.fileno() if sys.__stderr__ else 2
     try:
-        return os.open(config.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        # Not waiting: a pipe that nobody reads would hold up the supervisor and every worker, and their traffic.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        return os.open(config.output, flags, 0o640)
     except OSError as error:
         raise StartError(f"logging.output: cannot open {config.output!r}: {error.strerror}") from None
 
