@@ -52,6 +52,7 @@ _SLOTS = 4  # in use
 _GENERATION = 5
 _RELOADS = 6  # that succeeded
 _RELOADS_FAILED = 7
+_CONTROL_BEAT = 8
 _SUPERVISION_CELLS = 64
 
 _KEY_BYTES = 32
@@ -219,6 +220,15 @@ class Board:
     def count_control_restart(self) -> None:
         """For the supervisor only."""
         self._supervision[_CONTROL_RESTARTS] += 1
+
+    @property
+    def control_beat(self) -> int:
+        """Moves as long as control turns."""
+        return self._supervision[_CONTROL_BEAT]
+
+    def beat_control(self) -> None:
+        """For control only."""
+        self._supervision[_CONTROL_BEAT] += 1
 
     @property
     def generation(self) -> int:

@@ -34,6 +34,9 @@ from balance.side.steering import GenerationSeen
 
 log = logging.getLogger("balance.control")
 
+FOLLOWED_S = 5.0  # by then the control process of the instance that was replaced is gone
+BEAT_S = 0.5
+
 
 def run(seat: Seat, report: Report) -> int:
     """Be control until the supervisor says otherwise. Returns the exit status."""
@@ -88,12 +91,17 @@ class Control:
         if self._seat.is_watched:
             texts = (generation.source.text for generation in self._seat.history)
             FileWatch(self._loop, self._seat.generation.source.file, texts, self._file_changed).start()
+        self._beat()
         obey(self._loop, self._report, self._told)
         self._report.ready()
         await self._stopped.wait()
         self._watches.stop()
         self._inside.events.close()
         await self._doors.close()
+
+    def _beat(self) -> None:
+        self._seat.board.beat_control()
+        self._loop.call_later(BEAT_S, self._beat)
 
     def _file_changed(self) -> None:
         """Nobody waits for the verdict: the log says it."""
@@ -106,6 +114,10 @@ class Control:
                 self._stopped.set()
             case words.VERDICT:
                 self._steering.heard(*message.data)
+            case words.FOLLOW:
+                self._follow()
+                # Its control process may still say something until it is gone.
+                self._loop.call_later(FOLLOWED_S, self._follow)
             case words.REASSERT:
                 self._register.reassert()
                 self._inspector.await_returns()
@@ -115,6 +127,10 @@ class Control:
                 self._commit(*self._preparation)
             case words.ABANDON:
                 self._drop()
+
+    def _follow(self) -> None:
+        self._register.follow()
+        self._inspector.await_returns()
 
     def _prepare(self, message: Message) -> None:
         """Another configuration may come. Nothing here can go wrong with it; what takes long is done now."""

@@ -53,10 +53,26 @@ class Register:
         self._panicking &= {seen.pool.name for seen in self.seen.values()}
         self.ring_workers()
 
+    def follow(self) -> None:
+        """Another instance's control process may have had the last word, while both were there: that holds."""
+        for slot in self.standings:
+            self._follow(slot)
+
+    def _follow(self, slot: int) -> None:
+        board, known = self._seat.board, self.standings[slot]
+        state, since = board.state(slot)
+        if state is not known.state:
+            self._reasons[slot] = board.reason(slot)
+            self.standings[slot] = self._standing(slot, self.seen[slot].pool.health_check, state, since)
+
     def reassert(self) -> None:
-        """Another instance has written on the board, and is gone: what holds is what is known here."""
+        """Another instance has written on the board, and is gone: what holds is what is known here, and what an operator told
+        that instance."""
         board = self._seat.board
         for slot, standing in self.standings.items():
+            if board.state(slot)[0] in (State.DRAINING, State.MAINTENANCE):
+                self._follow(slot)
+                continue
             if board.state(slot) != (standing.state, float(int(standing.since))):
                 board.set_state(slot, standing.state, standing.since, self._reasons.get(slot, ""))
         self.ring_workers()
@@ -77,6 +93,7 @@ class Register:
 
     def take(self, slot: int, event: Event, reason: str, *, is_explicit: bool = False) -> Transition | None:
         """Something was said about a backend. The change that it made, if any, is known to all when this returns."""
+        self._follow(slot)
         now = time.time()  # the board and the status page show it, and a restart must understand it
         transition = self.standings[slot].take(event, reason, now, is_explicit=is_explicit)
         if transition is None:

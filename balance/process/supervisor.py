@@ -21,7 +21,7 @@ from balance.process import logs, pulse, worker
 from balance.process.agenda import Agenda, Answer, nobody_waits
 from balance.process.board import Board
 from balance.process.channel import Channel
-from balance.process.child import Child, Report
+from balance.process.child import Child, Life, Report
 from balance.process.estate import Estate
 from balance.process.generation import Generation
 from balance.process.handover import STOP, Legacy
@@ -38,7 +38,7 @@ from balance.process.systemd import Notify
 from balance.process.tenancy import Tenancy
 from balance.process.undertaking import Undertaking
 from balance.process.upgrading import Upgrading
-from balance.process.words import FILE_CHANGED, ORDER, VERDICT
+from balance.process.words import FILE_CHANGED, FOLLOW, ORDER, VERDICT
 from balance.runtime import cells
 from balance.side.steering import ChangeBackends, Order, Reload, Restart, Stop, Upgrade, Verdict
 
@@ -236,6 +236,8 @@ class Supervisor:
             if (following := AFTER_SIGNAL.get((self._phase, signal.SIGTERM))) in (Phase.DELAYING, Phase.DRAINING):
                 self._enter(following)
         elif self._phase not in (Phase.STARTING, Phase.SERVING):
+            if answer is nobody_waits:
+                log.warning("%s is not obeyed: the instance is about to end", origin)
             answer(Verdict(False, number, problems=("the instance is about to end",)))
         else:
             self._agenda.add(order, origin, answer, number)
@@ -319,6 +321,12 @@ class Supervisor:
     def _feel_pulses(self) -> None:
         rows = self._board.rows
         beats = {child: rows[child.row][cells.BEAT_US] for child in self._staff.worker_children if child.row is not None}
+        control = self._staff.control.child
+        if control is not None and control.life is Life.READY:
+            beats[control] = self._board.control_beat
+        if control is not None and control.life is Life.STARTING and time.monotonic() > control.started_at + START_S:
+            log.error("%s (pid %d) is not ready within %gs: killing it", control.name, control.pid, START_S)
+            control.kill()
         for child in self._pulse.stuck(beats):
             log.error("%s (pid %d) does not turn any more: killing it", child.name, child.pid)
             child.kill()
@@ -344,6 +352,8 @@ class Supervisor:
                 self._tell_ready()
                 if self._legacy is not None:
                     self._legacy.ready()
+                    if staff.control.child is not None:
+                        staff.control.child.say(FOLLOW)
             case Phase.YIELDING:
                 limit_s = self._config.restart_drain_s
                 self._deadline = now + limit_s + 2 * worker.OVERTIME_S

@@ -6,7 +6,7 @@ child -> supervisor   READY | FAILED complaint                     once, see `ch
                       ORDER (id, Order) | FILE_CHANGED             control
 supervisor -> child   END seconds
                       PREPARE Preparation | COMMIT n | ABANDON n
-                      VERDICT (id, Verdict) | REASSERT             to control
+                      VERDICT (id, Verdict) | REASSERT | FOLLOW    to control
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ COMMIT, COMMITTED, ABANDON = "commit", "committed", "abandon"
 LOADED, UNLOADABLE = "loaded", "unloadable"
 ORDER, VERDICT, FILE_CHANGED = "order", "verdict", "file changed"
 NO_ROOM = "it has no room for the descriptors that come with it; raise `ulimit -Hn`"
+FOLLOW = "follow"  # the instance before this one has written on the board until now: that holds
 REASSERT = "reassert"  # another instance has written on the board, and is gone: write again what you know
 
 

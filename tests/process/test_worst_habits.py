@@ -1,0 +1,78 @@
+"""Whole instances under an operator's and a machine's worst habits."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from running import Instance, Origin, until
+
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
+
+Run = Callable[..., Instance]
+Origins = Callable[..., Origin]
+
+HTTP = {"mode": "http", "workers": 2}
+CHECKS = {"enabled": True, "type": "tcp", "interval": "200ms", "timeout": "1s", "unhealthy_threshold": 2}
+
+
+def test_a_log_that_is_a_pipe_nobody_reads_stops_no_reload_and_no_traffic(run: Run, origins: Origins, tmp_path: Path) -> None:
+    fifo = tmp_path / "log"
+    os.mkfifo(fifo)
+    instance = run(backends=[{"address": origins().address}], **HTTP).ready()
+    document = json.loads(instance.config.read_text())
+    assert instance.port
+    instance.config.write_text(json.dumps(document | {"logging": {"output": str(fifo)}}))
+    os.kill(instance.process.pid, signal.SIGHUP)
+    instance.saying("configuration 2 is served|not changed")
+    assert instance.get() == (200, "b1")
+
+
+def test_a_control_process_that_hangs_is_replaced(run: Run, origins: Origins) -> None:
+    prelude = "from balance.process import pulse; pulse.LOOKS = 2"
+    instance = run(prelude, backends=[{"address": origins().address}], health_check=CHECKS, **HTTP).ready()
+    (control,) = instance.children("balance-control")
+    os.kill(control, signal.SIGSTOP)
+    until(lambda: instance.children("balance-control") not in ([], [control]), lambda: instance.log)
+
+
+def test_silent_callers_of_the_admin_port_keep_nobody_from_its_health(run: Run, origins: Origins) -> None:
+    prelude = "from balance.side import server; server.HEAD_S = 1.0"  # the patience of a test
+    instance = run(prelude, backends=[{"address": origins().address}], **HTTP).ready()
+    with contextlib.ExitStack() as stack:
+        for index in range(140):
+            caller = stack.enter_context(socket.create_connection(("127.0.0.1", instance.admin_port)))
+            if index % 2:
+                caller.sendall(b"GET /health HTTP/1.1\r\nHost: ")  # and no more
+        until(lambda: instance.get("/health", instance.admin_port)[0] == 200, "an answer")
+
+
+def children_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def test_an_orphaned_loader_ends(run: Run, origins: Origins, tmp_path: Path) -> None:
+    instance = run(backends=[{"address": origins().address}], **HTTP).ready()
+    instance.config.unlink()
+    os.mkfifo(instance.config)
+    os.kill(instance.process.pid, signal.SIGHUP)
+    until(lambda: len(children_of(instance.process.pid)) == 4, "the loader")
+    os.kill(instance.process.pid, signal.SIGKILL)
+    instance.process.wait()
+    until(instance.group_is_empty, "nobody left")
+
+
+def test_a_signal_that_is_not_obeyed_any_more_is_told(run: Run, origins: Origins) -> None:
+    origin = origins()
+    instance = run(backends=[{"address": origin.address}], **HTTP).ready()
+    with socket.create_connection(("127.0.0.1", instance.port)) as caller:
+        caller.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        origin.waiting.wait()
+        os.kill(instance.process.pid, signal.SIGUSR2)
+        instance.saying("has taken over")
+        os.kill(instance.process.pid, signal.SIGHUP)
+        instance.saying("SIGHUP is not obeyed: the instance is about to end")
