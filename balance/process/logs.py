@@ -12,7 +12,6 @@ import os
 import select
 import sys
 import time
-from typing import Any
 
 from balance.config.model import LoggingConfig
 from balance.errors import StartError
@@ -22,6 +21,7 @@ from balance.errors import StartError
 LINE_BYTES = 4096
 MESSAGE_CHARS = 2000
 TRACE_CHARS = 1200  # the end of a traceback says most
+NOTE_BYTES = 200  # before a line: that others were lost
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -42,10 +42,8 @@ class LineFormatter(logging.Formatter):
         level = record.levelname.lower()
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
         if self._is_json:
-            line: dict[str, Any] = {"time": when, "level": level, "process": self._process, "message": message}
-            if trace:
-                line["trace"] = trace
-            return json.dumps(line, ensure_ascii=False)
+            about = {"time": when, "level": level, "process": self._process}
+            return _json_line(about | {"message": message} | ({"trace": trace} if trace else {}))
         # A line break in a message could pass for a line of its own.
         text = f"{when} {level:<7} {self._process}: {message}".replace("\r", "\\r").replace("\n", "\\n")
         return f"{text}\n{trace}" if trace else text
@@ -71,11 +69,30 @@ class LineHandler(logging.Handler):
                 return
             line = self.format(record).encode("utf-8", "backslashreplace")
             if self._lost:
-                line = b"(%d lines were lost: nobody took them)\n" % self._lost + line
+                line = self._note(record).encode() + b"\n" + line
             os.write(self.fd, line[: LINE_BYTES - 1] + b"\n")
             self._lost = 0
         except Exception:  # a full disk, a broken message: not worth a request
             self._lost += 1
+
+    def _note(self, before: logging.LogRecord) -> str:
+        """A line of its own, in the form that all lines have."""
+        text = f"{self._lost} lines were lost: nobody took them"
+        note = logging.LogRecord(before.name, logging.WARNING, "", 0, text, (), None)
+        return self.format(note)
+
+
+def _json_line(said: dict[str, str]) -> str:
+    """What is too long for a line is cut inside its strings, so that it stays JSON. A character may take six bytes."""
+    while True:
+        line = json.dumps(said, ensure_ascii=False)
+        if len(line.encode("utf-8", "backslashreplace")) < LINE_BYTES - NOTE_BYTES:
+            return line
+        half = len(said["message"]) // 2
+        if len(trace := said.get("trace", "")) > half:
+            said["trace"] = trace[-(len(trace) // 2) :] if len(trace) > 1 else ""
+        else:
+            said["message"] = said["message"][:half] + "..."
 
 
 def open_output(config: LoggingConfig) -> int:

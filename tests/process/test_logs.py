@@ -66,9 +66,9 @@ def pipe() -> Iterator[tuple[int, int]]:
     os.close(writable)
 
 
-def handler_on(fd: int) -> LineHandler:
+def handler_on(fd: int, *, is_json: bool = False) -> LineHandler:
     handler = LineHandler(fd, "worker 0")
-    handler.setFormatter(LineFormatter(is_json=False, process="worker 0"))
+    handler.setFormatter(LineFormatter(is_json, process="worker 0"))
     return handler
 
 
@@ -81,7 +81,7 @@ def test_a_full_pipe_drops_lines_and_says_how_many_when_there_is_room(pipe: tupl
     assert 0 < taken < 100
     handler.emit(record("room again"))
     first, second = os.read(readable, 2**16).decode().splitlines()
-    assert first == f"({100 - taken} lines were lost: nobody took them)"
+    assert first.endswith(f" warning worker 0: {100 - taken} lines were lost: nobody took them")
     assert second.endswith("room again")
 
 
@@ -90,6 +90,25 @@ def test_a_line_is_never_longer_than_what_a_pipe_takes_whole(pipe: tuple[int, in
     handler_on(writable).emit(record("é" * 100_000))
     line = os.read(readable, 2**20)
     assert len(line) <= LINE_BYTES and line.endswith(b"\n")
+
+
+@pytest.mark.parametrize("char", ["x", "\u4f60", '"', "\x01", "\ud800"])
+@pytest.mark.parametrize("is_crash", [False, True])
+def test_a_long_line_of_json_stays_json_also_behind_a_note_of_others_that_were_lost(
+    pipe: tuple[int, int], char: str, is_crash: bool
+) -> None:
+    readable, writable = pipe
+    handler = handler_on(writable, is_json=True)
+    for _ in range(100):
+        handler.emit(record("x" * 2000))
+    lost = 100 - os.read(readable, 2**20).count(b"\n")
+    said = crash() if is_crash else record("")
+    said.msg = char * 5000
+    handler.emit(said)
+    note, line = os.read(readable, 2**16).decode().splitlines()
+    assert json.loads(note)["message"] == f"{lost} lines were lost: nobody took them"
+    assert json.loads(line)["message"].startswith(char * 100)
+    assert not is_crash or json.loads(line)["trace"].endswith("division by zero")
 
 
 @pytest.mark.parametrize("message", ["%d", "%s %s"])
