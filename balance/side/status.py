@@ -11,7 +11,7 @@ from balance.health.readiness import Worker, is_stuck, why_not_ready, why_unheal
 from balance.runtime import cells
 from balance.side import processes
 from balance.side.backends import backend, waiting
-from balance.side.inside import Inside
+from balance.side.inside import Inside, Seen
 from balance.side.totals import Totals
 from balance.version import VERSION
 
@@ -64,7 +64,10 @@ def status(inside: Inside, now: float, now_us: int) -> dict[str, Any]:
 def pools(inside: Inside, now: float, now_us: int) -> list[dict[str, Any]]:
     """Every pool with its backends."""
     totals = Totals(inside.board.rows)
-    return [_pool(pool, inside, totals, now, now_us) for pool in inside.config.pools]
+    backends: dict[str, list[Seen]] = {pool.name: [] for pool in inside.config.pools}
+    for seen in inside.backends():
+        backends[seen.pool.name].append(seen)
+    return [_pool(pool, backends[pool.name], inside, totals, now, now_us) for pool in inside.config.pools]
 
 
 def duration(seconds: float) -> str:
@@ -97,8 +100,7 @@ def _worker(number: int, row: memoryview | None, now_us: int) -> dict[str, Any]:
     }
 
 
-def _pool(pool: PoolConfig, inside: Inside, totals: Totals, now: float, now_us: int) -> dict[str, Any]:
-    backends = [seen for seen in inside.backends() if seen.pool is pool]
+def _pool(pool: PoolConfig, backends: list[Seen], inside: Inside, totals: Totals, now: float, now_us: int) -> dict[str, Any]:
     primaries = (seen.state for seen in backends if not seen.backend.backup)
     backups = (seen.state for seen in backends if seen.backend.backup)
     return {

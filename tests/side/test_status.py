@@ -1,14 +1,18 @@
 """The status page's document: the workers as they stand, and spans of time as people say them."""
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from balance.config.model import BackendConfig, PoolConfig
+from balance.model import Address
 from balance.process.board import Board
 from balance.runtime import cells
 from balance.side.inside import Inside
-from balance.side.status import duration, status
+from balance.side.status import duration, pools, status
 
 NOW_US = 60_000_000
 
@@ -57,3 +61,18 @@ def test_the_configuration_that_is_served_is_named(inside: Inside) -> None:
     board.set_generation(12)
     shown = document(inside)
     assert (shown["generation"], shown["config"], shown["uptime_seconds"]) == (12, "test.yaml", 100.0)
+
+
+def test_many_pools_cost_no_more_than_their_backends(make_inside: Callable[..., Inside]) -> None:
+    inside = make_inside(pools=tuple(PoolConfig(f"p{n}", (BackendConfig("b", Address("h", n)),)) for n in range(1, 51)))
+    seen = list(inside.backends())
+    looks = []
+
+    class Counted:
+        def __getattr__(self, name: str) -> object:
+            looks.append(name)
+            return getattr(inside.board, name)
+
+    shown = pools(replace(inside, board=Counted()), now=600.0, now_us=NOW_US)  # type: ignore[arg-type]
+    assert [pool["backends"][0]["address"] for pool in shown] == [str(each.backend.address) for each in seen]
+    assert looks.count("state") == len(seen)
