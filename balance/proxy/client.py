@@ -275,6 +275,7 @@ class HttpClient(Timed, asyncio.Protocol):
         row = service.row
         row.count_request(cells.series_key(0, 0, status))
         row.observe_size(cells.REQUEST_SIZE, len(head))
+        row.observe_size(cells.RESPONSE_SIZE, bytes_out)
         row.cells[cells.WHY + why] += 1
         if service.access is not None:
             service.access.record(unserved(self.peer, head, status, why, bytes_out, self.entry.pool.name, request_id))

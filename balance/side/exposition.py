@@ -101,8 +101,8 @@ class BoardCollector(Collector):
             _add(duration, labels, totals.histogram(base, cells.TIME_BUCKETS_US, US_PER_S))
         yield duration
         for name, text, base in (
-            ("balance_http_request_size_bytes", "Size of request bodies.", cells.REQUEST_SIZE),
-            ("balance_http_response_size_bytes", "Size of reply bodies.", cells.RESPONSE_SIZE),
+            ("balance_http_request_size_bytes", "Size of requests, heads included.", cells.REQUEST_SIZE),
+            ("balance_http_response_size_bytes", "Size of replies, heads included.", cells.RESPONSE_SIZE),
         ):
             size = HistogramMetricFamily(name, text)
             _add(size, (), totals.histogram(base, cells.SIZE_BUCKETS, 1))

@@ -101,6 +101,7 @@ async def test_head_that_can_not_become_a_request_is_refused_before_its_end(
     assert json.loads(reply.body)["why"] == why.word
     assert await client.ending() == "eof"
     assert stage.whys == {why: 1}
+    assert stage.cell(cells.RESPONSE_SIZE + cells.SIZE_SUM) > len(reply.body)
     assert backend.wires == []
 
 
