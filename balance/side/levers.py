@@ -67,15 +67,15 @@ class Levers:
         if not values and event is None:
             raise HTTPException(400, f"the body is no order; {CHANGES}")
         document: dict[str, object] = {"pool": pool, "name": name}
-        state = seen.state
         if values:
             change = BackendChange(Verb.SET, pool, name, json.dumps(values))
             verdict = await self._steer(request, ChangeBackends((change,), is_dry_run))
             if not verdict.is_done:
                 return verdict_reply(verdict, **document)
             document |= verdict_document(verdict)
+        seen = find(self._inside, f"{pool}/{name}")  # with another address it is another backend, of which nothing is known
+        state = seen.state
         if event is not None and not is_dry_run:
-            seen = find(self._inside, f"{pool}/{name}")  # it may stand in another place since
             state = self._inside.order(seen.slot, event, "ordered on the admin port")
             self._log(request, f"{event.name.lower()} backend {pool}/{name}", "done")
         return reply(document | {"state": state.word})

@@ -10,6 +10,7 @@ from steered import TEXT, Steered
 
 from balance.errors import StartError
 from balance.health.readiness import Stage
+from balance.health.states import State
 from balance.side.admin import admin_app
 from balance.side.steering import ChangeBackends, Order, Reload, Restart, Stop, Upgrade, Verdict
 
@@ -226,3 +227,17 @@ def test_both_a_weight_and_a_state_can_be_ordered() -> None:
     assert (answer.status, answer.json["name"], answer.json["done"]) == (200, "a1", True)
     assert weights(steered)["a1"] == 4
     assert isinstance(steered.asked[0], ChangeBackends)
+
+
+def test_a_backend_with_another_address_is_shown_as_it_stands_and_not_as_the_one_before() -> None:
+    steered = Steered()
+    steered.board.set_state(1, State.DRAINING, 1000.0)
+
+    async def moved(order: Order) -> Verdict:
+        verdict = await steered.steer(order)
+        steered.inside.slots = {**steered.inside.slots, ("app", "a1"): 4}  # as the book of slots has it
+        return verdict
+
+    steered.inside.steer = moved
+    assert say(steered, "PATCH", "/backends/a1", {"address": "127.0.0.1:9009"}).json["state"] == "unknown"
+    assert say(steered, "PATCH", "/backends/a1?dry_run=1", {"weight": 2, "state": "drain"}).json["state"] == "unknown"
