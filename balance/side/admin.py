@@ -40,6 +40,8 @@ RELOAD_BODY: dict[str, Any] = {
 }
 _VALUES: dict[str, Any] = {
     "weight": {"type": "integer", "minimum": 1},
+    "max_connections": {"type": "integer", "minimum": 0},
+    "backup": {"type": "boolean"},
     "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
 }
 ADD_BODY: dict[str, Any] = {

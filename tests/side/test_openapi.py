@@ -3,7 +3,8 @@
 from asking import ask
 
 from balance.config.meaning import ADMIN_PATHS
-from balance.side.admin import METRICS_PATHS, admin_app
+from balance.config.schema import BackendSection
+from balance.side.admin import ADD_BODY, CHANGE_BODY, METRICS_PATHS, admin_app
 from balance.side.inside import Inside
 
 
@@ -38,3 +39,9 @@ def test_operations_have_names_of_their_own_summaries_and_parameters(inside: Ins
 def test_no_door_can_be_taken_by_a_metrics_path(inside: Inside) -> None:
     paths = ask(admin_app(inside, is_inward=True), "/openapi.json").json["paths"]
     assert {path for path in paths if "{" not in path} - set(METRICS_PATHS) <= ADMIN_PATHS
+
+
+def test_what_can_be_said_of_a_backend_is_what_a_file_can_say() -> None:
+    keys = set(BackendSection.model_fields)
+    assert set(ADD_BODY["properties"]) == keys | {"pool"}
+    assert set(CHANGE_BODY["properties"]) == keys - {"name"} | {"state"}
