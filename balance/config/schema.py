@@ -79,7 +79,7 @@ class TimeoutsSection(Section):
     client_body: Timeout = key("Without a byte of a request body that is under way; then 408.", "30s")
     keepalive: Timeout = key("For an idle client connection; longer than the balancer in front has (AWS 60s).", "75s")
     tunnel: Timeout = key("Without a byte either way once a connection is upgraded (WebSocket).", "1h")
-    drain: Timeout = key("For what is in flight when the process stops or a backend is removed.", "30s")
+    drain: Timeout = key("For what is in flight when the process stops.", "30s")
 
 
 class BackendSection(Section):
@@ -393,7 +393,10 @@ class AdminSection(Section):
 
     place = "admin"
     enabled: Flag = key("Whether there is one.", True)
-    listen: Annotated[Address, LISTEN] = key("Its address. Whoever reaches it can look at everything.", "127.0.0.1:9090")
+    listen: Annotated[Address, LISTEN] = key(
+        "Its address. What names backends is shown, and orders are taken, on a loopback address or a Unix socket only.",
+        "127.0.0.1:9090",
+    )
 
 
 class MetricsSection(Section):

@@ -273,9 +273,9 @@ class Board:
         block = cells.block(slot)
         return not any(row[block + cell] for row in self.rows for cell in cells.BLOCK_GAUGES)
 
-    def zero_gauges(self, worker: int) -> None:
-        """Forget what the dead worker in this slot held. Its counters stay: its successor counts on from there."""
-        row = self.rows[worker]  # the index of its row
+    def zero_gauges(self, index: int) -> None:
+        """Forget what the dead worker of this row held. Its counters stay: its successor counts on from there."""
+        row = self.rows[index]
         for cell in cells.GAUGES:
             row[cell] = 0
         for slot in range(self.slots):
@@ -284,13 +284,13 @@ class Board:
                 if row[block + cell]:  # writing would touch pages of blocks that were never used
                     row[block + cell] = 0
 
-    def active_elsewhere(self, worker: int) -> Sequence[int]:
+    def active_elsewhere(self, own: int) -> Sequence[int]:
         """The leases that all workers but the one with this row hold now, by slot."""
         end = cells.block(self.slots)
         columns = [
             row[cells.BACKENDS + cells.ACTIVE : end : cells.BLOCK].tolist()
             for index, row in enumerate(self.rows)
-            if index != worker
+            if index != own
         ]
         return list(map(sum, zip(*columns, strict=True))) if columns else [0] * self.slots
 

@@ -1,7 +1,7 @@
 """How processes tell each other that something on the board has changed: a bell. What has changed is on the board itself.
 
 A message says only what to look at, so one that is lost because a bell rings already, or that was meant for a dead
-process, changes nothing: whoever comes reads the board. One pair of sockets per worker slot, made before the first fork
+process, changes nothing: whoever comes reads the board. One pair of sockets per row of the board, made before the first fork
 and inherited by every successor on either end: control and the other workers ring the worker, the worker rings control.
 """
 
@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import enum
 import socket
-import sys
 
-# Packets keep messages apart. macOS has no SEQPACKET for Unix sockets; a datagram pair differs only in telling no EOF.
-KIND = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_DGRAM
+from balance.process.line import KIND
+
 PACKET_BYTES = 64
 
 
@@ -25,7 +24,7 @@ class Message(enum.Enum):
 
 
 class Channel:
-    """One slot's pair. A worker keeps its own `worker_end` and closes the others'; control closes them all."""
+    """One row's pair. A worker keeps its own `worker_end` and closes the others'; control closes them all."""
 
     __slots__ = ("control_end", "worker_end")
 

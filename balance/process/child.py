@@ -58,7 +58,7 @@ class Report:
 class Child:
     """One life of one process."""
 
-    __slots__ = ("complaint", "end", "generation", "inodes", "life", "name", "pid", "row", "slot", "started_at")
+    __slots__ = ("complaint", "end", "inodes", "life", "name", "pid", "row", "slot", "started_at")
 
     def __init__(self, name: str, slot: int | None = None, row: int | None = None) -> None:
         """`slot` is a worker's number, whose listening sockets it has, and `row` where it counts; None for the others."""
@@ -70,7 +70,6 @@ class Child:
         self.end: End | None = None
         self.complaint = ""  # why it cannot work, in its own words
         self.started_at = 0.0
-        self.generation = 0  # of the configuration that it serves
         self.inodes: frozenset[int] = frozenset()  # of the listening sockets that it has
 
     def start(self, now: float, body: Callable[[Report], int]) -> None:

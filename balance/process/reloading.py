@@ -135,7 +135,6 @@ class Reloading:
         elif message.kind == REFUSED and self._step is Step.PREPARING and message.data[0] == self._number:
             self._fail(f"{child.name}: {message.data[1]}")
         elif message.kind == COMMITTED and self._step is Step.COMMITTING and message.data == self._number:
-            child.generation = self._number
             self._awaited.discard(child)
             self._go_on(now)
 

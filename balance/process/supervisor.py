@@ -182,7 +182,6 @@ class Supervisor:
         if has_become_ready:
             if self._phase is not Phase.STARTING:
                 log.info("%s (pid %d) is ready", child.name, child.pid)
-            child.generation = child.generation or self._estate.seat.generation.number
             self._agenda.became_ready(child, time.monotonic())
         for message in messages:
             self._hear(child, message)

@@ -57,10 +57,6 @@ class Notify:
         """The end has begun."""
         self._tell("STOPPING=1", _status(status))
 
-    def status(self, status: str) -> None:
-        """Something else to show."""
-        self._tell(_status(status))
-
     def main_pid(self, pid: int) -> None:
         """Another process is the service from now on. Only the old one may say so, and before the new one speaks."""
         self._tell(f"MAINPID={pid}")

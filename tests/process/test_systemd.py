@@ -47,7 +47,7 @@ def ear(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ear]:
     [
         (lambda notify: notify.ready("2 workers"), ["READY=1", "STATUS=2 workers"]),
         (lambda notify: notify.stopping("draining"), ["STOPPING=1", "STATUS=draining"]),
-        (lambda notify: notify.status("one\nREADY=1  two"), ["STATUS=one READY=1 two"]),
+        (lambda notify: notify.ready("one\nSTOPPING=1  two"), ["READY=1", "STATUS=one STOPPING=1 two"]),
         (lambda notify: notify.main_pid(4711), ["MAINPID=4711"]),
     ],
 )

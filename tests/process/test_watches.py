@@ -134,3 +134,17 @@ def test_who_is_gone_is_asked_no_more_and_a_word_of_an_operator_asks_now(monkeyp
         assert len(case.answers) == 3
 
     play(act, monkeypatch)
+
+
+def test_whoever_a_reload_takes_away_is_never_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def act(case: Case) -> None:
+        port = await case.listen()
+        often = replace(CHECK, interval_s=0.02)
+        case.renew((1, port), (2, port), check=often)
+        await eventually(lambda: {(1, True), (2, True)} <= set(case.answers))
+        case.renew((1, port), check=often)
+        case.answers.clear()
+        await eventually(lambda: len(case.answers) >= 10)
+        assert (2, True) not in case.answers
+
+    play(act, monkeypatch)

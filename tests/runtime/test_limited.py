@@ -292,3 +292,17 @@ def test_a_pool_that_replaces_another_keeps_its_queue_and_its_permits() -> None:
 
 CONFIGS = (BackendConfig("b1", Address("a", 1), max_connections=2), BackendConfig("b2", Address("a", 1)))
 OLD = Config((), (PoolConfig("web", ()),))
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+@pytest.mark.parametrize("algorithm", POLICIES)
+def test_what_is_given_back_can_be_had_again_and_its_failure_is_known(algorithm: str, outcome: Outcome) -> None:
+    pool, view = limited(2, algorithm=algorithm)
+    (backend,) = pool.backends
+    for _ in range(3):
+        leases = fill(pool, 3)
+        assert len(leases) == 2
+        for lease in leases:
+            lease.release(outcome, 1.0)
+        assert backend.load.active == 0
+    assert view[backend.block + cells.BLAMED] == (6 if outcome is Outcome.FAILED else 0)
