@@ -160,7 +160,7 @@ class Board:
         return bytes(self._reasons[base + 1 : base + 1 + size]).decode("utf-8", "replace")
 
     def set_state(self, slot: int, state: State, since: float, reason: str = "") -> None:
-        """For control only."""
+        """For control; and for the supervisor, of a slot whose backend is to come."""
         text = reason.encode("utf-8", "replace")[:REASON_BYTES]
         base = slot * _REASON_CELLS * CELL_BYTES
         self._reasons[base] = 0  # a reader in between sees no reason rather than half of two

@@ -68,6 +68,8 @@ class Changeover:
             self._drop()
             if len(message.fds) != 1 + len(message.data.new):
                 self._say(REFUSED, (message.data.number, NO_ROOM))
+                for fd in message.fds:
+                    os.close(fd)
                 return
             file, *fds = message.fds
             preparation = self._preparation = message.data

@@ -18,7 +18,7 @@ from balance.probes.result import Result
 from balance.process import logs, words
 from balance.process.child import Report, obey
 from balance.process.filewatch import FileWatch
-from balance.process.generation import KEPT
+from balance.process.generation import distinct
 from balance.process.inspector import Inspector
 from balance.process.kernel import end_with_parent, set_name
 from balance.process.line import Message, unpacked
@@ -87,7 +87,7 @@ class Control:
         self._doors.lead(self._seat.openings.of(None))
         self._watches.renew(self._inside.backends(), self._register.standings)
         self._inspector.start()
-        Observer(self._inside).start(self._loop)
+        Observer(self._inside, self._seat.control_restarts).start(self._loop)
         if self._seat.is_watched:
             texts = (generation.source.text for generation in self._seat.history)
             FileWatch(self._loop, self._seat.generation.source.file, texts, self._file_changed).start()
@@ -138,6 +138,8 @@ class Control:
         preparation: Preparation = message.data
         if len(message.fds) != 1 + len(preparation.new):
             self._report.end.say(words.REFUSED, (preparation.number, words.NO_ROOM))
+            for fd in message.fds:
+                os.close(fd)
             return
         file, *fds = message.fds
         blueprint: Blueprint = unpacked(file)[1]
@@ -152,7 +154,7 @@ class Control:
         inside.config, inside.slots, inside.listening = blueprint.config, blueprint.slots, preparation.listening
         inside.names = {**inside.names, **{slot: name for name, slot in blueprint.slots.items()}}
         seen = GenerationSeen(blueprint.number, blueprint.made_at, blueprint.origin, blueprint.config, True)
-        self._generations = [*(replace(each, is_current=False) for each in self._generations), seen][-KEPT:]
+        self._generations = distinct([*(replace(each, is_current=False) for each in self._generations), seen])
         self._register.renew(inside.backends())
         self._watches.renew(inside.backends(), self._register.standings)
         self._inspector.renew()

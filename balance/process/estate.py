@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from balance.health.readiness import Stage
+from balance.health.states import State
 from balance.process.generation import Generation, kept
 from balance.process.openings import Openings, any_port
 from balance.process.seat import Seat
@@ -38,10 +39,25 @@ class Estate:
         if self.staff.control.child is not None:
             self.staff.control.child.say(REASSERT)
 
+    def _hand_on(self, assignment: Assignment) -> None:
+        """Nothing is known of a backend that comes, but what an operator said of the one that had its name."""
+        board, before = self.seat.board, self.seat.slots
+        for name, slot in assignment.slots.items():
+            old = before.get(name)
+            if old == slot:
+                continue
+            state, since = board.state(old) if old is not None else (State.UNKNOWN, 0.0)
+            if old is not None and state.is_ordered:
+                board.set_state(slot, state, since, board.reason(old))
+            else:
+                board.set_state(slot, State.UNKNOWN, 0.0)
+
     def settle(self, generation: Generation, assignment: Assignment, openings: Openings) -> None:
         """From now on every child is born into this configuration."""
         board = self.seat.board
         board.clear_slots(assignment.reused)
+        if self.seat.history:
+            self._hand_on(assignment)
         board.use_slots(assignment.used)
         self.book.adopt(assignment)
         history = tuple(kept([*self.seat.history, generation]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from balance.config.changes import BackendChange
 from balance.config.model import Config
@@ -31,11 +32,30 @@ class Generation:
         return GenerationSeen(self.number, self.made_at, self.origin, self.config, self.number == current)
 
 
+class Numbered(Protocol):
+    """A configuration among those that were served."""
+
+    @property
+    def config(self) -> Config: ...
+
+
+G = TypeVar("G", bound=Numbered)
+
+
+def distinct(history: Sequence[G]) -> list[G]:
+    """Those that differ from the one that came after, as many as are remembered: reloads that change nothing push none out."""
+    found: list[G] = []
+    for generation in reversed(history):
+        if len(found) < KEPT and not (found and generation.config == found[-1].config):
+            found.append(generation)
+    return found[::-1]
+
+
 def kept(history: Sequence[Generation]) -> list[Generation]:
     """What is remembered of all that was served, the newest last."""
     left = KEPT_BYTES
     found: list[Generation] = []
-    for generation in reversed(history[-KEPT:]):
+    for generation in reversed(distinct(history)):
         left -= len(generation.source.text)
         if found and left < 0:
             break

@@ -31,7 +31,7 @@ from balance.process.board import layout
 from balance.process.child import Report
 from balance.process.estate import Estate
 from balance.process.line import End, Message
-from balance.process.words import HANDOVER, READY
+from balance.process.words import HANDOVER, NO_ROOM, READY
 
 LEGACY, STOP = "legacy", "stop"
 PATIENCE_S = 10.0
@@ -96,7 +96,7 @@ def bequeath(end: End, estate: Estate, any_port: Mapping[tuple[str, str], str], 
         ],
     }
     fds = [seat.board.fd, seat.locks.fileno(), *(elder.fileno() for elder in elders), *(sock.fileno() for sock in sockets)]
-    return end.say(LEGACY, said, fds)
+    return end.say(LEGACY, said | {"fds": len(fds)}, fds)
 
 
 def inherit(environ: dict[str, str] | os._Environ[str]) -> Legacy | None:
@@ -134,6 +134,8 @@ def _first_message(end: End, patience_s: float) -> Message:
 
 def _understood(end: End, message: Message) -> Legacy:
     said = message.data
+    if len(message.fds) < said.get("fds", 2):
+        raise StartError(NO_ROOM)
     board_fd, locks_fd, *rest = message.fds
     elders, rest = rest[: said["elders"]], rest[said["elders"] :]
     return Legacy(

@@ -37,15 +37,14 @@ class Register:
         }
 
     def renew(self, everybody: Iterable[Seen]) -> None:
-        """These are configured from now on. Who stays keeps its standing; who is new begins as one that nothing is known of."""
+        """These are configured from now on. Who stays keeps its standing; who is new has what the supervisor gave it."""
         before, self.standings = self.standings, {}
         known, self.seen = self.seen, {seen.slot: seen for seen in everybody}
         for slot, seen in self.seen.items():
             check = seen.pool.health_check
             if slot not in known:
-                self._seat.board.set_state(slot, State.UNKNOWN, 0.0)
-                self._reasons.pop(slot, None)
-                self.standings[slot] = Standing(check)
+                self._reasons[slot] = self._seat.board.reason(slot)
+                self.standings[slot] = self._standing(slot, check, *self._seat.board.state(slot))
             elif known[slot].pool.health_check == check:
                 self.standings[slot] = before[slot]
             else:

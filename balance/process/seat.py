@@ -34,6 +34,7 @@ class Seat:
     supervisor_pid: int
     started_at: float  # when the instance started, seconds since the epoch
     names: Mapping[int, tuple[str, str]]  # by slot: whose counts stand there, also when it is configured no more
+    control_restarts: int = 0  # on the board as the instance began
     is_watched: bool = False  # whether a change of the configuration's file is a reload
 
     @property
@@ -53,7 +54,7 @@ class Seat:
         for generation in reversed(self.history[:-1]):
             if generation.number == number:
                 return generation
-            if not number and (generation.config != now.config or generation.changes != now.changes):
+            if not number and generation.config != now.config:
                 return generation
         return None
 

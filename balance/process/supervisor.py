@@ -99,6 +99,7 @@ class Supervisor:
             supervisor_pid=os.getpid(),
             started_at=time.time(),
             names={},
+            control_restarts=made.board.control_restarts,
             is_watched=self._is_watched,
         )
         staff = Staff(

@@ -24,7 +24,7 @@ PREPARE, PREPARED, REFUSED = "prepare", "prepared", "refused"
 COMMIT, COMMITTED, ABANDON = "commit", "committed", "abandon"
 LOADED, UNLOADABLE = "loaded", "unloadable"
 ORDER, VERDICT, FILE_CHANGED = "order", "verdict", "file changed"
-NO_ROOM = "it has no room for the descriptors that come with it; raise `ulimit -Hn`"
+NO_ROOM = "there is no room for the descriptors that come with it; raise `ulimit -Hn`"
 FOLLOW = "follow"  # the instance before this one has written on the board until now: that holds
 REASSERT = "reassert"  # another instance has written on the board, and is gone: write again what you know
 

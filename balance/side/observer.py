@@ -21,8 +21,10 @@ LOOK_S = 1.0
 class Observer:
     """The first look tells nothing: whatever it sees was so before."""
 
-    def __init__(self, inside: Inside) -> None:
+    def __init__(self, inside: Inside, control_restarts: int = 0) -> None:
+        """`control_restarts` are those of instances before this one."""
         self._inside = inside
+        self._control_restarts = inside.board.control_restarts - control_restarts
         self._stage = inside.board.stage
         self._worker_restarts = inside.board.worker_restarts
         self._refused = inside.board.reloads(False)
@@ -31,7 +33,7 @@ class Observer:
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look from now on, for as long as the loop runs."""
-        if restarts := self._inside.board.control_restarts:
+        if restarts := self._control_restarts:
             text = f"the control process was replaced ({restarts} since the start); the log has what was before"
             self._inside.events.tell("control", text, restarts=restarts)
         loop.call_later(LOOK_S, self._again, loop)

@@ -191,7 +191,7 @@ def test_the_admin_port_moves_with_the_word(log: Path) -> None:
 def test_only_so_many_configurations_are_remembered(log: Path) -> None:
     async def act(case: Case) -> None:
         for number in range(2, KEPT + 4):
-            await case.turned(number, case.serving("b1"), case.openings.admin[0].sockets[0])
+            await case.turned(number, replace(case.serving("b1"), workers=number), case.openings.admin[0].sockets[0])
         numbers = [each.number for each in case.control._inside.generations()]
         assert numbers == list(range(4, KEPT + 4))
 

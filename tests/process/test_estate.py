@@ -34,14 +34,14 @@ def estate() -> Iterator[Estate]:
         yield Estate(place, staff, book, lambda generation: None)
 
 
-def configured(before: Config, *names: str) -> Config:
-    backends = tuple(BackendConfig(name, Address("127.0.0.1", 9000 + int(name[1:]))) for name in names)
+def configured(before: Config, *names: str, shift: int = 0) -> Config:
+    backends = tuple(BackendConfig(name, Address("127.0.0.1", 9000 + shift + int(name[1:]))) for name in names)
     return replace(before, pools=(replace(before.pools[0], backends=backends),))
 
 
-def settled(estate: Estate, *names: str) -> None:
+def settled(estate: Estate, *names: str, shift: int = 0) -> None:
     before = estate.seat.generation
-    config = configured(before.config, *names)
+    config = configured(before.config, *names, shift=shift)
     assignment = estate.book.assign(config, estate.seat.board.is_unused)
     after = replace(before, number=before.number + 1, config=config, slots=assignment.slots)
     estate.settle(after, assignment, Openings((), (), ()))
@@ -58,9 +58,32 @@ def test_who_is_born_next_finds_the_new_configuration_and_its_slots(estate: Esta
 
 
 def test_only_so_many_configurations_are_remembered(estate: Estate) -> None:
-    for _ in range(KEPT + 5):
-        settled(estate, "b1", "b2")
-    assert [generation.number for generation in estate.seat.history] == list(range(7, KEPT + 7))
+    for number in range(KEPT + 5):
+        settled(estate, *(("b1",) if number % 2 else ("b1", "b2", "b3")))
+        settled(estate, *(("b1",) if number % 2 else ("b1", "b2", "b3")))  # changes nothing, and pushes nothing out
+    assert [generation.number for generation in estate.seat.history] == list(range(13, 13 + 2 * KEPT, 2))
+
+
+@pytest.mark.parametrize(("state", "after"), [(State.DRAINING, (State.DRAINING, 7.0)), (State.UNHEALTHY, (State.UNKNOWN, 0.0))])
+def test_an_operator_s_word_on_a_backend_holds_when_its_address_changes(
+    estate: Estate, state: State, after: tuple[State, float]
+) -> None:
+    board = estate.seat.board
+    board.set_state(1, state, 7.0, "so it is")
+    settled(estate, "b1", shift=100)
+    slot = estate.seat.slots["web", "b1"]
+    assert slot != 1
+    assert board.state(slot) == after
+    assert board.reason(slot) == ("so it is" if state is State.DRAINING else "")
+
+
+def test_a_backend_that_was_taken_out_comes_back_as_one_that_nothing_is_known_of(estate: Estate) -> None:
+    board = estate.seat.board
+    board.set_state(1, State.MAINTENANCE, 7.0, "an order")
+    settled(estate, "b2")
+    settled(estate, "b1", "b2")
+    assert estate.seat.slots["web", "b1"] == 1
+    assert (board.state(1), board.reason(1)) == ((State.UNKNOWN, 0.0), "")
 
 
 def test_a_slot_that_another_backend_gets_is_cleared_and_those_that_stay_are_not(estate: Estate) -> None:

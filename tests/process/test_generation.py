@@ -14,7 +14,13 @@ def generations(*sizes: int) -> list[Generation]:
     """Numbers count from 1; each text is so long."""
     first = seat().generation
     return [
-        replace(first, number=number, source=replace(first.source, text="x" * size)) for number, size in enumerate(sizes, 1)
+        replace(
+            first,
+            number=number,
+            config=replace(first.config, workers=number),
+            source=replace(first.source, text="x" * size),
+        )
+        for number, size in enumerate(sizes, 1)
     ]
 
 
@@ -33,6 +39,12 @@ def generations(*sizes: int) -> list[Generation]:
 )
 def test_the_newest_are_kept_as_far_as_there_is_room(sizes: list[int], numbers: list[int]) -> None:
     assert [generation.number for generation in kept(generations(*sizes))] == numbers
+
+
+def test_of_those_that_say_the_same_one_after_the_other_the_newest_is_kept() -> None:
+    first, second, third = generations(1, 1, 1)
+    same = [first, replace(first, number=11), second, replace(second, number=12), replace(first, number=13), third]
+    assert [generation.number for generation in kept(same)] == [11, 12, 13, 3]
 
 
 def test_one_is_shown_with_where_it_came_from_and_whether_it_is_served() -> None:

@@ -208,3 +208,14 @@ def test_one_that_cannot_take_over_says_why(scene: Scene) -> None:
 @pytest.mark.parametrize("environ", [{}, {HANDOVER: "x"}, {HANDOVER: "1000000"}])
 def test_one_that_replaces_nobody_tells_nobody(environ: dict[str, str]) -> None:
     complain(environ, "why")
+
+
+def test_a_legacy_without_its_descriptors_is_refused_in_one_line(scene: Scene) -> None:
+    mine, theirs = line()
+    assert bequeath(mine, scene.estate, {})
+    message = theirs.heard()[0][0]
+    for fd in message.fds:
+        os.close(fd)
+    mine.say(LEGACY, message.data)  # what is left where a process has no room for descriptors
+    with pytest.raises(StartError, match="no room for the descriptors"):
+        inherit(environment(theirs))

@@ -139,12 +139,13 @@ def test_who_stays_keeps_its_standing_and_the_run_that_speaks_against_it() -> No
     assert register.take(2, Event.FAIL, "status 500")  # the second of two
 
 
-def test_who_is_new_begins_as_unknown_whoever_had_its_slot() -> None:
+def test_who_is_new_stands_as_the_supervisor_says() -> None:
     place = seat(2)
     register = register_of(place)
     register.take(2, Event.MAINTAIN, "an order")
     first, second = everybody(place)
     register.renew([first])
+    place.board.set_state(2, State.UNKNOWN, 0.0)
     for channel in place.channels:
         channel.heard()
     register.renew([first, second])

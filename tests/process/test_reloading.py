@@ -500,7 +500,7 @@ def test_what_is_read_follows_from_the_order(
 ) -> None:
     seat = case.estate.seat
     first = replace(seat.generation, source=seat.generation.source.with_text("one"))
-    second = replace(first, number=2, source=first.source.with_text("two"), changes=(DRAIN,))
+    second = replace(first, number=2, config=AFTER, source=first.source.with_text("two"), changes=(DRAIN,))
     case.estate.seat = replace(seat, history=(first, second))
     case.begin(order)
     (wish,) = case.wishes

@@ -47,5 +47,3 @@ def test_the_way_back_leads_to_what_differs_or_to_the_number_that_is_said() -> N
     assert [found.number for to in (0, 4, 6) if (found := place.before(to))] == [5, 4, 6]
     assert [place.before(to) for to in (3, 8, 9)] == [None, None, None]
     assert replace(place, history=history[-2:]).before() is None
-    forgotten = replace(place, history=(*history, generation(9, 3)))
-    assert (found := forgotten.before()) and found.number == 8

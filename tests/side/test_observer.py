@@ -84,10 +84,11 @@ def test_breakers_are_told_when_they_move(make_inside: Callable[..., Inside]) ->
 def test_a_successor_says_that_it_is_one() -> None:
     async def main() -> None:
         steered = Steered()
-        Observer(steered.inside).start(asyncio.get_running_loop())
+        steered.board.count_control_restart()  # in the instance that this one has replaced
+        Observer(steered.inside, 1).start(asyncio.get_running_loop())
         assert told(steered.inside) == []
         steered.board.count_control_restart()
-        Observer(steered.inside).start(asyncio.get_running_loop())
+        Observer(steered.inside, 1).start(asyncio.get_running_loop())
         assert told(steered.inside) == ["the control process was replaced (1 since the start); the log has what was before"]
 
     asyncio.run(main())
