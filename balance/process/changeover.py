@@ -144,13 +144,19 @@ class Changeover:
         )
         self._outlook.changed_over()
         self._traffic.log_to(prepared.access)
-        config = prepared.snapshot.config.logging
-        try:
-            logs.reopen(config)
-        except StartError as error:
-            log.error("%s; the log goes on where it was", error)
+        logs.reopen(prepared.snapshot.config.logging)
         self._row.cells[cells.GENERATION] = preparation.number
         self._say(COMMITTED, preparation.number)
+
+    def reopen_logs(self) -> None:
+        """Begin files anew that may have been moved away."""
+        config = self._traffic.snapshot.config.logging
+        logs.reopen(config)
+        if config.access_log.enabled:
+            try:
+                self._traffic.log_to(AccessLog(config.access_log))
+            except OSError as error:
+                log.error("the access log cannot be opened: %s; it goes on where it was", error.strerror or error)
 
     def _drop(self) -> None:
         """What was prepared is not wanted."""

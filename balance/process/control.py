@@ -12,7 +12,6 @@ import signal
 import socket
 from dataclasses import replace
 
-from balance.errors import StartError
 from balance.health.states import Event, State
 from balance.probes.result import Result
 from balance.process import logs, words
@@ -118,6 +117,8 @@ class Control:
                 self._follow()
                 # Its control process may still say something until it is gone.
                 self._loop.call_later(FOLLOWED_S, self._follow)
+            case words.REOPEN:
+                logs.reopen(self._inside.config.logging)
             case words.REASSERT:
                 self._register.reassert()
                 self._inspector.await_returns()
@@ -160,10 +161,7 @@ class Control:
         self._inspector.renew()
         have = self._doors.sockets | new
         self._doors.lead([(name, have[number]) for name, number in preparation.sockets])
-        try:
-            logs.reopen(blueprint.config.logging)
-        except StartError as error:
-            log.error("%s; the log goes on where it was", error)
+        logs.reopen(blueprint.config.logging)
         self._report.end.say(words.COMMITTED, blueprint.number)
 
     def _drop(self) -> None:

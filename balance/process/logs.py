@@ -127,9 +127,14 @@ def speak_as(config: LoggingConfig, process: str) -> None:
 
 
 def reopen(config: LoggingConfig) -> None:
-    """Log as configured now; a file is opened anew, for it may have been moved away. StartError changes nothing."""
+    """Log as configured now; a file is opened anew, for it may have been moved away. If it can't be, the old one says so."""
     before = _handler()
-    configure(config, open_output(config), before.process)
+    try:
+        fd = open_output(config)
+    except StartError as error:
+        logging.getLogger("balance.process").error("%s; the log goes on where it was", error)
+        return
+    configure(config, fd, before.process)
     if before.fd > 2:
         os.close(before.fd)
 

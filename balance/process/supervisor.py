@@ -38,7 +38,7 @@ from balance.process.systemd import Notify
 from balance.process.tenancy import Tenancy
 from balance.process.undertaking import Undertaking
 from balance.process.upgrading import Upgrading
-from balance.process.words import FILE_CHANGED, FOLLOW, ORDER, VERDICT
+from balance.process.words import FILE_CHANGED, FOLLOW, ORDER, REOPEN, VERDICT
 from balance.runtime import cells
 from balance.side.steering import ChangeBackends, Order, Reload, Restart, Stop, Upgrade, Verdict
 
@@ -230,6 +230,8 @@ class Supervisor:
     def _ask(self, order: Order, origin: str, answer: Answer) -> None:
         """Do as ordered, after what was ordered before."""
         number = self._estate.seat.generation.number
+        if isinstance(order, Reload) and not order.dry_run:
+            self._reopen_logs()  # whatever becomes of it: whoever rotates logs sends SIGHUP
         if isinstance(order, Stop):
             log.info("told to stop (%s)", origin)
             answer(Verdict(True, number, summary="draining"))
@@ -409,9 +411,12 @@ class Supervisor:
     def _inodes(self, slot: int | None) -> frozenset[int]:
         return frozenset(inode(sock) for _, sock in self._estate.seat.openings.of(slot))
 
+    def _reopen_logs(self) -> None:
+        self._log_as(self._estate.seat.generation)
+        control = self._staff.control.child
+        for child in [*self._staff.worker_children, *([control] if control is not None else [])]:
+            child.say(REOPEN)
+
     def _log_as(self, generation: Generation) -> None:
         """Speak as that configuration says, from now on."""
-        try:
-            logs.reopen(generation.config.logging)
-        except StartError as error:
-            log.error("%s; the log goes on where it was", error)
+        logs.reopen(generation.config.logging)

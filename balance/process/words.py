@@ -6,6 +6,7 @@ child -> supervisor   READY | FAILED complaint                     once, see `ch
                       ORDER (id, Order) | FILE_CHANGED             control
 supervisor -> child   END seconds
                       PREPARE Preparation | COMMIT n | ABANDON n
+                      REOPEN
                       VERDICT (id, Verdict) | REASSERT | FOLLOW    to control
 """
 
@@ -22,6 +23,7 @@ READY, FAILED = "ready", "failed"
 END = "end"  # finish what you do within so many seconds, and exit
 PREPARE, PREPARED, REFUSED = "prepare", "prepared", "refused"
 COMMIT, COMMITTED, ABANDON = "commit", "committed", "abandon"
+REOPEN = "reopen"  # the logs, for their files may have been moved away
 LOADED, UNLOADABLE = "loaded", "unloadable"
 ORDER, VERDICT, FILE_CHANGED = "order", "verdict", "file changed"
 NO_ROOM = "there is no room for the descriptors that come with it; raise `ulimit -Hn`"

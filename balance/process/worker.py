@@ -22,7 +22,7 @@ from balance.process.line import Message
 from balance.process.openings import inode
 from balance.process.outlook import Outlook
 from balance.process.seat import Seat, new_event_loop, watch_lifeline
-from balance.process.words import END
+from balance.process.words import END, REOPEN
 from balance.proxy.traffic import Traffic
 from balance.runtime import cells
 from balance.runtime.snapshot import build
@@ -92,6 +92,8 @@ class Worker:
         """By the supervisor."""
         if message.kind == END:
             self._finish(message.data)
+        elif message.kind == REOPEN:
+            self._changeover.reopen_logs()
         else:
             self._changeover.told(message)
 

@@ -76,3 +76,24 @@ def test_a_signal_that_is_not_obeyed_any_more_is_told(run: Run, origins: Origins
         instance.saying("has taken over")
         os.kill(instance.process.pid, signal.SIGHUP)
         instance.saying("SIGHUP is not obeyed: the instance is about to end")
+
+
+@pytest.mark.parametrize("how", ["a reload", "a refused reload"])
+def test_logs_that_are_moved_away_are_begun_anew(run: Run, origins: Origins, tmp_path: Path, how: str) -> None:
+    logs = {"main": tmp_path / "main.log", "access": tmp_path / "access.log"}
+    logging = {"output": str(logs["main"]), "access_log": {"enabled": True, "output": str(logs["access"])}}
+    origin = origins()
+    instance = run(backends=[{"address": origin.address}], logging=logging, listen="unix:" + str(tmp_path / "s"), **HTTP)
+    until(lambda: "supervisor: ready" in logs["main"].read_text(), "its start")
+    for path in logs.values():
+        path.rename(path.with_suffix(".1"))
+    if how == "a refused reload":
+        instance.config.write_text("{")
+    os.kill(instance.process.pid, signal.SIGHUP)
+    until(lambda: all(path.exists() for path in logs.values()), "its new logs")
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(str(tmp_path / "s"))
+        caller.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        while caller.recv(4096):
+            pass
+    until(lambda: '"status": 200' in logs["access"].read_text(), "a line")
