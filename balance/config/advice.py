@@ -269,7 +269,8 @@ def _side_doors(config: Config, places: Places) -> Iterator[Finding]:
     if config.admin.enabled and not _is_loopback(config.admin.address):
         yield (
             ("admin", "listen"),
-            f"{config.admin.address} is reached from elsewhere and asks for no password: keep it behind a firewall",
+            f"{config.admin.address} is no loopback address, and only on one are orders taken and backends shown; "
+            "for metrics and probes from elsewhere there is metrics.listen",
         )
     if config.metrics.enabled and config.metrics.address is None and not config.admin.enabled:
         yield (

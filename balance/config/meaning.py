@@ -16,16 +16,10 @@ from balance.model import Address, Mode
 Finding = tuple[Path, str]
 
 # What the side door answers itself: a metrics path there must be none of them.
-ADMIN_PATHS = frozenset(
+PROBE_PATHS = frozenset(["/health", "/healthz", "/livez", "/liveness", "/ready", "/readyz", "/readiness"])
+ADMIN_PATHS = PROBE_PATHS | frozenset(
     [
         "/",
-        "/health",
-        "/healthz",
-        "/livez",
-        "/ready",
-        "/readyz",
-        "/readiness",
-        "/liveness",
         "/status",
         "/version",
         "/backends",
@@ -172,7 +166,9 @@ def _limits(config: Config, places: Places) -> Iterator[Finding]:
 
 
 def _metrics(config: Config) -> Iterator[Finding]:
-    if config.metrics.address is None and config.metrics.path in ADMIN_PATHS:
+    if config.metrics.path in PROBE_PATHS:
+        yield ("metrics", "path"), f"{config.metrics.path!r} is where probes ask; choose another"
+    elif config.metrics.address is None and config.metrics.path in ADMIN_PATHS:
         yield ("metrics", "path"), f"{config.metrics.path!r} on the admin port is the admin's own; choose another or set listen"
 
 

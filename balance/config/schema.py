@@ -404,7 +404,9 @@ class MetricsSection(Section):
 
     place = "metrics"
     enabled: Flag = key("Whether they are kept and shown.", True)
-    listen: Annotated[Address, LISTEN] = key("An address of their own. Default: the admin port.")
+    listen: Annotated[Address, LISTEN] = key(
+        "An address of their own, with /health and /ready, for scrapers and probes elsewhere. Default: the admin port."
+    )
     path: Annotated[str, kind.URL_PATH] = key("Where they are read.", "/metrics")
 
 

@@ -72,8 +72,9 @@ def admin_app(inside: Inside, is_inward: bool) -> Starlette:
 
 
 def metrics_app(inside: Inside) -> Starlette:
-    """The metrics alone, for a listener of their own."""
-    return application([], _metrics(inside, Pages(inside)))
+    """The metrics, and what probes ask for, for a listener that others may reach."""
+    pages = Pages(inside)
+    return application(_probes(pages), _metrics(inside, pages))
 
 
 def _metrics(inside: Inside, pages: Pages) -> Page:
@@ -84,11 +85,18 @@ def _metrics(inside: Inside, pages: Pages) -> Page:
     return Page(paths, pages.metrics)
 
 
-def _table(pages: Pages, levers: Levers) -> list[Door]:
-    anywhere, local, order = Access.ANYWHERE, Access.LOCAL, Access.ORDER
+def _probes(pages: Pages) -> list[Door]:
+    anywhere = Access.ANYWHERE
     return [
         Door("GET", HEALTH_PATHS[0], pages.health, anywhere, "Whether it should be left running.", aliases=HEALTH_PATHS[1:]),
         Door("GET", READY_PATHS[0], pages.ready, anywhere, "Whether traffic should be sent here.", aliases=READY_PATHS[1:]),
+    ]
+
+
+def _table(pages: Pages, levers: Levers) -> list[Door]:
+    anywhere, local, order = Access.ANYWHERE, Access.LOCAL, Access.ORDER
+    return [
+        *_probes(pages),
         Door("GET", "/version", pages.version, anywhere, "What runs here, and since when."),
         Door("GET", "/status", pages.status, local, "All at a glance."),
         Door("GET", "/pools", pages.pools, local, "Every pool with its backends."),

@@ -98,7 +98,11 @@ def _guarded(door: Door, is_inward: bool) -> Answer:
         is_order = door.access is Access.ORDER
         if not is_inward:
             what = "orders are taken" if is_order else "this is shown"
-            raise HTTPException(403, f"{what} on a loopback admin address only; set admin.listen to 127.0.0.1:9090")
+            raise HTTPException(
+                403,
+                f"{what} on a loopback admin address only; set admin.listen to 127.0.0.1:9090 "
+                "(probes and metrics from elsewhere: metrics.listen)",
+            )
         host = request.headers.get("host", "")
         if not is_own_host(host):  # a page in a browser whose name was made to point here could read and order as it likes
             what = "orders are taken" if is_order else "this is shown"

@@ -101,7 +101,8 @@ CASES = [
     ),
     (
         QUIET + "admin: {listen: '0.0.0.0:9090'}",
-        "7:17: admin.listen: 0.0.0.0:9090 is reached from elsewhere and asks for no password: keep it behind a firewall",
+        "7:17: admin.listen: 0.0.0.0:9090 is no loopback address, and only on one are orders taken and backends shown; for "
+        "metrics and probes from elsewhere there is metrics.listen",
     ),
     (
         QUIET + "admin: {enabled: false}",

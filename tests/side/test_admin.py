@@ -158,9 +158,11 @@ def test_metrics_that_are_switched_off_are_not_there(make_inside: Callable[..., 
     assert ask(admin_app(make_inside(metrics=MetricsConfig(enabled=False)), is_inward=True), "/metrics").status == 404
 
 
-def test_the_metrics_own_listener_shows_metrics_alone(make_inside: Callable[..., Inside]) -> None:
+def test_the_metrics_own_listener_shows_metrics_and_answers_probes_and_nothing_else(make_inside: Callable[..., Inside]) -> None:
     app = metrics_app(make_inside(metrics=MetricsConfig(path="/scrape")))
-    assert [ask(app, path).status for path in ("/scrape", "/metrics", "/status")] == [200, 200, 404]
+    assert [ask(app, path).status for path in ("/scrape", "/metrics", "/healthz")] == [200, 200, 200]
+    assert ask(app, "/ready").json["status"] in ("ready", "not ready")
+    assert [ask(app, path).status for path in ("/status", "/backends", "/version", "/openapi.json")] == [404] * 4
 
 
 @pytest.mark.parametrize(
