@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from balance.config.advice import warnings
 from balance.config.aliases import follow_aliases
 from balance.config.build import build
-from balance.config.changes import BackendChange, lay_over
+from balance.config.changes import ORIGIN, BackendChange, lay_over
 from balance.config.composer import MAX_TEXT_BYTES
 from balance.config.cpus import cpu_count
 from balance.config.decoding import decode
@@ -76,7 +76,22 @@ def load_changed(text: str, file: str, env: Mapping[str, str] | None, changes: S
     env = os.environ if env is None else env
     document, problems = read(text, file, env)
     problems += override(document, env)
-    return check_changed(document, problems, changes)
+    try:
+        return check_changed(document, problems, changes)
+    except ConfigError as error:
+        held = [str(change) for change in changes if change.basis is not None]
+        if not held or not _is_good(text, file, env):
+            raise
+        message = f"the file alone is good; laid over it: {', '.join(held)} (`balance reload --discard-changes` forgets them)"
+        raise ConfigError([*error.problems, Problem(ORIGIN, 0, 0, "", message)]) from None
+
+
+def _is_good(text: str, file: str, env: Mapping[str, str]) -> bool:
+    try:
+        load_text(text, file, env)
+    except ConfigError:
+        return False
+    return True
 
 
 def check_changed(document: Document, problems: list[Problem], changes: Sequence[BackendChange]) -> Changed:

@@ -93,6 +93,21 @@ def test_problems_of_the_file_keep_their_places_when_backends_go() -> None:
     assert str(caught.value).startswith("f.yaml:5:15: backends[1].address: '10.0.0.3' has no port")
 
 
+def test_a_good_file_that_earlier_changes_spoil_is_said_to_be_good() -> None:
+    two = FILE.replace('  - {address: "10.0.0.3:80"}\n', "")
+    (removal,) = changed(two, change("remove", "a")).kept
+    one = two.replace('  - {name: b, address: "10.0.0.2:80"}\n', "")
+    with pytest.raises(ConfigError) as caught:
+        changed(one, removal)
+    assert [str(problem) for problem in caught.value.problems][-1] == (
+        "admin API: the file alone is good; laid over it: the removal of backend default/a "
+        "(`balance reload --discard-changes` forgets them)"
+    )
+    with pytest.raises(ConfigError) as caught:
+        changed(one.replace("10.0.0.1:80", "10.0.0.1"), removal)  # it is the file that is wrong
+    assert "discard" not in str(caught.value)
+
+
 def test_a_change_that_is_made_remembers_what_the_file_said() -> None:
     kept = changed(FILE, change("set", "b", weight=3), change("add", "c", address="h:1")).kept
     assert kept == (

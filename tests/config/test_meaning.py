@@ -106,6 +106,10 @@ CASES = [
         SIMPLE + "metrics: {path: /status}",
         "4:17: metrics.path: '/status' on the admin port is the admin's own; choose another or set listen",
     ),
+    (
+        SIMPLE + "metrics: {listen: ':9091', path: /ready}",
+        "4:34: metrics.path: '/ready' is where probes ask; choose another",
+    ),
 ]
 
 
