@@ -7,7 +7,9 @@ on working, and one that never did fails only the connections that need it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import logging
 import socket
 import time
 from collections.abc import Callable
@@ -15,6 +17,8 @@ from typing import TypeVar
 
 from balance.errors import UpstreamError
 from balance.model import Address, Phase, Why
+
+log = logging.getLogger("balance.worker")
 
 NAME_TTL_S = 30.0  # getaddrinfo hides the record's own TTL; nginx's `valid=30s` is the usual choice
 
@@ -28,10 +32,11 @@ _REFUSED = frozenset((errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOENT))  # EN
 class Resolver:
     """Host names to addresses, for one worker. Answers stay bounded by the number of configured names."""
 
-    __slots__ = ("_asking", "_known", "_loop")
+    __slots__ = ("_asking", "_failing", "_known", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._failing: set[str] = set()  # and that was said
         self._known: dict[str, tuple[float, list[str]]] = {}
         self._asking: dict[str, asyncio.Task[list[str] | OSError]] = {}
 
@@ -52,12 +57,22 @@ class Resolver:
         """Returns its error, because those who wanted to know may be gone."""
         try:
             answers = await self._loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            addresses = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
         except (OSError, UnicodeError) as error:
             known = self._known.get(host)
+            if host not in self._failing:
+                self._failing.add(host)
+                used = "; what it resolved to last is used" if known is not None else ""
+                log.warning(
+                    "a backend's name, %s, does not resolve: %s%s", host, getattr(error, "strerror", None) or error, used
+                )
             if known is None:
                 return error if isinstance(error, OSError) else OSError(errno.EINVAL, f"{host!r} can't be a host's name")
             addresses = known[1]
+        else:
+            addresses = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
+            if host in self._failing:
+                self._failing.discard(host)
+                log.info("a backend's name, %s, resolves again", host)
         finally:
             del self._asking[host]
         self._known[host] = (time.monotonic() + NAME_TTL_S, addresses)
@@ -70,7 +85,7 @@ async def dial(
     """A connected protocol made by `factory`. UpstreamError in Phase.CONNECT when it takes over `timeout_s` (0: no limit)."""
     try:
         async with asyncio.timeout(timeout_s or None):
-            return await _connect(loop, resolver, address, factory)
+            return await _connect(loop, resolver, address, factory, timeout_s)
     except TimeoutError:
         raise UpstreamError(Phase.CONNECT, Why.CONNECT_TIMEOUT, f"no connection within {timeout_s:g} s") from None
     except OSError as error:
@@ -78,16 +93,19 @@ async def dial(
         raise UpstreamError(Phase.CONNECT, why, error.strerror or str(error), is_ours=error.errno in _OURS) from None
 
 
-async def _connect(loop: asyncio.AbstractEventLoop, resolver: Resolver, address: Address, factory: Callable[[], P]) -> P:
+async def _connect(
+    loop: asyncio.AbstractEventLoop, resolver: Resolver, address: Address, factory: Callable[[], P], timeout_s: float
+) -> P:
     if address.is_unix:
         _, protocol = await loop.create_unix_connection(factory, address.path)
         return protocol
     hosts = [address.host] if address.is_ip else await resolver.resolve(address.host)
-    for attempt, host in enumerate(hosts, start=1):
-        try:
-            _, protocol = await loop.create_connection(factory, host, address.port)
-            return protocol
-        except OSError:
-            if attempt == len(hosts):
-                raise
-    raise OSError(errno.ENXIO, f"{address.host} has no address")
+    if not hosts:
+        raise OSError(errno.ENXIO, f"{address.host} has no address")
+    for host in hosts[:-1]:
+        with contextlib.suppress(OSError):  # TimeoutError is one: an address that is silent leaves time for the others
+            async with asyncio.timeout(timeout_s / len(hosts) or None):
+                _, protocol = await loop.create_connection(factory, host, address.port)
+                return protocol
+    _, protocol = await loop.create_connection(factory, hosts[-1], address.port)
+    return protocol

@@ -164,11 +164,11 @@ class Stage:
         sock.bind(("127.0.0.1", 0))
         return Address("127.0.0.1", sock.getsockname()[1])
 
-    def hanging(self) -> Address:
+    def hanging(self, host: str = "127.0.0.1", port: int = 0) -> Address:
         """An address where a connection is neither taken nor refused: its queue is full."""
         sock = socket.socket()
         self._held.append(sock)
-        sock.bind(("127.0.0.1", 0))
+        sock.bind((host, port))
         sock.listen(0)
         for _ in range(4):
             caller = socket.socket()
@@ -176,7 +176,7 @@ class Stage:
             with contextlib.suppress(BlockingIOError):
                 caller.connect(sock.getsockname())
             self._held.append(caller)
-        return Address("127.0.0.1", sock.getsockname()[1])
+        return Address(host, sock.getsockname()[1])
 
     # --- the proxy ------------------------------------------------------------------------------------
 

@@ -64,6 +64,17 @@ async def test_name_is_reached_though_its_first_address_refuses(stage: Stage, mo
     protocol.transport.abort()
 
 
+async def test_name_is_reached_though_its_first_address_is_silent(stage: Stage) -> None:
+    backend = stage.backend(never)
+    stage.hanging("127.0.0.2", backend.address.port)
+    resolver = Resolver(stage.loop)
+    resolver._known["many.example"] = (stage.loop.time() + 60, ["127.0.0.2", "127.0.0.1"])
+    protocol = await dial(stage.loop, resolver, Address("many.example", backend.address.port), Noting, 1.0)
+    assert protocol.transport is not None
+    assert protocol.transport.get_extra_info("peername")[0] == "127.0.0.1"
+    protocol.transport.abort()
+
+
 async def test_local_name_is_resolved(stage: Stage) -> None:
     await reach(stage, Address("localhost", stage.backend(never).address.port))
 
@@ -89,7 +100,10 @@ async def test_name_that_does_not_resolve_fails_this_dial_and_nothing_else(stage
     assert (await failure(stage, Address(name, 80), 5.0)).why is Why.CONNECT_FAILED
 
 
-async def test_answer_is_kept_for_a_while_and_outlives_its_resolver(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_answer_is_kept_for_a_while_and_outlives_its_resolver(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "balance.worker")
     asked: list[str] = []
 
     async def answer(host: str, port: object, **_: object) -> list[tuple[object, ...]]:
@@ -110,6 +124,10 @@ async def test_answer_is_kept_for_a_while_and_outlives_its_resolver(stage: Stage
     resolver._known["a.example"] = (expires - NAME_TTL_S - 1, addresses)
     assert await resolver.resolve("a.example") == ["192.0.2.2"]
     assert len(asked) == 3
+    assert caplog.messages == [
+        "a backend's name, a.example, does not resolve: the resolver is away; what it resolved to last is used",
+        "a backend's name, a.example, resolves again",
+    ]
 
 
 class _Answering:
