@@ -11,6 +11,8 @@ from balance.cli.adminport import AdminPort, backend_path
 from balance.cli.operating import admin_option, dry_run_option, examples, json_option, query
 from balance.cli.tables import refused, show_json, show_verdict
 
+WEIGHT = click.IntRange(1, 65535)
+WEIGHT.name = "whole number"  # in messages, where click says `integer range`
 _WORDS = {"unknown": "enabled: the next check decides", "maintenance": "in maintenance"}  # else the state's own
 
 
@@ -48,7 +50,7 @@ enable_command = _state_command("enable", "enable", "Put a backend back that was
 
 @click.command("weight", epilog=examples("balance weight app-1 3", "balance weight app/app-1 10 --dry-run"))
 @click.argument("name")
-@click.argument("weight", type=click.IntRange(1, 65535))
+@click.argument("weight", type=WEIGHT)
 @dry_run_option
 @admin_option
 @json_option
@@ -78,7 +80,7 @@ def _values(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) 
 @click.argument("name")
 @click.argument("address")
 @click.option("--pool", default="", help="The pool that it belongs to, where there are several.")
-@click.option("--weight", type=click.IntRange(1, 65535), help="Its share of the traffic, next to the others' weights.")
+@click.option("--weight", type=WEIGHT, help="Its share of the traffic, next to the others' weights.")
 @click.option(
     "--set", "values", multiple=True, metavar="KEY=VALUE", callback=_values,
     help="Any other key of a backend, as in a file; may be repeated.",

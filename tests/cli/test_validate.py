@@ -87,7 +87,7 @@ def test_warnings_are_shown_and_do_not_fail(tmp_path: Path) -> None:
     file = written(tmp_path / "f.yaml", VALID + "admin: {listen: '0.0.0.0:9090'}\n")
     result = run(file)
     assert (result.return_value, result.stdout) == (0, "✅ Configuration is valid\n")
-    assert result.stderr.startswith(f"warning: {file}:5:17: admin.listen: 0.0.0.0:9090 is reached from elsewhere")
+    assert result.stderr.startswith(f"warning: {file}:5:17: admin.listen: 0.0.0.0:9090 is no loopback address")
 
 
 def test_several_files_each_say_their_name_and_the_worst_decides(valid: str, wrong: str) -> None:
