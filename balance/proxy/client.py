@@ -10,25 +10,23 @@ import asyncio
 import enum
 import re
 from collections.abc import Callable
-from email.utils import formatdate
 from time import monotonic
 from typing import cast
 
 from balance.errors import ProtocolError
 from balance.http1.forward import introduction, is_trusted
-from balance.http1.head import Request
-from balance.http1.replies import OPTIONS_REPLY, error_reply
 from balance.model import Why
-from balance.proxy.access import AccessRecord, unserved
+from balance.proxy.access import AccessRecord
 from balance.proxy.entry import Entry
 from balance.proxy.exchange import Exchange
+from balance.proxy.refusals import Refusals
 from balance.proxy.relay import Relay
 from balance.proxy.sockets import end_now, has_left, is_silent, keep_alive, reset, unsent
 from balance.proxy.sticky import StickyExchange
 from balance.proxy.tunnel import Tunnel, TunnelEnd
 from balance.proxy.upstream import Upstream
 from balance.proxy.websocket import WebSocketEnd, WebSocketRelay
-from balance.proxy.wheel import NEVER, Timed
+from balance.proxy.wheel import NEVER
 from balance.runtime import cells
 from balance.runtime.pool import Lease
 
@@ -58,16 +56,16 @@ class At(enum.IntEnum):
 FRESH, IDLE, HEAD, BUSY, LINGERING, CLOSING, GONE = At  # a global is ten times cheaper to look up than an Enum's member
 
 
-class HttpClient(Timed, asyncio.Protocol):
+class HttpClient(Refusals, asyncio.Protocol):
     """See the module."""
 
-    __slots__ = ("_at", "_buffer", "_exchange", "_paused_for", "_total_at", "_unsent", "after_host",
-                 "before_host", "entry", "is_trusted", "is_write_paused", "peer", "transport")  # fmt: skip
+    __slots__ = ("_at", "_exchange", "_paused_for", "_total_at", "_unsent", "after_host", "before_host", "is_trusted",
+                 "is_write_paused")  # fmt: skip
 
     def __init__(self, entry: Entry) -> None:
         super().__init__()
         self.entry = entry
-        self.transport: asyncio.Transport = cast(asyncio.Transport, None)  # until connection_made
+        self.transport = cast(asyncio.Transport, None)  # until connection_made
         self.peer = ""
         self.before_host = self.after_host = b""
         self.is_trusted = False
@@ -240,45 +238,6 @@ class HttpClient(Timed, asyncio.Protocol):
         elif self._at is not HEAD:
             self._at = HEAD
             self.arm(monotonic(), self.entry.timeouts.client_header_s or NEVER)
-
-    def _answer_options(self, request: Request, head: bytes, rest: bytes) -> None:
-        """An OPTIONS with Max-Forwards: 0 is ours to answer (RFC 9110 section 7.6.2)."""
-        self._count_own(204, Why.OK, head, b"", len(OPTIONS_REPLY))
-        self.transport.write(OPTIONS_REPLY)
-        self._buffer = rest
-        self.exchange_ended(monotonic(), keep_alive=request.keep_alive and not request.fields.framing)
-
-    def _refuse(self, error: ProtocolError, head: bytes) -> None:
-        """Answer what never became a request."""
-        entry = self.entry
-        request_id = entry.service.next_request_id() if entry.request_id else b""
-        page = self._error_page(error.status, error.why, error.detail, request_id, head, keep_alive=False)
-        self._count_own(error.status, error.why, head, request_id, len(page))
-        self.transport.write(page)
-        self._linger()
-
-    def _error_page(self, status: int, why: Why, detail: str, request_id: bytes, head: bytes, *, keep_alive: bool) -> bytes:
-        return error_reply(
-            status,
-            why,
-            detail,
-            request_id.decode("ascii"),
-            head,
-            keep_alive=keep_alive,
-            pages=self.entry.pages,
-            date=formatdate(usegmt=True),
-        )
-
-    def _count_own(self, status: int, why: Why, head: bytes, request_id: bytes, bytes_out: int) -> None:
-        """Account for an answer that no exchange gave."""
-        service = self.entry.service
-        row = service.row
-        row.count_request(cells.series_key(0, 0, status))
-        row.observe_size(cells.REQUEST_SIZE, len(head))
-        row.observe_size(cells.RESPONSE_SIZE, bytes_out)
-        row.cells[cells.WHY + why] += 1
-        if service.access is not None:
-            service.access.record(unserved(self.peer, head, status, why, bytes_out, self.entry.pool.name, request_id))
 
     # --- what an exchange asks of its client ------------------------------------------------------------
 

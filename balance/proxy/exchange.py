@@ -6,46 +6,44 @@
        └──next backend / wait / fresh connection         ▼
                                                       a Relay (ENDED here)
 
-Every way out of it goes through _end(), which gives the lease back once and counts once.
+Every way out of it goes through _end(), which gives the lease back once and counts once. Finding a connection, waiting for a
+turn, trying again and passing the reply on are its parts, each in a file: attempts, queued, repeats, replying.
 """
 
 from __future__ import annotations
 
 from time import monotonic
 
-from httptools import HttpRequestParser, HttpResponseParser
+from httptools import HttpRequestParser
 
 from balance.errors import ProtocolError
 from balance.health.blame import is_good
 from balance.http1.body import Body
 from balance.http1.fields import field_value
 from balance.http1.forward import client_address, continued
-from balance.http1.framing import BY_CHUNKS, BY_CLOSE, BY_LENGTH, NO_BODY
-from balance.http1.head import Request, Response
-from balance.http1.response import MAX_HEAD
+from balance.http1.framing import NO_BODY
+from balance.http1.head import Request
 from balance.model import Outcome, Why
 from balance.proxy.access import AccessRecord
 from balance.proxy.attempts import CHOSEN, ENDED, REPLYING, SENT, Client
 from balance.proxy.entry import Entry
-from balance.proxy.repeats import REPLAY_LIMIT, Repeats
+from balance.proxy.repeats import REPLAY_LIMIT
+from balance.proxy.replying import Replying
 from balance.proxy.upstream import Upstream
 from balance.proxy.wheel import NEVER
 from balance.runtime.backend import Backend
 from balance.runtime.pool import Lease
 from balance.traffic.retrying import Again, Failure
 
-MAX_INTERIMS = 100  # 1xx replies before the final one: a backend that never comes to the point
 GO_AHEAD_S = 1.5  # a backend that knows no Expect says nothing; clients send their body all the same, curl after a second
-JOIN_LIMIT = 16 * 1024  # below it, copying a body behind its head is cheaper than a second buffer for the kernel
 
 _OK, _ALL_WELL = Outcome.OK, Why.OK
 
 
-class Exchange(Repeats):
+class Exchange(Replying):
     """See the module's picture. Made for a complete request head."""
 
-    __slots__ = ("_buffer", "_connected_at", "_download", "_head_at", "_keep_alive", "_reply_bytes", "_reply_is_exact",
-                 "_response", "bytes_in", "request_id", "status", "why")  # fmt: skip
+    __slots__ = ("_connected_at", "bytes_in", "request_id", "why")
 
     def __init__(self, client: Client, entry: Entry, request: Request, bytes_in: int) -> None:
         self.client = client
@@ -68,12 +66,12 @@ class Exchange(Repeats):
         self.status = 0
         self.why = _ALL_WELL
         self.request_id = b""
-        self._buffer = b""  # a reply's head that is not complete
+        self._buffer = b""
         self._keep_alive = request.keep_alive
-        self._response: Response | None = None
-        self._download: Body | None = None  # the reply's body, if it did not come with its head
+        self._response = None
+        self._download = None
         self._reply_bytes = 0
-        self._reply_is_exact = True  # the backend sent no byte too many
+        self._reply_is_exact = True
         self._connected_at = 0.0
         self._head_at = 0.0
 
@@ -192,158 +190,6 @@ class Exchange(Repeats):
     def _is_its_turn_since(self, then: float) -> bool:
         """Whether the backend has had its request, and all of it now, since before `then`."""
         return self._connected_at <= then and (self.upload is None or self.upload.is_done)
-
-    # --- the reply comes back -----------------------------------------------------------------------
-
-    def response_received(self, data: bytes) -> None:
-        """Bytes from the backend."""
-        if self._at is REPLYING:
-            self._reply_body(data)
-            return
-        if self._buffer:
-            data = self._buffer + data
-            self._buffer = b""
-        while True:
-            end = data.find(b"\r\n\r\n") + 4
-            if end < 4 or end > MAX_HEAD:
-                self._head_incomplete(data)
-                return
-            head = data if end == len(data) else data[:end]
-            try:
-                response = self.entry.service.response_reader.read(head)
-            except ProtocolError as error:
-                self._fail(error.status, error.why, "the backend's reply was not understood", Outcome.FAILED)
-                return
-            data = data[end:]
-            if response.status >= 200:
-                self._reply(response, data)
-                return
-            if response.status == 101:
-                self._switch(response, data)
-                return
-            if not self._interim(response):
-                return
-            if not data:
-                return
-
-    def _head_incomplete(self, data: bytes) -> None:
-        if len(data) > MAX_HEAD:
-            self._fail(502, Why.BAD_RESPONSE, "the backend's reply has too large a head", Outcome.FAILED)
-        elif not data.startswith(b"HTTP/1."[: len(data)]):
-            self._fail(502, Why.BAD_RESPONSE, "the backend's reply was not understood", Outcome.FAILED)
-        else:
-            self._buffer = data
-
-    def _interim(self, response: Response) -> bool:
-        """A 1xx is passed on, except to HTTP/1.0 (RFC 9110 section 15.2). False when it was one too many."""
-        self._interims += 1
-        if self._interims > MAX_INTERIMS:
-            self._fail(502, Why.BAD_RESPONSE, "the backend sends interim replies without end", Outcome.FAILED)
-            return False
-        if self.request.minor and not self.client.transport.is_closing():
-            self.client.transport.write(response.forward + b"\r\n")
-        self._await(monotonic())
-        return True
-
-    def _reply(self, response: Response, body: bytes) -> None:
-        """The final reply's head, and what came with it."""
-        if (response.status >= 500 or self._tries is not None) and self._is_passed_over(response, body):
-            return
-        request = self.request
-        framing = NO_BODY if request.method == b"HEAD" else response.framing
-        self._at = REPLYING
-        self._outgoing = b""
-        self._response = response
-        self._head_at = now = monotonic()
-        self.status = response.status
-        keep_alive = (
-            self._keep_alive
-            and framing is not BY_CLOSE
-            and not self.entry.is_closing
-            and (self.upload is None or self.upload.is_done)
-        )
-        head = response.forward
-        if framing is BY_CHUNKS:
-            if request.minor:
-                head += b"Transfer-Encoding: chunked\r\n"
-            else:
-                keep_alive = False
-        if not keep_alive:
-            self._keep_alive = False
-            head += b"Connection: close\r\n\r\n"
-        elif request.minor:
-            head += b"\r\n"
-        else:
-            head += b"Connection: keep-alive\r\n\r\n"
-
-        if framing is BY_LENGTH and len(body) == response.length:
-            self._write(head, body)
-            self._end_well(now)
-        elif framing is NO_BODY:
-            self._reply_is_exact = not body
-            self._write(head, b"")
-            self._end_well(now)
-        else:
-            decode = framing is BY_CHUNKS and not request.minor
-            read = response.forward + b"Transfer-Encoding: chunked\r\n\r\n" if framing is BY_CHUNKS else b""
-            if self._lease is not None:
-                self._lease.answered(
-                    now, response.status < 500 or is_good(response.status)
-                )  # the body may take long, which says nothing of the backend
-            self._download = Body(framing, response.length, read, HttpResponseParser, decode=decode)
-            self._reply_body(body, head)
-
-    def _reply_body(self, data: bytes, head: bytes = b"") -> None:
-        download = self._download
-        assert download is not None
-        try:
-            out = download.feed(data)
-        except ProtocolError as error:
-            if head:
-                self._at = SENT  # nothing has gone out yet: the client can still be told
-            self._fail(error.status, error.why, "the backend's reply was not understood", Outcome.FAILED)
-            return
-        self._write(head, out)
-        if download.is_done:
-            self._reply_is_exact = not download.rest
-            self._end_well(monotonic())
-        else:
-            self._await(monotonic())
-
-    def _write(self, head: bytes, body: bytes) -> None:
-        """To the client, in one system call."""
-        transport = self.client.transport
-        if transport.is_closing():
-            return
-        self._reply_bytes += len(head) + len(body)
-        if not head:
-            if body:
-                transport.write(body)
-        elif len(body) <= JOIN_LIMIT:
-            transport.write(head + body)
-        else:
-            transport.writelines((head, body))
-
-    def _switch(self, response: Response, early: bytes) -> None:
-        """101: from here on bytes pass unparsed, those that came with it first."""
-        lease, upstream = self._lease, self._upstream
-        offered = self.request.fields.upgrade.split(b", ")
-        if not response.upgrade or any(protocol not in offered for protocol in response.upgrade.split(b", ")):
-            self._fail(502, Why.BAD_RESPONSE, "the backend switches protocols unasked", Outcome.FAILED)
-            return
-        assert lease is not None and upstream is not None
-        if self._tries is not None:
-            self._tries.done()
-        self.status = 101
-        self._write(response.forward + b"Connection: Upgrade\r\nUpgrade: " + response.upgrade + b"\r\n\r\n", b"")
-        self._at = ENDED
-        self._lease = None  # the tunnel's now
-        self._upstream = None
-        upstream.exchange = None
-        now = monotonic()
-        lease.answered(now)
-        story = self._count(now, lease, Outcome.ABORTED)  # how long a tunnel lasts says nothing about the backend
-        self.client.become_tunnel(upstream, lease, early, story)
 
     # --- the other side has something to say ------------------------------------------------------------
 

@@ -1,0 +1,77 @@
+"""What a client is told without an exchange: a refusal, the answer to an OPTIONS that ends here, and the page of any error.
+
+Knows nothing of where the connection is, nor how it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from email.utils import formatdate
+from time import monotonic
+
+from balance.errors import ProtocolError
+from balance.http1.head import Request
+from balance.http1.replies import OPTIONS_REPLY, error_reply
+from balance.model import Why
+from balance.proxy.access import unserved
+from balance.proxy.entry import Entry
+from balance.proxy.wheel import Timed
+from balance.runtime import cells
+
+
+class Refusals(Timed):
+    """The part of a client's connection that answers by itself. Timed because only one base of a class may have slots."""
+
+    __slots__ = ("_buffer", "entry", "peer", "transport")  # set by HttpClient.__init__
+    entry: Entry
+    transport: asyncio.Transport
+    peer: str
+    _buffer: bytes  # what waits for its turn
+
+    @abstractmethod
+    def exchange_ended(self, now: float, *, keep_alive: bool) -> None:
+        """The answer is complete: on to the next request, or to the end."""
+
+    @abstractmethod
+    def _linger(self) -> None:
+        """The answer was the last: end our direction, and let it be read."""
+
+    def _answer_options(self, request: Request, head: bytes, rest: bytes) -> None:
+        """An OPTIONS with Max-Forwards: 0 is ours to answer (RFC 9110 section 7.6.2)."""
+        self._count_own(204, Why.OK, head, b"", len(OPTIONS_REPLY))
+        self.transport.write(OPTIONS_REPLY)
+        self._buffer = rest
+        self.exchange_ended(monotonic(), keep_alive=request.keep_alive and not request.fields.framing)
+
+    def _refuse(self, error: ProtocolError, head: bytes) -> None:
+        """Answer what never became a request."""
+        entry = self.entry
+        request_id = entry.service.next_request_id() if entry.request_id else b""
+        page = self._error_page(error.status, error.why, error.detail, request_id, head, keep_alive=False)
+        self._count_own(error.status, error.why, head, request_id, len(page))
+        self.transport.write(page)
+        self._linger()
+
+    def _error_page(self, status: int, why: Why, detail: str, request_id: bytes, head: bytes, *, keep_alive: bool) -> bytes:
+        return error_reply(
+            status,
+            why,
+            detail,
+            request_id.decode("ascii"),
+            head,
+            keep_alive=keep_alive,
+            pages=self.entry.pages,
+            date=formatdate(usegmt=True),
+        )
+
+    def _count_own(self, status: int, why: Why, head: bytes, request_id: bytes, bytes_out: int) -> None:
+        """Account for an answer that no exchange gave."""
+        service = self.entry.service
+        row = service.row
+        row.count_request(cells.series_key(0, 0, status))
+        row.observe_size(cells.REQUEST_SIZE, len(head))
+        row.observe_size(cells.RESPONSE_SIZE, bytes_out)
+        row.cells[cells.WHY + why] += 1
+        if service.access is not None:
+            service.access.record(unserved(self.peer, head, status, why, bytes_out, self.entry.pool.name, request_id))

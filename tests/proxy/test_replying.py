@@ -1,0 +1,177 @@
+"""A reply on its way back: heads of every kind, the 1xx before them, bodies however they end, and what is no reply at all."""
+
+import json
+
+import pytest
+from rawclient import Wire, chunked, get, ok, post
+from scripts import CHUNKED, ask, failures, says, says_and_waits
+from stage import Stage, serve, until
+
+from balance.http1.response import MAX_HEAD
+from balance.model import Why
+from balance.proxy.replying import MAX_INTERIMS
+
+# --- final replies ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("request_sent", "reply_sent"),
+    [
+        (b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"),
+        (b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        (b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"),
+        (get(), b"HTTP/1.1 204 No Content\r\n\r\n"),
+        (get(), b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n"),
+        (get(), b"HTTP/1.1 304 Not Modified\r\nContent-Length: 1000\r\n\r\n"),
+        (get(), b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    ],
+)
+async def test_reply_without_a_body_keeps_both_connections_in_step(
+    stage: Stage, request_sent: bytes, reply_sent: bytes
+) -> None:
+    backend = stage.backend(serve(reply_sent))
+    await stage.open()
+    client = await stage.client()
+    for _ in range(3):
+        await client.send(request_sent)
+        reply = await client.reply(request_sent.split(b" ")[0].decode())
+        assert (reply.status, reply.body) == (int(reply_sent[9:12]), b"")
+    assert len(backend.wires) == 1
+
+
+async def test_reply_that_only_the_close_ends_is_complete_at_the_close(stage: Stage) -> None:
+    stage.backend(says(b"HTTP/1.1 200 OK\r\n\r\n", b"all" * 100_000))
+    await stage.open()
+    client = await stage.client()
+    await client.send(get())
+    reply = await client.reply()
+    assert reply.body == b"all" * 100_000
+    assert stage.whys == {Why.OK: 1}
+
+
+async def test_chunks_are_taken_off_for_http_1_0(stage: Stage) -> None:
+    stage.backend(serve(CHUNKED + chunked(b"one", b"two" * 10_000, trailers=b"X-T: 1\r\n")))
+    await stage.open()
+    for fields in (b"", b"Connection: keep-alive\r\n"):
+        client = await stage.client()
+        await client.send(b"GET / HTTP/1.0\r\n" + fields + b"\r\n")
+        reply = await client.reply()
+        assert reply.get("transfer-encoding") is None
+        assert reply.body == b"one" + b"two" * 10_000
+
+
+async def test_bytes_behind_a_reply_reach_nobody(stage: Stage) -> None:
+    backend = stage.backend(serve(ok(b"one") + ok(b"poison")))
+    await stage.open()
+    client = await stage.client()
+    for _ in range(3):
+        await client.send(get())
+        assert (await client.reply()).body == b"one"
+    assert len(backend.wires) == 3
+    client.half_close()
+    assert await client.ending() == "eof"
+
+
+# --- interim ones, and replies in their place -------------------------------------------------------------
+
+
+async def test_interim_replies_are_passed_on_in_order(stage: Stage) -> None:
+    hint = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"
+    backend = stage.backend(serve(hint + hint + ok()))
+    await stage.open()
+    client = await stage.client()
+    for _ in range(2):
+        await client.send(get())
+        replies = [await client.reply() for _ in range(3)]
+        assert [reply.status for reply in replies] == [103, 103, 200]
+        assert replies[0].get("link") == "</a.css>"
+    assert len(backend.wires) == 1
+
+
+async def test_interim_replies_are_kept_from_http_1_0(stage: Stage) -> None:
+    stage.backend(serve(b"HTTP/1.1 103 Early Hints\r\n\r\n" + ok()))
+    await stage.open()
+    assert (await ask(stage, b"GET / HTTP/1.0\r\n\r\n")).status == 200
+
+
+async def test_interim_replies_without_end_are_a_broken_backend(stage: Stage) -> None:
+    stage.backend(says_and_waits(b"HTTP/1.1 103 Early Hints\r\n\r\n" * (MAX_INTERIMS + 1)))
+    await stage.open()
+    client = await stage.client()
+    await client.send(get())
+    statuses = [(await client.reply()).status for _ in range(MAX_INTERIMS + 1)]
+    assert statuses == [103] * MAX_INTERIMS + [502]
+    assert failures(stage) == [1]
+
+
+async def test_backends_100_lets_the_body_go(stage: Stage) -> None:
+    async def script(wire: Wire) -> None:
+        request = await wire.head()
+        assert request is not None and request.get("expect") == "100-continue"
+        assert wire.unread == b""
+        await wire.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await wire.body(request)
+        await wire.send(ok(request.body))
+
+    stage.backend(script)
+    await stage.open()
+    client = await stage.client()
+    request = post(b"the body", "Expect: 100-continue")
+    await client.send(request[:-8])
+    assert (await client.reply()).status == 100
+    await client.send(request[-8:])
+    assert (await client.reply()).body == b"the body"
+
+
+async def test_final_reply_instead_of_100_ends_the_connection(stage: Stage) -> None:
+    """Nobody can know whether the body still comes."""
+
+    async def script(wire: Wire) -> None:
+        await wire.head()
+        await wire.send(b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n")
+        await wire.rest()
+
+    stage.backend(script)
+    await stage.open()
+    client = await stage.client()
+    await client.send(post(b"the body", "Expect: 100-continue")[:-8])
+    reply = await client.reply()
+    assert (reply.status, reply.get("connection")) == (417, "close")
+    client.half_close()
+    assert await client.ending() == "eof"
+
+
+# --- what is no reply -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * (MAX_HEAD // 6),
+        b"HTTP/1.1 200 OK\r\n" + b"X: %b\r\n\r\n" % (b"y" * MAX_HEAD),
+        CHUNKED + b"nonsense\r\n",
+    ],
+)
+async def test_reply_that_can_not_be_read_is_502(stage: Stage, sent: bytes) -> None:
+    stage.backend(says_and_waits(sent))
+    await stage.open()
+    reply = await ask(stage, get())
+    assert (reply.status, json.loads(reply.body)["why"]) == (502, "bad_response")
+    assert failures(stage) == [1]
+    await until(lambda: stage.of(stage.backends[0]).open_count == 0)
+
+
+async def test_chunks_that_turn_to_rubbish_break_the_reply_off(stage: Stage) -> None:
+    backend = stage.backend(says_and_waits(CHUNKED, b"3\r\none\r\n"))
+    await stage.open()
+    client = await stage.client()
+    await client.send(get())
+    await client.head()
+    assert await client.exactly(8) == b"3\r\none\r\n"
+    await backend.wires[0].send(b"rubbish\r\n")
+    assert await client.ending() in ("eof", "reset")  # without the last chunk
+    await stage.settled()
+    assert stage.whys == {Why.BAD_RESPONSE: 1}
