@@ -12,7 +12,8 @@ import os
 import socket
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from balance.errors import StartError
@@ -25,6 +26,9 @@ UNIX_UMASK = 0o117  # rw-rw----: owner and group; a front-end in another group i
 
 # Elsewhere SO_REUSEPORT exists but does not spread connections, so the workers share one socket.
 SPREADS = sys.platform == "linux"
+
+Places = tuple[tuple[int, str], ...]  # what a host stands for: (family, address) of each
+Ask = Callable[[str, Address], Places]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +63,27 @@ class Opening:
 NOTHING = Inheritance()
 
 
-def listen(listener: str, address: Address, slots: int, inherited: Inheritance = NOTHING) -> tuple[Opening, ...]:
-    """Listen on one configured address for so many worker slots. A name may stand for several addresses."""
+def ask(listener: str, address: Address) -> Places:
+    """What the host of a configured address stands for. The resolver may take its time: nobody asks who must go on."""
+    with _in_words(listener, address):
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return tuple(dict.fromkeys((int(entry[0]), str(entry[4][0])) for entry in found))
+
+
+def listen(
+    listener: str, address: Address, slots: int, inherited: Inheritance = NOTHING, ask: Ask = ask
+) -> tuple[Opening, ...]:
+    """Listen on one configured address for so many worker slots. A name may stand for several addresses: `ask` says which."""
     if not address.port and not address.is_unix:
         address = inherited.any_port.get((listener, address), address)
-    try:
+    with _in_words(listener, address):
         if address.is_unix:
             if found := inherited.take(socket.AF_UNIX, address.path):
                 return _adopted(listener, found, slots, owns_path=found[0].getsockname() in inherited.owned_paths)
             return (Opening(listener, address, (_unix_socket(address.path),) * slots),)
         if not address.host:
             return _everywhere(listener, address.port, slots, inherited)
-        return _resolved(listener, address, slots, inherited)
-    except OSError as error:
-        raise StartError(f"listener {listener}: cannot listen on {address}: {_words(error, address)}") from None
-    except ValueError as error:  # a name that can't be asked for, in the words of the codec that refused it
-        raise StartError(f"listener {listener}: cannot listen on {address}: {error}") from None
+        return _at_all(ask(listener, address), listener, address.port, slots, inherited)
 
 
 def undo(openings: Iterable[Opening], inherited: Inheritance) -> None:
@@ -104,12 +113,10 @@ def _everywhere(listener: str, port: int, slots: int, inherited: Inheritance) ->
         return (_tcp(listener, socket.AF_INET, "0.0.0.0", port, slots),)
 
 
-def _resolved(listener: str, address: Address, slots: int, inherited: Inheritance) -> tuple[Opening, ...]:
-    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+def _at_all(places: Places, listener: str, port: int, slots: int, inherited: Inheritance) -> tuple[Opening, ...]:
     openings: list[Opening] = []
-    port = address.port
     try:
-        for family, host in dict.fromkeys((entry[0], str(entry[4][0])) for entry in found):
+        for family, host in places:
             if adopted := _adopted(listener, inherited.take(family, host, port), slots):
                 openings.extend(adopted)
                 continue
@@ -117,7 +124,7 @@ def _resolved(listener: str, address: Address, slots: int, inherited: Inheritanc
                 openings.append(_tcp(listener, family, host, port, slots))
             except OSError as error:
                 # `localhost` is often ::1 as well, on machines and in containers that have no IPv6.
-                if len(found) == 1 or error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                if len(places) == 1 or error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
                     raise
                 continue
             port = openings[0].address.port
@@ -238,6 +245,16 @@ def _remove_stale(path: str) -> None:
         except BlockingIOError:
             pass
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+@contextmanager
+def _in_words(listener: str, address: Address) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StartError(f"listener {listener}: cannot listen on {address}: {_words(error, address)}") from None
+    except ValueError as error:  # a name that can't be asked for, in the words of the codec that refused it
+        raise StartError(f"listener {listener}: cannot listen on {address}: {error}") from None
 
 
 def _words(error: OSError, address: Address) -> str:

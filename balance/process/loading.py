@@ -1,4 +1,7 @@
-"""Reading and checking a configuration in a process of its own: the supervisor goes on, and none of it stays in its memory."""
+"""Reading and checking a configuration in a process of its own: the supervisor goes on, and none of it stays in its memory.
+
+Whatever may take its time is done here, too: a file on a share that is away, a resolver that does not answer.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ from dataclasses import dataclass
 from balance.config.changes import BackendChange
 from balance.config.model import Config
 from balance.config.source import Source
-from balance.errors import ConfigError
+from balance.errors import ConfigError, StartError
 from balance.process.child import Report
 from balance.process.kernel import end_with_parent
-from balance.process.openings import Openings
+from balance.process.openings import Hosts, Openings, resolve
 from balance.process.words import LOADED, UNLOADABLE
 
 NICENESS = 5  # whoever serves goes first
@@ -36,6 +39,7 @@ class Loaded:
     changes: tuple[BackendChange, ...]
     dropped: tuple[str, ...]
     warnings: tuple[str, ...]
+    hosts: Hosts  # see resolve()
 
 
 def load(wish: Wish, openings: Openings, report: Report, supervisor_pid: int = 0) -> int:
@@ -50,10 +54,14 @@ def load(wish: Wish, openings: Openings, report: Report, supervisor_pid: int = 0
     try:
         source = wish.source.read() if wish.is_reread else wish.source
         changed = source.load(wish.changes)
+        loaded = changed.loaded
+        hosts = resolve(loaded.config)
     except ConfigError as error:
         report.end.say(UNLOADABLE, tuple(map(str, error.problems)))
         return 0
-    loaded = changed.loaded
-    found = Loaded(loaded.config, source, tuple(changed.kept), tuple(changed.dropped), tuple(map(str, loaded.warnings)))
+    except StartError as error:
+        report.end.say(UNLOADABLE, (str(error),))
+        return 0
+    found = Loaded(loaded.config, source, tuple(changed.kept), tuple(changed.dropped), tuple(map(str, loaded.warnings)), hosts)
     report.end.say(LOADED, found)
     return 0

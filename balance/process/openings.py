@@ -15,7 +15,9 @@ from balance.config.model import Config
 from balance.errors import StartError
 from balance.model import Address
 from balance.process.inheritance import Inheritance
-from balance.process.listening import Opening, listen, undo
+from balance.process.listening import Ask, Opening, Places, ask, listen, undo
+
+Hosts = Mapping[str, Places]  # what each stands for that a configuration listens on
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def open_all(
     what any_port() said of a predecessor.
     """
     heirloom = Inheritance(inherited, owned_paths, chosen)
-    openings = _open(config, heirloom)
+    openings = _open(config, heirloom, ask)
     heirloom.close_rest()
     return openings
 
@@ -120,12 +122,24 @@ def any_port(config: Config, openings: Openings) -> dict[tuple[str, Address], Ad
     }
 
 
-def reopen(config: Config, before: Config, openings: Openings) -> tuple[Openings, Renewed]:
+def resolve(config: Config) -> Hosts:
+    """Ask for every host that the configuration listens on, however long that takes. StartError for the first that stands for
+    nothing.
+    """
+    hosts: dict[str, Places] = {}
+    for listener, address in _wanted(config):
+        if address.host and address.host not in hosts:
+            hosts[address.host] = ask(listener, address)
+    return hosts
+
+
+def reopen(config: Config, before: Config, openings: Openings, hosts: Hosts) -> tuple[Openings, Renewed]:
     """What another configuration listens on, beside what is listened on now, which stays as it is. StartError when an address
-    cannot be had. Then either accept() or undo() of what comes with it is due.
+    cannot be had. Then either accept() or undo() of what comes with it is due. `hosts` are what resolve() said of it: nobody is
+    asked here.
     """
     heirloom = Inheritance(openings.sockets, openings.owned_paths, any_port(before, openings))
-    new = _open(config, heirloom)
+    new = _open(config, heirloom, lambda listener, address: hosts[address.host])
     return new, Renewed(openings, new, heirloom)
 
 
@@ -164,20 +178,21 @@ def _is_at(bound: Address, wanted: Address) -> bool:
 
 
 def _wanted(config: Config) -> Iterator[tuple[str, Address]]:
-    """The configured addresses, each with the name of its listener."""
+    """The addresses that are to be listened on, each with the name of its listener."""
     for listener in config.listeners:
         for address in listener.addresses:
             yield listener.name, address
-    yield "admin", config.admin.address
-    if config.metrics.address is not None:
+    if config.admin.enabled:
+        yield "admin", config.admin.address
+    if config.metrics.enabled and config.metrics.address is not None:
         yield "metrics", config.metrics.address
 
 
-def _open(config: Config, heirloom: Inheritance) -> Openings:
+def _open(config: Config, heirloom: Inheritance, ask: Ask) -> Openings:
     done: list[Opening] = []
 
     def opened(listener: str, address: Address, slots: int) -> tuple[Opening, ...]:
-        new = listen(listener, address, slots, heirloom)
+        new = listen(listener, address, slots, heirloom, ask)
         done.extend(new)
         return new
 

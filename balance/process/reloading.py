@@ -172,7 +172,7 @@ class Reloading:
             self._end(Verdict(True, seat.generation.number, self._lines, (), self._dropped, summary(self._lines)))
             return
         try:
-            self._openings, self._renewed = reopen(loaded.config, seat.config, seat.openings)
+            self._openings, self._renewed = reopen(loaded.config, seat.config, seat.openings, loaded.hosts)
         except StartError as error:
             self._fail(str(error))
             return
@@ -283,7 +283,7 @@ class Reloading:
                 child.kill()
             self.deadline = NEVER  # their departures end it
         elif self._step is Step.LOADING:
-            self._fail(f"the configuration was not read within {LOAD_S:g}s")
+            self._fail(f"the configuration was not read, and the names that it listens on not resolved, within {LOAD_S:g}s")
         else:
             names = sorted(child.name for child in self._awaited) or [self._estate.staff.unready]
             self._fail(f"{', '.join(names)} did not answer within {PREPARE_S:g}s")

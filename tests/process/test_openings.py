@@ -12,7 +12,7 @@ from balance.config.model import AdminConfig, Config, ListenerConfig, MetricsCon
 from balance.errors import StartError
 from balance.model import Address, Mode
 from balance.process.listening import SPREADS
-from balance.process.openings import Openings, Renewed, open_all, reopen
+from balance.process.openings import Openings, Renewed, open_all, reopen, resolve
 
 
 def config(*ports: int, admin: int = 0, metrics: int = 0) -> Config:
@@ -66,7 +66,7 @@ class Scene:
 
     def reopened(self, config: Config) -> Openings:
         """What it would be, while nothing is decided."""
-        new, self.renewed = reopen(config, self.config, self.openings)
+        new, self.renewed = reopen(config, self.config, self.openings, resolve(config))
         return new
 
     def turned(self, config: Config) -> Openings:
@@ -231,6 +231,33 @@ def test_a_name_on_port_0_keeps_every_address_that_it_stands_for(stack: ExitStac
     assert {address.host for address, _ in before} == {"127.0.0.2", "127.0.0.3"}
     after = scene.turned(listening(("web", "two.example:0")))
     assert {(opening.address, opening.sockets) for opening in after.listeners} == before
+
+
+def test_another_configuration_is_listened_on_where_its_names_were_found_and_nobody_is_asked_again(
+    stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(host: str, *rest: object, **how: object) -> list[tuple[object, ...]]:
+        raise AssertionError(f"{host} is asked for")
+
+    scene = Scene(stack, listening(("web", LOCAL)))
+    monkeypatch.setattr("balance.process.listening.socket.getaddrinfo", ask)
+    hosts = {"one.example": ((socket.AF_INET, "127.0.0.2"), (socket.AF_INET, "127.0.0.3"))}
+    new, renewed = reopen(listening(("web", "one.example:0")), scene.config, scene.openings, hosts)
+    assert {opening.address.host for opening in new.listeners} == {"127.0.0.2", "127.0.0.3"}
+    renewed.undo()
+
+
+def test_only_what_is_listened_on_is_asked_for_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def ask(host: str, port: int, **how: object) -> list[tuple[object, ...]]:
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.2", port))] * 2
+
+    monkeypatch.setattr("balance.process.listening.socket.getaddrinfo", ask)
+    shown = listening(("web", "a.example:1,:2,unix:/run/web"), ("api", "a.example:3"), metrics="m.example:4")
+    assert resolve(shown) == dict.fromkeys(("a.example", "m.example"), ((socket.AF_INET, "127.0.0.2"),))
+    assert asked == ["a.example", "m.example"]  # and not for that of the admin port, which is off
 
 
 def accepted(sock: socket.socket) -> int:

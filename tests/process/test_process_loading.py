@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,6 +75,23 @@ def test_a_file_that_is_gone_is_a_problem_too(ends: tuple[End, End], tmp_path: P
     (problem,) = message.data
     assert "gone.yaml" in problem
     assert "can't be read" in problem
+
+
+def test_a_name_to_listen_on_that_does_not_resolve_is_one_line(ends: tuple[End, End]) -> None:
+    text = TEXT.replace("127.0.0.1:0", "nowhere.invalid:80")
+    message = said(ends, Wish(Source(Kind.FILE, "f.yaml", text), False, ()))
+    assert message.kind == UNLOADABLE
+    assert message.data == (
+        "listener main: cannot listen on nowhere.invalid:80: the name 'nowhere.invalid' does not resolve; "
+        "write an address of this machine",
+    )
+
+
+def test_what_names_stand_for_comes_with_what_was_read(ends: tuple[End, End]) -> None:
+    text = TEXT + "admin: {listen: 'localhost:0'}\n"
+    hosts = loaded(ends, Wish(Source(Kind.FILE, "f.yaml", text), False, ())).hosts
+    assert hosts["127.0.0.1"] == ((socket.AF_INET, "127.0.0.1"),)
+    assert hosts["localhost"]
 
 
 def test_changes_made_at_run_time_are_laid_over_it_as_far_as_they_hold(ends: tuple[End, End]) -> None:

@@ -18,7 +18,7 @@ from balance.model import Address, Mode
 from balance.process.child import Child
 from balance.process.line import Message, unpacked
 from balance.process.loading import Loaded, Wish
-from balance.process.openings import Openings, inode
+from balance.process.openings import Openings, inode, resolve
 from balance.process.reloading import COMMIT_S, LOAD_S, PREPARE_S, Reloading
 from balance.process.words import (
     ABANDON,
@@ -68,7 +68,7 @@ class Case(Scene):
         loader = self.begin(order)
         assert loader is not None
         (wish,) = self.wishes[-1:]
-        loaded = Loaded(config, wish.source, wish.changes, **{"dropped": (), "warnings": ()} | more)
+        loaded = Loaded(config, wish.source, wish.changes, **{"dropped": (), "warnings": (), "hosts": resolve(config)} | more)
         self.reloading.heard(loader, Message(LOADED, loaded, ()), 110.0)
         self.dies(loader, self.reloading)
 
@@ -217,13 +217,13 @@ def test_a_loader_that_says_nothing_changes_nothing(case: Case, how: str) -> Non
             case.reloading.give_up("the instance is about to end")
     expected = {
         "dies": "the loader was killed by SIGKILL",
-        "silent": "the configuration was not read within 60s",
+        "silent": "the configuration was not read, and the names that it listens on not resolved, within 60s",
         "end of the instance": "the instance is about to end",
     }
     assert case.verdict.problems == (expected[how],)
     assert case.killed == ([] if how == "dies" else [loader])
     if how != "dies":
-        late = Loaded(AFTER, case.wishes[0].source, (), (), ())
+        late = Loaded(AFTER, case.wishes[0].source, (), (), (), {})
         case.reloading.heard(loader, Message(LOADED, late, ()), 201.0)
         case.dies(loader, case.reloading)
     assert len(case.verdicts) == 1

@@ -97,3 +97,36 @@ def test_logs_that_are_moved_away_are_begun_anew(run: Run, origins: Origins, tmp
         while caller.recv(4096):
             pass
     until(lambda: '"status": 200' in logs["access"].read_text(), "a line")
+
+
+HANGING_RESOLVER = """
+import os, socket
+ask = socket.getaddrinfo
+def hang(host, *rest, **more):
+    if host == "localhost" and os.path.exists({path!r}):
+        open({path!r}).read()  # a pipe: until its writer is gone
+    return ask(host, *rest, **more)
+socket.getaddrinfo = hang
+"""
+
+
+@pytest.mark.parametrize("then", ["a worker is killed", "a stop"])
+def test_a_resolver_that_hangs_during_a_reload_holds_up_nothing_else(
+    run: Run, origins: Origins, tmp_path: Path, then: str
+) -> None:
+    path = tmp_path / "resolver"
+    prelude = HANGING_RESOLVER.format(path=str(path))
+    instance = run(prelude, backends=[{"address": origins().address}], listen="localhost:0", **HTTP).ready()
+    os.mkfifo(path)
+    os.kill(instance.process.pid, signal.SIGHUP)
+    with os.fdopen(until(lambda: os.open(path, os.O_WRONLY | os.O_NONBLOCK), "somebody who asks the resolver"), "wb"):
+        path.unlink()  # whoever asks next is answered
+        if then == "a stop":
+            os.kill(instance.process.pid, signal.SIGTERM)
+            assert instance.ended() == 0
+            return
+        os.kill(instance.children("balance-worker")[0], signal.SIGKILL)
+        instance.saying(r"worker \d \(pid \d+\) is ready")
+        assert "configuration 2" not in instance.log
+    instance.saying("configuration 2 is served")
+    assert instance.get() == (200, "b1")
