@@ -35,7 +35,6 @@ from balance.side.steering import ChangeBackends, Reload
 
 BEFORE = configured("b1", restart_drain_s=900.0)
 AFTER = configured("b1", "b2", restart_drain_s=700.0)
-DRAIN = BackendChange(Verb.SET, "web", "b1", '{"weight": 2}')
 REMOVAL = BackendChange(Verb.REMOVE, "web", "b2")
 
 
@@ -293,26 +292,6 @@ def test_an_address_that_cannot_be_had_is_said_before_anybody_is_asked(case: Cas
     assert case.unchanged()
 
 
-@pytest.mark.parametrize(
-    ("config", "problem"),
-    [
-        (
-            configured("b2", "b3"),
-            "2 backends, besides 1 that go and are still in use, need more room than the 2 that this instance was started with",
-        ),
-        (configured("b1", workers=5), "workers: 5 are more than the 4 that there is room for here"),
-    ],
-)
-def test_more_than_there_is_room_for_is_refused_with_what_would_help(
-    monkeypatch: pytest.MonkeyPatch, config: Config, problem: str
-) -> None:
-    case = Case(monkeypatch, max_slots=3, max_rows=8)
-    case.load(config)
-    assert case.verdict.problems == (f"{problem}; `balance upgrade` starts an instance that has it",)
-    assert case.unchanged()
-    case.close()
-
-
 def test_without_memory_for_the_message_nothing_changes(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     def none_left(packet: bytes) -> int:
         raise OSError(24, "Too many open files")
@@ -482,40 +461,10 @@ def test_a_dry_run_of_what_is_no_good_is_no_failed_reload(case: Case) -> None:
     assert (case.verdict.is_done, case.verdict.problems, case.reloads) == (False, ("no",), (0, 0))
 
 
-@pytest.mark.parametrize(
-    ("order", "text", "is_reread", "changes"),
-    [
-        (Reload(), "two", True, (DRAIN,)),
-        (Reload(discard_changes=True), "two", True, ()),
-        (Reload(text="three"), "three", False, (DRAIN,)),
-        (Reload(text="three", discard_changes=True), "three", False, ()),
-        (ChangeBackends((REMOVAL,)), "two", False, (DRAIN, REMOVAL)),
-        (Reload(rollback=True), "one", False, ()),
-        (Reload(rollback=True, to=1), "one", False, ()),
-        (Reload(rollback=True, discard_changes=True), "one", False, ()),
-    ],
-)
-def test_what_is_read_follows_from_the_order(
-    case: Case, order: Reload | ChangeBackends, text: str, is_reread: bool, changes: tuple[BackendChange, ...]
-) -> None:
-    seat = case.estate.seat
-    first = replace(seat.generation, source=seat.generation.source.with_text("one"))
-    second = replace(first, number=2, config=AFTER, source=first.source.with_text("two"), changes=(DRAIN,))
-    case.estate.seat = replace(seat, history=(first, second))
-    case.begin(order)
-    (wish,) = case.wishes
-    assert (wish.source.text, wish.is_reread, wish.changes) == (text, is_reread, changes)
-
-
 def test_without_a_configuration_before_there_is_none_to_go_back_to(case: Case) -> None:
     assert case.begin(Reload(rollback=True)) is None
     assert case.verdict.problems == ("there is no configuration before this one, or none that differs, to go back to",)
     assert case.unchanged()
-
-
-def test_a_generation_that_is_not_remembered_is_refused_with_those_that_are(case: Case) -> None:
-    assert case.begin(Reload(rollback=True, to=7)) is None
-    assert case.verdict.problems == ("there is no generation 7 to go back to; remembered before this one: none",)
 
 
 def test_a_rollback_is_a_new_configuration_that_says_where_it_comes_from(case: Case) -> None:
