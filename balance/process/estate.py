@@ -11,7 +11,7 @@ from balance.process.generation import Generation, kept
 from balance.process.openings import Openings, any_port
 from balance.process.seat import Seat
 from balance.process.staff import Staff
-from balance.process.words import REASSERT
+from balance.process.words import REASSERT, REOPEN
 from balance.runtime.slots import Assignment, SlotBook
 
 
@@ -29,6 +29,13 @@ class Estate:
         """What the kernel chose for listeners on port 0, in words: (listener, as configured) -> as bound."""
         chosen = any_port(self.seat.config, self.seat.openings)
         return {(name, str(wanted)): str(bound) for (name, wanted), bound in chosen.items()}
+
+    def reopen_logs(self) -> None:
+        """In every process: the files may have been moved away."""
+        self.logs_to(self.seat.generation)
+        control = self.staff.control.child
+        for child in [*self.staff.worker_children, *([control] if control is not None else [])]:
+            child.say(REOPEN)
 
     def reassert(self) -> None:
         """What another instance may have written on the board does not hold: it was to take over, and did not."""

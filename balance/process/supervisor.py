@@ -1,8 +1,8 @@
-"""The supervisor: makes what is shared, has children forked, replaces who dies, and ends everything in order.
+"""The supervisor: has children forked, obeys signals and orders, replaces who dies, and ends everything in order.
 
 It runs no event loop and no thread, touches no connection, and so can fork at any time. What leads from phase to phase is in
-`phases`; here is what each phase does. What takes more than one turn is an undertaking (`reloading`, `restarting`), one at
-a time.
+`phases`; here is what each phase does. What it begins with is in `founding`. What takes more than one turn is an undertaking
+(`reloading`, `restarting`), one at a time.
 """
 
 from __future__ import annotations
@@ -17,28 +17,23 @@ import time
 from balance.config.model import Config
 from balance.config.source import Source
 from balance.errors import StartError
-from balance.process import logs, pulse, worker
+from balance.process import pulse, worker
 from balance.process.agenda import Agenda, Answer, nobody_waits
 from balance.process.board import Board
-from balance.process.channel import Channel
-from balance.process.child import Child, Life, Report
-from balance.process.estate import Estate
-from balance.process.generation import Generation
+from balance.process.child import Child, Life
+from balance.process.founding import Founding
 from balance.process.handover import STOP, Legacy
-from balance.process.ledger import ledger
 from balance.process.line import Message
-from balance.process.openings import Openings, inode
+from balance.process.openings import Openings
 from balance.process.phases import AFTER_DEADLINE, AFTER_FIRST_SIGNAL, AFTER_SIGNAL, Phase
 from balance.process.reloading import Reloading
 from balance.process.restarting import Restarting
-from balance.process.seat import Seat
 from balance.process.signals import Signals
 from balance.process.staff import NEVER, Departure, Staff
 from balance.process.systemd import Notify
-from balance.process.tenancy import Tenancy
 from balance.process.undertaking import Undertaking
 from balance.process.upgrading import Upgrading
-from balance.process.words import FILE_CHANGED, FOLLOW, ORDER, REOPEN, VERDICT
+from balance.process.words import FILE_CHANGED, FOLLOW, ORDER, VERDICT
 from balance.runtime import cells
 from balance.side.steering import ChangeBackends, Order, Reload, Restart, Stop, Upgrade, Verdict
 
@@ -64,7 +59,6 @@ class Supervisor:
     ) -> None:
         """`legacy` is what another instance has left, which this one takes the place of. `is_watched`: a change of the
         file is a reload."""
-        self._is_watched = is_watched
         self._notify = notify
         self._phase = Phase.STARTING
         self._deadline = time.monotonic() + START_S
@@ -72,48 +66,15 @@ class Supervisor:
         self._signals = Signals((signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD))
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._signals, selectors.EVENT_READ)
-        lifeline, self._lifeline_end = os.pipe()
         self._legacy = legacy
         self._is_board_ours = legacy is None  # else once this one serves
         self._successor: Child | None = None  # once it has taken over
         self._has_served = False
-        self._estate = self._make_estate(config, source, openings, lifeline)
+        self._agenda = Agenda(self._undertake, self._tell_ready)
+        let_go = (self._signals.close, self._selector.close, self._agenda.let_go)
+        self._estate = Founding(config, source, openings, self._selector, let_go, legacy, is_watched=is_watched).estate
         self._pulse = pulse.Pulse()
         self._next_look = NEVER
-        self._agenda = Agenda(self._undertake, self._tell_ready)
-
-    def _make_estate(self, config: Config, source: Source, openings: Openings, lifeline: int) -> Estate:
-        legacy = self._legacy
-        made = ledger(config, legacy)
-        number = 1 if legacy is None else legacy.generation + 1
-        changes = () if legacy is None else tuple(legacy.changes)
-        origin = "start" if legacy is None else "upgrade"
-        generation = Generation(number, config, made.assignment.slots, source, changes, time.time(), origin)
-        seat = Seat(
-            history=(),
-            board=made.board,
-            locks=made.locks,
-            openings=openings,
-            channels=tuple(Channel() for _ in range(made.board.max_rows)),
-            lifeline=lifeline,
-            supervisor_pid=os.getpid(),
-            started_at=time.time(),
-            names={},
-            control_restarts=made.board.control_restarts,
-            is_watched=self._is_watched,
-        )
-        staff = Staff(
-            config.workers,
-            self._be_worker,
-            self._be_control,
-            self._selector,
-            Tenancy(made.board, made.locks),
-            self._inodes,
-            self._let_go,
-        )
-        estate = Estate(seat, staff, made.book, self._log_as)
-        estate.settle(generation, made.assignment, openings)
-        return estate
 
     def close(self) -> None:
         """When all is over: listen no more."""
@@ -231,7 +192,7 @@ class Supervisor:
         """Do as ordered, after what was ordered before."""
         number = self._estate.seat.generation.number
         if isinstance(order, Reload) and not order.dry_run:
-            self._reopen_logs()  # whatever becomes of it: whoever rotates logs sends SIGHUP
+            self._estate.reopen_logs()  # whatever becomes of it: whoever rotates logs sends SIGHUP
         if isinstance(order, Stop):
             log.info("told to stop (%s)", origin)
             answer(Verdict(True, number, summary="draining"))
@@ -383,40 +344,3 @@ class Supervisor:
                 log.warning("killed while still %s", before.value)
                 for child in staff.everyone:
                     child.kill()
-
-    # --- in the child, right after the fork ---------------------------------------------------------
-
-    def _be_worker(self, child: Child, report: Report) -> int:
-        assert child.slot is not None and child.row is not None
-        return worker.run(self._estate.seat, child.slot, child.row, report)
-
-    def _be_control(self, child: Child, report: Report) -> int:
-        # Imported here, so that no worker carries the side doors' libraries.
-        from balance.process import control
-
-        return control.run(self._estate.seat, report)
-
-    def _let_go(self, name: str) -> None:
-        """Close what only the supervisor may hold; its end of the lifeline above all."""
-        os.close(self._lifeline_end)
-        self._signals.close()
-        self._selector.close()
-        if self._legacy is not None:
-            self._legacy.hang_up()
-        self._agenda.let_go()
-        logs.speak_as(self._config.logging, name)
-
-    # --- what is asked back -----------------------------------------------------------------------------
-
-    def _inodes(self, slot: int | None) -> frozenset[int]:
-        return frozenset(inode(sock) for _, sock in self._estate.seat.openings.of(slot))
-
-    def _reopen_logs(self) -> None:
-        self._log_as(self._estate.seat.generation)
-        control = self._staff.control.child
-        for child in [*self._staff.worker_children, *([control] if control is not None else [])]:
-            child.say(REOPEN)
-
-    def _log_as(self, generation: Generation) -> None:
-        """Speak as that configuration says, from now on."""
-        logs.reopen(generation.config.logging)

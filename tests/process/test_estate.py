@@ -13,11 +13,14 @@ from seating import seat
 from balance.config.model import AdminConfig, BackendConfig, Config, ListenerConfig, MetricsConfig, PoolConfig
 from balance.health.states import State
 from balance.model import Address, Mode
+from balance.process.child import Child, Life
 from balance.process.estate import Estate
-from balance.process.generation import KEPT
+from balance.process.generation import KEPT, Generation
+from balance.process.line import line
 from balance.process.openings import Openings, open_all
 from balance.process.staff import Staff
 from balance.process.tenancy import Tenancy
+from balance.process.words import REOPEN
 from balance.runtime import cells
 from balance.runtime.slots import SlotBook
 
@@ -118,3 +121,23 @@ def test_what_the_kernel_chose_for_port_0_is_told_in_plain_words(estate: Estate)
     }
     openings.close()
     os.close(estate.seat.board.fd)
+
+
+def test_every_process_is_told_to_begin_its_logs_anew_also_one_that_leaves(estate: Estate) -> None:
+    spoken: list[Generation] = []
+    estate.logs_to = spoken.append
+    staff = estate.staff
+    children = [Child("worker 0", 0, 0), Child("worker 0", 0, 1), Child("control"), Child("loader")]
+    theirs = []
+    for child in children:
+        child.life = Life.READY
+        child.end, end = line()
+        theirs.append(end)
+    staff.workers[0].child, leaving, staff.control.child, loader = children
+    staff.others += [leaving, loader]
+    estate.reopen_logs()
+    assert [[message.kind for message in end.heard()[0]] for end in theirs] == [[REOPEN], [REOPEN], [REOPEN], []]
+    assert spoken == [estate.seat.generation]
+    for child, end in zip(children, theirs, strict=True):
+        child.hang_up()
+        end.close()

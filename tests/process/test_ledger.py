@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from legacies import holders, left_by
 
 from balance.config.model import BackendConfig, Config, ListenerConfig, PoolConfig
 from balance.health.states import State
 from balance.model import Address, Mode
-from balance.process.handover import Legacy
 from balance.process.ledger import MIN_SLOTS, Ledger, ledger
-from balance.process.line import line
 from balance.runtime import cells
 
 
@@ -26,32 +24,6 @@ def configured(*names: str, workers: int = 2) -> Config:
 
 
 MAPPED = 1  # a mapping has a descriptor of its own
-
-
-def holders(fd: int) -> int:
-    """How many descriptors of this process are of that file."""
-    found = 0
-    for each in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):  # that of the folder itself
-            found += os.path.samestat(os.fstat(int(each)), os.fstat(fd))
-    return found
-
-
-def left_by(before: Ledger) -> Legacy:
-    end, other = line()
-    other.close()
-    return Legacy(
-        ends=[end],
-        board_fd=os.dup(before.board.fd),
-        locks_fd=os.dup(before.locks.fileno()),
-        sockets=[],
-        owned_paths=[],
-        any_port={},
-        max_rows=before.board.max_rows,
-        max_slots=before.board.max_slots,
-        book=before.book.dump(),
-        generation=7,
-    )
 
 
 @pytest.fixture

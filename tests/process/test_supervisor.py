@@ -215,12 +215,3 @@ def test_sighup_to_the_whole_group_reloads_and_kills_nobody(run: Run, origins: O
     instance.saying(r"configuration 2 is served \(SIGHUP\): nothing changed")
     assert instance.get() == (200, "b1")
     assert instance.metric("balance_worker_restarts_total") == 0
-
-
-def test_no_child_outlives_a_killed_supervisor(run: Run, origins: Origins) -> None:
-    instance = run(backends=[{"address": origins().address}], **HTTP).ready()
-    port = instance.port
-    instance.process.kill()
-    instance.process.wait()
-    until(instance.group_is_empty, "the end of all children")
-    socket.create_server(("127.0.0.1", port)).close()

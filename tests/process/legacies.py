@@ -1,0 +1,39 @@
+"""What an instance that is gone has left to another one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+from balance.process.handover import Legacy
+from balance.process.ledger import Ledger
+from balance.process.line import line
+
+
+def left_by(before: Ledger, **changes: Any) -> Legacy:
+    """Its seventh configuration was the last, unless `changes` say otherwise."""
+    end, other = line()
+    other.close()
+    left: dict[str, Any] = {
+        "ends": [end],
+        "board_fd": os.dup(before.board.fd),
+        "locks_fd": os.dup(before.locks.fileno()),
+        "sockets": [],
+        "owned_paths": [],
+        "any_port": {},
+        "max_rows": before.board.max_rows,
+        "max_slots": before.board.max_slots,
+        "book": before.book.dump(),
+        "generation": 7,
+    }
+    return Legacy(**left | changes)
+
+
+def holders(fd: int) -> int:
+    """How many descriptors of this process are of that file."""
+    found = 0
+    for each in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # that of the folder itself
+            found += os.path.samestat(os.fstat(int(each)), os.fstat(fd))
+    return found
