@@ -79,10 +79,11 @@ def load_changed(text: str, file: str, env: Mapping[str, str] | None, changes: S
     try:
         return check_changed(document, problems, changes)
     except ConfigError as error:
-        held = [str(change) for change in changes if change.basis is not None]
-        if not held or not _is_good(text, file, env):
+        is_asked_now = any(change.basis is None for change in changes)
+        if not changes or is_asked_now or not _is_good(text, file, env):
             raise
-        message = f"the file alone is good; laid over it: {', '.join(held)} (`balance reload --discard-changes` forgets them)"
+        held = ", ".join(map(str, changes))
+        message = f"the file alone is good; laid over it: {held} (`balance reload --discard-changes` forgets them)"
         raise ConfigError([*error.problems, Problem(ORIGIN, 0, 0, "", message)]) from None
 
 
