@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import resource
@@ -16,6 +17,12 @@ from balance.process import line as module
 from balance.process.line import INLINE_BYTES, MAX_FDS, End, Message, line, packed, unpacked
 
 Pair = tuple[End, End]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_garbage_of_others() -> None:
+    """Descriptors are counted here, and what is collected meanwhile closes some."""
+    gc.collect()
 
 
 @pytest.fixture
