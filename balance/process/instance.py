@@ -11,7 +11,7 @@ from balance.config.model import Config
 from balance.config.source import Source
 from balance.errors import BalanceError, ConfigError, StartError
 from balance.model import Address
-from balance.process import announcement, logs
+from balance.process import announcement, logs, signals
 from balance.process.handover import Legacy, inherit
 from balance.process.kernel import raise_file_limit
 from balance.process.openings import open_all
@@ -60,6 +60,7 @@ def _run(config: Config, source: Source, legacy: Legacy | None, *, is_watched: b
         return supervisor.run()
     finally:
         supervisor.close()
+        signals.ignore()
 
 
 def _changed(source: Source, config: Config, changes: list[BackendChange]) -> tuple[Config, list[BackendChange]]:

@@ -36,5 +36,11 @@ class Signals:
         self._writable.close()
 
 
+def ignore() -> None:
+    """All is over. While Python ends it gives back the handlers, and one more Ctrl-C would change the exit status."""
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(signum, signal.SIG_IGN)
+
+
 def _noted(signum: int, frame: FrameType | None) -> None:
     """The byte on the wake-up descriptor has said it all; but without a handler the signal would act by default."""

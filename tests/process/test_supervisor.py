@@ -170,7 +170,8 @@ def test_the_second_signal_stops_at_once(run: Run, origins: Origins) -> None:
     assert origin.waiting.wait(20)
     instance.process.send_signal(signal.SIGINT)
     instance.saying("draining")
-    while not instance.has_ended_within(0.1):  # an echo of the first one is not a second one
+    # An echo of the first one is not a second one; and some come while it ends, which changes nothing any more.
+    while not instance.has_ended_within(0.002):
         instance.process.send_signal(signal.SIGINT)
     assert instance.ended() == 1
     thread.join(20)
