@@ -4,12 +4,14 @@ import pytest
 
 from balance.config.model import CircuitBreaker
 from balance.health.breaker import (
+    CAUSE,
     CELLS,
     MAX_OPEN_S,
     OPENED,
     PASSED,
     PHASE,
     RUN,
+    SINCE_US,
     TABLE,
     UNTIL_US,
     Breaker,
@@ -83,6 +85,32 @@ def test_one_bad_trial_opens_it_for_twice_as_long_and_a_close_forgets_that() -> 
     change = made.take(Signal.FAILURES, 0)
     assert change is not None
     assert change.open_s == 10.0
+
+
+def test_good_trials_before_a_bad_one_do_not_count_towards_the_next_close() -> None:
+    made, _ = breaker()
+    made.take(Signal.FAILURES, 0)
+    made.take(Signal.TIME, 0)
+    assert made.passed(made.epoch, 0) is None
+    assert made.failed(made.epoch, 0) is not None
+    made.take(Signal.TIME, 0)
+    assert made.passed(made.epoch, 0) is None
+    assert made.passed(made.epoch, 0) == Change(H, C, Signal.TRIALS_PASSED)
+
+
+def test_where_one_failure_opens_it_one_bad_trial_opens_it_again() -> None:
+    made, cells = breaker(CircuitBreaker(enabled=True, failure_threshold=1, timeout_s=10.0))
+    made.take(Signal.FAILURES, 0)
+    made.take(Signal.TIME, 0)
+    cells[RUN] = 1  # the trial counts as any failure does
+    assert made.failed(made.epoch, 0) == Change(H, O, Signal.TRIAL_FAILED, 20.0)
+
+
+def test_it_is_known_since_when_and_why_a_phase_lasts() -> None:
+    made, cells = breaker()
+    for signal, now_us in ((Signal.RATE, 5), (Signal.TIME, 7)):
+        made.take(signal, now_us)
+        assert (cells[SINCE_US], cells[CAUSE]) == (now_us, signal)
 
 
 @pytest.mark.parametrize(("timeout_s", "longest_s"), [(1.0, MAX_OPEN_S), (60.0, MAX_OPEN_S), (3600.0, 3600.0)])

@@ -5,7 +5,7 @@ import pytest
 from balance.health.readiness import PoolStates, Stage, Worker, is_stuck, why_not_ready, why_unhealthy
 from balance.health.states import State
 
-U, H, X = State.UNKNOWN, State.HEALTHY, State.UNHEALTHY
+U, H, X, D = State.UNKNOWN, State.HEALTHY, State.UNHEALTHY, State.DRAINING
 NOW_US = 60_000_000
 GOOD, GONE, SILENT, NEW = Worker(7, NOW_US - 100_000), Worker(0, 0), Worker(8, NOW_US - 11_000_000), Worker(9, 0)
 
@@ -19,6 +19,8 @@ GOOD, GONE, SILENT, NEW = Worker(7, NOW_US - 100_000), Worker(0, 0), Worker(8, N
         (Stage.SERVING, True, [U, U], ["pool web: the first health checks are not answered yet"]),
         (Stage.SERVING, True, [U, X], ["pool web: the first health checks are not answered yet"]),
         (Stage.SERVING, True, [X, X], ["pool web: no backend is healthy"]),
+        (Stage.SERVING, False, [D, D], ["pool web: no backend is healthy"]),
+        (Stage.SERVING, False, [D, U], []),
         (Stage.STARTING, False, [U], ["starting"]),
         (Stage.DRAINING, True, [H], ["draining"]),
         (Stage.DRAINING, True, [X], ["draining", "pool web: no backend is healthy"]),

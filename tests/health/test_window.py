@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balance.health.window import Volume, Window
+from balance.health.window import STEPS, Volume, Window
 
 
 def test_what_is_older_than_the_span_is_forgotten_step_by_step() -> None:
@@ -45,3 +45,10 @@ def test_memory_does_not_grow_with_what_is_counted() -> None:
         window.add(1, 0, step / 1000)
     assert window.volume(9.999).requests == pytest.approx(1000, abs=100)
     assert len(window._steps) <= 11
+
+
+def test_one_that_nobody_asks_does_not_grow() -> None:
+    window = Window(10.0)
+    for second in range(1000):
+        window.add(1, 0, float(second))
+    assert len(window._steps) <= STEPS

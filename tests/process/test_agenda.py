@@ -105,6 +105,19 @@ def test_a_signal_that_came_twice_is_one_and_an_order_with_somebody_waiting_is_n
     assert [errand.name for errand in day.errands] == ["SIGHUP", "a", "a", "a"]
 
 
+def test_a_signal_that_comes_while_the_first_is_obeyed_or_for_another_reason_is_obeyed_too() -> None:
+    day = Day()
+    for origin in ("SIGHUP", "the file has changed"):
+        day.agenda.add(Reload(), origin, nobody_waits, 1)
+    day.agenda.go_on(100.0, may_begin=True)
+    day.agenda.add(Reload(), "SIGHUP", nobody_waits, 1)  # it may be about what the first has not read
+    day.agenda.add(Restart(), "SIGHUP", nobody_waits, 1)
+    for _ in range(4):
+        day.errands[-1].end()
+        day.agenda.go_on(101.0, may_begin=True)
+    assert [errand.name for errand in day.errands] == ["SIGHUP", "the file has changed", "SIGHUP", "SIGHUP"]
+
+
 def test_too_many_orders_are_refused_at_once() -> None:
     day = Day()
     for _ in range(MAX_WAITING + 1):

@@ -51,8 +51,8 @@ def loaded(scene: Scene, config: Config, **more: Any) -> Loaded:
         (Reload(text="three"), "three", False, (WEIGHT,), "a test"),
         (Reload(text="three", discard_changes=True), "three", False, (), "a test"),
         (ChangeBackends((REMOVAL,)), "two", False, (WEIGHT, REMOVAL), "a test"),
-        (Reload(rollback=True), "one", False, (), "rollback to 1"),
-        (Reload(rollback=True, to=1), "one", False, (), "rollback to 1"),
+        (Reload(rollback=True), "one", False, (REMOVAL,), "rollback to 1"),
+        (Reload(rollback=True, to=1), "one", False, (REMOVAL,), "rollback to 1"),
         (Reload(rollback=True, discard_changes=True), "one", False, (), "rollback to 1"),
     ],
 )
@@ -60,7 +60,7 @@ def test_what_is_read_and_for_whom_follows_from_the_order(
     order: Reload | ChangeBackends, text: str, is_reread: bool, changes: tuple[BackendChange, ...], origin: str
 ) -> None:
     place = seat()
-    first = replace(place.generation, source=place.generation.source.with_text("one"))
+    first = replace(place.generation, source=place.generation.source.with_text("one"), changes=(REMOVAL,))
     second = replace(first, number=2, config=AFTER, source=first.source.with_text("two"), changes=(WEIGHT,))
     wish, who = wished(order, replace(place, history=(first, second)), "a test")
     assert (wish.source.text, wish.is_reread, wish.changes, who) == (text, is_reread, changes, origin)

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 from seating import eventually, seat
 
-from balance.config.model import AccessLog, BackendConfig, Config, LoggingConfig
+from balance.config.model import AccessLog, BackendConfig, Config, HealthCheck, LoggingConfig
+from balance.health.states import State
 from balance.model import Address
 from balance.process import logs
 from balance.process.changeover import Changeover
@@ -26,7 +27,7 @@ from balance.process.line import Message, line, packed
 from balance.process.openings import inode
 from balance.process.outlook import Outlook
 from balance.process.seat import new_event_loop
-from balance.process.words import ABANDON, COMMIT, COMMITTED, PREPARE, PREPARED, REFUSED, Blueprint, Preparation
+from balance.process.words import ABANDON, COMMIT, COMMITTED, NO_ROOM, PREPARE, PREPARED, REFUSED, Blueprint, Preparation
 from balance.proxy.traffic import Traffic
 from balance.runtime import cells
 from balance.runtime.slots import SlotBook
@@ -189,8 +190,10 @@ def test_one_that_is_abandoned_while_it_is_made_is_not_said_to_be_ready(log: Pat
 
 
 def test_what_a_thread_needs_for_a_while_is_as_before_afterwards(log: Path) -> None:
+    before, interval_s = sys.getswitchinterval(), 0.004  # what nobody else sets
+
     async def act(case: Case) -> None:
-        interval_s, files = sys.getswitchinterval(), case.files()
+        files = case.files()
         for number in range(2, 7):
             case.ask(number, case.serving("b3"))  # each before the one before has ended
         assert await case.answer() == Message(PREPARED, 6, ())
@@ -200,7 +203,11 @@ def test_what_a_thread_needs_for_a_while_is_as_before_afterwards(log: Path) -> N
         case.say(ABANDON, 6)
         await eventually(lambda: case.files() <= files + 1)  # the thread's own
 
-    play(log, act)
+    sys.setswitchinterval(interval_s)
+    try:
+        play(log, act)
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_what_cannot_be_prepared_is_refused_with_its_reason(log: Path, tmp_path: Path) -> None:
@@ -283,5 +290,92 @@ def test_many_backends_are_prepared_while_the_loop_turns(log: Path) -> None:
         assert turns > 10
         counting.cancel()
         case.say(ABANDON, 2)
+
+    play(log, act)
+
+
+def test_where_there_was_no_room_for_all_descriptors_it_is_refused_and_none_is_kept(log: Path) -> None:
+    async def act(case: Case) -> None:
+        ours, theirs = os.pipe()
+        os.set_blocking(ours, False)
+        case.say(PREPARE, Preparation(2, (("main", 1),), (1,)), [theirs])  # the new socket did not come
+        os.close(theirs)
+        assert await case.answer() == Message(REFUSED, (2, NO_ROOM), ())
+        assert os.read(ours, 1) == b""  # nobody holds the other end
+        os.close(ours)
+        await case.turned(2, case.serving("b3"))
+
+    play(log, act)
+
+
+def test_a_word_that_comes_too_early_changes_nothing(log: Path) -> None:
+    async def act(case: Case) -> None:
+        case.ask(2, case.serving("b3"))
+        case.say(COMMIT, 2)
+        case.say("something else", 2)
+        assert await case.answer() == Message(PREPARED, 2, ())
+        case.say("something else", 2)
+        assert case.served == ["b1", "b2"]
+        case.say(COMMIT, 2)
+        assert await case.answer() == Message(COMMITTED, 2, ())
+        case.say(COMMIT, 2)  # it is served already
+        await case.turned(3, case.serving("b4"))
+
+    play(log, act)
+
+
+def test_the_socket_of_a_configuration_that_is_refused_keeps_no_port_open(log: Path, tmp_path: Path) -> None:
+    async def act(case: Case) -> None:
+        bad = LoggingConfig(access_log=AccessLog(enabled=True, output=str(tmp_path / "missing" / "access.log")))
+        with socket.create_server(("127.0.0.1", 0)) as new:
+            port = new.getsockname()[1]
+            case.ask(2, case.serving("b3", logging=bad), new)
+            assert (await case.answer()).kind == REFUSED
+        assert not await connects(port)
+
+    play(log, act)
+
+
+def test_an_access_log_that_was_opened_for_nothing_is_closed(log: Path, tmp_path: Path) -> None:
+    async def act(case: Case) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, gc.collect)  # the thread is there
+        files = case.files()
+        path = tmp_path / "access.log"
+        access = LoggingConfig(output=str(log), access_log=AccessLog(enabled=True, output=str(path)))
+        case.ask(2, case.serving("b3", logging=access))
+        await asyncio.sleep(0)  # it is being made
+        case.say(ABANDON, 2)
+        await eventually(path.exists)
+        await eventually(lambda: case.files() <= files)
+        case.ask(3, case.serving("b3", logging=access))
+        assert (await case.answer()).kind == PREPARED
+        case.ask(4, case.serving("b3"))  # instead
+        assert await case.answer() == Message(PREPARED, 4, ())
+        await eventually(lambda: case.files() <= files)
+
+    play(log, act)
+
+
+def test_a_socket_that_came_with_one_configuration_goes_on_with_the_next(log: Path) -> None:
+    async def act(case: Case) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as new:
+            await case.turned(2, case.serving("b3"), new, keep=False)
+            case.sock = new
+            await case.turned(3, case.serving("b4"))
+            port = new.getsockname()[1]
+        assert await connects(port)
+
+    play(log, act)
+
+
+@pytest.mark.parametrize("check", [HealthCheck(), HealthCheck(slow_start_s=1.0)], ids=["plain", "guarded"])
+def test_after_the_word_the_worker_goes_on_looking_at_how_backends_stand(log: Path, check: HealthCheck) -> None:
+    async def act(case: Case) -> None:
+        config = case.serving("b2", "b3")
+        config = replace(config, pools=(replace(config.pools[0], health_check=check),))
+        await case.turned(2, config)
+        case.place.board.set_state(case.traffic.snapshot.slots["web", "b3"], State.UNHEALTHY, 1.0, "it fails")
+        case.outlook.look()
+        assert case.served == ["b2"]
 
     play(log, act)

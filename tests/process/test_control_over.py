@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 from seating import eventually, seat
 
-from balance.config.model import AdminConfig, BackendConfig, Config, LoggingConfig, MetricsConfig
+from balance.config.model import AdminConfig, BackendConfig, Config, HealthCheck, LoggingConfig, MetricsConfig, PassiveChecks
 from balance.config.source import Kind, Source
-from balance.health.states import State
-from balance.model import Address
+from balance.health.states import Event, State
+from balance.model import Address, Outcome
 from balance.process import logs
+from balance.process.channel import Message as Bell
 from balance.process.child import Report
 from balance.process.control import Control
 from balance.process.generation import KEPT
@@ -33,14 +34,18 @@ from balance.process.words import (
     COMMITTED,
     END,
     FILE_CHANGED,
+    NO_ROOM,
     ORDER,
     PREPARE,
     PREPARED,
     READY,
+    REFUSED,
     VERDICT,
     Blueprint,
     Preparation,
 )
+from balance.runtime import cells
+from balance.runtime.guard import Guard, Shared
 from balance.side.steering import Restart, Verdict
 
 LOCAL = Address("127.0.0.1", 0)
@@ -177,6 +182,20 @@ def test_one_that_is_abandoned_changes_nothing_and_keeps_no_socket(log: Path) ->
     play(act, log)
 
 
+def test_where_there_was_no_room_for_all_descriptors_it_is_refused_and_none_is_kept(log: Path) -> None:
+    async def act(case: Case) -> None:
+        ours, theirs = os.pipe()
+        os.set_blocking(ours, False)
+        assert case.mine.say(PREPARE, Preparation(2, (("admin", 1),), (1,)), [theirs])  # the new socket did not come
+        os.close(theirs)
+        assert await case.heard() == Message(REFUSED, (2, NO_ROOM), ())
+        assert os.read(ours, 1) == b""  # nobody holds the other end
+        os.close(ours)
+        await case.turned(2, case.serving("b1"), case.openings.admin[0].sockets[0])
+
+    play(act, log)
+
+
 def test_the_admin_port_moves_with_the_word(log: Path) -> None:
     async def act(case: Case) -> None:
         with socket.create_server(("127.0.0.1", 0)) as new:
@@ -184,6 +203,40 @@ def test_the_admin_port_moves_with_the_word(log: Path) -> None:
             await case.turned(2, case.serving("b1"), new=[new])
         assert (await case.get("/status", port))["status"]
         assert await case.backends() == ["b1"]  # whoever ordered it through the old one still gets the answer
+
+    play(act, log)
+
+
+def with_check(config: Config, check: HealthCheck) -> Config:
+    return replace(config, pools=(replace(config.pools[0], health_check=check),))
+
+
+def test_a_backend_that_came_with_the_word_is_probed_and_can_be_ordered(log: Path) -> None:
+    async def act(case: Case) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+        config = with_check(case.serving("b1", "b2", f"b{port - 9000}"), HealthCheck(enabled=True, interval_s=0.05))
+        await case.turned(2, config, case.openings.admin[0].sockets[0])
+        await eventually(lambda: case.place.board.state(3)[0] is State.UNHEALTHY)
+        assert "refused" in case.place.board.reason(3)
+        case.control._order(3, Event.DRAIN, "an order")
+        assert case.place.board.state(3)[0] is State.DRAINING
+
+    play(act, log)
+
+
+def test_the_traffic_of_a_backend_that_came_with_the_word_is_looked_at(log: Path) -> None:
+    async def act(case: Case) -> None:
+        check = HealthCheck(passive=PassiveChecks(enabled=True, consecutive_failures=3, window_s=1000.0))
+        config = with_check(case.serving("b1", "b2", "b3"), check)
+        await case.turned(2, config, case.openings.admin[0].sockets[0])
+        board, channel = case.place.board, case.place.channels[0]
+        shared = Shared(board.rows, board.evidence, case.place.locks, failed=lambda: channel.ring_control(Bell.EVIDENCE))
+        guard = Guard(config.pools[0].breaker, 3, board.rows[0], shared)
+        for _ in range(3):
+            board.rows[0][cells.block(3) + cells.LEASES] += 1
+            guard.ended(object(), Outcome.FAILED, True, asyncio.get_running_loop().time())
+        await eventually(lambda: board.state(3)[0] is State.EJECTED)
 
     play(act, log)
 

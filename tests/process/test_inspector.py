@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -223,6 +224,20 @@ def test_a_successor_of_control_lets_the_ejected_return_in_time() -> None:
     scene = Scene(health_check=passive())
     scene.play(eject)
     scene.play(wait)
+
+
+def test_a_successor_of_control_takes_the_one_back_whose_trial_goes_well_without_waiting_for_the_next_sample() -> None:
+    async def until_tried(scene: Scene) -> None:
+        scene.send(0, 1, Outcome.FAILED, 3)
+        await eventually(lambda: scene.state(1) is State.RETURNING)
+
+    async def try_it(scene: Scene) -> None:
+        scene.try_out(0, 1, Outcome.OK)
+        await eventually(lambda: scene.state(1) is State.HEALTHY)
+
+    scene = Scene(health_check=passive(replace(PASSIVE, window_s=1000.0)))
+    scene.play(until_tried)
+    scene.play(try_it)
 
 
 def test_where_nothing_is_asked_for_nothing_is_looked_at() -> None:

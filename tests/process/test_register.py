@@ -182,3 +182,29 @@ def test_a_verdict_that_nobody_would_ever_take_back_is_void(
         register.renew(everybody(place, health_check=check))
     assert register.state(1) is place.board.state(1)[0] is state
     assert (place.board.reason(1) == "") is (state is State.UNKNOWN)
+
+
+def test_a_pool_that_is_gone_panics_no_more_and_its_namesake_is_not_said_to_have_recovered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    panics = {"health_check": HealthCheck(enabled=True, panic_threshold=50)}
+    place = seat(1, **panics)
+    register = register_of(place)
+    register.take(1, Event.FAIL, "x")
+    register.renew([])
+    place.board.set_state(1, State.UNKNOWN, 0.0)
+    register.renew(everybody(place, **panics))
+    caplog.clear()
+    with caplog.at_level(logging.INFO, LOGGER):
+        register.take(1, Event.PASS, "x")
+    assert [line for line in caplog.messages if line.startswith("pool")] == []
+
+
+def test_the_reason_of_a_verdict_that_is_void_does_not_come_back_when_another_instance_is_gone() -> None:
+    place = seat(health_check=CHECKED)
+    register = register_of(place)
+    register.take(1, Event.FAIL, "connection refused")
+    register.renew(everybody(place, health_check=HealthCheck()))
+    place.board.set_state(1, State.HEALTHY, 7.0, "by another instance")
+    register.reassert()
+    assert (place.board.state(1)[0], place.board.reason(1)) == (State.UNKNOWN, "")

@@ -122,10 +122,10 @@ def test_nothing_changes_before_everybody_has_prepared_and_then_all_are_told_at_
         assert case.unchanged()
         assert [case.kinds(each) for each in children if each in case.preparations] == [[]] * len(case.preparations)
         case.asked(child)
-        case.answer(child, PREPARED)
+        case.answer(child, PREPARED, now=125.0)
     assert (case.number, case.estate.seat.config) == (2, AFTER)
     assert case.estate.seat.slots == {("web", "b1"): 1, ("web", "b2"): 2}
-    assert case.reloading.deadline == 120.0 + COMMIT_S
+    assert case.reloading.deadline == 125.0 + COMMIT_S  # the time for this step, not what is left of the one before
     for child in children:
         (message,) = case.told(child)
         assert (message.kind, message.data) == (COMMIT, 2)
@@ -165,6 +165,20 @@ def test_what_nobody_listens_on_any_more_is_closed_when_all_have_changed_over(ca
         case.answer(child, COMMITTED)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", old))
+    for child in case.standing:  # the next reload gives each what it has not got
+        assert child.inodes == {inode(sock) for _, sock in case.estate.seat.openings.of(child.slot)}
+
+
+@pytest.mark.parametrize(
+    ("order", "times"),
+    [(Reload(), 1), (Reload(dry_run=True), 0), (ChangeBackends((REMOVAL,)), 0)],
+    ids=["reload", "dry", "change"],
+)
+def test_what_is_strange_in_a_configuration_is_logged_by_the_reload_that_reads_it(
+    case: Case, caplog: pytest.LogCaptureFixture, order: Reload | ChangeBackends, times: int
+) -> None:
+    case.load(AFTER, order, warnings=("that is strange",))
+    assert caplog.messages.count("that is strange") == times
 
 
 def test_workers_that_are_too_many_end_in_peace_and_posts_that_are_new_are_filled(case: Case) -> None:
@@ -282,6 +296,18 @@ def test_an_answer_to_another_reload_is_none_to_this(case: Case) -> None:
     assert case.verdicts == []
 
 
+def test_while_all_change_over_nothing_but_their_word_that_they_have_counts(case: Case) -> None:
+    case.load()
+    case.prepare()
+    for child in case.standing:
+        for kind, data in ((PREPARED, 2), (REFUSED, (2, "no")), (COMMITTED, 1), ("something else", 2)):
+            case.answer(child, kind, data)
+    assert (case.verdicts, case.reloading.is_over) == ([], False)
+    for child in case.standing:
+        case.answer(child, COMMITTED)
+    assert case.verdict.is_done
+
+
 def test_an_address_that_cannot_be_had_is_said_before_anybody_is_asked(case: Case) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = Address("127.0.0.1", taken.getsockname()[1])
@@ -299,6 +325,8 @@ def test_without_memory_for_the_message_nothing_changes(case: Case, monkeypatch:
     monkeypatch.setattr("balance.process.reloading.packed", none_left)
     case.load()
     assert case.verdict.problems == ("no file of memory for it: Too many open files",)
+    assert case.reloading.is_over
+    assert {message.kind for child in case.standing for message in case.told(child)} <= {ABANDON}
     assert case.unchanged()
 
 

@@ -233,6 +233,52 @@ def test_one_that_is_none_of_ours_any_more_is_not_ended_with_us(company: Company
     child.life = Life.GONE
 
 
+def test_one_that_is_none_of_ours_any_more_leaves_no_zombie_either(company: Company) -> None:
+    staff = company.staff
+    child = Child("the new instance")
+    staff.launch(child, lambda report: 3)
+    staff.disown(child)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert list(staff.departures()) == []  # its end is nobody's departure
+    assert is_reaped(child)
+
+
+def test_one_that_speaks_before_it_is_ready_is_not_taken_for_ready(company: Company) -> None:
+    def slow(report: Report) -> int:
+        report.end.say("row", 7)
+        while not report.end.heard()[0]:
+            time.sleep(0.001)
+        report.ready()
+        return 0
+
+    child = Child("worker 7")
+    company.staff.launch(child, slow)
+    company.selector.select(PATIENCE_S)
+    assert company.staff.hear(child) == (False, [Message("row", 7, ())], True)
+    child.say(END, 0)
+    company.selector.select(PATIENCE_S)
+    assert company.staff.hear(child)[0]
+
+
+def test_a_line_that_has_ended_is_not_looked_at_again_and_again(company: Company) -> None:
+    def mute(report: Report) -> int:
+        report.end.close()
+        signal.pause()
+        return 0
+
+    child = Child("worker 7")
+    company.staff.launch(child, mute)
+    company.selector.select(PATIENCE_S)
+    assert company.staff.hear(child) == (False, [], False)
+    assert company.selector.select(0) == []
+
+
+def test_a_child_lets_go_of_what_is_not_for_it_before_it_does_anything(company: Company) -> None:
+    child = Child("worker 7")
+    company.staff.launch(child, lambda report: 3 if company.selector.get_map() is None else 4)
+    assert "exited with status 3" in company.departures(1)["worker 7"]
+
+
 def test_a_child_holds_no_line_but_its_own(company: Company) -> None:
     staff = company.staff
     first = company.filled(staff.workers[0])
@@ -291,3 +337,16 @@ def test_at_the_end_nobody_is_left(company: Company) -> None:
     assert [is_reaped(child) for child in children] == [True] * 4
     assert staff.everyone == []
     assert len(company.selector.get_map()) == 0
+
+
+def test_workers_that_are_spared_outlive_the_end_and_all_others_do_not(company: Company) -> None:
+    staff = company.staff
+    workers = [company.filled(post) for post in staff.workers]
+    control = company.filled(staff.control)
+    staff.spare_workers()
+    staff.kill()
+    assert is_reaped(control)
+    for status, child in enumerate(workers, 5):
+        assert child.say(END, status)  # it still answers
+        assert os.waitpid(child.pid, 0)[1] == status << 8
+        child.hang_up()

@@ -168,6 +168,49 @@ def test_an_instance_whose_control_cannot_start_leaves_nothing_on_the_board(run:
     assert not report.failures, report.failures
 
 
+def control_fails_after(flag: Path, serving: Path) -> str:
+    """A prelude: the workers of an instance that is to take over serve, which the file `serving` says; its control process
+    fails once the file `flag` is gone."""
+    return f"""
+import os
+if "BALANCE_HANDOVER" in os.environ:
+    import balance.process.control
+    from balance.errors import StartError
+    from balance.runtime import cells
+
+    def fails(seat, report):
+        import time
+        while sum(row[cells.BEAT_US] > 0 for row in seat.board.rows) < 4:
+            time.sleep(0.001)
+        open({str(serving)!r}, "w").close()
+        while os.path.exists({str(flag)!r}):
+            time.sleep(0.001)
+        raise StartError("the disk is full")
+
+    balance.process.control.run = fails
+"""
+
+
+def test_an_instance_that_fails_half_way_leaves_its_workers_to_the_callers_that_are_with_them(run: Run, tmp_path: Path) -> None:
+    flag, serving = tmp_path / "hold", tmp_path / "serving"
+    flag.touch()
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as backend, contextlib.ExitStack() as stack:
+        backend.settimeout(20)
+        address = f"127.0.0.1:{backend.getsockname()[1]}"
+        prelude = control_fails_after(flag, serving)
+        instance = run(prelude, mode="tcp", workers=2, backends=[{"address": address}]).ready()
+        os.kill(instance.process.pid, signal.SIGUSR2)
+        until(serving.exists, "four workers that serve")
+        port = ("127.0.0.1", instance.port)
+        callers = [stack.enter_context(socket.create_connection(port, timeout=20)) for _ in range(24)]
+        connections = [stack.enter_context(backend.accept()[0]) for _ in callers]
+        flag.unlink()
+        instance.saying("the upgrade is broken off.*the disk is full")
+        for connection in connections:
+            connection.sendall(b"x")
+        assert [caller.recv(1) for caller in callers] == [b"x"] * 24
+
+
 def test_an_heir_that_is_told_to_end_before_it_serves_does_not_end_the_readiness_of_this_instance(run: Run) -> None:
     with Load(**SMALL) as load:
         instance = run(HALF_WAY, **document(load.addresses)).ready()

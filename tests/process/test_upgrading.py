@@ -11,7 +11,7 @@ from undertaken import Scene, configured
 from balance.health.readiness import Stage
 from balance.process.child import Child
 from balance.process.handover import LEGACY
-from balance.process.upgrading import START_S, Upgrading
+from balance.process.upgrading import NEVER, START_S, Upgrading
 from balance.process.words import REASSERT
 
 
@@ -95,6 +95,16 @@ def test_one_that_does_not_come_leaves_this_instance_as_it_was(case: Case, how: 
     board = scene.estate.seat.board
     assert (board.generation, board.stage) == (1, Stage.SERVING)  # whatever it has written there
     assert scene.kinds(scene.control) == [REASSERT]
+
+
+def test_a_new_instance_that_is_not_there_to_take_anything_over_is_not_waited_for(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("balance.process.upgrading.bequeath", lambda *what: False)
+    successor = case.begun()
+    assert case.scene.verdict.problems == ("the new instance takes nothing over",)
+    assert case.scene.killed == [successor]
+    assert (case.upgrading.is_over, case.upgrading.deadline) == (True, NEVER)
 
 
 def test_without_room_for_a_process_nothing_begins(case: Case) -> None:

@@ -138,6 +138,18 @@ def test_a_trial_that_the_client_breaks_off_decides_nothing_and_makes_room() -> 
     assert group.guards[1].admit(False, 10.2)
 
 
+def test_another_configuration_of_the_breaker_holds_at_once_and_what_was_counted_stands() -> None:
+    group = Group(1)
+    (guard,) = group.guards
+    group.fail(0)
+    guard.configure(CircuitBreaker(enabled=True, failure_threshold=2, timeout_s=10.0, half_open_requests=2))
+    group.fail(0)
+    assert group.changes == [Phase.OPEN]
+    assert [bool(guard.admit(False, 10.0)) for _ in range(3)] == [True, True, False]
+    guard.configure(NO_BREAKER)
+    assert guard.breaker is None
+
+
 def test_the_trial_of_a_dead_worker_is_given_back_with_its_row() -> None:
     group = open_group()
     assert group.guards[0].admit(False, 10.0)

@@ -259,6 +259,17 @@ def test_leases_of_every_algorithm_are_evidence_and_still_teach_the_policy(algor
     assert pool.acquire(b"", 501.0) is not None
 
 
+@pytest.mark.parametrize("algorithm", POLICIES)
+def test_a_stream_is_held_against_the_backend_when_its_answer_is_no_good_and_not_only_when_it_ends(algorithm: str) -> None:
+    pool, _ = guarded(1, algorithm, breaker=BREAKER)
+    for _ in range(3):
+        lease = pool.acquire(b"", 0.0)
+        assert lease is not None
+        lease.answered(0.1, is_good=False)
+    see(pool, pool.backends[0], 0.1)
+    assert pool.acquire(b"", 0.2) is None
+
+
 def test_there_is_a_guarded_lease_for_every_kind_of_lease() -> None:
     kinds = {Lease, *Lease.__subclasses__(), *(kind for each in Lease.__subclasses__() for kind in each.__subclasses__())}
     plain = {kind for kind in kinds if not kind.__name__.startswith(("Guarded", "Limited"))}

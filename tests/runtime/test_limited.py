@@ -225,12 +225,9 @@ def test_who_has_tried_others_does_not_wait_for_a_backend_that_is_on_trial() -> 
     assert not pool.may_wait([full])
 
 
-def test_what_others_took_while_a_ramp_turned_a_request_away_is_not_given_twice() -> None:
-    config = Config(
-        (ListenerConfig("main", (), Mode.HTTP, "web"),),
-        (PoolConfig("web", CONFIGS[:1], health_check=HealthCheck(slow_start_s=1000.0)),),
-        workers=2,
-    )
+def two_workers(**given: Any) -> tuple[LimitedPool, LimitedPool, list[memoryview]]:
+    """Their pools of one backend that takes two requests, and their rows. No bell rings by itself."""
+    config = Config((ListenerConfig("main", (), Mode.HTTP, "web"),), (PoolConfig("web", CONFIGS[:1], **given),), workers=2)
     rows = [memoryview(bytearray(8 * cells.row_cells(2))).cast("Q") for _ in range(2)]
     pools = []
     for place, row in enumerate(rows, 1):
@@ -238,17 +235,32 @@ def test_what_others_took_while_a_ramp_turned_a_request_away_is_not_given_twice(
         shared = Shared(rows, lambda slot: [0] * CELLS, NoLocks())
         pool = build(config, backend_slots(config), Row(row), lambda: 0.0, shared).pools["web"]
         assert isinstance(pool, LimitedPool)
+        pools.append(pool)
+    return pools[0], pools[1], rows
+
+
+def test_at_a_bell_a_worker_gives_what_it_does_not_use_to_another_whose_requests_wait() -> None:
+    one, two, _ = two_workers()
+    for lease in fill(one, 2):
+        lease.release(Outcome.OK, 0.0)
+    assert fill(two, 1) == []
+    one.look_at_permits()
+    two.look_at_permits()
+    assert len(fill(two, 3)) == 2
+
+
+def test_what_others_took_while_a_ramp_turned_a_request_away_is_not_given_twice() -> None:
+    one, two, rows = two_workers(health_check=HealthCheck(slow_start_s=1000.0))
+    for pool in (one, two):
         for state in (State.UNHEALTHY, State.HEALTHY):
             pool.update(pool.backends[0], state, Phase.CLOSED, 0.0)
         pool.rebuild()
-        pools.append(pool)
-    one, two = pools
     assert one.acquire(b"", 0.0) is not None
     rows[1][one.backends[0].block + cells.WANTED] = 1  # the other worker's requests wait
     one.look_at_permits()
     fill(one, 3)
     fill(two, 3)
-    assert sum(pool.backends[0].load.active for pool in pools) == 2
+    assert sum(pool.backends[0].load.active for pool in (one, two)) == 2
 
 
 def test_there_is_a_limited_lease_for_every_guarded_one() -> None:
@@ -288,6 +300,21 @@ def test_a_pool_that_replaces_another_keeps_its_queue_and_its_permits() -> None:
     assert sum(lease is not None and lease.backend.name == "b1" for lease in more) == 1
     for lease in leases:
         lease.release(Outcome.OK, 0.0)
+
+
+def test_a_pool_that_is_replaced_leaves_the_limits_that_still_hold_and_no_others() -> None:
+    pool, view = limited(1, 1)
+    kept, freed = pool.backends
+    waiter = Nobody()
+    assert pool.queue is not None
+    pool.queue.join(waiter, 0.0)
+    pool.tick()
+    freed.limit = 0  # as the configuration that comes has it
+    pool.retire()
+    assert view[kept.block + cells.WAITING] == 0
+    assert (kept.permits is not None, freed.permits) == (True, None)
+    pool.queue.leave(waiter)
+    assert names(fill(pool, 9))["b1"] == 1
 
 
 CONFIGS = (BackendConfig("b1", Address("a", 1), max_connections=2), BackendConfig("b2", Address("a", 1)))

@@ -300,3 +300,22 @@ def test_a_worker_that_died_has_no_permits_left(workers: int) -> None:
     machine.die(0)
     other: Any = machine.workers[-1]
     assert [other.acquire() for _ in range(3)] == [True, True, False]
+
+
+def test_who_lets_a_backend_go_takes_no_permits_along_and_asks_for_none_any_more() -> None:
+    machine = Machine(2, 2)
+    one, two = machine.workers
+    assert [one.acquire() for _ in range(3)] == [True, True, False]  # it wants another
+    two.permits.waiters = (1,)
+    assert not two.acquire()
+    one.backend.load.active = 0
+    one.permits.waiters = (1,)
+    machine.rung.clear()
+    one.backend.let_go()
+    assert (one.backend.permits, one.backend.credit) == (None, UNLIMITED)
+    assert machine.rung == {1}
+    machine.hear()
+    assert [two.acquire() for _ in range(3)] == [True, True, False]
+    two.release()
+    assert (two.permits.is_pressed, two.woken) == (False, 1)
+    assert one.permits.waiters == ()

@@ -6,6 +6,7 @@ from balance.config.model import BackendConfig
 from balance.model import Address
 from balance.runtime import cells
 from balance.runtime.backend import Backend, IdleTime
+from balance.runtime.guarded import RampGate
 
 
 def test_new_backend_is_used_at_once_and_holds_nothing() -> None:
@@ -46,3 +47,21 @@ def test_close_that_was_no_idle_timeout_teaches_nothing(idle_s: float) -> None:
     idle = IdleTime(None)
     idle.closed_after(idle_s, now=0.0)
     assert idle.limit_s(0.0) == IdleTime.AUTO_S
+
+
+def test_other_settings_hold_at_once_and_what_was_learned_goes_on() -> None:
+    backend = Backend(BackendConfig("a", Address("127.0.0.1", 80), 3), 2)
+    backend.idle_time.announced(3.0)
+    backend.configure(BackendConfig("a", Address("127.0.0.1", 80), 7, backup=True, max_connections=5), None)
+    assert (backend.load.weight, backend.is_backup, backend.limit) == (7, True, 5)
+    assert backend.idle_time.limit_s(0.0) == 2.0
+    backend.configure(BackendConfig("a", Address("127.0.0.1", 80)), 30.0)
+    assert (backend.load.weight, backend.is_backup, backend.limit) == (1, False, 0)
+    assert backend.idle_time.limit_s(0.0) == 30.0
+
+
+def test_one_that_is_let_go_leads_to_no_pool_any_more() -> None:
+    backend = Backend(BackendConfig("a", Address("127.0.0.1", 80)), 2)
+    backend.gate = backend.ramp = RampGate(backend, 30.0, 0.0)
+    backend.let_go()
+    assert (backend.gate, backend.ramp, backend.permits) == (None, None, None)

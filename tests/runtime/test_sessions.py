@@ -110,10 +110,31 @@ def test_a_worker_that_is_a_moment_behind_still_finds_it() -> None:
 
 
 def test_a_slot_beyond_what_a_cell_holds_is_not_kept() -> None:
-    far = backends(first_slot=1 << 18)
-    sessions = table(some=far)
+    cells, far = [0] * 4096, backends(first_slot=1 << 18)
+    sessions = table(cells, far)
     sessions.keep(b"client", far[0], 0.0)
     assert sessions.find(b"client", 0.0) is None
+    assert not any(cells)  # nor does it spill into what names the client
+
+
+@pytest.mark.parametrize("slot", [1, (1 << 18) - 1])
+@pytest.mark.parametrize("now", [0.0, HALF_A_YEAR_S - 1.0])
+def test_at_the_limits_of_a_cell_each_client_still_finds_its_backend(slot: int, now: float) -> None:
+    cells = memoryview(bytearray(8 * 4096)).cast("Q")
+    (some,) = backends(1, slot)
+    sessions = Sessions(cells, 4096, b"k", "web", [some], TTL_S)
+    for number in range(100):
+        sessions.keep(b"%d" % number, some, now)
+    assert [sessions.find(b"%d" % number, now + TTL_S) for number in range(100)] == [some] * 100
+    assert sessions.find(b"another", now) is None
+
+
+def test_a_session_that_shall_live_for_years_dies_before_the_clock_of_a_cell_runs_over() -> None:
+    some = backends()
+    sessions = Sessions([0] * WAYS, WAYS, b"k", "web", some, 10.0 * HALF_A_YEAR_S)
+    sessions.keep(b"client", some[0], 0.0)
+    assert sessions.find(b"client", HALF_A_YEAR_S * 0.6) is None
+    assert sessions.find(b"client", HALF_A_YEAR_S * 0.4) is some[0]
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 2), st.integers(0, 5)), max_size=200))

@@ -10,7 +10,7 @@ from steered import TEXT, Steered
 
 from balance.errors import StartError
 from balance.health.readiness import Stage
-from balance.health.states import State
+from balance.health.states import Event, State
 from balance.side.admin import admin_app
 from balance.side.steering import ChangeBackends, Order, Reload, Restart, Stop, Upgrade, Verdict
 
@@ -227,6 +227,21 @@ def test_both_a_weight_and_a_state_can_be_ordered() -> None:
     assert (answer.status, answer.json["name"], answer.json["done"]) == (200, "a1", True)
     assert weights(steered)["a1"] == 4
     assert isinstance(steered.asked[0], ChangeBackends)
+
+
+def test_a_dry_run_drains_nobody_either() -> None:
+    steered = Steered()
+    ordered: list[Event] = []
+
+    def order(slot: int, event: Event, reason: str) -> State:
+        ordered.append(event)
+        return State.DRAINING
+
+    steered.inside.order = order
+    for query, state in (("?dry_run=1", "unknown"), ("", "draining")):
+        answer = say(steered, "PATCH", f"/backends/a1{query}", {"state": "drain"})
+        assert (answer.status, answer.json["state"]) == (200, state)
+    assert ordered == [Event.DRAIN]
 
 
 def test_a_backend_with_another_address_is_shown_as_it_stands_and_not_as_the_one_before() -> None:

@@ -1,17 +1,23 @@
 """What an operator may say, and what is no order."""
 
+import asyncio
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
 from balance.config.changes import BackendChange, Verb
 from balance.health.states import Event
+from balance.runtime.snapshot import backend_slots
 from balance.side.inside import Inside
 from balance.side.orders import (
     find,
     is_own_host,
     is_own_page,
+    read_body,
     read_new_backend,
     read_object,
     read_reload,
@@ -71,6 +77,17 @@ def test_an_unknown_backend_is_404_and_those_that_are_are_named(inside: Inside) 
     assert caught.value.status_code == 404
 
 
+def test_a_name_that_two_pools_have_is_nobody_s_and_both_are_named(inside: Inside) -> None:
+    app, raw = inside.config.pools
+    namesakes = (replace(raw.backends[0], name="a1"),)
+    inside.config = replace(inside.config, pools=(app, replace(raw, backends=namesakes)))
+    inside.slots = backend_slots(inside.config)
+    with pytest.raises(HTTPException, match="several pools have a backend 'a1'; say app/a1 or raw/a1") as caught:
+        find(inside, "a1")
+    assert caught.value.status_code == 409
+    assert find(inside, "raw/a1").pool.name == "raw"
+
+
 @pytest.mark.parametrize(
     ("host", "own"),
     [
@@ -102,6 +119,34 @@ def test_only_an_address_or_localhost_is_our_own_host(host: str, own: bool) -> N
 )
 def test_a_page_may_ask_when_it_came_from_here(origin: str, own: bool) -> None:
     assert is_own_page(origin, "127.0.0.1:9090") is own
+
+
+def read(*pieces: dict[str, Any]) -> bytes:
+    """A body that comes in these pieces, and then nothing more."""
+    left = list(pieces)
+
+    async def receive() -> dict[str, Any]:
+        if not left:
+            await asyncio.Event().wait()
+        return left.pop(0)
+
+    return asyncio.run(read_body(Request({"type": "http", "method": "POST"}, receive)))
+
+
+PIECE = {"type": "http.request", "body": b'{"rollback"', "more_body": True}
+
+
+def test_a_body_that_breaks_off_is_not_obeyed() -> None:
+    with pytest.raises(HTTPException, match="broke off") as caught:
+        read(PIECE, {"type": "http.disconnect"})
+    assert caught.value.status_code == 400
+
+
+def test_a_body_that_does_not_come_is_not_waited_for_and_not_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("balance.side.orders.BODY_TIMEOUT_S", 0.01)
+    with pytest.raises(HTTPException, match="has not come within") as caught:
+        read(PIECE)
+    assert (caught.value.status_code, caught.value.headers) == (408, {"Connection": "close"})
 
 
 def test_an_order_without_a_state_has_none() -> None:
