@@ -28,6 +28,7 @@ from fleet import Fleet, Machine
 from running import Instance
 from steady import PATIENCE_S, Load
 
+VERDICTS = ("is unhealthy", "is ejected", "is open")
 LOAD: dict[str, Any] = {"websockets": 0, "download_bytes": 0, "pause_s": 0.01}
 
 
@@ -62,7 +63,7 @@ class Trouble:
         self._stack.close()
 
     def run(self, before_s: float, during_s: float, after_s: float) -> Findings:
-        """So long well, so long in trouble, and so long after traffic has come back."""
+        """So long well, so long in trouble or until that is noticed, and so long after traffic has come back."""
         ill = [self.fleet.machines[name] for name in self._fault.ill]
         self.load.begin(self.instance.port)
         began = time.monotonic()
@@ -71,6 +72,7 @@ class Trouble:
         for machine in ill:
             self._fault.begin(machine)
         time.sleep(during_s)
+        self._await_verdict(time.monotonic() + PATIENCE_S)
         for machine in ill:
             self._fault.end(machine)
         back = time.monotonic()
@@ -95,6 +97,13 @@ class Trouble:
             retries=self._retries(),
             log=self.instance.log,
         )
+
+    def _await_verdict(self, until: float) -> None:
+        """On a machine that is busy with other work, trouble may be over before a check of it is."""
+        while self._fault.is_failing and time.monotonic() < until:
+            if any(verdict in line for _, line in self._said() for verdict in VERDICTS):
+                return
+            time.sleep(0.05)
 
     def _await_traffic(self, ill: Sequence[Machine], back: float) -> None:
         """Until one of them is given something that began since then, or patience ends."""
