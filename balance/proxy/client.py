@@ -255,7 +255,9 @@ class HttpClient(Refusals, asyncio.Protocol):
         self._unsent = None
         if self._paused_for:
             self._resume(_UPLOAD)
-        self.arm(now, entry.keepalive_s)
+        self.deadline = deadline = now + entry.keepalive_s  # arm() in line
+        if deadline < self.looked_at:
+            entry.service.wheel.watch(self, now)
         if self._buffer:
             entry.service.loop.call_soon(self._next)
         elif entry.is_closing:

@@ -125,6 +125,13 @@ class Exchange(Replying):
         request, entry, client = self.request, self.entry, self.client
         fields = request.fields
         host = fields.host
+        if client.after_host and host is not None and entry.request_id and not fields.request_id and not client.is_trusted:
+            # Nearly always; what follows, in one go.
+            self.request_id = request_id = entry.service.next_request_id()
+            return b"".join((
+                request.line, fields.forward, client.before_host, host, client.after_host,
+                b"X-Request-Id: ", request_id, b"\r\n\r\n",
+            ))  # fmt: skip
         parts = [request.line, fields.forward]
         if client.is_trusted:
             said = continued(entry.forwarded, fields, client.peer, entry.port, entry.scheme, entry.trusted, via=entry.via)

@@ -132,8 +132,13 @@ class Replying(Repeats):
         else:
             head += b"Connection: keep-alive\r\n\r\n"
 
-        if framing is BY_LENGTH and len(body) == response.length:
-            self._write(head, body)
+        if framing is BY_LENGTH and (size := len(body)) == response.length:
+            if size > JOIN_LIMIT:
+                self._write(head, body)
+            elif not (transport := self.client.transport).is_closing():  # _write() in line, because nearly all are such
+                reply = head + body
+                self._reply_bytes += len(reply)
+                transport.write(reply)
             self._end_well(now)
         elif framing is NO_BODY:
             self._reply_is_exact = not body

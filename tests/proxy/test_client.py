@@ -575,7 +575,7 @@ async def test_trusted_proxy_is_believed(stage: Stage) -> None:
 # --- our own faults ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["start", "_send", "response_received", "_reply", "_write", "_end_well"])
+@pytest.mark.parametrize("method", ["start", "_send", "response_received", "_reply", "_end_well"])
 async def test_bug_in_an_exchange_ends_its_client_and_leaks_nothing(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
