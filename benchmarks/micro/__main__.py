@@ -1,6 +1,6 @@
 """`python3 benchmarks/micro`: what the decisions of the data path cost without a socket, in nanoseconds a call.
 
-The minimum of several repeats: what the code costs when nothing disturbs it. Run it with the interpreter that runs Balance.
+The minimum of many repeats: what the code costs when nothing disturbs it. Run it with the interpreter that runs Balance.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the checkout's o
 
 import cases  # the folder itself is first on the path when it is run by its name
 
+RUN_S = 0.005  # short enough that some runs are left in peace on a machine that has other work
 
-def measure(call: Callable[[], object], repeats: int, seconds: float) -> float:
-    """Nanoseconds a call: the best of `repeats` runs that together take about `seconds`."""
+
+def measure(call: Callable[[], object], seconds: float) -> float:
+    """Nanoseconds a call: the best of many short runs that together take about `seconds`."""
     timer = timeit.Timer(call)
     number = 1
-    while (taken := timer.timeit(number)) < seconds / repeats / 4:
-        number *= 4
-    number = max(1, int(number * (seconds / repeats) / taken))
+    while (taken := timer.timeit(number)) < RUN_S / 2:
+        number *= 2
+    repeats = max(3, int(seconds / max(taken, RUN_S / 2)))
     return min(timer.repeat(repeats, number)) / number * 1e9
 
 
@@ -39,7 +41,7 @@ def main() -> None:
     print("| what | ns |\n| --- | ---: |")
     for name, call in cases.all_cases():
         if options.only in name:
-            figures[name] = measure(call, 7, options.seconds)
+            figures[name] = measure(call, options.seconds)
             print(f"| {name} | {figures[name]:,.0f} |", flush=True)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
