@@ -78,6 +78,7 @@ class Worker:
         row[cells.PID] = os.getpid()
         row[cells.PLACE] = self._slot + 1
         row[cells.GENERATION] = seat.generation.number
+        self._outlook.look()  # from now on bells ring here: what was written between the first look and this one
         sockets = seat.openings.of_worker(self._slot)
         await self._traffic.open(sockets)
         self._changeover.begin({inode(sock): sock for _, sock in sockets}, report.end)

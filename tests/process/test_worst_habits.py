@@ -130,3 +130,32 @@ def test_a_resolver_that_hangs_during_a_reload_holds_up_nothing_else(
         assert "configuration 2" not in instance.log
     instance.saying("configuration 2 is served")
     assert instance.get() == (200, "b1")
+
+
+def slow_to_begin(folder: Path) -> str:
+    """A prelude: a worker that knows how the backends stand waits before it serves, while there is a file `hold`."""
+    return f"""
+import asyncio, pathlib
+from balance.process import worker
+serve = worker.Worker.serve
+async def held(self, report):
+    folder = pathlib.Path({str(folder)!r})
+    while (folder / "hold").exists():
+        (folder / "held").touch()
+        await asyncio.sleep(0.01)
+    await serve(self, report)
+worker.Worker.serve = held
+"""
+
+
+def test_an_order_that_comes_while_a_worker_begins_reaches_it(run: Run, origins: Origins, tmp_path: Path) -> None:
+    backends = [{"name": name, "address": origins(name).address} for name in ("b1", "b2")]
+    instance = run(slow_to_begin(tmp_path), backends=backends, **HTTP).ready()
+    hold = tmp_path / "hold"
+    hold.touch()
+    os.kill(instance.children("balance-worker")[0], signal.SIGKILL)
+    until((tmp_path / "held").exists, "its successor")
+    assert instance.command("drain", "b1") == (0, "backend default/b1 is draining\n")
+    hold.unlink()
+    instance.saying(r"worker \d \(pid \d+\) is ready")
+    assert {instance.get()[1] for _ in range(60)} == {"b2"}
