@@ -21,6 +21,7 @@ from running import Instance, until
 from steady import NAMES, Load
 
 SCRAPE_S = 0.1
+FEW_FDS = 8  # of clients and parked at backends, which come and go; what each reload left would be a lot more
 MOST_GROWTH_KB = 2048  # of a process's own memory, over any number of reloads
 COUNTERS = (
     "balance_http_requests_total",
