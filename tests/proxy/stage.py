@@ -29,10 +29,14 @@ from balance.config.model import (
     Retry,
     Timeouts,
 )
+from balance.health.breaker import RUN, Phase
+from balance.health.states import State
 from balance.model import Address, Mode, Why
 from balance.proxy.traffic import Traffic
 from balance.runtime import backend as runtime
 from balance.runtime import cells
+from balance.runtime.guard import Guard
+from balance.runtime.guarded import GuardedPool
 from balance.runtime.slots import SlotBook
 from balance.runtime.snapshot import Snapshot, backend_slots, build, prepare
 from balance.traffic.retrying import SKIPPED, Again
@@ -281,6 +285,18 @@ class Stage:
     def of(self, backend: Backend) -> runtime.Backend:
         """The proxy's own view of a backend."""
         return next(known for known in self.pool.backends if known.address == backend.address)
+
+    def half_open(self, backend: Backend) -> Guard:
+        """Its breaker has opened by one failure, and its next request finds out whether it is well."""
+        known, pool = self.of(backend), self.pool
+        assert isinstance(pool, GuardedPool)
+        assert known.guard is not None
+        assert known.guard.breaker is not None
+        known.guard.evidence[RUN] = 1
+        known.guard.breaker.failed(0, 0)
+        pool.update(known, State.HEALTHY, Phase.HALF_OPEN, 0.0)
+        pool.rebuild()
+        return known.guard
 
     @property
     def active(self) -> int:

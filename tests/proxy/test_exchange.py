@@ -10,12 +10,10 @@ from scripts import CHUNKED, ask, failures, says, says_and_resets, says_and_wait
 from stage import Script, Stage, serve, until
 
 from balance.config.model import CircuitBreaker, Timeouts
-from balance.health.breaker import PHASE, RUN, Phase
-from balance.health.states import State
+from balance.health.breaker import PHASE, Phase
 from balance.model import Why
 from balance.proxy.repeats import REPLAY_LIMIT
 from balance.runtime import cells
-from balance.runtime.guarded import GuardedPool
 
 # --- what passes ------------------------------------------------------------------------------------------
 
@@ -375,17 +373,10 @@ async def test_trial_that_gets_no_reply_within_the_limit_of_the_whole_request_ha
     backend = stage.backend(says_and_waits())
     breaker = CircuitBreaker(enabled=True, failure_threshold=1, timeout_s=0.0)
     await stage.open(timeouts=Timeouts(request_s=0.1), breaker=breaker)
-    known, pool = stage.of(backend), stage.pool
-    assert isinstance(pool, GuardedPool)
-    assert known.guard is not None
-    assert known.guard.breaker is not None
-    known.guard.evidence[RUN] = 1
-    known.guard.breaker.failed(0, 0)
-    pool.update(known, State.HEALTHY, Phase.HALF_OPEN, 0.0)
-    pool.rebuild()
+    guard = stage.half_open(backend)
     assert (await ask(stage, get())).status == 504
     assert (stage.count(backend, cells.TRIALS), stage.count(backend, cells.TRIALS_FAILED)) == (0, 1)
-    assert known.guard.evidence[PHASE] == Phase.OPEN
+    assert guard.evidence[PHASE] == Phase.OPEN
 
 
 async def test_limit_that_its_client_s_upload_has_used_up_is_not_the_backends_fault(stage: Stage) -> None:

@@ -13,14 +13,11 @@ from rawclient import Message, Wire, chunked, get, ok, post
 from stage import Backend, Script, Stage, serve, until
 
 from balance.config.model import AccessLog, CircuitBreaker, HttpConfig, Keepalive, Retry, RetryBudget, Timeouts
-from balance.health.breaker import RUN, Phase
-from balance.health.states import State
 from balance.model import Address, Outcome, Why
 from balance.proxy.client import HttpClient
 from balance.proxy.dial import Resolver
 from balance.proxy.repeats import REPLAY_LIMIT
 from balance.runtime import cells
-from balance.runtime.guarded import GuardedPool
 from balance.traffic.retrying import Again
 
 ON = Retry(enabled=True)
@@ -666,14 +663,8 @@ async def test_backend_is_asked_again_where_the_only_other_is_on_trial_and_lets_
     flaking, trying = stage.backend(flaky), stage.backend(silent_after_head)
     breaker = CircuitBreaker(enabled=True, failure_threshold=1, timeout_s=0.0)
     await stage.open(retry=Retry(enabled=True, backoff_base_s=0.01), breaker=breaker)
-    known, pool = stage.of(trying), stage.pool
-    assert isinstance(pool, GuardedPool)
-    assert known.guard is not None
-    assert known.guard.breaker is not None
-    known.guard.evidence[RUN] = 1
-    known.guard.breaker.failed(0, 0)
-    pool.update(known, State.HEALTHY, Phase.HALF_OPEN, 0.0)
-    pool.rebuild()
+    stage.half_open(trying)
+    pool = stage.pool
     trial = pool.acquire(b"", 1.0, [stage.of(flaking)])
     assert trial is not None
     assert (await ask(stage, get())).body == b"well"
