@@ -1,7 +1,7 @@
 """Requests that went through the mincer, over the real data path: no backend ever gets what the client's bytes, read strictly,
 did not contain, in that order; and whatever a client is answered is HTTP.
 
-BALANCE_FUZZ_EXAMPLES=100000 for a long run.
+BALANCE_FUZZ_EXAMPLES=100000 for a longer run than the long one.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +24,7 @@ from strict import Message, read_messages
 
 from balance.http1.framing import Framing
 
+LONG_RUN = "5000"
 EXAMPLES = int(os.environ.get("BALANCE_FUZZ_EXAMPLES", "400"))
 TURNS = 20  # of the loop, in which a request that is on its way reaches the backend
 
@@ -160,3 +163,12 @@ def test_client_gets_http_whatever_a_backend_sends(mincer: Mincer, reply: bytes,
     mincer.reply = reply
     mincer.runner.run(asyncio.wait_for(ask(), PATIENCE_S))
     assert mincer.replies_site.passed.popitem()[1][0].framing is Framing.NONE
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_five_thousand_of_each_find_nothing() -> None:
+    environ = {**os.environ, "BALANCE_FUZZ_EXAMPLES": LONG_RUN}
+    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", "--timeout", "590", __file__]
+    run = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
