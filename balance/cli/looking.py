@@ -1,4 +1,4 @@
-"""`balance status`, `backends`, `events`: what a running instance says of itself. They change nothing."""
+"""`balance status`, `backends`, `generations`, `events`: what a running instance says of itself. They change nothing."""
 
 from __future__ import annotations
 
@@ -96,6 +96,31 @@ def _why(backend: dict[str, Any]) -> str | None:
     if why and last and not last["ok"] and not why.startswith(last["reason"]):
         return f"{why}; now: {last['reason']}"
     return why
+
+
+@click.command("generations", epilog=examples("balance generations", "balance generations --json", "balance reload --to 3"))
+@admin_option
+@json_option
+def generations_command(port: AdminPort, is_json: bool) -> int:
+    """Show the configurations that are remembered: when each came, by whom and from where, what it changed."""
+    reply = port.ask("GET", "/config", expected="generations")
+    if not reply.is_done:
+        return refused(reply, is_json)
+    if is_json:
+        show_json({"generations": reply.document["generations"]})
+        return 0
+    rows = [
+        (each["generation"], "now" if each["current"] else None, _second(each["made_at"]), each["origin"], each["source"],
+         each.get("summary"))
+        for each in reply.document["generations"]
+    ]  # fmt: skip
+    show(table(("GENERATION", "SERVED", "CAME", "BY", "FROM", "CHANGED"), rows))
+    return 0
+
+
+def _second(moment: str) -> str:
+    """An ISO time without what is below a second."""
+    return f"{moment[:19]}Z" if moment.endswith("+00:00") else moment
 
 
 @click.command("events", epilog=examples("balance events", "balance events --once --json", "balance events --since 0"))

@@ -38,6 +38,7 @@ COMMANDS = {
     # What follows talks to a running instance.
     "status": CommandEntry("balance.cli.looking:status_command", "How it is doing: processes, listeners, pools."),
     "backends": CommandEntry("balance.cli.looking:backends_command", "How every backend stands, and why."),
+    "generations": CommandEntry("balance.cli.looking:generations_command", "The configurations that are remembered."),
     "events": CommandEntry("balance.cli.looking:events_command", "What happens, as it happens."),
     "drain": CommandEntry("balance.cli.members:drain_command", "Send nothing new to a backend."),
     "maintenance": CommandEntry("balance.cli.members:maintenance_command", "Take a backend out."),

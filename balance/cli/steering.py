@@ -22,7 +22,9 @@ from balance.cli.tables import refused, show_json, show_verdict
     ),
 )
 @click.option("--rollback", is_flag=True, help="Go back to the last configuration that differs, instead of reading the file.")
-@click.option("--to", type=click.IntRange(1), metavar="GENERATION", help="Go back to this one, as GET /config numbers them.")
+@click.option(
+    "--to", type=click.IntRange(1), metavar="GENERATION", help="Go back to this one, as `balance generations` numbers them."
+)
 @click.option("--discard-changes", is_flag=True, help="Forget what was changed at run time.")
 @dry_run_option
 @admin_option

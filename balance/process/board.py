@@ -29,6 +29,7 @@ from balance.health.states import State
 from balance.model import Why
 from balance.runtime import cells
 from balance.runtime.sessions import CELLS as SESSION_CELLS
+from balance.side.steering import ReloadResult
 
 CELL_BYTES = 8
 
@@ -50,9 +51,9 @@ _WORKER_RESTARTS = 2
 _ROWS = 3  # in use
 _SLOTS = 4  # in use
 _GENERATION = 5
-_RELOADS = 6  # that succeeded
-_RELOADS_FAILED = 7
 _CONTROL_BEAT = 8
+_LAST_RELOAD = 9  # 1 + how it ended, 0 where there was none
+_RELOADS = 16  # one cell for each ReloadResult
 _SUPERVISION_CELLS = 64
 
 _KEY_BYTES = 32
@@ -239,13 +240,20 @@ class Board:
         """For the supervisor only."""
         self._supervision[_GENERATION] = number
 
-    def reloads(self, ok: bool) -> int:
-        """How many reloads succeeded, or failed and changed nothing."""
-        return self._supervision[_RELOADS if ok else _RELOADS_FAILED]
+    def reloads(self, result: ReloadResult) -> int:
+        """How many reloads ended like that."""
+        return self._supervision[_RELOADS + result]
 
-    def count_reload(self, ok: bool) -> None:
+    @property
+    def last_reload(self) -> ReloadResult | None:
+        """How the last one ended, None where there was none."""
+        ended = self._supervision[_LAST_RELOAD]
+        return ReloadResult(ended - 1) if ended else None
+
+    def count_reload(self, result: ReloadResult) -> None:
         """For the supervisor only."""
-        self._supervision[_RELOADS if ok else _RELOADS_FAILED] += 1
+        self._supervision[_RELOADS + result] += 1
+        self._supervision[_LAST_RELOAD] = 1 + result
 
     def clear_slots(self, slots: Collection[int]) -> None:
         """For the supervisor only: the backends of these slots are gone from everywhere, and others come."""
@@ -298,7 +306,16 @@ class Board:
 def layout() -> int:
     """A number that differs when the cells of two versions mean different things."""
     names = {name: value for name, value in vars(cells).items() if name.isupper() and isinstance(value, (int, tuple))}
-    own = (_SUPERVISION_CELLS, SESSION_CELLS, _STANDING_CELLS, _REASON_CELLS, EVIDENCE_CELLS, _RELOADS_FAILED, _EJECTIONS)
+    own = (
+        _SUPERVISION_CELLS,
+        SESSION_CELLS,
+        _STANDING_CELLS,
+        _REASON_CELLS,
+        EVIDENCE_CELLS,
+        _RELOADS,
+        _LAST_RELOAD,
+        _EJECTIONS,
+    )
     return zlib.crc32(repr((sorted(names.items()), own, [*map(str, Why)], [*map(str, State)])).encode())
 
 

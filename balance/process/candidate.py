@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from balance.config.difference import difference, summary
 from balance.errors import StartError
@@ -18,12 +18,13 @@ from balance.process.child import Child
 from balance.process.estate import Estate
 from balance.process.generation import Generation
 from balance.process.loading import Loaded, Wish
-from balance.process.openings import Hosts, Openings, Renewed, inode, reopen
+from balance.process.openings import Hosts, Openings, Renewed, inode, moved, reopen
 from balance.process.seat import Seat
 from balance.process.words import Blueprint, Preparation
 from balance.runtime.slots import Assignment, NoRoomError
 from balance.side.steering import ChangeBackends, Reload, Verdict
 
+CHANGED = "change at run time"  # where a configuration comes from that no file says
 ELSEWHERE = "`balance upgrade` starts an instance that has it"
 
 
@@ -60,7 +61,9 @@ class Proposal:
             openings, renewed = reopen(self.generation.config, seat.config, seat.openings, self.hosts)
         except StartError as error:
             raise UnfitError(str(error)) from None
-        return Candidate(self.generation, self.assignment, self.lines, self.dropped, self.hosts, openings, renewed)
+        lines = (*self.lines, *moved(self.generation.config, seat.config, seat.openings, openings))
+        generation = replace(self.generation, summary=summary(lines))
+        return Candidate(generation, self.assignment, lines, self.dropped, self.hosts, openings, renewed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,13 @@ class Candidate(Proposal):
     @property
     def blueprint(self) -> Blueprint:
         generation = self.generation
-        return Blueprint(generation.number, generation.config, dict(generation.slots), generation.made_at, generation.origin)
+        slots = dict(generation.slots)
+        return Blueprint(generation.number, generation.config, slots, generation.made_at, generation.origin, generation.summary)
+
+    def is_served(self, seat: Seat) -> bool:
+        """Whether all of it is as it is served already, whatever the text that it was read from looks like."""
+        config = replace(self.generation.config, source=seat.config.source)
+        return config == seat.config and self.openings.is_as(seat.openings, config.workers)
 
     def preparation(self, child: Child) -> tuple[Preparation, list[socket.socket]]:
         """What only that child is to know, and those of its sockets that it does not have."""
@@ -94,7 +103,7 @@ def wished(order: Reload | ChangeBackends, seat: Seat, origin: str) -> tuple[Wis
     """What is to be read, and who wants it: `origin`, or where a rollback goes. UnfitError when there is no way back."""
     current = seat.generation
     if isinstance(order, ChangeBackends):
-        return Wish(current.source, False, (*current.changes, *order.changes)), origin
+        return Wish(current.source, False, (*current.changes, *order.changes)), CHANGED
     changes = () if order.discard_changes else current.changes
     if order.rollback:
         before = seat.before(order.to)

@@ -154,7 +154,7 @@ class Control:
         inside = self._inside
         inside.config, inside.slots, inside.listening = blueprint.config, blueprint.slots, preparation.listening
         inside.names = {**inside.names, **{slot: name for name, slot in blueprint.slots.items()}}
-        seen = GenerationSeen(blueprint.number, blueprint.made_at, blueprint.origin, blueprint.config, True)
+        seen = GenerationSeen(blueprint.number, blueprint.made_at, blueprint.origin, blueprint.config, True, blueprint.summary)
         self._generations = distinct([*(replace(each, is_current=False) for each in self._generations), seen])
         self._register.renew(inside.backends())
         self._watches.renew(inside.backends(), self._register.standings)

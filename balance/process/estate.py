@@ -59,6 +59,12 @@ class Estate:
             else:
                 board.set_state(slot, State.UNKNOWN, 0.0)
 
+    def keep(self, generation: Generation) -> None:
+        """What is served goes on; from now on it is said to come from that one's source, with that one's changes over it."""
+        *before, current = self.seat.history
+        current = replace(current, source=generation.source, changes=generation.changes)
+        self.seat = replace(self.seat, history=(*before, current))
+
     def settle(self, generation: Generation, assignment: Assignment, openings: Openings) -> None:
         """From now on every child is born into this configuration."""
         board = self.seat.board

@@ -25,11 +25,12 @@ class Generation:
     source: Source
     changes: tuple[BackendChange, ...]  # made at run time, laid over the source
     made_at: float  # seconds since the epoch
-    origin: str  # start, SIGHUP, admin API, rollback to 3
+    origin: str  # start, upgrade, SIGHUP, admin API, the file has changed, change at run time, rollback to 3
+    summary: str = ""  # what differs from the one before, in a few words
 
     def seen(self, current: int) -> GenerationSeen:
         """As the admin port shows it."""
-        return GenerationSeen(self.number, self.made_at, self.origin, self.config, self.number == current)
+        return GenerationSeen(self.number, self.made_at, self.origin, self.config, self.number == current, self.summary)
 
 
 class Numbered(Protocol):
@@ -43,7 +44,7 @@ G = TypeVar("G", bound=Numbered)
 
 
 def distinct(history: Sequence[G]) -> list[G]:
-    """Those that differ from the one that came after, as many as are remembered: reloads that change nothing push none out."""
+    """Those that differ from the one that came after, as many as are remembered."""
     found: list[G] = []
     for generation in reversed(history):
         if len(found) < KEPT and not (found and generation.config == found[-1].config):

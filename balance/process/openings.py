@@ -52,6 +52,14 @@ class Openings:
         """The Unix sockets whose files are ours to remove."""
         return [each.address.path for each in self.listeners + self.side if each.address.is_unix and each.owns_path]
 
+    def addresses(self, listener: str) -> set[str]:
+        """Where that one is, as bound."""
+        return {str(opening.address) for opening in self.listeners + self.side if opening.listener == listener}
+
+    def is_as(self, other: Openings, workers: int) -> bool:
+        """Whether everybody accepts from the same sockets, for the same listeners."""
+        return all(set(self.of(slot)) == set(other.of(slot)) for slot in (*range(workers), None))
+
     def keep_for_worker(self, slot: int) -> None:
         """In a worker, after the fork: close what is not its own."""
         for opening in self.listeners:
@@ -83,6 +91,19 @@ class Openings:
         self.close_copies()
         for opening in self.listeners + self.side:
             opening.unlink()
+
+
+def moved(config: Config, served: Config, before: Openings, after: Openings) -> tuple[str, ...]:
+    """A line for each listener that is configured as before, by a name that stands for other addresses now."""
+    stayed = set(_wanted(config)) & set(_wanted(served))
+    named = [name for name, address in _wanted(config) if (name, address) in stayed and address.host and not address.is_ip]
+    lines = []
+    for name in dict.fromkeys(named):
+        was, now = before.addresses(name), after.addresses(name)
+        if was != now:
+            what = name if name in ("admin", "metrics") else f"listener {name}"
+            lines.append(f"~ {what}: bound to {', '.join(sorted(was))} -> {', '.join(sorted(now))}")
+    return tuple(lines)
 
 
 def inode(sock: socket.socket) -> int:

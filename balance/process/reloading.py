@@ -1,8 +1,12 @@
 """One reload: read, prepare in every process, commit in all of them or in none.
 
     LOADING ──▶ PREPARING ──▶ COMMITTING ──▶ over
-       │ not good   │ refused, silent, no port
+       │ not good,  │ refused, silent, no port
+       │ no news    │
        └────────────┴─────────▶ over, and nothing has changed
+
+What would be served may be served already, as after a comment was changed: then nobody is asked for anything, and the
+configuration keeps its number.
 
 The decision falls in one place: when everybody has prepared, estate.settle() makes the new configuration the one that every
 child is born into. Who fails to follow after that is killed, and its successor has it. Which configuration it may be is the
@@ -17,6 +21,7 @@ import os
 import pickle
 from collections.abc import Callable
 
+from balance.config.difference import NOTHING_CHANGED
 from balance.process.announcement import some
 from balance.process.candidate import Candidate, UnfitError, judged, wished
 from balance.process.child import Child, Life
@@ -25,7 +30,7 @@ from balance.process.line import Message, packed
 from balance.process.loading import Loaded, load
 from balance.process.openings import inode
 from balance.process.words import ABANDON, COMMIT, COMMITTED, LOADED, PREPARE, PREPARED, REFUSED, UNLOADABLE
-from balance.side.steering import ChangeBackends, Reload, Verdict
+from balance.side.steering import ChangeBackends, Reload, ReloadResult, Verdict
 
 log = logging.getLogger("balance.process")
 
@@ -118,7 +123,20 @@ class Reloading:
         except UnfitError as error:
             self._fail(str(error))
             return
-        self._prepare(now)
+        if self._found.is_served(self._estate.seat):
+            self._keep()
+        else:
+            self._prepare(now)
+
+    def _keep(self) -> None:
+        """There is nothing to change."""
+        candidate, number = self._candidate, self._estate.seat.generation.number
+        candidate.renewed.undo()
+        self._estate.keep(candidate.generation)
+        self._tell_dropped()
+        log.info("%s, configuration %d goes on (%s)", NOTHING_CHANGED, number, self._origin)
+        self._count(ReloadResult.UNCHANGED)
+        self._end(candidate.verdict(number))
 
     # --- preparing --------------------------------------------------------------------------------------
 
@@ -193,14 +211,21 @@ class Reloading:
     def _finish(self) -> None:
         candidate = self._candidate
         candidate.renewed.accept()
-        for line in candidate.dropped:
-            log.warning("%s", line)
+        self._tell_dropped()
         log.info("configuration %d is served (%s): %s", candidate.number, self._origin, candidate.summary)
         for line in candidate.lines[:20]:
             log.info("%s", line)
-        if isinstance(self._order, Reload):
-            self._estate.seat.board.count_reload(True)
+        self._count(ReloadResult.SUCCESS)
         self._end(candidate.verdict(candidate.number))
+
+    def _tell_dropped(self) -> None:
+        for line in self._candidate.dropped:
+            log.warning("%s", line)
+
+    def _count(self, result: ReloadResult) -> None:
+        """What is changed at run time is no reload."""
+        if isinstance(self._order, Reload):
+            self._estate.seat.board.count_reload(result)
 
     def expired(self, now: float) -> None:
         if self._step is Step.COMMITTING:
@@ -238,12 +263,11 @@ class Reloading:
                 child.say(ABANDON, self._number)
                 child.inodes &= frozenset(inode(sock) for _, sock in self._estate.seat.openings.of(child.slot))
         if not self._order.dry_run:
-            if isinstance(self._order, Reload):
-                self._estate.seat.board.count_reload(False)
+            self._count(ReloadResult.FAILURE)
             log.error("the configuration is not changed, configuration %d goes on (%s):", number, self._origin)
             for problem in problems[:50]:
                 log.error("%s", problem)
-        self._end(Verdict(False, number, (), problems, (), "nothing changed"))
+        self._end(Verdict(False, number, (), problems, (), NOTHING_CHANGED))
 
     def _end(self, verdict: Verdict) -> None:
         self._step = Step.OVER

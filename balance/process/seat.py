@@ -48,7 +48,7 @@ class Seat:
     def before(self, number: int = 0) -> Generation | None:
         """What can be gone back to: the generation of that number, or the newest that differs from what is served.
 
-        A reload that changes nothing makes a generation too, and going back to that would be no way back.
+        One that differs in nothing but what the names that are listened on stand for would be no way back.
         """
         now = self.generation
         for generation in reversed(self.history[:-1]):

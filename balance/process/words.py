@@ -40,6 +40,7 @@ class Blueprint:
     slots: dict[tuple[str, str], int]
     made_at: float
     origin: str
+    summary: str = ""
 
 
 @dataclass(frozen=True, slots=True)

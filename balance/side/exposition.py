@@ -21,6 +21,7 @@ from balance.runtime import cells
 from balance.side import processes
 from balance.side.backends import phase_of, waiting
 from balance.side.inside import Inside, Seen
+from balance.side.steering import ReloadResult
 from balance.side.totals import Totals
 from balance.traffic.retrying import SKIPPED
 from balance.version import VERSION
@@ -226,10 +227,17 @@ class BoardCollector(Collector):
         yield GaugeMetricFamily(
             "balance_config_generation", "The number of the configuration that is served.", inside.board.generation
         )
-        reloads = CounterMetricFamily("balance_config_reloads", "Reloads; one that fails changes nothing.", labels=("result",))
-        for result, ok in (("success", True), ("failure", False)):
-            reloads.add_metric((result,), inside.board.reloads(ok))
+        reloads = CounterMetricFamily(
+            "balance_config_reloads", "Reloads; only one that is a success has changed anything.", labels=("result",)
+        )
+        for result in ReloadResult:
+            reloads.add_metric((result.word,), inside.board.reloads(result))
         yield reloads
+        yield GaugeMetricFamily(
+            "balance_config_last_reload_successful",
+            "0 while the file was refused when it was last read again, else 1.",
+            inside.board.last_reload is not ReloadResult.FAILURE,
+        )
         build = GaugeMetricFamily("balance_build_info", "Always 1; the labels say what runs.", labels=("version", "python"))
         build.add_metric((VERSION, platform.python_version()), 1)
         yield build

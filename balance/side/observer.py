@@ -14,6 +14,7 @@ from balance.health.readiness import Stage
 from balance.health.states import State
 from balance.side.backends import phase_of
 from balance.side.inside import Inside, Seen
+from balance.side.steering import ReloadResult
 
 LOOK_S = 1.0
 
@@ -27,7 +28,8 @@ class Observer:
         self._control_restarts = inside.board.control_restarts - control_restarts
         self._stage = inside.board.stage
         self._worker_restarts = inside.board.worker_restarts
-        self._refused = inside.board.reloads(False)
+        self._refused = inside.board.reloads(ReloadResult.FAILURE)
+        self._idle = inside.board.reloads(ReloadResult.UNCHANGED)
         self._generation = max((each.number for each in inside.generations()), default=0)
         self._breakers = self._breakers_now()
 
@@ -53,9 +55,14 @@ class Observer:
             count, self._worker_restarts = board.worker_restarts - self._worker_restarts, board.worker_restarts
             what = "a worker was replaced" if count == 1 else f"{count} workers were replaced"
             tell("worker", f"{what} ({self._worker_restarts} since the start)", restarts=self._worker_restarts)
-        if board.reloads(False) != self._refused:
-            self._refused = board.reloads(False)
-            tell("reload", "a reload was refused; nothing changed, the log says why", result="failure")
+        if board.reloads(ReloadResult.FAILURE) != self._refused:
+            self._refused = board.reloads(ReloadResult.FAILURE)
+            tell("reload", "a reload was refused; nothing changed, the log says why", result=ReloadResult.FAILURE.word)
+        if board.reloads(ReloadResult.UNCHANGED) != self._idle:
+            self._idle = board.reloads(ReloadResult.UNCHANGED)
+            tell(
+                "reload", f"a reload changed nothing; generation {board.generation} goes on", result=ReloadResult.UNCHANGED.word
+            )
         self._tell_generations()
         self._tell_breakers()
 
@@ -69,7 +76,7 @@ class Observer:
             if each.number > self._generation:
                 said = summary(difference(before.config, each.config)) if before else ""
                 text = f"generation {each.number} is served ({each.origin})" + (f": {said}" if said else "")
-                about = {"result": "success", "generation": each.number, "origin": each.origin, "summary": said}
+                about = {"result": ReloadResult.SUCCESS.word, "generation": each.number, "origin": each.origin, "summary": said}
                 self._inside.events.tell("reload", text, **about)
             before = each
         self._generation = generations[-1].number

@@ -102,6 +102,7 @@ def _generation(seen: GenerationSeen) -> dict[str, Any]:
         "origin": seen.origin,
         "current": seen.is_current,
         "source": seen.config.source,
+        "summary": seen.summary or None,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
 from balance.config.changes import BackendChange
@@ -45,6 +46,19 @@ class Stop:
 Order = Reload | ChangeBackends | Restart | Upgrade | Stop
 
 
+class ReloadResult(enum.IntEnum):
+    """How a reload ended. The numbers are cells of the shared board, so append only."""
+
+    SUCCESS = 0
+    FAILURE = 1  # nothing has changed
+    UNCHANGED = 2  # there was nothing to change
+
+    @property
+    def word(self) -> str:
+        """As metrics and the status page write it."""
+        return self.name.lower()
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What became of an order. When it was refused, nothing changed."""
@@ -63,6 +77,7 @@ class GenerationSeen:
 
     number: int
     made_at: float  # seconds since the epoch
-    origin: str  # start, SIGHUP, admin API, rollback to 3
+    origin: str  # start, upgrade, SIGHUP, admin API, the file has changed, change at run time, rollback to 3
     config: Config
     is_current: bool
+    summary: str = ""  # what differs from the one before, in a few words

@@ -1,6 +1,7 @@
 """What a running instance says of itself, for people and for programs."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -45,6 +46,23 @@ def test_the_table_marks_backups_counts_bad_answers_and_knows_the_last_check() -
 def test_programs_get_what_the_instance_said(say: Say) -> None:
     assert json.loads(say("status", "--json")[1])["generation"] == 1
     assert [each["name"] for each in json.loads(say("backends", "--json")[1])["backends"]] == ["a1", "a2", "r1"]
+
+
+def test_the_generations_are_a_table_with_the_one_that_is_served_marked(say: Say, instance: Any) -> None:
+    assert say("weight", "a2", "5")[0] == 0
+    status, out, err = say("generations")
+    assert (status, err) == (0, "")
+    rows = [re.split("  +", line.strip()) for line in out.splitlines()]
+    assert rows == [
+        ["GENERATION", "SERVED", "CAME", "BY", "FROM", "CHANGED"],
+        ["1", "-", "1970-01-01T00:16:41Z", "start", "test.yaml", "-"],
+        ["2", "now", "1970-01-01T00:16:42Z", "admin API", "test.yaml", "~1 backend"],
+    ]
+    shown = json.loads(say("generations", "--json")[1])["generations"]
+    assert [(each["generation"], each["current"], each["summary"]) for each in shown] == [
+        (1, False, None),
+        (2, True, "~1 backend"),
+    ]
 
 
 def test_what_is_remembered_is_told_once(say: Say, instance: Any) -> None:

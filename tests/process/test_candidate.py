@@ -16,7 +16,7 @@ from undertaken import LOCAL, Scene, configured
 from balance.config.changes import BackendChange, Verb
 from balance.config.model import Config, ListenerConfig
 from balance.model import Address, Mode
-from balance.process.candidate import UnfitError, judged, wished
+from balance.process.candidate import CHANGED, UnfitError, judged, wished
 from balance.process.loading import Loaded
 from balance.process.openings import resolve
 from balance.side.steering import ChangeBackends, Reload
@@ -50,7 +50,7 @@ def loaded(scene: Scene, config: Config, **more: Any) -> Loaded:
         (Reload(discard_changes=True), "two", True, (), "a test"),
         (Reload(text="three"), "three", False, (WEIGHT,), "a test"),
         (Reload(text="three", discard_changes=True), "three", False, (), "a test"),
-        (ChangeBackends((REMOVAL,)), "two", False, (WEIGHT, REMOVAL), "a test"),
+        (ChangeBackends((REMOVAL,)), "two", False, (WEIGHT, REMOVAL), CHANGED),
         (Reload(rollback=True), "one", False, (REMOVAL,), "rollback to 1"),
         (Reload(rollback=True, to=1), "one", False, (REMOVAL,), "rollback to 1"),
         (Reload(rollback=True, discard_changes=True), "one", False, (), "rollback to 1"),

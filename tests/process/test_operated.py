@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from running import Instance, Origin, until
@@ -27,15 +28,15 @@ def test_a_backend_that_is_added_serves_at_once_and_over_reloads_and_crashes(run
     status, said = instance.command("add", "b2", second.address)
     assert (status, said) == (0, f"+ backend default/b2 ({second.address})\ngeneration 2: +1 backend\n")
     assert answering(instance) == {"b1", "b2"}
-    assert instance.command("reload") == (0, "generation 3: nothing changed\n")
+    assert instance.command("reload") == (0, "generation 2: nothing changed\n")
 
     for worker in [each["pid"] for each in instance.ask("/status")[1]["workers"]]:
         os.kill(worker, signal.SIGKILL)
     until(lambda: answering(instance) == {"b1", "b2"}, "the successors know the backend that was added")
-    assert instance.command("remove", "b1") == (0, f"- backend default/b1 ({first.address})\ngeneration 4: -1 backend\n")
+    assert instance.command("remove", "b1") == (0, f"- backend default/b1 ({first.address})\ngeneration 3: -1 backend\n")
     assert answering(instance) == {"b2"}
     status, said = instance.command("reload", "--discard-changes")
-    assert (status, said.splitlines()[-1]) == (0, "generation 5: +1 backend, -1 backend")
+    assert (status, said.splitlines()[-1]) == (0, "generation 4: +1 backend, -1 backend")
     assert answering(instance) == {"b1"}
 
 
@@ -82,3 +83,29 @@ def test_stop_ends_the_instance_in_order(run: Run, origins: Origins) -> None:
     instance = started(run, origins("b1"))
     assert instance.command("stop") == (0, "draining\n")
     assert instance.ended() == 0
+
+
+def test_what_would_be_served_decides_whether_a_reload_changes_anything_and_not_the_text(
+    run: Run, origins: Origins, tmp_path: Path
+) -> None:
+    page = tmp_path / "502.html"
+    page.write_text("one")
+    backends = [{"name": "b1", "address": origins("b1").address}]
+    instance = run(mode="http", backends=backends, http={"error_pages": {502: str(page)}}).ready()
+    workers = set(instance.children("balance-worker"))
+    text = instance.config.read_text()
+    instance.config.write_text(f"# why it is so\n\n{text}")
+    assert instance.command("reload") == (0, "generation 1: nothing changed\n")
+    assert instance.command("weight", "b1", "1") == (0, "generation 1: nothing changed\n")
+    page.write_text("two")
+    status, said = instance.command("reload")
+    assert (status, said.splitlines()[-1].partition(":")[0]) == (0, "generation 2")
+    instance.config.write_text("{")
+    assert instance.command("reload")[0] == 1
+    assert instance.metric("balance_config_last_reload_successful") == 0
+    instance.config.write_text(text)
+    assert instance.command("reload") == (0, "generation 2: nothing changed\n")
+    assert instance.metric("balance_config_last_reload_successful") == 1
+    assert set(instance.children("balance-worker")) == workers
+    _, generations = instance.command("generations")
+    assert [line.split()[:2] for line in generations.splitlines()[1:]] == [["1", "-"], ["2", "now"]]

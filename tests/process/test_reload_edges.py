@@ -189,6 +189,7 @@ def test_two_reloads_at_once_are_done_one_after_the_other(run: Run, tmp_path: Pa
         instance = run(prelude, **document(load.addresses)).ready()
         drill = Drill(instance, load)
         flag.touch()
+        drill.write({"load_balancer": {"algorithm": "random"}})
         os.kill(drill.supervisor, signal.SIGHUP)
         os.kill(drill.supervisor, signal.SIGHUP)
         orders = [in_background(lambda: drill.ask("/reload", "POST")) for _ in range(2)]
@@ -197,7 +198,10 @@ def test_two_reloads_at_once_are_done_one_after_the_other(run: Run, tmp_path: Pa
         flag.unlink()
         for order in orders:
             order.join(20)
-        until(lambda: drill.generation >= 4, lambda: instance.log)
+        until(lambda: instance.log.count("(SIGHUP)") >= 2, lambda: instance.log)
+        assert instance.log.count("configuration 2 is served") == 1
+        assert instance.log.count("nothing changed, configuration 2 goes on") >= 3  # and changes nothing more than once
+        assert drill.generation == 2
         assert "error" not in instance.log
 
 
@@ -420,7 +424,12 @@ def test_logs_that_were_moved_away_are_begun_anew_on_a_reload(run: Run, origins:
     until(lambda: access.exists() and "/1" in access.read_text(), "a line")
     moved = access.rename(tmp_path / "access.log.1")
     os.kill(instance.process.pid, signal.SIGHUP)
-    instance.saying("configuration 2 is served")
+    instance.saying("nothing changed, configuration 1 goes on")
+
+    def has_begun_anew(pid: int) -> bool:
+        return any(each.resolve() == access for each in Path(f"/proc/{pid}/fd").iterdir())
+
+    until(lambda: all(map(has_begun_anew, instance.children("balance-worker"))), "the workers' new logs")
     for _ in range(8):
         instance.get("/2")
     until(lambda: access.exists() and access.read_text().count("/2") == 8, "eight lines")

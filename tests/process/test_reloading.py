@@ -31,7 +31,7 @@ from balance.process.words import (
     UNLOADABLE,
 )
 from balance.runtime import cells
-from balance.side.steering import ChangeBackends, Reload
+from balance.side.steering import ChangeBackends, Reload, ReloadResult
 
 BEFORE = configured("b1", restart_drain_s=900.0)
 AFTER = configured("b1", "b2", restart_drain_s=700.0)
@@ -67,7 +67,12 @@ class Case(Scene):
         loader = self.begin(order)
         assert loader is not None
         (wish,) = self.wishes[-1:]
-        loaded = Loaded(config, wish.source, wish.changes, **{"dropped": (), "warnings": (), "hosts": resolve(config)} | more)
+        loaded = Loaded(
+            config,
+            wish.source,
+            wish.changes,
+            **{"dropped": (), "warnings": (), "hosts": more.get("hosts") or resolve(config)} | more,
+        )
         self.reloading.heard(loader, Message(LOADED, loaded, ()), 110.0)
         self.dies(loader, self.reloading)
 
@@ -95,10 +100,10 @@ class Case(Scene):
         super().close()
 
     @property
-    def reloads(self) -> tuple[int, int]:
+    def reloads(self) -> tuple[int, ...]:
         """(that succeeded, that failed)"""
         board = self.estate.seat.board
-        return board.reloads(True), board.reloads(False)
+        return board.reloads(ReloadResult.SUCCESS), board.reloads(ReloadResult.FAILURE)
 
     def unchanged(self) -> bool:
         return self.number == self.estate.seat.board.generation == 1 and self.estate.seat.config is BEFORE
@@ -199,6 +204,80 @@ def test_workers_that_are_too_many_end_in_peace_and_posts_that_are_new_are_fille
         case.told(child)
         case.answer(child, PREPARED, 3)
     assert [post.restart_at for post in case.staff.workers] == [None, 120.0, 120.0]
+
+
+# --- there is nothing to do -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("order", "counted"),
+    [(Reload(), 1), (Reload(rollback=True, to=1), 1), (ChangeBackends((REMOVAL,)), 0)],
+    ids=["file", "rollback", "change"],
+)
+def test_what_is_served_already_is_no_new_generation_and_nobody_is_asked(
+    case: Case, order: Reload | ChangeBackends, counted: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    if isinstance(order, Reload) and order.rollback:
+        history = case.estate.seat.history
+        case.estate.seat = replace(case.estate.seat, history=(replace(history[0]), replace(history[0], number=2)))
+    number, openings, fds = case.number, case.estate.seat.openings, len(os.listdir("/proc/self/fd"))
+    with caplog.at_level("INFO"):
+        case.load(replace(BEFORE, source="f.yaml, read again"), order, dropped=("the change of b1 is dropped",))
+    verdict = case.verdict
+    assert (verdict.is_done, verdict.generation, verdict.lines, verdict.summary) == (True, number, (), "nothing changed")
+    assert verdict.dropped == ("the change of b1 is dropped",)
+    assert [case.told(child) for child in case.standing] == [[]] * 3
+    assert (case.number, case.estate.seat.config, case.estate.seat.openings) == (number, BEFORE, openings)
+    board = case.estate.seat.board
+    assert (case.reloads, board.reloads(ReloadResult.UNCHANGED)) == ((0, 0), counted)
+    assert f"nothing changed, configuration {number} goes on" in caplog.text
+    assert len(os.listdir("/proc/self/fd")) == fds + 1  # the loader's end of its line
+
+
+def test_what_is_read_without_a_change_is_what_later_changes_are_laid_over(case: Case) -> None:
+    loader = case.begin()
+    assert loader is not None
+    source = case.wishes[0].source.with_text("# the same, with a comment")
+    kept = (BackendChange(Verb.SET, "web", "b1", basis="x"),)
+    case.reloading.heard(loader, Message(LOADED, Loaded(BEFORE, source, kept, (), (), resolve(BEFORE)), ()), 110.0)
+    case.dies(loader, case.reloading)
+    generation = case.estate.seat.generation
+    assert (generation.number, generation.source, generation.changes) == (1, source, kept)
+    assert generation.origin == "start"
+    case.begin(ChangeBackends((REMOVAL,)))
+    assert (case.wishes[-1].source, case.wishes[-1].changes) == (source, (*kept, REMOVAL))
+
+
+def test_a_good_file_ends_the_time_of_a_bad_one(case: Case) -> None:
+    board = case.estate.seat.board
+    assert board.last_reload is None
+    loader = case.begin()
+    assert loader is not None
+    case.reloading.heard(loader, Message(UNLOADABLE, ("no",), ()), 110.0)
+    assert board.last_reload is ReloadResult.FAILURE
+    case.load(BEFORE)
+    assert board.last_reload is ReloadResult.UNCHANGED
+
+
+def test_a_name_that_stands_for_another_address_is_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = Address("balance.test", 0)
+    before = replace(BEFORE, listeners=(ListenerConfig("main", (named,), Mode.HTTP, "web"),))
+    places = {"127.0.0.1": ((socket.AF_INET, "127.0.0.1"),), "127.0.0.2": ((socket.AF_INET, "127.0.0.2"),)}
+    with monkeypatch.context() as resolver:
+        resolver.setattr(socket, "getaddrinfo", lambda *about, **more: [(socket.AF_INET, 0, 0, "", ("127.0.0.1", 0))])
+        case = Case(monkeypatch, before)
+    (old,) = case.estate.seat.openings.addresses("main")
+    case.load(before, hosts={"balance.test": places["127.0.0.1"], "127.0.0.1": places["127.0.0.1"]})
+    assert case.verdicts.pop().summary == "nothing changed"
+    case.load(before, hosts={"balance.test": places["127.0.0.2"], "127.0.0.1": places["127.0.0.1"]})
+    case.prepare()
+    for child in case.standing:
+        case.answer(child, COMMITTED)
+    (new,) = case.estate.seat.openings.addresses("main")
+    assert case.verdict.lines == (f"~ listener main: bound to {old} -> {new}",)
+    assert (case.number, case.estate.seat.generation.summary) == (2, "listener main changed")
+    assert new.startswith("127.0.0.2:")
+    case.close()
 
 
 # --- it does not ----------------------------------------------------------------------------------------------

@@ -213,6 +213,6 @@ def test_what_does_not_end_in_time_is_cut_and_told(run: Run, origins: Origins) -
 def test_sighup_to_the_whole_group_reloads_and_kills_nobody(run: Run, origins: Origins) -> None:
     instance = run(backends=[{"address": origins().address}], **HTTP).ready()
     os.killpg(instance.process.pid, signal.SIGHUP)
-    instance.saying(r"configuration 2 is served \(SIGHUP\): nothing changed")
+    instance.saying(r"nothing changed, configuration 1 goes on \(SIGHUP\)")
     assert instance.get() == (200, "b1")
     assert instance.metric("balance_worker_restarts_total") == 0

@@ -13,7 +13,7 @@ from balance.process.board import Board
 from balance.runtime import cells
 from balance.runtime.snapshot import backend_slots
 from balance.side.inside import Inside
-from balance.side.steering import ChangeBackends, GenerationSeen, Order, Reload, Stop, Verdict
+from balance.side.steering import ChangeBackends, GenerationSeen, Order, Reload, ReloadResult, Stop, Verdict
 
 TEXT = """\
 workers: 2
@@ -34,7 +34,7 @@ class Steered:
         self.changes: tuple[BackendChange, ...] = ()
         self.asked: list[Order] = []
         config = self.source.load(env={}).loaded.config
-        self._kept: list[tuple[Source, Config, str]] = [(self.source, config, "start")]
+        self._kept: list[tuple[Source, Config, str, str]] = [(self.source, config, "start", "")]
         self.number = 1
         board = Board(2, len(backend_slots(config)) + 1, max_slots=64)
         board.set_stage(Stage.SERVING)
@@ -58,8 +58,8 @@ class Steered:
 
     def generations(self) -> Sequence[GenerationSeen]:
         return [
-            GenerationSeen(number, 1000.0 + number, origin, config, number == self.number)
-            for number, (_, config, origin) in enumerate(self._kept, 1)
+            GenerationSeen(number, 1000.0 + number, origin, config, number == self.number, said)
+            for number, (_, config, origin, said) in enumerate(self._kept, 1)
         ]
 
     async def steer(self, order: Order) -> Verdict:
@@ -87,17 +87,20 @@ class Steered:
             changed = source.load([*kept, *changes], env={})
         except ConfigError as error:
             if not order.dry_run:
-                self.board.count_reload(False)
+                self.board.count_reload(ReloadResult.FAILURE)
             return Verdict(False, self.number, problems=tuple(map(str, error.problems)))
         config = changed.loaded.config
         lines = difference(self.inside.config, config)
-        if not order.dry_run:
+        if not order.dry_run and not lines:
+            self.changes = tuple(changed.kept)
+            self.board.count_reload(ReloadResult.UNCHANGED)
+        elif not order.dry_run:
             self.changes = changed.kept
-            self._kept.append((source, config, origin))
+            self._kept.append((source, config, origin, summary(lines)))
             self.number = len(self._kept)
             slots = backend_slots(config)
             self.board.use_slots(len(slots) + 1)
             self.board.set_generation(self.number)
-            self.board.count_reload(True)
+            self.board.count_reload(ReloadResult.SUCCESS)
             self.inside.config, self.inside.slots = config, slots
         return Verdict(True, self.number, lines, dropped=changed.dropped, summary=summary(lines))

@@ -16,6 +16,7 @@ from balance.process.board import Board, Ejection
 from balance.runtime import cells
 from balance.side.exposition import registry
 from balance.side.inside import Inside
+from balance.side.steering import ReloadResult
 from balance.traffic.retrying import Again
 
 BREAKER_STATES = ("closed", "open", "half-open")
@@ -174,9 +175,14 @@ def test_breakers_and_ejections_are_shown_where_they_are_configured(make_inside:
 def test_reloads_are_counted_by_how_they_ended(inside: Inside) -> None:
     board = board_of(inside)
     board.set_generation(3)
-    for ok in (True, True, False):
-        board.count_reload(ok)
+    assert value(scrape(inside), "balance_config_last_reload_successful") == 1
+    for result in (ReloadResult.SUCCESS, ReloadResult.SUCCESS, ReloadResult.UNCHANGED, ReloadResult.FAILURE):
+        board.count_reload(result)
     samples = scrape(inside)
+    assert value(samples, "balance_config_reloads_total", result="unchanged") == 1
+    assert value(samples, "balance_config_last_reload_successful") == 0
+    board.count_reload(ReloadResult.UNCHANGED)
+    assert value(scrape(inside), "balance_config_last_reload_successful") == 1
     assert value(samples, "balance_config_generation") == 3
     assert value(samples, "balance_config_reloads_total", result="success") == 2
     assert value(samples, "balance_config_reloads_total", result="failure") == 1
