@@ -11,6 +11,7 @@ from balance.config.build import CHECK_KEYS, Places
 from balance.config.document import Path
 from balance.config.hashkeys import HASHING
 from balance.config.model import Config, PoolConfig
+from balance.config.timeouts import without_effect
 from balance.config.units import duration_text
 from balance.errors import Problem
 from balance.model import Address, Mode
@@ -19,7 +20,8 @@ Finding = tuple[Path, str]
 
 # Times that hardly anybody wants so long; a ttl, a tunnel or a restart's drain may well be.
 SHORT_TIMES = frozenset(
-    ("connect", "read", "write", "idle", "request", "client_header", "client_body", "keepalive", "drain", "window",
+    ("connect", "read", "write", "idle", "half_closed", "request",
+     "client_header", "client_body", "keepalive", "drain", "window",
      "ejection_time", "interval", "timeout", "slow_start", "backoff_base", "backoff_max", "per_try_timeout", "idle_timeout",
      "delay")
 )  # fmt: skip
@@ -38,6 +40,7 @@ def warnings(config: Config, places: Places, cpus: int) -> list[Problem]:
         *_cookies(config, places),
         *_side_doors(config, places),
         *_machine(config, cpus),
+        *without_effect(config, places),
         *_times(places),
     ]
     return [places.document.problem(path, message) for path, message in dict.fromkeys(findings)]
@@ -54,7 +57,7 @@ def _listeners(config: Config, places: Places) -> Iterator[Finding]:
             if timeouts.idle_s == 0:
                 yield (
                     places.listener(index, "timeouts.idle"),
-                    "0 lets a connection whose peer vanished stay for ever; write a long time instead",
+                    "0 keeps a session that nobody uses any more as long as both machines live; write a long time instead",
                 )
             continue
         if timeouts.keepalive_s and timeouts.client_header_s >= timeouts.keepalive_s:
@@ -124,12 +127,14 @@ def _pools(config: Config, places: Places) -> Iterator[Finding]:
                 f"{duration_text(check.interval_s)}: "
                 "checks of one backend would overlap",
             )
-        if pool.timeouts.read_s and pool.timeouts.read_s < check.timeout_s:
-            yield (
-                places.pool(index, "timeouts.read", "health_check.timeout"),
-                f"read, {duration_text(pool.timeouts.read_s)}, is shorter than the health check's timeout, "
-                f"{duration_text(check.timeout_s)}: a backend too slow for requests counts as healthy",
-            )
+        for number, listener in enumerate(config.listeners):
+            read_s = listener.timeouts.read_s
+            if listener in users and listener.mode is Mode.HTTP and 0 < read_s < check.timeout_s:
+                yield (
+                    places.listener(number, "timeouts.read"),
+                    f"read, {duration_text(read_s)}, is shorter than the health check's timeout, "
+                    f"{duration_text(check.timeout_s)}: a backend too slow for requests counts as healthy",
+                )
         own = CHECK_KEYS.get(check.kind, ())
         for key in sorted({key for keys in CHECK_KEYS.values() for key in keys} - {*own}):
             path = places.pool(index, f"health_check.{key}")

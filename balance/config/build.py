@@ -55,42 +55,48 @@ class Places:
     document: Document
     listeners: list[Path]
     pools: list[Path]
+    pool_of: list[Path]  # by listener; () where it has none
 
     def listener(self, index: int, *wanted: str) -> Path:
-        """Where the first of these keys that was written stands: in the listener, else among the defaults."""
-        return self._written(self.listeners[index], wanted)
+        """Where the first of these keys that was written stands: in its pool (a timeout), the listener or the defaults."""
+        return self._written((self.pool_of[index], self.listeners[index], ()), wanted)
 
     def pool(self, index: int, *wanted: str) -> Path:
         """Where the first of these keys that was written stands: in the pool, else among the defaults."""
-        return self._written(self.pools[index], wanted)
+        return self._written((self.pools[index], ()), wanted)
 
-    def _written(self, where: Path, wanted: tuple[str, ...]) -> Path:
+    def _written(self, places: tuple[Path, ...], wanted: tuple[str, ...]) -> Path:
+        """Where none is written: where the first would stand, at the nearest place but a listener's pool."""
         paths: list[Path] = []
         for dotted in wanted:
             keys = tuple(dotted.split("."))
-            paths += [(*where, *keys), keys]
-        return self.document.first(*paths)
+            paths += [(*where, *keys) for where in places if where] + [keys]
+        return next((path for path in paths if self.document.has(path)), (*places[-2], *wanted[0].split(".")))
 
 
 def build(root: RootSection, document: Document, pages: Mapping[str, str], cpus: int) -> tuple[Config, Places]:
     """The configuration, as far as the sections go. `pages` holds the text of every file that error_pages names."""
-    places = Places(document, [], [])
+    places = Places(document, [], [], [])
     pools = []
     for name, path, pool in _pools(root):
         places.pools.append(path)
         pools.append(_pool(name, root, pool))
     listeners = []
+    pools_given = {name: (path, pool) for name, path, pool in _pools(root)}
     for name, path, listener in _listeners(root):
         places.listeners.append(path)
         only_pool = pools[0].name if len(pools) == 1 else ""
         given = listener.given()
+        pool_name = given.get("pool", only_pool)
+        pool_path, pool_given = pools_given.get(pool_name, ((), None))
+        places.pool_of.append(pool_path)
         listeners.append(
             ListenerConfig(
                 name=given.get("name", name),
                 addresses=tuple(given.get("listen", ())),
                 mode=Mode(given.get("mode") or root.mode or "http"),
-                pool=given.get("pool", only_pool),
-                timeouts=_timeouts(root.timeouts, listener.timeouts),
+                pool=pool_name,
+                timeouts=_timeouts(root.timeouts, listener.timeouts, pool_given and pool_given.timeouts),
                 http=_http(_overlay(root.http, listener.http), pages),
             )
         )
@@ -104,6 +110,7 @@ def build(root: RootSection, document: Document, pages: Mapping[str, str], cpus:
         metrics=MetricsConfig(**_renamed(_overlay(root.metrics), listen="address")),
         logging=_logging(_overlay(root.logging)),
         source=document.file,
+        **_picked(_overlay(root.timeouts), drain="drain_s"),
         **_renamed(_overlay(root.shutdown), delay="shutdown_delay_s", restart_drain="restart_drain_s"),
     )
     return config, places
@@ -150,7 +157,6 @@ def _pool(name: str, root: RootSection, pool: PoolSection) -> PoolConfig:
         ),
         breaker=CircuitBreaker(**_renamed(_overlay(root.circuit_breaker, pool.circuit_breaker), timeout="timeout_s")),
         retry=_retry(_overlay(root.retry, pool.retry)),
-        timeouts=_timeouts(root.timeouts, pool.timeouts),
         affinity=_affinity(_overlay(root.session_affinity, pool.session_affinity)),
         queue=QueueConfig(**_renamed(_overlay(root.queue, pool.queue), timeout="timeout_s")),
     )
@@ -181,7 +187,7 @@ def _backend(number: int, backend: BackendSection) -> BackendConfig:
 
 
 def _timeouts(*layers: Section | None) -> Timeouts:
-    return Timeouts(**{f"{name}_s": seconds for name, seconds in _overlay(*layers).items()})
+    return Timeouts(**{f"{name}_s": seconds for name, seconds in _overlay(*layers).items() if name != "drain"})
 
 
 def _affinity(given: dict[str, Any]) -> SessionAffinity:
@@ -226,3 +232,7 @@ def _overlay(*layers: Section | None) -> dict[str, Any]:
 
 def _renamed(given: dict[str, Any], **names: str) -> dict[str, Any]:
     return {names.get(key, key): value for key, value in given.items()}
+
+
+def _picked(given: dict[str, Any], **names: str) -> dict[str, Any]:
+    return {new: given[old] for old, new in names.items() if old in given}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import deepcopy
 from difflib import get_close_matches
 from typing import Any, get_args
@@ -93,6 +94,8 @@ def _unknown_key(path: Path, document: Document) -> Problem:
     later = LATER_KEYS.get(section.place, frozenset())
     if name in later:
         return document.problem(path, f"{name!r} is not available in this version", of_key=True)
+    if homes := _homes_of(name, [home for home in _KIN if issubclass(_SECTIONS[home], section)]):
+        return document.problem(path, f"unknown key here; it belongs to {homes}", of_key=True)
     # Also in the spelling of other programs: maxConnections, max-connections.
     plain = "".join(f"_{c.lower()}" if c.isupper() else c for c in name[:80]).replace("-", "_").strip("_")
     for close in get_close_matches(plain, known, 1) or get_close_matches(plain, sorted(later), 1):
@@ -102,10 +105,14 @@ def _unknown_key(path: Path, document: Document) -> Problem:
             document.broken.add((*path[:-1], close))
             message = f"unknown key; did you mean {close!r}?"
         return document.problem(path, message, of_key=True)
-    homes = [path_text((*home, name)) for home, other in _SECTIONS.items() if name in other.model_fields]
-    if homes:
-        return document.problem(path, f"unknown key here; it belongs to {' or '.join(homes)}", of_key=True)
+    if homes := _homes_of(name, _SECTIONS):
+        return document.problem(path, f"unknown key here; it belongs to {homes}", of_key=True)
     return document.problem(path, f"unknown key; allowed: {', '.join(known) or 'nothing'}", of_key=True)
+
+
+def _homes_of(name: str, homes: Iterable[Path]) -> str:
+    """Which of these know a key of that name."""
+    return " or ".join(path_text((*home, name)) for home in homes if name in _SECTIONS[home].model_fields)
 
 
 def _missing(document: Document) -> list[Problem]:
@@ -179,10 +186,13 @@ def _without(document: Document, paths: set[Path]) -> dict[str, Any]:
     return copy.data
 
 
+# Those that have keys which a part of them, elsewhere, has not: no misspelling there.
+_KIN: list[Path] = [("timeouts",), ("listeners", 0, "timeouts")]
 _SECTIONS: dict[Path, type[Section]] = {
     path: _section_at(path)
     for path in [
-        (), ("load_balancer",), ("health_check",), ("timeouts",), ("http",), ("http", "keepalive"), ("http", "limits"),
+        (), ("load_balancer",), ("health_check",), ("timeouts",), ("listeners", 0, "timeouts"), ("http",),
+        ("http", "keepalive"), ("http", "limits"),
         ("security",), ("logging",), ("logging", "access_log"), ("backends", 0),
     ]
 }  # fmt: skip

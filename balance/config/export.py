@@ -110,7 +110,7 @@ def _table(section: type[Section]) -> Iterator[str]:
         values = _values(section, name)
         text = (about.description or "").replace("|", "\\|")
         if inner is not None:
-            text += f" See [{inner.place}](#{inner.place})."
+            text += f" See [{inner.place}](#{inner.place.replace(' ', '-')})."
         yield f"| `{name}` | {default} | {values}{text} |"
 
 

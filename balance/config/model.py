@@ -15,18 +15,19 @@ IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """0 switches a timeout off. `read`, `write` and `idle` are of inactivity: an active session is never cut."""
+    """Of a listener, with its pool's laid over them. 0 switches one off. `read`, `write`, `idle`, `half_closed`, `tunnel` and
+    `client_body` are of inactivity: an active session is never cut."""
 
     connect_s: float = 5.0
-    read_s: float = 30.0
+    read_s: float = 60.0  # nginx; many long polls last 30 s
     write_s: float = 30.0
-    idle_s: float = 60.0
     request_s: float = 0.0
+    idle_s: float = 600.0  # nginx's proxy_timeout; a minute cuts resting database connections
+    half_closed_s: float = 0.0
+    tunnel_s: float = 3600.0
     client_header_s: float = 10.0
     client_body_s: float = 30.0
     keepalive_s: float = 75.0
-    tunnel_s: float = 3600.0
-    drain_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,6 @@ class PoolConfig:
     backends: tuple[BackendConfig, ...]
     algorithm: str = "round-robin"  # a key of balance.balancing.POLICIES
     health_check: HealthCheck = field(default_factory=HealthCheck)
-    timeouts: Timeouts = field(default_factory=Timeouts)
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     hash_key: HashKey = field(default_factory=HashKey)
     queue: QueueConfig = field(default_factory=QueueConfig)
@@ -248,6 +248,7 @@ class Config:
     admin: AdminConfig = field(default_factory=AdminConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
+    drain_s: float = 20.0  # with the delay within Kubernetes' 30 s
     shutdown_delay_s: float = 5.0
     restart_drain_s: float = 3600.0
     source: str = ""  # the file it was read from

@@ -66,20 +66,55 @@ class Section(BaseModel):
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
-class TimeoutsSection(Section):
-    """Durations; 0 switches one off. `read`, `write` and `idle` are of inactivity: an active session is never cut."""
+class PoolTimeoutsSection(Section):
+    """Those of `timeouts` that a pool may have for its own. The nearest wins, key by key: a pool's, then a listener's, then
+    those at the top."""
+
+    place = "pool timeouts"
+    connect: Timeout = key("To open a connection to a backend; then the next backend is tried.", "5s")
+    read: Timeout = key(
+        "HTTP: without a byte from the backend while a reply is awaited (then 504) or under way. Longer than its longest "
+        "silence, as of a long poll.",
+        "60s",
+    )
+    write: Timeout = key("HTTP: without a byte taken by a peer, a client or a backend, that has something to read.", "30s")
+    request: Timeout = key("HTTP: for a whole request, all tries included; then 504. 0: none, streams may last.", "0")
+    idle: Timeout = key(
+        "TCP: without a byte either way; then the session is cut. A peer that has vanished is found by TCP keep-alive within "
+        "two minutes, so this is for sessions that nobody needs any more: as long as a pooled database connection may rest.",
+        "10m",
+    )
+    half_closed: Timeout = key(
+        "TCP, and HTTP once a connection is upgraded: without a byte once one side has said its last; HAProxy's timeout "
+        "client-fin and server-fin. 0: `idle` or `tunnel` decides, as it does where that is shorter.",
+        "0",
+    )
+    tunnel: Timeout = key("HTTP: without a byte either way once a connection is upgraded (WebSocket).", "1h")
+
+
+class ListenerTimeoutsSection(PoolTimeoutsSection):
+    """Those of `timeouts` that a listener may have for its own: all but `drain`."""
+
+    place = "listener timeouts"
+    client_header: Timeout = key("HTTP: for a client to send the whole head of a request; then 408.", "10s")
+    client_body: Timeout = key("HTTP: without a byte of a request body that is under way; then 408.", "30s")
+    keepalive: Timeout = key(
+        "HTTP: for an idle client connection; longer than the balancer in front keeps it (AWS 60s, Google 600s).", "75s"
+    )
+
+
+class TimeoutsSection(ListenerTimeoutsSection):
+    """Durations; 0 switches one off. `read`, `write`, `idle`, `half_closed`, `tunnel` and `client_body` are of inactivity: what
+    is in use is never cut. A listener may have its own of all but `drain`, a pool of those that are towards backends:
+    `connect`, `read`, `write`, `request`, `idle`, `half_closed`, `tunnel`. The nearest wins, key by key: a pool's, then a
+    listener's, then those here."""
 
     place = "timeouts"
-    connect: Timeout = key("To open a connection to a backend; then the next backend is tried.", "5s")
-    read: Timeout = key("Without a byte from the backend while a reply is awaited or under way (HTTP).", "30s")
-    write: Timeout = key("Without a byte taken by a peer that has something to read.", "30s")
-    idle: Timeout = key("Without a byte either way in TCP mode.", "60s")
-    request: Timeout = key("For a whole HTTP request, all tries included. Off: streams may last.", "0")
-    client_header: Timeout = key("For a client to send the whole head of a request; then 408.", "10s")
-    client_body: Timeout = key("Without a byte of a request body that is under way; then 408.", "30s")
-    keepalive: Timeout = key("For an idle client connection; longer than the balancer in front has (AWS 60s).", "75s")
-    tunnel: Timeout = key("Without a byte either way once a connection is upgraded (WebSocket).", "1h")
-    drain: Timeout = key("For what is in flight when the process stops.", "30s")
+    drain: Timeout = key(
+        "For what is in flight when the process stops. With shutdown.delay it must fit into the time that whoever stops it "
+        "gives (Kubernetes 30s).",
+        "20s",
+    )
 
 
 class BackendSection(Section):
@@ -298,7 +333,7 @@ class PoolSection(Section):
     queue: QueueSection = key("Where requests wait for a backend that is not full.")
     session_affinity: SessionAffinitySection = key("Whether a client's requests stay together.")
     retry: RetrySection = key("When a request is tried again.")
-    timeouts: TimeoutsSection = key("Durations towards backends.")
+    timeouts: PoolTimeoutsSection = key("Durations towards backends; they win over a listener's.")
 
 
 class KeepaliveSection(Section):
@@ -351,7 +386,7 @@ class ListenerSection(Section):
     mode: Mode = key("What it speaks. Default: the mode at the top.")
     pool: Name = key("Who does the work. Not needed when there is one pool.")
     http: HttpSection = key("How HTTP is spoken.")
-    timeouts: TimeoutsSection = key("Durations towards clients.")
+    timeouts: ListenerTimeoutsSection = key("Durations; a pool's win over them.")
 
 
 class ConnectionProtectionSection(Section):

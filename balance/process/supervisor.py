@@ -229,7 +229,7 @@ class Supervisor:
             log.info("the instance that took over ends, and so does this one")
             self._enter(Phase.DRAINING)
             if self._legacy is not None:  # it may not have come to tell them
-                self._legacy.stop(worker.drain_s(self._config))
+                self._legacy.stop(self._config.drain_s)
 
     # --- children ---------------------------------------------------------------------------------------
 
@@ -329,7 +329,7 @@ class Supervisor:
                 self._tell_stopping("not ready any more, still accepting")
                 log.info("not ready any more; still accepting for %gs", self._config.shutdown_delay_s)
             case Phase.DRAINING:
-                limit_s = worker.drain_s(self._config)
+                limit_s = self._config.drain_s
                 self._deadline = now + limit_s + 2 * worker.OVERTIME_S
                 self._tell_stopping("draining")
                 if self._legacy is not None and self._successor is None:  # else they are its own, and it goes on

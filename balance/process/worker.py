@@ -14,7 +14,6 @@ import random
 import signal
 
 from balance.balancing import POLICIES, Needs
-from balance.config.model import Config
 from balance.process.changeover import Changeover
 from balance.process.child import Report, obey
 from balance.process.kernel import set_name
@@ -46,11 +45,6 @@ def run(seat: Seat, slot: int, row: int, report: Report) -> int:
     return 0
 
 
-def drain_s(config: Config) -> float:
-    """How long work in flight may take at the end: the longest that any listener grants."""
-    return max(listener.timeouts.drain_s for listener in config.listeners)
-
-
 class Worker:
     """What connects the traffic to the rest of the instance."""
 
@@ -60,7 +54,7 @@ class Worker:
         self._slot = slot
         self._index = row
         self._stopped = asyncio.Event()
-        self._limit_s = drain_s(seat.config)
+        self._limit_s = seat.config.drain_s
         self._cells = seat.board.rows[row]
         counters = cells.Row(self._cells)
         self._outlook = Outlook(loop, seat, row)

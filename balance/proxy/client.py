@@ -312,7 +312,8 @@ class HttpClient(Refusals, asyncio.Protocol):
         client_end, upstream_end = end(service.connections), end(None)
         client_end.take_over(mine, waiting, is_paused=bool(self._paused_for), is_full=self.is_write_paused)
         upstream_end.take_over(theirs, early, is_paused=upstream.is_paused, is_full=upstream.is_full)
-        relay(client_end, upstream_end, service.wheel, entry.timeouts.tunnel_s, Tunnel(service, lease, story), monotonic())
+        timeouts, account = entry.timeouts, Tunnel(service, lease, story)
+        relay(client_end, upstream_end, service.wheel, timeouts.tunnel_s, timeouts.half_closed_s, account, monotonic())
 
     def arm(self, now: float, timeout_s: float) -> None:
         """Be asked to expire() in `timeout_s` from `now`, and no later than the whole request may take."""

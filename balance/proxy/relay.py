@@ -17,7 +17,6 @@ from balance.proxy.wheel import NEVER, Timed, Wheel
 
 _LOOKS = 8  # in an idle timeout: a silent relay is cut between 1 and 1 + 1/8 of it
 _COUNT_EVERY_S = 10.0
-HALF_CLOSED_IDLE_S = 30.0  # one side has said its last: HAProxy's `client-fin` and `server-fin`
 
 
 class End(Reading, asyncio.Protocol):
@@ -84,16 +83,19 @@ class Account(Protocol):
 class Relay(Timed):
     """What two ends share: the idle timeout, the account, and how it ended. It is over when both are gone."""
 
-    __slots__ = ("_account", "_idle_s", "_is_over", "_seen", "_silent_since", "_waiting", "_wheel", "_why", "client",
-                 "upstream")  # fmt: skip
+    __slots__ = ("_account", "_half_closed_s", "_idle_s", "_is_over", "_seen", "_silent_since", "_waiting", "_wheel", "_why",
+                 "client", "upstream")  # fmt: skip
 
-    def __init__(self, client: End, upstream: End, wheel: Wheel, idle_s: float, account: Account, now: float) -> None:
-        """Join two connected ends. `idle_s` 0 is no timeout."""
+    def __init__(
+        self, client: End, upstream: End, wheel: Wheel, idle_s: float, half_closed_s: float, account: Account, now: float
+    ) -> None:
+        """Join two connected ends. `idle_s` 0 is no timeout; `half_closed_s` 0 is none but that one."""
         super().__init__()
         self.client = client
         self.upstream = upstream
         self._wheel = wheel
         self._idle_s = idle_s
+        self._half_closed_s = half_closed_s
         self._account = account
         self._is_over = False
         self._why: Why | None = None  # known as soon as it can't end well any more
@@ -122,9 +124,10 @@ class Relay(Timed):
     def half_closed(self, end: End) -> None:
         """`end` will send no more: say so to the other side; when neither will, close both."""
         other = self._other(end)
-        if not self._idle_s or self._idle_s > HALF_CLOSED_IDLE_S:
-            self._idle_s = HALF_CLOSED_IDLE_S
-            self._look_again(time.monotonic())
+        self._silent_since = now = time.monotonic()  # an end is something said
+        if self._half_closed_s and not 0 < self._idle_s <= self._half_closed_s:
+            self._idle_s = self._half_closed_s
+            self._look_again(now)
         if other.saw_eof:
             end.transport.close()
             other.transport.close()

@@ -12,7 +12,9 @@ import socket
 import struct
 import termios
 
-KEEP_ALIVE_AFTER_S = 60  # of silence the kernel asks whether the peer is still there; its own default is two hours
+KEEP_ALIVE_AFTER_S = 60  # of silence the kernel asks whether the peer is still there; its own default is two hours,
+KEEP_ALIVE_EVERY_S = 10  # then asks again so often; its own default is 75 s, which takes longer than `timeouts.idle` has
+KEEP_ALIVE_TIMES = 6  # without an answer: the peer is gone, two minutes after its last word
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing sends a RST
 _UNIX = getattr(socket, "AF_UNIX", None)
@@ -43,6 +45,8 @@ def keep_alive(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, "TCP_KEEPIDLE"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_ALIVE_AFTER_S)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEP_ALIVE_EVERY_S)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEP_ALIVE_TIMES)
 
 
 def is_silent(transport: asyncio.Transport) -> bool:

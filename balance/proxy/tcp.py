@@ -175,14 +175,15 @@ class Downstream(End):
         if self.transport.is_closing():
             upstream.transport.abort()
             return
-        service, idle_s = self._service, self._listener.timeouts.idle_s
+        service, timeouts = self._service, self._listener.timeouts
+        idle_s = timeouts.idle_s
         if not idle_s or idle_s > KEEP_ALIVE_AFTER_S:  # else the idle timeout is there first
             keep_alive(upstream.transport.get_extra_info("socket"))
         lease.backend.open_count += 1
         now = time.monotonic()
         lease.answered(now)  # how fast it connects is all that is known of how well it is
         account = _Session(service, lease, self._peer, self._listener.pool.name, attempts, self._started, now, self._waited_s)
-        Relay(self, upstream, service.wheel, idle_s, account, now)
+        Relay(self, upstream, service.wheel, idle_s, timeouts.half_closed_s, account, now)
         self._lease = None  # it is the session's now
 
     @property

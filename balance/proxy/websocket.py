@@ -55,14 +55,21 @@ class WebSocketRelay(Relay):
     __slots__ = ("_ends", "_is_leaving")
 
     def __init__(
-        self, client: WebSocketEnd, upstream: WebSocketEnd, wheel: Wheel, idle_s: float, account: Account, now: float
+        self,
+        client: WebSocketEnd,
+        upstream: WebSocketEnd,
+        wheel: Wheel,
+        idle_s: float,
+        half_closed_s: float,
+        account: Account,
+        now: float,
     ) -> None:
         self._ends = (client, upstream)
         self._is_leaving = False
         for end in self._ends:
             for data in end.early:
                 end.frames.passed(data)
-        super().__init__(client, upstream, wheel, idle_s, account, now)
+        super().__init__(client, upstream, wheel, idle_s, half_closed_s, account, now)
 
     def farewell(self) -> None:
         """Say Close to both peers as soon as each may be spoken to."""

@@ -167,7 +167,7 @@ CASES = [
         "8:45: retry.on: has no effect on listener 'main': in mode tcp only max_attempts has",
     ),
     (
-        TCP + "timeouts: {connect: 5000, read: 999, idle: 30m}",
+        TCP + "timeouts: {connect: 5000, idle: 30m, drain: 999}",
         "8:21: timeouts.connect: 5000 is 1h23m20s, for a bare number is seconds; write it with its unit",
     ),
     (
@@ -181,7 +181,8 @@ CASES = [
     (TCP + "http: {via: true}", "8:7: http: has no effect: listener 'main' has mode tcp"),
     (
         TCP + "timeouts: {idle: 0}",
-        "8:18: timeouts.idle: 0 lets a connection whose peer vanished stay for ever; write a long time instead",
+        "8:18: timeouts.idle: 0 keeps a session that nobody uses any more as long as both machines live; write a long time "
+        "instead",
     ),
 ]
 

@@ -55,7 +55,8 @@ pools:
 health_check:
   {enabled: true, type: http, interval: 7, timeout: 4s, jitter: 0, healthy_threshold: 4, unhealthy_threshold: 5, path: /p,
    method: HEAD, expected_status: [200, 300-399], expected_body: ok, host: h, port: 81}
-timeouts: {connect: 2s, read: 3s, write: 4s, idle: 5s, client_header: 6s, client_body: 7s, keepalive: 8s, tunnel: 9s, drain: 0}
+timeouts: {connect: 2s, read: 3s, write: 4s, idle: 5s, half_closed: 6s, client_header: 6s, client_body: 7s, keepalive: 8s,
+           tunnel: 9s, drain: 0}
 retry: {max_attempts: 9, backoff_base: 1s, backoff_max: 2s, multiplier: 3, jitter: 0.5, per_try_timeout: 4s,
         budget: {min_per_second: 7}}
 http:
@@ -75,11 +76,11 @@ shutdown: {delay: 0}
         "read_s": 3.0,
         "write_s": 4.0,
         "idle_s": 5.0,
+        "half_closed_s": 6.0,
         "client_header_s": 6.0,
         "client_body_s": 7.0,
         "keepalive_s": 8.0,
         "tunnel_s": 9.0,
-        "drain_s": 0.0,
     }
     http = HttpConfig(
         websocket=False,
@@ -113,7 +114,7 @@ shutdown: {delay: 0}
                 (Address("127.0.0.1", 1), Address("", 0, "/x")),
                 Mode.HTTP,
                 "p",
-                Timeouts(connect_s=2.0, request_s=60.0, **towards),
+                Timeouts(connect_s=1.0, request_s=60.0, **towards),  # the nearest: the pool's, the listener's, those at the top
                 http,
             ),
         ),
@@ -123,7 +124,6 @@ shutdown: {delay: 0}
                 (BackendConfig("b", Address("::1", 2), 7, (("rack", "1"),)),),
                 "bounded-load",
                 check,
-                Timeouts(connect_s=1.0, **towards),
                 hash_key=HashKey("header", "X-User"),
                 retry=Retry(True, 4, 1.0, 2.0, 3.0, 0.5, (503, "reset"), 4.0, RetryBudget(0.5, 7)),
             ),
@@ -133,6 +133,7 @@ shutdown: {delay: 0}
         admin=AdminConfig(False, Address("127.0.0.1", 91)),
         metrics=MetricsConfig(True, Address("127.0.0.1", 92), "/m"),
         logging=LoggingConfig("warning", "json", "stdout", AccessLog(True, "combined", "stderr")),
+        drain_s=0.0,
         shutdown_delay_s=0.0,
         source="f.yaml",
     )

@@ -31,4 +31,4 @@ def test_the_reference_has_a_heading_for_every_link() -> None:
     text = reference()
     links = {part.split(")")[0] for part in text.split("](#")[1:]}
     assert links
-    assert links <= {line[3:] for line in text.splitlines() if line.startswith("## ")}
+    assert links <= {line[3:].replace(" ", "-") for line in text.splitlines() if line.startswith("## ")}

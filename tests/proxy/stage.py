@@ -215,7 +215,6 @@ class Stage:
                     "pool",
                     tuple(configs),
                     algorithm,
-                    timeouts=timeouts,
                     hash_key=hash_key or HashKey(),
                     retry=retry or Retry(),
                     **pool,

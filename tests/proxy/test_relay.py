@@ -1,6 +1,7 @@
 """A relay between two fake transports: what each side does, the other sees, and the account is closed once."""
 
 import os
+from time import monotonic
 
 import pytest
 from fakes import FakeTransport
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balance.model import Why
-from balance.proxy.relay import HALF_CLOSED_IDLE_S, End, Relay
+from balance.proxy.relay import End, Relay
 from balance.proxy.wheel import Wheel
 
 
@@ -36,8 +37,8 @@ class Joined:
         self.account = Account()
         self.wheel = Wheel(0.0)
 
-    def join(self, idle_s: float = 60.0) -> "Joined":
-        self.relay = Relay(*self.ends, self.wheel, idle_s, self.account, 0.0)
+    def join(self, idle_s: float = 60.0, half_closed_s: float = 0.0, now: float = 0.0) -> "Joined":
+        self.relay = Relay(*self.ends, self.wheel, idle_s, half_closed_s, self.account, now)
         return self
 
     @property
@@ -215,11 +216,36 @@ def test_peer_that_takes_what_waits_is_active() -> None:
     assert not joined.client.is_closing()
 
 
-def test_half_closed_relay_is_given_less_time() -> None:
-    joined = Joined().join(idle_s=3600.0)
+@pytest.mark.parametrize(
+    ("idle_s", "half_closed_s", "cut_after_s"),
+    [
+        (3600.0, 0.0, 3600.0),  # off: as long as any other silence
+        (3600.0, 5.0, 5.0),
+        (3.0, 5.0, 3.0),  # the shorter one
+        (0.0, 5.0, 5.0),
+        (0.0, 0.0, None),
+    ],
+)
+def test_half_closed_relay_is_cut_when_it_says_nothing(idle_s: float, half_closed_s: float, cut_after_s: float | None) -> None:
+    now = monotonic()
+    joined = Joined().join(idle_s, half_closed_s, now - 2 * 3600)  # its end is something said after a long silence
     joined.ends[0].eof_received()
-    joined.relay.expire(HALF_CLOSED_IDLE_S + 1)
-    assert joined.client.was_reset and joined.upstream.was_reset
+    joined.relay.expire(now + (cut_after_s or 7200.0) - 1.0)
+    assert not joined.client.is_closing()
+    joined.relay.expire(now + (cut_after_s or 7200.0) + 1.0)
+    assert joined.client.was_reset is joined.upstream.was_reset is (cut_after_s is not None)
+
+
+def test_half_closed_relay_whose_other_side_goes_on_is_never_cut() -> None:
+    now = monotonic()
+    joined = Joined().join(3600.0, 4.0, now)
+    joined.ends[0].eof_received()
+    for second in range(1, 60):
+        joined.ends[1].data_received(b".")
+        joined.relay.expire(now + second)
+    assert not joined.client.is_closing()
+    joined.relay.expire(now + 70.0)
+    assert joined.client.was_reset
 
 
 def test_cut_also_ends_what_is_closing_and_not_taken() -> None:
@@ -251,11 +277,11 @@ def test_account_is_closed_once_whatever_is_called() -> None:
 def test_no_order_of_events_raises_or_leaves_anything_open(events: list[str], sides: list[bool], joined_after: int) -> None:
     joined = Joined()
     transports = (joined.client, joined.upstream)
-    now = 0.0
+    now = monotonic()
     is_joined = False
     for number, (event, is_upstream) in enumerate(zip(events, sides, strict=False)):
         if number == joined_after:
-            joined.join(idle_s=8.0)
+            joined.join(idle_s=8.0, now=now)
             is_joined = True
         end, transport = joined.ends[is_upstream], transports[is_upstream]
         now += 1.0
@@ -277,7 +303,7 @@ def test_no_order_of_events_raises_or_leaves_anything_open(events: list[str], si
         elif event in ("lose", "reset"):
             transport.lose(ConnectionResetError())
     if not is_joined:
-        joined.join(idle_s=8.0)
+        joined.join(idle_s=8.0, now=now)
     for _ in range(20):  # from here on both are silent, and the wheel asks
         now += 1.0
         if not joined.account.whys:

@@ -109,7 +109,8 @@ async def test_accepted_connections_inherit_that_they_are_watched(stage: Stage) 
         accepted, _ = server.accept()
         with accepted:
             assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
+            options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            assert [accepted.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [60, 10, 6]
 
 
 def test_unix_sockets_need_no_watching() -> None:

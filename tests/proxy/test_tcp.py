@@ -356,18 +356,68 @@ async def test_slow_reader_is_not_silent(stage: Stage) -> None:
     assert loop.time() - began > 0.4  # twice the timeout
 
 
-async def test_half_closed_session_ends_though_its_idle_timeout_is_off(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("balance.proxy.relay.HALF_CLOSED_IDLE_S", 0.2)
-
+async def test_half_closed_session_that_says_nothing_is_cut_where_that_has_a_time(stage: Stage) -> None:
     async def script(wire: Wire) -> None:
         await wire.rest()
         await asyncio.Event().wait()
 
     stage.backend(script)
-    await stage.open(mode=Mode.TCP, timeouts=Timeouts(idle_s=0.0))
+    await stage.open(mode=Mode.TCP, timeouts=Timeouts(idle_s=0.0, half_closed_s=0.2))
     client = await stage.client()
     client.half_close()
     assert await client.ending() == "reset"
+    await stage.settled()
+    assert stage.whys == {Why.IDLE_TIMEOUT: 1}
+
+
+@pytest.mark.parametrize("ends_first", ["client", "backend"])
+async def test_half_closed_session_goes_on_while_the_other_side_streams(stage: Stage, ends_first: str) -> None:
+    """For many times what either timeout allows."""
+
+    async def stream(wire: Wire) -> None:
+        for _ in range(12):
+            await wire.send(b".")
+            await asyncio.sleep(0.05)
+
+    async def script(wire: Wire) -> None:
+        if ends_first == "backend":
+            wire.half_close()
+            assert await wire.rest() == b"." * 12
+        else:
+            assert await wire.rest() == b""
+            await stream(wire)
+
+    stage.backend(script)
+    await stage.open(mode=Mode.TCP, timeouts=Timeouts(idle_s=0.2, half_closed_s=0.15))
+    client = await stage.client()
+    if ends_first == "backend":
+        await stream(client)
+        client.half_close()
+    else:
+        client.half_close()
+        assert await client.rest() == b"." * 12
+    await stage.settled()
+    assert stage.whys == {Why.OK: 1}
+
+
+async def test_half_closed_session_is_left_to_end_in_a_drain(stage: Stage) -> None:
+    draining = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.rest()
+        await draining.wait()
+        await wire.send(b"the answer")
+
+    backend = stage.backend(script)
+    await stage.open(mode=Mode.TCP)
+    client = await stage.client()
+    client.half_close()
+    await until(lambda: backend.wires)
+    drain = asyncio.ensure_future(stage.traffic.drain(5.0))
+    await asyncio.sleep(0)
+    draining.set()
+    assert await client.rest() == b"the answer"
+    assert await drain == 0
 
 
 async def test_client_that_never_reads_the_end_is_cut_too(stage: Stage) -> None:

@@ -320,7 +320,7 @@ class Pair:
             transport.protocol = end
             end.connection_made(transport)
         self.account = Account()
-        WebSocketRelay(*self.ends, Wheel(0.0), 60.0, self.account, 0.0)
+        WebSocketRelay(*self.ends, Wheel(0.0), 60.0, 0.0, self.account, 0.0)
 
     def farewell(self) -> None:
         for connection in list(self.connections):

@@ -20,7 +20,7 @@ def test_the_configuration_is_shown_whole_and_without_secrets() -> None:
     assert document["made_at"].startswith("1970-01-01T00:16:41")
     assert document["config"]["pools"][0]["backends"][1]["weight"] == 2
     assert document["config"]["pools"][1]["backends"][0]["metadata"] == [["api-key", "***"]]
-    assert document["config"]["listeners"][0]["timeouts"]["read"] == "30s"
+    assert document["config"]["listeners"][0]["timeouts"]["read"] == "1m"
 
 
 def test_a_configuration_before_is_shown_by_its_number() -> None:
