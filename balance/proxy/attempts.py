@@ -16,7 +16,7 @@ from balance.errors import UpstreamError
 from balance.http1.forward import client_address
 from balance.http1.hashkey import KeyOf
 from balance.http1.head import Request
-from balance.model import Why
+from balance.model import Phase, Why
 from balance.proxy.access import AccessRecord
 from balance.proxy.dial import dial
 from balance.proxy.entry import Entry
@@ -62,7 +62,7 @@ class Client(Protocol):
     def exchange_ended(self, now: float, *, keep_alive: bool) -> None: ...
     def error_page(self, status: int, why: Why, detail: str, *, keep_alive: bool) -> bytes: ...
     def answer(self, page: bytes, *, keep_alive: bool) -> None: ...
-    def break_off(self, *, with_reset: bool) -> None: ...
+    def break_off(self, *, with_reset: bool, at_once: bool) -> None: ...
     def become_tunnel(self, upstream: Upstream, lease: Lease, early: bytes, story: AccessRecord | None) -> None: ...
 
 
@@ -158,6 +158,22 @@ class Attempts:
         self.entry.service.row.cells[lease.backend.block + cells.CONNECTS] += 1
         spawn(self._connect(lease), "dial")
 
+    def _connected_by(self, upstream: Upstream, lease: Lease) -> None:
+        """Send, on a connection that is new."""
+        if upstream.is_lost:  # gone between its connect and now
+            self._not_connected(UpstreamError(Phase.CONNECT, Why.CONNECT_FAILED, "it was closed as soon as it was made"))
+            return
+        self._send(upstream, monotonic())
+        self._hasten(lease)
+        # A write that has failed just now is told by connection_lost(), which reads first what the backend has said.
+        if upstream.early and upstream.exchange is self:
+            # It spoke before it was asked: the reply of one that takes no more connections. It may answer the request too, so
+            # this is the last on this connection, whatever `max_requests` says.
+            upstream.served = self.entry.max_requests - 1
+            early, upstream.early = upstream.early, b""
+            upstream.resume()
+            self.response_received(early)
+
     async def _connect(self, lease: Lease) -> None:
         entry, backend = self.entry, lease.backend
         service = entry.service
@@ -185,10 +201,7 @@ class Attempts:
             elif isinstance(result, UpstreamError):
                 self._not_connected(result)
             else:
-                self._send(result, monotonic())
-                self._hasten(lease)
-                if result.transport.is_closing():  # gone between its connect and now
-                    self.upstream_ended(None)
+                self._connected_by(result, lease)
         except Exception:
             self.crashed()
             if isinstance(result, Upstream):

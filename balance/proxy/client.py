@@ -32,6 +32,8 @@ from balance.runtime.pool import Lease
 
 MAX_WAITING = 64 * 1024  # bytes of requests that wait for their turn
 LINGER_S = 5.0  # how long an answer that ends the connection may take to be read (nginx's lingering_timeout)
+LINGER_TOTAL_S = 30.0  # and of a client that goes on sending (its lingering_time)
+BREAK_LOOK_S, BREAK_SLOW_LOOK_S = 0.05, 0.5  # how often it is looked whether the kernel has got rid of all that was written
 
 _START = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]")
 _EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
@@ -50,10 +52,13 @@ class At(enum.IntEnum):
     BUSY = 3  # an exchange owns it
     LINGERING = 4  # answered for the last time; what still comes is thrown away
     CLOSING = 5
-    GONE = 6
+    BREAKING = 6  # what was written goes out, and then a reset
+    GONE = 7
 
 
-FRESH, IDLE, HEAD, BUSY, LINGERING, CLOSING, GONE = At  # a global is ten times cheaper to look up than an Enum's member
+FRESH, IDLE, HEAD, BUSY, LINGERING, CLOSING, BREAKING, GONE = (
+    At  # a global is ten times cheaper to look up than an Enum's member
+)
 
 
 class HttpClient(Refusals, asyncio.Protocol):
@@ -141,6 +146,8 @@ class HttpClient(Refusals, asyncio.Protocol):
             else:
                 self._buffer = self._buffer + data if self._buffer else data
                 self._take_head()
+        elif self._at is LINGERING:
+            self.arm(monotonic(), LINGER_S)  # it is still busy with what it sends
 
     def _wait(self, data: bytes) -> None:
         """Keep what must wait for its turn; when it is much, the client must wait with the rest."""
@@ -282,15 +289,32 @@ class HttpClient(Refusals, asyncio.Protocol):
             self._exchange = None
             self._linger()
 
-    def break_off(self, *, with_reset: bool) -> None:
+    def break_off(self, *, with_reset: bool, at_once: bool) -> None:
         """A reply that can't be completed must not look complete: close without its last bytes, or reset where only a
-        close would end it."""
+        close would end it. A reset destroys what is still on its way, so it comes after that, unless it must be `at_once`."""
         self._exchange = None
-        if with_reset:
+        if not with_reset:
+            self._close()
+        elif at_once or self.transport.is_closing():
             self._at = CLOSING
             reset(self.transport)
         else:
-            self._close()
+            self._at = BREAKING
+            self._unsent = None
+            now = monotonic()
+            self._total_at = now + (self.entry.timeouts.write_s or LINGER_S)
+            self._break(now)
+
+    def _break(self, now: float) -> None:
+        """Reset as soon as the client has all that was written, or takes no more of it."""
+        before, self._unsent = self._unsent, unsent(self.transport)
+        if before is not None and self._unsent < before:
+            self._total_at = now + (self.entry.timeouts.write_s or LINGER_S)
+        if self._unsent and now < self._total_at:
+            self.arm(now, BREAK_SLOW_LOOK_S if self._unsent == before else BREAK_LOOK_S)
+        else:
+            self._at = CLOSING
+            reset(self.transport)
 
     def become_tunnel(self, upstream: Upstream, lease: Lease, early: bytes, story: AccessRecord | None) -> None:
         """After a 101: hand both connections to a Relay. `early` came from the backend with its 101; `story` is what the
@@ -341,6 +365,8 @@ class HttpClient(Refusals, asyncio.Protocol):
             self._refuse(ProtocolError(408, Why.HEADER_TIMEOUT, "the request's head did not come"), self._buffer)
         elif self._at is GONE:
             self.deadline = NEVER
+        elif self._at is BREAKING:
+            self._break(now)
         elif self.has_taken_some():
             self.arm(now, self.entry.timeouts.write_s or LINGER_S)
         else:
@@ -397,11 +423,12 @@ class HttpClient(Refusals, asyncio.Protocol):
             return
         self._at = LINGERING
         self._buffer = b""
-        self._total_at = NEVER
+        now = monotonic()
+        self._total_at = now + LINGER_TOTAL_S
         self._resume(_WAITING | _UPLOAD)
         self.transport.write_eof()
         self._unsent = unsent(self.transport)
-        self.arm(monotonic(), LINGER_S)
+        self.arm(now, LINGER_S)
 
     def _close(self) -> None:
         """Close when what was written has gone out, or after `write` without progress."""

@@ -21,7 +21,7 @@ from balance.health.blame import is_good
 from balance.http1.body import Body
 from balance.http1.fields import field_value
 from balance.http1.forward import client_address, continued
-from balance.http1.framing import NO_BODY
+from balance.http1.framing import BY_CHUNKS, NO_BODY
 from balance.http1.head import Request
 from balance.model import Outcome, Why
 from balance.proxy.access import AccessRecord
@@ -224,10 +224,15 @@ class Exchange(Replying):
             self._await(monotonic())
 
     def upstream_ended(self, exc: Exception | None) -> None:
-        """The backend's connection gave an end (None) or broke."""
+        """The backend's connection gave an end (None) or broke. EPIPE is both: its end had come before the reset."""
         if self._at is REPLYING:
             download = self._download
-            if exc is None and download is not None and self._response is not None and download.ends_at_close:
+            if (
+                (exc is None or isinstance(exc, BrokenPipeError))
+                and download is not None
+                and self._response is not None
+                and download.ends_at_close
+            ):
                 download.is_done = True
                 self._end_well(monotonic())
             else:
@@ -337,9 +342,12 @@ class Exchange(Replying):
         self._end(outcome, monotonic(), keep_upstream=False)
         if page is None:
             # A body that only the close ends, also one whose chunks were taken off, would look complete.
-            download = self._download
-            until_close = download is not None and (download.ends_at_close or not self.request.minor)
-            self.client.break_off(with_reset=until_close or why is Why.CLIENT_TOO_SLOW)
+            download, response = self._download, self._response
+            until_close = download is not None and (
+                download.ends_at_close or (not self.request.minor and response is not None and response.framing is BY_CHUNKS)
+            )
+            is_stuck = why is Why.CLIENT_TOO_SLOW
+            self.client.break_off(with_reset=until_close or is_stuck, at_once=is_stuck)
         else:
             self.client.answer(page, keep_alive=keep_alive)
 

@@ -12,11 +12,13 @@ from typing import Protocol, cast
 
 from balance.model import Why
 from balance.proxy.flow import Reading
-from balance.proxy.sockets import reset, unsent
+from balance.proxy.sockets import read_now, reset, unsent
 from balance.proxy.wheel import NEVER, Timed, Wheel
 
 _LOOKS = 8  # in an idle timeout: a silent relay is cut between 1 and 1 + 1/8 of it
 _COUNT_EVERY_S = 10.0
+PARTING_S = 30.0  # how long one that is to be reset may take none of what was written to it before
+_PARTING_LOOK_S, _PARTING_SLOW_LOOK_S = 0.05, 0.5
 
 
 class End(Reading, asyncio.Protocol):
@@ -65,9 +67,19 @@ class End(Reading, asyncio.Protocol):
             self.other.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if isinstance(exc, OSError):
+            self._read_the_rest(exc)
         self.is_lost = True
         if self.relay is not None:
             self.relay.lost(self, exc)
+
+    def _read_the_rest(self, exc: OSError) -> None:
+        """When a write meets the peer's close first, uvloop reads no more; its last bytes are there all the same. EPIPE says
+        that behind them stands an end, and that the reset came after it."""
+        while data := read_now(self.transport):
+            self.data_received(data)
+        if isinstance(exc, BrokenPipeError):
+            self.saw_eof = True
 
 
 class Account(Protocol):
@@ -83,7 +95,8 @@ class Account(Protocol):
 class Relay(Timed):
     """What two ends share: the idle timeout, the account, and how it ended. It is over when both are gone."""
 
-    __slots__ = ("_account", "_half_closed_s", "_idle_s", "_is_over", "_seen", "_silent_since", "_waiting", "_wheel", "_why",
+    __slots__ = ("_account", "_half_closed_s", "_idle_s", "_is_over", "_parting", "_seen", "_silent_since", "_waiting",
+                 "_wheel", "_why",
                  "client", "upstream")  # fmt: skip
 
     def __init__(
@@ -102,6 +115,7 @@ class Relay(Timed):
         self._seen = (0, 0)
         self._waiting: tuple[int, ...] = (0, 0)  # bytes that their peers have not taken, when last seen
         self._silent_since = now
+        self._parting: End | None = None  # it is reset when it has what was written to it
         client.other, upstream.other = upstream, client
         client.peer, upstream.peer = upstream.transport, client.transport
         client.relay = upstream.relay = self
@@ -123,6 +137,8 @@ class Relay(Timed):
 
     def half_closed(self, end: End) -> None:
         """`end` will send no more: say so to the other side; when neither will, close both."""
+        if self._parting is not None:
+            return  # it has its own deadline, and nobody to tell
         other = self._other(end)
         self._silent_since = now = time.monotonic()  # an end is something said
         if self._half_closed_s and not 0 < self._idle_s <= self._half_closed_s:
@@ -147,7 +163,10 @@ class Relay(Timed):
         elif end.saw_eof:
             other.transport.close()
         else:
-            reset(other.transport)
+            self._parting = other
+            self._silent_since = time.monotonic()
+            self._waiting = (0, 0)
+            self._part_from(other, self._silent_since)
 
     def cut(self, why: Why) -> None:
         """End both now, also one that is closing but has bytes that its peer does not take."""
@@ -159,6 +178,9 @@ class Relay(Timed):
 
     def expire(self, now: float) -> None:
         """Look whether bytes moved since the last look; an active session is never cut."""
+        if self._parting is not None:
+            self._part_from(self._parting, now)
+            return
         waiting = tuple(0 if end.is_lost else unsent(end.transport) for end in (self.client, self.upstream))
         if self._count() or waiting != self._waiting:
             self._waiting = waiting
@@ -166,6 +188,20 @@ class Relay(Timed):
         elif self._idle_s and now >= self._silent_since + self._idle_s:
             self.cut(Why.IDLE_TIMEOUT)
         self._look_again(now)
+
+    def _part_from(self, end: End, now: float) -> None:
+        """Reset it as soon as it has all that was written to it, or takes no more: a reset destroys what is on its way."""
+        before, left = self._waiting[0], unsent(end.transport)
+        if left < before:
+            self._silent_since = now
+        self._waiting = (left, 0)
+        if left and now < self._silent_since + PARTING_S:
+            self.deadline = now + (_PARTING_SLOW_LOOK_S if left == before else _PARTING_LOOK_S)
+            if self.deadline < self.looked_at:
+                self._wheel.watch(self, now)
+        else:
+            self.deadline = NEVER
+            reset(end.transport)
 
     def give_up(self) -> None:
         self.cut(Why.INTERNAL_ERROR)

@@ -37,7 +37,8 @@ class Exchanging(Protocol):
 class Upstream(Reading, asyncio.Protocol):
     """Serves one exchange at a time. `exchange` is None while it is parked."""
 
-    __slots__ = ("_is_counted", "_unsent", "backend", "exchange", "is_full", "parked_at", "served", "service")  # fmt: skip
+    __slots__ = ("_is_counted", "_unsent", "backend", "early", "exchange", "is_full", "is_lost", "parked_at", "served",
+                 "service")  # fmt: skip
 
     def __init__(self, service: Service, backend: Backend) -> None:
         super().__init__()
@@ -46,6 +47,8 @@ class Upstream(Reading, asyncio.Protocol):
         self.exchange: Exchanging | None = None
         self.served = 0  # exchanges that ended well on it
         self.parked_at = 0.0
+        self.early = b""  # what it said before its first request was sent
+        self.is_lost = False
         self.is_full = False  # it takes no more for now
         self._unsent: int | None = None  # when last asked, in this exchange
         self._is_counted = False
@@ -62,6 +65,9 @@ class Upstream(Reading, asyncio.Protocol):
         exchange = self.exchange
         if exchange is not None:
             exchange.response_received(data)
+        elif not self.served and not self.parked_at:
+            self.early += data  # whoever has dialled will send at this loop's next turn
+            self.pause()
         else:
             # RFC 9112 section 9.2: bytes that answer nothing are never taken for a reply; they poison response queues.
             self.discard()
@@ -74,6 +80,7 @@ class Upstream(Reading, asyncio.Protocol):
         return False  # closes the transport
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.is_lost = True
         if self._is_counted:
             self.backend.open_count -= 1
         if self.exchange is None:
@@ -106,6 +113,9 @@ class Upstream(Reading, asyncio.Protocol):
             self.discard()
             return
         if self.is_paused:
+            if self.early:  # it has spoken, and nobody has asked
+                self.discard()
+                return
             self.resume()
         self.parked_at = now
         self._unsent = None
@@ -129,7 +139,7 @@ class Upstream(Reading, asyncio.Protocol):
 
     def _read_the_rest(self) -> None:
         """A backend that refuses an upload replies and closes. When a write meets the close first, uvloop reads no more; the
-        reply is there all the same, and says more than our 502."""
+        reply is there all the same (Linux keeps what came before a reset), and says more than our 502."""
         while self.exchange is not None and (data := read_now(self.transport)):
             self.exchange.response_received(data)
         if self.parked_at:
