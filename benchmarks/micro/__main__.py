@@ -13,7 +13,8 @@ import timeit
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the checkout's own package, whatever is installed
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[1:1] = [str(ROOT), str(ROOT / "benchmarks")]  # the checkout's own package, whatever is installed
 
 import cases  # the folder itself is first on the path when it is run by its name
 

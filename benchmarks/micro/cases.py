@@ -6,6 +6,8 @@ import itertools
 import random
 from collections.abc import Callable, Iterator
 
+from scripted.bytes_sent import REQUEST, RESPONSE
+from scripted.site import EVERYTHING_ON, PLAIN
 from whole import request  # the file beside this one
 
 from balance.balancing import POLICIES, Policy
@@ -26,17 +28,6 @@ Case = tuple[str, Callable[[], object]]
 
 SIZES = (10, 100, 1_000, 10_000)
 
-REQUEST = (
-    b"GET /1k?page=%b HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101\r\n"
-    b"Accept: text/html,application/json;q=0.9\r\nAccept-Encoding: gzip, deflate, br\r\nAccept-Language: en-US,en;q=0.5\r\n"
-    b"Cookie: session=abcdef0123456789; theme=dark\r\nReferer: http://www.example.com/some/page\r\n"
-    b"Cache-Control: no-cache\r\nX-Api-Version: 2026-01-01\r\nAuthorization: Bearer abcdefghijklmnop%b\r\n\r\n"
-)
-RESPONSE = (
-    b"HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Fri, 20 Nov 2026 18:11:52 GMT\r\nContent-Type: text/plain\r\n"
-    b"Content-Length: 1024\r\nConnection: keep-alive\r\nX-Trace: %b\r\n\r\n"
-)
-
 
 def all_cases() -> Iterator[Case]:
     yield from whole_requests()
@@ -53,9 +44,8 @@ def all_cases() -> Iterator[Case]:
 
 def whole_requests() -> Iterator[Case]:
     """GET, 1 KB of reply, kept connections: as the wire benchmark has them."""
-    head, reply = REQUEST % (b"1", b"1"), RESPONSE % b"1" + b"x" * 1024
-    yield "a whole request, plain", request(head, reply, everything=False)
-    yield "a whole request, everything on", request(head, reply, everything=True)
+    yield "a whole request, plain", request(PLAIN)
+    yield "a whole request, everything on", request(EVERYTHING_ON)
 
 
 def heads() -> Iterator[Case]:

@@ -24,6 +24,8 @@ class Step:
 
     command: Sequence[str]
     limit_s: float = 300
+    program: str = ""  # without which it is left out; in CI that is a failure
+    is_shown: bool = False  # also when it passes
 
     @property
     def is_tests(self) -> bool:
@@ -36,14 +38,17 @@ STEPS = {
     "lint": Step(["ruff", "check", "."]),
     "types": Step(["mypy"]),
     "floors": Step(["lint-imports"]),
-    "tests": Step(TESTS, limit_s=480),
+    "instructions": Step(["python", "benchmarks/instructions"], program="valgrind", is_shown=True),
+    "tests": Step(TESTS, limit_s=480, is_shown=True),
 }
 # What takes minutes: run by `--long` and by CI. One of them may take ten minutes; two of them share a small machine.
-LONG_STEPS = {"long": Step(["pytest", "-n", "2", "--dist", "loadfile", "-m", "long", "--timeout", "600"], limit_s=1500)}
+LONG_STEPS = {
+    "long": Step(["pytest", "-n", "2", "--dist", "loadfile", "-m", "long", "--timeout", "600"], limit_s=1500, is_shown=True)
+}
 PYTEST_FOUND_NONE = 5
 USAGE = "usage: python3 cmd/check [--long] [PYTEST ARGUMENTS]"
 # What the drills and the benchmarks drive, as program: package.
-PROGRAMS = {"nginx": "nginx", "redis-server": "redis-server", "haproxy": "haproxy", "wrk": "wrk"}
+PROGRAMS = {"nginx": "nginx", "redis-server": "redis-server", "haproxy": "haproxy", "wrk": "wrk", "valgrind": "valgrind"}
 NGINX_STREAM = "libnginx-mod-stream"
 NGINX_STREAM_FILES = ("/usr/lib/nginx/modules/ngx_stream_module.so", "/usr/share/nginx/modules/ngx_stream_module.so")
 
@@ -67,12 +72,15 @@ def check(arguments: Sequence[str]) -> int:
 
 def passes(name: str, step: Step, pytest_arguments: Sequence[str], environ: Mapping[str, str]) -> bool:
     began_s = time.monotonic()
+    if step.program and shutil.which(step.program, path=environ["PATH"]) is None:
+        print(f"{name:12} left out: {step.program} is not installed", flush=True)
+        return not environ.get("CI")
     program = [str(BIN / step.command[0]), *step.command[1:], *(pytest_arguments if step.is_tests else [])]
-    status, output = run_group(program, environ, shown=step.is_tests, limit_s=step.limit_s)
+    status, output = run_group(program, environ, shown=step.is_shown, limit_s=step.limit_s)
     if name in LONG_STEPS and pytest_arguments and status == PYTEST_FOUND_NONE:
         status = 0  # no long test among those that were asked for
     print(output if status else "", end="")
-    print(f"{name:8} {'ok' if status == 0 else 'FAILED':6} {time.monotonic() - began_s:6.1f} s", flush=True)
+    print(f"{name:12} {'ok' if status == 0 else 'FAILED':6} {time.monotonic() - began_s:6.1f} s", flush=True)
     return status == 0
 
 

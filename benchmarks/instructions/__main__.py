@@ -1,0 +1,89 @@
+"""`python3 benchmarks/instructions`: user instructions for one request, one connection, one frame, counted by valgrind.
+
+On an interpreter with committed counts they are held to those; on any other to the parent commit, counted in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = ROOT / ".venv"
+if importlib.util.find_spec("uvloop") is None and (ENVIRONMENT / "bin" / "python").is_file():
+    # Whoever types `python3` means the interpreter that has Balance's dependencies.
+    os.execv(ENVIRONMENT / "bin" / "python", [str(ENVIRONMENT / "bin" / "python"), *sys.argv])
+sys.path[:1] = [str(ROOT), str(ROOT / "benchmarks")]  # the checkout's own package, whatever is installed
+
+from instructions.checkouts import laid_out, parent
+from instructions.client_requests import MACHINES
+from instructions.counting import CountingFailedError, count, valgrind_version
+from instructions.interpreter import described
+from instructions.verdict import BOUND, FAILURES, Judged, judge
+
+COMMITTED = ROOT / "benchmarks" / "instructions.json"
+
+
+def main() -> int:
+    options = _options()
+    version = valgrind_version()
+    if not version or os.uname().machine not in MACHINES:
+        print("instructions are counted by valgrind on x86-64: " + ("not this machine" if version else "it is not installed"))
+        return 1 if os.environ.get("CI") else 0
+    from scripted.scenarios import SCENARIOS
+
+    names = [name for name in SCENARIOS if options.only in name]
+    interpreter = described(version)
+    committed = json.loads(COMMITTED.read_text()) if COMMITTED.is_file() else {}
+    known = next((name for name, entry in committed.items() if entry["interpreter"] == interpreter), None)
+    counted = count(ROOT, names)
+    if options.json:
+        options.json.write_text(json.dumps(counted, indent=2) + "\n")
+    if options.write:
+        name = options.name or known
+        if name is None:
+            print(f"this interpreter has no name yet: --name NAME\n{json.dumps(interpreter, indent=2)}")
+            return 1
+        before = committed.get(name, {}).get("counts", {}) if options.only else {}
+        committed[name] = {"interpreter": interpreter, "counts": {**before, **counted}}
+        COMMITTED.write_text(json.dumps(dict(sorted(committed.items())), indent=2) + "\n")
+        print(f"written to {COMMITTED.relative_to(ROOT)} for {name}")
+        return 0
+    if known is not None and not options.against:
+        wanted = {name: count for name, count in committed[known]["counts"].items() if options.only in name}
+        return _report(counted, wanted, f"what is committed for {known}", is_committed=True)
+    against = options.against or parent()
+    if not against:
+        print("this interpreter is not known and there is no parent commit; nothing to compare with")
+    with laid_out(against or str(ROOT)) as checkout:
+        return _report(counted, count(checkout, names) if against else {}, against, is_committed=False)
+
+
+def _report(counted: dict[str, int], held_to: dict[str, int], what: str, *, is_committed: bool) -> int:
+    rows = judge(counted, held_to, is_committed=is_committed)
+    print(f"user instructions, held to {what or 'nothing'} and {BOUND:.0%}")
+    print(*rows, sep="\n")
+    if any(row.judged is Judged.MORE for row in rows):
+        print("What costs more and is worth it is written down with --write, and its commit says what it is for.")
+    return 1 if any(row.judged in FAILURES for row in rows) else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="only scenarios whose name contains this")
+    parser.add_argument("--write", action="store_true", help="commit to these counts on this interpreter")
+    parser.add_argument("--name", help="with --write: what to call an interpreter that is not known yet")
+    parser.add_argument("--against", metavar="COMMIT_OR_FOLDER", help="compare with that, whatever is committed")
+    parser.add_argument("--json", type=Path, help="also write the counts here")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (CountingFailedError, ValueError) as error:
+        sys.exit(str(error))

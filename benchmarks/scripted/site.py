@@ -1,0 +1,87 @@
+"""One listener with one backend, as a worker has them, and connections on it that lead nowhere."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from time import monotonic
+from typing import Any, cast
+from unittest import mock
+
+from balance.config.loading import load_text
+from balance.config.model import AccessLog as AccessLogConfig
+from balance.proxy.access import AccessLog
+from balance.proxy.client import HttpClient
+from balance.proxy.entry import Entry
+from balance.proxy.service import Service
+from balance.proxy.tcp import Downstream
+from balance.proxy.upstream import Upstream
+from balance.runtime import cells
+from balance.runtime.snapshot import build
+from balance.runtime.sticky import StickyPool
+from scripted.transport import Nowhere, NowhereLoop, connected
+
+PLAIN = """\
+mode: http
+listen: "127.0.0.1:8080"
+backends:
+  - name: a
+    address: "127.0.0.1:9001"
+"""
+EVERYTHING = """\
+    max_connections: 1000
+health_check:
+  passive_checks:
+    enabled: true
+circuit_breaker:
+  enabled: true
+retry:
+  enabled: true
+  per_try_timeout: 2s
+session_affinity:
+  enabled: true
+"""
+EVERYTHING_ON = PLAIN + EVERYTHING
+TCP = PLAIN.replace("mode: http", "mode: tcp")
+
+
+class Site:
+    """Built from a configuration as a worker builds it."""
+
+    def __init__(self, text: str, *, access_log: bool = False, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        config = load_text(text, "scripted").config
+        row = cells.Row(memoryview(bytearray(8 * cells.row_cells(2))).cast("Q"))
+        self.listener = build(config, {("default", "a"): 1}, row, random.random).listeners[0]
+        self.loop = NowhereLoop(loop or asyncio.new_event_loop())
+        self.service = Service(cast(Any, self.loop), row, monotonic(), _unwritten_log() if access_log else None)
+
+    def http(self) -> tuple[Entry, Nowhere, Upstream]:
+        """The entry of an HTTP listener, and a connection to its backend that waits for a request."""
+        upstream = Upstream(self.service, self.listener.pool.backends[0])
+        there = connected(upstream)
+        upstream.park(monotonic(), 1)
+        return Entry(self.service, self.listener, 8080), there, upstream
+
+    def client(self, entry: Entry) -> tuple[HttpClient, Nowhere]:
+        """A client's new connection."""
+        client = HttpClient(entry)
+        return client, connected(client)
+
+    def tcp_client(self) -> Downstream:
+        """A client in TCP mode, whose connection comes next."""
+        return Downstream(self.service, self.listener)
+
+    def in_session(self, head: bytes) -> bytes:
+        """`head` as a client sends it that has a session, where there are sessions."""
+        pool = self.listener.pool
+        if not isinstance(pool, StickyPool):
+            return head
+        assert pool.tokens is not None
+        return head.replace(b"Cookie: ", b"Cookie: LOAD-BALANCING_SESSION=%b; " % pool.tokens.token(pool.backends[0]))
+
+
+def _unwritten_log() -> AccessLog:
+    """Lines are made and wait; the thread that writes them does not run, for nobody could say when."""
+    with mock.patch.object(threading.Thread, "start"):
+        return AccessLog(AccessLogConfig(format="json", output="/dev/null"))
