@@ -1,0 +1,204 @@
+"""Every key of a configuration, a value for it that is not its default, and the test that shows what it does.
+
+The test is one that fails when the key is ignored. A key that may stand in several places has one row, by its name at the top.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Key(NamedTuple):
+    value: Any
+    test: str
+
+
+PAGE = str(Path(__file__).resolve().parent.parent / "deployments" / "examples" / "pages" / "503.html")
+
+_CLIENT = "tests/proxy/test_client.py::"
+_COOKIE = "tests/proxy/test_proxy_sticky.py::test_the_cookie_is_the_one_that_is_configured"
+_EXCHANGE = "tests/proxy/test_exchange.py::"
+_LIMITS = "tests/proxy/test_settings.py::test_what_is_beyond_a_limit_never_reaches_a_backend"
+_JUDGED = "tests/probes/test_probes_http.py::test_a_reply_is_judged_by_status_and_body"
+_REPEATS = "tests/proxy/test_repeats.py::"
+_UPSTREAM = "tests/proxy/test_upstream.py::"
+
+# Without them there is no configuration to serve: every test shows what they do.
+REQUIRED = frozenset(
+    ["listen", "listeners[].listen", "backends[].address", "backends[].name", "listeners[].name", "listeners[].pool"]
+)
+
+KEYS: dict[str, Key] = {
+    "mode": Key("tcp", "tests/proxy/test_tcp.py::test_bytes_pass_both_ways"),
+    "listen": Key(":8081", "tests/process/test_instance.py::test_a_unix_socket_is_served_and_its_file_is_gone_afterwards"),
+    "workers": Key(
+        2, "tests/process/test_sessions_of_workers.py::test_a_cookie_is_known_to_every_worker_and_to_their_successors"
+    ),
+    "listeners[].name": Key("web", "tests/proxy/test_door.py::test_a_door_may_lead_to_another_listener"),
+    "listeners[].pool": Key("q", "tests/runtime/test_snapshot.py::test_listeners_share_the_pool_that_they_name"),
+    "backends[].name": Key("b", "tests/proxy/test_access.py::test_line_says_who_asked_what_where_it_went_and_how_long_it_took"),
+    "backends[].address": Key("127.0.0.1:9009", "tests/proxy/test_tcp.py::test_unix_sockets_on_both_sides"),
+    "backends[].weight": Key(3, "tests/runtime/test_snapshot.py::test_a_pool_of_every_algorithm_chooses_by_its_new_weights"),
+    "backends[].max_connections": Key(
+        1, "tests/proxy/test_waiting.py::test_a_full_backend_is_passed_over_while_others_have_room"
+    ),
+    "backends[].backup": Key(
+        True, "tests/runtime/test_reserve.py::test_backups_get_nothing_while_a_primary_is_ready_and_then_share_by_the_algorithm"
+    ),
+    "backends[].metadata": Key(
+        {"rack": "7"}, "tests/side/test_backends.py::test_a_backend_says_how_it_stands_why_and_since_when"
+    ),
+    "load_balancer.algorithm": Key("random", "tests/runtime/test_snapshot.py::test_pool_chooses_by_the_algorithm_it_names"),
+    "load_balancer.hash_key": Key(
+        "header:X-User", "tests/proxy/test_keys.py::test_same_header_goes_to_the_same_backend_and_others_spread"
+    ),
+    "health_check.enabled": Key(True, "tests/process/test_control.py::test_readiness_follows_the_backends"),
+    "health_check.type": Key("http", "tests/process/test_control.py::test_readiness_follows_the_backends"),
+    "health_check.interval": Key("3s", "tests/health/test_pace.py::test_probes_come_slower_while_a_backend_stays_down"),
+    "health_check.timeout": Key(
+        "1s", "tests/probes/test_probes_http.py::test_a_server_that_never_answers_is_given_up_at_the_timeout"
+    ),
+    "health_check.jitter": Key(0.5, "tests/health/test_pace.py::test_a_short_interval_is_never_lengthened_by_the_fast_one"),
+    "health_check.healthy_threshold": Key(
+        5, "tests/probes/test_schedule.py::test_a_backend_that_goes_and_returns_is_told_as_three_changes"
+    ),
+    "health_check.unhealthy_threshold": Key(
+        5, "tests/probes/test_schedule.py::test_a_backend_that_goes_and_returns_is_told_as_three_changes"
+    ),
+    "health_check.path": Key(
+        "/up", "tests/probes/test_probes_http.py::test_the_request_carries_the_path_the_host_and_the_users_own_fields"
+    ),
+    "health_check.method": Key("HEAD", _JUDGED),
+    "health_check.expected_status": Key([200, 204], _JUDGED),
+    "health_check.expected_body": Key("fine", _JUDGED),
+    "health_check.host": Key(
+        "app.example", "tests/probes/test_probes_http.py::test_the_request_carries_the_path_the_host_and_the_users_own_fields"
+    ),
+    "health_check.port": Key(
+        8081, "tests/probes/test_probes_tcp.py::test_the_checks_own_port_is_asked_instead_of_the_backends"
+    ),
+    "health_check.headers": Key(
+        {"X-Token": "t"},
+        "tests/probes/test_probes_http.py::test_the_request_carries_the_path_the_host_and_the_users_own_fields",
+    ),
+    "health_check.service": Key("app.Store", "tests/probes/test_grpc.py::test_the_question_names_the_service"),
+    "health_check.command": Key(
+        ["true"], "tests/probes/test_command.py::test_the_exit_status_is_the_verdict_and_the_first_line_its_reason"
+    ),
+    "health_check.slow_start": Key(
+        "30s", "tests/runtime/test_guarded.py::test_who_comes_back_gets_a_tenth_of_its_share_at_first_under_any_algorithm"
+    ),
+    "health_check.panic_threshold": Key(
+        50, "tests/runtime/test_guarded.py::test_in_panic_all_are_used_but_those_an_operator_took_out_and_open_breakers"
+    ),
+    "health_check.passive_checks.enabled": Key(
+        True, "tests/process/test_inspector.py::test_failures_in_a_row_over_all_workers_eject_and_a_good_request_brings_back"
+    ),
+    "health_check.passive_checks.consecutive_failures": Key(
+        2, "tests/process/test_inspector.py::test_failures_in_a_row_over_all_workers_eject_and_a_good_request_brings_back"
+    ),
+    "health_check.passive_checks.error_rate_threshold": Key(0.9, "tests/health/test_outlier.py::test_what_makes_an_outlier"),
+    "health_check.passive_checks.min_requests": Key(50, "tests/health/test_outlier.py::test_what_makes_an_outlier"),
+    "health_check.passive_checks.window": Key(
+        "5s", "tests/process/test_inspector.py::test_a_share_of_failures_ejects_where_enough_was_sent"
+    ),
+    "health_check.passive_checks.ejection_time": Key(
+        "5s", "tests/process/test_inspector.py::test_failures_in_a_row_over_all_workers_eject_and_a_good_request_brings_back"
+    ),
+    "health_check.passive_checks.max_ejection_percent": Key(
+        20, "tests/health/test_outlier.py::test_never_more_than_the_percentage_nor_the_last_that_is_ready"
+    ),
+    "circuit_breaker.enabled": Key(
+        True, "tests/runtime/test_guarded.py::test_an_open_breaker_is_passed_over_while_others_live"
+    ),
+    "circuit_breaker.failure_threshold": Key(
+        2, "tests/runtime/test_guard.py::test_one_failure_in_each_of_five_workers_opens_the_breaker"
+    ),
+    "circuit_breaker.success_threshold": Key(4, "tests/health/test_breaker.py::test_so_many_good_trials_close_it"),
+    "circuit_breaker.timeout": Key("7s", "tests/health/test_breaker.py::test_open_ends_by_time_alone"),
+    "circuit_breaker.half_open_requests": Key(
+        3, "tests/runtime/test_guard.py::test_a_trial_that_ends_makes_room_for_the_next_until_the_breaker_is_closed"
+    ),
+    "queue.size": Key(3, "tests/proxy/test_waiting.py::test_without_a_queue_nobody_waits"),
+    "queue.timeout": Key("1s", "tests/proxy/test_waiting.py::test_whose_time_is_over_is_answered_503"),
+    "session_affinity.enabled": Key(
+        True, "tests/proxy/test_proxy_sticky.py::test_a_new_client_gets_a_cookie_once_and_then_its_backend"
+    ),
+    "session_affinity.mode": Key(
+        "source-ip", "tests/proxy/test_proxy_sticky.py::test_an_address_leads_to_one_backend_and_a_trusted_proxy_says_whose"
+    ),
+    "session_affinity.cookie.name": Key("s", _COOKIE),
+    "session_affinity.cookie.ttl": Key("1m", _COOKIE),
+    "session_affinity.cookie.path": Key("/app", _COOKIE),
+    "session_affinity.cookie.http_only": Key(False, _COOKIE),
+    "session_affinity.cookie.secure": Key(True, _COOKIE),
+    "session_affinity.cookie.same_site": Key("strict", _COOKIE),
+    "session_affinity.header": Key(
+        "X-Session", "tests/proxy/test_proxy_sticky.py::test_a_field_leads_to_one_backend_over_any_connection"
+    ),
+    "session_affinity.ttl": Key(
+        "5s", "tests/runtime/test_sticky.py::test_a_session_that_was_not_used_for_its_time_is_a_new_one"
+    ),
+    "session_affinity.secret": Key(
+        "s3cret", "tests/process/test_sessions_of_workers.py::test_with_a_secret_a_restart_and_another_balancer_know_the_cookie"
+    ),
+    "retry.enabled": Key(True, _REPEATS + "test_request_that_may_be_repeated_goes_to_another_backend"),
+    "retry.max_attempts": Key(5, _REPEATS + "test_tries_are_as_many_as_is_said"),
+    "retry.backoff_base": Key("1s", _REPEATS + "test_waits_grow"),
+    "retry.backoff_max": Key("9s", "tests/traffic/test_backoff.py::test_wait_doubles_up_to_its_bound_and_strays_as_told"),
+    "retry.multiplier": Key(5, "tests/traffic/test_backoff.py::test_wait_doubles_up_to_its_bound_and_strays_as_told"),
+    "retry.jitter": Key(0.5, "tests/traffic/test_backoff.py::test_wait_doubles_up_to_its_bound_and_strays_as_told"),
+    "retry.on": Key([503], _REPEATS + "test_status_that_nobody_named_is_a_reply_like_any_other"),
+    "retry.per_try_timeout": Key("1s", _REPEATS + "test_silent_backend_is_left_after_the_time_for_a_try"),
+    "retry.budget.ratio": Key(0.5, _REPEATS + "test_requests_pay_for_retries"),
+    "retry.budget.min_per_second": Key(3, _REPEATS + "test_without_a_budget_the_reply_is_passed_on"),
+    "timeouts.connect": Key("1s", _EXCHANGE + "test_hanging_connection_goes_to_the_next_backend_after_the_connect_timeout"),
+    "timeouts.read": Key("1s", _EXCHANGE + "test_backend_that_says_nothing_is_504"),
+    "timeouts.write": Key("1s", _CLIENT + "test_client_that_does_not_read_is_cut_after_write"),
+    "timeouts.request": Key("1s", _EXCHANGE + "test_whole_request_has_a_limit_where_one_is_set"),
+    "timeouts.idle": Key("1s", "tests/proxy/test_tcp.py::test_silent_session_is_cut_at_the_idle_timeout"),
+    "timeouts.half_closed": Key(
+        "1s", "tests/proxy/test_tcp.py::test_half_closed_session_that_says_nothing_is_cut_where_that_has_a_time"
+    ),
+    "timeouts.tunnel": Key("1s", "tests/proxy/test_tunnel.py::test_silent_tunnel_is_cut_at_its_own_timeout"),
+    "timeouts.client_header": Key("1s", _CLIENT + "test_slow_head_is_answered_408"),
+    "timeouts.client_body": Key("1s", _CLIENT + "test_body_that_does_not_come_is_answered_408"),
+    "timeouts.keepalive": Key("1s", _CLIENT + "test_idle_connection_is_closed_after_keepalive"),
+    "timeouts.drain": Key("1s", "tests/process/test_supervisor.py::test_what_does_not_end_in_time_is_cut_and_told"),
+    "http.websocket": Key(False, "tests/proxy/test_tunnel.py::test_upgrade_is_not_offered_where_websocket_is_off"),
+    "http.keepalive.max_idle_per_backend": Key(1, _UPSTREAM + "test_only_so_many_are_kept"),
+    "http.keepalive.idle_timeout": Key("1s", _UPSTREAM + "test_connection_is_not_kept_beyond_its_limit"),
+    "http.keepalive.max_requests": Key(2, _UPSTREAM + "test_connection_serves_only_so_many_requests"),
+    "http.underscore_headers": Key("pass", "tests/proxy/test_settings.py::test_a_name_with_an_underscore_arrives_where_it_may"),
+    "http.limits.head": Key("9KB", _LIMITS),
+    "http.limits.line": Key("1KB", _LIMITS),
+    "http.limits.fields": Key(5, _LIMITS),
+    "http.limits.body": Key("1KB", _CLIENT + "test_body_beyond_the_limit_is_refused_before_a_backend_hears_of_it"),
+    "http.forwarded": Key("both", "tests/proxy/test_door.py::test_what_a_backend_is_told_of_a_client_follows_the_listener"),
+    "http.request_id": Key(False, "tests/proxy/test_settings.py::test_a_request_has_an_id_where_that_is_asked_for"),
+    "http.via": Key(True, "tests/proxy/test_settings.py::test_a_request_names_this_proxy_where_that_is_asked_for"),
+    "http.error_pages": Key({"503": PAGE}, "tests/proxy/test_refusals.py::test_error_has_the_users_page"),
+    "security.trusted_proxies": Key(["10.0.0.0/8"], _CLIENT + "test_trusted_proxy_is_believed"),
+    "admin.enabled": Key(False, "tests/process/test_openings.py::test_only_what_is_listened_on_is_asked_for_and_once"),
+    "admin.listen": Key("127.0.0.1:9099", "tests/process/test_control_over.py::test_the_admin_port_moves_with_the_word"),
+    "metrics.enabled": Key(False, "tests/side/test_admin.py::test_metrics_that_are_switched_off_are_not_there"),
+    "metrics.listen": Key("127.0.0.1:9099", "tests/process/test_announcement.py::test_metrics_are_announced_where_they_are"),
+    "metrics.path": Key(
+        "/scrape", "tests/side/test_admin.py::test_the_metrics_own_listener_shows_metrics_and_answers_probes_and_nothing_else"
+    ),
+    "logging.level": Key(
+        "debug", "tests/process/test_logs.py::test_format_level_and_place_are_as_configured_now_and_the_name_stays"
+    ),
+    "logging.format": Key(
+        "json", "tests/process/test_logs.py::test_format_level_and_place_are_as_configured_now_and_the_name_stays"
+    ),
+    "logging.output": Key(
+        "stdout", "tests/process/test_logs.py::test_format_level_and_place_are_as_configured_now_and_the_name_stays"
+    ),
+    "logging.access_log.enabled": Key(True, "tests/proxy/test_access.py::test_tcp_session_has_its_line"),
+    "logging.access_log.format": Key("combined", "tests/proxy/test_access.py::test_combined_is_what_log_readers_know"),
+    "logging.access_log.output": Key("stderr", "tests/proxy/test_access.py::test_combined_is_what_log_readers_know"),
+    "shutdown.delay": Key("1s", "tests/process/test_supervisor.py::test_the_stop_goes_in_order_and_websockets_are_told_last"),
+    "shutdown.restart_drain": Key(
+        "2h", "tests/process/test_restarting.py::test_at_each_post_the_new_one_is_ready_before_the_old_one_ends"
+    ),
+}

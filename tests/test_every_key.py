@@ -1,0 +1,143 @@
+"""Every key of a configuration does something, wherever it may be written.
+
+The schema is walked: a key without a row in every_key.py fails here, and the message says what to write. A row's test is one
+that fails when the key is ignored; with `-m long` each of them is run while its key is ignored, and has to.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from every_key import KEYS, REQUIRED
+
+from balance.config import load_text
+from balance.config.aliases import ALIASES
+from balance.config.model import Config
+from balance.config.schema import RootSection, Section
+
+ROOT = Path(__file__).resolve().parent.parent
+
+BACKENDS = [{"address": "127.0.0.1:9001"}, {"address": "127.0.0.1:9002"}]
+# What every key is written into: the full form, with one of each.
+BASE: dict[str, Any] = {
+    "health_check": {"type": "tcp"},  # otherwise it follows from the other keys
+    "listeners": [{"listen": ":8080", "pool": "p"}],
+    "pools": {"p": {"backends": BACKENDS}, "q": {"backends": [{"address": "h:1"}]}},
+}
+SIMPLE: dict[str, Any] = {"listen": ":8080", "backends": BACKENDS}
+
+Step = str | int
+
+
+def walk(annotation: Any, path: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
+    """The path of every value that may be written; 0 is an item of a list, `p` one of a mapping."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        for name, about in annotation.model_fields.items():
+            yield from walk(about.annotation, (*path, name))
+        return
+    args = get_args(annotation)
+    if args and isinstance(args[-1], type) and issubclass(args[-1], Section):
+        yield from walk(args[-1], (*path, "p" if len(args) == 2 else 0))
+    else:
+        yield path
+
+
+def key_of(path: tuple[Step, ...]) -> str:
+    """The key as its row has it: as it is written at the top, where it may be, for one that a listener or pool has too."""
+    own = path[2:] if path[0] in ("listeners", "pools") else path
+    if own in AT_TOP:
+        path = own
+    return ".".join(f"{step}" for step in path).replace(".0", "[]").replace("pools.p", "pools.NAME")
+
+
+PLACES = list(walk(RootSection, ()))
+AT_TOP = {path for path in PLACES if path[0] not in ("listeners", "pools")}
+FOUND = {key_of(path) for path in PLACES}
+
+
+def config_with(path: tuple[Step, ...], value: Any) -> Config:
+    """The configuration where that value is written there."""
+    data: Any = copy.deepcopy(SIMPLE if path[0] in SIMPLE else BASE)
+    here = data
+    for step in path[:-1]:
+        here = here[step] if isinstance(here, list) else here.setdefault(step, {})
+    here[path[-1]] = value
+    return load_text(yaml.safe_dump(data), "f.yaml", {"BALANCE_HOME": ""}).config
+
+
+def changed(old: Any, new: Any) -> set[str]:
+    """The fields of the model that differ, as `Class.field`."""
+    if type(old) is type(new) and dataclasses.is_dataclass(old) and type(old).__str__ is object.__str__:
+        pairs = ((about.name, getattr(old, about.name), getattr(new, about.name)) for about in dataclasses.fields(old))
+        return {field for name, a, b in pairs if a != b for field in (changed(a, b) or {f"{type(old).__name__}.{name}"})}
+    if isinstance(old, tuple) and isinstance(new, tuple) and len(old) == len(new):
+        return {field for a, b in zip(old, new, strict=True) if a != b for field in changed(a, b)}
+    return set()
+
+
+def effect_of(path: tuple[Step, ...]) -> set[str]:
+    return changed(
+        load_text(yaml.safe_dump(SIMPLE if path[0] in SIMPLE else BASE), "f.yaml", {}).config,
+        config_with(path, KEYS[key_of(path)].value),
+    )
+
+
+def test_every_key_has_a_row() -> None:
+    missing, gone = sorted(FOUND - KEYS.keys()), sorted(KEYS.keys() - FOUND)
+    example = 'Key(VALUE, "tests/.../test_....py::test_...")'
+    assert not missing, (
+        f"add to KEYS in tests/every_key.py, for each of {missing}: a line `{missing[0]!r}: {example}`. VALUE is not the "
+        "default; the test is one that fails when the key is ignored (outside tests/config, for what arrives in a Config "
+        "does nothing yet). `python -m pytest -m long tests/test_every_key.py -k KEY` proves it."
+    )
+    assert not gone, f"take out of KEYS in tests/every_key.py: {gone}, which no configuration has"
+
+
+@pytest.mark.parametrize("path", [path for path in PLACES if key_of(path) in KEYS], ids=lambda path: ".".join(map(str, path)))
+def test_a_key_changes_one_thing_and_the_same_one_wherever_it_is_written(path: tuple[Step, ...]) -> None:
+    fields = effect_of(path)
+    home = next(other for other in PLACES if key_of(other) == key_of(path))
+    assert len(fields) == 1, f"{KEYS[key_of(path)].value!r} changes {sorted(fields) or 'nothing'}"
+    assert fields == effect_of(home)
+
+
+@pytest.mark.parametrize(("old", "new"), ALIASES.items(), ids=lambda path: ".".join(path))
+def test_an_older_name_does_what_its_key_does(old: tuple[str, ...], new: tuple[str, ...]) -> None:
+    key = ".".join(new)
+    inner = {name.removeprefix(f"{key}."): row.value for name, row in KEYS.items() if name.startswith(f"{key}.")}
+    value = inner or KEYS[key].value
+    assert config_with(old, value) == config_with(new, value)
+
+
+def names_in(file: str) -> set[str]:
+    tree = ast.parse((ROOT / file).read_text())
+    return {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_test_of_a_key_is_there(key: str) -> None:
+    file, _, name = KEYS[key].test.partition("::")
+    assert not file.startswith("tests/config"), "what arrives in a Config does nothing yet"
+    assert name.partition("[")[0] in names_in(file), f"{file} has no {name}: name another that fails when {key} is ignored"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("key", [key for key in KEYS if key not in REQUIRED])
+def test_the_test_of_a_key_fails_when_the_key_is_ignored(key: str) -> None:
+    home = next(path for path in PLACES if key_of(path) == key)
+    (field,) = effect_of(home)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests" / "ignoring"), "BALANCE_TEST_IGNORES": field}
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider", "-m", "", KEYS[key].test]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 1, f"it ends with {ended.returncode} although {field} is ignored:\n{ended.stdout}"
