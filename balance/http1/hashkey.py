@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from functools import lru_cache
+from itertools import islice
+from typing import Final
 
 from balance.config.model import HashKey
 from balance.http1.head import RequestFields
+
+BETWEEN: Final = b","  # sessions; no cookie of ours has it in its value
+MAX_COOKIES: Final = 100  # of one name that are looked at
 
 KeyOf = Callable[[RequestFields, bytes, str], bytes]  # (fields, target, address of the client) -> key
 
@@ -62,22 +67,44 @@ def _remembered(note: bytes, search: Callable[[RequestFields], bytes]) -> KeyOf:
     return key
 
 
-def cookie_note(name: str) -> bytes:
-    """Under which fields remember in `found` what the key of that cookie was."""
-    return b"cookie " + name.encode("latin-1")
-
-
 def _by_cookie(name: bytes) -> KeyOf:
-    value = re.compile(rb"(?:\A|;)[ \t]*%b=([^;]*)" % re.escape(name))
+    values = _cookie_values(name)
+    return _remembered(b"cookie " + name, lambda fields: next(values(fields), b""))
+
+
+def session_note(name: str) -> bytes:
+    """Under which fields remember in `found` which session their cookies name."""
+    return b"session " + name.encode("latin-1")
+
+
+def session_of(name: str, known: Container[bytes]) -> KeyOf:
+    """How to find the session that the cookies of that name stand for: the one that is `known`.
+
+    There may be several: of another path or domain, of a time before, of somebody who wants a session to end elsewhere
+    (RFC 6265 section 5.4 says nothing of which comes first that a server could build on). Where more than one is known, all of
+    them are the answer, with BETWEEN between them.
+    """
+    values = _cookie_values(name.encode("latin-1"))
 
     def search(fields: RequestFields) -> bytes:
-        for line in _values(fields.forward, b"cookie:"):
-            found = _first(value, line).rstrip(b" \t")
-            if found:
-                return found
-        return b""
+        found = dict.fromkeys(value for value in islice(values(fields), MAX_COOKIES) if value in known)
+        return BETWEEN.join(found)
 
-    return _remembered(cookie_note(name.decode("latin-1")), search)
+    return _remembered(session_note(name), search)
+
+
+def _cookie_values(name: bytes) -> Callable[[RequestFields], Iterator[bytes]]:
+    """How to find the values of the cookies of that name, without the empty ones, in all Cookie lines."""
+    value = re.compile(rb"(?:\A|;)[ \t]*%b=([^;]*)" % re.escape(name))
+
+    def values(fields: RequestFields) -> Iterator[bytes]:
+        for line in _values(fields.forward, b"cookie:"):
+            for match in value.finditer(line):
+                found = match[1].rstrip(b" \t")
+                if found:
+                    yield found
+
+    return values
 
 
 def _values(lines: bytes, name: bytes) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from balance.balancing import Policy
 from balance.config.model import HashKey, PoolConfig
 from balance.health.breaker import Phase
 from balance.health.states import State
-from balance.http1.hashkey import KeyOf, cookie_note, key_of
+from balance.http1.hashkey import BETWEEN, KeyOf, key_of, session_note, session_of
 from balance.http1.head import RequestFields
 from balance.runtime import cells
 from balance.runtime.backend import Backend
@@ -77,9 +77,12 @@ class StickyPool(LimitedPool):
             table, len(table), shared.session_key, config.name, backends, affinity.ttl_s
         )
         self._homes = self.tokens.backends if self.tokens is not None else None  # asked without a call
-        self._note = cookie_note(affinity.cookie.name)
-        names = {"cookie": affinity.cookie.name, "header": affinity.header}
-        self.key_of = _visits(key_of(HashKey(affinity.mode, names.get(affinity.mode, ""))), self.key_of)
+        self._note = session_note(affinity.cookie.name)
+        if self._homes is not None:
+            sessions = session_of(affinity.cookie.name, self._homes)
+        else:
+            sessions = key_of(HashKey(affinity.mode, affinity.header if affinity.mode == "header" else ""))
+        self.key_of = _visits(sessions, self.key_of)
 
     def revisit(self, fields: RequestFields, now: float) -> Lease | None:
         """The lease that acquire() would give, where nothing has to be looked for: a cookie that was seen before in the same
@@ -106,6 +109,8 @@ class StickyPool(LimitedPool):
             return LimitedPool.acquire(self, visit.key, now, avoid)
         homes = self._homes
         home = homes.get(visit.session) if homes is not None else self._memory.find(visit.session, now)
+        if home is None and homes is not None and BETWEEN in visit.session:
+            home = _one_of([homes[token] for token in visit.session.split(BETWEEN)], avoid)
         visit.is_known = home is not None
         if home is not None and ((home.is_ready and home.gate is None) or keeps(home)) and home not in avoid:
             lease = self._lease_of(home, now)
@@ -121,6 +126,11 @@ class StickyPool(LimitedPool):
             if home is None:
                 self._row.cells[found.backend.block + cells.SESSIONS] += 1
         return found
+
+
+def _one_of(homes: list[Backend], avoid: Collection[Backend]) -> Backend:
+    """Of the backends that a client's cookies name the first where sessions stay; the first of all when there is none."""
+    return next((home for home in homes if keeps(home) and home not in avoid), homes[0])
 
 
 def keeps(backend: Backend) -> bool:

@@ -3,7 +3,7 @@
 import pytest
 
 from balance.config.model import HashKey, HttpConfig
-from balance.http1.hashkey import key_of, source_key
+from balance.http1.hashkey import MAX_COOKIES, key_of, session_note, session_of, source_key
 from balance.http1.request import RequestReader
 
 
@@ -70,6 +70,7 @@ def test_host_is_a_header_too() -> None:
         ([b"cookie: a=1;sid=7 ;b=2"], b"7"),
         ([b"Cookie: a=1", b"Cookie: sid=7"], b"7"),
         ([b"Cookie: sid=; a=1"], b""),
+        ([b"Cookie: sid=; sid=7; sid=8"], b"7"),
         ([b"Cookie: xsid=7; sidx=8; SID=9"], b""),
         ([b"Cookie: a=sid=7"], b""),
         ([b"X-Cookie: sid=7"], b""),
@@ -78,6 +79,32 @@ def test_host_is_a_header_too() -> None:
 )
 def test_cookie_is_found_by_name(lines: list[bytes], found: bytes) -> None:
     assert key(HashKey("cookie", "sid"), *lines) == found
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        ([], b""),
+        ([b"Cookie: sid=A"], b"A"),
+        ([b"Cookie: sid=x"], b""),
+        ([b"Cookie: sid=x; sid=A"], b"A"),
+        ([b"Cookie: sid=x; b=A; sid= A ;sid=y"], b""),
+        ([b"Cookie: sid=x; sid=A ;sid=y"], b"A"),
+        ([b"Cookie: sid=x", b"cookie: c=d", b"Cookie: sid=; sid=A"], b"A"),
+        ([b"Cookie: sid=A; sid=A", b"Cookie: sid=A"], b"A"),
+        ([b"Cookie: sid=x; sid=B", b"Cookie: sid=A"], b"B,A"),
+        ([b"Cookie: xsid=A; sidx=B"], b""),
+        ([b"Cookie: " + b"sid=x;" * (MAX_COOKIES - 1) + b"sid=A"], b"A"),
+        ([b"Cookie: " + b"sid=x;" * MAX_COOKIES + b"sid=A"], b""),
+    ],
+)
+def test_of_several_session_cookies_the_ones_that_are_ours_are_found(lines: list[bytes], found: bytes) -> None:
+    head = b"GET / HTTP/1.1\r\nHost: a\r\n%b\r\n" % b"".join(line + b"\r\n" for line in lines)
+    fields = RequestReader(HttpConfig()).read(head).fields
+    of = session_of("sid", {b"A", b"B"})
+    assert of(fields, b"/", "") == of(fields, b"/", "") == found  # the second time out of what was found
+    assert (fields.found or {})[session_note("sid")] == found
+    assert key_of(HashKey("cookie", "sid"))(fields, b"/", "") != b"B,A"  # a hash key of that name is another thing
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,41 @@ async def test_a_value_that_is_none_of_ours_is_answered_with_a_new_one(stage: St
     assert cookie_of(reply) not in (None, f"{NAME}={value}")
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ("Cookie: {name}=old; {ours}",),
+        ("Cookie: {ours}; {name}=old",),
+        ("Cookie: {name}=; a=b; {name}=" + "A" * 22 + "; {ours}; {name}=x",),
+        ("Cookie: {name}=old", "Cookie: {ours}"),
+        ("Cookie: {ours}; {ours}",),
+    ],
+)
+async def test_of_several_cookies_the_one_that_is_ours_decides(stage: Stage, fields: tuple[str, ...]) -> None:
+    await opened(stage)
+    wire = await stage.client()
+    first = await ask(wire)
+    lines = [field.format(name=NAME, ours=cookie_of(first)) for field in fields]
+    for _ in range(4):  # also when it was seen before
+        reply = await ask(wire, *lines)
+        assert (reply.body, cookie_of(reply)) == (first.body, None)
+
+
+async def test_of_several_cookies_of_ours_the_one_whose_backend_lives_decides(stage: Stage) -> None:
+    await opened(stage)
+    wire = await stage.client()
+    replies = {(reply := await ask(await stage.client())).body: cookie_of(reply) for _ in range(3)}
+    both = f"Cookie: {replies[b'b1']}; {replies[b'b2']}"
+    assert (await ask(wire, both)).body == b"b1"
+    see(stage, b"b1", State.UNHEALTHY)
+    for _ in range(3):
+        reply = await ask(wire, both)
+        assert (reply.body, cookie_of(reply)) == (b"b2", None)
+    see(stage, b"b2", State.UNHEALTHY)
+    reply = await ask(wire, both)
+    assert (reply.body, cookie_of(reply)) == (b"b3", replies[b"b3"])
+
+
 def see(stage: Stage, name: bytes, state: State) -> None:
     assert isinstance(stage.pool, GuardedPool)
     backend = stage.of(stage.backends[int(name[1:]) - 1])
