@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
+from balance.config.model import UNIX, TrustedProxy
 from balance.config.scalars import JsonSchema, Scalar, as_text, shown
 from balance.model import Address
 
@@ -44,19 +45,25 @@ def _from_url(text: str) -> Address:
     return _backend(url.netloc if port is not None else f"{url.netloc.rstrip(':')}:80")
 
 
-def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+def _trusted_proxy(value: object) -> TrustedProxy:
     text = as_text(value)
+    if text.lower().removesuffix(":") == UNIX:  # nginx writes the colon
+        return UNIX
+    if text.startswith("unix:"):
+        raise ValueError(f"{text!r} names one socket; write {UNIX}: whoever connects over a Unix socket")
     try:
         return ipaddress.ip_network(text)
     except ValueError:
         try:
             wide = ipaddress.ip_network(text, strict=False)
         except ValueError:
-            raise ValueError(f"{shown(text)} is not an address or network, like 10.0.0.1, 10.0.0.0/8 or fd00::/8") from None
+            raise ValueError(
+                f"{shown(text)} is not an address or network, like 10.0.0.1, 10.0.0.0/8 or fd00::/8, or {UNIX}"
+            ) from None
         raise ValueError(f"{text!r} has bits set beyond its prefix; write {wide}") from None
 
 
 _ADDRESS_JSON: JsonSchema = {"type": "string", "examples": [":8080", "127.0.0.1:8080", "[::1]:8080", "unix:/run/app.sock"]}
 LISTEN = Scalar(_listen, _ADDRESS_JSON)
 BACKEND_ADDRESS = Scalar(_backend, _ADDRESS_JSON)
-NETWORK = Scalar(_network, {"type": "string", "examples": ["10.0.0.0/8"]})
+TRUSTED_PROXY = Scalar(_trusted_proxy, {"type": "string", "examples": ["10.0.0.0/8", UNIX]})

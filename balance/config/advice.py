@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 
+from balance.config.addressless import client_addresses
 from balance.config.build import CHECK_KEYS, Places
 from balance.config.document import Path
 from balance.config.hashkeys import HASHING
@@ -38,6 +39,7 @@ def warnings(config: Config, places: Places, cpus: int) -> list[Problem]:
         *_resilience(config, places),
         *_retries(config, places),
         *_cookies(config, places),
+        *client_addresses(config, places),
         *_side_doors(config, places),
         *_machine(config, cpus),
         *without_effect(config, places),
@@ -283,10 +285,10 @@ def _side_doors(config: Config, places: Places) -> Iterator[Finding]:
             "metrics are shown nowhere: admin is off and metrics has no listen",
         )
     for position, network in enumerate(config.trusted_proxies):
-        if network.prefixlen == 0:
+        if not isinstance(network, str) and network.prefixlen == 0:
             yield (
                 ("security", "trusted_proxies", position),
-                f"{network} is everybody: any client can claim any address in X-Forwarded-For",
+                f"{network} is everybody: any client can claim any address",
             )
 
 

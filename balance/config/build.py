@@ -105,7 +105,7 @@ def build(root: RootSection, document: Document, pages: Mapping[str, str], cpus:
         listeners=tuple(listeners),
         pools=tuple(pools),
         workers=given.get("workers", 1) or cpus,
-        trusted_proxies=tuple(_overlay(root.security).get("trusted_proxies", ())),
+        **_security(_overlay(root.security)),
         admin=AdminConfig(**_renamed(_overlay(root.admin), listen="address")),
         metrics=MetricsConfig(**_renamed(_overlay(root.metrics), listen="address")),
         logging=_logging(_overlay(root.logging)),
@@ -206,6 +206,11 @@ def _http(given: dict[str, Any], pages: Mapping[str, str]) -> HttpConfig:
     if "error_pages" in given:
         given["error_pages"] = tuple((status, pages[file]) for status, file in given["error_pages"].items() if file in pages)
     return HttpConfig(**given)
+
+
+def _security(given: dict[str, Any]) -> dict[str, Any]:
+    keys = ("trusted_proxies", "client_address")
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if name in keys}
 
 
 def _logging(given: dict[str, Any]) -> LoggingConfig:

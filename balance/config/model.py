@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from balance.model import Address, Mode
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+UNIX: Final = "unix"  # whoever connects over a Unix socket
+TrustedProxy = IpNetwork | Literal["unix"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +247,8 @@ class Config:
     listeners: tuple[ListenerConfig, ...]
     pools: tuple[PoolConfig, ...]
     workers: int = 1
-    trusted_proxies: tuple[IpNetwork, ...] = ()
+    trusted_proxies: tuple[TrustedProxy, ...] = ()
+    client_address: str = "xff"  # xff, rfc7239: in which fields those are believed
     admin: AdminConfig = field(default_factory=AdminConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)

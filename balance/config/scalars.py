@@ -200,6 +200,11 @@ def _field_value(value: object) -> str:
     return text
 
 
+def _secret(value: object) -> str:
+    # One that comes out of a file or a block of YAML ends in a line break, which no other copy of it need have.
+    return as_text(value).strip()
+
+
 def _error_status(value: object) -> int:
     if not re.fullmatch(r"[45][0-9]{2}", as_text(value)):
         raise ValueError(f"{shown(value)} is not a status of an error, 400..599")
@@ -233,6 +238,7 @@ def _flag_or_auto(value: object) -> bool | None:
 FLAG_OR_AUTO = Scalar(_flag_or_auto, {"anyOf": [{"type": "boolean"}, {"type": "string", "enum": ["auto"]}]})
 FLAG = Scalar(_flag, {"type": "boolean"})
 TEXT = Scalar(as_text, {"type": ["string", "integer"]})
+SECRET = Scalar(_secret, TEXT.schema)
 SIZE = size()
 STATUS_RANGE = Scalar(_status_range, {"type": ["integer", "string"], "examples": [200, "200-299"]})
 NAME = matching(r"[^\s/\x00-\x1f\x7f]+", "a name; write up to 100 characters without spaces or slashes", 100)

@@ -12,10 +12,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from balance.balancing import POLICIES
 from balance.config import scalars as kind
-from balance.config.addresses import BACKEND_ADDRESS, LISTEN, NETWORK
+from balance.config.addresses import BACKEND_ADDRESS, LISTEN, TRUSTED_PROXY
 from balance.config.hashkeys import HASH_KEY, SESSION_HEADER
 from balance.config.later import LATER_ACCESS_FORMATS
-from balance.config.model import HashKey, IpNetwork
+from balance.config.model import HashKey, TrustedProxy
 from balance.model import Address
 
 ALGORITHMS = tuple(POLICIES)
@@ -275,9 +275,9 @@ class SessionAffinitySection(Section):
     cookie: SessionCookieSection = key("The cookie.")
     header: Annotated[str, SESSION_HEADER] = key("mode header: the field with the session's name.")
     ttl: Period = key("source-ip, header: how long a session without a request is remembered.", "1h")
-    secret: Text = key(
-        "What the cookie's values are made with. Without it something random, made at each start; with the same one, several "
-        "balancers and every restart know each other's cookies.",
+    secret: Annotated[str, kind.SECRET] = key(
+        "What the cookie's values are made with; white space around it does not count. Without it something random, made at "
+        "each start; with the same one, several balancers and every restart know each other's cookies.",
         "",
     )
 
@@ -399,7 +399,15 @@ class SecuritySection(Section):
     """Who is believed."""
 
     place = "security"
-    trusted_proxies: list[Annotated[IpNetwork, NETWORK]] = key("Whose X-Forwarded-* fields are believed.", [])
+    trusted_proxies: list[Annotated[TrustedProxy, TRUSTED_PROXY]] = key(
+        "Who is believed on whom a request comes from: addresses and networks; unix: whoever connects over a Unix socket.", []
+    )
+    client_address: Annotated[str, kind.choice("xff", "rfc7239")] = key(
+        "In which fields they are: xff is X-Forwarded-For, -Proto, -Host and -Port, rfc7239 is Forwarded. The others are "
+        "dropped: a proxy that writes the ones passes on what its clients wrote in the others. The client is the first from "
+        "the right that is no trusted proxy; where an entry can't be read, nobody knows, and a warning says so.",
+        "xff",
+    )
     connection_protection: ConnectionProtectionSection = key("Older names of http.limits.")
 
 

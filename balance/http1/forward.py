@@ -1,18 +1,23 @@
 """What a backend is told of the client: X-Forwarded-*, X-Real-IP, Forwarded (RFC 7239), Via.
 
-What a client says of itself is believed only where the connection comes from a trusted proxy; otherwise it was taken out with
-the head's other hop-by-hop fields, and what stands here replaces it.
+What a client says of itself is believed only where the connection comes from a trusted proxy (see realip); otherwise it was
+taken out with the head's other hop-by-hop fields, and what stands here replaces it. A field whose value is not known is left
+out: the peer of a Unix socket has no address, and the socket no port.
 """
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Sequence
+from typing import Final
 
-from balance.config.model import IpNetwork
-from balance.http1.head import RequestFields
+from balance.http1.host import port_of
+from balance.http1.realip import UNKNOWN, Origin, Said, TrustedProxies, origin_of
+from balance.http1.rfc7239 import elements, parameters
 
 VIA = b"Via: 1.1 balance\r\n"
+SECURE = frozenset(("https", "wss"))
+
+_REMEMBERED: Final = 1024  # clients
+_REMEMBERED_BYTES: Final = 512  # of what was said of one of them
 
 
 def introduction(style: str, peer: str, port: int, scheme: str, *, via: bool) -> tuple[bytes, bytes]:
@@ -27,71 +32,104 @@ def introduction(style: str, peer: str, port: int, scheme: str, *, via: bool) ->
         return before + f'Forwarded: for={_node(peer)};proto={scheme};host="'.encode(), b'"\r\n'
     if style == "both":  # the Host stands in one place only, so here Forwarded goes without it
         before += f"Forwarded: for={_node(peer)};proto={scheme}\r\n".encode()
-    before += (
-        f"X-Forwarded-For: {peer}\r\nX-Real-IP: {peer}\r\nX-Forwarded-Proto: {scheme}\r\n"
-        f"X-Forwarded-Port: {port}\r\nX-Forwarded-Host: "
-    ).encode()
-    return before, b"\r\n"
+    if peer != UNKNOWN:
+        before += f"X-Forwarded-For: {peer}\r\nX-Real-IP: {peer}\r\n".encode()
+    before += f"X-Forwarded-Proto: {scheme}\r\n".encode()
+    if port:
+        before += b"X-Forwarded-Port: %d\r\n" % port
+    return before + b"X-Forwarded-Host: ", b"\r\n"
 
 
-def continued(
-    style: str, fields: RequestFields, peer: str, port: int, scheme: str, trusted: Sequence[IpNetwork], *, via: bool
-) -> bytes:
-    """The same lines for a request that a trusted proxy at `peer` passed on: what it said, and itself added."""
-    said: dict[bytes, list[bytes]] = {}
-    for name, value in fields.forwarding:
-        said.setdefault(name, []).append(value)
-    host = fields.host or b""
-    lines = [VIA] if via else []
-    if style == "rfc7239" or style == "both":
-        hops = [*said.get(b"forwarded", []), f"for={_node(peer)};proto={scheme};host=".encode() + b'"' + host + b'"']
-        lines.append(b"Forwarded: " + b", ".join(hops) + b"\r\n")
-    if style == "xff" or style == "both":
-        hops = [*said.get(b"x-forwarded-for", []), peer.encode()]
-        lines.append(b"X-Forwarded-For: " + b", ".join(hops) + b"\r\n")
-        lines.append(b"X-Real-IP: " + client_address(fields, peer, trusted).encode() + b"\r\n")
-        for name, default in (
-            (b"X-Forwarded-Proto", scheme.encode()),
-            (b"X-Forwarded-Port", b"%d" % port),
-            (b"X-Forwarded-Host", host),
+class ClientView:
+    """What is known of the client of a request that a trusted proxy passed on, and the lines that tell a backend."""
+
+    __slots__ = ("address", "complaint", "is_secure", "lines")
+
+    def __init__(self, origin: Origin, lines: bytes, *, is_secure: bool) -> None:
+        self.address = origin.address  # or UNKNOWN
+        self.complaint = origin.complaint  # what could not be read, if anything
+        self.is_secure = is_secure  # it came over TLS
+        self.lines = lines
+
+
+class ClientViews:
+    """One listener's. A proxy says the same of a client with each of its requests, so what came of it is remembered: a bounded
+    table of a pure function, as the reader's of heads."""
+
+    __slots__ = ("_family", "_port", "_remembered", "_scheme", "_style", "_via", "trusted")
+
+    def __init__(self, family: str, style: str, trusted: TrustedProxies, port: int, scheme: str, *, via: bool) -> None:
+        """`family` is ``security.client_address``, `style` is ``http.forwarded``."""
+        self._family = family
+        self._style = style
+        self._port = port
+        self._scheme = scheme
+        self._via = via
+        self.trusted = trusted
+        self._remembered: dict[tuple[str, bytes, Said], ClientView] = {}
+
+    def view(self, said: Said, peer: str, host: bytes) -> ClientView:
+        """Of a request that `peer`, which is trusted, passed on with these fields and this Host."""
+        key = (peer, host, said)
+        known = self._remembered.get(key)
+        if known is not None:
+            return known
+        origin = origin_of(self._family, said, peer, self.trusted)
+        scheme = origin.proto or self._scheme
+        lines = VIA if self._via else b""
+        if self._style == "rfc7239" or self._style == "both":
+            lines += self._forwarded(origin, said, peer, host)
+        if self._style == "xff" or self._style == "both":
+            lines += self._x_forwarded(origin, said, peer, host)
+        view = ClientView(origin, lines, is_secure=scheme in SECURE)
+        if sum([len(value) for _, value in said]) + len(host) <= _REMEMBERED_BYTES:
+            if len(self._remembered) >= _REMEMBERED:
+                self._remembered.clear()
+            self._remembered[key] = view
+        return view
+
+    def _forwarded(self, origin: Origin, said: Said, peer: str, host: bytes) -> bytes:
+        hops = _values(said, b"forwarded")
+        if self._family == "rfc7239" and all(
+            parameters(each) is not None for value in hops for each in elements(value.decode("latin-1"))
         ):
-            lines.append(b"%b: %b\r\n" % (name, said.get(name.lower(), [default])[0]))
-    return b"".join(lines)
+            pass  # as they came
+        elif origin.address == peer and not origin.via:  # nobody said anything
+            hops = []
+        else:
+            hop = f"for={_node(origin.address)};proto={origin.proto or self._scheme}".encode()
+            hops = [hop + b';host="%b"' % origin.host if origin.host else hop]
+            hops += [f"for={_node(address)}".encode() for address in reversed(origin.via)]
+        hops.append(f"for={_node(peer)};proto={self._scheme};host=".encode() + b'"' + host + b'"')
+        return b"Forwarded: " + b", ".join(hops) + b"\r\n"
+
+    def _x_forwarded(self, origin: Origin, said: Said, peer: str, host: bytes) -> bytes:
+        if self._family == "xff":
+            hops = _values(said, b"x-forwarded-for")
+        elif origin.address == peer and not origin.via:
+            hops = []
+        else:
+            hops = [address.encode() for address in (origin.address, *reversed(origin.via))]
+        if peer != UNKNOWN:
+            hops.append(peer.encode())
+        scheme = origin.proto or self._scheme
+        port = origin.port or self._port
+        if not origin.port and (origin.proto or origin.host):  # of the proxy that the client asked
+            port = port_of(origin.host or host) or (443 if scheme in SECURE else 80)
+        lines = [b"X-Forwarded-For: " + b", ".join(hops) + b"\r\n"] if hops else []
+        if origin.address != UNKNOWN:
+            lines.append(b"X-Real-IP: " + origin.address.encode() + b"\r\n")
+        lines.append(b"X-Forwarded-Proto: " + scheme.encode() + b"\r\n")
+        if port:
+            lines.append(b"X-Forwarded-Port: %d\r\n" % port)
+        lines.append(b"X-Forwarded-Host: " + (origin.host or host) + b"\r\n")
+        return b"".join(lines)
 
 
-def client_address(fields: RequestFields, peer: str, trusted: Sequence[IpNetwork]) -> str:
-    """Who sent the request: from the right, the first hop of X-Forwarded-For that is not a trusted proxy.
-
-    An entry that is not an address ends the walk: nothing left of it can be believed.
-    """
-    hops = [
-        hop.strip()
-        for name, value in fields.forwarding
-        if name == b"x-forwarded-for"
-        for hop in value.decode("latin-1").split(",")
-    ]
-    client = peer
-    for hop in reversed(hops):
-        if not is_trusted(client, trusted):
-            break
-        try:
-            client = str(ipaddress.ip_address(hop))
-        except ValueError:
-            break
-    return client
-
-
-def is_trusted(peer: str, trusted: Sequence[IpNetwork]) -> bool:
-    """Whether `peer` is in one of the networks. An IPv4 address inside IPv6 counts as IPv4."""
-    if not trusted:
-        return False
-    try:
-        address = ipaddress.ip_address(peer)
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return any(address in network for network in trusted)
+def _values(said: Said, wanted: bytes) -> list[bytes]:
+    """What the fields of that name say, without the commas at their ends."""
+    stripped = [value.strip(b", \t") for name, value in said if name == wanted]
+    return [value for value in stripped if value]
 
 
 def _node(peer: str) -> str:

@@ -31,6 +31,7 @@ from balance.http1.fields import (
 )
 from balance.http1.framing import BY_CHUNKS, NO_BODY, request_framing, show
 from balance.http1.head import Request, RequestFields
+from balance.http1.host import origin_form, read_host
 from balance.http1.witness import Witness
 from balance.model import Why
 
@@ -43,16 +44,13 @@ METHODS = frozenset(
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TARGET = re.compile(rb"[!\"$-~]+")  # visible ASCII without `#`: a fragment is never sent (RFC 9112 section 3.2)
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
-# Stricter than RFC 3986: no sub-delims, no percent-encoding and no user name, so that a host can't look like a list or a path.
-_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~\-]{1,255})(:[0-9]{1,5})?")
-_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*)(.*)", re.DOTALL)
 _REQUEST_ID = re.compile(rb"[!-~]{1,128}")
 _LENGTH_OF_CHAIN = re.compile(rb"[0-9]{1,9}")
 _NEVER_UPGRADED = frozenset((b"h2c", b"h2", b"http/2.0", b"http/2", b"http/3"))
 # CONNECT would make us an open proxy; TRACE shows a client what was added for the backend's eyes (nginx refuses both).
 _REFUSED = frozenset((b"CONNECT", b"TRACE"))
 # Special fields whose line goes on as it came; the others are taken out, and some written anew.
-_STAYING = frozenset((HOST, CONTENT_LENGTH, MAX_FORWARDS))
+_STAYING = frozenset((CONTENT_LENGTH, MAX_FORWARDS))
 _OWN_OPTIONS = frozenset((b"close", b"keep-alive", b"upgrade", b"te"))  # name fields that are taken out anyway
 _SLASH = ord("/")
 
@@ -151,8 +149,8 @@ def parse_fields(block: bytes, minor: int, http: HttpConfig) -> RequestFields:
 
     fields = RequestFields()
     host = only_host(block)
-    if host is not None:
-        fields.host = _host([host], minor)
+    if host is not None and host[-1:] != b":":
+        fields.host = read_host([host], minor)
         fields.forward = block[1:-2]
         return fields
     found: dict[int, list[bytes]] = {}
@@ -164,10 +162,13 @@ def parse_fields(block: bytes, minor: int, http: HttpConfig) -> RequestFields:
             fields.forwarding += ((name, value),)
         elif kind == UNDERSCORE and http.underscore_headers == "reject":
             raise refuse(f"the header name {show(value)} has an underscore")
-        if kind not in _STAYING and not (kind == UNDERSCORE and http.underscore_headers == "pass"):
+        if kind == HOST:
+            if value[-1:] == b":":
+                taken_out.append(line)
+        elif kind not in _STAYING and not (kind == UNDERSCORE and http.underscore_headers == "pass"):
             taken_out.append(line)
 
-    fields.host = _host(found.get(HOST, []), minor)
+    fields.host = read_host(found.get(HOST, []), minor)
     if CONTENT_LENGTH in found or TRANSFER_ENCODING in found:
         lengths, codings = found.get(CONTENT_LENGTH, []), found.get(TRANSFER_ENCODING, [])
         fields.framing, fields.length = request_framing(lengths, codings, minor)
@@ -192,6 +193,8 @@ def _reissued(fields: RequestFields, found: dict[int, list[bytes]], minor: int, 
     """The lines that are taken out of every head and, where they may go on, written anew."""
     lines = []
     options_on = []
+    if fields.host is not None and found[HOST][0] != fields.host:
+        lines.append(b"Host: " + fields.host)
     if EXPECT in found and minor:  # RFC 9110 section 10.1.1: ignored in HTTP/1.0
         if options(found[EXPECT]) != {b"100-continue"}:
             raise refuse(f"Expect: {show(found[EXPECT][0])} can't be met", 417, Why.EXPECTATION_FAILED)
@@ -221,24 +224,14 @@ def _reissued(fields: RequestFields, found: dict[int, list[bytes]], minor: int, 
     return lines
 
 
-def _host(values: list[bytes], minor: int) -> bytes | None:
-    """The Host field's value. RFC 9112 section 3.2: exactly one in HTTP/1.1, else 400."""
-    if len(values) > 1:
-        raise refuse("more than one Host")
-    if not values:
-        if minor:
-            raise refuse("no Host")
-        return None
-    if not _HOST.fullmatch(values[0]):
-        raise refuse(f"Host {show(values[0])} is not a host")
-    return values[0]
-
-
 def _unusual(method: bytes, target: bytes, minor: int, fields: RequestFields) -> Request:
     """Requests that go on under another request line than they came with, or that may end here."""
     ends_here = False
     if target[0] != _SLASH:
-        target = _origin_form(method, target, fields)
+        target, host = origin_form(method, target, fields.host, minor)
+        if host is not None and fields.host is None:
+            fields.host = host
+            fields.forward = b"Host: %b\r\n%b" % (host, fields.forward)
     if method == b"OPTIONS" and fields.max_forwards:  # RFC 9110 section 7.6.2
         if not _LENGTH_OF_CHAIN.fullmatch(fields.max_forwards):
             raise refuse(f"Max-Forwards {show(fields.max_forwards)} is not a number")
@@ -250,24 +243,6 @@ def _unusual(method: bytes, target: bytes, minor: int, fields: RequestFields) ->
         raise refuse(f"an HTTP/1.0 {method.decode()} with a body", 413, Why.BODY_TOO_LARGE)
     line = b"%b %b HTTP/1.1\r\n" % (method, target)
     return Request(method, target, minor, line, fields, keep_alive, ends_here)
-
-
-def _origin_form(method: bytes, target: bytes, fields: RequestFields) -> bytes:
-    """The path to ask a backend for, of a target that doesn't begin with one (RFC 9112 section 3.2)."""
-    if target == b"*":
-        if method != b"OPTIONS":
-            raise refuse(f"the target * is for OPTIONS, not for {method.decode()}")
-        return target
-    match = _ABSOLUTE.fullmatch(target)
-    if match is None:
-        raise refuse(f"{show(target)} is not a request target")
-    authority, path = match.groups()
-    # Stricter than RFC 9112 section 3.2.2, which lets the target win: two hosts in one request are two readings of it.
-    if fields.host is None or authority.lower() != fields.host.lower():
-        raise refuse("the target's host is not the Host field's")
-    if not path:
-        return b"*" if method == b"OPTIONS" else b"/"
-    return path if path[0] == _SLASH else b"/" + path
 
 
 def _one_hop_less(fields: RequestFields) -> RequestFields:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from balance.config.model import SessionCookie
-from balance.http1.head import Request
 
 
 def set_cookie(cookie: SessionCookie, token: bytes, *, is_secure: bool) -> bytes:
@@ -15,11 +14,3 @@ def set_cookie(cookie: SessionCookie, token: bytes, *, is_secure: bool) -> bytes
         parts.append("Secure")
     parts.append(f"SameSite={cookie.same_site.capitalize()}")
     return "; ".join(parts).encode("latin-1") + b"\r\n"
-
-
-def came_secure(request: Request, scheme: str, *, is_trusted: bool) -> bool:
-    """Whether the client's own connection was TLS: this one, or the one that a trusted proxy speaks of."""
-    if scheme == "https":
-        return True
-    said = [value for name, value in request.fields.forwarding if name == b"x-forwarded-proto"]
-    return is_trusted and bool(said) and said[0].lower() == b"https"

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from balance.aio import spawn
 from balance.errors import UpstreamError
-from balance.http1.forward import client_address
+from balance.http1.forward import ClientView
 from balance.http1.hashkey import KeyOf
 from balance.http1.head import Request
 from balance.model import Phase, Why
@@ -55,6 +55,7 @@ class Client(Protocol):
 
     def arm(self, now: float, timeout_s: float) -> None: ...
     def has_taken_some(self) -> bool: ...
+    def own_host(self) -> bytes: ...
     def has_left(self) -> bool: ...
     def give_up(self) -> None: ...
     def pause_reading(self) -> None: ...
@@ -70,7 +71,8 @@ class Attempts:
     """The part of an exchange that looks for a connection. choose() begins; _send(), _not_connected() or _nobody() follows."""
 
     # Set by Exchange.__init__ for all its parts: a constructor of its own for each would cost every request 0.1 us.
-    __slots__ = ("_at", "_attempts", "_is_reused", "_lease", "_tried", "_upstream", "client", "entry", "request", "started")
+    __slots__ = ("_at", "_attempts", "_is_reused", "_lease", "_tried", "_upstream", "client", "entry", "request", "started",
+                 "view")  # fmt: skip
     client: Client
     entry: Entry
     request: Request
@@ -81,6 +83,7 @@ class Attempts:
     _upstream: Upstream | None
     _is_reused: bool
     _tried: list[Backend] | tuple[()]
+    view: ClientView  # where the client is a trusted proxy; set by _request_head()
 
     @abstractmethod
     def _send(self, upstream: Upstream, now: float) -> None:
@@ -136,7 +139,7 @@ class Attempts:
         """What the pool's policy hashes of this request."""
         fields, peer = self.request.fields, self.client.peer
         if self.client.is_trusted:
-            peer = client_address(fields, peer, self.entry.trusted)
+            peer = self.view.address
         return key_of(fields, self.request.target, peer)
 
     def _parked(self, backend: Backend, now: float) -> Upstream | None:

@@ -14,14 +14,14 @@ from time import monotonic
 from typing import cast
 
 from balance.errors import ProtocolError
-from balance.http1.forward import introduction, is_trusted
+from balance.http1.forward import introduction
 from balance.model import Why
 from balance.proxy.access import AccessRecord
 from balance.proxy.entry import Entry
 from balance.proxy.exchange import Exchange
 from balance.proxy.refusals import Refusals
 from balance.proxy.relay import Relay
-from balance.proxy.sockets import end_now, has_left, is_silent, keep_alive, reset, unsent
+from balance.proxy.sockets import end_now, has_left, is_silent, keep_alive, local_host, peer_address, reset, unsent
 from balance.proxy.sticky import StickyExchange
 from balance.proxy.tunnel import Tunnel, TunnelEnd
 from balance.proxy.upstream import Upstream
@@ -64,7 +64,7 @@ FRESH, IDLE, HEAD, BUSY, LINGERING, CLOSING, BREAKING, GONE = (
 class HttpClient(Refusals, asyncio.Protocol):
     """See the module."""
 
-    __slots__ = ("_at", "_exchange", "_paused_for", "_total_at", "_unsent", "after_host", "before_host", "is_trusted",
+    __slots__ = ("_at", "_exchange", "_paused_for", "_total_at", "_unsent", "after_host", "before_host",
                  "is_write_paused")  # fmt: skip
 
     def __init__(self, entry: Entry) -> None:
@@ -88,8 +88,7 @@ class HttpClient(Refusals, asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         entry = self.entry
         service = entry.service
-        address = transport.get_extra_info("peername")
-        self.peer = address[0].removeprefix("::ffff:") if isinstance(address, tuple) else "unknown"
+        self.peer = peer_address(transport)
         self._introduce()
         service.connections.add(self)
         service.row.cells[cells.CONNECTIONS] += 1
@@ -99,7 +98,7 @@ class HttpClient(Refusals, asyncio.Protocol):
         """What a backend is told of this client, with every request."""
         entry, peer = self.entry, self.peer
         self.before_host, self.after_host = introduction(entry.forwarded, peer, entry.port, entry.scheme, via=entry.via)
-        self.is_trusted = bool(entry.trusted) and is_trusted(peer, entry.trusted)
+        self.is_trusted = bool(entry.views.trusted) and entry.views.trusted.has(peer)
 
     def _go_over(self) -> None:
         """There was a reload: from this request on, its settings."""
@@ -352,6 +351,10 @@ class HttpClient(Refusals, asyncio.Protocol):
         """Whether the client took any of what waits for it since last asked; the first time, whether any waits."""
         before, self._unsent = self._unsent, unsent(self.transport)
         return self._unsent > 0 if before is None else self._unsent < before
+
+    def own_host(self) -> bytes:
+        """Where the client has reached us, for a Host that it left out."""
+        return local_host(self.transport)
 
     def has_left(self) -> bool:
         """Whether the client has gone while nobody was reading."""

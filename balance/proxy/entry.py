@@ -6,6 +6,8 @@ ends with the settings that it began with.
 
 from __future__ import annotations
 
+from balance.http1.forward import ClientViews
+from balance.http1.realip import TrustedProxies
 from balance.http1.request import RequestReader
 from balance.proxy.service import Service
 from balance.proxy.wheel import NEVER
@@ -18,7 +20,7 @@ class Entry:
     __slots__ = ("__weakref__", "connect_s", "cookie", "forwarded", "is_closing", "keepalive_s", "listener", "max_idle",
                  "max_requests",
                  "pages", "pool", "port", "read_s", "reader", "reply_s", "request_id", "request_s", "retrying", "scheme",
-                 "service", "successor", "timeouts", "trusted", "via")  # fmt: skip
+                 "service", "successor", "timeouts", "via", "views")  # fmt: skip
 
     def __init__(self, service: Service, listener: Listener, port: int) -> None:
         """`port` is the one that clients connect to, for X-Forwarded-Port; 0 on a Unix socket."""
@@ -44,7 +46,8 @@ class Entry:
         self.forwarded = http.forwarded
         self.via = http.via
         self.request_id = http.request_id
-        self.trusted = listener.trusted_proxies
+        trusted = TrustedProxies(listener.trusted_proxies)
+        self.views = ClientViews(listener.client_address, http.forwarded, trusted, port, self.scheme, via=http.via)
         self.pages = dict(http.error_pages)
         self.max_idle = http.keepalive.max_idle_per_backend
         self.max_requests = http.keepalive.max_requests

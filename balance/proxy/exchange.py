@@ -20,7 +20,6 @@ from balance.errors import ProtocolError
 from balance.health.blame import is_good
 from balance.http1.body import Body
 from balance.http1.fields import field_value
-from balance.http1.forward import client_address, continued
 from balance.http1.framing import BY_CHUNKS, NO_BODY
 from balance.http1.head import Request
 from balance.model import Outcome, Why
@@ -132,16 +131,20 @@ class Exchange(Replying):
                 request.line, fields.forward, client.before_host, host, client.after_host,
                 b"X-Request-Id: ", request_id, b"\r\n\r\n",
             ))  # fmt: skip
-        parts = [request.line, fields.forward]
+        if host is None:  # HTTP/1.0 may leave it out, HTTP/1.1 may not
+            host = client.own_host()
+            parts = [request.line, b"Host: ", host, b"\r\n", fields.forward]
+        else:
+            parts = [request.line, fields.forward]
         if client.is_trusted:
-            said = continued(entry.forwarded, fields, client.peer, entry.port, entry.scheme, entry.trusted, via=entry.via)
-            parts.append(said)
+            self.view = view = entry.views.view(fields.forwarding, client.peer, host)
+            parts.append(view.lines)
+            if view.complaint:
+                entry.service.unreadable.say(self.started, f"from a trusted proxy ({client.peer}): {view.complaint}")
         elif client.after_host:
-            parts += (client.before_host, host or b"", client.after_host)
+            parts += (client.before_host, host, client.after_host)
         else:
             parts.append(client.before_host)
-        if host is None:  # HTTP/1.0 may leave it out, HTTP/1.1 may not
-            parts.append(b"Host: \r\n")
         if fields.request_id:
             self.request_id = fields.request_id
         elif entry.request_id:
@@ -391,7 +394,7 @@ class Exchange(Replying):
         forward = request.fields.forward
         sent = self._connected_at or now
         return AccessRecord(
-            client=client_address(request.fields, self.client.peer, entry.trusted),
+            client=self.view.address if self.client.is_trusted else self.client.peer,
             method=request.method.decode("ascii"),
             host=(request.fields.host or b"").decode("ascii"),
             path=request.target.decode("ascii"),

@@ -23,10 +23,11 @@ from balance.runtime import cells
 class Refusals(Timed):
     """The part of a client's connection that answers by itself. Timed because only one base of a class may have slots."""
 
-    __slots__ = ("_buffer", "entry", "peer", "transport")  # set by HttpClient.__init__
+    __slots__ = ("_buffer", "entry", "is_trusted", "peer", "transport")  # set by HttpClient.__init__
     entry: Entry
     transport: asyncio.Transport
     peer: str
+    is_trusted: bool  # it is a proxy that is believed
     _buffer: bytes  # what waits for its turn
 
     @abstractmethod
@@ -39,7 +40,11 @@ class Refusals(Timed):
 
     def _answer_options(self, request: Request, head: bytes, rest: bytes) -> None:
         """An OPTIONS with Max-Forwards: 0 is ours to answer (RFC 9110 section 7.6.2)."""
-        self._count_own(204, Why.OK, head, b"", len(OPTIONS_REPLY))
+        client = self.peer
+        if self.is_trusted:
+            fields = request.fields
+            client = self.entry.views.view(fields.forwarding, client, fields.host or b"").address
+        self._count_own(204, Why.OK, head, b"", len(OPTIONS_REPLY), client)
         self.transport.write(OPTIONS_REPLY)
         self._buffer = rest
         self.exchange_ended(monotonic(), keep_alive=request.keep_alive and not request.fields.framing)
@@ -49,7 +54,7 @@ class Refusals(Timed):
         entry = self.entry
         request_id = entry.service.next_request_id() if entry.request_id else b""
         page = self._error_page(error.status, error.why, error.detail, request_id, head, keep_alive=False)
-        self._count_own(error.status, error.why, head, request_id, len(page))
+        self._count_own(error.status, error.why, head, request_id, len(page), self.peer)
         self.transport.write(page)
         self._linger()
 
@@ -65,7 +70,7 @@ class Refusals(Timed):
             date=formatdate(usegmt=True),
         )
 
-    def _count_own(self, status: int, why: Why, head: bytes, request_id: bytes, bytes_out: int) -> None:
+    def _count_own(self, status: int, why: Why, head: bytes, request_id: bytes, bytes_out: int, client: str) -> None:
         """Account for an answer that no exchange gave."""
         service = self.entry.service
         row = service.row
@@ -74,4 +79,4 @@ class Refusals(Timed):
         row.observe_size(cells.RESPONSE_SIZE, bytes_out)
         row.cells[cells.WHY + why] += 1
         if service.access is not None:
-            service.access.record(unserved(self.peer, head, status, why, bytes_out, self.entry.pool.name, request_id))
+            service.access.record(unserved(client, head, status, why, bytes_out, self.entry.pool.name, request_id))

@@ -10,6 +10,7 @@ from typing import Protocol
 from balance.http1.response import ResponseReader
 from balance.proxy.access import AccessLog
 from balance.proxy.dial import Resolver
+from balance.proxy.ratelimited import RateLimitedWarning
 from balance.proxy.wheel import Wheel
 from balance.runtime.cells import Row
 
@@ -37,7 +38,7 @@ class Service:
     """One per worker. `connections` holds whatever must be ended at a drain, `entries` whatever they are served with."""
 
     __slots__ = ("_request_number", "_request_prefix", "access", "connections", "entries", "is_draining", "loop", "resolver",
-                 "response_reader", "row", "wheel")  # fmt: skip
+                 "response_reader", "row", "unreadable", "wheel")  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, row: Row, now: float, access: AccessLog | None) -> None:
         self.loop = loop
@@ -49,6 +50,7 @@ class Service:
         self.connections: set[Drainable] = set()
         self.entries: weakref.WeakSet[Closable] = weakref.WeakSet()
         self.is_draining = False
+        self.unreadable = RateLimitedWarning()  # what trusted proxies say of their clients
         self._request_prefix = os.urandom(8).hex().encode()
         self._request_number = 0
 

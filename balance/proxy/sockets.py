@@ -12,6 +12,9 @@ import socket
 import struct
 import termios
 
+from balance.http1.host import authority_of
+from balance.http1.realip import UNKNOWN
+
 KEEP_ALIVE_AFTER_S = 60  # of silence the kernel asks whether the peer is still there; its own default is two hours,
 KEEP_ALIVE_EVERY_S = 10  # then asks again so often; its own default is 75 s, which takes longer than `timeouts.idle` has
 KEEP_ALIVE_TIMES = 6  # without an answer: the peer is gone, two minutes after its last word
@@ -47,6 +50,24 @@ def keep_alive(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_ALIVE_AFTER_S)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEP_ALIVE_EVERY_S)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEP_ALIVE_TIMES)
+
+
+def peer_address(transport: asyncio.BaseTransport) -> str:
+    """The peer's IP address: an IPv4 one inside IPv6 as such, none with a zone, which only this machine knows; UNKNOWN for the
+    peer of a Unix socket."""
+    name = transport.get_extra_info("peername")
+    if not isinstance(name, tuple):
+        return UNKNOWN
+    address: str = name[0].removeprefix("::ffff:")
+    return address.partition("%")[0] if "%" in address else address
+
+
+def local_host(transport: asyncio.BaseTransport) -> bytes:
+    """Where the peer has reached us, as it would have written it in Host (RFC 9112 section 3.3)."""
+    name = transport.get_extra_info("sockname")
+    if not isinstance(name, tuple):
+        return b"localhost"
+    return authority_of(name[0].removeprefix("::ffff:").partition("%")[0], name[1])
 
 
 def is_silent(transport: asyncio.Transport) -> bool:

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import cast
 
 from balance.errors import UpstreamError
-from balance.http1.forward import client_address
 from balance.http1.hashkey import KeyOf
 from balance.http1.head import Response
-from balance.http1.setcookie import came_secure, set_cookie
+from balance.http1.setcookie import set_cookie
 from balance.proxy.attempts import REPLYING
 from balance.proxy.exchange import Exchange
 from balance.runtime import cells
@@ -36,7 +35,7 @@ class StickyExchange(Exchange):
     def _key(self, key_of: KeyOf) -> bytes:
         fields, peer = self.request.fields, self.client.peer  # Attempts._key() in line
         if self.client.is_trusted:
-            peer = client_address(fields, peer, self.entry.trusted)
+            peer = self.view.address
         key = key_of(fields, self.request.target, peer)
         self._visit = cast(Visit, key)
         return key
@@ -59,7 +58,7 @@ class StickyExchange(Exchange):
         if pool.tokens is None or cookie is None or lease is None:
             go_on(response, rest)
             return
-        is_secure = came_secure(self.request, self.entry.scheme, is_trusted=self.client.is_trusted)
+        is_secure = self.view.is_secure if self.client.is_trusted else self.entry.scheme == "https"
         attempts = self._attempts
         go_on(response.with_line(set_cookie(cookie, pool.tokens.token(lease.backend), is_secure=is_secure)), rest)
         if not visit.is_known and self._at >= REPLYING and self._attempts == attempts:  # it is this reply that the client got

@@ -13,7 +13,7 @@ from balance.proxy.access import session
 from balance.proxy.dial import dial
 from balance.proxy.relay import End, Relay
 from balance.proxy.service import Service
-from balance.proxy.sockets import KEEP_ALIVE_AFTER_S, keep_alive, reset, was_reset
+from balance.proxy.sockets import KEEP_ALIVE_AFTER_S, keep_alive, peer_address, reset, was_reset
 from balance.runtime import cells
 from balance.runtime.backend import Backend
 from balance.runtime.pool import Lease
@@ -47,8 +47,7 @@ class Downstream(End):
         service = self._service
         service.connections.add(self)
         service.row.cells[cells.CONNECTIONS] += 1
-        address = transport.get_extra_info("peername")
-        self._peer = address[0].removeprefix("::ffff:") if isinstance(address, tuple) else "unknown"
+        self._peer = peer_address(transport)
         self._started = time.monotonic()
         self._dialing = spawn(self._connect(), "dial")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from balance.balancing import POLICIES
-from balance.config.model import BackendConfig, Config, HttpConfig, IpNetwork, PoolConfig, SessionCookie, Timeouts
+from balance.config.model import BackendConfig, Config, HttpConfig, PoolConfig, SessionCookie, Timeouts, TrustedProxy
 from balance.load import Load
 from balance.model import Address, Mode
 from balance.runtime.backend import Backend
@@ -33,7 +33,8 @@ class Listener:
     pool: Pool
     timeouts: Timeouts
     http: HttpConfig
-    trusted_proxies: tuple[IpNetwork, ...]
+    trusted_proxies: tuple[TrustedProxy, ...]
+    client_address: str = "xff"  # the family of fields that those are believed in
     cookie: SessionCookie | None = None  # that names a client's session
     retrying: Retrying | None = None  # the pool's; None where retries are not asked for
 
@@ -153,6 +154,7 @@ def prepare(
             timeouts=listener.timeouts,
             http=listener.http,
             trusted_proxies=config.trusted_proxies,
+            client_address=config.client_address,
             cookie=_cookie(config.pool(listener.pool)),
             retrying=retrying.get(listener.pool),
         )

@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from balance.config.addresses import BACKEND_ADDRESS, LISTEN, NETWORK
+from balance.config.addresses import BACKEND_ADDRESS, LISTEN, TRUSTED_PROXY
 from balance.model import Address
 
 
@@ -54,7 +54,19 @@ def test_a_password_in_a_url_is_not_quoted() -> None:
 
 
 def test_a_network_is_exact() -> None:
-    assert NETWORK.read("10.0.0.0/8") == ipaddress.ip_network("10.0.0.0/8")
-    assert NETWORK.read("::1") == ipaddress.ip_network("::1/128")
+    assert TRUSTED_PROXY.read("10.0.0.0/8") == ipaddress.ip_network("10.0.0.0/8")
+    assert TRUSTED_PROXY.read("::1") == ipaddress.ip_network("::1/128")
     with pytest.raises(ValueError, match=r"'10\.1\.0\.0/8' has bits set beyond its prefix; write 10\.0\.0\.0/8"):
-        NETWORK.read("10.1.0.0/8")
+        TRUSTED_PROXY.read("10.1.0.0/8")
+
+
+@pytest.mark.parametrize("text", ["unix", "UNIX", "unix:"])
+def test_a_trusted_proxy_may_be_on_a_unix_socket(text: str) -> None:
+    assert TRUSTED_PROXY.read(text) == "unix"
+
+
+def test_one_socket_s_path_is_no_trusted_proxy() -> None:
+    with pytest.raises(
+        ValueError, match=r"'unix:/run/x\.sock' names one socket; write unix: whoever connects over a Unix socket"
+    ):
+        TRUSTED_PROXY.read("unix:/run/x.sock")

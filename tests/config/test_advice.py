@@ -89,7 +89,7 @@ CASES = [
     ),
     (
         QUIET + "security: {trusted_proxies: [10.0.0.0/8, 0.0.0.0/0]}",
-        "7:42: security.trusted_proxies[1]: 0.0.0.0/0 is everybody: any client can claim any address in X-Forwarded-For",
+        "7:42: security.trusted_proxies[1]: 0.0.0.0/0 is everybody: any client can claim any address",
     ),
     (
         QUIET.replace("9002", "9001"),

@@ -22,12 +22,12 @@ from balance.config.model import (
     Config,
     HashKey,
     HttpConfig,
-    IpNetwork,
     ListenerConfig,
     LoggingConfig,
     PoolConfig,
     Retry,
     Timeouts,
+    TrustedProxy,
 )
 from balance.health.breaker import RUN, Phase
 from balance.health.states import State
@@ -190,7 +190,8 @@ class Stage:
         mode: Mode = Mode.HTTP,
         timeouts: Timeouts | None = None,
         http: HttpConfig | None = None,
-        trusted: tuple[IpNetwork, ...] = (),
+        trusted: tuple[TrustedProxy, ...] = (),
+        client_address: str = "xff",
         access: AccessLog | None = None,
         listen: str = "127.0.0.1",
         algorithm: str = "round-robin",
@@ -221,6 +222,7 @@ class Stage:
                 ),
             ),
             trusted_proxies=trusted,
+            client_address=client_address,
             logging=LoggingConfig(access_log=access or AccessLog()),
         )
         slots = backend_slots(config)

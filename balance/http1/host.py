@@ -1,0 +1,96 @@
+"""Which host a request is for: the Host field and the target's authority (RFC 9110 section 4.2, RFC 9112 section 3.2)."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from balance.errors import ProtocolError
+from balance.http1.framing import show
+from balance.model import Why
+
+# Stricter than RFC 3986 section 3.2.2: no percent-encoding and no user name; of the sub-delims only `!`, `$`, `&` and `+`,
+# which are parts of a token to whoever reads a field. The others quote, group, begin parameters, split lists or are patterns to
+# some reader of a log, a field or a rule.
+_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~!$&+\-]{1,255})(?::([0-9]{0,5}))?")
+_ABSOLUTE = re.compile(rb"(?i:http(s?))://([^/?]*)(.*)", re.DOTALL)
+_SLASH = ord("/")
+
+
+def refuse(detail: str) -> ProtocolError:
+    """A request whose host nobody can tell."""
+    return ProtocolError(400, Why.BAD_REQUEST, detail)
+
+
+def read_host(values: list[bytes], minor: int) -> bytes | None:
+    """The Host field's value, without the colon of a port that is empty. RFC 9112 section 3.2: exactly one in HTTP/1.1."""
+    if len(values) > 1:
+        raise refuse("more than one Host")
+    if not values:
+        if minor:
+            raise refuse("no Host")
+        return None
+    value = values[0]
+    if not is_host(value):
+        raise refuse(f"Host {show(value)} is not a host")
+    return value[:-1] if value.endswith(b":") else value
+
+
+def is_host(value: bytes) -> bool:
+    """Whether it may stand in Host: a name or an address, perhaps with a port."""
+    return _HOST.fullmatch(value) is not None
+
+
+def origin_form(method: bytes, target: bytes, host: bytes | None, minor: int) -> tuple[bytes, bytes | None]:
+    """The path to ask a backend for, and the host, of a target that doesn't begin with a path (RFC 9112 section 3.2).
+
+    Stricter than section 3.2.2, which lets the target win: two hosts in one request are two readings of it, so they must be the
+    same. HTTP/1.0 may leave Host out, and then there is only one.
+    """
+    if target == b"*":
+        if method != b"OPTIONS":
+            raise refuse(f"the target * is for OPTIONS, not for {method.decode()}")
+        return target, host
+    match = _ABSOLUTE.fullmatch(target)
+    if match is None:
+        raise refuse(f"{show(target)} is not a request target")
+    is_tls, authority, path = match.groups()
+    if host is None and not minor:
+        host = read_host([authority], minor)
+    if host is None or not is_same(authority, host, 443 if is_tls else 80):
+        raise refuse("the target's host is not the Host field's")
+    if not path:
+        return b"*" if method == b"OPTIONS" else b"/", host
+    return path if path[0] == _SLASH else b"/" + path, host
+
+
+def is_same(one: bytes, other: bytes, default_port: int) -> bool:
+    """Whether two authorities are one host (RFC 9110 section 4.2.3): a port that is left out or empty is the default, an IPv6
+    address is its value, and names have no case."""
+    first = _parts(one, default_port)
+    return first is not None and first == _parts(other, default_port)
+
+
+def port_of(host: bytes) -> int:
+    """The port of a Host field's value; 0 where it says none."""
+    match = _HOST.fullmatch(host)
+    return int(match[2]) if match is not None and match[2] else 0
+
+
+def authority_of(address: str, port: int) -> bytes:
+    """An address of ours as a client would have written it in Host."""
+    host = f"[{address}]" if ":" in address else address
+    return (host if port == 80 else f"{host}:{port}").encode("ascii")
+
+
+def _parts(authority: bytes, default_port: int) -> tuple[str, int] | None:
+    match = _HOST.fullmatch(authority)
+    if match is None:
+        return None
+    host = match[1].decode("ascii").lower()
+    if host.startswith("["):
+        try:
+            host = str(ipaddress.IPv6Address(host[1:-1]))
+        except ValueError:
+            return None
+    return host, int(match[2]) if match[2] else default_port
