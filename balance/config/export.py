@@ -18,9 +18,9 @@ This page is made from the schema that checks a file; `balance-validate --refere
 `deployments/examples/`.
 
 Durations are written `500ms`, `5s`, `1m30s`, `1h`; a bare number is seconds. Sizes are written `512B`, `64KB`, `10MB`, with
-1024 bytes to the KB; a bare number is bytes. `${VAR}` and `${VAR:-default}` are filled in from the environment, and `$$` is
-a dollar sign. Booleans are `true` and `false`; `yes`, `no`, `on` and `off` are plain text. A key that is not on this page is
-an error.
+1024 bytes to the KB; a bare number is bytes. `${VAR}` and `${VAR:-default}` are filled in from the environment, without the
+line breaks that a value may end in, and `$$` is a dollar sign. Booleans are `true` and `false`; `yes`, `no`, `on` and `off`
+are plain text. A key that is not on this page is an error.
 
 These variables win over the file:
 """

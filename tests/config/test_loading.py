@@ -111,3 +111,20 @@ def test_reading_the_model_costs_neither_pydantic_nor_yaml() -> None:
     program = "import sys, balance.config.model, balance.config; print([m for m in ('pydantic', 'yaml') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_secret_is_the_same_whatever_stored_it_with_a_line_break() -> None:
+    text = "listen: ':8080'\nbackends: [{address: 'a:1'}]\nsession_affinity: {enabled: true, secret: %s}\n"
+    block = "listen: ':8080'\nbackends: [{address: 'a:1'}]\nsession_affinity:\n  enabled: true\n  secret: |\n    s3cret\n"
+    loaded = [
+        load_text(text % "s3cret", "f.yaml", {}),
+        load_text(text % "'${SECRET}'", "f.yaml", {"SECRET": "s3cret\n"}),
+        load_text(text % '"${SECRET}"', "f.yaml", {"SECRET": "s3cret \r\n"}),
+        load_text(block, "f.yaml", {}),
+    ]
+    assert [each.config.pools[0].affinity.secret for each in loaded] == ["s3cret"] * 4
+    assert [str(warning) for each in loaded for warning in each.warnings if "secret" in str(warning)] == []
+    (blank,) = [
+        str(each) for each in load_text(text % "'${SECRET}'", "f.yaml", {"SECRET": "\n"}).warnings if "secret" in str(each)
+    ]
+    assert "without secret" in blank

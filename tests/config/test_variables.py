@@ -4,7 +4,7 @@ import pytest
 
 from balance.config.variables import substitute
 
-ENV = {"PORT": "8080", "EMPTY": "", "NESTED": "${PORT}"}
+ENV = {"PORT": "8080", "EMPTY": "", "NESTED": "${PORT}", "FILE": "a b\n", "DOS": "\na\r\n\r\n", "BLANK": "\n"}
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,9 @@ ENV = {"PORT": "8080", "EMPTY": "", "NESTED": "${PORT}"}
         ("$${PORT}", "${PORT}"),
         ("$PORT costs 5$", "$PORT costs 5$"),
         ("${NESTED}", "${PORT}"),
+        ("x${FILE}y", "xa by"),
+        ("${DOS}", "\na"),
+        ("${BLANK:-x}", "x"),
     ],
 )
 def test_a_variable_becomes_its_value_once(text: str, becomes: str) -> None:
