@@ -52,7 +52,10 @@ def _trusted_proxy(value: object) -> TrustedProxy:
     if text.startswith("unix:"):
         raise ValueError(f"{text!r} names one socket; write {UNIX}: whoever connects over a Unix socket")
     try:
-        return ipaddress.ip_network(text)
+        network = ipaddress.ip_network(text)
+        mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+        # An IPv4 address inside IPv6 counts as IPv4 everywhere.
+        return network if mapped is None else ipaddress.IPv4Network((mapped, network.prefixlen - 96))
     except ValueError:
         try:
             wide = ipaddress.ip_network(text, strict=False)

@@ -56,6 +56,10 @@ def test_a_password_in_a_url_is_not_quoted() -> None:
 def test_a_network_is_exact() -> None:
     assert TRUSTED_PROXY.read("10.0.0.0/8") == ipaddress.ip_network("10.0.0.0/8")
     assert TRUSTED_PROXY.read("::1") == ipaddress.ip_network("::1/128")
+    assert TRUSTED_PROXY.read("::ffff:10.0.0.1") == ipaddress.ip_network("10.0.0.1/32")
+    assert TRUSTED_PROXY.read("::ffff:10.0.0.0/104") == ipaddress.ip_network("10.0.0.0/8")
+    assert TRUSTED_PROXY.read("::ffff:0:0/96") == ipaddress.ip_network("0.0.0.0/0")
+    assert TRUSTED_PROXY.read("::/0") == ipaddress.ip_network("::/0")
     with pytest.raises(ValueError, match=r"'10\.1\.0\.0/8' has bits set beyond its prefix; write 10\.0\.0\.0/8"):
         TRUSTED_PROXY.read("10.1.0.0/8")
 
