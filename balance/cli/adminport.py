@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import json
 import socket
 from collections.abc import Iterator
@@ -107,19 +108,35 @@ class AdminPort:
             raise self._stranger()
         return reply
 
-    def events(self, since: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The number and the document of each event, until the instance ends it."""
+    def listen(self, since: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The same as events(), but connected when it returns."""
+        events = self.events(since, is_told=True)
+        next(events)
+        return events
+
+    def events(self, since: str, *, is_told: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The number and the document of each event, until the instance ends it. `is_told`: first of all an empty one."""
         connection = self._connect(SILENCE_S)
         try:
             connection.request("GET", _target("/events", {"since": since} if since else None))
             response = connection.getresponse()
             if response.status != 200:
                 raise NoAnswerError(Reply(response.status, self._document(response.read())).error)
+            if is_told:
+                yield "", {}
             yield from _read_events(response)
         except (OSError, http.client.HTTPException):
             return  # it is gone, or as good as: whoever reads on asks again
         finally:
             connection.close()
+
+    @property
+    def is_of_this_machine(self) -> bool:
+        """Whether whoever answers there may be a process of this machine, as far as the address tells."""
+        address = self._address
+        if address.is_unix or address.host == "localhost":
+            return True
+        return address.is_ip and ipaddress.ip_address(address.host).is_loopback
 
     def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
         address = self._address

@@ -9,18 +9,10 @@ import signal
 
 import click
 
+from balance.cli.durations import seconds
 from balance.cli.testpages import Site
 from balance.cli.testserver import listen
-from balance.config.units import duration_s
 from balance.errors import StartError
-
-
-def seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
-    """A duration as configuration files write it."""
-    try:
-        return duration_s(int(value) if value.isdecimal() else value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param) from None
 
 
 @click.command(

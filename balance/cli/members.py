@@ -8,44 +8,79 @@ from typing import Any
 import click
 
 from balance.cli.adminport import AdminPort, backend_path
-from balance.cli.operating import admin_option, dry_run_option, examples, json_option, query
+from balance.cli.operating import Command, admin_option, dry_run_option, examples, json_option, query
 from balance.cli.tables import refused, show_json, show_verdict
+from balance.cli.waiting import check_wait, wait_drained, wait_options
 
 WEIGHT = click.IntRange(1, 65535)
 WEIGHT.name = "whole number"  # in messages, where click says `integer range`
-_WORDS = {"unknown": "enabled: the next check decides", "maintenance": "in maintenance"}  # else the state's own
 
 
-def _state_command(verb: str, state: str, says: str, without: str = "") -> click.Command:
-    @click.command(verb, help=says, epilog=examples(f"balance {verb} app-1", f"balance {verb} app/app-1"))
-    @click.argument("name", required=False)
+def _state_command(verb: str, state: str, says: str, without: str = "", *, ends: bool = True) -> click.Command:
+    """`ends`: what is under way there comes to an end, which can be waited for."""
+    shown = [f"balance {verb} app-1", f"balance {verb} app/app-1 app/app-2"]
+    shown += [f"balance {verb} app-1 --wait --timeout 30s"] if ends else []
+
+    @click.command(verb, help=says, epilog=examples(*shown))
+    @click.argument("names", nargs=-1, metavar="NAME...")
+    @(wait_options if ends else no_options)
     @admin_option
     @json_option
-    def command(port: AdminPort, is_json: bool, name: str | None) -> int:
-        if not name:
+    def command(
+        port: AdminPort, is_json: bool, names: tuple[str, ...], is_waiting: bool = False, timeout: float | None = None
+    ) -> int:
+        check_wait(is_waiting, timeout)
+        names = tuple(dict.fromkeys(names))
+        if not names:
             raise click.UsageError(f"say which backend: balance {verb} NAME ('balance backends' lists them){without}")
-        reply = port.ask("PATCH", backend_path(name), {"state": state}, expected="state")
-        if not reply.is_done:
-            return refused(reply, is_json)
+        for name in names if len(names) > 1 else ():  # all of them or none
+            if not (reply := port.ask("GET", backend_path(name))).is_done:
+                return refused(reply, is_json)
+        said = []
+        for name in names:
+            reply = port.ask("PATCH", backend_path(name), {"state": state}, expected="state")
+            if not reply.is_done:
+                return refused(reply, is_json)
+            said.append(reply.document)
+            if not is_json:
+                _tell(reply.document)
+        if is_waiting:
+            return wait_drained(port, names, timeout, is_json)
         if is_json:
-            show_json(reply.document)
-        else:
-            said = _WORDS.get(reply.document["state"], reply.document["state"])
-            click.echo(f"backend {reply.document['pool']}/{reply.document['name']} is {said}")
+            show_json(said[0] if len(said) == 1 else {"backends": said})
         return 0
 
     return command
 
 
+def no_options(command: Command) -> Command:
+    """None."""
+    return command
+
+
+def _tell(document: dict[str, Any]) -> None:
+    """What holds now, and what is said against it."""
+    match document["state"]:
+        case "unknown":
+            said = "enabled: the next check decides"
+        case "unchecked":
+            said = "enabled"
+        case "maintenance":
+            said = "in maintenance"
+        case word:
+            said = word
+    click.echo(f"backend {document['pool']}/{document['name']} is {said}")
+
+
 drain_command = _state_command(
     "drain",
     "drain",
-    "Send nothing new to a backend; what is under way there ends in peace.",
+    "Send nothing new to backends; what is under way there ends in peace.",
     "; the whole instance drains and ends by 'balance stop'",
 )
-maintenance_command = _state_command("maintenance", "maintenance", "Take a backend out, as if it were not there.")
-disable_command = _state_command("disable", "maintenance", "Take a backend out, as 'balance maintenance' does.")
-enable_command = _state_command("enable", "enable", "Put a backend back that was drained or taken out.")
+maintenance_command = _state_command("maintenance", "maintenance", "Take backends out, as if they were not there.")
+disable_command = _state_command("disable", "maintenance", "Take backends out, as 'balance maintenance' does.")
+enable_command = _state_command("enable", "enable", "Put backends back that were drained or taken out.", ends=False)
 
 
 @click.command("weight", epilog=examples("balance weight app-1 3", "balance weight app/app-1 10 --dry-run"))

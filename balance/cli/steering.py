@@ -7,8 +7,10 @@ import sys
 import click
 
 from balance.cli.adminport import AdminPort, Reply
+from balance.cli.ending import stop_and_wait
 from balance.cli.operating import admin_option, dry_run_option, examples, json_option, query
 from balance.cli.tables import refused, show_json, show_verdict
+from balance.cli.waiting import check_wait, wait_options
 
 
 @click.command(
@@ -80,11 +82,19 @@ def upgrade_command(port: AdminPort, is_json: bool) -> int:
     return _begun(port.ask("POST", "/upgrade", expected="done"), is_json, "the new program takes over")
 
 
-@click.command("stop", epilog=examples("balance stop"))
+@click.command("stop", epilog=examples("balance stop", "balance stop --wait --timeout 1m"))
+@wait_options
 @admin_option
 @json_option
-def stop_command(port: AdminPort, is_json: bool) -> int:
-    """Drain a running instance and end it, as SIGTERM does."""
+def stop_command(port: AdminPort, is_json: bool, is_waiting: bool, timeout: float | None) -> int:
+    """Drain a running instance and end it, as SIGTERM does.
+
+    With --wait the exit status is 0 when it has ended by itself, 1 when the end of the drain has cut something, or the time
+    was up.
+    """
+    check_wait(is_waiting, timeout)
+    if is_waiting:
+        return stop_and_wait(port, timeout, is_json)
     return _begun(port.ask("POST", "/drain", expected="done"), is_json, "it drains and ends")
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import mmap
 import os
 import sys
+import time
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, overload
@@ -53,6 +54,7 @@ _SLOTS = 4  # in use
 _GENERATION = 5
 _CONTROL_BEAT = 8
 _LAST_RELOAD = 9  # 1 + how it ended, 0 where there was none
+_STATES_US = 10  # when the last state was written, on the monotonic clock
 _RELOADS = 16  # one cell for each ReloadResult
 _SUPERVISION_CELLS = 64
 
@@ -170,6 +172,12 @@ class Board:
         base = slot * _STANDING_CELLS
         self._standings[base + _SINCE] = int(since)
         self._standings[base + _STATE] = state
+        self._supervision[_STATES_US] = max(self._supervision[_STATES_US] + 1, time.monotonic_ns() // 1000)
+
+    @property
+    def states_us(self) -> int:
+        """When a state was last written; no two writes have the same moment."""
+        return self._supervision[_STATES_US]
 
     def ejection(self, slot: int) -> Ejection:
         """What is remembered of this backend's ejections."""
@@ -314,6 +322,7 @@ def layout() -> int:
         EVIDENCE_CELLS,
         _RELOADS,
         _LAST_RELOAD,
+        _STATES_US,
         _EJECTIONS,
     )
     return zlib.crc32(repr((sorted(names.items()), own, [*map(str, Why)], [*map(str, State)])).encode())

@@ -12,6 +12,7 @@ import signal
 import socket
 from dataclasses import replace
 
+from balance.health.readiness import Stage
 from balance.health.states import Event, State
 from balance.probes.result import Result
 from balance.process import logs, words
@@ -27,9 +28,11 @@ from balance.process.sidedoors import SideDoors
 from balance.process.steering import Steering
 from balance.process.watches import Watches
 from balance.process.words import Blueprint, Preparation
+from balance.runtime import cells
 from balance.side.inside import Inside
 from balance.side.observer import Observer
 from balance.side.steering import GenerationSeen
+from balance.side.totals import Totals
 
 log = logging.getLogger("balance.control")
 
@@ -94,6 +97,9 @@ class Control:
         obey(self._loop, self._report, self._told)
         self._report.ready()
         await self._stopped.wait()
+        if self._inside.board.stage is Stage.DRAINING:  # else another instance has taken over, and serves
+            cut = Totals(self._inside.board.rows).cell(cells.CUT)
+            self._inside.events.tell("stage", "the instance ends", stage="ended", cut=cut)
         self._watches.stop()
         self._inside.events.close()
         await self._doors.close()

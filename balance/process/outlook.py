@@ -50,6 +50,7 @@ class Outlook:
         self._reported_at = 0.0
         self._is_reporting = False
         self._is_changing = False
+        self._applied_us = 0
         self.shared = Shared(
             seat.board.rows,
             seat.board.evidence,
@@ -105,6 +106,12 @@ class Outlook:
             for pool in self._limited:
                 pool.look_at_permits()
 
+    def catch_up(self) -> int:
+        """Apply what no bell has told, as those of another instance ring elsewhere. As of when the board's states hold here."""
+        if self._board.states_us != self._applied_us:
+            self.look()
+        return self._applied_us
+
     def changed_over(self) -> None:
         """The foreseen snapshot is served."""
         self._is_changing = False
@@ -115,7 +122,7 @@ class Outlook:
         assert self._traffic is not None
         if self._is_changing:
             return
-        now = monotonic()
+        now, applied_us = monotonic(), self._board.states_us  # read first: what is written meanwhile is newer
         states, phases = self._board.states(), self._phases_now()
         known = len(self._states)  # backends that come have later slots, and foresee() has looked at them
         before, was = self._states + states[known:], self._phases + phases[known:]
@@ -130,6 +137,7 @@ class Outlook:
                     pool.update(backend, State(states[slot]), Phase(phases[slot]), now)
                     changed.setdefault(pool, []).append(backend)
         self._states, self._phases = states, phases
+        self._applied_us = applied_us
         for pool in changed:
             pool.rebuild()
             for backend in pool.backends:

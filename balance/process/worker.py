@@ -61,6 +61,7 @@ class Worker:
         snapshot = build(seat.config, seat.slots, counters, random.random, self._outlook.shared)
         self._traffic = Traffic(loop, snapshot, counters, seat.config.logging)
         self._outlook.begin(snapshot, self._traffic)
+        self._traffic.catch_up = self._outlook.catch_up
         self._changeover = Changeover(loop, self._traffic, self._outlook, counters)
 
     async def serve(self, report: Report) -> None:
@@ -111,5 +112,6 @@ class Worker:
         self._cells[cells.LEAVING] = 1
         self._finish(self._limit_s)
         cut = await self._traffic.drain(self._limit_s)
+        self._cells[cells.CUT] += cut
         if cut:
             log.warning("%d requests or connections were cut after %gs of draining", cut, self._limit_s)

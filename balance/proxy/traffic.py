@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from time import monotonic
 
@@ -40,6 +40,8 @@ class Traffic:
         self._service = Service(loop, row, monotonic(), access)
         self._doors: dict[socket.socket, Door] = {}
         self._leaving: dict[int, Backend] = {}  # not configured any more, but somebody still uses them
+        self.catch_up: Callable[[], int] = _nobody_tells
+        self._applied_us = 0  # what it said at the beginning of the round
         self._gauged: list[Backend] = []  # whose gauges are still to be written in this round
         self._drained_by = self._farewell_at = inf
         self._waiting: list[Waiting] = []  # who turns the pools' queues
@@ -235,6 +237,7 @@ class Traffic:
         board = self._row.cells
         board[cells.CONNECTIONS_OPEN] = len(self._service.connections)
         if not self._gauged or not some:
+            self._applied_us = self.catch_up()
             self._gauged = self._all_backends()
         part, self._gauged = (self._gauged[:some], self._gauged[some:]) if some else (self._gauged, [])
         for backend in part:
@@ -252,6 +255,8 @@ class Traffic:
             if not active and not backend.open_count and self._leaving.get(backend.slot) is backend:
                 del self._leaving[backend.slot]
                 backend.let_go()
+        if not self._gauged:
+            board[cells.APPLIED_US] = self._applied_us
         if self._ticks % GAUGES_EVERY == 0:
             for pool in self._snapshot.pools.values():
                 pool.tick()
@@ -262,6 +267,10 @@ class Traffic:
 
     def _all_backends(self) -> list[Backend]:
         return [*(backend for _, backend in self._snapshot.backends.values()), *self._leaving.values()]
+
+
+def _nobody_tells() -> int:
+    return 0
 
 
 class Pause:

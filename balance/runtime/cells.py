@@ -25,6 +25,8 @@ LAG_US = 7  # gauge: how late the last tick came, microseconds
 LAG_MAX_US = 8  # gauge: the worst of the last second
 LOG_LINES_LOST = 9  # access lines dropped because nobody took them
 SERIES_LOST = 10  # requests counted under no series because the table was full
+APPLIED_US = 11  # gauge: the board's states as of this moment hold here, and the gauges of all backends were written since
+CUT = 12  # requests and connections that the end of a drain has cut
 
 RETRIES_SKIPPED = 18  # tries that failed and were not made again: one cell for each reason in SKIPPED, from the first on
 LEAVING = 29  # gauge: 1 while it accepts nothing new and finishes what it has
@@ -32,7 +34,8 @@ GENERATION = 30  # gauge: the number of the configuration that it serves
 PLACE = 31  # gauge: 1 + the worker's number, which its successor will have too; 0 in a row that nobody writes
 
 # Gauges that the supervisor zeroes when a worker is gone.
-GAUGES = (PID, BEAT_US, CONNECTIONS_OPEN, EXCHANGES_OPEN, LAG_US, LAG_MAX_US, LEAVING, GENERATION, PLACE)
+GAUGES = (PID, BEAT_US, CONNECTIONS_OPEN, EXCHANGES_OPEN, LAG_US, LAG_MAX_US, LEAVING, GENERATION, PLACE,
+          APPLIED_US)  # fmt: skip
 
 WHY = 32  # how requests and connections ended: one cell for each Why
 REQUEST_SIZE = 96  # histogram over SIZE_BUCKETS, then the sum in bytes

@@ -101,6 +101,7 @@ def _table(pages: Pages, levers: Levers) -> list[Door]:
         Door("GET", "/status", pages.status, local, "All at a glance."),
         Door("GET", "/pools", pages.pools, local, "Every pool with its backends."),
         Door("GET", "/backends", pages.backends, local, "How every backend stands, and why."),
+        Door("GET", "/backends/{name}", pages.backend, local, "How one backend stands, and why."),
         Door("POST", "/backends", levers.add, order, "Add a backend.", DRY_RUN, ADD_BODY, can_be_refused=True),
         Door(
             "PATCH", "/backends/{name}", levers.change, order, "Change a backend, drain it, take it out or put it back.",

@@ -6,6 +6,7 @@ from typing import Any
 
 from balance.config.model import PoolConfig
 from balance.health.breaker import CAUSE, OPENED, PHASE, SINCE_US, UNTIL_US, Phase, Signal
+from balance.health.states import State
 from balance.runtime import cells
 from balance.side.inside import Inside, Seen
 from balance.side.replies import moment
@@ -23,7 +24,7 @@ def backend(seen: Seen, inside: Inside, totals: Totals, now: float, now_us: int)
     block = cells.block(seen.slot)
     last = inside.last_result(seen.slot)
     answers, taken_s = totals.histogram(block + cells.UPSTREAM_TIME, cells.TIME_BUCKETS_US, 1_000_000)
-    is_decided = seen.pool.health_check.enabled or seen.since
+    active = totals.cell(block + cells.ACTIVE)
     return {
         "name": seen.backend.name,
         "address": str(seen.backend.address),
@@ -31,13 +32,14 @@ def backend(seen: Seen, inside: Inside, totals: Totals, now: float, now_us: int)
         "backup": seen.backend.backup,
         "max_connections": seen.backend.max_connections or None,
         "metadata": dict(seen.backend.metadata),
-        "state": seen.state.word if is_decided else "unchecked",
+        "state": state_word(seen),
         "why": inside.board.reason(seen.slot) or None,
         "since": moment(seen.since) if seen.since else None,
         "last_check": {"ok": last.is_ok, "reason": last.reason, "seconds": round(last.duration_s, 6)} if last else None,
         "ejections": inside.board.ejection(seen.slot).total,
         "breaker": breaker(seen, inside, now, now_us) if seen.pool.breaker.enabled else None,
-        "active": totals.cell(block + cells.ACTIVE),
+        "active": active,
+        "drained": is_drained(inside, active) if seen.state.is_ordered else None,
         "waiting": waiting(seen.pool, inside, totals),
         "connections": totals.cell(block + cells.OPEN),
         "requests": totals.cell(block + cells.LEASES),
@@ -46,6 +48,18 @@ def backend(seen: Seen, inside: Inside, totals: Totals, now: float, now_us: int)
         "retries": totals.cell(block + cells.RETRIES),
         "mean_seconds": round(taken_s / answers[-1][1], 6) if answers[-1][1] else None,
     }
+
+
+def state_word(seen: Seen) -> str:
+    """How it stands, in a word. What nobody checks and nobody took out is not unknown for want of an answer."""
+    return "unchecked" if seen.state is State.UNKNOWN and not seen.pool.health_check.enabled else seen.state.word
+
+
+def is_drained(inside: Inside, active: int) -> bool:
+    """Whether nothing is under way any more at a backend that gets nothing new, and nothing can come: every worker has heard of
+    that, and `active` is what all of them hold since."""
+    us = inside.board.states_us
+    return not active and all(row[cells.APPLIED_US] >= us for row in inside.board.rows if row[cells.PLACE])
 
 
 def waiting(pool: PoolConfig, inside: Inside, totals: Totals) -> int:

@@ -66,9 +66,9 @@ class EventLog:
         return subscription
 
     def close(self) -> None:
-        """Let every reader come to an end."""
+        """Let every reader come to an end, after what was told."""
         for subscription in list(self._subscriptions):
-            subscription.end()
+            subscription.finish()
 
 
 class Subscription:
@@ -102,6 +102,12 @@ class Subscription:
         if self._dropped is not None:
             self._dropped()
 
+    def finish(self) -> None:
+        """Nothing comes any more after what waits."""
+        self._everybody.discard(self)
+        self._is_ended = True
+        self._news.set()
+
     def end(self) -> None:
         """Nothing comes any more, and what waits is forgotten."""
         self._everybody.discard(self)
@@ -116,8 +122,8 @@ class Subscription:
                 await self._news.wait()
         except TimeoutError:
             return []
-        if self._is_ended:
-            return None
-        self._news.clear()
         waiting, self._waiting = self._waiting, []
+        if self._is_ended:
+            return waiting or None
+        self._news.clear()
         return waiting

@@ -192,6 +192,9 @@ class BoardCollector(Collector):
         yield GaugeMetricFamily(
             "balance_active_requests", "HTTP requests and TCP connections being served.", cell(cells.EXCHANGES_OPEN)
         )
+        yield CounterMetricFamily(
+            "balance_connections_cut", "Requests and connections that the end of a drain has cut.", cell(cells.CUT)
+        )
         transferred = CounterMetricFamily(
             "balance_bytes", "Bytes exchanged with clients: in from them, out to them.", labels=("direction",)
         )

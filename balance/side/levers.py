@@ -15,6 +15,7 @@ from balance.config.changes import BackendChange, Verb
 from balance.config.composer import MAX_TEXT_BYTES
 from balance.config.wording import hidden_in
 from balance.errors import BalanceError
+from balance.side.backends import state_word
 from balance.side.inside import Inside
 from balance.side.orders import find, read_body, read_dry_run, read_new_backend, read_object, read_reload, read_state, told
 from balance.side.replies import reply, verdict_document, verdict_reply
@@ -74,11 +75,10 @@ class Levers:
                 return verdict_reply(verdict, **document)
             document |= verdict_document(verdict)
         seen = find(self._inside, f"{pool}/{name}")  # with another address it is another backend, of which nothing is known
-        state = seen.state
         if event is not None and not is_dry_run:
-            state = self._inside.order(seen.slot, event, "ordered on the admin port")
+            self._inside.order(seen.slot, event, "ordered on the admin port")
             self._log(request, f"{event.name.lower()} backend {pool}/{name}", "done")
-        return reply(document | {"state": state.word})
+        return reply(document | {"state": state_word(find(self._inside, f"{pool}/{name}"))})
 
     async def drain(self, request: Request) -> Response:
         """Drain the whole instance and end it, as SIGTERM does."""

@@ -13,13 +13,15 @@ from starlette.responses import Response
 
 from balance.config.redacted import redacted
 from balance.health.readiness import why_not_ready, why_unhealthy
-from balance.side.backends import backends
+from balance.side.backends import backend, backends
 from balance.side.exposition import registry
 from balance.side.inside import Inside
+from balance.side.orders import find
 from balance.side.replies import moment, reply
 from balance.side.status import duration, pools, status
 from balance.side.steering import GenerationSeen
 from balance.side.stream import EventStream, event_document, wanted_since
+from balance.side.totals import Totals
 from balance.version import VERSION
 
 
@@ -54,6 +56,13 @@ class Pages:
     async def backends(self, request: Request) -> Response:
         """How every backend stands, and why."""
         return reply(backends(self._inside, time.time(), time.monotonic_ns() // 1000))
+
+    async def backend(self, request: Request) -> Response:
+        """How one backend stands, and why."""
+        seen = find(self._inside, request.path_params["name"])
+        totals = Totals(self._inside.board.rows)
+        document = backend(seen, self._inside, totals, time.time(), time.monotonic_ns() // 1000)
+        return reply({"pool": seen.pool.name} | document)
 
     async def pools(self, request: Request) -> Response:
         """How every pool stands, with its backends."""

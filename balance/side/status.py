@@ -40,11 +40,12 @@ def status(inside: Inside, now: float, now_us: int) -> dict[str, Any]:
         "connections": {
             "active": totals.cell(cells.CONNECTIONS_OPEN),
             "total": totals.cell(cells.CONNECTIONS),
+            "cut": totals.cell(cells.CUT),
             "bytes_in": totals.bytes_in,
             "bytes_out": totals.bytes_out,
         },
         "requests": {"active": totals.cell(cells.EXCHANGES_OPEN), "total": sum(totals.series().values())},
-        "supervisor": {"pid": inside.supervisor_pid},
+        "supervisor": {"pid": inside.supervisor_pid, "pid_namespace": processes.pid_namespace()},
         "control": {"pid": inside.control_pid, "restarts": inside.board.control_restarts},
         "worker_restarts": inside.board.worker_restarts,
         "workers": [_worker(number, row, now_us) for number, row in inside.worker_rows()],

@@ -1,12 +1,17 @@
 """Orders about one backend, from the command line."""
 
 import json
+import re
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from balance.config.changes import BackendChange, Verb
+from balance.health.states import State
+from balance.runtime import cells
 from balance.side.steering import ChangeBackends
 
 Say = Callable[..., tuple[int, str, str]]
@@ -16,11 +21,90 @@ def backend(instance: Any, name: str) -> Any:
     return {seen.backend.name: seen.backend for seen in instance.steered.inside.backends()}.get(name)
 
 
-@pytest.mark.parametrize("verb", ["drain", "maintenance", "disable", "enable"])
-def test_a_state_is_ordered_and_what_holds_is_told(say: Say, verb: str) -> None:
-    # The instance under test only listens, and so the state is still unknown.
-    assert say(verb, "app/a1") == (0, "backend app/a1 is enabled: the next check decides\n", "")
+@pytest.mark.parametrize(
+    ("verb", "said"),
+    [("drain", "draining"), ("maintenance", "in maintenance"), ("disable", "in maintenance"), ("enable", "enabled")],
+)
+def test_a_state_is_ordered_and_what_holds_is_told(say: Say, verb: str, said: str) -> None:
+    assert say(verb, "app/a1") == (0, f"backend app/a1 is {said}\n", "")
     assert json.loads(say(verb, "a1", "--json")[1])["pool"] == "app"
+
+
+def test_only_where_there_is_a_check_one_is_promised(say: Say, instance: Any) -> None:
+    inside = instance.steered.inside
+    app, raw = inside.config.pools
+    checked = replace(app, health_check=replace(app.health_check, enabled=True))
+    inside.config = replace(inside.config, pools=(checked, raw))
+    assert say("enable", "a1")[1] == "backend app/a1 is enabled: the next check decides\n"
+    assert say("enable", "r1")[1] == "backend raw/r1 is enabled\n"
+    assert json.loads(say("enable", "r1", "--json")[1])["state"] == "unchecked"
+
+
+def test_several_are_ordered_together_or_none(say: Say, instance: Any) -> None:
+    def states() -> list[str]:
+        return [seen.state.word for seen in instance.steered.inside.backends()]
+
+    assert say("drain", "a1", "zz", "a2")[:2] == (1, "")
+    assert states() == ["unknown"] * 3
+    assert say("drain", "a1", "app/a2", "a1") == (0, "backend app/a1 is draining\nbackend app/a2 is draining\n", "")
+    assert states() == ["draining", "draining", "unknown"]
+    shown = json.loads(say("enable", "a1", "a2", "--json")[1])["backends"]
+    assert [each["name"] for each in shown] == ["a1", "a2"]
+
+
+def ticking(instance: Any, active: int = 0) -> None:
+    """As its workers would have written it by now."""
+    for row in instance.steered.board.rows:
+        row[cells.APPLIED_US] = instance.steered.board.states_us
+    instance.steered.board.rows[0][cells.block(1) + cells.ACTIVE] = active
+
+
+def test_a_drain_is_waited_for(say: Say, instance: Any) -> None:
+    instance.steered.board.set_state(1, State.DRAINING, 1.0)
+    ticking(instance, active=2)
+    threading.Timer(0.3, lambda: ticking(instance)).start()
+    for verb in ("drain", "maintenance", "disable"):
+        ordered = threading.Timer(0.15, lambda: ticking(instance))  # of the order itself
+        ordered.start()
+        status, out, err = say(verb, "a1", "--wait")
+        ordered.join()
+        assert (status, err) == (0, "")
+        assert re.fullmatch(
+            r"backend app/a1 is \w+( \w+)?\nbackend app/a1 is drained: nothing is under way there \(\d\.\ds\)\n", out
+        )
+    threading.Timer(0.15, lambda: ticking(instance)).start()
+    document = json.loads(say("drain", "a1", "--wait", "--json")[1])
+    assert (document["name"], document["drained"], document["active"]) == ("a1", True, 0)
+
+
+def test_a_drain_that_is_not_over_in_time_says_what_is_left(say: Say, instance: Any) -> None:
+    ticking(instance, active=2)
+    status, out, err = say("drain", "a1", "--wait", "--timeout", "100ms")
+    assert (status, out) == (1, "backend app/a1 is draining\n")
+    assert err == "balance: not over within 0.1s: backend app/a1 has 2 in flight; nothing new goes there\n"
+    status, out, err = say("drain", "a1", "--wait", "--timeout", "0", "--json")
+    assert (status, err) == (1, "")
+    assert json.loads(out)["backends"][0]["active"] == 2
+    assert say("drain", "a1", "--timeout", "1s")[0] == 2
+    assert say("drain", "a1", "--wait", "--timeout", "soon")[0] == 2
+    assert say("enable", "a1", "--wait")[0] == 2
+
+
+@pytest.mark.parametrize("then", ["enabled", "removed"])
+def test_a_drain_that_somebody_else_ends_is_not_waited_for(say: Say, instance: Any, then: str) -> None:
+    def end() -> None:
+        steered = instance.steered
+        if then == "enabled":
+            steered.board.set_state(1, State.UNKNOWN, 1.0)
+        else:
+            app, raw = steered.inside.config.pools
+            steered.inside.config = replace(steered.inside.config, pools=(replace(app, backends=app.backends[1:]), raw))
+
+    ticking(instance, active=1)
+    threading.Timer(0.2, end).start()
+    status, _, err = say("drain", "a1", "--wait")
+    assert status == 1
+    assert ("was put back meanwhile: it is unchecked" if then == "enabled" else "there is no backend 'a1'") in err
 
 
 @pytest.mark.parametrize("verb", ["drain", "maintenance", "disable", "enable"])

@@ -1,9 +1,18 @@
 """A running instance under the hands of its operator: what the commands say holds for the traffic, and outlives crashes."""
 
+import contextlib
+import http.client
+import json
 import os
+import re
 import signal
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from running import Instance, Origin, until
@@ -109,3 +118,81 @@ def test_what_would_be_served_decides_whether_a_reload_changes_anything_and_not_
     assert set(instance.children("balance-worker")) == workers
     _, generations = instance.command("generations")
     assert [line.split()[:2] for line in generations.splitlines()[1:]] == [["1", "-"], ["2", "now"]]
+
+
+def in_background(call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
+    """Make a call that will take its time; what it returns is in the list at the end."""
+    outcome: list[Any] = []
+
+    def work() -> None:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            outcome.append(call())
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread, outcome
+
+
+def in_flight(instance: Instance) -> int:
+    active: int = instance.ask("/backends/b1")[1]["active"]
+    return active
+
+
+def test_a_drain_is_waited_for_until_nothing_is_under_way_in_any_worker(run: Run, origins: Origins) -> None:
+    first, second = origins("b1"), origins("b2")
+    instance = started(run, first)
+    slow = in_background(lambda: instance.get("/slow"))
+    until(lambda: in_flight(instance) == 1, "a request under way")
+    assert instance.command("add", "b2", second.address)[0] == 0
+    status, said = instance.command("drain", "b1", "--wait", "--timeout", "200ms")
+    assert status == 1
+    assert "not over within 0.2s: backend default/b1 has 1 in flight; nothing new goes there" in said
+    words = [sys.executable, "-m", "balance", "drain", "b1", "--wait", "--admin", f"127.0.0.1:{instance.admin_port}"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stdout is not None and waiting.stderr is not None
+        waiting_said = waiting.stdout.readline()  # so it waits by now
+        waiting.send_signal(signal.SIGINT)
+        assert waiting.wait(20) == 130
+        assert waiting_said == ""
+        assert "not waiting any more; nothing new goes to b1" in waiting.stderr.read()
+    assert answering(instance) == {"b2"}
+    waited = in_background(lambda: instance.command("drain", "b1", "--wait"))
+    first.released.set()
+    slow[0].join(20)
+    waited[0].join(20)
+    ((status, said),) = waited[1]
+    assert status == 0 and "backend default/b1 is drained: nothing is under way there" in said
+    assert slow[1] == [(200, "b1")]
+
+
+def test_a_stop_is_waited_for_and_says_what_was_cut(run: Run, origins: Origins) -> None:
+    origin = origins("b1")
+    instance = run(mode="http", backends=[{"name": "b1", "address": origin.address}], timeouts={"drain": "600ms"}).ready()
+    slow = in_background(lambda: instance.get("/slow"))
+    until(lambda: in_flight(instance) == 1, "a request under way")
+    status, said = instance.command("stop", "--wait")
+    assert status == 1 and re.search(r"it ended after [\d.]+s; 1 requests or connections were cut", said), said
+    assert instance.has_ended_within(0)  # when the command returns, and not soon after
+    slow[0].join(20)
+
+
+def test_a_stop_that_cuts_nothing_ends_well_and_one_that_is_killed_does_not(run: Run, origins: Origins) -> None:
+    origin = origins("b1")
+    instance = started(run, origin)
+    status, said = instance.command("stop", "--wait", "--json")
+    assert (status, json.loads(said)["ended"], json.loads(said)["cut"]) == (0, True, 0)
+    assert instance.has_ended_within(0)
+    instance = started(run, origin)
+    in_background(lambda: instance.get("/slow"))
+    until(lambda: in_flight(instance) == 1, "a request under way")
+    status, said = instance.command("stop", "--wait", "--timeout", "100ms")
+    assert status == 1 and "it has not ended within 0.1s; it goes on to drain" in said
+    waited = in_background(lambda: instance.command("stop", "--wait"))
+    instance.saying("(?s)told to stop.*told to stop")
+    instance.saying("draining: no new connections")
+    os.kill(instance.process.pid, signal.SIGINT)  # the first signal after an order
+    time.sleep(0.4)  # more than what is taken for an echo of it
+    os.kill(instance.process.pid, signal.SIGINT)
+    waited[0].join(20)
+    ((status, said),) = waited[1]
+    assert status == 1 and "before all that was under way was done" in said

@@ -192,3 +192,19 @@ def test_states_are_applied_to_the_pools_of_a_reload_before_they_are_chosen_from
         await eventually(lambda: worker.ready == ["b1", "b2"])
 
     play(act)
+
+
+def test_what_no_bell_has_told_is_caught_up_with_and_told_once_all_gauges_are_written() -> None:
+    async def act() -> None:
+        place = seat(backends=20)  # more than one tick writes
+        worker = Worker(place, 0)
+        worker.traffic.catch_up = worker.outlook.catch_up
+        await worker.traffic.open([])
+        place.board.set_state(20, State.DRAINING, 1.0)
+        ordered_us = place.board.states_us
+        row = place.board.rows[0]
+        assert row[cells.APPLIED_US] < ordered_us
+        await eventually(lambda: row[cells.APPLIED_US] >= ordered_us)
+        assert "b20" not in worker.ready
+
+    play(act)

@@ -9,6 +9,7 @@ from balance.config.model import Config
 from balance.config.source import Kind, Source
 from balance.errors import ConfigError
 from balance.health.readiness import Stage
+from balance.health.states import Event, State
 from balance.process.board import Board
 from balance.runtime import cells
 from balance.runtime.snapshot import backend_slots
@@ -24,6 +25,9 @@ pools:
   raw:
     backends: [{name: r1, address: "127.0.0.1:9003", metadata: {api-key: hush}}]
 """
+
+
+ORDERED = {Event.DRAIN: State.DRAINING, Event.MAINTAIN: State.MAINTENANCE, Event.ENABLE: State.UNKNOWN}
 
 
 class Steered:
@@ -51,10 +55,15 @@ class Steered:
             500.0,
             [],
             lambda slot: None,
-            lambda slot, event, reason: board.state(slot)[0],
+            self._order,
             self.steer,
             self.generations,
         )
+
+    def _order(self, slot: int, event: Event, reason: str) -> State:
+        state = ORDERED[event]
+        self.board.set_state(slot, state, 1.0, reason)
+        return state
 
     def generations(self) -> Sequence[GenerationSeen]:
         return [

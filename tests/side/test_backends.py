@@ -8,6 +8,7 @@ import pytest
 
 from balance.config.model import CircuitBreaker
 from balance.health.breaker import CAUSE, OPENED, PHASE, SINCE_US, UNTIL_US, Phase, Signal
+from balance.health.states import State
 from balance.process.board import Board, Ejection
 from balance.runtime import cells
 from balance.side.backends import backends, phase_of
@@ -56,6 +57,7 @@ def test_a_backend_says_how_it_stands_why_and_since_when(inside: Inside) -> None
         "ejections": 3,
         "breaker": None,
         "active": 2,
+        "drained": None,
         "connections": 0,
         "requests": 8,
         "failures": 0,
@@ -92,3 +94,48 @@ def test_a_breaker_whose_time_is_over_is_half_open_for_the_next_request(broken: 
     evidence = board_of(broken).evidence(1)
     evidence[PHASE], evidence[UNTIL_US] = Phase.OPEN, until_us
     assert phase_of(next(broken.backends()), broken, NOW_US) is phase
+
+
+def test_one_is_drained_when_every_worker_has_heard_of_it_and_holds_nothing_since(inside: Inside) -> None:
+    board = board_of(inside)
+    cell = cells.block(2) + cells.ACTIVE
+    board.set_state(2, State.DRAINING, 2000.0, "ordered")
+    ordered_us = board.states_us
+
+    def is_drained() -> object:
+        return document(inside)["a2"]["drained"]
+
+    first, *others = board.rows
+    for row in board.rows:
+        row[cells.APPLIED_US] = ordered_us - 1  # may still have sent a request there that no gauge shows yet
+    assert is_drained() is False
+    for row in others:
+        row[cells.APPLIED_US] = ordered_us
+    assert is_drained() is False
+    first[cells.APPLIED_US] = ordered_us
+    assert is_drained() is True
+    first[cell] = 1
+    assert is_drained() is False
+    first[cell], first[cells.APPLIED_US] = 0, 0
+    assert is_drained() is False
+    first[cells.PLACE] = 0  # nobody is there
+    assert is_drained() is True
+    board.set_state(2, State.HEALTHY, 2000.0)
+    assert is_drained() is None
+
+
+def test_two_states_are_never_written_at_the_same_moment(inside: Inside) -> None:
+    board = board_of(inside)
+    moments = []
+    for _ in range(100):
+        board.set_state(2, State.DRAINING, 2000.0)
+        moments.append(board.states_us)
+    assert len(set(moments)) == 100
+
+
+def test_what_nobody_checks_is_not_unknown(inside: Inside) -> None:
+    board = board_of(inside)
+    board.set_state(3, State.UNKNOWN, 2000.0, "ordered on the admin port")
+    assert document(inside)["r1"]["state"] == "unchecked"
+    board.set_state(3, State.MAINTENANCE, 2000.0)
+    assert document(inside)["r1"]["state"] == "maintenance"

@@ -89,3 +89,18 @@ def test_there_are_only_so_many_subscribers_and_one_that_leaves_makes_room() -> 
 
 def test_the_whole_history_fits_into_what_may_wait() -> None:
     assert HISTORY < MAX_WAITING
+
+
+def test_what_was_told_before_the_end_is_still_read() -> None:
+    async def main() -> None:
+        events = EventLog()
+        subscription = events.subscribe(None)
+        assert subscription is not None
+        with subscription:
+            events.tell("stage", "the instance ends")
+            events.close()
+            last = await subscription.next(1.0)
+            assert last is not None and [each.text for each in last] == ["the instance ends"]
+            assert await subscription.next(1.0) is None
+
+    asyncio.run(main())

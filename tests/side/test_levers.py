@@ -97,7 +97,7 @@ def test_backends_come_change_and_go() -> None:
     assert (changed.status, changed.json["changes"], changed.json["state"]) == (
         200,
         ["~ backend app/a3: weight 7 -> 2"],
-        "unknown",
+        "unchecked",
     )
     assert weights(steered) == {"a1": 1, "a2": 2, "a3": 2, "r1": 1}
     removed = say(steered, "DELETE", "/backends/app/a1")
@@ -235,10 +235,11 @@ def test_a_dry_run_drains_nobody_either() -> None:
 
     def order(slot: int, event: Event, reason: str) -> State:
         ordered.append(event)
+        steered.board.set_state(slot, State.DRAINING, 1000.0)
         return State.DRAINING
 
     steered.inside.order = order
-    for query, state in (("?dry_run=1", "unknown"), ("", "draining")):
+    for query, state in (("?dry_run=1", "unchecked"), ("", "draining")):
         answer = say(steered, "PATCH", f"/backends/a1{query}", {"state": "drain"})
         assert (answer.status, answer.json["state"]) == (200, state)
     assert ordered == [Event.DRAIN]
@@ -254,5 +255,5 @@ def test_a_backend_with_another_address_is_shown_as_it_stands_and_not_as_the_one
         return verdict
 
     steered.inside.steer = moved
-    assert say(steered, "PATCH", "/backends/a1", {"address": "127.0.0.1:9009"}).json["state"] == "unknown"
-    assert say(steered, "PATCH", "/backends/a1?dry_run=1", {"weight": 2, "state": "drain"}).json["state"] == "unknown"
+    assert say(steered, "PATCH", "/backends/a1", {"address": "127.0.0.1:9009"}).json["state"] == "unchecked"
+    assert say(steered, "PATCH", "/backends/a1?dry_run=1", {"weight": 2, "state": "drain"}).json["state"] == "unchecked"
