@@ -36,11 +36,8 @@ def _status(document: dict[str, Any]) -> Iterator[str]:
     yield f"{document['status']}, {ready}, {document['stage']}: version {document['version']}, up {document['uptime']}"
     yield from (f"  {reason}" for reason in document["reasons"])
     yield f"configuration {document['config']}, generation {document.get('generation', '-')}"
-    connections, requests = document["connections"], document["requests"]
-    yield (
-        f"connections {connections['active']} now, {connections['total']} in all; "
-        f"requests {requests['active']} now, {requests['total']} in all"
-    )
+    counted = [("connections", "connections"), ("requests", "HTTP requests"), ("sessions", "TCP sessions")]
+    yield "; ".join(f"{said} {document[key]['active']} now, {document[key]['total']} in all" for key, said in counted)
     yield ""
     workers = [
         (each["worker"], each["pid"], each["state"], each["connections"], each["requests"]) for each in document["workers"]
@@ -51,10 +48,11 @@ def _status(document: dict[str, Any]) -> Iterator[str]:
     yield from table(("LISTENER", "MODE", "ADDRESS", "POOL"), listeners)
     yield ""
     pools = [
-        (each["name"], each["algorithm"], f"{each['ready']} of {len(each['backends'])}", each["health_check"])
+        (each["name"], each["algorithm"], f"{each['ready']} of {len(each['backends'])}", each["health_check"],
+         each["active"], each["requests"], each["sessions"])
         for each in document["pools"]
-    ]
-    yield from table(("POOL", "ALGORITHM", "READY", "CHECK"), pools)
+    ]  # fmt: skip
+    yield from table(("POOL", "ALGORITHM", "READY", "CHECK", "NOW", "REQUESTS", "SESSIONS"), pools)
 
 
 @click.command("backends", epilog=examples("balance backends", "balance backends --json"))

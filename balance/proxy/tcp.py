@@ -101,6 +101,7 @@ class Downstream(End):
         """The session ends before it began."""
         service = self._service
         service.row.cells[cells.WHY + why] += 1
+        service.row.cells[cells.BACKENDS + cells.TCP_SESSIONS] += 1
         again = Again.NEVER_NEEDED
         if attempts and why is Why.CLIENT_ABORT:
             again = Again.MADE
@@ -179,6 +180,7 @@ class Downstream(End):
         if not idle_s or idle_s > KEEP_ALIVE_AFTER_S:  # else the idle timeout is there first
             keep_alive(upstream.transport.get_extra_info("socket"))
         lease.backend.open_count += 1
+        self._count(lease.backend, cells.TCP_SESSIONS)
         now = time.monotonic()
         lease.answered(now)  # how fast it connects is all that is known of how well it is
         account = _Session(service, lease, self._peer, self._listener.pool.name, attempts, self._started, now, self._waited_s)

@@ -65,6 +65,7 @@ CREDIT = 48  # gauge: permits that this worker holds, where the backend has a li
 WANTED = 49  # gauge: 1 while this worker could use one more
 WAITING = 50  # gauge: requests in this worker's queue; of a pool, in the block of its first backend
 SESSIONS = 51  # client sessions that began here, where sessions are kept
+TCP_SESSIONS = 52  # connections in TCP mode that began here; of nobody's slot, those that found no backend
 
 BLOCK_GAUGES = (ACTIVE, IDLE, OPEN, TRIALS, CREDIT, WANTED, WAITING)
 

@@ -37,6 +37,7 @@ BACKEND_COUNTERS = (
     ("balance_backend_connects", "Connections opened to the backend.", cells.CONNECTS),
     ("balance_backend_connect_failures", "Connections to the backend that could not be made.", cells.CONNECT_FAILURES),
     ("balance_backend_sent_bytes", "Bytes sent to the backend.", cells.SENT_BYTES),
+    ("balance_tcp_sessions", "Connections in TCP mode that were joined to the backend.", cells.TCP_SESSIONS),
     ("balance_sessions", "Sessions of clients that began at the backend, where sessions are kept.", cells.SESSIONS),
     ("balance_backend_received_bytes", "Bytes received from the backend.", cells.RECEIVED_BYTES),
 )

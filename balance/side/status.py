@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 from balance.config.model import PoolConfig
 from balance.health.panic import is_panic
 from balance.health.readiness import Worker, is_stuck, why_not_ready, why_unhealthy
+from balance.model import Mode
 from balance.runtime import cells
 from balance.side import processes
 from balance.side.backends import backend, waiting
@@ -23,6 +25,7 @@ def status(inside: Inside, now: float, now_us: int) -> dict[str, Any]:
     unhealthy = why_unhealthy(inside.board.stage, inside.workers(), now_us)
     not_ready = why_not_ready(inside.board.stage, inside.pool_states())
     uptime_s = max(now - inside.started_at, 0.0)
+    in_tcp = sessions_active(inside, totals)
     return {
         "status": "unhealthy" if unhealthy else "healthy",
         "stage": inside.board.stage.word,
@@ -44,7 +47,8 @@ def status(inside: Inside, now: float, now_us: int) -> dict[str, Any]:
             "bytes_in": totals.bytes_in,
             "bytes_out": totals.bytes_out,
         },
-        "requests": {"active": totals.cell(cells.EXCHANGES_OPEN), "total": sum(totals.series().values())},
+        "requests": {"active": totals.cell(cells.EXCHANGES_OPEN) - in_tcp, "total": sum(totals.series().values())},
+        "sessions": {"active": in_tcp, "total": sessions(inside, totals)},
         "supervisor": {"pid": inside.supervisor_pid, "pid_namespace": processes.pid_namespace()},
         "control": {"pid": inside.control_pid, "restarts": inside.board.control_restarts},
         "worker_restarts": inside.board.worker_restarts,
@@ -68,7 +72,20 @@ def pools(inside: Inside, now: float, now_us: int) -> list[dict[str, Any]]:
     backends: dict[str, list[Seen]] = {pool.name: [] for pool in inside.config.pools}
     for seen in inside.backends():
         backends[seen.pool.name].append(seen)
-    return [_pool(pool, backends[pool.name], inside, totals, now, now_us) for pool in inside.config.pools]
+    series = totals.series()
+    return [_pool(pool, backends[pool.name], inside, totals, series, now, now_us) for pool in inside.config.pools]
+
+
+def sessions_active(inside: Inside, totals: Totals) -> int:
+    """How many sessions in TCP mode are under way: what is at the backends of pools that no HTTP listener leads to."""
+    by_http = {listener.pool for listener in inside.config.listeners if listener.mode is Mode.HTTP}
+    by_tcp = {listener.pool for listener in inside.config.listeners} - by_http
+    return sum(totals.cell(cells.block(seen.slot) + cells.ACTIVE) for seen in inside.backends() if seen.pool.name in by_tcp)
+
+
+def sessions(inside: Inside, totals: Totals) -> int:
+    """How many there have been, those that found no backend included, and those of backends that are gone."""
+    return sum(totals.cell(cells.block(slot) + cells.TCP_SESSIONS) for slot in range(inside.board.slots))
 
 
 def duration(seconds: float) -> str:
@@ -101,7 +118,16 @@ def _worker(number: int, row: memoryview | None, now_us: int) -> dict[str, Any]:
     }
 
 
-def _pool(pool: PoolConfig, backends: list[Seen], inside: Inside, totals: Totals, now: float, now_us: int) -> dict[str, Any]:
+def _pool(
+    pool: PoolConfig,
+    backends: list[Seen],
+    inside: Inside,
+    totals: Totals,
+    series: Mapping[tuple[int, int, int], int],
+    now: float,
+    now_us: int,
+) -> dict[str, Any]:
+    blocks = {seen.slot: cells.block(seen.slot) for seen in backends}
     primaries = (seen.state for seen in backends if not seen.backend.backup)
     backups = (seen.state for seen in backends if seen.backend.backup)
     return {
@@ -109,6 +135,9 @@ def _pool(pool: PoolConfig, backends: list[Seen], inside: Inside, totals: Totals
         "algorithm": pool.algorithm,
         "health_check": pool.health_check.kind if pool.health_check.enabled else None,
         "waiting": waiting(pool, inside, totals),
+        "active": sum(totals.cell(block + cells.ACTIVE) for block in blocks.values()),
+        "requests": sum(count for (slot, _, _), count in series.items() if slot in blocks),
+        "sessions": sum(totals.cell(block + cells.TCP_SESSIONS) for block in blocks.values()),
         "ready": sum(seen.state.is_ready for seen in backends),
         "panicking": is_panic(primaries, pool.health_check.panic_threshold, backups),
         "backends": [backend(seen, inside, totals, now, now_us) for seen in backends],

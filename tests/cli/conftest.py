@@ -45,6 +45,9 @@ class Instance:
         return asyncio.run_coroutine_threadsafe(there(), self._loop).result(10)
 
     def stop(self) -> None:
+        """At the latest when the test is over."""
+        if not self._thread.is_alive():
+            return
         self.do(self.steered.inside.events.close)
         asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -5,11 +5,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from balance.cli.looking import backend_rows
+from balance.model import Mode
+from balance.runtime import cells
 
 Say = Callable[..., tuple[int, str, str]]
 
@@ -19,7 +22,26 @@ def test_the_status_is_told_at_a_glance(say: Say) -> None:
     assert (status, err) == (0, "")
     assert out.startswith("healthy, ready, serving: version ")
     assert "configuration test.yaml, generation 1\n" in out
-    assert "\napp   round-robin  2 of 2  -\n" in out
+    assert "\napp   round-robin  2 of 2  -        0         0         0\n" in out
+
+
+def test_sessions_in_tcp_mode_are_counted_and_are_no_requests(say: Say, instance: Any) -> None:
+    steered = instance.steered
+    config = steered.inside.config
+    (web,) = config.listeners
+    tcp = replace(web, name="db", mode=Mode.TCP, pool="raw")
+    steered.inside.config = replace(config, listeners=(web, tcp))
+    row, other = (cells.Row(row) for row in steered.board.rows)
+    http, raw = cells.block(1), cells.block(3)
+    row.cells[http + cells.ACTIVE], other.cells[raw + cells.ACTIVE] = 2, 3
+    row.cells[cells.EXCHANGES_OPEN], other.cells[cells.EXCHANGES_OPEN] = 2, 3
+    row.cells[raw + cells.TCP_SESSIONS], other.cells[raw + cells.TCP_SESSIONS] = 10, 20
+    row.cells[cells.BACKENDS + cells.TCP_SESSIONS] = 1  # that found nobody
+    for _ in range(7):
+        row.count_request(cells.series_key(1, 1, 200))
+    _, out, _ = say("status")
+    assert "; HTTP requests 2 now, 7 in all; TCP sessions 3 now, 31 in all\n" in out
+    assert [line.split()[-3:] for line in out.splitlines()[-2:]] == [["2", "7", "0"], ["3", "0", "30"]]
 
 
 def test_the_backends_are_a_table(say: Say) -> None:

@@ -40,7 +40,7 @@ HEAD = ("PID", "BEAT_US", "CONNECTIONS", "CONNECTIONS_OPEN", "EXCHANGES_OPEN", "
         "LOG_LINES_LOST", "SERIES_LOST", "APPLIED_US", "CUT", "LEAVING", "GENERATION", "PLACE")  # fmt: skip
 BLOCK = ("ACTIVE", "IDLE", "OPEN", "LEASES", "CONNECTS", "CONNECT_FAILURES", "RETRIES", "FAILURES", "SENT_BYTES",
          "RECEIVED_BYTES", "TRIALS", "TRIALS_PASSED", "TRIALS_FAILED", "BLAMED", "ABORTED", "CREDIT", "WANTED",
-         "WAITING", "SESSIONS")  # fmt: skip
+         "WAITING", "SESSIONS", "TCP_SESSIONS")  # fmt: skip
 
 
 def test_no_two_numbers_share_a_cell_and_all_are_in_the_row() -> None:
