@@ -150,10 +150,15 @@ def without_named(lines: bytes, names: Set[bytes]) -> bytes:
 def malformed(block: bytes) -> bytes | None:
     """The first line of `block` that is no field line, or None."""
     for line in block[1:-2].split(b"\r\n")[:-1]:
-        name, colon, value = line.partition(b":")
-        if not colon or not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
+        if not is_field_line(line):
             return line
     return None
+
+
+def is_field_line(line: bytes) -> bool:
+    """Whether `line`, without its CRLF, is a field line."""
+    name, colon, value = line.partition(b":")
+    return bool(colon and _TOKEN.fullmatch(name) and _VALUE.fullmatch(value))
 
 
 def members(values: list[bytes]) -> list[bytes]:

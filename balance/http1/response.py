@@ -16,6 +16,8 @@ from balance.http1.fields import (
     PROTECTED,
     TRANSFER_ENCODING,
     UPGRADE,
+    is_field_line,
+    malformed,
     members,
     only_length,
     options,
@@ -30,6 +32,7 @@ from balance.model import Why
 
 MAX_HEAD = 64 * 1024  # bytes; nginx's proxy_buffer_size is 4-8k, Envoy's bound 60k
 MAX_FIELDS = 200
+_BEGINNING = b"HTTP/1."
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n")
 _KEEP_ALIVE_TIMEOUT = re.compile(rb"(?i)(?:^|[,\s;])timeout\s*=\s*([0-9]{1,6})(?=$|[,\s;])")
 
@@ -61,7 +64,10 @@ class ResponseReader:
             return response
         response = parse_response(head)
         if not self._witness.agrees(head, response.framing, response.length, reusable=response.keep_alive):
-            raise refuse("the reply's head can be read in more than one way")
+            line_at_fault = malformed(head[head.find(b"\n") :])
+            if line_at_fault is None:
+                raise refuse("the head can be read in more than one way")
+            raise refuse(f"{show(line_at_fault)} is not a header field")
         if len(head) <= _REMEMBERED_BYTES:
             if len(self._remembered) >= _REMEMBERED:
                 self._remembered.clear()
@@ -81,11 +87,36 @@ _status_lines: dict[bytes, _StatusLine] = {}
 def _read_status_line(line: bytes) -> _StatusLine:
     match = _STATUS_LINE.fullmatch(line)
     if match is None:
+        if b"\n" in line[:-2]:
+            raise refuse("a bare CR or LF in the head")
         raise refuse(f"{show(line)} is not a status line")
     read = _StatusLine(int(match[1]), int(match[2]), b"HTTP/1.1 %b %b\r\n" % (match[2], match[3] or b""))
     if len(_status_lines) < _REMEMBERED_STATUS_LINES and len(line) <= 64:
         _status_lines[line] = read
     return read
+
+
+def refuse_partial(data: bytes, seen: int) -> None:
+    """Refuse at once what can't become a head, instead of waiting for its end: ProtocolError (502).
+
+    `data` is all that has come of one, and no whole one; its first `seen` bytes were looked at before.
+    """
+    if len(data) > MAX_HEAD:
+        raise refuse(f"a head of more than {MAX_HEAD} bytes")
+    if not data.startswith(_BEGINNING[: len(data)]):
+        line, _, _ = data.partition(b"\r\n")
+        raise refuse(f"{show(line)} is not a status line")
+    start = data.rfind(b"\n", 0, seen) + 1
+    while (end := data.find(b"\n", start)) >= 0:
+        if data[end - 1 : end] != b"\r":
+            raise refuse("a bare CR or LF in the head")
+        if not start:
+            _read_status_line(data[: end + 1])
+        elif not is_field_line(data[start : end - 1]):
+            raise refuse(f"{show(data[start : end - 1])} is not a header field")
+        start = end + 1
+    if data.count(b"\n") > MAX_FIELDS + 1:
+        raise refuse(f"more than {MAX_FIELDS} header fields")
 
 
 def parse_response(head: bytes) -> Response:

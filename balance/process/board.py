@@ -53,6 +53,7 @@ _ROWS = 3  # in use
 _SLOTS = 4  # in use
 _GENERATION = 5
 _CONTROL_BEAT = 8
+_CONNECTIONS_LOST = 20  # with workers that died
 _LAST_RELOAD = 9  # 1 + how it ended, 0 where there was none
 _STATES_US = 10  # when the last state was written, on the monotonic clock
 _RELOADS = 16  # one cell for each ReloadResult
@@ -223,6 +224,15 @@ class Board:
         self._supervision[_WORKER_RESTARTS] += 1
 
     @property
+    def connections_lost(self) -> int:
+        """Clients' connections that workers held when they died, as far as gauges tell."""
+        return self._supervision[_CONNECTIONS_LOST]
+
+    def count_lost_connections(self, count: int) -> None:
+        """For the supervisor only."""
+        self._supervision[_CONNECTIONS_LOST] += count
+
+    @property
     def control_restarts(self) -> int:
         return self._supervision[_CONTROL_RESTARTS]
 
@@ -289,9 +299,13 @@ class Board:
         block = cells.block(slot)
         return not any(row[block + cell] for row in self.rows for cell in cells.BLOCK_GAUGES)
 
-    def zero_gauges(self, index: int) -> None:
-        """Forget what the dead worker of this row held. Its counters stay: its successor counts on from there."""
+    def zero_gauges(self, index: int) -> int:
+        """Forget what the dead worker of this row held. Its counters stay: its successor counts on from there.
+
+        Returns how many clients' connections it held.
+        """
         row = self.rows[index]
+        held = row[cells.CONNECTIONS_OPEN]
         for cell in cells.GAUGES:
             row[cell] = 0
         for slot in range(self.slots):
@@ -299,6 +313,7 @@ class Board:
             for cell in cells.BLOCK_GAUGES:
                 if row[block + cell]:  # writing would touch pages of blocks that were never used
                     row[block + cell] = 0
+        return held
 
     def active_elsewhere(self, own: int) -> Sequence[int]:
         """The leases that all workers but the one with this row hold now, by slot."""

@@ -224,10 +224,9 @@ class Staff:
             child.hang_up()
             self.clear_row(child)  # another instance may go on with the board
 
-    def clear_row(self, child: Child) -> None:
-        """It is gone, and with it what it held."""
-        if child.row is not None:
-            self._rows.clear(child.row, child.pid)
+    def clear_row(self, child: Child) -> int:
+        """It is gone, and with it what it held. Returns how many clients' connections that were."""
+        return self._rows.clear(child.row, child.pid) if child.row is not None else 0
 
     def sweep_rows(self) -> None:
         """Clear what dead workers of other instances have left on the board."""

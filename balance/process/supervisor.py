@@ -235,9 +235,13 @@ class Supervisor:
 
     def _take_leave(self, departure: Departure) -> None:
         child, post = departure.child, departure.post
-        self._staff.clear_row(child)
+        lost = self._staff.clear_row(child)
         if self._phase is Phase.STARTING:
             raise StartError(departure.words)
+        words = departure.words
+        if lost and departure.status:
+            self._board.count_lost_connections(lost)
+            words += f", and {lost} client connection{'s' if lost > 1 else ''} with it"
         if post is not None and self._phase.replaces:
             if post.slot is None:
                 self._board.count_control_restart()
@@ -245,9 +249,9 @@ class Supervisor:
                 self._board.count_worker_restart()
             now = time.monotonic()
             delay_s = post.schedule_restart(now, now - child.started_at)
-            log.error("%s; its successor starts %s", departure.words, f"in {delay_s:g}s" if delay_s else "now")
+            log.error("%s; its successor starts %s", words, f"in {delay_s:g}s" if delay_s else "now")
         elif departure.status and self._phase is not Phase.KILLING:
-            log.warning("%s", departure.words)
+            log.warning("%s", words)
         self._agenda.departed(child, departure.words, time.monotonic())
 
     def _go_on(self, now: float) -> None:

@@ -57,11 +57,15 @@ class Tenancy:
         """The row is that process's, which was just born. To be called while held."""
         self._board.rows[row][cells.PID] = pid
 
-    def clear(self, row: int, pid: int) -> None:
-        """That process of ours is gone: what it held is free. If the row is somebody else's by now, it stays so."""
+    def clear(self, row: int, pid: int) -> int:
+        """That process of ours is gone: what it held is free. If the row is somebody else's by now, it stays so.
+
+        Returns how many clients' connections it held.
+        """
         with self.held() as is_held:
             if is_held and self._board.rows[row][cells.PID] == pid:
-                self._board.zero_gauges(row)
+                return self._board.zero_gauges(row)
+        return 0
 
     def sweep(self, ours: Collection[int]) -> None:
         """Clear the rows whose processes are dead and that nobody else will clear. `ours` are not looked at: their departure

@@ -6,6 +6,7 @@ Lines wait in a bounded queue; when the disk or the pipe is slower than the traf
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import queue
@@ -14,7 +15,9 @@ import select
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from balance.config import model
 from balance.http1.fields import field_value
@@ -28,9 +31,18 @@ MAX_UNREAD = 4096  # bytes of a head that was refused
 _UNSAFE = re.compile(r'["\\]|[^ -~]')
 
 
+class FailedTry(NamedTuple):
+    """One that another was made after: `why` as in Why, or the status of a reply that was not passed on."""
+
+    backend: str
+    why: str
+    ms: float
+
+
 @dataclass(slots=True)
 class AccessRecord:
-    """What is said of one request. Times in milliseconds; -1: it did not come to that."""
+    """What is said of one request. Times in milliseconds; -1: it did not come to that. `connect_ms` and `ttfb_ms` (from the
+    request's sending to its reply) are those of the last try, the one with `backend`."""
 
     client: str
     method: str
@@ -52,9 +64,13 @@ class AccessRecord:
     ttfb_ms: float
     total_ms: float
     retry: str = ""  # what became of the last try that failed, as in Again
+    detail: str = ""  # in words, where it ended badly
+    tries: Sequence[FailedTry] = ()  # those before the last
 
 
-def unserved(peer: str, head: bytes, status: int, why: Why, bytes_out: int, pool: str, request_id: bytes) -> AccessRecord:
+def unserved(
+    peer: str, head: bytes, status: int, why: Why, bytes_out: int, pool: str, request_id: bytes, detail: str
+) -> AccessRecord:
     """The record of what was answered without a backend; `head` may be anything that a client sent."""
     line, _, lines = head[:MAX_UNREAD].partition(b"\r\n")
     words = line.decode("latin-1").split(" ")
@@ -79,6 +95,7 @@ def unserved(peer: str, head: bytes, status: int, why: Why, bytes_out: int, pool
         connect_ms=-1.0,
         ttfb_ms=-1.0,
         total_ms=0.0,
+        detail=detail,
     )
 
 
@@ -93,6 +110,8 @@ def session(
     total_ms: float,
     again: Again = Again.NEVER_NEEDED,
     queue_ms: float = 0.0,
+    tries: Sequence[FailedTry] = (),
+    detail: str = "",
 ) -> AccessRecord:
     """The record of a connection in TCP mode, whose bytes passed unparsed."""
     return AccessRecord(
@@ -116,6 +135,8 @@ def session(
         ttfb_ms=-1.0,
         total_ms=total_ms,
         retry=again.word,
+        detail=detail,
+        tries=tries,
     )
 
 
@@ -195,7 +216,24 @@ class AccessLog:
 
 def _json(record: AccessRecord) -> str:
     said = {name: getattr(record, name) for name in record.__slots__}
-    return json.dumps({"time": round(time.time(), 3), **said}) + "\n"
+    if not record.detail:
+        del said["detail"]
+    if record.tries:
+        said["tries"] = [failed._asdict() for failed in record.tries]
+    else:
+        del said["tries"]
+    return json.dumps({"time": _iso(time.time()), **said}) + "\n"
+
+
+def _iso(now: float) -> str:
+    """The time as RFC 3339 (ISO 8601) writes it, in UTC and to the millisecond."""
+    ms = int(now * 1000)
+    return f"{_second(ms // 1000)}.{ms % 1000:03d}Z"
+
+
+@functools.lru_cache(2)
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def _combined(record: AccessRecord) -> str:

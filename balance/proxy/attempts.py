@@ -71,14 +71,15 @@ class Attempts:
     """The part of an exchange that looks for a connection. choose() begins; _send(), _not_connected() or _nobody() follows."""
 
     # Set by Exchange.__init__ for all its parts: a constructor of its own for each would cost every request 0.1 us.
-    __slots__ = ("_at", "_attempts", "_is_reused", "_lease", "_tried", "_upstream", "client", "entry", "request", "started",
-                 "view")  # fmt: skip
+    __slots__ = ("_at", "_attempts", "_connected_at", "_is_reused", "_lease", "_tried", "_upstream", "client", "entry",
+                 "request", "started", "view")  # fmt: skip
     client: Client
     entry: Entry
     request: Request
     started: float
     _at: At
     _attempts: int
+    _connected_at: float  # when this try's head was sent; 0 before
     _lease: Lease | None
     _upstream: Upstream | None
     _is_reused: bool
@@ -157,6 +158,7 @@ class Attempts:
 
     def _dial(self, lease: Lease) -> None:
         self._is_reused = False
+        self._connected_at = 0.0
         self.client.arm(monotonic(), NEVER)  # the dial keeps its own time
         self.entry.service.row.cells[lease.backend.block + cells.CONNECTS] += 1
         spawn(self._connect(lease), "dial")
@@ -190,6 +192,8 @@ class Attempts:
             )
         except UpstreamError as error:
             service.row.cells[backend.block + cells.CONNECT_FAILURES] += 1
+            if error.is_ours:
+                service.dial_failed_here(error)
             self._connected(lease, error)
         else:
             upstream.opened()

@@ -26,11 +26,10 @@ from balance.model import Outcome, Why
 from balance.proxy.access import AccessRecord
 from balance.proxy.attempts import CHOSEN, ENDED, REPLYING, SENT, Client
 from balance.proxy.entry import Entry
-from balance.proxy.repeats import REPLAY_LIMIT
+from balance.proxy.repeats import REPLAY_LIMIT, Tries
 from balance.proxy.replying import Replying
 from balance.proxy.upstream import Upstream
 from balance.proxy.wheel import NEVER
-from balance.runtime.backend import Backend
 from balance.runtime.pool import Lease
 from balance.traffic.retrying import Again, Failure
 
@@ -42,7 +41,7 @@ _OK, _ALL_WELL = Outcome.OK, Why.OK
 class Exchange(Replying):
     """See the module's picture. Made for a complete request head."""
 
-    __slots__ = ("_connected_at", "bytes_in", "request_id", "why")
+    __slots__ = ("bytes_in", "request_id", "why")
 
     def __init__(self, client: Client, entry: Entry, request: Request, bytes_in: int) -> None:
         self.client = client
@@ -244,7 +243,7 @@ class Exchange(Replying):
             if self._buffer or self._interims or not self._is_reused:
                 self._not_answered(Failure.RESET, Why.RESET_BEFORE_RESPONSE, has_begun=bool(self._buffer))
             else:
-                self._lost_race()
+                self._reused_ended(exc)
 
     def client_gone(self) -> None:
         """The client left: so does its request at the backend, which is not to blame."""
@@ -335,6 +334,10 @@ class Exchange(Replying):
             self._stop_waiting(monotonic())
         has_replied = self._at is REPLYING
         self.why = why
+        tries = self._tries = self._tries or Tries()
+        tries.detail = tries.detail or detail
+        if why is Why.BAD_RESPONSE and self._lease is not None:
+            self.entry.service.reply_not_understood(self._lease.backend, detail)
         keep_alive, page = False, None
         if not has_replied:
             self.status = status
@@ -385,14 +388,16 @@ class Exchange(Replying):
         )
         if service.access is None:
             return None
-        record = self._record(now, lease.backend if lease is not None else None)
+        record = self._record(now, lease)
         service.access.record(record)
         return record
 
-    def _record(self, now: float, backend: Backend | None) -> AccessRecord:
-        request, entry = self.request, self.entry
+    def _record(self, now: float, lease: Lease | None) -> AccessRecord:
+        request, entry, tries = self.request, self.entry, self._tries
         forward = request.fields.forward
-        sent = self._connected_at or now
+        sent, began = self._connected_at, 0.0
+        if lease is not None:  # else the last try has ended, and is told by what it says of itself
+            began = tries.began if tries is not None and tries.began else lease.started
         return AccessRecord(
             client=self.view.address if self.client.is_trusted else self.client.peer,
             method=request.method.decode("ascii"),
@@ -403,15 +408,17 @@ class Exchange(Replying):
             why=self.why.word,
             bytes_in=self.bytes_in,
             bytes_out=self._reply_bytes,
-            backend=backend.name if backend is not None else "",
+            backend=lease.backend.name if lease is not None else "",
             pool=entry.pool.name,
             attempts=self._attempts,
             request_id=self.request_id.decode("ascii"),
             referer=field_value(forward, b"referer"),
             user_agent=field_value(forward, b"user-agent"),
             queue_ms=round(self._waited_s * 1e3, 3),
-            connect_ms=round((sent - self.started - self._waited_s) * 1e3, 3) if self._attempts else -1.0,
-            ttfb_ms=round((self._head_at - self.started) * 1e3, 3) if self._head_at else -1.0,
+            connect_ms=round(((sent or now) - began) * 1e3, 3) if began else -1.0,
+            ttfb_ms=round((self._head_at - sent) * 1e3, 3) if self._head_at else -1.0,
             total_ms=round((now - self.started) * 1e3, 3),
-            retry=self._tries.again.word if self._tries is not None else "",
+            retry=tries.again.word if tries is not None else "",
+            detail=tries.detail if tries is not None else "",
+            tries=tries.failures if tries is not None else (),
         )

@@ -44,7 +44,7 @@ class Refusals(Timed):
         if self.is_trusted:
             fields = request.fields
             client = self.entry.views.view(fields.forwarding, client, fields.host or b"").address
-        self._count_own(204, Why.OK, head, b"", len(OPTIONS_REPLY), client)
+        self._count_own(204, Why.OK, head, b"", len(OPTIONS_REPLY), client, "")
         self.transport.write(OPTIONS_REPLY)
         self._buffer = rest
         self.exchange_ended(monotonic(), keep_alive=request.keep_alive and not request.fields.framing)
@@ -54,7 +54,7 @@ class Refusals(Timed):
         entry = self.entry
         request_id = entry.service.next_request_id() if entry.request_id else b""
         page = self._error_page(error.status, error.why, error.detail, request_id, head, keep_alive=False)
-        self._count_own(error.status, error.why, head, request_id, len(page), self.peer)
+        self._count_own(error.status, error.why, head, request_id, len(page), self.peer, error.detail)
         self.transport.write(page)
         self._linger()
 
@@ -70,7 +70,9 @@ class Refusals(Timed):
             date=formatdate(usegmt=True),
         )
 
-    def _count_own(self, status: int, why: Why, head: bytes, request_id: bytes, bytes_out: int, client: str) -> None:
+    def _count_own(
+        self, status: int, why: Why, head: bytes, request_id: bytes, bytes_out: int, client: str, detail: str
+    ) -> None:
         """Account for an answer that no exchange gave."""
         service = self.entry.service
         row = service.row
@@ -79,4 +81,4 @@ class Refusals(Timed):
         row.observe_size(cells.RESPONSE_SIZE, bytes_out)
         row.cells[cells.WHY + why] += 1
         if service.access is not None:
-            service.access.record(unserved(client, head, status, why, bytes_out, self.entry.pool.name, request_id))
+            service.access.record(unserved(client, head, status, why, bytes_out, self.entry.pool.name, request_id, detail))

@@ -17,7 +17,7 @@ from balance.proxy.wheel import NEVER, Timed, Wheel
 
 _LOOKS = 8  # in an idle timeout: a silent relay is cut between 1 and 1 + 1/8 of it
 _COUNT_EVERY_S = 10.0
-PARTING_S = 30.0  # how long one that is to be reset may take none of what was written to it before
+PARTING_S = 30.0  # how long one that is to be reset may take none of what was written to it before, if `idle_s` is not less
 _PARTING_LOOK_S, _PARTING_SLOW_LOOK_S = 0.05, 0.5
 
 
@@ -195,7 +195,7 @@ class Relay(Timed):
         if left < before:
             self._silent_since = now
         self._waiting = (left, 0)
-        if left and now < self._silent_since + PARTING_S:
+        if left and now < self._silent_since + min(self._idle_s or PARTING_S, PARTING_S):
             self.deadline = now + (_PARTING_SLOW_LOOK_S if left == before else _PARTING_LOOK_S)
             if self.deadline < self.looked_at:
                 self._wheel.watch(self, now)

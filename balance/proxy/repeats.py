@@ -16,6 +16,7 @@ from balance.http1.fields import field_value
 from balance.http1.framing import BY_LENGTH, NO_BODY
 from balance.http1.head import Response
 from balance.model import Outcome, Phase, Why
+from balance.proxy.access import FailedTry
 from balance.proxy.attempts import CHOSEN, IDEMPOTENT, SENT
 from balance.proxy.queued import FULL, Queued
 from balance.runtime import cells
@@ -23,6 +24,7 @@ from balance.runtime.pool import Lease
 from balance.traffic.budget import Budget
 from balance.traffic.retrying import Again, Failed, Failure, decide
 
+RACE_S = 0.1  # so long, or two connect times, a close that we have not seen may be on its way to us
 REPLAY_LIMIT = 64 * 1024  # bytes of a request that may be sent again (HAProxy's one buffer is 16k)
 
 _SAID = {
@@ -35,15 +37,23 @@ _LATE = (Why.CONNECT_TIMEOUT, Why.RESPONSE_HEADER_TIMEOUT)
 class Tries:
     """What is to be remembered of a request of which a try failed."""
 
-    __slots__ = ("again", "failed", "is_waiting", "paid_from", "races", "waits")
+    __slots__ = ("again", "began", "detail", "failed", "failures", "is_waiting", "paid_from", "races", "waits")
 
     def __init__(self) -> None:
         self.again = Again.NEVER_NEEDED  # what became of the last one
         self.failed: UpstreamError | None = None  # it, unless it was a reply
+        self.failures: list[FailedTry] = []  # all that another was made after
+        self.began = 0.0  # when the last one did, if not with its lease
+        self.detail = ""  # of how the request ended, where it ended badly
         self.races = 0  # lost to a backend that was closing an idle connection: they are not tries
         self.waits = 0
         self.is_waiting = False
         self.paid_from: Budget | None = None  # that wants to know when the try under way is done
+
+    def another(self, lease: Lease, why: str, now: float) -> None:
+        """This one has failed, and another will be made."""
+        self.failures.append(FailedTry(lease.backend.name, why, round((now - (self.began or lease.started)) * 1e3, 3)))
+        self.began = 0.0
 
     def wait(self) -> None:
         """Before the try that the budget paid for."""
@@ -69,7 +79,8 @@ class Tries:
 class Repeats(Queued):
     """The part of an exchange that makes up for tries that failed."""
 
-    __slots__ = ("_interims", "_outgoing", "_tries", "upload")
+    __slots__ = ("_buffer", "_interims", "_outgoing", "_tries", "upload")
+    _buffer: bytes  # a reply's head that is not complete
     _outgoing: bytes  # the request as far as it was sent, for another try; empty when there can be none
     _interims: int  # 1xx replies so far
     _tries: Tries | None
@@ -103,7 +114,7 @@ class Repeats(Queued):
 
     def _not_answered(self, how: Failure, why: Why, *, has_begun: bool) -> None:
         """The connection is gone, or the time is over, and the reply's head has not come."""
-        error = UpstreamError(Phase.HEAD, why, _SAID[why])
+        error = UpstreamError(Phase.HEAD, why, "its reply's head did not end" if self._buffer else _SAID[why])
         if not self._try_again(Failed(how, has_begun=has_begun or self._interims > 0), Outcome.FAILED, error):
             self._fail_as(error, Outcome.FAILED)
 
@@ -134,17 +145,31 @@ class Repeats(Queued):
             now = monotonic()
             self.client.arm(now, min(self.entry.reply_s, max(0.0, lease.started + retrying.per_try_s - now)))
 
-    def _lost_race(self) -> None:
-        """A reused connection died before a byte of the reply: no fault of the backend's, and no try of it. Once more where
-        that is safe, on a connection that nobody is closing (RFC 9110 section 9.2.2)."""
-        if not self._is_repeatable():
+    def _reused_ended(self, exc: Exception | None) -> None:
+        """A reused connection died before a byte of the reply. For a moment that may be a close of an idle connection, on its
+        way as the request was sent: no fault of the backend's, and no try of it. Once more where that is safe, on a connection
+        that nobody is closing (RFC 9110 section 9.2.2)."""
+        upstream, lease = self._upstream, self._lease
+        assert upstream is not None and lease is not None
+        now = monotonic()
+        late_s = self.entry.service.lateness_s(now)
+        is_race = now - self._connected_at <= max(RACE_S, 2 * upstream.connect_s) + late_s
+        is_repeatable = is_race and self._is_repeatable()
+        if is_race and not (is_repeatable and self._outgoing):
+            # What nobody may repeat fails, and a backend that dies of it has to be found out.
+            leases = self.entry.service.row.cells[lease.backend.block + cells.LEASES]
+            is_race = lease.backend.races.is_one(now, leases) and not upstream.has_been_heard(exc)
+        if not is_race:
+            self._not_answered(Failure.RESET, Why.RESET_BEFORE_RESPONSE, has_begun=False)
+            return
+        if not is_repeatable:
             self._not_again(Again.METHOD)
         elif not self._outgoing:
             self._not_again(Again.BODY)
         else:
-            upstream, lease = self._upstream, self._lease
-            assert upstream is not None and lease is not None
             tries = self._tries = self._tries or Tries()
+            tries.another(lease, Why.RESET_ON_REUSE.word, now)
+            tries.began = now
             tries.again = Again.MADE
             tries.races += 1
             self._upstream = None
@@ -180,6 +205,7 @@ class Repeats(Queued):
             return False
         tries.again = Again.MADE
         tries.failed = error
+        tries.another(lease, error.why.word if error is not None else str(failed.status), now)
         if verdict.is_paid:
             assert entry.retrying is not None
             tries.paid_from = entry.retrying.budget
@@ -221,6 +247,8 @@ class Repeats(Queued):
 
     def _fail_as(self, error: UpstreamError, outcome: Outcome) -> None:
         status = 504 if error.why in _LATE else 502
+        tries = self._tries = self._tries or Tries()
+        tries.detail = error.detail  # which the client need not know
         self._fail(status, error.why, _SAID.get(error.why, "the backend could not be reached"), outcome)
 
     def _not_again(self, why: Again) -> None:

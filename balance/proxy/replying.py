@@ -15,7 +15,7 @@ from balance.health.blame import is_good
 from balance.http1.body import Body
 from balance.http1.framing import BY_CHUNKS, BY_CLOSE, BY_LENGTH, NO_BODY
 from balance.http1.head import Response
-from balance.http1.response import MAX_HEAD
+from balance.http1.response import MAX_HEAD, refuse_partial
 from balance.model import Outcome, Why
 from balance.proxy.access import AccessRecord
 from balance.proxy.attempts import ENDED, REPLYING, SENT
@@ -29,9 +29,8 @@ JOIN_LIMIT = 16 * 1024  # below it, copying a body behind its head is cheaper th
 class Replying(Repeats):
     """The part of an exchange that passes the reply on. response_received() begins; _end_well() or _fail() follows."""
 
-    __slots__ = ("_buffer", "_download", "_head_at", "_keep_alive", "_reply_bytes", "_reply_is_exact", "_response", "status")
+    __slots__ = ("_download", "_head_at", "_keep_alive", "_reply_bytes", "_reply_is_exact", "_response", "status")
     status: int  # 0 before there is one
-    _buffer: bytes  # a reply's head that is not complete
     _response: Response | None
     _download: Body | None  # the reply's body, if it did not come with its head
     _reply_bytes: int
@@ -56,21 +55,23 @@ class Replying(Repeats):
         if self._at is REPLYING:
             self._reply_body(data)
             return
-        if self._buffer:
+        seen = len(self._buffer)
+        if seen:
             data = self._buffer + data
             self._buffer = b""
         while True:
             end = data.find(b"\r\n\r\n") + 4
             if end < 4 or end > MAX_HEAD:
-                self._head_incomplete(data)
+                self._head_incomplete(data, seen)
                 return
             head = data if end == len(data) else data[:end]
             try:
                 response = self.entry.service.response_reader.read(head)
             except ProtocolError as error:
-                self._fail(error.status, error.why, "the backend's reply was not understood", Outcome.FAILED)
+                self._not_understood(error)
                 return
             data = data[end:]
+            seen = 0
             if response.status >= 200:
                 self._reply(response, data)
                 return
@@ -82,13 +83,17 @@ class Replying(Repeats):
             if not data:
                 return
 
-    def _head_incomplete(self, data: bytes) -> None:
-        if len(data) > MAX_HEAD:
-            self._fail(502, Why.BAD_RESPONSE, "the backend's reply has too large a head", Outcome.FAILED)
-        elif not data.startswith(b"HTTP/1."[: len(data)]):
-            self._fail(502, Why.BAD_RESPONSE, "the backend's reply was not understood", Outcome.FAILED)
+    def _head_incomplete(self, data: bytes, seen: int) -> None:
+        try:
+            refuse_partial(data, seen)
+        except ProtocolError as error:
+            self._not_understood(error)
         else:
             self._buffer = data
+
+    def _not_understood(self, error: ProtocolError) -> None:
+        """A reply that goes no further, and which rule it breaks."""
+        self._fail(error.status, error.why, f"the backend's reply was not understood: {error.detail}", Outcome.FAILED)
 
     def _interim(self, response: Response) -> bool:
         """A 1xx is passed on, except to HTTP/1.0 (RFC 9110 section 15.2). False when it was one too many."""
@@ -162,7 +167,7 @@ class Replying(Repeats):
         except ProtocolError as error:
             if head:
                 self._at = SENT  # nothing has gone out yet: the client can still be told
-            self._fail(error.status, error.why, "the backend's reply was not understood", Outcome.FAILED)
+            self._not_understood(error)
             return
         self._write(head, out)
         if download.is_done:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
+from time import monotonic
 from typing import Protocol
 
+from balance.errors import UpstreamError
 from balance.http1.response import ResponseReader
 from balance.proxy.access import AccessLog
 from balance.proxy.dial import Resolver
 from balance.proxy.ratelimited import RateLimitedWarning
-from balance.proxy.wheel import Wheel
+from balance.proxy.wheel import TICK_S, Wheel
+from balance.runtime import cells
+from balance.runtime.backend import Backend
 from balance.runtime.cells import Row
+
+MAX_WARNED_OF = 4096  # backends that come and go
 
 
 class Drainable(Protocol):
@@ -38,13 +44,15 @@ class Service:
     """One per worker. `connections` holds whatever must be ended at a drain, `entries` whatever they are served with."""
 
     __slots__ = ("_request_number", "_request_prefix", "access", "connections", "entries", "is_draining", "loop", "resolver",
-                 "response_reader", "row", "unreadable", "wheel")  # fmt: skip
+                 "response_reader", "row", "short_of_resources", "unreadable", "unreadable_replies", "wheel")  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, row: Row, now: float, access: AccessLog | None) -> None:
         self.loop = loop
         self.row = row
         self.access = access
         self.wheel = Wheel(now)
+        self.short_of_resources = RateLimitedWarning(1.0)
+        self.unreadable_replies: dict[str, RateLimitedWarning] = {}  # by backend
         self.resolver = Resolver(loop)
         self.response_reader = ResponseReader()
         self.connections: set[Drainable] = set()
@@ -59,6 +67,27 @@ class Service:
         self.is_draining = True
         for entry in self.entries:
             entry.is_closing = True
+
+    def lateness_s(self, now: float) -> float:
+        """How long something that has happened may have waited for our attention: the worst of the last second."""
+        board = self.row.cells
+        return max(board[cells.LAG_MAX_US] / 1e6, now - board[cells.BEAT_US] / 1e6 - TICK_S if board[cells.BEAT_US] else 0.0)
+
+    def dial_failed_here(self, error: UpstreamError) -> None:
+        """For want of descriptors, ports or memory of ours: that says nothing of the backend, and must not pass in silence."""
+        self.row.cells[cells.DIALS_FAILED_HERE] += 1
+        self.short_of_resources.say(
+            monotonic(), f"connections to backends can't be made for want of resources here: {error.detail}"
+        )
+
+    def reply_not_understood(self, backend: Backend, detail: str) -> None:
+        """Said once a second at most for each backend."""
+        warning = self.unreadable_replies.get(backend.name)
+        if warning is None:
+            if len(self.unreadable_replies) >= MAX_WARNED_OF:
+                self.unreadable_replies.clear()
+            warning = self.unreadable_replies[backend.name] = RateLimitedWarning(1.0)
+        warning.say(monotonic(), f"backend {backend.name} at {backend.address}: {detail}")
 
     def next_request_id(self) -> bytes:
         """An id that no other worker or start gives: 16 random hex digits of this worker and a count."""

@@ -9,7 +9,7 @@ from balance.aio import spawn
 from balance.errors import UpstreamError
 from balance.http1.head import RequestFields
 from balance.model import Outcome, Why
-from balance.proxy.access import session
+from balance.proxy.access import FailedTry, session
 from balance.proxy.dial import dial
 from balance.proxy.relay import End, Relay
 from balance.proxy.service import Service
@@ -26,8 +26,8 @@ _NO_FIELDS = RequestFields()  # in TCP mode there are none to hash
 class Downstream(End):
     """A client's connection in TCP mode."""
 
-    __slots__ = ("_dialing", "_lease", "_listener", "_max_tries", "_peer", "_service", "_started", "_tried", "_turned",
-                 "_waited_s")  # fmt: skip
+    __slots__ = ("_detail", "_dialing", "_failures", "_lease", "_listener", "_max_tries", "_peer", "_service", "_started",
+                 "_tried", "_turned", "_waited_s")  # fmt: skip
 
     def __init__(self, service: Service, listener: Listener) -> None:
         super().__init__()
@@ -37,6 +37,8 @@ class Downstream(End):
         self._lease: Lease | None = None
         self._dialing: asyncio.Task[None] | None = None
         self._tried: list[Backend] = []
+        self._failures: list[FailedTry] = []  # the same, as they are told of
+        self._detail = ""  # of the last one
         self._turned: asyncio.Future[Lease | Why] | None = None  # while it waits in the pool's queue
         self._waited_s = 0.0
         self._peer = ""
@@ -84,8 +86,12 @@ class Downstream(End):
                 try:
                     upstream = await self._dial(lease.backend)
                 except UpstreamError as error:
-                    why = error.why
+                    why, self._detail = error.why, error.detail
+                    ms = round((time.monotonic() - lease.started) * 1e3, 3)
+                    self._failures.append(FailedTry(lease.backend.name, why.word, ms))
                     self._count(lease.backend, cells.CONNECT_FAILURES)
+                    if error.is_ours:
+                        self._service.dial_failed_here(error)
                     self._release(Outcome.ABORTED if error.is_ours else Outcome.FAILED)
                     tried.append(lease.backend)
                 else:
@@ -111,7 +117,22 @@ class Downstream(End):
         if service.access is not None:
             ms = round((time.monotonic() - self._started) * 1e3, 3)
             pool = self._listener.pool.name
-            service.access.record(session(self._peer, "", pool, why, (0, 0), attempts, -1.0, ms, again, self._queue_ms))
+            service.access.record(
+                session(
+                    self._peer,
+                    "",
+                    pool,
+                    why,
+                    (0, 0),
+                    attempts,
+                    -1.0,
+                    ms,
+                    again,
+                    self._queue_ms,
+                    self._failures,
+                    "" if why is Why.CLIENT_ABORT else self._detail,
+                )
+            )
         if not self.transport.is_closing():
             reset(self.transport)
 
@@ -183,7 +204,8 @@ class Downstream(End):
         self._count(lease.backend, cells.TCP_SESSIONS)
         now = time.monotonic()
         lease.answered(now)  # how fast it connects is all that is known of how well it is
-        account = _Session(service, lease, self._peer, self._listener.pool.name, attempts, self._started, now, self._waited_s)
+        pool = self._listener.pool.name
+        account = _Session(service, lease, self._peer, pool, attempts, self._started, now, self._waited_s, self._failures)
         Relay(self, upstream, service.wheel, idle_s, timeouts.half_closed_s, account, now)
         self._lease = None  # it is the session's now
 
@@ -203,7 +225,8 @@ class Downstream(End):
 class _Session:
     """The account of one TCP session: its bytes, its lease, how it ended."""
 
-    __slots__ = ("_attempts", "_joined", "_lease", "_peer", "_pool", "_service", "_started", "_totals", "_waited_s")
+    __slots__ = ("_attempts", "_failures", "_joined", "_lease", "_peer", "_pool", "_service", "_started", "_totals",
+                 "_waited_s")  # fmt: skip
 
     def __init__(
         self,
@@ -215,8 +238,10 @@ class _Session:
         started: float,
         joined: float,
         waited_s: float,
+        failures: list[FailedTry],
     ) -> None:
         """`started` is when the client came, `joined` when it had its backend."""
+        self._failures = failures
         self._service = service
         self._lease = lease
         self._peer = peer
@@ -242,10 +267,22 @@ class _Session:
             )
         self._lease.release(outcome, now)
         if self._service.access is not None:
-            connect_ms = round((self._joined - self._started - self._waited_s) * 1e3, 3)
+            connect_ms = round((self._joined - self._lease.started) * 1e3, 3)
             ms, queue_ms = round((now - self._started) * 1e3, 3), round(self._waited_s * 1e3, 3)
             backend = self._lease.backend.name
             again = Again.MADE if self._attempts > 1 else Again.NEVER_NEEDED
             self._service.access.record(
-                session(self._peer, backend, self._pool, why, self._totals, self._attempts, connect_ms, ms, again, queue_ms)
+                session(
+                    self._peer,
+                    backend,
+                    self._pool,
+                    why,
+                    self._totals,
+                    self._attempts,
+                    connect_ms,
+                    ms,
+                    again,
+                    queue_ms,
+                    self._failures,
+                )
             )

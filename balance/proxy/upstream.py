@@ -37,13 +37,14 @@ class Exchanging(Protocol):
 class Upstream(Reading, asyncio.Protocol):
     """Serves one exchange at a time. `exchange` is None while it is parked."""
 
-    __slots__ = ("_is_counted", "_unsent", "backend", "early", "exchange", "is_full", "is_lost", "parked_at", "served",
-                 "service")  # fmt: skip
+    __slots__ = ("_is_counted", "_unsent", "backend", "connect_s", "early", "exchange", "is_full", "is_lost", "parked_at",
+                 "served", "service")  # fmt: skip
 
     def __init__(self, service: Service, backend: Backend) -> None:
         super().__init__()
         self.service = service
         self.backend = backend
+        self.connect_s = time.monotonic()  # since when; from opened() on, how long it took (uvloop makes us as it begins)
         self.exchange: Exchanging | None = None
         self.served = 0  # exchanges that ended well on it
         self.parked_at = 0.0
@@ -59,6 +60,7 @@ class Upstream(Reading, asyncio.Protocol):
     def opened(self) -> None:
         """The dial has succeeded. Not known in connection_made(): uvloop ends a dial that is given up later without a word."""
         self._is_counted = True
+        self.connect_s = time.monotonic() - self.connect_s
         self.backend.open_count += 1
 
     def data_received(self, data: bytes) -> None:
@@ -136,6 +138,13 @@ class Upstream(Reading, asyncio.Protocol):
     def is_silent(self) -> bool:
         """Whether nothing has come, not even an end: asked before a request that could not be sent twice."""
         return is_silent(self.transport)
+
+    def has_been_heard(self, exc: Exception | None) -> bool:
+        """After an end without a reply: whether the backend had the request before it closed.
+
+        An end, and no reset, says that it had read all that its kernel had; nothing unacknowledged, that this was all of it.
+        """
+        return exc is None and not unsent(self.transport)
 
     def _read_the_rest(self) -> None:
         """A backend that refuses an upload replies and closes. When a write meets the close first, uvloop reads no more; the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sized
 from typing import Protocol
 
@@ -90,11 +91,36 @@ class IdleTime:
             self._learned_until = now + self.MEMORY_S
 
 
+class IdleRaces:
+    """Reused connections that ended without a reply, so soon that their close may have crossed the request.
+
+    That is nobody's fault, and rare: a backend is met as it closes idle connections once in many requests, or with many of its
+    connections at once when it restarts. One that is met so again and again closes because of what it is asked.
+    """
+
+    __slots__ = ("_leases", "_since")
+
+    SPAN_S = 0.1  # what happens within it is one event
+    APART = 20  # requests between two of them
+
+    def __init__(self) -> None:
+        self._since = -math.inf
+        self._leases = -self.APART  # as many as there had been when it was met last
+
+    def is_one(self, now: float, leases: int) -> bool:
+        """Whether the one that was met now is still taken for such a race. `leases` counts the backend's uses so far."""
+        is_apart = leases - self._leases >= self.APART
+        self._leases = leases
+        if is_apart:
+            self._since = now
+        return is_apart or now - self._since <= self.SPAN_S
+
+
 class Backend:
     """Lives as long as its identity is configured, across snapshots. `slot` is its block on the board."""
 
     __slots__ = ("_limit", "address", "block", "credit", "gate", "guard", "idle", "idle_time", "is_backup", "is_ready",
-                 "load", "name", "open_count", "permits", "phase", "ramp", "slot", "state")  # fmt: skip
+                 "load", "name", "open_count", "permits", "phase", "races", "ramp", "slot", "state")  # fmt: skip
 
     def __init__(self, config: BackendConfig, slot: int, idle_timeout_s: float | None = None) -> None:
         self.name = config.name
@@ -106,6 +132,7 @@ class Backend:
         self.is_ready = True  # used at once; the first probe decides
         self.idle: list[Parked] = []  # newest last, and taken from the end: the older ones age out
         self.idle_time = IdleTime(idle_timeout_s)
+        self.races = IdleRaces()
         self.open_count = 0  # connections to it, parked or in use
         # What a GuardedPool decides `is_ready` from, and nobody else uses.
         self.state = State.UNKNOWN

@@ -27,6 +27,7 @@ LOG_LINES_LOST = 9  # access lines dropped because nobody took them
 SERIES_LOST = 10  # requests counted under no series because the table was full
 APPLIED_US = 11  # gauge: the board's states as of this moment hold here, and the gauges of all backends were written since
 CUT = 12  # requests and connections that the end of a drain has cut
+DIALS_FAILED_HERE = 17  # connections to backends that could not be made for want of descriptors, ports or memory of ours
 
 RETRIES_SKIPPED = 18  # tries that failed and were not made again: one cell for each reason in SKIPPED, from the first on
 LEAVING = 29  # gauge: 1 while it accepts nothing new and finishes what it has

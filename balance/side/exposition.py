@@ -218,6 +218,14 @@ class BoardCollector(Collector):
         yield GaugeMetricFamily("balance_workers", "Workers alive.", alive)
         yield CounterMetricFamily("balance_worker_restarts", "Workers replaced.", inside.board.worker_restarts)
         yield CounterMetricFamily(
+            "balance_connections_lost", "Client connections that workers held when they died.", inside.board.connections_lost
+        )
+        yield CounterMetricFamily(
+            "balance_dials_failed_here",
+            "Connections to backends that could not be made for want of descriptors, ports or memory here.",
+            self._totals.cell(cells.DIALS_FAILED_HERE),
+        )
+        yield CounterMetricFamily(
             "balance_control_restarts", "Times the control process was replaced.", inside.board.control_restarts
         )
         yield CounterMetricFamily(

@@ -57,7 +57,7 @@ def test_only_gauges_are_zeroed_and_only_the_dead_workers() -> None:
     for row in board.rows:
         for cell in range(len(row)):
             row[cell] = 7
-    board.zero_gauges(0)
+    assert board.zero_gauges(0) == 7  # client connections
     gauges = {*cells.GAUGES, *(cells.block(slot) + cell for slot in range(3) for cell in cells.BLOCK_GAUGES)}
     assert {cell for cell, value in enumerate(board.rows[0]) if value == 0} == gauges
     assert set(board.rows[1]) == {7}

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -47,6 +48,19 @@ def test_a_backend_that_is_added_serves_at_once_and_over_reloads_and_crashes(run
     status, said = instance.command("reload", "--discard-changes")
     assert (status, said.splitlines()[-1]) == (0, "generation 4: +1 backend, -1 backend")
     assert answering(instance) == {"b1"}
+
+
+def test_connections_that_a_killed_worker_held_are_counted_and_told(run: Run, origins: Origins) -> None:
+    instance = started(run, origins("b1"))
+    held = [socket.create_connection(("127.0.0.1", instance.port)) for _ in range(5)]
+    until(lambda: instance.metric("balance_active_connections") == 5, "the board shows them")
+    for worker in [each["pid"] for each in instance.ask("/status")[1]["workers"]]:
+        os.kill(worker, signal.SIGKILL)
+    until(lambda: instance.metric("balance_connections_lost_total") == 5, "they are counted")
+    told = re.findall(r"was killed by SIGKILL, and (\d+) client connections? with it", instance.log)
+    assert sum(map(int, told)) == 5
+    for each in held:
+        each.close()
 
 
 def test_what_the_file_says_anew_wins_over_what_was_changed(run: Run, origins: Origins) -> None:

@@ -1,18 +1,21 @@
 """Reaching a backend: by address, name or path; and what is said when that fails."""
 
 import asyncio
+import contextlib
 import os
 import resource
 import socket
+from collections.abc import Iterator
 from typing import cast
 
 import pytest
-from rawclient import Wire
-from stage import Stage
+from rawclient import Wire, get, ok
+from stage import Stage, serve
 
 from balance.errors import UpstreamError
-from balance.model import Address, Phase, Why
+from balance.model import Address, Mode, Phase, Why
 from balance.proxy.dial import NAME_TTL_S, Resolver, dial
+from balance.runtime import cells
 
 
 class Noting(asyncio.Protocol):
@@ -157,16 +160,40 @@ async def test_many_that_ask_for_a_new_name_ask_once(stage: Stage) -> None:
     assert len(asked) == 1
 
 
-async def test_descriptors_that_ran_out_are_no_backends_fault(stage: Stage) -> None:
-    backend = stage.backend(never)
-    free = os.dup(0)
-    os.close(free)
+@contextlib.contextmanager
+def without_descriptors(but: int) -> Iterator[None]:
+    """Room for so many more."""
+    free = [os.dup(0) for _ in range(but + 1)]
+    for fd in free:
+        os.close(fd)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[-1], hard))
     try:
-        error = await failure(stage, backend.address)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("mode", [Mode.HTTP, Mode.TCP])
+async def test_dials_that_descriptors_ran_out_for_are_counted_and_told(
+    stage: Stage, mode: Mode, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.backend(serve(ok()))
+    await stage.open(mode=mode)
+    with without_descriptors(but=2):
+        client = await stage.client()
+        await client.send(get())
+        await client.has_ended() if mode is Mode.TCP else await client.reply()
+    assert stage.cell(cells.DIALS_FAILED_HERE) == 1
+    assert [record.getMessage() for record in caplog.records] == [
+        "connections to backends can't be made for want of resources here: Too many open files"
+    ]
+
+
+async def test_descriptors_that_ran_out_are_no_backends_fault(stage: Stage) -> None:
+    backend = stage.backend(never)
+    with without_descriptors(but=0):
+        error = await failure(stage, backend.address)
     assert (error.why, error.is_ours) == (Why.CONNECT_FAILED, True)
 
 

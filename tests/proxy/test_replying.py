@@ -1,5 +1,6 @@
 """A reply on its way back: heads of every kind, the 1xx before them, bodies however they end, and what is no reply at all."""
 
+import asyncio
 import json
 
 import pytest
@@ -7,6 +8,7 @@ from rawclient import Wire, chunked, get, ok, post
 from scripts import CHUNKED, ask, failures, says, says_and_waits
 from stage import Stage, serve, until
 
+from balance.config.model import AccessLog, Timeouts
 from balance.http1.response import MAX_HEAD
 from balance.model import Why
 from balance.proxy.replying import MAX_INTERIMS
@@ -144,24 +146,77 @@ async def test_final_reply_instead_of_100_ends_the_connection(stage: Stage) -> N
 # --- what is no reply -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        b"SSH-2.0-OpenSSH_9.2\r\n",
-        b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok\r\n\r\n",
+NO_REPLIES = [
+    (b"SSH-2.0-OpenSSH_9.2\r\n", "'SSH-2.0-OpenSSH_9.2' is not a status line"),
+    (b"<html>hello</html>", "'<html>hello</html>' is not a status line"),  # HTTP/0.9
+    (b"\x16\x03\x03\x00\x02", r"'\x16\x03\x03\x00\x02' is not a status line"),  # TLS
+    (b"HTTP/1.1 OK\r\n", r"'HTTP/1.1 OK\r\n' is not a status line"),
+    (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok", "a bare CR or LF in the head"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 2\n", "a bare CR or LF in the head"),
+    (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok\r\n\r\n", "a bare CR or LF in the head"),
+    (b"HTTP/1.1 200 OK\r\nno colon\r\n", "'no colon' is not a header field"),
+    (b"HTTP/1.1 200 OK\r\nX: a\0b\r\n", r"'X: a\x00b' is not a header field"),
+    (b"HTTP/1.1 200 OK\r\nX : a\r\nContent-Length: 0\r\n\r\n", "'X : a' is not a header field"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n", "more than one Content-Length"),
+    (
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * (MAX_HEAD // 6),
-        b"HTTP/1.1 200 OK\r\n" + b"X: %b\r\n\r\n" % (b"y" * MAX_HEAD),
-        CHUNKED + b"nonsense\r\n",
-    ],
-)
-async def test_reply_that_can_not_be_read_is_502(stage: Stage, sent: bytes) -> None:
+        "ambiguous framing: Transfer-Encoding where it cannot be trusted",
+    ),
+    (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 202, "more than 200 header fields"),
+    (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * (MAX_HEAD // 6), f"a head of more than {MAX_HEAD} bytes"),
+    (b"HTTP/1.1 200 OK\r\n" + b"X: %b\r\n\r\n" % (b"y" * MAX_HEAD), f"a head of more than {MAX_HEAD} bytes"),
+    (CHUNKED + b"nonsense\r\n", "'nonsense' is not a chunk size"),
+]
+
+
+@pytest.mark.parametrize(("sent", "rule"), NO_REPLIES)
+async def test_reply_that_can_not_be_read_is_502_and_says_at_once_which_rule_it_breaks(
+    stage: Stage, sent: bytes, rule: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In its page, in the access log, and in the log."""
     stage.backend(says_and_waits(sent))
-    await stage.open()
+    await stage.open(access=AccessLog(enabled=True, output=str(stage.folder / "log")))
     reply = await ask(stage, get())
-    assert (reply.status, json.loads(reply.body)["why"]) == (502, "bad_response")
+    said = json.loads(reply.body)
+    assert (reply.status, said["why"]) == (502, "bad_response")
+    assert said["detail"] == f"the backend's reply was not understood: {rule}"
     assert failures(stage) == [1]
+    assert [record.getMessage() for record in caplog.records if rule in record.getMessage()] != []
     await until(lambda: stage.of(stage.backends[0]).open_count == 0)
+    await until(lambda: (stage.folder / "log").read_text().endswith("\n"))
+    assert json.loads((stage.folder / "log").read_text())["detail"] == said["detail"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+async def test_so_does_one_that_comes_in_pieces(stage: Stage, size: int) -> None:
+    sent = b"HTTP/1.1 200 OK\r\nDate: today\r\nX-A: b\nContent-Length: 0\r\n"
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        for start in range(0, len(sent), size):
+            await wire.send(sent[start : start + size])
+            await asyncio.sleep(0.001)  # so that each piece is read by itself
+        await wire.rest()
+
+    stage.backend(script)
+    await stage.open()
+    assert json.loads((await ask(stage, get())).body)["detail"].endswith("a bare CR or LF in the head")
+
+
+async def test_junk_of_a_backend_does_not_fill_the_log(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    stage.backend(says(b"junk"))
+    await stage.open()
+    for _ in range(20):
+        await ask(stage, get())
+    assert 1 <= len([record for record in caplog.records if "'junk'" in record.getMessage()]) <= 5
+
+
+async def test_head_that_does_not_end_in_time_is_told_from_no_reply(stage: Stage) -> None:
+    stage.backend(says_and_waits(b"HTTP/1.1 200 OK\r\nContent-"))
+    await stage.open(timeouts=Timeouts(read_s=0.1), access=AccessLog(enabled=True, output=str(stage.folder / "log")))
+    assert (await ask(stage, get())).status == 504
+    await until(lambda: (stage.folder / "log").read_text().endswith("\n"))
+    assert json.loads((stage.folder / "log").read_text())["detail"] == "its reply's head did not end"
 
 
 async def test_chunks_that_turn_to_rubbish_break_the_reply_off(stage: Stage) -> None:

@@ -241,6 +241,11 @@ async def test_access_line_says_what_became_of_the_backend_that_refused(stage: S
         ("ok", 2, "made"),
         ("connect_refused", 1, "nobody"),
     ]
+    assert [[(failed["backend"], failed["why"]) for failed in line["tries"]] for line in lines] == [
+        [("n1", "connect_refused")],
+        [("n1", "connect_refused")],
+    ]
+    assert lines[1]["detail"] == "Connection refused"
 
 
 async def test_client_that_reset_while_it_waited_costs_no_backend_a_connection(stage: Stage) -> None:

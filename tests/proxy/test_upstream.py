@@ -1,6 +1,7 @@
 """Connections to backends between requests: reused newest first, watched while they wait, and never trusted too far."""
 
 import asyncio
+import json
 import random
 import sys
 from collections import Counter
@@ -9,10 +10,11 @@ import pytest
 from rawclient import Message, Wire, get, ok, post
 from stage import Script, Stage, serve, until
 
-from balance.config.model import HttpConfig, Keepalive
+from balance.config.model import AccessLog, HttpConfig, Keepalive, Retry, RetryBudget
 from balance.model import Why
 from balance.proxy.upstream import Upstream
 from balance.runtime import cells
+from balance.runtime.backend import IdleRaces
 
 
 async def ask(client: Wire, request: bytes) -> Message:
@@ -232,8 +234,76 @@ async def test_post_is_never_sent_twice(stage: Stage) -> None:
     assert set(seen.values()) == {1}
     assert len(seen) == 20
     assert statuses == {200: 14, 502: 6}
-    assert stage.whys == {Why.OK: 14, Why.RESET_ON_REUSE: 6}
-    assert stage.count(backend, cells.FAILURES) == 0  # it is the race, not the backend
+    assert stage.whys == {Why.OK: 14, Why.RESET_BEFORE_RESPONSE: 6}
+    assert stage.count(backend, cells.FAILURES) == 6  # no race: it had all of the request
+
+
+def dies_of(method: bytes, after_s: float, how: str) -> Script:
+    """A backend whose process dies of every such request: it has read all of it, or a part; or it only ends the connection."""
+
+    async def script(wire: Wire) -> None:
+        while head := await wire.some(1):
+            if head == method[:1]:
+                if how == "unread":
+                    await asyncio.sleep(after_s)
+                    return
+                wire.unread = head + wire.unread
+                await wire.request()
+                await asyncio.sleep(after_s)
+                if how == "reset":
+                    wire.reset()
+                return
+            wire.unread = head + wire.unread
+            await wire.request()
+            await wire.send(ok())
+
+    return script
+
+
+@pytest.mark.parametrize("how", ["read", "reset", "unread"])
+@pytest.mark.parametrize("after_s", [0.0, 0.005, 0.15])
+async def test_backend_that_dies_of_every_post_is_found_out(stage: Stage, how: str, after_s: float) -> None:
+    """Its connections are reused ones, for it answers every GET."""
+    backend = stage.backend(dies_of(b"POST", after_s, how))
+    await stage.open()
+    client = await stage.client()
+    for number in range(6):
+        assert (await ask(client, get())).status == 200
+        assert (await ask(client, post(b"x" * 100))).status == 502
+        if not number:
+            await asyncio.sleep(IdleRaces.SPAN_S + 0.02)  # what is lost at once may be lost by one restart
+    assert stage.whys.get(Why.RESET_ON_REUSE, 0) <= (how != "read")
+    assert stage.count(backend, cells.FAILURES) == 6 - stage.whys.get(Why.RESET_ON_REUSE, 0)
+
+
+async def test_reset_long_after_the_request_is_the_backends_and_asks_for_no_more(stage: Stage) -> None:
+    seen: list[str] = []
+
+    async def script(wire: Wire) -> None:
+        while (request := await wire.request()) is not None:
+            seen.append(request.target)
+            if len(seen) == 2:
+                await asyncio.sleep(0.2)
+                wire.reset()
+                return
+            await wire.send(ok())
+
+    backend = stage.backend(script)
+    await stage.open(access=AccessLog(enabled=True, output=str(stage.folder / "log")))
+    client = await stage.client()
+    await ask(client, get("/1"))
+    reply = await ask(client, get("/2"))
+    assert (reply.status, json.loads(reply.body)["why"]) == (502, "reset_before_response")
+    assert seen == ["/1", "/2"]
+    assert stage.count(backend, cells.FAILURES) == 1
+
+
+async def test_only_the_first_of_races_in_a_row_is_nobodys_fault(stage: Stage) -> None:
+    races = IdleRaces()
+    assert [races.is_one(now, leases) for now, leases in ((10.0, 5), (10.05, 6), (10.1, 6), (10.2, 7), (30.0, 26))] == [
+        True, True, True, False, False
+    ]  # fmt: skip
+    assert races.is_one(40.0, 26 + IdleRaces.APART)
 
 
 async def test_post_avoids_a_connection_whose_end_has_come(stage: Stage) -> None:
@@ -264,7 +334,7 @@ async def test_streamed_request_is_not_repeated(stage: Stage) -> None:
     put = post(b"x" * 1000).replace(b"POST", b"PUT")
     await client.send(put[:-500])
     assert (await client.reply()).status == 502
-    assert stage.whys == {Why.OK: 1, Why.RESET_ON_REUSE: 1}
+    assert stage.whys == {Why.OK: 1, Why.RESET_BEFORE_RESPONSE: 1}
 
 
 async def test_request_that_dies_on_a_fresh_connection_is_not_repeated_again(stage: Stage) -> None:
@@ -358,7 +428,9 @@ async def test_20000_gets_meet_backends_that_close_idle_connections_and_none_fai
     seen: Counter[str] = Counter()
     for _ in range(3):
         stage.backend(impatient(0.05, seen, leave_on_reuse=0.05))
-    await stage.open()
+    # On a busy machine the backends, too, are late: a few close when the race is over, which is for `retry` to make up.
+    retry = Retry(enabled=True, max_attempts=5, backoff_base_s=0.001, on=("reset",), budget=RetryBudget(1.0, 1000))
+    await stage.open(retry=retry)
     statuses = await race(stage, clients=150, requests=20_000, method="GET", gap_s=(0.02, 0.08))
     assert statuses == {200: 20_000}, stage.whys
     assert stage.whys == {Why.OK: 20_000}
@@ -376,7 +448,7 @@ async def test_5000_posts_meet_the_same_and_none_is_sent_twice(stage: Stage, cap
         sys.stdout.write(f"\n5000 POSTs against backends that close: {dict(statuses)}\n")
     assert max(seen.values()) == 1
     assert statuses.keys() <= {200, 502}
-    assert statuses[502] == stage.whys.get(Why.RESET_ON_REUSE, 0)
+    assert statuses[502] == stage.whys.get(Why.RESET_ON_REUSE, 0) + stage.whys.get(Why.RESET_BEFORE_RESPONSE, 0)
     assert statuses[200] <= len(seen)
 
 
