@@ -84,16 +84,20 @@ def stop_and_wait(port: AdminPort, timeout_s: float | None, is_json: bool) -> in
     if not status.is_done:
         return refused(status, is_json)
     end, last_word = _End(port, status.document), _LastWord(port)
-    reply = port.ask("POST", "/drain", expected="done")
-    if not reply.is_done:
-        return refused(reply, is_json)
+    is_ordered = False
     try:
+        reply = port.ask("POST", "/drain", expected="done")
+        if not reply.is_done:
+            return refused(reply, is_json)
+        is_ordered = True
         with Patience(timeout_s) as patience:
             while not end.has_come_within(patience.next_pause_s()):
                 if not patience.left_s:
                     return _told(is_json, f"it has not ended within {timeout_s:g}s; it goes on to drain", ended=False)
                 patience.say(_progress(port))
     except KeyboardInterrupt:
+        if not is_ordered:
+            raise
         click.echo("balance: not waiting any more; it drains and ends all the same", err=True)
         return INTERRUPTED
     passed_s = patience.passed_s

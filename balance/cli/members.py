@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from balance.cli.adminport import AdminPort, backend_path
+from balance.cli.main import INTERRUPTED
 from balance.cli.operating import Command, admin_option, dry_run_option, examples, json_option, query
 from balance.cli.tables import refused, show_json, show_verdict
 from balance.cli.waiting import check_wait, wait_drained, wait_options
@@ -36,16 +37,23 @@ def _state_command(verb: str, state: str, says: str, without: str = "", *, ends:
         for name in names if len(names) > 1 else ():  # all of them or none
             if not (reply := port.ask("GET", backend_path(name))).is_done:
                 return refused(reply, is_json)
-        said = []
-        for name in names:
-            reply = port.ask("PATCH", backend_path(name), {"state": state}, expected="state")
-            if not reply.is_done:
-                return refused(reply, is_json)
-            said.append(reply.document)
-            if not is_json:
-                _tell(reply.document)
-        if is_waiting:
-            return wait_drained(port, names, timeout, is_json)
+        said: list[dict[str, Any]] = []
+        try:
+            for name in names:
+                reply = port.ask("PATCH", backend_path(name), {"state": state}, expected="state")
+                if not reply.is_done:
+                    return refused(reply, is_json)
+                said.append(reply.document)
+                if not is_json:
+                    _tell(reply.document)
+            if is_waiting:
+                return wait_drained(port, names, timeout, is_json)
+        except KeyboardInterrupt:
+            if not is_waiting or not said:
+                raise
+            those = ", ".join(f"{each['pool']}/{each['name']}" for each in said)
+            click.echo(f"balance: not waiting any more; nothing new goes to {those} until 'balance enable'", err=True)
+            return INTERRUPTED
         if is_json:
             show_json(said[0] if len(said) == 1 else {"backends": said})
         return 0

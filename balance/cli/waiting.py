@@ -16,7 +16,6 @@ import click
 
 from balance.cli.adminport import AdminPort, NoAnswerError, NobodyAnswersError, Reply, backend_path
 from balance.cli.durations import seconds
-from balance.cli.main import INTERRUPTED
 from balance.cli.operating import Command
 from balance.cli.tables import REFUSED, refused, show_json
 
@@ -81,33 +80,31 @@ class Patience:
 
 
 def wait_drained(port: AdminPort, names: Sequence[str], timeout_s: float | None, is_json: bool) -> int:
-    """Until nothing is under way at these backends any more. The exit status: 0 so it is, 1 not in time."""
+    """Until nothing is under way at these backends any more. The exit status: 0 so it is, 1 not in time.
+
+    Whoever calls says what holds after a KeyboardInterrupt."""
     known: dict[str, dict[str, Any]] = {}
     left = list(names)
-    try:
-        with Patience(timeout_s) as patience:
-            while True:
-                for name in list(left):
-                    reply = _asked(port, name)
-                    if not reply.is_done:
-                        return refused(reply, is_json)
-                    document = known[name] = reply.document
-                    if document["drained"] is None:
-                        return _refused(
-                            f"backend {_full(document)} was put back meanwhile: it is {document['state']}", known, is_json
-                        )
-                    if document["drained"]:
-                        left.remove(name)
-                if not left:
-                    break
-                if not patience.left_s:
-                    held = "; ".join(f"backend {_full(known[name])} has {_held(known[name])}" for name in left)
-                    return _refused(f"not over within {timeout_s:g}s: {held}; nothing new goes there", known, is_json)
-                patience.say("waiting for " + ", ".join(f"{_full(known[name])}: {_held(known[name])}" for name in left))
-                time.sleep(patience.next_pause_s())
-    except KeyboardInterrupt:
-        click.echo(f"balance: not waiting any more; nothing new goes to {', '.join(left)} until 'balance enable'", err=True)
-        return INTERRUPTED
+    with Patience(timeout_s) as patience:
+        while True:
+            for name in list(left):
+                reply = _asked(port, name)
+                if not reply.is_done:
+                    return refused(reply, is_json)
+                document = known[name] = reply.document
+                if document["drained"] is None:
+                    return _refused(
+                        f"backend {_full(document)} was put back meanwhile: it is {document['state']}", known, is_json
+                    )
+                if document["drained"]:
+                    left.remove(name)
+            if not left:
+                break
+            if not patience.left_s:
+                held = "; ".join(f"backend {_full(known[name])} has {_held(known[name])}" for name in left)
+                return _refused(f"not over within {timeout_s:g}s: {held}; nothing new goes there", known, is_json)
+            patience.say("waiting for " + ", ".join(f"{_full(known[name])}: {_held(known[name])}" for name in left))
+            time.sleep(patience.next_pause_s())
     if is_json:
         show_json(known[names[0]] if len(names) == 1 else {"backends": [known[name] for name in names]})
     else:
