@@ -100,7 +100,7 @@ def _pools(config: Config, places: Places) -> Iterator[Finding]:
                 algorithm if places.document.has(algorithm) else (*where, "backends"),
                 "round-robin looks at no weight, and the weights differ; weighted-round-robin does",
             )
-        yield from _sessions(index, pool, places)
+        yield from _sessions(index, pool, places, is_fronted=bool(config.trusted_proxies))
         yield from _queue(index, pool, places)
         yield from _hash_key(index, pool, places)
         addresses: dict[Address, int] = {}
@@ -149,7 +149,7 @@ def _pools(config: Config, places: Places) -> Iterator[Finding]:
             )
 
 
-def _sessions(index: int, pool: PoolConfig, places: Places) -> Iterator[Finding]:
+def _sessions(index: int, pool: PoolConfig, places: Places, *, is_fronted: bool) -> Iterator[Finding]:
     affinity, section = pool.affinity, places.pool(index, "session_affinity")
     if not affinity.enabled:
         if _is_half_given(places, section):
@@ -166,10 +166,11 @@ def _sessions(index: int, pool: PoolConfig, places: Places) -> Iterator[Finding]
             section,
             "without secret, clients lose their sessions when it is stopped and started, and where a second balancer answers",
         )
-    if affinity.mode == "cookie" and affinity.cookie.same_site == "none" and affinity.cookie.secure is False:
+    if affinity.mode == "cookie" and affinity.cookie.same_site == "none" and not is_fronted:
         yield (
             places.pool(index, "session_affinity.cookie.same_site"),
-            "none is refused by browsers where the cookie is not secure",
+            "none makes the cookie Secure, and browsers keep such a one only where they came over TLS; nobody in "
+            "security.trusted_proxies can have taken that off",
         )
 
 

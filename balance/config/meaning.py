@@ -125,6 +125,12 @@ def _sessions(config: Config, places: Places) -> Iterator[Finding]:
         if affinity.mode == "header" and not affinity.header:
             path = places.pool(index, "session_affinity.mode", "session_affinity")
             yield path, "header needs the field's name, like header: X-Session"
+        if affinity.mode == "cookie" and affinity.cookie.same_site == "none" and affinity.cookie.secure is False:
+            yield (
+                places.pool(index, "session_affinity.cookie.secure"),
+                "false and same_site: none don't go together: browsers drop such a cookie; write secure: auto or true, "
+                "or same_site: lax",
+            )
         for listener in config.listeners:
             if listener.pool == pool.name and listener.mode is Mode.TCP and affinity.mode != "source-ip":
                 yield (

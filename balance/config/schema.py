@@ -254,10 +254,14 @@ class SessionCookieSection(Section):
     path: Annotated[str, kind.matching(r"/[!-:<-~]*", "a path without spaces and ;", 2000)] = key("Where it is sent.", "/")
     http_only: Flag = key("Whether scripts in pages can't read it.", True)
     secure: Annotated[bool | None, kind.FLAG_OR_AUTO] = key(
-        "Whether it is sent over TLS alone. auto: when the client came over TLS, which a trusted proxy may tell.",
+        "Whether it is sent over TLS alone. auto: when the client came over TLS, which a trusted proxy may tell, and with "
+        "same_site: none, which browsers take only so.",
         "auto",
     )
-    same_site: Annotated[str, kind.choice("lax", "strict", "none")] = key("Whether other sites' pages may bring it.", "lax")
+    same_site: Annotated[str, kind.choice("lax", "strict", "none")] = key(
+        "Whether other sites' pages may bring it. none: also in frames and requests of theirs; the cookie is Secure then.",
+        "lax",
+    )
 
 
 class SessionAffinitySection(Section):

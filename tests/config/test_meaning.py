@@ -23,6 +23,11 @@ CASES = [
         "4:41: session_affinity.mode: header needs the field's name, like header: X-Session",
     ),
     (
+        SIMPLE + "session_affinity: {enabled: true, cookie: {same_site: none, secure: false}}",
+        "4:69: session_affinity.cookie.secure: false and same_site: none don't go together: browsers drop such a cookie; "
+        "write secure: auto or true, or same_site: lax",
+    ),
+    (
         "mode: tcp\n" + SIMPLE + "session_affinity: {enabled: true}",
         "5:19: session_affinity: cookie is read in requests, and listener 'main' has mode tcp; there, write source-ip",
     ),

@@ -19,6 +19,7 @@ TOKEN = b"AbCdEfGhIjKlMnOpQrStUv"
         ({}, True, "LOAD-BALANCING_SESSION=*; Path=/; Max-Age=3600; HttpOnly; Secure; SameSite=Lax"),
         ({"secure": True}, False, "LOAD-BALANCING_SESSION=*; Path=/; Max-Age=3600; HttpOnly; Secure; SameSite=Lax"),
         ({"secure": False}, True, "LOAD-BALANCING_SESSION=*; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax"),
+        ({"same_site": "none"}, False, "LOAD-BALANCING_SESSION=*; Path=/; Max-Age=3600; HttpOnly; Secure; SameSite=None"),
         (
             {"name": "s", "path": "/app", "http_only": False, "ttl_s": 0.5, "same_site": "strict"},
             False,
