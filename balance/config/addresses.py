@@ -13,7 +13,12 @@ from balance.model import Address
 def _listen(value: object) -> Address:
     if isinstance(value, int) and not isinstance(value, bool):
         raise ValueError(f'expected an address, got the number {value}; write ":{value}" to listen on every interface')
-    return Address.parse(as_text(value))
+    address = Address.parse(as_text(value))
+    if address.host == "*":  # nginx and HAProxy have it so
+        return Address("", address.port)
+    if address.host.isdigit():
+        raise ValueError(f'{value!r}: {address.host!r} is no host; a listener has one port, as in ":{address.port}"')
+    return address
 
 
 def _backend(value: object) -> Address:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import yaml
 
 from balance.config.document import Mark
+from balance.config.syntax import Complaint, diagnosed
 from balance.errors import ConfigError, Problem
 
 MAX_TEXT_BYTES = 16 * 1024 * 1024  # 10,000 backends are about 1 MB
@@ -50,21 +51,21 @@ def compose(text: str, file: str) -> Node | None:
         char = f"U+{error.character:04X}" if isinstance(error.character, int) else repr(error.character)
         raise ConfigError([Problem(file, line, column, "", f"the character {char} may not stand in YAML")]) from None
     except yaml.MarkedYAMLError as error:
-        raise ConfigError([_of_yaml(file, error)]) from None
+        raise ConfigError([_of_yaml(text, file, error)]) from None
 
 
-def _of_yaml(file: str, error: yaml.MarkedYAMLError) -> Problem:
+def _of_yaml(text: str, file: str, error: yaml.MarkedYAMLError) -> Problem:
     """One line out of the parser's several."""
-    mark = error.problem_mark or error.context_mark
-    said = " ".join(part for part in (error.problem, error.context) if part) or "cannot be read"
-    if "nesting depth" in said:  # libyaml has a bound of its own, in builds since PyYAML 6.0.4; what matters to a user is ours
-        return Problem(file, mark.line + 1 if mark else 1, 1, "", f"nested deeper than {MAX_DEPTH} levels")
-    message = f"not valid YAML: {' '.join(said.split())}"
-    if "flow" in said:
-        message += ' (inside [ ] or { } quote a value that has braces, as in "${NAME}")'
-    elif "cannot start any token" in said or "tab character" in said:
-        message += " (indent with spaces; quote a value that begins with a special character)"
-    return Problem(file, mark.line + 1 if mark else 1, mark.column + 1 if mark else 1, "", message)
+    mark, since = error.problem_mark or error.context_mark, error.context_mark
+    at = (mark.line, mark.column) if mark is not None else (0, 0)
+    problem = " ".join((error.problem or "it can't be read").split())
+    if (
+        "nesting depth" in problem
+    ):  # libyaml has a bound of its own, in builds since PyYAML 6.0.4; what matters to a user is ours
+        return Problem(file, at[0] + 1, 1, "", f"nested deeper than {MAX_DEPTH} levels")
+    begun = (since.line, since.column) if since is not None else None
+    line, column, message = diagnosed(text, Complaint(problem, error.context or "", *at, begun))
+    return Problem(file, line + 1, column + 1, "", message)
 
 
 class _Composer:

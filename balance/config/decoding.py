@@ -62,6 +62,8 @@ def _problems_of(error: ErrorDetails, document: Document) -> list[Problem]:
         return [_unknown_key(path, document)]
     if what == "value_error":
         message = str(error["ctx"]["error"])
+    elif (hint := _missing_space(error["input"], path)) is not None:
+        message = hint
     elif what == "list_type":
         message = f"expected a list, each item after a '- ', got {shown(error['input'])}"
     elif what in ("dict_type", "model_type", "model_attributes_type"):
@@ -71,6 +73,18 @@ def _problems_of(error: ErrorDetails, document: Document) -> list[Problem]:
     else:
         message = f"{error['msg']}, got {shown(error['input'])}"
     return [document.problem(path, message, of_key=of_key)]
+
+
+def _missing_space(given: Any, path: Path) -> str | None:
+    """`- address:127.0.0.1:9001` is a text to YAML, and `-address: ...` a key."""
+    if isinstance(given, dict) and any(isinstance(key, str) and key[:1] == "-" for key in given):
+        key = next(key for key in given if key[:1] == "-")
+        return f"a space is missing behind the hyphen: write - {shown(key[1:])[1:-1]}: ..."
+    section = _annotation_at(path)
+    key = given.partition(":")[0] if isinstance(given, str) and ":" in given else ""
+    if key and _is_section(section) and key in section.model_fields:
+        return f"a space is missing behind the colon: write {key}: ..."
+    return None
 
 
 # What is written below a key that users tend to fill in directly.
@@ -92,6 +106,13 @@ def _unknown_key(path: Path, document: Document) -> Problem:
     section, name = _section_at(path[:-1]), str(path[-1])
     known = list(section.model_fields)
     later = LATER_KEYS.get(section.place, frozenset())
+    if (begun := name.partition(":")[0]) in known:
+        document.broken.add((*path[:-1], begun))
+        return document.problem(path, f"a space is missing behind the colon: write {begun}: ...", of_key=True)
+    if (section.place, name) in _ELSEWHERE:
+        meant, example = _ELSEWHERE[section.place, name]
+        document.broken.add((*path[:-1], meant))
+        return document.problem(path, f"unknown key; write {example}", of_key=True)
     if name in later:
         return document.problem(path, f"{name!r} is not available in this version", of_key=True)
     if homes := _homes_of(name, [home for home in _KIN if issubclass(_SECTIONS[home], section)]):
@@ -186,6 +207,17 @@ def _without(document: Document, paths: set[Path]) -> dict[str, Any]:
     return copy.data
 
 
+# What other programs call it, and what says the same here: (place, key) -> the key that is meant, an example.
+_LISTENS = ("listen", 'listen: ":8080"')
+_LEADS = ("backends", 'backends: [{address: "127.0.0.1:9001"}]')
+_IS_AT = ("address", 'address: "127.0.0.1:9001"')
+_ELSEWHERE: dict[tuple[str, str], tuple[str, str]] = {
+    **{("", name): _LISTENS for name in ("port", "host", "bind", "frontend", "frontends")},
+    **{("", name): _LEADS for name in ("server", "servers", "upstream", "upstreams", "backend", "targets", "endpoints")},
+    **{("pool", name): _LEADS for name in ("server", "servers", "upstream", "upstreams", "targets", "endpoints")},
+    **{("listener", name): _LISTENS for name in ("port", "host", "bind", "address")},
+    **{("backend", name): _IS_AT for name in ("host", "port", "url", "server", "ip", "hostname")},
+}
 # Those that have keys which a part of them, elsewhere, has not: no misspelling there.
 _KIN: list[Path] = [("timeouts",), ("listeners", 0, "timeouts")]
 _SECTIONS: dict[Path, type[Section]] = {

@@ -72,7 +72,9 @@ class Document:
         for length in range(len(path), -1, -1):
             near = path[:length]
             if near in self.origins:
-                return Problem(self.origins[near], 0, 0, path_text(path), message)
+                origin, inner = self.origins[near], path[length:]
+                is_said = origin.startswith("--") and all(isinstance(step, int) for step in inner)  # a flag names its key
+                return Problem(origin, 0, 0, "" if is_said else path_text(path), message)
             mark = (of_key and self.keys.get(near)) or self.values.get(near)
             if mark is not None:
                 return Problem(self.file, mark.line, mark.column, path_text(path), message)
@@ -96,6 +98,12 @@ class Document:
                 written.add(path)
         self._forget(written)
         self.origins |= dict.fromkeys(written, origin)
+
+    def leave_out(self, names: Collection[str]) -> None:
+        """Forget these keys at the top."""
+        for name in names:
+            self.data.pop(name, None)
+        self._forget({(name,) for name in names})
 
     def renumber(self, path: Path, moved: Mapping[int, int]) -> None:
         """The items of the list at `path` stand elsewhere now: old index -> new. What was known of the others goes."""

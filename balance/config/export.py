@@ -20,7 +20,9 @@ This page is made from the schema that checks a file; `balance-validate --refere
 Durations are written `500ms`, `5s`, `1m30s`, `1h`; a bare number is seconds. Sizes are written `512B`, `64KB`, `10MB`, with
 1024 bytes to the KB; a bare number is bytes. `${VAR}` and `${VAR:-default}` are filled in from the environment, without the
 line breaks that a value may end in, and `$$` is a dollar sign. Booleans are `true` and `false`; `yes`, `no`, `on` and `off`
-are plain text. A key that is not on this page is an error.
+are plain text. A key that is not on this page is an error, but those at the top that begin with `x-`: they are yours, for
+what is anchored in them (`x-fast: &fast {read: 5s}`) and used elsewhere (`timeouts: *fast`, or `<<: *fast` among other keys),
+and mean nothing else.
 
 These variables win over the file:
 """
@@ -42,6 +44,7 @@ def json_schema() -> dict[str, Any]:
                 del about["default"]
     for old, new in ALIASES.items():
         _add_alias(definitions, old, new)
+    schema["patternProperties"] = {"^x-": {"description": "Yours, for anchors."}}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": _TITLE, **schema}
 
 

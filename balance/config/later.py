@@ -23,7 +23,7 @@ LATER_KEYS: dict[str, frozenset[str]] = {
     "listener": frozenset(["tls", "proxy_protocol", "rate_limit", "security", "transform", "policy"]),
     "pool": frozenset(["tls", "discovery", "autoscaler", "proxy_protocol"]),
     "backend": frozenset(["region", "tls"]),
-    "http": frozenset(["routes", "transform", "compression"]),
+    "http": frozenset(["routes", "transform", "compression", "buffering", "normalize", "redirect", "respond"]),
     "security": frozenset(
         [
             "ip_allowlist",
@@ -33,6 +33,7 @@ LATER_KEYS: dict[str, frozenset[str]] = {
             "cors",
             "jwt",
             "basic_auth",
+            "forward_auth",
             "rate_limit",
             "max_connections_per_ip",
             "max_connection_rate",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 
@@ -47,6 +48,7 @@ def errors(config: Config, places: Places) -> list[Problem]:
         *_shared_addresses(config, places),
         *_limits(config, places),
         *_metrics(config),
+        *_folders(config, places),
     ]
     forms = [document.problem(path, message, of_key=True) for path, message in _forms(document) if path not in document.broken]
     return forms + [document.problem(path, message) for path, message in findings if not document.is_broken(path)]
@@ -139,26 +141,37 @@ def _sessions(config: Config, places: Places) -> Iterator[Finding]:
                 )
 
 
-def _shared_addresses(config: Config, places: Places) -> Iterator[Finding]:
-    taken: list[tuple[Address, str]] = []
-    wanted: list[tuple[Path, Address, str]] = []
+def _addresses(config: Config, places: Places) -> Iterator[tuple[Path, Address, str]]:
+    """What is listened on, where it is written and for whom."""
     for index, listener in enumerate(config.listeners):
         for position, address in enumerate(listener.addresses):
             listen = (*places.listeners[index], "listen")
             path = (*listen, position) if places.document.has((*listen, position)) else listen
-            wanted.append((path, address, f"listener {listener.name!r}"))
+            yield path, address, f"listener {listener.name!r}"
     if config.admin.enabled:
-        wanted.append((("admin", "listen"), config.admin.address, "admin"))
+        yield ("admin", "listen"), config.admin.address, "admin"
     if config.metrics.enabled and config.metrics.address is not None:
-        wanted.append((("metrics", "listen"), config.metrics.address, "metrics"))
-    for path, address, owner in wanted:
-        for other, other_owner in taken:
-            if _clash(address, other):
-                shown = str(other) if str(other) == str(address) else f"{address}, like {other},"
+        yield ("metrics", "listen"), config.metrics.address, "metrics"
+
+
+def _shared_addresses(config: Config, places: Places) -> Iterator[Finding]:
+    taken: list[tuple[Address, str, Path]] = []
+    for path, address, owner in _addresses(config, places):
+        for other, other_owner, other_path in taken:
+            if not _clash(address, other):
+                continue
+            shown = str(other) if str(other) == str(address) else f"{address}, like {other},"
+            if path == ("admin", "listen") and not places.document.has(path):  # nothing of it is written: where the other is
+                yield (
+                    other_path,
+                    f"{other} is the admin port's too, which is {address} by default; choose another, or write "
+                    'admin: {listen: "127.0.0.1:9099"} or admin: {enabled: false}',
+                )
+            else:
                 hint = "; leave metrics.listen out to show metrics on the admin port" if path[0] == "metrics" else ""
                 yield path, f"{shown} is taken by {other_owner}{hint}"
-                break
-        taken.append((address, owner))
+            break
+        taken.append((address, owner, path))
 
 
 def _limits(config: Config, places: Places) -> Iterator[Finding]:
@@ -176,6 +189,19 @@ def _metrics(config: Config) -> Iterator[Finding]:
         yield ("metrics", "path"), f"{config.metrics.path!r} is where probes ask; choose another"
     elif config.metrics.address is None and config.metrics.path in ADMIN_PATHS:
         yield ("metrics", "path"), f"{config.metrics.path!r} on the admin port is the admin's own; choose another or set listen"
+
+
+def _folders(config: Config, places: Places) -> Iterator[Finding]:
+    """Folders where a file or a socket is to be made."""
+    for path, output in (
+        (("logging", "output"), config.logging.output),
+        (("logging", "access_log", "output"), config.logging.access_log.output),
+    ):
+        if output not in ("stdout", "stderr") and os.path.isdir(output):
+            yield path, f"{output!r} is a folder; write the path of a file in it, like {os.path.join(output, 'balance.log')!r}"
+    for listen, address, _ in _addresses(config, places):
+        if address.is_unix and os.path.isdir(address.path):
+            yield listen, f"{str(address)!r} is a folder; write the path of a socket in it, like {f'{address}/balance.sock'!r}"
 
 
 def _host(address: Address) -> str:

@@ -1,6 +1,7 @@
 """Nodes -> Document: values with the place of each, double keys refused, variables filled in. Knows no key by name.
 
 Values are read as YAML 1.2 reads them: only true and false are booleans (`NO` is a country), only decimal numbers are numbers.
+Keys at the top that begin with `x-` are left out once what is anchored in them was read.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from typing import Any
 
 from balance.config.composer import MAX_DEPTH, MAX_VALUES, Node, compose
 from balance.config.document import Document, Mark, Path
+from balance.config.syntax import misplaced
 from balance.config.variables import substitute
 from balance.errors import ConfigError, Problem
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"-?[0-9]{1,17}\.[0-9]{1,17}")
+EXTENSION = "x-"  # a key at the top that begins so is the user's own, for anchors (as in Compose and OpenAPI)
 _WORDS: dict[str, bool | None] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
@@ -34,6 +37,9 @@ def read(text: str, file: str, env: Mapping[str, str]) -> tuple[Document, list[P
         raise ConfigError([Problem(file, root.mark.line, root.mark.column, "", message)])
     reading = _Reading(Document(file), env)
     reading.document.data = reading.value(root, ())
+    reading.document.leave_out([name for name in reading.document.data if name.startswith(EXTENSION)])
+    if reading.garbled:
+        raise ConfigError(reading.garbled)
     return reading.document, reading.problems
 
 
@@ -44,6 +50,7 @@ class _Reading:
     document: Document
     env: Mapping[str, str]
     problems: list[Problem] = field(default_factory=list)
+    garbled: list[Problem] = field(default_factory=list)  # text that was meant as syntax: what follows from it is no news
     budget: int = MAX_VALUES  # aliases followed: nine lines of them can stand for a billion values
 
     def value(self, node: Node, path: Path) -> Any:
@@ -64,6 +71,8 @@ class _Reading:
         for key, value in self.pairs(node):
             if key.items is not None or key.pairs is not None:
                 self.say(key.mark, path, "a list or a mapping stands where a key belongs")
+            elif key.plain and (wrong := misplaced(key.text)) is not None:
+                self.misplaced(key.mark, (*path, key.text), wrong)
             elif key.text in taken:
                 self.say(key.mark, (*path, key.text), f"given twice (first at line {taken[key.text].line}); keep one")
             else:
@@ -92,6 +101,8 @@ class _Reading:
 
     def scalar(self, node: Node, path: Path) -> Any:
         text = node.text
+        if node.plain and (wrong := misplaced(text)) is not None:
+            self.misplaced(node.mark, path, wrong)
         if "$" in text:
             try:
                 text = substitute(text, self.env)
@@ -108,6 +119,10 @@ class _Reading:
         if _INTEGER.fullmatch(text):
             return int(text)
         return float(text) if _FLOAT.fullmatch(text) else text
+
+    def misplaced(self, mark: Mark, path: Path, message: str) -> None:
+        self.say(mark, path, message)
+        self.garbled.append(self.problems.pop())
 
     def say(self, mark: Mark, path: Path, message: str) -> None:
         from_here = self.document.problem(path, message)

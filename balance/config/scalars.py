@@ -54,7 +54,8 @@ def _flag(value: object) -> bool:
         return value
     if isinstance(value, str) and value.lower() in ("on", "off", "yes", "no", "y", "n"):
         raise ValueError(f"{value!r} is plain text in YAML 1.2; write true or false")
-    raise ValueError(f"expected true or false, got {shown(value)}")
+    hint = "; write it without quotes" if value in ("true", "false") else ""
+    raise ValueError(f"expected true or false, got {shown(value)}{hint}")
 
 
 def as_text(value: object) -> str:
@@ -106,12 +107,17 @@ def choice(*allowed: str, later: Iterable[str] = (), spellings: dict[str, str] |
     return Scalar(read, {"type": "string", "enum": words})
 
 
+def _unquote(value: object) -> str:
+    """What to do about a number in quotes, which is a text."""
+    return "; write it without quotes" if isinstance(value, str) and re.fullmatch(r"-?[0-9.]+", value) else ""
+
+
 def whole(lowest: int, highest: int) -> Scalar:
     """A whole number within bounds, both included."""
 
     def read(value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
-            raise ValueError(f"expected a whole number in {lowest}..{highest}, got {shown(value)}")
+            raise ValueError(f"expected a whole number in {lowest}..{highest}, got {shown(value)}{_unquote(value)}")
         if not lowest <= value <= highest:
             raise ValueError(f"{value} is not in {lowest}..{highest}")
         return value
@@ -127,7 +133,7 @@ def number(lowest: float, highest: float, or_word: str = "") -> Scalar:
             return None
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not lowest <= value <= highest:
             other = f", or {or_word}" if or_word else ""
-            raise ValueError(f"expected a number from {lowest:g} to {highest:g}{other}, got {shown(value)}")
+            raise ValueError(f"expected a number from {lowest:g} to {highest:g}{other}, got {shown(value)}{_unquote(value)}")
         return float(value)
 
     schema: JsonSchema = {"type": "number", "minimum": lowest, "maximum": highest}
@@ -167,7 +173,7 @@ def count_or_auto(lowest: int, highest: int) -> Scalar:
         if value == "auto":
             return 0
         if not isinstance(value, int):
-            raise ValueError(f"expected auto or a whole number in {lowest}..{highest}, got {shown(value)}")
+            raise ValueError(f"expected auto or a whole number in {lowest}..{highest}, got {shown(value)}{_unquote(value)}")
         return int(number.read(value))
 
     return Scalar(read, {"anyOf": [{"const": "auto"}, number.schema]})

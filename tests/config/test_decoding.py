@@ -38,7 +38,7 @@ ADDED = [
     ("session_affinity: {cookie: {path: '/;x'}}", "5:35: session_affinity.cookie.path: '/;x' is not a path without spaces"),
     ("session_affinity: {redis: {}}", "5:20: session_affinity.redis: unknown key"),
     ("queue: {timeout: 0}", "5:18: queue.timeout: 0 is no time at all"),
-    ("    port: 80", "5:5: backends[0].port: unknown key here; it belongs to health_check.port"),
+    ("    port: 80", '5:5: backends[0].port: unknown key; write address: "127.0.0.1:9001"'),
     ("algorithm: round-robin", "5:1: algorithm: unknown key here; it belongs to load_balancer.algorithm"),
     ("loadBalancer: {}", "5:1: loadBalancer: unknown key; did you mean 'load_balancer'?"),
     ("timeout: {connect: 1s}", "5:1: timeout: unknown key; did you mean 'timeouts'?"),

@@ -41,7 +41,7 @@ def test_what_was_put_in_is_reported_under_the_name_of_who_put_it() -> None:
     document.put(("http", "limits", "body"), -1, "--body")
     assert document.data["logging"] == {"level": "loud"}
     assert str(document.problem(("logging", "level"), "wrong")) == "BALANCE_LOG_LEVEL: logging.level: wrong"
-    assert str(document.problem(("http", "limits", "body"), "wrong")) == "--body: http.limits.body: wrong"
+    assert str(document.problem(("http", "limits", "body"), "wrong")) == "--body: wrong"
 
 
 def test_putting_below_what_is_no_section_leaves_the_mistake_to_be_reported() -> None:

@@ -60,9 +60,9 @@ def test_a_health_flag_on_tcp_asks_by_connecting() -> None:
             {"backends": ["a"]},
             "--backend: backends[0].address: 'a' has no port; write host:port, :port, [v6]:port or unix:/path",
         ),
-        ({"backends": ["a:1"], "port": 70000}, "--port: listen[0]: ':70000': port 70000 is not in 0..65535"),
-        ({"backends": ["a:1"], "mode": "udp"}, "--mode: mode: 'udp' is not one of tcp, http"),
-        ({"backends": ["a:1"], "health_interval": "x"}, "--health-interval: health_check.interval: 'x' is not a duration; "),
+        ({"backends": ["a:1"], "port": 70000}, "--port: ':70000': port 70000 is not in 0..65535"),
+        ({"backends": ["a:1"], "mode": "udp"}, "--mode: 'udp' is not one of tcp, http"),
+        ({"backends": ["a:1"], "health_interval": "x"}, "--health-interval: 'x' is not a duration; "),
         ({}, "command line: backends: is missing; write "),
     ],
 )
