@@ -1,5 +1,7 @@
 """What this version does not have is refused by name."""
 
+from pathlib import Path
+
 import pytest
 
 from balance.config import load_text
@@ -52,3 +54,9 @@ def test_what_is_offered_is_what_there_is() -> None:
 
     assert set(ALGORITHMS) == set(POLICIES)
     assert set(CHECKS) == set(PROBES)
+
+
+def test_the_readme_lists_what_there_is_not() -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    section = readme.partition("### What it does not, in this version")[2].partition("\n###")[0]
+    assert not [key for keys in LATER_KEYS.values() for key in keys if f"`{key}`" not in section]
