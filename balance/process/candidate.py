@@ -119,6 +119,8 @@ def wished(order: Reload | ChangeBackends, seat: Seat, origin: str) -> tuple[Wis
 def _no_way_back(seat: Seat, to: int) -> str:
     if not to:
         return "there is no configuration before this one, or none that differs, to go back to"
+    if to == seat.generation.number:
+        return f"generation {to} is the one that is served"
     known = ", ".join(str(generation.number) for generation in seat.history[:-1]) or "none"
     return f"there is no generation {to} to go back to; remembered before this one: {known}"
 

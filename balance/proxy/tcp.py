@@ -201,7 +201,7 @@ class Downstream(End):
         if not idle_s or idle_s > KEEP_ALIVE_AFTER_S:  # else the idle timeout is there first
             keep_alive(upstream.transport.get_extra_info("socket"))
         lease.backend.open_count += 1
-        self._count(lease.backend, cells.TCP_SESSIONS)
+        service.row.cells[lease.backend.block + cells.TCP_SESSIONS] += 1
         now = time.monotonic()
         lease.answered(now)  # how fast it connects is all that is known of how well it is
         pool = self._listener.pool.name

@@ -73,6 +73,8 @@ def test_a_generation_that_is_not_remembered_is_refused_with_those_that_are() ->
         with pytest.raises(UnfitError) as e:
             wished(Reload(rollback=True, to=7), replace(place, history=seen), "a test")
         assert str(e.value) == f"there is no generation 7 to go back to; remembered before this one: {known}"
+    with pytest.raises(UnfitError, match=r"^generation 5 is the one that is served$"):
+        wished(Reload(rollback=True, to=5), replace(place, history=history), "a test")
 
 
 # --- whether it will do -------------------------------------------------------------------------------------------
