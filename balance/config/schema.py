@@ -364,7 +364,7 @@ class HttpSection(Section):
     """How HTTP is spoken."""
 
     place = "http"
-    websocket: Flag = key("Whether Upgrade: websocket is passed on.", True)
+    websocket: Flag = key("Whether an Upgrade is passed on: to WebSocket, or to any protocol but HTTP and TLS.", True)
     keepalive: KeepaliveSection = key("Idle connections to backends.")
     underscore_headers: Annotated[str, kind.choice("drop", "pass", "reject")] = key(
         "Fields with a _ in their name, which CGI and WSGI can't tell from a -.", "drop"

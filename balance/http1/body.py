@@ -20,19 +20,19 @@ class Body:
         self,
         framing: Framing,
         length: int,
-        head: bytes,
         parser: type[HttpRequestParser] | type[HttpResponseParser],
         *,
         decode: bool = False,
+        underscores: str = "drop",
     ) -> None:
-        """`head` is what `parser` must have read before a chunked body. `decode` takes the chunks off."""
+        """`parser` is the second reader of a chunked body. `decode` takes the chunks off; for `underscores` see ChunkedBody."""
         self._left = length
         self._chunks: ChunkedBody | None = None
         self._witness: BodyWitness | None = None
         self._refusal = (400, Why.BAD_REQUEST) if parser is HttpRequestParser else (502, Why.BAD_RESPONSE)
         if framing is BY_CHUNKS:
-            self._chunks = ChunkedBody(decode=decode)
-            self._witness = BodyWitness(parser, head)
+            self._chunks = ChunkedBody(decode=decode, underscores=underscores)
+            self._witness = BodyWitness(parser)
         elif framing is BY_CLOSE:
             self._left = -1
         self.is_done = framing is NO_BODY or (framing is BY_LENGTH and not length)
@@ -42,6 +42,11 @@ class Body:
     @property
     def ends_at_close(self) -> bool:
         return self._left < 0
+
+    @property
+    def held(self) -> bytes:
+        """What came of it and has not gone on, because it says nothing yet."""
+        return self._chunks.held if self._chunks is not None else b""
 
     def feed(self, data: bytes) -> bytes:
         """What goes on of `data`. ProtocolError when the body is malformed."""

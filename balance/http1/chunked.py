@@ -1,7 +1,7 @@
 """Chunked bodies (RFC 9112 section 7.1): where they end, and what of them is passed on.
 
 Chunk extensions end here: they are hop by hop, nobody uses them, and they have hidden requests. Trailers that would change
-what the message means are dropped.
+what the message means are dropped; those with an underscore in their name follow `underscore_headers`, as fields of a head do.
 """
 
 from __future__ import annotations
@@ -14,8 +14,14 @@ from balance.http1.framing import show
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(;[\t\x20-\x7e\x80-\xff]*)?")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
-MAX_EXTENSIONS = 1024  # bytes of chunk extensions in one message; a bound of this kind closed Go's CVE-2023-39326
-_MAX_SIZE_LINE = MAX_EXTENSIONS + 16
+MAX_EXTENSION = 256  # bytes of one chunk's extensions
+# Bytes of extensions beyond a message's due: FREE_EXTENSION for each chunk, and SHARE times its content, which is about what a
+# chunk of one byte costs without any. Never summed over a stream: what a chunk leaves of its due pays for what the chunks
+# before it took too much. A bound of this kind closed Go's CVE-2023-39326.
+MAX_EXCESS = 16 * 1024
+FREE_EXTENSION = 32
+SHARE = 4
+_MAX_SIZE_LINE = MAX_EXTENSION + 16
 
 
 class _At(enum.IntEnum):
@@ -32,14 +38,17 @@ class ChunkedBody:
     With `decode` the payload alone goes on, for a client that can't read chunks (HTTP/1.0).
     """
 
-    __slots__ = ("_at", "_carry", "_decode", "_extensions", "_left", "_trailers", "_trailers_limit", "payload", "rest")
+    __slots__ = ("_at", "_carry", "_decode", "_excess", "_left", "_trailers", "_trailers_limit", "_underscores", "payload",
+                 "rest")  # fmt: skip
 
-    def __init__(self, *, decode: bool = False, trailers_limit: int = 8192) -> None:
+    def __init__(self, *, decode: bool = False, underscores: str = "drop", trailers_limit: int = 8192) -> None:
+        """`underscores` is what becomes of trailers that have one in their name: drop, pass, reject."""
         self._at = _At.SIZE
         self._left = 0  # bytes of the chunk still to come
         self._carry = b""  # a line that is not complete yet
         self._decode = decode
-        self._extensions = 0
+        self._excess = 0  # bytes of chunk extensions beyond their due
+        self._underscores = underscores
         self._trailers = 0
         self._trailers_limit = trailers_limit
         self.payload = 0  # bytes of content so far
@@ -48,6 +57,11 @@ class ChunkedBody:
     @property
     def is_done(self) -> bool:
         return self._at is _At.END
+
+    @property
+    def held(self) -> bytes:
+        """What came of a line that is not complete."""
+        return self._carry
 
     def feed(self, data: bytes) -> bytes:
         """The bytes to pass on for `data`. ValueError, with a reason, when the chunks are malformed."""
@@ -102,12 +116,20 @@ class ChunkedBody:
         self._left = int(size, 16)
         self._at = _At.DATA if self._left else _At.TRAILER
         if extension is not None:
-            self._extensions += len(extension)
-            if self._extensions > MAX_EXTENSIONS:
-                raise ValueError(f"chunk extensions of more than {MAX_EXTENSIONS} bytes")
+            self._allow(len(extension))
+        elif self._excess:
+            self._allow(0)
         if self._decode:
             return b""
         return None if extension is None else size + b"\r\n"
+
+    def _allow(self, extension: int) -> None:
+        """Extensions of so many bytes before the chunk that begins."""
+        if extension > MAX_EXTENSION:
+            raise ValueError(f"chunk extensions of more than {MAX_EXTENSION} bytes")
+        self._excess = max(0, self._excess + extension - FREE_EXTENSION - SHARE * self._left)
+        if self._excess > MAX_EXCESS:
+            raise ValueError("more chunk extensions than content")
 
     def _trailer(self, line: bytes) -> bytes | None:
         """Take one line of the trailer section; an empty one ends the message."""
@@ -120,7 +142,13 @@ class ChunkedBody:
         name, colon, value = line.partition(b":")
         if not colon or not is_field_name(name) or not _VALUE.fullmatch(value):
             raise ValueError(f"{show(line)} is not a trailer")
-        return None if is_allowed_in_trailers(name) and not self._decode else b""
+        if self._decode or not is_allowed_in_trailers(name):
+            return b""
+        if b"_" in name and self._underscores != "pass":
+            if self._underscores == "reject":
+                raise ValueError(f"the trailer name {show(name)} has an underscore")
+            return b""
+        return None
 
     def _refuse_endless(self, data: bytes, position: int) -> None:
         """A line that has not ended yet: bounded, and without the bare LF that some readers take for its end."""

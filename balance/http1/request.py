@@ -21,6 +21,7 @@ from balance.http1.fields import (
     TRANSFER_ENCODING,
     UNDERSCORE,
     UPGRADE,
+    for_witness,
     malformed,
     members,
     only_host,
@@ -35,20 +36,26 @@ from balance.http1.host import origin_form, read_host
 from balance.http1.witness import Witness
 from balance.model import Why
 
-# What llhttp knows; anything else is 501 (RFC 9110 section 9.1), because nobody could confirm its framing.
+# What llhttp knows. Any other token is a method, too (RFC 9110 section 9.1), and its framing is witnessed as a POST's.
 METHODS = frozenset(
     b"GET HEAD POST PUT DELETE PATCH OPTIONS TRACE CONNECT COPY LOCK MKCOL MOVE PROPFIND PROPPATCH SEARCH UNLOCK BIND REBIND "
     b"UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PURGE MKCALENDAR LINK UNLINK "
     b"QUERY".split()
 )
+MAX_METHOD = 64  # bytes; the longest that is registered, UPDATEREDIRECTREF, has 17
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TARGET = re.compile(rb"[!\"$-~]+")  # visible ASCII without `#`: a fragment is never sent (RFC 9112 section 3.2)
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _REQUEST_ID = re.compile(rb"[!-~]{1,128}")
 _LENGTH_OF_CHAIN = re.compile(rb"[0-9]{1,9}")
-_NEVER_UPGRADED = frozenset((b"h2c", b"h2", b"http/2.0", b"http/2", b"http/3"))
+_PROTOCOL = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)?")  # RFC 9110 section 7.8
+# In these more requests would pass, which nobody here could read. A server may ignore any offer (the same section).
+_NEVER_UPGRADED = frozenset((b"h2c", b"h2", b"h3", b"http", b"tls"))
 # CONNECT would make us an open proxy; TRACE shows a client what was added for the backend's eyes (nginx refuses both).
 _REFUSED = frozenset((b"CONNECT", b"TRACE"))
+# In any other case these are methods of their own, but a backend that does not mind the case would frame its reply as theirs.
+# PRI is reserved so that the preface of HTTP/2 is refused (RFC 9113 section 11.6).
+_RESERVED = frozenset((b"HEAD", b"CONNECT", b"TRACE", b"PRI"))
 # Special fields whose line goes on as it came; the others are taken out, and some written anew.
 _STAYING = frozenset((CONTENT_LENGTH, MAX_FORWARDS))
 _OWN_OPTIONS = frozenset((b"close", b"keep-alive", b"upgrade", b"te"))  # name fields that are taken out anyway
@@ -56,6 +63,17 @@ _SLASH = ord("/")
 
 _REMEMBERED = 16  # blocks
 _REMEMBERED_BYTES = 2048  # of one of them
+
+
+def unending_method(data: bytes) -> ProtocolError | None:
+    """The refusal of what begins with a method that is too long, if `data` does. It may end anywhere."""
+    start = data[: MAX_METHOD + 1]
+    if len(start) <= MAX_METHOD or b" " in start or b"\r" in start or b"\n" in start:
+        return None
+    if not _TOKEN.fullmatch(start):
+        return refuse("this is not HTTP")
+    # RFC 9112 section 3: SHOULD be 501 where a method is longer than any that is known
+    return refuse(f"a method of more than {MAX_METHOD} bytes", 501, Why.NOT_IMPLEMENTED)
 
 
 def refuse(detail: str, status: int = 400, why: Why = Why.BAD_REQUEST) -> ProtocolError:
@@ -82,26 +100,29 @@ class RequestReader:
         line_end = head.find(b"\r\n")
         limits = self._http.limits
         if line_end > limits.line_bytes:
-            raise refuse(f"a request line of more than {limits.line_bytes} bytes", 414, Why.URI_TOO_LONG)
+            raise unending_method(head) or refuse(
+                f"a request line of more than {limits.line_bytes} bytes", 414, Why.URI_TOO_LONG
+            )
         if len(head) > limits.head_bytes:
             raise refuse(f"a head of more than {limits.head_bytes} bytes", 431, Why.HEADER_TOO_LARGE)
         line = head[: line_end + 2]
         parts = line.split(b" ")
         if len(parts) != 3:
-            raise refuse(f"{show(line)} is not a request line")
+            raise unending_method(head) or refuse(f"{show(line)} is not a request line")
         method, target, version = parts
         if version == b"HTTP/1.1\r\n":
             minor = 1
         elif version == b"HTTP/1.0\r\n":
             minor = 0
         elif _VERSION.fullmatch(version[:-2]) and _TOKEN.fullmatch(method):
-            raise refuse(f"{show(version[:-2])} is not supported", 505)
+            raise unending_method(head) or refuse(f"{show(version[:-2])} is not supported", 505)
         else:
-            raise refuse(f"{show(line)} is not a request line")
+            raise unending_method(head) or refuse(f"{show(line)} is not a request line")
         if method not in METHODS:
             if not _TOKEN.fullmatch(method):
-                raise refuse(f"{show(method)} is not a method")
-            raise refuse(f"method {show(method)} is not known", 501, Why.NOT_IMPLEMENTED)
+                raise unending_method(head) or refuse(f"{show(method)} is not a method")
+            if len(method) > MAX_METHOD or method.upper() in _RESERVED:
+                raise unending_method(head) or refuse(f"method {show(method)} is not served", 501, Why.NOT_IMPLEMENTED)
         if not _TARGET.fullmatch(target):
             raise refuse("the request target has a byte that is not allowed in one")
         if method in _REFUSED:
@@ -110,19 +131,17 @@ class RequestReader:
         block = head[line_end + 1 :]
         fields = self._remembered.get(block) if minor else None
         if fields is None:
-            fields = self._read_fields(line, minor, head, block)
+            fields = self._read_fields(method, minor, head, block)
         if target[0] == _SLASH and minor and method != b"OPTIONS":
             return Request(method, target, 1, line, fields, b"close" not in fields.connection)
         return _unusual(method, target, minor, fields)
 
-    def _read_fields(self, line: bytes, minor: int, head: bytes, block: bytes) -> RequestFields:
+    def _read_fields(self, method: bytes, minor: int, head: bytes, block: bytes) -> RequestFields:
         fields = parse_fields(block, minor, self._http)
-        if b"upgrade" in fields.connection and fields.framing is not NO_BODY:
-            # llhttp stops at the end of such a head; the head that goes on has no upgrade in it, so that one is witnessed,
-            # and the lines that were taken out are checked here.
-            head = b"%b%b\r\n" % (line, fields.forward)
-            if malformed(block) is not None:
-                raise refuse(f"{show(malformed(block) or b'')} is not a header field")
+        if b"upgrade" in fields.connection or (fields.framing is BY_CHUNKS and b"\t" in block):
+            head = head[: -len(block)] + for_witness(block)
+        if method not in METHODS:
+            head = b"POST" + head[len(method) :]
         reusable = minor == 1 and b"close" not in fields.connection
         if not self._witness.agrees(head, fields.framing, fields.length, reusable=reusable):
             line_at_fault = malformed(block)
@@ -206,11 +225,8 @@ def _reissued(fields: RequestFields, found: dict[int, list[bytes]], minor: int, 
         options_on.append(b"TE")
         lines.append(b"TE: trailers")
     if UPGRADE in found and b"upgrade" in fields.connection and minor and http.websocket:
-        # h2c would carry requests that nobody here reads; a server may ignore any Upgrade (RFC 9110 section 7.8).
-        # What goes on keeps its order, which is the client's preference.
-        protocols = [protocol for protocol in members(found[UPGRADE]) if protocol not in _NEVER_UPGRADED]
-        if protocols and fields.framing is not NO_BODY:
-            raise refuse("an Upgrade with a body")
+        # What goes on keeps its order, which is the client's preference, and its case.
+        protocols = [protocol for protocol in members(found[UPGRADE]) if _may_be_upgraded_to(protocol)]
         if protocols:
             fields.upgrade = b", ".join(protocols)
             options_on.append(b"Upgrade")
@@ -222,6 +238,11 @@ def _reissued(fields: RequestFields, found: dict[int, list[bytes]], minor: int, 
         fields.request_id = request_ids[0]
         lines.append(b"X-Request-Id: " + request_ids[0])
     return lines
+
+
+def _may_be_upgraded_to(protocol: bytes) -> bool:
+    match = _PROTOCOL.fullmatch(protocol)
+    return match is not None and match[1].lower() not in _NEVER_UPGRADED
 
 
 def _unusual(method: bytes, target: bytes, minor: int, fields: RequestFields) -> Request:

@@ -16,6 +16,7 @@ from balance.http1.fields import (
     PROTECTED,
     TRANSFER_ENCODING,
     UPGRADE,
+    for_witness,
     is_field_line,
     malformed,
     members,
@@ -25,7 +26,7 @@ from balance.http1.fields import (
     without,
     without_named,
 )
-from balance.http1.framing import response_framing, show
+from balance.http1.framing import BY_CHUNKS, response_framing, show
 from balance.http1.head import Response
 from balance.http1.witness import Witness
 from balance.model import Why
@@ -63,8 +64,12 @@ class ResponseReader:
         if response is not None:
             return response
         response = parse_response(head)
-        if not self._witness.agrees(head, response.framing, response.length, reusable=response.keep_alive):
-            line_at_fault = malformed(head[head.find(b"\n") :])
+        block = head[head.find(b"\n") :]
+        seen = head
+        if response.framing is BY_CHUNKS and b"\t" in block:
+            seen = head[: -len(block)] + for_witness(block)
+        if not self._witness.agrees(seen, response.framing, response.length, reusable=response.keep_alive):
+            line_at_fault = malformed(block)
             if line_at_fault is None:
                 raise refuse("the head can be read in more than one way")
             raise refuse(f"{show(line_at_fault)} is not a header field")
@@ -168,6 +173,9 @@ def parse_response(head: bytes) -> Response:
         named = connection - PROTECTED - _OWN_OPTIONS
         if named:
             forward = without_named(forward, named)
+    if response.status == 426 and UPGRADE in found:
+        # RFC 9110 section 15.5.22: MUST say to what. In all other replies but 101 it is an advertisement for this hop.
+        forward += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % b", ".join(members(found[UPGRADE]))
     for value in found.get(KEEP_ALIVE, []):
         timeout = _KEEP_ALIVE_TIMEOUT.search(value)
         if timeout:

@@ -67,15 +67,22 @@ class Witness:
         return agreed
 
 
+_CHUNKS_FOLLOW = {
+    HttpRequestParser: b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+    HttpResponseParser: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+}
+
+
 class BodyWitness:
-    """Reads one chunked message from its head to its end."""
+    """Reads one chunked body to its end, behind a head that says no more than that it is chunked: the message's own has been
+    witnessed, and may offer an upgrade, at which this parser would stop."""
 
     __slots__ = ("_ends", "_parser")
 
-    def __init__(self, make: type[HttpRequestParser] | type[HttpResponseParser], head: bytes) -> None:
+    def __init__(self, make: type[HttpRequestParser] | type[HttpResponseParser]) -> None:
         self._ends = _Ends()
         self._parser = make(self._ends)
-        self._parser.feed_data(head)
+        self._parser.feed_data(_CHUNKS_FOLLOW[make])
 
     def agrees(self, data: bytes | memoryview, *, ended: bool) -> bool:
         """Feed what our own framing took for the body's next bytes; `ended` says that it found the end there."""

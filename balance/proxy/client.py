@@ -15,6 +15,7 @@ from typing import cast
 
 from balance.errors import ProtocolError
 from balance.http1.forward import introduction
+from balance.http1.request import unending_method
 from balance.model import Why
 from balance.proxy.access import AccessRecord
 from balance.proxy.entry import Entry
@@ -233,6 +234,8 @@ class HttpClient(Refusals, asyncio.Protocol):
         line_end = data.find(b"\r\n")
         if not _START.match(data):
             self._refuse(ProtocolError(400, Why.BAD_REQUEST, "this is not HTTP"), data)
+        elif (error := unending_method(data)) is not None:
+            self._refuse(error, data)
         elif line_end < 0 and len(data) > limits.line_bytes:
             detail = f"a request line of more than {limits.line_bytes} bytes"
             self._refuse(ProtocolError(414, Why.URI_TOO_LONG, detail), data)
@@ -326,10 +329,13 @@ class HttpClient(Refusals, asyncio.Protocol):
         self.deadline = NEVER
         service.connections.discard(self)
         waiting, self._buffer = self._buffer, b""
+        upload = exchange.upload
+        if upload is not None:
+            waiting = upload.held + waiting
         mine, theirs = self.transport, upstream.transport
         keep_alive(theirs.get_extra_info("socket"))
-        # What was offered alone is what was agreed on.
-        is_websocket = exchange.request.fields.upgrade == b"websocket"
+        # What was offered alone is what was agreed on. Frames can't be told from what is left of a body.
+        is_websocket = exchange.request.fields.upgrade.lower() == b"websocket" and (upload is None or upload.is_done)
         end: type[TunnelEnd] = WebSocketEnd if is_websocket else TunnelEnd
         relay: Callable[..., Relay] = WebSocketRelay if is_websocket else Relay
         client_end, upstream_end = end(service.connections), end(None)

@@ -84,7 +84,8 @@ class Exchange(Replying):
             self._outgoing = head
             rest = body
         else:
-            self.upload = Body(fields.framing, fields.length, head, HttpRequestParser)
+            underscores = self.entry.listener.http.underscore_headers
+            self.upload = Body(fields.framing, fields.length, HttpRequestParser, underscores=underscores)
             self._outgoing = head + self._uploaded(self.upload, body) if body else head
             rest = self.upload.rest
         retrying = self.entry.retrying

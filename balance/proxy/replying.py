@@ -151,12 +151,13 @@ class Replying(Repeats):
             self._end_well(now)
         else:
             decode = framing is BY_CHUNKS and not request.minor
-            read = response.forward + b"Transfer-Encoding: chunked\r\n\r\n" if framing is BY_CHUNKS else b""
             if self._lease is not None:
                 self._lease.answered(
                     now, response.status < 500 or is_good(response.status)
                 )  # the body may take long, which says nothing of the backend
-            self._download = Body(framing, response.length, read, HttpResponseParser, decode=decode)
+            # `reject` is for clients; a reply has begun by the time that its trailers come.
+            underscores = "pass" if self.entry.listener.http.underscore_headers == "pass" else "drop"
+            self._download = Body(framing, response.length, HttpResponseParser, decode=decode, underscores=underscores)
             self._reply_body(body, head)
 
     def _reply_body(self, data: bytes, head: bytes = b"") -> None:
@@ -191,10 +192,12 @@ class Replying(Repeats):
             transport.writelines((head, body))
 
     def _switch(self, response: Response, early: bytes) -> None:
-        """101: from here on bytes pass unparsed, those that came with it first."""
+        """101: from here on bytes pass unparsed, those that came with it first. What the client still owes of a body comes
+        before what it says in the new protocol (RFC 9110 section 7.8), so it too passes as it comes: neither connection is
+        ever asked for another request."""
         lease, upstream = self._lease, self._upstream
-        offered = self.request.fields.upgrade.split(b", ")
-        if not response.upgrade or any(protocol not in offered for protocol in response.upgrade.split(b", ")):
+        offered = self.request.fields.upgrade.lower().split(b", ")
+        if not response.upgrade or any(protocol not in offered for protocol in response.upgrade.lower().split(b", ")):
             self._fail(502, Why.BAD_RESPONSE, "the backend switches protocols unasked", Outcome.FAILED)
             return
         assert lease is not None and upstream is not None

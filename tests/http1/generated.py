@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-_methods = st.sampled_from([b"GET", b"POST", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"M-SEARCH", b"CONNECT", b"get", b"FOO"])
+_methods = st.sampled_from(
+    [
+        b"GET",
+        b"POST",
+        b"HEAD",
+        b"OPTIONS",
+        b"PUT",
+        b"DELETE",
+        b"M-SEARCH",
+        b"CONNECT",
+        b"get",
+        b"FOO",
+        b"RDG_IN_DATA",
+        b"head",
+        b"X" * 65,
+    ]
+)
 _targets = st.one_of(
     st.sampled_from(
         [b"/", b"*", b"/a?b", b"http://a/", b"http://a", b"http://b/", b"https://a?x", b"//", b"/#", b"a:80", b"?"]
@@ -24,12 +40,13 @@ _names = st.sampled_from(
 _values = st.one_of(
     st.sampled_from(
         [b"a", b"0", b"5", b"70000", b"chunked", b"gzip, chunked", b"close", b"keep-alive", b"upgrade", b"Upgrade, close",
-         b"websocket", b"h2c", b"100-continue", b"trailers", b"x, te, host", b"content-length", b"x-forwarded-for", b"close;x",
+         b"websocket", b"h2c",
+         b"TLS/1.2, tcp", b"100-continue", b"trailers", b"x, te, host", b"content-length", b"x-forwarded-for", b"close;x",
          b""]
     ),
     st.binary(max_size=8),
 )  # fmt: skip
-_blanks = st.sampled_from([b"", b" ", b"\t", b"  "])
+_blanks = st.sampled_from([b"", b" ", b"\t", b"  ", b" \t"])
 _lines = st.builds(lambda *parts: b"".join(parts), _names, st.just(b":"), _blanks, _values, _blanks)
 _host = st.sampled_from([b"Host: a", b"Host: a", b"Host: a", b"host:a", b"Host: b"])
 

@@ -46,7 +46,7 @@ def requests(data: bytes, reader: RequestReader) -> tuple[Passed | str | int, ..
                 return (*verdict, MORE)
             request = reader.read(data[: end + 4])
             fields = request.fields
-            body = Body(fields.framing, fields.length, request.line + fields.forward + b"\r\n", HttpRequestParser)
+            body = Body(fields.framing, fields.length, HttpRequestParser)
             forwarded, data = (b"", data[end + 4 :]) if body.is_done else (body.feed(data[end + 4 :]), body.rest)
             if not body.is_done:
                 return (*verdict, MORE)
@@ -75,7 +75,7 @@ def reply(data: bytes, method: bytes, reader: ResponseReader) -> Relayed | str |
         return error.status
     if method == b"HEAD":
         return Relayed(response.status)
-    body = Body(response.framing, response.length, head, HttpResponseParser)
+    body = Body(response.framing, response.length, HttpResponseParser)
     try:
         forwarded = body.feed(data) if data and not body.is_done else b""
     except ProtocolError:

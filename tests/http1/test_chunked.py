@@ -9,15 +9,15 @@ from reading import payload
 from request_cases import CHUNKED as HEAD
 from request_cases import CHUNKS, MORE, TRAILERS
 
-from balance.http1.chunked import MAX_EXTENSIONS, ChunkedBody
+from balance.http1.chunked import FREE_EXTENSION, MAX_EXCESS, SHARE, ChunkedBody
 from balance.http1.framing import Framing
 
 BODIES = [(case.name, case.sent.removeprefix(HEAD)) for case in (*CHUNKS, *TRAILERS) if len(case.sent) < 2000]
 
 
-def fed(pieces: list[bytes], *, decode: bool = False) -> tuple[bytes, bool, bytes] | str:
+def fed(pieces: list[bytes], *, decode: bool = False, underscores: str = "drop") -> tuple[bytes, bool, bytes] | str:
     """What goes on of a body that comes in `pieces`, whether it ended, and what follows it; or that it is refused."""
-    body = ChunkedBody(decode=decode)
+    body = ChunkedBody(decode=decode, underscores=underscores)
     out = b""
     try:
         for number, piece in enumerate(pieces):
@@ -120,10 +120,46 @@ def test_line_without_an_end_is_refused_before_it_fills_memory(endless: bytes) -
     assert len(body._carry) <= 8192
 
 
-def test_extensions_of_many_chunks_are_counted_together() -> None:
+def chunk(content: bytes, extension: int) -> bytes:
+    """One with `extension` bytes of extensions, the semicolon among them."""
+    return b"%x%b\r\n%b\r\n" % (len(content), (b";" + b"x" * (extension - 1))[:extension], content)
+
+
+def test_flood_of_tiny_chunks_with_long_extensions_is_refused() -> None:
     body = ChunkedBody()
-    chunk = b"1;" + b"x" * 99 + b"\r\nh\r\n"
-    for _ in range(MAX_EXTENSIONS // 100):
-        body.feed(chunk)
-    with pytest.raises(ValueError, match="extensions"):
-        body.feed(chunk)
+    over = 100 - FREE_EXTENSION - SHARE
+    for _ in range(MAX_EXCESS // over):
+        body.feed(chunk(b"h", 100))
+    with pytest.raises(ValueError, match="more chunk extensions than content"):
+        body.feed(chunk(b"h", 100))
+
+
+@pytest.mark.parametrize(
+    ("content", "extension"),
+    [(b"h", FREE_EXTENSION + SHARE), (b"data: x\n\n", 68), (b"x" * 16, 96), (b"x" * 56, 256), (b"x" * 1000, 85)],
+)
+def test_long_stream_may_have_extensions_in_every_chunk(content: bytes, extension: int) -> None:
+    body = ChunkedBody()
+    stream = chunk(content, extension) * 100
+    for _ in range(100):
+        assert body.feed(stream) == chunk(content, 0) * 100
+    assert body.payload == 10_000 * len(content)
+
+
+@pytest.mark.parametrize("between", [[(b"x" * 4096, 0)], [(b"x" * 4096, 40)], [(b"hello", 0)] * 320])
+def test_chunks_that_take_less_than_their_due_pay_for_those_that_took_more(between: list[tuple[bytes, int]]) -> None:
+    body = ChunkedBody()
+    for _ in range(20):
+        for _ in range(70):  # of 220 bytes beyond their due each: 15 KB
+            body.feed(chunk(b"h", 256))
+        for content, extension in between:
+            body.feed(chunk(content, extension))
+
+
+@pytest.mark.parametrize(
+    ("setting", "go_on"), [("drop", b"X-Sum: 1\r\n"), ("pass", b"X_Y: z\r\nX-Sum: 1\r\n"), ("reject", None)]
+)
+def test_trailers_with_an_underscore_are_dropped_passed_or_refused(setting: str, go_on: bytes | None) -> None:
+    sent = b"5\r\nhello\r\n0\r\n"
+    outcome = "refused" if go_on is None else (sent + go_on + b"\r\n", True, b"")
+    assert fed([sent + b"X_Y: z\r\nX-Sum: 1\r\n\r\n"], underscores=setting) == outcome

@@ -30,9 +30,15 @@ def test_every_case_has_a_name_of_its_own() -> None:
         (b"HTTP/1.0 404 No\r\n", b"HTTP/1.1 404 No\r\n"),
         (b"HTTP/1.1 200\r\n", b"HTTP/1.1 200 \r\n"),
         (b"HTTP/1.1 200 OK\r\nConnection: close, X\r\nX: y\r\nY: z\r\n", b"HTTP/1.1 200 OK\r\nY: z\r\n"),
-        (b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5\r\nProxy-Connection: x\r\nTrailer: X\r\n", b"HTTP/1.1 200 OK\r\n"),
+        (b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5\r\nProxy-Connection: x\r\nTrailer: X\r\n",
+         b"HTTP/1.1 200 OK\r\nTrailer: X\r\n"),
+        (b"HTTP/1.1 407 X\r\nProxy-Authenticate: Basic\r\nProxy-Authorization: x\r\n",
+         b"HTTP/1.1 407 X\r\nProxy-Authenticate: Basic\r\n"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: y\r\n", b"HTTP/1.1 200 OK\r\nX: y\r\n"),
         (b"HTTP/1.1 200 OK\r\nUpgrade: h2\r\nConnection: Upgrade\r\n", b"HTTP/1.1 200 OK\r\n"),
+        (b"HTTP/1.1 426 X\r\nUpgrade: TLS/1.0, h2c\r\nConnection: Upgrade, close, connection\r\nX: y\r\n",
+         b"HTTP/1.1 426 X\r\nX: y\r\nConnection: Upgrade\r\nUpgrade: TLS/1.0, h2c\r\n"),
+        (b"HTTP/1.1 426 X\r\nUpgrade: websocket\r\n", b"HTTP/1.1 426 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"),
         (b"HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nset-cookie:b\r\n", b"HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nset-cookie:b\r\n"),
         (b"HTTP/1.1 200 OK\r\nConnection: set-cookie\r\nSet-Cookie: a\r\n", b"HTTP/1.1 200 OK\r\nSet-Cookie: a\r\n"),
         (b"HTTP/1.1 304 X\r\nContent-Length: 9\r\nETag: e\r\n", b"HTTP/1.1 304 X\r\nContent-Length: 9\r\nETag: e\r\n"),
@@ -73,7 +79,7 @@ def test_http_1_0_keeps_its_connection_only_when_it_says_so() -> None:
 
 def test_switch_names_its_protocols_in_their_order() -> None:
     head = b"HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: zeta, Alpha\r\n\r\n"
-    assert ResponseReader().read(head).upgrade == b"zeta, alpha"
+    assert ResponseReader().read(head).upgrade == b"zeta, Alpha"
 
 
 def test_refusal_is_the_backends_fault() -> None:

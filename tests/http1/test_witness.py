@@ -99,14 +99,13 @@ def test_head_that_closes_the_witness_s_ears_refuses_nobody_else() -> None:
 @pytest.mark.parametrize("case", CHUNKS, ids=lambda case: case.name)
 def test_chunks_are_agreed_to_when_the_table_lets_them_pass(case: Case) -> None:
     end = case.sent.find(b"\r\n\r\n") + 4
-    witness = BodyWitness(HttpRequestParser, case.sent[:end])
+    witness = BodyWitness(HttpRequestParser)
     if case.verdict[-1] == "ok":
         assert witness.agrees(case.sent[end:-1], ended=False)
         assert witness.agrees(case.sent[-1:], ended=True)
 
 
 def test_end_that_only_one_of_both_sees_is_not_agreed_to() -> None:
-    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert not BodyWitness(HttpRequestParser, head).agrees(b"5\r\nhello\r\n0\r\n\r\n", ended=False)
-    assert not BodyWitness(HttpRequestParser, head).agrees(b"5\r\nhello\r\n", ended=True)
-    assert not BodyWitness(HttpRequestParser, head).agrees(b"5\r\nhello!", ended=False)
+    assert not BodyWitness(HttpRequestParser).agrees(b"5\r\nhello\r\n0\r\n\r\n", ended=False)
+    assert not BodyWitness(HttpRequestParser).agrees(b"5\r\nhello\r\n", ended=True)
+    assert not BodyWitness(HttpRequestParser).agrees(b"5\r\nhello!", ended=False)

@@ -73,7 +73,8 @@ async def test_line_says_who_asked_what_where_it_went_and_how_long_it_took(stage
     [
         (b"GARBAGE\r\n\r\n", 400, "bad_request", "GARBAGE"),
         (b"GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, "bad_request", "/x"),
-        (b"BREW /x HTTP/1.1\r\nHost: a\r\n\r\n", 501, "not_implemented", "/x"),
+        (b"PRI /x HTTP/1.1\r\nHost: a\r\n\r\n", 501, "not_implemented", "/x"),
+        (b"X" * 9000, 501, "not_implemented", ""),
         (b"GET /" + b"x" * 9000, 414, "uri_too_long", ""),
         (b"OPTIONS /o HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n", 204, "ok", "/o"),
     ],

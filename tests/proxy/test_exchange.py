@@ -9,7 +9,7 @@ from rawclient import Ended, Message, Wire, chunked, get, ok, post
 from scripts import CHUNKED, ask, failures, says, says_and_resets, says_and_waits
 from stage import Script, Stage, serve, until
 
-from balance.config.model import CircuitBreaker, Timeouts
+from balance.config.model import CircuitBreaker, HttpConfig, Timeouts
 from balance.health.breaker import PHASE, Phase
 from balance.model import Why
 from balance.proxy.repeats import REPLAY_LIMIT
@@ -537,3 +537,34 @@ async def test_503_with_retry_after_when_no_backend_is_ready(stage: Stage) -> No
 
 def test_what_may_be_sent_again_is_bounded() -> None:
     assert REPLAY_LIMIT <= 64 * 1024
+
+
+@pytest.mark.parametrize(
+    ("setting", "question", "reply"),
+    [
+        ("drop", [("X-Sum", "1")], [("X-Sum", "2")]),
+        ("pass", [("X_Sum", "1"), ("X-Sum", "1")], [("X_Sum", "2"), ("X-Sum", "2")]),
+        ("reject", None, [("X-Sum", "2")]),
+    ],
+)
+async def test_trailers_with_an_underscore_go_the_way_of_such_fields(
+    stage: Stage, setting: str, question: list[tuple[str, str]] | None, reply: list[tuple[str, str]]
+) -> None:
+    seen: list[Message] = []
+
+    def answer(request: Message) -> bytes:
+        seen.append(request)
+        return CHUNKED.replace(b"\r\n\r\n", b"\r\nTrailer: X_Sum, X-Sum\r\n\r\n") + chunked(
+            b"reply", trailers=b"X_Sum: 2\r\nX-Sum: 2\r\n"
+        )
+
+    stage.backend(serve(answer))
+    await stage.open(http=HttpConfig(underscore_headers=setting))
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X_Sum, X-Sum\r\n\r\n"
+    asked = await ask(stage, head + chunked(b"question", trailers=b"X_Sum: 1\r\nX-Sum: 1\r\n"))
+    if question is None:
+        assert (asked.status, seen) == (400, [])
+        asked = await ask(stage, get())
+    else:
+        assert (seen[0].trailers, seen[0].get("trailer")) == (question, "X_Sum, X-Sum")
+    assert (asked.body, asked.trailers, asked.get("trailer")) == (b"reply", reply, "X_Sum, X-Sum")

@@ -42,7 +42,9 @@ BITS = st.one_of(
         b"5\r\nhello\r\n",
          b"Content-Length: 5\r\n", b"Content-Length: 0\r\n", b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: x\r\n",
          b"Host: b\r\n",
-         b"Connection: close\r\n", b"Connection: upgrade\r\nUpgrade: x\r\n", b"Expect: 100-continue\r\n", b"X: y\r\n",
+         b"Connection: close\r\n", b"Connection: upgrade\r\nUpgrade: x\r\n",
+         b"Connection: upgrade, x\r\nUpgrade: TLS/1.2, h2c\r\n", b"Upgrade: tcp\r\n",
+         b"RDG_IN_DATA", b"Trailer: X\r\n", b"Expect: 100-continue\r\n", b"X: y\r\n",
          b"X_Y: z\r\n",
          b"GET /z HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.0", b"HEAD", b"http://a", b"HTTP/1.1 200 OK\r\n", b"chunked",
          b"gzip, "]

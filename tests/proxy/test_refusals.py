@@ -43,7 +43,7 @@ async def test_refusal_names_the_request_as_the_log_does(stage: Stage) -> None:
     stage.backend(never)
     await stage.open()
     client = await stage.client()
-    await client.send(b"NOSUCH / HTTP/1.1\r\nHost: a\r\n\r\n")
+    await client.send(b"PRI / HTTP/1.1\r\nHost: a\r\n\r\n")
     reply = await client.reply()
     assert reply.status == 501
     assert len(json.loads(reply.body)["request_id"]) == 24
