@@ -175,6 +175,10 @@ KEYS: dict[str, Key] = {
     "http.limits.body": Key("1KB", _CLIENT + "test_body_beyond_the_limit_is_refused_before_a_backend_hears_of_it"),
     "http.forwarded": Key("both", "tests/proxy/test_door.py::test_what_a_backend_is_told_of_a_client_follows_the_listener"),
     "http.request_id": Key(False, "tests/proxy/test_settings.py::test_a_request_has_an_id_where_that_is_asked_for"),
+    "http.reply_headers.request_id": Key(False, "tests/proxy/test_settings.py::test_a_reply_says_its_requests_id"),
+    "http.reply_headers.backend": Key(
+        True, "tests/proxy/test_settings.py::test_a_reply_names_its_backend_where_that_is_asked_for"
+    ),
     "http.via": Key(True, "tests/proxy/test_settings.py::test_a_request_names_this_proxy_where_that_is_asked_for"),
     "http.error_pages": Key({"503": PAGE}, "tests/proxy/test_refusals.py::test_error_has_the_users_page"),
     "security.trusted_proxies": Key(["10.0.0.0/8"], _CLIENT + "test_trusted_proxy_is_believed"),

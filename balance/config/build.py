@@ -28,6 +28,7 @@ from balance.config.model import (
     PassiveChecks,
     PoolConfig,
     QueueConfig,
+    ReplyHeaders,
     Retry,
     RetryBudget,
     SessionAffinity,
@@ -203,6 +204,8 @@ def _http(given: dict[str, Any], pages: Mapping[str, str]) -> HttpConfig:
         given["keepalive"] = Keepalive(**_renamed(given["keepalive"], idle_timeout="idle_timeout_s"))
     if "limits" in given:
         given["limits"] = Limits(**_renamed(given["limits"], head="head_bytes", line="line_bytes", body="body_bytes"))
+    if "reply_headers" in given:
+        given["reply_headers"] = ReplyHeaders(**given["reply_headers"])
     if "error_pages" in given:
         given["error_pages"] = tuple((status, pages[file]) for status, file in given["error_pages"].items() if file in pages)
     return HttpConfig(**given)

@@ -224,7 +224,7 @@ _SECTIONS: dict[Path, type[Section]] = {
     path: _section_at(path)
     for path in [
         (), ("load_balancer",), ("health_check",), ("timeouts",), ("listeners", 0, "timeouts"), ("http",),
-        ("http", "keepalive"), ("http", "limits"),
+        ("http", "keepalive"), ("http", "limits"), ("http", "reply_headers"),
         ("security",), ("logging",), ("logging", "access_log"), ("backends", 0),
     ]
 }  # fmt: skip

@@ -191,6 +191,14 @@ class Keepalive:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyHeaders:
+    """What a reply says of its own way."""
+
+    request_id: bool = True
+    backend: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class HttpConfig:
     websocket: bool = True
     keepalive: Keepalive = field(default_factory=Keepalive)
@@ -198,6 +206,7 @@ class HttpConfig:
     limits: Limits = field(default_factory=Limits)
     forwarded: str = "xff"  # xff, rfc7239, both, none
     request_id: bool = True
+    reply_headers: ReplyHeaders = field(default_factory=ReplyHeaders)
     via: bool = False
     error_pages: tuple[tuple[int, str], ...] = ()  # (status, the page's text)
 

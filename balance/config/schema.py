@@ -360,6 +360,14 @@ class LimitsSection(Section):
     body: Size = key("The body of a request; then 413. 0 is no bound: bodies stream.", 0)
 
 
+class ReplyHeadersSection(Section):
+    """What a reply tells its client of the way it took."""
+
+    place = "reply_headers"
+    request_id: Flag = key("X-Request-ID: the request's id, as logs have it; a backend's own stays.", True)
+    backend: Flag = key("X-Backend: the name of the backend that the reply is from, or was to be from.", False)
+
+
 class HttpSection(Section):
     """How HTTP is spoken."""
 
@@ -374,6 +382,7 @@ class HttpSection(Section):
         "Which fields tell the backend who asked: X-Forwarded-*, Forwarded, both or none.", "xff"
     )
     request_id: Flag = key("Whether each request gets an X-Request-ID.", True)
+    reply_headers: ReplyHeadersSection = key("What a reply tells its client of the way it took.")
     via: Flag = key("Whether Via names this proxy (RFC 9110 section 7.6.3).", False)
     error_pages: dict[Annotated[int, kind.ERROR_STATUS], Annotated[str, kind.FILE]] = key(
         "HTML files to answer errors with, by status; a path is from this file's folder.", {}

@@ -52,7 +52,8 @@ class Request:
 class Response:
     """One reply's head, as if it answered a GET. `forward` is its status line and the field lines that are passed on."""
 
-    __slots__ = ("forward", "framing", "idle_timeout_s", "keep_alive", "length", "status", "upgrade")
+    __slots__ = ("forward", "framing", "has_request_id", "idle_timeout_s", "is_rare", "keep_alive", "length", "status",
+                 "upgrade")  # fmt: skip
 
     def __init__(self, status: int) -> None:
         self.status = status
@@ -62,6 +63,8 @@ class Response:
         self.idle_timeout_s = 0.0  # from Keep-Alive: timeout=N; 0 when it did not say
         self.upgrade = b""
         self.forward = b""
+        self.has_request_id = False
+        self.is_rare = status >= 500  # or any other that needs a second look
 
     def with_line(self, line: bytes) -> Response:
         """A copy that has one more line; the original may be remembered, and answer others."""

@@ -12,7 +12,7 @@ from balance.model import Why
 
 _WANTS_HTML = re.compile(rb"(?i)\r\naccept:[^\r\n]*text/html")
 _ALLOW = b"Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n"  # RFC 9110 section 15.5.6: a 405 must say it
-OPTIONS_REPLY = b"HTTP/1.1 204 No Content\r\n" + _ALLOW + b"\r\n"  # to one that may not go further (Max-Forwards: 0)
+OPTIONS_REPLY = b"HTTP/1.1 204 No Content\r\n" + _ALLOW  # to one that may not go further (Max-Forwards: 0)
 _RETRY_AFTER_S = 1
 
 
@@ -26,10 +26,11 @@ def error_reply(
     keep_alive: bool,
     pages: Mapping[int, str],
     date: str = "",
+    told: bytes = b"",
 ) -> bytes:
     """A whole reply. `head` is the request's head as far as it came: it decides the format, and whether a body is sent.
 
-    `date` is for the Date field (RFC 9110 section 6.6.1); without a clock it is left out.
+    `told` are lines for its head. `date` is for the Date field (RFC 9110 section 6.6.1); without a clock it is left out.
     `pages` holds the user's own pages by status; ``{request_id}`` and ``{why}`` in them are filled in.
     """
     phrase = HTTPStatus(status).phrase
@@ -50,6 +51,7 @@ def error_reply(
     if date:
         lines.append(f"Date: {date}\r\n".encode())
     lines.append(b"Cache-Control: no-store\r\n")
+    lines.append(told)
     if status == 503:
         lines.append(b"Retry-After: %d\r\n" % _RETRY_AFTER_S)
     if status == 405:

@@ -14,6 +14,7 @@ from balance.http1.fields import (
     HOP,
     KEEP_ALIVE,
     PROTECTED,
+    REQUEST_ID,
     TRANSFER_ENCODING,
     UPGRADE,
     for_witness,
@@ -156,6 +157,8 @@ def parse_response(head: bytes) -> Response:
         elif kind == TRANSFER_ENCODING:
             codings.append(value)
             taken_out.append(line)
+        elif kind == REQUEST_ID:
+            response.has_request_id = response.is_rare = True
         elif kind in _TAKEN_OUT:
             found.setdefault(kind, []).append(value)
             taken_out.append(line)

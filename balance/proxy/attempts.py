@@ -86,6 +86,11 @@ class Attempts:
     _tried: list[Backend] | tuple[()]
     view: ClientView  # where the client is a trusted proxy; set by _request_head()
 
+    @property
+    def backend(self) -> Backend | None:
+        """The one that it is with."""
+        return self._lease.backend if self._lease is not None else None
+
     @abstractmethod
     def _send(self, upstream: Upstream, now: float) -> None:
         """Here is a connection."""

@@ -279,7 +279,7 @@ class HttpClient(Refusals, asyncio.Protocol):
         if self.transport.is_closing():
             return b""
         head = exchange.request.line + exchange.request.fields.forward
-        return self._error_page(status, why, detail, exchange.request_id, head, keep_alive=keep_alive)
+        return self._error_page(status, why, detail, exchange.request_id, head, exchange.backend, keep_alive=keep_alive)
 
     def answer(self, page: bytes, *, keep_alive: bool) -> None:
         """The running exchange has ended in this."""

@@ -11,6 +11,7 @@ from balance.http1.realip import TrustedProxies
 from balance.http1.request import RequestReader
 from balance.proxy.service import Service
 from balance.proxy.wheel import NEVER
+from balance.runtime.backend import Backend
 from balance.runtime.snapshot import Listener
 
 
@@ -18,9 +19,9 @@ class Entry:
     """Shared by all clients of a listener in one worker."""
 
     __slots__ = ("__weakref__", "connect_s", "cookie", "forwarded", "is_closing", "keepalive_s", "listener", "max_idle",
-                 "max_requests",
-                 "pages", "pool", "port", "read_s", "reader", "reply_s", "request_id", "request_s", "retrying", "scheme",
-                 "service", "successor", "timeouts", "via", "views")  # fmt: skip
+                 "max_requests", "pages", "pool", "port", "read_s", "reader", "reply_s", "request_id", "request_s", "retrying",
+                 "scheme", "service", "successor", "tells_backend", "tells_only_id", "tells_request_id", "timeouts", "via",
+                 "views")  # fmt: skip
 
     def __init__(self, service: Service, listener: Listener, port: int) -> None:
         """`port` is the one that clients connect to, for X-Forwarded-Port; 0 on a Unix socket."""
@@ -46,8 +47,18 @@ class Entry:
         self.forwarded = http.forwarded
         self.via = http.via
         self.request_id = http.request_id
+        self.tells_request_id = http.reply_headers.request_id
+        self.tells_backend = http.reply_headers.backend
+        self.tells_only_id = self.tells_request_id and not self.tells_backend  # nearly always
         trusted = TrustedProxies(listener.trusted_proxies)
         self.views = ClientViews(listener.client_address, http.forwarded, trusted, port, self.scheme, via=http.via)
         self.pages = dict(http.error_pages)
         self.max_idle = http.keepalive.max_idle_per_backend
         self.max_requests = http.keepalive.max_requests
+
+    def told(self, request_id: bytes, backend: Backend | None) -> bytes:
+        """The lines of a reply that tell its client of the way it took."""
+        lines = b"X-Request-Id: " + request_id + b"\r\n" if self.tells_request_id and request_id else b""
+        if self.tells_backend and backend is not None:
+            lines += b"X-Backend: " + backend.name.encode("ascii", "backslashreplace") + b"\r\n"
+        return lines

@@ -41,7 +41,7 @@ _OK, _ALL_WELL = Outcome.OK, Why.OK
 class Exchange(Replying):
     """See the module's picture. Made for a complete request head."""
 
-    __slots__ = ("bytes_in", "request_id", "why")
+    __slots__ = ("bytes_in", "why")
 
     def __init__(self, client: Client, entry: Entry, request: Request, bytes_in: int) -> None:
         self.client = client

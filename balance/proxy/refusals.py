@@ -18,6 +18,7 @@ from balance.proxy.access import unserved
 from balance.proxy.entry import Entry
 from balance.proxy.wheel import Timed
 from balance.runtime import cells
+from balance.runtime.backend import Backend
 
 
 class Refusals(Timed):
@@ -44,8 +45,11 @@ class Refusals(Timed):
         if self.is_trusted:
             fields = request.fields
             client = self.entry.views.view(fields.forwarding, client, fields.host or b"").address
-        self._count_own(204, Why.OK, head, b"", len(OPTIONS_REPLY), client, "")
-        self.transport.write(OPTIONS_REPLY)
+        entry = self.entry
+        request_id = request.fields.request_id or (entry.service.next_request_id() if entry.request_id else b"")
+        reply = OPTIONS_REPLY + entry.told(request_id, None) + b"\r\n"
+        self._count_own(204, Why.OK, head, request_id, len(reply), client, "")
+        self.transport.write(reply)
         self._buffer = rest
         self.exchange_ended(monotonic(), keep_alive=request.keep_alive and not request.fields.framing)
 
@@ -53,12 +57,22 @@ class Refusals(Timed):
         """Answer what never became a request."""
         entry = self.entry
         request_id = entry.service.next_request_id() if entry.request_id else b""
-        page = self._error_page(error.status, error.why, error.detail, request_id, head, keep_alive=False)
+        page = self._error_page(error.status, error.why, error.detail, request_id, head, None, keep_alive=False)
         self._count_own(error.status, error.why, head, request_id, len(page), self.peer, error.detail)
         self.transport.write(page)
         self._linger()
 
-    def _error_page(self, status: int, why: Why, detail: str, request_id: bytes, head: bytes, *, keep_alive: bool) -> bytes:
+    def _error_page(
+        self,
+        status: int,
+        why: Why,
+        detail: str,
+        request_id: bytes,
+        head: bytes,
+        backend: Backend | None,
+        *,
+        keep_alive: bool,
+    ) -> bytes:
         return error_reply(
             status,
             why,
@@ -68,6 +82,7 @@ class Refusals(Timed):
             keep_alive=keep_alive,
             pages=self.entry.pages,
             date=formatdate(usegmt=True),
+            told=self.entry.told(request_id, backend),
         )
 
     def _count_own(

@@ -23,13 +23,15 @@ from balance.proxy.repeats import Repeats
 from balance.runtime.pool import Lease
 
 MAX_INTERIMS = 100  # 1xx replies before the final one: a backend that never comes to the point
+_EMPTY_LINE, _CLOSE, _KEEP_ALIVE = b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n"
 JOIN_LIMIT = 16 * 1024  # below it, copying a body behind its head is cheaper than a second buffer for the kernel
 
 
 class Replying(Repeats):
     """The part of an exchange that passes the reply on. response_received() begins; _end_well() or _fail() follows."""
 
-    __slots__ = ("_download", "_head_at", "_keep_alive", "_reply_bytes", "_reply_is_exact", "_response", "status")
+    __slots__ = ("_download", "_head_at", "_keep_alive", "_reply_bytes", "_reply_is_exact", "_response", "request_id", "status")
+    request_id: bytes
     status: int  # 0 before there is one
     _response: Response | None
     _download: Body | None  # the reply's body, if it did not come with its head
@@ -108,9 +110,9 @@ class Replying(Repeats):
 
     def _reply(self, response: Response, body: bytes) -> None:
         """The final reply's head, and what came with it."""
-        if (response.status >= 500 or self._tries is not None) and self._is_passed_over(response, body):
+        if (response.is_rare or self._tries is not None) and self._is_passed_over(response, body):
             return
-        request = self.request
+        request, entry = self.request, self.entry
         framing = NO_BODY if request.method == b"HEAD" else response.framing
         self._at = REPLYING
         self._outgoing = b""
@@ -120,7 +122,7 @@ class Replying(Repeats):
         keep_alive = (
             self._keep_alive
             and framing is not BY_CLOSE
-            and not self.entry.is_closing
+            and not entry.is_closing
             and (self.upload is None or self.upload.is_done)
         )
         head = response.forward
@@ -131,19 +133,26 @@ class Replying(Repeats):
                 keep_alive = False
         if not keep_alive:
             self._keep_alive = False
-            head += b"Connection: close\r\n\r\n"
+            end = _CLOSE
         elif request.minor:
-            head += b"\r\n"
+            end = _EMPTY_LINE
         else:
-            head += b"Connection: keep-alive\r\n\r\n"
+            end = _KEEP_ALIVE
+        request_id = self.request_id
+        if entry.tells_only_id and request_id and not response.has_request_id:  # nearly always; in one go
+            if framing is BY_LENGTH and (size := len(body)) == response.length and size <= JOIN_LIMIT:
+                if not (transport := self.client.transport).is_closing():
+                    reply = b"".join((head, b"X-Request-Id: ", request_id, end, body))
+                    self._reply_bytes += len(reply)
+                    transport.write(reply)
+                self._end_well(now)
+                return
+            head = b"".join((head, b"X-Request-Id: ", request_id, end))
+        else:
+            head += self._told(response) + end[2:]
 
-        if framing is BY_LENGTH and (size := len(body)) == response.length:
-            if size > JOIN_LIMIT:
-                self._write(head, body)
-            elif not (transport := self.client.transport).is_closing():  # _write() in line, because nearly all are such
-                reply = head + body
-                self._reply_bytes += len(reply)
-                transport.write(reply)
+        if framing is BY_LENGTH and len(body) == response.length:
+            self._write(head, body)
             self._end_well(now)
         elif framing is NO_BODY:
             self._reply_is_exact = not body
@@ -159,6 +168,10 @@ class Replying(Repeats):
             underscores = "pass" if self.entry.listener.http.underscore_headers == "pass" else "drop"
             self._download = Body(framing, response.length, HttpResponseParser, decode=decode, underscores=underscores)
             self._reply_body(body, head)
+
+    def _told(self, response: Response) -> bytes:
+        """The lines that tell the client which way its reply has taken. An id that the backend gives stays the only one."""
+        return self.entry.told(b"" if response.has_request_id else self.request_id, self.backend)
 
     def _reply_body(self, data: bytes, head: bytes = b"") -> None:
         download = self._download
@@ -204,7 +217,8 @@ class Replying(Repeats):
         if self._tries is not None:
             self._tries.done()
         self.status = 101
-        self._write(response.forward + b"Connection: Upgrade\r\nUpgrade: " + response.upgrade + b"\r\n\r\n", b"")
+        head = response.forward + self._told(response)
+        self._write(head + b"Connection: Upgrade\r\nUpgrade: " + response.upgrade + b"\r\n\r\n", b"")
         self._at = ENDED
         self._lease = None  # the tunnel's now
         self._upstream = None

@@ -18,6 +18,7 @@ from balance.config.model import (
     MetricsConfig,
     PoolConfig,
     QueueConfig,
+    ReplyHeaders,
     Retry,
     RetryBudget,
     SessionAffinity,
@@ -66,6 +67,7 @@ http:
   limits: {head: 16KB, line: 4KB, fields: 50, body: 1MB}
   forwarded: both
   request_id: false
+  reply_headers: {request_id: false, backend: true}
 security: {trusted_proxies: [10.0.0.0/8, "::1"]}
 admin: {enabled: false, listen: "127.0.0.1:91"}
 metrics: {enabled: true, listen: "127.0.0.1:92", path: /m}
@@ -88,6 +90,7 @@ shutdown: {delay: 0}
         underscore_headers="pass",
         limits=Limits(16384, 4096, 50, 1048576),
         forwarded="both",
+        reply_headers=ReplyHeaders(request_id=False, backend=True),
         request_id=False,
         via=True,
     )

@@ -80,4 +80,4 @@ def test_users_own_page_stands_in_for_both_formats() -> None:
 
 
 def test_options_that_ends_here_is_answered_without_a_body() -> None:
-    assert reply(OPTIONS_REPLY, b"OPTIONS", ResponseReader()) == Relayed(204)
+    assert reply(OPTIONS_REPLY + b"\r\n", b"OPTIONS", ResponseReader()) == Relayed(204)

@@ -4,7 +4,7 @@ import pytest
 from rawclient import Message, get, ok, post
 from stage import Stage, serve
 
-from balance.config.model import HttpConfig, Limits
+from balance.config.model import HttpConfig, Limits, ReplyHeaders
 
 
 async def asked(stage: Stage, http: HttpConfig, request: bytes) -> tuple[Message, list[Message]]:
@@ -26,6 +26,79 @@ async def asked(stage: Stage, http: HttpConfig, request: bytes) -> tuple[Message
 async def test_a_request_has_an_id_where_that_is_asked_for(stage: Stage, request_id: bool) -> None:
     _, (request,) = await asked(stage, HttpConfig(request_id=request_id), get())
     assert (request.get("x-request-id") is not None) is request_id
+
+
+def plain(*fields: str) -> bytes:
+    return ok(b"ok", *fields)
+
+
+REPLIES = [
+    plain(),
+    b"HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n" + bytes(70_000),
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    b"HTTP/1.1 204 No Content\r\n\r\n",
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: any\r\n\r\n",
+    b"junk",  # then it is our own page
+]
+
+
+@pytest.mark.parametrize("reply", REPLIES)
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("tells", [True, False])
+async def test_a_reply_says_its_requests_id(stage: Stage, reply: bytes, version: str, tells: bool) -> None:
+    if version == "1.0" and b" 101 " in reply:
+        return
+    seen: list[str | None] = []
+
+    def answer(request: Message) -> bytes:
+        seen.append(request.get("x-request-id"))
+        return reply
+
+    stage.backend(serve(answer))
+    await stage.open(http=HttpConfig(reply_headers=ReplyHeaders(request_id=tells)))
+    client = await stage.client()
+    for connection in ("keep-alive, upgrade", "close"):
+        request = f"GET / HTTP/{version}\r\nHost: a\r\nConnection: {connection}\r\nUpgrade: any\r\n\r\n"
+        await client.send(request.encode())
+        message = await client.reply()
+        assert message.all("x-request-id") == ([seen[-1]] if tells else [])
+        assert message.get("x-backend") is None
+        if message.status == 101 or message.get("connection") == "close":
+            break
+
+
+async def test_the_id_that_a_client_or_a_backend_gave_is_the_one(stage: Stage) -> None:
+    stage.backend(serve(lambda request: plain() if request.target == "/" else plain("X-Request-ID: its-own")))
+    await stage.open()
+    client = await stage.client()
+    for target, expected in (("/", "clients"), ("/own", "its-own")):
+        await client.send(get(target, "X-Request-ID: clients"))
+        assert (await client.reply()).all("x-request-id") == [expected]
+
+
+async def test_what_is_refused_and_what_ends_here_has_an_id_too(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    await stage.open()
+    client = await stage.client()
+    for request, status in (("OPTIONS / HTTP/1.1\r\nMax-Forwards: 0\r\nHost: a\r\n\r\n", 204), ("GET / HTTP/1.1\r\n\r\n", 400)):
+        await client.send(request.encode())
+        reply = await client.reply()
+        assert (reply.status, len(reply.get("x-request-id") or "")) == (status, 24)
+
+
+@pytest.mark.parametrize("request_id", [True, False])
+async def test_a_reply_names_its_backend_where_that_is_asked_for(stage: Stage, request_id: bool) -> None:
+    stage.backend(serve(ok()))
+    stage.backend(serve(b"junk"))
+    await stage.open(http=HttpConfig(reply_headers=ReplyHeaders(request_id, backend=True)))
+    client = await stage.client()
+    seen = []
+    for _ in range(2):
+        await client.send(get())
+        reply = await client.reply()
+        seen.append((reply.status, reply.get("x-backend"), reply.get("x-request-id") is not None))
+    assert sorted(seen) == [(200, "n1", request_id), (502, "n2", request_id)]
 
 
 @pytest.mark.parametrize("via", [True, False])
