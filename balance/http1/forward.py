@@ -32,12 +32,9 @@ def introduction(style: str, peer: str, port: int, scheme: str, *, via: bool) ->
         return before + f'Forwarded: for={_node(peer)};proto={scheme};host="'.encode(), b'"\r\n'
     if style == "both":  # the Host stands in one place only, so here Forwarded goes without it
         before += f"Forwarded: for={_node(peer)};proto={scheme}\r\n".encode()
-    if peer != UNKNOWN:
-        before += f"X-Forwarded-For: {peer}\r\nX-Real-IP: {peer}\r\n".encode()
-    before += f"X-Forwarded-Proto: {scheme}\r\n".encode()
-    if port:
-        before += b"X-Forwarded-Port: %d\r\n" % port
-    return before + b"X-Forwarded-Host: ", b"\r\n"
+    address = f"X-Forwarded-For: {peer}\r\nX-Real-IP: {peer}\r\n" if peer != UNKNOWN else ""
+    port_line = f"X-Forwarded-Port: {port}\r\n" if port else ""
+    return before + f"{address}X-Forwarded-Proto: {scheme}\r\n{port_line}X-Forwarded-Host: ".encode(), b"\r\n"
 
 
 class ClientView:
