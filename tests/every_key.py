@@ -90,9 +90,8 @@ KEYS: dict[str, Key] = {
     "health_check.panic_threshold": Key(
         50, "tests/runtime/test_guarded.py::test_in_panic_all_are_used_but_those_an_operator_took_out_and_open_breakers"
     ),
-    "health_check.passive_checks.enabled": Key(
-        True, "tests/process/test_inspector.py::test_failures_in_a_row_over_all_workers_eject_and_a_good_request_brings_back"
-    ),
+    "health_check.passive_checks.enabled": Key(False, "tests/runtime/test_guarded.py::test_only_who_asks_for_it_pays_for_it"),
+    "health_check.passive_checks.count": Key([500], "tests/runtime/test_guarded.py::test_what_counts_is_configured"),
     "health_check.passive_checks.consecutive_failures": Key(
         2, "tests/process/test_inspector.py::test_failures_in_a_row_over_all_workers_eject_and_a_good_request_brings_back"
     ),
@@ -141,13 +140,13 @@ KEYS: dict[str, Key] = {
     "session_affinity.secret": Key(
         "s3cret", "tests/process/test_sessions_of_workers.py::test_with_a_secret_a_restart_and_another_balancer_know_the_cookie"
     ),
-    "retry.enabled": Key(True, _REPEATS + "test_request_that_may_be_repeated_goes_to_another_backend"),
+    "retry.enabled": Key(False, _REPEATS + "test_unasked_nothing_but_a_failed_connection_is_tried_again"),
     "retry.max_attempts": Key(5, _REPEATS + "test_tries_are_as_many_as_is_said"),
     "retry.backoff_base": Key("1s", _REPEATS + "test_waits_grow"),
     "retry.backoff_max": Key("9s", "tests/traffic/test_backoff.py::test_wait_doubles_up_to_its_bound_and_strays_as_told"),
     "retry.multiplier": Key(5, "tests/traffic/test_backoff.py::test_wait_doubles_up_to_its_bound_and_strays_as_told"),
     "retry.jitter": Key(0.5, "tests/traffic/test_backoff.py::test_wait_doubles_up_to_its_bound_and_strays_as_told"),
-    "retry.on": Key([503], _REPEATS + "test_status_that_nobody_named_is_a_reply_like_any_other"),
+    "retry.on": Key([503], "tests/traffic/test_retrying.py::test_only_what_is_asked_for_is_tried_again"),
     "retry.per_try_timeout": Key("1s", _REPEATS + "test_silent_backend_is_left_after_the_time_for_a_try"),
     "retry.budget.ratio": Key(0.5, _REPEATS + "test_requests_pay_for_retries"),
     "retry.budget.min_per_second": Key(3, _REPEATS + "test_without_a_budget_the_reply_is_passed_on"),

@@ -10,10 +10,10 @@ import click
 from balance.cli.adminport import AdminPort, backend_path
 from balance.cli.main import INTERRUPTED
 from balance.cli.operating import Command, admin_option, dry_run_option, examples, json_option, query
-from balance.cli.tables import refused, show_json, show_verdict
+from balance.cli.tables import refused, show_json, show_verdict, show_warnings
 from balance.cli.waiting import check_wait, wait_drained, wait_options
 
-WEIGHT = click.IntRange(1, 65535)
+WEIGHT = click.IntRange(0, 65535)
 WEIGHT.name = "whole number"  # in messages, where click says `integer range`
 
 
@@ -78,6 +78,7 @@ def _tell(document: dict[str, Any]) -> None:
         case word:
             said = word
     click.echo(f"backend {document['pool']}/{document['name']} is {said}")
+    show_warnings(document)
 
 
 drain_command = _state_command(
@@ -98,7 +99,7 @@ enable_command = _state_command("enable", "enable", "Put backends back that were
 @admin_option
 @json_option
 def weight_command(port: AdminPort, is_json: bool, dry_run: bool, name: str, weight: int) -> int:
-    """Give a backend another weight, until the file says something new about it."""
+    """Give a backend another weight, until the file says something new about it. 0: nothing new, while its sessions stay."""
     reply = port.ask("PATCH", backend_path(name), {"weight": weight}, query(dry_run), expected="done")
     return show_verdict(reply, is_json, is_dry_run=dry_run)
 
@@ -143,7 +144,10 @@ def add_command(
 ) -> int:
     """Add a backend to a running instance, until the file has one of that name."""
     body = (
-        values | {"name": name, "address": address} | ({"pool": pool} if pool else {}) | ({"weight": weight} if weight else {})
+        values
+        | {"name": name, "address": address}
+        | ({"pool": pool} if pool else {})
+        | ({"weight": weight} if weight is not None else {})
     )
     return show_verdict(port.ask("POST", "/backends", body, query(dry_run), expected="done"), is_json, is_dry_run=dry_run)
 

@@ -52,6 +52,12 @@ def refused(reply: Reply, is_json: bool) -> int:
     return REFUSED
 
 
+def show_warnings(document: dict[str, Any]) -> None:
+    """What was done all the same, on stderr."""
+    for line in document.get("warnings", ()):
+        click.echo(f"balance: warning: {line}", err=True)
+
+
 def show_verdict(reply: Reply, is_json: bool, *, is_dry_run: bool = False) -> int:
     """What became of an order, and the exit status that says so."""
     if not reply.is_done:
@@ -62,6 +68,7 @@ def show_verdict(reply: Reply, is_json: bool, *, is_dry_run: bool = False) -> in
         return 0
     show(document.get("changes", ()))
     show(f"! {line}" for line in document.get("dropped", ()))
+    show_warnings(document)
     summary = document.get("summary") or "done"
     if is_dry_run:
         click.echo(f"would be: {summary}")

@@ -94,11 +94,14 @@ def _pools(config: Config, places: Places) -> Iterator[Finding]:
         users = [listener for listener in config.listeners if listener.pool == pool.name]
         if not users:
             yield where, "is used by no listener"
-        if pool.algorithm == "round-robin" and len({backend.weight for backend in pool.backends}) > 1:
+        weights = {backend.weight for backend in pool.backends}
+        if weights == {0}:
+            yield (*where, "backends"), "every backend has weight 0: whatever is new is answered 503"
+        if pool.algorithm == "round-robin" and len(weights - {0}) > 1:
             algorithm = places.pool(index, "load_balancer.algorithm")
             yield (
                 algorithm if places.document.has(algorithm) else (*where, "backends"),
-                "round-robin looks at no weight, and the weights differ; weighted-round-robin does",
+                "round-robin looks at no weight but 0, and the weights differ; weighted-round-robin does",
             )
         yield from _sessions(index, pool, places, is_fronted=bool(config.trusted_proxies))
         yield from _queue(index, pool, places)
@@ -113,14 +116,8 @@ def _pools(config: Config, places: Places) -> Iterator[Finding]:
             addresses.setdefault(backend.address, position)
         if not check.enabled:
             section = places.document.first((*where, "health_check"), ("health_check",))
-            has_other = check.passive.enabled or pool.breaker.enabled
             if _is_half_given(places, section, ("passive_checks", "slow_start", "panic_threshold")):
                 yield section, "is given but not enabled; write enabled: true"
-            elif len(pool.backends) > 1 and not places.document.has(section) and not has_other:
-                yield (
-                    (*where, "backends"),
-                    "without health_check a dead backend is found again by every request that tries it",
-                )
             continue
         if check.timeout_s >= check.interval_s:
             yield (
@@ -216,12 +213,14 @@ def _resilience(config: Config, places: Places) -> Iterator[Finding]:
     for index, pool in enumerate(config.pools):
         check, count = pool.health_check, len(pool.backends)
         passive, breaker = check.passive, pool.breaker
-        for key, is_enabled in (("health_check.passive_checks", passive.enabled), ("circuit_breaker", breaker.enabled)):
-            section = places.pool(index, key)
-            if not is_enabled and _is_half_given(places, section):
-                yield section, "is given but not enabled; write enabled: true"
+        section = places.pool(index, "circuit_breaker")
+        if not breaker.enabled and _is_half_given(places, section):
+            yield section, "is given but not enabled; write enabled: true"
+        if breaker.enabled and count == 1 and (section != ("circuit_breaker",) or places.pools[index] == ()):
+            yield section, "keeps nothing from a lone backend: where nobody else is ready, it is asked all the same"
         percent = passive.max_ejection_percent
-        if passive.enabled and (count == 1 or not count * percent // 100):
+        section = places.pool(index, "health_check.passive_checks")
+        if passive.enabled and places.document.has(section) and (count == 1 or not count * percent // 100):
             yield (
                 places.pool(index, "health_check.passive_checks.max_ejection_percent", "health_check.passive_checks"),
                 "nobody is ever ejected: " + ("a lone backend stays" if count == 1 else f"{percent} % of {count} is none"),
@@ -238,8 +237,6 @@ def _retries(config: Config, places: Places) -> Iterator[Finding]:
         retry = pool.retry
         section = places.pool(index, "retry")
         if not retry.enabled:
-            if _is_half_given(places, section):
-                yield section, "is given but not enabled; write enabled: true"
             continue
         if retry.backoff_base_s > retry.backoff_max_s:
             yield (
@@ -261,8 +258,11 @@ def _retries(config: Config, places: Places) -> Iterator[Finding]:
             continue
         is_shared = section == ("retry",) and any(listener.mode is Mode.HTTP for listener in config.listeners)
         for key in places.document.at(section):
-            if key not in ("enabled", "max_attempts") and not is_shared:
-                yield (*section, key), f"has no effect on listener {raw.name!r}: in mode tcp only max_attempts has"
+            if key not in ("enabled", "on") and not is_shared:
+                yield (
+                    (*section, key),
+                    f"has no effect on listener {raw.name!r}: in mode tcp only enabled has, and connect in on",
+                )
 
 
 def _is_half_given(places: Places, section: Path, others: tuple[str, ...] = ()) -> bool:

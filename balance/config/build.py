@@ -137,9 +137,10 @@ def _pool(name: str, root: RootSection, pool: PoolSection) -> PoolConfig:
     check = _overlay(root.health_check, pool.health_check)
     kind = check.pop("type", None) or _kind_of(check)
     if "passive_checks" in check:
-        check["passive_checks"] = PassiveChecks(
-            **_renamed(check["passive_checks"], window="window_s", ejection_time="ejection_time_s")
-        )
+        passive = _renamed(check["passive_checks"], window="window_s", ejection_time="ejection_time_s")
+        if "count" in passive:
+            passive["count"] = tuple(dict.fromkeys(passive["count"]))
+        check["passive_checks"] = PassiveChecks(**passive)
     for listed in ("expected_status", "command"):
         if listed in check:
             check[listed] = tuple(check[listed])

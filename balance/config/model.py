@@ -37,7 +37,7 @@ class Timeouts:
 class BackendConfig:
     name: str
     address: Address
-    weight: int = 1
+    weight: int = 1  # 0: nothing new goes there, and its sessions stay
     metadata: tuple[tuple[str, str], ...] = ()
     max_connections: int = 0  # requests (HTTP) or sessions (TCP) at once, over all workers; 0 is no limit
     backup: bool = False  # used when no other backend of the pool is ready
@@ -45,14 +45,16 @@ class BackendConfig:
 
 @dataclass(frozen=True, slots=True)
 class PassiveChecks:
-    """When traffic itself shows that a backend is unwell, and for how long it is left alone then."""
+    """When traffic itself shows that a backend is unwell, and for how long it is left alone then. `count` says what speaks
+    against one, for circuit breakers too: kinds of failures and statuses."""
 
-    enabled: bool = False
+    enabled: bool = True
+    count: tuple[str | int, ...] = ("connect", "reset", "broken", "timeout", 502, 503, 504)
     consecutive_failures: int = 5
     error_rate_threshold: float = 0.5
     min_requests: int = 10
     window_s: float = 60.0
-    ejection_time_s: float = 30.0
+    ejection_time_s: float = 10.0
     max_ejection_percent: int = 50
 
 
@@ -110,15 +112,15 @@ class RetryBudget:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """When a request whose try failed is sent again. `on` holds connect, reset and statuses; `jitter` None is full."""
+    """When a request whose try failed is sent again. `on` holds connect, reset, timeout and statuses; `jitter` None is full."""
 
-    enabled: bool = False
-    max_attempts: int = 3
+    enabled: bool = True
+    max_attempts: int = 2  # tries that were sent
     backoff_base_s: float = 0.1
     backoff_max_s: float = 5.0
     multiplier: float = 2.0
     jitter: float | None = None
-    on: tuple[str | int, ...] = ("connect", "reset", 502, 503, 504)
+    on: tuple[str | int, ...] = ("connect", "reset")
     per_try_timeout_s: float = 0.0
     budget: RetryBudget = field(default_factory=RetryBudget)
 

@@ -217,13 +217,19 @@ def _error_status(value: object) -> int:
     return int(as_text(value))
 
 
-def _retry_on(value: object) -> str | int:
-    text = as_text(value).lower()
-    if text in ("connect", "reset"):
-        return text
-    if not re.fullmatch(r"5[0-9]{2}", text):
-        raise ValueError(f"{shown(value)} is not connect, reset or a status from 500 to 599")
-    return int(text)
+def failures(words: tuple[str, ...], lowest: int) -> Scalar:
+    """A kind of failure by its word, or a final reply's status from `lowest` to 599."""
+
+    def read(value: object) -> str | int:
+        text = as_text(value).lower()
+        if text in words:
+            return text
+        if not re.fullmatch(r"[1-5][0-9]{2}", text) or int(text) < lowest:
+            raise ValueError(f"{shown(value)} is not {', '.join(words)} or a status from {lowest} to 599")
+        return int(text)
+
+    statuses = {"type": "integer", "minimum": lowest, "maximum": 599}
+    return Scalar(read, {"anyOf": [{"type": "string", "enum": [*words]}, statuses]})
 
 
 def _file(value: object) -> str:
@@ -254,8 +260,6 @@ METHOD = matching(r"[A-Z]{1,20}", "a method, like GET or HEAD")
 FIELD_NAME = matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "the name of a header field, like X-Token", 200)
 FIELD_VALUE = Scalar(_field_value, {"type": ["string", "integer"]})
 ERROR_STATUS = Scalar(_error_status, {"type": "string", "pattern": "^[45][0-9]{2}$"})
-RETRY_ON = Scalar(
-    _retry_on,
-    {"anyOf": [{"type": "string", "enum": ["connect", "reset"]}, {"type": "integer", "minimum": 500, "maximum": 599}]},
-)
+RETRY_ON = failures(("connect", "reset", "timeout"), 400)
+COUNTED = failures(("connect", "reset", "broken", "timeout"), 500)
 FILE = Scalar(_file, {"type": "string", "minLength": 1})

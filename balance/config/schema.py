@@ -49,9 +49,11 @@ def one_or_list(scalar: kind.Scalar) -> tuple[Any, Any]:
 
 _LISTEN = one_or_list(LISTEN)
 _RETRY_ON = one_or_list(kind.RETRY_ON)
+_COUNTED = one_or_list(kind.COUNTED)
 _STATUSES = one_or_list(kind.STATUS_RANGE)
 Listen = Annotated[list[Annotated[Address, LISTEN]], _LISTEN[0], _LISTEN[1]]
 RetryOn = Annotated[list[Annotated[str | int, kind.RETRY_ON]], _RETRY_ON[0], _RETRY_ON[1]]
+Counted = Annotated[list[Annotated[str | int, kind.COUNTED]], _COUNTED[0], _COUNTED[1]]
 Statuses = Annotated[list[Annotated[tuple[int, int], kind.STATUS_RANGE]], _STATUSES[0], _STATUSES[1]]
 
 
@@ -125,7 +127,11 @@ class BackendSection(Section):
         "Its name in logs, metrics and the admin API; unique in its pool. Default: backend-1, -2, ... by position."
     )
     address: Annotated[Address, BACKEND_ADDRESS] = key("host:port, [v6]:port, unix:/path or http://host:port.", required=True)
-    weight: Annotated[int, kind.whole(1, 65535)] = key("Its share of the traffic, next to the others' weights.", 1)
+    weight: Annotated[int, kind.whole(0, 65535)] = key(
+        "Its share of the traffic, next to the others' weights. 0: nothing new goes there, while what is under way and its "
+        "sessions stay; with all at 0 the answer is 503.",
+        1,
+    )
     max_connections: Count = key(
         "Requests (HTTP) or sessions (TCP) that it may have at once, over all workers; then another backend is chosen, and "
         "when all are full requests wait in the queue. 0 is no limit.",
@@ -152,11 +158,18 @@ class LoadBalancerSection(Section):
 
 
 class PassiveChecksSection(Section):
-    """Traffic itself shows that a backend is unwell: it is ejected for a while. Failed connections, broken or late replies and
-    5xx (but 501 and 505) count against it; 4xx and what clients break off never do."""
+    """Traffic itself shows that a backend is unwell: it is ejected for a while. 4xx and what clients break off never count.
+    Never so that nobody is left: where nobody else is ready, whoever passes the health checks is asked all the same."""
 
     place = "passive_checks"
-    enabled: Flag = key("Whether backends are ejected.", False)
+    enabled: Flag = key("Whether backends are ejected.", True)
+    count: Counted = key(
+        "What speaks against a backend, for circuit_breaker too: connect (no connection), reset (closed before a reply), "
+        "broken (a reply that breaks off or can't be understood), timeout (no reply in time, or none that goes on), and "
+        "statuses from 500 to 599. Not 500 unless asked: one page with a bug would eject the whole backend. A TCP listener "
+        "knows connect, and reset before the backend's first byte.",
+        ["connect", "reset", "broken", "timeout", 502, 503, 504],
+    )
     consecutive_failures: Annotated[int, kind.whole(1, 1_000_000)] = key("In a row, over all workers: ejected.", 5)
     error_rate_threshold: Annotated[float, kind.share()] = key("The share of its requests that failed: ejected.", 0.5)
     min_requests: Annotated[int, kind.whole(1, 1_000_000)] = key("Fewer within the window say nothing about a share.", 10)
@@ -164,7 +177,7 @@ class PassiveChecksSection(Section):
     ejection_time: Period = key(
         "How long the first ejection lasts; the second in a row twice as long, and so on up to 5m. Then one request at a time "
         "tries it. Passing health checks end it sooner.",
-        "30s",
+        "10s",
     )
     max_ejection_percent: Annotated[int, kind.whole(0, 100)] = key(
         "Never more of the pool at a time, rounded down; nor the last backend that is ready.", 50
@@ -223,7 +236,8 @@ class HealthCheckSection(Section):
 class CircuitBreakerSection(Section):
     """Keeps traffic from a backend that fails, for all workers at once: open, none; half-open, a few requests find out.
 
-    It opens after so many failures in a row, or when half of at least 20 requests within 10s failed."""
+    It opens after so many failures in a row, or when half of at least 20 requests within 10s failed; what counts says
+    health_check.passive_checks.count. Where nobody else is ready it keeps nobody away."""
 
     place = "circuit_breaker"
     enabled: Flag = key("Whether each backend has one.", False)
@@ -286,8 +300,8 @@ class SessionAffinitySection(Section):
 
 
 class RetryBudgetSection(Section):
-    """What retries may add to a pool's load, so that they can't turn a bad minute into an overload. The first move away from a
-    backend that can't be connected to is free."""
+    """What retries may add to a pool's load, so that they can't turn a bad minute into an overload. A move away from a backend
+    that can't be connected to is free."""
 
     place = "budget"
     ratio: Annotated[float, kind.share()] = key("The share of its requests of the last 10s that may be retries.", 0.2)
@@ -300,12 +314,14 @@ class RetrySection(Section):
     64KB, before the client has seen anything of a reply. timeouts.request covers all tries and the waits between them.
 
     Two things happen without it, and whatever `enabled` says: a backend that can't be connected to is passed over for the next
-    (up to 3 tries), and a request that meets a reused connection just as it closes is sent again on a new one. A TCP listener
-    knows max_attempts only."""
+    (up to 3), and a request that meets a reused connection just as it closes is sent again on a new one. A TCP listener knows
+    `enabled`, and of `on` connect."""
 
     place = "retry"
-    enabled: Flag = key("Whether requests are tried again.", False)
-    max_attempts: Annotated[int, kind.whole(1, 100)] = key("Tries in all, the first included.", 3)
+    enabled: Flag = key("Whether requests are tried again.", True)
+    max_attempts: Annotated[int, kind.whole(1, 100)] = key(
+        "How often a request is sent, the first time included. A connection that failed sent nothing and is not counted.", 2
+    )
     backoff_base: Period = key("The first wait; timers turn every 50ms.", "100ms")
     backoff_max: Period = key("No wait is longer.", "5s")
     multiplier: Annotated[float, kind.number(1, 100)] = key("How much longer each wait is than the one before.", 2)
@@ -313,9 +329,10 @@ class RetrySection(Section):
         "full: a wait takes anything from nothing to its whole length. A number: it strays by that share of it.", "full"
     )
     on: RetryOn = key(
-        "What is tried again: connect (no connection), reset (closed before a reply), and statuses from 500 to 599; 504 is "
-        "also a reply that does not come in time. A reply with Retry-After is passed on.",
-        ["connect", "reset", 502, 503, 504],
+        "What is tried again: connect (no connection: at once with every other backend that is ready, up to 5 in all), reset "
+        "(closed before a reply), timeout (no reply in time; 504 asks for that, too), and statuses from 400 to 599. A reply "
+        "with Retry-After is passed on.",
+        ["connect", "reset"],
     )
     per_try_timeout: Timeout = key(
         "To connect and to get the head of a reply, from the end of the request where that still comes; 0 leaves it to "

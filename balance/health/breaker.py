@@ -24,6 +24,7 @@ OPENED = 7  # how often it opened at all; also tells the trials of one half-open
 CAUSE = 8
 CELLS = 16
 
+YIELDS_AFTER_S = 1.0  # at the soonest; one that fails every other request would else move with each of them
 MAX_OPEN_S = 300.0  # doubling ends there, as ejections do; a longer `timeout` stays as it is
 # By error rate, as Hystrix does it: of so many requests so large a share failed within the window.
 RATE = 0.5
@@ -59,6 +60,7 @@ class Signal(enum.IntEnum):
     TIME = 3
     TRIALS_PASSED = 4
     TRIAL_FAILED = 5
+    LAST_RESORT_PASSED = 6
 
     @property
     def words(self) -> str:
@@ -72,12 +74,14 @@ _WORDS = {
     Signal.TIME: "it was open for long enough",
     Signal.TRIALS_PASSED: "the requests that tried it went well",
     Signal.TRIAL_FAILED: "the request that tried it failed",
+    Signal.LAST_RESORT_PASSED: "nobody else is ready, and a request that was sent there went well",
 }
 
 TABLE: dict[tuple[Phase, Signal], Phase] = {
     (Phase.CLOSED, Signal.FAILURES): Phase.OPEN,
     (Phase.CLOSED, Signal.RATE): Phase.OPEN,
     (Phase.OPEN, Signal.TIME): Phase.HALF_OPEN,
+    (Phase.OPEN, Signal.LAST_RESORT_PASSED): Phase.HALF_OPEN,
     (Phase.HALF_OPEN, Signal.TRIALS_PASSED): Phase.CLOSED,
     (Phase.HALF_OPEN, Signal.TRIAL_FAILED): Phase.OPEN,
 }
@@ -108,6 +112,10 @@ class Breaker:
     def is_due(self, now_us: int) -> bool:
         """Whether it is open and its time is over."""
         return self._cells[PHASE] == Phase.OPEN and now_us >= self._cells[UNTIL_US]
+
+    def may_yield(self, now_us: int) -> bool:
+        """Whether a success may end its being open before its time."""
+        return self._cells[PHASE] == Phase.OPEN and now_us >= self._cells[SINCE_US] + int(YIELDS_AFTER_S * 1e6)
 
     @property
     def epoch(self) -> int:

@@ -30,7 +30,9 @@ def allowance(checks: PassiveChecks, count: int) -> int:
 
 
 def may_eject(checks: PassiveChecks, states: Collection[State]) -> bool:
-    """Whether one more of these may be ejected. The last one that is ready stays, as in nginx: it is better than nobody."""
+    """Whether one more of these may be ejected. The last one that is ready stays, as in nginx: it is better than nobody.
+    Those an operator has taken out are no part of it."""
+    states = [state for state in states if not state.is_ordered]
     ejected = sum(state in (State.EJECTED, State.RETURNING) for state in states)
     ready = sum(state.is_ready for state in states)
     return ejected < allowance(checks, len(states)) and ready > 1

@@ -12,12 +12,20 @@ FAST_S = 1.0  # while a change is in the making (HAProxy's fastinter)
 EXPLICIT_S = 0.25
 DOWN_FACTOR = 3.0  # while it stays down (HAProxy's downinter)
 DOWN_S = 15.0
+# While nobody of a pool is ready, each check may be the one that ends an outage: as after a plain no, and so many a second
+# at most over the whole pool.
+OUTAGE_CHECKS_PER_S = 40.0
 
 
-def next_delay_s(check: HealthCheck, standing: Standing, rand: float) -> float:
-    """How long to wait before the next probe. `rand` in [0, 1) places it within the jitter."""
+def next_delay_s(check: HealthCheck, standing: Standing, rand: float, outage: int = 0, *, is_explicit: bool = False) -> float:
+    """How long to wait before the next probe. `rand` in [0, 1) places it within the jitter. `outage` is how many backends the
+    pool has while none of them is ready, else 0; `is_explicit`, whether the last answer was a plain no.
+    """
     interval_s = check.interval_s
-    if standing.streak:
+    if outage and not standing.state.is_ordered:
+        fast_s = EXPLICIT_S if is_explicit else FAST_S
+        interval_s = min(interval_s, max(fast_s, outage / OUTAGE_CHECKS_PER_S))
+    elif standing.streak:
         fast_s = EXPLICIT_S if standing.is_explicit else FAST_S
         interval_s = min(interval_s, fast_s)
     elif standing.state in (State.UNHEALTHY, State.MAINTENANCE):

@@ -41,6 +41,11 @@ class Worker(NamedTuple):
     beat_us: int
 
 
+def takes_new(states: Iterable[State]) -> bool:
+    """Whether backends in these states, those with weight, leave anybody for what is new."""
+    return any(state.is_passing for state in states)
+
+
 def why_not_ready(stage: Stage, pools: Iterable[PoolStates]) -> list[str]:
     """Why no traffic should be sent here now, empty when it should. Order: the whole first, then pools as configured."""
     reasons = []
@@ -49,7 +54,11 @@ def why_not_ready(stage: Stage, pools: Iterable[PoolStates]) -> list[str]:
     for pool in pools:
         if State.HEALTHY in pool.states or (State.UNKNOWN in pool.states and not pool.is_checked):
             continue
-        if State.UNKNOWN in pool.states:
+        if not pool.states:
+            reasons.append(f"pool {pool.name}: every backend has weight 0")
+        elif State.EJECTED in pool.states or State.RETURNING in pool.states:
+            continue  # where nobody else is ready, whoever passes the checks is asked all the same
+        elif State.UNKNOWN in pool.states:
             reasons.append(f"pool {pool.name}: the first health checks are not answered yet")
         else:
             reasons.append(f"pool {pool.name}: no backend is healthy")

@@ -20,8 +20,12 @@ class Standing:
         self.streak = 0  # how many events in a row speak for a change that has not come yet
         self.is_explicit = False  # whether the last of them was a plain no
 
-    def take(self, event: Event, reason: str, now: float, *, is_explicit: bool = False) -> Transition | None:
-        """Something was said about the backend. Returns the change that it made, or None when it made none."""
+    def take(
+        self, event: Event, reason: str, now: float, *, is_explicit: bool = False, at_once: bool = False
+    ) -> Transition | None:
+        """Something was said about the backend. Returns the change that it made, or None when it made none. `at_once`: however
+        often it would have to be said.
+        """
         rule = TABLE.get((self.state, event))
         if event is not self._event:
             self._event = event
@@ -31,7 +35,7 @@ class Standing:
             return None
         self.streak += 1
         self.is_explicit = is_explicit
-        if self.streak < rule.needed(self._check):
+        if not at_once and self.streak < rule.needed(self._check):
             return None
         transition = Transition(self.state, rule.after, self.streak, reason)
         self.state = rule.after

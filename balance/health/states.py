@@ -30,6 +30,11 @@ class State(enum.IntEnum):
         return self in (State.UNKNOWN, State.HEALTHY)
 
     @property
+    def is_passing(self) -> bool:
+        """Whether no check speaks against it, whatever its traffic says."""
+        return self in (State.UNKNOWN, State.HEALTHY, State.EJECTED, State.RETURNING)
+
+    @property
     def is_ordered(self) -> bool:
         """Whether an operator has taken it out: not to be used even when nobody else is left."""
         return self in (State.DRAINING, State.MAINTENANCE)

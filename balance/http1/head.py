@@ -64,7 +64,7 @@ class Response:
         self.upgrade = b""
         self.forward = b""
         self.has_request_id = False
-        self.is_rare = status >= 500  # or any other that needs a second look
+        self.is_rare = status >= 400  # or any other that needs a second look
 
     def with_line(self, line: bytes) -> Response:
         """A copy that has one more line; the original may be remembered, and answer others."""

@@ -18,6 +18,10 @@ from balance.probes.result import Result
 log = logging.getLogger("balance.health")
 
 
+def _no_outage() -> int:
+    return 0
+
+
 class Watch:
     """One backend under observation, from start() to stop()."""
 
@@ -28,14 +32,18 @@ class Watch:
         standing: Standing,
         answered: Callable[[Result], None],
         rand: Callable[[], float] = random.random,
+        outage: Callable[[], int] = _no_outage,
     ) -> None:
-        """`answered` is called with each result, on the event loop; what it makes of `standing` sets the pace."""
+        """`answered` is called with each result, on the event loop; what it makes of `standing` sets the pace, and so does an
+        `outage` of the pool: how many backends it has while none is ready.
+        """
         self.last: Result | None = None
         self._check = check
         self._backend = backend
         self._standing = standing
         self._answered = answered
         self._rand = rand
+        self._outage = outage
         self._task: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
 
@@ -59,7 +67,8 @@ class Watch:
             self._hurry.clear()
             self.last = await self._ask()
             self._answered(self.last)
-            delay_s = next_delay_s(self._check, self._standing, self._rand())
+            said_no = self.last.is_explicit
+            delay_s = next_delay_s(self._check, self._standing, self._rand(), self._outage(), is_explicit=said_no)
 
     async def _ask(self) -> Result:
         try:

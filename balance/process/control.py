@@ -61,7 +61,7 @@ class Control:
         self._seat = seat
         self._report = report
         self._stopped = asyncio.Event()
-        self._watches = Watches(self._answered)
+        self._watches = Watches(self._answered, lambda pool: self._register.outage(pool))
         self._steering = Steering(report.end)
         self._generations = [generation.seen(seat.generation.number) for generation in seat.history]
         self._inside = Inside(
@@ -78,7 +78,7 @@ class Control:
             generations=lambda: self._generations,
             names=seat.names,
         )
-        self._register = Register(seat, self._inside.backends(), self._inside.events)
+        self._register = Register(seat, self._inside.backends(), self._inside.events, self._emptied)
         self._inspector = Inspector(loop, seat, self._register)
         self._doors = SideDoors(loop, self._inside)
         self._preparation: tuple[Preparation, Blueprint, dict[int, socket.socket]] | None = None
@@ -165,6 +165,9 @@ class Control:
         self._register.renew(inside.backends())
         self._watches.renew(inside.backends(), self._register.standings)
         self._inspector.renew()
+        for pool in blueprint.config.pools:
+            if self._register.outage(pool.name):
+                self._emptied(pool.name)
         have = self._doors.sockets | new
         self._doors.lead([(name, have[number]) for name, number in preparation.sockets])
         logs.reopen(blueprint.config.logging)
@@ -179,6 +182,17 @@ class Control:
     def _answered(self, slot: int, result: Result) -> None:
         event = Event.PASS if result.is_ok else Event.FAIL
         self._register.take(slot, event, result.reason, is_explicit=result.is_explicit)
+
+    def _emptied(self, pool: str) -> None:
+        """Nobody there is ready. What can change that is asked for now, as soon as whatever is going on here is done."""
+        self._loop.call_soon(self._look_for_somebody, pool)
+
+    def _look_for_somebody(self, pool: str) -> None:
+        if self._register.outage(pool):
+            self._inspector.give_way(pool)
+            for slot in self._register.slots(pool):
+                if not self._register.state(slot).is_ordered:
+                    self._watches.ask_now(slot)
 
     def _order(self, slot: int, event: Event, reason: str) -> State:
         """An operator's word. Returns what holds now."""

@@ -122,6 +122,8 @@ class Inspector:
 
     def _judge_trial(self, slot: int, patient: Patient) -> None:
         passed, failed = patient.trials()
+        if failed and not self._register.has_ready(patient.seen.pool.name):
+            return  # nobody would be left: it is asked all the same, until a request goes well or another is ready
         if failed:
             self._eject(slot, patient, Event.TRIAL_FAIL, "the request that tried it failed", monotonic())
         elif passed:
@@ -152,15 +154,20 @@ class Inspector:
 
     def _try_again(self, slot: int, until_us: int) -> None:
         """Unless something else has ended that ejection meanwhile."""
-        if (
-            slot in self._patients
-            and self._register.state(slot) is State.EJECTED
-            and self._board.ejection(slot).until_us == until_us
-        ):
+        if self._board.ejection(slot).until_us == until_us:
+            self._bring_back(slot, "its time is over, one request at a time tries it")
+
+    def give_way(self, pool: str) -> None:
+        """Nobody of that pool is ready: those whom only their traffic speaks against are tried now."""
+        for slot in self._register.slots(pool):
+            self._bring_back(slot, "nobody else is ready, so that it is tried now")
+
+    def _bring_back(self, slot: int, why: str) -> None:
+        if slot in self._patients and self._register.state(slot) is State.EJECTED:
             self._patients[slot].trials()
             self._forget(slot, self._patients[slot])
             self._returning.add(slot)
-            self._register.take(slot, Event.TIME, "its time is over, one request at a time tries it")
+            self._register.take(slot, Event.TIME, why)
 
     def _open(self, slot: int, patient: Patient, now: float) -> None:
         locks = self._seat.locks

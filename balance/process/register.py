@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 
 from balance.config.model import HealthCheck, PoolConfig
 from balance.health.panic import is_panic
@@ -23,11 +24,25 @@ from balance.side.inside import Seen
 log = logging.getLogger("balance.control")
 
 
-class Register:
-    """One standing per backend, as the board had them when this process began."""
+def _nobody_cares(pool: str) -> None:
+    pass
 
-    def __init__(self, seat: Seat, everybody: Iterable[Seen], events: EventLog | None = None) -> None:
+
+class Register:
+    """One standing per backend, as the board had them when this process began. Those without weight are no help to the others:
+    they count neither as ready nor as missing.
+    """
+
+    def __init__(
+        self,
+        seat: Seat,
+        everybody: Iterable[Seen],
+        events: EventLog | None = None,
+        emptied: Callable[[str], None] = _nobody_cares,
+    ) -> None:
+        """`emptied` is called with a pool's name when something has changed and nobody there is ready."""
         self._seat = seat
+        self._emptied = emptied
         self._events = events or EventLog()
         self._panicking: set[str] = set()
         self.seen = {seen.slot: seen for seen in everybody}
@@ -35,6 +50,21 @@ class Register:
         self.standings = {
             slot: self._standing(slot, seen.pool.health_check, seen.state, seen.since) for slot, seen in self.seen.items()
         }
+        self._count()
+
+    def _count(self) -> None:
+        """Who is ready, and who could be, by pool."""
+        weighty = [(slot, seen.pool.name) for slot, seen in self.seen.items() if seen.backend.weight]
+        self._sizes = Counter(pool for _, pool in weighty)
+        self._ready = Counter(pool for slot, pool in weighty if self.standings[slot].state.is_ready)
+
+    def has_ready(self, pool: str) -> bool:
+        """Whether anybody of that pool is ready."""
+        return self._ready[pool] > 0
+
+    def outage(self, pool: str) -> int:
+        """How many backends a pool has of which none is ready; else 0."""
+        return 0 if self._ready[pool] else self._sizes[pool]
 
     def renew(self, everybody: Iterable[Seen]) -> None:
         """These are configured from now on. Who stays keeps its standing; who is new has what the supervisor gave it."""
@@ -49,6 +79,7 @@ class Register:
                 self.standings[slot] = before[slot]
             else:
                 self.standings[slot] = self._standing(slot, check, before[slot].state, before[slot].since)
+        self._count()
         self._panicking &= {seen.pool.name for seen in self.seen.values()}
         self.ring_workers()
 
@@ -63,6 +94,12 @@ class Register:
         if state is not known.state:
             self._reasons[slot] = board.reason(slot)
             self.standings[slot] = self._standing(slot, self.seen[slot].pool.health_check, state, since)
+            self._moved(slot, known.state, self.standings[slot].state)
+
+    def _moved(self, slot: int, before: State, after: State) -> None:
+        seen = self.seen[slot]
+        if seen.backend.weight:
+            self._ready[seen.pool.name] += after.is_ready - before.is_ready
 
     def reassert(self) -> None:
         """Another instance has written on the board, and is gone: what holds is what is known here, and what an operator told
@@ -94,25 +131,34 @@ class Register:
         """Something was said about a backend. The change that it made, if any, is known to all when this returns."""
         self._follow(slot)
         now = time.time()  # the board and the status page show it, and a restart must understand it
-        transition = self.standings[slot].take(event, reason, now, is_explicit=is_explicit)
+        seen = self.seen[slot]
+        # Where nobody is ready, waiting for a second good answer would only make the outage longer.
+        at_once = event is Event.PASS and not self._ready[seen.pool.name]
+        transition = self.standings[slot].take(event, reason, now, is_explicit=is_explicit, at_once=at_once)
         if transition is None:
             return None
+        self._moved(slot, transition.before, transition.after)
         times = f" ({transition.streak} times in a row)" if transition.streak > 1 else ""
         self._seat.board.set_state(slot, transition.after, now, reason + times)
         self._reasons[slot] = reason + times
         self.ring_workers()
-        seen = self.seen[slot]
         name = news.backend_name(seen.pool.name, seen.backend)
         news.tell_state(log, name, transition, reason + times)
         about = {"before": transition.before.word, "after": transition.after.word, "why": reason + times}
         text = f"{name} is {transition.after.word}: {reason}{times}"
         self._events.tell("backend", text, pool=seen.pool.name, name=seen.backend.name, **about)
         self._tell_panic(seen.pool)
+        if not self._ready[seen.pool.name]:
+            self._emptied(seen.pool.name)
         return transition
 
+    def slots(self, pool: str) -> list[int]:
+        """Of every backend of that pool that has weight."""
+        return [slot for slot, seen in self.seen.items() if seen.pool.name == pool and seen.backend.weight]
+
     def states(self, pool: str) -> list[State]:
-        """Of every backend of that pool."""
-        return [self.standings[slot].state for slot, seen in self.seen.items() if seen.pool.name == pool]
+        """Of the same."""
+        return [self.standings[slot].state for slot in self.slots(pool)]
 
     def _tell_panic(self, pool: PoolConfig) -> None:
         threshold = pool.health_check.panic_threshold
@@ -120,7 +166,7 @@ class Register:
             return
         states: tuple[list[State], list[State]] = [], []  # the others', the backups'
         for slot, seen in self.seen.items():
-            if seen.pool.name == pool.name:
+            if seen.pool.name == pool.name and seen.backend.weight:
                 states[seen.backend.backup].append(self.standings[slot].state)
         if is_panic(states[False], threshold, states[True]) is not (pool.name in self._panicking):
             self._panicking ^= {pool.name}

@@ -13,12 +13,17 @@ from balance.probes.schedule import Watch
 from balance.side.inside import Seen
 
 
+def _no_outage(pool: str) -> int:
+    return 0
+
+
 class Watches:
     """By slot."""
 
-    def __init__(self, answered: Callable[[int, Result], None]) -> None:
-        """`answered` is called with a slot and each result."""
+    def __init__(self, answered: Callable[[int, Result], None], outage: Callable[[str], int] = _no_outage) -> None:
+        """`answered` is called with a slot and each result; `outage` says how many backends a pool has while none is ready."""
         self._answered = answered
+        self._outage = outage
         self._watches: dict[int, tuple[HealthCheck, BackendConfig, Watch]] = {}
 
     def renew(self, everybody: Iterable[Seen], standings: Mapping[int, Standing]) -> None:
@@ -38,7 +43,9 @@ class Watches:
             watch.stop()
         for index, seen in enumerate(new):
             check = seen.pool.health_check
-            watch = Watch(check, seen.backend, standings[seen.slot], functools.partial(self._answered, seen.slot))
+            answered = functools.partial(self._answered, seen.slot)
+            outage = functools.partial(self._outage, seen.pool.name)
+            watch = Watch(check, seen.backend, standings[seen.slot], answered, outage=outage)
             self._watches[seen.slot] = (check, seen.backend, watch)
             watch.start(first_delay_s(check, index, len(new)))
 

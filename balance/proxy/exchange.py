@@ -17,7 +17,6 @@ from time import monotonic
 from httptools import HttpRequestParser
 
 from balance.errors import ProtocolError
-from balance.health.blame import is_good
 from balance.http1.body import Body
 from balance.http1.fields import field_value
 from balance.http1.framing import BY_CHUNKS, NO_BODY
@@ -372,7 +371,7 @@ class Exchange(Replying):
             else:
                 upstream.discard()
         if lease is not None:
-            lease.release(outcome, now, None, self.status < 500 or is_good(self.status))
+            lease.release(outcome, now, None, self.status if outcome is _OK else self.why)
         self._count(now, lease, outcome)
 
     def _count(self, now: float, lease: Lease | None, outcome: Outcome) -> AccessRecord | None:

@@ -37,7 +37,7 @@ _LATE = (Why.CONNECT_TIMEOUT, Why.RESPONSE_HEADER_TIMEOUT)
 class Tries:
     """What is to be remembered of a request of which a try failed."""
 
-    __slots__ = ("again", "began", "detail", "failed", "failures", "is_waiting", "paid_from", "races", "waits")
+    __slots__ = ("again", "began", "connects", "detail", "failed", "failures", "is_waiting", "paid_from", "races", "waits")
 
     def __init__(self) -> None:
         self.again = Again.NEVER_NEEDED  # what became of the last one
@@ -45,6 +45,7 @@ class Tries:
         self.failures: list[FailedTry] = []  # all that another was made after
         self.began = 0.0  # when the last one did, if not with its lease
         self.detail = ""  # of how the request ended, where it ended badly
+        self.connects = 0  # that failed
         self.races = 0  # lost to a backend that was closing an idle connection: they are not tries
         self.waits = 0
         self.is_waiting = False
@@ -196,7 +197,10 @@ class Repeats(Queued):
         failed.is_repeatable = self._is_repeatable()
         failed.is_kept = bool(self._outgoing)
         failed.has_other = any(backend not in tried for backend in ready)
-        failed.tries = self._attempts - tries.races
+        if failed.how is Failure.CONNECT:
+            tries.connects += 1
+        failed.connects = tries.connects
+        failed.tries = self._attempts - tries.races - tries.connects
         failed.waits = tries.waits
         failed.left_s = self.started + entry.request_s - now
         verdict = decide(failed, entry.retrying, now, self._active)
@@ -214,7 +218,7 @@ class Repeats(Queued):
         self._tried = tried if failed.has_other else [lease.backend] if len(ready) > 1 else ()
         self._let_go(now, keep_upstream=keep_upstream)
         self._lease = None
-        lease.release(outcome, now)
+        lease.release(outcome, now, None, failed.status if error is None else error.why)
         self._at = CHOSEN
         if verdict.is_paid:
             tries.wait()

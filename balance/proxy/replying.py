@@ -11,7 +11,6 @@ from time import monotonic
 from httptools import HttpResponseParser
 
 from balance.errors import ProtocolError
-from balance.health.blame import is_good
 from balance.http1.body import Body
 from balance.http1.framing import BY_CHUNKS, BY_CLOSE, BY_LENGTH, NO_BODY
 from balance.http1.head import Response
@@ -161,9 +160,7 @@ class Replying(Repeats):
         else:
             decode = framing is BY_CHUNKS and not request.minor
             if self._lease is not None:
-                self._lease.answered(
-                    now, response.status < 500 or is_good(response.status)
-                )  # the body may take long, which says nothing of the backend
+                self._lease.answered(now, response.status)  # the body may take long, which says nothing of the backend
             # `reject` is for clients; a reply has begun by the time that its trailers come.
             underscores = "pass" if self.entry.listener.http.underscore_headers == "pass" else "drop"
             self._download = Body(framing, response.length, HttpResponseParser, decode=decode, underscores=underscores)

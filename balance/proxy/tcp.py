@@ -18,7 +18,7 @@ from balance.runtime import cells
 from balance.runtime.backend import Backend
 from balance.runtime.pool import Lease
 from balance.runtime.snapshot import Listener
-from balance.traffic.retrying import MAX_TRIES, Again
+from balance.traffic.retrying import UNASKED_CONNECTS, Again
 
 _NO_FIELDS = RequestFields()  # in TCP mode there are none to hash
 
@@ -33,7 +33,7 @@ class Downstream(End):
         super().__init__()
         self._service = service
         self._listener = listener
-        self._max_tries = MAX_TRIES if listener.retrying is None else listener.retrying.max_tries
+        self._max_tries = UNASKED_CONNECTS if listener.retrying is None else listener.retrying.max_connects
         self._lease: Lease | None = None
         self._dialing: asyncio.Task[None] | None = None
         self._tried: list[Backend] = []
@@ -92,7 +92,7 @@ class Downstream(End):
                     self._count(lease.backend, cells.CONNECT_FAILURES)
                     if error.is_ours:
                         self._service.dial_failed_here(error)
-                    self._release(Outcome.ABORTED if error.is_ours else Outcome.FAILED)
+                    self._release(Outcome.ABORTED if error.is_ours else Outcome.FAILED, error.why)
                     tried.append(lease.backend)
                 else:
                     self._join(upstream, lease, len(tried) + 1)
@@ -213,9 +213,9 @@ class Downstream(End):
     def _queue_ms(self) -> float:
         return round(self._waited_s * 1e3, 3)
 
-    def _release(self, outcome: Outcome) -> None:
+    def _release(self, outcome: Outcome, why: Why = Why.OK) -> None:
         if self._lease is not None:
-            self._lease.release(outcome, time.monotonic())
+            self._lease.release(outcome, time.monotonic(), None, why)
             self._lease = None
 
     def _count(self, backend: Backend, cell: int) -> None:
@@ -265,7 +265,8 @@ class _Session:
             self._service.row.observe_time(
                 self._lease.backend.block + cells.UPSTREAM_TIME, int((now - self._lease.started) * 1e6)
             )
-        self._lease.release(outcome, now)
+        # What a session's end says of the backend, only its protocol knows; that it never said anything speaks against it.
+        self._lease.release(outcome, now, None, Why.IDLE_TIMEOUT if self._totals[1] else Why.RESET_BEFORE_RESPONSE)
         if self._service.access is not None:
             connect_ms = round((self._joined - self._lease.started) * 1e3, 3)
             ms, queue_ms = round((now - self._started) * 1e3, 3), round(self._waited_s * 1e3, 3)

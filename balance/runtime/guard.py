@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from balance.config.model import CircuitBreaker
+from balance.config.model import CircuitBreaker, PassiveChecks
+from balance.health.blame import counted
 from balance.health.breaker import CELLS, PEAK, RUN, Breaker, Change, Numbers, Phase, Signal
 from balance.model import Outcome
 from balance.runtime import cells
@@ -19,6 +20,7 @@ from balance.runtime import cells
 NO_TRIAL = 0
 UNNAMED_TRIAL = -1  # of a backend whose breaker is closed or not there
 ANSWERED = -2
+LAST_RESORT = -3  # its breaker is open, and nobody else is ready
 
 
 class Locks(Protocol):
@@ -38,6 +40,9 @@ class NoLocks:
 
     def leave(self, slot: int) -> None:
         pass
+
+
+_USUAL = PassiveChecks()
 
 
 def _nobody_listens(slot: int, change: Change) -> None:
@@ -84,45 +89,55 @@ class Shared:
 class Guard:
     """One backend's evidence in one worker."""
 
-    __slots__ = ("_allowance", "_block", "_row", "_shared", "_slot", "breaker", "evidence", "special")
+    __slots__ = ("_allowance", "_block", "_counted", "_row", "_shared", "_slot", "breaker", "evidence", "special")
 
-    def __init__(self, config: CircuitBreaker, slot: int, row: memoryview, shared: Shared) -> None:
-        """`row` is this worker's own among those that are shared."""
+    def __init__(
+        self, config: CircuitBreaker, slot: int, row: memoryview, shared: Shared, checks: PassiveChecks = _USUAL
+    ) -> None:
+        """`row` is this worker's own among those that are shared; `checks` say what counts."""
         self.evidence = shared.evidence(slot)
-        self.breaker = Breaker(config, self.evidence) if config.enabled else None
         self.special: dict[object, int] = {}  # leases that are a trial, by its name, or have ANSWERED
-        self._allowance = config.half_open_requests
+        self.configure(config, checks)
         self._slot = slot
         self._block = cells.block(slot)
         self._row = row
         self._shared = shared
 
-    def configure(self, config: CircuitBreaker) -> None:
+    def configure(self, config: CircuitBreaker, checks: PassiveChecks) -> None:
         """Another configuration: what was found out so far stands."""
         self.breaker = Breaker(config, self.evidence) if config.enabled else None
         self._allowance = config.half_open_requests
+        self._counted = counted(checks.count)
 
-    def answered(self, lease: object, is_good: bool, now: float) -> None:
+    def answered(self, lease: object, status: int, now: float) -> None:
         """A lease that may last has got its answer: that is the evidence, and not its end."""
         trial = self.special.get(lease, NO_TRIAL)
         if trial != ANSWERED:
             self.special[lease] = ANSWERED
-            self._testify(trial, is_good, now)
+            self._testify(trial, status < 500 or status not in self._counted, now)
 
-    def ended(self, lease: object, outcome: Outcome, is_good: bool, now: float) -> None:
-        """A lease has ended, and that may mean anything but one success more."""
+    def ended(self, lease: object, outcome: Outcome, end: int, now: float) -> None:
+        """A lease has ended, and that may mean anything but one success more. `end` as for Lease.release()."""
         trial = self.special.pop(lease, NO_TRIAL)
-        if outcome is Outcome.FAILED:
+        if outcome is Outcome.OK:
+            if trial != ANSWERED:
+                self._testify(trial, end < 500 or end not in self._counted, now)
+        elif outcome is Outcome.FAILED and end in self._counted:
             self._testify(NO_TRIAL if trial == ANSWERED else trial, False, now)
-        elif outcome is Outcome.ABORTED:
-            if trial not in (NO_TRIAL, ANSWERED):
-                self._row[self._block + cells.TRIALS] -= 1
-        elif trial != ANSWERED:
-            self._testify(trial, is_good, now)
+        elif trial not in (NO_TRIAL, ANSWERED, LAST_RESORT):
+            self._row[self._block + cells.TRIALS] -= 1
 
     def begin_trial(self, lease: object, trial: int) -> None:
         """That lease is what admit() gave leave for."""
         self.special[lease] = trial
+
+    def admit_anyway(self, is_returning: bool, now: float) -> int:
+        """Nobody else is ready, so that a request which is no trial goes there too. As admit(), but it always gives leave."""
+        trial = self.admit(is_returning, now)
+        if trial is not None:
+            return trial
+        breaker = self.breaker
+        return LAST_RESORT if breaker is not None and breaker.phase is Phase.OPEN else NO_TRIAL
 
     def admit(self, is_returning: bool, now: float) -> int | None:
         """Leave to try the backend: what names the trial, NO_TRIAL when it needs none any more; None is no leave."""
@@ -153,6 +168,11 @@ class Guard:
                 self._shared.changed(self._slot, change)
 
     def _testify(self, trial: int, is_good: bool, now: float) -> None:
+        if trial == LAST_RESORT:
+            trial = NO_TRIAL
+            if is_good:
+                self._recovered(now)
+                return
         if is_good:
             if trial or self.evidence[RUN]:
                 self._passed(trial, now)
@@ -190,6 +210,18 @@ class Guard:
             self.evidence[RUN] = 0
             if trial and self.breaker is not None:
                 change = self.breaker.passed(trial, int(now * 1e6))
+        finally:
+            self._shared.locks.leave(self._slot)
+        if change is not None:
+            self._shared.changed(self._slot, change)
+
+    def _recovered(self, now: float) -> None:
+        """A request that had nobody else went well while the breaker was open: it need not wait for its time."""
+        breaker, now_us = self.breaker, int(now * 1e6)
+        if breaker is None or not breaker.may_yield(now_us) or not self._shared.locks.take(self._slot):
+            return
+        try:
+            change = breaker.take(Signal.LAST_RESORT_PASSED, now_us)
         finally:
             self._shared.locks.leave(self._slot)
         if change is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from balance.balancing import Policy
+from balance.balancing import NOBODY, Policy
 from balance.config.model import PoolConfig
 from balance.health.breaker import RUN, Phase
 from balance.health.panic import is_panic
@@ -30,20 +30,20 @@ class GuardedLease(Lease):
 
     __slots__ = ()
 
-    def answered(self, now: float, is_good: bool = True) -> None:
+    def answered(self, now: float, status: int = 0) -> None:
         assert self.backend.guard is not None
-        self.backend.guard.answered(self, is_good, now)
+        self.backend.guard.answered(self, status, now)
 
-    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, is_good: bool = True) -> None:
+    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, end: int = 0) -> None:
         backend = self.backend
         guard = backend.guard
         assert guard is not None
-        if outcome is _OK and is_good and self.row is not None and not guard.special and not guard.evidence[RUN]:
+        if outcome is _OK and end < 500 and self.row is not None and not guard.special and not guard.evidence[RUN]:
             self.row = None  # nearly always; Lease.release() in line, because a call costs 0.1 us
             backend.load.active -= 1
             return
         Lease.release(self, outcome, now)
-        guard.ended(self, outcome, is_good, now)
+        guard.ended(self, outcome, end, now)
 
 
 class GuardedWatchedLease(WatchedLease):
@@ -51,17 +51,17 @@ class GuardedWatchedLease(WatchedLease):
 
     __slots__ = ()
 
-    def answered(self, now: float, is_good: bool = True) -> None:
-        super().answered(now, is_good)
+    def answered(self, now: float, status: int = 0) -> None:
+        super().answered(now, status)
         assert self.backend.guard is not None
-        self.backend.guard.answered(self, is_good, now)
+        self.backend.guard.answered(self, status, now)
 
-    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, is_good: bool = True) -> None:
-        WatchedLease.release(self, outcome, now, first_byte_s, is_good)
+    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, end: int = 0) -> None:
+        WatchedLease.release(self, outcome, now, first_byte_s, end)
         guard = self.backend.guard
         assert guard is not None
-        if outcome is not _OK or not is_good or guard.special or guard.evidence[RUN]:
-            guard.ended(self, outcome, is_good, now)
+        if outcome is not _OK or end >= 500 or guard.special or guard.evidence[RUN]:
+            guard.ended(self, outcome, end, now)
 
 
 class GuardedTimedLease(GuardedWatchedLease):
@@ -91,6 +91,21 @@ class TrialGate:
         return self._guard.admit(self._is_returning, now)
 
 
+class LastResortGate:
+    """Lets all through to a backend that is ejected, or whose breaker is not closed, while nobody else is ready. Those who
+    may try it are trials; the others go there all the same.
+    """
+
+    __slots__ = ("_guard", "_is_returning")
+
+    def __init__(self, guard: Guard, is_returning: bool) -> None:
+        self._guard = guard
+        self._is_returning = is_returning
+
+    def admit(self, now: float) -> int | None:
+        return self._guard.admit_anyway(self._is_returning, now)
+
+
 class RampGate:
     """Lets through the part of its share that a backend gets while it starts slowly."""
 
@@ -118,7 +133,7 @@ def needs_guard(config: PoolConfig) -> bool:
 class GuardedPool(Pool):
     """The ready set follows from each backend's state and breaker; see update()."""
 
-    __slots__ = ("_has_breakers", "_panic_threshold", "_slow_start_s", "is_panicking")
+    __slots__ = ("_has_breakers", "_panic_threshold", "_slow_start_s", "is_last_resort", "is_panicking")
 
     def __init__(
         self,
@@ -135,9 +150,10 @@ class GuardedPool(Pool):
         self._panic_threshold = config.health_check.panic_threshold
         self._slow_start_s = config.health_check.slow_start_s
         self.is_panicking = False
+        self.is_last_resort = False  # nobody is ready but for ejections and breakers, which therefore keep nobody away
         for backend in backends:
             if backend.guard is None:  # else leases that it knows are under way, and its breaker has a past
-                backend.guard = Guard(config.breaker, backend.slot, row.cells, shared)
+                backend.guard = Guard(config.breaker, backend.slot, row.cells, shared, config.health_check.passive)
         super().__init__(
             config.name, tuple(backends), config.algorithm, policy, row, config.hash_key, reserve=reserve, is_live=is_live
         )
@@ -165,8 +181,8 @@ class GuardedPool(Pool):
     def rebuild(self) -> None:
         """Who is ready, and behind which gate."""
         threshold = self._panic_threshold
-        states = (backend.state for backend in self.backends if not backend.is_backup)
-        backups = (backend.state for backend in self.backends if backend.is_backup)
+        states = [backend.state for backend in self.backends if backend.load.weight and not backend.is_backup]
+        backups = [backend.state for backend in self.backends if backend.load.weight and backend.is_backup]
         self.is_panicking = bool(threshold) and is_panic(states, threshold, backups)
         for backend in self.backends:
             state, phase = backend.state, backend.phase
@@ -178,12 +194,42 @@ class GuardedPool(Pool):
             if phase is Phase.HALF_OPEN or is_returning:
                 assert backend.guard is not None
                 backend.gate = TrialGate(backend.guard, is_returning)
+        weighty = [backend for backend in self.backends if backend.load.weight]
+        self.is_last_resort = not any(backend.is_ready and backend.gate is backend.ramp for backend in weighty)
+        if self.is_last_resort:
+            self._give_way(weighty)
         super().rebuild()
 
+    def _give_way(self, backends: Collection[Backend]) -> None:
+        """Nobody is as any other. Whoever passes the checks is asked all the same: what traffic said of one is no reason to
+        refuse requests that nobody else will take. What checks say, and operators, stands.
+        """
+        for is_backup in (False, True):
+            passing = [
+                backend
+                for backend in backends
+                if backend.is_backup is is_backup
+                and (backend.state.is_passing or (self.is_panicking and not is_backup and not backend.state.is_ordered))
+            ]
+            for backend in passing:
+                backend.is_ready = True
+                assert backend.guard is not None
+                backend.gate = LastResortGate(backend.guard, backend.state is State.RETURNING)
+            if passing:
+                return
+
     def acquire(self, key: bytes, now: float, avoid: Collection[Backend] = ()) -> Lease | None:
-        lease = Pool.acquire(self, key, now, avoid)
-        if lease is None or lease.backend.gate is None:
-            return lease
+        if avoid or (index := self._policy.pick(key, (), now)) == NOBODY:
+            lease = Pool.acquire(self, key, now, avoid)
+            if lease is None or lease.backend.gate is None:
+                return lease
+        else:  # nearly always; Pool.acquire() in line, because a call costs 0.1 us
+            backend = self._ready[index]
+            backend.load.active += 1
+            self._row.cells[backend.block + cells.LEASES] += 1
+            lease = self._lease(backend, self._row, now)
+            if backend.gate is None:
+                return lease
         return self._through_gates(lease, key, now, avoid)
 
     def _through_gates(self, lease: Lease | None, key: bytes, now: float, avoid: Collection[Backend]) -> Lease | None:

@@ -40,15 +40,15 @@ class LimitedLease(GuardedLease):
 
     __slots__ = ()
 
-    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, is_good: bool = True) -> None:
+    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, end: int = 0) -> None:
         backend = self.backend
         guard = backend.guard
         assert guard is not None
-        if outcome is _OK and is_good and self.row is not None and not guard.special and not guard.evidence[RUN]:
+        if outcome is _OK and end < 500 and self.row is not None and not guard.special and not guard.evidence[RUN]:
             self.row = None  # nearly always; as in GuardedLease, in line
             backend.load.active -= 1
         else:
-            GuardedLease.release(self, outcome, now, first_byte_s, is_good)
+            GuardedLease.release(self, outcome, now, first_byte_s, end)
         permits = backend.permits  # _permit_freed() in line
         if permits is not None and (permits.is_pressed or permits.waiters):
             permits.freed()
@@ -59,8 +59,8 @@ class LimitedWatchedLease(GuardedWatchedLease):
 
     __slots__ = ()
 
-    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, is_good: bool = True) -> None:
-        GuardedWatchedLease.release(self, outcome, now, first_byte_s, is_good)
+    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, end: int = 0) -> None:
+        GuardedWatchedLease.release(self, outcome, now, first_byte_s, end)
         _permit_freed(self.backend)
 
 
@@ -69,8 +69,8 @@ class LimitedTimedLease(GuardedTimedLease):
 
     __slots__ = ()
 
-    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, is_good: bool = True) -> None:
-        GuardedTimedLease.release(self, outcome, now, first_byte_s, is_good)
+    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, end: int = 0) -> None:
+        GuardedTimedLease.release(self, outcome, now, first_byte_s, end)
         _permit_freed(self.backend)
 
 
@@ -136,7 +136,9 @@ class LimitedPool(GuardedPool):
         queue = self._queue
         if left and queue.waiters and not queue.is_serving and not avoid:
             return True
-        return any(backend.load.active >= backend.credit and backend.gate is backend.ramp for backend in left)
+        return any(
+            backend.load.active >= backend.credit and (backend.gate is backend.ramp or self.is_last_resort) for backend in left
+        )
 
     @property
     def why_nobody(self) -> Why:

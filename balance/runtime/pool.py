@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from balance.balancing import NOBODY, Needs, Policy
 from balance.config.model import HashKey
+from balance.health.blame import is_good
 from balance.http1.hashkey import key_of
 from balance.load import Load
 from balance.model import Outcome, Why
@@ -29,17 +30,17 @@ class Lease:
         self.row: cells.Row | None = row
         self.started = now
 
-    def answered(self, now: float, is_good: bool = True) -> None:
+    def answered(self, now: float, status: int = 0) -> None:
         """The first byte of an answer came, or in TCP mode the connection: how long that took is learned now.
 
         For what goes on for long afterwards. Else release() says it all.
         """
 
-    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, is_good: bool = True) -> None:
+    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, end: int = 0) -> None:
         """Give the backend back. `now` as for acquire(). RuntimeError when it was given back already.
 
-        `first_byte_s` is what the answer's first byte took, without it the time from acquire() to now. An answer that is not
-        `is_good` went to the client and says that the backend is unwell: 5xx.
+        `first_byte_s` is what the answer's first byte took, without it the time from acquire() to now. `end` is the status of
+        the answer that went to the client, or the Why of a failure; 0 where nothing more is known.
         """
         row = self.row
         if row is None:
@@ -65,21 +66,22 @@ class WatchedLease(Lease):
         if peers is not None:
             peers.active += 1
 
-    def answered(self, now: float, is_good: bool = True) -> None:
+    def answered(self, now: float, status: int = 0) -> None:
         if not self._has_answered:
             self._has_answered = True
-            self._learn(now - self.started, is_good, now)
+            self._learn(now - self.started, status < 500 or is_good(status), now)
 
-    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, is_good: bool = True) -> None:
+    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, end: int = 0) -> None:
         super().release(outcome, now)
         peers = self.backend.load.peers
         if peers is not None:
             peers.active -= 1
         if outcome is _FAILED or (outcome is _OK and not self._has_answered):
-            self._learn(now - self.started if first_byte_s is None else first_byte_s, is_good and outcome is _OK, now)
+            is_well = outcome is _OK and (end < 500 or is_good(end))
+            self._learn(now - self.started if first_byte_s is None else first_byte_s, is_well, now)
 
-    def _learn(self, first_byte_s: float, is_good: bool, now: float) -> None:
-        self.backend.load.note(is_good, now)
+    def _learn(self, first_byte_s: float, is_well: bool, now: float) -> None:
+        self.backend.load.note(is_well, now)
 
 
 class TimedLease(WatchedLease):
@@ -87,8 +89,8 @@ class TimedLease(WatchedLease):
 
     __slots__ = ()
 
-    def _learn(self, first_byte_s: float, is_good: bool, now: float) -> None:
-        self.backend.load.learn(first_byte_s, is_good, now)
+    def _learn(self, first_byte_s: float, is_well: bool, now: float) -> None:
+        self.backend.load.learn(first_byte_s, is_well, now)
 
 
 def lease_class(needs: Needs) -> type[Lease]:
@@ -104,7 +106,7 @@ class Pool:
     `key_of` finds the key to give to acquire() in a request; None when the policy wants none, which is then b"".
     """
 
-    __slots__ = ("_lease", "_members", "_policy", "_ready", "_reserve", "_row", "algorithm", "backends", "key_of", "name",
+    __slots__ = ("_lease", "_policy", "_ready", "_reserve", "_row", "algorithm", "backends", "key_of", "name",
                  "queue")  # fmt: skip
 
     def __init__(
@@ -128,8 +130,6 @@ class Pool:
         self._policy = policy
         self._row = row
         self._lease = lease_class(policy.needs)
-        backups = () if reserve is None else reserve.backups
-        self._members = [backend.load for backend in self.backends if backend not in backups]
         self._reserve = reserve
         self.key_of = key_of(hash_key) if Needs.KEY in policy.needs else None
         self.queue: Queue | None = None  # where requests wait, if backends can be full
@@ -165,9 +165,12 @@ class Pool:
         self._policy.rebuild(members, members)
 
     def rebuild(self) -> None:
-        """Read which backends are ready and tell the policy."""
-        self._ready = tuple(backend for backend in self.backends if backend.is_ready and not backend.is_backup)
-        self._policy.rebuild([backend.load for backend in self._ready], self._members)
+        """Read which backends are ready and tell the policy. One without weight is chosen for nothing new, as in HAProxy: to
+        the policy it is not there.
+        """
+        members = [backend for backend in self.backends if backend.load.weight and not backend.is_backup]
+        self._ready = tuple([backend for backend in members if backend.is_ready])
+        self._policy.rebuild([backend.load for backend in self._ready], [backend.load for backend in members])
         if self._reserve is not None:
             self._reserve.rebuild()
 

@@ -14,18 +14,18 @@ from balance.runtime.backend import Backend
 class Reserve:
     """Ready sets of its own, and a policy of its own."""
 
-    __slots__ = ("_members", "_policy", "backups", "ready")
+    __slots__ = ("_policy", "backups", "ready")
 
     def __init__(self, backups: Sequence[Backend], policy: Policy) -> None:
         self.backups = tuple(backups)
-        self._members = [backend.load for backend in self.backups]
         self._policy = policy
         self.ready: tuple[Backend, ...] = ()  # after the first rebuild()
 
     def rebuild(self) -> None:
         """Read which of them are ready."""
-        self.ready = tuple(backend for backend in self.backups if backend.is_ready)
-        self._policy.rebuild([backend.load for backend in self.ready], self._members)
+        members = [backend for backend in self.backups if backend.load.weight]
+        self.ready = tuple([backend for backend in members if backend.is_ready])
+        self._policy.rebuild([backend.load for backend in self.ready], [backend.load for backend in members])
 
     def pick(self, key: bytes, now: float, avoid: Collection[Backend]) -> Backend | None:
         """One that is not in `avoid`, or None."""

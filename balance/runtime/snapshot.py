@@ -67,7 +67,7 @@ class Renewal:
         for backend, config, idle_timeout_s in self.settings:
             backend.configure(config, idle_timeout_s)
             if backend.guard is not None:
-                backend.guard.configure(self.config.breaker)
+                backend.guard.configure(self.config.breaker, self.config.health_check.passive)
             yield
         self.pool.rebuild()
         yield
@@ -142,7 +142,9 @@ def prepare(
         if isinstance(made, LimitedPool) and before is not None and before.queue is not None:
             made.succeed(before.queue)
         if settings:  # their own loads still have the weights of the snapshot that is being served
-            made.lay([Load(each.weight, identity=each.name.encode()) for each in pool.backends if not each.backup])
+            made.lay(
+                [Load(each.weight, identity=each.name.encode()) for each in pool.backends if each.weight and not each.backup]
+            )
         pools[pool.name] = made
         renewals.append(Renewal(made, pool, tuple(settings)))
     listeners = tuple(

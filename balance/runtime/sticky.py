@@ -112,8 +112,10 @@ class StickyPool(LimitedPool):
         if home is None and homes is not None and BETWEEN in visit.session:
             home = _one_of([homes[token] for token in visit.session.split(BETWEEN)], avoid)
         visit.is_known = home is not None
-        if home is not None and ((home.is_ready and home.gate is None) or keeps(home)) and home not in avoid:
+        if home is not None and self._keeps(home) and home not in avoid:
             lease = self._lease_of(home, now)
+            if self.is_last_resort and home.gate is not None and home.guard is not None and (trial := home.gate.admit(now)):
+                home.guard.begin_trial(lease, trial)
             visit.is_moved = False  # also when it is full
             if home.load.active <= home.credit or self._has_room(home):
                 return lease
@@ -126,6 +128,10 @@ class StickyPool(LimitedPool):
             if home is None:
                 self._row.cells[found.backend.block + cells.SESSIONS] += 1
         return found
+
+    def _keeps(self, home: Backend) -> bool:
+        """Whether a session may go on there. Where nobody is as any other, elsewhere is no better."""
+        return (home.is_ready and (home.gate is None or self.is_last_resort)) or keeps(home)
 
 
 def _one_of(homes: list[Backend], avoid: Collection[Backend]) -> Backend:

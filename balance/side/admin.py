@@ -39,7 +39,7 @@ RELOAD_BODY: dict[str, Any] = {
     "additionalProperties": False,
 }
 _VALUES: dict[str, Any] = {
-    "weight": {"type": "integer", "minimum": 1},
+    "weight": {"type": "integer", "minimum": 0},
     "max_connections": {"type": "integer", "minimum": 0},
     "backup": {"type": "boolean"},
     "metadata": {"type": "object", "additionalProperties": {"type": "string"}},

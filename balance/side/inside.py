@@ -98,7 +98,7 @@ class Inside:
             PoolStates(
                 pool.name,
                 pool.health_check.enabled,
-                [self.board.state(self.slots[pool.name, backend.name])[0] for backend in pool.backends],
+                [self.board.state(self.slots[pool.name, backend.name])[0] for backend in pool.backends if backend.weight],
             )
             for pool in self.config.pools
         ]

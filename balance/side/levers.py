@@ -15,14 +15,17 @@ from balance.config.changes import BackendChange, Verb
 from balance.config.composer import MAX_TEXT_BYTES
 from balance.config.wording import hidden_in
 from balance.errors import BalanceError
+from balance.health.readiness import takes_new
+from balance.health.states import Event, State
 from balance.side.backends import state_word
-from balance.side.inside import Inside
+from balance.side.inside import Inside, Seen
 from balance.side.orders import find, read_body, read_dry_run, read_new_backend, read_object, read_reload, read_state, told
 from balance.side.replies import reply, verdict_document, verdict_reply
 from balance.side.steering import ChangeBackends, Order, Reload, Restart, Stop, Upgrade, Verdict
 
 log = logging.getLogger("balance.admin")
 
+STATES = {Event.DRAIN: State.DRAINING, Event.MAINTAIN: State.MAINTENANCE, Event.ENABLE: State.UNKNOWN}
 CHANGES = 'write {"state": "drain"}, "maintenance" or "enable", or what shall be otherwise, like {"weight": 3}'
 
 
@@ -56,7 +59,12 @@ class Levers:
         """Take a backend away; what is under way there may end."""
         seen = find(self._inside, request.path_params["name"])
         change = BackendChange(Verb.REMOVE, seen.pool.name, seen.backend.name)
-        return verdict_reply(await self._steer(request, ChangeBackends((change,), read_dry_run(request))))
+        is_dry_run = read_dry_run(request)
+        warnings = self._warnings(seen, is_removed=True)
+        verdict = await self._steer(request, ChangeBackends((change,), is_dry_run))
+        if verdict.is_done and not is_dry_run:
+            self._warn(warnings)
+        return verdict_reply(verdict, warnings=warnings if verdict.is_done else [])
 
     async def change(self, request: Request) -> Response:
         """Change a backend, or drain it, take it out, put it back."""
@@ -68,6 +76,7 @@ class Levers:
         if not values and event is None:
             raise HTTPException(400, f"the body is no order; {CHANGES}")
         document: dict[str, object] = {"pool": pool, "name": name}
+        warnings = self._warnings(seen, event, values.get("weight"))
         if values:
             change = BackendChange(Verb.SET, pool, name, json.dumps(values))
             verdict = await self._steer(request, ChangeBackends((change,), is_dry_run))
@@ -78,7 +87,39 @@ class Levers:
         if event is not None and not is_dry_run:
             self._inside.order(seen.slot, event, "ordered on the admin port")
             self._log(request, f"{event.name.lower()} backend {pool}/{name}", "done")
-        return reply(document | {"state": state_word(find(self._inside, f"{pool}/{name}"))})
+        if not is_dry_run:
+            self._warn(warnings)
+        return reply(document | {"state": state_word(find(self._inside, f"{pool}/{name}")), "warnings": warnings})
+
+    def _warnings(
+        self, about: Seen, event: Event | None = None, weight: object = None, *, is_removed: bool = False
+    ) -> list[str]:
+        """What is to be said of an order before it is obeyed: that nobody would be left for what is new."""
+        before, after = [], []
+        for seen in self._inside.backends():
+            if seen.pool.name != about.pool.name:
+                continue
+            state, has_weight = seen.state, seen.backend.weight > 0
+            if has_weight:
+                before.append(state)
+            if seen.slot == about.slot:
+                if is_removed:
+                    continue
+                state = STATES.get(event, state) if event is not None else state
+                has_weight = has_weight if weight is None else weight != 0
+            if has_weight:
+                after.append(state)
+        if not takes_new(before) or takes_new(after):
+            return []
+        pool, name = about.pool.name, about.backend.name
+        return [
+            f"backend {pool}/{name} was the last of its pool that is ready: whatever is new there is refused now (no_healthy)"
+        ]
+
+    def _warn(self, warnings: list[str]) -> None:
+        for text in warnings:
+            log.warning("%s", text)
+            self._inside.events.tell("warning", text)
 
     async def drain(self, request: Request) -> Response:
         """Drain the whole instance and end it, as SIGTERM does."""

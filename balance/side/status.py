@@ -128,8 +128,8 @@ def _pool(
     now_us: int,
 ) -> dict[str, Any]:
     blocks = {seen.slot: cells.block(seen.slot) for seen in backends}
-    primaries = (seen.state for seen in backends if not seen.backend.backup)
-    backups = (seen.state for seen in backends if seen.backend.backup)
+    primaries = (seen.state for seen in backends if seen.backend.weight and not seen.backend.backup)
+    backups = (seen.state for seen in backends if seen.backend.weight and seen.backend.backup)
     return {
         "name": pool.name,
         "algorithm": pool.algorithm,
@@ -138,7 +138,7 @@ def _pool(
         "active": sum(totals.cell(block + cells.ACTIVE) for block in blocks.values()),
         "requests": sum(count for (slot, _, _), count in series.items() if slot in blocks),
         "sessions": sum(totals.cell(block + cells.TCP_SESSIONS) for block in blocks.values()),
-        "ready": sum(seen.state.is_ready for seen in backends),
+        "ready": sum(seen.state.is_ready for seen in backends if seen.backend.weight),
         "panicking": is_panic(primaries, pool.health_check.panic_threshold, backups),
         "backends": [backend(seen, inside, totals, now, now_us) for seen in backends],
     }

@@ -69,7 +69,7 @@ class _Run:
         server = lease.backend.slot - 1
         answered_at, is_good = self._machines[server].serve(now)
         report.add(now, server, answered_at - now, is_good)
-        self._at(answered_at, lambda then: lease.release(Outcome.OK, then, None, is_good))
+        self._at(answered_at, lambda then: lease.release(Outcome.OK, then, None, 200 if is_good else 503))
         return server
 
     def _key(self) -> bytes:

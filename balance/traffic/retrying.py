@@ -16,7 +16,8 @@ from balance.config.model import Retry
 from balance.traffic.backoff import backoff_s
 from balance.traffic.budget import Budget
 
-MAX_TRIES = 3  # connects, where nothing is configured: HAProxy's `retries 3`
+MAX_CONNECTS = 5  # of backends that can't be connected to: every one that is ready, within reason
+UNASKED_CONNECTS = 3  # where the configuration does not ask for it: HAProxy's `retries 3`
 
 
 class Failure(enum.Enum):
@@ -64,7 +65,8 @@ class Failed:
     is_repeatable: bool = True  # the method, or Idempotency-Key
     is_kept: bool = True  # all that was sent can be sent again
     has_other: bool = True  # a backend that is ready was not tried yet
-    tries: int = 1  # so far
+    tries: int = 1  # so far, of those that sent something
+    connects: int = 0  # so far, of those that failed
     waits: int = 0  # so far
     left_s: float = math.inf  # of the request's own time
 
@@ -72,12 +74,13 @@ class Failed:
 class Retrying:
     """What a pool's configuration says of retries, and the budget that they are paid from, in one worker."""
 
-    __slots__ = ("_rand", "_retry", "budget", "max_tries", "per_try_s", "statuses")
+    __slots__ = ("_rand", "_retry", "budget", "max_connects", "max_tries", "per_try_s", "statuses")
 
     def __init__(self, retry: Retry, workers: int, rand: Callable[[], float]) -> None:
         """`workers` share the budget's floor; `rand` is in [0, 1)."""
         self.statuses = frozenset(word for word in retry.on if isinstance(word, int))
         self.max_tries = retry.max_attempts
+        self.max_connects = MAX_CONNECTS if Failure.CONNECT.value in retry.on else UNASKED_CONNECTS
         self.per_try_s = retry.per_try_timeout_s  # 0: none
         self.budget = Budget(retry.budget.ratio, retry.budget.min_per_second / workers)
         self._retry = retry
@@ -87,8 +90,8 @@ class Retrying:
         """Whether such a failure is one to be tried again."""
         if failed.how is Failure.STATUS:
             return failed.status in self.statuses
-        if failed.how is Failure.TIMEOUT:
-            return 504 in self.statuses
+        if failed.how is Failure.TIMEOUT and 504 in self.statuses:
+            return True
         return failed.how.value in self._retry.on
 
     def wait_s(self, waits: int) -> float:
@@ -112,8 +115,8 @@ def decide(failed: Failed, retrying: Retrying | None, now: float, active: Callab
     why_not = _why_not(failed, retrying)
     if why_not is not None:
         return Verdict(why_not)
-    if retrying is None or _is_free(failed, retrying):
-        return Verdict(Again.MADE)
+    if retrying is None or failed.how is Failure.CONNECT:
+        return Verdict(Again.MADE)  # a dead backend did no work: moving on adds to nobody's load, and has nothing to wait for
     wait_s = retrying.wait_s(failed.waits)
     if wait_s >= failed.left_s:
         return Verdict(Again.DEADLINE)
@@ -122,26 +125,19 @@ def decide(failed: Failed, retrying: Retrying | None, now: float, active: Callab
     return Verdict(Again.MADE, wait_s, is_paid=True)
 
 
-def _is_free(failed: Failed, retrying: Retrying) -> bool:
-    """A dead backend did no work: the first move away from one adds to nobody's load, and there is nothing to wait for."""
-    return failed.how is Failure.CONNECT and (failed.tries == 1 or not retrying.asks_for(failed))
-
-
 def _why_not(failed: Failed, retrying: Retrying | None) -> Again | None:
-    is_connect = failed.how is Failure.CONNECT
-    if not is_connect:
-        if retrying is None or not retrying.asks_for(failed):
-            return Again.OFF
-        if failed.has_begun:
-            return Again.BEGUN
-        if failed.asks_for_time:
-            return Again.RETRY_AFTER
-        if not failed.is_repeatable:
-            return Again.METHOD
-        if not failed.is_kept:
-            return Again.BODY
-    if failed.tries >= (MAX_TRIES if retrying is None else retrying.max_tries):
-        return Again.ATTEMPTS
-    if is_connect and not failed.has_other:
-        return Again.NOBODY
-    return None
+    if failed.how is Failure.CONNECT:
+        if failed.connects >= (UNASKED_CONNECTS if retrying is None else retrying.max_connects):
+            return Again.ATTEMPTS
+        return None if failed.has_other else Again.NOBODY
+    if retrying is None or not retrying.asks_for(failed):
+        return Again.OFF
+    if failed.has_begun:
+        return Again.BEGUN
+    if failed.asks_for_time:
+        return Again.RETRY_AFTER
+    if not failed.is_repeatable:
+        return Again.METHOD
+    if not failed.is_kept:
+        return Again.BODY
+    return Again.ATTEMPTS if failed.tries >= retrying.max_tries else None

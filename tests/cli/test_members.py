@@ -94,7 +94,7 @@ def test_a_refusal_is_json_for_programs(say: Say) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["weight", "a1"], ["weight", "a1", "0"], ["weight", "a1", "x"], ["add", "a"], ["add", "a", "h:1", "--set", "x"]]
+    "words", [["weight", "a1"], ["weight", "a1", "-1"], ["weight", "a1", "x"], ["add", "a"], ["add", "a", "h:1", "--set", "x"]]
 )
 def test_wrong_words_are_refused_before_anybody_is_asked(say: Say, instance: Any, words: list[str]) -> None:
     assert say(*words)[0] == 2

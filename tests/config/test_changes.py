@@ -67,7 +67,7 @@ def test_a_pool_is_named_where_there_are_several() -> None:
         (FILE, change("set", "x", weight=2), "admin API: pool default has no backend 'x'; it has a, b, backend-3"),
         (FILE, change("set", "a", "app", weight=2), "admin API: there is no pool 'app'; there are default"),
         (POOLS, change("set", "a", weight=2), "admin API: say which pool is meant: app, raw"),
-        (FILE, change("set", "a", weight=0), "admin API: backends[0].weight: 0 is not in 1..65535"),
+        (FILE, change("set", "a", weight=-1), "admin API: backends[0].weight: -1 is not in 0..65535"),
         (
             FILE,
             change("set", "a", name="z"),

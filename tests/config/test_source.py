@@ -44,8 +44,8 @@ def test_changes_are_laid_over_every_kind(source: Source) -> None:
 
 
 def test_a_wrong_change_of_flags_is_the_changes_fault() -> None:
-    with pytest.raises(ConfigError, match=r"^admin API: backends\[1\]\.weight: 0 is not in"):
-        added = BackendChange(Verb.ADD, "", "b", '{"address": "h:2", "weight": 0}')
+    with pytest.raises(ConfigError, match=r"^admin API: backends\[1\]\.weight: -1 is not in"):
+        added = BackendChange(Verb.ADD, "", "b", '{"address": "h:2", "weight": -1}')
         Source.of_flags({"backends": ("h:1",)}).load([added], env={})
 
 

@@ -1,14 +1,15 @@
 """The HTTP probe against real sockets: what a server does in, the verdict and its words out."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import pytest
 
 from balance.config.model import BackendConfig, HealthCheck
+from balance.errors import ProtocolError
 from balance.model import Address
-from balance.probes.http import LIMIT_BYTES, probe
+from balance.probes.http import LIMIT_BYTES, Reply, probe
 from balance.probes.result import Result
 from balance.version import VERSION
 
@@ -76,7 +77,57 @@ def test_a_reply_is_judged_by_status_and_body(pieces: list[bytes], check: dict[s
 def test_an_answer_in_another_protocol_is_named_as_such() -> None:
     result = ask(answering(b"SSH-2.0-OpenSSH_9.2\r\n"))
     assert not result.is_ok
-    assert result.reason.startswith("the answer is not HTTP")
+    assert (
+        result.reason == "the answer is refused, as requests' would be: 'SSH-2.0-OpenSSH_9.2\\r\\n' begins no reply in HTTP/1"
+    )
+
+
+REFUSED = [
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", "Content-Length"),
+    (b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello", "a bare CR or LF in the head"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 5\nX: y\r\n\r\nhello", "a bare CR or LF in the head"),
+    (b"HTTP/1.1 200 OK\r\nX : y\r\nContent-Length: 5\r\n\r\nhello", ""),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\nhello", ""),
+    (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 300 + b"Content-Length: 5\r\n\r\nhello", "more than 200 header fields"),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", ""),
+    (b"HTTP/1.1 100 Continue\r\n\r\n" * 101 + OK, "interim replies without end"),
+]
+
+
+@pytest.mark.parametrize(("reply", "rule"), REFUSED)
+def test_what_the_data_path_refuses_is_no_good_answer_and_the_rule_is_named(reply: bytes, rule: str) -> None:
+    result = ask(answering(reply))
+    assert (result.is_ok, result.is_explicit) == (False, True)
+    assert result.reason.startswith("the answer is refused, as requests' would be: ")
+    assert rule.lower() in result.reason.lower()
+
+
+@pytest.mark.parametrize("reply", [OK, b"".join(CHUNKED), b"HTTP/1.1 204 No Content\r\n\r\n", *(each for each, _ in REFUSED)])
+def test_it_makes_no_difference_how_a_reply_is_cut(reply: bytes) -> None:
+    def read(pieces: Iterable[bytes]) -> tuple[int, bytes] | str:
+        made = Reply("GET")
+        try:
+            for piece in pieces:
+                made.feed(piece)
+        except ProtocolError:
+            return "refused"
+        return made.status, bytes(made.body)
+
+    whole = read([reply])
+    assert read(reply[at : at + 1] for at in range(len(reply))) == whole
+    for cut in range(len(reply)):
+        assert read([reply[:cut], reply[cut:]]) == whole
+
+
+def test_a_body_without_end_does_not_make_a_backend_unwell_and_one_that_breaks_off_does() -> None:
+    async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
+        await reader.read()
+        await reader.read()
+
+    assert ask(stream, timeout_s=0.1)[:2] == (True, "status 200")
+    assert ask(stream, timeout_s=0.1, expected_body="ko")[:2] == (False, "no answer within 0.1s")
+    assert ask(answering(OK[:-1]))[:2] == (False, "closed before the answer was complete")
 
 
 def test_a_server_that_never_answers_is_given_up_at_the_timeout() -> None:

@@ -30,12 +30,16 @@ CONFIGURED: dict[str, Any] = {
         "interval": f"{CHECK_S}s",
         "timeout": f"{CHECK_TIMEOUT_S}s",
         "panic_threshold": 50,
-        "passive_checks": {"enabled": True, "consecutive_failures": FAILURES, "ejection_time": "1s"},
+        "passive_checks": {
+            "count": ["connect", "reset", "broken", "timeout", 500, 502, 503, 504],
+            "consecutive_failures": FAILURES,
+            "ejection_time": "1s",
+        },
     },
     "circuit_breaker": {"enabled": True, "failure_threshold": FAILURES, "timeout": "1s"},
     "retry": {
-        "enabled": True,
         "max_attempts": 3,
+        "on": ["connect", "reset", 502, 503, 504],
         "per_try_timeout": f"{PER_TRY_S}s",
         "backoff_base": f"{BACKOFF_S}s",
         # With three backends, a third of what is in flight may have to move at once; see BALANCING.md.

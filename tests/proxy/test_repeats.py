@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import scripts
 from rawclient import Message, Wire, chunked, get, ok, post
 from stage import Backend, Script, Stage, serve, until
 
@@ -20,8 +21,14 @@ from balance.proxy.repeats import REPLAY_LIMIT
 from balance.runtime import cells
 from balance.traffic.retrying import Again
 
-ON = Retry(enabled=True)
-SLOW = Retry(enabled=True, backoff_base_s=30.0, backoff_max_s=30.0, jitter=0.0)  # a wait that no test sits out
+
+def asked(**given: Any) -> Retry:
+    """More than by default."""
+    return Retry(**({"max_attempts": 3, "on": ("connect", "reset", 502, 503, 504)} | given))
+
+
+ON = asked()
+SLOW = asked(backoff_base_s=30.0, backoff_max_s=30.0, jitter=0.0)  # a wait that no test sits out
 UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\ndown"
 
 
@@ -162,7 +169,7 @@ async def test_silent_backend_is_left_after_the_time_for_a_try(stage: Stage) -> 
     requests: list[Message] = []
     first = stage.backend(silent(requests))
     stage.backend(serve(ok(b"second")))
-    await stage.open(retry=Retry(enabled=True, per_try_timeout_s=0.1))
+    await stage.open(retry=asked(per_try_timeout_s=0.1))
     assert (await ask(stage, get())).body == b"second"
     assert len(requests) == 1
     assert stage.count(first, cells.FAILURES) == 1
@@ -170,18 +177,18 @@ async def test_silent_backend_is_left_after_the_time_for_a_try(stage: Stage) -> 
 
 async def test_time_for_a_try_bounds_its_connect(stage: Stage) -> None:
     stage.backend(serve(ok(b"second")))
-    await stage.open(stage.hanging(), retry=Retry(enabled=True, per_try_timeout_s=0.1))
+    await stage.open(stage.hanging(), retry=asked(per_try_timeout_s=0.1))
     assert (await ask(stage, post(b"x"))).body == b"second"
 
 
 async def test_time_that_a_connect_took_is_a_part_of_the_try_s(stage: Stage) -> None:
     requests: list[Message] = []
     silence = stage.backend(silent(requests))
-    await stage.open(Address("slow.example", silence.address.port), retry=Retry(enabled=True, per_try_timeout_s=5.0))
-    asked, answered = asyncio.Event(), asyncio.Event()
+    await stage.open(Address("slow.example", silence.address.port), retry=asked(per_try_timeout_s=5.0))
+    is_asked, answered = asyncio.Event(), asyncio.Event()
 
     async def resolve(host: str) -> list[str]:
-        asked.set()
+        is_asked.set()
         await answered.wait()
         return ["127.0.0.1"]
 
@@ -189,7 +196,7 @@ async def test_time_that_a_connect_took_is_a_part_of_the_try_s(stage: Stage) -> 
     lease_at = monotonic()
     client = await stage.client()
     await client.send(get())
-    await asked.wait()
+    await is_asked.wait()
     await asyncio.sleep(0.1)  # the name takes its time
     answered.set()
     await until(lambda: requests)
@@ -202,7 +209,7 @@ async def test_time_that_a_connect_took_is_a_part_of_the_try_s(stage: Stage) -> 
 async def test_post_to_a_silent_backend_is_a_504(stage: Stage) -> None:
     stage.backend(silent([]))
     second = stage.backend(serve(ok()))
-    await stage.open(retry=Retry(enabled=True, per_try_timeout_s=0.1))
+    await stage.open(retry=asked(per_try_timeout_s=0.1))
     assert (await ask(stage, post(b"x"))).status == 504
     assert second.wires == []
     assert stage.whys == {Why.RESPONSE_HEADER_TIMEOUT: 1}
@@ -218,7 +225,7 @@ async def test_time_for_a_try_ends_with_the_reply_s_head(stage: Stage) -> None:
         await wire.send(b"cd")
 
     stage.backend(script)
-    await stage.open(retry=Retry(enabled=True, per_try_timeout_s=0.1))
+    await stage.open(retry=asked(per_try_timeout_s=0.1))
     client = await stage.client()
     await client.send(get())
     await client.until(b"ab")
@@ -282,7 +289,7 @@ async def test_upload_that_comes_during_the_wait_is_not_lost(stage: Stage) -> No
     again: list[Message] = []
     first = stage.backend(leaves_early)
     stage.backend(recording(again, ok(b"second")))
-    await stage.open(retry=Retry(enabled=True, backoff_base_s=0.8, jitter=0.0))
+    await stage.open(retry=asked(backoff_base_s=0.8, jitter=0.0))
     client = await stage.client()
     request = put(b"first half, second half")
     await client.send(request[:-11])
@@ -303,7 +310,7 @@ async def test_what_came_during_a_wait_is_kept_for_the_try_after_the_next(stage:
     first = stage.backend(leaves_after(b"first half, "))
     stage.backend(leaves_after(b"second half"))
     stage.backend(recording(again, ok(b"third")))
-    await stage.open(retry=Retry(enabled=True, backoff_base_s=0.3, jitter=0.0, multiplier=1.0))
+    await stage.open(retry=asked(backoff_base_s=0.3, jitter=0.0, multiplier=1.0))
     client = await stage.client()
     request = put(b"first half, second half")
     await client.send(request[:-11])
@@ -321,7 +328,7 @@ async def test_client_that_leaves_unread_during_the_wait_costs_no_backend_a_requ
 
     first = stage.backend(leaves_early)
     second = stage.backend(serve(ok()))
-    await stage.open(retry=Retry(enabled=True, backoff_base_s=0.8, jitter=0.0))
+    await stage.open(retry=asked(backoff_base_s=0.8, jitter=0.0))
     client = await stage.client()
     request = put(b"first half, second half")
     await client.send(request[:-11])
@@ -368,7 +375,7 @@ async def test_backend_that_knows_no_expect_gets_its_body(stage: Stage) -> None:
         await wire.has_ended()
 
     backend = stage.backend(ignorant)
-    await stage.open(retry=Retry(enabled=True, per_try_timeout_s=0.15))
+    await stage.open(retry=asked(per_try_timeout_s=0.15))
     client = await stage.client()
     request = post(b"order", "Expect: 100-continue")
     await client.send(request[:-5])
@@ -390,7 +397,7 @@ async def test_backend_that_gives_no_leave_to_go_on_is_left_too(stage: Stage) ->
 
     stage.backend(silent_after_head)
     stage.backend(gives_leave)
-    await stage.open(retry=Retry(enabled=True, per_try_timeout_s=0.1))
+    await stage.open(retry=asked(per_try_timeout_s=0.1))
     client = await stage.client()
     request = put(b"body", "Expect: 100-continue")
     await client.send(request[:-4])
@@ -447,7 +454,7 @@ async def test_status_that_nobody_named_is_a_reply_like_any_other(stage: Stage) 
 
 async def test_without_a_budget_the_reply_is_passed_on(stage: Stage) -> None:
     _, _, second = pair(stage, UNAVAILABLE)
-    await stage.open(retry=Retry(enabled=True, budget=RetryBudget(0.0, 0)))
+    await stage.open(retry=asked(budget=RetryBudget(0.0, 0)))
     reply = await ask(stage, get())
     assert (reply.status, reply.body) == (503, b"down")
     assert second.wires == []
@@ -458,7 +465,7 @@ async def test_requests_pay_for_retries(stage: Stage) -> None:
     """With a ratio of a half and no floor, every second failure can be made up for."""
     for _ in range(2):
         stage.backend(serve(UNAVAILABLE))
-    await stage.open(retry=Retry(enabled=True, max_attempts=2, budget=RetryBudget(0.5, 0)))
+    await stage.open(retry=asked(max_attempts=2, budget=RetryBudget(0.5, 0)))
     client = await stage.client()
     for _ in range(10):
         await client.send(get())
@@ -489,7 +496,7 @@ async def test_retries_in_flight_are_a_share_of_what_is_in_flight(stage: Stage) 
 
 async def test_what_requests_paid_is_dated_while_nothing_fails(stage: Stage) -> None:
     stage.backend(serve(ok()))
-    await stage.open(retry=Retry(enabled=True, budget=RetryBudget(1.0, 0)))
+    await stage.open(retry=asked(budget=RetryBudget(1.0, 0)))
     assert (await ask(stage, get())).status == 200
     retrying = stage.snapshot.retrying["pool"]
     await until(lambda: not retrying.budget.requests)
@@ -526,7 +533,7 @@ async def test_wait_that_would_outlast_the_request_is_not_begun(stage: Stage) ->
 async def test_all_tries_share_the_request_s_time(stage: Stage) -> None:
     for _ in range(3):
         stage.backend(silent([]))
-    await stage.open(retry=Retry(enabled=True, per_try_timeout_s=0.2, max_attempts=100), timeouts=Timeouts(request_s=0.5))
+    await stage.open(retry=asked(per_try_timeout_s=0.2, max_attempts=100), timeouts=Timeouts(request_s=0.5))
     assert (await ask(stage, get())).status == 504
     assert stage.whys in ({Why.TOTAL_TIMEOUT: 1}, {Why.RESPONSE_HEADER_TIMEOUT: 1})
     assert sum(stage.count(backend, cells.RETRIES) for backend in stage.backends) <= 3
@@ -588,7 +595,7 @@ async def test_when_all_were_tried_none_is_asked_twice_in_a_row(stage: Stage) ->
 
     for number in (1, 2):
         stage.backend(script(number))
-    await stage.open(retry=Retry(enabled=True, max_attempts=5))
+    await stage.open(retry=asked(max_attempts=5))
     assert (await ask(stage, get())).status == 503
     assert order == [1, 2, 1, 2, 1]
 
@@ -607,7 +614,7 @@ async def test_turns_that_others_took_meanwhile_lead_to_no_backend_twice_in_a_ro
 
     for number in (1, 2):
         stage.backend(script(number))
-    await stage.open(retry=Retry(enabled=True, backoff_base_s=0.4, jitter=0.0))
+    await stage.open(retry=asked(backoff_base_s=0.4, jitter=0.0))
     client = await stage.client()
     await client.send(get())
     await until(lambda: order == [1, 2])
@@ -620,7 +627,7 @@ async def test_waits_grow(stage: Stage) -> None:
     """The second would outlast the request."""
     for _ in range(3):
         stage.backend(serve(UNAVAILABLE))
-    retry = Retry(enabled=True, backoff_base_s=0.05, backoff_max_s=60.0, multiplier=1000.0, jitter=0.0)
+    retry = asked(backoff_base_s=0.05, backoff_max_s=60.0, multiplier=1000.0, jitter=0.0)
     await stage.open(retry=retry, timeouts=Timeouts(request_s=15.0))
     assert (await ask(stage, get())).status == 503
     assert sum(stage.count(backend, cells.RETRIES) for backend in stage.backends) == 1
@@ -662,7 +669,7 @@ async def test_backend_is_asked_again_where_the_only_other_is_on_trial_and_lets_
 
     flaking, trying = stage.backend(flaky), stage.backend(silent_after_head)
     breaker = CircuitBreaker(enabled=True, failure_threshold=1, timeout_s=0.0)
-    await stage.open(retry=Retry(enabled=True, backoff_base_s=0.01), breaker=breaker)
+    await stage.open(retry=asked(backoff_base_s=0.01), breaker=breaker)
     stage.half_open(trying)
     pool = stage.pool
     trial = pool.acquire(b"", 1.0, [stage.of(flaking)])
@@ -679,33 +686,36 @@ async def test_lone_backend_that_refuses_is_not(stage: Stage) -> None:
     assert stage.skipped == {Again.NOBODY: 1}
 
 
-@pytest.mark.parametrize(("count", "again"), [(2, Again.NOBODY), (3, Again.ATTEMPTS), (5, Again.ATTEMPTS)])
+@pytest.mark.parametrize(("count", "again"), [(2, Again.NOBODY), (4, Again.NOBODY), (5, Again.ATTEMPTS), (7, Again.ATTEMPTS)])
 async def test_when_all_refuse_the_client_is_told_so(stage: Stage, count: int, again: Again) -> None:
     await stage.open(*(stage.refusing() for _ in range(count)), retry=ON)
     assert (await ask(stage, post(b"x"))).status == 502
     assert stage.whys == {Why.CONNECT_REFUSED: 1}
     assert stage.skipped == {again: 1}
-    assert sum(stage.cell(backend.block + cells.CONNECTS) for backend in stage.backend_states) == min(count, 3)
+    assert sum(stage.cell(backend.block + cells.CONNECTS) for backend in stage.backend_states) == min(count, 5)
 
 
 async def test_tries_are_as_many_as_is_said(stage: Stage) -> None:
-    await stage.open(*(stage.refusing() for _ in range(8)), retry=Retry(enabled=True, max_attempts=5))
+    for _ in range(6):
+        stage.backend(scripts.says_and_resets())
+    await stage.open(*(stage.refusing() for _ in range(2)), retry=asked(max_attempts=4, backoff_base_s=0.001))
     assert (await ask(stage, get())).status == 502
-    assert sum(stage.cell(backend.block + cells.CONNECTS) for backend in stage.backend_states) == 5
+    assert sum(stage.cell(backend.block + cells.CONNECTS) for backend in stage.backend_states) == 2 + 4
+    assert sum(stage.cell(backend.block + cells.CONNECT_FAILURES) for backend in stage.backend_states) == 2
 
 
 async def test_first_move_away_from_a_dead_backend_is_at_once_and_free(stage: Stage) -> None:
     stage.backend(serve(ok(b"second")))
     await stage.open(
         stage.refusing(),
-        retry=Retry(enabled=True, backoff_base_s=60.0, backoff_max_s=60.0, jitter=0.0, budget=RetryBudget(0.0, 0)),
+        retry=asked(backoff_base_s=60.0, backoff_max_s=60.0, jitter=0.0, budget=RetryBudget(0.0, 0)),
     )
     assert (await ask(stage, get())).body == b"second"
 
 
 async def test_backend_that_went_away_during_the_wait_is_not_asked(stage: Stage) -> None:
     first = stage.backend(recording([], None))
-    await stage.open(retry=Retry(enabled=True, backoff_base_s=0.6, jitter=0.0))
+    await stage.open(retry=asked(backoff_base_s=0.6, jitter=0.0))
     client = await stage.client()
     await client.send(get())
     await until(lambda: stage.count(first, cells.RETRIES))
@@ -718,7 +728,7 @@ async def test_backend_that_went_away_during_the_wait_is_not_asked(stage: Stage)
 
 async def test_reply_was_passed_over_and_then_nobody_is_left(stage: Stage) -> None:
     first = stage.backend(serve(UNAVAILABLE))
-    await stage.open(retry=Retry(enabled=True, backoff_base_s=0.6, jitter=0.0))
+    await stage.open(retry=asked(backoff_base_s=0.6, jitter=0.0))
     client = await stage.client()
     await client.send(get())
     await until(lambda: stage.count(first, cells.RETRIES))
@@ -804,7 +814,7 @@ async def test_race_that_was_lost_is_no_try(stage: Stage) -> None:
         await wire.request()
 
     backend = stage.backend(script)
-    await stage.open(retry=Retry(enabled=True, max_attempts=1))
+    await stage.open(retry=asked(max_attempts=1))
     client = await stage.client()
     for number in range(3):
         await client.send(get(f"/{number}"))
@@ -821,7 +831,7 @@ async def test_race_that_was_lost_uses_up_no_try(stage: Stage) -> None:
 
     stage.backend(script)
     stage.backend(serve(ok(b"second")))
-    await stage.open(retry=Retry(enabled=True, max_attempts=2))
+    await stage.open(retry=asked(max_attempts=2))
     client = await stage.client()
     for expected in (b"first", b"second", b"second"):  # the last: a race, a fresh connection that says 503, the other backend
         await client.send(get())
@@ -853,7 +863,7 @@ async def test_whatever_fails_no_post_is_delivered_twice_and_no_put_is_changed(s
 
     for _ in range(3):
         stage.backend(script)
-    retry = Retry(enabled=True, max_attempts=10, backoff_base_s=0.001, budget=RetryBudget(1.0, 100_000))
+    retry = asked(max_attempts=10, backoff_base_s=0.001, budget=RetryBudget(1.0, 100_000))
     await stage.open(retry=retry)
     statuses: dict[str, Counter[int]] = {"POST": Counter(), "PUT": Counter()}
     numbers = iter(range(300))

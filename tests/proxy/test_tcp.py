@@ -215,7 +215,7 @@ async def test_client_is_reset_when_every_backend_refuses(stage: Stage) -> None:
     assert retries == [1, 0]  # nobody was left to move on to from the second
 
 
-@pytest.mark.parametrize(("retry", "tries"), [(None, 3), (Retry(enabled=True, max_attempts=5), 5), (Retry(True, 1), 1)])
+@pytest.mark.parametrize(("retry", "tries"), [(None, 3), (Retry(), 5), (Retry(max_attempts=1), 5), (Retry(on=("reset",)), 3)])
 async def test_so_many_backends_are_tried(stage: Stage, retry: Retry | None, tries: int) -> None:
     await stage.open(*(stage.refusing() for _ in range(6)), mode=Mode.TCP, retry=retry)
     assert await (await stage.client()).ending() == "reset"

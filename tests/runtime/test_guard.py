@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from balance.config.model import CircuitBreaker
+from balance.config.model import CircuitBreaker, PassiveChecks
 from balance.health.breaker import CELLS, PEAK, RUN, Change, Phase
 from balance.model import Outcome
 from balance.runtime import cells
@@ -39,7 +39,7 @@ class Group:
         return sum(row[cells.block(1) + cell] for row in self.rows)
 
     def fail(self, worker: int, now: float = 0.0, lease: object = None) -> None:
-        self.guards[worker].ended(lease, Outcome.FAILED, True, now)
+        self.guards[worker].ended(lease, Outcome.FAILED, 0, now)
 
 
 def open_group(workers: int = 4, config: CircuitBreaker = CONFIG) -> Group:
@@ -63,24 +63,24 @@ def test_a_success_in_any_worker_ends_the_run_of_all() -> None:
     group = Group(2)
     for _ in range(4):
         group.fail(0)
-    group.guards[1].ended(object(), Outcome.OK, True, 0.0)
+    group.guards[1].ended(object(), Outcome.OK, 0, 0.0)
     group.fail(0)
     assert (group.evidence[RUN], group.evidence[PEAK], group.changes) == (1, 4, [])
 
 
 @pytest.mark.parametrize(
-    ("outcome", "is_good", "blamed"),
+    ("outcome", "end", "blamed"),
     [
-        (Outcome.OK, True, 0),
-        (Outcome.OK, False, 1),
-        (Outcome.FAILED, True, 1),
-        (Outcome.ABORTED, True, 0),
-        (Outcome.ABORTED, False, 0),
+        (Outcome.OK, 500, 0),
+        (Outcome.OK, 503, 1),
+        (Outcome.FAILED, 0, 1),
+        (Outcome.ABORTED, 0, 0),
+        (Outcome.ABORTED, 503, 0),
     ],
 )
-def test_what_is_blamed_on_the_backend(outcome: Outcome, is_good: bool, blamed: int) -> None:
+def test_what_is_blamed_on_the_backend(outcome: Outcome, end: int, blamed: int) -> None:
     group = Group(1)
-    group.guards[0].ended(object(), outcome, is_good, 0.0)
+    group.guards[0].ended(object(), outcome, end, 0.0)
     assert (group.cell(cells.BLAMED), group.evidence[RUN], group.bells) == (blamed, blamed, blamed)
 
 
@@ -88,11 +88,11 @@ def test_a_lease_that_lasts_is_evidence_when_its_answer_begins_and_only_once() -
     group = Group(1)
     guard, lease = group.guards[0], object()
     group.fail(0)
-    guard.answered(lease, True, 0.0)
-    guard.answered(lease, True, 0.0)
+    guard.answered(lease, 0, 0.0)
+    guard.answered(lease, 0, 0.0)
     assert group.evidence[RUN] == 0
     group.fail(0)
-    guard.ended(lease, Outcome.OK, True, 9.0)
+    guard.ended(lease, Outcome.OK, 0, 9.0)
     assert group.evidence[RUN] == 1
     assert guard.special == {}
 
@@ -100,7 +100,7 @@ def test_a_lease_that_lasts_is_evidence_when_its_answer_begins_and_only_once() -
 def test_a_lease_that_breaks_after_its_answer_is_a_failure_too() -> None:
     group = Group(1)
     lease = object()
-    group.guards[0].answered(lease, True, 0.0)
+    group.guards[0].answered(lease, 0, 0.0)
     group.fail(0, lease=lease)
     assert group.cell(cells.BLAMED) == 1
 
@@ -121,7 +121,7 @@ def test_a_trial_that_ends_makes_room_for_the_next_until_the_breaker_is_closed()
         trial = guard.admit(False, 10.0)
         assert trial
         guard.begin_trial(lease, trial)
-        guard.ended(lease, Outcome.OK, True, 10.1)
+        guard.ended(lease, Outcome.OK, 0, 10.1)
     assert group.changes == [Phase.OPEN, Phase.HALF_OPEN, Phase.CLOSED]
     assert group.cell(cells.TRIALS) == 0
     assert group.guards[0].admit(False, 10.2) == NO_TRIAL
@@ -133,7 +133,7 @@ def test_a_trial_that_the_client_breaks_off_decides_nothing_and_makes_room() -> 
     trial = guard.admit(False, 10.0)
     assert trial
     guard.begin_trial(lease, trial)
-    guard.ended(lease, Outcome.ABORTED, True, 10.1)
+    guard.ended(lease, Outcome.ABORTED, 0, 10.1)
     assert group.changes == [Phase.OPEN, Phase.HALF_OPEN]
     assert group.guards[1].admit(False, 10.2)
 
@@ -142,11 +142,11 @@ def test_another_configuration_of_the_breaker_holds_at_once_and_what_was_counted
     group = Group(1)
     (guard,) = group.guards
     group.fail(0)
-    guard.configure(CircuitBreaker(enabled=True, failure_threshold=2, timeout_s=10.0, half_open_requests=2))
+    guard.configure(CircuitBreaker(enabled=True, failure_threshold=2, timeout_s=10.0, half_open_requests=2), PassiveChecks())
     group.fail(0)
     assert group.changes == [Phase.OPEN]
     assert [bool(guard.admit(False, 10.0)) for _ in range(3)] == [True, True, False]
-    guard.configure(NO_BREAKER)
+    guard.configure(NO_BREAKER, PassiveChecks())
     assert guard.breaker is None
 
 
@@ -163,7 +163,7 @@ def test_an_ejected_backend_is_tried_by_one_request_even_without_a_breaker() -> 
     assert [guard.admit(True, 0.0) for guard in group.guards] == [UNNAMED_TRIAL, None, None]
     lease = object()
     group.guards[0].begin_trial(lease, UNNAMED_TRIAL)
-    group.guards[0].ended(lease, Outcome.OK, True, 1.0)
+    group.guards[0].ended(lease, Outcome.OK, 0, 1.0)
     assert (group.cell(cells.TRIALS_PASSED), group.cell(cells.TRIALS)) == (1, 0)
 
 
@@ -174,7 +174,7 @@ def test_without_the_lock_nobody_is_admitted_and_nothing_breaks() -> None:
 
     row = memoryview(bytearray(8 * cells.row_cells(2))).cast("Q")
     guard = Guard(CONFIG, 1, row, Shared((row,), lambda slot: [0] * CELLS, Held()))
-    guard.ended(object(), Outcome.FAILED, True, 0.0)
+    guard.ended(object(), Outcome.FAILED, 0, 0.0)
     assert guard.admit(True, 0.0) is None
 
 
@@ -207,11 +207,11 @@ class HalfOpen(RuleBasedStateMachine):
     def a_trial_ends(self, which: int, outcome: Outcome) -> None:
         if self.trials:
             worker, lease = self.trials.pop(which % len(self.trials))
-            self.group.guards[worker].ended(lease, outcome, True, self.now)
+            self.group.guards[worker].ended(lease, outcome, 0, self.now)
 
     @rule(worker=st.integers(0, 3), outcome=st.sampled_from(Outcome))
     def something_older_ends(self, worker: int, outcome: Outcome) -> None:
-        self.group.guards[worker].ended(object(), outcome, True, self.now)
+        self.group.guards[worker].ended(object(), outcome, 0, self.now)
 
     @rule(worker=st.integers(0, 3))
     def a_worker_dies(self, worker: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from balance.balancing import POLICIES
 from balance.config.model import BackendConfig, CircuitBreaker, HealthCheck, PassiveChecks, PoolConfig
-from balance.health.breaker import PHASE, UNTIL_US, Phase
+from balance.health.breaker import OPENED, PHASE, UNTIL_US, Phase
 from balance.health.states import State
 from balance.model import Address, Outcome, Why
 from balance.runtime import cells
@@ -20,6 +20,7 @@ from balance.runtime.guard import Shared
 from balance.runtime.guarded import GUARDED, GuardedPool, needs_guard
 from balance.runtime.pool import Lease
 
+OFF = PassiveChecks(enabled=False)
 BREAKER = CircuitBreaker(enabled=True, failure_threshold=3, success_threshold=1, timeout_s=10.0)
 
 
@@ -59,19 +60,19 @@ def break_(pool: GuardedPool, backend: Backend, now: float = 0.0) -> None:
     """Three requests there fail."""
     assert backend.guard is not None
     for _ in range(3):
-        backend.guard.ended(object(), Outcome.FAILED, True, now)
+        backend.guard.ended(object(), Outcome.FAILED, 0, now)
     see(pool, backend, now)
 
 
 @pytest.mark.parametrize(
     ("given", "needed"),
     [
-        ({}, False),
-        ({"health_check": HealthCheck(enabled=True)}, False),
-        ({"breaker": BREAKER}, True),
-        ({"health_check": HealthCheck(slow_start_s=1.0)}, True),
-        ({"health_check": HealthCheck(panic_threshold=50)}, True),
-        ({"health_check": HealthCheck(passive=PassiveChecks(enabled=True))}, True),
+        ({"health_check": HealthCheck(passive=OFF)}, False),
+        ({"health_check": HealthCheck(enabled=True, passive=OFF)}, False),
+        ({"health_check": HealthCheck(passive=OFF), "breaker": BREAKER}, True),
+        ({"health_check": HealthCheck(slow_start_s=1.0, passive=OFF)}, True),
+        ({"health_check": HealthCheck(panic_threshold=50, passive=OFF)}, True),
+        ({}, True),
     ],
 )
 def test_only_who_asks_for_it_pays_for_it(given: dict[str, Any], needed: bool) -> None:
@@ -84,13 +85,80 @@ def test_an_open_breaker_is_passed_over_while_others_live() -> None:
     assert chosen(pool, 10) == {"b1": 5, "b3": 5}
 
 
-def test_when_all_are_open_nobody_is_chosen_and_the_reason_is_the_breakers() -> None:
+def test_when_all_are_open_they_are_asked_all_the_same() -> None:
     pool, _ = guarded(2, breaker=BREAKER)
-    assert pool.why_nobody is Why.NO_HEALTHY
     for backend in pool.backends:
         break_(pool, backend)
-    assert pool.acquire(b"", 1.0) is None
-    assert pool.why_nobody is Why.BREAKER_OPEN
+    assert pool.is_last_resort
+    assert chosen(pool, 10, 0.5) == {"b1": 5, "b2": 5}
+
+
+def test_one_that_is_open_while_the_others_are_ill_is_asked_all_the_same_and_the_ill_are_not() -> None:
+    pool, _ = guarded(3, breaker=BREAKER)
+    ejected, open_, ill = pool.backends
+    see(pool, ejected, 0.0, State.EJECTED)
+    break_(pool, open_)
+    see(pool, ill, 0.0, State.UNHEALTHY)
+    assert chosen(pool, 10) == {"b1": 5, "b2": 5}
+    assert pool.acquire(b"", 0.0, [ejected, open_]) is None
+    see(pool, ejected, 0.0, State.MAINTENANCE)
+    see(pool, open_, 0.0, State.DRAINING)
+    assert pool.acquire(b"", 0.0) is None
+    see(pool, ill, 0.0, State.HEALTHY)
+    assert chosen(pool, 4) == {"b3": 4}
+
+
+def test_as_soon_as_somebody_is_ready_ejections_and_breakers_hold_again() -> None:
+    pool, _ = guarded(3, breaker=BREAKER)
+    first, second, third = pool.backends
+    see(pool, first, 0.0, State.EJECTED)
+    break_(pool, second)
+    see(pool, third, 0.0, State.UNHEALTHY)
+    assert pool.is_last_resort
+    see(pool, third, 0.0, State.HEALTHY)
+    assert not pool.is_last_resort
+    assert chosen(pool, 4) == {"b3": 4}
+
+
+def test_a_request_that_had_nobody_else_and_goes_well_ends_the_breaker_s_being_open_before_its_time() -> None:
+    pool, _ = guarded(1, breaker=BREAKER)
+    (only,) = pool.backends
+    break_(pool, only)
+    for now, phase in ((0.5, Phase.OPEN), (1.5, Phase.HALF_OPEN), (1.6, Phase.CLOSED)):  # not sooner than after a second
+        assert chosen(pool, 1, now) == {"b1": 1}
+        see(pool, only, now)
+        assert only.phase is phase
+    assert only.gate is None
+
+
+def test_one_that_goes_on_failing_while_it_is_the_last_resort_does_not_move_its_breaker() -> None:
+    pool, view = guarded(1, breaker=BREAKER)
+    (only,) = pool.backends
+    break_(pool, only)
+    for number in range(20):
+        lease = pool.acquire(b"", 1.0 + number / 10)
+        assert lease is not None
+        lease.release(Outcome.FAILED, 1.0 + number / 10)
+        see(pool, only, 1.0 + number / 10)
+    assert only.phase is Phase.OPEN
+    assert only.guard is not None
+    assert only.guard.evidence[OPENED] == 1
+    assert only.guard.special == {}
+    assert view[only.block + cells.TRIALS] == 0
+
+
+def test_a_returning_backend_without_others_takes_every_request() -> None:
+    pool, view = guarded(2)
+    first, second = pool.backends
+    see(pool, first, 0.0, State.RETURNING)
+    see(pool, second, 0.0, State.UNHEALTHY)
+    held = [pool.acquire(b"", 0.0) for _ in range(5)]
+    assert [lease.backend.name for lease in held if lease] == ["b1"] * 5
+    assert view[first.block + cells.TRIALS] == 1
+    for lease in held:
+        assert lease is not None
+        lease.release(Outcome.OK, 0.1)
+    assert (view[first.block + cells.TRIALS], view[first.block + cells.TRIALS_PASSED]) == (0, 1)
 
 
 def test_when_all_are_ill_the_reason_is_their_health() -> None:
@@ -118,12 +186,26 @@ def test_half_open_one_request_tries_and_the_others_go_elsewhere() -> None:
     assert chosen(pool, 10, 10.2) == {"b1": 5, "b2": 5}
 
 
-def test_a_lone_half_open_backend_takes_one_request_and_the_rest_are_refused_by_its_breaker() -> None:
+def test_a_lone_half_open_backend_takes_every_request_and_one_of_them_is_its_trial() -> None:
     pool, view = guarded(1, breaker=BREAKER)
     (broken,) = pool.backends
     break_(pool, broken)
     see(pool, broken, 10.0)
-    assert [pool.acquire(b"", 10.0) is not None for _ in range(4)] == [True, False, False, False]
+    held = [pool.acquire(b"", 10.0) for _ in range(4)]
+    assert None not in held
+    assert view[broken.block + cells.TRIALS] == 1
+    for lease in held:
+        assert lease is not None
+        lease.release(Outcome.OK, 10.1)
+    assert (view[broken.block + cells.TRIALS], view[broken.block + cells.TRIALS_PASSED]) == (0, 1)
+
+
+def test_a_request_that_tried_all_but_one_on_trial_finds_nobody_because_of_its_breaker() -> None:
+    pool, view = guarded(2, breaker=BREAKER)
+    well, broken = pool.backends
+    break_(pool, broken)
+    see(pool, broken, 10.0)
+    assert [pool.acquire(b"", 10.0, [well]) is not None for _ in range(4)] == [True, False, False, False]
     assert pool.why_nobody is Why.BREAKER_OPEN
     assert (view[broken.block + cells.LEASES], view[broken.block + cells.ABORTED], broken.load.active) == (1, 0, 1)
 
@@ -223,13 +305,43 @@ def test_a_breaker_that_closes_starts_slowly_too() -> None:
 
 
 def test_an_answer_that_is_no_good_counts_as_a_failure_of_the_backend() -> None:
-    pool, _ = guarded(1, breaker=BREAKER)
-    for _ in range(3):
-        lease = pool.acquire(b"", 0.0)
-        assert lease is not None
-        lease.release(Outcome.OK, 0.0, is_good=False)
-    see(pool, pool.backends[0], 0.0)
-    assert pool.acquire(b"", 0.0) is None
+    for status, phase in ((500, Phase.CLOSED), (503, Phase.OPEN)):
+        pool, _ = guarded(1, breaker=BREAKER)
+        for _ in range(3):
+            lease = pool.acquire(b"", 0.0)
+            assert lease is not None
+            lease.release(Outcome.OK, 0.0, end=status)
+        see(pool, pool.backends[0], 0.0)
+        assert pool.backends[0].phase is phase
+
+
+@pytest.mark.parametrize(
+    ("count", "outcome", "end", "is_blamed"),
+    [
+        ((), Outcome.FAILED, Why.CONNECT_REFUSED, False),
+        (("connect",), Outcome.FAILED, Why.CONNECT_REFUSED, True),
+        (("connect",), Outcome.FAILED, Why.CONNECT_TIMEOUT, True),
+        (("connect",), Outcome.FAILED, Why.RESET_BEFORE_RESPONSE, False),
+        (("reset",), Outcome.FAILED, Why.RESET_BEFORE_RESPONSE, True),
+        (("reset",), Outcome.FAILED, Why.RESET_MID_RESPONSE, False),
+        (("broken",), Outcome.FAILED, Why.RESET_MID_RESPONSE, True),
+        (("broken",), Outcome.FAILED, Why.BAD_RESPONSE, True),
+        (("timeout",), Outcome.FAILED, Why.RESPONSE_HEADER_TIMEOUT, True),
+        (("timeout",), Outcome.FAILED, Why.RESPONSE_IDLE, True),
+        ((500,), Outcome.OK, 500, True),
+        ((500,), Outcome.OK, 503, False),
+        ((501,), Outcome.OK, 501, True),
+    ],
+)
+@pytest.mark.parametrize("algorithm", ["round-robin", "least-connections", "least-response-time"])
+def test_what_counts_is_configured(
+    algorithm: str, count: tuple[str | int, ...], outcome: Outcome, end: int, is_blamed: bool
+) -> None:
+    pool, view = guarded(1, algorithm, health_check=HealthCheck(passive=PassiveChecks(count=count)))
+    lease = pool.acquire(b"", 0.0)
+    assert lease is not None
+    lease.release(outcome, 0.1, None, end)
+    assert view[pool.backends[0].block + cells.BLAMED] == is_blamed
 
 
 def test_a_client_that_gives_up_is_never_held_against_a_backend() -> None:
@@ -265,9 +377,9 @@ def test_a_stream_is_held_against_the_backend_when_its_answer_is_no_good_and_not
     for _ in range(3):
         lease = pool.acquire(b"", 0.0)
         assert lease is not None
-        lease.answered(0.1, is_good=False)
+        lease.answered(0.1, 503)
     see(pool, pool.backends[0], 0.1)
-    assert pool.acquire(b"", 0.2) is None
+    assert pool.backends[0].phase is Phase.OPEN
 
 
 def test_there_is_a_guarded_lease_for_every_kind_of_lease() -> None:

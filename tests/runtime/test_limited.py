@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from balance.balancing import POLICIES
-from balance.config.model import BackendConfig, CircuitBreaker, Config, HealthCheck, ListenerConfig, PoolConfig, QueueConfig
+from balance.config.model import (
+    BackendConfig,
+    CircuitBreaker,
+    Config,
+    HealthCheck,
+    ListenerConfig,
+    PoolConfig,
+    QueueConfig,
+    Retry,
+)
 from balance.health.breaker import CELLS, Phase
 from balance.health.states import State
 from balance.model import Address, Mode, Outcome, Why
@@ -173,7 +182,7 @@ def on_trial(pool: LimitedPool, backend: Backend) -> Lease:
     guard = backend.guard
     assert guard is not None
     for _ in range(3):
-        guard.ended(object(), Outcome.FAILED, True, 0.0)
+        guard.ended(object(), Outcome.FAILED, 0, 0.0)
     pool.update(backend, backend.state, Phase.HALF_OPEN, 10.0)
     pool.rebuild()
     trial = pool.acquire(b"", 10.0, [other for other in pool.backends if other is not backend])
@@ -203,16 +212,15 @@ def test_who_is_turned_away_by_a_gate_in_its_turn_wakes_nobody_not_even_itself(a
 
 
 @pytest.mark.parametrize("limit", [1, 5])
-def test_nobody_waits_in_its_turn_for_a_backend_that_is_on_trial(limit: int) -> None:
+def test_one_on_trial_without_others_is_waited_for_when_it_is_full_and_not_before(limit: int) -> None:
     pool, _ = limited(limit, breaker=BREAKER)
     on_trial(pool, pool.backends[0])
     assert pool.queue is not None
     pool.queue.join(Nobody(), 10.0)
     assert pool.may_wait(())  # a newcomer, behind who waits
     pool.queue.is_serving = True
-    assert pool.acquire(b"", 10.0) is None
-    assert not pool.may_wait(())
-    assert pool.why_nobody is Why.BREAKER_OPEN
+    assert (pool.acquire(b"", 10.0) is None) is (limit == 1)
+    assert pool.may_wait(()) is (limit == 1)
 
 
 def test_who_has_tried_others_does_not_wait_for_a_backend_that_is_on_trial() -> None:
@@ -318,7 +326,7 @@ def test_a_pool_that_is_replaced_leaves_the_limits_that_still_hold_and_no_others
 
 
 CONFIGS = (BackendConfig("b1", Address("a", 1), max_connections=2), BackendConfig("b2", Address("a", 1)))
-OLD = Config((), (PoolConfig("web", ()),))
+OLD = Config((), (PoolConfig("web", (), retry=Retry(enabled=False)),))
 
 
 @pytest.mark.parametrize("outcome", Outcome)

@@ -115,7 +115,7 @@ def test_every_policy_that_looks_at_load_learns_of_failures() -> None:
 def test_policy_that_asks_for_nothing_has_the_plain_lease(name: str) -> None:
     lease = leased(pool(1, name)[0])
     assert type(lease) is Lease
-    lease.answered(10.1, is_good=False)
+    lease.answered(10.1, 503)
     lease.release(Outcome.FAILED, 10.2)
     assert (lease.backend.load.debt, lease.backend.load.expected_s(10.2)) == (0.0, 0.0)
 
@@ -144,15 +144,15 @@ def test_what_answers_early_and_ends_late_is_learned_early_and_once(name: str) -
 
 @pytest.mark.parametrize("name", LEARNING + WATCHING)
 @pytest.mark.parametrize(
-    ("outcome", "is_good", "is_owed"),
-    [(Outcome.OK, True, False), (Outcome.OK, False, True), (Outcome.FAILED, True, True), (Outcome.ABORTED, False, False)],
+    ("outcome", "end", "is_owed"),
+    [(Outcome.OK, 404, False), (Outcome.OK, 500, True), (Outcome.FAILED, 0, True), (Outcome.ABORTED, 503, False)],
 )
 def test_failures_and_bad_answers_are_held_against_a_backend_and_what_the_client_does_is_not(
-    name: str, outcome: Outcome, is_good: bool, is_owed: bool
+    name: str, outcome: Outcome, end: int, is_owed: bool
 ) -> None:
     web, view = pool(1, name)
     lease = leased(web)
-    lease.release(outcome, 10.001, is_good=is_good)
+    lease.release(outcome, 10.001, end=end)
     assert (lease.backend.load.owed(10.001) > 0) is is_owed
     assert view[lease.backend.block + cells.FAILURES] == (outcome is Outcome.FAILED)
 

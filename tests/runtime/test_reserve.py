@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from balance.balancing import POLICIES
-from balance.config.model import BackendConfig, CircuitBreaker, Config, HealthCheck, ListenerConfig, PoolConfig
+from balance.config.model import BackendConfig, CircuitBreaker, Config, HealthCheck, ListenerConfig, PassiveChecks, PoolConfig
 from balance.health.breaker import Phase
 from balance.health.states import State
 from balance.model import Address, Mode, Outcome
@@ -46,7 +46,7 @@ def chosen(pool: Pool, count: int, avoid: Sequence[Backend] = (), now: float = 0
 
 @pytest.mark.parametrize("algorithm", POLICIES)
 def test_backups_get_nothing_while_a_primary_is_ready_and_then_share_by_the_algorithm(algorithm: str) -> None:
-    pool = pool_of(algorithm=algorithm)
+    pool = pool_of(algorithm=algorithm, health_check=HealthCheck(passive=PassiveChecks(enabled=False)))
     first, second, *backups = pool.backends
     assert set(chosen(pool, 60)) == {"p1", "p2"}
     pool.set_ready(first, False)

@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 
 from balance.balancing import POLICIES
-from balance.config.model import BackendConfig, CircuitBreaker, Config, HealthCheck, ListenerConfig, PoolConfig, SessionAffinity
+from balance.config.model import (
+    BackendConfig,
+    CircuitBreaker,
+    Config,
+    HealthCheck,
+    ListenerConfig,
+    PassiveChecks,
+    PoolConfig,
+    SessionAffinity,
+)
 from balance.health.breaker import Phase
 from balance.health.states import State
 from balance.http1.head import RequestFields
@@ -232,6 +241,9 @@ def test_in_panic_sessions_stay_with_the_unwell() -> None:
     assert [place.ask(client) for client in range(40)] == first
 
 
+OFF = HealthCheck(passive=PassiveChecks(enabled=False))
+
+
 def test_pools_that_keep_sessions_are_watched() -> None:
-    assert needs_guard(PoolConfig("web", (), affinity=SessionAffinity(enabled=True)))
-    assert not needs_guard(PoolConfig("web", ()))
+    assert needs_guard(PoolConfig("web", (), health_check=OFF, affinity=SessionAffinity(enabled=True)))
+    assert not needs_guard(PoolConfig("web", (), health_check=OFF))

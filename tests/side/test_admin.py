@@ -96,11 +96,19 @@ def test_the_backends_are_shown_on_this_machine_only(inside: Inside, outward: In
     assert ask(admin_app(outward, is_inward=False), "/backends").status == 403
 
 
+LAST = ["backend app/a1 was the last of its pool that is ready: whatever is new there is refused now (no_healthy)"]
+
+
 def test_an_order_is_obeyed_and_answered_with_what_holds(inside: Inside) -> None:
     app = admin_app(inside, is_inward=True)
-    for name, word, state in (("a1", "drain", "draining"), ("a1", "drain", "draining"), ("app/a1", "enable", "unknown")):
+    for name, word, state, warnings in (
+        ("a1", "drain", "draining", LAST),
+        ("a1", "drain", "draining", []),
+        ("app/a1", "enable", "unknown", []),
+    ):
         answer = ask(app, f"/backends/{name}", "PATCH", json.dumps({"state": word}).encode())
-        assert (answer.status, answer.json) == (200, {"pool": "app", "name": "a1", "state": state})
+        assert (answer.status, answer.json.pop("warnings")) == (200, warnings)
+        assert answer.json == {"pool": "app", "name": "a1", "state": state}
     assert inside.board.state(1)[0] is State.UNKNOWN
 
 

@@ -42,13 +42,13 @@ def test_a_reload_is_done_and_tells_what_changed() -> None:
 
 def test_a_reload_that_is_refused_changes_nothing_and_says_why() -> None:
     steered = Steered()
-    steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: 0"))
+    steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: -1"))
     answer = say(steered, "POST", "/reload")
     assert answer.status == 409
     assert answer.json["done"] is False
     assert answer.json["generation"] == 1
     assert answer.json["problems"] == [answer.json["error"]]
-    assert "pools.app.backends[1].weight: 0 is not in 1..65535" in answer.json["error"]
+    assert "pools.app.backends[1].weight: -1 is not in 0..65535" in answer.json["error"]
     assert weights(steered)["a2"] == 2
 
 
@@ -134,7 +134,7 @@ def test_a_change_that_the_file_overtakes_is_said_to_be_dropped() -> None:
         ("POST", "/backends", {"pool": "app", "address": "h:1"}, 400, "has no name"),
         ("POST", "/backends", b"{", 400, "is not JSON"),
         ("POST", "/backends", b"x" * 5000, 413, "larger than 4096 bytes"),
-        ("PATCH", "/backends/a1", {"weight": 0}, 409, "0 is not in 1..65535"),
+        ("PATCH", "/backends/a1", {"weight": -1}, 409, "-1 is not in 0..65535"),
         ("PATCH", "/backends/a1", {"state": "drain", "for": "1h"}, 409, "unknown key"),
         ("PATCH", "/backends/a1", {"state": "gone", "weight": 3}, 400, "cannot be ordered"),
         ("PATCH", "/backends/a1", {"name": "b"}, 409, "can't be given another name"),
@@ -194,15 +194,15 @@ def test_each_order_is_logged_once_with_who_gave_it(caplog: pytest.LogCaptureFix
     steered = Steered()
     with caplog.at_level(logging.INFO, "balance.admin"):
         say(steered, "PATCH", "/backends/a1", {"weight": 3})
-        say(steered, "PATCH", "/backends/a1", {"weight": 0})
+        say(steered, "PATCH", "/backends/a1", {"weight": -1})
         say(steered, "PATCH", "/backends/a1", {"state": "drain"})
         say(steered, "POST", "/reload?dry_run=1")
         say(steered, "GET", "/config")
     lines = [record.getMessage() for record in caplog.records if record.name == "balance.admin"]
     assert lines == [
         "ordered by 127.0.0.1:5555: set backend app/a1 (weight 3): done, ~1 backend",
-        "ordered by 127.0.0.1:5555: set backend app/a1 (weight 0): refused: admin API: pools.app.backends[0].weight: "
-        "0 is not in 1..65535",
+        "ordered by 127.0.0.1:5555: set backend app/a1 (weight -1): refused: admin API: pools.app.backends[0].weight: "
+        "-1 is not in 0..65535",
         "ordered by 127.0.0.1:5555: drain backend app/a1: done",
         "ordered by 127.0.0.1:5555: reload: would be done, nothing changed",
     ]

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balance.config.model import Retry, RetryBudget
-from balance.traffic.retrying import MAX_TRIES, SKIPPED, Again, Failed, Failure, Retrying, decide
+from balance.traffic.retrying import MAX_CONNECTS, SKIPPED, UNASKED_CONNECTS, Again, Failed, Failure, Retrying, decide
 
 CONNECT, RESET, TIMEOUT, STATUS = Failure
-FULL = Retry(enabled=True, max_attempts=4)
+FULL = Retry(enabled=True, max_attempts=4, on=("connect", "reset", 502, 503, 504))
 
 
 def made(retry: Retry = FULL, workers: int = 1) -> Retrying:
@@ -22,14 +22,14 @@ def nobody() -> int:
 
 
 TABLE: list[tuple[Failed, Again, float]] = [
-    # a failed connect: any method, the first time at once
-    (Failed(CONNECT), Again.MADE, 0.0),
-    (Failed(CONNECT, is_repeatable=False), Again.MADE, 0.0),
-    (Failed(CONNECT, tries=2), Again.MADE, 0.05),
-    (Failed(CONNECT, tries=3, waits=1), Again.MADE, 0.1),
-    (Failed(CONNECT, tries=4, waits=2), Again.ATTEMPTS, 0.0),
-    (Failed(CONNECT, has_other=False), Again.NOBODY, 0.0),
-    (Failed(CONNECT, tries=2, left_s=0.05), Again.DEADLINE, 0.0),
+    # a failed connect: any method, at once, every backend that is ready; what was sent before does not count
+    (Failed(CONNECT, tries=0, connects=1), Again.MADE, 0.0),
+    (Failed(CONNECT, tries=0, connects=1, is_repeatable=False, is_kept=False), Again.MADE, 0.0),
+    (Failed(CONNECT, tries=0, connects=MAX_CONNECTS - 1), Again.MADE, 0.0),
+    (Failed(CONNECT, tries=0, connects=MAX_CONNECTS), Again.ATTEMPTS, 0.0),
+    (Failed(CONNECT, tries=4, connects=1), Again.MADE, 0.0),
+    (Failed(CONNECT, tries=0, connects=1, has_other=False), Again.NOBODY, 0.0),
+    (Failed(RESET, tries=3, connects=4), Again.MADE, 0.05),
     # a connection that broke before the reply
     (Failed(RESET), Again.MADE, 0.05),
     (Failed(RESET, tries=2, waits=1), Again.MADE, 0.1),
@@ -70,8 +70,8 @@ def test_a_failure_is_tried_again_or_there_is_a_reason(failed: Failed, again: Ag
     [
         (Failed(CONNECT), Again.MADE),
         (Failed(CONNECT, is_repeatable=False, is_kept=False), Again.MADE),
-        (Failed(CONNECT, tries=MAX_TRIES - 1), Again.MADE),
-        (Failed(CONNECT, tries=MAX_TRIES), Again.ATTEMPTS),
+        (Failed(CONNECT, tries=0, connects=UNASKED_CONNECTS - 1), Again.MADE),
+        (Failed(CONNECT, tries=0, connects=UNASKED_CONNECTS), Again.ATTEMPTS),
         (Failed(CONNECT, has_other=False), Again.NOBODY),
         (Failed(RESET), Again.OFF),
         (Failed(TIMEOUT), Again.OFF),
@@ -90,9 +90,12 @@ def test_unasked_only_the_next_backend_is_tried_and_at_once(failed: Failed, agai
         ((503,), Failed(RESET), Again.OFF, 0.0),
         ((503,), Failed(TIMEOUT), Again.OFF, 0.0),
         ((504,), Failed(TIMEOUT), Again.MADE, 0.05),
+        (("timeout",), Failed(TIMEOUT), Again.MADE, 0.05),
+        (("timeout",), Failed(STATUS, 504), Again.OFF, 0.0),
+        ((429,), Failed(STATUS, 429), Again.MADE, 0.05),
         (("reset",), Failed(RESET), Again.MADE, 0.05),
-        ((), Failed(CONNECT, tries=2), Again.MADE, 0.0),  # without `connect` it is as if nothing were configured
-        ((), Failed(CONNECT, tries=4), Again.ATTEMPTS, 0.0),
+        ((), Failed(CONNECT, connects=2), Again.MADE, 0.0),  # without `connect` it is as if nothing were configured
+        ((), Failed(CONNECT, connects=3), Again.ATTEMPTS, 0.0),
     ],
 )
 def test_only_what_is_asked_for_is_tried_again(on: tuple[Any, ...], failed: Failed, again: Again, wait_s: float) -> None:
@@ -100,10 +103,11 @@ def test_only_what_is_asked_for_is_tried_again(on: tuple[Any, ...], failed: Fail
     assert (verdict.again, verdict.wait_s) == (again, pytest.approx(wait_s))
 
 
-def test_the_first_move_away_from_a_dead_backend_is_free_and_all_else_is_paid() -> None:
-    retrying = made(Retry(enabled=True, budget=RetryBudget(0.0, 0)))
-    assert decide(Failed(CONNECT), retrying, 100.0, nobody) == (Again.MADE, 0.0, False)
-    for failed in (Failed(CONNECT, tries=2), Failed(RESET), Failed(TIMEOUT), Failed(STATUS, 503)):
+def test_a_move_away_from_a_dead_backend_is_free_and_all_else_is_paid() -> None:
+    retrying = made(Retry(enabled=True, max_attempts=4, on=FULL.on, budget=RetryBudget(0.0, 0)))
+    for connects in (1, 2, 4):
+        assert decide(Failed(CONNECT, connects=connects), retrying, 100.0, nobody) == (Again.MADE, 0.0, False)
+    for failed in (Failed(RESET), Failed(TIMEOUT), Failed(STATUS, 503)):
         assert decide(failed, retrying, 100.0, nobody).again is Again.BUDGET
     assert retrying.budget.in_flight == 0
 
@@ -137,7 +141,7 @@ def test_nothing_that_may_have_been_read_is_sent_twice_unless_it_may_be(failed: 
         verdict = decide(failed, retrying, 100.0, nobody)
         if verdict.again is Again.MADE:
             assert failed.how is CONNECT or (failed.is_repeatable and failed.is_kept and not failed.has_begun)
-            assert failed.tries < 4
+            assert failed.tries < 4 or failed.how is CONNECT
             assert verdict.wait_s < failed.left_s or not verdict.is_paid
         else:
             assert verdict.again in SKIPPED
