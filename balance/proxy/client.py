@@ -22,7 +22,7 @@ from balance.proxy.entry import Entry
 from balance.proxy.exchange import Exchange
 from balance.proxy.refusals import Refusals
 from balance.proxy.relay import Relay
-from balance.proxy.sockets import end_now, has_left, is_silent, keep_alive, local_host, peer_address, reset, unsent
+from balance.proxy.sockets import end_now, has_left, is_silent, keep_alive, local_host, other_address, reset, unsent
 from balance.proxy.sticky import StickyExchange
 from balance.proxy.tunnel import Tunnel, TunnelEnd
 from balance.proxy.upstream import Upstream
@@ -89,7 +89,8 @@ class HttpClient(Refusals, asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         entry = self.entry
         service = entry.service
-        self.peer = peer_address(transport)
+        name = transport.get_extra_info("peername")
+        self.peer = name[0] if type(name) is tuple and len(name) == 2 else other_address(name)
         self._introduce()
         service.connections.add(self)
         service.row.cells[cells.CONNECTIONS] += 1
@@ -99,7 +100,7 @@ class HttpClient(Refusals, asyncio.Protocol):
         """What a backend is told of this client, with every request."""
         entry, peer = self.entry, self.peer
         self.before_host, self.after_host = introduction(entry.forwarded, peer, entry.port, entry.scheme, via=entry.via)
-        self.is_trusted = bool(entry.views.trusted) and entry.views.trusted.has(peer)
+        self.is_trusted = entry.trusted is not None and entry.trusted.has(peer)
 
     def _go_over(self) -> None:
         """There was a reload: from this request on, its settings."""

@@ -20,8 +20,8 @@ class Entry:
 
     __slots__ = ("__weakref__", "connect_s", "cookie", "forwarded", "is_closing", "keepalive_s", "listener", "max_idle",
                  "max_requests", "pages", "pool", "port", "read_s", "reader", "reply_s", "request_id", "request_s", "retrying",
-                 "scheme", "service", "successor", "tells_backend", "tells_only_id", "tells_request_id", "timeouts", "via",
-                 "views")  # fmt: skip
+                 "scheme", "service", "successor", "tells_backend", "tells_only_id", "tells_request_id", "timeouts", "trusted",
+                 "via", "views")  # fmt: skip
 
     def __init__(self, service: Service, listener: Listener, port: int) -> None:
         """`port` is the one that clients connect to, for X-Forwarded-Port; 0 on a Unix socket."""
@@ -51,6 +51,7 @@ class Entry:
         self.tells_backend = http.reply_headers.backend
         self.tells_only_id = self.tells_request_id and not self.tells_backend  # nearly always
         trusted = TrustedProxies(listener.trusted_proxies)
+        self.trusted = trusted if trusted else None
         self.views = ClientViews(listener.client_address, http.forwarded, trusted, port, self.scheme, via=http.via)
         self.pages = dict(http.error_pages)
         self.max_idle = http.keepalive.max_idle_per_backend

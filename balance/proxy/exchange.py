@@ -21,6 +21,7 @@ from balance.http1.body import Body
 from balance.http1.fields import field_value
 from balance.http1.framing import BY_CHUNKS, NO_BODY
 from balance.http1.head import Request
+from balance.http1.realip import UNKNOWN
 from balance.model import Outcome, Why
 from balance.proxy.access import AccessRecord
 from balance.proxy.attempts import CHOSEN, ENDED, REPLYING, SENT, Client
@@ -139,7 +140,8 @@ class Exchange(Replying):
             self.view = view = entry.views.view(fields.forwarding, client.peer, host)
             parts.append(view.lines)
             if view.complaint:
-                entry.service.unreadable.say(self.started, f"from a trusted proxy ({client.peer}): {view.complaint}")
+                peer = client.peer if client.peer != UNKNOWN else "a Unix socket"
+                entry.service.unreadable.say(self.started, f"from a trusted proxy ({peer}): {view.complaint}")
         elif client.after_host:
             parts += (client.before_host, host, client.after_host)
         else:

@@ -52,22 +52,19 @@ def keep_alive(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEP_ALIVE_TIMES)
 
 
-def peer_address(transport: asyncio.BaseTransport) -> str:
-    """The peer's IP address: an IPv4 one inside IPv6 as such, none with a zone, which only this machine knows; UNKNOWN for the
-    peer of a Unix socket."""
-    name = transport.get_extra_info("peername")
+def other_address(name: object) -> str:
+    """The IP address in a socket's name that is no plain IPv4 one: an IPv4 address inside IPv6 as such, none with a zone, which
+    only this machine knows; UNKNOWN for a Unix socket."""
     if not isinstance(name, tuple):
         return UNKNOWN
-    address: str = name[0].removeprefix("::ffff:")
-    return address.partition("%")[0] if "%" in address else address
+    address: str = name[0]
+    return address.removeprefix("::ffff:").partition("%")[0]
 
 
 def local_host(transport: asyncio.BaseTransport) -> bytes:
     """Where the peer has reached us, as it would have written it in Host (RFC 9112 section 3.3)."""
     name = transport.get_extra_info("sockname")
-    if not isinstance(name, tuple):
-        return b"localhost"
-    return authority_of(name[0].removeprefix("::ffff:").partition("%")[0], name[1])
+    return authority_of(other_address(name), name[1]) if isinstance(name, tuple) else b"localhost"
 
 
 def is_silent(transport: asyncio.Transport) -> bool:

@@ -13,7 +13,7 @@ from balance.proxy.access import FailedTry, session
 from balance.proxy.dial import dial
 from balance.proxy.relay import End, Relay
 from balance.proxy.service import Service
-from balance.proxy.sockets import KEEP_ALIVE_AFTER_S, keep_alive, peer_address, reset, was_reset
+from balance.proxy.sockets import KEEP_ALIVE_AFTER_S, keep_alive, other_address, reset, was_reset
 from balance.runtime import cells
 from balance.runtime.backend import Backend
 from balance.runtime.pool import Lease
@@ -49,7 +49,8 @@ class Downstream(End):
         service = self._service
         service.connections.add(self)
         service.row.cells[cells.CONNECTIONS] += 1
-        self._peer = peer_address(transport)
+        name = transport.get_extra_info("peername")
+        self._peer = name[0] if type(name) is tuple and len(name) == 2 else other_address(name)
         self._started = time.monotonic()
         self._dialing = spawn(self._connect(), "dial")
 

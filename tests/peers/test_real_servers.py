@@ -41,6 +41,17 @@ def test_a_client_is_told_the_same(servers: Servers, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STARTS)
+def test_a_client_of_http_1_0_without_a_host_is_served(servers: Servers, name: str) -> None:
+    statuses = []
+    for addresses in (servers.own, servers.before):
+        talk = Talk(addresses[name])
+        talk.send(b"GET /hello HTTP/1.0\r\n\r\n")
+        statuses.append(talk.until(b"\r\n\r\n").split()[1])
+        talk.close()
+    assert statuses == [b"200", b"200"]
+
+
+@pytest.mark.parametrize("name", STARTS)
 def test_connections_are_used_again_where_the_server_keeps_them(servers: Servers, name: str) -> None:
     client = connect(servers.before[name])
     ports = {ask(client, Ask("/hello"))[1] for _ in range(6)}

@@ -7,7 +7,7 @@ import pytest
 from rawclient import Wire
 from stage import Stage, until
 
-from balance.proxy.sockets import end_now, has_left, is_silent, keep_alive, read_now, reset, unsent
+from balance.proxy.sockets import end_now, has_left, is_silent, keep_alive, local_host, other_address, read_now, reset, unsent
 
 
 async def connected(stage: Stage, family: int = socket.AF_INET) -> tuple[asyncio.Transport, Wire]:
@@ -136,3 +136,38 @@ async def test_peer_that_leaves_is_noticed_though_nobody_reads(stage: Stage, how
     getattr(peer, how)()
     await until(lambda: has_left(transport))
     transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        (("::1", 80, 0, 0), "::1"),
+        (("::ffff:192.0.2.1", 80, 0, 0), "192.0.2.1"),
+        (("fe80::1%eth0", 80, 0, 2), "fe80::1"),
+        ("", "unknown"),
+        ("/run/x.sock", "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_an_address_is_told_as_others_know_it(name: object, address: str) -> None:
+    assert other_address(name) == address
+
+
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [
+        (("192.0.2.1", 80), b"192.0.2.1"),
+        (("192.0.2.1", 8080), b"192.0.2.1:8080"),
+        (("::ffff:192.0.2.1", 8080, 0, 0), b"192.0.2.1:8080"),
+        (("2001:db8::1", 80, 0, 0), b"[2001:db8::1]"),
+        (("fe80::1%eth0", 8080, 0, 2), b"[fe80::1]:8080"),
+        ("/run/x.sock", b"localhost"),
+        (None, b"localhost"),
+    ],
+)
+def test_where_a_client_has_reached_us_is_what_it_would_have_called_us(name: object, host: bytes) -> None:
+    class Named(asyncio.BaseTransport):
+        def get_extra_info(self, key: str, default: object = None) -> object:
+            return name if key == "sockname" else default
+
+    assert local_host(Named()) == host
