@@ -22,9 +22,9 @@ _JUDGED = "tests/probes/test_probes_http.py::test_a_reply_is_judged_by_status_an
 _REPEATS = "tests/proxy/test_repeats.py::"
 _UPSTREAM = "tests/proxy/test_upstream.py::"
 
-# Without them there is no configuration to serve: every test shows what they do.
+# The model has no default for them: every test shows what they do.
 REQUIRED = frozenset(
-    ["listen", "listeners[].listen", "backends[].address", "backends[].name", "listeners[].name", "listeners[].pool"]
+    ["mode", "listen", "listeners[].listen", "backends[].address", "backends[].name", "listeners[].name", "listeners[].pool"]
 )
 
 KEYS: dict[str, Key] = {
@@ -45,29 +45,31 @@ KEYS: dict[str, Key] = {
         True, "tests/runtime/test_reserve.py::test_backups_get_nothing_while_a_primary_is_ready_and_then_share_by_the_algorithm"
     ),
     "backends[].metadata": Key(
-        {"rack": "7"}, "tests/side/test_backends.py::test_a_backend_says_how_it_stands_why_and_since_when"
+        {"rack": "7"}, "tests/side/test_backends.py::test_a_backend_is_shown_with_what_was_written_next_to_it"
     ),
     "load_balancer.algorithm": Key("random", "tests/runtime/test_snapshot.py::test_pool_chooses_by_the_algorithm_it_names"),
     "load_balancer.hash_key": Key(
         "header:X-User", "tests/proxy/test_keys.py::test_same_header_goes_to_the_same_backend_and_others_spread"
     ),
     "health_check.enabled": Key(True, "tests/process/test_control.py::test_readiness_follows_the_backends"),
-    "health_check.type": Key("http", "tests/process/test_control.py::test_readiness_follows_the_backends"),
+    "health_check.type": Key("http", "tests/process/test_control.py::test_a_command_of_the_users_decides_in_a_whole_instance"),
     "health_check.interval": Key("3s", "tests/health/test_pace.py::test_probes_come_slower_while_a_backend_stays_down"),
     "health_check.timeout": Key(
         "1s", "tests/probes/test_probes_http.py::test_a_server_that_never_answers_is_given_up_at_the_timeout"
     ),
-    "health_check.jitter": Key(0.5, "tests/health/test_pace.py::test_a_short_interval_is_never_lengthened_by_the_fast_one"),
+    "health_check.jitter": Key(0.5, "tests/health/test_pace.py::test_jitter_is_as_far_as_is_said"),
     "health_check.healthy_threshold": Key(
-        5, "tests/probes/test_schedule.py::test_a_backend_that_goes_and_returns_is_told_as_three_changes"
+        5, "tests/process/test_register.py::test_panic_is_told_when_it_begins_and_when_it_ends"
     ),
     "health_check.unhealthy_threshold": Key(
-        5, "tests/probes/test_schedule.py::test_a_backend_that_goes_and_returns_is_told_as_three_changes"
+        5, "tests/process/test_register.py::test_who_stays_keeps_its_standing_and_the_run_that_speaks_against_it"
     ),
     "health_check.path": Key(
         "/up", "tests/probes/test_probes_http.py::test_the_request_carries_the_path_the_host_and_the_users_own_fields"
     ),
-    "health_check.method": Key("HEAD", _JUDGED),
+    "health_check.method": Key(
+        "HEAD", "tests/probes/test_probes_http.py::test_the_request_carries_the_path_the_host_and_the_users_own_fields"
+    ),
     "health_check.expected_status": Key([200, 204], _JUDGED),
     "health_check.expected_body": Key("fine", _JUDGED),
     "health_check.host": Key(
@@ -80,7 +82,7 @@ KEYS: dict[str, Key] = {
         {"X-Token": "t"},
         "tests/probes/test_probes_http.py::test_the_request_carries_the_path_the_host_and_the_users_own_fields",
     ),
-    "health_check.service": Key("app.Store", "tests/probes/test_grpc.py::test_the_question_names_the_service"),
+    "health_check.service": Key("app.Store", "tests/probes/test_grpc.py::test_the_service_that_is_configured_is_asked_about"),
     "health_check.command": Key(
         ["true"], "tests/probes/test_command.py::test_the_exit_status_is_the_verdict_and_the_first_line_its_reason"
     ),
@@ -95,8 +97,12 @@ KEYS: dict[str, Key] = {
     "health_check.passive_checks.consecutive_failures": Key(
         2, "tests/process/test_inspector.py::test_failures_in_a_row_over_all_workers_eject_and_a_good_request_brings_back"
     ),
-    "health_check.passive_checks.error_rate_threshold": Key(0.9, "tests/health/test_outlier.py::test_what_makes_an_outlier"),
-    "health_check.passive_checks.min_requests": Key(50, "tests/health/test_outlier.py::test_what_makes_an_outlier"),
+    "health_check.passive_checks.error_rate_threshold": Key(
+        0.9, "tests/health/test_outlier.py::test_what_makes_an_outlier_is_as_configured"
+    ),
+    "health_check.passive_checks.min_requests": Key(
+        50, "tests/health/test_outlier.py::test_what_makes_an_outlier_is_as_configured"
+    ),
     "health_check.passive_checks.window": Key(
         "5s", "tests/process/test_inspector.py::test_a_share_of_failures_ejects_where_enough_was_sent"
     ),
@@ -104,18 +110,20 @@ KEYS: dict[str, Key] = {
         "5s", "tests/process/test_inspector.py::test_failures_in_a_row_over_all_workers_eject_and_a_good_request_brings_back"
     ),
     "health_check.passive_checks.max_ejection_percent": Key(
-        20, "tests/health/test_outlier.py::test_never_more_than_the_percentage_nor_the_last_that_is_ready"
+        20, "tests/health/test_outlier.py::test_the_percentage_is_rounded_down"
     ),
     "circuit_breaker.enabled": Key(
         True, "tests/runtime/test_guarded.py::test_an_open_breaker_is_passed_over_while_others_live"
     ),
     "circuit_breaker.failure_threshold": Key(
-        2, "tests/runtime/test_guard.py::test_one_failure_in_each_of_five_workers_opens_the_breaker"
+        2, "tests/health/test_breaker.py::test_it_opens_after_as_many_failures_as_are_said"
     ),
-    "circuit_breaker.success_threshold": Key(4, "tests/health/test_breaker.py::test_so_many_good_trials_close_it"),
+    "circuit_breaker.success_threshold": Key(
+        4, "tests/health/test_breaker.py::test_it_closes_after_as_many_good_trials_as_are_said"
+    ),
     "circuit_breaker.timeout": Key("7s", "tests/health/test_breaker.py::test_open_ends_by_time_alone"),
     "circuit_breaker.half_open_requests": Key(
-        3, "tests/runtime/test_guard.py::test_a_trial_that_ends_makes_room_for_the_next_until_the_breaker_is_closed"
+        3, "tests/runtime/test_guard.py::test_another_configuration_of_the_breaker_holds_at_once_and_what_was_counted_stands"
     ),
     "queue.size": Key(3, "tests/proxy/test_waiting.py::test_without_a_queue_nobody_waits"),
     "queue.timeout": Key("1s", "tests/proxy/test_waiting.py::test_whose_time_is_over_is_answered_503"),
@@ -123,13 +131,13 @@ KEYS: dict[str, Key] = {
         True, "tests/proxy/test_proxy_sticky.py::test_a_new_client_gets_a_cookie_once_and_then_its_backend"
     ),
     "session_affinity.mode": Key(
-        "source-ip", "tests/proxy/test_proxy_sticky.py::test_an_address_leads_to_one_backend_and_a_trusted_proxy_says_whose"
+        "source-ip", "tests/proxy/test_proxy_sticky.py::test_a_field_leads_to_one_backend_over_any_connection"
     ),
     "session_affinity.cookie.name": Key("s", _COOKIE),
     "session_affinity.cookie.ttl": Key("1m", _COOKIE),
     "session_affinity.cookie.path": Key("/app", _COOKIE),
     "session_affinity.cookie.http_only": Key(False, _COOKIE),
-    "session_affinity.cookie.secure": Key(True, _COOKIE),
+    "session_affinity.cookie.secure": Key(True, "tests/http1/test_setcookie.py::test_line_is_what_the_configuration_says"),
     "session_affinity.cookie.same_site": Key("strict", _COOKIE),
     "session_affinity.header": Key(
         "X-Session", "tests/proxy/test_proxy_sticky.py::test_a_field_leads_to_one_backend_over_any_connection"
@@ -142,9 +150,9 @@ KEYS: dict[str, Key] = {
     ),
     "retry.enabled": Key(False, _REPEATS + "test_unasked_nothing_but_a_failed_connection_is_tried_again"),
     "retry.max_attempts": Key(5, _REPEATS + "test_tries_are_as_many_as_is_said"),
-    "retry.backoff_base": Key("1s", _REPEATS + "test_waits_grow"),
-    "retry.backoff_max": Key("9s", "tests/traffic/test_backoff.py::test_wait_doubles_up_to_its_bound_and_strays_as_told"),
-    "retry.multiplier": Key(5, "tests/traffic/test_backoff.py::test_wait_doubles_up_to_its_bound_and_strays_as_told"),
+    "retry.backoff_base": Key("1s", "tests/traffic/test_backoff.py::test_base_bound_and_growth_are_as_configured"),
+    "retry.backoff_max": Key("9s", "tests/traffic/test_backoff.py::test_base_bound_and_growth_are_as_configured"),
+    "retry.multiplier": Key(5, "tests/traffic/test_backoff.py::test_base_bound_and_growth_are_as_configured"),
     "retry.jitter": Key(0.5, "tests/traffic/test_backoff.py::test_wait_doubles_up_to_its_bound_and_strays_as_told"),
     "retry.on": Key([503], "tests/traffic/test_retrying.py::test_only_what_is_asked_for_is_tried_again"),
     "retry.per_try_timeout": Key("1s", _REPEATS + "test_silent_backend_is_left_after_the_time_for_a_try"),

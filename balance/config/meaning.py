@@ -47,6 +47,7 @@ def errors(config: Config, places: Places) -> list[Problem]:
         *_sessions(config, places),
         *_shared_addresses(config, places),
         *_limits(config, places),
+        *_keepalive(config, places),
         *_metrics(config),
         *_folders(config, places),
     ]
@@ -182,6 +183,23 @@ def _limits(config: Config, places: Places) -> Iterator[Finding]:
         if limits.line_bytes > limits.head_bytes and path not in seen:
             seen.add(path)
             yield path, f"a line of {limits.line_bytes} bytes does not fit into a head of {limits.head_bytes}"
+
+
+def _keepalive(config: Config, places: Places) -> Iterator[Finding]:
+    """Idle connections are the pool's: whoever took the listener that comes last would be wrong half of the time."""
+    owners: dict[str, int] = {}
+    for index, listener in enumerate(config.listeners):
+        if listener.mode is not Mode.HTTP:
+            continue
+        first = config.listeners[owners.setdefault(listener.pool, index)]
+        if first.http.keepalive.idle_timeout_s != listener.http.keepalive.idle_timeout_s:
+            path = places.listener(index, "http.keepalive.idle_timeout")
+            if not places.document.has(path):
+                path = places.listener(owners[listener.pool], "http.keepalive.idle_timeout")
+            yield (
+                path,
+                f"listeners {first.name!r} and {listener.name!r} share a pool's idle connections; write the same for both",
+            )
 
 
 def _metrics(config: Config) -> Iterator[Finding]:

@@ -108,7 +108,9 @@ def prepare(
     somebody still uses it: those are `leaving`. The renewals are due, in any order, before the snapshot is used.
     """
     shared = shared or Shared.with_nobody(row.cells)
-    idle_timeouts = {listener.pool: listener.http.keepalive.idle_timeout_s for listener in config.listeners}
+    idle_timeouts = {  # listeners of one pool agree about it; one that speaks TCP keeps no connections
+        listener.pool: listener.http.keepalive.idle_timeout_s for listener in config.listeners if listener.mode is Mode.HTTP
+    }
     living = {backend.slot: backend for backend in leaving}
     if previous is not None:
         living |= {slot: backend for slot, (_, backend) in previous.backends.items()}

@@ -23,6 +23,12 @@ CASES = [
         "4:41: session_affinity.mode: header needs the field's name, like header: X-Session",
     ),
     (
+        "listeners: [{name: a, listen: ':1'}, {name: b, listen: ':2', http: {keepalive: {idle_timeout: 9s}}}]\n"
+        "backends: [{address: h:1}]",
+        "1:95: listeners[1].http.keepalive.idle_timeout: listeners 'a' and 'b' share a pool's idle connections; write "
+        "the same for both",
+    ),
+    (
         SIMPLE + "session_affinity: {enabled: true, cookie: {same_site: none, secure: false}}",
         "4:69: session_affinity.cookie.secure: false and same_site: none don't go together: browsers drop such a cookie; "
         "write secure: auto or true, or same_site: lax",

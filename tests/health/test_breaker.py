@@ -53,6 +53,28 @@ def test_it_opens_at_the_threshold_and_not_before() -> None:
     assert cells[RUN] == 0
 
 
+@pytest.mark.parametrize(("threshold", "phases"), [(1, [O]), (2, [C, O]), (4, [C, C, C, O])])
+def test_it_opens_after_as_many_failures_as_are_said(threshold: int, phases: list[Phase]) -> None:
+    made, cells = breaker(CircuitBreaker(failure_threshold=threshold))
+    seen = []
+    for run in range(1, threshold + 1):
+        cells[RUN] = run
+        made.failed(0, 5_000_000)
+        seen.append(made.phase)
+    assert seen == phases
+
+
+@pytest.mark.parametrize(("threshold", "phases"), [(1, [C]), (3, [H, H, C])])
+def test_it_closes_after_as_many_good_trials_as_are_said(threshold: int, phases: list[Phase]) -> None:
+    made, cells = breaker(CircuitBreaker(success_threshold=threshold))
+    cells[PHASE] = H
+    seen = []
+    for _ in range(threshold):
+        made.passed(made.epoch, 1)
+        seen.append(made.phase)
+    assert seen == phases
+
+
 def test_open_ends_by_time_alone() -> None:
     made, _ = breaker()
     made.take(Signal.RATE, 0)

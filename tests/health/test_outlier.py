@@ -31,6 +31,20 @@ def test_what_makes_an_outlier(run: int, volume: Volume, reason: str) -> None:
     assert why_outlier(CHECKS, run, volume) == reason
 
 
+@pytest.mark.parametrize(
+    ("checks", "run", "volume", "reason"),
+    [
+        (PassiveChecks(consecutive_failures=2), 2, Volume(2, 2), "2 failures in a row"),
+        (PassiveChecks(error_rate_threshold=0.9), 1, Volume(20, 17), ""),
+        (PassiveChecks(error_rate_threshold=0.1), 1, Volume(20, 2), "2 of 20 requests failed within 60s"),
+        (PassiveChecks(min_requests=50), 1, Volume(49, 30), ""),
+        (PassiveChecks(min_requests=3), 1, Volume(3, 2), "2 of 3 requests failed within 60s"),
+    ],
+)
+def test_what_makes_an_outlier_is_as_configured(checks: PassiveChecks, run: int, volume: Volume, reason: str) -> None:
+    assert why_outlier(checks, run, volume) == reason
+
+
 def test_without_a_failure_nobody_is_an_outlier_whatever_the_threshold() -> None:
     assert why_outlier(PassiveChecks(enabled=True, error_rate_threshold=0.0), 0, Volume(100, 0)) == ""
 

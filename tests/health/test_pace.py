@@ -48,5 +48,11 @@ def test_jitter_spreads_to_both_sides_of_the_interval(rand: float, delay_s: floa
     assert next_delay_s(CHECK, Standing(CHECK), rand) == pytest.approx(delay_s)
 
 
+@pytest.mark.parametrize(("rand", "delay_s"), [(0.0, 5.0), (0.5, 10.0), (0.75, 12.5)])
+def test_jitter_is_as_far_as_is_said(rand: float, delay_s: float) -> None:
+    check = HealthCheck(interval_s=10.0, jitter=0.5)
+    assert next_delay_s(check, Standing(check), rand) == pytest.approx(delay_s)
+
+
 def test_first_probes_are_spread_over_at_most_a_second() -> None:
     assert [first_delay_s(CHECK, index, 4) for index in range(4)] == [0.0, 0.25, 0.5, 0.75]

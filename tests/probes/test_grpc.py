@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import RequestReceived, StreamEnded
+from h2.events import DataReceived, RequestReceived, StreamEnded
 
 from balance.config.model import BackendConfig, HealthCheck
 from balance.model import Address
@@ -25,6 +25,7 @@ class Server:
 
     def __init__(self, reply: Reply) -> None:
         self.asked: dict[str, str] = {}
+        self.question = b""
         self._reply = reply
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -34,6 +35,8 @@ class Server:
             for event in h2.receive_data(data):
                 if isinstance(event, RequestReceived):
                     self.asked = {str(name): str(value) for name, value in event.headers}
+                elif isinstance(event, DataReceived):
+                    self.question += event.data
                 elif isinstance(event, StreamEnded):
                     self._reply(h2, event.stream_id)
             writer.write(h2.data_to_send())
@@ -130,6 +133,12 @@ def test_the_call_is_the_one_of_the_health_protocol() -> None:
 )
 def test_the_question_names_the_service(service: str, data: bytes) -> None:
     assert question(service) == data
+
+
+def test_the_service_that_is_configured_is_asked_about() -> None:
+    server = Server(says(1))
+    assert ask(server.serve, service="shop.Orders").is_ok
+    assert server.question == question("shop.Orders")
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,8 @@ async def test_slow_head_is_answered_408(stage: Stage) -> None:
             await asyncio.sleep(0.01)
 
     dribbling = asyncio.get_running_loop().create_task(dribble())
-    reply = await client.reply()
+    async with asyncio.timeout(5.0):  # half of the default
+        reply = await client.reply()
     dribbling.cancel()
     assert (reply.status, json.loads(reply.body)["why"]) == (408, "header_timeout")
     assert stage.whys == {Why.HEADER_TIMEOUT: 1}
@@ -333,7 +334,8 @@ async def test_body_that_does_not_come_is_answered_408(stage: Stage) -> None:
     await stage.open(timeouts=Timeouts(client_body_s=0.15))
     client = await stage.client()
     await client.send(post(b"x" * 100)[:-50])
-    reply = await client.reply()
+    async with asyncio.timeout(10.0):  # a third of the default
+        reply = await client.reply()
     assert (reply.status, json.loads(reply.body)["why"]) == (408, "body_timeout")
     assert stage.count(backend, cells.FAILURES) == 0
 

@@ -106,7 +106,8 @@ async def test_connection_is_not_kept_beyond_its_limit(stage: Stage) -> None:
     await stage.open(http=HttpConfig(keepalive=Keepalive(idle_timeout_s=0.1)))
     client = await stage.client()
     await ask(client, get())
-    await until(lambda: backend.wires[0].sock.fileno() < 0)  # its script saw the end
+    async with asyncio.timeout(3.0):  # and not after the default, 4 s
+        await until(lambda: backend.wires[0].sock.fileno() < 0)  # its script saw the end
     assert stage.of(backend).idle == []
 
 

@@ -119,9 +119,10 @@ async def test_without_a_queue_nobody_waits(stage: Stage) -> None:
     (held,) = await opened(stage, queue=QueueConfig(size=0))
     wire = await first(stage, held)
     refused = await ask(stage, "/1", waits=False)
-    assert (await refused.reply()).status == 503
-    await refused.send(get("/2"))  # the connection goes on
-    assert (await refused.reply()).status == 503
+    async with asyncio.timeout(4.0):  # it takes 5 s to wait in vain
+        assert (await refused.reply()).status == 503
+        await refused.send(get("/2"))  # the connection goes on
+        assert (await refused.reply()).status == 503
     held.release()
     assert (await wire.reply()).status == 200
 
@@ -130,7 +131,8 @@ async def test_whose_time_is_over_is_answered_503(stage: Stage) -> None:
     (held,) = await opened(stage, queue=QueueConfig(timeout_s=0.1))
     wire = await first(stage, held)
     late = await ask(stage, "/1")
-    reply = await late.reply()
+    async with asyncio.timeout(4.0):  # and not after the default, 5 s
+        reply = await late.reply()
     assert (reply.status, reply.get("retry-after"), json.loads(reply.body)["why"]) == (503, "1", "queue_timeout")
     held.release()
     assert (await wire.reply()).status == 200

@@ -33,6 +33,13 @@ def document(inside: Inside) -> dict[str, Any]:
     return {each["name"]: each for each in backends(inside, NOW, NOW_US)["backends"]}
 
 
+def test_a_backend_is_shown_with_what_was_written_next_to_it(make_inside: Callable[..., Inside], inside: Inside) -> None:
+    app, *others = inside.config.pools
+    first, *rest = app.backends
+    labelled = make_inside(pools=(replace(app, backends=(replace(first, metadata=(("rack", "7"),)), *rest)), *others))
+    assert document(labelled)[first.name]["metadata"] == {"rack": "7"}
+
+
 def test_a_backend_says_how_it_stands_why_and_since_when(inside: Inside) -> None:
     board = board_of(inside)
     board.set_ejection(2, Ejection(times=1, until_us=0, total=3))
