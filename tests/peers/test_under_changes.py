@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from asking import ask, connect
@@ -24,6 +25,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 ROUNDS = 4
 PAUSE_S = 0.3  # of each client after what it does: two cores carry all of it, and the changes
+MAY_DIFFER = {"used again": None}  # a worker that is replaced ends its idle connections
 BETWEEN_S = 3.0  # for the load to go on before the next change
 
 
@@ -94,10 +96,10 @@ def test_nobody_notices_what_is_done_to_the_instance(standing: Standing, before:
     for name, address in web.items():
         work.begin(name, Asking(name, address, balance.addresses[name]))
     for find in FINDERS:
-        expected = comparable(find(own), own)
+        expected = {**comparable(find(own), own), **MAY_DIFFER}
 
-        def compare(find: Callable[..., object] = find, expected: object = expected) -> None:
-            assert comparable(find(behind), behind) == expected
+        def compare(find: Callable[[Site], dict[str, Any]] = find, expected: dict[str, Any] = expected) -> None:
+            assert {**comparable(find(behind), behind), **MAY_DIFFER} == expected
 
         work.begin(find.__name__, compare)
     redis = [program("redis-cli"), "-h", "127.0.0.1", "-p", balance.addresses["redis"].rpartition(":")[2]]
