@@ -9,7 +9,7 @@ class RequestFields:
     """What the field lines of a request say. Shared by all requests that bring the same lines."""
 
     __slots__ = ("connection", "expects", "forward", "forwarding", "found", "framing", "host", "length", "max_forwards",
-                 "request_id", "upgrade")  # fmt: skip
+                 "request_id", "ties", "upgrade")  # fmt: skip
 
     def __init__(self) -> None:
         self.host: bytes | None = None
@@ -18,6 +18,7 @@ class RequestFields:
         self.connection: frozenset[bytes] = frozenset()  # the options of Connection, lower case
         self.upgrade = b""  # what the client offers to upgrade to, if that may be passed on
         self.expects = False  # 100-continue
+        self.ties = False  # it authenticates the connection that it is sent on, for this client
         self.request_id = b""
         self.max_forwards = b""
         self.forwarding: tuple[tuple[bytes, bytes], ...] = ()  # (lower-case name, value) of X-Forwarded-* and the like
@@ -28,7 +29,7 @@ class RequestFields:
 class Request:
     """One request's head. `line` is the request line to send on, with its CRLF."""
 
-    __slots__ = ("ends_here", "fields", "keep_alive", "line", "method", "minor", "target")
+    __slots__ = ("ends_here", "fields", "is_rare", "keep_alive", "line", "method", "minor", "target")
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class Request:
         fields: RequestFields,
         keep_alive: bool,
         ends_here: bool = False,
+        is_rare: bool = False,
     ) -> None:
         self.method = method
         self.target = target
@@ -47,13 +49,14 @@ class Request:
         self.fields = fields
         self.keep_alive = keep_alive
         self.ends_here = ends_here  # Max-Forwards says that we are the last to see it
+        self.is_rare = is_rare  # that, or its fields tie
 
 
 class Response:
     """One reply's head, as if it answered a GET. `forward` is its status line and the field lines that are passed on."""
 
     __slots__ = ("forward", "framing", "has_request_id", "idle_timeout_s", "is_rare", "keep_alive", "length", "status",
-                 "upgrade")  # fmt: skip
+                 "ties", "upgrade")  # fmt: skip
 
     def __init__(self, status: int) -> None:
         self.status = status
@@ -64,6 +67,7 @@ class Response:
         self.upgrade = b""
         self.forward = b""
         self.has_request_id = False
+        self.ties = False  # its connection is one client's from now on
         self.is_rare = status >= 400  # or any other that needs a second look
 
     def with_line(self, line: bytes) -> Response:

@@ -10,6 +10,7 @@ from balance.config.model import HttpConfig
 from balance.errors import ProtocolError
 from balance.http1.fields import (
     CONNECTION,
+    CONNECTION_AUTH,
     CONTENT_LENGTH,
     EXPECT,
     FORWARDING,
@@ -57,7 +58,7 @@ _REFUSED = frozenset((b"CONNECT", b"TRACE"))
 # PRI is reserved so that the preface of HTTP/2 is refused (RFC 9113 section 11.6).
 _RESERVED = frozenset((b"HEAD", b"CONNECT", b"TRACE", b"PRI"))
 # Special fields whose line goes on as it came; the others are taken out, and some written anew.
-_STAYING = frozenset((CONTENT_LENGTH, MAX_FORWARDS))
+_STAYING = frozenset((CONTENT_LENGTH, MAX_FORWARDS, CONNECTION_AUTH))
 _OWN_OPTIONS = frozenset((b"close", b"keep-alive", b"upgrade", b"te"))  # name fields that are taken out anyway
 _SLASH = ord("/")
 
@@ -132,6 +133,8 @@ class RequestReader:
         fields = self._remembered.get(block) if minor else None
         if fields is None:
             fields = self._read_fields(method, minor, head, block)
+            if fields.ties:
+                return _unusual(method, target, minor, fields)
         if target[0] == _SLASH and minor and method != b"OPTIONS":
             return Request(method, target, 1, line, fields, b"close" not in fields.connection)
         return _unusual(method, target, minor, fields)
@@ -148,7 +151,7 @@ class RequestReader:
             if line_at_fault is None:
                 raise refuse("the head can be read in more than one way")
             raise refuse(f"{show(line_at_fault)} is not a header field")
-        if minor and len(block) <= _REMEMBERED_BYTES:
+        if minor and len(block) <= _REMEMBERED_BYTES and not fields.ties:  # those are found without a look at each request
             if len(self._remembered) >= _REMEMBERED:
                 self._remembered.clear()
             self._remembered[block] = fields
@@ -193,6 +196,7 @@ def parse_fields(block: bytes, minor: int, http: HttpConfig) -> RequestFields:
         fields.framing, fields.length = request_framing(lengths, codings, minor)
         if limits.body_bytes and fields.length > limits.body_bytes:
             raise refuse(f"a body of more than {limits.body_bytes} bytes", 413, Why.BODY_TOO_LARGE)
+    fields.ties = CONNECTION_AUTH in found
     if MAX_FORWARDS in found:
         fields.max_forwards = found[MAX_FORWARDS][0]
     if not taken_out:  # then nothing that comes again under our own hand was there either
@@ -263,7 +267,7 @@ def _unusual(method: bytes, target: bytes, minor: int, fields: RequestFields) ->
         # HTTP/1.0 gives such bodies no meaning, and peers of that age don't read them (HAProxy refuses them alike).
         raise refuse(f"an HTTP/1.0 {method.decode()} with a body", 413, Why.BODY_TOO_LARGE)
     line = b"%b %b HTTP/1.1\r\n" % (method, target)
-    return Request(method, target, minor, line, fields, keep_alive, ends_here)
+    return Request(method, target, minor, line, fields, keep_alive, ends_here, ends_here or fields.ties)
 
 
 def _one_hop_less(fields: RequestFields) -> RequestFields:

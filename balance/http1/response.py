@@ -17,6 +17,7 @@ from balance.http1.fields import (
     REQUEST_ID,
     TRANSFER_ENCODING,
     UPGRADE,
+    asks_for_connection_auth,
     for_witness,
     is_field_line,
     malformed,
@@ -145,6 +146,9 @@ def parse_response(head: bytes) -> Response:
         response.keep_alive = True
         response.forward = status_line.forward + forward
         return response
+    if response.status in (401, 407):
+        response.ties = asks_for_connection_auth(block)
+        response.is_rare |= response.ties
     lengths: list[bytes] = []
     codings: list[bytes] = []
     found: dict[int, list[bytes]] = {}

@@ -23,7 +23,7 @@ from balance.proxy.entry import Entry
 from balance.proxy.upstream import Upstream
 from balance.proxy.wheel import NEVER
 from balance.runtime import cells
-from balance.runtime.backend import Backend, IdleTime
+from balance.runtime.backend import Backend, IdleTime, Parked
 from balance.runtime.pool import Lease
 
 NOT_YET_S = IdleTime.TOO_SOON_S / 2  # no limit on parking is ever shorter, so it need not be asked for
@@ -46,6 +46,7 @@ CHOSEN, SENT, REPLYING, ENDED = At  # a global is ten times cheaper to look up t
 class Client(Protocol):
     """What an exchange asks of the connection that it serves."""
 
+    tied: list[Parked]
     transport: asyncio.Transport
     peer: str
     before_host: bytes
@@ -64,6 +65,7 @@ class Client(Protocol):
     def error_page(self, status: int, why: Why, detail: str, *, keep_alive: bool) -> bytes: ...
     def answer(self, page: bytes, *, keep_alive: bool) -> None: ...
     def break_off(self, *, with_reset: bool, at_once: bool) -> None: ...
+    def tie(self, upstream: Upstream) -> None: ...
     def become_tunnel(self, upstream: Upstream, lease: Lease, early: bytes, story: AccessRecord | None) -> None: ...
 
 

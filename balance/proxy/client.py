@@ -24,13 +24,16 @@ from balance.proxy.refusals import Refusals
 from balance.proxy.relay import Relay
 from balance.proxy.sockets import end_now, has_left, is_silent, keep_alive, local_host, other_address, reset, unsent
 from balance.proxy.sticky import StickyExchange
+from balance.proxy.tied import TiedExchange
 from balance.proxy.tunnel import Tunnel, TunnelEnd
 from balance.proxy.upstream import Upstream
 from balance.proxy.websocket import WebSocketEnd, WebSocketRelay
 from balance.proxy.wheel import NEVER
 from balance.runtime import cells
+from balance.runtime.backend import Parked
 from balance.runtime.pool import Lease
 
+MAX_TIED = 4  # backends that a client is authenticated at over one connection
 MAX_WAITING = 64 * 1024  # bytes of requests that wait for their turn
 LINGER_S = 5.0  # how long an answer that ends the connection may take to be read (nginx's lingering_timeout)
 LINGER_TOTAL_S = 30.0  # and of a client that goes on sending (its lingering_time)
@@ -65,8 +68,8 @@ FRESH, IDLE, HEAD, BUSY, LINGERING, CLOSING, BREAKING, GONE = (
 class HttpClient(Refusals, asyncio.Protocol):
     """See the module."""
 
-    __slots__ = ("_at", "_exchange", "_paused_for", "_total_at", "_unsent", "after_host", "before_host",
-                 "is_write_paused")  # fmt: skip
+    __slots__ = ("_at", "_exchange", "_kind", "_paused_for", "_total_at", "_unsent", "after_host", "before_host",
+                 "is_write_paused", "tied")  # fmt: skip
 
     def __init__(self, entry: Entry) -> None:
         super().__init__()
@@ -76,6 +79,8 @@ class HttpClient(Refusals, asyncio.Protocol):
         self.before_host = self.after_host = b""
         self.is_trusted = False
         self.is_write_paused = False
+        self.tied: list[Parked] = []  # connections that nobody else may use, while they are parked
+        self._kind: type[Exchange] = Exchange
         self._paused_for = 0
         self._exchange: Exchange | None = None
         self._at = FRESH
@@ -101,6 +106,8 @@ class HttpClient(Refusals, asyncio.Protocol):
         entry, peer = self.entry, self.peer
         self.before_host, self.after_host = introduction(entry.forwarded, peer, entry.port, entry.scheme, via=entry.via)
         self.is_trusted = entry.trusted is not None and entry.trusted.has(peer)
+        if not self.tied:
+            self._kind = Exchange if entry.cookie is None else StickyExchange
 
     def _go_over(self) -> None:
         """There was a reload: from this request on, its settings."""
@@ -114,6 +121,8 @@ class HttpClient(Refusals, asyncio.Protocol):
         service.wheel.forget(self)
         self.deadline = NEVER
         self._buffer = b""
+        if self.tied:
+            self._untie()
         if self._exchange is not None:
             exchange, self._exchange = self._exchange, None
             if exc is not None and not isinstance(exc, OSError):
@@ -211,13 +220,14 @@ class HttpClient(Refusals, asyncio.Protocol):
         except ProtocolError as error:
             self._refuse(error, head)
             return
-        if request.ends_here:
-            self._answer_options(request, head, rest)
-            return
+        if request.is_rare:
+            if request.ends_here:
+                self._answer_options(request, head, rest)
+                return
+            self._kind = TiedExchange
         self._at = BUSY
         entry = self.entry
-        kind = Exchange if entry.cookie is None else StickyExchange
-        exchange = self._exchange = kind(self, entry, request, len(head))
+        exchange = self._exchange = self._kind(self, entry, request, len(head))
         self._total_at = exchange.started + entry.request_s
         try:
             rest = exchange.start(rest)
@@ -319,6 +329,22 @@ class HttpClient(Refusals, asyncio.Protocol):
             self._at = CLOSING
             reset(self.transport)
 
+    def tie(self, upstream: Upstream) -> None:
+        """That connection is authenticated for this client, or about to be: nobody else may ever use it."""
+        self._kind = TiedExchange
+        if upstream.owner is None:
+            upstream.owner, upstream.home = self, self.tied
+            while len(self.tied) >= MAX_TIED:
+                self.tied[0].discard()
+
+    def tie_ended(self) -> None:
+        """So the client's own connection is not what the client takes it for: it ends as it would without us."""
+        self.drain(is_patient=False)
+
+    def _untie(self) -> None:
+        for upstream in list(self.tied):
+            upstream.discard()
+
     def become_tunnel(self, upstream: Upstream, lease: Lease, early: bytes, story: AccessRecord | None) -> None:
         """After a 101: hand both connections to a Relay. `early` came from the backend with its 101; `story` is what the
         access log has been told of the request, if there is one."""
@@ -329,6 +355,7 @@ class HttpClient(Refusals, asyncio.Protocol):
         service.wheel.forget(self)
         self.deadline = NEVER
         service.connections.discard(self)
+        self._untie()
         waiting, self._buffer = self._buffer, b""
         upload = exchange.upload
         if upload is not None:

@@ -138,7 +138,7 @@ class Repeats(Queued):
         else:
             is_whole = response.framing is BY_LENGTH and len(body) == response.length
         is_whole = is_whole and (self.upload is None or self.upload.is_done)
-        return self._try_again(failed, outcome, None, keep_upstream=response.keep_alive and is_whole)
+        return self._try_again(failed, outcome, None, keep_upstream=response.keep_alive and is_whole and not response.ties)
 
     def _hasten(self, lease: Lease) -> None:
         retrying = self.entry.retrying

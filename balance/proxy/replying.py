@@ -109,8 +109,11 @@ class Replying(Repeats):
 
     def _reply(self, response: Response, body: bytes) -> None:
         """The final reply's head, and what came with it."""
-        if (response.is_rare or self._tries is not None) and self._is_passed_over(response, body):
-            return
+        if response.is_rare or self._tries is not None:
+            if self._is_passed_over(response, body):
+                return
+            if response.ties and self._upstream is not None:
+                self.client.tie(self._upstream)
         request, entry = self.request, self.entry
         framing = NO_BODY if request.method == b"HEAD" else response.framing
         self._at = REPLYING

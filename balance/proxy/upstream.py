@@ -34,11 +34,18 @@ class Exchanging(Protocol):
     def resume_upload(self) -> None: ...
 
 
+class Owner(Protocol):
+    """The client of a connection that is authenticated for it."""
+
+    def tie_ended(self) -> None:
+        """The backend has closed it while it was parked."""
+
+
 class Upstream(Reading, asyncio.Protocol):
     """Serves one exchange at a time. `exchange` is None while it is parked."""
 
-    __slots__ = ("_is_counted", "_unsent", "backend", "connect_s", "early", "exchange", "is_full", "is_lost", "parked_at",
-                 "served", "service")  # fmt: skip
+    __slots__ = ("_is_counted", "_unsent", "backend", "connect_s", "early", "exchange", "home", "is_full", "is_lost",
+                 "owner", "parked_at", "served", "service")  # fmt: skip
 
     def __init__(self, service: Service, backend: Backend) -> None:
         super().__init__()
@@ -46,6 +53,8 @@ class Upstream(Reading, asyncio.Protocol):
         self.backend = backend
         self.connect_s = time.monotonic()  # since when; from opened() on, how long it took (uvloop makes us as it begins)
         self.exchange: Exchanging | None = None
+        self.home = backend.idle  # where it is parked
+        self.owner: Owner | None = None  # the one client that it serves
         self.served = 0  # exchanges that ended well on it
         self.parked_at = 0.0
         self.early = b""  # what it said before its first request was sent
@@ -110,8 +119,8 @@ class Upstream(Reading, asyncio.Protocol):
     def park(self, now: float, limit: int) -> None:
         """Wait for the next request, unless `limit` others wait already or we are draining."""
         self.exchange = None
-        idle = self.backend.idle
-        if len(idle) >= limit or self.service.is_draining:
+        idle = self.home
+        if (len(idle) >= limit and self.owner is None) or self.service.is_draining:
             self.discard()
             return
         if self.is_paused:
@@ -156,13 +165,16 @@ class Upstream(Reading, asyncio.Protocol):
 
     def _closed_while_parked(self) -> None:
         """The backend closed it: learn how long it keeps an idle connection."""
-        if self.parked_at:
+        was_parked = self.parked_at
+        if was_parked:
             now = time.monotonic()
-            self.backend.idle_time.closed_after(now - self.parked_at, now)
+            self.backend.idle_time.closed_after(now - was_parked, now)
         self._leave_park()
+        if was_parked and self.owner is not None:
+            self.owner.tie_ended()
 
     def _leave_park(self) -> None:
         if self.parked_at:
             self.parked_at = 0.0
-            if self in self.backend.idle:
-                self.backend.idle.remove(self)
+            if self in self.home:
+                self.home.remove(self)

@@ -123,6 +123,13 @@ class LimitedPool(GuardedPool):
             return lease
         return self._through_gates(lease, key, now, avoid)
 
+    def acquire_bound(self, backend: Backend, now: float) -> Lease | None:
+        lease = self._lease_of(backend, now)
+        if self._has_room(backend):
+            return lease
+        self._withdraw(lease, now)
+        return None
+
     def may_wait(self, avoid: Collection[Backend]) -> bool:
         """Whether a request that found nobody found them full and not unwell, or must let others go first.
 

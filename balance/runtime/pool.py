@@ -7,6 +7,8 @@ from collections.abc import Collection, Sequence
 from balance.balancing import NOBODY, Needs, Policy
 from balance.config.model import HashKey
 from balance.health.blame import is_good
+from balance.health.breaker import Phase
+from balance.health.states import State
 from balance.http1.hashkey import key_of
 from balance.load import Load
 from balance.model import Outcome, Why
@@ -146,6 +148,18 @@ class Pool:
     def why_nobody(self) -> Why:
         """What to say when acquire() finds nobody and nobody was tried."""
         return Why.NO_HEALTHY
+
+    def serves_bound(self, backend: Backend) -> bool:
+        """Whether a client that is bound to that backend may go on there: also while it drains, as sessions do."""
+        if backend not in self.backends or backend.phase is not Phase.CLOSED or backend.state is State.RETURNING:
+            return False
+        return backend.is_ready or backend.state is State.DRAINING
+
+    def acquire_bound(self, backend: Backend, now: float) -> Lease | None:
+        """A lease of that one, for a client that is bound to it; None when it is full."""
+        backend.load.active += 1
+        self._row.cells[backend.block + cells.LEASES] += 1
+        return self._lease(backend, self._row, now)
 
     def may_wait(self, avoid: Collection[Backend]) -> bool:
         """Whether somebody will do for a request that found nobody, but is full."""
