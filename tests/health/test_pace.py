@@ -56,3 +56,14 @@ def test_jitter_is_as_far_as_is_said(rand: float, delay_s: float) -> None:
 
 def test_first_probes_are_spread_over_at_most_a_second() -> None:
     assert [first_delay_s(CHECK, index, 4) for index in range(4)] == [0.0, 0.25, 0.5, 0.75]
+
+
+def test_in_an_outage_checks_come_often_whatever_the_interval_and_not_too_many_over_the_pool() -> None:
+    check = HealthCheck(enabled=True, jitter=0.0, interval_s=10.0)
+    down = Standing(check, State.UNHEALTHY)
+    assert next_delay_s(check, down, 0.5) == 15.0
+    assert next_delay_s(check, down, 0.5, 3) == 1.0
+    assert next_delay_s(check, down, 0.5, 3, is_explicit=True) == 0.25
+    assert next_delay_s(check, down, 0.5, 100, is_explicit=True) == 2.5  # 40 a second
+    assert next_delay_s(check, down, 0.5, 10_000, is_explicit=True) == 10.0
+    assert next_delay_s(check, Standing(check, State.MAINTENANCE), 0.5, 3) == 15.0

@@ -52,7 +52,8 @@ def test_without_a_breaker_or_passive_checks_there_is_no_window_for_them() -> No
     made, _ = patient(health_check=GUARDED["health_check"])
     made.count(100, 100, 1.0)
     assert not made.is_failing(1.0)
-    made, _ = patient(breaker=replace(CircuitBreaker(), enabled=True))
+    off = HealthCheck(passive=PassiveChecks(enabled=False))
+    made, _ = patient(breaker=replace(CircuitBreaker(), enabled=True), health_check=off)
     made.count(100, 100, 1.0)
     assert made.volume(1.0) == Volume(0, 0)
 

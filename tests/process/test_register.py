@@ -159,10 +159,10 @@ def test_who_is_new_stands_as_the_supervisor_says() -> None:
         ([Event.FAIL], HealthCheck(), State.UNKNOWN),
         ([Event.FAIL], HealthCheck(enabled=True, kind="http"), State.UNHEALTHY),
         ([Event.FAIL], HealthCheck(passive=PassiveChecks(enabled=True)), State.UNKNOWN),
-        ([Event.EJECT], HealthCheck(), State.UNKNOWN),
+        ([Event.EJECT], HealthCheck(passive=PassiveChecks(enabled=False)), State.UNKNOWN),
         ([Event.EJECT], HealthCheck(enabled=True), State.EJECTED),
         ([Event.EJECT], HealthCheck(passive=PassiveChecks(enabled=True)), State.EJECTED),
-        ([Event.EJECT, Event.TIME], HealthCheck(), State.UNKNOWN),
+        ([Event.EJECT, Event.TIME], HealthCheck(passive=PassiveChecks(enabled=False)), State.UNKNOWN),
         ([Event.DRAIN], HealthCheck(), State.DRAINING),
         ([Event.MAINTAIN], HealthCheck(), State.MAINTENANCE),
         ([Event.PASS], HealthCheck(), State.HEALTHY),
@@ -208,3 +208,17 @@ def test_the_reason_of_a_verdict_that_is_void_does_not_come_back_when_another_in
     place.board.set_state(1, State.HEALTHY, 7.0, "by another instance")
     register.reassert()
     assert (place.board.state(1)[0], place.board.reason(1)) == (State.UNKNOWN, "")
+
+
+def test_where_nobody_is_ready_one_good_answer_is_enough_and_whoever_can_help_is_told() -> None:
+    place, emptied = seat(backends=2), []
+    check = HealthCheck(enabled=True, healthy_threshold=3, unhealthy_threshold=1)
+    register = Register(place, everybody(place, health_check=check), None, emptied.append)
+    for slot in (1, 2):
+        register.take(slot, Event.FAIL, "no")
+    assert (emptied, register.outage("web"), register.has_ready("web")) == (["web"], 2, False)
+    assert register.take(1, Event.PASS, "yes") is not None
+    assert (register.outage("web"), register.has_ready("web")) == (0, True)
+    assert register.take(2, Event.PASS, "yes") is None  # there is one that is ready: it takes three
+    register.take(1, Event.DRAIN, "ordered")
+    assert emptied == ["web", "web"]
