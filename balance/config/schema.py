@@ -176,7 +176,7 @@ class PassiveChecksSection(Section):
     window: Period = key("How far back the share looks.", "1m")
     ejection_time: Period = key(
         "How long the first ejection lasts; the second in a row twice as long, and so on up to 5m. Then one request at a time "
-        "tries it. Passing health checks end it sooner.",
+        "tries it. Passing health checks that ask for more than a connection (not tcp) end it sooner.",
         "10s",
     )
     max_ejection_percent: Annotated[int, kind.whole(0, 100)] = key(

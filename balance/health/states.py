@@ -35,6 +35,11 @@ class State(enum.IntEnum):
         return self in (State.UNKNOWN, State.HEALTHY, State.EJECTED, State.RETURNING)
 
     @property
+    def is_tried(self) -> bool:
+        """Whether its traffic speaks against it, and a request has to find out."""
+        return self in (State.EJECTED, State.RETURNING)
+
+    @property
     def is_ordered(self) -> bool:
         """Whether an operator has taken it out: not to be used even when nobody else is left."""
         return self in (State.DRAINING, State.MAINTENANCE)

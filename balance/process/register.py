@@ -134,7 +134,11 @@ class Register:
         seen = self.seen[slot]
         # Where nobody is ready, waiting for a second good answer would only make the outage longer.
         at_once = event is Event.PASS and not self._ready[seen.pool.name]
-        transition = self.standings[slot].take(event, reason, now, is_explicit=is_explicit, at_once=at_once)
+        standing = self.standings[slot]
+        if event is Event.PASS and not at_once and seen.pool.health_check.kind == "tcp" and standing.state.is_tried:
+            standing.streak = 0  # that somebody accepts connections says less than the traffic that failed on them
+            return None
+        transition = standing.take(event, reason, now, is_explicit=is_explicit, at_once=at_once)
         if transition is None:
             return None
         self._moved(slot, transition.before, transition.after)

@@ -222,3 +222,13 @@ def test_where_nobody_is_ready_one_good_answer_is_enough_and_whoever_can_help_is
     assert register.take(2, Event.PASS, "yes") is None  # there is one that is ready: it takes three
     register.take(1, Event.DRAIN, "ordered")
     assert emptied == ["web", "web"]
+
+
+@pytest.mark.parametrize(("kind", "state"), [("tcp", State.EJECTED), ("http", State.HEALTHY), ("grpc", State.HEALTHY)])
+def test_that_connections_are_accepted_ends_no_ejection(kind: str, state: State) -> None:
+    place = seat(backends=2)
+    register = Register(place, everybody(place, health_check=HealthCheck(enabled=True, kind=kind)))
+    register.take(1, Event.EJECT, "so it is")
+    for _ in range(5):
+        register.take(1, Event.PASS, "yes")
+    assert register.state(1) is state
