@@ -159,7 +159,7 @@ def test_with_everything_on_the_configuration_has_it_and_the_clients_have_a_sess
         (each.health_check.passive.enabled, each.breaker.enabled, each.retry.enabled, each.affinity.enabled)
         for each in (plain, pool)
     ]
-    assert switches == [(False,) * 4, (True,) * 4]
+    assert switches == [(True, False, True, False), (True,) * 4]  # plain: as it is where nobody says otherwise
     assert [each.backends[0].max_connections for each in (plain, pool)] == [0, 1000]
     tokens = Tokens(pool.affinity.secret.encode(), pool.name, [Backend(pool.backends[0], 1)])
     assert tokens.find(session.balance_token().encode(), 0.0) is not None
