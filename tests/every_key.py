@@ -191,7 +191,7 @@ KEYS: dict[str, Key] = {
     "security.trusted_proxies": Key(["10.0.0.0/8"], _CLIENT + "test_trusted_proxy_is_believed"),
     "security.client_address": Key("rfc7239", "tests/proxy/test_forwarded.py::test_the_family_that_is_not_believed_is_dropped"),
     "admin.enabled": Key(False, "tests/process/test_openings.py::test_only_what_is_listened_on_is_asked_for_and_once"),
-    "admin.listen": Key("127.0.0.1:9099", "tests/process/test_control_over.py::test_the_admin_port_moves_with_the_word"),
+    "admin.listen": Key("127.0.0.1:9099", "tests/process/test_openings.py::test_the_admin_port_opens_where_it_is_configured"),
     "metrics.enabled": Key(False, "tests/side/test_admin.py::test_metrics_that_are_switched_off_are_not_there"),
     "metrics.listen": Key("127.0.0.1:9099", "tests/process/test_announcement.py::test_metrics_are_announced_where_they_are"),
     "metrics.path": Key(

@@ -113,6 +113,13 @@ def is_heard(port: int) -> bool:
     return True
 
 
+def test_the_admin_port_opens_where_it_is_configured(stack: ExitStack, tmp_path: Path) -> None:
+    scene = Scene(stack, listening(("web", LOCAL), admin=f"unix:{tmp_path}/admin.sock"))
+    assert [str(opening.address) for opening in scene.openings.side] == [f"unix:{tmp_path}/admin.sock"]
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(f"{tmp_path}/admin.sock")
+
+
 def test_an_address_that_stays_keeps_its_sockets_in_their_slots_whatever_it_is_called(stack: ExitStack) -> None:
     scene = Scene(stack, listening(("web", LOCAL), ("api", LOCAL), admin=LOCAL))
     before = scene.openings
