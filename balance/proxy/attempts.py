@@ -131,6 +131,8 @@ class Attempts:
         if lease is None:
             pool = self.entry.pool
             lease = pool.acquire(b"" if pool.key_of is None else self._key(pool.key_of), now, self._tried)
+            if lease is None and failed is not None and failed.phase is Phase.CONNECT:
+                lease = pool.spare(now, self._tried)
             if lease is None:
                 self._nobody(failed)
                 return

@@ -196,7 +196,10 @@ class Repeats(Queued):
         tried = [*self._tried, lease.backend]
         failed.is_repeatable = self._is_repeatable()
         failed.is_kept = bool(self._outgoing)
-        failed.has_other = any(backend not in tried for backend in ready)
+        if failed.how is Failure.CONNECT:
+            failed.has_other = entry.pool.has_other(tried)
+        else:
+            failed.has_other = any(backend not in tried for backend in ready)
         if failed.how is Failure.CONNECT:
             tries.connects += 1
         failed.connects = tries.connects

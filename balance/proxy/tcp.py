@@ -183,7 +183,10 @@ class Downstream(End):
             return None
         pool = self._listener.pool
         key = b"" if pool.key_of is None else pool.key_of(_NO_FIELDS, b"", self._peer)
-        lease = pool.acquire(key, time.monotonic(), tried)
+        now = time.monotonic()
+        lease = pool.acquire(key, now, tried)
+        if lease is None and tried:
+            lease = pool.spare(now, tried)
         if lease is not None and tried:
             self._count(tried[-1], cells.RETRIES)
         return lease

@@ -232,6 +232,31 @@ class GuardedPool(Pool):
                 return lease
         return self._through_gates(lease, key, now, avoid)
 
+    def has_other(self, tried: Collection[Backend]) -> bool:
+        return Pool.has_other(self, tried) or any(backend not in tried for backend in self._kept_away())
+
+    def _kept_away(self) -> list[Backend]:
+        """By an ejection or a breaker alone."""
+        return [
+            backend
+            for backend in self.backends
+            if backend.load.weight and backend.state.is_passing and not (backend.is_ready and backend.gate is backend.ramp)
+        ]
+
+    def spare(self, now: float, tried: Collection[Backend]) -> Lease | None:
+        left = [backend for backend in self._kept_away() if backend not in tried]
+        if not left or self.may_wait(tried):
+            return None
+        backend = min(left, key=lambda backend: (backend.is_backup, backend.load.active))
+        lease = self._lease_of(backend, now)
+        if not self._has_room(backend):
+            self._withdraw(lease, now)
+            return None
+        assert backend.guard is not None
+        if trial := backend.guard.admit_anyway(backend.state is State.RETURNING, now):
+            backend.guard.begin_trial(lease, trial)
+        return lease
+
     def _through_gates(self, lease: Lease | None, key: bytes, now: float, avoid: Collection[Backend]) -> Lease | None:
         turned_away = list(avoid)
         spared: Backend | None = None

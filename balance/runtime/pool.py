@@ -144,6 +144,14 @@ class Pool:
         """The backends that may be chosen now, backups last."""
         return self._ready if self._reserve is None else self._ready + self._reserve.ready
 
+    def has_other(self, tried: Collection[Backend]) -> bool:
+        """Whether a request that could connect to none of these may still find somebody, by acquire() or by spare()."""
+        return any(backend not in tried for backend in self.ready)
+
+    def spare(self, now: float, tried: Collection[Backend]) -> Lease | None:
+        """For a request that could connect to none of those that acquire() gave it: to it, nobody else is ready."""
+        return None
+
     @property
     def why_nobody(self) -> Why:
         """What to say when acquire() finds nobody and nobody was tried."""

@@ -147,6 +147,27 @@ def test_one_that_goes_on_failing_while_it_is_the_last_resort_does_not_move_its_
     assert view[only.block + cells.TRIALS] == 0
 
 
+def test_a_request_that_could_connect_to_no_other_goes_to_one_that_only_its_traffic_speaks_against() -> None:
+    pool, _ = guarded(4, breaker=BREAKER)
+    well, ejected, open_, ill = pool.backends
+    see(pool, ejected, 0.0, State.EJECTED)
+    break_(pool, open_)
+    see(pool, ill, 0.0, State.UNHEALTHY)
+    assert chosen(pool, 6) == {"b1": 6}
+    tried = [well]
+    for _ in range(2):
+        assert pool.has_other(tried)
+        assert pool.acquire(b"", 0.0, tried) is None
+        lease = pool.spare(0.0, tried)
+        assert lease is not None
+        tried.append(lease.backend)
+        lease.release(Outcome.FAILED, 0.0, None, Why.CONNECT_REFUSED)
+    assert {backend.name for backend in tried} == {"b1", "b2", "b3"}
+    assert not pool.has_other(tried)
+    assert pool.spare(0.0, tried) is None
+    assert chosen(pool, 6) == {"b1": 6}
+
+
 def test_a_returning_backend_without_others_takes_every_request() -> None:
     pool, view = guarded(2)
     first, second = pool.backends
@@ -208,6 +229,8 @@ def test_a_request_that_tried_all_but_one_on_trial_finds_nobody_because_of_its_b
     assert [pool.acquire(b"", 10.0, [well]) is not None for _ in range(4)] == [True, False, False, False]
     assert pool.why_nobody is Why.BREAKER_OPEN
     assert (view[broken.block + cells.LEASES], view[broken.block + cells.ABORTED], broken.load.active) == (1, 0, 1)
+    assert pool.spare(10.0, [well]) is not None  # but for one that could not connect to the others
+    assert view[broken.block + cells.TRIALS] == 1
 
 
 def test_a_returning_backend_is_tried_by_one_request_at_a_time() -> None:

@@ -231,6 +231,9 @@ def test_who_has_tried_others_does_not_wait_for_a_backend_that_is_on_trial() -> 
     pool.queue.join(Nobody(), 10.0)
     assert pool.acquire(b"", 10.0, [full]) is None
     assert not pool.may_wait([full])
+    lease = pool.spare(10.0, [full])
+    assert lease is not None
+    assert lease.backend is tried
 
 
 def two_workers(**given: Any) -> tuple[LimitedPool, LimitedPool, list[memoryview]]:
