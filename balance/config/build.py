@@ -6,7 +6,7 @@ Where each part came from is kept beside it, so that what is judged later can be
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from balance.config.changes import SIMPLE_POOL
@@ -102,9 +102,12 @@ def build(root: RootSection, document: Document, pages: Mapping[str, str], cpus:
             )
         )
     given = root.given()
+    tolerant = {
+        listener.pool for listener in listeners if listener.mode is Mode.HTTP and listener.http.strictness == "tolerant"
+    }
     config = Config(
         listeners=tuple(listeners),
-        pools=tuple(pools),
+        pools=tuple(_read_tolerantly(pool) if pool.name in tolerant else pool for pool in pools),
         workers=given.get("workers", 1) or cpus,
         **_security(_overlay(root.security)),
         admin=AdminConfig(**_renamed(_overlay(root.admin), listen="address")),
@@ -162,6 +165,11 @@ def _pool(name: str, root: RootSection, pool: PoolSection) -> PoolConfig:
         affinity=_affinity(_overlay(root.session_affinity, pool.session_affinity)),
         queue=QueueConfig(**_renamed(_overlay(root.queue, pool.queue), timeout="timeout_s")),
     )
+
+
+def _read_tolerantly(pool: PoolConfig) -> PoolConfig:
+    """One whose backends' replies are read so: by its checks, too."""
+    return replace(pool, health_check=replace(pool.health_check, strictness="tolerant"))
 
 
 def _kind_of(check: Mapping[str, Any]) -> str:

@@ -47,7 +47,7 @@ def errors(config: Config, places: Places) -> list[Problem]:
         *_sessions(config, places),
         *_shared_addresses(config, places),
         *_limits(config, places),
-        *_keepalive(config, places),
+        *_shared_pools(config, places),
         *_metrics(config),
         *_folders(config, places),
     ]
@@ -185,21 +185,24 @@ def _limits(config: Config, places: Places) -> Iterator[Finding]:
             yield path, f"a line of {limits.line_bytes} bytes does not fit into a head of {limits.head_bytes}"
 
 
-def _keepalive(config: Config, places: Places) -> Iterator[Finding]:
-    """Idle connections are the pool's: whoever took the listener that comes last would be wrong half of the time."""
+def _shared_pools(config: Config, places: Places) -> Iterator[Finding]:
+    """Idle connections and health checks are the pool's: whoever took the listener that comes last would be wrong half of the
+    time."""
     owners: dict[str, int] = {}
     for index, listener in enumerate(config.listeners):
         if listener.mode is not Mode.HTTP:
             continue
         first = config.listeners[owners.setdefault(listener.pool, index)]
-        if first.http.keepalive.idle_timeout_s != listener.http.keepalive.idle_timeout_s:
-            path = places.listener(index, "http.keepalive.idle_timeout")
-            if not places.document.has(path):
-                path = places.listener(owners[listener.pool], "http.keepalive.idle_timeout")
-            yield (
-                path,
-                f"listeners {first.name!r} and {listener.name!r} share a pool's idle connections; write the same for both",
-            )
+        one, other = first.http, listener.http
+        for key, differs, shared in (
+            ("http.keepalive.idle_timeout", one.keepalive.idle_timeout_s != other.keepalive.idle_timeout_s, "idle connections"),
+            ("http.strictness", one.strictness != other.strictness, "health checks, which read replies as they do"),
+        ):
+            if differs:
+                path = places.listener(index, key)
+                if not places.document.has(path):
+                    path = places.listener(owners[listener.pool], key)
+                yield path, f"listeners {first.name!r} and {listener.name!r} share a pool's {shared}; write the same for both"
 
 
 def _metrics(config: Config) -> Iterator[Finding]:

@@ -80,6 +80,7 @@ class HealthCheck:
     command: tuple[str, ...] = ()  # exec: a program and its arguments
     slow_start_s: float = 0.0
     panic_threshold: int = 0  # percent of the backends
+    strictness: str = "strict"  # strict, tolerant: how replies are read, by the pool's listeners and by checks alike
     passive: PassiveChecks = field(default_factory=PassiveChecks)
 
 
@@ -205,6 +206,7 @@ class HttpConfig:
     websocket: bool = True
     keepalive: Keepalive = field(default_factory=Keepalive)
     underscore_headers: str = "drop"  # drop, pass, reject
+    strictness: str = "strict"  # strict, tolerant: how replies are read
     limits: Limits = field(default_factory=Limits)
     forwarded: str = "xff"  # xff, rfc7239, both, none
     request_id: bool = True

@@ -394,6 +394,12 @@ class HttpSection(Section):
     underscore_headers: Annotated[str, kind.choice("drop", "pass", "reject")] = key(
         "Fields with a _ in their name, which CGI and WSGI can't tell from a -.", "drop"
     )
+    strictness: Annotated[str, kind.choice("strict", "tolerant")] = key(
+        "How replies are read. `tolerant` is for old backends, and takes what breaks a rule but has one reading: bare LF as "
+        "line ends of a head, one Content-Length several times, Transfer-Encoding in a 204, statuses 600 to 999, spaces behind "
+        "a chunk's size; it goes on as the rule has it. Requests are always read strictly.",
+        "strict",
+    )
     limits: LimitsSection = key("Bounds on what a client may send.")
     forwarded: Annotated[str, kind.choice("xff", "rfc7239", "both", "none")] = key(
         "Which fields tell the backend who asked: X-Forwarded-*, Forwarded, both or none.", "xff"

@@ -14,7 +14,7 @@ from balance.model import Why
 class Body:
     """Feed it what comes; it returns what goes on. After `is_done`, `rest` holds the bytes that follow the message."""
 
-    __slots__ = ("_chunks", "_left", "_refusal", "_witness", "is_done", "received", "rest")
+    __slots__ = ("_chunks", "_left", "_refusal", "_tidied", "_witness", "is_done", "received", "rest")
 
     def __init__(
         self,
@@ -24,15 +24,19 @@ class Body:
         *,
         decode: bool = False,
         underscores: str = "drop",
+        is_tolerant: bool = False,
     ) -> None:
-        """`parser` is the second reader of a chunked body. `decode` takes the chunks off; for `underscores` see ChunkedBody."""
+        """`parser` is the second reader of a chunked body. `decode` takes the chunks off; for the others see ChunkedBody."""
         self._left = length
         self._chunks: ChunkedBody | None = None
+        self._tidied: ChunkedBody | None = None  # rewrites what breaks a rule, before it is read strictly
         self._witness: BodyWitness | None = None
         self._refusal = (400, Why.BAD_REQUEST) if parser is HttpRequestParser else (502, Why.BAD_RESPONSE)
         if framing is BY_CHUNKS:
             self._chunks = ChunkedBody(decode=decode, underscores=underscores)
             self._witness = BodyWitness(parser)
+            if is_tolerant:
+                self._tidied = ChunkedBody(underscores=underscores, is_tolerant=True)
         elif framing is BY_CLOSE:
             self._left = -1
         self.is_done = framing is NO_BODY or (framing is BY_LENGTH and not length)
@@ -65,7 +69,10 @@ class Body:
         return data
 
     def _feed_chunks(self, chunks: ChunkedBody, data: bytes) -> bytes:
+        tidied = self._tidied
         try:
+            if tidied is not None:
+                data = tidied.feed(data)
             out = chunks.feed(data)
         except ValueError as error:
             raise ProtocolError(*self._refusal, str(error)) from None
@@ -73,6 +80,8 @@ class Body:
         self.is_done = chunks.is_done
         self.rest = chunks.rest
         mine = data[: len(data) - len(self.rest)] if self.rest else data
+        if tidied is not None:
+            self.rest = tidied.rest
         assert self._witness is not None
         if not self._witness.agrees(mine, ended=self.is_done):
             raise ProtocolError(*self._refusal, "the chunks can be read in more than one way")

@@ -13,6 +13,7 @@ from balance.http1.fields import is_allowed_in_trailers, is_field_name
 from balance.http1.framing import show
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(;[\t\x20-\x7e\x80-\xff]*)?")
+_PADDED_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]{0,16}(;[\t\x20-\x7e\x80-\xff]*)?")  # Apache once wrote `5     `
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 MAX_EXTENSION = 256  # bytes of one chunk's extensions
 # Bytes of extensions beyond a message's due: FREE_EXTENSION for each chunk, and SHARE times its content, which is about what a
@@ -21,7 +22,7 @@ MAX_EXTENSION = 256  # bytes of one chunk's extensions
 MAX_EXCESS = 16 * 1024
 FREE_EXTENSION = 32
 SHARE = 4
-_MAX_SIZE_LINE = MAX_EXTENSION + 16
+_MAX_SIZE_LINE = MAX_EXTENSION + 32
 
 
 class _At(enum.IntEnum):
@@ -38,17 +39,21 @@ class ChunkedBody:
     With `decode` the payload alone goes on, for a client that can't read chunks (HTTP/1.0).
     """
 
-    __slots__ = ("_at", "_carry", "_decode", "_excess", "_left", "_trailers", "_trailers_limit", "_underscores", "payload",
-                 "rest")  # fmt: skip
+    __slots__ = ("_at", "_carry", "_decode", "_excess", "_left", "_size_line", "_trailers", "_trailers_limit", "_underscores",
+                 "payload", "rest")  # fmt: skip
 
-    def __init__(self, *, decode: bool = False, underscores: str = "drop", trailers_limit: int = 8192) -> None:
-        """`underscores` is what becomes of trailers that have one in their name: drop, pass, reject."""
+    def __init__(
+        self, *, decode: bool = False, underscores: str = "drop", is_tolerant: bool = False, trailers_limit: int = 8192
+    ) -> None:
+        """`underscores` is what becomes of trailers that have one in their name: drop, pass, reject. One that `is_tolerant`
+        reads sizes with white space behind them, and takes it off."""
         self._at = _At.SIZE
         self._left = 0  # bytes of the chunk still to come
         self._carry = b""  # a line that is not complete yet
         self._decode = decode
         self._excess = 0  # bytes of chunk extensions beyond their due
         self._underscores = underscores
+        self._size_line = _PADDED_SIZE if is_tolerant else _SIZE
         self._trailers = 0
         self._trailers_limit = trailers_limit
         self.payload = 0  # bytes of content so far
@@ -109,7 +114,7 @@ class ChunkedBody:
 
     def _size(self, line: bytes) -> bytes | None:
         """Begin the chunk of this size line. What goes on in its place, or None for the line itself."""
-        match = _SIZE.fullmatch(line)
+        match = self._size_line.fullmatch(line)
         if match is None:
             raise ValueError(f"{show(line)} is not a chunk size")
         size, extension = match.groups()
@@ -121,7 +126,7 @@ class ChunkedBody:
             self._allow(0)
         if self._decode:
             return b""
-        return None if extension is None else size + b"\r\n"
+        return None if size == line else size + b"\r\n"
 
     def _allow(self, extension: int) -> None:
         """Extensions of so many bytes before the chunk that begins."""

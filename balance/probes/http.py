@@ -17,7 +17,7 @@ from balance.errors import ProtocolError
 from balance.http1.body import Body
 from balance.http1.framing import NO_BODY
 from balance.http1.head import Response
-from balance.http1.response import MAX_HEAD, ResponseReader, refuse, refuse_partial
+from balance.http1.response import MAX_HEAD, ResponseReader, refuse
 from balance.model import Address
 from balance.probes.dial import authority, dialled, target
 from balance.probes.result import Result, is_explicit, why_failed
@@ -33,12 +33,12 @@ class Reply:
     replies (1xx) are passed over.
     """
 
-    def __init__(self, method: str) -> None:
+    def __init__(self, method: str, *, is_tolerant: bool = False) -> None:
         self.status = 0  # of the final reply, once its head is complete
         self.body = bytearray()
         self.is_complete = False
         self._is_head = method == "HEAD"
-        self._reader = ResponseReader()
+        self._reader = ResponseReader(is_tolerant=is_tolerant)
         self._buffer = b""
         self._download: Body | None = None
         self._interims = 0
@@ -48,9 +48,9 @@ class Reply:
         while data and self._download is None and not self.is_complete:
             seen = len(self._buffer)
             data = self._buffer + data
-            end = data.find(b"\r\n\r\n") + 4
+            end = self._reader.end(data)
             if end < 4 or end > MAX_HEAD:
-                refuse_partial(data, seen)
+                self._reader.refuse_partial(data, seen)
                 self._buffer = data
                 return
             self._buffer = b""
@@ -72,7 +72,7 @@ class Reply:
             return
         self.status = response.status
         framing = NO_BODY if self._is_head or response.status == 101 else response.framing
-        self._download = Body(framing, response.length, HttpResponseParser, decode=True)
+        self._download = Body(framing, response.length, HttpResponseParser, decode=True, is_tolerant=self._reader.is_tolerant)
         self.is_complete = self._download.is_done
 
 
@@ -99,7 +99,7 @@ async def probe(check: HealthCheck, backend: BackendConfig) -> Result:
 async def ask(check: HealthCheck, where: Address, tls: ssl.SSLContext | None = None, server_name: str = "") -> Result:
     """The question, put to `where`."""
     started = time.monotonic()
-    reply = Reply(check.method)
+    reply = Reply(check.method, is_tolerant=check.strictness == "tolerant")
     try:
         async with asyncio.timeout(check.timeout_s), dialled(where, tls=tls, server_name=server_name) as (reader, writer):
             writer.write(request(check, where))

@@ -19,9 +19,9 @@ class Entry:
     """Shared by all clients of a listener in one worker."""
 
     __slots__ = ("__weakref__", "connect_s", "cookie", "forwarded", "is_closing", "keepalive_s", "listener", "max_idle",
-                 "max_requests", "pages", "pool", "port", "read_s", "reader", "reply_s", "request_id", "request_s", "retrying",
-                 "scheme", "service", "successor", "tells_backend", "tells_only_id", "tells_request_id", "timeouts", "trusted",
-                 "via", "views")  # fmt: skip
+                 "max_requests", "pages", "pool", "port", "read_s", "reader", "replies", "reply_s", "request_id", "request_s",
+                 "retrying", "scheme", "service", "successor", "tells_backend", "tells_only_id", "tells_request_id", "timeouts",
+                 "trusted", "via", "views")  # fmt: skip
 
     def __init__(self, service: Service, listener: Listener, port: int) -> None:
         """`port` is the one that clients connect to, for X-Forwarded-Port; 0 on a Unix socket."""
@@ -44,6 +44,7 @@ class Entry:
         self.reply_s = min(self.read_s, per_try_s)  # from the request's last byte to the reply's head
         self.connect_s = 0.0 if connect_s == NEVER else connect_s  # as dial() has it
         self.reader = RequestReader(http)
+        self.replies = service.tolerant_reader if http.strictness == "tolerant" else service.response_reader
         self.forwarded = http.forwarded
         self.via = http.via
         self.request_id = http.request_id

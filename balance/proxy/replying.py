@@ -14,7 +14,7 @@ from balance.errors import ProtocolError
 from balance.http1.body import Body
 from balance.http1.framing import BY_CHUNKS, BY_CLOSE, BY_LENGTH, NO_BODY
 from balance.http1.head import Response
-from balance.http1.response import MAX_HEAD, refuse_partial
+from balance.http1.response import MAX_HEAD
 from balance.model import Outcome, Why
 from balance.proxy.access import AccessRecord
 from balance.proxy.attempts import ENDED, REPLYING, SENT
@@ -60,14 +60,15 @@ class Replying(Repeats):
         if seen:
             data = self._buffer + data
             self._buffer = b""
+        reader = self.entry.replies
         while True:
-            end = data.find(b"\r\n\r\n") + 4
+            end = reader.end(data) if reader.is_tolerant else data.find(b"\r\n\r\n") + 4
             if end < 4 or end > MAX_HEAD:
                 self._head_incomplete(data, seen)
                 return
             head = data if end == len(data) else data[:end]
             try:
-                response = self.entry.service.response_reader.read(head)
+                response = reader.read(head)
             except ProtocolError as error:
                 self._not_understood(error)
                 return
@@ -86,7 +87,7 @@ class Replying(Repeats):
 
     def _head_incomplete(self, data: bytes, seen: int) -> None:
         try:
-            refuse_partial(data, seen)
+            self.entry.replies.refuse_partial(data, seen)
         except ProtocolError as error:
             self._not_understood(error)
         else:
@@ -166,7 +167,14 @@ class Replying(Repeats):
                 self._lease.answered(now, response.status)  # the body may take long, which says nothing of the backend
             # `reject` is for clients; a reply has begun by the time that its trailers come.
             underscores = "pass" if self.entry.listener.http.underscore_headers == "pass" else "drop"
-            self._download = Body(framing, response.length, HttpResponseParser, decode=decode, underscores=underscores)
+            self._download = Body(
+                framing,
+                response.length,
+                HttpResponseParser,
+                decode=decode,
+                underscores=underscores,
+                is_tolerant=self.entry.replies.is_tolerant,
+            )
             self._reply_body(body, head)
 
     def _told(self, response: Response) -> bytes:

@@ -44,7 +44,8 @@ class Service:
     """One per worker. `connections` holds whatever must be ended at a drain, `entries` whatever they are served with."""
 
     __slots__ = ("_request_number", "_request_prefix", "access", "connections", "entries", "is_draining", "loop", "resolver",
-                 "response_reader", "row", "short_of_resources", "unreadable", "unreadable_replies", "wheel")  # fmt: skip
+                 "response_reader", "row", "short_of_resources", "tolerant_reader", "unreadable", "unreadable_replies",
+                 "wheel")  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, row: Row, now: float, access: AccessLog | None) -> None:
         self.loop = loop
@@ -55,6 +56,7 @@ class Service:
         self.unreadable_replies: dict[str, RateLimitedWarning] = {}  # by backend
         self.resolver = Resolver(loop)
         self.response_reader = ResponseReader()
+        self.tolerant_reader = ResponseReader(is_tolerant=True)
         self.connections: set[Drainable] = set()
         self.entries: weakref.WeakSet[Closable] = weakref.WeakSet()
         self.is_draining = False

@@ -164,6 +164,19 @@ def test_the_only_pool_need_not_be_named() -> None:
     assert config_of("listeners: [{listen: ':1'}]\npools: {p: {backends: [{address: a:1}]}}").listeners[0].pool == "p"
 
 
+def test_checks_read_replies_as_the_listeners_of_their_pool_do() -> None:
+    config = config_of(
+        """
+listeners:
+  - {name: a, listen: ":1", pool: old, http: {strictness: tolerant}}
+  - {name: b, listen: ":2", pool: new}
+  - {name: c, listen: ":3", pool: raw, mode: tcp}
+pools: {old: {backends: [{address: "h:1"}]}, new: {backends: [{address: "h:2"}]}, raw: {backends: [{address: "h:3"}]}}
+"""
+    )
+    assert [pool.health_check.strictness for pool in config.pools] == ["tolerant", "strict", "strict"]
+
+
 def test_auto_workers_are_at_least_one() -> None:
     assert config_of("listen: ':1'\nworkers: auto\nbackends: [{address: a:1}]").workers >= 1
 

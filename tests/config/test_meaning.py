@@ -29,6 +29,12 @@ CASES = [
         "the same for both",
     ),
     (
+        "listeners: [{name: a, listen: ':1'}, {name: b, listen: ':2', http: {strictness: tolerant}}]\n"
+        "backends: [{address: h:1}]",
+        "1:81: listeners[1].http.strictness: listeners 'a' and 'b' share a pool's health checks, which read replies as they "
+        "do; write the same for both",
+    ),
+    (
         SIMPLE + "session_affinity: {enabled: true, cookie: {same_site: none, secure: false}}",
         "4:69: session_affinity.cookie.secure: false and same_site: none don't go together: browsers drop such a cookie; "
         "write secure: auto or true, or same_site: lax",

@@ -62,11 +62,11 @@ def reply(data: bytes, method: bytes, reader: ResponseReader) -> Relayed | str |
     """The verdict on what a backend sent before it closed the connection."""
     try:
         while True:
-            end = data.find(b"\r\n\r\n")
-            if end < 0:
+            end = reader.end(data)
+            if end < 4:
                 return 502
-            head, data = data[: end + 4], data[end + 4 :]
-            response = reader.read(head)
+            response = reader.read(data[:end])
+            data = data[end:]
             if response.status >= 200:
                 break
             if response.status == 101:  # nobody asked for it
@@ -75,7 +75,7 @@ def reply(data: bytes, method: bytes, reader: ResponseReader) -> Relayed | str |
         return error.status
     if method == b"HEAD":
         return Relayed(response.status)
-    body = Body(response.framing, response.length, HttpResponseParser)
+    body = Body(response.framing, response.length, HttpResponseParser, is_tolerant=reader.is_tolerant)
     try:
         forwarded = body.feed(data) if data and not body.is_done else b""
     except ProtocolError:

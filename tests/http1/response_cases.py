@@ -43,9 +43,9 @@ nothing = Relayed(200)
 
 def each(what: str, template: bytes, verdict: Relayed | str | int, source: str, *values: bytes) -> Iterator[ReplyCase]:
     """The same reply with each of `values` in the place of %b."""
-    for value in values:
+    for number, value in enumerate(values):
         shown = ascii(value)[2:-1]
-        label = shown if len(shown) <= 40 else f"of {len(value)} bytes"
+        label = shown if len(shown) <= 40 else f"{number} of {len(value)} bytes"
         yield ReplyCase(f"{what} {label}", template.replace(b"%b", value), verdict, source)
 
 
@@ -162,6 +162,54 @@ SURPLUS = (
     ReplyCase("a second reply after a 304", b"HTTP/1.1 304 X\r\n\r\n" + POISON, Relayed(304), "9.2"),
     ReplyCase("a second reply to HEAD", OK + b"Content-Length: 5\r\n\r\n" + POISON, nothing, "9.2", b"HEAD"),
     ReplyCase("rubbish after a reply", EMPTY + b"rubbish", nothing, "9.2"),
+)  # fmt: skip
+
+STRICT_AND_TOLERANT = (
+    # name, what is sent, and what a tolerant reader makes of it; a strict one makes 502 of each, or an end that is not clean.
+    *each("tolerant status", b"HTTP/1.1 %b X\r\nContent-Length: 5\r\n\r\nhello", Relayed(999, b"hello"), "LinkedIn", b"999"),
+    *each("tolerant status", b"HTTP/1.1 %b X\r\nContent-Length: 5\r\n\r\nhello", Relayed(600, b"hello"), "9110 15", b"600"),
+    *each("tolerant lengths", OK + b"%b\r\n\r\nhello", hello, "6.3 rule 5",
+          b"Content-Length: 5\r\nContent-Length: 5", b"Content-Length: 5\r\nX: y\r\ncontent-length:5\t",
+          b"Content-Length: 5, 5",
+          b"Content-Length: 5\r\nContent-Length: 5 ,5"),
+    *each("tolerant 204 with", b"HTTP/1.1 204 X\r\n%b\r\n\r\n", Relayed(204), "6.1",
+          b"Transfer-Encoding: chunked", b"Transfer-Encoding: Chunked\t", b"Transfer-Encoding: chunked\r\nContent-Length: 0",
+          b"Transfer-Encoding: chunked\r\nContent-Length: 0\r\nContent-Length: 0"),
+    *each("tolerant 204 with chunks and", b"HTTP/1.1 204 X\r\nTransfer-Encoding: chunked\r\n\r\n%b", Relayed(204), "6.1",
+          LAST, HELLO, POISON),
+    *each("tolerant line ends", b"%b", hello, "2.2",
+          b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello",
+          b"HTTP/1.1 200 OK\r\nContent-Length: 5\n\nhello",
+          b"HTTP/1.1 200 OK\nContent-Length: 5\r\n\nhello",
+          b"HTTP/1.1 200 OK\nContent-Length: 5\n\r\nhello",
+          b"HTTP/1.1 200 OK\r\nX: y\nContent-Length: 5\r\n\r\nhello",
+          b"HTTP/1.0 200 OK\n\nhello",
+          b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n" + HELLO,
+          b"HTTP/1.1 100 Continue\n\nHTTP/1.1 200 OK\nContent-Length: 5\n\nhello"),
+    ReplyCase("tolerant line ends before a body with an empty line", b"HTTP/1.1 200 OK\nContent-Length: 8\n\na\r\n\r\nb\n\n",
+              Relayed(200, b"a\r\n\r\nb\n\n"), "2.2"),
+    *each("tolerant sizes", CHUNKED + b"%b", hello, "Apache 1.3",
+          b"5  \r\nhello\r\n0\r\n\r\n", b"5\t\r\nhello\r\n0 \r\n\r\n", b"5 ;x=y\r\nhello\r\n0  ;x\r\n\r\n",
+          b"5                \r\nhello\r\n0\r\nX: y\r\n\r\n"),
+)  # fmt: skip
+
+TOLERANT_TOO = (
+    # What has more than one reading is refused by both.
+    *each("never tolerated", b"%b", 502, "6.3, 5, 2.2",
+          OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", OK + b"Content-Length: 5, 6\r\n\r\nhello",
+          OK + b"Content-Length: 5,\r\n\r\nhello", OK + b"Content-Length: 5\r\nContent-Length: 05\r\n\r\nhello",
+          OK + b"Content-Length: +5\r\nContent-Length: +5\r\n\r\nhello", OK + b"Content-Length: a, a\r\n\r\nhello",
+          OK + b"Content-Length: 5\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n" + HELLO,
+          OK + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n" + HELLO,
+          b"HTTP/1.1 204 X\r\nTransfer-Encoding: gzip\r\n\r\n", b"HTTP/1.1 103 X\r\nTransfer-Encoding: chunked\r\n\r\n" + EMPTY,
+          b"HTTP/1.1 1000 X\r\n\r\n", b"HTTP/1.1 099 X\r\n\r\n", b"HTTP/2.0 200 OK\r\n\r\n", b"ICY 200 OK\n\n",
+          b"HTTP/1.1 200 OK\rX: y\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: a\rb\r\n\r\n", b"HTTP/1.1 200 OK\nX: a\r\r\n\n",
+          b"HTTP/1.1 200 OK\nX : y\n\n", b"HTTP/1.1 200 OK\nX: y\n z\n\n", b"HTTP/1.1 200 OK\n X: y\n\n",
+          b"\nHTTP/1.1 200 OK\n\n", b"hello\n\n", b"HTTP/1.1 200 OK\n"),
+    *each("never tolerated in chunks", CHUNKED + b"%b", CUT, "7.1",
+          b" 5\r\nhello\r\n" + LAST, b"5\nhello\r\n" + LAST, b"5 5\r\nhello\r\n" + LAST, b"5 x\r\nhello\r\n" + LAST,
+          b"5\r\nhello\n" + LAST, b"5" + b" " * 17 + b"\r\nhello\r\n" + LAST, b" \r\n", b"5\r\nhello\r\n0\n\n",
+          b"0x5\r\nhello\r\n"),
 )  # fmt: skip
 
 REPLY_CASES = (*STATUS_LINES, *FRAMINGS, *CHUNKS, *BODILESS, *INTERIMS, *FIELDS, *SURPLUS)

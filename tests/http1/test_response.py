@@ -5,12 +5,13 @@ from generated import response_heads
 from hypothesis import given
 from hypothesis import strategies as st
 from reading import growth, reply, response_told
-from response_cases import REPLY_CASES, ReplyCase
+from response_cases import CUT, REPLY_CASES, STRICT_AND_TOLERANT, TOLERANT_TOO, ReplyCase
 
 from balance.errors import ProtocolError
 from balance.http1.response import ResponseReader
 from balance.model import Why
 
+TOLERATED = {case.sent for case in STRICT_AND_TOLERANT}
 PLAIN_HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -20,7 +21,68 @@ def test_reply_goes_on_or_is_refused_as_the_table_says(case: ReplyCase) -> None:
 
 
 def test_every_case_has_a_name_of_its_own() -> None:
-    assert len({case.name for case in REPLY_CASES}) == len(REPLY_CASES)
+    cases = (*REPLY_CASES, *STRICT_AND_TOLERANT, *TOLERANT_TOO)
+    assert len({case.name for case in cases}) == len(cases)
+
+
+@pytest.mark.parametrize("case", STRICT_AND_TOLERANT, ids=lambda case: case.name)
+def test_reply_that_breaks_a_rule_and_has_one_reading_goes_on_where_it_may(case: ReplyCase) -> None:
+    assert reply(case.sent, case.method, ResponseReader(is_tolerant=True)) == case.verdict
+    assert reply(case.sent, case.method, ResponseReader()) in (502, CUT)
+
+
+@pytest.mark.parametrize("case", (*REPLY_CASES, *TOLERANT_TOO), ids=lambda case: case.name)
+def test_tolerant_reader_makes_nothing_else_of_any_other_reply(case: ReplyCase) -> None:
+    read = reply(case.sent, case.method, ResponseReader(is_tolerant=True))
+    assert read == case.verdict or case.sent in TOLERATED or case.name.startswith("bare LF ends")
+
+
+@pytest.mark.parametrize(
+    ("head", "goes_on"),
+    [
+        (b"HTTP/1.1 200 OK\nX: y\nContent-Length: 5\n\n", b"HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 5\r\n"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\nContent-Length: 5\r\n\r\n",
+         b"HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 5\r\n"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"),
+        (b"HTTP/1.1 204 X\r\nTransfer-Encoding: chunked\r\nX: y\r\n\r\n", b"HTTP/1.1 204 X\r\nX: y\r\n"),
+        (b"HTTP/1.1 999 X\r\nX: y\r\n\r\n", b"HTTP/1.1 999 X\r\nX: y\r\n"),
+    ],
+)  # fmt: skip
+def test_what_is_tolerated_goes_on_as_the_rule_has_it(head: bytes, goes_on: bytes) -> None:
+    reader = ResponseReader(is_tolerant=True)
+    for _ in range(2):
+        assert reader.read(head).forward == goes_on
+
+
+def test_204_with_a_coding_ends_its_connection() -> None:
+    reader = ResponseReader(is_tolerant=True)
+    assert not reader.read(b"HTTP/1.1 204 X\r\nTransfer-Encoding: chunked\r\n\r\n").keep_alive
+    assert reader.read(b"HTTP/1.1 204 X\r\n\r\n").keep_alive
+
+
+def test_what_a_tolerant_reader_has_seen_is_refused_by_a_strict_one() -> None:
+    head = b"HTTP/1.1 999 Seen\r\nContent-Length: 0\r\n\r\n"
+    assert ResponseReader(is_tolerant=True).read(head).status == 999
+    for data in (head, head[:25]):
+        with pytest.raises(ProtocolError, match=r"'HTTP/1\.1 999 Seen' is not a status line"):
+            ResponseReader().read(data) if data == head else ResponseReader().refuse_partial(data, 0)
+
+
+@given(response_heads)
+def test_tolerant_reader_reads_what_a_strict_one_reads_alike(head: bytes) -> None:
+    strictly = response_told(head, ResponseReader())
+    if strictly != 502:
+        assert response_told(head, ResponseReader(is_tolerant=True)) == strictly
+
+
+@given(response_heads, st.lists(st.booleans(), min_size=1, max_size=12))
+def test_line_ends_mean_the_same_whichever_are_bare(head: bytes, bare: list[bool]) -> None:
+    lines = head.split(b"\r\n")
+    mixed = b"".join(line + (b"\n" if bare[number % len(bare)] else b"\r\n") for number, line in enumerate(lines[:-1]))
+    reader = ResponseReader(is_tolerant=True)
+    if b"\r" not in head.replace(b"\r\n", b"") and b"\n" not in head.replace(b"\r\n", b""):
+        assert response_told(mixed, reader) == response_told(head, reader)
+        assert reader.end(mixed + b"\r\n\r\n") == len(mixed)
 
 
 @pytest.mark.parametrize(

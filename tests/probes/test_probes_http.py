@@ -190,3 +190,16 @@ def test_the_request_carries_the_path_the_host_and_the_users_own_fields() -> Non
         "",
         "",
     ]
+
+
+TOLERATED = [
+    b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5  \r\nhello\r\n0\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("reply", TOLERATED)
+def test_a_check_tolerates_what_its_pools_listeners_do(reply: bytes) -> None:
+    assert not ask(answering(reply), expected_body="hello").is_ok
+    assert ask(answering(reply), expected_body="hello", strictness="tolerant").is_ok

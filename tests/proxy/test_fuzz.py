@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import uvloop
@@ -19,7 +20,7 @@ from between import NO_REUSE, PATIENCE_S, Backend, Client, Site
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from request_cases import CASES
-from response_cases import REPLY_CASES
+from response_cases import REPLY_CASES, STRICT_AND_TOLERANT
 from strict import Message, read_messages
 
 from balance.http1.framing import Framing
@@ -35,7 +36,7 @@ fuzzed = settings(
 )
 
 SEEDS = [case.sent for case in CASES if 0 < len(case.sent) < 400 and isinstance(case.verdict[-1], str)]
-REPLY_SEEDS = [case.sent for case in REPLY_CASES if 0 < len(case.sent) < 400 and case.verdict != 502]
+REPLY_SEEDS = [case.sent for case in (*REPLY_CASES, *STRICT_AND_TOLERANT) if 0 < len(case.sent) < 400 and case.verdict != 502]
 BITS = st.one_of(
     st.sampled_from(
         [b"\r\n", b"\n", b"\r", b" ", b"\t", b"\0", b":", b";", b",", b"0", b"5", b"\x0b", b"\xff", b"\r\n\r\n", b"0\r\n\r\n",
@@ -83,9 +84,11 @@ class Mincer:
     def __init__(self) -> None:
         self.runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self.reply = b""
-        self.requests_site, self.replies_site = Site(), Site(self._answer)
+        self.requests_site = Site()
+        self.replies_sites = {strictness: Site(self._answer) for strictness in ("strict", "tolerant")}
         self.runner.run(self.requests_site.open())
-        self.runner.run(self.replies_site.open(NO_REUSE))
+        for strictness, site in self.replies_sites.items():
+            self.runner.run(site.open(replace(NO_REUSE, strictness=strictness)))
         self.numbers = itertools.count()
 
     def _answer(self, backend: Backend, method: bytes) -> None:
@@ -94,7 +97,8 @@ class Mincer:
 
     def close(self) -> None:
         self.runner.run(self.requests_site.close())
-        self.runner.run(self.replies_site.close())
+        for site in self.replies_sites.values():
+            self.runner.run(site.close())
         self.runner.close()
 
 
@@ -146,10 +150,15 @@ def test_backend_gets_nothing_that_the_client_did_not_send(mincer: Mincer, data:
 
 
 @fuzzed
-@given(reply=minced(REPLY_SEEDS), method=st.sampled_from([b"GET", b"HEAD"]), minor=st.sampled_from([b"0", b"1"]))
-def test_client_gets_http_whatever_a_backend_sends(mincer: Mincer, reply: bytes, method: bytes, minor: bytes) -> None:
+@given(reply=minced(REPLY_SEEDS), method=st.sampled_from([b"GET", b"HEAD"]), minor=st.sampled_from([b"0", b"1"]),
+       strictness=st.sampled_from(["strict", "tolerant"]))  # fmt: skip
+def test_client_gets_http_whatever_a_backend_sends(
+    mincer: Mincer, reply: bytes, method: bytes, minor: bytes, strictness: str
+) -> None:
+    site = mincer.replies_sites[strictness]
+
     async def ask() -> None:
-        client = await Client.connect(mincer.replies_site, next(mincer.numbers) % 1_000_000)
+        client = await Client.connect(site, next(mincer.numbers) % 1_000_000)
         try:
             await client.send(method + b" / HTTP/1.%b\r\nHost: a\r\n\r\n" % minor)
             told = await client.reply(method)
@@ -164,7 +173,7 @@ def test_client_gets_http_whatever_a_backend_sends(mincer: Mincer, reply: bytes,
 
     mincer.reply = reply
     mincer.runner.run(asyncio.wait_for(ask(), PATIENCE_S))
-    assert mincer.replies_site.passed.popitem()[1][0].framing is Framing.NONE
+    assert site.passed.popitem()[1][0].framing is Framing.NONE
 
 
 @pytest.mark.long

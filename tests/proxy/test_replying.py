@@ -150,7 +150,7 @@ NO_REPLIES = [
     (b"SSH-2.0-OpenSSH_9.2\r\n", "'SSH-2.0-OpenSSH_9.2' is not a status line"),
     (b"<html>hello</html>", "'<html>hello</html>' is not a status line"),  # HTTP/0.9
     (b"\x16\x03\x03\x00\x02", r"'\x16\x03\x03\x00\x02' is not a status line"),  # TLS
-    (b"HTTP/1.1 OK\r\n", r"'HTTP/1.1 OK\r\n' is not a status line"),
+    (b"HTTP/1.1 OK\r\n", "'HTTP/1.1 OK' is not a status line"),
     (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok", "a bare CR or LF in the head"),
     (b"HTTP/1.1 200 OK\r\nContent-Length: 2\n", "a bare CR or LF in the head"),
     (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok\r\n\r\n", "a bare CR or LF in the head"),

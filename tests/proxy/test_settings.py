@@ -120,6 +120,31 @@ async def test_a_name_with_an_underscore_arrives_where_it_may(stage: Stage, http
 
 
 @pytest.mark.parametrize(
+    "sent",
+    [
+        b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2  \r\nok\r\n0 \r\n\r\n",
+        b"HTTP/1.1 204 X\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 999 X\r\nContent-Length: 2\r\n\r\nok",
+    ],
+)
+@pytest.mark.parametrize("strictness", ["strict", "tolerant"])
+async def test_a_reply_that_breaks_a_rule_and_has_one_reading_goes_on_where_it_may(
+    stage: Stage, sent: bytes, strictness: str
+) -> None:
+    stage.backend(serve(sent))
+    await stage.open(http=HttpConfig(strictness=strictness))
+    client = await stage.client()
+    await client.send(get())
+    reply = await client.reply()
+    if strictness == "tolerant":
+        assert (reply.status, reply.body) == (int(sent[9:12]), b"" if b" 204 " in sent else b"ok")
+    else:
+        assert reply.status == 502
+
+
+@pytest.mark.parametrize(
     ("limits", "status"),
     [
         (Limits(), 200),
