@@ -33,6 +33,9 @@ from balance.proxy.wheel import NEVER
 from balance.runtime.pool import Lease
 from balance.traffic.retrying import Again, Failure
 
+# A backend that refuses a longer body may not have read it. Some (gunicorn's gthread) promise to keep the connection and close it
+# all the same when they find the rest, under the request that comes next.
+READ_AT_ONCE = 16 * 1024
 GO_AHEAD_S = 1.5  # a backend that knows no Expect says nothing; clients send their body all the same, curl after a second
 
 _OK, _ALL_WELL = Outcome.OK, Why.OK
@@ -317,7 +320,10 @@ class Exchange(Replying):
         if response.idle_timeout_s:
             upstream.backend.idle_time.announced(response.idle_timeout_s)
         keep_upstream = response.keep_alive and self._reply_is_exact and not upstream.is_full
-        if self.upload is not None and not self.upload.is_done:
+        upload = self.upload
+        if upload is not None and (
+            not upload.is_done or (self.status >= 400 and upload.received > READ_AT_ONCE and upstream.owner is None)
+        ):
             keep_upstream = False
         if self._download is not None and self._download.ends_at_close:
             keep_upstream = False

@@ -71,13 +71,7 @@ def test_a_body_waits_for_the_100_that_was_asked_for(servers: Servers, name: str
         talk.close()
 
 
-# gthread says keep-alive and resets the connection all the same, under the rest of the upload or the request that comes next.
-UNTIDY = "gunicorn gthread"
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.xfail(strict=False) if name == UNTIDY else ()) for name in STARTS]
-)
+@pytest.mark.parametrize("name", STARTS)
 def test_an_upload_that_is_refused_early_is_told_why(servers: Servers, name: str) -> None:
     statuses = []
     for _ in range(5):
@@ -116,7 +110,7 @@ def test_a_tunnel_that_node_agrees_to_carries_both_ways(servers: Servers) -> Non
 def test_nothing_of_all_this_is_counted_as_a_failure(servers: Servers) -> None:
     """Last in its file: what every test above has left behind."""
 
-    whys = ("reset_mid_response", "bad_response", "connect_refused", "bad_request")
+    whys = ("reset_before_response", "reset_mid_response", "bad_response", "reset_on_reuse", "connect_refused", "bad_request")
     failures = {why: servers.balance.ended(why) for why in whys}
     assert servers.balance.ended("ok") > len(STARTS)
     assert not any(failures.values()), failures

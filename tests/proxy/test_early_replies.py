@@ -134,6 +134,25 @@ async def test_reply_that_comes_before_the_request_is_the_last_on_its_connection
     assert len(backend.wires) == 2
 
 
+@pytest.mark.parametrize(("size", "status", "connections"), [(300_000, 413, 2), (300_000, 200, 1), (1000, 413, 1)])
+async def test_connection_on_which_a_long_body_was_refused_serves_no_other_request(
+    stage: Stage, size: int, status: int, connections: int
+) -> None:
+    """It may hold an unread body, whatever the reply promises: gunicorn's gthread closes it under the next request."""
+
+    async def script(wire: Wire) -> None:
+        while await wire.request() is not None:
+            await wire.send(b"HTTP/1.1 %d Whatever\r\nContent-Length: 2\r\n\r\nok" % status)
+
+    backend = stage.backend(script)
+    await stage.open()
+    client = await stage.client()
+    for _ in range(2):
+        await client.send(post(bytes(size)))
+        assert (await client.reply()).status == status
+    assert len(backend.wires) == connections
+
+
 async def test_reply_that_its_close_ends_is_whole_when_its_end_came_before_the_reset(stage: Stage) -> None:
     async def script(wire: Wire) -> None:
         await wire.until(b"\r\n\r\n")
