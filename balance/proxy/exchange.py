@@ -33,8 +33,8 @@ from balance.proxy.wheel import NEVER
 from balance.runtime.pool import Lease
 from balance.traffic.retrying import Again, Failure
 
-# A backend that refuses a longer body may not have read it. Some (gunicorn's gthread) promise to keep the connection and close it
-# all the same when they find the rest, under the request that comes next.
+# A backend that refuses a longer body may not have read it. Some (gunicorn's gthread) promise to keep the connection, and close
+# it all the same when they find the rest, under the request that comes next.
 READ_AT_ONCE = 16 * 1024
 GO_AHEAD_S = 1.5  # a backend that knows no Expect says nothing; clients send their body all the same, curl after a second
 
