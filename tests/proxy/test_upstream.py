@@ -425,16 +425,16 @@ def impatient(idle_s: float, seen: Counter[str], leave_on_reuse: float = 0.0) ->
 
 
 @pytest.mark.timeout(60)
-async def test_20000_gets_meet_backends_that_close_idle_connections_and_none_fails(stage: Stage) -> None:
+async def test_8000_gets_meet_backends_that_close_idle_connections_and_none_fails(stage: Stage) -> None:
     seen: Counter[str] = Counter()
     for _ in range(3):
         stage.backend(impatient(0.05, seen, leave_on_reuse=0.05))
     # On a busy machine the backends, too, are late: a few close when the race is over, which is for `retry` to make up.
     retry = Retry(enabled=True, max_attempts=5, backoff_base_s=0.001, on=("reset",), budget=RetryBudget(1.0, 1000))
     await stage.open(retry=retry)
-    statuses = await race(stage, clients=150, requests=20_000, method="GET", gap_s=(0.02, 0.08))
-    assert statuses == {200: 20_000}, stage.whys
-    assert stage.whys == {Why.OK: 20_000}
+    statuses = await race(stage, clients=150, requests=8_000, method="GET", gap_s=(0.02, 0.08))
+    assert statuses == {200: 8_000}, stage.whys
+    assert stage.whys == {Why.OK: 8_000}
     assert sum(stage.count(backend, cells.RETRIES) for backend in stage.backends) > 100  # the race was run
 
 
