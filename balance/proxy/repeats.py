@@ -27,6 +27,8 @@ from balance.traffic.retrying import Again, Failed, Failure, decide
 RACE_S = 0.1  # so long, or two connect times, a close that we have not seen may be on its way to us
 REPLAY_LIMIT = 64 * 1024  # bytes of a request that may be sent again (HAProxy's one buffer is 16k)
 
+_KEY = b"idempotency-key"
+
 _SAID = {
     Why.RESET_BEFORE_RESPONSE: "the backend closed before it replied",
     Why.RESPONSE_HEADER_TIMEOUT: "the backend did not reply in time",
@@ -275,7 +277,16 @@ class Repeats(Queued):
         """Whether a backend may see the request twice."""
         if self.request.method in IDEMPOTENT:
             return True
-        return self.entry.retrying is not None and bool(field_value(self.request.fields.forward, b"idempotency-key"))
+        if self.entry.retrying is None:
+            return False
+        fields = self.request.fields
+        found = fields.found
+        if found is None:
+            found = fields.found = {}
+        key = found.get(_KEY)  # the same block has it again, and POSTs are common
+        if key is None:
+            key = found[_KEY] = field_value(fields.forward, _KEY).encode("latin-1")
+        return bool(key)
 
     def _active(self) -> int:
         """The requests that the pool has in flight, with those that wait for their next try."""

@@ -17,7 +17,7 @@ from balance.health.states import State
 from balance.model import Outcome, Why
 from balance.runtime import cells
 from balance.runtime.backend import Backend, Gate
-from balance.runtime.guard import NO_TRIAL, Guard, Shared
+from balance.runtime.guard import ANSWERED, NO_TRIAL, Guard, Shared
 from balance.runtime.pool import Lease, Pool, TimedLease, WatchedLease
 from balance.runtime.reserve import Reserve
 
@@ -31,8 +31,12 @@ class GuardedLease(Lease):
     __slots__ = ()
 
     def answered(self, now: float, status: int = 0) -> None:
-        assert self.backend.guard is not None
-        self.backend.guard.answered(self, status, now)
+        guard = self.backend.guard
+        assert guard is not None
+        if status < 500 and not guard.evidence[RUN] and self not in guard.special:
+            guard.special[self] = ANSWERED  # nearly always; Guard.answered() in line
+        else:
+            guard.answered(self, status, now)
 
     def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, end: int = 0) -> None:
         backend = self.backend
@@ -41,6 +45,10 @@ class GuardedLease(Lease):
         if outcome is _OK and end < 500 and self.row is not None and not guard.special and not guard.evidence[RUN]:
             self.row = None  # nearly always; Lease.release() in line, because a call costs 0.1 us
             backend.load.active -= 1
+            return
+        if outcome is _OK and guard.special.get(self) == ANSWERED:
+            del guard.special[self]  # it said what it had to say
+            Lease.release(self, outcome, now)
             return
         Lease.release(self, outcome, now)
         guard.ended(self, outcome, end, now)
