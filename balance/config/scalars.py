@@ -255,7 +255,7 @@ SIZE = size()
 STATUS_RANGE = Scalar(_status_range, {"type": ["integer", "string"], "examples": [200, "200-299"]})
 NAME = matching(r"[^\s/\x00-\x1f\x7f]+", "a name; write up to 100 characters without spaces or slashes", 100)
 URL_PATH = matching(r"/[!-~]*", "a path; it begins with / and has no spaces", 2000)
-METHOD = matching(r"[A-Z]{1,20}", "a method, like GET or HEAD")
+METHOD = matching(r"[A-Z][A-Z0-9_-]*", "a method, like GET or HEAD", 64)
 # RFC 9110 section 5.1 and 5.5: a token, and no line break that would begin another field.
 FIELD_NAME = matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "the name of a header field, like X-Token", 200)
 FIELD_VALUE = Scalar(_field_value, {"type": ["string", "integer"]})

@@ -199,7 +199,9 @@ def options(values: list[bytes]) -> frozenset[bytes]:
     known = _option_sets.get(values[0]) if len(values) == 1 else None
     if known is None:
         known = frozenset(option.strip(b" \t") for value in values for option in value.lower().split(b",")) - {b""}
-        if len(values) == 1 and len(_option_sets) < _REMEMBERED_OPTIONS and len(values[0]) <= 64:
+        if len(values) == 1 and len(values[0]) <= 64:
+            if len(_option_sets) >= _REMEMBERED_OPTIONS:
+                _option_sets.clear()
             _option_sets[values[0]] = known
     return known
 

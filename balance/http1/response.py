@@ -174,7 +174,9 @@ def _read_status_line(line: bytes) -> _StatusLine:
             raise refuse("a bare CR or LF in the head")
         raise _no_status_line(line)
     read = _StatusLine(int(match[1]), int(match[2]), b"HTTP/1.1 %b %b\r\n" % (match[2], match[3] or b""))
-    if len(_status_lines) < _REMEMBERED_STATUS_LINES and len(line) <= 64:
+    if len(line) <= 64:
+        if len(_status_lines) >= _REMEMBERED_STATUS_LINES:
+            _status_lines.clear()
         _status_lines[line] = read
     return read
 

@@ -11,7 +11,7 @@ from balance.http1.realip import TrustedProxies
 from balance.http1.request import RequestReader
 from balance.proxy.service import Service
 from balance.proxy.wheel import NEVER
-from balance.runtime.backend import Backend
+from balance.runtime.backend import UNLIMITED, Backend
 from balance.runtime.snapshot import Listener
 
 
@@ -56,7 +56,7 @@ class Entry:
         self.views = ClientViews(listener.client_address, http.forwarded, trusted, port, self.scheme, via=http.via)
         self.pages = dict(http.error_pages)
         self.max_idle = http.keepalive.max_idle_per_backend
-        self.max_requests = http.keepalive.max_requests
+        self.max_requests = http.keepalive.max_requests or UNLIMITED
 
     def told(self, request_id: bytes, backend: Backend | None) -> bytes:
         """The lines of a reply that tell its client of the way it took."""

@@ -374,7 +374,7 @@ class Exchange(Replying):
             self._tries.done()
         if upstream is not None:
             upstream.served += 1
-            if keep_upstream and upstream.served != self.entry.max_requests:
+            if keep_upstream and upstream.served < self.entry.max_requests:
                 upstream.park(now, self.entry.max_idle)
             else:
                 upstream.discard()

@@ -238,7 +238,7 @@ class Repeats(Queued):
         if upstream is None:
             return
         upstream.served += 1
-        if keep_upstream and not upstream.is_full and upstream.served != self.entry.max_requests:
+        if keep_upstream and not upstream.is_full and upstream.served < self.entry.max_requests:
             upstream.park(now, self.entry.max_idle)
         else:
             upstream.discard()

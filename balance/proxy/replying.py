@@ -21,7 +21,8 @@ from balance.proxy.attempts import ENDED, REPLYING, SENT
 from balance.proxy.repeats import Repeats
 from balance.runtime.pool import Lease
 
-MAX_INTERIMS = 100  # 1xx replies before the final one: a backend that never comes to the point
+MAX_INTERIMS = 100  # 1xx replies at once before the final one: a backend that never comes to the point
+INTERIMS_PER_S = 10  # and so many more in each second, so that one that says 102 through a long request never reaches a bound
 _EMPTY_LINE, _CLOSE, _KEEP_ALIVE = b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n"
 JOIN_LIMIT = 16 * 1024  # below it, copying a body behind its head is cheaper than a second buffer for the kernel
 
@@ -100,7 +101,7 @@ class Replying(Repeats):
     def _interim(self, response: Response) -> bool:
         """A 1xx is passed on, except to HTTP/1.0 (RFC 9110 section 15.2). False when it was one too many."""
         self._interims += 1
-        if self._interims > MAX_INTERIMS:
+        if self._interims > MAX_INTERIMS + INTERIMS_PER_S * (monotonic() - self.started):
             self._fail(502, Why.BAD_RESPONSE, "the backend sends interim replies without end", Outcome.FAILED)
             return False
         if self.request.minor and not self.client.transport.is_closing():

@@ -5,6 +5,7 @@ import json
 import random
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from rawclient import Message, Wire, get, ok, post
@@ -158,6 +159,21 @@ async def test_connection_serves_only_so_many_requests(stage: Stage) -> None:
     for _ in range(7):
         await ask(client, get())
     assert len(backend.wires) == 3
+
+
+async def test_connection_that_has_served_more_than_it_may_since_a_reload_serves_once_more(stage: Stage) -> None:
+    backend = stage.backend(serve(ok()))
+    await stage.open()
+    client = await stage.client()
+    for _ in range(5):
+        await ask(client, get())
+    config = stage.snapshot.config
+    (listener,) = config.listeners
+    http = HttpConfig(keepalive=Keepalive(max_requests=3))
+    await stage.reload(replace(config, listeners=(replace(listener, http=http),)))
+    for _ in range(4):
+        await ask(client, get())
+    assert len(backend.wires) == 2
 
 
 @pytest.mark.parametrize(
