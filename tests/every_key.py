@@ -34,7 +34,8 @@ KEYS: dict[str, Key] = {
     "workers": Key(
         2, "tests/process/test_sessions_of_workers.py::test_a_cookie_is_known_to_every_worker_and_to_their_successors"
     ),
-    "listeners[].name": Key("web", "tests/proxy/test_door.py::test_a_door_may_lead_to_another_listener"),
+    "listeners[].name": Key("web", "tests/proxy/test_acceptor.py::test_a_socket_may_lead_to_another_listener"),
+    "max_clients": Key(10, "tests/proxy/test_acceptor.py::test_who_finds_no_room_waits_and_is_served_in_turn"),
     "listeners[].pool": Key("q", "tests/runtime/test_snapshot.py::test_listeners_share_the_pool_that_they_name"),
     "backends[].name": Key("b", "tests/proxy/test_access.py::test_line_says_who_asked_what_where_it_went_and_how_long_it_took"),
     "backends[].address": Key("127.0.0.1:9009", "tests/proxy/test_tcp.py::test_unix_sockets_on_both_sides"),
@@ -186,7 +187,7 @@ KEYS: dict[str, Key] = {
     "http.limits.line": Key("1KB", _LIMITS),
     "http.limits.fields": Key(5, _LIMITS),
     "http.limits.body": Key("1KB", _CLIENT + "test_body_beyond_the_limit_is_refused_before_a_backend_hears_of_it"),
-    "http.forwarded": Key("both", "tests/proxy/test_door.py::test_what_a_backend_is_told_of_a_client_follows_the_listener"),
+    "http.forwarded": Key("both", "tests/proxy/test_acceptor.py::test_what_a_backend_is_told_of_a_client_follows_the_listener"),
     "http.request_id": Key(False, "tests/proxy/test_settings.py::test_a_request_has_an_id_where_that_is_asked_for"),
     "http.reply_headers.request_id": Key(False, "tests/proxy/test_settings.py::test_a_reply_says_its_requests_id"),
     "http.reply_headers.backend": Key(

@@ -44,8 +44,10 @@ def _status(document: dict[str, Any]) -> Iterator[str]:
     ]
     yield from table(("WORKER", "PID", "STATE", "CONNECTIONS", "REQUESTS"), workers)
     yield ""
-    listeners = [(each["name"], each["mode"], ", ".join(each["listen"]), each["pool"]) for each in document["listeners"]]
-    yield from table(("LISTENER", "MODE", "ADDRESS", "POOL"), listeners)
+    listeners = [
+        (each["name"], each["mode"], ", ".join(each["listen"]), each["pool"], _clients(each)) for each in document["listeners"]
+    ]
+    yield from table(("LISTENER", "MODE", "ADDRESS", "POOL", "CLIENTS"), listeners)
     yield ""
     pools = [
         (each["name"], each["algorithm"], f"{each['ready']} of {len(each['backends'])}", each["health_check"],
@@ -53,6 +55,11 @@ def _status(document: dict[str, Any]) -> Iterator[str]:
         for each in document["pools"]
     ]  # fmt: skip
     yield from table(("POOL", "ALGORITHM", "READY", "CHECK", "NOW", "REQUESTS", "SESSIONS"), pools)
+
+
+def _clients(listener: dict[str, Any]) -> str:
+    limit = listener.get("max_clients")
+    return f"{listener.get('connections', '-')}{f' of {limit}' if limit else ''}"
 
 
 @click.command("backends", epilog=examples("balance backends", "balance backends --json"))

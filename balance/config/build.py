@@ -99,6 +99,7 @@ def build(root: RootSection, document: Document, pages: Mapping[str, str], cpus:
                 pool=pool_name,
                 timeouts=_timeouts(root.timeouts, listener.timeouts, pool_given and pool_given.timeouts),
                 http=_http(_overlay(root.http, listener.http), pages),
+                max_clients=given.get("max_clients", root.given().get("max_clients", 0)),
             )
         )
     given = root.given()

@@ -223,6 +223,7 @@ class ListenerConfig:
     pool: str
     timeouts: Timeouts = field(default_factory=Timeouts)
     http: HttpConfig = field(default_factory=HttpConfig)
+    max_clients: int = 0  # client connections at once, over all workers; 0 is no limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -412,6 +412,12 @@ class HttpSection(Section):
     )
 
 
+MAX_CLIENTS = (
+    "Client connections at once, over all workers. When all are in use, the client that has been idle for longest is closed "
+    "for one that comes; where none is idle, who comes waits in the kernel's backlog. 0: as many as there are descriptors for."
+)
+
+
 class ListenerSection(Section):
     """An address that clients connect to. Keys given here win over those at the top, one by one."""
 
@@ -420,6 +426,7 @@ class ListenerSection(Section):
     listen: Listen = key(":port, host:port, [v6]:port, unix:/path, or a list of those.", required=True)
     mode: Mode = key("What it speaks. Default: the mode at the top.")
     pool: Name = key("Who does the work. Not needed when there is one pool.")
+    max_clients: Count = key(MAX_CLIENTS, 0)
     http: HttpSection = key("How HTTP is spoken.")
     timeouts: ListenerTimeoutsSection = key("Durations; a pool's win over them.")
 
@@ -528,6 +535,7 @@ class RootSection(Section):
     mode: Mode = key("What listeners speak.", "http")
     listen: Listen = key("Simple form: the address of the one listener, called main, or a list.")
     listeners: list[ListenerSection] = key("Full form: every listener.")
+    max_clients: Count = key(f"Of every listener that doesn't say otherwise. {MAX_CLIENTS}", 0)
     workers: Annotated[int, kind.count_or_auto(1, 1024)] = key("Processes that carry traffic; auto: one per usable CPU.", 1)
     backends: list[BackendSection] = key("Simple form: the backends of the one pool, called default.")
     pools: dict[Name, PoolSection] = key("Full form: every pool, by name.")

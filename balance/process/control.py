@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 from dataclasses import replace
@@ -28,6 +29,7 @@ from balance.process.sidedoors import SideDoors
 from balance.process.steering import Steering
 from balance.process.watches import Watches
 from balance.process.words import Blueprint, Preparation
+from balance.proxy.descriptors import is_short
 from balance.runtime import cells
 from balance.side.inside import Inside
 from balance.side.observer import Observer
@@ -38,6 +40,7 @@ log = logging.getLogger("balance.control")
 
 FOLLOWED_S = 5.0  # by then the control process of the instance that was replaced is gone
 BEAT_S = 0.5
+SAY_EVERY_S = 10.0
 
 
 def run(seat: Seat, report: Report) -> int:
@@ -81,6 +84,7 @@ class Control:
         self._register = Register(seat, self._inside.backends(), self._inside.events, self._emptied)
         self._inspector = Inspector(loop, seat, self._register)
         self._doors = SideDoors(loop, self._inside)
+        self._said_at = -SAY_EVERY_S  # that descriptors are short
         self._preparation: tuple[Preparation, Blueprint, dict[int, socket.socket]] | None = None
 
     async def serve(self) -> None:
@@ -106,7 +110,16 @@ class Control:
 
     def _beat(self) -> None:
         self._seat.board.beat_control()
+        self._look_at_descriptors()
         self._loop.call_later(BEAT_S, self._beat)
+
+    def _look_at_descriptors(self) -> None:
+        """Checks that have none fail, and callers of the side doors are closed: that must be seen."""
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        now = self._loop.time()
+        if limit > 0 and now >= self._said_at + SAY_EVERY_S and is_short(limit):
+            self._said_at = now
+            log.warning("next to none of %d file descriptors are left: checks and the side doors may fail (`ulimit -n`)", limit)
 
     def _file_changed(self) -> None:
         """Nobody waits for the verdict: the log says it."""

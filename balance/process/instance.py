@@ -11,7 +11,7 @@ from balance.config.model import Config
 from balance.config.source import Source
 from balance.errors import BalanceError, ConfigError, StartError
 from balance.model import Address
-from balance.process import announcement, logs, signals
+from balance.process import announcement, logs, needs, signals
 from balance.process.handover import Legacy, inherit
 from balance.process.kernel import raise_file_limit
 from balance.process.openings import open_all
@@ -47,6 +47,7 @@ def serve(config: Config, source: Source, remarks: Iterable[str] = (), *, is_wat
 
 def _run(config: Config, source: Source, legacy: Legacy | None, *, is_watched: bool) -> int:
     notify = Notify.from_environment(os.environ, os.getpid())
+    needs.check(config, inherits=legacy is not None)
     if legacy is None:
         openings = open_all(config, inherited_sockets(os.environ, os.getpid()))
     else:

@@ -16,6 +16,9 @@ PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 NAME_BYTES = 15
 
+# Containers are given a billion, and the commands of checks inherit it: there are programs that close each of them.
+MAX_FILES = 1 << 20
+
 
 def set_name(name: str) -> None:
     """What `ps`, `top` and `pgrep` call this process."""
@@ -43,10 +46,13 @@ def is_alive(pid: int) -> bool:
 
 
 def raise_file_limit() -> int:
-    """Raise the limit of open files as far as it goes; returns it. A proxied connection takes two."""
+    """Raise the limit of open files as far as it goes and is of use; returns it. A proxied connection takes two."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return soft
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     except (ValueError, OSError):
         return soft  # macOS calls it unlimited and then refuses
-    return hard
+    return wanted

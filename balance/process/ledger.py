@@ -47,10 +47,15 @@ def ledger(config: Config, legacy: Legacy | None) -> Ledger:
         for fd in (legacy.board_fd, legacy.locks_fd):
             os.close(fd)
     backends = sum(len(pool.backends) for pool in config.pools)
-    max_slots = max(MIN_SLOTS, 2 * backends + 1)  # all may be replaced at once; slot 0 is nobody's
-    board = Board(0, 1, max_rows=2 * max(config.workers, MIN_WORKERS) + SPARE_ROWS, max_slots=max_slots)
+    max_slots = max(MIN_SLOTS, 2 * (backends + len(config.listeners)) + 1)  # all may be replaced at once; slot 0 is nobody's
+    board = Board(0, 1, max_rows=rows(config), max_slots=max_slots)
     book = SlotBook(max_slots)
     return Ledger(board, Locks(), book, book.assign(config, board.is_unused))
+
+
+def rows(config: Config) -> int:
+    """Workers that there is room for at once, those that finish what they have included."""
+    return 2 * max(config.workers, MIN_WORKERS) + SPARE_ROWS
 
 
 def _inherited(config: Config, legacy: Legacy) -> Ledger:

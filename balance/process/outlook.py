@@ -105,6 +105,8 @@ class Outlook:
         if Message.PERMITS in messages:
             for pool in self._limited:
                 pool.look_at_permits()
+            if self._traffic is not None:
+                self._traffic.look_at_clients()
 
     def catch_up(self) -> int:
         """Apply what no bell has told, as those of another instance ring elsewhere. As of when the board's states hold here."""

@@ -59,7 +59,7 @@ class Worker:
         counters = cells.Row(self._cells)
         self._outlook = Outlook(loop, seat, row)
         snapshot = build(seat.config, seat.slots, counters, random.random, self._outlook.shared)
-        self._traffic = Traffic(loop, snapshot, counters, seat.config.logging)
+        self._traffic = Traffic(loop, snapshot, counters, seat.config.logging, self._outlook.shared)
         self._outlook.begin(snapshot, self._traffic)
         self._traffic.catch_up = self._outlook.catch_up
         self._changeover = Changeover(loop, self._traffic, self._outlook, counters)

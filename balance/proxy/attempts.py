@@ -191,6 +191,7 @@ class Attempts:
     async def _connect(self, lease: Lease) -> None:
         entry, backend = self.entry, lease.backend
         service = entry.service
+        service.descriptors.dialling()
         try:
             upstream = await dial(
                 service.loop,
@@ -200,6 +201,7 @@ class Attempts:
                 entry.connect_s,
             )
         except UpstreamError as error:
+            service.descriptors.upstreams -= 1
             service.row.cells[backend.block + cells.CONNECT_FAILURES] += 1
             if error.is_ours:
                 service.dial_failed_here(error)

@@ -11,13 +11,14 @@ import enum
 import re
 from collections.abc import Callable
 from time import monotonic
-from typing import cast
+from typing import Any, cast
 
 from balance.errors import ProtocolError
 from balance.http1.forward import introduction
 from balance.http1.request import unending_method
 from balance.model import Why
 from balance.proxy.access import AccessRecord
+from balance.proxy.clients import Clients
 from balance.proxy.entry import Entry
 from balance.proxy.exchange import Exchange
 from balance.proxy.refusals import Refusals
@@ -35,6 +36,7 @@ from balance.runtime.pool import Lease
 
 MAX_TIED = 4  # backends that a client is authenticated at over one connection
 MAX_WAITING = 64 * 1024  # bytes of requests that wait for their turn
+FIRST_REQUEST_S = 1.0  # how long a connection that was just made may still bring its first request before it is idle
 LINGER_S = 5.0  # how long an answer that ends the connection may take to be read (nginx's lingering_timeout)
 LINGER_TOTAL_S = 30.0  # and of a client that goes on sending (its lingering_time)
 BREAK_LOOK_S, BREAK_SLOW_LOOK_S = 0.05, 0.5  # how often it is looked whether the kernel has got rid of all that was written
@@ -68,12 +70,15 @@ FRESH, IDLE, HEAD, BUSY, LINGERING, CLOSING, BREAKING, GONE = (
 class HttpClient(Refusals, asyncio.Protocol):
     """See the module."""
 
-    __slots__ = ("_at", "_exchange", "_kind", "_paused_for", "_total_at", "_unsent", "after_host", "before_host",
-                 "is_write_paused", "tied")  # fmt: skip
+    __slots__ = ("_address", "_at", "_exchange", "_kind", "_paused_for", "_total_at", "_unsent", "after_host", "before_host",
+                 "clients", "is_write_paused", "tied")  # fmt: skip
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Entry, clients: Clients | None = None, address: Any = None) -> None:
+        """It has a place among `clients`, and gives it back at its end. `address` is where it comes from, if that is known."""
         super().__init__()
         self.entry = entry
+        self.clients = clients
+        self._address = address
         self.transport = cast(asyncio.Transport, None)  # until connection_made
         self.peer = ""
         self.before_host = self.after_host = b""
@@ -94,7 +99,7 @@ class HttpClient(Refusals, asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         entry = self.entry
         service = entry.service
-        name = transport.get_extra_info("peername")
+        name = transport.get_extra_info("peername") if self._address is None else self._address
         self.peer = name[0] if type(name) is tuple and len(name) == 2 else other_address(name)
         self._introduce()
         service.connections.add(self)
@@ -118,6 +123,8 @@ class HttpClient(Refusals, asyncio.Protocol):
         self._at = GONE
         service = self.entry.service
         service.connections.discard(self)
+        if self.clients is not None:
+            self.clients.leave()
         service.wheel.forget(self)
         self.deadline = NEVER
         self._buffer = b""
@@ -367,6 +374,7 @@ class HttpClient(Refusals, asyncio.Protocol):
         end: type[TunnelEnd] = WebSocketEnd if is_websocket else TunnelEnd
         relay: Callable[..., Relay] = WebSocketRelay if is_websocket else Relay
         client_end, upstream_end = end(service.connections), end(None)
+        client_end.clients = self.clients
         client_end.take_over(mine, waiting, is_paused=bool(self._paused_for), is_full=self.is_write_paused)
         upstream_end.take_over(theirs, early, is_paused=upstream.is_paused, is_full=upstream.is_full)
         timeouts, account = entry.timeouts, Tunnel(service, lease, story)
@@ -423,6 +431,21 @@ class HttpClient(Refusals, asyncio.Protocol):
         if is_silent(self.transport):  # else a request has come that is only not read yet
             end_now(self.transport)
             self._close()
+
+    def idle_since(self, now: float) -> float:
+        """Since when it has waited for a request, NEVER while anything is going on. One that is new is busy for a moment."""
+        entry = self.entry
+        if self._at is IDLE and not self._buffer:
+            return self.deadline - entry.keepalive_s if entry.keepalive_s != NEVER else 0.0
+        if self._at is FRESH and not self._buffer and entry.timeouts.client_header_s:
+            since = self.deadline - entry.timeouts.client_header_s
+            return since if now - since >= FIRST_REQUEST_S else NEVER
+        return NEVER
+
+    def reclaim(self) -> bool:
+        """Close it for another client's sake, if it is idle still. Whether it was."""
+        self.drain(is_patient=False)
+        return self._at is CLOSING
 
     def farewell(self) -> None:
         """A reply says Connection: close, and its end is the word."""

@@ -11,6 +11,7 @@ import time
 from typing import Protocol, cast
 
 from balance.model import Why
+from balance.proxy.clients import Clients
 from balance.proxy.flow import Reading
 from balance.proxy.sockets import read_now, reset, unsent
 from balance.proxy.wheel import NEVER, Timed, Wheel
@@ -24,7 +25,7 @@ _PARTING_LOOK_S, _PARTING_SLOW_LOOK_S = 0.05, 0.5
 class End(Reading, asyncio.Protocol):
     """One of the two connections. What it receives goes to its `other`; what comes before there is one waits in `early`."""
 
-    __slots__ = ("bytes_received", "early", "is_full", "is_lost", "other", "peer", "relay", "saw_eof")
+    __slots__ = ("bytes_received", "clients", "early", "is_full", "is_lost", "other", "peer", "relay", "saw_eof")
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,6 +37,7 @@ class End(Reading, asyncio.Protocol):
         self.saw_eof = False
         self.is_lost = False
         self.is_full = False  # it takes no more for now
+        self.clients: Clients | None = None  # of a client's end: where it has its place
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -70,6 +72,8 @@ class End(Reading, asyncio.Protocol):
         if isinstance(exc, OSError):
             self._read_the_rest(exc)
         self.is_lost = True
+        if self.clients is not None:
+            self.clients.leave()
         if self.relay is not None:
             self.relay.lost(self, exc)
 

@@ -11,6 +11,7 @@ from typing import Protocol
 from balance.errors import UpstreamError
 from balance.http1.response import ResponseReader
 from balance.proxy.access import AccessLog
+from balance.proxy.descriptors import Descriptors
 from balance.proxy.dial import Resolver
 from balance.proxy.ratelimited import RateLimitedWarning
 from balance.proxy.wheel import TICK_S, Wheel
@@ -21,8 +22,28 @@ from balance.runtime.cells import Row
 MAX_WARNED_OF = 4096  # backends that come and go
 
 
+class Acceptance(Protocol):
+    """A listening socket that others are accepted from."""
+
+    def resume(self) -> None:
+        """There may be room, if it waits for some."""
+
+    def crowd(self, is_crowded: bool) -> None:
+        """Whether others want in, so that a client's next reply is its last."""
+
+
 class Drainable(Protocol):
-    """A client's connection, as a drain sees it."""
+    """A client's connection, as a drain sees it, and whoever needs its place."""
+
+    @property
+    def clients(self) -> object:
+        """Those of its listener."""
+
+    def idle_since(self, now: float) -> float:
+        """Since when it has waited for a request, NEVER while anything is going on."""
+
+    def reclaim(self) -> bool:
+        """Close it for another client's sake, if it is idle still. Whether it was."""
 
     def drain(self, *, is_patient: bool) -> None:
         """Close if nothing is going on. While `is_patient`, one that has not asked for anything yet may still do so."""
@@ -43,8 +64,9 @@ class Closable(Protocol):
 class Service:
     """One per worker. `connections` holds whatever must be ended at a drain, `entries` whatever they are served with."""
 
-    __slots__ = ("_request_number", "_request_prefix", "access", "connections", "entries", "is_draining", "loop", "resolver",
-                 "response_reader", "row", "short_of_resources", "tolerant_reader", "unreadable", "unreadable_replies",
+    __slots__ = ("_request_number", "_request_prefix", "access", "connections", "descriptors", "entries", "is_draining", "loop",
+                 "resolver", "response_reader", "row", "short_of_resources", "tolerant_reader", "unreadable",
+                 "unreadable_replies",
                  "wheel")  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, row: Row, now: float, access: AccessLog | None) -> None:
@@ -54,6 +76,7 @@ class Service:
         self.wheel = Wheel(now)
         self.short_of_resources = RateLimitedWarning(1.0)
         self.unreadable_replies: dict[str, RateLimitedWarning] = {}  # by backend
+        self.descriptors = Descriptors()
         self.resolver = Resolver(loop)
         self.response_reader = ResponseReader()
         self.tolerant_reader = ResponseReader(is_tolerant=True)

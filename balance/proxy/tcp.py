@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 from balance.aio import spawn
 from balance.errors import UpstreamError
 from balance.http1.head import RequestFields
 from balance.model import Outcome, Why
 from balance.proxy.access import FailedTry, session
+from balance.proxy.clients import Clients
 from balance.proxy.dial import dial
 from balance.proxy.relay import End, Relay
 from balance.proxy.service import Service
 from balance.proxy.sockets import KEEP_ALIVE_AFTER_S, keep_alive, other_address, reset, was_reset
+from balance.proxy.wheel import NEVER
 from balance.runtime import cells
 from balance.runtime.backend import Backend
 from balance.runtime.pool import Lease
@@ -26,11 +29,14 @@ _NO_FIELDS = RequestFields()  # in TCP mode there are none to hash
 class Downstream(End):
     """A client's connection in TCP mode."""
 
-    __slots__ = ("_detail", "_dialing", "_failures", "_lease", "_listener", "_max_tries", "_peer", "_service", "_started",
-                 "_tried", "_turned", "_waited_s")  # fmt: skip
+    __slots__ = ("_address", "_detail", "_dialing", "_failures", "_lease", "_listener", "_max_tries", "_peer", "_service",
+                 "_started", "_tried", "_turned", "_waited_s")  # fmt: skip
 
-    def __init__(self, service: Service, listener: Listener) -> None:
+    def __init__(self, service: Service, listener: Listener, clients: Clients | None = None, address: Any = None) -> None:
+        """It has a place among `clients`, and gives it back at its end. `address` is where it comes from, if that is known."""
         super().__init__()
+        self.clients = clients
+        self._address = address
         self._service = service
         self._listener = listener
         self._max_tries = UNASKED_CONNECTS if listener.retrying is None else listener.retrying.max_connects
@@ -49,20 +55,27 @@ class Downstream(End):
         service = self._service
         service.connections.add(self)
         service.row.cells[cells.CONNECTIONS] += 1
-        name = transport.get_extra_info("peername")
+        name = transport.get_extra_info("peername") if self._address is None else self._address
         self._peer = name[0] if type(name) is tuple and len(name) == 2 else other_address(name)
         self._started = time.monotonic()
         self._dialing = spawn(self._connect(), "dial")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._service.connections.discard(self)
-        if self.relay is not None:
-            super().connection_lost(exc)
-        elif self._dialing is not None:
+        super().connection_lost(exc)
+        if self.relay is None and self._dialing is not None:
             self._dialing.cancel()
 
     def drain(self, *, is_patient: bool) -> None:
         """A TCP session is never idle: it is left to end by itself."""
+
+    def idle_since(self, now: float) -> float:
+        """A TCP session is never idle: nobody knows who waits for whom."""
+        return NEVER
+
+    def reclaim(self) -> bool:
+        """Nor may anybody have its place."""
+        return False
 
     def farewell(self) -> None:
         """Nobody knows where in its bytes a word of ours could stand."""
@@ -194,11 +207,17 @@ class Downstream(End):
     async def _dial(self, backend: Backend) -> End:
         service = self._service
         self._count(backend, cells.CONNECTS)
-        return await dial(service.loop, service.resolver, backend.address, End, self._listener.timeouts.connect_s)
+        service.descriptors.dialling()
+        try:
+            return await dial(service.loop, service.resolver, backend.address, End, self._listener.timeouts.connect_s)
+        except BaseException:
+            service.descriptors.upstreams -= 1
+            raise
 
     def _join(self, upstream: End, lease: Lease, attempts: int) -> None:
         if self.transport.is_closing():
             upstream.transport.abort()
+            self._service.descriptors.upstreams -= 1
             return
         service, timeouts = self._service, self._listener.timeouts
         idle_s = timeouts.idle_s
@@ -263,6 +282,7 @@ class _Session:
     def ended(self, why: Why) -> None:
         self._service.row.cells[cells.WHY + why] += 1
         self._lease.backend.open_count -= 1
+        self._service.descriptors.upstreams -= 1
         outcome = Outcome.FAILED if why is Why.RESET_MID_RESPONSE else Outcome.OK if why is Why.OK else Outcome.ABORTED
         now = time.monotonic()
         if outcome is Outcome.OK:

@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from heapq import nsmallest
 from math import inf
 from time import monotonic
 
 from balance.config.model import LoggingConfig
+from balance.proxy.acceptor import Acceptor
 from balance.proxy.access import AccessLog
-from balance.proxy.door import Door
+from balance.proxy.clients import Clients
 from balance.proxy.service import Drainable, Service
 from balance.proxy.waiting import Waiting
 from balance.proxy.wheel import TICK_S
 from balance.runtime import cells
 from balance.runtime.backend import Backend, IdleTime
 from balance.runtime.cells import Row
-from balance.runtime.snapshot import Renewal, Snapshot
+from balance.runtime.guard import Shared
+from balance.runtime.snapshot import Listener, Renewal, Snapshot
 
 GAUGES_EVERY = 4  # ticks
+SOME_PARKED = 8  # connections that are closed at once for want of descriptors
 PARTS = 100  # of a configuration that is let go of
 LAG_MEMORY = 20  # ticks: for how long the worst lag is shown
 HASTE_S = 60.0  # with more time left than this, a drain leaves what is idle to its next request or to its keep-alive timeout
@@ -31,14 +35,25 @@ FIRST_REQUEST_S = 1.0  # at a drain, how long a connection that was just taken m
 class Traffic:
     """See the module. Its methods run on the worker's loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, snapshot: Snapshot, row: Row, logging: LoggingConfig) -> None:
-        """OSError when the access log can't be opened."""
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        snapshot: Snapshot,
+        row: Row,
+        logging: LoggingConfig,
+        shared: Shared | None = None,
+    ) -> None:
+        """`shared` is what it has in common with the other workers, None when there are none. OSError when the access log can't
+        be opened."""
         access = AccessLog(logging.access_log) if logging.access_log.enabled else None
         self._loop = loop
         self._snapshot = snapshot
         self._row = row
         self._service = Service(loop, row, monotonic(), access)
-        self._doors: dict[socket.socket, Door] = {}
+        self._shared = shared or Shared.with_nobody(row.cells)
+        self._acceptors: dict[socket.socket, Acceptor] = {}
+        self._clients: dict[str, Clients] = {}  # by listener; of one that is gone, as long as it has any
+        self._service.descriptors.make_room = self._discard_parked
         self._leaving: dict[int, Backend] = {}  # not configured any more, but somebody still uses them
         self.catch_up: Callable[[], int] = _nobody_tells
         self._applied_us = 0  # what it said at the beginning of the round
@@ -64,7 +79,7 @@ class Traffic:
         """Accept on listening `sockets`, each with the name of its listener. KeyError for a name that is not configured."""
         self._next_tick = monotonic() + TICK_S
         self._tick()
-        await self._lead(sockets)
+        self._lead(sockets)
 
     async def swap(self, snapshot: Snapshot, renewals: Iterable[Renewal], sockets: Sequence[tuple[str, socket.socket]]) -> None:
         """Serve with another snapshot from now on, and on these sockets; the loop turns in between.
@@ -84,7 +99,7 @@ class Traffic:
         self._gauged = []
         self._retire(before)
         self._turn_queues()
-        await self._lead(sockets)
+        self._lead(sockets)
         await pause.if_due()
         for backend in gone:
             backend.idle_time = IdleTime(0.0)  # what still comes back to be parked is closed at the next tick
@@ -99,26 +114,39 @@ class Traffic:
             del parts[-PARTS:]
             await pause.if_due()
 
-    async def _lead(self, sockets: Sequence[tuple[str, socket.socket]]) -> None:
+    def look_at_clients(self) -> None:
+        """A bell: other workers want places for clients, or have left some."""
+        for clients in self._clients.values():
+            clients.look()
+
+    def _lead(self, sockets: Sequence[tuple[str, socket.socket]]) -> None:
         """Have exactly these sockets lead to exactly these listeners. Nobody is let in any more once a drain has begun."""
         if self._service.is_draining:
             return
         listeners = {listener.name: listener for listener in self._snapshot.listeners}
-        doors = {}
+        for listener in listeners.values():
+            self._clients_of(listener).configure(listener.max_clients)
+        acceptors = {}
         for name, sock in sockets:
-            door = self._doors.get(sock)
-            if door is None:
-                door = self._doors[sock] = Door(self._service, sock, listeners[name])  # a drain meanwhile closes it, too
-                await door.open()
+            listener = listeners[name]
+            acceptor = self._acceptors.get(sock)
+            if acceptor is None:
+                acceptor = Acceptor(self._service, sock, listener, self._clients[name])
+                acceptor.open()
             else:
-                door.lead_to(listeners[name])
-            doors[sock] = door
-        closed = {sock: door for sock, door in self._doors.items() if sock not in doors}
-        self._doors = doors
-        if closed:
-            await asyncio.sleep(0)  # one more turn, so that connections the kernel has accepted are taken and served
-            for door in closed.values():
-                door.close()
+                acceptor.lead_to(listener, self._clients[name])
+            acceptors[sock] = acceptor
+        closed = [acceptor for sock, acceptor in self._acceptors.items() if sock not in acceptors]
+        self._acceptors = acceptors
+        for acceptor in closed:
+            acceptor.close()
+        self._service.descriptors.measure()
+
+    def _clients_of(self, listener: Listener) -> Clients:
+        clients = self._clients.get(listener.name)
+        if clients is None or clients.slot != listener.slot:
+            clients = self._clients[listener.name] = Clients(self._service, listener.name, listener.slot, self._shared)
+        return clients
 
     def _retire(self, before: Snapshot) -> None:
         """The pools that another snapshot has no more."""
@@ -171,10 +199,10 @@ class Traffic:
         """Stop accepting, close what is idle unless there is much time, wait for what is not, say farewell, cut the rest after
         `timeout_s`. How many were cut."""
         service = self._service
-        await asyncio.sleep(0)  # one more turn, so that connections the kernel has accepted are taken and served
+        for acceptor in self._acceptors.values():
+            acceptor.close()
+        await asyncio.sleep(0)  # one more turn, so that connections which the kernel had accepted are there
         service.drain()
-        for door in self._doors.values():
-            door.close()
         for backend in self._all_backends():
             for parked in list(backend.idle):
                 parked.discard()
@@ -236,6 +264,11 @@ class Traffic:
         """
         board = self._row.cells
         board[cells.CONNECTIONS_OPEN] = len(self._service.connections)
+        for clients in tuple(self._clients.values()):
+            clients.tick()
+            if not clients.acceptors and not clients.count:  # no socket leads there, also none that is about to
+                del self._clients[clients.name]
+                clients.close()
         if not self._gauged or not some:
             self._applied_us = self.catch_up()
             self._gauged = self._all_backends()
@@ -264,6 +297,12 @@ class Traffic:
             retrying.budget.turn(now)
         if self._service.access is not None:
             board[cells.LOG_LINES_LOST] = self._service.access.lost
+
+    def _discard_parked(self) -> None:
+        """Descriptors run short: close some of the connections to backends that nobody uses, those that wait for longest."""
+        parked = (parked for backend in self._all_backends() for parked in backend.idle[:SOME_PARKED])
+        for each in nsmallest(SOME_PARKED, parked, key=lambda parked: parked.parked_at):
+            each.discard()
 
     def _all_backends(self) -> list[Backend]:
         return [*(backend for _, backend in self._snapshot.backends.values()), *self._leaving.values()]

@@ -9,6 +9,7 @@ from balance.model import Outcome, Why
 from balance.proxy.access import AccessRecord
 from balance.proxy.relay import End
 from balance.proxy.service import Drainable, Service
+from balance.proxy.wheel import NEVER
 from balance.runtime import cells
 from balance.runtime.pool import Lease
 
@@ -36,6 +37,14 @@ class TunnelEnd(End):
 
     def drain(self, *, is_patient: bool) -> None:
         """A tunnel is left to end by itself."""
+
+    def idle_since(self, now: float) -> float:
+        """A tunnel is never idle."""
+        return NEVER
+
+    def reclaim(self) -> bool:
+        """Nor may anybody have its place."""
+        return False
 
     def farewell(self) -> None:
         """Nobody knows where in an unknown protocol a word of ours could stand."""
@@ -74,6 +83,7 @@ class Tunnel:
     def ended(self, why: Why) -> None:
         now = monotonic()
         self._lease.backend.open_count -= 1  # counted as an Upstream, which it was
+        self._service.descriptors.upstreams -= 1
         self._lease.release(Outcome.ABORTED, now)  # its length says nothing about how fast the backend replies
         access, story = self._service.access, self._story
         if access is not None and story is not None:

@@ -94,6 +94,7 @@ class Upstream(Reading, asyncio.Protocol):
         self.is_lost = True
         if self._is_counted:
             self.backend.open_count -= 1
+            self.service.descriptors.upstreams -= 1
         if self.exchange is None:
             self._closed_while_parked()
         elif exc is None:

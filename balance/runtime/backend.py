@@ -116,19 +116,43 @@ class IdleRaces:
         return is_apart or now - self._since <= self.SPAN_S
 
 
-class Backend:
-    """Lives as long as its identity is configured, across snapshots. `slot` is its block on the board."""
+class Limited:
+    """What only so many may use at once, over all workers: a backend by its leases, a listener by its clients. `slot` is its
+    block on the board."""
 
-    __slots__ = ("_limit", "address", "block", "credit", "gate", "guard", "idle", "idle_time", "is_backup", "is_ready",
-                 "load", "name", "open_count", "permits", "phase", "races", "ramp", "slot", "state")  # fmt: skip
+    __slots__ = ("_limit", "block", "credit", "load", "permits", "slot")
+
+    def __init__(self, slot: int, load: Load, limit: int) -> None:
+        self.slot = slot
+        self.block = cells.block(slot)
+        self.load = load
+        self.permits: Permits | None = None  # what is asked before it is used, where there is a limit
+        self.credit = UNLIMITED  # uses that need nobody's leave
+        self._limit = limit
+
+    @property
+    def limit(self) -> int:
+        """How many uses there may be at once, 0 for any number. May be set at any time."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        self._limit = limit
+        if self.permits is not None:
+            self.permits.adjust()
+
+
+class Backend(Limited):
+    """Lives as long as its identity is configured, across snapshots."""
+
+    __slots__ = ("address", "gate", "guard", "idle", "idle_time", "is_backup", "is_ready", "name", "open_count", "phase",
+                 "races", "ramp", "state")  # fmt: skip
 
     def __init__(self, config: BackendConfig, slot: int, idle_timeout_s: float | None = None) -> None:
+        super().__init__(slot, Load(config.weight, identity=config.name.encode()), config.max_connections)
         self.name = config.name
         self.address = config.address
         self.is_backup = config.backup  # used when no other is ready
-        self.slot = slot
-        self.block = cells.block(slot)
-        self.load = Load(config.weight, identity=config.name.encode())
         self.is_ready = True  # used at once; the first probe decides
         self.idle: list[Parked] = []  # newest last, and taken from the end: the older ones age out
         self.idle_time = IdleTime(idle_timeout_s)
@@ -140,21 +164,6 @@ class Backend:
         self.guard: Guard | None = None
         self.gate: Gate | None = None
         self.ramp: Gate | None = None
-        # What a LimitedPool asks before it gives a lease.
-        self.permits: Permits | None = None
-        self.credit = UNLIMITED  # leases that need nobody's leave
-        self._limit = config.max_connections
-
-    @property
-    def limit(self) -> int:
-        """How many leases all workers may hold at once, 0 for any number. May be set at any time."""
-        return self._limit
-
-    @limit.setter
-    def limit(self, limit: int) -> None:
-        self._limit = limit
-        if self.permits is not None:
-            self.permits.adjust()
 
     def configure(self, config: BackendConfig, idle_timeout_s: float | None) -> None:
         """The same backend with other settings: what is under way and what was learned goes on."""

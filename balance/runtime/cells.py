@@ -27,6 +27,10 @@ LOG_LINES_LOST = 9  # access lines dropped because nobody took them
 SERIES_LOST = 10  # requests counted under no series because the table was full
 APPLIED_US = 11  # gauge: the board's states as of this moment hold here, and the gauges of all backends were written since
 CUT = 12  # requests and connections that the end of a drain has cut
+PAUSES_SHORT = 13  # times that a listening socket was left alone because descriptors ran short
+PAUSES_FULL = 14  # the same, because its listener had max_clients
+PAUSED = 15  # gauge: listening sockets that are left alone now
+CLIENTS_RECLAIMED = 16  # idle clients that were closed for others
 DIALS_FAILED_HERE = 17  # connections to backends that could not be made for want of descriptors, ports or memory of ours
 
 RETRIES_SKIPPED = 18  # tries that failed and were not made again: one cell for each reason in SKIPPED, from the first on
@@ -35,7 +39,7 @@ GENERATION = 30  # gauge: the number of the configuration that it serves
 PLACE = 31  # gauge: 1 + the worker's number, which its successor will have too; 0 in a row that nobody writes
 
 # Gauges that the supervisor zeroes when a worker is gone.
-GAUGES = (PID, BEAT_US, CONNECTIONS_OPEN, EXCHANGES_OPEN, LAG_US, LAG_MAX_US, LEAVING, GENERATION, PLACE,
+GAUGES = (PID, BEAT_US, CONNECTIONS_OPEN, EXCHANGES_OPEN, LAG_US, LAG_MAX_US, PAUSED, LEAVING, GENERATION, PLACE,
           APPLIED_US)  # fmt: skip
 
 WHY = 32  # how requests and connections ended: one cell for each Why

@@ -1,4 +1,5 @@
-"""How many requests may be at a backend at once, over all workers: each of its leases needs a permit.
+"""How many requests may be at a backend at once, over all workers: each of its leases needs a permit. A listener's clients are
+limited in the same way (`max_clients`).
 
 A worker's row says how many it holds, and the sum over the rows is never above the limit: more are taken only under the
 backend's lock. With enough of them it asks nobody, which is one comparison; giving back needs no lock, as the sum only shrinks.
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sized
 
 from balance.runtime import cells
-from balance.runtime.backend import UNLIMITED, Backend
+from balance.runtime.backend import UNLIMITED, Limited
 from balance.runtime.guard import Shared
 
 _NOBODY: Sized = ()
@@ -29,7 +30,7 @@ class Permits:
     __slots__ = ("_backend", "_credit", "_is_hopeless", "_row", "_shared", "_unused", "_wanted", "is_pressed", "waiters",
                  "wake")  # fmt: skip
 
-    def __init__(self, backend: Backend, row: memoryview, shared: Shared) -> None:
+    def __init__(self, backend: Limited, row: memoryview, shared: Shared) -> None:
         """`row` is this worker's own among those that are shared."""
         self._backend = backend
         self._row = row

@@ -1,4 +1,4 @@
-"""Which block of the board belongs to which backend, from one configuration to the next.
+"""Which block of the board belongs to which backend, and to which listener, from one configuration to the next.
 
 A backend is the same one as long as its pool, its name and its address are: its counters, health and breaker go with its
 slot. One that was taken out keeps its slot, and finds its numbers again when it comes back, until the room is needed.
@@ -13,6 +13,7 @@ from balance.config.model import Config
 
 Identity = tuple[str, str, str]  # pool, name, address
 NOBODY = 0  # the slot that stands for no backend
+LISTENER = ""  # what stands for the pool in a listener's identity: no pool is called so
 
 
 class NoRoomError(Exception):
@@ -27,7 +28,7 @@ class NoRoomError(Exception):
 class Assignment:
     """A slot for every backend of one configuration. Nothing has changed until the book adopts it."""
 
-    slots: Mapping[tuple[str, str], int]  # by pool and name, as everybody asks
+    slots: Mapping[tuple[str, str], int]  # by pool and name, as everybody asks; a listener's by LISTENER and name
     identities: Mapping[Identity, int]
     reused: frozenset[int]  # slots that belonged to another backend and must be cleared first
     used: int  # slots below this number are in use
@@ -56,6 +57,8 @@ class SlotBook:
             for pool in config.pools
             for backend in pool.backends
         }
+        backends = len(wanted)
+        wanted |= {(LISTENER, listener.name, ""): (LISTENER, listener.name) for listener in config.listeners}
         slots: dict[tuple[str, str], int] = {}
         identities: dict[Identity, int] = {}
         reused: set[int] = set()
@@ -71,7 +74,7 @@ class SlotBook:
                 reused.add(slot)
             if not slot:
                 kept = sum(owner in self._present or not is_unused(slot) for owner, slot in others)
-                raise NoRoomError(len(wanted), kept, self._capacity - 1)
+                raise NoRoomError(backends, kept, self._capacity - 1)
             slots[name] = identities[identity] = slot
         return Assignment(slots, identities, frozenset(reused), used)
 

@@ -19,6 +19,7 @@ from balance.runtime.guarded import GuardedPool, needs_guard
 from balance.runtime.limited import LimitedPool, is_limited
 from balance.runtime.pool import Pool
 from balance.runtime.reserve import Reserve
+from balance.runtime.slots import LISTENER
 from balance.runtime.sticky import StickyPool
 from balance.traffic.retrying import Retrying
 
@@ -37,6 +38,8 @@ class Listener:
     client_address: str = "xff"  # the family of fields that those are believed in
     cookie: SessionCookie | None = None  # that names a client's session
     retrying: Retrying | None = None  # the pool's; None where retries are not asked for
+    max_clients: int = 0  # client connections at once, over all workers; 0 is no limit
+    slot: int = 0  # its block on the board; 0 for none
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +77,10 @@ class Renewal:
 
 
 def backend_slots(config: Config) -> dict[tuple[str, str], int]:
-    """Which block of the board belongs to which (pool, backend) at a first start. Slot 0 stands for no backend."""
+    """Which block of the board belongs to which (pool, backend) and (LISTENER, listener) at a first start. Slot 0 stands for no
+    backend."""
     names = [(pool.name, backend.name) for pool in config.pools for backend in pool.backends]
+    names += [(LISTENER, listener.name) for listener in config.listeners]
     return {name: slot for slot, name in enumerate(names, start=1)}
 
 
@@ -161,6 +166,8 @@ def prepare(
             client_address=config.client_address,
             cookie=_cookie(config.pool(listener.pool)),
             retrying=retrying.get(listener.pool),
+            max_clients=listener.max_clients,
+            slot=slots.get((LISTENER, listener.name), 0),
         )
         for listener in config.listeners
     )

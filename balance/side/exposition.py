@@ -77,6 +77,7 @@ class BoardCollector(Collector):
         yield from self._backends(backends)
         yield from self._limits(backends)
         yield from self._connections()
+        yield from self._acceptance()
         yield from self._program()
         yield from self._processes()
 
@@ -202,6 +203,27 @@ class BoardCollector(Collector):
         transferred.add_metric(("in",), self._totals.bytes_in)
         transferred.add_metric(("out",), self._totals.bytes_out)
         yield transferred
+
+    def _acceptance(self) -> Iterator[Metric]:
+        """Whether clients get in."""
+        inside, cell = self._inside, self._totals.cell
+        pauses = CounterMetricFamily(
+            "balance_accept_pauses", "Times that a listening socket's callers had to wait in its backlog.", labels=("reason",)
+        )
+        pauses.add_metric(("descriptors",), cell(cells.PAUSES_SHORT))
+        pauses.add_metric(("max_clients",), cell(cells.PAUSES_FULL))
+        yield pauses
+        yield GaugeMetricFamily("balance_accept_paused", "Listening sockets whose callers wait now.", cell(cells.PAUSED))
+        yield CounterMetricFamily(
+            "balance_idle_clients_closed", "Idle clients closed to make room for others.", cell(cells.CLIENTS_RECLAIMED)
+        )
+        clients = GaugeMetricFamily("balance_listener_connections", "Client connections open.", labels=("listener",))
+        limit = GaugeMetricFamily("balance_listener_max_clients", "As many there may be.", labels=("listener",))
+        for listener in inside.config.listeners:
+            clients.add_metric((listener.name,), inside.clients(listener.name, self._totals))
+            if listener.max_clients:
+                limit.add_metric((listener.name,), listener.max_clients)
+        yield from (clients, limit)
 
     def _program(self) -> Iterator[Metric]:
         inside = self._inside

@@ -13,8 +13,10 @@ from balance.health.states import Event, State
 from balance.model import Address
 from balance.probes.result import Result
 from balance.runtime import cells
+from balance.runtime.slots import LISTENER, NOBODY
 from balance.side.events import EventLog
 from balance.side.steering import GenerationSeen, Order, ReloadResult, Verdict
+from balance.side.totals import Totals
 
 
 class Ejection(Protocol):
@@ -91,6 +93,11 @@ class Inside:
             for backend in pool.backends:
                 slot = self.slots[pool.name, backend.name]
                 yield Seen(pool, backend, slot, *self.board.state(slot))
+
+    def clients(self, listener: str, totals: Totals) -> int:
+        """The connections that clients of this listener have now, over all workers."""
+        slot = self.slots.get((LISTENER, listener), NOBODY)
+        return totals.cell(cells.block(slot) + cells.ACTIVE) if slot else 0
 
     def pool_states(self) -> list[PoolStates]:
         """What readiness is decided from."""

@@ -59,6 +59,8 @@ def status(inside: Inside, now: float, now_us: int) -> dict[str, Any]:
                 "mode": listener.mode.value,
                 "listen": [str(address) for name, address in inside.listening if name == listener.name],
                 "pool": listener.pool,
+                "connections": inside.clients(listener.name, totals),
+                "max_clients": listener.max_clients or None,
             }
             for listener in inside.config.listeners
         ],

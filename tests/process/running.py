@@ -151,6 +151,7 @@ class Origin(ThreadingHTTPServer):
     """A backend: answers with its name; /slow waits until `released` and says `waiting` meanwhile."""
 
     daemon_threads = True
+    request_queue_size = 1024  # 5 by default: what comes beyond waits for retransmissions
 
     def __init__(self, name: str, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), Answering)

@@ -29,7 +29,7 @@ REMOVAL = BackendChange(Verb.REMOVE, "web", "b2")
 
 @pytest.fixture
 def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    scene = Scene(BEFORE, monkeypatch, max_slots=3, max_rows=8)
+    scene = Scene(BEFORE, monkeypatch, max_slots=5, max_rows=8)
     yield scene
     scene.close()
 
@@ -84,8 +84,8 @@ def test_a_generation_that_is_not_remembered_is_refused_with_those_that_are() ->
     ("config", "problem"),
     [
         (
-            configured("b2", "b3"),
-            "2 backends, besides 1 that go and are still in use, need more room than the 2 that this instance was started with",
+            configured("b2", "b3", "b4"),
+            "3 backends, besides 1 that go and are still in use, need more room than the 4 that this instance was started with",
         ),
         (configured("b1", workers=5), "workers: 5 are more than the 4 that there is room for here"),
     ],
@@ -102,7 +102,7 @@ def test_a_proposal_is_the_next_generation_and_opens_nothing(scene: Scene) -> No
     proposal = judged(loaded(scene, AFTER, changes=(WEIGHT,), dropped=("one",)), scene.estate, "a test")
     generation = proposal.generation
     assert (generation.number, generation.config, generation.origin, generation.changes) == (2, AFTER, "a test", (WEIGHT,))
-    assert generation.slots == {("web", "b1"): 1, ("web", "b2"): 2}
+    assert generation.slots == {("web", "b1"): 1, ("", "main"): 2, ("web", "b2"): 3}
     verdict = proposal.verdict(1)
     assert (verdict.is_done, verdict.generation, verdict.dropped) == (True, 1, ("one",))
     assert any("b2" in line for line in verdict.lines)

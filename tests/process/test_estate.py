@@ -28,11 +28,11 @@ from balance.runtime.slots import SlotBook
 @pytest.fixture
 def estate() -> Iterator[Estate]:
     """An instance that serves b1 and b2, with room for one backend more, and nobody is born."""
-    place = seat(2, max_slots=4)
+    place = seat(2, max_slots=5)
     with selectors.DefaultSelector() as selector:
         rows = Tenancy(place.board, place.locks)
         staff = Staff(2, lambda child, report: 0, lambda child, report: 0, selector, rows, lambda slot: frozenset(), print)
-        book = SlotBook(4)
+        book = SlotBook(5)
         book.adopt(book.assign(place.config, place.board.is_unused))
         yield Estate(place, staff, book, lambda generation: None)
 
@@ -54,8 +54,8 @@ def test_who_is_born_next_finds_the_new_configuration_and_its_slots(estate: Esta
     before = estate.seat
     settled(estate, "b2", "b3")
     assert estate.seat.generation.number == estate.seat.board.generation == 2
-    assert estate.seat.slots == {("web", "b2"): 2, ("web", "b3"): 3}
-    assert estate.seat.board.slots == 4
+    assert estate.seat.slots == {("web", "b2"): 2, ("", "main"): 3, ("web", "b3"): 4}
+    assert estate.seat.board.slots == 5
     assert [generation.number for generation in estate.seat.history] == [1, 2]
     assert before.generation.number == 1  # whoever was given that seat still has it
 

@@ -51,7 +51,7 @@ def test_an_instance_begins_with_its_first_configuration_and_posts_for_all(found
     (generation,) = seat.history
     assert (generation.number, generation.origin, generation.changes) == (1, "start", ())
     assert (generation.config, generation.source) == (CONFIG, SOURCE)
-    assert seat.slots == {("web", "b1"): 1, ("web", "b2"): 2}
+    assert seat.slots == {("web", "b1"): 1, ("web", "b2"): 2, ("", "main"): 3}
     assert (seat.board.generation, seat.supervisor_pid, seat.is_watched) == (1, os.getpid(), True)
     assert len(seat.channels) == seat.board.max_rows
     assert [post.name for post in estate.staff.posts] == ["worker 0", "worker 1", "control"]

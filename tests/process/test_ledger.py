@@ -46,14 +46,14 @@ def test_a_new_one_has_room_for_twice_as_many_of_everything() -> None:
     assert made.board.max_rows > 80
     made.book.adopt(made.assignment)
     found = made.book.assign(configured(*(f"new-{name}" for name in names)), made.board.is_unused)
-    assert (len(found.slots), found.reused) == (len(names), frozenset())
+    assert (len(found.slots), found.reused) == (len(names) + 1, frozenset())  # the listener has one, too
     os.close(made.board.fd)
     os.close(made.locks.fileno())
 
 
 def test_one_that_is_gone_on_with_keeps_counters_states_slots_and_locks(before: Ledger) -> None:
     made = ledger(configured("b", "c"), left_by(before))
-    assert made.assignment.slots == {("web", "b"): 2, ("web", "c"): 3}
+    assert made.assignment.slots == {("web", "b"): 2, ("", "main"): 3, ("web", "c"): 4}
     assert made.board.state(2)[0] is State.UNHEALTHY
     before.board.rows[0][cells.CONNECTIONS] += 1  # its workers count on
     assert made.board.rows[0][cells.CONNECTIONS] == 6
@@ -67,7 +67,7 @@ def test_one_that_is_gone_on_with_keeps_counters_states_slots_and_locks(before: 
     [
         ({"has_same_layout": False}, configured("a"), "the instance before this one counted otherwise"),
         ({"max_rows": 6}, configured("a", workers=4), "the instance before this one had no room for 4 workers"),
-        ({"max_slots": 4}, configured("c", "d"), "2 backends, besides 2 that go .* than the 3 "),  # fewer are mapped then
+        ({"max_slots": 5}, configured("c", "d"), "2 backends, besides 2 that go .* than the 4 "),  # fewer are mapped then
     ],
 )
 def test_where_it_cannot_be_gone_on_with_all_begins_anew_with_a_word(
@@ -76,7 +76,7 @@ def test_where_it_cannot_be_gone_on_with_all_begins_anew_with_a_word(
     legacy = replace(left_by(before), **change)  # type: ignore[arg-type]
     made = ledger(config, legacy)
     assert made.board.states() == [0]
-    assert list(made.assignment.slots.values()) == list(range(1, 1 + len(config.pools[0].backends)))
+    assert list(made.assignment.slots.values()) == list(range(1, 2 + len(config.pools[0].backends)))
     assert [holders(fd) for fd in (before.board.fd, before.locks.fileno())] == [1 + MAPPED, 1]
     (told,) = caplog.messages
     assert re.fullmatch(f"{said}.*: counters and the states of backends begin anew", told)

@@ -129,7 +129,7 @@ def test_nothing_changes_before_everybody_has_prepared_and_then_all_are_told_at_
         case.asked(child)
         case.answer(child, PREPARED, now=125.0)
     assert (case.number, case.estate.seat.config) == (2, AFTER)
-    assert case.estate.seat.slots == {("web", "b1"): 1, ("web", "b2"): 2}
+    assert case.estate.seat.slots == {("web", "b1"): 1, ("", "main"): 2, ("web", "b2"): 3}
     assert case.reloading.deadline == 125.0 + COMMIT_S  # the time for this step, not what is left of the one before
     for child in children:
         (message,) = case.told(child)
@@ -589,7 +589,7 @@ def test_a_rollback_is_a_new_configuration_that_says_where_it_comes_from(case: C
 
 
 def test_a_slot_is_not_given_away_while_a_worker_holds_something_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    case = Case(monkeypatch, configured("b1", "b2"), max_slots=3)
+    case = Case(monkeypatch, configured("b1", "b2"), max_slots=4)
     case.load(configured("b1"))
     case.prepare()
     for child in case.standing:
@@ -599,12 +599,12 @@ def test_a_slot_is_not_given_away_while_a_worker_holds_something_of_it(monkeypat
     cell = cells.block(2) + cells.ACTIVE
     case.estate.seat.board.rows[0][cell] = 1  # a WebSocket to b2
     case.load(configured("b1", "b3"))
-    assert "need more room than the 2 " in case.verdict.problems[0]
+    assert "need more room than the 3 " in case.verdict.problems[0]
     case.verdicts.clear()
     case.estate.seat.board.rows[0][cell] = 0
     case.load(configured("b1", "b3"))
     for child in case.standing:
         case.told(child)
         case.answer(child, PREPARED, 3)
-    assert case.estate.seat.slots == {("web", "b1"): 1, ("web", "b3"): 2}
+    assert case.estate.seat.slots == {("web", "b1"): 1, ("web", "b3"): 2, ("", "main"): 3}
     case.close()

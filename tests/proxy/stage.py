@@ -329,6 +329,8 @@ class Stage:
         found = []
         if self.service.connections:
             found.append(f"connections {self.service.connections}")
+        if self.service.descriptors.clients:
+            found.append(f"{self.service.descriptors.clients} clients are counted")
         for backend in self.pool.backends:
             if backend.load.active:
                 found.append(f"{backend.name} has {backend.load.active} leases")
@@ -369,6 +371,8 @@ class Stage:
                     self.failures.append(
                         f"{backend.name} counts {backend.open_count} open, {len(backend.idle)} parked at the end"
                     )
+            if self.service.descriptors.upstreams:
+                self.failures.append(f"{self.service.descriptors.upstreams} connections to backends are counted at the end")
         for backend in self.backends:
             await backend.close()
             self.failures += [f"the script of {backend.name} failed: {error!r}" for error in backend.failures]

@@ -22,6 +22,7 @@ from balance.http1.head import RequestFields
 from balance.model import Address, Mode, Outcome
 from balance.runtime import cells
 from balance.runtime.cells import Row
+from balance.runtime.slots import LISTENER
 from balance.runtime.snapshot import Renewal, Snapshot, backend_slots, build, prepare
 
 
@@ -73,9 +74,10 @@ def test_what_was_paid_for_retries_lives_on_while_their_settings_are_the_same(ch
     assert more.retrying["first"].budget.left(100.0) == 50
 
 
-def test_every_backend_of_every_pool_has_a_slot_of_its_own_and_none_is_nobody_s() -> None:
+def test_every_backend_of_every_pool_and_every_listener_has_a_slot_of_its_own_and_none_is_nobody_s() -> None:
     slots = backend_slots(configured())
-    assert slots == {("first", "a"): 1, ("first", "b"): 2, ("second", "a"): 3}
+    listeners = {(LISTENER, "web"): 4, (LISTENER, "api"): 5, (LISTENER, "raw"): 6}
+    assert slots == {("first", "a"): 1, ("first", "b"): 2, ("second", "a"): 3} | listeners
 
 
 def test_listeners_share_the_pool_that_they_name() -> None:

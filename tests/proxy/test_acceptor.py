@@ -1,20 +1,25 @@
-"""A listening socket over reloads: who comes in is served as configured now, and who is in as it began."""
+"""A listening socket: nobody is taken whom there is no room for; over reloads who comes in is served as configured now, and who
+is in as it began."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import resource
 import socket
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from rawclient import Wire, get, ok
-from stage import Stage, serve, until
+from stage import Script, Stage, serve, until
 
 from balance.config.model import BackendConfig, Config, HttpConfig, Retry, Timeouts
-from balance.model import Address, Mode
+from balance.model import Address, Mode, Why
 from balance.proxy.traffic import Pause
 from balance.runtime import cells
 
@@ -64,10 +69,10 @@ async def is_refused(stage: Stage, address: Address) -> bool:
 async def test_a_reload_that_changes_nothing_of_a_listener_changes_no_entry(stage: Stage) -> None:
     stage.backend(serve(ok()))
     await stage.open()
-    (door,) = stage.traffic._doors.values()
-    before = door._entry
+    (acceptor,) = stage.traffic._acceptors.values()
+    before = acceptor._entry
     await stage.reload(stage.snapshot.config)
-    assert door._entry is before
+    assert acceptor._entry is before
     assert before is not None
     assert before.successor is None
 
@@ -89,10 +94,10 @@ async def test_over_many_reloads_a_connection_goes_over_to_the_last_one(stage: S
     await ask(client)
     for number in range(5):
         await stage.reload(listening(stage, http=HttpConfig(error_pages=((400, f"page {number}"),))))
-    (door,) = stage.traffic._doors.values()
+    (acceptor,) = stage.traffic._acceptors.values()
     # None of those in between is kept for a connection that came before them.
-    assert [entry for entry in door._entries if entry.successor not in (None, door._entry)] == []
-    assert len(door._entries) == 2
+    assert [entry for entry in acceptor._entries if entry.successor not in (None, acceptor._entry)] == []
+    assert len(acceptor._entries) == 2
     assert await pages(client) == b"page 4"
 
 
@@ -101,12 +106,12 @@ async def test_a_connection_that_stays_keeps_nothing_of_what_was_served_in_betwe
     await stage.open()
     client = await stage.client()
     assert await ask(client) == b"served"
-    (door,) = stage.traffic._doors.values()
+    (acceptor,) = stage.traffic._acceptors.values()
     entries = []
     for turn in range(4):
         await stage.reload(listening(stage, timeouts=Timeouts(read_s=10.0 + turn)))
-        assert door._entry is not None
-        entries.append(weakref.ref(door._entry))
+        assert acceptor._entry is not None
+        entries.append(weakref.ref(acceptor._entry))
     gc.collect()
     assert [entry() is not None for entry in entries] == [False, False, False, True]
     assert await ask(client) == b"served"
@@ -185,7 +190,7 @@ async def test_timeouts_of_the_next_request_are_the_new_ones(stage: Stage) -> No
     assert await client.ending() == "eof"
 
 
-async def test_a_door_that_is_closed_refuses_who_comes_and_ends_who_is_in_after_one_more_answer(stage: Stage) -> None:
+async def test_a_socket_that_is_closed_refuses_who_comes_and_ends_who_is_in_after_one_more_answer(stage: Stage) -> None:
     stage.backend(serve(ok()))
     await stage.open()
     old, client = stage.address, await stage.client()
@@ -199,7 +204,7 @@ async def test_a_door_that_is_closed_refuses_who_comes_and_ends_who_is_in_after_
     assert await client.ending() == "eof"
 
 
-async def test_a_connection_that_the_kernel_had_taken_when_its_door_closed_is_served(stage: Stage) -> None:
+async def test_a_connection_that_the_kernel_had_taken_when_its_socket_closed_is_served(stage: Stage) -> None:
     stage.backend(serve(ok()))
     await stage.open()
     client = await stage.client()
@@ -222,7 +227,7 @@ async def test_sockets_of_one_listener_come_and_go(stage: Stage) -> None:
     assert await is_refused(stage, where)
 
 
-async def test_a_door_may_lead_to_another_listener(stage: Stage) -> None:
+async def test_a_socket_may_lead_to_another_listener(stage: Stage) -> None:
     stage.backend(serve(ok()))
     await stage.open(http=HttpConfig(error_pages=((400, "old"),)))
     client = await stage.client()
@@ -261,9 +266,9 @@ async def test_a_listener_that_is_retried_for_is_so_from_the_next_request_on(sta
     config = stage.snapshot.config
     await stage.reload(replace(config, pools=(replace(config.pools[0], retry=Retry(enabled=True, max_attempts=3)),)))
     (listener,) = stage.snapshot.listeners
-    (door,) = stage.traffic._doors.values()
-    assert door._entry is not None
-    assert door._entry.retrying is listener.retrying is not None
+    (acceptor,) = stage.traffic._acceptors.values()
+    assert acceptor._entry is not None
+    assert acceptor._entry.retrying is listener.retrying is not None
 
 
 @pytest.mark.parametrize("count", [1, 20])
@@ -289,3 +294,240 @@ async def test_reloads_under_traffic_fail_no_request(stage: Stage, count: int) -
     assert set(answers) <= {b"1", b"2"}
     await until(lambda: stage.cell(cells.CONNECTIONS) == 5)
     await until(lambda: not stage.traffic.leaving)
+
+
+# --- room -------------------------------------------------------------------------------------------------
+
+
+def held(go: asyncio.Event) -> Script:
+    """A backend that answers when it is told to."""
+
+    async def script(wire: Wire) -> None:
+        while await wire.request() is not None:
+            await go.wait()
+            await wire.send(ok())
+
+    return script
+
+
+def open_clients(stage: Stage) -> int:
+    return len(stage.service.connections)
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Not one more can be opened."""
+    lowest = os.dup(0)
+    os.close(lowest)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def full(stage: Stage, how: str, most: int) -> None:
+    """From now on there is room for so many clients."""
+    if how == "max_clients":
+        await stage.reload(listening(stage, max_clients=most))
+    else:
+        stage.service.descriptors.most = most
+
+
+HOW = ["max_clients", "descriptors"]
+
+
+@pytest.mark.parametrize("how", HOW)
+async def test_who_finds_no_room_waits_and_is_served_in_turn(stage: Stage, how: str) -> None:
+    go = asyncio.Event()
+    stage.backend(held(go))
+    await stage.open()
+    await full(stage, how, 2)
+    clients = [await stage.client() for _ in range(6)]
+    for client in clients:
+        await client.send(get())
+    await until(lambda: stage.cell(cells.PAUSED) == 1)
+    assert open_clients(stage) == 2
+    assert stage.cell(cells.PAUSES_FULL if how == "max_clients" else cells.PAUSES_SHORT) == 1
+    go.set()
+    for client in clients:
+        assert (await client.reply()).body == b"ok"
+        client.close()
+    await until(lambda: stage.cell(cells.PAUSED) == 0)
+    assert stage.whys == {Why.OK: 6}
+
+
+@pytest.mark.parametrize("how", HOW)
+async def test_in_tcp_mode_who_finds_no_room_waits_and_is_served_in_turn(stage: Stage, how: str) -> None:
+    stage.backend(serve(ok()))
+    await stage.open(mode=Mode.TCP)
+    await full(stage, how, 2)
+    clients = [await stage.client() for _ in range(5)]
+    for client in clients:
+        await client.send(get())
+    await until(lambda: stage.cell(cells.PAUSED) == 1)
+    for client in clients:
+        assert (await client.reply()).body == b"ok"
+        assert open_clients(stage) <= 2
+        client.close()
+
+
+async def test_on_a_unix_socket_who_finds_no_room_waits(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    await stage.open(listen=str(stage.folder / "front.sock"))
+    await full(stage, "descriptors", 1)
+    for client in [await stage.client() for _ in range(3)]:
+        assert await ask(client) == b"ok"
+
+
+@pytest.mark.parametrize("how", HOW)
+async def test_the_oldest_idle_client_makes_room_at_once(stage: Stage, how: str) -> None:
+    stage.backend(serve(ok()))
+    await stage.open()
+    first, second = await stage.client(), await stage.client()
+    for client in (first, second):
+        assert await ask(client) == b"ok"
+    await full(stage, how, 2)
+    third = await stage.client()
+    assert await ask(third) == b"ok"
+    assert await first.ending() == "eof"
+    assert stage.cell(cells.CLIENTS_RECLAIMED) == 1
+    assert await ask(second) == b"ok"
+
+
+async def test_a_client_that_has_just_come_is_not_idle(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    await stage.open()
+    await full(stage, "max_clients", 1)
+    first = await stage.client()
+    await until(lambda: open_clients(stage) == 1)
+    second = await stage.client()
+    second.send_now(get())
+    await until(lambda: stage.cell(cells.PAUSED) == 1)
+    assert await ask(first) == b"ok"
+    assert (await second.reply()).body == b"ok"
+
+
+async def test_while_callers_wait_a_reply_is_the_last_one_so_that_all_are_served(stage: Stage) -> None:
+    go = asyncio.Event()
+    stage.backend(held(go))
+    await stage.open()
+    await full(stage, "max_clients", 1)
+    first, second = await stage.client(), await stage.client()
+    for client in (first, second):
+        client.send_now(get())
+    await until(lambda: stage.cell(cells.PAUSED) == 1)
+    go.set()
+    assert (await first.reply()).get("connection") == "close"
+    assert (await second.reply()).get("connection") is None
+    assert await ask(second) == b"ok"
+
+
+async def test_a_limit_may_come_and_go_with_a_reload(stage: Stage) -> None:
+    go = asyncio.Event()
+    stage.backend(held(go))
+    await stage.open()
+    await full(stage, "max_clients", 1)
+    clients = [await stage.client() for _ in range(3)]
+    for client in clients:
+        await client.send(get())
+    await until(lambda: stage.cell(cells.PAUSED) == 1)
+    await full(stage, "max_clients", 0)
+    await until(lambda: open_clients(stage) == 3)
+    go.set()
+    for client in clients:
+        assert (await client.reply()).body == b"ok"
+
+
+async def test_a_listener_of_another_name_takes_over_who_waits(stage: Stage) -> None:
+    go = asyncio.Event()
+    stage.backend(held(go))
+    await stage.open()
+    await full(stage, "max_clients", 1)
+    clients = [await stage.client() for _ in range(3)]
+    for client in clients:
+        await client.send(get())
+    await until(lambda: stage.cell(cells.PAUSED) == 1)
+    config = stage.snapshot.config
+    renamed = replace(config, listeners=(replace(config.listeners[0], name="other", max_clients=0),))
+    await stage.reload(renamed, [("other", stage.sockets[0][1])])
+    await until(lambda: open_clients(stage) == 3)
+    go.set()
+    for client in clients:
+        assert (await client.reply()).body == b"ok"
+        client.close()
+    await until(lambda: list(stage.traffic._clients) == ["other"])
+
+
+async def test_when_the_kernel_has_no_descriptor_callers_wait_until_it_has(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.backend(serve(ok()))
+    await stage.open()
+    sock = socket.socket()
+    sock.setblocking(False)
+    client = Wire(sock)
+    stage.wires.append(client)
+    with no_descriptors():
+        await stage.loop.sock_connect(sock, (stage.address.host, stage.address.port))
+        await until(lambda: stage.cell(cells.PAUSED) == 1)
+        cpu = os.times().user
+        await asyncio.sleep(0.3)  # what would spin meanwhile
+        assert os.times().user - cpu < 0.2
+    assert await ask(client) == b"ok"
+    said = [record.getMessage() for record in caplog.records if "cannot accept" in record.getMessage()]
+    assert said == ["listener main: cannot accept: too many open files; callers wait in the backlog"]
+
+
+async def test_many_that_come_at_once_are_all_taken(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    await stage.open()
+    clients = [await stage.client() for _ in range(300)]
+    assert [await ask(client) for client in clients] == [b"ok"] * 300
+    assert stage.cell(cells.CONNECTIONS) == 300
+
+
+async def test_parked_connections_give_way_to_those_that_are_needed(stage: Stage) -> None:
+    for number in range(4):
+        stage.backend(serve(ok(b"%d" % number)))
+    await stage.open()
+    client = await stage.client()
+    stage.service.descriptors.most = 2
+    assert [await ask(client) for _ in range(4)] == [b"0", b"1", b"2", b"3"]
+    assert stage.service.descriptors.upstreams <= 2
+    assert await ask(client) == b"0"
+
+
+async def test_a_drain_takes_whoever_the_kernel_has_taken(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    await stage.open()
+    clients = [await stage.client() for _ in range(100)]
+    for client in clients:
+        client.send_now(get())
+    draining = asyncio.ensure_future(stage.traffic.drain(10.0))
+    for client in clients:
+        assert (await client.reply()).body == b"ok"
+    assert await draining == 0
+
+
+async def test_a_tunnel_keeps_its_place_to_its_end(stage: Stage) -> None:
+    async def agreeing(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: raw\r\n\r\n")
+        await wire.send(await wire.exactly(5))
+
+    stage.backend(agreeing)
+    await stage.open()
+    await full(stage, "max_clients", 1)
+    tunnel = await stage.client()
+    await tunnel.send(get("/", "Connection: upgrade", "Upgrade: raw"))
+    assert (await tunnel.reply()).status == 101
+    other = await stage.client()
+    other.send_now(get())
+    await until(lambda: stage.cell(cells.PAUSED) == 1)
+    await tunnel.send(b"hello")
+    assert await tunnel.exactly(5) == b"hello"
+    tunnel.close()
+    await until(lambda: stage.cell(cells.PAUSED) == 0)
+    other.close()

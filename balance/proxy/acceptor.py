@@ -1,0 +1,315 @@
+"""One listening socket of a worker: takes connections from the kernel's queue while there is room for them, and hands each to
+the listener that stands behind it now; a reload puts another one there.
+
+libuv's own server closes who it has no descriptor for. Here nobody is accepted who can't be served: while the descriptors or
+`max_clients` are used up, nothing is taken from the queue and callers wait in it, as with nginx and HAProxy; with SO_REUSEPORT
+in the queue of this worker. What is to be known before the first byte (PROXY header, ClientHello) is a step between accept()
+and the transport: see `preread`. What a connection costs against libuv's server: DESIGN.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+import weakref
+from collections.abc import Coroutine, Sequence
+from time import monotonic
+from typing import Any
+
+from balance.model import Mode
+from balance.proxy.client import HttpClient
+from balance.proxy.clients import Clients
+from balance.proxy.entry import Entry
+from balance.proxy.preread import Caller, Step
+from balance.proxy.service import Service
+from balance.proxy.sockets import keep_alive
+from balance.proxy.tcp import Downstream
+from balance.proxy.wheel import Wheel
+from balance.runtime import cells
+from balance.runtime.snapshot import Listener
+
+log = logging.getLogger("balance.worker")
+
+Making = Coroutine[Any, Any, Any]  # of a transport
+
+BACKLOG = 4096
+MAX_BURST = 64  # connections that are taken in one go; whoever is in already has his turn between two
+CALM = 16  # times that one is taken and no more, after the queue was found empty
+SAY_EVERY_S = 1.0
+
+# accept(2): what was wrong with the connection that was next, which is gone; and somebody was faster. Anything else is for want
+# of room in this process or on this machine (EMFILE, ENFILE, ENOBUFS, ENOMEM), or will be seen again.
+_ITS_OWN = ("ECONNABORTED", "ECONNRESET", "EPERM", "EPROTO", "ENETDOWN", "ENOPROTOOPT", "EHOSTDOWN", "ENONET", "EHOSTUNREACH",
+            "EOPNOTSUPP", "ENETUNREACH", "ETIMEDOUT")  # fmt: skip
+_GONE = frozenset(getattr(errno, name, 0) for name in _ITS_OWN)
+
+
+class _Accepted:
+    """What a loop has to know of an accepted connection. uvloop takes the descriptor and nothing else, and a socket object for
+    each would cost 1 us."""
+
+    __slots__ = ("family", "fd", "type")
+
+    def __init__(self, family: int) -> None:
+        self.family = family
+        self.type = int(socket.SOCK_STREAM)
+        self.fd = -1
+
+    def fileno(self) -> int:
+        return self.fd
+
+    def close(self) -> None:
+        """The transport does it."""
+
+
+class Acceptor:
+    """See the module. Connections that came through it know its Entry, and go over to the next with their next request."""
+
+    __slots__ = ("_accepted", "_address", "_burst", "_calm", "_entries", "_entry", "_is_closed", "_is_native", "_listener",
+                 "_port", "_said_at", "_service", "_steps", "_waits_in", "callers", "clients", "sock")  # fmt: skip
+
+    def __init__(
+        self, service: Service, sock: socket.socket, listener: Listener, clients: Clients, steps: Sequence[Step] = ()
+    ) -> None:
+        """`steps` are taken one after the other with each connection, before it has a transport."""
+        name = sock.getsockname()
+        self.sock = sock
+        self.clients = clients
+        self.callers: set[Caller] = set()  # who is at a step that waits
+        self._service = service
+        self._steps = tuple(steps)
+        self._port = name[1] if isinstance(name, tuple) else 0
+        self._is_closed = False
+        self._waits_in: list[Any] | None = None  # among whom it waits for room
+        self._burst = 1
+        self._calm = 0
+        self._said_at = 0.0
+        self._accepted = _Accepted(int(sock.family))
+        self._is_native = type(service.loop).__module__.startswith("uvloop")
+        self._address: Any = None  # of the connection that gets its transport now
+        self._listener = listener
+        self._entry: Entry | None = None
+        self._entries: weakref.WeakSet[Entry] = weakref.WeakSet()  # those that connections may still have, the newest included
+        self.lead_to(listener, clients)
+
+    def open(self) -> None:
+        """Accept from now on."""
+        keep_alive(self.sock)
+        self.sock.listen(BACKLOG)
+        self._service.loop.add_reader(self.sock, self._readable)
+
+    def lead_to(self, listener: Listener, clients: Clients) -> None:
+        """This listener is behind it from now on; nothing changes when it is the same as before."""
+        if clients is not self.clients:
+            self.clients.acceptors.discard(self)
+            if self._waits_in is not None:
+                self._wait_no_more()
+                self._service.loop.add_reader(self.sock, self._readable)
+            self.clients = clients
+        clients.acceptors.add(self)
+        before = self._entry
+        is_same = listener == self._listener and (before is not None or listener.mode is Mode.TCP)
+        self._listener = listener
+        if is_same:
+            return
+        self._entry = None
+        if listener.mode is Mode.HTTP:
+            self._entry = Entry(self._service, listener, self._port)
+            self._entry.is_closing = self._service.is_draining or clients.is_crowded
+            self._service.entries.add(self._entry)
+        for entry in list(self._entries):
+            # Each knows the newest and none in between: whoever came long ago must not keep all that was served since.
+            entry.successor = self._entry
+            entry.is_closing |= self._entry is None  # no HTTP is spoken any more: those who do end with their request
+        if self._entry is not None:
+            self._entries.add(self._entry)
+
+    def crowd(self, is_crowded: bool) -> None:
+        """Whether others want in, so that a client's next reply is its last."""
+        if self._entry is not None:
+            self._entry.is_closing = is_crowded or self._is_closed or self._service.is_draining
+
+    def close(self) -> None:
+        """Take who is in the queue, if there is room, and accept no more. Who is in already is served to the end of its
+        request, or of its session."""
+        if self._is_closed:
+            return
+        while self._accept(MAX_BURST) == MAX_BURST:
+            pass
+        self._is_closed = True
+        for caller in tuple(self.callers):
+            caller.refuse()
+        self._wait_no_more()
+        self.clients.acceptors.discard(self)
+        self._service.loop.remove_reader(self.sock)
+        self.sock.close()
+        for entry in self._entries:
+            entry.is_closing = True
+
+    # --- the queue ------------------------------------------------------------------------------------
+
+    def _readable(self) -> None:
+        """Somebody waits in the queue."""
+        burst = self._burst
+        taken = self._accept(burst)
+        if taken == burst:
+            if self._calm:
+                self._calm -= 1  # a queue that holds one at a time costs one call for each
+            elif burst < MAX_BURST:
+                self._burst = 2 * burst
+        elif taken >= 0:
+            self._burst = 1
+            self._calm = CALM
+
+    def resume(self) -> None:
+        """It was waiting, and there may be room."""
+        if self._waits_in is not None and self._accept(1) >= 0:
+            self._wait_no_more()
+            self._service.loop.add_reader(self.sock, self._readable)
+
+    def _accept(self, burst: int) -> int:
+        """Take so many connections. How many there were; -1 when it waits for room now."""
+        clients, taken = self.clients, 0
+        making: list[Making] = []
+        accept = self.sock._accept  # type: ignore[attr-defined]  # without the socket object that accept() makes of it
+        descriptors = self._service.descriptors
+        try:
+            while taken < burst:
+                if not clients.may_enter():
+                    if taken:
+                        return burst  # whether there is one more is known at the next turn
+                    self._wait("")
+                    return -1
+                try:
+                    fd, address = accept()
+                except BlockingIOError:
+                    clients.withdraw()
+                    return taken
+                except OSError as error:
+                    clients.withdraw()
+                    if error.errno not in _GONE:
+                        self._wait(error.strerror or str(error))
+                        return -1
+                    taken += 1
+                    continue
+                taken += 1
+                if fd > descriptors.ceiling:
+                    descriptors.measure()
+                if self._steps:
+                    Caller(self, fd, address, self._steps).begin()
+                else:
+                    making.append(self._adopt(fd, address))
+            return taken
+        finally:
+            if making:
+                self._service.loop.call_soon(self._made, making)  # behind connection_made() of each
+
+    @property
+    def preread_s(self) -> float:
+        """How long the steps may take."""
+        return self._listener.timeouts.client_header_s
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return self._service.loop
+
+    @property
+    def wheel(self) -> Wheel:
+        return self._service.wheel
+
+    def refused(self) -> None:
+        """A step has turned somebody away."""
+        self.clients.leave()
+
+    def adopt(self, fd: int, address: Any) -> None:
+        """All steps have passed it."""
+        self._service.loop.call_soon(self._made, [self._adopt(fd, address)])
+
+    def _adopt(self, fd: int, address: Any) -> Making:
+        """Give a connection its transport and its protocol. _made() is due once connection_made() was called."""
+        if self._is_native:
+            accepted: Any = self._accepted
+            accepted.fd = fd
+        else:
+            accepted = socket.socket(self.sock.family, socket.SOCK_STREAM, fileno=fd)
+            accepted.setblocking(False)
+        self._address = address
+        making = self._service.loop.connect_accepted_socket(self._protocol, accepted)
+        try:
+            making.send(None)  # as far as its only wait: for connection_made(), which comes with the next turn of the loop
+        except BaseException:
+            os.close(fd)
+            self.clients.leave()
+            raise
+        return making
+
+    def _made(self, making: list[Making]) -> None:
+        """Their transports are there. A task for each would cost three times as much."""
+        for each in making:
+            try:
+                each.send(None)
+            except StopIteration:
+                pass
+            except Exception as error:  # it was closed before it began: connection_lost() has said so
+                log.debug("a connection ended before it began: %s", error)
+
+    def _protocol(self) -> asyncio.Protocol:
+        entry = self._entry
+        if entry is not None:
+            return HttpClient(entry, self.clients, self._address)
+        return Downstream(self._service, self._listener, self.clients, self._address)
+
+    # --- room -----------------------------------------------------------------------------------------
+
+    def _wait(self, problem: str) -> None:
+        """A caller is in the queue and there is no room for it. `problem` is the kernel's, empty when none was asked."""
+        service, clients = self._service, self.clients
+        descriptors = service.descriptors
+        is_short = bool(problem) or descriptors.clients >= descriptors.most
+        waits_in: list[Any] = descriptors.waiting if is_short else clients.waiting
+        if self._waits_in is None:
+            service.loop.remove_reader(self.sock)
+            service.row.cells[cells.PAUSES_SHORT if is_short else cells.PAUSES_FULL] += 1
+            service.row.cells[cells.PAUSED] += 1
+            waits_in.append(self)
+        elif self._waits_in is not waits_in:
+            self._waits_in.remove(self)
+            waits_in.append(self)
+        self._waits_in = waits_in
+        if problem:
+            descriptors.make_room()
+        is_reclaimed = clients.close_oldest()
+        clients.crowd()
+        now = monotonic()
+        if now >= self._said_at + SAY_EVERY_S and not is_reclaimed:
+            self._said_at = now
+            self._say(problem, is_short)
+
+    def _say(self, problem: str, is_short: bool) -> None:
+        descriptors = self._service.descriptors
+        if problem:
+            log.warning("listener %s: cannot accept: %s; callers wait in the backlog", self.clients.name, problem.lower())
+        elif is_short:
+            log.warning(
+                "listener %s: %d client connections are all that %d file descriptors allow (`ulimit -n`); "
+                "callers wait in the backlog",
+                self.clients.name,
+                descriptors.clients,
+                descriptors.limit,
+            )
+        else:
+            log.warning(
+                "listener %s: max_clients (%d) are connected; callers wait in the backlog",
+                self.clients.name,
+                self._listener.max_clients,
+            )
+
+    def _wait_no_more(self) -> None:
+        if self._waits_in is not None:
+            self._waits_in.remove(self)
+            self._waits_in = None
+            self._service.row.cells[cells.PAUSED] -= 1
+            self.clients.crowd(False)

@@ -1,0 +1,150 @@
+"""Between accept() and the transport: what has to be known of a connection before its first byte is read for good.
+
+A step decides by the address and by bytes that it peeks at (MSG_PEEK), which stay for whoever reads them next: lists of
+addresses, guards, a PROXY header, a ClientHello. nginx calls it the preread phase, HAProxy `tcp-request connection`. Without
+steps there is none of this, and no cost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import socket
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Any, Protocol
+
+from balance.proxy.wheel import NEVER, Timed, Wheel
+
+ASK_AGAIN_S = 0.01  # where the kernel can't say that more has come than what was peeked at
+
+
+class Verdict(enum.Enum):
+    """What a step says of a connection."""
+
+    PASS = "pass"  # on to the next step
+    REFUSE = "refuse"  # close it
+    WAIT = "wait"  # ask again when more has come
+
+
+class Host(Protocol):
+    """The acceptor, as a connection that it has accepted sees it."""
+
+    callers: set[Caller]
+
+    @property
+    def preread_s(self) -> float:
+        """How long all steps may take."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop: ...
+
+    @property
+    def wheel(self) -> Wheel: ...
+
+    def adopt(self, fd: int, address: Any) -> None:
+        """All steps have passed it."""
+
+    def refused(self) -> None:
+        """It is closed."""
+
+
+class Caller(Timed):
+    """A connection that was accepted and has no transport yet. A step may change its `address`: a PROXY header does."""
+
+    __slots__ = ("_host", "_is_watched", "_peeked", "_steps", "_timer", "address", "sock")
+
+    def __init__(self, host: Host, fd: int, address: Any, steps: Sequence[Step]) -> None:
+        super().__init__()
+        self.sock = socket.socket(fileno=fd)
+        self.sock.setblocking(False)
+        self.address = address
+        self._host = host
+        self._steps = list(steps)
+        self._peeked = 0
+        self._is_watched = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """Take the steps. Until they are over the host has it among its callers."""
+        now = monotonic()
+        self.deadline = now + (self._host.preread_s or NEVER)
+        if self.deadline < self.looked_at:
+            self._host.wheel.watch(self, now)
+        self._host.callers.add(self)
+        self._go_on()
+
+    def peek(self, most: int) -> bytes | None:
+        """What has come so far, up to so many bytes; None at the end of it. The bytes stay where they are."""
+        try:
+            data = self.sock.recv(most, socket.MSG_PEEK)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            return None
+        self._peeked = len(data)
+        return data or None
+
+    def expire(self, now: float) -> None:
+        """It took too long."""
+        self.refuse()
+
+    def give_up(self) -> None:
+        self.refuse()
+
+    def refuse(self) -> None:
+        """Close it, whatever it was to be."""
+        if self._leave():
+            self.sock.close()
+            self._host.refused()
+
+    def _go_on(self) -> None:
+        verdict = Verdict.PASS
+        while self._steps:
+            try:
+                verdict = self._steps[0](self)
+            except Exception:
+                self.refuse()
+                raise
+            if verdict is not Verdict.PASS:
+                break
+            del self._steps[0]
+        if verdict is Verdict.PASS:
+            if self._leave():
+                self._host.adopt(self.sock.detach(), self.address)
+        elif verdict is Verdict.REFUSE:
+            self.refuse()
+        else:
+            self._await_more()
+
+    def _await_more(self) -> None:
+        """What was peeked at is still there, so that the socket stays readable: the kernel is told to wait for more."""
+        loop = self._host.loop
+        if self.sock.family == socket.AF_UNIX:
+            self._timer = loop.call_later(ASK_AGAIN_S, self._go_on)
+            return
+        with contextlib.suppress(OSError):
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, self._peeked + 1)
+        if not self._is_watched:
+            self._is_watched = True
+            loop.add_reader(self.sock, self._go_on)
+
+    def _leave(self) -> bool:
+        """The steps are over. False when they were already."""
+        host = self._host
+        if self not in host.callers:
+            return False
+        host.callers.discard(self)
+        host.wheel.forget(self)
+        self.deadline = NEVER
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._is_watched:
+            host.loop.remove_reader(self.sock)
+            with contextlib.suppress(OSError):
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        return True
+
+
+Step = Callable[[Caller], Verdict]

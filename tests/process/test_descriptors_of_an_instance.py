@@ -1,0 +1,196 @@
+"""An instance that may open few files, or have few clients, under more callers than that: all of them are served in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+import pytest
+from running import Instance, Origin, until
+
+CALLERS = 500
+PATIENCE_S = 30.0
+
+Run = Callable[..., Instance]
+Origins = Callable[..., Origin]
+
+
+def may_open(files: int) -> str:
+    return f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({files}, {files}))"
+
+
+async def call(port: int, keep_s: float, answered: asyncio.Event | None = None) -> str:
+    """One caller's status, or what went wrong. It keeps its connection for a while, idle."""
+    try:
+        async with asyncio.timeout(PATIENCE_S + keep_s):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+            status = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
+            await reader.readexactly(2)
+            if answered is not None:
+                answered.set()
+            if keep_s:
+                await asyncio.sleep(keep_s)
+            writer.close()
+            return status
+    except (OSError, EOFError) as error:
+        return type(error).__name__
+
+
+def called(port: int, count: int, keep_s: float = 0.0) -> Counter[str]:
+    """How it went for so many callers at once."""
+
+    async def all_at_once() -> Iterable[str]:
+        return await asyncio.gather(*(call(port, keep_s) for _ in range(count)))
+
+    return Counter(asyncio.run(all_at_once()))
+
+
+def cpu_s(pid: int) -> float:
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("mode", ["http", "tcp"])
+def test_who_finds_no_descriptor_waits_and_is_served_in_turn(run: Run, origins: Origins, mode: str) -> None:
+    origin = origins()
+    instance = run(may_open(256), mode=mode, backends=[{"address": origin.address}]).ready()
+    began = time.monotonic()
+    assert called(instance.port, CALLERS, keep_s=0.01) == {"200": CALLERS}
+    took_s = time.monotonic() - began
+    said = re.findall("worker 0: listener main: .*256 file descriptors.*callers wait", instance.log)
+    assert 1 <= len(said) <= 1 + took_s
+    assert instance.metric("balance_accept_pauses_total") > 0
+    until(lambda: instance.metric("balance_accept_paused") == 0, "recovery")
+    assert instance.get("/")[0] == 200
+    assert instance.metric("balance_backend_connect_failures_total") == 0
+
+
+def test_a_worker_whose_callers_wait_does_not_spin(run: Run, origins: Origins) -> None:
+    origin = origins()
+    instance = run(may_open(256), backends=[{"address": origin.address}]).ready()
+    (worker,) = instance.children("balance-worker")
+
+    async def hold() -> None:
+        async def slow() -> None:
+            _, writer = await asyncio.open_connection("127.0.0.1", instance.port)
+            writer.write(b"GET /slow HTTP/1.1\r\nHost: a.example\r\n\r\n")
+            writers.append(writer)
+
+        writers: list[asyncio.StreamWriter] = []
+        await asyncio.gather(*(slow() for _ in range(200)))
+        await asyncio.to_thread(until, lambda: "callers wait in the backlog" in instance.log, "no room")
+        before = cpu_s(worker)
+        await asyncio.sleep(1.0)
+        assert cpu_s(worker) - before < 0.5
+        assert instance.ask("/status")[1]["listeners"][0]["connections"] < 128
+        for writer in writers:
+            writer.close()
+
+    asyncio.run(hold())
+    origin.released.set()
+    until(lambda: instance.metric("balance_accept_paused") == 0, "recovery")
+    assert instance.get("/")[0] == 200
+
+
+@pytest.mark.parametrize(("mode", "workers"), [("http", 4), ("tcp", 2)])
+def test_max_clients_hold_over_all_workers(run: Run, origins: Origins, mode: str, workers: int) -> None:
+    origin = origins()
+    instance = run(mode=mode, workers=workers, max_clients=6, backends=[{"address": origin.address}]).ready()
+    most = 0
+
+    async def watched() -> Iterable[str]:
+        nonlocal most
+        calls = asyncio.gather(*(call(instance.port, 0.02) for _ in range(60)))
+        while not calls.done():
+            document = await asyncio.to_thread(instance.ask, "/status")
+            most = max(most, sum(worker["connections"] for worker in document[1]["workers"]))
+            await asyncio.sleep(0.02)
+        return await calls
+
+    assert Counter(asyncio.run(watched())) == {"200": 60}
+    assert 0 < most <= 6
+    assert instance.metric('balance_accept_pauses_total{reason="max_clients"}') > 0
+    assert instance.ask("/status")[1]["listeners"][0]["max_clients"] == 6
+
+
+def kept(port: int, count: int) -> Counter[str]:
+    """How it goes for so many callers, one after the other, that keep their connections."""
+
+    async def one_after_the_other() -> Iterable[str]:
+        calls = []
+        for _ in range(count):
+            answered = asyncio.Event()
+            calls.append(asyncio.create_task(call(port, 1000.0, answered)))
+            async with asyncio.timeout(PATIENCE_S):
+                await answered.wait()
+        for each in calls:
+            each.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        return ["200" for each in calls if each.cancelled()]
+
+    return Counter(asyncio.run(one_after_the_other()))
+
+
+def test_an_idle_client_of_any_worker_makes_room(run: Run, origins: Origins) -> None:
+    instance = run(workers=2, max_clients=2, backends=[{"address": origins().address}]).ready()
+    assert kept(instance.port, 10) == {"200": 10}
+    assert instance.metric("balance_idle_clients_closed_total") >= 8
+
+
+@pytest.mark.long
+def test_an_idle_client_makes_room_also_over_a_restart_and_an_upgrade(run: Run, origins: Origins) -> None:
+    instance = run(workers=2, max_clients=2, backends=[{"address": origins().address}]).ready()
+
+    async def held_meanwhile(command: str) -> None:
+        calls = [asyncio.create_task(call(instance.port, 1000.0)) for _ in range(2)]
+        await asyncio.to_thread(until, lambda: instance.metric("balance_listener_connections") == 2, "two clients")
+        assert (await asyncio.to_thread(instance.command, command))[0] == 0
+        assert await asyncio.gather(*(call(instance.port, 0.0) for _ in range(6))) == ["200"] * 6
+        for each in calls:
+            each.cancel()
+
+    for command in ("restart", "upgrade"):
+        asyncio.run(held_meanwhile(command))
+
+
+def test_a_reload_changes_how_many_there_may_be(run: Run, origins: Origins) -> None:
+    origin = origins()
+    instance = run(max_clients=1, backends=[{"address": origin.address}]).ready()
+    document = json.loads(instance.config.read_text())
+    instance.config.write_text(json.dumps(document | {"max_clients": 50}))
+    code, said = instance.command("reload")
+    assert (code, "max_clients 1 -> 50" in said) == (0, True), said
+    assert called(instance.port, 40, keep_s=0.2) == {"200": 40}
+    assert instance.metric("balance_accept_pauses_total") == 0
+    assert instance.metric("balance_listener_max_clients") == 50
+
+
+def test_a_start_that_lacks_descriptors_says_what_it_needs(run: Run) -> None:
+    instance = run(may_open(64), workers=2, backends=[{"address": "127.0.0.1:1"}, {"address": "127.0.0.1:2"}])
+    assert instance.ended() == 1
+    assert re.search(
+        r"^balance: a process may open 64 file descriptors, and \d+ are needed at least for 1 listener, 2 workers and 2 "
+        r"backends: raise `ulimit -Hn` \(systemd: LimitNOFILE=\)$",
+        instance.log,
+        re.MULTILINE,
+    )
+    assert "Traceback" not in instance.log
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("files", [80, 110, 140, 160, 170, 180, 200])
+def test_with_however_few_descriptors_it_serves_or_says_so(run: Run, origins: Origins, files: int) -> None:
+    instance = run(may_open(files), backends=[{"address": origins().address}])
+    until(lambda: "supervisor: ready" in instance.log or instance.process.poll() is not None, "an outcome")
+    if instance.process.poll() is None:
+        assert called(instance.port, 50) == {"200": 50}
+    else:
+        assert "are needed at least" in instance.log
+    assert "Traceback" not in instance.log
