@@ -322,7 +322,9 @@ class RetrySection(Section):
     max_attempts: Annotated[int, kind.whole(1, 100)] = key(
         "How often a request is sent, the first time included. A connection that failed sent nothing and is not counted.", 2
     )
-    backoff_base: Period = key("The first wait; timers turn every 50ms.", "100ms")
+    backoff_base: Period = key(
+        "The first wait; timers turn every 50ms. After a reset the first move, to another backend, waits for nothing.", "100ms"
+    )
     backoff_max: Period = key("No wait is longer.", "5s")
     multiplier: Annotated[float, kind.number(1, 100)] = key("How much longer each wait is than the one before.", 2)
     jitter: Annotated[float | None, kind.share(or_full=True)] = key(

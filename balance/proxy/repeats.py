@@ -225,11 +225,14 @@ class Repeats(Queued):
         self._lease = None
         lease.release(outcome, now, None, failed.status if error is None else error.why)
         self._at = CHOSEN
-        if verdict.is_paid:
+        if not verdict.is_paid:
+            self.choose(now, error)
+        elif verdict.wait_s:
             tries.wait()
             self.client.arm(now, verdict.wait_s)
         else:
-            self.choose(now, error)
+            tries.waits += 1
+            self.go_on(now)
         return True
 
     def _let_go(self, now: float, *, keep_upstream: bool) -> None:

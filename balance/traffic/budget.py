@@ -42,9 +42,10 @@ class Budget:
         self.turn(now)
         return self._floor + self._ratio * sum(self._requests) - sum(self._retries)
 
-    def draw(self, now: float, active: Callable[[], int]) -> bool:
-        """Whether one more is granted; done() gives back its place in flight. `active` counts the pool's uses in flight."""
-        if self.in_flight >= AT_ONCE and self.in_flight + 1 > self._ratio * active():
+    def draw(self, now: float, active: Callable[[], int] | None) -> bool:
+        """Whether one more is granted; done() gives back its place in flight. `active` counts the pool's uses in flight, of
+        which those of retries are bounded; None leaves the rate alone to bound it."""
+        if active is not None and self.in_flight >= AT_ONCE and self.in_flight + 1 > self._ratio * active():
             return False
         if self.left(now) < 1.0:
             return False

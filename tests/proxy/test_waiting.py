@@ -259,7 +259,7 @@ async def test_a_retry_waits_for_the_backend_that_is_full(stage: Stage, ends: st
     held = Held()
     stage.backend(serve(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"))
     stage.backend(held)
-    retry = Retry(backoff_base_s=0.01)
+    retry = Retry(backoff_base_s=0.01, on=(503,))
     queue = LONG if ends == "served" else QueueConfig(timeout_s=0.1)
     await stage.open(limits=[0, 1], queue=queue, retry=retry)
     full = await stage.client()

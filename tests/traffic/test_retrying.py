@@ -29,17 +29,18 @@ TABLE: list[tuple[Failed, Again, float]] = [
     (Failed(CONNECT, tries=0, connects=MAX_CONNECTS), Again.ATTEMPTS, 0.0),
     (Failed(CONNECT, tries=4, connects=1), Again.MADE, 0.0),
     (Failed(CONNECT, tries=0, connects=1, has_other=False), Again.NOBODY, 0.0),
-    (Failed(RESET, tries=3, connects=4), Again.MADE, 0.05),
-    # a connection that broke before the reply
-    (Failed(RESET), Again.MADE, 0.05),
+    (Failed(RESET, tries=3, connects=4, waits=0), Again.MADE, 0.0),
+    # a connection that broke before the reply: the first move, to another backend, waits for nothing
+    (Failed(RESET), Again.MADE, 0.0),
     (Failed(RESET, tries=2, waits=1), Again.MADE, 0.1),
     (Failed(RESET, is_repeatable=False), Again.METHOD, 0.0),
     (Failed(RESET, is_kept=False), Again.BODY, 0.0),
     (Failed(RESET, has_begun=True), Again.BEGUN, 0.0),
     (Failed(RESET, tries=4), Again.ATTEMPTS, 0.0),
     (Failed(RESET, has_other=False), Again.MADE, 0.05),  # the same one, after a while
-    (Failed(RESET, left_s=0.051), Again.MADE, 0.05),
-    (Failed(RESET, left_s=0.05), Again.DEADLINE, 0.0),
+    (Failed(RESET, left_s=0.001), Again.MADE, 0.0),
+    (Failed(RESET, has_other=False, left_s=0.051), Again.MADE, 0.05),
+    (Failed(RESET, has_other=False, left_s=0.05), Again.DEADLINE, 0.0),
     (Failed(RESET, left_s=-1.0), Again.DEADLINE, 0.0),
     # no reply in time
     (Failed(TIMEOUT), Again.MADE, 0.05),
@@ -93,7 +94,7 @@ def test_unasked_only_the_next_backend_is_tried_and_at_once(failed: Failed, agai
         (("timeout",), Failed(TIMEOUT), Again.MADE, 0.05),
         (("timeout",), Failed(STATUS, 504), Again.OFF, 0.0),
         ((429,), Failed(STATUS, 429), Again.MADE, 0.05),
-        (("reset",), Failed(RESET), Again.MADE, 0.05),
+        (("reset",), Failed(RESET), Again.MADE, 0.0),
         ((), Failed(CONNECT, connects=2), Again.MADE, 0.0),  # without `connect` it is as if nothing were configured
         ((), Failed(CONNECT, connects=3), Again.ATTEMPTS, 0.0),
     ],
@@ -114,10 +115,20 @@ def test_a_move_away_from_a_dead_backend_is_free_and_all_else_is_paid() -> None:
 
 def test_what_is_paid_is_in_flight_until_it_is_done() -> None:
     retrying = made()
-    assert decide(Failed(RESET), retrying, 100.0, nobody) == (Again.MADE, 0.05, True)
+    assert decide(Failed(STATUS, 503), retrying, 100.0, nobody) == (Again.MADE, 0.05, True)
     assert retrying.budget.in_flight == 1
     retrying.budget.done()
     assert retrying.budget.in_flight == 0
+
+
+def test_all_that_a_backend_had_in_flight_may_move_at_once_within_the_budget_s_rate() -> None:
+    retrying = made(Retry(enabled=True, on=("reset", 503), budget=RetryBudget(0.2, 2)))
+    for _ in range(20):
+        assert decide(Failed(RESET), retrying, 100.0, nobody) == (Again.MADE, 0.0, True)
+    assert decide(Failed(RESET), retrying, 100.0, nobody).again is Again.BUDGET  # 10 s of the floor are spent
+    for _ in range(17):
+        retrying.budget.done()
+    assert decide(Failed(STATUS, 503), retrying, 100.5, nobody).again is Again.BUDGET  # three are in flight
 
 
 @pytest.mark.parametrize(("workers", "left"), [(1, 100), (2, 50), (8, 12.5)])
