@@ -118,7 +118,7 @@ def decide(failed: Failed, retrying: Retrying | None, now: float, active: Callab
     if retrying is None or failed.how is Failure.CONNECT:
         return Verdict(Again.MADE)  # a dead backend did no work: moving on adds to nobody's load, and has nothing to wait for
     # A backend that dies takes with it all that it had in flight. Their first move goes to others, who have not failed: there
-    # is nothing to wait for, and that they come all at once is not their doing. The budget's rate still bounds how many they are.
+    # is nothing to wait for, and that they come all at once is not their doing. The budget still bounds how many they are.
     is_first_move = failed.how is Failure.RESET and failed.has_other and not failed.waits
     wait_s = 0.0 if is_first_move else retrying.wait_s(failed.waits)
     if wait_s >= failed.left_s:
