@@ -87,8 +87,11 @@ class Exchange(Replying):
             self._outgoing = head
             rest = body
         else:
-            underscores = self.entry.listener.http.underscore_headers
-            self.upload = Body(fields.framing, fields.length, HttpRequestParser, underscores=underscores)
+            if fields.framing is BY_CHUNKS:
+                underscores = self.entry.listener.http.underscore_headers
+                self.upload = Body(BY_CHUNKS, 0, HttpRequestParser, underscores=underscores)
+            else:
+                self.upload = Body(fields.framing, fields.length, HttpRequestParser)
             self._outgoing = head + self._uploaded(self.upload, body) if body else head
             rest = self.upload.rest
         retrying = self.entry.retrying

@@ -163,19 +163,17 @@ class Replying(Repeats):
             self._write(head, b"")
             self._end_well(now)
         else:
-            decode = framing is BY_CHUNKS and not request.minor
             if self._lease is not None:
                 self._lease.answered(now, response.status)  # the body may take long, which says nothing of the backend
-            # `reject` is for clients; a reply has begun by the time that its trailers come.
-            underscores = "pass" if self.entry.listener.http.underscore_headers == "pass" else "drop"
-            self._download = Body(
-                framing,
-                response.length,
-                HttpResponseParser,
-                decode=decode,
-                underscores=underscores,
-                is_tolerant=self.entry.replies.is_tolerant,
-            )
+            if framing is BY_CHUNKS:
+                # `reject` is for clients; a reply has begun by the time that its trailers come.
+                underscores = "pass" if self.entry.listener.http.underscore_headers == "pass" else "drop"
+                is_tolerant = self.entry.replies.is_tolerant
+                self._download = Body(
+                    framing, 0, HttpResponseParser, decode=not request.minor, underscores=underscores, is_tolerant=is_tolerant
+                )
+            else:
+                self._download = Body(framing, response.length, HttpResponseParser)
             self._reply_body(body, head)
 
     def _told(self, response: Response) -> bytes:

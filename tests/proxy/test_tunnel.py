@@ -6,7 +6,7 @@ import os
 
 import pytest
 import websockets
-from rawclient import Message, Wire, get, ok
+from rawclient import Message, Wire, get, ok, post
 from stage import Stage, until
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection
@@ -186,9 +186,11 @@ async def test_upgrade_is_not_offered_where_websocket_is_off(stage: Stage) -> No
     stage.backend(script)
     await stage.open(http=HttpConfig(websocket=False))
     client = await stage.client()
-    await client.send(UPGRADE)
-    assert (await client.reply()).status == 200
-    assert (seen[0].get("upgrade"), seen[0].get("connection")) == (None, None)
+    for request in (UPGRADE, post(b"hello", "Connection: Upgrade", "Upgrade: tcp")):
+        await client.send(request)
+        assert (await client.reply()).status == 200
+    assert [(request.get("upgrade"), request.get("connection")) for request in seen] == [(None, None)] * 2
+    assert seen[1].body == b"hello"
 
 
 async def test_other_answer_than_101_leaves_it_at_http(stage: Stage) -> None:
