@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from asking import Ask
 from standing import start_apache, start_gunicorn, start_hypercorn, start_nginx, start_node, start_uvicorn
+from talking import Ask
 
 STARTS = {
     "gunicorn sync": lambda standing: start_gunicorn(standing, "sync"),

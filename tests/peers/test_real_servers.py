@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from asking import Ask, Talk, ask, connect
 from conftest import Balance, Before
 from questions import DYNAMIC, KEEPING, STARTS, questions
 from standing import Standing
+from talking import Ask, Talk, ask, connect
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
 

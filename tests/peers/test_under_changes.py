@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from asking import ask, connect
 from clients import FINDERS, Site, comparable
 from conftest import Before
 from databases import POSTGRES, start_postgres, start_redis, told
 from drilling import Drill
 from questions import STARTS, questions
 from standing import PATIENCE_S, Standing, program
+from talking import ask, connect
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
