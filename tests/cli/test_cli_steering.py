@@ -27,11 +27,11 @@ def test_a_reload_tells_what_changed(say: Say, instance: Any) -> None:
 
 
 def test_a_reload_that_is_refused_names_every_problem(say: Say, instance: Any) -> None:
-    edit(instance, "weight: 2", "weight: 0, wieght: 1")
+    edit(instance, "weight: 2", "weight: -1, wieght: 1")
     status, out, err = say("reload")
     assert (status, out) == (1, "")
     lines = err.splitlines()
-    assert [line.partition(": pools")[0] for line in lines] == ["balance: test.yaml:5:101", "balance: test.yaml:5:104"]
+    assert [line.partition(": pools")[0] for line in lines] == ["balance: test.yaml:5:101", "balance: test.yaml:5:105"]
     document = json.loads(say("reload", "--json")[1])
     assert (document["done"], len(document["problems"])) == (False, 2)
 

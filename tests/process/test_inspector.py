@@ -81,7 +81,7 @@ class Scene:
 
 
 def passive(checks: PassiveChecks = PASSIVE) -> HealthCheck:
-    return HealthCheck(passive=checks)
+    return HealthCheck(kind="http", passive=checks)
 
 
 def test_failures_in_a_row_over_all_workers_eject_and_a_good_request_brings_back() -> None:
