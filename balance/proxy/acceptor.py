@@ -284,21 +284,22 @@ class Acceptor:
         is_reclaimed = clients.close_oldest()
         clients.crowd()
         now = monotonic()
-        if now >= self._said_at + SAY_EVERY_S and not is_reclaimed:
+        if now >= self._said_at + SAY_EVERY_S and (is_short or not is_reclaimed):
             self._said_at = now
-            self._say(problem, is_short)
+            self._say(problem, is_short, is_reclaimed)
 
-    def _say(self, problem: str, is_short: bool) -> None:
+    def _say(self, problem: str, is_short: bool, is_reclaimed: bool) -> None:
         descriptors = self._service.descriptors
+        what = "idle clients are closed for those who call" if is_reclaimed else "callers wait in the backlog"
         if problem:
-            log.warning("listener %s: cannot accept: %s; callers wait in the backlog", self.clients.name, problem.lower())
+            log.warning("listener %s: cannot accept: %s; %s", self.clients.name, problem.lower(), what)
         elif is_short:
             log.warning(
-                "listener %s: %d client connections are all that %d file descriptors allow (`ulimit -n`); "
-                "callers wait in the backlog",
+                "listener %s: %d client connections are all that %d file descriptors allow (`ulimit -n`); %s",
                 self.clients.name,
                 descriptors.clients,
                 descriptors.limit,
+                what,
             )
         else:
             log.warning(
