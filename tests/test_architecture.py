@@ -34,6 +34,7 @@ TOP_LEVEL = {
 
 # Modules whose claims are tested through another's door, with the file that does it.
 TESTED_ELSEWHERE = {
+    "process/needs": "process/test_descriptors_of_an_instance.py",
     "process/undertaking": "process/test_restarting.py",
     "process/words": "process/test_reloading.py",
     "proxy/attempts": "proxy/test_exchange.py",

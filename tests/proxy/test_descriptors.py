@@ -24,10 +24,10 @@ def test_some_are_kept_for_what_must_go_on(limit: int, kept: int) -> None:
     assert reserve(limit) == kept
 
 
-def test_a_client_counts_for_two_and_what_the_process_has_for_one() -> None:
-    used = in_use()
-    assert used is not None
-    descriptors = Descriptors(used + 100 + reserve(used + 100))
+def test_a_client_counts_for_two_and_what_the_process_has_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("balance.proxy.descriptors.in_use", lambda: 20)
+    descriptors = Descriptors(20 + 100 + 8)
+    assert descriptors.reserve == 8
     descriptors.measure()
     assert descriptors.most == 50
     descriptors.clients, descriptors.upstreams = 10, 6  # as if those were among the open ones
