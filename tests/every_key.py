@@ -216,7 +216,9 @@ KEYS: dict[str, Key] = {
     "logging.access_log.enabled": Key(True, "tests/proxy/test_access.py::test_tcp_session_has_its_line"),
     "logging.access_log.format": Key("combined", "tests/proxy/test_access.py::test_combined_is_what_log_readers_know"),
     "logging.access_log.output": Key("stderr", "tests/proxy/test_access.py::test_combined_is_what_log_readers_know"),
-    "shutdown.delay": Key("1s", "tests/process/test_supervisor.py::test_the_stop_goes_in_order_and_websockets_are_told_last"),
+    "shutdown.delay": Key(
+        "1s", "tests/process/test_supervisor.py::test_sigterm_finishes_what_is_in_flight_and_refuses_what_is_new"
+    ),
     "shutdown.restart_drain": Key(
         "2h", "tests/process/test_restarting.py::test_at_each_post_the_new_one_is_ready_before_the_old_one_ends"
     ),
