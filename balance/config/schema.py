@@ -384,7 +384,9 @@ class ReplyHeadersSection(Section):
 
     place = "reply_headers"
     request_id: Flag = key("X-Request-ID: the request's id, as logs have it; a backend's own stays.", True)
-    backend: Flag = key("X-Backend: the name of the backend that the reply is from, or was to be from.", False)
+    backend: Flag = key(
+        "X-Backend: the name of the backend that the reply is from, or was to be from; its own such field is dropped.", False
+    )
 
 
 class HttpSection(Section):

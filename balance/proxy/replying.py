@@ -12,6 +12,7 @@ from httptools import HttpResponseParser
 
 from balance.errors import ProtocolError
 from balance.http1.body import Body
+from balance.http1.fields import without_named
 from balance.http1.framing import BY_CHUNKS, BY_CLOSE, BY_LENGTH, NO_BODY
 from balance.http1.head import Response
 from balance.http1.response import MAX_HEAD
@@ -24,6 +25,7 @@ from balance.runtime.pool import Lease
 MAX_INTERIMS = 100  # 1xx replies at once before the final one: a backend that never comes to the point
 INTERIMS_PER_S = 10  # and so many more in each second, so that one that says 102 through a long request never reaches a bound
 _EMPTY_LINE, _CLOSE, _KEEP_ALIVE = b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n"
+_OURS_TO_SAY = frozenset((b"x-backend",))
 JOIN_LIMIT = 16 * 1024  # below it, copying a body behind its head is cheaper than a second buffer for the kernel
 
 
@@ -153,7 +155,7 @@ class Replying(Repeats):
                 return
             head = b"".join((head, b"X-Request-Id: ", request_id, end))
         else:
-            head += self._told(response) + end[2:]
+            head = self._told(head, response) + end[2:]
 
         if framing is BY_LENGTH and len(body) == response.length:
             self._write(head, body)
@@ -176,9 +178,12 @@ class Replying(Repeats):
                 self._download = Body(framing, response.length, HttpResponseParser)
             self._reply_body(body, head)
 
-    def _told(self, response: Response) -> bytes:
-        """The lines that tell the client which way its reply has taken. An id that the backend gives stays the only one."""
-        return self.entry.told(b"" if response.has_request_id else self.request_id, self.backend)
+    def _told(self, head: bytes, response: Response) -> bytes:
+        """`head` with the lines that tell the client which way its reply has taken. An id that the backend gives stays the only
+        one; what it says of X-Backend does not stand beside our word."""
+        if self.entry.tells_backend:
+            head = without_named(head, _OURS_TO_SAY)
+        return head + self.entry.told(b"" if response.has_request_id else self.request_id, self.backend)
 
     def _reply_body(self, data: bytes, head: bytes = b"") -> None:
         download = self._download
@@ -224,7 +229,7 @@ class Replying(Repeats):
         if self._tries is not None:
             self._tries.done()
         self.status = 101
-        head = response.forward + self._told(response)
+        head = self._told(response.forward, response)
         self._write(head + b"Connection: Upgrade\r\nUpgrade: " + response.upgrade + b"\r\n\r\n", b"")
         self._at = ENDED
         self._lease = None  # the tunnel's now

@@ -89,7 +89,7 @@ async def test_what_is_refused_and_what_ends_here_has_an_id_too(stage: Stage) ->
 
 @pytest.mark.parametrize("request_id", [True, False])
 async def test_a_reply_names_its_backend_where_that_is_asked_for(stage: Stage, request_id: bool) -> None:
-    stage.backend(serve(ok()))
+    stage.backend(serve(ok(b"ok", "X-Backend: what it calls itself", "x-backend: and more")))
     stage.backend(serve(b"junk"))
     await stage.open(http=HttpConfig(reply_headers=ReplyHeaders(request_id, backend=True)))
     client = await stage.client()
