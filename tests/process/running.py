@@ -119,6 +119,10 @@ class Instance:
         lines = self.get("/metrics", self.admin_port)[1].splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if re.match(rf"{name}[ {{]", line))
 
+    def counts(self, name: str, value: float) -> None:
+        """Wait for that value: a reply goes out a moment before it is counted."""
+        until(lambda: self.metric(name) == value, lambda: f"{name} is {self.metric(name):g}, not {value:g}")
+
     def has_ended_within(self, seconds: float) -> bool:
         """Whether the process is gone by then."""
         try:
@@ -148,7 +152,8 @@ class Instance:
 
 
 class Origin(ThreadingHTTPServer):
-    """A backend: answers with its name; /slow waits until `released` and says `waiting` meanwhile."""
+    """A backend: answers with its name; /slow waits until `released` and says `waiting` meanwhile, /held
+    takes a moment, and `most_at_once` counts those that it held together."""
 
     daemon_threads = True
     request_queue_size = 1024  # 5 by default: what comes beyond waits for retransmissions
@@ -158,6 +163,9 @@ class Origin(ThreadingHTTPServer):
         self.name = name
         self.waiting = threading.Event()
         self.released = threading.Event()
+        self.held = 0
+        self.most_at_once = 0
+        self.lock = threading.Lock()
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     @property
@@ -178,11 +186,22 @@ class Answering(BaseHTTPRequestHandler):
         if self.path == "/slow":
             self.server.waiting.set()
             self.server.released.wait(PATIENCE_S)
+        elif self.path == "/held":
+            self.hold()
         body = self.server.name.encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def hold(self) -> None:
+        origin = self.server
+        with origin.lock:
+            origin.held += 1
+            origin.most_at_once = max(origin.most_at_once, origin.held)
+        origin.released.wait(0.05)
+        with origin.lock:
+            origin.held -= 1
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

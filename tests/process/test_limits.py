@@ -113,7 +113,7 @@ def test_refusals_by_a_limit_open_no_breaker_and_eject_nobody(run: Run, busy: Mo
     held = Asking(instance.port, 1)
     until(lambda: busy.at_once == 1, "a full backend")
     assert Asking(instance.port, 50).ended() == [503] * 50
-    until(lambda: instance.metric('balance_requests_ended_total{why="limit"}') == 50, "their reason")
+    instance.counts('balance_requests_ended_total{why="limit"}', 50)
     busy.released.set()
     assert held.ended() == [200]
     until(lambda: instance.get()[0] == 200, "another answer")
