@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from balance.model import Phase, Why
+from balance.model import TryPhase, Why
 
 
 class BalanceError(Exception):
@@ -59,7 +59,7 @@ class ProtocolError(BalanceError):
 class UpstreamError(BalanceError):
     """A backend failed in `phase`; `why` says how. `is_ours`: it is this machine that ran out of something."""
 
-    def __init__(self, phase: Phase, why: Why, detail: str, *, is_ours: bool = False) -> None:
+    def __init__(self, phase: TryPhase, why: Why, detail: str, *, is_ours: bool = False) -> None:
         super().__init__(detail)
         self.is_ours = is_ours
         self.phase = phase

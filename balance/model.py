@@ -14,7 +14,7 @@ class Mode(enum.StrEnum):
     HTTP = "http"
 
 
-class Phase(enum.Enum):
+class TryPhase(enum.Enum):
     """How far a use of a backend had come when it failed. Only CONNECT proves that nothing was sent."""
 
     CONNECT = "connect"

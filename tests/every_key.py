@@ -15,13 +15,13 @@ class Key(NamedTuple):
 
 PAGE = str(Path(__file__).resolve().parent.parent / "deployments" / "examples" / "pages" / "503.html")
 
-_CLIENT = "tests/proxy/test_client.py::"
-_COOKIE = "tests/proxy/test_proxy_sticky.py::test_the_cookie_is_the_one_that_is_configured"
-_EXCHANGE = "tests/proxy/test_exchange.py::"
+_CLIENT = "tests/proxy/http/test_client.py::"
+_COOKIE = "tests/proxy/http/test_session_cookie.py::test_the_cookie_is_the_one_that_is_configured"
+_EXCHANGE = "tests/proxy/http/test_exchange.py::"
 _LIMITS = "tests/proxy/test_settings.py::test_what_is_beyond_a_limit_never_reaches_a_backend"
 _JUDGED = "tests/probes/test_probes_http.py::test_a_reply_is_judged_by_status_and_body"
-_REPEATS = "tests/proxy/test_repeats.py::"
-_UPSTREAM = "tests/proxy/test_upstream.py::"
+_REPEATS = "tests/proxy/http/test_resend.py::"
+_UPSTREAM = "tests/proxy/http/test_upstream.py::"
 
 # The model has no default for them: every test shows what they do.
 REQUIRED = frozenset(
@@ -29,7 +29,7 @@ REQUIRED = frozenset(
 )
 
 KEYS: dict[str, Key] = {
-    "mode": Key("tcp", "tests/proxy/test_tcp.py::test_bytes_pass_both_ways"),
+    "mode": Key("tcp", "tests/proxy/tcp/test_session.py::test_bytes_pass_both_ways"),
     "listen": Key(":8081", "tests/process/test_instance.py::test_a_unix_socket_is_served_and_its_file_is_gone_afterwards"),
     "workers": Key(
         2, "tests/process/test_sessions_of_workers.py::test_a_cookie_is_known_to_every_worker_and_to_their_successors"
@@ -37,34 +37,40 @@ KEYS: dict[str, Key] = {
     "listeners[].name": Key("web", "tests/proxy/test_acceptor.py::test_a_socket_may_lead_to_another_listener"),
     "max_clients": Key(10, "tests/proxy/test_acceptor.py::test_who_finds_no_room_waits_and_is_served_in_turn"),
     "listeners[].pool": Key("q", "tests/runtime/test_snapshot.py::test_listeners_share_the_pool_that_they_name"),
-    "backends[].name": Key("b", "tests/proxy/test_access.py::test_line_says_who_asked_what_where_it_went_and_how_long_it_took"),
-    "backends[].address": Key("127.0.0.1:9009", "tests/proxy/test_tcp.py::test_unix_sockets_on_both_sides"),
+    "backends[].name": Key(
+        "b", "tests/proxy/test_access_log.py::test_line_says_who_asked_what_where_it_went_and_how_long_it_took"
+    ),
+    "backends[].address": Key("127.0.0.1:9009", "tests/proxy/tcp/test_session.py::test_unix_sockets_on_both_sides"),
     "backends[].weight": Key(3, "tests/runtime/test_snapshot.py::test_a_pool_of_every_algorithm_chooses_by_its_new_weights"),
     "backends[].max_connections": Key(
-        1, "tests/proxy/test_waiting.py::test_a_full_backend_is_passed_over_while_others_have_room"
+        1, "tests/proxy/net/test_queue_timer.py::test_a_full_backend_is_passed_over_while_others_have_room"
     ),
     "backends[].backup": Key(
-        True, "tests/runtime/test_reserve.py::test_backups_get_nothing_while_a_primary_is_ready_and_then_share_by_the_algorithm"
+        True, "tests/runtime/test_backups.py::test_backups_get_nothing_while_a_primary_is_ready_and_then_share_by_the_algorithm"
     ),
     "backends[].metadata": Key(
-        {"rack": "7"}, "tests/side/test_backends.py::test_a_backend_is_shown_with_what_was_written_next_to_it"
+        {"rack": "7"}, "tests/admin/test_backends.py::test_a_backend_is_shown_with_what_was_written_next_to_it"
     ),
     "load_balancer.algorithm": Key("random", "tests/runtime/test_snapshot.py::test_pool_chooses_by_the_algorithm_it_names"),
     "load_balancer.hash_key": Key(
         "header:X-User", "tests/proxy/test_keys.py::test_same_header_goes_to_the_same_backend_and_others_spread"
     ),
-    "health_check.enabled": Key(True, "tests/process/test_control.py::test_readiness_follows_the_backends"),
-    "health_check.type": Key("http", "tests/process/test_control.py::test_a_command_of_the_users_decides_in_a_whole_instance"),
-    "health_check.interval": Key("3s", "tests/health/test_pace.py::test_probes_come_slower_while_a_backend_stays_down"),
+    "health_check.enabled": Key(True, "tests/process/control/test_control.py::test_readiness_follows_the_backends"),
+    "health_check.type": Key(
+        "http", "tests/process/control/test_control.py::test_a_command_of_the_users_decides_in_a_whole_instance"
+    ),
+    "health_check.interval": Key(
+        "3s", "tests/health/test_probe_interval.py::test_probes_come_slower_while_a_backend_stays_down"
+    ),
     "health_check.timeout": Key(
         "1s", "tests/probes/test_probes_http.py::test_a_server_that_never_answers_is_given_up_at_the_timeout"
     ),
-    "health_check.jitter": Key(0.5, "tests/health/test_pace.py::test_jitter_is_as_far_as_is_said"),
+    "health_check.jitter": Key(0.5, "tests/health/test_probe_interval.py::test_jitter_is_as_far_as_is_said"),
     "health_check.healthy_threshold": Key(
-        5, "tests/process/test_register.py::test_panic_is_told_when_it_begins_and_when_it_ends"
+        5, "tests/process/control/test_health_registry.py::test_panic_is_told_when_it_begins_and_when_it_ends"
     ),
     "health_check.unhealthy_threshold": Key(
-        5, "tests/process/test_register.py::test_who_stays_keeps_its_standing_and_the_run_that_speaks_against_it"
+        5, "tests/process/control/test_health_registry.py::test_who_stays_keeps_its_standing_and_the_run_that_speaks_against_it"
     ),
     "health_check.path": Key(
         "/up", "tests/probes/test_probes_http.py::test_the_request_carries_the_path_the_host_and_the_users_own_fields"
@@ -89,74 +95,81 @@ KEYS: dict[str, Key] = {
         ["true"], "tests/probes/test_command.py::test_the_exit_status_is_the_verdict_and_the_first_line_its_reason"
     ),
     "health_check.slow_start": Key(
-        "30s", "tests/runtime/test_guarded.py::test_who_comes_back_gets_a_tenth_of_its_share_at_first_under_any_algorithm"
+        "30s",
+        "tests/runtime/test_health_gated_pool.py::test_who_comes_back_gets_a_tenth_of_its_share_at_first_under_any_algorithm",
     ),
     "health_check.panic_threshold": Key(
-        50, "tests/runtime/test_guarded.py::test_in_panic_all_are_used_but_those_an_operator_took_out_and_open_breakers"
+        50,
+        "tests/runtime/test_health_gated_pool.py::test_in_panic_all_are_used_but_those_an_operator_took_out_and_open_breakers",
     ),
-    "health_check.passive_checks.enabled": Key(False, "tests/runtime/test_guarded.py::test_only_who_asks_for_it_pays_for_it"),
-    "health_check.passive_checks.count": Key([500], "tests/runtime/test_guarded.py::test_what_counts_is_configured"),
+    "health_check.passive_checks.enabled": Key(
+        False, "tests/runtime/test_health_gated_pool.py::test_only_who_asks_for_it_pays_for_it"
+    ),
+    "health_check.passive_checks.count": Key([500], "tests/runtime/test_health_gated_pool.py::test_what_counts_is_configured"),
     "health_check.passive_checks.consecutive_failures": Key(
-        2, "tests/process/test_inspector.py::test_failures_in_a_row_over_all_workers_eject_and_a_good_request_brings_back"
+        2,
+        "tests/process/control/test_outlier_detector.py::test_failures_in_a_row_over_all_workers_eject_and_a_good_request_brings_back",
     ),
     "health_check.passive_checks.error_rate_threshold": Key(
-        0.9, "tests/health/test_outlier.py::test_what_makes_an_outlier_is_as_configured"
+        0.9, "tests/health/test_outlier_detection.py::test_what_makes_an_outlier_is_as_configured"
     ),
     "health_check.passive_checks.min_requests": Key(
-        50, "tests/health/test_outlier.py::test_what_makes_an_outlier_is_as_configured"
+        50, "tests/health/test_outlier_detection.py::test_what_makes_an_outlier_is_as_configured"
     ),
     "health_check.passive_checks.window": Key(
-        "5s", "tests/process/test_inspector.py::test_a_share_of_failures_ejects_where_enough_was_sent"
+        "5s", "tests/process/control/test_outlier_detector.py::test_a_share_of_failures_ejects_where_enough_was_sent"
     ),
     "health_check.passive_checks.ejection_time": Key(
-        "5s", "tests/process/test_inspector.py::test_failures_in_a_row_over_all_workers_eject_and_a_good_request_brings_back"
+        "5s",
+        "tests/process/control/test_outlier_detector.py::test_failures_in_a_row_over_all_workers_eject_and_a_good_request_brings_back",
     ),
     "health_check.passive_checks.max_ejection_percent": Key(
-        20, "tests/health/test_outlier.py::test_the_percentage_is_rounded_down"
+        20, "tests/health/test_outlier_detection.py::test_the_percentage_is_rounded_down"
     ),
     "circuit_breaker.enabled": Key(
-        True, "tests/runtime/test_guarded.py::test_an_open_breaker_is_passed_over_while_others_live"
+        True, "tests/runtime/test_health_gated_pool.py::test_an_open_breaker_is_passed_over_while_others_live"
     ),
     "circuit_breaker.failure_threshold": Key(
-        2, "tests/health/test_breaker.py::test_it_opens_after_as_many_failures_as_are_said"
+        2, "tests/health/test_circuit_breaker.py::test_it_opens_after_as_many_failures_as_are_said"
     ),
     "circuit_breaker.success_threshold": Key(
-        4, "tests/health/test_breaker.py::test_it_closes_after_as_many_good_trials_as_are_said"
+        4, "tests/health/test_circuit_breaker.py::test_it_closes_after_as_many_good_trials_as_are_said"
     ),
-    "circuit_breaker.timeout": Key("7s", "tests/health/test_breaker.py::test_open_ends_by_time_alone"),
+    "circuit_breaker.timeout": Key("7s", "tests/health/test_circuit_breaker.py::test_open_ends_by_time_alone"),
     "circuit_breaker.half_open_requests": Key(
-        3, "tests/runtime/test_guard.py::test_another_configuration_of_the_breaker_holds_at_once_and_what_was_counted_stands"
+        3,
+        "tests/runtime/test_health_gate.py::test_another_configuration_of_the_breaker_holds_at_once_and_what_was_counted_stands",
     ),
-    "queue.size": Key(3, "tests/proxy/test_waiting.py::test_without_a_queue_nobody_waits"),
-    "queue.timeout": Key("1s", "tests/proxy/test_waiting.py::test_whose_time_is_over_is_answered_503"),
+    "queue.size": Key(3, "tests/proxy/net/test_queue_timer.py::test_without_a_queue_nobody_waits"),
+    "queue.timeout": Key("1s", "tests/proxy/net/test_queue_timer.py::test_whose_time_is_over_is_answered_503"),
     "session_affinity.enabled": Key(
-        True, "tests/proxy/test_proxy_sticky.py::test_a_new_client_gets_a_cookie_once_and_then_its_backend"
+        True, "tests/proxy/http/test_session_cookie.py::test_a_new_client_gets_a_cookie_once_and_then_its_backend"
     ),
     "session_affinity.mode": Key(
-        "source-ip", "tests/proxy/test_proxy_sticky.py::test_a_field_leads_to_one_backend_over_any_connection"
+        "source-ip", "tests/proxy/http/test_session_cookie.py::test_a_field_leads_to_one_backend_over_any_connection"
     ),
     "session_affinity.cookie.name": Key("s", _COOKIE),
     "session_affinity.cookie.ttl": Key("1m", _COOKIE),
     "session_affinity.cookie.path": Key("/app", _COOKIE),
     "session_affinity.cookie.http_only": Key(False, _COOKIE),
-    "session_affinity.cookie.secure": Key(True, "tests/http1/test_setcookie.py::test_line_is_what_the_configuration_says"),
+    "session_affinity.cookie.secure": Key(True, "tests/http1/test_set_cookie.py::test_line_is_what_the_configuration_says"),
     "session_affinity.cookie.same_site": Key("strict", _COOKIE),
     "session_affinity.header": Key(
-        "X-Session", "tests/proxy/test_proxy_sticky.py::test_a_field_leads_to_one_backend_over_any_connection"
+        "X-Session", "tests/proxy/http/test_session_cookie.py::test_a_field_leads_to_one_backend_over_any_connection"
     ),
     "session_affinity.ttl": Key(
-        "5s", "tests/runtime/test_sticky.py::test_a_session_that_was_not_used_for_its_time_is_a_new_one"
+        "5s", "tests/runtime/test_affinity_pool.py::test_a_session_that_was_not_used_for_its_time_is_a_new_one"
     ),
     "session_affinity.secret": Key(
         "s3cret", "tests/process/test_sessions_of_workers.py::test_with_a_secret_a_restart_and_another_balancer_know_the_cookie"
     ),
     "retry.enabled": Key(False, _REPEATS + "test_unasked_nothing_but_a_failed_connection_is_tried_again"),
     "retry.max_attempts": Key(5, _REPEATS + "test_tries_are_as_many_as_is_said"),
-    "retry.backoff_base": Key("1s", "tests/traffic/test_backoff.py::test_base_bound_and_growth_are_as_configured"),
-    "retry.backoff_max": Key("9s", "tests/traffic/test_backoff.py::test_base_bound_and_growth_are_as_configured"),
-    "retry.multiplier": Key(5, "tests/traffic/test_backoff.py::test_base_bound_and_growth_are_as_configured"),
-    "retry.jitter": Key(0.5, "tests/traffic/test_backoff.py::test_wait_doubles_up_to_its_bound_and_strays_as_told"),
-    "retry.on": Key([503], "tests/traffic/test_retrying.py::test_only_what_is_asked_for_is_tried_again"),
+    "retry.backoff_base": Key("1s", "tests/retry/test_backoff.py::test_base_bound_and_growth_are_as_configured"),
+    "retry.backoff_max": Key("9s", "tests/retry/test_backoff.py::test_base_bound_and_growth_are_as_configured"),
+    "retry.multiplier": Key(5, "tests/retry/test_backoff.py::test_base_bound_and_growth_are_as_configured"),
+    "retry.jitter": Key(0.5, "tests/retry/test_backoff.py::test_wait_doubles_up_to_its_bound_and_strays_as_told"),
+    "retry.on": Key([503], "tests/retry/test_decision.py::test_only_what_is_asked_for_is_tried_again"),
     "retry.per_try_timeout": Key("1s", _REPEATS + "test_silent_backend_is_left_after_the_time_for_a_try"),
     "retry.budget.ratio": Key(0.5, _REPEATS + "test_requests_pay_for_retries"),
     "retry.budget.min_per_second": Key(3, _REPEATS + "test_without_a_budget_the_reply_is_passed_on"),
@@ -164,16 +177,16 @@ KEYS: dict[str, Key] = {
     "timeouts.read": Key("1s", _EXCHANGE + "test_backend_that_says_nothing_is_504"),
     "timeouts.write": Key("1s", _CLIENT + "test_client_that_does_not_read_is_cut_after_write"),
     "timeouts.request": Key("1s", _EXCHANGE + "test_whole_request_has_a_limit_where_one_is_set"),
-    "timeouts.idle": Key("1s", "tests/proxy/test_tcp.py::test_silent_session_is_cut_at_the_idle_timeout"),
+    "timeouts.idle": Key("1s", "tests/proxy/tcp/test_session.py::test_silent_session_is_cut_at_the_idle_timeout"),
     "timeouts.half_closed": Key(
-        "1s", "tests/proxy/test_tcp.py::test_half_closed_session_that_says_nothing_is_cut_where_that_has_a_time"
+        "1s", "tests/proxy/tcp/test_session.py::test_half_closed_session_that_says_nothing_is_cut_where_that_has_a_time"
     ),
-    "timeouts.tunnel": Key("1s", "tests/proxy/test_tunnel.py::test_silent_tunnel_is_cut_at_its_own_timeout"),
+    "timeouts.tunnel": Key("1s", "tests/proxy/http/test_tunnel.py::test_silent_tunnel_is_cut_at_its_own_timeout"),
     "timeouts.client_header": Key("1s", _CLIENT + "test_slow_head_is_answered_408"),
     "timeouts.client_body": Key("1s", _CLIENT + "test_body_that_does_not_come_is_answered_408"),
     "timeouts.keepalive": Key("1s", _CLIENT + "test_idle_connection_is_closed_after_keepalive"),
-    "timeouts.drain": Key("1s", "tests/process/test_supervisor.py::test_what_does_not_end_in_time_is_cut_and_told"),
-    "http.websocket": Key(False, "tests/proxy/test_tunnel.py::test_upgrade_is_not_offered_where_websocket_is_off"),
+    "timeouts.drain": Key("1s", "tests/process/supervisor/test_supervisor.py::test_what_does_not_end_in_time_is_cut_and_told"),
+    "http.websocket": Key(False, "tests/proxy/http/test_tunnel.py::test_upgrade_is_not_offered_where_websocket_is_off"),
     "http.keepalive.max_idle_per_backend": Key(1, _UPSTREAM + "test_only_so_many_are_kept"),
     "http.keepalive.idle_timeout": Key("1s", _UPSTREAM + "test_connection_is_not_kept_beyond_its_limit"),
     "http.keepalive.max_requests": Key(2, _UPSTREAM + "test_connection_serves_only_so_many_requests"),
@@ -194,15 +207,22 @@ KEYS: dict[str, Key] = {
         True, "tests/proxy/test_settings.py::test_a_reply_names_its_backend_where_that_is_asked_for"
     ),
     "http.via": Key(True, "tests/proxy/test_settings.py::test_a_request_names_this_proxy_where_that_is_asked_for"),
-    "http.error_pages": Key({"503": PAGE}, "tests/proxy/test_refusals.py::test_error_has_the_users_page"),
+    "http.error_pages": Key({"503": PAGE}, "tests/proxy/http/test_error_replies.py::test_error_has_the_users_page"),
     "security.trusted_proxies": Key(["10.0.0.0/8"], _CLIENT + "test_trusted_proxy_is_believed"),
     "security.client_address": Key("rfc7239", "tests/proxy/test_forwarded.py::test_the_family_that_is_not_believed_is_dropped"),
-    "admin.enabled": Key(False, "tests/process/test_openings.py::test_only_what_is_listened_on_is_asked_for_and_once"),
-    "admin.listen": Key("127.0.0.1:9099", "tests/process/test_openings.py::test_the_admin_port_opens_where_it_is_configured"),
-    "metrics.enabled": Key(False, "tests/side/test_admin.py::test_metrics_that_are_switched_off_are_not_there"),
-    "metrics.listen": Key("127.0.0.1:9099", "tests/process/test_announcement.py::test_metrics_are_announced_where_they_are"),
+    "admin.enabled": Key(
+        False, "tests/process/sockets/test_listen_sockets.py::test_only_what_is_listened_on_is_asked_for_and_once"
+    ),
+    "admin.listen": Key(
+        "127.0.0.1:9099", "tests/process/sockets/test_listen_sockets.py::test_the_admin_port_opens_where_it_is_configured"
+    ),
+    "metrics.enabled": Key(False, "tests/admin/test_application.py::test_metrics_that_are_switched_off_are_not_there"),
+    "metrics.listen": Key(
+        "127.0.0.1:9099", "tests/process/operations/test_startup_log.py::test_metrics_are_announced_where_they_are"
+    ),
     "metrics.path": Key(
-        "/scrape", "tests/side/test_admin.py::test_the_metrics_own_listener_shows_metrics_and_answers_probes_and_nothing_else"
+        "/scrape",
+        "tests/admin/test_application.py::test_the_metrics_own_listener_shows_metrics_and_answers_probes_and_nothing_else",
     ),
     "logging.level": Key(
         "debug", "tests/process/test_logs.py::test_format_level_and_place_are_as_configured_now_and_the_name_stays"
@@ -213,13 +233,13 @@ KEYS: dict[str, Key] = {
     "logging.output": Key(
         "stdout", "tests/process/test_logs.py::test_format_level_and_place_are_as_configured_now_and_the_name_stays"
     ),
-    "logging.access_log.enabled": Key(True, "tests/proxy/test_access.py::test_tcp_session_has_its_line"),
-    "logging.access_log.format": Key("combined", "tests/proxy/test_access.py::test_combined_is_what_log_readers_know"),
-    "logging.access_log.output": Key("stderr", "tests/proxy/test_access.py::test_combined_is_what_log_readers_know"),
+    "logging.access_log.enabled": Key(True, "tests/proxy/test_access_log.py::test_tcp_session_has_its_line"),
+    "logging.access_log.format": Key("combined", "tests/proxy/test_access_log.py::test_combined_is_what_log_readers_know"),
+    "logging.access_log.output": Key("stderr", "tests/proxy/test_access_log.py::test_combined_is_what_log_readers_know"),
     "shutdown.delay": Key(
-        "1s", "tests/process/test_supervisor.py::test_sigterm_finishes_what_is_in_flight_and_refuses_what_is_new"
+        "1s", "tests/process/supervisor/test_supervisor.py::test_sigterm_finishes_what_is_in_flight_and_refuses_what_is_new"
     ),
     "shutdown.restart_drain": Key(
-        "2h", "tests/process/test_restarting.py::test_at_each_post_the_new_one_is_ready_before_the_old_one_ends"
+        "2h", "tests/process/operations/test_rolling_restart.py::test_at_each_post_the_new_one_is_ready_before_the_old_one_ends"
     ),
 }

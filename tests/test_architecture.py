@@ -34,14 +34,14 @@ TOP_LEVEL = {
 
 # Modules whose claims are tested through another's door, with the file that does it.
 TESTED_ELSEWHERE = {
-    "process/needs": "process/test_descriptors_of_an_instance.py",
-    "process/undertaking": "process/test_restarting.py",
-    "process/words": "process/test_reloading.py",
-    "proxy/attempts": "proxy/test_exchange.py",
-    "proxy/queued": "proxy/test_waiting.py",
     "__main__": "cli/test_main.py",
-    "cli/testpages": "cli/test_backend.py",
-    "cli/testserver": "cli/test_backend.py",
+    "cli/test_backend/pages": "cli/test_backend/test_test_backend_command.py",
+    "cli/test_backend/server": "cli/test_backend/test_test_backend_command.py",
+    "process/ipc/messages": "process/operations/test_reload.py",
+    "process/operations/operation": "process/operations/test_rolling_restart.py",
+    "process/supervisor/descriptor_needs": "process/test_descriptors_of_an_instance.py",
+    "proxy/http/connect": "proxy/http/test_exchange.py",
+    "proxy/http/queue_wait": "proxy/net/test_queue_timer.py",
     "version": "cli/test_main.py",
 }
 
@@ -87,10 +87,14 @@ def test_module_opens_with_what_it_decides(source: Path) -> None:
 
 
 def test_worker_imports_nothing_that_only_others_need() -> None:
-    traffic = [module_name(source) for source in SOURCES if source.parent.name in ("http1", "balancing", "runtime", "proxy")]
+    traffic = [
+        module_name(source)
+        for source in SOURCES
+        if source.relative_to(PACKAGE).parts[0] in ("http1", "balancing", "runtime", "proxy")
+    ]
     done = python(
         "import importlib, sys\n"
-        f"for name in {['balance.process.worker', *traffic]}: importlib.import_module(name)\n"
+        f"for name in {['balance.process.worker.worker', *traffic]}: importlib.import_module(name)\n"
         f"print(*(name for name in {NOT_IN_A_WORKER} if name in sys.modules))"
     )
     assert (done.returncode, done.stdout.split()) == (0, []), done.stderr

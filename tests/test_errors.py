@@ -1,7 +1,7 @@
 """What an error carries to whoever reports it."""
 
 from balance.errors import BalanceError, ConfigError, Problem, ProtocolError, StartError, UpstreamError
-from balance.model import Phase, Why
+from balance.model import TryPhase, Why
 
 
 def test_problem_is_one_line_with_its_place() -> None:
@@ -21,7 +21,7 @@ def test_every_error_is_caught_as_one() -> None:
         ConfigError([]),
         StartError("no"),
         ProtocolError(400, Why.BAD_REQUEST, "no"),
-        UpstreamError(Phase.CONNECT, Why.CONNECT_REFUSED, "no"),
+        UpstreamError(TryPhase.CONNECT, Why.CONNECT_REFUSED, "no"),
     ):
         assert isinstance(error, BalanceError)
 

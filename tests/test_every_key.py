@@ -21,9 +21,9 @@ import yaml
 from every_key import KEYS, REQUIRED
 
 from balance.config import load_text
-from balance.config.aliases import ALIASES
 from balance.config.model import Config
-from balance.config.schema import RootSection, Section
+from balance.config.schema.aliases import ALIASES
+from balance.config.schema.schema import RootSection, Section
 
 ROOT = Path(__file__).resolve().parent.parent
 

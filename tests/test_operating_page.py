@@ -10,8 +10,8 @@ import pytest
 
 from balance.cli.main import COMMANDS
 from balance.model import Why
-from balance.proxy.access import AccessRecord
-from balance.traffic.retrying import Again
+from balance.proxy.access_log import AccessRecord
+from balance.retry.decision import Again
 
 TEXT = (Path(__file__).parents[1] / "docs" / "OPERATING.md").read_text()
 NOT_OF_A_RUNNING_INSTANCE = ("serve", "validate", "demo", "backend")

@@ -4,7 +4,8 @@ import configparser
 from pathlib import Path
 
 from balance.config import load_file
-from balance.process import supervisor, worker
+from balance.process.supervisor import supervisor
+from balance.process.worker import worker
 
 DEPLOYMENTS = Path(__file__).parents[1] / "deployments"
 CONFIG = load_file(DEPLOYMENTS / "examples" / "http-minimal.yaml", {}).config

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from balance.cli.companion import Companion
+from balance.cli.child_process import ChildProcess
 from balance.errors import StartError
 
 HOST = "127.0.0.1"
@@ -73,7 +73,7 @@ def free_port(wanted: int, flag: str) -> int:
 async def run(port: int, admin_port: int) -> None:
     """Start everything, wait for a signal or for a companion's end, stop everything."""
     loop = asyncio.get_running_loop()
-    companions: list[Companion] = []
+    companions: list[ChildProcess] = []
     story = loop.create_task(tell(companions, port, admin_port))
 
     def interrupt() -> None:
@@ -90,13 +90,13 @@ async def run(port: int, admin_port: int) -> None:
         story.result()
 
 
-async def tell(companions: list[Companion], port: int, admin_port: int) -> None:
+async def tell(companions: list[ChildProcess], port: int, admin_port: int) -> None:
     """From the first start to the last stop; ends by being cancelled, or by StartError when a companion ends."""
     with tempfile.TemporaryDirectory(prefix="balance-demo-") as directory:
         try:
             backends = await start_backends(companions)
             config = write_configuration(directory, port, admin_port, backends)
-            companions.append(await Companion.start("the balancer", ["serve", "--config", str(config)]))
+            companions.append(await ChildProcess.start("the balancer", ["serve", "--config", str(config)]))
             async with asyncio.TaskGroup() as watch:
                 for companion in companions:
                     watch.create_task(companion.end())
@@ -108,11 +108,11 @@ async def tell(companions: list[Companion], port: int, admin_port: int) -> None:
             await stop(companions)
 
 
-async def start_backends(companions: list[Companion]) -> dict[str, str]:
+async def start_backends(companions: list[ChildProcess]) -> dict[str, str]:
     """The addresses by name."""
     started = {}
     for name in WEIGHTS:
-        started[name] = await Companion.start(
+        started[name] = await ChildProcess.start(
             f"backend {name}", ["backend", "--port", "0", "--name", name, "--websocket"], is_heard=True
         )
         companions.append(started[name])
@@ -120,7 +120,7 @@ async def start_backends(companions: list[Companion]) -> dict[str, str]:
     return {name: line.rpartition("http://")[2] for name, line in lines.items()}
 
 
-async def stop(companions: list[Companion]) -> None:
+async def stop(companions: list[ChildProcess]) -> None:
     """The balancer first, so that it never sees its backends go."""
     for companion in reversed(companions):
         await companion.stop(STOP_LIMIT_S)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from balance.config.units import duration_s
+from balance.config.schema.units import duration_s
 
 
 def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:

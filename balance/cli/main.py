@@ -34,24 +34,28 @@ COMMANDS = {
     "serve": CommandEntry("balance.cli.serve:serve_command", "Run the balancer."),
     "validate": CommandEntry("balance.cli.validate:validate_command", "Check configuration files; name every error."),
     "demo": CommandEntry("balance.cli.demo:demo_command", "Three backends and the balancer, with nothing to set up."),
-    "backend": CommandEntry("balance.cli.backend:backend_command", "Run a small HTTP server to balance over."),
+    "backend": CommandEntry("balance.cli.test_backend.command:backend_command", "Run a small HTTP server to balance over."),
     # What follows talks to a running instance.
-    "status": CommandEntry("balance.cli.looking:status_command", "How it is doing: processes, listeners, pools."),
-    "backends": CommandEntry("balance.cli.looking:backends_command", "How every backend stands, and why."),
-    "generations": CommandEntry("balance.cli.looking:generations_command", "The configurations that are remembered."),
-    "events": CommandEntry("balance.cli.looking:events_command", "What happens, as it happens."),
-    "drain": CommandEntry("balance.cli.members:drain_command", "Send nothing new to a backend."),
-    "maintenance": CommandEntry("balance.cli.members:maintenance_command", "Take a backend out."),
-    "disable": CommandEntry("balance.cli.members:disable_command", "The same as maintenance."),
-    "enable": CommandEntry("balance.cli.members:enable_command", "Put a backend back."),
-    "weight": CommandEntry("balance.cli.members:weight_command", "Give a backend another weight."),
-    "add": CommandEntry("balance.cli.members:add_command", "Add a backend."),
-    "remove": CommandEntry("balance.cli.members:remove_command", "Take a backend away."),
-    "reload": CommandEntry("balance.cli.steering:reload_command", "Read the configuration again, or go back to the last."),
-    "diff": CommandEntry("balance.cli.steering:diff_command", "What a reload with a file would change."),
-    "restart": CommandEntry("balance.cli.steering:restart_command", "Replace the workers one by one."),
-    "upgrade": CommandEntry("balance.cli.steering:upgrade_command", "Hand over to the program installed now."),
-    "stop": CommandEntry("balance.cli.steering:stop_command", "Drain it and end it."),
+    "status": CommandEntry("balance.cli.admin.status_commands:status_command", "How it is doing: processes, listeners, pools."),
+    "backends": CommandEntry("balance.cli.admin.status_commands:backends_command", "How every backend stands, and why."),
+    "generations": CommandEntry(
+        "balance.cli.admin.status_commands:generations_command", "The configurations that are remembered."
+    ),
+    "events": CommandEntry("balance.cli.admin.status_commands:events_command", "What happens, as it happens."),
+    "drain": CommandEntry("balance.cli.admin.backend_commands:drain_command", "Send nothing new to a backend."),
+    "maintenance": CommandEntry("balance.cli.admin.backend_commands:maintenance_command", "Take a backend out."),
+    "disable": CommandEntry("balance.cli.admin.backend_commands:disable_command", "The same as maintenance."),
+    "enable": CommandEntry("balance.cli.admin.backend_commands:enable_command", "Put a backend back."),
+    "weight": CommandEntry("balance.cli.admin.backend_commands:weight_command", "Give a backend another weight."),
+    "add": CommandEntry("balance.cli.admin.backend_commands:add_command", "Add a backend."),
+    "remove": CommandEntry("balance.cli.admin.backend_commands:remove_command", "Take a backend away."),
+    "reload": CommandEntry(
+        "balance.cli.admin.instance_commands:reload_command", "Read the configuration again, or go back to the last."
+    ),
+    "diff": CommandEntry("balance.cli.admin.instance_commands:diff_command", "What a reload with a file would change."),
+    "restart": CommandEntry("balance.cli.admin.instance_commands:restart_command", "Replace the workers one by one."),
+    "upgrade": CommandEntry("balance.cli.admin.instance_commands:upgrade_command", "Hand over to the program installed now."),
+    "stop": CommandEntry("balance.cli.admin.instance_commands:stop_command", "Drain it and end it."),
 }
 
 

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from balance.config import UnreadableError
 from balance.config.source import Source
 from balance.errors import ConfigError
-from balance.process.words import HANDOVER
+from balance.process.ipc.messages import HANDOVER
 
 INVALID = 1
 UNREADABLE = 2
@@ -76,7 +76,7 @@ def serve_command(file: str | None, path: str | None, watch: bool, **flags: Any)
         for problem in error.problems:
             click.echo(f"balance: {problem}", err=True)
         if HANDOVER in os.environ:
-            from balance.process.handover import complain  # loads the event loop, as below
+            from balance.process.operations.upgrade_protocol import complain  # loads the event loop, as below
 
             complain(os.environ, "; ".join(map(str, error.problems)))
         if not given and not file and isinstance(error, UnreadableError):

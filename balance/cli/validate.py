@@ -66,7 +66,7 @@ def validate_command(
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class FileReport:
     """What was found about one file."""
 
     file: str
@@ -76,24 +76,24 @@ class Verdict:
     config: Config | None = None
 
 
-def _verdict(file: str, check_backends: bool) -> Verdict:
+def _verdict(file: str, check_backends: bool) -> FileReport:
     from balance.config import UnreadableError, load_file
 
     try:
         loaded = load_file(file)
     except UnreadableError as error:
-        return Verdict(file, UNREADABLE, error.problems)
+        return FileReport(file, UNREADABLE, error.problems)
     except ConfigError as error:
-        return Verdict(file, INVALID, error.problems)
+        return FileReport(file, INVALID, error.problems)
     errors: tuple[Problem, ...] = ()
     if check_backends:
-        from balance.cli.reach import unreachable
+        from balance.cli.backend_check import unreachable
 
         errors = unreachable(loaded.config)
-    return Verdict(file, INVALID if errors else VALID, errors, loaded.warnings, loaded.config)
+    return FileReport(file, INVALID if errors else VALID, errors, loaded.warnings, loaded.config)
 
 
-def _report(verdict: Verdict, verbose: bool, *, named: bool) -> None:
+def _report(verdict: FileReport, verbose: bool, *, named: bool) -> None:
     before = f"{verdict.file}: " if named else ""
     for warning in verdict.warnings:
         _say(sys.stderr, f"warning: {warning}")
@@ -131,7 +131,7 @@ def _health(check: HealthCheck) -> str:
     return f"{asked} every {check.interval_s:g}s"
 
 
-def _as_json(verdict: Verdict) -> dict[str, Any]:
+def _as_json(verdict: FileReport) -> dict[str, Any]:
     return {
         "file": verdict.file,
         "valid": verdict.status == VALID,

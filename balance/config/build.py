@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from balance.config.changes import SIMPLE_POOL
-from balance.config.document import Document, Path
 from balance.config.model import (
     AccessLog,
     AdminConfig,
@@ -35,7 +33,9 @@ from balance.config.model import (
     SessionCookie,
     Timeouts,
 )
-from balance.config.schema import BackendSection, ListenerSection, PoolSection, RootSection, Section
+from balance.config.overrides.runtime_overrides import SIMPLE_POOL
+from balance.config.reading.document import Document, Path
+from balance.config.schema.schema import BackendSection, ListenerSection, PoolSection, RootSection, Section
 from balance.model import Address, Mode
 
 SIMPLE_LISTENER = "main"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from balance.config.aliases import ALIASES
-from balance.config.document import path_text
-from balance.config.environment import OVERRIDES
-from balance.config.later import LATER_KEYS
-from balance.config.schema import ListenerSection, PoolSection, RootSection, Section
+from balance.config.reading.document import path_text
+from balance.config.reading.environment import OVERRIDES
+from balance.config.schema.aliases import ALIASES
+from balance.config.schema.schema import ListenerSection, PoolSection, RootSection, Section
+from balance.config.schema.unsupported_keys import LATER_KEYS
 
 _TITLE = "Balance configuration"
 _INTRODUCTION = """\

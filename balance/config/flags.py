@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from balance.config.document import Document, Path
-from balance.config.environment import OVERRIDES, override
 from balance.config.loading import Loaded, check
+from balance.config.reading.document import Document, Path
+from balance.config.reading.environment import OVERRIDES, override
 from balance.config.source import COMMAND_LINE
 from balance.errors import Problem
 

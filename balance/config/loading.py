@@ -6,19 +6,19 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from balance.config.advice import warnings
-from balance.config.aliases import follow_aliases
 from balance.config.build import build
-from balance.config.changes import ORIGIN, BackendChange, lay_over
-from balance.config.composer import MAX_TEXT_BYTES
+from balance.config.checking.validation import errors
+from balance.config.checking.warnings import warnings
 from balance.config.cpus import cpu_count
-from balance.config.decoding import decode
-from balance.config.document import Document
-from balance.config.environment import override
-from balance.config.meaning import errors
 from balance.config.model import Config
-from balance.config.pages import read_pages
-from balance.config.reader import read
+from balance.config.overrides.runtime_overrides import ORIGIN, BackendChange, lay_over
+from balance.config.reading.composer import MAX_TEXT_BYTES
+from balance.config.reading.decoding import decode
+from balance.config.reading.document import Document
+from balance.config.reading.environment import override
+from balance.config.reading.error_page_files import read_pages
+from balance.config.reading.reader import read
+from balance.config.schema.aliases import follow_aliases
 from balance.errors import ConfigError, Problem
 
 

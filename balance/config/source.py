@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from balance.config.changes import BackendChange
+from balance.config.overrides.runtime_overrides import BackendChange
 
 if TYPE_CHECKING:
     from balance.config.loading import Changed

@@ -7,7 +7,7 @@ from httptools import HttpRequestParser, HttpResponseParser
 from balance.errors import ProtocolError
 from balance.http1.chunked import ChunkedBody
 from balance.http1.framing import BY_CHUNKS, BY_CLOSE, BY_LENGTH, NO_BODY, Framing
-from balance.http1.witness import BodyWitness
+from balance.http1.llhttp_check import LlhttpBodyCheck
 from balance.model import Why
 
 
@@ -30,11 +30,11 @@ class Body:
         self._left = length
         self._chunks: ChunkedBody | None = None
         self._tidied: ChunkedBody | None = None  # rewrites what breaks a rule, before it is read strictly
-        self._witness: BodyWitness | None = None
+        self._witness: LlhttpBodyCheck | None = None
         self._refusal = (400, Why.BAD_REQUEST) if parser is HttpRequestParser else (502, Why.BAD_RESPONSE)
         if framing is BY_CHUNKS:
             self._chunks = ChunkedBody(decode=decode, underscores=underscores)
-            self._witness = BodyWitness(parser)
+            self._witness = LlhttpBodyCheck(parser)
             if is_tolerant:
                 self._tidied = ChunkedBody(underscores=underscores, is_tolerant=True)
         elif framing is BY_CLOSE:

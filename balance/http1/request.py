@@ -34,7 +34,7 @@ from balance.http1.fields import (
 from balance.http1.framing import BY_CHUNKS, NO_BODY, request_framing, show
 from balance.http1.head import Request, RequestFields
 from balance.http1.host import origin_form, read_host
-from balance.http1.witness import Witness
+from balance.http1.llhttp_check import LlhttpCheck
 from balance.model import Why
 
 # What llhttp knows. Any other token is a method, too (RFC 9110 section 9.1), and its framing is witnessed as a POST's.
@@ -93,7 +93,7 @@ class RequestReader:
 
     def __init__(self, http: HttpConfig) -> None:
         self._http = http
-        self._witness = Witness(HttpRequestParser)
+        self._witness = LlhttpCheck(HttpRequestParser)
         self._remembered: dict[bytes, RequestFields] = {}
 
     def read(self, head: bytes) -> Request:

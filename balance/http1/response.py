@@ -34,7 +34,7 @@ from balance.http1.fields import (
 )
 from balance.http1.framing import BY_CHUNKS, response_framing, show
 from balance.http1.head import Response
-from balance.http1.witness import Witness
+from balance.http1.llhttp_check import LlhttpCheck
 from balance.model import Why
 
 MAX_HEAD = 64 * 1024  # bytes; nginx's proxy_buffer_size is 4-8k, Envoy's bound 60k
@@ -63,7 +63,7 @@ class ResponseReader:
 
     def __init__(self, *, is_tolerant: bool = False) -> None:
         self.is_tolerant = is_tolerant
-        self._witness = Witness(HttpResponseParser)
+        self._witness = LlhttpCheck(HttpResponseParser)
         self._remembered: dict[bytes, Response] = {}
 
     def read(self, head: bytes) -> Response:

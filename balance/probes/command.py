@@ -13,7 +13,7 @@ import signal
 import time
 from asyncio.subprocess import DEVNULL, STDOUT
 
-from balance.aio import spawn
+from balance.background_tasks import spawn
 from balance.config.model import BackendConfig, HealthCheck
 from balance.probes.dial import target
 from balance.probes.result import Result, seconds

@@ -8,10 +8,10 @@ import logging
 import random
 from collections.abc import Callable
 
-from balance.aio import spawn
+from balance.background_tasks import spawn
 from balance.config.model import BackendConfig, HealthCheck
-from balance.health.pace import next_delay_s
-from balance.health.standing import Standing
+from balance.health.backend_status import BackendStatus
+from balance.health.probe_interval import next_delay_s
 from balance.probes import PROBES
 from balance.probes.result import Result
 
@@ -29,7 +29,7 @@ class Watch:
         self,
         check: HealthCheck,
         backend: BackendConfig,
-        standing: Standing,
+        standing: BackendStatus,
         answered: Callable[[Result], None],
         rand: Callable[[], float] = random.random,
         outage: Callable[[], int] = _no_outage,

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from balance.config.changes import BackendChange
+from balance.admin.supervisor_orders import GenerationSeen
 from balance.config.model import Config
+from balance.config.overrides.runtime_overrides import BackendChange
 from balance.config.source import Source
-from balance.side.steering import GenerationSeen
 
 KEPT = 10  # generations that can be looked at and gone back to
 KEPT_BYTES = 64 * 1024 * 1024  # of their texts

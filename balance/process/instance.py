@@ -6,17 +6,19 @@ import logging
 import os
 from collections.abc import Iterable
 
-from balance.config.changes import BackendChange
 from balance.config.model import Config
+from balance.config.overrides.runtime_overrides import BackendChange
 from balance.config.source import Source
 from balance.errors import BalanceError, ConfigError, StartError
 from balance.model import Address
-from balance.process import announcement, logs, needs, signals
-from balance.process.handover import Legacy, inherit
-from balance.process.kernel import raise_file_limit
-from balance.process.openings import open_all
-from balance.process.supervisor import Supervisor
-from balance.process.systemd import Notify, inherited_sockets
+from balance.process import logs
+from balance.process.operations import startup_log
+from balance.process.operations.upgrade_protocol import HandoverState, take_over
+from balance.process.os_calls import raise_file_limit
+from balance.process.sockets.listen_sockets import open_all
+from balance.process.supervisor import descriptor_needs, signals
+from balance.process.supervisor.supervisor import Supervisor
+from balance.process.supervisor.systemd import Notify, inherited_sockets
 
 log = logging.getLogger("balance.process")
 
@@ -31,32 +33,34 @@ def serve(config: Config, source: Source, remarks: Iterable[str] = (), *, is_wat
     The exit status, or StartError.
     """
     logs.configure(config.logging, logs.open_output(config.logging), "supervisor")
-    for remark in announcement.some(remarks):
+    for remark in startup_log.some(remarks):
         log.warning("%s", remark)
     files = raise_file_limit()
     if files < FEW_FILES:
         log.warning("only %d files may be open in a process, two per connection; raise `ulimit -Hn`", files)
-    legacy = inherit(os.environ)
+    handover_state = take_over(os.environ)
     try:
-        return _run(config, source, legacy, is_watched=is_watched)
+        return _run(config, source, handover_state, is_watched=is_watched)
     except (BalanceError, OSError) as error:
-        if legacy is not None:
-            legacy.failed(str(error))
+        if handover_state is not None:
+            handover_state.failed(str(error))
         raise
 
 
-def _run(config: Config, source: Source, legacy: Legacy | None, *, is_watched: bool) -> int:
+def _run(config: Config, source: Source, handover_state: HandoverState | None, *, is_watched: bool) -> int:
     notify = Notify.from_environment(os.environ, os.getpid())
-    needs.check(config, inherits=legacy is not None)
-    if legacy is None:
-        openings = open_all(config, inherited_sockets(os.environ, os.getpid()))
+    descriptor_needs.check(config, inherits=handover_state is not None)
+    if handover_state is None:
+        listen_sockets = open_all(config, inherited_sockets(os.environ, os.getpid()))
     else:
-        config, legacy.changes = _changed(source, config, legacy.changes)
-        chosen = {(name, Address.parse(wanted)): Address.parse(bound) for (name, wanted), bound in legacy.any_port.items()}
-        openings = open_all(config, legacy.sockets, legacy.owned_paths, chosen)
-    for line in announcement.lines(config, openings):
+        config, handover_state.changes = _changed(source, config, handover_state.changes)
+        chosen = {
+            (name, Address.parse(wanted)): Address.parse(bound) for (name, wanted), bound in handover_state.any_port.items()
+        }
+        listen_sockets = open_all(config, handover_state.sockets, handover_state.owned_paths, chosen)
+    for line in startup_log.lines(config, listen_sockets):
         log.info("%s", line)
-    supervisor = Supervisor(config, source, openings, notify, legacy, is_watched=is_watched)
+    supervisor = Supervisor(config, source, listen_sockets, notify, handover_state, is_watched=is_watched)
     try:
         return supervisor.run()
     finally:

@@ -20,15 +20,15 @@ from time import monotonic
 from typing import Any
 
 from balance.model import Mode
-from balance.proxy.client import HttpClient
 from balance.proxy.clients import Clients
-from balance.proxy.entry import Entry
+from balance.proxy.http.client import HttpClient
+from balance.proxy.listener_settings import ListenerSettings
+from balance.proxy.net.sockets import keep_alive
+from balance.proxy.net.timer_wheel import TimerWheel
 from balance.proxy.preread import Caller, Step
-from balance.proxy.service import Service
-from balance.proxy.sockets import keep_alive
-from balance.proxy.tcp import Downstream
-from balance.proxy.wheel import Wheel
-from balance.runtime import cells
+from balance.proxy.tcp.session import Downstream
+from balance.proxy.worker_context import WorkerContext
+from balance.runtime import counters
 from balance.runtime.snapshot import Listener
 
 log = logging.getLogger("balance.worker")
@@ -68,18 +68,35 @@ class _Accepted:
 class Acceptor:
     """See the module. Connections that came through it know its Entry, and go over to the next with their next request."""
 
-    __slots__ = ("_accepted", "_address", "_burst", "_calm", "_entries", "_entry", "_is_closed", "_is_native", "_listener",
-                 "_port", "_said_at", "_service", "_steps", "_waits_in", "callers", "clients", "sock")  # fmt: skip
+    __slots__ = (
+        "_accepted",
+        "_address",
+        "_burst",
+        "_calm",
+        "_is_closed",
+        "_is_native",
+        "_listener",
+        "_port",
+        "_said_at",
+        "_settings",
+        "_settings_in_use",
+        "_steps",
+        "_waits_in",
+        "_worker",
+        "callers",
+        "clients",
+        "sock",
+    )  # fmt: skip
 
     def __init__(
-        self, service: Service, sock: socket.socket, listener: Listener, clients: Clients, steps: Sequence[Step] = ()
+        self, worker: WorkerContext, sock: socket.socket, listener: Listener, clients: Clients, steps: Sequence[Step] = ()
     ) -> None:
         """`steps` are taken one after the other with each connection, before it has a transport."""
         name = sock.getsockname()
         self.sock = sock
         self.clients = clients
         self.callers: set[Caller] = set()  # who is at a step that waits
-        self._service = service
+        self._worker = worker
         self._steps = tuple(steps)
         self._port = name[1] if isinstance(name, tuple) else 0
         self._is_closed = False
@@ -88,18 +105,20 @@ class Acceptor:
         self._calm = 0
         self._said_at = 0.0
         self._accepted = _Accepted(int(sock.family))
-        self._is_native = type(service.loop).__module__.startswith("uvloop")
+        self._is_native = type(worker.loop).__module__.startswith("uvloop")
         self._address: Any = None  # of the connection that gets its transport now
         self._listener = listener
-        self._entry: Entry | None = None
-        self._entries: weakref.WeakSet[Entry] = weakref.WeakSet()  # those that connections may still have, the newest included
+        self._settings: ListenerSettings | None = None
+        self._settings_in_use: weakref.WeakSet[ListenerSettings] = (
+            weakref.WeakSet()
+        )  # those that connections may still have, the newest included
         self.lead_to(listener, clients)
 
     def open(self) -> None:
         """Accept from now on."""
         keep_alive(self.sock)
         self.sock.listen(BACKLOG)
-        self._service.loop.add_reader(self.sock, self._readable)
+        self._worker.loop.add_reader(self.sock, self._readable)
 
     def lead_to(self, listener: Listener, clients: Clients) -> None:
         """This listener is behind it from now on; nothing changes when it is the same as before."""
@@ -107,30 +126,30 @@ class Acceptor:
             self.clients.acceptors.discard(self)
             if self._waits_in is not None:
                 self._wait_no_more()
-                self._service.loop.add_reader(self.sock, self._readable)
+                self._worker.loop.add_reader(self.sock, self._readable)
             self.clients = clients
         clients.acceptors.add(self)
-        before = self._entry
+        before = self._settings
         is_same = listener == self._listener and (before is not None or listener.mode is Mode.TCP)
         self._listener = listener
         if is_same:
             return
-        self._entry = None
+        self._settings = None
         if listener.mode is Mode.HTTP:
-            self._entry = Entry(self._service, listener, self._port)
-            self._entry.is_closing = self._service.is_draining or clients.is_crowded
-            self._service.entries.add(self._entry)
-        for entry in list(self._entries):
+            self._settings = ListenerSettings(self._worker, listener, self._port)
+            self._settings.is_closing = self._worker.is_draining or clients.is_crowded
+            self._worker.settings_in_use.add(self._settings)
+        for settings in list(self._settings_in_use):
             # Each knows the newest and none in between: whoever came long ago must not keep all that was served since.
-            entry.successor = self._entry
-            entry.is_closing |= self._entry is None  # no HTTP is spoken any more: those who do end with their request
-        if self._entry is not None:
-            self._entries.add(self._entry)
+            settings.successor = self._settings
+            settings.is_closing |= self._settings is None  # no HTTP is spoken any more: those who do end with their request
+        if self._settings is not None:
+            self._settings_in_use.add(self._settings)
 
     def crowd(self, is_crowded: bool) -> None:
         """Whether others want in, so that a client's next reply is its last."""
-        if self._entry is not None:
-            self._entry.is_closing = is_crowded or self._is_closed or self._service.is_draining
+        if self._settings is not None:
+            self._settings.is_closing = is_crowded or self._is_closed or self._worker.is_draining
 
     def close(self) -> None:
         """Take who is in the queue, if there is room, and accept no more. Who is in already is served to the end of its
@@ -144,10 +163,10 @@ class Acceptor:
             caller.refuse()
         self._wait_no_more()
         self.clients.acceptors.discard(self)
-        self._service.loop.remove_reader(self.sock)
+        self._worker.loop.remove_reader(self.sock)
         self.sock.close()
-        for entry in self._entries:
-            entry.is_closing = True
+        for settings in self._settings_in_use:
+            settings.is_closing = True
 
     # --- the queue ------------------------------------------------------------------------------------
 
@@ -168,14 +187,14 @@ class Acceptor:
         """It was waiting, and there may be room."""
         if self._waits_in is not None and self._accept(1) >= 0:
             self._wait_no_more()
-            self._service.loop.add_reader(self.sock, self._readable)
+            self._worker.loop.add_reader(self.sock, self._readable)
 
     def _accept(self, burst: int) -> int:
         """Take so many connections. How many there were; -1 when it waits for room now."""
         clients, taken = self.clients, 0
         making: list[Making] = []
         accept = self.sock._accept  # type: ignore[attr-defined]  # without the socket object that accept() makes of it
-        descriptors = self._service.descriptors
+        descriptors = self._worker.descriptors
         try:
             while taken < burst:
                 if not clients.may_enter():
@@ -205,7 +224,7 @@ class Acceptor:
             return taken
         finally:
             if making:
-                self._service.loop.call_soon(self._made, making)  # behind connection_made() of each
+                self._worker.loop.call_soon(self._made, making)  # behind connection_made() of each
 
     @property
     def preread_s(self) -> float:
@@ -214,11 +233,11 @@ class Acceptor:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        return self._service.loop
+        return self._worker.loop
 
     @property
-    def wheel(self) -> Wheel:
-        return self._service.wheel
+    def wheel(self) -> TimerWheel:
+        return self._worker.wheel
 
     def refused(self) -> None:
         """A step has turned somebody away."""
@@ -226,7 +245,7 @@ class Acceptor:
 
     def adopt(self, fd: int, address: Any) -> None:
         """All steps have passed it."""
-        self._service.loop.call_soon(self._made, [self._adopt(fd, address)])
+        self._worker.loop.call_soon(self._made, [self._adopt(fd, address)])
 
     def _adopt(self, fd: int, address: Any) -> Making:
         """Give a connection its transport and its protocol. _made() is due once connection_made() was called."""
@@ -237,7 +256,7 @@ class Acceptor:
             accepted = socket.socket(self.sock.family, socket.SOCK_STREAM, fileno=fd)
             accepted.setblocking(False)
         self._address = address
-        making = self._service.loop.connect_accepted_socket(self._protocol, accepted)
+        making = self._worker.loop.connect_accepted_socket(self._protocol, accepted)
         try:
             making.send(None)  # as far as its only wait: for connection_made(), which comes with the next turn of the loop
         except BaseException:
@@ -257,23 +276,23 @@ class Acceptor:
                 log.debug("a connection ended before it began: %s", error)
 
     def _protocol(self) -> asyncio.Protocol:
-        entry = self._entry
-        if entry is not None:
-            return HttpClient(entry, self.clients, self._address)
-        return Downstream(self._service, self._listener, self.clients, self._address)
+        settings = self._settings
+        if settings is not None:
+            return HttpClient(settings, self.clients, self._address)
+        return Downstream(self._worker, self._listener, self.clients, self._address)
 
     # --- room -----------------------------------------------------------------------------------------
 
     def _wait(self, problem: str) -> None:
         """A caller is in the queue and there is no room for it. `problem` is the kernel's, empty when none was asked."""
-        service, clients = self._service, self.clients
-        descriptors = service.descriptors
+        worker, clients = self._worker, self.clients
+        descriptors = worker.descriptors
         is_short = bool(problem) or descriptors.clients >= descriptors.most
         waits_in: list[Any] = descriptors.waiting if is_short else clients.waiting
         if self._waits_in is None:
-            service.loop.remove_reader(self.sock)
-            service.row.cells[cells.PAUSES_SHORT if is_short else cells.PAUSES_FULL] += 1
-            service.row.cells[cells.PAUSED] += 1
+            worker.loop.remove_reader(self.sock)
+            worker.row.cells[counters.PAUSES_SHORT if is_short else counters.PAUSES_FULL] += 1
+            worker.row.cells[counters.PAUSED] += 1
             waits_in.append(self)
         elif self._waits_in is not waits_in:
             self._waits_in.remove(self)
@@ -289,7 +308,7 @@ class Acceptor:
             self._say(problem, is_short, is_reclaimed)
 
     def _say(self, problem: str, is_short: bool, is_reclaimed: bool) -> None:
-        descriptors = self._service.descriptors
+        descriptors = self._worker.descriptors
         what = "idle clients are closed for those who call" if is_reclaimed else "callers wait in the backlog"
         if problem:
             log.warning("listener %s: cannot accept: %s; %s", self.clients.name, problem.lower(), what)
@@ -312,5 +331,5 @@ class Acceptor:
         if self._waits_in is not None:
             self._waits_in.remove(self)
             self._waits_in = None
-            self._service.row.cells[cells.PAUSED] -= 1
+            self._worker.row.cells[counters.PAUSED] -= 1
             self.clients.crowd(False)

@@ -12,12 +12,12 @@ import heapq
 from time import monotonic
 
 from balance.load import Load
-from balance.proxy.service import Acceptance, Drainable, Service
-from balance.proxy.wheel import NEVER
-from balance.runtime import cells
+from balance.proxy.net.timer_wheel import NEVER
+from balance.proxy.worker_context import Acceptance, Drainable, WorkerContext
+from balance.runtime import counters
 from balance.runtime.backend import Limited
-from balance.runtime.guard import Shared
-from balance.runtime.permits import Permits
+from balance.runtime.health_gate import Shared
+from balance.runtime.max_connections import Permits
 
 SOME = 64  # idle clients that one look through all finds, and that one tick closes at most
 
@@ -25,18 +25,30 @@ SOME = 64  # idle clients that one look through all finds, and that one tick clo
 class Clients:
     """Lives as long as its listener is configured or has connections, across snapshots."""
 
-    __slots__ = ("_idle", "_is_going_on", "_is_looked_through", "_limited", "_row", "_service", "_shared", "acceptors",
-                 "is_crowded", "name", "slot", "waiting")  # fmt: skip
+    __slots__ = (
+        "_idle",
+        "_is_going_on",
+        "_is_looked_through",
+        "_limited",
+        "_row",
+        "_shared",
+        "_worker",
+        "acceptors",
+        "is_crowded",
+        "name",
+        "slot",
+        "waiting",
+    )  # fmt: skip
 
-    def __init__(self, service: Service, name: str, slot: int, shared: Shared) -> None:
+    def __init__(self, worker: WorkerContext, name: str, slot: int, shared: Shared) -> None:
         """`slot` is the listener's block on the board; 0 where it has none, and so no limit."""
         self.name = name
         self.slot = slot
         self.acceptors: set[Acceptance] = set()
         self.waiting: list[Acceptance] = []  # for one to leave
         self.is_crowded = False  # others want in: no client stays for one more request
-        self._service = service
-        self._row = service.row.cells
+        self._worker = worker
+        self._row = worker.row.cells
         self._shared = shared
         self._limited = Limited(slot, Load(), 0)
         self._idle: list[tuple[float, int, Drainable]] = []  # those that were so when last looked for, the oldest last
@@ -64,7 +76,7 @@ class Clients:
 
     def may_enter(self) -> bool:
         """A place for one more, which is counted already. leave() is due, or withdraw() when nobody comes."""
-        descriptors = self._service.descriptors
+        descriptors = self._worker.descriptors
         if descriptors.clients >= descriptors.most:
             return False
         limited = self._limited
@@ -80,7 +92,7 @@ class Clients:
         """Nobody came. Nothing is free now that was not free before: those who wait would wake themselves for ever."""
         limited = self._limited
         limited.load.active -= 1
-        self._service.descriptors.clients -= 1
+        self._worker.descriptors.clients -= 1
         permits = limited.permits
         if permits is not None and permits.is_pressed:
             permits.settle()  # what was taken, others want
@@ -92,8 +104,8 @@ class Clients:
         """
         limited = self._limited
         limited.load.active -= 1
-        service = self._service
-        descriptors = service.descriptors
+        worker = self._worker
+        descriptors = worker.descriptors
         descriptors.clients -= 1
         permits = limited.permits
         if permits is not None and (permits.is_pressed or permits.waiters):
@@ -105,11 +117,11 @@ class Clients:
         """There may be a place for those who wait: they are asked at the next turn of the loop."""
         if not self._is_going_on:
             self._is_going_on = True
-            self._service.loop.call_soon(self._go_on)
+            self._worker.loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
         self._is_going_on = False
-        for waiting in (self._service.descriptors.waiting, self.waiting):
+        for waiting in (self._worker.descriptors.waiting, self.waiting):
             for acceptor in tuple(waiting):
                 acceptor.resume()
 
@@ -127,16 +139,16 @@ class Clients:
         while idle:
             since, _, client = idle.pop()
             if client.idle_since(now) == since and client.reclaim():
-                self._row[cells.CLIENTS_RECLAIMED] += 1
+                self._row[counters.CLIENTS_RECLAIMED] += 1
                 return True
         return False
 
     def _oldest(self, now: float) -> list[tuple[float, int, Drainable]]:
-        descriptors = self._service.descriptors
+        descriptors = self._worker.descriptors
         is_any = descriptors.clients >= descriptors.most or bool(descriptors.waiting)
         found = (
             (since, id(client), client)
-            for client in self._service.connections
+            for client in self._worker.connections
             if (is_any or client.clients is self) and (since := client.idle_since(now)) != NEVER
         )
         return heapq.nsmallest(SOME, found)[::-1]
@@ -157,7 +169,7 @@ class Clients:
         self._is_looked_through = False
         self._idle.clear()
         if limited.slot:
-            row[limited.block + cells.ACTIVE] = limited.load.active
+            row[limited.block + counters.ACTIVE] = limited.load.active
         permits = limited.permits
         is_pressed = False
         if permits is not None:
@@ -171,14 +183,14 @@ class Clients:
                     over -= 1
             elif is_pressed and limited.load.active >= limited.credit:
                 self.close_oldest()
-        if self.waiting or self._service.descriptors.waiting:
+        if self.waiting or self._worker.descriptors.waiting:
             self.go_on()
         self.crowd(is_pressed)
 
     def crowd(self, is_pressed: bool = True) -> None:
         """While others want in, each reply is a client's last one: else those who came first would keep their places for as
         long as they ask."""
-        is_crowded = is_pressed or bool(self.waiting) or bool(self._service.descriptors.waiting)
+        is_crowded = is_pressed or bool(self.waiting) or bool(self._worker.descriptors.waiting)
         if is_crowded != self.is_crowded:
             self.is_crowded = is_crowded
             for acceptor in self.acceptors:
@@ -187,7 +199,7 @@ class Clients:
     def close(self) -> None:
         """The listener is gone, and so is the last connection."""
         if self._limited.slot:
-            self._row[self._limited.block + cells.ACTIVE] = 0
+            self._row[self._limited.block + counters.ACTIVE] = 0
         if self._limited.permits is not None:
             self._limited.limit = 0
             self._limited.permits.close()

@@ -15,12 +15,12 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, Protocol
 
-from balance.proxy.wheel import NEVER, Timed, Wheel
+from balance.proxy.net.timer_wheel import NEVER, Timed, TimerWheel
 
 ASK_AGAIN_S = 0.01  # where the kernel can't say that more has come than what was peeked at
 
 
-class Verdict(enum.Enum):
+class PrereadResult(enum.Enum):
     """What a step says of a connection."""
 
     PASS = "pass"  # on to the next step
@@ -41,7 +41,7 @@ class Host(Protocol):
     def loop(self) -> asyncio.AbstractEventLoop: ...
 
     @property
-    def wheel(self) -> Wheel: ...
+    def wheel(self) -> TimerWheel: ...
 
     def adopt(self, fd: int, address: Any) -> None:
         """All steps have passed it."""
@@ -100,20 +100,20 @@ class Caller(Timed):
             self._host.refused()
 
     def _go_on(self) -> None:
-        verdict = Verdict.PASS
+        verdict = PrereadResult.PASS
         while self._steps:
             try:
                 verdict = self._steps[0](self)
             except Exception:
                 self.refuse()
                 raise
-            if verdict is not Verdict.PASS:
+            if verdict is not PrereadResult.PASS:
                 break
             del self._steps[0]
-        if verdict is Verdict.PASS:
+        if verdict is PrereadResult.PASS:
             if self._leave():
                 self._host.adopt(self.sock.detach(), self.address)
-        elif verdict is Verdict.REFUSE:
+        elif verdict is PrereadResult.REFUSE:
             self.refuse()
         else:
             self._await_more()
@@ -147,4 +147,4 @@ class Caller(Timed):
         return True
 
 
-Step = Callable[[Caller], Verdict]
+Step = Callable[[Caller], PrereadResult]

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sized
 from typing import Protocol
 
 from balance.config.model import BackendConfig
-from balance.health.breaker import Phase
+from balance.health.circuit_breaker import BreakerState
 from balance.health.states import State
 from balance.load import Load
-from balance.runtime import cells
-from balance.runtime.guard import Guard
+from balance.runtime import counters
+from balance.runtime.health_gate import HealthGate
 
 UNLIMITED = 1 << 62
 
@@ -124,7 +124,7 @@ class Limited:
 
     def __init__(self, slot: int, load: Load, limit: int) -> None:
         self.slot = slot
-        self.block = cells.block(slot)
+        self.block = counters.block(slot)
         self.load = load
         self.permits: Permits | None = None  # what is asked before it is used, where there is a limit
         self.credit = UNLIMITED  # uses that need nobody's leave
@@ -146,7 +146,7 @@ class Backend(Limited):
     """Lives as long as its identity is configured, across snapshots."""
 
     __slots__ = ("address", "gate", "guard", "idle", "idle_time", "is_backup", "is_ready", "name", "open_count", "phase",
-                 "races", "ramp", "state")  # fmt: skip
+                 "races", "slow_start", "state")  # fmt: skip
 
     def __init__(self, config: BackendConfig, slot: int, idle_timeout_s: float | None = None) -> None:
         super().__init__(slot, Load(config.weight, identity=config.name.encode()), config.max_connections)
@@ -160,10 +160,10 @@ class Backend(Limited):
         self.open_count = 0  # connections to it, parked or in use
         # What a GuardedPool decides `is_ready` from, and nobody else uses.
         self.state = State.UNKNOWN
-        self.phase = Phase.CLOSED  # its breaker's; HALF_OPEN as soon as the time of OPEN is over
-        self.guard: Guard | None = None
+        self.phase = BreakerState.CLOSED  # its breaker's; HALF_OPEN as soon as the time of OPEN is over
+        self.guard: HealthGate | None = None
         self.gate: Gate | None = None
-        self.ramp: Gate | None = None
+        self.slow_start: Gate | None = None
 
     def configure(self, config: BackendConfig, idle_timeout_s: float | None) -> None:
         """The same backend with other settings: what is under way and what was learned goes on."""
@@ -178,7 +178,7 @@ class Backend(Limited):
         """It is not configured any more, and nothing of it is in use: it holds nothing, and leads to no pool that it was in."""
         if self.permits is not None:
             self.permits.close()
-        self.gate = self.ramp = None
+        self.gate = self.slow_start = None
 
     def __repr__(self) -> str:
         return f"Backend({self.name} {self.address} {self.load})"

@@ -6,19 +6,19 @@ from collections.abc import Collection, Sequence
 
 from balance.balancing import NOBODY, Needs, Policy
 from balance.config.model import HashKey
-from balance.health.blame import is_good
-from balance.health.breaker import Phase
+from balance.health.circuit_breaker import BreakerState
+from balance.health.failure_statuses import is_good
 from balance.health.states import State
-from balance.http1.hashkey import key_of
+from balance.http1.hash_key import key_of
 from balance.load import Load
 from balance.model import Outcome, Why
-from balance.runtime import cells
+from balance.runtime import counters
 from balance.runtime.backend import Backend
+from balance.runtime.backups import Backups
 from balance.runtime.queue import Queue
-from balance.runtime.reserve import Reserve
 
 _OK, _FAILED = Outcome.OK, Outcome.FAILED
-_COUNTED = {Outcome.FAILED: cells.FAILURES, Outcome.ABORTED: cells.ABORTED}
+_COUNTED = {Outcome.FAILED: counters.FAILURES, Outcome.ABORTED: counters.ABORTED}
 _SOURCE_IP = HashKey()
 
 
@@ -27,9 +27,9 @@ class Lease:
 
     __slots__ = ("backend", "row", "started")
 
-    def __init__(self, backend: Backend, row: cells.Row, now: float) -> None:
+    def __init__(self, backend: Backend, row: counters.Row, now: float) -> None:
         self.backend = backend
-        self.row: cells.Row | None = row
+        self.row: counters.Row | None = row
         self.started = now
 
     def answered(self, now: float, status: int = 0) -> None:
@@ -59,7 +59,7 @@ class WatchedLease(Lease):
 
     __slots__ = ("_has_answered",)
 
-    def __init__(self, backend: Backend, row: cells.Row, now: float) -> None:
+    def __init__(self, backend: Backend, row: counters.Row, now: float) -> None:
         self.backend = backend
         self.row = row
         self.started = now
@@ -117,10 +117,10 @@ class Pool:
         backends: Sequence[Backend],
         algorithm: str,
         policy: Policy,
-        row: cells.Row,
+        row: counters.Row,
         hash_key: HashKey = _SOURCE_IP,
         *,
-        reserve: Reserve | None = None,
+        reserve: Backups | None = None,
         is_live: bool = True,
     ) -> None:
         """`reserve` has those of the `backends` that are backups, if any are. Not `is_live`: nobody is ready before the first
@@ -159,14 +159,14 @@ class Pool:
 
     def serves_bound(self, backend: Backend) -> bool:
         """Whether a client that is bound to that backend may go on there: also while it drains, as sessions do."""
-        if backend not in self.backends or backend.phase is not Phase.CLOSED or backend.state is State.RETURNING:
+        if backend not in self.backends or backend.phase is not BreakerState.CLOSED or backend.state is State.RETURNING:
             return False
         return backend.is_ready or backend.state is State.DRAINING
 
     def acquire_bound(self, backend: Backend, now: float) -> Lease | None:
         """A lease of that one, for a client that is bound to it; None when it is full."""
         backend.load.active += 1
-        self._row.cells[backend.block + cells.LEASES] += 1
+        self._row.cells[backend.block + counters.LEASES] += 1
         return self._lease(backend, self._row, now)
 
     def may_wait(self, avoid: Collection[Backend]) -> bool:
@@ -217,5 +217,5 @@ class Pool:
         else:
             backend = backup
         backend.load.active += 1
-        self._row.cells[backend.block + cells.LEASES] += 1
+        self._row.cells[backend.block + counters.LEASES] += 1
         return self._lease(backend, self._row, now)

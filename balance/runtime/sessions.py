@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import blake2b
 
-from balance.health.breaker import Numbers
+from balance.health.circuit_breaker import Numbers
 from balance.runtime.backend import Backend
 
 CELLS = 1 << 18  # on the board, for all pools

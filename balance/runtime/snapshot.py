@@ -12,16 +12,16 @@ from balance.balancing import POLICIES
 from balance.config.model import BackendConfig, Config, HttpConfig, PoolConfig, SessionCookie, Timeouts, TrustedProxy
 from balance.load import Load
 from balance.model import Address, Mode
+from balance.retry.decision import Retrying
+from balance.runtime.affinity_pool import StickyPool
 from balance.runtime.backend import Backend
-from balance.runtime.cells import Row
-from balance.runtime.guard import Shared
-from balance.runtime.guarded import GuardedPool, needs_guard
-from balance.runtime.limited import LimitedPool, is_limited
+from balance.runtime.backend_slots import LISTENER
+from balance.runtime.backups import Backups
+from balance.runtime.counters import Row
+from balance.runtime.health_gate import Shared
+from balance.runtime.health_gated_pool import GuardedPool, needs_guard
+from balance.runtime.max_connections_pool import LimitedPool, is_limited
 from balance.runtime.pool import Pool
-from balance.runtime.reserve import Reserve
-from balance.runtime.slots import LISTENER
-from balance.runtime.sticky import StickyPool
-from balance.traffic.retrying import Retrying
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ def _pool(config: PoolConfig, backends: list[Backend], row: Row, rand: Callable[
     """Not live yet, and no more than what its configuration asks for."""
     policy = POLICIES[config.algorithm]
     backups = [backend for backend, each in zip(backends, config.backends, strict=True) if each.backup]
-    reserve = Reserve(backups, policy(rand)) if backups else None
+    reserve = Backups(backups, policy(rand)) if backups else None
     kind = StickyPool if config.affinity.enabled else LimitedPool if is_limited(config) else GuardedPool
     if needs_guard(config):
         return kind(config, backends, policy(rand), row, shared, reserve=reserve, is_live=False)

@@ -14,7 +14,7 @@ from random import Random
 from balance.balancing import POLICIES
 from balance.config.model import BackendConfig
 from balance.model import Address, Outcome
-from balance.runtime import cells
+from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.pool import Pool
 from balance.simulation.report import NOBODY, Report
@@ -106,6 +106,6 @@ def _pool(scenario: Scenario, algorithm: str, rand: Random) -> Pool:
     servers: Sequence[BackendConfig] = [
         BackendConfig(server.name, Address(server.name, 0), server.weight) for server in scenario.servers
     ]
-    row = cells.Row(memoryview(bytearray(8 * cells.row_cells(len(servers) + 1))).cast("Q"))
+    row = counters.Row(memoryview(bytearray(8 * counters.row_cells(len(servers) + 1))).cast("Q"))
     backends = [Backend(server, slot) for slot, server in enumerate(servers, start=1)]
     return Pool("simulated", backends, algorithm, POLICIES[algorithm](rand.random), row)

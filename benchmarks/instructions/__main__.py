@@ -39,7 +39,7 @@ def main() -> int:
     names = [name for name in SCENARIOS if options.only in name]
     interpreter = described(version)
     committed = json.loads(COMMITTED.read_text()) if COMMITTED.is_file() else {}
-    known = next((name for name, entry in committed.items() if entry["interpreter"] == interpreter), None)
+    known = next((name for name, settings in committed.items() if settings["interpreter"] == interpreter), None)
     counted = count(ROOT, names)
     if options.json:
         options.json.write_text(json.dumps(counted, indent=2) + "\n")

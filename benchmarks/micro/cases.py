@@ -15,12 +15,12 @@ from balance.balancing.consistent_hash import ring
 from balance.balancing.maglev import table
 from balance.config.model import BackendConfig, HashKey, HttpConfig
 from balance.http1.chunked import ChunkedBody
-from balance.http1.hashkey import key_of
+from balance.http1.hash_key import key_of
 from balance.http1.request import RequestReader, parse_fields
 from balance.http1.response import ResponseReader, parse_response
 from balance.load import Load
 from balance.model import Address, Outcome
-from balance.runtime import cells
+from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.pool import Pool
 
@@ -33,7 +33,7 @@ def all_cases() -> Iterator[Case]:
     yield from whole_requests()
     yield from heads()
     yield from bodies()
-    yield from counters()
+    yield from counting()
     yield from leases()
     yield from keys()
     yield from outcomes()
@@ -69,7 +69,7 @@ def bodies() -> Iterator[Case]:
     yield "chunked body, 8 chunks of 8 KB", lambda: ChunkedBody().feed(message)
 
 
-def counters() -> Iterator[Case]:
+def counting() -> Iterator[Case]:
     row = _row(2)
     yield "count one exchange", lambda: row.count_exchange(1, b"GET", 200, 0, 1200, 1190, 400, 1200)
 
@@ -150,8 +150,8 @@ def _policy(name: str, size: int) -> tuple[Policy, list[Load]]:
     return policy, loads
 
 
-def _row(slots: int) -> cells.Row:
-    return cells.Row(memoryview(bytearray(8 * cells.row_cells(slots))).cast("Q"))
+def _row(slots: int) -> counters.Row:
+    return counters.Row(memoryview(bytearray(8 * counters.row_cells(slots))).cast("Q"))
 
 
 def _pool(algorithm: str, size: int) -> Pool:

@@ -15,8 +15,8 @@ from scripted.site import Site
 def request(settings: str) -> Callable[[], object]:
     """One request and its reply, again and again on the same two connections, with a session if there are any."""
     site = Site(settings)
-    entry, there, upstream = site.http()
-    client, here = site.client(entry)
+    settings, there, upstream = site.http()
+    client, here = site.client(settings)
     head = site.in_session(GET)
 
     def once() -> None:

@@ -28,11 +28,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the checkout's own package, whatever is installed
 
-from balance.process.board import Board
-from balance.process.kernel import is_alive
-from balance.process.ledger import MIN_SLOTS, MIN_WORKERS, SPARE_ROWS
-from balance.proxy.wheel import TICK_S
-from balance.runtime import cells
+from balance.process.os_calls import is_alive
+from balance.process.shared_memory.board import Board
+from balance.process.supervisor.shared_state import MIN_SLOTS, MIN_WORKERS, SPARE_ROWS
+from balance.proxy.net.timer_wheel import TICK_S
+from balance.runtime import counters
 
 ROOT = Path(__file__).resolve().parents[2]
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -168,14 +168,14 @@ class LagWatch:
         fd = os.open(fds / name, os.O_RDWR)
         max_rows, max_slots = 2 * MIN_WORKERS + SPARE_ROWS, max(MIN_SLOTS, 2 * backends + 1)  # as the instance lays it out
         self._board = Board(0, 1, max_rows=max_rows, max_slots=max_slots, inherited_fd=fd)
-        if not all(row[cells.PID] and is_alive(row[cells.PID]) for row in self._board.rows):
+        if not all(row[counters.PID] and is_alive(row[counters.PID]) for row in self._board.rows):
             raise SystemExit("the board is laid out otherwise: the lag can't be read from it")
         self._worst_us = 0
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:
         while True:
-            self._worst_us = max(self._worst_us, *(row[cells.LAG_US] for row in self._board.rows))
+            self._worst_us = max(self._worst_us, *(row[counters.LAG_US] for row in self._board.rows))
             time.sleep(TICK_S / 2)
 
     def worst_s(self) -> float:
@@ -225,9 +225,9 @@ def main() -> None:
         for change in CHANGES:
             rows = list(measure(shape, given.algorithm, change, given.times))
             columns = list(zip(*rows, strict=True))
-            cells = [f"{min(columns[0]):.2f}–{max(columns[0]):.2f}"]
-            cells += [f"{min(column) * 1000:.1f}–{max(column) * 1000:.1f}" for column in columns[1:4]]
-            print("|", " | ".join([shape, change, *cells]), "|", flush=True)
+            counters = [f"{min(columns[0]):.2f}–{max(columns[0]):.2f}"]
+            counters += [f"{min(column) * 1000:.1f}–{max(column) * 1000:.1f}" for column in columns[1:4]]
+            print("|", " | ".join([shape, change, *counters]), "|", flush=True)
 
 
 if __name__ == "__main__":

@@ -38,8 +38,8 @@ def keep_alive(
 ) -> Run:
     """One request and its reply on the same two connections; each comes in these pieces."""
     site = Site(settings, access_log=access_log)
-    entry, there, upstream = site.http()
-    client, here = site.client(entry)
+    settings, there, upstream = site.http()
+    client, here = site.client(settings)
     sent = (site.in_session(sent[0]), *sent[1:])
 
     def run(times: int) -> None:
@@ -58,8 +58,8 @@ def keep_alive(
 def heads_never_seen() -> Run:
     """As with keep-alive, but neither a request's head nor a reply's comes twice."""
     site = Site(PLAIN)
-    entry, _, upstream = site.http()
-    client, here = site.client(entry)
+    settings, _, upstream = site.http()
+    client, here = site.client(settings)
     numbers = itertools.count(1_000_000)  # of one length from the first to the last
 
     def run(times: int) -> None:
@@ -75,17 +75,17 @@ def heads_never_seen() -> Run:
 def client_closes() -> Run:
     """A connection of one request: accepted, answered, closed by the client."""
     site = Site(PLAIN)
-    entry, _, upstream = site.http()
+    settings, _, upstream = site.http()
 
     def run(times: int) -> None:
         for _ in range(times):
-            client, here = site.client(entry)
+            client, here = site.client(settings)
             client.data_received(GET)
             upstream.data_received(REPLY)
             client.eof_received()
             client.connection_lost(None)
             _expect(here.last.endswith(BODY) and here.is_closing(), "a reply and a close")
-        _expect(not site.service.connections, "no connection left")
+        _expect(not site.worker.connections, "no connection left")
 
     return run
 
@@ -93,8 +93,8 @@ def client_closes() -> Run:
 def websocket_frame() -> Run:
     """One frame each way in a WebSocket that was agreed on before."""
     site = Site(PLAIN)
-    entry, there, upstream = site.http()
-    client, here = site.client(entry)
+    settings, there, upstream = site.http()
+    client, here = site.client(settings)
     client.data_received(UPGRADE)
     upstream.data_received(SWITCHED)
     client_end, upstream_end = here.protocol, there.protocol
@@ -130,7 +130,7 @@ def tcp_session() -> Run:
             client.connection_lost(None)
             backend.connection_lost(None)
             _expect(here.last == BODY and here.is_closing(), "bytes and a close")
-        _expect(not site.service.connections, "no connection left")
+        _expect(not site.worker.connections, "no connection left")
 
     return lambda times: loop.run_until_complete(sessions(times))
 

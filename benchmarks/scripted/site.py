@@ -11,15 +11,15 @@ from unittest import mock
 
 from balance.config.loading import load_text
 from balance.config.model import AccessLog as AccessLogConfig
-from balance.proxy.access import AccessLog
-from balance.proxy.client import HttpClient
-from balance.proxy.entry import Entry
-from balance.proxy.service import Service
-from balance.proxy.tcp import Downstream
-from balance.proxy.upstream import Upstream
-from balance.runtime import cells
+from balance.proxy.access_log import AccessLog
+from balance.proxy.http.client import HttpClient
+from balance.proxy.http.upstream import Upstream
+from balance.proxy.listener_settings import ListenerSettings
+from balance.proxy.tcp.session import Downstream
+from balance.proxy.worker_context import WorkerContext
+from balance.runtime import counters
+from balance.runtime.affinity_pool import StickyPool
 from balance.runtime.snapshot import build
-from balance.runtime.sticky import StickyPool
 from scripted.transport import Nowhere, NowhereLoop, connected
 
 PLAIN = """\
@@ -51,26 +51,26 @@ class Site:
 
     def __init__(self, text: str, *, access_log: bool = False, loop: asyncio.AbstractEventLoop | None = None) -> None:
         config = load_text(text, "scripted").config
-        row = cells.Row(memoryview(bytearray(8 * cells.row_cells(2))).cast("Q"))
+        row = counters.Row(memoryview(bytearray(8 * counters.row_cells(2))).cast("Q"))
         self.listener = build(config, {("default", "a"): 1}, row, random.random).listeners[0]
         self.loop = NowhereLoop(loop or asyncio.new_event_loop())
-        self.service = Service(cast(Any, self.loop), row, monotonic(), _unwritten_log() if access_log else None)
+        self.worker = WorkerContext(cast(Any, self.loop), row, monotonic(), _unwritten_log() if access_log else None)
 
-    def http(self) -> tuple[Entry, Nowhere, Upstream]:
+    def http(self) -> tuple[ListenerSettings, Nowhere, Upstream]:
         """The entry of an HTTP listener, and a connection to its backend that waits for a request."""
-        upstream = Upstream(self.service, self.listener.pool.backends[0])
+        upstream = Upstream(self.worker, self.listener.pool.backends[0])
         there = connected(upstream)
         upstream.park(monotonic(), 1)
-        return Entry(self.service, self.listener, 8080), there, upstream
+        return ListenerSettings(self.worker, self.listener, 8080), there, upstream
 
-    def client(self, entry: Entry) -> tuple[HttpClient, Nowhere]:
+    def client(self, settings: ListenerSettings) -> tuple[HttpClient, Nowhere]:
         """A client's new connection."""
-        client = HttpClient(entry)
+        client = HttpClient(settings)
         return client, connected(client)
 
     def tcp_client(self) -> Downstream:
         """A client in TCP mode, whose connection comes next."""
-        return Downstream(self.service, self.listener)
+        return Downstream(self.worker, self.listener)
 
     def in_session(self, head: bytes) -> bytes:
         """`head` as a client sends it that has a session, where there are sessions."""

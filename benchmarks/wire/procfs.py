@@ -104,10 +104,10 @@ def spent(before: dict[int, Clock], after: dict[int, Clock]) -> Spent:
 
 def all_stats() -> list[Stat]:
     found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
+    for settings in os.listdir("/proc"):
+        if settings.isdigit():
             try:
-                found.append(parse_stat(Path("/proc", entry, "stat").read_text()))
+                found.append(parse_stat(Path("/proc", settings, "stat").read_text()))
             except (FileNotFoundError, ProcessLookupError):
                 continue
     return found

@@ -10,13 +10,13 @@ from typing import TypeVar
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "side"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "admin"))
 
 from steered import Steered  # from the tests of the side doors
 
+from balance.admin.application import admin_app
+from balance.admin.server import AdminServer
 from balance.cli.main import cli, run
-from balance.side.admin import admin_app
-from balance.side.server import SideServer
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class Instance:
         self._sock = sock
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._server = SideServer(admin_app(self.steered.inside, is_inward))
+        self._server = AdminServer(admin_app(self.steered.view, is_inward))
 
     def start(self) -> None:
         self._thread.start()
@@ -48,7 +48,7 @@ class Instance:
         """At the latest when the test is over."""
         if not self._thread.is_alive():
             return
-        self.do(self.steered.inside.events.close)
+        self.do(self.steered.view.events.close)
         asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from balance.config import UnreadableError, from_flags
-from balance.config.changes import BackendChange, Verb
+from balance.config.overrides.runtime_overrides import BackendChange, Verb
 from balance.config.source import Kind, Source
 from balance.errors import ConfigError
 

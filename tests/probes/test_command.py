@@ -16,7 +16,7 @@ from balance.config.model import BackendConfig, HealthCheck
 from balance.model import Address
 from balance.probes.command import LIMIT_BYTES, environment, probe
 from balance.probes.result import Result
-from balance.process.seat import new_event_loop
+from balance.process.children.child_context import new_event_loop
 
 BACKEND = BackendConfig("app-1", Address("127.0.0.1", 9001))
 

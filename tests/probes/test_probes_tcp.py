@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 from balance.config.model import BackendConfig, HealthCheck
-from balance.config.schema import CHECKS
+from balance.config.schema.schema import CHECKS
 from balance.model import Address
 from balance.probes import PROBES
 from balance.probes.tcp import probe

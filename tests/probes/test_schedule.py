@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from balance.config.model import BackendConfig, HealthCheck
-from balance.health.standing import Standing
+from balance.health.backend_status import BackendStatus
 from balance.health.states import Event, State, Transition
 from balance.model import Address
 from balance.probes import PROBES
@@ -19,7 +19,7 @@ CHECK = HealthCheck(enabled=True, interval_s=0.02, timeout_s=5.0, jitter=0.0, he
 
 def watching(check: HealthCheck, backend: BackendConfig, state: State, told: Callable[[Transition], object]) -> Watch:
     """A watch whose answers move a standing, as control's do."""
-    standing = Standing(check, state)
+    standing = BackendStatus(check, state)
 
     def answered(result: Result) -> None:
         change = standing.take(Event.PASS if result.is_ok else Event.FAIL, result.reason, 0.0, is_explicit=result.is_explicit)
@@ -104,7 +104,7 @@ def test_whoever_waits_for_an_answer_does_not_wait_for_the_interval() -> None:
         check = HealthCheck(enabled=True, interval_s=3600.0)
         with socket.create_server(("127.0.0.1", 0)) as server:
             backend = BackendConfig("b1", Address("127.0.0.1", server.getsockname()[1]))
-            watch = Watch(check, backend, Standing(check), answers.put_nowait)
+            watch = Watch(check, backend, BackendStatus(check), answers.put_nowait)
             watch.start(0.0)
             first = await answers.get()
             watch.ask_now()

@@ -83,12 +83,12 @@ class Findings:
 
     def promises(self) -> Iterator[Promise]:
         gets = [story for story in self.stories if story.method == "GET"]
-        posts = [story for story in self.stories if story.method == "POST"]
+        child_slots = [story for story in self.stories if story.method == "POST"]
         visible = self.fault.visible
         hurt = [each for each in gets if not is_well(each) and not is_begun(each) and each.status not in visible]
         yield Promise("no GET failed whose reply had not begun", not hurt, told(hurt))
         yield Promise("no POST reached backends twice", not self.posts_twice, ", ".join(self.posts_twice[:5]))
-        mute = [each for each in posts if not is_well(each) and not says_why(each) and not is_begun(each)]
+        mute = [each for each in child_slots if not is_well(each) and not says_why(each) and not is_begun(each)]
         yield Promise("each POST that failed was told why", not mute, told(mute))
         yield Promise("no answer was made up", not self.unseen, ", ".join(self.unseen[:5]))
         yield Promise("nothing else failed", not self.other_failures, ", ".join(self.other_failures[:5]))
@@ -154,7 +154,7 @@ class Findings:
         lines.append(f"{'POSTs that reached backends twice':<52}{len(self.posts_twice):>10}")
         recovery_s, (bound_s, why) = self.recovery_s, self.recovery_bound
         took = "never" if recovery_s is None else f"{recovery_s:.2f}"
-        lines.append(f"{'s until it got traffic again':<52}{took:>10}   at most {bound_s:.2f}: {why}")
+        lines.append(f"{'s until it got listener_server again':<52}{took:>10}   at most {bound_s:.2f}: {why}")
         lines += ["", f"what Balance said of {self.who}, in seconds since its trouble began:"]
         lines += [f"  {at - self.broke:+7.2f}  {line}" for at, line in self.said]
         lines.append("")

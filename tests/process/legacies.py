@@ -6,14 +6,14 @@ import contextlib
 import os
 from typing import Any
 
-from balance.process.handover import Legacy
-from balance.process.ledger import Ledger
-from balance.process.line import line
+from balance.process.ipc.pipe import pipe
+from balance.process.operations.upgrade_protocol import HandoverState
+from balance.process.supervisor.shared_state import SharedState
 
 
-def left_by(before: Ledger, **changes: Any) -> Legacy:
+def left_by(before: SharedState, **changes: Any) -> HandoverState:
     """Its seventh configuration was the last, unless `changes` say otherwise."""
-    end, other = line()
+    end, other = pipe()
     other.close()
     left: dict[str, Any] = {
         "ends": [end],
@@ -27,7 +27,7 @@ def left_by(before: Ledger, **changes: Any) -> Legacy:
         "book": before.book.dump(),
         "generation": 7,
     }
-    return Legacy(**left | changes)
+    return HandoverState(**left | changes)
 
 
 def holders(fd: int) -> int:

@@ -24,7 +24,7 @@ import socket
 import sys
 import time
 
-from balance.process.kernel import end_with_parent
+from balance.process.os_calls import end_with_parent
 
 USUAL_S = 0.005
 PAUSE_S = 0.03

@@ -11,17 +11,17 @@ from typing import Any
 from balance.config.model import BackendConfig, Config, ListenerConfig, PoolConfig
 from balance.config.source import Kind, Source
 from balance.model import Address, Mode
-from balance.process.board import Board
-from balance.process.channel import Channel
+from balance.process.children.child_context import ChildContext
 from balance.process.generation import Generation
-from balance.process.locks import Locks
-from balance.process.openings import Openings
-from balance.process.seat import Seat
-from balance.runtime import cells
+from balance.process.ipc.wakeup import Wakeup
+from balance.process.shared_memory.board import Board
+from balance.process.shared_memory.locks import Locks
+from balance.process.sockets.listen_sockets import ListenSockets
+from balance.runtime import counters
 from balance.runtime.snapshot import backend_slots
 
 
-def seat(backends: int = 2, workers: int = 2, *, max_slots: int = 0, max_rows: int = 0, **pool: Any) -> Seat:
+def context(backends: int = 2, workers: int = 2, *, max_slots: int = 0, max_rows: int = 0, **pool: Any) -> ChildContext:
     """One pool `web` of so many backends b1, b2, ..., in the slots of those numbers; nothing listens."""
     names = tuple(BackendConfig(f"b{n}", Address("127.0.0.1", 9000 + n)) for n in range(1, backends + 1))
     listener = ListenerConfig("main", (Address("127.0.0.1", 0),), Mode.HTTP, "web")
@@ -29,13 +29,13 @@ def seat(backends: int = 2, workers: int = 2, *, max_slots: int = 0, max_rows: i
     slots = backend_slots(config)
     board = Board(workers, len(slots) + 1, max_rows=max_rows, max_slots=max_slots)
     for number, row in enumerate(board.rows, start=1):
-        row[cells.PLACE] = number
-    return Seat(
+        row[counters.PLACE] = number
+    return ChildContext(
         history=(Generation(1, config, slots, Source(Kind.FILE, "f.yaml"), (), time.time(), "start"),),
         board=board,
         locks=Locks(),
-        openings=Openings((), (), ()),
-        channels=tuple(Channel() for _ in range(workers)),
+        listen_sockets=ListenSockets((), (), ()),
+        wakeups=tuple(Wakeup() for _ in range(workers)),
         lifeline=-1,
         supervisor_pid=os.getpid(),
         started_at=time.time(),

@@ -15,21 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from seating import eventually, seat
+from seating import context, eventually
 
+from balance.admin.supervisor_orders import Restart, Verdict
 from balance.config.model import AdminConfig, BackendConfig, Config, HealthCheck, LoggingConfig, MetricsConfig, PassiveChecks
 from balance.config.source import Kind, Source
 from balance.health.states import Event, State
 from balance.model import Address, Outcome
 from balance.process import logs
-from balance.process.channel import Message as Bell
-from balance.process.child import Report
-from balance.process.control import Control
+from balance.process.children.child import Report
+from balance.process.children.child_context import new_event_loop
+from balance.process.control.control import Control
 from balance.process.generation import KEPT
-from balance.process.line import Message, line, packed
-from balance.process.openings import inode, open_all
-from balance.process.seat import new_event_loop
-from balance.process.words import (
+from balance.process.ipc.messages import (
     ABANDON,
     COMMIT,
     COMMITTED,
@@ -45,9 +43,11 @@ from balance.process.words import (
     Blueprint,
     Preparation,
 )
-from balance.runtime import cells
-from balance.runtime.guard import Guard, Shared
-from balance.side.steering import Restart, Verdict
+from balance.process.ipc.pipe import Message, packed, pipe
+from balance.process.ipc.wakeup import Message as Bell
+from balance.process.sockets.listen_sockets import inode, open_all
+from balance.runtime import counters
+from balance.runtime.health_gate import HealthGate, Shared
 
 LOCAL = Address("127.0.0.1", 0)
 
@@ -69,27 +69,31 @@ class Case:
     """Control on its loop, and the supervisor's end of its line."""
 
     def __init__(self, log: Path, file: Path | None = None) -> None:
-        place = seat(2, max_slots=8)
+        place = context(2, max_slots=8)
         self.config = replace(
             place.config,
             admin=AdminConfig(address=LOCAL),
             metrics=MetricsConfig(address=None),
             logging=LoggingConfig(output=str(log)),
         )
-        self.openings = open_all(replace(self.config, listeners=()))
+        self.listen_sockets = open_all(replace(self.config, listeners=()))
         self.lifeline, self.lifeline_end = os.pipe()
         source = Source(Kind.FILE, str(file or "f.yaml"), file.read_text() if file else "")
         generation = replace(place.generation, config=self.config, source=source)
         self.place = replace(
-            place, history=(generation,), openings=self.openings, lifeline=self.lifeline, is_watched=file is not None
+            place,
+            history=(generation,),
+            listen_sockets=self.listen_sockets,
+            lifeline=self.lifeline,
+            is_watched=file is not None,
         )
-        self.mine, theirs = line()
+        self.mine, theirs = pipe()
         self.control = Control(asyncio.get_running_loop(), self.place, Report(theirs))
         self.task = asyncio.ensure_future(self.control.serve())
 
     @property
     def port(self) -> int:
-        return self.openings.admin[0].address.port
+        return self.listen_sockets.admin[0].address.port
 
     async def heard(self) -> Message:
         """The next word of control."""
@@ -139,7 +143,7 @@ def play(act: Callable[[Case], Coroutine[Any, Any, None]], log: Path, file: Path
             await act(case)
             os.close(case.lifeline_end)  # the supervisor is dead
             await case.task
-        case.openings.close()
+        case.listen_sockets.close()
         os.close(case.lifeline)
         case.mine.close()
 
@@ -149,7 +153,7 @@ def play(act: Callable[[Case], Coroutine[Any, Any, None]], log: Path, file: Path
 
 def test_what_is_shown_changes_with_the_word_and_not_before(log: Path) -> None:
     async def act(case: Case) -> None:
-        admin = case.openings.admin[0].sockets[0]
+        admin = case.listen_sockets.admin[0].sockets[0]
         case.place.board.set_state(2, State.DRAINING, 1.0)
         case.ask(2, case.serving("b1", "b2", "b3"), admin)
         assert await case.heard() == Message(PREPARED, 2, ())
@@ -201,7 +205,7 @@ def test_where_there_was_no_room_for_all_descriptors_it_is_refused_and_none_is_k
         assert await case.heard() == Message(REFUSED, (2, NO_ROOM), ())
         assert os.read(ours, 1) == b""  # nobody holds the other end
         os.close(ours)
-        await case.turned(2, case.serving("b1"), case.openings.admin[0].sockets[0])
+        await case.turned(2, case.serving("b1"), case.listen_sockets.admin[0].sockets[0])
 
     play(act, log)
 
@@ -226,7 +230,7 @@ def test_a_backend_that_came_with_the_word_is_probed_and_can_be_ordered(log: Pat
         with socket.create_server(("127.0.0.1", 0)) as closed:
             port = closed.getsockname()[1]
         config = with_check(case.serving("b1", "b2", f"b{port - 9000}"), HealthCheck(enabled=True, interval_s=0.05))
-        await case.turned(2, config, case.openings.admin[0].sockets[0])
+        await case.turned(2, config, case.listen_sockets.admin[0].sockets[0])
         await eventually(lambda: case.place.board.state(3)[0] is State.UNHEALTHY)
         assert "refused" in case.place.board.reason(3)
         case.control._order(3, Event.DRAIN, "an order")
@@ -239,12 +243,12 @@ def test_the_traffic_of_a_backend_that_came_with_the_word_is_looked_at(log: Path
     async def act(case: Case) -> None:
         check = HealthCheck(passive=PassiveChecks(enabled=True, consecutive_failures=3, window_s=1000.0))
         config = with_check(case.serving("b1", "b2", "b3"), check)
-        await case.turned(2, config, case.openings.admin[0].sockets[0])
-        board, channel = case.place.board, case.place.channels[0]
-        shared = Shared(board.rows, board.evidence, case.place.locks, failed=lambda: channel.ring_control(Bell.EVIDENCE))
-        guard = Guard(config.pools[0].breaker, 3, board.rows[0], shared)
+        await case.turned(2, config, case.listen_sockets.admin[0].sockets[0])
+        board, wakeup = case.place.board, case.place.wakeups[0]
+        shared = Shared(board.rows, board.evidence, case.place.locks, failed=lambda: wakeup.ring_control(Bell.EVIDENCE))
+        guard = HealthGate(config.pools[0].breaker, 3, board.rows[0], shared)
         for _ in range(3):
-            board.rows[0][cells.block(3) + cells.LEASES] += 1
+            board.rows[0][counters.block(3) + counters.LEASES] += 1
             guard.ended(object(), Outcome.FAILED, True, asyncio.get_running_loop().time())
         await eventually(lambda: board.state(3)[0] is State.EJECTED)
 
@@ -254,7 +258,7 @@ def test_the_traffic_of_a_backend_that_came_with_the_word_is_looked_at(log: Path
 def test_only_so_many_configurations_are_remembered(log: Path) -> None:
     async def act(case: Case) -> None:
         for number in range(2, KEPT + 4):
-            await case.turned(number, replace(case.serving("b1"), workers=number), case.openings.admin[0].sockets[0])
+            await case.turned(number, replace(case.serving("b1"), workers=number), case.listen_sockets.admin[0].sockets[0])
         numbers = [each.number for each in case.control._inside.generations()]
         assert numbers == list(range(4, KEPT + 4))
 
@@ -275,7 +279,7 @@ def test_an_order_goes_to_the_supervisor_and_its_verdict_to_who_gave_it(log: Pat
 
 
 def test_a_file_that_has_changed_is_told(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("balance.process.filewatch.LOOK_S", 0.01)
+    monkeypatch.setattr("balance.process.control.file_watch.LOOK_S", 0.01)
     file = tmp_path / "balance.yaml"
     file.write_text("one")
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from seating import seat
+from seating import context
 
 from balance.process.generation import KEPT, KEPT_BYTES, Generation, kept
 
 
 def generations(*sizes: int) -> list[Generation]:
     """Numbers count from 1; each text is so long."""
-    first = seat().generation
+    first = context().generation
     return [
         replace(
             first,
@@ -48,7 +48,7 @@ def test_of_those_that_say_the_same_one_after_the_other_the_newest_is_kept() -> 
 
 
 def test_one_is_shown_with_where_it_came_from_and_whether_it_is_served() -> None:
-    generation = seat().generation
+    generation = context().generation
     seen = generation.seen(1)
     assert (seen.number, seen.origin, seen.config, seen.made_at) == (1, "start", generation.config, generation.made_at)
     assert seen.is_current

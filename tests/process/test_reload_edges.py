@@ -25,15 +25,15 @@ SMALL = {"keeping": 4, "fresh": 4, "websockets": 3, "download_bytes": 0}
 # A worker that is told of another configuration waits, while this file is there, before it prepares it or before it serves it.
 HELD_BACK = """
 import os, time
-from balance.process import changeover
-from balance.process.kernel import set_name
+from balance.process.worker import worker_reload
+from balance.process.os_calls import set_name
 def held(name, method, flag):
     def wait(self, *args):
         while os.path.exists(flag):
             time.sleep(0.005)
         return method(self, *args)
-    setattr(changeover.Changeover, name, wait)
-held("_build", changeover.Changeover._build, {building!r})
+    setattr(worker_reload.WorkerReload, name, wait)
+held("_build", worker_reload.WorkerReload._build, {building!r})
 """
 
 
@@ -92,7 +92,7 @@ def test_a_worker_that_is_killed_while_it_prepares_is_replaced_and_its_successor
 
 def test_a_worker_that_stops_while_it_prepares_is_killed_and_its_successor_prepares(run: Run) -> None:
     with Load(**SMALL) as load:
-        prelude = "from balance.process import pulse; pulse.LOOKS = 2"  # the patience of a test
+        prelude = "from balance.process.children import stall_detector; stall_detector.LOOKS = 2"  # the patience of a test
         instance = run(prelude, **document(load.addresses)).ready()
         drill = Drill(instance, load)
         pid = drill.workers()[0]
@@ -109,10 +109,10 @@ def test_a_worker_that_has_prepared_and_dies_has_a_successor_that_serves_what_wa
     with Load(**SMALL) as load:
         prelude = """
 import os, signal
-from balance.process import changeover
+from balance.process.worker import worker_reload
 def commit(self, *args):
     os.kill(os.getpid(), signal.SIGKILL)
-changeover.Changeover._commit = commit
+worker_reload.WorkerReload._commit = commit
 """
         instance = run(prelude, **document(load.addresses)).ready()
         drill = Drill(instance, load)
@@ -127,12 +127,12 @@ def test_a_worker_that_can_not_prepare_keeps_the_others_from_changing_and_no_cal
 ) -> None:
     prelude, flag = flagged(tmp_path)
     refusing = """
-build = changeover.Changeover._build
+build = worker_reload.WorkerReload._build
 def refuse(self, *args):
     build(self, *args)
     if self._row.cells[31] == 2:  # worker 1
         raise OSError("no room for it")
-changeover.Changeover._build = refuse
+worker_reload.WorkerReload._build = refuse
 """
     with Load(**SMALL) as load:
         instance = run(prelude + refusing, **document(load.addresses)).ready()

@@ -61,8 +61,8 @@ while "BALANCE_HANDOVER" in os.environ and os.path.exists({str(flag)!r}):
 HALF_WAY = """
 import os, time
 if "BALANCE_HANDOVER" in os.environ:  # its workers serve, but its control process never gets ready
-    import balance.process.control
-    balance.process.control.run = lambda seat, report: time.sleep(600)
+    import balance.process.control.control
+    balance.process.control.control.run = lambda context, report: time.sleep(600)
 """
 
 
@@ -138,18 +138,18 @@ def states_seen(instance: Instance) -> list[str]:
 CONTROL_FAILS = """
 import os
 if "BALANCE_HANDOVER" in os.environ:  # its workers serve, and then its control process cannot
-    import balance.process.control
+    import balance.process.control.control
     from balance.errors import StartError
-    from balance.runtime import cells
+    from balance.runtime import counters
 
-    def fails(seat, report):
+    def fails(context, report):
         import time
-        while sum(row[cells.BEAT_US] > 0 for row in seat.board.rows) < 4:
+        while sum(row[counters.BEAT_US] > 0 for row in context.board.rows) < 4:
             time.sleep(0.001)
-        seat.board.set_state(1, 2, 5.0, "by the newcomer")
+        context.board.set_state(1, 2, 5.0, "by the newcomer")
         raise StartError("the disk is full")
 
-    balance.process.control.run = fails
+    balance.process.control.control.run = fails
 """
 
 
@@ -174,20 +174,20 @@ def control_fails_after(flag: Path, serving: Path) -> str:
     return f"""
 import os
 if "BALANCE_HANDOVER" in os.environ:
-    import balance.process.control
+    import balance.process.control.control
     from balance.errors import StartError
-    from balance.runtime import cells
+    from balance.runtime import counters
 
-    def fails(seat, report):
+    def fails(context, report):
         import time
-        while sum(row[cells.BEAT_US] > 0 for row in seat.board.rows) < 4:
+        while sum(row[counters.BEAT_US] > 0 for row in context.board.rows) < 4:
             time.sleep(0.001)
         open({str(serving)!r}, "w").close()
         while os.path.exists({str(flag)!r}):
             time.sleep(0.001)
         raise StartError("the disk is full")
 
-    balance.process.control.run = fails
+    balance.process.control.control.run = fails
 """
 
 
@@ -296,7 +296,10 @@ def is_over(instance: Instance) -> bool:
 def test_an_upgrade_that_fails_leaves_the_unix_socket_to_the_old_instance(run: Run, tmp_path: Path) -> None:
     with Load(**SMALL) as load:
         path = tmp_path / "web.sock"
-        fails = 'import os, balance.process.control as c\nif "BALANCE_HANDOVER" in os.environ: c.run = lambda seat, report: 1'
+        fails = (
+            "import os, balance.process.control.control as control\n"
+            'if "BALANCE_HANDOVER" in os.environ: control.run = lambda context, report: 1'
+        )
         instance = run(fails, **document(load.addresses, listen=f"unix:{path}", **BRIEF))
         instance.saying("supervisor: ready$")
         os.kill(instance.process.pid, signal.SIGUSR2)

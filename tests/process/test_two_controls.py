@@ -32,7 +32,7 @@ def held_back(flag: Path) -> str:
     return f"""
 import os, time
 if "BALANCE_HANDOVER" in os.environ:
-    from balance.process import worker
+    from balance.process.worker import worker
     begin = worker.run
     def run(*arguments):
         while os.path.exists({str(flag)!r}):
@@ -44,8 +44,8 @@ if "BALANCE_HANDOVER" in os.environ:
 
 FIRST_PROBE_LATE = """
 if "BALANCE_HANDOVER" in os.environ:
-    from balance.process import watches
-    watches.first_delay_s = lambda *arguments: 3.0  # when the control process before is gone
+    from balance.process.control import health_checks
+    health_checks.first_delay_s = lambda *arguments: 3.0  # when the control process before is gone
 """
 
 

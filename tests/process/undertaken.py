@@ -8,24 +8,24 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from seating import seat
+from seating import context
 
+from balance.admin.supervisor_orders import Verdict
 from balance.config.model import AdminConfig, BackendConfig, Config, ListenerConfig, MetricsConfig, PoolConfig
 from balance.model import Address, Mode
-from balance.process.board import Board
-from balance.process.child import Child, Life, Report
-from balance.process.estate import Estate
+from balance.process.children.child import Child, ChildState, Report
+from balance.process.children.child_slot import ChildSlot
+from balance.process.children.process_table import ProcessTable
+from balance.process.children.supervisor_state import SupervisorState
 from balance.process.generation import Generation
-from balance.process.line import End, Message, line
-from balance.process.locks import Locks
-from balance.process.openings import inode, open_all
-from balance.process.post import Post
-from balance.process.staff import Staff
-from balance.process.tenancy import Tenancy
-from balance.process.undertaking import Undertaking
-from balance.process.words import END
-from balance.runtime.slots import SlotBook
-from balance.side.steering import Verdict
+from balance.process.ipc.messages import END
+from balance.process.ipc.pipe import Message, PipeEnd, pipe
+from balance.process.operations.operation import Operation
+from balance.process.shared_memory.board import Board
+from balance.process.shared_memory.locks import Locks
+from balance.process.shared_memory.row_ownership import RowOwnership
+from balance.process.sockets.listen_sockets import inode, open_all
+from balance.runtime.backend_slots import SlotBook
 
 LOCAL = Address("127.0.0.1", 0)
 
@@ -42,16 +42,16 @@ def configured(*backends: str, workers: int = 2, **changes: Any) -> Config:
     )
 
 
-class Hands(Staff):
+class Hands(ProcessTable):
     """Nobody is forked."""
 
     def __init__(self, workers: int, inodes: Callable[[int | None], frozenset[int]], board: Board) -> None:
         self.bodies: dict[Child, Callable[[Report], int]] = {}
-        self.theirs: dict[Child, End] = {}  # the children's ends of their lines
+        self.theirs: dict[Child, PipeEnd] = {}  # the children's ends of their lines
         self.refusal: OSError | None = None  # why no more children are born
         self._next_pid = 4_000_000  # more than any real one
 
-        rows = Tenancy(board, Locks())
+        rows = RowOwnership(board, Locks())
         super().__init__(
             workers, lambda child, report: 0, lambda child, report: 0, selectors.DefaultSelector(), rows, inodes, print
         )
@@ -60,8 +60,8 @@ class Hands(Staff):
         if self.refusal is not None:
             raise self.refusal
         self._next_pid += 1
-        child.pid, child.life = self._next_pid, Life.STARTING
-        child.end, self.theirs[child] = line()
+        child.pid, child.life = self._next_pid, ChildState.STARTING
+        child.end, self.theirs[child] = pipe()
         self.bodies[child] = body
         self.others.append(child)
 
@@ -73,68 +73,70 @@ class Scene:
         self.killed: list[Child] = []
         self.verdicts: list[Verdict] = []
         self.spoken: list[Generation] = []  # whose log was begun
-        monkeypatch.setattr(Child, "kill", lambda child: self.killed.append(child) if child.life is not Life.GONE else None)
-        place = seat(max_slots=max_slots, max_rows=max_rows)
-        openings = open_all(config)
+        monkeypatch.setattr(
+            Child, "kill", lambda child: self.killed.append(child) if child.life is not ChildState.GONE else None
+        )
+        place = context(max_slots=max_slots, max_rows=max_rows)
+        listen_sockets = open_all(config)
         book = SlotBook(max_slots)
         assignment = book.assign(config, place.board.is_unused)
         generation = replace(place.generation, config=config, slots=assignment.slots)
-        self.estate = Estate(
+        self.supervisor_state = SupervisorState(
             replace(place, history=()), Hands(config.workers, self._inodes, place.board), book, self.spoken.append
         )
-        self.estate.settle(generation, assignment, openings)
-        for post in self.staff.posts:
-            self.ready(self.staff.fill(post))
+        self.supervisor_state.settle(generation, assignment, listen_sockets)
+        for child_slot in self.process_table.child_slots:
+            self.ready(self.process_table.fill(child_slot))
 
     def _inodes(self, slot: int | None) -> frozenset[int]:
-        return frozenset(inode(sock) for _, sock in self.estate.seat.openings.of(slot))
+        return frozenset(inode(sock) for _, sock in self.supervisor_state.context.listen_sockets.of(slot))
 
     @property
-    def staff(self) -> Hands:
-        staff = self.estate.staff
-        assert isinstance(staff, Hands)
-        return staff
+    def process_table(self) -> Hands:
+        process_table = self.supervisor_state.process_table
+        assert isinstance(process_table, Hands)
+        return process_table
 
     @property
     def control(self) -> Child:
-        assert self.staff.control.child is not None
-        return self.staff.control.child
+        assert self.process_table.control.child is not None
+        return self.process_table.control.child
 
     def worker(self, number: int) -> Child:
-        child = self.staff.workers[number].child
+        child = self.process_table.workers[number].child
         assert child is not None
         return child
 
     @property
     def standing(self) -> list[Child]:
-        return [post.child for post in self.staff.posts if post.child is not None]
+        return [child_slot.child for child_slot in self.process_table.child_slots if child_slot.child is not None]
 
     @property
     def number(self) -> int:
         """Of the configuration that is served."""
-        return self.estate.seat.generation.number
+        return self.supervisor_state.context.generation.number
 
-    def ready(self, child: Child, undertaking: Undertaking | None = None, now: float = 0.0) -> None:
+    def ready(self, child: Child, operation: Operation | None = None, now: float = 0.0) -> None:
         """The child says so, and the supervisor hears it."""
-        child.life = Life.READY
-        if undertaking is not None:
-            undertaking.became_ready(child, now)
+        child.life = ChildState.READY
+        if operation is not None:
+            operation.became_ready(child, now)
 
-    def dies(self, child: Child, undertaking: Undertaking, words: str = "it was killed", now: float = 0.0) -> Post | None:
+    def dies(self, child: Child, operation: Operation, words: str = "it was killed", now: float = 0.0) -> ChildSlot | None:
         """As the supervisor sees it; the post that is vacant."""
-        child.life = Life.GONE
+        child.life = ChildState.GONE
         child.hang_up()
-        vacant = next((post for post in self.staff.posts if post.child is child), None)
+        vacant = next((child_slot for child_slot in self.process_table.child_slots if child_slot.child is child), None)
         if vacant is not None:
             vacant.child = None
         else:
-            self.staff.others.remove(child)
-        undertaking.departed(child, words, now)
+            self.process_table.others.remove(child)
+        operation.departed(child, words, now)
         return vacant
 
     def told(self, child: Child) -> list[Message]:
         """What was said to the child since this was asked last."""
-        return self.staff.theirs[child].heard()[0]
+        return self.process_table.theirs[child].heard()[0]
 
     def kinds(self, child: Child) -> list[str]:
         return [message.kind for message in self.told(child)]
@@ -150,7 +152,7 @@ class Scene:
         return verdict
 
     def close(self) -> None:
-        for child, end in self.staff.theirs.items():
+        for child, end in self.process_table.theirs.items():
             child.hang_up()
             end.close()
-        self.estate.seat.openings.close()
+        self.supervisor_state.context.listen_sockets.close()

@@ -23,9 +23,9 @@ from request_cases import Passed
 from balance.config.model import BackendConfig, Config, HttpConfig, Keepalive, ListenerConfig, LoggingConfig, PoolConfig
 from balance.http1.framing import Framing
 from balance.model import Address, Mode
-from balance.proxy.traffic import Traffic
-from balance.runtime import cells
-from balance.runtime.cells import Row
+from balance.proxy.listener_server import ListenerServer
+from balance.runtime import counters
+from balance.runtime.counters import Row
 from balance.runtime.snapshot import backend_slots, build
 
 PATIENCE_S = 10.0  # what nobody waits for when all is well
@@ -104,14 +104,14 @@ class Site:
             pools=(PoolConfig("pool", (BackendConfig("origin", Address("127.0.0.1", port)),)),),
         )
         slots = backend_slots(config)
-        row = Row(memoryview(bytearray(8 * cells.row_cells(len(slots) + 1))).cast("Q"))
+        row = Row(memoryview(bytearray(8 * counters.row_cells(len(slots) + 1))).cast("Q"))
         listening = socket.create_server(("0.0.0.0", 0))
         self.port = listening.getsockname()[1]
-        self.traffic = Traffic(loop, build(config, slots, row, random.Random(1).random), row, LoggingConfig())
-        await self.traffic.open([("web", listening)])
+        self.listener_server = ListenerServer(loop, build(config, slots, row, random.Random(1).random), row, LoggingConfig())
+        await self.listener_server.open([("web", listening)])
 
     async def close(self) -> None:
-        await self.traffic.drain(0.0)
+        await self.listener_server.drain(0.0)
         self._origin.close()
         for backend in list(self.backends):
             backend.transport.abort()

@@ -11,8 +11,8 @@ import uvloop
 
 from balance.config.model import BackendConfig, Config, ListenerConfig, LoggingConfig, PoolConfig
 from balance.model import Address, Mode
-from balance.proxy.traffic import Traffic
-from balance.runtime import cells
+from balance.proxy.listener_server import ListenerServer
+from balance.runtime import counters
 from balance.runtime.snapshot import backend_slots, build
 
 
@@ -24,17 +24,17 @@ async def main(mode: Mode, port: int) -> None:
         pools=(PoolConfig("pool", (BackendConfig("n1", Address("127.0.0.1", port)),)),),
     )
     slots = backend_slots(config)
-    row = cells.Row(memoryview(bytearray(8 * cells.row_cells(len(slots) + 1))).cast("Q"))
-    traffic = Traffic(loop, build(config, slots, row, random.random), row, LoggingConfig())
+    row = counters.Row(memoryview(bytearray(8 * counters.row_cells(len(slots) + 1))).cast("Q"))
+    listener_server = ListenerServer(loop, build(config, slots, row, random.random), row, LoggingConfig())
     sock = socket.create_server(("127.0.0.1", 0))
     sock.setblocking(False)
-    await traffic.open([("main", sock)])
+    await listener_server.open([("main", sock)])
     sys.stdout.write(f"{sock.getsockname()[1]}\n")
     sys.stdout.flush()
     ended = asyncio.Event()
     loop.add_reader(sys.stdin, ended.set)
     await ended.wait()
-    await traffic.drain(0.0)
+    await listener_server.drain(0.0)
 
 
 if __name__ == "__main__":

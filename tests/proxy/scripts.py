@@ -7,7 +7,7 @@ import asyncio
 from rawclient import Message, Wire
 from stage import Script, Stage
 
-from balance.runtime import cells
+from balance.runtime import counters
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -56,4 +56,4 @@ async def ask(stage: Stage, request: bytes) -> Message:
 
 
 def failures(stage: Stage) -> list[int]:
-    return [stage.cell(backend.block + cells.FAILURES) for backend in stage.backend_states]
+    return [stage.cell(backend.block + counters.FAILURES) for backend in stage.backend_states]

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import uvloop
 from rawclient import Ended, Message, Wire
 
-from balance import aio
+from balance import background_tasks
 from balance.config.model import (
     AccessLog,
     BackendConfig,
@@ -31,17 +31,17 @@ from balance.config.model import (
     Timeouts,
     TrustedProxy,
 )
-from balance.health.breaker import RUN, Phase
+from balance.health.circuit_breaker import RUN, BreakerState
 from balance.health.states import State
 from balance.model import Address, Mode, Why
-from balance.proxy.traffic import Traffic
+from balance.proxy.listener_server import ListenerServer
+from balance.retry.decision import SKIPPED, Again
 from balance.runtime import backend as runtime
-from balance.runtime import cells
-from balance.runtime.guard import Guard
-from balance.runtime.guarded import GuardedPool
-from balance.runtime.slots import SlotBook
+from balance.runtime import counters
+from balance.runtime.backend_slots import SlotBook
+from balance.runtime.health_gate import HealthGate
+from balance.runtime.health_gated_pool import GuardedPool
 from balance.runtime.snapshot import Snapshot, backend_slots, build, prepare
-from balance.traffic.retrying import SKIPPED, Again
 
 Script = Callable[[Wire], Awaitable[None]]
 Answer = Callable[[Message], bytes]
@@ -126,7 +126,7 @@ class Stage:
         self.failures: list[str] = []  # what the loop or a task of the proxy reported; a test takes out what it expects
         self.backends: list[Backend] = []
         self.wires: list[Wire] = []
-        self.row = cells.Row(memoryview(bytearray(8 * cells.row_cells(1))).cast("Q"))
+        self.row = counters.Row(memoryview(bytearray(8 * counters.row_cells(1))).cast("Q"))
         self.address = Address("", 0)
         self._held: list[socket.socket] = []
         self._log = _Collector(self.failures)
@@ -230,10 +230,10 @@ class Stage:
         slots = backend_slots(config)
         self._book = SlotBook(len(slots) + 1 + SPARE_SLOTS)
         self._book.adopt(self._book.assign(config, lambda slot: True))
-        self.row = cells.Row(memoryview(bytearray(8 * cells.row_cells(len(slots) + 1 + SPARE_SLOTS))).cast("Q"))
+        self.row = counters.Row(memoryview(bytearray(8 * counters.row_cells(len(slots) + 1 + SPARE_SLOTS))).cast("Q"))
         self.snapshot: Snapshot = build(config, slots, self.row, lambda: 0.0)
-        self.traffic = Traffic(self.loop, self.snapshot, self.row, config.logging)
-        self.service = self.traffic._service
+        self.listener_server = ListenerServer(self.loop, self.snapshot, self.row, config.logging)
+        self.worker = self.listener_server._worker
         self.pool = self.snapshot.pools["pool"]
         if listen.startswith("/"):
             sock = socket.socket(socket.AF_UNIX)
@@ -247,16 +247,16 @@ class Stage:
             self.address = Address(listen, sock.getsockname()[1])
         sock.setblocking(False)
         self.sockets = [("main", sock)]
-        await self.traffic.open(self.sockets)
+        await self.listener_server.open(self.sockets)
 
     async def reload(self, config: Config, sockets: Sequence[tuple[str, socket.socket]] | None = None) -> None:
         """Change over to another configuration, as a worker does; without `sockets` it listens where it did."""
         assignment = self._book.assign(config, lambda slot: True)
-        leaving = self.traffic.leaving
+        leaving = self.listener_server.leaving
         made, renewals = prepare(config, assignment.slots, self.row, lambda: 0.0, None, self.snapshot, leaving)
         self._book.adopt(assignment)
         self.sockets = self.sockets if sockets is None else list(sockets)
-        await self.traffic.swap(made, renewals, self.sockets)
+        await self.listener_server.swap(made, renewals, self.sockets)
         self.snapshot, self.pool = made, made.pools["pool"]
 
     async def client(self, receive_buffer: int = 0) -> Wire:
@@ -279,7 +279,7 @@ class Stage:
     @property
     def whys(self) -> dict[Why, int]:
         """How requests and connections ended so far."""
-        return {why: count for why in Why if (count := self.cell(cells.WHY + why))}
+        return {why: count for why in Why if (count := self.cell(counters.WHY + why))}
 
     @property
     def backend_states(self) -> tuple[runtime.Backend, ...]:
@@ -289,7 +289,7 @@ class Stage:
         """The proxy's own view of a backend."""
         return next(known for known in self.pool.backends if known.address == backend.address)
 
-    def half_open(self, backend: Backend) -> Guard:
+    def half_open(self, backend: Backend) -> HealthGate:
         """Its breaker has opened by one failure, and its next request finds out whether it is well."""
         known, pool = self.of(backend), self.pool
         assert isinstance(pool, GuardedPool)
@@ -297,7 +297,7 @@ class Stage:
         assert known.guard.breaker is not None
         known.guard.evidence[RUN] = 1
         known.guard.breaker.failed(0, 0)
-        pool.update(known, State.HEALTHY, Phase.HALF_OPEN, 0.0)
+        pool.update(known, State.HEALTHY, BreakerState.HALF_OPEN, 0.0)
         pool.rebuild()
         return known.guard
 
@@ -308,7 +308,7 @@ class Stage:
     @property
     def buffered(self) -> int:
         """Bytes that the proxy holds for its clients."""
-        return sum(connection.transport.get_write_buffer_size() for connection in self.service.connections)  # type: ignore[attr-defined]
+        return sum(connection.transport.get_write_buffer_size() for connection in self.worker.connections)  # type: ignore[attr-defined]
 
     def count(self, backend: Backend, cell: int) -> int:
         return self.cell(self.of(backend).block + cell)
@@ -316,7 +316,7 @@ class Stage:
     @property
     def skipped(self) -> dict[Again, int]:
         """Why tries that failed were not made again."""
-        return {why: count for why in SKIPPED if (count := self.cell(cells.skipped(why)))}
+        return {why: count for why in SKIPPED if (count := self.cell(counters.skipped(why)))}
 
     # --- the end --------------------------------------------------------------------------------------
 
@@ -327,10 +327,10 @@ class Stage:
     def left(self) -> str:
         """What of the proxy's work has not ended, in words; empty when all has."""
         found = []
-        if self.service.connections:
-            found.append(f"connections {self.service.connections}")
-        if self.service.descriptors.clients:
-            found.append(f"{self.service.descriptors.clients} clients are counted")
+        if self.worker.connections:
+            found.append(f"connections {self.worker.connections}")
+        if self.worker.descriptors.clients:
+            found.append(f"{self.worker.descriptors.clients} clients are counted")
         for backend in self.pool.backends:
             if backend.load.active:
                 found.append(f"{backend.name} has {backend.load.active} leases")
@@ -338,16 +338,16 @@ class Stage:
                 found.append(f"{backend.name} has {backend.open_count} connections open and {len(backend.idle)} parked")
         if self.pool.queue is not None and self.pool.queue.waiters:
             found.append(f"waiting {self.pool.queue.waiters}")
-        if self.traffic.leaving:
-            found.append(f"backends that are gone {self.traffic.leaving}")
+        if self.listener_server.leaving:
+            found.append(f"backends that are gone {self.listener_server.leaving}")
         retrying = self.snapshot.listeners[0].retrying
         if retrying is not None and (retrying.budget.in_flight or retrying.budget.waiting):
             found.append(f"{retrying.budget.in_flight} retries in flight, {retrying.budget.waiting} waiting")
-        timed = [item for bucket in self.service.wheel._buckets.values() for item in bucket]
+        timed = [item for bucket in self.worker.wheel._buckets.values() for item in bucket]
         if timed:
             found.append(f"timed {timed}")
-        if aio._running:
-            found.append(f"tasks {aio._running}")
+        if background_tasks._running:
+            found.append(f"tasks {background_tasks._running}")
         return "; ".join(found)
 
     async def finish(self) -> None:
@@ -363,7 +363,7 @@ class Stage:
                 for parked in list(backend.idle):
                     if parked.exchange is not None or parked.transport.is_closing():  # type: ignore[attr-defined]
                         self.failures.append(f"{backend.name} has parked {parked}, which is in use or closed")
-            await self.traffic.drain(0.0)
+            await self.listener_server.drain(0.0)
             with contextlib.suppress(AssertionError):
                 await until(lambda: not any(backend.open_count for backend in self.pool.backends), patience_s=1.0)
             for backend in self.pool.backends:
@@ -371,8 +371,8 @@ class Stage:
                     self.failures.append(
                         f"{backend.name} counts {backend.open_count} open, {len(backend.idle)} parked at the end"
                     )
-            if self.service.descriptors.upstreams:
-                self.failures.append(f"{self.service.descriptors.upstreams} connections to backends are counted at the end")
+            if self.worker.descriptors.upstreams:
+                self.failures.append(f"{self.worker.descriptors.upstreams} connections to backends are counted at the end")
         for backend in self.backends:
             await backend.close()
             self.failures += [f"the script of {backend.name} failed: {error!r}" for error in backend.failures]

@@ -20,8 +20,8 @@ from stage import Script, Stage, serve, until
 
 from balance.config.model import BackendConfig, Config, HttpConfig, Retry, Timeouts
 from balance.model import Address, Mode, Why
-from balance.proxy.traffic import Pause
-from balance.runtime import cells
+from balance.proxy.listener_server import Pause
+from balance.runtime import counters
 
 
 def listening(stage: Stage, **changes: Any) -> Config:
@@ -69,10 +69,10 @@ async def is_refused(stage: Stage, address: Address) -> bool:
 async def test_a_reload_that_changes_nothing_of_a_listener_changes_no_entry(stage: Stage) -> None:
     stage.backend(serve(ok()))
     await stage.open()
-    (acceptor,) = stage.traffic._acceptors.values()
-    before = acceptor._entry
+    (acceptor,) = stage.listener_server._acceptors.values()
+    before = acceptor._settings
     await stage.reload(stage.snapshot.config)
-    assert acceptor._entry is before
+    assert acceptor._settings is before
     assert before is not None
     assert before.successor is None
 
@@ -94,10 +94,10 @@ async def test_over_many_reloads_a_connection_goes_over_to_the_last_one(stage: S
     await ask(client)
     for number in range(5):
         await stage.reload(listening(stage, http=HttpConfig(error_pages=((400, f"page {number}"),))))
-    (acceptor,) = stage.traffic._acceptors.values()
+    (acceptor,) = stage.listener_server._acceptors.values()
     # None of those in between is kept for a connection that came before them.
-    assert [entry for entry in acceptor._entries if entry.successor not in (None, acceptor._entry)] == []
-    assert len(acceptor._entries) == 2
+    assert [settings for settings in acceptor._settings_in_use if settings.successor not in (None, acceptor._settings)] == []
+    assert len(acceptor._settings_in_use) == 2
     assert await pages(client) == b"page 4"
 
 
@@ -106,14 +106,14 @@ async def test_a_connection_that_stays_keeps_nothing_of_what_was_served_in_betwe
     await stage.open()
     client = await stage.client()
     assert await ask(client) == b"served"
-    (acceptor,) = stage.traffic._acceptors.values()
-    entries = []
+    (acceptor,) = stage.listener_server._acceptors.values()
+    settings_in_use = []
     for turn in range(4):
         await stage.reload(listening(stage, timeouts=Timeouts(read_s=10.0 + turn)))
-        assert acceptor._entry is not None
-        entries.append(weakref.ref(acceptor._entry))
+        assert acceptor._settings is not None
+        settings_in_use.append(weakref.ref(acceptor._settings))
     gc.collect()
-    assert [entry() is not None for entry in entries] == [False, False, False, True]
+    assert [settings() is not None for settings in settings_in_use] == [False, False, False, True]
     assert await ask(client) == b"served"
 
 
@@ -160,7 +160,7 @@ async def test_a_request_under_way_ends_with_what_it_began_with(stage: Stage) ->
     await stage.reload(serving(stage, fast.address))
     go.set()
     assert [(await client.reply()).body for _ in range(2)] == [b"slow", b"fast"]
-    await until(lambda: not stage.traffic.leaving)
+    await until(lambda: not stage.listener_server.leaving)
 
 
 async def test_what_a_backend_is_told_of_a_client_follows_the_listener(stage: Stage) -> None:
@@ -266,9 +266,9 @@ async def test_a_listener_that_is_retried_for_is_so_from_the_next_request_on(sta
     config = stage.snapshot.config
     await stage.reload(replace(config, pools=(replace(config.pools[0], retry=Retry(enabled=True, max_attempts=3)),)))
     (listener,) = stage.snapshot.listeners
-    (acceptor,) = stage.traffic._acceptors.values()
-    assert acceptor._entry is not None
-    assert acceptor._entry.retrying is listener.retrying is not None
+    (acceptor,) = stage.listener_server._acceptors.values()
+    assert acceptor._settings is not None
+    assert acceptor._settings.retrying is listener.retrying is not None
 
 
 @pytest.mark.parametrize("count", [1, 20])
@@ -292,8 +292,8 @@ async def test_reloads_under_traffic_fail_no_request(stage: Stage, count: int) -
             await until(lambda asked=asked: len(answers) > asked + 5)
         over = True
     assert set(answers) <= {b"1", b"2"}
-    await until(lambda: stage.cell(cells.CONNECTIONS) == 5)
-    await until(lambda: not stage.traffic.leaving)
+    await until(lambda: stage.cell(counters.CONNECTIONS) == 5)
+    await until(lambda: not stage.listener_server.leaving)
 
 
 # --- room -------------------------------------------------------------------------------------------------
@@ -311,7 +311,7 @@ def held(go: asyncio.Event) -> Script:
 
 
 def open_clients(stage: Stage) -> int:
-    return len(stage.service.connections)
+    return len(stage.worker.connections)
 
 
 @contextmanager
@@ -332,7 +332,7 @@ async def full(stage: Stage, how: str, most: int) -> None:
     if how == "max_clients":
         await stage.reload(listening(stage, max_clients=most))
     else:
-        stage.service.descriptors.most = most
+        stage.worker.descriptors.most = most
 
 
 HOW = ["max_clients", "descriptors"]
@@ -347,14 +347,14 @@ async def test_who_finds_no_room_waits_and_is_served_in_turn(stage: Stage, how: 
     clients = [await stage.client() for _ in range(6)]
     for client in clients:
         await client.send(get())
-    await until(lambda: stage.cell(cells.PAUSED) == 1)
+    await until(lambda: stage.cell(counters.PAUSED) == 1)
     assert open_clients(stage) == 2
-    assert stage.cell(cells.PAUSES_FULL if how == "max_clients" else cells.PAUSES_SHORT) == 1
+    assert stage.cell(counters.PAUSES_FULL if how == "max_clients" else counters.PAUSES_SHORT) == 1
     go.set()
     for client in clients:
         assert (await client.reply()).body == b"ok"
         client.close()
-    await until(lambda: stage.cell(cells.PAUSED) == 0)
+    await until(lambda: stage.cell(counters.PAUSED) == 0)
     assert stage.whys == {Why.OK: 6}
 
 
@@ -366,7 +366,7 @@ async def test_in_tcp_mode_who_finds_no_room_waits_and_is_served_in_turn(stage: 
     clients = [await stage.client() for _ in range(5)]
     for client in clients:
         await client.send(get())
-    await until(lambda: stage.cell(cells.PAUSED) == 1)
+    await until(lambda: stage.cell(counters.PAUSED) == 1)
     for client in clients:
         assert (await client.reply()).body == b"ok"
         assert open_clients(stage) <= 2
@@ -392,7 +392,7 @@ async def test_the_oldest_idle_client_makes_room_at_once(stage: Stage, how: str)
     third = await stage.client()
     assert await ask(third) == b"ok"
     assert await first.ending() == "eof"
-    assert stage.cell(cells.CLIENTS_RECLAIMED) == 1
+    assert stage.cell(counters.CLIENTS_RECLAIMED) == 1
     assert await ask(second) == b"ok"
 
 
@@ -404,7 +404,7 @@ async def test_a_client_that_has_just_come_is_not_idle(stage: Stage) -> None:
     await until(lambda: open_clients(stage) == 1)
     second = await stage.client()
     second.send_now(get())
-    await until(lambda: stage.cell(cells.PAUSED) == 1)
+    await until(lambda: stage.cell(counters.PAUSED) == 1)
     assert await ask(first) == b"ok"
     assert (await second.reply()).body == b"ok"
 
@@ -417,7 +417,7 @@ async def test_while_callers_wait_a_reply_is_the_last_one_so_that_all_are_served
     first, second = await stage.client(), await stage.client()
     for client in (first, second):
         client.send_now(get())
-    await until(lambda: stage.cell(cells.PAUSED) == 1)
+    await until(lambda: stage.cell(counters.PAUSED) == 1)
     go.set()
     assert (await first.reply()).get("connection") == "close"
     assert (await second.reply()).get("connection") is None
@@ -432,7 +432,7 @@ async def test_a_limit_may_come_and_go_with_a_reload(stage: Stage) -> None:
     clients = [await stage.client() for _ in range(3)]
     for client in clients:
         await client.send(get())
-    await until(lambda: stage.cell(cells.PAUSED) == 1)
+    await until(lambda: stage.cell(counters.PAUSED) == 1)
     await full(stage, "max_clients", 0)
     await until(lambda: open_clients(stage) == 3)
     go.set()
@@ -448,7 +448,7 @@ async def test_a_listener_of_another_name_takes_over_who_waits(stage: Stage) -> 
     clients = [await stage.client() for _ in range(3)]
     for client in clients:
         await client.send(get())
-    await until(lambda: stage.cell(cells.PAUSED) == 1)
+    await until(lambda: stage.cell(counters.PAUSED) == 1)
     config = stage.snapshot.config
     renamed = replace(config, listeners=(replace(config.listeners[0], name="other", max_clients=0),))
     await stage.reload(renamed, [("other", stage.sockets[0][1])])
@@ -457,7 +457,7 @@ async def test_a_listener_of_another_name_takes_over_who_waits(stage: Stage) -> 
     for client in clients:
         assert (await client.reply()).body == b"ok"
         client.close()
-    await until(lambda: list(stage.traffic._clients) == ["other"])
+    await until(lambda: list(stage.listener_server._clients) == ["other"])
 
 
 async def test_when_the_kernel_has_no_descriptor_callers_wait_until_it_has(
@@ -471,7 +471,7 @@ async def test_when_the_kernel_has_no_descriptor_callers_wait_until_it_has(
     stage.wires.append(client)
     with no_descriptors():
         await stage.loop.sock_connect(sock, (stage.address.host, stage.address.port))
-        await until(lambda: stage.cell(cells.PAUSED) == 1)
+        await until(lambda: stage.cell(counters.PAUSED) == 1)
         cpu = os.times().user
         await asyncio.sleep(0.3)  # what would spin meanwhile
         assert os.times().user - cpu < 0.2
@@ -485,7 +485,7 @@ async def test_many_that_come_at_once_are_all_taken(stage: Stage) -> None:
     await stage.open()
     clients = [await stage.client() for _ in range(300)]
     assert [await ask(client) for client in clients] == [b"ok"] * 300
-    assert stage.cell(cells.CONNECTIONS) == 300
+    assert stage.cell(counters.CONNECTIONS) == 300
 
 
 async def test_parked_connections_give_way_to_those_that_are_needed(stage: Stage) -> None:
@@ -493,9 +493,9 @@ async def test_parked_connections_give_way_to_those_that_are_needed(stage: Stage
         stage.backend(serve(ok(b"%d" % number)))
     await stage.open()
     client = await stage.client()
-    stage.service.descriptors.most = 2
+    stage.worker.descriptors.most = 2
     assert [await ask(client) for _ in range(4)] == [b"0", b"1", b"2", b"3"]
-    assert stage.service.descriptors.upstreams <= 2
+    assert stage.worker.descriptors.upstreams <= 2
     assert await ask(client) == b"0"
 
 
@@ -505,7 +505,7 @@ async def test_a_drain_takes_whoever_the_kernel_has_taken(stage: Stage) -> None:
     clients = [await stage.client() for _ in range(100)]
     for client in clients:
         client.send_now(get())
-    draining = asyncio.ensure_future(stage.traffic.drain(10.0))
+    draining = asyncio.ensure_future(stage.listener_server.drain(10.0))
     for client in clients:
         assert (await client.reply()).body == b"ok"
     assert await draining == 0
@@ -525,9 +525,9 @@ async def test_a_tunnel_keeps_its_place_to_its_end(stage: Stage) -> None:
     assert (await tunnel.reply()).status == 101
     other = await stage.client()
     other.send_now(get())
-    await until(lambda: stage.cell(cells.PAUSED) == 1)
+    await until(lambda: stage.cell(counters.PAUSED) == 1)
     await tunnel.send(b"hello")
     assert await tunnel.exactly(5) == b"hello"
     tunnel.close()
-    await until(lambda: stage.cell(cells.PAUSED) == 0)
+    await until(lambda: stage.cell(counters.PAUSED) == 0)
     other.close()

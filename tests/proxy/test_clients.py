@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from balance.proxy.clients import Clients
-from balance.proxy.service import Service
-from balance.proxy.wheel import NEVER
-from balance.runtime import cells
-from balance.runtime.guard import NoLocks, Shared
+from balance.proxy.net.timer_wheel import NEVER
+from balance.proxy.worker_context import WorkerContext
+from balance.runtime import counters
+from balance.runtime.health_gate import NoLocks, Shared
 
 SLOT = 1
 
@@ -51,16 +51,16 @@ class Workers:
     """The same listener in so many workers, whose bells ring at once."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, count: int, limit: int) -> None:
-        self.rows = [memoryview(bytearray(8 * cells.row_cells(4))).cast("Q") for _ in range(count)]
+        self.rows = [memoryview(bytearray(8 * counters.row_cells(4))).cast("Q") for _ in range(count)]
         self.services = []
         self.clients: list[Clients] = []
         for number, row in enumerate(self.rows):
-            row[cells.PLACE] = number + 1
+            row[counters.PLACE] = number + 1
             shared = Shared(self.rows, lambda slot: [0] * 16, NoLocks(), ring_where=self._ringer(number))
-            service = Service(loop, cells.Row(row), 0.0, None)
-            clients = Clients(service, "main", SLOT, shared)
+            worker = WorkerContext(loop, counters.Row(row), 0.0, None)
+            clients = Clients(worker, "main", SLOT, shared)
             clients.configure(limit)
-            self.services.append(service)
+            self.services.append(worker)
             self.clients.append(clients)
 
     def _ringer(self, own: int) -> Any:
@@ -154,7 +154,7 @@ def test_the_client_that_has_been_idle_for_longest_makes_room(loop: asyncio.Abst
     assert young.is_closed
     assert not clients.close_oldest()
     assert not busy.is_closed
-    assert workers.rows[0][cells.CLIENTS_RECLAIMED] == 2
+    assert workers.rows[0][counters.CLIENTS_RECLAIMED] == 2
 
 
 def test_one_that_was_busy_since_it_was_looked_for_stays(loop: asyncio.AbstractEventLoop) -> None:
@@ -168,12 +168,12 @@ def test_one_that_was_busy_since_it_was_looked_for_stays(loop: asyncio.AbstractE
 
 def test_another_listener_s_clients_stay_unless_descriptors_are_short(loop: asyncio.AbstractEventLoop) -> None:
     workers = Workers(loop, 1, 1)
-    service, clients = workers.services[0], workers.clients[0]
-    other = Client(Clients(service, "other", 2, Shared.with_nobody(workers.rows[0])), 10.0)
-    service.connections.add(other)  # type: ignore[arg-type]
+    worker, clients = workers.services[0], workers.clients[0]
+    other = Client(Clients(worker, "other", 2, Shared.with_nobody(workers.rows[0])), 10.0)
+    worker.connections.add(other)  # type: ignore[arg-type]
     assert not clients.close_oldest()
     clients.tick()
-    service.descriptors.most = 0
+    worker.descriptors.most = 0
     assert clients.close_oldest()
     assert other.is_closed
 
@@ -228,7 +228,7 @@ def test_a_listener_that_is_gone_holds_nothing_on_the_board(loop: asyncio.Abstra
     clients = workers.clients[0]
     assert clients.may_enter()
     clients.tick()
-    assert workers.rows[0][cells.block(SLOT) + cells.ACTIVE] == 1
+    assert workers.rows[0][counters.block(SLOT) + counters.ACTIVE] == 1
     clients.leave()
     clients.close()
-    assert not any(workers.rows[0][cells.block(SLOT) + cell] for cell in cells.BLOCK_GAUGES)
+    assert not any(workers.rows[0][counters.block(SLOT) + cell] for cell in counters.BLOCK_GAUGES)

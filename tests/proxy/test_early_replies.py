@@ -125,7 +125,7 @@ async def test_reply_that_comes_before_the_request_is_the_last_on_its_connection
 
     backend = stage.backend(script)
     await stage.open()
-    stage.service.loop = TardyLoop(stage.loop)  # type: ignore[assignment]
+    stage.worker.loop = TardyLoop(stage.loop)  # type: ignore[assignment]
     client = await stage.client()
     for _ in range(2):
         await client.send(get())
@@ -175,7 +175,7 @@ async def test_reply_that_its_close_ends_is_whole_when_its_end_came_before_the_r
 async def test_client_that_goes_on_sending_for_long_still_reads_the_reply(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("balance.proxy.client.LINGER_S", 0.3)
+    monkeypatch.setattr("balance.proxy.http.client.LINGER_S", 0.3)
     backend = Refusing(200)
     backend.start()
     await stage.open(backend.address)
@@ -322,6 +322,6 @@ async def test_client_that_takes_no_more_of_it_is_reset_without_it(stage: Stage)
     client = await stage.client(receive_buffer=4096)
     await client.send(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
     await until(lambda: stage.whys)
-    await until(lambda: not stage.service.connections)
+    await until(lambda: not stage.worker.connections)
     with pytest.raises(ConnectionResetError):
         await client.rest()

@@ -11,7 +11,7 @@ from stage import Stage, serve, until
 
 from balance.config.model import Timeouts
 from balance.model import Mode
-from balance.proxy.preread import Caller, Step, Verdict
+from balance.proxy.preread import Caller, PrereadResult, Step
 
 LISTENS = ["127.0.0.1", "unix"]
 
@@ -21,19 +21,19 @@ async def opened(stage: Stage, *steps: Step, listen: str = "127.0.0.1", mode: Mo
     stage.backend(serve(ok()))
     path = str(stage.folder / "front.sock")
     await stage.open(mode=mode, listen=path if listen == "unix" else listen, timeouts=Timeouts(client_header_s=0.3))
-    (acceptor,) = stage.traffic._acceptors.values()
+    (acceptor,) = stage.listener_server._acceptors.values()
     acceptor._steps = steps
 
 
 def knows_a_line(seen: list[bytes]) -> Step:
     """Waits for a whole line, and leaves it."""
 
-    def step(caller: Caller) -> Verdict:
+    def step(caller: Caller) -> PrereadResult:
         data = caller.peek(100)
         if data is None:
-            return Verdict.REFUSE
+            return PrereadResult.REFUSE
         seen.append(data)
-        return Verdict.PASS if b"\r\n" in data else Verdict.WAIT
+        return PrereadResult.PASS if b"\r\n" in data else PrereadResult.WAIT
 
     return step
 
@@ -42,7 +42,7 @@ def knows_a_line(seen: list[bytes]) -> Step:
 @pytest.mark.parametrize("mode", list(Mode))
 async def test_what_a_step_has_peeked_at_is_still_there(stage: Stage, listen: str, mode: Mode) -> None:
     seen: list[bytes] = []
-    await opened(stage, lambda caller: Verdict.PASS, knows_a_line(seen), listen=listen, mode=mode)
+    await opened(stage, lambda caller: PrereadResult.PASS, knows_a_line(seen), listen=listen, mode=mode)
     client = await stage.client()
     for part in (b"GE", b"T / HT", b"TP/1.1\r", b"\nHost: x\r\n\r\n"):
         await client.send(part)
@@ -65,37 +65,37 @@ async def test_a_step_that_waits_does_not_spin_on_what_is_there(stage: Stage) ->
 
 @pytest.mark.parametrize("listen", LISTENS)
 async def test_a_step_may_turn_somebody_away(stage: Stage, listen: str) -> None:
-    await opened(stage, lambda caller: Verdict.REFUSE, listen=listen)
+    await opened(stage, lambda caller: PrereadResult.REFUSE, listen=listen)
     assert await (await stage.client()).ending() == "eof"
-    await until(lambda: not stage.service.descriptors.clients)
+    await until(lambda: not stage.worker.descriptors.clients)
 
 
 @pytest.mark.parametrize("listen", LISTENS)
 async def test_whoever_sends_nothing_or_goes_is_not_waited_for(stage: Stage, listen: str) -> None:
     await opened(stage, knows_a_line([]), listen=listen)
     silent, gone = await stage.client(), await stage.client()
-    await until(lambda: stage.service.descriptors.clients == 2)
+    await until(lambda: stage.worker.descriptors.clients == 2)
     gone.close()
-    await until(lambda: stage.service.descriptors.clients == 1)
+    await until(lambda: stage.worker.descriptors.clients == 1)
     assert await silent.ending() in ("eof", "reset")
-    await until(lambda: not stage.service.descriptors.clients)
+    await until(lambda: not stage.worker.descriptors.clients)
 
 
 async def test_a_drain_does_not_wait_for_whoever_is_at_a_step(stage: Stage) -> None:
     await opened(stage, knows_a_line([]))
     client = await stage.client()
-    await until(lambda: stage.service.descriptors.clients == 1)
-    assert await stage.traffic.drain(5.0) == 0
+    await until(lambda: stage.worker.descriptors.clients == 1)
+    assert await stage.listener_server.drain(5.0) == 0
     assert await client.ending() in ("eof", "reset")
-    assert not stage.service.descriptors.clients
+    assert not stage.worker.descriptors.clients
 
 
 async def test_a_step_may_say_where_a_client_really_comes_from(stage: Stage) -> None:
     seen: list[str | None] = []
 
-    def renamed(caller: Caller) -> Verdict:
+    def renamed(caller: Caller) -> PrereadResult:
         caller.address = ("192.0.2.7", 4711)
-        return Verdict.PASS
+        return PrereadResult.PASS
 
     await opened(stage, renamed)
 
@@ -112,15 +112,15 @@ async def test_a_step_may_say_where_a_client_really_comes_from(stage: Stage) -> 
 
 
 async def test_a_step_that_crashes_closes_the_connection_and_nothing_else(stage: Stage) -> None:
-    def crashing(caller: Caller) -> Verdict:
+    def crashing(caller: Caller) -> PrereadResult:
         raise ValueError("a bug")
 
     await opened(stage, crashing)
     assert await (await stage.client()).ending() in ("eof", "reset")
-    await until(lambda: not stage.service.descriptors.clients)
+    await until(lambda: not stage.worker.descriptors.clients)
     assert any("a bug" in failure for failure in stage.failures)
     stage.failures.clear()
-    (acceptor,) = stage.traffic._acceptors.values()
+    (acceptor,) = stage.listener_server._acceptors.values()
     acceptor._steps = ()
     client = await stage.client()
     await client.send(get())

@@ -6,8 +6,8 @@ import pytest
 from rawclient import Message, Wire, chunked, get, ok, post
 from stage import Stage, until
 
-from balance.proxy.client import HttpClient
-from balance.proxy.websocket import WebSocketEnd
+from balance.proxy.http.client import HttpClient
+from balance.proxy.http.websocket import WebSocketEnd
 
 START = b'{"Detach": false, "Tty": true}'  # what `docker exec` sends
 OFFER = ("Connection: Upgrade", "Upgrade: tcp", "Content-Type: application/json")
@@ -110,7 +110,7 @@ async def test_large_body_that_the_backend_does_not_read_is_bounded_through_its_
     client = await stage.client()
     data = post(b"x" * size, *OFFER) + b"more"
     sending = asyncio.get_running_loop().create_task(client.send(data))
-    await until(lambda: any(isinstance(it, HttpClient) and it._paused_for for it in stage.service.connections))
+    await until(lambda: any(isinstance(it, HttpClient) and it._paused_for for it in stage.worker.connections))
     go.set()
     assert await client.head() is not None
     assert await client.rest() == b"done"
@@ -130,7 +130,7 @@ async def test_what_is_left_of_a_body_is_not_taken_for_frames(stage: Stage) -> N
         b"POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 9\r\n\r\nhell"
     )
     assert await client.head() is not None
-    assert not any(isinstance(connection, WebSocketEnd) for connection in stage.service.connections)
+    assert not any(isinstance(connection, WebSocketEnd) for connection in stage.worker.connections)
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "TLS/1.2", "h2c", "websocket", "a b, TLS/1.0"])

@@ -13,15 +13,15 @@ from balance.balancing import POLICIES, Needs
 from balance.config.model import BackendConfig
 from balance.http1.head import RequestFields
 from balance.model import Address, Outcome
-from balance.runtime import cells
+from balance.runtime import counters
 from balance.runtime.backend import Backend
-from balance.runtime.cells import Row
+from balance.runtime.counters import Row
 from balance.runtime.pool import Lease, Pool
 
 
 def pool(count: int = 3, algorithm: str = "round-robin") -> tuple[Pool, memoryview]:
     """A pool of `count` backends, and the cells in which it counts."""
-    view = memoryview(bytearray(8 * cells.row_cells(count + 1))).cast("Q")
+    view = memoryview(bytearray(8 * counters.row_cells(count + 1))).cast("Q")
     backends = [
         Backend(BackendConfig(f"b{number}", Address("127.0.0.1", number), number), number) for number in range(1, count + 1)
     ]
@@ -33,7 +33,7 @@ def test_lease_counts_from_the_choice_to_the_outcome() -> None:
     lease = web.acquire(b"", 10.0)
     assert lease is not None
     block = lease.backend.block
-    assert (lease.backend.load.active, view[block + cells.LEASES]) == (1, 1)
+    assert (lease.backend.load.active, view[block + counters.LEASES]) == (1, 1)
     lease.release(Outcome.OK, 10.002)
     assert lease.backend.load.active == 0
 
@@ -45,7 +45,7 @@ def test_outcome_says_what_is_counted_against_a_backend(outcome: Outcome, failed
     assert lease is not None
     lease.release(outcome, 1.5)
     block = lease.backend.block
-    assert view[block + cells.FAILURES] == failed
+    assert view[block + counters.FAILURES] == failed
 
 
 @pytest.mark.parametrize("outcome", Outcome)
@@ -154,7 +154,7 @@ def test_failures_and_bad_answers_are_held_against_a_backend_and_what_the_client
     lease = leased(web)
     lease.release(outcome, 10.001, end=end)
     assert (lease.backend.load.owed(10.001) > 0) is is_owed
-    assert view[lease.backend.block + cells.FAILURES] == (outcome is Outcome.FAILED)
+    assert view[lease.backend.block + counters.FAILURES] == (outcome is Outcome.FAILED)
 
 
 @pytest.mark.parametrize("name", LEARNING + WATCHING)
@@ -251,7 +251,7 @@ class Leases(RuleBasedStateMachine):
 
     @invariant()
     def every_lease_was_counted(self) -> None:
-        assert sum(self.view[backend.block + cells.LEASES] for backend in self.pool.backends) == self.taken
+        assert sum(self.view[backend.block + counters.LEASES] for backend in self.pool.backends) == self.taken
 
 
 TestLeasesInAnyOrder = Leases.TestCase

@@ -4,15 +4,15 @@ import pytest
 
 from balance.config.model import BackendConfig
 from balance.model import Address
-from balance.runtime import cells
+from balance.runtime import counters
 from balance.runtime.backend import Backend, IdleTime
-from balance.runtime.guarded import RampGate
+from balance.runtime.health_gated_pool import RampGate
 
 
 def test_new_backend_is_used_at_once_and_holds_nothing() -> None:
     backend = Backend(BackendConfig("a", Address("127.0.0.1", 80), 3), 2)
     assert (backend.is_ready, backend.idle, backend.open_count, backend.load.active, backend.load.weight) == (True, [], 0, 0, 3)
-    assert backend.block == cells.block(2)
+    assert backend.block == counters.block(2)
     assert "a 127.0.0.1:80" in repr(backend)
 
 
@@ -62,6 +62,6 @@ def test_other_settings_hold_at_once_and_what_was_learned_goes_on() -> None:
 
 def test_one_that_is_let_go_leads_to_no_pool_any_more() -> None:
     backend = Backend(BackendConfig("a", Address("127.0.0.1", 80)), 2)
-    backend.gate = backend.ramp = RampGate(backend, 30.0, 0.0)
+    backend.gate = backend.slow_start = RampGate(backend, 30.0, 0.0)
     backend.let_go()
-    assert (backend.gate, backend.ramp, backend.permits) == (None, None, None)
+    assert (backend.gate, backend.slow_start, backend.permits) == (None, None, None)

@@ -20,9 +20,9 @@ from balance.config.model import (
 )
 from balance.http1.head import RequestFields
 from balance.model import Address, Mode, Outcome
-from balance.runtime import cells
-from balance.runtime.cells import Row
-from balance.runtime.slots import LISTENER
+from balance.runtime import counters
+from balance.runtime.backend_slots import LISTENER
+from balance.runtime.counters import Row
 from balance.runtime.snapshot import Renewal, Snapshot, backend_slots, build, prepare
 
 
@@ -44,7 +44,7 @@ def configured(algorithm: str = "round-robin", http: HttpConfig | None = None) -
 
 def built(config: Config) -> tuple[Snapshot, memoryview]:
     slots = backend_slots(config)
-    view = memoryview(bytearray(8 * cells.row_cells(len(slots) + 1))).cast("Q")
+    view = memoryview(bytearray(8 * counters.row_cells(len(slots) + 1))).cast("Q")
     return build(config, slots, Row(view), lambda: 0.0), view
 
 
@@ -105,7 +105,7 @@ def test_pool_chooses_by_the_algorithm_it_names(algorithm: str, due: list[int]) 
     leases = [pool.acquire(b"", 0.0) for _ in range(8)]
     shares = [sum(lease is not None and lease.backend is backend for lease in leases) for backend in pool.backends]
     assert shares == due
-    assert [view[backend.block + cells.LEASES] for backend in pool.backends] == shares
+    assert [view[backend.block + counters.LEASES] for backend in pool.backends] == shares
 
 
 @pytest.mark.parametrize("algorithm", sorted(POLICIES))
@@ -113,7 +113,7 @@ def test_pool_of_every_algorithm_is_built_and_chooses(algorithm: str) -> None:
     snapshot, view = built(configured(algorithm))
     pool = snapshot.pools["first"]
     assert all(pool.acquire(b"key", 0.0) is not None for _ in range(8))
-    assert sum(view[backend.block + cells.LEASES] for backend in pool.backends) == 8
+    assert sum(view[backend.block + counters.LEASES] for backend in pool.backends) == 8
 
 
 def test_pool_hashes_by_what_its_configuration_says() -> None:
@@ -166,7 +166,7 @@ class Served:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.slots = backend_slots(config) | {("first", "c"): 4, ("first", "d"): 5}
-        self.row = Row(memoryview(bytearray(8 * cells.row_cells(8))).cast("Q"))
+        self.row = Row(memoryview(bytearray(8 * counters.row_cells(8))).cast("Q"))
         self.snapshot = build(config, self.slots, self.row, lambda: 0.0)
 
     def prepared(self, config: Config, slots: dict[tuple[str, str], int] | None = None) -> tuple[Snapshot, list[Renewal]]:

@@ -21,18 +21,18 @@ from balance.config.model import (
     SessionAffinity,
     SessionCookie,
 )
-from balance.health.breaker import Phase
+from balance.health.circuit_breaker import BreakerState
 from balance.health.states import State
 from balance.http1.head import RequestFields
 from balance.model import Address, Mode, Outcome, Why
-from balance.runtime import cells
+from balance.runtime import counters
+from balance.runtime.affinity_pool import StickyPool
 from balance.runtime.backend import Backend
-from balance.runtime.cells import Row
-from balance.runtime.guard import Shared
-from balance.runtime.guarded import GuardedPool
+from balance.runtime.counters import Row
+from balance.runtime.health_gate import Shared
+from balance.runtime.health_gated_pool import GuardedPool
 from balance.runtime.pool import Pool
 from balance.runtime.snapshot import Snapshot, backend_slots, build, prepare
-from balance.runtime.sticky import StickyPool
 
 PLAIN = HealthCheck(passive=PassiveChecks(enabled=False))
 HASHING = [name for name, policy in POLICIES.items() if Needs.KEY in policy.needs]
@@ -48,7 +48,7 @@ class Made:
         ]
         listener = ListenerConfig("main", (), Mode.HTTP, "web")
         self.config = Config((listener,), (PoolConfig("web", tuple(backends), **given),))
-        self.row = Row(memoryview(bytearray(8 * cells.row_cells(len(backends) + 1))).cast("Q"))
+        self.row = Row(memoryview(bytearray(8 * counters.row_cells(len(backends) + 1))).cast("Q"))
         self.shared = Shared.with_nobody(self.row.cells)
         slots = backend_slots(self.config)
         self.snapshot: Snapshot = build(self.config, slots, self.row, random.Random(1).random, self.shared)
@@ -170,12 +170,12 @@ def test_one_of_weight_0_is_neither_the_last_resort_nor_a_reason_to_panic() -> N
     made = Made(1, 0, 0, health_check=HealthCheck(panic_threshold=50))
     pool = made.pool
     assert isinstance(pool, GuardedPool)
-    pool.update(pool.backends[1], State.UNHEALTHY, Phase.CLOSED, None)
+    pool.update(pool.backends[1], State.UNHEALTHY, BreakerState.CLOSED, None)
     pool.rebuild()
     assert not pool.is_panicking
-    pool.update(pool.backends[0], State.EJECTED, Phase.CLOSED, None)
+    pool.update(pool.backends[0], State.EJECTED, BreakerState.CLOSED, None)
     pool.rebuild()
     assert set(made.chosen()) == {"b1"}
-    pool.update(pool.backends[0], State.DRAINING, Phase.CLOSED, None)
+    pool.update(pool.backends[0], State.DRAINING, BreakerState.CLOSED, None)
     pool.rebuild()
     assert set(made.chosen()) == {"nobody"}

@@ -1,0 +1,163 @@
+"""What the side doors do on an operator's word: reload, change backends, restart, end. Decides nothing: control and the
+supervisor do, and each order is logged once with who gave it and what became of it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from balance.admin.backends import state_word
+from balance.admin.json_reply import reply, verdict_document, verdict_reply
+from balance.admin.order_parsing import (
+    find,
+    read_body,
+    read_dry_run,
+    read_new_backend,
+    read_object,
+    read_reload,
+    read_state,
+    told,
+)
+from balance.admin.state_view import Seen, StateView
+from balance.admin.supervisor_orders import ChangeBackends, Order, Reload, Restart, Stop, Upgrade, Verdict
+from balance.config.overrides.runtime_overrides import BackendChange, Verb
+from balance.config.overrides.value_format import hidden_in
+from balance.config.reading.composer import MAX_TEXT_BYTES
+from balance.errors import BalanceError
+from balance.health.readiness import takes_new
+from balance.health.states import Event, State
+
+log = logging.getLogger("balance.admin")
+
+STATES = {Event.DRAIN: State.DRAINING, Event.MAINTAIN: State.MAINTENANCE, Event.ENABLE: State.UNKNOWN}
+CHANGES = 'write {"state": "drain"}, "maintenance" or "enable", or what shall be otherwise, like {"weight": 3}'
+
+
+class Actions:
+    """Over one inside."""
+
+    def __init__(self, view: StateView) -> None:
+        self._view = view
+
+    async def reload(self, request: Request) -> Response:
+        """Read the configuration again, or go back to the one before."""
+        order = read_reload(await read_body(request), is_dry_run=read_dry_run(request))
+        return verdict_reply(await self._steer(request, order))
+
+    async def diff(self, request: Request) -> Response:
+        """What a reload with the configuration in the body would change, or what is wrong with it."""
+        try:
+            text = (await read_body(request, MAX_TEXT_BYTES)).decode()
+        except UnicodeDecodeError:
+            raise HTTPException(400, "the body is not UTF-8 text; send a configuration") from None
+        if not text.strip():
+            raise HTTPException(400, "the body is empty; send a configuration")
+        return verdict_reply(await self._ask(Reload(text=text, dry_run=True)), source=self._view.config.source)
+
+    async def add(self, request: Request) -> Response:
+        """Add a backend."""
+        change = read_new_backend(await read_body(request))
+        return verdict_reply(await self._steer(request, ChangeBackends((change,), read_dry_run(request))))
+
+    async def remove(self, request: Request) -> Response:
+        """Take a backend away; what is under way there may end."""
+        seen = find(self._view, request.path_params["name"])
+        change = BackendChange(Verb.REMOVE, seen.pool.name, seen.backend.name)
+        is_dry_run = read_dry_run(request)
+        warnings = self._warnings(seen, is_removed=True)
+        verdict = await self._steer(request, ChangeBackends((change,), is_dry_run))
+        if verdict.is_done and not is_dry_run:
+            self._warn(warnings)
+        return verdict_reply(verdict, warnings=warnings if verdict.is_done else [])
+
+    async def change(self, request: Request) -> Response:
+        """Change a backend, or drain it, take it out, put it back."""
+        seen = find(self._view, request.path_params["name"])
+        pool, name = seen.pool.name, seen.backend.name
+        values = read_object(await read_body(request, allowed=CHANGES), CHANGES)
+        event = read_state(values, CHANGES)
+        is_dry_run = read_dry_run(request)
+        if not values and event is None:
+            raise HTTPException(400, f"the body is no order; {CHANGES}")
+        document: dict[str, object] = {"pool": pool, "name": name}
+        warnings = self._warnings(seen, event, values.get("weight"))
+        if values:
+            change = BackendChange(Verb.SET, pool, name, json.dumps(values))
+            verdict = await self._steer(request, ChangeBackends((change,), is_dry_run))
+            if not verdict.is_done:
+                return verdict_reply(verdict, **document)
+            document |= verdict_document(verdict)
+        seen = find(self._view, f"{pool}/{name}")  # with another address it is another backend, of which nothing is known
+        if event is not None and not is_dry_run:
+            self._view.order(seen.slot, event, "ordered on the admin port")
+            self._log(request, f"{event.name.lower()} backend {pool}/{name}", "done")
+        if not is_dry_run:
+            self._warn(warnings)
+        return reply(document | {"state": state_word(find(self._view, f"{pool}/{name}")), "warnings": warnings})
+
+    def _warnings(
+        self, about: Seen, event: Event | None = None, weight: object = None, *, is_removed: bool = False
+    ) -> list[str]:
+        """What is to be said of an order before it is obeyed: that nobody would be left for what is new."""
+        before, after = [], []
+        for seen in self._view.backends():
+            if seen.pool.name != about.pool.name:
+                continue
+            state, has_weight = seen.state, seen.backend.weight > 0
+            if has_weight:
+                before.append(state)
+            if seen.slot == about.slot:
+                if is_removed:
+                    continue
+                state = STATES.get(event, state) if event is not None else state
+                has_weight = has_weight if weight is None else weight != 0
+            if has_weight:
+                after.append(state)
+        if not takes_new(before) or takes_new(after):
+            return []
+        pool, name = about.pool.name, about.backend.name
+        return [
+            f"backend {pool}/{name} was the last of its pool that is ready: whatever is new there is refused now (no_healthy)"
+        ]
+
+    def _warn(self, warnings: list[str]) -> None:
+        for text in warnings:
+            log.warning("%s", text)
+            self._view.events.tell("warning", text)
+
+    async def drain(self, request: Request) -> Response:
+        """Drain the whole instance and end it, as SIGTERM does."""
+        return verdict_reply(await self._steer(request, Stop()))
+
+    async def restart(self, request: Request) -> Response:
+        """Replace the workers one by one."""
+        return verdict_reply(await self._steer(request, Restart()))
+
+    async def upgrade(self, request: Request) -> Response:
+        """Hand over to the program as it is installed now."""
+        return verdict_reply(await self._steer(request, Upgrade()))
+
+    async def _steer(self, request: Request, order: Order) -> Verdict:
+        verdict = await self._ask(order)
+        is_dry = isinstance(order, (Reload, ChangeBackends)) and order.dry_run
+        outcome = "done" if verdict.is_done else f"refused: {'; '.join(verdict.problems) or verdict.summary}"
+        summary = f", {verdict.summary}" if verdict.is_done and verdict.summary else ""
+        self._log(request, told(order), f"{'would be ' if is_dry else ''}{outcome}{summary}")
+        return verdict
+
+    async def _ask(self, order: Order) -> Verdict:
+        try:
+            return await self._view.steer(order)
+        except (BalanceError, OSError) as error:  # TimeoutError is an OSError
+            raise HTTPException(503, f"the supervisor does not answer: {error or type(error).__name__}") from error
+
+    def _log(self, request: Request, what: str, outcome: str) -> None:
+        peer = f"{request.client.host}:{request.client.port}" if request.client else "a Unix socket"
+        text = hidden_in(f"{what}: {outcome}")
+        log.info("ordered by %s: %s", peer, text)
+        self._view.events.tell("order", f"ordered by {peer}: {text}", peer=peer)

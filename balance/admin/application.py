@@ -1,0 +1,139 @@
+"""The side doors: which door is where, and who may use it. What a page shows and what an order does is elsewhere.
+
+Health, readiness, version and metrics carry no secret and answer everywhere, since kubelets and Prometheus come from
+elsewhere; what names addresses is for this machine only, as orders are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+
+from balance.admin.actions import Actions
+from balance.admin.endpoints import Access, Endpoint, EndpointRoute, application
+from balance.admin.json_reply import reply
+from balance.admin.openapi import openapi
+from balance.admin.read_endpoints import ReadEndpoints
+from balance.admin.state_view import StateView
+
+# Path aliases: Kubernetes' customary names, and those that existing users' probes ask for.
+HEALTH_PATHS = ("/health", "/healthz", "/livez", "/liveness")
+READY_PATHS = ("/ready", "/readyz", "/readiness")
+METRICS_PATHS = ("/metrics", "/prometheus")  # besides the one in the configuration
+
+DRY_RUN = {"dry_run": "true: say what would change, and change nothing."}
+FLAG: dict[str, Any] = {"type": "boolean", "default": False}
+RELOAD_BODY: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "rollback": {
+            "description": "Instead of reading the file, go back: true, to the last configuration that differs from the one "
+            "that is served; a number, to that generation.",
+            "anyOf": [FLAG, {"type": "integer", "minimum": 1}],
+        },
+        "discard_changes": FLAG | {"description": "Forget what was changed at run time."},
+    },
+    "additionalProperties": False,
+}
+_VALUES: dict[str, Any] = {
+    "weight": {"type": "integer", "minimum": 0},
+    "max_connections": {"type": "integer", "minimum": 0},
+    "backup": {"type": "boolean"},
+    "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
+}
+ADD_BODY: dict[str, Any] = {
+    "type": "object",
+    "description": "A backend as in a configuration file, and the pool that it belongs to.",
+    "properties": {"pool": {"type": "string"}, "name": {"type": "string"}, "address": {"type": "string"}} | _VALUES,
+    "required": ["name", "address"],
+}
+CHANGE_BODY: dict[str, Any] = {
+    "type": "object",
+    "description": "A new state, new values of a backend's keys as a configuration file has them, or both.",
+    "properties": {"state": {"enum": ["drain", "maintenance", "enable"]}, "address": {"type": "string"}} | _VALUES,
+    "minProperties": 1,
+}
+
+
+def admin_app(view: StateView, is_inward: bool) -> Starlette:
+    """Everything, for an admin listener; `is_inward` when only this machine can connect to it."""
+    pages = ReadEndpoints(view)
+    endpoints = _table(pages, Actions(view))
+
+    async def described(request: Request) -> Response:
+        return reply(document)
+
+    endpoints.append(Endpoint("GET", "/openapi.json", described, Access.ANYWHERE, "This document."))
+    document = openapi(
+        [*endpoints, Endpoint("GET", "/metrics", pages.metrics, Access.ANYWHERE, "The figures, for Prometheus.")]
+    )
+    return application(endpoints, _metrics(view, pages), is_inward)
+
+
+def metrics_app(view: StateView) -> Starlette:
+    """The metrics, and what probes ask for, for a listener that others may reach."""
+    pages = ReadEndpoints(view)
+    return application(_probes(pages), _metrics(view, pages))
+
+
+def _metrics(view: StateView, pages: ReadEndpoints) -> EndpointRoute:
+    def paths() -> tuple[str, ...]:
+        metrics = view.config.metrics
+        return (metrics.path, *METRICS_PATHS) if metrics.enabled else ()
+
+    return EndpointRoute(paths, pages.metrics)
+
+
+def _probes(pages: ReadEndpoints) -> list[Endpoint]:
+    anywhere = Access.ANYWHERE
+    return [
+        Endpoint(
+            "GET", HEALTH_PATHS[0], pages.health, anywhere, "Whether it should be left running.", aliases=HEALTH_PATHS[1:]
+        ),
+        Endpoint("GET", READY_PATHS[0], pages.ready, anywhere, "Whether traffic should be sent here.", aliases=READY_PATHS[1:]),
+    ]
+
+
+def _table(pages: ReadEndpoints, actions: Actions) -> list[Endpoint]:
+    anywhere, local, order = Access.ANYWHERE, Access.LOCAL, Access.ORDER
+    return [
+        *_probes(pages),
+        Endpoint("GET", "/version", pages.version, anywhere, "What runs here, and since when."),
+        Endpoint("GET", "/status", pages.status, local, "All at a glance."),
+        Endpoint("GET", "/pools", pages.pools, local, "Every pool with its backends."),
+        Endpoint("GET", "/backends", pages.backends, local, "How every backend stands, and why."),
+        Endpoint("GET", "/backends/{name}", pages.backend, local, "How one backend stands, and why."),
+        Endpoint("POST", "/backends", actions.add, order, "Add a backend.", DRY_RUN, ADD_BODY, can_be_refused=True),
+        Endpoint(
+            "PATCH", "/backends/{name}", actions.change, order, "Change a backend, drain it, take it out or put it back.",
+            DRY_RUN, CHANGE_BODY, can_be_refused=True,
+        ),
+        Endpoint(
+            "DELETE", "/backends/{name}", actions.remove, order, "Take a backend away; what is under way there may end.",
+            DRY_RUN, can_be_refused=True,
+        ),
+        Endpoint(
+            "GET", "/config", pages.config, local, "The configuration that is served, every default filled in.",
+            {"generation": "The number of an earlier one."},
+        ),
+        Endpoint("POST", "/reload", actions.reload, order, "Read the file again.", DRY_RUN, RELOAD_BODY, can_be_refused=True),
+        Endpoint(
+            "POST", "/diff", actions.diff, order, "What a reload with the configuration in the body would change.",
+            body={"type": "string"}, media_type="application/yaml", can_be_refused=True,
+        ),
+        Endpoint("POST", "/restart", actions.restart, order, "Replace the workers one by one.", can_be_refused=True),
+        Endpoint(
+            "POST", "/upgrade", actions.upgrade, order, "Hand over to the program that is installed now.", can_be_refused=True
+        ),
+        Endpoint("POST", "/drain", actions.drain, order, "Drain the whole instance and end it.", can_be_refused=True),
+        Endpoint(
+            "GET", "/events", pages.events, local, "What happens, as it happens (server-sent events).",
+            {
+                "since": "The number of an event: what came after it comes first.",
+                "follow": "false: what is remembered as JSON, and no stream.",
+            },
+        ),
+    ]  # fmt: skip

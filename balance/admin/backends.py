@@ -1,0 +1,89 @@
+"""What is known of each backend, as JSON: how it stands and why, its breaker, what it does, what its last probe said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from balance.admin.json_reply import moment
+from balance.admin.metrics.totals import Totals
+from balance.admin.state_view import Seen, StateView
+from balance.config.model import PoolConfig
+from balance.health.circuit_breaker import CAUSE, OPENED, PHASE, SINCE_US, UNTIL_US, BreakerState, Signal
+from balance.health.states import State
+from balance.runtime import counters
+
+
+def backends(view: StateView, now: float, now_us: int) -> dict[str, Any]:
+    """The whole document. `now` on the wall clock, `now_us` on the workers' monotonic one."""
+    totals = Totals(view.board.rows)
+    return {"backends": [{"pool": seen.pool.name} | backend(seen, view, totals, now, now_us) for seen in view.backends()]}
+
+
+def backend(seen: Seen, view: StateView, totals: Totals, now: float, now_us: int) -> dict[str, Any]:
+    """One of them."""
+    block = counters.block(seen.slot)
+    last = view.last_result(seen.slot)
+    answers, taken_s = totals.histogram(block + counters.UPSTREAM_TIME, counters.TIME_BUCKETS_US, 1_000_000)
+    active = totals.cell(block + counters.ACTIVE)
+    return {
+        "name": seen.backend.name,
+        "address": str(seen.backend.address),
+        "weight": seen.backend.weight,
+        "backup": seen.backend.backup,
+        "max_connections": seen.backend.max_connections or None,
+        "metadata": dict(seen.backend.metadata),
+        "state": state_word(seen),
+        "why": view.board.reason(seen.slot) or None,
+        "since": moment(seen.since) if seen.since else None,
+        "last_check": {"ok": last.is_ok, "reason": last.reason, "seconds": round(last.duration_s, 6)} if last else None,
+        "ejections": view.board.ejection(seen.slot).total,
+        "breaker": breaker(seen, view, now, now_us) if seen.pool.breaker.enabled else None,
+        "active": active,
+        "drained": is_drained(view, active) if seen.state.is_ordered else None,
+        "waiting": waiting(seen.pool, view, totals),
+        "connections": totals.cell(block + counters.OPEN),
+        "requests": totals.cell(block + counters.LEASES),
+        "failures": totals.cell(block + counters.FAILURES),
+        "blamed": totals.cell(block + counters.BLAMED),
+        "retries": totals.cell(block + counters.RETRIES),
+        "mean_seconds": round(taken_s / answers[-1][1], 6) if answers[-1][1] else None,
+    }
+
+
+def state_word(seen: Seen) -> str:
+    """How it stands, in a word. What nobody checks and nobody took out is not unknown for want of an answer."""
+    return "unchecked" if seen.state is State.UNKNOWN and not seen.pool.health_check.enabled else seen.state.word
+
+
+def is_drained(view: StateView, active: int) -> bool:
+    """Whether nothing is under way any more at a backend that gets nothing new, and nothing can come: every worker has heard of
+    that, and `active` is what all of them hold since."""
+    us = view.board.states_us
+    return not active and all(row[counters.APPLIED_US] >= us for row in view.board.rows if row[counters.PLACE])
+
+
+def waiting(pool: PoolConfig, view: StateView, totals: Totals) -> int:
+    """How many requests wait for any backend of the pool."""
+    return totals.cell(counters.block(view.slots[pool.name, pool.backends[0].name]) + counters.WAITING)
+
+
+def phase_of(seen: Seen, view: StateView, now_us: int) -> BreakerState:
+    """A breaker's phase as requests find it: one that was open for long enough is half-open for the next."""
+    evidence = view.board.evidence(seen.slot)
+    phase = BreakerState(evidence[PHASE])
+    return BreakerState.HALF_OPEN if phase is BreakerState.OPEN and now_us >= evidence[UNTIL_US] else phase
+
+
+def breaker(seen: Seen, view: StateView, now: float, now_us: int) -> dict[str, Any]:
+    """One backend's breaker."""
+    evidence = view.board.evidence(seen.slot)
+    phase, since_us = phase_of(seen, view, now_us), evidence[SINCE_US]
+    document: dict[str, Any] = {
+        "state": phase.word,
+        "why": Signal(evidence[CAUSE]).words or None,
+        "since": moment(now - (now_us - since_us) / 1e6) if since_us else None,
+        "opened": evidence[OPENED],
+    }
+    if phase is BreakerState.OPEN:
+        document["tried_again_in_seconds"] = round((evidence[UNTIL_US] - now_us) / 1e6, 3)
+    return document

@@ -1,0 +1,136 @@
+"""One door of the side doors: a method on a path, who may use it, what it says of itself. A table of them is an application."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Scope
+
+from balance.admin.json_reply import reply
+from balance.admin.order_parsing import is_own_host, is_own_page
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+class Access(enum.Enum):
+    """From where a door may be used."""
+
+    ANYWHERE = "anywhere"  # kubelets and Prometheus come from elsewhere; no secret is shown
+    LOCAL = "local"  # names addresses: for this machine only
+    ORDER = "order"  # changes something: for this machine only, and not for pages in a browser
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """`query` and `body` are pieces of OpenAPI: parameters by name, and the schema of what is sent."""
+
+    method: str
+    path: str
+    answer: Answer
+    access: Access
+    does: str
+    query: dict[str, str] = field(default_factory=dict)
+    body: dict[str, Any] | None = None
+    media_type: str = "application/json"
+    aliases: tuple[str, ...] = ()
+    can_be_refused: bool = False
+
+
+class EndpointRoute(Route):
+    """A route that may be elsewhere, or nowhere, from one request to the next."""
+
+    def __init__(self, paths: Callable[[], Sequence[str]], answer: Answer) -> None:
+        super().__init__("/metrics", answer, methods=["GET"])
+        self.paths = paths
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """By what holds now."""
+        if scope["type"] != "http" or scope["path"] not in self.paths():
+            return Match.NONE, {}
+        allowed = scope["method"] in (self.methods or ())
+        return Match.FULL if allowed else Match.PARTIAL, {"endpoint": self.endpoint, "path_params": {}}
+
+
+def application(endpoints: Sequence[Endpoint], metrics: EndpointRoute, is_inward: bool = False) -> Starlette:
+    """All of them, and the metrics, behind one front that refuses in JSON.
+
+    `is_inward`: only this machine can connect to it, so that what is for this machine alone is to be had.
+    """
+    by_path: dict[str, dict[str, Answer]] = {}
+    for endpoint in endpoints:
+        for path in (endpoint.path, *endpoint.aliases):
+            by_path.setdefault(path, {})[endpoint.method] = _guarded(endpoint, is_inward)
+    routes: list[BaseRoute] = [
+        Route(_pattern(path), _by_method(answers), methods=list(answers)) for path, answers in by_path.items()
+    ]
+    app = Starlette(
+        routes=[*routes, metrics],
+        exception_handlers={HTTPException: _refuser(list(by_path), metrics), Exception: _broken},
+    )
+    app.router.redirect_slashes = False  # a path that does not exist is a 404, not a 307 to one that may
+    return app
+
+
+def _pattern(path: str) -> str:
+    return path.replace("{name}", "{name:path}")  # pool/name is a name too
+
+
+def _by_method(answers: dict[str, Answer]) -> Answer:
+    async def answer(request: Request) -> Response:
+        return await answers["GET" if request.method == "HEAD" else request.method](request)
+
+    return answer
+
+
+def _guarded(endpoint: Endpoint, is_inward: bool) -> Answer:
+    if endpoint.access is Access.ANYWHERE:
+        return endpoint.answer
+
+    async def answer(request: Request) -> Response:
+        is_order = endpoint.access is Access.ORDER
+        if not is_inward:
+            what = "orders are taken" if is_order else "this is shown"
+            raise HTTPException(
+                403,
+                f"{what} on a loopback admin address only; set admin.listen to 127.0.0.1:9090 "
+                "(probes and metrics from elsewhere: metrics.listen)",
+            )
+        host = request.headers.get("host", "")
+        if not is_own_host(host):  # a page in a browser whose name was made to point here could read and order as it likes
+            what = "orders are taken" if is_order else "this is shown"
+            raise HTTPException(403, f"{what} under an address or localhost only, whatever name leads here")
+        if is_order and not is_own_page(request.headers.get("origin", ""), host):
+            raise HTTPException(403, "orders are not taken from the pages of others")
+        return await endpoint.answer(request)
+
+    return answer
+
+
+def _refuser(paths: Sequence[str], metrics: EndpointRoute) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        match error.status_code:
+            case 404 if error.detail == "Not Found":  # Starlette's own word: there is no such path
+                known = dict.fromkeys([*paths, *metrics.paths()])
+                detail = f"there is no {request.url.path}; there are {', '.join(known)}"
+            case 405:
+                methods = sorted((error.headers or {}).get("Allow", "").split(", "))
+                allowed = f"{' and '.join(methods)} {'are' if len(methods) > 1 else 'is'}"
+                detail = f"{request.method} is not allowed on {request.url.path}; {allowed}"
+            case _:
+                detail = error.detail
+        return reply({"error": detail}, error.status_code, dict(error.headers or {}))
+
+    return refused
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    return reply({"error": "internal error; the log says more"}, 500)

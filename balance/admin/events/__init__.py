@@ -1,0 +1,1 @@
+"""The event log: a bounded history, what watches for events, and the stream of them (server-sent events)."""

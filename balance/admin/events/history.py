@@ -1,0 +1,129 @@
+"""What has happened lately, and who wants to be told. Bounded: a short history, few subscribers, and none that is slow.
+
+A number is the time in milliseconds, or one more than the one before. So a reader who asks for what came after a number gets
+it also from the successor of a control process that died.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+HISTORY = 200
+MAX_SUBSCRIBERS = 32
+MAX_WAITING = 256  # for one subscriber; more than the history, so that its replay always fits
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """One thing that happened. `about` is for machines, `text` for people."""
+
+    number: int
+    at: float  # seconds since the epoch
+    kind: str
+    text: str
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+class EventLog:
+    """The history and its subscribers, of one process."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._last = 0
+        self._history: deque[LoggedEvent] = deque(maxlen=HISTORY)
+        self._subscriptions: set[Subscription] = set()
+
+    def tell(self, kind: str, text: str, **about: Any) -> None:
+        """Something happened. Waits for nobody: who has too much waiting is dropped."""
+        now = self._clock()
+        self._last = max(self._last + 1, int(now * 1000))
+        event = LoggedEvent(self._last, now, kind, text, about)
+        self._history.append(event)
+        for subscription in list(self._subscriptions):
+            if not subscription.put(event):
+                subscription.drop()
+
+    def since(self, number: int) -> list[LoggedEvent]:
+        """What came after that number and is still remembered."""
+        return [event for event in self._history if event.number > number]
+
+    def subscribe(self, since: int | None, dropped: Callable[[], object] | None = None) -> Subscription | None:
+        """A reader for what happens from now on, after a replay of what came after `since`. None when there are too many.
+
+        `dropped` is called when the reader is too slow, in the middle of whatever happens then.
+        """
+        if len(self._subscriptions) >= MAX_SUBSCRIBERS:
+            return None
+        subscription = Subscription(self._subscriptions, dropped)
+        for event in self.since(since) if since is not None else ():
+            subscription.put(event)
+        return subscription
+
+    def close(self) -> None:
+        """Let every reader come to an end, after what was told."""
+        for subscription in list(self._subscriptions):
+            subscription.finish()
+
+
+class Subscription:
+    """What waits for one reader. To be used in a `with`."""
+
+    def __init__(self, everybody: set[Subscription], dropped: Callable[[], object] | None) -> None:
+        self._everybody = everybody
+        self._dropped = dropped
+        self._waiting: list[LoggedEvent] = []
+        self._news = asyncio.Event()
+        self._is_ended = False
+        everybody.add(self)
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.end()
+
+    def put(self, event: LoggedEvent) -> bool:
+        """One more for the reader. False when it has not even taken those before."""
+        if len(self._waiting) >= MAX_WAITING:
+            return False
+        self._waiting.append(event)
+        self._news.set()
+        return True
+
+    def drop(self) -> None:
+        """It is too slow."""
+        self.end()
+        if self._dropped is not None:
+            self._dropped()
+
+    def finish(self) -> None:
+        """Nothing comes any more after what waits."""
+        self._everybody.discard(self)
+        self._is_ended = True
+        self._news.set()
+
+    def end(self) -> None:
+        """Nothing comes any more, and what waits is forgotten."""
+        self._everybody.discard(self)
+        self._waiting.clear()
+        self._is_ended = True
+        self._news.set()
+
+    async def next(self, patience_s: float) -> list[LoggedEvent] | None:
+        """What has happened since the last time; nothing when nothing did for so long; None at the end."""
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._news.wait()
+        except TimeoutError:
+            return []
+        waiting, self._waiting = self._waiting, []
+        if self._is_ended:
+            return waiting or None
+        self._news.clear()
+        return waiting

@@ -1,0 +1,297 @@
+"""The metrics: which name each number on the board goes by. Counts nothing itself.
+
+A scrape sums the workers' rows, so counters go on when a worker is replaced, and costs the workers nothing.
+"""
+
+from __future__ import annotations
+
+import platform
+import resource
+import time
+from collections.abc import Iterator, Sequence
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from balance.admin.backends import phase_of, waiting
+from balance.admin.metrics import processes
+from balance.admin.metrics.totals import Totals
+from balance.admin.state_view import Seen, StateView
+from balance.admin.supervisor_orders import ReloadResult
+from balance.health.circuit_breaker import OPENED, BreakerState
+from balance.model import Why
+from balance.retry.decision import SKIPPED
+from balance.runtime import counters
+from balance.version import VERSION
+
+BACKEND = ("pool", "backend")
+US_PER_S = 1_000_000
+
+# Counters with one cell in each backend's block.
+BACKEND_COUNTERS = (
+    ("balance_backend_requests", "Requests (HTTP) or connections (TCP) sent to the backend.", counters.LEASES),
+    ("balance_backend_retries", "Attempts moved away from the backend to another one.", counters.RETRIES),
+    ("balance_backend_failures", "Requests or connections that ended by the backend's fault.", counters.FAILURES),
+    ("balance_backend_connects", "Connections opened to the backend.", counters.CONNECTS),
+    ("balance_backend_connect_failures", "Connections to the backend that could not be made.", counters.CONNECT_FAILURES),
+    ("balance_backend_sent_bytes", "Bytes sent to the backend.", counters.SENT_BYTES),
+    ("balance_tcp_sessions", "Connections in TCP mode that were joined to the backend.", counters.TCP_SESSIONS),
+    ("balance_sessions", "Sessions of clients that began at the backend, where sessions are kept.", counters.SESSIONS),
+    ("balance_backend_received_bytes", "Bytes received from the backend.", counters.RECEIVED_BYTES),
+)
+
+
+def _bound(value: float) -> str:
+    return str(floatToGoString(value))  # type: ignore[no-untyped-call]
+
+
+def _add(family: HistogramMetricFamily, labels: Sequence[str], histogram: tuple[list[tuple[float, int]], float]) -> None:
+    buckets, total = histogram
+    family.add_metric(labels, [(_bound(bound), count) for bound, count in buckets], total)
+
+
+def registry(view: StateView) -> CollectorRegistry:
+    """A registry that holds Balance's own metrics and nothing that the library adds by itself."""
+    metrics = CollectorRegistry(auto_describe=False)
+    metrics.register(BoardCollector(view))
+    return metrics
+
+
+class BoardCollector(Collector):
+    """Turns the board into metric families at each scrape."""
+
+    def __init__(self, view: StateView) -> None:
+        self._view = view
+        self._totals = Totals(view.board.rows)
+        self._cpu_s = 0.0
+
+    def describe(self) -> list[Metric]:
+        """Nothing to say before the first scrape; without this, registering would already read the board."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        backends = list(self._view.backends())
+        yield from self._requests(backends)
+        yield from self._backends(backends)
+        yield from self._limits(backends)
+        yield from self._connections()
+        yield from self._acceptance()
+        yield from self._program()
+        yield from self._processes()
+
+    def _requests(self, backends: list[Seen]) -> Iterator[Metric]:
+        totals = self._totals
+        names = {0: ("", "")} | {seen.slot: (seen.pool.name, seen.backend.name) for seen in backends}
+        requests = CounterMetricFamily(
+            "balance_http_requests", "HTTP requests answered.", labels=("method", "status", "pool", "backend", "route")
+        )
+        counts: dict[tuple[str, str, str, str, str], int] = {}
+        # What was counted of a backend that is gone stays its own, and comes back with it.
+        for (slot, method, status), count in totals.series().items():
+            named = names.get(slot) or self._view.names.get(slot, ("", ""))
+            series = (counters.METHODS[method], str(status), *named, "")
+            counts[series] = counts.get(series, 0) + count  # one that has moved to another address has another slot
+        for labelled, count in counts.items():
+            requests.add_metric(labelled, count)
+        yield requests
+        duration = HistogramMetricFamily(
+            "balance_http_request_duration_seconds", "From a request's first byte to its reply's last.", labels=BACKEND
+        )
+        for slot, labels in names.items():
+            base = counters.block(slot) + counters.REQUEST_TIME
+            _add(duration, labels, totals.histogram(base, counters.TIME_BUCKETS_US, US_PER_S))
+        yield duration
+        for name, text, base in (
+            ("balance_http_request_size_bytes", "Size of requests, heads included.", counters.REQUEST_SIZE),
+            ("balance_http_response_size_bytes", "Size of replies, heads included.", counters.RESPONSE_SIZE),
+        ):
+            size = HistogramMetricFamily(name, text)
+            _add(size, (), totals.histogram(base, counters.SIZE_BUCKETS, 1))
+            yield size
+        ended = CounterMetricFamily(
+            "balance_requests_ended", "Requests and TCP connections by how they ended.", labels=("why",)
+        )
+        for why in Why:
+            ended.add_metric((why.word,), totals.cell(counters.WHY + why))
+        yield ended
+        skipped = CounterMetricFamily(
+            "balance_retries_skipped", "Tries that failed and were not made again, by the reason.", labels=("reason",)
+        )
+        for reason in SKIPPED:
+            skipped.add_metric((reason.word,), totals.cell(counters.skipped(reason)))
+        yield skipped
+
+    def _backends(self, backends: list[Seen]) -> Iterator[Metric]:
+        totals = self._totals
+        healthy = GaugeMetricFamily("balance_backend_healthy", "1 when the backend may get traffic.", labels=BACKEND)
+        active = GaugeMetricFamily(
+            "balance_backend_connections", "Requests (HTTP) or connections (TCP) at the backend now.", labels=BACKEND
+        )
+        pooled = GaugeMetricFamily(
+            "balance_pool_connections", "Connections to the backend by state.", labels=(*BACKEND, "state")
+        )
+        duration = HistogramMetricFamily(
+            "balance_backend_request_duration_seconds", "From the choice of the backend to its reply's end.", labels=BACKEND
+        )
+        families = [(CounterMetricFamily(name, text, labels=BACKEND), cell) for name, text, cell in BACKEND_COUNTERS]
+        for seen in backends:
+            labels = (seen.pool.name, seen.backend.name)
+            block = counters.block(seen.slot)
+            healthy.add_metric(labels, seen.state.is_ready)
+            active.add_metric(labels, totals.cell(block + counters.ACTIVE))
+            idle = totals.cell(block + counters.IDLE)
+            pooled.add_metric((*labels, "active"), max(totals.cell(block + counters.OPEN) - idle, 0))
+            pooled.add_metric((*labels, "idle"), idle)
+            _add(duration, labels, totals.histogram(block + counters.UPSTREAM_TIME, counters.TIME_BUCKETS_US, US_PER_S))
+            for counter, cell in families:
+                counter.add_metric(labels, totals.cell(block + cell))
+        yield from (healthy, active, pooled, duration)
+        yield from self._breakers(backends)
+        yield from (counter for counter, _ in families)
+
+    def _limits(self, backends: list[Seen]) -> Iterator[Metric]:
+        limit = GaugeMetricFamily(
+            "balance_backend_max_connections", "What the backend may have at once, where there is a limit.", labels=BACKEND
+        )
+        for seen in backends:
+            if seen.backend.max_connections:
+                limit.add_metric((seen.pool.name, seen.backend.name), seen.backend.max_connections)
+        queued = GaugeMetricFamily(
+            "balance_pool_waiting", "Requests that wait because every backend is full.", labels=("pool",)
+        )
+        for pool in self._view.config.pools:
+            queued.add_metric((pool.name,), waiting(pool, self._view, self._totals))
+        yield from (limit, queued)
+
+    def _breakers(self, backends: list[Seen]) -> Iterator[Metric]:
+        state = GaugeMetricFamily(
+            "balance_circuit_breaker_state", "1 for the state that the backend's breaker is in.", labels=(*BACKEND, "state")
+        )
+        failures = CounterMetricFamily(
+            "balance_circuit_breaker_failures", "Failures and bad answers that breakers were told of.", labels=BACKEND
+        )
+        opened = CounterMetricFamily("balance_circuit_breaker_opened", "Times that the breaker opened.", labels=BACKEND)
+        ejections = CounterMetricFamily("balance_backend_ejections", "Times that the backend was ejected.", labels=BACKEND)
+        now_us = time.monotonic_ns() // 1000
+        for seen in backends:
+            labels = (seen.pool.name, seen.backend.name)
+            if seen.pool.breaker.enabled:
+                holds = phase_of(seen, self._view, now_us)
+                for phase in BreakerState:
+                    state.add_metric((*labels, phase.word), phase is holds)
+                failures.add_metric(labels, self._totals.cell(counters.block(seen.slot) + counters.BLAMED))
+                opened.add_metric(labels, self._view.board.evidence(seen.slot)[OPENED])
+            if seen.pool.health_check.passive.enabled:
+                ejections.add_metric(labels, self._view.board.ejection(seen.slot).total)
+        yield from (state, failures, opened, ejections)
+
+    def _connections(self) -> Iterator[Metric]:
+        cell = self._totals.cell
+        yield CounterMetricFamily("balance_connections", "Client connections accepted.", cell(counters.CONNECTIONS))
+        yield GaugeMetricFamily("balance_active_connections", "Client connections open.", cell(counters.CONNECTIONS_OPEN))
+        yield GaugeMetricFamily(
+            "balance_active_requests", "HTTP requests and TCP connections being served.", cell(counters.EXCHANGES_OPEN)
+        )
+        yield CounterMetricFamily(
+            "balance_connections_cut", "Requests and connections that the end of a drain has cut.", cell(counters.CUT)
+        )
+        transferred = CounterMetricFamily(
+            "balance_bytes", "Bytes exchanged with clients: in from them, out to them.", labels=("direction",)
+        )
+        transferred.add_metric(("in",), self._totals.bytes_in)
+        transferred.add_metric(("out",), self._totals.bytes_out)
+        yield transferred
+
+    def _acceptance(self) -> Iterator[Metric]:
+        """Whether clients get in."""
+        view, cell = self._view, self._totals.cell
+        pauses = CounterMetricFamily(
+            "balance_accept_pauses", "Times that a listening socket's callers had to wait in its backlog.", labels=("reason",)
+        )
+        pauses.add_metric(("descriptors",), cell(counters.PAUSES_SHORT))
+        pauses.add_metric(("max_clients",), cell(counters.PAUSES_FULL))
+        yield pauses
+        yield GaugeMetricFamily("balance_accept_paused", "Listening sockets whose callers wait now.", cell(counters.PAUSED))
+        yield CounterMetricFamily(
+            "balance_idle_clients_closed", "Idle clients closed to make room for others.", cell(counters.CLIENTS_RECLAIMED)
+        )
+        clients = GaugeMetricFamily("balance_listener_connections", "Client connections open.", labels=("listener",))
+        limit = GaugeMetricFamily("balance_listener_max_clients", "As many there may be.", labels=("listener",))
+        for listener in view.config.listeners:
+            clients.add_metric((listener.name,), view.clients(listener.name, self._totals))
+            if listener.max_clients:
+                limit.add_metric((listener.name,), listener.max_clients)
+        yield from (clients, limit)
+
+    def _program(self) -> Iterator[Metric]:
+        view = self._view
+        lag = GaugeMetricFamily(
+            "balance_event_loop_lag_seconds", "How late the worker's loop ran, worst of the last second.", labels=("worker",)
+        )
+        worst: dict[int, int] = {}
+        for number, row in view.worker_rows():  # one that is leaving stands beside its successor
+            worst[number] = max(worst.get(number, 0), row[counters.LAG_MAX_US] if row is not None else 0)
+        for number, lag_us in worst.items():
+            lag.add_metric((str(number),), lag_us / US_PER_S)
+        yield lag
+        alive = sum(1 for worker in view.workers() if worker.pid)
+        yield GaugeMetricFamily("balance_workers", "Workers alive.", alive)
+        yield CounterMetricFamily("balance_worker_restarts", "Workers replaced.", view.board.worker_restarts)
+        yield CounterMetricFamily(
+            "balance_connections_lost", "Client connections that workers held when they died.", view.board.connections_lost
+        )
+        yield CounterMetricFamily(
+            "balance_dials_failed_here",
+            "Connections to backends that could not be made for want of descriptors, ports or memory here.",
+            self._totals.cell(counters.DIALS_FAILED_HERE),
+        )
+        yield CounterMetricFamily(
+            "balance_control_restarts", "Times the control process was replaced.", view.board.control_restarts
+        )
+        yield CounterMetricFamily(
+            "balance_log_lines_lost",
+            "Access lines dropped because nobody took them.",
+            self._totals.cell(counters.LOG_LINES_LOST),
+        )
+        yield CounterMetricFamily(
+            "balance_series_lost",
+            "Requests missing from balance_http_requests_total because its table was full.",
+            self._totals.cell(counters.SERIES_LOST),
+        )
+        yield GaugeMetricFamily(
+            "balance_config_generation", "The number of the configuration that is served.", view.board.generation
+        )
+        reloads = CounterMetricFamily(
+            "balance_config_reloads", "Reloads; only one that is a success has changed anything.", labels=("result",)
+        )
+        for result in ReloadResult:
+            reloads.add_metric((result.word,), view.board.reloads(result))
+        yield reloads
+        yield GaugeMetricFamily(
+            "balance_config_last_reload_successful",
+            "0 while the file was refused when it was last read again, else 1.",
+            view.board.last_reload is not ReloadResult.FAILURE,
+        )
+        build = GaugeMetricFamily("balance_build_info", "Always 1; the labels say what runs.", labels=("version", "python"))
+        build.add_metric((VERSION, platform.python_version()), 1)
+        yield build
+
+    def _processes(self) -> Iterator[Metric]:
+        """The library's usual process_* names, summed over supervisor, control and workers."""
+        used = processes.total(map(processes.usage, self._view.pids()))
+        # What a dead worker used is missing from the sum, and a counter that steps back would be read as a restart.
+        self._cpu_s = max(self._cpu_s, used.cpu_s)
+        yield CounterMetricFamily("process_cpu_seconds", "CPU time of all processes.", self._cpu_s)
+        yield GaugeMetricFamily(
+            "process_resident_memory_bytes", "Memory of all processes, shared pages counted once.", used.memory_bytes
+        )
+        yield GaugeMetricFamily("process_virtual_memory_bytes", "Address space of all processes.", used.virtual_bytes)
+        yield GaugeMetricFamily("process_open_fds", "File descriptors open in all processes.", used.open_fds)
+        yield GaugeMetricFamily(
+            "process_max_fds", "File descriptors that each process may open.", resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        )
+        yield GaugeMetricFamily(
+            "process_start_time_seconds", "When this instance started, since the epoch.", self._view.started_at
+        )

@@ -1,0 +1,64 @@
+"""The side doors described for machines (OpenAPI 3.1), written from the table that they are made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from balance.admin.endpoints import Access, Endpoint
+from balance.version import VERSION
+
+
+def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """The whole document."""
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in endpoints:
+        for path in (endpoint.path, *endpoint.aliases):
+            paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, path)
+    return {"openapi": "3.1.0", "info": {"title": "Balance admin API", "version": VERSION}, "paths": paths}
+
+
+def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
+    statuses = {"200": "Done." if endpoint.access is Access.ORDER else "As asked."}
+    if path in _WELL_OR_NOT:
+        statuses["503"] = "No; the reasons are in the body."
+    if endpoint.access is not Access.ANYWHERE:
+        statuses["403"] = "For this machine only."
+    if endpoint.body is not None or endpoint.query:
+        statuses["400"] = "The request says nothing that could be done."
+    if "{name}" in path or "generation" in endpoint.query:
+        statuses["404"] = "There is no such one."
+    if endpoint.can_be_refused:
+        statuses["409"] = "Refused, nothing changed; `problems` in the body says why."
+        statuses["503"] = "The supervisor does not answer."
+    operation: dict[str, Any] = {
+        "operationId": _operation_id(endpoint, path),
+        "summary": endpoint.does,
+        "responses": {status: {"description": text} for status, text in statuses.items()},
+    }
+    parameters = [_parameter("path", name, "A backend's name, or pool/name.") for name in re.findall(r"\{(\w+)\}", path)]
+    parameters += [_parameter("query", name, text) for name, text in endpoint.query.items()]
+    if parameters:
+        operation["parameters"] = parameters
+    if endpoint.body is not None:
+        operation["requestBody"] = {"content": {endpoint.media_type: {"schema": endpoint.body}}}
+    return operation
+
+
+_WELL_OR_NOT = frozenset(["/health", "/healthz", "/livez", "/liveness", "/ready", "/readyz", "/readiness", "/events"])
+
+
+def _operation_id(endpoint: Endpoint, path: str) -> str:
+    words = re.sub(r"[^a-z]+", "_", path.lower()).strip("_")
+    return f"{endpoint.method.lower()}_{words}"
+
+
+def _parameter(place: str, name: str, text: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": place,
+        "required": place == "path",
+        "description": text,
+        "schema": {"type": "string"},
+    }

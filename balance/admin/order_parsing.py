@@ -1,0 +1,170 @@
+"""What an operator may say, and how it is read from a request. Obeyed by control and the supervisor, through the inside."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+
+from balance.admin.state_view import Seen, StateView
+from balance.admin.supervisor_orders import ChangeBackends, Order, Reload, Restart, Upgrade
+from balance.config.overrides.runtime_overrides import BackendChange, Verb
+from balance.health.states import Event
+from balance.model import Address
+
+# In {"state": <word>}. The words are the verbs of the command line and the states that they lead to.
+WORDS = {
+    "drain": Event.DRAIN,
+    "draining": Event.DRAIN,
+    "maintenance": Event.MAINTAIN,
+    "enable": Event.ENABLE,
+    "enabled": Event.ENABLE,
+}
+LIMIT_BYTES = 4096
+BODY_TIMEOUT_S = 30.0
+MAX_DEPTH = 10  # of what is sent; no key of a backend goes deeper than two
+
+
+def is_local(address: Address) -> bool:
+    """Whether only this machine can connect to an address."""
+    if address.is_unix or address.host == "localhost":
+        return True
+    return address.is_ip and ipaddress.ip_address(address.host).is_loopback
+
+
+def is_own_host(host: str) -> bool:
+    """Whether a Host field can be what a tool on this machine writes. A page in a browser that had its name point here (DNS
+    rebinding) writes that name.
+    """
+    name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
+    if name.lower() in ("", "localhost"):
+        return True
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def is_own_page(origin: str, host: str) -> bool:
+    """Whether a page may ask, by the Origin that browsers write. Any page can POST anywhere; tools write no Origin."""
+    try:
+        return not origin or (bool(host) and urlsplit(origin).netloc.lower() == host.lower())
+    except ValueError:
+        return False
+
+
+async def read_body(request: Request, limit: int = LIMIT_BYTES, allowed: str = "") -> bytes:
+    """The whole body. HTTPException when it is larger than anything that is meant."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > limit:
+                    hint = f"; {allowed}" if allowed else ""
+                    raise HTTPException(413, f"the body is larger than {limit} bytes{hint}")
+    except TimeoutError:
+        raise HTTPException(408, f"the body has not come within {BODY_TIMEOUT_S:g}s", {"Connection": "close"}) from None
+    except ClientDisconnect:
+        raise HTTPException(400, "the body broke off") from None
+    return bytes(body)
+
+
+def read_object(body: bytes, allowed: str) -> dict[str, Any]:
+    """The JSON object in a body. HTTPException, which says what is allowed, when there is none."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise HTTPException(400, f"the body is not JSON; {allowed}") from None
+    if not isinstance(document, dict) or _is_deeper(document, MAX_DEPTH):
+        raise HTTPException(400, f"the body is no order; {allowed}")
+    return document
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(each, levels - 1) for each in inner)
+
+
+def read_state(order: dict[str, Any], allowed: str) -> Event | None:
+    """Takes the state out of an order to a backend. None when it has none."""
+    if "state" not in order:
+        return None
+    word = order.pop("state")
+    event = WORDS.get(word.lower()) if isinstance(word, str) else None
+    if event is None:
+        raise HTTPException(400, f"state {word!r} cannot be ordered; {allowed}")
+    return event
+
+
+def read_reload(body: bytes, *, is_dry_run: bool) -> Reload:
+    """How to reload; an empty body is the file, as it is. `rollback` may be a generation's number."""
+    allowed = 'write {"rollback": true, "discard_changes": true}, some of it or nothing, or a generation: {"rollback": 3}'
+    order = read_object(body, allowed) if body.strip() else {}
+    rollback, discard = order.pop("rollback", False), order.pop("discard_changes", False)
+    if order or not isinstance(discard, bool) or not isinstance(rollback, int) or rollback < 0:
+        raise HTTPException(400, f"the body is no order; {allowed}")
+    to = 0 if isinstance(rollback, bool) else rollback
+    return Reload(rollback=bool(rollback), to=to, discard_changes=discard, dry_run=is_dry_run)
+
+
+def read_dry_run(request: Request) -> bool:
+    """Whether ?dry_run says that nothing shall change."""
+    text = request.query_params.get("dry_run", "false").lower()
+    if text not in ("", "1", "0", "true", "false"):
+        raise HTTPException(400, f"dry_run is true or false, not {text[:40]!r}")
+    return text in ("", "1", "true")
+
+
+def read_new_backend(body: bytes) -> BackendChange:
+    """The backend that is to be added."""
+    allowed = 'write {"name": "app-3", "address": "127.0.0.1:9003"}, and "pool" where there are several'
+    values = read_object(body, allowed)
+    name, pool = values.pop("name", None), values.pop("pool", "")
+    if not isinstance(name, str) or not name or not isinstance(pool, str):
+        raise HTTPException(400, f"the new backend has no name; {allowed}")
+    return BackendChange(Verb.ADD, pool, name, json.dumps(values))
+
+
+def find(view: StateView, name: str) -> Seen:
+    """The backend of that name, or of `pool/name`. HTTPException when there is none, or more than one."""
+    named = [seen for seen in view.backends() if name in (seen.backend.name, f"{seen.pool.name}/{seen.backend.name}")]
+    if not named:
+        known = ", ".join(sorted({seen.backend.name for seen in view.backends()})[:20])
+        raise HTTPException(404, f"there is no backend {name!r}; there are {known}")
+    if len(named) > 1:
+        pools = " or ".join(f"{seen.pool.name}/{seen.backend.name}" for seen in named)
+        raise HTTPException(409, f"several pools have a backend {name!r}; say {pools}")
+    return named[0]
+
+
+def told(order: Order) -> str:
+    """An order in a few words, as the log has it."""
+    match order:
+        case Reload():
+            words = "reload"
+            if order.rollback:
+                words = f"go back to {f'configuration {order.to}' if order.to else 'the configuration before'}"
+            return f"{words} without what was changed at run time" if order.discard_changes else words
+        case ChangeBackends():
+            return "; ".join(map(_told_change, order.changes))
+        case Restart():
+            return "restart the workers"
+        case Upgrade():
+            return "upgrade the program"
+        case _:
+            return "drain and end"
+
+
+def _told_change(change: BackendChange) -> str:
+    where = f"{change.pool}/{change.name}" if change.pool else change.name
+    said = f" ({change.said})" if change.said else ""
+    return f"{change.verb} backend {where}{said}"

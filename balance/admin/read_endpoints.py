@@ -1,0 +1,121 @@
+"""The pages of the side doors: health, status, configuration and others. Each reads the inside and answers at once."""
+
+from __future__ import annotations
+
+import platform
+import time
+from typing import Any
+
+from prometheus_client.exposition import choose_encoder
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from balance.admin.backends import backend, backends
+from balance.admin.events.stream import EventStream, event_document, wanted_since
+from balance.admin.json_reply import moment, reply
+from balance.admin.metrics.exposition import registry
+from balance.admin.metrics.totals import Totals
+from balance.admin.order_parsing import find
+from balance.admin.state_view import StateView
+from balance.admin.status import duration, pools, status
+from balance.admin.supervisor_orders import GenerationSeen
+from balance.config.overrides.redacted import redacted
+from balance.health.readiness import why_not_ready, why_unhealthy
+from balance.version import VERSION
+
+
+class ReadEndpoints:
+    """Over one inside."""
+
+    def __init__(self, view: StateView) -> None:
+        self._view = view
+        self._metrics = registry(view)
+
+    async def health(self, request: Request) -> Response:
+        """Whether this instance should be left running."""
+        view = self._view
+        reasons = why_unhealthy(view.board.stage, view.workers(), time.monotonic_ns() // 1000)
+        return _verdict("unhealthy" if reasons else "healthy", reasons)
+
+    async def ready(self, request: Request) -> Response:
+        """Whether traffic should be sent here."""
+        view = self._view
+        reasons = why_not_ready(view.board.stage, view.pool_states())
+        return _verdict("not ready" if reasons else "ready", reasons)
+
+    async def version(self, request: Request) -> Response:
+        """What runs here, and since when."""
+        uptime_s = time.time() - self._view.started_at
+        return reply({"name": "balance", "version": VERSION, "python": platform.python_version(), "uptime": duration(uptime_s)})
+
+    async def status(self, request: Request) -> Response:
+        """All that a person wants to know at a glance."""
+        return reply(status(self._view, time.time(), time.monotonic_ns() // 1000))
+
+    async def backends(self, request: Request) -> Response:
+        """How every backend stands, and why."""
+        return reply(backends(self._view, time.time(), time.monotonic_ns() // 1000))
+
+    async def backend(self, request: Request) -> Response:
+        """How one backend stands, and why."""
+        seen = find(self._view, request.path_params["name"])
+        totals = Totals(self._view.board.rows)
+        document = backend(seen, self._view, totals, time.time(), time.monotonic_ns() // 1000)
+        return reply({"pool": seen.pool.name} | document)
+
+    async def pools(self, request: Request) -> Response:
+        """How every pool stands, with its backends."""
+        return reply({"pools": pools(self._view, time.time(), time.monotonic_ns() // 1000)})
+
+    async def config(self, request: Request) -> Response:
+        """The configuration that is served, or one before: every default filled in, no secret shown."""
+        generations = list(self._view.generations())
+        if not generations:  # the supervisor has not said; what is served is known all the same
+            view = self._view
+            generations = [GenerationSeen(view.board.generation, view.started_at, "start", view.config, is_current=True)]
+        wanted = request.query_params.get("generation")
+        if wanted is None:
+            found = next((each for each in generations if each.is_current), generations[-1])
+        else:
+            for found in generations:
+                if wanted == str(found.number):
+                    break
+            else:
+                known = ", ".join(str(each.number) for each in generations)
+                raise HTTPException(404, f"generation {wanted[:40]!r} is not remembered; there are {known}")
+        return reply(
+            _generation(found) | {"config": redacted(found.config), "generations": list(map(_generation, generations))}
+        )
+
+    async def events(self, request: Request) -> Response:
+        """What happens, as it happens: server-sent events."""
+        since = wanted_since(request)
+        if request.query_params.get("follow", "true").lower() in ("false", "0"):
+            known = self._view.events.since(since or 0)
+            return reply({"events": [{"number": each.number} | event_document(each) for each in known]})
+        if request.method == "HEAD":
+            return Response(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        return EventStream(self._view.events, since)
+
+    async def metrics(self, request: Request) -> Response:
+        """The figures, for Prometheus."""
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(self._metrics), headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+
+
+def _generation(seen: GenerationSeen) -> dict[str, Any]:
+    return {
+        "generation": seen.number,
+        "made_at": moment(seen.made_at),
+        "origin": seen.origin,
+        "current": seen.is_current,
+        "source": seen.config.source,
+        "summary": seen.summary or None,
+    }
+
+
+def _verdict(word: str, reasons: list[str]) -> Response:
+    if reasons:
+        return reply({"status": word, "reasons": reasons}, 503)
+    return reply({"status": word})

@@ -1,0 +1,102 @@
+"""The small server behind the side doors: uvicorn on control's own loop, bounded, without a signal or log of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from balance.admin.events.stream import ABORT
+from balance.background_tasks import spawn
+
+MAX_CONNECTIONS = 128  # a few scrapers, probes and people; the next one gets a 503
+KEEPALIVE_S = 15  # as long as Prometheus' usual scrape interval, so that a scraper keeps its connection
+HEAD_S = 10.0  # for a whole head; uvicorn would wait for ever, and 128 silent callers would be all that there is room for
+BACKLOG = 128
+
+
+class _Impatient(HttpToolsProtocol):
+    """Closes a connection whose head does not come: the first one, or the rest of a later one."""
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._await_head()
+
+    def on_headers_complete(self) -> None:
+        self._head_is_here()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_is_here()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(HEAD_S, self.transport.close)
+
+    def _head_is_here(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class AdminServer(uvicorn.Server):
+    """One application on sockets that listen already."""
+
+    def __init__(self, app: Starlette) -> None:
+        super().__init__(
+            uvicorn.Config(
+                _abortable(app),
+                http=_Impatient,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                backlog=BACKLOG,
+                limit_concurrency=MAX_CONNECTIONS,
+                timeout_keep_alive=KEEPALIVE_S,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the supervisor's business; uvicorn's own handlers would end the loop that the probes run on."""
+        yield
+
+    def start(self, sockets: list[socket.socket], name: str) -> None:
+        """Serve from now on, until stop()."""
+        self._task = spawn(self.serve(sockets), name)
+
+    async def stop(self) -> None:
+        """Let the answers under way go out, then close."""
+        self.should_exit = True
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+
+def _abortable(app: ASGIApp) -> ASGIApp:
+    """Lends the application a way to cut a connection off. Closing one waits until its peer has read all that is under way."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        cycle = getattr(send, "__self__", None)  # uvicorn's; ASGI has no word for it
+        if cycle is not None:
+            scope.setdefault("extensions", {})[ABORT] = cycle.transport.abort
+        await app(scope, receive, send)
+
+    return call

@@ -1,0 +1,140 @@
+"""What the side doors may see of the running program. Reading it changes nothing and waits for nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from balance.admin.events.history import EventLog
+from balance.admin.metrics.totals import Totals
+from balance.admin.supervisor_orders import GenerationSeen, Order, ReloadResult, Verdict
+from balance.config.model import BackendConfig, Config, PoolConfig
+from balance.health.circuit_breaker import Numbers
+from balance.health.readiness import PoolStates, Stage, Worker
+from balance.health.states import Event, State
+from balance.model import Address
+from balance.probes.result import Result
+from balance.runtime import counters
+from balance.runtime.backend_slots import LISTENER, NOBODY
+
+
+class Ejection(Protocol):
+    """What is remembered of a backend's ejections."""
+
+    @property
+    def total(self) -> int: ...
+
+
+class Board(Protocol):
+    """The shared memory, as far as it is read here."""
+
+    @property
+    def rows(self) -> Sequence[memoryview]: ...
+    @property
+    def stage(self) -> Stage: ...
+    @property
+    def worker_restarts(self) -> int: ...
+    @property
+    def connections_lost(self) -> int: ...
+    @property
+    def control_restarts(self) -> int: ...
+    @property
+    def slots(self) -> int: ...
+    @property
+    def generation(self) -> int: ...
+    def reloads(self, result: ReloadResult) -> int: ...
+    @property
+    def last_reload(self) -> ReloadResult | None: ...
+    @property
+    def states_us(self) -> int: ...
+    def state(self, slot: int) -> tuple[State, float]: ...
+    def reason(self, slot: int) -> str: ...
+    def ejection(self, slot: int) -> Ejection: ...
+    def evidence(self, slot: int) -> Numbers: ...
+
+
+class Seen(NamedTuple):
+    """One backend with what is known of it."""
+
+    pool: PoolConfig
+    backend: BackendConfig
+    slot: int
+    state: State
+    since: float  # seconds since the epoch, 0.0 when nothing was ever decided
+
+
+async def nobody_steers(order: Order) -> Verdict:
+    """The answer of an instance that has nobody who could obey."""
+    return Verdict(False, 0, problems=("this instance takes no such order",))
+
+
+@dataclass(slots=True)
+class StateView:
+    """`config`, `slots` and `listening` are others after a reload: read them anew for each answer."""
+
+    config: Config
+    slots: Mapping[tuple[str, str], int]
+    board: Board
+    supervisor_pid: int
+    control_pid: int
+    started_at: float  # seconds since the epoch
+    listening: Sequence[tuple[str, Address]]  # (listener, address as bound: the port is never 0)
+    last_result: Callable[[int], Result | None]  # by slot: what the last probe answered
+    order: Callable[[int, Event, str], State]  # an operator's word on the backend of a slot, and why; what holds then
+    steer: Callable[[Order], Awaitable[Verdict]] = nobody_steers  # asks the supervisor
+    generations: Callable[[], Sequence[GenerationSeen]] = tuple  # the configurations that are remembered, oldest first
+    events: EventLog = field(default_factory=EventLog)
+    names: Mapping[int, tuple[str, str]] = field(default_factory=dict)  # (pool, backend) by slot, of those that are gone too
+
+    def backends(self) -> Iterator[Seen]:
+        """Every backend of every pool, in the order of the configuration."""
+        for pool in self.config.pools:
+            for backend in pool.backends:
+                slot = self.slots[pool.name, backend.name]
+                yield Seen(pool, backend, slot, *self.board.state(slot))
+
+    def clients(self, listener: str, totals: Totals) -> int:
+        """The connections that clients of this listener have now, over all workers."""
+        slot = self.slots.get((LISTENER, listener), NOBODY)
+        return totals.cell(counters.block(slot) + counters.ACTIVE) if slot else 0
+
+    def pool_states(self) -> list[PoolStates]:
+        """What readiness is decided from."""
+        return [
+            PoolStates(
+                pool.name,
+                pool.health_check.enabled,
+                [self.board.state(self.slots[pool.name, backend.name])[0] for backend in pool.backends if backend.weight],
+            )
+            for pool in self.config.pools
+        ]
+
+    def workers(self) -> list[Worker]:
+        """What health is decided from: who stands at each post; nobody where there is nobody.
+
+        Of two at one post, as during an upgrade, it is who beat last: one that was killed does not hide one that lives.
+        """
+        found = [Worker(0, 0)] * self.config.workers
+        for row in self.board.rows:
+            place = row[counters.PLACE]
+            if 0 < place <= len(found) and not row[counters.LEAVING] and row[counters.BEAT_US] >= found[place - 1].beat_us:
+                found[place - 1] = Worker(row[counters.PID], row[counters.BEAT_US])
+        return found
+
+    def worker_rows(self) -> list[tuple[int, memoryview | None]]:
+        """Every worker's number and row, those who are leaving after those who stay; None where there is nobody."""
+        rows = sorted(
+            (row for row in self.board.rows if row[counters.PLACE]),
+            key=lambda row: (row[counters.LEAVING], row[counters.PLACE], row[counters.BEAT_US]),
+        )
+        staying = {row[counters.PLACE] - 1: row for row in rows if not row[counters.LEAVING]}
+        posts = sorted({*range(self.config.workers), *staying})
+        return [(post, staying.get(post)) for post in posts] + [
+            (row[counters.PLACE] - 1, row) for row in rows if row[counters.LEAVING]
+        ]
+
+    def pids(self) -> list[int]:
+        """Every living process of this instance."""
+        workers = (row[counters.PID] for _, row in self.worker_rows() if row is not None)
+        return [self.supervisor_pid, self.control_pid, *(pid for pid in workers if pid)]

@@ -1,0 +1,146 @@
+"""The status page's document: what runs, how long, with which processes, and how every backend is doing."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+from balance.admin.backends import backend, waiting
+from balance.admin.metrics import processes
+from balance.admin.metrics.totals import Totals
+from balance.admin.state_view import Seen, StateView
+from balance.config.model import PoolConfig
+from balance.health.panic import is_panic
+from balance.health.readiness import Worker, is_stuck, why_not_ready, why_unhealthy
+from balance.model import Mode
+from balance.runtime import counters
+from balance.version import VERSION
+
+
+def status(view: StateView, now: float, now_us: int) -> dict[str, Any]:
+    """The whole document. `now` on the wall clock, `now_us` on the workers' monotonic one."""
+    totals = Totals(view.board.rows)
+    used = processes.total(map(processes.usage, view.pids()))
+    unhealthy = why_unhealthy(view.board.stage, view.workers(), now_us)
+    not_ready = why_not_ready(view.board.stage, view.pool_states())
+    uptime_s = max(now - view.started_at, 0.0)
+    in_tcp = sessions_active(view, totals)
+    return {
+        "status": "unhealthy" if unhealthy else "healthy",
+        "stage": view.board.stage.word,
+        "ready": not not_ready,
+        "reasons": unhealthy + not_ready,
+        "version": VERSION,
+        "python": platform.python_version(),
+        "uptime": duration(uptime_s),
+        "uptime_seconds": round(uptime_s, 3),
+        "config": view.config.source,
+        "generation": view.board.generation,
+        "memory": {"resident_bytes": used.memory_bytes, "virtual_bytes": used.virtual_bytes},
+        "cpu_seconds": round(used.cpu_s, 2),
+        "open_files": used.open_fds,
+        "connections": {
+            "active": totals.cell(counters.CONNECTIONS_OPEN),
+            "total": totals.cell(counters.CONNECTIONS),
+            "cut": totals.cell(counters.CUT),
+            "bytes_in": totals.bytes_in,
+            "bytes_out": totals.bytes_out,
+        },
+        "requests": {"active": totals.cell(counters.EXCHANGES_OPEN) - in_tcp, "total": sum(totals.series().values())},
+        "sessions": {"active": in_tcp, "total": sessions(view, totals)},
+        "supervisor": {"pid": view.supervisor_pid, "pid_namespace": processes.pid_namespace()},
+        "control": {"pid": view.control_pid, "restarts": view.board.control_restarts},
+        "worker_restarts": view.board.worker_restarts,
+        "workers": [_worker(number, row, now_us) for number, row in view.worker_rows()],
+        "listeners": [
+            {
+                "name": listener.name,
+                "mode": listener.mode.value,
+                "listen": [str(address) for name, address in view.listening if name == listener.name],
+                "pool": listener.pool,
+                "connections": view.clients(listener.name, totals),
+                "max_clients": listener.max_clients or None,
+            }
+            for listener in view.config.listeners
+        ],
+        "pools": pools(view, now, now_us),
+    }
+
+
+def pools(view: StateView, now: float, now_us: int) -> list[dict[str, Any]]:
+    """Every pool with its backends."""
+    totals = Totals(view.board.rows)
+    backends: dict[str, list[Seen]] = {pool.name: [] for pool in view.config.pools}
+    for seen in view.backends():
+        backends[seen.pool.name].append(seen)
+    series = totals.series()
+    return [_pool(pool, backends[pool.name], view, totals, series, now, now_us) for pool in view.config.pools]
+
+
+def sessions_active(view: StateView, totals: Totals) -> int:
+    """How many sessions in TCP mode are under way: what is at the backends of pools that no HTTP listener leads to."""
+    by_http = {listener.pool for listener in view.config.listeners if listener.mode is Mode.HTTP}
+    by_tcp = {listener.pool for listener in view.config.listeners} - by_http
+    return sum(totals.cell(counters.block(seen.slot) + counters.ACTIVE) for seen in view.backends() if seen.pool.name in by_tcp)
+
+
+def sessions(view: StateView, totals: Totals) -> int:
+    """How many there have been, those that found no backend included, and those of backends that are gone."""
+    return sum(totals.cell(counters.block(slot) + counters.TCP_SESSIONS) for slot in range(view.board.slots))
+
+
+def duration(seconds: float) -> str:
+    """A span of time as people say it: 42s, 3m5s, 2h0m5s, 1d2h3m."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f"{days}d{hour}h{minute}m"
+    if hours:
+        return f"{hours}h{minute}m{second}s"
+    return f"{minutes}m{second}s" if minutes else f"{second}s"
+
+
+def _worker(number: int, row: memoryview | None, now_us: int) -> dict[str, Any]:
+    if row is None:
+        nothing = {"generation": None, "memory_bytes": 0, "connections": 0, "requests": 0, "loop_lag_seconds": 0.0}
+        return {"worker": number, "pid": None, "state": "gone"} | nothing
+    pid = row[counters.PID]
+    state = "stuck" if is_stuck(Worker(pid, row[counters.BEAT_US]), now_us) else "leaving" if row[counters.LEAVING] else "alive"
+    return {
+        "worker": number,
+        "pid": pid,
+        "state": state,
+        "generation": row[counters.GENERATION],
+        "memory_bytes": processes.usage(pid).memory_bytes,
+        "connections": row[counters.CONNECTIONS_OPEN],
+        "requests": row[counters.EXCHANGES_OPEN],
+        "loop_lag_seconds": row[counters.LAG_MAX_US] / 1e6,
+    }
+
+
+def _pool(
+    pool: PoolConfig,
+    backends: list[Seen],
+    view: StateView,
+    totals: Totals,
+    series: Mapping[tuple[int, int, int], int],
+    now: float,
+    now_us: int,
+) -> dict[str, Any]:
+    blocks = {seen.slot: counters.block(seen.slot) for seen in backends}
+    primaries = (seen.state for seen in backends if seen.backend.weight and not seen.backend.backup)
+    backups = (seen.state for seen in backends if seen.backend.weight and seen.backend.backup)
+    return {
+        "name": pool.name,
+        "algorithm": pool.algorithm,
+        "health_check": pool.health_check.kind if pool.health_check.enabled else None,
+        "waiting": waiting(pool, view, totals),
+        "active": sum(totals.cell(block + counters.ACTIVE) for block in blocks.values()),
+        "requests": sum(count for (slot, _, _), count in series.items() if slot in blocks),
+        "sessions": sum(totals.cell(block + counters.TCP_SESSIONS) for block in blocks.values()),
+        "ready": sum(seen.state.is_ready for seen in backends if seen.backend.weight),
+        "panicking": is_panic(primaries, pool.health_check.panic_threshold, backups),
+        "backends": [backend(seen, view, totals, now, now_us) for seen in backends],
+    }

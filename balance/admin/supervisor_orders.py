@@ -1,0 +1,83 @@
+"""What the admin API may ask of the supervisor, and what comes back. All of it goes between processes."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from balance.config.model import Config
+from balance.config.overrides.runtime_overrides import BackendChange
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """Read the configuration again and change over to it."""
+
+    text: str | None = None  # instead of the file's
+    rollback: bool = False  # another generation instead of the file: the newest that differs from what is served
+    to: int = 0  # or the one with this number
+    discard_changes: bool = False  # forget what was changed at run time
+    dry_run: bool = False  # say what would change
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeBackends:
+    """Lay these changes over the configuration."""
+
+    changes: tuple[BackendChange, ...]
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Replace the workers one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """Hand over to a new program, and end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Drain and end, as SIGTERM does."""
+
+
+Order = Reload | ChangeBackends | Restart | Upgrade | Stop
+
+
+class ReloadResult(enum.IntEnum):
+    """How a reload ended. The numbers are cells of the shared board, so append only."""
+
+    SUCCESS = 0
+    FAILURE = 1  # nothing has changed
+    UNCHANGED = 2  # there was nothing to change
+
+    @property
+    def word(self) -> str:
+        """As metrics and the status page write it."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of an order. When it was refused, nothing changed."""
+
+    is_done: bool
+    generation: int  # that is served now
+    lines: tuple[str, ...] = ()  # what changed, or would
+    problems: tuple[str, ...] = ()  # why it was refused
+    dropped: tuple[str, ...] = ()  # changes made at run time that the file has ended
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSeen:
+    """One configuration that is or was served."""
+
+    number: int
+    made_at: float  # seconds since the epoch
+    origin: str  # start, upgrade, SIGHUP, admin API, the file has changed, change at run time, rollback to 3
+    config: Config
+    is_current: bool
+    summary: str = ""  # what differs from the one before, in a few words

@@ -1,0 +1,195 @@
+"""A running instance's admin port, asked from the command line: one request, one answer. Decides nothing about what it says."""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import json
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import click
+
+from balance.errors import BalanceError
+from balance.model import Address
+
+DEFAULT = "127.0.0.1:9090"
+CONNECT_TIMEOUT_S = 5.0
+PAGE_TIMEOUT_S = 15.0  # what is only looked at comes at once
+ANSWER_TIMEOUT_S = 150.0  # a reload waits until every worker is ready for it; the instance itself gives up before
+SILENCE_S = 45.0  # of a stream of events; three heartbeats
+NOBODY = 2
+
+
+class NobodyAnswersError(click.ClickException):
+    """There is no Balance at that address."""
+
+    exit_code = NOBODY
+
+    def show(self, file: Any = None) -> None:
+        """One line, as every other error of ours."""
+        click.echo(f"balance: {self.message}", err=True)
+
+
+class NoAnswerError(BalanceError):
+    """It is there and did not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the instance said."""
+
+    status: int
+    document: dict[str, Any]
+
+    @property
+    def is_done(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def error(self) -> str:
+        """Why not, in one line."""
+        return str(self.document.get("error") or f"it answered {self.status}")
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class AdminClient:
+    """At one address, as a user writes it: host:port, :port, unix:/path or http://host:port."""
+
+    def __init__(self, text: str) -> None:
+        try:
+            self._address = Address.parse(text.removeprefix("http://").rstrip("/"), default_host="127.0.0.1")
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--admin") from None
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | bytes | None = None,
+        query: dict[str, str] | None = None,
+        *,
+        expected: str = "",
+    ) -> Reply:
+        """One request. NobodyAnswersError where there is no Balance, NoAnswerError where it says nothing.
+
+        `expected` is a key that Balance's answer has when it has done what was asked: others answer in JSON, too.
+        """
+        data = json.dumps(body).encode() if isinstance(body, dict) else body
+        timeout_s = PAGE_TIMEOUT_S if method == "GET" else ANSWER_TIMEOUT_S
+        connection = self._connect(timeout_s)
+        try:
+            connection.request(method, _target(path, query), data, {"Accept": "application/json"})
+            response = connection.getresponse()
+            content = response.read()
+        except TimeoutError:
+            later = "" if method == "GET" else "; it may still do what was asked"
+            message = f"{self._address} has not answered within {timeout_s:g}s{later}"
+            raise NoAnswerError(message) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise NoAnswerError(f"{self._address} broke off: {error or type(error).__name__}") from None
+        finally:
+            connection.close()
+        reply = Reply(response.status, self._document(content))
+        if reply.is_done and expected and expected not in reply.document:
+            raise self._stranger()
+        return reply
+
+    def listen(self, since: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The same as events(), but connected when it returns."""
+        events = self.events(since, is_told=True)
+        next(events)
+        return events
+
+    def events(self, since: str, *, is_told: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The number and the document of each event, until the instance ends it. `is_told`: first of all an empty one."""
+        connection = self._connect(SILENCE_S)
+        try:
+            connection.request("GET", _target("/events", {"since": since} if since else None))
+            response = connection.getresponse()
+            if response.status != 200:
+                raise NoAnswerError(Reply(response.status, self._document(response.read())).error)
+            if is_told:
+                yield "", {}
+            yield from _read_events(response)
+        except (OSError, http.client.HTTPException):
+            return  # it is gone, or as good as: whoever reads on asks again
+        finally:
+            connection.close()
+
+    @property
+    def is_of_this_machine(self) -> bool:
+        """Whether whoever answers there may be a process of this machine, as far as the address tells."""
+        address = self._address
+        if address.is_unix or address.host == "localhost":
+            return True
+        return address.is_ip and ipaddress.ip_address(address.host).is_loopback
+
+    def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
+        address = self._address
+        connection: http.client.HTTPConnection
+        if address.is_unix:
+            connection = _UnixConnection(address.path, CONNECT_TIMEOUT_S)
+        else:
+            connection = http.client.HTTPConnection(address.host, address.port, timeout=CONNECT_TIMEOUT_S)
+        try:
+            connection.connect()
+        except (OSError, UnicodeError) as error:
+            reason = "no answer" if isinstance(error, TimeoutError) else getattr(error, "strerror", None) or str(error)
+            raise NobodyAnswersError(
+                f"nobody answers at {address} ({reason.lower()}); start one by 'balance serve', or say where its admin port "
+                "is by --admin ADDRESS or BALANCE_ADMIN"
+            ) from None
+        connection.sock.settimeout(timeout_s)
+        return connection
+
+    def _document(self, content: bytes) -> dict[str, Any]:
+        try:
+            document = json.loads(content)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise self._stranger()
+        return document
+
+    def _stranger(self) -> NobodyAnswersError:
+        return NobodyAnswersError(
+            f"what answers at {self._address} is not Balance's admin port; say where that is by --admin ADDRESS or "
+            "BALANCE_ADMIN"
+        )
+
+
+def backend_path(name: str) -> str:
+    """Where a backend of that name, or pool/name, is."""
+    return f"/backends/{quote(name, safe='/')}"
+
+
+def _target(path: str, query: dict[str, str] | None) -> str:
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+def _read_events(response: http.client.HTTPResponse) -> Iterator[tuple[str, dict[str, Any]]]:
+    number, data = "", ""
+    while line := response.readline().decode():
+        name, _, value = line.rstrip("\r\n").partition(": ")
+        match name:
+            case "id":
+                number = value
+            case "data":
+                data = value
+            case "" if data:
+                yield number, json.loads(data)
+                data = ""

@@ -1,0 +1,77 @@
+"""What an instance said, for people: columns, and a verdict in lines. The same on a terminal and in a pipe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+from balance.cli.admin.admin_client import Reply
+
+REFUSED = 1
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Columns as wide as what is in them; numbers to the right."""
+    listed = list(rows)
+    shown = [list(heads), *([_cell(value) for value in row] for row in listed)]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    to_right = [bool(listed) and all(isinstance(row[index], (int, float)) for row in listed) for index in range(len(heads))]
+    return [_line(row, widths, to_right) for row in shown]
+
+
+def _line(row: Sequence[str], widths: Sequence[int], to_right: Sequence[bool]) -> str:
+    cells = zip(row, widths, to_right, strict=True)
+    return "  ".join(text.rjust(width) if right else text.ljust(width) for text, width, right in cells).rstrip()
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None or value == "" else str(value)
+
+
+def show(lines: Iterable[str]) -> None:
+    """Print them."""
+    for line in lines:
+        click.echo(line)
+
+
+def show_json(document: dict[str, Any]) -> None:
+    """As the instance said it."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def refused(reply: Reply, is_json: bool) -> int:
+    """Say why, and be the exit status."""
+    if is_json:
+        show_json(reply.document)
+        return REFUSED
+    for problem in reply.document.get("problems") or [reply.error]:
+        click.echo(f"balance: {problem}", err=True)
+    return REFUSED
+
+
+def show_warnings(document: dict[str, Any]) -> None:
+    """What was done all the same, on stderr."""
+    for line in document.get("warnings", ()):
+        click.echo(f"balance: warning: {line}", err=True)
+
+
+def show_verdict(reply: Reply, is_json: bool, *, is_dry_run: bool = False) -> int:
+    """What became of an order, and the exit status that says so."""
+    if not reply.is_done:
+        return refused(reply, is_json)
+    document = reply.document
+    if is_json:
+        show_json(document)
+        return 0
+    show(document.get("changes", ()))
+    show(f"! {line}" for line in document.get("dropped", ()))
+    show_warnings(document)
+    summary = document.get("summary") or "done"
+    if is_dry_run:
+        click.echo(f"would be: {summary}")
+    else:
+        click.echo(f"generation {document['generation']}: {summary}")
+    return 0

@@ -1,0 +1,1 @@
+"""`balance backend`: a small HTTP server to try things with."""

@@ -1,0 +1,262 @@
+"""What is wrong although every key and value is right by itself: names that meet twice, pools that are not there, loops."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+from balance.config.build import Places
+from balance.config.model import Config
+from balance.config.reading.document import Document, Path
+from balance.config.schema.hash_keys import HASHING
+from balance.errors import Problem
+from balance.model import Address, Mode
+
+Finding = tuple[Path, str]
+
+# What the side door answers itself: a metrics path there must be none of them.
+PROBE_PATHS = frozenset(["/health", "/healthz", "/livez", "/liveness", "/ready", "/readyz", "/readiness"])
+ADMIN_PATHS = PROBE_PATHS | frozenset(
+    [
+        "/",
+        "/status",
+        "/version",
+        "/backends",
+        "/config",
+        "/diff",
+        "/drain",
+        "/events",
+        "/openapi.json",
+        "/pools",
+        "/reload",
+        "/restart",
+        "/upgrade",
+    ]
+)
+
+
+def errors(config: Config, places: Places) -> list[Problem]:
+    """Every such problem, except about what was complained of already."""
+    document = places.document
+    findings = [
+        *_listeners(config, places),
+        *_pools(config, places),
+        *_hash_keys(config, places),
+        *_sessions(config, places),
+        *_shared_addresses(config, places),
+        *_limits(config, places),
+        *_shared_pools(config, places),
+        *_metrics(config),
+        *_folders(config, places),
+    ]
+    forms = [document.problem(path, message, of_key=True) for path, message in _forms(document) if path not in document.broken]
+    return forms + [document.problem(path, message) for path, message in findings if not document.is_broken(path)]
+
+
+def _forms(document: Document) -> Iterator[Finding]:
+    for simple, full in (("listen", "listeners"), ("backends", "pools")):
+        if document.has((simple,)) and document.has((full,)):
+            yield (simple,), f"stands beside {full!r}; use {simple!r} (simple form) or {full!r} (full form), not both"
+        elif not document.has((simple,)) and not document.has((full,)):
+            example = 'listen: ":8080"' if simple == "listen" else 'backends: [{address: "127.0.0.1:9001"}]'
+            yield (simple,), f"is missing; write {example}, or {full}: in the full form"
+
+
+def _listeners(config: Config, places: Places) -> Iterator[Finding]:
+    document, seen = places.document, dict[str, int]()
+    if not config.listeners and document.has(("listeners",)):
+        yield ("listeners",), "is empty; write at least one listener"
+    # Asked of the file, not of the sections: a pool with a problem of its own still has its name.
+    names = list(document.at(("pools",))) if document.has(("pools",)) else [pool.name for pool in config.pools]
+    for index, listener in enumerate(config.listeners):
+        where = places.listeners[index]
+        if not listener.addresses:
+            yield (*where, "listen"), "is empty; write at least one address"
+        if listener.name in seen:
+            yield (*where, "name"), f"{listener.name!r} is the name of listeners[{seen[listener.name]}] too; names are unique"
+        seen.setdefault(listener.name, index)
+        if not listener.pool and len(names) > 1:
+            yield (*where, "pool"), f"is missing, and there are several: {', '.join(names)}"
+        elif listener.pool and listener.pool not in names:
+            yield (*where, "pool"), f"{listener.pool!r} is not defined; pools: {', '.join(names) or 'none'}"
+
+
+def _pools(config: Config, places: Places) -> Iterator[Finding]:
+    if not config.pools and places.document.has(("pools",)):
+        yield ("pools",), "is empty; write at least one pool"
+    for index, pool in enumerate(config.pools):
+        where = places.pools[index]
+        if not pool.backends:
+            yield (*where, "backends"), "is empty; write at least one backend"
+        elif all(backend.backup for backend in pool.backends):
+            yield (*where, "backends"), "are all backups; at least one must stand without backup: true"
+        check = pool.health_check
+        if check.kind == "exec" and not check.command:
+            yield places.pool(index, "health_check.type"), "exec needs a command, like command: [/usr/local/bin/check, --fast]"
+        if check.enabled and check.kind == "grpc" and find_spec("h2") is None:
+            yield places.pool(index, "health_check.type"), "grpc needs a library: pip install 'balance[http2]'"
+        seen: dict[str, int] = {}
+        for position, backend in enumerate(pool.backends):
+            path = (*where, "backends", position)
+            if backend.name in seen:
+                yield (*path, "name"), f"{backend.name!r} is the name of backends[{seen[backend.name]}] too; names are unique"
+            seen.setdefault(backend.name, position)
+            for listener in config.listeners:
+                if listener.pool == pool.name and any(_leads_to(backend.address, at) for at in listener.addresses):
+                    yield (*path, "address"), f"{str(backend.address)!r} is the listener {listener.name!r} itself: a loop"
+
+
+def _hash_keys(config: Config, places: Places) -> Iterator[Finding]:
+    for index, pool in enumerate(config.pools):
+        for listener in config.listeners:
+            is_raw = listener.pool == pool.name and listener.mode is Mode.TCP
+            if is_raw and pool.algorithm in HASHING and pool.hash_key.kind != "source-ip":
+                yield (
+                    places.pool(index, "load_balancer.hash_key"),
+                    f"{str(pool.hash_key)!r} is read in requests, and listener {listener.name!r} has mode tcp; "
+                    "there, write source-ip",
+                )
+
+
+def _sessions(config: Config, places: Places) -> Iterator[Finding]:
+    for index, pool in enumerate(config.pools):
+        affinity = pool.affinity
+        if not affinity.enabled:
+            continue
+        if affinity.mode == "header" and not affinity.header:
+            path = places.pool(index, "session_affinity.mode", "session_affinity")
+            yield path, "header needs the field's name, like header: X-Session"
+        if affinity.mode == "cookie" and affinity.cookie.same_site == "none" and affinity.cookie.secure is False:
+            yield (
+                places.pool(index, "session_affinity.cookie.secure"),
+                "false and same_site: none don't go together: browsers drop such a cookie; write secure: auto or true, "
+                "or same_site: lax",
+            )
+        for listener in config.listeners:
+            if listener.pool == pool.name and listener.mode is Mode.TCP and affinity.mode != "source-ip":
+                yield (
+                    places.pool(index, "session_affinity.mode", "session_affinity"),
+                    f"{affinity.mode} is read in requests, and listener {listener.name!r} has mode tcp; there, write source-ip",
+                )
+
+
+def _addresses(config: Config, places: Places) -> Iterator[tuple[Path, Address, str]]:
+    """What is listened on, where it is written and for whom."""
+    for index, listener in enumerate(config.listeners):
+        for position, address in enumerate(listener.addresses):
+            listen = (*places.listeners[index], "listen")
+            path = (*listen, position) if places.document.has((*listen, position)) else listen
+            yield path, address, f"listener {listener.name!r}"
+    if config.admin.enabled:
+        yield ("admin", "listen"), config.admin.address, "admin"
+    if config.metrics.enabled and config.metrics.address is not None:
+        yield ("metrics", "listen"), config.metrics.address, "metrics"
+
+
+def _shared_addresses(config: Config, places: Places) -> Iterator[Finding]:
+    taken: list[tuple[Address, str, Path]] = []
+    for path, address, owner in _addresses(config, places):
+        for other, other_owner, other_path in taken:
+            if not _clash(address, other):
+                continue
+            shown = str(other) if str(other) == str(address) else f"{address}, like {other},"
+            if path == ("admin", "listen") and not places.document.has(path):  # nothing of it is written: where the other is
+                yield (
+                    other_path,
+                    f"{other} is the admin port's too, which is {address} by default; choose another, or write "
+                    'admin: {listen: "127.0.0.1:9099"} or admin: {enabled: false}',
+                )
+            else:
+                hint = "; leave metrics.listen out to show metrics on the admin port" if path[0] == "metrics" else ""
+                yield path, f"{shown} is taken by {other_owner}{hint}"
+            break
+        taken.append((address, owner, path))
+
+
+def _limits(config: Config, places: Places) -> Iterator[Finding]:
+    seen: set[Path] = set()
+    for index, listener in enumerate(config.listeners):
+        limits = listener.http.limits
+        path = places.listener(index, "http.limits.line", "http.limits.head")
+        if limits.line_bytes > limits.head_bytes and path not in seen:
+            seen.add(path)
+            yield path, f"a line of {limits.line_bytes} bytes does not fit into a head of {limits.head_bytes}"
+
+
+def _shared_pools(config: Config, places: Places) -> Iterator[Finding]:
+    """Idle connections and health checks are the pool's: whoever took the listener that comes last would be wrong half of the
+    time."""
+    owners: dict[str, int] = {}
+    for index, listener in enumerate(config.listeners):
+        if listener.mode is not Mode.HTTP:
+            continue
+        first = config.listeners[owners.setdefault(listener.pool, index)]
+        one, other = first.http, listener.http
+        for key, differs, shared in (
+            ("http.keepalive.idle_timeout", one.keepalive.idle_timeout_s != other.keepalive.idle_timeout_s, "idle connections"),
+            ("http.strictness", one.strictness != other.strictness, "health checks, which read replies as they do"),
+        ):
+            if differs:
+                path = places.listener(index, key)
+                if not places.document.has(path):
+                    path = places.listener(owners[listener.pool], key)
+                yield path, f"listeners {first.name!r} and {listener.name!r} share a pool's {shared}; write the same for both"
+
+
+def _metrics(config: Config) -> Iterator[Finding]:
+    if config.metrics.path in PROBE_PATHS:
+        yield ("metrics", "path"), f"{config.metrics.path!r} is where probes ask; choose another"
+    elif config.metrics.address is None and config.metrics.path in ADMIN_PATHS:
+        yield ("metrics", "path"), f"{config.metrics.path!r} on the admin port is the admin's own; choose another or set listen"
+
+
+def _folders(config: Config, places: Places) -> Iterator[Finding]:
+    """Folders where a file or a socket is to be made."""
+    for path, output in (
+        (("logging", "output"), config.logging.output),
+        (("logging", "access_log", "output"), config.logging.access_log.output),
+    ):
+        if output not in ("stdout", "stderr") and os.path.isdir(output):
+            yield path, f"{output!r} is a folder; write the path of a file in it, like {os.path.join(output, 'balance.log')!r}"
+    for listen, address, _ in _addresses(config, places):
+        if address.is_unix and os.path.isdir(address.path):
+            yield listen, f"{str(address)!r} is a folder; write the path of a socket in it, like {f'{address}/balance.sock'!r}"
+
+
+def _host(address: Address) -> str:
+    """One spelling for hosts that are the same."""
+    host = "127.0.0.1" if address.host == "localhost" else address.host.lower()
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host
+
+
+def _covers(wide: str, host: str) -> bool:
+    """Whether listening on the first host takes the second one's port too."""
+    if wide == "":
+        return True
+    if wide == "0.0.0.0":
+        return ":" not in host
+    return wide == "::" and ":" in host
+
+
+def _clash(one: Address, two: Address) -> bool:
+    if one.is_unix or two.is_unix:
+        return one.path == two.path
+    if one.port != two.port or one.port == 0:  # 0 is any free port
+        return False
+    first, second = _host(one), _host(two)
+    return first == second or _covers(first, second) or _covers(second, first)
+
+
+def _leads_to(backend: Address, listener: Address) -> bool:
+    if backend.is_unix or listener.is_unix:
+        return backend.path == listener.path
+    if backend.port != listener.port or listener.port == 0:
+        return False
+    host, listening = _host(backend), _host(listener)
+    is_here = host.startswith("127.") or host in ("::1", "0.0.0.0", "::")
+    return host == listening or (is_here and _covers(listening, host))

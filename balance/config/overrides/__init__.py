@@ -1,0 +1,1 @@
+"""What operators change at run time, and how two configurations differ."""

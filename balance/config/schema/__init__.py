@@ -1,0 +1,1 @@
+"""What a user may write: every key, its kind and default."""

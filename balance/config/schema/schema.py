@@ -1,0 +1,559 @@
+"""What a user may write: every key, its kind, its default and what it does. The source of checks, JSON Schema and docs.
+
+`default` in a key is what applies when the key is absent, in the user's words; `balance.config.model` holds the same as
+numbers, and a test compares the two. Nothing is filled in here, so that defaults can be laid over each other key by key.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from balance.balancing import POLICIES
+from balance.config.model import HashKey, TrustedProxy
+from balance.config.schema import scalars as kind
+from balance.config.schema.addresses import BACKEND_ADDRESS, LISTEN, TRUSTED_PROXY
+from balance.config.schema.hash_keys import HASH_KEY, SESSION_HEADER
+from balance.config.schema.unsupported_keys import LATER_ACCESS_FORMATS
+from balance.model import Address
+
+ALGORITHMS = tuple(POLICIES)
+CHECKS = ("tcp", "http", "https", "grpc", "exec")
+
+Timeout = Annotated[float, kind.duration(or_off=True)]
+Period = Annotated[float, kind.duration()]
+Flag = Annotated[bool, kind.FLAG]
+Text = Annotated[str, kind.TEXT]
+Name = Annotated[str, kind.NAME]
+Size = Annotated[int, kind.SIZE]
+Count = Annotated[int, kind.whole(0, 1_000_000_000)]
+Mode = Annotated[str, kind.choice("tcp", "http")]
+
+
+def key(what: str, default: object = None, *, required: bool = False) -> Any:
+    """One key: what it does and, in the user's words, what applies without it."""
+    about: dict[str, Any] = {} if default is None else {"default": default}
+    return Field(default=None, description=what, json_schema_extra=about | ({"required": True} if required else {}))
+
+
+def _one_or_list(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+def one_or_list(scalar: kind.Scalar) -> tuple[Any, Any]:
+    """The two marks on a list that lets a single value stand for itself."""
+    schema = {"anyOf": [scalar.schema, kind.VARIABLE, {"type": "array", "items": scalar.schema, "minItems": 1}]}
+    return BeforeValidator(_one_or_list), WithJsonSchema(schema)
+
+
+_LISTEN = one_or_list(LISTEN)
+_RETRY_ON = one_or_list(kind.RETRY_ON)
+_COUNTED = one_or_list(kind.COUNTED)
+_STATUSES = one_or_list(kind.STATUS_RANGE)
+Listen = Annotated[list[Annotated[Address, LISTEN]], _LISTEN[0], _LISTEN[1]]
+RetryOn = Annotated[list[Annotated[str | int, kind.RETRY_ON]], _RETRY_ON[0], _RETRY_ON[1]]
+Counted = Annotated[list[Annotated[str | int, kind.COUNTED]], _COUNTED[0], _COUNTED[1]]
+Statuses = Annotated[list[Annotated[tuple[int, int], kind.STATUS_RANGE]], _STATUSES[0], _STATUSES[1]]
+
+
+class Section(BaseModel):
+    """A mapping in the file. `place` is its name in the table of later keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+    place: ClassVar[str]
+
+    def given(self) -> dict[str, Any]:
+        """What was written, by key."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class PoolTimeoutsSection(Section):
+    """Those of `timeouts` that a pool may have for its own. The nearest wins, key by key: a pool's, then a listener's, then
+    those at the top."""
+
+    place = "pool timeouts"
+    connect: Timeout = key("To open a connection to a backend; then the next backend is tried.", "5s")
+    read: Timeout = key(
+        "HTTP: without a byte from the backend while a reply is awaited (then 504) or under way. Longer than its longest "
+        "silence, as of a long poll.",
+        "60s",
+    )
+    write: Timeout = key("HTTP: without a byte taken by a peer, a client or a backend, that has something to read.", "30s")
+    request: Timeout = key("HTTP: for a whole request, all tries included; then 504. 0: none, streams may last.", "0")
+    idle: Timeout = key(
+        "TCP: without a byte either way; then the session is cut. A peer that has vanished is found by TCP keep-alive within "
+        "two minutes, so this is for sessions that nobody needs any more: as long as a pooled database connection may rest.",
+        "10m",
+    )
+    half_closed: Timeout = key(
+        "TCP, and HTTP once a connection is upgraded: without a byte once one side has said its last; HAProxy's timeout "
+        "client-fin and server-fin. 0: `idle` or `tunnel` decides, as it does where that is shorter.",
+        "0",
+    )
+    tunnel: Timeout = key("HTTP: without a byte either way once a connection is upgraded (WebSocket).", "1h")
+
+
+class ListenerTimeoutsSection(PoolTimeoutsSection):
+    """Those of `timeouts` that a listener may have for its own: all but `drain`."""
+
+    place = "listener timeouts"
+    client_header: Timeout = key("HTTP: for a client to send the whole head of a request; then 408.", "10s")
+    client_body: Timeout = key("HTTP: without a byte of a request body that is under way; then 408.", "30s")
+    keepalive: Timeout = key(
+        "HTTP: for an idle client connection; longer than the balancer in front keeps it (AWS 60s, Google 600s).", "75s"
+    )
+
+
+class TimeoutsSection(ListenerTimeoutsSection):
+    """Durations; 0 switches one off. `read`, `write`, `idle`, `half_closed`, `tunnel` and `client_body` are of inactivity: what
+    is in use is never cut. A listener may have its own of all but `drain`, a pool of those that are towards backends:
+    `connect`, `read`, `write`, `request`, `idle`, `half_closed`, `tunnel`. The nearest wins, key by key: a pool's, then a
+    listener's, then those here."""
+
+    place = "timeouts"
+    drain: Timeout = key(
+        "For what is in flight when the process stops. With shutdown.delay it must fit into the time that whoever stops it "
+        "gives (Kubernetes 30s).",
+        "20s",
+    )
+
+
+class BackendSection(Section):
+    """One machine that does the work."""
+
+    place = "backend"
+    name: Name = key(
+        "Its name in logs, metrics and the admin API; unique in its pool. Default: backend-1, -2, ... by position."
+    )
+    address: Annotated[Address, BACKEND_ADDRESS] = key("host:port, [v6]:port, unix:/path or http://host:port.", required=True)
+    weight: Annotated[int, kind.whole(0, 65535)] = key(
+        "Its share of the traffic, next to the others' weights. 0: nothing new goes there, while what is under way and its "
+        "sessions stay; with all at 0 the answer is 503.",
+        1,
+    )
+    max_connections: Count = key(
+        "Requests (HTTP) or sessions (TCP) that it may have at once, over all workers; then another backend is chosen, and "
+        "when all are full requests wait in the queue. 0 is no limit.",
+        0,
+    )
+    backup: Flag = key(
+        "Whether it is used only while no other backend of its pool is ready, or when all of those failed.", False
+    )
+    metadata: dict[Text, Text] = key("Anything you want to see next to it in the admin API.", {})
+
+
+class LoadBalancerSection(Section):
+    """Which backend comes next."""
+
+    place = "load_balancer"
+    algorithm: Annotated[str, kind.choice(*ALGORITHMS, spellings={"bounded-consistent-hash": "bounded-load"})] = key(
+        "round-robin takes turns and looks at no weight; all others do. Which is for whom: BALANCING.md.", "round-robin"
+    )
+    hash_key: Annotated[HashKey, HASH_KEY] = key(
+        "What consistent-hash, maglev and bounded-load keep together: source-ip, path, header:NAME, cookie:NAME or query:NAME. "
+        "A request without it goes anywhere. TCP listeners know source-ip only.",
+        "source-ip",
+    )
+
+
+class PassiveChecksSection(Section):
+    """Traffic itself shows that a backend is unwell: it is ejected for a while. 4xx and what clients break off never count.
+    Never so that nobody is left: where nobody else is ready, whoever passes the health checks is asked all the same."""
+
+    place = "passive_checks"
+    enabled: Flag = key("Whether backends are ejected.", True)
+    count: Counted = key(
+        "What speaks against a backend, for circuit_breaker too: connect (no connection), reset (closed before a reply), "
+        "broken (a reply that breaks off or can't be understood), timeout (no reply in time, or none that goes on), and "
+        "statuses from 500 to 599. Not 500 unless asked: one page with a bug would eject the whole backend. A TCP listener "
+        "knows connect, and reset before the backend's first byte.",
+        ["connect", "reset", "broken", "timeout", 502, 503, 504],
+    )
+    consecutive_failures: Annotated[int, kind.whole(1, 1_000_000)] = key("In a row, over all workers: ejected.", 5)
+    error_rate_threshold: Annotated[float, kind.share()] = key("The share of its requests that failed: ejected.", 0.5)
+    min_requests: Annotated[int, kind.whole(1, 1_000_000)] = key("Fewer within the window say nothing about a share.", 10)
+    window: Period = key("How far back the share looks.", "1m")
+    ejection_time: Period = key(
+        "How long the first ejection lasts; the second in a row twice as long, and so on up to 5m. Then one request at a time "
+        "tries it. Passing health checks that ask for more than a connection (not tcp) end it sooner.",
+        "10s",
+    )
+    max_ejection_percent: Annotated[int, kind.whole(0, 100)] = key(
+        "Never more of the pool at a time, rounded down; nor the last backend that is ready.", 50
+    )
+
+
+class HealthCheckSection(Section):
+    """Asks every backend on a timer whether it works."""
+
+    place = "health_check"
+    enabled: Flag = key("Whether backends are asked at all.", False)
+    type: Annotated[str, kind.choice(*CHECKS)] = key(
+        "tcp: a connection opens. http, https: a request is answered as expected; https verifies the certificate. grpc: its "
+        "health service says SERVING. exec: a command of yours exits with 0. Default: exec when a command is given, http when "
+        "a key below that only http has is given, else tcp."
+    )
+    interval: Period = key(
+        "From one question to the next. At most 1s while a change is in the making; three times as long, up to 15s, while a "
+        "backend stays unhealthy.",
+        "10s",
+    )
+    timeout: Period = key("For the answer; shorter than the interval.", "3s")
+    jitter: Annotated[float, kind.share()] = key(
+        "How far an interval may stray, so that questions don't come all at once.", 0.1
+    )
+    healthy_threshold: Annotated[int, kind.whole(1, 1000)] = key("Good answers in a row that make it healthy.", 2)
+    unhealthy_threshold: Annotated[int, kind.whole(1, 1000)] = key("Bad answers in a row that make it unhealthy.", 3)
+    path: Annotated[str, kind.URL_PATH] = key("What is asked for (http, https).", "/health")
+    method: Annotated[str, kind.METHOD] = key("How it is asked for (http, https).", "GET")
+    expected_status: Statuses = key("A status, a range like 200-299, or a list of those (http, https).", 200)
+    expected_body: Text = key("Text that the reply's body must contain (http, https).", "")
+    host: Annotated[str, kind.matching(r"[!-~]*", "a host name", 255)] = key(
+        "http, https, grpc: who is asked, and whom the certificate must be for. tcp: the machine to ask, when that is not the "
+        "backend's own.",
+        "",
+    )
+    port: Annotated[int, kind.whole(0, 65535)] = key("Where to ask, when that is not the backend's own port.", 0)
+    headers: dict[Annotated[str, kind.FIELD_NAME], Annotated[str, kind.FIELD_VALUE]] = key("Fields to send (http, https).", {})
+    service: Annotated[str, kind.matching(r"[!-~]*", "the name of a gRPC service", 255)] = key(
+        "The service that is asked about (grpc); without it the server as a whole.", ""
+    )
+    command: list[Text] = key(
+        "A program and its arguments, without a shell (exec). It finds BALANCE_BACKEND_NAME, _ADDRESS, _HOST and _PORT in its "
+        "environment.",
+        [],
+    )
+    slow_start: Timeout = key(
+        "How long a backend that has come back gets a growing part of its share, from a tenth on; 0 is off.", "0s"
+    )
+    panic_threshold: Annotated[int, kind.whole(0, 100)] = key(
+        "Percent: when fewer of the backends are ready, all are used, unless none is and a backup is. 0 is off.", 0
+    )
+    passive_checks: PassiveChecksSection = key("When traffic shows that a backend is unwell.")
+
+
+class CircuitBreakerSection(Section):
+    """Keeps traffic from a backend that fails, for all workers at once: open, none; half-open, a few requests find out.
+
+    It opens after so many failures in a row, or when half of at least 20 requests within 10s failed; what counts says
+    health_check.passive_checks.count. Where nobody else is ready it keeps nobody away."""
+
+    place = "circuit_breaker"
+    enabled: Flag = key("Whether each backend has one.", False)
+    failure_threshold: Annotated[int, kind.whole(1, 1_000_000)] = key("Failures in a row, over all workers: open.", 5)
+    success_threshold: Annotated[int, kind.whole(1, 1_000_000)] = key("Trials that go well: closed.", 2)
+    timeout: Period = key("How long it is open; twice as long each time that a trial fails, up to 5m.", "60s")
+    half_open_requests: Annotated[int, kind.whole(1, 1_000_000)] = key("Trials at a time, over all workers.", 1)
+
+
+class QueueSection(Section):
+    """Where requests wait while every backend that may serve them has max_connections; first come, first served. Without room
+    in it, or when a request's time is over, the answer is 503 with Retry-After; in TCP mode the connection is reset."""
+
+    place = "queue"
+    size: Count = key("How many may wait, over all workers; each has its part, one at least. 0: nobody waits.", 128)
+    timeout: Period = key("How long one may wait.", "5s")
+
+
+class SessionCookieSection(Section):
+    """The cookie that names a session. Its value tells nobody which backend it stands for, and can't be guessed. It goes on to
+    the backend with the client's others."""
+
+    place = "cookie"
+    name: Annotated[str, kind.matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "the name of a cookie", 100)] = key(
+        "Its name.", "LOAD-BALANCING_SESSION"
+    )
+    ttl: Period = key("How long a client keeps it. It is set once, and again when the session moves.", "1h")
+    path: Annotated[str, kind.matching(r"/[!-:<-~]*", "a path without spaces and ;", 2000)] = key("Where it is sent.", "/")
+    http_only: Flag = key("Whether scripts in pages can't read it.", True)
+    secure: Annotated[bool | None, kind.FLAG_OR_AUTO] = key(
+        "Whether it is sent over TLS alone. auto: when the client came over TLS, which a trusted proxy may tell, and with "
+        "same_site: none, which browsers take only so.",
+        "auto",
+    )
+    same_site: Annotated[str, kind.choice("lax", "strict", "none")] = key(
+        "Whether other sites' pages may bring it. none: also in frames and requests of theirs; the cookie is Secure then.",
+        "lax",
+    )
+
+
+class SessionAffinitySection(Section):
+    """A client's requests go where its first one went, while that backend lives. A backend that drains keeps its sessions; one
+    that is dead, ejected or in maintenance loses them."""
+
+    place = "session_affinity"
+    enabled: Flag = key("Whether sessions are kept.", False)
+    mode: Annotated[str, kind.choice("cookie", "source-ip", "header", later=("redis",))] = key(
+        "How a client is known: by a cookie that is set for it (HTTP), by its address (an IPv6 client by its /64), or by a "
+        "field that it sends (HTTP). The last two are remembered here, for all workers.",
+        "cookie",
+    )
+    cookie: SessionCookieSection = key("The cookie.")
+    header: Annotated[str, SESSION_HEADER] = key("mode header: the field with the session's name.")
+    ttl: Period = key("source-ip, header: how long a session without a request is remembered.", "1h")
+    secret: Annotated[str, kind.SECRET] = key(
+        "What the cookie's values are made with; white space around it does not count. Without it something random, made at "
+        "each start; with the same one, several balancers and every restart know each other's cookies.",
+        "",
+    )
+
+
+class RetryBudgetSection(Section):
+    """What retries may add to a pool's load, so that they can't turn a bad minute into an overload. A move away from a backend
+    that can't be connected to is free."""
+
+    place = "budget"
+    ratio: Annotated[float, kind.share()] = key("The share of its requests of the last 10s that may be retries.", 0.2)
+    min_per_second: Annotated[int, kind.whole(0, 1_000_000)] = key("So many a second in any case, over all workers.", 10)
+
+
+class RetrySection(Section):
+    """Sends a request whose try failed once more, to another backend while there is one, where that is safe: after a failed
+    connection any request; else GET, HEAD, OPTIONS, PUT, DELETE and requests with an Idempotency-Key, with a body of at most
+    64KB, before the client has seen anything of a reply. timeouts.request covers all tries and the waits between them.
+
+    Two things happen without it, and whatever `enabled` says: a backend that can't be connected to is passed over for the next
+    (up to 3), and a request that meets a reused connection just as it closes is sent again on a new one. A TCP listener knows
+    `enabled`, and of `on` connect."""
+
+    place = "retry"
+    enabled: Flag = key("Whether requests are tried again.", True)
+    max_attempts: Annotated[int, kind.whole(1, 100)] = key(
+        "How often a request is sent, the first time included. A connection that failed sent nothing and is not counted.", 2
+    )
+    backoff_base: Period = key(
+        "The first wait; timers turn every 50ms. After a reset the first move, to another backend, waits for nothing.", "100ms"
+    )
+    backoff_max: Period = key("No wait is longer.", "5s")
+    multiplier: Annotated[float, kind.number(1, 100)] = key("How much longer each wait is than the one before.", 2)
+    jitter: Annotated[float | None, kind.share(or_full=True)] = key(
+        "full: a wait takes anything from nothing to its whole length. A number: it strays by that share of it.", "full"
+    )
+    on: RetryOn = key(
+        "What is tried again: connect (no connection: at once with every other backend that is ready, up to 5 in all), reset "
+        "(closed before a reply), timeout (no reply in time; 504 asks for that, too), and statuses from 400 to 599. A reply "
+        "with Retry-After is passed on.",
+        ["connect", "reset"],
+    )
+    per_try_timeout: Timeout = key(
+        "To connect and to get the head of a reply, from the end of the request where that still comes; 0 leaves it to "
+        "timeouts.connect and .read.",
+        "0s",
+    )
+    budget: RetryBudgetSection = key("How many retries there may be.")
+
+
+class PoolSection(Section):
+    """Backends that can stand in for each other. Keys given here win over those at the top, one by one."""
+
+    place = "pool"
+    backends: list[BackendSection] = key("The backends; at least one.", required=True)
+    load_balancer: LoadBalancerSection = key("Which backend comes next.")
+    health_check: HealthCheckSection = key("How backends are asked whether they work.")
+    circuit_breaker: CircuitBreakerSection = key("When a backend that fails is left alone.")
+    queue: QueueSection = key("Where requests wait for a backend that is not full.")
+    session_affinity: SessionAffinitySection = key("Whether a client's requests stay together.")
+    retry: RetrySection = key("When a request is tried again.")
+    timeouts: PoolTimeoutsSection = key("Durations towards backends; they win over a listener's.")
+
+
+class KeepaliveSection(Section):
+    """Idle connections to backends, kept for the next request."""
+
+    place = "keepalive"
+    max_idle_per_backend: Count = key("How many wait, per backend and worker; 0 keeps none.", 100)
+    idle_timeout: Annotated[float | None, kind.duration(or_auto=True)] = key(
+        "How long one waits. auto: 4 s, then what the backend says (Keep-Alive: timeout=) and does.", "auto"
+    )
+    max_requests: Count = key("Requests after which a connection is closed; 0 is no bound.", 0)
+
+
+class LimitsSection(Section):
+    """Bounds on what a client may send. Always on."""
+
+    place = "limits"
+    head: Annotated[int, kind.size(256)] = key("The head of a request in all; then 431.", "32KB")
+    line: Annotated[int, kind.size(64)] = key("The request line (then 414) or one header field (then 431).", "8KB")
+    fields: Annotated[int, kind.whole(1, 100_000)] = key("Header fields in a request; then 431.", 100)
+    body: Size = key("The body of a request; then 413. 0 is no bound: bodies stream.", 0)
+
+
+class ReplyHeadersSection(Section):
+    """What a reply tells its client of the way it took."""
+
+    place = "reply_headers"
+    request_id: Flag = key("X-Request-ID: the request's id, as logs have it; a backend's own stays.", True)
+    backend: Flag = key(
+        "X-Backend: the name of the backend that the reply is from, or was to be from; its own such field is dropped.", False
+    )
+
+
+class HttpSection(Section):
+    """How HTTP is spoken."""
+
+    place = "http"
+    websocket: Flag = key("Whether an Upgrade is passed on: to WebSocket, or to any protocol but HTTP and TLS.", True)
+    keepalive: KeepaliveSection = key("Idle connections to backends.")
+    underscore_headers: Annotated[str, kind.choice("drop", "pass", "reject")] = key(
+        "Fields with a _ in their name, which CGI and WSGI can't tell from a -.", "drop"
+    )
+    strictness: Annotated[str, kind.choice("strict", "tolerant")] = key(
+        "How replies are read. `tolerant` is for old backends, and takes what breaks a rule but has one reading: bare LF as "
+        "line ends of a head, one Content-Length several times, Transfer-Encoding in a 204, statuses 600 to 999, spaces behind "
+        "a chunk's size; it goes on as the rule has it. Requests are always read strictly.",
+        "strict",
+    )
+    limits: LimitsSection = key("Bounds on what a client may send.")
+    forwarded: Annotated[str, kind.choice("xff", "rfc7239", "both", "none")] = key(
+        "Which fields tell the backend who asked: X-Forwarded-*, Forwarded, both or none.", "xff"
+    )
+    request_id: Flag = key("Whether each request gets an X-Request-ID.", True)
+    reply_headers: ReplyHeadersSection = key("What a reply tells its client of the way it took.")
+    via: Flag = key("Whether Via names this proxy (RFC 9110 section 7.6.3).", False)
+    error_pages: dict[Annotated[int, kind.ERROR_STATUS], Annotated[str, kind.FILE]] = key(
+        "HTML files to answer errors with, by status; a path is from this file's folder.", {}
+    )
+
+
+MAX_CLIENTS = (
+    "Client connections at once, over all workers. When all are in use, the client that has been idle for longest is closed "
+    "for one that comes; where none is idle, who comes waits in the kernel's backlog. 0: as many as there are descriptors for."
+)
+
+
+class ListenerSection(Section):
+    """An address that clients connect to. Keys given here win over those at the top, one by one."""
+
+    place = "listener"
+    name: Name = key("Its name in logs. Default: listener-1, listener-2, ... by position.")
+    listen: Listen = key(":port, host:port, [v6]:port, unix:/path, or a list of those.", required=True)
+    mode: Mode = key("What it speaks. Default: the mode at the top.")
+    pool: Name = key("Who does the work. Not needed when there is one pool.")
+    max_clients: Count = key(MAX_CLIENTS, 0)
+    http: HttpSection = key("How HTTP is spoken.")
+    timeouts: ListenerTimeoutsSection = key("Durations; a pool's win over them.")
+
+
+class ConnectionProtectionSection(Section):
+    """Older names of `http.limits.body` and `http.limits.head`."""
+
+    place = "connection_protection"
+
+
+class SecuritySection(Section):
+    """Who is believed."""
+
+    place = "security"
+    trusted_proxies: list[Annotated[TrustedProxy, TRUSTED_PROXY]] = key(
+        "Who is believed on whom a request comes from: addresses and networks; unix: whoever connects over a Unix socket.", []
+    )
+    client_address: Annotated[str, kind.choice("xff", "rfc7239")] = key(
+        "In which fields they are: xff is X-Forwarded-For, -Proto, -Host and -Port, rfc7239 is Forwarded. The others are "
+        "dropped: a proxy that writes the ones passes on what its clients wrote in the others. The client is the first from "
+        "the right that is no trusted proxy; where an entry can't be read, nobody knows, and a warning says so.",
+        "xff",
+    )
+    connection_protection: ConnectionProtectionSection = key("Older names of http.limits.")
+
+
+class ResilientBreakerSection(Section):
+    """Older names of the keys of `circuit_breaker`."""
+
+    place = "resilience.circuit_breaker"
+
+
+class ResilientRetrySection(Section):
+    """Older names of the keys of `retry`."""
+
+    place = "resilience.retry"
+
+
+class ResilienceSection(Section):
+    """An older home of `circuit_breaker` and `retry`."""
+
+    place = "resilience"
+    circuit_breaker: ResilientBreakerSection = key("Older names of the keys of circuit_breaker.")
+    retry: ResilientRetrySection = key("Older names of the keys of retry.")
+
+
+class AdminSection(Section):
+    """The port for operators: health, status, backends."""
+
+    place = "admin"
+    enabled: Flag = key("Whether there is one.", True)
+    listen: Annotated[Address, LISTEN] = key(
+        "Its address. What names backends is shown, and orders are taken, on a loopback address or a Unix socket only.",
+        "127.0.0.1:9090",
+    )
+
+
+class MetricsSection(Section):
+    """Figures for Prometheus."""
+
+    place = "metrics"
+    enabled: Flag = key("Whether they are kept and shown.", True)
+    listen: Annotated[Address, LISTEN] = key(
+        "An address of their own, with /health and /ready, for scrapers and probes elsewhere. Default: the admin port."
+    )
+    path: Annotated[str, kind.URL_PATH] = key("Where they are read.", "/metrics")
+
+
+class AccessLogSection(Section):
+    """A line for every request or connection."""
+
+    place = "access_log"
+    enabled: Flag = key("Whether it is written.", False)
+    format: Annotated[str, kind.choice("json", "combined", later=LATER_ACCESS_FORMATS)] = key(
+        "json, or combined as Apache has it.", "json"
+    )
+    output: Annotated[str, kind.FILE] = key("stdout, stderr or a file.", "stdout")
+
+
+class LoggingSection(Section):
+    """What the program says about itself."""
+
+    place = "logging"
+    level: Annotated[str, kind.choice("debug", "info", "warning", "error", spellings={"warn": "warning"})] = key(
+        "The least that is said.", "info"
+    )
+    format: Annotated[str, kind.choice("text", "json")] = key("For people or for machines.", "text")
+    output: Annotated[str, kind.FILE] = key("stdout, stderr or a file.", "stderr")
+    access_log: AccessLogSection = key("A line for every request or connection.")
+
+
+class ShutdownSection(Section):
+    """How the process stops; together with timeouts.drain it must fit into the grace time of what stops it (Kubernetes 30s)."""
+
+    place = "shutdown"
+    delay: Timeout = key("After /ready says no and before connections are refused: others need time to see it.", "5s")
+    restart_drain: Timeout = key(
+        "How long old workers may finish what they have after a rolling restart or an upgrade: nobody waits for that.", "1h"
+    )
+
+
+class RootSection(Section):
+    """A whole configuration: the simple form (mode, listen, backends) or the full one (listeners, pools)."""
+
+    place = ""
+    mode: Mode = key("What listeners speak.", "http")
+    listen: Listen = key("Simple form: the address of the one listener, called main, or a list.")
+    listeners: list[ListenerSection] = key("Full form: every listener.")
+    max_clients: Count = key(f"Of every listener that doesn't say otherwise. {MAX_CLIENTS}", 0)
+    workers: Annotated[int, kind.count_or_auto(1, 1024)] = key("Processes that carry traffic; auto: one per usable CPU.", 1)
+    backends: list[BackendSection] = key("Simple form: the backends of the one pool, called default.")
+    pools: dict[Name, PoolSection] = key("Full form: every pool, by name.")
+    load_balancer: LoadBalancerSection = key("Which backend comes next, in every pool that doesn't say otherwise.")
+    health_check: HealthCheckSection = key("How backends are asked, in every pool that doesn't say otherwise.")
+    circuit_breaker: CircuitBreakerSection = key("When a backend that fails is left alone, in every pool likewise.")
+    queue: QueueSection = key("Where requests wait for a backend that is not full, in every pool likewise.")
+    session_affinity: SessionAffinitySection = key("Whether a client's requests stay together, in every pool likewise.")
+    retry: RetrySection = key("When a request is tried again, in every pool that doesn't say otherwise.")
+    resilience: ResilienceSection = key("Older names of circuit_breaker and retry.")
+    timeouts: TimeoutsSection = key("Durations, for every pool and listener that doesn't say otherwise.")
+    http: HttpSection = key("How HTTP is spoken, by every listener that doesn't say otherwise.")
+    security: SecuritySection = key("Who is believed.")
+    admin: AdminSection = key("The port for operators.")
+    metrics: MetricsSection = key("Figures for Prometheus.")
+    logging: LoggingSection = key("What the program says about itself.")
+    shutdown: ShutdownSection = key("How the process stops.")

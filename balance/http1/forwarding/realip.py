@@ -1,0 +1,195 @@
+"""Who sent a request that trusted proxies have passed on, and how, by what they wrote into it (nginx: realip).
+
+Each proxy adds whom it got the request from, at the right end. So the fields are read from the right, hop by hop while whoever
+wrote the next entry is trusted; what stands further left may be anybody's invention. The first that is not trusted is the
+client, and its protocol, port and host are those of the same hop. Of the two families of fields one is believed,
+`security.client_address`: a proxy that writes the one passes a client's own fields of the other on.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+from balance.config.model import UNIX, IpNetwork, TrustedProxy
+from balance.http1.forwarding.forwarded_field import elements, parameters
+from balance.http1.framing import show
+from balance.http1.host import is_host
+
+UNKNOWN: Final = "unknown"  # the address of a peer that has none (RFC 7239 section 6.2)
+MAX_HOPS = 32  # trusted proxies in a row
+_MAX_COMMAS = 4 * MAX_HOPS  # in one field; what stands left of them is one entry, and no address
+_CONSEQUENCE = ": nobody knows whose request it is"
+
+Said = Sequence[tuple[bytes, bytes]]  # the fields of RequestFields.forwarding
+
+# An address, with a port or without: 192.0.2.1, 192.0.2.1:80, [2001:db8::1], [2001:db8::1]:80, 2001:db8::1; with a zone, which
+# only the machine that wrote it knows. RFC 7239 section 6 knows ports of letters.
+_NODE = re.compile(
+    r"(?:\[([0-9A-Fa-f:.]{2,45})(?:%[^\]]*)?\]|([0-9.]{7,15}))(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?|([0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{1,44})(?:%.*)?"
+)
+_UNTOLD = re.compile(r"(?i:unknown)|_[A-Za-z0-9._-]+")  # RFC 7239 sections 6.2 and 6.3, and Squid's `forwarded_for off`
+_PROTOCOLS = frozenset(("http", "https", "ws", "wss"))  # the last two are Traefik's
+_PORT = re.compile(r"[0-9]{1,5}")
+
+
+class Origin:
+    """What is known of one request's client. What nobody said is empty; `address` is UNKNOWN when it can't be told."""
+
+    __slots__ = ("address", "complaint", "host", "port", "proto", "via")
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.proto = ""
+        self.host = b""
+        self.port = 0
+        self.via: list[str] = []  # the trusted proxies between it and our peer, the peer's neighbour first
+        self.complaint = ""  # what could not be read
+
+
+class TrustedProxies:
+    """`security.trusted_proxies`."""
+
+    __slots__ = ("_networks", "has_unix")
+
+    def __init__(self, trusted: Sequence[TrustedProxy]) -> None:
+        self._networks = [each for each in trusted if not isinstance(each, str)]
+        self.has_unix = UNIX in trusted
+
+    def __bool__(self) -> bool:
+        return self.has_unix or bool(self._networks)
+
+    def has(self, peer: str) -> bool:
+        """Whether a peer at this address is one; UNKNOWN is the peer of a Unix socket."""
+        if peer == UNKNOWN:
+            return self.has_unix
+        return bool(self._networks) and is_in(peer, self._networks)
+
+
+def is_in(address: str, networks: Sequence[IpNetwork]) -> bool:
+    """Whether the address is in one of the networks. An IPv4 address inside IPv6 counts as IPv4."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    return any(ip in network for network in networks)
+
+
+def node_address(text: str) -> str:
+    """The address that an entry names, as we write it; empty when it names none."""
+    match = _NODE.fullmatch(text)
+    if match is None:
+        return ""
+    try:
+        ip = ipaddress.ip_address(match[1] or match[2] or match[3])
+    except ValueError:
+        return ""
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        return str(ip.ipv4_mapped)
+    return str(ip)
+
+
+def origin_of(family: str, said: Said, peer: str, trusted: TrustedProxies) -> Origin:
+    """The client of a request that `peer`, which is trusted, has passed on with these fields. `family` is xff or rfc7239."""
+    return _by_forwarded(said, peer, trusted) if family == "rfc7239" else _by_x_forwarded(said, peer, trusted)
+
+
+def _by_x_forwarded(said: Said, peer: str, trusted: TrustedProxies) -> Origin:
+    origin = Origin(peer)
+    hop = _walk(origin, (_unquoted(entry) for entry in _from_the_right(said, b"x-forwarded-for")), trusted, "X-Forwarded-For")
+    _take(
+        origin,
+        _at(said, b"x-forwarded-proto", hop),
+        _at(said, b"x-forwarded-host", hop),
+        _at(said, b"x-forwarded-port", hop),
+        "X-Forwarded-",
+    )
+    return origin
+
+
+def _by_forwarded(said: Said, peer: str, trusted: TrustedProxies) -> Origin:
+    origin = Origin(peer)
+    read: list[dict[str, str] | None] = []
+
+    def hops() -> Iterator[str]:
+        for name, value in reversed(said):
+            if name == b"forwarded":
+                for element in elements(value.decode("latin-1")):
+                    told = parameters(element)
+                    read.append(told)
+                    yield element if told is None else told.get("for", UNKNOWN)
+
+    hop = _walk(origin, hops(), trusted, "Forwarded")
+    said_there = read[hop] if read else None
+    if said_there is not None:
+        _take(origin, said_there.get("proto", ""), said_there.get("host", ""), "", "Forwarded ")
+    return origin
+
+
+def _walk(origin: Origin, entries: Iterator[str], trusted: TrustedProxies, field: str) -> int:
+    """Go from the right while it is trusted proxies that wrote; returns at which entry that ended, 0 also when there is none.
+
+    An entry that is no address ends it, and then nobody knows the client's: that of the proxy would be a wrong one, which an
+    allow-list may have, and one for all of its clients.
+    """
+    hop = -1
+    for entry in entries:
+        hop += 1
+        if hop:
+            origin.via.append(origin.address)
+        if hop == MAX_HOPS:
+            origin.address = UNKNOWN
+            origin.complaint = f"{field} has more than {MAX_HOPS} trusted proxies in a row{_CONSEQUENCE}"
+            break
+        if entry == "unix:" and trusted.has_unix:  # nginx's name for the peer of a Unix socket
+            origin.address = UNKNOWN
+            continue
+        origin.address = node_address(entry) or UNKNOWN
+        if origin.address == UNKNOWN:
+            if not _UNTOLD.fullmatch(entry):
+                origin.complaint = f"{field}: {show(entry.encode('latin-1'))} is no address{_CONSEQUENCE}"
+            break
+        if not trusted.has(origin.address):
+            break
+    return max(hop, 0)
+
+
+def _take(origin: Origin, proto: str, host: str, port: str, field: str) -> None:
+    """What was said of the client's own connection, as far as it can be read."""
+    if proto.lower() in _PROTOCOLS:
+        origin.proto = proto.lower()
+    elif proto:
+        origin.complaint = origin.complaint or f"{field}Proto: {show(proto.encode('latin-1'))} is no protocol"
+    if host and is_host(host.encode("latin-1")):
+        origin.host = host.encode("latin-1")
+    elif host:
+        origin.complaint = origin.complaint or f"{field}Host: {show(host.encode('latin-1'))} is no host"
+    if _PORT.fullmatch(port) and 0 < int(port) < 65536:
+        origin.port = int(port)
+    elif port:
+        origin.complaint = origin.complaint or f"{field}Port: {show(port.encode('latin-1'))} is no port"
+
+
+def _from_the_right(said: Said, wanted: bytes) -> Iterator[str]:
+    """The entries of comma lists, the newest first. Empty ones are none (RFC 9110 section 5.6.1)."""
+    for name, value in reversed(said):
+        if name == wanted:
+            for entry in reversed(value.decode("latin-1").rsplit(",", _MAX_COMMAS)):
+                stripped = entry.strip(" \t")
+                if stripped:
+                    yield stripped
+
+
+def _at(said: Said, name: bytes, hop: int) -> str:
+    """What the entry of that hop says. Where there are fewer than hops, one proxy has said it and the others kept it."""
+    found = list(islice(_from_the_right(said, name), hop + 1))
+    return _unquoted(found[-1]) if found else ""
+
+
+def _unquoted(entry: str) -> str:
+    return entry[1:-1].strip(" \t") if len(entry) > 1 and entry[0] == entry[-1] == '"' else entry

@@ -1,0 +1,78 @@
+"""What the supervisor holds, and whoever acts for it may change: the seat of those to be born, the staff, the slots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from balance.health.readiness import Stage
+from balance.health.states import State
+from balance.process.children.child_context import ChildContext
+from balance.process.children.process_table import ProcessTable
+from balance.process.generation import Generation, kept
+from balance.process.ipc.messages import REASSERT, REOPEN
+from balance.process.sockets.listen_sockets import ListenSockets, any_port
+from balance.runtime.backend_slots import Assignment, SlotBook
+
+
+@dataclass(slots=True)
+class SupervisorState:
+    """One per instance."""
+
+    context: ChildContext
+    process_table: ProcessTable
+    book: SlotBook
+    logs_to: Callable[[Generation], None]  # have this process log as that configuration says
+    stage: Stage = Stage.STARTING  # how far this instance is
+
+    def any_port(self) -> dict[tuple[str, str], str]:
+        """What the kernel chose for listeners on port 0, in words: (listener, as configured) -> as bound."""
+        chosen = any_port(self.context.config, self.context.listen_sockets)
+        return {(name, str(wanted)): str(bound) for (name, wanted), bound in chosen.items()}
+
+    def reopen_logs(self) -> None:
+        """In every process: the files may have been moved away."""
+        self.logs_to(self.context.generation)
+        control = self.process_table.control.child
+        for child in [*self.process_table.worker_children, *([control] if control is not None else [])]:
+            child.say(REOPEN)
+
+    def reassert(self) -> None:
+        """What another instance may have written on the board does not hold: it was to take over, and did not."""
+        board = self.context.board
+        board.set_generation(self.context.generation.number)
+        board.set_stage(self.stage)
+        self.process_table.sweep_rows()
+        if self.process_table.control.child is not None:
+            self.process_table.control.child.say(REASSERT)
+
+    def _hand_on(self, assignment: Assignment) -> None:
+        """Nothing is known of a backend that comes, but what an operator said of the one that had its name."""
+        board, before = self.context.board, self.context.slots
+        for name, slot in assignment.slots.items():
+            old = before.get(name)
+            if old == slot:
+                continue
+            state, since = board.state(old) if old is not None else (State.UNKNOWN, 0.0)
+            if old is not None and state.is_ordered:
+                board.set_state(slot, state, since, board.reason(old))
+            else:
+                board.set_state(slot, State.UNKNOWN, 0.0)
+
+    def keep(self, generation: Generation) -> None:
+        """What is served goes on; from now on it is said to come from that one's source, with that one's changes over it."""
+        *before, current = self.context.history
+        current = replace(current, source=generation.source, changes=generation.changes)
+        self.context = replace(self.context, history=(*before, current))
+
+    def settle(self, generation: Generation, assignment: Assignment, listen_sockets: ListenSockets) -> None:
+        """From now on every child is born into this configuration."""
+        board = self.context.board
+        board.clear_slots(assignment.reused)
+        if self.context.history:
+            self._hand_on(assignment)
+        board.use_slots(assignment.used)
+        self.book.adopt(assignment)
+        history = tuple(kept([*self.context.history, generation]))
+        self.context = replace(self.context, history=history, listen_sockets=listen_sockets, names=self.book.names)
+        board.set_generation(generation.number)

@@ -1,0 +1,65 @@
+"""The servers of the side doors, on the sockets that a configuration gives them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+
+from starlette.applications import Starlette
+
+from balance.admin.application import admin_app, metrics_app
+from balance.admin.order_parsing import is_local
+from balance.admin.server import AdminServer
+from balance.admin.state_view import StateView
+from balance.background_tasks import spawn
+from balance.process.sockets.inherited_sockets import bound_address
+from balance.process.sockets.listen_sockets import inode
+
+# Each is told whether only this machine reaches it: what is configured may be another address by the time somebody asks.
+APPS: dict[str, Callable[[StateView, bool], Starlette]] = {
+    "admin": admin_app,
+    "metrics": lambda inside, is_inward: metrics_app(inside),  # the same for everybody
+}
+AFTERGLOW_S = 1.0  # a door that closes may be the one through which its closing was ordered, and the answer is still to go
+
+
+class AdminServers:
+    """One server for each name."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, inside: StateView) -> None:
+        self._loop = loop
+        self._inside = inside
+        self._servers: dict[str, tuple[list[socket.socket], AdminServer]] = {}
+
+    @property
+    def sockets(self) -> dict[int, socket.socket]:
+        """What is accepted from, by inode."""
+        return {inode(sock): sock for socks, _ in self._servers.values() for sock in socks}
+
+    def lead(self, sockets: Sequence[tuple[str, socket.socket]]) -> None:
+        """Accept from exactly these, each with the name of its server, from now on."""
+        kept = {sock for _, sock in sockets}  # whatever they are for now
+        for name, app in APPS.items():
+            wanted = [sock for each, sock in sockets if each == name]
+            have, server = self._servers.get(name, ([], None))
+            if wanted == have:
+                continue
+            if server is not None:
+                del self._servers[name]
+                self._loop.call_later(AFTERGLOW_S, _stop, server)
+            if wanted:
+                server = AdminServer(app(self._inside, all(is_local(bound_address(sock)) for sock in wanted)))
+                server.start([sock.dup() for sock in wanted], f"the {name} server")  # its own, which it closes at its end
+                self._servers[name] = (wanted, server)
+            for sock in have:
+                if sock not in kept:
+                    sock.close()
+
+    async def close(self) -> None:
+        """Let the answers under way go out, then close."""
+        await asyncio.gather(*(server.stop() for _, server in self._servers.values()))
+
+
+def _stop(server: AdminServer) -> None:
+    spawn(server.stop(), "closing a side door")

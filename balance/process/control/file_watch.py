@@ -1,0 +1,75 @@
+"""`--watch`: looks at the configuration's file and says when it holds something new. What follows is whoever is told's.
+
+The file is asked for once a second: an editor that replaces it, a link that is turned (as Kubernetes does with a ConfigMap) and
+a network share all look alike so, and none of them needs the kernel's help.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from balance.config.reading.composer import MAX_TEXT_BYTES
+
+LOOK_S = 1.0
+
+
+class FileWatch:
+    """One file. A change is told once it has held for two looks: an editor may still be writing."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, file: str, texts: Iterable[str], changed: Callable[[], object]) -> None:
+        """`texts` are those that it had before, and the last one need not be its own: whoever went back to an earlier one
+        does not want the file's now. `changed` is called on the loop."""
+        self._loop = loop
+        self._file = file
+        self._changed = changed
+        # The last text alone, once it was looked at; a text that was refused too, which is not tried again and again.
+        self._known = {_digest(text.encode()) for text in texts}
+        self._stamp: tuple[int, ...] = ()
+        self._is_settling = False
+        self._looking: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Look from now on, aside: a network share that hangs would hold up probes and answers. One look at a time.
+
+        Each has a thread of its own, which an executor's is not: the process would wait for that at its end.
+        """
+        self._loop.call_later(LOOK_S, self.start)
+        if self._looking is None or not self._looking.is_alive():
+            self._looking = threading.Thread(target=self._look_aside, name="file-watch", daemon=True)
+            self._looking.start()
+
+    def _look_aside(self) -> None:
+        if self.has_changed():
+            with suppress(RuntimeError):  # the loop was closed meanwhile
+                self._loop.call_soon_threadsafe(self._changed)
+
+    def has_changed(self) -> bool:
+        """Look once. A file that is gone or can't be read is no change: what is served goes on."""
+        try:
+            status = os.stat(self._file)
+            stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
+            if stamp != self._stamp:
+                self._stamp, self._is_settling = stamp, True
+                return False
+            if not self._is_settling:
+                return False
+            self._is_settling = False
+            if not stat.S_ISREG(status.st_mode):
+                return False  # a pipe would hold up this look and all that follow
+            with open(self._file, "rb") as file:
+                digest = _digest(file.read(MAX_TEXT_BYTES + 1))
+        except OSError:
+            return False
+        is_new = digest not in self._known
+        self._known = {digest}
+        return is_new
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()

@@ -1,0 +1,160 @@
+"""The line between the supervisor and one child: messages both ways, with descriptors, in order, each whole.
+
+A line belongs to one life of one process, so nothing that was said to it is ever heard by its successor. Nobody waits on it:
+a child that does not take its messages is one that does not answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+# Packets keep messages apart. macOS has no SEQPACKET for Unix sockets; a datagram pair differs only in telling no EOF.
+KIND = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_DGRAM
+INLINE_BYTES = 32 * 1024  # what is longer travels in a file of memory
+MAX_FDS = 200  # in one message; the kernel's limit is 253 (SCM_MAX_FD)
+_MORE_FDS = pickle.dumps(("", None))  # descriptors for the message that follows
+
+
+class Message(NamedTuple):
+    """What was said, with the descriptors that came with it; they are the receiver's to close."""
+
+    kind: str
+    data: Any
+    fds: tuple[int, ...]
+
+
+class PipeEnd:
+    """One end of a line. Both ends belong to one program and one user, so what comes is believed."""
+
+    __slots__ = ("_fds", "_is_broken", "_socket")
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._socket = sock
+        self._fds: list[int] = []  # of a message that needs more than one packet
+        self._is_broken = False  # such a message went out in part: what followed would be misunderstood
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def say(self, kind: str, data: Any = None, fds: Sequence[int] = ()) -> bool:
+        """Send one message. False when the other end is gone, or has not taken what was said before."""
+        packet = pickle.dumps((kind, data), pickle.HIGHEST_PROTOCOL)
+        if len(packet) <= INLINE_BYTES:
+            return self._send_all(packet, fds)
+        try:
+            file = packed(packet)
+        except OSError:  # no descriptor or no memory is left
+            return False
+        try:
+            return self._send_all(b"", [file, *fds])
+        finally:
+            os.close(file)
+
+    def _send_all(self, packet: bytes, fds: Sequence[int]) -> bool:
+        if self._is_broken:
+            return False
+        sent = 0
+        try:
+            while len(fds) - sent > MAX_FDS:
+                self._send(_MORE_FDS, fds[sent : sent + MAX_FDS])
+                sent += MAX_FDS
+            self._send(packet, fds[sent:])
+        except OSError:
+            self._is_broken = sent > 0
+            return False
+        return True
+
+    def _send(self, packet: bytes, fds: Sequence[int]) -> None:
+        # A packet of nothing is an end of file, so that there is always one byte.
+        socket.send_fds(self._socket, [b"\x00" + packet], list(fds))
+
+    def heard(self) -> tuple[list[Message], bool]:
+        """Everything that has come, and whether more can come: False when the other end is gone."""
+        messages: list[Message] = []
+        was_reset = False
+        while True:
+            try:
+                packet, fds, flags, _ = socket.recv_fds(self._socket, INLINE_BYTES + 1024, MAX_FDS)
+            except BlockingIOError:
+                return messages, True
+            except ConnectionResetError:
+                # The other end is closed, and had not taken all that was said to it. Its own last words come behind this.
+                if was_reset:
+                    return messages, False
+                was_reset = True
+                continue
+            except OSError:
+                return messages, False
+            if not packet:
+                return messages, False
+            if flags & socket.MSG_CTRUNC:
+                self._take_without_fds(packet[1:], fds, messages)
+            else:
+                self._take(packet[1:], fds, messages)
+
+    def _take_without_fds(self, packet: bytes, fds: Sequence[int], messages: list[Message]) -> None:
+        """This process has no room for more descriptors: what is said comes without any, and whoever needs them refuses."""
+        for fd in (*self._fds, *fds):
+            os.close(fd)
+        self._fds = []
+        if packet:
+            kind, data = pickle.loads(packet)
+            if kind:
+                messages.append(Message(kind, data, ()))
+
+    def _take(self, packet: bytes, fds: Sequence[int], messages: list[Message]) -> None:
+        self._fds += fds
+        if packet:
+            kind, data = pickle.loads(packet)
+            if not kind:
+                return  # descriptors for the message that follows
+        else:
+            file = self._fds.pop(0)
+            try:
+                kind, data = unpacked(file)
+            finally:
+                os.close(file)
+        messages.append(Message(kind, data, tuple(self._fds)))
+        self._fds = []
+
+    def close(self) -> None:
+        for fd in self._fds:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        self._fds = []
+        self._socket.close()
+
+
+def pipe() -> tuple[PipeEnd, PipeEnd]:
+    """Both ends of a new line."""
+    one, other = socket.socketpair(socket.AF_UNIX, KIND)
+    return PipeEnd(one), PipeEnd(other)
+
+
+def packed(packet: bytes) -> int:
+    """A file of memory that holds a pickled (kind, data): the descriptor of it."""
+    if sys.platform == "linux":
+        file = os.memfd_create("balance-message")
+    else:
+        import tempfile
+
+        with tempfile.TemporaryFile() as temporary:
+            file = os.dup(temporary.fileno())
+    view = memoryview(packet)
+    while view:
+        view = view[os.write(file, view) :]
+    return file
+
+
+def unpacked(file: int) -> tuple[str, Any]:
+    """What such a file holds. Each reader reads from the start, whoever else has read it."""
+    size = os.fstat(file).st_size
+    kind, data = pickle.loads(os.pread(file, size, 0))
+    return kind, data

@@ -1,0 +1,53 @@
+"""What is said at the start: enough to see at a glance that the right thing runs, from which file, and where."""
+
+from __future__ import annotations
+
+import itertools
+import platform
+from collections.abc import Iterable, Iterator
+
+from balance.config.model import Config, PoolConfig
+from balance.model import Address
+from balance.process.sockets.listen_sockets import ListenSockets
+from balance.version import VERSION
+
+MAX_REMARKS = 50
+
+
+def lines(config: Config, listen_sockets: ListenSockets) -> Iterator[str]:
+    """One line for each thing that a user would ask about."""
+    source = f", configuration {config.source}" if config.source else ""
+    yield f"balance {VERSION}{source}, Python {platform.python_version()}"
+    by_name = {listener.name: listener for listener in config.listeners}
+    for opening in listen_sockets.listeners:
+        listener = by_name[opening.listener]
+        pool = _pool(config.pool(listener.pool))
+        yield f"listener {listener.name}: {listener.mode.value} on {opening.address} to {pool}"
+    for opening in listen_sockets.admin:
+        yield f"admin: {url(opening.address)}/status (also /health, /ready, /version)"
+    if config.metrics.enabled:
+        for opening in listen_sockets.metrics or listen_sockets.admin:
+            yield f"metrics: {url(opening.address)}{config.metrics.path}"
+    yield f"workers: {config.workers}"
+
+
+def some(remarks: Iterable[str]) -> Iterator[str]:
+    """Of remarks on a configuration, as many as are read: a large one has thousands, and the log would lose other lines."""
+    iterator = iter(remarks)
+    yield from itertools.islice(iterator, MAX_REMARKS)
+    if left := sum(1 for _ in iterator):
+        yield f"and {left} remarks more: balance-validate makes all of them"
+
+
+def url(address: Address) -> str:
+    """Where to ask, from this machine."""
+    if address.is_unix:
+        return str(address)
+    return f"http://{address if address.host else Address('127.0.0.1', address.port)}"
+
+
+def _pool(pool: PoolConfig) -> str:
+    check = pool.health_check
+    health = f"{check.kind} health checks every {check.interval_s:g}s" if check.enabled else "no health checks"
+    count = len(pool.backends)
+    return f"pool {pool.name} ({pool.algorithm}, {count} backend{'s' * (count != 1)}, {health})"

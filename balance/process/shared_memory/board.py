@@ -1,0 +1,354 @@
+"""The shared memory that all processes see: where each part lies and who writes it. What a row means: runtime.cells.
+
+One mapping of a file without a name, made before the first fork; it goes with the last process. Every cell is 64 bits and
+aligned, and has one writer or a lock:
+
+    the supervision row       written by the supervisor       (the stage, restarts, reloads, how much of the rest is in use)
+    the standings             written by control              (a few cells per backend: its state, since when, ejections)
+    the reasons               written by control              (a line of text per backend)
+    the sessions              written by every worker, a cell at a time (runtime.sessions); before them a random key
+    the evidence              written by whoever holds the backend's lock: what workers must agree on (health.breaker)
+    the rows                  each written by one worker      (its gauges are zeroed by the supervisor when it is gone)
+
+There is room for more rows and backends than there are, since workers are replaced and backends added while others go on.
+Pages are given out by the kernel when first touched: what is not in use costs nothing, and nobody looks at it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+import time
+import zlib
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple, overload
+
+from balance.admin.supervisor_orders import ReloadResult
+from balance.health.circuit_breaker import CELLS as EVIDENCE_CELLS
+from balance.health.readiness import Stage
+from balance.health.states import State
+from balance.model import Why
+from balance.runtime import counters
+from balance.runtime.sessions import CELLS as SESSION_CELLS
+
+CELL_BYTES = 8
+
+# --- a backend's standing -------------------------------------------------------------------------
+_STATE = 0
+_SINCE = 1  # seconds since the epoch
+_UNTIL_US = 2  # when its ejection is over, on the monotonic clock
+_TIMES = 3  # ejections that are not forgotten
+_EJECTIONS = 4  # all of them
+_STANDING_CELLS = 8
+
+REASON_BYTES = 120  # behind its length
+_REASON_CELLS = (REASON_BYTES + CELL_BYTES) // CELL_BYTES
+
+# --- the supervision row --------------------------------------------------------------------------
+_STAGE = 0
+_CONTROL_RESTARTS = 1
+_WORKER_RESTARTS = 2
+_ROWS = 3  # in use
+_SLOTS = 4  # in use
+_GENERATION = 5
+_CONTROL_BEAT = 8
+_CONNECTIONS_LOST = 20  # with workers that died
+_LAST_RELOAD = 9  # 1 + how it ended, 0 where there was none
+_STATES_US = 10  # when the last state was written, on the monotonic clock
+_RELOADS = 16  # one cell for each ReloadResult
+_SUPERVISION_CELLS = 64
+
+_KEY_BYTES = 32
+_KEY_CELLS = _KEY_BYTES // CELL_BYTES
+
+
+class Ejection(NamedTuple):
+    """What is remembered of a backend's ejections."""
+
+    times: int  # those that still lengthen the next one
+    until_us: int
+    total: int
+
+
+class Rows(Sequence[memoryview]):
+    """The workers' rows that are in use, or ever were: a dead worker's counts stay."""
+
+    __slots__ = ("_all", "_supervision")
+
+    def __init__(self, rows: Sequence[memoryview], supervision: memoryview) -> None:
+        self._all = rows
+        self._supervision = supervision
+
+    def __len__(self) -> int:
+        return self._supervision[_ROWS]
+
+    def __iter__(self) -> Iterator[memoryview]:
+        return iter(self._all[: self._supervision[_ROWS]])
+
+    @overload
+    def __getitem__(self, index: int) -> memoryview: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[memoryview]: ...
+    def __getitem__(self, index: int | slice) -> memoryview | Sequence[memoryview]:
+        return self._all[: self._supervision[_ROWS]][index]
+
+
+class Board:
+    """The mapping, cut into parts. Inherited by fork; what one process writes the others read."""
+
+    __slots__ = ("_evidence", "_reasons", "_standings", "_supervision", "fd", "max_rows", "max_slots", "rows",
+                 "session_key", "sessions")  # fmt: skip
+
+    def __init__(
+        self, workers: int, slots: int, *, max_rows: int = 0, max_slots: int = 0, inherited_fd: int | None = None
+    ) -> None:
+        """So many rows and backends (slot 0, nobody, included) are in use, and there is room for so many more.
+
+        `inherited_fd` is the file of an instance that is being replaced; its numbers stand, and `max_*` must be what they were.
+        """
+        self.max_rows = max(workers, max_rows)
+        self.max_slots = max(slots, max_slots)
+        row_cells = counters.row_cells(self.max_slots)
+        sizes = [
+            _SUPERVISION_CELLS,
+            _KEY_CELLS,
+            SESSION_CELLS,
+            self.max_slots * _STANDING_CELLS,
+            self.max_slots * _REASON_CELLS,
+            self.max_slots * EVIDENCE_CELLS,
+            *[row_cells] * self.max_rows,
+        ]
+        self.fd, mapping = _mapping(sum(sizes) * CELL_BYTES, inherited_fd)
+        memory = memoryview(mapping).cast("Q")
+        parts = []
+        for size in sizes:
+            parts.append(memory[:size])
+            memory = memory[size:]
+        self._supervision, key, self.sessions, self._standings, reasons, self._evidence = parts[:6]
+        if not any(key):
+            key.cast("B")[:] = os.urandom(_KEY_BYTES)
+        self.session_key = key.tobytes()  # random, and the same in all processes and in those that replace them
+        self._reasons = reasons.cast("B")
+        self.rows = Rows(tuple(parts[6:]), self._supervision)
+        self._supervision[_ROWS] = max(workers, self._supervision[_ROWS])
+        self._supervision[_SLOTS] = max(slots, self._supervision[_SLOTS])
+
+    @property
+    def slots(self) -> int:
+        """How many slots are in use, slot 0 included; those of backends that are gone count."""
+        return self._supervision[_SLOTS]
+
+    def use_slots(self, count: int) -> None:
+        """For the supervisor only: the slots below `count` are in use from now on."""
+        self._supervision[_SLOTS] = max(count, self._supervision[_SLOTS])
+
+    def use_row(self, index: int) -> None:
+        """For the supervisor only: a worker is about to be born into that row."""
+        self._supervision[_ROWS] = max(index + 1, self._supervision[_ROWS])
+
+    def state(self, slot: int) -> tuple[State, float]:
+        """What control last decided about a backend, and when (seconds since the epoch, 0.0 before any decision)."""
+        base = slot * _STANDING_CELLS
+        return State(self._standings[base + _STATE]), float(self._standings[base + _SINCE])
+
+    def states(self) -> list[int]:
+        """The state of every slot as a number, in one look."""
+        column: list[int] = self._standings[_STATE : self.slots * _STANDING_CELLS : _STANDING_CELLS].tolist()
+        return column
+
+    def reason(self, slot: int) -> str:
+        """Why it is in that state, empty before any decision."""
+        base = slot * _REASON_CELLS * CELL_BYTES
+        size = self._reasons[base]
+        return bytes(self._reasons[base + 1 : base + 1 + size]).decode("utf-8", "replace")
+
+    def set_state(self, slot: int, state: State, since: float, reason: str = "") -> None:
+        """For control; and for the supervisor, of a slot whose backend is to come."""
+        text = reason.encode("utf-8", "replace")[:REASON_BYTES]
+        base = slot * _REASON_CELLS * CELL_BYTES
+        self._reasons[base] = 0  # a reader in between sees no reason rather than half of two
+        self._reasons[base + 1 : base + 1 + len(text)] = text
+        self._reasons[base] = len(text)
+        base = slot * _STANDING_CELLS
+        self._standings[base + _SINCE] = int(since)
+        self._standings[base + _STATE] = state
+        self._supervision[_STATES_US] = max(self._supervision[_STATES_US] + 1, time.monotonic_ns() // 1000)
+
+    @property
+    def states_us(self) -> int:
+        """When a state was last written; no two writes have the same moment."""
+        return self._supervision[_STATES_US]
+
+    def ejection(self, slot: int) -> Ejection:
+        """What is remembered of this backend's ejections."""
+        base = slot * _STANDING_CELLS
+        return Ejection(self._standings[base + _TIMES], self._standings[base + _UNTIL_US], self._standings[base + _EJECTIONS])
+
+    def set_ejection(self, slot: int, ejection: Ejection) -> None:
+        """For control only."""
+        base = slot * _STANDING_CELLS
+        self._standings[base + _TIMES] = ejection.times
+        self._standings[base + _UNTIL_US] = ejection.until_us
+        self._standings[base + _EJECTIONS] = ejection.total
+
+    def evidence(self, slot: int) -> memoryview:
+        """One backend's evidence: read by all, written under its lock."""
+        return self._evidence[slot * EVIDENCE_CELLS : (slot + 1) * EVIDENCE_CELLS]
+
+    def evidence_column(self, cell: int) -> list[int]:
+        """One cell of every slot's evidence, in one look."""
+        column: list[int] = self._evidence[cell : self.slots * EVIDENCE_CELLS : EVIDENCE_CELLS].tolist()
+        return column
+
+    def column(self, cell: int) -> list[int]:
+        """One cell of every backend's block, over all workers, by slot."""
+        end = counters.block(self.slots)
+        columns = [row[counters.BACKENDS + cell : end : counters.BLOCK].tolist() for row in self.rows]
+        return columns[0] if len(columns) == 1 else list(map(sum, zip(*columns, strict=True)))
+
+    @property
+    def stage(self) -> Stage:
+        return Stage(self._supervision[_STAGE])
+
+    def set_stage(self, stage: Stage) -> None:
+        """For the supervisor only."""
+        self._supervision[_STAGE] = stage
+
+    @property
+    def worker_restarts(self) -> int:
+        return self._supervision[_WORKER_RESTARTS]
+
+    def count_worker_restart(self) -> None:
+        """For the supervisor only."""
+        self._supervision[_WORKER_RESTARTS] += 1
+
+    @property
+    def connections_lost(self) -> int:
+        """Clients' connections that workers held when they died, as far as gauges tell."""
+        return self._supervision[_CONNECTIONS_LOST]
+
+    def count_lost_connections(self, count: int) -> None:
+        """For the supervisor only."""
+        self._supervision[_CONNECTIONS_LOST] += count
+
+    @property
+    def control_restarts(self) -> int:
+        return self._supervision[_CONTROL_RESTARTS]
+
+    def count_control_restart(self) -> None:
+        """For the supervisor only."""
+        self._supervision[_CONTROL_RESTARTS] += 1
+
+    @property
+    def control_beat(self) -> int:
+        """Moves as long as control turns."""
+        return self._supervision[_CONTROL_BEAT]
+
+    def beat_control(self) -> None:
+        """For control only."""
+        self._supervision[_CONTROL_BEAT] += 1
+
+    @property
+    def generation(self) -> int:
+        """The number of the configuration that is served, 1 from the start."""
+        return self._supervision[_GENERATION]
+
+    def set_generation(self, number: int) -> None:
+        """For the supervisor only."""
+        self._supervision[_GENERATION] = number
+
+    def reloads(self, result: ReloadResult) -> int:
+        """How many reloads ended like that."""
+        return self._supervision[_RELOADS + result]
+
+    @property
+    def last_reload(self) -> ReloadResult | None:
+        """How the last one ended, None where there was none."""
+        ended = self._supervision[_LAST_RELOAD]
+        return ReloadResult(ended - 1) if ended else None
+
+    def count_reload(self, result: ReloadResult) -> None:
+        """For the supervisor only."""
+        self._supervision[_RELOADS + result] += 1
+        self._supervision[_LAST_RELOAD] = 1 + result
+
+    def clear_slots(self, slots: Collection[int]) -> None:
+        """For the supervisor only: the backends of these slots are gone from everywhere, and others come."""
+        if not slots:
+            return
+        for slot in slots:
+            self.set_state(slot, State.UNKNOWN, 0.0)
+            self.set_ejection(slot, Ejection(0, 0, 0))
+            evidence = self.evidence(slot)
+            for cell in range(EVIDENCE_CELLS):
+                evidence[cell] = 0
+            block = counters.block(slot)
+            for row in self.rows:
+                for cell in range(block, block + counters.BLOCK):
+                    row[cell] = 0
+        for row in self.rows:
+            for pair in counters.series_pairs(row):
+                if not row[pair]:
+                    break
+                if counters.series_parts(row[pair])[0] in slots:
+                    row[pair + 1] = 0
+
+    def is_unused(self, slot: int) -> bool:
+        """Whether no worker holds anything of the backend in that slot, as far as gauges tell."""
+        block = counters.block(slot)
+        return not any(row[block + cell] for row in self.rows for cell in counters.BLOCK_GAUGES)
+
+    def zero_gauges(self, index: int) -> int:
+        """Forget what the dead worker of this row held. Its counters stay: its successor counts on from there.
+
+        Returns how many clients' connections it held.
+        """
+        row = self.rows[index]
+        held = row[counters.CONNECTIONS_OPEN]
+        for cell in counters.GAUGES:
+            row[cell] = 0
+        for slot in range(self.slots):
+            block = counters.block(slot)
+            for cell in counters.BLOCK_GAUGES:
+                if row[block + cell]:  # writing would touch pages of blocks that were never used
+                    row[block + cell] = 0
+        return held
+
+    def active_elsewhere(self, own: int) -> Sequence[int]:
+        """The leases that all workers but the one with this row hold now, by slot."""
+        end = counters.block(self.slots)
+        columns = [
+            row[counters.BACKENDS + counters.ACTIVE : end : counters.BLOCK].tolist()
+            for index, row in enumerate(self.rows)
+            if index != own
+        ]
+        return list(map(sum, zip(*columns, strict=True))) if columns else [0] * self.slots
+
+
+def layout() -> int:
+    """A number that differs when the cells of two versions mean different things."""
+    names = {name: value for name, value in vars(counters).items() if name.isupper() and isinstance(value, (int, tuple))}
+    own = (
+        _SUPERVISION_CELLS,
+        SESSION_CELLS,
+        _STANDING_CELLS,
+        _REASON_CELLS,
+        EVIDENCE_CELLS,
+        _RELOADS,
+        _LAST_RELOAD,
+        _STATES_US,
+        _EJECTIONS,
+    )
+    return zlib.crc32(repr((sorted(names.items()), own, [*map(str, Why)], [*map(str, State)])).encode())
+
+
+def _mapping(size: int, inherited_fd: int | None) -> tuple[int, mmap.mmap]:
+    """The memory, and the file that another process can map; -1 where there is none."""
+    if inherited_fd is not None:
+        return inherited_fd, mmap.mmap(inherited_fd, size)
+    if sys.platform != "linux":
+        return -1, mmap.mmap(-1, size)
+    fd = os.memfd_create("balance-board")  # sparse, and not charged before it is touched
+    os.ftruncate(fd, size)
+    return fd, mmap.mmap(fd, size)

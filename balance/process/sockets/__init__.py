@@ -1,0 +1,1 @@
+"""Listening sockets: bound by the supervisor, inherited from systemd or a predecessor, given to each child."""

@@ -1,0 +1,275 @@
+"""How one address is listened on: how many sockets, who else may have it, and the words when it cannot be had.
+
+A TCP address has one SO_REUSEPORT socket per worker slot, so the kernel spreads connections, and what waits in a slot's
+queue waits for the slot's next worker. Sockets that were inherited are taken instead of bound. Everything that can go wrong is
+one StartError line that says what to do.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from balance.errors import StartError
+from balance.model import Address
+from balance.process.sockets.inherited_sockets import InheritedSockets, bound_address, is_dual
+
+# Linux 5.4 and later cut it to net.core.somaxconn, 4096 by default: as much as the kernel gives without being asked.
+BACKLOG = 4096
+UNIX_UMASK = 0o117  # rw-rw----: owner and group; a front-end in another group is let in by the directory's owner
+
+# Elsewhere SO_REUSEPORT exists but does not spread connections, so the workers share one socket.
+SPREADS = sys.platform == "linux"
+
+Places = tuple[tuple[int, str], ...]  # what a host stands for: (family, address) of each
+Ask = Callable[[str, Address], Places]
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """One address that is listened on. `sockets` holds one per worker slot, or the same one for all."""
+
+    listener: str
+    address: Address  # as bound: the port is never 0
+    sockets: tuple[socket.socket, ...]
+    owns_path: bool = True  # False where somebody else made the file of a Unix socket, and will remove it
+
+    def close(self) -> None:
+        """Close this process's copies. The path of a Unix socket stays: see unlink()."""
+        for sock in self.sockets:
+            sock.close()
+
+    def keep_only(self, slot: int) -> None:
+        """Close the copies that belong to the other slots."""
+        for sock in self.sockets:
+            if sock is not self.sockets[slot]:
+                sock.close()
+
+    def unlink(self) -> None:
+        """Remove the file of a Unix socket. For the supervisor, at the very end."""
+        if self.address.is_unix and self.owns_path:
+            try:
+                os.unlink(self.address.path)
+            except OSError:
+                return  # somebody tidied up before us
+
+
+NOTHING = InheritedSockets()
+
+
+def ask(listener: str, address: Address) -> Places:
+    """What the host of a configured address stands for. The resolver may take its time: nobody asks who must go on."""
+    with _in_words(listener, address):
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return tuple(dict.fromkeys((int(entry[0]), str(entry[4][0])) for entry in found))
+
+
+def listen(
+    listener: str, address: Address, slots: int, inherited: InheritedSockets = NOTHING, ask: Ask = ask
+) -> tuple[ListenAddress, ...]:
+    """Listen on one configured address for so many worker slots. A name may stand for several addresses: `ask` says which."""
+    if not address.port and not address.is_unix:
+        address = inherited.any_port.get((listener, address), address)
+    with _in_words(listener, address):
+        if address.is_unix:
+            if found := inherited.take(socket.AF_UNIX, address.path):
+                return _adopted(listener, found, slots, owns_path=found[0].getsockname() in inherited.owned_paths)
+            return (ListenAddress(listener, address, (_unix_socket(address.path),) * slots),)
+        if not address.host:
+            return _everywhere(listener, address.port, slots, inherited)
+        return _at_all(ask(listener, address), listener, address.port, slots, inherited)
+
+
+def undo(listen_sockets: Iterable[ListenAddress], inherited: InheritedSockets) -> None:
+    """After a failure: close and remove what was made here. What was inherited stays as it was, for its giver may go on."""
+    for opening in listen_sockets:
+        for sock in opening.sockets:
+            if sock not in inherited.sockets:
+                sock.close()
+        if opening.sockets[0] not in inherited.sockets:
+            opening.unlink()
+
+
+def _everywhere(listener: str, port: int, slots: int, inherited: InheritedSockets) -> tuple[ListenAddress, ...]:
+    """`:8080` is every address of the machine: one dual-stack socket, or IPv4 alone where the kernel has no IPv6. Who binds
+    for us may do otherwise, with one for IPv4, one for IPv6, or either.
+    """
+    adopted: tuple[ListenAddress, ...] = ()
+    for family, host in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):
+        adopted += _adopted(listener, inherited.take(family, host, port), slots)
+    if adopted:
+        return adopted
+    try:
+        return (_tcp(listener, socket.AF_INET6, "::", port, slots, is_dual=True),)
+    except OSError as error:
+        if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.ENOPROTOOPT):
+            raise
+        return (_tcp(listener, socket.AF_INET, "0.0.0.0", port, slots),)
+
+
+def _at_all(places: Places, listener: str, port: int, slots: int, inherited: InheritedSockets) -> tuple[ListenAddress, ...]:
+    listen_sockets: list[ListenAddress] = []
+    try:
+        for family, host in places:
+            if adopted := _adopted(listener, inherited.take(family, host, port), slots):
+                listen_sockets.extend(adopted)
+                continue
+            try:
+                listen_sockets.append(_tcp(listener, family, host, port, slots))
+            except OSError as error:
+                # `localhost` is often ::1 as well, on machines and in containers that have no IPv6.
+                if len(places) == 1 or error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                    raise
+                continue
+            port = listen_sockets[0].address.port
+    except OSError:
+        undo(listen_sockets, inherited)
+        raise
+    if not listen_sockets:
+        raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    return tuple(listen_sockets)
+
+
+def _adopted(listener: str, found: list[socket.socket], slots: int, owns_path: bool = True) -> tuple[ListenAddress, ...]:
+    """Inherited sockets of one address, one for each slot. Where there are too few, others join them or slots share; where
+    there are too many, a slot has several: connections may wait in each of them.
+    """
+    if 0 < len(found) < slots:
+        found = found + _joined(found[0], slots - len(found))
+    rows = [found[start : start + slots] for start in range(0, len(found), slots)]
+    return tuple(
+        ListenAddress(listener, bound_address(row[0]), tuple(row[slot % len(row)] for slot in range(slots)), owns_path)
+        for row in rows
+    )
+
+
+def _joined(member: socket.socket, count: int) -> list[socket.socket]:
+    """So many more sockets in the SO_REUSEPORT group of `member`; none if it is in none, or is another user's, with whom
+    nobody may share a port: root has bound those that come from systemd.
+
+    They are only bound. The kernel gives them their share once a worker accepts from them, and not before: it may be that
+    none ever does, since a reload can be refused and an upgrade fail, and then those who waited there would be lost.
+    """
+    if not SPREADS or member.family == socket.AF_UNIX or not member.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
+        return []
+    host, port = member.getsockname()[:2]
+    joined: list[socket.socket] = []
+    try:
+        joined.extend(
+            _bound(member.family, host, port, is_dual(member), is_joining=True, is_listening=False) for _ in range(count)
+        )
+    except OSError:
+        for sock in joined:
+            sock.close()
+        return []
+    return joined
+
+
+def _tcp(listener: str, family: int, host: str, port: int, slots: int, is_dual: bool = False) -> ListenAddress:
+    """One TCP address. The first socket is bound alone, so that a port which somebody else holds is found out:
+    with SO_REUSEPORT from the start, a second Balance would quietly take half of the connections.
+    """
+    first = _bound(family, host, port, is_dual)
+    sockets = [first]
+    port = first.getsockname()[1]
+    try:
+        if slots > 1 and SPREADS:
+            first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # it listens already: the others may join it now
+            sockets.extend(_bound(family, host, port, is_dual, is_joining=True) for _ in range(slots - 1))
+        else:
+            sockets *= slots
+    except OSError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return ListenAddress(listener, Address("" if is_dual or host == "0.0.0.0" else host, port), tuple(sockets))
+
+
+def _bound(
+    family: int, host: str, port: int, is_dual: bool, is_joining: bool = False, is_listening: bool = True
+) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if family == socket.AF_INET6:
+            # `[::]:8080` written out is IPv6 alone, as in nginx and Envoy, so that 0.0.0.0:8080 may stand beside it.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not is_dual)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the last run may linger in TIME_WAIT
+        if is_joining:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((host, port))
+        if is_listening:
+            sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _unix_socket(path: str) -> socket.socket:
+    _remove_stale(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    umask = os.umask(UNIX_UMASK)  # not chmod after bind: in between anybody could connect
+    try:
+        sock.bind(path)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    finally:
+        os.umask(umask)
+    return sock
+
+
+def _remove_stale(path: str) -> None:
+    """Make way for a new socket file: only a socket that nobody answers on is removed, and never another file."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise OSError(errno.EEXIST, "a file that is not a socket is in the way; remove it or choose another path")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        caller.setblocking(False)  # a full queue is an answer too
+        try:
+            caller.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except BlockingIOError:
+            pass
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+@contextmanager
+def _in_words(listener: str, address: Address) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StartError(f"listener {listener}: cannot listen on {address}: {_words(error, address)}") from None
+    except ValueError as error:  # a name that can't be asked for, in the words of the codec that refused it
+        raise StartError(f"listener {listener}: cannot listen on {address}: {error}") from None
+
+
+def _words(error: OSError, address: Address) -> str:
+    """What is wrong, and what to do about it."""
+    if isinstance(error, socket.gaierror):
+        return f"the name {address.host!r} does not resolve; write an address of this machine"
+    match error.errno:
+        case errno.EADDRINUSE:
+            hint = "" if address.is_unix else f" (`ss -ltnp 'sport = :{address.port}'` shows which)"
+            return f"it is in use by another process{hint}; stop that process or choose another address"
+        case errno.EACCES | errno.EPERM if not address.is_unix and address.port < 1024:
+            return "permission denied; ports below 1024 need root or CAP_NET_BIND_SERVICE"
+        case errno.EADDRNOTAVAIL:
+            return "this machine has no such address; write one of its own, or :port for all of them"
+        case errno.ENOENT if address.is_unix:
+            return f"the directory {os.path.dirname(address.path)} does not exist"
+        case _:
+            return error.strerror or str(error)

@@ -1,0 +1,1 @@
+"""The supervisor process: bootstrap, lifecycle, signals, and the loop that waits."""

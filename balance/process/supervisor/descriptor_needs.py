@@ -1,0 +1,40 @@
+"""How many file descriptors an instance needs to begin, so that a start without enough of them says so in one line."""
+
+from __future__ import annotations
+
+import resource
+
+from balance.config.model import Config
+from balance.errors import StartError
+from balance.process.supervisor.shared_state import rows
+from balance.proxy.descriptor_limit import UNLIMITED, in_use, reserve
+
+CLIENTS = 16  # for whom there should be room, each with its backend
+OTHERS = 32  # event loop, lines, logs, the board
+PROBES = 64  # under way at once
+
+
+def needed(config: Config, open_now: int, limit: int, *, inherits: bool) -> int:
+    """By the process that needs most. `open_now` are open in this one; listening sockets among them where it `inherits`."""
+    wakeups = rows(config)
+    listening = 0 if inherits else config.workers * sum(len(listener.addresses) for listener in config.listeners)
+    supervisor = listening + 2 * wakeups + config.workers  # a pair for each row of the board, a line to each child
+    worker = listening // config.workers + wakeups + 2 * CLIENTS
+    control = wakeups + min(sum(len(pool.backends) for pool in config.pools if pool.health_check.enabled), PROBES)
+    return open_now + OTHERS + reserve(limit) + max(supervisor, worker, control)
+
+
+def check(config: Config, *, inherits: bool) -> None:
+    """StartError when this process and those that it forks may not have as many as they need."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    least = needed(config, in_use() or 0, limit, inherits=inherits)
+    if (UNLIMITED if limit < 0 else limit) < least:
+        listeners, backends = len(config.listeners), sum(len(pool.backends) for pool in config.pools)
+        raise StartError(
+            f"a process may open {limit} file descriptors, and {least} are needed at least for {_of(listeners, 'listener')}, "
+            f"{_of(config.workers, 'worker')} and {_of(backends, 'backend')}: raise `ulimit -Hn` (systemd: LimitNOFILE=)"
+        )
+
+
+def _of(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"

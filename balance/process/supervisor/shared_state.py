@@ -1,0 +1,67 @@
+"""What all processes of an instance count on: its board, its locks, and who has which slot. Made new, or gone on with from the
+instance before.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+
+from balance.config.model import Config
+from balance.process.operations.upgrade_protocol import HandoverState
+from balance.process.shared_memory.board import Board
+from balance.process.shared_memory.locks import Locks
+from balance.runtime.backend_slots import Assignment, NoRoomError, SlotBook
+
+log = logging.getLogger("balance.process")
+
+MIN_WORKERS = 16  # that there is room for, however few are configured
+SPARE_ROWS = 32  # for workers that finish what they have while others stand at their posts
+MIN_SLOTS = 16_384  # a slot that is not used costs nothing
+
+
+@dataclass(frozen=True, slots=True)
+class SharedState:
+    """See the module. The book has not adopted the assignment yet."""
+
+    board: Board
+    locks: Locks
+    book: SlotBook
+    assignment: Assignment  # for the configuration that it was made for
+
+
+def shared_state(config: Config, handover_state: HandoverState | None) -> SharedState:
+    """The one before where it can be gone on with; else one with room for that configuration, and as much again."""
+    if handover_state is not None:
+        if not handover_state.has_same_layout:
+            why = "the instance before this one counted otherwise"
+        elif config.workers > handover_state.max_rows // 2:
+            why = f"the instance before this one had no room for {config.workers} workers"
+        else:
+            try:
+                return _inherited(config, handover_state)
+            except NoRoomError as error:
+                why = str(error)
+        log.warning("%s: counters and the states of backends begin anew", why)
+        for fd in (handover_state.board_fd, handover_state.locks_fd):
+            os.close(fd)
+    backends = sum(len(pool.backends) for pool in config.pools)
+    max_slots = max(MIN_SLOTS, 2 * (backends + len(config.listeners)) + 1)  # all may be replaced at once; slot 0 is nobody's
+    board = Board(0, 1, max_rows=rows(config), max_slots=max_slots)
+    book = SlotBook(max_slots)
+    return SharedState(board, Locks(), book, book.assign(config, board.is_unused))
+
+
+def rows(config: Config) -> int:
+    """Workers that there is room for at once, those that finish what they have included."""
+    return 2 * max(config.workers, MIN_WORKERS) + SPARE_ROWS
+
+
+def _inherited(config: Config, handover_state: HandoverState) -> SharedState:
+    board = Board(
+        0, 1, max_rows=handover_state.max_rows, max_slots=handover_state.max_slots, inherited_fd=handover_state.board_fd
+    )
+    book = SlotBook(handover_state.max_slots)
+    book.restore(handover_state.book)
+    return SharedState(board, Locks(handover_state.locks_fd), book, book.assign(config, board.is_unused))

@@ -1,0 +1,198 @@
+"""What a worker knows of the backends: reads the board when a bell rings or a breaker's time is over, tells the pools.
+
+Its own part in it goes the other way: a breaker that this worker moved is logged and rung to the other workers, evidence to
+control. Without control breakers work on; what waits for it is ejection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from time import monotonic
+
+from balance.health.circuit_breaker import PHASE, UNTIL_US, BreakerState, Change
+from balance.health.states import State
+from balance.process import state_log
+from balance.process.children.child_context import ChildContext
+from balance.process.ipc.wakeup import Message, Wakeup
+from balance.process.shared_memory.board import Board
+from balance.proxy.listener_server import ListenerServer
+from balance.runtime import counters
+from balance.runtime.backend import Backend
+from balance.runtime.health_gate import Shared
+from balance.runtime.health_gated_pool import GuardedPool
+from balance.runtime.max_connections_pool import LimitedPool
+from balance.runtime.pool import Pool
+from balance.runtime.snapshot import Snapshot
+
+log = logging.getLogger("balance.worker")
+
+REPORT_S = 0.02  # evidence is told to control so often at most, however much there is
+
+
+class HealthView:
+    """Of one worker. look() is safe at any time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: ChildContext, row: int) -> None:
+        """`row` is the worker's own on the board."""
+        self._loop = loop
+        self._board: Board = context.board
+        self._row = row
+        self._channels: Sequence[Wakeup] = context.wakeups
+        self._backends: dict[int, tuple[GuardedPool, Backend]] = {}
+        self._plain: list[int] = []
+        self._limited: list[LimitedPool] = []
+        self._listener_server: ListenerServer | None = None
+        self._states: list[int] = []  # as applied
+        self._phases: list[int] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._reported_at = 0.0
+        self._is_reporting = False
+        self._is_changing = False
+        self._applied_us = 0
+        self.shared = Shared(
+            context.board.rows,
+            context.board.evidence,
+            context.locks,
+            self._moved,
+            self._failed,
+            self._ring_where,
+            context.board.sessions,
+            context.board.session_key,
+        )
+
+    def begin(self, snapshot: Snapshot, listener_server: ListenerServer) -> None:
+        """Look for the first time: however things stand, they were so before."""
+        self._listener_server = listener_server
+        for _ in self.foresee(snapshot, list(snapshot.pools.values())):
+            pass
+        for pool in snapshot.pools.values():
+            pool.rebuild()
+        self.changed_over()
+
+    def foresee(self, snapshot: Snapshot, pools: Sequence[Pool]) -> Iterator[None]:
+        """This snapshot will be served, in which these pools are new: tell them how things stand, one backend with each step.
+        Their rebuild() is due, and then changed_over(); until then nothing is applied, or it would be to some of them alone."""
+        self._is_changing = True
+        self._backends = {}
+        self._plain = []
+        self._limited = [pool for pool in snapshot.pools.values() if isinstance(pool, LimitedPool)]
+        states, phases = self._board.states(), self._phases_now()
+        self._states += states[len(self._states) :]
+        self._phases += phases[len(self._phases) :]
+        new = {pool.name for pool in pools}
+        for name, pool in snapshot.pools.items():
+            for backend in pool.backends if name in new else ():
+                slot = backend.slot
+                self._states[slot], self._phases[slot] = states[slot], phases[slot]
+                if isinstance(pool, GuardedPool):
+                    pool.update(backend, State(states[slot]), BreakerState(phases[slot]), None)
+                else:
+                    backend.is_ready = State(states[slot]).is_ready
+                    backend.load.handicap = 1.0  # a breaker may have set it that is gone now
+                yield
+            if isinstance(pool, GuardedPool):
+                self._backends |= {backend.slot: (pool, backend) for backend in pool.backends}
+            else:
+                self._plain += [backend.slot for backend in pool.backends]
+
+    def heard(self) -> None:
+        """A bell rang: look at what it says."""
+        messages = self._channels[self._row].heard()
+        if Message.STATES in messages:
+            self.look()
+        if Message.PERMITS in messages:
+            for pool in self._limited:
+                pool.look_at_permits()
+            if self._listener_server is not None:
+                self._listener_server.look_at_clients()
+
+    def catch_up(self) -> int:
+        """Apply what no bell has told, as those of another instance ring elsewhere. As of when the board's states hold here."""
+        if self._board.states_us != self._applied_us:
+            self.look()
+        return self._applied_us
+
+    def changed_over(self) -> None:
+        """The foreseen snapshot is served."""
+        self._is_changing = False
+        self.look()
+
+    def look(self) -> None:
+        """Read the board and apply what is new."""
+        assert self._listener_server is not None
+        if self._is_changing:
+            return
+        now, applied_us = monotonic(), self._board.states_us  # read first: what is written meanwhile is newer
+        states, phases = self._board.states(), self._phases_now()
+        known = len(self._states)  # backends that come have later slots, and foresee() has looked at them
+        before, was = self._states + states[known:], self._phases + phases[known:]
+        if states != before:
+            for slot in self._plain:
+                if states[slot] != before[slot]:
+                    self._listener_server.set_ready(slot, State(states[slot]).is_ready)
+        changed: dict[GuardedPool, list[Backend]] = {}
+        if self._backends and (states != before or phases != was):
+            for slot, (pool, backend) in self._backends.items():
+                if states[slot] != before[slot] or phases[slot] != was[slot]:
+                    pool.update(backend, State(states[slot]), BreakerState(phases[slot]), now)
+                    changed.setdefault(pool, []).append(backend)
+        self._states, self._phases = states, phases
+        self._applied_us = applied_us
+        for pool in changed:
+            pool.rebuild()
+            for backend in pool.backends:
+                if not backend.is_ready:
+                    for parked in list(backend.idle):
+                        parked.discard()
+
+    def _phases_now(self) -> list[int]:
+        """Every breaker's phase; OPEN whose time is over is as good as HALF_OPEN. Wakes up when the next one's is."""
+        phases = self._board.evidence_column(PHASE)
+        if BreakerState.OPEN not in phases:
+            return phases
+        now_us = int(monotonic() * 1e6)
+        until_us = self._board.evidence_column(UNTIL_US)
+        waits = []
+        for slot, phase in enumerate(phases):
+            if phase == BreakerState.OPEN:
+                if now_us >= until_us[slot]:
+                    phases[slot] = int(BreakerState.HALF_OPEN)
+                else:
+                    waits.append(until_us[slot] - now_us)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(min(waits) / 1e6 + 0.001, self.look) if waits else None
+        return phases
+
+    def _moved(self, slot: int, change: Change) -> None:
+        """This worker has moved a breaker, in the middle of a request."""
+        for index, row in enumerate(self._board.rows):
+            if index != self._row and row[counters.PLACE]:
+                self._channels[index].ring(Message.STATES)
+        guarded = self._backends.get(slot)
+        name = f"{guarded[0].name}/{guarded[1].name} ({guarded[1].address})" if guarded else "that is removed"
+        state_log.tell_breaker(log, f"backend {name}", change)
+        self._loop.call_soon(self.look)
+
+    def _ring_where(self, cell: int) -> None:
+        """Tell the others whose row has that cell set about permits."""
+        for index, row in enumerate(self._board.rows):
+            if row[cell] and index != self._row:
+                self._channels[index].ring(Message.PERMITS)
+
+    def _failed(self) -> None:
+        if self._is_reporting:
+            return
+        self._is_reporting = True
+        wait_s = self._reported_at + REPORT_S - monotonic()
+        if wait_s > 0:
+            self._loop.call_later(wait_s, self._report)
+        else:
+            self._report()
+
+    def _report(self) -> None:
+        self._is_reporting = False
+        self._reported_at = monotonic()
+        self._channels[self._row].ring_control(Message.EVIDENCE)

@@ -1,0 +1,117 @@
+"""One worker process: traffic and nothing else. Decides when traffic starts, changes and ends, not how it flows.
+
+It takes what it needs from the board when it is born, so it can be replaced at any time by another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import random
+import signal
+
+from balance.balancing import POLICIES, Needs
+from balance.process.children.child import Report, obey
+from balance.process.children.child_context import ChildContext, new_event_loop, watch_lifeline
+from balance.process.ipc.messages import END, REOPEN
+from balance.process.ipc.pipe import Message
+from balance.process.os_calls import set_name
+from balance.process.sockets.listen_sockets import inode
+from balance.process.worker.health_view import HealthView
+from balance.process.worker.worker_reload import WorkerReload
+from balance.proxy.listener_server import ListenerServer
+from balance.runtime import counters
+from balance.runtime.snapshot import build
+
+log = logging.getLogger("balance.worker")
+
+LOOK_AROUND_S = 0.2  # how often least-connections learns what the other workers hold
+OVERTIME_S = 5  # after the drain's own deadline, for closing; then the kernel ends us
+
+
+def run(context: ChildContext, slot: int, row: int, report: Report) -> int:
+    """Be the worker in that slot, counting on that row, until the supervisor says otherwise. Returns the exit status."""
+    set_name("balance-worker")
+    context.listen_sockets.keep_for_worker(slot)
+    for index, wakeup in enumerate(context.wakeups):
+        if index != row:
+            wakeup.worker_end.close()  # their other end stays open here, to ring them
+    loop = new_event_loop()
+    asyncio.set_event_loop(loop)
+    loop.run_until_complete(Worker(loop, context, slot, row).serve(report))
+    return 0
+
+
+class Worker:
+    """What connects the traffic to the rest of the instance."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: ChildContext, slot: int, row: int) -> None:
+        self._loop = loop
+        self._context = context
+        self._slot = slot
+        self._index = row
+        self._stopped = asyncio.Event()
+        self._limit_s = context.config.drain_s
+        self._cells = context.board.rows[row]
+        counts = counters.Row(self._cells)
+        self._health_view = HealthView(loop, context, row)
+        snapshot = build(context.config, context.slots, counts, random.random, self._health_view.shared)
+        self._listener_server = ListenerServer(loop, snapshot, counts, context.config.logging, self._health_view.shared)
+        self._health_view.begin(snapshot, self._listener_server)
+        self._listener_server.catch_up = self._health_view.catch_up
+        self._worker_reload = WorkerReload(loop, self._listener_server, self._health_view, counts)
+
+    async def serve(self, report: Report) -> None:
+        """Accept until told to stop, then drain."""
+        context, loop = self._context, self._loop
+        watch_lifeline(loop, context.lifeline, self._stopped.set)
+        loop.add_reader(context.wakeups[self._index].worker_end, self._health_view.heard)
+        row = self._cells
+        row[counters.PID] = os.getpid()
+        row[counters.PLACE] = self._slot + 1
+        row[counters.GENERATION] = context.generation.number
+        self._health_view.look()  # from now on bells ring here: what was written between the first look and this one
+        sockets = context.listen_sockets.of_worker(self._slot)
+        await self._listener_server.open(sockets)
+        self._worker_reload.begin({inode(sock): sock for _, sock in sockets}, report.end)
+        self._look_around()
+        obey(loop, report, self._told)
+        gc.freeze()  # of a large configuration, which is here to stay, a collection would hold the loop
+        report.ready()
+        await self._stopped.wait()
+        await self._drain()
+
+    def _told(self, message: Message) -> None:
+        """By the supervisor."""
+        if message.kind == END:
+            self._finish(message.data)
+        elif message.kind == REOPEN:
+            self._worker_reload.reopen_logs()
+        else:
+            self._worker_reload.told(message)
+
+    def _finish(self, limit_s: float) -> None:
+        """End within `limit_s`; the last word counts."""
+        self._limit_s = limit_s
+        with contextlib.suppress(OverflowError):
+            # A worker that no longer turns, or whose supervisor is dead, must end too: by default SIGALRM kills.
+            signal.alarm(int(limit_s) + OVERTIME_S)
+        self._listener_server.hurry(limit_s)
+        self._stopped.set()
+
+    def _look_around(self) -> None:
+        pools = self._listener_server.snapshot.pools.values()
+        if any(Needs.ELSEWHERE in POLICIES[pool.algorithm].needs for pool in pools):
+            self._listener_server.see_others(self._context.board.active_elsewhere(self._index))
+        self._loop.call_later(LOOK_AROUND_S, self._look_around)
+
+    async def _drain(self) -> None:
+        self._cells[counters.LEAVING] = 1
+        self._finish(self._limit_s)
+        cut = await self._listener_server.drain(self._limit_s)
+        self._cells[counters.CUT] += cut
+        if cut:
+            log.warning("%d requests or connections were cut after %gs of draining", cut, self._limit_s)

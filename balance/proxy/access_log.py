@@ -1,0 +1,256 @@
+"""The access log: one line for each ended request, written by a thread of its own. A log that nobody takes never stops traffic.
+
+Lines wait in a bounded queue; when the disk or the pipe is slower than the traffic, lines are dropped and counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import queue
+import re
+import select
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from balance.config import model
+from balance.http1.fields import field_value
+from balance.model import Why
+from balance.retry.decision import Again
+
+MAX_WAITING = 10_000  # lines
+MAX_AT_ONCE = 256  # lines in one write
+MAX_UNREAD = 4096  # bytes of a head that was refused
+
+_UNSAFE = re.compile(r'["\\]|[^ -~]')
+
+
+class FailedTry(NamedTuple):
+    """One that another was made after: `why` as in Why, or the status of a reply that was not passed on."""
+
+    backend: str
+    why: str
+    ms: float
+
+
+@dataclass(slots=True)
+class AccessRecord:
+    """What is said of one request. Times in milliseconds; -1: it did not come to that. `connect_ms` and `ttfb_ms` (from the
+    request's sending to its reply) are those of the last try, the one with `backend`."""
+
+    client: str
+    method: str
+    host: str
+    path: str
+    version: str
+    status: int
+    why: str
+    bytes_in: int
+    bytes_out: int
+    backend: str
+    pool: str
+    attempts: int
+    request_id: str
+    referer: str
+    user_agent: str
+    queue_ms: float
+    connect_ms: float
+    ttfb_ms: float
+    total_ms: float
+    retry: str = ""  # what became of the last try that failed, as in Again
+    detail: str = ""  # in words, where it ended badly
+    tries: Sequence[FailedTry] = ()  # those before the last
+
+
+def unserved(
+    peer: str, head: bytes, status: int, why: Why, bytes_out: int, pool: str, request_id: bytes, detail: str
+) -> AccessRecord:
+    """The record of what was answered without a backend; `head` may be anything that a client sent."""
+    line, _, lines = head[:MAX_UNREAD].partition(b"\r\n")
+    words = line.decode("latin-1").split(" ")
+    method, path, version = words if len(words) == 3 else ("", words[0], "")
+    return AccessRecord(
+        client=peer,
+        method=method,
+        host=field_value(lines, b"host"),
+        path=path,
+        version=version,
+        status=status,
+        why=why.word,
+        bytes_in=len(head),
+        bytes_out=bytes_out,
+        backend="",
+        pool=pool,
+        attempts=0,
+        request_id=request_id.decode("ascii"),
+        referer=field_value(lines, b"referer"),
+        user_agent=field_value(lines, b"user-agent"),
+        queue_ms=-1.0,
+        connect_ms=-1.0,
+        ttfb_ms=-1.0,
+        total_ms=0.0,
+        detail=detail,
+    )
+
+
+def session(
+    client: str,
+    backend: str,
+    pool: str,
+    why: Why,
+    moved: tuple[int, int],
+    attempts: int,
+    connect_ms: float,
+    total_ms: float,
+    again: Again = Again.NEVER_NEEDED,
+    queue_ms: float = 0.0,
+    tries: Sequence[FailedTry] = (),
+    detail: str = "",
+) -> AccessRecord:
+    """The record of a connection in TCP mode, whose bytes passed unparsed."""
+    return AccessRecord(
+        client=client,
+        method="TCP",
+        host="",
+        path="",
+        version="",
+        status=0,
+        why=why.word,
+        bytes_in=moved[0],
+        bytes_out=moved[1],
+        backend=backend,
+        pool=pool,
+        attempts=attempts,
+        request_id="",
+        referer="",
+        user_agent="",
+        queue_ms=queue_ms,
+        connect_ms=connect_ms,
+        ttfb_ms=-1.0,
+        total_ms=total_ms,
+        retry=again.word,
+        detail=detail,
+        tries=tries,
+    )
+
+
+class AccessLog:
+    """Formats and hands over. `lost` counts the lines that were dropped."""
+
+    __slots__ = ("_queue", "_thread", "_write_line", "lost")
+
+    def __init__(self, config: model.AccessLog) -> None:
+        """Open the output. OSError when the file can't be opened."""
+        self._write_line = _combined if config.format == "combined" else _json
+        if config.output in ("stdout", "stderr"):
+            fd = os.dup((sys.stdout if config.output == "stdout" else sys.stderr).fileno())
+        else:
+            # Not blocking, or a pipe that nobody reads would keep us from starting.
+            fd = os.open(config.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
+            os.set_blocking(fd, True)
+        self.lost = 0
+        self._queue: queue.Queue[str | None] = queue.Queue(MAX_WAITING)
+        self._thread = threading.Thread(target=self._drain, args=(fd,), name="access-log", daemon=True)
+        self._thread.start()
+
+    def record(self, record: AccessRecord) -> None:
+        """Hand one line over, or drop it when too many wait."""
+        try:
+            self._queue.put_nowait(self._write_line(record))
+        except queue.Full:
+            self.lost += 1
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Write what waits, for at most `timeout_s`."""
+        try:
+            self._queue.put(None, timeout=timeout_s)
+        except queue.Full:
+            return
+        self._thread.join(timeout_s)
+
+    def leave(self) -> None:
+        """Let the thread write what waits and end by itself. Waits for nothing."""
+        while True:
+            try:
+                self._queue.put_nowait(None)
+                return
+            except queue.Full:
+                with contextlib.suppress(queue.Empty):
+                    self._queue.get_nowait()
+                    self.lost += 1
+
+    def _drain(self, fd: int) -> None:
+        try:
+            while (line := self._queue.get()) is not None:
+                lines = [line]
+                while len(lines) < MAX_AT_ONCE:
+                    try:
+                        more = self._queue.get_nowait()
+                    except queue.Empty:
+                        break
+                    if more is None:
+                        self._write(fd, lines)
+                        return
+                    lines.append(more)
+                self._write(fd, lines)
+        finally:
+            os.close(fd)
+
+    def _write(self, fd: int, lines: list[str]) -> None:
+        data = "".join(lines).encode("utf-8", "backslashreplace")
+        while data:
+            try:
+                data = data[os.write(fd, data) :]
+            except BlockingIOError:  # somebody else who has the same terminal or pipe made it so
+                select.select((), (fd,), ())
+            except OSError:  # disk full, pipe closed: say how much is missing, go on with the next
+                self.lost += len(lines)
+                return
+
+
+def _json(record: AccessRecord) -> str:
+    said = {name: getattr(record, name) for name in record.__slots__}
+    if not record.detail:
+        del said["detail"]
+    if record.tries:
+        said["tries"] = [failed._asdict() for failed in record.tries]
+    else:
+        del said["tries"]
+    return json.dumps({"time": _iso(time.time()), **said}) + "\n"
+
+
+def _iso(now: float) -> str:
+    """The time as RFC 3339 (ISO 8601) writes it, in UTC and to the millisecond."""
+    ms = int(now * 1000)
+    return f"{_second(ms // 1000)}.{ms % 1000:03d}Z"
+
+
+@functools.lru_cache(2)
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+def _combined(record: AccessRecord) -> str:
+    """Apache's combined format, which every log reader knows."""
+    when = time.strftime("%d/%b/%Y:%H:%M:%S %z")
+    line = _quoted(f"{record.method} {record.path} {record.version}")
+    size = record.bytes_out or "-"
+    return (
+        f"{record.client} - - [{when}] {line} {record.status} {size} {_quoted(record.referer)} {_quoted(record.user_agent)}\n"
+    )
+
+
+def _quoted(text: str) -> str:
+    return '"' + _UNSAFE.sub(_escaped, text) + '"' if text else '"-"'
+
+
+def _escaped(match: re.Match[str]) -> str:
+    """As nginx and Apache do: nothing that a client sends may end a line or steer a terminal."""
+    char = match[0]
+    return "\\" + char if char in '"\\' else char.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,1 @@
+"""HTTP mode: clients, exchanges, upstream connections, tunnels."""

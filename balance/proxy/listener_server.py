@@ -1,0 +1,328 @@
+"""All of a worker's traffic: opens the listeners, keeps its gauges, drains. Made after the fork, one per worker."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from heapq import nsmallest
+from math import inf
+from time import monotonic
+
+from balance.config.model import LoggingConfig
+from balance.proxy.acceptor import Acceptor
+from balance.proxy.access_log import AccessLog
+from balance.proxy.clients import Clients
+from balance.proxy.net.queue_timer import QueueTimer
+from balance.proxy.net.timer_wheel import TICK_S
+from balance.proxy.worker_context import Drainable, WorkerContext
+from balance.runtime import counters
+from balance.runtime.backend import Backend, IdleTime
+from balance.runtime.counters import Row
+from balance.runtime.health_gate import Shared
+from balance.runtime.snapshot import Listener, Renewal, Snapshot
+
+GAUGES_EVERY = 4  # ticks
+SOME_PARKED = 8  # connections that are closed at once for want of descriptors
+PARTS = 100  # of a configuration that is let go of
+LAG_MEMORY = 20  # ticks: for how long the worst lag is shown
+HASTE_S = 60.0  # with more time left than this, a drain leaves what is idle to its next request or to its keep-alive timeout
+SPREAD_S = 1.0  # over which a drain closes idle connections, so that not all of their clients come back to the others at once
+FAREWELL_S = 2.0  # before a drain's deadline, for peers that are told to answer
+FIRST_REQUEST_S = 1.0  # at a drain, how long a connection that was just taken may still bring its first request
+
+
+class ListenerServer:
+    """See the module. Its methods run on the worker's loop."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        snapshot: Snapshot,
+        row: Row,
+        logging: LoggingConfig,
+        shared: Shared | None = None,
+    ) -> None:
+        """`shared` is what it has in common with the other workers, None when there are none. OSError when the access log can't
+        be opened."""
+        access = AccessLog(logging.access_log) if logging.access_log.enabled else None
+        self._loop = loop
+        self._snapshot = snapshot
+        self._row = row
+        self._worker = WorkerContext(loop, row, monotonic(), access)
+        self._shared = shared or Shared.with_nobody(row.cells)
+        self._acceptors: dict[socket.socket, Acceptor] = {}
+        self._clients: dict[str, Clients] = {}  # by listener; of one that is gone, as long as it has any
+        self._worker.descriptors.make_room = self._discard_parked
+        self._leaving: dict[int, Backend] = {}  # not configured any more, but somebody still uses them
+        self.catch_up: Callable[[], int] = _nobody_tells
+        self._applied_us = 0  # what it said at the beginning of the round
+        self._gauged: list[Backend] = []  # whose gauges are still to be written in this round
+        self._drained_by = self._farewell_at = inf
+        self._waiting: list[QueueTimer] = []  # who turns the pools' queues
+        self._ticks = 0
+        self._next_tick = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._turn_queues()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What new requests are served with."""
+        return self._snapshot
+
+    @property
+    def leaving(self) -> list[Backend]:
+        """Who is not configured any more, and still in use."""
+        return list(self._leaving.values())
+
+    async def open(self, sockets: Sequence[tuple[str, socket.socket]]) -> None:
+        """Accept on listening `sockets`, each with the name of its listener. KeyError for a name that is not configured."""
+        self._next_tick = monotonic() + TICK_S
+        self._tick()
+        self._lead(sockets)
+
+    async def swap(self, snapshot: Snapshot, renewals: Iterable[Renewal], sockets: Sequence[tuple[str, socket.socket]]) -> None:
+        """Serve with another snapshot from now on, and on these sockets; the loop turns in between.
+
+        What is under way ends as it began. `renewals` are the snapshot's, see prepare().
+        """
+        pause = Pause()
+        for renewal in renewals:
+            for _ in renewal.steps():
+                await pause.if_due()
+        present = snapshot.backends
+        gone = [backend for slot, (_, backend) in self._snapshot.backends.items() if slot not in present]
+        await pause.if_due()
+        before, self._snapshot = self._snapshot, snapshot
+        self._leaving = {slot: backend for slot, backend in self._leaving.items() if slot not in present}
+        self._leaving |= {backend.slot: backend for backend in gone}
+        self._gauged = []
+        self._retire(before)
+        self._turn_queues()
+        self._lead(sockets)
+        await pause.if_due()
+        for backend in gone:
+            backend.idle_time = IdleTime(0.0)  # what still comes back to be parked is closed at the next tick
+            for parked in list(backend.idle):
+                parked.discard()
+            await pause.if_due()
+        parts = [*before.pools.values(), *(backend for pool in before.config.pools for backend in pool.backends)]
+        gone.clear()
+        await pause.if_due()
+        del before
+        while parts:  # to free 10,000 backends in one go would hold the loop for 15 ms
+            del parts[-PARTS:]
+            await pause.if_due()
+
+    def look_at_clients(self) -> None:
+        """A bell: other workers want places for clients, or have left some."""
+        for clients in self._clients.values():
+            clients.look()
+
+    def _lead(self, sockets: Sequence[tuple[str, socket.socket]]) -> None:
+        """Have exactly these sockets lead to exactly these listeners. Nobody is let in any more once a drain has begun."""
+        if self._worker.is_draining:
+            return
+        listeners = {listener.name: listener for listener in self._snapshot.listeners}
+        for listener in listeners.values():
+            self._clients_of(listener).configure(listener.max_clients)
+        acceptors = {}
+        for name, sock in sockets:
+            listener = listeners[name]
+            acceptor = self._acceptors.get(sock)
+            if acceptor is None:
+                acceptor = Acceptor(self._worker, sock, listener, self._clients[name])
+                acceptor.open()
+            else:
+                acceptor.lead_to(listener, self._clients[name])
+            acceptors[sock] = acceptor
+        closed = [acceptor for sock, acceptor in self._acceptors.items() if sock not in acceptors]
+        self._acceptors = acceptors
+        for acceptor in closed:
+            acceptor.close()
+        self._worker.descriptors.measure()
+
+    def _clients_of(self, listener: Listener) -> Clients:
+        clients = self._clients.get(listener.name)
+        if clients is None or clients.slot != listener.slot:
+            clients = self._clients[listener.name] = Clients(self._worker, listener.name, listener.slot, self._shared)
+        return clients
+
+    def _retire(self, before: Snapshot) -> None:
+        """The pools that another snapshot has no more."""
+        for name, pool in before.pools.items():
+            if self._snapshot.pools.get(name) is not pool:
+                pool.retire()
+
+    def _turn_queues(self) -> None:
+        """Each queue has one who turns it, for the pool that serves it now."""
+        pools = self._snapshot.pools.values()
+        queues = {pool.queue for pool in pools}
+        self._waiting = [waiting for waiting in self._waiting if waiting.queue.waiters or waiting.queue in queues]
+        turned = {waiting.queue: waiting for waiting in self._waiting}
+        for pool in pools:
+            if pool.queue in turned:
+                turned[pool.queue].pool = pool
+            elif pool.queue is not None:
+                self._waiting.append(QueueTimer(self._loop, pool, pool.queue))
+
+    def log_to(self, access: AccessLog | None) -> None:
+        """Go on in another access log; the one before writes what it still has."""
+        before, self._worker.access = self._worker.access, access
+        if before is not None:
+            if access is not None:
+                access.lost += before.lost
+            before.leave()
+
+    def set_ready(self, slot: int, is_ready: bool) -> None:
+        """The backend of this slot may be chosen, or may not. Its parked connections go with its readiness."""
+        pool, backend = self._snapshot.backends[slot]
+        if pool.set_ready(backend, is_ready) and not is_ready:
+            for parked in list(backend.idle):
+                parked.discard()
+
+    def see_others(self, active: Sequence[int]) -> None:
+        """Learn what the other workers hold of each backend, by slot."""
+        for slot, (_, backend) in self._snapshot.backends.items():
+            load = backend.load
+            if active[slot] or load.elsewhere:
+                load.look_elsewhere(active[slot])
+
+    def hurry(self, timeout_s: float) -> None:
+        """A drain shall be over within that time, also one that has begun with more."""
+        by = monotonic() + timeout_s
+        if by < self._drained_by:
+            self._drained_by = by
+            self._farewell_at = by - min(FAREWELL_S, timeout_s / 4)
+
+    async def drain(self, timeout_s: float) -> int:
+        """Stop accepting, close what is idle unless there is much time, wait for what is not, say farewell, cut the rest after
+        `timeout_s`. How many were cut."""
+        worker = self._worker
+        for acceptor in self._acceptors.values():
+            acceptor.close()
+        await asyncio.sleep(0)  # one more turn, so that connections which the kernel had accepted are there
+        worker.drain()
+        for backend in self._all_backends():
+            for parked in list(backend.idle):
+                parked.discard()
+        self.hurry(timeout_s)
+        began, spread_s = inf, 0.0  # to close what is idle
+        waiting: list[Drainable] = []
+        count = 0
+        while worker.connections and (now := monotonic()) < self._drained_by:
+            left_s = self._drained_by - now
+            if began == inf and left_s <= HASTE_S:
+                began, spread_s = now, min(SPREAD_S, left_s / 10)
+                waiting = list(worker.connections)
+                count = len(waiting)
+            if now >= began + spread_s:
+                turn = list(worker.connections)
+            else:
+                # Who asks once more before it is its turn is told by the reply, which no close can cross.
+                keep = int(count * (1 - (now - began) / spread_s)) if began < inf else 0
+                turn = waiting[keep:]
+                del waiting[keep:]
+            for connection in turn:
+                connection.drain(is_patient=now < began + FIRST_REQUEST_S)
+            if now >= self._farewell_at:
+                for connection in list(worker.connections):
+                    connection.farewell()
+            await asyncio.sleep(TICK_S)
+        left = list(worker.connections)
+        for connection in left:
+            connection.cut()
+        if left:
+            await asyncio.sleep(TICK_S)  # let the last answers out
+        for queue in self._waiting:
+            queue.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._write_gauges(monotonic())
+        if worker.access is not None:
+            worker.access.close()
+        return len(left)
+
+    def _tick(self) -> None:
+        now = monotonic()
+        self._timer = self._loop.call_later(TICK_S, self._tick)  # first: time goes on whatever happens below
+        lag_us = max(0, int((now - self._next_tick) * 1e6))
+        board = self._row.cells
+        board[counters.LAG_US] = lag_us
+        if lag_us > board[counters.LAG_MAX_US] or self._ticks % LAG_MEMORY == 0:
+            board[counters.LAG_MAX_US] = lag_us
+        board[counters.BEAT_US] = int(now * 1e6)
+        self._worker.wheel.turn(now)
+        self._ticks += 1
+        self._write_gauges(now, 1 + len(self._snapshot.backends) // GAUGES_EVERY)
+        self._next_tick = now + TICK_S
+
+    def _write_gauges(self, now: float, some: int = 0) -> None:
+        """Of `some` backends, those that waited longest for it, so that many of them don't hold the loop; of all when 0.
+
+        Also lets go of connections that were parked for too long, and dates what was paid to retry budgets.
+        """
+        board = self._row.cells
+        board[counters.CONNECTIONS_OPEN] = len(self._worker.connections)
+        for clients in tuple(self._clients.values()):
+            clients.tick()
+            if not clients.acceptors and not clients.count:  # no socket leads there, also none that is about to
+                del self._clients[clients.name]
+                clients.close()
+        if not self._gauged or not some:
+            self._applied_us = self.catch_up()
+            self._gauged = self._all_backends()
+        part, self._gauged = (self._gauged[:some], self._gauged[some:]) if some else (self._gauged, [])
+        for backend in part:
+            if backend.idle:
+                limit_s = backend.idle_time.limit_s(now)
+                while backend.idle and now - backend.idle[0].parked_at > limit_s:
+                    backend.idle[0].discard()
+            active = backend.load.active
+            board[counters.EXCHANGES_OPEN] += active - board[backend.block + counters.ACTIVE]
+            board[backend.block + counters.ACTIVE] = active
+            board[backend.block + counters.IDLE] = len(backend.idle)
+            board[backend.block + counters.OPEN] = backend.open_count
+            if backend.permits is not None:
+                backend.permits.tick()
+            if not active and not backend.open_count and self._leaving.get(backend.slot) is backend:
+                del self._leaving[backend.slot]
+                backend.let_go()
+        if not self._gauged:
+            board[counters.APPLIED_US] = self._applied_us
+        if self._ticks % GAUGES_EVERY == 0:
+            for pool in self._snapshot.pools.values():
+                pool.tick()
+        for retrying in self._snapshot.retrying.values():
+            retrying.budget.turn(now)
+        if self._worker.access is not None:
+            board[counters.LOG_LINES_LOST] = self._worker.access.lost
+
+    def _discard_parked(self) -> None:
+        """Descriptors run short: close some of the connections to backends that nobody uses, those that wait for longest."""
+        parked = (parked for backend in self._all_backends() for parked in backend.idle[:SOME_PARKED])
+        for each in nsmallest(SOME_PARKED, parked, key=lambda parked: parked.parked_at):
+            each.discard()
+
+    def _all_backends(self) -> list[Backend]:
+        return [*(backend for _, backend in self._snapshot.backends.values()), *self._leaving.values()]
+
+
+def _nobody_tells() -> int:
+    return 0
+
+
+class Pause:
+    """Gives the loop a turn when enough was done in one go."""
+
+    __slots__ = ("_due",)
+
+    SPAN_S = 0.004
+
+    def __init__(self) -> None:
+        self._due = monotonic() + self.SPAN_S
+
+    async def if_due(self) -> None:
+        if monotonic() >= self._due:
+            await asyncio.sleep(0)
+            self._due = monotonic() + self.SPAN_S

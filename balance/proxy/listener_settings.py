@@ -1,0 +1,93 @@
+"""One HTTP listener as its connections see it: its settings, its reader of requests, its own pages.
+
+A reload makes another Entry for the same door. A connection goes over to it with its next request; the one that it is serving
+ends with the settings that it began with.
+"""
+
+from __future__ import annotations
+
+from balance.http1.forwarding.forwarded_headers import ClientViews
+from balance.http1.forwarding.realip import TrustedProxies
+from balance.http1.request import RequestReader
+from balance.proxy.net.timer_wheel import NEVER
+from balance.proxy.worker_context import WorkerContext
+from balance.runtime.backend import UNLIMITED, Backend
+from balance.runtime.snapshot import Listener
+
+
+class ListenerSettings:
+    """Shared by all clients of a listener in one worker."""
+
+    __slots__ = (
+        "__weakref__",
+        "connect_s",
+        "cookie",
+        "forwarded",
+        "is_closing",
+        "keepalive_s",
+        "listener",
+        "max_idle",
+        "max_requests",
+        "pages",
+        "pool",
+        "port",
+        "read_s",
+        "reader",
+        "replies",
+        "reply_s",
+        "request_id",
+        "request_s",
+        "retrying",
+        "scheme",
+        "successor",
+        "tells_backend",
+        "tells_only_id",
+        "tells_request_id",
+        "timeouts",
+        "trusted",
+        "via",
+        "views",
+        "worker",
+    )  # fmt: skip
+
+    def __init__(self, worker: WorkerContext, listener: Listener, port: int) -> None:
+        """`port` is the one that clients connect to, for X-Forwarded-Port; 0 on a Unix socket."""
+        http = listener.http
+        self.worker = worker
+        self.listener = listener
+        self.successor: ListenerSettings | None = None  # after a reload: the newest
+        self.is_closing = False  # the door is closed, or the worker drains: every reply says `Connection: close`
+        self.pool = listener.pool
+        self.cookie = listener.cookie
+        self.port = port
+        self.scheme = "http"
+        self.timeouts = listener.timeouts
+        self.retrying = listener.retrying
+        self.read_s = listener.timeouts.read_s or NEVER  # the three that every request arms
+        self.keepalive_s = listener.timeouts.keepalive_s or NEVER
+        self.request_s = listener.timeouts.request_s or NEVER
+        per_try_s = (listener.retrying.per_try_s if listener.retrying is not None else 0.0) or NEVER
+        connect_s = min(listener.timeouts.connect_s or NEVER, per_try_s)
+        self.reply_s = min(self.read_s, per_try_s)  # from the request's last byte to the reply's head
+        self.connect_s = 0.0 if connect_s == NEVER else connect_s  # as dial() has it
+        self.reader = RequestReader(http)
+        self.replies = worker.tolerant_reader if http.strictness == "tolerant" else worker.response_reader
+        self.forwarded = http.forwarded
+        self.via = http.via
+        self.request_id = http.request_id
+        self.tells_request_id = http.reply_headers.request_id
+        self.tells_backend = http.reply_headers.backend
+        self.tells_only_id = self.tells_request_id and not self.tells_backend  # nearly always
+        trusted = TrustedProxies(listener.trusted_proxies)
+        self.trusted = trusted if trusted else None
+        self.views = ClientViews(listener.client_address, http.forwarded, trusted, port, self.scheme, via=http.via)
+        self.pages = dict(http.error_pages)
+        self.max_idle = http.keepalive.max_idle_per_backend
+        self.max_requests = http.keepalive.max_requests or UNLIMITED
+
+    def told(self, request_id: bytes, backend: Backend | None) -> bytes:
+        """The lines of a reply that tell its client of the way it took."""
+        lines = b"X-Request-Id: " + request_id + b"\r\n" if self.tells_request_id and request_id else b""
+        if self.tells_backend and backend is not None:
+            lines += b"X-Backend: " + backend.name.encode("ascii", "backslashreplace") + b"\r\n"
+        return lines

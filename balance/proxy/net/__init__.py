@@ -1,0 +1,1 @@
+"""Sockets, dialling, timers and backpressure: what both modes stand on."""

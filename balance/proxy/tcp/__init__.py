@@ -1,0 +1,1 @@
+"""TCP mode: a session, and the relay that also carries tunnels."""

@@ -1,0 +1,243 @@
+"""Two connections joined: bytes pass unparsed both ways (TCP mode, and HTTP after a 101).
+
+Half-close is kept, a reset is passed on, and a peer that does not read stops the other from sending, so that what is held for
+a connection stays bounded by the transports' high-water marks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol, cast
+
+from balance.model import Why
+from balance.proxy.clients import Clients
+from balance.proxy.net.backpressure import Backpressure
+from balance.proxy.net.sockets import read_now, reset, unsent
+from balance.proxy.net.timer_wheel import NEVER, Timed, TimerWheel
+
+_LOOKS = 8  # in an idle timeout: a silent relay is cut between 1 and 1 + 1/8 of it
+_COUNT_EVERY_S = 10.0
+PARTING_S = 30.0  # how long one that is to be reset may take none of what was written to it before, if `idle_s` is not less
+_PARTING_LOOK_S, _PARTING_SLOW_LOOK_S = 0.05, 0.5
+
+
+class RelayEnd(Backpressure, asyncio.Protocol):
+    """One of the two connections. What it receives goes to its `other`; what comes before there is one waits in `early`."""
+
+    __slots__ = ("bytes_received", "clients", "early", "is_full", "is_lost", "other", "peer", "relay", "saw_eof")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peer: asyncio.Transport | None = None  # the other's transport
+        self.other: RelayEnd | None = None
+        self.relay: Relay | None = None
+        self.early: list[bytes] = []
+        self.bytes_received = 0
+        self.saw_eof = False
+        self.is_lost = False
+        self.is_full = False  # it takes no more for now
+        self.clients: Clients | None = None  # of a client's end: where it has its place
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.bytes_received += len(data)
+        peer = self.peer
+        if peer is None:
+            # A pause made in connection_made would be undone by uvloop, so the first bytes are taken and reading stops here.
+            self.early.append(data)
+            self.pause()
+        elif not peer.is_closing():  # uvloop's write() raises on a handle that is closed
+            peer.write(data)
+
+    def eof_received(self) -> bool:
+        self.saw_eof = True
+        if self.relay is not None:
+            self.relay.half_closed(self)
+        return True  # our side stays open: the other direction may still flow
+
+    def pause_writing(self) -> None:
+        self.is_full = True
+        if self.other is not None:
+            self.other.pause()
+
+    def resume_writing(self) -> None:
+        self.is_full = False
+        if self.other is not None:
+            self.other.resume()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if isinstance(exc, OSError):
+            self._read_the_rest(exc)
+        self.is_lost = True
+        if self.clients is not None:
+            self.clients.leave()
+        if self.relay is not None:
+            self.relay.lost(self, exc)
+
+    def _read_the_rest(self, exc: OSError) -> None:
+        """When a write meets the peer's close first, uvloop reads no more; its last bytes are there all the same. EPIPE says
+        that behind them stands an end, and that the reset came after it."""
+        while data := read_now(self.transport):
+            self.data_received(data)
+        if isinstance(exc, BrokenPipeError):
+            self.saw_eof = True
+
+
+class RelayObserver(Protocol):
+    """Who is told what moved, and that it is over."""
+
+    def moved(self, from_client: int, from_upstream: int) -> None:
+        """So many bytes more since the last call."""
+
+    def ended(self, why: Why) -> None:
+        """Called once."""
+
+
+class Relay(Timed):
+    """What two ends share: the idle timeout, the account, and how it ended. It is over when both are gone."""
+
+    __slots__ = ("_account", "_half_closed_s", "_idle_s", "_is_over", "_parting", "_seen", "_silent_since", "_waiting",
+                 "_wheel", "_why",
+                 "client", "upstream")  # fmt: skip
+
+    def __init__(
+        self,
+        client: RelayEnd,
+        upstream: RelayEnd,
+        wheel: TimerWheel,
+        idle_s: float,
+        half_closed_s: float,
+        account: RelayObserver,
+        now: float,
+    ) -> None:
+        """Join two connected ends. `idle_s` 0 is no timeout; `half_closed_s` 0 is none but that one."""
+        super().__init__()
+        self.client = client
+        self.upstream = upstream
+        self._wheel = wheel
+        self._idle_s = idle_s
+        self._half_closed_s = half_closed_s
+        self._account = account
+        self._is_over = False
+        self._why: Why | None = None  # known as soon as it can't end well any more
+        self._seen = (0, 0)
+        self._waiting: tuple[int, ...] = (0, 0)  # bytes that their peers have not taken, when last seen
+        self._silent_since = now
+        self._parting: RelayEnd | None = None  # it is reset when it has what was written to it
+        client.other, upstream.other = upstream, client
+        client.peer, upstream.peer = upstream.transport, client.transport
+        client.relay = upstream.relay = self
+        self._look_again(now)
+        for end, other in ((client, upstream), (upstream, client)):
+            early, end.early = end.early, []
+            if early and not other.transport.is_closing():
+                other.transport.write(b"".join(early))
+        for end, other in ((client, upstream), (upstream, client)):
+            if end.saw_eof:
+                self.half_closed(end)
+            if other.is_full:  # uvloop says so once, and to whoever was the protocol then
+                end.pause()
+            else:
+                end.resume()
+        for end in (client, upstream):
+            if end.is_lost:
+                self.lost(end, None)
+
+    def half_closed(self, end: RelayEnd) -> None:
+        """`end` will send no more: say so to the other side; when neither will, close both."""
+        if self._parting is not None:
+            return  # it has its own deadline, and nobody to tell
+        other = self._other(end)
+        self._silent_since = now = time.monotonic()  # an end is something said
+        if self._half_closed_s and not 0 < self._idle_s <= self._half_closed_s:
+            self._idle_s = self._half_closed_s
+            self._look_again(now)
+        if other.saw_eof:
+            end.transport.close()
+            other.transport.close()
+        elif not other.transport.is_closing():
+            other.transport.write_eof()
+
+    def lost(self, end: RelayEnd, exc: Exception | None) -> None:
+        """`end` is gone. If it had said its last, the other still gets all of it; if not, the other must see that it broke."""
+        other = self._other(end)
+        is_first = self._why is None
+        if is_first and end.saw_eof and (exc is None or end is self.upstream):
+            self._why = Why.OK
+        elif is_first:
+            self._why = Why.CLIENT_ABORT if end is self.client else Why.RESET_MID_RESPONSE
+        if other.is_lost:
+            self._end()
+        elif end.saw_eof:
+            other.transport.close()
+        else:
+            self._parting = other
+            self._silent_since = time.monotonic()
+            self._waiting = (0, 0)
+            self._part_from(other, self._silent_since)
+
+    def cut(self, why: Why) -> None:
+        """End both now, also one that is closing but has bytes that its peer does not take."""
+        if self._why is None or self._why is Why.OK:
+            self._why = why
+        for end in (self.client, self.upstream):
+            if not end.is_lost:
+                reset(end.transport)
+
+    def expire(self, now: float) -> None:
+        """Look whether bytes moved since the last look; an active session is never cut."""
+        if self._parting is not None:
+            self._part_from(self._parting, now)
+            return
+        waiting = tuple(0 if end.is_lost else unsent(end.transport) for end in (self.client, self.upstream))
+        if self._count() or waiting != self._waiting:
+            self._waiting = waiting
+            self._silent_since = now
+        elif self._idle_s and now >= self._silent_since + self._idle_s:
+            self.cut(Why.IDLE_TIMEOUT)
+        self._look_again(now)
+
+    def _part_from(self, end: RelayEnd, now: float) -> None:
+        """Reset it as soon as it has all that was written to it, or takes no more: a reset destroys what is on its way."""
+        before, left = self._waiting[0], unsent(end.transport)
+        if left < before:
+            self._silent_since = now
+        self._waiting = (left, 0)
+        if left and now < self._silent_since + min(self._idle_s or PARTING_S, PARTING_S):
+            self.deadline = now + (_PARTING_SLOW_LOOK_S if left == before else _PARTING_LOOK_S)
+            if self.deadline < self.looked_at:
+                self._wheel.watch(self, now)
+        else:
+            self.deadline = NEVER
+            reset(end.transport)
+
+    def give_up(self) -> None:
+        self.cut(Why.INTERNAL_ERROR)
+
+    def _other(self, end: RelayEnd) -> RelayEnd:
+        return self.upstream if end is self.client else self.client
+
+    def _look_again(self, now: float) -> None:
+        self.deadline = now + (self._idle_s / _LOOKS if self._idle_s else _COUNT_EVERY_S)
+        if self.deadline < self.looked_at:
+            self._wheel.watch(self, now)
+
+    def _count(self) -> bool:
+        """Bring the account up to date; True when anything moved."""
+        seen = (self.client.bytes_received, self.upstream.bytes_received)
+        if seen == self._seen:
+            return False
+        self._account.moved(seen[0] - self._seen[0], seen[1] - self._seen[1])
+        self._seen = seen
+        return True
+
+    def _end(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self.deadline = NEVER
+            self._wheel.forget(self)
+            self._count()
+            self._account.ended(self._why or Why.OK)

@@ -1,0 +1,336 @@
+"""TCP mode: one client connection, one backend connection, bytes unparsed; the next backend before the client notices."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from balance.background_tasks import spawn
+from balance.errors import UpstreamError
+from balance.http1.head import RequestFields
+from balance.model import Outcome, Why
+from balance.proxy.access_log import FailedTry, session
+from balance.proxy.clients import Clients
+from balance.proxy.net.dial import dial
+from balance.proxy.net.sockets import KEEP_ALIVE_AFTER_S, keep_alive, other_address, reset, was_reset
+from balance.proxy.net.timer_wheel import NEVER
+from balance.proxy.tcp.relay import Relay, RelayEnd
+from balance.proxy.worker_context import WorkerContext
+from balance.retry.decision import UNASKED_CONNECTS, Again
+from balance.runtime import counters
+from balance.runtime.backend import Backend
+from balance.runtime.pool import Lease
+from balance.runtime.snapshot import Listener
+
+_NO_FIELDS = RequestFields()  # in TCP mode there are none to hash
+
+
+class Downstream(RelayEnd):
+    """A client's connection in TCP mode."""
+
+    __slots__ = (
+        "_address",
+        "_detail",
+        "_dialing",
+        "_failures",
+        "_lease",
+        "_listener",
+        "_max_tries",
+        "_peer",
+        "_started",
+        "_tried",
+        "_turned",
+        "_waited_s",
+        "_worker",
+    )  # fmt: skip
+
+    def __init__(self, worker: WorkerContext, listener: Listener, clients: Clients | None = None, address: Any = None) -> None:
+        """It has a place among `clients`, and gives it back at its end. `address` is where it comes from, if that is known."""
+        super().__init__()
+        self.clients = clients
+        self._address = address
+        self._worker = worker
+        self._listener = listener
+        self._max_tries = UNASKED_CONNECTS if listener.retrying is None else listener.retrying.max_connects
+        self._lease: Lease | None = None
+        self._dialing: asyncio.Task[None] | None = None
+        self._tried: list[Backend] = []
+        self._failures: list[FailedTry] = []  # the same, as they are told of
+        self._detail = ""  # of the last one
+        self._turned: asyncio.Future[Lease | Why] | None = None  # while it waits in the pool's queue
+        self._waited_s = 0.0
+        self._peer = ""
+        self._started = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        worker = self._worker
+        worker.connections.add(self)
+        worker.row.cells[counters.CONNECTIONS] += 1
+        name = transport.get_extra_info("peername") if self._address is None else self._address
+        self._peer = name[0] if type(name) is tuple and len(name) == 2 else other_address(name)
+        self._started = time.monotonic()
+        self._dialing = spawn(self._connect(), "dial")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._worker.connections.discard(self)
+        super().connection_lost(exc)
+        if self.relay is None and self._dialing is not None:
+            self._dialing.cancel()
+
+    def drain(self, *, is_patient: bool) -> None:
+        """A TCP session is never idle: it is left to end by itself."""
+
+    def idle_since(self, now: float) -> float:
+        """A TCP session is never idle: nobody knows who waits for whom."""
+        return NEVER
+
+    def reclaim(self) -> bool:
+        """Nor may anybody have its place."""
+        return False
+
+    def farewell(self) -> None:
+        """Nobody knows where in its bytes a word of ours could stand."""
+
+    def cut(self) -> None:
+        """The deadline of a drain."""
+        if self.relay is not None:
+            self.relay.cut(Why.DRAINING)
+        else:
+            reset(self.transport)
+
+    async def _connect(self) -> None:
+        tried = self._tried
+        why: Why | None = None
+        try:
+            while True:
+                lease = self._next_lease() or await self._wait()
+                if not isinstance(lease, Lease):
+                    why = lease or why or self._listener.pool.why_nobody
+                    break
+                self._lease = lease
+                try:
+                    upstream = await self._dial(lease.backend)
+                except UpstreamError as error:
+                    why, self._detail = error.why, error.detail
+                    ms = round((time.monotonic() - lease.started) * 1e3, 3)
+                    self._failures.append(FailedTry(lease.backend.name, why.word, ms))
+                    self._count(lease.backend, counters.CONNECT_FAILURES)
+                    if error.is_ours:
+                        self._worker.dial_failed_here(error)
+                    self._release(Outcome.ABORTED if error.is_ours else Outcome.FAILED, error.why)
+                    tried.append(lease.backend)
+                else:
+                    self._join(upstream, lease, len(tried) + 1)
+                    break
+        finally:
+            self._dialing = None
+            if self.relay is None:
+                self._release(Outcome.ABORTED)
+                self._not_joined(Why.CLIENT_ABORT if self.transport.is_closing() or why is None else why, len(tried))
+
+    def _not_joined(self, why: Why, attempts: int) -> None:
+        """The session ends before it began."""
+        worker = self._worker
+        worker.row.cells[counters.WHY + why] += 1
+        worker.row.cells[counters.BACKENDS + counters.TCP_SESSIONS] += 1
+        again = Again.NEVER_NEEDED
+        if attempts and why is Why.CLIENT_ABORT:
+            again = Again.MADE
+        elif attempts:
+            again = Again.ATTEMPTS if attempts == self._max_tries else Again.NOBODY
+            worker.row.cells[counters.skipped(again)] += 1
+        if worker.access is not None:
+            ms = round((time.monotonic() - self._started) * 1e3, 3)
+            pool = self._listener.pool.name
+            worker.access.record(
+                session(
+                    self._peer,
+                    "",
+                    pool,
+                    why,
+                    (0, 0),
+                    attempts,
+                    -1.0,
+                    ms,
+                    again,
+                    self._queue_ms,
+                    self._failures,
+                    "" if why is Why.CLIENT_ABORT else self._detail,
+                )
+            )
+        if not self.transport.is_closing():
+            reset(self.transport)
+
+    async def _wait(self) -> Lease | Why | None:
+        """For a backend that is only full. None when there is none, or no room to wait."""
+        pool = self._listener.pool
+        queue, tried, now = pool.queue, self._tried, time.monotonic()
+        if queue is None or len(tried) == self._max_tries or not pool.may_wait(tried) or not queue.join(self, now):
+            return None
+        self._turned = self._worker.loop.create_future()
+        try:
+            return await self._turned
+        finally:
+            self._turned = None
+            queue.leave(self)
+            self._waited_s += time.monotonic() - now
+
+    @property
+    def is_choosy(self) -> bool:
+        return bool(self._tried)
+
+    def turn(self, now: float) -> bool:
+        """It is this connection's turn among those that wait. False when there is still nobody for it."""
+        turned, pool = self._turned, self._listener.pool
+        if turned is None or turned.done():
+            return True  # it is about to leave
+        if was_reset(self.transport):
+            turned.set_result(Why.CLIENT_ABORT)
+            return True
+        self._lease = self._next_lease()  # kept here: the task may be cancelled before it hears of it
+        if self._lease is not None:
+            turned.set_result(self._lease)
+        elif pool.may_wait(self._tried):
+            return False
+        else:
+            turned.set_result(pool.why_nobody)
+        return True
+
+    def waited_too_long(self, now: float) -> None:
+        if self._turned is not None and not self._turned.done():
+            self._turned.set_result(Why.QUEUE_TIMEOUT)
+
+    def _next_lease(self) -> Lease | None:
+        """A backend that was not tried yet, or None when there is none or enough were tried."""
+        tried = self._tried
+        if len(tried) == self._max_tries:
+            return None
+        pool = self._listener.pool
+        key = b"" if pool.key_of is None else pool.key_of(_NO_FIELDS, b"", self._peer)
+        now = time.monotonic()
+        lease = pool.acquire(key, now, tried)
+        if lease is None and tried:
+            lease = pool.spare(now, tried)
+        if lease is not None and tried:
+            self._count(tried[-1], counters.RETRIES)
+        return lease
+
+    async def _dial(self, backend: Backend) -> RelayEnd:
+        worker = self._worker
+        self._count(backend, counters.CONNECTS)
+        worker.descriptors.dialling()
+        try:
+            return await dial(worker.loop, worker.resolver, backend.address, RelayEnd, self._listener.timeouts.connect_s)
+        except BaseException:
+            worker.descriptors.upstreams -= 1
+            raise
+
+    def _join(self, upstream: RelayEnd, lease: Lease, attempts: int) -> None:
+        if self.transport.is_closing():
+            upstream.transport.abort()
+            self._worker.descriptors.upstreams -= 1
+            return
+        worker, timeouts = self._worker, self._listener.timeouts
+        idle_s = timeouts.idle_s
+        if not idle_s or idle_s > KEEP_ALIVE_AFTER_S:  # else the idle timeout is there first
+            keep_alive(upstream.transport.get_extra_info("socket"))
+        lease.backend.open_count += 1
+        worker.row.cells[lease.backend.block + counters.TCP_SESSIONS] += 1
+        now = time.monotonic()
+        lease.answered(now)  # how fast it connects is all that is known of how well it is
+        pool = self._listener.pool.name
+        account = _Session(worker, lease, self._peer, pool, attempts, self._started, now, self._waited_s, self._failures)
+        Relay(self, upstream, worker.wheel, idle_s, timeouts.half_closed_s, account, now)
+        self._lease = None  # it is the session's now
+
+    @property
+    def _queue_ms(self) -> float:
+        return round(self._waited_s * 1e3, 3)
+
+    def _release(self, outcome: Outcome, why: Why = Why.OK) -> None:
+        if self._lease is not None:
+            self._lease.release(outcome, time.monotonic(), None, why)
+            self._lease = None
+
+    def _count(self, backend: Backend, cell: int) -> None:
+        self._worker.row.cells[backend.block + cell] += 1
+
+
+class _Session:
+    """The account of one TCP session: its bytes, its lease, how it ended."""
+
+    __slots__ = (
+        "_attempts",
+        "_failures",
+        "_joined",
+        "_lease",
+        "_peer",
+        "_pool",
+        "_started",
+        "_totals",
+        "_waited_s",
+        "_worker",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        worker: WorkerContext,
+        lease: Lease,
+        peer: str,
+        pool: str,
+        attempts: int,
+        started: float,
+        joined: float,
+        waited_s: float,
+        failures: list[FailedTry],
+    ) -> None:
+        """`started` is when the client came, `joined` when it had its backend."""
+        self._failures = failures
+        self._worker = worker
+        self._lease = lease
+        self._peer = peer
+        self._pool = pool
+        self._attempts = attempts
+        self._started = started
+        self._joined = joined
+        self._waited_s = waited_s
+        self._totals = (0, 0)
+
+    def moved(self, from_client: int, from_upstream: int) -> None:
+        self._totals = (self._totals[0] + from_client, self._totals[1] + from_upstream)
+        counters.count_moved(self._worker.row, self._lease.backend.block, from_client, from_upstream)
+
+    def ended(self, why: Why) -> None:
+        self._worker.row.cells[counters.WHY + why] += 1
+        self._lease.backend.open_count -= 1
+        self._worker.descriptors.upstreams -= 1
+        outcome = Outcome.FAILED if why is Why.RESET_MID_RESPONSE else Outcome.OK if why is Why.OK else Outcome.ABORTED
+        now = time.monotonic()
+        if outcome is Outcome.OK:
+            self._worker.row.observe_time(
+                self._lease.backend.block + counters.UPSTREAM_TIME, int((now - self._lease.started) * 1e6)
+            )
+        # What a session's end says of the backend, only its protocol knows; that it never said anything speaks against it.
+        self._lease.release(outcome, now, None, Why.IDLE_TIMEOUT if self._totals[1] else Why.RESET_BEFORE_RESPONSE)
+        if self._worker.access is not None:
+            connect_ms = round((self._joined - self._lease.started) * 1e3, 3)
+            ms, queue_ms = round((now - self._started) * 1e3, 3), round(self._waited_s * 1e3, 3)
+            backend = self._lease.backend.name
+            again = Again.MADE if self._attempts > 1 else Again.NEVER_NEEDED
+            self._worker.access.record(
+                session(
+                    self._peer,
+                    backend,
+                    self._pool,
+                    why,
+                    self._totals,
+                    self._attempts,
+                    connect_ms,
+                    ms,
+                    again,
+                    queue_ms,
+                    self._failures,
+                )
+            )

@@ -1,0 +1,29 @@
+"""A warning about what each request may bring anew: said at once, then once in a while with how often it came."""
+
+from __future__ import annotations
+
+import logging
+
+EVERY_S = 60.0
+
+log = logging.getLogger("balance.worker")
+
+
+class ThrottledWarning:
+    """One for each kind of warning and worker."""
+
+    __slots__ = ("_again_at", "_every_s", "_unsaid")
+
+    def __init__(self, every_s: float = EVERY_S) -> None:
+        self._every_s = every_s
+        self._again_at = 0.0
+        self._unsaid = 0
+
+    def say(self, now: float, message: str) -> None:
+        """Say it, or count it until its time is over: then the next one is said, with the count of those before it."""
+        if now < self._again_at:
+            self._unsaid += 1
+            return
+        more, self._unsaid = self._unsaid, 0
+        self._again_at = now + self._every_s
+        log.warning("%s%s", message, f" ({more} more like it since the last such warning)" if more else "")

@@ -1,0 +1,34 @@
+"""A pool's backups: chosen among when no other backend of the pool is ready, or when a request has tried all of those.
+
+They balance among themselves by the pool's algorithm. Shares, tables and panic are over the others alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from balance.balancing import NOBODY, Policy
+from balance.runtime.backend import Backend
+
+
+class Backups:
+    """Ready sets of its own, and a policy of its own."""
+
+    __slots__ = ("_policy", "backups", "ready")
+
+    def __init__(self, backups: Sequence[Backend], policy: Policy) -> None:
+        self.backups = tuple(backups)
+        self._policy = policy
+        self.ready: tuple[Backend, ...] = ()  # after the first rebuild()
+
+    def rebuild(self) -> None:
+        """Read which of them are ready."""
+        members = [backend for backend in self.backups if backend.load.weight]
+        self.ready = tuple([backend for backend in members if backend.is_ready])
+        self._policy.rebuild([backend.load for backend in self.ready], [backend.load for backend in members])
+
+    def pick(self, key: bytes, now: float, avoid: Collection[Backend]) -> Backend | None:
+        """One that is not in `avoid`, or None."""
+        indices = {index for index, backend in enumerate(self.ready) if backend in avoid}
+        index = self._policy.pick(key, indices, now)
+        return None if index == NOBODY else self.ready[index]

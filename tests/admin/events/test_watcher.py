@@ -1,0 +1,94 @@
+"""What others did is told once, at the next look."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from steered import TEXT, Steered
+
+from balance.admin.events.watcher import EventWatcher
+from balance.admin.state_view import StateView
+from balance.admin.supervisor_orders import Reload
+from balance.config.model import CircuitBreaker
+from balance.health.circuit_breaker import CAUSE, OPENED, PHASE, UNTIL_US, BreakerState, Signal
+from balance.health.readiness import Stage
+from balance.process.shared_memory.board import Board
+
+
+def told(view: StateView) -> list[str]:
+    return [event.text for event in view.events.since(0)]
+
+
+def test_nothing_is_told_while_nothing_happens() -> None:
+    steered = Steered()
+    watcher = EventWatcher(steered.view)
+    watcher.look()
+    watcher.look()
+    assert told(steered.view) == []
+
+
+def test_stages_and_restarts_are_told() -> None:
+    steered = Steered()
+    watcher = EventWatcher(steered.view)
+    steered.board.count_worker_restart()
+    watcher.look()
+    steered.board.count_worker_restart()
+    steered.board.count_worker_restart()
+    steered.board.set_stage(Stage.DRAINING)
+    watcher.look()
+    watcher.look()
+    assert told(steered.view) == [
+        "a worker was replaced (1 since the start)",
+        "the instance is draining; /ready says no",
+        "2 workers were replaced (3 since the start)",
+    ]
+
+
+def test_reloads_are_told_with_what_they_changed() -> None:
+    steered = Steered()
+    watcher = EventWatcher(steered.view)
+    steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
+    asyncio.run(steered.steer(Reload()))
+    asyncio.run(steered.steer(Reload(rollback=True)))
+    watcher.look()
+    steered.source = steered.source.with_text("nonsense: 1\n")
+    asyncio.run(steered.steer(Reload()))
+    watcher.look()
+    assert told(steered.view) == [
+        "generation 2 is served (admin API): ~1 backend",
+        "generation 3 is served (rollback to 1): ~1 backend",
+        "a reload was refused; nothing changed, the log says why",
+    ]
+    first = steered.view.events.since(0)[0]
+    assert (first.kind, first.about["result"], first.about["generation"]) == ("reload", "success", 2)
+
+
+def test_breakers_are_told_when_they_move(make_inside: Callable[..., StateView]) -> None:
+    view = make_inside()
+    pools = tuple(replace(pool, breaker=CircuitBreaker(enabled=True)) for pool in view.config.pools)
+    view.config = replace(view.config, pools=pools)
+    watcher = EventWatcher(view)
+    assert isinstance(view.board, Board)
+    evidence = view.board.evidence(2)
+    evidence[PHASE], evidence[OPENED], evidence[CAUSE], evidence[UNTIL_US] = BreakerState.OPEN, 1, Signal.FAILURES, 1 << 62
+    watcher.look()
+    evidence[PHASE], evidence[CAUSE] = BreakerState.CLOSED, Signal.TRIALS_PASSED
+    watcher.look()
+    watcher.look()
+    assert told(view) == [
+        "the circuit breaker of backend app/a2 is open: too many failures in a row",
+        "the circuit breaker of backend app/a2 is closed: the requests that tried it went well",
+    ]
+
+
+def test_a_successor_says_that_it_is_one() -> None:
+    async def main() -> None:
+        steered = Steered()
+        steered.board.count_control_restart()  # in the instance that this one has replaced
+        EventWatcher(steered.view, 1).start(asyncio.get_running_loop())
+        assert told(steered.view) == []
+        steered.board.count_control_restart()
+        EventWatcher(steered.view, 1).start(asyncio.get_running_loop())
+        assert told(steered.view) == ["the control process was replaced (1 since the start); the log has what was before"]
+
+    asyncio.run(main())

@@ -1,0 +1,195 @@
+"""The exposition: a board in, the text that Prometheus reads out, parsed back by the client library's own parser."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from balance.admin.metrics.exposition import registry
+from balance.admin.state_view import StateView
+from balance.admin.supervisor_orders import ReloadResult
+from balance.config.model import CircuitBreaker, PassiveChecks
+from balance.health.circuit_breaker import OPENED, PHASE, UNTIL_US, BreakerState
+from balance.model import Why
+from balance.process.shared_memory.board import Board, Ejection
+from balance.retry.decision import Again
+from balance.runtime import counters
+
+BREAKER_STATES = ("closed", "open", "half-open")
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def scrape(view: StateView) -> Samples:
+    text = generate_latest(registry(view)).decode()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def value(samples: Samples, name: str, **labels: str) -> float:
+    return samples[name, tuple(sorted(labels.items()))]
+
+
+def board_of(view: StateView) -> Board:
+    assert isinstance(view.board, Board)
+    return view.board
+
+
+def count(board: Board, worker: int) -> None:
+    """One request as a worker counts it: GET, 200, by the first backend, 3 ms, 512 bytes out."""
+    row = counters.Row(board.rows[worker])
+    row.count_request(counters.series_key(1, counters.METHOD_CODES[b"GET"], 200))
+    row.observe_time(counters.block(1) + counters.REQUEST_TIME, 3000)
+    row.observe_time(counters.block(1) + counters.UPSTREAM_TIME, 2000)
+    row.observe_size(counters.RESPONSE_SIZE, 512)
+    row.cells[counters.skipped(Again.BUDGET)] += 1
+    for cell in (
+        counters.WHY + Why.OK,
+        counters.CONNECTIONS,
+        counters.block(1) + counters.LEASES,
+        counters.block(1) + counters.RETRIES,
+    ):
+        row.cells[cell] += 1
+
+
+def test_workers_are_added_up(view: StateView) -> None:
+    for worker in (0, 1, 1):
+        count(board_of(view), worker)
+    samples = scrape(view)
+    labels = {"pool": "app", "backend": "a1"}
+    assert value(samples, "balance_http_requests_total", method="GET", status="200", route="", **labels) == 3
+    assert value(samples, "balance_backend_requests_total", **labels) == 3
+    assert value(samples, "balance_backend_retries_total", **labels) == 3
+    assert value(samples, "balance_connections_total") == 3
+    assert value(samples, "balance_bytes_total", direction="out") == 3 * 512
+    assert value(samples, "balance_requests_ended_total", why="ok") == 3
+    assert value(samples, "balance_retries_skipped_total", reason="budget") == 3
+    assert value(samples, "balance_retries_skipped_total", reason="method") == 0
+    assert value(samples, "balance_http_request_duration_seconds_count", **labels) == 3
+    assert value(samples, "balance_http_request_duration_seconds_sum", **labels) == pytest.approx(0.009)
+    assert value(samples, "balance_backend_request_duration_seconds_bucket", le="0.0025", **labels) == 3
+    assert value(samples, "balance_backend_request_duration_seconds_bucket", le="0.001", **labels) == 0
+    assert value(samples, "balance_http_response_size_bytes_bucket", le="1000.0") == 3
+    assert value(samples, "balance_http_response_size_bytes_bucket", le="100.0") == 0
+
+
+def test_no_counter_goes_back_when_a_worker_is_replaced(view: StateView) -> None:
+    board = board_of(view)
+    for worker in (0, 1):
+        count(board, worker)
+        board.rows[worker][counters.CONNECTIONS_OPEN] = 4
+        board.rows[worker][counters.block(1) + counters.ACTIVE] = 4
+    before = scrape(view)
+    board.zero_gauges(1)
+    board.count_worker_restart()
+    after = scrape(view)
+    count(board, 1)
+    later = scrape(view)
+    ends = ("_total", "_bucket", "_count", "_sum")
+    names = [key for key in before if key[0].endswith(ends) and not key[0].startswith("process_")]
+    assert len(names) > 50
+    assert [key for key in names if not before[key] <= after[key] <= later[key]] == []
+    assert value(after, "balance_active_connections") == 4
+    assert value(after, "balance_backend_connections", pool="app", backend="a1") == 4
+    assert (value(before, "balance_worker_restarts_total"), value(after, "balance_worker_restarts_total")) == (0, 1)
+    assert (value(before, "balance_workers"), value(after, "balance_workers")) == (2, 1)
+
+
+def test_health_and_pooled_connections_are_told_per_backend(view: StateView) -> None:
+    row = board_of(view).rows[0]
+    row[counters.block(1) + counters.OPEN], row[counters.block(1) + counters.IDLE] = 5, 3
+    samples = scrape(view)
+    healthy = {name: value(samples, "balance_backend_healthy", pool=pool, backend=name) for pool, name in
+               (("app", "a1"), ("app", "a2"), ("raw", "r1"))}  # fmt: skip
+    assert healthy == {"a1": 1, "a2": 0, "r1": 1}
+    assert value(samples, "balance_pool_connections", pool="app", backend="a1", state="idle") == 3
+    assert value(samples, "balance_pool_connections", pool="app", backend="a1", state="active") == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "balance_http_request_size_bytes_count",
+        "balance_build_info",
+        "balance_event_loop_lag_seconds",
+        "balance_active_requests",
+        "process_cpu_seconds_total",
+        "process_resident_memory_bytes",
+        "process_open_fds",
+        "process_start_time_seconds",
+    ],
+)
+def test_every_promised_name_is_there_before_any_traffic(view: StateView, name: str) -> None:
+    assert name in {name for name, _ in scrape(view)}
+
+
+def test_requests_that_reached_no_backend_have_empty_labels(view: StateView) -> None:
+    counters.Row(board_of(view).rows[0]).count_request(counters.series_key(0, counters.METHOD_OTHER, 503))
+    samples = scrape(view)
+    assert value(samples, "balance_http_requests_total", method="OTHER", status="503", pool="", backend="", route="") == 1
+
+
+def test_what_is_counted_of_backends_that_are_gone_stays_their_own_and_stands_there_once(view: StateView) -> None:
+    row = counters.Row(board_of(view).rows[0])
+    get = counters.METHOD_CODES[b"GET"]
+    view.names = {1: ("app", "a1"), 20: ("app", "a1"), 21: ("app", "old"), 22: ("app", "older")}
+    for slot in (0, 1, 20, 21, 22, 23, 24):  # 20 is where a1 was at another address; nobody knows of 23 and 24
+        row.count_request(counters.series_key(slot, get, 200))
+    text = generate_latest(registry(view)).decode()
+    lines = [line for line in text.splitlines() if line.startswith("balance_http_requests_total{")]
+    found = {labels: value for labels, _, value in (line.rpartition(" ") for line in lines)}
+    assert len(found) == len(lines)
+    totals = {name: value(scrape(view), "balance_http_requests_total", method="GET", status="200", route="",
+                          pool="app" if name else "", backend=name) for name in ("", "a1", "old", "older")}  # fmt: skip
+    assert totals == {"": 3, "a1": 2, "old": 1, "older": 1}
+
+
+def test_the_same_board_is_good_openmetrics(view: StateView) -> None:
+    count(board_of(view), 0)
+    families = list(parse_openmetrics(generate_openmetrics(registry(view)).decode()))
+    assert "balance_http_requests" in {family.name for family in families}
+
+
+def test_breakers_and_ejections_are_shown_where_they_are_configured(
+    make_inside: Callable[..., StateView], view: StateView
+) -> None:
+    app, *others = view.config.pools
+    check = replace(app.health_check, passive=PassiveChecks(enabled=True))
+    guarded = make_inside(pools=(replace(app, breaker=CircuitBreaker(enabled=True), health_check=check), *others))
+    board = board_of(guarded)
+    board.evidence(2)[PHASE] = BreakerState.OPEN
+    board.evidence(2)[UNTIL_US] = 2**62
+    board.evidence(2)[OPENED] = 4
+    board.set_ejection(2, Ejection(1, 0, 7))
+    board.rows[0][counters.block(2) + counters.BLAMED] = 5
+    board.rows[1][counters.block(2) + counters.BLAMED] = 6
+    samples, labels = scrape(guarded), {"pool": "app", "backend": "a2"}
+    states = {state: value(samples, "balance_circuit_breaker_state", state=state, **labels) for state in BREAKER_STATES}
+    assert states == {"closed": 0, "open": 1, "half-open": 0}
+    assert value(samples, "balance_circuit_breaker_state", state="closed", pool="app", backend="a1") == 1
+    assert value(samples, "balance_circuit_breaker_failures_total", **labels) == 11
+    assert value(samples, "balance_circuit_breaker_opened_total", **labels) == 4
+    assert value(samples, "balance_backend_ejections_total", **labels) == 7
+    assert not any(name.startswith("balance_circuit") and ("pool", "raw") in key for name, key in samples)
+
+
+def test_reloads_are_counted_by_how_they_ended(view: StateView) -> None:
+    board = board_of(view)
+    board.set_generation(3)
+    assert value(scrape(view), "balance_config_last_reload_successful") == 1
+    for result in (ReloadResult.SUCCESS, ReloadResult.SUCCESS, ReloadResult.UNCHANGED, ReloadResult.FAILURE):
+        board.count_reload(result)
+    samples = scrape(view)
+    assert value(samples, "balance_config_reloads_total", result="unchanged") == 1
+    assert value(samples, "balance_config_last_reload_successful") == 0
+    board.count_reload(ReloadResult.UNCHANGED)
+    assert value(scrape(view), "balance_config_last_reload_successful") == 1
+    assert value(samples, "balance_config_generation") == 3
+    assert value(samples, "balance_config_reloads_total", result="success") == 2
+    assert value(samples, "balance_config_reloads_total", result="failure") == 1

@@ -1,0 +1,259 @@
+"""Orders over the admin port: what the supervisor is asked, what comes back, and what the log keeps of it."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from asking import Answer, ask
+from steered import TEXT, Steered
+
+from balance.admin.application import admin_app
+from balance.admin.supervisor_orders import ChangeBackends, Order, Reload, Restart, Stop, Upgrade, Verdict
+from balance.errors import StartError
+from balance.health.readiness import Stage
+from balance.health.states import Event, State
+
+
+def say(steered: Steered, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+    data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+    return ask(admin_app(steered.view, is_inward=True), path, method, data, **headers)
+
+
+def weights(steered: Steered) -> dict[str, int]:
+    return {seen.backend.name: seen.backend.weight for seen in steered.view.backends()}
+
+
+def test_a_reload_is_done_and_tells_what_changed() -> None:
+    steered = Steered()
+    steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
+    answer = say(steered, "POST", "/reload")
+    assert answer.status == 200
+    assert answer.json == {
+        "done": True,
+        "generation": 2,
+        "summary": "~1 backend",
+        "changes": ["~ backend app/a2: weight 2 -> 5"],
+        "dropped": [],
+        "problems": [],
+    }
+    assert steered.asked == [Reload()]
+
+
+def test_a_reload_that_is_refused_changes_nothing_and_says_why() -> None:
+    steered = Steered()
+    steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: -1"))
+    answer = say(steered, "POST", "/reload")
+    assert answer.status == 409
+    assert answer.json["done"] is False
+    assert answer.json["generation"] == 1
+    assert answer.json["problems"] == [answer.json["error"]]
+    assert "pools.app.backends[1].weight: -1 is not in 0..65535" in answer.json["error"]
+    assert weights(steered)["a2"] == 2
+
+
+def test_a_dry_run_changes_nothing() -> None:
+    steered = Steered()
+    steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
+    answer = say(steered, "POST", "/reload?dry_run=true")
+    assert (answer.status, answer.json["generation"], answer.json["summary"]) == (200, 1, "~1 backend")
+    assert weights(steered)["a2"] == 2
+
+
+def test_a_rollback_serves_what_was_served_before() -> None:
+    steered = Steered()
+    assert say(steered, "POST", "/reload", {"rollback": True}).status == 409
+    steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
+    say(steered, "POST", "/reload")
+    assert say(steered, "POST", "/reload", {"rollback": True}).status == 200
+    assert weights(steered)["a2"] == 2
+    assert steered.asked[-1] == Reload(rollback=True)
+    assert say(steered, "POST", "/reload", {"rollback": 2}).status == 200
+    assert weights(steered)["a2"] == 5
+    assert steered.asked[-1] == Reload(rollback=True, to=2)
+
+
+def test_a_difference_is_told_without_a_change() -> None:
+    steered = Steered()
+    answer = say(steered, "POST", "/diff", TEXT.replace("weight: 2", "weight: 5").encode())
+    assert (answer.status, answer.json["changes"]) == (200, ["~ backend app/a2: weight 2 -> 5"])
+    wrong = say(steered, "POST", "/diff", b"listen: 5\n")
+    assert wrong.status == 409
+    assert wrong.json["problems"][0].startswith("test.yaml:1:1: backends: is missing")
+    assert steered.number == 1
+
+
+@pytest.mark.parametrize("body", [b"", b" \n", b"\xff"])
+def test_a_difference_needs_a_text(body: bytes) -> None:
+    assert say(Steered(), "POST", "/diff", body).status == 400
+
+
+def test_backends_come_change_and_go() -> None:
+    steered = Steered()
+    new = {"pool": "app", "name": "a3", "address": "127.0.0.1:9004", "weight": 7}
+    added = say(steered, "POST", "/backends", new)
+    assert (added.status, added.json["changes"]) == (200, ["+ backend app/a3 (127.0.0.1:9004, weight 7)"])
+    changed = say(steered, "PATCH", "/backends/a3", {"weight": 2})
+    assert (changed.status, changed.json["changes"], changed.json["state"]) == (
+        200,
+        ["~ backend app/a3: weight 7 -> 2"],
+        "unchecked",
+    )
+    assert weights(steered) == {"a1": 1, "a2": 2, "a3": 2, "r1": 1}
+    removed = say(steered, "DELETE", "/backends/app/a1")
+    assert (removed.status, removed.json["summary"]) == (200, "-1 backend")
+    assert list(weights(steered)) == ["a2", "a3", "r1"]
+    assert say(steered, "DELETE", "/backends/a1").status == 404
+
+
+def test_what_was_changed_holds_over_a_reload_until_it_is_discarded() -> None:
+    steered = Steered()
+    say(steered, "PATCH", "/backends/a2", {"weight": 9})
+    say(steered, "POST", "/reload")
+    assert weights(steered)["a2"] == 9
+    say(steered, "POST", "/reload", {"discard_changes": True})
+    assert weights(steered)["a2"] == 2
+
+
+def test_a_change_that_the_file_overtakes_is_said_to_be_dropped() -> None:
+    steered = Steered()
+    say(steered, "PATCH", "/backends/a2", {"weight": 9})
+    steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
+    answer = say(steered, "POST", "/reload")
+    assert answer.json["dropped"] == [
+        "the change of backend app/a2 (weight 9) is dropped: the file says something new about it"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "said"),
+    [
+        ("POST", "/backends", {"pool": "app", "name": "a1", "address": "h:1"}, 409, "pool app has a backend 'a1' already"),
+        ("POST", "/backends", {"name": "x", "address": "h:1"}, 409, "say which pool is meant: app, raw"),
+        ("POST", "/backends", {"pool": "app", "name": "x"}, 409, "'address' is missing"),
+        ("POST", "/backends", {"pool": "app", "address": "h:1"}, 400, "has no name"),
+        ("POST", "/backends", b"{", 400, "is not JSON"),
+        ("POST", "/backends", b"x" * 5000, 413, "larger than 4096 bytes"),
+        ("PATCH", "/backends/a1", {"weight": -1}, 409, "-1 is not in 0..65535"),
+        ("PATCH", "/backends/a1", {"state": "drain", "for": "1h"}, 409, "unknown key"),
+        ("PATCH", "/backends/a1", {"state": "gone", "weight": 3}, 400, "cannot be ordered"),
+        ("PATCH", "/backends/a1", {"name": "b"}, 409, "can't be given another name"),
+        ("PATCH", "/backends/a1", {}, 400, "is no order"),
+        ("PATCH", "/backends/a1", {"metadata": {"k": "\ud800"}}, 409, "has half of a character"),
+        ("PATCH", "/backends/a1", {"metadata": {"\ud800": "v"}}, 409, "has half of a character"),
+        ("PATCH", "/backends/a1", {"\ud800": 1}, 409, "unable to parse"),
+        ("POST", "/backends", {"name": "\ud800", "pool": "app", "address": "h:1"}, 409, "has half of a character"),
+        ("POST", "/backends", {"name": "x", "pool": "\ud800", "address": "h:1"}, 409, "there is no pool"),
+        ("PATCH", "/backends/zz", {"weight": 1}, 404, "there is no backend 'zz'; there are a1, a2, r1"),
+        ("DELETE", "/backends/r1", None, 409, "is empty; write at least one backend"),
+        ("POST", "/reload", {"rolback": True}, 400, "is no order"),
+        ("POST", "/reload?dry_run=maybe", None, 400, "dry_run is true or false"),
+    ],
+)
+def test_what_cannot_be_done_changes_nothing(method: str, path: str, body: Any, status: int, said: str) -> None:
+    steered = Steered()
+    answer = say(steered, method, path, body)
+    assert answer.status == status
+    assert said in answer.json["error"]
+    assert (steered.number, weights(steered)) == (1, {"a1": 1, "a2": 2, "r1": 1})
+
+
+@pytest.mark.parametrize(
+    ("path", "order"), [("/restart", Restart()), ("/upgrade", Upgrade()), ("/drain", Stop()), ("/reload", Reload())]
+)
+def test_orders_reach_the_supervisor(path: str, order: Order) -> None:
+    steered = Steered()
+    assert say(steered, "POST", path).status == 200
+    assert steered.asked == [order]
+    assert (steered.board.stage is Stage.DRAINING) is (path == "/drain")
+
+
+ORDERS = [
+    ("POST", "/reload"),
+    ("POST", "/diff"),
+    ("POST", "/backends"),
+    ("PATCH", "/backends/a1"),
+    ("DELETE", "/backends/a1"),
+    ("POST", "/drain"),
+    ("POST", "/restart"),
+    ("POST", "/upgrade"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ORDERS)
+def test_no_order_is_taken_from_elsewhere_or_from_a_page_of_others(method: str, path: str) -> None:
+    steered = Steered()
+    assert say(steered, method, path, {"weight": 3}, Host="evil.example").status == 403
+    assert say(steered, method, path, {"weight": 3}, Host="127.0.0.1:9090", Origin="http://evil.example").status == 403
+    outward = admin_app(steered.view, is_inward=False)
+    assert ask(outward, path, method, b'{"weight": 3}', Host="127.0.0.1:9090").status == 403
+    assert steered.asked == []
+
+
+def test_each_order_is_logged_once_with_who_gave_it(caplog: pytest.LogCaptureFixture) -> None:
+    steered = Steered()
+    with caplog.at_level(logging.INFO, "balance.admin"):
+        say(steered, "PATCH", "/backends/a1", {"weight": 3})
+        say(steered, "PATCH", "/backends/a1", {"weight": -1})
+        say(steered, "PATCH", "/backends/a1", {"state": "drain"})
+        say(steered, "POST", "/reload?dry_run=1")
+        say(steered, "GET", "/config")
+    lines = [record.getMessage() for record in caplog.records if record.name == "balance.admin"]
+    assert lines == [
+        "ordered by 127.0.0.1:5555: set backend app/a1 (weight 3): done, ~1 backend",
+        "ordered by 127.0.0.1:5555: set backend app/a1 (weight -1): refused: admin API: pools.app.backends[0].weight: "
+        "-1 is not in 0..65535",
+        "ordered by 127.0.0.1:5555: drain backend app/a1: done",
+        "ordered by 127.0.0.1:5555: reload: would be done, nothing changed",
+    ]
+    assert [event.kind for event in steered.view.events.since(0)] == ["order"] * 4
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), BrokenPipeError("gone"), StartError("gone")])
+def test_a_supervisor_that_does_not_answer_is_503(error: Exception) -> None:
+    async def silent(order: Order) -> Verdict:
+        raise error
+
+    steered = Steered()
+    steered.view.steer = silent
+    answer = say(steered, "POST", "/reload")
+    assert answer.status == 503
+    assert answer.json["error"].startswith("the supervisor does not answer: ")
+
+
+def test_both_a_weight_and_a_state_can_be_ordered() -> None:
+    steered = Steered()
+    answer = say(steered, "PATCH", "/backends/a1", {"weight": 4, "state": "drain"})
+    assert (answer.status, answer.json["name"], answer.json["done"]) == (200, "a1", True)
+    assert weights(steered)["a1"] == 4
+    assert isinstance(steered.asked[0], ChangeBackends)
+
+
+def test_a_dry_run_drains_nobody_either() -> None:
+    steered = Steered()
+    ordered: list[Event] = []
+
+    def order(slot: int, event: Event, reason: str) -> State:
+        ordered.append(event)
+        steered.board.set_state(slot, State.DRAINING, 1000.0)
+        return State.DRAINING
+
+    steered.view.order = order
+    for query, state in (("?dry_run=1", "unchecked"), ("", "draining")):
+        answer = say(steered, "PATCH", f"/backends/a1{query}", {"state": "drain"})
+        assert (answer.status, answer.json["state"]) == (200, state)
+    assert ordered == [Event.DRAIN]
+
+
+def test_a_backend_with_another_address_is_shown_as_it_stands_and_not_as_the_one_before() -> None:
+    steered = Steered()
+    steered.board.set_state(1, State.DRAINING, 1000.0)
+
+    async def moved(order: Order) -> Verdict:
+        verdict = await steered.steer(order)
+        steered.view.slots = {**steered.view.slots, ("app", "a1"): 4}  # as the book of slots has it
+        return verdict
+
+    steered.view.steer = moved
+    assert say(steered, "PATCH", "/backends/a1", {"address": "127.0.0.1:9009"}).json["state"] == "unchecked"
+    assert say(steered, "PATCH", "/backends/a1?dry_run=1", {"weight": 2, "state": "drain"}).json["state"] == "unchecked"

@@ -1,0 +1,53 @@
+"""One front for many doors: methods, unknown paths, pages that move."""
+
+import pytest
+from asking import ask
+from starlette.requests import Request
+from starlette.responses import Response
+
+from balance.admin.endpoints import Access, Endpoint, EndpointRoute, application
+
+
+async def hello(request: Request) -> Response:
+    return Response(request.method)
+
+
+async def crash(request: Request) -> Response:
+    raise ZeroDivisionError
+
+
+DOORS = [
+    Endpoint("GET", "/a", hello, Access.ANYWHERE, "", aliases=("/b",)),
+    Endpoint("POST", "/a", hello, Access.ORDER, ""),
+    Endpoint("GET", "/crash", crash, Access.LOCAL, ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "text"),
+    [
+        ("GET", "/a", 200, "GET"),
+        ("GET", "/b", 200, "GET"),
+        ("POST", "/a", 200, "POST"),
+        ("PUT", "/a", 405, "PUT is not allowed on /a; GET and HEAD and POST are"),
+        ("POST", "/b", 405, "POST is not allowed on /b; GET and HEAD are"),
+        ("GET", "/figures", 200, "GET"),
+        ("GET", "/c", 404, "there is no /c; there are /a, /b, /crash, /figures"),
+    ],
+)
+def test_a_method_on_a_path_is_answered_or_refused(method: str, path: str, status: int, text: str) -> None:
+    answer = ask(application(DOORS, EndpointRoute(lambda: ["/figures"], hello), is_inward=True), path, method)
+    assert answer.status == status
+    assert (answer.text if status == 200 else answer.json["error"]) == text
+
+
+def test_a_page_can_be_nowhere() -> None:
+    app = application(DOORS, EndpointRoute(lambda: (), hello), is_inward=True)
+    assert [ask(app, path).status for path in ("/metrics", "/figures")] == [404, 404]
+
+
+@pytest.mark.parametrize("path", ["/crash", "/a"])
+def test_what_names_addresses_is_shown_under_no_strangers_name(path: str) -> None:
+    app = application(DOORS, EndpointRoute(lambda: (), hello), is_inward=True)
+    answer = ask(app, path, Host="rebound.example")
+    assert answer.status == (200 if path == "/a" else 403)

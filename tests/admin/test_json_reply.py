@@ -1,0 +1,35 @@
+"""Answers as JSON, and a verdict as one."""
+
+import json
+
+import pytest
+
+from balance.admin.json_reply import moment, reply, verdict_reply
+from balance.admin.supervisor_orders import Verdict
+
+
+def test_an_answer_is_json_that_no_cache_keeps() -> None:
+    answer = reply({"a": "é"}, 404, {"Allow": "GET"})
+    assert (answer.status_code, bytes(answer.body)) == (404, '{\n  "a": "é"\n}\n'.encode())
+    assert (answer.headers["cache-control"], answer.headers["allow"]) == ("no-store", "GET")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status", "error"),
+    [
+        (Verdict(True, 2, ("~ workers: 1 -> 2",), summary="workers changed"), 200, None),
+        (Verdict(False, 1, problems=("first", "second")), 409, "first"),
+        (Verdict(False, 1, summary="nothing changed"), 409, "nothing changed"),
+        (Verdict(False, 1), 409, "refused"),
+    ],
+)
+def test_a_verdict_is_200_or_409_with_its_reason(verdict: Verdict, status: int, error: str | None) -> None:
+    answer = verdict_reply(verdict, name="a")
+    document = json.loads(bytes(answer.body))
+    assert answer.status_code == status
+    assert document.get("error") == error
+    assert (document["done"], document["name"], document["problems"]) == (status == 200, "a", list(verdict.problems))
+
+
+def test_a_moment_is_a_time_of_day_in_utc() -> None:
+    assert moment(0.25) == "1970-01-01T00:00:00.250+00:00"

@@ -1,0 +1,62 @@
+"""What this version does not have is refused by name."""
+
+from pathlib import Path
+
+import pytest
+
+from balance.config import load_text
+from balance.config.schema.schema import ALGORITHMS, CHECKS
+from balance.config.schema.unsupported_keys import LATER_KEYS
+from balance.errors import ConfigError
+
+WORKING = 'mode: http\nlisten: ":8080"\nbackends:\n  - address: 127.0.0.1:9001\n'
+
+HOMES = {
+    "": "{key}: {{}}",
+    "listener": "listeners: [{{listen: ':1', {key}: 1}}]",
+    "pool": "pools: {{p: {{backends: [{{address: 'a:1'}}], {key}: 1}}}}",
+    "backend": "    {key}: 1",
+    "health_check": "health_check: {{{key}: 1}}",
+    "http": "http: {{{key}: 1}}",
+    "resilience": "resilience: {{{key}: 1}}",
+    "security": "security: {{{key}: 1}}",
+    "connection_protection": "security: {{connection_protection: {{{key}: 1}}}}",
+    "admin": "admin: {{{key}: 1}}",
+    "metrics": "metrics: {{{key}: 1}}",
+    "access_log": "logging: {{access_log: {{{key}: 1}}}}",
+}
+
+
+def said_of(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_text(text, "f.yaml", {})
+    return [problem.message for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(("place", "key"), [(place, key) for place, keys in LATER_KEYS.items() for key in sorted(keys)])
+def test_a_later_key_is_refused_by_name(place: str, key: str) -> None:
+    assert f"{key!r} is not available in this version" in said_of(WORKING + HOMES[place].format(key=key) + "\n")
+
+
+def test_a_later_section_is_refused_even_when_it_says_that_it_is_off() -> None:
+    assert said_of(WORKING + "tls: {enabled: false}\n") == ["'tls' is not available in this version"]
+
+
+def test_a_misspelt_later_key_is_told_apart_from_a_known_one() -> None:
+    assert said_of(WORKING + "autoscaller: {}\n") == [
+        "unknown key; 'autoscaler', if that is meant, is not available in this version"
+    ]
+
+
+def test_what_is_offered_is_what_there_is() -> None:
+    from balance.balancing import POLICIES
+    from balance.probes import PROBES
+
+    assert set(ALGORITHMS) == set(POLICIES)
+    assert set(CHECKS) == set(PROBES)
+
+
+def test_the_readme_lists_what_there_is_not() -> None:
+    readme = (Path(__file__).resolve().parents[3] / "README.md").read_text()
+    section = readme.partition("### What it does not, in this version")[2].partition("\n###")[0]
+    assert not [key for keys in LATER_KEYS.values() for key in keys if f"`{key}`" not in section]

@@ -1,0 +1,169 @@
+"""A forked child: what it says, what it is told, how it ends."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from balance.errors import StartError
+from balance.process.children.child import Child, ChildState, Report, how_it_ended, next_backoff_s, obey
+from balance.process.ipc.messages import END
+from balance.process.ipc.pipe import Message
+
+Body = Callable[[Report], int]
+Start = Callable[[Body], Child]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Fork children that are gone after the test."""
+    children: list[Child] = []
+
+    def fork(body: Body) -> Child:
+        child = Child("the child")
+        children.append(child)
+        child.start(time.monotonic(), body)
+        return child
+
+    yield fork
+    for child in children:
+        if child.life is not ChildState.GONE:
+            child.kill()
+            os.waitpid(child.pid, 0)
+        child.hang_up()
+
+
+def ended(child: Child) -> int:
+    """Wait for the child's end, as the supervisor does after SIGCHLD."""
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    child.listen()
+    status = child.reap()
+    assert status is not None
+    return status
+
+
+def test_a_child_is_ready_when_it_says_so_and_not_before(start: Start) -> None:
+    readable, writable = os.pipe()
+
+    def body(report: Report) -> int:
+        os.read(readable, 1)
+        report.ready()
+        os.read(readable, 1)
+        return 7
+
+    child = start(body)
+    assert (child.listen(), child.life) == (([], True), ChildState.STARTING)
+    os.write(writable, b"x")
+    while child.life is ChildState.STARTING:
+        assert child.listen() == ([], True)
+    os.write(writable, b"x")
+    assert how_it_ended(ended(child)) == "exited with status 7"
+    assert (child.life, child.complaint) == (ChildState.GONE, "")
+    os.close(readable)
+    os.close(writable)
+
+
+def test_why_a_child_cannot_work_is_one_line(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
+    def body(report: Report) -> int:
+        raise StartError("the disk\nis full")
+
+    child = start(body)
+    assert how_it_ended(ended(child)) == "exited with status 1"
+    assert child.complaint == "the disk is full"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_bug_in_a_child_ends_the_child_alone_and_is_reported(start: Start) -> None:
+    def body(report: Report) -> int:
+        raise ZeroDivisionError("division by zero")
+
+    child = start(body)
+    assert how_it_ended(ended(child)) == "exited with status 1"
+    assert child.complaint == "ZeroDivisionError: division by zero"
+
+
+def until_told(report: Report) -> Message:
+    """Turn a loop until the supervisor has said something."""
+    loop = asyncio.new_event_loop()
+    told: asyncio.Future[Message] = loop.create_future()
+    obey(loop, report, told.set_result)
+    return loop.run_until_complete(told)
+
+
+def test_a_groups_signals_are_ignored_and_what_the_supervisor_says_is_heard(start: Start) -> None:
+    def body(report: Report) -> int:
+        report.ready()
+        return int(until_told(report).data)
+
+    child = start(body)
+    for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        os.kill(child.pid, signum)
+    child.finish(7)
+    assert child.life is ChildState.LEAVING
+    assert how_it_ended(ended(child)) == "exited with status 7"
+
+
+def test_what_was_said_before_the_child_listens_is_heard_all_the_same(start: Start) -> None:
+    readable, writable = os.pipe()
+
+    def body(report: Report) -> int:
+        os.read(readable, 1)
+        message = until_told(report)
+        return int(message.data) if message.kind == END else 1
+
+    child = start(body)
+    child.finish(9)
+    os.write(writable, b"x")
+    assert how_it_ended(ended(child)) == "exited with status 9"
+    os.close(readable)
+    os.close(writable)
+
+
+def test_a_child_says_more_than_that_it_is_ready(start: Start) -> None:
+    def body(report: Report) -> int:
+        report.ready()
+        report.end.say("prepared", 3)
+        until_told(report)
+        return 0
+
+    child = start(body)
+    heard: list[Message] = []
+    while not heard:
+        heard += child.listen()[0]
+    assert heard == [Message("prepared", 3, ())]
+    assert child.life is ChildState.READY
+    child.finish(1)
+    assert ended(child) == 0
+
+
+def test_a_child_that_is_gone_is_neither_told_nor_killed(start: Start) -> None:
+    child = start(lambda report: 0)
+    assert ended(child) == 0
+    child.kill()  # its number may be somebody else's by now
+    assert not child.say(END, 1)
+    assert child.reap() is None
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (0, "exited with status 0"),
+        (3 << 8, "exited with status 3"),
+        (9, "was killed by SIGKILL"),
+        (11 | 0x80, "was killed by SIGSEGV"),
+        (60, "was killed by signal 60"),
+    ],
+)
+def test_ends_are_put_into_words(status: int, words: str) -> None:
+    assert how_it_ended(status) == words
+
+
+def test_who_keeps_dying_young_waits_longer_and_longer_up_to_a_bound() -> None:
+    delays = [0.0]
+    for _ in range(9):
+        delays.append(next_backoff_s(delays[-1], lived_s=0.5))
+    assert delays == [0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
+    assert next_backoff_s(10.0, lived_s=10.0) == 0.0

@@ -1,0 +1,71 @@
+"""Control's side of an order: it goes to the supervisor, and whoever waits gets a verdict whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from balance.admin.supervisor_orders import Order, Reload, Restart, Verdict
+from balance.process.control import orders as module
+from balance.process.control.orders import SupervisorOrders
+from balance.process.ipc.messages import ORDER
+from balance.process.ipc.pipe import pipe
+
+
+def test_every_order_gets_its_own_verdict_in_whatever_order_they_come() -> None:
+    async def act() -> list[Verdict]:
+        mine, theirs = pipe()
+        steering = SupervisorOrders(mine)
+        orders: list[Order] = [Reload(), Restart(), Reload(text="x" * 100_000)]
+        waiting = [asyncio.ensure_future(steering.steer(order)) for order in orders]
+        await asyncio.sleep(0)
+        said = theirs.heard()[0]
+        assert [message.kind for message in said] == [ORDER] * 3
+        assert [message.data[1] for message in said] == orders
+        for message in reversed(said):
+            number, order = message.data
+            steering.heard(number, Verdict(True, 1, summary=type(order).__name__ + str(number)))
+        return await asyncio.gather(*waiting)
+
+    assert [verdict.summary for verdict in asyncio.run(act())] == ["Reload1", "Restart2", "Reload3"]
+
+
+def test_a_supervisor_that_takes_nothing_is_said_at_once() -> None:
+    async def act() -> Verdict:
+        mine, theirs = pipe()
+        theirs.close()
+        return await SupervisorOrders(mine).steer(Reload())
+
+    verdict = asyncio.run(act())
+    assert (verdict.is_done, verdict.problems) == (False, ("the supervisor takes no orders",))
+
+
+def test_a_supervisor_that_does_not_answer_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_S", 0.01)
+
+    async def act() -> Verdict:
+        mine, _theirs = pipe()
+        steering = SupervisorOrders(mine)
+        verdict = await steering.steer(Reload())
+        steering.heard(1, Verdict(True, 2))  # too late: nobody waits
+        return verdict
+
+    verdict = asyncio.run(act())
+    assert not verdict.is_done
+    assert verdict.problems == ("no verdict within 0.01s; the log says what became of it",)
+
+
+def test_who_hangs_up_while_it_waits_is_forgotten() -> None:
+    async def act() -> None:
+        mine, _theirs = pipe()
+        steering = SupervisorOrders(mine)
+        waiting = asyncio.ensure_future(steering.steer(Reload()))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        steering.heard(1, Verdict(True, 2))
+        assert steering._waiting == {}
+
+    asyncio.run(act())

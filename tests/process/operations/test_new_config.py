@@ -1,0 +1,136 @@
+"""The configuration that a reload may come to: which one an order means, and whether what was read will do here."""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from seating import context
+from undertaken import LOCAL, Scene, configured
+
+from balance.admin.supervisor_orders import ChangeBackends, Reload
+from balance.config.model import Config, ListenerConfig
+from balance.config.overrides.runtime_overrides import BackendChange, Verb
+from balance.model import Address, Mode
+from balance.process.operations.load_config import Loaded
+from balance.process.operations.new_config import CHANGED, UnfitError, judged, wished
+from balance.process.sockets.listen_sockets import resolve
+
+BEFORE = configured("b1")
+AFTER = configured("b1", "b2")
+WEIGHT = BackendChange(Verb.SET, "web", "b1", '{"weight": 2}')
+REMOVAL = BackendChange(Verb.REMOVE, "web", "b2")
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    scene = Scene(BEFORE, monkeypatch, max_slots=5, max_rows=8)
+    yield scene
+    scene.close()
+
+
+def loaded(scene: Scene, config: Config, **more: Any) -> Loaded:
+    """What the loader would say of it."""
+    source = scene.supervisor_state.context.generation.source
+    return Loaded(config, source, **{"changes": (), "dropped": (), "warnings": (), "hosts": resolve(config)} | more)
+
+
+# --- what is to be read -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("order", "text", "is_reread", "changes", "origin"),
+    [
+        (Reload(), "two", True, (WEIGHT,), "a test"),
+        (Reload(discard_changes=True), "two", True, (), "a test"),
+        (Reload(text="three"), "three", False, (WEIGHT,), "a test"),
+        (Reload(text="three", discard_changes=True), "three", False, (), "a test"),
+        (ChangeBackends((REMOVAL,)), "two", False, (WEIGHT, REMOVAL), CHANGED),
+        (Reload(rollback=True), "one", False, (REMOVAL,), "rollback to 1"),
+        (Reload(rollback=True, to=1), "one", False, (REMOVAL,), "rollback to 1"),
+        (Reload(rollback=True, discard_changes=True), "one", False, (), "rollback to 1"),
+    ],
+)
+def test_what_is_read_and_for_whom_follows_from_the_order(
+    order: Reload | ChangeBackends, text: str, is_reread: bool, changes: tuple[BackendChange, ...], origin: str
+) -> None:
+    place = context()
+    first = replace(place.generation, source=place.generation.source.with_text("one"), changes=(REMOVAL,))
+    second = replace(first, number=2, config=AFTER, source=first.source.with_text("two"), changes=(WEIGHT,))
+    request, who = wished(order, replace(place, history=(first, second)), "a test")
+    assert (request.source.text, request.is_reread, request.changes, who) == (text, is_reread, changes, origin)
+
+
+def test_a_generation_that_is_not_remembered_is_refused_with_those_that_are() -> None:
+    place = context()
+    history = tuple(replace(place.generation, number=number) for number in (3, 4, 5))
+    for known, seen in (("none", history[:1]), ("3, 4", history)):
+        with pytest.raises(UnfitError) as e:
+            wished(Reload(rollback=True, to=7), replace(place, history=seen), "a test")
+        assert str(e.value) == f"there is no generation 7 to go back to; remembered before this one: {known}"
+    with pytest.raises(UnfitError, match=r"^generation 5 is the one that is served$"):
+        wished(Reload(rollback=True, to=5), replace(place, history=history), "a test")
+
+
+# --- whether it will do -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        (
+            configured("b2", "b3", "b4"),
+            "3 backends, besides 1 that go and are still in use, need more room than the 4 that this instance was started with",
+        ),
+        (configured("b1", workers=5), "workers: 5 are more than the 4 that there is room for here"),
+    ],
+)
+def test_more_than_there_is_room_for_is_refused_with_what_would_help(scene: Scene, config: Config, problem: str) -> None:
+    with pytest.raises(UnfitError) as e:
+        judged(loaded(scene, config), scene.supervisor_state, "a test")
+    assert str(e.value) == f"{problem}; `balance upgrade` starts an instance that has it"
+
+
+def test_a_proposal_is_the_next_generation_and_opens_nothing(scene: Scene) -> None:
+    gc.collect()  # what other tests have left
+    before = len(os.listdir("/proc/self/fd"))
+    proposal = judged(loaded(scene, AFTER, changes=(WEIGHT,), dropped=("one",)), scene.supervisor_state, "a test")
+    generation = proposal.generation
+    assert (generation.number, generation.config, generation.origin, generation.changes) == (2, AFTER, "a test", (WEIGHT,))
+    assert generation.slots == {("web", "b1"): 1, ("", "main"): 2, ("web", "b2"): 3}
+    verdict = proposal.verdict(1)
+    assert (verdict.is_done, verdict.generation, verdict.dropped) == (True, 1, ("one",))
+    assert any("b2" in line for line in verdict.lines)
+    assert verdict.summary == "+1 backend"
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert scene.number == 1
+
+
+def test_a_candidate_listens_beside_what_is_served_and_tells_each_what_is_new_to_it(scene: Scene) -> None:
+    more = replace(AFTER, listeners=(*AFTER.listeners, ListenerConfig("more", (LOCAL,), Mode.TCP, "web")))
+    new_config = judged(loaded(scene, more), scene.supervisor_state, "a test").opened(scene.supervisor_state.context)
+    assert (new_config.number, new_config.blueprint.config) == (2, more)
+    for child in (scene.worker(0), scene.worker(1), scene.control):
+        preparation, new = new_config.preparation(child)
+        assert preparation.new == tuple(os.fstat(sock.fileno()).st_ino for sock in new)
+        assert len(new) == (child is not scene.control)
+        assert [name for name, _ in preparation.sockets] == (["admin"] if child is scene.control else ["main", "more"])
+    new_config.renewed.undo()
+    assert all(sock.fileno() >= 0 for sock in scene.supervisor_state.context.listen_sockets.sockets)
+
+
+def test_an_address_that_cannot_be_had_is_one_line_and_leaves_nothing_open(scene: Scene) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = Address("127.0.0.1", taken.getsockname()[1])
+        listeners = (*AFTER.listeners, ListenerConfig("more", (LOCAL, address), Mode.HTTP, "web"))
+        proposal = judged(loaded(scene, replace(AFTER, listeners=listeners)), scene.supervisor_state, "a test")
+        gc.collect()  # what other tests have left
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(UnfitError, match=f"^listener more: cannot listen on {address}: it is in use"):
+            proposal.opened(scene.supervisor_state.context)
+        assert len(os.listdir("/proc/self/fd")) == before

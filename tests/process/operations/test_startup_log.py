@@ -1,0 +1,66 @@
+"""The lines at the start, from a configuration and its real sockets."""
+
+import pytest
+
+from balance.config.model import AdminConfig, BackendConfig, Config, HealthCheck, ListenerConfig, MetricsConfig, PoolConfig
+from balance.model import Address, Mode
+from balance.process.operations.startup_log import MAX_REMARKS, lines, some, url
+from balance.process.sockets.listen_sockets import open_all
+
+ANY = Address("127.0.0.1", 0)
+
+
+def announced(**changes: object) -> list[str]:
+    """The lines after the first, with ports as bound."""
+    pool = PoolConfig(
+        "app",
+        (BackendConfig("b1", Address("10.0.0.1", 80)), BackendConfig("b2", Address("10.0.0.2", 80))),
+        health_check=HealthCheck(enabled=True, kind="http", interval_s=2.5),
+    )
+    settings = {"admin": AdminConfig(address=ANY), "workers": 2} | changes
+    config = Config((ListenerConfig("web", (ANY, ANY), Mode.HTTP, "app"),), (pool,), **settings)  # type: ignore[arg-type]
+    listen_sockets = open_all(config)
+    try:
+        text = list(lines(config, listen_sockets))[1:]
+        for number, opening in enumerate(listen_sockets.listeners + listen_sockets.side):
+            text = [line.replace(f":{opening.address.port}", f":<{number}>") for line in text]
+        return text
+    finally:
+        listen_sockets.close()
+
+
+def test_every_address_and_every_door_has_its_line() -> None:
+    pool = "pool app (round-robin, 2 backends, http health checks every 2.5s)"
+    assert announced() == [
+        f"listener web: http on 127.0.0.1:<0> to {pool}",
+        f"listener web: http on 127.0.0.1:<1> to {pool}",
+        "admin: http://127.0.0.1:<2>/status (also /health, /ready, /version)",
+        "metrics: http://127.0.0.1:<2>/metrics",
+        "workers: 2",
+    ]
+
+
+def test_metrics_are_announced_where_they_are() -> None:
+    apart = announced(metrics=MetricsConfig(address=ANY, path="/m"))
+    assert "metrics: http://127.0.0.1:<3>/m" in apart
+    assert not [line for line in announced(metrics=MetricsConfig(enabled=False)) if line.startswith("metrics")]
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        ("127.0.0.1:9090", "http://127.0.0.1:9090"),
+        (":9090", "http://127.0.0.1:9090"),
+        ("[::1]:9090", "http://[::1]:9090"),
+        ("unix:/run/admin.sock", "unix:/run/admin.sock"),
+    ],
+)
+def test_a_url_can_be_asked_from_this_machine(address: str, text: str) -> None:
+    assert url(Address.parse(address)) == text
+
+
+def test_a_few_remarks_are_all_made_and_of_thousands_the_first() -> None:
+    assert list(some(map(str, range(MAX_REMARKS)))) == [str(number) for number in range(MAX_REMARKS)]
+    *first, last = some(map(str, range(12_000)))
+    assert first == [str(number) for number in range(MAX_REMARKS)]
+    assert last == "and 11950 remarks more: balance-validate makes all of them"

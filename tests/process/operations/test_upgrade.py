@@ -1,0 +1,123 @@
+"""An upgrade, step by step: the new instance is given everything, and takes over when it is ready or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from undertaken import Scene, configured
+
+from balance.health.readiness import Stage
+from balance.process.children.child import Child
+from balance.process.ipc.messages import REASSERT
+from balance.process.operations.upgrade import NEVER, START_S, UpgradeOperation
+from balance.process.operations.upgrade_protocol import LEGACY
+
+
+class Case:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("balance.process.operations.upgrade.os.getpid", lambda: 1000)
+        self.scene = Scene(configured("b1"), monkeypatch)
+        self.yielded: list[Child] = []
+        self.upgrading = UpgradeOperation(
+            self.scene.supervisor_state, "a test", {}, None, self.scene.verdicts.append, self.yielded.append
+        )
+
+    def begun(self) -> Child:
+        self.upgrading.begin(100.0)
+        (successor,) = self.scene.process_table.others
+        return successor
+
+
+@pytest.fixture
+def case(monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
+    case = Case(monkeypatch)
+    yield case
+    case.scene.close()
+
+
+def test_the_new_instance_is_told_all_and_takes_over_when_it_is_ready(case: Case) -> None:
+    scene = case.scene
+    before = scene.standing
+    successor = case.begun()
+    assert case.upgrading.deadline == 100.0 + START_S
+    (message,) = scene.told(successor)
+    assert (message.kind, message.data["generation"]) == (LEGACY, 1)
+    for fd in message.fds:
+        os.close(fd)
+    assert case.yielded == []
+    scene.ready(successor, case.upgrading)
+    assert (scene.verdict.is_done, scene.verdict.summary) == (True, f"process {successor.pid} has taken over")
+    assert case.yielded == [successor]
+    assert case.upgrading.is_over
+    assert scene.standing == before  # what follows is the supervisor's
+    assert scene.killed == []
+
+
+def test_whoever_else_becomes_ready_or_goes_is_not_the_new_instance(case: Case) -> None:
+    case.begun()
+    vacant = case.scene.dies(case.scene.worker(1), case.upgrading)
+    assert vacant is not None
+    case.scene.ready(case.scene.process_table.fill(vacant), case.upgrading)
+    assert not case.upgrading.is_over
+    assert case.yielded == []
+
+
+@pytest.mark.parametrize("how", ["dies", "silent", "end of the instance"])
+def test_one_that_does_not_come_leaves_this_instance_as_it_was(case: Case, how: str) -> None:
+    scene, before = case.scene, case.scene.standing
+    successor = case.begun()
+    scene.supervisor_state.stage = Stage.SERVING
+    scene.supervisor_state.context.board.set_generation(2)
+    scene.supervisor_state.context.board.set_stage(Stage.DRAINING)
+    match how:
+        case "dies":
+            scene.dies(successor, case.upgrading, "the new instance exited with status 1")
+        case "silent":
+            case.upgrading.expired(200.0)
+        case "end of the instance":
+            case.upgrading.give_up("the instance is about to end")
+    assert scene.killed == ([] if how == "dies" else [successor])
+    assert (scene.verdict.is_done, scene.verdict.generation) == (False, 1)
+    assert scene.verdict.problems == (
+        {
+            "dies": "the new instance exited with status 1; why is in the log of the instance",
+            "silent": "the new instance was not ready within 60s",
+            "end of the instance": "the instance is about to end",
+        }[how],
+    )
+    if how != "dies":
+        scene.ready(successor, case.upgrading)  # it had said so before it was killed
+        scene.dies(successor, case.upgrading)
+    case.upgrading.give_up("again")
+    assert len(scene.verdicts) == 1
+    assert case.yielded == []
+    assert (scene.standing, scene.told(scene.worker(0))) == (before, [])
+    board = scene.supervisor_state.context.board
+    assert (board.generation, board.stage) == (1, Stage.SERVING)  # whatever it has written there
+    assert scene.kinds(scene.control) == [REASSERT]
+
+
+def test_a_new_instance_that_is_not_there_to_take_anything_over_is_not_waited_for(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("balance.process.operations.upgrade.hand_over", lambda *what: False)
+    successor = case.begun()
+    assert case.scene.verdict.problems == ("the new instance takes nothing over",)
+    assert case.scene.killed == [successor]
+    assert (case.upgrading.is_over, case.upgrading.deadline) == (True, NEVER)
+
+
+def test_without_room_for_a_process_nothing_begins(case: Case) -> None:
+    case.scene.process_table.refusal = OSError(12, "Cannot allocate memory")
+    case.upgrading.begin(100.0)
+    assert case.scene.verdict.problems == ("cannot start the new instance: Cannot allocate memory",)
+
+
+def test_process_1_is_not_replaced_because_its_container_would_end_with_it(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("balance.process.operations.upgrade.os.getpid", lambda: 1)
+    case.upgrading.begin(100.0)
+    (problem,) = case.scene.verdict.problems
+    assert "would end process 1" in problem
+    assert case.scene.process_table.others == []

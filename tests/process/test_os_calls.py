@@ -1,0 +1,71 @@
+"""What a process asks of the kernel about itself, asked by children of this test."""
+
+import os
+import resource
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from balance.process.os_calls import end_with_parent, raise_file_limit, set_name
+
+
+def in_a_child(work: Callable[[], str]) -> str:
+    """What `work` returns in a forked child."""
+    readable, writable = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(writable, work().encode())
+        finally:
+            os._exit(0)
+    os.close(writable)
+    with open(readable, "rb") as file:
+        text = file.read().decode()
+    os.waitpid(pid, 0)
+    return text
+
+
+def test_a_process_is_called_what_it_is() -> None:
+    def work() -> str:
+        set_name("balance-control-of-many")
+        return Path("/proc/self/comm").read_text()
+
+    assert in_a_child(work) == "balance-control\n"
+
+
+def test_the_file_limit_goes_as_far_as_it_may() -> None:
+    def work() -> str:
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+        return f"{raise_file_limit() == hard} {resource.getrlimit(resource.RLIMIT_NOFILE)[0] == hard}"
+
+    assert in_a_child(work) == "True True"
+
+
+def test_a_child_ends_with_its_parent_however_that_dies() -> None:
+    """A parent that is killed leaves a child that would wait for ever."""
+    readable, writable = os.pipe()
+
+    def work() -> str:
+        parent = os.getpid()
+        if os.fork() == 0:
+            end_with_parent(parent, signal.SIGKILL)
+            os.write(writable, b"begun")
+            while True:
+                signal.pause()
+        os.read(readable, 5)
+        os.kill(parent, signal.SIGKILL)
+        return ""
+
+    in_a_child(work)
+    os.close(writable)
+    with open(readable, "rb") as file:
+        assert file.read() == b""  # returns only when nobody holds the other end any more
+
+
+def test_a_child_whose_parent_is_dead_already_does_not_begin() -> None:
+    def work() -> str:
+        end_with_parent(os.getpid(), signal.SIGKILL)  # not our parent's number: as after a parent's death
+        return "begun"
+
+    assert in_a_child(work) == ""

@@ -1,0 +1,19 @@
+"""Warnings that every request may bring."""
+
+from __future__ import annotations
+
+import pytest
+
+from balance.proxy.warning_throttle import EVERY_S, ThrottledWarning
+
+
+def test_the_first_is_said_at_once_and_the_next_a_minute_later_with_the_count(caplog: pytest.LogCaptureFixture) -> None:
+    warning = ThrottledWarning()
+    for now in (5.0, 6.0, 64.9, 5.0 + EVERY_S, 66.0, 1000.0, 1001.0):
+        warning.say(now, f"at {now}")
+    assert caplog.messages == [
+        "at 5.0",
+        "at 65.0 (2 more like it since the last such warning)",
+        "at 1000.0 (1 more like it since the last such warning)",
+    ]
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
