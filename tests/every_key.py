@@ -32,7 +32,8 @@ KEYS: dict[str, Key] = {
     "mode": Key("tcp", "tests/proxy/tcp/test_session.py::test_bytes_pass_both_ways"),
     "listen": Key(":8081", "tests/process/test_instance.py::test_a_unix_socket_is_served_and_its_file_is_gone_afterwards"),
     "workers": Key(
-        2, "tests/process/test_sessions_of_workers.py::test_a_cookie_is_known_to_every_worker_and_to_their_successors"
+        2,
+        "tests/process/test_sticky_across_workers.py::test_a_cookie_is_known_to_every_worker",
     ),
     "listeners[].name": Key("web", "tests/proxy/test_acceptor.py::test_a_socket_may_lead_to_another_listener"),
     "max_clients": Key(10, "tests/proxy/test_acceptor.py::test_who_finds_no_room_waits_and_is_served_in_turn"),
@@ -161,7 +162,8 @@ KEYS: dict[str, Key] = {
         "5s", "tests/runtime/test_affinity_pool.py::test_a_session_that_was_not_used_for_its_time_is_a_new_one"
     ),
     "session_affinity.secret": Key(
-        "s3cret", "tests/process/test_sessions_of_workers.py::test_with_a_secret_a_restart_and_another_balancer_know_the_cookie"
+        "s3cret",
+        "tests/process/test_sticky_across_workers.py::test_a_shared_secret_keeps_cookies_across_restarts",
     ),
     "retry.enabled": Key(False, _REPEATS + "test_unasked_nothing_but_a_failed_connection_is_tried_again"),
     "retry.max_attempts": Key(5, _REPEATS + "test_tries_are_as_many_as_is_said"),

@@ -39,7 +39,7 @@ TESTED_ELSEWHERE = {
     "cli/test_backend/server": "cli/test_backend/test_test_backend_command.py",
     "process/ipc/messages": "process/operations/test_reload.py",
     "process/operations/operation": "process/operations/test_rolling_restart.py",
-    "process/supervisor/descriptor_needs": "process/test_descriptors_of_an_instance.py",
+    "process/supervisor/descriptor_needs": "process/test_descriptor_limits.py",
     "proxy/http/connect": "proxy/http/test_exchange.py",
     "proxy/http/queue_wait": "proxy/net/test_queue_timer.py",
     "version": "cli/test_main.py",

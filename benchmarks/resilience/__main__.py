@@ -24,11 +24,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "process")]
 
-import alone
+import standalone_script
 
-alone.prepare()
+standalone_script.prepare()
 
-from fleet import Fleet, Machine
+from backend_processes import BackendProcess, BackendProcesses
 
 RATE = 300
 PATIENCE_S = 5.0
@@ -162,17 +162,19 @@ class Load:
         return f"{', '.join(words)} of {sum(self.seen.values())}"
 
 
-async def _restart_all(fleet: Fleet) -> None:
-    for machine in fleet.machines.values():
-        await asyncio.to_thread(machine.kill)
+async def _restart_all(backends: BackendProcesses) -> None:
+    for backend in backends.by_name.values():
+        await asyncio.to_thread(backend.kill)
         await asyncio.sleep(0.5)
-        await asyncio.to_thread(machine.start)
+        await asyncio.to_thread(backend.start)
         await asyncio.sleep(1.5)
 
 
-def _for_a_while(begin: Callable[[Machine], None], end: Callable[[Machine], None]) -> Callable[[Fleet], Awaitable[None]]:
-    async def trouble(fleet: Fleet) -> None:
-        ill = fleet.machines["b2"]
+def _for_a_while(
+    begin: Callable[[BackendProcess], None], end: Callable[[BackendProcess], None]
+) -> Callable[[BackendProcesses], Awaitable[None]]:
+    async def trouble(backends: BackendProcesses) -> None:
+        ill = backends.by_name["b2"]
         await asyncio.to_thread(begin, ill)
         await asyncio.sleep(SECONDS)
         await asyncio.to_thread(end, ill)
@@ -180,14 +182,14 @@ def _for_a_while(begin: Callable[[Machine], None], end: Callable[[Machine], None
     return trouble
 
 
-def _mood(mood: str) -> Callable[[Fleet], Awaitable[None]]:
-    return _for_a_while(lambda machine: machine.be(mood), lambda machine: machine.be("well"))
+def _mood(behaviour: str) -> Callable[[BackendProcesses], Awaitable[None]]:
+    return _for_a_while(lambda backend: backend.set_behaviour(behaviour), lambda backend: backend.set_behaviour("well"))
 
 
 SECONDS = 6.0
-FAULTS: dict[str, Callable[[Fleet], Awaitable[None]]] = {
-    "killed": _for_a_while(Machine.kill, Machine.start),
-    "frozen (SIGSTOP)": _for_a_while(Machine.freeze, Machine.thaw),
+FAULTS: dict[str, Callable[[BackendProcesses], Awaitable[None]]] = {
+    "killed": _for_a_while(BackendProcess.kill, BackendProcess.start),
+    "frozen (SIGSTOP)": _for_a_while(BackendProcess.pause, BackendProcess.resume),
     "resets each request": _mood("reset-read"),
     "answers 503": _mood("status 503"),
     "answers 500": _mood("status 500"),
@@ -196,30 +198,30 @@ FAULTS: dict[str, Callable[[Fleet], Awaitable[None]]] = {
 }
 
 
-async def drill(port: int, fleet: Fleet, fault: Callable[[Fleet], Awaitable[None]]) -> str:
+async def drill(port: int, backends: BackendProcesses, fault: Callable[[BackendProcesses], Awaitable[None]]) -> str:
     load = Load(port)
     running = asyncio.create_task(load.run())
     await asyncio.sleep(1.0)
-    await fault(fleet)
+    await fault(backends)
     await asyncio.sleep(1.5)
     load.is_over = True
     await running
     return load.failed
 
 
-async def outage(port: int, fleet: Fleet) -> str:
+async def outage(port: int, backends: BackendProcesses) -> str:
     """How long after all went down the first 200 came; they are started again after 3 s."""
     load = Load(port)
     running = asyncio.create_task(load.run())
     await asyncio.sleep(1.0)
-    for machine in fleet.machines.values():
-        await asyncio.to_thread(machine.kill)
+    for backend in backends.by_name.values():
+        await asyncio.to_thread(backend.kill)
     down = time.monotonic()
     await asyncio.sleep(OUTAGE_S - 0.5)
     load.first_200_at = 0.0
     load.is_served.clear()
     await asyncio.sleep(0.5)
-    await asyncio.gather(*(asyncio.to_thread(machine.start) for machine in fleet.machines.values()))
+    await asyncio.gather(*(asyncio.to_thread(backend.start) for backend in backends.by_name.values()))
     started = time.monotonic()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(load.is_served.wait(), 20)
@@ -243,10 +245,10 @@ def main() -> None:
             continue
         said = []
         for name in names:
-            with tempfile.TemporaryDirectory() as directory, Fleet(Path(directory)) as fleet:
-                addresses = [machine.address for machine in fleet.machines.values()]
+            with tempfile.TemporaryDirectory() as directory, BackendProcesses(Path(directory)) as backends:
+                addresses = [backend.address for backend in backends.by_name.values()]
                 with proxy(name, addresses, Path(directory), "" if fault else "500ms") as port:
-                    said.append(asyncio.run(drill(port, fleet, fault) if fault else outage(port, fleet)))
+                    said.append(asyncio.run(drill(port, backends, fault) if fault else outage(port, backends)))
         print(f"| {title} | {' | '.join(said)} |", flush=True)
 
 

@@ -43,11 +43,11 @@ def ordering(board: Board) -> Callable[[int, Event, str], State]:
     return order
 
 
-MakeInside = Callable[..., StateView]
+MakeView = Callable[..., StateView]
 
 
 @pytest.fixture
-def make_inside() -> MakeInside:
+def make_view() -> MakeView:
     """An instance that serves, two workers alive, the first backend healthy, the second not; `changes` to its config."""
 
     def make(**changes: object) -> StateView:
@@ -68,11 +68,11 @@ def make_inside() -> MakeInside:
 
 
 @pytest.fixture
-def view(make_inside: MakeInside) -> StateView:
-    return make_inside()
+def view(make_view: MakeView) -> StateView:
+    return make_view()
 
 
 @pytest.fixture
-def outward(make_inside: MakeInside) -> StateView:
+def outward(make_view: MakeView) -> StateView:
     """The same with its admin port open to everybody."""
-    return make_inside(admin=AdminConfig(address=Address("", 9090)))
+    return make_view(admin=AdminConfig(address=Address("", 9090)))

@@ -5,8 +5,8 @@ import logging
 from typing import Any
 
 import pytest
-from asking import Answer, ask
-from steered import TEXT, Steered
+from asgi_client import Answer, ask
+from fake_instance import TEXT, FakeInstance
 
 from balance.admin.application import admin_app
 from balance.admin.supervisor_orders import ChangeBackends, Order, Reload, Restart, Stop, Upgrade, Verdict
@@ -15,17 +15,17 @@ from balance.health.readiness import Stage
 from balance.health.states import Event, State
 
 
-def say(steered: Steered, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+def say(steered: FakeInstance, method: str, path: str, body: Any = None, **headers: str) -> Answer:
     data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     return ask(admin_app(steered.view, is_inward=True), path, method, data, **headers)
 
 
-def weights(steered: Steered) -> dict[str, int]:
+def weights(steered: FakeInstance) -> dict[str, int]:
     return {seen.backend.name: seen.backend.weight for seen in steered.view.backends()}
 
 
 def test_a_reload_is_done_and_tells_what_changed() -> None:
-    steered = Steered()
+    steered = FakeInstance()
     steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
     answer = say(steered, "POST", "/reload")
     assert answer.status == 200
@@ -41,7 +41,7 @@ def test_a_reload_is_done_and_tells_what_changed() -> None:
 
 
 def test_a_reload_that_is_refused_changes_nothing_and_says_why() -> None:
-    steered = Steered()
+    steered = FakeInstance()
     steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: -1"))
     answer = say(steered, "POST", "/reload")
     assert answer.status == 409
@@ -53,7 +53,7 @@ def test_a_reload_that_is_refused_changes_nothing_and_says_why() -> None:
 
 
 def test_a_dry_run_changes_nothing() -> None:
-    steered = Steered()
+    steered = FakeInstance()
     steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
     answer = say(steered, "POST", "/reload?dry_run=true")
     assert (answer.status, answer.json["generation"], answer.json["summary"]) == (200, 1, "~1 backend")
@@ -61,7 +61,7 @@ def test_a_dry_run_changes_nothing() -> None:
 
 
 def test_a_rollback_serves_what_was_served_before() -> None:
-    steered = Steered()
+    steered = FakeInstance()
     assert say(steered, "POST", "/reload", {"rollback": True}).status == 409
     steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
     say(steered, "POST", "/reload")
@@ -74,7 +74,7 @@ def test_a_rollback_serves_what_was_served_before() -> None:
 
 
 def test_a_difference_is_told_without_a_change() -> None:
-    steered = Steered()
+    steered = FakeInstance()
     answer = say(steered, "POST", "/diff", TEXT.replace("weight: 2", "weight: 5").encode())
     assert (answer.status, answer.json["changes"]) == (200, ["~ backend app/a2: weight 2 -> 5"])
     wrong = say(steered, "POST", "/diff", b"listen: 5\n")
@@ -85,11 +85,11 @@ def test_a_difference_is_told_without_a_change() -> None:
 
 @pytest.mark.parametrize("body", [b"", b" \n", b"\xff"])
 def test_a_difference_needs_a_text(body: bytes) -> None:
-    assert say(Steered(), "POST", "/diff", body).status == 400
+    assert say(FakeInstance(), "POST", "/diff", body).status == 400
 
 
 def test_backends_come_change_and_go() -> None:
-    steered = Steered()
+    steered = FakeInstance()
     new = {"pool": "app", "name": "a3", "address": "127.0.0.1:9004", "weight": 7}
     added = say(steered, "POST", "/backends", new)
     assert (added.status, added.json["changes"]) == (200, ["+ backend app/a3 (127.0.0.1:9004, weight 7)"])
@@ -107,7 +107,7 @@ def test_backends_come_change_and_go() -> None:
 
 
 def test_what_was_changed_holds_over_a_reload_until_it_is_discarded() -> None:
-    steered = Steered()
+    steered = FakeInstance()
     say(steered, "PATCH", "/backends/a2", {"weight": 9})
     say(steered, "POST", "/reload")
     assert weights(steered)["a2"] == 9
@@ -116,7 +116,7 @@ def test_what_was_changed_holds_over_a_reload_until_it_is_discarded() -> None:
 
 
 def test_a_change_that_the_file_overtakes_is_said_to_be_dropped() -> None:
-    steered = Steered()
+    steered = FakeInstance()
     say(steered, "PATCH", "/backends/a2", {"weight": 9})
     steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
     answer = say(steered, "POST", "/reload")
@@ -151,7 +151,7 @@ def test_a_change_that_the_file_overtakes_is_said_to_be_dropped() -> None:
     ],
 )
 def test_what_cannot_be_done_changes_nothing(method: str, path: str, body: Any, status: int, said: str) -> None:
-    steered = Steered()
+    steered = FakeInstance()
     answer = say(steered, method, path, body)
     assert answer.status == status
     assert said in answer.json["error"]
@@ -162,7 +162,7 @@ def test_what_cannot_be_done_changes_nothing(method: str, path: str, body: Any, 
     ("path", "order"), [("/restart", Restart()), ("/upgrade", Upgrade()), ("/drain", Stop()), ("/reload", Reload())]
 )
 def test_orders_reach_the_supervisor(path: str, order: Order) -> None:
-    steered = Steered()
+    steered = FakeInstance()
     assert say(steered, "POST", path).status == 200
     assert steered.asked == [order]
     assert (steered.board.stage is Stage.DRAINING) is (path == "/drain")
@@ -182,7 +182,7 @@ ORDERS = [
 
 @pytest.mark.parametrize(("method", "path"), ORDERS)
 def test_no_order_is_taken_from_elsewhere_or_from_a_page_of_others(method: str, path: str) -> None:
-    steered = Steered()
+    steered = FakeInstance()
     assert say(steered, method, path, {"weight": 3}, Host="evil.example").status == 403
     assert say(steered, method, path, {"weight": 3}, Host="127.0.0.1:9090", Origin="http://evil.example").status == 403
     outward = admin_app(steered.view, is_inward=False)
@@ -191,7 +191,7 @@ def test_no_order_is_taken_from_elsewhere_or_from_a_page_of_others(method: str, 
 
 
 def test_each_order_is_logged_once_with_who_gave_it(caplog: pytest.LogCaptureFixture) -> None:
-    steered = Steered()
+    steered = FakeInstance()
     with caplog.at_level(logging.INFO, "balance.admin"):
         say(steered, "PATCH", "/backends/a1", {"weight": 3})
         say(steered, "PATCH", "/backends/a1", {"weight": -1})
@@ -214,7 +214,7 @@ def test_a_supervisor_that_does_not_answer_is_503(error: Exception) -> None:
     async def silent(order: Order) -> Verdict:
         raise error
 
-    steered = Steered()
+    steered = FakeInstance()
     steered.view.steer = silent
     answer = say(steered, "POST", "/reload")
     assert answer.status == 503
@@ -222,7 +222,7 @@ def test_a_supervisor_that_does_not_answer_is_503(error: Exception) -> None:
 
 
 def test_both_a_weight_and_a_state_can_be_ordered() -> None:
-    steered = Steered()
+    steered = FakeInstance()
     answer = say(steered, "PATCH", "/backends/a1", {"weight": 4, "state": "drain"})
     assert (answer.status, answer.json["name"], answer.json["done"]) == (200, "a1", True)
     assert weights(steered)["a1"] == 4
@@ -230,7 +230,7 @@ def test_both_a_weight_and_a_state_can_be_ordered() -> None:
 
 
 def test_a_dry_run_drains_nobody_either() -> None:
-    steered = Steered()
+    steered = FakeInstance()
     ordered: list[Event] = []
 
     def order(slot: int, event: Event, reason: str) -> State:
@@ -246,7 +246,7 @@ def test_a_dry_run_drains_nobody_either() -> None:
 
 
 def test_a_backend_with_another_address_is_shown_as_it_stands_and_not_as_the_one_before() -> None:
-    steered = Steered()
+    steered = FakeInstance()
     steered.board.set_state(1, State.DRAINING, 1000.0)
 
     async def moved(order: Order) -> Verdict:

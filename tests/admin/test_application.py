@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from asking import ask
+from asgi_client import ask
 
 from balance.admin.application import HEALTH_PATHS, READY_PATHS, admin_app, metrics_app
 from balance.admin.order_parsing import is_local
@@ -163,14 +163,14 @@ def test_metrics_come_in_the_format_that_is_asked_for(view: StateView, path: str
     assert "balance_build_info{" in answer.text
 
 
-def test_metrics_that_are_switched_off_are_not_there(make_inside: Callable[..., StateView]) -> None:
-    assert ask(admin_app(make_inside(metrics=MetricsConfig(enabled=False)), is_inward=True), "/metrics").status == 404
+def test_metrics_that_are_switched_off_are_not_there(make_view: Callable[..., StateView]) -> None:
+    assert ask(admin_app(make_view(metrics=MetricsConfig(enabled=False)), is_inward=True), "/metrics").status == 404
 
 
 def test_the_metrics_own_listener_shows_metrics_and_answers_probes_and_nothing_else(
-    make_inside: Callable[..., StateView],
+    make_view: Callable[..., StateView],
 ) -> None:
-    app = metrics_app(make_inside(metrics=MetricsConfig(path="/scrape")))
+    app = metrics_app(make_view(metrics=MetricsConfig(path="/scrape")))
     assert [ask(app, path).status for path in ("/scrape", "/metrics", "/healthz")] == [200, 200, 200]
     assert ask(app, "/ready").json["status"] in ("ready", "not ready")
     assert [ask(app, path).status for path in ("/status", "/backends", "/version", "/openapi.json")] == [404] * 4

@@ -18,10 +18,10 @@ NOW, NOW_US = 10_000.0, 500_000_000
 
 
 @pytest.fixture
-def broken(make_inside: Callable[..., StateView], view: StateView) -> StateView:
+def broken(make_view: Callable[..., StateView], view: StateView) -> StateView:
     """The same with breakers in the first pool."""
     app, *others = view.config.pools
-    return make_inside(pools=(replace(app, breaker=CircuitBreaker(enabled=True)), *others))
+    return make_view(pools=(replace(app, breaker=CircuitBreaker(enabled=True)), *others))
 
 
 def board_of(view: StateView) -> Board:
@@ -33,10 +33,10 @@ def document(view: StateView) -> dict[str, Any]:
     return {each["name"]: each for each in backends(view, NOW, NOW_US)["backends"]}
 
 
-def test_a_backend_is_shown_with_what_was_written_next_to_it(make_inside: Callable[..., StateView], view: StateView) -> None:
+def test_a_backend_is_shown_with_what_was_written_next_to_it(make_view: Callable[..., StateView], view: StateView) -> None:
     app, *others = view.config.pools
     first, *rest = app.backends
-    labelled = make_inside(pools=(replace(app, backends=(replace(first, metadata=(("rack", "7"),)), *rest)), *others))
+    labelled = make_view(pools=(replace(app, backends=(replace(first, metadata=(("rack", "7"),)), *rest)), *others))
     assert document(labelled)[first.name]["metadata"] == {"rack": "7"}
 
 

@@ -1,7 +1,7 @@
 """One front for many doors: methods, unknown paths, pages that move."""
 
 import pytest
-from asking import ask
+from asgi_client import ask
 from starlette.requests import Request
 from starlette.responses import Response
 

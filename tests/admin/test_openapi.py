@@ -1,6 +1,6 @@
 """The document names every door and nothing else."""
 
-from asking import ask
+from asgi_client import ask
 
 from balance.admin.application import ADD_BODY, CHANGE_BODY, METRICS_PATHS, admin_app
 from balance.admin.state_view import StateView

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from asking import ask
-from steered import Steered
+from asgi_client import ask
+from fake_instance import FakeInstance
 
 from balance.admin.application import admin_app
 from balance.admin.state_view import StateView
@@ -11,7 +11,7 @@ from balance.config.model import MetricsConfig
 
 
 def test_the_configuration_is_shown_whole_and_without_secrets() -> None:
-    steered = Steered()
+    steered = FakeInstance()
     answer = ask(admin_app(steered.view, is_inward=True), "/config")
     assert answer.status == 200
     assert "hush" not in answer.text
@@ -24,7 +24,7 @@ def test_the_configuration_is_shown_whole_and_without_secrets() -> None:
 
 
 def test_a_configuration_before_is_shown_by_its_number() -> None:
-    steered = Steered()
+    steered = FakeInstance()
     app = admin_app(steered.view, is_inward=True)
     ask(app, "/backends/a2", "PATCH", b'{"weight": 9}')
     now, before = ask(app, "/config").json, ask(app, "/config?generation=1").json
@@ -48,7 +48,7 @@ def test_pools_are_shown_with_their_backends(view: StateView) -> None:
 
 
 def test_a_page_shows_what_holds_now_and_not_what_held_when_it_was_made() -> None:
-    steered = Steered()
+    steered = FakeInstance()
     app = admin_app(steered.view, is_inward=True)
     ask(app, "/backends/a1", "DELETE")
     assert [each["name"] for each in ask(app, "/backends").json["backends"]] == ["a2", "r1"]

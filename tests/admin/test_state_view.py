@@ -48,9 +48,9 @@ def test_a_worker_that_leaves_is_shown_behind_those_who_stay_and_decides_nothing
 
 
 def test_posts_follow_the_configuration_and_who_stands_there_is_known_by_its_place(
-    make_inside: Callable[..., StateView],
+    make_view: Callable[..., StateView],
 ) -> None:
-    view = make_inside(workers=3)
+    view = make_view(workers=3)
     board = view.board
     assert isinstance(board, Board)
     for row, place, leaving in zip(board.rows, (3, 1, 5), (0, 0, 0), strict=True):
@@ -63,16 +63,16 @@ def test_posts_follow_the_configuration_and_who_stands_there_is_known_by_its_pla
     assert len(view.workers()) == 3
 
 
-def test_those_who_leave_one_post_are_all_shown(make_inside: Callable[..., StateView]) -> None:
-    view = make_inside(workers=3)
+def test_those_who_leave_one_post_are_all_shown(make_view: Callable[..., StateView]) -> None:
+    view = make_view(workers=3)
     for row, leaving in zip(view.board.rows, (1, 0, 1), strict=True):
         row[counters.PLACE], row[counters.LEAVING] = 1, leaving
     rows = view.worker_rows()
     assert [(number, row is not None) for number, row in rows] == [(0, True), (1, False), (2, False), (0, True), (0, True)]
 
 
-def test_who_beat_last_stands_at_the_post_whichever_row_it_has(make_inside: Callable[..., StateView]) -> None:
-    view = make_inside(workers=2)
+def test_who_beat_last_stands_at_the_post_whichever_row_it_has(make_view: Callable[..., StateView]) -> None:
+    view = make_view(workers=2)
     for row, place, pid, beat_us in zip(view.board.rows, (1, 1), (10, 11), (9_000_000, 5_000_000), strict=True):
         row[counters.PLACE], row[counters.PID], row[counters.BEAT_US] = place, pid, beat_us
     assert [tuple(worker) for worker in view.workers()] == [(10, 9_000_000), (0, 0)]

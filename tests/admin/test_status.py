@@ -63,8 +63,8 @@ def test_the_configuration_that_is_served_is_named(view: StateView) -> None:
     assert (shown["generation"], shown["config"], shown["uptime_seconds"]) == (12, "test.yaml", 100.0)
 
 
-def test_many_pools_cost_no_more_than_their_backends(make_inside: Callable[..., StateView]) -> None:
-    view = make_inside(pools=tuple(PoolConfig(f"p{n}", (BackendConfig("b", Address("h", n)),)) for n in range(1, 51)))
+def test_many_pools_cost_no_more_than_their_backends(make_view: Callable[..., StateView]) -> None:
+    view = make_view(pools=tuple(PoolConfig(f"p{n}", (BackendConfig("b", Address("h", n)),)) for n in range(1, 51)))
     seen = list(view.backends())
     looks = []
 

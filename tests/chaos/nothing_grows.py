@@ -14,9 +14,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "process"))
 
-from drilling import FEW_FDS, MOST_GROWTH_KB, Drill, document
-from running import Instance
-from steady import Load
+from drill import FEW_FDS, MOST_GROWTH_KB, Drill, document
+from instance_process import Instance
+from steady_load import Load
 
 
 def main() -> int:

@@ -15,9 +15,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "process"))
 
-from drilling import Drill, Scraper, document
-from running import Instance
-from steady import Load
+from drill import Drill, Scraper, document
+from instance_process import Instance
+from steady_load import Load
 
 
 def main() -> int:
@@ -44,12 +44,12 @@ def main() -> int:
             instance.destroy()
             if given_log:
                 given_log.write_text(instance.log)
-    beyond = report.beyond(drill.tally.held)
+    beyond = report.beyond(drill.tally.ports_of_killed_workers)
     for what, count in drill.tally.done.items():
         print(f"{what:<42}{count:>10,}")
     print(f"{'seconds':<42}{lasted_s:>10.1f}")
     print(report.table())
-    print(f"{'connections that killed workers held':<42}{len(drill.tally.held):>10,}")
+    print(f"{'connections that killed workers held':<42}{len(drill.tally.ports_of_killed_workers):>10,}")
     print(f"{'failures beyond those':<42}{len(beyond):>10,}")
     print(f"{'scrapes, and those without an answer':<42}{scraper.scrapes:>10,}{scraper.missed:>6,}")
     print(f"{'counters that went back':<42}{len(scraper.steps_back):>10,}")

@@ -11,11 +11,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "process"))
 
-import alone
+import standalone_script
 
 if __name__ == "__main__":
-    alone.prepare()
-    from trouble import main
+    standalone_script.prepare()
+    from fault_run import main
 
     try:
         sys.exit(main(__doc__, "partition"))

@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "admin"))
 
-from steered import Steered  # from the tests of the side doors
+from fake_instance import FakeInstance  # from the tests of the side doors
 
 from balance.admin.application import admin_app
 from balance.admin.server import AdminServer
@@ -26,7 +26,7 @@ class Instance:
 
     def __init__(self, sock: socket.socket, address: str, is_inward: bool) -> None:
         self.address = address
-        self.steered = Steered()
+        self.steered = FakeInstance()
         self._sock = sock
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)

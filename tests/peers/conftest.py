@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "process"))
 
-from running import Instance
+from instance_process import Instance
 from standing import Standing
 
 Before = Callable[..., "Balance"]

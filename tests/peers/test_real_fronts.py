@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from running import Instance
+from instance_process import Instance
 from standing import APPS, Standing, free_port, program
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]

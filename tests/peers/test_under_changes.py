@@ -16,7 +16,7 @@ import pytest
 from clients import FINDERS, Site, comparable
 from conftest import Before
 from databases import POSTGRES, start_postgres, start_redis, told
-from drilling import Drill
+from drill import Drill
 from questions import STARTS, questions
 from standing import PATIENCE_S, Standing, program
 from talking import ask, connect

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import Instance, Origin
+from instance_process import Instance, Origin
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from seating import context
+from child_contexts import context
 
 from balance.process.generation import KEPT, KEPT_BYTES, Generation, kept
 

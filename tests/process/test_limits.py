@@ -12,8 +12,8 @@ import urllib.request
 from collections.abc import Callable, Iterator
 
 import pytest
-from failing import Moody, wait_for
-from running import Instance, Origin, until
+from failing_backend import FailingBackend, wait_for
+from instance_process import Instance, Origin, until
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
 
@@ -24,9 +24,9 @@ HTTP = {"mode": "http", "workers": 4}
 
 
 @pytest.fixture
-def busy() -> Iterator[Moody]:
+def busy() -> Iterator[FailingBackend]:
     """A backend that counts what it has at once."""
-    backend = Moody("busy")
+    backend = FailingBackend("busy")
     backend.is_failing = False
     yield backend
     backend.stop()
@@ -59,7 +59,7 @@ class Asking:
         return self.statuses
 
 
-def test_a_thousand_requests_at_once_and_never_more_than_five_at_the_backend(run: Run, busy: Moody) -> None:
+def test_a_thousand_requests_at_once_and_never_more_than_five_at_the_backend(run: Run, busy: FailingBackend) -> None:
     backends = [{"name": "busy", "address": busy.address, "max_connections": 5}]
     queue = {"size": 4000, "timeout": "60s"}
     instance = run(backends=backends, queue=queue, **HTTP).ready()
@@ -74,7 +74,7 @@ def test_a_thousand_requests_at_once_and_never_more_than_five_at_the_backend(run
     until(lambda: instance.metric("balance_pool_waiting") == 0, "an empty queue")
 
 
-def test_every_worker_gets_its_part_of_a_single_permit(run: Run, busy: Moody) -> None:
+def test_every_worker_gets_its_part_of_a_single_permit(run: Run, busy: FailingBackend) -> None:
     busy.released.set()
     backends = [{"name": "busy", "address": busy.address, "max_connections": 1}]
     instance = run(backends=backends, queue={"size": 1000, "timeout": "30s"}, **HTTP).ready()
@@ -82,7 +82,7 @@ def test_every_worker_gets_its_part_of_a_single_permit(run: Run, busy: Moody) ->
     assert busy.most_at_once == 1
 
 
-def test_a_worker_that_is_killed_gives_its_permits_back(run: Run, busy: Moody) -> None:
+def test_a_worker_that_is_killed_gives_its_permits_back(run: Run, busy: FailingBackend) -> None:
     backends = [{"name": "busy", "address": busy.address, "max_connections": 5}]
     instance = run(backends=backends, queue={"size": 0}, **HTTP).ready()
     asked: list[Asking] = []
@@ -105,7 +105,7 @@ def test_a_worker_that_is_killed_gives_its_permits_back(run: Run, busy: Moody) -
     busy.released.set()
 
 
-def test_refusals_by_a_limit_open_no_breaker_and_eject_nobody(run: Run, busy: Moody) -> None:
+def test_refusals_by_a_limit_open_no_breaker_and_eject_nobody(run: Run, busy: FailingBackend) -> None:
     backends = [{"name": "busy", "address": busy.address, "max_connections": 1}]
     checks = {"passive_checks": {"enabled": True, "consecutive_failures": 1}}
     breaker = {"enabled": True, "failure_threshold": 1}
@@ -129,7 +129,7 @@ def change(instance: Instance, name: str, **values: object) -> None:
         pass
 
 
-def test_a_limit_changes_at_run_time_in_every_worker_and_those_who_wait_go_on(run: Run, busy: Moody) -> None:
+def test_a_limit_changes_at_run_time_in_every_worker_and_those_who_wait_go_on(run: Run, busy: FailingBackend) -> None:
     backends = [{"name": "busy", "address": busy.address, "max_connections": 2}]
     instance = run(backends=backends, queue={"size": 1000, "timeout": "60s"}, **HTTP).ready()
     asking = Asking(instance.port, 30)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drilling import Drill, children_of, document
-from running import Instance, Origin, until
-from steady import Load
+from drill import Drill, children_of, document
+from instance_process import Instance, Origin, until
+from steady_load import Load
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
 
@@ -87,7 +87,7 @@ def test_a_worker_that_is_killed_while_it_prepares_is_replaced_and_its_successor
         until(lambda: [row["generation"] for row in drill.ask("/status")[1]["workers"]] == [2, 2], "both")
         load.flow()
         report = load.end()
-    assert not report.beyond(drill.tally.held), report.failures
+    assert not report.beyond(drill.counts_done.ports_of_killed_workers), report.failures
 
 
 def test_a_worker_that_stops_while_it_prepares_is_killed_and_its_successor_prepares(run: Run) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 import pytest
-from failing import Crowd, Moody, wait_for
-from running import Instance, Origin, until
+from failing_backend import Clients, FailingBackend, wait_for
+from instance_process import Instance, Origin, until
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
 
@@ -26,13 +26,13 @@ OPEN_WITHIN_S = 0.1
 
 
 @pytest.fixture
-def moody() -> Iterator[Moody]:
-    backend = Moody()
+def moody() -> Iterator[FailingBackend]:
+    backend = FailingBackend()
     yield backend
     backend.stop()
 
 
-def with_good(origins: Origins, moody: Moody) -> list[dict[str, str]]:
+def with_good(origins: Origins, moody: FailingBackend) -> list[dict[str, str]]:
     return [{"name": "good", "address": origins("good").address}, {"name": "bad", "address": moody.address}]
 
 
@@ -42,7 +42,7 @@ def said_at(instance: Instance, pattern: str) -> float:
     return datetime.fromisoformat(line.split(" ", 1)[0].replace("Z", "+00:00")).timestamp()
 
 
-def lateness(run: Run, backends: list[dict[str, str]], moody: Moody, control: str) -> float:
+def lateness(run: Run, backends: list[dict[str, str]], moody: FailingBackend, control: str) -> float:
     """How long after the decision to open the last connection came, in seconds."""
     breaker = {"enabled": True, "failure_threshold": 5, "timeout": "60s"}
     moody.is_failing = False
@@ -51,7 +51,7 @@ def lateness(run: Run, backends: list[dict[str, str]], moody: Moody, control: st
     if control == "stopped":
         (pid,) = instance.children("balance-control")
         os.kill(pid, signal.SIGSTOP)
-    with Crowd(instance.port, 16) as crowd:
+    with Clients(instance.port, 16) as crowd:
         wait_for(lambda: len(crowd.statuses) > 100)
         moody.is_failing = True
         decided = said_at(instance, "circuit breaker of backend default/bad .* is open")
@@ -67,7 +67,7 @@ def lateness(run: Run, backends: list[dict[str, str]], moody: Moody, control: st
 
 @pytest.mark.parametrize("control", ["alive", "stopped"])
 def test_a_breaker_opens_in_all_workers_within_100_ms_of_the_deciding_failure(
-    run: Run, origins: Origins, moody: Moody, control: str
+    run: Run, origins: Origins, moody: FailingBackend, control: str
 ) -> None:
     backends = [{"name": "good", "address": origins("good").address}, {"name": "bad", "address": moody.address}]
     for _ in range(3):  # a busy machine may keep a process from running for longer than that, but hardly three times
@@ -78,10 +78,10 @@ def test_a_breaker_opens_in_all_workers_within_100_ms_of_the_deciding_failure(
     pytest.fail(f"open within {OPEN_WITHIN_S:g}s in none of three instances")
 
 
-def test_half_open_admits_exactly_its_allowance_over_four_workers(run: Run, origins: Origins, moody: Moody) -> None:
+def test_half_open_admits_exactly_its_allowance_over_four_workers(run: Run, origins: Origins, moody: FailingBackend) -> None:
     breaker = {"enabled": True, "failure_threshold": 3, "success_threshold": 2, "timeout": "1s", "half_open_requests": 2}
     instance = run(backends=with_good(origins, moody), circuit_breaker=breaker, **BREAKERS_ALONE).ready()
-    with Crowd(instance.port, 24) as crowd:
+    with Clients(instance.port, 24) as crowd:
         instance.saying("is open: too many failures in a row; it is tried again in 1s")
         wait_for(moody.is_left_alone)
         moody.is_failing = False
@@ -96,7 +96,7 @@ def test_half_open_admits_exactly_its_allowance_over_four_workers(run: Run, orig
 
 
 def test_a_backend_that_answers_503_is_left_alone_and_one_that_answers_404_or_500_is_not(
-    run: Run, origins: Origins, moody: Moody
+    run: Run, origins: Origins, moody: FailingBackend
 ) -> None:
     moody.is_failing, moody.status = False, b"404 Not Found"
     moody.released.set()
@@ -113,10 +113,10 @@ def test_a_backend_that_answers_503_is_left_alone_and_one_that_answers_404_or_50
     instance.saying("the circuit breaker of backend default/bad .* is open: too many failures in a row")
 
 
-def test_a_worker_that_dies_in_the_middle_of_a_trial_gives_it_back(run: Run, origins: Origins, moody: Moody) -> None:
+def test_a_worker_that_dies_in_the_middle_of_a_trial_gives_it_back(run: Run, origins: Origins, moody: FailingBackend) -> None:
     breaker = {"enabled": True, "failure_threshold": 3, "success_threshold": 1, "timeout": "1s"}
     instance = run(backends=with_good(origins, moody), circuit_breaker=breaker, **BREAKERS_ALONE).ready()
-    with Crowd(instance.port, 8):
+    with Clients(instance.port, 8):
         instance.saying("is open")
         wait_for(moody.is_left_alone)
         moody.is_failing = False
@@ -129,11 +129,11 @@ def test_a_worker_that_dies_in_the_middle_of_a_trial_gives_it_back(run: Run, ori
         instance.saying("is closed")
 
 
-def test_a_backend_that_fails_is_ejected_tried_and_taken_back(run: Run, origins: Origins, moody: Moody) -> None:
+def test_a_backend_that_fails_is_ejected_tried_and_taken_back(run: Run, origins: Origins, moody: FailingBackend) -> None:
     backends = [{"name": "good", "address": origins("good").address}, {"name": "bad", "address": moody.address}]
     checks = {"passive_checks": {"enabled": True, "consecutive_failures": 3, "ejection_time": "500ms"}}
     instance = run(backends=backends, health_check=checks, **HTTP).ready()
-    with Crowd(instance.port, 8):
+    with Clients(instance.port, 8):
         instance.saying(r"backend default/bad .* is ejected: \d+ failures in a row; it is left alone for 0.5s")
         moody.is_failing = False
         moody.released.set()
@@ -142,7 +142,7 @@ def test_a_backend_that_fails_is_ejected_tried_and_taken_back(run: Run, origins:
     assert "backend default/good" not in instance.log
 
 
-def test_a_url_that_always_answers_500_ejects_nobody_and_is_asked_once(run: Run, moody: Moody) -> None:
+def test_a_url_that_always_answers_500_ejects_nobody_and_is_asked_once(run: Run, moody: FailingBackend) -> None:
     moody.is_failing, moody.status = False, b"500 Internal Server Error"
     moody.released.set()
     backends = [{"name": name, "address": moody.address} for name in ("b1", "b2")]
@@ -154,7 +154,7 @@ def test_a_url_that_always_answers_500_ejects_nobody_and_is_asked_once(run: Run,
 
 
 def test_nothing_but_backends_a_dead_one_costs_nobody_a_request_and_is_ejected(
-    run: Run, origins: Origins, moody: Moody
+    run: Run, origins: Origins, moody: FailingBackend
 ) -> None:
     instance = run(backends=with_good(origins, moody), **HTTP).ready()
     moody.stop()  # connections are refused, or broken
@@ -162,12 +162,12 @@ def test_nothing_but_backends_a_dead_one_costs_nobody_a_request_and_is_ejected(
     instance.saying(r"backend default/bad .* is ejected: \d+ failures in a row; it is left alone for 10s")
 
 
-def test_ejections_and_breakers_alone_leave_nobody_without_an_answer(run: Run, moody: Moody) -> None:
+def test_ejections_and_breakers_alone_leave_nobody_without_an_answer(run: Run, moody: FailingBackend) -> None:
     checks = {"interval": "200ms", "timeout": "100ms", "enabled": True}
     backends = [{"name": name, "address": moody.address} for name in ("b1", "b2")]
     breaker = {"enabled": True, "failure_threshold": 2, "timeout": "60s"}
     instance = run(backends=backends, health_check=checks, circuit_breaker=breaker, **HTTP).ready()
-    with Crowd(instance.port, 4) as crowd:
+    with Clients(instance.port, 4) as crowd:
         instance.saying("b1 .* is open")
         instance.saying("b2 .* is open")
         moody.released.set()
@@ -190,7 +190,7 @@ def test_after_an_outage_of_all_the_first_200_comes_with_the_first_check_that_pa
     ).ready()
     until(lambda: instance.get()[0] == 200, "the first 200")
     origin.stop()
-    with Crowd(instance.port, 4):
+    with Clients(instance.port, 4):
         instance.saying("default/b1 .* is unhealthy")
         time.sleep(0.5)
         again = origins("b1", port=port)

@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 
 import pytest
-from asking import ask
+from asgi_client import ask
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from steered import TEXT, Steered
+from fake_instance import TEXT, FakeInstance
 
 from balance.admin.events.watcher import EventWatcher
 from balance.admin.state_view import StateView
@@ -20,7 +20,7 @@ def told(view: StateView) -> list[str]:
 
 
 def test_nothing_is_told_while_nothing_happens() -> None:
-    steered = Steered()
+    steered = FakeInstance()
     watcher = EventWatcher(steered.view)
     watcher.look()
     watcher.look()
@@ -28,7 +28,7 @@ def test_nothing_is_told_while_nothing_happens() -> None:
 
 
 def test_stages_and_restarts_are_told() -> None:
-    steered = Steered()
+    steered = FakeInstance()
     watcher = EventWatcher(steered.view)
     steered.board.count_worker_restart()
     watcher.look()
@@ -45,7 +45,7 @@ def test_stages_and_restarts_are_told() -> None:
 
 
 def test_reloads_are_told_with_what_they_changed() -> None:
-    steered = Steered()
+    steered = FakeInstance()
     watcher = EventWatcher(steered.view)
     steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
     asyncio.run(steered.steer(Reload()))
@@ -63,8 +63,8 @@ def test_reloads_are_told_with_what_they_changed() -> None:
     assert (first.kind, first.about["result"], first.about["generation"]) == ("reload", "success", 2)
 
 
-def test_breakers_are_told_when_they_move(make_inside: Callable[..., StateView]) -> None:
-    view = make_inside()
+def test_breakers_are_told_when_they_move(make_view: Callable[..., StateView]) -> None:
+    view = make_view()
     pools = tuple(replace(pool, breaker=CircuitBreaker(enabled=True)) for pool in view.config.pools)
     view.config = replace(view.config, pools=pools)
     watcher = EventWatcher(view)
@@ -83,7 +83,7 @@ def test_breakers_are_told_when_they_move(make_inside: Callable[..., StateView])
 
 def test_a_successor_says_that_it_is_one() -> None:
     async def main() -> None:
-        steered = Steered()
+        steered = FakeInstance()
         steered.board.count_control_restart()  # in the instance that this one has replaced
         EventWatcher(steered.view, 1).start(asyncio.get_running_loop())
         assert told(steered.view) == []

@@ -157,11 +157,11 @@ def test_the_same_board_is_good_openmetrics(view: StateView) -> None:
 
 
 def test_breakers_and_ejections_are_shown_where_they_are_configured(
-    make_inside: Callable[..., StateView], view: StateView
+    make_view: Callable[..., StateView], view: StateView
 ) -> None:
     app, *others = view.config.pools
     check = replace(app.health_check, passive=PassiveChecks(enabled=True))
-    guarded = make_inside(pools=(replace(app, breaker=CircuitBreaker(enabled=True), health_check=check), *others))
+    guarded = make_view(pools=(replace(app, breaker=CircuitBreaker(enabled=True), health_check=check), *others))
     board = board_of(guarded)
     board.evidence(2)[PHASE] = BreakerState.OPEN
     board.evidence(2)[UNTIL_US] = 2**62

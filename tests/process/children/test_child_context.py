@@ -4,7 +4,7 @@ import asyncio
 import os
 from dataclasses import replace
 
-from seating import context
+from child_contexts import context
 
 from balance.config.overrides.runtime_overrides import BackendChange, Verb
 from balance.process.children.child_context import new_event_loop, watch_lifeline

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from seating import context, eventually
+from child_contexts import context, eventually
 
 from balance.admin.state_view import StateView
 from balance.config.model import AdminConfig

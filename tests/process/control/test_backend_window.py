@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from seating import context
+from child_contexts import context
 
 from balance.admin.state_view import Seen
 from balance.config.model import CircuitBreaker, HealthCheck, PassiveChecks

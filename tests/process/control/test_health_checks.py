@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from seating import context, eventually
+from child_contexts import context, eventually
 
 from balance.admin.state_view import Seen
 from balance.config.model import BackendConfig, HealthCheck, PoolConfig

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from seating import context
+from child_contexts import context
 
 from balance.admin.events.history import EventLog
 from balance.admin.state_view import Seen

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from seating import context, eventually
+from child_contexts import context, eventually
 
 from balance.admin.state_view import Seen
 from balance.config.model import CircuitBreaker, HealthCheck, PassiveChecks
@@ -27,7 +27,7 @@ PASSIVE = PassiveChecks(enabled=True, consecutive_failures=3, ejection_time_s=0.
 PATIENCE_S = 10.0
 
 
-class Scene:
+class FakeSupervisor:
     """Control with its inspector, and workers as far as they are evidence."""
 
     def __init__(self, backends: int = 2, **pool: Any) -> None:
@@ -62,7 +62,7 @@ class Scene:
         self.send(0, len(self.config.backends), Outcome.FAILED, 10)
         await eventually(lambda: self.state(len(self.config.backends)) is State.EJECTED)
 
-    def play(self, act: Callable[[Scene], Any]) -> None:
+    def play(self, act: Callable[[FakeSupervisor], Any]) -> None:
         """Run `act`, a coroutine function, while the inspector looks."""
 
         async def stage() -> None:
@@ -85,7 +85,7 @@ def passive(checks: PassiveChecks = PASSIVE) -> HealthCheck:
 
 
 def test_failures_in_a_row_over_all_workers_eject_and_a_good_request_brings_back() -> None:
-    async def act(scene: Scene) -> None:
+    async def act(scene: FakeSupervisor) -> None:
         scene.send(0, 1, Outcome.FAILED, 2)
         scene.send(1, 1, Outcome.FAILED)
         await eventually(lambda: scene.state(1) is State.EJECTED)
@@ -95,11 +95,11 @@ def test_failures_in_a_row_over_all_workers_eject_and_a_good_request_brings_back
         scene.try_out(1, 1, Outcome.OK)
         await eventually(lambda: scene.state(1) is State.HEALTHY)
 
-    Scene(health_check=passive()).play(act)
+    FakeSupervisor(health_check=passive()).play(act)
 
 
 def test_an_ejection_that_another_instance_has_lengthened_ends_too_once_that_one_is_gone() -> None:
-    async def act(scene: Scene) -> None:
+    async def act(scene: FakeSupervisor) -> None:
         scene.send(0, 1, Outcome.FAILED, 3)
         await eventually(lambda: scene.state(1) is State.EJECTED)
         times, until_us, total = scene.place.board.ejection(1)
@@ -107,11 +107,11 @@ def test_an_ejection_that_another_instance_has_lengthened_ends_too_once_that_one
         scene.outlier_detector.await_returns()
         await eventually(lambda: scene.state(1) is State.RETURNING)
 
-    Scene(health_check=passive()).play(act)
+    FakeSupervisor(health_check=passive()).play(act)
 
 
 def test_a_bad_trial_ejects_for_longer() -> None:
-    async def act(scene: Scene) -> None:
+    async def act(scene: FakeSupervisor) -> None:
         scene.send(0, 1, Outcome.FAILED, 3)
         await eventually(lambda: scene.state(1) is State.RETURNING)
         scene.try_out(0, 1, Outcome.FAILED)
@@ -119,11 +119,11 @@ def test_a_bad_trial_ejects_for_longer() -> None:
         assert scene.place.board.reason(1) == "the request that tried it failed; it is left alone for 0.2s"
         assert scene.place.board.ejection(1)[0] == 2
 
-    Scene(health_check=passive()).play(act)
+    FakeSupervisor(health_check=passive()).play(act)
 
 
 def test_a_bad_trial_does_not_speak_against_a_backend_that_a_good_one_has_brought_back() -> None:
-    async def act(scene: Scene) -> None:
+    async def act(scene: FakeSupervisor) -> None:
         scene.send(0, 1, Outcome.FAILED, 3)
         for outcome, after in ((Outcome.FAILED, State.EJECTED), (Outcome.OK, State.HEALTHY)):
             await eventually(lambda: scene.state(1) is State.RETURNING)
@@ -132,12 +132,12 @@ def test_a_bad_trial_does_not_speak_against_a_backend_that_a_good_one_has_brough
         await scene.looked_at()
         assert scene.state(1) is State.HEALTHY
 
-    Scene(health_check=passive()).play(act)
+    FakeSupervisor(health_check=passive()).play(act)
 
 
 @pytest.mark.parametrize("back", ["by a trial", "by probes"])
 def test_requests_that_were_under_way_when_it_was_ejected_do_not_speak_against_it_when_it_is_back(back: str) -> None:
-    async def act(scene: Scene) -> None:
+    async def act(scene: FakeSupervisor) -> None:
         scene.send(0, 1, Outcome.FAILED, 3)
         await eventually(lambda: scene.state(1) is State.EJECTED)
         scene.send(1, 1, Outcome.FAILED, 12)
@@ -154,32 +154,32 @@ def test_requests_that_were_under_way_when_it_was_ejected_do_not_speak_against_i
         await scene.looked_at()
         assert scene.state(1) is State.HEALTHY
 
-    Scene(3, health_check=passive()).play(act)
+    FakeSupervisor(3, health_check=passive()).play(act)
 
 
 def test_a_share_of_failures_ejects_where_enough_was_sent() -> None:
-    async def act(scene: Scene) -> None:
+    async def act(scene: FakeSupervisor) -> None:
         for _ in range(5):
             scene.send(0, 1, Outcome.OK)
             scene.send(1, 1, Outcome.FAILED)
         await eventually(lambda: scene.state(1) is State.EJECTED)
         assert scene.place.board.reason(1).startswith("5 of 10 requests failed within 1s")
 
-    Scene(health_check=passive()).play(act)
+    FakeSupervisor(health_check=passive()).play(act)
 
 
 def test_what_clients_break_off_is_no_evidence() -> None:
-    async def act(scene: Scene) -> None:
+    async def act(scene: FakeSupervisor) -> None:
         scene.send(0, 1, Outcome.ABORTED, 50)
         scene.send(0, 2, Outcome.FAILED, 3)
         await eventually(lambda: scene.state(2) is State.EJECTED)
         assert scene.state(1) is State.UNKNOWN
 
-    Scene(health_check=passive()).play(act)
+    FakeSupervisor(health_check=passive()).play(act)
 
 
 def test_never_more_than_the_percentage_is_ejected_however_bad_all_are() -> None:
-    async def act(scene: Scene) -> None:
+    async def act(scene: FakeSupervisor) -> None:
         for slot in range(1, 5):
             scene.send(0, slot, Outcome.FAILED, 3)
         await eventually(lambda: sum(scene.state(slot) is State.EJECTED for slot in range(1, 5)) == 2)
@@ -189,53 +189,53 @@ def test_never_more_than_the_percentage_is_ejected_however_bad_all_are() -> None
         out = [scene.state(slot) for slot in range(1, 5)]
         assert sum(state in (State.EJECTED, State.RETURNING) for state in out) == 2
 
-    Scene(4, health_check=passive(PassiveChecks(enabled=True, consecutive_failures=3))).play(act)
+    FakeSupervisor(4, health_check=passive(PassiveChecks(enabled=True, consecutive_failures=3))).play(act)
 
 
 def test_half_of_twenty_requests_failing_opens_the_breaker_and_rings_the_workers() -> None:
-    async def act(scene: Scene) -> None:
+    async def act(scene: FakeSupervisor) -> None:
         for _ in range(10):
             scene.send(0, 1, Outcome.OK)
             scene.send(1, 1, Outcome.FAILED)
         await eventually(lambda: scene.place.board.evidence(1)[PHASE] == BreakerState.OPEN)
         assert [wakeup.heard() for wakeup in scene.place.wakeups] == [{Message.STATES}] * 2
 
-    Scene(breaker=CircuitBreaker(enabled=True, failure_threshold=1000)).play(act)
+    FakeSupervisor(breaker=CircuitBreaker(enabled=True, failure_threshold=1000)).play(act)
 
 
 def test_nineteen_are_too_few_to_open_it() -> None:
-    async def act(scene: Scene) -> None:
+    async def act(scene: FakeSupervisor) -> None:
         scene.send(0, 1, Outcome.FAILED, 19)
         scene.send(0, 2, Outcome.FAILED, 20)
         await eventually(lambda: scene.place.board.evidence(2)[PHASE] == BreakerState.OPEN)
         assert scene.place.board.evidence(1)[PHASE] == BreakerState.CLOSED
 
-    Scene(breaker=CircuitBreaker(enabled=True, failure_threshold=1000)).play(act)
+    FakeSupervisor(breaker=CircuitBreaker(enabled=True, failure_threshold=1000)).play(act)
 
 
 def test_a_successor_of_control_lets_the_ejected_return_in_time() -> None:
-    async def eject(scene: Scene) -> None:
+    async def eject(scene: FakeSupervisor) -> None:
         scene.send(0, 1, Outcome.FAILED, 3)
         await eventually(lambda: scene.state(1) is State.EJECTED)
 
-    async def wait(scene: Scene) -> None:
+    async def wait(scene: FakeSupervisor) -> None:
         await eventually(lambda: scene.state(1) is State.RETURNING)
 
-    scene = Scene(health_check=passive())
+    scene = FakeSupervisor(health_check=passive())
     scene.play(eject)
     scene.play(wait)
 
 
 def test_a_successor_of_control_takes_the_one_back_whose_trial_goes_well_without_waiting_for_the_next_sample() -> None:
-    async def until_tried(scene: Scene) -> None:
+    async def until_tried(scene: FakeSupervisor) -> None:
         scene.send(0, 1, Outcome.FAILED, 3)
         await eventually(lambda: scene.state(1) is State.RETURNING)
 
-    async def try_it(scene: Scene) -> None:
+    async def try_it(scene: FakeSupervisor) -> None:
         scene.try_out(0, 1, Outcome.OK)
         await eventually(lambda: scene.state(1) is State.HEALTHY)
 
-    scene = Scene(health_check=passive(replace(PASSIVE, window_s=1000.0)))
+    scene = FakeSupervisor(health_check=passive(replace(PASSIVE, window_s=1000.0)))
     scene.play(until_tried)
     scene.play(try_it)
 

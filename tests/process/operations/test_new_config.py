@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from seating import context
-from undertaken import LOCAL, Scene, configured
+from child_contexts import context
+from fake_supervisor import LOCAL, FakeSupervisor, configured
 
 from balance.admin.supervisor_orders import ChangeBackends, Reload
 from balance.config.model import Config, ListenerConfig
@@ -28,13 +28,13 @@ REMOVAL = BackendChange(Verb.REMOVE, "web", "b2")
 
 
 @pytest.fixture
-def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    scene = Scene(BEFORE, monkeypatch, max_slots=5, max_rows=8)
+def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSupervisor]:
+    scene = FakeSupervisor(BEFORE, monkeypatch, max_slots=5, max_rows=8)
     yield scene
     scene.close()
 
 
-def loaded(scene: Scene, config: Config, **more: Any) -> Loaded:
+def loaded(scene: FakeSupervisor, config: Config, **more: Any) -> Loaded:
     """What the loader would say of it."""
     source = scene.supervisor_state.context.generation.source
     return Loaded(config, source, **{"changes": (), "dropped": (), "warnings": (), "hosts": resolve(config)} | more)
@@ -90,13 +90,15 @@ def test_a_generation_that_is_not_remembered_is_refused_with_those_that_are() ->
         (configured("b1", workers=5), "workers: 5 are more than the 4 that there is room for here"),
     ],
 )
-def test_more_than_there_is_room_for_is_refused_with_what_would_help(scene: Scene, config: Config, problem: str) -> None:
+def test_more_than_there_is_room_for_is_refused_with_what_would_help(
+    scene: FakeSupervisor, config: Config, problem: str
+) -> None:
     with pytest.raises(UnfitError) as e:
         judged(loaded(scene, config), scene.supervisor_state, "a test")
     assert str(e.value) == f"{problem}; `balance upgrade` starts an instance that has it"
 
 
-def test_a_proposal_is_the_next_generation_and_opens_nothing(scene: Scene) -> None:
+def test_a_proposal_is_the_next_generation_and_opens_nothing(scene: FakeSupervisor) -> None:
     gc.collect()  # what other tests have left
     before = len(os.listdir("/proc/self/fd"))
     proposal = judged(loaded(scene, AFTER, changes=(WEIGHT,), dropped=("one",)), scene.supervisor_state, "a test")
@@ -111,7 +113,7 @@ def test_a_proposal_is_the_next_generation_and_opens_nothing(scene: Scene) -> No
     assert scene.number == 1
 
 
-def test_a_candidate_listens_beside_what_is_served_and_tells_each_what_is_new_to_it(scene: Scene) -> None:
+def test_a_candidate_listens_beside_what_is_served_and_tells_each_what_is_new_to_it(scene: FakeSupervisor) -> None:
     more = replace(AFTER, listeners=(*AFTER.listeners, ListenerConfig("more", (LOCAL,), Mode.TCP, "web")))
     new_config = judged(loaded(scene, more), scene.supervisor_state, "a test").opened(scene.supervisor_state.context)
     assert (new_config.number, new_config.blueprint.config) == (2, more)
@@ -124,7 +126,7 @@ def test_a_candidate_listens_beside_what_is_served_and_tells_each_what_is_new_to
     assert all(sock.fileno() >= 0 for sock in scene.supervisor_state.context.listen_sockets.sockets)
 
 
-def test_an_address_that_cannot_be_had_is_one_line_and_leaves_nothing_open(scene: Scene) -> None:
+def test_an_address_that_cannot_be_had_is_one_line_and_leaves_nothing_open(scene: FakeSupervisor) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = Address("127.0.0.1", taken.getsockname()[1])
         listeners = (*AFTER.listeners, ListenerConfig("more", (LOCAL, address), Mode.HTTP, "web"))

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from undertaken import LOCAL, Scene, configured
+from fake_supervisor import LOCAL, FakeSupervisor, configured
 
 from balance.admin.supervisor_orders import ChangeBackends, Reload, ReloadResult
 from balance.config.model import Config, ListenerConfig
@@ -38,7 +38,7 @@ AFTER = configured("b1", "b2", restart_drain_s=700.0)
 REMOVAL = BackendChange(Verb.REMOVE, "web", "b2")
 
 
-class Case(Scene):
+class Case(FakeSupervisor):
     """A scene with a reload in it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, config: Config = BEFORE, **room: int) -> None:

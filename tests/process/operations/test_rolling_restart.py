@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from undertaken import Scene, configured
+from fake_supervisor import FakeSupervisor, configured
 
 from balance.process.operations.rolling_restart import START_S, RollingRestart
 
@@ -13,19 +13,19 @@ DRAIN_S = 900.0
 
 
 @pytest.fixture
-def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    scene = Scene(configured("b1", restart_drain_s=DRAIN_S), monkeypatch)
+def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSupervisor]:
+    scene = FakeSupervisor(configured("b1", restart_drain_s=DRAIN_S), monkeypatch)
     yield scene
     scene.close()
 
 
-def begun(scene: Scene) -> RollingRestart:
+def begun(scene: FakeSupervisor) -> RollingRestart:
     restarting = RollingRestart(scene.supervisor_state, "a test", scene.verdicts.append)
     restarting.begin(100.0)
     return restarting
 
 
-def test_at_each_post_the_new_one_is_ready_before_the_old_one_ends(scene: Scene) -> None:
+def test_at_each_post_the_new_one_is_ready_before_the_old_one_ends(scene: FakeSupervisor) -> None:
     first, second, control = scene.worker(0), scene.worker(1), scene.control
     restarting = begun(scene)
     (newcomer,) = scene.process_table.others
@@ -47,7 +47,7 @@ def test_at_each_post_the_new_one_is_ready_before_the_old_one_ends(scene: Scene)
     assert scene.process_table.others == [first, second]  # until they have finished
 
 
-def test_whoever_else_becomes_ready_or_goes_meanwhile_is_no_reason_to_go_on_or_stop(scene: Scene) -> None:
+def test_whoever_else_becomes_ready_or_goes_meanwhile_is_no_reason_to_go_on_or_stop(scene: FakeSupervisor) -> None:
     restarting = begun(scene)
     (newcomer,) = scene.process_table.others
     vacant = scene.dies(scene.worker(1), restarting)
@@ -57,7 +57,7 @@ def test_whoever_else_becomes_ready_or_goes_meanwhile_is_no_reason_to_go_on_or_s
     assert scene.worker(0) is not newcomer
 
 
-def test_an_old_one_that_dies_before_its_successor_is_ready_is_replaced_by_it_all_the_same(scene: Scene) -> None:
+def test_an_old_one_that_dies_before_its_successor_is_ready_is_replaced_by_it_all_the_same(scene: FakeSupervisor) -> None:
     restarting = begun(scene)
     (newcomer,) = scene.process_table.others
     scene.dies(scene.worker(0), restarting)
@@ -69,7 +69,7 @@ def test_an_old_one_that_dies_before_its_successor_is_ready_is_replaced_by_it_al
 
 @pytest.mark.parametrize("replaced", [0, 1])
 @pytest.mark.parametrize("how", ["dies", "silent", "end of the instance", "no room for a process"])
-def test_a_new_one_that_does_not_come_ends_it_and_who_serves_goes_on(scene: Scene, replaced: int, how: str) -> None:
+def test_a_new_one_that_does_not_come_ends_it_and_who_serves_goes_on(scene: FakeSupervisor, replaced: int, how: str) -> None:
     second = scene.worker(1)
     if how == "no room for a process" and not replaced:
         scene.process_table.refusal = OSError(12, "Cannot allocate memory")
@@ -105,7 +105,7 @@ def test_a_new_one_that_does_not_come_ends_it_and_who_serves_goes_on(scene: Scen
     assert scene.verdict.summary == f"{replaced} worker{'s' * (replaced != 1)} replaced"
 
 
-def test_what_comes_after_its_end_changes_nothing(scene: Scene) -> None:
+def test_what_comes_after_its_end_changes_nothing(scene: FakeSupervisor) -> None:
     restarting = begun(scene)
     (newcomer,) = scene.process_table.others
     restarting.give_up("the instance is about to end")
@@ -118,7 +118,7 @@ def test_what_comes_after_its_end_changes_nothing(scene: Scene) -> None:
 
 
 def test_where_all_rows_are_taken_by_those_who_finish_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    scene = Scene(configured("b1"), monkeypatch, max_rows=3)
+    scene = FakeSupervisor(configured("b1"), monkeypatch, max_rows=3)
     restarting = begun(scene)
     scene.ready(scene.process_table.others[0], restarting)
     assert scene.verdict.problems == (

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from undertaken import Scene, configured
+from fake_supervisor import FakeSupervisor, configured
 
 from balance.health.readiness import Stage
 from balance.process.children.child import Child
@@ -18,7 +18,7 @@ from balance.process.operations.upgrade_protocol import LEGACY
 class Case:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("balance.process.operations.upgrade.os.getpid", lambda: 1000)
-        self.scene = Scene(configured("b1"), monkeypatch)
+        self.scene = FakeSupervisor(configured("b1"), monkeypatch)
         self.yielded: list[Child] = []
         self.upgrading = UpgradeOperation(
             self.scene.supervisor_state, "a test", {}, None, self.scene.verdicts.append, self.yielded.append

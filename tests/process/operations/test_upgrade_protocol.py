@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from undertaken import Scene, configured
+from fake_supervisor import FakeSupervisor, configured
 
 from balance.config.overrides.runtime_overrides import BackendChange, Verb
 from balance.errors import StartError
@@ -30,8 +30,8 @@ CHANGES = (
 
 
 @pytest.fixture
-def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    scene = Scene(configured("b1", "b2"), monkeypatch)
+def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSupervisor]:
+    scene = FakeSupervisor(configured("b1", "b2"), monkeypatch)
     yield scene
     scene.close()
 
@@ -49,7 +49,7 @@ def closed(handover_state: HandoverState) -> None:
         sock.close()
 
 
-def test_all_that_is_given_is_found(scene: Scene) -> None:
+def test_all_that_is_given_is_found(scene: FakeSupervisor) -> None:
     context = scene.supervisor_state.context
     scene.supervisor_state.context = replace(context, history=(replace(context.generation, number=7, changes=CHANGES),))
     mine, theirs = pipe()
@@ -84,7 +84,7 @@ def test_all_that_is_given_is_found(scene: Scene) -> None:
     theirs.close()
 
 
-def test_the_lines_to_those_who_still_finish_something_are_handed_on(scene: Scene) -> None:
+def test_the_lines_to_those_who_still_finish_something_are_handed_on(scene: FakeSupervisor) -> None:
     mine, theirs = pipe()
     elders = [pipe() for _ in range(2)]
     assert hand_over(mine, scene.supervisor_state, {}, [near for near, _ in elders])
@@ -105,7 +105,7 @@ def test_the_lines_to_those_who_still_finish_something_are_handed_on(scene: Scen
         end.close()
 
 
-def test_what_is_said_is_plain_data_for_another_version_to_read(scene: Scene) -> None:
+def test_what_is_said_is_plain_data_for_another_version_to_read(scene: FakeSupervisor) -> None:
     mine, theirs = pipe()
     hand_over(mine, scene.supervisor_state, {})
     ((message,), _) = theirs.heard()
@@ -181,7 +181,7 @@ def test_a_line_on_which_nothing_comes_is_refused_in_one_line(how: str, monkeypa
     theirs.close()
 
 
-def test_a_successor_that_is_gone_takes_nothing(scene: Scene) -> None:
+def test_a_successor_that_is_gone_takes_nothing(scene: FakeSupervisor) -> None:
     mine, theirs = pipe()
     theirs.close()
     assert not hand_over(mine, scene.supervisor_state, {})
@@ -203,7 +203,7 @@ def test_the_same_command_is_executed_with_its_line_and_what_else_it_needs(monke
     theirs.close()
 
 
-def test_one_that_cannot_take_over_says_why(scene: Scene) -> None:
+def test_one_that_cannot_take_over_says_why(scene: FakeSupervisor) -> None:
     mine, theirs = pipe()
     complain(environment(theirs), "a.yaml:1:2: no;\nb")
     assert mine.heard()[0] == [Message(FAILED, "a.yaml:1:2: no; b", ())]
@@ -220,7 +220,7 @@ def test_one_that_replaces_nobody_tells_nobody(environ: dict[str, str]) -> None:
     complain(environ, "why")
 
 
-def test_a_legacy_without_its_descriptors_is_refused_in_one_line(scene: Scene) -> None:
+def test_a_legacy_without_its_descriptors_is_refused_in_one_line(scene: FakeSupervisor) -> None:
     mine, theirs = pipe()
     assert hand_over(mine, scene.supervisor_state, {})
     message = theirs.heard()[0][0]

@@ -55,7 +55,7 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
-class Scene:
+class FakeSupervisor:
     """What is listened on from one configuration to the next."""
 
     def __init__(self, stack: ExitStack, first: Config) -> None:
@@ -114,14 +114,14 @@ def is_heard(port: int) -> bool:
 
 
 def test_the_admin_port_opens_where_it_is_configured(stack: ExitStack, tmp_path: Path) -> None:
-    scene = Scene(stack, listening(("web", LOCAL), admin=f"unix:{tmp_path}/admin.sock"))
+    scene = FakeSupervisor(stack, listening(("web", LOCAL), admin=f"unix:{tmp_path}/admin.sock"))
     assert [str(opening.address) for opening in scene.listen_sockets.side] == [f"unix:{tmp_path}/admin.sock"]
     with socket.socket(socket.AF_UNIX) as caller:
         caller.connect(f"{tmp_path}/admin.sock")
 
 
 def test_an_address_that_stays_keeps_its_sockets_in_their_slots_whatever_it_is_called(stack: ExitStack) -> None:
-    scene = Scene(stack, listening(("web", LOCAL), ("api", LOCAL), admin=LOCAL))
+    scene = FakeSupervisor(stack, listening(("web", LOCAL), ("api", LOCAL), admin=LOCAL))
     before = scene.listen_sockets
     (port,) = ports(before, "api")
     after = scene.turned(listening(("other", f"127.0.0.1:{port}"), ("web", LOCAL), admin=LOCAL))
@@ -137,7 +137,7 @@ def test_an_address_that_stays_keeps_its_sockets_in_their_slots_whatever_it_is_c
 def test_no_socket_that_was_accepted_from_is_closed_while_the_number_of_workers_changes(
     stack: ExitStack, counts: tuple[int, ...]
 ) -> None:
-    scene = Scene(stack, listening(("web", LOCAL), workers=counts[0]))
+    scene = FakeSupervisor(stack, listening(("web", LOCAL), workers=counts[0]))
     most = counts[0]
     before = sockets(scene.listen_sockets, "web")
     (port,) = ports(scene.listen_sockets, "web")
@@ -154,7 +154,7 @@ def test_no_socket_that_was_accepted_from_is_closed_while_the_number_of_workers_
 
 
 def test_a_reload_that_is_refused_leaves_the_old_sockets_and_closes_the_new(stack: ExitStack, tmp_path: Path) -> None:
-    scene = Scene(stack, listening(("web", LOCAL), ("file", f"unix:{tmp_path}/old"), admin=LOCAL))
+    scene = FakeSupervisor(stack, listening(("web", LOCAL), ("file", f"unix:{tmp_path}/old"), admin=LOCAL))
     before = scene.listen_sockets
     (port,) = ports(before, "web")
     wider = listening(
@@ -174,7 +174,7 @@ def test_a_reload_that_is_refused_leaves_the_old_sockets_and_closes_the_new(stac
 
 
 def test_an_address_that_cannot_be_had_leaves_everything_as_it_was(stack: ExitStack, tmp_path: Path) -> None:
-    scene = Scene(stack, listening(("web", LOCAL), admin=LOCAL))
+    scene = FakeSupervisor(stack, listening(("web", LOCAL), admin=LOCAL))
     before = scene.listen_sockets
     taken = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
     with pytest.raises(StartError, match=r"^listener api: cannot listen on 127\.0\.0\.1:\d+: it is in use"):
@@ -189,7 +189,7 @@ def test_an_address_that_cannot_be_had_leaves_everything_as_it_was(stack: ExitSt
 
 
 def test_what_is_no_longer_configured_is_closed_once_that_is_decided(stack: ExitStack, tmp_path: Path) -> None:
-    scene = Scene(stack, listening(("web", LOCAL), ("old", LOCAL), ("path", f"unix:{tmp_path}/old"), metrics=LOCAL))
+    scene = FakeSupervisor(stack, listening(("web", LOCAL), ("old", LOCAL), ("path", f"unix:{tmp_path}/old"), metrics=LOCAL))
     (port,), (metrics,) = ports(scene.listen_sockets, "old"), ports(scene.listen_sockets, "metrics")
     scene.reopened(listening(("web", LOCAL)))
     assert is_heard(port)
@@ -203,7 +203,7 @@ def test_what_is_no_longer_configured_is_closed_once_that_is_decided(stack: Exit
 
 
 def test_an_address_moves_between_a_listener_and_a_side_door(stack: ExitStack) -> None:
-    scene = Scene(stack, listening(("web", LOCAL), ("api", LOCAL), admin=LOCAL))
+    scene = FakeSupervisor(stack, listening(("web", LOCAL), ("api", LOCAL), admin=LOCAL))
     (api,), (admin,) = ports(scene.listen_sockets, "api"), ports(scene.listen_sockets, "admin")
     before = scene.listen_sockets
     after = scene.turned(listening(("web", LOCAL), ("api", f"127.0.0.1:{admin}"), admin=f"127.0.0.1:{api}", metrics=LOCAL))
@@ -216,7 +216,7 @@ def test_an_address_moves_between_a_listener_and_a_side_door(stack: ExitStack) -
 
 def test_a_unix_socket_stays_where_it_is_and_its_file_goes_at_the_end(stack: ExitStack, tmp_path: Path) -> None:
     path = tmp_path / "web"
-    scene = Scene(stack, listening(("web", f"unix:{path}")))
+    scene = FakeSupervisor(stack, listening(("web", f"unix:{path}")))
     before, number = scene.listen_sockets.sockets, path.stat().st_ino
     for workers in (4, 1):
         after = scene.turned(listening(("new", f"unix:{path}"), workers=workers))
@@ -233,7 +233,7 @@ def test_a_name_on_port_0_keeps_every_address_that_it_stands_for(stack: ExitStac
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in hosts]
 
     monkeypatch.setattr("balance.process.sockets.listen_address.socket.getaddrinfo", found)
-    scene = Scene(stack, listening(("web", "two.example:0")))
+    scene = FakeSupervisor(stack, listening(("web", "two.example:0")))
     before = {(opening.address, opening.sockets) for opening in scene.listen_sockets.listeners}
     assert {address.host for address, _ in before} == {"127.0.0.2", "127.0.0.3"}
     after = scene.turned(listening(("web", "two.example:0")))
@@ -246,7 +246,7 @@ def test_another_configuration_is_listened_on_where_its_names_were_found_and_nob
     def ask(host: str, *rest: object, **how: object) -> list[tuple[object, ...]]:
         raise AssertionError(f"{host} is asked for")
 
-    scene = Scene(stack, listening(("web", LOCAL)))
+    scene = FakeSupervisor(stack, listening(("web", LOCAL)))
     monkeypatch.setattr("balance.process.sockets.listen_address.socket.getaddrinfo", ask)
     hosts = {"one.example": ((socket.AF_INET, "127.0.0.2"), (socket.AF_INET, "127.0.0.3"))}
     new, renewed = reopen(listening(("web", "one.example:0")), scene.config, scene.listen_sockets, hosts)

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from legacies import holders, left_by
-from running import Instance, Origin, until
-from undertaken import configured
+from fake_supervisor import configured
+from handover_states import descriptor_count, handover_state_from
+from instance_process import Instance, Origin, until
 
 from balance.config.overrides.runtime_overrides import BackendChange, Verb
 from balance.config.source import Kind, Source
@@ -61,22 +61,22 @@ def test_an_instance_begins_with_its_first_configuration_and_posts_for_all(found
 
 
 def test_one_that_takes_over_counts_on_from_the_instance_before(found: Found) -> None:
-    generation = found(handover_state=left_by(shared_state(CONFIG, None), changes=[REMOVAL])).context.generation
+    generation = found(handover_state=handover_state_from(shared_state(CONFIG, None), changes=[REMOVAL])).context.generation
     assert (generation.number, generation.origin, generation.changes) == (8, "upgrade", (REMOVAL,))
 
 
 def test_a_child_has_nothing_that_is_the_supervisor_s_alone(found: Found) -> None:
     theirs = os.open("/dev/null", os.O_RDONLY)
-    handover_state = left_by(shared_state(CONFIG, None))
+    handover_state = handover_state_from(shared_state(CONFIG, None))
     supervisor_state = found([lambda: os.close(theirs)], handover_state)
     lifeline = supervisor_state.context.lifeline
-    assert holders(lifeline) == 2  # both ends
+    assert descriptor_count(lifeline) == 2  # both ends
 
     def body(report: Report) -> int:
         with contextlib.suppress(OSError):
             os.fstat(theirs)
             return 1
-        if holders(lifeline) != 1:
+        if descriptor_count(lifeline) != 1:
             return 2
         return 0 if handover_state.ends[0].fileno() < 0 else 3
 

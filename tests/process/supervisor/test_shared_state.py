@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from legacies import holders, left_by
+from handover_states import descriptor_count, handover_state_from
 
 from balance.config.model import BackendConfig, Config, ListenerConfig, PoolConfig
 from balance.health.states import State
@@ -52,7 +52,7 @@ def test_a_new_one_has_room_for_twice_as_many_of_everything() -> None:
 
 
 def test_one_that_is_gone_on_with_keeps_counters_states_slots_and_locks(before: SharedState) -> None:
-    made = shared_state(configured("b", "c"), left_by(before))
+    made = shared_state(configured("b", "c"), handover_state_from(before))
     assert made.assignment.slots == {("web", "b"): 2, ("", "main"): 3, ("web", "c"): 4}
     assert made.board.state(2)[0] is State.UNHEALTHY
     before.board.rows[0][counters.CONNECTIONS] += 1  # its workers count on
@@ -73,11 +73,11 @@ def test_one_that_is_gone_on_with_keeps_counters_states_slots_and_locks(before: 
 def test_where_it_cannot_be_gone_on_with_all_begins_anew_with_a_word(
     before: SharedState, change: dict[str, object], config: Config, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    handover_state = replace(left_by(before), **change)  # type: ignore[arg-type]
+    handover_state = replace(handover_state_from(before), **change)  # type: ignore[arg-type]
     made = shared_state(config, handover_state)
     assert made.board.states() == [0]
     assert list(made.assignment.slots.values()) == list(range(1, 2 + len(config.pools[0].backends)))
-    assert [holders(fd) for fd in (before.board.fd, before.locks.fileno())] == [1 + MAPPED, 1]
+    assert [descriptor_count(fd) for fd in (before.board.fd, before.locks.fileno())] == [1 + MAPPED, 1]
     (told,) = caplog.messages
     assert re.fullmatch(f"{said}.*: counters and the states of backends begin anew", told)
     os.close(made.board.fd)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from running import Instance, Origin, until
+from instance_process import Instance, Origin, until
 from websockets import ConnectionClosed, Request, Response
 from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection
@@ -171,7 +171,7 @@ def test_the_second_signal_stops_at_once(run: Run, origins: Origins) -> None:
     instance.process.send_signal(signal.SIGINT)
     instance.saying("draining")
     # An echo of the first one is not a second one; and some come while it ends, which changes nothing any more.
-    while not instance.has_ended_within(0.002):
+    while not instance.exits_within(0.002):
         instance.process.send_signal(signal.SIGINT)
     assert instance.ended() == 1
     thread.join(20)

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from seating import context, eventually
+from child_contexts import context, eventually
 
 from balance.config.model import CircuitBreaker, HealthCheck, LoggingConfig
 from balance.health.circuit_breaker import PHASE, BreakerState

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from running import Instance, Origin
+from instance_process import Instance, Origin
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
 

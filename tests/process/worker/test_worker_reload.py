@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from seating import context, eventually
+from child_contexts import context, eventually
 
 from balance.config.model import AccessLog, BackendConfig, Config, HealthCheck, LoggingConfig
 from balance.health.states import State

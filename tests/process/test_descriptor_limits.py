@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 import pytest
-from running import Instance, Origin, until
+from instance_process import Instance, Origin, until
 
 CALLERS = 500
 PATIENCE_S = 30.0

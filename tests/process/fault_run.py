@@ -22,17 +22,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from faults import CONFIGURED, FAULTS, Fault
-from findings import Findings
-from fleet import Fleet, Machine
-from running import Instance
-from steady import PATIENCE_S, Load
+from backend_processes import BackendProcess, BackendProcesses
+from fault_report import FaultReport
+from injected_faults import CONFIGURED, FAULTS, Fault
+from instance_process import Instance
+from steady_load import PATIENCE_S, Load
 
-VERDICTS = ("is unhealthy", "is ejected", "is open")
+DETECTIONS = ("is unhealthy", "is ejected", "is open")
 LOAD: dict[str, Any] = {"websockets": 0, "download_bytes": 0, "pause_s": 0.01}
 
 
-class Trouble:
+class FaultRun:
     """An instance before three machines, and a load."""
 
     def __init__(self, fault: Fault, directory: Path, clients: int = 12, **keys: Any) -> None:
@@ -44,10 +44,10 @@ class Trouble:
         self._keys = keys
         self._stack = contextlib.ExitStack()
 
-    def __enter__(self) -> Trouble:
+    def __enter__(self) -> FaultRun:
         with self._stack as stack:
-            self.fleet = stack.enter_context(Fleet(self._directory))
-            self.load = stack.enter_context(Load(recorder=self.fleet, **self._clients, **LOAD))
+            self.backends = stack.enter_context(BackendProcesses(self._directory))
+            self.load = stack.enter_context(Load(recorder=self.backends, **self._clients, **LOAD))
             backup = self._fault.backup
             addresses = self.load.addresses.items()
             backends = [{"name": name, "address": address, "backup": name == backup} for name, address in addresses]
@@ -62,62 +62,62 @@ class Trouble:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def run(self, before_s: float, during_s: float, after_s: float) -> Findings:
+    def run(self, before_s: float, during_s: float, after_s: float) -> FaultReport:
         """So long well, so long in trouble or until that is noticed, and so long after traffic has come back."""
-        ill = [self.fleet.machines[name] for name in self._fault.ill]
+        faulty = [self.backends.by_name[name] for name in self._fault.faulty]
         self.load.begin(self.instance.port)
         began = time.monotonic()
         time.sleep(before_s)
-        broke = time.monotonic()
-        for machine in ill:
-            self._fault.begin(machine)
+        fault_began = time.monotonic()
+        for backend in faulty:
+            self._fault.begin(backend)
         time.sleep(during_s)
-        self._await_verdict(time.monotonic() + PATIENCE_S)
-        for machine in ill:
-            self._fault.end(machine)
-        back = time.monotonic()
-        self._await_traffic(ill, back)
+        self._await_detection(time.monotonic() + PATIENCE_S)
+        for backend in faulty:
+            self._fault.end(backend)
+        fault_ended = time.monotonic()
+        self._await_recovery(faulty, fault_ended)
         time.sleep(after_s)
         ended = time.monotonic()
         report = self.load.end()
-        own = {f"{story.method} {story.name}" for story in self.load.stories}
-        return Findings(
+        own = {f"{story.method} {story.name}" for story in self.load.records}
+        return FaultReport(
             fault=self._fault,
             began=began,
-            broke=broke,
-            back=back,
+            fault_began=fault_began,
+            fault_ended=fault_ended,
             ended=ended,
-            stories=self.load.stories,
-            at_ill=[(seen.at, seen.name) for machine in ill for seen in machine.seen()],
-            at_backup=[(seen.at, seen.name) for seen in self.fleet.machines[self._fault.backup or "b3"].seen()],
-            posts_twice=[what for what in report.twice if what.startswith("POST ")],
+            records=self.load.records,
+            at_faulty=[(seen.at, seen.name) for backend in faulty for seen in backend.seen()],
+            at_backup=[(seen.at, seen.name) for seen in self.backends.by_name[self._fault.backup or "b3"].seen()],
+            duplicated_posts=[what for what in report.twice if what.startswith("POST ")],
             unseen=report.unseen,
             other_failures=[each.kind for each in report.failures if " ".join(each.what.split(" ")[:2]) not in own],
-            said=list(self._said()),
+            log_lines=list(self._fault_log_lines()),
             retries=self._retries(),
             log=self.instance.log,
         )
 
-    def _await_verdict(self, until: float) -> None:
+    def _await_detection(self, until: float) -> None:
         """On a machine that is busy with other work, trouble may be over before a check of it is."""
         while self._fault.is_failing and time.monotonic() < until:
-            if any(verdict in line for _, line in self._said() for verdict in VERDICTS):
+            if any(verdict in line for _, line in self._fault_log_lines() for verdict in DETECTIONS):
                 return
             time.sleep(0.05)
 
-    def _await_traffic(self, ill: Sequence[Machine], back: float) -> None:
+    def _await_recovery(self, faulty: Sequence[BackendProcess], fault_ended: float) -> None:
         """Until one of them is given something that began since then, or patience ends."""
-        while time.monotonic() < back + PATIENCE_S:
-            fresh = {story.name for story in self.load.stories if story.began >= back}
-            if any(seen.at >= back and seen.name in fresh for machine in ill for seen in machine.seen()):
+        while time.monotonic() < fault_ended + PATIENCE_S:
+            fresh = {story.name for story in self.load.records if story.began >= fault_ended}
+            if any(seen.at >= fault_ended and seen.name in fresh for backend in faulty for seen in backend.seen()):
                 return
             time.sleep(0.05)
 
-    def _said(self) -> Iterator[tuple[float, str]]:
+    def _fault_log_lines(self) -> Iterator[tuple[float, str]]:
         to_monotonic = time.monotonic() - time.time()
         for line in self.instance.lines:
             stamp, _, rest = line.partition(" ")
-            if any(f"default/{name} " in rest for name in self._fault.ill):
+            if any(f"default/{name} " in rest for name in self._fault.faulty):
                 yield datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp() + to_monotonic, rest
 
     def _retries(self) -> dict[str, float]:
@@ -147,10 +147,10 @@ def main(about: str, *names: str) -> int:
     for name in names:
         fault = FAULTS[name]
         keys = {"load_balancer": {"algorithm": given.algorithm}, "retry": {"budget": {"ratio": given.budget}}}
-        with tempfile.TemporaryDirectory() as directory, Trouble(fault, Path(directory), given.clients, **keys) as trouble:
-            say(f"{name}: {' and '.join(fault.ill)}: {fault.title}\n\n")
+        with tempfile.TemporaryDirectory() as directory, FaultRun(fault, Path(directory), given.clients, **keys) as trouble:
+            say(f"{name}: {' and '.join(fault.faulty)}: {fault.title}\n\n")
             sys.stdout.flush()
             findings = trouble.run(1.5, given.seconds, 1.5)
         say(f"{findings.table()}\n\n{findings.log if given.log else ''}")
-        are_kept = are_kept and all(promise.is_kept for promise in findings.promises())
+        are_kept = are_kept and all(promise.holds for promise in findings.guarantees())
     return 0 if are_kept else 1

@@ -11,31 +11,31 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from faults import FAULTS
-from findings import Findings
-from trouble import VERDICTS, Trouble
+from fault_report import FaultReport
+from fault_run import DETECTIONS, FaultRun
+from injected_faults import FAULTS
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(240)]
 
 AT_ONCE = 6  # they spend most of their time waiting
 
 
-def drill(name: str, directory: Path) -> Findings:
-    with Trouble(FAULTS[name], directory) as trouble:
+def drill(name: str, directory: Path) -> FaultReport:
+    with FaultRun(FAULTS[name], directory) as trouble:
         return trouble.run(before_s=0.5, during_s=1.5, after_s=1.2 if FAULTS[name].backup else 0.3)
 
 
 @pytest.fixture(scope="module")
-def drills(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Findings]]]:
+def drills(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[FaultReport]]]:
     with ThreadPoolExecutor(AT_ONCE) as executor:
         yield {name: executor.submit(drill, name, tmp_path_factory.mktemp(name)) for name in FAULTS}
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_what_is_promised_of_a_backend_in_trouble_is_kept(name: str, drills: dict[str, Future[Findings]]) -> None:
+def test_what_is_promised_of_a_backend_in_trouble_is_kept(name: str, drills: dict[str, Future[FaultReport]]) -> None:
     findings = drills[name].result()
     sys.stdout.write(f"{findings.table()}\n{findings.log}\n")  # for whoever looks why it failed
-    assert [promise for promise in findings.promises() if not promise.is_kept] == []
+    assert [promise for promise in findings.guarantees() if not promise.holds] == []
     before, during, after = findings.phases.values()
     assert min(map(len, (before, during, after))) > 20  # there was a load
-    assert not FAULTS[name].is_failing or any(verdict in line for _, line in findings.said for verdict in VERDICTS)
+    assert not FAULTS[name].is_failing or any(verdict in line for _, line in findings.log_lines for verdict in DETECTIONS)

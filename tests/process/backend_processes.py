@@ -12,12 +12,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-PROGRAM = Path(__file__).with_name("machine.py")
-FILLING = 4  # connections, more than a kernel holds for one that is deaf
+PROGRAM = Path(__file__).with_name("backend_program.py")
+QUEUED_CONNECTIONS = 4  # connections, more than a kernel holds for one that is deaf
 
 
 @dataclass(frozen=True)
-class Seen:
+class ReceivedRequest:
     """One request that a machine has read."""
 
     at: float  # on the monotonic clock
@@ -25,15 +25,15 @@ class Seen:
     name: str
 
 
-class Machine:
+class BackendProcess:
     """One of them, alive from start() on. What it has read outlives it."""
 
     def __init__(self, name: str, directory: Path) -> None:
         self.name = name
         self.port = 0  # the same for all its lives, once it has one
-        self._records = directory / f"{name}.records"
+        self._log_file = directory / f"{name}.records"
         self._process: subprocess.Popen[str] | None = None
-        self._filling: list[socket.socket] = []
+        self._queued_sockets: list[socket.socket] = []
 
     @property
     def address(self) -> str:
@@ -42,85 +42,85 @@ class Machine:
     def start(self) -> None:
         """Returns when it listens."""
         self._process = subprocess.Popen(
-            [sys.executable, str(PROGRAM), self.name, str(self.port), str(self._records), str(os.getpid())],
+            [sys.executable, str(PROGRAM), self.name, str(self.port), str(self._log_file), str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.port = int(self._heard().removeprefix("listening "))
+        self.port = int(self._read_line().removeprefix("listening "))
 
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()  # also one that is stopped
             self._process.wait()
-            self._empty()
+            self._close_queued()
             for pipe in (self._process.stdin, self._process.stdout):
                 if pipe is not None:
                     pipe.close()
             self._process = None
 
-    def freeze(self) -> None:
+    def pause(self) -> None:
         self._signal(signal.SIGSTOP)
 
-    def thaw(self) -> None:
+    def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
-    def cut_off(self) -> None:
+    def partition(self) -> None:
         """As by a partition: no new connection can be made, and those that there are fall silent."""
-        self.be("deaf")
-        self.freeze()
-        for _ in range(FILLING):
+        self.set_behaviour("deaf")
+        self.pause()
+        for _ in range(QUEUED_CONNECTIONS):
             sock = socket.socket()
             sock.setblocking(False)
             sock.connect_ex(("127.0.0.1", self.port))
-            self._filling.append(sock)
+            self._queued_sockets.append(sock)
 
-    def rejoin(self) -> None:
-        self.thaw()
-        self.be("well")
-        self._empty()
+    def heal(self) -> None:
+        self.resume()
+        self.set_behaviour("well")
+        self._close_queued()
 
-    def be(self, mood: str) -> None:
+    def set_behaviour(self, behaviour: str) -> None:
         """Returns when it is so."""
         assert self._process is not None and self._process.stdin is not None
-        self._process.stdin.write(f"{mood}\n")
+        self._process.stdin.write(f"{behaviour}\n")
         self._process.stdin.flush()
-        assert self._heard() == "done"
+        assert self._read_line() == "done"
 
-    def seen(self) -> list[Seen]:
+    def seen(self) -> list[ReceivedRequest]:
         """What it has read so far, in all its lives."""
-        if not self._records.exists():
+        if not self._log_file.exists():
             return []
-        lines = (line.split() for line in self._records.read_text().splitlines())
-        return [Seen(float(at), method, name) for at, method, name in lines]
+        lines = (line.split() for line in self._log_file.read_text().splitlines())
+        return [ReceivedRequest(float(at), method, name) for at, method, name in lines]
 
-    def _empty(self) -> None:
-        for sock in self._filling:
+    def _close_queued(self) -> None:
+        for sock in self._queued_sockets:
             sock.close()
-        self._filling = []
+        self._queued_sockets = []
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
 
-    def _heard(self) -> str:
+    def _read_line(self) -> str:
         assert self._process is not None and self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, f"machine {self.name} has ended"
         return line.strip()
 
 
-class Fleet:
+class BackendProcesses:
     """Machines by name, from `with` on. A load takes it for its recorder."""
 
     def __init__(self, directory: Path, names: tuple[str, ...] = ("b1", "b2", "b3")) -> None:
-        self.machines = {name: Machine(name, directory) for name in names}
+        self.by_name = {name: BackendProcess(name, directory) for name in names}
 
-    def __enter__(self) -> Fleet:
+    def __enter__(self) -> BackendProcesses:
         with contextlib.ExitStack() as stack:
             stack.callback(self.kill)
-            for machine in self.machines.values():
-                machine.start()
+            for backend in self.by_name.values():
+                backend.start()
             stack.pop_all()
         return self
 
@@ -128,16 +128,16 @@ class Fleet:
         self.kill()
 
     def kill(self) -> None:
-        for machine in self.machines.values():
-            machine.kill()
+        for backend in self.by_name.values():
+            backend.kill()
 
     @property
     def seen(self) -> collections.Counter[tuple[str, str]]:
         """How often each request was read, by whomever."""
-        return collections.Counter((seen.method, seen.name) for machine in self.machines.values() for seen in machine.seen())
+        return collections.Counter((seen.method, seen.name) for backend in self.by_name.values() for seen in backend.seen())
 
     async def open(self, name: str) -> str:
-        return self.machines[name].address
+        return self.by_name[name].address
 
     def close(self) -> None:
         """They outlive the load."""

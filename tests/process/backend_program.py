@@ -1,6 +1,6 @@
 """A backend as a process of its own, which can be killed and stopped, and fails as it is told to.
 
-    python machine.py NAME PORT RECORDS
+    python backend_program.py NAME PORT RECORDS
 
 Every request that it has read is written to the file RECORDS at once, before anything else is done about it: who is killed
 keeps no secrets. Orders come on the standard input, a line each, and are answered by `done`:
@@ -26,30 +26,30 @@ import time
 
 from balance.process.os_calls import end_with_parent
 
-USUAL_S = 0.005
+RESPONSE_S = 0.005
 PAUSE_S = 0.03
 SLOW = 10
 BACKLOG = 1024
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: (\d+)")
-_RESET = b"\1\0\0\0\0\0\0\0"  # SO_LINGER that makes a close a reset
+SO_LINGER_RESET = b"\1\0\0\0\0\0\0\0"  # SO_LINGER that makes a close a reset
 
 
-class Mood:
+class Behaviour:
     """How the machine is at the moment."""
 
     def __init__(self, listening: socket.socket) -> None:
         self._listening = listening
-        self.word = "well"
+        self.mode = "well"
         self.status = 200
-        self.is_health_well = True
+        self.is_health_check_ok = True
         self.factor = 1
 
-    def take(self, order: str) -> None:
-        self.word, *arguments = order.split()
-        self.status = int(arguments[0]) if self.word == "status" else 200
-        self.is_health_well = self.word != "status" or "but-health" in arguments
-        self.factor = SLOW if self.word == "slow" else 1
-        self._listening.listen(0 if self.word == "deaf" else BACKLOG)
+    def set(self, order: str) -> None:
+        self.mode, *arguments = order.split()
+        self.status = int(arguments[0]) if self.mode == "status" else 200
+        self.is_health_check_ok = self.mode != "status" or "but-health" in arguments
+        self.factor = SLOW if self.mode == "slow" else 1
+        self._listening.listen(0 if self.mode == "deaf" else BACKLOG)
 
 
 class Connection(asyncio.Protocol):
@@ -57,16 +57,16 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, mood: Mood, records: int) -> None:
-        self._mood = mood
-        self._records = records
+    def __init__(self, behaviour: Behaviour, log_fd: int) -> None:
+        self._behaviour = behaviour
+        self._log_fd = log_fd
         self._buffer = b""
         self._is_answering = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        if self._mood.word == "reset-accept":
+        if self._behaviour.mode == "reset-accept":
             self._reset()
 
     def data_received(self, data: bytes) -> None:
@@ -86,18 +86,18 @@ class Connection(asyncio.Protocol):
         self._answer(*head.decode("latin-1").split(" ", 2)[:2])
 
     def _answer(self, method: str, target: str) -> None:
-        mood, is_health = self._mood, target == "/health"
+        behaviour, is_health = self._behaviour, target == "/health"
         if not is_health:
-            os.write(self._records, f"{time.monotonic():.6f} {method} {target.removeprefix('/r/')}\n".encode())
-        if mood.word.startswith("reset"):
+            os.write(self._log_fd, f"{time.monotonic():.6f} {method} {target.removeprefix('/r/')}\n".encode())
+        if behaviour.mode.startswith("reset"):
             self._reset()
         elif is_health:
-            self._reply(200 if mood.is_health_well else mood.status, b"")
-        elif mood.word == "status":
-            self._reply(mood.status, b"the machine is ill")
+            self._reply(200 if behaviour.is_health_check_ok else behaviour.status, b"")
+        elif behaviour.mode == "status":
+            self._reply(behaviour.status, b"injected error")
         else:
             name = target.removeprefix("/r/").encode()
-            asyncio.get_running_loop().call_later(USUAL_S * mood.factor, self._begin, name, mood.factor)
+            asyncio.get_running_loop().call_later(RESPONSE_S * behaviour.factor, self._begin, name, behaviour.factor)
 
     def _begin(self, name: bytes, factor: int) -> None:
         if name.endswith(b"w"):
@@ -120,7 +120,7 @@ class Connection(asyncio.Protocol):
 
     def _reset(self) -> None:
         sock: socket.socket = self.transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, SO_LINGER_RESET)
         self.transport.abort()
 
 
@@ -128,21 +128,21 @@ def _head(status: int, length: int) -> bytes:
     return b"HTTP/1.1 %d As Told\r\nContent-Length: %d\r\n\r\n" % (status, length)
 
 
-async def serve(port: int, records: int) -> None:
+async def serve(port: int, log_fd: int) -> None:
     loop = asyncio.get_running_loop()
     listening = socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
-    mood = Mood(listening.dup())
-    await loop.create_server(lambda: Connection(mood, records), sock=listening, backlog=BACKLOG)
-    say(f"listening {listening.getsockname()[1]}")
+    behaviour = Behaviour(listening.dup())
+    await loop.create_server(lambda: Connection(behaviour, log_fd), sock=listening, backlog=BACKLOG)
+    write_line(f"listening {listening.getsockname()[1]}")
     orders = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
     while line := await orders.readline():
-        mood.take(line.decode())
-        say("done")
+        behaviour.set(line.decode())
+        write_line("done")
 
 
-def say(word: str) -> None:
-    sys.stdout.write(f"{word}\n")
+def write_line(mode: str) -> None:
+    sys.stdout.write(f"{mode}\n")
     sys.stdout.flush()
 
 

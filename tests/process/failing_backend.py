@@ -12,7 +12,7 @@ from collections.abc import Callable
 PATIENCE_S = 20.0
 
 
-class Moody:
+class FailingBackend:
     """Breaks off every connection while `is_failing`; else holds each request until `released`; then `status` and its name."""
 
     def __init__(self, name: str = "moody") -> None:
@@ -68,7 +68,7 @@ class Moody:
                 connection.sendall(head + self._body)
 
 
-class Crowd:
+class Clients:
     """So many clients; each asks again and again on new connections, so that every worker gets its part."""
 
     def __init__(self, port: int, clients: int) -> None:
@@ -79,7 +79,7 @@ class Crowd:
         for thread in self._threads:
             thread.start()
 
-    def __enter__(self) -> Crowd:
+    def __enter__(self) -> Clients:
         return self
 
     def __exit__(self, *_: object) -> None:

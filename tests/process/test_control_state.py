@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from seating import context, eventually
+from child_contexts import context, eventually
 
 from balance.admin.supervisor_orders import Restart, Verdict
 from balance.config.model import AdminConfig, BackendConfig, Config, HealthCheck, LoggingConfig, MetricsConfig, PassiveChecks

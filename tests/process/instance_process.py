@@ -123,7 +123,7 @@ class Instance:
         """Wait for that value: a reply goes out a moment before it is counted."""
         until(lambda: self.metric(name) == value, lambda: f"{name} is {self.metric(name):g}, not {value:g}")
 
-    def has_ended_within(self, seconds: float) -> bool:
+    def exits_within(self, seconds: float) -> bool:
         """Whether the process is gone by then."""
         try:
             self.process.wait(seconds)

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from drilling import Drill, document, is_running, wait_while
-from running import Instance, until
-from steady import Load
+from drill import Drill, document, is_running, wait_while
+from instance_process import Instance, until
+from steady_load import Load
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
 

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Callable
 
 import pytest
-from running import Instance, Origin, until
+from instance_process import Instance, Origin, until
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
 
@@ -44,7 +44,7 @@ def change(instance: Instance, name: str, values: object) -> None:
         pass
 
 
-def test_a_cookie_is_known_to_every_worker_and_to_their_successors(run: Run, origins: Origins) -> None:
+def test_a_cookie_is_known_to_every_worker(run: Run, origins: Origins) -> None:
     backends = [{"name": name, "address": origins(name).address} for name in ("b1", "b2", "b3")]
     instance = run(backends=backends, session_affinity={"enabled": True}, **HTTP).ready()
     home, cookie = ask(instance)
@@ -65,7 +65,7 @@ def test_a_cookie_is_known_to_every_worker_and_to_their_successors(run: Run, ori
     assert [ask(instance, Cookie=str(moved)) for _ in range(20)] == [(other, None)] * 20
 
 
-def test_with_a_secret_a_restart_and_another_balancer_know_the_cookie(run: Run, origins: Origins) -> None:
+def test_a_shared_secret_keeps_cookies_across_restarts(run: Run, origins: Origins) -> None:
     backends = [{"name": name, "address": origins(name).address} for name in ("b1", "b2", "b3")]
     affinity = {"enabled": True, "secret": "the same"}
     home, cookie = ask(run(backends=backends, session_affinity=affinity, **HTTP).ready())

@@ -30,7 +30,7 @@ pools:
 ORDERED = {Event.DRAIN: State.DRAINING, Event.MAINTAIN: State.MAINTENANCE, Event.ENABLE: State.UNKNOWN}
 
 
-class Steered:
+class FakeInstance:
     """One instance whose configuration can change."""
 
     def __init__(self) -> None:

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from running import Instance, until
-from steady import NAMES, Load
+from instance_process import Instance, until
+from steady_load import NAMES, Load
 
 SCRAPE_S = 0.1
 FEW_FDS = 8  # of clients and parked at backends, which come and go; what each reload left would be a lot more
@@ -84,11 +84,11 @@ class Usage:
 
 
 @dataclass
-class Tally:
+class OperationCounts:
     """What was done."""
 
     done: dict[str, int] = field(default_factory=dict)
-    held: set[int] = field(default_factory=set)  # ports of clients whose worker was killed
+    ports_of_killed_workers: set[int] = field(default_factory=set)  # ports of clients whose worker was killed
 
     def count(self, what: str) -> None:
         self.done[what] = self.done.get(what, 0) + 1
@@ -100,7 +100,7 @@ class Drill:
     def __init__(self, instance: Instance, load: Load, seed: int = 1) -> None:
         self.instance = instance
         self.load = load
-        self.tally = Tally()
+        self.counts_done = OperationCounts()
         self.rand = random.Random(seed)
         self.document = json.loads(instance.config.read_text())
         self._variants = variants(load.addresses, iter(range(1, 1_000_000)))
@@ -131,14 +131,14 @@ class Drill:
         rows = self.ask("/status")[1]["workers"]
         return {row["worker"]: row["pid"] for row in rows if row["state"] == "alive" and row["pid"]}
 
-    def everyone(self) -> dict[str, int]:
+    def pids_by_name(self) -> dict[str, int]:
         """Every process that serves, by what it is called."""
         page = self.ask("/status")[1]
         named = {f"worker {row['worker']}": row["pid"] for row in page["workers"] if row["state"] == "alive"}
         return {"supervisor": page["supervisor"]["pid"], "control": page["control"]["pid"]} | named
 
     def usages(self) -> dict[str, Usage]:
-        return {name: usage(pid) for name, pid in self.everyone().items()}
+        return {name: usage(pid) for name, pid in self.pids_by_name().items()}
 
     # --- what is done --------------------------------------------------------------------------------------
 
@@ -158,7 +158,7 @@ class Drill:
         else:
             status, page = self.ask("/reload", "POST")
             assert status == 200, page
-        self.tally.count("reloads")
+        self.counts_done.count("reloads")
 
     @property
     def generation(self) -> int:
@@ -175,36 +175,36 @@ class Drill:
         assert status >= 400, (status, page)
         assert self.generation == before
         self.instance.config.write_text(text)
-        self.tally.count("reloads of a broken file")
+        self.counts_done.count("reloads of a broken file")
 
     def restart(self) -> None:
         """Replace the workers one by one."""
         before = set(self.workers().values())
         os.kill(self.supervisor, signal.SIGUSR1)
         until(lambda: len(now := self.workers()) == 2 and before.isdisjoint(now.values()), "other workers")
-        self.tally.count("rolling restarts")
+        self.counts_done.count("rolling restarts")
 
     def upgrade(self) -> None:
         """Have another instance take over."""
-        before = self.everyone()
+        before = self.pids_by_name()
         os.kill(before["supervisor"], signal.SIGUSR2)
         until(lambda: self.supervisor != before["supervisor"], lambda: f"another supervisor in\n{self.instance.log[-3000:]}")
         until(lambda: not is_running(before["control"]), "the end of the side doors before")
         until(lambda: self.ask("/status")[1]["stage"] == "serving", "service")
-        self.tally.count("upgrades")
+        self.counts_done.count("upgrades")
 
     def kill_worker(self) -> None:
         """kill -9 of one at its post; what it held is noted."""
         slot, pid = self.rand.choice(sorted(self.workers().items()))
-        self.tally.held |= kill_holding(pid, self.instance.port)
+        self.counts_done.ports_of_killed_workers |= kill_worker_holding(pid, self.instance.port)
         until(lambda: self.workers().get(slot, pid) != pid, f"a successor of worker {slot}")
-        self.tally.count("workers killed")
+        self.counts_done.count("workers killed")
 
     def kill_control(self) -> None:
         pid = self.ask("/status")[1]["control"]["pid"]
         os.kill(pid, signal.SIGKILL)
         until(lambda: self.ask("/status")[1]["control"]["pid"] != pid, "another control process")
-        self.tally.count("control processes killed")
+        self.counts_done.count("control processes killed")
 
     def growth(self, reloads: int, warm_up: int = 20) -> dict[str, tuple[Usage, Usage]]:
         """What each process has before and after so many reloads; the first few fill what is kept for good."""
@@ -243,7 +243,7 @@ class Drill:
             self.load.flow(20)
 
 
-def kill_holding(pid: int, port: int) -> set[int]:
+def kill_worker_holding(pid: int, port: int) -> set[int]:
     """Stop a worker, see which clients' connections to `port` it has accepted, kill it. Returns the clients' own ports.
 
     What still waits in its listening socket's queue is not its own, and its successor's.
@@ -256,13 +256,13 @@ def kill_holding(pid: int, port: int) -> set[int]:
             link = os.readlink(fd)
             if link.startswith("socket:["):
                 inodes.add(link[8:-1])
-    held = set()
+    ports_of_killed_workers = set()
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         row = line.split()
         if row[9] in inodes and row[3] != "0A" and int(row[1].rpartition(":")[2], 16) == port:
-            held.add(int(row[2].rpartition(":")[2], 16))
+            ports_of_killed_workers.add(int(row[2].rpartition(":")[2], 16))
     os.kill(pid, signal.SIGKILL)
-    return held
+    return ports_of_killed_workers
 
 
 def children_of(pid: int, name: str) -> list[int]:

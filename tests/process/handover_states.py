@@ -11,7 +11,7 @@ from balance.process.operations.upgrade_protocol import HandoverState
 from balance.process.supervisor.shared_state import SharedState
 
 
-def left_by(before: SharedState, **changes: Any) -> HandoverState:
+def handover_state_from(before: SharedState, **changes: Any) -> HandoverState:
     """Its seventh configuration was the last, unless `changes` say otherwise."""
     end, other = pipe()
     other.close()
@@ -30,7 +30,7 @@ def left_by(before: SharedState, **changes: Any) -> HandoverState:
     return HandoverState(**left | changes)
 
 
-def holders(fd: int) -> int:
+def descriptor_count(fd: int) -> int:
     """How many descriptors of this process are of that file."""
     found = 0
     for each in os.listdir("/proc/self/fd"):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import Instance, Origin, until
+from instance_process import Instance, Origin, until
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
 
@@ -185,7 +185,7 @@ def test_a_stop_is_waited_for_and_says_what_was_cut(run: Run, origins: Origins) 
     until(lambda: in_flight(instance) == 1, "a request under way")
     status, said = instance.command("stop", "--wait")
     assert status == 1 and re.search(r"it ended after [\d.]+s; 1 requests or connections were cut", said), said
-    assert instance.has_ended_within(0)  # when the command returns, and not soon after
+    assert instance.exits_within(0)  # when the command returns, and not soon after
     slow[0].join(20)
 
 
@@ -194,7 +194,7 @@ def test_a_stop_that_cuts_nothing_ends_well_and_one_that_is_killed_does_not(run:
     instance = started(run, origin)
     status, said = instance.command("stop", "--wait", "--json")
     assert (status, json.loads(said)["ended"], json.loads(said)["cut"]) == (0, True, 0)
-    assert instance.has_ended_within(0)
+    assert instance.exits_within(0)
     instance = started(run, origin)
     in_background(lambda: instance.get("/slow"))
     until(lambda: in_flight(instance) == 1, "a request under way")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from running import Instance, Origin, until
+from instance_process import Instance, Origin, until
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from seating import context
+from child_contexts import context
 
 from balance.admin.supervisor_orders import Verdict
 from balance.config.model import AdminConfig, BackendConfig, Config, ListenerConfig, MetricsConfig, PoolConfig
@@ -42,7 +42,7 @@ def configured(*backends: str, workers: int = 2, **changes: Any) -> Config:
     )
 
 
-class Hands(ProcessTable):
+class FakeProcessTable(ProcessTable):
     """Nobody is forked."""
 
     def __init__(self, workers: int, inodes: Callable[[int | None], frozenset[int]], board: Board) -> None:
@@ -66,7 +66,7 @@ class Hands(ProcessTable):
         self.others.append(child)
 
 
-class Scene:
+class FakeSupervisor:
     """Two workers and control that are ready, and one undertaking."""
 
     def __init__(self, config: Config, monkeypatch: pytest.MonkeyPatch, max_slots: int = 8, max_rows: int = 8) -> None:
@@ -82,7 +82,7 @@ class Scene:
         assignment = book.assign(config, place.board.is_unused)
         generation = replace(place.generation, config=config, slots=assignment.slots)
         self.supervisor_state = SupervisorState(
-            replace(place, history=()), Hands(config.workers, self._inodes, place.board), book, self.spoken.append
+            replace(place, history=()), FakeProcessTable(config.workers, self._inodes, place.board), book, self.spoken.append
         )
         self.supervisor_state.settle(generation, assignment, listen_sockets)
         for child_slot in self.process_table.child_slots:
@@ -92,9 +92,9 @@ class Scene:
         return frozenset(inode(sock) for _, sock in self.supervisor_state.context.listen_sockets.of(slot))
 
     @property
-    def process_table(self) -> Hands:
+    def process_table(self) -> FakeProcessTable:
         process_table = self.supervisor_state.process_table
-        assert isinstance(process_table, Hands)
+        assert isinstance(process_table, FakeProcessTable)
         return process_table
 
     @property

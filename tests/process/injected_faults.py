@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fleet import Machine
+from backend_processes import BackendProcess
 
 WORKERS = 2
 CHECK_S = 0.4
@@ -54,38 +54,45 @@ class Fault:
     """What happens to a machine, and how that ends."""
 
     title: str
-    begin: Callable[[Machine], None]
-    end: Callable[[Machine], None]
+    begin: Callable[[BackendProcess], None]
+    end: Callable[[BackendProcess], None]
     retry: dict[str, Any] = field(default_factory=dict)
     visible: tuple[int, ...] = ()  # statuses that the machine answers and that are passed on, also of GETs
     is_failing: bool = True  # else nothing of it is to be noticed but that it takes longer
-    ill: tuple[str, ...] = ("b2",)
+    faulty: tuple[str, ...] = ("b2",)
     backup: str = ""
 
 
-def _order(mood: str) -> Callable[[Machine], None]:
-    return lambda machine: machine.be(mood)
+def _set(behaviour: str) -> Callable[[BackendProcess], None]:
+    return lambda backend: backend.set_behaviour(behaviour)
 
 
-_WELL = _order("well")
+_HEALTHY = _set("well")
 _ON_500 = {"on": ["connect", "reset", 500, 502, 503, 504]}
 
 FAULTS = {
-    "kill": Fault("killed, and started again on the same port", Machine.kill, Machine.start),
-    "freeze": Fault("stopped (SIGSTOP), and goes on", Machine.freeze, Machine.thaw),
-    "partition": Fault("cut off: connects time out, connections are silent", Machine.cut_off, Machine.rejoin),
-    "reset-accept": Fault("resets every connection as soon as there is one", _order("reset-accept"), _WELL),
-    "reset-read": Fault("resets every connection once it has read the request", _order("reset-read"), _WELL),
-    "errors-503": Fault("answers 503 to everything, at once", _order("status 503"), _WELL),
-    "errors-500": Fault("answers 500 to everything, at once; retry.on has 500", _order("status 500"), _WELL, _ON_500),
+    "kill": Fault("killed, and started again on the same port", BackendProcess.kill, BackendProcess.start),
+    "freeze": Fault("stopped (SIGSTOP), and goes on", BackendProcess.pause, BackendProcess.resume),
+    "partition": Fault("cut off: connects time out, connections are silent", BackendProcess.partition, BackendProcess.heal),
+    "reset-accept": Fault("resets every connection as soon as there is one", _set("reset-accept"), _HEALTHY),
+    "reset-read": Fault("resets every connection once it has read the request", _set("reset-read"), _HEALTHY),
+    "errors-503": Fault("answers 503 to everything, at once", _set("status 503"), _HEALTHY),
+    "errors-500": Fault("answers 500 to everything, at once; retry.on has 500", _set("status 500"), _HEALTHY, _ON_500),
     "errors-500-unasked": Fault(
-        "answers 500 to everything; retry.on is the default", _order("status 500"), _WELL, visible=(500,)
+        "answers 500 to everything; retry.on is the default", _set("status 500"), _HEALTHY, visible=(500,)
     ),
     "errors-hidden": Fault(
-        "answers 500 to everything but its health checks; retry.on has 500", _order("status 500 but-health"), _WELL, _ON_500
+        "answers 500 to everything but its health checks; retry.on has 500",
+        _set("status 500 but-health"),
+        _HEALTHY,
+        _ON_500,
     ),
     "both-killed": Fault(
-        "killed, and started again, while b3 is their backup", Machine.kill, Machine.start, ill=("b1", "b2"), backup="b3"
+        "killed, and started again, while b3 is their backup",
+        BackendProcess.kill,
+        BackendProcess.start,
+        faulty=("b1", "b2"),
+        backup="b3",
     ),
-    "slow": Fault("takes ten times as long", _order("slow"), _WELL, is_failing=False),
+    "slow": Fault("takes ten times as long", _set("slow"), _HEALTHY, is_failing=False),
 }

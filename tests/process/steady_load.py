@@ -24,7 +24,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from recording import Recorder, content
+from recording_backends import Recorder, content
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
@@ -44,7 +44,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class RequestRecord:
     """One request, as its client saw it."""
 
     method: str
@@ -53,7 +53,7 @@ class Story:
     took_s: float
     status: int  # 0 without a whole reply
     has_begun: bool  # a reply's head came
-    said: str  # the body of a reply that is not as it should be, or what happened instead
+    detail: str  # the body of an unexpected response, or the error
 
     @property
     def ended(self) -> float:
@@ -73,7 +73,7 @@ class Recording(Protocol):
 
 
 @dataclass
-class Report:
+class LoadReport:
     """What became of all of it."""
 
     requests: int = 0
@@ -122,8 +122,8 @@ class Load:
     ) -> None:
         """`keeping` clients keep their connection, `fresh` ones make a new one for each request."""
         self.recorder = recorder or Recorder()
-        self.report = Report()
-        self.stories: list[Story] = []  # in the order in which they ended
+        self.report = LoadReport()
+        self.records: list[RequestRecord] = []  # in the order in which they ended
         self.addresses: dict[str, str] = {}
         self._keeping, self._fresh, self._websockets = keeping, fresh, websockets
         self._pause_s = pause_s
@@ -175,7 +175,7 @@ class Load:
         """The ports of the clients whose WebSockets echo."""
         return set(self._open)
 
-    def end(self) -> Report:
+    def end(self) -> LoadReport:
         """Nobody begins anything new; when all have ended, what became of it."""
         self._call(self._stop()).result(5 * PATIENCE_S)
         seen = self.recorder.seen
@@ -188,9 +188,9 @@ class Load:
 
     async def _begin(self) -> None:
         self._tasks = [
-            *(asyncio.create_task(self._keep()) for _ in range(self._keeping)),
-            *(asyncio.create_task(self._come_anew()) for _ in range(self._fresh)),
-            *(asyncio.create_task(self._converse(index)) for index in range(self._websockets)),
+            *(asyncio.create_task(self._keep_alive()) for _ in range(self._keeping)),
+            *(asyncio.create_task(self._reconnect_each()) for _ in range(self._fresh)),
+            *(asyncio.create_task(self._run_websocket(index)) for index in range(self._websockets)),
             *([asyncio.create_task(self._fetch())] if self._download[0] else []),
         ]
 
@@ -212,7 +212,7 @@ class Load:
 
     # --- requests ------------------------------------------------------------------------------------------
 
-    async def _keep(self) -> None:
+    async def _keep_alive(self) -> None:
         client: Client | None = None
         while not self._is_over:
             if client is not None and client.has_been_closed():
@@ -228,7 +228,7 @@ class Load:
         if client is not None:
             client.close()
 
-    async def _come_anew(self) -> None:
+    async def _reconnect_each(self) -> None:
         while not self._is_over:
             client = await self._connected()
             if client is not None:
@@ -255,11 +255,11 @@ class Load:
                 status, body, is_kept = await client.ask(method, f"/r/{name}", b"x" * 100 if method == "POST" else b"")
         except OSError as error:
             said = f"{type(error).__name__} {error}".strip()
-            self.stories.append(Story(method, name, began, time.monotonic() - began, 0, client.has_begun, said))
+            self.records.append(RequestRecord(method, name, began, time.monotonic() - began, 0, client.has_begun, said))
             self._failed(said, f"{method} {name}", client.port)
             return False
         said = "" if status == 200 and body == name.encode() else body[:300].decode("latin-1")
-        self.stories.append(Story(method, name, began, time.monotonic() - began, status, True, said))
+        self.records.append(RequestRecord(method, name, began, time.monotonic() - began, status, True, said))
         if status != 200:
             self._failed(f"status {status}", f"{method} {name} {body[:200]!r}", client.port)
         elif body != name.encode():
@@ -299,7 +299,7 @@ class Load:
 
     # --- WebSockets ----------------------------------------------------------------------------------------
 
-    async def _converse(self, index: int) -> None:
+    async def _run_websocket(self, index: int) -> None:
         await asyncio.sleep(index * BEAT_S / max(self._websockets, 1))
         while not self._is_over:
             try:

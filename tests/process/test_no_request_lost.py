@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 import pytest
-from drilling import FEW_FDS, MOST_GROWTH_KB, Drill, Scraper, document
-from running import Instance
-from steady import Load
+from drill import FEW_FDS, MOST_GROWTH_KB, Drill, Scraper, document
+from instance_process import Instance
+from steady_load import Load
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(180)]
 
@@ -22,7 +22,7 @@ def test_nothing_is_lost_but_what_a_killed_worker_held(run: Run) -> None:
             drill = Drill(instance, load)
             drill.run(reloads=10, broken=3, restarts=2, upgrades=2, kills=3)
             report = load.end()
-    beyond = report.beyond(drill.tally.held)
+    beyond = report.beyond(drill.counts_done.ports_of_killed_workers)
     assert not beyond, (beyond, report.table())
     assert not report.twice and not report.unseen, report
     assert report.downloads
