@@ -22,7 +22,7 @@ from every_key import KEYS, REQUIRED
 
 from balance.config import load_text
 from balance.config.model import Config
-from balance.config.schema.aliases import ALIASES
+from balance.config.reading.aliases import ALIASES
 from balance.config.schema.schema import RootSection, Section
 
 ROOT = Path(__file__).resolve().parent.parent

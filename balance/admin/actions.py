@@ -26,7 +26,7 @@ from balance.admin.order_parsing import (
 from balance.admin.state_view import Seen, StateView
 from balance.admin.supervisor_orders import ChangeBackends, Order, Reload, Restart, Stop, Upgrade, Verdict
 from balance.config.overrides.runtime_overrides import BackendChange, Verb
-from balance.config.overrides.value_format import hidden_in
+from balance.config.overrides.value_format import redact_text
 from balance.config.reading.composer import MAX_TEXT_BYTES
 from balance.errors import BalanceError
 from balance.health.readiness import takes_new
@@ -158,6 +158,6 @@ class Actions:
 
     def _log(self, request: Request, what: str, outcome: str) -> None:
         peer = f"{request.client.host}:{request.client.port}" if request.client else "a Unix socket"
-        text = hidden_in(f"{what}: {outcome}")
+        text = redact_text(f"{what}: {outcome}")
         log.info("ordered by %s: %s", peer, text)
         self._view.events.tell("order", f"ordered by {peer}: {text}", peer=peer)

@@ -166,5 +166,5 @@ def told(order: Order) -> str:
 
 def _told_change(change: BackendChange) -> str:
     where = f"{change.pool}/{change.name}" if change.pool else change.name
-    said = f" ({change.said})" if change.said else ""
+    said = f" ({change.values_text})" if change.values_text else ""
     return f"{change.verb} backend {where}{said}"

@@ -1,14 +1,17 @@
-"""Text -> a frozen, checked configuration; every problem with its file, line, column and key.
+"""The configuration: reads a YAML file or flags, validates it, and returns a frozen Config or every problem with its line.
 
-    loading     the one way in: load_file, load_text         flags      the same from a command line
-    source      the one way in, kept to be gone again        changes    what operators laid over a file
-    reader      YAML -> Document, with the place of everything (composer: the syntax; variables: ${NAME})
-    decoding    Document -> sections of the schema           later      what is refused by name
-    build       sections -> Config (model)                   meaning    what is wrong together
-    advice      what is probably not meant                   export     JSON Schema, reference
-    difference  what a reload changes, in lines              redacted   what may be shown (wording: how)
+    source      a file's text or flags, stored so that a reload can load it again
+    flags       command-line flags -> Document
+    loading     load_file() and load_text(): runs the steps below in order
+    export      JSON Schema and the Markdown reference
+    checking    errors and warnings that concern several keys together
+    build       sections -> Config, defaults applied
+    overrides   backend changes made through the admin API; differences between two configurations
+    reading     YAML -> Document -> sections of the schema; environment variables, aliases
+    schema      every key: type, default, description
+    model       the Config dataclasses
 
-What is exported here is imported when it is used: a worker that is handed a Config must not pay for pydantic and YAML.
+Exports are imported on first use, so that a worker process loads neither pydantic nor PyYAML.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Loaded", "UnreadableError", "from_flags", "json_schema", "load_file", "load_text", "reference"]
 
-_HOMES = {
+_MODULES = {
     "Loaded": "loading",
     "UnreadableError": "loading",
     "load_file": "loading",
@@ -34,8 +37,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'balance.config' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"balance.config.{_HOMES[name]}"), name)
+    return getattr(import_module(f"balance.config.{_MODULES[name]}"), name)

@@ -1,6 +1,6 @@
-"""Sections -> Config: defaults laid under what was given, key by key, and units in the names. Judges nothing.
+"""Builds a Config from the schema's sections: merges defaults key by key and converts units. Validates nothing.
 
-Where each part came from is kept beside it, so that what is judged later can be reported at its place.
+Also returns the document path of each listener and pool, so that later checks can report the line of a key.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from balance.config.model import (
     SessionCookie,
     Timeouts,
 )
-from balance.config.overrides.runtime_overrides import SIMPLE_POOL
+from balance.config.overrides.runtime_overrides import DEFAULT_POOL
 from balance.config.reading.document import Document, Path
 from balance.config.schema.schema import BackendSection, ListenerSection, PoolSection, RootSection, Section
 from balance.model import Address, Mode
 
-SIMPLE_LISTENER = "main"
+DEFAULT_LISTENER = "main"
 
 HTTP_CHECK_KEYS = ("path", "method", "expected_status", "expected_body", "headers")
 CHECK_KEYS = {
@@ -46,51 +46,51 @@ CHECK_KEYS = {
     "https": HTTP_CHECK_KEYS,
     "grpc": ("service",),
     "exec": ("command",),
-}  # of one kind alone
+}  # keys that apply to one check type only
 
 
 @dataclass(slots=True)
-class Places:
-    """Where in the document the listeners and pools of a Config came from, by their index."""
+class KeyPaths:
+    """The document paths of the listeners and pools of a Config, by their index."""
 
     document: Document
     listeners: list[Path]
     pools: list[Path]
-    pool_of: list[Path]  # by listener; () where it has none
+    pool_of: list[Path]  # the path of each listener's pool; () for none
 
     def listener(self, index: int, *wanted: str) -> Path:
-        """Where the first of these keys that was written stands: in its pool (a timeout), the listener or the defaults."""
-        return self._written((self.pool_of[index], self.listeners[index], ()), wanted)
+        """The path of the first of these keys that the file has: in the listener's pool, the listener or at the top level."""
+        return self._find((self.pool_of[index], self.listeners[index], ()), wanted)
 
     def pool(self, index: int, *wanted: str) -> Path:
-        """Where the first of these keys that was written stands: in the pool, else among the defaults."""
-        return self._written((self.pools[index], ()), wanted)
+        """The path of the first of these keys that the file has: in the pool or at the top level."""
+        return self._find((self.pools[index], ()), wanted)
 
-    def _written(self, places: tuple[Path, ...], wanted: tuple[str, ...]) -> Path:
-        """Where none is written: where the first would stand, at the nearest place but a listener's pool."""
+    def _find(self, scopes: tuple[Path, ...], wanted: tuple[str, ...]) -> Path:
+        """When the file has none: the path that the first key would have in the listener or pool itself."""
         paths: list[Path] = []
         for dotted in wanted:
             keys = tuple(dotted.split("."))
-            paths += [(*where, *keys) for where in places if where] + [keys]
-        return next((path for path in paths if self.document.has(path)), (*places[-2], *wanted[0].split(".")))
+            paths += [(*scope, *keys) for scope in scopes if scope] + [keys]
+        return next((path for path in paths if self.document.has(path)), (*scopes[-2], *wanted[0].split(".")))
 
 
-def build(root: RootSection, document: Document, pages: Mapping[str, str], cpus: int) -> tuple[Config, Places]:
-    """The configuration, as far as the sections go. `pages` holds the text of every file that error_pages names."""
-    places = Places(document, [], [], [])
+def build(root: RootSection, document: Document, pages: Mapping[str, str], cpus: int) -> tuple[Config, KeyPaths]:
+    """The Config and the paths of its parts. `pages` maps each file named in http.error_pages to its text."""
+    paths = KeyPaths(document, [], [], [])
     pools = []
     for name, path, pool in _pools(root):
-        places.pools.append(path)
+        paths.pools.append(path)
         pools.append(_pool(name, root, pool))
     listeners = []
     pools_given = {name: (path, pool) for name, path, pool in _pools(root)}
     for name, path, listener in _listeners(root):
-        places.listeners.append(path)
+        paths.listeners.append(path)
         only_pool = pools[0].name if len(pools) == 1 else ""
         given = listener.given()
         pool_name = given.get("pool", only_pool)
         pool_path, pool_given = pools_given.get(pool_name, ((), None))
-        places.pool_of.append(pool_path)
+        paths.pool_of.append(pool_path)
         listeners.append(
             ListenerConfig(
                 name=given.get("name", name),
@@ -118,7 +118,7 @@ def build(root: RootSection, document: Document, pages: Mapping[str, str], cpus:
         **_picked(_overlay(root.timeouts), drain="drain_s"),
         **_renamed(_overlay(root.shutdown), delay="shutdown_delay_s", restart_drain="restart_drain_s"),
     )
-    return config, places
+    return config, paths
 
 
 def _listeners(root: RootSection) -> list[tuple[str, Path, ListenerSection]]:
@@ -126,7 +126,7 @@ def _listeners(root: RootSection) -> list[tuple[str, Path, ListenerSection]]:
         return [(f"listener-{n}", ("listeners", n - 1), listener) for n, listener in enumerate(root.listeners, 1)]
     if root.listen is None:
         return []
-    return [(SIMPLE_LISTENER, (), ListenerSection.model_construct({"listen"}, listen=root.listen))]
+    return [(DEFAULT_LISTENER, (), ListenerSection.model_construct({"listen"}, listen=root.listen))]
 
 
 def _pools(root: RootSection) -> list[tuple[str, Path, PoolSection]]:
@@ -134,7 +134,7 @@ def _pools(root: RootSection) -> list[tuple[str, Path, PoolSection]]:
         return [(name, ("pools", name), pool) for name, pool in root.pools.items()]
     if root.backends is None:
         return []
-    return [(SIMPLE_POOL, (), PoolSection.model_construct({"backends"}, backends=root.backends))]
+    return [(DEFAULT_POOL, (), PoolSection.model_construct({"backends"}, backends=root.backends))]
 
 
 def _pool(name: str, root: RootSection, pool: PoolSection) -> PoolConfig:
@@ -169,12 +169,12 @@ def _pool(name: str, root: RootSection, pool: PoolSection) -> PoolConfig:
 
 
 def _read_tolerantly(pool: PoolConfig) -> PoolConfig:
-    """One whose backends' replies are read so: by its checks, too."""
+    """The pool with `strictness: tolerant` for its health checks, as its listeners have for replies."""
     return replace(pool, health_check=replace(pool.health_check, strictness="tolerant"))
 
 
 def _kind_of(check: Mapping[str, Any]) -> str:
-    """The kind of check that the given keys are about."""
+    """The default of health_check.type: exec with a command, http with a key that only HTTP checks have, else tcp."""
     if check.get("command"):
         return "exec"
     return "http" if any(key in check for key in HTTP_CHECK_KEYS) else "tcp"
@@ -190,7 +190,7 @@ def _retry(given: dict[str, Any]) -> Retry:
 
 
 def _backend(number: int, backend: BackendSection) -> BackendConfig:
-    # Without an address there is a problem already, and this never leaves as a configuration.
+    # A missing address has been reported already; this placeholder is never served.
     given = {"name": f"backend-{number}", "address": Address("", 0), **backend.given()}
     if "metadata" in given:
         given["metadata"] = tuple(given["metadata"].items())
@@ -234,18 +234,17 @@ def _logging(given: dict[str, Any]) -> LoggingConfig:
 
 
 def _overlay(*layers: Section | None) -> dict[str, Any]:
-    """What was given, later layers over earlier ones, key by key and section by section."""
-    found: dict[str, Any] = {}
+    """The given keys merged section by section; a later layer overrides an earlier one."""
+    merged: dict[str, Any] = {}
     for layer in layers:
         if layer is None:
             continue
         for name, value in layer.given().items():
             if isinstance(value, Section):
-                inner = found.get(name, {})
-                found[name] = inner | _overlay(value)
+                merged[name] = merged.get(name, {}) | _overlay(value)
             else:
-                found[name] = value
-    return found
+                merged[name] = value
+    return merged
 
 
 def _renamed(given: dict[str, Any], **names: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""How many workers `auto` is: the CPUs that this process may really use. Reads /proc and cgroup files, decides nothing else.
+"""The number of CPUs for `workers: auto`: the affinity mask, limited by cgroup v1 and v2 CPU quotas.
 
-A container that may use half a machine still sees all of its CPUs; workers beyond the quota only take turns being throttled.
+A container sees all CPUs of its host; workers beyond its quota would only be throttled.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ import os
 from pathlib import Path
 
 
-def usable_cpus(affinity: int, quotas: list[float]) -> int:
-    """Whole CPUs under an affinity mask and every cgroup quota above us; rounded down, since a throttled worker stalls."""
+def limit_cpus(affinity: int, quotas: list[float]) -> int:
+    """The smallest of the affinity mask and the quotas, at least 1; rounded down, since a throttled worker stalls."""
     return max(1, int(min([float(affinity), *quotas])))
 
 
 def cpu_count(root: Path = Path("/")) -> int:
-    """The CPUs of this process. `root` is where /proc and /sys are looked for."""
+    """The CPUs that this process may use. `root` is the directory that has proc and sys; tests set it."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return usable_cpus(affinity, cgroup_quotas(root))
+    return limit_cpus(affinity, cgroup_quotas(root))
 
 
 def cgroup_quotas(root: Path) -> list[float]:
-    """Every CPU quota that holds for this process, in CPUs: its own group's and those of the groups above it."""
+    """Every CPU quota that applies to this process, in CPUs: those of its own cgroup and of all parent cgroups."""
     quotas: list[float] = []
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
@@ -32,7 +32,7 @@ def cgroup_quotas(root: Path) -> list[float]:
             mount, read = root / "sys/fs/cgroup/cpu", _quota_v1
         else:
             continue
-        # Inside a container the path may be the host's and not exist below the mount; the mount itself still tells.
+        # Inside a container the path may be the host's and absent below the mount; then the mount point has the quota.
         path = mount / group.strip("/")
         for folder in (path, *path.parents):
             if not folder.is_relative_to(mount):

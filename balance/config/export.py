@@ -1,15 +1,15 @@
-"""The schema for others: JSON Schema for editors, a reference in Markdown for people. Both come from the schema alone."""
+"""JSON Schema for editors and a Markdown reference, both generated from the configuration schema."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, get_args
 
+from balance.config.reading.aliases import ALIASES
 from balance.config.reading.document import path_text
 from balance.config.reading.environment import OVERRIDES
-from balance.config.schema.aliases import ALIASES
 from balance.config.schema.schema import ListenerSection, PoolSection, RootSection, Section
-from balance.config.schema.unsupported_keys import LATER_KEYS
+from balance.config.schema.unsupported_keys import UNSUPPORTED_KEYS
 
 _TITLE = "Balance configuration"
 _INTRODUCTION = """\
@@ -29,19 +29,19 @@ These variables win over the file:
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of a configuration file, as editors use it. A value with a ${VARIABLE} in it is always allowed."""
+    """The JSON Schema of a configuration file. Every value may also be a text with a ${VARIABLE}."""
     schema = RootSection.model_json_schema()
     definitions = schema.setdefault("$defs", {})
     for section in (schema, *definitions.values()):
         section.pop("title", None)
         properties = section.get("properties", {})
-        required = [name for name, about in properties.items() if about.pop("required", False)]
+        required = [name for name, info in properties.items() if info.pop("required", False)]
         if required:
             section["required"] = required
-        for about in properties.values():
-            about.pop("title", None)
-            if about.get("default", 0) is None:
-                del about["default"]
+        for info in properties.values():
+            info.pop("title", None)
+            if info.get("default", 0) is None:
+                del info["default"]
     for old, new in ALIASES.items():
         _add_alias(definitions, old, new)
     schema["patternProperties"] = {"^x-": {"description": "Yours, for anchors."}}
@@ -49,11 +49,11 @@ def json_schema() -> dict[str, Any]:
 
 
 def _add_alias(definitions: dict[str, Any], old: tuple[str | int, ...], new: tuple[str | int, ...]) -> None:
-    home, target = _section(old[:-1]), _section(new[:-1])
-    about = dict(definitions[target.__name__]["properties"][new[-1]])
-    about.pop("default", None)
-    about |= {"description": f"Older name of {'.'.join(map(str, new))}.", "deprecated": True}
-    definitions[home.__name__].setdefault("properties", {})[old[-1]] = about
+    source, target = _section(old[:-1]), _section(new[:-1])
+    info = dict(definitions[target.__name__]["properties"][new[-1]])
+    info.pop("default", None)
+    info |= {"description": f"Older name of {'.'.join(map(str, new))}.", "deprecated": True}
+    definitions[source.__name__].setdefault("properties", {})[old[-1]] = info
 
 
 def _section(path: tuple[str | int, ...]) -> type[Section]:
@@ -65,7 +65,7 @@ def _section(path: tuple[str | int, ...]) -> type[Section]:
 
 
 def reference() -> str:
-    """Every key with its default and what it does, as Markdown."""
+    """The Markdown page with every key, its default and its description."""
     return "\n".join(_lines()) + "\n"
 
 
@@ -96,8 +96,8 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "Refused by name, so that a file never seems to do what it does not:"
     yield ""
-    for place, keys in LATER_KEYS.items():
-        yield f"- {place or 'at the top'}: " + ", ".join(f"`{key}`" for key in sorted(keys))
+    for section_name, keys in UNSUPPORTED_KEYS.items():
+        yield f"- {section_name or 'at the top'}: " + ", ".join(f"`{key}`" for key in sorted(keys))
 
 
 def _table(section: type[Section]) -> Iterator[str]:
@@ -106,25 +106,25 @@ def _table(section: type[Section]) -> Iterator[str]:
     yield ""
     yield "| Key | Default | |"
     yield "| --- | --- | --- |"
-    for name, about in section.model_fields.items():
-        extra = about.json_schema_extra if isinstance(about.json_schema_extra, dict) else {}
-        inner = _section_in(about.annotation)
-        default = "required" if extra.get("required") else _shown(extra["default"]) if "default" in extra else ""
+    for name, info in section.model_fields.items():
+        extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+        inner = _section_in(info.annotation)
+        default = "required" if extra.get("required") else _format_default(extra["default"]) if "default" in extra else ""
         values = _values(section, name)
-        text = (about.description or "").replace("|", "\\|")
+        text = (info.description or "").replace("|", "\\|")
         if inner is not None:
-            text += f" See [{inner.place}](#{inner.place.replace(' ', '-')})."
+            text += f" See [{inner.section_name}](#{inner.section_name.replace(' ', '-')})."
         yield f"| `{name}` | {default} | {values}{text} |"
 
 
 def _values(section: type[Section], name: str) -> str:
-    about = section.model_json_schema()["properties"][name]
-    words = [word for kind in about.get("anyOf", ()) for word in kind.get("enum", ())]
+    info = section.model_json_schema()["properties"][name]
+    words = [word for kind in info.get("anyOf", ()) for word in kind.get("enum", ())]
     shown = [f"`{word}`" for word in words if "_" not in word]
     return ", ".join(shown) + ". " if shown else ""
 
 
-def _shown(default: Any) -> str:
+def _format_default(default: Any) -> str:
     if default in ("", [], {}):
         return "none"
     if isinstance(default, list):
@@ -140,18 +140,18 @@ def _section_in(annotation: Any) -> type[Section] | None:
 
 
 def _sections(start: type[Section]) -> list[tuple[str, type[Section]]]:
-    """Every section once, those of the two forms first, then as the schema names them."""
+    """Every section once: listener and pool first, the others in the order of the schema."""
     found: dict[str, type[Section]] = {}
 
     def visit(section: type[Section]) -> None:
-        for about in section.model_fields.values():
-            inner = _section_in(about.annotation)
-            if inner is not None and inner.place not in found:
-                found[inner.place] = inner
+        for info in section.model_fields.values():
+            inner = _section_in(info.annotation)
+            if inner is not None and inner.section_name not in found:
+                found[inner.section_name] = inner
                 visit(inner)
 
     for section in (ListenerSection, PoolSection):
-        found[section.place] = section
+        found[section.section_name] = section
     visit(start)
     for section in (ListenerSection, PoolSection):
         visit(section)

@@ -1,4 +1,4 @@
-"""A configuration without a file: flags become the same document that a file would, and go the same way from there."""
+"""A configuration from command-line flags: builds the document that an equivalent file would give."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from balance.config.loading import Loaded, check
-from balance.config.reading.document import Document, Path
+from balance.config.reading.document import COMMAND_LINE, Document, Path
 from balance.config.reading.environment import OVERRIDES, override
-from balance.config.source import COMMAND_LINE
 from balance.errors import Problem
 
 DEFAULT_LISTEN = ":8080"
 
 
 def from_flags(**flags: Any) -> Loaded:
-    """Check what flags say; document_from_flags() has their names."""
+    """The checked configuration of these flags; document_from_flags() has their names. ConfigError has every problem."""
     return check(*document_from_flags(**flags))
 
 
@@ -36,10 +35,10 @@ def document_from_flags(
     log_level: str | None = None,
     env: Mapping[str, str] | None = None,
 ) -> tuple[Document, list[Problem]]:
-    """What flags say, as a file would.
+    """The document that an equivalent file would give, and the problems found on the way.
 
-    Each of `backends` is an address or several with commas; a bare number of a time is seconds.
-    A flag wins over the variable for the same thing. Any health flag switches health checks on.
+    Each of `backends` is an address or several separated by commas; a bare number for a duration is seconds.
+    A flag overrides the environment variable for the same key. Any --health-* flag enables health checks.
     """
     document = Document(COMMAND_LINE)
     addresses = [part.strip() for text in backends for part in text.split(",") if part.strip()]
@@ -60,8 +59,8 @@ def document_from_flags(
         if value is not None:
             document.put(path, value, flag)
     env = os.environ if env is None else env
-    untouched = {variable: env[variable] for variable, path in OVERRIDES.items() if variable in env and not document.has(path)}
-    problems = override(document, untouched)
+    not_set = {variable: env[variable] for variable, path in OVERRIDES.items() if variable in env and not document.has(path)}
+    problems = override(document, not_set)
     if document.has(("health_check",)):
         document.put(("health_check", "enabled"), True, "--health-interval")
         if health_path is not None or document.data.get("mode") != "tcp":
@@ -72,5 +71,5 @@ def document_from_flags(
 
 
 def _number(text: str | int | None) -> str | int | None:
-    """A whole number as a file would have it."""
+    """An int when the text is a whole number, as YAML would read it."""
     return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 10 else text

@@ -1,4 +1,4 @@
-"""A file, a text or flags -> a checked Config with its warnings, or every problem at once. The one way in."""
+"""Loads a configuration: a file, text or document -> Config with warnings, or ConfigError with every problem."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from balance.config.checking.validation import errors
 from balance.config.checking.warnings import warnings
 from balance.config.cpus import cpu_count
 from balance.config.model import Config
-from balance.config.overrides.runtime_overrides import ORIGIN, BackendChange, lay_over
+from balance.config.overrides.runtime_overrides import ORIGIN, BackendChange, apply_changes
+from balance.config.reading.aliases import resolve_aliases
 from balance.config.reading.composer import MAX_TEXT_BYTES
 from balance.config.reading.decoding import decode
 from balance.config.reading.document import Document
 from balance.config.reading.environment import override
 from balance.config.reading.error_page_files import read_pages
 from balance.config.reading.reader import read
-from balance.config.schema.aliases import follow_aliases
 from balance.errors import ConfigError, Problem
 
 
 class UnreadableError(ConfigError):
-    """There is no text to check: no such file, no permission, not a file."""
+    """The file can't be read: it does not exist, is not a file, or permission is denied."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration that can be served, and what an experienced eye would remark on it."""
+    """A valid configuration and its warnings."""
 
     config: Config
     warnings: tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
-    """A configuration with what operators changed at run time: the changes that hold, and a line for each that ended."""
+class LoadedWithChanges:
+    """A configuration with run-time changes applied: the changes in effect, and a message for each that was dropped."""
 
     loaded: Loaded
     kept: tuple[BackendChange, ...] = ()
@@ -44,13 +44,13 @@ class Changed:
 
 
 def load_file(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> Loaded:
-    """Read and check that file. `env` stands for the process's environment."""
+    """Read and check a file. `env` None: the environment of the process."""
     name = os.fspath(path)
     return load_text(read_text(name), name, env)
 
 
 def read_text(name: str) -> str:
-    """The text of that file. UnreadableError when there is none to be had, ConfigError when it is no text."""
+    """The text of a file. UnreadableError when it can't be read, ConfigError when it is not UTF-8."""
     try:
         with open(name, "rb") as file:
             content = file.read(MAX_TEXT_BYTES + 1)
@@ -67,27 +67,29 @@ def read_text(name: str) -> str:
 
 
 def load_text(text: str, file: str, env: Mapping[str, str] | None = None) -> Loaded:
-    """Check that text. `file` is what problems call it, and relative paths are from its folder."""
-    return load_changed(text, file, env, ()).loaded
+    """Check a text. `file` is its name in problems; relative paths in it are resolved from that file's folder."""
+    return load_with_changes(text, file, env, ()).loaded
 
 
-def load_changed(text: str, file: str, env: Mapping[str, str] | None, changes: Sequence[BackendChange]) -> Changed:
-    """Check that text with these changes laid over it."""
+def load_with_changes(
+    text: str, file: str, env: Mapping[str, str] | None, changes: Sequence[BackendChange]
+) -> LoadedWithChanges:
+    """Check a text with run-time changes applied."""
     env = os.environ if env is None else env
     document, problems = read(text, file, env)
     problems += override(document, env)
     try:
-        return check_changed(document, problems, changes)
+        return check_with_changes(document, problems, changes)
     except ConfigError as error:
-        is_asked_now = any(change.basis is None for change in changes)
-        if not changes or is_asked_now or not _is_good(text, file, env):
+        has_new = any(change.basis is None for change in changes)
+        if not changes or has_new or not _is_valid(text, file, env):
             raise
-        held = ", ".join(map(str, changes))
-        message = f"the file alone is good; laid over it: {held} (`balance reload --discard-changes` forgets them)"
+        listed = ", ".join(map(str, changes))
+        message = f"the file alone is good; laid over it: {listed} (`balance reload --discard-changes` forgets them)"
         raise ConfigError([*error.problems, Problem(ORIGIN, 0, 0, "", message)]) from None
 
 
-def _is_good(text: str, file: str, env: Mapping[str, str]) -> bool:
+def _is_valid(text: str, file: str, env: Mapping[str, str]) -> bool:
     try:
         load_text(text, file, env)
     except ConfigError:
@@ -95,23 +97,23 @@ def _is_good(text: str, file: str, env: Mapping[str, str]) -> bool:
     return True
 
 
-def check_changed(document: Document, problems: list[Problem], changes: Sequence[BackendChange]) -> Changed:
-    """Judge a document that was read, with these changes laid over it."""
-    kept, dropped, wrong = lay_over(document, changes)
-    return Changed(check(document, problems + wrong), tuple(kept), tuple(dropped))
+def check_with_changes(document: Document, problems: list[Problem], changes: Sequence[BackendChange]) -> LoadedWithChanges:
+    """Check a document with run-time changes applied."""
+    kept, dropped, wrong = apply_changes(document, changes)
+    return LoadedWithChanges(check(document, problems + wrong), tuple(kept), tuple(dropped))
 
 
 def check(document: Document, problems: list[Problem]) -> Loaded:
-    """Judge a document that was read, with the problems of reading it."""
-    problems += follow_aliases(document)
+    """Decode, build and validate a document. `problems` are those of reading it."""
+    problems += resolve_aliases(document)
     root, wrong = decode(document)
     problems += wrong
     pages, wrong = read_pages(root, document, os.path.dirname(document.file))
     problems += wrong
     cpus = cpu_count()
-    config, places = build(root, document, pages, cpus)
-    problems += errors(config, places)
+    config, paths = build(root, document, pages, cpus)
+    problems += errors(config, paths)
     if problems:
         raise ConfigError(sorted(dict.fromkeys(problems), key=lambda problem: (problem.line, problem.column)))
-    found = warnings(config, places, cpus)
+    found = warnings(config, paths, cpus)
     return Loaded(config, tuple(sorted(found, key=lambda problem: (problem.line, problem.column))))

@@ -1,6 +1,6 @@
-"""The configuration as the program reads it: normalised, frozen, without a dict. Numbers carry their unit in the name.
+"""The configuration that the program uses: frozen dataclasses with every default applied; units are in the names.
 
-Whatever a user wrote (simple or full form, aliases, environment), this is the only shape that leaves `balance.config`.
+The simple and the full form of a file, aliases, variables and flags all end up as these classes.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import Final, Literal
 from balance.model import Address, Mode
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
-UNIX: Final = "unix"  # whoever connects over a Unix socket
+UNIX: Final = "unix"  # every client that connects over a Unix socket
 TrustedProxy = IpNetwork | Literal["unix"]
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Of a listener, with its pool's laid over them. 0 switches one off. `read`, `write`, `idle`, `half_closed`, `tunnel` and
-    `client_body` are of inactivity: an active session is never cut."""
+    """The timeouts of a listener; its pool's override them. 0 disables one. `read`, `write`, `idle`, `half_closed`, `tunnel`
+    and `client_body` are inactivity timeouts: they never end an active session."""
 
     connect_s: float = 5.0
     read_s: float = 60.0  # nginx; many long polls last 30 s
     write_s: float = 30.0
     request_s: float = 0.0
-    idle_s: float = 600.0  # nginx's proxy_timeout; a minute cuts resting database connections
+    idle_s: float = 600.0  # nginx's proxy_timeout; a minute would close pooled database connections
     half_closed_s: float = 0.0
     tunnel_s: float = 3600.0
     client_header_s: float = 10.0
@@ -37,7 +37,7 @@ class Timeouts:
 class BackendConfig:
     name: str
     address: Address
-    weight: int = 1  # 0: nothing new goes there, and its sessions stay
+    weight: int = 1  # 0: no new requests; existing sessions stay
     metadata: tuple[tuple[str, str], ...] = ()
     max_connections: int = 0  # requests (HTTP) or sessions (TCP) at once, over all workers; 0 is no limit
     backup: bool = False  # used when no other backend of the pool is ready
@@ -45,8 +45,8 @@ class BackendConfig:
 
 @dataclass(frozen=True, slots=True)
 class PassiveChecks:
-    """When traffic itself shows that a backend is unwell, and for how long it is left alone then. `count` says what speaks
-    against one, for circuit breakers too: kinds of failures and statuses."""
+    """Outlier detection: when failed requests eject a backend, and for how long. `count` lists the failures and statuses that
+    count as failures, for circuit breakers too."""
 
     enabled: bool = True
     count: tuple[str | int, ...] = ("connect", "reset", "broken", "timeout", 502, 503, 504)
@@ -60,7 +60,7 @@ class PassiveChecks:
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """How the prober asks a backend. `kind` is a key of `balance.probes.PROBES`."""
+    """Active health checks of a pool. `kind` is a key of `balance.probes.PROBES`."""
 
     enabled: bool = False
     kind: str = "tcp"
@@ -73,20 +73,20 @@ class HealthCheck:
     method: str = "GET"
     expected_status: tuple[tuple[int, int], ...] = ((200, 200),)  # inclusive ranges
     expected_body: str = ""
-    host: str = ""  # http, https, grpc: who is asked; tcp: the machine to ask, when not the backend's own
-    port: int = 0  # 0: the backend's own
+    host: str = ""  # http, https, grpc: the Host header and TLS name; tcp: the host to connect to, "" for the backend's
+    port: int = 0  # 0: the backend's port
     headers: tuple[tuple[str, str], ...] = ()
-    service: str = ""  # grpc; empty asks about the server as a whole
+    service: str = ""  # grpc; empty: the server as a whole
     command: tuple[str, ...] = ()  # exec: a program and its arguments
     slow_start_s: float = 0.0
-    panic_threshold: int = 0  # percent of the backends
-    strictness: str = "strict"  # strict, tolerant: how replies are read, by the pool's listeners and by checks alike
+    panic_threshold: int = 0  # percent of the backends; 0: off
+    strictness: str = "strict"  # strict, tolerant: how replies are parsed; the same as http.strictness of the listeners
     passive: PassiveChecks = field(default_factory=PassiveChecks)
 
 
 @dataclass(frozen=True, slots=True)
 class CircuitBreaker:
-    """One per backend, shared by all workers."""
+    """The circuit breaker of each backend of a pool, shared by all workers."""
 
     enabled: bool = False
     failure_threshold: int = 5
@@ -97,7 +97,7 @@ class CircuitBreaker:
 
 @dataclass(frozen=True, slots=True)
 class QueueConfig:
-    """Where requests wait while every backend has as many as it may have. `size` is for all workers together; 0 is no queue."""
+    """The queue for requests while every backend is at max_connections. `size` is over all workers; 0: no queue."""
 
     size: int = 128
     timeout_s: float = 5.0
@@ -105,7 +105,7 @@ class QueueConfig:
 
 @dataclass(frozen=True, slots=True)
 class RetryBudget:
-    """What retries may add: `ratio` of the requests, and so many a second in any case."""
+    """The limit on retries: a `ratio` of the requests, but at least `min_per_second`."""
 
     ratio: float = 0.2
     min_per_second: int = 10
@@ -113,10 +113,10 @@ class RetryBudget:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """When a request whose try failed is sent again. `on` holds connect, reset, timeout and statuses; `jitter` None is full."""
+    """When a failed request is sent again. `on` has connect, reset, timeout and statuses; `jitter` None is full jitter."""
 
     enabled: bool = True
-    max_attempts: int = 2  # tries that were sent
+    max_attempts: int = 2  # the first one included; failed connects do not count
     backoff_base_s: float = 0.1
     backoff_max_s: float = 5.0
     multiplier: float = 2.0
@@ -128,7 +128,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class HashKey:
-    """What a request is hashed by. `name` is the field's, cookie's or parameter's, empty for the other kinds."""
+    """What of a request is hashed. `name` is that of the header field, cookie or query parameter; empty for other kinds."""
 
     kind: str = "source-ip"  # source-ip, header, cookie, path, query
     name: str = ""
@@ -139,7 +139,7 @@ class HashKey:
 
 @dataclass(frozen=True, slots=True)
 class SessionCookie:
-    """What is set in the client. `secure` None is `auto`: when the client came over TLS."""
+    """The session cookie's attributes. `secure` None is `auto`: Secure when the client connected over TLS."""
 
     name: str = "LOAD-BALANCING_SESSION"
     ttl_s: float = 3600.0
@@ -151,14 +151,14 @@ class SessionCookie:
 
 @dataclass(frozen=True, slots=True)
 class SessionAffinity:
-    """Whether a client's requests stay together, and how a client is known."""
+    """Session affinity (sticky sessions), and how a client is identified."""
 
     enabled: bool = False
     mode: str = "cookie"  # cookie, source-ip, header
     cookie: SessionCookie = field(default_factory=SessionCookie)
     header: str = ""
-    ttl_s: float = 3600.0  # of a session without a request, where Balance itself remembers it
-    secret: str = field(default="", repr=False)  # empty: one that is made at the start
+    ttl_s: float = 3600.0  # how long an unused session is kept in Balance's own table (modes source-ip and header)
+    secret: str = field(default="", repr=False)  # empty: a random one is generated at the start
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ class PoolConfig:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on what a client may send. `body_bytes` 0 is no bound: bodies stream."""
+    """Limits on a client's requests. `body_bytes` 0: no limit, since bodies are streamed."""
 
     head_bytes: int = 32 * 1024  # nginx 4 x 8k, HAProxy 16k, Envoy 60k
     line_bytes: int = 8 * 1024
@@ -186,7 +186,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Keepalive:
-    """Idle connections to backends. `idle_timeout_s` None is `auto`: 4 s, then what the backend says and does."""
+    """Idle connections to backends. `idle_timeout_s` None is `auto`: 4 s, then learned from each backend."""
 
     max_idle_per_backend: int = 100
     idle_timeout_s: float | None = None
@@ -195,7 +195,7 @@ class Keepalive:
 
 @dataclass(frozen=True, slots=True)
 class ReplyHeaders:
-    """What a reply says of its own way."""
+    """Header fields that are added to replies."""
 
     request_id: bool = True
     backend: bool = False
@@ -206,7 +206,7 @@ class HttpConfig:
     websocket: bool = True
     keepalive: Keepalive = field(default_factory=Keepalive)
     underscore_headers: str = "drop"  # drop, pass, reject
-    strictness: str = "strict"  # strict, tolerant: how replies are read
+    strictness: str = "strict"  # strict, tolerant: how replies are parsed
     limits: Limits = field(default_factory=Limits)
     forwarded: str = "xff"  # xff, rfc7239, both, none
     request_id: bool = True
@@ -256,23 +256,23 @@ class LoggingConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """One whole, checked configuration."""
+    """A complete, validated configuration."""
 
     listeners: tuple[ListenerConfig, ...]
     pools: tuple[PoolConfig, ...]
     workers: int = 1
     trusted_proxies: tuple[TrustedProxy, ...] = ()
-    client_address: str = "xff"  # xff, rfc7239: in which fields those are believed
+    client_address: str = "xff"  # xff, rfc7239: the header fields of a trusted proxy that have the client's address
     admin: AdminConfig = field(default_factory=AdminConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
-    drain_s: float = 20.0  # with the delay within Kubernetes' 30 s
+    drain_s: float = 20.0  # plus shutdown_delay_s within Kubernetes' default grace period of 30 s
     shutdown_delay_s: float = 5.0
     restart_drain_s: float = 3600.0
-    source: str = ""  # the file it was read from
+    source: str = ""  # the file that it was read from
 
     def pool(self, name: str) -> PoolConfig:
-        """The pool of that name. KeyError when there is none (a checked configuration names only pools that exist)."""
+        """The pool of that name; KeyError when there is none."""
         for pool in self.pools:
             if pool.name == name:
                 return pool

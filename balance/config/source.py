@@ -1,6 +1,6 @@
-"""Where a configuration comes from, kept so that it can be read again, or checked again as it was. Goes between processes.
+"""The source of a configuration, a file's text or flags, stored so that it can be loaded again. Sent between processes.
 
-What reads and checks is imported when it is used: a worker knows its configuration's source and must not pay for YAML.
+The loader is imported on first use: a worker holds a Source and must not import PyYAML.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from balance.config.overrides.runtime_overrides import BackendChange
+from balance.config.reading.document import COMMAND_LINE
 
 if TYPE_CHECKING:
-    from balance.config.loading import Changed
-
-COMMAND_LINE = "command line"  # what stands for the file where there is none
+    from balance.config.loading import LoadedWithChanges
 
 
 class Kind(enum.StrEnum):
-    """What a configuration is written in."""
+    """The kind of source."""
 
     FILE = "file"
     FLAGS = "flags"
@@ -27,39 +26,39 @@ class Kind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file with the text that it had, or the flags of a command line."""
+    """A file and its text, or command-line flags."""
 
     kind: Kind
-    file: str  # what problems call it, and what a relative path is from
+    file: str  # its name in problems; relative paths are resolved from its folder
     text: str = ""
     flags: tuple[tuple[str, Any], ...] = ()
 
     @classmethod
     def of_file(cls, file: str) -> Source:
-        """That file as it is now. UnreadableError when it can't be read."""
+        """The file with its present text. UnreadableError when it can't be read."""
         from balance.config.loading import read_text
 
         return cls(Kind.FILE, file, read_text(file))
 
     @classmethod
     def of_flags(cls, flags: Mapping[str, Any]) -> Source:
-        """These flags, by the names that document_from_flags() has."""
+        """Flags under the parameter names of document_from_flags()."""
         return cls(Kind.FLAGS, COMMAND_LINE, flags=tuple(flags.items()))
 
     def read(self) -> Source:
-        """The same place, read again. Flags stay what they were."""
+        """The same file, read again. Flags never change."""
         return self.of_file(self.file) if self.kind is Kind.FILE else self
 
     def with_text(self, text: str) -> Source:
-        """As if the file had that text; flags give way to it."""
+        """A file source with another text; flags are discarded."""
         return replace(self, kind=Kind.FILE, text=text, flags=())
 
-    def load(self, changes: Sequence[BackendChange] = (), env: Mapping[str, str] | None = None) -> Changed:
-        """Check it, with these changes laid over it. ConfigError has every problem."""
+    def load(self, changes: Sequence[BackendChange] = (), env: Mapping[str, str] | None = None) -> LoadedWithChanges:
+        """Load it with run-time changes applied. ConfigError has every problem."""
         from balance.config.flags import document_from_flags
-        from balance.config.loading import check_changed, load_changed
+        from balance.config.loading import check_with_changes, load_with_changes
 
         if self.kind is Kind.FILE:
-            return load_changed(self.text, self.file, env, changes)
+            return load_with_changes(self.text, self.file, env, changes)
         document, problems = document_from_flags(**dict(self.flags), env=env)
-        return check_changed(document, problems, changes)
+        return check_with_changes(document, problems, changes)

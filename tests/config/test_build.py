@@ -1,4 +1,4 @@
-"""What a text becomes: defaults under what was given, key by key."""
+"""The Config of a text: given keys and defaults merged key by key."""
 
 import ipaddress
 
@@ -117,7 +117,7 @@ shutdown: {delay: 0}
                 (Address("127.0.0.1", 1), Address("", 0, "/x")),
                 Mode.HTTP,
                 "p",
-                Timeouts(connect_s=1.0, request_s=60.0, **towards),  # the nearest: the pool's, the listener's, those at the top
+                Timeouts(connect_s=1.0, request_s=60.0, **towards),  # in order: the pool's, the listener's, the top-level ones
                 http,
             ),
         ),
@@ -142,7 +142,7 @@ shutdown: {delay: 0}
     )
 
 
-def test_nested_keys_are_laid_over_each_other_one_by_one() -> None:
+def test_nested_keys_override_each_other_one_by_one() -> None:
     (listener,) = config_of(
         "backends: [{address: a:1}]\n"
         "http: {limits: {head: 16KB, fields: 7}, via: true}\n"

@@ -1,4 +1,4 @@
-"""The configuration as the program reads it: frozen, and asked by name."""
+"""The Config dataclasses: frozen, with lookup of pools by name."""
 
 import dataclasses
 

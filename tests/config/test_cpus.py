@@ -1,10 +1,10 @@
-"""How many CPUs a container may use, from trees of files like those the kernel shows."""
+"""The CPUs that a container may use, from copies of /proc and cgroup files."""
 
 from pathlib import Path
 
 import pytest
 
-from balance.config.cpus import cgroup_quotas, cpu_count, usable_cpus
+from balance.config.cpus import cgroup_quotas, cpu_count, limit_cpus
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,7 @@ from balance.config.cpus import cgroup_quotas, cpu_count, usable_cpus
     [(8, [], 8), (8, [2.0], 2), (8, [2.9], 2), (8, [0.5], 1), (2, [4.0], 2), (8, [6.0, 3.0], 3)],
 )
 def test_the_smallest_bound_holds_and_is_never_below_one(affinity: int, quotas: list[float], cpus: int) -> None:
-    assert usable_cpus(affinity, quotas) == cpus
+    assert limit_cpus(affinity, quotas) == cpus
 
 
 def tree(root: Path, files: dict[str, str]) -> Path:

@@ -1,4 +1,4 @@
-"""The files made from the schema are those in docs/, and say what the schema says."""
+"""The generated files in docs/ are up to date with the schema."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Flags say what a file would say."""
+"""Flags give the configuration of the equivalent file."""
 
 import pytest
 
@@ -54,7 +54,7 @@ def test_a_health_flag_on_tcp_asks_by_connecting() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (
             {"backends": ["a"]},
@@ -66,7 +66,7 @@ def test_a_health_flag_on_tcp_asks_by_connecting() -> None:
         ({}, "command line: backends: is missing; write "),
     ],
 )
-def test_a_wrong_flag_is_named(flags: dict[str, object], said: str) -> None:
+def test_a_wrong_flag_is_named(flags: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         from_flags(**flags, env={})  # type: ignore[arg-type]
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(message)

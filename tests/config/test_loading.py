@@ -1,4 +1,4 @@
-"""The way in: files that can't be read, texts of any kind, and what importing costs."""
+"""Loading: unreadable files, arbitrary texts, and the modules that are imported."""
 
 import subprocess
 import sys

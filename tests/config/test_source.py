@@ -1,4 +1,4 @@
-"""A configuration's source can be kept, sent, read again and checked again."""
+"""A Source can be pickled, read again and loaded again."""
 
 import pickle
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_flags_are_checked_again_as_they_were() -> None:
 
 
 @pytest.mark.parametrize("source", [Source(Kind.FILE, "f.yaml", TEXT), Source.of_flags({"backends": ("h:1",)})])
-def test_changes_are_laid_over_every_kind(source: Source) -> None:
+def test_changes_apply_to_every_kind_of_source(source: Source) -> None:
     name = "a" if source.kind is Kind.FILE else "backend-1"
     changed = source.load([BackendChange(Verb.SET, "", name, '{"weight": 7}')], env={})
     assert changed.loaded.config.pools[0].backends[0].weight == 7

@@ -1,1 +1,1 @@
-"""What is wrong, and what is allowed but probably not meant, although every value is right by itself."""
+"""Checks that concern several keys together: errors and warnings."""

@@ -1,10 +1,10 @@
-"""Where a client's address is asked for and there is none: what has no effect on a Unix socket, and who is believed there."""
+"""Warnings about client addresses on Unix sockets: source-ip settings without effect, trusted_proxies without `unix`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from balance.config.build import Places
+from balance.config.build import KeyPaths
 from balance.config.model import UNIX, Config, PoolConfig
 from balance.config.reading.document import Path
 from balance.config.schema.hash_keys import HASHING
@@ -16,29 +16,29 @@ _TRUSTED = ("security", "trusted_proxies")
 _FAMILY = ("security", "client_address")
 
 
-def client_addresses(config: Config, places: Places) -> Iterator[Finding]:
-    """Warnings."""
-    yield from _trust(config, places)
+def missing_client_address(config: Config, paths: KeyPaths) -> Iterator[Finding]:
+    """Each warning with the path of its key."""
+    yield from _trust(config, paths)
     for index, pool in enumerate(config.pools):
-        asks = _who_asks(pool)
-        if not asks:
+        user = _source_ip_setting(pool)
+        if not user:
             continue
         for listener in config.listeners:
             socket = next((address for address in listener.addresses if address.is_unix), None)
-            is_told = listener.mode is Mode.HTTP and UNIX in config.trusted_proxies
-            if listener.pool != pool.name or socket is None or is_told:
+            has_proxy_header = listener.mode is Mode.HTTP and UNIX in config.trusted_proxies
+            if listener.pool != pool.name or socket is None or has_proxy_header:
                 continue
-            what, *keys = asks
+            what, *keys = user
             hint = "" if listener.mode is Mode.TCP else f"; with {'.'.join(_TRUSTED)}: [{UNIX}] the proxy in front tells it"
-            path = places.pool(index, *keys)
+            path = paths.pool(index, *keys)
             yield (
-                path if places.document.has(path) else (*places.listeners[config.listeners.index(listener)], "listen"),
+                path if paths.document.has(path) else (*paths.listeners[config.listeners.index(listener)], "listen"),
                 f"{what} has no effect on {socket}, where clients have no address: their requests go anywhere{hint}",
             )
 
 
-def _who_asks(pool: PoolConfig) -> tuple[str, ...]:
-    """What of the pool asks for a client's address, and the keys that say so; empty when nothing does."""
+def _source_ip_setting(pool: PoolConfig) -> tuple[str, ...]:
+    """The setting of the pool that needs the client's address, and its keys; () when there is none."""
     if pool.affinity.enabled and pool.affinity.mode == "source-ip":
         return "session_affinity by source-ip", "session_affinity.mode", "session_affinity"
     if pool.algorithm == "source-ip":
@@ -48,10 +48,10 @@ def _who_asks(pool: PoolConfig) -> tuple[str, ...]:
     return ()
 
 
-def _trust(config: Config, places: Places) -> Iterator[Finding]:
+def _trust(config: Config, paths: KeyPaths) -> Iterator[Finding]:
     trusted = config.trusted_proxies
     if not trusted:
-        if places.document.has(_FAMILY):
+        if paths.document.has(_FAMILY):
             yield _FAMILY, "has no effect without trusted_proxies: nobody is believed"
         return
     served = [listener for listener in config.listeners if listener.mode is Mode.HTTP]

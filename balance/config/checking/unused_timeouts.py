@@ -1,50 +1,50 @@
-"""Which timeouts have no effect where they stand: of the other mode, or with one of the pool over them. Warnings only."""
+"""Warnings about timeouts without effect: of the other mode, or overridden by the pool's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from balance.config.build import Places
+from balance.config.build import KeyPaths
 from balance.config.model import Config, ListenerConfig
 from balance.config.reading.document import Path
-from balance.config.schema.units import duration_text
+from balance.config.schema.units import format_duration
 from balance.model import Mode
 
 MODE_OF = {
     "idle": Mode.TCP,
     **dict.fromkeys(("read", "write", "request", "tunnel", "client_header", "client_body", "keepalive"), Mode.HTTP),
-}  # connect and half_closed are of both
+}  # connect and half_closed apply to both modes
 
 
-def without_effect(config: Config, places: Places) -> Iterator[tuple[Path, str]]:
-    """Each such key that is written, with the reason."""
-    document = places.document
+def unused_timeouts(config: Config, paths: KeyPaths) -> Iterator[tuple[Path, str]]:
+    """The path of each such key in the file, with the reason."""
+    document = paths.document
     by_pool: dict[str, list[ListenerConfig]] = {pool.name: [] for pool in config.pools}
     for listener in config.listeners:
         by_pool[listener.pool].append(listener)
     for index, listener in enumerate(config.listeners):
-        section = (*places.listeners[index], "timeouts")
+        section = (*paths.listeners[index], "timeouts")
         if section == ("timeouts",) or not document.has(section):
             continue
-        yield from _of_other_mode(places, section, [listener])
-        of_pool = (*places.pools[[*by_pool].index(listener.pool)], "timeouts")
+        yield from _of_other_mode(paths, section, [listener])
+        of_pool = (*paths.pools[[*by_pool].index(listener.pool)], "timeouts")
         for key in document.at(section):
             if of_pool != ("timeouts",) and document.has((*of_pool, key)):
-                value = duration_text(getattr(listener.timeouts, f"{key}_s"))
+                value = format_duration(getattr(listener.timeouts, f"{key}_s"))
                 yield (*section, key), f"has no effect: pool {listener.pool!r} has its own, {value}"
     for index, users in enumerate(by_pool.values()):
-        section = (*places.pools[index], "timeouts")
+        section = (*paths.pools[index], "timeouts")
         if section != ("timeouts",):
-            yield from _of_other_mode(places, section, users)
-    yield from _of_other_mode(places, ("timeouts",), config.listeners)
+            yield from _of_other_mode(paths, section, users)
+    yield from _of_other_mode(paths, ("timeouts",), config.listeners)
 
 
-def _of_other_mode(places: Places, section: Path, users: Sequence[ListenerConfig]) -> Iterator[tuple[Path, str]]:
-    """Keys of the section that nobody of its users reads."""
-    if not users or not places.document.has(section):
+def _of_other_mode(paths: KeyPaths, section: Path, users: Sequence[ListenerConfig]) -> Iterator[tuple[Path, str]]:
+    """Keys of the section that none of its listeners uses."""
+    if not users or not paths.document.has(section):
         return
     modes = {listener.mode for listener in users}
-    for key in places.document.at(section):
+    for key in paths.document.at(section):
         mode = MODE_OF.get(key)
         if mode is not None and mode not in modes:
             names = ", ".join(repr(listener.name) for listener in users[:3])

@@ -1,4 +1,4 @@
-"""What is wrong although every key and value is right by itself: names that meet twice, pools that are not there, loops."""
+"""Errors that concern several keys together: duplicate names, undefined pools, address conflicts, proxy loops."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 
-from balance.config.build import Places
+from balance.config.build import KeyPaths
 from balance.config.model import Config
 from balance.config.reading.document import Document, Path
 from balance.config.schema.hash_keys import HASHING
@@ -16,7 +16,7 @@ from balance.model import Address, Mode
 
 Finding = tuple[Path, str]
 
-# What the side door answers itself: a metrics path there must be none of them.
+# Paths of the admin and metrics servers; metrics.path must not be one of them.
 PROBE_PATHS = frozenset(["/health", "/healthz", "/livez", "/liveness", "/ready", "/readyz", "/readiness"])
 ADMIN_PATHS = PROBE_PATHS | frozenset(
     [
@@ -37,19 +37,19 @@ ADMIN_PATHS = PROBE_PATHS | frozenset(
 )
 
 
-def errors(config: Config, places: Places) -> list[Problem]:
-    """Every such problem, except about what was complained of already."""
-    document = places.document
+def errors(config: Config, paths: KeyPaths) -> list[Problem]:
+    """Every such problem, except at paths that were reported already."""
+    document = paths.document
     findings = [
-        *_listeners(config, places),
-        *_pools(config, places),
-        *_hash_keys(config, places),
-        *_sessions(config, places),
-        *_shared_addresses(config, places),
-        *_limits(config, places),
-        *_shared_pools(config, places),
+        *_listeners(config, paths),
+        *_pools(config, paths),
+        *_hash_keys(config, paths),
+        *_sessions(config, paths),
+        *_shared_addresses(config, paths),
+        *_limits(config, paths),
+        *_shared_pools(config, paths),
         *_metrics(config),
-        *_folders(config, places),
+        *_folders(config, paths),
     ]
     forms = [document.problem(path, message, of_key=True) for path, message in _forms(document) if path not in document.broken]
     return forms + [document.problem(path, message) for path, message in findings if not document.is_broken(path)]
@@ -64,14 +64,14 @@ def _forms(document: Document) -> Iterator[Finding]:
             yield (simple,), f"is missing; write {example}, or {full}: in the full form"
 
 
-def _listeners(config: Config, places: Places) -> Iterator[Finding]:
-    document, seen = places.document, dict[str, int]()
+def _listeners(config: Config, paths: KeyPaths) -> Iterator[Finding]:
+    document, seen = paths.document, dict[str, int]()
     if not config.listeners and document.has(("listeners",)):
         yield ("listeners",), "is empty; write at least one listener"
-    # Asked of the file, not of the sections: a pool with a problem of its own still has its name.
+    # From the document, not from the sections: a pool with a problem is left out of the sections.
     names = list(document.at(("pools",))) if document.has(("pools",)) else [pool.name for pool in config.pools]
     for index, listener in enumerate(config.listeners):
-        where = places.listeners[index]
+        where = paths.listeners[index]
         if not listener.addresses:
             yield (*where, "listen"), "is empty; write at least one address"
         if listener.name in seen:
@@ -83,20 +83,23 @@ def _listeners(config: Config, places: Places) -> Iterator[Finding]:
             yield (*where, "pool"), f"{listener.pool!r} is not defined; pools: {', '.join(names) or 'none'}"
 
 
-def _pools(config: Config, places: Places) -> Iterator[Finding]:
-    if not config.pools and places.document.has(("pools",)):
+def _pools(config: Config, paths: KeyPaths) -> Iterator[Finding]:
+    if not config.pools and paths.document.has(("pools",)):
         yield ("pools",), "is empty; write at least one pool"
     for index, pool in enumerate(config.pools):
-        where = places.pools[index]
+        where = paths.pools[index]
         if not pool.backends:
             yield (*where, "backends"), "is empty; write at least one backend"
         elif all(backend.backup for backend in pool.backends):
             yield (*where, "backends"), "are all backups; at least one must stand without backup: true"
         check = pool.health_check
         if check.kind == "exec" and not check.command:
-            yield places.pool(index, "health_check.type"), "exec needs a command, like command: [/usr/local/bin/check, --fast]"
+            yield (
+                paths.pool(index, "health_check.type"),
+                "exec needs a command, like command: [/usr/local/bin/check, --fast]",
+            )
         if check.enabled and check.kind == "grpc" and find_spec("h2") is None:
-            yield places.pool(index, "health_check.type"), "grpc needs a library: pip install 'balance[http2]'"
+            yield paths.pool(index, "health_check.type"), "grpc needs a library: pip install 'balance[http2]'"
         seen: dict[str, int] = {}
         for position, backend in enumerate(pool.backends):
             path = (*where, "backends", position)
@@ -108,46 +111,46 @@ def _pools(config: Config, places: Places) -> Iterator[Finding]:
                     yield (*path, "address"), f"{str(backend.address)!r} is the listener {listener.name!r} itself: a loop"
 
 
-def _hash_keys(config: Config, places: Places) -> Iterator[Finding]:
+def _hash_keys(config: Config, paths: KeyPaths) -> Iterator[Finding]:
     for index, pool in enumerate(config.pools):
         for listener in config.listeners:
             is_raw = listener.pool == pool.name and listener.mode is Mode.TCP
             if is_raw and pool.algorithm in HASHING and pool.hash_key.kind != "source-ip":
                 yield (
-                    places.pool(index, "load_balancer.hash_key"),
+                    paths.pool(index, "load_balancer.hash_key"),
                     f"{str(pool.hash_key)!r} is read in requests, and listener {listener.name!r} has mode tcp; "
                     "there, write source-ip",
                 )
 
 
-def _sessions(config: Config, places: Places) -> Iterator[Finding]:
+def _sessions(config: Config, paths: KeyPaths) -> Iterator[Finding]:
     for index, pool in enumerate(config.pools):
         affinity = pool.affinity
         if not affinity.enabled:
             continue
         if affinity.mode == "header" and not affinity.header:
-            path = places.pool(index, "session_affinity.mode", "session_affinity")
+            path = paths.pool(index, "session_affinity.mode", "session_affinity")
             yield path, "header needs the field's name, like header: X-Session"
         if affinity.mode == "cookie" and affinity.cookie.same_site == "none" and affinity.cookie.secure is False:
             yield (
-                places.pool(index, "session_affinity.cookie.secure"),
+                paths.pool(index, "session_affinity.cookie.secure"),
                 "false and same_site: none don't go together: browsers drop such a cookie; write secure: auto or true, "
                 "or same_site: lax",
             )
         for listener in config.listeners:
             if listener.pool == pool.name and listener.mode is Mode.TCP and affinity.mode != "source-ip":
                 yield (
-                    places.pool(index, "session_affinity.mode", "session_affinity"),
+                    paths.pool(index, "session_affinity.mode", "session_affinity"),
                     f"{affinity.mode} is read in requests, and listener {listener.name!r} has mode tcp; there, write source-ip",
                 )
 
 
-def _addresses(config: Config, places: Places) -> Iterator[tuple[Path, Address, str]]:
-    """What is listened on, where it is written and for whom."""
+def _addresses(config: Config, paths: KeyPaths) -> Iterator[tuple[Path, Address, str]]:
+    """Every listening address with its path and its owner."""
     for index, listener in enumerate(config.listeners):
         for position, address in enumerate(listener.addresses):
-            listen = (*places.listeners[index], "listen")
-            path = (*listen, position) if places.document.has((*listen, position)) else listen
+            listen = (*paths.listeners[index], "listen")
+            path = (*listen, position) if paths.document.has((*listen, position)) else listen
             yield path, address, f"listener {listener.name!r}"
     if config.admin.enabled:
         yield ("admin", "listen"), config.admin.address, "admin"
@@ -155,14 +158,14 @@ def _addresses(config: Config, places: Places) -> Iterator[tuple[Path, Address, 
         yield ("metrics", "listen"), config.metrics.address, "metrics"
 
 
-def _shared_addresses(config: Config, places: Places) -> Iterator[Finding]:
+def _shared_addresses(config: Config, paths: KeyPaths) -> Iterator[Finding]:
     taken: list[tuple[Address, str, Path]] = []
-    for path, address, owner in _addresses(config, places):
+    for path, address, owner in _addresses(config, paths):
         for other, other_owner, other_path in taken:
             if not _clash(address, other):
                 continue
             shown = str(other) if str(other) == str(address) else f"{address}, like {other},"
-            if path == ("admin", "listen") and not places.document.has(path):  # nothing of it is written: where the other is
+            if path == ("admin", "listen") and not paths.document.has(path):  # the default address is not in the file
                 yield (
                     other_path,
                     f"{other} is the admin port's too, which is {address} by default; choose another, or write "
@@ -175,19 +178,18 @@ def _shared_addresses(config: Config, places: Places) -> Iterator[Finding]:
         taken.append((address, owner, path))
 
 
-def _limits(config: Config, places: Places) -> Iterator[Finding]:
+def _limits(config: Config, paths: KeyPaths) -> Iterator[Finding]:
     seen: set[Path] = set()
     for index, listener in enumerate(config.listeners):
         limits = listener.http.limits
-        path = places.listener(index, "http.limits.line", "http.limits.head")
+        path = paths.listener(index, "http.limits.line", "http.limits.head")
         if limits.line_bytes > limits.head_bytes and path not in seen:
             seen.add(path)
             yield path, f"a line of {limits.line_bytes} bytes does not fit into a head of {limits.head_bytes}"
 
 
-def _shared_pools(config: Config, places: Places) -> Iterator[Finding]:
-    """Idle connections and health checks are the pool's: whoever took the listener that comes last would be wrong half of the
-    time."""
+def _shared_pools(config: Config, paths: KeyPaths) -> Iterator[Finding]:
+    """Listeners of one pool share its idle connections and health checks, so these keys must be the same for all."""
     owners: dict[str, int] = {}
     for index, listener in enumerate(config.listeners):
         if listener.mode is not Mode.HTTP:
@@ -199,9 +201,9 @@ def _shared_pools(config: Config, places: Places) -> Iterator[Finding]:
             ("http.strictness", one.strictness != other.strictness, "health checks, which read replies as they do"),
         ):
             if differs:
-                path = places.listener(index, key)
-                if not places.document.has(path):
-                    path = places.listener(owners[listener.pool], key)
+                path = paths.listener(index, key)
+                if not paths.document.has(path):
+                    path = paths.listener(owners[listener.pool], key)
                 yield path, f"listeners {first.name!r} and {listener.name!r} share a pool's {shared}; write the same for both"
 
 
@@ -212,21 +214,21 @@ def _metrics(config: Config) -> Iterator[Finding]:
         yield ("metrics", "path"), f"{config.metrics.path!r} on the admin port is the admin's own; choose another or set listen"
 
 
-def _folders(config: Config, places: Places) -> Iterator[Finding]:
-    """Folders where a file or a socket is to be made."""
+def _folders(config: Config, paths: KeyPaths) -> Iterator[Finding]:
+    """Folders given where the path of a file or socket is needed."""
     for path, output in (
         (("logging", "output"), config.logging.output),
         (("logging", "access_log", "output"), config.logging.access_log.output),
     ):
         if output not in ("stdout", "stderr") and os.path.isdir(output):
             yield path, f"{output!r} is a folder; write the path of a file in it, like {os.path.join(output, 'balance.log')!r}"
-    for listen, address, _ in _addresses(config, places):
+    for listen, address, _ in _addresses(config, paths):
         if address.is_unix and os.path.isdir(address.path):
             yield listen, f"{str(address)!r} is a folder; write the path of a socket in it, like {f'{address}/balance.sock'!r}"
 
 
 def _host(address: Address) -> str:
-    """One spelling for hosts that are the same."""
+    """The host in canonical form."""
     host = "127.0.0.1" if address.host == "localhost" else address.host.lower()
     try:
         return str(ipaddress.ip_address(host))
@@ -235,7 +237,7 @@ def _host(address: Address) -> str:
 
 
 def _covers(wide: str, host: str) -> bool:
-    """Whether listening on the first host takes the second one's port too."""
+    """Whether listening on the first host also occupies the port on the second."""
     if wide == "":
         return True
     if wide == "0.0.0.0":

@@ -1,1 +1,1 @@
-"""What operators change at run time, and how two configurations differ."""
+"""Backend changes made at run time, and the differences between two configurations."""

@@ -1,6 +1,6 @@
-"""What changes from one configuration to another, one short line each. Two that say the same have no difference.
+"""The differences between two configurations, one line each.
 
-Generic over the fields of the model, so that a key added there shows up by itself.
+Compares the fields of the model's dataclasses, so that a new key needs no code here.
 """
 
 from __future__ import annotations
@@ -11,30 +11,30 @@ from dataclasses import Field, fields
 from typing import Any
 
 from balance.config.model import Config
-from balance.config.overrides.value_format import HIDDEN, is_section, key_of, plain
+from balance.config.overrides.value_format import REDACTED, config_key, is_section, json_value
 from balance.model import Address
 
 NOTHING_CHANGED = "nothing changed"
-_LONGEST = 60  # characters of a value; a longer one is only said to have changed
-_FEW = 3  # changes that a summary names one by one
-_IGNORED = frozenset(["source"])  # where a configuration was read is not what it says
+_MAX_VALUE_LENGTH = 60  # characters; for a longer value the line says only "changed"
+_MAX_NAMED = 3  # changes that a summary names; the others are counted
+_IGNORED = frozenset(["source"])  # the name of the file
 
 
 def difference(old: Config, new: Config) -> tuple[str, ...]:
-    """The lines: `+` for what is there anew, `-` for what is gone, `~` for what is otherwise."""
-    return tuple(_between(old, new, "", ""))
+    """The lines: `+` added, `-` removed, `~` changed."""
+    return tuple(_compare_sections(old, new, "", ""))
 
 
 def summary(lines: Sequence[str]) -> str:
-    """The lines in one: backends counted, the few other things named."""
+    """One line for all: the number of backends, and the first few other changes by name."""
     if not lines:
         return NOTHING_CHANGED
     counts = Counter(line[0] for line in lines if line[2:].startswith("backend "))
     parts = [f"{sign}{counts[sign]} backend{'s' if counts[sign] > 1 else ''}" for sign in "+-~" if counts[sign]]
     others = list(dict.fromkeys(_short(line) for line in lines if not line[2:].startswith("backend ")))
-    parts += others[:_FEW]
-    if len(others) > _FEW:
-        parts.append(f"{len(others) - _FEW} more")
+    parts += others[:_MAX_NAMED]
+    if len(others) > _MAX_NAMED:
+        parts.append(f"{len(others) - _MAX_NAMED} more")
     return ", ".join(parts)
 
 
@@ -46,92 +46,94 @@ def _short(line: str) -> str:
     return f"{what} {'added' if line[0] == '+' else 'removed' if line[0] == '-' else 'changed'}"
 
 
-def _between(old: Any, new: Any, what: str, keys: str) -> Iterator[str]:
-    """Two sections. `what` they are part of, like `pool app`, and `keys` that lead to them from there."""
+def _compare_sections(old: Any, new: Any, what: str, keys: str) -> Iterator[str]:
+    """Compares two sections. `what` has them, like `pool app`; `keys` is the dotted path from there."""
     changed: list[tuple[str, str]] = []
     later: list[Iterator[str]] = []
-    for about in fields(new):
-        name, key = about.name, key_of(type(new), about.name)
+    for attr in fields(new):
+        name, key = attr.name, config_key(type(new), attr.name)
         before, after = getattr(old, name), getattr(new, name)
         if before == after or name in _IGNORED:
             continue
         inner = f"{keys}.{key}" if keys else key
         if is_section(before) and is_section(after):
-            later.append(_between(before, after, what, inner))
-        elif _is_named(before) or _is_named(after):
-            later.append(_among(before, after, key, what))
+            later.append(_compare_sections(before, after, what, inner))
+        elif _is_named_list(before) or _is_named_list(after):
+            later.append(_compare_lists(before, after, key, what))
         else:
-            changed.append((key, _value(name, before, after)))
+            changed.append((key, _describe_change(name, before, after)))
     where = f"{keys} of {what}" if keys and what else keys or what
     if changed and where:
-        yield f"~ {where}: {', '.join(f'{key} {said}' for key, said in changed)}"
+        yield f"~ {where}: {', '.join(f'{key} {text}' for key, text in changed)}"
     else:
-        yield from (f"~ {key}: {said}" for key, said in changed)
+        yield from (f"~ {key}: {text}" for key, text in changed)
     for lines in later:
         yield from lines
 
 
-def _among(old: tuple[Any, ...], new: tuple[Any, ...], key: str, parent: str) -> Iterator[str]:
-    """Two lists of things that have names."""
+def _compare_lists(old: tuple[Any, ...], new: tuple[Any, ...], key: str, parent: str) -> Iterator[str]:
+    """Compares two lists of named sections (listeners, pools, backends)."""
     kind = key.removesuffix("s")
     within = f"{parent.partition(' ')[2]}/" if parent else ""
-    before, after = {each.name: each for each in old}, {each.name: each for each in new}
-    for name, each in before.items():
+    before, after = {item.name: item for item in old}, {item.name: item for item in new}
+    for name, item in before.items():
         if name not in after:
-            yield from _whole("-", each, kind, within)
-    for name, each in after.items():
+            yield from _added_or_removed("-", item, kind, within)
+    for name, item in after.items():
         if name not in before:
-            yield from _whole("+", each, kind, within)
-        elif each != before[name]:
-            yield from _between(before[name], each, f"{kind} {within}{name}", "")
+            yield from _added_or_removed("+", item, kind, within)
+        elif item != before[name]:
+            yield from _compare_sections(before[name], item, f"{kind} {within}{name}", "")
     stayed = [name for name in after if name in before]
     if stayed != [name for name in before if name in after]:
         yield f"~ {parent or 'all'}: order of {key}"
 
 
-def _whole(sign: str, each: Any, kind: str, within: str) -> Iterator[str]:
-    """Something that is there anew or is gone, with the named things in it."""
-    yield f"{sign} {kind} {within}{each.name}{_place(each, is_new=sign == '+')}"
-    for about in fields(each):
-        value = getattr(each, about.name)
-        if _is_named(value):
+def _added_or_removed(sign: str, item: Any, kind: str, within: str) -> Iterator[str]:
+    """The lines for an added or removed section and the named sections in it."""
+    yield f"{sign} {kind} {within}{item.name}{_address_suffix(item, is_new=sign == '+')}"
+    for attr in fields(item):
+        value = getattr(item, attr.name)
+        if _is_named_list(value):
             for inner in value:
-                yield from _whole(sign, inner, key_of(type(each), about.name).removesuffix("s"), f"{within}{each.name}/")
+                yield from _added_or_removed(
+                    sign, inner, config_key(type(item), attr.name).removesuffix("s"), f"{within}{item.name}/"
+                )
 
 
-def _place(each: Any, *, is_new: bool) -> str:
-    address, addresses = getattr(each, "address", None), getattr(each, "addresses", ())
+def _address_suffix(item: Any, *, is_new: bool) -> str:
+    address, addresses = getattr(item, "address", None), getattr(item, "addresses", ())
     if isinstance(address, Address):
-        about_it = fields(each) if is_new else ()
-        notable = [f"{key_of(type(each), about.name)} {said}" for about in about_it if (said := _notable(each, about))]
+        about_it = fields(item) if is_new else ()
+        notable = [f"{config_key(type(item), attr.name)} {text}" for attr in about_it if (text := _non_default(item, attr))]
         return f" ({', '.join([str(address), *notable])})"
     return f" on {', '.join(map(str, addresses))}" if addresses else ""
 
 
-def _notable(each: Any, about: Field[Any]) -> str:
-    """What one field says, if that is short and no default."""
-    value = getattr(each, about.name)
-    if about.name in ("name", "address") or value == about.default or not isinstance(value, (bool, int, float, str)):
+def _non_default(item: Any, attr: Field[Any]) -> str:
+    """The value of a field, "" when it is the default, secret or long."""
+    value = getattr(item, attr.name)
+    if attr.name in ("name", "address") or value == attr.default or not isinstance(value, (bool, int, float, str)):
         return ""
-    text = _text(plain(about.name, value))
-    return "" if HIDDEN in text or len(text) > _LONGEST else text
+    text = _format(json_value(attr.name, value))
+    return "" if REDACTED in text or len(text) > _MAX_VALUE_LENGTH else text
 
 
-def _value(name: str, before: Any, after: Any) -> str:
-    """What became of one value, to be read after its key."""
+def _describe_change(name: str, before: Any, after: Any) -> str:
+    """How one value changed; the line has its key before this."""
     if _holds_sections(before) or _holds_sections(after):
         return "added" if not before else "removed" if not after else "changed"
-    old, new = _text(plain(name, before)), _text(plain(name, after))
-    if HIDDEN in old or HIDDEN in new or max(len(old), len(new)) > _LONGEST:
+    old, new = _format(json_value(name, before)), _format(json_value(name, after))
+    if REDACTED in old or REDACTED in new or max(len(old), len(new)) > _MAX_VALUE_LENGTH:
         return "changed"
     return f"{old} -> {new}"
 
 
-def _text(shown: Any) -> str:
+def _format(shown: Any) -> str:
     if isinstance(shown, bool):
         return str(shown).lower()
     if isinstance(shown, list):
-        return f"[{', '.join(map(_text, shown))}]"
+        return f"[{', '.join(map(_format, shown))}]"
     if shown is None:
         return "default"
     text = str(shown)
@@ -142,6 +144,6 @@ def _holds_sections(value: object) -> bool:
     return is_section(value) or (isinstance(value, tuple) and any(map(is_section, value)))
 
 
-def _is_named(value: object) -> bool:
-    """Whether it is a list of sections that have names."""
+def _is_named_list(value: object) -> bool:
+    """Whether the value is a tuple of sections with names."""
     return isinstance(value, tuple) and any(is_section(item) and hasattr(item, "name") for item in value)

@@ -1,4 +1,4 @@
-"""A configuration as plain data that may be shown: every default filled in, keys as a file has them, secrets as ***."""
+"""The effective configuration as JSON data: every default filled in, keys as in a file, secrets as ***."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from dataclasses import fields
 from typing import Any
 
 from balance.config.model import Config
-from balance.config.overrides.value_format import is_section, key_of, plain
+from balance.config.overrides.value_format import config_key, is_section, json_value
 
 
 def redacted(config: Config) -> dict[str, Any]:
-    """The whole configuration, ready for JSON."""
+    """The whole configuration as JSON data."""
     return _section(config)
 
 
 def _section(section: Any) -> dict[str, Any]:
-    return {key_of(type(section), about.name): _value(about.name, getattr(section, about.name)) for about in fields(section)}
+    return {config_key(type(section), attr.name): _value(attr.name, getattr(section, attr.name)) for attr in fields(section)}
 
 
 def _value(name: str, value: Any) -> Any:
@@ -23,4 +23,4 @@ def _value(name: str, value: Any) -> Any:
         return _section(value)
     if isinstance(value, tuple) and any(map(is_section, value)):
         return [_value(name, item) for item in value]
-    return plain(name, value)
+    return json_value(name, value)

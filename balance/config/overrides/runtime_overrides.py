@@ -1,7 +1,7 @@
-"""What operators change about backends at run time, laid over what the file says. Decides what a new file leaves of it.
+"""Backend changes made through the admin API, applied on top of the configuration file.
 
-The rule: a change holds until the file says something new about the same backend. Each change remembers as its basis what
-the file said when it was made; where the file says otherwise now, the file wins.
+A change stays in effect until the file's entry for the same backend changes. Each change stores that entry as its basis; on a
+reload with another entry, the file wins and the change is dropped.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from balance.config.overrides.value_format import hidden
+from balance.config.overrides.value_format import redact
 from balance.config.reading.document import Document, Path
 from balance.errors import Problem
 
-ORIGIN = "admin API"  # what problems with these values call the place they came from
-SIMPLE_POOL = "default"  # the one pool of a file that names none
-NOTHING = ""  # the basis of a change about a backend that the file does not have
-NEW_TEXT = "the file says something new about it"
+ORIGIN = "admin API"  # stands for the file name in problems with these values
+DEFAULT_POOL = "default"  # the name of the pool in the simple form
+NOT_IN_FILE = ""  # the basis of a change to a backend that the file does not have
+FILE_CHANGED = "the file says something new about it"
 
 
 class Verb(enum.StrEnum):
-    """What is done to a backend."""
+    """The kinds of changes."""
 
     ADD = "add"
     REMOVE = "remove"
@@ -32,13 +32,13 @@ class Verb(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BackendChange:
-    """One change. `pool` may be empty where there is one pool only; `values` is a JSON object of keys as a file has them."""
+    """One change. `pool` may be "" when there is only one; `values` is a JSON object with a backend's keys as in a file."""
 
     verb: Verb
     pool: str
     name: str
     values: str = "{}"
-    basis: str | None = None  # the file's entry as canonical JSON, NOTHING for none; None: the change is new
+    basis: str | None = None  # the file's entry as canonical JSON, or NOT_IN_FILE; None: a new change
 
     def __str__(self) -> str:
         where = f"{self.pool}/{self.name}"
@@ -48,23 +48,23 @@ class BackendChange:
             case Verb.REMOVE:
                 return f"the removal of backend {where}"
             case Verb.SET:
-                return f"the change of backend {where} ({self.said})"
+                return f"the change of backend {where} ({self.values_text})"
 
     @property
-    def said(self) -> str:
-        """The values for people, without secrets."""
-        return ", ".join(f"{key} {_json(hidden(key, value))}" for key, value in json.loads(self.values).items())
+    def values_text(self) -> str:
+        """The values as text, with secrets redacted."""
+        return ", ".join(f"{key} {_json(redact(key, value))}" for key, value in json.loads(self.values).items())
 
 
-class _RefusedError(Exception):
-    """This change can't be made; the text says why."""
+class _ChangeRefusedError(Exception):
+    """The change is impossible; the text says why."""
 
 
-def lay_over(document: Document, changes: Sequence[BackendChange]) -> tuple[list[BackendChange], list[str], list[Problem]]:
-    """Write the changes into a document that was read and not judged yet.
+def apply_changes(document: Document, changes: Sequence[BackendChange]) -> tuple[list[BackendChange], list[str], list[Problem]]:
+    """Apply the changes to a document before it is decoded.
 
-    Returns those that hold, one for each backend and with its basis; a line for each that the file has ended; and what is
-    wrong with those that are new.
+    Returns the changes in effect, merged to one per backend and with their basis; a message for each dropped change; and the
+    problems of new changes.
     """
     kept: list[BackendChange] = []
     dropped: list[str] = []
@@ -73,7 +73,7 @@ def lay_over(document: Document, changes: Sequence[BackendChange]) -> tuple[list
     for change in changes:
         try:
             name, path = _find_pool(document, change.pool)
-        except _RefusedError as refusal:
+        except _ChangeRefusedError as refusal:
             if change.basis is None:
                 problems.append(Problem(ORIGIN, 0, 0, "", str(refusal)))
             else:
@@ -82,11 +82,11 @@ def lay_over(document: Document, changes: Sequence[BackendChange]) -> tuple[list
         pool = pools.setdefault(name, _Pool(document, name, path))
         change = replace(change, pool=name)
         if change.basis is not None and change.basis != pool.basis(change.name):
-            dropped.append(f"{change} is dropped: {pool.why_ended(change)}")
+            dropped.append(f"{change} is dropped: {pool.drop_reason(change)}")
             continue
         try:
             pool.take(change)
-        except _RefusedError as refusal:
+        except _ChangeRefusedError as refusal:
             problems.append(Problem(ORIGIN, 0, 0, "", str(refusal)))
     for pool in pools.values():
         kept += pool.write()
@@ -94,34 +94,34 @@ def lay_over(document: Document, changes: Sequence[BackendChange]) -> tuple[list
 
 
 def _find_pool(document: Document, name: str) -> tuple[str, Path]:
-    """The name of the pool that is meant, and the path of its list of backends."""
+    """The name of the pool and the path of its list of backends."""
     pools = document.data.get("pools")
     names = [pool for pool in pools if isinstance(pools[pool], dict)] if isinstance(pools, dict) else []
     if not names and "backends" in document.data:
-        names = [SIMPLE_POOL]
+        names = [DEFAULT_POOL]
     if name and name not in names:
-        raise _RefusedError(f"there is no pool {name!r}; there are {', '.join(names) or 'none'}")
+        raise _ChangeRefusedError(f"there is no pool {name!r}; there are {', '.join(names) or 'none'}")
     if not name and len(names) != 1:
-        raise _RefusedError(f"say which pool is meant: {', '.join(names)}" if names else "there is no pool")
+        raise _ChangeRefusedError(f"say which pool is meant: {', '.join(names)}" if names else "there is no pool")
     name = name or names[0]
     return name, (("pools", name, "backends") if isinstance(pools, dict) else ("backends",))
 
 
 @dataclass(slots=True)
 class _Pool:
-    """The backends of one pool: what the file says, and the one change there is to each."""
+    """The backends of one pool: the file's entries, and the merged change to each."""
 
     document: Document
     name: str
     path: Path
-    entries: dict[str, dict[str, Any]] = field(default_factory=dict)  # by name, as the file has them
-    at: dict[str, int] = field(default_factory=dict)  # where in the list each stands
+    entries: dict[str, dict[str, Any]] = field(default_factory=dict)  # by name, as in the file
+    at: dict[str, int] = field(default_factory=dict)  # index in the list, by name
     changes: dict[str, BackendChange] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for index, entry in enumerate(self._listed()):
             name = _name(entry, index)
-            if name is not None and name not in self.entries:  # a name given twice is a problem of the file's own
+            if name is not None and name not in self.entries:  # duplicate names are reported elsewhere
                 self.entries[name] = entry
                 self.at[name] = index
 
@@ -130,31 +130,31 @@ class _Pool:
         return found if isinstance(found, list) else []
 
     def basis(self, name: str) -> str:
-        """What the file says about that backend now."""
-        return _json(self.entries[name]) if name in self.entries else NOTHING
+        """The file's present entry for that backend."""
+        return _json(self.entries[name]) if name in self.entries else NOT_IN_FILE
 
-    def why_ended(self, change: BackendChange) -> str:
-        """Why a change whose basis is gone does not hold."""
-        if change.verb is Verb.ADD and change.basis == NOTHING:
+    def drop_reason(self, change: BackendChange) -> str:
+        """Why a change is dropped when its basis is no longer the file's entry."""
+        if change.verb is Verb.ADD and change.basis == NOT_IN_FILE:
             return "the file has a backend of that name now"
-        return NEW_TEXT if change.name in self.entries else "the file has no such backend any more"
+        return FILE_CHANGED if change.name in self.entries else "the file has no such backend any more"
 
     def take(self, change: BackendChange) -> None:
-        """Fold a change into what was changed before."""
+        """Merge a change with earlier ones to the same backend."""
         values, before = _values(change), self.changes.get(change.name)
         is_there = before.verb is not Verb.REMOVE if before else change.name in self.entries
         is_known = change.name in self.entries
         if change.verb is Verb.ADD:
-            is_replaced = change.basis not in (None, NOTHING) and before is None
+            is_replaced = change.basis not in (None, NOT_IN_FILE) and before is None
             if is_there and not is_replaced:
-                raise _RefusedError(f"pool {self.name} has a backend {change.name!r} already")
+                raise _ChangeRefusedError(f"pool {self.name} has a backend {change.name!r} already")
         elif not is_there:
             known = ", ".join(list(self._names())[:20]) or "none"
-            raise _RefusedError(f"pool {self.name} has no backend {change.name!r}; it has {known}")
+            raise _ChangeRefusedError(f"pool {self.name} has no backend {change.name!r}; it has {known}")
         if before is not None and before.verb is not Verb.REMOVE and change.verb is Verb.SET:
             change = replace(change, verb=before.verb, values=_json(json.loads(before.values) | values))
         elif change.verb is Verb.REMOVE and not is_known:
-            del self.changes[change.name]  # added and removed: as if never
+            del self.changes[change.name]  # added and removed again
             return
         self.changes[change.name] = replace(change, basis=self.basis(change.name))
 
@@ -164,13 +164,13 @@ class _Pool:
                 yield name
 
     def write(self) -> list[BackendChange]:
-        """Write what holds into the document. Returns it, without what says no more than the file."""
-        holding = [change for change in self.changes.values() if not self._is_idle(change)]
-        if not holding:
+        """Apply the changes to the document. Returns those that differ from the file."""
+        effective = [change for change in self.changes.values() if not self._is_redundant(change)]
+        if not effective:
             return []
-        removed = {self.at[change.name] for change in holding if change.verb is Verb.REMOVE}
+        removed = {self.at[change.name] for change in effective if change.verb is Verb.REMOVE}
         listed = self._listed()
-        for index, entry in enumerate(listed):  # before their places change, and their names with them
+        for index, entry in enumerate(listed):  # default names depend on the index, which is about to change
             if isinstance(entry, dict) and "name" not in entry:
                 entry["name"] = f"backend-{index + 1}"
         stay = [index for index in range(len(listed)) if index not in removed]
@@ -178,7 +178,7 @@ class _Pool:
         self.document.renumber(self.path, moved)
         now = [listed[index] for index in stay]
         puts: dict[Path, Any] = {}
-        for change in holding:
+        for change in effective:
             values = json.loads(change.values)
             if change.verb is Verb.ADD:
                 index = moved[self.at[change.name]] if change.name in self.at else len(now)
@@ -188,22 +188,22 @@ class _Pool:
                 index = moved[self.at[change.name]]
                 puts |= {(*self.path, index, key): value for key, value in values.items()}
         self.document.at(self.path[:-1])[self.path[-1]] = now
-        if not now:  # that a pool has nobody is not the file's fault then
+        if not now:  # the empty list is then reported as the admin API's, not the file's
             puts[self.path] = now
         self.document.put_all(puts, ORIGIN)
-        return holding
+        return effective
 
-    def _is_idle(self, change: BackendChange) -> bool:
+    def _is_redundant(self, change: BackendChange) -> bool:
         if change.verb is Verb.REMOVE or change.name not in self.entries:
             return False
         entry = self.entries[change.name]
-        if change.verb is Verb.ADD:  # removed before, and back as it was
+        if change.verb is Verb.ADD:  # removed, then added again
             return _json(entry | {"name": change.name}) == _json({"name": change.name, **json.loads(change.values)})
         return all(key in entry and _json(entry[key]) == _json(value) for key, value in json.loads(change.values).items())
 
 
 def _name(entry: object, index: int) -> str | None:
-    """What the configuration will call that entry; None when that is not to be told."""
+    """The name of a backend's entry; None when it has no valid one."""
     if not isinstance(entry, dict):
         return None
     name = entry.get("name", f"backend-{index + 1}")
@@ -213,9 +213,9 @@ def _name(entry: object, index: int) -> str | None:
 def _values(change: BackendChange) -> dict[str, Any]:
     values = json.loads(change.values)
     if not isinstance(values, dict):
-        raise _RefusedError(f"the values of backend {change.name!r} are no mapping")
+        raise _ChangeRefusedError(f"the values of backend {change.name!r} are no mapping")
     if "name" in values:
-        raise _RefusedError(f"backend {change.name!r} can't be given another name; add one and remove the other")
+        raise _ChangeRefusedError(f"backend {change.name!r} can't be given another name; add one and remove the other")
     return values
 
 

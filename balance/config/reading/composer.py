@@ -1,6 +1,6 @@
-"""Text -> nodes: what YAML says, with places, bounded in size and depth. Decides no value and knows no key.
+"""YAML text -> a tree of nodes with line and column, limited in size and depth.
 
-Built on the parser's events rather than on PyYAML's own composer, so that the bounds hold before anything is built.
+Built on the parser's events instead of PyYAML's composer, so that the limits apply before anything is built.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import Any, NoReturn
 import yaml
 
 from balance.config.reading.document import Mark
-from balance.config.reading.yaml_errors import Complaint, diagnosed
+from balance.config.reading.yaml_errors import ParserError, diagnose
 from balance.errors import ConfigError, Problem
 
 MAX_TEXT_BYTES = 16 * 1024 * 1024  # 10,000 backends are about 1 MB
-MAX_DEPTH = 32  # the deepest key that means something is at 7
+MAX_DEPTH = 32  # the schema's deepest key is at 7
 MAX_VALUES = 300_000
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is several times faster; not every build has it
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is several times faster; not every build has it
 _PLAIN_TAGS = (None, "!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 
 @dataclass(slots=True)
 class Node:
-    """A value as written. `pairs` of a mapping, `items` of a sequence, else a scalar."""
+    """A YAML node: a mapping has `pairs`, a sequence has `items`, a scalar has `text`."""
 
     mark: Mark
     text: str = ""
@@ -35,7 +35,7 @@ class Node:
 
 
 def compose(text: str, file: str) -> Node | None:
-    """The tree of the one document in the text, None when there is nothing in it. ConfigError with the one thing wrong."""
+    """The root node, or None for an empty document. ConfigError with the first syntax error."""
     text = text.removeprefix("\ufeff")
     try:
         size = len(text.encode())
@@ -51,25 +51,23 @@ def compose(text: str, file: str) -> Node | None:
         char = f"U+{error.character:04X}" if isinstance(error.character, int) else repr(error.character)
         raise ConfigError([Problem(file, line, column, "", f"the character {char} may not stand in YAML")]) from None
     except yaml.MarkedYAMLError as error:
-        raise ConfigError([_of_yaml(text, file, error)]) from None
+        raise ConfigError([_problem_of(text, file, error)]) from None
 
 
-def _of_yaml(text: str, file: str, error: yaml.MarkedYAMLError) -> Problem:
-    """One line out of the parser's several."""
-    mark, since = error.problem_mark or error.context_mark, error.context_mark
+def _problem_of(text: str, file: str, error: yaml.MarkedYAMLError) -> Problem:
+    """The parser's error of several lines as one Problem."""
+    mark, context_mark = error.problem_mark or error.context_mark, error.context_mark
     at = (mark.line, mark.column) if mark is not None else (0, 0)
     problem = " ".join((error.problem or "it can't be read").split())
-    if (
-        "nesting depth" in problem
-    ):  # libyaml has a bound of its own, in builds since PyYAML 6.0.4; what matters to a user is ours
+    if "nesting depth" in problem:  # libyaml's own limit, in builds since PyYAML 6.0.4
         return Problem(file, at[0] + 1, 1, "", f"nested deeper than {MAX_DEPTH} levels")
-    begun = (since.line, since.column) if since is not None else None
-    line, column, message = diagnosed(text, Complaint(problem, error.context or "", *at, begun))
+    start = (context_mark.line, context_mark.column) if context_mark is not None else None
+    line, column, message = diagnose(text, ParserError(problem, error.context or "", *at, start))
     return Problem(file, line + 1, column + 1, "", message)
 
 
 class _Composer:
-    """Events -> nodes, for one document, of bounded depth. An alias is the very node that its anchor names."""
+    """Events -> nodes for one document. An alias returns the node of its anchor itself, not a copy."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -84,7 +82,7 @@ class _Composer:
                 if root is not None:
                     self.fail(event, "a second document begins here; a configuration is one document")
                 root = self.node(next(events), events, MAX_DEPTH)
-        # A document of nothing, or of comments only, is one empty plain scalar.
+        # An empty document, or one with comments only, is a single empty plain scalar.
         return None if root is not None and root.plain and root.text == "" else root
 
     def node(self, event: Any, events: Iterator[Any], depth: int) -> Node:
@@ -109,7 +107,7 @@ class _Composer:
             while not isinstance(inner := next(events), yaml.MappingEndEvent):
                 key = self.node(inner, events, depth - 1)
                 node.pairs.append((key, self.node(next(events), events, depth - 1)))
-        # Only now, so that an alias inside its own anchor is refused rather than followed for ever.
+        # Registered last, so that an alias inside its own anchor is an error and not an endless loop.
         if event.anchor is not None:
             self.anchors[event.anchor] = node
         return node

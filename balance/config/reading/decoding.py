@@ -1,7 +1,8 @@
-"""Document -> sections: every key known, every value of its kind, or a problem for each. Not what they mean together."""
+"""Document -> sections of the schema: reports unknown keys, wrong types and missing keys, with suggestions."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from copy import deepcopy
 from difflib import get_close_matches
@@ -11,23 +12,23 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from balance.config.reading.document import Document, Path, path_text
-from balance.config.schema.scalars import shown
-from balance.config.schema.schema import RootSection, Section
-from balance.config.schema.unsupported_keys import LATER_KEYS
+from balance.config.schema.scalars import display
+from balance.config.schema.schema import RootSection, Section, TimeoutsSection
+from balance.config.schema.unsupported_keys import UNSUPPORTED_KEYS
 from balance.errors import Problem
 
-MAX_PROBLEMS = 500  # a file of another program would fill screens
+MAX_PROBLEMS = 500  # the rest is counted: another program's file could have thousands
 
 
 def decode(document: Document) -> tuple[RootSection, list[Problem]]:
-    """The sections and all problems. What a problem is about is left out of the sections, and noted as broken."""
+    """The sections and all problems. A key with a problem is left out of the sections and added to `document.broken`."""
     problems: list[Problem] = []
     errors = _errors_in(document.data)
     for error in errors[:MAX_PROBLEMS]:
         problems += _problems_of(error, document)
     if len(errors) > MAX_PROBLEMS:
         problems.append(document.problem((), f"and {len(errors) - MAX_PROBLEMS} more problems"))
-    # Leave out what is wrong, so that the rest can be looked at in the same run: nobody likes errors one at a time.
+    # Remove what is wrong, so that the later checks can report on the rest in the same run.
     while errors:
         document.data = _without(document, {_path_of(error, document) for error in errors})
         errors = _errors_in(document.data)
@@ -44,7 +45,7 @@ def _errors_in(data: dict[str, Any]) -> list[ErrorDetails]:
 
 
 def _path_of(error: ErrorDetails, document: Document) -> Path:
-    """Where the error is in the file. A single value that stands for a list has no index there."""
+    """The path of the error in the document. A single value in place of a list has no index there."""
     path: Path = error["loc"]
     while path and not document.has(path):
         path = path[:-1]
@@ -65,21 +66,21 @@ def _problems_of(error: ErrorDetails, document: Document) -> list[Problem]:
     elif (hint := _missing_space(error["input"], path)) is not None:
         message = hint
     elif what == "list_type":
-        message = f"expected a list, each item after a '- ', got {shown(error['input'])}"
+        message = f"expected a list, each item after a '- ', got {display(error['input'])}"
     elif what in ("dict_type", "model_type", "model_attributes_type"):
-        message = f"expected keys below it{_example(path)}, got {shown(error['input'])}"
+        message = f"expected keys below it{_example_hint(path)}, got {display(error['input'])}"
         if error["input"] is None:
             message += "; write some or leave it out"
     else:
-        message = f"{error['msg']}, got {shown(error['input'])}"
+        message = f"{error['msg']}, got {display(error['input'])}"
     return [document.problem(path, message, of_key=of_key)]
 
 
 def _missing_space(given: Any, path: Path) -> str | None:
-    """`- address:127.0.0.1:9001` is a text to YAML, and `-address: ...` a key."""
+    """A hint for `- address:127.0.0.1:9001`, which is a text in YAML, and for `-address: ...`, which is a key."""
     if isinstance(given, dict) and any(isinstance(key, str) and key[:1] == "-" for key in given):
         key = next(key for key in given if key[:1] == "-")
-        return f"a space is missing behind the hyphen: write - {shown(key[1:])[1:-1]}: ..."
+        return f"a space is missing behind the hyphen: write - {display(key[1:])[1:-1]}: ..."
     section = _annotation_at(path)
     key = given.partition(":")[0] if isinstance(given, str) and ":" in given else ""
     if key and _is_section(section) and key in section.model_fields:
@@ -87,7 +88,7 @@ def _missing_space(given: Any, path: Path) -> str | None:
     return None
 
 
-# What is written below a key that users tend to fill in directly.
+# Examples for mappings that users often give as a single value.
 _EXAMPLES = {
     "backends": '{address: "127.0.0.1:9001"}',
     "load_balancer": "{algorithm: round-robin}",
@@ -97,7 +98,7 @@ _EXAMPLES = {
 }
 
 
-def _example(path: Path) -> str:
+def _example_hint(path: Path) -> str:
     name = next((part for part in reversed(path) if isinstance(part, str)), "")
     return f", as {_EXAMPLES[name]}" if name in _EXAMPLES else ""
 
@@ -105,70 +106,85 @@ def _example(path: Path) -> str:
 def _unknown_key(path: Path, document: Document) -> Problem:
     section, name = _section_at(path[:-1]), str(path[-1])
     known = list(section.model_fields)
-    later = LATER_KEYS.get(section.place, frozenset())
-    if (begun := name.partition(":")[0]) in known:
-        document.broken.add((*path[:-1], begun))
-        return document.problem(path, f"a space is missing behind the colon: write {begun}: ...", of_key=True)
-    if (section.place, name) in _ELSEWHERE:
-        meant, example = _ELSEWHERE[section.place, name]
-        document.broken.add((*path[:-1], meant))
+    unsupported = UNSUPPORTED_KEYS.get(section.section_name, frozenset())
+    if (key_before_colon := name.partition(":")[0]) in known:
+        document.broken.add((*path[:-1], key_before_colon))
+        return document.problem(path, f"a space is missing behind the colon: write {key_before_colon}: ...", of_key=True)
+    if (section.section_name, name) in _FOREIGN_KEYS:
+        own_key, example = _FOREIGN_KEYS[section.section_name, name]
+        document.broken.add((*path[:-1], own_key))
         return document.problem(path, f"unknown key; write {example}", of_key=True)
-    if name in later:
+    if name in unsupported:
         return document.problem(path, f"{name!r} is not available in this version", of_key=True)
-    if homes := _homes_of(name, [home for home in _KIN if issubclass(_SECTIONS[home], section)]):
-        return document.problem(path, f"unknown key here; it belongs to {homes}", of_key=True)
-    # Also in the spelling of other programs: maxConnections, max-connections.
-    plain = "".join(f"_{c.lower()}" if c.isupper() else c for c in name[:80]).replace("-", "_").strip("_")
-    for close in get_close_matches(plain, known, 1) or get_close_matches(plain, sorted(later), 1):
-        if close in later:
+    if sections := _sections_with_key(name, [wider for wider in _WIDER_SECTIONS if issubclass(_SECTIONS[wider], section)]):
+        return document.problem(path, f"unknown key here; it belongs to {sections}", of_key=True)
+    # maxConnections and max-connections are close to max_connections, too.
+    snake_case = "".join(f"_{c.lower()}" if c.isupper() else c for c in name[:80]).replace("-", "_").strip("_")
+    if timeouts := _timeout_keys(snake_case, section):
+        return document.problem(path, f"unknown key; did you mean {timeouts}?", of_key=True)
+    for close in get_close_matches(snake_case, known, 1) or get_close_matches(snake_case, sorted(unsupported), 1):
+        if close in unsupported:
             message = f"unknown key; {close!r}, if that is meant, is not available in this version"
         else:
             document.broken.add((*path[:-1], close))
             message = f"unknown key; did you mean {close!r}?"
         return document.problem(path, message, of_key=True)
-    if homes := _homes_of(name, _SECTIONS):
-        return document.problem(path, f"unknown key here; it belongs to {homes}", of_key=True)
+    if sections := _sections_with_key(name, _SECTIONS):
+        return document.problem(path, f"unknown key here; it belongs to {sections}", of_key=True)
     return document.problem(path, f"unknown key; allowed: {', '.join(known) or 'nothing'}", of_key=True)
 
 
-def _homes_of(name: str, homes: Iterable[Path]) -> str:
-    """Which of these know a key of that name."""
-    return " or ".join(path_text((*home, name)) for home in homes if name in _SECTIONS[home].model_fields)
+def _timeout_keys(name: str, section: type[Section]) -> str:
+    """What `read_timeout`, `timeout_read` and nginx's `proxy_read_timeout` mean: 'timeouts.read'. "" when there is none.
+
+    Not in a section with a `timeout` of its own, and not for a key that only another section has, as retry.per_try_timeout.
+    """
+    match = re.fullmatch(r"(?:proxy_)?(\w+)_timeout|timeout[_ ](\w+)", name)
+    key = (match[1] or match[2]) if match else ""
+    if key not in TimeoutsSection.model_fields or "timeout" in section.model_fields:
+        return ""
+    same_name = _sections_with_key(name, _SECTIONS)
+    return f"'timeouts.{key}'" + (f" or {same_name!r}" if same_name else "")
+
+
+def _sections_with_key(name: str, sections: Iterable[Path]) -> str:
+    """The paths of that key in those of the sections that have it."""
+    return " or ".join(path_text((*path, name)) for path in sections if name in _SECTIONS[path].model_fields)
 
 
 def _missing(document: Document) -> list[Problem]:
-    """Required keys that are absent where their section is present."""
+    """A problem for each required key that is missing in a section of the document."""
     found = []
-    for path, section in _present(document.data, (), RootSection):
-        for name, about in section.model_fields.items():
-            extra = about.json_schema_extra
+    for path, section in _present_sections(document.data, (), RootSection):
+        for name, info in section.model_fields.items():
+            extra = info.json_schema_extra
             inner = (*path, name)
             if isinstance(extra, dict) and extra.get("required") and not document.has(inner):
                 if not document.is_broken(inner):
-                    found.append(document.problem(path, f"{name!r} is missing: {_first_line(about.description)}"))
+                    found.append(document.problem(path, f"{name!r} is missing: {_summary(info.description)}"))
                 document.broken.add(inner)
     return found
 
 
-def _first_line(description: str | None) -> str:
+def _summary(description: str | None) -> str:
     return (description or "").rstrip(".")
 
 
-def _present(data: Any, path: Path, annotation: Any) -> list[tuple[Path, type[Section]]]:
-    """Every section that is written, with its path."""
+def _present_sections(data: Any, path: Path, annotation: Any) -> list[tuple[Path, type[Section]]]:
+    """Every section of the document with its path."""
     if _is_section(annotation):
         inner = [
             pair
-            for name, about in annotation.model_fields.items()
+            for name, info in annotation.model_fields.items()
             if name in data
-            for pair in _present(data[name], (*path, name), about.annotation)
+            for pair in _present_sections(data[name], (*path, name), info.annotation)
         ]
         return [(path, annotation), *inner]
     args = get_args(annotation)
     if not args or not _is_section(args[-1]):
         return []
     items = data.items() if isinstance(data, dict) else enumerate(data)
-    return [pair for step, item in items for pair in _present(item, (*path, step), args[-1])]
+    return [pair for step, item in items for pair in _present_sections(item, (*path, step), args[-1])]
 
 
 def _is_section(annotation: Any) -> bool:
@@ -176,7 +192,7 @@ def _is_section(annotation: Any) -> bool:
 
 
 def _annotation_at(path: Path) -> Any:
-    """What the schema says may stand there; None for an unknown key."""
+    """The schema's type at that path; None for an unknown key."""
     here: Any = RootSection
     for step in path:
         if _is_section(here):
@@ -192,14 +208,14 @@ def _section_at(path: Path) -> type[Section]:
 
 
 def _without(document: Document, paths: set[Path]) -> dict[str, Any]:
-    """A copy of the data without what stands at those paths."""
+    """A copy of the data without the values at those paths."""
     copy = Document(document.file, deepcopy(document.data))
     for path in paths:
         if not copy.has(path):
-            continue  # went with something around it
+            continue  # removed with a parent
         parent, step = copy.at(path[:-1]), path[-1]
         if _is_section(_annotation_at(path)) and parent[step] != {}:
-            parent[step] = {}  # so that its neighbours keep their places, and what names it still finds it
+            parent[step] = {}  # so that the indices of its neighbours and references to its name stay valid
         elif isinstance(parent, list):
             copy.at(path[:-2])[path[-2]] = []
         else:
@@ -207,19 +223,19 @@ def _without(document: Document, paths: set[Path]) -> dict[str, Any]:
     return copy.data
 
 
-# What other programs call it, and what says the same here: (place, key) -> the key that is meant, an example.
-_LISTENS = ("listen", 'listen: ":8080"')
-_LEADS = ("backends", 'backends: [{address: "127.0.0.1:9001"}]')
-_IS_AT = ("address", 'address: "127.0.0.1:9001"')
-_ELSEWHERE: dict[tuple[str, str], tuple[str, str]] = {
-    **{("", name): _LISTENS for name in ("port", "host", "bind", "frontend", "frontends")},
-    **{("", name): _LEADS for name in ("server", "servers", "upstream", "upstreams", "backend", "targets", "endpoints")},
-    **{("pool", name): _LEADS for name in ("server", "servers", "upstream", "upstreams", "targets", "endpoints")},
-    **{("listener", name): _LISTENS for name in ("port", "host", "bind", "address")},
-    **{("backend", name): _IS_AT for name in ("host", "port", "url", "server", "ip", "hostname")},
+# Keys of other programs: (section name, key) -> our key, an example.
+_USE_LISTEN = ("listen", 'listen: ":8080"')
+_USE_BACKENDS = ("backends", 'backends: [{address: "127.0.0.1:9001"}]')
+_USE_ADDRESS = ("address", 'address: "127.0.0.1:9001"')
+_FOREIGN_KEYS: dict[tuple[str, str], tuple[str, str]] = {
+    **{("", name): _USE_LISTEN for name in ("port", "host", "bind", "frontend", "frontends")},
+    **{("", name): _USE_BACKENDS for name in ("server", "servers", "upstream", "upstreams", "backend", "targets", "endpoints")},
+    **{("pool", name): _USE_BACKENDS for name in ("server", "servers", "upstream", "upstreams", "targets", "endpoints")},
+    **{("listener", name): _USE_LISTEN for name in ("port", "host", "bind", "address")},
+    **{("backend", name): _USE_ADDRESS for name in ("host", "port", "url", "server", "ip", "hostname")},
 }
-# Those that have keys which a part of them, elsewhere, has not: no misspelling there.
-_KIN: list[Path] = [("timeouts",), ("listeners", 0, "timeouts")]
+# Sections with keys that their narrower forms elsewhere (a listener's or pool's timeouts) lack.
+_WIDER_SECTIONS: list[Path] = [("timeouts",), ("listeners", 0, "timeouts")]
 _SECTIONS: dict[Path, type[Section]] = {
     path: _section_at(path)
     for path in [

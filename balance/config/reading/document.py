@@ -1,4 +1,4 @@
-"""A document as it was written: plain data, and where each value and key stood. Knows no key by name.
+"""A configuration document: plain data with the line and column of every key and value.
 
 A path is a tuple of keys and indices: ``("backends", 1, "weight")`` is shown as ``backends[1].weight``.
 """
@@ -13,9 +13,11 @@ from balance.errors import Problem
 
 Path = tuple[str | int, ...]
 
+COMMAND_LINE = "command line"  # the file name of a document that was built from flags
+
 
 def path_text(path: Iterable[str | int]) -> str:
-    """The path as messages show it, always one line."""
+    """The path in the form that messages have, always one line."""
     text = ""
     for step in path:
         if isinstance(step, int):
@@ -28,7 +30,7 @@ def path_text(path: Iterable[str | int]) -> str:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mark:
-    """A place in a text, both from 1."""
+    """A line and column, both from 1."""
 
     line: int
     column: int
@@ -36,9 +38,9 @@ class Mark:
 
 @dataclass(slots=True)
 class Document:
-    """`values` and `keys` say where things stand; `origins` names what is not from the file: a variable, a flag.
+    """`values` and `keys` map paths to marks; `origins` has the paths that came from a variable, a flag or the admin API.
 
-    `broken` holds what was complained of already, so that one mistake is one problem.
+    `broken` has the paths that were reported already, so that one mistake is one problem.
     """
 
     file: str
@@ -49,7 +51,7 @@ class Document:
     broken: set[Path] = field(default_factory=set)
 
     def has(self, path: Path) -> bool:
-        """Whether something is written at that path."""
+        """Whether there is a value at that path."""
         here: Any = self.data
         for step in path:
             is_key = isinstance(here, dict) and step in here
@@ -60,39 +62,39 @@ class Document:
         return True
 
     def is_broken(self, path: Path) -> bool:
-        """Whether that value, something in it or something around it was complained of."""
+        """Whether that path, a parent or a child of it was reported already."""
         return any(path[: len(bad)] == bad or bad[: len(path)] == path for bad in self.broken)
 
     def first(self, *paths: Path) -> Path:
-        """The first of these paths that is written, or the first of all."""
+        """The first of these paths that has a value, else the first path."""
         return next((path for path in paths if self.has(path)), paths[0])
 
     def problem(self, path: Path, message: str, *, of_key: bool = False) -> Problem:
-        """That problem, at the place of the value (or of its key), or of the nearest thing around it that has a place."""
+        """A Problem at the mark of the value (or its key); without a mark, at that of the nearest parent."""
         for length in range(len(path), -1, -1):
             near = path[:length]
             if near in self.origins:
                 origin, inner = self.origins[near], path[length:]
-                is_said = origin.startswith("--") and all(isinstance(step, int) for step in inner)  # a flag names its key
-                return Problem(origin, 0, 0, "" if is_said else path_text(path), message)
+                is_flag = origin.startswith("--") and all(isinstance(step, int) for step in inner)  # the flag implies the key
+                return Problem(origin, 0, 0, "" if is_flag else path_text(path), message)
             mark = (of_key and self.keys.get(near)) or self.values.get(near)
             if mark is not None:
                 return Problem(self.file, mark.line, mark.column, path_text(path), message)
         return Problem(self.file, 0, 0, path_text(path), message)
 
     def put(self, path: Path, value: Any, origin: str) -> None:
-        """Write a value that did not stand in the file. Sections on the way are made; the last of a list is not."""
+        """Set a value that is not from the file. Missing sections are created, missing list items are not."""
         self.put_all({path: value}, origin)
 
     def put_all(self, values: Mapping[Path, Any], origin: str) -> None:
-        """Write several at once, as put() does."""
+        """Set several values at once, as put() does."""
         written = set()
         for path, value in values.items():
             here: Any = self.data
             for step in path[:-1]:
                 here = here.setdefault(step, {}) if isinstance(here, dict) else here[step]
                 if not isinstance(here, (dict, list)):
-                    break  # the section itself is wrong, which is a problem of its own
+                    break  # the section is not a mapping, which is reported on its own
             else:
                 here[path[-1]] = value
                 written.add(path)
@@ -100,29 +102,29 @@ class Document:
         self.origins |= dict.fromkeys(written, origin)
 
     def leave_out(self, names: Collection[str]) -> None:
-        """Forget these keys at the top."""
+        """Remove these top-level keys."""
         for name in names:
             self.data.pop(name, None)
         self._forget({(name,) for name in names})
 
     def renumber(self, path: Path, moved: Mapping[int, int]) -> None:
-        """The items of the list at `path` stand elsewhere now: old index -> new. What was known of the others goes."""
+        """Update marks and origins after items of the list at `path` moved: `moved` maps old to new indices."""
         depth = len(path)
 
-        def after(old: Path) -> Path | None:
+        def renumbered(old: Path) -> Path | None:
             step = old[depth] if len(old) > depth and old[:depth] == path else None
             if not isinstance(step, int):
                 return old
             return (*path, moved[step], *old[depth + 1 :]) if step in moved else None
 
         for table in (self.values, self.keys, self.origins):
-            found = [(after(old), known) for old, known in table.items()]
+            entries = [(renumbered(old), value) for old, value in table.items()]
             table.clear()
-            table.update((new, known) for new, known in found if new is not None)  # type: ignore[misc]
-        self.broken = {new for new in map(after, self.broken) if new is not None}
+            table.update((new, value) for new, value in entries if new is not None)  # type: ignore[misc]
+        self.broken = {new for new in map(renumbered, self.broken) if new is not None}
 
     def move(self, old: Path, new: Path) -> Problem | None:
-        """Read a key under its other name. The problem, when both names are given."""
+        """Rename a key with everything below it. Returns a problem when both names are given."""
         if not self.has(old):
             return None
         if self.has(new):
@@ -143,14 +145,14 @@ class Document:
         return None
 
     def at(self, path: Path) -> Any:
-        """What is written at that path; KeyError or IndexError when nothing is."""
+        """The value at that path; KeyError or IndexError when there is none."""
         here: Any = self.data
         for step in path:
             here = here[step]
         return here
 
     def _forget(self, paths: Collection[Path]) -> None:
-        """Where what stood at or below these paths came from."""
+        """Remove the marks and origins at and below these paths."""
         for table in (self.values, self.keys, self.origins):
             for inner in [inner for inner in table if any(inner[:n] in paths for n in range(len(inner) + 1))]:
                 del table[inner]

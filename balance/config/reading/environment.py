@@ -1,4 +1,4 @@
-"""Which values the environment overrides, and by which variables. A wrong value is reported under the variable's name."""
+"""Environment variables that override keys of the file. A wrong value is reported under the variable's name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OVERRIDES: dict[str, Path] = {
 
 
 def override(document: Document, env: Mapping[str, str]) -> list[Problem]:
-    """Write the variables' values into the document. An empty variable is as good as none."""
+    """Set the variables' values in the document. An empty variable counts as unset."""
     problems = []
     for variable, path in OVERRIDES.items():
         text = env.get(variable, "").strip()

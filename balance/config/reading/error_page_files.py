@@ -1,4 +1,4 @@
-"""The files that `http.error_pages` names, read once when the configuration is. Nothing else reads a file at a request."""
+"""Reads the files of `http.error_pages` when the configuration is loaded; no file is read while serving requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_PAGE_BYTES = 256 * 1024  # held in memory by every worker and sent in one wr
 
 
 def read_pages(root: RootSection, document: Document, folder: str) -> tuple[dict[str, str], list[Problem]]:
-    """The text of each file by the name it was given; a relative name is from `folder`."""
+    """Maps each file name to its text; a relative name is resolved from `folder`."""
     named: list[tuple[Path, dict[int, str]]] = []
     if root.http is not None and root.http.error_pages is not None:
         named.append((("http", "error_pages"), root.http.error_pages))

@@ -1,4 +1,4 @@
-"""What `${VAR}` and `${VAR:-default}` in a value become. `$$` is a dollar sign. Decides nothing about keys or types."""
+"""Substitutes `${VAR}` and `${VAR:-default}` in values; `$$` is a dollar sign."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _INSIDE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 
 
 def substitute(text: str, env: Mapping[str, str]) -> str:
-    """The text with its variables filled in, once: what a variable holds is not looked at again.
+    """The text with its variables substituted once; the values are not substituted again.
 
-    ValueError when a variable is not set and has no default. As in a shell, ``:-`` also replaces an empty one, and line breaks
-    at a value's end are left out as by ``$(cat file)``: what stores secrets often adds one, and nobody means it.
+    ValueError when a variable is not set and has no default. As in a shell, ``:-`` also replaces an empty variable. Line breaks
+    at the end of a value are removed, as by ``$(cat file)``: secret stores often add one.
     """
 
     def fill(match: re.Match[str]) -> str:

@@ -1,1 +1,1 @@
-"""What a user may write: every key, its kind and default."""
+"""The schema of the configuration file: every key with its type, default and description."""

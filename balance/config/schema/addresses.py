@@ -1,4 +1,4 @@
-"""The kinds of addresses that a user writes: to listen on, of a backend (existing files use URLs), of a network."""
+"""Value types for addresses: listen addresses, backend addresses (also as URLs), and networks of trusted proxies."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from balance.config.model import UNIX, TrustedProxy
-from balance.config.schema.scalars import JsonSchema, Scalar, as_text, shown
+from balance.config.schema.scalars import JsonSchema, Scalar, as_text, display
 from balance.model import Address
 
 
-def _listen(value: object) -> Address:
+def _parse_listen(value: object) -> Address:
     if isinstance(value, int) and not isinstance(value, bool):
         raise ValueError(f'expected an address, got the number {value}; write ":{value}" to listen on every interface')
     address = Address.parse(as_text(value))
-    if address.host == "*":  # nginx and HAProxy have it so
+    if address.host == "*":  # as in nginx and HAProxy
         return Address("", address.port)
     if address.host.isdigit():
         raise ValueError(f'{value!r}: {address.host!r} is no host; a listener has one port, as in ":{address.port}"')
     return address
 
 
-def _backend(value: object) -> Address:
+def _parse_backend(value: object) -> Address:
     text = as_text(value)
-    if "://" in text:  # Existing files name backends by URL.
-        return _from_url(text)
+    if "://" in text:
+        return _parse_url(text)
     address = Address.parse(text)
     if not address.is_unix and not address.host:
         raise ValueError(f"{text!r} has no host; write host:port, [v6]:port or unix:/path")
@@ -33,13 +33,13 @@ def _backend(value: object) -> Address:
     return address
 
 
-def _from_url(text: str) -> Address:
+def _parse_url(text: str) -> Address:
     try:
         url = urlsplit(text)
         port = url.port
     except ValueError as error:
         raise ValueError(f"{text!r}: {error}") from None
-    if "@" in url.netloc:  # not quoted: that is where a password stands
+    if "@" in url.netloc:  # not quoted in the message: it may have a password
         raise ValueError("a backend's address has no user name or password; write http://host:port")
     if url.scheme == "https":
         raise ValueError(f"{text!r}: TLS to backends is not available in this version; write http://host:port or host:port")
@@ -47,31 +47,31 @@ def _from_url(text: str) -> Address:
         raise ValueError(f"{text!r}: the scheme {url.scheme!r} is not known; write host:port or http://host:port")
     if url.path not in ("", "/") or url.query or url.fragment:
         raise ValueError(f"{text!r}: a backend is an address only; write {url.scheme}://host:port without anything after it")
-    return _backend(url.netloc if port is not None else f"{url.netloc.rstrip(':')}:80")
+    return _parse_backend(url.netloc if port is not None else f"{url.netloc.rstrip(':')}:80")
 
 
-def _trusted_proxy(value: object) -> TrustedProxy:
+def _parse_trusted_proxy(value: object) -> TrustedProxy:
     text = as_text(value)
-    if text.lower().removesuffix(":") == UNIX:  # nginx writes the colon
+    if text.lower().removesuffix(":") == UNIX:  # nginx: `unix:`
         return UNIX
     if text.startswith("unix:"):
         raise ValueError(f"{text!r} names one socket; write {UNIX}: whoever connects over a Unix socket")
     try:
         network = ipaddress.ip_network(text)
         mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
-        # An IPv4 address inside IPv6 counts as IPv4 everywhere.
+        # An IPv4-mapped IPv6 network is the IPv4 network.
         return network if mapped is None else ipaddress.IPv4Network((mapped, network.prefixlen - 96))
     except ValueError:
         try:
             wide = ipaddress.ip_network(text, strict=False)
         except ValueError:
             raise ValueError(
-                f"{shown(text)} is not an address or network, like 10.0.0.1, 10.0.0.0/8 or fd00::/8, or {UNIX}"
+                f"{display(text)} is not an address or network, like 10.0.0.1, 10.0.0.0/8 or fd00::/8, or {UNIX}"
             ) from None
         raise ValueError(f"{text!r} has bits set beyond its prefix; write {wide}") from None
 
 
 _ADDRESS_JSON: JsonSchema = {"type": "string", "examples": [":8080", "127.0.0.1:8080", "[::1]:8080", "unix:/run/app.sock"]}
-LISTEN = Scalar(_listen, _ADDRESS_JSON)
-BACKEND_ADDRESS = Scalar(_backend, _ADDRESS_JSON)
-TRUSTED_PROXY = Scalar(_trusted_proxy, {"type": "string", "examples": ["10.0.0.0/8", UNIX]})
+LISTEN = Scalar(_parse_listen, _ADDRESS_JSON)
+BACKEND_ADDRESS = Scalar(_parse_backend, _ADDRESS_JSON)
+TRUSTED_PROXY = Scalar(_parse_trusted_proxy, {"type": "string", "examples": ["10.0.0.0/8", UNIX]})

@@ -1,7 +1,7 @@
-"""What a user may write: every key, its kind, its default and what it does. The source of checks, JSON Schema and docs.
+"""Every key of a configuration file: type, default and description. Source of validation, JSON Schema and reference.
 
-`default` in a key is what applies when the key is absent, in the user's words; `balance.config.model` holds the same as
-numbers, and a test compares the two. Nothing is filled in here, so that defaults can be laid over each other key by key.
+`default` is the text of the default value for the documentation; the value itself is in `balance.config.model`, and a test
+compares the two. Sections have no defaults of their own, so that build() can merge them key by key.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from balance.config.model import HashKey, TrustedProxy
 from balance.config.schema import scalars as kind
 from balance.config.schema.addresses import BACKEND_ADDRESS, LISTEN, TRUSTED_PROXY
 from balance.config.schema.hash_keys import HASH_KEY, SESSION_HEADER
-from balance.config.schema.unsupported_keys import LATER_ACCESS_FORMATS
+from balance.config.schema.unsupported_keys import UNSUPPORTED_ACCESS_LOG_FORMATS
 from balance.model import Address
 
 ALGORITHMS = tuple(POLICIES)
@@ -27,12 +27,12 @@ Flag = Annotated[bool, kind.FLAG]
 Text = Annotated[str, kind.TEXT]
 Name = Annotated[str, kind.NAME]
 Size = Annotated[int, kind.SIZE]
-Count = Annotated[int, kind.whole(0, 1_000_000_000)]
+Count = Annotated[int, kind.integer(0, 1_000_000_000)]
 Mode = Annotated[str, kind.choice("tcp", "http")]
 
 
 def key(what: str, default: object = None, *, required: bool = False) -> Any:
-    """One key: what it does and, in the user's words, what applies without it."""
+    """One key: its description, and its default as text."""
     about: dict[str, Any] = {} if default is None else {"default": default}
     return Field(default=None, description=what, json_schema_extra=about | ({"required": True} if required else {}))
 
@@ -42,29 +42,29 @@ def _one_or_list(value: object) -> object:
 
 
 def one_or_list(scalar: kind.Scalar) -> tuple[Any, Any]:
-    """The two marks on a list that lets a single value stand for itself."""
+    """The two annotations of a list that may also be given as a single value."""
     schema = {"anyOf": [scalar.schema, kind.VARIABLE, {"type": "array", "items": scalar.schema, "minItems": 1}]}
     return BeforeValidator(_one_or_list), WithJsonSchema(schema)
 
 
 _LISTEN = one_or_list(LISTEN)
 _RETRY_ON = one_or_list(kind.RETRY_ON)
-_COUNTED = one_or_list(kind.COUNTED)
+_PASSIVE_CHECK_COUNT = one_or_list(kind.PASSIVE_CHECK_COUNT)
 _STATUSES = one_or_list(kind.STATUS_RANGE)
 Listen = Annotated[list[Annotated[Address, LISTEN]], _LISTEN[0], _LISTEN[1]]
 RetryOn = Annotated[list[Annotated[str | int, kind.RETRY_ON]], _RETRY_ON[0], _RETRY_ON[1]]
-Counted = Annotated[list[Annotated[str | int, kind.COUNTED]], _COUNTED[0], _COUNTED[1]]
+Counted = Annotated[list[Annotated[str | int, kind.PASSIVE_CHECK_COUNT]], _PASSIVE_CHECK_COUNT[0], _PASSIVE_CHECK_COUNT[1]]
 Statuses = Annotated[list[Annotated[tuple[int, int], kind.STATUS_RANGE]], _STATUSES[0], _STATUSES[1]]
 
 
 class Section(BaseModel):
-    """A mapping in the file. `place` is its name in the table of later keys."""
+    """A mapping in the file. `section_name` is its heading in the reference, and its key in UNSUPPORTED_KEYS."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
-    place: ClassVar[str]
+    section_name: ClassVar[str]
 
     def given(self) -> dict[str, Any]:
-        """What was written, by key."""
+        """The keys that the file has, with their values."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
@@ -72,7 +72,7 @@ class PoolTimeoutsSection(Section):
     """Those of `timeouts` that a pool may have for its own. The nearest wins, key by key: a pool's, then a listener's, then
     those at the top."""
 
-    place = "pool timeouts"
+    section_name = "pool timeouts"
     connect: Timeout = key("To open a connection to a backend; then the next backend is tried.", "5s")
     read: Timeout = key(
         "HTTP: without a byte from the backend while a reply is awaited (then 504) or under way. Longer than its longest "
@@ -97,7 +97,7 @@ class PoolTimeoutsSection(Section):
 class ListenerTimeoutsSection(PoolTimeoutsSection):
     """Those of `timeouts` that a listener may have for its own: all but `drain`."""
 
-    place = "listener timeouts"
+    section_name = "listener timeouts"
     client_header: Timeout = key("HTTP: for a client to send the whole head of a request; then 408.", "10s")
     client_body: Timeout = key("HTTP: without a byte of a request body that is under way; then 408.", "30s")
     keepalive: Timeout = key(
@@ -111,7 +111,7 @@ class TimeoutsSection(ListenerTimeoutsSection):
     `connect`, `read`, `write`, `request`, `idle`, `half_closed`, `tunnel`. The nearest wins, key by key: a pool's, then a
     listener's, then those here."""
 
-    place = "timeouts"
+    section_name = "timeouts"
     drain: Timeout = key(
         "For what is in flight when the process stops. With shutdown.delay it must fit into the time that whoever stops it "
         "gives (Kubernetes 30s).",
@@ -122,12 +122,12 @@ class TimeoutsSection(ListenerTimeoutsSection):
 class BackendSection(Section):
     """One machine that does the work."""
 
-    place = "backend"
+    section_name = "backend"
     name: Name = key(
         "Its name in logs, metrics and the admin API; unique in its pool. Default: backend-1, -2, ... by position."
     )
     address: Annotated[Address, BACKEND_ADDRESS] = key("host:port, [v6]:port, unix:/path or http://host:port.", required=True)
-    weight: Annotated[int, kind.whole(0, 65535)] = key(
+    weight: Annotated[int, kind.integer(0, 65535)] = key(
         "Its share of the traffic, next to the others' weights. 0: nothing new goes there, while what is under way and its "
         "sessions stay; with all at 0 the answer is 503.",
         1,
@@ -146,7 +146,7 @@ class BackendSection(Section):
 class LoadBalancerSection(Section):
     """Which backend comes next."""
 
-    place = "load_balancer"
+    section_name = "load_balancer"
     algorithm: Annotated[str, kind.choice(*ALGORITHMS, spellings={"bounded-consistent-hash": "bounded-load"})] = key(
         "round-robin takes turns and looks at no weight; all others do. Which is for whom: BALANCING.md.", "round-robin"
     )
@@ -161,7 +161,7 @@ class PassiveChecksSection(Section):
     """Traffic itself shows that a backend is unwell: it is ejected for a while. 4xx and what clients break off never count.
     Never so that nobody is left: where nobody else is ready, whoever passes the health checks is asked all the same."""
 
-    place = "passive_checks"
+    section_name = "passive_checks"
     enabled: Flag = key("Whether backends are ejected.", True)
     count: Counted = key(
         "What speaks against a backend, for circuit_breaker too: connect (no connection), reset (closed before a reply), "
@@ -170,16 +170,16 @@ class PassiveChecksSection(Section):
         "knows connect, and reset before the backend's first byte.",
         ["connect", "reset", "broken", "timeout", 502, 503, 504],
     )
-    consecutive_failures: Annotated[int, kind.whole(1, 1_000_000)] = key("In a row, over all workers: ejected.", 5)
-    error_rate_threshold: Annotated[float, kind.share()] = key("The share of its requests that failed: ejected.", 0.5)
-    min_requests: Annotated[int, kind.whole(1, 1_000_000)] = key("Fewer within the window say nothing about a share.", 10)
+    consecutive_failures: Annotated[int, kind.integer(1, 1_000_000)] = key("In a row, over all workers: ejected.", 5)
+    error_rate_threshold: Annotated[float, kind.fraction()] = key("The share of its requests that failed: ejected.", 0.5)
+    min_requests: Annotated[int, kind.integer(1, 1_000_000)] = key("Fewer within the window say nothing about a share.", 10)
     window: Period = key("How far back the share looks.", "1m")
     ejection_time: Period = key(
         "How long the first ejection lasts; the second in a row twice as long, and so on up to 5m. Then one request at a time "
         "tries it. Passing health checks that ask for more than a connection (not tcp) end it sooner.",
         "10s",
     )
-    max_ejection_percent: Annotated[int, kind.whole(0, 100)] = key(
+    max_ejection_percent: Annotated[int, kind.integer(0, 100)] = key(
         "Never more of the pool at a time, rounded down; nor the last backend that is ready.", 50
     )
 
@@ -187,7 +187,7 @@ class PassiveChecksSection(Section):
 class HealthCheckSection(Section):
     """Asks every backend on a timer whether it works."""
 
-    place = "health_check"
+    section_name = "health_check"
     enabled: Flag = key("Whether backends are asked at all.", False)
     type: Annotated[str, kind.choice(*CHECKS)] = key(
         "tcp: a connection opens. http, https: a request is answered as expected; https verifies the certificate. grpc: its "
@@ -200,23 +200,23 @@ class HealthCheckSection(Section):
         "10s",
     )
     timeout: Period = key("For the answer; shorter than the interval.", "3s")
-    jitter: Annotated[float, kind.share()] = key(
+    jitter: Annotated[float, kind.fraction()] = key(
         "How far an interval may stray, so that questions don't come all at once.", 0.1
     )
-    healthy_threshold: Annotated[int, kind.whole(1, 1000)] = key("Good answers in a row that make it healthy.", 2)
-    unhealthy_threshold: Annotated[int, kind.whole(1, 1000)] = key("Bad answers in a row that make it unhealthy.", 3)
+    healthy_threshold: Annotated[int, kind.integer(1, 1000)] = key("Good answers in a row that make it healthy.", 2)
+    unhealthy_threshold: Annotated[int, kind.integer(1, 1000)] = key("Bad answers in a row that make it unhealthy.", 3)
     path: Annotated[str, kind.URL_PATH] = key("What is asked for (http, https).", "/health")
     method: Annotated[str, kind.METHOD] = key("How it is asked for (http, https).", "GET")
     expected_status: Statuses = key("A status, a range like 200-299, or a list of those (http, https).", 200)
     expected_body: Text = key("Text that the reply's body must contain (http, https).", "")
-    host: Annotated[str, kind.matching(r"[!-~]*", "a host name", 255)] = key(
+    host: Annotated[str, kind.text_matching(r"[!-~]*", "a host name", 255)] = key(
         "http, https, grpc: who is asked, and whom the certificate must be for. tcp: the machine to ask, when that is not the "
         "backend's own.",
         "",
     )
-    port: Annotated[int, kind.whole(0, 65535)] = key("Where to ask, when that is not the backend's own port.", 0)
+    port: Annotated[int, kind.integer(0, 65535)] = key("Where to ask, when that is not the backend's own port.", 0)
     headers: dict[Annotated[str, kind.FIELD_NAME], Annotated[str, kind.FIELD_VALUE]] = key("Fields to send (http, https).", {})
-    service: Annotated[str, kind.matching(r"[!-~]*", "the name of a gRPC service", 255)] = key(
+    service: Annotated[str, kind.text_matching(r"[!-~]*", "the name of a gRPC service", 255)] = key(
         "The service that is asked about (grpc); without it the server as a whole.", ""
     )
     command: list[Text] = key(
@@ -227,7 +227,7 @@ class HealthCheckSection(Section):
     slow_start: Timeout = key(
         "How long a backend that has come back gets a growing part of its share, from a tenth on; 0 is off.", "0s"
     )
-    panic_threshold: Annotated[int, kind.whole(0, 100)] = key(
+    panic_threshold: Annotated[int, kind.integer(0, 100)] = key(
         "Percent: when fewer of the backends are ready, all are used, unless none is and a backup is. 0 is off.", 0
     )
     passive_checks: PassiveChecksSection = key("When traffic shows that a backend is unwell.")
@@ -239,19 +239,19 @@ class CircuitBreakerSection(Section):
     It opens after so many failures in a row, or when half of at least 20 requests within 10s failed; what counts says
     health_check.passive_checks.count. Where nobody else is ready it keeps nobody away."""
 
-    place = "circuit_breaker"
+    section_name = "circuit_breaker"
     enabled: Flag = key("Whether each backend has one.", False)
-    failure_threshold: Annotated[int, kind.whole(1, 1_000_000)] = key("Failures in a row, over all workers: open.", 5)
-    success_threshold: Annotated[int, kind.whole(1, 1_000_000)] = key("Trials that go well: closed.", 2)
+    failure_threshold: Annotated[int, kind.integer(1, 1_000_000)] = key("Failures in a row, over all workers: open.", 5)
+    success_threshold: Annotated[int, kind.integer(1, 1_000_000)] = key("Trials that go well: closed.", 2)
     timeout: Period = key("How long it is open; twice as long each time that a trial fails, up to 5m.", "60s")
-    half_open_requests: Annotated[int, kind.whole(1, 1_000_000)] = key("Trials at a time, over all workers.", 1)
+    half_open_requests: Annotated[int, kind.integer(1, 1_000_000)] = key("Trials at a time, over all workers.", 1)
 
 
 class QueueSection(Section):
     """Where requests wait while every backend that may serve them has max_connections; first come, first served. Without room
     in it, or when a request's time is over, the answer is 503 with Retry-After; in TCP mode the connection is reset."""
 
-    place = "queue"
+    section_name = "queue"
     size: Count = key("How many may wait, over all workers; each has its part, one at least. 0: nobody waits.", 128)
     timeout: Period = key("How long one may wait.", "5s")
 
@@ -260,12 +260,12 @@ class SessionCookieSection(Section):
     """The cookie that names a session. Its value tells nobody which backend it stands for, and can't be guessed. It goes on to
     the backend with the client's others."""
 
-    place = "cookie"
-    name: Annotated[str, kind.matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "the name of a cookie", 100)] = key(
+    section_name = "cookie"
+    name: Annotated[str, kind.text_matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "the name of a cookie", 100)] = key(
         "Its name.", "LOAD-BALANCING_SESSION"
     )
     ttl: Period = key("How long a client keeps it. It is set once, and again when the session moves.", "1h")
-    path: Annotated[str, kind.matching(r"/[!-:<-~]*", "a path without spaces and ;", 2000)] = key("Where it is sent.", "/")
+    path: Annotated[str, kind.text_matching(r"/[!-:<-~]*", "a path without spaces and ;", 2000)] = key("Where it is sent.", "/")
     http_only: Flag = key("Whether scripts in pages can't read it.", True)
     secure: Annotated[bool | None, kind.FLAG_OR_AUTO] = key(
         "Whether it is sent over TLS alone. auto: when the client came over TLS, which a trusted proxy may tell, and with "
@@ -282,9 +282,9 @@ class SessionAffinitySection(Section):
     """A client's requests go where its first one went, while that backend lives. A backend that drains keeps its sessions; one
     that is dead, ejected or in maintenance loses them."""
 
-    place = "session_affinity"
+    section_name = "session_affinity"
     enabled: Flag = key("Whether sessions are kept.", False)
-    mode: Annotated[str, kind.choice("cookie", "source-ip", "header", later=("redis",))] = key(
+    mode: Annotated[str, kind.choice("cookie", "source-ip", "header", unsupported=("redis",))] = key(
         "How a client is known: by a cookie that is set for it (HTTP), by its address (an IPv6 client by its /64), or by a "
         "field that it sends (HTTP). The last two are remembered here, for all workers.",
         "cookie",
@@ -303,9 +303,9 @@ class RetryBudgetSection(Section):
     """What retries may add to a pool's load, so that they can't turn a bad minute into an overload. A move away from a backend
     that can't be connected to is free."""
 
-    place = "budget"
-    ratio: Annotated[float, kind.share()] = key("The share of its requests of the last 10s that may be retries.", 0.2)
-    min_per_second: Annotated[int, kind.whole(0, 1_000_000)] = key("So many a second in any case, over all workers.", 10)
+    section_name = "budget"
+    ratio: Annotated[float, kind.fraction()] = key("The share of its requests of the last 10s that may be retries.", 0.2)
+    min_per_second: Annotated[int, kind.integer(0, 1_000_000)] = key("So many a second in any case, over all workers.", 10)
 
 
 class RetrySection(Section):
@@ -317,9 +317,9 @@ class RetrySection(Section):
     (up to 3), and a request that meets a reused connection just as it closes is sent again on a new one. A TCP listener knows
     `enabled`, and of `on` connect."""
 
-    place = "retry"
+    section_name = "retry"
     enabled: Flag = key("Whether requests are tried again.", True)
-    max_attempts: Annotated[int, kind.whole(1, 100)] = key(
+    max_attempts: Annotated[int, kind.integer(1, 100)] = key(
         "How often a request is sent, the first time included. A connection that failed sent nothing and is not counted.", 2
     )
     backoff_base: Period = key(
@@ -327,7 +327,7 @@ class RetrySection(Section):
     )
     backoff_max: Period = key("No wait is longer.", "5s")
     multiplier: Annotated[float, kind.number(1, 100)] = key("How much longer each wait is than the one before.", 2)
-    jitter: Annotated[float | None, kind.share(or_full=True)] = key(
+    jitter: Annotated[float | None, kind.fraction(or_full=True)] = key(
         "full: a wait takes anything from nothing to its whole length. A number: it strays by that share of it.", "full"
     )
     on: RetryOn = key(
@@ -347,7 +347,7 @@ class RetrySection(Section):
 class PoolSection(Section):
     """Backends that can stand in for each other. Keys given here win over those at the top, one by one."""
 
-    place = "pool"
+    section_name = "pool"
     backends: list[BackendSection] = key("The backends; at least one.", required=True)
     load_balancer: LoadBalancerSection = key("Which backend comes next.")
     health_check: HealthCheckSection = key("How backends are asked whether they work.")
@@ -361,7 +361,7 @@ class PoolSection(Section):
 class KeepaliveSection(Section):
     """Idle connections to backends, kept for the next request."""
 
-    place = "keepalive"
+    section_name = "keepalive"
     max_idle_per_backend: Count = key("How many wait, per backend and worker; 0 keeps none.", 100)
     idle_timeout: Annotated[float | None, kind.duration(or_auto=True)] = key(
         "How long one waits. auto: 4 s, then what the backend says (Keep-Alive: timeout=) and does.", "auto"
@@ -372,17 +372,17 @@ class KeepaliveSection(Section):
 class LimitsSection(Section):
     """Bounds on what a client may send. Always on."""
 
-    place = "limits"
+    section_name = "limits"
     head: Annotated[int, kind.size(256)] = key("The head of a request in all; then 431.", "32KB")
     line: Annotated[int, kind.size(64)] = key("The request line (then 414) or one header field (then 431).", "8KB")
-    fields: Annotated[int, kind.whole(1, 100_000)] = key("Header fields in a request; then 431.", 100)
+    fields: Annotated[int, kind.integer(1, 100_000)] = key("Header fields in a request; then 431.", 100)
     body: Size = key("The body of a request; then 413. 0 is no bound: bodies stream.", 0)
 
 
 class ReplyHeadersSection(Section):
     """What a reply tells its client of the way it took."""
 
-    place = "reply_headers"
+    section_name = "reply_headers"
     request_id: Flag = key("X-Request-ID: the request's id, as logs have it; a backend's own stays.", True)
     backend: Flag = key(
         "X-Backend: the name of the backend that the reply is from, or was to be from; its own such field is dropped.", False
@@ -392,7 +392,7 @@ class ReplyHeadersSection(Section):
 class HttpSection(Section):
     """How HTTP is spoken."""
 
-    place = "http"
+    section_name = "http"
     websocket: Flag = key("Whether an Upgrade is passed on: to WebSocket, or to any protocol but HTTP and TLS.", True)
     keepalive: KeepaliveSection = key("Idle connections to backends.")
     underscore_headers: Annotated[str, kind.choice("drop", "pass", "reject")] = key(
@@ -425,7 +425,7 @@ MAX_CLIENTS = (
 class ListenerSection(Section):
     """An address that clients connect to. Keys given here win over those at the top, one by one."""
 
-    place = "listener"
+    section_name = "listener"
     name: Name = key("Its name in logs. Default: listener-1, listener-2, ... by position.")
     listen: Listen = key(":port, host:port, [v6]:port, unix:/path, or a list of those.", required=True)
     mode: Mode = key("What it speaks. Default: the mode at the top.")
@@ -438,13 +438,13 @@ class ListenerSection(Section):
 class ConnectionProtectionSection(Section):
     """Older names of `http.limits.body` and `http.limits.head`."""
 
-    place = "connection_protection"
+    section_name = "connection_protection"
 
 
 class SecuritySection(Section):
     """Who is believed."""
 
-    place = "security"
+    section_name = "security"
     trusted_proxies: list[Annotated[TrustedProxy, TRUSTED_PROXY]] = key(
         "Who is believed on whom a request comes from: addresses and networks; unix: whoever connects over a Unix socket.", []
     )
@@ -460,19 +460,19 @@ class SecuritySection(Section):
 class ResilientBreakerSection(Section):
     """Older names of the keys of `circuit_breaker`."""
 
-    place = "resilience.circuit_breaker"
+    section_name = "resilience.circuit_breaker"
 
 
 class ResilientRetrySection(Section):
     """Older names of the keys of `retry`."""
 
-    place = "resilience.retry"
+    section_name = "resilience.retry"
 
 
 class ResilienceSection(Section):
     """An older home of `circuit_breaker` and `retry`."""
 
-    place = "resilience"
+    section_name = "resilience"
     circuit_breaker: ResilientBreakerSection = key("Older names of the keys of circuit_breaker.")
     retry: ResilientRetrySection = key("Older names of the keys of retry.")
 
@@ -480,7 +480,7 @@ class ResilienceSection(Section):
 class AdminSection(Section):
     """The port for operators: health, status, backends."""
 
-    place = "admin"
+    section_name = "admin"
     enabled: Flag = key("Whether there is one.", True)
     listen: Annotated[Address, LISTEN] = key(
         "Its address. What names backends is shown, and orders are taken, on a loopback address or a Unix socket only.",
@@ -491,7 +491,7 @@ class AdminSection(Section):
 class MetricsSection(Section):
     """Figures for Prometheus."""
 
-    place = "metrics"
+    section_name = "metrics"
     enabled: Flag = key("Whether they are kept and shown.", True)
     listen: Annotated[Address, LISTEN] = key(
         "An address of their own, with /health and /ready, for scrapers and probes elsewhere. Default: the admin port."
@@ -502,9 +502,9 @@ class MetricsSection(Section):
 class AccessLogSection(Section):
     """A line for every request or connection."""
 
-    place = "access_log"
+    section_name = "access_log"
     enabled: Flag = key("Whether it is written.", False)
-    format: Annotated[str, kind.choice("json", "combined", later=LATER_ACCESS_FORMATS)] = key(
+    format: Annotated[str, kind.choice("json", "combined", unsupported=UNSUPPORTED_ACCESS_LOG_FORMATS)] = key(
         "json, or combined as Apache has it.", "json"
     )
     output: Annotated[str, kind.FILE] = key("stdout, stderr or a file.", "stdout")
@@ -513,7 +513,7 @@ class AccessLogSection(Section):
 class LoggingSection(Section):
     """What the program says about itself."""
 
-    place = "logging"
+    section_name = "logging"
     level: Annotated[str, kind.choice("debug", "info", "warning", "error", spellings={"warn": "warning"})] = key(
         "The least that is said.", "info"
     )
@@ -525,7 +525,7 @@ class LoggingSection(Section):
 class ShutdownSection(Section):
     """How the process stops; together with timeouts.drain it must fit into the grace time of what stops it (Kubernetes 30s)."""
 
-    place = "shutdown"
+    section_name = "shutdown"
     delay: Timeout = key("After /ready says no and before connections are refused: others need time to see it.", "5s")
     restart_drain: Timeout = key(
         "How long old workers may finish what they have after a rolling restart or an upgrade: nobody waits for that.", "1h"
@@ -535,7 +535,7 @@ class ShutdownSection(Section):
 class RootSection(Section):
     """A whole configuration: the simple form (mode, listen, backends) or the full one (listeners, pools)."""
 
-    place = ""
+    section_name = ""
     mode: Mode = key("What listeners speak.", "http")
     listen: Listen = key("Simple form: the address of the one listener, called main, or a list.")
     listeners: list[ListenerSection] = key("Full form: every listener.")

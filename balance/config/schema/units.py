@@ -1,4 +1,4 @@
-"""What `500ms`, `1m30s` and `64KB` mean: durations in seconds, sizes in bytes. Knows nothing of YAML or keys."""
+"""Parses and formats durations (`500ms`, `1m30s`) in seconds and sizes (`64KB`) in bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([kmg]?i?b)", re.IGNORECASE
 
 
 def duration_s(value: object) -> float:
-    """Seconds. A bare whole number is seconds, as many existing files have it. ValueError quotes the value."""
+    """The duration in seconds. A bare whole number is seconds. ValueError quotes the value."""
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 0:
             raise ValueError(f"{value} is negative; a duration is like 500ms, 5s, 1m30s or 1h")
@@ -38,12 +38,12 @@ def _sum_of_parts(text: str) -> float:
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"{text!r} is not a duration; write one like 500ms, 5s, 1m30s or 1h")
-    # Rounded, because 0.1 + 0.2 must not reach a message; a millisecond is the finest anybody writes.
+    # Rounded, so that no floating-point error (0.1 + 0.2) appears in messages.
     return round(sum(float(number) * SECONDS[unit] for number, unit in parts), 6)
 
 
 def size_bytes(value: object) -> int:
-    """Bytes. A bare whole number is bytes; KB and KiB are both 1024, as nginx counts. ValueError quotes the value."""
+    """The size in bytes. A bare whole number is bytes; KB and KiB are both 1024, as in nginx. ValueError quotes the value."""
     if isinstance(value, int) and not isinstance(value, bool):
         count = value
         if count < 0:
@@ -60,8 +60,8 @@ def size_bytes(value: object) -> int:
     return count
 
 
-def duration_text(seconds: float) -> str:
-    """The shortest way to write that duration: ``90`` is ``1m30s``."""
+def format_duration(seconds: float) -> str:
+    """The shortest text for a duration: 90 is ``1m30s``."""
     left_ms = round(seconds * 1000)
     if left_ms == 0:
         return "0"

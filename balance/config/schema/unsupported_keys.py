@@ -1,11 +1,8 @@
-"""Keys and values that the product will have and this version does not: refused by name, never ignored, never guessed at.
-
-A line leaves this file on the day its feature works.
-"""
+"""Keys and values of features that this version does not have: refused with a message that says so, never ignored."""
 
 from __future__ import annotations
 
-LATER_KEYS: dict[str, frozenset[str]] = {
+UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
     "": frozenset(
         [
             "tls",
@@ -46,4 +43,4 @@ LATER_KEYS: dict[str, frozenset[str]] = {
     "access_log": frozenset(["sample", "slow_threshold"]),
 }
 
-LATER_ACCESS_FORMATS = frozenset({"template"})
+UNSUPPORTED_ACCESS_LOG_FORMATS = frozenset({"template"})

@@ -1,4 +1,4 @@
-"""Warnings about a client's address that nobody knows, and about whom to believe on it."""
+"""Warnings about client addresses on Unix sockets and about trusted_proxies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ health_check:
 TCP = QUIET + "mode: tcp\n"
 UNIX = QUIET.replace(":8080", "unix:/run/b.sock")
 NO_ADDRESS = "has no effect on unix:/run/b.sock, where clients have no address: their requests go anywhere"
-TOLD = "; with security.trusted_proxies: [unix] the proxy in front tells it"
+PROXY_HINT = "; with security.trusted_proxies: [unix] the proxy in front tells it"
 
 
 def warnings_of(text: str) -> list[str]:
@@ -27,15 +27,15 @@ def warnings_of(text: str) -> list[str]:
 CASES = [
     (
         UNIX + "load_balancer: {algorithm: source-ip}",
-        f"7:28: load_balancer.algorithm: source-ip {NO_ADDRESS}{TOLD}",
+        f"7:28: load_balancer.algorithm: source-ip {NO_ADDRESS}{PROXY_HINT}",
     ),
     (
         UNIX + "load_balancer: {algorithm: maglev}",
-        f"7:28: load_balancer.algorithm: hash_key source-ip {NO_ADDRESS}{TOLD}",
+        f"7:28: load_balancer.algorithm: hash_key source-ip {NO_ADDRESS}{PROXY_HINT}",
     ),
     (
         UNIX + "load_balancer: {algorithm: maglev, hash_key: source-ip}",
-        f"7:46: load_balancer.hash_key: hash_key source-ip {NO_ADDRESS}{TOLD}",
+        f"7:46: load_balancer.hash_key: hash_key source-ip {NO_ADDRESS}{PROXY_HINT}",
     ),
     (
         UNIX + "mode: tcp\nload_balancer: {algorithm: source-ip}",
@@ -43,11 +43,11 @@ CASES = [
     ),
     (
         UNIX + "session_affinity: {enabled: true, mode: source-ip}",
-        f"7:41: session_affinity.mode: session_affinity by source-ip {NO_ADDRESS}{TOLD}",
+        f"7:41: session_affinity.mode: session_affinity by source-ip {NO_ADDRESS}{PROXY_HINT}",
     ),
     (
         QUIET.replace('":8080"', '[":8080", "unix:/run/b.sock"]') + "load_balancer: {algorithm: source-ip}",
-        f"7:28: load_balancer.algorithm: source-ip {NO_ADDRESS}{TOLD}",
+        f"7:28: load_balancer.algorithm: source-ip {NO_ADDRESS}{PROXY_HINT}",
     ),
     (
         UNIX + "security: {trusted_proxies: [10.0.0.0/8]}",
@@ -70,15 +70,15 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), CASES)
-def test_what_has_no_effect_for_want_of_an_address_is_remarked_on(text: str, said: str) -> None:
-    assert warnings_of(text) == [f"f.yaml:{said}"]
+@pytest.mark.parametrize(("text", "message"), CASES)
+def test_what_has_no_effect_for_want_of_an_address_is_remarked_on(text: str, message: str) -> None:
+    assert warnings_of(text) == [f"f.yaml:{message}"]
 
 
 def test_the_listener_is_named_where_the_key_stands_nowhere() -> None:
     text = UNIX.replace("health_check", "load_balancer: {algorithm: maglev}\nhealth_check")
-    (said,) = warnings_of(text)
-    assert said.startswith("f.yaml:5:28: load_balancer.algorithm: hash_key source-ip has no effect on unix:/run/b.sock")
+    (message,) = warnings_of(text)
+    assert message.startswith("f.yaml:5:28: load_balancer.algorithm: hash_key source-ip has no effect on unix:/run/b.sock")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Where a timeout may stand, which one wins, and what is said of one that nobody reads."""
+"""Where timeouts may be given, which one wins, and warnings about those without effect."""
 
 import pytest
 
@@ -42,28 +42,28 @@ def test_each_listener_has_its_own_pools() -> None:
     assert [listener.timeouts.read_s for listener in load_text(text, "f.yaml", {}).config.listeners] == [7.0, 5.0, 9.0]
 
 
-@pytest.mark.parametrize(("place", "key"), [("listener", "drain"), ("pool", "drain"), *(("pool", key) for key in OF_CLIENTS)])
-def test_a_timeout_that_means_nothing_at_a_place_is_refused_by_name(place: str, key: str) -> None:
-    text = text_of(key, at_top=False, at_listener=place == "listener", at_pool=place == "pool")
+@pytest.mark.parametrize(("section", "key"), [("listener", "drain"), ("pool", "drain"), *(("pool", key) for key in OF_CLIENTS)])
+def test_a_timeout_that_means_nothing_at_a_place_is_refused_by_name(section: str, key: str) -> None:
+    text = text_of(key, at_top=False, at_listener=section == "listener", at_pool=section == "pool")
     with pytest.raises(ConfigError) as refused:
         load_text(text, "f.yaml", {})
     (problem,) = refused.value.problems
-    where = "listeners[0]" if place == "listener" else "pools.p"
+    where = "listeners[0]" if section == "listener" else "pools.p"
     at_listener = "" if key == "drain" else " or listeners[0].timeouts." + key
     assert problem.path == f"{where}.timeouts.{key}"
     assert problem.message == f"unknown key here; it belongs to timeouts.{key}{at_listener}"
 
 
-RAW = "mode: tcp\n"
-IS_RAW = "has no effect: listener 'listener-1' has mode tcp"
+TCP = "mode: tcp\n"
+MODE_TCP = "has no effect: listener 'listener-1' has mode tcp"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        (RAW + text_of("read", at_listener=False, at_pool=False), f"timeouts.read: {IS_RAW}"),
-        (RAW + text_of("client_body", at_top=False, at_pool=False), f"listeners[0].timeouts.client_body: {IS_RAW}"),
-        (RAW + text_of("tunnel", at_top=False, at_listener=False), f"pools.p.timeouts.tunnel: {IS_RAW}"),
+        (TCP + text_of("read", at_listener=False, at_pool=False), f"timeouts.read: {MODE_TCP}"),
+        (TCP + text_of("client_body", at_top=False, at_pool=False), f"listeners[0].timeouts.client_body: {MODE_TCP}"),
+        (TCP + text_of("tunnel", at_top=False, at_listener=False), f"pools.p.timeouts.tunnel: {MODE_TCP}"),
         (
             text_of("idle", at_top=False, at_listener=False),
             "pools.p.timeouts.idle: has no effect: listener 'listener-1' has mode http",
@@ -74,8 +74,8 @@ IS_RAW = "has no effect: listener 'listener-1' has mode tcp"
         ),
     ],
 )
-def test_a_timeout_that_nobody_reads_is_remarked_on(text: str, said: str) -> None:
-    assert [f"{problem.path}: {problem.message}" for problem in load_text(text, "f.yaml", {}).warnings] == [said]
+def test_a_timeout_that_nobody_reads_is_remarked_on(text: str, message: str) -> None:
+    assert [f"{problem.path}: {problem.message}" for problem in load_text(text, "f.yaml", {}).warnings] == [message]
 
 
 def test_a_timeout_at_the_top_is_for_the_listeners_that_read_it() -> None:

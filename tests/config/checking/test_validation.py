@@ -1,4 +1,4 @@
-"""What is wrong although every key is right: the very lines that a user sees."""
+"""Errors that concern several keys together: the exact messages."""
 
 import pytest
 
@@ -130,11 +130,11 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), CASES)
-def test_a_mistake_of_meaning_is_named_with_its_place(text: str, said: str) -> None:
+@pytest.mark.parametrize(("text", "message"), CASES)
+def test_a_mistake_of_meaning_is_named_with_its_place(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_text(text, "f.yaml", {})
-    assert f"f.yaml:{said}" in str(caught.value).splitlines()
+    assert f"f.yaml:{message}" in str(caught.value).splitlines()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Warnings: each with a text that has it, and the text without it that has none."""
+"""Warnings about valid configurations: the exact messages."""
 
 import pytest
 
@@ -187,9 +187,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), CASES)
-def test_what_is_probably_not_meant_is_remarked_on(text: str, said: str) -> None:
-    assert warnings_of(text) == [f"f.yaml:{said}"]
+@pytest.mark.parametrize(("text", "message"), CASES)
+def test_what_is_probably_not_meant_is_remarked_on(text: str, message: str) -> None:
+    assert warnings_of(text) == [f"f.yaml:{message}"]
 
 
 @pytest.mark.parametrize(
@@ -201,8 +201,8 @@ def test_traffic_alone_may_be_what_is_looked_at(checks: str) -> None:
 
 
 def test_more_workers_than_cpus() -> None:
-    (said,) = warnings_of(QUIET + "workers: 1024")
-    assert said.startswith("f.yaml:7:10: workers: 1024 is more than the ")
+    (message,) = warnings_of(QUIET + "workers: 1024")
+    assert message.startswith("f.yaml:7:10: workers: 1024 is more than the ")
 
 
 def test_a_pool_that_nobody_uses() -> None:

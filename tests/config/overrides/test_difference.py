@@ -1,4 +1,4 @@
-"""What a reload changes, in a user's words."""
+"""The lines and summaries about the differences of two configurations."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
@@ -144,7 +144,7 @@ def test_a_key_that_comes_later_shows_up_by_itself() -> None:
 
 
 def others(value: Any) -> Any:
-    """A value of the same kind that is another one."""
+    """Other values of the same type."""
     match value:
         case bool():
             return not value
@@ -166,7 +166,7 @@ def others(value: Any) -> Any:
 
 
 def changed_somewhere(section: Any) -> Iterator[tuple[str, Any]]:
-    """The section with one value changed, for each value in it, however deep; and the path to that value."""
+    """A copy of the section for each value in it, at any depth, with that value changed; and the path of the value."""
     for about in fields(section):
         value = getattr(section, about.name)
         if is_section(value):

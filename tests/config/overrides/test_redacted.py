@@ -1,4 +1,4 @@
-"""What is shown of a configuration, and what is not."""
+"""The effective configuration as JSON, with secrets redacted."""
 
 import json
 

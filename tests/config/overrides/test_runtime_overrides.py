@@ -1,4 +1,4 @@
-"""What operators changed at run time holds until the file says something new about the same backend."""
+"""Run-time changes to backends stay in effect until the file's entry for the same backend changes."""
 
 import json
 from typing import Any
@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from balance.config.loading import Changed, load_changed, load_text
-from balance.config.overrides.runtime_overrides import NOTHING, BackendChange, Verb, lay_over
+from balance.config.loading import LoadedWithChanges, load_text, load_with_changes
+from balance.config.overrides.runtime_overrides import NOT_IN_FILE, BackendChange, Verb, apply_changes
 from balance.config.reading.reader import read
 from balance.errors import ConfigError
 
@@ -31,11 +31,11 @@ def change(verb: str, name: str, pool: str = "", /, **values: Any) -> BackendCha
     return BackendChange(Verb(verb), pool, name, json.dumps(values))
 
 
-def changed(text: str, *changes: BackendChange) -> Changed:
-    return load_changed(text, "f.yaml", {}, changes)
+def changed(text: str, *changes: BackendChange) -> LoadedWithChanges:
+    return load_with_changes(text, "f.yaml", {}, changes)
 
 
-def seen(of: Changed) -> list[str]:
+def seen(of: LoadedWithChanges) -> list[str]:
     return [
         f"{pool.name}/{backend.name} {backend.address} {backend.weight}"
         for pool in of.loaded.config.pools
@@ -49,7 +49,7 @@ def test_backends_are_added_removed_and_changed_in_the_simple_form() -> None:
     )
     assert seen(now) == [
         "default/b 10.0.0.2:80 9",
-        "default/backend-3 10.0.0.3:80 1",  # the name that it had before the first one left
+        "default/backend-3 10.0.0.3:80 1",  # its default name, although it is the second in the list now
         "default/c 10.0.0.4:80 5",
     ]
 
@@ -60,7 +60,7 @@ def test_a_pool_is_named_where_there_are_several() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "asked", "said"),
+    ("text", "asked", "message"),
     [
         (FILE, change("add", "a", address="h:1"), "admin API: pool default has a backend 'a' already"),
         (FILE, change("remove", "x"), "admin API: pool default has no backend 'x'; it has a, b, backend-3"),
@@ -79,10 +79,10 @@ def test_a_pool_is_named_where_there_are_several() -> None:
         (POOLS, change("remove", "a", "raw"), "admin API: pools.raw.backends: is empty; write at least one backend"),
     ],
 )
-def test_what_cannot_be_done_is_said_under_the_name_of_who_asked(text: str, asked: BackendChange, said: str) -> None:
+def test_what_cannot_be_done_is_said_under_the_name_of_who_asked(text: str, asked: BackendChange, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         changed(text, asked)
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(message)
     assert len(caught.value.problems) == 1
 
 
@@ -104,7 +104,7 @@ def test_a_good_file_that_earlier_changes_spoil_is_said_to_be_good() -> None:
         "(`balance reload --discard-changes` forgets them)"
     )
     with pytest.raises(ConfigError) as caught:
-        changed(one.replace("10.0.0.1:80", "10.0.0.1"), removal)  # it is the file that is wrong
+        changed(one.replace("10.0.0.1:80", "10.0.0.1"), removal)  # the file itself is wrong
     assert "discard" not in str(caught.value)
 
 
@@ -112,7 +112,7 @@ def test_a_change_that_is_made_remembers_what_the_file_said() -> None:
     kept = changed(FILE, change("set", "b", weight=3), change("add", "c", address="h:1")).kept
     assert kept == (
         BackendChange(Verb.SET, "default", "b", '{"weight": 3}', '{"address":"10.0.0.2:80","name":"b"}'),
-        BackendChange(Verb.ADD, "default", "c", '{"address": "h:1"}', NOTHING),
+        BackendChange(Verb.ADD, "default", "c", '{"address": "h:1"}', NOT_IN_FILE),
     )
 
 
@@ -188,7 +188,7 @@ def test_changes_of_a_pool_that_is_gone_are_dropped() -> None:
         ([change("set", "b", weight=3), change("remove", "b")], ["remove b"]),
         ([change("remove", "b"), change("add", "b", address="h:1")], ["add b address=h:1"]),
         ([change("remove", "b"), change("add", "b", address="h:1"), change("remove", "b")], ["remove b"]),
-        ([change("set", "a", weight=3), change("set", "a", weight=2)], []),  # 2 is what the file says
+        ([change("set", "a", weight=3), change("set", "a", weight=2)], []),  # 2 is the file's value
         ([change("remove", "b"), change("add", "b", address="10.0.0.2:80")], []),  # and so is this
     ],
 )
@@ -199,7 +199,7 @@ def test_changes_of_one_backend_become_one(changes: list[BackendChange], kept: l
 
     once = changed(FILE, *changes)
     step: tuple[BackendChange, ...] = ()
-    for each in changes:  # as they come, each laid over what was kept before
+    for each in changes:  # one at a time, each applied to the result of the one before
         step = changed(FILE, *step, each).kept
     assert [told(each) for each in once.kept] == kept
     assert {(*told(each).split(), each.basis) for each in step} == {(*told(each).split(), each.basis) for each in once.kept}
@@ -218,7 +218,7 @@ def test_a_backend_that_replaces_the_files_stands_in_its_place_until_the_file_ch
 )
 def test_a_document_of_any_shape_is_left_to_those_who_judge_it(text: str) -> None:
     document, _ = read(text, "f.yaml", {})
-    lay_over(document, [change("remove", "a"), BackendChange(Verb.SET, "app", "a", '{"weight": 1}', "{}")])
+    apply_changes(document, [change("remove", "a"), BackendChange(Verb.SET, "app", "a", '{"weight": 1}', "{}")])
     with pytest.raises(ConfigError):
         changed(text, change("add", "a", address="h:1"))
 
@@ -233,7 +233,7 @@ CHANGES = st.one_of(
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(CHANGES, max_size=6))
-def test_laying_what_was_kept_over_the_same_file_gives_the_same_again(changes: list[BackendChange]) -> None:
+def test_applying_the_kept_changes_to_the_same_file_gives_the_same_result(changes: list[BackendChange]) -> None:
     kept: tuple[BackendChange, ...] = ()
     last = load_text(FILE, "f.yaml", {}).config
     for each in changes:

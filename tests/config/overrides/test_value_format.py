@@ -1,9 +1,9 @@
-"""Names and values as people read them."""
+"""Keys, units and redaction of values in output."""
 
 import pytest
 
 from balance.config.model import AdminConfig, BackendConfig, HashKey, Limits, Timeouts
-from balance.config.overrides.value_format import hidden_in, is_secret, is_section, key_of, plain, size_text
+from balance.config.overrides.value_format import config_key, format_size, is_secret, is_section, json_value, redact_text
 from balance.model import Address
 
 
@@ -18,7 +18,7 @@ from balance.model import Address
     ],
 )
 def test_a_field_has_the_name_of_its_key(owner: type, name: str, key: str) -> None:
-    assert key_of(owner, name) == key
+    assert config_key(owner, name) == key
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,11 @@ def test_what_is_secret_is_told_by_its_name(name: str, secret: bool) -> None:
     ],
 )
 def test_a_value_is_plain(name: str, value: object, shown: object) -> None:
-    assert plain(name, value) == shown
+    assert json_value(name, value) == shown
 
 
 def test_a_url_is_shown_without_who_asks() -> None:
-    assert hidden_in("redis://me:pw@h:1/0 and http://h/@x") == "redis://***@h:1/0 and http://h/@x"
+    assert redact_text("redis://me:pw@h:1/0 and http://h/@x") == "redis://***@h:1/0 and http://h/@x"
 
 
 def test_what_can_write_itself_is_no_section() -> None:
@@ -66,4 +66,4 @@ def test_what_can_write_itself_is_no_section() -> None:
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0"), (1, "1B"), (1024, "1KB"), (1536, "1536B"), (3 * 1024**3, "3GB")])
 def test_a_size_is_short(count: int, text: str) -> None:
-    assert size_text(count) == text
+    assert format_size(count) == text

@@ -1,4 +1,4 @@
-"""Every way in which a text is no YAML that is read here, each in one line with its place."""
+"""YAML that is refused: each error is one line with its position."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def test_nothing_but_comments_is_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("a: 1\n---\nb: 2", "f.yaml:2:1: a second document begins here; a configuration is one document"),
         ("a: b: c", "f.yaml:1:4: the value of 'a' has a colon and a space in it; put it in quotes"),
@@ -39,10 +39,10 @@ def test_nothing_but_comments_is_nothing() -> None:
     ],
     ids=range(13),
 )
-def test_what_is_no_configuration_is_said_in_one_line(text: str, said: str) -> None:
+def test_what_is_no_configuration_is_said_in_one_line(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         compose(text, "f.yaml")
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(message)
     assert len(str(caught.value).splitlines()) == 1
 
 

@@ -1,4 +1,4 @@
-"""Keys and kinds: for each mistake the very line that a user sees."""
+"""Unknown keys and wrong values: the exact message for each mistake."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_the_text_that_the_cases_add_to_is_right() -> None:
     assert problems_of(TCP) == []
 
 
-# What is added after the working text, which has four lines, and what is said of it.
+# Text that is added to the valid configuration of four lines, and the message about it.
 ADDED = [
     # keys
     ("    wieght: 2", "5:5: backends[0].wieght: unknown key; did you mean 'weight'?"),
@@ -43,7 +43,24 @@ ADDED = [
     ("loadBalancer: {}", "5:1: loadBalancer: unknown key; did you mean 'load_balancer'?"),
     ("timeout: {connect: 1s}", "5:1: timeout: unknown key; did you mean 'timeouts'?"),
     ("http: {limits: {hed: 1KB}}", "5:17: http.limits.hed: unknown key; did you mean 'head'?"),
-    # kinds
+    # timeouts at the wrong place or under another program's name
+    ("http: {read_timeout: 5s}", "5:8: http.read_timeout: unknown key; did you mean 'timeouts.read'?"),
+    ("connect_timeout: 5s", "5:1: connect_timeout: unknown key; did you mean 'timeouts.connect'?"),
+    ("timeout_connect: 5s", "5:1: timeout_connect: unknown key; did you mean 'timeouts.connect'?"),
+    ("timeout connect: 5s", "5:1: timeout connect: unknown key; did you mean 'timeouts.connect'?"),
+    ("proxy_read_timeout: 5s", "5:1: proxy_read_timeout: unknown key; did you mean 'timeouts.read'?"),
+    ("readTimeout: 5s", "5:1: readTimeout: unknown key; did you mean 'timeouts.read'?"),
+    ("timeouts: {read_timeout: 5s}", "5:12: timeouts.read_timeout: unknown key; did you mean 'timeouts.read'?"),
+    ("    connect_timeout: 5s", "5:5: backends[0].connect_timeout: unknown key; did you mean 'timeouts.connect'?"),
+    ("retry: {connect_timeout: 5s}", "5:9: retry.connect_timeout: unknown key; did you mean 'timeouts.connect'?"),
+    (
+        "idle_timeout: 5s",
+        "5:1: idle_timeout: unknown key; did you mean 'timeouts.idle' or 'http.keepalive.idle_timeout'?",
+    ),
+    ("health_check: {read_timeout: 5s}", "5:16: health_check.read_timeout: unknown key; did you mean 'timeout'?"),
+    ("http: {per_try_timeout: 5s}", "5:8: http.per_try_timeout: unknown key; "),
+    ("security: {read_timeout: 5s}", "5:12: security.read_timeout: 'read_timeout' is not available in this version"),
+    # values
     ("    weight: -1", "5:13: backends[0].weight: -1 is not in 0..65535"),
     ("    weight: 70000", "5:13: backends[0].weight: 70000 is not in 0..65535"),
     ("    weight: '2'", "5:13: backends[0].weight: expected a whole number in 0..65535, got '2'"),
@@ -109,12 +126,12 @@ ADDED = [
 ]
 
 
-@pytest.mark.parametrize(("added", "said"), ADDED)
-def test_a_mistake_is_named_with_its_place_and_what_is_allowed(added: str, said: str | None) -> None:
+@pytest.mark.parametrize(("added", "message"), ADDED)
+def test_a_mistake_is_named_with_its_place_and_what_is_allowed(added: str, message: str | None) -> None:
     found = [problem for problem in problems_of(WORKING + added + "\n") if "stands beside" not in problem]
-    assert len(found) == (said is not None)
-    if said is not None:
-        assert found[0].startswith(f"f.yaml:{said}")
+    assert len(found) == (message is not None)
+    if message is not None:
+        assert found[0].startswith(f"f.yaml:{message}")
 
 
 def test_a_secret_in_a_header_is_not_quoted() -> None:
@@ -163,15 +180,15 @@ def test_a_pool_with_a_mistake_is_still_a_pool() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("'[key]': 1\n", "f.yaml:5:1: [key]: unknown key; allowed: mode, "),
         ("health_check: {headers: {'[key]': x}}\n", "f.yaml:5:26: health_check.headers.[key]: '[key]' is not the name of a"),
     ],
 )
-def test_a_key_that_looks_like_a_part_of_a_report_is_a_key(text: str, said: str) -> None:
+def test_a_key_that_looks_like_a_part_of_a_report_is_a_key(text: str, message: str) -> None:
     (problem,) = problems_of(WORKING + text)
-    assert problem.startswith(said)
+    assert problem.startswith(message)
 
 
 def test_a_pool_needs_a_name_without_spaces() -> None:

@@ -1,4 +1,4 @@
-"""Places of values, and values that came from elsewhere."""
+"""Paths of values, and values that came from elsewhere."""
 
 import pytest
 

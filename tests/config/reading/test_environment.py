@@ -1,4 +1,4 @@
-"""Variables that win over the file."""
+"""Environment variables override keys of the file."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_an_empty_variable_is_as_good_as_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "said"),
+    ("variable", "value", "message"),
     [
         ("BALANCE_MODE", "udp", "BALANCE_MODE: mode: 'udp' is not one of tcp, http"),
         (
@@ -52,10 +52,10 @@ def test_an_empty_variable_is_as_good_as_none() -> None:
         ("BALANCE_LOG_LEVEL", "x", "BALANCE_LOG_LEVEL: logging.level: 'x' is not one of debug, info, warning, error"),
     ],
 )
-def test_a_wrong_value_is_reported_under_the_name_of_the_variable(variable: str, value: str, said: str) -> None:
+def test_a_wrong_value_is_reported_under_the_name_of_the_variable(variable: str, value: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         config_of(SIMPLE, **{variable: value})
-    assert str(caught.value) == said
+    assert str(caught.value) == message
 
 
 def test_a_variable_that_could_mean_several_listeners_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Files for error pages."""
+"""Reading the files of http.error_pages."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def test_a_page_is_read_from_the_folder_of_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "said"),
+    ("page", "message"),
     [
         (None, "'sorry.html' can't be used: No such file or directory"),
         (b"\xff", "'sorry.html' can't be used: it is not UTF-8 text"),
@@ -32,11 +32,11 @@ def test_a_page_is_read_from_the_folder_of_the_file(tmp_path: Path) -> None:
     ],
     ids=["missing", "not text", "large"],
 )
-def test_a_page_that_cannot_be_used_is_an_error(tmp_path: Path, page: bytes | None, said: str) -> None:
+def test_a_page_that_cannot_be_used_is_an_error(tmp_path: Path, page: bytes | None, message: str) -> None:
     file = written(tmp_path, page)
     with pytest.raises(ConfigError) as caught:
         load_file(file, {})
-    assert str(caught.value) == f"{file}:3:27: http.error_pages.503: {said}"
+    assert str(caught.value) == f"{file}:3:27: http.error_pages.503: {message}"
 
 
 def test_a_listeners_own_pages_are_read_too(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""YAML as it is read: values and their places."""
+"""Values and their positions as read from YAML."""
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_places_are_from_one_and_of_the_value() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("a: 1\nb: 2\na: 3", "f.yaml:3:1: a: given twice (first at line 1); keep one"),
         ("a:\n  b: 1\n  'b': 2", "f.yaml:3:3: a.b: given twice (first at line 2); keep one"),
@@ -56,13 +56,13 @@ def test_places_are_from_one_and_of_the_value() -> None:
         ("a: {<<: 5}", "f.yaml:1:9: a.<<: only a mapping can be merged, as in <<: *defaults"),
     ],
 )
-def test_problems_that_let_one_read_on(text: str, said: str) -> None:
+def test_problems_that_let_one_read_on(text: str, message: str) -> None:
     _, problems = read(text, "f.yaml", {})
-    assert [str(problem) for problem in problems] == [said]
+    assert [str(problem) for problem in problems] == [message]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "f.yaml:1:1: is empty; the least it needs is mode, listen and backends"),
         ("# only a comment\n", "f.yaml:1:1: is empty; the least it needs is mode, listen and backends"),
@@ -71,10 +71,10 @@ def test_problems_that_let_one_read_on(text: str, said: str) -> None:
         ("\n  hello", "f.yaml:2:3: a single value stands at the top; write keys, like mode:, listen: and backends:"),
     ],
 )
-def test_a_text_without_keys_is_said_to_have_none(text: str, said: str) -> None:
+def test_a_text_without_keys_is_said_to_have_none(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read(text, "f.yaml", {})
-    assert str(caught.value) == said
+    assert str(caught.value) == message
 
 
 def test_a_bomb_of_aliases_is_stopped_by_its_count() -> None:

@@ -1,4 +1,4 @@
-"""Variables in values."""
+"""Substitution of ${VARIABLES} in values."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_a_variable_becomes_its_value_once(text: str, becomes: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("${NONE}", "the variable NONE is not set; set it, or write ${NONE:-default}"),
         ("${PORT", "'${PORT' has no closing brace; write ${NAME}, ${NAME:-default}, or $$ for a $"),
@@ -39,7 +39,7 @@ def test_a_variable_becomes_its_value_once(text: str, becomes: str) -> None:
         ("${1A}", "'${1A}' is not understood; write ${NAME}, ${NAME:-default}, or $$ for a $"),
     ],
 )
-def test_a_variable_that_has_no_value_is_named(text: str, said: str) -> None:
+def test_a_variable_that_has_no_value_is_named(text: str, message: str) -> None:
     with pytest.raises(ValueError) as caught:
         substitute(text, ENV)
-    assert str(caught.value) == said
+    assert str(caught.value) == message

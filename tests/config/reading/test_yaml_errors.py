@@ -1,4 +1,4 @@
-"""What is wrong with a text that is no YAML is said in plain words, at the line where it is wrong."""
+"""Syntax errors in YAML get a message about the mistake at its own line."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ EXAMPLES = Path(__file__).resolve().parents[3] / "deployments" / "examples"
 QUOTE = "is a typographic quote"
 
 
-def said_of(text: str) -> list[str]:
+def problems_of(text: str) -> list[str]:
     with pytest.raises(ConfigError) as error:
         load_text(text, "f.yaml", {})
     return str(error.value).splitlines()
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (TOP + "backends:\n\t- address: a:1\n", "4:1: a tab stands in the indentation; YAML indents with spaces alone"),
         (TOP + REST + "\t  weight: 2\n", "5:1: a tab stands in the indentation; YAML indents with spaces alone"),
@@ -70,9 +70,9 @@ def said_of(text: str) -> list[str]:
         ('mode: "ht\\tp\\q"\n', "1:13: a backslash can't stand before this; write two, or '...' around the text"),
     ],
 )  # fmt: skip
-def test_what_people_write_wrong_is_named_where_they_wrote_it(text: str, said: str) -> None:
-    (first, *_) = said_of(text)
-    assert first.startswith(f"f.yaml:{said}"), first
+def test_what_people_write_wrong_is_named_where_they_wrote_it(text: str, message: str) -> None:
+    (first, *_) = problems_of(text)
+    assert first.startswith(f"f.yaml:{message}"), first
 
 
 @pytest.mark.parametrize(
@@ -88,20 +88,20 @@ def test_a_quoted_value_may_have_any_character() -> None:
 
 
 FULL = (EXAMPLES / "several-listeners.yaml").read_text()
-PARSERS = ("did not find", "could not find", "found ", "while scanning", "while parsing", "not allowed in this context")
+PARSER_WORDS = ("did not find", "could not find", "found ", "while scanning", "while parsing", "not allowed in this context")
 
 
-SLIPS = ["", "\t", ":", '"', "[", "}", "- ", " ", "\n", "\u201c", "*", "\r"]
+EDITS = ["", "\t", ":", '"', "[", "}", "- ", " ", "\n", "\u201c", "*", "\r"]
 
 
-@given(st.lists(st.tuples(st.integers(0, len(FULL)), st.sampled_from(SLIPS)), min_size=1, max_size=3))
-def test_a_file_with_any_slip_gets_no_word_of_the_parser_and_no_traceback(slips: list[tuple[int, str]]) -> None:
+@given(st.lists(st.tuples(st.integers(0, len(FULL)), st.sampled_from(EDITS)), min_size=1, max_size=3))
+def test_a_file_with_any_slip_gets_no_word_of_the_parser_and_no_traceback(edits: list[tuple[int, str]]) -> None:
     text = FULL
-    for place, slip in slips:
-        text = text[:place] + slip + text[place + (not slip) :]
+    for position, edit in edits:
+        text = text[:position] + edit + text[position + (not edit) :]
     try:
         load_text(text, "f.yaml", {})
     except ConfigError as error:
         for problem in error.problems:
-            assert not any(words in problem.message for words in PARSERS), problem
+            assert not any(words in problem.message for words in PARSER_WORDS), problem
             assert 0 < problem.line <= text.count("\n") + text.count("\r") + 2

@@ -1,4 +1,4 @@
-"""Addresses as they are written, and what they are."""
+"""Parsing of listen addresses, backend addresses and trusted proxies."""
 
 import ipaddress
 

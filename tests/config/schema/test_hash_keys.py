@@ -1,4 +1,4 @@
-"""What a user may hash by, and what is said to the others."""
+"""Parsing of hash_key, and the messages about invalid ones."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_without_a_key_the_address_is_hashed(algorithm: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("uri", "'uri' is not one of source-ip, path, header:NAME, cookie:NAME or query:NAME"),
         ("path:x", "'path:x' is not one of source-ip, path, header:NAME, cookie:NAME or query:NAME"),
@@ -53,10 +53,10 @@ def test_without_a_key_the_address_is_hashed(algorithm: str) -> None:
         ),
     ],
 )
-def test_what_is_none_is_told_what_is_allowed(text: str, said: str) -> None:
+def test_what_is_none_is_told_what_is_allowed(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         written(text)
-    assert [problem.message for problem in caught.value.problems] == [said]
+    assert [problem.message for problem in caught.value.problems] == [message]
 
 
 def test_source_ip_hashes_the_address_whatever_is_written() -> None:

@@ -1,4 +1,4 @@
-"""Kinds of values, read alone: how values are shown, and that the JSON Schema of a kind accepts what the kind accepts."""
+"""Value types: parsing, messages, and that the JSON Schema of a type accepts what its parser accepts."""
 
 import re
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from balance.config.schema import scalars as kind
-from balance.config.schema.scalars import Scalar, shown
+from balance.config.schema.scalars import Scalar, display
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from balance.config.schema.scalars import Scalar, shown
     ],
 )
 def test_a_value_is_shown_as_it_was_written(value: object, text: str) -> None:
-    assert shown(value) == text
+    assert display(value) == text
 
 
 ACCEPTED: list[tuple[Scalar, Any, Any]] = [
@@ -38,18 +38,18 @@ ACCEPTED: list[tuple[Scalar, Any, Any]] = [
     (kind.SECRET, 5, "5"),
     (kind.choice("round-robin"), "Round_Robin", "round-robin"),
     (kind.choice("warning", spellings={"warn": "warning"}), "WARN", "warning"),
-    (kind.whole(1, 5), 5, 5),
-    (kind.share(), 1, 1.0),
-    (kind.share(or_full=True), 0.1, 0.1),
-    (kind.share(or_full=True), "full", None),
+    (kind.integer(1, 5), 5, 5),
+    (kind.fraction(), 1, 1.0),
+    (kind.fraction(or_full=True), 0.1, 0.1),
+    (kind.fraction(or_full=True), "full", None),
     (kind.number(1, 100), 1.5, 1.5),
     (kind.RETRY_ON, "connect", "connect"),
     (kind.RETRY_ON, "Reset", "reset"),
     (kind.RETRY_ON, 503, 503),
     (kind.RETRY_ON, 429, 429),
     (kind.RETRY_ON, "timeout", "timeout"),
-    (kind.COUNTED, "Broken", "broken"),
-    (kind.COUNTED, 500, 500),
+    (kind.PASSIVE_CHECK_COUNT, "Broken", "broken"),
+    (kind.PASSIVE_CHECK_COUNT, 500, 500),
     (kind.duration(), "5s", 5.0),
     (kind.duration(or_off=True), 0, 0.0),
     (kind.duration(or_auto=True), "auto", None),
@@ -70,7 +70,7 @@ def test_a_right_value_is_read(scalar: Scalar, written: Any, value: Any) -> None
 
 
 def accepts(schema: dict[str, Any], value: Any) -> bool:
-    """The few words of JSON Schema that kinds use."""
+    """Validates with the few keywords of JSON Schema that the value types use."""
     if "anyOf" in schema:
         return any(accepts(inner, value) for inner in schema["anyOf"])
     names = {bool: "boolean", int: "integer", float: "number", str: "string"}
@@ -96,10 +96,10 @@ def test_an_editor_accepts_what_is_accepted(scalar: Scalar, written: Any, value:
     [
         (kind.FLAG, "yes"),
         (kind.choice("a", "b"), "c"),
-        (kind.whole(1, 5), 6),
-        (kind.whole(1, 5), "5"),
-        (kind.share(), 1.5),
-        (kind.share(or_full=True), "half"),
+        (kind.integer(1, 5), 6),
+        (kind.integer(1, 5), "5"),
+        (kind.fraction(), 1.5),
+        (kind.fraction(or_full=True), "half"),
         (kind.number(1, 100), 0.5),
         (kind.RETRY_ON, "refused"),
         (kind.RETRY_ON, 399),

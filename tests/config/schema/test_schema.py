@@ -1,4 +1,4 @@
-"""The schema says the truth about defaults."""
+"""The defaults in the schema are those of the model."""
 
 from typing import Any, get_args
 
@@ -67,7 +67,7 @@ def test_a_default_written_down_changes_nothing(path: tuple[str, ...], section: 
     defaults: Any = defaults_of(section)
     assert defaults
     if section is HealthCheckSection:
-        defaults["type"] = "tcp"  # is http where keys of http are written, whatever their value
+        defaults["type"] = "tcp"  # the default is http when a key of HTTP checks is given
     for step in reversed(path):
         defaults = {step: defaults}
     written = load_text(yaml.safe_dump(PLAIN | defaults), "f.yaml", {})

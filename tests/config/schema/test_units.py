@@ -1,10 +1,10 @@
-"""Durations and sizes: what each spelling means, and what is said of the others."""
+"""Parsing and formatting of durations and sizes."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balance.config.schema.units import duration_s, duration_text, size_bytes
+from balance.config.schema.units import duration_s, format_duration, size_bytes
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_a_duration_is_seconds(written: object, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "message"),
     [
         ("5x", "'5x' is not a duration; write one like 500ms, 5s, 1m30s or 1h"),
         ("5", "'5' is not a duration; write one like 500ms, 5s, 1m30s or 1h"),
@@ -42,10 +42,10 @@ def test_a_duration_is_seconds(written: object, seconds: float) -> None:
         ("9000h", "'9000h' is longer than 366d"),
     ],
 )
-def test_what_is_no_duration_is_quoted(written: object, said: str) -> None:
+def test_what_is_no_duration_is_quoted(written: object, message: str) -> None:
     with pytest.raises(ValueError) as caught:
         duration_s(written)
-    assert str(caught.value) == said
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_size_is_bytes_and_a_kilobyte_is_1024(written: object, count: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "message"),
     [
         ("64", "'64' is not a size; write one like 512B, 64KB or 10MB"),
         ("10 potatoes", "'10 potatoes' is not a size; write one like 512B, 64KB or 10MB"),
@@ -66,16 +66,16 @@ def test_a_size_is_bytes_and_a_kilobyte_is_1024(written: object, count: int) -> 
         (False, "False is not a size; write one like 512B, 64KB or 10MB"),
     ],
 )
-def test_what_is_no_size_is_quoted(written: object, said: str) -> None:
+def test_what_is_no_size_is_quoted(written: object, message: str) -> None:
     with pytest.raises(ValueError) as caught:
         size_bytes(written)
-    assert str(caught.value) == said
+    assert str(caught.value) == message
 
 
 @given(st.integers(min_value=0, max_value=366 * 86_400_000))
 def test_a_duration_survives_being_written(milliseconds: int) -> None:
-    assert duration_s(duration_text(milliseconds / 1000)) == milliseconds / 1000
+    assert duration_s(format_duration(milliseconds / 1000)) == milliseconds / 1000
 
 
 def test_a_duration_is_written_shortly() -> None:
-    assert [duration_text(s) for s in (90, 0.5, 3600, 0)] == ["1m30s", "500ms", "1h", "0"]
+    assert [format_duration(s) for s in (90, 0.5, 3600, 0)] == ["1m30s", "500ms", "1h", "0"]

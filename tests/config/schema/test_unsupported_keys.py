@@ -1,4 +1,4 @@
-"""What this version does not have is refused by name."""
+"""Keys of features that this version lacks are refused by name."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ import pytest
 
 from balance.config import load_text
 from balance.config.schema.schema import ALGORITHMS, CHECKS
-from balance.config.schema.unsupported_keys import LATER_KEYS
+from balance.config.schema.unsupported_keys import UNSUPPORTED_KEYS
 from balance.errors import ConfigError
 
 WORKING = 'mode: http\nlisten: ":8080"\nbackends:\n  - address: 127.0.0.1:9001\n'
 
-HOMES = {
+SECTION_TEXTS = {
     "": "{key}: {{}}",
     "listener": "listeners: [{{listen: ':1', {key}: 1}}]",
     "pool": "pools: {{p: {{backends: [{{address: 'a:1'}}], {key}: 1}}}}",
@@ -27,23 +27,25 @@ HOMES = {
 }
 
 
-def said_of(text: str) -> list[str]:
+def problems_of(text: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         load_text(text, "f.yaml", {})
     return [problem.message for problem in caught.value.problems]
 
 
-@pytest.mark.parametrize(("place", "key"), [(place, key) for place, keys in LATER_KEYS.items() for key in sorted(keys)])
-def test_a_later_key_is_refused_by_name(place: str, key: str) -> None:
-    assert f"{key!r} is not available in this version" in said_of(WORKING + HOMES[place].format(key=key) + "\n")
+@pytest.mark.parametrize(
+    ("section", "key"), [(section, key) for section, keys in UNSUPPORTED_KEYS.items() for key in sorted(keys)]
+)
+def test_a_later_key_is_refused_by_name(section: str, key: str) -> None:
+    assert f"{key!r} is not available in this version" in problems_of(WORKING + SECTION_TEXTS[section].format(key=key) + "\n")
 
 
 def test_a_later_section_is_refused_even_when_it_says_that_it_is_off() -> None:
-    assert said_of(WORKING + "tls: {enabled: false}\n") == ["'tls' is not available in this version"]
+    assert problems_of(WORKING + "tls: {enabled: false}\n") == ["'tls' is not available in this version"]
 
 
 def test_a_misspelt_later_key_is_told_apart_from_a_known_one() -> None:
-    assert said_of(WORKING + "autoscaller: {}\n") == [
+    assert problems_of(WORKING + "autoscaller: {}\n") == [
         "unknown key; 'autoscaler', if that is meant, is not available in this version"
     ]
 
@@ -59,4 +61,4 @@ def test_what_is_offered_is_what_there_is() -> None:
 def test_the_readme_lists_what_there_is_not() -> None:
     readme = (Path(__file__).resolve().parents[3] / "README.md").read_text()
     section = readme.partition("### What it does not, in this version")[2].partition("\n###")[0]
-    assert not [key for keys in LATER_KEYS.values() for key in keys if f"`{key}`" not in section]
+    assert not [key for keys in UNSUPPORTED_KEYS.values() for key in keys if f"`{key}`" not in section]

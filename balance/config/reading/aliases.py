@@ -1,4 +1,4 @@
-"""Older names of keys that existing files use, and the keys that they are. Decides nothing else."""
+"""Deprecated names of keys, and the keys that replace them."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ LIMIT_ALIASES: dict[Path, Path] = {
 ALIASES = CHECK_ALIASES | LIMIT_ALIASES | BREAKER_ALIASES | RETRY_ALIASES
 
 
-def follow_aliases(document: Document) -> list[Problem]:
-    """Move every older name to where it belongs. A key given under both names is a problem."""
+def resolve_aliases(document: Document) -> list[Problem]:
+    """Rename every deprecated key in the document. A key given under both names is a problem."""
     moves = dict(ALIASES)
     pools = document.data.get("pools")
     for name in pools if isinstance(pools, dict) else ():

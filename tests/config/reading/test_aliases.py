@@ -1,4 +1,4 @@
-"""Older names mean what the newer ones mean."""
+"""Deprecated keys have the effect of the keys that replace them."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_an_older_name_is_the_same_key(older: str, newer: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("added", "said"),
+    ("added", "message"),
     [
         (
             "health_check: {http_path: /x, path: /y}",
@@ -58,7 +58,7 @@ def test_an_older_name_is_the_same_key(older: str, newer: str) -> None:
         ("security: {max_header_size: 1KB}\nhttp: 5", "f.yaml:6:7: http: expected keys below it, got 5"),
     ],
 )
-def test_a_mistake_is_reported_where_it_was_written(added: str, said: str) -> None:
+def test_a_mistake_is_reported_where_it_was_written(added: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_text(WORKING + added, "f.yaml", {})
-    assert said in str(caught.value).splitlines()
+    assert message in str(caught.value).splitlines()
