@@ -97,16 +97,16 @@ KEYS: dict[str, Key] = {
     ),
     "health_check.slow_start": Key(
         "30s",
-        "tests/runtime/test_health_gated_pool.py::test_who_comes_back_gets_a_tenth_of_its_share_at_first_under_any_algorithm",
+        "tests/runtime/test_pool_health.py::test_who_comes_back_gets_a_tenth_of_its_share_at_first_under_any_algorithm",
     ),
     "health_check.panic_threshold": Key(
         50,
-        "tests/runtime/test_health_gated_pool.py::test_in_panic_all_are_used_but_those_an_operator_took_out_and_open_breakers",
+        "tests/runtime/test_pool_health.py::test_in_panic_all_are_used_but_those_an_operator_took_out_and_open_breakers",
     ),
     "health_check.passive_checks.enabled": Key(
-        False, "tests/runtime/test_health_gated_pool.py::test_only_who_asks_for_it_pays_for_it"
+        False, "tests/runtime/test_pool_health.py::test_only_who_asks_for_it_pays_for_it"
     ),
-    "health_check.passive_checks.count": Key([500], "tests/runtime/test_health_gated_pool.py::test_what_counts_is_configured"),
+    "health_check.passive_checks.count": Key([500], "tests/runtime/test_pool_health.py::test_what_counts_is_configured"),
     "health_check.passive_checks.consecutive_failures": Key(
         2,
         "tests/process/control/test_outlier_detector.py::test_failures_in_a_row_over_all_workers_eject_and_a_good_request_brings_back",
@@ -128,7 +128,7 @@ KEYS: dict[str, Key] = {
         20, "tests/health/test_outlier_detection.py::test_the_percentage_is_rounded_down"
     ),
     "circuit_breaker.enabled": Key(
-        True, "tests/runtime/test_health_gated_pool.py::test_an_open_breaker_is_passed_over_while_others_live"
+        True, "tests/runtime/test_pool_health.py::test_an_open_breaker_is_passed_over_while_others_live"
     ),
     "circuit_breaker.failure_threshold": Key(
         2, "tests/health/test_circuit_breaker.py::test_it_opens_after_as_many_failures_as_are_said"
@@ -159,7 +159,7 @@ KEYS: dict[str, Key] = {
         "X-Session", "tests/proxy/http/test_session_cookie.py::test_a_field_leads_to_one_backend_over_any_connection"
     ),
     "session_affinity.ttl": Key(
-        "5s", "tests/runtime/test_affinity_pool.py::test_a_session_that_was_not_used_for_its_time_is_a_new_one"
+        "5s", "tests/runtime/test_affinity.py::test_a_session_that_was_not_used_for_its_time_is_a_new_one"
     ),
     "session_affinity.secret": Key(
         "s3cret",

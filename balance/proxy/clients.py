@@ -2,8 +2,8 @@
 there are descriptors for), and which one makes room for it: the one that has been idle for longest.
 
 `max_clients` holds over all workers, also over those that finish what they have while their successors serve: each connection
-has a permit, as leases of a backend with a limit have (runtime.permits). nginx does the same with its worker_connections, which
-take the oldest of its idle connections back; HAProxy has no more than callers that wait.
+has a permit, as leases of a backend with a limit have (runtime.max_connections). nginx does the same with its
+worker_connections, which take the oldest of its idle connections back; HAProxy has no more than callers that wait.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from balance.load import Load
 from balance.proxy.net.timer_wheel import NEVER
 from balance.proxy.worker_context import Acceptance, Drainable, WorkerContext
 from balance.runtime import counters
-from balance.runtime.backend import Limited
 from balance.runtime.health_gate import Shared
-from balance.runtime.max_connections import Permits
+from balance.runtime.max_connections import Limited, Permits
 
 SOME = 64  # idle clients that one look through all finds, and that one tick closes at most
 

@@ -11,7 +11,8 @@ from balance.http1.forwarding.realip import TrustedProxies
 from balance.http1.request import RequestReader
 from balance.proxy.net.timer_wheel import NEVER
 from balance.proxy.worker_context import WorkerContext
-from balance.runtime.backend import UNLIMITED, Backend
+from balance.runtime.backend import Backend
+from balance.runtime.max_connections import UNLIMITED
 from balance.runtime.snapshot import Listener
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sized
 from typing import Protocol
 
 from balance.config.model import BackendConfig
 from balance.health.circuit_breaker import BreakerState
 from balance.health.states import State
 from balance.load import Load
-from balance.runtime import counters
 from balance.runtime.health_gate import HealthGate
-
-UNLIMITED = 1 << 62
+from balance.runtime.max_connections import Limited
 
 
 class Parked(Protocol):
@@ -30,23 +27,6 @@ class Gate(Protocol):
 
     def admit(self, now: float) -> int | None:
         """What names the trial that the request is, NO_TRIAL for none; None turns it away."""
-
-
-class Permits(Protocol):
-    """This worker's part of what a backend with a limit may have at once."""
-
-    is_pressed: bool
-    waiters: Sized
-    wake: Callable[[], None]
-
-    def take(self) -> bool: ...
-    def freed(self) -> None: ...
-    def settle(self) -> None: ...
-    def look(self) -> None: ...
-    def ask_again(self) -> None: ...
-    def tick(self) -> None: ...
-    def adjust(self) -> None: ...
-    def close(self) -> None: ...
 
 
 class IdleTime:
@@ -116,32 +96,6 @@ class IdleRaces:
         return is_apart or now - self._since <= self.SPAN_S
 
 
-class Limited:
-    """What only so many may use at once, over all workers: a backend by its leases, a listener by its clients. `slot` is its
-    block on the board."""
-
-    __slots__ = ("_limit", "block", "credit", "load", "permits", "slot")
-
-    def __init__(self, slot: int, load: Load, limit: int) -> None:
-        self.slot = slot
-        self.block = counters.block(slot)
-        self.load = load
-        self.permits: Permits | None = None  # what is asked before it is used, where there is a limit
-        self.credit = UNLIMITED  # uses that need nobody's leave
-        self._limit = limit
-
-    @property
-    def limit(self) -> int:
-        """How many uses there may be at once, 0 for any number. May be set at any time."""
-        return self._limit
-
-    @limit.setter
-    def limit(self, limit: int) -> None:
-        self._limit = limit
-        if self.permits is not None:
-            self.permits.adjust()
-
-
 class Backend(Limited):
     """Lives as long as its identity is configured, across snapshots."""
 
@@ -158,7 +112,7 @@ class Backend(Limited):
         self.idle_time = IdleTime(idle_timeout_s)
         self.races = IdleRaces()
         self.open_count = 0  # connections to it, parked or in use
-        # What a GuardedPool decides `is_ready` from, and nobody else uses.
+        # What a pool's health decides `is_ready` from, and nobody else uses.
         self.state = State.UNKNOWN
         self.phase = BreakerState.CLOSED  # its breaker's; HALF_OPEN as soon as the time of OPEN is over
         self.guard: HealthGate | None = None

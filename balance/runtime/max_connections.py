@@ -12,16 +12,44 @@ requests wait too, what is above a fair share. A ring that is lost is made up fo
 from __future__ import annotations
 
 from collections.abc import Callable, Sized
+from typing import Final
 
+from balance.load import Load
 from balance.runtime import counters
-from balance.runtime.backend import UNLIMITED, Limited
 from balance.runtime.health_gate import Shared
 
-_NOBODY: Sized = ()
+UNLIMITED: Final = 1 << 62
+_NOBODY: Final[Sized] = ()
 
 
 def _nobody_waits() -> None:
     pass
+
+
+class Limited:
+    """What only so many may use at once, over all workers: a backend by its leases, a listener by its clients. `slot` is its
+    block on the board."""
+
+    __slots__ = ("_limit", "block", "credit", "load", "permits", "slot")
+
+    def __init__(self, slot: int, load: Load, limit: int) -> None:
+        self.slot = slot
+        self.block = counters.block(slot)
+        self.load = load
+        self.permits: Permits | None = None  # what is asked before it is used, where there is a limit
+        self.credit = UNLIMITED  # uses that need nobody's leave
+        self._limit = limit
+
+    @property
+    def limit(self) -> int:
+        """How many uses there may be at once, 0 for any number. May be set at any time."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        self._limit = limit
+        if self.permits is not None:
+            self.permits.adjust()
 
 
 class Permits:

@@ -1,4 +1,8 @@
-"""A set of backends that can stand in for each other, and the choice among those that are ready."""
+"""A set of backends that can stand in for each other, and the choice among those that are ready.
+
+What a configuration asks for besides a policy is a layer with its own state: health, limits, affinity, backups; None where it
+asks for none. They know nothing of each other, acquire() has them all in the order in which they count.
+"""
 
 from __future__ import annotations
 
@@ -6,110 +10,30 @@ from collections.abc import Collection, Sequence
 
 from balance.balancing import NOBODY, Needs, Policy
 from balance.config.model import HashKey
-from balance.health.circuit_breaker import BreakerState
-from balance.health.failure_statuses import is_good
-from balance.health.states import State
 from balance.http1.hash_key import key_of
+from balance.http1.head import RequestFields
 from balance.load import Load
-from balance.model import Outcome, Why
+from balance.model import Why
 from balance.runtime import counters
+from balance.runtime.affinity import Affinity, Visit, keeps
 from balance.runtime.backend import Backend
 from balance.runtime.backups import Backups
+from balance.runtime.lease import Lease, LeaseTerms
+from balance.runtime.pool_health import PoolHealth
+from balance.runtime.pool_limits import PoolLimits
 from balance.runtime.queue import Queue
 
-_OK, _FAILED = Outcome.OK, Outcome.FAILED
-_COUNTED = {Outcome.FAILED: counters.FAILURES, Outcome.ABORTED: counters.ABORTED}
 _SOURCE_IP = HashKey()
-
-
-class Lease:
-    """One use of a backend, from the choice to the outcome. Released exactly once."""
-
-    __slots__ = ("backend", "row", "started")
-
-    def __init__(self, backend: Backend, row: counters.Row, now: float) -> None:
-        self.backend = backend
-        self.row: counters.Row | None = row
-        self.started = now
-
-    def answered(self, now: float, status: int = 0) -> None:
-        """The first byte of an answer came, or in TCP mode the connection: how long that took is learned now.
-
-        For what goes on for long afterwards. Else release() says it all.
-        """
-
-    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, end: int = 0) -> None:
-        """Give the backend back. `now` as for acquire(). RuntimeError when it was given back already.
-
-        `first_byte_s` is what the answer's first byte took, without it the time from acquire() to now. `end` is the status of
-        the answer that went to the client, or the Why of a failure; 0 where nothing more is known.
-        """
-        row = self.row
-        if row is None:
-            raise RuntimeError(f"lease of {self.backend.name} released twice")
-        self.row = None
-        backend = self.backend
-        backend.load.active -= 1
-        if outcome is not _OK:
-            row.cells[backend.block + _COUNTED[outcome]] += 1
-
-
-class WatchedLease(Lease):
-    """A lease from whose end the policy learns. Leases of policies that don't care stay as cheap as they are."""
-
-    __slots__ = ("_has_answered",)
-
-    def __init__(self, backend: Backend, row: counters.Row, now: float) -> None:
-        self.backend = backend
-        self.row = row
-        self.started = now
-        self._has_answered = False
-        peers = backend.load.peers
-        if peers is not None:
-            peers.active += 1
-
-    def answered(self, now: float, status: int = 0) -> None:
-        if not self._has_answered:
-            self._has_answered = True
-            self._learn(now - self.started, status < 500 or is_good(status), now)
-
-    def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, end: int = 0) -> None:
-        super().release(outcome, now)
-        peers = self.backend.load.peers
-        if peers is not None:
-            peers.active -= 1
-        if outcome is _FAILED or (outcome is _OK and not self._has_answered):
-            is_well = outcome is _OK and (end < 500 or is_good(end))
-            self._learn(now - self.started if first_byte_s is None else first_byte_s, is_well, now)
-
-    def _learn(self, first_byte_s: float, is_well: bool, now: float) -> None:
-        self.backend.load.note(is_well, now)
-
-
-class TimedLease(WatchedLease):
-    """And from how long the answer took."""
-
-    __slots__ = ()
-
-    def _learn(self, first_byte_s: float, is_well: bool, now: float) -> None:
-        self.backend.load.learn(first_byte_s, is_well, now)
-
-
-def lease_class(needs: Needs) -> type[Lease]:
-    """The cheapest lease that tells a policy what it needs."""
-    if Needs.LATENCY in needs:
-        return TimedLease
-    return WatchedLease if Needs.OUTCOMES in needs else Lease
 
 
 class Pool:
     """The ready set and its policy. Every change of the ready set is one rebuild().
 
-    `key_of` finds the key to give to acquire() in a request; None when the policy wants none, which is then b"".
+    `key_of` finds the key to give to acquire() in a request; None when nobody wants one, which is then b"".
     """
 
-    __slots__ = ("_lease", "_policy", "_ready", "_reserve", "_row", "algorithm", "backends", "key_of", "name",
-                 "queue")  # fmt: skip
+    __slots__ = ("_policy", "_ready", "_terms", "affinity", "algorithm", "backends", "backups", "health", "key_of", "limits",
+                 "name")  # fmt: skip
 
     def __init__(
         self,
@@ -120,21 +44,27 @@ class Pool:
         row: counters.Row,
         hash_key: HashKey = _SOURCE_IP,
         *,
-        reserve: Backups | None = None,
+        health: PoolHealth | None = None,
+        limits: PoolLimits | None = None,
+        affinity: Affinity | None = None,
+        backups: Backups | None = None,
         is_live: bool = True,
     ) -> None:
-        """`reserve` has those of the `backends` that are backups, if any are. Not `is_live`: nobody is ready before the first
+        """`backups` has those of the `backends` that are backups, if any are. Not `is_live`: nobody is ready before the first
         rebuild(), which is the caller's to make.
         """
         self.name = name
         self.backends = tuple(backends)
         self.algorithm = algorithm
-        self._policy = policy
-        self._row = row
-        self._lease = lease_class(policy.needs)
-        self._reserve = reserve
+        self.health = health
+        self.limits = limits
+        self.affinity = affinity
+        self.backups = backups
         self.key_of = key_of(hash_key) if Needs.KEY in policy.needs else None
-        self.queue: Queue | None = None  # where requests wait, if backends can be full
+        if affinity is not None:
+            self.key_of = affinity.visits(self.key_of)
+        self._policy = policy
+        self._terms = LeaseTerms(row, policy.needs, is_evidence=health is not None)
         self._ready: tuple[Backend, ...] = ()
         if is_live:
             self.rebuild()
@@ -142,45 +72,116 @@ class Pool:
     @property
     def ready(self) -> tuple[Backend, ...]:
         """The backends that may be chosen now, backups last."""
-        return self._ready if self._reserve is None else self._ready + self._reserve.ready
+        return self._ready if self.backups is None else self._ready + self.backups.ready
 
-    def has_other(self, tried: Collection[Backend]) -> bool:
-        """Whether a request that could connect to none of these may still find somebody, by acquire() or by spare()."""
-        return any(backend not in tried for backend in self.ready)
-
-    def spare(self, now: float, tried: Collection[Backend]) -> Lease | None:
-        """For a request that could connect to none of those that acquire() gave it: to it, nobody else is ready."""
-        return None
+    @property
+    def queue(self) -> Queue | None:
+        """Where requests wait, if backends can be full."""
+        return None if self.limits is None else self.limits.queue
 
     @property
     def why_nobody(self) -> Why:
         """What to say when acquire() finds nobody and nobody was tried."""
-        return Why.NO_HEALTHY
+        if self.may_wait(()):
+            return Why.LIMIT
+        return Why.NO_HEALTHY if self.health is None else self.health.why_nobody
 
-    def serves_bound(self, backend: Backend) -> bool:
-        """Whether a client that is bound to that backend may go on there: also while it drains, as sessions do."""
-        if backend not in self.backends or backend.phase is not BreakerState.CLOSED or backend.state is State.RETURNING:
-            return False
-        return backend.is_ready or backend.state is State.DRAINING
+    def acquire(self, key: bytes | Visit, now: float, avoid: Collection[Backend] = ()) -> Lease | None:
+        """Choose a backend that is not in `avoid`, or None when nobody is left. `now`: seconds on a monotonic clock."""
+        limits = self.limits
+        if limits is not None and not avoid and limits.queue.waiters and not limits.queue.is_serving:
+            return None  # nobody overtakes those who wait, but who has tried others already: that one is older than they
+        visit: Visit | None = None
+        if type(key) is Visit:
+            visit, key = key, key.key
+            if (lease := self._at_home(visit, now, avoid)) is not None:
+                return lease
+        if avoid or (index := self._policy.pick(key, (), now)) == NOBODY:
+            lease = self._choose(key, now, avoid)
+            if lease is None:
+                return None
+            backend = lease.backend
+        else:  # nearly always; _choose() in line
+            backend = self._ready[index]
+            lease = Lease(backend, self._terms, now)
+        if backend.gate is not None or (limits is not None and backend.load.active > backend.credit):
+            lease = self._admit(lease, key, now, avoid)
+        if visit is not None and lease is not None and self.affinity is not None:
+            self.affinity.settle(visit, lease.backend, now)
+        return lease
+
+    def revisit(self, fields: RequestFields, now: float) -> Lease | None:
+        """The lease that acquire() would give, where nothing has to be looked for: a cookie that was seen before in the same
+        fields, and a backend that is ready and has room. Nearly every request; None leaves all others to acquire().
+        """
+        affinity, found = self.affinity, fields.found
+        if affinity is None or not affinity.homes or not found:
+            return None
+        home = affinity.homes.get(found.get(affinity.note, b""))
+        if home is None or not home.is_ready or home.gate is not None or home.load.active >= home.credit:
+            return None
+        limits = self.limits
+        if limits is not None and limits.queue.waiters and not limits.queue.is_serving:
+            return None
+        return Lease(home, self._terms, now)
 
     def acquire_bound(self, backend: Backend, now: float) -> Lease | None:
         """A lease of that one, for a client that is bound to it; None when it is full."""
-        backend.load.active += 1
-        self._row.cells[backend.block + counters.LEASES] += 1
-        return self._lease(backend, self._row, now)
+        lease = Lease(backend, self._terms, now)
+        if self._has_room(backend):
+            return lease
+        lease.withdraw(now)
+        return None
+
+    def serves_bound(self, backend: Backend) -> bool:
+        """Whether a client that is bound to that backend may go on there: also while it drains, as sessions do."""
+        return backend in self.backends and keeps(backend)
+
+    def spare(self, now: float, tried: Collection[Backend]) -> Lease | None:
+        """For a request that could connect to none that acquire() gave it: one that only its traffic speaks against."""
+        if self.health is None:
+            return None
+        left = [backend for backend in self.health.kept_away() if backend not in tried]
+        if not left or self.may_wait(tried):
+            return None
+        backend = min(left, key=lambda backend: (backend.is_backup, backend.load.active))
+        lease = Lease(backend, self._terms, now)
+        if not self._has_room(backend):
+            lease.withdraw(now)
+            return None
+        self.health.try_anyway(lease, backend, now)
+        return lease
+
+    def has_other(self, tried: Collection[Backend]) -> bool:
+        """Whether a request that could connect to none of these may still find somebody, by acquire() or by spare()."""
+        if any(backend not in tried for backend in self.ready):
+            return True
+        return self.health is not None and any(backend not in tried for backend in self.health.kept_away())
 
     def may_wait(self, avoid: Collection[Backend]) -> bool:
-        """Whether somebody will do for a request that found nobody, but is full."""
-        return False
+        """Whether a request that found nobody found them full and not unwell, or must let others go first."""
+        limits = self.limits
+        if limits is None:
+            return False
+        left = [backend for backend in self._ready if backend not in avoid]
+        if not left and self.backups is not None:
+            left = [backend for backend in self.backups.ready if backend not in avoid]
+        return limits.may_wait(left, avoid, self.health is not None and self.health.is_last_resort)
 
     def ask_again(self) -> None:
         """Requests have been waiting for a while."""
+        if self.limits is not None:
+            self.limits.ask_again()
 
     def tick(self) -> None:
         """Some time has passed, a fraction of a second."""
+        if self.limits is not None:
+            self.limits.tick()
 
     def retire(self) -> None:
         """Another pool has taken its place, or none: the board shows nothing more of it. Who waits in its queue may go on."""
+        if self.limits is not None:
+            self.limits.retire()
 
     def lay(self, members: Sequence[Load]) -> None:
         """Let the policy do now what takes long, for `members` that stand for the backends as rebuild() will find them."""
@@ -190,11 +191,20 @@ class Pool:
         """Read which backends are ready and tell the policy. One without weight is chosen for nothing new, as in HAProxy: to
         the policy it is not there.
         """
+        if self.limits is not None:
+            self.limits.rebuild()
+        if self.health is not None:
+            self.health.rebuild()
+        else:
+            for backend in self.backends:  # it may have been in a pool with health before
+                backend.gate = backend.slow_start = None
         members = [backend for backend in self.backends if backend.load.weight and not backend.is_backup]
         self._ready = tuple([backend for backend in members if backend.is_ready])
         self._policy.rebuild([backend.load for backend in self._ready], [backend.load for backend in members])
-        if self._reserve is not None:
-            self._reserve.rebuild()
+        if self.backups is not None:
+            self.backups.rebuild()
+        if self.limits is not None:
+            self.limits.wake()
 
     def set_ready(self, backend: Backend, is_ready: bool) -> bool:
         """Put a backend into the ready set or take it out. True when that changed anything."""
@@ -204,18 +214,68 @@ class Pool:
         self.rebuild()
         return True
 
-    def acquire(self, key: bytes, now: float, avoid: Collection[Backend] = ()) -> Lease | None:
-        """Choose a backend that is not in `avoid`, or None when nobody is left. `now`: seconds on a monotonic clock."""
-        indices: Collection[int] = ()
-        if avoid:
-            indices = {index for index, backend in enumerate(self._ready) if backend in avoid}
+    def _choose(self, key: bytes, now: float, avoid: Collection[Backend]) -> Lease | None:
+        """By the policy, or among the backups when nobody is left."""
+        indices = {index for index, backend in enumerate(self._ready) if backend in avoid} if avoid else ()
         index = self._policy.pick(key, indices, now)
         if index != NOBODY:
-            backend = self._ready[index]
-        elif self._reserve is None or (backup := self._reserve.pick(key, now, avoid)) is None:
+            return Lease(self._ready[index], self._terms, now)
+        backup = self.backups.pick(key, now, avoid) if self.backups is not None else None
+        return Lease(backup, self._terms, now) if backup is not None else None
+
+    def _at_home(self, visit: Visit, now: float, avoid: Collection[Backend]) -> Lease | None:
+        """A lease of the backend where a session is. None when it has none or moves, or when its backend is only full."""
+        affinity = self.affinity
+        if affinity is None or not visit.session:
             return None
-        else:
-            backend = backup
-        backend.load.active += 1
-        self._row.cells[backend.block + counters.LEASES] += 1
-        return self._lease(backend, self._row, now)
+        health = self.health
+        is_last_resort = health is not None and health.is_last_resort
+        home = affinity.home(visit, now, avoid, is_last_resort)
+        if home is None:
+            return None
+        lease = Lease(home, self._terms, now)
+        if is_last_resort and home.gate is not None and home.guard is not None and (trial := home.gate.admit(now)):
+            home.guard.begin_trial(lease, trial)
+        if self._has_room(home):
+            return lease
+        lease.withdraw(now)
+        return None
+
+    def _admit(self, lease: Lease | None, key: bytes, now: float, avoid: Collection[Backend]) -> Lease | None:
+        """A gate is in the way of what was chosen, or it is full: let it through, or choose another."""
+        turned_away = list(avoid)
+        spared: Backend | None = None
+        no_case_for_backups = False
+        while lease is not None:
+            backend = lease.backend
+            if not self._has_room(backend):
+                no_case_for_backups |= not backend.is_backup  # one that is full is ready
+            else:
+                gate = backend.gate
+                if gate is None or (spared is not None and gate is backend.slow_start):
+                    return lease  # two on their ramps: more choosing would only cost
+                trial = gate.admit(now)
+                if trial is not None:
+                    if trial and backend.guard is not None:
+                        backend.guard.begin_trial(lease, trial)
+                    return lease
+                if gate is backend.slow_start:
+                    spared = backend
+                    no_case_for_backups |= not backend.is_backup  # and so is one that starts slowly
+            lease.withdraw(now)
+            turned_away.append(backend)
+            lease = self._choose(key, now, turned_away)
+            if lease is not None and lease.backend.is_backup and no_case_for_backups:
+                lease.withdraw(now)
+                break
+        if spared is None:
+            return None
+        lease = Lease(spared, self._terms, now)  # nobody else is left: to spare it would be to refuse the request
+        if self._has_room(spared):  # asked once more: what was taken for it may have gone to others as it was turned away
+            return lease
+        lease.withdraw(now)
+        return None
+
+    def _has_room(self, backend: Backend) -> bool:
+        """Whether the lease that it was just given is not one too many."""
+        return self.limits is None or self.limits.has_room(backend)

@@ -13,15 +13,15 @@ from balance.config.model import BackendConfig, Config, HttpConfig, PoolConfig, 
 from balance.load import Load
 from balance.model import Address, Mode
 from balance.retry.decision import Retrying
-from balance.runtime.affinity_pool import StickyPool
+from balance.runtime.affinity import Affinity
 from balance.runtime.backend import Backend
 from balance.runtime.backend_slots import LISTENER
 from balance.runtime.backups import Backups
 from balance.runtime.counters import Row
 from balance.runtime.health_gate import Shared
-from balance.runtime.health_gated_pool import GuardedPool, needs_guard
-from balance.runtime.max_connections_pool import LimitedPool, is_limited
 from balance.runtime.pool import Pool
+from balance.runtime.pool_health import PoolHealth, needs_health
+from balance.runtime.pool_limits import PoolLimits, has_limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +146,8 @@ def prepare(
             backends.append(backend)
         made = _pool(pool, backends, row, rand, shared)
         before = previous.pools.get(pool.name) if previous is not None else None
-        if isinstance(made, LimitedPool) and before is not None and before.queue is not None:
-            made.succeed(before.queue)
+        if made.limits is not None and before is not None and before.queue is not None:
+            made.limits.succeed(before.queue)
         if settings:  # their own loads still have the weights of the snapshot that is being served
             made.lay(
                 [Load(each.weight, identity=each.name.encode()) for each in pool.backends if each.weight and not each.backup]
@@ -179,12 +179,19 @@ def _pool(config: PoolConfig, backends: list[Backend], row: Row, rand: Callable[
     """Not live yet, and no more than what its configuration asks for."""
     policy = POLICIES[config.algorithm]
     backups = [backend for backend, each in zip(backends, config.backends, strict=True) if each.backup]
-    reserve = Backups(backups, policy(rand)) if backups else None
-    kind = StickyPool if config.affinity.enabled else LimitedPool if is_limited(config) else GuardedPool
-    if needs_guard(config):
-        return kind(config, backends, policy(rand), row, shared, reserve=reserve, is_live=False)
-    algorithm = config.algorithm
-    return Pool(config.name, backends, algorithm, policy(rand), row, config.hash_key, reserve=reserve, is_live=False)
+    return Pool(
+        config.name,
+        backends,
+        config.algorithm,
+        policy(rand),
+        row,
+        config.hash_key,
+        health=PoolHealth(config, backends, row, shared) if needs_health(config) else None,
+        limits=PoolLimits(config, backends, row, shared) if has_limits(config) else None,
+        affinity=Affinity(config, backends, row, shared) if config.affinity.enabled else None,
+        backups=Backups(backups, policy(rand)) if backups else None,
+        is_live=False,
+    )
 
 
 def _cookie(pool: PoolConfig) -> SessionCookie | None:

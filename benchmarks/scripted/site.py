@@ -18,7 +18,6 @@ from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.tcp.session import Downstream
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
-from balance.runtime.affinity_pool import StickyPool
 from balance.runtime.snapshot import build
 from scripted.transport import Nowhere, NowhereLoop, connected
 
@@ -75,10 +74,11 @@ class Site:
     def in_session(self, head: bytes) -> bytes:
         """`head` as a client sends it that has a session, where there are sessions."""
         pool = self.listener.pool
-        if not isinstance(pool, StickyPool):
+        if pool.affinity is None:
             return head
-        assert pool.tokens is not None
-        return head.replace(b"Cookie: ", b"Cookie: LOAD-BALANCING_SESSION=%b; " % pool.tokens.token(pool.backends[0]))
+        tokens = pool.affinity.tokens
+        assert tokens is not None
+        return head.replace(b"Cookie: ", b"Cookie: LOAD-BALANCING_SESSION=%b; " % tokens.token(pool.backends[0]))
 
 
 def _unwritten_log() -> AccessLog:

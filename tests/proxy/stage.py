@@ -40,7 +40,6 @@ from balance.runtime import backend as runtime
 from balance.runtime import counters
 from balance.runtime.backend_slots import SlotBook
 from balance.runtime.health_gate import HealthGate
-from balance.runtime.health_gated_pool import GuardedPool
 from balance.runtime.snapshot import Snapshot, backend_slots, build, prepare
 
 Script = Callable[[Wire], Awaitable[None]]
@@ -292,12 +291,12 @@ class Stage:
     def half_open(self, backend: Backend) -> HealthGate:
         """Its breaker has opened by one failure, and its next request finds out whether it is well."""
         known, pool = self.of(backend), self.pool
-        assert isinstance(pool, GuardedPool)
+        assert pool.health is not None
         assert known.guard is not None
         assert known.guard.breaker is not None
         known.guard.evidence[RUN] = 1
         known.guard.breaker.failed(0, 0)
-        pool.update(known, State.HEALTHY, BreakerState.HALF_OPEN, 0.0)
+        pool.health.update(known, State.HEALTHY, BreakerState.HALF_OPEN, 0.0)
         pool.rebuild()
         return known.guard
 

@@ -28,7 +28,9 @@ from balance.proxy.net.timer_wheel import TICK_S
 from balance.proxy.tcp.relay import Relay
 from balance.proxy.tcp.session import Downstream
 from balance.runtime import counters
-from balance.runtime.health_gated_pool import GuardedPool
+from balance.runtime.pool import Pool
+from balance.runtime.pool_health import PoolHealth
+from balance.runtime.pool_limits import PoolLimits
 from balance.runtime.snapshot import prepare
 
 SEEDS = int(os.environ.get("BALANCE_RASCALS", "3"))  # more for a long run
@@ -456,11 +458,13 @@ async def test_backend_with_a_limit_leaves_no_permit_behind(stage: Stage) -> Non
     await client.send(get())
     await until(lambda: gone.wires)
     known = stage.of(gone)
-    assert isinstance(stage.pool, GuardedPool)
-    stage.pool.update(known, State.UNHEALTHY, BreakerState.CLOSED, 0.0)
-    stage.pool.update(known, State.HEALTHY, BreakerState.CLOSED, 0.0)
+    health = stage.pool.health
+    assert health is not None
+    health.update(known, State.UNHEALTHY, BreakerState.CLOSED, 0.0)
+    health.update(known, State.HEALTHY, BreakerState.CLOSED, 0.0)
     stage.pool.rebuild()
-    pool = id(stage.pool)
+    gone_with_it = {id(stage.pool), id(health), id(stage.pool.limits)}
+    del health
     await stage.reload(pooled(stage, stays))
     assert stage.cell(known.block + counters.CREDIT) > 0  # the request still counts
     stage.row.cells[known.block + counters.WANTED] = 1
@@ -471,7 +475,8 @@ async def test_backend_with_a_limit_leaves_no_permit_behind(stage: Stage) -> Non
     assert (known.permits, known.gate, known.slow_start) == (None, None, None)
     assert await ask(client) == b"stays"
     gc.collect()
-    assert pool not in {id(each) for each in gc.get_objects() if isinstance(each, GuardedPool)}  # nothing leads to it any more
+    left = {id(each) for each in gc.get_objects() if isinstance(each, Pool | PoolHealth | PoolLimits)}
+    assert not gone_with_it & left  # nothing leads to it any more
 
 
 async def test_backend_that_comes_back_as_it_is_let_go_of_has_its_limit_again(stage: Stage) -> None:

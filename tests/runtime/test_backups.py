@@ -17,7 +17,6 @@ from balance.model import Address, Mode, Outcome
 from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.counters import Row
-from balance.runtime.health_gated_pool import GuardedPool
 from balance.runtime.pool import Pool
 from balance.runtime.snapshot import backend_slots, build
 
@@ -78,8 +77,8 @@ def test_shares_and_tables_are_those_of_a_pool_without_backups() -> None:
 
 
 def see(pool: Pool, name: str, state: State, phase: BreakerState = BreakerState.CLOSED, now: float = 0.0) -> None:
-    assert isinstance(pool, GuardedPool)
-    pool.update(next(backend for backend in pool.backends if backend.name == name), state, phase, now)
+    assert pool.health is not None
+    pool.health.update(next(backend for backend in pool.backends if backend.name == name), state, phase, now)
     pool.rebuild()
 
 
@@ -117,5 +116,5 @@ def test_who_a_half_open_primary_turns_away_goes_to_a_backup() -> None:
     assert [lease.backend.name for lease in held if lease] == ["p1", "s1", "s1"]
 
 
-def test_a_pool_of_one_primary_and_no_backup_has_no_reserve() -> None:
-    assert pool_of(1, 0)._reserve is None
+def test_a_pool_of_one_primary_and_no_backup_has_no_such_layer() -> None:
+    assert pool_of(1, 0).backups is None

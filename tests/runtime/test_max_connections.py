@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from balance.config.model import BackendConfig
 from balance.model import Address
 from balance.runtime import counters
-from balance.runtime.backend import UNLIMITED, Backend
+from balance.runtime.backend import Backend
 from balance.runtime.health_gate import NoLocks, Shared
-from balance.runtime.max_connections import Permits
+from balance.runtime.max_connections import UNLIMITED, Permits
 
 
 class Locks(NoLocks):

@@ -6,7 +6,7 @@ from balance.config.model import BackendConfig
 from balance.model import Address
 from balance.runtime import counters
 from balance.runtime.backend import Backend, IdleTime
-from balance.runtime.health_gated_pool import RampGate
+from balance.runtime.pool_health import RampGate
 
 
 def test_new_backend_is_used_at_once_and_holds_nothing() -> None:

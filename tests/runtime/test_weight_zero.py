@@ -26,11 +26,9 @@ from balance.health.states import State
 from balance.http1.head import RequestFields
 from balance.model import Address, Mode, Outcome, Why
 from balance.runtime import counters
-from balance.runtime.affinity_pool import StickyPool
 from balance.runtime.backend import Backend
 from balance.runtime.counters import Row
 from balance.runtime.health_gate import Shared
-from balance.runtime.health_gated_pool import GuardedPool
 from balance.runtime.pool import Pool
 from balance.runtime.snapshot import Snapshot, backend_slots, build, prepare
 
@@ -138,21 +136,21 @@ def test_backups_serve_while_the_others_have_weight_0_and_one_of_weight_0_is_non
 def test_sessions_stay_at_a_weight_of_0_and_new_ones_do_not_begin_there(mode: str) -> None:
     made = Made(1, 1, affinity=SessionAffinity(enabled=True, mode=mode, secret="s", cookie=SessionCookie("c")))
     pool = made.pool
-    assert isinstance(pool, StickyPool)
     assert pool.key_of is not None
 
     def visit(session: int) -> str:
         pool = made.pool
-        assert isinstance(pool, StickyPool)
+        assert pool.affinity is not None
         assert pool.key_of is not None
-        token = b"" if pool.tokens is None else tokens.get(session, b"")
+        known = pool.affinity.tokens
+        token = b"" if known is None else tokens.get(session, b"")
         fields = RequestFields()
         fields.forward = b"cookie: c=%b\r\n" % token if token else b""
         key = pool.key_of(fields, b"/", f"10.0.0.{session}")
         lease = pool.acquire(key, 0.0)
         assert lease is not None
-        if pool.tokens is not None:
-            tokens[session] = pool.tokens.token(lease.backend)
+        if known is not None:
+            tokens[session] = known.token(lease.backend)
         lease.release(Outcome.OK, 0.0)
         return lease.backend.name
 
@@ -169,13 +167,14 @@ def test_sessions_stay_at_a_weight_of_0_and_new_ones_do_not_begin_there(mode: st
 def test_one_of_weight_0_is_neither_the_last_resort_nor_a_reason_to_panic() -> None:
     made = Made(1, 0, 0, health_check=HealthCheck(panic_threshold=50))
     pool = made.pool
-    assert isinstance(pool, GuardedPool)
-    pool.update(pool.backends[1], State.UNHEALTHY, BreakerState.CLOSED, None)
+    health = pool.health
+    assert health is not None
+    health.update(pool.backends[1], State.UNHEALTHY, BreakerState.CLOSED, None)
     pool.rebuild()
-    assert not pool.is_panicking
-    pool.update(pool.backends[0], State.EJECTED, BreakerState.CLOSED, None)
+    assert not health.is_panicking
+    health.update(pool.backends[0], State.EJECTED, BreakerState.CLOSED, None)
     pool.rebuild()
     assert set(made.chosen()) == {"b1"}
-    pool.update(pool.backends[0], State.DRAINING, BreakerState.CLOSED, None)
+    health.update(pool.backends[0], State.DRAINING, BreakerState.CLOSED, None)
     pool.rebuild()
     assert set(made.chosen()) == {"nobody"}

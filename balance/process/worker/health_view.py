@@ -21,9 +21,9 @@ from balance.proxy.listener_server import ListenerServer
 from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.health_gate import Shared
-from balance.runtime.health_gated_pool import GuardedPool
-from balance.runtime.max_connections_pool import LimitedPool
 from balance.runtime.pool import Pool
+from balance.runtime.pool_health import PoolHealth
+from balance.runtime.pool_limits import PoolLimits
 from balance.runtime.snapshot import Snapshot
 
 log = logging.getLogger("balance.worker")
@@ -40,9 +40,9 @@ class HealthView:
         self._board: Board = context.board
         self._row = row
         self._channels: Sequence[Wakeup] = context.wakeups
-        self._backends: dict[int, tuple[GuardedPool, Backend]] = {}
+        self._backends: dict[int, tuple[Pool, PoolHealth, Backend]] = {}
         self._plain: list[int] = []
-        self._limited: list[LimitedPool] = []
+        self._limits: list[PoolLimits] = []
         self._listener_server: ListenerServer | None = None
         self._states: list[int] = []  # as applied
         self._phases: list[int] = []
@@ -77,23 +77,24 @@ class HealthView:
         self._is_changing = True
         self._backends = {}
         self._plain = []
-        self._limited = [pool for pool in snapshot.pools.values() if isinstance(pool, LimitedPool)]
+        self._limits = [pool.limits for pool in snapshot.pools.values() if pool.limits is not None]
         states, phases = self._board.states(), self._phases_now()
         self._states += states[len(self._states) :]
         self._phases += phases[len(self._phases) :]
         new = {pool.name for pool in pools}
         for name, pool in snapshot.pools.items():
+            health = pool.health
             for backend in pool.backends if name in new else ():
                 slot = backend.slot
                 self._states[slot], self._phases[slot] = states[slot], phases[slot]
-                if isinstance(pool, GuardedPool):
-                    pool.update(backend, State(states[slot]), BreakerState(phases[slot]), None)
+                if health is not None:
+                    health.update(backend, State(states[slot]), BreakerState(phases[slot]), None)
                 else:
                     backend.is_ready = State(states[slot]).is_ready
                     backend.load.handicap = 1.0  # a breaker may have set it that is gone now
                 yield
-            if isinstance(pool, GuardedPool):
-                self._backends |= {backend.slot: (pool, backend) for backend in pool.backends}
+            if health is not None:
+                self._backends |= {backend.slot: (pool, health, backend) for backend in pool.backends}
             else:
                 self._plain += [backend.slot for backend in pool.backends]
 
@@ -103,8 +104,8 @@ class HealthView:
         if Message.STATES in messages:
             self.look()
         if Message.PERMITS in messages:
-            for pool in self._limited:
-                pool.look_at_permits()
+            for limits in self._limits:
+                limits.look()
             if self._listener_server is not None:
                 self._listener_server.look_at_clients()
 
@@ -132,11 +133,11 @@ class HealthView:
             for slot in self._plain:
                 if states[slot] != before[slot]:
                     self._listener_server.set_ready(slot, State(states[slot]).is_ready)
-        changed: dict[GuardedPool, list[Backend]] = {}
+        changed: dict[Pool, list[Backend]] = {}
         if self._backends and (states != before or phases != was):
-            for slot, (pool, backend) in self._backends.items():
+            for slot, (pool, health, backend) in self._backends.items():
                 if states[slot] != before[slot] or phases[slot] != was[slot]:
-                    pool.update(backend, State(states[slot]), BreakerState(phases[slot]), now)
+                    health.update(backend, State(states[slot]), BreakerState(phases[slot]), now)
                     changed.setdefault(pool, []).append(backend)
         self._states, self._phases = states, phases
         self._applied_us = applied_us
@@ -171,8 +172,8 @@ class HealthView:
         for index, row in enumerate(self._board.rows):
             if index != self._row and row[counters.PLACE]:
                 self._channels[index].ring(Message.STATES)
-        guarded = self._backends.get(slot)
-        name = f"{guarded[0].name}/{guarded[1].name} ({guarded[1].address})" if guarded else "that is removed"
+        known = self._backends.get(slot)
+        name = f"{known[0].name}/{known[2].name} ({known[2].address})" if known else "that is removed"
         state_log.tell_breaker(log, f"backend {name}", change)
         self._loop.call_soon(self.look)
 

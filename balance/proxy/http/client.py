@@ -32,7 +32,7 @@ from balance.proxy.net.timer_wheel import NEVER
 from balance.proxy.tcp.relay import Relay
 from balance.runtime import counters
 from balance.runtime.backend import Parked
-from balance.runtime.pool import Lease
+from balance.runtime.lease import Lease
 
 MAX_TIED = 4  # backends that a client is authenticated at over one connection
 MAX_WAITING = 64 * 1024  # bytes of requests that wait for their turn

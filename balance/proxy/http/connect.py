@@ -24,7 +24,7 @@ from balance.proxy.net.dial import dial
 from balance.proxy.net.timer_wheel import NEVER
 from balance.runtime import counters
 from balance.runtime.backend import Backend, IdleTime, Parked
-from balance.runtime.pool import Lease
+from balance.runtime.lease import Lease
 
 NOT_YET_S = IdleTime.TOO_SOON_S / 2  # no limit on parking is ever shorter, so it need not be asked for
 

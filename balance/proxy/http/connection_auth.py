@@ -15,9 +15,9 @@ from balance.proxy.http.connect import IDEMPOTENT
 from balance.proxy.http.exchange import Exchange
 from balance.proxy.http.session_cookie import StickyExchange
 from balance.proxy.http.upstream import Upstream
-from balance.runtime.affinity_pool import Visit
+from balance.runtime.affinity import Visit
 from balance.runtime.backend import Backend
-from balance.runtime.pool import Lease
+from balance.runtime.lease import Lease
 
 _AT_HOME = Visit.at_home()
 

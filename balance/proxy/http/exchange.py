@@ -31,7 +31,7 @@ from balance.proxy.http.upstream import Upstream
 from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.net.timer_wheel import NEVER
 from balance.retry.decision import Again, Failure
-from balance.runtime.pool import Lease
+from balance.runtime.lease import Lease
 
 # A backend that refuses a longer body may not have read it. Some (gunicorn's gthread) promise to keep the connection, and close
 # it all the same when they find the rest, under the request that comes next.

@@ -22,7 +22,7 @@ from balance.proxy.http.queue_wait import FULL, Queued
 from balance.retry.budget import Budget
 from balance.retry.decision import Again, Failed, Failure, decide
 from balance.runtime import counters
-from balance.runtime.pool import Lease
+from balance.runtime.lease import Lease
 
 RACE_S = 0.1  # so long, or two connect times, a close that we have not seen may be on its way to us
 REPLAY_LIMIT = 64 * 1024  # bytes of a request that may be sent again (HAProxy's one buffer is 16k)

@@ -20,7 +20,7 @@ from balance.model import Outcome, Why
 from balance.proxy.access_log import AccessRecord
 from balance.proxy.http.connect import ENDED, REPLYING, SENT
 from balance.proxy.http.resend import Repeats
-from balance.runtime.pool import Lease
+from balance.runtime.lease import Lease
 
 MAX_INTERIMS = 100  # 1xx replies at once before the final one: a backend that never comes to the point
 INTERIMS_PER_S = 10  # and so many more in each second, so that one that says 102 through a long request never reaches a bound

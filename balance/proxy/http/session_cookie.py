@@ -12,8 +12,8 @@ from balance.http1.set_cookie import set_cookie
 from balance.proxy.http.connect import REPLYING
 from balance.proxy.http.exchange import Exchange
 from balance.runtime import counters
-from balance.runtime.affinity_pool import StickyPool, Visit
-from balance.runtime.pool import Lease
+from balance.runtime.affinity import Visit
+from balance.runtime.lease import Lease
 
 _AT_HOME = Visit.at_home()
 
@@ -28,7 +28,7 @@ class StickyExchange(Exchange):
 
     def choose(self, now: float, failed: UpstreamError | None = None, lease: Lease | None = None) -> None:
         if lease is None and not self._attempts:
-            lease = cast(StickyPool, self.settings.pool).revisit(self.request.fields, now)
+            lease = self.settings.pool.revisit(self.request.fields, now)
             self._visit = _AT_HOME  # or _key() makes another
         Exchange.choose(self, now, failed, lease)
 
@@ -52,14 +52,12 @@ class StickyExchange(Exchange):
     def _introduce(self, go_on: Callable[[Response, bytes], None], response: Response, rest: bytes) -> None:
         """Go on with the reply, and with a cookie in it if the client needs a new one."""
         visit, pool, cookie, lease = self._visit, self.settings.pool, self.settings.cookie, self._lease
-        if not visit.is_moved or not isinstance(pool, StickyPool):
-            go_on(response, rest)
-            return
-        if pool.tokens is None or cookie is None or lease is None:
+        tokens = pool.affinity.tokens if pool.affinity is not None else None
+        if not visit.is_moved or tokens is None or cookie is None or lease is None:
             go_on(response, rest)
             return
         is_secure = self.view.is_secure if self.client.is_trusted else self.settings.scheme == "https"
         attempts = self._attempts
-        go_on(response.with_line(set_cookie(cookie, pool.tokens.token(lease.backend), is_secure=is_secure)), rest)
+        go_on(response.with_line(set_cookie(cookie, tokens.token(lease.backend), is_secure=is_secure)), rest)
         if not visit.is_known and self._at >= REPLYING and self._attempts == attempts:  # it is this reply that the client got
             self.settings.worker.row.cells[lease.backend.block + counters.SESSIONS] += 1

@@ -11,7 +11,7 @@ from balance.proxy.net.timer_wheel import NEVER
 from balance.proxy.tcp.relay import RelayEnd
 from balance.proxy.worker_context import Drainable, WorkerContext
 from balance.runtime import counters
-from balance.runtime.pool import Lease
+from balance.runtime.lease import Lease
 
 
 class TunnelEnd(RelayEnd):

@@ -20,7 +20,7 @@ from balance.proxy.worker_context import WorkerContext
 from balance.retry.decision import UNASKED_CONNECTS, Again
 from balance.runtime import counters
 from balance.runtime.backend import Backend
-from balance.runtime.pool import Lease
+from balance.runtime.lease import Lease
 from balance.runtime.snapshot import Listener
 
 _NO_FIELDS = RequestFields()  # in TCP mode there are none to hash

@@ -135,10 +135,12 @@ async def test_a_client_stays_with_a_backend_that_drains_and_leaves_one_that_is_
     await stage.open(limits=(5, 5))
     client = await log_in(stage, "anna")
     home = next(state for state in stage.backend_states if state.open_count)
-    stage.pool.update(home, State.DRAINING, home.phase, 0.0)  # type: ignore[attr-defined]
+    health = stage.pool.health
+    assert health is not None
+    health.update(home, State.DRAINING, home.phase, 0.0)
     stage.pool.rebuild()
     assert (await ask(client)).body == b"anna"
-    stage.pool.update(home, State.MAINTENANCE, home.phase, 0.0)  # type: ignore[attr-defined]
+    health.update(home, State.MAINTENANCE, home.phase, 0.0)
     stage.pool.rebuild()
     assert (await ask(client)).status == 401  # by the other
     await until(lambda: home.open_count == 0)

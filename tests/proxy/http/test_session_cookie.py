@@ -16,8 +16,6 @@ from balance.health.circuit_breaker import BreakerState
 from balance.health.states import State
 from balance.model import Mode, Why
 from balance.runtime import counters
-from balance.runtime.affinity_pool import StickyPool
-from balance.runtime.health_gated_pool import GuardedPool
 
 COOKIE = SessionAffinity(enabled=True)
 NAME = "LOAD-BALANCING_SESSION"
@@ -118,9 +116,10 @@ async def test_of_several_cookies_of_ours_the_one_whose_backend_lives_decides(st
 
 
 def see(stage: Stage, name: bytes, state: State) -> None:
-    assert isinstance(stage.pool, GuardedPool)
+    health = stage.pool.health
+    assert health is not None
     backend = stage.of(stage.backends[int(name[1:]) - 1])
-    stage.pool.update(backend, state, BreakerState.CLOSED, stage.loop.time())
+    health.update(backend, state, BreakerState.CLOSED, stage.loop.time())
     stage.pool.rebuild()
 
 
@@ -146,9 +145,10 @@ async def test_a_backend_that_refuses_loses_the_session_to_the_one_that_answers(
     stage.backend(serve(ok()))
     await stage.open(stage.refusing(), affinity=COOKIE)
     refusing, answering = stage.pool.backends
-    assert isinstance(stage.pool, StickyPool)
-    assert stage.pool.tokens is not None
-    lost, kept = (f"{NAME}={stage.pool.tokens.token(backend).decode()}" for backend in (refusing, answering))
+    assert stage.pool.affinity is not None
+    tokens = stage.pool.affinity.tokens
+    assert tokens is not None
+    lost, kept = (f"{NAME}={tokens.token(backend).decode()}" for backend in (refusing, answering))
     wire = await stage.client()
     moved = await ask(wire, f"Cookie: {lost}")
     assert (moved.status, cookie_of(moved)) == (200, kept)

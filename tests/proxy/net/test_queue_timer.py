@@ -15,7 +15,6 @@ from balance.health.circuit_breaker import BreakerState
 from balance.health.states import State
 from balance.model import Mode, Why
 from balance.runtime import counters
-from balance.runtime.health_gated_pool import GuardedPool
 
 LONG = QueueConfig(timeout_s=15.0)
 
@@ -198,8 +197,9 @@ async def test_a_limit_that_is_raised_lets_those_in_who_wait(stage: Stage) -> No
 
 def see(stage: Stage, backend: Backend, state: State) -> None:
     """As the board says it."""
-    assert isinstance(stage.pool, GuardedPool)
-    stage.pool.update(stage.of(backend), state, BreakerState.CLOSED, stage.loop.time())
+    health = stage.pool.health
+    assert health is not None
+    health.update(stage.of(backend), state, BreakerState.CLOSED, stage.loop.time())
     stage.pool.rebuild()
 
 

@@ -17,24 +17,31 @@ from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.counters import Row
 from balance.runtime.health_gate import Shared
-from balance.runtime.health_gated_pool import GUARDED, GuardedPool, needs_guard
-from balance.runtime.pool import Lease
+from balance.runtime.pool import Pool
+from balance.runtime.pool_health import PoolHealth, needs_health
 
 OFF = PassiveChecks(enabled=False)
 BREAKER = CircuitBreaker(enabled=True, failure_threshold=3, success_threshold=1, timeout_s=10.0)
 
 
-def guarded(count: int = 3, algorithm: str = "round-robin", **given: Any) -> tuple[GuardedPool, memoryview]:
+def watched(count: int = 3, algorithm: str = "round-robin", **given: Any) -> tuple[Pool, memoryview]:
     """A pool of `count` backends alone in the world."""
     view = memoryview(bytearray(8 * counters.row_cells(count + 1))).cast("Q")
     row = Row(view)
     config = PoolConfig("web", (), algorithm, **given)
     backends = [Backend(BackendConfig(f"b{slot}", Address("127.0.0.1", slot)), slot) for slot in range(1, count + 1)]
     policy = POLICIES[algorithm](random.Random(1).random)
-    return GuardedPool(config, backends, policy, row, Shared.with_nobody(view)), view
+    return Pool(
+        "web", backends, algorithm, policy, row, health=PoolHealth(config, backends, row, Shared.with_nobody(view))
+    ), view
 
 
-def chosen(pool: GuardedPool, count: int, now: float = 0.0) -> Counter[str]:
+def health_of(pool: Pool) -> PoolHealth:
+    assert pool.health is not None
+    return pool.health
+
+
+def chosen(pool: Pool, count: int, now: float = 0.0) -> Counter[str]:
     """Who gets `count` requests that all go well."""
     names: Counter[str] = Counter()
     for _ in range(count):
@@ -45,18 +52,18 @@ def chosen(pool: GuardedPool, count: int, now: float = 0.0) -> Counter[str]:
     return names
 
 
-def see(pool: GuardedPool, backend: Backend, now: float, state: State | None = None) -> None:
+def see(pool: Pool, backend: Backend, now: float, state: State | None = None) -> None:
     """The worker looks at its board, where OPEN is as good as HALF_OPEN once its time is over."""
     guard = backend.guard
     assert guard is not None
     phase = BreakerState(guard.evidence[PHASE])
     if phase is BreakerState.OPEN and now * 1e6 >= guard.evidence[UNTIL_US]:
         phase = BreakerState.HALF_OPEN
-    pool.update(backend, backend.state if state is None else state, phase, now)
+    health_of(pool).update(backend, backend.state if state is None else state, phase, now)
     pool.rebuild()
 
 
-def break_(pool: GuardedPool, backend: Backend, now: float = 0.0) -> None:
+def break_(pool: Pool, backend: Backend, now: float = 0.0) -> None:
     """Three requests there fail."""
     assert backend.guard is not None
     for _ in range(3):
@@ -76,25 +83,25 @@ def break_(pool: GuardedPool, backend: Backend, now: float = 0.0) -> None:
     ],
 )
 def test_only_who_asks_for_it_pays_for_it(given: dict[str, Any], needed: bool) -> None:
-    assert needs_guard(PoolConfig("web", (), **given)) is needed
+    assert needs_health(PoolConfig("web", (), **given)) is needed
 
 
 def test_an_open_breaker_is_passed_over_while_others_live() -> None:
-    pool, _ = guarded(breaker=BREAKER)
+    pool, _ = watched(breaker=BREAKER)
     break_(pool, pool.backends[1])
     assert chosen(pool, 10) == {"b1": 5, "b3": 5}
 
 
 def test_when_all_are_open_they_are_asked_all_the_same() -> None:
-    pool, _ = guarded(2, breaker=BREAKER)
+    pool, _ = watched(2, breaker=BREAKER)
     for backend in pool.backends:
         break_(pool, backend)
-    assert pool.is_last_resort
+    assert health_of(pool).is_last_resort
     assert chosen(pool, 10, 0.5) == {"b1": 5, "b2": 5}
 
 
 def test_one_that_is_open_while_the_others_are_ill_is_asked_all_the_same_and_the_ill_are_not() -> None:
-    pool, _ = guarded(3, breaker=BREAKER)
+    pool, _ = watched(3, breaker=BREAKER)
     ejected, open_, ill = pool.backends
     see(pool, ejected, 0.0, State.EJECTED)
     break_(pool, open_)
@@ -109,19 +116,19 @@ def test_one_that_is_open_while_the_others_are_ill_is_asked_all_the_same_and_the
 
 
 def test_as_soon_as_somebody_is_ready_ejections_and_breakers_hold_again() -> None:
-    pool, _ = guarded(3, breaker=BREAKER)
+    pool, _ = watched(3, breaker=BREAKER)
     first, second, third = pool.backends
     see(pool, first, 0.0, State.EJECTED)
     break_(pool, second)
     see(pool, third, 0.0, State.UNHEALTHY)
-    assert pool.is_last_resort
+    assert health_of(pool).is_last_resort
     see(pool, third, 0.0, State.HEALTHY)
-    assert not pool.is_last_resort
+    assert not health_of(pool).is_last_resort
     assert chosen(pool, 4) == {"b3": 4}
 
 
 def test_a_request_that_had_nobody_else_and_goes_well_ends_the_breaker_s_being_open_before_its_time() -> None:
-    pool, _ = guarded(1, breaker=BREAKER)
+    pool, _ = watched(1, breaker=BREAKER)
     (only,) = pool.backends
     break_(pool, only)
     for now, phase in (
@@ -136,7 +143,7 @@ def test_a_request_that_had_nobody_else_and_goes_well_ends_the_breaker_s_being_o
 
 
 def test_one_that_goes_on_failing_while_it_is_the_last_resort_does_not_move_its_breaker() -> None:
-    pool, view = guarded(1, breaker=BREAKER)
+    pool, view = watched(1, breaker=BREAKER)
     (only,) = pool.backends
     break_(pool, only)
     for number in range(20):
@@ -152,7 +159,7 @@ def test_one_that_goes_on_failing_while_it_is_the_last_resort_does_not_move_its_
 
 
 def test_a_request_that_could_connect_to_no_other_goes_to_one_that_only_its_traffic_speaks_against() -> None:
-    pool, _ = guarded(4, breaker=BREAKER)
+    pool, _ = watched(4, breaker=BREAKER)
     well, ejected, open_, ill = pool.backends
     see(pool, ejected, 0.0, State.EJECTED)
     break_(pool, open_)
@@ -173,7 +180,7 @@ def test_a_request_that_could_connect_to_no_other_goes_to_one_that_only_its_traf
 
 
 def test_a_returning_backend_without_others_takes_every_request() -> None:
-    pool, view = guarded(2)
+    pool, view = watched(2)
     first, second = pool.backends
     see(pool, first, 0.0, State.RETURNING)
     see(pool, second, 0.0, State.UNHEALTHY)
@@ -187,7 +194,7 @@ def test_a_returning_backend_without_others_takes_every_request() -> None:
 
 
 def test_when_all_are_ill_the_reason_is_their_health() -> None:
-    pool, _ = guarded(2, breaker=BREAKER)
+    pool, _ = watched(2, breaker=BREAKER)
     for backend in pool.backends:
         see(pool, backend, 0.0, State.UNHEALTHY)
     assert pool.acquire(b"", 1.0) is None
@@ -195,7 +202,7 @@ def test_when_all_are_ill_the_reason_is_their_health() -> None:
 
 
 def test_half_open_one_request_tries_and_the_others_go_elsewhere() -> None:
-    pool, view = guarded(2, breaker=BREAKER)
+    pool, view = watched(2, breaker=BREAKER)
     broken = pool.backends[0]
     break_(pool, broken)
     see(pool, broken, 10.0)
@@ -212,7 +219,7 @@ def test_half_open_one_request_tries_and_the_others_go_elsewhere() -> None:
 
 
 def test_a_lone_half_open_backend_takes_every_request_and_one_of_them_is_its_trial() -> None:
-    pool, view = guarded(1, breaker=BREAKER)
+    pool, view = watched(1, breaker=BREAKER)
     (broken,) = pool.backends
     break_(pool, broken)
     see(pool, broken, 10.0)
@@ -226,7 +233,7 @@ def test_a_lone_half_open_backend_takes_every_request_and_one_of_them_is_its_tri
 
 
 def test_a_request_that_tried_all_but_one_on_trial_finds_nobody_because_of_its_breaker() -> None:
-    pool, view = guarded(2, breaker=BREAKER)
+    pool, view = watched(2, breaker=BREAKER)
     well, broken = pool.backends
     break_(pool, broken)
     see(pool, broken, 10.0)
@@ -238,7 +245,7 @@ def test_a_request_that_tried_all_but_one_on_trial_finds_nobody_because_of_its_b
 
 
 def test_a_returning_backend_is_tried_by_one_request_at_a_time() -> None:
-    pool, view = guarded(2, health_check=HealthCheck(passive=PassiveChecks(enabled=True)))
+    pool, view = watched(2, health_check=HealthCheck(passive=PassiveChecks(enabled=True)))
     returning = pool.backends[0]
     see(pool, returning, 0.0, State.RETURNING)
     held = [pool.acquire(b"", 0.0) for _ in range(6)]
@@ -251,32 +258,32 @@ def test_a_returning_backend_is_tried_by_one_request_at_a_time() -> None:
 
 @pytest.mark.parametrize("state", [State.UNHEALTHY, State.EJECTED, State.DRAINING, State.MAINTENANCE])
 def test_who_is_out_gets_nothing(state: State) -> None:
-    pool, _ = guarded(2, breaker=BREAKER)
+    pool, _ = watched(2, breaker=BREAKER)
     see(pool, pool.backends[0], 0.0, state)
     assert chosen(pool, 6) == {"b2": 6}
 
 
 def test_in_panic_all_are_used_but_those_an_operator_took_out_and_open_breakers() -> None:
-    pool, _ = guarded(5, breaker=BREAKER, health_check=HealthCheck(enabled=True, panic_threshold=50))
+    pool, _ = watched(5, breaker=BREAKER, health_check=HealthCheck(enabled=True, panic_threshold=50))
     ill, ejected, drained, broken, _ = pool.backends
     see(pool, ill, 0.0, State.UNHEALTHY)
     see(pool, drained, 0.0, State.DRAINING)
     break_(pool, broken)
-    assert not pool.is_panicking
+    assert not health_of(pool).is_panicking
     assert chosen(pool, 6) == {"b2": 3, "b5": 3}
     see(pool, broken, 0.0, State.UNHEALTHY)
     see(pool, ejected, 0.0, State.EJECTED)
-    assert pool.is_panicking
+    assert health_of(pool).is_panicking
     assert chosen(pool, 9) == {"b1": 3, "b2": 3, "b5": 3}
     for backend in (ill, ejected):
         see(pool, backend, 0.0, State.HEALTHY)
-    assert not pool.is_panicking
+    assert not health_of(pool).is_panicking
     assert chosen(pool, 9) == {"b1": 3, "b2": 3, "b5": 3}
 
 
 @pytest.mark.parametrize("algorithm", POLICIES)
 def test_who_comes_back_gets_a_tenth_of_its_share_at_first_under_any_algorithm(algorithm: str) -> None:
-    pool, _ = guarded(2, algorithm, health_check=HealthCheck(enabled=True, slow_start_s=30.0))
+    pool, _ = watched(2, algorithm, health_check=HealthCheck(enabled=True, slow_start_s=30.0))
     back = pool.backends[0]
     see(pool, back, 0.0, State.UNHEALTHY)
     see(pool, back, 100.0, State.HEALTHY)
@@ -288,23 +295,23 @@ def test_who_comes_back_gets_a_tenth_of_its_share_at_first_under_any_algorithm(a
 
 
 def test_nobody_starts_slowly_when_the_process_starts() -> None:
-    pool, _ = guarded(2, health_check=HealthCheck(enabled=True, slow_start_s=30.0))
+    pool, _ = watched(2, health_check=HealthCheck(enabled=True, slow_start_s=30.0))
     for backend in pool.backends:
-        pool.update(backend, State.UNHEALTHY, BreakerState.CLOSED, None)
-        pool.update(backend, State.HEALTHY, BreakerState.CLOSED, None)
+        health_of(pool).update(backend, State.UNHEALTHY, BreakerState.CLOSED, None)
+        health_of(pool).update(backend, State.HEALTHY, BreakerState.CLOSED, None)
     pool.rebuild()
     assert chosen(pool, 10) == {"b1": 5, "b2": 5}
 
 
 def test_the_first_probe_of_a_backend_in_use_starts_no_ramp() -> None:
-    pool, _ = guarded(2, health_check=HealthCheck(enabled=True, slow_start_s=30.0))
+    pool, _ = watched(2, health_check=HealthCheck(enabled=True, slow_start_s=30.0))
     for backend in pool.backends:
         see(pool, backend, 1.0, State.HEALTHY)
     assert [backend.gate for backend in pool.backends] == [None, None]
 
 
 def test_where_all_start_slowly_no_request_is_refused_for_it() -> None:
-    pool, view = guarded(3, health_check=HealthCheck(enabled=True, slow_start_s=30.0))
+    pool, view = watched(3, health_check=HealthCheck(enabled=True, slow_start_s=30.0))
     for backend in pool.backends:
         see(pool, backend, 0.0, State.UNHEALTHY)
     for backend in pool.backends:
@@ -316,24 +323,24 @@ def test_where_all_start_slowly_no_request_is_refused_for_it() -> None:
 
 
 def test_a_lone_backend_that_starts_slowly_gets_all() -> None:
-    pool, _ = guarded(1, health_check=HealthCheck(enabled=True, slow_start_s=30.0))
+    pool, _ = watched(1, health_check=HealthCheck(enabled=True, slow_start_s=30.0))
     see(pool, pool.backends[0], 0.0, State.UNHEALTHY)
     see(pool, pool.backends[0], 1.0, State.HEALTHY)
     assert chosen(pool, 10, 1.0) == {"b1": 10}
 
 
 def test_a_breaker_that_closes_starts_slowly_too() -> None:
-    pool, _ = guarded(2, breaker=BREAKER, health_check=HealthCheck(slow_start_s=30.0))
+    pool, _ = watched(2, breaker=BREAKER, health_check=HealthCheck(slow_start_s=30.0))
     back = pool.backends[0]
     break_(pool, back)
-    pool.update(back, back.state, BreakerState.CLOSED, 50.0)
+    health_of(pool).update(back, back.state, BreakerState.CLOSED, 50.0)
     pool.rebuild()
     assert chosen(pool, 100, 50.0)["b1"] < 20
 
 
 def test_an_answer_that_is_no_good_counts_as_a_failure_of_the_backend() -> None:
     for status, phase in ((500, BreakerState.CLOSED), (503, BreakerState.OPEN)):
-        pool, _ = guarded(1, breaker=BREAKER)
+        pool, _ = watched(1, breaker=BREAKER)
         for _ in range(3):
             lease = pool.acquire(b"", 0.0)
             assert lease is not None
@@ -364,7 +371,7 @@ def test_an_answer_that_is_no_good_counts_as_a_failure_of_the_backend() -> None:
 def test_what_counts_is_configured(
     algorithm: str, count: tuple[str | int, ...], outcome: Outcome, end: int, is_blamed: bool
 ) -> None:
-    pool, view = guarded(1, algorithm, health_check=HealthCheck(passive=PassiveChecks(count=count)))
+    pool, view = watched(1, algorithm, health_check=HealthCheck(passive=PassiveChecks(count=count)))
     lease = pool.acquire(b"", 0.0)
     assert lease is not None
     lease.release(outcome, 0.1, None, end)
@@ -372,7 +379,7 @@ def test_what_counts_is_configured(
 
 
 def test_a_client_that_gives_up_is_never_held_against_a_backend() -> None:
-    pool, view = guarded(1, breaker=BREAKER)
+    pool, view = watched(1, breaker=BREAKER)
     for _ in range(50):
         lease = pool.acquire(b"", 0.0)
         assert lease is not None
@@ -383,11 +390,10 @@ def test_a_client_that_gives_up_is_never_held_against_a_backend() -> None:
 
 @pytest.mark.parametrize("algorithm", POLICIES)
 def test_leases_of_every_algorithm_are_evidence_and_still_teach_the_policy(algorithm: str) -> None:
-    pool, view = guarded(1, algorithm, breaker=BREAKER)
+    pool, view = watched(1, algorithm, breaker=BREAKER)
     for _ in range(2):
         lease = pool.acquire(b"", 1.0)
         assert lease is not None
-        assert type(lease) in GUARDED.values()
         lease.release(Outcome.FAILED, 1.2)
     lasting = pool.acquire(b"", 2.0)
     assert lasting is not None
@@ -400,7 +406,7 @@ def test_leases_of_every_algorithm_are_evidence_and_still_teach_the_policy(algor
 
 @pytest.mark.parametrize("algorithm", POLICIES)
 def test_a_stream_is_held_against_the_backend_when_its_answer_is_no_good_and_not_only_when_it_ends(algorithm: str) -> None:
-    pool, _ = guarded(1, algorithm, breaker=BREAKER)
+    pool, _ = watched(1, algorithm, breaker=BREAKER)
     for _ in range(3):
         lease = pool.acquire(b"", 0.0)
         assert lease is not None
@@ -409,16 +415,10 @@ def test_a_stream_is_held_against_the_backend_when_its_answer_is_no_good_and_not
     assert pool.backends[0].phase is BreakerState.OPEN
 
 
-def test_there_is_a_guarded_lease_for_every_kind_of_lease() -> None:
-    kinds = {Lease, *Lease.__subclasses__(), *(kind for each in Lease.__subclasses__() for kind in each.__subclasses__())}
-    plain = {kind for kind in kinds if not kind.__name__.startswith(("Guarded", "Limited"))}
-    assert plain == set(GUARDED)
-
-
 def test_where_breakers_were_taken_out_one_that_is_open_is_no_reason_any_more() -> None:
-    pool, _ = guarded(2, breaker=CircuitBreaker(), health_check=HealthCheck(panic_threshold=0.5))
+    pool, _ = watched(2, breaker=CircuitBreaker(), health_check=HealthCheck(panic_threshold=0.5))
     for phase in (BreakerState.OPEN, BreakerState.HALF_OPEN):
-        pool.update(pool.backends[0], State.HEALTHY, phase, None)
+        health_of(pool).update(pool.backends[0], State.HEALTHY, phase, None)
         pool.rebuild()
         assert chosen(pool, 4) == {"b1": 2, "b2": 2}
         assert (pool.backends[0].gate, pool.backends[0].load.handicap) == (None, 1.0)

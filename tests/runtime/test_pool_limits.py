@@ -26,13 +26,14 @@ from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.counters import Row
 from balance.runtime.health_gate import NoLocks, Shared
-from balance.runtime.health_gated_pool import GUARDED
-from balance.runtime.max_connections_pool import LIMITED, LimitedPool, is_limited
-from balance.runtime.pool import Lease
+from balance.runtime.lease import Lease
+from balance.runtime.pool import Pool
+from balance.runtime.pool_health import PoolHealth
+from balance.runtime.pool_limits import PoolLimits, has_limits
 from balance.runtime.snapshot import Snapshot, backend_slots, build, prepare
 
 
-def limited(*limits: int, backups: int = 0, algorithm: str = "round-robin", **given: Any) -> tuple[LimitedPool, memoryview]:
+def limited(*limits: int, backups: int = 0, algorithm: str = "round-robin", **given: Any) -> tuple[Pool, memoryview]:
     """b1, b2, ..., of which the last are backups."""
     primaries = len(limits) - backups
     backends = tuple(
@@ -43,11 +44,20 @@ def limited(*limits: int, backups: int = 0, algorithm: str = "round-robin", **gi
     slots = backend_slots(config)
     view = memoryview(bytearray(8 * counters.row_cells(len(slots) + 1))).cast("Q")
     pool = build(config, slots, Row(view), random.Random(1).random).pools["web"]
-    assert isinstance(pool, LimitedPool)
     return pool, view
 
 
-def fill(pool: LimitedPool, count: int) -> list[Lease]:
+def health_of(pool: Pool) -> PoolHealth:
+    assert pool.health is not None
+    return pool.health
+
+
+def limits_of(pool: Pool) -> PoolLimits:
+    assert pool.limits is not None
+    return pool.limits
+
+
+def fill(pool: Pool, count: int) -> list[Lease]:
     """As many leases as there are to be had, of `count`."""
     leases = [pool.acquire(b"key %d" % number, 0.0) for number in range(count)]
     return [lease for lease in leases if lease is not None]
@@ -99,7 +109,7 @@ def test_when_all_are_full_the_request_may_wait_and_the_reason_is_the_limit() ->
 def test_nobody_waits_for_backends_that_are_unwell() -> None:
     pool, _ = limited(1, 1, breaker=CircuitBreaker(enabled=True))
     for backend in pool.backends:
-        pool.update(backend, State.UNHEALTHY, BreakerState.CLOSED, 0.0)
+        health_of(pool).update(backend, State.UNHEALTHY, BreakerState.CLOSED, 0.0)
     pool.rebuild()
     assert pool.acquire(b"", 0.0) is None
     assert not pool.may_wait(())
@@ -111,7 +121,7 @@ def test_a_full_primary_is_waited_for_and_a_backup_is_not_asked() -> None:
     assert names(fill(pool, 9)) == {"b1": 1, "b2": 1}
     assert pool.may_wait(())
     for backend in pool.backends[:2]:
-        pool.update(backend, State.UNHEALTHY, BreakerState.CLOSED, 0.0)
+        health_of(pool).update(backend, State.UNHEALTHY, BreakerState.CLOSED, 0.0)
     pool.rebuild()
     assert names(fill(pool, 9)) == {"b3": 5}
     assert pool.may_wait(())
@@ -168,22 +178,22 @@ def test_the_board_shows_who_waits() -> None:
 def test_a_gate_and_a_limit_go_together() -> None:
     pool, _ = limited(1, 1, health_check=HealthCheck(slow_start_s=30.0))
     back, other = pool.backends
-    pool.update(back, State.UNHEALTHY, BreakerState.CLOSED, 0.0)
+    health_of(pool).update(back, State.UNHEALTHY, BreakerState.CLOSED, 0.0)
     pool.rebuild()
-    pool.update(back, State.HEALTHY, BreakerState.CLOSED, 1.0)
+    health_of(pool).update(back, State.HEALTHY, BreakerState.CLOSED, 1.0)
     pool.rebuild()
     assert names(fill(pool, 9)) == {"b1": 1, "b2": 1}
     assert (back.load.active, other.load.active) == (1, 1)
     assert pool.may_wait(())
 
 
-def on_trial(pool: LimitedPool, backend: Backend) -> Lease:
+def on_trial(pool: Pool, backend: Backend) -> Lease:
     """Its breaker is half-open, and the one request that may try it is under way."""
     guard = backend.guard
     assert guard is not None
     for _ in range(3):
         guard.ended(object(), Outcome.FAILED, 0, 0.0)
-    pool.update(backend, backend.state, BreakerState.HALF_OPEN, 10.0)
+    health_of(pool).update(backend, backend.state, BreakerState.HALF_OPEN, 10.0)
     pool.rebuild()
     trial = pool.acquire(b"", 10.0, [other for other in pool.backends if other is not backend])
     assert trial is not None
@@ -236,7 +246,7 @@ def test_who_has_tried_others_does_not_wait_for_a_backend_that_is_on_trial() -> 
     assert lease.backend is tried
 
 
-def two_workers(**given: Any) -> tuple[LimitedPool, LimitedPool, list[memoryview]]:
+def two_workers(**given: Any) -> tuple[Pool, Pool, list[memoryview]]:
     """Their pools of one backend that takes two requests, and their rows. No bell rings by itself."""
     config = Config((ListenerConfig("main", (), Mode.HTTP, "web"),), (PoolConfig("web", CONFIGS[:1], **given),), workers=2)
     rows = [memoryview(bytearray(8 * counters.row_cells(2))).cast("Q") for _ in range(2)]
@@ -245,7 +255,6 @@ def two_workers(**given: Any) -> tuple[LimitedPool, LimitedPool, list[memoryview
         row[counters.PLACE] = place
         shared = Shared(rows, lambda slot: [0] * CELLS, NoLocks())
         pool = build(config, backend_slots(config), Row(row), lambda: 0.0, shared).pools["web"]
-        assert isinstance(pool, LimitedPool)
         pools.append(pool)
     return pools[0], pools[1], rows
 
@@ -255,8 +264,8 @@ def test_at_a_bell_a_worker_gives_what_it_does_not_use_to_another_whose_requests
     for lease in fill(one, 2):
         lease.release(Outcome.OK, 0.0)
     assert fill(two, 1) == []
-    one.look_at_permits()
-    two.look_at_permits()
+    limits_of(one).look()
+    limits_of(two).look()
     assert len(fill(two, 3)) == 2
 
 
@@ -264,23 +273,19 @@ def test_what_others_took_while_a_ramp_turned_a_request_away_is_not_given_twice(
     one, two, rows = two_workers(health_check=HealthCheck(slow_start_s=1000.0))
     for pool in (one, two):
         for state in (State.UNHEALTHY, State.HEALTHY):
-            pool.update(pool.backends[0], state, BreakerState.CLOSED, 0.0)
+            health_of(pool).update(pool.backends[0], state, BreakerState.CLOSED, 0.0)
         pool.rebuild()
     assert one.acquire(b"", 0.0) is not None
     rows[1][one.backends[0].block + counters.WANTED] = 1  # the other worker's requests wait
-    one.look_at_permits()
+    limits_of(one).look()
     fill(one, 3)
     fill(two, 3)
     assert sum(pool.backends[0].load.active for pool in (one, two)) == 2
 
 
-def test_there_is_a_limited_lease_for_every_guarded_one() -> None:
-    assert set(LIMITED) == set(GUARDED.values())
-
-
 def test_only_who_asks_for_it_pays_for_it() -> None:
-    assert not is_limited(PoolConfig("web", (BackendConfig("b1", Address("a", 1)),)))
-    assert is_limited(PoolConfig("web", (BackendConfig("b1", Address("a", 1), max_connections=1),)))
+    assert not has_limits(PoolConfig("web", (BackendConfig("b1", Address("a", 1)),)))
+    assert has_limits(PoolConfig("web", (BackendConfig("b1", Address("a", 1), max_connections=1),)))
 
 
 def test_a_pool_that_replaces_another_keeps_its_queue_and_its_permits() -> None:

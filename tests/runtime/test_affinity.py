@@ -25,12 +25,12 @@ from balance.health.states import State
 from balance.http1.head import RequestFields
 from balance.model import Address, Mode, Outcome, Why
 from balance.runtime import counters
-from balance.runtime.affinity_pool import StickyPool, Visit
+from balance.runtime.affinity import Affinity, Visit
 from balance.runtime.backend import Backend
 from balance.runtime.counters import Row
 from balance.runtime.health_gate import Shared
-from balance.runtime.health_gated_pool import needs_guard
-from balance.runtime.pool import Lease
+from balance.runtime.lease import Lease
+from balance.runtime.pool_health import PoolHealth, needs_health
 from balance.runtime.snapshot import backend_slots, build
 
 MODES = ("cookie", "source-ip", "header")
@@ -52,8 +52,11 @@ class Place:
         self.view = memoryview(bytearray(8 * counters.row_cells(len(slots) + 1))).cast("Q")
         shared = shared or Shared.with_nobody(self.view)
         pool = build(config, slots, Row(self.view), random.Random(7).random, shared).pools["web"]
-        assert isinstance(pool, StickyPool)
+        assert pool.affinity is not None
+        assert pool.health is not None
         self.pool = pool
+        self.affinity: Affinity = pool.affinity
+        self.health: PoolHealth = pool.health
         self.mode = mode
         self.cookies: dict[int, bytes] = {}
         self._remembered: dict[bytes, RequestFields] = {}
@@ -79,8 +82,8 @@ class Place:
             return lease
         key = self.key(client)
         lease = self.pool.acquire(key, now, avoid)
-        if lease is not None and isinstance(key, Visit) and key.is_moved and self.pool.tokens is not None:
-            self.cookies[client] = self.pool.tokens.token(lease.backend)
+        if lease is not None and isinstance(key, Visit) and key.is_moved and self.affinity.tokens is not None:
+            self.cookies[client] = self.affinity.tokens.token(lease.backend)
         return lease
 
     def ask(self, client: int, now: float = 0.0, avoid: tuple[Backend, ...] = ()) -> str:
@@ -91,7 +94,7 @@ class Place:
         return lease.backend.name
 
     def see(self, name: str, state: State = State.HEALTHY, phase: BreakerState = BreakerState.CLOSED) -> None:
-        self.pool.update(self.named(name), state, phase, 0.0)
+        self.health.update(self.named(name), state, phase, 0.0)
         self.pool.rebuild()
 
     def named(self, name: str) -> Backend:
@@ -239,7 +242,7 @@ def test_in_panic_sessions_stay_with_the_unwell() -> None:
     place = Place(health_check=HealthCheck(enabled=True, panic_threshold=90))
     first = [place.ask(client) for client in range(40)]
     place.see("b1", State.UNHEALTHY)
-    assert place.pool.is_panicking
+    assert place.health.is_panicking
     assert [place.ask(client) for client in range(40)] == first
 
 
@@ -247,5 +250,5 @@ OFF = HealthCheck(passive=PassiveChecks(enabled=False))
 
 
 def test_pools_that_keep_sessions_are_watched() -> None:
-    assert needs_guard(PoolConfig("web", (), health_check=OFF, affinity=SessionAffinity(enabled=True)))
-    assert not needs_guard(PoolConfig("web", (), health_check=OFF))
+    assert needs_health(PoolConfig("web", (), health_check=OFF, affinity=SessionAffinity(enabled=True)))
+    assert not needs_health(PoolConfig("web", (), health_check=OFF))

@@ -1,0 +1,117 @@
+"""What keeps a client's requests together: the first is chosen for as ever, the others go where it went.
+
+A session stays while its backend drains. It moves, by a new choice, when the backend is dead, ejected, taken out or its breaker
+is not closed; and not when it is only full: then this one request goes elsewhere, or waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Protocol, cast, final
+
+from balance.config.model import HashKey, PoolConfig
+from balance.health.circuit_breaker import BreakerState
+from balance.health.states import State
+from balance.http1.hash_key import BETWEEN, KeyOf, key_of, session_note, session_of
+from balance.http1.head import RequestFields
+from balance.runtime import counters
+from balance.runtime.backend import Backend
+from balance.runtime.health_gate import Shared
+from balance.runtime.sessions import Sessions
+from balance.runtime.tokens import Tokens
+
+
+class Memory(Protocol):
+    """Who knows where a session belongs."""
+
+    def find(self, session: bytes, now: float) -> Backend | None: ...
+    def keep(self, session: bytes, backend: Backend, now: float) -> None: ...
+
+
+@final
+class Visit:
+    """What a pool with affinity is asked with in a key's place: the policy's key of one request, and its session."""
+
+    __slots__ = ("is_known", "is_moved", "key", "session")
+
+    def __init__(self, key: bytes, session: bytes) -> None:
+        self.key = key
+        self.session = session
+        self.is_known = False  # it showed a session that is ours
+        self.is_moved = True  # the session is not where it was, or it is new
+
+    @classmethod
+    def at_home(cls) -> Visit:
+        """One whose session stays where it was."""
+        visit = cls(b"", b"")
+        visit.is_known, visit.is_moved = True, False
+        return visit
+
+
+class Affinity:
+    """Of one pool: where its sessions are. `tokens` is None where Balance itself remembers them."""
+
+    __slots__ = ("_memory", "_row", "_session_of", "homes", "note", "tokens")
+
+    def __init__(self, config: PoolConfig, backends: Sequence[Backend], row: counters.Row, shared: Shared) -> None:
+        affinity = config.affinity
+        self._row = row
+        self.tokens: Tokens | None = None
+        if affinity.mode == "cookie":
+            self.tokens = Tokens(affinity.secret.encode() or shared.session_key, config.name, backends)
+        table = shared.sessions
+        self._memory: Memory = self.tokens or Sessions(
+            table, len(table), shared.session_key, config.name, backends, affinity.ttl_s
+        )
+        self.homes = self.tokens.backends if self.tokens is not None else None  # asked without a call
+        self.note = session_note(affinity.cookie.name)
+        if self.homes is not None:
+            self._session_of = session_of(affinity.cookie.name, self.homes)
+        else:
+            self._session_of = key_of(HashKey(affinity.mode, affinity.header if affinity.mode == "header" else ""))
+
+    def visits(self, policy_key_of: KeyOf | None) -> KeyOf:
+        """The pool finds its own visits where others find a key: whoever carries it does not look at it."""
+        session_of = self._session_of
+
+        def visit(fields: RequestFields, target: bytes, address: str) -> Visit:
+            key = b"" if policy_key_of is None else policy_key_of(fields, target, address)
+            return Visit(key, session_of(fields, target, address))
+
+        return cast(KeyOf, visit)
+
+    def home(self, visit: Visit, now: float, avoid: Collection[Backend], is_last_resort: bool) -> Backend | None:
+        """The backend where the session is, None when it has none or can't stay there. Where nobody is as any other
+        (`is_last_resort`) elsewhere is no better.
+        """
+        homes = self.homes
+        home = homes.get(visit.session) if homes is not None else self._memory.find(visit.session, now)
+        if home is None and homes is not None and BETWEEN in visit.session:
+            home = _one_of([homes[token] for token in visit.session.split(BETWEEN)], avoid)
+        visit.is_known = home is not None
+        visit.is_moved = True
+        if home is None or home in avoid:
+            return None
+        if (home.is_ready and (home.gate is None or is_last_resort)) or keeps(home):
+            visit.is_moved = False
+            return home
+        return None
+
+    def settle(self, visit: Visit, backend: Backend, now: float) -> None:
+        """That backend was chosen: from now on a session that had none, or could not stay, is there."""
+        if self.tokens is None and visit.is_moved and visit.session:
+            self._memory.keep(visit.session, backend, now)
+            if not visit.is_known:
+                self._row.cells[backend.block + counters.SESSIONS] += 1
+
+
+def _one_of(homes: list[Backend], avoid: Collection[Backend]) -> Backend:
+    """Of the backends that a client's cookies name the first where sessions stay; the first of all when there is none."""
+    return next((home for home in homes if keeps(home) and home not in avoid), homes[0])
+
+
+def keeps(backend: Backend) -> bool:
+    """Whether sessions of that backend stay there."""
+    if backend.phase is not BreakerState.CLOSED or backend.state is State.RETURNING:
+        return False
+    return backend.is_ready or backend.state is State.DRAINING

@@ -1,0 +1,167 @@
+"""The health of a pool's backends, as it decides who may be chosen: passive checks, breakers, panic, slow start.
+
+The policy stays blind to all of it: an open breaker takes a backend out of the ready set, and a backend that is on trial or
+on its ramp has a gate. A request that a gate turns away is chosen for once more, among the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from balance.config.model import PoolConfig
+from balance.health.circuit_breaker import BreakerState
+from balance.health.panic import is_panic
+from balance.health.slow_start import SlowStart
+from balance.health.states import State
+from balance.model import Why
+from balance.runtime.backend import Backend
+from balance.runtime.counters import Row
+from balance.runtime.health_gate import NO_TRIAL, HealthGate, Shared
+from balance.runtime.lease import Lease
+
+TRIED_HANDICAP: Final = 2.0  # on what an adaptive policy thinks that a backend costs while its breaker is half-open
+
+
+class TrialGate:
+    """Lets through as many requests at a time as may try the backend, counted over all workers."""
+
+    __slots__ = ("_guard", "_is_returning")
+
+    def __init__(self, guard: HealthGate, is_returning: bool) -> None:
+        self._guard = guard
+        self._is_returning = is_returning
+
+    def admit(self, now: float) -> int | None:
+        return self._guard.admit(self._is_returning, now)
+
+
+class LastResortGate:
+    """Lets all through to a backend that is ejected, or whose breaker is not closed, while nobody else is ready. Those who
+    may try it are trials; the others go there all the same.
+    """
+
+    __slots__ = ("_guard", "_is_returning")
+
+    def __init__(self, guard: HealthGate, is_returning: bool) -> None:
+        self._guard = guard
+        self._is_returning = is_returning
+
+    def admit(self, now: float) -> int | None:
+        return self._guard.admit_anyway(self._is_returning, now)
+
+
+class RampGate:
+    """Lets through the part of its share that a backend gets while it starts slowly."""
+
+    __slots__ = ("_backend", "_slow_start")
+
+    def __init__(self, backend: Backend, window_s: float, now: float) -> None:
+        self._backend = backend
+        self._slow_start = SlowStart(window_s, now)
+
+    def admit(self, now: float) -> int | None:
+        if self._slow_start.is_over(now):
+            self._backend.slow_start = self._backend.gate = None
+            return NO_TRIAL
+        return NO_TRIAL if self._slow_start.admits(now) else None
+
+
+def needs_health(config: PoolConfig) -> bool:
+    """Whether more is to be known of the backends than whether they are ready. Sessions and limits look at it too."""
+    check = config.health_check
+    if config.affinity.enabled or any(backend.max_connections for backend in config.backends):
+        return True
+    return config.breaker.enabled or check.passive.enabled or check.slow_start_s > 0 or check.panic_threshold > 0
+
+
+class PoolHealth:
+    """Who is ready, and behind which gate, follows from each backend's state and breaker; see update()."""
+
+    __slots__ = ("_backends", "_has_breakers", "_panic_threshold", "_slow_start_s", "is_last_resort", "is_panicking")
+
+    def __init__(self, config: PoolConfig, backends: Sequence[Backend], row: Row, shared: Shared) -> None:
+        """`row` is this worker's own among those that are shared."""
+        self._backends = tuple(backends)
+        self._has_breakers = config.breaker.enabled
+        self._panic_threshold = config.health_check.panic_threshold
+        self._slow_start_s = config.health_check.slow_start_s
+        self.is_panicking = False
+        self.is_last_resort = False  # nobody is ready but for ejections and breakers, which therefore keep nobody away
+        for backend in backends:
+            if backend.guard is None:  # else leases that it knows are under way, and its breaker has a past
+                backend.guard = HealthGate(config.breaker, backend.slot, row.cells, shared, config.health_check.passive)
+
+    @property
+    def why_nobody(self) -> Why:
+        """What keeps requests away when nobody is found: breakers, or the backends' health."""
+        states = (backend.state.is_ready and backend.phase is not BreakerState.CLOSED for backend in self._backends)
+        return Why.BREAKER_OPEN if self._has_breakers and any(states) else Why.NO_HEALTHY
+
+    def update(self, backend: Backend, state: State, phase: BreakerState, now: float | None) -> None:
+        """What is known of a backend now; rebuild() is due after the last. `now` None: it was so before this worker began."""
+        if not self._has_breakers:
+            phase = BreakerState.CLOSED  # one that was open when a reload took the breakers out
+        was_normal = backend.state.is_ready and backend.phase is BreakerState.CLOSED
+        is_normal = state.is_ready and phase is BreakerState.CLOSED
+        backend.state, backend.phase = state, phase
+        backend.load.handicap = TRIED_HANDICAP if phase is BreakerState.HALF_OPEN else 1.0
+        if not is_normal:
+            backend.slow_start = None
+        elif not was_normal and now is not None and self._slow_start_s:
+            backend.slow_start = RampGate(backend, self._slow_start_s, now)
+
+    def rebuild(self) -> None:
+        """Who is ready, and behind which gate."""
+        threshold = self._panic_threshold
+        states = [backend.state for backend in self._backends if backend.load.weight and not backend.is_backup]
+        backups = [backend.state for backend in self._backends if backend.load.weight and backend.is_backup]
+        self.is_panicking = bool(threshold) and is_panic(states, threshold, backups)
+        for backend in self._backends:
+            state, phase = backend.state, backend.phase
+            is_panicking = self.is_panicking and not backend.is_backup
+            is_usable = not state.is_ordered if is_panicking else state.is_ready or state is State.RETURNING
+            backend.is_ready = is_usable and phase is not BreakerState.OPEN
+            is_returning = state is State.RETURNING and not is_panicking
+            backend.gate = backend.slow_start
+            if phase is BreakerState.HALF_OPEN or is_returning:
+                assert backend.guard is not None
+                backend.gate = TrialGate(backend.guard, is_returning)
+        weighty = [backend for backend in self._backends if backend.load.weight]
+        self.is_last_resort = not any(backend.is_ready and backend.gate is backend.slow_start for backend in weighty)
+        if self.is_last_resort:
+            self._give_way(weighty)
+
+    def _give_way(self, backends: Collection[Backend]) -> None:
+        """Nobody is as any other. Whoever passes the checks is asked all the same: what traffic said of one is no reason to
+        refuse requests that nobody else will take. What checks say, and operators, stands.
+        """
+        for is_backup in (False, True):
+            passing = [
+                backend
+                for backend in backends
+                if backend.is_backup is is_backup
+                and (backend.state.is_passing or (self.is_panicking and not is_backup and not backend.state.is_ordered))
+            ]
+            for backend in passing:
+                backend.is_ready = True
+                assert backend.guard is not None
+                backend.gate = LastResortGate(backend.guard, backend.state is State.RETURNING)
+            if passing:
+                return
+
+    def kept_away(self) -> list[Backend]:
+        """The backends that an ejection or a breaker alone keeps from being used as any other."""
+        return [
+            backend
+            for backend in self._backends
+            if backend.load.weight
+            and backend.state.is_passing
+            and not (backend.is_ready and backend.gate is backend.slow_start)
+        ]
+
+    def try_anyway(self, lease: Lease, backend: Backend, now: float) -> None:
+        """That lease goes to one that is kept away: it is a trial if it may be one."""
+        assert backend.guard is not None
+        if trial := backend.guard.admit_anyway(backend.state is State.RETURNING, now):
+            backend.guard.begin_trial(lease, trial)
