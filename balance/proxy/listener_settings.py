@@ -86,7 +86,7 @@ class ListenerSettings:
         self.max_idle = http.keepalive.max_idle_per_backend
         self.max_requests = http.keepalive.max_requests or UNLIMITED
 
-    def told(self, request_id: bytes, backend: Backend | None) -> bytes:
+    def own_lines(self, request_id: bytes, backend: Backend | None) -> bytes:
         """The lines of a reply that tell its client of the way it took."""
         lines = b"X-Request-Id: " + request_id + b"\r\n" if self.tells_request_id and request_id else b""
         if self.tells_backend and backend is not None:

@@ -57,10 +57,11 @@ class Site:
 
     def http(self) -> tuple[ListenerSettings, Nowhere, Upstream]:
         """The entry of an HTTP listener, and a connection to its backend that waits for a request."""
+        settings = ListenerSettings(self.worker, self.listener, 8080)
         upstream = Upstream(self.worker, self.listener.pool.backends[0])
         there = connected(upstream)
-        upstream.park(monotonic(), 1)
-        return ListenerSettings(self.worker, self.listener, 8080), there, upstream
+        upstream.park(monotonic(), settings)
+        return settings, there, upstream
 
     def client(self, settings: ListenerSettings) -> tuple[HttpClient, Nowhere]:
         """A client's new connection."""

@@ -9,48 +9,44 @@ from __future__ import annotations
 import asyncio
 import enum
 import re
-from collections.abc import Callable
 from time import monotonic
-from typing import Any, cast
+from typing import Any, Final
 
 from balance.errors import ProtocolError
 from balance.http1.forwarding.forwarded_headers import introduction
-from balance.http1.request import unending_method
 from balance.model import Why
 from balance.proxy.access_log import AccessRecord
 from balance.proxy.clients import Clients
-from balance.proxy.http.connection_auth import TiedExchange
-from balance.proxy.http.error_replies import Refusals
+from balance.proxy.http.connection_auth import ConnectionAuth
+from balance.proxy.http.error_replies import options_reply, refusal
 from balance.proxy.http.exchange import Exchange
-from balance.proxy.http.session_cookie import StickyExchange
-from balance.proxy.http.tunnel import Tunnel, TunnelEnd
+from balance.proxy.http.reply_writer import ReplyWriter
+from balance.proxy.http.request_head import refuse_partial
+from balance.proxy.http.upgrade import open_tunnel
 from balance.proxy.http.upstream import Upstream
-from balance.proxy.http.websocket import WebSocketEnd, WebSocketRelay
 from balance.proxy.listener_settings import ListenerSettings
-from balance.proxy.net.sockets import end_now, has_left, is_silent, keep_alive, local_host, other_address, reset, unsent
-from balance.proxy.net.timer_wheel import NEVER
-from balance.proxy.tcp.relay import Relay
+from balance.proxy.net.sockets import end_now, has_left, is_silent, local_host, other_address, reset, unsent
+from balance.proxy.net.timer_wheel import NEVER, Timed
 from balance.runtime import counters
-from balance.runtime.backend import Parked
 from balance.runtime.lease import Lease
 
-MAX_TIED = 4  # backends that a client is authenticated at over one connection
-MAX_WAITING = 64 * 1024  # bytes of requests that wait for their turn
-FIRST_REQUEST_S = 1.0  # how long a connection that was just made may still bring its first request before it is idle
-LINGER_S = 5.0  # how long an answer that ends the connection may take to be read (nginx's lingering_timeout)
-LINGER_TOTAL_S = 30.0  # and of a client that goes on sending (its lingering_time)
-BREAK_LOOK_S, BREAK_SLOW_LOOK_S = 0.05, 0.5  # how often it is looked whether the kernel has got rid of all that was written
+MAX_WAITING: Final = 64 * 1024  # bytes of requests that wait for their turn
+FIRST_REQUEST_S: Final = 1.0  # how long a connection that was just made may still bring its first request before it is idle
+LINGER_S: Final = 5.0  # how long an answer that ends the connection may take to be read (nginx's lingering_timeout)
+LINGER_TOTAL_S: Final = 30.0  # and of a client that goes on sending (its lingering_time)
+BREAK_LOOK_S: Final = 0.05  # how often it is looked whether the kernel has got rid of all that was written
+BREAK_SLOW_LOOK_S: Final = 0.5  # while it gets rid of nothing
 
-_START = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]")
-_EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
+_EMPTY_LINES: Final = re.compile(rb"\A(?:\r\n)+")
 
 
 # Why reading is paused: more requests wait than may, or the backend can't take more of a body.
-_WAITING, _UPLOAD = 1, 2
+_WAITING: Final = 1
+_UPLOAD: Final = 2
 
 
-class At(enum.IntEnum):
-    """Where a connection is, when no exchange owns it."""
+class ClientState(enum.IntEnum):
+    """Where a connection is."""
 
     FRESH = 0  # nothing has come yet
     IDLE = 1  # between requests
@@ -62,33 +58,41 @@ class At(enum.IntEnum):
     GONE = 7
 
 
-FRESH, IDLE, HEAD, BUSY, LINGERING, CLOSING, BREAKING, GONE = (
-    At  # a global is ten times cheaper to look up than an Enum's member
-)
+# A global is ten times cheaper to look up than an Enum's member.
+FRESH: Final = ClientState.FRESH
+IDLE: Final = ClientState.IDLE
+HEAD: Final = ClientState.HEAD
+BUSY: Final = ClientState.BUSY
+LINGERING: Final = ClientState.LINGERING
+CLOSING: Final = ClientState.CLOSING
+BREAKING: Final = ClientState.BREAKING
+GONE: Final = ClientState.GONE
 
 
-class HttpClient(Refusals, asyncio.Protocol):
+class HttpClient(Timed, asyncio.Protocol):
     """See the module."""
 
-    __slots__ = ("_address", "_at", "_exchange", "_kind", "_paused_for", "_total_at", "_unsent", "after_host", "before_host",
-                 "clients", "is_write_paused", "tied")  # fmt: skip
+    __slots__ = ("_address", "_buffer", "_exchange", "_paused_for", "_state", "_total_at", "_unsent", "after_host",
+                 "before_host", "clients", "connection_auth", "is_trusted", "is_write_paused", "peer", "settings", "transport",
+                 "writer")  # fmt: skip
+
+    transport: asyncio.Transport  # from connection_made() on
+    writer: ReplyWriter  # from then on, too
 
     def __init__(self, settings: ListenerSettings, clients: Clients | None = None, address: Any = None) -> None:
         """It has a place among `clients`, and gives it back at its end. `address` is where it comes from, if that is known."""
-        super().__init__()
+        self.deadline = self.looked_at = NEVER  # Timed.__init__() in line
         self.settings = settings
         self.clients = clients
         self._address = address
-        self.transport = cast(asyncio.Transport, None)  # until connection_made
         self.peer = ""
         self.before_host = self.after_host = b""
-        self.is_trusted = False
+        self.is_trusted = False  # it is a proxy that is believed
         self.is_write_paused = False
-        self.tied: list[Parked] = []  # connections that nobody else may use, while they are parked
-        self._kind: type[Exchange] = Exchange
+        self.connection_auth: ConnectionAuth | None = None  # where a request or a reply has asked for such
         self._paused_for = 0
         self._exchange: Exchange | None = None
-        self._at = FRESH
+        self._state = FRESH
         self._buffer = b""
         self._unsent: int | None = None  # when last asked, if it was not too long ago
         self._total_at = NEVER
@@ -96,33 +100,32 @@ class HttpClient(Refusals, asyncio.Protocol):
     # --- the connection -------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
+        self.transport = transport  # type: ignore[assignment]  # it writes, too
+        self.writer = ReplyWriter(self.transport)
         settings = self.settings
         worker = settings.worker
         name = transport.get_extra_info("peername") if self._address is None else self._address
         self.peer = name[0] if type(name) is tuple and len(name) == 2 else other_address(name)
-        self._introduce()
+        self._set_forwarding()
         worker.connections.add(self)
         worker.row.cells[counters.CONNECTIONS] += 1
         self.arm(monotonic(), settings.timeouts.client_header_s or NEVER)
 
-    def _introduce(self) -> None:
-        """What a backend is told of this client, with every request."""
+    def _set_forwarding(self) -> None:
+        """The lines that say to a backend who the client is, with every request."""
         settings, peer = self.settings, self.peer
         self.before_host, self.after_host = introduction(
             settings.forwarded, peer, settings.port, settings.scheme, via=settings.via
         )
         self.is_trusted = settings.trusted is not None and settings.trusted.has(peer)
-        if not self.tied:
-            self._kind = Exchange if settings.cookie is None else StickyExchange
 
     def _go_over(self) -> None:
         """There was a reload: from this request on, its settings."""
         self.settings = self.settings.successor or self.settings
-        self._introduce()
+        self._set_forwarding()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._at = GONE
+        self._state = GONE
         worker = self.settings.worker
         worker.connections.discard(self)
         if self.clients is not None:
@@ -130,8 +133,8 @@ class HttpClient(Refusals, asyncio.Protocol):
         worker.wheel.forget(self)
         self.deadline = NEVER
         self._buffer = b""
-        if self.tied:
-            self._untie()
+        if self.connection_auth is not None:
+            self.connection_auth.close()
         if self._exchange is not None:
             exchange, self._exchange = self._exchange, None
             if exc is not None and not isinstance(exc, OSError):
@@ -148,7 +151,7 @@ class HttpClient(Refusals, asyncio.Protocol):
         return False
 
     def data_received(self, data: bytes) -> None:
-        if self._at is BUSY:
+        if self._state is BUSY:
             exchange = self._exchange
             assert exchange is not None
             if exchange.upload is not None and not exchange.upload.is_done:
@@ -159,13 +162,13 @@ class HttpClient(Refusals, asyncio.Protocol):
                     return
             if data:
                 self._wait(data)
-        elif self._at <= HEAD:
+        elif self._state <= HEAD:
             if self.is_write_paused:
                 self._wait(data)
             else:
                 self._buffer = self._buffer + data if self._buffer else data
                 self._take_head()
-        elif self._at is LINGERING:
+        elif self._state is LINGERING:
             self.arm(monotonic(), LINGER_S)  # it is still busy with what it sends
 
     def _wait(self, data: bytes) -> None:
@@ -231,12 +234,17 @@ class HttpClient(Refusals, asyncio.Protocol):
             return
         if request.is_rare:
             if request.ends_here:
-                self._answer_options(request, head, rest)
+                self.writer.keeps_alive = request.keep_alive and not request.fields.framing
+                self.transport.write(options_reply(self.settings, request, head, self.peer, is_trusted=self.is_trusted))
+                self._buffer = rest
+                self.end_reply(monotonic())
                 return
-            self._kind = TiedExchange
-        self._at = BUSY
+            if self.connection_auth is None:
+                self.connection_auth = ConnectionAuth(self)
+        self._state = BUSY
+        self.writer.keeps_alive = request.keep_alive
         settings = self.settings
-        exchange = self._exchange = self._kind(self, settings, request, len(head))
+        exchange = self._exchange = Exchange(self, settings, request, len(head))
         self._total_at = exchange.started + settings.request_s
         try:
             rest = exchange.start(rest)
@@ -245,42 +253,38 @@ class HttpClient(Refusals, asyncio.Protocol):
             return
         if rest:
             self._buffer = rest
-            if self._at is IDLE:  # answered already, by ourselves
+            if self._state is IDLE:  # answered already, by ourselves
                 settings.worker.loop.call_soon(self._next)
 
     def _wait_for_head(self, data: bytes) -> None:
-        """The head is not complete. Refuse at once what can't become one."""
-        limits = self.settings.listener.http.limits
-        line_end = data.find(b"\r\n")
-        if not _START.match(data):
-            self._refuse(ProtocolError(400, Why.BAD_REQUEST, "this is not HTTP"), data)
-        elif (error := unending_method(data)) is not None:
+        """The head is not complete."""
+        try:
+            refuse_partial(data, self.settings.listener.http.limits)
+        except ProtocolError as error:
             self._refuse(error, data)
-        elif line_end < 0 and len(data) > limits.line_bytes:
-            detail = f"a request line of more than {limits.line_bytes} bytes"
-            self._refuse(ProtocolError(414, Why.URI_TOO_LONG, detail), data)
-        elif len(data) > limits.head_bytes:
-            detail = f"a head of more than {limits.head_bytes} bytes"
-            self._refuse(ProtocolError(431, Why.HEADER_TOO_LARGE, detail), data)
-        elif data.count(b"\n") != data.count(b"\r\n"):
-            self._refuse(ProtocolError(400, Why.BAD_REQUEST, "a bare LF in the head"), data)
-        elif self._at is not HEAD:
-            self._at = HEAD
+            return
+        if self._state is not HEAD:
+            self._state = HEAD
             self.arm(monotonic(), self.settings.timeouts.client_header_s or NEVER)
+
+    def _refuse(self, error: ProtocolError, head: bytes) -> None:
+        """Answer what never became a request."""
+        self.transport.write(refusal(self.settings, error, head, self.peer))
+        self._linger()
 
     # --- what an exchange asks of its client ------------------------------------------------------------
 
-    def exchange_ended(self, now: float, *, keep_alive: bool) -> None:
-        """The answer is complete: on to the next request, or to the end."""
+    def end_reply(self, now: float) -> None:
+        """The reply is complete: on to the next request, or to the end."""
         exchange, self._exchange = self._exchange, None
-        if self._at is GONE:
+        if self._state is GONE:
             return
         settings = self.settings
         self._total_at = NEVER
-        if not keep_alive:
+        if not self.writer.keeps_alive:
             self._finish(is_read=exchange is None or exchange.upload is None or exchange.upload.is_done)
             return
-        self._at = IDLE
+        self._state = IDLE
         self._unsent = None
         if self._paused_for:
             self._resume(_UPLOAD)
@@ -292,36 +296,25 @@ class HttpClient(Refusals, asyncio.Protocol):
         elif settings.is_closing:
             self._close()
 
-    def error_page(self, status: int, why: Why, detail: str, *, keep_alive: bool) -> bytes:
-        """What the running exchange answers in the backend's place; nothing when nobody is there to read it."""
-        exchange = self._exchange
-        assert exchange is not None
-        if self.transport.is_closing():
-            return b""
-        head = exchange.request.line + exchange.request.fields.forward
-        return self._error_page(status, why, detail, exchange.request_id, head, exchange.backend, keep_alive=keep_alive)
-
-    def answer(self, page: bytes, *, keep_alive: bool) -> None:
-        """The running exchange has ended in this."""
-        if page:
-            self.transport.write(page)
-        if keep_alive:
-            self.exchange_ended(monotonic(), keep_alive=True)
+    def end_error(self) -> None:
+        """So is the one in the backend's place."""
+        if self.writer.keeps_alive:
+            self.end_reply(monotonic())
         else:
             self._exchange = None
             self._linger()
 
-    def break_off(self, *, with_reset: bool, at_once: bool) -> None:
+    def break_off(self, *, is_stuck: bool) -> None:
         """A reply that can't be completed must not look complete: close without its last bytes, or reset where only a
-        close would end it. A reset destroys what is still on its way, so it comes after that, unless it must be `at_once`."""
+        close would end it. A reset destroys what is still on its way, so it comes after that, unless the client `is_stuck`."""
         self._exchange = None
-        if not with_reset:
+        if not is_stuck and not self.writer.ends_at_close:
             self._close()
-        elif at_once or self.transport.is_closing():
-            self._at = CLOSING
+        elif is_stuck or self.transport.is_closing():
+            self._state = CLOSING
             reset(self.transport)
         else:
-            self._at = BREAKING
+            self._state = BREAKING
             self._unsent = None
             now = monotonic()
             self._total_at = now + (self.settings.timeouts.write_s or LINGER_S)
@@ -335,52 +328,42 @@ class HttpClient(Refusals, asyncio.Protocol):
         if self._unsent and now < self._total_at:
             self.arm(now, BREAK_SLOW_LOOK_S if self._unsent == before else BREAK_LOOK_S)
         else:
-            self._at = CLOSING
+            self._state = CLOSING
             reset(self.transport)
 
-    def tie(self, upstream: Upstream) -> None:
-        """That connection is authenticated for this client, or about to be: nobody else may ever use it."""
-        self._kind = TiedExchange
-        if upstream.owner is None:
-            upstream.owner, upstream.home = self, self.tied
-            while len(self.tied) >= MAX_TIED:
-                self.tied[0].discard()
+    def claim(self, upstream: Upstream) -> None:
+        """That connection is authenticated for this client alone."""
+        if self.connection_auth is None:
+            self.connection_auth = ConnectionAuth(self)
+        self.connection_auth.claim(upstream)
 
-    def tie_ended(self) -> None:
-        """So the client's own connection is not what the client takes it for: it ends as it would without us."""
-        self.drain(is_patient=False)
-
-    def _untie(self) -> None:
-        for upstream in list(self.tied):
-            upstream.discard()
-
-    def become_tunnel(self, upstream: Upstream, lease: Lease, early: bytes, story: AccessRecord | None) -> None:
-        """After a 101: hand both connections to a Relay. `early` came from the backend with its 101; `story` is what the
-        access log has been told of the request, if there is one."""
-        worker, settings = self.settings.worker, self.settings
+    def become_tunnel(self, upstream: Upstream, lease: Lease, early: bytes, record: AccessRecord | None) -> None:
+        """After a 101. `early` came from the backend with it."""
         exchange, self._exchange = self._exchange, None
         assert exchange is not None
-        self._at = GONE
+        self._state = GONE
+        worker = self.settings.worker
         worker.wheel.forget(self)
         self.deadline = NEVER
         worker.connections.discard(self)
-        self._untie()
+        if self.connection_auth is not None:
+            self.connection_auth.close()
         waiting, self._buffer = self._buffer, b""
         upload = exchange.upload
-        if upload is not None:
-            waiting = upload.held + waiting
-        mine, theirs = self.transport, upstream.transport
-        keep_alive(theirs.get_extra_info("socket"))
-        # What was offered alone is what was agreed on. Frames can't be told from what is left of a body.
-        is_websocket = exchange.request.fields.upgrade.lower() == b"websocket" and (upload is None or upload.is_done)
-        end: type[TunnelEnd] = WebSocketEnd if is_websocket else TunnelEnd
-        relay: Callable[..., Relay] = WebSocketRelay if is_websocket else Relay
-        client_end, upstream_end = end(worker.connections), end(None)
-        client_end.clients = self.clients
-        client_end.take_over(mine, waiting, is_paused=bool(self._paused_for), is_full=self.is_write_paused)
-        upstream_end.take_over(theirs, early, is_paused=upstream.is_paused, is_full=upstream.is_full)
-        timeouts, account = settings.timeouts, Tunnel(worker, lease, story)
-        relay(client_end, upstream_end, worker.wheel, timeouts.tunnel_s, timeouts.half_closed_s, account, monotonic())
+        open_tunnel(
+            self.settings,
+            exchange.request,
+            self.transport,
+            upstream,
+            lease,
+            record,
+            clients=self.clients,
+            from_client=waiting if upload is None else upload.unread + waiting,
+            from_upstream=early,
+            has_body_left=upload is not None and not upload.is_done,
+            is_paused=bool(self._paused_for),
+            is_full=self.is_write_paused,
+        )
 
     def arm(self, now: float, timeout_s: float) -> None:
         """Be asked to expire() in `timeout_s` from `now`, and no later than the whole request may take."""
@@ -408,16 +391,16 @@ class HttpClient(Refusals, asyncio.Protocol):
         """Whoever should have spoken by now has not."""
         if self._exchange is not None:
             self._exchange.expire(now)
-        elif self._at is HEAD and not self.is_write_paused:
+        elif self._state is HEAD and not self.is_write_paused:
             self._refuse(ProtocolError(408, Why.HEADER_TIMEOUT, "the request's head did not come"), self._buffer)
-        elif self._at is GONE:
+        elif self._state is GONE:
             self.deadline = NEVER
-        elif self._at is BREAKING:
+        elif self._state is BREAKING:
             self._break(now)
         elif self.has_taken_some():
             self.arm(now, self.settings.timeouts.write_s or LINGER_S)
         else:
-            self._at = CLOSING
+            self._state = CLOSING
             self.transport.abort()
 
     def give_up(self) -> None:
@@ -428,7 +411,7 @@ class HttpClient(Refusals, asyncio.Protocol):
 
     def drain(self, *, is_patient: bool) -> None:
         """Close if nothing is going on. While `is_patient`, one that has not asked for anything yet may still do so."""
-        if self._at > IDLE or self._buffer or (self._at is FRESH and is_patient):
+        if self._state > IDLE or self._buffer or (self._state is FRESH and is_patient):
             return
         if is_silent(self.transport):  # else a request has come that is only not read yet
             end_now(self.transport)
@@ -437,9 +420,9 @@ class HttpClient(Refusals, asyncio.Protocol):
     def idle_since(self, now: float) -> float:
         """Since when it has waited for a request, NEVER while anything is going on. One that is new is busy for a moment."""
         settings = self.settings
-        if self._at is IDLE and not self._buffer:
+        if self._state is IDLE and not self._buffer:
             return self.deadline - settings.keepalive_s if settings.keepalive_s != NEVER else 0.0
-        if self._at is FRESH and not self._buffer and settings.timeouts.client_header_s:
+        if self._state is FRESH and not self._buffer and settings.timeouts.client_header_s:
             since = self.deadline - settings.timeouts.client_header_s
             return since if now - since >= FIRST_REQUEST_S else NEVER
         return NEVER
@@ -447,7 +430,7 @@ class HttpClient(Refusals, asyncio.Protocol):
     def reclaim(self) -> bool:
         """Close it for another client's sake, if it is idle still. Whether it was."""
         self.drain(is_patient=False)
-        return self._at is CLOSING
+        return self._state is CLOSING
 
     def farewell(self) -> None:
         """A reply says Connection: close, and its end is the word."""
@@ -460,7 +443,7 @@ class HttpClient(Refusals, asyncio.Protocol):
 
     def _next(self) -> None:
         """Go on with what waits, if it is its turn."""
-        if self._buffer and self._at <= HEAD and not self.is_write_paused and not self.transport.is_closing():
+        if self._buffer and self._state <= HEAD and not self.is_write_paused and not self.transport.is_closing():
             try:
                 self._take_head()
             except Exception:  # here no transport is watching
@@ -483,7 +466,7 @@ class HttpClient(Refusals, asyncio.Protocol):
         """End our direction, and read what still comes for a while without looking at it."""
         if self.transport.is_closing():
             return
-        self._at = LINGERING
+        self._state = LINGERING
         self._buffer = b""
         now = monotonic()
         self._total_at = now + LINGER_TOTAL_S
@@ -494,7 +477,7 @@ class HttpClient(Refusals, asyncio.Protocol):
 
     def _close(self) -> None:
         """Close when what was written has gone out, or after `write` without progress."""
-        self._at = CLOSING
+        self._state = CLOSING
         if not self.transport.is_closing():
             self.transport.close()
             self._total_at = NEVER

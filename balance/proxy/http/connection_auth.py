@@ -1,4 +1,4 @@
-"""An exchange of a client that is authenticated by connection (NTLM, Negotiate): its connection to the backend is its own.
+"""The connections to backends that are one client's own, because it is authenticated by connection (NTLM, Negotiate).
 
 Such authentication breaks HTTP's statelessness (RFC 4559 section 6): whoever sends on the connection afterwards is taken for
 the user who was authenticated on it. As in HAProxy it is one client's from the reply that asks for such authentication on, or
@@ -7,63 +7,72 @@ from the request that brings it; it is parked with the client and closed with it
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, Final
 
-from balance.errors import UpstreamError
-from balance.http1.hash_key import KeyOf
-from balance.proxy.http.connect import IDEMPOTENT
-from balance.proxy.http.exchange import Exchange
-from balance.proxy.http.session_cookie import StickyExchange
+from balance.http1.head import Request
+from balance.proxy.http.connect import IDEMPOTENT, take_parked
 from balance.proxy.http.upstream import Upstream
-from balance.runtime.affinity import Visit
-from balance.runtime.backend import Backend
+from balance.runtime.backend import Backend, Parked
 from balance.runtime.lease import Lease
+from balance.runtime.pool import Pool
 
-_AT_HOME = Visit.at_home()
+if TYPE_CHECKING:
+    from balance.proxy.http.client import HttpClient
+
+MAX_CONNECTIONS: Final = 4  # so many backends a client may be authenticated at over one connection
 
 
-class TiedExchange(StickyExchange):
-    """Goes to the backend where its client is known, as long as that may be used: also while it drains."""
+class ConnectionAuth:
+    """Of one client; asked by its exchanges before the backends' own parked connections."""
 
-    __slots__ = ()
+    __slots__ = ("_client", "parked")
 
-    def choose(self, now: float, failed: UpstreamError | None = None, lease: Lease | None = None) -> None:
-        if lease is None and not self._attempts:
-            lease = self._bound(now)
-        if lease is not None or self.settings.cookie is None:
-            self._visit = _AT_HOME
-            Exchange.choose(self, now, failed, lease)
-        else:
-            StickyExchange.choose(self, now, failed, lease)
+    def __init__(self, client: HttpClient) -> None:
+        self._client = client
+        self.parked: list[Parked] = []
 
-    def _bound(self, now: float) -> Lease | None:
-        """A lease of the backend that the client was at last. When that is full, it is as any other client."""
-        pool, tied = self.settings.pool, self.client.tied
-        while tied:
-            upstream = cast(Upstream, tied[-1])
+    def claim(self, upstream: Upstream) -> None:
+        """That connection is authenticated for this client, or about to be: nobody else may ever use it."""
+        if upstream.owner is None:
+            upstream.owner, upstream.parking = self, self.parked
+            while len(self.parked) >= MAX_CONNECTIONS:
+                self.parked[0].discard()
+
+    def acquire(self, pool: Pool, now: float) -> Lease | None:
+        """A lease of the backend that the client was at last, as long as that may be used: also while it drains. When that is
+        full, the client is as any other."""
+        while self.parked:
+            upstream: Upstream = self.parked[-1]  # type: ignore[assignment]  # nobody else parks there
             if pool.serves_bound(upstream.backend):
                 return pool.acquire_bound(upstream.backend, now)
             upstream.discard()  # gone, or unwell
         return None
 
-    def _key(self, key_of: KeyOf) -> bytes:
-        return (Exchange if self.settings.cookie is None else StickyExchange)._key(self, key_of)
+    def take(self, backend: Backend, request: Request, now: float) -> Upstream | None:
+        """A parked connection to that backend: the client's own, or else one that anybody may have."""
+        upstream = self._own(backend, request.method) or take_parked(backend, request.method, now)
+        if upstream is not None and request.fields.ties:
+            self.claim(upstream)
+        return upstream
 
-    def _parked(self, backend: Backend, now: float) -> Upstream | None:
-        tied = self.client.tied
-        for parked in reversed(tied):
-            upstream = cast(Upstream, parked)
+    def _own(self, backend: Backend, method: bytes) -> Upstream | None:
+        for parked in reversed(self.parked):
+            upstream: Upstream = parked  # type: ignore[assignment]
             if upstream.backend is backend:
                 # However long it has waited: only the backend may end it, and it is watched.
-                if upstream.transport.is_closing() or not (self.request.method in IDEMPOTENT or upstream.is_silent()):
+                if upstream.transport.is_closing() or not (method in IDEMPOTENT or upstream.is_silent()):
                     upstream.discard()
-                    break
-                tied.remove(upstream)
+                    return None
+                self.parked.remove(upstream)
                 upstream.parked_at = 0.0
                 return upstream
-        return Exchange._parked(self, backend, now)
+        return None
 
-    def _send(self, upstream: Upstream, now: float) -> None:
-        if self.request.fields.ties:
-            self.client.tie(upstream)
-        Exchange._send(self, upstream, now)
+    def closed_by_backend(self) -> None:
+        """So the client's own connection is not what the client takes it for: it ends as it would without us."""
+        self._client.drain(is_patient=False)
+
+    def close(self) -> None:
+        """The client has gone."""
+        for upstream in list(self.parked):
+            upstream.discard()

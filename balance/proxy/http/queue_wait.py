@@ -1,75 +1,76 @@
-"""A request that waits because every backend that may serve it is full: in its pool's queue, holding nothing but what it is to
-send. Its turn comes by itself; what ends it ends the waiting too.
+"""A request that waits in its pool's queue, because every backend that may serve it is full.
+
+Meanwhile it holds nothing but what it is to send. The queue keeps its time and says when it is its turn; whatever ends the
+exchange ends the wait too.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from typing import TYPE_CHECKING, Final
 
-from balance.errors import UpstreamError
 from balance.model import Outcome, Why
-from balance.proxy.http.connect import Attempts
 from balance.proxy.net.timer_wheel import NEVER
+from balance.runtime.queue import Queue
 
-FULL = "every backend has as many requests as it may have"
+if TYPE_CHECKING:
+    from balance.proxy.http.exchange import Exchange
+
+FULL: Final = "every backend has as many requests as it may have"
 
 
-class Queued(Attempts):
-    """The part of an exchange that waits for its turn."""
+class QueueWait:
+    """The queue's Waiter. One for all waits of an exchange."""
 
-    __slots__ = ("_waited_s", "held")
-    _waited_s: float
-    held: list[bytes] | None  # of the body, until there is a connection for it
+    __slots__ = ("_exchange", "_queue", "waited_s")
 
-    @abstractmethod
-    def _fail(self, status: int, why: Why, detail: str, outcome: Outcome) -> None:
-        """End the exchange with what is known."""
-
-    @property
-    @abstractmethod
-    def last_failure(self) -> UpstreamError | None:
-        """How the try before failed, if there was one."""
+    def __init__(self, exchange: Exchange, queue: Queue) -> None:
+        self._exchange = exchange
+        self._queue = queue
+        self.waited_s = 0.0  # in waits that are over
 
     @property
     def is_choosy(self) -> bool:
-        return bool(self._tried)
+        """Whether it has tried some backends already."""
+        return bool(self._exchange.tried)
 
-    def _may_wait(self, now: float) -> bool:
-        """Wait, if that may help and there is room."""
-        pool = self.settings.pool
-        if pool.queue is None or not pool.may_wait(self._tried) or not pool.queue.join(self, now):
+    def join(self, now: float) -> bool:
+        """Wait. False when there is no room."""
+        if not self._queue.join(self, now):
             return False
-        self.client.arm(now, NEVER)  # the queue keeps its own time
+        self._exchange.client.arm(now, NEVER)  # the queue keeps its own time
         return True
 
+    def leave(self, now: float) -> None:
+        """Wait no more; harmless when it did not."""
+        since = self._queue.leave(self)
+        if since is not None:
+            self.waited_s += now - since
+
     def turn(self, now: float) -> bool:
+        """Ask the pool again. False when there is still nobody."""
         try:
             return self._turn(now)
         except Exception:  # here no transport is watching
-            self.crashed()
+            self._exchange.crashed()
             raise
 
     def _turn(self, now: float) -> bool:
-        if self.held is not None and self.client.has_left():  # nobody was reading
-            self.client.give_up()
+        exchange = self._exchange
+        upload = exchange.upload
+        if upload is not None and upload.is_held and exchange.client.has_left():  # nobody was reading
+            exchange.client.give_up()
             return True
-        pool = self.settings.pool
-        lease = pool.acquire(b"" if pool.key_of is None else self._key(pool.key_of), now, self._tried)
-        if lease is None and pool.may_wait(self._tried):
+        lease = exchange.acquire(now)
+        if lease is None and exchange.settings.pool.may_wait(exchange.tried):
             return False
-        self._stop_waiting(now)
+        self.leave(now)
         if lease is None:
-            self._nobody(self.last_failure)
+            exchange.nobody(now)
         else:
-            self.choose(now, None, lease)
+            exchange.use(lease, now)
         return True
 
     def waited_too_long(self, now: float) -> None:
-        self._stop_waiting(now)
-        self._fail(503, Why.QUEUE_TIMEOUT, FULL, Outcome.ABORTED)
-
-    def _stop_waiting(self, now: float) -> None:
-        """Whatever ended it; harmless when it did not wait."""
-        queue = self.settings.pool.queue
-        if queue is not None and (since := queue.leave(self)) is not None:
-            self._waited_s += now - since
+        """Its time is over."""
+        self.leave(now)
+        self._exchange.fail(503, Why.QUEUE_TIMEOUT, FULL, Outcome.ABORTED)

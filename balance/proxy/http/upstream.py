@@ -9,53 +9,34 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, cast
 
+from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.net.backpressure import Backpressure
 from balance.proxy.net.sockets import is_silent, read_now, unsent
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime.backend import Backend
 
-
-class Exchanging(Protocol):
-    """Who waits for the reply."""
-
-    def response_received(self, data: bytes) -> None: ...
-
-    def upstream_ended(self, exc: Exception | None) -> None:
-        """No more will come: an end (None) or a reset."""
-
-    def crashed(self) -> None:
-        """A bug in our own code, on the way of what the backend sent."""
-
-    def pause_upload(self) -> None:
-        """The backend can't take more of the request's body."""
-
-    def resume_upload(self) -> None: ...
-
-
-class Owner(Protocol):
-    """The client of a connection that is authenticated for it."""
-
-    def tie_ended(self) -> None:
-        """The backend has closed it while it was parked."""
+if TYPE_CHECKING:
+    from balance.proxy.http.connection_auth import ConnectionAuth
+    from balance.proxy.http.exchange import Exchange
 
 
 class Upstream(Backpressure, asyncio.Protocol):
     """Serves one exchange at a time. `exchange` is None while it is parked."""
 
-    __slots__ = ("_is_counted", "_unsent", "backend", "connect_s", "early", "exchange", "home", "is_full", "is_lost",
-                 "owner", "parked_at", "served", "worker")  # fmt: skip
+    __slots__ = ("_is_counted", "_unsent", "backend", "connect_s", "early", "exchange", "is_full", "is_lost", "owner",
+                 "parked_at", "parking", "served", "worker")  # fmt: skip
 
     def __init__(self, worker: WorkerContext, backend: Backend) -> None:
         super().__init__()
         self.worker = worker
         self.backend = backend
         self.connect_s = time.monotonic()  # since when; from opened() on, how long it took (uvloop makes us as it begins)
-        self.exchange: Exchanging | None = None
-        self.home = backend.idle  # where it is parked
-        self.owner: Owner | None = None  # the one client that it serves
-        self.served = 0  # exchanges that ended well on it
+        self.exchange: Exchange | None = None
+        self.parking = backend.idle  # where it is parked
+        self.owner: ConnectionAuth | None = None  # the one client that it serves
+        self.served = 0  # requests that were sent on it
         self.parked_at = 0.0
         self.early = b""  # what it said before its first request was sent
         self.is_lost = False
@@ -117,11 +98,28 @@ class Upstream(Backpressure, asyncio.Protocol):
         if self.exchange is not None:
             self.exchange.resume_upload()
 
-    def park(self, now: float, limit: int) -> None:
-        """Wait for the next request, unless `limit` others wait already or we are draining."""
+    def send_request(self, exchange: Exchange, head: bytes, body: bytes) -> None:
+        """Send a request's head, and what there is of its body; the reply is `exchange`'s."""
+        self.exchange = exchange
+        self.served += 1
+        self.transport.write(head + body if body else head)
+
+    def send_body(self, data: bytes) -> bool:
+        """More of it. False when the connection is closing, and its end is about to be heard of."""
+        if self.transport.is_closing():
+            return False
+        self.transport.write(data)
+        return True
+
+    def park(self, now: float, settings: ListenerSettings) -> None:
+        """Wait for the next request, unless that would be one too many, enough others wait already or we are draining."""
         self.exchange = None
-        idle = self.home
-        if (len(idle) >= limit and self.owner is None) or self.worker.is_draining:
+        parking = self.parking
+        if (
+            self.served >= settings.max_requests
+            or (len(parking) >= settings.max_idle and self.owner is None)
+            or self.worker.is_draining
+        ):
             self.discard()
             return
         if self.is_paused:
@@ -131,7 +129,7 @@ class Upstream(Backpressure, asyncio.Protocol):
             self.resume()
         self.parked_at = now
         self._unsent = None
-        idle.append(self)
+        parking.append(self)
 
     def discard(self) -> None:
         """Close; nothing more is expected of it."""
@@ -172,10 +170,10 @@ class Upstream(Backpressure, asyncio.Protocol):
             self.backend.idle_time.closed_after(now - was_parked, now)
         self._leave_park()
         if was_parked and self.owner is not None:
-            self.owner.tie_ended()
+            self.owner.closed_by_backend()
 
     def _leave_park(self) -> None:
         if self.parked_at:
             self.parked_at = 0.0
-            if self in self.home:
-                self.home.remove(self)
+            if self in self.parking:
+                self.parking.remove(self)

@@ -607,7 +607,7 @@ async def test_bug_in_the_count_costs_nobody_a_reply(stage: Stage, monkeypatch: 
 
     stage.backend(serve(ok()))
     await stage.open()
-    monkeypatch.setattr(Exchange, "_count", crash)
+    monkeypatch.setattr("balance.proxy.http.exchange.count_exchange", crash)
     client = await stage.client()
     for _ in range(2):
         await client.send(get())

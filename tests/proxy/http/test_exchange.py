@@ -12,7 +12,7 @@ from stage import Script, Stage, serve, until
 from balance.config.model import CircuitBreaker, HttpConfig, Timeouts
 from balance.health.circuit_breaker import PHASE, BreakerState
 from balance.model import Why
-from balance.proxy.http.resend import REPLAY_LIMIT
+from balance.proxy.http.upload import REPLAY_LIMIT
 from balance.runtime import counters
 
 # --- what passes ------------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ async def test_upload_to_a_slow_backend_is_not_held_in_memory(stage: Stage, size
             if wire.number == 0 and left % 7 == 0:
                 await asyncio.sleep(0)
             (connection,) = stage.worker.connections
-            upstream = connection._exchange._upstream  # type: ignore[attr-defined]
+            upstream = connection._exchange.upstream  # type: ignore[attr-defined]
             peak = max(peak, upstream.transport.get_write_buffer_size())
         await wire.send(ok())
 
@@ -161,7 +161,7 @@ async def test_upload_that_comes_while_its_backend_is_dialled_is_not_held_in_mem
     for _ in range(100):
         await asyncio.sleep(0.001)
         (connection,) = stage.worker.connections
-        upstream = connection._exchange._upstream  # type: ignore[attr-defined]
+        upstream = connection._exchange.upstream  # type: ignore[attr-defined]
         held = max(held, upstream.transport.get_write_buffer_size() if upstream else 0)
     sending.cancel()
     stage.backends[0].wires[0].reset()

@@ -16,7 +16,7 @@ from stage import Backend, Script, Stage, serve, until
 from balance.config.model import AccessLog, CircuitBreaker, HttpConfig, Keepalive, Retry, RetryBudget, Timeouts
 from balance.model import Address, Outcome, Why
 from balance.proxy.http.client import HttpClient
-from balance.proxy.http.resend import REPLAY_LIMIT
+from balance.proxy.http.upload import REPLAY_LIMIT
 from balance.proxy.net.dial import Resolver
 from balance.retry.decision import Again
 from balance.runtime import counters
@@ -431,7 +431,7 @@ async def test_post_is_not_kept_while_it_streams(stage: Stage) -> None:
     await client.send(post(b"x" * 1000)[:-500])
     await until(lambda: first.wires and first.wires[0].seen)
     (connection,) = stage.worker.connections
-    assert connection._exchange._outgoing == b""  # type: ignore[attr-defined]
+    assert connection._exchange.upload.kept is None  # type: ignore[attr-defined]
 
 
 # --- what is passed on --------------------------------------------------------------------------------------

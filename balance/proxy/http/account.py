@@ -1,0 +1,68 @@
+"""What is written of an exchange that has ended: into the counters, and into the access log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from balance.http1.fields import field_value
+from balance.model import Outcome
+from balance.proxy.access_log import AccessRecord
+from balance.runtime.lease import Lease
+
+if TYPE_CHECKING:
+    from balance.proxy.http.exchange import Exchange
+
+_OK: Final = Outcome.OK
+
+
+def count_exchange(exchange: Exchange, now: float, lease: Lease | None, outcome: Outcome, detail: str) -> AccessRecord | None:
+    """`lease` is of the try that ended it, `detail` says why it ended badly. Returns the record, if there is an access log."""
+    settings, upload = exchange.settings, exchange.upload
+    worker = settings.worker
+    slot, request_us, upstream_us = 0, int((now - exchange.started) * 1e6), -1
+    if lease is not None:
+        slot = lease.backend.slot
+        if outcome is _OK:  # the first backend was chosen as the exchange began
+            is_first = exchange.attempts == 1 and exchange.queue_wait is None
+            upstream_us = request_us if is_first else int((now - lease.started) * 1e6)
+    bytes_in = exchange.head_bytes if upload is None else exchange.head_bytes + upload.bytes_in
+    worker.row.count_exchange(
+        slot, exchange.request.method, exchange.status, exchange.why, request_us, upstream_us, bytes_in, exchange.bytes_out
+    )
+    if worker.access is None:
+        return None
+    record = _record(exchange, now, lease, bytes_in, detail)
+    worker.access.record(record)
+    return record
+
+
+def _record(exchange: Exchange, now: float, lease: Lease | None, bytes_in: int, detail: str) -> AccessRecord:
+    request, resend, queue_wait = exchange.request, exchange.resend, exchange.queue_wait
+    forward = request.fields.forward
+    sent, began = exchange.sent_at, 0.0
+    if lease is not None:  # else the last try has ended, and its own entry says how long it took
+        began = resend.try_began if resend is not None and resend.try_began else lease.started
+    return AccessRecord(
+        client=exchange.client_address,
+        method=request.method.decode("ascii"),
+        host=(request.fields.host or b"").decode("ascii"),
+        path=request.target.decode("ascii"),
+        version=f"HTTP/1.{request.minor}",
+        status=exchange.status,
+        why=exchange.why.word,
+        bytes_in=bytes_in,
+        bytes_out=exchange.bytes_out,
+        backend=lease.backend.name if lease is not None else "",
+        pool=exchange.settings.pool.name,
+        attempts=exchange.attempts,
+        request_id=exchange.request_id.decode("ascii"),
+        referer=field_value(forward, b"referer"),
+        user_agent=field_value(forward, b"user-agent"),
+        queue_ms=round(queue_wait.waited_s * 1e3, 3) if queue_wait is not None else 0.0,
+        connect_ms=round(((sent or now) - began) * 1e3, 3) if began else -1.0,
+        ttfb_ms=round((exchange.head_at - sent) * 1e3, 3) if exchange.head_at else -1.0,
+        total_ms=round((now - exchange.started) * 1e3, 3),
+        retry=resend.again.word if resend is not None else "",
+        detail=detail,
+        tries=resend.failures if resend is not None else (),
+    )

@@ -1,0 +1,121 @@
+"""Replies to a client as HTTP/1 (RFC 9112): an exchange says what is replied, here it becomes bytes.
+
+Decides what a head says of the connection, and how a body's end is shown. Each message returns how many bytes it made, none
+when the connection is closing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from balance.http1.fields import without_named
+from balance.http1.framing import BY_CHUNKS, BY_LENGTH, NO_BODY, Framing
+from balance.http1.head import Response
+from balance.model import Why
+from balance.proxy.http.error_replies import error_page
+
+if TYPE_CHECKING:
+    from balance.proxy.http.exchange import Exchange
+
+JOIN_LIMIT: Final = 16 * 1024  # below it, copying a body behind its head is cheaper than a second buffer for the kernel
+
+# How a head ends; the CRLF of its last line is the first here.
+_PLAIN: Final = b"\r\n\r\n"
+_CLOSE: Final = b"\r\nConnection: close\r\n\r\n"
+_KEEP_ALIVE: Final = b"\r\nConnection: keep-alive\r\n\r\n"  # HTTP/1.0 has to be told
+
+_CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
+_OURS_TO_SAY: Final = frozenset((b"x-backend",))
+
+
+class ReplyWriter:
+    """Of one connection."""
+
+    __slots__ = ("_transport", "ends_at_close", "keeps_alive")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.keeps_alive = False  # the connection may stay open after this reply; from the request, until a reply says no
+        self.ends_at_close = False  # nothing but the close shows the client where this reply ends
+
+    def interim(self, exchange: Exchange, response: Response) -> None:
+        """A 1xx; HTTP/1.0 does not know them (RFC 9110 section 15.2)."""
+        if exchange.request.minor and not self._transport.is_closing():
+            self._transport.write(response.forward + b"\r\n")
+
+    def begin(self, exchange: Exchange, response: Response, framing: Framing, body: bytes) -> int:
+        """The head, and `body` in the same system call: all of it, or as much as there is."""
+        settings, upload, minor = exchange.settings, exchange.upload, exchange.request.minor
+        head, end = response.forward, _PLAIN
+        if framing is not BY_LENGTH and framing is not NO_BODY:
+            if framing is BY_CHUNKS and minor:
+                head += _CHUNKED
+            else:
+                self.ends_at_close = True
+                self.keeps_alive = False
+        if not self.keeps_alive or settings.is_closing or (upload is not None and not upload.is_done):
+            self.keeps_alive = False
+            end = _CLOSE
+        elif not minor:
+            end = _KEEP_ALIVE
+        transport = self._transport
+        if transport.is_closing():
+            return 0
+        request_id = exchange.request_id
+        if settings.tells_only_id and request_id and not response.has_request_id:  # nearly always; in one go
+            if len(body) <= JOIN_LIMIT:
+                out = b"".join((head, b"X-Request-Id: ", request_id, end, body))
+                transport.write(out)
+                return len(out)
+            head = b"".join((head, b"X-Request-Id: ", request_id, end))
+        else:
+            head = with_own_lines(exchange, response, head) + end[2:]
+        if len(body) <= JOIN_LIMIT:
+            transport.write(head + body)
+        else:
+            transport.writelines((head, body))
+        return len(head) + len(body)
+
+    def more(self, data: bytes) -> int:
+        """More of the body."""
+        if not data or self._transport.is_closing():
+            return 0
+        self._transport.write(data)
+        return len(data)
+
+    def switching(self, exchange: Exchange, response: Response) -> int:
+        """A 101 (RFC 9110 section 7.8)."""
+        if self._transport.is_closing():
+            return 0
+        head = with_own_lines(exchange, response, response.forward)
+        head += b"Connection: Upgrade\r\nUpgrade: " + response.upgrade + b"\r\n\r\n"
+        self._transport.write(head)
+        return len(head)
+
+    def error(self, exchange: Exchange, status: int, why: Why, detail: str) -> int:
+        """The whole reply in the backend's place."""
+        request, settings, upload = exchange.request, exchange.settings, exchange.upload
+        self.keeps_alive = (
+            self.keeps_alive
+            and request.minor == 1
+            and (upload is None or upload.is_done)
+            and not settings.is_closing
+        )  # fmt: skip
+        if self._transport.is_closing():
+            return 0
+        head = request.line + request.fields.forward
+        page = error_page(
+            settings, status, why, detail, exchange.request_id, head, exchange.backend, keep_alive=self.keeps_alive
+        )
+        self._transport.write(page)
+        return len(page)
+
+
+def with_own_lines(exchange: Exchange, response: Response, head: bytes) -> bytes:
+    """`head` with the lines that say which way the reply has taken. An id that the backend gives stays the only one; what it
+    says of X-Backend does not stand beside our word."""
+    settings = exchange.settings
+    if settings.tells_backend:
+        head = without_named(head, _OURS_TO_SAY)
+    return head + settings.own_lines(b"" if response.has_request_id else exchange.request_id, exchange.backend)

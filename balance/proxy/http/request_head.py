@@ -1,0 +1,74 @@
+"""The head of a request: when what has come of one is refused, and how it goes to a backend, with what we add.
+
+It goes on as HTTP/1 lines, which is the form in which the program passes heads around, and is made once for all tries.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from balance.config.model import Limits
+from balance.errors import ProtocolError
+from balance.http1.forwarding.forwarded_headers import ClientView
+from balance.http1.forwarding.realip import UNKNOWN
+from balance.http1.head import Request
+from balance.http1.request import unending_method
+from balance.model import Why
+from balance.proxy.listener_settings import ListenerSettings
+
+if TYPE_CHECKING:
+    from balance.proxy.http.client import HttpClient
+
+_START: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]")  # of a method: RFC 9110 section 5.6.2's token
+
+
+def refuse_partial(data: bytes, limits: Limits) -> None:
+    """`data` is all that has come of a head whose end has not. ProtocolError when it may not go on."""
+    line_end = data.find(b"\r\n")
+    if not _START.match(data):
+        raise ProtocolError(400, Why.BAD_REQUEST, "this is not HTTP")
+    if (error := unending_method(data)) is not None:
+        raise error
+    if line_end < 0 and len(data) > limits.line_bytes:
+        raise ProtocolError(414, Why.URI_TOO_LONG, f"a request line of more than {limits.line_bytes} bytes")
+    if len(data) > limits.head_bytes:
+        raise ProtocolError(431, Why.HEADER_TOO_LARGE, f"a head of more than {limits.head_bytes} bytes")
+    if data.count(b"\n") != data.count(b"\r\n"):
+        raise ProtocolError(400, Why.BAD_REQUEST, "a bare LF in the head")
+
+
+def client_view(client: HttpClient, settings: ListenerSettings, request: Request, now: float) -> ClientView:
+    """Who the client is, by the word of the trusted proxy that this connection comes from."""
+    fields = request.fields
+    host = fields.host
+    view = settings.views.view(fields.forwarding, client.peer, host if host is not None else client.own_host())
+    if view.complaint:
+        peer = client.peer if client.peer != UNKNOWN else "a Unix socket"
+        settings.worker.unreadable.say(now, f"from a trusted proxy ({peer}): {view.complaint}")
+    return view
+
+
+def request_head(request: Request, client: HttpClient, view: ClientView | None, own_id: bytes) -> bytes:
+    """`view` where the client is a trusted proxy; `own_id` where the request brought no id, and is to have one."""
+    fields = request.fields
+    host = fields.host
+    if own_id and host is not None and view is None and client.after_host:  # nearly always; what follows, in one go
+        return b"".join((
+            request.line, fields.forward, client.before_host, host, client.after_host, b"X-Request-Id: ", own_id, b"\r\n\r\n",
+        ))  # fmt: skip
+    if host is None:  # HTTP/1.0 may leave it out, HTTP/1.1 may not
+        host = client.own_host()
+        parts = [request.line, b"Host: ", host, b"\r\n", fields.forward]
+    else:
+        parts = [request.line, fields.forward]
+    if view is not None:
+        parts.append(view.lines)
+    elif client.after_host:
+        parts += (client.before_host, host, client.after_host)
+    else:
+        parts.append(client.before_host)
+    if own_id:
+        parts += (b"X-Request-Id: ", own_id, b"\r\n")
+    parts.append(b"\r\n")
+    return b"".join(parts)

@@ -1,0 +1,55 @@
+"""A 101 (RFC 9110 section 7.8): whether it may go on, and what two HTTP connections become after it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+
+from balance.http1.head import Request, Response
+from balance.proxy.access_log import AccessRecord
+from balance.proxy.clients import Clients
+from balance.proxy.http.tunnel import Tunnel, TunnelEnd
+from balance.proxy.http.upstream import Upstream
+from balance.proxy.http.websocket import WebSocketEnd, WebSocketRelay
+from balance.proxy.listener_settings import ListenerSettings
+from balance.proxy.net.sockets import keep_alive
+from balance.proxy.tcp.relay import Relay
+from balance.runtime.lease import Lease
+
+
+def is_asked_for(request: Request, response: Response) -> bool:
+    """Whether the backend switches to nothing but what the client has offered."""
+    offered = request.fields.upgrade.lower().split(b", ")
+    return bool(response.upgrade) and all(protocol in offered for protocol in response.upgrade.lower().split(b", "))
+
+
+def open_tunnel(
+    settings: ListenerSettings,
+    request: Request,
+    client: asyncio.Transport,
+    upstream: Upstream,
+    lease: Lease,
+    record: AccessRecord | None,
+    *,
+    clients: Clients | None,
+    from_client: bytes,
+    from_upstream: bytes,
+    has_body_left: bool,
+    is_paused: bool,
+    is_full: bool,
+) -> None:
+    """Hand both connections to a Relay. `from_client` and `from_upstream` came already; `clients` is where the client has its
+    place; `record` is what the access log has of the request; the client's reading `is_paused`, or its writing (`is_full`)."""
+    worker, timeouts = settings.worker, settings.timeouts
+    keep_alive(upstream.transport.get_extra_info("socket"))
+    # What was offered alone is what was agreed on. Frames can't be told from what is left of a body.
+    is_websocket = request.fields.upgrade.lower() == b"websocket" and not has_body_left
+    end: type[TunnelEnd] = WebSocketEnd if is_websocket else TunnelEnd
+    relay: Callable[..., Relay] = WebSocketRelay if is_websocket else Relay
+    client_end, upstream_end = end(worker.connections), end(None)
+    client_end.clients = clients
+    client_end.take_over(client, from_client, is_paused=is_paused, is_full=is_full)
+    upstream_end.take_over(upstream.transport, from_upstream, is_paused=upstream.is_paused, is_full=upstream.is_full)
+    account = Tunnel(worker, lease, record)
+    relay(client_end, upstream_end, worker.wheel, timeouts.tunnel_s, timeouts.half_closed_s, account, monotonic())
