@@ -6,8 +6,8 @@ is not closed; and not when it is only full: then this one request goes elsewher
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Protocol, cast, final
+from collections.abc import Collection, Mapping, Sequence
+from typing import cast, final
 
 from balance.config.model import HashKey, PoolConfig
 from balance.health.circuit_breaker import BreakerState
@@ -19,13 +19,6 @@ from balance.runtime.backend import Backend
 from balance.runtime.health_gate import Shared
 from balance.runtime.sessions import Sessions
 from balance.runtime.tokens import Tokens
-
-
-class Memory(Protocol):
-    """Who knows where a session belongs."""
-
-    def find(self, session: bytes, now: float) -> Backend | None: ...
-    def keep(self, session: bytes, backend: Backend, now: float) -> None: ...
 
 
 @final
@@ -49,25 +42,24 @@ class Visit:
 
 
 class Affinity:
-    """Of one pool: where its sessions are. `tokens` is None where Balance itself remembers them."""
+    """Of one pool: where its sessions are. The client's cookie says it by one of the `tokens`, or a table of ours."""
 
-    __slots__ = ("_memory", "_row", "_session_of", "homes", "note", "tokens")
+    __slots__ = ("_row", "_session_of", "_sessions", "homes", "note", "tokens")
 
     def __init__(self, config: PoolConfig, backends: Sequence[Backend], row: counters.Row, shared: Shared) -> None:
         affinity = config.affinity
         self._row = row
         self.tokens: Tokens | None = None
+        self.homes: Mapping[bytes, Backend] = {}  # by token
+        self.note = session_note(affinity.cookie.name)
+        self._sessions: Sessions | None = None
         if affinity.mode == "cookie":
             self.tokens = Tokens(affinity.secret.encode() or shared.session_key, config.name, backends)
-        table = shared.sessions
-        self._memory: Memory = self.tokens or Sessions(
-            table, len(table), shared.session_key, config.name, backends, affinity.ttl_s
-        )
-        self.homes = self.tokens.backends if self.tokens is not None else None  # asked without a call
-        self.note = session_note(affinity.cookie.name)
-        if self.homes is not None:
+            self.homes = self.tokens.backends
             self._session_of = session_of(affinity.cookie.name, self.homes)
         else:
+            table = shared.sessions
+            self._sessions = Sessions(table, len(table), shared.session_key, config.name, backends, affinity.ttl_s)
             self._session_of = key_of(HashKey(affinity.mode, affinity.header if affinity.mode == "header" else ""))
 
     def visits(self, policy_key_of: KeyOf | None) -> KeyOf:
@@ -84,10 +76,13 @@ class Affinity:
         """The backend where the session is, None when it has none or can't stay there. Where nobody is as any other
         (`is_last_resort`) elsewhere is no better.
         """
-        homes = self.homes
-        home = homes.get(visit.session) if homes is not None else self._memory.find(visit.session, now)
-        if home is None and homes is not None and BETWEEN in visit.session:
-            home = _one_of([homes[token] for token in visit.session.split(BETWEEN)], avoid)
+        if self._sessions is not None:
+            home = self._sessions.find(visit.session, now)
+        else:
+            homes = self.homes
+            home = homes.get(visit.session)
+            if home is None and BETWEEN in visit.session:
+                home = _one_of([homes[token] for token in visit.session.split(BETWEEN)], avoid)
         visit.is_known = home is not None
         visit.is_moved = True
         if home is None or home in avoid:
@@ -99,8 +94,8 @@ class Affinity:
 
     def settle(self, visit: Visit, backend: Backend, now: float) -> None:
         """That backend was chosen: from now on a session that had none, or could not stay, is there."""
-        if self.tokens is None and visit.is_moved and visit.session:
-            self._memory.keep(visit.session, backend, now)
+        if self._sessions is not None and visit.is_moved and visit.session:
+            self._sessions.keep(visit.session, backend, now)
             if not visit.is_known:
                 self._row.cells[backend.block + counters.SESSIONS] += 1
 

@@ -99,7 +99,7 @@ class IdleRaces:
 class Backend(Limited):
     """Lives as long as its identity is configured, across snapshots."""
 
-    __slots__ = ("address", "gate", "guard", "idle", "idle_time", "is_backup", "is_ready", "name", "open_count", "phase",
+    __slots__ = ("address", "gate", "health", "idle", "idle_time", "is_backup", "is_ready", "name", "open_count", "phase",
                  "races", "slow_start", "state")  # fmt: skip
 
     def __init__(self, config: BackendConfig, slot: int, idle_timeout_s: float | None = None) -> None:
@@ -115,7 +115,7 @@ class Backend(Limited):
         # What a pool's health decides `is_ready` from, and nobody else uses.
         self.state = State.UNKNOWN
         self.phase = BreakerState.CLOSED  # its breaker's; HALF_OPEN as soon as the time of OPEN is over
-        self.guard: HealthGate | None = None
+        self.health: HealthGate | None = None
         self.gate: Gate | None = None
         self.slow_start: Gate | None = None
 

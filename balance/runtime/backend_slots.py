@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from balance.config.model import Config
 
 Identity = tuple[str, str, str]  # pool, name, address
-NOBODY = 0  # the slot that stands for no backend
-LISTENER = ""  # what stands for the pool in a listener's identity: no pool is called so
+NOBODY: Final = 0  # the slot that stands for no backend
+LISTENER: Final = ""  # what stands for the pool in a listener's identity: no pool is called so
 
 
 class NoRoomError(Exception):

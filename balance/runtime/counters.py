@@ -9,86 +9,87 @@ Gauges (marked so) are written from time to time by a timer; the supervisor zero
 from __future__ import annotations
 
 from bisect import bisect_left
+from typing import Final
 
 from balance.model import Why
 from balance.retry.decision import SKIPPED, Again
 
 # --- the head of a row --------------------------------------------------------------------------
-PID = 0  # gauge
-BEAT_US = 1  # gauge: the monotonic clock at the last tick, microseconds; a stuck worker stops beating
-CONNECTIONS = 2  # client connections accepted
-CONNECTIONS_OPEN = 3  # gauge
-EXCHANGES_OPEN = 4  # gauge: requests being served
-BYTES_IN = 5  # from clients, in TCP mode and tunnels; HTTP's stand in the sum of REQUEST_SIZE
-BYTES_OUT = 6  # to clients, the same
-LAG_US = 7  # gauge: how late the last tick came, microseconds
-LAG_MAX_US = 8  # gauge: the worst of the last second
-LOG_LINES_LOST = 9  # access lines dropped because nobody took them
-SERIES_LOST = 10  # requests counted under no series because the table was full
-APPLIED_US = 11  # gauge: the board's states as of this moment hold here, and the gauges of all backends were written since
-CUT = 12  # requests and connections that the end of a drain has cut
-PAUSES_SHORT = 13  # times that a listening socket was left alone because descriptors ran short
-PAUSES_FULL = 14  # the same, because its listener had max_clients
-PAUSED = 15  # gauge: listening sockets that are left alone now
-CLIENTS_RECLAIMED = 16  # idle clients that were closed for others
-DIALS_FAILED_HERE = 17  # connections to backends that could not be made for want of descriptors, ports or memory of ours
+PID: Final = 0  # gauge
+BEAT_US: Final = 1  # gauge: the monotonic clock at the last tick, microseconds; a stuck worker stops beating
+CONNECTIONS: Final = 2  # client connections accepted
+CONNECTIONS_OPEN: Final = 3  # gauge
+EXCHANGES_OPEN: Final = 4  # gauge: requests being served
+BYTES_IN: Final = 5  # from clients, in TCP mode and tunnels; HTTP's stand in the sum of REQUEST_SIZE
+BYTES_OUT: Final = 6  # to clients, the same
+LAG_US: Final = 7  # gauge: how late the last tick came, microseconds
+LAG_MAX_US: Final = 8  # gauge: the worst of the last second
+LOG_LINES_LOST: Final = 9  # access lines dropped because nobody took them
+SERIES_LOST: Final = 10  # requests counted under no series because the table was full
+APPLIED_US: Final = 11  # gauge: the board's states as of then hold here, and the gauges of all backends were written since
+CUT: Final = 12  # requests and connections that the end of a drain has cut
+PAUSES_SHORT: Final = 13  # times that a listening socket was left alone because descriptors ran short
+PAUSES_FULL: Final = 14  # the same, because its listener had max_clients
+PAUSED: Final = 15  # gauge: listening sockets that are left alone now
+CLIENTS_RECLAIMED: Final = 16  # idle clients that were closed for others
+DIALS_FAILED_HERE: Final = 17  # connections to backends that could not be made for want of descriptors, ports or memory of ours
 
-RETRIES_SKIPPED = 18  # tries that failed and were not made again: one cell for each reason in SKIPPED, from the first on
-LEAVING = 29  # gauge: 1 while it accepts nothing new and finishes what it has
-GENERATION = 30  # gauge: the number of the configuration that it serves
-PLACE = 31  # gauge: 1 + the worker's number, which its successor will have too; 0 in a row that nobody writes
+RETRIES_SKIPPED: Final = 18  # tries that failed and were not made again: one cell for each reason in SKIPPED, from the first on
+LEAVING: Final = 29  # gauge: 1 while it accepts nothing new and finishes what it has
+GENERATION: Final = 30  # gauge: the number of the configuration that it serves
+PLACE: Final = 31  # gauge: 1 + the worker's number, which its successor will have too; 0 in a row that nobody writes
 
 # Gauges that the supervisor zeroes when a worker is gone.
-GAUGES = (PID, BEAT_US, CONNECTIONS_OPEN, EXCHANGES_OPEN, LAG_US, LAG_MAX_US, PAUSED, LEAVING, GENERATION, PLACE,
+GAUGES: Final = (PID, BEAT_US, CONNECTIONS_OPEN, EXCHANGES_OPEN, LAG_US, LAG_MAX_US, PAUSED, LEAVING, GENERATION, PLACE,
           APPLIED_US)  # fmt: skip
 
-WHY = 32  # how requests and connections ended: one cell for each Why
-REQUEST_SIZE = 96  # histogram over SIZE_BUCKETS, then the sum in bytes
-RESPONSE_SIZE = 112  # the same
+WHY: Final = 32  # how requests and connections ended: one cell for each Why
+REQUEST_SIZE: Final = 96  # histogram over SIZE_BUCKETS, then the sum in bytes
+RESPONSE_SIZE: Final = 112  # the same
 
 # --- one block for each backend, by its slot; slot 0 stands for "no backend was chosen" -----------
-BACKENDS = 128
-BLOCK = 64
-ACTIVE = 0  # gauge: leases held
-IDLE = 1  # gauge: parked connections
-OPEN = 2  # gauge: connections, parked or not
-LEASES = 3  # requests or connections sent here
-CONNECTS = 4
-CONNECT_FAILURES = 5
-RETRIES = 6  # attempts moved away from this backend
-FAILURES = 7  # leases that ended by the backend's fault
-SENT_BYTES = 8
-RECEIVED_BYTES = 9
-TRIALS = 10  # gauge: leases that find out whether the backend is well again
-TRIALS_PASSED = 11
-TRIALS_FAILED = 12
-BLAMED = 13  # leases that speak against the backend: failures and bad answers, where anybody watches
-ABORTED = 14  # leases that say nothing about it
-UPSTREAM_TIME = 16  # histogram over TIME_BUCKETS_US, then the sum in microseconds: from the choice to the reply's end
-REQUEST_TIME = 32  # the same, from the request's first byte to the reply's last
-CREDIT = 48  # gauge: permits that this worker holds, where the backend has a limit
-WANTED = 49  # gauge: 1 while this worker could use one more
-WAITING = 50  # gauge: requests in this worker's queue; of a pool, in the block of its first backend
-SESSIONS = 51  # client sessions that began here, where sessions are kept
-TCP_SESSIONS = 52  # connections in TCP mode that began here; of nobody's slot, those that found no backend
+BACKENDS: Final = 128
+BLOCK: Final = 64
+ACTIVE: Final = 0  # gauge: leases held
+IDLE: Final = 1  # gauge: parked connections
+OPEN: Final = 2  # gauge: connections, parked or not
+LEASES: Final = 3  # requests or connections sent here
+CONNECTS: Final = 4
+CONNECT_FAILURES: Final = 5
+RETRIES: Final = 6  # attempts moved away from this backend
+FAILURES: Final = 7  # leases that ended by the backend's fault
+SENT_BYTES: Final = 8
+RECEIVED_BYTES: Final = 9
+TRIALS: Final = 10  # gauge: leases that find out whether the backend is well again
+TRIALS_PASSED: Final = 11
+TRIALS_FAILED: Final = 12
+BLAMED: Final = 13  # leases that speak against the backend: failures and bad answers, where anybody watches
+ABORTED: Final = 14  # leases that say nothing about it
+UPSTREAM_TIME: Final = 16  # histogram over TIME_BUCKETS_US, then the sum in microseconds: from the choice to the reply's end
+REQUEST_TIME: Final = 32  # the same, from the request's first byte to the reply's last
+CREDIT: Final = 48  # gauge: permits that this worker holds, where the backend has a limit
+WANTED: Final = 49  # gauge: 1 while this worker could use one more
+WAITING: Final = 50  # gauge: requests in this worker's queue; of a pool, in the block of its first backend
+SESSIONS: Final = 51  # client sessions that began here, where sessions are kept
+TCP_SESSIONS: Final = 52  # connections in TCP mode that began here; of nobody's slot, those that found no backend
 
-BLOCK_GAUGES = (ACTIVE, IDLE, OPEN, TRIALS, CREDIT, WANTED, WAITING)
+BLOCK_GAUGES: Final = (ACTIVE, IDLE, OPEN, TRIALS, CREDIT, WANTED, WAITING)
 
 # --- behind the blocks, the series table: requests by backend, method and status ----------------------
 # Pairs of (key, count). A worker takes the next free pair when it meets a combination for the first time, so the table
 # holds what happened and not all that could.
-SERIES_ANYWAY = 2048  # pairs, however few backends there are
-SERIES_PER_BACKEND = 4  # and for each one so many more
+SERIES_ANYWAY: Final = 2048  # pairs, however few backends there are
+SERIES_PER_BACKEND: Final = 4  # and for each one so many more
 
-TIME_BUCKETS_US = (500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+TIME_BUCKETS_US: Final = (500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
                    1_000_000, 2_500_000, 5_000_000, 10_000_000)  # fmt: skip
-TIME_SUM = len(TIME_BUCKETS_US) + 1  # after the buckets and the overflow bucket
-SIZE_BUCKETS = (100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
-SIZE_SUM = len(SIZE_BUCKETS) + 1
+TIME_SUM: Final = len(TIME_BUCKETS_US) + 1  # after the buckets and the overflow bucket
+SIZE_BUCKETS: Final = (100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
+SIZE_SUM: Final = len(SIZE_BUCKETS) + 1
 
-METHODS = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "OTHER")
-METHOD_CODES = {name.encode(): code for code, name in enumerate(METHODS)}
-METHOD_OTHER = METHODS.index("OTHER")  # no label that a client can grow without bound
+METHODS: Final = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "OTHER")
+METHOD_CODES: Final = {name.encode(): code for code, name in enumerate(METHODS)}
+METHOD_OTHER: Final = METHODS.index("OTHER")  # no label that a client can grow without bound
 
 assert RETRIES_SKIPPED + len(SKIPPED) <= LEAVING
 assert len(Why) <= REQUEST_SIZE - WHY

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from balance.config.model import CircuitBreaker, PassiveChecks
 from balance.health.circuit_breaker import CELLS, PEAK, RUN, Breaker, BreakerState, Change, Numbers, Signal
@@ -17,10 +17,10 @@ from balance.health.failure_statuses import counted
 from balance.model import Outcome
 from balance.runtime import counters
 
-NO_TRIAL = 0
-UNNAMED_TRIAL = -1  # of a backend whose breaker is closed or not there
-ANSWERED = -2
-LAST_RESORT = -3  # its breaker is open, and nobody else is ready
+NO_TRIAL: Final = 0
+UNNAMED_TRIAL: Final = -1  # of a backend whose breaker is closed or not there
+ANSWERED: Final = -2
+LAST_RESORT: Final = -3  # its breaker is open, and nobody else is ready
 
 
 class Locks(Protocol):
@@ -42,7 +42,7 @@ class NoLocks:
         pass
 
 
-_USUAL = PassiveChecks()
+_USUAL: Final = PassiveChecks()
 
 
 def _nobody_listens(slot: int, change: Change) -> None:

@@ -66,12 +66,12 @@ class Lease:
             self._has_answered = True
             self._teach(terms, now - self.started, status < 500 or is_good(status), now)
         if terms.is_evidence:
-            guard = self.backend.guard
-            assert guard is not None
-            if status < 500 and not guard.evidence[RUN] and self not in guard.special:
-                guard.special[self] = ANSWERED  # nearly always; guard.answered() in line
+            health = self.backend.health
+            assert health is not None
+            if status < 500 and not health.evidence[RUN] and self not in health.special:
+                health.special[self] = ANSWERED  # nearly always; health.answered() in line
             else:
-                guard.answered(self, status, now)
+                health.answered(self, status, now)
 
     def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, end: int = 0) -> None:
         """Give the backend back. `now` as for acquire(). RuntimeError when it was given back already.
@@ -95,14 +95,14 @@ class Lease:
                 is_well = outcome is _OK and (end < 500 or is_good(end))
                 self._teach(terms, now - self.started if first_byte_s is None else first_byte_s, is_well, now)
         if terms.is_evidence:
-            guard = backend.guard
-            assert guard is not None
-            special = guard.special
-            if outcome is not _OK or end >= 500 or special or guard.evidence[RUN]:  # seldom
+            health = backend.health
+            assert health is not None
+            special = health.special
+            if outcome is not _OK or end >= 500 or special or health.evidence[RUN]:  # seldom
                 if outcome is _OK and special.get(self) == ANSWERED:
                     del special[self]  # it said what it had to say
                 else:
-                    guard.ended(self, outcome, end, now)
+                    health.ended(self, outcome, end, now)
         permits = backend.permits
         if permits is not None and (permits.is_pressed or permits.waiters):
             permits.freed()
@@ -121,8 +121,8 @@ class Lease:
         terms.cells[backend.block + _LEASES] -= 1
         if terms.wants_outcomes and backend.load.peers is not None:
             backend.load.peers.active -= 1
-        if backend.guard is not None and self in backend.guard.special:
-            backend.guard.ended(self, _ABORTED, 0, now)  # it was to be a trial
+        if backend.health is not None and self in backend.health.special:
+            backend.health.ended(self, _ABORTED, 0, now)  # it was to be a trial
         if backend.permits is not None and backend.permits.is_pressed:
             backend.permits.settle()  # what was taken for it, others want
 

@@ -7,6 +7,7 @@ asks for none. They know nothing of each other, acquire() has them all in the or
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Final
 
 from balance.balancing import NOBODY, Needs, Policy
 from balance.config.model import HashKey
@@ -23,7 +24,7 @@ from balance.runtime.pool_health import PoolHealth
 from balance.runtime.pool_limits import PoolLimits
 from balance.runtime.queue import Queue
 
-_SOURCE_IP = HashKey()
+_SOURCE_IP: Final = HashKey()
 
 
 class Pool:
@@ -144,12 +145,9 @@ class Pool:
         left = [backend for backend in self.health.kept_away() if backend not in tried]
         if not left or self.may_wait(tried):
             return None
-        backend = min(left, key=lambda backend: (backend.is_backup, backend.load.active))
-        lease = Lease(backend, self._terms, now)
-        if not self._has_room(backend):
-            lease.withdraw(now)
-            return None
-        self.health.try_anyway(lease, backend, now)
+        lease = self.acquire_bound(min(left, key=lambda backend: (backend.is_backup, backend.load.active)), now)
+        if lease is not None:
+            self.health.try_anyway(lease, now)
         return lease
 
     def has_other(self, tried: Collection[Backend]) -> bool:
@@ -233,13 +231,12 @@ class Pool:
         home = affinity.home(visit, now, avoid, is_last_resort)
         if home is None:
             return None
-        lease = Lease(home, self._terms, now)
-        if is_last_resort and home.gate is not None and home.guard is not None and (trial := home.gate.admit(now)):
-            home.guard.begin_trial(lease, trial)
-        if self._has_room(home):
+        lease = self.acquire_bound(home, now)
+        if lease is None or not is_last_resort or home.gate is None or home.health is None:
             return lease
-        lease.withdraw(now)
-        return None
+        if trial := home.gate.admit(now):
+            home.health.begin_trial(lease, trial)
+        return lease
 
     def _admit(self, lease: Lease | None, key: bytes, now: float, avoid: Collection[Backend]) -> Lease | None:
         """A gate is in the way of what was chosen, or it is full: let it through, or choose another."""
@@ -256,8 +253,8 @@ class Pool:
                     return lease  # two on their ramps: more choosing would only cost
                 trial = gate.admit(now)
                 if trial is not None:
-                    if trial and backend.guard is not None:
-                        backend.guard.begin_trial(lease, trial)
+                    if trial and backend.health is not None:
+                        backend.health.begin_trial(lease, trial)
                     return lease
                 if gate is backend.slow_start:
                     spared = backend
@@ -268,13 +265,9 @@ class Pool:
             if lease is not None and lease.backend.is_backup and no_case_for_backups:
                 lease.withdraw(now)
                 break
-        if spared is None:
-            return None
-        lease = Lease(spared, self._terms, now)  # nobody else is left: to spare it would be to refuse the request
-        if self._has_room(spared):  # asked once more: what was taken for it may have gone to others as it was turned away
-            return lease
-        lease.withdraw(now)
-        return None
+        # Nobody else is left: to spare it would be to refuse the request. It may be full by now: what was taken for it may have
+        # gone to others as it was turned away.
+        return self.acquire_bound(spared, now) if spared is not None else None
 
     def _has_room(self, backend: Backend) -> bool:
         """Whether the lease that it was just given is not one too many."""

@@ -26,14 +26,14 @@ TRIED_HANDICAP: Final = 2.0  # on what an adaptive policy thinks that a backend 
 class TrialGate:
     """Lets through as many requests at a time as may try the backend, counted over all workers."""
 
-    __slots__ = ("_guard", "_is_returning")
+    __slots__ = ("_health", "_is_returning")
 
-    def __init__(self, guard: HealthGate, is_returning: bool) -> None:
-        self._guard = guard
+    def __init__(self, health: HealthGate, is_returning: bool) -> None:
+        self._health = health
         self._is_returning = is_returning
 
     def admit(self, now: float) -> int | None:
-        return self._guard.admit(self._is_returning, now)
+        return self._health.admit(self._is_returning, now)
 
 
 class LastResortGate:
@@ -41,14 +41,14 @@ class LastResortGate:
     may try it are trials; the others go there all the same.
     """
 
-    __slots__ = ("_guard", "_is_returning")
+    __slots__ = ("_health", "_is_returning")
 
-    def __init__(self, guard: HealthGate, is_returning: bool) -> None:
-        self._guard = guard
+    def __init__(self, health: HealthGate, is_returning: bool) -> None:
+        self._health = health
         self._is_returning = is_returning
 
     def admit(self, now: float) -> int | None:
-        return self._guard.admit_anyway(self._is_returning, now)
+        return self._health.admit_anyway(self._is_returning, now)
 
 
 class RampGate:
@@ -89,8 +89,8 @@ class PoolHealth:
         self.is_panicking = False
         self.is_last_resort = False  # nobody is ready but for ejections and breakers, which therefore keep nobody away
         for backend in backends:
-            if backend.guard is None:  # else leases that it knows are under way, and its breaker has a past
-                backend.guard = HealthGate(config.breaker, backend.slot, row.cells, shared, config.health_check.passive)
+            if backend.health is None:  # else leases that it knows are under way, and its breaker has a past
+                backend.health = HealthGate(config.breaker, backend.slot, row.cells, shared, config.health_check.passive)
 
     @property
     def why_nobody(self) -> Why:
@@ -125,8 +125,8 @@ class PoolHealth:
             is_returning = state is State.RETURNING and not is_panicking
             backend.gate = backend.slow_start
             if phase is BreakerState.HALF_OPEN or is_returning:
-                assert backend.guard is not None
-                backend.gate = TrialGate(backend.guard, is_returning)
+                assert backend.health is not None
+                backend.gate = TrialGate(backend.health, is_returning)
         weighty = [backend for backend in self._backends if backend.load.weight]
         self.is_last_resort = not any(backend.is_ready and backend.gate is backend.slow_start for backend in weighty)
         if self.is_last_resort:
@@ -145,8 +145,8 @@ class PoolHealth:
             ]
             for backend in passing:
                 backend.is_ready = True
-                assert backend.guard is not None
-                backend.gate = LastResortGate(backend.guard, backend.state is State.RETURNING)
+                assert backend.health is not None
+                backend.gate = LastResortGate(backend.health, backend.state is State.RETURNING)
             if passing:
                 return
 
@@ -160,8 +160,9 @@ class PoolHealth:
             and not (backend.is_ready and backend.gate is backend.slow_start)
         ]
 
-    def try_anyway(self, lease: Lease, backend: Backend, now: float) -> None:
-        """That lease goes to one that is kept away: it is a trial if it may be one."""
-        assert backend.guard is not None
-        if trial := backend.guard.admit_anyway(backend.state is State.RETURNING, now):
-            backend.guard.begin_trial(lease, trial)
+    def try_anyway(self, lease: Lease, now: float) -> None:
+        """That lease goes to a backend that is kept away: it is a trial if it may be one."""
+        backend = lease.backend
+        assert backend.health is not None
+        if trial := backend.health.admit_anyway(backend.state is State.RETURNING, now):
+            backend.health.begin_trial(lease, trial)

@@ -10,20 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from typing import Final
 
 from balance.health.circuit_breaker import Numbers
 from balance.runtime.backend import Backend
 
-CELLS = 1 << 18  # on the board, for all pools
-WAYS = 4
+CELLS: Final = 1 << 18  # on the board, for all pools
+WAYS: Final = 4
 
-_SECONDS_BITS = 24  # half a year; then it begins again
-_SLOT_BITS = 18
-_SECONDS = (1 << _SECONDS_BITS) - 1
-_SLOTS = (1 << _SLOT_BITS) - 1
-_FINGERPRINT_AT = _SECONDS_BITS + _SLOT_BITS
-_FINGERPRINTS = (1 << 64 - _FINGERPRINT_AT) - 1
-_AHEAD_S = 60  # another worker's "now" may be a moment later than the one that this request began with
+_SECONDS_BITS: Final = 24  # half a year; then it begins again
+_SLOT_BITS: Final = 18
+_SECONDS: Final = (1 << _SECONDS_BITS) - 1
+_SLOTS: Final = (1 << _SLOT_BITS) - 1
+_FINGERPRINT_AT: Final = _SECONDS_BITS + _SLOT_BITS
+_FINGERPRINTS: Final = (1 << 64 - _FINGERPRINT_AT) - 1
+_AHEAD_S: Final = 60  # another worker's "now" may be a moment later than the one that this request began with
 
 
 class Sessions:

@@ -69,8 +69,8 @@ class Renewal:
         """The same by and by: each step is quick, because prepare() has done what takes long."""
         for backend, config, idle_timeout_s in self.settings:
             backend.configure(config, idle_timeout_s)
-            if backend.guard is not None:
-                backend.guard.configure(self.config.breaker, self.config.health_check.passive)
+            if backend.health is not None:
+                backend.health.configure(self.config.breaker, self.config.health_check.passive)
             yield
         self.pool.rebuild()
         yield

@@ -9,27 +9,21 @@ from __future__ import annotations
 import hmac
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable
+from typing import Final
 
 from balance.runtime.backend import Backend
 
-_BYTES = 16  # of the digest: 128 bits
+_BYTES: Final = 16  # of the digest: 128 bits
 
 
 class Tokens:
-    """One pool's."""
+    """One pool's; `backends` are what they stand for."""
 
     __slots__ = ("_tokens", "backends")
 
     def __init__(self, secret: bytes, pool: str, backends: Iterable[Backend]) -> None:
         self.backends = {token_of(secret, pool, backend): backend for backend in backends}
         self._tokens = {backend: token for token, backend in self.backends.items()}
-
-    def find(self, session: bytes, now: float) -> Backend | None:
-        """The backend that a token stands for."""
-        return self.backends.get(session)
-
-    def keep(self, session: bytes, backend: Backend, now: float) -> None:
-        """Nothing: the client keeps it."""
 
     def token(self, backend: Backend) -> bytes:
         return self._tokens[backend]

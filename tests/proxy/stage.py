@@ -292,13 +292,13 @@ class Stage:
         """Its breaker has opened by one failure, and its next request finds out whether it is well."""
         known, pool = self.of(backend), self.pool
         assert pool.health is not None
-        assert known.guard is not None
-        assert known.guard.breaker is not None
-        known.guard.evidence[RUN] = 1
-        known.guard.breaker.failed(0, 0)
+        assert known.health is not None
+        assert known.health.breaker is not None
+        known.health.evidence[RUN] = 1
+        known.health.breaker.failed(0, 0)
         pool.health.update(known, State.HEALTHY, BreakerState.HALF_OPEN, 0.0)
         pool.rebuild()
-        return known.guard
+        return known.health
 
     @property
     def active(self) -> int:

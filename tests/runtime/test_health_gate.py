@@ -26,7 +26,7 @@ class Group:
         self.changes: list[BreakerState] = []
         self.bells = 0
         shared = Shared(self.rows, lambda slot: self.evidence, NoLocks(), self.changed, self.rung)
-        self.guards = [HealthGate(config, 1, row, shared) for row in self.rows]
+        self.gates = [HealthGate(config, 1, row, shared) for row in self.rows]
 
     def changed(self, slot: int, change: Change) -> None:
         assert slot == 1
@@ -39,7 +39,7 @@ class Group:
         return sum(row[counters.block(1) + cell] for row in self.rows)
 
     def fail(self, worker: int, now: float = 0.0, lease: object = None) -> None:
-        self.guards[worker].ended(lease, Outcome.FAILED, 0, now)
+        self.gates[worker].ended(lease, Outcome.FAILED, 0, now)
 
 
 def open_group(workers: int = 4, config: CircuitBreaker = CONFIG) -> Group:
@@ -63,7 +63,7 @@ def test_a_success_in_any_worker_ends_the_run_of_all() -> None:
     group = Group(2)
     for _ in range(4):
         group.fail(0)
-    group.guards[1].ended(object(), Outcome.OK, 0, 0.0)
+    group.gates[1].ended(object(), Outcome.OK, 0, 0.0)
     group.fail(0)
     assert (group.evidence[RUN], group.evidence[PEAK], group.changes) == (1, 4, [])
 
@@ -80,35 +80,35 @@ def test_a_success_in_any_worker_ends_the_run_of_all() -> None:
 )
 def test_what_is_blamed_on_the_backend(outcome: Outcome, end: int, blamed: int) -> None:
     group = Group(1)
-    group.guards[0].ended(object(), outcome, end, 0.0)
+    group.gates[0].ended(object(), outcome, end, 0.0)
     assert (group.cell(counters.BLAMED), group.evidence[RUN], group.bells) == (blamed, blamed, blamed)
 
 
 def test_a_lease_that_lasts_is_evidence_when_its_answer_begins_and_only_once() -> None:
     group = Group(1)
-    guard, lease = group.guards[0], object()
+    gate, lease = group.gates[0], object()
     group.fail(0)
-    guard.answered(lease, 0, 0.0)
-    guard.answered(lease, 0, 0.0)
+    gate.answered(lease, 0, 0.0)
+    gate.answered(lease, 0, 0.0)
     assert group.evidence[RUN] == 0
     group.fail(0)
-    guard.ended(lease, Outcome.OK, 0, 9.0)
+    gate.ended(lease, Outcome.OK, 0, 9.0)
     assert group.evidence[RUN] == 1
-    assert guard.special == {}
+    assert gate.special == {}
 
 
 def test_a_lease_that_breaks_after_its_answer_is_a_failure_too() -> None:
     group = Group(1)
     lease = object()
-    group.guards[0].answered(lease, 0, 0.0)
+    group.gates[0].answered(lease, 0, 0.0)
     group.fail(0, lease=lease)
     assert group.cell(counters.BLAMED) == 1
 
 
 def test_nobody_is_admitted_before_the_time_is_over_and_then_one_at_a_time_over_all_workers() -> None:
     group = open_group()
-    assert [guard.admit(False, 9.9) for guard in group.guards] == [None] * 4
-    trials = [guard.admit(False, 10.0) for guard in group.guards]
+    assert [gate.admit(False, 9.9) for gate in group.gates] == [None] * 4
+    trials = [gate.admit(False, 10.0) for gate in group.gates]
     assert trials[1:] == [None] * 3
     assert trials[0]
     assert group.changes == [BreakerState.OPEN, BreakerState.HALF_OPEN]
@@ -117,53 +117,53 @@ def test_nobody_is_admitted_before_the_time_is_over_and_then_one_at_a_time_over_
 def test_a_trial_that_ends_makes_room_for_the_next_until_the_breaker_is_closed() -> None:
     group = open_group()
     for worker in (2, 3):
-        guard, lease = group.guards[worker], object()
-        trial = guard.admit(False, 10.0)
+        gate, lease = group.gates[worker], object()
+        trial = gate.admit(False, 10.0)
         assert trial
-        guard.begin_trial(lease, trial)
-        guard.ended(lease, Outcome.OK, 0, 10.1)
+        gate.begin_trial(lease, trial)
+        gate.ended(lease, Outcome.OK, 0, 10.1)
     assert group.changes == [BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED]
     assert group.cell(counters.TRIALS) == 0
-    assert group.guards[0].admit(False, 10.2) == NO_TRIAL
+    assert group.gates[0].admit(False, 10.2) == NO_TRIAL
 
 
 def test_a_trial_that_the_client_breaks_off_decides_nothing_and_makes_room() -> None:
     group = open_group()
-    guard, lease = group.guards[0], object()
-    trial = guard.admit(False, 10.0)
+    gate, lease = group.gates[0], object()
+    trial = gate.admit(False, 10.0)
     assert trial
-    guard.begin_trial(lease, trial)
-    guard.ended(lease, Outcome.ABORTED, 0, 10.1)
+    gate.begin_trial(lease, trial)
+    gate.ended(lease, Outcome.ABORTED, 0, 10.1)
     assert group.changes == [BreakerState.OPEN, BreakerState.HALF_OPEN]
-    assert group.guards[1].admit(False, 10.2)
+    assert group.gates[1].admit(False, 10.2)
 
 
 def test_another_configuration_of_the_breaker_holds_at_once_and_what_was_counted_stands() -> None:
     group = Group(1)
-    (guard,) = group.guards
+    (gate,) = group.gates
     group.fail(0)
-    guard.configure(CircuitBreaker(enabled=True, failure_threshold=2, timeout_s=10.0, half_open_requests=2), PassiveChecks())
+    gate.configure(CircuitBreaker(enabled=True, failure_threshold=2, timeout_s=10.0, half_open_requests=2), PassiveChecks())
     group.fail(0)
     assert group.changes == [BreakerState.OPEN]
-    assert [bool(guard.admit(False, 10.0)) for _ in range(3)] == [True, True, False]
-    guard.configure(NO_BREAKER, PassiveChecks())
-    assert guard.breaker is None
+    assert [bool(gate.admit(False, 10.0)) for _ in range(3)] == [True, True, False]
+    gate.configure(NO_BREAKER, PassiveChecks())
+    assert gate.breaker is None
 
 
 def test_the_trial_of_a_dead_worker_is_given_back_with_its_row() -> None:
     group = open_group()
-    assert group.guards[0].admit(False, 10.0)
-    assert group.guards[1].admit(False, 10.0) is None
+    assert group.gates[0].admit(False, 10.0)
+    assert group.gates[1].admit(False, 10.0) is None
     group.rows[0][counters.block(1) + counters.TRIALS] = 0  # as the supervisor zeroes gauges
-    assert group.guards[1].admit(False, 10.0)
+    assert group.gates[1].admit(False, 10.0)
 
 
 def test_an_ejected_backend_is_tried_by_one_request_even_without_a_breaker() -> None:
     group = Group(3, NO_BREAKER)
-    assert [guard.admit(True, 0.0) for guard in group.guards] == [UNNAMED_TRIAL, None, None]
+    assert [gate.admit(True, 0.0) for gate in group.gates] == [UNNAMED_TRIAL, None, None]
     lease = object()
-    group.guards[0].begin_trial(lease, UNNAMED_TRIAL)
-    group.guards[0].ended(lease, Outcome.OK, 0, 1.0)
+    group.gates[0].begin_trial(lease, UNNAMED_TRIAL)
+    group.gates[0].ended(lease, Outcome.OK, 0, 1.0)
     assert (group.cell(counters.TRIALS_PASSED), group.cell(counters.TRIALS)) == (1, 0)
 
 
@@ -173,9 +173,9 @@ def test_without_the_lock_nobody_is_admitted_and_nothing_breaks() -> None:
             return False
 
     row = memoryview(bytearray(8 * counters.row_cells(2))).cast("Q")
-    guard = HealthGate(CONFIG, 1, row, Shared((row,), lambda slot: [0] * CELLS, Held()))
-    guard.ended(object(), Outcome.FAILED, 0, 0.0)
-    assert guard.admit(True, 0.0) is None
+    gate = HealthGate(CONFIG, 1, row, Shared((row,), lambda slot: [0] * CELLS, Held()))
+    gate.ended(object(), Outcome.FAILED, 0, 0.0)
+    assert gate.admit(True, 0.0) is None
 
 
 class HalfOpen(RuleBasedStateMachine):
@@ -197,26 +197,26 @@ class HalfOpen(RuleBasedStateMachine):
 
     @rule(worker=st.integers(0, 3))
     def somebody_asks(self, worker: int) -> None:
-        trial = self.group.guards[worker].admit(False, self.now)
+        trial = self.group.gates[worker].admit(False, self.now)
         if trial:
             lease = object()
-            self.group.guards[worker].begin_trial(lease, trial)
+            self.group.gates[worker].begin_trial(lease, trial)
             self.trials.append((worker, lease))
 
     @rule(which=st.integers(0, 9), outcome=st.sampled_from(Outcome))
     def a_trial_ends(self, which: int, outcome: Outcome) -> None:
         if self.trials:
             worker, lease = self.trials.pop(which % len(self.trials))
-            self.group.guards[worker].ended(lease, outcome, 0, self.now)
+            self.group.gates[worker].ended(lease, outcome, 0, self.now)
 
     @rule(worker=st.integers(0, 3), outcome=st.sampled_from(Outcome))
     def something_older_ends(self, worker: int, outcome: Outcome) -> None:
-        self.group.guards[worker].ended(object(), outcome, 0, self.now)
+        self.group.gates[worker].ended(object(), outcome, 0, self.now)
 
     @rule(worker=st.integers(0, 3))
     def a_worker_dies(self, worker: int) -> None:
         self.group.rows[worker][counters.block(1) + counters.TRIALS] = 0
-        self.group.guards[worker].special.clear()
+        self.group.gates[worker].special.clear()
         self.trials = [(other, lease) for other, lease in self.trials if other != worker]
 
     @invariant()

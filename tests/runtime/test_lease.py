@@ -77,8 +77,8 @@ class Place:
         self.backend = Backend(BackendConfig("b1", Address("127.0.0.1", 1), max_connections=2), 1)
         shared, row = Shared.with_nobody(self.view), Row(self.view)
         PoolHealth(PoolConfig("web", (), breaker=CircuitBreaker(enabled=True)), [self.backend], row, shared)
-        assert self.backend.guard is not None
-        self.guard = self.backend.guard
+        assert self.backend.health is not None
+        self.health = self.backend.health
         self.permits = Permits(self.backend, self.view, shared)
         self.terms = LeaseTerms(row, needs, is_evidence=is_evidence)
         self.woken = 0
@@ -97,9 +97,9 @@ def test_one_that_is_withdrawn_leaves_no_trace_and_wakes_nobody() -> None:
     place.permits.take()
     lease = Lease(place.backend, place.terms, 0.0)
     place.view[place.backend.block + counters.TRIALS] = 1
-    place.guard.begin_trial(lease, UNNAMED_TRIAL)
+    place.health.begin_trial(lease, UNNAMED_TRIAL)
     lease.withdraw(0.0)
-    assert (place.cells(), place.backend.load.active, place.guard.special, place.woken) == ([0, 0, 0], 0, {}, 0)
+    assert (place.cells(), place.backend.load.active, place.health.special, place.woken) == ([0, 0, 0], 0, {}, 0)
     with pytest.raises(RuntimeError, match="b1 released twice"):
         lease.release(Outcome.OK, 0.0)
 
@@ -115,13 +115,13 @@ def test_one_that_is_released_wakes_who_waits() -> None:
 def test_leases_are_evidence_where_their_pool_says_so(is_evidence: bool) -> None:
     place = Place(Needs.NOTHING, is_evidence=is_evidence)
     Lease(place.backend, place.terms, 0.0).release(Outcome.FAILED, 0.0)
-    assert place.guard.evidence[RUN] == is_evidence
+    assert place.health.evidence[RUN] == is_evidence
     lasting = Lease(place.backend, place.terms, 0.0)
     lasting.answered(0.1)
-    assert place.guard.evidence[RUN] == 0
-    assert (lasting in place.guard.special) is is_evidence
+    assert place.health.evidence[RUN] == 0
+    assert (lasting in place.health.special) is is_evidence
     lasting.release(Outcome.OK, 9.0)
-    assert place.guard.special == {}
+    assert place.health.special == {}
 
 
 # --- what a policy learns from a lease -----------------------------------------------------------------

@@ -54,10 +54,10 @@ def chosen(pool: Pool, count: int, now: float = 0.0) -> Counter[str]:
 
 def see(pool: Pool, backend: Backend, now: float, state: State | None = None) -> None:
     """The worker looks at its board, where OPEN is as good as HALF_OPEN once its time is over."""
-    guard = backend.guard
-    assert guard is not None
-    phase = BreakerState(guard.evidence[PHASE])
-    if phase is BreakerState.OPEN and now * 1e6 >= guard.evidence[UNTIL_US]:
+    health = backend.health
+    assert health is not None
+    phase = BreakerState(health.evidence[PHASE])
+    if phase is BreakerState.OPEN and now * 1e6 >= health.evidence[UNTIL_US]:
         phase = BreakerState.HALF_OPEN
     health_of(pool).update(backend, backend.state if state is None else state, phase, now)
     pool.rebuild()
@@ -65,9 +65,9 @@ def see(pool: Pool, backend: Backend, now: float, state: State | None = None) ->
 
 def break_(pool: Pool, backend: Backend, now: float = 0.0) -> None:
     """Three requests there fail."""
-    assert backend.guard is not None
+    assert backend.health is not None
     for _ in range(3):
-        backend.guard.ended(object(), Outcome.FAILED, 0, now)
+        backend.health.ended(object(), Outcome.FAILED, 0, now)
     see(pool, backend, now)
 
 
@@ -152,9 +152,9 @@ def test_one_that_goes_on_failing_while_it_is_the_last_resort_does_not_move_its_
         lease.release(Outcome.FAILED, 1.0 + number / 10)
         see(pool, only, 1.0 + number / 10)
     assert only.phase is BreakerState.OPEN
-    assert only.guard is not None
-    assert only.guard.evidence[OPENED] == 1
-    assert only.guard.special == {}
+    assert only.health is not None
+    assert only.health.evidence[OPENED] == 1
+    assert only.health.special == {}
     assert view[only.block + counters.TRIALS] == 0
 
 

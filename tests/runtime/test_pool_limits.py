@@ -189,10 +189,10 @@ def test_a_gate_and_a_limit_go_together() -> None:
 
 def on_trial(pool: Pool, backend: Backend) -> Lease:
     """Its breaker is half-open, and the one request that may try it is under way."""
-    guard = backend.guard
-    assert guard is not None
+    health = backend.health
+    assert health is not None
     for _ in range(3):
-        guard.ended(object(), Outcome.FAILED, 0, 0.0)
+        health.ended(object(), Outcome.FAILED, 0, 0.0)
     health_of(pool).update(backend, backend.state, BreakerState.HALF_OPEN, 10.0)
     pool.rebuild()
     trial = pool.acquire(b"", 10.0, [other for other in pool.backends if other is not backend])

@@ -190,7 +190,7 @@ def test_nothing_of_what_is_served_is_touched_before_the_renewals() -> None:
     pool = served.snapshot.pools["first"]
     a, b = pool.backends
     lease = pool.acquire(b"", 0.0)
-    before = (a.load.weight, b.load.weight, a.is_ready, pool.backends, pool.ready, a.idle_time, a.guard)
+    before = (a.load.weight, b.load.weight, a.is_ready, pool.backends, pool.ready, a.idle_time, a.health)
     config = served.first(replace(A, weight=9), C, breaker=CircuitBreaker(enabled=True))
     config = replace(
         config,

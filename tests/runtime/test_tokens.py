@@ -20,14 +20,14 @@ def test_a_token_leads_back_to_its_backend_in_every_worker() -> None:
     one, two = backends(), backends()
     first, second = Tokens(b"key", "web", one), Tokens(b"key", "web", reversed(two))
     for mine, theirs in zip(one, two, strict=True):
-        assert second.find(first.token(mine), 0.0) is theirs
+        assert second.backends.get(first.token(mine)) is theirs
 
 
 @pytest.mark.parametrize(("secret", "pool"), [(b"other", "web"), (b"key", "api")])
 def test_another_secret_or_pool_makes_other_tokens(secret: bytes, pool: str) -> None:
     some = backends()
     first, second = Tokens(b"key", "web", some), Tokens(secret, pool, some)
-    assert [second.find(first.token(backend), 0.0) for backend in some] == [None] * 3
+    assert [second.backends.get(first.token(backend)) for backend in some] == [None] * 3
 
 
 def test_a_token_is_a_cookie_value_and_names_nobody() -> None:
@@ -40,7 +40,7 @@ def test_a_token_is_a_cookie_value_and_names_nobody() -> None:
 
 @pytest.mark.parametrize("guess", [b"", b"app-1", b"1", b"127.0.0.1:80", b"A" * 22, b"\xff" * 22, b"x" * 10_000])
 def test_a_guess_is_ignored(guess: bytes) -> None:
-    assert Tokens(b"key", "web", backends()).find(guess, 0.0) is None
+    assert Tokens(b"key", "web", backends()).backends.get(guess) is None
 
 
 def test_an_altered_token_is_ignored() -> None:
@@ -48,4 +48,4 @@ def test_an_altered_token_is_ignored() -> None:
     token = tokens.token(some[0])
     for at in range(len(token)):
         altered = token[:at] + bytes([token[at] ^ 1]) + token[at + 1 :]
-        assert tokens.find(altered, 0.0) is None
+        assert tokens.backends.get(altered) is None

@@ -363,20 +363,20 @@ async def test_backend_that_never_replies_is_to_blame_also_where_the_whole_reque
     await stage.open(timeouts=Timeouts(request_s=0.1), breaker=CircuitBreaker(enabled=True, failure_threshold=3))
     for _ in range(3):
         assert json.loads((await ask(stage, get())).body)["why"] == "total_timeout"
-    guard = stage.of(backend).guard
-    assert guard is not None
+    health = stage.of(backend).health
+    assert health is not None
     assert stage.count(backend, counters.BLAMED) == 3
-    assert guard.evidence[PHASE] == BreakerState.OPEN
+    assert health.evidence[PHASE] == BreakerState.OPEN
 
 
 async def test_trial_that_gets_no_reply_within_the_limit_of_the_whole_request_has_failed(stage: Stage) -> None:
     backend = stage.backend(says_and_waits())
     breaker = CircuitBreaker(enabled=True, failure_threshold=1, timeout_s=0.0)
     await stage.open(timeouts=Timeouts(request_s=0.1), breaker=breaker)
-    guard = stage.half_open(backend)
+    health = stage.half_open(backend)
     assert (await ask(stage, get())).status == 504
     assert (stage.count(backend, counters.TRIALS), stage.count(backend, counters.TRIALS_FAILED)) == (0, 1)
-    assert guard.evidence[PHASE] == BreakerState.OPEN
+    assert health.evidence[PHASE] == BreakerState.OPEN
 
 
 async def test_limit_that_its_client_s_upload_has_used_up_is_not_the_backends_fault(stage: Stage) -> None:
