@@ -1,4 +1,5 @@
-"""Runs `async def` tests on the loop of their stage, and fails those that leave anything behind in the proxy."""
+"""Runs `async def` tests on the loop of their stage, and fails those that leave anything behind in the proxy, or in which an
+exchange takes a step that is not in its table."""
 
 import inspect
 from collections.abc import Iterator
@@ -7,10 +8,34 @@ from pathlib import Path
 import pytest
 from stage import Stage
 
+from balance.proxy.http.exchange import TRANSITIONS, Exchange, ExchangeState
+
+_STATE = Exchange.__dict__["_state"]  # the slot
+
+
+class _WatchedState:
+    """In the slot's place."""
+
+    def __init__(self, failures: list[str]) -> None:
+        self.failures = failures
+
+    def __get__(self, exchange: Exchange, _: type | None = None) -> ExchangeState:
+        return _STATE.__get__(exchange)
+
+    def __set__(self, exchange: Exchange, state: ExchangeState) -> None:
+        try:
+            before = _STATE.__get__(exchange)
+        except AttributeError:
+            before = None
+        if (state is not ExchangeState.CHOOSING) if before is None else (state not in TRANSITIONS[before]):
+            self.failures.append(f"an exchange went from {before!r} to {state!r}")
+        _STATE.__set__(exchange, state)
+
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     stage = Stage(tmp_path)
+    monkeypatch.setattr(Exchange, "_state", _WatchedState(stage.failures))
     yield stage
     stage.close()
 

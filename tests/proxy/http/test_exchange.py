@@ -12,8 +12,19 @@ from stage import Script, Stage, serve, until
 from balance.config.model import CircuitBreaker, HttpConfig, Timeouts
 from balance.health.circuit_breaker import PHASE, BreakerState
 from balance.model import Why
+from balance.proxy.http.exchange import ENDED, TRANSITIONS, ExchangeState
 from balance.proxy.http.upload import REPLAY_LIMIT
 from balance.runtime import counters
+
+# --- where it is ------------------------------------------------------------------------------------------
+
+
+def test_every_state_leads_to_the_end_and_none_leads_on_from_there() -> None:
+    """That exchanges keep to the table is held in every test that has a stage."""
+    assert set(TRANSITIONS) == set(ExchangeState)
+    assert all(ENDED in TRANSITIONS[state] for state in ExchangeState if state is not ENDED)
+    assert not TRANSITIONS[ENDED]
+
 
 # --- what passes ------------------------------------------------------------------------------------------
 
