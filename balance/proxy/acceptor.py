@@ -66,7 +66,7 @@ class _Accepted:
 
 
 class Acceptor:
-    """See the module. Connections that came through it know its Entry, and go over to the next with their next request."""
+    """See the module. Its connections know its ListenerSettings, and take up newer ones with their next request."""
 
     __slots__ = (
         "_accepted",

@@ -153,7 +153,7 @@ class Clients:
         return heapq.nsmallest(SOME, found)[::-1]
 
     def look(self) -> None:
-        """A bell: other workers want places, or have left some."""
+        """A wake-up: other workers want places, or have left some."""
         permits = self._limited.permits
         if permits is None:
             return
@@ -163,7 +163,7 @@ class Clients:
         self.go_on()
 
     def tick(self) -> None:
-        """From time to time. Where a bell was lost, or a client has become idle since, those who wait go on now."""
+        """From time to time. Where a wake-up was lost, or a client has become idle since, those who wait go on now."""
         limited, row = self._limited, self._row
         self._is_looked_through = False
         self._idle.clear()

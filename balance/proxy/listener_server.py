@@ -28,7 +28,7 @@ PARTS = 100  # of a configuration that is let go of
 LAG_MEMORY = 20  # ticks: for how long the worst lag is shown
 HASTE_S = 60.0  # with more time left than this, a drain leaves what is idle to its next request or to its keep-alive timeout
 SPREAD_S = 1.0  # over which a drain closes idle connections, so that not all of their clients come back to the others at once
-FAREWELL_S = 2.0  # before a drain's deadline, for peers that are told to answer
+ANNOUNCE_CLOSE_S = 2.0  # before a drain's deadline, for peers that are told to answer
 FIRST_REQUEST_S = 1.0  # at a drain, how long a connection that was just taken may still bring its first request
 
 
@@ -57,8 +57,8 @@ class ListenerServer:
         self._leaving: dict[int, Backend] = {}  # not configured any more, but somebody still uses them
         self.catch_up: Callable[[], int] = _nobody_tells
         self._applied_us = 0  # what it said at the beginning of the round
-        self._gauged: list[Backend] = []  # whose gauges are still to be written in this round
-        self._drained_by = self._farewell_at = inf
+        self._gauges_due: list[Backend] = []  # whose gauges are still to be written in this round
+        self._drained_by = self._announce_close_at = inf
         self._waiting: list[QueueTimer] = []  # who turns the pools' queues
         self._ticks = 0
         self._next_tick = 0.0
@@ -96,7 +96,7 @@ class ListenerServer:
         before, self._snapshot = self._snapshot, snapshot
         self._leaving = {slot: backend for slot, backend in self._leaving.items() if slot not in present}
         self._leaving |= {backend.slot: backend for backend in gone}
-        self._gauged = []
+        self._gauges_due = []
         self._retire(before)
         self._turn_queues()
         self._lead(sockets)
@@ -115,7 +115,7 @@ class ListenerServer:
             await pause.if_due()
 
     def look_at_clients(self) -> None:
-        """A bell: other workers want places for clients, or have left some."""
+        """A wake-up: other workers want places for clients, or have left some."""
         for clients in self._clients.values():
             clients.look()
 
@@ -188,16 +188,16 @@ class ListenerServer:
             if active[slot] or load.elsewhere:
                 load.look_elsewhere(active[slot])
 
-    def hurry(self, timeout_s: float) -> None:
+    def shorten_drain(self, timeout_s: float) -> None:
         """A drain shall be over within that time, also one that has begun with more."""
         by = monotonic() + timeout_s
         if by < self._drained_by:
             self._drained_by = by
-            self._farewell_at = by - min(FAREWELL_S, timeout_s / 4)
+            self._announce_close_at = by - min(ANNOUNCE_CLOSE_S, timeout_s / 4)
 
     async def drain(self, timeout_s: float) -> int:
-        """Stop accepting, close what is idle unless there is much time, wait for what is not, say farewell, cut the rest after
-        `timeout_s`. How many were cut."""
+        """Stop accepting, close what is idle unless there is much time, wait for what is not, announce the close, cut
+        the rest after `timeout_s`. How many were cut."""
         worker = self._worker
         for acceptor in self._acceptors.values():
             acceptor.close()
@@ -206,7 +206,7 @@ class ListenerServer:
         for backend in self._all_backends():
             for parked in list(backend.idle):
                 parked.discard()
-        self.hurry(timeout_s)
+        self.shorten_drain(timeout_s)
         began, spread_s = inf, 0.0  # to close what is idle
         waiting: list[Drainable] = []
         count = 0
@@ -225,9 +225,9 @@ class ListenerServer:
                 del waiting[keep:]
             for connection in turn:
                 connection.drain(is_patient=now < began + FIRST_REQUEST_S)
-            if now >= self._farewell_at:
+            if now >= self._announce_close_at:
                 for connection in list(worker.connections):
-                    connection.farewell()
+                    connection.announce_close()
             await asyncio.sleep(TICK_S)
         left = list(worker.connections)
         for connection in left:
@@ -269,10 +269,10 @@ class ListenerServer:
             if not clients.acceptors and not clients.count:  # no socket leads there, also none that is about to
                 del self._clients[clients.name]
                 clients.close()
-        if not self._gauged or not some:
+        if not self._gauges_due or not some:
             self._applied_us = self.catch_up()
-            self._gauged = self._all_backends()
-        part, self._gauged = (self._gauged[:some], self._gauged[some:]) if some else (self._gauged, [])
+            self._gauges_due = self._all_backends()
+        part, self._gauges_due = (self._gauges_due[:some], self._gauges_due[some:]) if some else (self._gauges_due, [])
         for backend in part:
             if backend.idle:
                 limit_s = backend.idle_time.limit_s(now)
@@ -288,7 +288,7 @@ class ListenerServer:
             if not active and not backend.open_count and self._leaving.get(backend.slot) is backend:
                 del self._leaving[backend.slot]
                 backend.let_go()
-        if not self._gauged:
+        if not self._gauges_due:
             board[counters.APPLIED_US] = self._applied_us
         if self._ticks % GAUGES_EVERY == 0:
             for pool in self._snapshot.pools.values():

@@ -1,6 +1,6 @@
 """One HTTP listener as its connections see it: its settings, its reader of requests, its own pages.
 
-A reload makes another Entry for the same door. A connection goes over to it with its next request; the one that it is serving
+A reload makes new ones for the same address. A connection takes them up with its next request; the one that it is serving
 ends with the settings that it began with.
 """
 
@@ -40,10 +40,10 @@ class ListenerSettings:
         "request_s",
         "retrying",
         "scheme",
+        "sends_backend",
+        "sends_only_id",
+        "sends_request_id",
         "successor",
-        "tells_backend",
-        "tells_only_id",
-        "tells_request_id",
         "timeouts",
         "trusted",
         "via",
@@ -57,7 +57,7 @@ class ListenerSettings:
         self.worker = worker
         self.listener = listener
         self.successor: ListenerSettings | None = None  # after a reload: the newest
-        self.is_closing = False  # the door is closed, or the worker drains: every reply says `Connection: close`
+        self.is_closing = False  # the listener is closed, or the worker drains: every reply says `Connection: close`
         self.pool = listener.pool
         self.cookie = listener.cookie
         self.port = port
@@ -76,9 +76,9 @@ class ListenerSettings:
         self.forwarded = http.forwarded
         self.via = http.via
         self.request_id = http.request_id
-        self.tells_request_id = http.reply_headers.request_id
-        self.tells_backend = http.reply_headers.backend
-        self.tells_only_id = self.tells_request_id and not self.tells_backend  # nearly always
+        self.sends_request_id = http.reply_headers.request_id
+        self.sends_backend = http.reply_headers.backend
+        self.sends_only_id = self.sends_request_id and not self.sends_backend  # nearly always
         trusted = TrustedProxies(listener.trusted_proxies)
         self.trusted = trusted if trusted else None
         self.views = ClientViews(listener.client_address, http.forwarded, trusted, port, self.scheme, via=http.via)
@@ -88,7 +88,7 @@ class ListenerSettings:
 
     def own_lines(self, request_id: bytes, backend: Backend | None) -> bytes:
         """The lines of a reply that tell its client of the way it took."""
-        lines = b"X-Request-Id: " + request_id + b"\r\n" if self.tells_request_id and request_id else b""
-        if self.tells_backend and backend is not None:
+        lines = b"X-Request-Id: " + request_id + b"\r\n" if self.sends_request_id and request_id else b""
+        if self.sends_backend and backend is not None:
             lines += b"X-Backend: " + backend.name.encode("ascii", "backslashreplace") + b"\r\n"
         return lines

@@ -48,8 +48,8 @@ class Drainable(Protocol):
     def drain(self, *, is_patient: bool) -> None:
         """Close if nothing is going on. While `is_patient`, one that has not asked for anything yet may still do so."""
 
-    def farewell(self) -> None:
-        """The deadline of a drain is near: tell the peers, where there is a word for it. May be called again."""
+    def announce_close(self) -> None:
+        """The deadline of a drain is near: tell the peers, where the protocol has a message for it. May be called again."""
 
     def cut(self) -> None:
         """The deadline of a drain has come."""
@@ -62,7 +62,7 @@ class Closable(Protocol):
 
 
 class WorkerContext:
-    """One per worker. `connections` holds whatever must be ended at a drain, `entries` whatever they are served with."""
+    """One per worker. `connections` are whatever must be ended at a drain, `settings_in_use` what they are served with."""
 
     __slots__ = (
         "_request_number",

@@ -262,7 +262,7 @@ async def test_drain_with_much_time_hurries_when_it_is_told_to(stage: Stage) -> 
     await ask(client)
     draining = asyncio.ensure_future(stage.listener_server.drain(3600.0))
     await until(lambda: stage.worker.is_draining)
-    stage.listener_server.hurry(5.0)
+    stage.listener_server.shorten_drain(5.0)
     assert await client.ending() == "eof"
     assert await draining == 0
 
@@ -590,8 +590,8 @@ async def test_drain_that_is_hurried_ends_earlier_and_one_that_is_given_more_tim
     await until(lambda: backend.wires)
     draining = asyncio.ensure_future(stage.listener_server.drain(3600.0))
     await asyncio.sleep(0)
-    stage.listener_server.hurry(0.05)
-    stage.listener_server.hurry(3600.0)
+    stage.listener_server.shorten_drain(0.05)
+    stage.listener_server.shorten_drain(3600.0)
     assert await draining == 1
 
 

@@ -99,7 +99,7 @@ class Worker:
         with contextlib.suppress(OverflowError):
             # A worker that no longer turns, or whose supervisor is dead, must end too: by default SIGALRM kills.
             signal.alarm(int(limit_s) + OVERTIME_S)
-        self._listener_server.hurry(limit_s)
+        self._listener_server.shorten_drain(limit_s)
         self._stopped.set()
 
     def _look_around(self) -> None:

@@ -119,7 +119,7 @@ class HttpClient(Timed, asyncio.Protocol):
         )
         self.is_trusted = settings.trusted is not None and settings.trusted.has(peer)
 
-    def _go_over(self) -> None:
+    def _apply_reload(self) -> None:
         """There was a reload: from this request on, its settings."""
         self.settings = self.settings.successor or self.settings
         self._set_forwarding()
@@ -161,17 +161,17 @@ class HttpClient(Timed, asyncio.Protocol):
                     exchange.refuse(error)
                     return
             if data:
-                self._wait(data)
+                self._hold_back(data)
         elif self._state <= HEAD:
             if self.is_write_paused:
-                self._wait(data)
+                self._hold_back(data)
             else:
                 self._buffer = self._buffer + data if self._buffer else data
                 self._take_head()
         elif self._state is LINGERING:
             self.arm(monotonic(), LINGER_S)  # it is still busy with what it sends
 
-    def _wait(self, data: bytes) -> None:
+    def _hold_back(self, data: bytes) -> None:
         """Keep what must wait for its turn; when it is much, the client must wait with the rest."""
         self._buffer += data
         if len(self._buffer) > MAX_WAITING:
@@ -226,7 +226,7 @@ class HttpClient(Timed, asyncio.Protocol):
         head, rest = (data, b"") if end == len(data) else (data[:end], data[end:])
         self._buffer = b""
         if self.settings.successor is not None:
-            self._go_over()
+            self._apply_reload()
         try:
             request = self.settings.reader.read(head)
         except ProtocolError as error:
@@ -432,8 +432,8 @@ class HttpClient(Timed, asyncio.Protocol):
         self.drain(is_patient=False)
         return self._state is CLOSING
 
-    def farewell(self) -> None:
-        """A reply says Connection: close, and its end is the word."""
+    def announce_close(self) -> None:
+        """HTTP/1 has no message for it but a reply's Connection: close."""
 
     def cut(self) -> None:
         """The deadline of a drain."""

@@ -63,7 +63,7 @@ class ReplyWriter:
         if transport.is_closing():
             return 0
         request_id = exchange.request_id
-        if settings.tells_only_id and request_id and not response.has_request_id:  # nearly always; in one go
+        if settings.sends_only_id and request_id and not response.has_request_id:  # nearly always; in one go
             if len(body) <= JOIN_LIMIT:
                 out = b"".join((head, b"X-Request-Id: ", request_id, end, body))
                 transport.write(out)
@@ -116,6 +116,6 @@ def with_own_lines(exchange: Exchange, response: Response, head: bytes) -> bytes
     """`head` with the lines that say which way the reply has taken. An id that the backend gives stays the only one; what it
     says of X-Backend does not stand beside our word."""
     settings = exchange.settings
-    if settings.tells_backend:
+    if settings.sends_backend:
         head = without_named(head, _OURS_TO_SAY)
     return head + settings.own_lines(b"" if response.has_request_id else exchange.request_id, exchange.backend)

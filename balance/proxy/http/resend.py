@@ -121,7 +121,7 @@ class Resend:
         if is_race and not (may_repeat and is_kept):
             # What nobody may repeat fails, and a backend that dies of it has to be found out.
             leases = settings.worker.row.cells[lease.backend.block + counters.LEASES]
-            is_race = lease.backend.races.is_one(now, leases) and not upstream.has_been_heard(exc)
+            is_race = lease.backend.races.is_one(now, leases) and not upstream.has_read_request(exc)
         if not is_race:
             self.not_answered(Failure.RESET, Why.RESET_BEFORE_RESPONSE, has_begun=False, is_partial=False)
             return

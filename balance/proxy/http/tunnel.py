@@ -46,8 +46,8 @@ class TunnelEnd(RelayEnd):
         """Nor may anybody have its place."""
         return False
 
-    def farewell(self) -> None:
-        """Nobody knows where in an unknown protocol a word of ours could stand."""
+    def announce_close(self) -> None:
+        """Where in an unknown protocol a message of ours could stand is not known."""
 
     def cut(self) -> None:
         """The deadline of a drain."""
@@ -66,14 +66,14 @@ class TunnelEnd(RelayEnd):
 class Tunnel:
     """The account of a tunnel: its bytes, its lease, and the line that tells of its end."""
 
-    __slots__ = ("_lease", "_started", "_story", "_totals", "_worker")
+    __slots__ = ("_lease", "_record", "_started", "_totals", "_worker")
 
-    def __init__(self, worker: WorkerContext, lease: Lease, story: AccessRecord | None) -> None:
-        """`story` is what the access log was told of the request that opened it."""
+    def __init__(self, worker: WorkerContext, lease: Lease, record: AccessRecord | None) -> None:
+        """`record` is what the access log has of the request that opened it."""
         self._lease = lease
         self._worker = worker
         self._started = monotonic()
-        self._story = story
+        self._record = record
         self._totals = (0, 0)
 
     def moved(self, from_client: int, from_upstream: int) -> None:
@@ -85,9 +85,9 @@ class Tunnel:
         self._lease.backend.open_count -= 1  # counted as an Upstream, which it was
         self._worker.descriptors.upstreams -= 1
         self._lease.release(Outcome.ABORTED, now)  # its length says nothing about how fast the backend replies
-        access, story = self._worker.access, self._story
-        if access is not None and story is not None:
-            story.method, story.why = "TUNNEL", why.word
-            story.bytes_in, story.bytes_out = self._totals
-            story.total_ms = round((now - self._started) * 1e3, 3)
-            access.record(story)
+        access, record = self._worker.access, self._record
+        if access is not None and record is not None:
+            record.method, record.why = "TUNNEL", why.word
+            record.bytes_in, record.bytes_out = self._totals
+            record.total_ms = round((now - self._started) * 1e3, 3)
+            access.record(record)

@@ -147,7 +147,7 @@ class Upstream(Backpressure, asyncio.Protocol):
         """Whether nothing has come, not even an end: asked before a request that could not be sent twice."""
         return is_silent(self.transport)
 
-    def has_been_heard(self, exc: Exception | None) -> bool:
+    def has_read_request(self, exc: Exception | None) -> bool:
         """After an end without a reply: whether the backend had the request before it closed.
 
         An end, and no reset, says that it had read all that its kernel had; nothing unacknowledged, that this was all of it.

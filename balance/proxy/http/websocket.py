@@ -1,8 +1,8 @@
-"""A tunnel that is known to be a WebSocket: bytes pass as they come, but a drain's end is told to both peers.
+"""A tunnel that is known to be a WebSocket: bytes pass as they come, but both peers hear of a drain's end.
 
-Where a frame may stand is all that is looked for. A farewell puts a Close 1001 there (going away, RFC 6455 section 7.4.1), in
-each direction for itself, and lets nothing pass behind it; the peer's own Close, or its end, then closes its connection. Who is
-in the middle of a frame that does not end in time is cut, as in any other tunnel.
+Where a frame may stand is all that is looked for. announce_close() puts a Close 1001 there (going away, RFC 6455 section
+7.4.1), in each direction for itself, and lets nothing pass behind it; the peer's own Close, or its end, then closes its
+connection. Who is in the middle of a frame that does not end in time is cut, as in any other tunnel.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ from balance.proxy.worker_context import Drainable
 class WebSocketEnd(TunnelEnd):
     """One end, and where in its frames it is."""
 
-    __slots__ = ("frames", "is_silenced", "leaving")
+    __slots__ = ("closing", "frames", "is_stopped")
 
     def __init__(self, connections: set[Drainable] | None) -> None:
         super().__init__(connections)
         self.frames = Frames(is_masked=connections is not None)
-        self.leaving: WebSocketRelay | None = None  # set by a farewell
-        self.is_silenced = False  # nothing of it is passed on any more
+        self.closing: WebSocketRelay | None = None  # set by announce_close()
+        self.is_stopped = False  # nothing of it is passed on any more
 
     def data_received(self, data: bytes) -> None:
-        if self.leaving is None:
+        if self.closing is None:
             self.frames.passed(data)
             super().data_received(data)
         else:
             self.bytes_received += len(data)
-            self.leaving.received(self, data)
+            self.closing.received(self, data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.leaving is None:
+        if self.closing is None:
             super().connection_lost(exc)
         else:  # a drain waits for both ends, so that the backend has its chance to answer
             RelayEnd.connection_lost(self, exc)
 
-    def farewell(self) -> None:
+    def announce_close(self) -> None:
         """The deadline of a drain is near."""
-        if self.leaving is None and isinstance(self.relay, WebSocketRelay):
-            self.relay.farewell()
+        if self.closing is None and isinstance(self.relay, WebSocketRelay):
+            self.relay.announce_close()
 
 
 class WebSocketRelay(Relay):
     """Two of them, joined."""
 
-    __slots__ = ("_ends", "_is_leaving")
+    __slots__ = ("_ends", "_is_closing")
 
     def __init__(
         self,
@@ -65,63 +65,63 @@ class WebSocketRelay(Relay):
         now: float,
     ) -> None:
         self._ends = (client, upstream)
-        self._is_leaving = False
+        self._is_closing = False
         for end in self._ends:
             for data in end.early:
                 end.frames.passed(data)
         super().__init__(client, upstream, wheel, idle_s, half_closed_s, account, now)
 
-    def farewell(self) -> None:
+    def announce_close(self) -> None:
         """Say Close to both peers as soon as each may be spoken to."""
         if self._why is not None or (self.client.saw_eof and self.upstream.saw_eof):
             return  # it ends already
-        self._is_leaving = True
+        self._is_closing = True
         self._why = Why.DRAINING
         for end in self._ends:
-            end.leaving = self
+            end.closing = self
         for end in self._ends:
             if end.saw_eof or end.frames.has_closed or end.frames.is_between:
-                self._silence(end, b"")
+                self._stop(end, b"")
 
     def received(self, end: WebSocketEnd, data: bytes) -> None:
-        """More of `end`, after the farewell."""
-        if end.is_silenced:
+        """More of `end`, after announce_close()."""
+        if end.is_stopped:
             end.frames.passed(data)
         elif (size := end.frames.until_boundary(data)) >= 0:
             rest = data[:size]
             end.frames.passed(rest)
-            self._silence(end, rest)
+            self._stop(end, rest)
             end.frames.passed(data[size:])
         else:
             end.frames.passed(data)
             self._write(self._other_of(end), data)
-        self._part(end)
+        self._close_when_done(end)
 
     def half_closed(self, end: RelayEnd) -> None:
-        """After a farewell an end is an answer."""
-        if self._is_leaving:
-            self._part(self._ends[end is self.upstream])
+        """After announce_close() an end is an answer."""
+        if self._is_closing:
+            self._close_when_done(self._ends[end is self.upstream])
         else:
             super().half_closed(end)
 
     def lost(self, end: RelayEnd, exc: Exception | None) -> None:
-        """After a farewell each end goes for itself, unless the frame that it has begun will never be whole."""
+        """After announce_close() each end goes for itself, unless the frame that it has begun will never be whole."""
         other = self._other(end)
-        if not self._is_leaving or other.is_lost:
+        if not self._is_closing or other.is_lost:
             super().lost(end, exc)
-        elif not self._ends[end is self.upstream].is_silenced:
+        elif not self._ends[end is self.upstream].is_stopped:
             reset(other.transport)
 
-    def _silence(self, end: WebSocketEnd, rest: bytes) -> None:
+    def _stop(self, end: WebSocketEnd, rest: bytes) -> None:
         """Pass on the `rest` of the frame that has begun, say Close behind it unless `end` has said its own, and no more."""
         other = self._other_of(end)
-        end.is_silenced = True
+        end.is_stopped = True
         if not (end.saw_eof or end.frames.has_closed):
             rest += close_frame(GOING_AWAY, os.urandom(4) if end is self._ends[0] else b"")
         self._write(other, rest)
         other.other = None  # what it does not take is our last: no reason not to read
         end.resume()
-        self._part(other)
+        self._close_when_done(other)
 
     def _write(self, end: WebSocketEnd, data: bytes) -> None:
         if data and not end.transport.is_closing():
@@ -130,9 +130,9 @@ class WebSocketRelay(Relay):
     def _other_of(self, end: WebSocketEnd) -> WebSocketEnd:
         return self._ends[end is self.client]
 
-    def _part(self, end: WebSocketEnd) -> None:
+    def _close_when_done(self, end: WebSocketEnd) -> None:
         """Close `end` when both have said their last."""
-        if self._other_of(end).is_silenced and (end.frames.has_closed or end.saw_eof):
+        if self._other_of(end).is_stopped and (end.frames.has_closed or end.saw_eof):
             end.transport.close()
 
     def _end(self) -> None:

@@ -47,7 +47,7 @@ class QueueTimer:
             self._timer = self._loop.call_later(TICK_S, self._look)
 
     def _look(self) -> None:
-        """Whatever was missed: a bell that got lost, a limit that was raised, a time that is over."""
+        """Whatever was missed: a wake-up that got lost, a limit that was raised, a time that is over."""
         self._timer = None
         queue = self.queue
         if queue.waiters:

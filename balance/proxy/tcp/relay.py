@@ -99,7 +99,7 @@ class RelayObserver(Protocol):
 class Relay(Timed):
     """What two ends share: the idle timeout, the account, and how it ended. It is over when both are gone."""
 
-    __slots__ = ("_account", "_half_closed_s", "_idle_s", "_is_over", "_parting", "_seen", "_silent_since", "_waiting",
+    __slots__ = ("_account", "_half_closed_s", "_idle_s", "_is_over", "_reset_when_sent", "_seen", "_silent_since", "_waiting",
                  "_wheel", "_why",
                  "client", "upstream")  # fmt: skip
 
@@ -126,7 +126,7 @@ class Relay(Timed):
         self._seen = (0, 0)
         self._waiting: tuple[int, ...] = (0, 0)  # bytes that their peers have not taken, when last seen
         self._silent_since = now
-        self._parting: RelayEnd | None = None  # it is reset when it has what was written to it
+        self._reset_when_sent: RelayEnd | None = None  # it is reset when it has what was written to it
         client.other, upstream.other = upstream, client
         client.peer, upstream.peer = upstream.transport, client.transport
         client.relay = upstream.relay = self
@@ -148,7 +148,7 @@ class Relay(Timed):
 
     def half_closed(self, end: RelayEnd) -> None:
         """`end` will send no more: say so to the other side; when neither will, close both."""
-        if self._parting is not None:
+        if self._reset_when_sent is not None:
             return  # it has its own deadline, and nobody to tell
         other = self._other(end)
         self._silent_since = now = time.monotonic()  # an end is something said
@@ -174,10 +174,10 @@ class Relay(Timed):
         elif end.saw_eof:
             other.transport.close()
         else:
-            self._parting = other
+            self._reset_when_sent = other
             self._silent_since = time.monotonic()
             self._waiting = (0, 0)
-            self._part_from(other, self._silent_since)
+            self._reset_sent(other, self._silent_since)
 
     def cut(self, why: Why) -> None:
         """End both now, also one that is closing but has bytes that its peer does not take."""
@@ -189,8 +189,8 @@ class Relay(Timed):
 
     def expire(self, now: float) -> None:
         """Look whether bytes moved since the last look; an active session is never cut."""
-        if self._parting is not None:
-            self._part_from(self._parting, now)
+        if self._reset_when_sent is not None:
+            self._reset_sent(self._reset_when_sent, now)
             return
         waiting = tuple(0 if end.is_lost else unsent(end.transport) for end in (self.client, self.upstream))
         if self._count() or waiting != self._waiting:
@@ -200,7 +200,7 @@ class Relay(Timed):
             self.cut(Why.IDLE_TIMEOUT)
         self._look_again(now)
 
-    def _part_from(self, end: RelayEnd, now: float) -> None:
+    def _reset_sent(self, end: RelayEnd, now: float) -> None:
         """Reset it as soon as it has all that was written to it, or takes no more: a reset destroys what is on its way."""
         before, left = self._waiting[0], unsent(end.transport)
         if left < before:

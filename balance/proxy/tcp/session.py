@@ -90,8 +90,8 @@ class Downstream(RelayEnd):
         """Nor may anybody have its place."""
         return False
 
-    def farewell(self) -> None:
-        """Nobody knows where in its bytes a word of ours could stand."""
+    def announce_close(self) -> None:
+        """Where in an unknown protocol a message of ours could stand is not known."""
 
     def cut(self) -> None:
         """The deadline of a drain."""

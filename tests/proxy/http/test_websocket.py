@@ -322,9 +322,9 @@ class Pair:
         self.account = Observed()
         WebSocketRelay(*self.ends, TimerWheel(0.0), 60.0, 0.0, self.account, 0.0)
 
-    def farewell(self) -> None:
+    def announce_close(self) -> None:
         for connection in list(self.connections):
-            connection.farewell()
+            connection.announce_close()
 
 
 def test_peer_that_is_not_passed_on_any_more_is_read_although_the_other_does_not_read() -> None:
@@ -332,7 +332,7 @@ def test_peer_that_is_not_passed_on_any_more_is_read_although_the_other_does_not
     pair.client.takes_all = False
     pair.ends[1].data_received(frame(bytes(70_000)))
     assert not pair.upstream.is_reading_now
-    pair.farewell()
+    pair.announce_close()
     assert pair.upstream.is_reading_now
     pair.ends[0].pause_writing()
     assert pair.upstream.is_reading_now
@@ -344,7 +344,7 @@ def test_close_right_behind_the_frame_that_was_waited_for_is_an_answer() -> None
     pair = Pair()
     data = frame(b"x" * 10, is_masked=True)
     pair.ends[0].data_received(data[:5])
-    pair.farewell()
+    pair.announce_close()
     pair.ends[0].data_received(data[5:] + frame(b"\x03\xe9", opcode=8, is_masked=True))
     assert pair.upstream.written[: len(data)] == data
     assert is_masked_goodbye(pair.upstream.written[len(data) :])
@@ -360,16 +360,16 @@ def test_what_ends_already_ends_as_it_would_have(how: str) -> None:
         for end in pair.ends:
             end.eof_received()
         written = pair.client.written + pair.upstream.written
-        pair.farewell()
+        pair.announce_close()
         assert pair.client.written + pair.upstream.written == written == b""
         pair.client.lose()
-    pair.ends[0].farewell()
+    pair.ends[0].announce_close()
     pair.upstream.lose()
     assert pair.account.whys == [Why.CLIENT_ABORT if how == "lost" else Why.OK]
     assert not pair.connections
 
 
-# --- any frames, cut anywhere, a farewell at any moment ----------------------------------------------------------
+# --- any frames, cut anywhere, a close announced at any moment ----------------------------------------------------------
 
 CHUNKS = st.lists(st.tuples(st.booleans(), st.integers(1, 40)), max_size=60)
 PAYLOADS = st.lists(st.one_of(st.binary(max_size=10), st.sampled_from([125, 126, 130]).map(bytes)), max_size=6)
@@ -387,13 +387,13 @@ def test_each_peer_gets_whole_frames_then_one_close_then_nothing(
     said = [b"", b""]
     for number, (is_upstream, size) in enumerate(chunks):
         if number == moment:
-            ends[0].farewell()
+            ends[0].announce_close()
         chunk = streams[is_upstream][:size]
         streams[is_upstream] = streams[is_upstream][size:]
         if chunk:
             said[is_upstream] += chunk
             ends[is_upstream].data_received(chunk)
-    ends[0].farewell()
+    ends[0].announce_close()
     for side in (0, 1):
         got = transports[1 - side].written
         places = [len(b"".join(frames[side][:count])) for count in range(len(frames[side]) + 1)]
