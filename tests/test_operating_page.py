@@ -11,7 +11,7 @@ import pytest
 from balance.cli.main import COMMANDS
 from balance.model import Why
 from balance.proxy.access_log import AccessRecord
-from balance.retry.decision import Again
+from balance.retry.decision import RetryOutcome
 
 TEXT = (Path(__file__).parents[1] / "docs" / "OPERATING.md").read_text()
 NOT_OF_A_RUNNING_INSTANCE = ("serve", "validate", "demo", "backend")
@@ -33,7 +33,7 @@ def listed(heading: str) -> list[str]:
     ("heading", "words"),
     [
         ("`why`", [why.word for why in Why]),
-        ("`retry`", [again.word for again in Again if again.word]),
+        ("`retry`", [again.word for again in RetryOutcome if again.word]),
         ("Access log", ["time", *(field.name for field in fields(AccessRecord))]),
     ],
 )

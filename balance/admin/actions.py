@@ -29,7 +29,7 @@ from balance.config.overrides.runtime_overrides import BackendChange, Verb
 from balance.config.overrides.value_format import redact_text
 from balance.config.reading.composer import MAX_TEXT_BYTES
 from balance.errors import BalanceError
-from balance.health.readiness import takes_new
+from balance.health.readiness import accepts_new
 from balance.health.states import Event, State
 
 log = logging.getLogger("balance.admin")
@@ -118,7 +118,7 @@ class Actions:
                 has_weight = has_weight if weight is None else weight != 0
             if has_weight:
                 after.append(state)
-        if not takes_new(before) or takes_new(after):
+        if not accepts_new(before) or accepts_new(after):
             return []
         pool, name = about.pool.name, about.backend.name
         return [

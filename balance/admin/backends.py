@@ -8,7 +8,7 @@ from balance.admin.json_reply import moment
 from balance.admin.metrics.totals import Totals
 from balance.admin.state_view import Seen, StateView
 from balance.config.model import PoolConfig
-from balance.health.circuit_breaker import CAUSE, OPENED, PHASE, SINCE_US, UNTIL_US, BreakerState, Signal
+from balance.health.circuit_breaker import CAUSE, SINCE_US, STATE, TOTAL_OPENINGS, UNTIL_US, BreakerState, Signal
 from balance.health.states import State
 from balance.runtime import counters
 
@@ -39,7 +39,7 @@ def backend(seen: Seen, view: StateView, totals: Totals, now: float, now_us: int
         "ejections": view.board.ejection(seen.slot).total,
         "breaker": breaker(seen, view, now, now_us) if seen.pool.breaker.enabled else None,
         "active": active,
-        "drained": is_drained(view, active) if seen.state.is_ordered else None,
+        "drained": is_drained(view, active) if seen.state.is_operator_set else None,
         "waiting": waiting(seen.pool, view, totals),
         "connections": totals.cell(block + counters.OPEN),
         "requests": totals.cell(block + counters.LEASES),
@@ -70,7 +70,7 @@ def waiting(pool: PoolConfig, view: StateView, totals: Totals) -> int:
 def phase_of(seen: Seen, view: StateView, now_us: int) -> BreakerState:
     """A breaker's phase as requests find it: one that was open for long enough is half-open for the next."""
     evidence = view.board.evidence(seen.slot)
-    phase = BreakerState(evidence[PHASE])
+    phase = BreakerState(evidence[STATE])
     return BreakerState.HALF_OPEN if phase is BreakerState.OPEN and now_us >= evidence[UNTIL_US] else phase
 
 
@@ -80,9 +80,9 @@ def breaker(seen: Seen, view: StateView, now: float, now_us: int) -> dict[str, A
     phase, since_us = phase_of(seen, view, now_us), evidence[SINCE_US]
     document: dict[str, Any] = {
         "state": phase.word,
-        "why": Signal(evidence[CAUSE]).words or None,
+        "why": Signal(evidence[CAUSE]).text or None,
         "since": moment(now - (now_us - since_us) / 1e6) if since_us else None,
-        "opened": evidence[OPENED],
+        "opened": evidence[TOTAL_OPENINGS],
     }
     if phase is BreakerState.OPEN:
         document["tried_again_in_seconds"] = round((evidence[UNTIL_US] - now_us) / 1e6, 3)

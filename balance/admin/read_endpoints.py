@@ -21,7 +21,7 @@ from balance.admin.state_view import StateView
 from balance.admin.status import duration, pools, status
 from balance.admin.supervisor_orders import GenerationSeen
 from balance.config.overrides.redacted import redacted
-from balance.health.readiness import why_not_ready, why_unhealthy
+from balance.health.readiness import not_ready_reasons, unhealthy_reasons
 from balance.version import VERSION
 
 
@@ -35,13 +35,13 @@ class ReadEndpoints:
     async def health(self, request: Request) -> Response:
         """Whether this instance should be left running."""
         view = self._view
-        reasons = why_unhealthy(view.board.stage, view.workers(), time.monotonic_ns() // 1000)
+        reasons = unhealthy_reasons(view.board.stage, view.workers(), time.monotonic_ns() // 1000)
         return _verdict("unhealthy" if reasons else "healthy", reasons)
 
     async def ready(self, request: Request) -> Response:
         """Whether traffic should be sent here."""
         view = self._view
-        reasons = why_not_ready(view.board.stage, view.pool_states())
+        reasons = not_ready_reasons(view.board.stage, view.pool_states())
         return _verdict("not ready" if reasons else "ready", reasons)
 
     async def version(self, request: Request) -> Response:

@@ -10,7 +10,7 @@ from balance.admin.events.history import EventLog
 from balance.admin.metrics.totals import Totals
 from balance.admin.supervisor_orders import GenerationSeen, Order, ReloadResult, Verdict
 from balance.config.model import BackendConfig, Config, PoolConfig
-from balance.health.circuit_breaker import Numbers
+from balance.health.circuit_breaker import Cells
 from balance.health.readiness import PoolStates, Stage, Worker
 from balance.health.states import Event, State
 from balance.model import Address
@@ -51,7 +51,7 @@ class Board(Protocol):
     def state(self, slot: int) -> tuple[State, float]: ...
     def reason(self, slot: int) -> str: ...
     def ejection(self, slot: int) -> Ejection: ...
-    def evidence(self, slot: int) -> Numbers: ...
+    def evidence(self, slot: int) -> Cells: ...
 
 
 class Seen(NamedTuple):
@@ -118,7 +118,7 @@ class StateView:
         found = [Worker(0, 0)] * self.config.workers
         for row in self.board.rows:
             place = row[counters.PLACE]
-            if 0 < place <= len(found) and not row[counters.LEAVING] and row[counters.BEAT_US] >= found[place - 1].beat_us:
+            if 0 < place <= len(found) and not row[counters.LEAVING] and row[counters.BEAT_US] >= found[place - 1].heartbeat_us:
                 found[place - 1] = Worker(row[counters.PID], row[counters.BEAT_US])
         return found
 

@@ -12,7 +12,7 @@ from balance.admin.metrics.totals import Totals
 from balance.admin.state_view import Seen, StateView
 from balance.config.model import PoolConfig
 from balance.health.panic import is_panic
-from balance.health.readiness import Worker, is_stuck, why_not_ready, why_unhealthy
+from balance.health.readiness import Worker, is_stuck, not_ready_reasons, unhealthy_reasons
 from balance.model import Mode
 from balance.runtime import counters
 from balance.version import VERSION
@@ -22,8 +22,8 @@ def status(view: StateView, now: float, now_us: int) -> dict[str, Any]:
     """The whole document. `now` on the wall clock, `now_us` on the workers' monotonic one."""
     totals = Totals(view.board.rows)
     used = processes.total(map(processes.usage, view.pids()))
-    unhealthy = why_unhealthy(view.board.stage, view.workers(), now_us)
-    not_ready = why_not_ready(view.board.stage, view.pool_states())
+    unhealthy = unhealthy_reasons(view.board.stage, view.workers(), now_us)
+    not_ready = not_ready_reasons(view.board.stage, view.pool_states())
     uptime_s = max(now - view.started_at, 0.0)
     in_tcp = sessions_active(view, totals)
     return {

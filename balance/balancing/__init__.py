@@ -1,4 +1,4 @@
-"""Which backend: one file per algorithm. POLICIES is the table of them, by the name that a configuration uses."""
+"""Balancing algorithms, one module each. POLICIES maps the names in a configuration to them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from balance.balancing.consistent_hash import ConsistentHash
 from balance.balancing.least_connections import LeastConnections
 from balance.balancing.least_response_time import LeastResponseTime
 from balance.balancing.maglev import Maglev
-from balance.balancing.policy import NOBODY, Needs, Policy
+from balance.balancing.policy import NO_BACKEND, Needs, Policy
 from balance.balancing.power_of_two import PowerOfTwo
 from balance.balancing.random_choice import RandomChoice
 from balance.balancing.round_robin import RoundRobin
@@ -31,4 +31,4 @@ POLICIES: dict[str, type[Policy]] = {
     "source-ip": SourceIp,
 }
 
-__all__ = ["NOBODY", "POLICIES", "Needs", "Policy"]
+__all__ = ["NO_BACKEND", "POLICIES", "Needs", "Policy"]

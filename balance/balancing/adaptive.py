@@ -1,18 +1,18 @@
-"""Draw two, take the one that is likely to cost less in all: latency x leases x handicap / success^2 / weight."""
+"""adaptive: of two random backends, the one with the lower latency x leases x handicap / success rate^2 / weight."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from balance.balancing.draw import pair
 from balance.balancing.policy import Needs
+from balance.balancing.sampling import sample_pair
 from balance.load import Load
 
-LEAST_SUCCESS = 0.05  # one that only fails is 400 times as costly: tried now and then, not forgotten
+MIN_SUCCESS = 0.05  # a backend that only fails costs 400 times as much, and is still tried now and then
 
 
 class Adaptive:
-    """Latency as least-response-time sees it. Success counts squared: an answer that must be asked for again costs twice."""
+    """Latency as in least-response-time. The success rate is squared, since a failed request is usually sent again."""
 
     __slots__ = ("_loads", "_rand")
     needs = Needs.LATENCY
@@ -26,13 +26,13 @@ class Adaptive:
 
     def pick(self, key: bytes, avoid: Collection[int], now: float) -> int:
         loads = self._loads
-        index, other = pair(self._rand, len(loads), avoid)
+        index, other = sample_pair(self._rand, len(loads), avoid)
         if index == other:
             return index
         return other if cost(loads[other], now) < cost(loads[index], now) else index
 
 
 def cost(load: Load, now: float) -> float:
-    """What one more request is likely to cost, comparable between backends."""
-    success = max(1.0 - load.failing(now), LEAST_SUCCESS)
-    return load.expected_s(now) * load.handicap / (load.weight * success * success)
+    """The cost of one more request, comparable between backends."""
+    success = max(1.0 - load.failure_rate(now), MIN_SUCCESS)
+    return load.expected_cost_s(now) * load.handicap / (load.weight * success * success)

@@ -1,4 +1,4 @@
-"""The same key to the same backend, on a ring (Karger 1997, in ketama's manner): only the keys of who leaves or comes move."""
+"""consistent-hash: a ketama hash ring (Karger 1997); adding or removing a backend moves only its own keys."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
 
+from balance.balancing.hash_table import HashTable, WeightedIds
 from balance.balancing.hashing import points
-from balance.balancing.table import Membership, Table
 
-POINTS = 160  # for a weight of 1, as nginx and Pingora have it: the fullest of 10 backends has some 1.15 of its share
-MOST_POINTS = 1 << 18  # a tenth of a second to lay; above it a weight gets half as many, or half of those, until they fit
+POINTS_PER_WEIGHT = 160  # as in nginx and Pingora; the fullest of 10 backends gets about 1.15 of its share
+MAX_POINTS = 1 << 18  # 0.1 s to build; above this the points per weight are halved until they fit
 
 
-class ConsistentHash(Table):
-    """Uneven by nature, see `docs/BALANCING.md`; maglev is even, and moves a few more keys."""
+class ConsistentHash(HashTable):
+    """Less even than maglev, which moves a few more keys; see `docs/BALANCING.md`."""
 
     __slots__ = ("_points",)
     _points: Sequence[int]
 
-    def lay(self, membership: Membership) -> None:
+    def build(self, membership: WeightedIds) -> None:
         self._points, self._owners = ring(membership)
 
-    def place(self, spot: int) -> int:
-        place = bisect_left(self._points, spot)
-        return place if place < len(self._points) else 0
+    def slot_of(self, key_position: int) -> int:
+        slot = bisect_left(self._points, key_position)
+        return slot if slot < len(self._points) else 0
 
 
-def points_per_weight(membership: Membership) -> float:
-    """Halved as often as it takes, rather than scaled: so it seldom changes with the membership, which would move keys."""
+def points_per_weight(membership: WeightedIds) -> float:
+    """Halved instead of scaled, so that it rarely changes with the number of backends: a change moves keys."""
     total = sum(weight for _, weight in membership)
-    each = float(POINTS)
-    while each * total > MOST_POINTS:
+    each = float(POINTS_PER_WEIGHT)
+    while each * total > MAX_POINTS:
         each /= 2
     return each
 
 
-@lru_cache(maxsize=8)  # a reload that leaves a pool's members alone lays nothing
-def ring(membership: Membership) -> tuple[Sequence[int], Sequence[int]]:
-    """The points in order, and whose each is."""
+@lru_cache(maxsize=8)  # a reload that does not change a pool's backends reuses the ring
+def ring(membership: WeightedIds) -> tuple[Sequence[int], Sequence[int]]:
+    """The points in order, and the owner of each."""
     each = points_per_weight(membership)
     marks = []
     for member, (identity, weight) in enumerate(membership):

@@ -1,6 +1,6 @@
-"""Hashes that are the same in every worker, after every restart and on every machine, which Python's own is not.
+"""Hash functions with the same result in every worker, after every restart and on every machine, unlike hash().
 
-Not secret: a client that chooses its key can choose its backend. What that may cost is for limits and bounded-load to say.
+Not keyed: a client that chooses its key can choose its backend. Limits and bounded-load protect backends from that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _WORDS = 16  # in a digest of 64 bytes
 
 
 def key_hash(key: bytes, seed: int = 0) -> int:
-    """Where a key lies. On the path of every request, so CRC-32 for speed, and a mix because CRC-32 is linear."""
+    """The hash of a key: CRC-32, since it is computed for every request, then mixed, since CRC-32 is linear."""
     mixed = crc32(key, seed)
     mixed = (mixed ^ mixed >> 16) * 0x7FEB352D & _MASK  # Wellons' lowbias32
     mixed = (mixed ^ mixed >> 15) * 0x846CA68B & _MASK
@@ -24,7 +24,7 @@ def key_hash(key: bytes, seed: int = 0) -> int:
 
 
 def points(identity: bytes, count: int) -> Sequence[int]:
-    """`count` places for one backend. The first ones are the same whatever the count."""
+    """`count` ring positions of one backend. A smaller count gives a prefix of a larger one."""
     found: list[int] = []
     for block in range(-(-count // _WORDS)):
         found += unpack("<16I", blake2b(identity, digest_size=64, salt=block.to_bytes(16, "little")).digest())

@@ -1,16 +1,16 @@
-"""Draw two, take the one that is expected to answer sooner: peak EWMA, as Finagle and linkerd have it."""
+"""least-response-time: of two random backends, the one with the lower peak EWMA cost (Finagle, linkerd)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from balance.balancing.draw import pair
 from balance.balancing.policy import Needs
+from balance.balancing.sampling import sample_pair
 from balance.load import Load
 
 
 class LeastResponseTime:
-    """Compares Load.expected_s() / weight. Needs no word from other workers: what is slow is slow for each of them."""
+    """Compares Load.expected_cost_s() / weight. Uses this worker's own measurements only: a slow backend is slow for all."""
 
     __slots__ = ("_loads", "_rand")
     needs = Needs.LATENCY
@@ -24,8 +24,8 @@ class LeastResponseTime:
 
     def pick(self, key: bytes, avoid: Collection[int], now: float) -> int:
         loads = self._loads
-        index, other = pair(self._rand, len(loads), avoid)
+        index, other = sample_pair(self._rand, len(loads), avoid)
         if index == other:
             return index
         first, second = loads[index], loads[other]
-        return other if second.expected_s(now) * first.weight < first.expected_s(now) * second.weight else index
+        return other if second.expected_cost_s(now) * first.weight < first.expected_cost_s(now) * second.weight else index

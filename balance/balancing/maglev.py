@@ -1,4 +1,4 @@
-"""The same key to the same backend, by Maglev's table (Eisenbud et al., NSDI 2016, section 3.4): even, and quick to look up."""
+"""maglev: hashing with Maglev's lookup table (Eisenbud et al., NSDI 2016, section 3.4)."""
 
 from __future__ import annotations
 
@@ -8,53 +8,53 @@ from functools import lru_cache
 from hashlib import blake2b
 from itertools import cycle
 
-from balance.balancing.table import Membership, Table
+from balance.balancing.hash_table import HashTable, WeightedIds
 
-SIZE = 65_537  # the paper's: prime, and more than 100 places for each of 650 backends
+TABLE_SIZE = 65_537  # the paper's: a prime, with more than 100 entries for each of 650 backends
 
 
-class Maglev(Table):
-    """Every share within 1 % of its due up to 100 backends; a removal moves its keys and 1 % of the others at most."""
+class Maglev(HashTable):
+    """Shares are within 1 % of the weights up to 100 backends; a removal moves at most 1 % of the other keys."""
 
     __slots__ = ()
 
-    def lay(self, membership: Membership) -> None:
-        self._owners = table(membership)
+    def build(self, membership: WeightedIds) -> None:
+        self._owners = build_table(membership)
 
-    def place(self, spot: int) -> int:
-        return spot % SIZE
+    def slot_of(self, position: int) -> int:
+        return position % TABLE_SIZE
 
 
-@lru_cache(maxsize=8)  # a reload that leaves a pool's members alone lays nothing
-def table(membership: Membership) -> Sequence[int]:
-    """Whose each place is: members claim places in turn, each in an order of its own.
+@lru_cache(maxsize=8)  # a reload that does not change a pool's backends reuses the table
+def build_table(membership: WeightedIds) -> Sequence[int]:
+    """The owner of each entry: backends claim entries in turns, each along its own permutation (offset and skip).
 
-    Members take turns in the order of their identities: how a file lists them changes nothing.
+    The turns are in the order of the identities, so that the order in the file does not matter.
     """
     members = sorted(range(len(membership)), key=membership.__getitem__)
-    steps, spots = [0] * len(members), [0] * len(members)
+    skips, positions = [0] * len(members), [0] * len(members)
     for member, (identity, _) in enumerate(membership):
         digest = blake2b(identity, digest_size=16).digest()
-        spots[member] = int.from_bytes(digest[:8], "little") % SIZE
-        steps[member] = int.from_bytes(digest[8:], "little") % (SIZE - 1) + 1
-    owners = array("i", [-1]) * SIZE
-    left = SIZE
-    for member in turns(members, [weight for _, weight in membership]):
-        spot, step = spots[member], steps[member]
-        while owners[spot] >= 0:
-            spot += step
-            if spot >= SIZE:
-                spot -= SIZE
-        owners[spot] = member
-        spots[member] = spot
-        left -= 1
-        if not left:
+        positions[member] = int.from_bytes(digest[:8], "little") % TABLE_SIZE
+        skips[member] = int.from_bytes(digest[8:], "little") % (TABLE_SIZE - 1) + 1
+    owners = array("i", [-1]) * TABLE_SIZE
+    free = TABLE_SIZE
+    for member in turn_order(members, [weight for _, weight in membership]):
+        position, skip = positions[member], skips[member]
+        while owners[position] >= 0:
+            position += skip
+            if position >= TABLE_SIZE:
+                position -= TABLE_SIZE
+        owners[position] = member
+        positions[member] = position
+        free -= 1
+        if not free:
             break
     return owners
 
 
-def turns(members: Sequence[int], weights: Sequence[int]) -> Iterable[int]:
-    """Who claims next, at least SIZE times: one after the other, or by evenly spaced deadlines where weights differ."""
+def turn_order(members: Sequence[int], weights: Sequence[int]) -> Iterable[int]:
+    """The backend of each turn, at least TABLE_SIZE of them: round-robin, or by evenly spaced deadlines for unequal weights."""
     if min(weights) == max(weights):
         return cycle(members)
     total = sum(weights)
@@ -62,7 +62,7 @@ def turns(members: Sequence[int], weights: Sequence[int]) -> Iterable[int]:
     deadlines: list[float] = []
     for member in members:
         gap = total / weights[member]
-        claims = int(SIZE / gap) + 2
+        claims = int(TABLE_SIZE / gap) + 2
         order += [member] * claims
         deadlines += [(turn + 0.5) * gap for turn in range(claims)]
     return [order[claim] for claim in sorted(range(len(order)), key=deadlines.__getitem__)]

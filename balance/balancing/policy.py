@@ -1,4 +1,4 @@
-"""What every balancing algorithm is: numbers in, an index out. Blind to health, names and sockets."""
+"""The interface of balancing algorithms: chooses an index by the loads of the ready backends."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from typing import Protocol
 
 from balance.load import Load
 
-NOBODY = -1  # pick() found no backend that is not to be avoided
+NO_BACKEND = -1  # pick(): every backend is in `avoid`, or there is none
 
 
 class Needs(enum.Flag):
-    """What a policy must be given to do its work; what none of a process's policies needs costs it nothing."""
+    """The inputs that a policy needs; what no policy of a process needs is not computed."""
 
     NOTHING = 0
     KEY = enum.auto()  # a key to hash
-    OUTCOMES = enum.auto()  # Load.note() for every answer
-    LATENCY = enum.auto()  # Load.learn() instead, which does more
-    ELSEWHERE = enum.auto()  # Load.elsewhere, kept fresh
+    OUTCOMES = enum.auto()  # Load.record_outcome() for every request
+    LATENCY = enum.auto()  # Load.record_latency() instead, which includes it
+    ACTIVE_ELSEWHERE = enum.auto()  # Load.elsewhere, kept fresh
 
 
 class Policy(Protocol):
-    """One algorithm over one ready set. `rand` returns a float in [0, 1), so that tests and simulations choose it."""
+    """One algorithm for one pool. `rand` returns a float in [0, 1); tests and simulations pass their own."""
 
     needs: Needs
 
     def __init__(self, rand: Callable[[], float]) -> None: ...
 
     def rebuild(self, loads: Sequence[Load], members: Sequence[Load] = ()) -> None:
-        """The ready set is now `loads`; indices returned by pick() are into it. The Load objects stay live.
+        """Set the ready backends; pick() returns indices into `loads`. The Load objects keep changing.
 
-        `members` are all that may ever be ready, `loads` when left out. Only who lays a table looks at them: over the members,
-        so that a backend that comes and goes moves no key but its own.
+        `members` are all backends of the pool, `loads` when omitted. Hashing policies build their tables over them, so that a
+        backend that goes down moves only its own keys.
         """
 
     def pick(self, key: bytes, avoid: Collection[int], now: float) -> int:
-        """The index of the backend to use, not in `avoid`, or NOBODY. `now` is in seconds, monotonic.
+        """The index of the chosen backend, not in `avoid`, or NO_BACKEND. `now` is in seconds, monotonic.
 
-        Without a key (it is empty) a policy that hashes leaves the choice to chance.
+        With an empty key, hashing policies choose at random.
         """

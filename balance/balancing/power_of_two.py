@@ -1,50 +1,50 @@
-"""Draw two, take the one with fewer leases for its weight (Mitzenmacher's power of two choices), over all workers."""
+"""power-of-two: of two random backends, the one with fewer leases per weight over all workers (Mitzenmacher)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from balance.balancing.draw import Lottery, pair
-from balance.balancing.policy import NOBODY, Needs
+from balance.balancing.policy import NO_BACKEND, Needs
+from balance.balancing.sampling import WeightedSampler, sample_pair
 from balance.load import Load
 
 
 class PowerOfTwo:
-    """The first is drawn by weight and the second is any other, which must have less to do: an idle pool shares by weight."""
+    """The first is chosen by weight; the second, any other, wins only with less load: an idle pool shares by weight."""
 
     __slots__ = ("_loads", "_lottery", "_rand")
-    needs = Needs.OUTCOMES | Needs.ELSEWHERE
+    needs = Needs.OUTCOMES | Needs.ACTIVE_ELSEWHERE
 
     def __init__(self, rand: Callable[[], float]) -> None:
         self._rand = rand
         self._loads: Sequence[Load] = ()
-        self._lottery = Lottery(rand, ())
+        self._lottery = WeightedSampler(rand, ())
 
     def rebuild(self, loads: Sequence[Load], members: Sequence[Load] = ()) -> None:
         self._loads = loads
-        self._lottery = Lottery(self._rand, [load.weight for load in loads])
+        self._lottery = WeightedSampler(self._rand, [load.weight for load in loads])
 
     def pick(self, key: bytes, avoid: Collection[int], now: float) -> int:
         loads = self._loads
         if len(loads) < 2 or avoid:
             index, other = self._among_the_rest(avoid)
         else:
-            index = self._lottery.draw()
+            index = self._lottery.sample()
             other = int(self._rand() * (len(loads) - 1))
             if other >= index:
                 other += 1
         if index == other:
             return index
         first, second = loads[index], loads[other]
-        first_held: float = first.active + first.elsewhere
-        second_held: float = second.active + second.elsewhere
+        first_held: float = first.active + first.active_elsewhere
+        second_held: float = second.active + second.active_elsewhere
         if first.debt:
-            first_held += first.owed(now)
+            first_held += first.current_debt(now)
         if second.debt:
-            second_held += second.owed(now)
+            second_held += second.current_debt(now)
         return other if second_held * first.weight < first_held * second.weight else index
 
     def _among_the_rest(self, avoid: Collection[int]) -> tuple[int, int]:
-        index = self._lottery.draw_beside(avoid)
-        other = pair(self._rand, len(self._loads), {*avoid, index})[0]
-        return index, index if other == NOBODY else other
+        index = self._lottery.sample_excluding(avoid)
+        other = sample_pair(self._rand, len(self._loads), {*avoid, index})[0]
+        return index, index if other == NO_BACKEND else other

@@ -1,15 +1,15 @@
-"""Each backend in turn, whatever its weight."""
+"""round-robin: each backend in turn, regardless of weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from balance.balancing.policy import NOBODY, Needs
+from balance.balancing.policy import NO_BACKEND, Needs
 from balance.load import Load
 
 
 class RoundRobin:
-    """Starts at a random place, so that workers that start together don't all begin at the first backend."""
+    """Starts at a random backend, so that workers do not all begin with the first one."""
 
     __slots__ = ("_count", "_next", "_rand")
     needs = Needs.NOTHING
@@ -30,4 +30,4 @@ class RoundRobin:
             self._next = index + 1 if index + 1 < count else 0
             if not avoid or index not in avoid:
                 return index
-        return NOBODY
+        return NO_BACKEND

@@ -1,4 +1,4 @@
-"""The same client to the same backend: maglev, and the key is the client's address whatever `hash_key` says."""
+"""source-ip: maglev with the client's address as the key."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from balance.balancing.maglev import Maglev
 
 
 class SourceIp(Maglev):
-    """A class of its own so that it has a name of its own; what the key is, the configuration settles."""
+    """A Maglev under its own name; the configuration sets the hash key to source-ip."""
 
     __slots__ = ()

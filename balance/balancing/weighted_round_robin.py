@@ -1,7 +1,7 @@
-"""Smooth weighted round robin: exact shares over any run as long as the sum of the weights, without bursts.
+"""weighted-round-robin: nginx's smooth weighted round robin, with exact shares per period and no bursts.
 
-The order is nginx's (commit 52327e0): every pick adds each backend's weight to its credit, takes the richest and
-charges it the sum. The sequence repeats, so it is computed once per ready set and then read: a pick is O(1).
+As in nginx (commit 52327e0), each pick adds every backend's weight to its credit, chooses the highest credit and subtracts the
+total from it. The sequence is periodic, so it is computed once per ready set: a pick is O(1).
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 
-from balance.balancing.policy import NOBODY, Needs
+from balance.balancing.policy import NO_BACKEND, Needs
 from balance.load import Load
 
-MAX_STEPS = 65_536  # backends x length of the sequence: a few milliseconds of work at a rebuild
+MAX_STEPS = 65_536  # backends x period; a few milliseconds at a rebuild
 
 
 class WeightedRoundRobin:
-    """3/2/1 gives exactly 3, 2 and 1 of any six; 5/1/1 gives a a b a c a a."""
+    """Weights 3/2/1 give exactly 3, 2 and 1 of any six requests; 5/1/1 gives a a b a c a a."""
 
     __slots__ = ("_next", "_rand", "_sequence", "_weights")
     needs = Needs.NOTHING
@@ -34,7 +34,7 @@ class WeightedRoundRobin:
         if weights != self._weights:
             self._weights = weights
             self._sequence = sequence_of(weights)
-        self._next = int(self._rand() * len(self._sequence))  # a flapping set would always begin at the heaviest
+        self._next = int(self._rand() * len(self._sequence))  # a flapping backend would always restart the order
 
     def pick(self, key: bytes, avoid: Collection[int], now: float) -> int:
         sequence = self._sequence
@@ -44,10 +44,10 @@ class WeightedRoundRobin:
             index = sequence[position]
             if not avoid or index not in avoid:
                 return index
-        return NOBODY
+        return NO_BACKEND
 
 
-@lru_cache(maxsize=8)  # a reload lays it off the event loop first, and a backend that flaps finds the one it had
+@lru_cache(maxsize=8)  # a reload computes it in a thread first; a flapping backend reuses it
 def sequence_of(weights: tuple[int, ...]) -> Sequence[int]:
     """One period for these weights."""
     divisor = math.gcd(*weights) or 1
@@ -60,23 +60,23 @@ def sequence_of(weights: tuple[int, ...]) -> Sequence[int]:
 
 
 def smooth(shares: Sequence[int]) -> list[int]:
-    """One period of nginx's order. O(backends x period)."""
+    """One period of nginx's order, in O(backends x period)."""
     total = sum(shares)
     credit = [0] * len(shares)
     sequence = []
     for _ in range(total):
         for index, share in enumerate(shares):
             credit[index] += share
-        richest = max(range(len(shares)), key=credit.__getitem__)
-        credit[richest] -= total
-        sequence.append(richest)
+        highest = max(range(len(shares)), key=credit.__getitem__)
+        credit[highest] -= total
+        sequence.append(highest)
     return sequence
 
 
 def spread(shares: Sequence[int]) -> list[int]:
-    """One period in the order of evenly spaced deadlines (earliest first, as Envoy does it). O(period x log backends).
+    """One period by earliest deadline first (as in Envoy), in O(period x log backends), for when smooth() takes too long.
 
-    The shares are as exact as smooth()'s; neighbours may differ. For sets where smooth() would take too long.
+    The shares are as exact as smooth()'s; the order may differ.
     """
     heap = [(0.5 / share, index, 0) for index, share in enumerate(shares)]
     heapq.heapify(heap)

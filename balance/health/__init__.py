@@ -1,1 +1,1 @@
-"""How is it doing: states, probes, ejection, breakers, slow start, readiness of the whole. Pure decisions."""
+"""Health of backends: states, outlier detection, circuit breakers, slow start, readiness. Pure logic without I/O."""

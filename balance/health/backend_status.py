@@ -1,4 +1,4 @@
-"""One backend's state, and the run of events that speaks against it. Applies the table of `states`; decides nothing else."""
+"""The health state of one backend: counts consecutive events and applies the transition table of `states`."""
 
 from __future__ import annotations
 
@@ -7,25 +7,23 @@ from balance.health.states import TABLE, Event, State, Transition
 
 
 class BackendStatus:
-    """Takes in events one by one and says when they have changed anything."""
+    """The state machine of one backend."""
 
     __slots__ = ("_check", "_event", "is_explicit", "since", "state", "streak")
 
     def __init__(self, check: HealthCheck, state: State = State.UNKNOWN, since: float = 0.0) -> None:
-        """`state` and `since` are what a predecessor knew, so that a restart forgets nothing."""
+        """`state` and `since` may come from a previous process, so that a restart keeps them."""
         self._check = check
         self._event: Event | None = None
         self.state = state
-        self.since = since  # on the clock of whoever calls take()
-        self.streak = 0  # how many events in a row speak for a change that has not come yet
-        self.is_explicit = False  # whether the last of them was a plain no
+        self.since = since  # on the clock of the caller of apply()
+        self.streak = 0  # consecutive events towards a transition that has not happened yet
+        self.is_explicit = False  # whether the last of them was an explicit failure
 
-    def take(
+    def apply(
         self, event: Event, reason: str, now: float, *, is_explicit: bool = False, at_once: bool = False
     ) -> Transition | None:
-        """Something was said about the backend. Returns the change that it made, or None when it made none. `at_once`: however
-        often it would have to be said.
-        """
+        """Apply an event. Returns the transition that it caused, if any. `at_once` ignores the threshold."""
         rule = TABLE.get((self.state, event))
         if event is not self._event:
             self._event = event

@@ -1,8 +1,7 @@
-"""A backend's circuit breaker: CLOSED, traffic flows; OPEN, none does; HALF_OPEN, a few requests find out.
+"""The circuit breaker of a backend: CLOSED, OPEN, or HALF_OPEN with a few trial requests.
 
-What is known is a handful of numbers that all workers share: one failure in each of five workers is five in a row. So a
-breaker is a view of its cells, whoever changes them holds the backend's lock, and time is an argument, in microseconds of
-a clock that all processes share. Which failures count is decided elsewhere (blame).
+Its data is in shared memory: one failure in each of five workers is five in a row. Writers hold the backend's lock. Times are
+arguments, in microseconds of the system-wide monotonic clock. `failure_statuses` decides which failures count.
 """
 
 from __future__ import annotations
@@ -12,28 +11,28 @@ from typing import NamedTuple, Protocol
 
 from balance.config.model import CircuitBreaker
 
-# --- the cells of one backend's evidence: shared memory, so append only ---------------------------
-RUN = 0  # failures since the last success, over all workers
-PEAK = 1  # the longest run since control last looked
-PHASE = 2
-SINCE_US = 3  # when the phase began
-UNTIL_US = 4  # when OPEN is over
-PASSED = 5  # trials that went well since the phase began
-TIMES = 6  # how often it opened without having been closed between
-OPENED = 7  # how often it opened at all; also tells the trials of one half-open phase from those of the next
+# --- indices of one backend's cells in shared memory: append only --------------------------------
+CONSECUTIVE_FAILURES = 0  # since the last success, over all workers
+PEAK_FAILURES = 1  # the most consecutive failures since the control process last read it
+STATE = 2
+SINCE_US = 3  # when the state began
+UNTIL_US = 4  # when OPEN ends
+SUCCESSFUL_TRIALS = 5  # since the state began
+CONSECUTIVE_OPENINGS = 6  # how often it opened without having closed in between
+TOTAL_OPENINGS = 7  # also the epoch: tells the trials of one half-open state from those of the next
 CAUSE = 8
 CELLS = 16
 
-YIELDS_AFTER_S = 1.0  # at the soonest; one that fails every other request would else move with each of them
-MAX_OPEN_S = 300.0  # doubling ends there, as ejections do; a longer `timeout` stays as it is
-# By error rate, as Hystrix does it: of so many requests so large a share failed within the window.
+MIN_OPEN_S = 1.0  # before a success may end OPEN; else a backend that fails every other request would flap
+MAX_OPEN_S = 300.0  # the limit of the doubling, as for ejections; a longer `timeout` is not shortened
+# Opening by error rate, as in Hystrix: at least RATE of at least RATE_REQUESTS requests failed within the window.
 RATE = 0.5
 RATE_REQUESTS = 20
 RATE_WINDOW_S = 10.0
 
 
-class Numbers(Protocol):
-    """Shared memory, or a list."""
+class Cells(Protocol):
+    """A row of shared memory, or a list."""
 
     def __getitem__(self, index: int, /) -> int: ...
     def __setitem__(self, index: int, value: int, /) -> None: ...
@@ -52,7 +51,7 @@ class BreakerState(enum.IntEnum):
 
 
 class Signal(enum.IntEnum):
-    """What moves a breaker. The numbers stand on the shared board as the cause of a phase, so append only."""
+    """The causes of transitions. The numbers are cells of the shared board, so append only."""
 
     NOTHING = 0
     FAILURES = 1
@@ -63,7 +62,7 @@ class Signal(enum.IntEnum):
     LAST_RESORT_PASSED = 6
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         return _WORDS[self]
 
 
@@ -87,83 +86,83 @@ TABLE: dict[tuple[BreakerState, Signal], BreakerState] = {
 }
 
 
-class Change(NamedTuple):
-    """One change of phase: what is logged and told to the other workers."""
+class BreakerChange(NamedTuple):
+    """One transition of a breaker."""
 
     before: BreakerState
     after: BreakerState
     signal: Signal
-    open_s: float = 0.0  # for how long, when it opened
+    open_s: float = 0.0  # how long it will be open
 
 
 class Breaker:
-    """One backend's. Every method but the properties is called under the backend's lock."""
+    """A view of one backend's cells. Every method but the properties is called under the backend's lock."""
 
     __slots__ = ("_cells", "_config")
 
-    def __init__(self, config: CircuitBreaker, cells: Numbers) -> None:
+    def __init__(self, config: CircuitBreaker, cells: Cells) -> None:
         self._config = config
         self._cells = cells
 
     @property
-    def phase(self) -> BreakerState:
-        return BreakerState(self._cells[PHASE])
+    def state(self) -> BreakerState:
+        return BreakerState(self._cells[STATE])
 
-    def is_due(self, now_us: int) -> bool:
-        """Whether it is open and its time is over."""
-        return self._cells[PHASE] == BreakerState.OPEN and now_us >= self._cells[UNTIL_US]
+    def is_timeout_over(self, now_us: int) -> bool:
+        """Whether it is open and its timeout has passed."""
+        return self._cells[STATE] == BreakerState.OPEN and now_us >= self._cells[UNTIL_US]
 
-    def may_yield(self, now_us: int) -> bool:
-        """Whether a success may end its being open before its time."""
-        return self._cells[PHASE] == BreakerState.OPEN and now_us >= self._cells[SINCE_US] + int(YIELDS_AFTER_S * 1e6)
+    def may_close_early(self, now_us: int) -> bool:
+        """Whether it is open and a success may make it half-open before its timeout."""
+        return self._cells[STATE] == BreakerState.OPEN and now_us >= self._cells[SINCE_US] + int(MIN_OPEN_S * 1e6)
 
     @property
     def epoch(self) -> int:
-        """What tells the trials of this half-open phase from all others; never 0."""
-        return self._cells[OPENED]
+        """Identifies the trials of this half-open state; never 0."""
+        return self._cells[TOTAL_OPENINGS]
 
-    def failed(self, epoch: int, now_us: int) -> Change | None:
-        """A use of the backend failed; `epoch` is that of the trial it was, 0 for an ordinary one."""
-        phase = self._cells[PHASE]
-        if phase == BreakerState.CLOSED and self._cells[RUN] >= self._config.failure_threshold:
-            return self.take(Signal.FAILURES, now_us)
-        if phase == BreakerState.HALF_OPEN and epoch == self._cells[OPENED]:
-            return self.take(Signal.TRIAL_FAILED, now_us)
-        return None  # an answer to what was sent before it opened is no news
+    def on_failure(self, epoch: int, now_us: int) -> BreakerChange | None:
+        """A request failed. `epoch` is that of the trial, 0 for an ordinary request."""
+        phase = self._cells[STATE]
+        if phase == BreakerState.CLOSED and self._cells[CONSECUTIVE_FAILURES] >= self._config.failure_threshold:
+            return self.apply(Signal.FAILURES, now_us)
+        if phase == BreakerState.HALF_OPEN and epoch == self._cells[TOTAL_OPENINGS]:
+            return self.apply(Signal.TRIAL_FAILED, now_us)
+        return None  # a request that was sent before it opened
 
-    def passed(self, epoch: int, now_us: int) -> Change | None:
-        """A trial went well."""
+    def on_success(self, epoch: int, now_us: int) -> BreakerChange | None:
+        """A trial succeeded."""
         cells = self._cells
-        if cells[PHASE] != BreakerState.HALF_OPEN or epoch != cells[OPENED]:
+        if cells[STATE] != BreakerState.HALF_OPEN or epoch != cells[TOTAL_OPENINGS]:
             return None
-        cells[PASSED] += 1
-        if cells[PASSED] < self._config.success_threshold:
+        cells[SUCCESSFUL_TRIALS] += 1
+        if cells[SUCCESSFUL_TRIALS] < self._config.success_threshold:
             return None
-        return self.take(Signal.TRIALS_PASSED, now_us)
+        return self.apply(Signal.TRIALS_PASSED, now_us)
 
-    def take(self, signal: Signal, now_us: int) -> Change | None:
-        """Move as the table says; None where it says nothing."""
+    def apply(self, signal: Signal, now_us: int) -> BreakerChange | None:
+        """Apply a signal by the table. Returns the transition, or None."""
         cells = self._cells
-        before = BreakerState(cells[PHASE])
+        before = BreakerState(cells[STATE])
         after = TABLE.get((before, signal))
         if after is None:
             return None
         open_s = 0.0
         if after is BreakerState.OPEN:
-            cells[TIMES] += 1
-            cells[OPENED] += 1
-            open_s = self.open_s(cells[TIMES])
+            cells[CONSECUTIVE_OPENINGS] += 1
+            cells[TOTAL_OPENINGS] += 1
+            open_s = self.open_s(cells[CONSECUTIVE_OPENINGS])
             cells[UNTIL_US] = now_us + int(open_s * 1e6)
         elif after is BreakerState.CLOSED:
-            cells[TIMES] = 0
-        cells[RUN] = 0
-        cells[PASSED] = 0
+            cells[CONSECUTIVE_OPENINGS] = 0
+        cells[CONSECUTIVE_FAILURES] = 0
+        cells[SUCCESSFUL_TRIALS] = 0
         cells[CAUSE] = signal
         cells[SINCE_US] = now_us
-        cells[PHASE] = after  # last: who dies before it has changed nothing that matters
-        return Change(before, after, signal, open_s)
+        cells[STATE] = after  # last, so that a process that dies before has changed nothing relevant
+        return BreakerChange(before, after, signal, open_s)
 
     def open_s(self, times: int) -> float:
-        """How long the so-many-th opening in a row lasts: doubling, within bounds."""
+        """How long the `times`-th consecutive opening lasts: doubles each time, up to MAX_OPEN_S."""
         first_s = self._config.timeout_s
         return min(first_s * 2.0 ** min(times - 1, 32), max(first_s, MAX_OPEN_S))

@@ -1,4 +1,4 @@
-"""What speaks against a backend: which failures, and which statuses of a reply."""
+"""Which failures and response statuses count as failures of a backend."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from balance.model import Why
 
-# HAProxy's rule: 501 and 505 speak about the request. Every other 5xx says that a backend is unwell to policies that choose by
-# how it fares. 4xx never does: whoever asks for nonsense would take the backends down.
-ABOUT_THE_REQUEST = frozenset((501, 505))
+# As in HAProxy, 501 and 505 are about the request; every other 5xx counts for policies that use latency or failures. 4xx never
+# counts: a client with bad requests could take backends down.
+REQUEST_ERRORS = frozenset((501, 505))
 
-# How a use of a backend that failed is told, by the words of `passive_checks.count`.
+# The failures of each keyword of `passive_checks.count`.
 KINDS: dict[str, frozenset[Why]] = {
     "connect": frozenset((Why.CONNECT_REFUSED, Why.CONNECT_TIMEOUT, Why.CONNECT_FAILED)),
     "reset": frozenset((Why.RESET_BEFORE_RESPONSE, Why.RESET_ON_REUSE)),
@@ -19,14 +19,14 @@ KINDS: dict[str, frozenset[Why]] = {
 }
 
 
-def is_good(status: int) -> bool:
-    """Whether a final status says nothing against the backend, for a policy that learns from it."""
-    return status < 500 or status in ABOUT_THE_REQUEST
+def is_success(status: int) -> bool:
+    """Whether a final status counts as a success for balancing policies."""
+    return status < 500 or status in REQUEST_ERRORS
 
 
-def counted(words: Iterable[str | int]) -> frozenset[int]:
-    """The ends of a request that are evidence against its backend: statuses, and each Why of a kind. The two never meet."""
-    ends: set[int] = {0}  # a failure of which nothing more is known
+def failure_outcomes(words: Iterable[str | int]) -> frozenset[int]:
+    """The request outcomes that count as failures: statuses, and each Why of a kind. Their numbers do not overlap."""
+    ends: set[int] = {0}  # a failure without details
     for word in words:
         ends |= {word} if isinstance(word, int) else KINDS[word]
     return frozenset(ends)

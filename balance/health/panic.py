@@ -1,4 +1,4 @@
-"""When so few backends are left that all are better: the ready ones would only be the next to fall (Envoy's panic mode)."""
+"""Panic mode as in Envoy: with too few ready backends all are used, so that the rest is not overloaded."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from balance.health.states import State
 
 
 def is_panic(states: Iterable[State], threshold_percent: int, backups: Iterable[State] = ()) -> bool:
-    """Whether less than the threshold of the backends is ready. Those an operator has taken out count on neither side.
+    """Whether fewer than the threshold of the backends are ready. Backends that an operator took out are not counted.
 
-    Where none is, a backup that is ready serves instead: it is better than backends of which all are known to be unwell.
+    No panic when none is ready but a backup is: the backup is used then.
     """
-    ready = asked = 0
+    ready = total = 0
     for state in states:
-        if not state.is_ordered:
-            asked += 1
+        if not state.is_operator_set:
+            total += 1
             ready += state.is_ready
-    if ready * 100 >= threshold_percent * asked:
+    if ready * 100 >= threshold_percent * total:
         return False
     return ready > 0 or not any(state.is_ready for state in backups)

@@ -1,7 +1,4 @@
-"""Whether Balance as a whole is well (`/health`) and wants traffic (`/ready`), with the reasons why not.
-
-Decides from numbers and states that others gathered; knows nothing of HTTP, processes or clocks.
-"""
+"""Liveness (`/health`) and readiness (`/ready`) of the instance, with the reasons when it is not."""
 
 from __future__ import annotations
 
@@ -11,11 +8,11 @@ from typing import NamedTuple
 
 from balance.health.states import State
 
-STUCK_AFTER_US = 10_000_000  # a worker beats several times a second; ten seconds of silence is no busy moment
+STUCK_AFTER_US = 10_000_000  # workers write a heartbeat several times a second
 
 
 class Stage(enum.IntEnum):
-    """How far the program is. The numbers are cells of the shared board, so append only."""
+    """The instance's lifecycle. The numbers are cells of the shared board, so append only."""
 
     STARTING = 0
     SERVING = 1
@@ -27,7 +24,7 @@ class Stage(enum.IntEnum):
 
 
 class PoolStates(NamedTuple):
-    """What `/ready` needs to know of one pool."""
+    """One pool's part in `/ready`."""
 
     name: str
     is_checked: bool
@@ -35,19 +32,19 @@ class PoolStates(NamedTuple):
 
 
 class Worker(NamedTuple):
-    """What `/health` needs to know of one worker: its process (0 when gone) and when its clock beat last."""
+    """One worker's part in `/health`: its pid, 0 when it has ended, and the time of its last heartbeat."""
 
     pid: int
-    beat_us: int
+    heartbeat_us: int
 
 
-def takes_new(states: Iterable[State]) -> bool:
-    """Whether backends in these states, those with weight, leave anybody for what is new."""
+def accepts_new(states: Iterable[State]) -> bool:
+    """Whether new requests can be served by backends in these states (those with a weight above 0)."""
     return any(state.is_passing for state in states)
 
 
-def why_not_ready(stage: Stage, pools: Iterable[PoolStates]) -> list[str]:
-    """Why no traffic should be sent here now, empty when it should. Order: the whole first, then pools as configured."""
+def not_ready_reasons(stage: Stage, pools: Iterable[PoolStates]) -> list[str]:
+    """Why the instance should get no traffic, [] when it should: its stage first, then the pools as configured."""
     reasons = []
     if stage is not Stage.SERVING:
         reasons.append(stage.word)
@@ -57,7 +54,7 @@ def why_not_ready(stage: Stage, pools: Iterable[PoolStates]) -> list[str]:
         if not pool.states:
             reasons.append(f"pool {pool.name}: every backend has weight 0")
         elif State.EJECTED in pool.states or State.RETURNING in pool.states:
-            continue  # where nobody else is ready, whoever passes the checks is asked all the same
+            continue  # ejected backends are used when no other is ready
         elif State.UNKNOWN in pool.states:
             reasons.append(f"pool {pool.name}: the first health checks are not answered yet")
         else:
@@ -66,16 +63,16 @@ def why_not_ready(stage: Stage, pools: Iterable[PoolStates]) -> list[str]:
 
 
 def is_stuck(worker: Worker, now_us: int) -> bool:
-    """Whether a living worker has stopped turning. A worker that has not beaten yet is only starting."""
-    return bool(worker.pid and worker.beat_us) and now_us - worker.beat_us > STUCK_AFTER_US
+    """Whether a running worker has missed its heartbeats. One without any is still starting."""
+    return bool(worker.pid and worker.heartbeat_us) and now_us - worker.heartbeat_us > STUCK_AFTER_US
 
 
-def why_unhealthy(stage: Stage, workers: Sequence[Worker], now_us: int) -> list[str]:
-    """Why a supervisor outside should replace this instance, empty when it should not. One good worker is enough."""
+def unhealthy_reasons(stage: Stage, workers: Sequence[Worker], now_us: int) -> list[str]:
+    """Why an orchestrator should restart the instance, [] when it should not. One responsive worker is enough."""
     if stage is Stage.STARTING or any(worker.pid and not is_stuck(worker, now_us) for worker in workers):
         return []
     if any(worker.pid for worker in workers):
         return [f"no worker has turned for {STUCK_AFTER_US // 1_000_000}s"]
     if stage is Stage.DRAINING:
-        return []  # the workers are gone because their work is done
+        return []  # the workers have drained and ended
     return ["no worker is alive"]

@@ -1,7 +1,7 @@
-"""How a backend stands: the states, what can happen to it, and one table of what leads where. Knows no clock and no probe.
+"""The health states of a backend, the events, and the transition table.
 
-Probes, traffic and operators speak about the same backend; the table is where they meet. What is not in it changes nothing:
-no probe ends a drain, and nobody is ejected who is unhealthy already.
+Health checks, outlier detection and operators cause events for the same backend. An event that is not in the table for a state
+has no effect: a health check does not end a drain, and an unhealthy backend is not ejected.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from balance.config.model import HealthCheck
 
 
 class State(enum.IntEnum):
-    """What is known of a backend. The numbers are cells of the shared board, so append only."""
+    """The numbers are cells of the shared board, so append only."""
 
-    UNKNOWN = 0  # not probed yet, or never to be probed: used at once
+    UNKNOWN = 0  # not checked yet, or without checks: used like a healthy one
     HEALTHY = 1
-    UNHEALTHY = 2  # its probes say so
-    EJECTED = 3  # its traffic says so
-    RETURNING = 4  # it was ejected for long enough: one request at a time finds out
-    DRAINING = 5  # an operator's word: nothing new goes there, what is under way ends in peace
-    MAINTENANCE = 6  # an operator's word: as if it were not there
+    UNHEALTHY = 2  # by health checks
+    EJECTED = 3  # by outlier detection
+    RETURNING = 4  # the ejection time is over: gets one trial request at a time
+    DRAINING = 5  # by an operator: no new requests; present ones and sessions continue
+    MAINTENANCE = 6  # by an operator: not used at all
 
     @property
     def is_ready(self) -> bool:
-        """Whether traffic may be sent there as to any other."""
+        """Whether it gets its normal share of requests."""
         return self in (State.UNKNOWN, State.HEALTHY)
 
     @property
     def is_passing(self) -> bool:
-        """Whether no check speaks against it, whatever its traffic says."""
+        """Whether its health checks pass, or it has none; it may be ejected."""
         return self in (State.UNKNOWN, State.HEALTHY, State.EJECTED, State.RETURNING)
 
     @property
-    def is_tried(self) -> bool:
-        """Whether its traffic speaks against it, and a request has to find out."""
+    def is_on_trial(self) -> bool:
+        """Whether it is ejected, or returning with trial requests."""
         return self in (State.EJECTED, State.RETURNING)
 
     @property
-    def is_ordered(self) -> bool:
-        """Whether an operator has taken it out: not to be used even when nobody else is left."""
+    def is_operator_set(self) -> bool:
+        """Whether an operator took it out: not used even when no other backend is left."""
         return self in (State.DRAINING, State.MAINTENANCE)
 
     @property
@@ -51,7 +51,7 @@ class State(enum.IntEnum):
 
 
 class Event(enum.Enum):
-    """What is said about a backend."""
+    """What can happen to a backend."""
 
     PASS = "a probe went well"
     FAIL = "a probe did not"
@@ -65,14 +65,14 @@ class Event(enum.Enum):
 
 
 class Rule(NamedTuple):
-    """Where an event leads once it has come so many times in a row."""
+    """The next state, and how many consecutive events are needed."""
 
     after: State
     needed: Callable[[HealthCheck], int]
 
 
 class Transition(NamedTuple):
-    """One change of state: the only thing worth telling others."""
+    """One change of state."""
 
     before: State
     after: State
@@ -93,14 +93,14 @@ def _fall(check: HealthCheck) -> int:
 
 
 TABLE: dict[tuple[State, Event], Rule] = {
-    # The first result decides at once, as in Envoy: a new backend does not wait for its threshold.
+    # The first result decides at once, without a threshold, as in Envoy.
     (State.UNKNOWN, Event.PASS): Rule(State.HEALTHY, _once),
     (State.UNKNOWN, Event.FAIL): Rule(State.UNHEALTHY, _once),
     (State.UNKNOWN, Event.EJECT): Rule(State.EJECTED, _once),
     (State.HEALTHY, Event.FAIL): Rule(State.UNHEALTHY, _fall),
     (State.HEALTHY, Event.EJECT): Rule(State.EJECTED, _once),
     (State.UNHEALTHY, Event.PASS): Rule(State.HEALTHY, _rise),
-    # Passing probes end an ejection (Envoy), but not the first one: a probe path can be well while the rest is not.
+    # As in Envoy, passing checks end an ejection; healthy_threshold of them, since the check's path may work alone.
     (State.EJECTED, Event.PASS): Rule(State.HEALTHY, _rise),
     (State.EJECTED, Event.FAIL): Rule(State.UNHEALTHY, _fall),
     (State.EJECTED, Event.TIME): Rule(State.RETURNING, _once),
@@ -108,7 +108,7 @@ TABLE: dict[tuple[State, Event], Rule] = {
     (State.RETURNING, Event.TRIAL_FAIL): Rule(State.EJECTED, _once),
     (State.RETURNING, Event.PASS): Rule(State.HEALTHY, _rise),
     (State.RETURNING, Event.FAIL): Rule(State.UNHEALTHY, _fall),
-    # An operator's word holds until an operator's word. Enabled, it is as one that was never seen: the next probe decides.
+    # An operator's state lasts until the operator changes it. After ENABLE the next check decides.
     **{(state, Event.DRAIN): Rule(State.DRAINING, _once) for state in State if state is not State.DRAINING},
     **{(state, Event.MAINTAIN): Rule(State.MAINTENANCE, _once) for state in State if state is not State.MAINTENANCE},
     (State.DRAINING, Event.ENABLE): Rule(State.UNKNOWN, _once),
@@ -116,8 +116,8 @@ TABLE: dict[tuple[State, Event], Rule] = {
 }
 
 
-def still_held(state: State, check: HealthCheck) -> State:
-    """What is left of a state where this is configured now: a verdict that nobody would ever take back is void."""
+def state_after_reload(state: State, check: HealthCheck) -> State:
+    """The state after a reload with this check: UNKNOWN when no check is left that could end the old state."""
     if state is State.UNHEALTHY and not check.enabled:
         return State.UNKNOWN
     if state in (State.EJECTED, State.RETURNING) and not (check.enabled or check.passive.enabled):

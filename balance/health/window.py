@@ -1,11 +1,11 @@
-"""How many requests were sent within the last so many seconds, and how many of them failed. Knows no clock."""
+"""A sliding window that counts requests and failures."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import NamedTuple
 
-STEPS = 10  # the window moves by a tenth of itself
+STEPS = 10  # the window moves in tenths of its span
 
 
 class Volume(NamedTuple):
@@ -14,7 +14,7 @@ class Volume(NamedTuple):
 
 
 class Window:
-    """Counts in steps of time; what is older than the span is forgotten a step at a time."""
+    """Counts per step of span_s / STEPS; steps older than the span are dropped. Times are in seconds."""
 
     __slots__ = ("_failures", "_requests", "_step_s", "_steps", "span_s")
 
@@ -26,7 +26,7 @@ class Window:
         self._failures = 0
 
     def add(self, requests: int, failures: int, now: float) -> None:
-        """So many more. `now` never goes back."""
+        """Add counts. `now` never decreases."""
         step = int(now / self._step_s)
         self._forget(step)
         self._requests += requests
@@ -37,12 +37,12 @@ class Window:
         self._steps.append((step, requests, failures))
 
     def volume(self, now: float) -> Volume:
-        """All within the span."""
+        """The counts within the span."""
         self._forget(int(now / self._step_s))
         return Volume(self._requests, self._failures)
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Drop all counts."""
         self._steps.clear()
         self._requests = self._failures = 0
 

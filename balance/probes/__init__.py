@@ -1,4 +1,4 @@
-"""How a backend is asked whether it is well: one file per kind. PROBES is the table of them, by `health_check.type`."""
+"""Active health checks: one module per type. PROBES maps `health_check.type` to them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The question that only a program of the user's can ask (`type: exec`): good when it exits with 0 within the timeout.
+"""Health check by a command (`type: exec`): passes when it exits with 0 within the timeout.
 
-No shell: the command is a list. It knows whom to ask from BALANCE_BACKEND_NAME, _ADDRESS, _HOST and _PORT, or _PATH. At
-the timeout it is killed with all that it started in its process group; of what it says, the first line is kept.
+The command runs without a shell, with BALANCE_BACKEND_NAME, _ADDRESS, _HOST and _PORT (or _PATH) in its environment. At the
+timeout its process group is killed. The first line of its output is part of the reason.
 """
 
 from __future__ import annotations
@@ -23,41 +23,41 @@ LINE_CHARS = 200
 
 
 class Output:
-    """What the program says: its beginning is kept, the rest is taken so that it is never stopped by a full pipe.
+    """The command's output: the beginning is kept, the rest is read and dropped so that the pipe never fills.
 
-    A pipe of our own, because asyncio would wait for its end: whatever the program leaves running may hold it open for ever.
+    Not asyncio's pipe, since asyncio waits for its end, and a background process of the command may keep it open.
     """
 
     def __init__(self) -> None:
-        self.said = bytearray()
+        self.captured = bytearray()
         self._read_end, self.write_end = os.pipe()
         os.set_blocking(self._read_end, False)
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._read_end, self._take)
+        self._loop.add_reader(self._read_end, self._read)
 
-    def _take(self) -> bool:
+    def _read(self) -> bool:
         with contextlib.suppress(BlockingIOError):
             data = os.read(self._read_end, LIMIT_BYTES)
-            self.said += data[: LIMIT_BYTES - len(self.said)]
+            self.captured += data[: LIMIT_BYTES - len(self.captured)]
             if data:
                 return True
             self._loop.remove_reader(self._read_end)
         return False
 
     def close(self) -> None:
-        """Take what is there, wait for nothing."""
-        while len(self.said) < LIMIT_BYTES and self._take():
+        """Read what is there without waiting, then close the pipe."""
+        while len(self.captured) < LIMIT_BYTES and self._read():
             pass
         self._loop.remove_reader(self._read_end)
         os.close(self._read_end)
 
     @property
     def first_line(self) -> str:
-        return self.said.decode("utf-8", "replace").strip().partition("\n")[0][:LINE_CHARS]
+        return self.captured.decode("utf-8", "replace").strip().partition("\n")[0][:LINE_CHARS]
 
 
 def environment(check: HealthCheck, backend: BackendConfig) -> dict[str, str]:
-    """Ours, and whom the question is about."""
+    """The process's environment with the backend's variables."""
     address = target(check, backend.address)
     about = {"NAME": backend.name, "ADDRESS": str(address)}
     about |= {"PATH": address.path} if address.is_unix else {"HOST": address.host, "PORT": str(address.port)}
@@ -65,7 +65,7 @@ def environment(check: HealthCheck, backend: BackendConfig) -> dict[str, str]:
 
 
 async def probe(check: HealthCheck, backend: BackendConfig) -> Result:
-    """Good when the command exits with 0. Any other status is an explicit no."""
+    """Passes when the command exits with 0. Any other status is an explicit failure."""
     started = time.monotonic()
     output = Output()
     try:
@@ -102,10 +102,10 @@ async def _run(check: HealthCheck, backend: BackendConfig, output: Output) -> in
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            spawn(process.wait(), "end of a check")  # so that it leaves no zombie
+            spawn(process.wait(), "end of a check")  # to leave no zombie
 
 
 def _obey_signals() -> None:
-    """In the child: control ignores what a terminal sends to everybody, and an ignored signal would be inherited."""
+    """In the child: reset the signals that the control process ignores, since ignored signals are inherited."""
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(signum, signal.SIG_DFL)

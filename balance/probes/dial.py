@@ -1,4 +1,4 @@
-"""A probe's own connection to a backend: never a pooled one, closed after one question."""
+"""The connection of a health check: a new one for each check, never pooled."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from balance.model import Address
 
 
 def target(check: HealthCheck, address: Address) -> Address:
-    """Where to connect to: the backend's own machine, on the check's own port if it has one."""
+    """The address to connect to: the backend's, with health_check.port if given."""
     return replace(address, port=check.port) if check.port and not address.is_unix else address
 
 
 def authority(check: HealthCheck, address: Address) -> str:
-    """Who is asked, as HTTP's Host says it."""
+    """The value of the Host field."""
     return check.host or (str(address) if not address.is_unix else "localhost")
 
 
 @asynccontextmanager
-async def dialled(
+async def connection(
     address: Address, limit_bytes: int = 2**16, tls: ssl.SSLContext | None = None, server_name: str = ""
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection to `address`, gone when the block ends: at once, since nobody waits for a slow peer's FIN."""
+    """A connection to `address`, aborted when the block ends."""
     secured: dict[str, Any] = {"ssl": tls, "server_hostname": server_name or address.host or "localhost"} if tls else {}
     if address.is_unix:
         reader, writer = await asyncio.open_unix_connection(address.path, limit=limit_bytes, **secured)

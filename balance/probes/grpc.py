@@ -1,7 +1,7 @@
-"""The gRPC health question (grpc.health.v1.Health/Check), over HTTP/2 without TLS and by prior knowledge (RFC 9113 3.3).
+"""gRPC health check (grpc.health.v1.Health/Check) over HTTP/2 without TLS, by prior knowledge (RFC 9113 section 3.3).
 
-One stream on a connection of its own. The two messages are so small that their bytes are written here; HTTP/2 itself is the
-h2 library's, imported when the first such question is asked: `pip install 'balance[http2]'`.
+One stream per connection. The two small messages are encoded here; HTTP/2 is the h2 library's, which is imported by the first
+check: `pip install 'balance[http2]'`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from balance.config.model import BackendConfig, HealthCheck
-from balance.probes.dial import authority, dialled, target
-from balance.probes.result import Result, is_explicit, why_failed
+from balance.probes.dial import authority, connection, target
+from balance.probes.result import Result, failure_reason, is_explicit
 from balance.version import VERSION
 
 if TYPE_CHECKING:
@@ -26,38 +26,38 @@ STREAM = 1
 # health.proto: enum ServingStatus
 SERVING = 1
 STATUSES = {0: "UNKNOWN", SERVING: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
-# The codes that a health service answers with, and those of a server that has none; the rest are shown as numbers.
+# gRPC status codes with a text of ours; others are reported by number.
 CODES = {4: "deadline exceeded", 5: "it knows no such service", 12: "it has no health service", 14: "unavailable"}
 
 
-def question(service: str) -> bytes:
-    """HealthCheckRequest { string service = 1; } behind gRPC's prefix: not compressed, and how long it is."""
+def encode_request(service: str) -> bytes:
+    """HealthCheckRequest { string service = 1; } after gRPC's prefix: not compressed, length."""
     name = service.encode()
     size = bytes([len(name)]) if len(name) < 0x80 else bytes([len(name) & 0x7F | 0x80, len(name) >> 7])
     message = b"\x0a" + size + name if name else b""
     return b"\x00" + len(message).to_bytes(4, "big") + message
 
 
-def answer(data: bytes) -> int | None:
-    """The `status` of HealthCheckResponse { ServingStatus status = 1; }, None when it is something else."""
+def decode_response(data: bytes) -> int | None:
+    """The `status` of HealthCheckResponse { ServingStatus status = 1; }; None when the data is something else."""
     size = int.from_bytes(data[1:5], "big")
     message = data[5 : 5 + size]
     if len(data) < 5 or data[0] or len(message) < size:
         return None
     if not message:
-        return 0  # a field that is absent has its default
+        return 0  # an absent field has its default
     return message[1] if len(message) == 2 and message[0] == 0x08 else None
 
 
 class Call:
-    """One call from its first frame to its trailers."""
+    """One gRPC call, from its first frame to its trailers."""
 
     def __init__(self, check: HealthCheck, host: str) -> None:
         from h2.config import H2Configuration
         from h2.connection import H2Connection
 
         self.is_over = False
-        self.broken = ""  # why there will be no answer
+        self.broken = ""  # why there will be no response
         self._fields: dict[str, str] = {}
         self._data = bytearray()
         self._h2: H2Connection = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
@@ -73,18 +73,18 @@ class Call:
             "user-agent": f"balance-health/{VERSION}",
         }
         self._h2.send_headers(STREAM, list(head.items()))
-        self._h2.send_data(STREAM, question(check.service), end_stream=True)
+        self._h2.send_data(STREAM, encode_request(check.service), end_stream=True)
 
     def to_send(self) -> bytes:
-        """What is to be written now."""
+        """The bytes to write now."""
         return self._h2.data_to_send()
 
     def feed(self, data: bytes) -> None:
-        """Take in what arrived."""
+        """Process received bytes."""
         from h2 import events
         from h2.exceptions import ProtocolError
 
-        if data.startswith(b"HTTP/1"):  # to h2 it is the beginning of a very long frame
+        if data.startswith(b"HTTP/1"):  # h2 would take it for the beginning of a long frame
             self._give_up("the answer is not HTTP/2")
             return
         try:
@@ -109,7 +109,7 @@ class Call:
         self.broken = why
 
     def verdict(self) -> tuple[bool, str]:
-        """Whether it serves, and what it said."""
+        """Whether the service is SERVING, and the reason."""
         if self.broken:
             return False, self.broken
         status, code = self._fields.get(":status", ""), self._fields.get("grpc-status", "")
@@ -118,20 +118,20 @@ class Call:
         if code != "0":
             number = int(code) if code.isascii() and code.isdigit() else -1
             return False, f"gRPC status {code or 'missing'}: {CODES.get(number, 'no health answer')}"
-        serving = answer(bytes(self._data))
+        serving = decode_response(bytes(self._data))
         if serving is None:
             return False, "the answer is not a HealthCheckResponse"
         return serving == SERVING, STATUSES.get(serving, str(serving))
 
 
 async def probe(check: HealthCheck, backend: BackendConfig) -> Result:
-    """Good when the service says SERVING within the timeout."""
+    """Passes when the service's status is SERVING within the timeout."""
     started = time.monotonic()
     where = target(check, backend.address)
     call = Call(check, authority(check, where))
     received = 0
     try:
-        async with asyncio.timeout(check.timeout_s), dialled(where) as (reader, writer):
+        async with asyncio.timeout(check.timeout_s), connection(where) as (reader, writer):
             while not call.is_over and received < LIMIT_BYTES:
                 writer.write(call.to_send())
                 data = await reader.read(READ_BYTES)
@@ -140,7 +140,7 @@ async def probe(check: HealthCheck, backend: BackendConfig) -> Result:
                 received += len(data)
                 call.feed(data)
     except OSError as error:
-        reason = why_failed(error, where, check.timeout_s)
+        reason = failure_reason(error, where, check.timeout_s)
         return Result(False, reason, time.monotonic() - started, is_explicit(error))
     if call.is_over:
         is_ok, reason = call.verdict()

@@ -1,7 +1,7 @@
-"""The question "does this path answer as expected?", asked in HTTP/1.1 (RFC 9112) on a connection of its own.
+"""HTTP/1.1 health check (RFC 9112): the status and body of a path.
 
-The reply is read by the same rules as those to requests, so that no backend is well of which no reply would be passed on.
-Reads no more than LIMIT_BYTES, whatever the backend sends; redirects are answers like any other, never followed.
+Responses are parsed as on the data path: a backend whose responses would be refused is not healthy.
+Reads at most LIMIT_BYTES. Redirects are not followed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from balance.http1.framing import NO_BODY
 from balance.http1.head import Response
 from balance.http1.response import MAX_HEAD, ResponseReader, refuse
 from balance.model import Address
-from balance.probes.dial import authority, dialled, target
-from balance.probes.result import Result, is_explicit, why_failed
+from balance.probes.dial import authority, connection, target
+from balance.probes.result import Result, failure_reason, is_explicit
 from balance.version import VERSION
 
 LIMIT_BYTES = 64 * 1024
@@ -29,12 +29,12 @@ READ_BYTES = 16 * 1024
 
 
 class Reply:
-    """What has been read so far of one reply, by the rules of the data path: where that answers 502, it is refused. Interim
-    replies (1xx) are passed over.
+    """A response as read so far, by the rules of the data path: what it answers with 502 fails the check. Interim responses
+    (1xx) are skipped.
     """
 
     def __init__(self, method: str, *, is_tolerant: bool = False) -> None:
-        self.status = 0  # of the final reply, once its head is complete
+        self.status = 0  # of the final response, once its head is complete
         self.body = bytearray()
         self.is_complete = False
         self._is_head = method == "HEAD"
@@ -44,7 +44,7 @@ class Reply:
         self._interims = 0
 
     def feed(self, data: bytes) -> None:
-        """Take in what arrived. ProtocolError when the data path would not pass it on."""
+        """Process received bytes. ProtocolError when the data path would not pass them on."""
         while data and self._download is None and not self.is_complete:
             seen = len(self._buffer)
             data = self._buffer + data
@@ -61,7 +61,7 @@ class Reply:
             self.is_complete = self._download.is_done
 
     def end(self) -> None:
-        """The backend has closed."""
+        """The backend closed the connection."""
         self.is_complete |= self._download is not None and self._download.ends_at_close
 
     def _take_head(self, response: Response) -> None:
@@ -77,7 +77,7 @@ class Reply:
 
 
 def request(check: HealthCheck, address: Address) -> bytes:
-    """The whole request. A field that the user gave replaces ours of the same name."""
+    """The request. Fields of health_check.headers replace ours of the same name."""
     fields = {"host": ("Host", authority(check, address)), "user-agent": ("User-Agent", f"balance-health/{VERSION}")}
     fields |= {"accept": ("Accept", "*/*")}
     fields |= {name.lower(): (name, value) for name, value in check.headers}
@@ -87,32 +87,32 @@ def request(check: HealthCheck, address: Address) -> bytes:
 
 
 def expected(check: HealthCheck) -> str:
-    """The statuses that count as good, as a user would say them: `200`, `200-299 or 401`."""
+    """The expected statuses as text: `200`, `200-299 or 401`."""
     return " or ".join(str(low) if low == high else f"{low}-{high}" for low, high in check.expected_status)
 
 
 async def probe(check: HealthCheck, backend: BackendConfig) -> Result:
-    """Good when the status is one of those expected and the body holds what it should, within the timeout."""
+    """Passes when the status and the body are as expected, within the timeout."""
     return await ask(check, target(check, backend.address))
 
 
 async def ask(check: HealthCheck, where: Address, tls: ssl.SSLContext | None = None, server_name: str = "") -> Result:
-    """The question, put to `where`."""
+    """Run the check against `where`."""
     started = time.monotonic()
     reply = Reply(check.method, is_tolerant=check.strictness == "tolerant")
     try:
-        async with asyncio.timeout(check.timeout_s), dialled(where, tls=tls, server_name=server_name) as (reader, writer):
+        async with asyncio.timeout(check.timeout_s), connection(where, tls=tls, server_name=server_name) as (reader, writer):
             writer.write(request(check, where))
             is_ok, reason = await _judge(check, reply, reader)
-        said_no = not is_ok  # whatever was wrong with it, it was an answer
+        explicit = not is_ok  # any complete response that fails
     except ProtocolError as error:
-        is_ok, reason, said_no = False, f"the answer is refused, as requests' would be: {error.detail}", True
+        is_ok, reason, explicit = False, f"the answer is refused, as requests' would be: {error.detail}", True
     except OSError as error:
         if isinstance(error, TimeoutError) and _is_good_so_far(check, reply):
-            is_ok, reason, said_no = True, f"status {reply.status}", False  # a body that goes on and on
+            is_ok, reason, explicit = True, f"status {reply.status}", False  # an endless body
         else:
-            is_ok, reason, said_no = False, why_failed(error, where, check.timeout_s), is_explicit(error)
-    return Result(is_ok, reason, time.monotonic() - started, said_no)
+            is_ok, reason, explicit = False, failure_reason(error, where, check.timeout_s), is_explicit(error)
+    return Result(is_ok, reason, time.monotonic() - started, explicit)
 
 
 def _is_good_so_far(check: HealthCheck, reply: Reply) -> bool:

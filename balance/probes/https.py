@@ -1,6 +1,6 @@
-"""The same question as `http`, asked over TLS. A certificate that does not hold for the backend's name is a bad answer.
+"""The `http` health check over TLS. The certificate must be valid for the backend's name.
 
-What is trusted is what the machine trusts; SSL_CERT_FILE or SSL_CERT_DIR in the environment name other authorities.
+Trusts the system's certificate authorities; SSL_CERT_FILE or SSL_CERT_DIR in the environment name others.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from balance.probes.result import Result
 
 @functools.cache
 def context() -> ssl.SSLContext:
-    """Read once: the authorities of a machine are hundreds."""
+    """The TLS context, created once: loading the certificate authorities is slow."""
     made = ssl.create_default_context()
     made.set_alpn_protocols(["http/1.1"])
     return made
 
 
 def server_name(check: HealthCheck, address: Address) -> str:
-    """Whom the certificate must be for, and whom SNI names: the check's host without its port, else the backend's."""
+    """The name for SNI and certificate verification: health_check.host without a port, else the backend's host."""
     if not check.host:
         return address.host or "localhost"
     host, colon, port = check.host.rpartition(":")
@@ -32,6 +32,6 @@ def server_name(check: HealthCheck, address: Address) -> str:
 
 
 async def probe(check: HealthCheck, backend: BackendConfig) -> Result:
-    """As http's, on a connection whose certificate was verified."""
+    """As `http`, over TLS with a verified certificate."""
     where = target(check, backend.address)
     return await ask(check, where, context(), server_name(check, where))

@@ -1,4 +1,4 @@
-"""What every probe is and answers, and how a failure is put into words that a user knows."""
+"""The result of a health check, and messages for connection errors."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from balance.model import Address
 
 
 class Result(NamedTuple):
-    """One answer. `reason` says what was seen, good or bad."""
+    """One result. `reason` is for logs and the status page, also when it passed."""
 
     is_ok: bool
     reason: str
     duration_s: float
-    is_explicit: bool = False  # somebody said no, rather than nothing in time
+    is_explicit: bool = False  # failed by a response or refusal, not by a timeout
 
 
-# What a kind of probe is: one question to one backend, answered within check.timeout_s whatever the backend does.
+# One check of one backend; ends within check.timeout_s.
 Probe = Callable[[HealthCheck, BackendConfig], Awaitable[Result]]
 
-_WORDS = {
+_REASONS = {
     errno.ECONNREFUSED: "connection refused",
     errno.ECONNRESET: "connection reset",
     errno.EPIPE: "connection reset",
@@ -37,17 +37,17 @@ _WORDS = {
     errno.ENFILE: "no file descriptor left for the probe",
 }
 
-# Answers of the backend's machine. Whatever else goes wrong may be the network's fault, or ours.
+# Errors that come from the backend's host; others may be the network's or our own.
 _EXPLICIT = frozenset((errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOENT))
 
 
 def seconds(value: float) -> str:
-    """A duration as a user wrote it: 3s, 0.5s."""
+    """A duration as text: 3s, 0.5s."""
     return f"{value:g}s"
 
 
-def why_failed(error: OSError, address: Address, timeout_s: float) -> str:
-    """The words for an exception that a probe met. TimeoutError is an OSError, so one call covers both."""
+def failure_reason(error: OSError, address: Address, timeout_s: float) -> str:
+    """The reason for an exception, TimeoutError included."""
     if isinstance(error, socket.gaierror):
         return f"the name {address.host!r} does not resolve"
     if isinstance(error, TimeoutError) and error.errno is None:
@@ -56,11 +56,11 @@ def why_failed(error: OSError, address: Address, timeout_s: float) -> str:
         return f"its certificate is not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {(error.reason or str(error)).lower().replace('_', ' ')}"
-    if error.errno in _WORDS:
-        return _WORDS[error.errno]
+    if error.errno in _REASONS:
+        return _REASONS[error.errno]
     return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
 def is_explicit(error: OSError) -> bool:
-    """Whether the exception is an answer: a refusal, a certificate for somebody else. A timeout is none."""
+    """Whether the exception is an explicit failure: a refused connection or a wrong certificate, but no timeout."""
     return isinstance(error, ssl.SSLError) or error.errno in _EXPLICIT

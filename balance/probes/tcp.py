@@ -1,7 +1,7 @@
-"""The question "does anybody answer on that port?": a connection made and closed, not a byte sent.
+"""TCP health check: opens and closes a connection, without sending a byte.
 
-`host` asks another machine than the backend, as an agent that speaks for it. (In HTTP it is the Host field alone: a
-virtual host's public name leads back to the balancer, where every backend would look as well as the best of them.)
+`host` connects to another host than the backend, for example to an agent. (For HTTP checks `host` sets only the Host field: a
+public name would resolve to the balancer itself.)
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import time
 
 from balance.config.model import BackendConfig, HealthCheck
 from balance.model import Address
-from balance.probes.dial import dialled, target
-from balance.probes.result import Result, is_explicit, why_failed
+from balance.probes.dial import connection, target
+from balance.probes.result import Result, failure_reason, is_explicit
 
 
 async def probe(check: HealthCheck, backend: BackendConfig) -> Result:
-    """Good when the connection is accepted within the timeout."""
+    """Passes when the connection is accepted within the timeout."""
     started = time.monotonic()
     where = target(check, Address(check.host, backend.address.port) if check.host else backend.address)
     try:
-        async with asyncio.timeout(check.timeout_s), dialled(where):
+        async with asyncio.timeout(check.timeout_s), connection(where):
             return Result(True, "connected", time.monotonic() - started)
     except OSError as error:
-        reason = why_failed(error, where, check.timeout_s)
+        reason = failure_reason(error, where, check.timeout_s)
         return Result(False, reason, time.monotonic() - started, is_explicit(error))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from balance.config.model import BackendConfig
-from balance.health.circuit_breaker import BreakerState, Change
+from balance.health.circuit_breaker import BreakerChange, BreakerState
 from balance.health.states import State, Transition
 
 QUIET = frozenset((State.UNKNOWN, State.HEALTHY, State.RETURNING))  # nobody has to do anything about it
@@ -30,8 +30,8 @@ def tell_panic(log: logging.Logger, pool: str, is_panic: bool) -> None:
         log.info("pool %s: enough backends are ready again", pool)
 
 
-def tell_breaker(log: logging.Logger, name: str, change: Change) -> None:
+def tell_breaker(log: logging.Logger, name: str, change: BreakerChange) -> None:
     """A breaker has moved."""
     level = logging.WARNING if change.after is BreakerState.OPEN else logging.INFO
     until = f"; it is tried again in {change.open_s:g}s" if change.open_s else ""
-    log.log(level, "the circuit breaker of %s is %s: %s%s", name, change.after.word, change.signal.words, until)
+    log.log(level, "the circuit breaker of %s is %s: %s%s", name, change.after.word, change.signal.text, until)

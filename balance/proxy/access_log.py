@@ -22,7 +22,7 @@ from typing import NamedTuple
 from balance.config import model
 from balance.http1.fields import field_value
 from balance.model import Why
-from balance.retry.decision import Again
+from balance.retry.decision import RetryOutcome
 
 MAX_WAITING = 10_000  # lines
 MAX_AT_ONCE = 256  # lines in one write
@@ -108,7 +108,7 @@ def session(
     attempts: int,
     connect_ms: float,
     total_ms: float,
-    again: Again = Again.NEVER_NEEDED,
+    again: RetryOutcome = RetryOutcome.NEVER_NEEDED,
     queue_ms: float = 0.0,
     tries: Sequence[FailedTry] = (),
     detail: str = "",

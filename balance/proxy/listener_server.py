@@ -185,8 +185,8 @@ class ListenerServer:
         """Learn what the other workers hold of each backend, by slot."""
         for slot, (_, backend) in self._snapshot.backends.items():
             load = backend.load
-            if active[slot] or load.elsewhere:
-                load.look_elsewhere(active[slot])
+            if active[slot] or load.active_elsewhere:
+                load.sample_elsewhere(active[slot])
 
     def shorten_drain(self, timeout_s: float) -> None:
         """A drain shall be over within that time, also one that has begun with more."""
@@ -294,7 +294,7 @@ class ListenerServer:
             for pool in self._snapshot.pools.values():
                 pool.tick()
         for retrying in self._snapshot.retrying.values():
-            retrying.budget.turn(now)
+            retrying.budget.advance(now)
         if self._worker.access is not None:
             board[counters.LOG_LINES_LOST] = self._worker.access.lost
 

@@ -1,1 +1,1 @@
-"""May it be tried once more, and when: the retry budget, backoff, and the table that says yes or why not."""
+"""Retries: whether a failed request is sent again, after which backoff, within which budget."""

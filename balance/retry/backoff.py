@@ -1,4 +1,4 @@
-"""How long to wait before a request is sent again: longer each time, within bounds, never all at once."""
+"""Exponential backoff with jitter."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from balance.config.model import Retry
 
 
 def backoff_s(retry: Retry, waits: int, rand: float) -> float:
-    """How long a request that has waited `waits` times waits before its next try. `rand` in [0, 1) places it within the jitter.
+    """The delay before the next try of a request that has waited `waits` times. `rand` in [0, 1) sets the jitter.
 
-    Full jitter is anything from nothing to the whole: requests that failed together are then spread evenly over the time.
+    Full jitter: between 0 and the whole delay, so that requests that failed together are spread evenly.
     """
     try:
         cap_s = min(retry.backoff_base_s * retry.multiplier**waits, retry.backoff_max_s)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from balance.balancing import NOBODY, Policy
+from balance.balancing import NO_BACKEND, Policy
 from balance.runtime.backend import Backend
 
 
@@ -31,4 +31,4 @@ class Backups:
         """One that is not in `avoid`, or None."""
         indices = {index for index, backend in enumerate(self.ready) if backend in avoid}
         index = self._policy.pick(key, indices, now)
-        return None if index == NOBODY else self.ready[index]
+        return None if index == NO_BACKEND else self.ready[index]

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from typing import Final
 
 from balance.model import Why
-from balance.retry.decision import SKIPPED, Again
+from balance.retry.decision import NOT_RETRIED, RetryOutcome
 
 # --- the head of a row --------------------------------------------------------------------------
 PID: Final = 0  # gauge
@@ -34,7 +34,9 @@ PAUSED: Final = 15  # gauge: listening sockets that are left alone now
 CLIENTS_RECLAIMED: Final = 16  # idle clients that were closed for others
 DIALS_FAILED_HERE: Final = 17  # connections to backends that could not be made for want of descriptors, ports or memory of ours
 
-RETRIES_SKIPPED: Final = 18  # tries that failed and were not made again: one cell for each reason in SKIPPED, from the first on
+RETRIES_SKIPPED: Final = (
+    18  # tries that failed and were not made again: one cell for each reason in NOT_RETRIED, from the first on
+)
 LEAVING: Final = 29  # gauge: 1 while it accepts nothing new and finishes what it has
 GENERATION: Final = 30  # gauge: the number of the configuration that it serves
 PLACE: Final = 31  # gauge: 1 + the worker's number, which its successor will have too; 0 in a row that nobody writes
@@ -91,7 +93,7 @@ METHODS: Final = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"
 METHOD_CODES: Final = {name.encode(): code for code, name in enumerate(METHODS)}
 METHOD_OTHER: Final = METHODS.index("OTHER")  # no label that a client can grow without bound
 
-assert RETRIES_SKIPPED + len(SKIPPED) <= LEAVING
+assert RETRIES_SKIPPED + len(NOT_RETRIED) <= LEAVING
 assert len(Why) <= REQUEST_SIZE - WHY
 assert REQUEST_SIZE + SIZE_SUM < RESPONSE_SIZE
 assert UPSTREAM_TIME + TIME_SUM < REQUEST_TIME
@@ -125,9 +127,9 @@ def series_parts(key: int) -> tuple[int, int, int]:
     return key >> 20 & 0xFFFFFFF, key >> 10 & 0x3FF, key & 0x3FF
 
 
-def skipped(why: Again) -> int:
+def skipped(why: RetryOutcome) -> int:
     """The cell that counts the tries that were not made again for this reason."""
-    return RETRIES_SKIPPED + why - SKIPPED[0]
+    return RETRIES_SKIPPED + why - NOT_RETRIED[0]
 
 
 class Row:

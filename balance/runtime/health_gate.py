@@ -12,8 +12,17 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from balance.config.model import CircuitBreaker, PassiveChecks
-from balance.health.circuit_breaker import CELLS, PEAK, RUN, Breaker, BreakerState, Change, Numbers, Signal
-from balance.health.failure_statuses import counted
+from balance.health.circuit_breaker import (
+    CELLS,
+    CONSECUTIVE_FAILURES,
+    PEAK_FAILURES,
+    Breaker,
+    BreakerChange,
+    BreakerState,
+    Cells,
+    Signal,
+)
+from balance.health.failure_statuses import failure_outcomes
 from balance.model import Outcome
 from balance.runtime import counters
 
@@ -45,7 +54,7 @@ class NoLocks:
 _USUAL: Final = PassiveChecks()
 
 
-def _nobody_listens(slot: int, change: Change) -> None:
+def _nobody_listens(slot: int, change: BreakerChange) -> None:
     pass
 
 
@@ -66,9 +75,9 @@ class Shared:
     """What the processes of an instance share, as one of them sees it."""
 
     rows: Sequence[memoryview]  # every worker's
-    evidence: Callable[[int], Numbers]  # a slot's cells
+    evidence: Callable[[int], Cells]  # a slot's cells
     locks: Locks
-    changed: Callable[[int, Change], None] = _nobody_listens  # this process has moved the breaker of that slot
+    changed: Callable[[int, BreakerChange], None] = _nobody_listens  # this process has moved the breaker of that slot
     failed: Callable[[], None] = _nobody_looks  # there is evidence for control to look at
     ring_where: Callable[[int], None] = _nobody_is_rung  # the other workers whose row has that cell set: about permits
     sessions: memoryview = field(default_factory=_few_sessions)  # the table of those that Balance itself remembers
@@ -107,7 +116,7 @@ class HealthGate:
         """Another configuration: what was found out so far stands."""
         self.breaker = Breaker(config, self.evidence) if config.enabled else None
         self._allowance = config.half_open_requests
-        self._counted = counted(checks.count)
+        self._counted = failure_outcomes(checks.count)
 
     def answered(self, lease: object, status: int, now: float) -> None:
         """A lease that may last has got its answer: that is the evidence, and not its end."""
@@ -137,7 +146,7 @@ class HealthGate:
         if trial is not None:
             return trial
         breaker = self.breaker
-        return LAST_RESORT if breaker is not None and breaker.phase is BreakerState.OPEN else NO_TRIAL
+        return LAST_RESORT if breaker is not None and breaker.state is BreakerState.OPEN else NO_TRIAL
 
     def admit(self, is_returning: bool, now: float) -> int | None:
         """Leave to try the backend: what names the trial, NO_TRIAL when it needs none any more; None is no leave."""
@@ -149,11 +158,11 @@ class HealthGate:
             breaker = self.breaker
             if breaker is not None:
                 now_us = int(now * 1e6)
-                if breaker.is_due(now_us):
-                    change = breaker.take(Signal.TIME, now_us)
-                if breaker.phase is BreakerState.OPEN:
+                if breaker.is_timeout_over(now_us):
+                    change = breaker.apply(Signal.TIME, now_us)
+                if breaker.state is BreakerState.OPEN:
                     return None
-                if breaker.phase is BreakerState.HALF_OPEN:
+                if breaker.state is BreakerState.HALF_OPEN:
                     trial = breaker.epoch
             if is_returning and not trial:
                 trial = UNNAMED_TRIAL
@@ -174,7 +183,7 @@ class HealthGate:
                 self._recovered(now)
                 return
         if is_good:
-            if trial or self.evidence[RUN]:
+            if trial or self.evidence[CONSECUTIVE_FAILURES]:
                 self._passed(trial, now)
         else:
             self._row[self._block + counters.BLAMED] += 1
@@ -191,12 +200,12 @@ class HealthGate:
         change = None
         try:
             evidence = self.evidence
-            run = evidence[RUN] + 1
-            evidence[RUN] = run
-            if run > evidence[PEAK]:
-                evidence[PEAK] = run
+            run = evidence[CONSECUTIVE_FAILURES] + 1
+            evidence[CONSECUTIVE_FAILURES] = run
+            if run > evidence[PEAK_FAILURES]:
+                evidence[PEAK_FAILURES] = run
             if self.breaker is not None:
-                change = self.breaker.failed(trial, int(now * 1e6))
+                change = self.breaker.on_failure(trial, int(now * 1e6))
         finally:
             self._shared.locks.leave(self._slot)
         if change is not None:
@@ -207,9 +216,9 @@ class HealthGate:
             return
         change = None
         try:
-            self.evidence[RUN] = 0
+            self.evidence[CONSECUTIVE_FAILURES] = 0
             if trial and self.breaker is not None:
-                change = self.breaker.passed(trial, int(now * 1e6))
+                change = self.breaker.on_success(trial, int(now * 1e6))
         finally:
             self._shared.locks.leave(self._slot)
         if change is not None:
@@ -218,10 +227,10 @@ class HealthGate:
     def _recovered(self, now: float) -> None:
         """A request that had nobody else went well while the breaker was open: it need not wait for its time."""
         breaker, now_us = self.breaker, int(now * 1e6)
-        if breaker is None or not breaker.may_yield(now_us) or not self._shared.locks.take(self._slot):
+        if breaker is None or not breaker.may_close_early(now_us) or not self._shared.locks.take(self._slot):
             return
         try:
-            change = breaker.take(Signal.LAST_RESORT_PASSED, now_us)
+            change = breaker.apply(Signal.LAST_RESORT_PASSED, now_us)
         finally:
             self._shared.locks.leave(self._slot)
         if change is not None:

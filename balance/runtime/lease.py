@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from balance.balancing import Needs
-from balance.health.circuit_breaker import RUN
-from balance.health.failure_statuses import is_good
+from balance.health.circuit_breaker import CONSECUTIVE_FAILURES
+from balance.health.failure_statuses import is_success
 from balance.model import Outcome
 from balance.runtime import counters
 from balance.runtime.backend import Backend
@@ -50,8 +50,8 @@ class Lease:
         load = backend.load
         load.active += 1
         terms.cells[backend.block + _LEASES] += 1
-        if terms.wants_outcomes and load.peers is not None:
-            load.peers.active += 1
+        if terms.wants_outcomes and load.pool_active is not None:
+            load.pool_active.active += 1
 
     def answered(self, now: float, status: int = 0) -> None:
         """The first byte of an answer came, or in TCP mode the connection: how long that took is learned now, and the answer is
@@ -64,11 +64,11 @@ class Lease:
             return
         if terms.wants_outcomes and not self._has_answered:
             self._has_answered = True
-            self._teach(terms, now - self.started, status < 500 or is_good(status), now)
+            self._teach(terms, now - self.started, status < 500 or is_success(status), now)
         if terms.is_evidence:
             health = self.backend.health
             assert health is not None
-            if status < 500 and not health.evidence[RUN] and self not in health.special:
+            if status < 500 and not health.evidence[CONSECUTIVE_FAILURES] and self not in health.special:
                 health.special[self] = ANSWERED  # nearly always; health.answered() in line
             else:
                 health.answered(self, status, now)
@@ -88,17 +88,17 @@ class Lease:
         if outcome is not _OK:
             terms.cells[backend.block + _COUNTED[outcome]] += 1
         if terms.wants_outcomes:
-            peers = backend.load.peers
+            peers = backend.load.pool_active
             if peers is not None:
                 peers.active -= 1
             if outcome is _FAILED or (outcome is _OK and not self._has_answered):
-                is_well = outcome is _OK and (end < 500 or is_good(end))
+                is_well = outcome is _OK and (end < 500 or is_success(end))
                 self._teach(terms, now - self.started if first_byte_s is None else first_byte_s, is_well, now)
         if terms.is_evidence:
             health = backend.health
             assert health is not None
             special = health.special
-            if outcome is not _OK or end >= 500 or special or health.evidence[RUN]:  # seldom
+            if outcome is not _OK or end >= 500 or special or health.evidence[CONSECUTIVE_FAILURES]:  # seldom
                 if outcome is _OK and special.get(self) == ANSWERED:
                     del special[self]  # it said what it had to say
                 else:
@@ -119,8 +119,8 @@ class Lease:
         backend = self.backend
         backend.load.active -= 1
         terms.cells[backend.block + _LEASES] -= 1
-        if terms.wants_outcomes and backend.load.peers is not None:
-            backend.load.peers.active -= 1
+        if terms.wants_outcomes and backend.load.pool_active is not None:
+            backend.load.pool_active.active -= 1
         if backend.health is not None and self in backend.health.special:
             backend.health.ended(self, _ABORTED, 0, now)  # it was to be a trial
         if backend.permits is not None and backend.permits.is_pressed:
@@ -128,6 +128,6 @@ class Lease:
 
     def _teach(self, terms: LeaseTerms, first_byte_s: float, is_well: bool, now: float) -> None:
         if terms.wants_latency:
-            self.backend.load.learn(first_byte_s, is_well, now)
+            self.backend.load.record_latency(first_byte_s, is_well, now)
         else:
-            self.backend.load.note(is_well, now)
+            self.backend.load.record_outcome(is_well, now)

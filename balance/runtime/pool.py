@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from balance.balancing import NOBODY, Needs, Policy
+from balance.balancing import NO_BACKEND, Needs, Policy
 from balance.config.model import HashKey
 from balance.http1.hash_key import key_of
 from balance.http1.head import RequestFields
@@ -97,7 +97,7 @@ class Pool:
             visit, key = key, key.key
             if (lease := self._at_home(visit, now, avoid)) is not None:
                 return lease
-        if avoid or (index := self._policy.pick(key, (), now)) == NOBODY:
+        if avoid or (index := self._policy.pick(key, (), now)) == NO_BACKEND:
             lease = self._choose(key, now, avoid)
             if lease is None:
                 return None
@@ -216,7 +216,7 @@ class Pool:
         """By the policy, or among the backups when nobody is left."""
         indices = {index for index, backend in enumerate(self._ready) if backend in avoid} if avoid else ()
         index = self._policy.pick(key, indices, now)
-        if index != NOBODY:
+        if index != NO_BACKEND:
             return Lease(self._ready[index], self._terms, now)
         backup = self.backups.pick(key, now, avoid) if self.backups is not None else None
         return Lease(backup, self._terms, now) if backup is not None else None

@@ -120,7 +120,7 @@ class PoolHealth:
         for backend in self._backends:
             state, phase = backend.state, backend.phase
             is_panicking = self.is_panicking and not backend.is_backup
-            is_usable = not state.is_ordered if is_panicking else state.is_ready or state is State.RETURNING
+            is_usable = not state.is_operator_set if is_panicking else state.is_ready or state is State.RETURNING
             backend.is_ready = is_usable and phase is not BreakerState.OPEN
             is_returning = state is State.RETURNING and not is_panicking
             backend.gate = backend.slow_start
@@ -141,7 +141,7 @@ class PoolHealth:
                 backend
                 for backend in backends
                 if backend.is_backup is is_backup
-                and (backend.state.is_passing or (self.is_panicking and not is_backup and not backend.state.is_ordered))
+                and (backend.state.is_passing or (self.is_panicking and not is_backup and not backend.state.is_operator_set))
             ]
             for backend in passing:
                 backend.is_ready = True

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final
 
-from balance.health.circuit_breaker import Numbers
+from balance.health.circuit_breaker import Cells
 from balance.runtime.backend import Backend
 
 CELLS: Final = 1 << 18  # on the board, for all pools
@@ -32,7 +32,7 @@ class Sessions:
 
     __slots__ = ("_backends", "_buckets", "_cells", "_key", "_ttl_s")
 
-    def __init__(self, cells: Numbers, count: int, secret: bytes, pool: str, backends: Iterable[Backend], ttl_s: float) -> None:
+    def __init__(self, cells: Cells, count: int, secret: bytes, pool: str, backends: Iterable[Backend], ttl_s: float) -> None:
         """`count` is how many `cells` there are."""
         self._cells = cells
         self._buckets = count // WAYS

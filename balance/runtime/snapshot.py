@@ -12,7 +12,7 @@ from balance.balancing import POLICIES
 from balance.config.model import BackendConfig, Config, HttpConfig, PoolConfig, SessionCookie, Timeouts, TrustedProxy
 from balance.load import Load
 from balance.model import Address, Mode
-from balance.retry.decision import Retrying
+from balance.retry.decision import RetryPolicy
 from balance.runtime.affinity import Affinity
 from balance.runtime.backend import Backend
 from balance.runtime.backend_slots import LISTENER
@@ -37,7 +37,7 @@ class Listener:
     trusted_proxies: tuple[TrustedProxy, ...]
     client_address: str = "xff"  # the family of fields that those are believed in
     cookie: SessionCookie | None = None  # that names a client's session
-    retrying: Retrying | None = None  # the pool's; None where retries are not asked for
+    retrying: RetryPolicy | None = None  # the pool's; None where retries are not asked for
     max_clients: int = 0  # client connections at once, over all workers; 0 is no limit
     slot: int = 0  # its block on the board; 0 for none
 
@@ -49,7 +49,7 @@ class Snapshot:
     listeners: tuple[Listener, ...]
     pools: Mapping[str, Pool]
     backends: Mapping[int, tuple[Pool, Backend]]  # by slot
-    retrying: Mapping[str, Retrying]  # of the pools that ask for it
+    retrying: Mapping[str, RetryPolicy]  # of the pools that ask for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def prepare(
         living |= {slot: backend for slot, (_, backend) in previous.backends.items()}
     configured = {pool.name: pool for pool in previous.config.pools} if previous is not None else {}
     pools: dict[str, Pool] = {}
-    retrying: dict[str, Retrying] = {}
+    retrying: dict[str, RetryPolicy] = {}
     renewals = []
     for pool in config.pools:
         if pool.retry.enabled:
@@ -129,7 +129,7 @@ def prepare(
             if previous is not None and known is not None and known.retry == pool.retry and _share_alike(previous, config):
                 retrying[pool.name] = previous.retrying[pool.name]
             else:
-                retrying[pool.name] = Retrying(pool.retry, config.workers, rand)
+                retrying[pool.name] = RetryPolicy(pool.retry, config.workers, rand)
         idle_s = idle_timeouts.get(pool.name)
         if previous is not None and configured.get(pool.name) == pool and _is_same(previous.pools[pool.name], idle_s, slots):
             pools[pool.name] = previous.pools[pool.name]

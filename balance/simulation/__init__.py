@@ -1,9 +1,9 @@
-"""How an algorithm behaves when machines don't: hours of traffic over the policies themselves, in seconds, without a socket."""
+"""Simulation of the balancing algorithms with faulty servers: discrete events, virtual time, no sockets."""
 
 from __future__ import annotations
 
 from balance.simulation.report import Report
 from balance.simulation.run import simulate
-from balance.simulation.scenarios import SCENARIOS, Scenario, Server, Spell
+from balance.simulation.scenarios import SCENARIOS, Fault, Scenario, Server
 
-__all__ = ["SCENARIOS", "Report", "Scenario", "Server", "Spell", "simulate"]
+__all__ = ["SCENARIOS", "Fault", "Report", "Scenario", "Server", "simulate"]

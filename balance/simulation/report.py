@@ -1,4 +1,4 @@
-"""What came of a simulation: shares, errors, latencies. Times are of the virtual clock."""
+"""The results of a simulation: shares, errors and latencies, in virtual seconds."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from math import ceil
 
-NOBODY = -1  # no backend could be chosen
+NO_BACKEND = -1  # no backend was available
 
 
 class Report:
-    """Every request of a run, in the order of arrival, and the figures that follow."""
+    """The requests of a simulation in the order of arrival, and statistics over them."""
 
     def __init__(self, servers: Sequence[str], warm_up_s: float = 0.0) -> None:
         self.servers = tuple(servers)
         self.warm_up_s = warm_up_s
-        self.moved = 0  # keys that were sent elsewhere than the last time
+        self.moved = 0  # requests whose key went to another server than before
         self._arrived: list[float] = []
         self._server: list[int] = []
-        self._took: list[float] = []  # of good answers
+        self._took: list[float] = []  # latencies of successful requests
         self._errors = 0
 
     def add(self, arrived: float, server: int, took_s: float, is_good: bool) -> None:
-        """One request; `server` is an index or NOBODY."""
+        """Add one request; `server` is an index or NO_BACKEND."""
         if arrived < self.warm_up_s:
             return
         self._arrived.append(arrived)
@@ -38,21 +38,21 @@ class Report:
 
     @property
     def errors(self) -> int:
-        """Requests that were answered badly or not at all."""
+        """Requests that failed."""
         return self._errors
 
     @property
     def shares(self) -> dict[str, float]:
-        """What part of the requests went to each server, by name."""
+        """The fraction of the requests that each server got, by name."""
         return {name: self.share(name) for name in self.servers}
 
     def share(self, name: str, from_s: float = 0.0, to_s: float = float("inf")) -> float:
-        """What part of the requests that came in that time went to this server."""
+        """The fraction of the requests within a time range that the server got."""
         start, end = bisect_left(self._arrived, from_s), bisect_left(self._arrived, to_s)
         return self._server[start:end].count(self.servers.index(name)) / max(1, end - start)
 
     def quantile_s(self, part: float) -> float:
-        """The latency that this part of the good answers stayed within, e.g. 0.99; nan when there was none."""
+        """A latency quantile of successful requests, e.g. 0.99; nan without any."""
         self._took.sort()
         return self._took[max(0, ceil(part * len(self._took)) - 1)] if self._took else float("nan")
 

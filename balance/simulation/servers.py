@@ -1,4 +1,4 @@
-"""A simulated machine: when it would have answered, and whether well. Knows nothing of balancing."""
+"""A simulated server: response time and success of each request."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from heapq import heapreplace
 from math import exp, log
 from random import Random
 
-from balance.simulation.scenarios import Server, Spell
+from balance.simulation.scenarios import Fault, Server
 
-_AS_USUAL = Spell()
+_NO_FAULT = Fault()
 
 
-class Machine:
-    """A server at work. Requests come in the order of time, and each is served by the slot that is free first."""
+class SimulatedServer:
+    """Serves requests in the order of arrival, each in the slot that is free first."""
 
     __slots__ = ("_free_at", "_mu", "_rand", "_server")
 
@@ -22,20 +22,20 @@ class Machine:
         self._mu = log(server.mean_s) - server.sigma**2 / 2
         self._free_at = [0.0] * server.slots  # a heap
 
-    def spell(self, now: float) -> Spell:
-        """What it goes through at `now`: the first spell that covers it."""
-        for spell in self._server.spells:
-            if spell.from_s <= now < spell.to_s:
-                return spell
-        return _AS_USUAL
+    def fault(self, now: float) -> Fault:
+        """The first fault whose time range has `now`."""
+        for fault in self._server.faults:
+            if fault.from_s <= now < fault.to_s:
+                return fault
+        return _NO_FAULT
 
     def serve(self, now: float) -> tuple[float, bool]:
-        """When a request of `now` is answered, and whether well."""
+        """When a request that arrives at `now` is answered, and whether successfully."""
         begin = max(now, self._free_at[0])
-        # Drawn whether it is used or not, so that what befalls a server changes nobody's luck.
+        # Always drawn, so that a fault does not change later service times.
         service_s = exp(self._rand.gauss(self._mu, self._server.sigma))
-        spell = self.spell(begin)
-        is_good = spell.fails_in_s is None
-        service_s = service_s * spell.slowness if spell.fails_in_s is None else spell.fails_in_s
+        fault = self.fault(begin)
+        is_good = fault.fails_in_s is None
+        service_s = service_s * fault.slowness if fault.fails_in_s is None else fault.fails_in_s
         heapreplace(self._free_at, begin + service_s)
         return begin + service_s, is_good

@@ -12,7 +12,7 @@ from whole import request  # the file beside this one
 
 from balance.balancing import POLICIES, Policy
 from balance.balancing.consistent_hash import ring
-from balance.balancing.maglev import table
+from balance.balancing.maglev import build_table
 from balance.config.model import BackendConfig, HashKey, HttpConfig
 from balance.http1.chunked import ChunkedBody
 from balance.http1.hash_key import key_of
@@ -101,10 +101,10 @@ def outcomes() -> Iterator[Case]:
     """What a policy learns from a lease, for those that want to know."""
     clock = itertools.count()
     load = Load()
-    yield "note a good answer", lambda: load.note(True, next(clock) / 1e3)
-    yield "learn a good answer's latency", lambda: load.learn(0.02, True, next(clock) / 1e3)
+    yield "note a good answer", lambda: load.record_outcome(True, next(clock) / 1e3)
+    yield "learn a good answer's latency", lambda: load.record_latency(0.02, True, next(clock) / 1e3)
     unwell = Load()
-    yield "learn a failure", lambda: unwell.learn(0.02, False, next(clock) / 1e3)
+    yield "learn a failure", lambda: unwell.record_latency(0.02, False, next(clock) / 1e3)
 
 
 def picks() -> Iterator[Case]:
@@ -135,7 +135,7 @@ def rebuilds() -> Iterator[Case]:
 
 def tables() -> Iterator[Case]:
     """What hashing lays over the members: when a worker starts or they change, never in a flap."""
-    for name, lay in (("ring", ring), ("maglev", table)):
+    for name, lay in (("ring", ring), ("maglev", build_table)):
         for size in SIZES:
             membership = tuple((b"backend-%d" % number, 1 + number % 3) for number in range(size))
             yield f"lay: {name} of {size:,}", lambda lay=lay, membership=membership: lay.__wrapped__(membership)
@@ -144,7 +144,7 @@ def tables() -> Iterator[Case]:
 def _policy(name: str, size: int) -> tuple[Policy, list[Load]]:
     loads = [Load(1 + number % 3, number % 4, identity=b"backend-%d" % number) for number in range(size)]
     for number, load in enumerate(loads):
-        load.learn(0.01 + number % 7 / 1e3, True, 0.0)
+        load.record_latency(0.01 + number % 7 / 1e3, True, 0.0)
     policy = POLICIES[name](random.random)
     policy.rebuild(loads)
     return policy, loads

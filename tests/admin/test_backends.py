@@ -9,7 +9,7 @@ import pytest
 from balance.admin.backends import backends, phase_of
 from balance.admin.state_view import StateView
 from balance.config.model import CircuitBreaker
-from balance.health.circuit_breaker import CAUSE, OPENED, PHASE, SINCE_US, UNTIL_US, BreakerState, Signal
+from balance.health.circuit_breaker import CAUSE, SINCE_US, STATE, TOTAL_OPENINGS, UNTIL_US, BreakerState, Signal
 from balance.health.states import State
 from balance.process.shared_memory.board import Board, Ejection
 from balance.runtime import counters
@@ -84,7 +84,7 @@ def test_a_backend_that_nobody_asks_is_unchecked_until_something_is_decided(view
 
 def test_an_open_breaker_says_why_since_when_and_when_it_is_tried_again(broken: StateView) -> None:
     evidence = board_of(broken).evidence(1)
-    evidence[PHASE], evidence[CAUSE], evidence[OPENED] = BreakerState.OPEN, Signal.FAILURES, 2
+    evidence[STATE], evidence[CAUSE], evidence[TOTAL_OPENINGS] = BreakerState.OPEN, Signal.FAILURES, 2
     evidence[SINCE_US], evidence[UNTIL_US] = NOW_US - 20_000_000, NOW_US + 40_000_000
     assert document(broken)["a1"]["breaker"] == {
         "state": "open",
@@ -101,7 +101,7 @@ def test_a_breaker_whose_time_is_over_is_half_open_for_the_next_request(
     broken: StateView, until_us: int, phase: BreakerState
 ) -> None:
     evidence = board_of(broken).evidence(1)
-    evidence[PHASE], evidence[UNTIL_US] = BreakerState.OPEN, until_us
+    evidence[STATE], evidence[UNTIL_US] = BreakerState.OPEN, until_us
     assert phase_of(next(broken.backends()), broken, NOW_US) is phase
 
 

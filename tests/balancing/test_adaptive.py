@@ -4,13 +4,13 @@ import random
 
 import pytest
 
-from balance.balancing.adaptive import LEAST_SUCCESS, Adaptive, cost
+from balance.balancing.adaptive import MIN_SUCCESS, Adaptive, cost
 from balance.load import Load
 
 
 def load(latency_s: float = 0.02, weight: int = 1, active: int = 0, handicap: float = 1.0) -> Load:
     made = Load(weight, active)
-    made.learn(latency_s, True, 0.0)
+    made.record_latency(latency_s, True, 0.0)
     made.handicap = handicap
     return made
 
@@ -36,17 +36,17 @@ def failing(bad: int, good: int) -> Load:
     """After so many answers of 20 ms each, mixed."""
     made = load()
     for number in range(bad + good):
-        made.note(number % (bad + good) >= bad, number / 1e4)
+        made.record_outcome(number % (bad + good) >= bad, number / 1e4)
     made.debt = 0.0
     return made
 
 
 def test_success_counts_squared() -> None:
     unwell = failing(4, 0)
-    success = 1 - unwell.failing(0.0003)
+    success = 1 - unwell.failure_rate(0.0003)
     assert 0.5 < success < 0.7
     assert cost(unwell, 0.0003) == pytest.approx(cost(load(), 0.0003) / success**2)
 
 
 def test_one_that_only_fails_is_dear_and_not_beyond_all_measure() -> None:
-    assert cost(failing(2000, 0), 0.2) == pytest.approx(cost(load(), 0.2) / LEAST_SUCCESS**2)
+    assert cost(failing(2000, 0), 0.2) == pytest.approx(cost(load(), 0.2) / MIN_SUCCESS**2)

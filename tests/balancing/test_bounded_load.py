@@ -7,7 +7,7 @@ from math import ceil
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from balance.balancing.bounded_load import FACTOR, LOOK_S, BoundedLoad
+from balance.balancing.bounded_load import FACTOR, REFRESH_S, BoundedLoad
 from balance.balancing.consistent_hash import ConsistentHash
 from balance.load import Load
 
@@ -24,14 +24,14 @@ def policy(loads: list[Load], members: list[Load] | None = None) -> BoundedLoad:
 
 def take(load: Load) -> None:
     load.active += 1
-    assert load.peers is not None
-    load.peers.active += 1
+    assert load.pool_active is not None
+    load.pool_active.active += 1
 
 
 def give(load: Load) -> None:
     load.active -= 1
-    assert load.peers is not None
-    load.peers.active -= 1
+    assert load.pool_active is not None
+    load.pool_active.active -= 1
 
 
 @settings(max_examples=60, deadline=None)
@@ -74,14 +74,14 @@ def test_never_above_the_bound_of_those_that_are_ready(steps: list[int | set[int
 def test_load_that_others_hold_counts() -> None:
     loads = fleet(1, 1, 1, 1)
     home = loads[policy(loads).pick(b"key", (), 0.0)]
-    home.elsewhere = 5
+    home.active_elsewhere = 5
     for other in loads:
         if other is not home:
-            other.elsewhere = 1
+            other.active_elsewhere = 1
     made = policy(loads)
     assert loads[made.pick(b"key", (), 0.0)] is not home
-    home.elsewhere = 1
-    assert loads[made.pick(b"key", (), 2 * LOOK_S)] is home
+    home.active_elsewhere = 1
+    assert loads[made.pick(b"key", (), 2 * REFRESH_S)] is home
 
 
 def test_keys_stay_where_the_ring_has_them_while_there_is_room() -> None:

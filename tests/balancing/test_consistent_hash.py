@@ -5,16 +5,16 @@ from time import perf_counter
 
 import pytest
 
-from balance.balancing.consistent_hash import MOST_POINTS, POINTS, points_per_weight, ring
+from balance.balancing.consistent_hash import MAX_POINTS, POINTS_PER_WEIGHT, points_per_weight, ring
+from balance.balancing.hash_table import WeightedIds
 from balance.balancing.hashing import SPACE
-from balance.balancing.table import Membership
 
 
-def members(*weights: int) -> Membership:
+def members(*weights: int) -> WeightedIds:
     return tuple((b"backend-%d" % number, weight) for number, weight in enumerate(weights))
 
 
-def shares(membership: Membership) -> list[float]:
+def shares(membership: WeightedIds) -> list[float]:
     """What part of the space is whose."""
     points, owners = ring(membership)
     held: Counter[int] = Counter()
@@ -25,7 +25,7 @@ def shares(membership: Membership) -> list[float]:
     return [held[member] / SPACE for member in range(len(membership))]
 
 
-def owner_of(membership: Membership, spot: int) -> bytes:
+def owner_of(membership: WeightedIds, spot: int) -> bytes:
     points, owners = ring(membership)
     place = next((index for index, point in enumerate(points) if point >= spot), 0)
     return membership[owners[place]][0]
@@ -55,13 +55,13 @@ def test_removal_moves_the_keys_of_the_removed_and_no_other() -> None:
 
 
 def test_points_are_halved_where_weights_are_large() -> None:
-    assert points_per_weight(members(1, 2, 3)) == POINTS
+    assert points_per_weight(members(1, 2, 3)) == POINTS_PER_WEIGHT
     heavy = members(1000, 65535, 1)
-    assert MOST_POINTS / 2 < points_per_weight(heavy) * sum(weight for _, weight in heavy) <= MOST_POINTS
+    assert MAX_POINTS / 2 < points_per_weight(heavy) * sum(weight for _, weight in heavy) <= MAX_POINTS
     assert set(ring(heavy)[1]) == {0, 1, 2}
 
 
 def test_large_set_is_laid_quickly() -> None:
     began = perf_counter()
-    assert len(ring(members(*[1] * 10_000))[0]) <= MOST_POINTS
+    assert len(ring(members(*[1] * 10_000))[0]) <= MAX_POINTS
     assert perf_counter() - began < 2.0

@@ -11,7 +11,7 @@ from balance.load import Load
 
 def load(latency_s: float, weight: int = 1, active: int = 0) -> Load:
     made = Load(weight, active)
-    made.learn(latency_s, True, 0.0)
+    made.record_latency(latency_s, True, 0.0)
     return made
 
 
@@ -45,7 +45,7 @@ def test_slow_one_is_tried_again_when_it_has_been_left_alone_for_long() -> None:
     loads = [load(0.2), load(0.02)]
     assert chosen(loads, 0.0) == {1}
     for number in range(1, 400):
-        loads[1].learn(0.02, True, number / 10)
+        loads[1].record_latency(0.02, True, number / 10)
     assert chosen(loads, 40.0) == {0}
 
 

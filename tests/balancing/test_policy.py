@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from balance.balancing import NOBODY, POLICIES, Needs, Policy
-from balance.balancing.table import Table
+from balance.balancing import NO_BACKEND, POLICIES, Needs, Policy
+from balance.balancing.hash_table import HashTable
 from balance.load import Load
 
 # Without load these share exactly; the others leave it to chance, to hashes or to what they learn.
@@ -40,38 +40,38 @@ def picks(chosen: Policy, count: int, avoid: frozenset[int] = frozenset()) -> li
 def take(load: Load) -> None:
     """As a lease does."""
     load.active += 1
-    if load.peers is not None:
-        load.peers.active += 1
+    if load.pool_active is not None:
+        load.pool_active.active += 1
 
 
 def give(load: Load) -> None:
     load.active -= 1
-    if load.peers is not None:
-        load.peers.active -= 1
+    if load.pool_active is not None:
+        load.pool_active.active -= 1
 
 
 @every_policy
 def test_empty_set_has_nobody(name: str) -> None:
-    assert picks(policy(name)[0], 3) == [NOBODY] * 3
+    assert picks(policy(name)[0], 3) == [NO_BACKEND] * 3
 
 
 @every_policy
 def test_set_that_was_never_given_has_nobody(name: str) -> None:
-    assert POLICIES[name](random.random).pick(b"", (), 0.0) == NOBODY
+    assert POLICIES[name](random.random).pick(b"", (), 0.0) == NO_BACKEND
 
 
 @every_policy
 def test_nobody_ready_among_the_members_is_nobody(name: str) -> None:
     made = POLICIES[name](random.random)
     made.rebuild([], loads_of(1, 1))
-    assert picks(made, 3) == [NOBODY] * 3
+    assert picks(made, 3) == [NO_BACKEND] * 3
 
 
 @every_policy
 @pytest.mark.parametrize("count", [1, 2, 3, 32, 33, 100])
 def test_nobody_is_left_when_all_are_avoided(name: str, count: int) -> None:
     chosen, _ = policy(name, *[1] * count)
-    assert picks(chosen, 3, frozenset(range(count))) == [NOBODY] * 3
+    assert picks(chosen, 3, frozenset(range(count))) == [NO_BACKEND] * 3
     assert picks(chosen, 1)[0] in range(count)
 
 
@@ -82,7 +82,7 @@ def test_avoided_are_never_picked_and_the_others_are(name: str, weights: list[in
     chosen, _ = policy(name, *weights, seed=seed)
     left = set(range(len(weights))) - avoid
     for pick in picks(chosen, 5, frozenset(avoid)):
-        assert pick in left if left else pick == NOBODY
+        assert pick in left if left else pick == NO_BACKEND
 
 
 @every_policy
@@ -104,14 +104,14 @@ def test_nobody_starves(name: str, count: int) -> None:
 @pytest.mark.parametrize("gap_s", [0.01, 1.0])
 def test_nobody_starves_for_having_been_slow_or_for_having_failed_once(name: str, gap_s: float) -> None:
     chosen, loads = policy(name, 1, 1, 1)
-    loads[0].learn(5.0, True, 0.0)
-    loads[1].learn(0.001, False, 0.0)
+    loads[0].record_latency(5.0, True, 0.0)
+    loads[1].record_latency(0.001, False, 0.0)
     seen: Counter[int] = Counter()
     for number in range(int(120 / gap_s)):
         now = gap_s * number
         pick = chosen.pick(b"", (), now)
         seen[pick] += 1
-        loads[pick].learn(0.02, True, now + 0.02)
+        loads[pick].record_latency(0.02, True, now + 0.02)
     assert set(seen) == {0, 1, 2}
     assert min(seen.values()) > 0.15 * seen.total()
 
@@ -160,7 +160,7 @@ def test_set_may_grow_and_shrink_while_in_use(name: str, sizes: list[int], seed:
     for size in sizes:
         chosen.rebuild(loads_of(*[1 + number % 3 for number in range(size)]))
         for pick in picks(chosen, 2 * size + 1):
-            assert pick in range(size) if size else pick == NOBODY
+            assert pick in range(size) if size else pick == NO_BACKEND
 
 
 @every_policy
@@ -175,7 +175,7 @@ def test_members_may_come_and_go_while_leases_are_held(name: str, ready_sets: li
         chosen.rebuild(loads, members)
         for key in (b"", b"a", b"b", b"c"):
             pick = chosen.pick(key, (), 0.0)
-            assert pick in range(len(loads)) if loads else pick == NOBODY
+            assert pick in range(len(loads)) if loads else pick == NO_BACKEND
             if loads:
                 take(loads[pick])
                 held.append(loads[pick])
@@ -183,8 +183,8 @@ def test_members_may_come_and_go_while_leases_are_held(name: str, ready_sets: li
             give(load)
         held = held[1::2]
         assert [load.active for load in members] == [held.count(load) for load in members]
-        sums = {id(load.peers): load.peers.active for load in loads if load.peers is not None}
-        assert sums in ({}, {id(loads[0].peers): sum(load.active for load in loads)} if loads else {})
+        sums = {id(load.pool_active): load.pool_active.active for load in loads if load.pool_active is not None}
+        assert sums in ({}, {id(loads[0].pool_active): sum(load.active for load in loads)} if loads else {})
 
 
 @every_policy
@@ -206,7 +206,7 @@ def test_whoever_needs_a_key_and_nobody_else_follows_it(name: str) -> None:
 
 @every_policy
 def test_whoever_lays_a_table_agrees_with_every_other_worker(name: str) -> None:
-    if not issubclass(POLICIES[name], Table):
+    if not issubclass(POLICIES[name], HashTable):
         assert Needs.KEY not in POLICIES[name].needs
         return
     one, _ = policy(name, 1, 2, 3, 4, seed=1)

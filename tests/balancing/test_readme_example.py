@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from balance.balancing import NOBODY
+from balance.balancing import NO_BACKEND
 from balance.load import Load
 
 
@@ -23,8 +23,8 @@ def example() -> Any:
 
 def test_example_is_fair_and_avoids_what_it_is_told_to() -> None:
     policy = example()(random.Random(1).random)
-    assert policy.pick(b"", (), 0.0) == NOBODY
+    assert policy.pick(b"", (), 0.0) == NO_BACKEND
     policy.rebuild([Load(), Load(), Load()])
     assert set(Counter(policy.pick(b"", (), 0.0) for _ in range(30)).values()) == {10}
     assert {policy.pick(b"", (1,), 0.0) for _ in range(9)} == {0, 2}
-    assert policy.pick(b"", (0, 1, 2), 0.0) == NOBODY
+    assert policy.pick(b"", (0, 1, 2), 0.0) == NO_BACKEND

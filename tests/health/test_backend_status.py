@@ -55,14 +55,14 @@ def test_events_lead_from_state_to_state(start: State, events: str, states: list
     standing = BackendStatus(CHECK, start)
     seen = []
     for now, event in enumerate(events):
-        standing.take(EVENTS[event], "", float(now))
+        standing.apply(EVENTS[event], "", float(now))
         seen.append(standing.state)
     assert seen == states
 
 
 def test_only_a_change_is_returned_and_it_says_how_it_came_about() -> None:
     standing = BackendStatus(CHECK, State.HEALTHY, since=5.0)
-    assert [standing.take(Event.FAIL, "connection refused", now) for now in (10.0, 11.0, 12.0, 13.0)] == [
+    assert [standing.apply(Event.FAIL, "connection refused", now) for now in (10.0, 11.0, 12.0, 13.0)] == [
         None,
         None,
         Transition(State.HEALTHY, State.UNHEALTHY, 3, "connection refused"),
@@ -75,6 +75,6 @@ def test_a_streak_is_what_speaks_for_a_change_and_nothing_else() -> None:
     standing = BackendStatus(CHECK, State.HEALTHY)
     seen = []
     for event in (Event.PASS, Event.FAIL, Event.FAIL, Event.PASS):
-        standing.take(event, "", 0.0)
+        standing.apply(event, "", 0.0)
         seen.append(standing.streak)
     assert seen == [0, 1, 2, 0]

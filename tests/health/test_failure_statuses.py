@@ -2,7 +2,7 @@
 
 import pytest
 
-from balance.health.failure_statuses import is_good
+from balance.health.failure_statuses import is_success
 
 
 @pytest.mark.parametrize(
@@ -11,4 +11,4 @@ from balance.health.failure_statuses import is_good
      (504, False), (505, True), (507, False), (599, False)],
 )  # fmt: skip
 def test_a_status_is_blamed_on_the_backend_or_not(status: int, good: bool) -> None:
-    assert is_good(status) is good
+    assert is_success(status) is good

@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 
 from balance.config.model import HealthCheck, PassiveChecks
 from balance.health.backend_status import BackendStatus
-from balance.health.outlier_detection import MAX_EJECTION_S, allowance, ejection_s, may_eject, remembered, why_outlier
+from balance.health.outlier_detection import (
+    MAX_EJECTION_S,
+    ejection_reason,
+    ejection_s,
+    max_ejections,
+    may_eject,
+    remaining_ejections,
+)
 from balance.health.states import Event, State
 from balance.health.window import Volume
 
@@ -28,7 +35,7 @@ H, X, E, R, D = State.HEALTHY, State.UNHEALTHY, State.EJECTED, State.RETURNING, 
     ],
 )
 def test_what_makes_an_outlier(run: int, volume: Volume, reason: str) -> None:
-    assert why_outlier(CHECKS, run, volume) == reason
+    assert ejection_reason(CHECKS, run, volume) == reason
 
 
 @pytest.mark.parametrize(
@@ -42,11 +49,11 @@ def test_what_makes_an_outlier(run: int, volume: Volume, reason: str) -> None:
     ],
 )
 def test_what_makes_an_outlier_is_as_configured(checks: PassiveChecks, run: int, volume: Volume, reason: str) -> None:
-    assert why_outlier(checks, run, volume) == reason
+    assert ejection_reason(checks, run, volume) == reason
 
 
 def test_without_a_failure_nobody_is_an_outlier_whatever_the_threshold() -> None:
-    assert why_outlier(PassiveChecks(enabled=True, error_rate_threshold=0.0), 0, Volume(100, 0)) == ""
+    assert ejection_reason(PassiveChecks(enabled=True, error_rate_threshold=0.0), 0, Volume(100, 0)) == ""
 
 
 @pytest.mark.parametrize(
@@ -71,7 +78,7 @@ def test_never_more_than_the_percentage_nor_the_last_that_is_ready(states: list[
     ("count", "percent", "allowed"), [(5, 10, 0), (10, 10, 1), (3, 50, 1), (2, 50, 1), (3, 100, 3), (7, 0, 0)]
 )
 def test_the_percentage_is_rounded_down(count: int, percent: int, allowed: int) -> None:
-    assert allowance(PassiveChecks(enabled=True, max_ejection_percent=percent), count) == allowed
+    assert max_ejections(PassiveChecks(enabled=True, max_ejection_percent=percent), count) == allowed
 
 
 @pytest.mark.parametrize(("times", "seconds"), [(1, 10.0), (2, 20.0), (9, 90.0), (31, MAX_EJECTION_S), (1000, MAX_EJECTION_S)])
@@ -85,7 +92,7 @@ def test_a_long_ejection_time_is_never_shortened_by_the_bound() -> None:
 
 @pytest.mark.parametrize(("well_s", "times"), [(0.0, 4), (9.0, 4), (10.0, 3), (35.0, 1), (1e6, 0)])
 def test_ejections_are_forgotten_one_by_one(well_s: float, times: int) -> None:
-    assert remembered(CHECKS, 4, well_s) == times
+    assert remaining_ejections(CHECKS, 4, well_s) == times
 
 
 @given(
@@ -103,7 +110,7 @@ def test_under_any_events_never_more_than_the_percentage_is_ejected(
         states = [each.state for each in standings]
         if event is Event.EJECT and not may_eject(checks, states):
             continue
-        standing.take(event, "", 0.0)
+        standing.apply(event, "", 0.0)
         ejected = sum(each.state in (State.EJECTED, State.RETURNING) for each in standings)
         assert ejected * 100 <= percent * count
         if event is Event.EJECT:

@@ -13,7 +13,7 @@ CHECK = HealthCheck(enabled=True, interval_s=10.0, jitter=0.1, healthy_threshold
 def after(state: State, *events: Event, check: HealthCheck = CHECK, is_explicit: bool = False) -> float:
     standing = BackendStatus(check, state)
     for event in events:
-        standing.take(event, "", 0.0, is_explicit=is_explicit)
+        standing.apply(event, "", 0.0, is_explicit=is_explicit)
     return next_delay_s(check, standing, 0.5)
 
 
@@ -28,7 +28,7 @@ def test_a_plain_no_is_asked_about_again_sooner_than_silence_and_counts_the_same
     assert after(State.HEALTHY, Event.FAIL, is_explicit=True) == 0.25
     standing = BackendStatus(CHECK, State.HEALTHY)
     for _ in range(2):
-        standing.take(Event.FAIL, "status 500, expected 200", 0.0, is_explicit=True)
+        standing.apply(Event.FAIL, "status 500, expected 200", 0.0, is_explicit=True)
     assert standing.state is State.HEALTHY
 
 

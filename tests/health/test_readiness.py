@@ -2,7 +2,7 @@
 
 import pytest
 
-from balance.health.readiness import PoolStates, Stage, Worker, is_stuck, why_not_ready, why_unhealthy
+from balance.health.readiness import PoolStates, Stage, Worker, is_stuck, not_ready_reasons, unhealthy_reasons
 from balance.health.states import State
 
 U, H, X, D = State.UNKNOWN, State.HEALTHY, State.UNHEALTHY, State.DRAINING
@@ -27,12 +27,12 @@ GOOD, GONE, SILENT, NEW = Worker(7, NOW_US - 100_000), Worker(0, 0), Worker(8, N
     ],
 )
 def test_readiness_names_every_reason(stage: Stage, is_checked: bool, states: list[State], reasons: list[str]) -> None:
-    assert why_not_ready(stage, [PoolStates("web", is_checked, states)]) == reasons
+    assert not_ready_reasons(stage, [PoolStates("web", is_checked, states)]) == reasons
 
 
 def test_one_pool_without_a_backend_is_enough_to_be_not_ready() -> None:
     pools = [PoolStates("a", True, [H]), PoolStates("b", True, [X])]
-    assert why_not_ready(Stage.SERVING, pools) == ["pool b: no backend is healthy"]
+    assert not_ready_reasons(Stage.SERVING, pools) == ["pool b: no backend is healthy"]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_one_pool_without_a_backend_is_enough_to_be_not_ready() -> None:
     ],
 )
 def test_health_needs_one_worker_that_turns(stage: Stage, workers: list[Worker], reasons: list[str]) -> None:
-    assert why_unhealthy(stage, workers, NOW_US) == reasons
+    assert unhealthy_reasons(stage, workers, NOW_US) == reasons
 
 
 @pytest.mark.parametrize(("worker", "stuck"), [(GOOD, False), (GONE, False), (SILENT, True), (NEW, False)])

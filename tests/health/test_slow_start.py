@@ -9,7 +9,7 @@ from balance.health.slow_start import SlowStart
     ("now", "share"), [(100.0, 0.1), (101.0, 0.1), (103.0, 0.1), (115.0, 0.5), (129.0, 29 / 30), (131.0, 1.0)]
 )
 def test_the_share_grows_from_a_tenth_in_a_straight_line(now: float, share: float) -> None:
-    assert SlowStart(30.0, 100.0).share(now) == pytest.approx(share)
+    assert SlowStart(30.0, 100.0).fraction(now) == pytest.approx(share)
 
 
 @pytest.mark.parametrize(("at_s", "admitted"), [(0.0, 10), (15.0, 50), (30.0, 100)])

@@ -3,7 +3,7 @@
 import pytest
 
 from balance.config.model import HealthCheck, PassiveChecks
-from balance.health.states import TABLE, Event, State, still_held
+from balance.health.states import TABLE, Event, State, state_after_reload
 
 OPERATORS = {Event.DRAIN, Event.MAINTAIN, Event.ENABLE}
 U, H, X, E, R, D, M = State
@@ -58,15 +58,15 @@ def test_every_transition_changes_something_and_every_state_can_be_left() -> Non
 
 def test_traffic_as_usual_goes_to_the_known_good_and_the_not_yet_known() -> None:
     assert [state for state in State if state.is_ready] == [State.UNKNOWN, State.HEALTHY]
-    assert [state for state in State if state.is_ordered] == [State.DRAINING, State.MAINTENANCE]
+    assert [state for state in State if state.is_operator_set] == [State.DRAINING, State.MAINTENANCE]
 
 
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("is_checked", [False, True])
 @pytest.mark.parametrize("is_watched", [False, True])
 def test_a_state_holds_as_long_as_somebody_can_end_it(state: State, is_checked: bool, is_watched: bool) -> None:
-    held = still_held(state, HealthCheck(enabled=is_checked, passive=PassiveChecks(enabled=is_watched)))
+    held = state_after_reload(state, HealthCheck(enabled=is_checked, passive=PassiveChecks(enabled=is_watched)))
     by_probes = {Event.PASS, Event.FAIL} if is_checked else set()
     by_traffic = {Event.TIME, Event.TRIAL_PASS, Event.TRIAL_FAIL} if is_watched else set()
     ends = [event for event in by_probes | by_traffic if (state, event) in TABLE]
-    assert held is (state if state.is_ready or state.is_ordered or ends else State.UNKNOWN)
+    assert held is (state if state.is_ready or state.is_operator_set or ends else State.UNKNOWN)

@@ -6,7 +6,7 @@ import pytest
 
 from balance.config.model import HealthCheck
 from balance.model import Address
-from balance.probes.dial import dialled, target
+from balance.probes.dial import connection, target
 
 BACKEND = Address("10.0.0.1", 8080)
 UNIX = Address("", 0, "/run/app.sock")
@@ -31,7 +31,7 @@ def test_the_connection_is_gone_at_the_end_of_the_block_even_if_it_ends_badly() 
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
             with pytest.raises(ZeroDivisionError):
-                async with dialled(Address("127.0.0.1", port)) as (_, writer):
+                async with connection(Address("127.0.0.1", port)) as (_, writer):
                     writer.write(b"hello")
                     raise ZeroDivisionError
             return await asyncio.wait_for(seen, 10)

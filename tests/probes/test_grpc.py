@@ -13,7 +13,7 @@ from h2.events import DataReceived, RequestReceived, StreamEnded
 
 from balance.config.model import BackendConfig, HealthCheck
 from balance.model import Address
-from balance.probes.grpc import LIMIT_BYTES, answer, probe, question
+from balance.probes.grpc import LIMIT_BYTES, decode_response, encode_request, probe
 from balance.probes.result import Result
 
 Reply = Callable[[H2Connection, int], None]
@@ -132,13 +132,13 @@ def test_the_call_is_the_one_of_the_health_protocol() -> None:
     ],
 )
 def test_the_question_names_the_service(service: str, data: bytes) -> None:
-    assert question(service) == data
+    assert encode_request(service) == data
 
 
 def test_the_service_that_is_configured_is_asked_about() -> None:
     server = Server(says(1))
     assert ask(server.serve, service="shop.Orders").is_ok
-    assert server.question == question("shop.Orders")
+    assert server.question == encode_request("shop.Orders")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_the_service_that_is_configured_is_asked_about() -> None:
     ],
 )
 def test_an_answer_is_read_or_refused_as_a_whole(data: bytes, status: int | None) -> None:
-    assert answer(data) == status
+    assert decode_response(data) == status
 
 
 async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from balance.model import Address
-from balance.probes.result import why_failed
+from balance.probes.result import failure_reason
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ from balance.probes.result import why_failed
     ],
 )
 def test_failures_are_put_into_words(error: OSError, words: str) -> None:
-    assert why_failed(error, Address("app.internal", 80), 3.0) == words
+    assert failure_reason(error, Address("app.internal", 80), 3.0) == words

@@ -12,21 +12,21 @@ from balance.health.states import Event, State, Transition
 from balance.model import Address
 from balance.probes import PROBES
 from balance.probes.result import Result
-from balance.probes.schedule import Watch
+from balance.probes.schedule import ProbeLoop
 
 CHECK = HealthCheck(enabled=True, interval_s=0.02, timeout_s=5.0, jitter=0.0, healthy_threshold=2, unhealthy_threshold=2)
 
 
-def watching(check: HealthCheck, backend: BackendConfig, state: State, told: Callable[[Transition], object]) -> Watch:
+def watching(check: HealthCheck, backend: BackendConfig, state: State, told: Callable[[Transition], object]) -> ProbeLoop:
     """A watch whose answers move a standing, as control's do."""
     standing = BackendStatus(check, state)
 
     def answered(result: Result) -> None:
-        change = standing.take(Event.PASS if result.is_ok else Event.FAIL, result.reason, 0.0, is_explicit=result.is_explicit)
+        change = standing.apply(Event.PASS if result.is_ok else Event.FAIL, result.reason, 0.0, is_explicit=result.is_explicit)
         if change is not None:
             told(change)
 
-    return Watch(check, backend, standing, answered)
+    return ProbeLoop(check, backend, standing, answered)
 
 
 def test_a_backend_that_goes_and_returns_is_told_as_three_changes() -> None:
@@ -104,10 +104,10 @@ def test_whoever_waits_for_an_answer_does_not_wait_for_the_interval() -> None:
         check = HealthCheck(enabled=True, interval_s=3600.0)
         with socket.create_server(("127.0.0.1", 0)) as server:
             backend = BackendConfig("b1", Address("127.0.0.1", server.getsockname()[1]))
-            watch = Watch(check, backend, BackendStatus(check), answers.put_nowait)
+            watch = ProbeLoop(check, backend, BackendStatus(check), answers.put_nowait)
             watch.start(0.0)
             first = await answers.get()
-            watch.ask_now()
+            watch.probe_now()
             second = await answers.get()
             watch.stop()
         return [first.is_ok, second.is_ok]

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from balance.config.model import BackendConfig
-from balance.health.circuit_breaker import BreakerState, Change, Signal
+from balance.health.circuit_breaker import BreakerChange, BreakerState, Signal
 from balance.health.states import State, Transition
 from balance.model import Address
 from balance.process.state_log import backend_name, tell_breaker, tell_state
@@ -18,18 +18,20 @@ LOG = logging.getLogger("balance.test")
     ("change", "level", "line"),
     [
         (
-            Change(BreakerState.CLOSED, BreakerState.OPEN, Signal.FAILURES, 60.0),
+            BreakerChange(BreakerState.CLOSED, BreakerState.OPEN, Signal.FAILURES, 60.0),
             "WARNING",
             "the circuit breaker of backend web/b1 (10.0.0.1:80) is open: too many failures in a row; it is tried again in 60s",
         ),
         (
-            Change(BreakerState.OPEN, BreakerState.HALF_OPEN, Signal.TIME),
+            BreakerChange(BreakerState.OPEN, BreakerState.HALF_OPEN, Signal.TIME),
             "INFO",
             "the circuit breaker of backend web/b1 (10.0.0.1:80) is half-open: it was open for long enough",
         ),
     ],
 )
-def test_a_breaker_says_where_it_went_and_why(change: Change, level: str, line: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_breaker_says_where_it_went_and_why(
+    change: BreakerChange, level: str, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.INFO):
         tell_breaker(LOG, NAME, change)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [(level, line)]

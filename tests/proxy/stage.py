@@ -31,11 +31,11 @@ from balance.config.model import (
     Timeouts,
     TrustedProxy,
 )
-from balance.health.circuit_breaker import RUN, BreakerState
+from balance.health.circuit_breaker import CONSECUTIVE_FAILURES, BreakerState
 from balance.health.states import State
 from balance.model import Address, Mode, Why
 from balance.proxy.listener_server import ListenerServer
-from balance.retry.decision import SKIPPED, Again
+from balance.retry.decision import NOT_RETRIED, RetryOutcome
 from balance.runtime import backend as runtime
 from balance.runtime import counters
 from balance.runtime.backend_slots import SlotBook
@@ -294,8 +294,8 @@ class Stage:
         assert pool.health is not None
         assert known.health is not None
         assert known.health.breaker is not None
-        known.health.evidence[RUN] = 1
-        known.health.breaker.failed(0, 0)
+        known.health.evidence[CONSECUTIVE_FAILURES] = 1
+        known.health.breaker.on_failure(0, 0)
         pool.health.update(known, State.HEALTHY, BreakerState.HALF_OPEN, 0.0)
         pool.rebuild()
         return known.health
@@ -313,9 +313,9 @@ class Stage:
         return self.cell(self.of(backend).block + cell)
 
     @property
-    def skipped(self) -> dict[Again, int]:
+    def skipped(self) -> dict[RetryOutcome, int]:
         """Why tries that failed were not made again."""
-        return {why: count for why in SKIPPED if (count := self.cell(counters.skipped(why)))}
+        return {why: count for why in NOT_RETRIED if (count := self.cell(counters.skipped(why)))}
 
     # --- the end --------------------------------------------------------------------------------------
 

@@ -121,7 +121,7 @@ async def test_what_other_workers_hold_is_known_to_the_policy(stage: Stage) -> N
     stage.listener_server.see_others([10 if slot == busy.slot else 0 for slot in range(3)])
     client = await stage.client()
     assert {await ask(client) for _ in range(4)} == {b"2"}
-    assert free.load.elsewhere == 0
+    assert free.load.active_elsewhere == 0
 
 
 async def test_listener_of_another_configuration_is_refused(stage: Stage) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balance.retry.budget import AT_ONCE, LIVES_S, Budget
+from balance.retry.budget import MIN_CONCURRENCY, WINDOW_S, Budget
 
 
 def nobody() -> int:
@@ -14,8 +14,8 @@ def nobody() -> int:
 def drawn(budget: Budget, now: float, at_most: int = 10_000) -> int:
     """How many retries can be had one after the other, each done before the next."""
     count = 0
-    while count < at_most and budget.draw(now, nobody):
-        budget.done()
+    while count < at_most and budget.acquire(now, nobody):
+        budget.release()
         count += 1
     return count
 
@@ -37,37 +37,37 @@ def test_what_was_paid_is_forgotten_after_its_time_and_what_was_taken_too() -> N
     budget = Budget(0.2, 1)
     budget.requests += 100
     assert drawn(budget, 100.0) == 30
-    assert budget.left(100.0 + LIVES_S - 1) == 0
-    assert budget.left(100.0 + LIVES_S) == 10
-    assert drawn(budget, 100.0 + LIVES_S) == 10
-    assert budget.left(1e9) == 10
+    assert budget.available(100.0 + WINDOW_S - 1) == 0
+    assert budget.available(100.0 + WINDOW_S) == 10
+    assert drawn(budget, 100.0 + WINDOW_S) == 10
+    assert budget.available(1e9) == 10
 
 
 def test_requests_count_from_when_they_were_dated() -> None:
     budget = Budget(0.5, 0)
-    for second in range(LIVES_S + 5):
+    for second in range(WINDOW_S + 5):
         budget.requests += 2
-        budget.turn(float(second))
-    assert budget.left(LIVES_S + 4.9) == LIVES_S
+        budget.advance(float(second))
+    assert budget.available(WINDOW_S + 4.9) == WINDOW_S
 
 
 def test_a_clock_that_steps_back_takes_nothing_away() -> None:
     budget = Budget(1.0, 0)
     budget.requests += 3
-    budget.turn(50.0)
+    budget.advance(50.0)
     budget.requests += 2
-    assert budget.left(49.0) == 5
+    assert budget.available(49.0) == 5
 
 
 @pytest.mark.parametrize(("active", "granted"), [(0, 3), (1, 3), (15, 3), (19, 3), (20, 4), (100, 20)])
 def test_only_so_many_are_in_flight_at_once(active: int, granted: int) -> None:
     budget = Budget(0.2, 1000)
     count = 0
-    while budget.draw(1.0, lambda: active):
+    while budget.acquire(1.0, lambda: active):
         count += 1
     assert (count, budget.in_flight) == (granted, granted)
-    budget.done()
-    assert budget.draw(1.0, lambda: active)
+    budget.release()
+    assert budget.acquire(1.0, lambda: active)
 
 
 STEPS = st.lists(
@@ -92,7 +92,7 @@ def test_retries_of_any_ten_seconds_were_paid_for(
     in_flight = 0
     for what, amount in steps:
         if what == "pass":
-            budget.turn(now)  # as a worker does often enough
+            budget.advance(now)  # as a worker does often enough
             now += amount
         for _ in range(int(amount) if what != "pass" else 0):
             second = int(now)
@@ -102,13 +102,13 @@ def test_retries_of_any_ten_seconds_were_paid_for(
             elif what == "done":
                 if in_flight:
                     in_flight -= 1
-                    budget.done()
+                    budget.release()
             else:
-                paid = ratio * sum(at > second - LIVES_S for at in requests) + floor * LIVES_S
-                taken = sum(at > second - LIVES_S for at in retries)
-                is_due = paid - taken >= 1.0 and in_flight + 1 <= max(AT_ONCE, ratio * active)
-                assert budget.draw(now, lambda: active) is is_due
+                paid = ratio * sum(at > second - WINDOW_S for at in requests) + floor * WINDOW_S
+                taken = sum(at > second - WINDOW_S for at in retries)
+                is_due = paid - taken >= 1.0 and in_flight + 1 <= max(MIN_CONCURRENCY, ratio * active)
+                assert budget.acquire(now, lambda: active) is is_due
                 if is_due:
                     in_flight += 1
                     retries.append(second)
-        assert budget.in_flight == in_flight <= max(AT_ONCE, ratio * active)
+        assert budget.in_flight == in_flight <= max(MIN_CONCURRENCY, ratio * active)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balance.model import Why
-from balance.retry.decision import SKIPPED, Again
+from balance.retry.decision import NOT_RETRIED, RetryOutcome
 from balance.runtime import counters
 from balance.runtime.counters import Row
 
@@ -23,7 +23,7 @@ def spans() -> dict[str, range]:
     """Every region of a row, by name."""
     head = {name: range(number, number + 1) for name, number in vars(counters).items() if name in HEAD}
     head["WHY"] = range(counters.WHY, counters.WHY + len(Why))
-    head["RETRIES_SKIPPED"] = range(counters.RETRIES_SKIPPED, counters.RETRIES_SKIPPED + len(SKIPPED))
+    head["RETRIES_SKIPPED"] = range(counters.RETRIES_SKIPPED, counters.RETRIES_SKIPPED + len(NOT_RETRIED))
     head["REQUEST_SIZE"] = range(counters.REQUEST_SIZE, counters.REQUEST_SIZE + counters.SIZE_SUM + 1)
     head["RESPONSE_SIZE"] = range(counters.RESPONSE_SIZE, counters.RESPONSE_SIZE + counters.SIZE_SUM + 1)
     head["SERIES"] = range(counters.series_pairs(board()).start, counters.row_cells(SLOTS))
@@ -142,10 +142,10 @@ def test_moved_bytes_are_counted_for_the_worker_and_for_the_backend() -> None:
 
 
 def test_every_reason_for_not_trying_again_has_its_cell() -> None:
-    assert {counters.skipped(why) for why in SKIPPED} == {
-        *range(counters.RETRIES_SKIPPED, counters.RETRIES_SKIPPED + len(SKIPPED))
+    assert {counters.skipped(why) for why in NOT_RETRIED} == {
+        *range(counters.RETRIES_SKIPPED, counters.RETRIES_SKIPPED + len(NOT_RETRIED))
     }
-    assert not {Again.NEVER_NEEDED, Again.MADE} & {*SKIPPED}
+    assert not {RetryOutcome.NEVER_NEEDED, RetryOutcome.MADE} & {*NOT_RETRIED}
 
 
 def test_methods_that_clients_invent_share_one_code() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from balance.config.model import CircuitBreaker, PassiveChecks
-from balance.health.circuit_breaker import CELLS, PEAK, RUN, BreakerState, Change
+from balance.health.circuit_breaker import CELLS, CONSECUTIVE_FAILURES, PEAK_FAILURES, BreakerChange, BreakerState
 from balance.model import Outcome
 from balance.runtime import counters
 from balance.runtime.health_gate import NO_TRIAL, UNNAMED_TRIAL, HealthGate, NoLocks, Shared
@@ -28,7 +28,7 @@ class Group:
         shared = Shared(self.rows, lambda slot: self.evidence, NoLocks(), self.changed, self.rung)
         self.gates = [HealthGate(config, 1, row, shared) for row in self.rows]
 
-    def changed(self, slot: int, change: Change) -> None:
+    def changed(self, slot: int, change: BreakerChange) -> None:
         assert slot == 1
         self.changes.append(change.after)
 
@@ -65,7 +65,7 @@ def test_a_success_in_any_worker_ends_the_run_of_all() -> None:
         group.fail(0)
     group.gates[1].ended(object(), Outcome.OK, 0, 0.0)
     group.fail(0)
-    assert (group.evidence[RUN], group.evidence[PEAK], group.changes) == (1, 4, [])
+    assert (group.evidence[CONSECUTIVE_FAILURES], group.evidence[PEAK_FAILURES], group.changes) == (1, 4, [])
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_success_in_any_worker_ends_the_run_of_all() -> None:
 def test_what_is_blamed_on_the_backend(outcome: Outcome, end: int, blamed: int) -> None:
     group = Group(1)
     group.gates[0].ended(object(), outcome, end, 0.0)
-    assert (group.cell(counters.BLAMED), group.evidence[RUN], group.bells) == (blamed, blamed, blamed)
+    assert (group.cell(counters.BLAMED), group.evidence[CONSECUTIVE_FAILURES], group.bells) == (blamed, blamed, blamed)
 
 
 def test_a_lease_that_lasts_is_evidence_when_its_answer_begins_and_only_once() -> None:
@@ -90,10 +90,10 @@ def test_a_lease_that_lasts_is_evidence_when_its_answer_begins_and_only_once() -
     group.fail(0)
     gate.answered(lease, 0, 0.0)
     gate.answered(lease, 0, 0.0)
-    assert group.evidence[RUN] == 0
+    assert group.evidence[CONSECUTIVE_FAILURES] == 0
     group.fail(0)
     gate.ended(lease, Outcome.OK, 0, 9.0)
-    assert group.evidence[RUN] == 1
+    assert group.evidence[CONSECUTIVE_FAILURES] == 1
     assert gate.special == {}
 
 

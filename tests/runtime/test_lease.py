@@ -8,7 +8,7 @@ import pytest
 
 from balance.balancing import POLICIES, Needs
 from balance.config.model import BackendConfig, CircuitBreaker, PoolConfig
-from balance.health.circuit_breaker import RUN
+from balance.health.circuit_breaker import CONSECUTIVE_FAILURES
 from balance.model import Address, Outcome
 from balance.runtime import counters
 from balance.runtime.backend import Backend
@@ -115,10 +115,10 @@ def test_one_that_is_released_wakes_who_waits() -> None:
 def test_leases_are_evidence_where_their_pool_says_so(is_evidence: bool) -> None:
     place = Place(Needs.NOTHING, is_evidence=is_evidence)
     Lease(place.backend, place.terms, 0.0).release(Outcome.FAILED, 0.0)
-    assert place.health.evidence[RUN] == is_evidence
+    assert place.health.evidence[CONSECUTIVE_FAILURES] == is_evidence
     lasting = Lease(place.backend, place.terms, 0.0)
     lasting.answered(0.1)
-    assert place.health.evidence[RUN] == 0
+    assert place.health.evidence[CONSECUTIVE_FAILURES] == 0
     assert (lasting in place.health.special) is is_evidence
     lasting.release(Outcome.OK, 9.0)
     assert place.health.special == {}
@@ -141,7 +141,7 @@ def test_policy_that_asks_for_nothing_is_told_nothing(name: str) -> None:
     lease = leased(pool(1, name)[0])
     lease.answered(10.1, 503)
     lease.release(Outcome.FAILED, 10.2)
-    assert (lease.backend.load.debt, lease.backend.load.expected_s(10.2)) == (0.0, 0.0)
+    assert (lease.backend.load.debt, lease.backend.load.expected_cost_s(10.2)) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("name", LEARNING)
@@ -149,9 +149,9 @@ def test_latency_is_the_first_byte_s_or_else_the_whole_time(name: str) -> None:
     web, _ = pool(1, name)
     load = web.backends[0].load
     leased(web).release(Outcome.OK, 10.5)
-    assert load.expected_s(10.5) == pytest.approx(0.5)
+    assert load.expected_cost_s(10.5) == pytest.approx(0.5)
     leased(web, 11.0).release(Outcome.OK, 12.0, first_byte_s=0.7)
-    assert load.expected_s(12.0) == pytest.approx(0.7)
+    assert load.expected_cost_s(12.0) == pytest.approx(0.7)
 
 
 @pytest.mark.parametrize("name", LEARNING)
@@ -161,9 +161,9 @@ def test_what_answers_early_and_ends_late_is_learned_early_and_once(name: str) -
     lease = leased(web)
     lease.answered(10.2)
     lease.answered(11.0)
-    assert load.expected_s(10.2) == pytest.approx(2 * 0.2)
+    assert load.expected_cost_s(10.2) == pytest.approx(2 * 0.2)
     lease.release(Outcome.OK, 10.3, first_byte_s=99.0)
-    assert load.expected_s(10.3) == pytest.approx(0.2, rel=0.02)
+    assert load.expected_cost_s(10.3) == pytest.approx(0.2, rel=0.02)
 
 
 @pytest.mark.parametrize("name", LEARNING + WATCHING)
@@ -177,7 +177,7 @@ def test_failures_and_bad_answers_are_held_against_a_backend_and_what_the_client
     web, view = pool(1, name)
     lease = leased(web)
     lease.release(outcome, 10.001, end=end)
-    assert (lease.backend.load.owed(10.001) > 0) is is_owed
+    assert (lease.backend.load.current_debt(10.001) > 0) is is_owed
     assert view[lease.backend.block + counters.FAILURES] == (outcome is Outcome.FAILED)
 
 
@@ -187,14 +187,14 @@ def test_failure_after_the_answer_has_begun_is_held_against_a_backend(name: str)
     lease = leased(web)
     lease.answered(10.1)
     lease.release(Outcome.FAILED, 10.2)
-    assert lease.backend.load.failing(10.2) > 0
+    assert lease.backend.load.failure_rate(10.2) > 0
 
 
 @pytest.mark.parametrize("name", LEARNING)
 def test_aborted_lease_says_nothing_of_latency(name: str) -> None:
     web, _ = pool(1, name)
     leased(web).release(Outcome.ABORTED, 40.0)
-    assert web.backends[0].load.expected_s(40.0) == 0.0
+    assert web.backends[0].load.expected_cost_s(40.0) == 0.0
 
 
 def test_sum_of_what_is_held_survives_any_order_of_flaps_and_releases() -> None:
@@ -207,6 +207,6 @@ def test_sum_of_what_is_held_survives_any_order_of_flaps_and_releases() -> None:
     web.set_ready(out, True)
     leases.pop().release(Outcome.OK, 12.0)
     leases += [leased(web)]
-    (peers,) = {backend.load.peers for backend in web.backends}
+    (peers,) = {backend.load.pool_active for backend in web.backends}
     assert peers is not None
     assert peers.active == len(leases) == sum(backend.load.active for backend in web.backends)

@@ -10,7 +10,7 @@ import pytest
 
 from balance.balancing import POLICIES
 from balance.config.model import BackendConfig, CircuitBreaker, HealthCheck, PassiveChecks, PoolConfig
-from balance.health.circuit_breaker import OPENED, PHASE, UNTIL_US, BreakerState
+from balance.health.circuit_breaker import STATE, TOTAL_OPENINGS, UNTIL_US, BreakerState
 from balance.health.states import State
 from balance.model import Address, Outcome, Why
 from balance.runtime import counters
@@ -56,7 +56,7 @@ def see(pool: Pool, backend: Backend, now: float, state: State | None = None) ->
     """The worker looks at its board, where OPEN is as good as HALF_OPEN once its time is over."""
     health = backend.health
     assert health is not None
-    phase = BreakerState(health.evidence[PHASE])
+    phase = BreakerState(health.evidence[STATE])
     if phase is BreakerState.OPEN and now * 1e6 >= health.evidence[UNTIL_US]:
         phase = BreakerState.HALF_OPEN
     health_of(pool).update(backend, backend.state if state is None else state, phase, now)
@@ -153,7 +153,7 @@ def test_one_that_goes_on_failing_while_it_is_the_last_resort_does_not_move_its_
         see(pool, only, 1.0 + number / 10)
     assert only.phase is BreakerState.OPEN
     assert only.health is not None
-    assert only.health.evidence[OPENED] == 1
+    assert only.health.evidence[TOTAL_OPENINGS] == 1
     assert only.health.special == {}
     assert view[only.block + counters.TRIALS] == 0
 

@@ -54,7 +54,7 @@ def test_listeners_share_their_pool_s_retry_budget_and_workers_its_floor() -> No
     asked = replace(config, pools=(first, replace(second, retry=Retry(enabled=False))), workers=4)
     web, api, raw = built(asked)[0].listeners
     assert web.retrying is api.retrying is not None
-    assert web.retrying.budget.left(100.0) == 25
+    assert web.retrying.budget.available(100.0) == 25
     assert raw.retrying is None
 
 
@@ -71,7 +71,7 @@ def test_what_was_paid_for_retries_lives_on_while_their_settings_are_the_same(ch
     assert (snapshot.retrying["first"] is before.retrying["first"]) is lives_on
     assert snapshot.listeners[0].retrying is snapshot.retrying["first"]
     more, _ = prepare(replace(after, workers=2), before.slots, Row(view), lambda: 0.0, previous=snapshot)
-    assert more.retrying["first"].budget.left(100.0) == 50
+    assert more.retrying["first"].budget.available(100.0) == 50
 
 
 def test_every_backend_of_every_pool_and_every_listener_has_a_slot_of_its_own_and_none_is_nobody_s() -> None:

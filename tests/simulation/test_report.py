@@ -4,7 +4,7 @@ from math import isnan
 
 import pytest
 
-from balance.simulation.report import NOBODY, Report
+from balance.simulation.report import NO_BACKEND, Report
 
 
 def report() -> Report:
@@ -12,7 +12,7 @@ def report() -> Report:
     made.add(0.5, 0, 9.0, True)  # before it counts
     for number in range(8):
         made.add(1.0 + number, number % 4 // 3, 0.01 * (number + 1), number != 7)
-    made.add(9.0, NOBODY, 0.0, False)
+    made.add(9.0, NO_BACKEND, 0.0, False)
     return made
 
 

@@ -6,12 +6,12 @@ import pytest
 
 from balance.balancing import POLICIES
 from balance.simulation.run import simulate
-from balance.simulation.scenarios import SCENARIOS, Scenario, Server, Spell, fleet, troubled
+from balance.simulation.scenarios import SCENARIOS, Fault, Scenario, Server, fleet, with_faults
 
 
 @pytest.mark.parametrize("algorithm", sorted(POLICIES))
 def test_same_seed_gives_the_same_report(algorithm: str) -> None:
-    scenario = Scenario(troubled(Spell(slowness=5.0)), duration_s=2.0, balancers=3, keys=50)
+    scenario = Scenario(with_faults(Fault(slowness=5.0)), duration_s=2.0, balancers=3, keys=50)
     assert str(simulate(scenario, algorithm, seed=4)) == str(simulate(scenario, algorithm, seed=4))
 
 
@@ -34,14 +34,14 @@ def test_queue_of_one_server_is_as_long_as_theory_says() -> None:
 
 
 def test_fleet_that_is_never_ready_answers_nothing() -> None:
-    scenario = Scenario(tuple(replace(server, spells=(Spell(is_ready=False),)) for server in fleet(2)), duration_s=1.0)
+    scenario = Scenario(tuple(replace(server, faults=(Fault(is_ready=False),)) for server in fleet(2)), duration_s=1.0)
     report = simulate(scenario, "round-robin")
     assert report.errors == report.requests > 1000
     assert report.shares == {"server-1": 0.0, "server-2": 0.0}
 
 
 def test_server_that_is_not_ready_gets_nothing_meanwhile() -> None:
-    scenario = Scenario(troubled(Spell(1.0, 2.0, is_ready=False)), duration_s=3.0, balancers=4)
+    scenario = Scenario(with_faults(Fault(1.0, 2.0, is_ready=False)), duration_s=3.0, balancers=4)
     report = simulate(scenario, "least-connections")
     assert report.share("server-1", 1.0, 2.0) == 0.0
     assert report.share("server-1", 0.0, 1.0) > 0.05
@@ -56,7 +56,7 @@ def test_weights_are_the_servers_own() -> None:
 
 def test_balancers_learn_what_the_others_hold() -> None:
     scenario = replace(SCENARIOS["one-slow"](), balancers=16)
-    blind = replace(scenario, look_around_s=1e9)
+    blind = replace(scenario, sync_interval_s=1e9)
     assert simulate(scenario, "least-connections").p99_s < 0.8 * simulate(blind, "least-connections").p99_s
 
 

@@ -24,4 +24,4 @@ def test_fleet_is_used_by_a_third() -> None:
 
 def test_trouble_befalls_the_first_server_alone() -> None:
     for make in SCENARIOS.values():
-        assert not any(server.spells for server in make().servers[1:])
+        assert not any(server.faults for server in make().servers[1:])

@@ -12,7 +12,7 @@ from balance.admin.backends import phase_of
 from balance.admin.state_view import Seen, StateView
 from balance.admin.supervisor_orders import ReloadResult
 from balance.config.overrides.difference import difference, summary
-from balance.health.circuit_breaker import CAUSE, OPENED, BreakerState, Signal
+from balance.health.circuit_breaker import CAUSE, TOTAL_OPENINGS, BreakerState, Signal
 from balance.health.readiness import Stage
 from balance.health.states import State
 
@@ -86,7 +86,7 @@ class EventWatcher:
         for (pool, name), (phase, opened, cause) in self._breakers.items():
             if before.get((pool, name), (BreakerState.CLOSED, opened, cause))[:2] == (phase, opened):
                 continue
-            why = Signal(cause).words
+            why = Signal(cause).text
             text = f"the circuit breaker of backend {pool}/{name} is {phase.word}" + (f": {why}" if why else "")
             self._view.events.tell("breaker", text, pool=pool, name=name, state=phase.word, why=why, opened=opened)
 
@@ -100,5 +100,5 @@ class EventWatcher:
                 seen = Seen(pool, backend, self._view.slots[pool.name, backend.name], State.UNKNOWN, 0.0)
                 evidence = self._view.board.evidence(seen.slot)
                 phase = phase_of(seen, self._view, now_us)
-                found[pool.name, backend.name] = phase, evidence[OPENED], evidence[CAUSE]
+                found[pool.name, backend.name] = phase, evidence[TOTAL_OPENINGS], evidence[CAUSE]
         return found

@@ -20,9 +20,9 @@ from balance.admin.metrics import processes
 from balance.admin.metrics.totals import Totals
 from balance.admin.state_view import Seen, StateView
 from balance.admin.supervisor_orders import ReloadResult
-from balance.health.circuit_breaker import OPENED, BreakerState
+from balance.health.circuit_breaker import TOTAL_OPENINGS, BreakerState
 from balance.model import Why
-from balance.retry.decision import SKIPPED
+from balance.retry.decision import NOT_RETRIED
 from balance.runtime import counters
 from balance.version import VERSION
 
@@ -119,7 +119,7 @@ class BoardCollector(Collector):
         skipped = CounterMetricFamily(
             "balance_retries_skipped", "Tries that failed and were not made again, by the reason.", labels=("reason",)
         )
-        for reason in SKIPPED:
+        for reason in NOT_RETRIED:
             skipped.add_metric((reason.word,), totals.cell(counters.skipped(reason)))
         yield skipped
 
@@ -182,7 +182,7 @@ class BoardCollector(Collector):
                 for phase in BreakerState:
                     state.add_metric((*labels, phase.word), phase is holds)
                 failures.add_metric(labels, self._totals.cell(counters.block(seen.slot) + counters.BLAMED))
-                opened.add_metric(labels, self._view.board.evidence(seen.slot)[OPENED])
+                opened.add_metric(labels, self._view.board.evidence(seen.slot)[TOTAL_OPENINGS])
             if seen.pool.health_check.passive.enabled:
                 ejections.add_metric(labels, self._view.board.ejection(seen.slot).total)
         yield from (state, failures, opened, ejections)

@@ -54,7 +54,7 @@ class SupervisorState:
             if old == slot:
                 continue
             state, since = board.state(old) if old is not None else (State.UNKNOWN, 0.0)
-            if old is not None and state.is_ordered:
+            if old is not None and state.is_operator_set:
                 board.set_state(slot, state, since, board.reason(old))
             else:
                 board.set_state(slot, State.UNKNOWN, 0.0)

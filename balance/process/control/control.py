@@ -205,7 +205,7 @@ class Control:
         if self._health_registry.outage(pool):
             self._outlier_detector.give_way(pool)
             for slot in self._health_registry.slots(pool):
-                if not self._health_registry.state(slot).is_ordered:
+                if not self._health_registry.state(slot).is_operator_set:
                     self._health_checks.ask_now(slot)
 
     def _order(self, slot: int, event: Event, reason: str) -> State:

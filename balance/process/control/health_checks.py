@@ -10,7 +10,7 @@ from balance.config.model import BackendConfig, HealthCheck
 from balance.health.backend_status import BackendStatus
 from balance.health.probe_interval import first_delay_s
 from balance.probes.result import Result
-from balance.probes.schedule import Watch
+from balance.probes.schedule import ProbeLoop
 
 
 def _no_outage(pool: str) -> int:
@@ -24,7 +24,7 @@ class HealthChecks:
         """`answered` is called with a slot and each result; `outage` says how many backends a pool has while none is ready."""
         self._answered = answered
         self._outage = outage
-        self._health_checks: dict[int, tuple[HealthCheck, BackendConfig, Watch]] = {}
+        self._health_checks: dict[int, tuple[HealthCheck, BackendConfig, ProbeLoop]] = {}
 
     def renew(self, everybody: Iterable[Seen], standings: Mapping[int, BackendStatus]) -> None:
         """Watch these from now on, those of them that are to be checked."""
@@ -45,14 +45,14 @@ class HealthChecks:
             check = seen.pool.health_check
             answered = functools.partial(self._answered, seen.slot)
             outage = functools.partial(self._outage, seen.pool.name)
-            watch = Watch(check, seen.backend, standings[seen.slot], answered, outage=outage)
+            watch = ProbeLoop(check, seen.backend, standings[seen.slot], answered, outage=outage)
             self._health_checks[seen.slot] = (check, seen.backend, watch)
             watch.start(first_delay_s(check, index, len(new)))
 
     def ask_now(self, slot: int) -> None:
         """Somebody waits for the answer of that backend."""
         if slot in self._health_checks:
-            self._health_checks[slot][2].ask_now()
+            self._health_checks[slot][2].probe_now()
 
     def last_result(self, slot: int) -> Result | None:
         """What its last probe answered."""

@@ -15,7 +15,7 @@ from balance.admin.state_view import Seen
 from balance.config.model import HealthCheck, PoolConfig
 from balance.health.backend_status import BackendStatus
 from balance.health.panic import is_panic
-from balance.health.states import Event, State, Transition, still_held
+from balance.health.states import Event, State, Transition, state_after_reload
 from balance.process import state_log
 from balance.process.children.child_context import ChildContext
 from balance.process.ipc.wakeup import Message
@@ -115,7 +115,7 @@ class HealthRegistry:
 
     def _standing(self, slot: int, check: HealthCheck, state: State, since: float) -> BackendStatus:
         """One that goes on under these checks as it stood before."""
-        held = still_held(state, check)
+        held = state_after_reload(state, check)
         if held is not state:
             self._context.board.set_state(slot, held, 0.0)
             self._reasons.pop(slot, None)
@@ -135,10 +135,10 @@ class HealthRegistry:
         # Where nobody is ready, waiting for a second good answer would only make the outage longer.
         at_once = event is Event.PASS and not self._ready[seen.pool.name]
         standing = self.standings[slot]
-        if event is Event.PASS and not at_once and seen.pool.health_check.kind == "tcp" and standing.state.is_tried:
+        if event is Event.PASS and not at_once and seen.pool.health_check.kind == "tcp" and standing.state.is_on_trial:
             standing.streak = 0  # that somebody accepts connections says less than the traffic that failed on them
             return None
-        transition = standing.take(event, reason, now, is_explicit=is_explicit, at_once=at_once)
+        transition = standing.apply(event, reason, now, is_explicit=is_explicit, at_once=at_once)
         if transition is None:
             return None
         self._moved(slot, transition.before, transition.after)

@@ -10,8 +10,8 @@ import asyncio
 import logging
 from time import monotonic
 
-from balance.health.circuit_breaker import PEAK, Breaker, Signal
-from balance.health.outlier_detection import ejection_s, may_eject, remembered, why_outlier
+from balance.health.circuit_breaker import PEAK_FAILURES, Breaker, Signal
+from balance.health.outlier_detection import ejection_reason, ejection_s, may_eject, remaining_ejections
 from balance.health.states import Event, State
 from balance.health.window import STEPS
 from balance.process import state_log
@@ -94,7 +94,7 @@ class OutlierDetector:
         now = self._looked_at = monotonic()
         board = self._board
         requests, aborted = board.column(counters.LEASES), board.column(counters.ABORTED)
-        blamed, peaks, before = board.column(counters.BLAMED), board.evidence_column(PEAK), self._blamed
+        blamed, peaks, before = board.column(counters.BLAMED), board.evidence_column(PEAK_FAILURES), self._blamed
         self._blamed = blamed
         for slot, backend_window in self._backend_windows.items():
             if before and before[slot] == blamed[slot] and not peaks[slot] and slot not in self._returning:
@@ -116,7 +116,7 @@ class OutlierDetector:
             self._open(slot, backend_window, now)
         checks = pool.health_check.passive
         if checks.enabled:
-            reason = why_outlier(checks, self._take_peak(slot), backend_window.volume(now))
+            reason = ejection_reason(checks, self._take_peak(slot), backend_window.volume(now))
             if reason and may_eject(checks, self._health_registry.states(pool.name)):
                 self._eject(slot, backend_window, Event.EJECT, reason, now)
 
@@ -135,7 +135,7 @@ class OutlierDetector:
         checks = backend_window.seen.pool.health_check.passive
         board = self._board
         times, until_us, total = board.ejection(slot)
-        times = remembered(checks, times, max(0.0, now - until_us / 1e6)) + 1
+        times = remaining_ejections(checks, times, max(0.0, now - until_us / 1e6)) + 1
         for_s = ejection_s(checks, times)
         board.set_ejection(slot, Ejection(times, int((now + for_s) * 1e6), total + 1))
         self._forget(slot, backend_window)
@@ -174,7 +174,7 @@ class OutlierDetector:
         if not locks.take(slot):
             return  # there will be another failure
         try:
-            change = Breaker(backend_window.seen.pool.breaker, self._board.evidence(slot)).take(Signal.RATE, int(now * 1e6))
+            change = Breaker(backend_window.seen.pool.breaker, self._board.evidence(slot)).apply(Signal.RATE, int(now * 1e6))
         finally:
             locks.leave(slot)
         if change is not None:
@@ -192,9 +192,9 @@ class OutlierDetector:
         """The longest run of failures since the last look."""
         locks = self._context.locks
         evidence = self._board.evidence(slot)
-        if not evidence[PEAK] or not locks.take(slot):
+        if not evidence[PEAK_FAILURES] or not locks.take(slot):
             return 0
-        peak = evidence[PEAK]
-        evidence[PEAK] = 0
+        peak = evidence[PEAK_FAILURES]
+        evidence[PEAK_FAILURES] = 0
         locks.leave(slot)
         return peak

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from time import monotonic
 
-from balance.health.circuit_breaker import PHASE, UNTIL_US, BreakerState, Change
+from balance.health.circuit_breaker import STATE, UNTIL_US, BreakerChange, BreakerState
 from balance.health.states import State
 from balance.process import state_log
 from balance.process.children.child_context import ChildContext
@@ -150,7 +150,7 @@ class HealthView:
 
     def _phases_now(self) -> list[int]:
         """Every breaker's phase; OPEN whose time is over is as good as HALF_OPEN. Wakes up when the next one's is."""
-        phases = self._board.evidence_column(PHASE)
+        phases = self._board.evidence_column(STATE)
         if BreakerState.OPEN not in phases:
             return phases
         now_us = int(monotonic() * 1e6)
@@ -167,7 +167,7 @@ class HealthView:
         self._timer = self._loop.call_later(min(waits) / 1e6 + 0.001, self.look) if waits else None
         return phases
 
-    def _moved(self, slot: int, change: Change) -> None:
+    def _moved(self, slot: int, change: BreakerChange) -> None:
         """This worker has moved a breaker, in the middle of a request."""
         for index, row in enumerate(self._board.rows):
             if index != self._row and row[counters.PLACE]:

@@ -104,7 +104,7 @@ class Worker:
 
     def _look_around(self) -> None:
         pools = self._listener_server.snapshot.pools.values()
-        if any(Needs.ELSEWHERE in POLICIES[pool.algorithm].needs for pool in pools):
+        if any(Needs.ACTIVE_ELSEWHERE in POLICIES[pool.algorithm].needs for pool in pools):
             self._listener_server.see_others(self._context.board.active_elsewhere(self._index))
         self._loop.call_later(LOOK_AROUND_S, self._look_around)
 

@@ -34,7 +34,7 @@ from balance.proxy.http.upload import Upload
 from balance.proxy.http.upstream import Upstream
 from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.net.timer_wheel import NEVER
-from balance.retry.decision import Again, Failure
+from balance.retry.decision import Failure, RetryOutcome
 from balance.runtime.affinity import Visit
 from balance.runtime.backend import Backend
 from balance.runtime.lease import Lease
@@ -207,7 +207,7 @@ class Exchange:
                 self.queue_wait = wait
                 return
         if resend is not None:
-            resend.not_again(Again.NOBODY)
+            resend.not_again(RetryOutcome.NOBODY)
             if resend.last_error is not None:  # it says more than that nobody else is there
                 resend.fail(resend.last_error, Outcome.ABORTED)
                 return
@@ -497,7 +497,7 @@ class Exchange:
         if now >= self.started + self.settings.request_s:
             outcome = Outcome.ABORTED
             if self._state is SENT and self._is_its_turn_since(self.started + self.settings.request_s / 2):
-                self._failed_try().not_again(Again.DEADLINE)
+                self._failed_try().not_again(RetryOutcome.DEADLINE)
                 outcome = Outcome.FAILED  # else one that never replies looks well wherever `request` is below `read`
             self.fail(504, Why.TOTAL_TIMEOUT, "the request took too long", outcome)
         elif self.resend is not None and self.resend.is_waiting:
@@ -625,8 +625,8 @@ class Exchange:
         `log_detail` says more than the client need know."""
         if self._state is ENDED:
             return
-        if outcome is Outcome.FAILED and (self.resend is None or self.resend.again <= Again.MADE):
-            self._failed_try().not_again(Again.BEGUN)  # nothing else has been said of it
+        if outcome is Outcome.FAILED and (self.resend is None or self.resend.again <= RetryOutcome.MADE):
+            self._failed_try().not_again(RetryOutcome.BEGUN)  # nothing else has been said of it
         has_replied = self._state is REPLYING
         self.why = why
         if why is Why.BAD_RESPONSE and self.lease is not None:

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from balance.errors import UpstreamError
-from balance.health.failure_statuses import is_good
+from balance.health.failure_statuses import is_success
 from balance.http1.fields import field_value
 from balance.http1.framing import BY_LENGTH, NO_BODY
 from balance.http1.head import Request, Response
@@ -19,7 +19,7 @@ from balance.model import Outcome, TryPhase, Why
 from balance.proxy.access_log import FailedTry
 from balance.proxy.http.connect import IDEMPOTENT
 from balance.retry.budget import Budget
-from balance.retry.decision import Again, Failed, Failure, Retrying, decide
+from balance.retry.decision import Failure, RetryContext, RetryOutcome, RetryPolicy, decide
 from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.lease import Lease
@@ -39,7 +39,7 @@ _NOT_REACHED: Final = "the backend could not be reached"  # all others
 _LATE: Final = (Why.CONNECT_TIMEOUT, Why.RESPONSE_HEADER_TIMEOUT)
 
 
-def is_repeatable(request: Request, retrying: Retrying | None) -> bool:
+def is_repeatable(request: Request, retrying: RetryPolicy | None) -> bool:
     """Whether a backend may see the request twice."""
     if request.method in IDEMPOTENT:
         return True
@@ -63,7 +63,7 @@ class Resend:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self.again = Again.NEVER_NEEDED  # what became of the last try that failed
+        self.again = RetryOutcome.NEVER_NEEDED  # what became of the last try that failed
         self.last_error: UpstreamError | None = None  # how, unless it was a reply
         self.failures: list[FailedTry] = []  # all that another was made after
         self.tried: list[Backend] = []  # backends that the next try avoids
@@ -79,26 +79,26 @@ class Resend:
     def not_connected(self, error: UpstreamError) -> None:
         """A dial has failed; its lease is still held."""
         outcome = Outcome.ABORTED if error.is_ours else Outcome.FAILED
-        if not self._try_again(Failed(Failure.CONNECT), outcome, error, keep_upstream=False):
+        if not self._try_again(RetryContext(Failure.CONNECT), outcome, error, keep_upstream=False):
             self.fail(error, outcome)
 
     def not_answered(self, how: Failure, why: Why, *, has_begun: bool, is_partial: bool) -> None:
         """The connection is gone, or the time is over, and no reply's head has come; `is_partial`: a part of one has."""
         error = UpstreamError(TryPhase.HEAD, why, "its reply's head did not end" if is_partial else _DETAIL[why])
-        if not self._try_again(Failed(how, has_begun=has_begun), Outcome.FAILED, error, keep_upstream=False):
+        if not self._try_again(RetryContext(how, has_reply_begun=has_begun), Outcome.FAILED, error, keep_upstream=False):
             self.fail(error, Outcome.FAILED)
 
     def failed_by_status(self, response: Response, body: bytes) -> bool:
         """A reply has come that says that the try failed, `body` with its head. True when the request goes on, and the client
         never sees it."""
         exchange = self._exchange
-        failed = Failed(
+        failed = RetryContext(
             Failure.STATUS,
             status=response.status,
-            has_begun=exchange.interims > 0,
-            asks_for_time=bool(field_value(response.forward, b"retry-after")),
+            has_reply_begun=exchange.interims > 0,
+            has_retry_after=bool(field_value(response.forward, b"retry-after")),
         )
-        outcome = Outcome.OK if is_good(response.status) else Outcome.FAILED
+        outcome = Outcome.OK if is_success(response.status) else Outcome.FAILED
         if exchange.request.method == b"HEAD" or response.framing is NO_BODY:
             is_whole = not body
         else:
@@ -132,12 +132,12 @@ class Resend:
             settings.worker.row.cells[lease.backend.block + counters.RETRIES] += 1
             exchange.dial_again(lease)
             return
-        self.not_again(Again.BODY if may_repeat else Again.METHOD)
+        self.not_again(RetryOutcome.BODY if may_repeat else RetryOutcome.METHOD)
         exchange.fail(502, Why.RESET_ON_REUSE, "the backend closed as the request arrived", Outcome.ABORTED)
 
     # --- what becomes of it ---------------------------------------------------------------------------
 
-    def _try_again(self, failed: Failed, outcome: Outcome, error: UpstreamError | None, *, keep_upstream: bool) -> bool:
+    def _try_again(self, failed: RetryContext, outcome: Outcome, error: UpstreamError | None, *, keep_upstream: bool) -> bool:
         """Begin the next try, or the wait before it, with all given back that the failed one held. False when there is none:
         then nothing has changed."""
         exchange = self._exchange
@@ -148,20 +148,20 @@ class Resend:
         now = monotonic()
         self.done()
         tried = [*self.tried, lease.backend]
-        failed.is_repeatable = is_repeatable(exchange.request, settings.retrying)
-        failed.is_kept = exchange.upload is None or exchange.upload.kept is not None
-        if failed.how is Failure.CONNECT:
-            failed.has_other = pool.has_other(tried)
+        failed.is_idempotent = is_repeatable(exchange.request, settings.retrying)
+        failed.is_buffered = exchange.upload is None or exchange.upload.kept is not None
+        if failed.failure is Failure.CONNECT:
+            failed.has_untried_backend = pool.has_other(tried)
             self._connects += 1
         else:
-            failed.has_other = any(backend not in tried for backend in ready)
+            failed.has_untried_backend = any(backend not in tried for backend in ready)
         failed.connects = self._connects
         failed.tries = exchange.attempts - self._races - self._connects
         failed.waits = self._waits
         failed.left_s = exchange.started + settings.request_s - now
         verdict = decide(failed, settings.retrying, now, self._active)
-        if verdict.again is not Again.MADE:
-            self.not_again(verdict.again)
+        if verdict.outcome is not RetryOutcome.MADE:
+            self.not_again(verdict.outcome)
             return False
         self.last_error = error
         self._remember(lease, error.why.word if error is not None else str(failed.status), now)
@@ -170,7 +170,7 @@ class Resend:
             self._paid_from = settings.retrying.budget
         settings.worker.row.cells[lease.backend.block + counters.RETRIES] += 1
         # Never the same while there is another; when all were tried, all but the last may have it once more.
-        self.tried = tried if failed.has_other else [lease.backend] if len(ready) > 1 else []
+        self.tried = tried if failed.has_untried_backend else [lease.backend] if len(ready) > 1 else []
         end = failed.status if error is None else error.why
         exchange.give_back(outcome, now, keep_upstream=keep_upstream, end=end)
         if not verdict.is_paid:
@@ -221,11 +221,11 @@ class Resend:
 
     def _remember(self, lease: Lease, why: str, now: float) -> None:
         """The try on that lease has failed, and another will be made."""
-        self.again = Again.MADE
+        self.again = RetryOutcome.MADE
         self.failures.append(FailedTry(lease.backend.name, why, round((now - (self.try_began or lease.started)) * 1e3, 3)))
         self.try_began = 0.0
 
-    def not_again(self, why: Again) -> None:
+    def not_again(self, why: RetryOutcome) -> None:
         """Say so, where it is counted and where it is logged."""
         self.again = why
         self._exchange.settings.worker.row.cells[counters.skipped(why)] += 1
@@ -234,7 +234,7 @@ class Resend:
         """The try under way has ended, or got its reply."""
         self._wake()
         if self._paid_from is not None:
-            self._paid_from.done()
+            self._paid_from.release()
             self._paid_from = None
 
     def _wake(self) -> None:

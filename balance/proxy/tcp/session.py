@@ -17,7 +17,7 @@ from balance.proxy.net.sockets import KEEP_ALIVE_AFTER_S, keep_alive, other_addr
 from balance.proxy.net.timer_wheel import NEVER
 from balance.proxy.tcp.relay import Relay, RelayEnd
 from balance.proxy.worker_context import WorkerContext
-from balance.retry.decision import UNASKED_CONNECTS, Again
+from balance.retry.decision import DEFAULT_MAX_CONNECTS, RetryOutcome
 from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.lease import Lease
@@ -52,7 +52,7 @@ class Downstream(RelayEnd):
         self._address = address
         self._worker = worker
         self._listener = listener
-        self._max_tries = UNASKED_CONNECTS if listener.retrying is None else listener.retrying.max_connects
+        self._max_tries = DEFAULT_MAX_CONNECTS if listener.retrying is None else listener.retrying.max_connects
         self._lease: Lease | None = None
         self._dialing: asyncio.Task[None] | None = None
         self._tried: list[Backend] = []
@@ -135,11 +135,11 @@ class Downstream(RelayEnd):
         worker = self._worker
         worker.row.cells[counters.WHY + why] += 1
         worker.row.cells[counters.BACKENDS + counters.TCP_SESSIONS] += 1
-        again = Again.NEVER_NEEDED
+        again = RetryOutcome.NEVER_NEEDED
         if attempts and why is Why.CLIENT_ABORT:
-            again = Again.MADE
+            again = RetryOutcome.MADE
         elif attempts:
-            again = Again.ATTEMPTS if attempts == self._max_tries else Again.NOBODY
+            again = RetryOutcome.ATTEMPTS if attempts == self._max_tries else RetryOutcome.NOBODY
             worker.row.cells[counters.skipped(again)] += 1
         if worker.access is not None:
             ms = round((time.monotonic() - self._started) * 1e3, 3)
@@ -318,7 +318,7 @@ class _Session:
             connect_ms = round((self._joined - self._lease.started) * 1e3, 3)
             ms, queue_ms = round((now - self._started) * 1e3, 3), round(self._waited_s * 1e3, 3)
             backend = self._lease.backend.name
-            again = Again.MADE if self._attempts > 1 else Again.NEVER_NEEDED
+            again = RetryOutcome.MADE if self._attempts > 1 else RetryOutcome.NEVER_NEEDED
             self._worker.access.record(
                 session(
                     self._peer,

@@ -10,7 +10,7 @@ from balance.admin.events.watcher import EventWatcher
 from balance.admin.state_view import StateView
 from balance.admin.supervisor_orders import Reload
 from balance.config.model import CircuitBreaker
-from balance.health.circuit_breaker import CAUSE, OPENED, PHASE, UNTIL_US, BreakerState, Signal
+from balance.health.circuit_breaker import CAUSE, STATE, TOTAL_OPENINGS, UNTIL_US, BreakerState, Signal
 from balance.health.readiness import Stage
 from balance.process.shared_memory.board import Board
 
@@ -70,9 +70,14 @@ def test_breakers_are_told_when_they_move(make_view: Callable[..., StateView]) -
     watcher = EventWatcher(view)
     assert isinstance(view.board, Board)
     evidence = view.board.evidence(2)
-    evidence[PHASE], evidence[OPENED], evidence[CAUSE], evidence[UNTIL_US] = BreakerState.OPEN, 1, Signal.FAILURES, 1 << 62
+    evidence[STATE], evidence[TOTAL_OPENINGS], evidence[CAUSE], evidence[UNTIL_US] = (
+        BreakerState.OPEN,
+        1,
+        Signal.FAILURES,
+        1 << 62,
+    )
     watcher.look()
-    evidence[PHASE], evidence[CAUSE] = BreakerState.CLOSED, Signal.TRIALS_PASSED
+    evidence[STATE], evidence[CAUSE] = BreakerState.CLOSED, Signal.TRIALS_PASSED
     watcher.look()
     watcher.look()
     assert told(view) == [

@@ -13,10 +13,10 @@ from balance.admin.metrics.exposition import registry
 from balance.admin.state_view import StateView
 from balance.admin.supervisor_orders import ReloadResult
 from balance.config.model import CircuitBreaker, PassiveChecks
-from balance.health.circuit_breaker import OPENED, PHASE, UNTIL_US, BreakerState
+from balance.health.circuit_breaker import STATE, TOTAL_OPENINGS, UNTIL_US, BreakerState
 from balance.model import Why
 from balance.process.shared_memory.board import Board, Ejection
-from balance.retry.decision import Again
+from balance.retry.decision import RetryOutcome
 from balance.runtime import counters
 
 BREAKER_STATES = ("closed", "open", "half-open")
@@ -48,7 +48,7 @@ def count(board: Board, worker: int) -> None:
     row.observe_time(counters.block(1) + counters.REQUEST_TIME, 3000)
     row.observe_time(counters.block(1) + counters.UPSTREAM_TIME, 2000)
     row.observe_size(counters.RESPONSE_SIZE, 512)
-    row.cells[counters.skipped(Again.BUDGET)] += 1
+    row.cells[counters.skipped(RetryOutcome.BUDGET)] += 1
     for cell in (
         counters.WHY + Why.OK,
         counters.CONNECTIONS,
@@ -163,9 +163,9 @@ def test_breakers_and_ejections_are_shown_where_they_are_configured(
     check = replace(app.health_check, passive=PassiveChecks(enabled=True))
     guarded = make_view(pools=(replace(app, breaker=CircuitBreaker(enabled=True), health_check=check), *others))
     board = board_of(guarded)
-    board.evidence(2)[PHASE] = BreakerState.OPEN
+    board.evidence(2)[STATE] = BreakerState.OPEN
     board.evidence(2)[UNTIL_US] = 2**62
-    board.evidence(2)[OPENED] = 4
+    board.evidence(2)[TOTAL_OPENINGS] = 4
     board.set_ejection(2, Ejection(1, 0, 7))
     board.rows[0][counters.block(2) + counters.BLAMED] = 5
     board.rows[1][counters.block(2) + counters.BLAMED] = 6

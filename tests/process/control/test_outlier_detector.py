@@ -12,7 +12,7 @@ from child_contexts import context, eventually
 
 from balance.admin.state_view import Seen
 from balance.config.model import CircuitBreaker, HealthCheck, PassiveChecks
-from balance.health.circuit_breaker import PEAK, PHASE, BreakerState
+from balance.health.circuit_breaker import PEAK_FAILURES, STATE, BreakerState
 from balance.health.states import Event, State
 from balance.model import Outcome
 from balance.process.children.child_context import ChildContext, new_event_loop
@@ -141,7 +141,7 @@ def test_requests_that_were_under_way_when_it_was_ejected_do_not_speak_against_i
         scene.send(0, 1, Outcome.FAILED, 3)
         await eventually(lambda: scene.state(1) is State.EJECTED)
         scene.send(1, 1, Outcome.FAILED, 12)
-        await eventually(lambda: not scene.place.board.evidence(1)[PEAK])
+        await eventually(lambda: not scene.place.board.evidence(1)[PEAK_FAILURES])
         if back == "by probes":
             for _ in range(2):
                 scene.register.take(1, Event.PASS, "status 200")
@@ -197,7 +197,7 @@ def test_half_of_twenty_requests_failing_opens_the_breaker_and_rings_the_workers
         for _ in range(10):
             scene.send(0, 1, Outcome.OK)
             scene.send(1, 1, Outcome.FAILED)
-        await eventually(lambda: scene.place.board.evidence(1)[PHASE] == BreakerState.OPEN)
+        await eventually(lambda: scene.place.board.evidence(1)[STATE] == BreakerState.OPEN)
         assert [wakeup.heard() for wakeup in scene.place.wakeups] == [{Message.STATES}] * 2
 
     FakeSupervisor(breaker=CircuitBreaker(enabled=True, failure_threshold=1000)).play(act)
@@ -207,8 +207,8 @@ def test_nineteen_are_too_few_to_open_it() -> None:
     async def act(scene: FakeSupervisor) -> None:
         scene.send(0, 1, Outcome.FAILED, 19)
         scene.send(0, 2, Outcome.FAILED, 20)
-        await eventually(lambda: scene.place.board.evidence(2)[PHASE] == BreakerState.OPEN)
-        assert scene.place.board.evidence(1)[PHASE] == BreakerState.CLOSED
+        await eventually(lambda: scene.place.board.evidence(2)[STATE] == BreakerState.OPEN)
+        assert scene.place.board.evidence(1)[STATE] == BreakerState.CLOSED
 
     FakeSupervisor(breaker=CircuitBreaker(enabled=True, failure_threshold=1000)).play(act)
 

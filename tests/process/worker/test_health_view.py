@@ -13,7 +13,7 @@ import pytest
 from child_contexts import context, eventually
 
 from balance.config.model import CircuitBreaker, HealthCheck, LoggingConfig
-from balance.health.circuit_breaker import PHASE, BreakerState
+from balance.health.circuit_breaker import STATE, BreakerState
 from balance.health.states import State
 from balance.model import Outcome
 from balance.process.children.child_context import ChildContext, new_event_loop
@@ -112,7 +112,7 @@ def test_when_its_time_is_over_every_worker_may_try_and_one_does() -> None:
         workers[1].send("b1", Outcome.FAILED)
         await eventually(lambda: all(worker.ready == ["b2"] for worker in workers))
         await eventually(lambda: all(worker.ready == ["b1", "b2"] for worker in workers))
-        assert place.board.evidence(1)[PHASE] == BreakerState.OPEN  # until somebody tries
+        assert place.board.evidence(1)[STATE] == BreakerState.OPEN  # until somebody tries
         now = monotonic()
         others = [worker.pool.backends[1] for worker in workers]
         leases = [worker.pool.acquire(b"", now, [other]) for worker, other in zip(workers, others, strict=True)]

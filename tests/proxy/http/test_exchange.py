@@ -10,7 +10,7 @@ from scripts import CHUNKED, ask, failures, says, says_and_resets, says_and_wait
 from stage import Script, Stage, serve, until
 
 from balance.config.model import CircuitBreaker, HttpConfig, Timeouts
-from balance.health.circuit_breaker import PHASE, BreakerState
+from balance.health.circuit_breaker import STATE, BreakerState
 from balance.model import Why
 from balance.proxy.http.exchange import ENDED, TRANSITIONS, ExchangeState
 from balance.proxy.http.upload import REPLAY_LIMIT
@@ -377,7 +377,7 @@ async def test_backend_that_never_replies_is_to_blame_also_where_the_whole_reque
     health = stage.of(backend).health
     assert health is not None
     assert stage.count(backend, counters.BLAMED) == 3
-    assert health.evidence[PHASE] == BreakerState.OPEN
+    assert health.evidence[STATE] == BreakerState.OPEN
 
 
 async def test_trial_that_gets_no_reply_within_the_limit_of_the_whole_request_has_failed(stage: Stage) -> None:
@@ -387,7 +387,7 @@ async def test_trial_that_gets_no_reply_within_the_limit_of_the_whole_request_ha
     health = stage.half_open(backend)
     assert (await ask(stage, get())).status == 504
     assert (stage.count(backend, counters.TRIALS), stage.count(backend, counters.TRIALS_FAILED)) == (0, 1)
-    assert health.evidence[PHASE] == BreakerState.OPEN
+    assert health.evidence[STATE] == BreakerState.OPEN
 
 
 async def test_limit_that_its_client_s_upload_has_used_up_is_not_the_backends_fault(stage: Stage) -> None:

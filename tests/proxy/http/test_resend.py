@@ -18,7 +18,7 @@ from balance.model import Address, Outcome, Why
 from balance.proxy.http.client import HttpClient
 from balance.proxy.http.upload import REPLAY_LIMIT
 from balance.proxy.net.dial import Resolver
-from balance.retry.decision import Again
+from balance.retry.decision import RetryOutcome
 from balance.runtime import counters
 
 
@@ -104,7 +104,7 @@ async def test_post_is_not(stage: Stage, reply: bytes | None, status: int, why: 
     assert len(requests) == 1
     assert second.wires == []
     assert stage.whys == {why: 1}
-    assert stage.skipped == {Again.METHOD: 1}
+    assert stage.skipped == {RetryOutcome.METHOD: 1}
     assert stage.count(first, counters.RETRIES) == 0
 
 
@@ -128,7 +128,7 @@ async def test_unasked_nothing_but_a_failed_connection_is_tried_again(stage: Sta
     await stage.open()
     assert (await ask(stage, get())).status == 502
     assert (len(requests), second.wires) == (1, [])
-    assert stage.skipped == {Again.OFF: 1}
+    assert stage.skipped == {RetryOutcome.OFF: 1}
 
 
 async def test_reply_that_is_passed_over_leaves_its_connection_if_it_was_whole(stage: Stage) -> None:
@@ -421,7 +421,7 @@ async def test_body_that_is_too_long_to_be_kept_is_not_sent_again(stage: Stage, 
     await client.send(request)
     assert (await client.reply()).status == 503
     assert (len(requests), second.wires) == (1, [])
-    assert stage.skipped == {Again.BODY: 1}
+    assert stage.skipped == {RetryOutcome.BODY: 1}
 
 
 async def test_post_is_not_kept_while_it_streams(stage: Stage) -> None:
@@ -443,7 +443,7 @@ async def test_backend_that_asks_for_time_gets_it(stage: Stage) -> None:
     reply = await ask(stage, get())
     assert (reply.status, reply.get("retry-after"), reply.body) == (503, "5", b"down")
     assert (len(requests), second.wires) == (1, [])
-    assert stage.skipped == {Again.RETRY_AFTER: 1}
+    assert stage.skipped == {RetryOutcome.RETRY_AFTER: 1}
 
 
 async def test_status_that_nobody_named_is_a_reply_like_any_other(stage: Stage) -> None:
@@ -460,7 +460,7 @@ async def test_without_a_budget_the_reply_is_passed_on(stage: Stage) -> None:
     reply = await ask(stage, get())
     assert (reply.status, reply.body) == (503, b"down")
     assert second.wires == []
-    assert stage.skipped == {Again.BUDGET: 1}
+    assert stage.skipped == {RetryOutcome.BUDGET: 1}
 
 
 async def test_requests_pay_for_retries(stage: Stage) -> None:
@@ -473,7 +473,7 @@ async def test_requests_pay_for_retries(stage: Stage) -> None:
         await client.send(get())
         assert (await client.reply()).status == 503
     assert sum(stage.count(backend, counters.RETRIES) for backend in stage.backends) == 5
-    assert stage.skipped == {Again.BUDGET: 5, Again.ATTEMPTS: 5}
+    assert stage.skipped == {RetryOutcome.BUDGET: 5, RetryOutcome.ATTEMPTS: 5}
 
 
 async def test_retries_in_flight_are_a_share_of_what_is_in_flight(stage: Stage) -> None:
@@ -491,9 +491,9 @@ async def test_retries_in_flight_are_a_share_of_what_is_in_flight(stage: Stage) 
     await until(lambda: stage.active == 40)
     for _ in range(12):
         await (await stage.client()).send(get("/fails"))
-    await until(lambda: stage.count(backend, counters.RETRIES) + stage.skipped.get(Again.BUDGET, 0) == 12)
+    await until(lambda: stage.count(backend, counters.RETRIES) + stage.skipped.get(RetryOutcome.BUDGET, 0) == 12)
     assert stage.count(backend, counters.RETRIES) == 10
-    assert stage.skipped == {Again.BUDGET: 2}
+    assert stage.skipped == {RetryOutcome.BUDGET: 2}
 
 
 async def test_what_requests_paid_is_dated_while_nothing_fails(stage: Stage) -> None:
@@ -502,7 +502,7 @@ async def test_what_requests_paid_is_dated_while_nothing_fails(stage: Stage) -> 
     assert (await ask(stage, get())).status == 200
     retrying = stage.snapshot.retrying["pool"]
     await until(lambda: not retrying.budget.requests)
-    assert retrying.budget.left(stage.loop.time()) == 1
+    assert retrying.budget.available(stage.loop.time()) == 1
 
 
 async def test_retry_is_in_flight_until_its_reply_begins(stage: Stage) -> None:
@@ -529,7 +529,7 @@ async def test_wait_that_would_outlast_the_request_is_not_begun(stage: Stage) ->
     await stage.open(retry=SLOW, timeouts=Timeouts(request_s=5.0))
     reply = await ask(stage, get())
     assert (reply.status, reply.body) == (503, b"down")
-    assert stage.skipped == {Again.DEADLINE: 1}
+    assert stage.skipped == {RetryOutcome.DEADLINE: 1}
 
 
 async def test_all_tries_share_the_request_s_time(stage: Stage) -> None:
@@ -567,7 +567,7 @@ async def test_reply_that_has_begun_is_not_made_good(stage: Stage) -> None:
         await client.send(get())
         assert expected in await client.until(expected)
         client.close()
-    await until(lambda: stage.skipped == {Again.BEGUN: 4})
+    await until(lambda: stage.skipped == {RetryOutcome.BEGUN: 4})
     assert [len(backend.wires) for backend in stage.backends] == [1, 1, 1, 1]
 
 
@@ -581,7 +581,7 @@ async def test_each_try_is_at_another_backend(stage: Stage) -> None:
     await stage.open(retry=ON)
     assert (await ask(stage, get())).status == 503
     assert [len(seen) for seen in requests] == [1, 1, 1]
-    assert stage.skipped == {Again.ATTEMPTS: 1}
+    assert stage.skipped == {RetryOutcome.ATTEMPTS: 1}
     assert stage.whys == {Why.OK: 1}
 
 
@@ -633,7 +633,7 @@ async def test_waits_grow(stage: Stage) -> None:
     await stage.open(retry=retry, timeouts=Timeouts(request_s=15.0))
     assert (await ask(stage, get())).status == 503
     assert sum(stage.count(backend, counters.RETRIES) for backend in stage.backends) == 1
-    assert stage.skipped == {Again.DEADLINE: 1}
+    assert stage.skipped == {RetryOutcome.DEADLINE: 1}
 
 
 @pytest.mark.parametrize("how", ["reset", "503"])
@@ -685,11 +685,14 @@ async def test_backend_is_asked_again_where_the_only_other_is_on_trial_and_lets_
 async def test_lone_backend_that_refuses_is_not(stage: Stage) -> None:
     await stage.open(stage.refusing(), retry=ON)
     assert (await ask(stage, get())).status == 502
-    assert stage.skipped == {Again.NOBODY: 1}
+    assert stage.skipped == {RetryOutcome.NOBODY: 1}
 
 
-@pytest.mark.parametrize(("count", "again"), [(2, Again.NOBODY), (4, Again.NOBODY), (5, Again.ATTEMPTS), (7, Again.ATTEMPTS)])
-async def test_when_all_refuse_the_client_is_told_so(stage: Stage, count: int, again: Again) -> None:
+@pytest.mark.parametrize(
+    ("count", "again"),
+    [(2, RetryOutcome.NOBODY), (4, RetryOutcome.NOBODY), (5, RetryOutcome.ATTEMPTS), (7, RetryOutcome.ATTEMPTS)],
+)
+async def test_when_all_refuse_the_client_is_told_so(stage: Stage, count: int, again: RetryOutcome) -> None:
     await stage.open(*(stage.refusing() for _ in range(count)), retry=ON)
     assert (await ask(stage, post(b"x"))).status == 502
     assert stage.whys == {Why.CONNECT_REFUSED: 1}
@@ -725,7 +728,7 @@ async def test_backend_that_went_away_during_the_wait_is_not_asked(stage: Stage)
     assert (await client.reply()).status == 502
     assert len(first.wires) == 1
     assert stage.whys == {Why.RESET_BEFORE_RESPONSE: 1}
-    assert stage.skipped == {Again.NOBODY: 1}
+    assert stage.skipped == {RetryOutcome.NOBODY: 1}
 
 
 async def test_reply_was_passed_over_and_then_nobody_is_left(stage: Stage) -> None:

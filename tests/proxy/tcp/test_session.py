@@ -15,7 +15,7 @@ from balance.config.model import AccessLog, Retry, Timeouts
 from balance.model import Address, Mode, Why
 from balance.proxy.net.sockets import was_reset
 from balance.proxy.tcp.session import Downstream
-from balance.retry.decision import Again
+from balance.retry.decision import RetryOutcome
 from balance.runtime import counters
 
 
@@ -220,7 +220,7 @@ async def test_so_many_backends_are_tried(stage: Stage, retry: Retry | None, tri
     await stage.open(*(stage.refusing() for _ in range(6)), mode=Mode.TCP, retry=retry)
     assert await (await stage.client()).ending() == "reset"
     assert sum(stage.cell(known.block + counters.CONNECTS) for known in stage.backend_states) == tries
-    assert stage.skipped == {Again.ATTEMPTS: 1}
+    assert stage.skipped == {RetryOutcome.ATTEMPTS: 1}
 
 
 async def test_access_line_says_what_became_of_the_backend_that_refused(stage: Stage) -> None:

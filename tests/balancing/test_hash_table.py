@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 
 from balance.balancing import POLICIES, Policy
-from balance.balancing.table import STEPS, Table
+from balance.balancing.hash_table import MAX_PROBES, HashTable
 from balance.load import Load
 
-TABLES = sorted(name for name, policy in POLICIES.items() if issubclass(policy, Table))
+TABLES = sorted(name for name, policy in POLICIES.items() if issubclass(policy, HashTable))
 KEYS = [b"client-%d" % number for number in range(2000)]
 
 every_table = pytest.mark.parametrize("name", TABLES)
@@ -71,7 +71,7 @@ def test_a_flap_lays_no_table(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
     policy = POLICIES[name](random.random)
     policy.rebuild(members, members)
     laid: list[object] = []
-    monkeypatch.setattr(POLICIES[name], "lay", lambda self, membership: laid.append(membership))
+    monkeypatch.setattr(POLICIES[name], "build", lambda self, membership: laid.append(membership))
     policy.rebuild(members[1:], members)
     policy.rebuild([], members)
     policy.rebuild(members, members)
@@ -83,7 +83,7 @@ def test_a_flap_lays_no_table(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @every_table
 def test_next_to_nobody_ready_is_found_and_moves_no_other_key(name: str) -> None:
-    members = members_of(10 * STEPS)
+    members = members_of(10 * MAX_PROBES)
     policy = POLICIES[name](random.random)
     before = members[5:15]
     policy.rebuild(before, members)
