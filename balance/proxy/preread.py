@@ -56,7 +56,7 @@ class Caller(Timed):
     __slots__ = ("_host", "_is_watched", "_peeked", "_steps", "_timer", "address", "sock")
 
     def __init__(self, host: Host, fd: int, address: Any, steps: Sequence[Step]) -> None:
-        super().__init__()
+        Timed.__init__(self)
         self.sock = socket.socket(fileno=fd)
         self.sock.setblocking(False)
         self.address = address

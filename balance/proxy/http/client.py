@@ -162,7 +162,7 @@ class HttpClient(Timed, asyncio.Protocol):
                     return
             if data:
                 self._hold_back(data)
-        elif self._state <= HEAD:
+        elif self._state is IDLE or self._state <= HEAD:  # the first is nearly always so, and cheaper to ask
             if self.is_write_paused:
                 self._hold_back(data)
             else:

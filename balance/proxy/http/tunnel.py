@@ -21,14 +21,14 @@ class TunnelEnd(RelayEnd):
 
     def __init__(self, connections: set[Drainable] | None) -> None:
         """`connections` is given for a client's."""
-        super().__init__()
+        RelayEnd.__init__(self)
         self._connections = connections
         if connections is not None:
             connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.forget()
-        super().connection_lost(exc)
+        RelayEnd.connection_lost(self, exc)
 
     def forget(self) -> None:
         """A drain need not wait for this one."""

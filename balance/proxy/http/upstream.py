@@ -29,7 +29,7 @@ class Upstream(Backpressure, asyncio.Protocol):
                  "parked_at", "parking", "served", "worker")  # fmt: skip
 
     def __init__(self, worker: WorkerContext, backend: Backend) -> None:
-        super().__init__()
+        Backpressure.__init__(self)
         self.worker = worker
         self.backend = backend
         self.connect_s = time.monotonic()  # since when; from opened() on, how long it took (uvloop makes us as it begins)

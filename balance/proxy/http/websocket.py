@@ -24,7 +24,7 @@ class WebSocketEnd(TunnelEnd):
     __slots__ = ("closing", "frames", "is_stopped")
 
     def __init__(self, connections: set[Drainable] | None) -> None:
-        super().__init__(connections)
+        TunnelEnd.__init__(self, connections)
         self.frames = Frames(is_masked=connections is not None)
         self.closing: WebSocketRelay | None = None  # set by announce_close()
         self.is_stopped = False  # nothing of it is passed on any more
@@ -32,14 +32,14 @@ class WebSocketEnd(TunnelEnd):
     def data_received(self, data: bytes) -> None:
         if self.closing is None:
             self.frames.passed(data)
-            super().data_received(data)
+            RelayEnd.data_received(self, data)
         else:
             self.bytes_received += len(data)
             self.closing.received(self, data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.closing is None:
-            super().connection_lost(exc)
+            TunnelEnd.connection_lost(self, exc)
         else:  # a drain waits for both ends, so that the backend has its chance to answer
             RelayEnd.connection_lost(self, exc)
 
@@ -69,7 +69,7 @@ class WebSocketRelay(Relay):
         for end in self._ends:
             for data in end.early:
                 end.frames.passed(data)
-        super().__init__(client, upstream, wheel, idle_s, half_closed_s, account, now)
+        Relay.__init__(self, client, upstream, wheel, idle_s, half_closed_s, account, now)
 
     def announce_close(self) -> None:
         """Say Close to both peers as soon as each may be spoken to."""
@@ -102,13 +102,13 @@ class WebSocketRelay(Relay):
         if self._is_closing:
             self._close_when_done(self._ends[end is self.upstream])
         else:
-            super().half_closed(end)
+            Relay.half_closed(self, end)
 
     def lost(self, end: RelayEnd, exc: Exception | None) -> None:
         """After announce_close() each end goes for itself, unless the frame that it has begun will never be whole."""
         other = self._other(end)
         if not self._is_closing or other.is_lost:
-            super().lost(end, exc)
+            Relay.lost(self, end, exc)
         elif not self._ends[end is self.upstream].is_stopped:
             reset(other.transport)
 
@@ -136,5 +136,5 @@ class WebSocketRelay(Relay):
             end.transport.close()
 
     def _end(self) -> None:
-        super()._end()
+        Relay._end(self)
         self._ends[0].forget()

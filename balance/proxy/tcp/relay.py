@@ -28,7 +28,7 @@ class RelayEnd(Backpressure, asyncio.Protocol):
     __slots__ = ("bytes_received", "clients", "early", "is_full", "is_lost", "other", "peer", "relay", "saw_eof")
 
     def __init__(self) -> None:
-        super().__init__()
+        Backpressure.__init__(self)
         self.peer: asyncio.Transport | None = None  # the other's transport
         self.other: RelayEnd | None = None
         self.relay: Relay | None = None
@@ -114,7 +114,7 @@ class Relay(Timed):
         now: float,
     ) -> None:
         """Join two connected ends. `idle_s` 0 is no timeout; `half_closed_s` 0 is none but that one."""
-        super().__init__()
+        Timed.__init__(self)
         self.client = client
         self.upstream = upstream
         self._wheel = wheel

@@ -47,7 +47,7 @@ class Downstream(RelayEnd):
 
     def __init__(self, worker: WorkerContext, listener: Listener, clients: Clients | None = None, address: Any = None) -> None:
         """It has a place among `clients`, and gives it back at its end. `address` is where it comes from, if that is known."""
-        super().__init__()
+        RelayEnd.__init__(self)
         self.clients = clients
         self._address = address
         self._worker = worker
@@ -64,7 +64,7 @@ class Downstream(RelayEnd):
         self._started = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
+        RelayEnd.connection_made(self, transport)
         worker = self._worker
         worker.connections.add(self)
         worker.row.cells[counters.CONNECTIONS] += 1
@@ -75,7 +75,7 @@ class Downstream(RelayEnd):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._worker.connections.discard(self)
-        super().connection_lost(exc)
+        RelayEnd.connection_lost(self, exc)
         if self.relay is None and self._dialing is not None:
             self._dialing.cancel()
 
