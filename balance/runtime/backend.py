@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Final, Protocol
 
 from balance.config.model import BackendConfig
 from balance.health.circuit_breaker import BreakerState
@@ -38,10 +38,10 @@ class IdleTime:
 
     __slots__ = ("_base", "_configured", "_learned", "_learned_until")
 
-    AUTO_S = 4.0
-    MAX_S = 60.0
-    MEMORY_S = 60.0
-    TOO_SOON_S = 0.01  # a close so soon after a reply was no idle timeout
+    AUTO_S: Final = 4.0
+    MAX_S: Final = 60.0
+    MEMORY_S: Final = 60.0
+    TOO_SOON_S: Final = 0.01  # a close so soon after a reply was no idle timeout
 
     def __init__(self, configured_s: float | None) -> None:
         self._configured = configured_s
@@ -80,8 +80,8 @@ class IdleRaces:
 
     __slots__ = ("_leases", "_since")
 
-    SPAN_S = 0.1  # what happens within it is one event
-    APART = 20  # requests between two of them
+    SPAN_S: Final = 0.1  # what happens within it is one event
+    APART: Final = 20  # requests between two of them
 
     def __init__(self) -> None:
         self._since = -math.inf

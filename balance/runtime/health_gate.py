@@ -8,7 +8,6 @@ those of a worker that dies are given back with the rest of what it held.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from balance.config.model import CircuitBreaker, PassiveChecks
@@ -70,18 +69,30 @@ def _few_sessions() -> memoryview:
     return memoryview(bytearray(8 * 4096)).cast("Q")
 
 
-@dataclass(frozen=True, slots=True)
 class Shared:
     """What the processes of an instance share, as one of them sees it."""
 
-    rows: Sequence[memoryview]  # every worker's
-    evidence: Callable[[int], Cells]  # a slot's cells
-    locks: Locks
-    changed: Callable[[int, BreakerChange], None] = _nobody_listens  # this process has moved the breaker of that slot
-    failed: Callable[[], None] = _nobody_looks  # there is evidence for control to look at
-    ring_where: Callable[[int], None] = _nobody_is_rung  # the other workers whose row has that cell set: about permits
-    sessions: memoryview = field(default_factory=_few_sessions)  # the table of those that Balance itself remembers
-    session_key: bytes = b""  # random, and the same in all processes
+    __slots__ = ("changed", "evidence", "failed", "locks", "ring_where", "rows", "session_key", "sessions")
+
+    def __init__(
+        self,
+        rows: Sequence[memoryview],
+        evidence: Callable[[int], Cells],
+        locks: Locks,
+        changed: Callable[[int, BreakerChange], None] = _nobody_listens,
+        failed: Callable[[], None] = _nobody_looks,
+        ring_where: Callable[[int], None] = _nobody_is_rung,
+        sessions: memoryview | None = None,
+        session_key: bytes = b"",
+    ) -> None:
+        self.rows = rows  # every worker's
+        self.evidence = evidence  # a slot's cells
+        self.locks = locks
+        self.changed = changed  # this process has moved the breaker of that slot
+        self.failed = failed  # there is evidence for control to look at
+        self.ring_where = ring_where  # the other workers whose row has that cell set: about permits
+        self.sessions = _few_sessions() if sessions is None else sessions  # the table of those that Balance itself remembers
+        self.session_key = session_key  # random, and the same in all processes
 
     @property
     def workers(self) -> int:

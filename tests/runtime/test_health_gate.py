@@ -168,9 +168,12 @@ def test_an_ejected_backend_is_tried_by_one_request_even_without_a_breaker() -> 
 
 
 def test_without_the_lock_nobody_is_admitted_and_nothing_breaks() -> None:
-    class Held(NoLocks):
+    class Held:
         def take(self, slot: int) -> bool:
             return False
+
+        def leave(self, slot: int) -> None:
+            raise AssertionError
 
     row = memoryview(bytearray(8 * counters.row_cells(2))).cast("Q")
     gate = HealthGate(CONFIG, 1, row, Shared((row,), lambda slot: [0] * CELLS, Held()))

@@ -12,17 +12,20 @@ from balance.config.model import BackendConfig
 from balance.model import Address
 from balance.runtime import counters
 from balance.runtime.backend import Backend
-from balance.runtime.health_gate import NoLocks, Shared
+from balance.runtime.health_gate import Shared
 from balance.runtime.max_connections import UNLIMITED, Permits
 
 
-class Locks(NoLocks):
+class Locks:
     """Locks that somebody else may hold."""
 
     is_free = True
 
     def take(self, slot: int) -> bool:
         return self.is_free
+
+    def leave(self, slot: int) -> None:
+        pass
 
 
 class Machine:

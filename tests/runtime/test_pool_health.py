@@ -416,7 +416,7 @@ def test_a_stream_is_held_against_the_backend_when_its_answer_is_no_good_and_not
 
 
 def test_where_breakers_were_taken_out_one_that_is_open_is_no_reason_any_more() -> None:
-    pool, _ = watched(2, breaker=CircuitBreaker(), health_check=HealthCheck(panic_threshold=0.5))
+    pool, _ = watched(2, breaker=CircuitBreaker(), health_check=HealthCheck(panic_threshold=1))
     for phase in (BreakerState.OPEN, BreakerState.HALF_OPEN):
         health_of(pool).update(pool.backends[0], State.HEALTHY, phase, None)
         pool.rebuild()
