@@ -1,1 +1,1 @@
-"""Bytes to messages and back (RFC 9110, 9112). Knows nothing of sockets, clocks or configuration files."""
+"""HTTP/1.1 parsing and serialization (RFC 9110, 9112), without I/O."""

@@ -1,4 +1,4 @@
-"""A message body as it streams by: what of it goes on, and where it ends. For requests (400) and replies (502) alike."""
+"""Streaming of message bodies: what is forwarded and where the body ends. Errors are 400 for requests, 502 for responses."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from balance.model import Why
 
 
 class Body:
-    """Feed it what comes; it returns what goes on. After `is_done`, `rest` holds the bytes that follow the message."""
+    """feed() returns the bytes to forward. After `is_done`, `rest` has the bytes after the message."""
 
-    __slots__ = ("_chunks", "_left", "_refusal", "_tidied", "_witness", "is_done", "received", "rest")
+    __slots__ = ("_chunks", "_left", "_llhttp", "_normalizer", "_refusal", "is_done", "received", "rest")
 
     def __init__(
         self,
@@ -26,17 +26,17 @@ class Body:
         underscores: str = "drop",
         is_tolerant: bool = False,
     ) -> None:
-        """`parser` is the second reader of a chunked body. `decode` takes the chunks off; for the others see ChunkedBody."""
+        """`parser` is llhttp's for checking a chunked body. `decode` removes the chunk framing; the others: see ChunkedBody."""
         self._left = length
         self._chunks: ChunkedBody | None = None
-        self._tidied: ChunkedBody | None = None  # rewrites what breaks a rule, before it is read strictly
-        self._witness: LlhttpBodyCheck | None = None
+        self._normalizer: ChunkedBody | None = None  # in tolerant mode: rewrites deviations before the strict parser
+        self._llhttp: LlhttpBodyCheck | None = None
         self._refusal = (400, Why.BAD_REQUEST) if parser is HttpRequestParser else (502, Why.BAD_RESPONSE)
         if framing is BY_CHUNKS:
             self._chunks = ChunkedBody(decode=decode, underscores=underscores)
-            self._witness = LlhttpBodyCheck(parser)
+            self._llhttp = LlhttpBodyCheck(parser)
             if is_tolerant:
-                self._tidied = ChunkedBody(underscores=underscores, is_tolerant=True)
+                self._normalizer = ChunkedBody(underscores=underscores, is_tolerant=True)
         elif framing is BY_CLOSE:
             self._left = -1
         self.is_done = framing is NO_BODY or (framing is BY_LENGTH and not length)
@@ -48,12 +48,12 @@ class Body:
         return self._left < 0
 
     @property
-    def held(self) -> bytes:
-        """What came of it and has not gone on, because it says nothing yet."""
-        return self._chunks.held if self._chunks is not None else b""
+    def buffered(self) -> bytes:
+        """Received bytes that are not forwarded yet: an incomplete line of chunk framing."""
+        return self._chunks.buffered if self._chunks is not None else b""
 
     def feed(self, data: bytes) -> bytes:
-        """What goes on of `data`. ProtocolError when the body is malformed."""
+        """The bytes of `data` to forward. ProtocolError when the body is malformed."""
         if self._chunks is not None:
             return self._feed_chunks(self._chunks, data)
         left = self._left
@@ -69,7 +69,7 @@ class Body:
         return data
 
     def _feed_chunks(self, chunks: ChunkedBody, data: bytes) -> bytes:
-        tidied = self._tidied
+        tidied = self._normalizer
         try:
             if tidied is not None:
                 data = tidied.feed(data)
@@ -82,7 +82,7 @@ class Body:
         mine = data[: len(data) - len(self.rest)] if self.rest else data
         if tidied is not None:
             self.rest = tidied.rest
-        assert self._witness is not None
-        if not self._witness.agrees(mine, ended=self.is_done):
+        assert self._llhttp is not None
+        if not self._llhttp.agrees(mine, ended=self.is_done):
             raise ProtocolError(*self._refusal, "the chunks can be read in more than one way")
         return out

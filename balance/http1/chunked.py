@@ -1,7 +1,7 @@
-"""Chunked bodies (RFC 9112 section 7.1): where they end, and what of them is passed on.
+"""The chunked transfer coding (RFC 9112 section 7.1): parsing, and what is forwarded.
 
-Chunk extensions end here: they are hop by hop, nobody uses them, and they have hidden requests. Trailers that would change
-what the message means are dropped; those with an underscore in their name follow `underscore_headers`, as fields of a head do.
+Chunk extensions are dropped: they are hop-by-hop, unused, and have been used for request smuggling. Trailers that would change
+the message are dropped; `underscore_headers` applies to their names as to header fields.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from balance.http1.fields import is_allowed_in_trailers, is_field_name
 from balance.http1.framing import show
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(;[\t\x20-\x7e\x80-\xff]*)?")
-_PADDED_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]{0,16}(;[\t\x20-\x7e\x80-\xff]*)?")  # Apache once wrote `5     `
+# Old Apache versions pad sizes with spaces.
+_PADDED_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]{0,16}(;[\t\x20-\x7e\x80-\xff]*)?")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 MAX_EXTENSION = 256  # bytes of one chunk's extensions
-# Bytes of extensions beyond a message's due: FREE_EXTENSION for each chunk, and SHARE times its content, which is about what a
-# chunk of one byte costs without any. Never summed over a stream: what a chunk leaves of its due pays for what the chunks
-# before it took too much. A bound of this kind closed Go's CVE-2023-39326.
+# The limit on extension bytes in excess of the allowance, which is FREE_EXTENSION per chunk plus EXTENSION_RATIO times its
+# content. A chunk's unused allowance reduces the excess of earlier ones, so that long streams do not add up. A limit like the
+# fix of Go's CVE-2023-39326.
 MAX_EXCESS = 16 * 1024
 FREE_EXTENSION = 32
-SHARE = 4
+EXTENSION_RATIO = 4
 _MAX_SIZE_LINE = MAX_EXTENSION + 32
 
 
-class _At(enum.IntEnum):
+class _State(enum.IntEnum):
     SIZE = 0
     DATA = 1
     DATA_END = 2
@@ -34,24 +35,35 @@ class _At(enum.IntEnum):
 
 
 class ChunkedBody:
-    """Feed it what comes; it returns what goes on. After `is_done`, `rest` holds the bytes that follow the message.
+    """feed() returns the bytes to forward. After `is_done`, `rest` has the bytes after the message.
 
-    With `decode` the payload alone goes on, for a client that can't read chunks (HTTP/1.0).
+    With `decode` only the content is forwarded, for HTTP/1.0 clients.
     """
 
-    __slots__ = ("_at", "_carry", "_decode", "_excess", "_left", "_size_line", "_trailers", "_trailers_limit", "_underscores",
-                 "payload", "rest")  # fmt: skip
+    __slots__ = (
+        "_buffer",
+        "_decode",
+        "_excess",
+        "_left",
+        "_size_line",
+        "_state",
+        "_trailers",
+        "_trailers_limit",
+        "_underscores",
+        "payload",
+        "rest",
+    )  # fmt: skip
 
     def __init__(
         self, *, decode: bool = False, underscores: str = "drop", is_tolerant: bool = False, trailers_limit: int = 8192
     ) -> None:
-        """`underscores` is what becomes of trailers that have one in their name: drop, pass, reject. One that `is_tolerant`
-        reads sizes with white space behind them, and takes it off."""
-        self._at = _At.SIZE
-        self._left = 0  # bytes of the chunk still to come
-        self._carry = b""  # a line that is not complete yet
+        """`underscores` (drop, pass, reject) applies to trailers with a _ in their name. `is_tolerant` accepts white space
+        after a chunk size, and removes it."""
+        self._state = _State.SIZE
+        self._left = 0  # remaining bytes of the chunk
+        self._buffer = b""  # an incomplete line
         self._decode = decode
-        self._excess = 0  # bytes of chunk extensions beyond their due
+        self._excess = 0  # extension bytes in excess of the allowance
         self._underscores = underscores
         self._size_line = _PADDED_SIZE if is_tolerant else _SIZE
         self._trailers = 0
@@ -61,65 +73,65 @@ class ChunkedBody:
 
     @property
     def is_done(self) -> bool:
-        return self._at is _At.END
+        return self._state is _State.END
 
     @property
-    def held(self) -> bytes:
-        """What came of a line that is not complete."""
-        return self._carry
+    def buffered(self) -> bytes:
+        """An incomplete line."""
+        return self._buffer
 
     def feed(self, data: bytes) -> bytes:
-        """The bytes to pass on for `data`. ValueError, with a reason, when the chunks are malformed."""
-        if self._carry:
-            data = self._carry + data
+        """The bytes to forward for `data`. ValueError with a reason when the chunks are malformed."""
+        if self._buffer:
+            data = self._buffer + data
         out: list[bytes] = []
-        position = run = 0  # data[run:position] goes on as it came
+        position = run = 0  # data[run:position] is forwarded unchanged
         end = len(data)
-        while position < end and self._at is not _At.END:
-            if self._at is _At.DATA:
+        while position < end and self._state is not _State.END:
+            if self._state is _State.DATA:
                 step = min(self._left, end - position)
                 self._left -= step
                 self.payload += step
                 position += step
                 if not self._left:
-                    self._at = _At.DATA_END
+                    self._state = _State.DATA_END
                 continue
-            if self._at is _At.DATA_END:
+            if self._state is _State.DATA_END:
                 if data[position : position + 2] != b"\r\n":
                     if data[position:] == b"\r":
                         break
                     raise ValueError("a chunk's data is not as long as its size says")
                 line_end = position
                 instead = b"" if self._decode else None
-                self._at = _At.SIZE
+                self._state = _State.SIZE
             else:
                 line_end = data.find(b"\r\n", position)
                 if line_end < 0:
                     self._refuse_endless(data, position)
                     break
                 line = data[position:line_end]
-                instead = self._size(line) if self._at is _At.SIZE else self._trailer(line)
+                instead = self._size(line) if self._state is _State.SIZE else self._trailer(line)
             if instead is not None:
                 out.append(data[run:position])
                 out.append(instead)
                 run = line_end + 2
             position = line_end + 2
         out.append(data[run:position])
-        if self._at is _At.END:
-            self._carry = b""
+        if self._state is _State.END:
+            self._buffer = b""
             self.rest = data[position:]
         else:
-            self._carry = data[position:]
+            self._buffer = data[position:]
         return b"".join(out)
 
     def _size(self, line: bytes) -> bytes | None:
-        """Begin the chunk of this size line. What goes on in its place, or None for the line itself."""
+        """Parse a size line. Returns its replacement, None to forward the line as it is."""
         match = self._size_line.fullmatch(line)
         if match is None:
             raise ValueError(f"{show(line)} is not a chunk size")
         size, extension = match.groups()
         self._left = int(size, 16)
-        self._at = _At.DATA if self._left else _At.TRAILER
+        self._state = _State.DATA if self._left else _State.TRAILER
         if extension is not None:
             self._allow(len(extension))
         elif self._excess:
@@ -129,17 +141,17 @@ class ChunkedBody:
         return None if size == line else size + b"\r\n"
 
     def _allow(self, extension: int) -> None:
-        """Extensions of so many bytes before the chunk that begins."""
+        """Account for `extension` bytes of extensions of the chunk that begins. ValueError above the limits."""
         if extension > MAX_EXTENSION:
             raise ValueError(f"chunk extensions of more than {MAX_EXTENSION} bytes")
-        self._excess = max(0, self._excess + extension - FREE_EXTENSION - SHARE * self._left)
+        self._excess = max(0, self._excess + extension - FREE_EXTENSION - EXTENSION_RATIO * self._left)
         if self._excess > MAX_EXCESS:
             raise ValueError("more chunk extensions than content")
 
     def _trailer(self, line: bytes) -> bytes | None:
-        """Take one line of the trailer section; an empty one ends the message."""
+        """Parse a line of the trailer section; an empty one ends the message. Returns its replacement, None for unchanged."""
         if not line:
-            self._at = _At.END
+            self._state = _State.END
             return b"" if self._decode else None
         self._trailers += len(line) + 2
         if self._trailers > self._trailers_limit:
@@ -156,8 +168,8 @@ class ChunkedBody:
         return None
 
     def _refuse_endless(self, data: bytes, position: int) -> None:
-        """A line that has not ended yet: bounded, and without the bare LF that some readers take for its end."""
-        limit = _MAX_SIZE_LINE if self._at is _At.SIZE else self._trailers_limit - self._trailers
+        """Refuse an incomplete line that is too long or has a bare LF, which some parsers take for its end."""
+        limit = _MAX_SIZE_LINE if self._state is _State.SIZE else self._trailers_limit - self._trailers
         if len(data) - position > limit:
             raise ValueError(f"a chunk's line of more than {limit} bytes")
         if data.find(b"\n", position) >= 0:

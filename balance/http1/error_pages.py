@@ -1,4 +1,4 @@
-"""The replies that Balance gives itself: small, honest, in JSON or HTML, never from a cache."""
+"""Error responses that Balance generates itself, in JSON or HTML."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from http import HTTPStatus
 from balance.model import Why
 
 _WANTS_HTML = re.compile(rb"(?i)\r\naccept:[^\r\n]*text/html")
-_ALLOW = b"Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n"  # RFC 9110 section 15.5.6: a 405 must say it
-OPTIONS_REPLY = b"HTTP/1.1 204 No Content\r\n" + _ALLOW  # to one that may not go further (Max-Forwards: 0)
+_ALLOW = b"Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n"  # RFC 9110 section 15.5.6: required in a 405
+OPTIONS_REPLY = b"HTTP/1.1 204 No Content\r\n" + _ALLOW  # for OPTIONS with Max-Forwards: 0
 _RETRY_AFTER_S = 1
 
 
@@ -26,12 +26,12 @@ def error_reply(
     keep_alive: bool,
     pages: Mapping[int, str],
     date: str = "",
-    told: bytes = b"",
+    extra_lines: bytes = b"",
 ) -> bytes:
-    """A whole reply. `head` is the request's head as far as it came: it decides the format, and whether a body is sent.
+    """A complete response. `head` is the received part of the request's head: Accept decides the format, HEAD omits the body.
 
-    `told` are lines for its head. `date` is for the Date field (RFC 9110 section 6.6.1); without a clock it is left out.
-    `pages` holds the user's own pages by status; ``{request_id}`` and ``{why}`` in them are filled in.
+    `extra_lines` are added to the header. `date` is the Date field (RFC 9110 section 6.6.1), omitted when empty. `pages` has
+    the configured error pages by status; ``{request_id}`` and ``{why}`` in them are replaced.
     """
     phrase = HTTPStatus(status).phrase
     kind = "text/html; charset=utf-8"
@@ -44,14 +44,14 @@ def error_reply(
         )
     else:
         kind = "application/json"
-        said = {"status": status, "error": phrase, "why": why.word, "detail": detail, "request_id": request_id}
-        text = json.dumps(said) + "\n"
+        content = {"status": status, "error": phrase, "why": why.word, "detail": detail, "request_id": request_id}
+        text = json.dumps(content) + "\n"
     body = text.encode()
     lines = [f"HTTP/1.1 {status} {phrase}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n".encode()]
     if date:
         lines.append(f"Date: {date}\r\n".encode())
     lines.append(b"Cache-Control: no-store\r\n")
-    lines.append(told)
+    lines.append(extra_lines)
     if status == 503:
         lines.append(b"Retry-After: %d\r\n" % _RETRY_AFTER_S)
     if status == 405:

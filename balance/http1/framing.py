@@ -1,4 +1,4 @@
-"""How long a message body is (RFC 9112 section 6.3). Knows nothing of sockets."""
+"""Message body length (RFC 9112 section 6.3)."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Framing(enum.IntEnum):
     UNTIL_CLOSE = 3  # the end of the connection; replies only
 
 
-NO_BODY, BY_LENGTH, BY_CHUNKS, BY_CLOSE = Framing  # a global is ten times cheaper to look up than an Enum's member
+NO_BODY, BY_LENGTH, BY_CHUNKS, BY_CLOSE = Framing  # a global is ten times faster than an Enum member
 
-# No sign, no list, no white space (smuggling), and few enough digits for every 64-bit reader.
+# No sign, list or white space (request smuggling), and fits into 64 bits.
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _CODING = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 def content_length(values: list[bytes]) -> int:
-    """The one length that all of `values` say. ValueError when they are malformed or more than one.
+    """The value of the Content-Length fields. ValueError when it is malformed or there is more than one.
 
     Stricter than RFC 9112 section 6.3 rule 5: equal duplicates and comma lists are refused too.
     """
@@ -38,9 +38,9 @@ def content_length(values: list[bytes]) -> int:
 
 
 def is_chunked(values: list[bytes]) -> bool:
-    """True when Transfer-Encoding says exactly ``chunked``; False for codings that we don't know but that end in chunked.
+    """True when Transfer-Encoding is exactly ``chunked``; False for unknown codings that end with chunked.
 
-    ValueError for everything else: then nobody can tell where the body ends (RFC 9112 section 6.3 rule 4).
+    ValueError for everything else, since the end of the body is undefined (RFC 9112 section 6.3 rule 4).
     """
     if len(values) != 1:
         raise ValueError("more than one Transfer-Encoding")
@@ -55,7 +55,7 @@ def is_chunked(values: list[bytes]) -> bool:
 
 
 def request_framing(lengths: list[bytes], codings: list[bytes], minor: int) -> tuple[Framing, int]:
-    """Framing and length of a request's body. ProtocolError 400, or 501 for a transfer coding that we don't know."""
+    """Framing and length of a request's body. ProtocolError 400, or 501 for an unknown transfer coding."""
     try:
         if codings:
             if minor == 0:
@@ -74,14 +74,14 @@ def request_framing(lengths: list[bytes], codings: list[bytes], minor: int) -> t
 
 
 def response_framing(lengths: list[bytes], codings: list[bytes], minor: int, status: int) -> tuple[Framing, int]:
-    """Framing and length of a reply's body, as if it answered a GET. ProtocolError 502."""
+    """Framing and length of a response's body, as for a GET. ProtocolError 502."""
     try:
         if codings:
             if minor == 0 or lengths or not is_chunked(codings):
                 raise ValueError("ambiguous framing: Transfer-Encoding where it cannot be trusted")
             if status < 200 or status == 204:
                 raise ValueError(f"Transfer-Encoding in a {status} reply")  # RFC 9112 section 6.1
-            if status == 304:  # the same section: it says what a 200 would have brought
+            if status == 304:  # the same section: it describes the 200 response
                 return Framing.NONE, 0
             return Framing.CHUNKED, 0
         length = content_length(lengths) if lengths else -1
@@ -95,5 +95,5 @@ def response_framing(lengths: list[bytes], codings: list[bytes], minor: int, sta
 
 
 def show(value: bytes) -> str:
-    """A peer's bytes as they may stand in a message: short, ASCII, quoted."""
+    """A peer's bytes for an error message: at most 60, ASCII, quoted."""
     return ascii(value[:60].decode("latin-1"))

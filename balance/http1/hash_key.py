@@ -1,6 +1,6 @@
-"""What a request is hashed by: the client's address, a header field, a cookie, the path or a part of the query.
+"""Extracts the hash key of a request: client address, header field, cookie, path or query parameter.
 
-Only says what the key is; an empty key is none, and the policy leaves such a request to chance.
+An empty key is no key: the policy then chooses at random.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from typing import Final
 from balance.config.model import HashKey
 from balance.http1.head import RequestFields
 
-BETWEEN: Final = b","  # sessions; no cookie of ours has it in its value
-MAX_COOKIES: Final = 100  # of one name that are looked at
+SESSION_SEPARATOR: Final = b","  # not in any session cookie's value
+MAX_COOKIES: Final = 100  # of the same name
 
-KeyOf = Callable[[RequestFields, bytes, str], bytes]  # (fields, target, address of the client) -> key
+KeyExtractor = Callable[[RequestFields, bytes, str], bytes]  # (fields, target, address of the client) -> key
 
 
-def key_of(hash_key: HashKey) -> KeyOf:
-    """How to find the key of a request."""
+def key_extractor(hash_key: HashKey) -> KeyExtractor:
+    """The function that extracts the key."""
     return _KINDS[hash_key.kind](hash_key.name.encode("latin-1"))
 
 
-@lru_cache(maxsize=4096)  # a keep-alive client asks again and again
+@lru_cache(maxsize=4096)  # for clients with several requests
 def source_key(address: str) -> bytes:
-    """One key for one client: an IPv4 address however it is written, the /64 of an IPv6 one, none for a Unix socket.
+    """The key for a client address: an IPv4 address (also IPv4-mapped), the /64 of an IPv6 address, b"" for a Unix socket.
 
-    Hosts change the lower half of an IPv6 address at will (RFC 8981); a network is given a /64 at least (RFC 6177).
+    Hosts change the lower half of their IPv6 address (RFC 8981); a site has at least a /64 (RFC 6177).
     """
     try:
         ip = ipaddress.ip_address(address)
@@ -43,21 +43,21 @@ def source_key(address: str) -> bytes:
     return ip.packed
 
 
-def _by_source(name: bytes) -> KeyOf:
+def _by_source(name: bytes) -> KeyExtractor:
     return lambda fields, target, address: source_key(address)
 
 
-def _by_header(name: bytes) -> KeyOf:
-    return _remembered(b"header " + name.lower(), lambda fields: next(_values(fields.forward, name.lower() + b":"), b""))
+def _by_header(name: bytes) -> KeyExtractor:
+    return _cached(b"header " + name.lower(), lambda fields: next(_values(fields.forward, name.lower() + b":"), b""))
 
 
-def _remembered(note: bytes, search: Callable[[RequestFields], bytes]) -> KeyOf:
-    """What `search` finds, searched for once in the same lines: keep-alive clients repeat them, and it costs 2 us."""
+def _cached(note: bytes, search: Callable[[RequestFields], bytes]) -> KeyExtractor:
+    """Caches the result of `search` in the RequestFields, which keep-alive clients' requests share; it takes 2 us."""
 
     def key(fields: RequestFields, target: bytes, address: str) -> bytes:
-        found = fields.found
+        found = fields.cache
         if found is None:
-            found = fields.found = {}
+            found = fields.cache = {}
         try:
             return found[note]
         except KeyError:
@@ -67,34 +67,33 @@ def _remembered(note: bytes, search: Callable[[RequestFields], bytes]) -> KeyOf:
     return key
 
 
-def _by_cookie(name: bytes) -> KeyOf:
+def _by_cookie(name: bytes) -> KeyExtractor:
     values = _cookie_values(name)
-    return _remembered(b"cookie " + name, lambda fields: next(values(fields), b""))
+    return _cached(b"cookie " + name, lambda fields: next(values(fields), b""))
 
 
-def session_note(name: str) -> bytes:
-    """Under which fields remember in `found` which session their cookies name."""
+def session_cache_key(name: str) -> bytes:
+    """The key in RequestFields.cache for the session of a cookie name."""
     return b"session " + name.encode("latin-1")
 
 
-def session_of(name: str, known: Container[bytes]) -> KeyOf:
-    """How to find the session that the cookies of that name stand for: the one that is `known`.
+def session_extractor(name: str, known: Container[bytes]) -> KeyExtractor:
+    """The function that extracts the `known` session token from the cookies of that name.
 
-    There may be several: of another path or domain, of a time before, of somebody who wants a session to end elsewhere
-    (RFC 6265 section 5.4 says nothing of which comes first that a server could build on). Where more than one is known, all of
-    them are the answer, with BETWEEN between them.
+    There may be several cookies of one name: of other paths or domains, old or forged ones (their order is not reliable, RFC
+    6265 section 5.4). Several known tokens are all returned, joined by SESSION_SEPARATOR.
     """
     values = _cookie_values(name.encode("latin-1"))
 
     def search(fields: RequestFields) -> bytes:
         found = dict.fromkeys(value for value in islice(values(fields), MAX_COOKIES) if value in known)
-        return BETWEEN.join(found)
+        return SESSION_SEPARATOR.join(found)
 
-    return _remembered(session_note(name), search)
+    return _cached(session_cache_key(name), search)
 
 
 def _cookie_values(name: bytes) -> Callable[[RequestFields], Iterator[bytes]]:
-    """How to find the values of the cookies of that name, without the empty ones, in all Cookie lines."""
+    """The function that yields the non-empty values of the cookies of that name in all Cookie fields."""
     value = re.compile(rb"(?:\A|;)[ \t]*%b=([^;]*)" % re.escape(name))
 
     def values(fields: RequestFields) -> Iterator[bytes]:
@@ -108,8 +107,8 @@ def _cookie_values(name: bytes) -> Callable[[RequestFields], Iterator[bytes]]:
 
 
 def _values(lines: bytes, name: bytes) -> Iterator[bytes]:
-    """The values of the fields that begin with `name`, a lower-case name and its colon."""
-    lower = b"\n" + lines.lower()  # so that each position in it is behind the LF before that line
+    """The values of the fields with this name, given in lower case with its colon."""
+    lower = b"\n" + lines.lower()  # each line has an LF before it
     start = lower.find(b"\n" + name)
     while start >= 0:
         start += len(name)
@@ -117,11 +116,11 @@ def _values(lines: bytes, name: bytes) -> Iterator[bytes]:
         start = lower.find(b"\n" + name, start)
 
 
-def _by_path(name: bytes) -> KeyOf:
+def _by_path(name: bytes) -> KeyExtractor:
     return lambda fields, target, address: target.partition(b"?")[0]
 
 
-def _by_query(name: bytes) -> KeyOf:
+def _by_query(name: bytes) -> KeyExtractor:
     value = re.compile(rb"(?:\A|&)%b=([^&]*)" % re.escape(name))
     return lambda fields, target, address: _first(value, target.partition(b"?")[2])
 
@@ -131,7 +130,7 @@ def _first(pattern: re.Pattern[bytes], text: bytes) -> bytes:
     return match[1] if match is not None else b""
 
 
-_KINDS: dict[str, Callable[[bytes], KeyOf]] = {
+_KINDS: dict[str, Callable[[bytes], KeyExtractor]] = {
     "source-ip": _by_source,
     "header": _by_header,
     "cookie": _by_cookie,

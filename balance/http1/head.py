@@ -1,4 +1,4 @@
-"""What a head says, as the rest of the program reads it: requests and replies, parsed once and never changed."""
+"""Parsed heads of requests and responses; immutable once parsed."""
 
 from __future__ import annotations
 
@@ -6,30 +6,42 @@ from balance.http1.framing import NO_BODY
 
 
 class RequestFields:
-    """What the field lines of a request say. Shared by all requests that bring the same lines."""
+    """The parsed field lines of a request. Shared by requests with identical lines."""
 
-    __slots__ = ("connection", "expects", "forward", "forwarding", "found", "framing", "host", "length", "max_forwards",
-                 "request_id", "ties", "upgrade")  # fmt: skip
+    __slots__ = (
+        "cache",
+        "connection",
+        "expects_continue",
+        "forward",
+        "forwarding",
+        "framing",
+        "has_connection_auth",
+        "host",
+        "length",
+        "max_forwards",
+        "request_id",
+        "upgrade",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.host: bytes | None = None
         self.framing = NO_BODY
         self.length = 0
         self.connection: frozenset[bytes] = frozenset()  # the options of Connection, lower case
-        self.upgrade = b""  # what the client offers to upgrade to, if that may be passed on
-        self.expects = False  # 100-continue
-        self.ties = False  # it authenticates the connection that it is sent on, for this client
+        self.upgrade = b""  # the protocols of Upgrade that may be forwarded
+        self.expects_continue = False  # 100-continue
+        self.has_connection_auth = False  # its Authorization applies to the connection (NTLM, Negotiate)
         self.request_id = b""
         self.max_forwards = b""
         self.forwarding: tuple[tuple[bytes, bytes], ...] = ()  # (lower-case name, value) of X-Forwarded-* and the like
-        self.forward = b""  # the lines that are passed on, each with its CRLF
-        self.found: dict[object, bytes] | None = None  # what was searched for in the lines, by who did (see hashkey)
+        self.forward = b""  # the lines to forward, each with its CRLF
+        self.cache: dict[object, bytes] | None = None  # what was searched for in the lines, by who did (see hashkey)
 
 
 class Request:
-    """One request's head. `line` is the request line to send on, with its CRLF."""
+    """A request's head. `line` is the request line to forward, with its CRLF."""
 
-    __slots__ = ("ends_here", "fields", "is_rare", "keep_alive", "line", "method", "minor", "target")
+    __slots__ = ("ends_here", "fields", "is_uncommon", "keep_alive", "line", "method", "minor", "target")
 
     def __init__(
         self,
@@ -48,30 +60,40 @@ class Request:
         self.line = line
         self.fields = fields
         self.keep_alive = keep_alive
-        self.ends_here = ends_here  # Max-Forwards says that we are the last to see it
-        self.is_rare = is_rare  # that, or its fields tie
+        self.ends_here = ends_here  # Max-Forwards is 0
+        self.is_uncommon = is_rare  # that, or its fields tie
 
 
 class Response:
-    """One reply's head, as if it answered a GET. `forward` is its status line and the field lines that are passed on."""
+    """A response's head, as for a GET. `forward` is its status line and the field lines to forward."""
 
-    __slots__ = ("forward", "framing", "has_request_id", "idle_timeout_s", "is_rare", "keep_alive", "length", "status",
-                 "ties", "upgrade")  # fmt: skip
+    __slots__ = (
+        "forward",
+        "framing",
+        "has_connection_auth",
+        "has_request_id",
+        "idle_timeout_s",
+        "is_uncommon",
+        "keep_alive",
+        "length",
+        "status",
+        "upgrade",
+    )  # fmt: skip
 
     def __init__(self, status: int) -> None:
         self.status = status
         self.framing = NO_BODY
         self.length = 0
         self.keep_alive = False
-        self.idle_timeout_s = 0.0  # from Keep-Alive: timeout=N; 0 when it did not say
+        self.idle_timeout_s = 0.0  # from Keep-Alive: timeout=N; 0 without it
         self.upgrade = b""
         self.forward = b""
         self.has_request_id = False
-        self.ties = False  # its connection is one client's from now on
-        self.is_rare = status >= 400  # or any other that needs a second look
+        self.has_connection_auth = False  # its connection is one client's from now on
+        self.is_uncommon = status >= 400  # or any other that needs a second look
 
     def with_line(self, line: bytes) -> Response:
-        """A copy that has one more line; the original may be remembered, and answer others."""
+        """A copy with one more line; the original may be cached."""
         copy = Response(self.status)
         for name in self.__slots__:
             setattr(copy, name, getattr(self, name))

@@ -1,4 +1,4 @@
-"""Which host a request is for: the Host field and the target's authority (RFC 9110 section 4.2, RFC 9112 section 3.2)."""
+"""The host of a request: Host field and request target (RFC 9110 section 4.2, RFC 9112 section 3.2)."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from balance.errors import ProtocolError
 from balance.http1.framing import show
 from balance.model import Why
 
-# Stricter than RFC 3986 section 3.2.2: no percent-encoding and no user name; of the sub-delims only `!`, `$`, `&` and `+`,
-# which are parts of a token to whoever reads a field. The others quote, group, begin parameters, split lists or are patterns to
-# some reader of a log, a field or a rule.
+# Stricter than RFC 3986 section 3.2.2: no percent-encoding, no user name, and of the sub-delims only `!`, `$`, `&` and `+`,
+# which are token characters. The others have a meaning in field values, logs or patterns.
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~!$&+\-]{1,255})(?::([0-9]{0,5}))?")
 _ABSOLUTE = re.compile(rb"(?i:http(s?))://([^/?]*)(.*)", re.DOTALL)
 _SLASH = ord("/")
 
 
 def refuse(detail: str) -> ProtocolError:
-    """A request whose host nobody can tell."""
+    """The error for a request without an unambiguous host."""
     return ProtocolError(400, Why.BAD_REQUEST, detail)
 
 
 def read_host(values: list[bytes], minor: int) -> bytes | None:
-    """The Host field's value, without the colon of a port that is empty. RFC 9112 section 3.2: exactly one in HTTP/1.1."""
+    """The Host field's value, without the colon of an empty port. RFC 9112 section 3.2: exactly one in HTTP/1.1."""
     if len(values) > 1:
         raise refuse("more than one Host")
     if not values:
@@ -37,15 +36,14 @@ def read_host(values: list[bytes], minor: int) -> bytes | None:
 
 
 def is_host(value: bytes) -> bool:
-    """Whether it may stand in Host: a name or an address, perhaps with a port."""
+    """Whether it is a valid Host: a name or an address, with or without a port."""
     return _HOST.fullmatch(value) is not None
 
 
 def origin_form(method: bytes, target: bytes, host: bytes | None, minor: int) -> tuple[bytes, bytes | None]:
-    """The path to ask a backend for, and the host, of a target that doesn't begin with a path (RFC 9112 section 3.2).
+    """The path and host of a target in absolute-form or asterisk-form (RFC 9112 section 3.2).
 
-    Stricter than section 3.2.2, which lets the target win: two hosts in one request are two readings of it, so they must be the
-    same. HTTP/1.0 may leave Host out, and then there is only one.
+    Stricter than section 3.2.2, by which the target overrides Host: here they must be the same. HTTP/1.0 may omit Host.
     """
     if target == b"*":
         if method != b"OPTIONS":
@@ -65,20 +63,19 @@ def origin_form(method: bytes, target: bytes, host: bytes | None, minor: int) ->
 
 
 def is_same(one: bytes, other: bytes, default_port: int) -> bool:
-    """Whether two authorities are one host (RFC 9110 section 4.2.3): a port that is left out or empty is the default, an IPv6
-    address is its value, and names have no case."""
+    """Whether two authorities are equivalent (RFC 9110 section 4.2.3): default port, IPv6 notation and case are normalized."""
     first = _parts(one, default_port)
     return first is not None and first == _parts(other, default_port)
 
 
 def port_of(host: bytes) -> int:
-    """The port of a Host field's value; 0 where it says none."""
+    """The port of a Host field's value; 0 when it has none."""
     match = _HOST.fullmatch(host)
     return int(match[2]) if match is not None and match[2] else 0
 
 
 def authority_of(address: str, port: int) -> bytes:
-    """An address of ours as a client would have written it in Host."""
+    """One of our addresses in the form of a Host field."""
     host = f"[{address}]" if ":" in address else address
     return (host if port == 80 else f"{host}:{port}").encode("ascii")
 

@@ -1,7 +1,7 @@
-"""The second opinion: llhttp, strict, reads the same bytes. Where it and our own framing disagree, the message is refused.
+"""Checks message framing with a second parser, llhttp in strict mode: a message on which both disagree is refused.
 
-What httptools 0.9 does not tell shapes this file: it has no way to say "this reply answers a HEAD", so a head is witnessed as
-if it answered a GET, and it has no pause, so a witness is fed one message at a time.
+httptools 0.9 can't be told that a response is to HEAD, so responses are checked as for a GET; and it can't be paused, so that
+one message is fed at a time.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from balance.http1.framing import BY_CLOSE, BY_LENGTH, NO_BODY, Framing
 _FILLER = memoryview(bytes(65536))
 
 
-class _Ends:
-    """The only callback that is needed; each one that exists costs its call."""
+class _MessageCounter:
+    """Counts complete messages. No other callbacks, since each one that exists is called."""
 
     __slots__ = ("count",)
 
@@ -26,33 +26,32 @@ class _Ends:
 
 
 class LlhttpCheck:
-    """Reads heads of many connections, one after the other, with one parser for as long as it stays clean."""
+    """Checks heads of many connections with one parser, which is replaced when its state is not clean."""
 
     __slots__ = ("_ends", "_make", "_parser")
 
     def __init__(self, make: type[HttpRequestParser] | type[HttpResponseParser]) -> None:
         self._make = make
-        self._ends = _Ends()
+        self._ends = _MessageCounter()
         self._parser = make(self._ends)
 
     def agrees(self, head: bytes, framing: Framing, length: int, *, reusable: bool) -> bool:
-        """Whether llhttp, too, reads `head` as one head followed by a body of this framing and length.
+        """Whether llhttp also reads `head` as one head followed by a body of this framing and length.
 
-        `reusable`: the head leaves the connection open, as far as we can tell; llhttp stops reading after one that closes.
+        `reusable`: the head leaves the connection open by our reading; llhttp stops after one that closes it.
         """
-        # llhttp keeps more of a message than we know of (`Proxy-Connection: close` closes its ears as well), so only a parser
-        # without a past may refuse: the second reading is by a new one.
+        # llhttp keeps state between messages (it stops after `Proxy-Connection: close`, too), so a refusal is confirmed with a
+        # new parser.
         return self._reads(head, framing, length, reusable) or self._reads(head, framing, length, reusable)
 
     def _reads(self, head: bytes, framing: Framing, length: int, reusable: bool) -> bool:
-        """One reading, after which the parser is a new one unless the message left it as it was."""
+        """One check. Replaces the parser unless its state is clean afterwards."""
         ends = self._ends
         ends.count = 0
         try:
             self._parser.feed_data(head)
             if framing is BY_LENGTH or framing is BY_CLOSE:
-                # A body of that many bytes must end exactly there: shorter or longer readings raise or don't end. Chunks are
-                # left to the LlhttpBodyCheck.
+                # The message must end exactly after that many bytes. LlhttpBodyCheck checks chunked bodies.
                 self._parser.feed_data(_FILLER[:length] if framing is BY_LENGTH else _FILLER)
             has_end = framing is NO_BODY or (framing is BY_LENGTH and length <= len(_FILLER))
             agreed = ends.count == (1 if has_end else 0)
@@ -67,25 +66,25 @@ class LlhttpCheck:
         return agreed
 
 
-_CHUNKS_FOLLOW = {
+_CHUNKED_HEADS = {
     HttpRequestParser: b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
     HttpResponseParser: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
 }
 
 
 class LlhttpBodyCheck:
-    """Reads one chunked body to its end, behind a head that says no more than that it is chunked: the message's own has been
-    witnessed, and may offer an upgrade, at which this parser would stop."""
+    """Checks one chunked body, after a minimal head: the message's own head has been checked, and may have an Upgrade, at which
+    llhttp would stop."""
 
     __slots__ = ("_ends", "_parser")
 
     def __init__(self, make: type[HttpRequestParser] | type[HttpResponseParser]) -> None:
-        self._ends = _Ends()
+        self._ends = _MessageCounter()
         self._parser = make(self._ends)
-        self._parser.feed_data(_CHUNKS_FOLLOW[make])
+        self._parser.feed_data(_CHUNKED_HEADS[make])
 
     def agrees(self, data: bytes | memoryview, *, ended: bool) -> bool:
-        """Feed what our own framing took for the body's next bytes; `ended` says that it found the end there."""
+        """Whether llhttp reads the next bytes of the body in the same way; `ended`: by our reading it ends with them."""
         try:
             self._parser.feed_data(data)
         except HttpParserError:

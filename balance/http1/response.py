@@ -1,7 +1,6 @@
-"""Reading a reply's head (RFC 9112 sections 4 and 5), as strictly as a request's: a backend's ambiguity is answered 502.
+"""Parsing of response heads (RFC 9112 sections 4 and 5), as strictly as requests: ambiguous ones are answered 502.
 
-For backends older than the rules a reader may be tolerant (`http.strictness`): what breaks a rule and has one reading all the
-same is rewritten as the rule has it, and then read as strictly as the rest.
+In tolerant mode (`http.strictness`) violations of old backends that are unambiguous are normalized before strict parsing.
 """
 
 from __future__ import annotations
@@ -21,92 +20,92 @@ from balance.http1.fields import (
     REQUEST_ID,
     TRANSFER_ENCODING,
     UPGRADE,
-    asks_for_connection_auth,
-    for_witness,
+    for_llhttp,
     is_field_line,
-    malformed,
-    members,
+    list_members,
+    malformed_line,
+    offers_connection_auth,
     only_length,
     options,
-    special,
-    without,
-    without_named,
+    remove_lines,
+    remove_named,
+    special_fields,
 )
 from balance.http1.framing import BY_CHUNKS, response_framing, show
 from balance.http1.head import Response
 from balance.http1.llhttp_check import LlhttpCheck
 from balance.model import Why
 
-MAX_HEAD = 64 * 1024  # bytes; nginx's proxy_buffer_size is 4-8k, Envoy's bound 60k
+MAX_HEAD = 64 * 1024  # bytes; nginx's proxy_buffer_size is 4-8k, Envoy's limit 60k
 MAX_FIELDS = 200
-_BEGINNING = b"HTTP/1."
+_HTTP1 = b"HTTP/1."
 LAST_STATUS = 599  # RFC 9110 section 15
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n")
 _KEEP_ALIVE_TIMEOUT = re.compile(rb"(?i)(?:^|[,\s;])timeout\s*=\s*([0-9]{1,6})(?=$|[,\s;])")
 
-_TAKEN_OUT = frozenset((TRANSFER_ENCODING, CONNECTION, KEEP_ALIVE, UPGRADE, HOP))
-_OWN_OPTIONS = frozenset((b"close", b"keep-alive", b"upgrade"))  # name fields that are taken out anyway
-_REMEMBERED = 16  # blocks
-_REMEMBERED_BYTES = 2048
-_REMEMBERED_STATUS_LINES = 256
+_HOP_BY_HOP = frozenset((TRANSFER_ENCODING, CONNECTION, KEEP_ALIVE, UPGRADE, HOP))
+_OWN_OPTIONS = frozenset((b"close", b"keep-alive", b"upgrade"))  # their fields are removed anyway
+_CACHE_SIZE = 16  # blocks
+_CACHE_MAX_BYTES = 2048
+_STATUS_LINE_CACHE_SIZE = 256
 
 
 def refuse(detail: str) -> ProtocolError:
-    """A reply that goes no further."""
+    """The error for a response that is refused."""
     return ProtocolError(502, Why.BAD_RESPONSE, detail)
 
 
 class ResponseReader:
-    """Reads heads of replies. What a head said is remembered by its bytes: within a second, many are the same."""
+    """Parses heads of responses. Parsed heads are cached by their bytes: within a second, many are identical."""
 
-    __slots__ = ("_remembered", "_witness", "is_tolerant")
+    __slots__ = ("_cache", "_llhttp", "is_tolerant")
 
     def __init__(self, *, is_tolerant: bool = False) -> None:
         self.is_tolerant = is_tolerant
-        self._witness = LlhttpCheck(HttpResponseParser)
-        self._remembered: dict[bytes, Response] = {}
+        self._llhttp = LlhttpCheck(HttpResponseParser)
+        self._cache: dict[bytes, Response] = {}
 
     def read(self, head: bytes) -> Response:
-        """The reply of one complete head, which ends with its empty line. ProtocolError (502)."""
-        response = self._remembered.get(head)
+        """Parse one complete head, with its empty line. ProtocolError (502)."""
+        response = self._cache.get(head)
         if response is not None:
             return response
         came = head
         if self.is_tolerant:
-            head = tidied(head)
+            head = normalize_head(head)
         response = parse_response(head)
         if response.status > LAST_STATUS and not self.is_tolerant:
             raise _no_status_line(head)
         block = head[head.find(b"\n") :]
         seen = head
         if response.framing is BY_CHUNKS and b"\t" in block:
-            seen = head[: -len(block)] + for_witness(block)
-        if not self._witness.agrees(seen, response.framing, response.length, reusable=response.keep_alive):
-            line_at_fault = malformed(block)
+            seen = head[: -len(block)] + for_llhttp(block)
+        if not self._llhttp.agrees(seen, response.framing, response.length, reusable=response.keep_alive):
+            line_at_fault = malformed_line(block)
             if line_at_fault is None:
                 raise refuse("the head can be read in more than one way")
             raise refuse(f"{show(line_at_fault)} is not a header field")
-        if len(came) <= _REMEMBERED_BYTES:
-            if len(self._remembered) >= _REMEMBERED:
-                self._remembered.clear()
-            self._remembered[came] = response
+        if len(came) <= _CACHE_MAX_BYTES:
+            if len(self._cache) >= _CACHE_SIZE:
+                self._cache.clear()
+            self._cache[came] = response
         return response
 
     def end(self, data: bytes) -> int:
-        """Where in `data` the head that it begins with ends; less than 4 when it does not."""
+        """The end of the head in `data`; less than 4 when it is incomplete."""
         if not self.is_tolerant:
             return data.find(b"\r\n\r\n") + 4
         crlf, lf = data.find(b"\n\r\n") + 3, data.find(b"\n\n") + 2
         return crlf if lf < 2 or 2 < crlf < lf else lf
 
     def refuse_partial(self, data: bytes, seen: int) -> None:
-        """Refuse at once what can't become a head, instead of waiting for its end: ProtocolError (502).
+        """ProtocolError (502) when an incomplete head can't become a valid one.
 
-        `data` is all that has come of one, and no whole one; its first `seen` bytes were looked at before.
+        `data` is the received part; its first `seen` bytes have been checked before.
         """
         if len(data) > MAX_HEAD:
             raise refuse(f"a head of more than {MAX_HEAD} bytes")
-        if not data.startswith(_BEGINNING[: len(data)]):
+        if not data.startswith(_HTTP1[: len(data)]):
             raise _no_status_line(data)
         start = data.rfind(b"\n", 0, seen) + 1
         while (end := data.find(b"\n", start)) >= 0:
@@ -125,12 +124,11 @@ class ResponseReader:
             raise refuse(f"more than {MAX_FIELDS} header fields")
 
 
-def tidied(head: bytes) -> bytes:
-    """`head` without what old backends do against the rules and can mean in one way only. ProtocolError (502).
+def normalize_head(head: bytes) -> bytes:
+    """Normalize unambiguous violations of old backends. ProtocolError (502).
 
-    Line ends that are a bare LF (RFC 9112 section 2.2); one Content-Length that is said several times, in a list or in lines of
-    its own (section 6.3 rule 5); Transfer-Encoding in a 204, which has no body (section 6.1): should one come all the same, it
-    is not taken for a reply, because the connection is closed.
+    Bare LF as line end (RFC 9112 section 2.2); equal Content-Lengths in a list or several lines (section 6.3 rule 5);
+    Transfer-Encoding in a 204 (section 6.1): the connection is closed, in case a body follows.
     """
     text = head.replace(b"\r\n", b"\n")
     if b"\r" in text:
@@ -140,7 +138,7 @@ def tidied(head: bytes) -> bytes:
     line, block = head[:line_end], head[line_end - 1 :]
     lengths: list[bytes] = []
     length_lines, coding_lines = [], []
-    for kind, value, span in special(block):
+    for kind, value, span in special_fields(block):
         if kind == CONTENT_LENGTH:
             lengths += [length.strip(b" \t") for length in value.split(b",")]
             length_lines.append(span)
@@ -155,13 +153,13 @@ def tidied(head: bytes) -> bytes:
         instead += b"Connection: close\r\n"
     if not instead:
         return head
-    return b"%b%b%b\r\n" % (line, without(block, sorted(length_lines + coding_lines)), instead)
+    return b"%b%b%b\r\n" % (line, remove_lines(block, sorted(length_lines + coding_lines)), instead)
 
 
 class _StatusLine(NamedTuple):
     minor: int
     status: int
-    forward: bytes  # as it goes on, with its CRLF
+    forward: bytes  # to be forwarded, with its CRLF
 
 
 _status_lines: dict[bytes, _StatusLine] = {}
@@ -175,7 +173,7 @@ def _read_status_line(line: bytes) -> _StatusLine:
         raise _no_status_line(line)
     read = _StatusLine(int(match[1]), int(match[2]), b"HTTP/1.1 %b %b\r\n" % (match[2], match[3] or b""))
     if len(line) <= 64:
-        if len(_status_lines) >= _REMEMBERED_STATUS_LINES:
+        if len(_status_lines) >= _STATUS_LINE_CACHE_SIZE:
             _status_lines.clear()
         _status_lines[line] = read
     return read
@@ -187,7 +185,7 @@ def _no_status_line(data: bytes) -> ProtocolError:
 
 
 def parse_response(head: bytes) -> Response:
-    """What a complete head says. ProtocolError (502)."""
+    """Parse a complete head. ProtocolError (502)."""
     line_end = head.find(b"\r\n") + 2
     status_line = _status_lines.get(head[:line_end]) or _read_status_line(head[:line_end])
     minor = status_line.minor
@@ -207,23 +205,23 @@ def parse_response(head: bytes) -> Response:
         response.forward = status_line.forward + forward
         return response
     if response.status in (401, 407):
-        response.ties = asks_for_connection_auth(block)
-        response.is_rare |= response.ties
+        response.has_connection_auth = offers_connection_auth(block)
+        response.is_uncommon |= response.has_connection_auth
     lengths: list[bytes] = []
     codings: list[bytes] = []
     found: dict[int, list[bytes]] = {}
     taken_out = []
-    for kind, value, line in special(block):
+    for kind, value, line in special_fields(block):
         if kind == CONTENT_LENGTH:
             lengths.append(value)
             if response.status < 200 or response.status == 204:
-                taken_out.append(line)  # RFC 9110 section 8.6: not in such a reply
+                taken_out.append(line)  # RFC 9110 section 8.6: not in such a response
         elif kind == TRANSFER_ENCODING:
             codings.append(value)
             taken_out.append(line)
         elif kind == REQUEST_ID:
-            response.has_request_id = response.is_rare = True
-        elif kind in _TAKEN_OUT:
+            response.has_request_id = response.is_uncommon = True
+        elif kind in _HOP_BY_HOP:
             found.setdefault(kind, []).append(value)
             taken_out.append(line)
     response.framing, response.length = response_framing(lengths, codings, minor, response.status)
@@ -231,18 +229,18 @@ def parse_response(head: bytes) -> Response:
     if not taken_out:
         response.forward = status_line.forward + block[1:-2]
         return response
-    forward = without(block, taken_out)
+    forward = remove_lines(block, taken_out)
     if CONNECTION in found:
         connection = options(found[CONNECTION])
         response.keep_alive = b"close" not in connection and (minor == 1 or b"keep-alive" in connection)
         if b"upgrade" in connection:
-            response.upgrade = b", ".join(members(found.get(UPGRADE, [])))
+            response.upgrade = b", ".join(list_members(found.get(UPGRADE, [])))
         named = connection - PROTECTED - _OWN_OPTIONS
         if named:
-            forward = without_named(forward, named)
+            forward = remove_named(forward, named)
     if response.status == 426 and UPGRADE in found:
-        # RFC 9110 section 15.5.22: MUST say to what. In all other replies but 101 it is an advertisement for this hop.
-        forward += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % b", ".join(members(found[UPGRADE]))
+        # RFC 9110 section 15.5.22: Upgrade is required in a 426. In others but 101 it is hop-by-hop.
+        forward += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % b", ".join(list_members(found[UPGRADE]))
     for value in found.get(KEEP_ALIVE, []):
         timeout = _KEEP_ALIVE_TIMEOUT.search(value)
         if timeout:

@@ -1,4 +1,4 @@
-"""The Set-Cookie line that names a client's session (RFC 6265 section 4.1)."""
+"""The Set-Cookie line of the session cookie (RFC 6265 section 4.1)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from balance.config.model import SessionCookie
 
 
 def set_cookie(cookie: SessionCookie, token: bytes, *, is_secure: bool) -> bytes:
-    """The whole line. `is_secure` is whether the client came over TLS; `secure` in the configuration may know better.
+    """The line with its CRLF. `is_secure`: the client connected over TLS; `secure` in the configuration overrides it.
 
-    Where that is auto, SameSite=None asks for Secure whatever was seen: without it browsers drop the cookie (RFC 6265bis 5.7).
+    With `auto`, SameSite=None implies Secure: browsers drop the cookie otherwise (RFC 6265bis section 5.7).
     """
     if cookie.secure is not None:
         is_secure = cookie.secure

@@ -1,7 +1,7 @@
-"""Where WebSocket frames begin and end in one direction of a connection (RFC 6455 section 5.2). Keeps no payload.
+"""Tracks the boundaries of WebSocket frames in one direction (RFC 6455 section 5.2), without keeping payloads.
 
-Between two frames, also between the fragments of a message, a control frame may be put in (section 5.4): that is all that
-this is for. Whatever breaks the rules ends the knowledge, not the connection: then no place is known any more.
+Used to insert a Close frame between two frames or fragments (section 5.4). After a protocol error boundaries are unknown, but
+the connection goes on.
 """
 
 from __future__ import annotations
@@ -16,66 +16,66 @@ _INCOMPLETE, _MALFORMED = 0, -1
 _KNOWN = frozenset((0, 1, 2, CLOSE, 9, 10))  # continuation, text, binary; close, ping, pong
 
 
-class Frames:
-    """Follows the bytes of one direction."""
+class FrameTracker:
+    """Tracks the bytes of one direction."""
 
-    __slots__ = ("_closes", "_head", "_is_masked", "_left", "has_closed", "is_lost")
+    __slots__ = ("_head", "_is_close", "_is_masked", "_left", "has_closed", "is_out_of_sync")
 
     def __init__(self, *, is_masked: bool) -> None:
-        """Section 5.1: a client masks every frame, a server none."""
+        """`is_masked`: client frames are masked, server frames are not (section 5.1)."""
         self._is_masked = is_masked
-        self._head = b""  # of a frame's head, what has come of it
-        self._left = 0  # bytes to the end of the frame, when its head is known
-        self._closes = False  # that frame is a Close
-        self.has_closed = False  # a Close has passed as a whole: nothing may follow it
-        self.is_lost = False
+        self._head = b""  # an incomplete frame header
+        self._left = 0  # remaining bytes of the frame
+        self._is_close = False  # the present frame is a Close
+        self.has_closed = False  # a complete Close has passed: no frame may follow
+        self.is_out_of_sync = False
 
     @property
-    def is_between(self) -> bool:
-        """Whether a frame may be put in here."""
-        return not (self._left or self._head or self.is_lost or self.has_closed)
+    def is_at_boundary(self) -> bool:
+        """Whether a frame may be inserted now."""
+        return not (self._left or self._head or self.is_out_of_sync or self.has_closed)
 
-    def passed(self, data: bytes) -> None:
-        """These bytes come next."""
+    def feed(self, data: bytes) -> None:
+        """Process the next bytes."""
         size = len(data)
         at = self._finish_head(data) if self._head else self._left
-        while at < size and not self._closes and not self.is_lost:
+        while at < size and not self._is_close and not self.is_out_of_sync:
             length = self._measure(data, at)
             if length > 0:
-                self._closes = data[at] & 15 == CLOSE
+                self._is_close = data[at] & 15 == CLOSE
                 at += length
             elif length == _INCOMPLETE:
                 self._head = data[at:]
                 at = size
             else:
-                self.is_lost = True
+                self.is_out_of_sync = True
         self._left = at - size if at > size else 0
-        if self._closes and not self._left:
+        if self._is_close and not self._left:
             self.has_closed = True
 
-    def until_boundary(self, data: bytes) -> int:
-        """If `data` comes next: how much of it belongs to the frame that has begun. -1 when that does not end in it."""
+    def bytes_to_boundary(self, data: bytes) -> int:
+        """How many bytes of `data`, if it comes next, belong to the present frame; -1 when it does not end in it."""
         end = self._left
         if self._head:
             end = self._measure(self._head + data[:_MAX_HEAD], 0) - len(self._head)
-        return end if 0 <= end <= len(data) and not self.is_lost else -1
+        return end if 0 <= end <= len(data) and not self.is_out_of_sync else -1
 
     def _finish_head(self, data: bytes) -> int:
-        """The head that has begun goes on in `data`. Where in it the frame ends, or behind it."""
+        """Complete the frame header with `data`. Returns the end of the frame, which may be beyond `data`."""
         begun = len(self._head)
         head, self._head = self._head + data[:_MAX_HEAD], b""
         length = self._measure(head, 0)
         if length > 0:
-            self._closes = head[0] & 15 == CLOSE
+            self._is_close = head[0] & 15 == CLOSE
             return length - begun
         if length == _INCOMPLETE:
             self._head = head
         else:
-            self.is_lost = True
+            self.is_out_of_sync = True
         return len(data)
 
     def _measure(self, data: bytes, at: int) -> int:
-        """The whole length of the frame whose head stands there."""
+        """The length of the frame that begins at `at`, header included; _INCOMPLETE or _MALFORMED."""
         size = len(data) - at
         if size < 2:
             return _INCOMPLETE
@@ -103,7 +103,7 @@ class Frames:
 
 
 def close_frame(code: int, mask: bytes = b"") -> bytes:
-    """A Close with that code; from a client with a `mask` of four bytes that nobody can guess (section 10.3)."""
+    """A Close frame; from a client with a `mask` of four unpredictable bytes (section 10.3)."""
     payload = struct.pack("!H", code)
     if not mask:
         return bytes((0x80 | CLOSE, len(payload))) + payload

@@ -6,7 +6,7 @@ ends with the settings that it began with.
 
 from __future__ import annotations
 
-from balance.http1.forwarding.forwarded_headers import ClientViews
+from balance.http1.forwarding.forwarded_headers import ForwardedClients
 from balance.http1.forwarding.realip import TrustedProxies
 from balance.http1.request import RequestReader
 from balance.proxy.net.timer_wheel import NEVER
@@ -81,7 +81,7 @@ class ListenerSettings:
         self.sends_only_id = self.sends_request_id and not self.sends_backend  # nearly always
         trusted = TrustedProxies(listener.trusted_proxies)
         self.trusted = trusted if trusted else None
-        self.views = ClientViews(listener.client_address, http.forwarded, trusted, port, self.scheme, via=http.via)
+        self.views = ForwardedClients(listener.client_address, http.forwarded, trusted, port, self.scheme, via=http.via)
         self.pages = dict(http.error_pages)
         self.max_idle = http.keepalive.max_idle_per_backend
         self.max_requests = http.keepalive.max_requests or UNLIMITED

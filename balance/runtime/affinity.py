@@ -12,7 +12,7 @@ from typing import cast, final
 from balance.config.model import HashKey, PoolConfig
 from balance.health.circuit_breaker import BreakerState
 from balance.health.states import State
-from balance.http1.hash_key import BETWEEN, KeyOf, key_of, session_note, session_of
+from balance.http1.hash_key import SESSION_SEPARATOR, KeyExtractor, key_extractor, session_cache_key, session_extractor
 from balance.http1.head import RequestFields
 from balance.runtime import counters
 from balance.runtime.backend import Backend
@@ -51,26 +51,26 @@ class Affinity:
         self._row = row
         self.tokens: Tokens | None = None
         self.homes: Mapping[bytes, Backend] = {}  # by token
-        self.note = session_note(affinity.cookie.name)
+        self.note = session_cache_key(affinity.cookie.name)
         self._sessions: Sessions | None = None
         if affinity.mode == "cookie":
             self.tokens = Tokens(affinity.secret.encode() or shared.session_key, config.name, backends)
             self.homes = self.tokens.backends
-            self._session_of = session_of(affinity.cookie.name, self.homes)
+            self._session_of = session_extractor(affinity.cookie.name, self.homes)
         else:
             table = shared.sessions
             self._sessions = Sessions(table, len(table), shared.session_key, config.name, backends, affinity.ttl_s)
-            self._session_of = key_of(HashKey(affinity.mode, affinity.header if affinity.mode == "header" else ""))
+            self._session_of = key_extractor(HashKey(affinity.mode, affinity.header if affinity.mode == "header" else ""))
 
-    def visits(self, policy_key_of: KeyOf | None) -> KeyOf:
+    def visits(self, policy_key_of: KeyExtractor | None) -> KeyExtractor:
         """The pool finds its own visits where others find a key: whoever carries it does not look at it."""
-        session_of = self._session_of
+        session_extractor = self._session_of
 
         def visit(fields: RequestFields, target: bytes, address: str) -> Visit:
             key = b"" if policy_key_of is None else policy_key_of(fields, target, address)
-            return Visit(key, session_of(fields, target, address))
+            return Visit(key, session_extractor(fields, target, address))
 
-        return cast(KeyOf, visit)
+        return cast(KeyExtractor, visit)
 
     def home(self, visit: Visit, now: float, avoid: Collection[Backend], is_last_resort: bool) -> Backend | None:
         """The backend where the session is, None when it has none or can't stay there. Where nobody is as any other
@@ -81,8 +81,8 @@ class Affinity:
         else:
             homes = self.homes
             home = homes.get(visit.session)
-            if home is None and BETWEEN in visit.session:
-                home = _one_of([homes[token] for token in visit.session.split(BETWEEN)], avoid)
+            if home is None and SESSION_SEPARATOR in visit.session:
+                home = _one_of([homes[token] for token in visit.session.split(SESSION_SEPARATOR)], avoid)
         visit.is_known = home is not None
         visit.is_moved = True
         if home is None or home in avoid:

@@ -11,7 +11,7 @@ from typing import Final
 
 from balance.balancing import NO_BACKEND, Needs, Policy
 from balance.config.model import HashKey
-from balance.http1.hash_key import key_of
+from balance.http1.hash_key import key_extractor
 from balance.http1.head import RequestFields
 from balance.load import Load
 from balance.model import Why
@@ -30,7 +30,7 @@ _SOURCE_IP: Final = HashKey()
 class Pool:
     """The ready set and its policy. Every change of the ready set is one rebuild().
 
-    `key_of` finds the key to give to acquire() in a request; None when nobody wants one, which is then b"".
+    `key_extractor` finds the key to give to acquire() in a request; None when nobody wants one, which is then b"".
     """
 
     __slots__ = ("_policy", "_ready", "_terms", "affinity", "algorithm", "backends", "backups", "health", "key_of", "limits",
@@ -61,7 +61,7 @@ class Pool:
         self.limits = limits
         self.affinity = affinity
         self.backups = backups
-        self.key_of = key_of(hash_key) if Needs.KEY in policy.needs else None
+        self.key_of = key_extractor(hash_key) if Needs.KEY in policy.needs else None
         if affinity is not None:
             self.key_of = affinity.visits(self.key_of)
         self._policy = policy
@@ -115,7 +115,7 @@ class Pool:
         """The lease that acquire() would give, where nothing has to be looked for: a cookie that was seen before in the same
         fields, and a backend that is ready and has room. Nearly every request; None leaves all others to acquire().
         """
-        affinity, found = self.affinity, fields.found
+        affinity, found = self.affinity, fields.cache
         if affinity is None or not affinity.homes or not found:
             return None
         home = affinity.homes.get(found.get(affinity.note, b""))

@@ -15,7 +15,7 @@ from balance.balancing.consistent_hash import ring
 from balance.balancing.maglev import build_table
 from balance.config.model import BackendConfig, HashKey, HttpConfig
 from balance.http1.chunked import ChunkedBody
-from balance.http1.hash_key import key_of
+from balance.http1.hash_key import key_extractor
 from balance.http1.request import RequestReader, parse_fields
 from balance.http1.response import ResponseReader, parse_response
 from balance.load import Load
@@ -93,7 +93,7 @@ def keys() -> Iterator[Case]:
     """What a request is hashed by."""
     request = RequestReader(HttpConfig()).read(REQUEST % (b"1", b"1"))
     for kind, name in (("source-ip", ""), ("header", "X-Api-Version"), ("cookie", "theme"), ("path", ""), ("query", "page")):
-        find = key_of(HashKey(kind, name))
+        find = key_extractor(HashKey(kind, name))
         yield f"hash key: {kind}", lambda find=find: find(request.fields, request.target, "192.0.2.1")
 
 

@@ -9,7 +9,7 @@ from reading import payload
 from request_cases import CHUNKED as HEAD
 from request_cases import CHUNKS, MORE, TRAILERS
 
-from balance.http1.chunked import FREE_EXTENSION, MAX_EXCESS, SHARE, ChunkedBody
+from balance.http1.chunked import EXTENSION_RATIO, FREE_EXTENSION, MAX_EXCESS, ChunkedBody
 from balance.http1.framing import Framing
 
 BODIES = [(case.name, case.sent.removeprefix(HEAD)) for case in (*CHUNKS, *TRAILERS) if len(case.sent) < 2000]
@@ -117,7 +117,7 @@ def test_line_without_an_end_is_refused_before_it_fills_memory(endless: bytes) -
     with pytest.raises(ValueError, match="more than"):
         for at in range(len(endless)):
             body.feed(endless[at : at + 1])
-    assert len(body._carry) <= 8192
+    assert len(body._buffer) <= 8192
 
 
 def chunk(content: bytes, extension: int) -> bytes:
@@ -127,7 +127,7 @@ def chunk(content: bytes, extension: int) -> bytes:
 
 def test_flood_of_tiny_chunks_with_long_extensions_is_refused() -> None:
     body = ChunkedBody()
-    over = 100 - FREE_EXTENSION - SHARE
+    over = 100 - FREE_EXTENSION - EXTENSION_RATIO
     for _ in range(MAX_EXCESS // over):
         body.feed(chunk(b"h", 100))
     with pytest.raises(ValueError, match="more chunk extensions than content"):
@@ -136,7 +136,7 @@ def test_flood_of_tiny_chunks_with_long_extensions_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("content", "extension"),
-    [(b"h", FREE_EXTENSION + SHARE), (b"data: x\n\n", 68), (b"x" * 16, 96), (b"x" * 56, 256), (b"x" * 1000, 85)],
+    [(b"h", FREE_EXTENSION + EXTENSION_RATIO), (b"data: x\n\n", 68), (b"x" * 16, 96), (b"x" * 56, 256), (b"x" * 1000, 85)],
 )
 def test_long_stream_may_have_extensions_in_every_chunk(content: bytes, extension: int) -> None:
     body = ChunkedBody()

@@ -11,13 +11,13 @@ from balance.http1.fields import (
     field_value,
     is_allowed_in_trailers,
     is_field_name,
-    malformed,
-    members,
+    list_members,
+    malformed_line,
     only_host,
     options,
-    special,
-    without,
-    without_named,
+    remove_lines,
+    remove_named,
+    special_fields,
 )
 
 
@@ -27,7 +27,7 @@ def block(*lines: bytes) -> bytes:
 
 
 def kinds(*lines: bytes) -> list[Kind]:
-    return [Kind(kind) for kind, _, _ in special(block(*lines))]
+    return [Kind(kind) for kind, _, _ in special_fields(block(*lines))]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_field_of_another_name_means_nothing(line: bytes) -> None:
 
 def test_fields_come_in_their_order_with_their_values_and_lines() -> None:
     lines = block(b"B_C: 1", b"X: y", b"Host: \t A.b \t", b"te:", b"Host:c")
-    assert [(kind, value, lines[start:end]) for kind, value, (start, end) in special(lines)] == [
+    assert [(kind, value, lines[start:end]) for kind, value, (start, end) in special_fields(lines)] == [
         (Kind.UNDERSCORE, b"B_C", b"B_C: 1\r\n"),
         (Kind.HOST, b"A.b", b"Host: \t A.b \t\r\n"),
         (Kind.TE, b"", b"te:\r\n"),
@@ -113,16 +113,16 @@ _lines = st.sampled_from([b"Host: a", b"X: y", b"TE: x", b"X_Y: z", b"Connection
 @given(st.lists(_lines, max_size=8))
 def test_taking_out_what_was_found_leaves_the_other_lines_as_they_came(lines: list[bytes]) -> None:
     whole = block(*lines)
-    left = without(whole, [line for _, _, line in special(whole)])
+    left = remove_lines(whole, [line for _, _, line in special_fields(whole)])
     plain = [line for line in lines if line in (b"X: y", b"Y: host: b", b"Z:")]
     assert left == b"".join(line + b"\r\n" for line in plain)
-    assert without(whole, []) == whole[1:-2]
+    assert remove_lines(whole, []) == whole[1:-2]
 
 
 def test_lines_are_left_out_by_their_whole_name() -> None:
     lines = b"X: 1\r\nx:2\r\nXY: 3\r\nY: x\r\n"
-    assert without_named(lines, {b"x"}) == b"XY: 3\r\nY: x\r\n"
-    assert without_named(lines, {b"x:", b"1"}) == lines
+    assert remove_named(lines, {b"x"}) == b"XY: 3\r\nY: x\r\n"
+    assert remove_named(lines, {b"x:", b"1"}) == lines
 
 
 @pytest.mark.parametrize("byte", [*range(0x21), *b'"(),/:;<=>?@[\\]{}', *range(0x7F, 0x100)])
@@ -137,12 +137,12 @@ def test_name_with_a_byte_that_is_in_no_token_is_no_name(byte: int) -> None:
     "line", [b"X", b"", b": y", b"X : y", b" X: y", b"X\x00: y", b"X: \x00", b"X: a\x7f", b"X: a\x0bb", b"X: a\x1f", b"(: y"]
 )
 def test_line_that_is_no_field_is_found(line: bytes) -> None:
-    assert malformed(block(b"A: b", line, b"C: d")) == line
+    assert malformed_line(block(b"A: b", line, b"C: d")) == line
 
 
 @pytest.mark.parametrize("lines", [(), (b"X:",), (b"X: \xff\t ", b"Y_Z:::")])
 def test_lines_that_are_fields_are_not_malformed(lines: tuple[bytes, ...]) -> None:
-    assert malformed(block(*lines)) is None
+    assert malformed_line(block(*lines)) is None
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_lines_that_are_fields_are_not_malformed(lines: tuple[bytes, ...]) -> No
     ],
 )
 def test_members_of_a_list_come_once_and_in_their_order(values: list[bytes], found: list[bytes]) -> None:
-    assert members(values) == found
+    assert list_members(values) == found
     assert options(values) == options(values) == {member.lower() for member in found}
 
 

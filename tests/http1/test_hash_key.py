@@ -3,14 +3,14 @@
 import pytest
 
 from balance.config.model import HashKey, HttpConfig
-from balance.http1.hash_key import MAX_COOKIES, key_of, session_note, session_of, source_key
+from balance.http1.hash_key import MAX_COOKIES, key_extractor, session_cache_key, session_extractor, source_key
 from balance.http1.request import RequestReader
 
 
 def key(hash_key: HashKey, *lines: bytes, target: bytes = b"/", address: str = "192.0.2.1") -> bytes:
     head = b"GET %b HTTP/1.1\r\nHost: a.example\r\n%b\r\n" % (target, b"".join(line + b"\r\n" for line in lines))
     request = RequestReader(HttpConfig()).read(head)
-    return key_of(hash_key)(request.fields, request.target, address)
+    return key_extractor(hash_key)(request.fields, request.target, address)
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,10 @@ def test_cookie_is_found_by_name(lines: list[bytes], found: bytes) -> None:
 def test_of_several_session_cookies_the_ones_that_are_ours_are_found(lines: list[bytes], found: bytes) -> None:
     head = b"GET / HTTP/1.1\r\nHost: a\r\n%b\r\n" % b"".join(line + b"\r\n" for line in lines)
     fields = RequestReader(HttpConfig()).read(head).fields
-    of = session_of("sid", {b"A", b"B"})
+    of = session_extractor("sid", {b"A", b"B"})
     assert of(fields, b"/", "") == of(fields, b"/", "") == found  # the second time out of what was found
-    assert (fields.found or {})[session_note("sid")] == found
-    assert key_of(HashKey("cookie", "sid"))(fields, b"/", "") != b"B,A"  # a hash key of that name is another thing
+    assert (fields.cache or {})[session_cache_key("sid")] == found
+    assert key_extractor(HashKey("cookie", "sid"))(fields, b"/", "") != b"B,A"  # a hash key of that name is another thing
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from balance.http1.head import Request, RequestFields, Response
 def test_fields_that_nobody_filled_in_ask_for_nothing() -> None:
     fields = RequestFields()
     assert (fields.framing, fields.length, fields.host) == (Framing.NONE, 0, None)
-    assert not any((fields.upgrade, fields.expects, fields.forwarding, fields.connection, fields.forward))
+    assert not any((fields.upgrade, fields.expects_continue, fields.forwarding, fields.connection, fields.forward))
 
 
 def test_request_goes_further_unless_it_says_otherwise() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from balance.http1.websocket_frames import Frames, close_frame
+from balance.http1.websocket_frames import FrameTracker, close_frame
 
 MASK = b"\x01\x02\x03\x04"
 
@@ -67,40 +67,44 @@ def test_any_stream_cut_anywhere_has_its_places_where_the_rfc_says(stream: bytes
         stream = stream[:place] + bytes((stream[place] ^ 1 << data.draw(st.integers(0, 7)),)) + stream[place + 1 :]
     cuts = data.draw(st.lists(st.one_of(st.integers(0, min(len(stream), 40)), st.integers(0, len(stream))), max_size=12))
     found, end = boundaries(stream, is_masked=False)
-    frames, at = Frames(is_masked=False), 0
+    frames, at = FrameTracker(is_masked=False), 0
     for cut in [*sorted(cuts), len(stream)]:
         chunk = stream[at:cut]
-        is_known = end < 0 or at < end or (at == end and not frames.is_lost and not frames.has_closed)
+        is_known = end < 0 or at < end or (at == end and not frames.is_out_of_sync and not frames.has_closed)
         if is_known and not frames.has_closed:
             following = [place - at for place in found if at <= place <= cut]
             if end >= 0 and at < end <= cut and end not in found:
                 following.append(end - at)  # the Close's own end
-            assert frames.until_boundary(chunk) == min(following, default=-1)
-        frames.passed(chunk)
+            assert frames.bytes_to_boundary(chunk) == min(following, default=-1)
+        frames.feed(chunk)
         at = cut
-        assert frames.is_between == (at in found and not frames.is_lost)
+        assert frames.is_at_boundary == (at in found and not frames.is_out_of_sync)
         assert len(frames._head) < 14
-    whole = Frames(is_masked=False)
-    whole.passed(stream)
-    assert (whole.is_between, whole.has_closed, whole.is_lost) == (frames.is_between, frames.has_closed, frames.is_lost)
+    whole = FrameTracker(is_masked=False)
+    whole.feed(stream)
+    assert (whole.is_at_boundary, whole.has_closed, whole.is_out_of_sync) == (
+        frames.is_at_boundary,
+        frames.has_closed,
+        frames.is_out_of_sync,
+    )
 
 
 @pytest.mark.parametrize("is_masked", [False, True])
 @pytest.mark.parametrize("length", [0, 1, 125, 126, 65535, 65536, 200_000])
 def test_place_is_known_again_after_exactly_one_frame(is_masked: bool, length: int) -> None:
     one = frame(bytes(length), is_masked=is_masked)
-    frames = Frames(is_masked=is_masked)
+    frames = FrameTracker(is_masked=is_masked)
     places = []
     for index in range(min(20, len(one))):
-        frames.passed(one[index : index + 1])
-        places.append(frames.is_between)
+        frames.feed(one[index : index + 1])
+        places.append(frames.is_at_boundary)
     assert places[:-1] == [False] * (len(places) - 1)
     rest = one[20:] + b"\x82"
     if len(one) > 20:
-        assert frames.until_boundary(rest[:-2]) == -1
-        assert frames.until_boundary(rest) == len(one) - 20
-        frames.passed(rest[:-1])
-    assert frames.is_between
+        assert frames.bytes_to_boundary(rest[:-2]) == -1
+        assert frames.bytes_to_boundary(rest) == len(one) - 20
+        frames.feed(rest[:-1])
+    assert frames.is_at_boundary
 
 
 @pytest.mark.parametrize(
@@ -119,22 +123,22 @@ def test_place_is_known_again_after_exactly_one_frame(is_masked: bool, length: i
 )
 def test_what_breaks_the_rules_has_no_place_for_ever(broken: bytes) -> None:
     for size in (1, 2, len(broken)):
-        frames = Frames(is_masked=False)
+        frames = FrameTracker(is_masked=False)
         for start in range(0, len(broken), size):
-            frames.passed(broken[start : start + size])
-        frames.passed(frame() * 3)
-        assert (frames.is_lost, frames.is_between, frames.until_boundary(frame())) == (True, False, -1)
+            frames.feed(broken[start : start + size])
+        frames.feed(frame() * 3)
+        assert (frames.is_out_of_sync, frames.is_at_boundary, frames.bytes_to_boundary(frame())) == (True, False, -1)
 
 
 def test_nothing_may_follow_a_close() -> None:
     close = close_frame(1000)
-    frames = Frames(is_masked=False)
+    frames = FrameTracker(is_masked=False)
     for index in range(len(close)):
         assert not frames.has_closed
-        frames.passed(close[index : index + 1])
-    assert (frames.has_closed, frames.is_between) == (True, False)
-    frames.passed(b"\xff\xff")
-    assert (frames.has_closed, frames.is_lost) == (True, False)
+        frames.feed(close[index : index + 1])
+    assert (frames.has_closed, frames.is_at_boundary) == (True, False)
+    frames.feed(b"\xff\xff")
+    assert (frames.has_closed, frames.is_out_of_sync) == (True, False)
 
 
 @pytest.mark.parametrize("mask", [b"", MASK])

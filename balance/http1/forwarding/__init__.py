@@ -1,1 +1,1 @@
-"""What proxies before us wrote into a request, whom of them to believe, and what the backend is told."""
+"""Forwarding headers: the client address from trusted proxies, and the fields that are sent to backends."""

@@ -1,4 +1,4 @@
-"""What a backend is told of the client: X-Forwarded-*, X-Real-IP, Forwarded (RFC 7239), Via.
+"""The fields about the client that are sent to backends: X-Forwarded-*, X-Real-IP, Forwarded (RFC 7239), Via.
 
 What a client says of itself is believed only where the connection comes from a trusted proxy (see realip); otherwise it was
 taken out with the head's other hop-by-hop fields, and what stands here replaces it. A field whose value is not known is left
@@ -10,17 +10,17 @@ from __future__ import annotations
 from typing import Final
 
 from balance.http1.forwarding.forwarded_field import elements, parameters
-from balance.http1.forwarding.realip import UNKNOWN, Origin, Said, TrustedProxies, origin_of
+from balance.http1.forwarding.realip import UNKNOWN, ForwardingFields, Origin, TrustedProxies, origin_of
 from balance.http1.host import port_of
 
 VIA = b"Via: 1.1 balance\r\n"
 SECURE = frozenset(("https", "wss"))
 
-_REMEMBERED: Final = 1024  # clients
-_REMEMBERED_BYTES: Final = 512  # of what was said of one of them
+_CACHE_SIZE: Final = 1024  # clients
+_CACHE_MAX_BYTES: Final = 512  # of what was said of one of them
 
 
-def introduction(style: str, peer: str, port: int, scheme: str, *, via: bool) -> tuple[bytes, bytes]:
+def forwarding_lines(style: str, peer: str, port: int, scheme: str, *, via: bool) -> tuple[bytes, bytes]:
     """The lines that every request of a connection gets, as what stands before and after the Host's value.
 
     `style` is ``http.forwarded``; with ``none`` both parts are empty but for Via, and the Host goes nowhere.
@@ -37,21 +37,20 @@ def introduction(style: str, peer: str, port: int, scheme: str, *, via: bool) ->
     return before + f"{address}X-Forwarded-Proto: {scheme}\r\n{port_line}X-Forwarded-Host: ".encode(), b"\r\n"
 
 
-class ClientView:
-    """What is known of the client of a request that a trusted proxy passed on, and the lines that tell a backend."""
+class ForwardedClient:
+    """The client of a request from a trusted proxy, and the lines about it for the backend."""
 
-    __slots__ = ("address", "complaint", "is_secure", "lines")
+    __slots__ = ("address", "is_secure", "lines", "problem")
 
     def __init__(self, origin: Origin, lines: bytes, *, is_secure: bool) -> None:
         self.address = origin.address  # or UNKNOWN
-        self.complaint = origin.complaint  # what could not be read, if anything
+        self.problem = origin.problem  # what could not be read, if anything
         self.is_secure = is_secure  # it came over TLS
         self.lines = lines
 
 
-class ClientViews:
-    """One listener's. A proxy says the same of a client with each of its requests, so what came of it is remembered: a bounded
-    table of a pure function, as the reader's of heads."""
+class ForwardedClients:
+    """The ForwardedClients of one listener, cached by the proxy's fields, which are the same in all requests of a client."""
 
     __slots__ = ("_family", "_port", "_remembered", "_scheme", "_style", "_via", "trusted")
 
@@ -63,10 +62,10 @@ class ClientViews:
         self._scheme = scheme
         self._via = via
         self.trusted = trusted
-        self._remembered: dict[tuple[str, bytes, Said], ClientView] = {}
+        self._remembered: dict[tuple[str, bytes, ForwardingFields], ForwardedClient] = {}
 
-    def view(self, said: Said, peer: str, host: bytes) -> ClientView:
-        """Of a request that `peer`, which is trusted, passed on with these fields and this Host."""
+    def client(self, said: ForwardingFields, peer: str, host: bytes) -> ForwardedClient:
+        """The client of a request from the trusted `peer` with these fields and this Host."""
         key = (peer, host, said)
         known = self._remembered.get(key)
         if known is not None:
@@ -78,35 +77,35 @@ class ClientViews:
             lines += self._forwarded(origin, said, peer, host)
         if self._style == "xff" or self._style == "both":
             lines += self._x_forwarded(origin, said, peer, host)
-        view = ClientView(origin, lines, is_secure=scheme in SECURE)
-        if sum([len(value) for _, value in said]) + len(host) <= _REMEMBERED_BYTES:
-            if len(self._remembered) >= _REMEMBERED:
+        view = ForwardedClient(origin, lines, is_secure=scheme in SECURE)
+        if sum([len(value) for _, value in said]) + len(host) <= _CACHE_MAX_BYTES:
+            if len(self._remembered) >= _CACHE_SIZE:
                 self._remembered.clear()
             self._remembered[key] = view
         return view
 
-    def _forwarded(self, origin: Origin, said: Said, peer: str, host: bytes) -> bytes:
+    def _forwarded(self, origin: Origin, said: ForwardingFields, peer: str, host: bytes) -> bytes:
         hops = _values(said, b"forwarded")
         if self._family == "rfc7239" and all(
             parameters(each) is not None for value in hops for each in elements(value.decode("latin-1"))
         ):
             pass  # as they came
-        elif origin.address == peer and not origin.via:  # nobody said anything
+        elif origin.address == peer and not origin.proxies:  # nobody said anything
             hops = []
         else:
             hop = f"for={_node(origin.address)};proto={origin.proto or self._scheme}".encode()
             hops = [hop + b';host="%b"' % origin.host if origin.host else hop]
-            hops += [f"for={_node(address)}".encode() for address in reversed(origin.via)]
+            hops += [f"for={_node(address)}".encode() for address in reversed(origin.proxies)]
         hops.append(f"for={_node(peer)};proto={self._scheme};host=".encode() + b'"' + host + b'"')
         return b"Forwarded: " + b", ".join(hops) + b"\r\n"
 
-    def _x_forwarded(self, origin: Origin, said: Said, peer: str, host: bytes) -> bytes:
+    def _x_forwarded(self, origin: Origin, said: ForwardingFields, peer: str, host: bytes) -> bytes:
         if self._family == "xff":
             hops = _values(said, b"x-forwarded-for")
-        elif origin.address == peer and not origin.via:
+        elif origin.address == peer and not origin.proxies:
             hops = []
         else:
-            hops = [address.encode() for address in (origin.address, *reversed(origin.via))]
+            hops = [address.encode() for address in (origin.address, *reversed(origin.proxies))]
         if peer != UNKNOWN:
             hops.append(peer.encode())
         scheme = origin.proto or self._scheme
@@ -123,12 +122,12 @@ class ClientViews:
         return b"".join(lines)
 
 
-def _values(said: Said, wanted: bytes) -> list[bytes]:
-    """What the fields of that name say, without the commas at their ends."""
+def _values(said: ForwardingFields, wanted: bytes) -> list[bytes]:
+    """The values of the fields of that name, without commas at their ends."""
     stripped = [value.strip(b", \t") for name, value in said if name == wanted]
     return [value for value in stripped if value]
 
 
 def _node(peer: str) -> str:
-    """An address as RFC 7239 section 6 writes it."""
+    """An address in the form of RFC 7239 section 6."""
     return f'"[{peer}]"' if ":" in peer else peer

@@ -24,30 +24,30 @@ MAX_HOPS = 32  # trusted proxies in a row
 _MAX_COMMAS = 4 * MAX_HOPS  # in one field; what stands left of them is one entry, and no address
 _CONSEQUENCE = ": nobody knows whose request it is"
 
-Said = Sequence[tuple[bytes, bytes]]  # the fields of RequestFields.forwarding
+ForwardingFields = Sequence[tuple[bytes, bytes]]  # the fields of RequestFields.forwarding
 
 # An address, with a port or without: 192.0.2.1, 192.0.2.1:80, [2001:db8::1], [2001:db8::1]:80, 2001:db8::1; with a zone, which
 # only the machine that wrote it knows. RFC 7239 section 6 knows ports of letters.
 _NODE = re.compile(
     r"(?:\[([0-9A-Fa-f:.]{2,45})(?:%[^\]]*)?\]|([0-9.]{7,15}))(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?|([0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{1,44})(?:%.*)?"
 )
-_UNTOLD = re.compile(r"(?i:unknown)|_[A-Za-z0-9._-]+")  # RFC 7239 sections 6.2 and 6.3, and Squid's `forwarded_for off`
+_OBFUSCATED = re.compile(r"(?i:unknown)|_[A-Za-z0-9._-]+")  # RFC 7239 sections 6.2 and 6.3, and Squid's `forwarded_for off`
 _PROTOCOLS = frozenset(("http", "https", "ws", "wss"))  # the last two are Traefik's
 _PORT = re.compile(r"[0-9]{1,5}")
 
 
 class Origin:
-    """What is known of one request's client. What nobody said is empty; `address` is UNKNOWN when it can't be told."""
+    """The client of a request. Unknown parts are empty; an unknown `address` is UNKNOWN."""
 
-    __slots__ = ("address", "complaint", "host", "port", "proto", "via")
+    __slots__ = ("address", "host", "port", "problem", "proto", "proxies")
 
     def __init__(self, address: str) -> None:
         self.address = address
         self.proto = ""
         self.host = b""
         self.port = 0
-        self.via: list[str] = []  # the trusted proxies between it and our peer, the peer's neighbour first
-        self.complaint = ""  # what could not be read
+        self.proxies: list[str] = []  # the trusted proxies between the client and our peer, from the peer on
+        self.problem = ""  # what could not be read
 
 
 class TrustedProxies:
@@ -63,7 +63,7 @@ class TrustedProxies:
         return self.has_unix or bool(self._networks)
 
     def has(self, peer: str) -> bool:
-        """Whether a peer at this address is one; UNKNOWN is the peer of a Unix socket."""
+        """Whether the peer at this address is trusted; UNKNOWN is the peer of a Unix socket."""
         if peer == UNKNOWN:
             return self.has_unix
         return bool(self._networks) and is_in(peer, self._networks)
@@ -81,7 +81,7 @@ def is_in(address: str, networks: Sequence[IpNetwork]) -> bool:
 
 
 def node_address(text: str) -> str:
-    """The address that an entry names, as we write it; empty when it names none."""
+    """The address of an entry in canonical form; "" when it has none."""
     match = _NODE.fullmatch(text)
     if match is None:
         return ""
@@ -94,15 +94,15 @@ def node_address(text: str) -> str:
     return str(ip)
 
 
-def origin_of(family: str, said: Said, peer: str, trusted: TrustedProxies) -> Origin:
-    """The client of a request that `peer`, which is trusted, has passed on with these fields. `family` is xff or rfc7239."""
+def origin_of(family: str, said: ForwardingFields, peer: str, trusted: TrustedProxies) -> Origin:
+    """The client of a request from the trusted `peer` with these fields. `family` is xff or rfc7239."""
     return _by_forwarded(said, peer, trusted) if family == "rfc7239" else _by_x_forwarded(said, peer, trusted)
 
 
-def _by_x_forwarded(said: Said, peer: str, trusted: TrustedProxies) -> Origin:
+def _by_x_forwarded(said: ForwardingFields, peer: str, trusted: TrustedProxies) -> Origin:
     origin = Origin(peer)
-    hop = _walk(origin, (_unquoted(entry) for entry in _from_the_right(said, b"x-forwarded-for")), trusted, "X-Forwarded-For")
-    _take(
+    hop = _walk(origin, (_unquoted(entry) for entry in _right_to_left(said, b"x-forwarded-for")), trusted, "X-Forwarded-For")
+    _set_origin(
         origin,
         _at(said, b"x-forwarded-proto", hop),
         _at(said, b"x-forwarded-host", hop),
@@ -112,7 +112,7 @@ def _by_x_forwarded(said: Said, peer: str, trusted: TrustedProxies) -> Origin:
     return origin
 
 
-def _by_forwarded(said: Said, peer: str, trusted: TrustedProxies) -> Origin:
+def _by_forwarded(said: ForwardingFields, peer: str, trusted: TrustedProxies) -> Origin:
     origin = Origin(peer)
     read: list[dict[str, str] | None] = []
 
@@ -127,7 +127,7 @@ def _by_forwarded(said: Said, peer: str, trusted: TrustedProxies) -> Origin:
     hop = _walk(origin, hops(), trusted, "Forwarded")
     said_there = read[hop] if read else None
     if said_there is not None:
-        _take(origin, said_there.get("proto", ""), said_there.get("host", ""), "", "Forwarded ")
+        _set_origin(origin, said_there.get("proto", ""), said_there.get("host", ""), "", "Forwarded ")
     return origin
 
 
@@ -141,42 +141,42 @@ def _walk(origin: Origin, entries: Iterator[str], trusted: TrustedProxies, field
     for entry in entries:
         hop += 1
         if hop:
-            origin.via.append(origin.address)
+            origin.proxies.append(origin.address)
         if hop == MAX_HOPS:
             origin.address = UNKNOWN
-            origin.complaint = f"{field} has more than {MAX_HOPS} trusted proxies in a row{_CONSEQUENCE}"
+            origin.problem = f"{field} has more than {MAX_HOPS} trusted proxies in a row{_CONSEQUENCE}"
             break
         if entry == "unix:" and trusted.has_unix:  # nginx's name for the peer of a Unix socket
             origin.address = UNKNOWN
             continue
         origin.address = node_address(entry) or UNKNOWN
         if origin.address == UNKNOWN:
-            if not _UNTOLD.fullmatch(entry):
-                origin.complaint = f"{field}: {show(entry.encode('latin-1'))} is no address{_CONSEQUENCE}"
+            if not _OBFUSCATED.fullmatch(entry):
+                origin.problem = f"{field}: {show(entry.encode('latin-1'))} is no address{_CONSEQUENCE}"
             break
         if not trusted.has(origin.address):
             break
     return max(hop, 0)
 
 
-def _take(origin: Origin, proto: str, host: str, port: str, field: str) -> None:
-    """What was said of the client's own connection, as far as it can be read."""
+def _set_origin(origin: Origin, proto: str, host: str, port: str, field: str) -> None:
+    """Set protocol, host and port of the client's connection, as far as they are valid."""
     if proto.lower() in _PROTOCOLS:
         origin.proto = proto.lower()
     elif proto:
-        origin.complaint = origin.complaint or f"{field}Proto: {show(proto.encode('latin-1'))} is no protocol"
+        origin.problem = origin.problem or f"{field}Proto: {show(proto.encode('latin-1'))} is no protocol"
     if host and is_host(host.encode("latin-1")):
         origin.host = host.encode("latin-1")
     elif host:
-        origin.complaint = origin.complaint or f"{field}Host: {show(host.encode('latin-1'))} is no host"
+        origin.problem = origin.problem or f"{field}Host: {show(host.encode('latin-1'))} is no host"
     if _PORT.fullmatch(port) and 0 < int(port) < 65536:
         origin.port = int(port)
     elif port:
-        origin.complaint = origin.complaint or f"{field}Port: {show(port.encode('latin-1'))} is no port"
+        origin.problem = origin.problem or f"{field}Port: {show(port.encode('latin-1'))} is no port"
 
 
-def _from_the_right(said: Said, wanted: bytes) -> Iterator[str]:
-    """The entries of comma lists, the newest first. Empty ones are none (RFC 9110 section 5.6.1)."""
+def _right_to_left(said: ForwardingFields, wanted: bytes) -> Iterator[str]:
+    """The entries of comma-separated lists from the right, without empty ones (RFC 9110 section 5.6.1)."""
     for name, value in reversed(said):
         if name == wanted:
             for entry in reversed(value.decode("latin-1").rsplit(",", _MAX_COMMAS)):
@@ -185,9 +185,9 @@ def _from_the_right(said: Said, wanted: bytes) -> Iterator[str]:
                     yield stripped
 
 
-def _at(said: Said, name: bytes, hop: int) -> str:
-    """What the entry of that hop says. Where there are fewer than hops, one proxy has said it and the others kept it."""
-    found = list(islice(_from_the_right(said, name), hop + 1))
+def _at(said: ForwardingFields, name: bytes, hop: int) -> str:
+    """The entry of that hop. With fewer entries than hops, one proxy set it and the others kept it."""
+    found = list(islice(_right_to_left(said, name), hop + 1))
     return _unquoted(found[-1]) if found else ""
 
 

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any, Final
 
 from balance.errors import ProtocolError
-from balance.http1.forwarding.forwarded_headers import introduction
+from balance.http1.forwarding.forwarded_headers import forwarding_lines
 from balance.model import Why
 from balance.proxy.access_log import AccessRecord
 from balance.proxy.clients import Clients
@@ -114,7 +114,7 @@ class HttpClient(Timed, asyncio.Protocol):
     def _set_forwarding(self) -> None:
         """The lines that say to a backend who the client is, with every request."""
         settings, peer = self.settings, self.peer
-        self.before_host, self.after_host = introduction(
+        self.before_host, self.after_host = forwarding_lines(
             settings.forwarded, peer, settings.port, settings.scheme, via=settings.via
         )
         self.is_trusted = settings.trusted is not None and settings.trusted.has(peer)
@@ -232,7 +232,7 @@ class HttpClient(Timed, asyncio.Protocol):
         except ProtocolError as error:
             self._refuse(error, head)
             return
-        if request.is_rare:
+        if request.is_uncommon:
             if request.ends_here:
                 self.writer.keeps_alive = request.keep_alive and not request.fields.framing
                 self.transport.write(options_reply(self.settings, request, head, self.peer, is_trusted=self.is_trusted))

@@ -51,7 +51,7 @@ class ConnectionAuth:
     def take(self, backend: Backend, request: Request, now: float) -> Upstream | None:
         """A parked connection to that backend: the client's own, or else one that anybody may have."""
         upstream = self._own(backend, request.method) or take_parked(backend, request.method, now)
-        if upstream is not None and request.fields.ties:
+        if upstream is not None and request.fields.has_connection_auth:
             self.claim(upstream)
         return upstream
 

@@ -21,7 +21,7 @@ def options_reply(settings: ListenerSettings, request: Request, head: bytes, pee
     """An OPTIONS with Max-Forwards: 0 is ours to answer (RFC 9110 section 7.6.2). `is_trusted`: the peer is a proxy."""
     fields, client = request.fields, peer
     if is_trusted:
-        client = settings.views.view(fields.forwarding, peer, fields.host or b"").address
+        client = settings.views.client(fields.forwarding, peer, fields.host or b"").address
     request_id = fields.request_id or (settings.worker.next_request_id() if settings.request_id else b"")
     reply = OPTIONS_REPLY + settings.own_lines(request_id, None) + b"\r\n"
     _count(settings, 204, Why.OK, head, request_id, len(reply), client, "")
@@ -57,7 +57,7 @@ def error_page(
         keep_alive=keep_alive,
         pages=settings.pages,
         date=formatdate(usegmt=True),
-        told=settings.own_lines(request_id, backend),
+        extra_lines=settings.own_lines(request_id, backend),
     )
 
 

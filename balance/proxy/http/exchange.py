@@ -16,9 +16,9 @@ from httptools import HttpResponseParser
 from balance.background_tasks import spawn
 from balance.errors import ProtocolError, UpstreamError
 from balance.http1.body import Body
-from balance.http1.forwarding.forwarded_headers import ClientView
+from balance.http1.forwarding.forwarded_headers import ForwardedClient
 from balance.http1.framing import BY_CHUNKS, BY_LENGTH, NO_BODY, Framing
-from balance.http1.hash_key import KeyOf
+from balance.http1.hash_key import KeyExtractor
 from balance.http1.head import Request, Response
 from balance.http1.response import MAX_HEAD
 from balance.model import Outcome, TryPhase, Why
@@ -103,7 +103,7 @@ class Exchange:
 
     # Set where they come to matter, and not read before: each here would cost every request as much as a comparison.
     head: bytes  # of the request, as it is sent
-    view: ClientView  # where the client is a trusted proxy
+    view: ForwardedClient  # where the client is a trusted proxy
     _visit: Visit  # where the pool keeps sessions in a cookie
     _is_reused: bool  # the connection had been parked
     _response: Response  # the reply whose body did not come whole with its head
@@ -191,7 +191,7 @@ class Exchange:
         pool = self.settings.pool
         return pool.acquire(b"" if pool.key_of is None else self._key(pool.key_of), now, self.tried)
 
-    def _key(self, key_of: KeyOf) -> bytes:
+    def _key(self, key_of: KeyExtractor) -> bytes:
         """What the pool's policy hashes of this request; where there are sessions, its Visit."""
         key = key_of(self.request.fields, self.request.target, self.client_address)
         if self.settings.cookie is not None:
@@ -259,7 +259,7 @@ class Exchange:
 
     def _connected(self, upstream: Upstream, lease: Lease) -> None:
         """Send, on a connection that is new."""
-        if self.request.fields.ties:
+        if self.request.fields.has_connection_auth:
             self.client.claim(upstream)
         self._send(upstream, monotonic())
         retrying = self.settings.retrying
@@ -386,10 +386,10 @@ class Exchange:
 
     def _reply(self, response: Response, body: bytes) -> None:
         """The final reply's head, and what came with it."""
-        if response.is_rare or self.resend is not None:
+        if response.is_uncommon or self.resend is not None:
             if self._is_passed_over(response, body):
                 return
-            if response.ties and self.upstream is not None:
+            if response.has_connection_auth and self.upstream is not None:
                 self.client.claim(self.upstream)
         if self.settings.cookie is not None and self._visit.is_moved:
             response = with_cookie(self, self._visit, response)

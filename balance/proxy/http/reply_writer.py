@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from balance.http1.fields import without_named
+from balance.http1.fields import remove_named
 from balance.http1.framing import BY_CHUNKS, BY_LENGTH, NO_BODY, Framing
 from balance.http1.head import Response
 from balance.model import Why
@@ -117,5 +117,5 @@ def with_own_lines(exchange: Exchange, response: Response, head: bytes) -> bytes
     says of X-Backend does not stand beside our word."""
     settings = exchange.settings
     if settings.sends_backend:
-        head = without_named(head, _OURS_TO_SAY)
+        head = remove_named(head, _OURS_TO_SAY)
     return head + settings.own_lines(b"" if response.has_request_id else exchange.request_id, exchange.backend)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from balance.config.model import Limits
 from balance.errors import ProtocolError
-from balance.http1.forwarding.forwarded_headers import ClientView
+from balance.http1.forwarding.forwarded_headers import ForwardedClient
 from balance.http1.forwarding.realip import UNKNOWN
 from balance.http1.head import Request
-from balance.http1.request import unending_method
+from balance.http1.request import overlong_method
 from balance.model import Why
 from balance.proxy.listener_settings import ListenerSettings
 
@@ -28,7 +28,7 @@ def refuse_partial(data: bytes, limits: Limits) -> None:
     line_end = data.find(b"\r\n")
     if not _START.match(data):
         raise ProtocolError(400, Why.BAD_REQUEST, "this is not HTTP")
-    if (error := unending_method(data)) is not None:
+    if (error := overlong_method(data)) is not None:
         raise error
     if line_end < 0 and len(data) > limits.line_bytes:
         raise ProtocolError(414, Why.URI_TOO_LONG, f"a request line of more than {limits.line_bytes} bytes")
@@ -38,18 +38,18 @@ def refuse_partial(data: bytes, limits: Limits) -> None:
         raise ProtocolError(400, Why.BAD_REQUEST, "a bare LF in the head")
 
 
-def client_view(client: HttpClient, settings: ListenerSettings, request: Request, now: float) -> ClientView:
+def client_view(client: HttpClient, settings: ListenerSettings, request: Request, now: float) -> ForwardedClient:
     """Who the client is, by the word of the trusted proxy that this connection comes from."""
     fields = request.fields
     host = fields.host
-    view = settings.views.view(fields.forwarding, client.peer, host if host is not None else client.own_host())
-    if view.complaint:
+    view = settings.views.client(fields.forwarding, client.peer, host if host is not None else client.own_host())
+    if view.problem:
         peer = client.peer if client.peer != UNKNOWN else "a Unix socket"
-        settings.worker.unreadable.say(now, f"from a trusted proxy ({peer}): {view.complaint}")
+        settings.worker.unreadable.say(now, f"from a trusted proxy ({peer}): {view.problem}")
     return view
 
 
-def request_head(request: Request, client: HttpClient, view: ClientView | None, own_id: bytes) -> bytes:
+def request_head(request: Request, client: HttpClient, view: ForwardedClient | None, own_id: bytes) -> bytes:
     """`view` where the client is a trusted proxy; `own_id` where the request brought no id, and is to have one."""
     fields = request.fields
     host = fields.host

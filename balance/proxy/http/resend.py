@@ -46,9 +46,9 @@ def is_repeatable(request: Request, retrying: RetryPolicy | None) -> bool:
     if retrying is None:
         return False
     fields = request.fields
-    found = fields.found
+    found = fields.cache
     if found is None:
-        found = fields.found = {}
+        found = fields.cache = {}
     key = found.get(_KEY)  # the same block has it again, and POSTs are common
     if key is None:
         key = found[_KEY] = field_value(fields.forward, _KEY).encode("latin-1")
@@ -104,7 +104,9 @@ class Resend:
         else:
             is_whole = response.framing is BY_LENGTH and len(body) == response.length
         is_whole = is_whole and (exchange.upload is None or exchange.upload.is_done)
-        return self._try_again(failed, outcome, None, keep_upstream=response.keep_alive and is_whole and not response.ties)
+        return self._try_again(
+            failed, outcome, None, keep_upstream=response.keep_alive and is_whole and not response.has_connection_auth
+        )
 
     def reset_on_reuse(self, exc: Exception | None) -> None:
         """A reused connection died before a byte of the reply. For a moment that may be a close of an idle connection, on its

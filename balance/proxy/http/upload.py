@@ -39,7 +39,7 @@ class Upload:
         self.rest = b""  # what came behind its end
         self.is_done = False
         self.is_held = False  # some came while there was no connection, and the client is not read
-        self.awaits_continue = fields.expects  # the client waits for a 100 (RFC 9110 section 10.1.1)
+        self.awaits_continue = fields.expects_continue  # the client waits for a 100 (RFC 9110 section 10.1.1)
 
     @property
     def received(self) -> int:
@@ -49,7 +49,7 @@ class Upload:
     @property
     def unread(self) -> bytes:
         """What came of it and was not passed on, because it says nothing yet."""
-        return b"" if self._chunks is None else self._chunks.held
+        return b"" if self._chunks is None else self._chunks.buffered
 
     def feed(self, data: bytes) -> bytes:
         """What goes on of `data`. ProtocolError when the body is malformed, or too long."""

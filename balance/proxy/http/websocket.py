@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from balance.http1.websocket_frames import GOING_AWAY, Frames, close_frame
+from balance.http1.websocket_frames import GOING_AWAY, FrameTracker, close_frame
 from balance.model import Why
 from balance.proxy.http.tunnel import TunnelEnd
 from balance.proxy.net.sockets import reset
@@ -25,13 +25,13 @@ class WebSocketEnd(TunnelEnd):
 
     def __init__(self, connections: set[Drainable] | None) -> None:
         TunnelEnd.__init__(self, connections)
-        self.frames = Frames(is_masked=connections is not None)
+        self.frames = FrameTracker(is_masked=connections is not None)
         self.closing: WebSocketRelay | None = None  # set by announce_close()
         self.is_stopped = False  # nothing of it is passed on any more
 
     def data_received(self, data: bytes) -> None:
         if self.closing is None:
-            self.frames.passed(data)
+            self.frames.feed(data)
             RelayEnd.data_received(self, data)
         else:
             self.bytes_received += len(data)
@@ -68,7 +68,7 @@ class WebSocketRelay(Relay):
         self._is_closing = False
         for end in self._ends:
             for data in end.early:
-                end.frames.passed(data)
+                end.frames.feed(data)
         Relay.__init__(self, client, upstream, wheel, idle_s, half_closed_s, account, now)
 
     def announce_close(self) -> None:
@@ -80,20 +80,20 @@ class WebSocketRelay(Relay):
         for end in self._ends:
             end.closing = self
         for end in self._ends:
-            if end.saw_eof or end.frames.has_closed or end.frames.is_between:
+            if end.saw_eof or end.frames.has_closed or end.frames.is_at_boundary:
                 self._stop(end, b"")
 
     def received(self, end: WebSocketEnd, data: bytes) -> None:
         """More of `end`, after announce_close()."""
         if end.is_stopped:
-            end.frames.passed(data)
-        elif (size := end.frames.until_boundary(data)) >= 0:
+            end.frames.feed(data)
+        elif (size := end.frames.bytes_to_boundary(data)) >= 0:
             rest = data[:size]
-            end.frames.passed(rest)
+            end.frames.feed(rest)
             self._stop(end, rest)
-            end.frames.passed(data[size:])
+            end.frames.feed(data[size:])
         else:
-            end.frames.passed(data)
+            end.frames.feed(data)
             self._write(self._other_of(end), data)
         self._close_when_done(end)
 

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from reading import PLAIN, growth
 
 from balance.config.model import UNIX
-from balance.http1.forwarding.forwarded_headers import ClientView, ClientViews, introduction
-from balance.http1.forwarding.realip import UNKNOWN, Said, TrustedProxies
+from balance.http1.forwarding.forwarded_headers import ForwardedClient, ForwardedClients, forwarding_lines
+from balance.http1.forwarding.realip import UNKNOWN, ForwardingFields, TrustedProxies
 from balance.http1.request import RequestReader
 
 TRUSTED = TrustedProxies((ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8"), UNIX))
 
 
-def said_by(*lines: bytes) -> Said:
+def said_by(*lines: bytes) -> ForwardingFields:
     """What a reader keeps of these lines."""
     head = b"".join(line + b"\r\n" for line in (b"GET / HTTP/1.1", b"Host: a.example", *lines)) + b"\r\n"
     return RequestReader(PLAIN).read(head).fields.forwarding
@@ -32,8 +32,8 @@ def view(
     port: int = 8080,
     scheme: str = "http",
     via: bool = False,
-) -> ClientView:
-    return ClientViews(family, style, TRUSTED, port, scheme, via=via).view(said_by(*lines), peer, host)
+) -> ForwardedClient:
+    return ForwardedClients(family, style, TRUSTED, port, scheme, via=via).client(said_by(*lines), peer, host)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def view(
 )
 def test_client_is_introduced_by_what_we_saw_of_it(style: str, peer: str, via: bool, before: bytes, after: bytes) -> None:
     port = 8080 if peer != UNKNOWN else 0  # a Unix socket has none
-    assert introduction(style, peer, port, "http", via=via) == (before, after)
+    assert forwarding_lines(style, peer, port, "http", via=via) == (before, after)
 
 
 @pytest.mark.parametrize(
@@ -208,12 +208,12 @@ _lines = st.lists(
     st.sampled_from(["10.0.0.1", UNKNOWN]),
 )
 def test_whatever_was_said_what_is_told_are_whole_lines_and_the_same_each_time(
-    said: Said, family: str, style: str, peer: str
+    said: ForwardingFields, family: str, style: str, peer: str
 ) -> None:
-    views = ClientViews(family, style, TRUSTED, 0, "http", via=False)
-    first = views.view(said, peer, b"a")
-    again = views.view(said, peer, b"a")
-    assert (again.lines, again.address, again.complaint) == (first.lines, first.address, first.complaint)
+    views = ForwardedClients(family, style, TRUSTED, 0, "http", via=False)
+    first = views.client(said, peer, b"a")
+    again = views.client(said, peer, b"a")
+    assert (again.lines, again.address, again.problem) == (first.lines, first.address, first.problem)
     for line in first.lines.splitlines(True):
         name, _, value = line.partition(b": ")
         assert name in (
@@ -230,6 +230,6 @@ def test_whatever_was_said_what_is_told_are_whole_lines_and_the_same_each_time(
 
 
 def test_memory_of_clients_is_bounded() -> None:
-    views = ClientViews("xff", "xff", TRUSTED, 80, "http", via=False)
+    views = ForwardedClients("xff", "xff", TRUSTED, 80, "http", via=False)
     said = [((b"x-forwarded-for", b"%400d, 192.0.2.1" % number),) for number in range(5000)]
-    assert growth(lambda each: views.view(each, "10.0.0.1", b"a"), lambda number: said[number % 5000]) < 4_000_000
+    assert growth(lambda each: views.client(each, "10.0.0.1", b"a"), lambda number: said[number % 5000]) < 4_000_000

@@ -118,7 +118,7 @@ def test_the_peer_of_a_unix_socket_has_no_address_but_knows_its_client_s(said: t
 
 def test_unix_is_no_hop_where_it_is_not_trusted() -> None:
     origin = origin_of("xff", ((b"x-forwarded-for", b"192.0.2.1, unix:"),), "10.0.0.1", TrustedProxies(NETWORKS))
-    assert (origin.address, bool(origin.complaint)) == (UNKNOWN, True)
+    assert (origin.address, bool(origin.problem)) == (UNKNOWN, True)
 
 
 @pytest.mark.parametrize(
@@ -190,12 +190,12 @@ def test_one_family_says_nothing_where_the_other_is_believed() -> None:
     ],
 )
 def test_what_can_not_be_read_is_complained_of(said: str, complaint: str) -> None:
-    assert xff(said).complaint == complaint
+    assert xff(said).problem == complaint
 
 
 def test_a_broken_element_is_complained_of() -> None:
-    assert rfc7239("for=a=b;x").complaint == "Forwarded: 'for=a=b;x' is no address: nobody knows whose request it is"
-    assert rfc7239("for=unknown, for=_x1").complaint == ""
+    assert rfc7239("for=a=b;x").problem == "Forwarded: 'for=a=b;x' is no address: nobody knows whose request it is"
+    assert rfc7239("for=unknown, for=_x1").problem == ""
 
 
 @pytest.mark.parametrize(
@@ -262,6 +262,6 @@ def test_no_client_gets_itself_taken_for_another(
                 lines[-1] += b", " + added.encode()
     said = tuple((b"x-forwarded-for", value) for value in written) + tuple((b"x-forwarded-proto", value) for value in protos)
     origin = origin_of("xff", said, "10.0.0.1", TRUSTED)
-    assert (origin.address, origin.proto, origin.complaint) == (client, proto, "")
+    assert (origin.address, origin.proto, origin.problem) == (client, proto, "")
     origin = origin_of("rfc7239", tuple((b"forwarded", value) for value in elements), "10.0.0.1", TRUSTED)
-    assert (origin.address, origin.proto, origin.complaint) == (client, proto, "")
+    assert (origin.address, origin.proto, origin.problem) == (client, proto, "")

@@ -20,7 +20,7 @@ def upload(length: int = 0, *, expects: bool = False, limit: int = 0) -> Upload:
     fields = RequestFields()
     fields.framing = BY_LENGTH if length else BY_CHUNKS
     fields.length = length
-    fields.expects = expects
+    fields.expects_continue = expects
     return Upload(fields, HttpConfig(limits=Limits(body_bytes=limit)), HEAD)
 
 
