@@ -20,9 +20,9 @@ def section(file: str, name: str) -> configparser.SectionProxy:
 
 def test_service_is_given_the_time_that_its_start_and_its_end_take() -> None:
     service = section("balance.service", "Service")
-    end_s = CONFIG.shutdown_delay_s + CONFIG.drain_s + 2 * worker.OVERTIME_S + supervisor.CLOSING_S
+    end_s = CONFIG.shutdown_delay_s + CONFIG.drain_s + 2 * worker.EXIT_GRACE_S + supervisor.CLOSE_TIMEOUT_S
     assert float(service["TimeoutStopSec"]) > end_s
-    assert float(service["TimeoutStartSec"]) > supervisor.START_S
+    assert float(service["TimeoutStartSec"]) > supervisor.START_TIMEOUT_S
 
 
 def test_service_speaks_for_itself_and_is_signalled_alone() -> None:

@@ -12,19 +12,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from balance.admin.backends import state_word
-from balance.admin.json_reply import reply, verdict_document, verdict_reply
+from balance.admin.json_reply import order_result_document, order_result_reply, reply
 from balance.admin.order_parsing import (
-    find,
+    describe_order,
+    find_backend,
     read_body,
     read_dry_run,
     read_new_backend,
     read_object,
     read_reload,
     read_state,
-    told,
 )
-from balance.admin.state_view import Seen, StateView
-from balance.admin.supervisor_orders import ChangeBackends, Order, Reload, Restart, Stop, Upgrade, Verdict
+from balance.admin.state_view import BackendView, StateView
+from balance.admin.supervisor_orders import ChangeBackends, Order, OrderResult, Reload, Restart, Stop, Upgrade
 from balance.config.overrides.runtime_overrides import BackendChange, Verb
 from balance.config.overrides.value_format import redact_text
 from balance.config.reading.composer import MAX_TEXT_BYTES
@@ -47,7 +47,7 @@ class Actions:
     async def reload(self, request: Request) -> Response:
         """Read the configuration again, or go back to the one before."""
         order = read_reload(await read_body(request), is_dry_run=read_dry_run(request))
-        return verdict_reply(await self._steer(request, order))
+        return order_result_reply(await self._submit_and_log(request, order))
 
     async def diff(self, request: Request) -> Response:
         """What a reload with the configuration in the body would change, or what is wrong with it."""
@@ -57,27 +57,27 @@ class Actions:
             raise HTTPException(400, "the body is not UTF-8 text; send a configuration") from None
         if not text.strip():
             raise HTTPException(400, "the body is empty; send a configuration")
-        return verdict_reply(await self._ask(Reload(text=text, dry_run=True)), source=self._view.config.source)
+        return order_result_reply(await self._submit(Reload(text=text, dry_run=True)), source=self._view.config.source)
 
     async def add(self, request: Request) -> Response:
         """Add a backend."""
         change = read_new_backend(await read_body(request))
-        return verdict_reply(await self._steer(request, ChangeBackends((change,), read_dry_run(request))))
+        return order_result_reply(await self._submit_and_log(request, ChangeBackends((change,), read_dry_run(request))))
 
     async def remove(self, request: Request) -> Response:
         """Take a backend away; what is under way there may end."""
-        seen = find(self._view, request.path_params["name"])
+        seen = find_backend(self._view, request.path_params["name"])
         change = BackendChange(Verb.REMOVE, seen.pool.name, seen.backend.name)
         is_dry_run = read_dry_run(request)
         warnings = self._warnings(seen, is_removed=True)
-        verdict = await self._steer(request, ChangeBackends((change,), is_dry_run))
+        verdict = await self._submit_and_log(request, ChangeBackends((change,), is_dry_run))
         if verdict.is_done and not is_dry_run:
             self._warn(warnings)
-        return verdict_reply(verdict, warnings=warnings if verdict.is_done else [])
+        return order_result_reply(verdict, warnings=warnings if verdict.is_done else [])
 
     async def change(self, request: Request) -> Response:
         """Change a backend, or drain it, take it out, put it back."""
-        seen = find(self._view, request.path_params["name"])
+        seen = find_backend(self._view, request.path_params["name"])
         pool, name = seen.pool.name, seen.backend.name
         values = read_object(await read_body(request, allowed=CHANGES), CHANGES)
         event = read_state(values, CHANGES)
@@ -88,20 +88,22 @@ class Actions:
         warnings = self._warnings(seen, event, values.get("weight"))
         if values:
             change = BackendChange(Verb.SET, pool, name, json.dumps(values))
-            verdict = await self._steer(request, ChangeBackends((change,), is_dry_run))
+            verdict = await self._submit_and_log(request, ChangeBackends((change,), is_dry_run))
             if not verdict.is_done:
-                return verdict_reply(verdict, **document)
-            document |= verdict_document(verdict)
-        seen = find(self._view, f"{pool}/{name}")  # with another address it is another backend, of which nothing is known
+                return order_result_reply(verdict, **document)
+            document |= order_result_document(verdict)
+        seen = find_backend(
+            self._view, f"{pool}/{name}"
+        )  # with another address it is another backend, of which nothing is known
         if event is not None and not is_dry_run:
-            self._view.order(seen.slot, event, "ordered on the admin port")
+            self._view.apply_admin_event(seen.slot, event, "ordered on the admin port")
             self._log(request, f"{event.name.lower()} backend {pool}/{name}", "done")
         if not is_dry_run:
             self._warn(warnings)
-        return reply(document | {"state": state_word(find(self._view, f"{pool}/{name}")), "warnings": warnings})
+        return reply(document | {"state": state_word(find_backend(self._view, f"{pool}/{name}")), "warnings": warnings})
 
     def _warnings(
-        self, about: Seen, event: Event | None = None, weight: object = None, *, is_removed: bool = False
+        self, about: BackendView, event: Event | None = None, weight: object = None, *, is_removed: bool = False
     ) -> list[str]:
         """What is to be said of an order before it is obeyed: that nobody would be left for what is new."""
         before, after = [], []
@@ -128,31 +130,31 @@ class Actions:
     def _warn(self, warnings: list[str]) -> None:
         for text in warnings:
             log.warning("%s", text)
-            self._view.events.tell("warning", text)
+            self._view.events.publish("warning", text)
 
     async def drain(self, request: Request) -> Response:
         """Drain the whole instance and end it, as SIGTERM does."""
-        return verdict_reply(await self._steer(request, Stop()))
+        return order_result_reply(await self._submit_and_log(request, Stop()))
 
     async def restart(self, request: Request) -> Response:
         """Replace the workers one by one."""
-        return verdict_reply(await self._steer(request, Restart()))
+        return order_result_reply(await self._submit_and_log(request, Restart()))
 
     async def upgrade(self, request: Request) -> Response:
         """Hand over to the program as it is installed now."""
-        return verdict_reply(await self._steer(request, Upgrade()))
+        return order_result_reply(await self._submit_and_log(request, Upgrade()))
 
-    async def _steer(self, request: Request, order: Order) -> Verdict:
-        verdict = await self._ask(order)
+    async def _submit_and_log(self, request: Request, order: Order) -> OrderResult:
+        verdict = await self._submit(order)
         is_dry = isinstance(order, (Reload, ChangeBackends)) and order.dry_run
         outcome = "done" if verdict.is_done else f"refused: {'; '.join(verdict.problems) or verdict.summary}"
         summary = f", {verdict.summary}" if verdict.is_done and verdict.summary else ""
-        self._log(request, told(order), f"{'would be ' if is_dry else ''}{outcome}{summary}")
+        self._log(request, describe_order(order), f"{'would be ' if is_dry else ''}{outcome}{summary}")
         return verdict
 
-    async def _ask(self, order: Order) -> Verdict:
+    async def _submit(self, order: Order) -> OrderResult:
         try:
-            return await self._view.steer(order)
+            return await self._view.submit_order(order)
         except (BalanceError, OSError) as error:  # TimeoutError is an OSError
             raise HTTPException(503, f"the supervisor does not answer: {error or type(error).__name__}") from error
 
@@ -160,4 +162,4 @@ class Actions:
         peer = f"{request.client.host}:{request.client.port}" if request.client else "a Unix socket"
         text = redact_text(f"{what}: {outcome}")
         log.info("ordered by %s: %s", peer, text)
-        self._view.events.tell("order", f"ordered by {peer}: {text}", peer=peer)
+        self._view.events.publish("order", f"ordered by {peer}: {text}", peer=peer)

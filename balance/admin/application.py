@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from balance.admin.actions import Actions
-from balance.admin.endpoints import Access, Endpoint, EndpointRoute, application
+from balance.admin.endpoints import Access, DynamicRoute, Endpoint, application
 from balance.admin.json_reply import reply
 from balance.admin.openapi import openapi
 from balance.admin.read_endpoints import ReadEndpoints
@@ -58,54 +58,66 @@ CHANGE_BODY: dict[str, Any] = {
 }
 
 
-def admin_app(view: StateView, is_inward: bool) -> Starlette:
+def admin_app(view: StateView, is_local_only: bool) -> Starlette:
     """Everything, for an admin listener; `is_inward` when only this machine can connect to it."""
-    pages = ReadEndpoints(view)
-    endpoints = _table(pages, Actions(view))
+    read_endpoints = ReadEndpoints(view)
+    endpoints = _table(read_endpoints, Actions(view))
 
-    async def described(request: Request) -> Response:
+    async def openapi_document(request: Request) -> Response:
         return reply(document)
 
-    endpoints.append(Endpoint("GET", "/openapi.json", described, Access.ANYWHERE, "This document."))
+    endpoints.append(Endpoint("GET", "/openapi.json", openapi_document, Access.ANYWHERE, "This document."))
     document = openapi(
-        [*endpoints, Endpoint("GET", "/metrics", pages.metrics, Access.ANYWHERE, "The figures, for Prometheus.")]
+        [*endpoints, Endpoint("GET", "/metrics", read_endpoints.metrics, Access.ANYWHERE, "The figures, for Prometheus.")]
     )
-    return application(endpoints, _metrics(view, pages), is_inward)
+    return application(endpoints, _metrics(view, read_endpoints), is_local_only)
 
 
 def metrics_app(view: StateView) -> Starlette:
     """The metrics, and what probes ask for, for a listener that others may reach."""
-    pages = ReadEndpoints(view)
-    return application(_probes(pages), _metrics(view, pages))
+    read_endpoints = ReadEndpoints(view)
+    return application(_probes(read_endpoints), _metrics(view, read_endpoints))
 
 
-def _metrics(view: StateView, pages: ReadEndpoints) -> EndpointRoute:
+def _metrics(view: StateView, read_endpoints: ReadEndpoints) -> DynamicRoute:
     def paths() -> tuple[str, ...]:
         metrics = view.config.metrics
         return (metrics.path, *METRICS_PATHS) if metrics.enabled else ()
 
-    return EndpointRoute(paths, pages.metrics)
+    return DynamicRoute(paths, read_endpoints.metrics)
 
 
-def _probes(pages: ReadEndpoints) -> list[Endpoint]:
+def _probes(read_endpoints: ReadEndpoints) -> list[Endpoint]:
     anywhere = Access.ANYWHERE
     return [
         Endpoint(
-            "GET", HEALTH_PATHS[0], pages.health, anywhere, "Whether it should be left running.", aliases=HEALTH_PATHS[1:]
+            "GET",
+            HEALTH_PATHS[0],
+            read_endpoints.health,
+            anywhere,
+            "Whether it should be left running.",
+            aliases=HEALTH_PATHS[1:],
         ),
-        Endpoint("GET", READY_PATHS[0], pages.ready, anywhere, "Whether traffic should be sent here.", aliases=READY_PATHS[1:]),
+        Endpoint(
+            "GET",
+            READY_PATHS[0],
+            read_endpoints.ready,
+            anywhere,
+            "Whether traffic should be sent here.",
+            aliases=READY_PATHS[1:],
+        ),
     ]
 
 
-def _table(pages: ReadEndpoints, actions: Actions) -> list[Endpoint]:
+def _table(read_endpoints: ReadEndpoints, actions: Actions) -> list[Endpoint]:
     anywhere, local, order = Access.ANYWHERE, Access.LOCAL, Access.ORDER
     return [
-        *_probes(pages),
-        Endpoint("GET", "/version", pages.version, anywhere, "What runs here, and since when."),
-        Endpoint("GET", "/status", pages.status, local, "All at a glance."),
-        Endpoint("GET", "/pools", pages.pools, local, "Every pool with its backends."),
-        Endpoint("GET", "/backends", pages.backends, local, "How every backend stands, and why."),
-        Endpoint("GET", "/backends/{name}", pages.backend, local, "How one backend stands, and why."),
+        *_probes(read_endpoints),
+        Endpoint("GET", "/version", read_endpoints.version, anywhere, "What runs here, and since when."),
+        Endpoint("GET", "/status", read_endpoints.status, local, "All at a glance."),
+        Endpoint("GET", "/pools", read_endpoints.pools, local, "Every pool with its backends."),
+        Endpoint("GET", "/backends", read_endpoints.backends, local, "How every backend stands, and why."),
+        Endpoint("GET", "/backends/{name}", read_endpoints.backend, local, "How one backend stands, and why."),
         Endpoint("POST", "/backends", actions.add, order, "Add a backend.", DRY_RUN, ADD_BODY, can_be_refused=True),
         Endpoint(
             "PATCH", "/backends/{name}", actions.change, order, "Change a backend, drain it, take it out or put it back.",
@@ -116,7 +128,7 @@ def _table(pages: ReadEndpoints, actions: Actions) -> list[Endpoint]:
             DRY_RUN, can_be_refused=True,
         ),
         Endpoint(
-            "GET", "/config", pages.config, local, "The configuration that is served, every default filled in.",
+            "GET", "/config", read_endpoints.config, local, "The configuration that is served, every default filled in.",
             {"generation": "The number of an earlier one."},
         ),
         Endpoint("POST", "/reload", actions.reload, order, "Read the file again.", DRY_RUN, RELOAD_BODY, can_be_refused=True),
@@ -130,7 +142,7 @@ def _table(pages: ReadEndpoints, actions: Actions) -> list[Endpoint]:
         ),
         Endpoint("POST", "/drain", actions.drain, order, "Drain the whole instance and end it.", can_be_refused=True),
         Endpoint(
-            "GET", "/events", pages.events, local, "What happens, as it happens (server-sent events).",
+            "GET", "/events", read_endpoints.events, local, "What happens, as it happens (server-sent events).",
             {
                 "since": "The number of an event: what came after it comes first.",
                 "follow": "false: what is remembered as JSON, and no stream.",

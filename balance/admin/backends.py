@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from balance.admin.json_reply import moment
+from balance.admin.json_reply import iso_time
 from balance.admin.metrics.totals import Totals
-from balance.admin.state_view import Seen, StateView
+from balance.admin.state_view import BackendView, StateView
 from balance.config.model import PoolConfig
 from balance.health.circuit_breaker import CAUSE, SINCE_US, STATE, TOTAL_OPENINGS, UNTIL_US, BreakerState, Signal
 from balance.health.states import State
@@ -19,7 +19,7 @@ def backends(view: StateView, now: float, now_us: int) -> dict[str, Any]:
     return {"backends": [{"pool": seen.pool.name} | backend(seen, view, totals, now, now_us) for seen in view.backends()]}
 
 
-def backend(seen: Seen, view: StateView, totals: Totals, now: float, now_us: int) -> dict[str, Any]:
+def backend(seen: BackendView, view: StateView, totals: Totals, now: float, now_us: int) -> dict[str, Any]:
     """One of them."""
     block = counters.block(seen.slot)
     last = view.last_result(seen.slot)
@@ -34,7 +34,7 @@ def backend(seen: Seen, view: StateView, totals: Totals, now: float, now_us: int
         "metadata": dict(seen.backend.metadata),
         "state": state_word(seen),
         "why": view.board.reason(seen.slot) or None,
-        "since": moment(seen.since) if seen.since else None,
+        "since": iso_time(seen.since) if seen.since else None,
         "last_check": {"ok": last.is_ok, "reason": last.reason, "seconds": round(last.duration_s, 6)} if last else None,
         "ejections": view.board.ejection(seen.slot).total,
         "breaker": breaker(seen, view, now, now_us) if seen.pool.breaker.enabled else None,
@@ -50,7 +50,7 @@ def backend(seen: Seen, view: StateView, totals: Totals, now: float, now_us: int
     }
 
 
-def state_word(seen: Seen) -> str:
+def state_word(seen: BackendView) -> str:
     """How it stands, in a word. What nobody checks and nobody took out is not unknown for want of an answer."""
     return "unchecked" if seen.state is State.UNKNOWN and not seen.pool.health_check.enabled else seen.state.word
 
@@ -58,7 +58,7 @@ def state_word(seen: Seen) -> str:
 def is_drained(view: StateView, active: int) -> bool:
     """Whether nothing is under way any more at a backend that gets nothing new, and nothing can come: every worker has heard of
     that, and `active` is what all of them hold since."""
-    us = view.board.states_us
+    us = view.board.states_changed_us
     return not active and all(row[counters.APPLIED_US] >= us for row in view.board.rows if row[counters.PLACE])
 
 
@@ -67,21 +67,21 @@ def waiting(pool: PoolConfig, view: StateView, totals: Totals) -> int:
     return totals.cell(counters.block(view.slots[pool.name, pool.backends[0].name]) + counters.WAITING)
 
 
-def phase_of(seen: Seen, view: StateView, now_us: int) -> BreakerState:
+def breaker_phase(seen: BackendView, view: StateView, now_us: int) -> BreakerState:
     """A breaker's phase as requests find it: one that was open for long enough is half-open for the next."""
     evidence = view.board.evidence(seen.slot)
     phase = BreakerState(evidence[STATE])
     return BreakerState.HALF_OPEN if phase is BreakerState.OPEN and now_us >= evidence[UNTIL_US] else phase
 
 
-def breaker(seen: Seen, view: StateView, now: float, now_us: int) -> dict[str, Any]:
+def breaker(seen: BackendView, view: StateView, now: float, now_us: int) -> dict[str, Any]:
     """One backend's breaker."""
     evidence = view.board.evidence(seen.slot)
-    phase, since_us = phase_of(seen, view, now_us), evidence[SINCE_US]
+    phase, since_us = breaker_phase(seen, view, now_us), evidence[SINCE_US]
     document: dict[str, Any] = {
         "state": phase.word,
         "why": Signal(evidence[CAUSE]).text or None,
-        "since": moment(now - (now_us - since_us) / 1e6) if since_us else None,
+        "since": iso_time(now - (now_us - since_us) / 1e6) if since_us else None,
         "opened": evidence[TOTAL_OPENINGS],
     }
     if phase is BreakerState.OPEN:

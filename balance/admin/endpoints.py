@@ -15,9 +15,9 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
 from balance.admin.json_reply import reply
-from balance.admin.order_parsing import is_own_host, is_own_page
+from balance.admin.order_parsing import is_local_host_header, is_same_origin
 
-Answer = Callable[[Request], Awaitable[Response]]
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Access(enum.Enum):
@@ -34,9 +34,9 @@ class Endpoint:
 
     method: str
     path: str
-    answer: Answer
+    handler: Handler
     access: Access
-    does: str
+    summary: str
     query: dict[str, str] = field(default_factory=dict)
     body: dict[str, Any] | None = None
     media_type: str = "application/json"
@@ -44,11 +44,11 @@ class Endpoint:
     can_be_refused: bool = False
 
 
-class EndpointRoute(Route):
+class DynamicRoute(Route):
     """A route that may be elsewhere, or nowhere, from one request to the next."""
 
-    def __init__(self, paths: Callable[[], Sequence[str]], answer: Answer) -> None:
-        super().__init__("/metrics", answer, methods=["GET"])
+    def __init__(self, paths: Callable[[], Sequence[str]], handler: Handler) -> None:
+        super().__init__("/metrics", handler, methods=["GET"])
         self.paths = paths
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
@@ -59,21 +59,21 @@ class EndpointRoute(Route):
         return Match.FULL if allowed else Match.PARTIAL, {"endpoint": self.endpoint, "path_params": {}}
 
 
-def application(endpoints: Sequence[Endpoint], metrics: EndpointRoute, is_inward: bool = False) -> Starlette:
+def application(endpoints: Sequence[Endpoint], metrics: DynamicRoute, is_local_only: bool = False) -> Starlette:
     """All of them, and the metrics, behind one front that refuses in JSON.
 
     `is_inward`: only this machine can connect to it, so that what is for this machine alone is to be had.
     """
-    by_path: dict[str, dict[str, Answer]] = {}
+    by_path: dict[str, dict[str, Handler]] = {}
     for endpoint in endpoints:
         for path in (endpoint.path, *endpoint.aliases):
-            by_path.setdefault(path, {})[endpoint.method] = _guarded(endpoint, is_inward)
+            by_path.setdefault(path, {})[endpoint.method] = _with_access_check(endpoint, is_local_only)
     routes: list[BaseRoute] = [
-        Route(_pattern(path), _by_method(answers), methods=list(answers)) for path, answers in by_path.items()
+        Route(_pattern(path), _by_method(handlers), methods=list(handlers)) for path, handlers in by_path.items()
     ]
     app = Starlette(
         routes=[*routes, metrics],
-        exception_handlers={HTTPException: _refuser(list(by_path), metrics), Exception: _broken},
+        exception_handlers={HTTPException: _http_error_handler(list(by_path), metrics), Exception: _internal_error},
     )
     app.router.redirect_slashes = False  # a path that does not exist is a 404, not a 307 to one that may
     return app
@@ -83,20 +83,20 @@ def _pattern(path: str) -> str:
     return path.replace("{name}", "{name:path}")  # pool/name is a name too
 
 
-def _by_method(answers: dict[str, Answer]) -> Answer:
-    async def answer(request: Request) -> Response:
-        return await answers["GET" if request.method == "HEAD" else request.method](request)
+def _by_method(handlers: dict[str, Handler]) -> Handler:
+    async def handler(request: Request) -> Response:
+        return await handlers["GET" if request.method == "HEAD" else request.method](request)
 
-    return answer
+    return handler
 
 
-def _guarded(endpoint: Endpoint, is_inward: bool) -> Answer:
+def _with_access_check(endpoint: Endpoint, is_local_only: bool) -> Handler:
     if endpoint.access is Access.ANYWHERE:
-        return endpoint.answer
+        return endpoint.handler
 
-    async def answer(request: Request) -> Response:
+    async def handler(request: Request) -> Response:
         is_order = endpoint.access is Access.ORDER
-        if not is_inward:
+        if not is_local_only:
             what = "orders are taken" if is_order else "this is shown"
             raise HTTPException(
                 403,
@@ -104,17 +104,19 @@ def _guarded(endpoint: Endpoint, is_inward: bool) -> Answer:
                 "(probes and metrics from elsewhere: metrics.listen)",
             )
         host = request.headers.get("host", "")
-        if not is_own_host(host):  # a page in a browser whose name was made to point here could read and order as it likes
+        if not is_local_host_header(
+            host
+        ):  # a page in a browser whose name was made to point here could read and order as it likes
             what = "orders are taken" if is_order else "this is shown"
             raise HTTPException(403, f"{what} under an address or localhost only, whatever name leads here")
-        if is_order and not is_own_page(request.headers.get("origin", ""), host):
+        if is_order and not is_same_origin(request.headers.get("origin", ""), host):
             raise HTTPException(403, "orders are not taken from the pages of others")
-        return await endpoint.answer(request)
+        return await endpoint.handler(request)
 
-    return answer
+    return handler
 
 
-def _refuser(paths: Sequence[str], metrics: EndpointRoute) -> Callable[[Request, Exception], Awaitable[Response]]:
+def _http_error_handler(paths: Sequence[str], metrics: DynamicRoute) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         match error.status_code:
@@ -132,5 +134,5 @@ def _refuser(paths: Sequence[str], metrics: EndpointRoute) -> Callable[[Request,
     return refused
 
 
-async def _broken(request: Request, error: Exception) -> Response:
+async def _internal_error(request: Request, error: Exception) -> Response:
     return reply({"error": "internal error; the log says more"}, 500)

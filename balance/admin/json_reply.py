@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from balance.admin.supervisor_orders import Verdict
+from balance.admin.supervisor_orders import OrderResult
 
 
 def reply(document: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -20,12 +20,12 @@ def reply(document: dict[str, Any], status: int = 200, headers: dict[str, str] |
     )
 
 
-def verdict_reply(verdict: Verdict, **more: Any) -> Response:
+def order_result_reply(verdict: OrderResult, **more: Any) -> Response:
     """What became of an order: 200 when it is done, 409 when it was refused and nothing changed."""
-    return reply(verdict_document(verdict) | more, 200 if verdict.is_done else 409)
+    return reply(order_result_document(verdict) | more, 200 if verdict.is_done else 409)
 
 
-def verdict_document(verdict: Verdict) -> dict[str, Any]:
+def order_result_document(verdict: OrderResult) -> dict[str, Any]:
     """All of a verdict."""
     document: dict[str, Any] = {
         "done": verdict.is_done,
@@ -40,6 +40,6 @@ def verdict_document(verdict: Verdict) -> dict[str, Any]:
     return document
 
 
-def moment(seconds: float) -> str:
+def iso_time(seconds: float) -> str:
     """A time since the epoch, as ISO 8601 has it."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

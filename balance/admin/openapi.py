@@ -21,7 +21,7 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
 
 def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
     statuses = {"200": "Done." if endpoint.access is Access.ORDER else "As asked."}
-    if path in _WELL_OR_NOT:
+    if path in _PROBE_PATHS:
         statuses["503"] = "No; the reasons are in the body."
     if endpoint.access is not Access.ANYWHERE:
         statuses["403"] = "For this machine only."
@@ -34,7 +34,7 @@ def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
         statuses["503"] = "The supervisor does not answer."
     operation: dict[str, Any] = {
         "operationId": _operation_id(endpoint, path),
-        "summary": endpoint.does,
+        "summary": endpoint.summary,
         "responses": {status: {"description": text} for status, text in statuses.items()},
     }
     parameters = [_parameter("path", name, "A backend's name, or pool/name.") for name in re.findall(r"\{(\w+)\}", path)]
@@ -46,7 +46,7 @@ def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
     return operation
 
 
-_WELL_OR_NOT = frozenset(["/health", "/healthz", "/livez", "/liveness", "/ready", "/readyz", "/readiness", "/events"])
+_PROBE_PATHS = frozenset(["/health", "/healthz", "/livez", "/liveness", "/ready", "/readyz", "/readiness", "/events"])
 
 
 def _operation_id(endpoint: Endpoint, path: str) -> str:

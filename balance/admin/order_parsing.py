@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from balance.admin.state_view import Seen, StateView
+from balance.admin.state_view import BackendView, StateView
 from balance.admin.supervisor_orders import ChangeBackends, Order, Reload, Restart, Upgrade
 from balance.config.overrides.runtime_overrides import BackendChange, Verb
 from balance.health.states import Event
 from balance.model import Address
 
 # In {"state": <word>}. The words are the verbs of the command line and the states that they lead to.
-WORDS = {
+STATE_EVENTS = {
     "drain": Event.DRAIN,
     "draining": Event.DRAIN,
     "maintenance": Event.MAINTAIN,
@@ -37,7 +37,7 @@ def is_local(address: Address) -> bool:
     return address.is_ip and ipaddress.ip_address(address.host).is_loopback
 
 
-def is_own_host(host: str) -> bool:
+def is_local_host_header(host: str) -> bool:
     """Whether a Host field can be what a tool on this machine writes. A page in a browser that had its name point here (DNS
     rebinding) writes that name.
     """
@@ -51,7 +51,7 @@ def is_own_host(host: str) -> bool:
     return True
 
 
-def is_own_page(origin: str, host: str) -> bool:
+def is_same_origin(origin: str, host: str) -> bool:
     """Whether a page may ask, by the Origin that browsers write. Any page can POST anywhere; tools write no Origin."""
     try:
         return not origin or (bool(host) and urlsplit(origin).netloc.lower() == host.lower())
@@ -99,7 +99,7 @@ def read_state(order: dict[str, Any], allowed: str) -> Event | None:
     if "state" not in order:
         return None
     word = order.pop("state")
-    event = WORDS.get(word.lower()) if isinstance(word, str) else None
+    event = STATE_EVENTS.get(word.lower()) if isinstance(word, str) else None
     if event is None:
         raise HTTPException(400, f"state {word!r} cannot be ordered; {allowed}")
     return event
@@ -134,7 +134,7 @@ def read_new_backend(body: bytes) -> BackendChange:
     return BackendChange(Verb.ADD, pool, name, json.dumps(values))
 
 
-def find(view: StateView, name: str) -> Seen:
+def find_backend(view: StateView, name: str) -> BackendView:
     """The backend of that name, or of `pool/name`. HTTPException when there is none, or more than one."""
     named = [seen for seen in view.backends() if name in (seen.backend.name, f"{seen.pool.name}/{seen.backend.name}")]
     if not named:
@@ -146,7 +146,7 @@ def find(view: StateView, name: str) -> Seen:
     return named[0]
 
 
-def told(order: Order) -> str:
+def describe_order(order: Order) -> str:
     """An order in a few words, as the log has it."""
     match order:
         case Reload():
@@ -155,7 +155,7 @@ def told(order: Order) -> str:
                 words = f"go back to {f'configuration {order.to}' if order.to else 'the configuration before'}"
             return f"{words} without what was changed at run time" if order.discard_changes else words
         case ChangeBackends():
-            return "; ".join(map(_told_change, order.changes))
+            return "; ".join(map(_describe_change, order.changes))
         case Restart():
             return "restart the workers"
         case Upgrade():
@@ -164,7 +164,7 @@ def told(order: Order) -> str:
             return "drain and end"
 
 
-def _told_change(change: BackendChange) -> str:
+def _describe_change(change: BackendChange) -> str:
     where = f"{change.pool}/{change.name}" if change.pool else change.name
     said = f" ({change.values_text})" if change.values_text else ""
     return f"{change.verb} backend {where}{said}"

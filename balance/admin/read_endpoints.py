@@ -12,14 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from balance.admin.backends import backend, backends
-from balance.admin.events.stream import EventStream, event_document, wanted_since
-from balance.admin.json_reply import moment, reply
+from balance.admin.events.stream import EventStream, event_document, parse_since
+from balance.admin.json_reply import iso_time, reply
 from balance.admin.metrics.exposition import registry
 from balance.admin.metrics.totals import Totals
-from balance.admin.order_parsing import find
+from balance.admin.order_parsing import find_backend
 from balance.admin.state_view import StateView
 from balance.admin.status import duration, pools, status
-from balance.admin.supervisor_orders import GenerationSeen
+from balance.admin.supervisor_orders import GenerationInfo
 from balance.config.overrides.redacted import redacted
 from balance.health.readiness import not_ready_reasons, unhealthy_reasons
 from balance.version import VERSION
@@ -59,7 +59,7 @@ class ReadEndpoints:
 
     async def backend(self, request: Request) -> Response:
         """How one backend stands, and why."""
-        seen = find(self._view, request.path_params["name"])
+        seen = find_backend(self._view, request.path_params["name"])
         totals = Totals(self._view.board.rows)
         document = backend(seen, self._view, totals, time.time(), time.monotonic_ns() // 1000)
         return reply({"pool": seen.pool.name} | document)
@@ -73,7 +73,7 @@ class ReadEndpoints:
         generations = list(self._view.generations())
         if not generations:  # the supervisor has not said; what is served is known all the same
             view = self._view
-            generations = [GenerationSeen(view.board.generation, view.started_at, "start", view.config, is_current=True)]
+            generations = [GenerationInfo(view.board.generation, view.started_at, "start", view.config, is_current=True)]
         wanted = request.query_params.get("generation")
         if wanted is None:
             found = next((each for each in generations if each.is_current), generations[-1])
@@ -90,7 +90,7 @@ class ReadEndpoints:
 
     async def events(self, request: Request) -> Response:
         """What happens, as it happens: server-sent events."""
-        since = wanted_since(request)
+        since = parse_since(request)
         if request.query_params.get("follow", "true").lower() in ("false", "0"):
             known = self._view.events.since(since or 0)
             return reply({"events": [{"number": each.number} | event_document(each) for each in known]})
@@ -104,10 +104,10 @@ class ReadEndpoints:
         return Response(encode(self._metrics), headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
 
-def _generation(seen: GenerationSeen) -> dict[str, Any]:
+def _generation(seen: GenerationInfo) -> dict[str, Any]:
     return {
         "generation": seen.number,
-        "made_at": moment(seen.made_at),
+        "made_at": iso_time(seen.made_at),
         "origin": seen.origin,
         "current": seen.is_current,
         "source": seen.config.source,

@@ -17,36 +17,38 @@ from balance.background_tasks import spawn
 
 MAX_CONNECTIONS = 128  # a few scrapers, probes and people; the next one gets a 503
 KEEPALIVE_S = 15  # as long as Prometheus' usual scrape interval, so that a scraper keeps its connection
-HEAD_S = 10.0  # for a whole head; uvicorn would wait for ever, and 128 silent callers would be all that there is room for
+HEAD_TIMEOUT_S = (
+    10.0  # for a whole head; uvicorn would wait for ever, and 128 silent callers would be all that there is room for
+)
 BACKLOG = 128
 
 
-class _Impatient(HttpToolsProtocol):
+class _HeadTimeoutProtocol(HttpToolsProtocol):
     """Closes a connection whose head does not come: the first one, or the rest of a later one."""
 
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._await_head()
+        self._start_head_timer()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._await_head()
+        self._start_head_timer()
 
     def on_headers_complete(self) -> None:
-        self._head_is_here()
+        self._cancel_head_timer()
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._head_is_here()
+        self._cancel_head_timer()
         super().connection_lost(exc)
 
-    def _await_head(self) -> None:
+    def _start_head_timer(self) -> None:
         if self._timer is None:
-            self._timer = self.loop.call_later(HEAD_S, self.transport.close)
+            self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.close)
 
-    def _head_is_here(self) -> None:
+    def _cancel_head_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -58,8 +60,8 @@ class AdminServer(uvicorn.Server):
     def __init__(self, app: Starlette) -> None:
         super().__init__(
             uvicorn.Config(
-                _abortable(app),
-                http=_Impatient,
+                _with_abort_extension(app),
+                http=_HeadTimeoutProtocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -90,7 +92,7 @@ class AdminServer(uvicorn.Server):
             await asyncio.wait([self._task])
 
 
-def _abortable(app: ASGIApp) -> ASGIApp:
+def _with_abort_extension(app: ASGIApp) -> ASGIApp:
     """Lends the application a way to cut a connection off. Closing one waits until its peer has read all that is under way."""
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:

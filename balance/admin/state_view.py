@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from balance.admin.events.history import EventLog
 from balance.admin.metrics.totals import Totals
-from balance.admin.supervisor_orders import GenerationSeen, Order, ReloadResult, Verdict
+from balance.admin.supervisor_orders import GenerationInfo, Order, OrderResult, ReloadResult
 from balance.config.model import BackendConfig, Config, PoolConfig
 from balance.health.circuit_breaker import Cells
 from balance.health.readiness import PoolStates, Stage, Worker
@@ -47,14 +47,14 @@ class Board(Protocol):
     @property
     def last_reload(self) -> ReloadResult | None: ...
     @property
-    def states_us(self) -> int: ...
+    def states_changed_us(self) -> int: ...
     def state(self, slot: int) -> tuple[State, float]: ...
     def reason(self, slot: int) -> str: ...
     def ejection(self, slot: int) -> Ejection: ...
     def evidence(self, slot: int) -> Cells: ...
 
 
-class Seen(NamedTuple):
+class BackendView(NamedTuple):
     """One backend with what is known of it."""
 
     pool: PoolConfig
@@ -64,9 +64,9 @@ class Seen(NamedTuple):
     since: float  # seconds since the epoch, 0.0 when nothing was ever decided
 
 
-async def nobody_steers(order: Order) -> Verdict:
+async def refuse_order(order: Order) -> OrderResult:
     """The answer of an instance that has nobody who could obey."""
-    return Verdict(False, 0, problems=("this instance takes no such order",))
+    return OrderResult(False, 0, problems=("this instance takes no such order",))
 
 
 @dataclass(slots=True)
@@ -81,18 +81,20 @@ class StateView:
     started_at: float  # seconds since the epoch
     listening: Sequence[tuple[str, Address]]  # (listener, address as bound: the port is never 0)
     last_result: Callable[[int], Result | None]  # by slot: what the last probe answered
-    order: Callable[[int, Event, str], State]  # an operator's word on the backend of a slot, and why; what holds then
-    steer: Callable[[Order], Awaitable[Verdict]] = nobody_steers  # asks the supervisor
-    generations: Callable[[], Sequence[GenerationSeen]] = tuple  # the configurations that are remembered, oldest first
+    apply_admin_event: Callable[
+        [int, Event, str], State
+    ]  # an operator's word on the backend of a slot, and why; what holds then
+    submit_order: Callable[[Order], Awaitable[OrderResult]] = refuse_order  # asks the supervisor
+    generations: Callable[[], Sequence[GenerationInfo]] = tuple  # the configurations that are remembered, oldest first
     events: EventLog = field(default_factory=EventLog)
     names: Mapping[int, tuple[str, str]] = field(default_factory=dict)  # (pool, backend) by slot, of those that are gone too
 
-    def backends(self) -> Iterator[Seen]:
+    def backends(self) -> Iterator[BackendView]:
         """Every backend of every pool, in the order of the configuration."""
         for pool in self.config.pools:
             for backend in pool.backends:
                 slot = self.slots[pool.name, backend.name]
-                yield Seen(pool, backend, slot, *self.board.state(slot))
+                yield BackendView(pool, backend, slot, *self.board.state(slot))
 
     def clients(self, listener: str, totals: Totals) -> int:
         """The connections that clients of this listener have now, over all workers."""

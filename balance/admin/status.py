@@ -9,7 +9,7 @@ from typing import Any
 from balance.admin.backends import backend, waiting
 from balance.admin.metrics import processes
 from balance.admin.metrics.totals import Totals
-from balance.admin.state_view import Seen, StateView
+from balance.admin.state_view import BackendView, StateView
 from balance.config.model import PoolConfig
 from balance.health.panic import is_panic
 from balance.health.readiness import Worker, is_stuck, not_ready_reasons, unhealthy_reasons
@@ -71,7 +71,7 @@ def status(view: StateView, now: float, now_us: int) -> dict[str, Any]:
 def pools(view: StateView, now: float, now_us: int) -> list[dict[str, Any]]:
     """Every pool with its backends."""
     totals = Totals(view.board.rows)
-    backends: dict[str, list[Seen]] = {pool.name: [] for pool in view.config.pools}
+    backends: dict[str, list[BackendView]] = {pool.name: [] for pool in view.config.pools}
     for seen in view.backends():
         backends[seen.pool.name].append(seen)
     series = totals.series()
@@ -122,7 +122,7 @@ def _worker(number: int, row: memoryview | None, now_us: int) -> dict[str, Any]:
 
 def _pool(
     pool: PoolConfig,
-    backends: list[Seen],
+    backends: list[BackendView],
     view: StateView,
     totals: Totals,
     series: Mapping[tuple[int, int, int], int],

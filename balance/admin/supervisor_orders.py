@@ -60,7 +60,7 @@ class ReloadResult(enum.IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class OrderResult:
     """What became of an order. When it was refused, nothing changed."""
 
     is_done: bool
@@ -72,7 +72,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class GenerationSeen:
+class GenerationInfo:
     """One configuration that is or was served."""
 
     number: int

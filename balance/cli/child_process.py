@@ -13,7 +13,7 @@ from pathlib import Path
 
 import balance
 from balance.errors import StartError
-from balance.process.os_calls import end_with_parent
+from balance.process.os_calls import set_parent_death_signal
 
 
 class ChildProcess:
@@ -41,7 +41,7 @@ class ChildProcess:
             stdout=asyncio.subprocess.PIPE if is_heard else None,
             # Ctrl-C on a terminal reaches a whole group: apart, the children end in the order that we choose.
             process_group=0,
-            preexec_fn=partial(end_with_parent, os.getpid(), signal.SIGTERM),
+            preexec_fn=partial(set_parent_death_signal, os.getpid(), signal.SIGTERM),
         )
         return cls(name, process)
 

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from balance.config import UnreadableError
 from balance.config.source import Source
 from balance.errors import ConfigError
-from balance.process.ipc.messages import HANDOVER
+from balance.process.ipc.messages import HANDOVER_ENV
 
 INVALID = 1
 UNREADABLE = 2
@@ -75,13 +75,13 @@ def serve_command(file: str | None, path: str | None, watch: bool, **flags: Any)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(f"balance: {problem}", err=True)
-        if HANDOVER in os.environ:
-            from balance.process.operations.upgrade_protocol import complain  # loads the event loop, as below
+        if HANDOVER_ENV in os.environ:
+            from balance.process.operations.upgrade_protocol import report_failure  # loads the event loop, as below
 
-            complain(os.environ, "; ".join(map(str, error.problems)))
+            report_failure(os.environ, "; ".join(map(str, error.problems)))
         if not given and not file and isinstance(error, UnreadableError):
             click.echo("balance: name a file with --config FILE, or give --listen and --backend", err=True)
         return UNREADABLE if isinstance(error, UnreadableError) else INVALID
     from balance.process.instance import serve  # loads the event loop: not before the configuration is good
 
-    return serve(loaded.config, source, map(str, loaded.warnings), is_watched=watch)
+    return serve(loaded.config, source, map(str, loaded.warnings), watch_config=watch)

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from balance.admin.supervisor_orders import GenerationSeen
+from balance.admin.supervisor_orders import GenerationInfo
 from balance.config.model import Config
 from balance.config.overrides.runtime_overrides import BackendChange
 from balance.config.source import Source
 
-KEPT = 10  # generations that can be looked at and gone back to
-KEPT_BYTES = 64 * 1024 * 1024  # of their texts
+MAX_GENERATIONS = 10  # generations that can be looked at and gone back to
+MAX_HISTORY_BYTES = 64 * 1024 * 1024  # of their texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,33 +28,33 @@ class Generation:
     origin: str  # start, upgrade, SIGHUP, admin API, the file has changed, change at run time, rollback to 3
     summary: str = ""  # what differs from the one before, in a few words
 
-    def seen(self, current: int) -> GenerationSeen:
+    def info(self, current: int) -> GenerationInfo:
         """As the admin port shows it."""
-        return GenerationSeen(self.number, self.made_at, self.origin, self.config, self.number == current, self.summary)
+        return GenerationInfo(self.number, self.made_at, self.origin, self.config, self.number == current, self.summary)
 
 
-class Numbered(Protocol):
+class HasConfig(Protocol):
     """A configuration among those that were served."""
 
     @property
     def config(self) -> Config: ...
 
 
-G = TypeVar("G", bound=Numbered)
+G = TypeVar("G", bound=HasConfig)
 
 
 def distinct(history: Sequence[G]) -> list[G]:
     """Those that differ from the one that came after, as many as are remembered."""
     found: list[G] = []
     for generation in reversed(history):
-        if len(found) < KEPT and not (found and generation.config == found[-1].config):
+        if len(found) < MAX_GENERATIONS and not (found and generation.config == found[-1].config):
             found.append(generation)
     return found[::-1]
 
 
-def kept(history: Sequence[Generation]) -> list[Generation]:
+def trim_history(history: Sequence[Generation]) -> list[Generation]:
     """What is remembered of all that was served, the newest last."""
-    left = KEPT_BYTES
+    left = MAX_HISTORY_BYTES
     found: list[Generation] = []
     for generation in reversed(distinct(history)):
         left -= len(generation.source.text)

@@ -18,14 +18,14 @@ from balance.process.os_calls import raise_file_limit
 from balance.process.sockets.listen_sockets import open_all
 from balance.process.supervisor import descriptor_needs, signals
 from balance.process.supervisor.supervisor import Supervisor
-from balance.process.supervisor.systemd import Notify, inherited_sockets
+from balance.process.supervisor.systemd import SystemdNotifier, activation_sockets
 
 log = logging.getLogger("balance.process")
 
 FEW_FILES = 4096
 
 
-def serve(config: Config, source: Source, remarks: Iterable[str] = (), *, is_watched: bool = False) -> int:
+def serve(config: Config, source: Source, warnings: Iterable[str] = (), *, watch_config: bool = False) -> int:
     """Run to the end; `remarks` on the configuration are logged, and it is read again from `source`.
 
     `is_watched`: whenever the file has changed, and not only when told to.
@@ -33,34 +33,35 @@ def serve(config: Config, source: Source, remarks: Iterable[str] = (), *, is_wat
     The exit status, or StartError.
     """
     logs.configure(config.logging, logs.open_output(config.logging), "supervisor")
-    for remark in startup_log.some(remarks):
+    for remark in startup_log.limit_warnings(warnings):
         log.warning("%s", remark)
     files = raise_file_limit()
     if files < FEW_FILES:
         log.warning("only %d files may be open in a process, two per connection; raise `ulimit -Hn`", files)
     handover_state = take_over(os.environ)
     try:
-        return _run(config, source, handover_state, is_watched=is_watched)
+        return _run(config, source, handover_state, watch_config=watch_config)
     except (BalanceError, OSError) as error:
         if handover_state is not None:
-            handover_state.failed(str(error))
+            handover_state.notify_failed(str(error))
         raise
 
 
-def _run(config: Config, source: Source, handover_state: HandoverState | None, *, is_watched: bool) -> int:
-    notify = Notify.from_environment(os.environ, os.getpid())
+def _run(config: Config, source: Source, handover_state: HandoverState | None, *, watch_config: bool) -> int:
+    systemd = SystemdNotifier.from_environment(os.environ, os.getpid())
     descriptor_needs.check(config, inherits=handover_state is not None)
     if handover_state is None:
-        listen_sockets = open_all(config, inherited_sockets(os.environ, os.getpid()))
+        listen_sockets = open_all(config, activation_sockets(os.environ, os.getpid()))
     else:
         config, handover_state.changes = _changed(source, config, handover_state.changes)
         chosen = {
-            (name, Address.parse(wanted)): Address.parse(bound) for (name, wanted), bound in handover_state.any_port.items()
+            (name, Address.parse(wanted)): Address.parse(bound)
+            for (name, wanted), bound in handover_state.ephemeral_ports.items()
         }
         listen_sockets = open_all(config, handover_state.sockets, handover_state.owned_paths, chosen)
     for line in startup_log.lines(config, listen_sockets):
         log.info("%s", line)
-    supervisor = Supervisor(config, source, listen_sockets, notify, handover_state, is_watched=is_watched)
+    supervisor = Supervisor(config, source, listen_sockets, systemd, handover_state, watch_config=watch_config)
     try:
         return supervisor.run()
     finally:

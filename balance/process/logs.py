@@ -121,7 +121,7 @@ def configure(config: LoggingConfig, fd: int, process: str) -> None:
     logging.captureWarnings(True)
 
 
-def speak_as(config: LoggingConfig, process: str) -> None:
+def configure_child(config: LoggingConfig, process: str) -> None:
     """In a child after the fork: the same log, in its own name."""
     configure(config, _handler().fd, process)
 

@@ -20,13 +20,13 @@ NAME_BYTES = 15
 MAX_FILES = 1 << 20
 
 
-def set_name(name: str) -> None:
+def set_process_name(name: str) -> None:
     """What `ps`, `top` and `pgrep` call this process."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_NAME, ctypes.c_char_p(name.encode()[:NAME_BYTES]), 0, 0, 0)
 
 
-def end_with_parent(parent: int, signum: signal.Signals) -> None:
+def set_parent_death_signal(parent: int, signum: signal.Signals) -> None:
     """Be sent `signum` when the parent dies, however it dies. Exits at once when it is dead already."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signum), 0, 0, 0)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 
 from balance.admin.state_view import StateView
-from balance.admin.supervisor_orders import ChangeBackends, GenerationSeen, Order, Reload, ReloadResult, Stop, Verdict
+from balance.admin.supervisor_orders import ChangeBackends, GenerationInfo, Order, OrderResult, Reload, ReloadResult, Stop
 from balance.config.model import Config
 from balance.config.overrides.difference import difference, summary
 from balance.config.overrides.runtime_overrides import BackendChange
@@ -56,7 +56,7 @@ class FakeInstance:
             [],
             lambda slot: None,
             self._order,
-            self.steer,
+            self.submit_order,
             self.generations,
         )
 
@@ -65,18 +65,18 @@ class FakeInstance:
         self.board.set_state(slot, state, 1.0, reason)
         return state
 
-    def generations(self) -> Sequence[GenerationSeen]:
+    def generations(self) -> Sequence[GenerationInfo]:
         return [
-            GenerationSeen(number, 1000.0 + number, origin, config, number == self.number, said)
+            GenerationInfo(number, 1000.0 + number, origin, config, number == self.number, said)
             for number, (_, config, origin, said) in enumerate(self._kept, 1)
         ]
 
-    async def steer(self, order: Order) -> Verdict:
+    async def submit_order(self, order: Order) -> OrderResult:
         self.asked.append(order)
         match order:
             case Reload(rollback=True, to=to):
                 if self.number == 1:
-                    return Verdict(False, 1, problems=("there is no configuration before this one",))
+                    return OrderResult(False, 1, problems=("there is no configuration before this one",))
                 to = to or self.number - 1
                 source, origin = self._kept[to - 1][0], f"rollback to {to}"
             case Reload(text=str(text)):
@@ -87,9 +87,9 @@ class FakeInstance:
                 source, origin = self._kept[self.number - 1][0], "admin API"
             case Stop():
                 self.board.set_stage(Stage.DRAINING)
-                return Verdict(True, self.number, summary="draining")
+                return OrderResult(True, self.number, summary="draining")
             case _:
-                return Verdict(True, self.number, summary="begun")
+                return OrderResult(True, self.number, summary="begun")
         changes = order.changes if isinstance(order, ChangeBackends) else ()
         kept = () if isinstance(order, Reload) and order.discard_changes else self.changes
         try:
@@ -97,7 +97,7 @@ class FakeInstance:
         except ConfigError as error:
             if not order.dry_run:
                 self.board.count_reload(ReloadResult.FAILURE)
-            return Verdict(False, self.number, problems=tuple(map(str, error.problems)))
+            return OrderResult(False, self.number, problems=tuple(map(str, error.problems)))
         config = changed.loaded.config
         lines = difference(self.view.config, config)
         if not order.dry_run and not lines:
@@ -112,4 +112,4 @@ class FakeInstance:
             self.board.set_generation(self.number)
             self.board.count_reload(ReloadResult.SUCCESS)
             self.view.config, self.view.slots = config, slots
-        return Verdict(True, self.number, lines, dropped=changed.dropped, summary=summary(lines))
+        return OrderResult(True, self.number, lines, dropped=changed.dropped, summary=summary(lines))

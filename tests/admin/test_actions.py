@@ -9,7 +9,7 @@ from asgi_client import Answer, ask
 from fake_instance import TEXT, FakeInstance
 
 from balance.admin.application import admin_app
-from balance.admin.supervisor_orders import ChangeBackends, Order, Reload, Restart, Stop, Upgrade, Verdict
+from balance.admin.supervisor_orders import ChangeBackends, Order, OrderResult, Reload, Restart, Stop, Upgrade
 from balance.errors import StartError
 from balance.health.readiness import Stage
 from balance.health.states import Event, State
@@ -17,7 +17,7 @@ from balance.health.states import Event, State
 
 def say(steered: FakeInstance, method: str, path: str, body: Any = None, **headers: str) -> Answer:
     data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-    return ask(admin_app(steered.view, is_inward=True), path, method, data, **headers)
+    return ask(admin_app(steered.view, is_local_only=True), path, method, data, **headers)
 
 
 def weights(steered: FakeInstance) -> dict[str, int]:
@@ -185,7 +185,7 @@ def test_no_order_is_taken_from_elsewhere_or_from_a_page_of_others(method: str, 
     steered = FakeInstance()
     assert say(steered, method, path, {"weight": 3}, Host="evil.example").status == 403
     assert say(steered, method, path, {"weight": 3}, Host="127.0.0.1:9090", Origin="http://evil.example").status == 403
-    outward = admin_app(steered.view, is_inward=False)
+    outward = admin_app(steered.view, is_local_only=False)
     assert ask(outward, path, method, b'{"weight": 3}', Host="127.0.0.1:9090").status == 403
     assert steered.asked == []
 
@@ -211,11 +211,11 @@ def test_each_order_is_logged_once_with_who_gave_it(caplog: pytest.LogCaptureFix
 
 @pytest.mark.parametrize("error", [TimeoutError(), BrokenPipeError("gone"), StartError("gone")])
 def test_a_supervisor_that_does_not_answer_is_503(error: Exception) -> None:
-    async def silent(order: Order) -> Verdict:
+    async def silent(order: Order) -> OrderResult:
         raise error
 
     steered = FakeInstance()
-    steered.view.steer = silent
+    steered.view.submit_order = silent
     answer = say(steered, "POST", "/reload")
     assert answer.status == 503
     assert answer.json["error"].startswith("the supervisor does not answer: ")
@@ -238,7 +238,7 @@ def test_a_dry_run_drains_nobody_either() -> None:
         steered.board.set_state(slot, State.DRAINING, 1000.0)
         return State.DRAINING
 
-    steered.view.order = order
+    steered.view.apply_admin_event = order
     for query, state in (("?dry_run=1", "unchecked"), ("", "draining")):
         answer = say(steered, "PATCH", f"/backends/a1{query}", {"state": "drain"})
         assert (answer.status, answer.json["state"]) == (200, state)
@@ -249,11 +249,11 @@ def test_a_backend_with_another_address_is_shown_as_it_stands_and_not_as_the_one
     steered = FakeInstance()
     steered.board.set_state(1, State.DRAINING, 1000.0)
 
-    async def moved(order: Order) -> Verdict:
-        verdict = await steered.steer(order)
+    async def moved(order: Order) -> OrderResult:
+        verdict = await steered.submit_order(order)
         steered.view.slots = {**steered.view.slots, ("app", "a1"): 4}  # as the book of slots has it
         return verdict
 
-    steered.view.steer = moved
+    steered.view.submit_order = moved
     assert say(steered, "PATCH", "/backends/a1", {"address": "127.0.0.1:9009"}).json["state"] == "unchecked"
     assert say(steered, "PATCH", "/backends/a1?dry_run=1", {"weight": 2, "state": "drain"}).json["state"] == "unchecked"

@@ -26,14 +26,14 @@ def board_of(view: StateView) -> Board:
 
 @pytest.mark.parametrize("path", HEALTH_PATHS)
 def test_a_serving_instance_is_healthy_under_every_name(view: StateView, path: str) -> None:
-    answer = ask(admin_app(view, is_inward=True), path)
+    answer = ask(admin_app(view, is_local_only=True), path)
     assert (answer.status, answer.json) == (200, {"status": "healthy"})
     assert answer.headers["content-type"] == "application/json"
 
 
 @pytest.mark.parametrize("path", READY_PATHS)
 def test_a_serving_instance_is_ready_under_every_name(view: StateView, path: str) -> None:
-    answer = ask(admin_app(view, is_inward=True), path)
+    answer = ask(admin_app(view, is_local_only=True), path)
     assert (answer.status, answer.json) == (200, {"status": "ready"})
 
 
@@ -41,7 +41,7 @@ def test_without_a_worker_the_instance_is_unhealthy(view: StateView) -> None:
     board = board_of(view)
     board.zero_gauges(0)
     board.zero_gauges(1)
-    answer = ask(admin_app(view, is_inward=True), "/healthz")
+    answer = ask(admin_app(view, is_local_only=True), "/healthz")
     assert (answer.status, answer.json) == (503, {"status": "unhealthy", "reasons": ["no worker is alive"]})
 
 
@@ -61,9 +61,9 @@ def test_an_instance_that_should_get_no_traffic_is_not_ready_but_healthy(
     view: StateView, change: Callable[[Board], None], reason: str
 ) -> None:
     change(board_of(view))
-    ready = ask(admin_app(view, is_inward=True), "/readyz")
+    ready = ask(admin_app(view, is_local_only=True), "/readyz")
     assert (ready.status, ready.json) == (503, {"status": "not ready", "reasons": [reason]})
-    assert ask(admin_app(view, is_inward=True), "/health").status == 200
+    assert ask(admin_app(view, is_local_only=True), "/health").status == 200
 
 
 def test_the_status_names_everything_at_a_glance(view: StateView) -> None:
@@ -71,7 +71,7 @@ def test_the_status_names_everything_at_a_glance(view: StateView) -> None:
     row[counters.BEAT_US] = time.monotonic_ns() // 1000
     row[counters.CONNECTIONS_OPEN] = 3
     row[counters.block(1) + counters.LEASES] = 7
-    document = ask(admin_app(view, is_inward=True), "/status").json
+    document = ask(admin_app(view, is_local_only=True), "/status").json
     assert (document["status"], document["stage"], document["ready"]) == ("healthy", "serving", True)
     assert document["version"] == VERSION
     assert document["uptime_seconds"] > 0
@@ -87,21 +87,25 @@ def test_the_status_names_everything_at_a_glance(view: StateView) -> None:
 
 
 def test_the_status_stays_on_this_machine(outward: StateView) -> None:
-    answer = ask(admin_app(outward, is_inward=False), "/status")
+    answer = ask(admin_app(outward, is_local_only=False), "/status")
     assert answer.status == 403
     assert "loopback" in answer.json["error"]
 
 
 def test_the_backends_are_shown_on_this_machine_only(view: StateView, outward: StateView) -> None:
-    assert [each["name"] for each in ask(admin_app(view, is_inward=True), "/backends").json["backends"]] == ["a1", "a2", "r1"]
-    assert ask(admin_app(outward, is_inward=False), "/backends").status == 403
+    assert [each["name"] for each in ask(admin_app(view, is_local_only=True), "/backends").json["backends"]] == [
+        "a1",
+        "a2",
+        "r1",
+    ]
+    assert ask(admin_app(outward, is_local_only=False), "/backends").status == 403
 
 
 LAST = ["backend app/a1 was the last of its pool that is ready: whatever is new there is refused now (no_healthy)"]
 
 
 def test_an_order_is_obeyed_and_answered_with_what_holds(view: StateView) -> None:
-    app = admin_app(view, is_inward=True)
+    app = admin_app(view, is_local_only=True)
     for name, word, state, warnings in (
         ("a1", "drain", "draining", LAST),
         ("a1", "drain", "draining", []),
@@ -123,30 +127,30 @@ def test_an_order_is_obeyed_and_answered_with_what_holds(view: StateView) -> Non
     ],
 )
 def test_what_is_no_order_changes_nothing(view: StateView, path: str, body: bytes, host: str, status: int) -> None:
-    assert ask(admin_app(view, is_inward=True), path, "PATCH", body, Host=host).status == status
+    assert ask(admin_app(view, is_local_only=True), path, "PATCH", body, Host=host).status == status
     assert view.board.state(1)[0] is State.HEALTHY
 
 
 def test_no_order_is_taken_from_elsewhere(outward: StateView) -> None:
-    assert ask(admin_app(outward, is_inward=False), "/backends/a1", "PATCH", b'{"state": "drain"}').status == 403
+    assert ask(admin_app(outward, is_local_only=False), "/backends/a1", "PATCH", b'{"state": "drain"}').status == 403
     assert outward.board.state(1)[0] is State.HEALTHY
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/version", "/metrics"])
 def test_what_carries_no_secret_answers_everywhere(outward: StateView, path: str) -> None:
-    assert ask(admin_app(outward, is_inward=False), path).status == 200
+    assert ask(admin_app(outward, is_local_only=False), path).status == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/nonsense", "/health/", "/metrics/x"])
 def test_an_unknown_path_is_404_and_names_those_that_are(view: StateView, path: str) -> None:
-    answer = ask(admin_app(view, is_inward=True), path)
+    answer = ask(admin_app(view, is_local_only=True), path)
     assert answer.status == 404
     assert answer.json["error"].startswith(f"there is no {path}; there are /health, ")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_reading_is_all_that_is_allowed(view: StateView, method: str) -> None:
-    answer = ask(admin_app(view, is_inward=True), "/status", method)
+    answer = ask(admin_app(view, is_local_only=True), "/status", method)
     assert answer.status == 405
     assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
     assert answer.json == {"error": f"{method} is not allowed on /status; GET and HEAD are"}
@@ -158,13 +162,13 @@ def test_reading_is_all_that_is_allowed(view: StateView, method: str) -> None:
     [("", "text/plain"), ("application/openmetrics-text; version=1.0.0", "application/openmetrics-text")],
 )
 def test_metrics_come_in_the_format_that_is_asked_for(view: StateView, path: str, accept: str, content_type: str) -> None:
-    answer = ask(admin_app(view, is_inward=True), path, Accept=accept)
+    answer = ask(admin_app(view, is_local_only=True), path, Accept=accept)
     assert answer.headers["content-type"].startswith(content_type)
     assert "balance_build_info{" in answer.text
 
 
 def test_metrics_that_are_switched_off_are_not_there(make_view: Callable[..., StateView]) -> None:
-    assert ask(admin_app(make_view(metrics=MetricsConfig(enabled=False)), is_inward=True), "/metrics").status == 404
+    assert ask(admin_app(make_view(metrics=MetricsConfig(enabled=False)), is_local_only=True), "/metrics").status == 404
 
 
 def test_the_metrics_own_listener_shows_metrics_and_answers_probes_and_nothing_else(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from balance.admin.backends import backends, phase_of
+from balance.admin.backends import backends, breaker_phase
 from balance.admin.state_view import StateView
 from balance.config.model import CircuitBreaker
 from balance.health.circuit_breaker import CAUSE, SINCE_US, STATE, TOTAL_OPENINGS, UNTIL_US, BreakerState, Signal
@@ -102,14 +102,14 @@ def test_a_breaker_whose_time_is_over_is_half_open_for_the_next_request(
 ) -> None:
     evidence = board_of(broken).evidence(1)
     evidence[STATE], evidence[UNTIL_US] = BreakerState.OPEN, until_us
-    assert phase_of(next(broken.backends()), broken, NOW_US) is phase
+    assert breaker_phase(next(broken.backends()), broken, NOW_US) is phase
 
 
 def test_one_is_drained_when_every_worker_has_heard_of_it_and_holds_nothing_since(view: StateView) -> None:
     board = board_of(view)
     cell = counters.block(2) + counters.ACTIVE
     board.set_state(2, State.DRAINING, 2000.0, "ordered")
-    ordered_us = board.states_us
+    ordered_us = board.states_changed_us
 
     def is_drained() -> object:
         return document(view)["a2"]["drained"]
@@ -138,7 +138,7 @@ def test_two_states_are_never_written_at_the_same_moment(view: StateView) -> Non
     moments = []
     for _ in range(100):
         board.set_state(2, State.DRAINING, 2000.0)
-        moments.append(board.states_us)
+        moments.append(board.states_changed_us)
     assert len(set(moments)) == 100
 
 

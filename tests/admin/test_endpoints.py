@@ -5,7 +5,7 @@ from asgi_client import ask
 from starlette.requests import Request
 from starlette.responses import Response
 
-from balance.admin.endpoints import Access, Endpoint, EndpointRoute, application
+from balance.admin.endpoints import Access, DynamicRoute, Endpoint, application
 
 
 async def hello(request: Request) -> Response:
@@ -36,18 +36,18 @@ DOORS = [
     ],
 )
 def test_a_method_on_a_path_is_answered_or_refused(method: str, path: str, status: int, text: str) -> None:
-    answer = ask(application(DOORS, EndpointRoute(lambda: ["/figures"], hello), is_inward=True), path, method)
+    answer = ask(application(DOORS, DynamicRoute(lambda: ["/figures"], hello), is_local_only=True), path, method)
     assert answer.status == status
     assert (answer.text if status == 200 else answer.json["error"]) == text
 
 
 def test_a_page_can_be_nowhere() -> None:
-    app = application(DOORS, EndpointRoute(lambda: (), hello), is_inward=True)
+    app = application(DOORS, DynamicRoute(lambda: (), hello), is_local_only=True)
     assert [ask(app, path).status for path in ("/metrics", "/figures")] == [404, 404]
 
 
 @pytest.mark.parametrize("path", ["/crash", "/a"])
 def test_what_names_addresses_is_shown_under_no_strangers_name(path: str) -> None:
-    app = application(DOORS, EndpointRoute(lambda: (), hello), is_inward=True)
+    app = application(DOORS, DynamicRoute(lambda: (), hello), is_local_only=True)
     answer = ask(app, path, Host="rebound.example")
     assert answer.status == (200 if path == "/a" else 403)

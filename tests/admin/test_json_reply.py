@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from balance.admin.json_reply import moment, reply, verdict_reply
-from balance.admin.supervisor_orders import Verdict
+from balance.admin.json_reply import iso_time, order_result_reply, reply
+from balance.admin.supervisor_orders import OrderResult
 
 
 def test_an_answer_is_json_that_no_cache_keeps() -> None:
@@ -17,14 +17,14 @@ def test_an_answer_is_json_that_no_cache_keeps() -> None:
 @pytest.mark.parametrize(
     ("verdict", "status", "error"),
     [
-        (Verdict(True, 2, ("~ workers: 1 -> 2",), summary="workers changed"), 200, None),
-        (Verdict(False, 1, problems=("first", "second")), 409, "first"),
-        (Verdict(False, 1, summary="nothing changed"), 409, "nothing changed"),
-        (Verdict(False, 1), 409, "refused"),
+        (OrderResult(True, 2, ("~ workers: 1 -> 2",), summary="workers changed"), 200, None),
+        (OrderResult(False, 1, problems=("first", "second")), 409, "first"),
+        (OrderResult(False, 1, summary="nothing changed"), 409, "nothing changed"),
+        (OrderResult(False, 1), 409, "refused"),
     ],
 )
-def test_a_verdict_is_200_or_409_with_its_reason(verdict: Verdict, status: int, error: str | None) -> None:
-    answer = verdict_reply(verdict, name="a")
+def test_a_verdict_is_200_or_409_with_its_reason(verdict: OrderResult, status: int, error: str | None) -> None:
+    answer = order_result_reply(verdict, name="a")
     document = json.loads(bytes(answer.body))
     assert answer.status_code == status
     assert document.get("error") == error
@@ -32,4 +32,4 @@ def test_a_verdict_is_200_or_409_with_its_reason(verdict: Verdict, status: int, 
 
 
 def test_a_moment_is_a_time_of_day_in_utc() -> None:
-    assert moment(0.25) == "1970-01-01T00:00:00.250+00:00"
+    assert iso_time(0.25) == "1970-01-01T00:00:00.250+00:00"

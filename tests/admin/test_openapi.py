@@ -9,7 +9,7 @@ from balance.config.schema.schema import BackendSection
 
 
 def test_every_route_is_described_and_every_description_has_a_route(view: StateView) -> None:
-    app = admin_app(view, is_inward=True)
+    app = admin_app(view, is_local_only=True)
     document = ask(app, "/openapi.json").json
     assert document["openapi"] == "3.1.0"
     described = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
@@ -23,7 +23,7 @@ def test_every_route_is_described_and_every_description_has_a_route(view: StateV
 
 
 def test_operations_have_names_of_their_own_summaries_and_parameters(view: StateView) -> None:
-    paths = ask(admin_app(view, is_inward=True), "/openapi.json").json["paths"]
+    paths = ask(admin_app(view, is_local_only=True), "/openapi.json").json["paths"]
     operations = [operation for item in paths.values() for operation in item.values()]
     assert len({operation["operationId"] for operation in operations}) == len(operations)
     assert all(operation["summary"] and operation["responses"] for operation in operations)
@@ -37,7 +37,7 @@ def test_operations_have_names_of_their_own_summaries_and_parameters(view: State
 
 
 def test_no_door_can_be_taken_by_a_metrics_path(view: StateView) -> None:
-    paths = ask(admin_app(view, is_inward=True), "/openapi.json").json["paths"]
+    paths = ask(admin_app(view, is_local_only=True), "/openapi.json").json["paths"]
     assert {path for path in paths if "{" not in path} - set(METRICS_PATHS) <= ADMIN_PATHS
 
 

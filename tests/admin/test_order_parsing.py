@@ -10,15 +10,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from balance.admin.order_parsing import (
-    find,
-    is_own_host,
-    is_own_page,
+    describe_order,
+    find_backend,
+    is_local_host_header,
+    is_same_origin,
     read_body,
     read_new_backend,
     read_object,
     read_reload,
     read_state,
-    told,
 )
 from balance.admin.state_view import StateView
 from balance.admin.supervisor_orders import ChangeBackends, Reload, Restart, Stop, Upgrade
@@ -68,12 +68,12 @@ def test_what_is_no_order_is_refused_with_what_is(body: bytes, status: int, said
 
 @pytest.mark.parametrize("name", ["a2", "app/a2"])
 def test_a_backend_is_found_by_its_name_or_with_its_pool(view: StateView, name: str) -> None:
-    assert find(view, name).slot == 2
+    assert find_backend(view, name).slot == 2
 
 
 def test_an_unknown_backend_is_404_and_those_that_are_are_named(view: StateView) -> None:
     with pytest.raises(HTTPException, match="there is no backend 'a3'; there are a1, a2, r1") as caught:
-        find(view, "a3")
+        find_backend(view, "a3")
     assert caught.value.status_code == 404
 
 
@@ -83,9 +83,9 @@ def test_a_name_that_two_pools_have_is_nobody_s_and_both_are_named(view: StateVi
     view.config = replace(view.config, pools=(app, replace(raw, backends=namesakes)))
     view.slots = backend_slots(view.config)
     with pytest.raises(HTTPException, match="several pools have a backend 'a1'; say app/a1 or raw/a1") as caught:
-        find(view, "a1")
+        find_backend(view, "a1")
     assert caught.value.status_code == 409
-    assert find(view, "raw/a1").pool.name == "raw"
+    assert find_backend(view, "raw/a1").pool.name == "raw"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_name_that_two_pools_have_is_nobody_s_and_both_are_named(view: StateVi
     ],
 )
 def test_only_an_address_or_localhost_is_our_own_host(host: str, own: bool) -> None:
-    assert is_own_host(host) is own
+    assert is_local_host_header(host) is own
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_only_an_address_or_localhost_is_our_own_host(host: str, own: bool) -> N
     ],
 )
 def test_a_page_may_ask_when_it_came_from_here(origin: str, own: bool) -> None:
-    assert is_own_page(origin, "127.0.0.1:9090") is own
+    assert is_same_origin(origin, "127.0.0.1:9090") is own
 
 
 def read(*pieces: dict[str, Any]) -> bytes:
@@ -198,7 +198,7 @@ def test_every_order_has_words_for_the_log() -> None:
         BackendChange(Verb.ADD, "", "c", '{"address": "h:1"}'),
     )
     orders = Reload(), Reload(rollback=True, discard_changes=True), ChangeBackends(changes), Restart(), Upgrade(), Stop()
-    assert list(map(told, orders)) == [
+    assert list(map(describe_order, orders)) == [
         "reload",
         "go back to the configuration before without what was changed at run time",
         'set backend app/a (weight 3); remove backend app/b; add backend c (address "h:1")',

@@ -12,7 +12,7 @@ from balance.config.model import MetricsConfig
 
 def test_the_configuration_is_shown_whole_and_without_secrets() -> None:
     steered = FakeInstance()
-    answer = ask(admin_app(steered.view, is_inward=True), "/config")
+    answer = ask(admin_app(steered.view, is_local_only=True), "/config")
     assert answer.status == 200
     assert "hush" not in answer.text
     document = answer.json
@@ -25,7 +25,7 @@ def test_the_configuration_is_shown_whole_and_without_secrets() -> None:
 
 def test_a_configuration_before_is_shown_by_its_number() -> None:
     steered = FakeInstance()
-    app = admin_app(steered.view, is_inward=True)
+    app = admin_app(steered.view, is_local_only=True)
     ask(app, "/backends/a2", "PATCH", b'{"weight": 9}')
     now, before = ask(app, "/config").json, ask(app, "/config?generation=1").json
     assert [each["config"]["pools"][0]["backends"][1]["weight"] for each in (now, before)] == [9, 2]
@@ -37,19 +37,19 @@ def test_a_configuration_before_is_shown_by_its_number() -> None:
 
 
 def test_a_configuration_is_shown_where_the_supervisor_has_not_spoken(view: StateView) -> None:
-    document = ask(admin_app(view, is_inward=True), "/config").json
+    document = ask(admin_app(view, is_local_only=True), "/config").json
     assert document["config"]["pools"][0]["name"] == "app"
     assert len(document["generations"]) == 1
 
 
 def test_pools_are_shown_with_their_backends(view: StateView) -> None:
-    pools = ask(admin_app(view, is_inward=True), "/pools").json["pools"]
+    pools = ask(admin_app(view, is_local_only=True), "/pools").json["pools"]
     assert [(pool["name"], len(pool["backends"])) for pool in pools] == [("app", 2), ("raw", 1)]
 
 
 def test_a_page_shows_what_holds_now_and_not_what_held_when_it_was_made() -> None:
     steered = FakeInstance()
-    app = admin_app(steered.view, is_inward=True)
+    app = admin_app(steered.view, is_local_only=True)
     ask(app, "/backends/a1", "DELETE")
     assert [each["name"] for each in ask(app, "/backends").json["backends"]] == ["a2", "r1"]
     assert 'backend="a1"' not in ask(app, "/metrics").text
@@ -62,5 +62,5 @@ def test_a_page_shows_what_holds_now_and_not_what_held_when_it_was_made() -> Non
 
 
 def test_what_names_addresses_is_shown_on_this_machine_only(outward: StateView) -> None:
-    app = admin_app(outward, is_inward=False)
+    app = admin_app(outward, is_local_only=False)
     assert [ask(app, path).status for path in ("/config", "/pools", "/events", "/status")] == [403] * 4

@@ -20,7 +20,7 @@ def served(view: StateView, call: Callable[[http.client.HTTPConnection], T]) -> 
     async def main() -> T:
         sock = socket.create_server(("127.0.0.1", 0))
         connection = http.client.HTTPConnection("127.0.0.1", sock.getsockname()[1], timeout=10)
-        server = AdminServer(admin_app(view, is_inward=True))
+        server = AdminServer(admin_app(view, is_local_only=True))
         server.start([sock], "side doors under test")
         try:
             return await asyncio.to_thread(call, connection)

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 
 from balance.admin.state_view import StateView
-from balance.admin.supervisor_orders import Restart, Verdict
+from balance.admin.supervisor_orders import OrderResult, Restart
 from balance.health.states import State
 from balance.process.shared_memory.board import Board
 from balance.runtime import counters
@@ -82,8 +82,8 @@ def test_who_beat_last_stands_at_the_post_whichever_row_it_has(make_view: Callab
 
 
 def test_an_instance_that_nobody_steers_says_so(view: StateView) -> None:
-    async def ask() -> Verdict:
-        return await view.steer(Restart())
+    async def ask() -> OrderResult:
+        return await view.submit_order(Restart())
 
     verdict = asyncio.run(ask())
     assert (verdict.is_done, verdict.problems) == (False, ("this instance takes no such order",))

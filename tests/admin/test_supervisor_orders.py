@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from balance.admin.supervisor_orders import ChangeBackends, GenerationSeen, Reload, Restart, Stop, Upgrade, Verdict
+from balance.admin.supervisor_orders import ChangeBackends, GenerationInfo, OrderResult, Reload, Restart, Stop, Upgrade
 from balance.config.loading import load_text
 from balance.config.overrides.runtime_overrides import BackendChange, Verb
 
@@ -19,8 +19,8 @@ CONFIG = load_text('listen: ":1"\nbackends: [{address: "h:1"}]\n', "f.yaml", {})
         Restart(),
         Upgrade(),
         Stop(),
-        Verdict(False, 3, ("+ pool app",), ("no",), ("dropped",), "refused"),
-        GenerationSeen(1, 2.0, "start", CONFIG, is_current=True),
+        OrderResult(False, 3, ("+ pool app",), ("no",), ("dropped",), "refused"),
+        GenerationInfo(1, 2.0, "start", CONFIG, is_current=True),
     ],
     ids=lambda message: type(message).__name__,
 )

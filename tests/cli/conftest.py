@@ -24,13 +24,13 @@ T = TypeVar("T")
 class Instance:
     """Serves on a thread of its own."""
 
-    def __init__(self, sock: socket.socket, address: str, is_inward: bool) -> None:
+    def __init__(self, sock: socket.socket, address: str, is_local_only: bool) -> None:
         self.address = address
         self.steered = FakeInstance()
         self._sock = sock
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._server = AdminServer(admin_app(self.steered.view, is_inward))
+        self._server = AdminServer(admin_app(self.steered.view, is_local_only))
 
     def start(self) -> None:
         self._thread.start()

@@ -24,7 +24,7 @@ import socket
 import sys
 import time
 
-from balance.process.os_calls import end_with_parent
+from balance.process.os_calls import set_parent_death_signal
 
 RESPONSE_S = 0.005
 PAUSE_S = 0.03
@@ -148,7 +148,7 @@ def write_line(mode: str) -> None:
 
 def main() -> None:
     name, port, path, parent = sys.argv[1:]
-    end_with_parent(int(parent), signal.SIGKILL)
+    set_parent_death_signal(int(parent), signal.SIGKILL)
     del name  # for whoever looks at the processes
     asyncio.run(serve(int(port), os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)))
 

@@ -36,7 +36,7 @@ def context(backends: int = 2, workers: int = 2, *, max_slots: int = 0, max_rows
         locks=Locks(),
         listen_sockets=ListenSockets((), (), ()),
         wakeups=tuple(Wakeup() for _ in range(workers)),
-        lifeline=-1,
+        liveness_pipe=-1,
         supervisor_pid=os.getpid(),
         started_at=time.time(),
         names={},

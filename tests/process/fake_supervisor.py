@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from child_contexts import context
 
-from balance.admin.supervisor_orders import Verdict
+from balance.admin.supervisor_orders import OrderResult
 from balance.config.model import AdminConfig, BackendConfig, Config, ListenerConfig, MetricsConfig, PoolConfig
 from balance.model import Address, Mode
-from balance.process.children.child import Child, ChildState, Report
+from balance.process.children.child import Child, ChildState, SupervisorPipe
 from balance.process.children.child_slot import ChildSlot
 from balance.process.children.process_table import ProcessTable
 from balance.process.children.supervisor_state import SupervisorState
 from balance.process.generation import Generation
-from balance.process.ipc.messages import END
-from balance.process.ipc.pipe import Message, PipeEnd, pipe
+from balance.process.ipc.messages import GRACEFUL_STOP
+from balance.process.ipc.pipe import Message, PipeEnd, pipe_pair
 from balance.process.operations.operation import Operation
 from balance.process.shared_memory.board import Board
 from balance.process.shared_memory.locks import Locks
@@ -46,24 +46,30 @@ class FakeProcessTable(ProcessTable):
     """Nobody is forked."""
 
     def __init__(self, workers: int, inodes: Callable[[int | None], frozenset[int]], board: Board) -> None:
-        self.bodies: dict[Child, Callable[[Report], int]] = {}
+        self.bodies: dict[Child, Callable[[SupervisorPipe], int]] = {}
         self.theirs: dict[Child, PipeEnd] = {}  # the children's ends of their lines
         self.refusal: OSError | None = None  # why no more children are born
         self._next_pid = 4_000_000  # more than any real one
 
         rows = RowOwnership(board, Locks())
         super().__init__(
-            workers, lambda child, report: 0, lambda child, report: 0, selectors.DefaultSelector(), rows, inodes, print
+            workers,
+            lambda child, supervisor_pipe: 0,
+            lambda child, supervisor_pipe: 0,
+            selectors.DefaultSelector(),
+            rows,
+            inodes,
+            print,
         )
 
-    def launch(self, child: Child, body: Callable[[Report], int]) -> None:
+    def fork_child(self, child: Child, body: Callable[[SupervisorPipe], int]) -> None:
         if self.refusal is not None:
             raise self.refusal
         self._next_pid += 1
-        child.pid, child.life = self._next_pid, ChildState.STARTING
-        child.end, self.theirs[child] = pipe()
+        child.pid, child.state = self._next_pid, ChildState.STARTING
+        child.pipe_end, self.theirs[child] = pipe_pair()
         self.bodies[child] = body
-        self.others.append(child)
+        self.unassigned.append(child)
 
 
 class FakeSupervisor:
@@ -71,25 +77,28 @@ class FakeSupervisor:
 
     def __init__(self, config: Config, monkeypatch: pytest.MonkeyPatch, max_slots: int = 8, max_rows: int = 8) -> None:
         self.killed: list[Child] = []
-        self.verdicts: list[Verdict] = []
+        self.verdicts: list[OrderResult] = []
         self.spoken: list[Generation] = []  # whose log was begun
         monkeypatch.setattr(
-            Child, "kill", lambda child: self.killed.append(child) if child.life is not ChildState.GONE else None
+            Child, "kill", lambda child: self.killed.append(child) if child.state is not ChildState.EXITED else None
         )
-        place = context(max_slots=max_slots, max_rows=max_rows)
+        child_context = context(max_slots=max_slots, max_rows=max_rows)
         listen_sockets = open_all(config)
         book = SlotBook(max_slots)
-        assignment = book.assign(config, place.board.is_unused)
-        generation = replace(place.generation, config=config, slots=assignment.slots)
+        assignment = book.assign(config, child_context.board.is_unused)
+        generation = replace(child_context.generation, config=config, slots=assignment.slots)
         self.supervisor_state = SupervisorState(
-            replace(place, history=()), FakeProcessTable(config.workers, self._inodes, place.board), book, self.spoken.append
+            replace(child_context, history=()),
+            FakeProcessTable(config.workers, self._inodes, child_context.board),
+            book,
+            self.spoken.append,
         )
-        self.supervisor_state.settle(generation, assignment, listen_sockets)
+        self.supervisor_state.apply_generation(generation, assignment, listen_sockets)
         for child_slot in self.process_table.child_slots:
-            self.ready(self.process_table.fill(child_slot))
+            self.ready(self.process_table.fork_into_slot(child_slot))
 
     def _inodes(self, slot: int | None) -> frozenset[int]:
-        return frozenset(inode(sock) for _, sock in self.supervisor_state.context.listen_sockets.of(slot))
+        return frozenset(inode(sock) for _, sock in self.supervisor_state.context.listen_sockets.for_child(slot))
 
     @property
     def process_table(self) -> FakeProcessTable:
@@ -118,41 +127,41 @@ class FakeSupervisor:
 
     def ready(self, child: Child, operation: Operation | None = None, now: float = 0.0) -> None:
         """The child says so, and the supervisor hears it."""
-        child.life = ChildState.READY
+        child.state = ChildState.READY
         if operation is not None:
-            operation.became_ready(child, now)
+            operation.on_ready(child, now)
 
     def dies(self, child: Child, operation: Operation, words: str = "it was killed", now: float = 0.0) -> ChildSlot | None:
         """As the supervisor sees it; the post that is vacant."""
-        child.life = ChildState.GONE
-        child.hang_up()
+        child.state = ChildState.EXITED
+        child.close_pipe()
         vacant = next((child_slot for child_slot in self.process_table.child_slots if child_slot.child is child), None)
         if vacant is not None:
             vacant.child = None
         else:
-            self.process_table.others.remove(child)
-        operation.departed(child, words, now)
+            self.process_table.unassigned.remove(child)
+        operation.on_exit(child, words, now)
         return vacant
 
     def told(self, child: Child) -> list[Message]:
         """What was said to the child since this was asked last."""
-        return self.process_table.theirs[child].heard()[0]
+        return self.process_table.theirs[child].receive()[0]
 
     def kinds(self, child: Child) -> list[str]:
         return [message.kind for message in self.told(child)]
 
     def limit(self, child: Child) -> float | None:
         """Within what time it was told to end, if it was."""
-        return next((message.data for message in self.told(child) if message.kind == END), None)
+        return next((message.data for message in self.told(child) if message.kind == GRACEFUL_STOP), None)
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> OrderResult:
         """The only one."""
         (verdict,) = self.verdicts
         return verdict
 
     def close(self) -> None:
         for child, end in self.process_table.theirs.items():
-            child.hang_up()
+            child.close_pipe()
             end.close()
         self.supervisor_state.context.listen_sockets.close()

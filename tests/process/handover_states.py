@@ -6,22 +6,22 @@ import contextlib
 import os
 from typing import Any
 
-from balance.process.ipc.pipe import pipe
+from balance.process.ipc.pipe import pipe_pair
 from balance.process.operations.upgrade_protocol import HandoverState
 from balance.process.supervisor.shared_state import SharedState
 
 
 def handover_state_from(before: SharedState, **changes: Any) -> HandoverState:
     """Its seventh configuration was the last, unless `changes` say otherwise."""
-    end, other = pipe()
+    end, other = pipe_pair()
     other.close()
     left: dict[str, Any] = {
-        "ends": [end],
+        "predecessor_pipes": [end],
         "board_fd": os.dup(before.board.fd),
         "locks_fd": os.dup(before.locks.fileno()),
         "sockets": [],
         "owned_paths": [],
-        "any_port": {},
+        "ephemeral_ports": {},
         "max_rows": before.board.max_rows,
         "max_slots": before.board.max_slots,
         "book": before.book.dump(),

@@ -17,34 +17,34 @@ from typing import Any
 import pytest
 from child_contexts import context, eventually
 
-from balance.admin.supervisor_orders import Restart, Verdict
+from balance.admin.supervisor_orders import OrderResult, Restart
 from balance.config.model import AdminConfig, BackendConfig, Config, HealthCheck, LoggingConfig, MetricsConfig, PassiveChecks
 from balance.config.source import Kind, Source
 from balance.health.states import Event, State
 from balance.model import Address, Outcome
 from balance.process import logs
-from balance.process.children.child import Report
+from balance.process.children.child import SupervisorPipe
 from balance.process.children.child_context import new_event_loop
 from balance.process.control.control import Control
-from balance.process.generation import KEPT
+from balance.process.generation import MAX_GENERATIONS
 from balance.process.ipc.messages import (
-    ABANDON,
+    ABORT,
     COMMIT,
     COMMITTED,
-    END,
     FILE_CHANGED,
-    NO_ROOM,
+    GRACEFUL_STOP,
+    NO_DESCRIPTORS,
     ORDER,
+    ORDER_RESULT,
     PREPARE,
     PREPARED,
     READY,
     REFUSED,
-    VERDICT,
-    Blueprint,
-    Preparation,
+    ConfigUpdate,
+    PrepareRequest,
 )
-from balance.process.ipc.pipe import Message, packed, pipe
-from balance.process.ipc.wakeup import Message as Bell
+from balance.process.ipc.pipe import Message, pipe_pair, to_memfd
+from balance.process.ipc.wakeup import WakeupReason
 from balance.process.sockets.listen_sockets import inode, open_all
 from balance.runtime import counters
 from balance.runtime.health_gate import HealthGate, Shared
@@ -69,54 +69,54 @@ class Case:
     """Control on its loop, and the supervisor's end of its line."""
 
     def __init__(self, log: Path, file: Path | None = None) -> None:
-        place = context(2, max_slots=8)
+        child_context = context(2, max_slots=8)
         self.config = replace(
-            place.config,
+            child_context.config,
             admin=AdminConfig(address=LOCAL),
             metrics=MetricsConfig(address=None),
             logging=LoggingConfig(output=str(log)),
         )
         self.listen_sockets = open_all(replace(self.config, listeners=()))
-        self.lifeline, self.lifeline_end = os.pipe()
+        self.liveness_pipe, self.lifeline_end = os.pipe()
         source = Source(Kind.FILE, str(file or "f.yaml"), file.read_text() if file else "")
-        generation = replace(place.generation, config=self.config, source=source)
-        self.place = replace(
-            place,
+        generation = replace(child_context.generation, config=self.config, source=source)
+        self.context = replace(
+            child_context,
             history=(generation,),
             listen_sockets=self.listen_sockets,
-            lifeline=self.lifeline,
-            is_watched=file is not None,
+            liveness_pipe=self.liveness_pipe,
+            watch_config=file is not None,
         )
-        self.mine, theirs = pipe()
-        self.control = Control(asyncio.get_running_loop(), self.place, Report(theirs))
+        self.mine, theirs = pipe_pair()
+        self.control = Control(asyncio.get_running_loop(), self.context, SupervisorPipe(theirs))
         self.task = asyncio.ensure_future(self.control.serve())
 
     @property
     def port(self) -> int:
         return self.listen_sockets.admin[0].address.port
 
-    async def heard(self) -> Message:
+    async def receive(self) -> Message:
         """The next word of control."""
         messages: list[Message] = []
-        await eventually(lambda: bool(messages.extend(self.mine.heard()[0]) or messages))
+        await eventually(lambda: bool(messages.extend(self.mine.receive()[0]) or messages))
         (message,) = messages
         return message
 
     def ask(self, number: int, config: Config, *sockets: socket.socket, new: Sequence[socket.socket] = ()) -> None:
         slots = {(pool.name, each.name): slot for pool in config.pools for slot, each in enumerate(pool.backends, 1)}
-        self.place.board.use_slots(len(slots) + 1)
-        file = packed(pickle.dumps((PREPARE, Blueprint(number, config, slots, 7.0, "a test"))))
+        self.context.board.use_slots(len(slots) + 1)
+        file = to_memfd(pickle.dumps((PREPARE, ConfigUpdate(number, config, slots, 7.0, "a test"))))
         inodes = tuple(("admin", inode(sock)) for sock in (*sockets, *new))
         listening = (("main", Address("127.0.0.1", 1234)),)
-        preparation = Preparation(number, inodes, tuple(inode(sock) for sock in new), listening)
-        assert self.mine.say(PREPARE, preparation, [file, *(sock.fileno() for sock in new)])
+        prepare_request = PrepareRequest(number, inodes, tuple(inode(sock) for sock in new), listening)
+        assert self.mine.send(PREPARE, prepare_request, [file, *(sock.fileno() for sock in new)])
         os.close(file)
 
     async def turned(self, number: int, config: Config, *sockets: socket.socket, new: Sequence[socket.socket] = ()) -> None:
         self.ask(number, config, *sockets, new=new)
-        assert await self.heard() == Message(PREPARED, number, ())
-        self.mine.say(COMMIT, number)
-        assert await self.heard() == Message(COMMITTED, number, ())
+        assert await self.receive() == Message(PREPARED, number, ())
+        self.mine.send(COMMIT, number)
+        assert await self.receive() == Message(COMMITTED, number, ())
 
     def serving(self, *names: str) -> Config:
         backends = tuple(BackendConfig(name, Address("127.0.0.1", 9000 + int(name[1:]))) for name in names)
@@ -139,12 +139,12 @@ def play(act: Callable[[Case], Coroutine[Any, Any, None]], log: Path, file: Path
     async def stage() -> None:
         case = Case(log, file)
         async with asyncio.timeout(20):
-            assert await case.heard() == Message(READY, None, ())
+            assert await case.receive() == Message(READY, None, ())
             await act(case)
             os.close(case.lifeline_end)  # the supervisor is dead
             await case.task
         case.listen_sockets.close()
-        os.close(case.lifeline)
+        os.close(case.liveness_pipe)
         case.mine.close()
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
@@ -154,16 +154,16 @@ def play(act: Callable[[Case], Coroutine[Any, Any, None]], log: Path, file: Path
 def test_what_is_shown_changes_with_the_word_and_not_before(log: Path) -> None:
     async def act(case: Case) -> None:
         admin = case.listen_sockets.admin[0].sockets[0]
-        case.place.board.set_state(2, State.DRAINING, 1.0)
+        case.context.board.set_state(2, State.DRAINING, 1.0)
         case.ask(2, case.serving("b1", "b2", "b3"), admin)
-        assert await case.heard() == Message(PREPARED, 2, ())
+        assert await case.receive() == Message(PREPARED, 2, ())
         assert await case.backends() == ["b1", "b2"]
-        case.mine.say(COMMIT, 2)
-        assert await case.heard() == Message(COMMITTED, 2, ())
+        case.mine.send(COMMIT, 2)
+        assert await case.receive() == Message(COMMITTED, 2, ())
         assert await case.backends() == ["b1", "b2", "b3"]
         status = await case.get("/status")
         assert status["listeners"][0]["listen"] == ["127.0.0.1:1234"]
-        generations = case.control._inside.generations()
+        generations = case.control._view.generations()
         assert [(each.number, each.origin, each.is_current) for each in generations] == [
             (1, "start", False),
             (2, "a test", True),
@@ -187,9 +187,9 @@ def test_one_that_is_abandoned_changes_nothing_and_keeps_no_socket(log: Path) ->
             name = os.readlink(f"/proc/self/fd/{new.fileno()}")
             for _ in range(3):  # also one that is asked for over another
                 case.ask(2, case.serving("b1"), new=[new])
-                assert await case.heard() == Message(PREPARED, 2, ())
-        case.mine.say(ABANDON, 2)
-        case.mine.say(COMMIT, 2)
+                assert await case.receive() == Message(PREPARED, 2, ())
+        case.mine.send(ABORT, 2)
+        case.mine.send(COMMIT, 2)
         assert await case.backends() == ["b1", "b2"]
         await eventually(lambda: name not in open_files())
 
@@ -200,9 +200,9 @@ def test_where_there_was_no_room_for_all_descriptors_it_is_refused_and_none_is_k
     async def act(case: Case) -> None:
         ours, theirs = os.pipe()
         os.set_blocking(ours, False)
-        assert case.mine.say(PREPARE, Preparation(2, (("admin", 1),), (1,)), [theirs])  # the new socket did not come
+        assert case.mine.send(PREPARE, PrepareRequest(2, (("admin", 1),), (1,)), [theirs])  # the new socket did not come
         os.close(theirs)
-        assert await case.heard() == Message(REFUSED, (2, NO_ROOM), ())
+        assert await case.receive() == Message(REFUSED, (2, NO_DESCRIPTORS), ())
         assert os.read(ours, 1) == b""  # nobody holds the other end
         os.close(ours)
         await case.turned(2, case.serving("b1"), case.listen_sockets.admin[0].sockets[0])
@@ -231,10 +231,10 @@ def test_a_backend_that_came_with_the_word_is_probed_and_can_be_ordered(log: Pat
             port = closed.getsockname()[1]
         config = with_check(case.serving("b1", "b2", f"b{port - 9000}"), HealthCheck(enabled=True, interval_s=0.05))
         await case.turned(2, config, case.listen_sockets.admin[0].sockets[0])
-        await eventually(lambda: case.place.board.state(3)[0] is State.UNHEALTHY)
-        assert "refused" in case.place.board.reason(3)
-        case.control._order(3, Event.DRAIN, "an order")
-        assert case.place.board.state(3)[0] is State.DRAINING
+        await eventually(lambda: case.context.board.state(3)[0] is State.UNHEALTHY)
+        assert "refused" in case.context.board.reason(3)
+        case.control._apply_admin_event(3, Event.DRAIN, "an order")
+        assert case.context.board.state(3)[0] is State.DRAINING
 
     play(act, log)
 
@@ -244,8 +244,10 @@ def test_the_traffic_of_a_backend_that_came_with_the_word_is_looked_at(log: Path
         check = HealthCheck(passive=PassiveChecks(enabled=True, consecutive_failures=3, window_s=1000.0))
         config = with_check(case.serving("b1", "b2", "b3"), check)
         await case.turned(2, config, case.listen_sockets.admin[0].sockets[0])
-        board, wakeup = case.place.board, case.place.wakeups[0]
-        shared = Shared(board.rows, board.evidence, case.place.locks, failed=lambda: wakeup.ring_control(Bell.EVIDENCE))
+        board, wakeup = case.context.board, case.context.wakeups[0]
+        shared = Shared(
+            board.rows, board.evidence, case.context.locks, failed=lambda: wakeup.wake_control(WakeupReason.FAILURES)
+        )
         guard = HealthGate(config.pools[0].breaker, 3, board.rows[0], shared)
         for _ in range(3):
             board.rows[0][counters.block(3) + counters.LEASES] += 1
@@ -257,10 +259,10 @@ def test_the_traffic_of_a_backend_that_came_with_the_word_is_looked_at(log: Path
 
 def test_only_so_many_configurations_are_remembered(log: Path) -> None:
     async def act(case: Case) -> None:
-        for number in range(2, KEPT + 4):
+        for number in range(2, MAX_GENERATIONS + 4):
             await case.turned(number, replace(case.serving("b1"), workers=number), case.listen_sockets.admin[0].sockets[0])
-        numbers = [each.number for each in case.control._inside.generations()]
-        assert numbers == list(range(4, KEPT + 4))
+        numbers = [each.number for each in case.control._view.generations()]
+        assert numbers == list(range(4, MAX_GENERATIONS + 4))
 
     play(act, log)
 
@@ -268,31 +270,33 @@ def test_only_so_many_configurations_are_remembered(log: Path) -> None:
 def test_an_order_goes_to_the_supervisor_and_its_verdict_to_who_gave_it(log: Path) -> None:
     async def act(case: Case) -> None:
         asking = asyncio.ensure_future(case.get("/restart", method="POST"))
-        message = await case.heard()
+        message = await case.receive()
         number, order = message.data
         assert (message.kind, order) == (ORDER, Restart())
         lines = tuple("a line that is long" * 10 for _ in range(1000))
-        case.mine.say(VERDICT, (number, Verdict(True, 1, lines, summary="2 workers replaced")))  # more than a packet holds
+        case.mine.send(
+            ORDER_RESULT, (number, OrderResult(True, 1, lines, summary="2 workers replaced"))
+        )  # more than a packet holds
         assert "2 workers replaced" in json.dumps(await asking)
 
     play(act, log)
 
 
 def test_a_file_that_has_changed_is_told(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("balance.process.control.file_watch.LOOK_S", 0.01)
+    monkeypatch.setattr("balance.process.control.file_watch.POLL_INTERVAL_S", 0.01)
     file = tmp_path / "balance.yaml"
     file.write_text("one")
 
     async def act(case: Case) -> None:
         file.write_text("more")
-        assert await case.heard() == Message(FILE_CHANGED, None, ())
+        assert await case.receive() == Message(FILE_CHANGED, None, ())
 
     play(act, log, file)
 
 
 def test_it_ends_when_it_is_told_to(log: Path) -> None:
     async def act(case: Case) -> None:
-        case.mine.say(END, 1.0)
+        case.mine.send(GRACEFUL_STOP, 1.0)
         await case.task
 
     play(act, log)

@@ -12,7 +12,7 @@ import pytest
 
 from balance.config.model import LoggingConfig
 from balance.errors import StartError
-from balance.process.logs import LINE_BYTES, LineFormatter, LineHandler, configure, open_output, reopen, speak_as
+from balance.process.logs import LINE_BYTES, LineFormatter, LineHandler, configure, configure_child, open_output, reopen
 
 
 def record(message: str, *args: object, level: int = logging.INFO, **rest: object) -> logging.LogRecord:
@@ -225,7 +225,7 @@ def test_a_child_writes_the_same_log_in_its_own_name(tmp_path: Path, root: loggi
     path = tmp_path / "balance.log"
     log = begun(path)
     log.info("one")
-    speak_as(LoggingConfig(output="/nowhere", format="json"), "worker 0")  # what is open is open
+    configure_child(LoggingConfig(output="/nowhere", format="json"), "worker 0")  # what is open is open
     log.info("two")
     first, second = path.read_text().splitlines()
     assert first.endswith("supervisor: one")

@@ -33,7 +33,7 @@ def test_a_log_that_is_a_pipe_nobody_reads_stops_no_reload_and_no_traffic(run: R
 
 
 def test_a_control_process_that_hangs_is_replaced(run: Run, origins: Origins) -> None:
-    prelude = "from balance.process.children import stall_detector; stall_detector.LOOKS = 2"
+    prelude = "from balance.process.children import stall_detector; stall_detector.MAX_MISSED_CHECKS = 2"
     instance = run(prelude, backends=[{"address": origins().address}], health_check=CHECKS, **HTTP).ready()
     (control,) = instance.children("balance-control")
     os.kill(control, signal.SIGSTOP)
@@ -41,7 +41,7 @@ def test_a_control_process_that_hangs_is_replaced(run: Run, origins: Origins) ->
 
 
 def test_silent_callers_of_the_admin_port_keep_nobody_from_its_health(run: Run, origins: Origins) -> None:
-    prelude = "from balance.admin import server; server.HEAD_S = 1.0"  # the patience of a test
+    prelude = "from balance.admin import server; server.HEAD_TIMEOUT_S = 1.0"
     instance = run(prelude, backends=[{"address": origins().address}], **HTTP).ready()
     with contextlib.ExitStack() as stack:
         for index in range(140):

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from balance.process.os_calls import end_with_parent, raise_file_limit, set_name
+from balance.process.os_calls import raise_file_limit, set_parent_death_signal, set_process_name
 
 
 def in_a_child(work: Callable[[], str]) -> str:
@@ -27,7 +27,7 @@ def in_a_child(work: Callable[[], str]) -> str:
 
 def test_a_process_is_called_what_it_is() -> None:
     def work() -> str:
-        set_name("balance-control-of-many")
+        set_process_name("balance-control-of-many")
         return Path("/proc/self/comm").read_text()
 
     assert in_a_child(work) == "balance-control\n"
@@ -49,7 +49,7 @@ def test_a_child_ends_with_its_parent_however_that_dies() -> None:
     def work() -> str:
         parent = os.getpid()
         if os.fork() == 0:
-            end_with_parent(parent, signal.SIGKILL)
+            set_parent_death_signal(parent, signal.SIGKILL)
             os.write(writable, b"begun")
             while True:
                 signal.pause()
@@ -65,7 +65,7 @@ def test_a_child_ends_with_its_parent_however_that_dies() -> None:
 
 def test_a_child_whose_parent_is_dead_already_does_not_begin() -> None:
     def work() -> str:
-        end_with_parent(os.getpid(), signal.SIGKILL)  # not our parent's number: as after a parent's death
+        set_parent_death_signal(os.getpid(), signal.SIGKILL)  # not our parent's number: as after a parent's death
         return "begun"
 
     assert in_a_child(work) == ""

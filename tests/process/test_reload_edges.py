@@ -26,7 +26,7 @@ SMALL = {"keeping": 4, "fresh": 4, "websockets": 3, "download_bytes": 0}
 HELD_BACK = """
 import os, time
 from balance.process.worker import worker_reload
-from balance.process.os_calls import set_name
+from balance.process.os_calls import set_process_name
 def held(name, method, flag):
     def wait(self, *args):
         while os.path.exists(flag):
@@ -92,7 +92,7 @@ def test_a_worker_that_is_killed_while_it_prepares_is_replaced_and_its_successor
 
 def test_a_worker_that_stops_while_it_prepares_is_killed_and_its_successor_prepares(run: Run) -> None:
     with Load(**SMALL) as load:
-        prelude = "from balance.process.children import stall_detector; stall_detector.LOOKS = 2"  # the patience of a test
+        prelude = "from balance.process.children import stall_detector; stall_detector.MAX_MISSED_CHECKS = 2"
         instance = run(prelude, **document(load.addresses)).ready()
         drill = Drill(instance, load)
         pid = drill.workers()[0]

@@ -8,7 +8,7 @@ from balance.config.model import BackendConfig
 from balance.health.circuit_breaker import BreakerChange, BreakerState, Signal
 from balance.health.states import State, Transition
 from balance.model import Address
-from balance.process.state_log import backend_name, tell_breaker, tell_state
+from balance.process.state_log import backend_name, log_breaker, log_state
 
 NAME = backend_name("web", BackendConfig("b1", Address("10.0.0.1", 80)))
 LOG = logging.getLogger("balance.test")
@@ -33,7 +33,7 @@ def test_a_breaker_says_where_it_went_and_why(
     change: BreakerChange, level: str, line: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        tell_breaker(LOG, NAME, change)
+        log_breaker(LOG, NAME, change)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [(level, line)]
 
 
@@ -43,6 +43,6 @@ def test_a_breaker_says_where_it_went_and_why(
 )
 def test_only_bad_news_is_a_warning(after: State, level: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        tell_state(LOG, NAME, Transition(State.UNKNOWN, after, 1, "x"), "said so")
+        log_state(LOG, NAME, Transition(State.UNKNOWN, after, 1, "x"), "said so")
     (record,) = caplog.records
     assert (record.levelname, record.getMessage()) == (level, f"backend web/b1 (10.0.0.1:80) is {after.word}: said so")

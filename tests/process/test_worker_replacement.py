@@ -38,7 +38,7 @@ def test_a_killed_worker_is_replaced_and_no_counter_goes_back(run: Run, origins:
 
 
 def test_a_worker_that_hangs_is_killed_and_replaced(run: Run, origins: Origins) -> None:
-    sooner = "from balance.process.children import stall_detector; stall_detector.LOOK_S = 0.1"
+    sooner = "from balance.process.children import stall_detector; stall_detector.CHECK_INTERVAL_S = 0.1"
     instance = run(sooner, backends=[{"address": origins().address}], mode="http", workers=1).ready()
     (worker,) = instance.children("balance-worker")
     os.kill(worker, signal.SIGSTOP)
@@ -48,7 +48,7 @@ def test_a_worker_that_hangs_is_killed_and_replaced(run: Run, origins: Origins) 
 
 
 def test_an_instance_that_was_stopped_as_a_whole_goes_on_with_the_same_workers(run: Run, origins: Origins) -> None:
-    sooner = "from balance.process.children import stall_detector; stall_detector.LOOK_S = 0.1"
+    sooner = "from balance.process.children import stall_detector; stall_detector.CHECK_INTERVAL_S = 0.1"
     instance = run(sooner, backends=[{"address": origins().address}], **HTTP).ready()
     workers = instance.children("balance-worker")
     os.killpg(instance.process.pid, signal.SIGSTOP)

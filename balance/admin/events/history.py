@@ -27,7 +27,7 @@ class LoggedEvent:
     at: float  # seconds since the epoch
     kind: str
     text: str
-    about: dict[str, Any] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
 
 
 class EventLog:
@@ -39,11 +39,11 @@ class EventLog:
         self._history: deque[LoggedEvent] = deque(maxlen=HISTORY)
         self._subscriptions: set[Subscription] = set()
 
-    def tell(self, kind: str, text: str, **about: Any) -> None:
+    def publish(self, kind: str, text: str, **fields: Any) -> None:
         """Something happened. Waits for nobody: who has too much waiting is dropped."""
         now = self._clock()
         self._last = max(self._last + 1, int(now * 1000))
-        event = LoggedEvent(self._last, now, kind, text, about)
+        event = LoggedEvent(self._last, now, kind, text, fields)
         self._history.append(event)
         for subscription in list(self._subscriptions):
             if not subscription.put(event):
@@ -68,62 +68,62 @@ class EventLog:
     def close(self) -> None:
         """Let every reader come to an end, after what was told."""
         for subscription in list(self._subscriptions):
-            subscription.finish()
+            subscription.close_after_queue()
 
 
 class Subscription:
     """What waits for one reader. To be used in a `with`."""
 
-    def __init__(self, everybody: set[Subscription], dropped: Callable[[], object] | None) -> None:
-        self._everybody = everybody
+    def __init__(self, subscriptions: set[Subscription], dropped: Callable[[], object] | None) -> None:
+        self._subscriptions = subscriptions
         self._dropped = dropped
         self._waiting: list[LoggedEvent] = []
-        self._news = asyncio.Event()
+        self._has_events = asyncio.Event()
         self._is_ended = False
-        everybody.add(self)
+        subscriptions.add(self)
 
     def __enter__(self) -> Subscription:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.end()
+        self.close()
 
     def put(self, event: LoggedEvent) -> bool:
         """One more for the reader. False when it has not even taken those before."""
         if len(self._waiting) >= MAX_WAITING:
             return False
         self._waiting.append(event)
-        self._news.set()
+        self._has_events.set()
         return True
 
     def drop(self) -> None:
         """It is too slow."""
-        self.end()
+        self.close()
         if self._dropped is not None:
             self._dropped()
 
-    def finish(self) -> None:
+    def close_after_queue(self) -> None:
         """Nothing comes any more after what waits."""
-        self._everybody.discard(self)
+        self._subscriptions.discard(self)
         self._is_ended = True
-        self._news.set()
+        self._has_events.set()
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Nothing comes any more, and what waits is forgotten."""
-        self._everybody.discard(self)
+        self._subscriptions.discard(self)
         self._waiting.clear()
         self._is_ended = True
-        self._news.set()
+        self._has_events.set()
 
-    async def next(self, patience_s: float) -> list[LoggedEvent] | None:
+    async def next(self, timeout_s: float) -> list[LoggedEvent] | None:
         """What has happened since the last time; nothing when nothing did for so long; None at the end."""
         try:
-            async with asyncio.timeout(patience_s):
-                await self._news.wait()
+            async with asyncio.timeout(timeout_s):
+                await self._has_events.wait()
         except TimeoutError:
             return []
         waiting, self._waiting = self._waiting, []
         if self._is_ended:
             return waiting or None
-        self._news.clear()
+        self._has_events.clear()
         return waiting

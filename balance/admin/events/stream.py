@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from balance.admin.events.history import EventLog, LoggedEvent, Subscription
-from balance.admin.json_reply import moment
+from balance.admin.json_reply import iso_time
 from balance.background_tasks import spawn
 
 HEARTBEAT_S = 15.0  # a comment: proxies and readers see that the connection lives, and we see that it does not
@@ -38,24 +38,24 @@ class EventStream(Response):
             raise HTTPException(503, "too many read events already; try again later", {"Retry-After": "10"})
         with subscription:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            leaving = spawn(_watch(receive, subscription.end), "an event reader's watch")
+            leaving = spawn(_await_disconnect(receive, subscription.close), "an event reader's watch")
             try:
                 await send(_body(b": hello\n\n"))  # so that the reader sees at once that it is through
-                await _pour(subscription, send, self._heartbeat_s)
+                await _send_events(subscription, send, self._heartbeat_s)
             finally:
                 leaving.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _pour(subscription: Subscription, send: Send, heartbeat_s: float) -> None:
+async def _send_events(subscription: Subscription, send: Send, heartbeat_s: float) -> None:
     while (happened := await subscription.next(heartbeat_s)) is not None:
         await send(_body(b"".join(map(_event, happened)) or b": still here\n\n"))
 
 
-async def _watch(receive: Receive, left: Callable[[], None]) -> None:
+async def _await_disconnect(receive: Receive, on_disconnect: Callable[[], None]) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    left()
+    on_disconnect()
 
 
 def _body(data: bytes) -> dict[str, object]:
@@ -64,7 +64,7 @@ def _body(data: bytes) -> dict[str, object]:
 
 def event_document(event: LoggedEvent) -> dict[str, Any]:
     """All of an event but its number, which stands beside it in a stream."""
-    return {"at": moment(event.at), "kind": event.kind, "text": event.text, **event.about}
+    return {"at": iso_time(event.at), "kind": event.kind, "text": event.text, **event.fields}
 
 
 def _event(event: LoggedEvent) -> bytes:
@@ -73,7 +73,7 @@ def _event(event: LoggedEvent) -> bytes:
     return f"id: {event.number}\nevent: {event.kind}\ndata: {data}\n\n".encode(errors="backslashreplace")
 
 
-def wanted_since(request: Request) -> int | None:
+def parse_since(request: Request) -> int | None:
     """After which event a reader wants to go on: Last-Event-ID, as browsers send it, or ?since=. None: only what is new."""
     text = request.headers.get("last-event-id") or request.query_params.get("since", "")
     if not text:

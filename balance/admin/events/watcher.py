@@ -8,15 +8,15 @@ from __future__ import annotations
 import asyncio
 import time
 
-from balance.admin.backends import phase_of
-from balance.admin.state_view import Seen, StateView
+from balance.admin.backends import breaker_phase
+from balance.admin.state_view import BackendView, StateView
 from balance.admin.supervisor_orders import ReloadResult
 from balance.config.overrides.difference import difference, summary
 from balance.health.circuit_breaker import CAUSE, TOTAL_OPENINGS, BreakerState, Signal
 from balance.health.readiness import Stage
 from balance.health.states import State
 
-LOOK_S = 1.0
+POLL_INTERVAL_S = 1.0
 
 
 class EventWatcher:
@@ -28,45 +28,45 @@ class EventWatcher:
         self._control_restarts = view.board.control_restarts - control_restarts
         self._stage = view.board.stage
         self._worker_restarts = view.board.worker_restarts
-        self._refused = view.board.reloads(ReloadResult.FAILURE)
-        self._idle = view.board.reloads(ReloadResult.UNCHANGED)
+        self._failed_reloads = view.board.reloads(ReloadResult.FAILURE)
+        self._unchanged_reloads = view.board.reloads(ReloadResult.UNCHANGED)
         self._generation = max((each.number for each in view.generations()), default=0)
-        self._breakers = self._breakers_now()
+        self._breakers = self._read_breakers()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look from now on, for as long as the loop runs."""
         if restarts := self._control_restarts:
             text = f"the control process was replaced ({restarts} since the start); the log has what was before"
-            self._view.events.tell("control", text, restarts=restarts)
-        loop.call_later(LOOK_S, self._again, loop)
+            self._view.events.publish("control", text, restarts=restarts)
+        loop.call_later(POLL_INTERVAL_S, self._poll_again, loop)
 
-    def _again(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.look()
-        loop.call_later(LOOK_S, self._again, loop)
+    def _poll_again(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.poll()
+        loop.call_later(POLL_INTERVAL_S, self._poll_again, loop)
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Tell what is new."""
-        board, tell = self._view.board, self._view.events.tell
+        board, publish = self._view.board, self._view.events.publish
         if board.stage is not self._stage:
             self._stage = board.stage
             ready = "; /ready says no" if self._stage is Stage.DRAINING else ""
-            tell("stage", f"the instance is {self._stage.word}{ready}", stage=self._stage.word)
+            publish("stage", f"the instance is {self._stage.word}{ready}", stage=self._stage.word)
         if board.worker_restarts != self._worker_restarts:
             count, self._worker_restarts = board.worker_restarts - self._worker_restarts, board.worker_restarts
             what = "a worker was replaced" if count == 1 else f"{count} workers were replaced"
-            tell("worker", f"{what} ({self._worker_restarts} since the start)", restarts=self._worker_restarts)
-        if board.reloads(ReloadResult.FAILURE) != self._refused:
-            self._refused = board.reloads(ReloadResult.FAILURE)
-            tell("reload", "a reload was refused; nothing changed, the log says why", result=ReloadResult.FAILURE.word)
-        if board.reloads(ReloadResult.UNCHANGED) != self._idle:
-            self._idle = board.reloads(ReloadResult.UNCHANGED)
-            tell(
+            publish("worker", f"{what} ({self._worker_restarts} since the start)", restarts=self._worker_restarts)
+        if board.reloads(ReloadResult.FAILURE) != self._failed_reloads:
+            self._failed_reloads = board.reloads(ReloadResult.FAILURE)
+            publish("reload", "a reload was refused; nothing changed, the log says why", result=ReloadResult.FAILURE.word)
+        if board.reloads(ReloadResult.UNCHANGED) != self._unchanged_reloads:
+            self._unchanged_reloads = board.reloads(ReloadResult.UNCHANGED)
+            publish(
                 "reload", f"a reload changed nothing; generation {board.generation} goes on", result=ReloadResult.UNCHANGED.word
             )
-        self._tell_generations()
-        self._tell_breakers()
+        self._publish_generations()
+        self._publish_breakers()
 
-    def _tell_generations(self) -> None:
+    def _publish_generations(self) -> None:
         """Each that came since the last look, as far as it is remembered."""
         generations = self._view.generations()
         if not generations or generations[-1].number == self._generation:
@@ -76,29 +76,34 @@ class EventWatcher:
             if each.number > self._generation:
                 said = summary(difference(before.config, each.config)) if before else ""
                 text = f"generation {each.number} is served ({each.origin})" + (f": {said}" if said else "")
-                about = {"result": ReloadResult.SUCCESS.word, "generation": each.number, "origin": each.origin, "summary": said}
-                self._view.events.tell("reload", text, **about)
+                fields = {
+                    "result": ReloadResult.SUCCESS.word,
+                    "generation": each.number,
+                    "origin": each.origin,
+                    "summary": said,
+                }
+                self._view.events.publish("reload", text, **fields)
             before = each
         self._generation = generations[-1].number
 
-    def _tell_breakers(self) -> None:
-        before, self._breakers = self._breakers, self._breakers_now()
+    def _publish_breakers(self) -> None:
+        before, self._breakers = self._breakers, self._read_breakers()
         for (pool, name), (phase, opened, cause) in self._breakers.items():
             if before.get((pool, name), (BreakerState.CLOSED, opened, cause))[:2] == (phase, opened):
                 continue
             why = Signal(cause).text
             text = f"the circuit breaker of backend {pool}/{name} is {phase.word}" + (f": {why}" if why else "")
-            self._view.events.tell("breaker", text, pool=pool, name=name, state=phase.word, why=why, opened=opened)
+            self._view.events.publish("breaker", text, pool=pool, name=name, state=phase.word, why=why, opened=opened)
 
-    def _breakers_now(self) -> dict[tuple[str, str], tuple[BreakerState, int, int]]:
+    def _read_breakers(self) -> dict[tuple[str, str], tuple[BreakerState, int, int]]:
         now_us = time.monotonic_ns() // 1000
         found = {}
         for pool in self._view.config.pools:
             if not pool.breaker.enabled:
                 continue
             for backend in pool.backends:
-                seen = Seen(pool, backend, self._view.slots[pool.name, backend.name], State.UNKNOWN, 0.0)
+                seen = BackendView(pool, backend, self._view.slots[pool.name, backend.name], State.UNKNOWN, 0.0)
                 evidence = self._view.board.evidence(seen.slot)
-                phase = phase_of(seen, self._view, now_us)
+                phase = breaker_phase(seen, self._view, now_us)
                 found[pool.name, backend.name] = phase, evidence[TOTAL_OPENINGS], evidence[CAUSE]
         return found

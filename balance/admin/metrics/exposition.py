@@ -15,10 +15,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from balance.admin.backends import phase_of, waiting
+from balance.admin.backends import breaker_phase, waiting
 from balance.admin.metrics import processes
 from balance.admin.metrics.totals import Totals
-from balance.admin.state_view import Seen, StateView
+from balance.admin.state_view import BackendView, StateView
 from balance.admin.supervisor_orders import ReloadResult
 from balance.health.circuit_breaker import TOTAL_OPENINGS, BreakerState
 from balance.model import Why
@@ -81,7 +81,7 @@ class BoardCollector(Collector):
         yield from self._program()
         yield from self._processes()
 
-    def _requests(self, backends: list[Seen]) -> Iterator[Metric]:
+    def _requests(self, backends: list[BackendView]) -> Iterator[Metric]:
         totals = self._totals
         names = {0: ("", "")} | {seen.slot: (seen.pool.name, seen.backend.name) for seen in backends}
         requests = CounterMetricFamily(
@@ -123,7 +123,7 @@ class BoardCollector(Collector):
             skipped.add_metric((reason.word,), totals.cell(counters.skipped(reason)))
         yield skipped
 
-    def _backends(self, backends: list[Seen]) -> Iterator[Metric]:
+    def _backends(self, backends: list[BackendView]) -> Iterator[Metric]:
         totals = self._totals
         healthy = GaugeMetricFamily("balance_backend_healthy", "1 when the backend may get traffic.", labels=BACKEND)
         active = GaugeMetricFamily(
@@ -151,7 +151,7 @@ class BoardCollector(Collector):
         yield from self._breakers(backends)
         yield from (counter for counter, _ in families)
 
-    def _limits(self, backends: list[Seen]) -> Iterator[Metric]:
+    def _limits(self, backends: list[BackendView]) -> Iterator[Metric]:
         limit = GaugeMetricFamily(
             "balance_backend_max_connections", "What the backend may have at once, where there is a limit.", labels=BACKEND
         )
@@ -165,7 +165,7 @@ class BoardCollector(Collector):
             queued.add_metric((pool.name,), waiting(pool, self._view, self._totals))
         yield from (limit, queued)
 
-    def _breakers(self, backends: list[Seen]) -> Iterator[Metric]:
+    def _breakers(self, backends: list[BackendView]) -> Iterator[Metric]:
         state = GaugeMetricFamily(
             "balance_circuit_breaker_state", "1 for the state that the backend's breaker is in.", labels=(*BACKEND, "state")
         )
@@ -178,7 +178,7 @@ class BoardCollector(Collector):
         for seen in backends:
             labels = (seen.pool.name, seen.backend.name)
             if seen.pool.breaker.enabled:
-                holds = phase_of(seen, self._view, now_us)
+                holds = breaker_phase(seen, self._view, now_us)
                 for phase in BreakerState:
                     state.add_metric((*labels, phase.word), phase is holds)
                 failures.add_metric(labels, self._totals.cell(counters.block(seen.slot) + counters.BLAMED))

@@ -30,12 +30,12 @@ class ChildContext:
     locks: Locks  # one per backend
     listen_sockets: ListenSockets
     wakeups: tuple[Wakeup, ...]  # one per row of the board
-    lifeline: int  # a pipe that nobody writes to: its end of file says that the supervisor is dead
+    liveness_pipe: int  # a pipe that nobody writes to: its end of file says that the supervisor is dead
     supervisor_pid: int
     started_at: float  # when the instance started, seconds since the epoch
     names: Mapping[int, tuple[str, str]]  # by slot: whose counts stand there, also when it is configured no more
     control_restarts: int = 0  # on the board as the instance began
-    is_watched: bool = False  # whether a change of the configuration's file is a reload
+    watch_config: bool = False  # whether a change of the configuration's file is a reload
 
     @property
     def generation(self) -> Generation:
@@ -64,12 +64,12 @@ class ChildContext:
         return self.generation.slots
 
 
-def watch_lifeline(loop: asyncio.AbstractEventLoop, lifeline: int, ended: Callable[[], object]) -> None:
+def watch_liveness_pipe(loop: asyncio.AbstractEventLoop, liveness_pipe: int, on_supervisor_exit: Callable[[], object]) -> None:
     """Call `ended` when the supervisor is dead, however it died."""
 
-    def readable() -> None:
-        if not os.read(lifeline, 1):
-            loop.remove_reader(lifeline)
-            ended()
+    def on_readable() -> None:
+        if not os.read(liveness_pipe, 1):
+            loop.remove_reader(liveness_pipe)
+            on_supervisor_exit()
 
-    loop.add_reader(lifeline, readable)
+    loop.add_reader(liveness_pipe, on_readable)

@@ -8,12 +8,12 @@ from balance.process.children.child import FIRST_BACKOFF_S, Child, ChildState, n
 class ChildSlot:
     """See the module. During a rolling restart two children stand at one post; the one that is to go is not counted here."""
 
-    __slots__ = ("_backoff_s", "child", "name", "restart_at", "row", "slot")
+    __slots__ = ("_backoff_s", "child", "name", "restart_at", "row", "worker_number")
 
-    def __init__(self, name: str, slot: int | None) -> None:
+    def __init__(self, name: str, worker_number: int | None) -> None:
         """`slot` is a worker's number, None for control."""
         self.name = name
-        self.slot = slot
+        self.worker_number = worker_number
         self.child: Child | None = None
         self.row: int | None = None  # of the board, where the last one who was born for it counts
         self.restart_at: float | None = None  # when a successor is due
@@ -21,7 +21,7 @@ class ChildSlot:
 
     @property
     def is_ready(self) -> bool:
-        return self.child is not None and self.child.life is ChildState.READY
+        return self.child is not None and self.child.state is ChildState.READY
 
     def schedule_restart(self, now: float, lived_s: float) -> float:
         """Decide when a successor starts; returns the delay. At once, unless the children here keep dying young."""

@@ -12,27 +12,27 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-LOOK_S = 1.0
-LOOKS = 10  # a worker beats twenty times between two looks
+CHECK_INTERVAL_S = 1.0
+MAX_MISSED_CHECKS = 10  # a worker beats twenty times between two looks
 
 
 class StallDetector:
     """One look after the other at the beats of all workers."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_last_seen",)
 
     def __init__(self) -> None:
-        self._known: dict[Any, tuple[int, int]] = {}  # the last beat, and for how many looks it has not moved
+        self._last_seen: dict[Any, tuple[int, int]] = {}  # the last beat, and for how many looks it has not moved
 
-    def stuck(self, beats: Mapping[T, int]) -> list[T]:
+    def stalled(self, heartbeats: Mapping[T, int]) -> list[T]:
         """Take one look; returns those whose beat has not moved for LOOKS looks, each once."""
         found = []
-        known, self._known = self._known, {}
-        for who, beat in beats.items():
-            last, silent = known.get(who, (-1, 0))
-            silent = silent + 1 if beat == last else 0
-            if silent >= LOOKS:
-                silent = 0
+        known, self._last_seen = self._last_seen, {}
+        for who, heartbeat in heartbeats.items():
+            last, missed = known.get(who, (-1, 0))
+            missed = missed + 1 if heartbeat == last else 0
+            if missed >= MAX_MISSED_CHECKS:
+                missed = 0
                 found.append(who)
-            self._known[who] = (beat, silent)
+            self._last_seen[who] = (heartbeat, missed)
         return found

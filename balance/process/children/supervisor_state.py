@@ -9,9 +9,9 @@ from balance.health.readiness import Stage
 from balance.health.states import State
 from balance.process.children.child_context import ChildContext
 from balance.process.children.process_table import ProcessTable
-from balance.process.generation import Generation, kept
-from balance.process.ipc.messages import REASSERT, REOPEN
-from balance.process.sockets.listen_sockets import ListenSockets, any_port
+from balance.process.generation import Generation, trim_history
+from balance.process.ipc.messages import REOPEN_LOGS, REWRITE_STATES
+from balance.process.sockets.listen_sockets import ListenSockets, ephemeral_ports
 from balance.runtime.backend_slots import Assignment, SlotBook
 
 
@@ -22,31 +22,31 @@ class SupervisorState:
     context: ChildContext
     process_table: ProcessTable
     book: SlotBook
-    logs_to: Callable[[Generation], None]  # have this process log as that configuration says
+    configure_logs: Callable[[Generation], None]  # have this process log as that configuration says
     stage: Stage = Stage.STARTING  # how far this instance is
 
-    def any_port(self) -> dict[tuple[str, str], str]:
+    def ephemeral_ports(self) -> dict[tuple[str, str], str]:
         """What the kernel chose for listeners on port 0, in words: (listener, as configured) -> as bound."""
-        chosen = any_port(self.context.config, self.context.listen_sockets)
+        chosen = ephemeral_ports(self.context.config, self.context.listen_sockets)
         return {(name, str(wanted)): str(bound) for (name, wanted), bound in chosen.items()}
 
     def reopen_logs(self) -> None:
         """In every process: the files may have been moved away."""
-        self.logs_to(self.context.generation)
+        self.configure_logs(self.context.generation)
         control = self.process_table.control.child
-        for child in [*self.process_table.worker_children, *([control] if control is not None else [])]:
-            child.say(REOPEN)
+        for child in [*self.process_table.live_workers, *([control] if control is not None else [])]:
+            child.send(REOPEN_LOGS)
 
-    def reassert(self) -> None:
+    def restore_shared_state(self) -> None:
         """What another instance may have written on the board does not hold: it was to take over, and did not."""
         board = self.context.board
         board.set_generation(self.context.generation.number)
         board.set_stage(self.stage)
-        self.process_table.sweep_rows()
+        self.process_table.clear_stale_rows()
         if self.process_table.control.child is not None:
-            self.process_table.control.child.say(REASSERT)
+            self.process_table.control.child.send(REWRITE_STATES)
 
-    def _hand_on(self, assignment: Assignment) -> None:
+    def _carry_over_admin_states(self, assignment: Assignment) -> None:
         """Nothing is known of a backend that comes, but what an operator said of the one that had its name."""
         board, before = self.context.board, self.context.slots
         for name, slot in assignment.slots.items():
@@ -59,20 +59,20 @@ class SupervisorState:
             else:
                 board.set_state(slot, State.UNKNOWN, 0.0)
 
-    def keep(self, generation: Generation) -> None:
+    def keep_serving(self, generation: Generation) -> None:
         """What is served goes on; from now on it is said to come from that one's source, with that one's changes over it."""
         *before, current = self.context.history
         current = replace(current, source=generation.source, changes=generation.changes)
         self.context = replace(self.context, history=(*before, current))
 
-    def settle(self, generation: Generation, assignment: Assignment, listen_sockets: ListenSockets) -> None:
+    def apply_generation(self, generation: Generation, assignment: Assignment, listen_sockets: ListenSockets) -> None:
         """From now on every child is born into this configuration."""
         board = self.context.board
         board.clear_slots(assignment.reused)
         if self.context.history:
-            self._hand_on(assignment)
+            self._carry_over_admin_states(assignment)
         board.use_slots(assignment.used)
         self.book.adopt(assignment)
-        history = tuple(kept([*self.context.history, generation]))
+        history = tuple(trim_history([*self.context.history, generation]))
         self.context = replace(self.context, history=history, listen_sockets=listen_sockets, names=self.book.names)
         board.set_generation(generation.number)

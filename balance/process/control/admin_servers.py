@@ -19,17 +19,17 @@ from balance.process.sockets.listen_sockets import inode
 # Each is told whether only this machine reaches it: what is configured may be another address by the time somebody asks.
 APPS: dict[str, Callable[[StateView, bool], Starlette]] = {
     "admin": admin_app,
-    "metrics": lambda inside, is_inward: metrics_app(inside),  # the same for everybody
+    "metrics": lambda view, is_local_only: metrics_app(view),  # the same for everybody
 }
-AFTERGLOW_S = 1.0  # a door that closes may be the one through which its closing was ordered, and the answer is still to go
+CLOSE_DELAY_S = 1.0  # a door that closes may be the one through which its closing was ordered, and the answer is still to go
 
 
 class AdminServers:
     """One server for each name."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, inside: StateView) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, view: StateView) -> None:
         self._loop = loop
-        self._inside = inside
+        self._view = view
         self._servers: dict[str, tuple[list[socket.socket], AdminServer]] = {}
 
     @property
@@ -37,7 +37,7 @@ class AdminServers:
         """What is accepted from, by inode."""
         return {inode(sock): sock for socks, _ in self._servers.values() for sock in socks}
 
-    def lead(self, sockets: Sequence[tuple[str, socket.socket]]) -> None:
+    def listen_on(self, sockets: Sequence[tuple[str, socket.socket]]) -> None:
         """Accept from exactly these, each with the name of its server, from now on."""
         kept = {sock for _, sock in sockets}  # whatever they are for now
         for name, app in APPS.items():
@@ -47,9 +47,9 @@ class AdminServers:
                 continue
             if server is not None:
                 del self._servers[name]
-                self._loop.call_later(AFTERGLOW_S, _stop, server)
+                self._loop.call_later(CLOSE_DELAY_S, _stop, server)
             if wanted:
-                server = AdminServer(app(self._inside, all(is_local(bound_address(sock)) for sock in wanted)))
+                server = AdminServer(app(self._view, all(is_local(bound_address(sock)) for sock in wanted)))
                 server.start([sock.dup() for sock in wanted], f"the {name} server")  # its own, which it closes at its end
                 self._servers[name] = (wanted, server)
             for sock in have:

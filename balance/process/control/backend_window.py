@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from balance.admin.state_view import Seen
+from balance.admin.state_view import BackendView
 from balance.config.model import PassiveChecks
 from balance.health.circuit_breaker import RATE, RATE_REQUESTS, RATE_WINDOW_S
 from balance.health.window import Volume, Window
@@ -18,19 +18,28 @@ from balance.runtime import counters
 class BackendWindow:
     """See the module."""
 
-    __slots__ = ("_breaker_window", "_cells", "_passive_window", "_rows", "_seen_blamed", "_seen_failed", "_seen_passed",
-                 "_seen_requests", "seen")  # fmt: skip
+    __slots__ = (
+        "_breaker_window",
+        "_cells",
+        "_last_blamed",
+        "_last_requests",
+        "_last_trials_failed",
+        "_last_trials_passed",
+        "_passive_window",
+        "_rows",
+        "seen",
+    )  # fmt: skip
 
-    def __init__(self, seen: Seen, board: Board) -> None:
+    def __init__(self, seen: BackendView, board: Board) -> None:
         checks: PassiveChecks = seen.pool.health_check.passive
         self.seen = seen
         self._rows = board.rows
         self._cells = counters.block(seen.slot)
         self._breaker_window = Window(RATE_WINDOW_S) if seen.pool.breaker.enabled else None
         self._passive_window = Window(checks.window_s) if checks.enabled else None
-        self._seen_requests = self._seen_blamed = self._seen_passed = self._seen_failed = 0
+        self._last_requests = self._last_blamed = self._last_trials_passed = self._last_trials_failed = 0
 
-    def is_watched_as(self, seen: Seen) -> bool:
+    def has_same_checks(self, seen: BackendView) -> bool:
         """Whether another configuration asks for the same looks at it."""
         before, now = self.seen.pool, seen.pool
         return before.breaker == now.breaker and before.health_check.passive == now.health_check.passive
@@ -39,40 +48,40 @@ class BackendWindow:
     def windows(self) -> Sequence[Window]:
         return [window for window in (self._breaker_window, self._passive_window) if window is not None]
 
-    def begin(self, totals: tuple[int, int]) -> None:
+    def start(self, totals: tuple[int, int]) -> None:
         """What was counted before is no news."""
-        self._seen_requests, self._seen_blamed = totals
-        self.trials()
+        self._last_requests, self._last_blamed = totals
+        self.take_trials()
 
-    def count(self, requests: int, blamed: int, now: float) -> int:
+    def update(self, requests: int, blamed: int, now: float) -> int:
         """Take in the counters; returns how many failures are new."""
-        sent, failed = requests - self._seen_requests, blamed - self._seen_blamed
-        self._seen_requests, self._seen_blamed = requests, blamed
+        sent, failed = requests - self._last_requests, blamed - self._last_blamed
+        self._last_requests, self._last_blamed = requests, blamed
         if sent or failed:
             for window in self.windows:
                 window.add(max(sent, failed), failed, now)
         return failed
 
-    def trials(self) -> tuple[int, int]:
+    def take_trials(self) -> tuple[int, int]:
         """How many requests that tried it went well, and how many did not, since this was asked last."""
         passed = sum(row[self._cells + counters.TRIALS_PASSED] for row in self._rows)
         failed = sum(row[self._cells + counters.TRIALS_FAILED] for row in self._rows)
-        new = passed - self._seen_passed, failed - self._seen_failed
-        self._seen_passed, self._seen_failed = passed, failed
+        new = passed - self._last_trials_passed, failed - self._last_trials_failed
+        self._last_trials_passed, self._last_trials_failed = passed, failed
         return new
 
     def volume(self, now: float) -> Volume:
         """What the passive checks look at."""
         return self._passive_window.volume(now) if self._passive_window is not None else Volume(0, 0)
 
-    def is_failing(self, now: float) -> bool:
+    def exceeds_failure_rate(self, now: float) -> bool:
         """Whether its breaker should open by rate."""
         if self._breaker_window is None:
             return False
         requests, failures = self._breaker_window.volume(now)
         return requests >= RATE_REQUESTS and failures >= RATE * requests
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """It begins anew."""
         for window in self.windows:
             window.clear()

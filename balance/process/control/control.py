@@ -16,13 +16,13 @@ from dataclasses import replace
 from balance.admin.events.watcher import EventWatcher
 from balance.admin.metrics.totals import Totals
 from balance.admin.state_view import StateView
-from balance.admin.supervisor_orders import GenerationSeen
+from balance.admin.supervisor_orders import GenerationInfo
 from balance.health.readiness import Stage
 from balance.health.states import Event, State
 from balance.probes.result import Result
 from balance.process import logs
-from balance.process.children.child import Report, obey
-from balance.process.children.child_context import ChildContext, new_event_loop, watch_lifeline
+from balance.process.children.child import SupervisorPipe, watch_messages
+from balance.process.children.child_context import ChildContext, new_event_loop, watch_liveness_pipe
 from balance.process.control.admin_servers import AdminServers
 from balance.process.control.file_watch import FileWatch
 from balance.process.control.health_checks import HealthChecks
@@ -31,186 +31,190 @@ from balance.process.control.orders import SupervisorOrders
 from balance.process.control.outlier_detector import OutlierDetector
 from balance.process.generation import distinct
 from balance.process.ipc import messages
-from balance.process.ipc.messages import Blueprint, Preparation
-from balance.process.ipc.pipe import Message, unpacked
-from balance.process.os_calls import end_with_parent, set_name
+from balance.process.ipc.messages import ConfigUpdate, PrepareRequest
+from balance.process.ipc.pipe import Message, from_memfd
+from balance.process.os_calls import set_parent_death_signal, set_process_name
 from balance.proxy.descriptor_limit import is_short
 from balance.runtime import counters
 
 log = logging.getLogger("balance.control")
 
-FOLLOWED_S = 5.0  # by then the control process of the instance that was replaced is gone
-BEAT_S = 0.5
-SAY_EVERY_S = 10.0
+PREDECESSOR_EXIT_S = 5.0  # by then the control process of the instance that was replaced is gone
+HEARTBEAT_INTERVAL_S = 0.5
+DESCRIPTOR_WARNING_INTERVAL_S = 10.0
 
 
-def run(context: ChildContext, report: Report) -> int:
+def run(context: ChildContext, supervisor_pipe: SupervisorPipe) -> int:
     """Be control until the supervisor says otherwise. Returns the exit status."""
-    set_name("balance-control")
-    end_with_parent(context.supervisor_pid, signal.SIGKILL)  # nothing here is worth finishing
+    set_process_name("balance-control")
+    set_parent_death_signal(context.supervisor_pid, signal.SIGKILL)  # nothing here is worth finishing
     context.listen_sockets.close_listeners()
     for wakeup in context.wakeups:
         wakeup.worker_end.close()
     loop = new_event_loop()
     asyncio.set_event_loop(loop)
-    loop.run_until_complete(Control(loop, context, report).serve())
+    loop.run_until_complete(Control(loop, context, supervisor_pipe).serve())
     return 0
 
 
 class Control:
     """The watches and the side doors over one board."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, context: ChildContext, report: Report) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: ChildContext, supervisor_pipe: SupervisorPipe) -> None:
         self._loop = loop
         self._context = context
-        self._report = report
+        self._supervisor_pipe = supervisor_pipe
         self._stopped = asyncio.Event()
-        self._health_checks = HealthChecks(self._answered, lambda pool: self._health_registry.outage(pool))
-        self._orders = SupervisorOrders(report.end)
-        self._generations = [generation.seen(context.generation.number) for generation in context.history]
-        self._inside = StateView(
+        self._health_checks = HealthChecks(self._on_probe_result, lambda pool: self._health_registry.outage(pool))
+        self._orders = SupervisorOrders(supervisor_pipe.pipe_end)
+        self._generations = [generation.info(context.generation.number) for generation in context.history]
+        self._view = StateView(
             config=context.config,
             slots=context.slots,
             board=context.board,
             supervisor_pid=context.supervisor_pid,
             control_pid=os.getpid(),
             started_at=context.started_at,
-            listening=[(opening.listener, opening.address) for opening in context.listen_sockets.listeners],
+            listening=[
+                (listen_address.listener, listen_address.address) for listen_address in context.listen_sockets.listeners
+            ],
             last_result=self._health_checks.last_result,
-            order=self._order,
-            steer=self._orders.steer,
+            apply_admin_event=self._apply_admin_event,
+            submit_order=self._orders.submit_order,
             generations=lambda: self._generations,
             names=context.names,
         )
-        self._health_registry = HealthRegistry(context, self._inside.backends(), self._inside.events, self._emptied)
+        self._health_registry = HealthRegistry(context, self._view.backends(), self._view.events, self._on_pool_down)
         self._outlier_detector = OutlierDetector(loop, context, self._health_registry)
-        self._doors = AdminServers(loop, self._inside)
-        self._said_at = -SAY_EVERY_S  # that descriptors are short
-        self._preparation: tuple[Preparation, Blueprint, dict[int, socket.socket]] | None = None
+        self._admin_servers = AdminServers(loop, self._view)
+        self._descriptors_warned_at = -DESCRIPTOR_WARNING_INTERVAL_S  # that descriptors are short
+        self._prepare_request: tuple[PrepareRequest, ConfigUpdate, dict[int, socket.socket]] | None = None
 
     async def serve(self) -> None:
         """Watch and answer until told to stop."""
-        watch_lifeline(self._loop, self._context.lifeline, self._stopped.set)
-        self._doors.lead(self._context.listen_sockets.of(None))
-        self._health_checks.renew(self._inside.backends(), self._health_registry.standings)
+        watch_liveness_pipe(self._loop, self._context.liveness_pipe, self._stopped.set)
+        self._admin_servers.listen_on(self._context.listen_sockets.for_child(None))
+        self._health_checks.update(self._view.backends(), self._health_registry.statuses)
         self._outlier_detector.start()
-        EventWatcher(self._inside, self._context.control_restarts).start(self._loop)
-        if self._context.is_watched:
+        EventWatcher(self._view, self._context.control_restarts).start(self._loop)
+        if self._context.watch_config:
             texts = (generation.source.text for generation in self._context.history)
             FileWatch(self._loop, self._context.generation.source.file, texts, self._file_changed).start()
-        self._beat()
-        obey(self._loop, self._report, self._told)
-        self._report.ready()
+        self._heartbeat()
+        watch_messages(self._loop, self._supervisor_pipe, self._on_message)
+        self._supervisor_pipe.notify_ready()
         await self._stopped.wait()
-        if self._inside.board.stage is Stage.DRAINING:  # else another instance has taken over, and serves
-            cut = Totals(self._inside.board.rows).cell(counters.CUT)
-            self._inside.events.tell("stage", "the instance ends", stage="ended", cut=cut)
+        if self._view.board.stage is Stage.DRAINING:  # else another instance has taken over, and serves
+            cut = Totals(self._view.board.rows).cell(counters.CUT)
+            self._view.events.publish("stage", "the instance ends", stage="ended", cut=cut)
         self._health_checks.stop()
-        self._inside.events.close()
-        await self._doors.close()
+        self._view.events.close()
+        await self._admin_servers.close()
 
-    def _beat(self) -> None:
-        self._context.board.beat_control()
-        self._look_at_descriptors()
-        self._loop.call_later(BEAT_S, self._beat)
+    def _heartbeat(self) -> None:
+        self._context.board.bump_control_heartbeat()
+        self._check_descriptors()
+        self._loop.call_later(HEARTBEAT_INTERVAL_S, self._heartbeat)
 
-    def _look_at_descriptors(self) -> None:
+    def _check_descriptors(self) -> None:
         """Checks that have none fail, and callers of the side doors are closed: that must be seen."""
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         now = self._loop.time()
-        if limit > 0 and now >= self._said_at + SAY_EVERY_S and is_short(limit):
-            self._said_at = now
+        if limit > 0 and now >= self._descriptors_warned_at + DESCRIPTOR_WARNING_INTERVAL_S and is_short(limit):
+            self._descriptors_warned_at = now
             log.warning("next to none of %d file descriptors are left: checks and the side doors may fail (`ulimit -n`)", limit)
 
     def _file_changed(self) -> None:
         """Nobody waits for the verdict: the log says it."""
-        self._report.end.say(messages.FILE_CHANGED)
+        self._supervisor_pipe.pipe_end.send(messages.FILE_CHANGED)
 
-    def _told(self, message: Message) -> None:
+    def _on_message(self, message: Message) -> None:
         """By the supervisor."""
         match message.kind:
-            case messages.END:
+            case messages.GRACEFUL_STOP:
                 self._stopped.set()
-            case messages.VERDICT:
-                self._orders.heard(*message.data)
-            case messages.FOLLOW:
-                self._follow()
+            case messages.ORDER_RESULT:
+                self._orders.on_result(*message.data)
+            case messages.REREAD_STATES:
+                self._reread_states()
                 # Its control process may still say something until it is gone.
-                self._loop.call_later(FOLLOWED_S, self._follow)
-            case messages.REOPEN:
-                logs.reopen(self._inside.config.logging)
-            case messages.REASSERT:
-                self._health_registry.reassert()
-                self._outlier_detector.await_returns()
+                self._loop.call_later(PREDECESSOR_EXIT_S, self._reread_states)
+            case messages.REOPEN_LOGS:
+                logs.reopen(self._view.config.logging)
+            case messages.REWRITE_STATES:
+                self._health_registry.rewrite_states()
+                self._outlier_detector.schedule_unejects()
             case messages.PREPARE:
                 self._prepare(message)
-            case messages.COMMIT if self._preparation is not None and self._preparation[0].number == message.data:
-                self._commit(*self._preparation)
-            case messages.ABANDON:
-                self._drop()
+            case messages.COMMIT if self._prepare_request is not None and self._prepare_request[0].number == message.data:
+                self._commit(*self._prepare_request)
+            case messages.ABORT:
+                self._discard()
 
-    def _follow(self) -> None:
-        self._health_registry.follow()
-        self._outlier_detector.await_returns()
+    def _reread_states(self) -> None:
+        self._health_registry.reread_states()
+        self._outlier_detector.schedule_unejects()
 
     def _prepare(self, message: Message) -> None:
         """Another configuration may come. Nothing here can go wrong with it; what takes long is done now."""
-        self._drop()
-        preparation: Preparation = message.data
-        if len(message.fds) != 1 + len(preparation.new):
-            self._report.end.say(messages.REFUSED, (preparation.number, messages.NO_ROOM))
+        self._discard()
+        prepare_request: PrepareRequest = message.data
+        if len(message.fds) != 1 + len(prepare_request.new):
+            self._supervisor_pipe.pipe_end.send(messages.REFUSED, (prepare_request.number, messages.NO_DESCRIPTORS))
             for fd in message.fds:
                 os.close(fd)
             return
         file, *fds = message.fds
-        blueprint: Blueprint = unpacked(file)[1]
+        config_update: ConfigUpdate = from_memfd(file)[1]
         os.close(file)
-        new = {number: socket.socket(fileno=fd) for number, fd in zip(preparation.new, fds, strict=True)}
-        self._preparation = preparation, blueprint, new
-        self._report.end.say(messages.PREPARED, preparation.number)
+        new = {number: socket.socket(fileno=fd) for number, fd in zip(prepare_request.new, fds, strict=True)}
+        self._prepare_request = prepare_request, config_update, new
+        self._supervisor_pipe.pipe_end.send(messages.PREPARED, prepare_request.number)
 
-    def _commit(self, preparation: Preparation, blueprint: Blueprint, new: dict[int, socket.socket]) -> None:
-        self._preparation = None
-        inside = self._inside
-        inside.config, inside.slots, inside.listening = blueprint.config, blueprint.slots, preparation.listening
-        inside.names = {**inside.names, **{slot: name for name, slot in blueprint.slots.items()}}
-        seen = GenerationSeen(blueprint.number, blueprint.made_at, blueprint.origin, blueprint.config, True, blueprint.summary)
+    def _commit(self, prepare_request: PrepareRequest, config_update: ConfigUpdate, new: dict[int, socket.socket]) -> None:
+        self._prepare_request = None
+        view = self._view
+        view.config, view.slots, view.listening = config_update.config, config_update.slots, prepare_request.listening
+        view.names = {**view.names, **{slot: name for name, slot in config_update.slots.items()}}
+        seen = GenerationInfo(
+            config_update.number, config_update.made_at, config_update.origin, config_update.config, True, config_update.summary
+        )
         self._generations = distinct([*(replace(each, is_current=False) for each in self._generations), seen])
-        self._health_registry.renew(inside.backends())
-        self._health_checks.renew(inside.backends(), self._health_registry.standings)
-        self._outlier_detector.renew()
-        for pool in blueprint.config.pools:
+        self._health_registry.update(view.backends())
+        self._health_checks.update(view.backends(), self._health_registry.statuses)
+        self._outlier_detector.update()
+        for pool in config_update.config.pools:
             if self._health_registry.outage(pool.name):
-                self._emptied(pool.name)
-        have = self._doors.sockets | new
-        self._doors.lead([(name, have[number]) for name, number in preparation.sockets])
-        logs.reopen(blueprint.config.logging)
-        self._report.end.say(messages.COMMITTED, blueprint.number)
+                self._on_pool_down(pool.name)
+        have = self._admin_servers.sockets | new
+        self._admin_servers.listen_on([(name, have[number]) for name, number in prepare_request.sockets])
+        logs.reopen(config_update.config.logging)
+        self._supervisor_pipe.pipe_end.send(messages.COMMITTED, config_update.number)
 
-    def _drop(self) -> None:
-        if self._preparation is not None:
-            for sock in self._preparation[2].values():
+    def _discard(self) -> None:
+        if self._prepare_request is not None:
+            for sock in self._prepare_request[2].values():
                 sock.close()
-            self._preparation = None
+            self._prepare_request = None
 
-    def _answered(self, slot: int, result: Result) -> None:
+    def _on_probe_result(self, slot: int, result: Result) -> None:
         event = Event.PASS if result.is_ok else Event.FAIL
-        self._health_registry.take(slot, event, result.reason, is_explicit=result.is_explicit)
+        self._health_registry.apply_event(slot, event, result.reason, is_explicit=result.is_explicit)
 
-    def _emptied(self, pool: str) -> None:
+    def _on_pool_down(self, pool: str) -> None:
         """Nobody there is ready. What can change that is asked for now, as soon as whatever is going on here is done."""
-        self._loop.call_soon(self._look_for_somebody, pool)
+        self._loop.call_soon(self._probe_down_pool, pool)
 
-    def _look_for_somebody(self, pool: str) -> None:
+    def _probe_down_pool(self, pool: str) -> None:
         if self._health_registry.outage(pool):
-            self._outlier_detector.give_way(pool)
+            self._outlier_detector.uneject_pool(pool)
             for slot in self._health_registry.slots(pool):
                 if not self._health_registry.state(slot).is_operator_set:
-                    self._health_checks.ask_now(slot)
+                    self._health_checks.probe_now(slot)
 
-    def _order(self, slot: int, event: Event, reason: str) -> State:
+    def _apply_admin_event(self, slot: int, event: Event, reason: str) -> State:
         """An operator's word. Returns what holds now."""
-        self._health_registry.take(slot, event, reason)
+        self._health_registry.apply_event(slot, event, reason)
         if event is Event.ENABLE:
-            self._health_checks.ask_now(slot)
+            self._health_checks.probe_now(slot)
         return self._health_registry.state(slot)

@@ -16,38 +16,40 @@ from contextlib import suppress
 
 from balance.config.reading.composer import MAX_TEXT_BYTES
 
-LOOK_S = 1.0
+POLL_INTERVAL_S = 1.0
 
 
 class FileWatch:
     """One file. A change is told once it has held for two looks: an editor may still be writing."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, file: str, texts: Iterable[str], changed: Callable[[], object]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, file: str, texts: Iterable[str], on_change: Callable[[], object]
+    ) -> None:
         """`texts` are those that it had before, and the last one need not be its own: whoever went back to an earlier one
         does not want the file's now. `changed` is called on the loop."""
         self._loop = loop
         self._file = file
-        self._changed = changed
+        self._on_change = on_change
         # The last text alone, once it was looked at; a text that was refused too, which is not tried again and again.
-        self._known = {_digest(text.encode()) for text in texts}
+        self._known_digests = {_digest(text.encode()) for text in texts}
         self._stamp: tuple[int, ...] = ()
         self._is_settling = False
-        self._looking: threading.Thread | None = None
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Look from now on, aside: a network share that hangs would hold up probes and answers. One look at a time.
 
         Each has a thread of its own, which an executor's is not: the process would wait for that at its end.
         """
-        self._loop.call_later(LOOK_S, self.start)
-        if self._looking is None or not self._looking.is_alive():
-            self._looking = threading.Thread(target=self._look_aside, name="file-watch", daemon=True)
-            self._looking.start()
+        self._loop.call_later(POLL_INTERVAL_S, self.start)
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._poll_in_thread, name="file-watch", daemon=True)
+            self._thread.start()
 
-    def _look_aside(self) -> None:
+    def _poll_in_thread(self) -> None:
         if self.has_changed():
             with suppress(RuntimeError):  # the loop was closed meanwhile
-                self._loop.call_soon_threadsafe(self._changed)
+                self._loop.call_soon_threadsafe(self._on_change)
 
     def has_changed(self) -> bool:
         """Look once. A file that is gone or can't be read is no change: what is served goes on."""
@@ -66,8 +68,8 @@ class FileWatch:
                 digest = _digest(file.read(MAX_TEXT_BYTES + 1))
         except OSError:
             return False
-        is_new = digest not in self._known
-        self._known = {digest}
+        is_new = digest not in self._known_digests
+        self._known_digests = {digest}
         return is_new
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping
 
-from balance.admin.state_view import Seen
+from balance.admin.state_view import BackendView
 from balance.config.model import BackendConfig, HealthCheck
 from balance.health.backend_status import BackendStatus
 from balance.health.probe_interval import first_delay_s
@@ -20,17 +20,17 @@ def _no_outage(pool: str) -> int:
 class HealthChecks:
     """By slot."""
 
-    def __init__(self, answered: Callable[[int, Result], None], outage: Callable[[str], int] = _no_outage) -> None:
+    def __init__(self, on_result: Callable[[int, Result], None], outage: Callable[[str], int] = _no_outage) -> None:
         """`answered` is called with a slot and each result; `outage` says how many backends a pool has while none is ready."""
-        self._answered = answered
+        self._on_result = on_result
         self._outage = outage
         self._health_checks: dict[int, tuple[HealthCheck, BackendConfig, ProbeLoop]] = {}
 
-    def renew(self, everybody: Iterable[Seen], standings: Mapping[int, BackendStatus]) -> None:
+    def update(self, backends: Iterable[BackendView], statuses: Mapping[int, BackendStatus]) -> None:
         """Watch these from now on, those of them that are to be checked."""
         before, self._health_checks = self._health_checks, {}
         new = []
-        for seen in everybody:
+        for seen in backends:
             check = seen.pool.health_check
             if not check.enabled:
                 continue
@@ -43,13 +43,13 @@ class HealthChecks:
             watch.stop()
         for index, seen in enumerate(new):
             check = seen.pool.health_check
-            answered = functools.partial(self._answered, seen.slot)
+            on_result = functools.partial(self._on_result, seen.slot)
             outage = functools.partial(self._outage, seen.pool.name)
-            watch = ProbeLoop(check, seen.backend, standings[seen.slot], answered, outage=outage)
+            watch = ProbeLoop(check, seen.backend, statuses[seen.slot], on_result, outage=outage)
             self._health_checks[seen.slot] = (check, seen.backend, watch)
             watch.start(first_delay_s(check, index, len(new)))
 
-    def ask_now(self, slot: int) -> None:
+    def probe_now(self, slot: int) -> None:
         """Somebody waits for the answer of that backend."""
         if slot in self._health_checks:
             self._health_checks[slot][2].probe_now()

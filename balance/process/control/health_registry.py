@@ -11,20 +11,20 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from balance.admin.events.history import EventLog
-from balance.admin.state_view import Seen
+from balance.admin.state_view import BackendView
 from balance.config.model import HealthCheck, PoolConfig
 from balance.health.backend_status import BackendStatus
 from balance.health.panic import is_panic
 from balance.health.states import Event, State, Transition, state_after_reload
 from balance.process import state_log
 from balance.process.children.child_context import ChildContext
-from balance.process.ipc.wakeup import Message
+from balance.process.ipc.wakeup import WakeupReason
 from balance.runtime import counters
 
 log = logging.getLogger("balance.control")
 
 
-def _nobody_cares(pool: str) -> None:
+def _ignore_pool_down(pool: str) -> None:
     pass
 
 
@@ -36,27 +36,28 @@ class HealthRegistry:
     def __init__(
         self,
         context: ChildContext,
-        everybody: Iterable[Seen],
+        backends: Iterable[BackendView],
         events: EventLog | None = None,
-        emptied: Callable[[str], None] = _nobody_cares,
+        on_pool_down: Callable[[str], None] = _ignore_pool_down,
     ) -> None:
         """`emptied` is called with a pool's name when something has changed and nobody there is ready."""
         self._context = context
-        self._emptied = emptied
+        self._on_pool_down = on_pool_down
         self._events = events or EventLog()
         self._panicking: set[str] = set()
-        self.seen = {seen.slot: seen for seen in everybody}
+        self.seen = {seen.slot: seen for seen in backends}
         self._reasons = {slot: context.board.reason(slot) for slot in self.seen}  # as they are on the board
-        self.standings = {
-            slot: self._standing(slot, seen.pool.health_check, seen.state, seen.since) for slot, seen in self.seen.items()
+        self.statuses = {
+            slot: self._restored_status(slot, seen.pool.health_check, seen.state, seen.since)
+            for slot, seen in self.seen.items()
         }
-        self._count()
+        self._recount_ready()
 
-    def _count(self) -> None:
+    def _recount_ready(self) -> None:
         """Who is ready, and who could be, by pool."""
         weighty = [(slot, seen.pool.name) for slot, seen in self.seen.items() if seen.backend.weight]
         self._sizes = Counter(pool for _, pool in weighty)
-        self._ready = Counter(pool for slot, pool in weighty if self.standings[slot].state.is_ready)
+        self._ready = Counter(pool for slot, pool in weighty if self.statuses[slot].state.is_ready)
 
     def has_ready(self, pool: str) -> bool:
         """Whether anybody of that pool is ready."""
@@ -66,94 +67,94 @@ class HealthRegistry:
         """How many backends a pool has of which none is ready; else 0."""
         return 0 if self._ready[pool] else self._sizes[pool]
 
-    def renew(self, everybody: Iterable[Seen]) -> None:
+    def update(self, backends: Iterable[BackendView]) -> None:
         """These are configured from now on. Who stays keeps its standing; who is new has what the supervisor gave it."""
-        before, self.standings = self.standings, {}
-        known, self.seen = self.seen, {seen.slot: seen for seen in everybody}
+        before, self.statuses = self.statuses, {}
+        known, self.seen = self.seen, {seen.slot: seen for seen in backends}
         for slot, seen in self.seen.items():
             check = seen.pool.health_check
             if slot not in known:
                 self._reasons[slot] = self._context.board.reason(slot)
-                self.standings[slot] = self._standing(slot, check, *self._context.board.state(slot))
+                self.statuses[slot] = self._restored_status(slot, check, *self._context.board.state(slot))
             elif known[slot].pool.health_check == check:
-                self.standings[slot] = before[slot]
+                self.statuses[slot] = before[slot]
             else:
-                self.standings[slot] = self._standing(slot, check, before[slot].state, before[slot].since)
-        self._count()
+                self.statuses[slot] = self._restored_status(slot, check, before[slot].state, before[slot].since)
+        self._recount_ready()
         self._panicking &= {seen.pool.name for seen in self.seen.values()}
-        self.ring_workers()
+        self.wake_workers()
 
-    def follow(self) -> None:
+    def reread_states(self) -> None:
         """Another instance's control process may have had the last word, while both were there: that holds."""
-        for slot in self.standings:
-            self._follow(slot)
+        for slot in self.statuses:
+            self._reread_state(slot)
 
-    def _follow(self, slot: int) -> None:
-        board, known = self._context.board, self.standings[slot]
+    def _reread_state(self, slot: int) -> None:
+        board, known = self._context.board, self.statuses[slot]
         state, since = board.state(slot)
         if state is not known.state:
             self._reasons[slot] = board.reason(slot)
-            self.standings[slot] = self._standing(slot, self.seen[slot].pool.health_check, state, since)
-            self._moved(slot, known.state, self.standings[slot].state)
+            self.statuses[slot] = self._restored_status(slot, self.seen[slot].pool.health_check, state, since)
+            self._count_transition(slot, known.state, self.statuses[slot].state)
 
-    def _moved(self, slot: int, before: State, after: State) -> None:
+    def _count_transition(self, slot: int, before: State, after: State) -> None:
         seen = self.seen[slot]
         if seen.backend.weight:
             self._ready[seen.pool.name] += after.is_ready - before.is_ready
 
-    def reassert(self) -> None:
+    def rewrite_states(self) -> None:
         """Another instance has written on the board, and is gone: what holds is what is known here, and what an operator told
         that instance."""
         board = self._context.board
-        for slot, standing in self.standings.items():
+        for slot, standing in self.statuses.items():
             if board.state(slot)[0] in (State.DRAINING, State.MAINTENANCE):
-                self._follow(slot)
+                self._reread_state(slot)
                 continue
             if board.state(slot) != (standing.state, float(int(standing.since))):
                 board.set_state(slot, standing.state, standing.since, self._reasons.get(slot, ""))
-        self.ring_workers()
+        self.wake_workers()
 
-    def _standing(self, slot: int, check: HealthCheck, state: State, since: float) -> BackendStatus:
+    def _restored_status(self, slot: int, check: HealthCheck, state: State, since: float) -> BackendStatus:
         """One that goes on under these checks as it stood before."""
         held = state_after_reload(state, check)
         if held is not state:
             self._context.board.set_state(slot, held, 0.0)
             self._reasons.pop(slot, None)
-            self.ring_workers()
+            self.wake_workers()
             return BackendStatus(check, held)
         return BackendStatus(check, state, since)
 
     def state(self, slot: int) -> State:
         """As it is now."""
-        return self.standings[slot].state
+        return self.statuses[slot].state
 
-    def take(self, slot: int, event: Event, reason: str, *, is_explicit: bool = False) -> Transition | None:
+    def apply_event(self, slot: int, event: Event, reason: str, *, is_explicit: bool = False) -> Transition | None:
         """Something was said about a backend. The change that it made, if any, is known to all when this returns."""
-        self._follow(slot)
+        self._reread_state(slot)
         now = time.time()  # the board and the status page show it, and a restart must understand it
         seen = self.seen[slot]
         # Where nobody is ready, waiting for a second good answer would only make the outage longer.
         at_once = event is Event.PASS and not self._ready[seen.pool.name]
-        standing = self.standings[slot]
+        standing = self.statuses[slot]
         if event is Event.PASS and not at_once and seen.pool.health_check.kind == "tcp" and standing.state.is_on_trial:
             standing.streak = 0  # that somebody accepts connections says less than the traffic that failed on them
             return None
         transition = standing.apply(event, reason, now, is_explicit=is_explicit, at_once=at_once)
         if transition is None:
             return None
-        self._moved(slot, transition.before, transition.after)
+        self._count_transition(slot, transition.before, transition.after)
         times = f" ({transition.streak} times in a row)" if transition.streak > 1 else ""
         self._context.board.set_state(slot, transition.after, now, reason + times)
         self._reasons[slot] = reason + times
-        self.ring_workers()
+        self.wake_workers()
         name = state_log.backend_name(seen.pool.name, seen.backend)
-        state_log.tell_state(log, name, transition, reason + times)
+        state_log.log_state(log, name, transition, reason + times)
         about = {"before": transition.before.word, "after": transition.after.word, "why": reason + times}
         text = f"{name} is {transition.after.word}: {reason}{times}"
-        self._events.tell("backend", text, pool=seen.pool.name, name=seen.backend.name, **about)
-        self._tell_panic(seen.pool)
+        self._events.publish("backend", text, pool=seen.pool.name, name=seen.backend.name, **about)
+        self._log_panic(seen.pool)
         if not self._ready[seen.pool.name]:
-            self._emptied(seen.pool.name)
+            self._on_pool_down(seen.pool.name)
         return transition
 
     def slots(self, pool: str) -> list[int]:
@@ -162,22 +163,22 @@ class HealthRegistry:
 
     def states(self, pool: str) -> list[State]:
         """Of the same."""
-        return [self.standings[slot].state for slot in self.slots(pool)]
+        return [self.statuses[slot].state for slot in self.slots(pool)]
 
-    def _tell_panic(self, pool: PoolConfig) -> None:
+    def _log_panic(self, pool: PoolConfig) -> None:
         threshold = pool.health_check.panic_threshold
         if not threshold:
             return
         states: tuple[list[State], list[State]] = [], []  # the others', the backups'
         for slot, seen in self.seen.items():
             if seen.pool.name == pool.name and seen.backend.weight:
-                states[seen.backend.backup].append(self.standings[slot].state)
+                states[seen.backend.backup].append(self.statuses[slot].state)
         if is_panic(states[False], threshold, states[True]) is not (pool.name in self._panicking):
             self._panicking ^= {pool.name}
-            state_log.tell_panic(log, pool.name, pool.name in self._panicking)
+            state_log.log_panic(log, pool.name, pool.name in self._panicking)
 
-    def ring_workers(self) -> None:
+    def wake_workers(self) -> None:
         """There is something new on the board."""
         for wakeup, row in zip(self._context.wakeups, self._context.board.rows, strict=False):
             if row[counters.PLACE]:
-                wakeup.ring(Message.STATES)
+                wakeup.wake_worker(WakeupReason.BACKEND_STATES)

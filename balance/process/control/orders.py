@@ -4,38 +4,38 @@ from __future__ import annotations
 
 import asyncio
 
-from balance.admin.supervisor_orders import Order, Verdict
+from balance.admin.supervisor_orders import Order, OrderResult
 from balance.process.ipc.messages import ORDER
 from balance.process.ipc.pipe import PipeEnd
 
-PATIENCE_S = 120.0  # orders wait for each other
+RESULT_TIMEOUT_S = 120.0  # orders wait for each other
 
 
 class SupervisorOrders:
     """Control's side of it."""
 
-    def __init__(self, end: PipeEnd) -> None:
-        self._end = end
+    def __init__(self, pipe_end: PipeEnd) -> None:
+        self._pipe_end = pipe_end
         self._count = 0
-        self._waiting: dict[int, asyncio.Future[Verdict]] = {}
+        self._waiting: dict[int, asyncio.Future[OrderResult]] = {}
 
-    async def steer(self, order: Order) -> Verdict:
+    async def submit_order(self, order: Order) -> OrderResult:
         """Have it done. A refusal is a verdict too, and so is a supervisor that does not answer."""
         self._count += 1
         number = self._count
-        future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[OrderResult] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
-            if not self._end.say(ORDER, (number, order)):
-                return Verdict(False, 0, problems=("the supervisor takes no orders",))
-            async with asyncio.timeout(PATIENCE_S):
+            if not self._pipe_end.send(ORDER, (number, order)):
+                return OrderResult(False, 0, problems=("the supervisor takes no orders",))
+            async with asyncio.timeout(RESULT_TIMEOUT_S):
                 return await future
         except TimeoutError:
-            return Verdict(False, 0, problems=(f"no verdict within {PATIENCE_S:g}s; the log says what became of it",))
+            return OrderResult(False, 0, problems=(f"no verdict within {RESULT_TIMEOUT_S:g}s; the log says what became of it",))
         finally:
             del self._waiting[number]
 
-    def heard(self, number: int, verdict: Verdict) -> None:
+    def on_result(self, number: int, verdict: OrderResult) -> None:
         """The supervisor's word."""
         future = self._waiting.get(number)
         if future is not None and not future.done():

@@ -23,32 +23,32 @@ from balance.runtime import counters
 
 log = logging.getLogger("balance.control")
 
-LOOK_S = 0.05  # from one look to the next at least
+MIN_INTERVAL_S = 0.05  # from one look to the next at least
 
 
 class OutlierDetector:
     """Begins to look with start(). Nothing happens for pools that ask for nothing."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, context: ChildContext, register: HealthRegistry) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: ChildContext, health_registry: HealthRegistry) -> None:
         self._loop = loop
         self._context = context
         self._board = context.board
-        self._health_registry = register
+        self._health_registry = health_registry
         self._backend_windows: dict[int, BackendWindow] = {}
         self._sample_s = 0.0
-        self._is_looking = False
+        self._is_sampling = False
         self._blamed: list[int] = []  # at the last look
         self._returning: set[int] = set()
-        self._looked_at = 0.0
-        self._is_due = False
+        self._evaluated_at = 0.0
+        self._is_scheduled = False
 
     def start(self) -> None:
         """Look when a worker rings, and often enough to know what was before."""
-        self.renew()
+        self.update()
         for wakeup in self._context.wakeups:
-            self._loop.add_reader(wakeup.control_end, self._heard, wakeup)
+            self._loop.add_reader(wakeup.control_end, self._on_wakeup, wakeup)
 
-    def renew(self) -> None:
+    def update(self) -> None:
         """The register knows another configuration. Who is looked at already goes on being looked at."""
         before, self._backend_windows = self._backend_windows, {}
         requests, aborted = self._board.column(counters.LEASES), self._board.column(counters.ABORTED)
@@ -57,41 +57,41 @@ class OutlierDetector:
             if not seen.pool.breaker.enabled and not seen.pool.health_check.passive.enabled:
                 continue
             backend_window = before.get(slot)
-            if backend_window is not None and backend_window.is_watched_as(seen):
+            if backend_window is not None and backend_window.has_same_checks(seen):
                 backend_window.seen = seen
             else:
                 backend_window = BackendWindow(seen, self._board)
-                backend_window.begin((requests[slot] - aborted[slot], blamed[slot]))
+                backend_window.start((requests[slot] - aborted[slot], blamed[slot]))
                 if self._health_registry.state(slot) is State.EJECTED and slot not in before:
-                    self._await_return(slot)
+                    self._schedule_uneject(slot)
             self._backend_windows[slot] = backend_window
         self._blamed = []
         self._returning = {slot for slot in self._backend_windows if self._health_registry.state(slot) is State.RETURNING}
         spans = [window.span_s for backend_window in self._backend_windows.values() for window in backend_window.windows]
         self._sample_s = min(spans, default=0.0) / STEPS
-        if self._backend_windows and not self._is_looking:
-            self._is_looking = True
+        if self._backend_windows and not self._is_sampling:
+            self._is_sampling = True
             self._sample()
 
-    def _heard(self, wakeup: object) -> None:
+    def _on_wakeup(self, wakeup: object) -> None:
         for each in self._context.wakeups:
-            each.heard_by_control()
-        if not self._is_due:
-            self._is_due = True
-            self._loop.call_later(max(0.0, self._looked_at + LOOK_S - monotonic()), self._look)
+            each.received_by_control()
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_later(max(0.0, self._evaluated_at + MIN_INTERVAL_S - monotonic()), self._evaluate)
 
     def _sample(self) -> None:
         if not self._backend_windows:
-            self._is_looking = False
+            self._is_sampling = False
             return
         self._blamed = []
-        self._look()
+        self._evaluate()
         self._loop.call_later(self._sample_s, self._sample)
 
-    def _look(self) -> None:
+    def _evaluate(self) -> None:
         """At those who had a failure since the last look and those who are tried; at everybody for a sample."""
-        self._is_due = False
-        now = self._looked_at = monotonic()
+        self._is_scheduled = False
+        now = self._evaluated_at = monotonic()
         board = self._board
         requests, aborted = board.column(counters.LEASES), board.column(counters.ABORTED)
         blamed, peaks, before = board.column(counters.BLAMED), board.evidence_column(PEAK_FAILURES), self._blamed
@@ -99,36 +99,36 @@ class OutlierDetector:
         for slot, backend_window in self._backend_windows.items():
             if before and before[slot] == blamed[slot] and not peaks[slot] and slot not in self._returning:
                 continue
-            failed = backend_window.count(requests[slot] - aborted[slot], blamed[slot], now)
+            failed = backend_window.update(requests[slot] - aborted[slot], blamed[slot], now)
             state = self._health_registry.state(slot)
             if state is State.RETURNING:
-                self._judge_trial(slot, backend_window)
+                self._evaluate_trial(slot, backend_window)
                 continue
             self._returning.discard(slot)
             if not state.is_ready:
-                self._forget(slot, backend_window)
+                self._clear_window(slot, backend_window)
             elif failed or peaks[slot]:
-                self._judge(slot, backend_window, now)
+                self._evaluate_backend(slot, backend_window, now)
 
-    def _judge(self, slot: int, backend_window: BackendWindow, now: float) -> None:
+    def _evaluate_backend(self, slot: int, backend_window: BackendWindow, now: float) -> None:
         pool = backend_window.seen.pool
-        if pool.breaker.enabled and backend_window.is_failing(now):
-            self._open(slot, backend_window, now)
+        if pool.breaker.enabled and backend_window.exceeds_failure_rate(now):
+            self._open_breaker(slot, backend_window, now)
         checks = pool.health_check.passive
         if checks.enabled:
             reason = ejection_reason(checks, self._take_peak(slot), backend_window.volume(now))
             if reason and may_eject(checks, self._health_registry.states(pool.name)):
                 self._eject(slot, backend_window, Event.EJECT, reason, now)
 
-    def _judge_trial(self, slot: int, backend_window: BackendWindow) -> None:
-        passed, failed = backend_window.trials()
+    def _evaluate_trial(self, slot: int, backend_window: BackendWindow) -> None:
+        passed, failed = backend_window.take_trials()
         if failed and not self._health_registry.has_ready(backend_window.seen.pool.name):
             return  # nobody would be left: it is asked all the same, until a request goes well or another is ready
         if failed:
             self._eject(slot, backend_window, Event.TRIAL_FAIL, "the request that tried it failed", monotonic())
         elif passed:
-            self._forget(slot, backend_window)
-            self._health_registry.take(slot, Event.TRIAL_PASS, "the request that tried it went well")
+            self._clear_window(slot, backend_window)
+            self._health_registry.apply_event(slot, Event.TRIAL_PASS, "the request that tried it went well")
 
     def _eject(self, slot: int, backend_window: BackendWindow, event: Event, reason: str, now: float) -> None:
         self._returning.discard(slot)
@@ -138,38 +138,38 @@ class OutlierDetector:
         times = remaining_ejections(checks, times, max(0.0, now - until_us / 1e6)) + 1
         for_s = ejection_s(checks, times)
         board.set_ejection(slot, Ejection(times, int((now + for_s) * 1e6), total + 1))
-        self._forget(slot, backend_window)
-        if self._health_registry.take(slot, event, f"{reason}; it is left alone for {for_s:g}s"):
-            self._await_return(slot)
+        self._clear_window(slot, backend_window)
+        if self._health_registry.apply_event(slot, event, f"{reason}; it is left alone for {for_s:g}s"):
+            self._schedule_uneject(slot)
 
-    def await_returns(self) -> None:
+    def schedule_unejects(self) -> None:
         """When the ejected come back, as the board has it now, whoever else wrote there."""
         for slot in self._backend_windows:
             if self._health_registry.state(slot) is State.EJECTED:
-                self._await_return(slot)
+                self._schedule_uneject(slot)
 
-    def _await_return(self, slot: int) -> None:
+    def _schedule_uneject(self, slot: int) -> None:
         until_us = self._board.ejection(slot).until_us
-        self._loop.call_later(max(0.0, until_us / 1e6 - monotonic()), self._try_again, slot, until_us)
+        self._loop.call_later(max(0.0, until_us / 1e6 - monotonic()), self._on_ejection_over, slot, until_us)
 
-    def _try_again(self, slot: int, until_us: int) -> None:
+    def _on_ejection_over(self, slot: int, until_us: int) -> None:
         """Unless something else has ended that ejection meanwhile."""
         if self._board.ejection(slot).until_us == until_us:
-            self._bring_back(slot, "its time is over, one request at a time tries it")
+            self._uneject(slot, "its time is over, one request at a time tries it")
 
-    def give_way(self, pool: str) -> None:
+    def uneject_pool(self, pool: str) -> None:
         """Nobody of that pool is ready: those whom only their traffic speaks against are tried now."""
         for slot in self._health_registry.slots(pool):
-            self._bring_back(slot, "nobody else is ready, so that it is tried now")
+            self._uneject(slot, "nobody else is ready, so that it is tried now")
 
-    def _bring_back(self, slot: int, why: str) -> None:
+    def _uneject(self, slot: int, why: str) -> None:
         if slot in self._backend_windows and self._health_registry.state(slot) is State.EJECTED:
-            self._backend_windows[slot].trials()
-            self._forget(slot, self._backend_windows[slot])
+            self._backend_windows[slot].take_trials()
+            self._clear_window(slot, self._backend_windows[slot])
             self._returning.add(slot)
-            self._health_registry.take(slot, Event.TIME, why)
+            self._health_registry.apply_event(slot, Event.TIME, why)
 
-    def _open(self, slot: int, backend_window: BackendWindow, now: float) -> None:
+    def _open_breaker(self, slot: int, backend_window: BackendWindow, now: float) -> None:
         locks = self._context.locks
         if not locks.take(slot):
             return  # there will be another failure
@@ -178,14 +178,14 @@ class OutlierDetector:
         finally:
             locks.leave(slot)
         if change is not None:
-            backend_window.forget()
-            self._health_registry.ring_workers()
+            backend_window.clear()
+            self._health_registry.wake_workers()
             seen = backend_window.seen
-            state_log.tell_breaker(log, state_log.backend_name(seen.pool.name, seen.backend), change)
+            state_log.log_breaker(log, state_log.backend_name(seen.pool.name, seen.backend), change)
 
-    def _forget(self, slot: int, backend_window: BackendWindow) -> None:
+    def _clear_window(self, slot: int, backend_window: BackendWindow) -> None:
         """What failed before it was out, and what fails while it is, does not speak against it once it is back."""
-        backend_window.forget()
+        backend_window.clear()
         self._take_peak(slot)
 
     def _take_peak(self, slot: int) -> int:

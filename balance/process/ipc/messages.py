@@ -17,22 +17,22 @@ from dataclasses import dataclass
 from balance.config.model import Config
 from balance.model import Address
 
-HANDOVER = "BALANCE_HANDOVER"  # in the environment of one that takes over: the number of the descriptor of its line
+HANDOVER_ENV = "BALANCE_HANDOVER"  # in the environment of one that takes over: the number of the descriptor of its line
 
 READY, FAILED = "ready", "failed"
-END = "end"  # finish what you do within so many seconds, and exit
+GRACEFUL_STOP = "end"  # finish what you do within so many seconds, and exit
 PREPARE, PREPARED, REFUSED = "prepare", "prepared", "refused"
-COMMIT, COMMITTED, ABANDON = "commit", "committed", "abandon"
-REOPEN = "reopen"  # the logs, for their files may have been moved away
-LOADED, UNLOADABLE = "loaded", "unloadable"
-ORDER, VERDICT, FILE_CHANGED = "order", "verdict", "file changed"
-NO_ROOM = "there is no room for the descriptors that come with it; raise `ulimit -Hn`"
-FOLLOW = "follow"  # the instance before this one has written on the board until now: that holds
-REASSERT = "reassert"  # another instance has written on the board, and is gone: write again what you know
+COMMIT, COMMITTED, ABORT = "commit", "committed", "abandon"
+REOPEN_LOGS = "reopen"  # the logs, for their files may have been moved away
+LOADED, LOAD_FAILED = "loaded", "unloadable"
+ORDER, ORDER_RESULT, FILE_CHANGED = "order", "verdict", "file changed"
+NO_DESCRIPTORS = "there is no room for the descriptors that come with it; raise `ulimit -Hn`"
+REREAD_STATES = "follow"  # the instance before this one has written on the board until now: that holds
+REWRITE_STATES = "reassert"  # another instance has written on the board, and is gone: write again what you know
 
 
 @dataclass(frozen=True, slots=True)
-class Blueprint:
+class ConfigUpdate:
     """What every child needs to know of a configuration that may come."""
 
     number: int
@@ -44,7 +44,7 @@ class Blueprint:
 
 
 @dataclass(frozen=True, slots=True)
-class Preparation:
+class PrepareRequest:
     """What only this child needs to know. Its new sockets come in this order, behind the blueprint's file."""
 
     number: int

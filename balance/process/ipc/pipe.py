@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 # Packets keep messages apart. macOS has no SEQPACKET for Unix sockets; a datagram pair differs only in telling no EOF.
-KIND = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_DGRAM
+SOCKET_TYPE = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_DGRAM
 INLINE_BYTES = 32 * 1024  # what is longer travels in a file of memory
 MAX_FDS = 200  # in one message; the kernel's limit is 253 (SCM_MAX_FD)
 _MORE_FDS = pickle.dumps(("", None))  # descriptors for the message that follows
@@ -43,13 +43,13 @@ class PipeEnd:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def say(self, kind: str, data: Any = None, fds: Sequence[int] = ()) -> bool:
+    def send(self, kind: str, data: Any = None, fds: Sequence[int] = ()) -> bool:
         """Send one message. False when the other end is gone, or has not taken what was said before."""
         packet = pickle.dumps((kind, data), pickle.HIGHEST_PROTOCOL)
         if len(packet) <= INLINE_BYTES:
             return self._send_all(packet, fds)
         try:
-            file = packed(packet)
+            file = to_memfd(packet)
         except OSError:  # no descriptor or no memory is left
             return False
         try:
@@ -75,7 +75,7 @@ class PipeEnd:
         # A packet of nothing is an end of file, so that there is always one byte.
         socket.send_fds(self._socket, [b"\x00" + packet], list(fds))
 
-    def heard(self) -> tuple[list[Message], bool]:
+    def receive(self) -> tuple[list[Message], bool]:
         """Everything that has come, and whether more can come: False when the other end is gone."""
         messages: list[Message] = []
         was_reset = False
@@ -118,7 +118,7 @@ class PipeEnd:
         else:
             file = self._fds.pop(0)
             try:
-                kind, data = unpacked(file)
+                kind, data = from_memfd(file)
             finally:
                 os.close(file)
         messages.append(Message(kind, data, tuple(self._fds)))
@@ -132,13 +132,13 @@ class PipeEnd:
         self._socket.close()
 
 
-def pipe() -> tuple[PipeEnd, PipeEnd]:
+def pipe_pair() -> tuple[PipeEnd, PipeEnd]:
     """Both ends of a new line."""
-    one, other = socket.socketpair(socket.AF_UNIX, KIND)
+    one, other = socket.socketpair(socket.AF_UNIX, SOCKET_TYPE)
     return PipeEnd(one), PipeEnd(other)
 
 
-def packed(packet: bytes) -> int:
+def to_memfd(packet: bytes) -> int:
     """A file of memory that holds a pickled (kind, data): the descriptor of it."""
     if sys.platform == "linux":
         file = os.memfd_create("balance-message")
@@ -153,7 +153,7 @@ def packed(packet: bytes) -> int:
     return file
 
 
-def unpacked(file: int) -> tuple[str, Any]:
+def from_memfd(file: int) -> tuple[str, Any]:
     """What such a file holds. Each reader reads from the start, whoever else has read it."""
     size = os.fstat(file).st_size
     kind, data = pickle.loads(os.pread(file, size, 0))

@@ -10,17 +10,17 @@ from __future__ import annotations
 import enum
 import socket
 
-from balance.process.ipc.pipe import KIND
+from balance.process.ipc.pipe import SOCKET_TYPE
 
 PACKET_BYTES = 64
 
 
-class Message(enum.Enum):
+class WakeupReason(enum.Enum):
     """What somebody is told to look at."""
 
-    STATES = b"states"  # the states of the backends and their breakers
+    BACKEND_STATES = b"states"  # the states of the backends and their breakers
     PERMITS = b"permits"  # permits of backends with a limit: some are wanted, or were given back
-    EVIDENCE = b"evidence"  # how traffic fares
+    FAILURES = b"evidence"  # how traffic fares
 
 
 class Wakeup:
@@ -29,23 +29,23 @@ class Wakeup:
     __slots__ = ("control_end", "worker_end")
 
     def __init__(self) -> None:
-        self.control_end, self.worker_end = socket.socketpair(socket.AF_UNIX, KIND)
+        self.control_end, self.worker_end = socket.socketpair(socket.AF_UNIX, SOCKET_TYPE)
         self.control_end.setblocking(False)
         self.worker_end.setblocking(False)
 
-    def ring(self, message: Message) -> None:
+    def wake_worker(self, reason: WakeupReason) -> None:
         """Tell the worker. Never waits."""
-        _send(self.control_end, message)
+        _send(self.control_end, reason)
 
-    def ring_control(self, message: Message) -> None:
+    def wake_control(self, reason: WakeupReason) -> None:
         """In the worker: tell control. Never waits."""
-        _send(self.worker_end, message)
+        _send(self.worker_end, reason)
 
-    def heard(self) -> set[Message]:
+    def received_by_worker(self) -> set[WakeupReason]:
         """In the worker: everything that has come since the last call."""
         return _received(self.worker_end)
 
-    def heard_by_control(self) -> set[Message]:
+    def received_by_control(self) -> set[WakeupReason]:
         """In control: everything that has come from this worker since the last call."""
         return _received(self.control_end)
 
@@ -54,15 +54,15 @@ class Wakeup:
         self.worker_end.close()
 
 
-def _send(end: socket.socket, message: Message) -> None:
+def _send(end: socket.socket, reason: WakeupReason) -> None:
     try:
-        end.send(message.value)
+        end.send(reason.value)
     except OSError:
         return  # full: bells enough are waiting there; or nobody is there: the successor will read the board
 
 
-def _received(end: socket.socket) -> set[Message]:
-    messages: set[Message] = set()
+def _received(end: socket.socket) -> set[WakeupReason]:
+    messages: set[WakeupReason] = set()
     while True:
         try:
             packet = end.recv(PACKET_BYTES)
@@ -70,4 +70,4 @@ def _received(end: socket.socket) -> set[Message]:
             return messages
         if not packet:
             return messages
-        messages.add(Message(packet))
+        messages.add(WakeupReason(packet))

@@ -13,10 +13,10 @@ from balance.config.model import Config
 from balance.config.overrides.runtime_overrides import BackendChange
 from balance.config.source import Source
 from balance.errors import ConfigError, StartError
-from balance.process.children.child import Report
-from balance.process.ipc.messages import LOADED, UNLOADABLE
-from balance.process.os_calls import end_with_parent
-from balance.process.sockets.listen_sockets import Hosts, ListenSockets, resolve
+from balance.process.children.child import SupervisorPipe
+from balance.process.ipc.messages import LOAD_FAILED, LOADED
+from balance.process.os_calls import set_parent_death_signal
+from balance.process.sockets.listen_sockets import ListenSockets, ResolvedHosts, resolve_hosts
 
 NICENESS = 5  # whoever serves goes first
 
@@ -39,29 +39,29 @@ class Loaded:
     changes: tuple[BackendChange, ...]
     dropped: tuple[str, ...]
     warnings: tuple[str, ...]
-    hosts: Hosts  # see resolve()
+    hosts: ResolvedHosts  # see resolve()
 
 
-def load(request: LoadRequest, listen_sockets: ListenSockets, report: Report, supervisor_pid: int = 0) -> int:
+def load(request: LoadRequest, listen_sockets: ListenSockets, supervisor_pipe: SupervisorPipe, supervisor_pid: int = 0) -> int:
     """The whole life of the process: says LOADED with a Loaded, or UNLOADABLE with one line for each problem.
 
     It ends with that supervisor, if one is named.
     """
     if supervisor_pid:
-        end_with_parent(supervisor_pid, signal.SIGKILL)  # a pipe or a network share may hold the reading up for ever
+        set_parent_death_signal(supervisor_pid, signal.SIGKILL)  # a pipe or a network share may hold the reading up for ever
     listen_sockets.close_copies()
     os.nice(NICENESS)
     try:
         source = request.source.read() if request.is_reread else request.source
         changed = source.load(request.changes)
         loaded = changed.loaded
-        hosts = resolve(loaded.config)
+        hosts = resolve_hosts(loaded.config)
     except ConfigError as error:
-        report.end.say(UNLOADABLE, tuple(map(str, error.problems)))
+        supervisor_pipe.pipe_end.send(LOAD_FAILED, tuple(map(str, error.problems)))
         return 0
     except StartError as error:
-        report.end.say(UNLOADABLE, (str(error),))
+        supervisor_pipe.pipe_end.send(LOAD_FAILED, (str(error),))
         return 0
     found = Loaded(loaded.config, source, tuple(changed.kept), tuple(changed.dropped), tuple(map(str, loaded.warnings)), hosts)
-    report.end.say(LOADED, found)
+    supervisor_pipe.pipe_end.send(LOADED, found)
     return 0

@@ -12,23 +12,30 @@ import socket
 import time
 from dataclasses import dataclass, replace
 
-from balance.admin.supervisor_orders import ChangeBackends, Reload, Verdict
+from balance.admin.supervisor_orders import ChangeBackends, OrderResult, Reload
 from balance.config.overrides.difference import difference, summary
 from balance.errors import StartError
 from balance.process.children.child import Child
 from balance.process.children.child_context import ChildContext
 from balance.process.children.supervisor_state import SupervisorState
 from balance.process.generation import Generation
-from balance.process.ipc.messages import Blueprint, Preparation
+from balance.process.ipc.messages import ConfigUpdate, PrepareRequest
 from balance.process.operations.load_config import Loaded, LoadRequest
-from balance.process.sockets.listen_sockets import Hosts, ListenSockets, ReopenedSockets, inode, moved, reopen
+from balance.process.sockets.listen_sockets import (
+    ListenSockets,
+    ListenSocketsChange,
+    ResolvedHosts,
+    inode,
+    open_changed,
+    rebound,
+)
 from balance.runtime.backend_slots import Assignment, NoRoomError
 
-CHANGED = "change at run time"  # where a configuration comes from that no file says
-ELSEWHERE = "`balance upgrade` starts an instance that has it"
+RUNTIME_CHANGE_ORIGIN = "change at run time"  # where a configuration comes from that no file says
+UPGRADE_HINT = "`balance upgrade` starts an instance that has it"
 
 
-class UnfitError(Exception):
+class ConfigRejectedError(Exception):
     """There is no such configuration, or it can't be served here; the text is the one line that says why."""
 
 
@@ -40,7 +47,7 @@ class Proposal:
     assignment: Assignment
     lines: tuple[str, ...]  # what differs from what is served
     dropped: tuple[str, ...]  # what was changed at run time and does not hold any more
-    hosts: Hosts
+    hosts: ResolvedHosts
 
     @property
     def number(self) -> int:
@@ -51,19 +58,21 @@ class Proposal:
         """What differs, in a few words."""
         return summary(self.lines)
 
-    def verdict(self, number: int) -> Verdict:
+    def verdict(self, number: int) -> OrderResult:
         """That it is good, while the configuration of that number is served."""
-        return Verdict(True, number, self.lines, (), self.dropped, self.summary)
+        return OrderResult(True, number, self.lines, (), self.dropped, self.summary)
 
-    def opened(self, context: ChildContext) -> NewConfig:
+    def open_sockets(self, context: ChildContext) -> NewConfig:
         """With what it listens on, beside what is listened on now. UnfitError when an address cannot be had."""
         try:
-            listen_sockets, renewed = reopen(self.generation.config, context.config, context.listen_sockets, self.hosts)
+            listen_sockets, sockets_change = open_changed(
+                self.generation.config, context.config, context.listen_sockets, self.hosts
+            )
         except StartError as error:
-            raise UnfitError(str(error)) from None
-        lines = (*self.lines, *moved(self.generation.config, context.config, context.listen_sockets, listen_sockets))
+            raise ConfigRejectedError(str(error)) from None
+        lines = (*self.lines, *rebound(self.generation.config, context.config, context.listen_sockets, listen_sockets))
         generation = replace(self.generation, summary=summary(lines))
-        return NewConfig(generation, self.assignment, lines, self.dropped, self.hosts, listen_sockets, renewed)
+        return NewConfig(generation, self.assignment, lines, self.dropped, self.hosts, listen_sockets, sockets_change)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,44 +80,46 @@ class NewConfig(Proposal):
     """One that everybody can be asked to prepare."""
 
     listen_sockets: ListenSockets
-    renewed: ReopenedSockets  # its accept() or undo() is due
+    sockets_change: ListenSocketsChange  # its accept() or undo() is due
 
     @property
-    def blueprint(self) -> Blueprint:
+    def config_update(self) -> ConfigUpdate:
         generation = self.generation
         slots = dict(generation.slots)
-        return Blueprint(generation.number, generation.config, slots, generation.made_at, generation.origin, generation.summary)
+        return ConfigUpdate(
+            generation.number, generation.config, slots, generation.made_at, generation.origin, generation.summary
+        )
 
     def is_served(self, context: ChildContext) -> bool:
         """Whether all of it is as it is served already, whatever the text that it was read from looks like."""
         config = replace(self.generation.config, source=context.config.source)
-        return config == context.config and self.listen_sockets.is_as(context.listen_sockets, config.workers)
+        return config == context.config and self.listen_sockets.is_same_as(context.listen_sockets, config.workers)
 
-    def preparation(self, child: Child) -> tuple[Preparation, list[socket.socket]]:
+    def prepare_request(self, child: Child) -> tuple[PrepareRequest, list[socket.socket]]:
         """What only that child is to know, and those of its sockets that it does not have."""
-        wanted = self.listen_sockets.of(child.slot)
+        wanted = self.listen_sockets.for_child(child.worker_number)
         inodes = [inode(sock) for _, sock in wanted]
         new = [(number, sock) for number, (_, sock) in zip(inodes, wanted, strict=True) if number not in child.inodes]
-        listening = tuple((opening.listener, opening.address) for opening in self.listen_sockets.listeners)
-        preparation = Preparation(
+        listening = tuple((listen_address.listener, listen_address.address) for listen_address in self.listen_sockets.listeners)
+        prepare_request = PrepareRequest(
             self.number,
             tuple((name, number) for number, (name, _) in zip(inodes, wanted, strict=True)),
             tuple(number for number, _ in new),
-            listening if child.slot is None else (),
+            listening if child.worker_number is None else (),
         )
-        return preparation, [sock for _, sock in new]
+        return prepare_request, [sock for _, sock in new]
 
 
-def wished(order: Reload | ChangeBackends, context: ChildContext, origin: str) -> tuple[LoadRequest, str]:
+def load_request_for(order: Reload | ChangeBackends, context: ChildContext, origin: str) -> tuple[LoadRequest, str]:
     """What is to be read, and who wants it: `origin`, or where a rollback goes. UnfitError when there is no way back."""
     current = context.generation
     if isinstance(order, ChangeBackends):
-        return LoadRequest(current.source, False, (*current.changes, *order.changes)), CHANGED
+        return LoadRequest(current.source, False, (*current.changes, *order.changes)), RUNTIME_CHANGE_ORIGIN
     changes = () if order.discard_changes else current.changes
     if order.rollback:
         before = context.before(order.to)
         if before is None:
-            raise UnfitError(_no_way_back(context, order.to))
+            raise ConfigRejectedError(_rollback_problem(context, order.to))
         request = LoadRequest(before.source, False, () if order.discard_changes else before.changes)
         return request, f"rollback to {before.number}"
     if order.text is not None:
@@ -116,7 +127,7 @@ def wished(order: Reload | ChangeBackends, context: ChildContext, origin: str) -
     return LoadRequest(current.source, True, changes), origin
 
 
-def _no_way_back(context: ChildContext, to: int) -> str:
+def _rollback_problem(context: ChildContext, to: int) -> str:
     if not to:
         return "there is no configuration before this one, or none that differs, to go back to"
     if to == context.generation.number:
@@ -125,17 +136,19 @@ def _no_way_back(context: ChildContext, to: int) -> str:
     return f"there is no generation {to} to go back to; remembered before this one: {known}"
 
 
-def judged(loaded: Loaded, supervisor_state: SupervisorState, origin: str) -> Proposal:
+def propose(loaded: Loaded, supervisor_state: SupervisorState, origin: str) -> Proposal:
     """What was read, as the next generation. UnfitError when this instance has no room for it."""
     context, config = supervisor_state.context, loaded.config
     lines = difference(context.config, config)
     try:
         assignment = supervisor_state.book.assign(config, context.board.is_unused)
     except NoRoomError as error:
-        raise UnfitError(f"{error}; {ELSEWHERE}") from None
+        raise ConfigRejectedError(f"{error}; {UPGRADE_HINT}") from None
     most = context.board.max_rows // 2
     if config.workers > most:
-        raise UnfitError(f"workers: {config.workers} are more than the {most} that there is room for here; {ELSEWHERE}")
+        raise ConfigRejectedError(
+            f"workers: {config.workers} are more than the {most} that there is room for here; {UPGRADE_HINT}"
+        )
     generation = Generation(
         context.generation.number + 1, config, assignment.slots, loaded.source, loaded.changes, time.time(), origin
     )

@@ -19,21 +19,21 @@ class Operation(Protocol):
     @property
     def is_over(self) -> bool: ...
 
-    def begin(self, now: float) -> None: ...
+    def start(self, now: float) -> None: ...
 
-    def heard(self, child: Child, message: Message, now: float) -> None:
+    def on_message(self, child: Child, message: Message, now: float) -> None:
         """A child has said something to it."""
 
-    def became_ready(self, child: Child, now: float) -> None: ...
+    def on_ready(self, child: Child, now: float) -> None: ...
 
-    def departed(self, child: Child, words: str, now: float) -> None:
+    def on_exit(self, child: Child, description: str, now: float) -> None:
         """A child is gone; `words` say how."""
 
-    def expired(self, now: float) -> None:
+    def on_deadline(self, now: float) -> None:
         """The deadline has passed."""
 
-    def let_go(self) -> None:
+    def after_fork_in_child(self) -> None:
         """In a child that is forked meanwhile: close whatever is open for this alone."""
 
-    def give_up(self, why: str) -> None:
+    def abort(self, why: str) -> None:
         """The instance ends."""

@@ -11,7 +11,7 @@ from balance.model import Address
 from balance.process.sockets.listen_sockets import ListenSockets
 from balance.version import VERSION
 
-MAX_REMARKS = 50
+MAX_WARNINGS = 50
 
 
 def lines(config: Config, listen_sockets: ListenSockets) -> Iterator[str]:
@@ -19,22 +19,22 @@ def lines(config: Config, listen_sockets: ListenSockets) -> Iterator[str]:
     source = f", configuration {config.source}" if config.source else ""
     yield f"balance {VERSION}{source}, Python {platform.python_version()}"
     by_name = {listener.name: listener for listener in config.listeners}
-    for opening in listen_sockets.listeners:
-        listener = by_name[opening.listener]
+    for listen_address in listen_sockets.listeners:
+        listener = by_name[listen_address.listener]
         pool = _pool(config.pool(listener.pool))
-        yield f"listener {listener.name}: {listener.mode.value} on {opening.address} to {pool}"
-    for opening in listen_sockets.admin:
-        yield f"admin: {url(opening.address)}/status (also /health, /ready, /version)"
+        yield f"listener {listener.name}: {listener.mode.value} on {listen_address.address} to {pool}"
+    for listen_address in listen_sockets.admin:
+        yield f"admin: {url(listen_address.address)}/status (also /health, /ready, /version)"
     if config.metrics.enabled:
-        for opening in listen_sockets.metrics or listen_sockets.admin:
-            yield f"metrics: {url(opening.address)}{config.metrics.path}"
+        for listen_address in listen_sockets.metrics or listen_sockets.admin:
+            yield f"metrics: {url(listen_address.address)}{config.metrics.path}"
     yield f"workers: {config.workers}"
 
 
-def some(remarks: Iterable[str]) -> Iterator[str]:
+def limit_warnings(warnings: Iterable[str]) -> Iterator[str]:
     """Of remarks on a configuration, as many as are read: a large one has thousands, and the log would lose other lines."""
-    iterator = iter(remarks)
-    yield from itertools.islice(iterator, MAX_REMARKS)
+    iterator = iter(warnings)
+    yield from itertools.islice(iterator, MAX_WARNINGS)
     if left := sum(1 for _ in iterator):
         yield f"and {left} remarks more: balance-validate makes all of them"
 

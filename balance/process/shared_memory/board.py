@@ -40,7 +40,7 @@ _SINCE = 1  # seconds since the epoch
 _UNTIL_US = 2  # when its ejection is over, on the monotonic clock
 _TIMES = 3  # ejections that are not forgotten
 _EJECTIONS = 4  # all of them
-_STANDING_CELLS = 8
+_STATUS_CELLS = 8
 
 REASON_BYTES = 120  # behind its length
 _REASON_CELLS = (REASON_BYTES + CELL_BYTES) // CELL_BYTES
@@ -97,7 +97,7 @@ class Rows(Sequence[memoryview]):
 class Board:
     """The mapping, cut into parts. Inherited by fork; what one process writes the others read."""
 
-    __slots__ = ("_evidence", "_reasons", "_standings", "_supervision", "fd", "max_rows", "max_slots", "rows",
+    __slots__ = ("_evidence", "_reasons", "_statuses", "_supervision", "fd", "max_rows", "max_slots", "rows",
                  "session_key", "sessions")  # fmt: skip
 
     def __init__(
@@ -114,7 +114,7 @@ class Board:
             _SUPERVISION_CELLS,
             _KEY_CELLS,
             SESSION_CELLS,
-            self.max_slots * _STANDING_CELLS,
+            self.max_slots * _STATUS_CELLS,
             self.max_slots * _REASON_CELLS,
             self.max_slots * EVIDENCE_CELLS,
             *[row_cells] * self.max_rows,
@@ -125,7 +125,7 @@ class Board:
         for size in sizes:
             parts.append(memory[:size])
             memory = memory[size:]
-        self._supervision, key, self.sessions, self._standings, reasons, self._evidence = parts[:6]
+        self._supervision, key, self.sessions, self._statuses, reasons, self._evidence = parts[:6]
         if not any(key):
             key.cast("B")[:] = os.urandom(_KEY_BYTES)
         self.session_key = key.tobytes()  # random, and the same in all processes and in those that replace them
@@ -149,12 +149,12 @@ class Board:
 
     def state(self, slot: int) -> tuple[State, float]:
         """What control last decided about a backend, and when (seconds since the epoch, 0.0 before any decision)."""
-        base = slot * _STANDING_CELLS
-        return State(self._standings[base + _STATE]), float(self._standings[base + _SINCE])
+        base = slot * _STATUS_CELLS
+        return State(self._statuses[base + _STATE]), float(self._statuses[base + _SINCE])
 
     def states(self) -> list[int]:
         """The state of every slot as a number, in one look."""
-        column: list[int] = self._standings[_STATE : self.slots * _STANDING_CELLS : _STANDING_CELLS].tolist()
+        column: list[int] = self._statuses[_STATE : self.slots * _STATUS_CELLS : _STATUS_CELLS].tolist()
         return column
 
     def reason(self, slot: int) -> str:
@@ -170,27 +170,27 @@ class Board:
         self._reasons[base] = 0  # a reader in between sees no reason rather than half of two
         self._reasons[base + 1 : base + 1 + len(text)] = text
         self._reasons[base] = len(text)
-        base = slot * _STANDING_CELLS
-        self._standings[base + _SINCE] = int(since)
-        self._standings[base + _STATE] = state
+        base = slot * _STATUS_CELLS
+        self._statuses[base + _SINCE] = int(since)
+        self._statuses[base + _STATE] = state
         self._supervision[_STATES_US] = max(self._supervision[_STATES_US] + 1, time.monotonic_ns() // 1000)
 
     @property
-    def states_us(self) -> int:
+    def states_changed_us(self) -> int:
         """When a state was last written; no two writes have the same moment."""
         return self._supervision[_STATES_US]
 
     def ejection(self, slot: int) -> Ejection:
         """What is remembered of this backend's ejections."""
-        base = slot * _STANDING_CELLS
-        return Ejection(self._standings[base + _TIMES], self._standings[base + _UNTIL_US], self._standings[base + _EJECTIONS])
+        base = slot * _STATUS_CELLS
+        return Ejection(self._statuses[base + _TIMES], self._statuses[base + _UNTIL_US], self._statuses[base + _EJECTIONS])
 
     def set_ejection(self, slot: int, ejection: Ejection) -> None:
         """For control only."""
-        base = slot * _STANDING_CELLS
-        self._standings[base + _TIMES] = ejection.times
-        self._standings[base + _UNTIL_US] = ejection.until_us
-        self._standings[base + _EJECTIONS] = ejection.total
+        base = slot * _STATUS_CELLS
+        self._statuses[base + _TIMES] = ejection.times
+        self._statuses[base + _UNTIL_US] = ejection.until_us
+        self._statuses[base + _EJECTIONS] = ejection.total
 
     def evidence(self, slot: int) -> memoryview:
         """One backend's evidence: read by all, written under its lock."""
@@ -241,11 +241,11 @@ class Board:
         self._supervision[_CONTROL_RESTARTS] += 1
 
     @property
-    def control_beat(self) -> int:
+    def control_heartbeat(self) -> int:
         """Moves as long as control turns."""
         return self._supervision[_CONTROL_BEAT]
 
-    def beat_control(self) -> None:
+    def bump_control_heartbeat(self) -> None:
         """For control only."""
         self._supervision[_CONTROL_BEAT] += 1
 
@@ -332,7 +332,7 @@ def layout() -> int:
     own = (
         _SUPERVISION_CELLS,
         SESSION_CELLS,
-        _STANDING_CELLS,
+        _STATUS_CELLS,
         _REASON_CELLS,
         EVIDENCE_CELLS,
         _RELOADS,

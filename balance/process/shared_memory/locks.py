@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 
-ROWS = 1 << 40  # no backend's, but that of the board's rows: see `tenancy`
+ROWS_LOCK = 1 << 40  # no backend's, but that of the board's rows: see `tenancy`
 TRIES = 300  # with a turn for others between two: about a millisecond
 
 

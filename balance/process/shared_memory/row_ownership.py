@@ -13,34 +13,34 @@ from contextlib import contextmanager
 
 from balance.process.os_calls import is_alive
 from balance.process.shared_memory.board import Board
-from balance.process.shared_memory.locks import ROWS, Locks
+from balance.process.shared_memory.locks import ROWS_LOCK, Locks
 from balance.runtime import counters
 
-PATIENCE_S = 1.0  # a holder needs as long as a fork; one that is stopped must not stop us
-PAUSE_S = 0.001
+LOCK_TIMEOUT_S = 1.0  # a holder needs as long as a fork; one that is stopped must not stop us
+RETRY_INTERVAL_S = 0.001
 
 
 class RowOwnership:
     """One supervisor's view of the rows."""
 
-    __slots__ = ("_board", "_locks", "_patience_s")
+    __slots__ = ("_board", "_lock_timeout_s", "_locks")
 
-    def __init__(self, board: Board, locks: Locks, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, board: Board, locks: Locks, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
         self._board = board
         self._locks = locks
-        self._patience_s = patience_s
+        self._lock_timeout_s = lock_timeout_s
 
     @contextmanager
-    def held(self) -> Iterator[bool]:
+    def locked(self) -> Iterator[bool]:
         """Nobody else takes or clears a row meanwhile. False when another instance does not let go of them."""
-        give_up_at = time.monotonic() + self._patience_s
-        while not (is_held := self._locks.take(ROWS)) and time.monotonic() < give_up_at:
-            time.sleep(PAUSE_S)
+        deadline = time.monotonic() + self._lock_timeout_s
+        while not (is_locked := self._locks.take(ROWS_LOCK)) and time.monotonic() < deadline:
+            time.sleep(RETRY_INTERVAL_S)
         try:
-            yield is_held
+            yield is_locked
         finally:
-            if is_held:
-                self._locks.leave(ROWS)
+            if is_locked:
+                self._locks.leave(ROWS_LOCK)
 
     def is_free(self, row: int) -> bool:
         """Whether no living process counts there; it is clean then. To be asked while held; IndexError for no row."""
@@ -53,30 +53,30 @@ class RowOwnership:
         self._board.zero_gauges(row)
         return True
 
-    def take(self, row: int, pid: int) -> None:
+    def claim(self, row: int, pid: int) -> None:
         """The row is that process's, which was just born. To be called while held."""
         self._board.rows[row][counters.PID] = pid
 
-    def clear(self, row: int, pid: int) -> int:
+    def release(self, row: int, pid: int) -> int:
         """That process of ours is gone: what it held is free. If the row is somebody else's by now, it stays so.
 
         Returns how many clients' connections it held.
         """
-        with self.held() as is_held:
-            if is_held and self._board.rows[row][counters.PID] == pid:
+        with self.locked() as is_locked:
+            if is_locked and self._board.rows[row][counters.PID] == pid:
                 return self._board.zero_gauges(row)
         return 0
 
-    def sweep(self, ours: Collection[int]) -> None:
+    def clear_stale(self, ours: Collection[int]) -> None:
         """Clear the rows whose processes are dead and that nobody else will clear. `ours` are not looked at: their departure
         is still to come."""
-        if not any(self._is_ghost(row, ours) for row in range(len(self._board.rows))):
+        if not any(self._is_stale(row, ours) for row in range(len(self._board.rows))):
             return
-        with self.held() as is_held:
-            for row in range(len(self._board.rows)) if is_held else ():
-                if self._is_ghost(row, ours):
+        with self.locked() as is_locked:
+            for row in range(len(self._board.rows)) if is_locked else ():
+                if self._is_stale(row, ours):
                     self._board.zero_gauges(row)
 
-    def _is_ghost(self, row: int, ours: Collection[int]) -> bool:
+    def _is_stale(self, row: int, ours: Collection[int]) -> bool:
         pid = self._board.rows[row][counters.PID]
         return pid != 0 and row not in ours and not is_alive(pid)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from balance.errors import StartError
 from balance.model import Address
-from balance.process.sockets.inherited_sockets import InheritedSockets, bound_address, is_dual
+from balance.process.sockets.inherited_sockets import InheritedSockets, bound_address, is_dual_stack
 
 # Linux 5.4 and later cut it to net.core.somaxconn, 4096 by default: as much as the kernel gives without being asked.
 BACKLOG = 4096
@@ -27,8 +27,8 @@ UNIX_UMASK = 0o117  # rw-rw----: owner and group; a front-end in another group i
 # Elsewhere SO_REUSEPORT exists but does not spread connections, so the workers share one socket.
 SPREADS = sys.platform == "linux"
 
-Places = tuple[tuple[int, str], ...]  # what a host stands for: (family, address) of each
-Ask = Callable[[str, Address], Places]
+ResolvedAddresses = tuple[tuple[int, str], ...]  # what a host stands for: (family, address) of each
+Resolver = Callable[[str, Address], ResolvedAddresses]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ class ListenAddress:
         for sock in self.sockets:
             sock.close()
 
-    def keep_only(self, slot: int) -> None:
+    def keep_only(self, worker_number: int) -> None:
         """Close the copies that belong to the other slots."""
         for sock in self.sockets:
-            if sock is not self.sockets[slot]:
+            if sock is not self.sockets[worker_number]:
                 sock.close()
 
     def unlink(self) -> None:
@@ -60,68 +60,74 @@ class ListenAddress:
                 return  # somebody tidied up before us
 
 
-NOTHING = InheritedSockets()
+NO_INHERITED = InheritedSockets()
 
 
-def ask(listener: str, address: Address) -> Places:
+def resolve_host(listener: str, address: Address) -> ResolvedAddresses:
     """What the host of a configured address stands for. The resolver may take its time: nobody asks who must go on."""
-    with _in_words(listener, address):
+    with _as_start_error(listener, address):
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         return tuple(dict.fromkeys((int(entry[0]), str(entry[4][0])) for entry in found))
 
 
 def listen(
-    listener: str, address: Address, slots: int, inherited: InheritedSockets = NOTHING, ask: Ask = ask
+    listener: str,
+    address: Address,
+    workers: int,
+    inherited: InheritedSockets = NO_INHERITED,
+    resolve_host: Resolver = resolve_host,
 ) -> tuple[ListenAddress, ...]:
     """Listen on one configured address for so many worker slots. A name may stand for several addresses: `ask` says which."""
     if not address.port and not address.is_unix:
-        address = inherited.any_port.get((listener, address), address)
-    with _in_words(listener, address):
+        address = inherited.ephemeral_ports.get((listener, address), address)
+    with _as_start_error(listener, address):
         if address.is_unix:
-            if found := inherited.take(socket.AF_UNIX, address.path):
-                return _adopted(listener, found, slots, owns_path=found[0].getsockname() in inherited.owned_paths)
-            return (ListenAddress(listener, address, (_unix_socket(address.path),) * slots),)
+            if found := inherited.claim(socket.AF_UNIX, address.path):
+                return _from_inherited(listener, found, workers, owns_path=found[0].getsockname() in inherited.owned_paths)
+            return (ListenAddress(listener, address, (_unix_socket(address.path),) * workers),)
         if not address.host:
-            return _everywhere(listener, address.port, slots, inherited)
-        return _at_all(ask(listener, address), listener, address.port, slots, inherited)
+            return _open_wildcard(listener, address.port, workers, inherited)
+        return _open_resolved(resolve_host(listener, address), listener, address.port, workers, inherited)
 
 
-def undo(listen_sockets: Iterable[ListenAddress], inherited: InheritedSockets) -> None:
+def close_new(listen_sockets: Iterable[ListenAddress], inherited: InheritedSockets) -> None:
     """After a failure: close and remove what was made here. What was inherited stays as it was, for its giver may go on."""
-    for opening in listen_sockets:
-        for sock in opening.sockets:
+    for listen_address in listen_sockets:
+        for sock in listen_address.sockets:
             if sock not in inherited.sockets:
                 sock.close()
-        if opening.sockets[0] not in inherited.sockets:
-            opening.unlink()
+        if listen_address.sockets[0] not in inherited.sockets:
+            listen_address.unlink()
 
 
-def _everywhere(listener: str, port: int, slots: int, inherited: InheritedSockets) -> tuple[ListenAddress, ...]:
+def _open_wildcard(listener: str, port: int, workers: int, inherited: InheritedSockets) -> tuple[ListenAddress, ...]:
     """`:8080` is every address of the machine: one dual-stack socket, or IPv4 alone where the kernel has no IPv6. Who binds
     for us may do otherwise, with one for IPv4, one for IPv6, or either.
     """
     adopted: tuple[ListenAddress, ...] = ()
     for family, host in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):
-        adopted += _adopted(listener, inherited.take(family, host, port), slots)
+        adopted += _from_inherited(listener, inherited.claim(family, host, port), workers)
     if adopted:
         return adopted
     try:
-        return (_tcp(listener, socket.AF_INET6, "::", port, slots, is_dual=True),)
+        return (_tcp(listener, socket.AF_INET6, "::", port, workers, is_dual_stack=True),)
     except OSError as error:
         if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.ENOPROTOOPT):
             raise
-        return (_tcp(listener, socket.AF_INET, "0.0.0.0", port, slots),)
+        return (_tcp(listener, socket.AF_INET, "0.0.0.0", port, workers),)
 
 
-def _at_all(places: Places, listener: str, port: int, slots: int, inherited: InheritedSockets) -> tuple[ListenAddress, ...]:
+def _open_resolved(
+    places: ResolvedAddresses, listener: str, port: int, workers: int, inherited: InheritedSockets
+) -> tuple[ListenAddress, ...]:
     listen_sockets: list[ListenAddress] = []
     try:
         for family, host in places:
-            if adopted := _adopted(listener, inherited.take(family, host, port), slots):
+            if adopted := _from_inherited(listener, inherited.claim(family, host, port), workers):
                 listen_sockets.extend(adopted)
                 continue
             try:
-                listen_sockets.append(_tcp(listener, family, host, port, slots))
+                listen_sockets.append(_tcp(listener, family, host, port, workers))
             except OSError as error:
                 # `localhost` is often ::1 as well, on machines and in containers that have no IPv6.
                 if len(places) == 1 or error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
@@ -129,27 +135,31 @@ def _at_all(places: Places, listener: str, port: int, slots: int, inherited: Inh
                 continue
             port = listen_sockets[0].address.port
     except OSError:
-        undo(listen_sockets, inherited)
+        close_new(listen_sockets, inherited)
         raise
     if not listen_sockets:
         raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
     return tuple(listen_sockets)
 
 
-def _adopted(listener: str, found: list[socket.socket], slots: int, owns_path: bool = True) -> tuple[ListenAddress, ...]:
+def _from_inherited(
+    listener: str, found: list[socket.socket], workers: int, owns_path: bool = True
+) -> tuple[ListenAddress, ...]:
     """Inherited sockets of one address, one for each slot. Where there are too few, others join them or slots share; where
     there are too many, a slot has several: connections may wait in each of them.
     """
-    if 0 < len(found) < slots:
-        found = found + _joined(found[0], slots - len(found))
-    rows = [found[start : start + slots] for start in range(0, len(found), slots)]
+    if 0 < len(found) < workers:
+        found = found + _join_reuseport_group(found[0], workers - len(found))
+    rows = [found[start : start + workers] for start in range(0, len(found), workers)]
     return tuple(
-        ListenAddress(listener, bound_address(row[0]), tuple(row[slot % len(row)] for slot in range(slots)), owns_path)
+        ListenAddress(
+            listener, bound_address(row[0]), tuple(row[worker_number % len(row)] for worker_number in range(workers)), owns_path
+        )
         for row in rows
     )
 
 
-def _joined(member: socket.socket, count: int) -> list[socket.socket]:
+def _join_reuseport_group(member: socket.socket, count: int) -> list[socket.socket]:
     """So many more sockets in the SO_REUSEPORT group of `member`; none if it is in none, or is another user's, with whom
     nobody may share a port: root has bound those that come from systemd.
 
@@ -162,7 +172,7 @@ def _joined(member: socket.socket, count: int) -> list[socket.socket]:
     joined: list[socket.socket] = []
     try:
         joined.extend(
-            _bound(member.family, host, port, is_dual(member), is_joining=True, is_listening=False) for _ in range(count)
+            _bound(member.family, host, port, is_dual_stack(member), is_joining=True, is_listening=False) for _ in range(count)
         )
     except OSError:
         for sock in joined:
@@ -171,34 +181,34 @@ def _joined(member: socket.socket, count: int) -> list[socket.socket]:
     return joined
 
 
-def _tcp(listener: str, family: int, host: str, port: int, slots: int, is_dual: bool = False) -> ListenAddress:
+def _tcp(listener: str, family: int, host: str, port: int, workers: int, is_dual_stack: bool = False) -> ListenAddress:
     """One TCP address. The first socket is bound alone, so that a port which somebody else holds is found out:
     with SO_REUSEPORT from the start, a second Balance would quietly take half of the connections.
     """
-    first = _bound(family, host, port, is_dual)
+    first = _bound(family, host, port, is_dual_stack)
     sockets = [first]
     port = first.getsockname()[1]
     try:
-        if slots > 1 and SPREADS:
+        if workers > 1 and SPREADS:
             first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # it listens already: the others may join it now
-            sockets.extend(_bound(family, host, port, is_dual, is_joining=True) for _ in range(slots - 1))
+            sockets.extend(_bound(family, host, port, is_dual_stack, is_joining=True) for _ in range(workers - 1))
         else:
-            sockets *= slots
+            sockets *= workers
     except OSError:
         for sock in sockets:
             sock.close()
         raise
-    return ListenAddress(listener, Address("" if is_dual or host == "0.0.0.0" else host, port), tuple(sockets))
+    return ListenAddress(listener, Address("" if is_dual_stack or host == "0.0.0.0" else host, port), tuple(sockets))
 
 
 def _bound(
-    family: int, host: str, port: int, is_dual: bool, is_joining: bool = False, is_listening: bool = True
+    family: int, host: str, port: int, is_dual_stack: bool, is_joining: bool = False, is_listening: bool = True
 ) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         if family == socket.AF_INET6:
             # `[::]:8080` written out is IPv6 alone, as in nginx and Envoy, so that 0.0.0.0:8080 may stand beside it.
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not is_dual)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not is_dual_stack)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the last run may linger in TIME_WAIT
         if is_joining:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -248,7 +258,7 @@ def _remove_stale(path: str) -> None:
 
 
 @contextmanager
-def _in_words(listener: str, address: Address) -> Iterator[None]:
+def _as_start_error(listener: str, address: Address) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -15,9 +15,9 @@ from balance.config.model import Config
 from balance.errors import StartError
 from balance.model import Address
 from balance.process.sockets.inherited_sockets import InheritedSockets
-from balance.process.sockets.listen_address import Ask, ListenAddress, Places, ask, listen, undo
+from balance.process.sockets.listen_address import ListenAddress, ResolvedAddresses, Resolver, close_new, listen, resolve_host
 
-Hosts = Mapping[str, Places]  # what each stands for that a configuration listens on
+ResolvedHosts = Mapping[str, ResolvedAddresses]  # what each stands for that a configuration listens on
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,74 +29,89 @@ class ListenSockets:
     metrics: tuple[ListenAddress, ...]
 
     @property
-    def side(self) -> tuple[ListenAddress, ...]:
+    def admin_and_metrics(self) -> tuple[ListenAddress, ...]:
         return self.admin + self.metrics
 
-    def of(self, slot: int | None) -> list[tuple[str, socket.socket]]:
+    def for_child(self, worker_number: int | None) -> list[tuple[str, socket.socket]]:
         """What the worker in that slot, or control for None, accepts from: (listener, socket)."""
-        if slot is None:
-            return [(opening.listener, opening.sockets[0]) for opening in self.side]
-        return self.of_worker(slot)
+        if worker_number is None:
+            return [(listen_address.listener, listen_address.sockets[0]) for listen_address in self.admin_and_metrics]
+        return self.for_worker(worker_number)
 
-    def of_worker(self, slot: int) -> list[tuple[str, socket.socket]]:
+    def for_worker(self, worker_number: int) -> list[tuple[str, socket.socket]]:
         """What the worker in that slot accepts from: (listener, socket)."""
-        return [(opening.listener, opening.sockets[slot]) for opening in self.listeners]
+        return [(listen_address.listener, listen_address.sockets[worker_number]) for listen_address in self.listeners]
 
     @property
     def sockets(self) -> list[socket.socket]:
         """Each one once, those of an address in the order of its slots."""
-        return list(dict.fromkeys(sock for opening in self.listeners + self.side for sock in opening.sockets))
+        return list(
+            dict.fromkeys(sock for listen_address in self.listeners + self.admin_and_metrics for sock in listen_address.sockets)
+        )
 
     @property
     def owned_paths(self) -> list[str]:
         """The Unix sockets whose files are ours to remove."""
-        return [each.address.path for each in self.listeners + self.side if each.address.is_unix and each.owns_path]
+        return [
+            each.address.path for each in self.listeners + self.admin_and_metrics if each.address.is_unix and each.owns_path
+        ]
 
     def addresses(self, listener: str) -> set[str]:
         """Where that one is, as bound."""
-        return {str(opening.address) for opening in self.listeners + self.side if opening.listener == listener}
+        return {
+            str(listen_address.address)
+            for listen_address in self.listeners + self.admin_and_metrics
+            if listen_address.listener == listener
+        }
 
-    def is_as(self, other: ListenSockets, workers: int) -> bool:
+    def is_same_as(self, other: ListenSockets, workers: int) -> bool:
         """Whether everybody accepts from the same sockets, for the same listeners."""
-        return all(set(self.of(slot)) == set(other.of(slot)) for slot in (*range(workers), None))
+        return all(
+            set(self.for_child(worker_number)) == set(other.for_child(worker_number))
+            for worker_number in (*range(workers), None)
+        )
 
-    def keep_for_worker(self, slot: int) -> None:
+    def keep_for_worker(self, worker_number: int) -> None:
         """In a worker, after the fork: close what is not its own."""
-        for opening in self.listeners:
-            opening.keep_only(slot)
-        for opening in self.side:
-            opening.close()
+        for listen_address in self.listeners:
+            listen_address.keep_only(worker_number)
+        for listen_address in self.admin_and_metrics:
+            listen_address.close()
 
     def close_listeners(self) -> None:
         """In control after the fork, and in the supervisor when the workers drain: its copies would keep the queues open,
         and callers in them waiting for nobody.
         """
-        for opening in self.listeners:
-            opening.close()
+        for listen_address in self.listeners:
+            listen_address.close()
 
     def close_copies(self) -> None:
         """In a process that has no use for any, and where others go on listening."""
-        for opening in self.listeners + self.side:
-            opening.close()
+        for listen_address in self.listeners + self.admin_and_metrics:
+            listen_address.close()
 
-    def close_but_keep(self, paths: Collection[str]) -> None:
+    def close_except_paths(self, paths: Collection[str]) -> None:
         """In a supervisor that has failed to take over: the files of these Unix sockets are still somebody's."""
         self.close_copies()
-        for opening in self.listeners + self.side:
-            if opening.address.path not in paths:
-                opening.unlink()
+        for listen_address in self.listeners + self.admin_and_metrics:
+            if listen_address.address.path not in paths:
+                listen_address.unlink()
 
     def close(self) -> None:
         """In the supervisor, when all is over."""
         self.close_copies()
-        for opening in self.listeners + self.side:
-            opening.unlink()
+        for listen_address in self.listeners + self.admin_and_metrics:
+            listen_address.unlink()
 
 
-def moved(config: Config, served: Config, before: ListenSockets, after: ListenSockets) -> tuple[str, ...]:
+def rebound(config: Config, served: Config, before: ListenSockets, after: ListenSockets) -> tuple[str, ...]:
     """A line for each listener that is configured as before, by a name that stands for other addresses now."""
-    stayed = set(_wanted(config)) & set(_wanted(served))
-    named = [name for name, address in _wanted(config) if (name, address) in stayed and address.host and not address.is_ip]
+    stayed = set(_configured_addresses(config)) & set(_configured_addresses(served))
+    named = [
+        name
+        for name, address in _configured_addresses(config)
+        if (name, address) in stayed and address.host and not address.is_ip
+    ]
     lines = []
     for name in dict.fromkeys(named):
         was, now = before.addresses(name), after.addresses(name)
@@ -123,74 +138,76 @@ def open_all(
     them are as they were. Unix sockets among them keep their file at the end, unless it is one of `owned_paths`. `chosen` is
     what any_port() said of a predecessor.
     """
-    heirloom = InheritedSockets(inherited, owned_paths, chosen)
-    listen_sockets = _open(config, heirloom, ask)
-    heirloom.close_rest()
+    available = InheritedSockets(inherited, owned_paths, chosen)
+    listen_sockets = _open(config, available, resolve_host)
+    available.close_unclaimed()
     return listen_sockets
 
 
-def any_port(config: Config, listen_sockets: ListenSockets) -> dict[tuple[str, Address], Address]:
+def ephemeral_ports(config: Config, listen_sockets: ListenSockets) -> dict[tuple[str, Address], Address]:
     """What the kernel chose for the configured addresses that leave the port to it, by listener and address: the same
     address with that port, for a name may stand for several.
     """
-    given = {(name, wanted.port) for name, wanted in _wanted(config)}
+    given = {(name, wanted.port) for name, wanted in _configured_addresses(config)}
     return {
-        (name, wanted): Address(wanted.host, opening.address.port)
-        for name, wanted in _wanted(config)
+        (name, wanted): Address(wanted.host, listen_address.address.port)
+        for name, wanted in _configured_addresses(config)
         if not wanted.port and not wanted.is_unix
-        for opening in (*listen_sockets.listeners, *listen_sockets.side)
-        if opening.listener == name and (name, opening.address.port) not in given and _is_at(opening.address, wanted)
+        for listen_address in (*listen_sockets.listeners, *listen_sockets.admin_and_metrics)
+        if listen_address.listener == name
+        and (name, listen_address.address.port) not in given
+        and _is_at(listen_address.address, wanted)
     }
 
 
-def resolve(config: Config) -> Hosts:
+def resolve_hosts(config: Config) -> ResolvedHosts:
     """Ask for every host that the configuration listens on, however long that takes. StartError for the first that stands for
     nothing.
     """
-    hosts: dict[str, Places] = {}
-    for listener, address in _wanted(config):
+    hosts: dict[str, ResolvedAddresses] = {}
+    for listener, address in _configured_addresses(config):
         if address.host and address.host not in hosts:
-            hosts[address.host] = ask(listener, address)
+            hosts[address.host] = resolve_host(listener, address)
     return hosts
 
 
-def reopen(
-    config: Config, before: Config, listen_sockets: ListenSockets, hosts: Hosts
-) -> tuple[ListenSockets, ReopenedSockets]:
+def open_changed(
+    config: Config, before: Config, listen_sockets: ListenSockets, hosts: ResolvedHosts
+) -> tuple[ListenSockets, ListenSocketsChange]:
     """What another configuration listens on, beside what is listened on now, which stays as it is. StartError when an address
     cannot be had. Then either accept() or undo() of what comes with it is due. `hosts` are what resolve() said of it: nobody is
     asked here.
     """
-    heirloom = InheritedSockets(listen_sockets.sockets, listen_sockets.owned_paths, any_port(before, listen_sockets))
-    new = _open(config, heirloom, lambda listener, address: hosts[address.host])
-    return new, ReopenedSockets(listen_sockets, new, heirloom)
+    inherited = InheritedSockets(listen_sockets.sockets, listen_sockets.owned_paths, ephemeral_ports(before, listen_sockets))
+    new = _open(config, inherited, lambda listener, address: hosts[address.host])
+    return new, ListenSocketsChange(listen_sockets, new, inherited)
 
 
-class ReopenedSockets:
+class ListenSocketsChange:
     """The difference between two sets of openings, while it is not decided which of them holds."""
 
-    def __init__(self, before: ListenSockets, after: ListenSockets, heirloom: InheritedSockets) -> None:
+    def __init__(self, before: ListenSockets, after: ListenSockets, inherited: InheritedSockets) -> None:
         self._before = before
         self._after = after
-        self._heirloom = heirloom
+        self._inherited = inherited
 
-    def accept(self) -> None:
+    def commit(self) -> None:
         """The new one holds: close what nobody listens on any more."""
-        for sock in self._heirloom.rest:
+        for sock in self._inherited.unclaimed:
             sock.close()
-        paths = {opening.address.path for opening in (*self._after.listeners, *self._after.side)}
-        for opening in (*self._before.listeners, *self._before.side):
-            if opening.address.path not in paths:
-                opening.unlink()
+        paths = {listen_address.address.path for listen_address in (*self._after.listeners, *self._after.admin_and_metrics)}
+        for listen_address in (*self._before.listeners, *self._before.admin_and_metrics):
+            if listen_address.address.path not in paths:
+                listen_address.unlink()
 
-    def let_go(self, listen_sockets: ListenSockets) -> None:
+    def close_unused_in_child(self, listen_sockets: ListenSockets) -> None:
         """In a child: close what only the other one has. `openings` are those that hold, and not the child's business here."""
         for sock in {*self._before.sockets, *self._after.sockets} - {*listen_sockets.sockets}:
             sock.close()
 
-    def undo(self) -> None:
+    def abort(self) -> None:
         """The old one holds: close what is new."""
-        undo((*self._after.listeners, *self._after.side), self._heirloom)
+        close_new((*self._after.listeners, *self._after.admin_and_metrics), self._inherited)
 
 
 def _is_at(bound: Address, wanted: Address) -> bool:
@@ -200,7 +217,7 @@ def _is_at(bound: Address, wanted: Address) -> bool:
     return bound.host == wanted.host or (wanted.host == "0.0.0.0" and not bound.host) or not (wanted.is_ip or not wanted.host)
 
 
-def _wanted(config: Config) -> Iterator[tuple[str, Address]]:
+def _configured_addresses(config: Config) -> Iterator[tuple[str, Address]]:
     """The addresses that are to be listened on, each with the name of its listener."""
     for listener in config.listeners:
         for address in listener.addresses:
@@ -211,25 +228,25 @@ def _wanted(config: Config) -> Iterator[tuple[str, Address]]:
         yield "metrics", config.metrics.address
 
 
-def _open(config: Config, heirloom: InheritedSockets, ask: Ask) -> ListenSockets:
+def _open(config: Config, inherited: InheritedSockets, resolve_host: Resolver) -> ListenSockets:
     done: list[ListenAddress] = []
 
-    def opened(listener: str, address: Address, slots: int) -> tuple[ListenAddress, ...]:
-        new = listen(listener, address, slots, heirloom, ask)
+    def opened(listener: str, address: Address, workers: int) -> tuple[ListenAddress, ...]:
+        new = listen(listener, address, workers, inherited, resolve_host)
         done.extend(new)
         return new
 
     try:
         return ListenSockets(
             listeners=tuple(
-                opening
+                listen_address
                 for listener in config.listeners
                 for address in listener.addresses
-                for opening in opened(listener.name, address, config.workers)
+                for listen_address in opened(listener.name, address, config.workers)
             ),
             admin=opened("admin", config.admin.address, 1) if config.admin.enabled else (),
             metrics=opened("metrics", config.metrics.address, 1) if config.metrics.enabled and config.metrics.address else (),
         )
     except StartError:
-        undo(done, heirloom)
+        close_new(done, inherited)
         raise

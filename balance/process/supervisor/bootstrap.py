@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from balance.config.model import Config
 from balance.config.source import Source
 from balance.process import logs
-from balance.process.children.child import Child, Report
+from balance.process.children.child import Child, SupervisorPipe
 from balance.process.children.child_context import ChildContext
 from balance.process.children.process_table import ProcessTable
 from balance.process.children.supervisor_state import SupervisorState
@@ -22,7 +22,7 @@ from balance.process.ipc.wakeup import Wakeup
 from balance.process.operations.upgrade_protocol import HandoverState
 from balance.process.shared_memory.row_ownership import RowOwnership
 from balance.process.sockets.listen_sockets import ListenSockets, inode
-from balance.process.supervisor.shared_state import shared_state
+from balance.process.supervisor.shared_state import create_shared_state
 from balance.process.worker import worker
 
 
@@ -37,69 +37,69 @@ class Bootstrap:
         source: Source,
         listen_sockets: ListenSockets,
         selector: selectors.BaseSelector,
-        let_go: Sequence[Callable[[], object]],
+        after_fork_in_child: Sequence[Callable[[], object]],
         handover_state: HandoverState | None = None,
         *,
-        is_watched: bool = False,
+        watch_config: bool = False,
     ) -> None:
         """`let_go` is called in every child first: it closes what only the supervisor may hold. `legacy` is what another
         instance has left, which this one takes the place of. `is_watched`: a change of the file is a reload."""
-        self._let_go_of = let_go
+        self._close_in_child = after_fork_in_child
         self._handover_state = handover_state
-        lifeline, self._lifeline_end = os.pipe()
-        made = shared_state(config, handover_state)
+        liveness_pipe, self._liveness_write_end = os.pipe()
+        shared = create_shared_state(config, handover_state)
         number = 1 if handover_state is None else handover_state.generation + 1
         changes = () if handover_state is None else tuple(handover_state.changes)
         origin = "start" if handover_state is None else "upgrade"
-        generation = Generation(number, config, made.assignment.slots, source, changes, time.time(), origin)
+        generation = Generation(number, config, shared.assignment.slots, source, changes, time.time(), origin)
         context = ChildContext(
             history=(),
-            board=made.board,
-            locks=made.locks,
+            board=shared.board,
+            locks=shared.locks,
             listen_sockets=listen_sockets,
-            wakeups=tuple(Wakeup() for _ in range(made.board.max_rows)),
-            lifeline=lifeline,
+            wakeups=tuple(Wakeup() for _ in range(shared.board.max_rows)),
+            liveness_pipe=liveness_pipe,
             supervisor_pid=os.getpid(),
             started_at=time.time(),
             names={},
-            control_restarts=made.board.control_restarts,
-            is_watched=is_watched,
+            control_restarts=shared.board.control_restarts,
+            watch_config=watch_config,
         )
         process_table = ProcessTable(
             config.workers,
-            self._be_worker,
-            self._be_control,
+            self._worker_main,
+            self._control_main,
             selector,
-            RowOwnership(made.board, made.locks),
+            RowOwnership(shared.board, shared.locks),
             self._inodes,
-            self._let_go,
+            self._after_fork_in_child,
         )
-        self.supervisor_state = SupervisorState(context, process_table, made.book, _log_as)
-        self.supervisor_state.settle(generation, made.assignment, listen_sockets)
+        self.supervisor_state = SupervisorState(context, process_table, shared.book, _log_as)
+        self.supervisor_state.apply_generation(generation, shared.assignment, listen_sockets)
 
-    def _inodes(self, slot: int | None) -> frozenset[int]:
-        return frozenset(inode(sock) for _, sock in self.supervisor_state.context.listen_sockets.of(slot))
+    def _inodes(self, worker_number: int | None) -> frozenset[int]:
+        return frozenset(inode(sock) for _, sock in self.supervisor_state.context.listen_sockets.for_child(worker_number))
 
     # --- in the child, right after the fork ---------------------------------------------------------
 
-    def _be_worker(self, child: Child, report: Report) -> int:
-        assert child.slot is not None and child.row is not None
-        return worker.run(self.supervisor_state.context, child.slot, child.row, report)
+    def _worker_main(self, child: Child, supervisor_pipe: SupervisorPipe) -> int:
+        assert child.worker_number is not None and child.row is not None
+        return worker.run(self.supervisor_state.context, child.worker_number, child.row, supervisor_pipe)
 
-    def _be_control(self, child: Child, report: Report) -> int:
+    def _control_main(self, child: Child, supervisor_pipe: SupervisorPipe) -> int:
         # Imported here, so that no worker carries the side doors' libraries.
         from balance.process.control import control
 
-        return control.run(self.supervisor_state.context, report)
+        return control.run(self.supervisor_state.context, supervisor_pipe)
 
-    def _let_go(self, name: str) -> None:
+    def _after_fork_in_child(self, name: str) -> None:
         """Close what only the supervisor may hold; its end of the lifeline above all."""
-        os.close(self._lifeline_end)
+        os.close(self._liveness_write_end)
         if self._handover_state is not None:
-            self._handover_state.hang_up()
-        for let_go in self._let_go_of:
-            let_go()
-        logs.speak_as(self.supervisor_state.context.config.logging, name)
+            self._handover_state.close_pipe()
+        for after_fork_in_child in self._close_in_child:
+            after_fork_in_child()
+        logs.configure_child(self.supervisor_state.context.config.logging, name)
 
 
 def _log_as(generation: Generation) -> None:

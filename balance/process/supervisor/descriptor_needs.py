@@ -6,7 +6,7 @@ import resource
 
 from balance.config.model import Config
 from balance.errors import StartError
-from balance.process.supervisor.shared_state import rows
+from balance.process.supervisor.shared_state import max_row_count
 from balance.proxy.descriptor_limit import UNLIMITED, in_use, reserve
 
 CLIENTS = 16  # for whom there should be room, each with its backend
@@ -16,7 +16,7 @@ PROBES = 64  # under way at once
 
 def needed(config: Config, open_now: int, limit: int, *, inherits: bool) -> int:
     """By the process that needs most. `open_now` are open in this one; listening sockets among them where it `inherits`."""
-    wakeups = rows(config)
+    wakeups = max_row_count(config)
     listening = 0 if inherits else config.workers * sum(len(listener.addresses) for listener in config.listeners)
     supervisor = listening + 2 * wakeups + config.workers  # a pair for each row of the board, a line to each child
     worker = listening // config.workers + wakeups + 2 * CLIENTS

@@ -13,8 +13,8 @@ class LifecyclePhase(enum.Enum):
 
     STARTING = "starting"  # until every child has reported; whatever goes wrong ends the start
     SERVING = "serving"
-    YIELDING = "yielding"  # another instance has taken over; workers finish what they have
-    DELAYING = "accepting"  # not ready any more: whoever sends traffic here must notice before it is refused
+    HANDED_OVER = "yielding"  # another instance has taken over; workers finish what they have
+    SHUTDOWN_DELAY = "accepting"  # not ready any more: whoever sends traffic here must notice before it is refused
     DRAINING = "draining"  # workers finish what they have
     CLOSING = "closing"  # workers are gone, control ends
     KILLING = "killing"
@@ -26,9 +26,9 @@ class LifecyclePhase(enum.Enum):
         return _STAGES.get(self, Stage.DRAINING)
 
     @property
-    def replaces(self) -> bool:
+    def restarts_children(self) -> bool:
         """Whether a child that dies gets a successor."""
-        return self in (LifecyclePhase.SERVING, LifecyclePhase.DELAYING)
+        return self in (LifecyclePhase.SERVING, LifecyclePhase.SHUTDOWN_DELAY)
 
 
 _STAGES = {LifecyclePhase.STARTING: Stage.STARTING, LifecyclePhase.SERVING: Stage.SERVING}
@@ -37,12 +37,12 @@ _STAGES = {LifecyclePhase.STARTING: Stage.STARTING, LifecyclePhase.SERVING: Stag
 AFTER_SIGNAL = {
     (LifecyclePhase.STARTING, SIGTERM): LifecyclePhase.DRAINING,
     (LifecyclePhase.STARTING, SIGINT): LifecyclePhase.DRAINING,
-    (LifecyclePhase.SERVING, SIGTERM): LifecyclePhase.DELAYING,
+    (LifecyclePhase.SERVING, SIGTERM): LifecyclePhase.SHUTDOWN_DELAY,
     (LifecyclePhase.SERVING, SIGINT): LifecyclePhase.DRAINING,
-    (LifecyclePhase.YIELDING, SIGTERM): LifecyclePhase.DRAINING,
-    (LifecyclePhase.YIELDING, SIGINT): LifecyclePhase.DRAINING,
-    (LifecyclePhase.DELAYING, SIGTERM): LifecyclePhase.KILLING,
-    (LifecyclePhase.DELAYING, SIGINT): LifecyclePhase.KILLING,
+    (LifecyclePhase.HANDED_OVER, SIGTERM): LifecyclePhase.DRAINING,
+    (LifecyclePhase.HANDED_OVER, SIGINT): LifecyclePhase.DRAINING,
+    (LifecyclePhase.SHUTDOWN_DELAY, SIGTERM): LifecyclePhase.KILLING,
+    (LifecyclePhase.SHUTDOWN_DELAY, SIGINT): LifecyclePhase.KILLING,
     (LifecyclePhase.DRAINING, SIGTERM): LifecyclePhase.KILLING,
     (LifecyclePhase.DRAINING, SIGINT): LifecyclePhase.KILLING,
     (LifecyclePhase.CLOSING, SIGTERM): LifecyclePhase.KILLING,
@@ -51,12 +51,12 @@ AFTER_SIGNAL = {
 
 # Instead of killing, for the first signal after a stop that was ordered otherwise: a service manager that runs `balance stop`
 # and then sends SIGTERM means one stop.
-AFTER_FIRST_SIGNAL = {(LifecyclePhase.DELAYING, SIGINT): LifecyclePhase.DRAINING}
+AFTER_FIRST_SIGNAL = {(LifecyclePhase.SHUTDOWN_DELAY, SIGINT): LifecyclePhase.DRAINING}
 
 # Where a phase leads when its time is up. A start that takes too long is no phase but an error.
 AFTER_DEADLINE = {
-    LifecyclePhase.YIELDING: LifecyclePhase.KILLING,
-    LifecyclePhase.DELAYING: LifecyclePhase.DRAINING,
+    LifecyclePhase.HANDED_OVER: LifecyclePhase.KILLING,
+    LifecyclePhase.SHUTDOWN_DELAY: LifecyclePhase.DRAINING,
     LifecyclePhase.DRAINING: LifecyclePhase.KILLING,
     LifecyclePhase.CLOSING: LifecyclePhase.KILLING,
 }

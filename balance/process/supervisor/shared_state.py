@@ -31,7 +31,7 @@ class SharedState:
     assignment: Assignment  # for the configuration that it was made for
 
 
-def shared_state(config: Config, handover_state: HandoverState | None) -> SharedState:
+def create_shared_state(config: Config, handover_state: HandoverState | None) -> SharedState:
     """The one before where it can be gone on with; else one with room for that configuration, and as much again."""
     if handover_state is not None:
         if not handover_state.has_same_layout:
@@ -48,12 +48,12 @@ def shared_state(config: Config, handover_state: HandoverState | None) -> Shared
             os.close(fd)
     backends = sum(len(pool.backends) for pool in config.pools)
     max_slots = max(MIN_SLOTS, 2 * (backends + len(config.listeners)) + 1)  # all may be replaced at once; slot 0 is nobody's
-    board = Board(0, 1, max_rows=rows(config), max_slots=max_slots)
+    board = Board(0, 1, max_rows=max_row_count(config), max_slots=max_slots)
     book = SlotBook(max_slots)
     return SharedState(board, Locks(), book, book.assign(config, board.is_unused))
 
 
-def rows(config: Config) -> int:
+def max_row_count(config: Config) -> int:
     """Workers that there is room for at once, those that finish what they have included."""
     return 2 * max(config.workers, MIN_WORKERS) + SPARE_ROWS
 

@@ -17,7 +17,7 @@ class Signals:
         self._writable.setblocking(False)
         signal.set_wakeup_fd(self._writable.fileno(), warn_on_full_buffer=False)
         for signum in signums:
-            signal.signal(signum, _noted)
+            signal.signal(signum, _ignore_signal)
 
     def fileno(self) -> int:
         """What becomes readable when a signal has come."""
@@ -42,5 +42,5 @@ def ignore() -> None:
         signal.signal(signum, signal.SIG_IGN)
 
 
-def _noted(signum: int, frame: FrameType | None) -> None:
+def _ignore_signal(signum: int, frame: FrameType | None) -> None:
     """The byte on the wake-up descriptor has said it all; but without a handler the signal would act by default."""

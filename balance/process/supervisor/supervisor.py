@@ -14,17 +14,17 @@ import selectors
 import signal
 import time
 
-from balance.admin.supervisor_orders import ChangeBackends, Order, Reload, Restart, Stop, Upgrade, Verdict
+from balance.admin.supervisor_orders import ChangeBackends, Order, OrderResult, Reload, Restart, Stop, Upgrade
 from balance.config.model import Config
 from balance.config.source import Source
 from balance.errors import StartError
 from balance.process.children import stall_detector
 from balance.process.children.child import Child, ChildState
-from balance.process.children.process_table import NEVER, Departure, ProcessTable
-from balance.process.ipc.messages import FILE_CHANGED, FOLLOW, ORDER, VERDICT
+from balance.process.children.process_table import NEVER, ChildExit, ProcessTable
+from balance.process.ipc.messages import FILE_CHANGED, ORDER, ORDER_RESULT, REREAD_STATES
 from balance.process.ipc.pipe import Message
 from balance.process.operations.operation import Operation
-from balance.process.operations.operation_queue import Answer, OperationQueue, nobody_waits
+from balance.process.operations.operation_queue import OnResult, OperationQueue, log_only
 from balance.process.operations.reload import ReloadOperation
 from balance.process.operations.rolling_restart import RollingRestart
 from balance.process.operations.upgrade import UpgradeOperation
@@ -34,15 +34,15 @@ from balance.process.sockets.listen_sockets import ListenSockets
 from balance.process.supervisor.bootstrap import Bootstrap
 from balance.process.supervisor.lifecycle import AFTER_DEADLINE, AFTER_FIRST_SIGNAL, AFTER_SIGNAL, LifecyclePhase
 from balance.process.supervisor.signals import Signals
-from balance.process.supervisor.systemd import Notify
+from balance.process.supervisor.systemd import SystemdNotifier
 from balance.process.worker import worker
 from balance.runtime import counters
 
 log = logging.getLogger("balance.process")
 
-START_S = 30.0  # for imports on a slow, cold machine; a worker needs a tenth of a second
-CLOSING_S = 3.0
-ECHO_S = 0.3  # `timeout` signals its child and then its group: that is one order, not two
+START_TIMEOUT_S = 30.0  # for imports on a slow, cold machine; a worker needs a tenth of a second
+CLOSE_TIMEOUT_S = 3.0
+SIGNAL_DEBOUNCE_S = 0.3  # `timeout` signals its child and then its group: that is one order, not two
 
 
 class Supervisor:
@@ -53,31 +53,31 @@ class Supervisor:
         config: Config,
         source: Source,
         listen_sockets: ListenSockets,
-        notify: Notify,
+        systemd: SystemdNotifier,
         handover_state: HandoverState | None = None,
         *,
-        is_watched: bool = False,
+        watch_config: bool = False,
     ) -> None:
         """`legacy` is what another instance has left, which this one takes the place of. `is_watched`: a change of the
         file is a reload."""
-        self._notify = notify
+        self._systemd = systemd
         self._phase = LifecyclePhase.STARTING
-        self._deadline = time.monotonic() + START_S
-        self._obeyed_at = -ECHO_S  # when a signal was last acted on
+        self._deadline = time.monotonic() + START_TIMEOUT_S
+        self._last_signal_at = -SIGNAL_DEBOUNCE_S  # when a signal was last acted on
         self._signals = Signals((signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD))
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._signals, selectors.EVENT_READ)
         self._handover_state = handover_state
-        self._is_board_ours = handover_state is None  # else once this one serves
+        self._owns_board = handover_state is None  # else once this one serves
         self._successor: Child | None = None  # once it has taken over
         self._has_served = False
-        self._operations = OperationQueue(self._undertake, self._tell_ready)
-        let_go = (self._signals.close, self._selector.close, self._operations.let_go)
+        self._operations = OperationQueue(self._make_operation, self._notify_ready)
+        after_fork_in_child = (self._signals.close, self._selector.close, self._operations.after_fork_in_child)
         self._supervisor_state = Bootstrap(
-            config, source, listen_sockets, self._selector, let_go, handover_state, is_watched=is_watched
+            config, source, listen_sockets, self._selector, after_fork_in_child, handover_state, watch_config=watch_config
         ).supervisor_state
         self._stall_detector = stall_detector.StallDetector()
-        self._next_look = NEVER
+        self._next_stall_check = NEVER
 
     def close(self) -> None:
         """When all is over: listen no more."""
@@ -87,7 +87,7 @@ class Supervisor:
         if self._handover_state is None or self._has_served:
             listen_sockets.close()
         else:  # whoever was to be replaced goes on listening
-            listen_sockets.close_but_keep(self._handover_state.owned_paths)
+            listen_sockets.close_except_paths(self._handover_state.owned_paths)
 
     @property
     def _config(self) -> Config:
@@ -107,254 +107,264 @@ class Supervisor:
         gc.freeze()  # the children's collectors leave these pages alone, and so they stay shared
         was_killed = False
         try:
-            self._start_everyone()
+            self._start_children()
             while self._phase is not LifecyclePhase.OVER:
                 self._wait()
-                for departure in self._process_table.departures():
-                    for message in departure.messages:
-                        self._hear(departure.child, message)
-                    self._take_leave(departure)
-                self._go_on(time.monotonic())
+                for child_exit in self._process_table.reap_exited():
+                    for message in child_exit.messages:
+                        self._on_message(child_exit.child, message)
+                    self._on_child_exit(child_exit)
+                self._advance(time.monotonic())
                 was_killed |= self._phase is LifecyclePhase.KILLING
             log.info("ended")
             return 1 if was_killed else 0
         finally:
             if self._handover_state is not None and not self._has_served:
-                self._process_table.spare_workers()  # callers are with them that would have gone to the instance that goes on
-            self._process_table.kill()
+                self._process_table.detach_workers()  # callers are with them that would have gone to the instance that goes on
+            self._process_table.kill_all()
 
-    def _start_everyone(self) -> None:
+    def _start_children(self) -> None:
         for child_slot in self._process_table.child_slots:
             try:
-                self._process_table.fill(child_slot)
+                self._process_table.fork_into_slot(child_slot)
             except OSError as error:
                 raise StartError(f"cannot start {child_slot.name}: {error.strerror or error}") from None
 
     def _wait(self) -> None:
-        due = min(self._deadline, self._process_table.next_start, self._next_look, self._notify.due, self._operations.deadline)
+        due = min(
+            self._deadline,
+            self._process_table.next_restart,
+            self._next_stall_check,
+            self._systemd.watchdog_due,
+            self._operations.deadline,
+        )
         timeout_s = None if due == NEVER else max(due - time.monotonic(), 0.0)
         for key, _ in self._selector.select(timeout_s):
             if key.data is None:
                 for signum in self._signals.received():
-                    self._take(signum)
+                    self._on_signal(signum)
             else:
-                self._listen(key.data)
+                self._on_pipe_readable(key.data)
 
-    def _listen(self, child: Child) -> None:
-        has_become_ready, messages, is_open = self._process_table.hear(child)
+    def _on_pipe_readable(self, child: Child) -> None:
+        has_become_ready, messages, is_open = self._process_table.receive(child)
         if not is_open and child is self._successor:
-            self._follow()
+            self._on_successor_stopping()
         if has_become_ready:
             if self._phase is not LifecyclePhase.STARTING:
                 log.info("%s (pid %d) is ready", child.name, child.pid)
-            self._operations.became_ready(child, time.monotonic())
+            self._operations.on_ready(child, time.monotonic())
         for message in messages:
-            self._hear(child, message)
+            self._on_message(child, message)
 
-    def _hear(self, child: Child, message: Message) -> None:
+    def _on_message(self, child: Child, message: Message) -> None:
         if child is self._successor:
             if message.kind == STOP:
-                self._follow()
+                self._on_successor_stopping()
         elif message.kind == FILE_CHANGED:
-            self._ask(Reload(), "the file has changed", nobody_waits)
+            self._submit_order(Reload(), "the file has changed", log_only)
         elif message.kind == ORDER:
             number, order = message.data
 
-            def answer(verdict: Verdict) -> None:
-                child.say(VERDICT, (number, verdict))
+            def on_result(verdict: OrderResult) -> None:
+                child.send(ORDER_RESULT, (number, verdict))
 
-            self._ask(order, "admin API", answer)
-        elif not self._operations.heard(child, message, time.monotonic()):
+            self._submit_order(order, "admin API", on_result)
+        elif not self._operations.on_message(child, message, time.monotonic()):
             for fd in message.fds:
                 os.close(fd)
 
     # --- orders -----------------------------------------------------------------------------------------
 
-    def _take(self, signum: signal.Signals) -> None:
+    def _on_signal(self, signum: signal.Signals) -> None:
         if signum is signal.SIGHUP:
-            self._ask(Reload(), "SIGHUP", nobody_waits)
+            self._submit_order(Reload(), "SIGHUP", log_only)
         elif signum is signal.SIGUSR1:
-            self._ask(Restart(), "SIGUSR1", nobody_waits)
+            self._submit_order(Restart(), "SIGUSR1", log_only)
         elif signum is signal.SIGUSR2:
-            self._ask(Upgrade(), "SIGUSR2", nobody_waits)
+            self._submit_order(Upgrade(), "SIGUSR2", log_only)
         elif (following := AFTER_SIGNAL.get((self._phase, signum))) is not None:
             now = time.monotonic()
-            if now < self._obeyed_at + ECHO_S:
+            if now < self._last_signal_at + SIGNAL_DEBOUNCE_S:
                 return
-            is_first = self._obeyed_at < 0
-            self._obeyed_at = now
+            is_first = self._last_signal_at < 0
+            self._last_signal_at = now
             if following is LifecyclePhase.KILLING and is_first:
                 log.info("%s received: it ends already; one more ends it at once", signum.name)
                 following = AFTER_FIRST_SIGNAL.get((self._phase, signum), self._phase)
             else:
                 log.info("%s received", signum.name)
             if following is not self._phase:
-                self._enter(following)
+                self._enter_phase(following)
 
-    def _ask(self, order: Order, origin: str, answer: Answer) -> None:
+    def _submit_order(self, order: Order, origin: str, on_result: OnResult) -> None:
         """Do as ordered, after what was ordered before."""
         number = self._supervisor_state.context.generation.number
         if isinstance(order, Reload) and not order.dry_run:
             self._supervisor_state.reopen_logs()  # whatever becomes of it: whoever rotates logs sends SIGHUP
         if isinstance(order, Stop):
             log.info("told to stop (%s)", origin)
-            answer(Verdict(True, number, summary="draining"))
+            on_result(OrderResult(True, number, summary="draining"))
             if (following := AFTER_SIGNAL.get((self._phase, signal.SIGTERM))) in (
-                LifecyclePhase.DELAYING,
+                LifecyclePhase.SHUTDOWN_DELAY,
                 LifecyclePhase.DRAINING,
             ):
-                self._enter(following)
+                self._enter_phase(following)
         elif self._phase not in (LifecyclePhase.STARTING, LifecyclePhase.SERVING):
-            if answer is nobody_waits:
+            if on_result is log_only:
                 log.warning("%s is not obeyed: the instance is about to end", origin)
-            answer(Verdict(False, number, problems=("the instance is about to end",)))
+            on_result(OrderResult(False, number, problems=("the instance is about to end",)))
         else:
-            self._operations.add(order, origin, answer, number)
+            self._operations.add(order, origin, on_result, number)
 
-    def _undertake(self, order: Order, origin: str, answer: Answer) -> Operation:
+    def _make_operation(self, order: Order, origin: str, on_result: OnResult) -> Operation:
         if isinstance(order, Restart):
-            return RollingRestart(self._supervisor_state, origin, answer)
+            return RollingRestart(self._supervisor_state, origin, on_result)
         if isinstance(order, Upgrade):
             return UpgradeOperation(
-                self._supervisor_state, origin, self._notify.environment, self._handover_state, answer, self._yield_to
+                self._supervisor_state, origin, self._systemd.environment, self._handover_state, on_result, self._on_taken_over
             )
         assert isinstance(order, Reload | ChangeBackends)
         if not order.dry_run:
-            self._notify.reloading()
-        return ReloadOperation(self._supervisor_state, order, origin, answer)
+            self._systemd.reloading()
+        return ReloadOperation(self._supervisor_state, order, origin, on_result)
 
-    def _yield_to(self, successor: Child) -> None:
+    def _on_taken_over(self, successor: Child) -> None:
         """Another instance serves on our sockets and counts on our board: what is left to us is to finish what we have."""
         self._successor = successor
-        self._process_table.disown(successor)
-        self._notify.main_pid(successor.pid)
+        self._process_table.detach(successor)
+        self._systemd.main_pid(successor.pid)
         log.info("process %d has taken over", successor.pid)
-        self._enter(LifecyclePhase.YIELDING)
+        self._enter_phase(LifecyclePhase.HANDED_OVER)
 
-    def _follow(self) -> None:
+    def _on_successor_stopping(self) -> None:
         """The instance that took over ends, or has ended."""
-        if self._phase is LifecyclePhase.YIELDING:
+        if self._phase is LifecyclePhase.HANDED_OVER:
             log.info("the instance that took over ends, and so does this one")
-            self._enter(LifecyclePhase.DRAINING)
+            self._enter_phase(LifecyclePhase.DRAINING)
             if self._handover_state is not None:  # it may not have come to tell them
                 self._handover_state.stop(self._config.drain_s)
 
     # --- children ---------------------------------------------------------------------------------------
 
-    def _take_leave(self, departure: Departure) -> None:
-        child, child_slot = departure.child, departure.child_slot
+    def _on_child_exit(self, child_exit: ChildExit) -> None:
+        child, child_slot = child_exit.child, child_exit.child_slot
         lost = self._process_table.clear_row(child)
         if self._phase is LifecyclePhase.STARTING:
-            raise StartError(departure.words)
-        words = departure.words
-        if lost and departure.status:
+            raise StartError(child_exit.description)
+        description = child_exit.description
+        if lost and child_exit.status:
             self._board.count_lost_connections(lost)
-            words += f", and {lost} client connection{'s' if lost > 1 else ''} with it"
-        if child_slot is not None and self._phase.replaces:
-            if child_slot.slot is None:
+            description += f", and {lost} client connection{'s' if lost > 1 else ''} with it"
+        if child_slot is not None and self._phase.restarts_children:
+            if child_slot.worker_number is None:
                 self._board.count_control_restart()
             else:
                 self._board.count_worker_restart()
             now = time.monotonic()
             delay_s = child_slot.schedule_restart(now, now - child.started_at)
-            log.error("%s; its successor starts %s", words, f"in {delay_s:g}s" if delay_s else "now")
-        elif departure.status and self._phase is not LifecyclePhase.KILLING:
-            log.warning("%s", words)
-        self._operations.departed(child, departure.words, time.monotonic())
+            log.error("%s; its successor starts %s", description, f"in {delay_s:g}s" if delay_s else "now")
+        elif child_exit.status and self._phase is not LifecyclePhase.KILLING:
+            log.warning("%s", description)
+        self._operations.on_exit(child, child_exit.description, time.monotonic())
 
-    def _go_on(self, now: float) -> None:
+    def _advance(self, now: float) -> None:
         """Whatever follows from who lives and what time it is."""
         process_table = self._process_table
         match self._phase:
             case LifecyclePhase.STARTING if process_table.is_ready:
-                self._enter(LifecyclePhase.SERVING)
+                self._enter_phase(LifecyclePhase.SERVING)
             case LifecyclePhase.STARTING if now >= self._deadline:
-                raise StartError(f"not ready within {START_S:g}s: {process_table.unready}")
-            case LifecyclePhase.YIELDING | LifecyclePhase.DRAINING if not process_table.worker_children:
-                self._enter(LifecyclePhase.CLOSING)
-            case LifecyclePhase.CLOSING | LifecyclePhase.KILLING if not process_table.everyone:
-                self._enter(LifecyclePhase.OVER)
+                raise StartError(f"not ready within {START_TIMEOUT_S:g}s: {process_table.unready_names}")
+            case LifecyclePhase.HANDED_OVER | LifecyclePhase.DRAINING if not process_table.live_workers:
+                self._enter_phase(LifecyclePhase.CLOSING)
+            case LifecyclePhase.CLOSING | LifecyclePhase.KILLING if not process_table.live_children:
+                self._enter_phase(LifecyclePhase.OVER)
             case phase if now >= self._deadline:
-                self._enter(AFTER_DEADLINE[phase])
-        process_table.start_due(now)
-        self._operations.go_on(now, may_begin=self._phase is LifecyclePhase.SERVING)
-        self._notify.beat(now)
-        if now >= self._next_look:
-            self._next_look = now + stall_detector.LOOK_S
-            self._feel_pulses()
+                self._enter_phase(AFTER_DEADLINE[phase])
+        process_table.start_due_restarts(now)
+        self._operations.advance(now, may_begin=self._phase is LifecyclePhase.SERVING)
+        self._systemd.ping_watchdog(now)
+        if now >= self._next_stall_check:
+            self._next_stall_check = now + stall_detector.CHECK_INTERVAL_S
+            self._check_stalls()
 
-    def _tell_ready(self) -> None:
+    def _notify_ready(self) -> None:
         if self._successor is not None or self._phase is not LifecyclePhase.SERVING:
             return
         generation = self._supervisor_state.context.generation
-        self._notify.ready(f"serving configuration {generation.number} with {len(self._process_table.workers)} workers")
+        self._systemd.ready(f"serving configuration {generation.number} with {len(self._process_table.workers)} workers")
 
-    def _tell_stopping(self, status: str) -> None:
+    def _notify_stopping(self, status: str) -> None:
         if self._successor is None:  # else the service goes on
-            self._notify.stopping(status)
+            self._systemd.stopping(status)
 
-    def _feel_pulses(self) -> None:
+    def _check_stalls(self) -> None:
         rows = self._board.rows
-        beats = {
-            child: rows[child.row][counters.BEAT_US] for child in self._process_table.worker_children if child.row is not None
+        heartbeats = {
+            child: rows[child.row][counters.BEAT_US] for child in self._process_table.live_workers if child.row is not None
         }
         control = self._process_table.control.child
-        if control is not None and control.life is ChildState.READY:
-            beats[control] = self._board.control_beat
-        if control is not None and control.life is ChildState.STARTING and time.monotonic() > control.started_at + START_S:
-            log.error("%s (pid %d) is not ready within %gs: killing it", control.name, control.pid, START_S)
+        if control is not None and control.state is ChildState.READY:
+            heartbeats[control] = self._board.control_heartbeat
+        if (
+            control is not None
+            and control.state is ChildState.STARTING
+            and time.monotonic() > control.started_at + START_TIMEOUT_S
+        ):
+            log.error("%s (pid %d) is not ready within %gs: killing it", control.name, control.pid, START_TIMEOUT_S)
             control.kill()
-        for child in self._stall_detector.stuck(beats):
+        for child in self._stall_detector.stalled(heartbeats):
             log.error("%s (pid %d) does not turn any more: killing it", child.name, child.pid)
             child.kill()
-        self._process_table.sweep_rows()  # of an instance that was killed, before it took over or after
+        self._process_table.clear_stale_rows()  # of an instance that was killed, before it took over or after
 
-    def _enter(self, phase: LifecyclePhase) -> None:
+    def _enter_phase(self, phase: LifecyclePhase) -> None:
         now = time.monotonic()
         before, self._phase, self._deadline = self._phase, phase, NEVER
         process_table = self._process_table
         self._supervisor_state.stage = phase.stage
-        self._is_board_ours |= phase is LifecyclePhase.SERVING
-        if self._is_board_ours and self._successor is None:  # else it is another instance's, still or by now
+        self._owns_board |= phase is LifecyclePhase.SERVING
+        if self._owns_board and self._successor is None:  # else it is another instance's, still or by now
             self._board.set_stage(phase.stage)
-        self._next_look = now if phase.replaces else NEVER
-        if not phase.replaces:
-            process_table.start_nobody()
+        self._next_stall_check = now if phase.restarts_children else NEVER
+        if not phase.restarts_children:
+            process_table.cancel_restarts()
         if phase is not LifecyclePhase.SERVING:
-            self._operations.give_up("the instance is about to end", self._supervisor_state.context.generation.number)
+            self._operations.abort("the instance is about to end", self._supervisor_state.context.generation.number)
         match phase:
             case LifecyclePhase.SERVING:
                 self._has_served = True
                 log.info("ready")
-                self._tell_ready()
+                self._notify_ready()
                 if self._handover_state is not None:
-                    self._handover_state.ready()
+                    self._handover_state.notify_ready()
                     if process_table.control.child is not None:
-                        process_table.control.child.say(FOLLOW)
-            case LifecyclePhase.YIELDING:
+                        process_table.control.child.send(REREAD_STATES)
+            case LifecyclePhase.HANDED_OVER:
                 limit_s = self._config.restart_drain_s
-                self._deadline = now + limit_s + 2 * worker.OVERTIME_S
+                self._deadline = now + limit_s + 2 * worker.EXIT_GRACE_S
                 self._supervisor_state.context.listen_sockets.close_copies()
                 if process_table.control.child is not None:
-                    process_table.finish([process_table.control.child], CLOSING_S)
-                process_table.finish(process_table.worker_children, limit_s)
-            case LifecyclePhase.DELAYING:
+                    process_table.stop_gracefully([process_table.control.child], CLOSE_TIMEOUT_S)
+                process_table.stop_gracefully(process_table.live_workers, limit_s)
+            case LifecyclePhase.SHUTDOWN_DELAY:
                 self._deadline = now + self._config.shutdown_delay_s
-                self._tell_stopping("not ready any more, still accepting")
+                self._notify_stopping("not ready any more, still accepting")
                 log.info("not ready any more; still accepting for %gs", self._config.shutdown_delay_s)
             case LifecyclePhase.DRAINING:
                 limit_s = self._config.drain_s
-                self._deadline = now + limit_s + 2 * worker.OVERTIME_S
-                self._tell_stopping("draining")
+                self._deadline = now + limit_s + 2 * worker.EXIT_GRACE_S
+                self._notify_stopping("draining")
                 if self._handover_state is not None and self._successor is None:  # else they are its own, and it goes on
                     self._handover_state.stop(limit_s)
                 log.info("draining: no new connections, up to %gs for those in flight", limit_s)
                 self._supervisor_state.context.listen_sockets.close_listeners()
-                process_table.finish(process_table.worker_children, limit_s)
+                process_table.stop_gracefully(process_table.live_workers, limit_s)
             case LifecyclePhase.CLOSING:
-                self._deadline = now + CLOSING_S
-                process_table.finish(process_table.everyone, CLOSING_S)
+                self._deadline = now + CLOSE_TIMEOUT_S
+                process_table.stop_gracefully(process_table.live_children, CLOSE_TIMEOUT_S)
             case LifecyclePhase.KILLING:
                 log.warning("killed while still %s", before.value)
-                for child in process_table.everyone:
+                for child in process_table.live_children:
                     child.kill()

@@ -14,23 +14,23 @@ from collections.abc import MutableMapping
 log = logging.getLogger("balance.process")
 
 FIRST_FD = 3  # SD_LISTEN_FDS_START
-PATIENCE_S = 1.0  # systemd's queue may be full for a moment; more than that must not hold the supervisor up
+SEND_TIMEOUT_S = 1.0  # systemd's queue may be full for a moment; more than that must not hold the supervisor up
 NEVER = float("inf")
 
 
-class Notify:
+class SystemdNotifier:
     """Words to whoever watches this service over $NOTIFY_SOCKET. Makes a socket for each, so a fork inherits nothing."""
 
     def __init__(self, address: str = "", watchdog_s: float = 0.0) -> None:
         """`address` is a path, or `@name` of the abstract namespace; empty for nobody. `watchdog_s` 0 asks for no beat."""
         self._address = address
-        self._beat_s = watchdog_s / 2  # sd_watchdog_enabled(3): half of what would kill us
+        self._watchdog_interval_s = watchdog_s / 2  # sd_watchdog_enabled(3): half of what would kill us
         self._watchdog_s = watchdog_s
-        self._has_complained = False
-        self.due = -NEVER if self._beat_s else NEVER  # when the next beat is, on the monotonic clock
+        self._has_warned = False
+        self.watchdog_due = -NEVER if self._watchdog_interval_s else NEVER  # when the next beat is, on the monotonic clock
 
     @classmethod
-    def from_environment(cls, environ: MutableMapping[str, str], pid: int) -> Notify:
+    def from_environment(cls, environ: MutableMapping[str, str], pid: int) -> SystemdNotifier:
         """Take the variables out of `environ`: what a command of a health check says is not the service's word."""
         address = environ.pop("NOTIFY_SOCKET", "")
         usec, asked = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
@@ -47,27 +47,27 @@ class Notify:
 
     def ready(self, status: str) -> None:
         """Started, or reloaded. `status` is the line that `systemctl status` shows."""
-        self._tell("READY=1", _status(status))
+        self._send("READY=1", _status(status))
 
     def reloading(self) -> None:
         """A reload begins; ready() ends it, also one that failed."""
-        self._tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}", _status("reloading"))
+        self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}", _status("reloading"))
 
     def stopping(self, status: str) -> None:
         """The end has begun."""
-        self._tell("STOPPING=1", _status(status))
+        self._send("STOPPING=1", _status(status))
 
     def main_pid(self, pid: int) -> None:
         """Another process is the service from now on. Only the old one may say so, and before the new one speaks."""
-        self._tell(f"MAINPID={pid}")
+        self._send(f"MAINPID={pid}")
 
-    def beat(self, now: float) -> None:
+    def ping_watchdog(self, now: float) -> None:
         """Say that we turn, if it is time to. `due` is then the next time."""
-        if now >= self.due:
-            self.due = now + self._beat_s
-            self._tell("WATCHDOG=1")
+        if now >= self.watchdog_due:
+            self.watchdog_due = now + self._watchdog_interval_s
+            self._send("WATCHDOG=1")
 
-    def _tell(self, *lines: str) -> None:
+    def _send(self, *lines: str) -> None:
         if not self._address:
             return
         try:
@@ -75,17 +75,17 @@ class Notify:
                 raise OSError(None, "neither a path nor an abstract name")
             target = "\0" + self._address[1:] if self._address.startswith("@") else self._address
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-                sock.settimeout(PATIENCE_S)
+                sock.settimeout(SEND_TIMEOUT_S)
                 sock.connect(target)
                 sock.send("\n".join(lines).encode())
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-            if not self._has_complained:
-                self._has_complained = True
+            if not self._has_warned:
+                self._has_warned = True
                 words = (error.strerror if isinstance(error, OSError) else None) or str(error)
                 log.warning("cannot tell systemd %s over NOTIFY_SOCKET=%s: %s", lines[0], self._address, words)
 
 
-def inherited_sockets(environ: MutableMapping[str, str], pid: int) -> list[socket.socket]:
+def activation_sockets(environ: MutableMapping[str, str], pid: int) -> list[socket.socket]:
     """The listening sockets that systemd made for the process `pid`, as $LISTEN_FDS, $LISTEN_PID and $LISTEN_FDNAMES tell.
 
     The variables are taken out of `environ`, and the sockets are closed on exec, so that no command inherits either. What is
@@ -99,14 +99,14 @@ def inherited_sockets(environ: MutableMapping[str, str], pid: int) -> list[socke
     for index in range(_number(count)):
         fd = FIRST_FD + index
         try:
-            found.append(_listening(fd))
+            found.append(_listening_socket(fd))
         except OSError as error:
             name = names[index] if index < len(names) and names[index] else "unknown"
             log.warning("inherited descriptor %d (%s) is not used: %s", fd, name, error.strerror)
     return found
 
 
-def _listening(fd: int) -> socket.socket:
+def _listening_socket(fd: int) -> socket.socket:
     """OSError, and the descriptor closed, when it is nothing to accept connections from."""
     os.set_inheritable(fd, False)  # EBADF for a number that names nothing: then there is nothing to close
     try:

@@ -15,7 +15,7 @@ from balance.health.circuit_breaker import STATE, UNTIL_US, BreakerChange, Break
 from balance.health.states import State
 from balance.process import state_log
 from balance.process.children.child_context import ChildContext
-from balance.process.ipc.wakeup import Message, Wakeup
+from balance.process.ipc.wakeup import Wakeup, WakeupReason
 from balance.process.shared_memory.board import Board
 from balance.proxy.listener_server import ListenerServer
 from balance.runtime import counters
@@ -28,7 +28,7 @@ from balance.runtime.snapshot import Snapshot
 
 log = logging.getLogger("balance.worker")
 
-REPORT_S = 0.02  # evidence is told to control so often at most, however much there is
+FAILURE_REPORT_INTERVAL_S = 0.02  # evidence is told to control so often at most, however much there is
 
 
 class HealthView:
@@ -39,9 +39,9 @@ class HealthView:
         self._loop = loop
         self._board: Board = context.board
         self._row = row
-        self._channels: Sequence[Wakeup] = context.wakeups
+        self._wakeups: Sequence[Wakeup] = context.wakeups
         self._backends: dict[int, tuple[Pool, PoolHealth, Backend]] = {}
-        self._plain: list[int] = []
+        self._ungated_slots: list[int] = []
         self._limits: list[PoolLimits] = []
         self._listener_server: ListenerServer | None = None
         self._states: list[int] = []  # as applied
@@ -49,15 +49,15 @@ class HealthView:
         self._timer: asyncio.TimerHandle | None = None
         self._reported_at = 0.0
         self._is_reporting = False
-        self._is_changing = False
+        self._is_swapping = False
         self._applied_us = 0
         self.shared = Shared(
             context.board.rows,
             context.board.evidence,
             context.locks,
-            self._moved,
-            self._failed,
-            self._ring_where,
+            self._on_breaker_change,
+            self._on_failure,
+            self._wake_workers_where,
             context.board.sessions,
             context.board.session_key,
         )
@@ -65,20 +65,20 @@ class HealthView:
     def begin(self, snapshot: Snapshot, listener_server: ListenerServer) -> None:
         """Look for the first time: however things stand, they were so before."""
         self._listener_server = listener_server
-        for _ in self.foresee(snapshot, list(snapshot.pools.values())):
+        for _ in self.prime(snapshot, list(snapshot.pools.values())):
             pass
         for pool in snapshot.pools.values():
             pool.rebuild()
-        self.changed_over()
+        self.swap_done()
 
-    def foresee(self, snapshot: Snapshot, pools: Sequence[Pool]) -> Iterator[None]:
+    def prime(self, snapshot: Snapshot, pools: Sequence[Pool]) -> Iterator[None]:
         """This snapshot will be served, in which these pools are new: tell them how things stand, one backend with each step.
         Their rebuild() is due, and then changed_over(); until then nothing is applied, or it would be to some of them alone."""
-        self._is_changing = True
+        self._is_swapping = True
         self._backends = {}
-        self._plain = []
+        self._ungated_slots = []
         self._limits = [pool.limits for pool in snapshot.pools.values() if pool.limits is not None]
-        states, phases = self._board.states(), self._phases_now()
+        states, phases = self._board.states(), self._read_breaker_phases()
         self._states += states[len(self._states) :]
         self._phases += phases[len(self._phases) :]
         new = {pool.name for pool in pools}
@@ -96,41 +96,41 @@ class HealthView:
             if health is not None:
                 self._backends |= {backend.slot: (pool, health, backend) for backend in pool.backends}
             else:
-                self._plain += [backend.slot for backend in pool.backends]
+                self._ungated_slots += [backend.slot for backend in pool.backends]
 
-    def heard(self) -> None:
+    def on_wakeup(self) -> None:
         """A bell rang: look at what it says."""
-        messages = self._channels[self._row].heard()
-        if Message.STATES in messages:
-            self.look()
-        if Message.PERMITS in messages:
+        messages = self._wakeups[self._row].received_by_worker()
+        if WakeupReason.BACKEND_STATES in messages:
+            self.refresh()
+        if WakeupReason.PERMITS in messages:
             for limits in self._limits:
                 limits.look()
             if self._listener_server is not None:
                 self._listener_server.look_at_clients()
 
-    def catch_up(self) -> int:
+    def refresh_if_changed(self) -> int:
         """Apply what no bell has told, as those of another instance ring elsewhere. As of when the board's states hold here."""
-        if self._board.states_us != self._applied_us:
-            self.look()
+        if self._board.states_changed_us != self._applied_us:
+            self.refresh()
         return self._applied_us
 
-    def changed_over(self) -> None:
+    def swap_done(self) -> None:
         """The foreseen snapshot is served."""
-        self._is_changing = False
-        self.look()
+        self._is_swapping = False
+        self.refresh()
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Read the board and apply what is new."""
         assert self._listener_server is not None
-        if self._is_changing:
+        if self._is_swapping:
             return
-        now, applied_us = monotonic(), self._board.states_us  # read first: what is written meanwhile is newer
-        states, phases = self._board.states(), self._phases_now()
+        now, applied_us = monotonic(), self._board.states_changed_us  # read first: what is written meanwhile is newer
+        states, phases = self._board.states(), self._read_breaker_phases()
         known = len(self._states)  # backends that come have later slots, and foresee() has looked at them
         before, was = self._states + states[known:], self._phases + phases[known:]
         if states != before:
-            for slot in self._plain:
+            for slot in self._ungated_slots:
                 if states[slot] != before[slot]:
                     self._listener_server.set_ready(slot, State(states[slot]).is_ready)
         changed: dict[Pool, list[Backend]] = {}
@@ -148,7 +148,7 @@ class HealthView:
                     for parked in list(backend.idle):
                         parked.discard()
 
-    def _phases_now(self) -> list[int]:
+    def _read_breaker_phases(self) -> list[int]:
         """Every breaker's phase; OPEN whose time is over is as good as HALF_OPEN. Wakes up when the next one's is."""
         phases = self._board.evidence_column(STATE)
         if BreakerState.OPEN not in phases:
@@ -164,36 +164,36 @@ class HealthView:
                     waits.append(until_us[slot] - now_us)
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(min(waits) / 1e6 + 0.001, self.look) if waits else None
+        self._timer = self._loop.call_later(min(waits) / 1e6 + 0.001, self.refresh) if waits else None
         return phases
 
-    def _moved(self, slot: int, change: BreakerChange) -> None:
+    def _on_breaker_change(self, slot: int, change: BreakerChange) -> None:
         """This worker has moved a breaker, in the middle of a request."""
         for index, row in enumerate(self._board.rows):
             if index != self._row and row[counters.PLACE]:
-                self._channels[index].ring(Message.STATES)
+                self._wakeups[index].wake_worker(WakeupReason.BACKEND_STATES)
         known = self._backends.get(slot)
         name = f"{known[0].name}/{known[2].name} ({known[2].address})" if known else "that is removed"
-        state_log.tell_breaker(log, f"backend {name}", change)
-        self._loop.call_soon(self.look)
+        state_log.log_breaker(log, f"backend {name}", change)
+        self._loop.call_soon(self.refresh)
 
-    def _ring_where(self, cell: int) -> None:
+    def _wake_workers_where(self, cell: int) -> None:
         """Tell the others whose row has that cell set about permits."""
         for index, row in enumerate(self._board.rows):
             if row[cell] and index != self._row:
-                self._channels[index].ring(Message.PERMITS)
+                self._wakeups[index].wake_worker(WakeupReason.PERMITS)
 
-    def _failed(self) -> None:
+    def _on_failure(self) -> None:
         if self._is_reporting:
             return
         self._is_reporting = True
-        wait_s = self._reported_at + REPORT_S - monotonic()
+        wait_s = self._reported_at + FAILURE_REPORT_INTERVAL_S - monotonic()
         if wait_s > 0:
-            self._loop.call_later(wait_s, self._report)
+            self._loop.call_later(wait_s, self._wake_control)
         else:
-            self._report()
+            self._wake_control()
 
-    def _report(self) -> None:
+    def _wake_control(self) -> None:
         self._is_reporting = False
         self._reported_at = monotonic()
-        self._channels[self._row].ring_control(Message.EVIDENCE)
+        self._wakeups[self._row].wake_control(WakeupReason.FAILURES)

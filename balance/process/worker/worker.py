@@ -14,11 +14,11 @@ import random
 import signal
 
 from balance.balancing import POLICIES, Needs
-from balance.process.children.child import Report, obey
-from balance.process.children.child_context import ChildContext, new_event_loop, watch_lifeline
-from balance.process.ipc.messages import END, REOPEN
+from balance.process.children.child import SupervisorPipe, watch_messages
+from balance.process.children.child_context import ChildContext, new_event_loop, watch_liveness_pipe
+from balance.process.ipc.messages import GRACEFUL_STOP, REOPEN_LOGS
 from balance.process.ipc.pipe import Message
-from balance.process.os_calls import set_name
+from balance.process.os_calls import set_process_name
 from balance.process.sockets.listen_sockets import inode
 from balance.process.worker.health_view import HealthView
 from balance.process.worker.worker_reload import WorkerReload
@@ -28,31 +28,31 @@ from balance.runtime.snapshot import build
 
 log = logging.getLogger("balance.worker")
 
-LOOK_AROUND_S = 0.2  # how often least-connections learns what the other workers hold
-OVERTIME_S = 5  # after the drain's own deadline, for closing; then the kernel ends us
+OTHERS_INTERVAL_S = 0.2  # how often least-connections learns what the other workers hold
+EXIT_GRACE_S = 5  # after the drain's own deadline, for closing; then the kernel ends us
 
 
-def run(context: ChildContext, slot: int, row: int, report: Report) -> int:
+def run(context: ChildContext, worker_number: int, row: int, supervisor_pipe: SupervisorPipe) -> int:
     """Be the worker in that slot, counting on that row, until the supervisor says otherwise. Returns the exit status."""
-    set_name("balance-worker")
-    context.listen_sockets.keep_for_worker(slot)
+    set_process_name("balance-worker")
+    context.listen_sockets.keep_for_worker(worker_number)
     for index, wakeup in enumerate(context.wakeups):
         if index != row:
             wakeup.worker_end.close()  # their other end stays open here, to ring them
     loop = new_event_loop()
     asyncio.set_event_loop(loop)
-    loop.run_until_complete(Worker(loop, context, slot, row).serve(report))
+    loop.run_until_complete(Worker(loop, context, worker_number, row).serve(supervisor_pipe))
     return 0
 
 
 class Worker:
     """What connects the traffic to the rest of the instance."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, context: ChildContext, slot: int, row: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: ChildContext, worker_number: int, row: int) -> None:
         self._loop = loop
         self._context = context
-        self._slot = slot
-        self._index = row
+        self._worker_number = worker_number
+        self._row = row
         self._stopped = asyncio.Event()
         self._limit_s = context.config.drain_s
         self._cells = context.board.rows[row]
@@ -61,56 +61,56 @@ class Worker:
         snapshot = build(context.config, context.slots, counts, random.random, self._health_view.shared)
         self._listener_server = ListenerServer(loop, snapshot, counts, context.config.logging, self._health_view.shared)
         self._health_view.begin(snapshot, self._listener_server)
-        self._listener_server.catch_up = self._health_view.catch_up
+        self._listener_server.catch_up = self._health_view.refresh_if_changed
         self._worker_reload = WorkerReload(loop, self._listener_server, self._health_view, counts)
 
-    async def serve(self, report: Report) -> None:
+    async def serve(self, supervisor_pipe: SupervisorPipe) -> None:
         """Accept until told to stop, then drain."""
         context, loop = self._context, self._loop
-        watch_lifeline(loop, context.lifeline, self._stopped.set)
-        loop.add_reader(context.wakeups[self._index].worker_end, self._health_view.heard)
+        watch_liveness_pipe(loop, context.liveness_pipe, self._stopped.set)
+        loop.add_reader(context.wakeups[self._row].worker_end, self._health_view.on_wakeup)
         row = self._cells
         row[counters.PID] = os.getpid()
-        row[counters.PLACE] = self._slot + 1
+        row[counters.PLACE] = self._worker_number + 1
         row[counters.GENERATION] = context.generation.number
-        self._health_view.look()  # from now on bells ring here: what was written between the first look and this one
-        sockets = context.listen_sockets.of_worker(self._slot)
+        self._health_view.refresh()  # from now on bells ring here: what was written between the first look and this one
+        sockets = context.listen_sockets.for_worker(self._worker_number)
         await self._listener_server.open(sockets)
-        self._worker_reload.begin({inode(sock): sock for _, sock in sockets}, report.end)
-        self._look_around()
-        obey(loop, report, self._told)
+        self._worker_reload.begin({inode(sock): sock for _, sock in sockets}, supervisor_pipe.pipe_end)
+        self._sync_other_workers()
+        watch_messages(loop, supervisor_pipe, self._on_message)
         gc.freeze()  # of a large configuration, which is here to stay, a collection would hold the loop
-        report.ready()
+        supervisor_pipe.notify_ready()
         await self._stopped.wait()
         await self._drain()
 
-    def _told(self, message: Message) -> None:
+    def _on_message(self, message: Message) -> None:
         """By the supervisor."""
-        if message.kind == END:
-            self._finish(message.data)
-        elif message.kind == REOPEN:
+        if message.kind == GRACEFUL_STOP:
+            self._begin_drain(message.data)
+        elif message.kind == REOPEN_LOGS:
             self._worker_reload.reopen_logs()
         else:
-            self._worker_reload.told(message)
+            self._worker_reload.on_message(message)
 
-    def _finish(self, limit_s: float) -> None:
+    def _begin_drain(self, limit_s: float) -> None:
         """End within `limit_s`; the last word counts."""
         self._limit_s = limit_s
         with contextlib.suppress(OverflowError):
             # A worker that no longer turns, or whose supervisor is dead, must end too: by default SIGALRM kills.
-            signal.alarm(int(limit_s) + OVERTIME_S)
+            signal.alarm(int(limit_s) + EXIT_GRACE_S)
         self._listener_server.shorten_drain(limit_s)
         self._stopped.set()
 
-    def _look_around(self) -> None:
+    def _sync_other_workers(self) -> None:
         pools = self._listener_server.snapshot.pools.values()
         if any(Needs.ACTIVE_ELSEWHERE in POLICIES[pool.algorithm].needs for pool in pools):
-            self._listener_server.see_others(self._context.board.active_elsewhere(self._index))
-        self._loop.call_later(LOOK_AROUND_S, self._look_around)
+            self._listener_server.see_others(self._context.board.active_elsewhere(self._row))
+        self._loop.call_later(OTHERS_INTERVAL_S, self._sync_other_workers)
 
     async def _drain(self) -> None:
         self._cells[counters.LEAVING] = 1
-        self._finish(self._limit_s)
+        self._begin_drain(self._limit_s)
         cut = await self._listener_server.drain(self._limit_s)
         self._cells[counters.CUT] += cut
         if cut:

@@ -17,8 +17,18 @@ from dataclasses import dataclass
 from balance.background_tasks import spawn
 from balance.errors import StartError
 from balance.process import logs
-from balance.process.ipc.messages import ABANDON, COMMIT, COMMITTED, NO_ROOM, PREPARE, PREPARED, REFUSED, Blueprint, Preparation
-from balance.process.ipc.pipe import Message, PipeEnd, unpacked
+from balance.process.ipc.messages import (
+    ABORT,
+    COMMIT,
+    COMMITTED,
+    NO_DESCRIPTORS,
+    PREPARE,
+    PREPARED,
+    REFUSED,
+    ConfigUpdate,
+    PrepareRequest,
+)
+from balance.process.ipc.pipe import Message, PipeEnd, from_memfd
 from balance.process.worker.health_view import HealthView
 from balance.proxy.access_log import AccessLog
 from balance.proxy.listener_server import ListenerServer, Pause
@@ -28,8 +38,10 @@ from balance.runtime.snapshot import Renewal, Snapshot, prepare
 
 log = logging.getLogger("balance.worker")
 
-TURN_S = 0.0005  # for how long the thread may keep the loop waiting; Python's own 5 ms would be felt by every request
-MANY_OBJECTS = 20_000  # to go through so many takes some 2 ms; of a large configuration's, nearly all are here to stay
+SWITCH_INTERVAL_S = (
+    0.0005  # for how long the thread may keep the loop waiting; Python's own 5 ms would be felt by every request
+)
+GC_FREEZE_THRESHOLD = 20_000  # to go through so many takes some 2 ms; of a large configuration's, nearly all are here to stay
 
 
 @dataclass(slots=True)
@@ -52,103 +64,103 @@ class WorkerReload:
         self._health_view = health_view
         self._row = row
         self._sockets: dict[int, socket.socket] = {}  # by inode: those that are accepted from
-        self._end: PipeEnd | None = None
-        self._preparation: Preparation | None = None
+        self._pipe_end: PipeEnd | None = None
+        self._prepare_request: PrepareRequest | None = None
         self._new: dict[int, socket.socket] = {}
         self._prepared: Prepared | None = None
-        self._turn = asyncio.Lock()  # one thread at a time, also when one reload is given up and the next one begins
+        self._prepare_lock = asyncio.Lock()  # one thread at a time, also when one reload is given up and the next one begins
 
     def begin(self, sockets: dict[int, socket.socket], end: PipeEnd) -> None:
         """What is accepted from at the start, and the line to the supervisor."""
         self._sockets = sockets
-        self._end = end
+        self._pipe_end = end
 
-    def told(self, message: Message) -> None:
+    def on_message(self, message: Message) -> None:
         """By the supervisor."""
-        preparation = self._preparation
+        prepare_request = self._prepare_request
         if message.kind == PREPARE:
-            self._drop()
+            self._discard()
             if len(message.fds) != 1 + len(message.data.new):
-                self._say(REFUSED, (message.data.number, NO_ROOM))
+                self._send(REFUSED, (message.data.number, NO_DESCRIPTORS))
                 for fd in message.fds:
                     os.close(fd)
                 return
             file, *fds = message.fds
-            preparation = self._preparation = message.data
+            prepare_request = self._prepare_request = message.data
             self._new = {number: socket.socket(fileno=fd) for number, fd in zip(message.data.new, fds, strict=True)}
             spawn(self._prepare(message.data, file), "preparing a configuration")
-        elif preparation is None or preparation.number != message.data:
+        elif prepare_request is None or prepare_request.number != message.data:
             return  # of one that was dropped already
-        elif message.kind == ABANDON:
-            self._drop()
+        elif message.kind == ABORT:
+            self._discard()
         elif message.kind == COMMIT and self._prepared is not None:
-            spawn(self._commit(preparation, self._prepared), "changing over to a configuration")
+            spawn(self._commit(prepare_request, self._prepared), "changing over to a configuration")
 
-    def _say(self, kind: str, data: object) -> None:
-        if self._end is not None:
-            self._end.say(kind, data)
+    def _send(self, kind: str, data: object) -> None:
+        if self._pipe_end is not None:
+            self._pipe_end.send(kind, data)
 
-    async def _prepare(self, preparation: Preparation, file: int) -> None:
+    async def _prepare(self, prepare_request: PrepareRequest, file: int) -> None:
         try:
-            async with self._turn:
-                if self._preparation is preparation:
-                    await self._prepare_now(preparation, file)
+            async with self._prepare_lock:
+                if self._prepare_request is prepare_request:
+                    await self._prepare_now(prepare_request, file)
         finally:
             os.close(file)
 
-    async def _prepare_now(self, preparation: Preparation, file: int) -> None:
+    async def _prepare_now(self, prepare_request: PrepareRequest, file: int) -> None:
         interval_s = sys.getswitchinterval()
-        sys.setswitchinterval(TURN_S)
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.disable()  # a collection over 10,000 new backends would stop the loop; most of what is new is here to stay
         try:
             prepared = await self._loop.run_in_executor(None, self._build, file, self._listener_server.leaving)
         except (OSError, StartError) as error:
-            self._refuse(preparation, str(error))
+            self._refuse(prepare_request, str(error))
         except Exception as error:
             log.exception("a configuration could not be prepared")
-            self._refuse(preparation, f"{type(error).__name__}: {error}")
+            self._refuse(prepare_request, f"{type(error).__name__}: {error}")
         else:
-            if self._preparation is preparation:
+            if self._prepare_request is prepare_request:
                 self._prepared = prepared
-                self._say(PREPARED, preparation.number)
+                self._send(PREPARED, prepare_request.number)
             elif prepared.access is not None:
                 prepared.access.leave()
         finally:
             gc.enable()
             sys.setswitchinterval(interval_s)
 
-    def _refuse(self, preparation: Preparation, why: str) -> None:
-        if self._preparation is preparation:
-            self._say(REFUSED, (preparation.number, why))
-            self._drop()
+    def _refuse(self, prepare_request: PrepareRequest, why: str) -> None:
+        if self._prepare_request is prepare_request:
+            self._send(REFUSED, (prepare_request.number, why))
+            self._discard()
 
     def _build(self, file: int, leaving: list[Backend]) -> Prepared:
         """On a thread."""
-        blueprint: Blueprint = unpacked(file)[1]
-        config = blueprint.config
+        config_update: ConfigUpdate = from_memfd(file)[1]
+        config = config_update.config
         current = self._listener_server.snapshot
         shared = self._health_view.shared
-        snapshot, renewals = prepare(config, blueprint.slots, self._row, random.random, shared, current, leaving)
+        snapshot, renewals = prepare(config, config_update.slots, self._row, random.random, shared, current, leaving)
         access = AccessLog(config.logging.access_log) if config.logging.access_log.enabled else None
-        if gc.get_count()[0] > MANY_OBJECTS:
+        if gc.get_count()[0] > GC_FREEZE_THRESHOLD:
             gc.freeze()
         return Prepared(snapshot, renewals, access)
 
-    async def _commit(self, preparation: Preparation, prepared: Prepared) -> None:
-        self._preparation = self._prepared = None
+    async def _commit(self, prepare_request: PrepareRequest, prepared: Prepared) -> None:
+        self._prepare_request = self._prepared = None
         have, self._new = self._sockets | self._new, {}
-        self._sockets = {number: have[number] for _, number in preparation.sockets}
+        self._sockets = {number: have[number] for _, number in prepare_request.sockets}
         pause = Pause()
-        for _ in self._health_view.foresee(prepared.snapshot, [renewal.pool for renewal in prepared.renewals]):
+        for _ in self._health_view.prime(prepared.snapshot, [renewal.pool for renewal in prepared.renewals]):
             await pause.if_due()
         await self._listener_server.swap(
-            prepared.snapshot, prepared.renewals, [(name, have[number]) for name, number in preparation.sockets]
+            prepared.snapshot, prepared.renewals, [(name, have[number]) for name, number in prepare_request.sockets]
         )
-        self._health_view.changed_over()
+        self._health_view.swap_done()
         self._listener_server.log_to(prepared.access)
         logs.reopen(prepared.snapshot.config.logging)
-        self._row.cells[counters.GENERATION] = preparation.number
-        self._say(COMMITTED, preparation.number)
+        self._row.cells[counters.GENERATION] = prepare_request.number
+        self._send(COMMITTED, prepare_request.number)
 
     def reopen_logs(self) -> None:
         """Begin files anew that may have been moved away."""
@@ -160,9 +172,9 @@ class WorkerReload:
             except OSError as error:
                 log.error("the access log cannot be opened: %s; it goes on where it was", error.strerror or error)
 
-    def _drop(self) -> None:
+    def _discard(self) -> None:
         """What was prepared is not wanted."""
-        self._preparation = None
+        self._prepare_request = None
         if self._prepared is not None and self._prepared.access is not None:
             self._prepared.access.leave()
         self._prepared = None

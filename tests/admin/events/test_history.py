@@ -16,12 +16,12 @@ class Clock:
 def test_numbers_rise_with_the_clock_and_never_fall() -> None:
     clock = Clock()
     events = EventLog(clock)
-    events.tell("a", "one")
-    events.tell("a", "two")
+    events.publish("a", "one")
+    events.publish("a", "two")
     clock.now = 5.0  # set back
-    events.tell("a", "three")
+    events.publish("a", "three")
     clock.now = 2000.0
-    events.tell("b", "four", more=1)
+    events.publish("b", "four", more=1)
     assert [(each.number, each.text) for each in events.since(0)] == [
         (1_000_000, "one"),
         (1_000_001, "two"),
@@ -29,24 +29,24 @@ def test_numbers_rise_with_the_clock_and_never_fall() -> None:
         (2_000_000, "four"),
     ]
     assert [each.text for each in events.since(1_000_001)] == ["three", "four"]
-    assert events.since(0)[-1].about == {"more": 1}
+    assert events.since(0)[-1].fields == {"more": 1}
 
 
 def test_the_history_is_bounded() -> None:
     events = EventLog(Clock())
     for number in range(HISTORY + 50):
-        events.tell("a", str(number))
+        events.publish("a", str(number))
     assert [each.text for each in events.since(0)] == [str(number) for number in range(50, HISTORY + 50)]
 
 
 def test_a_subscriber_gets_a_replay_and_then_what_is_new() -> None:
     async def main() -> None:
         events = EventLog(Clock())
-        events.tell("a", "old")
+        events.publish("a", "old")
         first, second = events.subscribe(0), events.subscribe(None)
         assert first is not None
         assert second is not None
-        events.tell("a", "new")
+        events.publish("a", "new")
         assert [each.text for each in await first.next(5) or ()] == ["old", "new"]
         assert [each.text for each in await second.next(5) or ()] == ["new"]
         assert await first.next(0.001) == []
@@ -61,11 +61,11 @@ def test_a_slow_subscriber_is_dropped_and_the_others_are_not() -> None:
         assert slow is not None
         assert quick is not None
         for number in range(MAX_WAITING + 1):
-            events.tell("a", str(number))
+            events.publish("a", str(number))
             assert await quick.next(5)
         assert dropped == ["slow"]
         assert await slow.next(5) is None
-        events.tell("a", "after")
+        events.publish("a", "after")
         assert await quick.next(5)
 
     asyncio.run(main())
@@ -97,7 +97,7 @@ def test_what_was_told_before_the_end_is_still_read() -> None:
         subscription = events.subscribe(None)
         assert subscription is not None
         with subscription:
-            events.tell("stage", "the instance ends")
+            events.publish("stage", "the instance ends")
             events.close()
             last = await subscription.next(1.0)
             assert last is not None and [each.text for each in last] == ["the instance ends"]

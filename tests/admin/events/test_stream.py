@@ -23,7 +23,7 @@ from balance.admin.state_view import StateView
 @contextlib.asynccontextmanager
 async def serving(view: StateView, app: Starlette | None = None) -> AsyncIterator[tuple[int, AdminServer]]:
     sock = socket.create_server(("127.0.0.1", 0))
-    server = AdminServer(app or admin_app(view, is_inward=True))
+    server = AdminServer(app or admin_app(view, is_local_only=True))
     server.start([sock], "side doors under test")
     try:
         yield sock.getsockname()[1], server
@@ -67,13 +67,13 @@ def test_events_come_as_they_happen_and_again_after_a_break(view: StateView) -> 
             assert reader.head.startswith("HTTP/1.1 200 OK\r\n")
             assert "content-type: text/event-stream" in reader.head
             await reader.until(b": hello")
-            view.events.tell("backend", "first\nline", name="a1")
+            view.events.publish("backend", "first\nline", name="a1")
             number = (await reader.until(b"id: ")).removeprefix(b"id: ").decode()
             assert await reader.until(b"event: ") == b"event: backend"
             data = json.loads((await reader.until(b"data: ")).removeprefix(b"data: "))
             assert (data["kind"], data["text"], data["name"]) == ("backend", "first\nline", "a1")
             reader.leave()
-            view.events.tell("worker", "second")
+            view.events.publish("worker", "second")
             again = await Reader.open(port, fields=f"Last-Event-ID: {number}\r\n")
             assert json.loads((await again.until(b"data: ")).removeprefix(b"data: "))["text"] == "second"
             everything = await Reader.open(port, "/events?since=0")
@@ -96,7 +96,7 @@ def test_a_reader_that_does_not_read_is_cut_off(view: StateView) -> None:
             async with asyncio.timeout(30):
                 while server.server_state.connections:  # it goes although nobody reads what is under way
                     for _ in range(MAX_WAITING // 2):
-                        view.events.tell("noise", "x" * 20_000)
+                        view.events.publish("noise", "x" * 20_000)
                     await asyncio.sleep(0)
             assert not view.events._subscriptions
             sock.close()
@@ -145,26 +145,26 @@ def test_a_stream_ends_in_order_when_the_instance_does(view: StateView) -> None:
 
 @pytest.mark.parametrize("since", ["x", "-1", "1" * 30])
 def test_a_number_that_is_none_is_refused(view: StateView, since: str) -> None:
-    assert ask(admin_app(view, is_inward=True), f"/events?since={since}").status == 400
+    assert ask(admin_app(view, is_local_only=True), f"/events?since={since}").status == 400
 
 
 def test_head_is_answered_at_once(view: StateView) -> None:
-    answer = ask(admin_app(view, is_inward=True), "/events", "HEAD")
+    answer = ask(admin_app(view, is_local_only=True), "/events", "HEAD")
     assert (answer.status, answer.headers["content-type"]) == (200, "text/event-stream")
 
 
 def test_what_is_remembered_can_be_had_at_once(view: StateView) -> None:
-    view.events.tell("worker", "first")
-    view.events.tell("worker", "second")
-    known = ask(admin_app(view, is_inward=True), "/events?follow=false").json["events"]
+    view.events.publish("worker", "first")
+    view.events.publish("worker", "second")
+    known = ask(admin_app(view, is_local_only=True), "/events?follow=false").json["events"]
     assert [(each["kind"], each["text"]) for each in known] == [("worker", "first"), ("worker", "second")]
-    later = ask(admin_app(view, is_inward=True), f"/events?follow=false&since={known[0]['number']}").json["events"]
+    later = ask(admin_app(view, is_local_only=True), f"/events?follow=false&since={known[0]['number']}").json["events"]
     assert [each["text"] for each in later] == ["second"]
 
 
 def test_half_a_character_in_an_event_is_escaped_and_breaks_no_stream(view: StateView) -> None:
-    view.events.tell("reload", "no pool \ud800")
-    (known,) = ask(admin_app(view, is_inward=True), "/events?follow=false").json["events"]
+    view.events.publish("reload", "no pool \ud800")
+    (known,) = ask(admin_app(view, is_local_only=True), "/events?follow=false").json["events"]
     assert known["text"] == "no pool \ud800"
 
     async def main() -> None:

@@ -15,29 +15,29 @@ from balance.health.readiness import Stage
 from balance.process.shared_memory.board import Board
 
 
-def told(view: StateView) -> list[str]:
+def describe_order(view: StateView) -> list[str]:
     return [event.text for event in view.events.since(0)]
 
 
 def test_nothing_is_told_while_nothing_happens() -> None:
     steered = FakeInstance()
     watcher = EventWatcher(steered.view)
-    watcher.look()
-    watcher.look()
-    assert told(steered.view) == []
+    watcher.poll()
+    watcher.poll()
+    assert describe_order(steered.view) == []
 
 
 def test_stages_and_restarts_are_told() -> None:
     steered = FakeInstance()
     watcher = EventWatcher(steered.view)
     steered.board.count_worker_restart()
-    watcher.look()
+    watcher.poll()
     steered.board.count_worker_restart()
     steered.board.count_worker_restart()
     steered.board.set_stage(Stage.DRAINING)
-    watcher.look()
-    watcher.look()
-    assert told(steered.view) == [
+    watcher.poll()
+    watcher.poll()
+    assert describe_order(steered.view) == [
         "a worker was replaced (1 since the start)",
         "the instance is draining; /ready says no",
         "2 workers were replaced (3 since the start)",
@@ -48,19 +48,19 @@ def test_reloads_are_told_with_what_they_changed() -> None:
     steered = FakeInstance()
     watcher = EventWatcher(steered.view)
     steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
-    asyncio.run(steered.steer(Reload()))
-    asyncio.run(steered.steer(Reload(rollback=True)))
-    watcher.look()
+    asyncio.run(steered.submit_order(Reload()))
+    asyncio.run(steered.submit_order(Reload(rollback=True)))
+    watcher.poll()
     steered.source = steered.source.with_text("nonsense: 1\n")
-    asyncio.run(steered.steer(Reload()))
-    watcher.look()
-    assert told(steered.view) == [
+    asyncio.run(steered.submit_order(Reload()))
+    watcher.poll()
+    assert describe_order(steered.view) == [
         "generation 2 is served (admin API): ~1 backend",
         "generation 3 is served (rollback to 1): ~1 backend",
         "a reload was refused; nothing changed, the log says why",
     ]
     first = steered.view.events.since(0)[0]
-    assert (first.kind, first.about["result"], first.about["generation"]) == ("reload", "success", 2)
+    assert (first.kind, first.fields["result"], first.fields["generation"]) == ("reload", "success", 2)
 
 
 def test_breakers_are_told_when_they_move(make_view: Callable[..., StateView]) -> None:
@@ -76,11 +76,11 @@ def test_breakers_are_told_when_they_move(make_view: Callable[..., StateView]) -
         Signal.FAILURES,
         1 << 62,
     )
-    watcher.look()
+    watcher.poll()
     evidence[STATE], evidence[CAUSE] = BreakerState.CLOSED, Signal.TRIALS_PASSED
-    watcher.look()
-    watcher.look()
-    assert told(view) == [
+    watcher.poll()
+    watcher.poll()
+    assert describe_order(view) == [
         "the circuit breaker of backend app/a2 is open: too many failures in a row",
         "the circuit breaker of backend app/a2 is closed: the requests that tried it went well",
     ]
@@ -91,9 +91,11 @@ def test_a_successor_says_that_it_is_one() -> None:
         steered = FakeInstance()
         steered.board.count_control_restart()  # in the instance that this one has replaced
         EventWatcher(steered.view, 1).start(asyncio.get_running_loop())
-        assert told(steered.view) == []
+        assert describe_order(steered.view) == []
         steered.board.count_control_restart()
         EventWatcher(steered.view, 1).start(asyncio.get_running_loop())
-        assert told(steered.view) == ["the control process was replaced (1 since the start); the log has what was before"]
+        assert describe_order(steered.view) == [
+            "the control process was replaced (1 since the start); the log has what was before"
+        ]
 
     asyncio.run(main())

@@ -88,7 +88,7 @@ def test_the_generations_are_a_table_with_the_one_that_is_served_marked(say: Say
 
 
 def test_what_is_remembered_is_told_once(say: Say, instance: Any) -> None:
-    instance.do(lambda: instance.steered.view.events.tell("worker", "a worker was replaced", restarts=1))
+    instance.do(lambda: instance.steered.view.events.publish("worker", "a worker was replaced", restarts=1))
     status, out, _ = say("events", "--once")
     assert status == 0
     assert out.endswith(" worker: a worker was replaced\n")
@@ -99,7 +99,7 @@ def test_what_is_remembered_is_told_once(say: Say, instance: Any) -> None:
 
 
 def test_events_are_told_as_they_come(instance: Any) -> None:
-    tell = instance.steered.view.events.tell
+    tell = instance.steered.view.events.publish
     instance.do(lambda: tell("worker", "first"))
     words = [sys.executable, "-m", "balance", "events", "--admin", instance.address]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as follower:

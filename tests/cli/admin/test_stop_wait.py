@@ -25,7 +25,7 @@ def ends(instance: Any, cut: int | None) -> threading.Timer:
 
     def end() -> None:
         if cut is not None:
-            instance.do(lambda: instance.steered.view.events.tell("stage", "the instance ends", stage="ended", cut=cut))
+            instance.do(lambda: instance.steered.view.events.publish("stage", "the instance ends", stage="ended", cut=cut))
         instance.stop()
 
     timer = threading.Timer(0.3, end)

@@ -19,7 +19,7 @@ Say = Callable[..., tuple[int, str, str]]
 def ticking(instance: Any, active: int = 0) -> None:
     """As its workers would have written it by now."""
     for row in instance.steered.board.rows:
-        row[counters.APPLIED_US] = instance.steered.board.states_us
+        row[counters.APPLIED_US] = instance.steered.board.states_changed_us
     instance.steered.board.rows[0][counters.block(1) + counters.ACTIVE] = active
 
 

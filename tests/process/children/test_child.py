@@ -9,11 +9,18 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from balance.errors import StartError
-from balance.process.children.child import Child, ChildState, Report, how_it_ended, next_backoff_s, obey
-from balance.process.ipc.messages import END
+from balance.process.children.child import (
+    Child,
+    ChildState,
+    SupervisorPipe,
+    describe_exit_status,
+    next_backoff_s,
+    watch_messages,
+)
+from balance.process.ipc.messages import GRACEFUL_STOP
 from balance.process.ipc.pipe import Message
 
-Body = Callable[[Report], int]
+Body = Callable[[SupervisorPipe], int]
 Start = Callable[[Body], Child]
 
 
@@ -30,16 +37,16 @@ def start() -> Iterator[Start]:
 
     yield fork
     for child in children:
-        if child.life is not ChildState.GONE:
+        if child.state is not ChildState.EXITED:
             child.kill()
             os.waitpid(child.pid, 0)
-        child.hang_up()
+        child.close_pipe()
 
 
 def ended(child: Child) -> int:
     """Wait for the child's end, as the supervisor does after SIGCHLD."""
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    child.listen()
+    child.receive()
     status = child.reap()
     assert status is not None
     return status
@@ -48,102 +55,102 @@ def ended(child: Child) -> int:
 def test_a_child_is_ready_when_it_says_so_and_not_before(start: Start) -> None:
     readable, writable = os.pipe()
 
-    def body(report: Report) -> int:
+    def body(supervisor_pipe: SupervisorPipe) -> int:
         os.read(readable, 1)
-        report.ready()
+        supervisor_pipe.notify_ready()
         os.read(readable, 1)
         return 7
 
     child = start(body)
-    assert (child.listen(), child.life) == (([], True), ChildState.STARTING)
+    assert (child.receive(), child.state) == (([], True), ChildState.STARTING)
     os.write(writable, b"x")
-    while child.life is ChildState.STARTING:
-        assert child.listen() == ([], True)
+    while child.state is ChildState.STARTING:
+        assert child.receive() == ([], True)
     os.write(writable, b"x")
-    assert how_it_ended(ended(child)) == "exited with status 7"
-    assert (child.life, child.complaint) == (ChildState.GONE, "")
+    assert describe_exit_status(ended(child)) == "exited with status 7"
+    assert (child.state, child.failure_reason) == (ChildState.EXITED, "")
     os.close(readable)
     os.close(writable)
 
 
 def test_why_a_child_cannot_work_is_one_line(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
-    def body(report: Report) -> int:
+    def body(supervisor_pipe: SupervisorPipe) -> int:
         raise StartError("the disk\nis full")
 
     child = start(body)
-    assert how_it_ended(ended(child)) == "exited with status 1"
-    assert child.complaint == "the disk is full"
+    assert describe_exit_status(ended(child)) == "exited with status 1"
+    assert child.failure_reason == "the disk is full"
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_bug_in_a_child_ends_the_child_alone_and_is_reported(start: Start) -> None:
-    def body(report: Report) -> int:
+    def body(supervisor_pipe: SupervisorPipe) -> int:
         raise ZeroDivisionError("division by zero")
 
     child = start(body)
-    assert how_it_ended(ended(child)) == "exited with status 1"
-    assert child.complaint == "ZeroDivisionError: division by zero"
+    assert describe_exit_status(ended(child)) == "exited with status 1"
+    assert child.failure_reason == "ZeroDivisionError: division by zero"
 
 
-def until_told(report: Report) -> Message:
+def until_told(supervisor_pipe: SupervisorPipe) -> Message:
     """Turn a loop until the supervisor has said something."""
     loop = asyncio.new_event_loop()
     told: asyncio.Future[Message] = loop.create_future()
-    obey(loop, report, told.set_result)
+    watch_messages(loop, supervisor_pipe, told.set_result)
     return loop.run_until_complete(told)
 
 
 def test_a_groups_signals_are_ignored_and_what_the_supervisor_says_is_heard(start: Start) -> None:
-    def body(report: Report) -> int:
-        report.ready()
-        return int(until_told(report).data)
+    def body(supervisor_pipe: SupervisorPipe) -> int:
+        supervisor_pipe.notify_ready()
+        return int(until_told(supervisor_pipe).data)
 
     child = start(body)
     for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         os.kill(child.pid, signum)
-    child.finish(7)
-    assert child.life is ChildState.LEAVING
-    assert how_it_ended(ended(child)) == "exited with status 7"
+    child.stop_gracefully(7)
+    assert child.state is ChildState.LEAVING
+    assert describe_exit_status(ended(child)) == "exited with status 7"
 
 
 def test_what_was_said_before_the_child_listens_is_heard_all_the_same(start: Start) -> None:
     readable, writable = os.pipe()
 
-    def body(report: Report) -> int:
+    def body(supervisor_pipe: SupervisorPipe) -> int:
         os.read(readable, 1)
-        message = until_told(report)
-        return int(message.data) if message.kind == END else 1
+        message = until_told(supervisor_pipe)
+        return int(message.data) if message.kind == GRACEFUL_STOP else 1
 
     child = start(body)
-    child.finish(9)
+    child.stop_gracefully(9)
     os.write(writable, b"x")
-    assert how_it_ended(ended(child)) == "exited with status 9"
+    assert describe_exit_status(ended(child)) == "exited with status 9"
     os.close(readable)
     os.close(writable)
 
 
 def test_a_child_says_more_than_that_it_is_ready(start: Start) -> None:
-    def body(report: Report) -> int:
-        report.ready()
-        report.end.say("prepared", 3)
-        until_told(report)
+    def body(supervisor_pipe: SupervisorPipe) -> int:
+        supervisor_pipe.notify_ready()
+        supervisor_pipe.pipe_end.send("prepared", 3)
+        until_told(supervisor_pipe)
         return 0
 
     child = start(body)
     heard: list[Message] = []
     while not heard:
-        heard += child.listen()[0]
+        heard += child.receive()[0]
     assert heard == [Message("prepared", 3, ())]
-    assert child.life is ChildState.READY
-    child.finish(1)
+    assert child.state is ChildState.READY
+    child.stop_gracefully(1)
     assert ended(child) == 0
 
 
 def test_a_child_that_is_gone_is_neither_told_nor_killed(start: Start) -> None:
-    child = start(lambda report: 0)
+    child = start(lambda supervisor_pipe: 0)
     assert ended(child) == 0
     child.kill()  # its number may be somebody else's by now
-    assert not child.say(END, 1)
+    assert not child.send(GRACEFUL_STOP, 1)
     assert child.reap() is None
 
 
@@ -158,7 +165,7 @@ def test_a_child_that_is_gone_is_neither_told_nor_killed(start: Start) -> None:
     ],
 )
 def test_ends_are_put_into_words(status: int, words: str) -> None:
-    assert how_it_ended(status) == words
+    assert describe_exit_status(status) == words
 
 
 def test_who_keeps_dying_young_waits_longer_and_longer_up_to_a_bound() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from child_contexts import context
 
 from balance.config.overrides.runtime_overrides import BackendChange, Verb
-from balance.process.children.child_context import new_event_loop, watch_lifeline
+from balance.process.children.child_context import new_event_loop, watch_liveness_pipe
 from balance.process.generation import Generation
 
 
@@ -20,7 +20,7 @@ def test_the_lifelines_end_is_told_once() -> None:
         told.append("ended")
         loop.call_later(0.05, loop.stop)
 
-    watch_lifeline(loop, readable, ended)
+    watch_liveness_pipe(loop, readable, ended)
     loop.run_until_complete(asyncio.sleep(0))
     assert told == []
     os.close(writable)
@@ -43,7 +43,7 @@ def generation(number: int, backends: int, *changes: BackendChange) -> Generatio
 def test_the_way_back_leads_to_what_differs_or_to_the_number_that_is_said() -> None:
     change = BackendChange(Verb.SET, "pool", "b1", '{"weight": 3}')
     history = (generation(4, 1), generation(5, 2), generation(6, 3, change), generation(7, 3, change), generation(8, 3, change))
-    place = replace(context(1), history=history)
-    assert [found.number for to in (0, 4, 6) if (found := place.before(to))] == [5, 4, 6]
-    assert [place.before(to) for to in (3, 8, 9)] == [None, None, None]
-    assert replace(place, history=history[-2:]).before() is None
+    child_context = replace(context(1), history=history)
+    assert [found.number for to in (0, 4, 6) if (found := child_context.before(to))] == [5, 4, 6]
+    assert [child_context.before(to) for to in (3, 8, 9)] == [None, None, None]
+    assert replace(child_context, history=history[-2:]).before() is None

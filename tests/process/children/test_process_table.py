@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from balance.errors import StartError
-from balance.process.children.child import Child, ChildState, Report
+from balance.process.children.child import Child, ChildState, SupervisorPipe
 from balance.process.children.child_slot import ChildSlot
 from balance.process.children.process_table import NEVER, ProcessTable
-from balance.process.ipc.messages import END
+from balance.process.ipc.messages import GRACEFUL_STOP
 from balance.process.ipc.pipe import Message
 from balance.process.shared_memory.board import Board
-from balance.process.shared_memory.locks import ROWS, Locks
+from balance.process.shared_memory.locks import ROWS_LOCK, Locks
 from balance.process.shared_memory.row_ownership import RowOwnership
 from balance.runtime import counters
 
@@ -25,33 +25,39 @@ PATIENCE_S = 20.0
 MAX_ROWS = 4
 
 
-def until_ended(child: Child, report: Report) -> int:
+def until_ended(child: Child, supervisor_pipe: SupervisorPipe) -> int:
     """Be ready, say which row this is, and wait for the end of the line."""
-    report.ready()
-    report.end.say("row", child.row)
+    supervisor_pipe.notify_ready()
+    supervisor_pipe.pipe_end.send("row", child.row)
     while True:
-        messages, is_open = report.end.heard()
-        if any(message.kind == END for message in messages):
+        messages, is_open = supervisor_pipe.pipe_end.heard()
+        if any(message.kind == GRACEFUL_STOP for message in messages):
             return int(messages[-1].data)
         if not is_open:
             return 99
         time.sleep(0.001)
 
 
-def fails(child: Child, report: Report) -> int:
+def fails(child: Child, supervisor_pipe: SupervisorPipe) -> int:
     raise StartError("the disk is full")
 
 
 class Company:
     """A staff, and what its children were told to let go of."""
 
-    def __init__(self, workers: int = 2, be_worker: Callable[[Child, Report], int] = until_ended) -> None:
+    def __init__(self, workers: int = 2, worker_main: Callable[[Child, SupervisorPipe], int] = until_ended) -> None:
         self.selector = selectors.DefaultSelector()
         self.board = Board(0, 1, max_rows=MAX_ROWS)
         self.locks = Locks()
-        rows = RowOwnership(self.board, self.locks, patience_s=0.05)
+        rows = RowOwnership(self.board, self.locks, lock_timeout_s=0.05)
         self.process_table = ProcessTable(
-            workers, be_worker, until_ended, self.selector, rows, lambda slot: frozenset({slot or 0}), self._let_go
+            workers,
+            worker_main,
+            until_ended,
+            self.selector,
+            rows,
+            lambda worker_number: frozenset({worker_number or 0}),
+            self._after_fork_in_child,
         )
 
     def let(self, *rows: int, pid: int) -> None:
@@ -60,35 +66,35 @@ class Company:
             self.board.use_row(row)
             self.board.rows[row][counters.PID] = pid
 
-    def _let_go(self, name: str) -> None:
+    def _after_fork_in_child(self, name: str) -> None:
         self.selector.close()
 
-    def hear(self, child: Child) -> tuple[bool, list[Message]]:
+    def receive(self, child: Child) -> tuple[bool, list[Message]]:
         """Until it is ready and has said something: whether it became ready just once, and what it said."""
         deadline = time.monotonic() + PATIENCE_S
         times, said = 0, []
         while not (times and said):
             assert time.monotonic() < deadline
             self.selector.select(0.05)
-            has_become_ready, messages, is_open = self.process_table.hear(child)
+            has_become_ready, messages, is_open = self.process_table.receive(child)
             assert is_open
             times += has_become_ready
             said += messages
         return times == 1, said
 
     def filled(self, child_slot: ChildSlot) -> Child:
-        child = self.process_table.fill(child_slot)
-        self.hear(child)
+        child = self.process_table.fork_into_slot(child_slot)
+        self.receive(child)
         return child
 
-    def departures(self, count: int) -> dict[str, str]:
+    def reap_exited(self, count: int) -> dict[str, str]:
         """Wait for so many to go: the words for each."""
         deadline = time.monotonic() + PATIENCE_S
         found: dict[str, str] = {}
         while len(found) < count:
             assert time.monotonic() < deadline
-            for departure in self.process_table.departures():
-                found[departure.child.name] = departure.words
+            for child_exit in self.process_table.reap_exited():
+                found[child_exit.child.name] = child_exit.words
             time.sleep(0.001)
         return found
 
@@ -114,60 +120,60 @@ def test_all_is_ready_when_somebody_is_at_every_post(company: Company) -> None:
     assert [child_slot.name for child_slot in process_table.child_slots] == ["worker 0", "worker 1", "control"]
     for child_slot in process_table.child_slots:
         assert not process_table.is_ready
-        assert child_slot.name in process_table.unready
-        was_once, said = company.hear(process_table.fill(child_slot))
+        assert child_slot.name in process_table.unready_names
+        was_once, said = company.receive(process_table.fork_into_slot(child_slot))
         assert was_once
         assert said == [
             Message("row", None if child_slot is process_table.control else process_table.workers.index(child_slot), ())
         ]
     assert process_table.is_ready
-    assert process_table.unready == ""
-    assert [child.name for child in process_table.worker_children] == ["worker 0", "worker 1"]
-    assert process_table.others == []
-    assert [child.inodes for child in process_table.everyone] == [frozenset({0}), frozenset({1}), frozenset({0})]
+    assert process_table.unready_names == ""
+    assert [child.name for child in process_table.live_workers] == ["worker 0", "worker 1"]
+    assert process_table.unassigned == []
+    assert [child.inodes for child in process_table.live_children] == [frozenset({0}), frozenset({1}), frozenset({0})]
 
 
 def test_one_that_takes_over_stands_at_the_post_and_the_one_before_is_still_known(company: Company) -> None:
     process_table = company.process_table
     (child_slot, _) = process_table.workers
     before = company.filled(child_slot)
-    newcomer = process_table.born(child_slot)
+    newcomer = process_table.fork_for_slot(child_slot)
     assert child_slot.child is before
-    assert process_table.others == [newcomer]
+    assert process_table.unassigned == [newcomer]
     assert newcomer.row == 1  # not that of the one before, which counts on
-    company.hear(newcomer)
+    company.receive(newcomer)
     child_slot.restart_at = 1.0
-    assert process_table.place(child_slot, newcomer) is before
-    assert (child_slot.child, child_slot.restart_at, process_table.others) == (newcomer, None, [before])
-    before.finish(7)
-    assert "exited with status 7" in company.departures(1)["worker 0"]
-    assert (child_slot.child, process_table.others) == (newcomer, [])
-    assert process_table.born(child_slot).row == 0
+    assert process_table.assign(child_slot, newcomer) is before
+    assert (child_slot.child, child_slot.restart_at, process_table.unassigned) == (newcomer, None, [before])
+    before.stop_gracefully(7)
+    assert "exited with status 7" in company.reap_exited(1)["worker 0"]
+    assert (child_slot.child, process_table.unassigned) == (newcomer, [])
+    assert process_table.fork_for_slot(child_slot).row == 0
 
 
 def test_a_departure_says_whose_post_is_vacant_how_it_went_and_its_last_words(company: Company) -> None:
     process_table = company.process_table
     for child_slot in process_table.workers:
-        process_table.fill(child_slot)  # nobody has listened to it
+        process_table.fork_into_slot(child_slot)  # nobody has listened to it
     first, second = (child_slot.child for child_slot in process_table.workers)
     assert first is not None
     assert second is not None
-    first.finish(5)
+    first.stop_gracefully(5)
     os.waitid(os.P_PID, first.pid, os.WEXITED | os.WNOWAIT)
-    (departure,) = process_table.departures()
-    assert departure.child is first
-    assert departure.child_slot is process_table.workers[0]
-    assert departure.messages == [Message("row", 0, ())]
-    assert os.waitstatus_to_exitcode(departure.status) == 5
-    assert (process_table.workers[0].child, first.end) == (None, None)
-    assert process_table.everyone == [second]
+    (child_exit,) = process_table.reap_exited()
+    assert child_exit.child is first
+    assert child_exit.child_slot is process_table.workers[0]
+    assert child_exit.messages == [Message("row", 0, ())]
+    assert os.waitstatus_to_exitcode(child_exit.status) == 5
+    assert (process_table.workers[0].child, first.pipe_end) == (None, None)
+    assert process_table.live_children == [second]
     assert {key.data for key in company.selector.get_map().values()} == {second}
 
 
 def test_one_that_could_not_start_says_why() -> None:
     company = Company(1, fails)
-    child = company.process_table.fill(company.process_table.workers[0])
-    assert company.departures(1) == {"worker 0": "worker 0 could not start: the disk is full"}
+    child = company.process_table.fork_into_slot(company.process_table.workers[0])
+    assert company.reap_exited(1) == {"worker 0": "worker 0 could not start: the disk is full"}
     assert is_reaped(child)
     company.selector.close()
 
@@ -175,29 +181,29 @@ def test_one_that_could_not_start_says_why() -> None:
 def test_fewer_posts_leave_their_workers_without_one_and_more_posts_are_vacant(company: Company) -> None:
     process_table = company.process_table
     first, second = (company.filled(child_slot) for child_slot in process_table.workers)
-    assert process_table.set_workers(1) == [second]
-    assert (process_table.everyone, process_table.others) == ([first, second], [second])
-    assert process_table.set_workers(3) == []
-    assert [child_slot.slot for child_slot in process_table.workers] == [0, 1, 2]
+    assert process_table.set_worker_count(1) == [second]
+    assert (process_table.live_children, process_table.unassigned) == ([first, second], [second])
+    assert process_table.set_worker_count(3) == []
+    assert [child_slot.worker_number for child_slot in process_table.workers] == [0, 1, 2]
     assert [child_slot.child for child_slot in process_table.workers] == [first, None, None]
-    process_table.finish([second], 3)
-    assert "exited with status 3" in company.departures(1)["worker 1"]
+    process_table.stop_gracefully([second], 3)
+    assert "exited with status 3" in company.reap_exited(1)["worker 1"]
 
 
 def test_successors_come_when_they_are_due_and_nobody_when_all_is_called_off(company: Company) -> None:
     process_table = company.process_table
     first, second = process_table.workers
-    assert process_table.next_start == NEVER
+    assert process_table.next_restart == NEVER
     first.restart_at, second.restart_at = 10.0, 20.0
-    assert process_table.next_start == 10.0
-    process_table.start_due(9.0)
-    assert process_table.everyone == []
-    process_table.start_due(15.0)
-    assert [child.name for child in process_table.everyone] == ["worker 0"]
-    assert (first.restart_at, process_table.next_start) == (None, 20.0)
-    process_table.start_nobody()
-    process_table.start_due(100.0)
-    assert len(process_table.everyone) == 1
+    assert process_table.next_restart == 10.0
+    process_table.start_due_restarts(9.0)
+    assert process_table.live_children == []
+    process_table.start_due_restarts(15.0)
+    assert [child.name for child in process_table.live_children] == ["worker 0"]
+    assert (first.restart_at, process_table.next_restart) == (None, 20.0)
+    process_table.cancel_restarts()
+    process_table.start_due_restarts(100.0)
+    assert len(process_table.live_children) == 1
 
 
 def test_where_no_row_is_left_a_successor_waits_and_it_is_said(company: Company, caplog: pytest.LogCaptureFixture) -> None:
@@ -206,7 +212,7 @@ def test_where_no_row_is_left_a_successor_waits_and_it_is_said(company: Company,
     company.let(0, 2, 3, pid=os.getpid())  # of the instance before this one
     company.filled(child_slot)
     other.restart_at = 1.0
-    process_table.start_due(1.0)
+    process_table.start_due_restarts(1.0)
     assert other.child is None
     assert other.restart_at is not None
     assert caplog.messages == [
@@ -214,7 +220,7 @@ def test_where_no_row_is_left_a_successor_waits_and_it_is_said(company: Company,
         " next attempt in 0s"
     ]
     company.let(0, pid=0)
-    process_table.start_due(1.0)
+    process_table.start_due_restarts(1.0)
     assert other.child is not None
     assert other.child.row == 0
 
@@ -222,79 +228,79 @@ def test_where_no_row_is_left_a_successor_waits_and_it_is_said(company: Company,
 def test_one_that_is_none_of_ours_any_more_is_not_ended_with_us(company: Company) -> None:
     process_table = company.process_table
     child = Child("the new instance")
-    process_table.launch(child, lambda report: until_ended(child, report))
-    company.hear(child)
-    process_table.disown(child)
-    assert process_table.everyone == []
+    process_table.fork_child(child, lambda supervisor_pipe: until_ended(child, supervisor_pipe))
+    company.receive(child)
+    process_table.detach(child)
+    assert process_table.live_children == []
     process_table.kill()
-    assert child.say(END, 3)  # its line stays
+    assert child.send(GRACEFUL_STOP, 3)  # its line stays
     assert os.waitpid(child.pid, 0)[1] == 3 << 8
-    assert child.end is not None
-    assert process_table.hear(child)[2] is False
-    child.hang_up()
-    child.life = ChildState.GONE
+    assert child.pipe_end is not None
+    assert process_table.receive(child)[2] is False
+    child.close_pipe()
+    child.state = ChildState.EXITED
 
 
 def test_one_that_is_none_of_ours_any_more_leaves_no_zombie_either(company: Company) -> None:
     process_table = company.process_table
     child = Child("the new instance")
-    process_table.launch(child, lambda report: 3)
-    process_table.disown(child)
+    process_table.fork_child(child, lambda supervisor_pipe: 3)
+    process_table.detach(child)
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert list(process_table.departures()) == []  # its end is nobody's departure
+    assert list(process_table.reap_exited()) == []  # its end is nobody's departure
     assert is_reaped(child)
 
 
 def test_one_that_speaks_before_it_is_ready_is_not_taken_for_ready(company: Company) -> None:
-    def slow(report: Report) -> int:
-        report.end.say("row", 7)
-        while not report.end.heard()[0]:
+    def slow(supervisor_pipe: SupervisorPipe) -> int:
+        supervisor_pipe.pipe_end.send("row", 7)
+        while not supervisor_pipe.pipe_end.heard()[0]:
             time.sleep(0.001)
-        report.ready()
+        supervisor_pipe.notify_ready()
         return 0
 
     child = Child("worker 7")
-    company.process_table.launch(child, slow)
+    company.process_table.fork_child(child, slow)
     company.selector.select(PATIENCE_S)
-    assert company.process_table.hear(child) == (False, [Message("row", 7, ())], True)
-    child.say(END, 0)
+    assert company.process_table.receive(child) == (False, [Message("row", 7, ())], True)
+    child.send(GRACEFUL_STOP, 0)
     company.selector.select(PATIENCE_S)
-    assert company.process_table.hear(child)[0]
+    assert company.process_table.receive(child)[0]
 
 
 def test_a_line_that_has_ended_is_not_looked_at_again_and_again(company: Company) -> None:
-    def mute(report: Report) -> int:
-        report.end.close()
+    def mute(supervisor_pipe: SupervisorPipe) -> int:
+        supervisor_pipe.pipe_end.close()
         signal.pause()
         return 0
 
     child = Child("worker 7")
-    company.process_table.launch(child, mute)
+    company.process_table.fork_child(child, mute)
     company.selector.select(PATIENCE_S)
-    assert company.process_table.hear(child) == (False, [], False)
+    assert company.process_table.receive(child) == (False, [], False)
     assert company.selector.select(0) == []
 
 
 def test_a_child_lets_go_of_what_is_not_for_it_before_it_does_anything(company: Company) -> None:
     child = Child("worker 7")
-    company.process_table.launch(child, lambda report: 3 if company.selector.get_map() is None else 4)
-    assert "exited with status 3" in company.departures(1)["worker 7"]
+    company.process_table.fork_child(child, lambda supervisor_pipe: 3 if company.selector.get_map() is None else 4)
+    assert "exited with status 3" in company.reap_exited(1)["worker 7"]
 
 
 def test_a_child_holds_no_line_but_its_own(company: Company) -> None:
     process_table = company.process_table
     first = company.filled(process_table.workers[0])
     company.filled(process_table.workers[1])
-    assert first.end is not None
+    assert first.pipe_end is not None
     process_table.workers[0].child = None
-    process_table.others.append(first)
-    first.hang_up()  # were there a copy of this end in the second one, the first would not notice
-    assert "exited with status 99" in company.departures(1)["worker 0"]
+    process_table.unassigned.append(first)
+    first.close_pipe()  # were there a copy of this end in the second one, the first would not notice
+    assert "exited with status 99" in company.reap_exited(1)["worker 0"]
 
 
 def test_the_row_says_whose_it_is_before_the_child_has_done_anything_and_nobodys_after_the_kill(company: Company) -> None:
     process_table = company.process_table
-    children = [process_table.fill(child_slot) for child_slot in process_table.workers]
+    children = [process_table.fork_into_slot(child_slot) for child_slot in process_table.workers]
     rows = company.board.rows
     assert [row[counters.PID] for row in rows] == [child.pid for child in children]
     for row in rows:
@@ -309,24 +315,24 @@ def test_a_successor_has_the_row_of_who_died_and_not_one_that_is_free_below(comp
     process_table = company.process_table
     first, second = (company.filled(child_slot) for child_slot in process_table.workers)
     for child, count in ((first, 1), (second, 1)):
-        child.finish(0)
-        company.departures(count)
-    assert process_table.fill(process_table.workers[1]).row == 1
+        child.stop_gracefully(0)
+        company.reap_exited(count)
+    assert process_table.fork_into_slot(process_table.workers[1]).row == 1
     company.let(0, pid=os.getpid())  # a newcomer was faster
-    assert process_table.fill(process_table.workers[0]).row == 2
+    assert process_table.fork_into_slot(process_table.workers[0]).row == 2
 
 
 def test_while_another_instance_takes_rows_nobody_is_born(company: Company) -> None:
     told, tell = os.pipe()
     pid = os.fork()
     if pid == 0:
-        company.locks.take(ROWS)
+        company.locks.take(ROWS_LOCK)
         os.write(tell, b"x")
         signal.pause()
     os.read(told, 1)
     with pytest.raises(OSError, match="another instance"):
-        company.process_table.fill(company.process_table.workers[0])
-    assert company.process_table.everyone == []
+        company.process_table.fork_into_slot(company.process_table.workers[0])
+    assert company.process_table.live_children == []
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     company.filled(company.process_table.workers[0])
@@ -335,11 +341,11 @@ def test_while_another_instance_takes_rows_nobody_is_born(company: Company) -> N
 def test_at_the_end_nobody_is_left(company: Company) -> None:
     process_table = company.process_table
     children = [company.filled(child_slot) for child_slot in process_table.child_slots] + [
-        process_table.born(process_table.workers[0])
+        process_table.fork_for_slot(process_table.workers[0])
     ]
     process_table.kill()
     assert [is_reaped(child) for child in children] == [True] * 4
-    assert process_table.everyone == []
+    assert process_table.live_children == []
     assert len(company.selector.get_map()) == 0
 
 
@@ -347,10 +353,10 @@ def test_workers_that_are_spared_outlive_the_end_and_all_others_do_not(company: 
     process_table = company.process_table
     workers = [company.filled(child_slot) for child_slot in process_table.workers]
     control = company.filled(process_table.control)
-    process_table.spare_workers()
+    process_table.detach_workers()
     process_table.kill()
     assert is_reaped(control)
     for status, child in enumerate(workers, 5):
-        assert child.say(END, status)  # it still answers
+        assert child.send(GRACEFUL_STOP, status)  # it still answers
         assert os.waitpid(child.pid, 0)[1] == status << 8
-        child.hang_up()
+        child.close_pipe()

@@ -16,9 +16,9 @@ from balance.model import Address, Mode
 from balance.process.children.child import Child, ChildState
 from balance.process.children.process_table import ProcessTable
 from balance.process.children.supervisor_state import SupervisorState
-from balance.process.generation import KEPT, Generation
-from balance.process.ipc.messages import REOPEN
-from balance.process.ipc.pipe import pipe
+from balance.process.generation import MAX_GENERATIONS, Generation
+from balance.process.ipc.messages import REOPEN_LOGS
+from balance.process.ipc.pipe import pipe_pair
 from balance.process.shared_memory.row_ownership import RowOwnership
 from balance.process.sockets.listen_sockets import ListenSockets, open_all
 from balance.runtime import counters
@@ -28,15 +28,21 @@ from balance.runtime.backend_slots import SlotBook
 @pytest.fixture
 def supervisor_state() -> Iterator[SupervisorState]:
     """An instance that serves b1 and b2, with room for one backend more, and nobody is born."""
-    place = context(2, max_slots=5)
+    child_context = context(2, max_slots=5)
     with selectors.DefaultSelector() as selector:
-        rows = RowOwnership(place.board, place.locks)
+        rows = RowOwnership(child_context.board, child_context.locks)
         process_table = ProcessTable(
-            2, lambda child, report: 0, lambda child, report: 0, selector, rows, lambda slot: frozenset(), print
+            2,
+            lambda child, supervisor_pipe: 0,
+            lambda child, supervisor_pipe: 0,
+            selector,
+            rows,
+            lambda worker_number: frozenset(),
+            print,
         )
         book = SlotBook(5)
-        book.adopt(book.assign(place.config, place.board.is_unused))
-        yield SupervisorState(place, process_table, book, lambda generation: None)
+        book.adopt(book.assign(child_context.config, child_context.board.is_unused))
+        yield SupervisorState(child_context, process_table, book, lambda generation: None)
 
 
 def configured(before: Config, *names: str, shift: int = 0) -> Config:
@@ -49,7 +55,7 @@ def settled(supervisor_state: SupervisorState, *names: str, shift: int = 0) -> N
     config = configured(before.config, *names, shift=shift)
     assignment = supervisor_state.book.assign(config, supervisor_state.context.board.is_unused)
     after = replace(before, number=before.number + 1, config=config, slots=assignment.slots)
-    supervisor_state.settle(after, assignment, ListenSockets((), (), ()))
+    supervisor_state.apply_generation(after, assignment, ListenSockets((), (), ()))
 
 
 def test_who_is_born_next_finds_the_new_configuration_and_its_slots(supervisor_state: SupervisorState) -> None:
@@ -63,10 +69,12 @@ def test_who_is_born_next_finds_the_new_configuration_and_its_slots(supervisor_s
 
 
 def test_only_so_many_configurations_are_remembered(supervisor_state: SupervisorState) -> None:
-    for number in range(KEPT + 5):
+    for number in range(MAX_GENERATIONS + 5):
         settled(supervisor_state, *(("b1",) if number % 2 else ("b1", "b2", "b3")))
         settled(supervisor_state, *(("b1",) if number % 2 else ("b1", "b2", "b3")))  # changes nothing, and pushes nothing out
-    assert [generation.number for generation in supervisor_state.context.history] == list(range(13, 13 + 2 * KEPT, 2))
+    assert [generation.number for generation in supervisor_state.context.history] == list(
+        range(13, 13 + 2 * MAX_GENERATIONS, 2)
+    )
 
 
 @pytest.mark.parametrize(("state", "after"), [(State.DRAINING, (State.DRAINING, 7.0)), (State.UNHEALTHY, (State.UNKNOWN, 0.0))])
@@ -76,10 +84,10 @@ def test_an_operator_s_word_on_a_backend_holds_when_its_address_changes(
     board = supervisor_state.context.board
     board.set_state(1, state, 7.0, "so it is")
     settled(supervisor_state, "b1", shift=100)
-    slot = supervisor_state.context.slots["web", "b1"]
-    assert slot != 1
-    assert board.state(slot) == after
-    assert board.reason(slot) == ("so it is" if state is State.DRAINING else "")
+    worker_number = supervisor_state.context.slots["web", "b1"]
+    assert worker_number != 1
+    assert board.state(worker_number) == after
+    assert board.reason(worker_number) == ("so it is" if state is State.DRAINING else "")
 
 
 def test_a_backend_that_was_taken_out_comes_back_as_one_that_nothing_is_known_of(supervisor_state: SupervisorState) -> None:
@@ -94,13 +102,13 @@ def test_a_backend_that_was_taken_out_comes_back_as_one_that_nothing_is_known_of
 def test_a_slot_that_another_backend_gets_is_cleared_and_those_that_stay_are_not(supervisor_state: SupervisorState) -> None:
     board = supervisor_state.context.board
     settled(supervisor_state, "b2", "b3")
-    for slot in (1, 2):
-        board.set_state(slot, State.UNHEALTHY, 1.0, "so it was")
-        board.rows[0][counters.block(slot) + counters.LEASES] = 5
+    for worker_number in (1, 2):
+        board.set_state(worker_number, State.UNHEALTHY, 1.0, "so it was")
+        board.rows[0][counters.block(worker_number) + counters.LEASES] = 5
     settled(supervisor_state, "b2", "b3", "b4")
     assert supervisor_state.context.slots["web", "b4"] == 1
-    assert [board.state(slot)[0] for slot in (1, 2)] == [State.UNKNOWN, State.UNHEALTHY]
-    assert [board.rows[0][counters.block(slot) + counters.LEASES] for slot in (1, 2)] == [0, 5]
+    assert [board.state(worker_number)[0] for worker_number in (1, 2)] == [State.UNKNOWN, State.UNHEALTHY]
+    assert [board.rows[0][counters.block(worker_number) + counters.LEASES] for worker_number in (1, 2)] == [0, 5]
 
 
 def test_what_the_kernel_chose_for_port_0_is_told_in_plain_words(supervisor_state: SupervisorState) -> None:
@@ -121,7 +129,7 @@ def test_what_the_kernel_chose_for_port_0_is_told_in_plain_words(supervisor_stat
         listen_sockets=listen_sockets,
     )
     main, admin = listen_sockets.listeners[0], listen_sockets.admin[0]
-    assert supervisor_state.any_port() == {
+    assert supervisor_state.ephemeral_ports() == {
         ("main", "127.0.0.1:0"): f"127.0.0.1:{main.address.port}",
         ("admin", "127.0.0.1:0"): f"127.0.0.1:{admin.address.port}",
     }
@@ -131,19 +139,24 @@ def test_what_the_kernel_chose_for_port_0_is_told_in_plain_words(supervisor_stat
 
 def test_every_process_is_told_to_begin_its_logs_anew_also_one_that_leaves(supervisor_state: SupervisorState) -> None:
     spoken: list[Generation] = []
-    supervisor_state.logs_to = spoken.append
+    supervisor_state.configure_logs = spoken.append
     process_table = supervisor_state.process_table
     children = [Child("worker 0", 0, 0), Child("worker 0", 0, 1), Child("control"), Child("loader")]
     theirs = []
     for child in children:
-        child.life = ChildState.READY
-        child.end, end = pipe()
+        child.state = ChildState.READY
+        child.pipe_end, end = pipe_pair()
         theirs.append(end)
     process_table.workers[0].child, leaving, process_table.control.child, loader = children
-    process_table.others += [leaving, loader]
+    process_table.unassigned += [leaving, loader]
     supervisor_state.reopen_logs()
-    assert [[message.kind for message in end.heard()[0]] for end in theirs] == [[REOPEN], [REOPEN], [REOPEN], []]
+    assert [[message.kind for message in end.receive()[0]] for end in theirs] == [
+        [REOPEN_LOGS],
+        [REOPEN_LOGS],
+        [REOPEN_LOGS],
+        [],
+    ]
     assert spoken == [supervisor_state.context.generation]
     for child, end in zip(children, theirs, strict=True):
-        child.hang_up()
+        child.close_pipe()
         end.close()

@@ -24,12 +24,20 @@ from balance.process.sockets.listen_sockets import inode
 
 class Case:
     def __init__(self) -> None:
-        place = context()
-        state = place.board.state
-        self.inside = StateView(
-            place.config, place.slots, place.board, 1, 1, 0.0, (), lambda slot: None, lambda slot, *_: state(slot)[0]
+        child_context = context()
+        state = child_context.board.state
+        self.view = StateView(
+            child_context.config,
+            child_context.slots,
+            child_context.board,
+            1,
+            1,
+            0.0,
+            (),
+            lambda slot: None,
+            lambda slot, *_: state(slot)[0],
         )
-        self.doors = AdminServers(asyncio.get_running_loop(), self.inside)
+        self.doors = AdminServers(asyncio.get_running_loop(), self.view)
 
 
 def play(act: Callable[[Case], Coroutine[Any, Any, None]]) -> None:
@@ -71,7 +79,7 @@ async def refused(port: int) -> bool:
 def test_each_door_is_served_on_its_own_sockets_and_on_no_others() -> None:
     async def act(case: Case) -> None:
         admin, metrics = bound(), bound()
-        case.doors.lead([("admin", admin), ("metrics", metrics)])
+        case.doors.listen_on([("admin", admin), ("metrics", metrics)])
         assert case.doors.sockets == {inode(admin): admin, inode(metrics): metrics}
         assert await get(admin, "/status") == await get(metrics, "/metrics") == 200
         assert await get(metrics, "/status") == 404
@@ -84,10 +92,10 @@ def test_each_door_is_served_on_its_own_sockets_and_on_no_others() -> None:
 def test_a_door_that_stays_keeps_its_connections() -> None:
     async def act(case: Case) -> None:
         admin = bound()
-        case.doors.lead([("admin", admin)])
+        case.doors.listen_on([("admin", admin)])
         reader, writer = await asyncio.open_connection(*admin.getsockname())
         for _ in range(3):
-            case.doors.lead([("admin", admin)])
+            case.doors.listen_on([("admin", admin)])
             writer.write(b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert (await reader.readline()).startswith(b"HTTP/1.1 200")
             head = await reader.readuntil(b"\r\n\r\n")
@@ -100,14 +108,14 @@ def test_a_door_that_stays_keeps_its_connections() -> None:
 
 
 def test_a_door_that_moves_answers_on_both_for_a_moment_and_then_on_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin_servers, "AFTERGLOW_S", 0.1)
+    monkeypatch.setattr(admin_servers, "CLOSE_DELAY_S", 0.1)
 
     async def act(case: Case) -> None:
         old, new = bound(), bound()
         port = old.getsockname()[1]
-        case.doors.lead([("admin", old)])
+        case.doors.listen_on([("admin", old)])
         assert await get(old, "/version") == 200
-        case.doors.lead([("admin", new)])
+        case.doors.listen_on([("admin", new)])
         assert old.fileno() == -1
         assert await get(port, "/version") == 200  # the answer to whoever ordered it goes out this way
         assert await get(new, "/version") == 200
@@ -119,13 +127,13 @@ def test_a_door_that_moves_answers_on_both_for_a_moment_and_then_on_the_new_one(
 
 
 def test_one_takes_the_others_socket_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin_servers, "AFTERGLOW_S", 0.0)
+    monkeypatch.setattr(admin_servers, "CLOSE_DELAY_S", 0.0)
 
     async def act(case: Case) -> None:
         first, second, third = bound(), bound(), bound()
-        case.doors.lead([("admin", first), ("metrics", second)])
-        case.doors.lead([("admin", second), ("metrics", first)])
-        case.doors.lead([("admin", third), ("metrics", second)])  # what was the admin port is the metrics' now
+        case.doors.listen_on([("admin", first), ("metrics", second)])
+        case.doors.listen_on([("admin", second), ("metrics", first)])
+        case.doors.listen_on([("admin", third), ("metrics", second)])  # what was the admin port is the metrics' now
         assert (second.fileno() >= 0, third.fileno() >= 0, first.fileno()) == (True, True, -1)
         await asyncio.sleep(0.05)  # the servers before are gone
         assert await get(third, "/status") == await get(second, "/metrics") == 200
@@ -137,7 +145,7 @@ def test_one_takes_the_others_socket_in_one_go(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_door_is_opened_and_closed_by_a_reload_and_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin_servers, "AFTERGLOW_S", 0.0)
+    monkeypatch.setattr(admin_servers, "CLOSE_DELAY_S", 0.0)
 
     async def act(case: Case) -> None:
         before = 0
@@ -147,9 +155,9 @@ def test_a_door_is_opened_and_closed_by_a_reload_and_nothing_is_left(monkeypatch
                 before = len(os.listdir("/proc/self/fd"))
             metrics = bound()
             port = metrics.getsockname()[1]
-            case.doors.lead([("metrics", metrics)])
+            case.doors.listen_on([("metrics", metrics)])
             assert await get(port, "/metrics") == 200
-            case.doors.lead([])
+            case.doors.listen_on([])
             assert case.doors.sockets == {}
             assert await refused(port)
         await eventually(lambda: len(os.listdir("/proc/self/fd")) <= before)
@@ -160,13 +168,13 @@ def test_a_door_is_opened_and_closed_by_a_reload_and_nothing_is_left(monkeypatch
 def test_what_a_page_shows_follows_the_configuration_without_another_server() -> None:
     async def act(case: Case) -> None:
         admin = bound()
-        case.doors.lead([("admin", admin)])
+        case.doors.listen_on([("admin", admin)])
         assert await get(admin, "/metrics") == 200
-        config = case.inside.config
-        case.inside.config = replace(
+        config = case.view.config
+        case.view.config = replace(
             config, admin=AdminConfig(address=Address("127.0.0.1", 0)), metrics=replace(config.metrics, enabled=False)
         )
-        case.doors.lead([("admin", admin)])
+        case.doors.listen_on([("admin", admin)])
         assert await get(admin, "/metrics") == 404
         admin.close()
 
@@ -183,15 +191,15 @@ def test_who_may_order_is_judged_by_the_door_and_not_by_the_address_that_is_conf
     async def act(case: Case) -> None:
         outward, inward = everywhere(), bound()
         port = outward.getsockname()[1]
-        case.doors.lead([("admin", outward)])
+        case.doors.listen_on([("admin", outward)])
         assert (await get(outward, "/status"), await get(outward, "/version")) == (403, 200)
         # The configuration is committed before the doors follow, and the old one answers for a moment more.
-        case.inside.config = replace(case.inside.config, admin=AdminConfig(address=Address("127.0.0.1", 0)))
+        case.view.config = replace(case.view.config, admin=AdminConfig(address=Address("127.0.0.1", 0)))
         assert await get(outward, "/status") == 403
-        case.doors.lead([("admin", inward)])
+        case.doors.listen_on([("admin", inward)])
         assert await get(port, "/status") == 403
         assert await get(inward, "/status") == 200
-        case.inside.config = replace(case.inside.config, admin=AdminConfig(address=Address("", 0)))
+        case.view.config = replace(case.view.config, admin=AdminConfig(address=Address("", 0)))
         assert await get(inward, "/status") == 200
         inward.close()
 
@@ -201,7 +209,7 @@ def test_who_may_order_is_judged_by_the_door_and_not_by_the_address_that_is_conf
 def test_a_door_with_one_address_that_others_reach_takes_no_order_on_any() -> None:
     async def act(case: Case) -> None:
         socks = [bound(), everywhere()]
-        case.doors.lead([("admin", sock) for sock in socks])
+        case.doors.listen_on([("admin", sock) for sock in socks])
         assert [await get(sock, "/status") for sock in socks] == [403, 403]
         for sock in socks:
             sock.close()

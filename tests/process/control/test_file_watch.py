@@ -129,12 +129,12 @@ def test_a_change_from_before_the_first_look_is_told(tmp_path: Path) -> None:
 
 
 def test_it_looks_by_itself_and_goes_on_when_whoever_is_told_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("balance.process.control.file_watch.LOOK_S", 0.001)
+    monkeypatch.setattr("balance.process.control.file_watch.POLL_INTERVAL_S", 0.001)
     file = tmp_path / "balance.yaml"
     file.write_text("two")
     told = 0
 
-    def changed() -> None:
+    def on_change() -> None:
         nonlocal told
         told += 1
         file.write_text("more" * told)
@@ -143,7 +143,7 @@ def test_it_looks_by_itself_and_goes_on_when_whoever_is_told_fails(tmp_path: Pat
     async def watch() -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda *_: None)
-        FileWatch(loop, str(file), ("one",), changed).start()
+        FileWatch(loop, str(file), ("one",), on_change).start()
         async with asyncio.timeout(10):
             while told < 3:  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(0.001)
@@ -154,7 +154,7 @@ def test_it_looks_by_itself_and_goes_on_when_whoever_is_told_fails(tmp_path: Pat
 def test_a_file_that_nobody_can_look_at_holds_nothing_up_and_is_looked_at_by_one_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("balance.process.control.file_watch.LOOK_S", 0.001)
+    monkeypatch.setattr("balance.process.control.file_watch.POLL_INTERVAL_S", 0.001)
     file = tmp_path / "balance.yaml"
     file.write_text("two")
     hung, looks = threading.Event(), []

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from child_contexts import context, eventually
 
-from balance.admin.state_view import Seen
+from balance.admin.state_view import BackendView
 from balance.config.model import BackendConfig, HealthCheck, PoolConfig
 from balance.health.backend_status import BackendStatus
 from balance.model import Address
@@ -25,7 +25,7 @@ class Case:
     """Backends that take connections, and what was answered for them."""
 
     def __init__(self) -> None:
-        self.place = context()
+        self.context = context()
         self.answers: list[tuple[int, bool]] = []
         self.asked = 0
         self.health_checks = HealthChecks(lambda slot, result: self.answers.append((slot, result.is_ok)))
@@ -38,14 +38,15 @@ class Case:
         server = await asyncio.start_server(taken, "127.0.0.1", 0)
         return int(server.sockets[0].getsockname()[1])
 
-    def renew(self, *backends: tuple[int, int], check: HealthCheck = CHECK, **changes: Any) -> None:
+    def update(self, *backends: tuple[int, int], check: HealthCheck = CHECK, **changes: Any) -> None:
         """(slot, port) of each."""
         configs = [BackendConfig(f"b{slot}", Address("127.0.0.1", port), **changes) for slot, port in backends]
         pool = PoolConfig("web", tuple(configs), health_check=check)
         seen = [
-            Seen(pool, config, slot, *self.place.board.state(slot)) for config, (slot, _) in zip(configs, backends, strict=True)
+            BackendView(pool, config, slot, *self.context.board.state(slot))
+            for config, (slot, _) in zip(configs, backends, strict=True)
         ]
-        self.health_checks.renew(seen, {slot: BackendStatus(check) for slot, _ in backends})
+        self.health_checks.update(seen, {slot: BackendStatus(check) for slot, _ in backends})
 
 
 def play(act: Callable[[Case], Coroutine[Any, Any, None]], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +64,7 @@ def play(act: Callable[[Case], Coroutine[Any, Any, None]], monkeypatch: pytest.M
 def test_each_backend_is_asked_and_its_last_answer_known(monkeypatch: pytest.MonkeyPatch) -> None:
     async def act(case: Case) -> None:
         port = await case.listen()
-        case.renew((1, port), (2, 1))
+        case.update((1, port), (2, 1))
         assert case.health_checks.last_result(1) is None
         await eventually(lambda: len(case.answers) == 2)
         assert sorted(case.answers) == [(1, True), (2, False)]
@@ -78,10 +79,10 @@ def test_each_backend_is_asked_and_its_last_answer_known(monkeypatch: pytest.Mon
 def test_a_check_that_a_reload_leaves_alone_is_not_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
     async def act(case: Case) -> None:
         port = await case.listen()
-        case.renew((1, port))
+        case.update((1, port))
         await eventually(lambda: case.answers != [])
         for weight in (2, 3, 4):
-            case.renew((1, port), (2, port), weight=weight)  # another weight, another neighbour
+            case.update((1, port), (2, port), weight=weight)  # another weight, another neighbour
         await eventually(lambda: (2, True) in case.answers)
         await asyncio.sleep(0.05)
         assert case.answers == [(1, True), (2, True)]
@@ -103,13 +104,13 @@ def test_another_check_is_begun_at_once_and_none_is_none(
 ) -> None:
     async def act(case: Case) -> None:
         port = await case.listen()
-        case.renew((1, port))
+        case.update((1, port))
         await eventually(lambda: case.answers != [])
-        case.renew((1, port), check=after)
+        case.update((1, port), check=after)
         if is_asked:
             await eventually(lambda: len(case.answers) == 2)
         else:
-            case.health_checks.ask_now(1)
+            case.health_checks.probe_now(1)
             await asyncio.sleep(0.05)
             assert len(case.answers) == 1
             assert case.health_checks.last_result(1) is None
@@ -120,16 +121,16 @@ def test_another_check_is_begun_at_once_and_none_is_none(
 def test_who_is_gone_is_asked_no_more_and_a_word_of_an_operator_asks_now(monkeypatch: pytest.MonkeyPatch) -> None:
     async def act(case: Case) -> None:
         port = await case.listen()
-        case.renew((1, port), (2, port))
+        case.update((1, port), (2, port))
         await eventually(lambda: len(case.answers) == 2)
-        case.renew((1, port))
-        case.health_checks.ask_now(2)
-        case.health_checks.ask_now(1)
+        case.update((1, port))
+        case.health_checks.probe_now(2)
+        case.health_checks.probe_now(1)
         await eventually(lambda: len(case.answers) == 3)
         await asyncio.sleep(0.05)
         assert case.answers[2:] == [(1, True)]
         case.health_checks.stop()
-        case.health_checks.ask_now(1)
+        case.health_checks.probe_now(1)
         await asyncio.sleep(0.05)
         assert len(case.answers) == 3
 
@@ -140,9 +141,9 @@ def test_whoever_a_reload_takes_away_is_never_asked_again(monkeypatch: pytest.Mo
     async def act(case: Case) -> None:
         port = await case.listen()
         often = replace(CHECK, interval_s=0.02)
-        case.renew((1, port), (2, port), check=often)
+        case.update((1, port), (2, port), check=often)
         await eventually(lambda: {(1, True), (2, True)} <= set(case.answers))
-        case.renew((1, port), check=often)
+        case.update((1, port), check=often)
         case.answers.clear()
         await eventually(lambda: len(case.answers) >= 10)
         assert (2, True) not in case.answers

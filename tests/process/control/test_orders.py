@@ -6,49 +6,49 @@ import asyncio
 
 import pytest
 
-from balance.admin.supervisor_orders import Order, Reload, Restart, Verdict
+from balance.admin.supervisor_orders import Order, OrderResult, Reload, Restart
 from balance.process.control import orders as module
 from balance.process.control.orders import SupervisorOrders
 from balance.process.ipc.messages import ORDER
-from balance.process.ipc.pipe import pipe
+from balance.process.ipc.pipe import pipe_pair
 
 
 def test_every_order_gets_its_own_verdict_in_whatever_order_they_come() -> None:
-    async def act() -> list[Verdict]:
-        mine, theirs = pipe()
+    async def act() -> list[OrderResult]:
+        mine, theirs = pipe_pair()
         steering = SupervisorOrders(mine)
         orders: list[Order] = [Reload(), Restart(), Reload(text="x" * 100_000)]
-        waiting = [asyncio.ensure_future(steering.steer(order)) for order in orders]
+        waiting = [asyncio.ensure_future(steering.submit_order(order)) for order in orders]
         await asyncio.sleep(0)
-        said = theirs.heard()[0]
+        said = theirs.receive()[0]
         assert [message.kind for message in said] == [ORDER] * 3
         assert [message.data[1] for message in said] == orders
         for message in reversed(said):
             number, order = message.data
-            steering.heard(number, Verdict(True, 1, summary=type(order).__name__ + str(number)))
+            steering.on_result(number, OrderResult(True, 1, summary=type(order).__name__ + str(number)))
         return await asyncio.gather(*waiting)
 
     assert [verdict.summary for verdict in asyncio.run(act())] == ["Reload1", "Restart2", "Reload3"]
 
 
 def test_a_supervisor_that_takes_nothing_is_said_at_once() -> None:
-    async def act() -> Verdict:
-        mine, theirs = pipe()
+    async def act() -> OrderResult:
+        mine, theirs = pipe_pair()
         theirs.close()
-        return await SupervisorOrders(mine).steer(Reload())
+        return await SupervisorOrders(mine).submit_order(Reload())
 
     verdict = asyncio.run(act())
     assert (verdict.is_done, verdict.problems) == (False, ("the supervisor takes no orders",))
 
 
 def test_a_supervisor_that_does_not_answer_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(module, "RESULT_TIMEOUT_S", 0.01)
 
-    async def act() -> Verdict:
-        mine, _theirs = pipe()
+    async def act() -> OrderResult:
+        mine, _theirs = pipe_pair()
         steering = SupervisorOrders(mine)
-        verdict = await steering.steer(Reload())
-        steering.heard(1, Verdict(True, 2))  # too late: nobody waits
+        verdict = await steering.submit_order(Reload())
+        steering.on_result(1, OrderResult(True, 2))  # too late: nobody waits
         return verdict
 
     verdict = asyncio.run(act())
@@ -58,14 +58,14 @@ def test_a_supervisor_that_does_not_answer_is_not_waited_for_for_ever(monkeypatc
 
 def test_who_hangs_up_while_it_waits_is_forgotten() -> None:
     async def act() -> None:
-        mine, _theirs = pipe()
+        mine, _theirs = pipe_pair()
         steering = SupervisorOrders(mine)
-        waiting = asyncio.ensure_future(steering.steer(Reload()))
+        waiting = asyncio.ensure_future(steering.submit_order(Reload()))
         await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        steering.heard(1, Verdict(True, 2))
+        steering.on_result(1, OrderResult(True, 2))
         assert steering._waiting == {}
 
     asyncio.run(act())

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from child_contexts import context, eventually
 
-from balance.admin.state_view import Seen
+from balance.admin.state_view import BackendView
 from balance.config.model import CircuitBreaker, HealthCheck, PassiveChecks
 from balance.health.circuit_breaker import PEAK_FAILURES, STATE, BreakerState
 from balance.health.states import Event, State
@@ -18,7 +18,7 @@ from balance.model import Outcome
 from balance.process.children.child_context import ChildContext, new_event_loop
 from balance.process.control.health_registry import HealthRegistry
 from balance.process.control.outlier_detector import OutlierDetector
-from balance.process.ipc.wakeup import Message
+from balance.process.ipc.wakeup import WakeupReason
 from balance.process.shared_memory.board import Ejection
 from balance.runtime import counters
 from balance.runtime.health_gate import HealthGate, Shared
@@ -31,19 +31,21 @@ class FakeSupervisor:
     """Control with its inspector, and workers as far as they are evidence."""
 
     def __init__(self, backends: int = 2, **pool: Any) -> None:
-        self.place = context(backends, **pool)
-        self.config = self.place.config.pools[0]
+        self.context = context(backends, **pool)
+        self.config = self.context.config.pools[0]
 
     def guard(self, worker: int, slot: int) -> HealthGate:
-        board, wakeup = self.place.board, self.place.wakeups[worker]
-        shared = Shared(board.rows, board.evidence, self.place.locks, failed=lambda: wakeup.ring_control(Message.EVIDENCE))
+        board, wakeup = self.context.board, self.context.wakeups[worker]
+        shared = Shared(
+            board.rows, board.evidence, self.context.locks, failed=lambda: wakeup.wake_control(WakeupReason.FAILURES)
+        )
         return HealthGate(self.config.breaker, slot, board.rows[worker], shared)
 
     def send(self, worker: int, slot: int, outcome: Outcome, count: int = 1) -> None:
         """So many requests that end so."""
         guard = self.guard(worker, slot)
         for _ in range(count):
-            self.place.board.rows[worker][counters.block(slot) + counters.LEASES] += 1
+            self.context.board.rows[worker][counters.block(slot) + counters.LEASES] += 1
             guard.ended(object(), outcome, True, asyncio.get_running_loop().time())
 
     def try_out(self, worker: int, slot: int, outcome: Outcome) -> None:
@@ -55,7 +57,7 @@ class FakeSupervisor:
         guard.ended(lease, outcome, True, 0.0)
 
     def state(self, slot: int) -> State:
-        return self.place.board.state(slot)[0]
+        return self.context.board.state(slot)[0]
 
     async def looked_at(self) -> None:
         """Until there was another look; the last backend is ejected by it."""
@@ -68,10 +70,11 @@ class FakeSupervisor:
         async def stage() -> None:
             loop = asyncio.get_running_loop()
             seen = [
-                Seen(self.config, backend, n, *self.place.board.state(n)) for n, backend in enumerate(self.config.backends, 1)
+                BackendView(self.config, backend, n, *self.context.board.state(n))
+                for n, backend in enumerate(self.config.backends, 1)
             ]
-            self.register = HealthRegistry(self.place, seen)
-            self.outlier_detector = OutlierDetector(loop, self.place, self.register)
+            self.health_registry = HealthRegistry(self.context, seen)
+            self.outlier_detector = OutlierDetector(loop, self.context, self.health_registry)
             self.outlier_detector.start()
             async with asyncio.timeout(PATIENCE_S):
                 await act(self)
@@ -89,8 +92,8 @@ def test_failures_in_a_row_over_all_workers_eject_and_a_good_request_brings_back
         scene.send(0, 1, Outcome.FAILED, 2)
         scene.send(1, 1, Outcome.FAILED)
         await eventually(lambda: scene.state(1) is State.EJECTED)
-        assert scene.place.board.reason(1) == "3 failures in a row; it is left alone for 0.1s"
-        assert scene.place.board.ejection(1).total == 1
+        assert scene.context.board.reason(1) == "3 failures in a row; it is left alone for 0.1s"
+        assert scene.context.board.ejection(1).total == 1
         await eventually(lambda: scene.state(1) is State.RETURNING)
         scene.try_out(1, 1, Outcome.OK)
         await eventually(lambda: scene.state(1) is State.HEALTHY)
@@ -102,9 +105,9 @@ def test_an_ejection_that_another_instance_has_lengthened_ends_too_once_that_one
     async def act(scene: FakeSupervisor) -> None:
         scene.send(0, 1, Outcome.FAILED, 3)
         await eventually(lambda: scene.state(1) is State.EJECTED)
-        times, until_us, total = scene.place.board.ejection(1)
-        scene.place.board.set_ejection(1, Ejection(times + 1, until_us + 100_000, total + 1))
-        scene.outlier_detector.await_returns()
+        times, until_us, total = scene.context.board.ejection(1)
+        scene.context.board.set_ejection(1, Ejection(times + 1, until_us + 100_000, total + 1))
+        scene.outlier_detector.schedule_unejects()
         await eventually(lambda: scene.state(1) is State.RETURNING)
 
     FakeSupervisor(health_check=passive()).play(act)
@@ -116,8 +119,8 @@ def test_a_bad_trial_ejects_for_longer() -> None:
         await eventually(lambda: scene.state(1) is State.RETURNING)
         scene.try_out(0, 1, Outcome.FAILED)
         await eventually(lambda: scene.state(1) is State.EJECTED)
-        assert scene.place.board.reason(1) == "the request that tried it failed; it is left alone for 0.2s"
-        assert scene.place.board.ejection(1)[0] == 2
+        assert scene.context.board.reason(1) == "the request that tried it failed; it is left alone for 0.2s"
+        assert scene.context.board.ejection(1)[0] == 2
 
     FakeSupervisor(health_check=passive()).play(act)
 
@@ -141,10 +144,10 @@ def test_requests_that_were_under_way_when_it_was_ejected_do_not_speak_against_i
         scene.send(0, 1, Outcome.FAILED, 3)
         await eventually(lambda: scene.state(1) is State.EJECTED)
         scene.send(1, 1, Outcome.FAILED, 12)
-        await eventually(lambda: not scene.place.board.evidence(1)[PEAK_FAILURES])
+        await eventually(lambda: not scene.context.board.evidence(1)[PEAK_FAILURES])
         if back == "by probes":
             for _ in range(2):
-                scene.register.take(1, Event.PASS, "status 200")
+                scene.health_registry.apply_event(1, Event.PASS, "status 200")
         else:
             await eventually(lambda: scene.state(1) is State.RETURNING)
             scene.try_out(1, 1, Outcome.OK)
@@ -163,7 +166,7 @@ def test_a_share_of_failures_ejects_where_enough_was_sent() -> None:
             scene.send(0, 1, Outcome.OK)
             scene.send(1, 1, Outcome.FAILED)
         await eventually(lambda: scene.state(1) is State.EJECTED)
-        assert scene.place.board.reason(1).startswith("5 of 10 requests failed within 1s")
+        assert scene.context.board.reason(1).startswith("5 of 10 requests failed within 1s")
 
     FakeSupervisor(health_check=passive()).play(act)
 
@@ -197,8 +200,8 @@ def test_half_of_twenty_requests_failing_opens_the_breaker_and_rings_the_workers
         for _ in range(10):
             scene.send(0, 1, Outcome.OK)
             scene.send(1, 1, Outcome.FAILED)
-        await eventually(lambda: scene.place.board.evidence(1)[STATE] == BreakerState.OPEN)
-        assert [wakeup.heard() for wakeup in scene.place.wakeups] == [{Message.STATES}] * 2
+        await eventually(lambda: scene.context.board.evidence(1)[STATE] == BreakerState.OPEN)
+        assert [wakeup.received_by_worker() for wakeup in scene.context.wakeups] == [{WakeupReason.BACKEND_STATES}] * 2
 
     FakeSupervisor(breaker=CircuitBreaker(enabled=True, failure_threshold=1000)).play(act)
 
@@ -207,8 +210,8 @@ def test_nineteen_are_too_few_to_open_it() -> None:
     async def act(scene: FakeSupervisor) -> None:
         scene.send(0, 1, Outcome.FAILED, 19)
         scene.send(0, 2, Outcome.FAILED, 20)
-        await eventually(lambda: scene.place.board.evidence(2)[STATE] == BreakerState.OPEN)
-        assert scene.place.board.evidence(1)[STATE] == BreakerState.CLOSED
+        await eventually(lambda: scene.context.board.evidence(2)[STATE] == BreakerState.OPEN)
+        assert scene.context.board.evidence(1)[STATE] == BreakerState.CLOSED
 
     FakeSupervisor(breaker=CircuitBreaker(enabled=True, failure_threshold=1000)).play(act)
 
@@ -241,8 +244,8 @@ def test_a_successor_of_control_takes_the_one_back_whose_trial_goes_well_without
 
 
 def test_where_nothing_is_asked_for_nothing_is_looked_at() -> None:
-    place: ChildContext = context()
+    child_context: ChildContext = context()
     loop = new_event_loop()
-    OutlierDetector(loop, place, HealthRegistry(place, [])).start()
-    assert not loop.remove_reader(place.wakeups[0].control_end)
+    OutlierDetector(loop, child_context, HealthRegistry(child_context, [])).start()
+    assert not loop.remove_reader(child_context.wakeups[0].control_end)
     loop.close()

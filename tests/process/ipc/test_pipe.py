@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from balance.process.ipc import pipe as module
-from balance.process.ipc.pipe import INLINE_BYTES, MAX_FDS, Message, PipeEnd, packed, pipe, unpacked
+from balance.process.ipc.pipe import INLINE_BYTES, MAX_FDS, Message, PipeEnd, from_memfd, pipe_pair, to_memfd
 
 Pair = tuple[PipeEnd, PipeEnd]
 
@@ -27,7 +27,7 @@ def _no_garbage_of_others() -> None:
 
 @pytest.fixture
 def ends() -> Iterator[Pair]:
-    one, other = pipe()
+    one, other = pipe_pair()
     yield one, other
     one.close()
     other.close()
@@ -47,11 +47,11 @@ def open_files() -> int:
 
 def test_what_is_said_both_ways_is_heard_in_order(ends: Pair) -> None:
     one, other = ends
-    assert other.heard() == ([], True)
-    assert all(one.say("count", number) for number in range(3))
-    assert other.say("answer", {"well": True})
-    assert other.heard() == ([Message("count", number, ()) for number in range(3)], True)
-    assert one.heard() == ([Message("answer", {"well": True}, ())], True)
+    assert other.receive() == ([], True)
+    assert all(one.send("count", number) for number in range(3))
+    assert other.send("answer", {"well": True})
+    assert other.receive() == ([Message("count", number, ()) for number in range(3)], True)
+    assert one.receive() == ([Message("answer", {"well": True}, ())], True)
 
 
 SIZES = st.one_of(st.integers(0, 100), st.integers(INLINE_BYTES - 100, INLINE_BYTES + 100), st.integers(0, 300_000))
@@ -60,12 +60,12 @@ SIZES = st.one_of(st.integers(0, 100), st.integers(INLINE_BYTES - 100, INLINE_BY
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(SIZES, st.sampled_from([0, 1, 2, MAX_FDS - 1, MAX_FDS, MAX_FDS + 1])), min_size=1, max_size=6))
 def test_messages_of_any_size_with_any_number_of_descriptors_arrive_whole(said: list[tuple[int, int]]) -> None:
-    one, other = pipe()
+    one, other = pipe_pair()
     with open(os.devnull) as file:
         before = open_files()
         for size, count in said:
-            assert one.say("it", b"x" * size, [file.fileno()] * count)
-            (message,), is_open = other.heard()
+            assert one.send("it", b"x" * size, [file.fileno()] * count)
+            (message,), is_open = other.receive()
             assert is_open
             assert (message.kind, len(message.data), len(message.fds)) == ("it", size, count)
             for fd in message.fds:
@@ -80,10 +80,10 @@ def test_messages_of_any_size_with_any_number_of_descriptors_arrive_whole(said: 
 @pytest.mark.parametrize("count", [MAX_FDS, MAX_FDS + 1, 2 * MAX_FDS, 3 * MAX_FDS + 5])
 def test_descriptors_keep_their_order_over_several_packets(ends: Pair, size: int, count: int) -> None:
     one, other = ends
-    made = [packed(b"%d" % number) for number in range(count)]
-    assert one.say("sockets", b"x" * size, made)
-    assert one.say("next")
-    first, second = other.heard()[0]
+    made = [to_memfd(b"%d" % number) for number in range(count)]
+    assert one.send("sockets", b"x" * size, made)
+    assert one.send("next")
+    first, second = other.receive()[0]
     assert [int(os.pread(fd, 10, 0)) for fd in first.fds] == list(range(count))
     assert second == Message("next", None, ())
     for fd in (*made, *first.fds):
@@ -94,8 +94,8 @@ def test_a_long_message_comes_with_its_kind_and_only_the_descriptors_that_were_g
     one, other = ends
     before = open_files()
     text = "x" * (INLINE_BYTES + 1)
-    assert one.say("order", (7, text), [file])
-    (message,) = other.heard()[0]
+    assert one.send("order", (7, text), [file])
+    (message,) = other.receive()[0]
     assert (message.kind, message.data) == ("order", (7, text))
     assert len(message.fds) == 1
     os.close(message.fds[0])
@@ -105,13 +105,13 @@ def test_a_long_message_comes_with_its_kind_and_only_the_descriptors_that_were_g
 def test_a_peer_that_does_not_read_makes_nobody_wait_and_gets_whole_messages_later(ends: Pair) -> None:
     one, other = ends
     count = 0
-    while one.say("count", count):
+    while one.send("count", count):
         count += 1
     assert count > 10
-    assert not one.say("one more")
-    assert [message.data for message in other.heard()[0]] == list(range(count))
-    assert one.say("again")
-    assert other.heard()[0] == [Message("again", None, ())]
+    assert not one.send("one more")
+    assert [message.data for message in other.receive()[0]] == list(range(count))
+    assert one.send("again")
+    assert other.receive()[0] == [Message("again", None, ())]
 
 
 def test_a_message_that_went_out_in_part_is_the_last_one(ends: Pair, file: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,10 +128,10 @@ def test_a_message_that_went_out_in_part_is_the_last_one(ends: Pair, file: int, 
 
     with monkeypatch.context() as patched:
         patched.setattr(PipeEnd, "_send", full_after_one)
-        assert not one.say("sockets", None, [file] * (MAX_FDS + 1))
-    assert not one.say("next")  # it would be given the descriptors of the one before
+        assert not one.send("sockets", None, [file] * (MAX_FDS + 1))
+    assert not one.send("next")  # it would be given the descriptors of the one before
     before = open_files()
-    assert other.heard() == ([], True)
+    assert other.receive() == ([], True)
     assert open_files() == before + MAX_FDS
     other.close()
     assert open_files() == before - 1  # what had come for a message that never will is closed
@@ -139,27 +139,27 @@ def test_a_message_that_went_out_in_part_is_the_last_one(ends: Pair, file: int, 
 
 def test_the_other_ends_close_is_told_after_all_that_it_said(ends: Pair) -> None:
     one, other = ends
-    assert one.say("last")
-    assert other.say("nobody will hear it")
+    assert one.send("last")
+    assert other.send("nobody will hear it")
     one.close()
-    assert other.heard() == ([Message("last", None, ())], False)
-    assert not other.say("more")
+    assert other.receive() == ([Message("last", None, ())], False)
+    assert not other.send("more")
 
 
 def test_no_file_for_a_long_message_is_a_message_not_sent(ends: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     def none_left(packet: bytes) -> int:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr(module, "packed", none_left)
-    assert not ends[0].say("long", b"x" * INLINE_BYTES)
-    assert ends[0].say("short")
-    assert ends[1].heard() == ([Message("short", None, ())], True)
+    monkeypatch.setattr(module, "to_memfd", none_left)
+    assert not ends[0].send("long", b"x" * INLINE_BYTES)
+    assert ends[0].send("short")
+    assert ends[1].receive() == ([Message("short", None, ())], True)
 
 
 def test_what_is_packed_once_is_read_from_its_start_by_everybody() -> None:
-    file = packed(pickle.dumps(("plan", [1, 2, 3])))
+    file = to_memfd(pickle.dumps(("plan", [1, 2, 3])))
     copy = os.dup(file)
-    assert [unpacked(each) for each in (file, copy, file)] == [("plan", [1, 2, 3])] * 3
+    assert [from_memfd(each) for each in (file, copy, file)] == [("plan", [1, 2, 3])] * 3
     os.close(file)
     os.close(copy)
 
@@ -168,7 +168,7 @@ def test_an_end_is_waited_for_by_its_descriptor_which_no_other_program_gets(ends
     one, other = ends
     assert not os.get_inheritable(one.fileno())
     assert select.select([other], [], [], 0)[0] == []
-    one.say("it")
+    one.send("it")
     assert select.select([other], [], [], 0)[0] == [other]
 
 
@@ -176,13 +176,13 @@ def test_descriptors_for_which_there_is_no_room_are_missing_and_the_message_is_n
     here, there = ends
     readable, writable = os.pipe()
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert here.say("prepare", 2, [readable, writable])
-    assert here.say("end", 1)
+    assert here.send("prepare", 2, [readable, writable])
+    assert here.send("end", 1)
     probe = os.dup(readable)
     os.close(probe)
     resource.setrlimit(resource.RLIMIT_NOFILE, (probe, limits[1]))  # the next descriptor would be one too many
     try:
-        messages, _ = there.heard()
+        messages, _ = there.receive()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         os.close(readable)

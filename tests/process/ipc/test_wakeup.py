@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from balance.process.ipc.wakeup import Message, Wakeup
+from balance.process.ipc.wakeup import Wakeup, WakeupReason
 
 
 @pytest.fixture
@@ -14,16 +14,16 @@ def wakeup() -> Wakeup:
 
 def test_many_rings_are_heard_as_one(wakeup: Wakeup) -> None:
     for _ in range(3):
-        wakeup.ring(Message.STATES)
-    assert wakeup.heard() == {Message.STATES}
-    assert wakeup.heard() == set()
+        wakeup.wake_worker(WakeupReason.BACKEND_STATES)
+    assert wakeup.received_by_worker() == {WakeupReason.BACKEND_STATES}
+    assert wakeup.received_by_worker() == set()
     wakeup.close()
 
 
 def test_ringing_never_waits_even_if_nobody_listens(wakeup: Wakeup) -> None:
     for _ in range(20_000):
-        wakeup.ring(Message.STATES)
-    assert wakeup.heard() == {Message.STATES}
+        wakeup.wake_worker(WakeupReason.BACKEND_STATES)
+    assert wakeup.received_by_worker() == {WakeupReason.BACKEND_STATES}
     wakeup.close()
 
 
@@ -32,20 +32,20 @@ def test_a_successor_on_either_end_hears_and_is_heard(wakeup: Wakeup) -> None:
     pid = os.fork()
     if pid == 0:
         wakeup.worker_end.close()
-        wakeup.ring(Message.STATES)
+        wakeup.wake_worker(WakeupReason.BACKEND_STATES)
         os._exit(0)
     os.waitpid(pid, 0)
-    assert wakeup.heard() == {Message.STATES}
-    assert wakeup.heard() == set()
-    wakeup.ring(Message.STATES)
-    assert wakeup.heard() == {Message.STATES}
+    assert wakeup.received_by_worker() == {WakeupReason.BACKEND_STATES}
+    assert wakeup.received_by_worker() == set()
+    wakeup.wake_worker(WakeupReason.BACKEND_STATES)
+    assert wakeup.received_by_worker() == {WakeupReason.BACKEND_STATES}
     wakeup.close()
 
 
 def test_a_worker_rings_control_and_hears_nothing_of_it_itself(wakeup: Wakeup) -> None:
     for _ in range(20_000):
-        wakeup.ring_control(Message.EVIDENCE)
-    assert wakeup.heard() == set()
-    assert wakeup.heard_by_control() == {Message.EVIDENCE}
-    assert wakeup.heard_by_control() == set()
+        wakeup.wake_control(WakeupReason.FAILURES)
+    assert wakeup.received_by_worker() == set()
+    assert wakeup.received_by_control() == {WakeupReason.FAILURES}
+    assert wakeup.received_by_control() == set()
     wakeup.close()

@@ -12,9 +12,9 @@ import pytest
 
 from balance.config.overrides.runtime_overrides import BackendChange, Verb
 from balance.config.source import Kind, Source
-from balance.process.children.child import Report
-from balance.process.ipc.messages import LOADED, UNLOADABLE
-from balance.process.ipc.pipe import Message, PipeEnd, pipe
+from balance.process.children.child import SupervisorPipe
+from balance.process.ipc.messages import LOAD_FAILED, LOADED
+from balance.process.ipc.pipe import Message, PipeEnd, pipe_pair
 from balance.process.operations import load_config
 from balance.process.operations.load_config import Loaded, LoadRequest, load
 from balance.process.sockets.listen_sockets import ListenSockets
@@ -26,7 +26,7 @@ MORE = TEXT.replace("}]", "}, {name: b2, address: 127.0.0.1:9002}]")
 @pytest.fixture
 def ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[PipeEnd, PipeEnd]]:
     monkeypatch.setattr(load_config.os, "nice", lambda by: None)  # this process is no loader
-    mine, theirs = pipe()
+    mine, theirs = pipe_pair()
     yield mine, theirs
     mine.close()
     theirs.close()
@@ -34,8 +34,8 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[PipeEnd, PipeEnd]]:
 
 def said(ends: tuple[PipeEnd, PipeEnd], request: LoadRequest) -> Message:
     """What the loader says of it."""
-    assert load(request, ListenSockets((), (), ()), Report(ends[0])) == 0
-    (message,) = ends[1].heard()[0]
+    assert load(request, ListenSockets((), (), ()), SupervisorPipe(ends[0])) == 0
+    (message,) = ends[1].receive()[0]
     return message
 
 
@@ -64,14 +64,14 @@ def test_a_file_is_read_anew_or_taken_as_it_was(ends: tuple[PipeEnd, PipeEnd], t
 def test_every_problem_is_a_line(ends: tuple[PipeEnd, PipeEnd]) -> None:
     text = TEXT.replace("http", "htp").replace("9001", "70000")
     message = said(ends, LoadRequest(Source(Kind.FILE, "f.yaml", text), False, ()))
-    assert message.kind == UNLOADABLE
+    assert message.kind == LOAD_FAILED
     assert len(message.data) == 2
-    assert all(pipe.startswith("f.yaml:") for pipe in message.data)
+    assert all(pipe_pair.startswith("f.yaml:") for pipe_pair in message.data)
 
 
 def test_a_file_that_is_gone_is_a_problem_too(ends: tuple[PipeEnd, PipeEnd], tmp_path: Path) -> None:
     message = said(ends, LoadRequest(Source(Kind.FILE, str(tmp_path / "gone.yaml"), TEXT), True, ()))
-    assert message.kind == UNLOADABLE
+    assert message.kind == LOAD_FAILED
     (problem,) = message.data
     assert "gone.yaml" in problem
     assert "can't be read" in problem
@@ -80,7 +80,7 @@ def test_a_file_that_is_gone_is_a_problem_too(ends: tuple[PipeEnd, PipeEnd], tmp
 def test_a_name_to_listen_on_that_does_not_resolve_is_one_line(ends: tuple[PipeEnd, PipeEnd]) -> None:
     text = TEXT.replace("127.0.0.1:0", "nowhere.invalid:80")
     message = said(ends, LoadRequest(Source(Kind.FILE, "f.yaml", text), False, ()))
-    assert message.kind == UNLOADABLE
+    assert message.kind == LOAD_FAILED
     assert message.data == (
         "listener main: cannot listen on nowhere.invalid:80: the name 'nowhere.invalid' does not resolve; "
         "write an address of this machine",

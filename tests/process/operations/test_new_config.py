@@ -18,8 +18,8 @@ from balance.config.model import Config, ListenerConfig
 from balance.config.overrides.runtime_overrides import BackendChange, Verb
 from balance.model import Address, Mode
 from balance.process.operations.load_config import Loaded
-from balance.process.operations.new_config import CHANGED, UnfitError, judged, wished
-from balance.process.sockets.listen_sockets import resolve
+from balance.process.operations.new_config import RUNTIME_CHANGE_ORIGIN, ConfigRejectedError, load_request_for, propose
+from balance.process.sockets.listen_sockets import resolve_hosts
 
 BEFORE = configured("b1")
 AFTER = configured("b1", "b2")
@@ -37,7 +37,7 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSupervisor]:
 def loaded(scene: FakeSupervisor, config: Config, **more: Any) -> Loaded:
     """What the loader would say of it."""
     source = scene.supervisor_state.context.generation.source
-    return Loaded(config, source, **{"changes": (), "dropped": (), "warnings": (), "hosts": resolve(config)} | more)
+    return Loaded(config, source, **{"changes": (), "dropped": (), "warnings": (), "hosts": resolve_hosts(config)} | more)
 
 
 # --- what is to be read -------------------------------------------------------------------------------------------
@@ -50,7 +50,7 @@ def loaded(scene: FakeSupervisor, config: Config, **more: Any) -> Loaded:
         (Reload(discard_changes=True), "two", True, (), "a test"),
         (Reload(text="three"), "three", False, (WEIGHT,), "a test"),
         (Reload(text="three", discard_changes=True), "three", False, (), "a test"),
-        (ChangeBackends((REMOVAL,)), "two", False, (WEIGHT, REMOVAL), CHANGED),
+        (ChangeBackends((REMOVAL,)), "two", False, (WEIGHT, REMOVAL), RUNTIME_CHANGE_ORIGIN),
         (Reload(rollback=True), "one", False, (REMOVAL,), "rollback to 1"),
         (Reload(rollback=True, to=1), "one", False, (REMOVAL,), "rollback to 1"),
         (Reload(rollback=True, discard_changes=True), "one", False, (), "rollback to 1"),
@@ -62,7 +62,7 @@ def test_what_is_read_and_for_whom_follows_from_the_order(
     place = context()
     first = replace(place.generation, source=place.generation.source.with_text("one"), changes=(REMOVAL,))
     second = replace(first, number=2, config=AFTER, source=first.source.with_text("two"), changes=(WEIGHT,))
-    request, who = wished(order, replace(place, history=(first, second)), "a test")
+    request, who = load_request_for(order, replace(place, history=(first, second)), "a test")
     assert (request.source.text, request.is_reread, request.changes, who) == (text, is_reread, changes, origin)
 
 
@@ -70,11 +70,11 @@ def test_a_generation_that_is_not_remembered_is_refused_with_those_that_are() ->
     place = context()
     history = tuple(replace(place.generation, number=number) for number in (3, 4, 5))
     for known, seen in (("none", history[:1]), ("3, 4", history)):
-        with pytest.raises(UnfitError) as e:
-            wished(Reload(rollback=True, to=7), replace(place, history=seen), "a test")
+        with pytest.raises(ConfigRejectedError) as e:
+            load_request_for(Reload(rollback=True, to=7), replace(place, history=seen), "a test")
         assert str(e.value) == f"there is no generation 7 to go back to; remembered before this one: {known}"
-    with pytest.raises(UnfitError, match=r"^generation 5 is the one that is served$"):
-        wished(Reload(rollback=True, to=5), replace(place, history=history), "a test")
+    with pytest.raises(ConfigRejectedError, match=r"^generation 5 is the one that is served$"):
+        load_request_for(Reload(rollback=True, to=5), replace(place, history=history), "a test")
 
 
 # --- whether it will do -------------------------------------------------------------------------------------------
@@ -93,15 +93,15 @@ def test_a_generation_that_is_not_remembered_is_refused_with_those_that_are() ->
 def test_more_than_there_is_room_for_is_refused_with_what_would_help(
     scene: FakeSupervisor, config: Config, problem: str
 ) -> None:
-    with pytest.raises(UnfitError) as e:
-        judged(loaded(scene, config), scene.supervisor_state, "a test")
+    with pytest.raises(ConfigRejectedError) as e:
+        propose(loaded(scene, config), scene.supervisor_state, "a test")
     assert str(e.value) == f"{problem}; `balance upgrade` starts an instance that has it"
 
 
 def test_a_proposal_is_the_next_generation_and_opens_nothing(scene: FakeSupervisor) -> None:
     gc.collect()  # what other tests have left
     before = len(os.listdir("/proc/self/fd"))
-    proposal = judged(loaded(scene, AFTER, changes=(WEIGHT,), dropped=("one",)), scene.supervisor_state, "a test")
+    proposal = propose(loaded(scene, AFTER, changes=(WEIGHT,), dropped=("one",)), scene.supervisor_state, "a test")
     generation = proposal.generation
     assert (generation.number, generation.config, generation.origin, generation.changes) == (2, AFTER, "a test", (WEIGHT,))
     assert generation.slots == {("web", "b1"): 1, ("", "main"): 2, ("web", "b2"): 3}
@@ -115,14 +115,14 @@ def test_a_proposal_is_the_next_generation_and_opens_nothing(scene: FakeSupervis
 
 def test_a_candidate_listens_beside_what_is_served_and_tells_each_what_is_new_to_it(scene: FakeSupervisor) -> None:
     more = replace(AFTER, listeners=(*AFTER.listeners, ListenerConfig("more", (LOCAL,), Mode.TCP, "web")))
-    new_config = judged(loaded(scene, more), scene.supervisor_state, "a test").opened(scene.supervisor_state.context)
-    assert (new_config.number, new_config.blueprint.config) == (2, more)
+    new_config = propose(loaded(scene, more), scene.supervisor_state, "a test").open_sockets(scene.supervisor_state.context)
+    assert (new_config.number, new_config.config_update.config) == (2, more)
     for child in (scene.worker(0), scene.worker(1), scene.control):
-        preparation, new = new_config.preparation(child)
-        assert preparation.new == tuple(os.fstat(sock.fileno()).st_ino for sock in new)
+        prepare_request, new = new_config.prepare_request(child)
+        assert prepare_request.new == tuple(os.fstat(sock.fileno()).st_ino for sock in new)
         assert len(new) == (child is not scene.control)
-        assert [name for name, _ in preparation.sockets] == (["admin"] if child is scene.control else ["main", "more"])
-    new_config.renewed.undo()
+        assert [name for name, _ in prepare_request.sockets] == (["admin"] if child is scene.control else ["main", "more"])
+    new_config.sockets_change.abort()
     assert all(sock.fileno() >= 0 for sock in scene.supervisor_state.context.listen_sockets.sockets)
 
 
@@ -130,9 +130,9 @@ def test_an_address_that_cannot_be_had_is_one_line_and_leaves_nothing_open(scene
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = Address("127.0.0.1", taken.getsockname()[1])
         listeners = (*AFTER.listeners, ListenerConfig("more", (LOCAL, address), Mode.HTTP, "web"))
-        proposal = judged(loaded(scene, replace(AFTER, listeners=listeners)), scene.supervisor_state, "a test")
+        proposal = propose(loaded(scene, replace(AFTER, listeners=listeners)), scene.supervisor_state, "a test")
         gc.collect()  # what other tests have left
         before = len(os.listdir("/proc/self/fd"))
-        with pytest.raises(UnfitError, match=f"^listener more: cannot listen on {address}: it is in use"):
-            proposal.opened(scene.supervisor_state.context)
+        with pytest.raises(ConfigRejectedError, match=f"^listener more: cannot listen on {address}: it is in use"):
+            proposal.open_sockets(scene.supervisor_state.context)
         assert len(os.listdir("/proc/self/fd")) == before

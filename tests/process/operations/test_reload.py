@@ -18,19 +18,19 @@ from balance.config.overrides.runtime_overrides import BackendChange, Verb
 from balance.model import Address, Mode
 from balance.process.children.child import Child
 from balance.process.ipc.messages import (
-    ABANDON,
+    ABORT,
     COMMIT,
     COMMITTED,
+    LOAD_FAILED,
     LOADED,
     PREPARE,
     PREPARED,
     REFUSED,
-    UNLOADABLE,
 )
-from balance.process.ipc.pipe import Message, unpacked
+from balance.process.ipc.pipe import Message, from_memfd
 from balance.process.operations.load_config import Loaded, LoadRequest
-from balance.process.operations.reload import COMMIT_S, LOAD_S, PREPARE_S, ReloadOperation
-from balance.process.sockets.listen_sockets import ListenSockets, inode, resolve
+from balance.process.operations.reload import COMMIT_TIMEOUT_S, LOAD_TIMEOUT_S, PREPARE_TIMEOUT_S, ReloadOperation
+from balance.process.sockets.listen_sockets import ListenSockets, inode, resolve_hosts
 from balance.runtime import counters
 
 BEFORE = configured("b1", restart_drain_s=900.0)
@@ -45,7 +45,7 @@ class Case(FakeSupervisor):
         super().__init__(config, monkeypatch, **room)
         self.wishes: list[LoadRequest] = []
 
-        def load(request: LoadRequest, listen_sockets: ListenSockets, report: Any, supervisor_pid: int) -> int:
+        def load(request: LoadRequest, listen_sockets: ListenSockets, supervisor_pipe: Any, supervisor_pid: int) -> int:
             self.wishes.append(request)
             return 0
 
@@ -53,27 +53,27 @@ class Case(FakeSupervisor):
         self.reloading: ReloadOperation
         self.preparations: dict[Child, Message] = {}
 
-    def begin(self, order: Reload | ChangeBackends | None = None) -> Child | None:
+    def start(self, order: Reload | ChangeBackends | None = None) -> Child | None:
         """The loader, if there is one."""
         self.reloading = ReloadOperation(self.supervisor_state, order or Reload(), "a test", self.verdicts.append)
-        self.reloading.begin(100.0)
-        (loader,) = self.process_table.others[-1:] or (None,)
+        self.reloading.start(100.0)
+        (loader,) = self.process_table.unassigned[-1:] or (None,)
         if loader is not None:
             self.process_table.bodies[loader](None)  # type: ignore[arg-type]
         return loader
 
     def load(self, config: Config = AFTER, order: Reload | ChangeBackends | None = None, **more: Any) -> None:
         """Until everybody was asked to prepare."""
-        loader = self.begin(order)
+        loader = self.start(order)
         assert loader is not None
         (request,) = self.wishes[-1:]
         loaded = Loaded(
             config,
             request.source,
             request.changes,
-            **{"dropped": (), "warnings": (), "hosts": more.get("hosts") or resolve(config)} | more,
+            **{"dropped": (), "warnings": (), "hosts": more.get("hosts") or resolve_hosts(config)} | more,
         )
-        self.reloading.heard(loader, Message(LOADED, loaded, ()), 110.0)
+        self.reloading.on_message(loader, Message(LOADED, loaded, ()), 110.0)
         self.dies(loader, self.reloading)
 
     def asked(self, child: Child) -> Message:
@@ -83,15 +83,18 @@ class Case(FakeSupervisor):
         self.preparations[child] = message
         return message
 
-    def answer(self, child: Child, kind: str, data: object = 2, now: float = 120.0) -> None:
-        self.reloading.heard(child, Message(kind, data, ()), now)
+    def on_result(self, child: Child, kind: str, data: object = 2, now: float = 120.0) -> None:
+        self.reloading.on_message(child, Message(kind, data, ()), now)
 
     def prepare(self) -> None:
         """Everybody does what it was asked to."""
         for child in self.standing:
-            if child.slot is None or child.slot < self.supervisor_state.process_table.workers[-1].slot + 1:  # type: ignore[operator]
+            if (
+                child.worker_number is None
+                or child.worker_number < self.supervisor_state.process_table.workers[-1].worker_number + 1
+            ):  # type: ignore[operator]
                 self.asked(child)
-                self.answer(child, PREPARED)
+                self.on_result(child, PREPARED)
 
     def close(self) -> None:
         for message in self.preparations.values():
@@ -125,20 +128,20 @@ def case(monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
 def test_nothing_changes_before_everybody_has_prepared_and_then_all_are_told_at_once(case: Case) -> None:
     children = case.standing
     case.load()
-    assert case.reloading.deadline == 110.0 + PREPARE_S
+    assert case.reloading.deadline == 110.0 + PREPARE_TIMEOUT_S
     for child in children:
         assert case.unchanged()
         assert [case.kinds(each) for each in children if each in case.preparations] == [[]] * len(case.preparations)
         case.asked(child)
-        case.answer(child, PREPARED, now=125.0)
+        case.on_result(child, PREPARED, now=125.0)
     assert (case.number, case.supervisor_state.context.config) == (2, AFTER)
     assert case.supervisor_state.context.slots == {("web", "b1"): 1, ("", "main"): 2, ("web", "b2"): 3}
-    assert case.reloading.deadline == 125.0 + COMMIT_S  # the time for this step, not what is left of the one before
+    assert case.reloading.deadline == 125.0 + COMMIT_TIMEOUT_S  # the time for this step, not what is left of the one before
     for child in children:
         (message,) = case.told(child)
         assert (message.kind, message.data) == (COMMIT, 2)
         assert case.verdicts == []
-        case.answer(child, COMMITTED)
+        case.on_result(child, COMMITTED)
     verdict = case.verdict
     assert (verdict.is_done, verdict.generation, verdict.problems) == (True, 2, ())
     assert any("b2" in line for line in verdict.lines)
@@ -152,14 +155,14 @@ def test_each_is_given_the_configuration_and_those_of_its_sockets_that_are_new(c
     case.load(more)
     for slot, child in ((0, case.worker(0)), (1, case.worker(1)), (None, case.control)):
         message = case.asked(child)
-        blueprint, *fds = message.fds
-        assert unpacked(blueprint)[1].config == more
-        preparation = message.data
-        kept = [(name, inode(sock)) for name, sock in old.of(slot)]
-        assert list(preparation.sockets[: len(kept)]) == kept
-        assert [os.fstat(fd).st_ino for fd in fds] == list(preparation.new)
-        assert [number for _, number in preparation.sockets] == [number for _, number in kept] + list(preparation.new)
-        assert [name for name, _ in preparation.listening] == ([] if slot is not None else ["main", "more"])
+        config_update, *fds = message.fds
+        assert from_memfd(config_update)[1].config == more
+        prepare_request = message.data
+        kept = [(name, inode(sock)) for name, sock in old.for_child(slot)]
+        assert list(prepare_request.sockets[: len(kept)]) == kept
+        assert [os.fstat(fd).st_ino for fd in fds] == list(prepare_request.new)
+        assert [number for _, number in prepare_request.sockets] == [number for _, number in kept] + list(prepare_request.new)
+        assert [name for name, _ in prepare_request.listening] == ([] if slot is not None else ["main", "more"])
     assert len(case.preparations[case.worker(0)].fds) == 2
     assert len(case.preparations[case.control].fds) == 1
 
@@ -170,11 +173,13 @@ def test_what_nobody_listens_on_any_more_is_closed_when_all_have_changed_over(ca
     case.prepare()
     socket.create_connection(("127.0.0.1", old)).close()
     for child in case.standing:
-        case.answer(child, COMMITTED)
+        case.on_result(child, COMMITTED)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", old))
     for child in case.standing:  # the next reload gives each what it has not got
-        assert child.inodes == {inode(sock) for _, sock in case.supervisor_state.context.listen_sockets.of(child.slot)}
+        assert child.inodes == {
+            inode(sock) for _, sock in case.supervisor_state.context.listen_sockets.for_child(child.worker_number)
+        }
 
 
 @pytest.mark.parametrize(
@@ -195,17 +200,17 @@ def test_workers_that_are_too_many_end_in_peace_and_posts_that_are_new_are_fille
     assert case.told(second) == []  # what it would prepare it would never serve
     for child in (first, case.control):
         case.asked(child)
-        case.answer(child, PREPARED)
+        case.on_result(child, PREPARED)
     assert case.limit(second) == 900.0  # as the configuration says that it served
-    assert case.process_table.others == [second]
+    assert case.process_table.unassigned == [second]
     for child in case.standing:
-        case.answer(child, COMMITTED)
+        case.on_result(child, COMMITTED)
     assert case.verdict.is_done
     case.verdicts.clear()
     case.load(replace(AFTER, workers=3))
     for child in case.standing:
         case.told(child)
-        case.answer(child, PREPARED, 3)
+        case.on_result(child, PREPARED, 3)
     assert [child_slot.restart_at for child_slot in case.process_table.workers] == [None, 120.0, 120.0]
 
 
@@ -244,25 +249,25 @@ def test_what_is_served_already_is_no_new_generation_and_nobody_is_asked(
 
 
 def test_what_is_read_without_a_change_is_what_later_changes_are_laid_over(case: Case) -> None:
-    loader = case.begin()
+    loader = case.start()
     assert loader is not None
     source = case.wishes[0].source.with_text("# the same, with a comment")
     kept = (BackendChange(Verb.SET, "web", "b1", basis="x"),)
-    case.reloading.heard(loader, Message(LOADED, Loaded(BEFORE, source, kept, (), (), resolve(BEFORE)), ()), 110.0)
+    case.reloading.on_message(loader, Message(LOADED, Loaded(BEFORE, source, kept, (), (), resolve_hosts(BEFORE)), ()), 110.0)
     case.dies(loader, case.reloading)
     generation = case.supervisor_state.context.generation
     assert (generation.number, generation.source, generation.changes) == (1, source, kept)
     assert generation.origin == "start"
-    case.begin(ChangeBackends((REMOVAL,)))
+    case.start(ChangeBackends((REMOVAL,)))
     assert (case.wishes[-1].source, case.wishes[-1].changes) == (source, (*kept, REMOVAL))
 
 
 def test_a_good_file_ends_the_time_of_a_bad_one(case: Case) -> None:
     board = case.supervisor_state.context.board
     assert board.last_reload is None
-    loader = case.begin()
+    loader = case.start()
     assert loader is not None
-    case.reloading.heard(loader, Message(UNLOADABLE, ("no",), ()), 110.0)
+    case.reloading.on_message(loader, Message(LOAD_FAILED, ("no",), ()), 110.0)
     assert board.last_reload is ReloadResult.FAILURE
     case.load(BEFORE)
     assert board.last_reload is ReloadResult.UNCHANGED
@@ -281,7 +286,7 @@ def test_a_name_that_stands_for_another_address_is_a_change(monkeypatch: pytest.
     case.load(before, hosts={"balance.test": places["127.0.0.2"], "127.0.0.1": places["127.0.0.1"]})
     case.prepare()
     for child in case.standing:
-        case.answer(child, COMMITTED)
+        case.on_result(child, COMMITTED)
     (new,) = case.supervisor_state.context.listen_sockets.addresses("main")
     assert case.verdict.lines == (f"~ listener main: bound to {old} -> {new}",)
     assert (case.number, case.supervisor_state.context.generation.summary) == (2, "listener main changed")
@@ -293,10 +298,10 @@ def test_a_name_that_stands_for_another_address_is_a_change(monkeypatch: pytest.
 
 
 def test_a_configuration_that_is_no_good_is_answered_with_every_problem_and_nobody_is_asked(case: Case) -> None:
-    loader = case.begin()
+    loader = case.start()
     assert loader is not None
-    assert case.reloading.deadline == 100.0 + LOAD_S
-    case.reloading.heard(loader, Message(UNLOADABLE, ("f.yaml:1:2: no", "f.yaml:3:4: no"), ()), 110.0)
+    assert case.reloading.deadline == 100.0 + LOAD_TIMEOUT_S
+    case.reloading.on_message(loader, Message(LOAD_FAILED, ("f.yaml:1:2: no", "f.yaml:3:4: no"), ()), 110.0)
     assert case.verdict.problems == ("f.yaml:1:2: no", "f.yaml:3:4: no")
     assert case.unchanged()
     assert case.reloads == (0, 1)
@@ -307,15 +312,15 @@ def test_a_configuration_that_is_no_good_is_answered_with_every_problem_and_nobo
 
 @pytest.mark.parametrize("how", ["dies", "silent", "end of the instance"])
 def test_a_loader_that_says_nothing_changes_nothing(case: Case, how: str) -> None:
-    loader = case.begin()
+    loader = case.start()
     assert loader is not None
     match how:
         case "dies":
             case.dies(loader, case.reloading, "the loader was killed by SIGKILL")
         case "silent":
-            case.reloading.expired(200.0)
+            case.reloading.on_deadline(200.0)
         case "end of the instance":
-            case.reloading.give_up("the instance is about to end")
+            case.reloading.abort("the instance is about to end")
     expected = {
         "dies": "the loader was killed by SIGKILL",
         "silent": "the configuration was not read, and the names that it listens on not resolved, within 60s",
@@ -325,7 +330,7 @@ def test_a_loader_that_says_nothing_changes_nothing(case: Case, how: str) -> Non
     assert case.killed == ([] if how == "dies" else [loader])
     if how != "dies":
         late = Loaded(AFTER, case.wishes[0].source, (), (), (), {})
-        case.reloading.heard(loader, Message(LOADED, late, ()), 201.0)
+        case.reloading.on_message(loader, Message(LOADED, late, ()), 201.0)
         case.dies(loader, case.reloading)
     assert len(case.verdicts) == 1
     assert case.unchanged()
@@ -340,24 +345,24 @@ def test_when_one_cannot_prepare_all_forget_it_and_go_on_as_they_were(case: Case
     port = _port_of(case.asked(first))
     for child in (second, control):
         case.asked(child)
-    case.answer(control, PREPARED)
-    case.answer(first, PREPARED)
+    case.on_result(control, PREPARED)
+    case.on_result(first, PREPARED)
     match how:
         case "refused":
-            case.answer(second, REFUSED, (2, "the access log can't be opened"))
+            case.on_result(second, REFUSED, (2, "the access log can't be opened"))
             problem = "worker 1: the access log can't be opened"
         case "silent":
-            case.reloading.expired(130.0)
+            case.reloading.on_deadline(130.0)
             problem = "worker 1 did not answer within 20s"
         case "end of the instance":
-            case.reloading.give_up("the instance is about to end")
+            case.reloading.abort("the instance is about to end")
             problem = "the instance is about to end"
     assert case.verdict.problems == (problem,)
-    assert [case.kinds(child) for child in case.standing] == [[ABANDON]] * 3
+    assert [case.kinds(child) for child in case.standing] == [[ABORT]] * 3
     assert case.supervisor_state.context is before
     assert [child.inodes for child in case.standing] == inodes
     assert (case.reloads, case.killed, case.spoken) == ((0, 1), [], [])
-    case.answer(second, PREPARED)  # too late
+    case.on_result(second, PREPARED)  # too late
     assert [case.kinds(child) for child in case.standing] == [[]] * 3
     for message in case.preparations.values():
         for fd in message.fds:
@@ -377,9 +382,9 @@ def test_an_answer_to_another_reload_is_none_to_this(case: Case) -> None:
     case.load()
     for child in case.standing:
         case.asked(child)
-        case.answer(child, PREPARED, 1)
-        case.answer(child, REFUSED, (3, "no"))
-        case.answer(child, COMMITTED, 2)
+        case.on_result(child, PREPARED, 1)
+        case.on_result(child, REFUSED, (3, "no"))
+        case.on_result(child, COMMITTED, 2)
     assert case.unchanged()
     assert case.verdicts == []
 
@@ -389,10 +394,10 @@ def test_while_all_change_over_nothing_but_their_word_that_they_have_counts(case
     case.prepare()
     for child in case.standing:
         for kind, data in ((PREPARED, 2), (REFUSED, (2, "no")), (COMMITTED, 1), ("something else", 2)):
-            case.answer(child, kind, data)
+            case.on_result(child, kind, data)
     assert (case.verdicts, case.reloading.is_over) == ([], False)
     for child in case.standing:
-        case.answer(child, COMMITTED)
+        case.on_result(child, COMMITTED)
     assert case.verdict.is_done
 
 
@@ -410,17 +415,17 @@ def test_without_memory_for_the_message_nothing_changes(case: Case, monkeypatch:
     def none_left(packet: bytes) -> int:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr("balance.process.operations.reload.packed", none_left)
+    monkeypatch.setattr("balance.process.operations.reload.to_memfd", none_left)
     case.load()
     assert case.verdict.problems == ("no file of memory for it: Too many open files",)
     assert case.reloading.is_over
-    assert {message.kind for child in case.standing for message in case.told(child)} <= {ABANDON}
+    assert {message.kind for child in case.standing for message in case.told(child)} <= {ABORT}
     assert case.unchanged()
 
 
 def test_without_room_for_a_process_nothing_is_read(case: Case) -> None:
     case.process_table.refusal = OSError(12, "Cannot allocate memory")
-    case.begin()
+    case.start()
     assert case.verdict.problems == ("cannot start the loader: Cannot allocate memory",)
 
 
@@ -432,18 +437,18 @@ def test_one_that_dies_while_it_prepares_is_waited_for_until_its_successor_has_p
     first, second, control = case.standing
     for child in (second, control):
         case.asked(child)
-        case.answer(child, PREPARED)
+        case.on_result(child, PREPARED)
     vacant = case.dies(first, case.reloading)
     assert vacant is not None
     assert case.unchanged()
-    successor = case.process_table.fill(vacant)
+    successor = case.process_table.fork_into_slot(vacant)
     case.ready(successor, case.reloading)
     assert case.unchanged()
     case.asked(successor)
-    case.answer(successor, PREPARED)
+    case.on_result(successor, PREPARED)
     assert case.number == 2
     for child in case.standing:
-        case.answer(child, COMMITTED)
+        case.on_result(child, COMMITTED)
     assert case.verdict.is_done
 
 
@@ -451,32 +456,32 @@ def test_one_that_dies_after_it_has_prepared_is_waited_for_too(case: Case) -> No
     case.load()
     first, second, control = case.standing
     case.asked(first)
-    case.answer(first, PREPARED)
+    case.on_result(first, PREPARED)
     vacant = case.dies(first, case.reloading)
     assert vacant is not None
     for child in (second, control):
         case.asked(child)
-        case.answer(child, PREPARED)
+        case.on_result(child, PREPARED)
     assert case.unchanged()
-    case.reloading.expired(130.0)
+    case.reloading.on_deadline(130.0)
     assert case.verdict.problems == ("worker 0 did not answer within 20s",)
 
 
 def test_one_that_starts_while_all_others_prepare_is_asked_when_it_is_ready(case: Case) -> None:
     vacant = case.process_table.workers[0]
     first = case.worker(0)
-    first.hang_up()
+    first.close_pipe()
     vacant.child = None
-    successor = case.process_table.fill(vacant)
+    successor = case.process_table.fork_into_slot(vacant)
     case.load()
     for child in (case.worker(1), case.control):
         case.asked(child)
-        case.answer(child, PREPARED)
+        case.on_result(child, PREPARED)
     assert case.told(successor) == []
     assert case.unchanged()
     case.ready(successor, case.reloading)
     case.asked(successor)
-    case.answer(successor, PREPARED)
+    case.on_result(successor, PREPARED)
     assert case.number == 2
 
 
@@ -485,7 +490,7 @@ def test_one_that_dies_while_it_changes_over_is_replaced_by_one_that_is_born_int
     case.prepare()
     first, *others = case.standing
     for child in others:
-        case.answer(child, COMMITTED)
+        case.on_result(child, COMMITTED)
     assert case.verdicts == []
     case.dies(first, case.reloading)
     assert case.verdict.is_done
@@ -497,8 +502,8 @@ def test_one_that_does_not_follow_is_killed_and_the_reload_holds(case: Case) -> 
     case.prepare()
     first, *others = case.standing
     for child in others:
-        case.answer(child, COMMITTED)
-    case.reloading.expired(140.0)
+        case.on_result(child, COMMITTED)
+    case.reloading.on_deadline(140.0)
     assert case.killed == [first]
     assert case.verdicts == []
     assert case.reloading.deadline == float("inf")
@@ -509,10 +514,10 @@ def test_one_that_does_not_follow_is_killed_and_the_reload_holds(case: Case) -> 
 def test_an_end_of_the_instance_while_all_change_over_leaves_it_done(case: Case) -> None:
     case.load()
     case.prepare()
-    case.reloading.give_up("the instance is about to end")
+    case.reloading.abort("the instance is about to end")
     assert case.verdict.is_done
     for child in case.standing:
-        case.answer(child, COMMITTED)
+        case.on_result(child, COMMITTED)
         assert case.kinds(child) == [COMMIT]
     assert len(case.verdicts) == 1
 
@@ -528,13 +533,13 @@ def test_every_descriptor_is_given_back_however_it_ends(case: Case) -> None:
                 os.close(fd)
         case.preparations.clear()
         if then == REFUSED:
-            case.answer(case.control, REFUSED, (2, "no"))
+            case.on_result(case.control, REFUSED, (2, "no"))
         else:
             for child in case.standing:
                 case.told(child)
-                case.answer(child, PREPARED)
+                case.on_result(child, PREPARED)
             for child in case.standing:
-                case.answer(child, COMMITTED)
+                case.on_result(child, COMMITTED)
         assert len(case.verdicts) == number
         for child in case.standing:
             case.told(child)
@@ -562,23 +567,23 @@ def test_what_is_changed_at_run_time_is_no_reload(case: Case) -> None:
     case.load(AFTER, ChangeBackends((REMOVAL,)))
     case.prepare()
     for child in case.standing:
-        case.answer(child, COMMITTED)
-    loader = case.begin(ChangeBackends((REMOVAL,)))
+        case.on_result(child, COMMITTED)
+    loader = case.start(ChangeBackends((REMOVAL,)))
     assert loader is not None
-    case.reloading.heard(loader, Message(UNLOADABLE, ("no",), ()), 110.0)
+    case.reloading.on_message(loader, Message(LOAD_FAILED, ("no",), ()), 110.0)
     assert [verdict.is_done for verdict in case.verdicts] == [True, False]
     assert case.reloads == (0, 0)
 
 
 def test_a_dry_run_of_what_is_no_good_is_no_failed_reload(case: Case) -> None:
-    loader = case.begin(Reload(dry_run=True))
+    loader = case.start(Reload(dry_run=True))
     assert loader is not None
-    case.reloading.heard(loader, Message(UNLOADABLE, ("no",), ()), 110.0)
+    case.reloading.on_message(loader, Message(LOAD_FAILED, ("no",), ()), 110.0)
     assert (case.verdict.is_done, case.verdict.problems, case.reloads) == (False, ("no",), (0, 0))
 
 
 def test_without_a_configuration_before_there_is_none_to_go_back_to(case: Case) -> None:
-    assert case.begin(Reload(rollback=True)) is None
+    assert case.start(Reload(rollback=True)) is None
     assert case.verdict.problems == ("there is no configuration before this one, or none that differs, to go back to",)
     assert case.unchanged()
 
@@ -587,12 +592,12 @@ def test_a_rollback_is_a_new_configuration_that_says_where_it_comes_from(case: C
     case.load()
     case.prepare()
     for child in case.standing:
-        case.answer(child, COMMITTED)
+        case.on_result(child, COMMITTED)
         case.told(child)
     case.load(BEFORE, Reload(rollback=True))
     for child in case.standing:
         case.told(child)
-        case.answer(child, PREPARED, 3)
+        case.on_result(child, PREPARED, 3)
     assert [generation.origin for generation in case.supervisor_state.context.history] == ["start", "a test", "rollback to 1"]
     assert case.supervisor_state.context.config == BEFORE
 
@@ -602,7 +607,7 @@ def test_a_slot_is_not_given_away_while_a_worker_holds_something_of_it(monkeypat
     case.load(configured("b1"))
     case.prepare()
     for child in case.standing:
-        case.answer(child, COMMITTED)
+        case.on_result(child, COMMITTED)
         case.told(child)
     case.verdicts.clear()
     cell = counters.block(2) + counters.ACTIVE
@@ -614,6 +619,6 @@ def test_a_slot_is_not_given_away_while_a_worker_holds_something_of_it(monkeypat
     case.load(configured("b1", "b3"))
     for child in case.standing:
         case.told(child)
-        case.answer(child, PREPARED, 3)
+        case.on_result(child, PREPARED, 3)
     assert case.supervisor_state.context.slots == {("web", "b1"): 1, ("web", "b3"): 2, ("", "main"): 3}
     case.close()

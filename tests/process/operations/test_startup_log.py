@@ -4,7 +4,7 @@ import pytest
 
 from balance.config.model import AdminConfig, BackendConfig, Config, HealthCheck, ListenerConfig, MetricsConfig, PoolConfig
 from balance.model import Address, Mode
-from balance.process.operations.startup_log import MAX_REMARKS, lines, some, url
+from balance.process.operations.startup_log import MAX_WARNINGS, limit_warnings, lines, url
 from balance.process.sockets.listen_sockets import open_all
 
 ANY = Address("127.0.0.1", 0)
@@ -22,7 +22,7 @@ def announced(**changes: object) -> list[str]:
     listen_sockets = open_all(config)
     try:
         text = list(lines(config, listen_sockets))[1:]
-        for number, opening in enumerate(listen_sockets.listeners + listen_sockets.side):
+        for number, opening in enumerate(listen_sockets.listeners + listen_sockets.admin_and_metrics):
             text = [line.replace(f":{opening.address.port}", f":<{number}>") for line in text]
         return text
     finally:
@@ -60,7 +60,7 @@ def test_a_url_can_be_asked_from_this_machine(address: str, text: str) -> None:
 
 
 def test_a_few_remarks_are_all_made_and_of_thousands_the_first() -> None:
-    assert list(some(map(str, range(MAX_REMARKS)))) == [str(number) for number in range(MAX_REMARKS)]
-    *first, last = some(map(str, range(12_000)))
-    assert first == [str(number) for number in range(MAX_REMARKS)]
+    assert list(limit_warnings(map(str, range(MAX_WARNINGS)))) == [str(number) for number in range(MAX_WARNINGS)]
+    *first, last = limit_warnings(map(str, range(12_000)))
+    assert first == [str(number) for number in range(MAX_WARNINGS)]
     assert last == "and 11950 remarks more: balance-validate makes all of them"

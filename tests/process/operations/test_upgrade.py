@@ -10,9 +10,9 @@ from fake_supervisor import FakeSupervisor, configured
 
 from balance.health.readiness import Stage
 from balance.process.children.child import Child
-from balance.process.ipc.messages import REASSERT
-from balance.process.operations.upgrade import NEVER, START_S, UpgradeOperation
-from balance.process.operations.upgrade_protocol import LEGACY
+from balance.process.ipc.messages import REWRITE_STATES
+from balance.process.operations.upgrade import NEVER, START_TIMEOUT_S, UpgradeOperation
+from balance.process.operations.upgrade_protocol import HANDOVER_MESSAGE
 
 
 class Case:
@@ -25,8 +25,8 @@ class Case:
         )
 
     def begun(self) -> Child:
-        self.upgrading.begin(100.0)
-        (successor,) = self.scene.process_table.others
+        self.upgrading.start(100.0)
+        (successor,) = self.scene.process_table.unassigned
         return successor
 
 
@@ -41,9 +41,9 @@ def test_the_new_instance_is_told_all_and_takes_over_when_it_is_ready(case: Case
     scene = case.scene
     before = scene.standing
     successor = case.begun()
-    assert case.upgrading.deadline == 100.0 + START_S
+    assert case.upgrading.deadline == 100.0 + START_TIMEOUT_S
     (message,) = scene.told(successor)
-    assert (message.kind, message.data["generation"]) == (LEGACY, 1)
+    assert (message.kind, message.data["generation"]) == (HANDOVER_MESSAGE, 1)
     for fd in message.fds:
         os.close(fd)
     assert case.yielded == []
@@ -59,7 +59,7 @@ def test_whoever_else_becomes_ready_or_goes_is_not_the_new_instance(case: Case) 
     case.begun()
     vacant = case.scene.dies(case.scene.worker(1), case.upgrading)
     assert vacant is not None
-    case.scene.ready(case.scene.process_table.fill(vacant), case.upgrading)
+    case.scene.ready(case.scene.process_table.fork_into_slot(vacant), case.upgrading)
     assert not case.upgrading.is_over
     assert case.yielded == []
 
@@ -75,9 +75,9 @@ def test_one_that_does_not_come_leaves_this_instance_as_it_was(case: Case, how: 
         case "dies":
             scene.dies(successor, case.upgrading, "the new instance exited with status 1")
         case "silent":
-            case.upgrading.expired(200.0)
+            case.upgrading.on_deadline(200.0)
         case "end of the instance":
-            case.upgrading.give_up("the instance is about to end")
+            case.upgrading.abort("the instance is about to end")
     assert scene.killed == ([] if how == "dies" else [successor])
     assert (scene.verdict.is_done, scene.verdict.generation) == (False, 1)
     assert scene.verdict.problems == (
@@ -90,13 +90,13 @@ def test_one_that_does_not_come_leaves_this_instance_as_it_was(case: Case, how: 
     if how != "dies":
         scene.ready(successor, case.upgrading)  # it had said so before it was killed
         scene.dies(successor, case.upgrading)
-    case.upgrading.give_up("again")
+    case.upgrading.abort("again")
     assert len(scene.verdicts) == 1
     assert case.yielded == []
     assert (scene.standing, scene.told(scene.worker(0))) == (before, [])
     board = scene.supervisor_state.context.board
     assert (board.generation, board.stage) == (1, Stage.SERVING)  # whatever it has written there
-    assert scene.kinds(scene.control) == [REASSERT]
+    assert scene.kinds(scene.control) == [REWRITE_STATES]
 
 
 def test_a_new_instance_that_is_not_there_to_take_anything_over_is_not_waited_for(
@@ -111,13 +111,13 @@ def test_a_new_instance_that_is_not_there_to_take_anything_over_is_not_waited_fo
 
 def test_without_room_for_a_process_nothing_begins(case: Case) -> None:
     case.scene.process_table.refusal = OSError(12, "Cannot allocate memory")
-    case.upgrading.begin(100.0)
+    case.upgrading.start(100.0)
     assert case.scene.verdict.problems == ("cannot start the new instance: Cannot allocate memory",)
 
 
 def test_process_1_is_not_replaced_because_its_container_would_end_with_it(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("balance.process.operations.upgrade.os.getpid", lambda: 1)
-    case.upgrading.begin(100.0)
+    case.upgrading.start(100.0)
     (problem,) = case.scene.verdict.problems
     assert "would end process 1" in problem
-    assert case.scene.process_table.others == []
+    assert case.scene.process_table.unassigned == []

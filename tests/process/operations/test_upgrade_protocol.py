@@ -18,10 +18,18 @@ from fake_supervisor import FakeSupervisor, configured
 
 from balance.config.overrides.runtime_overrides import BackendChange, Verb
 from balance.errors import StartError
-from balance.process.ipc.messages import FAILED, HANDOVER, READY
-from balance.process.ipc.pipe import MAX_FDS, Message, PipeEnd, pipe
+from balance.process.ipc.messages import FAILED, HANDOVER_ENV, READY
+from balance.process.ipc.pipe import MAX_FDS, Message, PipeEnd, pipe_pair
 from balance.process.operations import upgrade_protocol
-from balance.process.operations.upgrade_protocol import LEGACY, STOP, HandoverState, complain, execute, hand_over, take_over
+from balance.process.operations.upgrade_protocol import (
+    HANDOVER_MESSAGE,
+    STOP,
+    HandoverState,
+    exec_same_command,
+    hand_over,
+    report_failure,
+    take_over,
+)
 
 CHANGES = (
     BackendChange(Verb.SET, "web", "b1", '{"weight": 3}', '{"name": "b1"}'),
@@ -38,11 +46,11 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSupervisor]:
 
 def environment(end: PipeEnd) -> dict[str, str]:
     """Of a process that was started with that end, and owns it from now on."""
-    return {HANDOVER: str(os.dup(end.fileno())), "HOME": "/"}
+    return {HANDOVER_ENV: str(os.dup(end.fileno())), "HOME": "/"}
 
 
 def closed(handover_state: HandoverState) -> None:
-    handover_state.hang_up()
+    handover_state.close_pipe()
     os.close(handover_state.board_fd)
     os.close(handover_state.locks_fd)
     for sock in handover_state.sockets:
@@ -52,13 +60,13 @@ def closed(handover_state: HandoverState) -> None:
 def test_all_that_is_given_is_found(scene: FakeSupervisor) -> None:
     context = scene.supervisor_state.context
     scene.supervisor_state.context = replace(context, history=(replace(context.generation, number=7, changes=CHANGES),))
-    mine, theirs = pipe()
-    assert hand_over(mine, scene.supervisor_state, scene.supervisor_state.any_port())
+    mine, theirs = pipe_pair()
+    assert hand_over(mine, scene.supervisor_state, scene.supervisor_state.ephemeral_ports())
     environ = environment(theirs)
     handover_state = take_over(environ)
     assert handover_state is not None
     assert environ == {"HOME": "/"}  # the children of the new instance inherit nothing
-    assert not os.get_inheritable(handover_state.ends[0].fileno())
+    assert not os.get_inheritable(handover_state.predecessor_pipes[0].fileno())
     assert os.path.samestat(os.fstat(handover_state.board_fd), os.fstat(context.board.fd))
     assert os.path.samestat(os.fstat(handover_state.locks_fd), os.fstat(context.locks.fileno()))
     assert [sock.getsockname() for sock in handover_state.sockets] == [
@@ -74,41 +82,43 @@ def test_all_that_is_given_is_found(scene: FakeSupervisor) -> None:
         7,
         list(CHANGES),
     )
-    assert handover_state.any_port == scene.supervisor_state.any_port()
+    assert handover_state.ephemeral_ports == scene.supervisor_state.ephemeral_ports()
     assert handover_state.owned_paths == []
-    handover_state.ready()
+    handover_state.notify_ready()
     handover_state.stop(30.0)
-    assert mine.heard()[0] == [Message(READY, os.getpid(), ()), Message(STOP, 30.0, ())]
+    assert mine.receive()[0] == [Message(READY, os.getpid(), ()), Message(STOP, 30.0, ())]
     closed(handover_state)
     mine.close()
     theirs.close()
 
 
 def test_the_lines_to_those_who_still_finish_something_are_handed_on(scene: FakeSupervisor) -> None:
-    mine, theirs = pipe()
-    elders = [pipe() for _ in range(2)]
-    assert hand_over(mine, scene.supervisor_state, {}, [near for near, _ in elders])
+    mine, theirs = pipe_pair()
+    draining_predecessors = [pipe_pair() for _ in range(2)]
+    assert hand_over(mine, scene.supervisor_state, {}, [near for near, _ in draining_predecessors])
     handover_state = take_over(environment(theirs))
     assert handover_state is not None
-    assert len(handover_state.ends) == 3
+    assert len(handover_state.predecessor_pipes) == 3
     assert len(handover_state.sockets) == len(scene.supervisor_state.context.listen_sockets.sockets)
-    for near, _ in elders:
+    for near, _ in draining_predecessors:
         near.close()
     handover_state.stop(30.0)
-    handover_state.ready()
-    assert [far.heard() for _, far in elders] == [([Message(STOP, 30.0, ())], True)] * 2  # who replaced them is no matter
-    assert [message.kind for message in mine.heard()[0]] == [STOP, READY]
-    elders[0][1].close()
-    assert len(handover_state.living()) == 2
+    handover_state.notify_ready()
+    assert [far.receive() for _, far in draining_predecessors] == [
+        ([Message(STOP, 30.0, ())], True)
+    ] * 2  # who replaced them is no matter
+    assert [message.kind for message in mine.receive()[0]] == [STOP, READY]
+    draining_predecessors[0][1].close()
+    assert len(handover_state.live_predecessors()) == 2
     closed(handover_state)
-    for end in (mine, theirs, elders[1][1]):
+    for end in (mine, theirs, draining_predecessors[1][1]):
         end.close()
 
 
 def test_what_is_said_is_plain_data_for_another_version_to_read(scene: FakeSupervisor) -> None:
-    mine, theirs = pipe()
+    mine, theirs = pipe_pair()
     hand_over(mine, scene.supervisor_state, {})
-    ((message,), _) = theirs.heard()
+    ((message,), _) = theirs.receive()
 
     class Plain(pickle.Unpickler):
         def find_class(self, module: str, name: str) -> object:
@@ -122,7 +132,7 @@ def test_what_is_said_is_plain_data_for_another_version_to_read(scene: FakeSuper
 
 
 def test_more_sockets_than_one_packet_holds_are_waited_for_on_any_descriptor(tmp_path: Path) -> None:
-    mine, theirs = pipe()
+    mine, theirs = pipe_pair()
     high = fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, 1500)  # as in an instance with many sockets
     made = [socket.socket() for _ in range(MAX_FDS + 50)]
     said = {
@@ -136,13 +146,13 @@ def test_more_sockets_than_one_packet_holds_are_waited_for_on_any_descriptor(tmp
         "elders": 0,
     }
     found: list[HandoverState | None] = []
-    successor = threading.Thread(target=lambda: found.append(take_over({HANDOVER: str(high)})))
+    successor = threading.Thread(target=lambda: found.append(take_over({HANDOVER_ENV: str(high)})))
     successor.start()
     with open(os.devnull) as file:
         sockets = [sock.fileno() for sock in made]
         mine._send(pickle.dumps(("", None)), [file.fileno(), file.fileno(), *sockets[: MAX_FDS - 2]])
         successor.join(0.05)  # it has taken the first packet, or not
-        mine._send(pickle.dumps((LEGACY, said | {"changes": []})), sockets[MAX_FDS - 2 :])
+        mine._send(pickle.dumps((HANDOVER_MESSAGE, said | {"changes": []})), sockets[MAX_FDS - 2 :])
     successor.join(10)
     (handover_state,) = found
     assert handover_state is not None
@@ -157,21 +167,21 @@ def test_more_sockets_than_one_packet_holds_are_waited_for_on_any_descriptor(tmp
 
 def test_a_process_that_was_started_by_itself_inherits_nothing() -> None:
     assert take_over({}) is None
-    assert take_over({HANDOVER: ""}) is None
+    assert take_over({HANDOVER_ENV: ""}) is None
 
 
 @pytest.mark.parametrize("number", ["x", "-1", "987654", "file"])
 def test_a_number_that_is_no_line_is_refused_in_one_line(number: str, tmp_path: Path) -> None:
     with open(tmp_path / "file", "w") as file:
         number = str(file.fileno()) if number == "file" else number
-        with pytest.raises(StartError, match=rf"^{HANDOVER}={number} names no line to an instance that could be replaced$"):
-            take_over({HANDOVER: number})
+        with pytest.raises(StartError, match=rf"^{HANDOVER_ENV}={number} names no line to an instance that could be replaced$"):
+            take_over({HANDOVER_ENV: number})
 
 
 @pytest.mark.parametrize("how", ["gone", "silent"])
 def test_a_line_on_which_nothing_comes_is_refused_in_one_line(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upgrade_protocol, "PATIENCE_S", 0.02)
-    mine, theirs = pipe()
+    monkeypatch.setattr(upgrade_protocol, "HANDOVER_TIMEOUT_S", 0.02)
+    mine, theirs = pipe_pair()
     environ = environment(theirs)
     if how == "gone":
         mine.close()
@@ -182,7 +192,7 @@ def test_a_line_on_which_nothing_comes_is_refused_in_one_line(how: str, monkeypa
 
 
 def test_a_successor_that_is_gone_takes_nothing(scene: FakeSupervisor) -> None:
-    mine, theirs = pipe()
+    mine, theirs = pipe_pair()
     theirs.close()
     assert not hand_over(mine, scene.supervisor_state, {})
     mine.close()
@@ -193,39 +203,39 @@ def test_the_same_command_is_executed_with_its_line_and_what_else_it_needs(monke
     monkeypatch.setattr("balance.process.operations.upgrade_protocol.os.execve", lambda *called: executed.append(called))
     monkeypatch.setattr(sys, "orig_argv", ["python3", "-m", "balance", "serve", "--config", "f.yaml"])
     monkeypatch.setenv("OWN", "1")
-    mine, theirs = pipe()
-    execute(theirs, {"NOTIFY_SOCKET": "/run/x"})
+    mine, theirs = pipe_pair()
+    exec_same_command(theirs, {"NOTIFY_SOCKET": "/run/x"})
     ((program, argv, environ),) = executed
     assert (program, argv) == (sys.executable, [sys.executable, "-m", "balance", "serve", "--config", "f.yaml"])
-    assert (environ["OWN"], environ["NOTIFY_SOCKET"], environ[HANDOVER]) == ("1", "/run/x", str(theirs.fileno()))
+    assert (environ["OWN"], environ["NOTIFY_SOCKET"], environ[HANDOVER_ENV]) == ("1", "/run/x", str(theirs.fileno()))
     assert os.get_inheritable(theirs.fileno())
     mine.close()
     theirs.close()
 
 
 def test_one_that_cannot_take_over_says_why(scene: FakeSupervisor) -> None:
-    mine, theirs = pipe()
-    complain(environment(theirs), "a.yaml:1:2: no;\nb")
-    assert mine.heard()[0] == [Message(FAILED, "a.yaml:1:2: no; b", ())]
+    mine, theirs = pipe_pair()
+    report_failure(environment(theirs), "a.yaml:1:2: no;\nb")
+    assert mine.receive()[0] == [Message(FAILED, "a.yaml:1:2: no; b", ())]
     assert hand_over(mine, scene.supervisor_state, {})
     handover_state = take_over(environment(theirs))
     assert handover_state is not None
-    handover_state.failed("port 80 is taken")
-    assert mine.heard()[0] == [Message(FAILED, "port 80 is taken", ())]
+    handover_state.notify_failed("port 80 is taken")
+    assert mine.receive()[0] == [Message(FAILED, "port 80 is taken", ())]
     closed(handover_state)
 
 
-@pytest.mark.parametrize("environ", [{}, {HANDOVER: "x"}, {HANDOVER: "1000000"}])
+@pytest.mark.parametrize("environ", [{}, {HANDOVER_ENV: "x"}, {HANDOVER_ENV: "1000000"}])
 def test_one_that_replaces_nobody_tells_nobody(environ: dict[str, str]) -> None:
-    complain(environ, "why")
+    report_failure(environ, "why")
 
 
 def test_a_legacy_without_its_descriptors_is_refused_in_one_line(scene: FakeSupervisor) -> None:
-    mine, theirs = pipe()
+    mine, theirs = pipe_pair()
     assert hand_over(mine, scene.supervisor_state, {})
-    message = theirs.heard()[0][0]
+    message = theirs.receive()[0][0]
     for fd in message.fds:
         os.close(fd)
-    mine.say(LEGACY, message.data)  # what is left where a process has no room for descriptors
+    mine.send(HANDOVER_MESSAGE, message.data)  # what is left where a process has no room for descriptors
     with pytest.raises(StartError, match="no room for the descriptors"):
         take_over(environment(theirs))

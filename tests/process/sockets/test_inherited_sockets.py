@@ -51,8 +51,8 @@ def port_of(sock: socket.socket) -> int:
 
 def listened(stack: ExitStack, address: str, slots: int, *inherited: socket.socket) -> tuple[ListenAddress, ...]:
     listen_sockets = listen("web", Address.parse(address), slots, InheritedSockets(inherited))
-    for opening in listen_sockets:
-        stack.callback(opening.close)
+    for listen_address in listen_sockets:
+        stack.callback(listen_address.close)
     return listen_sockets
 
 
@@ -78,8 +78,8 @@ def test_socket_is_taken_where_its_address_is_configured(
         pytest.skip("no IPv6 here")
     port = port_of(sock)
     listen_sockets = listened(stack, configured.format(port), 1, sock)
-    taken = [opening for opening in listen_sockets if opening.sockets == (sock,)]
-    assert [str(opening.address) for opening in taken] == [shown.format(port)]
+    taken = [listen_address for listen_address in listen_sockets if listen_address.sockets == (sock,)]
+    assert [str(listen_address.address) for listen_address in taken] == [shown.format(port)]
 
 
 def test_every_address_is_both_families_where_each_was_bound_by_itself(stack: ExitStack) -> None:
@@ -89,13 +89,13 @@ def test_every_address_is_both_families_where_each_was_bound_by_itself(stack: Ex
     except OSError:
         pytest.skip("no IPv6 here")
     listen_sockets = listened(stack, f":{port_of(four)}", 2, four, six)
-    assert {opening.sockets for opening in listen_sockets} == {(four, four), (six, six)}
+    assert {listen_address.sockets for listen_address in listen_sockets} == {(four, four), (six, six)}
 
 
 def test_name_with_two_addresses_takes_one_and_binds_the_other(stack: ExitStack) -> None:
     found = {str(entry[4][0]) for entry in socket.getaddrinfo("localhost", 1, type=socket.SOCK_STREAM)}
     four = bound(stack)
-    hosts = {opening.address.host for opening in listened(stack, f"localhost:{port_of(four)}", 1, four)}
+    hosts = {listen_address.address.host for listen_address in listened(stack, f"localhost:{port_of(four)}", 1, four)}
     assert "127.0.0.1" in hosts
     assert hosts <= found
 
@@ -105,9 +105,9 @@ def test_socket_of_another_address_is_not_taken(stack: ExitStack) -> None:
     inherited_sockets = InheritedSockets((other,))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = port_of(free)
-    (opening,) = listen("web", Address("127.0.0.1", port), 1, inherited_sockets)
-    stack.callback(opening.close)
-    assert opening.sockets[0] is not other
+    (listen_address,) = listen("web", Address("127.0.0.1", port), 1, inherited_sockets)
+    stack.callback(listen_address.close)
+    assert listen_address.sockets[0] is not other
     (unsure,) = listen("web", Address("127.0.0.1", 0), 1, inherited_sockets)  # port 0 is no certain one
     stack.callback(unsure.close)
     assert unsure.sockets[0] is not other
@@ -115,24 +115,24 @@ def test_socket_of_another_address_is_not_taken(stack: ExitStack) -> None:
 
 def test_socket_outside_a_group_is_shared_by_all_slots(stack: ExitStack) -> None:
     sock = bound(stack)
-    (opening,) = listened(stack, f"127.0.0.1:{port_of(sock)}", 3, sock)
-    assert opening.sockets == (sock, sock, sock)
+    (listen_address,) = listened(stack, f"127.0.0.1:{port_of(sock)}", 3, sock)
+    assert listen_address.sockets == (sock, sock, sock)
 
 
 @pytest.mark.skipif(not SPREADS, reason="SO_REUSEPORT does not spread connections here")
 def test_slots_without_a_socket_of_a_group_join_it(stack: ExitStack) -> None:
     first = bound(stack, reuse=True)
     second = bound(stack, port=port_of(first), reuse=True)
-    (opening,) = listened(stack, f"127.0.0.1:{port_of(first)}", 4, first, second)
-    assert opening.sockets[:2] == (first, second)
-    assert len(set(opening.sockets)) == 4
-    assert {port_of(sock) for sock in opening.sockets} == {port_of(first)}
+    (listen_address,) = listened(stack, f"127.0.0.1:{port_of(first)}", 4, first, second)
+    assert listen_address.sockets[:2] == (first, second)
+    assert len(set(listen_address.sockets)) == 4
+    assert {port_of(sock) for sock in listen_address.sockets} == {port_of(first)}
     calls(stack, first, 64)
     assert accepted(first) + accepted(second) == 64  # nobody may ever accept from the others: none waits there
-    for sock in opening.sockets[2:]:
+    for sock in listen_address.sockets[2:]:
         sock.listen()  # as a worker does when it begins to accept
     calls(stack, first, 64)
-    assert sum(accepted(sock) for sock in opening.sockets) == 64
+    assert sum(accepted(sock) for sock in listen_address.sockets) == 64
 
 
 def calls(stack: ExitStack, sock: socket.socket, count: int) -> None:
@@ -155,7 +155,11 @@ def test_sockets_beyond_the_slots_go_on_being_accepted_from(stack: ExitStack) ->
     first = bound(stack, reuse=True)
     group = [first, *(bound(stack, port=port_of(first), reuse=True) for _ in range(4))]
     listen_sockets = listened(stack, f"127.0.0.1:{port_of(first)}", 2, *group)
-    assert [opening.sockets for opening in listen_sockets] == [(group[0], group[1]), (group[2], group[3]), (group[4], group[4])]
+    assert [listen_address.sockets for listen_address in listen_sockets] == [
+        (group[0], group[1]),
+        (group[2], group[3]),
+        (group[4], group[4]),
+    ]
 
 
 # --- Unix sockets -------------------------------------------------------------------------------------------------
@@ -163,17 +167,17 @@ def test_sockets_beyond_the_slots_go_on_being_accepted_from(stack: ExitStack) ->
 
 def test_file_that_somebody_else_made_stays_at_the_end(stack: ExitStack, tmp_path: Path) -> None:
     sock = unix(stack, tmp_path / "app.sock")
-    (opening,) = listened(stack, f"unix:{tmp_path}/app.sock", 2, sock)
-    assert opening.sockets == (sock, sock)
-    opening.unlink()
+    (listen_address,) = listened(stack, f"unix:{tmp_path}/app.sock", 2, sock)
+    assert listen_address.sockets == (sock, sock)
+    listen_address.unlink()
     assert (tmp_path / "app.sock").exists()
 
 
 def test_file_that_a_predecessor_made_is_removed_at_the_end(stack: ExitStack, tmp_path: Path) -> None:
     path = str(tmp_path / "app.sock")
     sock = unix(stack, Path(path))
-    (opening,) = listen("web", Address.parse(f"unix:{path}"), 1, InheritedSockets((sock,), owned_paths=(path,)))
-    opening.unlink()
+    (listen_address,) = listen("web", Address.parse(f"unix:{path}"), 1, InheritedSockets((sock,), owned_paths=(path,)))
+    listen_address.unlink()
     assert not os.path.exists(path)
 
 
@@ -184,9 +188,9 @@ def test_path_by_another_name_is_the_same_path(stack: ExitStack, tmp_path: Path,
     path = tmp_path / "run" / "app.sock"
     sock = unix(stack, path)
     inherited_sockets = InheritedSockets((sock,), owned_paths=(str(path),) if is_ours else ())
-    (opening,) = listen("web", Address.parse(f"unix:{tmp_path}/var/app.sock"), 1, inherited_sockets)
-    assert opening.sockets == (sock,)
-    opening.unlink()
+    (listen_address,) = listen("web", Address.parse(f"unix:{tmp_path}/var/app.sock"), 1, inherited_sockets)
+    assert listen_address.sockets == (sock,)
+    listen_address.unlink()
     assert path.exists() is not is_ours
 
 
@@ -196,13 +200,13 @@ def test_path_by_another_name_is_the_same_path(stack: ExitStack, tmp_path: Path,
 def test_listener_on_port_0_is_given_the_port_that_was_chosen_for_it(stack: ExitStack) -> None:
     sock = bound(stack)
     wanted = Address("127.0.0.1", 0)
-    inherited_sockets = InheritedSockets((sock,), any_port={("web", wanted): Address("127.0.0.1", port_of(sock))})
+    inherited_sockets = InheritedSockets((sock,), ephemeral_ports={("web", wanted): Address("127.0.0.1", port_of(sock))})
     (other,) = listen("api", wanted, 1, inherited_sockets)  # it was not chosen for this one
     stack.callback(other.close)
     assert other.sockets != (sock,)
-    (opening,) = listen("web", wanted, 1, inherited_sockets)
-    assert (opening.sockets, opening.address.port) == ((sock,), port_of(sock))
-    assert list(inherited_sockets.rest) == []
+    (listen_address,) = listen("web", wanted, 1, inherited_sockets)
+    assert (listen_address.sockets, listen_address.address.port) == ((sock,), port_of(sock))
+    assert list(inherited_sockets.unclaimed) == []
 
 
 # --- a whole configuration ----------------------------------------------------------------------------------------

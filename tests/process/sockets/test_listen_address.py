@@ -20,15 +20,15 @@ def listening(address: str, slots: int = 1) -> Iterator[tuple[ListenAddress, ...
     try:
         yield listen_sockets
     finally:
-        for opening in listen_sockets:
-            opening.close()
-            opening.unlink()
+        for listen_address in listen_sockets:
+            listen_address.close()
+            listen_address.unlink()
 
 
-def accepted(opening: ListenAddress) -> int:
+def accepted(listen_address: ListenAddress) -> int:
     """How many connections wait, over all slots."""
     count = 0
-    for sock in dict.fromkeys(opening.sockets):
+    for sock in dict.fromkeys(listen_address.sockets):
         while True:
             try:
                 sock.accept()[0].close()
@@ -39,16 +39,16 @@ def accepted(opening: ListenAddress) -> int:
 
 
 def test_port_0_is_one_port_for_every_slot() -> None:
-    with listening("127.0.0.1:0", slots=3) as (opening,):
-        assert {sock.getsockname()[1] for sock in opening.sockets} == {opening.address.port}
-        assert opening.address.port != 0
-        assert len(set(opening.sockets)) == (3 if SPREADS else 1)
+    with listening("127.0.0.1:0", slots=3) as (listen_address,):
+        assert {sock.getsockname()[1] for sock in listen_address.sockets} == {listen_address.address.port}
+        assert listen_address.address.port != 0
+        assert len(set(listen_address.sockets)) == (3 if SPREADS else 1)
 
 
 def test_the_kernel_spreads_connections_over_the_slots() -> None:
-    with listening("127.0.0.1:0", slots=2) as (opening,):
-        callers = [socket.create_connection(("127.0.0.1", opening.address.port)) for _ in range(64)]
-        waiting = [accepted(ListenAddress("web", opening.address, (sock,))) for sock in opening.sockets]
+    with listening("127.0.0.1:0", slots=2) as (listen_address,):
+        callers = [socket.create_connection(("127.0.0.1", listen_address.address.port)) for _ in range(64)]
+        waiting = [accepted(ListenAddress("web", listen_address.address, (sock,))) for sock in listen_address.sockets]
         for caller in callers:
             caller.close()
     assert sum(waiting) == 64
@@ -58,27 +58,27 @@ def test_the_kernel_spreads_connections_over_the_slots() -> None:
 @pytest.mark.parametrize("slots", [1, 2])
 @pytest.mark.parametrize("second", ["127.0.0.1", "0.0.0.0", ""])
 def test_a_second_instance_is_refused_even_where_the_port_is_shared_between_slots(slots: int, second: str) -> None:
-    with listening("127.0.0.1:0", slots) as (opening,):
-        address = Address(second, opening.address.port)
+    with listening("127.0.0.1:0", slots) as (listen_address,):
+        address = Address(second, listen_address.address.port)
         with pytest.raises(StartError, match=r"^listener web: cannot listen on .*: it is in use by another process") as e:
             listen("web", address, slots)
     assert "\n" not in str(e.value)
 
 
 def test_a_port_without_a_host_takes_ipv4_and_ipv6_callers() -> None:
-    with listening(":0") as (opening,):
-        hosts = ["127.0.0.1", *(["::1"] if opening.sockets[0].family == socket.AF_INET6 else [])]
+    with listening(":0") as (listen_address,):
+        hosts = ["127.0.0.1", *(["::1"] if listen_address.sockets[0].family == socket.AF_INET6 else [])]
         for host in hosts:
-            socket.create_connection((host, opening.address.port)).close()
-        assert accepted(opening) == len(hosts)
+            socket.create_connection((host, listen_address.address.port)).close()
+        assert accepted(listen_address) == len(hosts)
 
 
 def test_a_name_is_listened_on_at_all_its_addresses_with_one_port() -> None:
     with listening("localhost:0") as listen_sockets:
-        assert len({opening.address.port for opening in listen_sockets}) == 1
-        for opening in listen_sockets:
-            socket.create_connection((opening.address.host, opening.address.port)).close()
-            assert accepted(opening) == 1
+        assert len({listen_address.address.port for listen_address in listen_sockets}) == 1
+        for listen_address in listen_sockets:
+            socket.create_connection((listen_address.address.host, listen_address.address.port)).close()
+            assert accepted(listen_address) == 1
 
 
 @pytest.mark.parametrize(
@@ -97,12 +97,12 @@ def test_what_cannot_be_listened_on_is_named_with_the_reason(address: str, words
 
 def test_a_unix_socket_is_open_to_owner_and_group_and_gone_afterwards(tmp_path: Path) -> None:
     path = tmp_path / "app.sock"
-    with listening(f"unix:{path}", slots=2) as (opening,):
+    with listening(f"unix:{path}", slots=2) as (listen_address,):
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
-        assert opening.sockets[0] is opening.sockets[1]
+        assert listen_address.sockets[0] is listen_address.sockets[1]
         with socket.socket(socket.AF_UNIX) as caller:
             caller.connect(str(path))
-        assert accepted(opening) == 1
+        assert accepted(listen_address) == 1
     assert not path.exists()
 
 
@@ -110,8 +110,8 @@ def test_a_socket_file_that_nobody_answers_on_is_replaced(tmp_path: Path) -> Non
     path = tmp_path / "app.sock"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    with listening(f"unix:{path}") as (opening,):
-        assert opening.address.path == str(path)
+    with listening(f"unix:{path}") as (listen_address,):
+        assert listen_address.address.path == str(path)
 
 
 def test_a_socket_file_in_use_is_left_alone(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from balance.config.model import AdminConfig, Config, ListenerConfig, MetricsCon
 from balance.errors import StartError
 from balance.model import Address, Mode
 from balance.process.sockets.listen_address import SPREADS
-from balance.process.sockets.listen_sockets import ListenSockets, ReopenedSockets, open_all, reopen, resolve
+from balance.process.sockets.listen_sockets import ListenSockets, ListenSocketsChange, open_all, open_changed, resolve_hosts
 
 
 def config(*ports: int, admin: int = 0, metrics: int = 0) -> Config:
@@ -30,9 +30,9 @@ def config(*ports: int, admin: int = 0, metrics: int = 0) -> Config:
 def test_each_worker_gets_its_own_socket_of_every_listener_and_control_the_side_doors() -> None:
     listen_sockets = open_all(config(0, 0))
     try:
-        assert [name for name, _ in listen_sockets.of_worker(1)] == ["l0", "l1"]
-        assert [opening.listener for opening in listen_sockets.side] == ["admin", "metrics"]
-        assert listen_sockets.of_worker(0)[0][1] is listen_sockets.listeners[0].sockets[0]
+        assert [name for name, _ in listen_sockets.for_worker(1)] == ["l0", "l1"]
+        assert [listen_address.listener for listen_address in listen_sockets.admin_and_metrics] == ["admin", "metrics"]
+        assert listen_sockets.for_worker(0)[0][1] is listen_sockets.listeners[0].sockets[0]
     finally:
         listen_sockets.close()
 
@@ -61,19 +61,19 @@ class FakeSupervisor:
     def __init__(self, stack: ExitStack, first: Config) -> None:
         self.config = first
         self.listen_sockets = open_all(first)
-        self.renewed: ReopenedSockets | None = None
+        self.sockets_change: ListenSocketsChange | None = None
         stack.callback(lambda: self.listen_sockets.close())
 
     def reopened(self, config: Config) -> ListenSockets:
         """What it would be, while nothing is decided."""
-        new, self.renewed = reopen(config, self.config, self.listen_sockets, resolve(config))
+        new, self.sockets_change = open_changed(config, self.config, self.listen_sockets, resolve_hosts(config))
         return new
 
     def turned(self, config: Config) -> ListenSockets:
         """What it is after a reload."""
         new = self.reopened(config)
-        assert self.renewed is not None
-        self.renewed.accept()
+        assert self.sockets_change is not None
+        self.sockets_change.commit()
         self.config, self.listen_sockets = config, new
         return new
 
@@ -97,12 +97,20 @@ LOCAL = "127.0.0.1:0"
 
 def sockets(listen_sockets: ListenSockets, name: str) -> list[socket.socket]:
     """Of one listener, those of an address in the order of its slots."""
-    mine = [opening for opening in (*listen_sockets.listeners, *listen_sockets.side) if opening.listener == name]
-    return list(dict.fromkeys(sock for opening in mine for sock in opening.sockets))
+    mine = [
+        listen_address
+        for listen_address in (*listen_sockets.listeners, *listen_sockets.admin_and_metrics)
+        if listen_address.listener == name
+    ]
+    return list(dict.fromkeys(sock for listen_address in mine for sock in listen_address.sockets))
 
 
 def ports(listen_sockets: ListenSockets, name: str) -> set[int]:
-    return {opening.address.port for opening in (*listen_sockets.listeners, *listen_sockets.side) if opening.listener == name}
+    return {
+        listen_address.address.port
+        for listen_address in (*listen_sockets.listeners, *listen_sockets.admin_and_metrics)
+        if listen_address.listener == name
+    }
 
 
 def is_heard(port: int) -> bool:
@@ -115,7 +123,9 @@ def is_heard(port: int) -> bool:
 
 def test_the_admin_port_opens_where_it_is_configured(stack: ExitStack, tmp_path: Path) -> None:
     scene = FakeSupervisor(stack, listening(("web", LOCAL), admin=f"unix:{tmp_path}/admin.sock"))
-    assert [str(opening.address) for opening in scene.listen_sockets.side] == [f"unix:{tmp_path}/admin.sock"]
+    assert [str(listen_address.address) for listen_address in scene.listen_sockets.admin_and_metrics] == [
+        f"unix:{tmp_path}/admin.sock"
+    ]
     with socket.socket(socket.AF_UNIX) as caller:
         caller.connect(f"{tmp_path}/admin.sock")
 
@@ -128,7 +138,7 @@ def test_an_address_that_stays_keeps_its_sockets_in_their_slots_whatever_it_is_c
     for name, new_name in (("web", "web"), ("api", "other"), ("admin", "admin")):
         assert sockets(after, new_name) == sockets(before, name)
         assert ports(after, new_name) == ports(before, name)  # port 0 too: it was chosen once
-    assert [name for name, _ in after.of_worker(1)] == ["other", "web"]
+    assert [name for name, _ in after.for_worker(1)] == ["other", "web"]
     assert all(sock.fileno() >= 0 for sock in after.sockets)
 
 
@@ -148,7 +158,7 @@ def test_no_socket_that_was_accepted_from_is_closed_while_the_number_of_workers_
         assert now[: len(before)] == before
         assert len(now) == most
         assert {sock.getsockname()[1] for sock in now} == {port}
-        taken = [sock for slot in range(count) for _, sock in after.of_worker(slot)]
+        taken = [sock for worker_number in range(count) for _, sock in after.for_worker(worker_number)]
         assert set(taken) == set(now)  # somebody accepts from each of them
         before = now
 
@@ -165,8 +175,8 @@ def test_a_reload_that_is_refused_leaves_the_old_sockets_and_closes_the_new(stac
     new = set(after.sockets) - set(before.sockets)
     assert len(new) == 2 + 4 + 1
     callers = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(32)]
-    assert scene.renewed is not None
-    scene.renewed.undo()
+    assert scene.sockets_change is not None
+    scene.sockets_change.abort()
     assert {sock.fileno() for sock in new} == {-1}
     assert all(sock.fileno() >= 0 for sock in before.sockets)
     assert sorted(os.listdir(tmp_path)) == ["old"]
@@ -194,8 +204,8 @@ def test_what_is_no_longer_configured_is_closed_once_that_is_decided(stack: Exit
     scene.reopened(listening(("web", LOCAL)))
     assert is_heard(port)
     assert is_heard(metrics)
-    assert scene.renewed is not None
-    scene.renewed.undo()
+    assert scene.sockets_change is not None
+    scene.sockets_change.abort()
     scene.turned(listening(("web", LOCAL)))
     assert not is_heard(port)
     assert not is_heard(metrics)
@@ -234,36 +244,36 @@ def test_a_name_on_port_0_keeps_every_address_that_it_stands_for(stack: ExitStac
 
     monkeypatch.setattr("balance.process.sockets.listen_address.socket.getaddrinfo", found)
     scene = FakeSupervisor(stack, listening(("web", "two.example:0")))
-    before = {(opening.address, opening.sockets) for opening in scene.listen_sockets.listeners}
+    before = {(listen_address.address, listen_address.sockets) for listen_address in scene.listen_sockets.listeners}
     assert {address.host for address, _ in before} == {"127.0.0.2", "127.0.0.3"}
     after = scene.turned(listening(("web", "two.example:0")))
-    assert {(opening.address, opening.sockets) for opening in after.listeners} == before
+    assert {(listen_address.address, listen_address.sockets) for listen_address in after.listeners} == before
 
 
 def test_another_configuration_is_listened_on_where_its_names_were_found_and_nobody_is_asked_again(
     stack: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ask(host: str, *rest: object, **how: object) -> list[tuple[object, ...]]:
+    def resolve_host(host: str, *rest: object, **how: object) -> list[tuple[object, ...]]:
         raise AssertionError(f"{host} is asked for")
 
     scene = FakeSupervisor(stack, listening(("web", LOCAL)))
-    monkeypatch.setattr("balance.process.sockets.listen_address.socket.getaddrinfo", ask)
+    monkeypatch.setattr("balance.process.sockets.listen_address.socket.getaddrinfo", resolve_host)
     hosts = {"one.example": ((socket.AF_INET, "127.0.0.2"), (socket.AF_INET, "127.0.0.3"))}
-    new, renewed = reopen(listening(("web", "one.example:0")), scene.config, scene.listen_sockets, hosts)
-    assert {opening.address.host for opening in new.listeners} == {"127.0.0.2", "127.0.0.3"}
-    renewed.undo()
+    new, sockets_change = open_changed(listening(("web", "one.example:0")), scene.config, scene.listen_sockets, hosts)
+    assert {listen_address.address.host for listen_address in new.listeners} == {"127.0.0.2", "127.0.0.3"}
+    sockets_change.abort()
 
 
 def test_only_what_is_listened_on_is_asked_for_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def ask(host: str, port: int, **how: object) -> list[tuple[object, ...]]:
+    def resolve_host(host: str, port: int, **how: object) -> list[tuple[object, ...]]:
         asked.append(host)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.2", port))] * 2
 
-    monkeypatch.setattr("balance.process.sockets.listen_address.socket.getaddrinfo", ask)
+    monkeypatch.setattr("balance.process.sockets.listen_address.socket.getaddrinfo", resolve_host)
     shown = listening(("web", "a.example:1,:2,unix:/run/web"), ("api", "a.example:3"), metrics="m.example:4")
-    assert resolve(shown) == dict.fromkeys(("a.example", "m.example"), ((socket.AF_INET, "127.0.0.2"),))
+    assert resolve_hosts(shown) == dict.fromkeys(("a.example", "m.example"), ((socket.AF_INET, "127.0.0.2"),))
     assert asked == ["a.example", "m.example"]  # and not for that of the admin port, which is off
 
 

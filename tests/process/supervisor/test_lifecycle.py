@@ -7,7 +7,7 @@ import pytest
 from balance.health.readiness import Stage
 from balance.process.supervisor.lifecycle import AFTER_DEADLINE, AFTER_FIRST_SIGNAL, AFTER_SIGNAL, LifecyclePhase
 
-ENDING = [LifecyclePhase.DELAYING, LifecyclePhase.DRAINING, LifecyclePhase.CLOSING]
+ENDING = [LifecyclePhase.SHUTDOWN_DELAY, LifecyclePhase.DRAINING, LifecyclePhase.CLOSING]
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -17,11 +17,11 @@ def test_a_second_signal_of_either_kind_kills(phase: LifecyclePhase, signum: sig
 
 
 def test_after_a_stop_that_was_ordered_the_first_signal_ends_no_more_than_the_delay() -> None:
-    assert AFTER_FIRST_SIGNAL == {(LifecyclePhase.DELAYING, signal.SIGINT): LifecyclePhase.DRAINING}
+    assert AFTER_FIRST_SIGNAL == {(LifecyclePhase.SHUTDOWN_DELAY, signal.SIGINT): LifecyclePhase.DRAINING}
 
 
 def test_only_sigterm_grants_the_delay() -> None:
-    assert AFTER_SIGNAL[LifecyclePhase.SERVING, signal.SIGTERM] is LifecyclePhase.DELAYING
+    assert AFTER_SIGNAL[LifecyclePhase.SERVING, signal.SIGTERM] is LifecyclePhase.SHUTDOWN_DELAY
     assert AFTER_SIGNAL[LifecyclePhase.SERVING, signal.SIGINT] is LifecyclePhase.DRAINING
 
 
@@ -30,16 +30,19 @@ def test_whoever_kills_or_is_over_takes_no_more_signals() -> None:
 
 
 def test_every_phase_on_the_way_out_has_an_end_of_its_own() -> None:
-    assert set(AFTER_DEADLINE) == {*ENDING, LifecyclePhase.YIELDING}
+    assert set(AFTER_DEADLINE) == {*ENDING, LifecyclePhase.HANDED_OVER}
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_whoever_has_been_replaced_drains_by_a_signal_in_the_time_of_a_stop(signum: signal.Signals) -> None:
-    assert AFTER_SIGNAL[LifecyclePhase.YIELDING, signum] is LifecyclePhase.DRAINING
+    assert AFTER_SIGNAL[LifecyclePhase.HANDED_OVER, signum] is LifecyclePhase.DRAINING
 
 
 def test_nobody_is_replaced_once_draining_has_begun() -> None:
-    assert [phase for phase in LifecyclePhase if phase.replaces] == [LifecyclePhase.SERVING, LifecyclePhase.DELAYING]
+    assert [phase for phase in LifecyclePhase if phase.restarts_children] == [
+        LifecyclePhase.SERVING,
+        LifecyclePhase.SHUTDOWN_DELAY,
+    ]
 
 
 def test_the_outside_sees_three_stages() -> None:

@@ -13,7 +13,7 @@ from handover_states import descriptor_count, handover_state_from
 from balance.config.model import BackendConfig, Config, ListenerConfig, PoolConfig
 from balance.health.states import State
 from balance.model import Address, Mode
-from balance.process.supervisor.shared_state import MIN_SLOTS, SharedState, shared_state
+from balance.process.supervisor.shared_state import MIN_SLOTS, SharedState, create_shared_state
 from balance.runtime import counters
 
 
@@ -29,7 +29,7 @@ MAPPED = 1  # a mapping has a descriptor of its own
 @pytest.fixture
 def before() -> Iterator[SharedState]:
     """An instance that serves `a` and `b`, and has found `b` unhealthy."""
-    made = shared_state(configured("a", "b"), None)
+    made = create_shared_state(configured("a", "b"), None)
     made.book.adopt(made.assignment)
     made.board.use_slots(made.assignment.used)
     made.board.set_state(2, State.UNHEALTHY, 1.0)
@@ -42,7 +42,7 @@ def before() -> Iterator[SharedState]:
 
 def test_a_new_one_has_room_for_twice_as_many_of_everything() -> None:
     names = [f"b{number}" for number in range(MIN_SLOTS)]
-    made = shared_state(configured(*names, workers=40), None)
+    made = create_shared_state(configured(*names, workers=40), None)
     assert made.board.max_rows > 80
     made.book.adopt(made.assignment)
     found = made.book.assign(configured(*(f"new-{name}" for name in names)), made.board.is_unused)
@@ -52,7 +52,7 @@ def test_a_new_one_has_room_for_twice_as_many_of_everything() -> None:
 
 
 def test_one_that_is_gone_on_with_keeps_counters_states_slots_and_locks(before: SharedState) -> None:
-    made = shared_state(configured("b", "c"), handover_state_from(before))
+    made = create_shared_state(configured("b", "c"), handover_state_from(before))
     assert made.assignment.slots == {("web", "b"): 2, ("", "main"): 3, ("web", "c"): 4}
     assert made.board.state(2)[0] is State.UNHEALTHY
     before.board.rows[0][counters.CONNECTIONS] += 1  # its workers count on
@@ -74,7 +74,7 @@ def test_where_it_cannot_be_gone_on_with_all_begins_anew_with_a_word(
     before: SharedState, change: dict[str, object], config: Config, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     handover_state = replace(handover_state_from(before), **change)  # type: ignore[arg-type]
-    made = shared_state(config, handover_state)
+    made = create_shared_state(config, handover_state)
     assert made.board.states() == [0]
     assert list(made.assignment.slots.values()) == list(range(1, 2 + len(config.pools[0].backends)))
     assert [descriptor_count(fd) for fd in (before.board.fd, before.locks.fileno())] == [1 + MAPPED, 1]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from balance.process.supervisor.systemd import NEVER, Notify, inherited_sockets
+from balance.process.supervisor.systemd import NEVER, SystemdNotifier, activation_sockets
 
 PID = os.getpid()
 
@@ -25,7 +25,7 @@ class Ear:
         self.sock.bind("\0" + name[1:] if name.startswith("@") else name)
         self.sock.setblocking(False)
 
-    def heard(self) -> list[list[str]]:
+    def receive(self) -> list[list[str]]:
         """The messages so far, each as its assignments."""
         found = []
         while True:
@@ -45,33 +45,33 @@ def ear(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ear]:
 @pytest.mark.parametrize(
     ("tell", "message"),
     [
-        (lambda notify: notify.ready("2 workers"), ["READY=1", "STATUS=2 workers"]),
-        (lambda notify: notify.stopping("draining"), ["STOPPING=1", "STATUS=draining"]),
-        (lambda notify: notify.ready("one\nSTOPPING=1  two"), ["READY=1", "STATUS=one STOPPING=1 two"]),
-        (lambda notify: notify.main_pid(4711), ["MAINPID=4711"]),
+        (lambda systemd: systemd.ready("2 workers"), ["READY=1", "STATUS=2 workers"]),
+        (lambda systemd: systemd.stopping("draining"), ["STOPPING=1", "STATUS=draining"]),
+        (lambda systemd: systemd.ready("one\nSTOPPING=1  two"), ["READY=1", "STATUS=one STOPPING=1 two"]),
+        (lambda systemd: systemd.main_pid(4711), ["MAINPID=4711"]),
     ],
 )
-def test_each_word_is_one_message(ear: Ear, tell: Callable[[Notify], None], message: list[str]) -> None:
-    tell(Notify(ear.name))
-    assert ear.heard() == [message]
+def test_each_word_is_one_message(ear: Ear, tell: Callable[[SystemdNotifier], None], message: list[str]) -> None:
+    tell(SystemdNotifier(ear.name))
+    assert ear.receive() == [message]
 
 
 def test_reload_carries_the_time_at_which_it_began(ear: Ear) -> None:
     """systemd takes a READY=1 for the reload's only if it comes after it, by CLOCK_MONOTONIC."""
     before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-    Notify(ear.name).reloading()
-    ((reloading, usec, status),) = ear.heard()
+    SystemdNotifier(ear.name).reloading()
+    ((reloading, usec, status),) = ear.receive()
     assert (reloading, status) == ("RELOADING=1", "STATUS=reloading")
     assert before <= int(usec.removeprefix("MONOTONIC_USEC=")) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
 
 
 def test_watchdog_is_fed_at_half_its_time(ear: Ear) -> None:
     environ = {"NOTIFY_SOCKET": ear.name, "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": str(PID)}
-    notify = Notify.from_environment(environ, PID)
+    systemd = SystemdNotifier.from_environment(environ, PID)
     beats = []
     for now in (100.0, 100.1, 101.4, 101.5, 101.6, 104.0):
-        notify.beat(now)
-        beats.append((len(ear.heard()), notify.due))
+        systemd.ping_watchdog(now)
+        beats.append((len(ear.receive()), systemd.watchdog_due))
     assert beats == [(1, 101.5), (0, 101.5), (0, 101.5), (1, 103.0), (0, 103.0), (1, 105.5)]
 
 
@@ -86,28 +86,28 @@ def test_watchdog_is_fed_at_half_its_time(ear: Ear) -> None:
     ],
 )
 def test_watchdog_that_is_not_ours_is_never_fed(ear: Ear, environ: dict[str, str]) -> None:
-    notify = Notify.from_environment({"NOTIFY_SOCKET": ear.name} | environ, PID)
-    notify.beat(1e9)
-    assert (ear.heard(), notify.due) == ([], NEVER)
+    systemd = SystemdNotifier.from_environment({"NOTIFY_SOCKET": ear.name} | environ, PID)
+    systemd.ping_watchdog(1e9)
+    assert (ear.receive(), systemd.watchdog_due) == ([], NEVER)
 
 
 def test_variables_are_taken_out_and_can_be_given_to_a_successor(ear: Ear) -> None:
     environ = {"NOTIFY_SOCKET": ear.name, "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": str(PID), "HOME": "/"}
-    notify = Notify.from_environment(environ, PID)
+    systemd = SystemdNotifier.from_environment(environ, PID)
     assert environ == {"HOME": "/"}
-    successor = Notify.from_environment(dict(notify.environment), PID + 1)
-    successor.beat(7.0)
-    assert (ear.heard(), successor.due) == ([["WATCHDOG=1"]], 8.5)
-    assert Notify().environment == {}
+    successor = SystemdNotifier.from_environment(dict(systemd.environment), PID + 1)
+    successor.ping_watchdog(7.0)
+    assert (ear.receive(), successor.watchdog_due) == ([["WATCHDOG=1"]], 8.5)
+    assert SystemdNotifier().environment == {}
 
 
 @pytest.mark.parametrize("address", ["", "/nonexistent/notify", "@nobody-listens-here", "vsock:2:1234", "/" + "x" * 200, "@\0"])
 def test_nobody_who_listens_is_no_error_and_told_once(address: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    notify = Notify(address, watchdog_s=1.0)
-    notify.ready("here")
-    notify.beat(1.0)
-    notify.stopping("gone")
+    systemd = SystemdNotifier(address, watchdog_s=1.0)
+    systemd.ready("here")
+    systemd.ping_watchdog(1.0)
+    systemd.stopping("gone")
     assert len(caplog.messages) == bool(address)
     assert all(message.startswith("cannot tell systemd READY=1 over NOTIFY_SOCKET=") for message in caplog.messages)
 
@@ -118,7 +118,7 @@ def test_listener_that_is_stuck_holds_nobody_up(ear: Ear, caplog: pytest.LogCapt
     with filler, pytest.raises(BlockingIOError):
         while True:
             filler.sendto(b"x", "\0" + ear.name[1:] if ear.name.startswith("@") else ear.name)
-    Notify(ear.name).ready("here")
+    SystemdNotifier(ear.name).ready("here")
     assert "cannot tell systemd READY=1" in caplog.text
 
 
@@ -140,7 +140,7 @@ def tcp(): return socket.create_server(("127.0.0.1", 0))
 def deaf(): s = socket.socket(); s.bind(("127.0.0.1", 0)); return s
 def udp(): s = socket.socket(type=socket.SOCK_DGRAM); s.bind(("127.0.0.1", 0)); return s
 def plain(): return os.fdopen(os.open("/dev/null", os.O_RDWR))
-from balance.process.supervisor.systemd import inherited_sockets
+from balance.process.supervisor.systemd import activation_sockets
 """
 
 
@@ -153,7 +153,7 @@ def child(code: str) -> list[str]:
 def test_inherited_sockets_listen_do_not_block_and_end_at_an_exec() -> None:
     assert child("""
 hand_over(tcp, tcp)
-found = inherited_sockets(os.environ, os.getpid())
+found = activation_sockets(os.environ, os.getpid())
 for sock in found:
     socket.create_connection(sock.getsockname()).close()
     sock.accept()
@@ -167,7 +167,7 @@ def test_what_is_no_listening_stream_socket_is_closed_and_named() -> None:
 hand_over(deaf, tcp, udp)
 fd = os.dup2(os.open("/dev/null", os.O_RDWR), 6)
 os.environ["LISTEN_FDS"] = "5"
-print([sock.fileno() for sock in inherited_sockets(os.environ, os.getpid())])
+print([sock.fileno() for sock in activation_sockets(os.environ, os.getpid())])
 for fd in (3, 5, 6):
     try: os.fstat(fd)
     except OSError: print("closed")
@@ -188,5 +188,5 @@ for fd in (3, 5, 6):
 )
 def test_sockets_of_another_process_are_left_alone(change: dict[str, str]) -> None:
     environ = {"LISTEN_FDS": "1", "LISTEN_PID": str(PID), "LISTEN_FDNAMES": "web"} | change
-    assert inherited_sockets(environ, PID) == []
+    assert activation_sockets(environ, PID) == []
     assert environ == {}

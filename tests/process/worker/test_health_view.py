@@ -17,7 +17,7 @@ from balance.health.circuit_breaker import STATE, BreakerState
 from balance.health.states import State
 from balance.model import Outcome
 from balance.process.children.child_context import ChildContext, new_event_loop
-from balance.process.ipc.wakeup import Message
+from balance.process.ipc.wakeup import WakeupReason
 from balance.process.worker.health_view import HealthView
 from balance.proxy.listener_server import ListenerServer
 from balance.runtime import counters
@@ -30,30 +30,30 @@ BREAKER = CircuitBreaker(enabled=True, failure_threshold=2, success_threshold=1,
 class Worker:
     """One worker's outlook, over a board that others share."""
 
-    def __init__(self, place: ChildContext, slot: int) -> None:
+    def __init__(self, child_context: ChildContext, slot: int) -> None:
         loop = asyncio.get_running_loop()
-        self.row = row = counters.Row(place.board.rows[slot])
-        self.health_view = HealthView(loop, place, slot)
-        snapshot = build(place.config, place.slots, row, random.random, self.health_view.shared)
+        self.row = row = counters.Row(child_context.board.rows[slot])
+        self.health_view = HealthView(loop, child_context, slot)
+        snapshot = build(child_context.config, child_context.slots, row, random.random, self.health_view.shared)
         self.listener_server = ListenerServer(loop, snapshot, row, LoggingConfig())
         self.health_view.begin(snapshot, self.listener_server)
         self.pool: Pool = snapshot.pools["web"]
-        wakeup = place.wakeups[slot]
+        wakeup = child_context.wakeups[slot]
 
-        def heard() -> None:
-            wakeup.heard()
-            self.health_view.look()
+        def on_wakeup() -> None:
+            wakeup.received_by_worker()
+            self.health_view.refresh()
 
-        loop.add_reader(wakeup.worker_end, heard)
+        loop.add_reader(wakeup.worker_end, on_wakeup)
 
-    async def change_over(self, place: ChildContext) -> None:
+    async def change_over(self, child_context: ChildContext) -> None:
         """To another configuration of the same instance."""
         shared, before = self.health_view.shared, self.listener_server.snapshot
-        snapshot, renewals = prepare(place.config, place.slots, self.row, random.random, shared, before)
-        for _ in self.health_view.foresee(snapshot, [renewal.pool for renewal in renewals]):
+        snapshot, renewals = prepare(child_context.config, child_context.slots, self.row, random.random, shared, before)
+        for _ in self.health_view.prime(snapshot, [renewal.pool for renewal in renewals]):
             pass
         await self.listener_server.swap(snapshot, renewals, [])
-        self.health_view.changed_over()
+        self.health_view.swap_done()
         self.pool = snapshot.pools["web"]
 
     @property
@@ -81,13 +81,13 @@ def play(act: Callable[[], Any]) -> None:
 @pytest.mark.parametrize("pool", [{}, {"breaker": BREAKER}], ids=["plain", "guarded"])
 def test_a_state_on_the_board_is_applied_at_the_first_look_and_at_a_bell(pool: dict[str, Any]) -> None:
     async def act() -> None:
-        place = context(3, **pool)
-        place.board.set_state(1, State.UNHEALTHY, 0.0)
-        worker = Worker(place, 0)
+        child_context = context(3, **pool)
+        child_context.board.set_state(1, State.UNHEALTHY, 0.0)
+        worker = Worker(child_context, 0)
         assert worker.ready == ["b2", "b3"]
-        place.board.set_state(1, State.HEALTHY, 0.0)
-        place.board.set_state(3, State.DRAINING, 0.0)
-        place.wakeups[0].ring(Message.STATES)
+        child_context.board.set_state(1, State.HEALTHY, 0.0)
+        child_context.board.set_state(3, State.DRAINING, 0.0)
+        child_context.wakeups[0].wake_worker(WakeupReason.BACKEND_STATES)
         await eventually(lambda: worker.ready == ["b1", "b2"])
 
     play(act)
@@ -95,8 +95,8 @@ def test_a_state_on_the_board_is_applied_at_the_first_look_and_at_a_bell(pool: d
 
 def test_a_breaker_opened_by_one_worker_is_open_in_all_at_once() -> None:
     async def act() -> None:
-        place = context(2, workers=4, breaker=CircuitBreaker(enabled=True, failure_threshold=4))
-        workers = [Worker(place, slot) for slot in range(4)]
+        child_context = context(2, workers=4, breaker=CircuitBreaker(enabled=True, failure_threshold=4))
+        workers = [Worker(child_context, slot) for slot in range(4)]
         for worker in workers:
             worker.send("b1", Outcome.FAILED)
         await eventually(lambda: all(worker.ready == ["b2"] for worker in workers))
@@ -106,13 +106,13 @@ def test_a_breaker_opened_by_one_worker_is_open_in_all_at_once() -> None:
 
 def test_when_its_time_is_over_every_worker_may_try_and_one_does() -> None:
     async def act() -> None:
-        place = context(2, workers=3, breaker=BREAKER)
-        workers = [Worker(place, slot) for slot in range(3)]
+        child_context = context(2, workers=3, breaker=BREAKER)
+        workers = [Worker(child_context, slot) for slot in range(3)]
         workers[0].send("b1", Outcome.FAILED)
         workers[1].send("b1", Outcome.FAILED)
         await eventually(lambda: all(worker.ready == ["b2"] for worker in workers))
         await eventually(lambda: all(worker.ready == ["b1", "b2"] for worker in workers))
-        assert place.board.evidence(1)[STATE] == BreakerState.OPEN  # until somebody tries
+        assert child_context.board.evidence(1)[STATE] == BreakerState.OPEN  # until somebody tries
         now = monotonic()
         others = [worker.pool.backends[1] for worker in workers]
         leases = [worker.pool.acquire(b"", now, [other]) for worker, other in zip(workers, others, strict=True)]
@@ -126,26 +126,26 @@ def test_when_its_time_is_over_every_worker_may_try_and_one_does() -> None:
 
 def test_a_worker_born_later_finds_the_breaker_open() -> None:
     async def act() -> None:
-        place = context(2, breaker=CircuitBreaker(enabled=True, failure_threshold=2))
-        first = Worker(place, 0)
+        child_context = context(2, breaker=CircuitBreaker(enabled=True, failure_threshold=2))
+        first = Worker(child_context, 0)
         first.send("b1", Outcome.FAILED)
         first.send("b1", Outcome.FAILED)
-        assert Worker(place, 1).ready == ["b2"]
+        assert Worker(child_context, 1).ready == ["b2"]
 
     play(act)
 
 
 def test_evidence_is_rung_to_control_a_few_times_however_much_there_is() -> None:
     async def act() -> None:
-        place = context(2, health_check=HealthCheck(slow_start_s=1.0))
-        worker = Worker(place, 0)
+        child_context = context(2, health_check=HealthCheck(slow_start_s=1.0))
+        worker = Worker(child_context, 0)
         for _ in range(500):
             worker.send("b1", Outcome.FAILED)
-        place.wakeups[0].control_end.setblocking(False)
+        child_context.wakeups[0].control_end.setblocking(False)
         packets = 0
         for _ in range(2):
             try:
-                while place.wakeups[0].control_end.recv(64):
+                while child_context.wakeups[0].control_end.recv(64):
                     packets += 1
             except BlockingIOError:
                 await asyncio.sleep(0.05)
@@ -154,24 +154,24 @@ def test_evidence_is_rung_to_control_a_few_times_however_much_there_is() -> None
     play(act)
 
 
-def renewed(place: ChildContext, **pool: Any) -> ChildContext:
+def sockets_change(child_context: ChildContext, **pool: Any) -> ChildContext:
     """The same instance after a reload that changed something of its pool."""
-    before = place.generation
+    before = child_context.generation
     config = replace(before.config, pools=(replace(before.config.pools[0], **pool),))
-    return replace(place, history=(before, replace(before, number=2, config=config)))
+    return replace(child_context, history=(before, replace(before, number=2, config=config)))
 
 
 def test_a_pool_whose_breakers_a_reload_takes_out_uses_all_of_its_backends() -> None:
     async def act() -> None:
-        place = context(2, breaker=CircuitBreaker(enabled=True, failure_threshold=1))
-        worker = Worker(place, 0)
+        child_context = context(2, breaker=CircuitBreaker(enabled=True, failure_threshold=1))
+        worker = Worker(child_context, 0)
         worker.send("b1", Outcome.FAILED)
         await eventually(lambda: worker.ready == ["b2"])
         worker.pool.backends[0].load.handicap = 2.0  # as while it is tried
-        await worker.change_over(renewed(place, breaker=CircuitBreaker()))
+        await worker.change_over(sockets_change(child_context, breaker=CircuitBreaker()))
         assert worker.ready == ["b1", "b2"]
         assert worker.pool.backends[0].load.handicap == 1.0
-        await worker.change_over(place)
+        await worker.change_over(child_context)
         assert worker.ready == ["b2"]  # and remembers what it knew when they come back
 
     play(act)
@@ -179,16 +179,16 @@ def test_a_pool_whose_breakers_a_reload_takes_out_uses_all_of_its_backends() -> 
 
 def test_states_are_applied_to_the_pools_of_a_reload_before_they_are_chosen_from() -> None:
     async def act() -> None:
-        place = context(3)
-        worker = Worker(place, 0)
-        place.board.set_state(2, State.UNHEALTHY, 0.0)
-        await worker.change_over(renewed(place, breaker=BREAKER))  # nobody has rung yet
+        child_context = context(3)
+        worker = Worker(child_context, 0)
+        child_context.board.set_state(2, State.UNHEALTHY, 0.0)
+        await worker.change_over(sockets_change(child_context, breaker=BREAKER))  # nobody has rung yet
         assert worker.ready == ["b1", "b3"]
-        place.board.set_state(3, State.DRAINING, 0.0)
-        await worker.change_over(renewed(place, algorithm="least-connections"))
+        child_context.board.set_state(3, State.DRAINING, 0.0)
+        await worker.change_over(sockets_change(child_context, algorithm="least-connections"))
         assert worker.ready == ["b1"]
-        place.board.set_state(2, State.HEALTHY, 0.0)
-        place.wakeups[0].ring(Message.STATES)
+        child_context.board.set_state(2, State.HEALTHY, 0.0)
+        child_context.wakeups[0].wake_worker(WakeupReason.BACKEND_STATES)
         await eventually(lambda: worker.ready == ["b1", "b2"])
 
     play(act)
@@ -196,13 +196,13 @@ def test_states_are_applied_to_the_pools_of_a_reload_before_they_are_chosen_from
 
 def test_what_no_bell_has_told_is_caught_up_with_and_told_once_all_gauges_are_written() -> None:
     async def act() -> None:
-        place = context(backends=20)  # more than one tick writes
-        worker = Worker(place, 0)
-        worker.listener_server.catch_up = worker.health_view.catch_up
+        child_context = context(backends=20)  # more than one tick writes
+        worker = Worker(child_context, 0)
+        worker.listener_server.catch_up = worker.health_view.refresh_if_changed
         await worker.listener_server.open([])
-        place.board.set_state(20, State.DRAINING, 1.0)
-        ordered_us = place.board.states_us
-        row = place.board.rows[0]
+        child_context.board.set_state(20, State.DRAINING, 1.0)
+        ordered_us = child_context.board.states_changed_us
+        row = child_context.board.rows[0]
         assert row[counters.APPLIED_US] < ordered_us
         await eventually(lambda: row[counters.APPLIED_US] >= ordered_us)
         assert "b20" not in worker.ready

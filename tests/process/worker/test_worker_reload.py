@@ -23,8 +23,18 @@ from balance.health.states import State
 from balance.model import Address
 from balance.process import logs
 from balance.process.children.child_context import new_event_loop
-from balance.process.ipc.messages import ABANDON, COMMIT, COMMITTED, NO_ROOM, PREPARE, PREPARED, REFUSED, Blueprint, Preparation
-from balance.process.ipc.pipe import Message, packed, pipe
+from balance.process.ipc.messages import (
+    ABORT,
+    COMMIT,
+    COMMITTED,
+    NO_DESCRIPTORS,
+    PREPARE,
+    PREPARED,
+    REFUSED,
+    ConfigUpdate,
+    PrepareRequest,
+)
+from balance.process.ipc.pipe import Message, pipe_pair, to_memfd
 from balance.process.sockets.listen_sockets import inode
 from balance.process.worker.health_view import HealthView
 from balance.process.worker.worker_reload import WorkerReload
@@ -51,18 +61,18 @@ class Case:
     """A worker that serves, and the supervisor's end of its line."""
 
     def __init__(self, log: Path) -> None:
-        self.place = context(2, max_slots=3000)
+        self.context = context(2, max_slots=3000)
         self.book = SlotBook(3000)
-        self.book.adopt(self.book.assign(self.place.config, self.place.board.is_unused))
-        self.config = replace(self.place.config, logging=LoggingConfig(output=str(log)))
+        self.book.adopt(self.book.assign(self.context.config, self.context.board.is_unused))
+        self.config = replace(self.context.config, logging=LoggingConfig(output=str(log)))
         self.loop = asyncio.get_running_loop()
-        self.row = counters.Row(self.place.board.rows[0])
-        self.health_view = HealthView(self.loop, self.place, 0)
-        snapshot = build(self.config, self.place.slots, self.row, random.random, self.health_view.shared)
+        self.row = counters.Row(self.context.board.rows[0])
+        self.health_view = HealthView(self.loop, self.context, 0)
+        snapshot = build(self.config, self.context.slots, self.row, random.random, self.health_view.shared)
         self.listener_server = ListenerServer(self.loop, snapshot, self.row, self.config.logging)
         self.health_view.begin(snapshot, self.listener_server)
         self.worker_reload = WorkerReload(self.loop, self.listener_server, self.health_view, self.row)
-        self.mine, self._theirs = pipe()
+        self.mine, self._theirs = pipe_pair()
         self.sock = self._bound()
         self.port = self.sock.getsockname()[1]
 
@@ -76,34 +86,34 @@ class Case:
         await self.listener_server.open([("main", self.sock)])
         self.worker_reload.begin({inode(self.sock): self.sock}, self._theirs)
 
-    def say(self, kind: str, data: object, fds: Sequence[int] = ()) -> None:
-        assert self.mine.say(kind, data, fds)
-        for message in self._theirs.heard()[0]:
-            self.worker_reload.told(message)
+    def send(self, kind: str, data: object, fds: Sequence[int] = ()) -> None:
+        assert self.mine.send(kind, data, fds)
+        for message in self._theirs.receive()[0]:
+            self.worker_reload.on_message(message)
 
     def ask(self, number: int, config: Config, *new: socket.socket, keep: bool = True) -> None:
         """Have it prepare, with sockets that it has not had before."""
-        assignment = self.book.assign(config, self.place.board.is_unused)
+        assignment = self.book.assign(config, self.context.board.is_unused)
         self.book.adopt(assignment)
-        self.place.board.use_slots(assignment.used)
-        file = packed(pickle.dumps((PREPARE, Blueprint(number, config, dict(assignment.slots), 0.0, "a test"))))
+        self.context.board.use_slots(assignment.used)
+        file = to_memfd(pickle.dumps((PREPARE, ConfigUpdate(number, config, dict(assignment.slots), 0.0, "a test"))))
         sockets = [*([self.sock] if keep else []), *new]
         inodes = tuple(("main", inode(sock)) for sock in sockets)
-        preparation = Preparation(number, inodes, tuple(inode(sock) for sock in new))
-        self.say(PREPARE, preparation, [file, *(sock.fileno() for sock in new)])
+        prepare_request = PrepareRequest(number, inodes, tuple(inode(sock) for sock in new))
+        self.send(PREPARE, prepare_request, [file, *(sock.fileno() for sock in new)])
         os.close(file)
 
     async def answer(self) -> Message:
         """The next word of the worker."""
         messages: list[Message] = []
-        await eventually(lambda: bool(messages.extend(self.mine.heard()[0]) or messages))
+        await eventually(lambda: bool(messages.extend(self.mine.receive()[0]) or messages))
         (message,) = messages
         return message
 
     async def turned(self, number: int, config: Config, *new: socket.socket, keep: bool = True) -> None:
         self.ask(number, config, *new, keep=keep)
         assert await self.answer() == Message(PREPARED, number, ())
-        self.say(COMMIT, number)
+        self.send(COMMIT, number)
         assert await self.answer() == Message(COMMITTED, number, ())
 
     def serving(self, *names: str, **changes: Any) -> Config:
@@ -146,7 +156,7 @@ def test_nothing_is_served_otherwise_before_the_word_and_all_of_it_after(log: Pa
         assert await case.answer() == Message(PREPARED, 2, ())
         assert case.served == ["b1", "b2"]
         assert case.row.cells[counters.GENERATION] == 0
-        case.say(COMMIT, 2)
+        case.send(COMMIT, 2)
         assert await case.answer() == Message(COMMITTED, 2, ())
         assert case.served == ["b1", "b3"]
         assert case.row.cells[counters.GENERATION] == 2
@@ -163,8 +173,8 @@ def test_one_that_is_abandoned_leaves_no_trace(log: Path, tmp_path: Path) -> Non
             case.ask(2, case.serving("b3", logging=access), new)
             await case.answer()
             port = new.getsockname()[1]
-        case.say(ABANDON, 2)
-        case.say(COMMIT, 2)  # of one that was dropped already
+        case.send(ABORT, 2)
+        case.send(COMMIT, 2)  # of one that was dropped already
         await eventually(lambda: case.files() <= before)
         assert case.listener_server.snapshot is snapshot
         assert not await connects(port)
@@ -177,12 +187,12 @@ def test_one_that_is_abandoned_leaves_no_trace(log: Path, tmp_path: Path) -> Non
 def test_one_that_is_abandoned_while_it_is_made_is_not_said_to_be_ready(log: Path) -> None:
     async def act(case: Case) -> None:
         case.ask(2, case.serving("b3"))
-        case.say(ABANDON, 2)
+        case.send(ABORT, 2)
         case.ask(2, case.serving("b4"))
         case.ask(3, case.serving("b5"))
         assert await case.answer() == Message(PREPARED, 3, ())
-        case.say(COMMIT, 2)
-        case.say(COMMIT, 3)
+        case.send(COMMIT, 2)
+        case.send(COMMIT, 3)
         assert await case.answer() == Message(COMMITTED, 3, ())
         assert case.served == ["b5"]
 
@@ -200,7 +210,7 @@ def test_what_a_thread_needs_for_a_while_is_as_before_afterwards(log: Path) -> N
         await asyncio.sleep(0)
         assert gc.isenabled()
         assert sys.getswitchinterval() == interval_s
-        case.say(ABANDON, 6)
+        case.send(ABORT, 6)
         await eventually(lambda: case.files() <= files + 1)  # the thread's own
 
     sys.setswitchinterval(interval_s)
@@ -289,7 +299,7 @@ def test_many_backends_are_prepared_while_the_loop_turns(log: Path) -> None:
         assert await case.answer() == Message(PREPARED, 2, ())
         assert turns > 10
         counting.cancel()
-        case.say(ABANDON, 2)
+        case.send(ABORT, 2)
 
     play(log, act)
 
@@ -298,9 +308,9 @@ def test_where_there_was_no_room_for_all_descriptors_it_is_refused_and_none_is_k
     async def act(case: Case) -> None:
         ours, theirs = os.pipe()
         os.set_blocking(ours, False)
-        case.say(PREPARE, Preparation(2, (("main", 1),), (1,)), [theirs])  # the new socket did not come
+        case.send(PREPARE, PrepareRequest(2, (("main", 1),), (1,)), [theirs])  # the new socket did not come
         os.close(theirs)
-        assert await case.answer() == Message(REFUSED, (2, NO_ROOM), ())
+        assert await case.answer() == Message(REFUSED, (2, NO_DESCRIPTORS), ())
         assert os.read(ours, 1) == b""  # nobody holds the other end
         os.close(ours)
         await case.turned(2, case.serving("b3"))
@@ -311,14 +321,14 @@ def test_where_there_was_no_room_for_all_descriptors_it_is_refused_and_none_is_k
 def test_a_word_that_comes_too_early_changes_nothing(log: Path) -> None:
     async def act(case: Case) -> None:
         case.ask(2, case.serving("b3"))
-        case.say(COMMIT, 2)
-        case.say("something else", 2)
+        case.send(COMMIT, 2)
+        case.send("something else", 2)
         assert await case.answer() == Message(PREPARED, 2, ())
-        case.say("something else", 2)
+        case.send("something else", 2)
         assert case.served == ["b1", "b2"]
-        case.say(COMMIT, 2)
+        case.send(COMMIT, 2)
         assert await case.answer() == Message(COMMITTED, 2, ())
-        case.say(COMMIT, 2)  # it is served already
+        case.send(COMMIT, 2)  # it is served already
         await case.turned(3, case.serving("b4"))
 
     play(log, act)
@@ -344,7 +354,7 @@ def test_an_access_log_that_was_opened_for_nothing_is_closed(log: Path, tmp_path
         access = LoggingConfig(output=str(log), access_log=AccessLog(enabled=True, output=str(path)))
         case.ask(2, case.serving("b3", logging=access))
         await asyncio.sleep(0)  # it is being made
-        case.say(ABANDON, 2)
+        case.send(ABORT, 2)
         await eventually(path.exists)
         await eventually(lambda: case.files() <= files)
         case.ask(3, case.serving("b3", logging=access))
@@ -374,8 +384,8 @@ def test_after_the_word_the_worker_goes_on_looking_at_how_backends_stand(log: Pa
         config = case.serving("b2", "b3")
         config = replace(config, pools=(replace(config.pools[0], health_check=check),))
         await case.turned(2, config)
-        case.place.board.set_state(case.listener_server.snapshot.slots["web", "b3"], State.UNHEALTHY, 1.0, "it fails")
-        case.health_view.look()
+        case.context.board.set_state(case.listener_server.snapshot.slots["web", "b3"], State.UNHEALTHY, 1.0, "it fails")
+        case.health_view.refresh()
         assert case.served == ["b2"]
 
     play(log, act)
