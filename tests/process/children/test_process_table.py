@@ -30,7 +30,7 @@ def until_ended(child: Child, supervisor_pipe: SupervisorPipe) -> int:
     supervisor_pipe.notify_ready()
     supervisor_pipe.pipe_end.send("row", child.row)
     while True:
-        messages, is_open = supervisor_pipe.pipe_end.heard()
+        messages, is_open = supervisor_pipe.pipe_end.receive()
         if any(message.kind == GRACEFUL_STOP for message in messages):
             return int(messages[-1].data)
         if not is_open:
@@ -42,7 +42,7 @@ def fails(child: Child, supervisor_pipe: SupervisorPipe) -> int:
     raise StartError("the disk is full")
 
 
-class Company:
+class ProcessTableUnderTest:
     """A staff, and what its children were told to let go of."""
 
     def __init__(self, workers: int = 2, worker_main: Callable[[Child, SupervisorPipe], int] = until_ended) -> None:
@@ -94,17 +94,17 @@ class Company:
         while len(found) < count:
             assert time.monotonic() < deadline
             for child_exit in self.process_table.reap_exited():
-                found[child_exit.child.name] = child_exit.words
+                found[child_exit.child.name] = child_exit.description
             time.sleep(0.001)
         return found
 
 
 @pytest.fixture
-def company() -> Iterator[Company]:
-    company = Company()
-    yield company
-    company.process_table.kill()
-    company.selector.close()
+def table() -> Iterator[ProcessTableUnderTest]:
+    table = ProcessTableUnderTest()
+    yield table
+    table.process_table.kill_all()
+    table.selector.close()
 
 
 def is_reaped(child: Child) -> bool:
@@ -115,13 +115,13 @@ def is_reaped(child: Child) -> bool:
     return False
 
 
-def test_all_is_ready_when_somebody_is_at_every_post(company: Company) -> None:
-    process_table = company.process_table
+def test_all_is_ready_when_somebody_is_at_every_post(table: ProcessTableUnderTest) -> None:
+    process_table = table.process_table
     assert [child_slot.name for child_slot in process_table.child_slots] == ["worker 0", "worker 1", "control"]
     for child_slot in process_table.child_slots:
         assert not process_table.is_ready
         assert child_slot.name in process_table.unready_names
-        was_once, said = company.receive(process_table.fork_into_slot(child_slot))
+        was_once, said = table.receive(process_table.fork_into_slot(child_slot))
         assert was_once
         assert said == [
             Message("row", None if child_slot is process_table.control else process_table.workers.index(child_slot), ())
@@ -133,26 +133,26 @@ def test_all_is_ready_when_somebody_is_at_every_post(company: Company) -> None:
     assert [child.inodes for child in process_table.live_children] == [frozenset({0}), frozenset({1}), frozenset({0})]
 
 
-def test_one_that_takes_over_stands_at_the_post_and_the_one_before_is_still_known(company: Company) -> None:
-    process_table = company.process_table
+def test_one_that_takes_over_stands_at_the_post_and_the_one_before_is_still_known(table: ProcessTableUnderTest) -> None:
+    process_table = table.process_table
     (child_slot, _) = process_table.workers
-    before = company.filled(child_slot)
+    before = table.filled(child_slot)
     newcomer = process_table.fork_for_slot(child_slot)
     assert child_slot.child is before
     assert process_table.unassigned == [newcomer]
     assert newcomer.row == 1  # not that of the one before, which counts on
-    company.receive(newcomer)
+    table.receive(newcomer)
     child_slot.restart_at = 1.0
     assert process_table.assign(child_slot, newcomer) is before
     assert (child_slot.child, child_slot.restart_at, process_table.unassigned) == (newcomer, None, [before])
     before.stop_gracefully(7)
-    assert "exited with status 7" in company.reap_exited(1)["worker 0"]
+    assert "exited with status 7" in table.reap_exited(1)["worker 0"]
     assert (child_slot.child, process_table.unassigned) == (newcomer, [])
     assert process_table.fork_for_slot(child_slot).row == 0
 
 
-def test_a_departure_says_whose_post_is_vacant_how_it_went_and_its_last_words(company: Company) -> None:
-    process_table = company.process_table
+def test_a_departure_says_whose_post_is_vacant_how_it_went_and_its_last_words(table: ProcessTableUnderTest) -> None:
+    process_table = table.process_table
     for child_slot in process_table.workers:
         process_table.fork_into_slot(child_slot)  # nobody has listened to it
     first, second = (child_slot.child for child_slot in process_table.workers)
@@ -167,31 +167,31 @@ def test_a_departure_says_whose_post_is_vacant_how_it_went_and_its_last_words(co
     assert os.waitstatus_to_exitcode(child_exit.status) == 5
     assert (process_table.workers[0].child, first.pipe_end) == (None, None)
     assert process_table.live_children == [second]
-    assert {key.data for key in company.selector.get_map().values()} == {second}
+    assert {key.data for key in table.selector.get_map().values()} == {second}
 
 
 def test_one_that_could_not_start_says_why() -> None:
-    company = Company(1, fails)
-    child = company.process_table.fork_into_slot(company.process_table.workers[0])
-    assert company.reap_exited(1) == {"worker 0": "worker 0 could not start: the disk is full"}
+    table = ProcessTableUnderTest(1, fails)
+    child = table.process_table.fork_into_slot(table.process_table.workers[0])
+    assert table.reap_exited(1) == {"worker 0": "worker 0 could not start: the disk is full"}
     assert is_reaped(child)
-    company.selector.close()
+    table.selector.close()
 
 
-def test_fewer_posts_leave_their_workers_without_one_and_more_posts_are_vacant(company: Company) -> None:
-    process_table = company.process_table
-    first, second = (company.filled(child_slot) for child_slot in process_table.workers)
+def test_fewer_posts_leave_their_workers_without_one_and_more_posts_are_vacant(table: ProcessTableUnderTest) -> None:
+    process_table = table.process_table
+    first, second = (table.filled(child_slot) for child_slot in process_table.workers)
     assert process_table.set_worker_count(1) == [second]
     assert (process_table.live_children, process_table.unassigned) == ([first, second], [second])
     assert process_table.set_worker_count(3) == []
     assert [child_slot.worker_number for child_slot in process_table.workers] == [0, 1, 2]
     assert [child_slot.child for child_slot in process_table.workers] == [first, None, None]
     process_table.stop_gracefully([second], 3)
-    assert "exited with status 3" in company.reap_exited(1)["worker 1"]
+    assert "exited with status 3" in table.reap_exited(1)["worker 1"]
 
 
-def test_successors_come_when_they_are_due_and_nobody_when_all_is_called_off(company: Company) -> None:
-    process_table = company.process_table
+def test_successors_come_when_they_are_due_and_nobody_when_all_is_called_off(table: ProcessTableUnderTest) -> None:
+    process_table = table.process_table
     first, second = process_table.workers
     assert process_table.next_restart == NEVER
     first.restart_at, second.restart_at = 10.0, 20.0
@@ -206,11 +206,13 @@ def test_successors_come_when_they_are_due_and_nobody_when_all_is_called_off(com
     assert len(process_table.live_children) == 1
 
 
-def test_where_no_row_is_left_a_successor_waits_and_it_is_said(company: Company, caplog: pytest.LogCaptureFixture) -> None:
-    process_table = company.process_table
+def test_where_no_row_is_left_a_successor_waits_and_it_is_said(
+    table: ProcessTableUnderTest, caplog: pytest.LogCaptureFixture
+) -> None:
+    process_table = table.process_table
     (child_slot, other) = process_table.workers
-    company.let(0, 2, 3, pid=os.getpid())  # of the instance before this one
-    company.filled(child_slot)
+    table.let(0, 2, 3, pid=os.getpid())  # of the instance before this one
+    table.filled(child_slot)
     other.restart_at = 1.0
     process_table.start_due_restarts(1.0)
     assert other.child is None
@@ -219,20 +221,20 @@ def test_where_no_row_is_left_a_successor_waits_and_it_is_said(company: Company,
         "cannot start worker 1: all 4 rows of the board are taken, by workers that still finish what they have;"
         " next attempt in 0s"
     ]
-    company.let(0, pid=0)
+    table.let(0, pid=0)
     process_table.start_due_restarts(1.0)
     assert other.child is not None
     assert other.child.row == 0
 
 
-def test_one_that_is_none_of_ours_any_more_is_not_ended_with_us(company: Company) -> None:
-    process_table = company.process_table
+def test_one_that_is_none_of_ours_any_more_is_not_ended_with_us(table: ProcessTableUnderTest) -> None:
+    process_table = table.process_table
     child = Child("the new instance")
     process_table.fork_child(child, lambda supervisor_pipe: until_ended(child, supervisor_pipe))
-    company.receive(child)
+    table.receive(child)
     process_table.detach(child)
     assert process_table.live_children == []
-    process_table.kill()
+    process_table.kill_all()
     assert child.send(GRACEFUL_STOP, 3)  # its line stays
     assert os.waitpid(child.pid, 0)[1] == 3 << 8
     assert child.pipe_end is not None
@@ -241,8 +243,8 @@ def test_one_that_is_none_of_ours_any_more_is_not_ended_with_us(company: Company
     child.state = ChildState.EXITED
 
 
-def test_one_that_is_none_of_ours_any_more_leaves_no_zombie_either(company: Company) -> None:
-    process_table = company.process_table
+def test_one_that_is_none_of_ours_any_more_leaves_no_zombie_either(table: ProcessTableUnderTest) -> None:
+    process_table = table.process_table
     child = Child("the new instance")
     process_table.fork_child(child, lambda supervisor_pipe: 3)
     process_table.detach(child)
@@ -251,110 +253,112 @@ def test_one_that_is_none_of_ours_any_more_leaves_no_zombie_either(company: Comp
     assert is_reaped(child)
 
 
-def test_one_that_speaks_before_it_is_ready_is_not_taken_for_ready(company: Company) -> None:
+def test_one_that_speaks_before_it_is_ready_is_not_taken_for_ready(table: ProcessTableUnderTest) -> None:
     def slow(supervisor_pipe: SupervisorPipe) -> int:
         supervisor_pipe.pipe_end.send("row", 7)
-        while not supervisor_pipe.pipe_end.heard()[0]:
+        while not supervisor_pipe.pipe_end.receive()[0]:
             time.sleep(0.001)
         supervisor_pipe.notify_ready()
         return 0
 
     child = Child("worker 7")
-    company.process_table.fork_child(child, slow)
-    company.selector.select(PATIENCE_S)
-    assert company.process_table.receive(child) == (False, [Message("row", 7, ())], True)
+    table.process_table.fork_child(child, slow)
+    table.selector.select(PATIENCE_S)
+    assert table.process_table.receive(child) == (False, [Message("row", 7, ())], True)
     child.send(GRACEFUL_STOP, 0)
-    company.selector.select(PATIENCE_S)
-    assert company.process_table.receive(child)[0]
+    table.selector.select(PATIENCE_S)
+    assert table.process_table.receive(child)[0]
 
 
-def test_a_line_that_has_ended_is_not_looked_at_again_and_again(company: Company) -> None:
+def test_a_line_that_has_ended_is_not_looked_at_again_and_again(table: ProcessTableUnderTest) -> None:
     def mute(supervisor_pipe: SupervisorPipe) -> int:
         supervisor_pipe.pipe_end.close()
         signal.pause()
         return 0
 
     child = Child("worker 7")
-    company.process_table.fork_child(child, mute)
-    company.selector.select(PATIENCE_S)
-    assert company.process_table.receive(child) == (False, [], False)
-    assert company.selector.select(0) == []
+    table.process_table.fork_child(child, mute)
+    table.selector.select(PATIENCE_S)
+    assert table.process_table.receive(child) == (False, [], False)
+    assert table.selector.select(0) == []
 
 
-def test_a_child_lets_go_of_what_is_not_for_it_before_it_does_anything(company: Company) -> None:
+def test_a_child_lets_go_of_what_is_not_for_it_before_it_does_anything(table: ProcessTableUnderTest) -> None:
     child = Child("worker 7")
-    company.process_table.fork_child(child, lambda supervisor_pipe: 3 if company.selector.get_map() is None else 4)
-    assert "exited with status 3" in company.reap_exited(1)["worker 7"]
+    table.process_table.fork_child(child, lambda supervisor_pipe: 3 if table.selector.get_map() is None else 4)
+    assert "exited with status 3" in table.reap_exited(1)["worker 7"]
 
 
-def test_a_child_holds_no_line_but_its_own(company: Company) -> None:
-    process_table = company.process_table
-    first = company.filled(process_table.workers[0])
-    company.filled(process_table.workers[1])
+def test_a_child_holds_no_line_but_its_own(table: ProcessTableUnderTest) -> None:
+    process_table = table.process_table
+    first = table.filled(process_table.workers[0])
+    table.filled(process_table.workers[1])
     assert first.pipe_end is not None
     process_table.workers[0].child = None
     process_table.unassigned.append(first)
     first.close_pipe()  # were there a copy of this end in the second one, the first would not notice
-    assert "exited with status 99" in company.reap_exited(1)["worker 0"]
+    assert "exited with status 99" in table.reap_exited(1)["worker 0"]
 
 
-def test_the_row_says_whose_it_is_before_the_child_has_done_anything_and_nobodys_after_the_kill(company: Company) -> None:
-    process_table = company.process_table
+def test_the_row_says_whose_it_is_before_the_child_has_done_anything_and_nobodys_after_the_kill(
+    table: ProcessTableUnderTest,
+) -> None:
+    process_table = table.process_table
     children = [process_table.fork_into_slot(child_slot) for child_slot in process_table.workers]
-    rows = company.board.rows
+    rows = table.board.rows
     assert [row[counters.PID] for row in rows] == [child.pid for child in children]
     for row in rows:
         row[counters.PLACE] = 1
-    company.let(2, pid=os.getpid())
-    process_table.kill()
+    table.let(2, pid=os.getpid())
+    process_table.kill_all()
     assert [row[counters.PID] for row in rows] == [0, 0, os.getpid()]
     assert [row[counters.PLACE] for row in rows] == [0, 0, 0]
 
 
-def test_a_successor_has_the_row_of_who_died_and_not_one_that_is_free_below(company: Company) -> None:
-    process_table = company.process_table
-    first, second = (company.filled(child_slot) for child_slot in process_table.workers)
+def test_a_successor_has_the_row_of_who_died_and_not_one_that_is_free_below(table: ProcessTableUnderTest) -> None:
+    process_table = table.process_table
+    first, second = (table.filled(child_slot) for child_slot in process_table.workers)
     for child, count in ((first, 1), (second, 1)):
         child.stop_gracefully(0)
-        company.reap_exited(count)
+        table.reap_exited(count)
     assert process_table.fork_into_slot(process_table.workers[1]).row == 1
-    company.let(0, pid=os.getpid())  # a newcomer was faster
+    table.let(0, pid=os.getpid())  # a newcomer was faster
     assert process_table.fork_into_slot(process_table.workers[0]).row == 2
 
 
-def test_while_another_instance_takes_rows_nobody_is_born(company: Company) -> None:
+def test_while_another_instance_takes_rows_nobody_is_born(table: ProcessTableUnderTest) -> None:
     told, tell = os.pipe()
     pid = os.fork()
     if pid == 0:
-        company.locks.take(ROWS_LOCK)
+        table.locks.take(ROWS_LOCK)
         os.write(tell, b"x")
         signal.pause()
     os.read(told, 1)
     with pytest.raises(OSError, match="another instance"):
-        company.process_table.fork_into_slot(company.process_table.workers[0])
-    assert company.process_table.live_children == []
+        table.process_table.fork_into_slot(table.process_table.workers[0])
+    assert table.process_table.live_children == []
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    company.filled(company.process_table.workers[0])
+    table.filled(table.process_table.workers[0])
 
 
-def test_at_the_end_nobody_is_left(company: Company) -> None:
-    process_table = company.process_table
-    children = [company.filled(child_slot) for child_slot in process_table.child_slots] + [
+def test_at_the_end_nobody_is_left(table: ProcessTableUnderTest) -> None:
+    process_table = table.process_table
+    children = [table.filled(child_slot) for child_slot in process_table.child_slots] + [
         process_table.fork_for_slot(process_table.workers[0])
     ]
-    process_table.kill()
+    process_table.kill_all()
     assert [is_reaped(child) for child in children] == [True] * 4
     assert process_table.live_children == []
-    assert len(company.selector.get_map()) == 0
+    assert len(table.selector.get_map()) == 0
 
 
-def test_workers_that_are_spared_outlive_the_end_and_all_others_do_not(company: Company) -> None:
-    process_table = company.process_table
-    workers = [company.filled(child_slot) for child_slot in process_table.workers]
-    control = company.filled(process_table.control)
+def test_workers_that_are_spared_outlive_the_end_and_all_others_do_not(table: ProcessTableUnderTest) -> None:
+    process_table = table.process_table
+    workers = [table.filled(child_slot) for child_slot in process_table.workers]
+    control = table.filled(process_table.control)
     process_table.detach_workers()
-    process_table.kill()
+    process_table.kill_all()
     assert is_reaped(control)
     for status, child in enumerate(workers, 5):
         assert child.send(GRACEFUL_STOP, status)  # it still answers
