@@ -22,10 +22,6 @@ log = logging.getLogger("balance.process")
 
 MAX_REASON_CHARS = 4000
 
-YOUNG_S = 10.0  # who dies younger than this is likely to die again
-FIRST_BACKOFF_S = 0.1
-MAX_BACKOFF_S = 10.0
-
 
 class ChildState(enum.Enum):
     """How far a child is."""
@@ -138,13 +134,6 @@ class Child:
     def kill(self) -> None:
         if self.state is not ChildState.EXITED:
             os.kill(self.pid, signal.SIGKILL)  # not reaped yet, so the number is still its own
-
-
-def next_backoff_s(backoff_s: float, lived_s: float) -> float:
-    """Doubles while children die young, starts over when one has lived."""
-    if lived_s >= YOUNG_S:
-        return 0.0
-    return min(max(2 * backoff_s, FIRST_BACKOFF_S), MAX_BACKOFF_S)
 
 
 def describe_exit_status(status: int) -> str:

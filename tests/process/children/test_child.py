@@ -14,7 +14,6 @@ from balance.process.children.child import (
     ChildState,
     SupervisorPipe,
     describe_exit_status,
-    next_backoff_s,
     watch_messages,
 )
 from balance.process.ipc.messages import GRACEFUL_STOP
@@ -166,11 +165,3 @@ def test_a_child_that_is_gone_is_neither_told_nor_killed(start: Start) -> None:
 )
 def test_ends_are_put_into_words(status: int, words: str) -> None:
     assert describe_exit_status(status) == words
-
-
-def test_who_keeps_dying_young_waits_longer_and_longer_up_to_a_bound() -> None:
-    delays = [0.0]
-    for _ in range(9):
-        delays.append(next_backoff_s(delays[-1], lived_s=0.5))
-    assert delays == [0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
-    assert next_backoff_s(10.0, lived_s=10.0) == 0.0
