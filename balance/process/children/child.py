@@ -1,7 +1,7 @@
-"""One forked process as the supervisor sees it: how it is born, what it says, how it died. Who takes its place: `post`.
+"""A forked child process as the supervisor sees it: fork, its messages, its exit status.
 
-Knows nothing of what it does. A child has a line of its own to the supervisor: it says once that it is ready, or the one line
-that says why it cannot be, and hears what it is to do. Whatever happens in it, it never returns into the supervisor's code.
+Each child has a pipe of its own to the supervisor. It reports once that it is ready, or the one-line reason why it cannot be,
+and then receives orders. What a child does is not known here. A child never returns into the supervisor's code.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ MAX_REASON_CHARS = 4000
 
 
 class ChildState(enum.Enum):
-    """How far a child is."""
+    """The states of a child process."""
 
     EXITED = "gone"  # there is no process
-    STARTING = "starting"  # there is one, and it has not reported yet
+    STARTING = "starting"  # forked, not ready yet
     READY = "ready"
-    LEAVING = "leaving"  # told to end
+    LEAVING = "leaving"  # told to drain and exit
 
 
 class SupervisorPipe:
-    """The child's end of its line."""
+    """The child's end of its pipe to the supervisor."""
 
     __slots__ = ("has_notified_ready", "pipe_end")
 
@@ -42,36 +42,36 @@ class SupervisorPipe:
         self.has_notified_ready = False
 
     def notify_ready(self) -> None:
-        """The child does its work now."""
+        """Report that the child does its work from now on."""
         self.has_notified_ready = True
         self.pipe_end.send(READY)
 
     def notify_failed(self, failure_reason: str) -> None:
-        """The child cannot do its work; `complaint` tells the user why."""
+        """Report that the child cannot do its work; `failure_reason` is shown to the user."""
         self.pipe_end.send(FAILED, " ".join(failure_reason.split())[:MAX_REASON_CHARS])
 
 
 class Child:
-    """One life of one process."""
+    """One child process, from its fork to its exit."""
 
     __slots__ = ("failure_reason", "inodes", "name", "pid", "pipe_end", "row", "started_at", "state", "worker_number")
 
     def __init__(self, name: str, worker_number: int | None = None, row: int | None = None) -> None:
-        """`slot` is a worker's number, whose listening sockets it has, and `row` where it counts; None for the others."""
+        """`worker_number` and `row` (of shared memory) are for workers; None for every other child."""
         self.name = name
         self.worker_number = worker_number
         self.row = row
         self.state = ChildState.EXITED
         self.pid = 0
         self.pipe_end: PipeEnd | None = None
-        self.failure_reason = ""  # why it cannot work, in its own words
+        self.failure_reason = ""  # why it could not start, as it reported
         self.started_at = 0.0
         self.inodes: frozenset[int] = frozenset()  # of the listening sockets that it has
 
     def start(self, now: float, main: Callable[[SupervisorPipe], int]) -> None:
-        """Fork; `body` is what the process does, and returns the exit status. Only the parent returns.
+        """Fork and run `main` in the child, which returns the exit status. Only the parent returns.
 
-        OSError when there is no room for another process.
+        OSError when no process can be forked.
         """
         self.started_at = now
         self.pipe_end, theirs = pipe_pair()
@@ -91,7 +91,7 @@ class Child:
         self.state = ChildState.STARTING
 
     def receive(self) -> tuple[list[Message], bool]:
-        """What the child has said by now beyond reports of itself, and whether more can come."""
+        """Handle the child's READY and FAILED; returns the other messages, and False when the pipe is closed."""
         if self.pipe_end is None:
             return [], False
         messages, is_open = self.pipe_end.receive()
@@ -107,17 +107,17 @@ class Child:
         return others, is_open
 
     def send(self, kind: str, data: object = None) -> bool:
-        """Tell it something. False when it is gone or takes nothing."""
+        """Send one message. False when the child is gone or its pipe is full."""
         return self.pipe_end is not None and self.pipe_end.send(kind, data)
 
     def stop_gracefully(self, limit_s: float) -> None:
-        """Have it end what it does, within `limit_s`, and exit."""
+        """Tell the child to drain, within `limit_s`, and exit."""
         if self.state is not ChildState.EXITED:
             self.state = ChildState.LEAVING
             self.send(GRACEFUL_STOP, limit_s)
 
     def reap(self) -> int | None:
-        """The wait status if the process has ended, None while it lives. After it, life is GONE; hang_up() is due."""
+        """The wait status if the process has exited, None while it runs. close_pipe() is due afterwards."""
         if self.state is ChildState.EXITED:
             return None
         pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -133,11 +133,11 @@ class Child:
 
     def kill(self) -> None:
         if self.state is not ChildState.EXITED:
-            os.kill(self.pid, signal.SIGKILL)  # not reaped yet, so the number is still its own
+            os.kill(self.pid, signal.SIGKILL)  # not reaped yet, so the kernel has not reused the pid
 
 
 def describe_exit_status(status: int) -> str:
-    """A wait status in words."""
+    """A wait status as text for the log."""
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
         return f"exited with status {code}"
@@ -149,16 +149,16 @@ def describe_exit_status(status: int) -> str:
 def watch_messages(
     loop: asyncio.AbstractEventLoop, supervisor_pipe: SupervisorPipe, on_message: Callable[[Message], object]
 ) -> None:
-    """In the child: call `heard` with whatever the supervisor says, also what it has said already."""
+    """In the child: call `on_message` for each message of the supervisor, those that wait already included."""
 
     def on_readable() -> None:
         messages, is_open = supervisor_pipe.pipe_end.receive()
         if not is_open:
-            loop.remove_reader(supervisor_pipe.pipe_end.fileno())  # the lifeline says the rest
+            loop.remove_reader(supervisor_pipe.pipe_end.fileno())  # the liveness pipe tells that the supervisor is dead
         for message in messages:
             try:
                 on_message(message)
-            except Exception:  # what comes behind it may be the order to end
+            except Exception:  # the next message may be the order to stop
                 log.exception("a word of the supervisor's was not understood")
 
     loop.add_reader(supervisor_pipe.pipe_end.fileno(), on_readable)
@@ -167,7 +167,7 @@ def watch_messages(
 def run_and_exit(
     main: Callable[[SupervisorPipe], int], supervisor_pipe: SupervisorPipe, mask: set[int | signal.Signals]
 ) -> None:
-    """In the child, right after the fork: leave the supervisor's signals behind, do the work, and end the process."""
+    """In the child, right after the fork: reset the signal handling, run `main`, and exit."""
     status = 1
     try:
         signal.set_wakeup_fd(-1)

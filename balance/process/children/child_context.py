@@ -1,4 +1,4 @@
-"""What a child is given when it takes its place: made by the supervisor before the fork, inherited, never sent."""
+"""What a child process inherits from the supervisor by fork: configuration, shared memory, locks, sockets, wakeups."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ except ImportError:  # asyncio's own does the same, slower
 
 @dataclass(frozen=True, slots=True)
 class ChildContext:
-    """The same for every child; each closes what is not its own. A reload makes another one, for who is born after it."""
+    """The same for every child; each closes what it does not use. A reload makes a new one for the children forked after it."""
 
-    history: tuple[Generation, ...]  # the one that is served last
+    history: tuple[Generation, ...]  # the last one is served
     board: Board
     locks: Locks  # one per backend
     listen_sockets: ListenSockets
     wakeups: tuple[Wakeup, ...]  # one per row of the board
-    liveness_pipe: int  # a pipe that nobody writes to: its end of file says that the supervisor is dead
+    liveness_pipe: int  # read end of a pipe that nobody writes to; EOF when the supervisor dies
     supervisor_pid: int
     started_at: float  # when the instance started, seconds since the epoch
-    names: Mapping[int, tuple[str, str]]  # by slot: whose counts stand there, also when it is configured no more
-    control_restarts: int = 0  # on the board as the instance began
-    watch_config: bool = False  # whether a change of the configuration's file is a reload
+    names: Mapping[int, tuple[str, str]]  # (pool, backend) by slot, removed ones included
+    control_restarts: int = 0  # as counted when the instance started
+    watch_config: bool = False  # --watch: a change of the configuration file is a reload
 
     @property
     def generation(self) -> Generation:
@@ -46,9 +46,9 @@ class ChildContext:
         return self.generation.config
 
     def before(self, number: int = 0) -> Generation | None:
-        """What can be gone back to: the generation of that number, or the newest that differs from what is served.
+        """The generation to roll back to: the one with that number, or the newest whose configuration differs.
 
-        One that differs in nothing but what the names that are listened on stand for would be no way back.
+        A generation that differs only in resolved addresses is no rollback target.
         """
         now = self.generation
         for generation in reversed(self.history[:-1]):
@@ -60,12 +60,12 @@ class ChildContext:
 
     @property
     def slots(self) -> Mapping[tuple[str, str], int]:
-        """Which block of the board belongs to which (pool, backend)."""
+        """The shared-memory slot of each (pool, backend)."""
         return self.generation.slots
 
 
 def watch_liveness_pipe(loop: asyncio.AbstractEventLoop, liveness_pipe: int, on_supervisor_exit: Callable[[], object]) -> None:
-    """Call `ended` when the supervisor is dead, however it died."""
+    """Call `on_supervisor_exit` when the supervisor is dead: the pipe's write end is held by it alone, so it reads EOF."""
 
     def on_readable() -> None:
         if not os.read(liveness_pipe, 1):

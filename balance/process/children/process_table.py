@@ -1,6 +1,6 @@
-"""The children of one instance: who stands at which post, who is leaving, who has reported, who is to come back when.
+"""The process table: which child fills which slot, which are draining, which have exited.
 
-Decides nothing about the instance: the supervisor says whether the dead are replaced.
+Decides no policy: the supervisor says whether exited children are restarted.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ ChildMain = Callable[[Child, SupervisorPipe], int]
 
 
 class ChildExit(NamedTuple):
-    """One child that has ended, and the words for it."""
+    """One child that has exited."""
 
     child: Child
-    child_slot: ChildSlot | None  # that is vacant now
-    status: int  # as wait() gave it
+    child_slot: ChildSlot | None  # the slot it filled, empty now
+    status: int  # wait status
     description: str
-    messages: list[Message]  # its last
+    messages: list[Message]  # read after its exit
 
 
 class ProcessTable:
-    """Children are born with start(). Their lines are registered with `selector`, each with its Child as data."""
+    """Forks and reaps children. Each pipe is registered with `selector`, with its Child as data."""
 
     def __init__(
         self,
@@ -50,15 +50,13 @@ class ProcessTable:
         inodes: Callable[[int | None], frozenset[int]],
         after_fork_in_child: Callable[[str], None],
     ) -> None:
-        """Nobody is started yet. `rows` says which are nobody else's.
-
-        `inodes` are of the listening sockets that a worker of that slot (None: control) is born with. `let_go` is what every
-        child does first, given its name.
+        """Nothing is forked yet. `inodes` returns the listening sockets that a worker (None: control) inherits;
+        `after_fork_in_child` is called first in every child, with its name.
         """
         self._main_functions = {"worker": worker_main, "control": control_main}
         self.workers: list[ChildSlot] = []
         self.control = ChildSlot("control", None)
-        self.unassigned: list[Child] = []  # who leave, who are to take over, and who help for a moment
+        self.unassigned: list[Child] = []  # draining, about to take over, or short-lived helpers
         self._detached: Child | None = None
         self._rows = rows
         self._inodes = inodes
@@ -72,34 +70,34 @@ class ProcessTable:
 
     @property
     def live_children(self) -> list[Child]:
-        """Every living child."""
+        """Every child that has not exited."""
         found = [child_slot.child for child_slot in self.child_slots if child_slot.child is not None] + self.unassigned
         return [child for child in found if child.state is not ChildState.EXITED]
 
     @property
     def is_ready(self) -> bool:
-        """Whether at every post stands somebody who has reported that it does its work."""
+        """Whether every slot has a ready child."""
         return all(child_slot.is_ready for child_slot in self.child_slots)
 
     @property
     def unready_names(self) -> str:
-        """The names of the posts where nobody does."""
+        """The names of the slots without a ready child."""
         return ", ".join(child_slot.name for child_slot in self.child_slots if not child_slot.is_ready)
 
     @property
     def live_workers(self) -> list[Child]:
-        """Every living worker, those who leave included."""
+        """Every live worker, draining ones included."""
         return [child for child in self.live_children if child.worker_number is not None]
 
     @property
     def next_restart(self) -> float:
-        """When somebody is to be started again, on the monotonic clock; infinity when nobody is."""
+        """When the next child is to be restarted, on the monotonic clock; infinity when none is."""
         return min(
             (child_slot.restart_at for child_slot in self.child_slots if child_slot.restart_at is not None), default=NEVER
         )
 
     def set_worker_count(self, count: int) -> list[Child]:
-        """There are so many posts for workers from now on. Returns who has lost its own; each is to be told to finish."""
+        """Change the number of worker slots. Returns the workers that lost their slot; the caller stops them."""
         while len(self.workers) < count:
             worker_number = len(self.workers)
             self.workers.append(ChildSlot(f"worker {worker_number}", worker_number))
@@ -109,8 +107,7 @@ class ProcessTable:
         return lost
 
     def fork_for_slot(self, child_slot: ChildSlot) -> Child:
-        """Fork a child for that post; it does not stand there yet. OSError when there is no room for another process, or no row
-        of the board left to a worker."""
+        """Fork a child that is meant for the slot but not assigned to it yet. OSError without a process or a free row."""
         if child_slot.worker_number is None:
             return self._fork_and_run(Child(child_slot.name))
         with self._rows.locked() as is_held:
@@ -128,7 +125,7 @@ class ProcessTable:
         return child
 
     def fork_child(self, child: Child, main: Callable[[SupervisorPipe], int]) -> None:
-        """Fork it; it is one of the others until somebody gives it a post."""
+        """Fork any child; it is in `unassigned` until assign()."""
 
         def run_child(supervisor_pipe: SupervisorPipe) -> int:
             self._after_fork_in_child(child.name)
@@ -142,13 +139,13 @@ class ProcessTable:
         self.unassigned.append(child)
 
     def fork_into_slot(self, child_slot: ChildSlot) -> Child:
-        """Fork a child that stands at that post from now on."""
+        """Fork a child and assign it to the slot."""
         child = self.fork_for_slot(child_slot)
         self.assign(child_slot, child)
         return child
 
     def assign(self, child_slot: ChildSlot, child: Child) -> Child | None:
-        """That child stands there from now on. Returns who stood there before; it is one of the others now."""
+        """Put the child into the slot. Returns the one it replaces, which is in `unassigned` from now on."""
         before, child_slot.child, child_slot.restart_at = child_slot.child, child, None
         self.unassigned.remove(child)
         if before is not None:
@@ -156,12 +153,12 @@ class ProcessTable:
         return before
 
     def detach(self, child: Child) -> None:
-        """It is none of ours any more, and will not be ended with us. Its line stays."""
+        """The child is a successor instance: it is reaped, but not stopped with this instance."""
         self.unassigned.remove(child)
         self._detached = child
 
     def start_due_restarts(self, now: float) -> None:
-        """Start the successors whose time has come."""
+        """Fork the children whose restart is due."""
         for child_slot in self.child_slots:
             if child_slot.restart_at is not None and now >= child_slot.restart_at:
                 try:
@@ -171,12 +168,12 @@ class ProcessTable:
                     log.error("cannot start %s: %s; next attempt in %gs", child_slot.name, error.strerror or error, delay_s)
 
     def cancel_restarts(self) -> None:
-        """Forget the successors that were to come."""
+        """Restart no child any more."""
         for child_slot in self.child_slots:
             child_slot.restart_at = None
 
     def receive(self, child: Child) -> tuple[bool, list[Message], bool]:
-        """Take in what a child says: whether it has just become ready, what else, and whether more can come."""
+        """Read a child's pipe: whether it has just become ready, its other messages, and whether the pipe is open."""
         before = child.state
         messages, is_open = child.receive()
         if not is_open:
@@ -184,7 +181,7 @@ class ProcessTable:
         return child.state is ChildState.READY and before is ChildState.STARTING, messages, is_open
 
     def reap_exited(self) -> Iterator[ChildExit]:
-        """Whoever has ended since the last call."""
+        """Reap the children that have exited since the last call."""
         if self._detached is not None and self._detached.reap() is not None:
             self._detached = None
         child_slots = {child_slot.child: child_slot for child_slot in self.child_slots if child_slot.child is not None}
@@ -207,31 +204,31 @@ class ProcessTable:
             yield ChildExit(child, child_slot, status, description, messages)
 
     def stop_gracefully(self, children: list[Child], limit_s: float) -> None:
-        """Have them end what they do, each within `limit_s`."""
+        """Tell these children to drain and exit, each within `limit_s`."""
         for child in children:
             child.stop_gracefully(limit_s)
 
     def detach_workers(self) -> None:
-        """They are none of ours any more: the end of the lifeline has them finish what they have, if they have anything."""
+        """Leave the workers alone at the end: they drain by themselves when the liveness pipe closes."""
         for child_slot in self.workers:
             child_slot.child = None
 
     def kill_all(self) -> None:
-        """End everybody at once and wait for them: no process is left behind."""
+        """SIGKILL every child and reap it."""
         for child in self.live_children:
             child.kill()
             os.waitpid(child.pid, 0)
             child.state = ChildState.EXITED
             self._unregister_pipe(child)
             child.close_pipe()
-            self.clear_row(child)  # another instance may go on with the board
+            self.clear_row(child)  # another instance may use the same shared memory
 
     def clear_row(self, child: Child) -> int:
-        """It is gone, and with it what it held. Returns how many clients' connections that were."""
+        """Zero the gauges of an exited worker. Returns how many client connections it held."""
         return self._rows.release(child.row, child.pid) if child.row is not None else 0
 
     def clear_stale_rows(self) -> None:
-        """Clear what dead workers of other instances have left on the board."""
+        """Zero the gauges of dead workers of other instances."""
         self._rows.clear_stale({child.row for child in self.live_children if child.row is not None})
 
     def _unregister_pipe(self, child: Child) -> None:
@@ -240,7 +237,7 @@ class ProcessTable:
                 self._selector.unregister(child.pipe_end)
 
     def _free_row(self, child_slot: ChildSlot) -> int:
-        """The one that the last worker at that post had, if it can be: during an upgrade the others are for the newcomer."""
+        """The slot's last row if it is free, else the first free one: during an upgrade two instances share the rows."""
         taken = {child.row for child in self.live_children}
         if child_slot.row is not None and child_slot.row not in taken and self._rows.is_free(child_slot.row):
             return child_slot.row

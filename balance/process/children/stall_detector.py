@@ -1,8 +1,7 @@
-"""Whether a worker still turns, judged by what it writes on the board; decides only who is stuck, not what follows.
+"""Detects stalled processes by the heartbeat that they write to shared memory; what follows is the supervisor's decision.
 
-A worker that hangs keeps its socket, and the kernel goes on giving it its share of the connections: worse than none.
-Looks are counted, not seconds, so that a machine which slept or a group of processes that was stopped as a whole (Ctrl-Z)
-does not wake up to find everybody dead.
+A worker that hangs still gets its share of connections from the kernel (SO_REUSEPORT), so it must be killed. Checks are
+counted, not seconds: after a suspend or a stopped process group (Ctrl-Z) nobody is taken for stalled.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ MAX_MISSED_CHECKS = 10  # a worker beats twenty times between two looks
 
 
 class StallDetector:
-    """One look after the other at the beats of all workers."""
+    """Compares each heartbeat with the one of the check before."""
 
     __slots__ = ("_last_seen",)
 
@@ -25,7 +24,7 @@ class StallDetector:
         self._last_seen: dict[Any, tuple[int, int]] = {}  # the last beat, and for how many looks it has not moved
 
     def stalled(self, heartbeats: Mapping[T, int]) -> list[T]:
-        """Take one look; returns those whose beat has not moved for LOOKS looks, each once."""
+        """Run one check; returns those whose heartbeat has not changed for MAX_MISSED_CHECKS checks, each once."""
         found = []
         known, self._last_seen = self._last_seen, {}
         for who, heartbeat in heartbeats.items():

@@ -1,4 +1,4 @@
-"""What the supervisor holds, and whoever acts for it may change: the seat of those to be born, the staff, the slots."""
+"""The supervisor's mutable state: the context of the next children, the process table, the backend slots."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ class SupervisorState:
     context: ChildContext
     process_table: ProcessTable
     book: SlotBook
-    configure_logs: Callable[[Generation], None]  # have this process log as that configuration says
-    stage: Stage = Stage.STARTING  # how far this instance is
+    configure_logs: Callable[[Generation], None]  # applies a generation's logging section to this process
+    stage: Stage = Stage.STARTING  # as /status shows it
 
     def ephemeral_ports(self) -> dict[tuple[str, str], str]:
-        """What the kernel chose for listeners on port 0, in words: (listener, as configured) -> as bound."""
+        """The ports that the kernel chose for port 0: (listener, configured address) -> bound address."""
         chosen = ephemeral_ports(self.context.config, self.context.listen_sockets)
         return {(name, str(wanted)): str(bound) for (name, wanted), bound in chosen.items()}
 
     def reopen_logs(self) -> None:
-        """In every process: the files may have been moved away."""
+        """Reopen log files in every process, after a rotation."""
         self.configure_logs(self.context.generation)
         control = self.process_table.control.child
         for child in [*self.process_table.live_workers, *([control] if control is not None else [])]:
             child.send(REOPEN_LOGS)
 
     def restore_shared_state(self) -> None:
-        """What another instance may have written on the board does not hold: it was to take over, and did not."""
+        """After a failed upgrade: undo what the new instance wrote to shared memory."""
         board = self.context.board
         board.set_generation(self.context.generation.number)
         board.set_stage(self.stage)
@@ -47,7 +47,7 @@ class SupervisorState:
             self.process_table.control.child.send(REWRITE_STATES)
 
     def _carry_over_admin_states(self, assignment: Assignment) -> None:
-        """Nothing is known of a backend that comes, but what an operator said of the one that had its name."""
+        """A new backend slot starts as unknown, except for drain and maintenance set by an operator on that name."""
         board, before = self.context.board, self.context.slots
         for name, slot in assignment.slots.items():
             old = before.get(name)
@@ -60,13 +60,13 @@ class SupervisorState:
                 board.set_state(slot, State.UNKNOWN, 0.0)
 
     def keep_serving(self, generation: Generation) -> None:
-        """What is served goes on; from now on it is said to come from that one's source, with that one's changes over it."""
+        """The configuration is unchanged; keep its generation, with the new source and runtime changes."""
         *before, current = self.context.history
         current = replace(current, source=generation.source, changes=generation.changes)
         self.context = replace(self.context, history=(*before, current))
 
     def apply_generation(self, generation: Generation, assignment: Assignment, listen_sockets: ListenSockets) -> None:
-        """From now on every child is born into this configuration."""
+        """Commit a configuration: every child forked from now on gets it."""
         board = self.context.board
         board.clear_slots(assignment.reused)
         if self.context.history:

@@ -1,13 +1,13 @@
-"""What the supervisor and its children say to each other over their lines: the kinds of messages, and what goes with them.
+"""The messages between the supervisor and its children: their kinds, and the data of each.
 
-child -> supervisor   READY | FAILED complaint                     once, see `child`
-                      PREPARED n | REFUSED (n, why) | COMMITTED n  see `reloading`
-                      LOADED Loaded | UNLOADABLE lines             the loader
-                      ORDER (id, Order) | FILE_CHANGED             control
-supervisor -> child   END seconds
-                      PREPARE Preparation | COMMIT n | ABANDON n
-                      REOPEN
-                      VERDICT (id, Verdict) | REASSERT | FOLLOW    to control
+child -> supervisor   READY | FAILED reason                      once, see `child`
+                      PREPARED n | REFUSED (n, why) | COMMITTED n  reload, two-phase commit
+                      LOADED Loaded | LOAD_FAILED lines          from the loader
+                      ORDER (id, Order) | FILE_CHANGED           from control
+supervisor -> child   GRACEFUL_STOP seconds
+                      PREPARE PrepareRequest | COMMIT n | ABORT n
+                      REOPEN_LOGS
+                      ORDER_RESULT (id, OrderResult) | REWRITE_STATES | REREAD_STATES    to control
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from dataclasses import dataclass
 from balance.config.model import Config
 from balance.model import Address
 
-HANDOVER_ENV = "BALANCE_HANDOVER"  # in the environment of one that takes over: the number of the descriptor of its line
+HANDOVER_ENV = "BALANCE_HANDOVER"  # environment variable of a new instance: the descriptor of its pipe to the old one
 
 READY, FAILED = "ready", "failed"
-GRACEFUL_STOP = "end"  # finish what you do within so many seconds, and exit
+GRACEFUL_STOP = "end"  # drain within so many seconds, and exit
 PREPARE, PREPARED, REFUSED = "prepare", "prepared", "refused"
 COMMIT, COMMITTED, ABORT = "commit", "committed", "abandon"
-REOPEN_LOGS = "reopen"  # the logs, for their files may have been moved away
+REOPEN_LOGS = "reopen"  # after a rotation
 LOADED, LOAD_FAILED = "loaded", "unloadable"
 ORDER, ORDER_RESULT, FILE_CHANGED = "order", "verdict", "file changed"
 NO_DESCRIPTORS = "there is no room for the descriptors that come with it; raise `ulimit -Hn`"
-REREAD_STATES = "follow"  # the instance before this one has written on the board until now: that holds
-REWRITE_STATES = "reassert"  # another instance has written on the board, and is gone: write again what you know
+REREAD_STATES = "follow"  # read the backends' states again: the old instance has written them until now
+REWRITE_STATES = "reassert"  # write the backends' states again: a failed new instance has overwritten them
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigUpdate:
-    """What every child needs to know of a configuration that may come."""
+    """The part of a new configuration that is the same for every child; sent in a memfd."""
 
     number: int
     config: Config
@@ -45,9 +45,9 @@ class ConfigUpdate:
 
 @dataclass(frozen=True, slots=True)
 class PrepareRequest:
-    """What only this child needs to know. Its new sockets come in this order, behind the blueprint's file."""
+    """The part of a new configuration for one child. Its new sockets follow the ConfigUpdate's descriptor, in this order."""
 
     number: int
-    sockets: tuple[tuple[str, int], ...]  # (listener, inode) of each that it shall accept from
-    new: tuple[int, ...]  # the inodes of those that come with this message
-    listening: tuple[tuple[str, Address], ...] = ()  # for control: what all listen on
+    sockets: tuple[tuple[str, int], ...]  # (listener, inode) to accept from
+    new: tuple[int, ...]  # inodes of the sockets sent with this message
+    listening: tuple[tuple[str, Address], ...] = ()  # for control: (listener, bound address)

@@ -1,7 +1,7 @@
-"""The line between the supervisor and one child: messages both ways, with descriptors, in order, each whole.
+"""A message pipe between the supervisor and one child: a SOCK_SEQPACKET pair, pickled messages with descriptors (SCM_RIGHTS).
 
-A line belongs to one life of one process, so nothing that was said to it is ever heard by its successor. Nobody waits on it:
-a child that does not take its messages is one that does not answer.
+A pipe belongs to one child process, so a restarted child never gets its predecessor's messages. Sending and receiving never
+block: a child that does not read counts as one that does not answer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MORE_FDS = pickle.dumps(("", None))  # descriptors for the message that follows
 
 
 class Message(NamedTuple):
-    """What was said, with the descriptors that came with it; they are the receiver's to close."""
+    """One message; its descriptors are the receiver's to close."""
 
     kind: str
     data: Any
@@ -30,7 +30,7 @@ class Message(NamedTuple):
 
 
 class PipeEnd:
-    """One end of a line. Both ends belong to one program and one user, so what comes is believed."""
+    """One end of a pipe. Both ends are processes of one program and one user, so pickled data is trusted."""
 
     __slots__ = ("_fds", "_is_broken", "_socket")
 
@@ -44,7 +44,7 @@ class PipeEnd:
         return self._socket.fileno()
 
     def send(self, kind: str, data: Any = None, fds: Sequence[int] = ()) -> bool:
-        """Send one message. False when the other end is gone, or has not taken what was said before."""
+        """Send one message. False when the other end is closed or its buffer is full."""
         packet = pickle.dumps((kind, data), pickle.HIGHEST_PROTOCOL)
         if len(packet) <= INLINE_BYTES:
             return self._send_all(packet, fds)
@@ -76,7 +76,7 @@ class PipeEnd:
         socket.send_fds(self._socket, [b"\x00" + packet], list(fds))
 
     def receive(self) -> tuple[list[Message], bool]:
-        """Everything that has come, and whether more can come: False when the other end is gone."""
+        """Every message that has arrived, and False when the other end is closed."""
         messages: list[Message] = []
         was_reset = False
         while True:
@@ -100,7 +100,7 @@ class PipeEnd:
                 self._take(packet[1:], fds, messages)
 
     def _take_without_fds(self, packet: bytes, fds: Sequence[int], messages: list[Message]) -> None:
-        """This process has no room for more descriptors: what is said comes without any, and whoever needs them refuses."""
+        """The descriptor limit is reached (MSG_CTRUNC): deliver the message without descriptors; the receiver refuses it."""
         for fd in (*self._fds, *fds):
             os.close(fd)
         self._fds = []
@@ -133,13 +133,13 @@ class PipeEnd:
 
 
 def pipe_pair() -> tuple[PipeEnd, PipeEnd]:
-    """Both ends of a new line."""
+    """Both ends of a new pipe."""
     one, other = socket.socketpair(socket.AF_UNIX, SOCKET_TYPE)
     return PipeEnd(one), PipeEnd(other)
 
 
 def to_memfd(packet: bytes) -> int:
-    """A file of memory that holds a pickled (kind, data): the descriptor of it."""
+    """Write a pickled (kind, data) to a memfd; returns its descriptor."""
     if sys.platform == "linux":
         file = os.memfd_create("balance-message")
     else:
@@ -154,7 +154,7 @@ def to_memfd(packet: bytes) -> int:
 
 
 def from_memfd(file: int) -> tuple[str, Any]:
-    """What such a file holds. Each reader reads from the start, whoever else has read it."""
+    """Read a pickled (kind, data) from a memfd, from its start."""
     size = os.fstat(file).st_size
     kind, data = pickle.loads(os.pread(file, size, 0))
     return kind, data

@@ -1,8 +1,7 @@
-"""How processes tell each other that something on the board has changed: a bell. What has changed is on the board itself.
+"""Wakeups between workers and control: which part of shared memory has changed. The data itself is in shared memory.
 
-A message says only what to look at, so one that is lost because a bell rings already, or that was meant for a dead
-process, changes nothing: whoever comes reads the board. One pair of sockets per row of the board, made before the first fork
-and inherited by every successor on either end: control and the other workers ring the worker, the worker rings control.
+So a wakeup that is lost because the buffer is full or the process is dead does no harm: the next read sees the change. One
+socket pair per worker row, made before the first fork: control and other workers wake the worker, the worker wakes control.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ PACKET_BYTES = 64
 
 
 class WakeupReason(enum.Enum):
-    """What somebody is told to look at."""
+    """What has changed."""
 
-    BACKEND_STATES = b"states"  # the states of the backends and their breakers
-    PERMITS = b"permits"  # permits of backends with a limit: some are wanted, or were given back
-    FAILURES = b"evidence"  # how traffic fares
+    BACKEND_STATES = b"states"  # states of backends or circuit breakers
+    PERMITS = b"permits"  # connection permits were requested or released
+    FAILURES = b"evidence"  # requests failed
 
 
 class Wakeup:
-    """One row's pair. A worker keeps its own `worker_end` and closes the others'; control closes them all."""
+    """The socket pair of one row. A worker keeps its own `worker_end` and closes the others'; control closes them all."""
 
     __slots__ = ("control_end", "worker_end")
 
@@ -34,19 +33,19 @@ class Wakeup:
         self.worker_end.setblocking(False)
 
     def wake_worker(self, reason: WakeupReason) -> None:
-        """Tell the worker. Never waits."""
+        """Wake the worker. Never blocks."""
         _send(self.control_end, reason)
 
     def wake_control(self, reason: WakeupReason) -> None:
-        """In the worker: tell control. Never waits."""
+        """In the worker: wake control. Never blocks."""
         _send(self.worker_end, reason)
 
     def received_by_worker(self) -> set[WakeupReason]:
-        """In the worker: everything that has come since the last call."""
+        """In the worker: the reasons since the last call."""
         return _received(self.worker_end)
 
     def received_by_control(self) -> set[WakeupReason]:
-        """In control: everything that has come from this worker since the last call."""
+        """In control: the reasons since the last call."""
         return _received(self.control_end)
 
     def close(self) -> None:
@@ -58,7 +57,7 @@ def _send(end: socket.socket, reason: WakeupReason) -> None:
     try:
         end.send(reason.value)
     except OSError:
-        return  # full: bells enough are waiting there; or nobody is there: the successor will read the board
+        return  # full: a wakeup is pending; closed: the next process reads shared memory when it starts
 
 
 def _received(end: socket.socket) -> set[WakeupReason]:

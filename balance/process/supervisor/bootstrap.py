@@ -1,7 +1,4 @@
-"""How an instance is founded: all that its processes share, and what each of them is right after the fork.
-
-What the supervisor makes of it afterwards is in `supervisor`; what is shared may be gone on with from an instance before.
-"""
+"""Bootstrap of an instance: creates or inherits what its processes share, and defines what each child runs after the fork."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ from balance.process.worker import worker
 
 
 class Bootstrap:
-    """One per instance. `estate` is what the supervisor holds from now on; nobody is born yet."""
+    """One per instance. `supervisor_state` is the result; nothing is forked yet."""
 
     supervisor_state: SupervisorState
 
@@ -42,8 +39,9 @@ class Bootstrap:
         *,
         watch_config: bool = False,
     ) -> None:
-        """`let_go` is called in every child first: it closes what only the supervisor may hold. `legacy` is what another
-        instance has left, which this one takes the place of. `is_watched`: a change of the file is a reload."""
+        """`after_fork_in_child` functions close, in every child, what only the supervisor may hold. `handover_state` comes from
+        the instance that is replaced by an upgrade. `watch_config`: a change of the configuration file is a reload.
+        """
         self._close_in_child = after_fork_in_child
         self._handover_state = handover_state
         liveness_pipe, self._liveness_write_end = os.pipe()
@@ -87,13 +85,13 @@ class Bootstrap:
         return worker.run(self.supervisor_state.context, child.worker_number, child.row, supervisor_pipe)
 
     def _control_main(self, child: Child, supervisor_pipe: SupervisorPipe) -> int:
-        # Imported here, so that no worker carries the side doors' libraries.
+        # Imported here: workers do not load the admin server's libraries.
         from balance.process.control import control
 
         return control.run(self.supervisor_state.context, supervisor_pipe)
 
     def _after_fork_in_child(self, name: str) -> None:
-        """Close what only the supervisor may hold; its end of the lifeline above all."""
+        """Close what only the supervisor may hold; above all the write end of the liveness pipe."""
         os.close(self._liveness_write_end)
         if self._handover_state is not None:
             self._handover_state.close_pipe()
@@ -103,5 +101,5 @@ class Bootstrap:
 
 
 def _log_as(generation: Generation) -> None:
-    """Speak as that configuration says, from now on."""
+    """Apply a generation's logging section to this process."""
     logs.reopen(generation.config.logging)

@@ -1,4 +1,4 @@
-"""How many file descriptors an instance needs to begin, so that a start without enough of them says so in one line."""
+"""How many file descriptors an instance needs at least, so that too low a limit is one clear error at the start."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROBES = 64  # under way at once
 
 
 def needed(config: Config, open_now: int, limit: int, *, inherits: bool) -> int:
-    """By the process that needs most. `open_now` are open in this one; listening sockets among them where it `inherits`."""
+    """The need of the process that needs most. `open_now` descriptors are open here, inherited listening sockets among them."""
     wakeups = max_row_count(config)
     listening = 0 if inherits else config.workers * sum(len(listener.addresses) for listener in config.listeners)
     supervisor = listening + 2 * wakeups + config.workers  # a pair for each row of the board, a line to each child
@@ -25,7 +25,7 @@ def needed(config: Config, open_now: int, limit: int, *, inherits: bool) -> int:
 
 
 def check(config: Config, *, inherits: bool) -> None:
-    """StartError when this process and those that it forks may not have as many as they need."""
+    """StartError when the limit is below the need."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     least = needed(config, in_use() or 0, limit, inherits=inherits)
     if (UNLIMITED if limit < 0 else limit) < least:

@@ -1,4 +1,4 @@
-"""How far an instance is, from its first fork to its last wait, and what leads from phase to phase. Does nothing itself."""
+"""The supervisor's state machine: its phases, and which signal or deadline leads from one to the next. Acts on nothing."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from balance.health.readiness import Stage
 
 
 class LifecyclePhase(enum.Enum):
-    """The supervisor's states. The value completes "still ..."."""
+    """The phases. The value completes the log line "killed while still ..."."""
 
-    STARTING = "starting"  # until every child has reported; whatever goes wrong ends the start
+    STARTING = "starting"  # until every child is ready; any failure ends the start
     SERVING = "serving"
-    HANDED_OVER = "yielding"  # another instance has taken over; workers finish what they have
-    SHUTDOWN_DELAY = "accepting"  # not ready any more: whoever sends traffic here must notice before it is refused
-    DRAINING = "draining"  # workers finish what they have
-    CLOSING = "closing"  # workers are gone, control ends
+    HANDED_OVER = "yielding"  # a new instance has taken over; workers drain
+    SHUTDOWN_DELAY = "accepting"  # /ready says no, still accepting, so that load balancers in front notice first
+    DRAINING = "draining"  # workers drain
+    CLOSING = "closing"  # workers have exited, control stops
     KILLING = "killing"
     OVER = "over"
 
     @property
     def stage(self) -> Stage:
-        """What the outside is told."""
+        """The stage that /status and /ready show."""
         return _STAGES.get(self, Stage.DRAINING)
 
     @property
     def restarts_children(self) -> bool:
-        """Whether a child that dies gets a successor."""
+        """Whether a child that dies is restarted."""
         return self in (LifecyclePhase.SERVING, LifecyclePhase.SHUTDOWN_DELAY)
 
 
 _STAGES = {LifecyclePhase.STARTING: Stage.STARTING, LifecyclePhase.SERVING: Stage.SERVING}
 
-# Where a signal leads; in any other phase it changes nothing. The second one, of either kind, means it.
+# (phase, signal) -> next phase; no entry: the signal is ignored. A second signal of either kind kills.
 AFTER_SIGNAL = {
     (LifecyclePhase.STARTING, SIGTERM): LifecyclePhase.DRAINING,
     (LifecyclePhase.STARTING, SIGINT): LifecyclePhase.DRAINING,
@@ -49,11 +49,11 @@ AFTER_SIGNAL = {
     (LifecyclePhase.CLOSING, SIGINT): LifecyclePhase.KILLING,
 }
 
-# Instead of killing, for the first signal after a stop that was ordered otherwise: a service manager that runs `balance stop`
-# and then sends SIGTERM means one stop.
+# Instead of killing, for the first signal after a stop by the admin API: a service manager that runs `balance stop` and then
+# sends SIGTERM means one stop.
 AFTER_FIRST_SIGNAL = {(LifecyclePhase.SHUTDOWN_DELAY, SIGINT): LifecyclePhase.DRAINING}
 
-# Where a phase leads when its time is up. A start that takes too long is no phase but an error.
+# phase -> next phase at its deadline. A start that exceeds its deadline is a StartError.
 AFTER_DEADLINE = {
     LifecyclePhase.HANDED_OVER: LifecyclePhase.KILLING,
     LifecyclePhase.SHUTDOWN_DELAY: LifecyclePhase.DRAINING,

@@ -1,6 +1,4 @@
-"""What all processes of an instance count on: its board, its locks, and who has which slot. Made new, or gone on with from the
-instance before.
-"""
+"""Shared memory, locks and backend slots of an instance: created, or inherited from the instance that an upgrade replaces."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ MIN_SLOTS = 16_384  # a slot that is not used costs nothing
 
 @dataclass(frozen=True, slots=True)
 class SharedState:
-    """See the module. The book has not adopted the assignment yet."""
+    """The assignment is not adopted by the slot book yet."""
 
     board: Board
     locks: Locks
@@ -32,7 +30,7 @@ class SharedState:
 
 
 def create_shared_state(config: Config, handover_state: HandoverState | None) -> SharedState:
-    """The one before where it can be gone on with; else one with room for that configuration, and as much again."""
+    """The inherited state where layout and size fit; else a new one with room for the configuration and as much again."""
     if handover_state is not None:
         if not handover_state.has_same_layout:
             why = "the instance before this one counted otherwise"
@@ -54,7 +52,7 @@ def create_shared_state(config: Config, handover_state: HandoverState | None) ->
 
 
 def max_row_count(config: Config) -> int:
-    """Workers that there is room for at once, those that finish what they have included."""
+    """The number of worker rows: for all workers, those that drain included."""
     return 2 * max(config.workers, MIN_WORKERS) + SPARE_ROWS
 
 

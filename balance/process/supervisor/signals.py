@@ -1,4 +1,4 @@
-"""Signals as something that can be waited for beside other descriptors: they arrive as bytes, and nothing interrupts."""
+"""Signals as bytes on a descriptor (signal.set_wakeup_fd), to be waited for in one selector; nothing is interrupted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import FrameType
 
 
 class Signals:
-    """The signals that this process takes itself, from now on."""
+    """Catches these signals from now on."""
 
     def __init__(self, signums: Iterable[signal.Signals]) -> None:
         self._readable, self._writable = socket.socketpair()
@@ -20,27 +20,27 @@ class Signals:
             signal.signal(signum, _ignore_signal)
 
     def fileno(self) -> int:
-        """What becomes readable when a signal has come."""
+        """Readable when a signal has arrived."""
         return self._readable.fileno()
 
     def received(self) -> list[signal.Signals]:
-        """The signals that came since the last call, in order."""
+        """The signals since the last call, in order."""
         try:
             return [signal.Signals(number) for number in self._readable.recv(4096)]
         except BlockingIOError:
             return []
 
     def close(self) -> None:
-        """In a child: let go of the sockets. Which handlers apply there is the child's own business."""
+        """In a child: close the sockets. The child sets its own handlers."""
         self._readable.close()
         self._writable.close()
 
 
 def ignore() -> None:
-    """All is over. While Python ends it gives back the handlers, and one more Ctrl-C would change the exit status."""
+    """Ignore further signals at the very end: another Ctrl-C would change the exit status."""
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(signum, signal.SIG_IGN)
 
 
 def _ignore_signal(signum: int, frame: FrameType | None) -> None:
-    """The byte on the wake-up descriptor has said it all; but without a handler the signal would act by default."""
+    """The wakeup descriptor has got the byte; without a handler the default action would run."""

@@ -1,8 +1,7 @@
-"""The supervisor: has children forked, obeys signals and orders, replaces who dies, and ends everything in order.
+"""The supervisor process: forks the children, handles signals and orders, restarts children that die, and shuts down in order.
 
-It runs no event loop and no thread, touches no connection, and so can fork at any time. What leads from phase to phase is in
-`phases`; here is what each phase does. What it begins with is in `founding`. What takes more than one turn is an undertaking
-(`reloading`, `restarting`), one at a time.
+No event loop and no thread, so it can fork at any time; it touches no connection. The state machine is in `lifecycle`; this
+file acts on its phases. Reload, rolling restart and upgrade are in `operations` and run one at a time.
 """
 
 from __future__ import annotations
@@ -42,11 +41,11 @@ log = logging.getLogger("balance.process")
 
 START_TIMEOUT_S = 30.0  # for imports on a slow, cold machine; a worker needs a tenth of a second
 CLOSE_TIMEOUT_S = 3.0
-SIGNAL_DEBOUNCE_S = 0.3  # `timeout` signals its child and then its group: that is one order, not two
+SIGNAL_DEBOUNCE_S = 0.3  # `timeout` signals its child and then the process group: one stop, not two
 
 
 class Supervisor:
-    """One instance, from its first fork to its last wait."""
+    """One instance, from its first fork to its last wait()."""
 
     def __init__(
         self,
@@ -58,8 +57,9 @@ class Supervisor:
         *,
         watch_config: bool = False,
     ) -> None:
-        """`legacy` is what another instance has left, which this one takes the place of. `is_watched`: a change of the
-        file is a reload."""
+        """`handover_state` comes from the instance that an upgrade replaces. `watch_config`: a change of the configuration file
+        is a reload.
+        """
         self._systemd = systemd
         self._phase = LifecyclePhase.STARTING
         self._deadline = time.monotonic() + START_TIMEOUT_S
@@ -80,7 +80,7 @@ class Supervisor:
         self._next_stall_check = NEVER
 
     def close(self) -> None:
-        """When all is over: listen no more."""
+        """At the end: close the listening sockets."""
         listen_sockets = self._supervisor_state.context.listen_sockets
         if self._successor is not None:
             return
@@ -102,7 +102,7 @@ class Supervisor:
         return self._supervisor_state.process_table
 
     def run(self) -> int:
-        """Returns the exit status: 0 when it ended in order. StartError when it could not begin."""
+        """Returns the exit status: 0 after an orderly shutdown. StartError when the instance could not start."""
         gc.collect()
         gc.freeze()  # the children's collectors leave these pages alone, and so they stay shared
         was_killed = False
@@ -120,7 +120,7 @@ class Supervisor:
             return 1 if was_killed else 0
         finally:
             if self._handover_state is not None and not self._has_served:
-                self._process_table.detach_workers()  # callers are with them that would have gone to the instance that goes on
+                self._process_table.detach_workers()  # their clients would have gone to the old instance, which goes on
             self._process_table.kill_all()
 
     def _start_children(self) -> None:
@@ -198,10 +198,10 @@ class Supervisor:
                 self._enter_phase(following)
 
     def _submit_order(self, order: Order, origin: str, on_result: OnResult) -> None:
-        """Do as ordered, after what was ordered before."""
+        """Run an order now (stop) or queue it behind the others."""
         number = self._supervisor_state.context.generation.number
         if isinstance(order, Reload) and not order.dry_run:
-            self._supervisor_state.reopen_logs()  # whatever becomes of it: whoever rotates logs sends SIGHUP
+            self._supervisor_state.reopen_logs()  # even if the reload fails: log rotation sends SIGHUP
         if isinstance(order, Stop):
             log.info("told to stop (%s)", origin)
             on_result(OrderResult(True, number, summary="draining"))
@@ -230,7 +230,7 @@ class Supervisor:
         return ReloadOperation(self._supervisor_state, order, origin, on_result)
 
     def _on_taken_over(self, successor: Child) -> None:
-        """Another instance serves on our sockets and counts on our board: what is left to us is to finish what we have."""
+        """The new instance serves on our sockets and counts in our shared memory: drain."""
         self._successor = successor
         self._process_table.detach(successor)
         self._systemd.main_pid(successor.pid)
@@ -238,11 +238,11 @@ class Supervisor:
         self._enter_phase(LifecyclePhase.HANDED_OVER)
 
     def _on_successor_stopping(self) -> None:
-        """The instance that took over ends, or has ended."""
+        """The instance that took over stops, or has exited: so does this one."""
         if self._phase is LifecyclePhase.HANDED_OVER:
             log.info("the instance that took over ends, and so does this one")
             self._enter_phase(LifecyclePhase.DRAINING)
-            if self._handover_state is not None:  # it may not have come to tell them
+            if self._handover_state is not None:  # the successor may have died before it told them
                 self._handover_state.stop(self._config.drain_s)
 
     # --- children ---------------------------------------------------------------------------------------
@@ -269,7 +269,7 @@ class Supervisor:
         self._operations.on_exit(child, child_exit.description, time.monotonic())
 
     def _advance(self, now: float) -> None:
-        """Whatever follows from who lives and what time it is."""
+        """Enter the next phase where the state of the children or the time demands it; run what is due."""
         process_table = self._process_table
         match self._phase:
             case LifecyclePhase.STARTING if process_table.is_ready:
@@ -296,7 +296,7 @@ class Supervisor:
         self._systemd.ready(f"serving configuration {generation.number} with {len(self._process_table.workers)} workers")
 
     def _notify_stopping(self, status: str) -> None:
-        if self._successor is None:  # else the service goes on
+        if self._successor is None:  # else the successor goes on serving
             self._systemd.stopping(status)
 
     def _check_stalls(self) -> None:
@@ -317,7 +317,7 @@ class Supervisor:
         for child in self._stall_detector.stalled(heartbeats):
             log.error("%s (pid %d) does not turn any more: killing it", child.name, child.pid)
             child.kill()
-        self._process_table.clear_stale_rows()  # of an instance that was killed, before it took over or after
+        self._process_table.clear_stale_rows()  # left by another instance that was killed
 
     def _enter_phase(self, phase: LifecyclePhase) -> None:
         now = time.monotonic()
@@ -325,7 +325,7 @@ class Supervisor:
         process_table = self._process_table
         self._supervisor_state.stage = phase.stage
         self._owns_board |= phase is LifecyclePhase.SERVING
-        if self._owns_board and self._successor is None:  # else it is another instance's, still or by now
+        if self._owns_board and self._successor is None:  # else shared memory belongs to another instance
             self._board.set_stage(phase.stage)
         self._next_stall_check = now if phase.restarts_children else NEVER
         if not phase.restarts_children:
@@ -356,7 +356,7 @@ class Supervisor:
                 limit_s = self._config.drain_s
                 self._deadline = now + limit_s + 2 * worker.EXIT_GRACE_S
                 self._notify_stopping("draining")
-                if self._handover_state is not None and self._successor is None:  # else they are its own, and it goes on
+                if self._handover_state is not None and self._successor is None:  # else the successor tells them
                     self._handover_state.stop(limit_s)
                 log.info("draining: no new connections, up to %gs for those in flight", limit_s)
                 self._supervisor_state.context.listen_sockets.close_listeners()

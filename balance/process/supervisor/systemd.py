@@ -1,6 +1,6 @@
-"""What systemd is told (sd_notify(3)) and what it hands over (sd_listen_fds(3)). Decides nothing about when.
+"""The systemd protocols: notifications (sd_notify(3)), the watchdog, and socket activation (sd_listen_fds(3)).
 
-Nobody there to tell, or nobody who listens, is never an error: a balancer does not end because its supervisor is deaf.
+A missing or deaf receiver is never an error.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ NEVER = float("inf")
 
 
 class SystemdNotifier:
-    """Words to whoever watches this service over $NOTIFY_SOCKET. Makes a socket for each, so a fork inherits nothing."""
+    """Sends notifications to $NOTIFY_SOCKET. Opens a socket for each, so that children inherit none."""
 
     def __init__(self, address: str = "", watchdog_s: float = 0.0) -> None:
-        """`address` is a path, or `@name` of the abstract namespace; empty for nobody. `watchdog_s` 0 asks for no beat."""
+        """`address` is a path or `@name` (abstract namespace), empty for none. `watchdog_s` 0 disables the watchdog."""
         self._address = address
         self._watchdog_interval_s = watchdog_s / 2  # sd_watchdog_enabled(3): half of what would kill us
         self._watchdog_s = watchdog_s
@@ -31,7 +31,7 @@ class SystemdNotifier:
 
     @classmethod
     def from_environment(cls, environ: MutableMapping[str, str], pid: int) -> SystemdNotifier:
-        """Take the variables out of `environ`: what a command of a health check says is not the service's word."""
+        """Reads and removes the variables, so that health-check commands do not inherit them."""
         address = environ.pop("NOTIFY_SOCKET", "")
         usec, asked = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
         is_asked = address and _number(usec) and (not asked or _number(asked) == pid)
@@ -39,30 +39,30 @@ class SystemdNotifier:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that a successor of this process is given, so that it can go on telling."""
+        """The variables for a successor instance."""
         found = {"NOTIFY_SOCKET": self._address} if self._address else {}
         if self._watchdog_s:
             found["WATCHDOG_USEC"] = str(round(self._watchdog_s * 1e6))  # without WATCHDOG_PID: whoever is the service
         return found
 
     def ready(self, status: str) -> None:
-        """Started, or reloaded. `status` is the line that `systemctl status` shows."""
+        """READY=1: started or reloaded. `status` is shown by `systemctl status`."""
         self._send("READY=1", _status(status))
 
     def reloading(self) -> None:
-        """A reload begins; ready() ends it, also one that failed."""
+        """RELOADING=1; ready() ends it, also when the reload failed."""
         self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}", _status("reloading"))
 
     def stopping(self, status: str) -> None:
-        """The end has begun."""
+        """STOPPING=1."""
         self._send("STOPPING=1", _status(status))
 
     def main_pid(self, pid: int) -> None:
-        """Another process is the service from now on. Only the old one may say so, and before the new one speaks."""
+        """MAINPID=: another process is the service from now on; sent by the old one, before the new one notifies."""
         self._send(f"MAINPID={pid}")
 
     def ping_watchdog(self, now: float) -> None:
-        """Say that we turn, if it is time to. `due` is then the next time."""
+        """WATCHDOG=1, if due; sets when the next one is."""
         if now >= self.watchdog_due:
             self.watchdog_due = now + self._watchdog_interval_s
             self._send("WATCHDOG=1")
@@ -86,10 +86,10 @@ class SystemdNotifier:
 
 
 def activation_sockets(environ: MutableMapping[str, str], pid: int) -> list[socket.socket]:
-    """The listening sockets that systemd made for the process `pid`, as $LISTEN_FDS, $LISTEN_PID and $LISTEN_FDNAMES tell.
+    """The listening sockets of socket activation, from $LISTEN_FDS, $LISTEN_PID and $LISTEN_FDNAMES.
 
-    The variables are taken out of `environ`, and the sockets are closed on exec, so that no command inherits either. What is
-    not a listening stream socket is warned about and closed.
+    The variables are removed and the sockets set close-on-exec. A descriptor that is no listening stream socket is warned about
+    and closed.
     """
     count, asked = environ.pop("LISTEN_FDS", ""), environ.pop("LISTEN_PID", "")
     names = environ.pop("LISTEN_FDNAMES", "").split(":")
@@ -107,7 +107,7 @@ def activation_sockets(environ: MutableMapping[str, str], pid: int) -> list[sock
 
 
 def _listening_socket(fd: int) -> socket.socket:
-    """OSError, and the descriptor closed, when it is nothing to accept connections from."""
+    """OSError, and the descriptor closed, when it is no listening stream socket."""
     os.set_inheritable(fd, False)  # EBADF for a number that names nothing: then there is nothing to close
     try:
         sock = socket.socket(fileno=fd)
