@@ -1,6 +1,7 @@
-"""Reading and checking a configuration in a process of its own: the supervisor goes on, and none of it stays in its memory.
+"""Loads and validates a configuration in a short-lived loader process, so that the supervisor never blocks and its memory does
+not grow.
 
-Whatever may take its time is done here, too: a file on a share that is away, a resolver that does not answer.
+Reading the file and resolving host names may take long: both happen here.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ from balance.process.ipc.messages import LOAD_FAILED, LOADED
 from balance.process.os_calls import set_parent_death_signal
 from balance.process.sockets.listen_sockets import ListenSockets, ResolvedHosts, resolve_hosts
 
-NICENESS = 5  # whoever serves goes first
+NICENESS = 5  # the workers have priority
 
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """What is to be read."""
+    """What to load."""
 
     source: Source
-    is_reread: bool  # from its place, and not as it was
+    is_reread: bool  # read the file again instead of using the text at hand
     changes: tuple[BackendChange, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration that is good, and what became of the changes that were laid over it."""
+    """A valid configuration, and what became of the runtime changes laid over it."""
 
     config: Config
     source: Source
@@ -43,12 +44,12 @@ class Loaded:
 
 
 def load(request: LoadRequest, listen_sockets: ListenSockets, supervisor_pipe: SupervisorPipe, supervisor_pid: int = 0) -> int:
-    """The whole life of the process: says LOADED with a Loaded, or UNLOADABLE with one line for each problem.
+    """The loader's main function: sends LOADED with a Loaded, or LOAD_FAILED with one line per problem.
 
-    It ends with that supervisor, if one is named.
+    Exits with the supervisor, if its pid is given.
     """
     if supervisor_pid:
-        set_parent_death_signal(supervisor_pid, signal.SIGKILL)  # a pipe or a network share may hold the reading up for ever
+        set_parent_death_signal(supervisor_pid, signal.SIGKILL)  # reading a pipe or a network share may block for ever
     listen_sockets.close_copies()
     os.nice(NICENESS)
     try:

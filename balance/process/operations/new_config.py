@@ -1,9 +1,8 @@
-"""The configuration that a reload may come to: which one an order means, whether what was read will do here, and what each
-process is to know of it.
+"""A reload's new configuration on its way from the order to the prepare requests.
 
-    order ──wished()──▶ LoadRequest ──the loader──▶ Loaded ──judged()──▶ Proposal ──opened()──▶ Candidate
+    order ──load_request_for()──▶ LoadRequest ──loader──▶ Loaded ──propose()──▶ Proposal ──open_sockets()──▶ NewConfig
 
-A dry run ends with the proposal. Nothing here changes what is served: see `reloading`.
+A dry run ends with the Proposal. Nothing here changes what is served: see `reload`.
 """
 
 from __future__ import annotations
@@ -36,12 +35,12 @@ UPGRADE_HINT = "`balance upgrade` starts an instance that has it"
 
 
 class ConfigRejectedError(Exception):
-    """There is no such configuration, or it can't be served here; the text is the one line that says why."""
+    """There is no such configuration, or this instance cannot serve it; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A configuration that would do here. Nothing is opened for it."""
+    """A configuration that this instance can serve. No socket is opened for it."""
 
     generation: Generation
     assignment: Assignment
@@ -55,7 +54,7 @@ class Proposal:
 
     @property
     def summary(self) -> str:
-        """What differs, in a few words."""
+        """The difference in a few words."""
         return summary(self.lines)
 
     def verdict(self, number: int) -> OrderResult:
@@ -63,7 +62,7 @@ class Proposal:
         return OrderResult(True, number, self.lines, (), self.dropped, self.summary)
 
     def open_sockets(self, context: ChildContext) -> NewConfig:
-        """With what it listens on, beside what is listened on now. UnfitError when an address cannot be had."""
+        """Open its listening sockets beside the present ones. ConfigRejectedError when an address is not available."""
         try:
             listen_sockets, sockets_change = open_changed(
                 self.generation.config, context.config, context.listen_sockets, self.hosts
@@ -77,7 +76,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class NewConfig(Proposal):
-    """One that everybody can be asked to prepare."""
+    """A proposal with its sockets: every child can be asked to prepare it."""
 
     listen_sockets: ListenSockets
     sockets_change: ListenSocketsChange  # its accept() or undo() is due
@@ -91,12 +90,12 @@ class NewConfig(Proposal):
         )
 
     def is_served(self, context: ChildContext) -> bool:
-        """Whether all of it is as it is served already, whatever the text that it was read from looks like."""
+        """Whether it equals the configuration that is served, in all but the source text."""
         config = replace(self.generation.config, source=context.config.source)
         return config == context.config and self.listen_sockets.is_same_as(context.listen_sockets, config.workers)
 
     def prepare_request(self, child: Child) -> tuple[PrepareRequest, list[socket.socket]]:
-        """What only that child is to know, and those of its sockets that it does not have."""
+        """The prepare request for one child, and the sockets that it does not have yet."""
         wanted = self.listen_sockets.for_child(child.worker_number)
         inodes = [inode(sock) for _, sock in wanted]
         new = [(number, sock) for number, (_, sock) in zip(inodes, wanted, strict=True) if number not in child.inodes]
@@ -111,7 +110,7 @@ class NewConfig(Proposal):
 
 
 def load_request_for(order: Reload | ChangeBackends, context: ChildContext, origin: str) -> tuple[LoadRequest, str]:
-    """What is to be read, and who wants it: `origin`, or where a rollback goes. UnfitError when there is no way back."""
+    """What an order asks to load, and its origin for the log. ConfigRejectedError when there is no rollback target."""
     current = context.generation
     if isinstance(order, ChangeBackends):
         return LoadRequest(current.source, False, (*current.changes, *order.changes)), RUNTIME_CHANGE_ORIGIN
@@ -137,7 +136,7 @@ def _rollback_problem(context: ChildContext, to: int) -> str:
 
 
 def propose(loaded: Loaded, supervisor_state: SupervisorState, origin: str) -> Proposal:
-    """What was read, as the next generation. UnfitError when this instance has no room for it."""
+    """What was loaded, as the next generation. ConfigRejectedError when shared memory has no room for it."""
     context, config = supervisor_state.context, loaded.config
     lines = difference(context.config, config)
     try:

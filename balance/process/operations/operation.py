@@ -1,4 +1,4 @@
-"""Something that the supervisor has begun and that takes more than one turn: a reload, a rolling restart, an upgrade."""
+"""The interface of an operation: a reload, a rolling restart or an upgrade, which takes many turns of the supervisor's loop."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from balance.process.ipc.pipe import Message
 
 
 class Operation(Protocol):
-    """One at a time. It is told what happens, and ends with one verdict; what it has not done by then is undone.
+    """One runs at a time. It is driven by the events below and ends with one order result; what it has not done by then is
+    undone.
 
-    What it is told after its end changes nothing.
+    Events after its end have no effect.
     """
 
     deadline: float  # when expired() is due, on the monotonic clock
@@ -22,18 +23,18 @@ class Operation(Protocol):
     def start(self, now: float) -> None: ...
 
     def on_message(self, child: Child, message: Message, now: float) -> None:
-        """A child has said something to it."""
+        """A child has sent a message that is not the supervisor's own."""
 
     def on_ready(self, child: Child, now: float) -> None: ...
 
     def on_exit(self, child: Child, description: str, now: float) -> None:
-        """A child is gone; `words` say how."""
+        """A child has exited; `description` says how."""
 
     def on_deadline(self, now: float) -> None:
         """The deadline has passed."""
 
     def after_fork_in_child(self) -> None:
-        """In a child that is forked meanwhile: close whatever is open for this alone."""
+        """In a child forked meanwhile: close the descriptors that belong to this operation."""
 
     def abort(self, why: str) -> None:
-        """The instance ends."""
+        """The instance is about to end."""

@@ -1,4 +1,4 @@
-"""What the supervisor has begun that takes more than one turn, and what was ordered meanwhile: one after the other."""
+"""The queue of orders: runs one operation after the other."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ OnResult = Callable[[OrderResult], None]
 
 
 def log_only(verdict: OrderResult) -> None:
-    """The answer to a signal: the log has said it."""
+    """The result callback of a signal: the log has the result."""
 
 
 class OperationQueue:
-    """An order is answered once, by the undertaking that it becomes or by the word that it will be none."""
+    """Every order gets exactly one result: its operation's, or a refusal."""
 
     __slots__ = ("_make_operation", "_on_operation_end", "_operation", "_waiting")
 
     def __init__(
         self, make_operation: Callable[[Order, str, OnResult], Operation], on_operation_end: Callable[[], object]
     ) -> None:
-        """`begin` makes an undertaking of an order, with who gave it and whom to answer; `ended` is called after each."""
+        """`make_operation` makes the operation for an order, its origin and its result callback; `on_operation_end` follows
+        each.
+        """
         self._make_operation = make_operation
         self._on_operation_end = on_operation_end
         self._operation: Operation | None = None
@@ -39,18 +41,18 @@ class OperationQueue:
 
     @property
     def deadline(self) -> float:
-        """When go_on() is due, on the monotonic clock."""
+        """When advance() is due, on the monotonic clock."""
         return NEVER if self._operation is None else self._operation.deadline
 
     def add(self, order: Order, origin: str, on_result: OnResult, generation: int) -> None:
-        """Do as ordered, after what was ordered before."""
+        """Queue an order. Refused when MAX_WAITING orders wait."""
         if len(self._waiting) >= MAX_WAITING:
             on_result(OrderResult(False, generation, problems=(f"{MAX_WAITING} orders are waiting already",)))
         elif on_result is not log_only or all(waiting[:2] != (order, origin) for waiting in self._waiting):
             self._waiting.append((order, origin, on_result))  # a signal that came twice before it could be obeyed is one
 
     def advance(self, now: float, *, may_begin: bool) -> None:
-        """With what is begun, or begin what waits."""
+        """Let the running operation time out, or start the next order."""
         while True:
             operation = self._operation
             if operation is not None and not operation.is_over and now >= operation.deadline:
@@ -66,7 +68,7 @@ class OperationQueue:
             self._call_guarded(self._operation.start, now)
 
     def on_message(self, child: Child, message: Message, now: float) -> bool:
-        """A child has said something. False when nothing is under way that it could be about."""
+        """Pass a child's message on. False when no operation is running."""
         if self._operation is None:
             return False
         self._call_guarded(self._operation.on_message, child, message, now)
@@ -81,19 +83,19 @@ class OperationQueue:
             self._call_guarded(self._operation.on_exit, child, description, now)
 
     def after_fork_in_child(self) -> None:
-        """In a child that is born meanwhile: close what is not for it."""
+        """In a child: close what belongs to the running operation."""
         if self._operation is not None:
             self._operation.after_fork_in_child()
 
     def abort(self, why: str, generation: int) -> None:
-        """Whatever was ordered will not be done."""
+        """Abort the running operation and refuse all waiting orders."""
         if self._operation is not None and not self._operation.is_over:
             self._call_guarded(self._operation.abort, why)
         while self._waiting:
             self._waiting.popleft()[2](OrderResult(False, generation, problems=(why,)))
 
     def _call_guarded(self, step: Callable[..., object], *args: object) -> None:
-        """A bug in an undertaking ends the undertaking, and not the instance."""
+        """A bug in an operation aborts the operation, not the instance."""
         operation = self._operation
         assert operation is not None
         try:

@@ -1,16 +1,14 @@
-"""One reload: read, prepare in every process, commit in all of them or in none.
+"""A reload: load the configuration, then a two-phase commit over all processes: prepared in every one, or changed in none.
 
-    LOADING ──▶ PREPARING ──▶ COMMITTING ──▶ over
-       │ not good,  │ refused, silent, no port
-       │ no news    │
-       └────────────┴─────────▶ over, and nothing has changed
+    LOADING ──▶ PREPARING ──▶ COMMITTING ──▶ OVER
+       │ invalid    │ refused, timeout, port in use
+       └────────────┴─────────▶ OVER, nothing has changed
 
-What would be served may be served already, as after a comment was changed: then nobody is asked for anything, and the
-configuration keeps its number.
+A configuration that equals the one that is served (only a comment was changed, say) is not prepared, and the generation keeps
+its number.
 
-The decision falls in one place: when everybody has prepared, estate.settle() makes the new configuration the one that every
-child is born into. Who fails to follow after that is killed, and its successor has it. Which configuration it may be is the
-business of `candidate`.
+The decision is SupervisorState.apply_generation(), once everybody has prepared: every child forked after it has the new
+configuration. A child that does not commit in time is killed, and restarted with it. `new_config` decides what is loaded.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ from balance.process.sockets.listen_sockets import inode
 log = logging.getLogger("balance.process")
 
 LOAD_TIMEOUT_S = 60.0
-PREPARE_TIMEOUT_S = 20.0  # a worker that hangs is killed after 10 s, and its successor can still prepare
+PREPARE_TIMEOUT_S = 20.0  # a stalled worker is killed after 10 s, and the restarted one can still prepare
 COMMIT_TIMEOUT_S = 10.0
 NEVER = float("inf")
 
@@ -57,7 +55,7 @@ class ReloadOperation:
         origin: str,
         on_result: Callable[[OrderResult], None],
     ) -> None:
-        """`origin` says who wants it; `answer` is called once, with what became of it."""
+        """`origin` is for the log; `on_result` is called once."""
         self.deadline = NEVER
         self._supervisor_state = supervisor_state
         self._order = order
@@ -65,10 +63,10 @@ class ReloadOperation:
         self._on_result = on_result
         self._step = ReloadStep.LOADING
         self._loader: Child | None = None
-        self._pending: set[Child] = set()  # who has not answered yet
-        self._requested: dict[Child, frozenset[int]] = {}  # and which sockets it shall have
+        self._pending: set[Child] = set()  # children that have not answered yet
+        self._requested: dict[Child, frozenset[int]] = {}  # with the inodes of the sockets it is to have
         self._opened_config: NewConfig | None = None  # from PREPARING on
-        self._config_update_fd = -1  # a file of memory
+        self._config_update_fd = -1  # memfd with the ConfigUpdate
 
     @property
     def is_over(self) -> bool:
@@ -95,7 +93,7 @@ class ReloadOperation:
 
     def on_message(self, child: Child, message: Message, now: float) -> None:
         if child is self._loader:
-            self._loader = None  # it ends by itself
+            self._loader = None  # it exits by itself
             if self._step is ReloadStep.LOADING:
                 if message.kind == LOAD_FAILED:
                     self._fail(*message.data)
@@ -138,7 +136,7 @@ class ReloadOperation:
             self._prepare(now)
 
     def _finish_unchanged(self) -> None:
-        """There is nothing to change."""
+        """The configuration equals the one that is served."""
         new_config, number = self._new_config, self._supervisor_state.context.generation.number
         new_config.sockets_change.abort()
         self._supervisor_state.keep_serving(new_config.generation)
@@ -163,19 +161,19 @@ class ReloadOperation:
         self._advance(now)
 
     def _send_prepare(self, child: Child) -> None:
-        """Have a child prepare."""
+        """Ask one child to prepare."""
         if child.worker_number is not None and child.worker_number >= self._new_config.generation.config.workers:
-            return  # its post goes with this configuration
+            return  # this configuration removes its slot
         prepare_request, new = self._new_config.prepare_request(child)
         self._requested[child] = inodes = frozenset(number for _, number in prepare_request.sockets)
         self._pending.add(child)
         assert child.pipe_end is not None
         child.pipe_end.send(PREPARE, prepare_request, [self._config_update_fd, *(sock.fileno() for sock in new)])
-        # One that takes no message gives no answer either: it is waited for until the deadline.
+        # If its pipe is full, it will not answer either, and the deadline ends the wait.
         child.inodes |= inodes
 
     def on_ready(self, child: Child, now: float) -> None:
-        """Somebody was born into the old configuration, in place of one that died meanwhile."""
+        """A child was restarted with the old configuration meanwhile: it has to prepare as well."""
         if self._step is ReloadStep.PREPARING:
             self._send_prepare(child)
 
@@ -192,7 +190,7 @@ class ReloadOperation:
             return
         if (
             self._step is ReloadStep.PREPARING and self._supervisor_state.process_table.is_ready
-        ):  # else a successor is still to prepare
+        ):  # else a restarted child still has to prepare
             self._commit(now)
         elif self._step is ReloadStep.COMMITTING:
             self._finish_committed()
@@ -215,7 +213,7 @@ class ReloadOperation:
         supervisor_state.process_table.stop_gracefully(lost, before.config.restart_drain_s)
         for child_slot in supervisor_state.process_table.workers:
             if child_slot.child is None and child_slot.restart_at is None:
-                child_slot.restart_at = now  # a new post
+                child_slot.restart_at = now  # a new slot
         supervisor_state.configure_logs(generation)
         self._advance(now)
 
@@ -234,7 +232,7 @@ class ReloadOperation:
             log.warning("%s", line)
 
     def _count(self, result: ReloadResult) -> None:
-        """What is changed at run time is no reload."""
+        """Count the result; changes at run time are not reloads."""
         if isinstance(self._order, Reload):
             self._supervisor_state.context.board.count_reload(result)
 
@@ -243,7 +241,7 @@ class ReloadOperation:
             for child in self._pending:
                 log.error("%s (pid %d) did not follow to configuration %d: killing it", child.name, child.pid, self._number)
                 child.kill()
-            self.deadline = NEVER  # their departures end it
+            self.deadline = NEVER  # their exits complete it
         elif self._step is ReloadStep.LOADING:
             self._fail(
                 f"the configuration was not read, and the names that it listens on not resolved, within {LOAD_TIMEOUT_S:g}s"
@@ -253,7 +251,7 @@ class ReloadOperation:
             self._fail(f"{', '.join(names)} did not answer within {PREPARE_TIMEOUT_S:g}s")
 
     def after_fork_in_child(self) -> None:
-        # A copy of a listening socket would keep its port open, for callers whom nobody hears, when all others have closed it.
+        # A copy of a listening socket keeps its port open: clients would wait for an accept() that never comes.
         if self._opened_config is not None:
             self._opened_config.sockets_change.close_unused_in_child(self._supervisor_state.context.listen_sockets)
         if self._config_update_fd >= 0:
@@ -266,7 +264,7 @@ class ReloadOperation:
             self._fail(why)
 
     def _fail(self, *problems: str) -> None:
-        """Nothing has changed: take back what was prepared, and say why."""
+        """Abort: undo what was prepared, and report why."""
         if self.is_over:
             return
         number = self._supervisor_state.context.generation.number

@@ -1,4 +1,4 @@
-"""A rolling restart: at each post a new worker is ready first, and then the old one drains."""
+"""A rolling restart: in each slot the new worker is ready before the old one drains."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NEVER = float("inf")
 
 
 class RollingRestart:
-    """One post after the other, so that there are never fewer workers than before."""
+    """One slot after the other, so that there are never fewer workers than before."""
 
     def __init__(self, supervisor_state: SupervisorState, origin: str, on_result: Callable[[OrderResult], None]) -> None:
         self.deadline = NEVER
@@ -47,7 +47,7 @@ class RollingRestart:
             self._fail(f"cannot start {self._remaining[0].name}: {error.strerror or error}")
 
     def on_message(self, child: Child, message: Message, now: float) -> None:
-        """Nothing is said that matters here."""
+        """No message concerns a rolling restart."""
 
     def on_ready(self, child: Child, now: float) -> None:
         if child is not self._new_worker:
@@ -70,7 +70,7 @@ class RollingRestart:
         self._fail(f"{self._remaining[0].name}: the new one is not ready within {START_TIMEOUT_S:g}s")
 
     def after_fork_in_child(self) -> None:
-        """Nothing is open that a child should not have."""
+        """It opens no descriptors."""
 
     def abort(self, why: str) -> None:
         self._fail(why)

@@ -1,4 +1,4 @@
-"""What is said at the start: enough to see at a glance that the right thing runs, from which file, and where."""
+"""The lines that are logged at the start: version, configuration file, listeners, pools, admin and metrics addresses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_WARNINGS = 50
 
 
 def lines(config: Config, listen_sockets: ListenSockets) -> Iterator[str]:
-    """One line for each thing that a user would ask about."""
+    """The lines, in order."""
     source = f", configuration {config.source}" if config.source else ""
     yield f"balance {VERSION}{source}, Python {platform.python_version()}"
     by_name = {listener.name: listener for listener in config.listeners}
@@ -32,7 +32,7 @@ def lines(config: Config, listen_sockets: ListenSockets) -> Iterator[str]:
 
 
 def limit_warnings(warnings: Iterable[str]) -> Iterator[str]:
-    """Of remarks on a configuration, as many as are read: a large one has thousands, and the log would lose other lines."""
+    """The first MAX_WARNINGS warnings on a configuration, and how many there are beyond."""
     iterator = iter(warnings)
     yield from itertools.islice(iterator, MAX_WARNINGS)
     if left := sum(1 for _ in iterator):
@@ -40,7 +40,7 @@ def limit_warnings(warnings: Iterable[str]) -> Iterator[str]:
 
 
 def url(address: Address) -> str:
-    """Where to ask, from this machine."""
+    """The URL to use on this machine."""
     if address.is_unix:
         return str(address)
     return f"http://{address if address.host else Address('127.0.0.1', address.port)}"

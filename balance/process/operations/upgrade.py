@@ -1,4 +1,4 @@
-"""An upgrade: the same command is started again, from what is installed now; when its workers accept, ours drain."""
+"""An upgrade (as nginx's binary upgrade, SIGUSR2): executes the same command anew; once the new workers accept, ours drain."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NEVER = float("inf")
 
 
 class UpgradeOperation:
-    """Until the new instance is ready or has failed; what follows is the supervisor's."""
+    """Runs until the new instance is ready or has failed; draining afterwards is the supervisor's."""
 
     def __init__(
         self,
@@ -32,8 +32,9 @@ class UpgradeOperation:
         on_result: Callable[[OrderResult], None],
         on_taken_over: Callable[[Child], None],
     ) -> None:
-        """`environment` is what the new instance needs to find in its own; `legacy` is what this one was left with.
-        `yield_to` is called when the new one is ready."""
+        """`environment` is added to the new instance's own; `handover_state` is what this instance itself took over.
+        `on_taken_over` is called when the new instance is ready.
+        """
         self.deadline = NEVER
         self.is_over = False
         self._supervisor_state = supervisor_state
@@ -64,15 +65,15 @@ class UpgradeOperation:
 
     def _exec_new_instance(self, supervisor_pipe: SupervisorPipe) -> int:
         for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-            signal.signal(signum, signal.SIG_DFL)  # what is ignored stays ignored over exec
+            signal.signal(signum, signal.SIG_DFL)  # ignored signals stay ignored over exec(2)
         exec_same_command(supervisor_pipe.pipe_end, self._environment)
         return 1
 
     def on_message(self, child: Child, message: Message, now: float) -> None:
-        """Nothing is said that matters here."""
+        """No message concerns an upgrade."""
 
     def on_ready(self, child: Child, now: float) -> None:
-        if child is self._successor and not self.is_over:  # else it is killed already, whatever it had still to say
+        if child is self._successor and not self.is_over:  # else it is killed already
             self._complete(
                 OrderResult(
                     True, self._supervisor_state.context.generation.number, summary=f"process {child.pid} has taken over"
@@ -88,7 +89,7 @@ class UpgradeOperation:
         self._fail(f"the new instance was not ready within {START_TIMEOUT_S:g}s")
 
     def after_fork_in_child(self) -> None:
-        """Nothing is open that a child should not have."""
+        """It opens no descriptors that children must close."""
 
     def abort(self, why: str) -> None:
         self._fail(why)
@@ -98,8 +99,8 @@ class UpgradeOperation:
             return
         if self._successor.state is not ChildState.EXITED:
             self._successor.kill()
-            with contextlib.suppress(ChildProcessError):  # nobody is left to wait for
-                os.waitid(os.P_PID, self._successor.pid, os.WEXITED | os.WNOWAIT)  # it writes nothing after this
+            with contextlib.suppress(ChildProcessError):  # already reaped
+                os.waitid(os.P_PID, self._successor.pid, os.WEXITED | os.WNOWAIT)  # it can no longer write to shared memory
         self._supervisor_state.restore_shared_state()
         log.error("the upgrade is broken off, this instance goes on: %s", why)
         self._complete(OrderResult(False, self._supervisor_state.context.generation.number, problems=(why,)))

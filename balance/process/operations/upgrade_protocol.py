@@ -1,16 +1,14 @@
-"""What an instance gives to the one that takes its place: its listening sockets, its board, its locks, and what it knows.
+"""The handover between an old and a new instance: listening sockets, shared memory, locks, slot book, runtime changes.
 
     old                                          new
-    forks and executes the same command  ──▶     reads its configuration
-    LEGACY, with the descriptors         ──▶     listens on the same sockets, counts on the same board
+    forks and executes the same command  ──▶     loads its configuration
+    HANDOVER_MESSAGE, with descriptors   ──▶     uses the same sockets and shared memory
                                          ◀──     READY: its workers accept; or FAILED and why
     its workers drain
-                                         ◀──     STOP, or the end of the line: finish within your time
+                                         ◀──     STOP, or EOF: finish within your time
 
-An instance that still finishes what it has may be older than its successor's predecessor, which may end before it. So whoever
-serves holds the lines to all of them: each goes on until the service ends, and not until the one that replaced it does.
-
-What is said is plain data, so that another version understands it.
+Several old instances may be draining at once. The serving one holds the pipes to all of them, so that each ends with the
+service and not with its direct successor. The message is plain data, so that another version can read it.
 """
 
 from __future__ import annotations
@@ -39,14 +37,14 @@ HANDOVER_TIMEOUT_S = 10.0
 
 @dataclass(slots=True)
 class HandoverState:
-    """What the new instance finds."""
+    """What the new instance receives."""
 
-    predecessor_pipes: list[PipeEnd]  # of the lines to all that still finish what they have; the first one is replaced now
+    predecessor_pipes: list[PipeEnd]  # to all draining instances; the first one is replaced now
     board_fd: int
     locks_fd: int
     sockets: list[socket.socket]
     owned_paths: list[str]
-    ephemeral_ports: dict[tuple[str, str], str]  # (listener, address as configured) -> as bound, for those on port 0
+    ephemeral_ports: dict[tuple[str, str], str]  # (listener, configured address) -> bound address, for port 0
     max_rows: int
     max_slots: int
     book: list[tuple[tuple[str, str, str], int, bool]]  # see SlotBook.dump()
@@ -59,21 +57,21 @@ class HandoverState:
         self.predecessor_pipes[0].send(READY, os.getpid())
 
     def notify_failed(self, failure_reason: str) -> None:
-        """The new instance can't take over, and ends."""
+        """The new instance cannot take over, and exits."""
         SupervisorPipe(self.predecessor_pipes[0]).notify_failed(failure_reason)
 
     def stop(self, limit_s: float) -> None:
-        """The new instance ends, and what is left of the old ones shall too."""
+        """The new instance stops, and so shall the old ones that still drain."""
         for end in self.predecessor_pipes:
             end.send(STOP, limit_s)
 
     def live_predecessors(self) -> list[PipeEnd]:
-        """The lines to those that are not gone yet."""
+        """The pipes to the old instances that have not exited."""
         self.predecessor_pipes = [end for end in self.predecessor_pipes if end.receive()[1]]
         return self.predecessor_pipes
 
     def close_pipe(self) -> None:
-        """In a child: its copies would keep the lines open when the instance is gone."""
+        """In a child: its copies would keep the pipes open after the instance's end."""
         for end in self.predecessor_pipes:
             end.close()
 
@@ -84,7 +82,7 @@ def hand_over(
     ephemeral_ports: Mapping[tuple[str, str], str],
     draining_predecessors: Sequence[PipeEnd] = (),
 ) -> bool:
-    """Say what there is to take over. False when nobody is there. `elders` are lines to others that still finish something."""
+    """Send the handover message. False when the new instance is gone. `draining_predecessors` are pipes to older instances."""
     context = supervisor_state.context
     sockets = context.listen_sockets.sockets
     said: dict[str, Any] = {
@@ -110,7 +108,7 @@ def hand_over(
 
 
 def take_over(environ: dict[str, str] | os._Environ[str]) -> HandoverState | None:
-    """What this process was started to take over; None when it was started by itself. StartError when it was cut short."""
+    """Receive the handover message; None when this instance replaces none. StartError when the message does not come."""
     number = environ.pop(HANDOVER_ENV, "")
     if not number:
         return None
@@ -123,13 +121,13 @@ def take_over(environ: dict[str, str] | os._Environ[str]) -> HandoverState | Non
 
 
 def report_failure(environ: Mapping[str, str], failure_reason: str) -> None:
-    """Before inherit(): tell the instance that was to be replaced, if there is one, why this process can't do it."""
+    """Before take_over(): tell the old instance, if any, why this process cannot take over."""
     with contextlib.suppress(KeyError, OSError, ValueError):
         SupervisorPipe(PipeEnd(socket.socket(fileno=int(environ[HANDOVER_ENV])))).notify_failed(failure_reason)
 
 
 def _first_message(end: PipeEnd, timeout_s: float) -> Message:
-    """What the old instance says; with many sockets it comes in several packets."""
+    """Wait for the handover message; many sockets take several packets."""
     poll = select.poll()  # select() knows no descriptor above 1023
     poll.register(end, select.POLLIN)
     deadline = time.monotonic() + timeout_s
@@ -165,7 +163,7 @@ def _parse_handover(end: PipeEnd, message: Message) -> HandoverState:
 
 
 def exec_same_command(end: PipeEnd, environment: Mapping[str, str]) -> None:
-    """In a forked child: become the same command again, from whatever is installed now. Does not return."""
+    """In a forked child: execve(2) the same command with the installed version. Does not return."""
     os.set_inheritable(end.fileno(), True)
     environ = {**os.environ, **environment, HANDOVER_ENV: str(end.fileno())}
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ)

@@ -1,17 +1,17 @@
-"""The shared memory that all processes see: where each part lies and who writes it. What a row means: runtime.cells.
+"""The shared memory of all processes (as Apache's scoreboard): its layout, and who writes each part. The counters of a row:
+runtime.counters.
 
-One mapping of a file without a name, made before the first fork; it goes with the last process. Every cell is 64 bits and
-aligned, and has one writer or a lock:
+One mapping of a memfd, made before the first fork. Every cell is a 64-bit aligned integer with one writer or a lock:
 
-    the supervision row       written by the supervisor       (the stage, restarts, reloads, how much of the rest is in use)
-    the standings             written by control              (a few cells per backend: its state, since when, ejections)
-    the reasons               written by control              (a line of text per backend)
-    the sessions              written by every worker, a cell at a time (runtime.sessions); before them a random key
-    the evidence              written by whoever holds the backend's lock: what workers must agree on (health.breaker)
-    the rows                  each written by one worker      (its gauges are zeroed by the supervisor when it is gone)
+    supervision row    written by the supervisor         stage, restarts, reloads, number of rows and slots in use
+    statuses           written by control                per backend: state, since when, ejections
+    reasons            written by control                per backend: a line of text
+    sessions           written by every worker           one cell at a time (runtime.sessions); preceded by a random key
+    evidence           written under the backend's lock  per backend: circuit breaker (health.circuit_breaker)
+    rows               written by one worker each        counters and gauges; the supervisor zeroes the gauges of a dead worker
 
-There is room for more rows and backends than there are, since workers are replaced and backends added while others go on.
-Pages are given out by the kernel when first touched: what is not in use costs nothing, and nobody looks at it.
+There are spare rows and slots: workers are replaced and backends added at run time. Pages are allocated when first touched, so
+unused ones cost nothing.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _KEY_CELLS = _KEY_BYTES // CELL_BYTES
 
 
 class Ejection(NamedTuple):
-    """What is remembered of a backend's ejections."""
+    """The ejections of a backend."""
 
     times: int  # those that still lengthen the next one
     until_us: int
@@ -72,7 +72,7 @@ class Ejection(NamedTuple):
 
 
 class Rows(Sequence[memoryview]):
-    """The workers' rows that are in use, or ever were: a dead worker's counts stay."""
+    """The rows in use; a dead worker's row keeps its counters."""
 
     __slots__ = ("_all", "_supervision")
 
@@ -95,7 +95,7 @@ class Rows(Sequence[memoryview]):
 
 
 class Board:
-    """The mapping, cut into parts. Inherited by fork; what one process writes the others read."""
+    """The mapping, cut into parts. Inherited by fork."""
 
     __slots__ = ("_evidence", "_reasons", "_statuses", "_supervision", "fd", "max_rows", "max_slots", "rows",
                  "session_key", "sessions")  # fmt: skip
@@ -103,9 +103,9 @@ class Board:
     def __init__(
         self, workers: int, slots: int, *, max_rows: int = 0, max_slots: int = 0, inherited_fd: int | None = None
     ) -> None:
-        """So many rows and backends (slot 0, nobody, included) are in use, and there is room for so many more.
+        """`workers` rows and `slots` (slot 0 is no backend) are in use; `max_*` is the room.
 
-        `inherited_fd` is the file of an instance that is being replaced; its numbers stand, and `max_*` must be what they were.
+        `inherited_fd` is the memfd of the instance that is replaced; `max_*` must be what they were there.
         """
         self.max_rows = max(workers, max_rows)
         self.max_slots = max(slots, max_slots)
@@ -136,35 +136,35 @@ class Board:
 
     @property
     def slots(self) -> int:
-        """How many slots are in use, slot 0 included; those of backends that are gone count."""
+        """How many slots are in use, slot 0 and removed backends included."""
         return self._supervision[_SLOTS]
 
     def use_slots(self, count: int) -> None:
-        """For the supervisor only: the slots below `count` are in use from now on."""
+        """Supervisor only: the slots below `count` are in use from now on."""
         self._supervision[_SLOTS] = max(count, self._supervision[_SLOTS])
 
     def use_row(self, index: int) -> None:
-        """For the supervisor only: a worker is about to be born into that row."""
+        """Supervisor only: a worker is about to be forked for that row."""
         self._supervision[_ROWS] = max(index + 1, self._supervision[_ROWS])
 
     def state(self, slot: int) -> tuple[State, float]:
-        """What control last decided about a backend, and when (seconds since the epoch, 0.0 before any decision)."""
+        """A backend's state, and since when (seconds since the epoch, 0.0 before any decision)."""
         base = slot * _STATUS_CELLS
         return State(self._statuses[base + _STATE]), float(self._statuses[base + _SINCE])
 
     def states(self) -> list[int]:
-        """The state of every slot as a number, in one look."""
+        """The state of every slot, as numbers, in one read."""
         column: list[int] = self._statuses[_STATE : self.slots * _STATUS_CELLS : _STATUS_CELLS].tolist()
         return column
 
     def reason(self, slot: int) -> str:
-        """Why it is in that state, empty before any decision."""
+        """Why the backend is in its state; empty before any decision."""
         base = slot * _REASON_CELLS * CELL_BYTES
         size = self._reasons[base]
         return bytes(self._reasons[base + 1 : base + 1 + size]).decode("utf-8", "replace")
 
     def set_state(self, slot: int, state: State, since: float, reason: str = "") -> None:
-        """For control; and for the supervisor, of a slot whose backend is to come."""
+        """Control only; or the supervisor, for a slot that gets a new backend."""
         text = reason.encode("utf-8", "replace")[:REASON_BYTES]
         base = slot * _REASON_CELLS * CELL_BYTES
         self._reasons[base] = 0  # a reader in between sees no reason rather than half of two
@@ -177,32 +177,32 @@ class Board:
 
     @property
     def states_changed_us(self) -> int:
-        """When a state was last written; no two writes have the same moment."""
+        """When a state was last written, strictly increasing."""
         return self._supervision[_STATES_US]
 
     def ejection(self, slot: int) -> Ejection:
-        """What is remembered of this backend's ejections."""
+        """The backend's ejections."""
         base = slot * _STATUS_CELLS
         return Ejection(self._statuses[base + _TIMES], self._statuses[base + _UNTIL_US], self._statuses[base + _EJECTIONS])
 
     def set_ejection(self, slot: int, ejection: Ejection) -> None:
-        """For control only."""
+        """Control only."""
         base = slot * _STATUS_CELLS
         self._statuses[base + _TIMES] = ejection.times
         self._statuses[base + _UNTIL_US] = ejection.until_us
         self._statuses[base + _EJECTIONS] = ejection.total
 
     def evidence(self, slot: int) -> memoryview:
-        """One backend's evidence: read by all, written under its lock."""
+        """One backend's circuit breaker cells: read by all, written under its lock."""
         return self._evidence[slot * EVIDENCE_CELLS : (slot + 1) * EVIDENCE_CELLS]
 
     def evidence_column(self, cell: int) -> list[int]:
-        """One cell of every slot's evidence, in one look."""
+        """One breaker cell of every slot, in one read."""
         column: list[int] = self._evidence[cell : self.slots * EVIDENCE_CELLS : EVIDENCE_CELLS].tolist()
         return column
 
     def column(self, cell: int) -> list[int]:
-        """One cell of every backend's block, over all workers, by slot."""
+        """One counter of every slot, summed over all workers."""
         end = counters.block(self.slots)
         columns = [row[counters.BACKENDS + cell : end : counters.BLOCK].tolist() for row in self.rows]
         return columns[0] if len(columns) == 1 else list(map(sum, zip(*columns, strict=True)))
@@ -212,7 +212,7 @@ class Board:
         return Stage(self._supervision[_STAGE])
 
     def set_stage(self, stage: Stage) -> None:
-        """For the supervisor only."""
+        """Supervisor only."""
         self._supervision[_STAGE] = stage
 
     @property
@@ -220,16 +220,16 @@ class Board:
         return self._supervision[_WORKER_RESTARTS]
 
     def count_worker_restart(self) -> None:
-        """For the supervisor only."""
+        """Supervisor only."""
         self._supervision[_WORKER_RESTARTS] += 1
 
     @property
     def connections_lost(self) -> int:
-        """Clients' connections that workers held when they died, as far as gauges tell."""
+        """Client connections that workers held when they died."""
         return self._supervision[_CONNECTIONS_LOST]
 
     def count_lost_connections(self, count: int) -> None:
-        """For the supervisor only."""
+        """Supervisor only."""
         self._supervision[_CONNECTIONS_LOST] += count
 
     @property
@@ -237,16 +237,16 @@ class Board:
         return self._supervision[_CONTROL_RESTARTS]
 
     def count_control_restart(self) -> None:
-        """For the supervisor only."""
+        """Supervisor only."""
         self._supervision[_CONTROL_RESTARTS] += 1
 
     @property
     def control_heartbeat(self) -> int:
-        """Moves as long as control turns."""
+        """Changes as long as control's event loop runs."""
         return self._supervision[_CONTROL_BEAT]
 
     def bump_control_heartbeat(self) -> None:
-        """For control only."""
+        """Control only."""
         self._supervision[_CONTROL_BEAT] += 1
 
     @property
@@ -255,26 +255,26 @@ class Board:
         return self._supervision[_GENERATION]
 
     def set_generation(self, number: int) -> None:
-        """For the supervisor only."""
+        """Supervisor only."""
         self._supervision[_GENERATION] = number
 
     def reloads(self, result: ReloadResult) -> int:
-        """How many reloads ended like that."""
+        """How many reloads had that result."""
         return self._supervision[_RELOADS + result]
 
     @property
     def last_reload(self) -> ReloadResult | None:
-        """How the last one ended, None where there was none."""
+        """The result of the last reload, None before the first."""
         ended = self._supervision[_LAST_RELOAD]
         return ReloadResult(ended - 1) if ended else None
 
     def count_reload(self, result: ReloadResult) -> None:
-        """For the supervisor only."""
+        """Supervisor only."""
         self._supervision[_RELOADS + result] += 1
         self._supervision[_LAST_RELOAD] = 1 + result
 
     def clear_slots(self, slots: Collection[int]) -> None:
-        """For the supervisor only: the backends of these slots are gone from everywhere, and others come."""
+        """Supervisor only: zero these slots everywhere, before other backends get them."""
         if not slots:
             return
         for slot in slots:
@@ -295,15 +295,12 @@ class Board:
                     row[pair + 1] = 0
 
     def is_unused(self, slot: int) -> bool:
-        """Whether no worker holds anything of the backend in that slot, as far as gauges tell."""
+        """Whether no worker has a request or connection at the backend in that slot."""
         block = counters.block(slot)
         return not any(row[block + cell] for row in self.rows for cell in counters.BLOCK_GAUGES)
 
     def zero_gauges(self, index: int) -> int:
-        """Forget what the dead worker of this row held. Its counters stay: its successor counts on from there.
-
-        Returns how many clients' connections it held.
-        """
+        """Zero a dead worker's gauges; its counters stay. Returns how many client connections it held."""
         row = self.rows[index]
         held = row[counters.CONNECTIONS_OPEN]
         for cell in counters.GAUGES:
@@ -316,7 +313,7 @@ class Board:
         return held
 
     def active_elsewhere(self, own: int) -> Sequence[int]:
-        """The leases that all workers but the one with this row hold now, by slot."""
+        """By slot, what all workers but this one have in flight."""
         end = counters.block(self.slots)
         columns = [
             row[counters.BACKENDS + counters.ACTIVE : end : counters.BLOCK].tolist()
@@ -327,7 +324,7 @@ class Board:
 
 
 def layout() -> int:
-    """A number that differs when the cells of two versions mean different things."""
+    """A checksum of the layout: it differs when cells of two versions mean different things."""
     names = {name: value for name, value in vars(counters).items() if name.isupper() and isinstance(value, (int, tuple))}
     own = (
         _SUPERVISION_CELLS,
@@ -344,7 +341,7 @@ def layout() -> int:
 
 
 def _mapping(size: int, inherited_fd: int | None) -> tuple[int, mmap.mmap]:
-    """The memory, and the file that another process can map; -1 where there is none."""
+    """The mapping and its memfd; -1 where there is no memfd."""
     if inherited_fd is not None:
         return inherited_fd, mmap.mmap(inherited_fd, size)
     if sys.platform != "linux":

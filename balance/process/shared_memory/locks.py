@@ -1,7 +1,7 @@
-"""A lock per backend over all processes: a byte each of a file without a name, held by the kernel's record locks.
+"""One lock per backend across all processes: fcntl(2) record locks on the bytes of a memfd.
 
-The kernel lets go what a dead process held. Nobody waits in it: a holder needs microseconds, and who does not get the lock
-within a few hundred tries goes on without.
+The kernel releases the locks of a dead process. Waiting is bounded: holders need microseconds, and a process that does not get
+the lock within TRIES attempts goes on without it.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import os
 import sys
 import tempfile
 
-ROWS_LOCK = 1 << 40  # no backend's, but that of the board's rows: see `tenancy`
-TRIES = 300  # with a turn for others between two: about a millisecond
+ROWS_LOCK = 1 << 40  # the lock for row ownership, beyond every backend's byte
+TRIES = 300  # with sched_yield() between: about a millisecond
 
 
 class Locks:
-    """Made before the fork; record locks belong to processes, so that the children share the file and not the locks."""
+    """Made before the fork; record locks belong to a process, so children share the file but not the locks."""
 
     __slots__ = ("_fd",)
 
     def __init__(self, inherited_fd: int | None = None) -> None:
-        """`inherited_fd` is the file of an instance that is being replaced: its processes still take locks in it."""
+        """`inherited_fd` is the memfd of the instance that is replaced, whose processes still use it."""
         if inherited_fd is not None:
             self._fd = inherited_fd
         elif sys.platform == "linux":
@@ -31,11 +31,11 @@ class Locks:
                 self._fd = os.dup(file.fileno())
 
     def fileno(self) -> int:
-        """The file, for whoever is to share it."""
+        """The descriptor, for the handover."""
         return self._fd
 
     def take(self, slot: int) -> bool:
-        """Try to get the lock of that backend. One that this process holds already is got again: a loop, not a thread."""
+        """Try to acquire the backend's lock. Acquiring it again in the same process succeeds: processes have one thread."""
         for _ in range(TRIES):
             try:
                 fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, slot)

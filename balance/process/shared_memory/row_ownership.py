@@ -1,8 +1,7 @@
-"""Who counts on which row of the board, over the two instances that share it during an upgrade.
+"""Which process owns which worker row, across the two instances that share memory during an upgrade.
 
-A row belongs to the process whose number stands in it. It is written by the supervisor that forks, so that the row is taken
-before the child has done anything; and rows are taken and cleared under one lock, so that two supervisors never choose the same
-one, and neither clears what has just become the other's.
+A row belongs to the process whose pid it holds. The supervisor writes the pid right after the fork; claiming and releasing rows
+happens under one lock, so that two supervisors never take the same row and neither clears the other's.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from balance.process.shared_memory.board import Board
 from balance.process.shared_memory.locks import ROWS_LOCK, Locks
 from balance.runtime import counters
 
-LOCK_TIMEOUT_S = 1.0  # a holder needs as long as a fork; one that is stopped must not stop us
+LOCK_TIMEOUT_S = 1.0  # a holder needs as long as a fork; a stopped one must not block us
 RETRY_INTERVAL_S = 0.001
 
 
 class RowOwnership:
-    """One supervisor's view of the rows."""
+    """The rows as one supervisor uses them."""
 
     __slots__ = ("_board", "_lock_timeout_s", "_locks")
 
@@ -32,7 +31,7 @@ class RowOwnership:
 
     @contextmanager
     def locked(self) -> Iterator[bool]:
-        """Nobody else takes or clears a row meanwhile. False when another instance does not let go of them."""
+        """Hold the lock of the rows. Yields False when another instance does not release it in time."""
         deadline = time.monotonic() + self._lock_timeout_s
         while not (is_locked := self._locks.take(ROWS_LOCK)) and time.monotonic() < deadline:
             time.sleep(RETRY_INTERVAL_S)
@@ -43,33 +42,29 @@ class RowOwnership:
                 self._locks.leave(ROWS_LOCK)
 
     def is_free(self, row: int) -> bool:
-        """Whether no living process counts there; it is clean then. To be asked while held; IndexError for no row."""
+        """Whether no live process owns the row; its gauges are zero then. Call while locked. IndexError beyond the last row."""
         if row >= self._board.max_rows:
             raise IndexError(row)
         self._board.use_row(row)
         pid = self._board.rows[row][counters.PID]
         if pid and is_alive(pid):
-            return False  # it may be another instance's: of the one before this one, or of one that is to take over
+            return False  # it may be another instance's worker
         self._board.zero_gauges(row)
         return True
 
     def claim(self, row: int, pid: int) -> None:
-        """The row is that process's, which was just born. To be called while held."""
+        """Give the row to a process that was just forked. Call while locked."""
         self._board.rows[row][counters.PID] = pid
 
     def release(self, row: int, pid: int) -> int:
-        """That process of ours is gone: what it held is free. If the row is somebody else's by now, it stays so.
-
-        Returns how many clients' connections it held.
-        """
+        """Zero the row of a dead child, unless another process owns it by now. Returns its number of client connections."""
         with self.locked() as is_locked:
             if is_locked and self._board.rows[row][counters.PID] == pid:
                 return self._board.zero_gauges(row)
         return 0
 
     def clear_stale(self, ours: Collection[int]) -> None:
-        """Clear the rows whose processes are dead and that nobody else will clear. `ours` are not looked at: their departure
-        is still to come."""
+        """Zero the rows of dead processes, except `ours`, which are reaped by this supervisor."""
         if not any(self._is_stale(row, ours) for row in range(len(self._board.rows))):
             return
         with self.locked() as is_locked:
