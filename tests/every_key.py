@@ -183,12 +183,12 @@ KEYS: dict[str, Key] = {
     "timeouts.half_closed": Key(
         "1s", "tests/proxy/tcp/test_session.py::test_half_closed_session_that_says_nothing_is_cut_where_that_has_a_time"
     ),
-    "timeouts.tunnel": Key("1s", "tests/proxy/http/test_tunnel.py::test_silent_tunnel_is_cut_at_its_own_timeout"),
+    "timeouts.tunnel": Key("1s", "tests/proxy/tunnel/test_tunnel.py::test_silent_tunnel_is_cut_at_its_own_timeout"),
     "timeouts.client_header": Key("1s", _CLIENT + "test_slow_head_is_answered_408"),
     "timeouts.client_body": Key("1s", _CLIENT + "test_body_that_does_not_come_is_answered_408"),
     "timeouts.keepalive": Key("1s", _CLIENT + "test_idle_connection_is_closed_after_keepalive"),
     "timeouts.drain": Key("1s", "tests/process/supervisor/test_supervisor.py::test_what_does_not_end_in_time_is_cut_and_told"),
-    "http.websocket": Key(False, "tests/proxy/http/test_tunnel.py::test_upgrade_is_not_offered_where_websocket_is_off"),
+    "http.websocket": Key(False, "tests/proxy/tunnel/test_tunnel.py::test_upgrade_is_not_offered_where_websocket_is_off"),
     "http.keepalive.max_idle_per_backend": Key(1, _UPSTREAM + "test_only_so_many_are_kept"),
     "http.keepalive.idle_timeout": Key("1s", _UPSTREAM + "test_connection_is_not_kept_beyond_its_limit"),
     "http.keepalive.max_requests": Key(2, _UPSTREAM + "test_connection_serves_only_so_many_requests"),

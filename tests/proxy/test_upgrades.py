@@ -7,7 +7,7 @@ from rawclient import Message, Wire, chunked, get, ok, post
 from stage import Stage, until
 
 from balance.proxy.http.client import HttpClient
-from balance.proxy.http.websocket import WebSocketEnd
+from balance.proxy.tunnel.websocket import WebSocketEnd
 
 START = b'{"Detach": false, "Tty": true}'  # what `docker exec` sends
 OFFER = ("Connection: Upgrade", "Upgrade: tcp", "Content-Type: application/json")

@@ -9,12 +9,12 @@ from time import monotonic
 from balance.http1.head import Request, Response
 from balance.proxy.access_log import AccessRecord
 from balance.proxy.clients import Clients
-from balance.proxy.http.tunnel import Tunnel, TunnelEnd
 from balance.proxy.http.upstream import Upstream
-from balance.proxy.http.websocket import WebSocketEnd, WebSocketRelay
 from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.net.sockets import keep_alive
 from balance.proxy.tcp.relay import Relay
+from balance.proxy.tunnel.tunnel import Tunnel, TunnelEnd
+from balance.proxy.tunnel.websocket import WebSocketEnd, WebSocketRelay
 from balance.runtime.lease import Lease
 
 

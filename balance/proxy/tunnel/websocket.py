@@ -11,10 +11,10 @@ import os
 
 from balance.http1.websocket_frames import GOING_AWAY, FrameTracker, close_frame
 from balance.model import Why
-from balance.proxy.http.tunnel import TunnelEnd
 from balance.proxy.net.sockets import reset
 from balance.proxy.net.timer_wheel import TimerWheel
 from balance.proxy.tcp.relay import Relay, RelayEnd, RelayObserver
+from balance.proxy.tunnel.tunnel import TunnelEnd
 from balance.proxy.worker_context import Drainable
 
 

@@ -18,8 +18,8 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from balance.config.model import AccessLog
 from balance.model import Address, Why
-from balance.proxy.http.websocket import WebSocketEnd, WebSocketRelay
 from balance.proxy.net.timer_wheel import TimerWheel
+from balance.proxy.tunnel.websocket import WebSocketEnd, WebSocketRelay
 from balance.proxy.worker_context import Drainable
 
 UPGRADE = get("/ws", "Connection: Upgrade", "Upgrade: websocket")
