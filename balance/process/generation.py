@@ -1,4 +1,4 @@
-"""One configuration that is or was served, with all that is needed to go back to it."""
+"""A configuration that is or was served, with all that a rollback to it needs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_HISTORY_BYTES = 64 * 1024 * 1024  # of their texts
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """Numbers count from 1, over reloads, changes at run time and upgrades."""
+    """Numbers start at 1 and go on over reloads, runtime changes and upgrades."""
 
     number: int
     config: Config
@@ -29,12 +29,12 @@ class Generation:
     summary: str = ""  # what differs from the one before, in a few words
 
     def info(self, current: int) -> GenerationInfo:
-        """As the admin port shows it."""
+        """As the admin API shows it."""
         return GenerationInfo(self.number, self.made_at, self.origin, self.config, self.number == current, self.summary)
 
 
 class HasConfig(Protocol):
-    """A configuration among those that were served."""
+    """A configuration in the history."""
 
     @property
     def config(self) -> Config: ...
@@ -44,7 +44,7 @@ G = TypeVar("G", bound=HasConfig)
 
 
 def distinct(history: Sequence[G]) -> list[G]:
-    """Those that differ from the one that came after, as many as are remembered."""
+    """Those that differ from the next one, the newest MAX_GENERATIONS."""
     found: list[G] = []
     for generation in reversed(history):
         if len(found) < MAX_GENERATIONS and not (found and generation.config == found[-1].config):
@@ -53,7 +53,7 @@ def distinct(history: Sequence[G]) -> list[G]:
 
 
 def trim_history(history: Sequence[Generation]) -> list[Generation]:
-    """What is remembered of all that was served, the newest last."""
+    """The history that is kept for rollbacks, the newest last."""
     left = MAX_HISTORY_BYTES
     found: list[Generation] = []
     for generation in reversed(distinct(history)):

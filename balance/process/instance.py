@@ -1,4 +1,4 @@
-"""One instance, from its checked configuration to its exit status: opens everything, says so, and is supervised."""
+"""Runs one instance, from its validated configuration to its exit status."""
 
 from __future__ import annotations
 
@@ -26,11 +26,9 @@ FEW_FILES = 4096
 
 
 def serve(config: Config, source: Source, warnings: Iterable[str] = (), *, watch_config: bool = False) -> int:
-    """Run to the end; `remarks` on the configuration are logged, and it is read again from `source`.
+    """Run the instance. `warnings` on the configuration are logged; reloads read it again from `source`.
 
-    `is_watched`: whenever the file has changed, and not only when told to.
-
-    The exit status, or StartError.
+    `watch_config`: reload whenever the file changes. Returns the exit status; StartError when it cannot start.
     """
     logs.configure(config.logging, logs.open_output(config.logging), "supervisor")
     for remark in startup_log.limit_warnings(warnings):
@@ -70,7 +68,7 @@ def _run(config: Config, source: Source, handover_state: HandoverState | None, *
 
 
 def _changed(source: Source, config: Config, changes: list[BackendChange]) -> tuple[Config, list[BackendChange]]:
-    """The configuration with what was changed at run time before an upgrade, as far as that still holds."""
+    """The configuration with the runtime changes of the replaced instance, as far as they still apply."""
     if not changes:
         return config, []
     try:

@@ -1,7 +1,7 @@
-"""The program's own log: what a line looks like and where it goes. Says nothing itself; the access log is elsewhere.
+"""The program's log: the format of its lines and where they go. The access log is in balance.proxy.access_log.
 
-A log must never stop traffic: a line is one write() without a lock shared between processes, and a line for which a pipe
-has no room is dropped and counted, with a note once there is room again.
+Logging never blocks: a line is one write(2) without a lock between processes; a line that a full pipe does not take is dropped
+and counted, and the count is logged once there is room.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 
 
 class LineFormatter(logging.Formatter):
-    """One record as one line, for people or for machines. `process` names who speaks: supervisor, worker 0, control."""
+    """One record as one line, as text or JSON. `process` is the name: supervisor, worker 0, control."""
 
     def __init__(self, is_json: bool, process: str) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class LineFormatter(logging.Formatter):
 
 
 class LineHandler(logging.Handler):
-    """Writes lines to a file descriptor and never raises, waits or takes another's place in the middle of a line."""
+    """Writes lines to a file descriptor; never raises or blocks."""
 
     def __init__(self, fd: int, process: str) -> None:
         super().__init__()
@@ -76,14 +76,14 @@ class LineHandler(logging.Handler):
             self._lost += 1
 
     def _note(self, before: logging.LogRecord) -> str:
-        """A line of its own, in the form that all lines have."""
+        """The line that reports dropped lines."""
         text = f"{self._lost} lines were lost: nobody took them"
         note = logging.LogRecord(before.name, logging.WARNING, "", 0, text, (), None)
         return self.format(note)
 
 
 def _json_line(said: dict[str, str]) -> str:
-    """What is too long for a line is cut inside its strings, so that it stays JSON. A character may take six bytes."""
+    """Cuts what is too long inside its strings, so that the line stays JSON. A character may take six bytes."""
     while True:
         line = json.dumps(said, ensure_ascii=False)
         if len(line.encode("utf-8", "backslashreplace")) < LINE_BYTES - NOTE_BYTES:
@@ -122,12 +122,12 @@ def configure(config: LoggingConfig, fd: int, process: str) -> None:
 
 
 def configure_child(config: LoggingConfig, process: str) -> None:
-    """In a child after the fork: the same log, in its own name."""
+    """In a child, after the fork: the same log under the child's name."""
     configure(config, _handler().fd, process)
 
 
 def reopen(config: LoggingConfig) -> None:
-    """Log as configured now; a file is opened anew, for it may have been moved away. If it can't be, the old one says so."""
+    """Apply the logging section; a file is opened anew, for it may have been rotated. On failure the old one is kept."""
     before = _handler()
     try:
         fd = open_output(config)

@@ -1,7 +1,4 @@
-"""What is asked of the operating system about a process itself: its name, its parent, how many files it may open.
-
-Linux is what Balance is made for; elsewhere these calls change nothing and everything else goes on.
-"""
+"""System calls about the process itself: its name, its parent's death, its limit of open files. No-ops outside Linux."""
 
 from __future__ import annotations
 
@@ -21,13 +18,13 @@ MAX_FILES = 1 << 20
 
 
 def set_process_name(name: str) -> None:
-    """What `ps`, `top` and `pgrep` call this process."""
+    """The name that `ps`, `top` and `pgrep` show (PR_SET_NAME)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_NAME, ctypes.c_char_p(name.encode()[:NAME_BYTES]), 0, 0, 0)
 
 
 def set_parent_death_signal(parent: int, signum: signal.Signals) -> None:
-    """Be sent `signum` when the parent dies, however it dies. Exits at once when it is dead already."""
+    """Get `signum` when the parent dies (PR_SET_PDEATHSIG). Exits at once when it is dead already."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signum), 0, 0, 0)
     if os.getppid() != parent:
@@ -35,7 +32,7 @@ def set_parent_death_signal(parent: int, signum: signal.Signals) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether there is a process of that number."""
+    """Whether a process with that pid exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -46,7 +43,7 @@ def is_alive(pid: int) -> bool:
 
 
 def raise_file_limit() -> int:
-    """Raise the limit of open files as far as it goes and is of use; returns it. A proxied connection takes two."""
+    """Raise RLIMIT_NOFILE as far as it is of use; returns it. A proxied connection takes two descriptors."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
     if soft == resource.RLIM_INFINITY or soft >= wanted:

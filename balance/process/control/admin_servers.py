@@ -1,4 +1,4 @@
-"""The servers of the side doors, on the sockets that a configuration gives them."""
+"""The admin and metrics servers, on the sockets of the current configuration."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from balance.background_tasks import spawn
 from balance.process.sockets.inherited_sockets import bound_address
 from balance.process.sockets.listen_sockets import inode
 
-# Each is told whether only this machine reaches it: what is configured may be another address by the time somebody asks.
+# Called with whether the server listens on loopback only, judged by the bound sockets.
 APPS: dict[str, Callable[[StateView, bool], Starlette]] = {
     "admin": admin_app,
     "metrics": lambda view, is_local_only: metrics_app(view),  # the same for everybody
 }
-CLOSE_DELAY_S = 1.0  # a door that closes may be the one through which its closing was ordered, and the answer is still to go
+CLOSE_DELAY_S = 1.0  # the reload that closes a server may have been ordered on it, and its response is still to go out
 
 
 class AdminServers:
-    """One server for each name."""
+    """One server per name."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, view: StateView) -> None:
         self._loop = loop
@@ -34,12 +34,12 @@ class AdminServers:
 
     @property
     def sockets(self) -> dict[int, socket.socket]:
-        """What is accepted from, by inode."""
+        """The sockets that are accepted from, by inode."""
         return {inode(sock): sock for socks, _ in self._servers.values() for sock in socks}
 
     def listen_on(self, sockets: Sequence[tuple[str, socket.socket]]) -> None:
-        """Accept from exactly these, each with the name of its server, from now on."""
-        kept = {sock for _, sock in sockets}  # whatever they are for now
+        """Accept from exactly these (server name, socket) from now on."""
+        kept = {sock for _, sock in sockets}  # whichever server uses them now
         for name, app in APPS.items():
             wanted = [sock for each, sock in sockets if each == name]
             have, server = self._servers.get(name, ([], None))
@@ -57,9 +57,9 @@ class AdminServers:
                     sock.close()
 
     async def close(self) -> None:
-        """Let the answers under way go out, then close."""
+        """Finish the responses under way, then close."""
         await asyncio.gather(*(server.stop() for _, server in self._servers.values()))
 
 
 def _stop(server: AdminServer) -> None:
-    spawn(server.stop(), "closing a side door")
+    spawn(server.stop(), "closing an admin server")

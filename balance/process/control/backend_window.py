@@ -1,7 +1,4 @@
-"""One backend under inspection: what its counters said at the last look, and what came within the windows since.
-
-Reads and remembers; what follows from it is the inspector's to say.
-"""
+"""The sliding windows over one backend's requests and failures, fed from its counters. The outlier detector decides."""
 
 from __future__ import annotations
 
@@ -40,7 +37,7 @@ class BackendWindow:
         self._last_requests = self._last_blamed = self._last_trials_passed = self._last_trials_failed = 0
 
     def has_same_checks(self, seen: BackendView) -> bool:
-        """Whether another configuration asks for the same looks at it."""
+        """Whether another configuration has the same breaker and passive checks."""
         before, now = self.seen.pool, seen.pool
         return before.breaker == now.breaker and before.health_check.passive == now.health_check.passive
 
@@ -49,12 +46,12 @@ class BackendWindow:
         return [window for window in (self._breaker_window, self._passive_window) if window is not None]
 
     def start(self, totals: tuple[int, int]) -> None:
-        """What was counted before is no news."""
+        """Counts before this do not matter."""
         self._last_requests, self._last_blamed = totals
         self.take_trials()
 
     def update(self, requests: int, blamed: int, now: float) -> int:
-        """Take in the counters; returns how many failures are new."""
+        """Feed the counters; returns the number of new failures."""
         sent, failed = requests - self._last_requests, blamed - self._last_blamed
         self._last_requests, self._last_blamed = requests, blamed
         if sent or failed:
@@ -63,7 +60,7 @@ class BackendWindow:
         return failed
 
     def take_trials(self) -> tuple[int, int]:
-        """How many requests that tried it went well, and how many did not, since this was asked last."""
+        """How many trial requests passed and failed since the last call."""
         passed = sum(row[self._cells + counters.TRIALS_PASSED] for row in self._rows)
         failed = sum(row[self._cells + counters.TRIALS_FAILED] for row in self._rows)
         new = passed - self._last_trials_passed, failed - self._last_trials_failed
@@ -71,17 +68,17 @@ class BackendWindow:
         return new
 
     def volume(self, now: float) -> Volume:
-        """What the passive checks look at."""
+        """Requests and failures in the passive checks' window."""
         return self._passive_window.volume(now) if self._passive_window is not None else Volume(0, 0)
 
     def exceeds_failure_rate(self, now: float) -> bool:
-        """Whether its breaker should open by rate."""
+        """Whether the breaker should open by failure rate."""
         if self._breaker_window is None:
             return False
         requests, failures = self._breaker_window.volume(now)
         return requests >= RATE_REQUESTS and failures >= RATE * requests
 
     def clear(self) -> None:
-        """It begins anew."""
+        """Start over."""
         for window in self.windows:
             window.clear()

@@ -1,6 +1,6 @@
-"""The control process: probes the backends, looks at their traffic, serves the side doors. No traffic passes here.
+"""The control process: health checks, outlier detection, admin and metrics servers. No traffic passes here.
 
-What it decides is on the board, so its death stops nothing and its successor knows all that it knew.
+Its decisions are in shared memory: when it dies, traffic goes on and the restarted one continues.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ DESCRIPTOR_WARNING_INTERVAL_S = 10.0
 
 
 def run(context: ChildContext, supervisor_pipe: SupervisorPipe) -> int:
-    """Be control until the supervisor says otherwise. Returns the exit status."""
+    """Control's main function. Returns the exit status."""
     set_process_name("balance-control")
     set_parent_death_signal(context.supervisor_pid, signal.SIGKILL)  # nothing here is worth finishing
     context.listen_sockets.close_listeners()
@@ -58,7 +58,7 @@ def run(context: ChildContext, supervisor_pipe: SupervisorPipe) -> int:
 
 
 class Control:
-    """The watches and the side doors over one board."""
+    """Health checks, outlier detection and the servers, over one shared memory."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, context: ChildContext, supervisor_pipe: SupervisorPipe) -> None:
         self._loop = loop
@@ -91,7 +91,7 @@ class Control:
         self._prepare_request: tuple[PrepareRequest, ConfigUpdate, dict[int, socket.socket]] | None = None
 
     async def serve(self) -> None:
-        """Watch and answer until told to stop."""
+        """Run until told to stop."""
         watch_liveness_pipe(self._loop, self._context.liveness_pipe, self._stopped.set)
         self._admin_servers.listen_on(self._context.listen_sockets.for_child(None))
         self._health_checks.update(self._view.backends(), self._health_registry.statuses)
@@ -117,7 +117,7 @@ class Control:
         self._loop.call_later(HEARTBEAT_INTERVAL_S, self._heartbeat)
 
     def _check_descriptors(self) -> None:
-        """Checks that have none fail, and callers of the side doors are closed: that must be seen."""
+        """Warn when descriptors run out: health checks and admin connections would fail."""
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         now = self._loop.time()
         if limit > 0 and now >= self._descriptors_warned_at + DESCRIPTOR_WARNING_INTERVAL_S and is_short(limit):
@@ -125,11 +125,11 @@ class Control:
             log.warning("next to none of %d file descriptors are left: checks and the side doors may fail (`ulimit -n`)", limit)
 
     def _file_changed(self) -> None:
-        """Nobody waits for the verdict: the log says it."""
+        """Ask for a reload; its result is in the log."""
         self._supervisor_pipe.pipe_end.send(messages.FILE_CHANGED)
 
     def _on_message(self, message: Message) -> None:
-        """By the supervisor."""
+        """A message of the supervisor."""
         match message.kind:
             case messages.GRACEFUL_STOP:
                 self._stopped.set()
@@ -156,7 +156,7 @@ class Control:
         self._outlier_detector.schedule_unejects()
 
     def _prepare(self, message: Message) -> None:
-        """Another configuration may come. Nothing here can go wrong with it; what takes long is done now."""
+        """Prepare a new configuration; only a lack of descriptors can refuse it."""
         self._discard()
         prepare_request: PrepareRequest = message.data
         if len(message.fds) != 1 + len(prepare_request.new):
@@ -202,7 +202,7 @@ class Control:
         self._health_registry.apply_event(slot, event, result.reason, is_explicit=result.is_explicit)
 
     def _on_pool_down(self, pool: str) -> None:
-        """Nobody there is ready. What can change that is asked for now, as soon as whatever is going on here is done."""
+        """No backend of the pool is ready: check at once, after the current event, whether one can be."""
         self._loop.call_soon(self._probe_down_pool, pool)
 
     def _probe_down_pool(self, pool: str) -> None:
@@ -213,7 +213,7 @@ class Control:
                     self._health_checks.probe_now(slot)
 
     def _apply_admin_event(self, slot: int, event: Event, reason: str) -> State:
-        """An operator's word. Returns what holds now."""
+        """An operator's order for a backend. Returns its state."""
         self._health_registry.apply_event(slot, event, reason)
         if event is Event.ENABLE:
             self._health_checks.probe_now(slot)

@@ -1,7 +1,7 @@
-"""`--watch`: looks at the configuration's file and says when it holds something new. What follows is whoever is told's.
+"""`--watch`: polls the configuration file, and reports a change of its content.
 
-The file is asked for once a second: an editor that replaces it, a link that is turned (as Kubernetes does with a ConfigMap) and
-a network share all look alike so, and none of them needs the kernel's help.
+It is polled once a second and not watched with inotify, so that renames, symlink swaps (Kubernetes ConfigMaps) and network
+shares all work.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ POLL_INTERVAL_S = 1.0
 
 
 class FileWatch:
-    """One file. A change is told once it has held for two looks: an editor may still be writing."""
+    """One file. A change is reported once it was the same in two polls: an editor may still be writing."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, file: str, texts: Iterable[str], on_change: Callable[[], object]
     ) -> None:
-        """`texts` are those that it had before, and the last one need not be its own: whoever went back to an earlier one
-        does not want the file's now. `changed` is called on the loop."""
+        """`texts` are the contents already served or rolled back from. `on_change` is called on the loop."""
         self._loop = loop
         self._file = file
         self._on_change = on_change
@@ -37,9 +36,8 @@ class FileWatch:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Look from now on, aside: a network share that hangs would hold up probes and answers. One look at a time.
-
-        Each has a thread of its own, which an executor's is not: the process would wait for that at its end.
+        """Poll from now on, each time in a daemon thread of its own: a hanging network share blocks neither the loop nor the
+        exit.
         """
         self._loop.call_later(POLL_INTERVAL_S, self.start)
         if self._thread is None or not self._thread.is_alive():
@@ -52,7 +50,7 @@ class FileWatch:
                 self._loop.call_soon_threadsafe(self._on_change)
 
     def has_changed(self) -> bool:
-        """Look once. A file that is gone or can't be read is no change: what is served goes on."""
+        """Poll once. A missing or unreadable file is no change."""
         try:
             status = os.stat(self._file)
             stamp = (status.st_mtime_ns, status.st_ino, status.st_size)

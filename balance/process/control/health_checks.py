@@ -1,4 +1,4 @@
-"""All the health checks of a configuration. One that a reload leaves alone goes on as if there had been none."""
+"""The health checks of all backends. A check that a reload does not change goes on undisturbed."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class HealthChecks:
     """By slot."""
 
     def __init__(self, on_result: Callable[[int, Result], None], outage: Callable[[str], int] = _no_outage) -> None:
-        """`answered` is called with a slot and each result; `outage` says how many backends a pool has while none is ready."""
+        """`on_result` gets the slot and each result; `outage` returns a pool's size while none of its backends is ready."""
         self._on_result = on_result
         self._outage = outage
         self._health_checks: dict[int, tuple[HealthCheck, BackendConfig, ProbeLoop]] = {}
 
     def update(self, backends: Iterable[BackendView], statuses: Mapping[int, BackendStatus]) -> None:
-        """Watch these from now on, those of them that are to be checked."""
+        """Check these backends from now on."""
         before, self._health_checks = self._health_checks, {}
         new = []
         for seen in backends:
@@ -50,12 +50,12 @@ class HealthChecks:
             watch.start(first_delay_s(check, index, len(new)))
 
     def probe_now(self, slot: int) -> None:
-        """Somebody waits for the answer of that backend."""
+        """Probe that backend at once."""
         if slot in self._health_checks:
             self._health_checks[slot][2].probe_now()
 
     def last_result(self, slot: int) -> Result | None:
-        """What its last probe answered."""
+        """The result of its last probe."""
         return self._health_checks[slot][2].last if slot in self._health_checks else None
 
     def stop(self) -> None:

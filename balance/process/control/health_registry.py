@@ -1,6 +1,6 @@
-"""Control's word on every backend: takes in what probes, traffic and operators say, and makes a change known.
+"""The state of every backend: applies events from probes, traffic and operators, and publishes the changes.
 
-A change is one write to the board, one ring to each worker and one line in the log. What it means is in `health.states`.
+A change is written to shared memory, wakes every worker, and is one log line and one event. The state machine is health.states.
 """
 
 from __future__ import annotations
@@ -29,9 +29,7 @@ def _ignore_pool_down(pool: str) -> None:
 
 
 class HealthRegistry:
-    """One standing per backend, as the board had them when this process began. Those without weight are no help to the others:
-    they count neither as ready nor as missing.
-    """
+    """One status per backend, restored from shared memory. Backends with weight 0 count neither as ready nor as missing."""
 
     def __init__(
         self,
@@ -40,7 +38,7 @@ class HealthRegistry:
         events: EventLog | None = None,
         on_pool_down: Callable[[str], None] = _ignore_pool_down,
     ) -> None:
-        """`emptied` is called with a pool's name when something has changed and nobody there is ready."""
+        """`on_pool_down` is called with a pool's name when a change leaves it without a ready backend."""
         self._context = context
         self._on_pool_down = on_pool_down
         self._events = events or EventLog()
@@ -54,21 +52,21 @@ class HealthRegistry:
         self._recount_ready()
 
     def _recount_ready(self) -> None:
-        """Who is ready, and who could be, by pool."""
+        """Count backends and ready backends by pool."""
         weighty = [(slot, seen.pool.name) for slot, seen in self.seen.items() if seen.backend.weight]
         self._sizes = Counter(pool for _, pool in weighty)
         self._ready = Counter(pool for slot, pool in weighty if self.statuses[slot].state.is_ready)
 
     def has_ready(self, pool: str) -> bool:
-        """Whether anybody of that pool is ready."""
+        """Whether a backend of the pool is ready."""
         return self._ready[pool] > 0
 
     def outage(self, pool: str) -> int:
-        """How many backends a pool has of which none is ready; else 0."""
+        """The number of backends of a pool of which none is ready; else 0."""
         return 0 if self._ready[pool] else self._sizes[pool]
 
     def update(self, backends: Iterable[BackendView]) -> None:
-        """These are configured from now on. Who stays keeps its standing; who is new has what the supervisor gave it."""
+        """The configured backends, after a reload. Those that stay keep their status."""
         before, self.statuses = self.statuses, {}
         known, self.seen = self.seen, {seen.slot: seen for seen in backends}
         for slot, seen in self.seen.items():
@@ -85,7 +83,7 @@ class HealthRegistry:
         self.wake_workers()
 
     def reread_states(self) -> None:
-        """Another instance's control process may have had the last word, while both were there: that holds."""
+        """Adopt the states that the replaced instance's control has written meanwhile."""
         for slot in self.statuses:
             self._reread_state(slot)
 
@@ -103,8 +101,7 @@ class HealthRegistry:
             self._ready[seen.pool.name] += after.is_ready - before.is_ready
 
     def rewrite_states(self) -> None:
-        """Another instance has written on the board, and is gone: what holds is what is known here, and what an operator told
-        that instance."""
+        """Write the states again after a failed upgrade, except what an operator ordered from the new instance."""
         board = self._context.board
         for slot, standing in self.statuses.items():
             if board.state(slot)[0] in (State.DRAINING, State.MAINTENANCE):
@@ -115,7 +112,7 @@ class HealthRegistry:
         self.wake_workers()
 
     def _restored_status(self, slot: int, check: HealthCheck, state: State, since: float) -> BackendStatus:
-        """One that goes on under these checks as it stood before."""
+        """A backend's status under these checks, from its state before."""
         held = state_after_reload(state, check)
         if held is not state:
             self._context.board.set_state(slot, held, 0.0)
@@ -125,11 +122,11 @@ class HealthRegistry:
         return BackendStatus(check, state, since)
 
     def state(self, slot: int) -> State:
-        """As it is now."""
+        """The backend's state."""
         return self.statuses[slot].state
 
     def apply_event(self, slot: int, event: Event, reason: str, *, is_explicit: bool = False) -> Transition | None:
-        """Something was said about a backend. The change that it made, if any, is known to all when this returns."""
+        """Apply an event. A change is published when this returns."""
         self._reread_state(slot)
         now = time.time()  # the board and the status page show it, and a restart must understand it
         seen = self.seen[slot]
@@ -158,11 +155,11 @@ class HealthRegistry:
         return transition
 
     def slots(self, pool: str) -> list[int]:
-        """Of every backend of that pool that has weight."""
+        """The slots of a pool's backends with weight."""
         return [slot for slot, seen in self.seen.items() if seen.pool.name == pool and seen.backend.weight]
 
     def states(self, pool: str) -> list[State]:
-        """Of the same."""
+        """Their states."""
         return [self.statuses[slot].state for slot in self.slots(pool)]
 
     def _log_panic(self, pool: PoolConfig) -> None:
@@ -178,7 +175,7 @@ class HealthRegistry:
             state_log.log_panic(log, pool.name, pool.name in self._panicking)
 
     def wake_workers(self) -> None:
-        """There is something new on the board."""
+        """Tell every worker that states have changed."""
         for wakeup, row in zip(self._context.wakeups, self._context.board.rows, strict=False):
             if row[counters.PLACE]:
                 wakeup.wake_worker(WakeupReason.BACKEND_STATES)

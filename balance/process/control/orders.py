@@ -1,4 +1,4 @@
-"""How an order of the admin port gets to the supervisor, and the verdict back to whoever waits for it."""
+"""Sends an order of the admin API to the supervisor, and its result back to the request that waits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RESULT_TIMEOUT_S = 120.0  # orders wait for each other
 
 
 class SupervisorOrders:
-    """Control's side of it."""
+    """Control's side."""
 
     def __init__(self, pipe_end: PipeEnd) -> None:
         self._pipe_end = pipe_end
@@ -20,7 +20,7 @@ class SupervisorOrders:
         self._waiting: dict[int, asyncio.Future[OrderResult]] = {}
 
     async def submit_order(self, order: Order) -> OrderResult:
-        """Have it done. A refusal is a verdict too, and so is a supervisor that does not answer."""
+        """Submit an order and wait for its result; a timeout is a failed result."""
         self._count += 1
         number = self._count
         future: asyncio.Future[OrderResult] = asyncio.get_running_loop().create_future()
@@ -36,7 +36,7 @@ class SupervisorOrders:
             del self._waiting[number]
 
     def on_result(self, number: int, verdict: OrderResult) -> None:
-        """The supervisor's word."""
+        """The supervisor has sent a result."""
         future = self._waiting.get(number)
         if future is not None and not future.done():
             future.set_result(verdict)

@@ -1,7 +1,7 @@
-"""Looks at how traffic fares, where a configuration asks for it: ejects and brings back backends, opens breakers by rate.
+"""Outlier detection (as Envoy's): ejects backends by passive checks, unejects them, and opens circuit breakers by failure rate.
 
-Workers ring when something failed; then, and a few times a minute, control reads the counters that they keep anyway. So
-its work grows with failures and with the number of backends, never with traffic.
+Workers wake control on failures; then, and a few times per window, it reads their counters. The cost depends on failures and
+backends, not on traffic.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MIN_INTERVAL_S = 0.05  # from one look to the next at least
 
 
 class OutlierDetector:
-    """Begins to look with start(). Nothing happens for pools that ask for nothing."""
+    """Runs from start() on. Pools without passive checks or breaker are skipped."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, context: ChildContext, health_registry: HealthRegistry) -> None:
         self._loop = loop
@@ -43,13 +43,13 @@ class OutlierDetector:
         self._is_scheduled = False
 
     def start(self) -> None:
-        """Look when a worker rings, and often enough to know what was before."""
+        """Evaluate on wakeups and at fixed intervals."""
         self.update()
         for wakeup in self._context.wakeups:
             self._loop.add_reader(wakeup.control_end, self._on_wakeup, wakeup)
 
     def update(self) -> None:
-        """The register knows another configuration. Who is looked at already goes on being looked at."""
+        """The configured backends have changed; windows of unchanged checks are kept."""
         before, self._backend_windows = self._backend_windows, {}
         requests, aborted = self._board.column(counters.LEASES), self._board.column(counters.ABORTED)
         blamed = self._board.column(counters.BLAMED)
@@ -89,7 +89,7 @@ class OutlierDetector:
         self._loop.call_later(self._sample_s, self._sample)
 
     def _evaluate(self) -> None:
-        """At those who had a failure since the last look and those who are tried; at everybody for a sample."""
+        """Evaluate the backends with new failures or trials; all of them for a sample."""
         self._is_scheduled = False
         now = self._evaluated_at = monotonic()
         board = self._board
@@ -143,7 +143,7 @@ class OutlierDetector:
             self._schedule_uneject(slot)
 
     def schedule_unejects(self) -> None:
-        """When the ejected come back, as the board has it now, whoever else wrote there."""
+        """Schedule the end of every ejection, as shared memory has it."""
         for slot in self._backend_windows:
             if self._health_registry.state(slot) is State.EJECTED:
                 self._schedule_uneject(slot)
@@ -153,12 +153,12 @@ class OutlierDetector:
         self._loop.call_later(max(0.0, until_us / 1e6 - monotonic()), self._on_ejection_over, slot, until_us)
 
     def _on_ejection_over(self, slot: int, until_us: int) -> None:
-        """Unless something else has ended that ejection meanwhile."""
+        """Uneject, unless the ejection was ended or renewed meanwhile."""
         if self._board.ejection(slot).until_us == until_us:
             self._uneject(slot, "its time is over, one request at a time tries it")
 
     def uneject_pool(self, pool: str) -> None:
-        """Nobody of that pool is ready: those whom only their traffic speaks against are tried now."""
+        """No backend of the pool is ready: try the ejected ones now."""
         for slot in self._health_registry.slots(pool):
             self._uneject(slot, "nobody else is ready, so that it is tried now")
 
@@ -184,12 +184,12 @@ class OutlierDetector:
             state_log.log_breaker(log, state_log.backend_name(seen.pool.name, seen.backend), change)
 
     def _clear_window(self, slot: int, backend_window: BackendWindow) -> None:
-        """What failed before it was out, and what fails while it is, does not speak against it once it is back."""
+        """Failures before and during an ejection do not count afterwards."""
         backend_window.clear()
         self._take_peak(slot)
 
     def _take_peak(self, slot: int) -> int:
-        """The longest run of failures since the last look."""
+        """The longest run of consecutive failures since the last evaluation."""
         locks = self._context.locks
         evidence = self._board.evidence(slot)
         if not evidence[PEAK_FAILURES] or not locks.take(slot):

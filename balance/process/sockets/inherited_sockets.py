@@ -1,5 +1,5 @@
-"""Listening sockets that were bound before this process began, by systemd or by its predecessor. Decides which of them an
-address means; what they are used for is `listening`'s.
+"""Listening sockets that were bound before this process started, by systemd or by the replaced instance: which address each
+belongs to.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ log = logging.getLogger("balance.process")
 
 
 class InheritedSockets:
-    """Each socket is taken once, by the first address that means it."""
+    """Each socket is claimed once, by the first configured address that it is bound to."""
 
     def __init__(
         self,
@@ -23,26 +23,27 @@ class InheritedSockets:
         owned_paths: Collection[str] = (),
         ephemeral_ports: Mapping[tuple[str, Address], Address] | None = None,
     ) -> None:
-        """`sockets` may hold several for one address. `owned_paths` are Unix sockets whose file is ours to remove at the end,
-        because a predecessor of our own made it. `any_port` says what the kernel chose for a listener on port 0."""
+        """`sockets` may hold several for one address. `owned_paths` are Unix sockets whose file this program created and
+        removes at the end. `ephemeral_ports` are the ports that the kernel chose for port 0.
+        """
         self.ephemeral_ports = ephemeral_ports or {}
         self.sockets = frozenset(sockets)
         self.owned_paths = frozenset(owned_paths)
         self._left = list(sockets)
 
     def claim(self, family: int, host: str, port: int = 0) -> list[socket.socket]:
-        """Those bound to just this; for a Unix socket `host` is its path. Port 0 is no certain one, so none of these."""
+        """The sockets bound to this address; `host` is the path of a Unix socket. None for port 0."""
         taken = [sock for sock in self._left if _is_bound_to(sock, family, host, port)]
         self._left = [sock for sock in self._left if sock not in taken]
         return taken
 
     @property
     def unclaimed(self) -> Sequence[socket.socket]:
-        """Those that no address means."""
+        """The sockets that no configured address has claimed."""
         return self._left
 
     def close_unclaimed(self) -> None:
-        """Nobody will accept from these, and whoever connects to them would wait for ever."""
+        """Close them: clients that connect to them would wait for ever."""
         for sock in self._left:
             log.warning("inherited socket %s belongs to no configured address; closing it", _display_name(sock))
             sock.close()
@@ -50,7 +51,7 @@ class InheritedSockets:
 
 
 def bound_address(sock: socket.socket) -> Address:
-    """As a configuration would write it: every address of the machine is no host, `[::]` is IPv6 alone."""
+    """The address as a configuration writes it: a wildcard is no host, `[::]` is IPv6 only."""
     name = sock.getsockname()
     if not isinstance(name, tuple):
         return Address("", 0, os.fsdecode(name))
@@ -59,7 +60,7 @@ def bound_address(sock: socket.socket) -> Address:
 
 
 def is_dual_stack(sock: socket.socket) -> bool:
-    """Whether it takes IPv4 callers as well."""
+    """Whether an IPv6 socket accepts IPv4 clients as well (not IPV6_V6ONLY)."""
     return sock.family == socket.AF_INET6 and not sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
 
 

@@ -1,8 +1,7 @@
-"""How one address is listened on: how many sockets, who else may have it, and the words when it cannot be had.
+"""Binds one configured address: one SO_REUSEPORT socket per worker, Unix sockets, IPv6, and clear errors.
 
-A TCP address has one SO_REUSEPORT socket per worker slot, so the kernel spreads connections, and what waits in a slot's
-queue waits for the slot's next worker. Sockets that were inherited are taken instead of bound. Everything that can go wrong is
-one StartError line that says what to do.
+The kernel spreads connections over the workers' sockets; what is queued in the socket of a worker that died waits for the next
+worker of that slot. Inherited sockets are used instead of binding. Every failure is one StartError line that says what to do.
 """
 
 from __future__ import annotations
@@ -27,44 +26,44 @@ UNIX_UMASK = 0o117  # rw-rw----: owner and group; a front-end in another group i
 # Elsewhere SO_REUSEPORT exists but does not spread connections, so the workers share one socket.
 SPREADS = sys.platform == "linux"
 
-ResolvedAddresses = tuple[tuple[int, str], ...]  # what a host stands for: (family, address) of each
+ResolvedAddresses = tuple[tuple[int, str], ...]  # what a host resolves to: (family, address) each
 Resolver = Callable[[str, Address], ResolvedAddresses]
 
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """One address that is listened on. `sockets` holds one per worker slot, or the same one for all."""
+    """One bound address. `sockets` holds one per worker, or the same one for all."""
 
     listener: str
     address: Address  # as bound: the port is never 0
     sockets: tuple[socket.socket, ...]
-    owns_path: bool = True  # False where somebody else made the file of a Unix socket, and will remove it
+    owns_path: bool = True  # False where systemd created the file of a Unix socket
 
     def close(self) -> None:
-        """Close this process's copies. The path of a Unix socket stays: see unlink()."""
+        """Close this process's copies. The file of a Unix socket stays: see unlink()."""
         for sock in self.sockets:
             sock.close()
 
     def keep_only(self, worker_number: int) -> None:
-        """Close the copies that belong to the other slots."""
+        """Close the other workers' copies."""
         for sock in self.sockets:
             if sock is not self.sockets[worker_number]:
                 sock.close()
 
     def unlink(self) -> None:
-        """Remove the file of a Unix socket. For the supervisor, at the very end."""
+        """Supervisor only, at the end: remove the file of a Unix socket."""
         if self.address.is_unix and self.owns_path:
             try:
                 os.unlink(self.address.path)
             except OSError:
-                return  # somebody tidied up before us
+                return  # already removed
 
 
 NO_INHERITED = InheritedSockets()
 
 
 def resolve_host(listener: str, address: Address) -> ResolvedAddresses:
-    """What the host of a configured address stands for. The resolver may take its time: nobody asks who must go on."""
+    """Resolve the host of a configured address (getaddrinfo). May block, so the supervisor never calls it while serving."""
     with _as_start_error(listener, address):
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         return tuple(dict.fromkeys((int(entry[0]), str(entry[4][0])) for entry in found))
@@ -77,7 +76,7 @@ def listen(
     inherited: InheritedSockets = NO_INHERITED,
     resolve_host: Resolver = resolve_host,
 ) -> tuple[ListenAddress, ...]:
-    """Listen on one configured address for so many worker slots. A name may stand for several addresses: `ask` says which."""
+    """Listen on one configured address for so many workers. A host name may resolve to several: `resolve_host` returns them."""
     if not address.port and not address.is_unix:
         address = inherited.ephemeral_ports.get((listener, address), address)
     with _as_start_error(listener, address):
@@ -91,7 +90,7 @@ def listen(
 
 
 def close_new(listen_sockets: Iterable[ListenAddress], inherited: InheritedSockets) -> None:
-    """After a failure: close and remove what was made here. What was inherited stays as it was, for its giver may go on."""
+    """After a failure: close and remove what was bound here. Inherited sockets are left alone, their owner may go on."""
     for listen_address in listen_sockets:
         for sock in listen_address.sockets:
             if sock not in inherited.sockets:
@@ -101,9 +100,7 @@ def close_new(listen_sockets: Iterable[ListenAddress], inherited: InheritedSocke
 
 
 def _open_wildcard(listener: str, port: int, workers: int, inherited: InheritedSockets) -> tuple[ListenAddress, ...]:
-    """`:8080` is every address of the machine: one dual-stack socket, or IPv4 alone where the kernel has no IPv6. Who binds
-    for us may do otherwise, with one for IPv4, one for IPv6, or either.
-    """
+    """`:8080`: one dual-stack socket, or IPv4 alone without IPv6 in the kernel. Inherited sockets may be one per family."""
     adopted: tuple[ListenAddress, ...] = ()
     for family, host in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):
         adopted += _from_inherited(listener, inherited.claim(family, host, port), workers)
@@ -145,8 +142,8 @@ def _open_resolved(
 def _from_inherited(
     listener: str, found: list[socket.socket], workers: int, owns_path: bool = True
 ) -> tuple[ListenAddress, ...]:
-    """Inherited sockets of one address, one for each slot. Where there are too few, others join them or slots share; where
-    there are too many, a slot has several: connections may wait in each of them.
+    """Inherited sockets of one address, distributed over the workers. Too few: more join the SO_REUSEPORT group, or workers
+    share. Too many: a worker has several, since connections may be queued in each.
     """
     if 0 < len(found) < workers:
         found = found + _join_reuseport_group(found[0], workers - len(found))
@@ -160,11 +157,11 @@ def _from_inherited(
 
 
 def _join_reuseport_group(member: socket.socket, count: int) -> list[socket.socket]:
-    """So many more sockets in the SO_REUSEPORT group of `member`; none if it is in none, or is another user's, with whom
-    nobody may share a port: root has bound those that come from systemd.
+    """`count` more sockets in the SO_REUSEPORT group of `member`; none if it has no group or another user owns it (systemd's
+    root).
 
-    They are only bound. The kernel gives them their share once a worker accepts from them, and not before: it may be that
-    none ever does, since a reload can be refused and an upgrade fail, and then those who waited there would be lost.
+    They are bound but do not listen yet: the kernel gives a socket its share from listen(2) on, and it may be that no worker
+    ever accepts from these, when a reload or an upgrade fails.
     """
     if not SPREADS or member.family == socket.AF_UNIX or not member.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
         return []
@@ -182,15 +179,15 @@ def _join_reuseport_group(member: socket.socket, count: int) -> list[socket.sock
 
 
 def _tcp(listener: str, family: int, host: str, port: int, workers: int, is_dual_stack: bool = False) -> ListenAddress:
-    """One TCP address. The first socket is bound alone, so that a port which somebody else holds is found out:
-    with SO_REUSEPORT from the start, a second Balance would quietly take half of the connections.
+    """Bind one TCP address. The first socket is bound without SO_REUSEPORT, to detect a port in use: with it, a second Balance
+    would silently get half of the connections.
     """
     first = _bound(family, host, port, is_dual_stack)
     sockets = [first]
     port = first.getsockname()[1]
     try:
         if workers > 1 and SPREADS:
-            first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # it listens already: the others may join it now
+            first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # it listens already; the others may join its group now
             sockets.extend(_bound(family, host, port, is_dual_stack, is_joining=True) for _ in range(workers - 1))
         else:
             sockets *= workers
@@ -239,14 +236,14 @@ def _unix_socket(path: str) -> socket.socket:
 
 
 def _remove_stale(path: str) -> None:
-    """Make way for a new socket file: only a socket that nobody answers on is removed, and never another file."""
+    """Remove a socket file that nobody listens on; never any other file."""
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
             raise OSError(errno.EEXIST, "a file that is not a socket is in the way; remove it or choose another path")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
-        caller.setblocking(False)  # a full queue is an answer too
+        caller.setblocking(False)  # a full backlog also means that somebody listens
         try:
             caller.connect(path)
         except ConnectionRefusedError:
@@ -263,12 +260,12 @@ def _as_start_error(listener: str, address: Address) -> Iterator[None]:
         yield
     except OSError as error:
         raise StartError(f"listener {listener}: cannot listen on {address}: {_words(error, address)}") from None
-    except ValueError as error:  # a name that can't be asked for, in the words of the codec that refused it
+    except ValueError as error:  # a name that the IDNA codec refuses
         raise StartError(f"listener {listener}: cannot listen on {address}: {error}") from None
 
 
 def _words(error: OSError, address: Address) -> str:
-    """What is wrong, and what to do about it."""
+    """The reason, and what to do about it."""
     if isinstance(error, socket.gaierror):
         return f"the name {address.host!r} does not resolve; write an address of this machine"
     match error.errno:

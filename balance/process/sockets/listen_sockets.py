@@ -1,7 +1,7 @@
-"""All the listening sockets of one configuration: made by the supervisor, kept by it, each child has its own.
+"""All listening sockets of one configuration. The supervisor binds and keeps them; each child inherits its own.
 
-A reload makes others out of them: an address that stays keeps its sockets, whatever the listener is called, and connections
-that wait in one are never lost to a change of the number of workers.
+A reload reuses the sockets of every address that stays, whatever its listener is called. Connections queued in a socket are not
+lost when the number of workers changes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ResolvedHosts = Mapping[str, ResolvedAddresses]  # what each stands for that a c
 
 @dataclass(frozen=True, slots=True)
 class ListenSockets:
-    """All that is listened on: the listeners by worker slot, and the side doors for control."""
+    """The listeners' sockets, one per worker, and the admin and metrics sockets for control."""
 
     listeners: tuple[ListenAddress, ...]
     admin: tuple[ListenAddress, ...]
@@ -33,31 +33,31 @@ class ListenSockets:
         return self.admin + self.metrics
 
     def for_child(self, worker_number: int | None) -> list[tuple[str, socket.socket]]:
-        """What the worker in that slot, or control for None, accepts from: (listener, socket)."""
+        """(listener, socket) that the worker, or control for None, accepts from."""
         if worker_number is None:
             return [(listen_address.listener, listen_address.sockets[0]) for listen_address in self.admin_and_metrics]
         return self.for_worker(worker_number)
 
     def for_worker(self, worker_number: int) -> list[tuple[str, socket.socket]]:
-        """What the worker in that slot accepts from: (listener, socket)."""
+        """(listener, socket) that the worker accepts from."""
         return [(listen_address.listener, listen_address.sockets[worker_number]) for listen_address in self.listeners]
 
     @property
     def sockets(self) -> list[socket.socket]:
-        """Each one once, those of an address in the order of its slots."""
+        """Every socket once, those of an address in worker order."""
         return list(
             dict.fromkeys(sock for listen_address in self.listeners + self.admin_and_metrics for sock in listen_address.sockets)
         )
 
     @property
     def owned_paths(self) -> list[str]:
-        """The Unix sockets whose files are ours to remove."""
+        """The Unix sockets whose file this instance removes at the end."""
         return [
             each.address.path for each in self.listeners + self.admin_and_metrics if each.address.is_unix and each.owns_path
         ]
 
     def addresses(self, listener: str) -> set[str]:
-        """Where that one is, as bound."""
+        """The bound addresses of one listener."""
         return {
             str(listen_address.address)
             for listen_address in self.listeners + self.admin_and_metrics
@@ -65,47 +65,47 @@ class ListenSockets:
         }
 
     def is_same_as(self, other: ListenSockets, workers: int) -> bool:
-        """Whether everybody accepts from the same sockets, for the same listeners."""
+        """Whether every process accepts from the same sockets, for the same listeners."""
         return all(
             set(self.for_child(worker_number)) == set(other.for_child(worker_number))
             for worker_number in (*range(workers), None)
         )
 
     def keep_for_worker(self, worker_number: int) -> None:
-        """In a worker, after the fork: close what is not its own."""
+        """In a worker, after the fork: close everything else."""
         for listen_address in self.listeners:
             listen_address.keep_only(worker_number)
         for listen_address in self.admin_and_metrics:
             listen_address.close()
 
     def close_listeners(self) -> None:
-        """In control after the fork, and in the supervisor when the workers drain: its copies would keep the queues open,
-        and callers in them waiting for nobody.
+        """In control, and in the supervisor when workers drain: its copies would keep the backlogs open, with clients nobody
+        accepts.
         """
         for listen_address in self.listeners:
             listen_address.close()
 
     def close_copies(self) -> None:
-        """In a process that has no use for any, and where others go on listening."""
+        """In a process that accepts from none, while others go on listening."""
         for listen_address in self.listeners + self.admin_and_metrics:
             listen_address.close()
 
     def close_except_paths(self, paths: Collection[str]) -> None:
-        """In a supervisor that has failed to take over: the files of these Unix sockets are still somebody's."""
+        """In a supervisor that has failed to take over: keep the files of these Unix sockets."""
         self.close_copies()
         for listen_address in self.listeners + self.admin_and_metrics:
             if listen_address.address.path not in paths:
                 listen_address.unlink()
 
     def close(self) -> None:
-        """In the supervisor, when all is over."""
+        """In the supervisor, at the end."""
         self.close_copies()
         for listen_address in self.listeners + self.admin_and_metrics:
             listen_address.unlink()
 
 
 def rebound(config: Config, served: Config, before: ListenSockets, after: ListenSockets) -> tuple[str, ...]:
-    """A line for each listener that is configured as before, by a name that stands for other addresses now."""
+    """A line for each listener whose host name resolves to other addresses now."""
     stayed = set(_configured_addresses(config)) & set(_configured_addresses(served))
     named = [
         name
@@ -122,7 +122,7 @@ def rebound(config: Config, served: Config, before: ListenSockets, after: Listen
 
 
 def inode(sock: socket.socket) -> int:
-    """What a socket is called between processes that have different descriptors for it."""
+    """A socket's identity across processes, which have different descriptors for it."""
     return os.fstat(sock.fileno()).st_ino
 
 
@@ -132,11 +132,11 @@ def open_all(
     owned_paths: Collection[str] = (),
     chosen: Mapping[tuple[str, Address], Address] | None = None,
 ) -> ListenSockets:
-    """Listen on every address of the configuration, or on none: StartError for the first that cannot be had.
+    """Listen on every configured address, or on none: StartError for the first that fails.
 
-    `inherited` sockets are taken where their address is configured, and closed where none is; after a StartError all of
-    them are as they were. Unix sockets among them keep their file at the end, unless it is one of `owned_paths`. `chosen` is
-    what any_port() said of a predecessor.
+    `inherited` sockets are used where their address is configured and closed where not; after a StartError they are untouched.
+    Unix sockets among them keep their file at the end, except `owned_paths`. `chosen` is the ephemeral_ports() of the replaced
+    instance.
     """
     available = InheritedSockets(inherited, owned_paths, chosen)
     listen_sockets = _open(config, available, resolve_host)
@@ -145,9 +145,7 @@ def open_all(
 
 
 def ephemeral_ports(config: Config, listen_sockets: ListenSockets) -> dict[tuple[str, Address], Address]:
-    """What the kernel chose for the configured addresses that leave the port to it, by listener and address: the same
-    address with that port, for a name may stand for several.
-    """
+    """The ports that the kernel chose for port 0: (listener, configured address) -> the same address with the port."""
     given = {(name, wanted.port) for name, wanted in _configured_addresses(config)}
     return {
         (name, wanted): Address(wanted.host, listen_address.address.port)
@@ -161,9 +159,7 @@ def ephemeral_ports(config: Config, listen_sockets: ListenSockets) -> dict[tuple
 
 
 def resolve_hosts(config: Config) -> ResolvedHosts:
-    """Ask for every host that the configuration listens on, however long that takes. StartError for the first that stands for
-    nothing.
-    """
+    """Resolve every host that the configuration listens on. Blocks. StartError for the first that does not resolve."""
     hosts: dict[str, ResolvedAddresses] = {}
     for listener, address in _configured_addresses(config):
         if address.host and address.host not in hosts:
@@ -174,9 +170,9 @@ def resolve_hosts(config: Config) -> ResolvedHosts:
 def open_changed(
     config: Config, before: Config, listen_sockets: ListenSockets, hosts: ResolvedHosts
 ) -> tuple[ListenSockets, ListenSocketsChange]:
-    """What another configuration listens on, beside what is listened on now, which stays as it is. StartError when an address
-    cannot be had. Then either accept() or undo() of what comes with it is due. `hosts` are what resolve() said of it: nobody is
-    asked here.
+    """Open the sockets of another configuration beside the present ones. StartError when an address is not available.
+
+    Then commit() or abort() of the returned change is due. `hosts` come from resolve_hosts(): nothing is resolved here.
     """
     inherited = InheritedSockets(listen_sockets.sockets, listen_sockets.owned_paths, ephemeral_ports(before, listen_sockets))
     new = _open(config, inherited, lambda listener, address: hosts[address.host])
@@ -184,7 +180,7 @@ def open_changed(
 
 
 class ListenSocketsChange:
-    """The difference between two sets of openings, while it is not decided which of them holds."""
+    """The difference between two sets of sockets, until one of them is chosen."""
 
     def __init__(self, before: ListenSockets, after: ListenSockets, inherited: InheritedSockets) -> None:
         self._before = before
@@ -192,7 +188,7 @@ class ListenSocketsChange:
         self._inherited = inherited
 
     def commit(self) -> None:
-        """The new one holds: close what nobody listens on any more."""
+        """The new set holds: close the sockets that it does not use."""
         for sock in self._inherited.unclaimed:
             sock.close()
         paths = {listen_address.address.path for listen_address in (*self._after.listeners, *self._after.admin_and_metrics)}
@@ -201,17 +197,17 @@ class ListenSocketsChange:
                 listen_address.unlink()
 
     def close_unused_in_child(self, listen_sockets: ListenSockets) -> None:
-        """In a child: close what only the other one has. `openings` are those that hold, and not the child's business here."""
+        """In a child: close the sockets that are not in `listen_sockets`, the set that holds now."""
         for sock in {*self._before.sockets, *self._after.sockets} - {*listen_sockets.sockets}:
             sock.close()
 
     def abort(self) -> None:
-        """The old one holds: close what is new."""
+        """The old set holds: close the new sockets."""
         close_new((*self._after.listeners, *self._after.admin_and_metrics), self._inherited)
 
 
 def _is_at(bound: Address, wanted: Address) -> bool:
-    """Whether an address on a port that the kernel chose can be what became of a configured one."""
+    """Whether a bound address on an ephemeral port can belong to a configured one."""
     if bound.is_unix:
         return False
     return bound.host == wanted.host or (wanted.host == "0.0.0.0" and not bound.host) or not (wanted.is_ip or not wanted.host)

@@ -1,7 +1,7 @@
-"""What a worker knows of the backends: reads the board when a bell rings or a breaker's time is over, tells the pools.
+"""A worker's view of backend health: reads states and circuit breakers from shared memory on a wakeup, and updates the pools.
 
-Its own part in it goes the other way: a breaker that this worker moved is logged and rung to the other workers, evidence to
-control. Without control breakers work on; what waits for it is ejection.
+In the other direction, a breaker that this worker has moved is logged and the other workers are woken; failures wake control.
+Breakers work without control; ejection waits for it.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ FAILURE_REPORT_INTERVAL_S = 0.02  # evidence is told to control so often at most
 
 
 class HealthView:
-    """Of one worker. look() is safe at any time."""
+    """One per worker. refresh() may be called at any time."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, context: ChildContext, row: int) -> None:
-        """`row` is the worker's own on the board."""
+        """`row` is the worker's own row."""
         self._loop = loop
         self._board: Board = context.board
         self._row = row
@@ -63,7 +63,7 @@ class HealthView:
         )
 
     def begin(self, snapshot: Snapshot, listener_server: ListenerServer) -> None:
-        """Look for the first time: however things stand, they were so before."""
+        """Apply the states for the first time."""
         self._listener_server = listener_server
         for _ in self.prime(snapshot, list(snapshot.pools.values())):
             pass
@@ -72,8 +72,9 @@ class HealthView:
         self.swap_done()
 
     def prime(self, snapshot: Snapshot, pools: Sequence[Pool]) -> Iterator[None]:
-        """This snapshot will be served, in which these pools are new: tell them how things stand, one backend with each step.
-        Their rebuild() is due, and then changed_over(); until then nothing is applied, or it would be to some of them alone."""
+        """Set the states of a snapshot's new pools before it is served, one backend per step. Their rebuild() and then
+        swap_done() are due; refresh() does nothing until then.
+        """
         self._is_swapping = True
         self._backends = {}
         self._ungated_slots = []
@@ -99,7 +100,7 @@ class HealthView:
                 self._ungated_slots += [backend.slot for backend in pool.backends]
 
     def on_wakeup(self) -> None:
-        """A bell rang: look at what it says."""
+        """Read what the wakeup announces."""
         messages = self._wakeups[self._row].received_by_worker()
         if WakeupReason.BACKEND_STATES in messages:
             self.refresh()
@@ -110,18 +111,18 @@ class HealthView:
                 self._listener_server.look_at_clients()
 
     def refresh_if_changed(self) -> int:
-        """Apply what no bell has told, as those of another instance ring elsewhere. As of when the board's states hold here."""
+        """Apply changes that came without a wakeup (another instance's control). Returns the time of the applied states."""
         if self._board.states_changed_us != self._applied_us:
             self.refresh()
         return self._applied_us
 
     def swap_done(self) -> None:
-        """The foreseen snapshot is served."""
+        """The primed snapshot is served."""
         self._is_swapping = False
         self.refresh()
 
     def refresh(self) -> None:
-        """Read the board and apply what is new."""
+        """Read shared memory and apply what has changed."""
         assert self._listener_server is not None
         if self._is_swapping:
             return
@@ -149,7 +150,7 @@ class HealthView:
                         parked.discard()
 
     def _read_breaker_phases(self) -> list[int]:
-        """Every breaker's phase; OPEN whose time is over is as good as HALF_OPEN. Wakes up when the next one's is."""
+        """Every breaker's phase; OPEN past its time counts as HALF_OPEN. Sets a timer for the next one."""
         phases = self._board.evidence_column(STATE)
         if BreakerState.OPEN not in phases:
             return phases
@@ -168,7 +169,7 @@ class HealthView:
         return phases
 
     def _on_breaker_change(self, slot: int, change: BreakerChange) -> None:
-        """This worker has moved a breaker, in the middle of a request."""
+        """This worker has moved a breaker, while handling a request."""
         for index, row in enumerate(self._board.rows):
             if index != self._row and row[counters.PLACE]:
                 self._wakeups[index].wake_worker(WakeupReason.BACKEND_STATES)
@@ -178,7 +179,7 @@ class HealthView:
         self._loop.call_soon(self.refresh)
 
     def _wake_workers_where(self, cell: int) -> None:
-        """Tell the others whose row has that cell set about permits."""
+        """Wake the other workers whose row has that cell set, about permits."""
         for index, row in enumerate(self._board.rows):
             if row[cell] and index != self._row:
                 self._wakeups[index].wake_worker(WakeupReason.PERMITS)

@@ -1,6 +1,6 @@
-"""One worker process: traffic and nothing else. Decides when traffic starts, changes and ends, not how it flows.
+"""A worker process: serves traffic and nothing else. Decides when traffic starts, changes and drains.
 
-It takes what it needs from the board when it is born, so it can be replaced at any time by another one.
+It reads its state from shared memory when it starts, so it can be replaced at any time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ EXIT_GRACE_S = 5  # after the drain's own deadline, for closing; then the kernel
 
 
 def run(context: ChildContext, worker_number: int, row: int, supervisor_pipe: SupervisorPipe) -> int:
-    """Be the worker in that slot, counting on that row, until the supervisor says otherwise. Returns the exit status."""
+    """The worker's main function. Returns the exit status."""
     set_process_name("balance-worker")
     context.listen_sockets.keep_for_worker(worker_number)
     for index, wakeup in enumerate(context.wakeups):
@@ -46,7 +46,7 @@ def run(context: ChildContext, worker_number: int, row: int, supervisor_pipe: Su
 
 
 class Worker:
-    """What connects the traffic to the rest of the instance."""
+    """Connects the listener server with the rest of the instance."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, context: ChildContext, worker_number: int, row: int) -> None:
         self._loop = loop
@@ -85,7 +85,7 @@ class Worker:
         await self._drain()
 
     def _on_message(self, message: Message) -> None:
-        """By the supervisor."""
+        """A message of the supervisor."""
         if message.kind == GRACEFUL_STOP:
             self._begin_drain(message.data)
         elif message.kind == REOPEN_LOGS:
@@ -94,7 +94,7 @@ class Worker:
             self._worker_reload.on_message(message)
 
     def _begin_drain(self, limit_s: float) -> None:
-        """End within `limit_s`; the last word counts."""
+        """Drain within `limit_s`; the last call counts."""
         self._limit_s = limit_s
         with contextlib.suppress(OverflowError):
             # A worker that no longer turns, or whose supervisor is dead, must end too: by default SIGALRM kills.

@@ -1,6 +1,6 @@
-"""A worker's part in a reload: prepares a snapshot on a thread while traffic flows, and serves with it when told to.
+"""A worker's part in a reload: prepares the new snapshot in a thread while it serves, and swaps to it at COMMIT.
 
-Nothing that is being served is touched before the word; what was prepared and is not wanted leaves no trace.
+Nothing that is served changes before COMMIT; an aborted preparation leaves no trace.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ class WorkerReload:
         self._prepare_lock = asyncio.Lock()  # one thread at a time, also when one reload is given up and the next one begins
 
     def begin(self, sockets: dict[int, socket.socket], end: PipeEnd) -> None:
-        """What is accepted from at the start, and the line to the supervisor."""
+        """The sockets that are accepted from, and the pipe to the supervisor."""
         self._sockets = sockets
         self._pipe_end = end
 
     def on_message(self, message: Message) -> None:
-        """By the supervisor."""
+        """A message of the supervisor."""
         prepare_request = self._prepare_request
         if message.kind == PREPARE:
             self._discard()
@@ -135,7 +135,7 @@ class WorkerReload:
             self._discard()
 
     def _build(self, file: int, leaving: list[Backend]) -> Prepared:
-        """On a thread."""
+        """In the thread: build the snapshot."""
         config_update: ConfigUpdate = from_memfd(file)[1]
         config = config_update.config
         current = self._listener_server.snapshot
@@ -163,7 +163,7 @@ class WorkerReload:
         self._send(COMMITTED, prepare_request.number)
 
     def reopen_logs(self) -> None:
-        """Begin files anew that may have been moved away."""
+        """Reopen log files, after a rotation."""
         config = self._listener_server.snapshot.config.logging
         logs.reopen(config)
         if config.access_log.enabled:
@@ -173,7 +173,7 @@ class WorkerReload:
                 log.error("the access log cannot be opened: %s; it goes on where it was", error.strerror or error)
 
     def _discard(self) -> None:
-        """What was prepared is not wanted."""
+        """Drop what was prepared."""
         self._prepare_request = None
         if self._prepared is not None and self._prepared.access is not None:
             self._prepared.access.leave()
