@@ -1,5 +1,6 @@
-"""What the side doors do on an operator's word: reload, change backends, restart, end. Decides nothing: control and the
-supervisor do, and each order is logged once with who gave it and what became of it.
+"""The endpoints that change something: reload, backends, restart, upgrade, drain.
+
+Control and the supervisor decide; each order is logged once, with its client and its result.
 """
 
 from __future__ import annotations
@@ -39,18 +40,18 @@ CHANGES = 'write {"state": "drain"}, "maintenance" or "enable", or what shall be
 
 
 class Actions:
-    """Over one inside."""
+    """Handlers over one StateView."""
 
     def __init__(self, view: StateView) -> None:
         self._view = view
 
     async def reload(self, request: Request) -> Response:
-        """Read the configuration again, or go back to the one before."""
+        """Reload the configuration, or roll back."""
         order = read_reload(await read_body(request), is_dry_run=read_dry_run(request))
         return order_result_reply(await self._submit_and_log(request, order))
 
     async def diff(self, request: Request) -> Response:
-        """What a reload with the configuration in the body would change, or what is wrong with it."""
+        """What a reload with the configuration in the body would change, or its errors."""
         try:
             text = (await read_body(request, MAX_TEXT_BYTES)).decode()
         except UnicodeDecodeError:
@@ -65,7 +66,7 @@ class Actions:
         return order_result_reply(await self._submit_and_log(request, ChangeBackends((change,), read_dry_run(request))))
 
     async def remove(self, request: Request) -> Response:
-        """Take a backend away; what is under way there may end."""
+        """Remove a backend; requests in flight may end."""
         seen = find_backend(self._view, request.path_params["name"])
         change = BackendChange(Verb.REMOVE, seen.pool.name, seen.backend.name)
         is_dry_run = read_dry_run(request)
@@ -76,7 +77,7 @@ class Actions:
         return order_result_reply(verdict, warnings=warnings if verdict.is_done else [])
 
     async def change(self, request: Request) -> Response:
-        """Change a backend, or drain it, take it out, put it back."""
+        """Change a backend, drain it, set maintenance, or enable it."""
         seen = find_backend(self._view, request.path_params["name"])
         pool, name = seen.pool.name, seen.backend.name
         values = read_object(await read_body(request, allowed=CHANGES), CHANGES)
@@ -92,9 +93,7 @@ class Actions:
             if not verdict.is_done:
                 return order_result_reply(verdict, **document)
             document |= order_result_document(verdict)
-        seen = find_backend(
-            self._view, f"{pool}/{name}"
-        )  # with another address it is another backend, of which nothing is known
+        seen = find_backend(self._view, f"{pool}/{name}")  # with a new address it is a new backend
         if event is not None and not is_dry_run:
             self._view.apply_admin_event(seen.slot, event, "ordered on the admin port")
             self._log(request, f"{event.name.lower()} backend {pool}/{name}", "done")
@@ -105,7 +104,7 @@ class Actions:
     def _warnings(
         self, about: BackendView, event: Event | None = None, weight: object = None, *, is_removed: bool = False
     ) -> list[str]:
-        """What is to be said of an order before it is obeyed: that nobody would be left for what is new."""
+        """Warns that the order leaves the pool without a backend for new requests."""
         before, after = [], []
         for seen in self._view.backends():
             if seen.pool.name != about.pool.name:
@@ -133,15 +132,15 @@ class Actions:
             self._view.events.publish("warning", text)
 
     async def drain(self, request: Request) -> Response:
-        """Drain the whole instance and end it, as SIGTERM does."""
+        """Drain and stop the whole instance, as SIGTERM does."""
         return order_result_reply(await self._submit_and_log(request, Stop()))
 
     async def restart(self, request: Request) -> Response:
-        """Replace the workers one by one."""
+        """Rolling restart of the workers."""
         return order_result_reply(await self._submit_and_log(request, Restart()))
 
     async def upgrade(self, request: Request) -> Response:
-        """Hand over to the program as it is installed now."""
+        """Upgrade to the installed version."""
         return order_result_reply(await self._submit_and_log(request, Upgrade()))
 
     async def _submit_and_log(self, request: Request, order: Order) -> OrderResult:

@@ -1,7 +1,7 @@
-"""The side doors: which door is where, and who may use it. What a page shows and what an order does is elsewhere.
+"""The table of admin endpoints: path, handler, access.
 
-Health, readiness, version and metrics carry no secret and answer everywhere, since kubelets and Prometheus come from
-elsewhere; what names addresses is for this machine only, as orders are.
+Health, readiness, version and metrics carry no secret and are open to all, since kubelets and Prometheus are remote; everything
+else, and every order, is for loopback only.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ CHANGE_BODY: dict[str, Any] = {
 
 
 def admin_app(view: StateView, is_local_only: bool) -> Starlette:
-    """Everything, for an admin listener; `is_inward` when only this machine can connect to it."""
+    """All endpoints, for the admin listener; `is_local_only`: it listens on loopback only."""
     read_endpoints = ReadEndpoints(view)
     endpoints = _table(read_endpoints, Actions(view))
 
@@ -74,7 +74,7 @@ def admin_app(view: StateView, is_local_only: bool) -> Starlette:
 
 
 def metrics_app(view: StateView) -> Starlette:
-    """The metrics, and what probes ask for, for a listener that others may reach."""
+    """Metrics and probes only, for a listener that others may reach."""
     read_endpoints = ReadEndpoints(view)
     return application(_probes(read_endpoints), _metrics(view, read_endpoints))
 

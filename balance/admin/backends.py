@@ -1,4 +1,4 @@
-"""What is known of each backend, as JSON: how it stands and why, its breaker, what it does, what its last probe said."""
+"""The JSON of backends: state and reason, circuit breaker, counters, last probe."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from balance.runtime import counters
 
 
 def backends(view: StateView, now: float, now_us: int) -> dict[str, Any]:
-    """The whole document. `now` on the wall clock, `now_us` on the workers' monotonic one."""
+    """The /backends document. `now` is wall clock time, `now_us` monotonic."""
     totals = Totals(view.board.rows)
     return {"backends": [{"pool": seen.pool.name} | backend(seen, view, totals, now, now_us) for seen in view.backends()]}
 
 
 def backend(seen: BackendView, view: StateView, totals: Totals, now: float, now_us: int) -> dict[str, Any]:
-    """One of them."""
+    """One backend."""
     block = counters.block(seen.slot)
     last = view.last_result(seen.slot)
     answers, taken_s = totals.histogram(block + counters.UPSTREAM_TIME, counters.TIME_BUCKETS_US, 1_000_000)
@@ -51,31 +51,30 @@ def backend(seen: BackendView, view: StateView, totals: Totals, now: float, now_
 
 
 def state_word(seen: BackendView) -> str:
-    """How it stands, in a word. What nobody checks and nobody took out is not unknown for want of an answer."""
+    """The state's name; `unchecked` instead of unknown where there are no health checks."""
     return "unchecked" if seen.state is State.UNKNOWN and not seen.pool.health_check.enabled else seen.state.word
 
 
 def is_drained(view: StateView, active: int) -> bool:
-    """Whether nothing is under way any more at a backend that gets nothing new, and nothing can come: every worker has heard of
-    that, and `active` is what all of them hold since."""
+    """Whether a drained backend has nothing in flight and gets nothing more: every worker has applied the state."""
     us = view.board.states_changed_us
     return not active and all(row[counters.APPLIED_US] >= us for row in view.board.rows if row[counters.PLACE])
 
 
 def waiting(pool: PoolConfig, view: StateView, totals: Totals) -> int:
-    """How many requests wait for any backend of the pool."""
+    """How many requests are queued for the pool."""
     return totals.cell(counters.block(view.slots[pool.name, pool.backends[0].name]) + counters.WAITING)
 
 
 def breaker_phase(seen: BackendView, view: StateView, now_us: int) -> BreakerState:
-    """A breaker's phase as requests find it: one that was open for long enough is half-open for the next."""
+    """A breaker's phase as requests see it: OPEN past its time is HALF_OPEN."""
     evidence = view.board.evidence(seen.slot)
     phase = BreakerState(evidence[STATE])
     return BreakerState.HALF_OPEN if phase is BreakerState.OPEN and now_us >= evidence[UNTIL_US] else phase
 
 
 def breaker(seen: BackendView, view: StateView, now: float, now_us: int) -> dict[str, Any]:
-    """One backend's breaker."""
+    """One backend's circuit breaker."""
     evidence = view.board.evidence(seen.slot)
     phase, since_us = breaker_phase(seen, view, now_us), evidence[SINCE_US]
     document: dict[str, Any] = {

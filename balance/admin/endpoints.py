@@ -1,4 +1,4 @@
-"""One door of the side doors: a method on a path, who may use it, what it says of itself. A table of them is an application."""
+"""An endpoint: method, path, handler, access, and its OpenAPI description. application() makes an app from a table of them."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Access(enum.Enum):
-    """From where a door may be used."""
+    """Who may use an endpoint."""
 
-    ANYWHERE = "anywhere"  # kubelets and Prometheus come from elsewhere; no secret is shown
-    LOCAL = "local"  # names addresses: for this machine only
-    ORDER = "order"  # changes something: for this machine only, and not for pages in a browser
+    ANYWHERE = "anywhere"  # no secret is shown
+    LOCAL = "local"  # shows addresses: loopback only
+    ORDER = "order"  # changes something: loopback only, and not for web pages of another origin
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """`query` and `body` are pieces of OpenAPI: parameters by name, and the schema of what is sent."""
+    """`query` and `body` are OpenAPI fragments: parameters by name, and the schema of the body."""
 
     method: str
     path: str
@@ -45,14 +45,14 @@ class Endpoint:
 
 
 class DynamicRoute(Route):
-    """A route that may be elsewhere, or nowhere, from one request to the next."""
+    """A route whose paths may change with a reload."""
 
     def __init__(self, paths: Callable[[], Sequence[str]], handler: Handler) -> None:
         super().__init__("/metrics", handler, methods=["GET"])
         self.paths = paths
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """By what holds now."""
+        """Matches against the present paths."""
         if scope["type"] != "http" or scope["path"] not in self.paths():
             return Match.NONE, {}
         allowed = scope["method"] in (self.methods or ())
@@ -60,9 +60,9 @@ class DynamicRoute(Route):
 
 
 def application(endpoints: Sequence[Endpoint], metrics: DynamicRoute, is_local_only: bool = False) -> Starlette:
-    """All of them, and the metrics, behind one front that refuses in JSON.
+    """An application of these endpoints and the metrics, with errors as JSON.
 
-    `is_inward`: only this machine can connect to it, so that what is for this machine alone is to be had.
+    `is_local_only`: it listens on loopback only, so that LOCAL and ORDER endpoints are allowed.
     """
     by_path: dict[str, dict[str, Handler]] = {}
     for endpoint in endpoints:
@@ -104,9 +104,7 @@ def _with_access_check(endpoint: Endpoint, is_local_only: bool) -> Handler:
                 "(probes and metrics from elsewhere: metrics.listen)",
             )
         host = request.headers.get("host", "")
-        if not is_local_host_header(
-            host
-        ):  # a page in a browser whose name was made to point here could read and order as it likes
+        if not is_local_host_header(host):  # DNS rebinding
             what = "orders are taken" if is_order else "this is shown"
             raise HTTPException(403, f"{what} under an address or localhost only, whatever name leads here")
         if is_order and not is_same_origin(request.headers.get("origin", ""), host):
@@ -120,7 +118,7 @@ def _http_error_handler(paths: Sequence[str], metrics: DynamicRoute) -> Callable
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         match error.status_code:
-            case 404 if error.detail == "Not Found":  # Starlette's own word: there is no such path
+            case 404 if error.detail == "Not Found":  # Starlette's default: no such path
                 known = dict.fromkeys([*paths, *metrics.paths()])
                 detail = f"there is no {request.url.path}; there are {', '.join(known)}"
             case 405:

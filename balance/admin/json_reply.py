@@ -1,4 +1,4 @@
-"""How an answer of the side doors looks: JSON for people too. Decides no content."""
+"""JSON responses of the admin API, indented for people."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from balance.admin.supervisor_orders import OrderResult
 
 
 def reply(document: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """JSON, indented, and never kept by a cache."""
+    """A JSON response that is never cached."""
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    # Half a character, quoted from an order that was refused, becomes the escape that JSON has for it.
+    # A lone surrogate, quoted from a refused order, is written as a JSON escape.
     return Response(
         text.encode(errors="backslashreplace"), status, {"Cache-Control": "no-store"} | (headers or {}), "application/json"
     )
 
 
 def order_result_reply(verdict: OrderResult, **more: Any) -> Response:
-    """What became of an order: 200 when it is done, 409 when it was refused and nothing changed."""
+    """The response to an order: 200 when it was done, 409 when it was refused and nothing changed."""
     return reply(order_result_document(verdict) | more, 200 if verdict.is_done else 409)
 
 
 def order_result_document(verdict: OrderResult) -> dict[str, Any]:
-    """All of a verdict."""
+    """The JSON of an order result."""
     document: dict[str, Any] = {
         "done": verdict.is_done,
         "generation": verdict.generation,
@@ -41,5 +41,5 @@ def order_result_document(verdict: OrderResult) -> dict[str, Any]:
 
 
 def iso_time(seconds: float) -> str:
-    """A time since the epoch, as ISO 8601 has it."""
+    """Seconds since the epoch as ISO 8601."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -1,4 +1,4 @@
-"""The side doors described for machines (OpenAPI 3.1), written from the table that they are made of."""
+"""The OpenAPI 3.1 document of the admin API, generated from its endpoint table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from balance.version import VERSION
 
 
 def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """The whole document."""
+    """The document."""
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
         for path in (endpoint.path, *endpoint.aliases):

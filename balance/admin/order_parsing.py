@@ -1,4 +1,4 @@
-"""What an operator may say, and how it is read from a request. Obeyed by control and the supervisor, through the inside."""
+"""Parses and validates the orders in admin requests."""
 
 from __future__ import annotations
 
@@ -27,20 +27,18 @@ STATE_EVENTS = {
 }
 LIMIT_BYTES = 4096
 BODY_TIMEOUT_S = 30.0
-MAX_DEPTH = 10  # of what is sent; no key of a backend goes deeper than two
+MAX_DEPTH = 10  # of the JSON; a backend's keys need two levels
 
 
 def is_local(address: Address) -> bool:
-    """Whether only this machine can connect to an address."""
+    """Whether an address is loopback or a Unix socket."""
     if address.is_unix or address.host == "localhost":
         return True
     return address.is_ip and ipaddress.ip_address(address.host).is_loopback
 
 
 def is_local_host_header(host: str) -> bool:
-    """Whether a Host field can be what a tool on this machine writes. A page in a browser that had its name point here (DNS
-    rebinding) writes that name.
-    """
+    """Whether a Host field is an IP address or localhost. Any other name may be DNS rebinding by a web page."""
     name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
     if name.lower() in ("", "localhost"):
         return True
@@ -52,7 +50,7 @@ def is_local_host_header(host: str) -> bool:
 
 
 def is_same_origin(origin: str, host: str) -> bool:
-    """Whether a page may ask, by the Origin that browsers write. Any page can POST anywhere; tools write no Origin."""
+    """Whether an Origin field, which browsers send, matches the host. Tools send none."""
     try:
         return not origin or (bool(host) and urlsplit(origin).netloc.lower() == host.lower())
     except ValueError:
@@ -60,7 +58,7 @@ def is_same_origin(origin: str, host: str) -> bool:
 
 
 async def read_body(request: Request, limit: int = LIMIT_BYTES, allowed: str = "") -> bytes:
-    """The whole body. HTTPException when it is larger than anything that is meant."""
+    """The whole body. HTTPException 413 when it is larger than `limit`, 408 when it does not arrive in time."""
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
@@ -77,7 +75,7 @@ async def read_body(request: Request, limit: int = LIMIT_BYTES, allowed: str = "
 
 
 def read_object(body: bytes, allowed: str) -> dict[str, Any]:
-    """The JSON object in a body. HTTPException, which says what is allowed, when there is none."""
+    """The JSON object in a body. HTTPException 400 with what is allowed."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -95,7 +93,7 @@ def _is_deeper(value: Any, levels: int) -> bool:
 
 
 def read_state(order: dict[str, Any], allowed: str) -> Event | None:
-    """Takes the state out of an order to a backend. None when it has none."""
+    """Removes the state from a backend order. None when there is none."""
     if "state" not in order:
         return None
     word = order.pop("state")
@@ -106,7 +104,7 @@ def read_state(order: dict[str, Any], allowed: str) -> Event | None:
 
 
 def read_reload(body: bytes, *, is_dry_run: bool) -> Reload:
-    """How to reload; an empty body is the file, as it is. `rollback` may be a generation's number."""
+    """A reload order; an empty body reads the file. `rollback` may be a generation's number."""
     allowed = 'write {"rollback": true, "discard_changes": true}, some of it or nothing, or a generation: {"rollback": 3}'
     order = read_object(body, allowed) if body.strip() else {}
     rollback, discard = order.pop("rollback", False), order.pop("discard_changes", False)
@@ -117,7 +115,7 @@ def read_reload(body: bytes, *, is_dry_run: bool) -> Reload:
 
 
 def read_dry_run(request: Request) -> bool:
-    """Whether ?dry_run says that nothing shall change."""
+    """Whether ?dry_run is set."""
     text = request.query_params.get("dry_run", "false").lower()
     if text not in ("", "1", "0", "true", "false"):
         raise HTTPException(400, f"dry_run is true or false, not {text[:40]!r}")
@@ -125,7 +123,7 @@ def read_dry_run(request: Request) -> bool:
 
 
 def read_new_backend(body: bytes) -> BackendChange:
-    """The backend that is to be added."""
+    """The backend to add."""
     allowed = 'write {"name": "app-3", "address": "127.0.0.1:9003"}, and "pool" where there are several'
     values = read_object(body, allowed)
     name, pool = values.pop("name", None), values.pop("pool", "")
@@ -135,7 +133,7 @@ def read_new_backend(body: bytes) -> BackendChange:
 
 
 def find_backend(view: StateView, name: str) -> BackendView:
-    """The backend of that name, or of `pool/name`. HTTPException when there is none, or more than one."""
+    """The backend named `name` or `pool/name`. HTTPException 404 without one, 409 with several."""
     named = [seen for seen in view.backends() if name in (seen.backend.name, f"{seen.pool.name}/{seen.backend.name}")]
     if not named:
         known = ", ".join(sorted({seen.backend.name for seen in view.backends()})[:20])
@@ -147,7 +145,7 @@ def find_backend(view: StateView, name: str) -> BackendView:
 
 
 def describe_order(order: Order) -> str:
-    """An order in a few words, as the log has it."""
+    """An order as text for the log."""
     match order:
         case Reload():
             words = "reload"

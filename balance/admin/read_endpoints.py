@@ -1,4 +1,4 @@
-"""The pages of the side doors: health, status, configuration and others. Each reads the inside and answers at once."""
+"""The GET endpoints: health, readiness, status, backends, pools, configuration, events, metrics."""
 
 from __future__ import annotations
 
@@ -26,52 +26,52 @@ from balance.version import VERSION
 
 
 class ReadEndpoints:
-    """Over one inside."""
+    """Handlers over one StateView."""
 
     def __init__(self, view: StateView) -> None:
         self._view = view
         self._metrics = registry(view)
 
     async def health(self, request: Request) -> Response:
-        """Whether this instance should be left running."""
+        """Liveness."""
         view = self._view
         reasons = unhealthy_reasons(view.board.stage, view.workers(), time.monotonic_ns() // 1000)
         return _verdict("unhealthy" if reasons else "healthy", reasons)
 
     async def ready(self, request: Request) -> Response:
-        """Whether traffic should be sent here."""
+        """Readiness."""
         view = self._view
         reasons = not_ready_reasons(view.board.stage, view.pool_states())
         return _verdict("not ready" if reasons else "ready", reasons)
 
     async def version(self, request: Request) -> Response:
-        """What runs here, and since when."""
+        """The version, and the uptime."""
         uptime_s = time.time() - self._view.started_at
         return reply({"name": "balance", "version": VERSION, "python": platform.python_version(), "uptime": duration(uptime_s)})
 
     async def status(self, request: Request) -> Response:
-        """All that a person wants to know at a glance."""
+        """The overview."""
         return reply(status(self._view, time.time(), time.monotonic_ns() // 1000))
 
     async def backends(self, request: Request) -> Response:
-        """How every backend stands, and why."""
+        """Every backend."""
         return reply(backends(self._view, time.time(), time.monotonic_ns() // 1000))
 
     async def backend(self, request: Request) -> Response:
-        """How one backend stands, and why."""
+        """One backend."""
         seen = find_backend(self._view, request.path_params["name"])
         totals = Totals(self._view.board.rows)
         document = backend(seen, self._view, totals, time.time(), time.monotonic_ns() // 1000)
         return reply({"pool": seen.pool.name} | document)
 
     async def pools(self, request: Request) -> Response:
-        """How every pool stands, with its backends."""
+        """Every pool with its backends."""
         return reply({"pools": pools(self._view, time.time(), time.monotonic_ns() // 1000)})
 
     async def config(self, request: Request) -> Response:
-        """The configuration that is served, or one before: every default filled in, no secret shown."""
+        """The configuration, or an earlier one, with all defaults and without secrets."""
         generations = list(self._view.generations())
-        if not generations:  # the supervisor has not said; what is served is known all the same
+        if not generations:  # no history known: show the configuration that is served
             view = self._view
             generations = [GenerationInfo(view.board.generation, view.started_at, "start", view.config, is_current=True)]
         wanted = request.query_params.get("generation")
@@ -89,7 +89,7 @@ class ReadEndpoints:
         )
 
     async def events(self, request: Request) -> Response:
-        """What happens, as it happens: server-sent events."""
+        """Events, as server-sent events or as JSON."""
         since = parse_since(request)
         if request.query_params.get("follow", "true").lower() in ("false", "0"):
             known = self._view.events.since(since or 0)
@@ -99,7 +99,7 @@ class ReadEndpoints:
         return EventStream(self._view.events, since)
 
     async def metrics(self, request: Request) -> Response:
-        """The figures, for Prometheus."""
+        """Prometheus metrics."""
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(self._metrics), headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 

@@ -1,4 +1,4 @@
-"""The small server behind the side doors: uvicorn on control's own loop, bounded, without a signal or log of its own."""
+"""The HTTP server of the admin API: uvicorn on control's event loop, with limits, without its own signal handlers and logs."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from balance.admin.events.stream import ABORT
 from balance.background_tasks import spawn
 
-MAX_CONNECTIONS = 128  # a few scrapers, probes and people; the next one gets a 503
+MAX_CONNECTIONS = 128  # the next one gets a 503
 KEEPALIVE_S = 15  # as long as Prometheus' usual scrape interval, so that a scraper keeps its connection
-HEAD_TIMEOUT_S = (
-    10.0  # for a whole head; uvicorn would wait for ever, and 128 silent callers would be all that there is room for
-)
+HEAD_TIMEOUT_S = 10.0  # for a whole head; else silent clients could use up MAX_CONNECTIONS
 BACKLOG = 128
 
 
 class _HeadTimeoutProtocol(HttpToolsProtocol):
-    """Closes a connection whose head does not come: the first one, or the rest of a later one."""
+    """Closes a connection whose request head does not arrive in time; uvicorn has no such timeout."""
 
     _timer: asyncio.TimerHandle | None = None
 
@@ -55,7 +53,7 @@ class _HeadTimeoutProtocol(HttpToolsProtocol):
 
 
 class AdminServer(uvicorn.Server):
-    """One application on sockets that listen already."""
+    """One application on listening sockets."""
 
     def __init__(self, app: Starlette) -> None:
         super().__init__(
@@ -78,25 +76,25 @@ class AdminServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are the supervisor's business; uvicorn's own handlers would end the loop that the probes run on."""
+        """Disabled: the supervisor handles signals; uvicorn's handlers would stop the loop."""
         yield
 
     def start(self, sockets: list[socket.socket], name: str) -> None:
-        """Serve from now on, until stop()."""
+        """Serve until stop()."""
         self._task = spawn(self.serve(sockets), name)
 
     async def stop(self) -> None:
-        """Let the answers under way go out, then close."""
+        """Finish the responses under way, then close."""
         self.should_exit = True
         if self._task is not None:
             await asyncio.wait([self._task])
 
 
 def _with_abort_extension(app: ASGIApp) -> ASGIApp:
-    """Lends the application a way to cut a connection off. Closing one waits until its peer has read all that is under way."""
+    """An ASGI extension that aborts the connection: a close would wait until the client has read everything."""
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        cycle = getattr(send, "__self__", None)  # uvicorn's; ASGI has no word for it
+        cycle = getattr(send, "__self__", None)  # uvicorn's request cycle
         if cycle is not None:
             scope.setdefault("extensions", {})[ABORT] = cycle.transport.abort
         await app(scope, receive, send)

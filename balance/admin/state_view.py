@@ -1,4 +1,4 @@
-"""What the side doors may see of the running program. Reading it changes nothing and waits for nobody."""
+"""The read-only view of the running instance that the admin endpoints use. Reading it never blocks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from balance.runtime.backend_slots import LISTENER, NOBODY
 
 
 class Ejection(Protocol):
-    """What is remembered of a backend's ejections."""
+    """A backend's ejections."""
 
     @property
     def total(self) -> int: ...
@@ -55,7 +55,7 @@ class Board(Protocol):
 
 
 class BackendView(NamedTuple):
-    """One backend with what is known of it."""
+    """One backend with its state."""
 
     pool: PoolConfig
     backend: BackendConfig
@@ -65,13 +65,13 @@ class BackendView(NamedTuple):
 
 
 async def refuse_order(order: Order) -> OrderResult:
-    """The answer of an instance that has nobody who could obey."""
+    """Refuses every order: for an instance without a supervisor."""
     return OrderResult(False, 0, problems=("this instance takes no such order",))
 
 
 @dataclass(slots=True)
 class StateView:
-    """`config`, `slots` and `listening` are others after a reload: read them anew for each answer."""
+    """A reload replaces `config`, `slots` and `listening`: read them anew for each response."""
 
     config: Config
     slots: Mapping[tuple[str, str], int]
@@ -81,13 +81,11 @@ class StateView:
     started_at: float  # seconds since the epoch
     listening: Sequence[tuple[str, Address]]  # (listener, address as bound: the port is never 0)
     last_result: Callable[[int], Result | None]  # by slot: what the last probe answered
-    apply_admin_event: Callable[
-        [int, Event, str], State
-    ]  # an operator's word on the backend of a slot, and why; what holds then
-    submit_order: Callable[[Order], Awaitable[OrderResult]] = refuse_order  # asks the supervisor
-    generations: Callable[[], Sequence[GenerationInfo]] = tuple  # the configurations that are remembered, oldest first
+    apply_admin_event: Callable[[int, Event, str], State]  # an operator's event for a slot, and its reason; returns the state
+    submit_order: Callable[[Order], Awaitable[OrderResult]] = refuse_order  # to the supervisor
+    generations: Callable[[], Sequence[GenerationInfo]] = tuple  # the history, oldest first
     events: EventLog = field(default_factory=EventLog)
-    names: Mapping[int, tuple[str, str]] = field(default_factory=dict)  # (pool, backend) by slot, of those that are gone too
+    names: Mapping[int, tuple[str, str]] = field(default_factory=dict)  # (pool, backend) by slot, removed ones included
 
     def backends(self) -> Iterator[BackendView]:
         """Every backend of every pool, in the order of the configuration."""
@@ -97,12 +95,12 @@ class StateView:
                 yield BackendView(pool, backend, slot, *self.board.state(slot))
 
     def clients(self, listener: str, totals: Totals) -> int:
-        """The connections that clients of this listener have now, over all workers."""
+        """The listener's client connections, over all workers."""
         slot = self.slots.get((LISTENER, listener), NOBODY)
         return totals.cell(counters.block(slot) + counters.ACTIVE) if slot else 0
 
     def pool_states(self) -> list[PoolStates]:
-        """What readiness is decided from."""
+        """The input of the readiness decision."""
         return [
             PoolStates(
                 pool.name,
@@ -113,9 +111,9 @@ class StateView:
         ]
 
     def workers(self) -> list[Worker]:
-        """What health is decided from: who stands at each post; nobody where there is nobody.
+        """The input of the liveness decision: the worker in each slot; pid 0 where there is none.
 
-        Of two at one post, as during an upgrade, it is who beat last: one that was killed does not hide one that lives.
+        Of two workers in a slot, as during an upgrade, the one with the latest heartbeat.
         """
         found = [Worker(0, 0)] * self.config.workers
         for row in self.board.rows:
@@ -125,7 +123,7 @@ class StateView:
         return found
 
     def worker_rows(self) -> list[tuple[int, memoryview | None]]:
-        """Every worker's number and row, those who are leaving after those who stay; None where there is nobody."""
+        """Every worker's number and row, draining ones last; None for an empty slot."""
         rows = sorted(
             (row for row in self.board.rows if row[counters.PLACE]),
             key=lambda row: (row[counters.LEAVING], row[counters.PLACE], row[counters.BEAT_US]),
@@ -137,6 +135,6 @@ class StateView:
         ]
 
     def pids(self) -> list[int]:
-        """Every living process of this instance."""
+        """Every live process of this instance."""
         workers = (row[counters.PID] for _, row in self.worker_rows() if row is not None)
         return [self.supervisor_pid, self.control_pid, *(pid for pid in workers if pid)]

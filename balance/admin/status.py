@@ -1,4 +1,4 @@
-"""The status page's document: what runs, how long, with which processes, and how every backend is doing."""
+"""The /status document: version, uptime, processes, listeners, pools, backends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from balance.version import VERSION
 
 
 def status(view: StateView, now: float, now_us: int) -> dict[str, Any]:
-    """The whole document. `now` on the wall clock, `now_us` on the workers' monotonic one."""
+    """The document. `now` is wall clock time, `now_us` monotonic."""
     totals = Totals(view.board.rows)
     used = processes.total(map(processes.usage, view.pids()))
     unhealthy = unhealthy_reasons(view.board.stage, view.workers(), now_us)
@@ -79,19 +79,19 @@ def pools(view: StateView, now: float, now_us: int) -> list[dict[str, Any]]:
 
 
 def sessions_active(view: StateView, totals: Totals) -> int:
-    """How many sessions in TCP mode are under way: what is at the backends of pools that no HTTP listener leads to."""
+    """TCP sessions now: active connections at the backends of pools that no HTTP listener uses."""
     by_http = {listener.pool for listener in view.config.listeners if listener.mode is Mode.HTTP}
     by_tcp = {listener.pool for listener in view.config.listeners} - by_http
     return sum(totals.cell(counters.block(seen.slot) + counters.ACTIVE) for seen in view.backends() if seen.pool.name in by_tcp)
 
 
 def sessions(view: StateView, totals: Totals) -> int:
-    """How many there have been, those that found no backend included, and those of backends that are gone."""
+    """All TCP sessions so far, those without a backend and of removed backends included."""
     return sum(totals.cell(counters.block(slot) + counters.TCP_SESSIONS) for slot in range(view.board.slots))
 
 
 def duration(seconds: float) -> str:
-    """A span of time as people say it: 42s, 3m5s, 2h0m5s, 1d2h3m."""
+    """A duration as 42s, 3m5s, 2h0m5s, 1d2h3m."""
     minutes, second = divmod(int(seconds), 60)
     hours, minute = divmod(minutes, 60)
     days, hour = divmod(hours, 24)

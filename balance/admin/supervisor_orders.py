@@ -1,4 +1,4 @@
-"""What the admin API may ask of the supervisor, and what comes back. All of it goes between processes."""
+"""The orders that the admin API sends to the supervisor, and their result. Pickled between processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from balance.config.overrides.runtime_overrides import BackendChange
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """Read the configuration again and change over to it."""
+    """Load the configuration and serve it."""
 
     text: str | None = None  # instead of the file's
     rollback: bool = False  # another generation instead of the file: the newest that differs from what is served
@@ -22,7 +22,7 @@ class Reload:
 
 @dataclass(frozen=True, slots=True)
 class ChangeBackends:
-    """Lay these changes over the configuration."""
+    """Lay runtime changes over the configuration."""
 
     changes: tuple[BackendChange, ...]
     dry_run: bool = False
@@ -30,24 +30,24 @@ class ChangeBackends:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """Replace the workers one by one."""
+    """Rolling restart of the workers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """Hand over to a new program, and end."""
+    """Hand over to a new instance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Drain and end, as SIGTERM does."""
+    """Drain and exit, as SIGTERM does."""
 
 
 Order = Reload | ChangeBackends | Restart | Upgrade | Stop
 
 
 class ReloadResult(enum.IntEnum):
-    """How a reload ended. The numbers are cells of the shared board, so append only."""
+    """The result of a reload. The values index cells of shared memory: append only."""
 
     SUCCESS = 0
     FAILURE = 1  # nothing has changed
@@ -55,13 +55,13 @@ class ReloadResult(enum.IntEnum):
 
     @property
     def word(self) -> str:
-        """As metrics and the status page write it."""
+        """As metrics and /status write it."""
         return self.name.lower()
 
 
 @dataclass(frozen=True, slots=True)
 class OrderResult:
-    """What became of an order. When it was refused, nothing changed."""
+    """The result of an order. When it was refused, nothing changed."""
 
     is_done: bool
     generation: int  # that is served now
@@ -73,7 +73,7 @@ class OrderResult:
 
 @dataclass(frozen=True, slots=True)
 class GenerationInfo:
-    """One configuration that is or was served."""
+    """A configuration that is or was served."""
 
     number: int
     made_at: float  # seconds since the epoch

@@ -1,7 +1,6 @@
-"""What has happened lately, and who wants to be told. Bounded: a short history, few subscribers, and none that is slow.
+"""The event log: a bounded history and bounded subscribers; a slow subscriber is dropped.
 
-A number is the time in milliseconds, or one more than the one before. So a reader who asks for what came after a number gets
-it also from the successor of a control process that died.
+An event's number is its time in milliseconds, or one more than the last number. So `since` works across a restart of control.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ MAX_WAITING = 256  # for one subscriber; more than the history, so that its repl
 
 @dataclass(frozen=True, slots=True)
 class LoggedEvent:
-    """One thing that happened. `about` is for machines, `text` for people."""
+    """One event. `fields` is for machines, `text` for people."""
 
     number: int
     at: float  # seconds since the epoch
@@ -31,7 +30,7 @@ class LoggedEvent:
 
 
 class EventLog:
-    """The history and its subscribers, of one process."""
+    """The history and the subscribers of one process."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -40,7 +39,7 @@ class EventLog:
         self._subscriptions: set[Subscription] = set()
 
     def publish(self, kind: str, text: str, **fields: Any) -> None:
-        """Something happened. Waits for nobody: who has too much waiting is dropped."""
+        """Add an event. Never blocks: a subscriber whose queue is full is dropped."""
         now = self._clock()
         self._last = max(self._last + 1, int(now * 1000))
         event = LoggedEvent(self._last, now, kind, text, fields)
@@ -50,13 +49,13 @@ class EventLog:
                 subscription.drop()
 
     def since(self, number: int) -> list[LoggedEvent]:
-        """What came after that number and is still remembered."""
+        """The remembered events after that number."""
         return [event for event in self._history if event.number > number]
 
     def subscribe(self, since: int | None, dropped: Callable[[], object] | None = None) -> Subscription | None:
-        """A reader for what happens from now on, after a replay of what came after `since`. None when there are too many.
+        """Subscribe, after a replay of the events after `since`. None when there are too many subscribers.
 
-        `dropped` is called when the reader is too slow, in the middle of whatever happens then.
+        `dropped` is called when the subscriber is too slow, from within publish().
         """
         if len(self._subscriptions) >= MAX_SUBSCRIBERS:
             return None
@@ -66,13 +65,13 @@ class EventLog:
         return subscription
 
     def close(self) -> None:
-        """Let every reader come to an end, after what was told."""
+        """End every subscription once its queue is read."""
         for subscription in list(self._subscriptions):
             subscription.close_after_queue()
 
 
 class Subscription:
-    """What waits for one reader. To be used in a `with`."""
+    """One subscriber's queue; a context manager."""
 
     def __init__(self, subscriptions: set[Subscription], dropped: Callable[[], object] | None) -> None:
         self._subscriptions = subscriptions
@@ -89,7 +88,7 @@ class Subscription:
         self.close()
 
     def put(self, event: LoggedEvent) -> bool:
-        """One more for the reader. False when it has not even taken those before."""
+        """Queue one event. False when the queue is full."""
         if len(self._waiting) >= MAX_WAITING:
             return False
         self._waiting.append(event)
@@ -97,26 +96,26 @@ class Subscription:
         return True
 
     def drop(self) -> None:
-        """It is too slow."""
+        """The subscriber is too slow."""
         self.close()
         if self._dropped is not None:
             self._dropped()
 
     def close_after_queue(self) -> None:
-        """Nothing comes any more after what waits."""
+        """End once the queue is read."""
         self._subscriptions.discard(self)
         self._is_ended = True
         self._has_events.set()
 
     def close(self) -> None:
-        """Nothing comes any more, and what waits is forgotten."""
+        """End at once."""
         self._subscriptions.discard(self)
         self._waiting.clear()
         self._is_ended = True
         self._has_events.set()
 
     async def next(self, timeout_s: float) -> list[LoggedEvent] | None:
-        """What has happened since the last time; nothing when nothing did for so long; None at the end."""
+        """The queued events; an empty list on timeout; None at the end."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._has_events.wait()

@@ -1,4 +1,4 @@
-"""Events as server-sent events (WHATWG HTML section 9.2). One subscriber is one connection; who does not read is cut off."""
+"""Events as server-sent events (WHATWG HTML section 9.2), one connection per subscriber; a slow one is cut off."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from balance.admin.events.history import EventLog, LoggedEvent, Subscription
 from balance.admin.json_reply import iso_time
 from balance.background_tasks import spawn
 
-HEARTBEAT_S = 15.0  # a comment: proxies and readers see that the connection lives, and we see that it does not
+HEARTBEAT_S = 15.0  # a comment line: keeps the connection alive through proxies, and detects dead clients
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-ABORT = "balance.abort"  # an extension of the server: cut this connection off
+ABORT = "balance.abort"  # ASGI extension of our server: abort the connection
 
 
 class EventStream(Response):
-    """An answer that goes on until the reader leaves."""
+    """A response that goes on until the client disconnects."""
 
     media_type = "text/event-stream"
 
@@ -40,7 +40,7 @@ class EventStream(Response):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             leaving = spawn(_await_disconnect(receive, subscription.close), "an event reader's watch")
             try:
-                await send(_body(b": hello\n\n"))  # so that the reader sees at once that it is through
+                await send(_body(b": hello\n\n"))  # so that the client sees at once that it is subscribed
                 await _send_events(subscription, send, self._heartbeat_s)
             finally:
                 leaving.cancel()
@@ -63,18 +63,18 @@ def _body(data: bytes) -> dict[str, object]:
 
 
 def event_document(event: LoggedEvent) -> dict[str, Any]:
-    """All of an event but its number, which stands beside it in a stream."""
+    """An event as JSON, without its number."""
     return {"at": iso_time(event.at), "kind": event.kind, "text": event.text, **event.fields}
 
 
 def _event(event: LoggedEvent) -> bytes:
     data = json.dumps(event_document(event), ensure_ascii=False)  # one line: JSON writes no bare line break
-    # Half a character, quoted from an order that was refused, becomes the escape that JSON has for it.
+    # A lone surrogate, quoted from a refused order, is written as a JSON escape.
     return f"id: {event.number}\nevent: {event.kind}\ndata: {data}\n\n".encode(errors="backslashreplace")
 
 
 def parse_since(request: Request) -> int | None:
-    """After which event a reader wants to go on: Last-Event-ID, as browsers send it, or ?since=. None: only what is new."""
+    """The event number to continue after: Last-Event-ID, as browsers send it, or ?since=. None: only new events."""
     text = request.headers.get("last-event-id") or request.query_params.get("since", "")
     if not text:
         return None

@@ -1,6 +1,5 @@
-"""Tells the event log what others did: reads the board now and then, and says what is otherwise than at the last look.
-
-What control does itself it tells at once, where it does it.
+"""Publishes what other processes did: polls shared memory, compares it with the last poll. Control publishes its own events
+itself.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ POLL_INTERVAL_S = 1.0
 
 
 class EventWatcher:
-    """The first look tells nothing: whatever it sees was so before."""
+    """The first poll publishes nothing."""
 
     def __init__(self, view: StateView, control_restarts: int = 0) -> None:
-        """`control_restarts` are those of instances before this one."""
+        """`control_restarts` were counted before this instance."""
         self._view = view
         self._control_restarts = view.board.control_restarts - control_restarts
         self._stage = view.board.stage
@@ -34,7 +33,7 @@ class EventWatcher:
         self._breakers = self._read_breakers()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Look from now on, for as long as the loop runs."""
+        """Poll from now on."""
         if restarts := self._control_restarts:
             text = f"the control process was replaced ({restarts} since the start); the log has what was before"
             self._view.events.publish("control", text, restarts=restarts)
@@ -45,7 +44,7 @@ class EventWatcher:
         loop.call_later(POLL_INTERVAL_S, self._poll_again, loop)
 
     def poll(self) -> None:
-        """Tell what is new."""
+        """Publish what has changed."""
         board, publish = self._view.board, self._view.events.publish
         if board.stage is not self._stage:
             self._stage = board.stage
@@ -67,7 +66,7 @@ class EventWatcher:
         self._publish_breakers()
 
     def _publish_generations(self) -> None:
-        """Each that came since the last look, as far as it is remembered."""
+        """The generations since the last poll."""
         generations = self._view.generations()
         if not generations or generations[-1].number == self._generation:
             return

@@ -1,7 +1,4 @@
-"""The metrics: which name each number on the board goes by. Counts nothing itself.
-
-A scrape sums the workers' rows, so counters go on when a worker is replaced, and costs the workers nothing.
-"""
+"""The Prometheus metrics: which name each counter has. A scrape sums the workers' rows and costs the workers nothing."""
 
 from __future__ import annotations
 
@@ -53,14 +50,14 @@ def _add(family: HistogramMetricFamily, labels: Sequence[str], histogram: tuple[
 
 
 def registry(view: StateView) -> CollectorRegistry:
-    """A registry that holds Balance's own metrics and nothing that the library adds by itself."""
+    """A registry with Balance's metrics only, without the library's own."""
     metrics = CollectorRegistry(auto_describe=False)
     metrics.register(BoardCollector(view))
     return metrics
 
 
 class BoardCollector(Collector):
-    """Turns the board into metric families at each scrape."""
+    """Reads shared memory at each scrape."""
 
     def __init__(self, view: StateView) -> None:
         self._view = view
@@ -68,7 +65,7 @@ class BoardCollector(Collector):
         self._cpu_s = 0.0
 
     def describe(self) -> list[Metric]:
-        """Nothing to say before the first scrape; without this, registering would already read the board."""
+        """Empty: registering must not read the metrics."""
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -88,11 +85,11 @@ class BoardCollector(Collector):
             "balance_http_requests", "HTTP requests answered.", labels=("method", "status", "pool", "backend", "route")
         )
         counts: dict[tuple[str, str, str, str, str], int] = {}
-        # What was counted of a backend that is gone stays its own, and comes back with it.
+        # The counts of removed backends stay under their names.
         for (slot, method, status), count in totals.series().items():
             named = names.get(slot) or self._view.names.get(slot, ("", ""))
             series = (counters.METHODS[method], str(status), *named, "")
-            counts[series] = counts.get(series, 0) + count  # one that has moved to another address has another slot
+            counts[series] = counts.get(series, 0) + count  # a backend with a new address has a new slot
         for labelled, count in counts.items():
             requests.add_metric(labelled, count)
         yield requests
@@ -205,7 +202,7 @@ class BoardCollector(Collector):
         yield transferred
 
     def _acceptance(self) -> Iterator[Metric]:
-        """Whether clients get in."""
+        """Whether clients are accepted."""
         view, cell = self._view, self._totals.cell
         pauses = CounterMetricFamily(
             "balance_accept_pauses", "Times that a listening socket's callers had to wait in its backlog.", labels=("reason",)
@@ -231,7 +228,7 @@ class BoardCollector(Collector):
             "balance_event_loop_lag_seconds", "How late the worker's loop ran, worst of the last second.", labels=("worker",)
         )
         worst: dict[int, int] = {}
-        for number, row in view.worker_rows():  # one that is leaving stands beside its successor
+        for number, row in view.worker_rows():  # a draining worker has the same number as its successor
             worst[number] = max(worst.get(number, 0), row[counters.LAG_MAX_US] if row is not None else 0)
         for number, lag_us in worst.items():
             lag.add_metric((str(number),), lag_us / US_PER_S)
@@ -279,9 +276,9 @@ class BoardCollector(Collector):
         yield build
 
     def _processes(self) -> Iterator[Metric]:
-        """The library's usual process_* names, summed over supervisor, control and workers."""
+        """The usual process_* names, summed over all processes."""
         used = processes.total(map(processes.usage, self._view.pids()))
-        # What a dead worker used is missing from the sum, and a counter that steps back would be read as a restart.
+        # A dead worker's CPU time leaves the sum, and Prometheus takes a counter that decreases for a restart.
         self._cpu_s = max(self._cpu_s, used.cpu_s)
         yield CounterMetricFamily("process_cpu_seconds", "CPU time of all processes.", self._cpu_s)
         yield GaugeMetricFamily(

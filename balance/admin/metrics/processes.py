@@ -1,4 +1,4 @@
-"""What the kernel says about this instance's processes, added up. Empty where there is no /proc."""
+"""CPU, memory and descriptors of the instance's processes, from /proc. Zeros without /proc."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ except (ValueError, OSError):
 
 
 class Usage(NamedTuple):
-    """CPU and memory of one process, or of several."""
+    """CPU and memory of one or several processes."""
 
     cpu_s: float = 0.0
     memory_bytes: int = 0  # proportional: a page shared by n processes counts 1/n in each, so that sums are true
@@ -22,7 +22,7 @@ class Usage(NamedTuple):
 
 
 def usage(pid: int) -> Usage:
-    """One process. All zeros when it is gone or there is no /proc."""
+    """One process; zeros when it has exited."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b") ")[2].split()  # the name may hold spaces and brackets
@@ -37,7 +37,7 @@ def usage(pid: int) -> Usage:
 
 
 def _proportional_bytes(pid: int) -> int:
-    """The process's share of memory, 0 where the kernel does not tell (hardened, or older than 4.14)."""
+    """PSS; 0 where the kernel does not tell (hardened, or before 4.14)."""
     try:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
             for line in file:
@@ -49,8 +49,7 @@ def _proportional_bytes(pid: int) -> int:
 
 
 def pid_namespace() -> str:
-    """In which pids mean what they mean to this process: two that read the same word mean the same processes. Empty where
-    there is no /proc."""
+    """An identifier of the pid namespace: equal for two processes whose pids mean the same. Empty without /proc."""
     try:
         with open("/proc/sys/kernel/random/boot_id") as file:
             return f"{file.read().strip()}/{os.stat('/proc/self/ns/pid').st_ino}"
@@ -59,7 +58,7 @@ def pid_namespace() -> str:
 
 
 def total(usages: Iterable[Usage]) -> Usage:
-    """Several processes as one."""
+    """The sum of several."""
     cpu_s, memory_bytes, virtual_bytes, open_fds = 0.0, 0, 0, 0
     for one in usages:
         cpu_s += one.cpu_s

@@ -1,4 +1,4 @@
-"""The sums over all workers' rows. Reads what the workers write while they write it: each cell is whole by itself."""
+"""Sums of the workers' counters. Workers write while this reads; each cell is atomic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from balance.runtime import counters
 
 
 class Totals:
-    """Sums over the rows of one board."""
+    """Sums over all rows."""
 
     __slots__ = ("_rows",)
 
@@ -22,16 +22,16 @@ class Totals:
 
     @property
     def bytes_in(self) -> int:
-        """From clients, in every mode."""
+        """From clients, all modes."""
         return self.cell(counters.BYTES_IN) + self.cell(counters.REQUEST_SIZE + counters.SIZE_SUM)
 
     @property
     def bytes_out(self) -> int:
-        """To clients, in every mode."""
+        """To clients, all modes."""
         return self.cell(counters.BYTES_OUT) + self.cell(counters.RESPONSE_SIZE + counters.SIZE_SUM)
 
     def series(self) -> dict[tuple[int, int, int], int]:
-        """Requests by (slot, method code, status), in the order in which they first happened."""
+        """Requests by (slot, method code, status), in the order of their first request."""
         counts: dict[tuple[int, int, int], int] = {}
         for row in self._rows:
             for index in counters.series_pairs(row):
@@ -43,7 +43,7 @@ class Totals:
         return counts
 
     def histogram(self, base: int, bounds: Sequence[int], unit: int) -> tuple[list[tuple[float, int]], float]:
-        """Cumulative buckets (upper bound, count) and the sum, for a unit that holds so many of the cells' own."""
+        """Cumulative buckets (upper bound, count) and the sum; `unit` converts from the cells' unit."""
         buckets = []
         count = 0
         for index, bound in enumerate((*bounds, math.inf)):
