@@ -1,4 +1,4 @@
-"""Background work on the event loop that nobody awaits: kept alive, and its crash never silent."""
+"""Background tasks on the event loop: references are kept, and exceptions are logged."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 log = logging.getLogger("balance.background_tasks")
 
-_running: set[asyncio.Task[Any]] = set()  # the loop holds tasks weakly: without this one may vanish half-way
+_running: set[asyncio.Task[Any]] = set()  # the event loop has only weak references to tasks
 
 
 def spawn(coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-    """Start `coroutine` as a task. A crash is logged under `name`; whoever stops the task cancels it."""
+    """Start `coroutine` as a task. An exception is logged with `name`; cancel the task to stop it."""
     task = asyncio.get_running_loop().create_task(coroutine, name=name)
     _running.add(task)
     task.add_done_callback(_ended)

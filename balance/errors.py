@@ -1,10 +1,10 @@
-"""Every exception that Balance raises on purpose.
+"""The exception classes of Balance.
 
 BalanceError
 ├── ConfigError          the configuration is wrong; carries every problem found
-├── StartError           the start cannot go on: a port in use, a directory missing; one line for the user
-├── ProtocolError        a peer broke HTTP; carries whose fault, the status to answer and why
-└── UpstreamError        a backend failed; carries the phase, because only CONNECT proves that nothing was sent
+├── StartError           the start failed, e.g. a port is in use; a message of one line for the user
+├── ProtocolError        a peer violated HTTP; has the status to answer and why
+└── UpstreamError        a backend failed; has the phase, since only CONNECT proves that nothing was sent
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from balance.model import TryPhase, Why
 
 
 class BalanceError(Exception):
-    """Root of the tree."""
+    """The base class."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with a configuration: where (1-based line and column, 0 if unknown) and what is allowed."""
+    """One problem of a configuration: its place (line and column from 1, 0 if unknown) and a message."""
 
     file: str
     line: int
@@ -35,7 +35,7 @@ class Problem:
 
 
 class ConfigError(BalanceError):
-    """The configuration cannot be used. `problems` holds every fault found, in the order of the file."""
+    """The configuration is invalid. `problems` has every problem found, in the order of the file."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -47,7 +47,7 @@ class StartError(BalanceError):
 
 
 class ProtocolError(BalanceError):
-    """A message that must not be passed on. `status` and `why` are what the client and the log are told."""
+    """A message that must not be forwarded. `status` is for the error response, `why` also for the log."""
 
     def __init__(self, status: int, why: Why, detail: str) -> None:
         super().__init__(detail)
@@ -57,7 +57,7 @@ class ProtocolError(BalanceError):
 
 
 class UpstreamError(BalanceError):
-    """A backend failed in `phase`; `why` says how. `is_ours`: it is this machine that ran out of something."""
+    """A backend failed in `phase`, with the reason `why`. `is_ours`: a resource of this host is exhausted."""
 
     def __init__(self, phase: TryPhase, why: Why, detail: str, *, is_ours: bool = False) -> None:
         super().__init__(detail)

@@ -1,4 +1,4 @@
-"""Words that every floor shares: addresses, and how things end. Nothing here needs a clock or a socket."""
+"""Types that all layers share: addresses, modes, and outcomes of requests."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 
 class Mode(enum.StrEnum):
-    """What a listener speaks."""
+    """The protocol of a listener."""
 
     TCP = "tcp"
     HTTP = "http"
 
 
 class TryPhase(enum.Enum):
-    """How far a use of a backend had come when it failed. Only CONNECT proves that nothing was sent."""
+    """The phase in which a request to a backend failed. Only CONNECT proves that nothing was sent."""
 
     CONNECT = "connect"
     SEND = "send"
@@ -24,15 +24,15 @@ class TryPhase(enum.Enum):
 
 
 class Outcome(enum.IntEnum):
-    """What a lease says about its backend when it ends."""
+    """The outcome of a lease for its backend's health."""
 
     OK = 0
-    FAILED = 1  # the backend's fault: refused, reset, rubbish, too slow
-    ABORTED = 2  # the client's doing, or ours: says nothing about the backend
+    FAILED = 1  # by the backend: refused, reset, invalid, too slow
+    ABORTED = 2  # by the client or by us: does not count for or against the backend
 
 
 class Why(enum.IntEnum):
-    """How a request or connection ended, one word each; the numbers are cells of the shared board, so append only."""
+    """How a request or connection ended. The numbers are cells of the shared board, so append only."""
 
     OK = 0
     CONNECT_REFUSED = 1
@@ -62,18 +62,18 @@ class Why(enum.IntEnum):
     DRAINING = 25
     INTERNAL_ERROR = 26
     BREAKER_OPEN = 27
-    LIMIT = 28  # every backend has as many as it may have, and the queue is full
+    LIMIT = 28  # every backend is at max_connections and the queue is full
     QUEUE_TIMEOUT = 29
 
     @property
     def word(self) -> str:
-        """The name as logs and metrics write it, e.g. ``connect_refused``."""
+        """The name in logs and metrics, e.g. ``connect_refused``."""
         return self.name.lower()
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to connect to or listen on: host and port, or the path of a Unix socket (then port is 0)."""
+    """An address to connect to or listen on: host and port, or the path of a Unix socket (then port is 0)."""
 
     host: str
     port: int
@@ -81,9 +81,9 @@ class Address:
 
     @classmethod
     def parse(cls, text: str, *, default_host: str = "") -> Address:
-        """Read ``host:port``, ``:port``, ``[v6]:port`` or ``unix:/path``.
+        """Parse ``host:port``, ``:port``, ``[v6]:port`` or ``unix:/path``.
 
-        Raises ValueError with a message that quotes the text. An empty host is `default_host`.
+        ValueError quotes the text. An empty host becomes `default_host`.
         """
         if text.startswith("unix:"):
             path = text[5:]
@@ -122,7 +122,7 @@ class Address:
 
     @property
     def is_ip(self) -> bool:
-        """Whether the host is an address already, so that no name needs resolving."""
+        """Whether the host is an IP address, so that no name has to be resolved."""
         try:
             ipaddress.ip_address(self.host)
         except ValueError:

@@ -1,3 +1,3 @@
-"""The version, alone so that packaging can read it without importing anything else."""
+"""The version; without imports, since packaging reads it."""
 
 VERSION = "0.1.0"

@@ -1,1 +1,1 @@
-"""Commands: flags become one call. What a call does is decided on the floors below."""
+"""The command line: parses flags and calls the other packages."""

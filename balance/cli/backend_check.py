@@ -1,4 +1,4 @@
-"""Whether the backends of a configuration can be connected to, from here and now. For `balance-validate --check-backends`."""
+"""Connects to every backend of a configuration, for `balance validate --check-backends`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from balance.config.model import BackendConfig, Config
 from balance.errors import Problem
 
 CONNECT_TIMEOUT_S = 2.0
-AT_ONCE = 64
+MAX_CONCURRENT = 64
 
 
 def unreachable(config: Config) -> tuple[Problem, ...]:
-    """A problem for each backend that refuses or does not answer in time."""
+    """A problem for each backend that refuses the connection or does not accept it in time."""
     named = [(f"{pool.name}.{backend.name}", backend) for pool in config.pools for backend in pool.backends]
-    with ThreadPoolExecutor(min(AT_ONCE, len(named))) as threads:
+    with ThreadPoolExecutor(min(MAX_CONCURRENT, len(named))) as threads:
         reasons = list(threads.map(lambda pair: _reason(pair[1]), named))
     return tuple(
         Problem(config.source, 0, 0, name, f"backend {backend.address} can't be reached: {reason}")
@@ -25,7 +25,7 @@ def unreachable(config: Config) -> tuple[Problem, ...]:
 
 
 def _reason(backend: BackendConfig) -> str:
-    """Why it can't be connected to, or nothing."""
+    """Why the connection failed, "" when it succeeded."""
     address = backend.address
     try:
         if address.is_unix:

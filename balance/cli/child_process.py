@@ -1,4 +1,4 @@
-"""A `balance` process that another command starts and that never outlives it. Decides how it ends, not what it does."""
+"""A `balance` child process of another command; it never outlives its parent."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class ChildProcess:
             env={**os.environ, "PYTHONPATH": import_path()},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE if is_heard else None,
-            # Ctrl-C on a terminal reaches a whole group: apart, the children end in the order that we choose.
+            # Ctrl-C reaches the terminal's whole process group; in their own group, children are stopped in our order.
             process_group=0,
             preexec_fn=partial(set_parent_death_signal, os.getpid(), signal.SIGTERM),
         )
         return cls(name, process)
 
     async def first_line(self, limit_s: float) -> str:
-        """What it says first, which is that it is ready."""
+        """The first line of its output, which it prints when it is ready."""
         assert self._process.stdout is not None
         try:
             async with asyncio.timeout(limit_s):
@@ -58,13 +58,13 @@ class ChildProcess:
         return line.decode().strip()
 
     async def end(self) -> None:
-        """Wait until it ends, which it should not: raises StartError with its status."""
+        """Wait until it ends unexpectedly; raises StartError with its status."""
         status = await self._process.wait()
         how = f"with status {status}" if status >= 0 else f"by {signal.Signals(-status).name}"
         raise StartError(f"{self.name} ended {how}")
 
     async def stop(self, grace_s: float) -> None:
-        """Ask it to end, wait, then kill it with all that it started."""
+        """SIGTERM, wait, then SIGKILL to its process group."""
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
         with contextlib.suppress(TimeoutError):
@@ -74,7 +74,7 @@ class ChildProcess:
         await self._process.wait()
 
     def kill(self) -> None:
-        """Kill it and whatever of its group is left."""
+        """SIGKILL to its process group."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""`balance demo`: three backends, the balancer before them, and what to try. Nothing of it outlives the command.
+"""`balance demo`: three backends and the balancer as child processes, with instructions; all end with the command.
 
 It balances nothing itself: every part is the same `balance` command that a user would type.
 """
@@ -53,9 +53,9 @@ def demo_command(port: int, admin_port: int) -> None:
 
 
 def free_port(wanted: int, flag: str) -> int:
-    """The wanted port, or any free one for 0. A StartError that suggests another where it is taken."""
+    """The wanted port, or any free one for 0. StartError suggests another when it is in use."""
     for port in (wanted, *range(wanted + 1, min(wanted + 100, 65536))):
-        # A listening balancer shares its port with whoever asks for SO_REUSEPORT. This does not ask, so it sees it.
+        # Without SO_REUSEPORT, with which a running balancer would share its port.
         with closing(socket.socket()) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -71,17 +71,17 @@ def free_port(wanted: int, flag: str) -> int:
 
 
 async def run(port: int, admin_port: int) -> None:
-    """Start everything, wait for a signal or for a companion's end, stop everything."""
+    """Start everything, wait for a signal or for the end of a child, stop everything."""
     loop = asyncio.get_running_loop()
-    companions: list[ChildProcess] = []
-    story = loop.create_task(tell(companions, port, admin_port))
+    children: list[ChildProcess] = []
+    story = loop.create_task(start_and_watch(children, port, admin_port))
 
     def interrupt() -> None:
         if not story.cancelling():
             story.cancel()
             return
-        for companion in companions:  # asked twice: at once
-            companion.kill()
+        for child in children:  # second signal: at once
+            child.kill()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, interrupt)
@@ -90,40 +90,40 @@ async def run(port: int, admin_port: int) -> None:
         story.result()
 
 
-async def tell(companions: list[ChildProcess], port: int, admin_port: int) -> None:
-    """From the first start to the last stop; ends by being cancelled, or by StartError when a companion ends."""
+async def start_and_watch(children: list[ChildProcess], port: int, admin_port: int) -> None:
+    """Start the children, print instructions and wait; ends by cancellation, or by StartError when a child ends."""
     with tempfile.TemporaryDirectory(prefix="balance-demo-") as directory:
         try:
-            backends = await start_backends(companions)
+            backends = await start_backends(children)
             config = write_configuration(directory, port, admin_port, backends)
-            companions.append(await ChildProcess.start("the balancer", ["serve", "--config", str(config)]))
+            children.append(await ChildProcess.start("the balancer", ["serve", "--config", str(config)]))
             async with asyncio.TaskGroup() as watch:
-                for companion in companions:
-                    watch.create_task(companion.end())
+                for child in children:
+                    watch.create_task(child.end())
                 await wait_until_ready(admin_port)
-                click.echo(what_to_try(port, admin_port, backends, config))
+                click.echo(instructions(port, admin_port, backends, config))
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
         finally:
-            await stop(companions)
+            await stop(children)
 
 
-async def start_backends(companions: list[ChildProcess]) -> dict[str, str]:
-    """The addresses by name."""
+async def start_backends(children: list[ChildProcess]) -> dict[str, str]:
+    """Start the backends. Returns their addresses by name."""
     started = {}
     for name in WEIGHTS:
         started[name] = await ChildProcess.start(
             f"backend {name}", ["backend", "--port", "0", "--name", name, "--websocket"], is_heard=True
         )
-        companions.append(started[name])
-    lines = {name: await companion.first_line(START_LIMIT_S) for name, companion in started.items()}
+        children.append(started[name])
+    lines = {name: await child.first_line(START_LIMIT_S) for name, child in started.items()}
     return {name: line.rpartition("http://")[2] for name, line in lines.items()}
 
 
-async def stop(companions: list[ChildProcess]) -> None:
-    """The balancer first, so that it never sees its backends go."""
-    for companion in reversed(companions):
-        await companion.stop(STOP_LIMIT_S)
+async def stop(children: list[ChildProcess]) -> None:
+    """Stop the balancer first, so that it does not see its backends end."""
+    for child in reversed(children):
+        await child.stop(STOP_LIMIT_S)
 
 
 def write_configuration(directory: str, port: int, admin_port: int, backends: Mapping[str, str]) -> Path:
@@ -161,7 +161,7 @@ async def wait_until_ready(admin_port: int) -> None:
 
 
 async def is_ready(admin_port: int) -> bool:
-    """Whether the status page calls every backend healthy: whoever joins later begins the turns anew."""
+    """Whether every backend is healthy: one that joins later would restart the round-robin order."""
     try:
         reader, writer = await asyncio.open_connection(HOST, admin_port)
         with closing(writer):
@@ -174,7 +174,7 @@ async def is_ready(admin_port: int) -> bool:
     return bool(status["ready"]) and states == ["healthy"] * len(WEIGHTS)
 
 
-def what_to_try(port: int, admin_port: int, backends: Mapping[str, str], config: Path) -> str:
+def instructions(port: int, admin_port: int, backends: Mapping[str, str], config: Path) -> str:
     front, admin, flaky = f"http://{HOST}:{port}", f"http://{HOST}:{admin_port}", f"http://{backends[FLAKY]}"
     members = "\n".join(f"  {name:14} http://{address}  weight {WEIGHTS[name]}" for name, address in backends.items())
     return f"""

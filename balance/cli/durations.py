@@ -1,4 +1,4 @@
-"""Durations on the command line, written as in configuration files."""
+"""Click callback for durations in the format of configuration files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from balance.config.schema.units import duration_s
 
 
 def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """A duration as configuration files write it; None stays None."""
+    """The duration in seconds; None stays None."""
     if value is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""`balance`: which command was meant, and how an error looks to the user. Holds no command itself.
+"""The `balance` program: finds the command and formats errors.
 
 A command's module is imported only when that command runs, so that `balance --help` is quick and one command's
 missing dependency does not break the others.
@@ -24,7 +24,7 @@ INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended: 128 + S
 
 
 class CommandEntry(NamedTuple):
-    """Where a command lives, as module:attribute, and its line in the list of commands."""
+    """A command's place, as module:attribute, and its summary in the list of commands."""
 
     target: str
     summary: str
@@ -112,14 +112,14 @@ def run(command: click.Command, args: Sequence[str] | None = None, *, name: str 
     ensure_standard_streams()
     try:
         result = command.main(args, prog_name=name, standalone_mode=False)
-        sys.stdout.flush()  # here, where a closed pipe can still be handled; at exit it would be a traceback
+        sys.stdout.flush()  # here a closed pipe can be handled; at exit it would be a traceback
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader has left (`balance --help | head -1`): nothing to say, and nobody to say it to.
+        # The reader closed the pipe (`balance --help | head -1`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (BalanceError, OSError) as error:

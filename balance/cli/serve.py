@@ -1,4 +1,4 @@
-"""`balance serve`: flags become one configuration and one call."""
+"""`balance serve`: loads the configuration from a file or flags and runs the balancer."""
 
 from __future__ import annotations
 

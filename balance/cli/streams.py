@@ -1,4 +1,4 @@
-"""The three standard streams, whatever whoever started us has closed (`balance serve >&-`, some service runners).
+"""Opens standard streams that the parent closed (`balance serve >&-`, some service managers).
 
 A closed descriptor is taken by the next file or socket that is opened, and then a stray print goes to a client.
 """

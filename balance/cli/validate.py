@@ -1,4 +1,4 @@
-"""`balance-validate`: says whether files are right, and everything that is wrong. Decides nothing: `balance.config` does.
+"""`balance validate` and `balance-validate`: checks configuration files and reports every problem.
 
 Exit status: 0 valid, 1 invalid, 2 unreadable.
 """
@@ -52,13 +52,13 @@ def validate_command(
     if schema or reference:
         from balance.config import export
 
-        _say(sys.stdout, json.dumps(export.json_schema(), indent=2) if schema else export.reference().rstrip())
+        _print(sys.stdout, json.dumps(export.json_schema(), indent=2) if schema else export.reference().rstrip())
         return VALID
     names = [*configs, *files] or [os.environ.get("BALANCE_CONFIG") or "config.yaml"]
-    verdicts = [_verdict(name, check_backends) for name in names]
+    verdicts = [_check(name, check_backends) for name in names]
     if style == "json":
         shown = [_as_json(verdict) for verdict in verdicts]
-        _say(sys.stdout, json.dumps(shown[0] if len(shown) == 1 else shown, indent=2))
+        _print(sys.stdout, json.dumps(shown[0] if len(shown) == 1 else shown, indent=2))
     else:
         for verdict in verdicts:
             _report(verdict, verbose, named=len(verdicts) > 1)
@@ -67,7 +67,7 @@ def validate_command(
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
-    """What was found about one file."""
+    """The result for one file."""
 
     file: str
     status: int
@@ -76,7 +76,7 @@ class FileReport:
     config: Config | None = None
 
 
-def _verdict(file: str, check_backends: bool) -> FileReport:
+def _check(file: str, check_backends: bool) -> FileReport:
     from balance.config import UnreadableError, load_file
 
     try:
@@ -96,19 +96,19 @@ def _verdict(file: str, check_backends: bool) -> FileReport:
 def _report(verdict: FileReport, verbose: bool, *, named: bool) -> None:
     before = f"{verdict.file}: " if named else ""
     for warning in verdict.warnings:
-        _say(sys.stderr, f"warning: {warning}")
+        _print(sys.stderr, f"warning: {warning}")
     if verdict.status == VALID:
-        _say(sys.stdout, f"{before}✅ Configuration is valid")
+        _print(sys.stdout, f"{before}✅ Configuration is valid")
     else:
-        _say(sys.stderr, f"{before}❌ Configuration validation failed with {len(verdict.errors)} error(s):")
+        _print(sys.stderr, f"{before}❌ Configuration validation failed with {len(verdict.errors)} error(s):")
         for number, problem in enumerate(verdict.errors, 1):
-            _say(sys.stderr, f"  {number}. {problem}")
+            _print(sys.stderr, f"  {number}. {problem}")
     if verbose and verdict.config is not None:
-        _say(sys.stdout, "\n" + "\n".join(summary(verdict.config)))
+        _print(sys.stdout, "\n" + "\n".join(summary(verdict.config)))
 
 
 def summary(config: Config) -> list[str]:
-    """What the configuration is, line by line."""
+    """A summary of the configuration, in lines."""
     modes = dict.fromkeys(listener.mode.value for listener in config.listeners)
     listens = [str(address) for listener in config.listeners for address in listener.addresses]
     pools = config.pools
@@ -144,8 +144,8 @@ def _problem_json(problem: Problem) -> dict[str, Any]:
     return {name: getattr(problem, name) for name in ("file", "line", "column", "path", "message")}
 
 
-def _say(stream: TextIO, text: str) -> None:
-    """Print, whatever the stream can encode: a C locale has no tick mark."""
+def _print(stream: TextIO, text: str) -> None:
+    """Print; characters that the stream can't encode are replaced (a C locale has no tick mark)."""
     encoding = stream.encoding or "ascii"
     try:
         text.encode(encoding)
@@ -155,5 +155,5 @@ def _say(stream: TextIO, text: str) -> None:
 
 
 def main() -> None:
-    """The console script."""
+    """The console script `balance-validate`."""
     sys.exit(run(validate_command, name="balance-validate"))

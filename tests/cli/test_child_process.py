@@ -1,4 +1,4 @@
-"""A companion ends when asked, when it must, and with its parent."""
+"""A child process ends on request, by force, and with its parent."""
 
 from __future__ import annotations
 

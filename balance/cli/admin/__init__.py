@@ -1,1 +1,1 @@
-"""Commands that talk to a running instance through its admin port."""
+"""Commands that use the admin API of a running instance."""

@@ -1,4 +1,4 @@
-"""A running instance's admin port, asked from the command line: one request, one answer. Decides nothing about what it says."""
+"""HTTP client for the admin API of a running instance."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from balance.model import Address
 
 DEFAULT = "127.0.0.1:9090"
 CONNECT_TIMEOUT_S = 5.0
-PAGE_TIMEOUT_S = 15.0  # what is only looked at comes at once
-ANSWER_TIMEOUT_S = 150.0  # a reload waits until every worker is ready for it; the instance itself gives up before
-SILENCE_S = 45.0  # of a stream of events; three heartbeats
-NOBODY = 2
+READ_TIMEOUT_S = 15.0  # for GET
+ORDER_TIMEOUT_S = 150.0  # for orders; a reload waits for every worker, and the instance's own timeout is shorter
+EVENTS_IDLE_TIMEOUT_S = 45.0  # three heartbeats of the event stream
+EXIT_NOT_RUNNING = 2
 
 
-class NobodyAnswersError(click.ClickException):
-    """There is no Balance at that address."""
+class NotRunningError(click.ClickException):
+    """No Balance is running at that address."""
 
-    exit_code = NOBODY
+    exit_code = EXIT_NOT_RUNNING
 
     def show(self, file: Any = None) -> None:
-        """One line, as every other error of ours."""
+        """Print the message in one line."""
         click.echo(f"balance: {self.message}", err=True)
 
 
-class NoAnswerError(BalanceError):
-    """It is there and did not answer."""
+class NoResponseError(BalanceError):
+    """The instance accepted the connection but did not respond."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the instance said."""
+    """A response of the instance."""
 
     status: int
     document: dict[str, Any]
@@ -51,7 +51,7 @@ class Reply:
 
     @property
     def error(self) -> str:
-        """Why not, in one line."""
+        """The error message, in one line."""
         return str(self.document.get("error") or f"it answered {self.status}")
 
 
@@ -67,7 +67,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class AdminClient:
-    """At one address, as a user writes it: host:port, :port, unix:/path or http://host:port."""
+    """A client for one address: host:port, :port, unix:/path or http://host:port."""
 
     def __init__(self, text: str) -> None:
         try:
@@ -75,7 +75,7 @@ class AdminClient:
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--admin") from None
 
-    def ask(
+    def request(
         self,
         method: str,
         path: str,
@@ -89,7 +89,7 @@ class AdminClient:
         `expected` is a key that Balance's answer has when it has done what was asked: others answer in JSON, too.
         """
         data = json.dumps(body).encode() if isinstance(body, dict) else body
-        timeout_s = PAGE_TIMEOUT_S if method == "GET" else ANSWER_TIMEOUT_S
+        timeout_s = READ_TIMEOUT_S if method == "GET" else ORDER_TIMEOUT_S
         connection = self._connect(timeout_s)
         try:
             connection.request(method, _target(path, query), data, {"Accept": "application/json"})
@@ -98,41 +98,41 @@ class AdminClient:
         except TimeoutError:
             later = "" if method == "GET" else "; it may still do what was asked"
             message = f"{self._address} has not answered within {timeout_s:g}s{later}"
-            raise NoAnswerError(message) from None
+            raise NoResponseError(message) from None
         except (OSError, http.client.HTTPException) as error:
-            raise NoAnswerError(f"{self._address} broke off: {error or type(error).__name__}") from None
+            raise NoResponseError(f"{self._address} broke off: {error or type(error).__name__}") from None
         finally:
             connection.close()
         reply = Reply(response.status, self._document(content))
         if reply.is_done and expected and expected not in reply.document:
-            raise self._stranger()
+            raise self._not_running()
         return reply
 
     def listen(self, since: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The same as events(), but connected when it returns."""
+        """As events(), but connected when it returns."""
         events = self.events(since, is_told=True)
         next(events)
         return events
 
     def events(self, since: str, *, is_told: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The number and the document of each event, until the instance ends it. `is_told`: first of all an empty one."""
-        connection = self._connect(SILENCE_S)
+        """The id and document of each event until the stream ends. `is_told`: yields an empty event first, once connected."""
+        connection = self._connect(EVENTS_IDLE_TIMEOUT_S)
         try:
             connection.request("GET", _target("/events", {"since": since} if since else None))
             response = connection.getresponse()
             if response.status != 200:
-                raise NoAnswerError(Reply(response.status, self._document(response.read())).error)
+                raise NoResponseError(Reply(response.status, self._document(response.read())).error)
             if is_told:
                 yield "", {}
             yield from _read_events(response)
         except (OSError, http.client.HTTPException):
-            return  # it is gone, or as good as: whoever reads on asks again
+            return  # disconnected: the caller connects again
         finally:
             connection.close()
 
     @property
-    def is_of_this_machine(self) -> bool:
-        """Whether whoever answers there may be a process of this machine, as far as the address tells."""
+    def is_local(self) -> bool:
+        """Whether the address is a Unix socket or a loopback address of this host."""
         address = self._address
         if address.is_unix or address.host == "localhost":
             return True
@@ -149,7 +149,7 @@ class AdminClient:
             connection.connect()
         except (OSError, UnicodeError) as error:
             reason = "no answer" if isinstance(error, TimeoutError) else getattr(error, "strerror", None) or str(error)
-            raise NobodyAnswersError(
+            raise NotRunningError(
                 f"nobody answers at {address} ({reason.lower()}); start one by 'balance serve', or say where its admin port "
                 "is by --admin ADDRESS or BALANCE_ADMIN"
             ) from None
@@ -162,18 +162,18 @@ class AdminClient:
         except ValueError:
             document = None
         if not isinstance(document, dict):
-            raise self._stranger()
+            raise self._not_running()
         return document
 
-    def _stranger(self) -> NobodyAnswersError:
-        return NobodyAnswersError(
+    def _not_running(self) -> NotRunningError:
+        return NotRunningError(
             f"what answers at {self._address} is not Balance's admin port; say where that is by --admin ADDRESS or "
             "BALANCE_ADMIN"
         )
 
 
 def backend_path(name: str) -> str:
-    """Where a backend of that name, or pool/name, is."""
+    """The path of a backend in the API, for a name or pool/name."""
     return f"/backends/{quote(name, safe='/')}"
 
 

@@ -1,4 +1,4 @@
-"""What all commands that talk to a running instance share: where it is, and in which form they answer."""
+"""Options that all admin commands share: --admin, --json, --dry-run."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def dry_run_option(command: Command) -> Command:
 
 
 def examples(*lines: str) -> str:
-    """The end of a command's help."""
+    """The examples at the end of a command's help."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def query(dry_run: bool) -> dict[str, str] | None:
-    """Of a request."""
+    """The query parameters of a request."""
     return {"dry_run": "true"} if dry_run else None

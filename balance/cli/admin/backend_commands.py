@@ -1,4 +1,4 @@
-"""`balance drain`, `enable`, `maintenance`, `weight`, `add`, `remove`: orders about one backend of a running instance."""
+"""`balance drain`, `enable`, `maintenance`, `weight`, `add`, `remove`: change backends of a running instance."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import click
 
 from balance.cli.admin.admin_client import AdminClient, backend_path
 from balance.cli.admin.admin_options import Command, admin_option, dry_run_option, examples, json_option, query
-from balance.cli.admin.tables import refused, show_json, show_verdict, show_warnings
+from balance.cli.admin.tables import show_json, show_outcome, show_refusal, show_warnings
 from balance.cli.admin.wait_option import check_wait, wait_drained, wait_options
 from balance.cli.main import INTERRUPTED
 
 WEIGHT = click.IntRange(0, 65535)
-WEIGHT.name = "whole number"  # in messages, where click says `integer range`
+WEIGHT.name = "whole number"  # in messages; click's name is `integer range`
 
 
 def _state_command(verb: str, state: str, says: str, without: str = "", *, ends: bool = True) -> click.Command:
-    """`ends`: what is under way there comes to an end, which can be waited for."""
+    """A command that sets a state. `ends`: requests in flight end, so that it has --wait."""
     shown = [f"balance {verb} app-1", f"balance {verb} app/app-1 app/app-2"]
     shown += [f"balance {verb} app-1 --wait --timeout 30s"] if ends else []
 
@@ -34,18 +34,18 @@ def _state_command(verb: str, state: str, says: str, without: str = "", *, ends:
         names = tuple(dict.fromkeys(names))
         if not names:
             raise click.UsageError(f"say which backend: balance {verb} NAME ('balance backends' lists them){without}")
-        for name in names if len(names) > 1 else ():  # all of them or none
-            if not (reply := port.ask("GET", backend_path(name))).is_done:
-                return refused(reply, is_json)
+        for name in names if len(names) > 1 else ():  # check all names before the first change
+            if not (reply := port.request("GET", backend_path(name))).is_done:
+                return show_refusal(reply, is_json)
         said: list[dict[str, Any]] = []
         try:
             for name in names:
-                reply = port.ask("PATCH", backend_path(name), {"state": state}, expected="state")
+                reply = port.request("PATCH", backend_path(name), {"state": state}, expected="state")
                 if not reply.is_done:
-                    return refused(reply, is_json)
+                    return show_refusal(reply, is_json)
                 said.append(reply.document)
                 if not is_json:
-                    _tell(reply.document)
+                    _show_state(reply.document)
             if is_waiting:
                 return wait_drained(port, names, timeout, is_json)
         except KeyboardInterrupt:
@@ -62,12 +62,12 @@ def _state_command(verb: str, state: str, says: str, without: str = "", *, ends:
 
 
 def no_options(command: Command) -> Command:
-    """None."""
+    """Adds no options."""
     return command
 
 
-def _tell(document: dict[str, Any]) -> None:
-    """What holds now, and what is said against it."""
+def _show_state(document: dict[str, Any]) -> None:
+    """Print the new state and warnings."""
     match document["state"]:
         case "unknown":
             said = "enabled: the next check decides"
@@ -100,8 +100,8 @@ enable_command = _state_command("enable", "enable", "Put backends back that were
 @json_option
 def weight_command(port: AdminClient, is_json: bool, dry_run: bool, name: str, weight: int) -> int:
     """Give a backend another weight, until the file says something new about it. 0: nothing new, while its sessions stay."""
-    reply = port.ask("PATCH", backend_path(name), {"weight": weight}, query(dry_run), expected="done")
-    return show_verdict(reply, is_json, is_dry_run=dry_run)
+    reply = port.request("PATCH", backend_path(name), {"weight": weight}, query(dry_run), expected="done")
+    return show_outcome(reply, is_json, is_dry_run=dry_run)
 
 
 def _values(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def add_command(
         | ({"pool": pool} if pool else {})
         | ({"weight": weight} if weight is not None else {})
     )
-    return show_verdict(port.ask("POST", "/backends", body, query(dry_run), expected="done"), is_json, is_dry_run=dry_run)
+    return show_outcome(port.request("POST", "/backends", body, query(dry_run), expected="done"), is_json, is_dry_run=dry_run)
 
 
 @click.command("remove", epilog=examples("balance remove app-3", "balance remove app/app-3 --dry-run"))
@@ -159,6 +159,6 @@ def add_command(
 @json_option
 def remove_command(port: AdminClient, is_json: bool, dry_run: bool, name: str) -> int:
     """Take a backend away from a running instance; what is under way there may end."""
-    return show_verdict(
-        port.ask("DELETE", backend_path(name), query=query(dry_run), expected="done"), is_json, is_dry_run=dry_run
+    return show_outcome(
+        port.request("DELETE", backend_path(name), query=query(dry_run), expected="done"), is_json, is_dry_run=dry_run
     )

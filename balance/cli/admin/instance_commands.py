@@ -1,4 +1,4 @@
-"""`balance reload`, `diff`, `restart`, `upgrade`, `stop`: orders to a running instance as a whole."""
+"""`balance reload`, `diff`, `restart`, `upgrade`, `stop`: operate a running instance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from balance.cli.admin.admin_client import AdminClient, Reply
 from balance.cli.admin.admin_options import admin_option, dry_run_option, examples, json_option, query
 from balance.cli.admin.stop_wait import stop_and_wait
-from balance.cli.admin.tables import refused, show_json, show_verdict
+from balance.cli.admin.tables import show_json, show_outcome, show_refusal
 from balance.cli.admin.wait_option import check_wait, wait_options
 
 
@@ -36,7 +36,7 @@ def reload_command(
 ) -> int:
     """Have a running instance read its configuration again. All or nothing: a wrong file changes nothing."""
     body = {"rollback": to or rollback, "discard_changes": discard_changes}
-    return show_verdict(port.ask("POST", "/reload", body, query(dry_run), expected="done"), is_json, is_dry_run=dry_run)
+    return show_outcome(port.request("POST", "/reload", body, query(dry_run), expected="done"), is_json, is_dry_run=dry_run)
 
 
 @click.command("diff", epilog=examples("balance diff config.yaml", "cat config.yaml | balance diff -"))
@@ -54,14 +54,14 @@ def diff_command(port: AdminClient, is_json: bool, file: str) -> int:
         except OSError as error:
             click.echo(f"balance: {file}: can't be read: {error.strerror}", err=True)
             return 1
-    reply = port.ask("POST", "/diff", text, expected="done")
+    reply = port.request("POST", "/diff", text, expected="done")
     if not is_json:
         _rename(reply, file)
-    return show_verdict(reply, is_json, is_dry_run=True)
+    return show_outcome(reply, is_json, is_dry_run=True)
 
 
 def _rename(reply: Reply, file: str) -> None:
-    """The instance tells problems under the name of its own file; here they are in another one."""
+    """Replace the instance's file name in problems by that of the given file."""
     source = f"{reply.document.get('source')}:"
     problems = reply.document.get("problems", ())
     renamed = [f"{file}:{each.removeprefix(source)}" if each.startswith(source) else each for each in problems]
@@ -73,7 +73,7 @@ def _rename(reply: Reply, file: str) -> None:
 @json_option
 def restart_command(port: AdminClient, is_json: bool) -> int:
     """Replace the workers of a running instance one by one, without losing a connection."""
-    return _begun(port.ask("POST", "/restart", expected="done"), is_json, "the workers are replaced one by one")
+    return _begun(port.request("POST", "/restart", expected="done"), is_json, "the workers are replaced one by one")
 
 
 @click.command("upgrade", epilog=examples("balance upgrade"))
@@ -81,7 +81,7 @@ def restart_command(port: AdminClient, is_json: bool) -> int:
 @json_option
 def upgrade_command(port: AdminClient, is_json: bool) -> int:
     """Have a running instance hand over to the program that is installed now, without losing a connection."""
-    return _begun(port.ask("POST", "/upgrade", expected="done"), is_json, "the new program takes over")
+    return _begun(port.request("POST", "/upgrade", expected="done"), is_json, "the new program takes over")
 
 
 @click.command("stop", epilog=examples("balance stop", "balance stop --wait --timeout 1m"))
@@ -97,12 +97,12 @@ def stop_command(port: AdminClient, is_json: bool, is_waiting: bool, timeout: fl
     check_wait(is_waiting, timeout)
     if is_waiting:
         return stop_and_wait(port, timeout, is_json)
-    return _begun(port.ask("POST", "/drain", expected="done"), is_json, "it drains and ends")
+    return _begun(port.request("POST", "/drain", expected="done"), is_json, "it drains and ends")
 
 
 def _begun(reply: Reply, is_json: bool, otherwise: str) -> int:
     if not reply.is_done:
-        return refused(reply, is_json)
+        return show_refusal(reply, is_json)
     if is_json:
         show_json(reply.document)
     else:

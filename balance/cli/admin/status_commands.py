@@ -1,4 +1,4 @@
-"""`balance status`, `backends`, `generations`, `events`: what a running instance says of itself. They change nothing."""
+"""`balance status`, `backends`, `generations`, `events`: show the state of a running instance."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import click
 
 from balance.cli.admin.admin_client import AdminClient
 from balance.cli.admin.admin_options import admin_option, examples, json_option
-from balance.cli.admin.tables import refused, show, show_json, table
+from balance.cli.admin.tables import show, show_json, show_refusal, table
 
-AGAIN_S = 1.0  # from the end of one stream of events to the next
+RECONNECT_DELAY_S = 1.0  # after the end of an event stream
 
 
 @click.command("status", epilog=examples("balance status", "balance status --admin 127.0.0.1:9091 --json"))
@@ -21,9 +21,9 @@ AGAIN_S = 1.0  # from the end of one stream of events to the next
 @json_option
 def status_command(port: AdminClient, is_json: bool) -> int:
     """Show how a running instance is doing: processes, listeners, pools."""
-    reply = port.ask("GET", "/status", expected="stage")
+    reply = port.request("GET", "/status", expected="stage")
     if not reply.is_done:
-        return refused(reply, is_json)
+        return show_refusal(reply, is_json)
     if is_json:
         show_json(reply.document)
     else:
@@ -67,9 +67,9 @@ def _clients(listener: dict[str, Any]) -> str:
 @json_option
 def backends_command(port: AdminClient, is_json: bool) -> int:
     """Show every backend: how it stands, why, and what it does."""
-    reply = port.ask("GET", "/backends", expected="backends")
+    reply = port.request("GET", "/backends", expected="backends")
     if not reply.is_done:
-        return refused(reply, is_json)
+        return show_refusal(reply, is_json)
     if is_json:
         show_json(reply.document)
         return 0
@@ -79,7 +79,7 @@ def backends_command(port: AdminClient, is_json: bool) -> int:
 
 
 def backend_rows(document: dict[str, Any]) -> list[tuple[object, ...]]:
-    """What the table says of each backend of the document."""
+    """The table's rows, one per backend."""
     return [
         (
             each["pool"], each["name"], each["address"], _weight(each), each["state"],
@@ -95,7 +95,7 @@ def _weight(backend: dict[str, Any]) -> object:
 
 
 def _why(backend: dict[str, Any]) -> str | None:
-    """Why it came to be as it is, and what its last check found where that says something else."""
+    """The reason of its state, and of its last check if that differs."""
     why: str | None = backend["why"]
     last = backend["last_check"]
     if why and last and not last["ok"] and not why.startswith(last["reason"]):
@@ -108,14 +108,14 @@ def _why(backend: dict[str, Any]) -> str | None:
 @json_option
 def generations_command(port: AdminClient, is_json: bool) -> int:
     """Show the configurations that are remembered: when each came, by whom and from where, what it changed."""
-    reply = port.ask("GET", "/config", expected="generations")
+    reply = port.request("GET", "/config", expected="generations")
     if not reply.is_done:
-        return refused(reply, is_json)
+        return show_refusal(reply, is_json)
     if is_json:
         show_json({"generations": reply.document["generations"]})
         return 0
     rows = [
-        (each["generation"], "now" if each["current"] else None, _second(each["made_at"]), each["origin"], each["source"],
+        (each["generation"], "now" if each["current"] else None, _to_seconds(each["made_at"]), each["origin"], each["source"],
          each.get("summary"))
         for each in reply.document["generations"]
     ]  # fmt: skip
@@ -123,8 +123,8 @@ def generations_command(port: AdminClient, is_json: bool) -> int:
     return 0
 
 
-def _second(moment: str) -> str:
-    """An ISO time without what is below a second."""
+def _to_seconds(moment: str) -> str:
+    """An ISO time without fractions of a second."""
     return f"{moment[:19]}Z" if moment.endswith("+00:00") else moment
 
 
@@ -137,9 +137,9 @@ def _second(moment: str) -> str:
 def events_command(port: AdminClient, is_json: bool, since: str, new: bool, once: bool) -> int:
     """Show what happens, as it happens, until Ctrl-C: backends, breakers, reloads, workers, orders."""
     if once:
-        reply = port.ask("GET", "/events", query={"follow": "false", "since": since}, expected="events")
+        reply = port.request("GET", "/events", query={"follow": "false", "since": since}, expected="events")
         if not reply.is_done:
-            return refused(reply, is_json)
+            return show_refusal(reply, is_json)
         for each in reply.document["events"]:
             _show_event(each, is_json)
         return 0
@@ -148,9 +148,9 @@ def events_command(port: AdminClient, is_json: bool, since: str, new: bool, once
         for number, event in port.events(last):
             last = number
             _show_event({"number": int(number)} | event, is_json)
-        time.sleep(AGAIN_S)  # its control process may be on its way back; when nobody is there, asking again says so
+        time.sleep(RECONNECT_DELAY_S)  # its control process may be on its way back; when nobody is there, asking again says so
 
 
 def _show_event(event: dict[str, Any], is_json: bool) -> None:
-    # Flushed by click: whoever reads a pipe sees each event as it comes.
+    # click flushes, so that each event is seen at once in a pipe.
     click.echo(json.dumps(event, ensure_ascii=False) if is_json else f"{event['at']} {event['kind']}: {event['text']}")

@@ -1,4 +1,4 @@
-"""`balance stop --wait`: when the instance has ended, and how.
+"""`balance stop --wait`: waits for the instance's end and reports dropped connections.
 
 The admin port goes before the end, so on the same machine the supervisor's process is waited for, by a descriptor that no other
 process with its number can be taken for. From elsewhere the end of the admin port has to do. How it ended, it says itself: the
@@ -18,24 +18,24 @@ from typing import Any
 import click
 
 from balance.admin.metrics.processes import pid_namespace
-from balance.cli.admin.admin_client import AdminClient, NoAnswerError, NobodyAnswersError
-from balance.cli.admin.tables import REFUSED, refused, show_json
+from balance.cli.admin.admin_client import AdminClient, NoResponseError, NotRunningError
+from balance.cli.admin.tables import REFUSED, show_json, show_refusal
 from balance.cli.admin.wait_option import WaitProgress
 from balance.cli.main import INTERRUPTED
 from balance.errors import BalanceError
 
-LAST_WORD_S = 2.0  # from the end of the process to the last word's being read
+FINAL_EVENT_TIMEOUT_S = 2.0  # to read the final event after the process has ended
 
 
-class _LastWord:
-    """Reads the instance's events aside, for the one that it ends with."""
+class _FinalEvent:
+    """Reads the event stream in a thread, for the instance's final event."""
 
     def __init__(self, port: AdminClient) -> None:
-        self.cut: int | None = None  # in all, once it was said
-        self.is_heard = False  # whether the events could be read
+        self.dropped: int | None = None  # dropped connections in total, once known
+        self.is_connected = False  # whether the event stream could be read
         with contextlib.suppress(click.ClickException, BalanceError):
             events = port.listen("0")
-            self.is_heard = True
+            self.is_connected = True
             self._thread = threading.Thread(target=self._listen, args=(events,), daemon=True)
             self._thread.start()
 
@@ -43,72 +43,72 @@ class _LastWord:
         with contextlib.suppress(BalanceError, ValueError):
             for _, event in events:
                 if event.get("stage") == "ended":
-                    self.cut = event.get("cut")
+                    self.dropped = event.get("cut")
 
     def wait(self) -> None:
-        """Until no more can come."""
-        if self.is_heard:
-            self._thread.join(LAST_WORD_S)
+        """Wait until the stream has ended."""
+        if self.is_connected:
+            self._thread.join(FINAL_EVENT_TIMEOUT_S)
 
 
-class _End:
-    """Whether the instance is there no more."""
+class _ExitWatch:
+    """Detects the end of the instance."""
 
     def __init__(self, port: AdminClient, status: dict[str, Any]) -> None:
         self._port = port
         self._pid: int = status["supervisor"]["pid"]
         self._poll = None
         here = pid_namespace()
-        if here and port.is_of_this_machine and status["supervisor"].get("pid_namespace") == here:
+        if here and port.is_local and status["supervisor"].get("pid_namespace") == here:
             with contextlib.suppress(OSError):
                 self._poll = select.poll()
                 self._poll.register(os.pidfd_open(self._pid), select.POLLIN)
 
-    def has_come_within(self, seconds: float) -> bool:
-        """Wait so long for it."""
+    def has_exited_within(self, seconds: float) -> bool:
+        """Whether it ends within `seconds`; waits for it."""
         if self._poll is not None:
             return bool(self._poll.poll(seconds * 1000))
         time.sleep(seconds)
         try:
-            reply = self._port.ask("GET", "/status", expected="stage")
-        except NobodyAnswersError:
+            reply = self._port.request("GET", "/status", expected="stage")
+        except NotRunningError:
             return True
-        except NoAnswerError:
+        except NoResponseError:
             return False
-        return reply.is_done and reply.document["supervisor"]["pid"] != self._pid  # the next one has come meanwhile
+        return reply.is_done and reply.document["supervisor"]["pid"] != self._pid  # another instance has started meanwhile
 
 
 def stop_and_wait(port: AdminClient, timeout_s: float | None, is_json: bool) -> int:
-    """The exit status: 0 when it has ended by itself, 1 when something was cut, or when it has not ended in time."""
-    status = port.ask("GET", "/status", expected="stage")
+    """The exit status: 0 when it has ended, 1 when connections were dropped or it has not ended in time."""
+    status = port.request("GET", "/status", expected="stage")
     if not status.is_done:
-        return refused(status, is_json)
-    end, last_word = _End(port, status.document), _LastWord(port)
+        return show_refusal(status, is_json)
+    end, last_word = _ExitWatch(port, status.document), _FinalEvent(port)
     is_ordered = False
     try:
-        reply = port.ask("POST", "/drain", expected="done")
+        reply = port.request("POST", "/drain", expected="done")
         if not reply.is_done:
-            return refused(reply, is_json)
+            return show_refusal(reply, is_json)
         is_ordered = True
         with WaitProgress(timeout_s) as patience:
-            while not end.has_come_within(patience.next_pause_s()):
+            while not end.has_exited_within(patience.next_poll_s()):
                 if not patience.left_s:
-                    return _told(is_json, f"it has not ended within {timeout_s:g}s; it goes on to drain", ended=False)
-                patience.say(_progress(port))
+                    return _show_result(is_json, f"it has not ended within {timeout_s:g}s; it goes on to drain", ended=False)
+                patience.show(_progress(port))
     except KeyboardInterrupt:
         if not is_ordered:
             raise
         click.echo("balance: not waiting any more; it drains and ends all the same", err=True)
         return INTERRUPTED
-    passed_s = patience.passed_s
+    passed_s = patience.elapsed_s
     last_word.wait()
-    if last_word.cut is None and last_word.is_heard:
+    if last_word.dropped is None and last_word.is_connected:
         why = f"it was ended after {passed_s:.1f}s, before all that was under way was done; its log says more"
-        return _told(is_json, why, ended=True, seconds=round(passed_s, 3))
-    cut = None if last_word.cut is None else last_word.cut - status.document["connections"].get("cut", 0)
+        return _show_result(is_json, why, ended=True, seconds=round(passed_s, 3))
+    cut = None if last_word.dropped is None else last_word.dropped - status.document["connections"].get("cut", 0)
     if cut:
         why = f"it ended after {passed_s:.1f}s; {cut} requests or connections were cut"
-        return _told(is_json, why, ended=True, seconds=round(passed_s, 3), cut=cut)
+        return _show_result(is_json, why, ended=True, seconds=round(passed_s, 3), cut=cut)
     if is_json:
         show_json({"done": True, "ended": True, "seconds": round(passed_s, 3), "cut": cut})
     else:
@@ -119,13 +119,13 @@ def stop_and_wait(port: AdminClient, timeout_s: float | None, is_json: bool) -> 
 
 def _progress(port: AdminClient) -> str:
     try:
-        document = port.ask("GET", "/status", expected="stage").document
+        document = port.request("GET", "/status", expected="stage").document
         return f"draining: {document['connections']['active']} connections, {document['requests']['active']} in flight"
     except (click.ClickException, BalanceError, KeyError):
         return "ending"
 
 
-def _told(is_json: bool, why: str, *, ended: bool, **about: object) -> int:
+def _show_result(is_json: bool, why: str, *, ended: bool, **about: object) -> int:
     if is_json:
         show_json({"error": why, "ended": ended, **about})
     else:

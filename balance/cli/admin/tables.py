@@ -1,4 +1,4 @@
-"""What an instance said, for people: columns, and a verdict in lines. The same on a terminal and in a pipe."""
+"""Text output of responses: tables, results of orders, warnings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REFUSED = 1
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """Columns as wide as what is in them; numbers to the right."""
+    """A table with aligned columns, numbers to the right."""
     listed = list(rows)
     shown = [list(heads), *([_cell(value) for value in row] for row in listed)]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
@@ -38,12 +38,12 @@ def show(lines: Iterable[str]) -> None:
 
 
 def show_json(document: dict[str, Any]) -> None:
-    """As the instance said it."""
+    """Print the response as JSON."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
-def refused(reply: Reply, is_json: bool) -> int:
-    """Say why, and be the exit status."""
+def show_refusal(reply: Reply, is_json: bool) -> int:
+    """Print why an order was refused. Returns the exit status."""
     if is_json:
         show_json(reply.document)
         return REFUSED
@@ -53,15 +53,15 @@ def refused(reply: Reply, is_json: bool) -> int:
 
 
 def show_warnings(document: dict[str, Any]) -> None:
-    """What was done all the same, on stderr."""
+    """Print the warnings on stderr."""
     for line in document.get("warnings", ()):
         click.echo(f"balance: warning: {line}", err=True)
 
 
-def show_verdict(reply: Reply, is_json: bool, *, is_dry_run: bool = False) -> int:
-    """What became of an order, and the exit status that says so."""
+def show_outcome(reply: Reply, is_json: bool, *, is_dry_run: bool = False) -> int:
+    """Print the result of an order. Returns the exit status."""
     if not reply.is_done:
-        return refused(reply, is_json)
+        return show_refusal(reply, is_json)
     document = reply.document
     if is_json:
         show_json(document)

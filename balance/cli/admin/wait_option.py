@@ -14,13 +14,13 @@ from typing import Any
 
 import click
 
-from balance.cli.admin.admin_client import AdminClient, NoAnswerError, NobodyAnswersError, Reply, backend_path
+from balance.cli.admin.admin_client import AdminClient, NoResponseError, NotRunningError, Reply, backend_path
 from balance.cli.admin.admin_options import Command
-from balance.cli.admin.tables import REFUSED, refused, show_json
+from balance.cli.admin.tables import REFUSED, show_json, show_refusal
 from balance.cli.durations import seconds
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 1.0  # between two questions
-AWAY_S = 10.0  # a control process that died is back by then, and so is an admin port after an upgrade
+MIN_POLL_S, MAX_POLL_S = 0.1, 1.0  # between two polls
+RECONNECT_TIMEOUT_S = 10.0  # enough for a new control process, and for the admin port after an upgrade
 
 
 def wait_options(command: Command) -> Command:
@@ -35,18 +35,18 @@ def wait_options(command: Command) -> Command:
 
 
 def check_wait(is_waiting: bool, timeout: float | None) -> None:
-    """UsageError for a timeout of nothing."""
+    """UsageError for --timeout without --wait."""
     if timeout is not None and not is_waiting:
         raise click.UsageError("--timeout says how long to --wait; write both")
 
 
 class WaitProgress:
-    """How long is left, and what is said meanwhile: one line that changes, on a terminal alone."""
+    """The remaining time, and a progress line on stderr if that is a terminal."""
 
     def __init__(self, timeout_s: float | None) -> None:
         self._began = time.monotonic()
         self._timeout_s = timeout_s
-        self._pause_s = FIRST_PAUSE_S
+        self._pause_s = MIN_POLL_S
         self._is_shown = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
     def __enter__(self) -> WaitProgress:
@@ -56,22 +56,22 @@ class WaitProgress:
         self._write("")
 
     @property
-    def passed_s(self) -> float:
+    def elapsed_s(self) -> float:
         return time.monotonic() - self._began
 
     @property
     def left_s(self) -> float:
-        """Until the time is up; infinity when there is no limit."""
-        return float("inf") if self._timeout_s is None else max(self._timeout_s - self.passed_s, 0.0)
+        """The remaining time; infinity without a timeout."""
+        return float("inf") if self._timeout_s is None else max(self._timeout_s - self.elapsed_s, 0.0)
 
-    def next_pause_s(self) -> float:
-        """How long to the next question: longer each time."""
-        self._pause_s, pause_s = min(1.5 * self._pause_s, LONGEST_PAUSE_S), self._pause_s
+    def next_poll_s(self) -> float:
+        """The delay before the next poll: longer each time."""
+        self._pause_s, pause_s = min(1.5 * self._pause_s, MAX_POLL_S), self._pause_s
         return min(pause_s, self.left_s)
 
-    def say(self, text: str) -> None:
-        """What is waited for now."""
-        self._write(f"{text} ({self.passed_s:.0f}s)")
+    def show(self, text: str) -> None:
+        """Show a progress text."""
+        self._write(f"{text} ({self.elapsed_s:.0f}s)")
 
     def _write(self, text: str) -> None:
         if self._is_shown:
@@ -88,41 +88,41 @@ def wait_drained(port: AdminClient, names: Sequence[str], timeout_s: float | Non
     with WaitProgress(timeout_s) as patience:
         while True:
             for name in list(left):
-                reply = _asked(port, name)
+                reply = _get_backend(port, name)
                 if not reply.is_done:
-                    return refused(reply, is_json)
+                    return show_refusal(reply, is_json)
                 document = known[name] = reply.document
                 if document["drained"] is None:
                     return _refused(
-                        f"backend {_full(document)} was put back meanwhile: it is {document['state']}", known, is_json
+                        f"backend {_full_name(document)} was put back meanwhile: it is {document['state']}", known, is_json
                     )
                 if document["drained"]:
                     left.remove(name)
             if not left:
                 break
             if not patience.left_s:
-                held = "; ".join(f"backend {_full(known[name])} has {_held(known[name])}" for name in left)
+                held = "; ".join(f"backend {_full_name(known[name])} has {_in_flight(known[name])}" for name in left)
                 return _refused(f"not over within {timeout_s:g}s: {held}; nothing new goes there", known, is_json)
-            patience.say("waiting for " + ", ".join(f"{_full(known[name])}: {_held(known[name])}" for name in left))
-            time.sleep(patience.next_pause_s())
+            patience.show("waiting for " + ", ".join(f"{_full_name(known[name])}: {_in_flight(known[name])}" for name in left))
+            time.sleep(patience.next_poll_s())
     if is_json:
         show_json(known[names[0]] if len(names) == 1 else {"backends": [known[name] for name in names]})
     else:
         for name in names:
-            click.echo(f"backend {_full(known[name])} is drained: nothing is under way there ({patience.passed_s:.1f}s)")
+            click.echo(f"backend {_full_name(known[name])} is drained: nothing is under way there ({patience.elapsed_s:.1f}s)")
     return 0
 
 
-def _asked(port: AdminClient, name: str) -> Reply:
-    """The page of one backend. The admin port may be away for a moment."""
-    until = time.monotonic() + AWAY_S
+def _get_backend(port: AdminClient, name: str) -> Reply:
+    """GET one backend. Retries while the admin port is unavailable."""
+    until = time.monotonic() + RECONNECT_TIMEOUT_S
     while True:
         try:
-            return port.ask("GET", backend_path(name), expected="drained")
-        except (NobodyAnswersError, NoAnswerError):
+            return port.request("GET", backend_path(name), expected="drained")
+        except (NotRunningError, NoResponseError):
             if time.monotonic() >= until:
                 raise
-        time.sleep(FIRST_PAUSE_S)
+        time.sleep(MIN_POLL_S)
 
 
 def _refused(why: str, known: dict[str, dict[str, Any]], is_json: bool) -> int:
@@ -133,9 +133,9 @@ def _refused(why: str, known: dict[str, dict[str, Any]], is_json: bool) -> int:
     return REFUSED
 
 
-def _full(document: dict[str, Any]) -> str:
+def _full_name(document: dict[str, Any]) -> str:
     return f"{document['pool']}/{document['name']}"
 
 
-def _held(document: dict[str, Any]) -> str:
+def _in_flight(document: dict[str, Any]) -> str:
     return f"{document['active']} in flight"

@@ -1,1 +1,1 @@
-"""`balance backend`: a small HTTP server to try things with."""
+"""`balance backend`: an HTTP/1.1 server for tests."""

@@ -1,4 +1,4 @@
-"""`balance backend`: a test backend from the command line. Flags become a Site and its server; decides no page."""
+"""`balance backend`: the command that runs the test backend."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def backend_command(
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    with contextlib.suppress(ImportError):  # uvloop is quicker, but this server needs none of what only it has
+    with contextlib.suppress(ImportError):  # optional here
         import uvloop
 
         return uvloop.new_event_loop()

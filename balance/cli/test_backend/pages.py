@@ -1,4 +1,4 @@
-"""What the test backend answers, page by page. Decides a reply from a request; knows nothing of sockets or clocks."""
+"""The pages of the test backend: a response for each request, without I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import parse_qs, urlsplit
 
-MAX_BODY = 1024 * 1024  # what /echo is willing to hold; other pages drop bodies as they come
+MAX_BODY = 1024 * 1024  # for /echo; other pages drop request bodies
 MAX_SLOW_MS = 600_000
 MAX_BYTES = 10 * 1024**3
 SWITCH_WORDS = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
@@ -23,10 +23,10 @@ class Request:
     target: str = ""
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytearray = field(default_factory=bytearray)
-    body_size: int = 0  # all that came, also what was not kept
+    body_size: int = 0  # bytes received, including dropped ones
     is_keepalive: bool = True
     is_upgrade: bool = False
-    refusal: str = ""  # set when this was no request at all: why
+    refusal: str = ""  # why this is not a valid request
 
     @property
     def path(self) -> str:
@@ -43,7 +43,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One reply: `body`, then `padding` bytes more, after `delay_s`."""
+    """A response: `body` and `padding` more bytes, after `delay_s`."""
 
     status: HTTPStatus
     body: bytes
@@ -62,7 +62,7 @@ def as_json(document: object, status: HTTPStatus = HTTPStatus.OK) -> Page:
 
 
 class RefusedError(Exception):
-    """The request asks for something that a page does not do; the text says what it does."""
+    """A request that the page does not support; the text says what it supports."""
 
 
 class Site:
@@ -94,7 +94,7 @@ class Site:
         if make is None:
             hint = " (WebSocket needs --websocket)" if request.path == "/ws" else ""
             return text(f"no page {request.path}{hint}; there are {' '.join(self._pages)}", HTTPStatus.NOT_FOUND)
-        # Never the health of a backend that is only unlucky or slow, nor the switch itself.
+        # Not for health checks and /fail.
         is_steady = make in (self._health, self._fail)
         if not is_steady:
             self.served += 1

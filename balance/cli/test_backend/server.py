@@ -1,4 +1,4 @@
-"""The test backend's HTTP/1.1 server: connections, their order, their flow. What it says is in testpages.py.
+"""The test backend's HTTP/1.1 server: connections, pipelining, flow control. `pages` has the responses.
 
 Small but honest: bodies and replies stream, pipelined requests are answered in order, idle connections close.
 """
@@ -17,7 +17,7 @@ from balance.background_tasks import spawn
 from balance.cli.test_backend.pages import MAX_BODY, Page, Request, Site
 from balance.cli.test_backend.websocket_echo import WebSocketEcho, accept_key
 
-PIPELINE = 16  # requests held while one is answered; more wait in the kernel
+MAX_PIPELINED = 16  # requests held while one is answered; more wait in the kernel
 PIECE = bytes(64 * 1024)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -36,7 +36,7 @@ class Connection(asyncio.Protocol):
         self._is_writable = asyncio.Event()
         self._is_writable.set()
         self._idle_timer: asyncio.TimerHandle | None = None
-        self._rest: bytes | None = None  # set where HTTP ends, at an upgrade or an error: what came behind it
+        self._rest: bytes | None = None  # the bytes after an upgrade or error, where HTTP ends
         self._echo: WebSocketEcho | None = None
 
     # What the event loop calls
@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
 
     def _wait_for_answer(self, request: Request) -> None:
         self._waiting.append(request)
-        if len(self._waiting) >= PIPELINE:
+        if len(self._waiting) >= MAX_PIPELINED:
             self._transport.pause_reading()
         if self._answering is None:
             self._answering = spawn(self._answer_waiting(), "answering a client")
@@ -199,7 +199,7 @@ class Connection(asyncio.Protocol):
 
 
 async def listen(site: Site, host: str, port: int, keepalive_timeout_s: float) -> tuple[asyncio.Server, set[Connection]]:
-    """Start serving. The set holds whoever is connected, for the end."""
+    """Start serving. The set has the open connections, to close them at the end."""
     open_connections: set[Connection] = set()
     server = await asyncio.get_running_loop().create_server(
         lambda: Connection(site, open_connections, keepalive_timeout_s), host, port, backlog=1024

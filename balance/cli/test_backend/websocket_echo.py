@@ -1,4 +1,4 @@
-"""A WebSocket that says back what it hears (RFC 6455). Bytes in, bytes out; knows nothing of sockets.
+"""A WebSocket echo server (RFC 6455), without I/O: bytes in, bytes out.
 
 Frames are echoed one by one with their fragmentation kept, so that memory is bounded by a frame, not by a message.
 """
@@ -36,7 +36,7 @@ class CloseCode(enum.IntEnum):
 
 
 class FrameError(Exception):
-    """The client broke the protocol; `code` is what the close frame says."""
+    """The client violated the protocol; `code` is for the Close frame."""
 
     def __init__(self, code: CloseCode, detail: str) -> None:
         super().__init__(detail)
@@ -70,7 +70,7 @@ class WebSocketEcho:
         self._utf8 = codecs.getincrementaldecoder("utf-8")()
 
     def feed(self, data: bytes) -> bytes:
-        """What to send in reply to these bytes."""
+        """The bytes to send in response."""
         self._buffer += data
         replies = []
         try:

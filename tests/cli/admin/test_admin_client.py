@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from balance.cli.admin.admin_client import AdminClient, NoAnswerError, NobodyAnswersError, backend_path
+from balance.cli.admin.admin_client import AdminClient, NoResponseError, NotRunningError, backend_path
 from balance.cli.main import cli, run
 
 COMMANDS = [
@@ -67,7 +67,7 @@ def test_an_address_that_is_none_is_refused(text: str) -> None:
 @pytest.mark.parametrize("form", ["{}", "http://{}/", ":{port}"])
 def test_an_address_has_several_forms(instance: "Instance", form: str) -> None:  # type: ignore[name-defined]  # noqa: F821
     text = form.format(instance.address, port=instance.address.rpartition(":")[2])
-    assert AdminClient(text).ask("GET", "/health").document == {"status": "healthy"}
+    assert AdminClient(text).request("GET", "/health").document == {"status": "healthy"}
 
 
 def speaking(sock: socket.socket, answer: bytes) -> threading.Thread:
@@ -85,30 +85,30 @@ def speaking(sock: socket.socket, answer: bytes) -> threading.Thread:
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", NobodyAnswersError),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", NobodyAnswersError),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{}", NoAnswerError),
-        (b"220 mail ready\r\n", NoAnswerError),
-        (b"", NoAnswerError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", NotRunningError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", NotRunningError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{}", NoResponseError),
+        (b"220 mail ready\r\n", NoResponseError),
+        (b"", NoResponseError),
     ],
 )
 def test_what_is_not_an_answer_of_ours_is_told(answer: bytes, error: type[Exception]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         thread = speaking(sock, answer)
         with pytest.raises(error):
-            AdminClient(f"127.0.0.1:{sock.getsockname()[1]}").ask("GET", "/status")
+            AdminClient(f"127.0.0.1:{sock.getsockname()[1]}").request("GET", "/status")
         thread.join(10)
 
 
 def test_a_unix_socket_is_an_address_too(tmp_path: Path) -> None:
     path = str(tmp_path / "admin.sock")
-    with pytest.raises(NobodyAnswersError, match="no such file"):
-        AdminClient(f"unix:{path}").ask("GET", "/status")
+    with pytest.raises(NotRunningError, match="no such file"):
+        AdminClient(f"unix:{path}").request("GET", "/status")
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(path)
         sock.listen()
         thread = speaking(sock, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-        assert AdminClient(f"unix:{path}").ask("GET", "/status").document == {}
+        assert AdminClient(f"unix:{path}").request("GET", "/status").document == {}
         thread.join(10)
 
 

@@ -83,12 +83,12 @@ def test_what_is_waited_for_is_shown_on_a_terminal_alone(
     if term is not None:
         monkeypatch.setenv("TERM", term)
     with WaitProgress(None) as patience:
-        patience.say("waiting")
+        patience.show("waiting")
     assert capsys.readouterr().err == ("\r\x1b[Kwaiting (0s)\r\x1b[K" if is_shown else "")
 
 
 def test_pauses_grow_and_end_with_the_time() -> None:
     patience = WaitProgress(None)
-    pauses = [patience.next_pause_s() for _ in range(8)]
+    pauses = [patience.next_poll_s() for _ in range(8)]
     assert pauses == sorted(pauses) and (pauses[0], pauses[-1]) == (0.1, 1.0)
-    assert WaitProgress(0.0).next_pause_s() == 0.0
+    assert WaitProgress(0.0).next_poll_s() == 0.0
