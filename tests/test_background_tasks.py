@@ -1,4 +1,4 @@
-"""Background tasks are kept alive and never crash in silence."""
+"""Background tasks are kept alive, and their exceptions are logged."""
 
 import asyncio
 import gc

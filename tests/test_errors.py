@@ -1,4 +1,4 @@
-"""What an error carries to whoever reports it."""
+"""The attributes of errors."""
 
 from balance.errors import BalanceError, ConfigError, Problem, ProtocolError, StartError, UpstreamError
 from balance.model import TryPhase, Why

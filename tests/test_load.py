@@ -1,4 +1,4 @@
-"""What a policy reads of a backend, and how it follows from what happened."""
+"""The load of a backend as policies read it."""
 
 from math import e, exp
 

@@ -1,4 +1,4 @@
-"""Addresses and the words of `why`."""
+"""Addresses and the keywords of Why."""
 
 import pytest
 

@@ -69,20 +69,20 @@ class Body:
         return data
 
     def _feed_chunks(self, chunks: ChunkedBody, data: bytes) -> bytes:
-        tidied = self._normalizer
+        normalizer = self._normalizer
         try:
-            if tidied is not None:
-                data = tidied.feed(data)
+            if normalizer is not None:
+                data = normalizer.feed(data)
             out = chunks.feed(data)
         except ValueError as error:
             raise ProtocolError(*self._refusal, str(error)) from None
         self.received = chunks.payload
         self.is_done = chunks.is_done
         self.rest = chunks.rest
-        mine = data[: len(data) - len(self.rest)] if self.rest else data
-        if tidied is not None:
-            self.rest = tidied.rest
+        own_bytes = data[: len(data) - len(self.rest)] if self.rest else data
+        if normalizer is not None:
+            self.rest = normalizer.rest
         assert self._llhttp is not None
-        if not self._llhttp.agrees(mine, ended=self.is_done):
+        if not self._llhttp.agrees(own_bytes, ended=self.is_done):
             raise ProtocolError(*self._refusal, "the chunks can be read in more than one way")
         return out

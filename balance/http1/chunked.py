@@ -102,7 +102,7 @@ class ChunkedBody:
                         break
                     raise ValueError("a chunk's data is not as long as its size says")
                 line_end = position
-                instead = b"" if self._decode else None
+                replacement = b"" if self._decode else None
                 self._state = _State.SIZE
             else:
                 line_end = data.find(b"\r\n", position)
@@ -110,10 +110,10 @@ class ChunkedBody:
                     self._refuse_endless(data, position)
                     break
                 line = data[position:line_end]
-                instead = self._size(line) if self._state is _State.SIZE else self._trailer(line)
-            if instead is not None:
+                replacement = self._size(line) if self._state is _State.SIZE else self._trailer(line)
+            if replacement is not None:
                 out.append(data[run:position])
-                out.append(instead)
+                out.append(replacement)
                 run = line_end + 2
             position = line_end + 2
         out.append(data[run:position])

@@ -70,7 +70,7 @@ class ResponseReader:
         response = self._cache.get(head)
         if response is not None:
             return response
-        came = head
+        received = head
         if self.is_tolerant:
             head = normalize_head(head)
         response = parse_response(head)
@@ -85,10 +85,10 @@ class ResponseReader:
             if line_at_fault is None:
                 raise refuse("the head can be read in more than one way")
             raise refuse(f"{show(line_at_fault)} is not a header field")
-        if len(came) <= _CACHE_MAX_BYTES:
+        if len(received) <= _CACHE_MAX_BYTES:
             if len(self._cache) >= _CACHE_SIZE:
                 self._cache.clear()
-            self._cache[came] = response
+            self._cache[received] = response
         return response
 
     def end(self, data: bytes) -> int:
@@ -144,16 +144,16 @@ def normalize_head(head: bytes) -> bytes:
             length_lines.append(span)
         elif kind == TRANSFER_ENCODING and value.lower() == b"chunked" and line[8:12] == b" 204":
             coding_lines.append(span)
-    instead = b""
+    replacement = b""
     if len(lengths) > 1 and len(set(lengths)) == 1:
-        instead = b"Content-Length: %b\r\n" % lengths[0]
+        replacement = b"Content-Length: %b\r\n" % lengths[0]
     else:
         length_lines = []
     if coding_lines:
-        instead += b"Connection: close\r\n"
-    if not instead:
+        replacement += b"Connection: close\r\n"
+    if not replacement:
         return head
-    return b"%b%b%b\r\n" % (line, remove_lines(block, sorted(length_lines + coding_lines)), instead)
+    return b"%b%b%b\r\n" % (line, remove_lines(block, sorted(length_lines + coding_lines)), replacement)
 
 
 class _StatusLine(NamedTuple):

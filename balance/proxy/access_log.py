@@ -63,7 +63,7 @@ class AccessRecord:
     connect_ms: float
     ttfb_ms: float
     total_ms: float
-    retry: str = ""  # what became of the last try that failed, as in Again
+    retry: str = ""  # what became of the last try that failed, as in RetryOutcome
     detail: str = ""  # in words, where it ended badly
     tries: Sequence[FailedTry] = ()  # those before the last
 

@@ -1,4 +1,4 @@
-"""The cheaper of two, all in all."""
+"""adaptive: the lower cost of two random backends."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Bounded load: nobody above the bound, whatever comes; keys stay at home while there is room."""
+"""bounded-load: no backend exceeds the bound, and keys stay on their backend while it has room."""
 
 import random
 from collections import Counter

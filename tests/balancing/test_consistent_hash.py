@@ -1,4 +1,4 @@
-"""The ring: what moves, and how uneven it is."""
+"""consistent-hash: moved keys and evenness of the ring."""
 
 from collections import Counter
 from time import perf_counter

@@ -1,4 +1,4 @@
-"""Tables: what a flap moves, and the way on from a backend that can't be used."""
+"""Hash tables: keys moved by a flapping backend, and the next choice when a backend is not ready."""
 
 import random
 from collections import Counter

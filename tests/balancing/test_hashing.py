@@ -1,4 +1,4 @@
-"""Hashes: the same everywhere and for ever, and without a pattern."""
+"""Hash functions: stable across processes, and evenly distributed."""
 
 import subprocess
 import sys

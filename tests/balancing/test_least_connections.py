@@ -1,4 +1,4 @@
-"""Fewest leases per unit of weight, over all workers, with ties that go round."""
+"""least-connections: the fewest leases per weight over all workers; ties go round-robin."""
 
 import random
 from collections import Counter

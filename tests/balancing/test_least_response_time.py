@@ -1,4 +1,4 @@
-"""The sooner of two."""
+"""least-response-time: the faster of two random backends."""
 
 import random
 from collections import Counter

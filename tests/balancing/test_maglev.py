@@ -1,4 +1,4 @@
-"""Maglev's table: even shares, little disruption."""
+"""maglev: even shares and few moved keys."""
 
 from collections import Counter
 from itertools import islice

@@ -1,4 +1,4 @@
-"""What every policy of the table promises, whichever it is: a new one is held to this by standing in POLICIES."""
+"""Properties that every policy in POLICIES has."""
 
 import random
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The less loaded of two."""
+"""power-of-two: the less loaded of two random backends."""
 
 import random
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Chance alone."""
+"""random: choice in proportion to the weights."""
 
 import random
 from collections import Counter

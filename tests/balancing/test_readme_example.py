@@ -1,4 +1,4 @@
-"""The algorithm that the README shows is one."""
+"""The example policy in the README works."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""Turns, whatever the weights."""
+"""round-robin: turns regardless of weights."""
 
 import random
 

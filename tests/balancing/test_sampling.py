@@ -1,4 +1,4 @@
-"""Lots: by weight, in pairs, and beside those that were tried."""
+"""Random sampling: by weight, in pairs, and with excluded indices."""
 
 import random
 from collections import Counter

@@ -1,4 +1,4 @@
-"""source-ip is maglev under the name that says what the key is."""
+"""source-ip is maglev with the client's address as the key."""
 
 import random
 

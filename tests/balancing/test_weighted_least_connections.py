@@ -1,4 +1,4 @@
-"""Furthest below its share of the leases, and exact turns among equals."""
+"""weighted-least-connections: fewest leases per weight, exact turns among ties."""
 
 import random
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Exact shares without bursts."""
+"""weighted-round-robin: exact shares without bursts."""
 
 import random
 from collections import Counter

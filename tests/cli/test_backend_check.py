@@ -1,4 +1,4 @@
-"""Connecting to backends, for balance-validate."""
+"""Connecting to backends, for `balance validate --check-backends`."""
 
 import socket
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command line's frame: what is found, what is not, and how an end looks to the shell."""
+"""The command group: unknown commands, errors, exit statuses."""
 
 from __future__ import annotations
 

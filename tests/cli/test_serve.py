@@ -1,4 +1,4 @@
-"""`balance serve`: where the configuration comes from, and what is said when it is no good."""
+"""`balance serve`: the configuration from a file or flags, and messages about invalid ones."""
 
 import http.client
 import os

@@ -1,4 +1,4 @@
-"""Commands work for whoever starts them without the three standard streams."""
+"""Commands work without open standard streams."""
 
 import subprocess
 import sys

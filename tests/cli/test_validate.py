@@ -1,4 +1,4 @@
-"""balance-validate as its users call it: output, exit status, and streams that can't show a tick mark."""
+"""`balance-validate`: output, exit status, and streams with a limited encoding."""
 
 import json
 import os

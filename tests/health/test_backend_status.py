@@ -1,4 +1,4 @@
-"""Standings as a table: a run of events in, the states it passes through out."""
+"""Health states: sequences of events and the resulting states."""
 
 import pytest
 

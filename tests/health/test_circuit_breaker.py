@@ -1,4 +1,4 @@
-"""The breaker as a table, as numbers in cells, and under any order of events: half-open never admits more than it may."""
+"""Circuit breaker: transitions, cells, and properties under any order of events."""
 
 import pytest
 

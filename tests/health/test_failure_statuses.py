@@ -1,4 +1,4 @@
-"""Which statuses count against a backend."""
+"""Which statuses count as failures of a backend."""
 
 import pytest
 

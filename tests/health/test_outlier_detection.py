@@ -1,4 +1,4 @@
-"""Ejection: the evidence as a table, the bounds under any sequence of verdicts."""
+"""Outlier detection: when a backend is ejected, and the limits on ejections."""
 
 import pytest
 from hypothesis import given

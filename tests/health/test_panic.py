@@ -1,4 +1,4 @@
-"""Panic as a table."""
+"""Panic mode."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""When the next probe is due, as numbers."""
+"""Delays between health checks."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`/ready` and `/health` as tables: what is known in, the reasons out."""
+"""`/ready` and `/health`: states in, reasons out."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Slow start: how the share grows, and that so many of the requests get through."""
+"""Slow start: the growth of the share, and the fraction of admitted requests."""
 
 import pytest
 

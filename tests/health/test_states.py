@@ -1,4 +1,4 @@
-"""The table of states, entry by entry, and what it must never say."""
+"""The transition table of health states."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The sliding window against a list of everything."""
+"""The sliding window, compared with a list of all events."""
 
 import pytest
 from hypothesis import given

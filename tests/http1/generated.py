@@ -1,4 +1,4 @@
-"""Heads that nobody would write by hand: strategies over the words and bytes that readers of HTTP have disagreed on."""
+"""Hypothesis strategies for request heads that HTTP parsers have disagreed on."""
 
 from __future__ import annotations
 

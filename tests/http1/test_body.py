@@ -1,4 +1,4 @@
-"""Bodies as they stream by: the same in every cut, refused with the status of whoever sent them."""
+"""Streaming bodies: independent of how they are split, refused with 400 or 502."""
 
 import pytest
 from httptools import HttpRequestParser, HttpResponseParser

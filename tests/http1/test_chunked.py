@@ -1,4 +1,4 @@
-"""Chunked bodies however they are cut into reads: the same output, the same end, the same refusal."""
+"""Chunked bodies: the same result however they are split into reads."""
 
 from itertools import pairwise
 

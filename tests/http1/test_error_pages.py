@@ -1,4 +1,4 @@
-"""The replies that Balance gives itself: well-formed, in the client's format, with nothing of it taken for markup."""
+"""Generated error responses: well-formed, in the client's format, escaped."""
 
 import json
 from http import HTTPStatus

@@ -1,4 +1,4 @@
-"""Which bytes are a field's name, which fields mean something to a proxy, and that nothing is found where there is no field."""
+"""Field names, special fields, and no matches outside of field lines."""
 
 import pytest
 from hypothesis import given

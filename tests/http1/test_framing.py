@@ -1,4 +1,4 @@
-"""Where a body ends, for every combination of the fields that say so (RFC 9112 section 6.3)."""
+"""Message body length for every combination of its fields (RFC 9112 section 6.3)."""
 
 import pytest
 

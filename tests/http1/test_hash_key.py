@@ -1,4 +1,4 @@
-"""What a request is hashed by."""
+"""Extraction of the hash key from requests."""
 
 import pytest
 

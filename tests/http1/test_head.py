@@ -1,4 +1,4 @@
-"""What a head says before anyone has read it: nothing that would let a body, an upgrade or an answer of our own through."""
+"""The defaults of unparsed heads are safe."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which host a request is for, and when two ways to write it are one."""
+"""The host of a request, and equivalence of authorities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The second opinion agrees with our framing and with no other, whatever it has read before."""
+"""The llhttp check agrees with the right framing and no other, whatever it parsed before."""
 
 import pytest
 from httptools import HttpRequestParser, HttpResponseParser
@@ -37,7 +37,7 @@ def test_no_end_but_the_right_one_is_agreed_to(head: bytes, framing: Framing, le
     assert right is not None
     claimed = (framing, length if framing is LENGTH else 0)
     agreed = LlhttpCheck(HttpRequestParser).agrees(head, *claimed, reusable=True)
-    # What is longer than the witness tries has no end that it could tell from another.
+    # Longer bodies than the check feeds have no end that it could verify.
     if agreed and right[1] <= 65536:
         assert claimed == right
 
@@ -56,9 +56,9 @@ def test_request_is_agreed_to_under_its_own_framing_only(
     fields: bytes, right: tuple[Framing, int], wrong: list[tuple[Framing, int]]
 ) -> None:
     head = b"POST / HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n"
-    witness = LlhttpCheck(HttpRequestParser)
+    llhttp = LlhttpCheck(HttpRequestParser)
     for claimed in (right, *wrong, right):
-        assert witness.agrees(head, *claimed, reusable=True) is (claimed == right)
+        assert llhttp.agrees(head, *claimed, reusable=True) is (claimed == right)
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def test_request_is_agreed_to_under_its_own_framing_only(
     ],
 )
 def test_reply_is_agreed_to_under_its_own_framing_only(head: bytes, right: tuple[Framing, int]) -> None:
-    witness = LlhttpCheck(HttpResponseParser)
+    llhttp = LlhttpCheck(HttpResponseParser)
     for claimed in ((NONE, 0), (LENGTH, 4), (LENGTH, 5), (LENGTH, 6), right):
-        assert witness.agrees(head, *claimed, reusable=True) is (claimed == right)
+        assert llhttp.agrees(head, *claimed, reusable=True) is (claimed == right)
 
 
 @pytest.mark.parametrize(
@@ -90,19 +90,19 @@ def test_two_heads_are_never_agreed_to() -> None:
 
 
 def test_head_that_closes_the_witness_s_ears_refuses_nobody_else() -> None:
-    witness = LlhttpCheck(HttpRequestParser)
+    llhttp = LlhttpCheck(HttpRequestParser)
     plain = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
     for head in (CLOSED_EARS, plain, CLOSED_EARS, CLOSED_EARS, plain):
-        assert witness.agrees(head, NONE, 0, reusable=True)
+        assert llhttp.agrees(head, NONE, 0, reusable=True)
 
 
 @pytest.mark.parametrize("case", CHUNKS, ids=lambda case: case.name)
 def test_chunks_are_agreed_to_when_the_table_lets_them_pass(case: Case) -> None:
     end = case.sent.find(b"\r\n\r\n") + 4
-    witness = LlhttpBodyCheck(HttpRequestParser)
+    llhttp = LlhttpBodyCheck(HttpRequestParser)
     if case.verdict[-1] == "ok":
-        assert witness.agrees(case.sent[end:-1], ended=False)
-        assert witness.agrees(case.sent[-1:], ended=True)
+        assert llhttp.agrees(case.sent[end:-1], ended=False)
+        assert llhttp.agrees(case.sent[-1:], ended=True)
 
 
 def test_end_that_only_one_of_both_sees_is_not_agreed_to() -> None:

@@ -1,4 +1,4 @@
-"""The table of requests over the pure floor, the exact bytes that go on, and the memory that must not show."""
+"""Request cases, the exact bytes that are forwarded, and that the cache has no visible effect."""
 
 from dataclasses import replace
 

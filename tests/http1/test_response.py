@@ -1,4 +1,4 @@
-"""The table of replies over the pure floor, the exact heads that go on, and the memory that must not show."""
+"""Response cases, the exact heads that are forwarded, and that the cache has no visible effect."""
 
 import pytest
 from generated import response_heads

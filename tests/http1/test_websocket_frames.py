@@ -1,4 +1,4 @@
-"""Where a frame may be put in, against a reader that takes its time: any frames, cut anywhere, broken or not."""
+"""Frame boundaries, compared with a simple parser: any frames, split anywhere, valid or not."""
 
 import pytest
 from hypothesis import given

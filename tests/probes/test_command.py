@@ -1,4 +1,4 @@
-"""The exec probe with real programs."""
+"""The exec health check with real programs."""
 
 from __future__ import annotations
 

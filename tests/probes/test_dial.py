@@ -1,4 +1,4 @@
-"""A probe's connection: where it goes, and that it is gone when the question is answered."""
+"""The connection of a health check: its target, and that it is closed."""
 
 import asyncio
 

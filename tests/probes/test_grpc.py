@@ -1,4 +1,4 @@
-"""The gRPC probe against a real HTTP/2 server, made of the same library's other half."""
+"""The gRPC health check against a real HTTP/2 server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTPS probe against real TLS servers, with an authority of the test's own."""
+"""The HTTPS health check against real TLS servers, with a test CA."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP probe against real sockets: what a server does in, the verdict and its words out."""
+"""The HTTP health check over real sockets."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable

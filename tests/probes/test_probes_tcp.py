@@ -1,4 +1,4 @@
-"""The TCP probe against real sockets."""
+"""The TCP health check over real sockets."""
 
 import asyncio
 import socket

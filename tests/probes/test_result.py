@@ -1,4 +1,4 @@
-"""The words for what can go wrong with a probe's connection."""
+"""Reasons for connection errors of health checks."""
 
 import errno
 import socket

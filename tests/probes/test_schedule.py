@@ -1,4 +1,4 @@
-"""The schedule over real sockets: what it tells, what it remembers, and that nobody waits for anybody."""
+"""The health check loop over real sockets."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Waits grow, stay within bounds, and are spread by chance."""
+"""Backoff delays: growth, limits, jitter."""
 
 import pytest
 from hypothesis import given

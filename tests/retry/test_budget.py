@@ -1,4 +1,4 @@
-"""The budget's promise: never more retries than a share of the requests and a floor, whatever happens in which order."""
+"""The retry budget: never more retries than its ratio and minimum rate allow, in any order of events."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What may be tried again, as a table: each line one failure, and what is to become of it."""
+"""Retry decisions: each failure and the expected outcome."""
 
 from typing import Any
 

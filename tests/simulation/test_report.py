@@ -1,4 +1,4 @@
-"""Figures of a run."""
+"""Statistics of a simulation."""
 
 from math import isnan
 

@@ -1,4 +1,4 @@
-"""The simulation itself: deterministic, and right where the answer is known."""
+"""The simulation: deterministic, and correct for known results."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What is simulated."""
+"""The scenarios."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""One simulated machine."""
+"""A simulated server."""
 
 from random import Random
 from statistics import mean, quantiles

@@ -64,28 +64,28 @@ class ForwardedClients:
         self.trusted = trusted
         self._remembered: dict[tuple[str, bytes, ForwardingFields], ForwardedClient] = {}
 
-    def client(self, said: ForwardingFields, peer: str, host: bytes) -> ForwardedClient:
+    def client(self, fields: ForwardingFields, peer: str, host: bytes) -> ForwardedClient:
         """The client of a request from the trusted `peer` with these fields and this Host."""
-        key = (peer, host, said)
+        key = (peer, host, fields)
         known = self._remembered.get(key)
         if known is not None:
             return known
-        origin = origin_of(self._family, said, peer, self.trusted)
+        origin = origin_of(self._family, fields, peer, self.trusted)
         scheme = origin.proto or self._scheme
         lines = VIA if self._via else b""
         if self._style == "rfc7239" or self._style == "both":
-            lines += self._forwarded(origin, said, peer, host)
+            lines += self._forwarded(origin, fields, peer, host)
         if self._style == "xff" or self._style == "both":
-            lines += self._x_forwarded(origin, said, peer, host)
+            lines += self._x_forwarded(origin, fields, peer, host)
         view = ForwardedClient(origin, lines, is_secure=scheme in SECURE)
-        if sum([len(value) for _, value in said]) + len(host) <= _CACHE_MAX_BYTES:
+        if sum([len(value) for _, value in fields]) + len(host) <= _CACHE_MAX_BYTES:
             if len(self._remembered) >= _CACHE_SIZE:
                 self._remembered.clear()
             self._remembered[key] = view
         return view
 
-    def _forwarded(self, origin: Origin, said: ForwardingFields, peer: str, host: bytes) -> bytes:
-        hops = _values(said, b"forwarded")
+    def _forwarded(self, origin: Origin, fields: ForwardingFields, peer: str, host: bytes) -> bytes:
+        hops = _values(fields, b"forwarded")
         if self._family == "rfc7239" and all(
             parameters(each) is not None for value in hops for each in elements(value.decode("latin-1"))
         ):
@@ -99,9 +99,9 @@ class ForwardedClients:
         hops.append(f"for={_node(peer)};proto={self._scheme};host=".encode() + b'"' + host + b'"')
         return b"Forwarded: " + b", ".join(hops) + b"\r\n"
 
-    def _x_forwarded(self, origin: Origin, said: ForwardingFields, peer: str, host: bytes) -> bytes:
+    def _x_forwarded(self, origin: Origin, fields: ForwardingFields, peer: str, host: bytes) -> bytes:
         if self._family == "xff":
-            hops = _values(said, b"x-forwarded-for")
+            hops = _values(fields, b"x-forwarded-for")
         elif origin.address == peer and not origin.proxies:
             hops = []
         else:
@@ -122,9 +122,9 @@ class ForwardedClients:
         return b"".join(lines)
 
 
-def _values(said: ForwardingFields, wanted: bytes) -> list[bytes]:
+def _values(fields: ForwardingFields, wanted: bytes) -> list[bytes]:
     """The values of the fields of that name, without commas at their ends."""
-    stripped = [value.strip(b", \t") for name, value in said if name == wanted]
+    stripped = [value.strip(b", \t") for name, value in fields if name == wanted]
     return [value for value in stripped if value]
 
 

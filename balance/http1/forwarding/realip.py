@@ -94,30 +94,30 @@ def node_address(text: str) -> str:
     return str(ip)
 
 
-def origin_of(family: str, said: ForwardingFields, peer: str, trusted: TrustedProxies) -> Origin:
+def origin_of(family: str, fields: ForwardingFields, peer: str, trusted: TrustedProxies) -> Origin:
     """The client of a request from the trusted `peer` with these fields. `family` is xff or rfc7239."""
-    return _by_forwarded(said, peer, trusted) if family == "rfc7239" else _by_x_forwarded(said, peer, trusted)
+    return _by_forwarded(fields, peer, trusted) if family == "rfc7239" else _by_x_forwarded(fields, peer, trusted)
 
 
-def _by_x_forwarded(said: ForwardingFields, peer: str, trusted: TrustedProxies) -> Origin:
+def _by_x_forwarded(fields: ForwardingFields, peer: str, trusted: TrustedProxies) -> Origin:
     origin = Origin(peer)
-    hop = _walk(origin, (_unquoted(entry) for entry in _right_to_left(said, b"x-forwarded-for")), trusted, "X-Forwarded-For")
+    hop = _walk(origin, (_unquoted(entry) for entry in _right_to_left(fields, b"x-forwarded-for")), trusted, "X-Forwarded-For")
     _set_origin(
         origin,
-        _at(said, b"x-forwarded-proto", hop),
-        _at(said, b"x-forwarded-host", hop),
-        _at(said, b"x-forwarded-port", hop),
+        _at(fields, b"x-forwarded-proto", hop),
+        _at(fields, b"x-forwarded-host", hop),
+        _at(fields, b"x-forwarded-port", hop),
         "X-Forwarded-",
     )
     return origin
 
 
-def _by_forwarded(said: ForwardingFields, peer: str, trusted: TrustedProxies) -> Origin:
+def _by_forwarded(fields: ForwardingFields, peer: str, trusted: TrustedProxies) -> Origin:
     origin = Origin(peer)
     read: list[dict[str, str] | None] = []
 
     def hops() -> Iterator[str]:
-        for name, value in reversed(said):
+        for name, value in reversed(fields):
             if name == b"forwarded":
                 for element in elements(value.decode("latin-1")):
                     told = parameters(element)
@@ -175,9 +175,9 @@ def _set_origin(origin: Origin, proto: str, host: str, port: str, field: str) ->
         origin.problem = origin.problem or f"{field}Port: {show(port.encode('latin-1'))} is no port"
 
 
-def _right_to_left(said: ForwardingFields, wanted: bytes) -> Iterator[str]:
+def _right_to_left(fields: ForwardingFields, wanted: bytes) -> Iterator[str]:
     """The entries of comma-separated lists from the right, without empty ones (RFC 9110 section 5.6.1)."""
-    for name, value in reversed(said):
+    for name, value in reversed(fields):
         if name == wanted:
             for entry in reversed(value.decode("latin-1").rsplit(",", _MAX_COMMAS)):
                 stripped = entry.strip(" \t")
@@ -185,9 +185,9 @@ def _right_to_left(said: ForwardingFields, wanted: bytes) -> Iterator[str]:
                     yield stripped
 
 
-def _at(said: ForwardingFields, name: bytes, hop: int) -> str:
+def _at(fields: ForwardingFields, name: bytes, hop: int) -> str:
     """The entry of that hop. With fewer entries than hops, one proxy set it and the others kept it."""
-    found = list(islice(_right_to_left(said, name), hop + 1))
+    found = list(islice(_right_to_left(fields, name), hop + 1))
     return _unquoted(found[-1]) if found else ""
 
 

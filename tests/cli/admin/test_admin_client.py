@@ -1,4 +1,4 @@
-"""Where an instance is, and what is said when there is none."""
+"""The admin client: addresses, and messages when no instance is running."""
 
 import os
 import socket

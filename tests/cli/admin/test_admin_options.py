@@ -1,4 +1,4 @@
-"""What the commands that talk to an instance share."""
+"""The options that admin commands share."""
 
 import click
 import pytest

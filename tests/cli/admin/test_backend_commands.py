@@ -1,4 +1,4 @@
-"""Orders about one backend, from the command line."""
+"""Commands that change one backend."""
 
 import json
 from collections.abc import Callable

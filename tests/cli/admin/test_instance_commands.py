@@ -1,4 +1,4 @@
-"""Orders to the instance as a whole, from the command line."""
+"""Commands that operate the instance."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What a running instance says of itself, for people and for programs."""
+"""Commands that show the state of an instance, as text and JSON."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The end of an instance, waited for from the command line. With real processes: tests/process/test_admin_operations.py."""
+"""`balance stop --wait`. With real processes: tests/process/test_admin_operations.py."""
 
 import json
 import re

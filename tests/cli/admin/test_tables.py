@@ -1,4 +1,4 @@
-"""Columns."""
+"""Text tables."""
 
 from balance.cli.admin.tables import table
 

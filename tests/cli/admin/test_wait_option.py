@@ -1,4 +1,4 @@
-"""Drained backends, waited for from the command line."""
+"""`balance drain --wait`."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The WebSocket echo, frame by frame: what RFC 6455 forbids is answered with the close code that it names."""
+"""The WebSocket echo: RFC 6455's violations are answered with the close codes that it names."""
 
 from __future__ import annotations
 

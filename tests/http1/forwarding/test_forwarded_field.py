@@ -1,4 +1,4 @@
-"""The Forwarded field: what its elements are, and what one says."""
+"""Parsing of the Forwarded field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a backend is told of the client, believed or not (SPEC 4.2, RFC 7239)."""
+"""The fields about the client that are sent to backends (SPEC 4.2, RFC 7239)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who sent a request that proxies have passed on (SPEC 4.2, RFC 7239)."""
+"""The client address from trusted proxies (SPEC 4.2, RFC 7239)."""
 
 from __future__ import annotations
 
