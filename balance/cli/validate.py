@@ -55,14 +55,14 @@ def validate_command(
         _print(sys.stdout, json.dumps(export.json_schema(), indent=2) if schema else export.reference().rstrip())
         return VALID
     names = [*configs, *files] or [os.environ.get("BALANCE_CONFIG") or "config.yaml"]
-    verdicts = [_check(name, check_backends) for name in names]
+    reports = [_check(name, check_backends) for name in names]
     if style == "json":
-        shown = [_as_json(verdict) for verdict in verdicts]
+        shown = [_as_json(report) for report in reports]
         _print(sys.stdout, json.dumps(shown[0] if len(shown) == 1 else shown, indent=2))
     else:
-        for verdict in verdicts:
-            _report(verdict, verbose, named=len(verdicts) > 1)
-    return max(verdict.status for verdict in verdicts)
+        for report in reports:
+            _print_report(report, verbose, named=len(reports) > 1)
+    return max(report.status for report in reports)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +93,18 @@ def _check(file: str, check_backends: bool) -> FileReport:
     return FileReport(file, INVALID if errors else VALID, errors, loaded.warnings, loaded.config)
 
 
-def _report(verdict: FileReport, verbose: bool, *, named: bool) -> None:
-    before = f"{verdict.file}: " if named else ""
-    for warning in verdict.warnings:
+def _print_report(report: FileReport, verbose: bool, *, named: bool) -> None:
+    before = f"{report.file}: " if named else ""
+    for warning in report.warnings:
         _print(sys.stderr, f"warning: {warning}")
-    if verdict.status == VALID:
+    if report.status == VALID:
         _print(sys.stdout, f"{before}✅ Configuration is valid")
     else:
-        _print(sys.stderr, f"{before}❌ Configuration validation failed with {len(verdict.errors)} error(s):")
-        for number, problem in enumerate(verdict.errors, 1):
+        _print(sys.stderr, f"{before}❌ Configuration validation failed with {len(report.errors)} error(s):")
+        for number, problem in enumerate(report.errors, 1):
             _print(sys.stderr, f"  {number}. {problem}")
-    if verbose and verdict.config is not None:
-        _print(sys.stdout, "\n" + "\n".join(summary(verdict.config)))
+    if verbose and report.config is not None:
+        _print(sys.stdout, "\n" + "\n".join(summary(report.config)))
 
 
 def summary(config: Config) -> list[str]:
@@ -131,12 +131,12 @@ def _health(check: HealthCheck) -> str:
     return f"{asked} every {check.interval_s:g}s"
 
 
-def _as_json(verdict: FileReport) -> dict[str, Any]:
+def _as_json(report: FileReport) -> dict[str, Any]:
     return {
-        "file": verdict.file,
-        "valid": verdict.status == VALID,
-        "errors": [_problem_json(problem) for problem in verdict.errors],
-        "warnings": [_problem_json(problem) for problem in verdict.warnings],
+        "file": report.file,
+        "valid": report.status == VALID,
+        "errors": [_problem_json(problem) for problem in report.errors],
+        "warnings": [_problem_json(problem) for problem in report.warnings],
     }
 
 

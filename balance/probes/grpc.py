@@ -108,7 +108,7 @@ class Call:
         self.is_over = True
         self.broken = why
 
-    def verdict(self) -> tuple[bool, str]:
+    def result(self) -> tuple[bool, str]:
         """Whether the service is SERVING, and the reason."""
         if self.broken:
             return False, self.broken
@@ -143,7 +143,7 @@ async def probe(check: HealthCheck, backend: BackendConfig) -> Result:
         reason = failure_reason(error, where, check.timeout_s)
         return Result(False, reason, time.monotonic() - started, is_explicit(error))
     if call.is_over:
-        is_ok, reason = call.verdict()
+        is_ok, reason = call.result()
     else:
         is_ok, reason = False, "closed without an answer" if received < LIMIT_BYTES else "more than 64 KB and no answer"
     return Result(is_ok, reason, time.monotonic() - started, not is_ok)

@@ -115,9 +115,7 @@ def decide(failed: RetryContext, retrying: RetryPolicy | None, now: float, activ
     if why_not is not None:
         return RetryDecision(why_not)
     if retrying is None or failed.failure is Failure.CONNECT:
-        return RetryDecision(
-            RetryOutcome.MADE
-        )  # a dead backend did no work: moving on adds to nobody's load, and has nothing to wait for
+        return RetryDecision(RetryOutcome.MADE)  # a failed connect adds no load: no backoff, and not on the budget
     # When a backend dies, all its requests fail at once. Their first retry goes to other backends without backoff or limit on
     # concurrency; the budget still limits their number.
     is_first_move = failed.failure is Failure.RESET and failed.has_untried_backend and not failed.waits

@@ -84,9 +84,9 @@ class AdminClient:
         *,
         expected: str = "",
     ) -> Reply:
-        """One request. NobodyAnswersError where there is no Balance, NoAnswerError where it says nothing.
+        """Send a request. NotRunningError when no Balance listens there, NoResponseError when it does not respond.
 
-        `expected` is a key that Balance's answer has when it has done what was asked: others answer in JSON, too.
+        `expected` is a key of Balance's successful response, to tell it from another server that answers with JSON.
         """
         data = json.dumps(body).encode() if isinstance(body, dict) else body
         timeout_s = READ_TIMEOUT_S if method == "GET" else ORDER_TIMEOUT_S

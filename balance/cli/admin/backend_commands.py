@@ -37,25 +37,25 @@ def _state_command(verb: str, state: str, says: str, without: str = "", *, ends:
         for name in names if len(names) > 1 else ():  # check all names before the first change
             if not (reply := port.request("GET", backend_path(name))).is_done:
                 return show_refusal(reply, is_json)
-        said: list[dict[str, Any]] = []
+        replies: list[dict[str, Any]] = []
         try:
             for name in names:
                 reply = port.request("PATCH", backend_path(name), {"state": state}, expected="state")
                 if not reply.is_done:
                     return show_refusal(reply, is_json)
-                said.append(reply.document)
+                replies.append(reply.document)
                 if not is_json:
                     _show_state(reply.document)
             if is_waiting:
                 return wait_drained(port, names, timeout, is_json)
         except KeyboardInterrupt:
-            if not is_waiting or not said:
+            if not is_waiting or not replies:
                 raise
-            those = ", ".join(f"{each['pool']}/{each['name']}" for each in said)
+            those = ", ".join(f"{each['pool']}/{each['name']}" for each in replies)
             click.echo(f"balance: not waiting any more; nothing new goes to {those} until 'balance enable'", err=True)
             return INTERRUPTED
         if is_json:
-            show_json(said[0] if len(said) == 1 else {"backends": said})
+            show_json(replies[0] if len(replies) == 1 else {"backends": replies})
         return 0
 
     return command
@@ -70,14 +70,14 @@ def _show_state(document: dict[str, Any]) -> None:
     """Print the new state and warnings."""
     match document["state"]:
         case "unknown":
-            said = "enabled: the next check decides"
+            text = "enabled: the next check decides"
         case "unchecked":
-            said = "enabled"
+            text = "enabled"
         case "maintenance":
-            said = "in maintenance"
+            text = "in maintenance"
         case word:
-            said = word
-    click.echo(f"backend {document['pool']}/{document['name']} is {said}")
+            text = word
+    click.echo(f"backend {document['pool']}/{document['name']} is {text}")
     show_warnings(document)
 
 

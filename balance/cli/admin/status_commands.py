@@ -123,9 +123,9 @@ def generations_command(port: AdminClient, is_json: bool) -> int:
     return 0
 
 
-def _to_seconds(moment: str) -> str:
+def _to_seconds(text: str) -> str:
     """An ISO time without fractions of a second."""
-    return f"{moment[:19]}Z" if moment.endswith("+00:00") else moment
+    return f"{text[:19]}Z" if text.endswith("+00:00") else text
 
 
 @click.command("events", epilog=examples("balance events", "balance events --once --json", "balance events --since 0"))
@@ -148,7 +148,7 @@ def events_command(port: AdminClient, is_json: bool, since: str, new: bool, once
         for number, event in port.events(last):
             last = number
             _show_event({"number": int(number)} | event, is_json)
-        time.sleep(RECONNECT_DELAY_S)  # its control process may be on its way back; when nobody is there, asking again says so
+        time.sleep(RECONNECT_DELAY_S)  # the control process may restart; without an instance the next request fails
 
 
 def _show_event(event: dict[str, Any], is_json: bool) -> None:

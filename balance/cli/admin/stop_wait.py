@@ -83,29 +83,29 @@ def stop_and_wait(port: AdminClient, timeout_s: float | None, is_json: bool) -> 
     status = port.request("GET", "/status", expected="stage")
     if not status.is_done:
         return show_refusal(status, is_json)
-    end, last_word = _ExitWatch(port, status.document), _FinalEvent(port)
+    end, final_event = _ExitWatch(port, status.document), _FinalEvent(port)
     is_ordered = False
     try:
         reply = port.request("POST", "/drain", expected="done")
         if not reply.is_done:
             return show_refusal(reply, is_json)
         is_ordered = True
-        with WaitProgress(timeout_s) as patience:
-            while not end.has_exited_within(patience.next_poll_s()):
-                if not patience.left_s:
+        with WaitProgress(timeout_s) as progress:
+            while not end.has_exited_within(progress.next_poll_s()):
+                if not progress.left_s:
                     return _show_result(is_json, f"it has not ended within {timeout_s:g}s; it goes on to drain", ended=False)
-                patience.show(_progress(port))
+                progress.show(_progress(port))
     except KeyboardInterrupt:
         if not is_ordered:
             raise
         click.echo("balance: not waiting any more; it drains and ends all the same", err=True)
         return INTERRUPTED
-    passed_s = patience.elapsed_s
-    last_word.wait()
-    if last_word.dropped is None and last_word.is_connected:
+    passed_s = progress.elapsed_s
+    final_event.wait()
+    if final_event.dropped is None and final_event.is_connected:
         why = f"it was ended after {passed_s:.1f}s, before all that was under way was done; its log says more"
         return _show_result(is_json, why, ended=True, seconds=round(passed_s, 3))
-    cut = None if last_word.dropped is None else last_word.dropped - status.document["connections"].get("cut", 0)
+    cut = None if final_event.dropped is None else final_event.dropped - status.document["connections"].get("cut", 0)
     if cut:
         why = f"it ended after {passed_s:.1f}s; {cut} requests or connections were cut"
         return _show_result(is_json, why, ended=True, seconds=round(passed_s, 3), cut=cut)

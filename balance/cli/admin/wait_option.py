@@ -1,4 +1,4 @@
-"""`--wait`: asks a running instance again and again until something is over. Ctrl-C ends the waiting, and nothing else.
+"""`--wait`: polls a running instance until an operation is complete. Ctrl-C ends only the waiting.
 
 What is waited for is drained backends here, and the end of an instance in `ending`.
 """
@@ -80,12 +80,12 @@ class WaitProgress:
 
 
 def wait_drained(port: AdminClient, names: Sequence[str], timeout_s: float | None, is_json: bool) -> int:
-    """Until nothing is under way at these backends any more. The exit status: 0 so it is, 1 not in time.
+    """Wait until these backends have no requests in flight. The exit status: 0 when drained, 1 on timeout.
 
     Whoever calls says what holds after a KeyboardInterrupt."""
     known: dict[str, dict[str, Any]] = {}
     left = list(names)
-    with WaitProgress(timeout_s) as patience:
+    with WaitProgress(timeout_s) as progress:
         while True:
             for name in list(left):
                 reply = _get_backend(port, name)
@@ -100,16 +100,16 @@ def wait_drained(port: AdminClient, names: Sequence[str], timeout_s: float | Non
                     left.remove(name)
             if not left:
                 break
-            if not patience.left_s:
+            if not progress.left_s:
                 held = "; ".join(f"backend {_full_name(known[name])} has {_in_flight(known[name])}" for name in left)
                 return _refused(f"not over within {timeout_s:g}s: {held}; nothing new goes there", known, is_json)
-            patience.show("waiting for " + ", ".join(f"{_full_name(known[name])}: {_in_flight(known[name])}" for name in left))
-            time.sleep(patience.next_poll_s())
+            progress.show("waiting for " + ", ".join(f"{_full_name(known[name])}: {_in_flight(known[name])}" for name in left))
+            time.sleep(progress.next_poll_s())
     if is_json:
         show_json(known[names[0]] if len(names) == 1 else {"backends": [known[name] for name in names]})
     else:
         for name in names:
-            click.echo(f"backend {_full_name(known[name])} is drained: nothing is under way there ({patience.elapsed_s:.1f}s)")
+            click.echo(f"backend {_full_name(known[name])} is drained: nothing is under way there ({progress.elapsed_s:.1f}s)")
     return 0
 
 

@@ -17,7 +17,7 @@ VIA = b"Via: 1.1 balance\r\n"
 SECURE = frozenset(("https", "wss"))
 
 _CACHE_SIZE: Final = 1024  # clients
-_CACHE_MAX_BYTES: Final = 512  # of what was said of one of them
+_CACHE_MAX_BYTES: Final = 512  # of one entry
 
 
 def forwarding_lines(style: str, peer: str, port: int, scheme: str, *, via: bool) -> tuple[bytes, bytes]:
@@ -90,7 +90,7 @@ class ForwardedClients:
             parameters(each) is not None for value in hops for each in elements(value.decode("latin-1"))
         ):
             pass  # as they came
-        elif origin.address == peer and not origin.proxies:  # nobody said anything
+        elif origin.address == peer and not origin.proxies:  # without any forwarding fields
             hops = []
         else:
             hop = f"for={_node(origin.address)};proto={origin.proto or self._scheme}".encode()
@@ -110,7 +110,7 @@ class ForwardedClients:
             hops.append(peer.encode())
         scheme = origin.proto or self._scheme
         port = origin.port or self._port
-        if not origin.port and (origin.proto or origin.host):  # of the proxy that the client asked
+        if not origin.port and (origin.proto or origin.host):  # the port of the proxy that the client connected to
             port = port_of(origin.host or host) or (443 if scheme in SECURE else 80)
         lines = [b"X-Forwarded-For: " + b", ".join(hops) + b"\r\n"] if hops else []
         if origin.address != UNKNOWN:

@@ -1,9 +1,9 @@
-"""Who sent a request that trusted proxies have passed on, and how, by what they wrote into it (nginx: realip).
+"""The client address of a request from trusted proxies, from their forwarding fields (as nginx's realip module).
 
-Each proxy adds whom it got the request from, at the right end. So the fields are read from the right, hop by hop while whoever
-wrote the next entry is trusted; what stands further left may be anybody's invention. The first that is not trusted is the
-client, and its protocol, port and host are those of the same hop. Of the two families of fields one is believed,
-`security.client_address`: a proxy that writes the one passes a client's own fields of the other on.
+Each proxy appends the address of its peer. The entries are read from the right as long as the proxy that added them is trusted;
+entries further left can be forged. The first address that is not trusted is the client's; its protocol, port and host are
+those of the same hop. Only one family of fields is used, `security.client_address`: a proxy that sets one forwards the
+client's own fields of the other.
 """
 
 from __future__ import annotations
@@ -120,9 +120,9 @@ def _by_forwarded(fields: ForwardingFields, peer: str, trusted: TrustedProxies) 
         for name, value in reversed(fields):
             if name == b"forwarded":
                 for element in elements(value.decode("latin-1")):
-                    told = parameters(element)
-                    read.append(told)
-                    yield element if told is None else told.get("for", UNKNOWN)
+                    values = parameters(element)
+                    read.append(values)
+                    yield element if values is None else values.get("for", UNKNOWN)
 
     hop = _walk(origin, hops(), trusted, "Forwarded")
     said_there = read[hop] if read else None
@@ -132,10 +132,10 @@ def _by_forwarded(fields: ForwardingFields, peer: str, trusted: TrustedProxies) 
 
 
 def _walk(origin: Origin, entries: Iterator[str], trusted: TrustedProxies, field: str) -> int:
-    """Go from the right while it is trusted proxies that wrote; returns at which entry that ended, 0 also when there is none.
+    """Read entries from the right while they are trusted proxies. Returns the index of the last one read, 0 without entries.
 
-    An entry that is no address ends it, and then nobody knows the client's: that of the proxy would be a wrong one, which an
-    allow-list may have, and one for all of its clients.
+    An entry that is not an address ends it, and the client's address is then unknown: the proxy's would be wrong, might be on
+    an allow-list, and would be the same for all its clients.
     """
     hop = -1
     for entry in entries:
