@@ -67,10 +67,10 @@ class Actions:
 
     async def remove(self, request: Request) -> Response:
         """Remove a backend; requests in flight may end."""
-        seen = find_backend(self._view, request.path_params["name"])
-        change = BackendChange(Verb.REMOVE, seen.pool.name, seen.backend.name)
+        backend_view = find_backend(self._view, request.path_params["name"])
+        change = BackendChange(Verb.REMOVE, backend_view.pool.name, backend_view.backend.name)
         is_dry_run = read_dry_run(request)
-        warnings = self._warnings(seen, is_removed=True)
+        warnings = self._warnings(backend_view, is_removed=True)
         verdict = await self._submit_and_log(request, ChangeBackends((change,), is_dry_run))
         if verdict.is_done and not is_dry_run:
             self._warn(warnings)
@@ -78,24 +78,24 @@ class Actions:
 
     async def change(self, request: Request) -> Response:
         """Change a backend, drain it, set maintenance, or enable it."""
-        seen = find_backend(self._view, request.path_params["name"])
-        pool, name = seen.pool.name, seen.backend.name
+        backend_view = find_backend(self._view, request.path_params["name"])
+        pool, name = backend_view.pool.name, backend_view.backend.name
         values = read_object(await read_body(request, allowed=CHANGES), CHANGES)
         event = read_state(values, CHANGES)
         is_dry_run = read_dry_run(request)
         if not values and event is None:
             raise HTTPException(400, f"the body is no order; {CHANGES}")
         document: dict[str, object] = {"pool": pool, "name": name}
-        warnings = self._warnings(seen, event, values.get("weight"))
+        warnings = self._warnings(backend_view, event, values.get("weight"))
         if values:
             change = BackendChange(Verb.SET, pool, name, json.dumps(values))
             verdict = await self._submit_and_log(request, ChangeBackends((change,), is_dry_run))
             if not verdict.is_done:
                 return order_result_reply(verdict, **document)
             document |= order_result_document(verdict)
-        seen = find_backend(self._view, f"{pool}/{name}")  # with a new address it is a new backend
+        backend_view = find_backend(self._view, f"{pool}/{name}")  # with a new address it is a new backend
         if event is not None and not is_dry_run:
-            self._view.apply_admin_event(seen.slot, event, "ordered on the admin port")
+            self._view.apply_admin_event(backend_view.slot, event, "ordered on the admin port")
             self._log(request, f"{event.name.lower()} backend {pool}/{name}", "done")
         if not is_dry_run:
             self._warn(warnings)
@@ -106,13 +106,13 @@ class Actions:
     ) -> list[str]:
         """Warns that the order leaves the pool without a backend for new requests."""
         before, after = [], []
-        for seen in self._view.backends():
-            if seen.pool.name != about.pool.name:
+        for backend_view in self._view.backends():
+            if backend_view.pool.name != about.pool.name:
                 continue
-            state, has_weight = seen.state, seen.backend.weight > 0
+            state, has_weight = backend_view.state, backend_view.backend.weight > 0
             if has_weight:
                 before.append(state)
-            if seen.slot == about.slot:
+            if backend_view.slot == about.slot:
                 if is_removed:
                     continue
                 state = STATES.get(event, state) if event is not None else state

@@ -16,31 +16,36 @@ from balance.runtime import counters
 def backends(view: StateView, now: float, now_us: int) -> dict[str, Any]:
     """The /backends document. `now` is wall clock time, `now_us` monotonic."""
     totals = Totals(view.board.rows)
-    return {"backends": [{"pool": seen.pool.name} | backend(seen, view, totals, now, now_us) for seen in view.backends()]}
+    return {
+        "backends": [
+            {"pool": backend_view.pool.name} | backend(backend_view, view, totals, now, now_us)
+            for backend_view in view.backends()
+        ]
+    }
 
 
-def backend(seen: BackendView, view: StateView, totals: Totals, now: float, now_us: int) -> dict[str, Any]:
+def backend(backend_view: BackendView, view: StateView, totals: Totals, now: float, now_us: int) -> dict[str, Any]:
     """One backend."""
-    block = counters.block(seen.slot)
-    last = view.last_result(seen.slot)
+    block = counters.block(backend_view.slot)
+    last = view.last_result(backend_view.slot)
     answers, taken_s = totals.histogram(block + counters.UPSTREAM_TIME, counters.TIME_BUCKETS_US, 1_000_000)
     active = totals.cell(block + counters.ACTIVE)
     return {
-        "name": seen.backend.name,
-        "address": str(seen.backend.address),
-        "weight": seen.backend.weight,
-        "backup": seen.backend.backup,
-        "max_connections": seen.backend.max_connections or None,
-        "metadata": dict(seen.backend.metadata),
-        "state": state_word(seen),
-        "why": view.board.reason(seen.slot) or None,
-        "since": iso_time(seen.since) if seen.since else None,
+        "name": backend_view.backend.name,
+        "address": str(backend_view.backend.address),
+        "weight": backend_view.backend.weight,
+        "backup": backend_view.backend.backup,
+        "max_connections": backend_view.backend.max_connections or None,
+        "metadata": dict(backend_view.backend.metadata),
+        "state": state_word(backend_view),
+        "why": view.board.reason(backend_view.slot) or None,
+        "since": iso_time(backend_view.since) if backend_view.since else None,
         "last_check": {"ok": last.is_ok, "reason": last.reason, "seconds": round(last.duration_s, 6)} if last else None,
-        "ejections": view.board.ejection(seen.slot).total,
-        "breaker": breaker(seen, view, now, now_us) if seen.pool.breaker.enabled else None,
+        "ejections": view.board.ejection(backend_view.slot).total,
+        "breaker": breaker(backend_view, view, now, now_us) if backend_view.pool.breaker.enabled else None,
         "active": active,
-        "drained": is_drained(view, active) if seen.state.is_operator_set else None,
-        "waiting": waiting(seen.pool, view, totals),
+        "drained": is_drained(view, active) if backend_view.state.is_operator_set else None,
+        "waiting": waiting(backend_view.pool, view, totals),
         "connections": totals.cell(block + counters.OPEN),
         "requests": totals.cell(block + counters.LEASES),
         "failures": totals.cell(block + counters.FAILURES),
@@ -50,9 +55,13 @@ def backend(seen: BackendView, view: StateView, totals: Totals, now: float, now_
     }
 
 
-def state_word(seen: BackendView) -> str:
+def state_word(backend_view: BackendView) -> str:
     """The state's name; `unchecked` instead of unknown where there are no health checks."""
-    return "unchecked" if seen.state is State.UNKNOWN and not seen.pool.health_check.enabled else seen.state.word
+    return (
+        "unchecked"
+        if backend_view.state is State.UNKNOWN and not backend_view.pool.health_check.enabled
+        else backend_view.state.word
+    )
 
 
 def is_drained(view: StateView, active: int) -> bool:
@@ -66,17 +75,17 @@ def waiting(pool: PoolConfig, view: StateView, totals: Totals) -> int:
     return totals.cell(counters.block(view.slots[pool.name, pool.backends[0].name]) + counters.WAITING)
 
 
-def breaker_phase(seen: BackendView, view: StateView, now_us: int) -> BreakerState:
+def breaker_phase(backend_view: BackendView, view: StateView, now_us: int) -> BreakerState:
     """A breaker's phase as requests see it: OPEN past its time is HALF_OPEN."""
-    evidence = view.board.evidence(seen.slot)
+    evidence = view.board.evidence(backend_view.slot)
     phase = BreakerState(evidence[STATE])
     return BreakerState.HALF_OPEN if phase is BreakerState.OPEN and now_us >= evidence[UNTIL_US] else phase
 
 
-def breaker(seen: BackendView, view: StateView, now: float, now_us: int) -> dict[str, Any]:
+def breaker(backend_view: BackendView, view: StateView, now: float, now_us: int) -> dict[str, Any]:
     """One backend's circuit breaker."""
-    evidence = view.board.evidence(seen.slot)
-    phase, since_us = breaker_phase(seen, view, now_us), evidence[SINCE_US]
+    evidence = view.board.evidence(backend_view.slot)
+    phase, since_us = breaker_phase(backend_view, view, now_us), evidence[SINCE_US]
     document: dict[str, Any] = {
         "state": phase.word,
         "why": Signal(evidence[CAUSE]).text or None,

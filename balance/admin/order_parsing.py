@@ -17,7 +17,7 @@ from balance.config.overrides.runtime_overrides import BackendChange, Verb
 from balance.health.states import Event
 from balance.model import Address
 
-# In {"state": <word>}. The words are the verbs of the command line and the states that they lead to.
+# {"state": ...}: the command line's verbs, and the states that they lead to.
 STATE_EVENTS = {
     "drain": Event.DRAIN,
     "draining": Event.DRAIN,
@@ -134,12 +134,16 @@ def read_new_backend(body: bytes) -> BackendChange:
 
 def find_backend(view: StateView, name: str) -> BackendView:
     """The backend named `name` or `pool/name`. HTTPException 404 without one, 409 with several."""
-    named = [seen for seen in view.backends() if name in (seen.backend.name, f"{seen.pool.name}/{seen.backend.name}")]
+    named = [
+        backend_view
+        for backend_view in view.backends()
+        if name in (backend_view.backend.name, f"{backend_view.pool.name}/{backend_view.backend.name}")
+    ]
     if not named:
-        known = ", ".join(sorted({seen.backend.name for seen in view.backends()})[:20])
+        known = ", ".join(sorted({backend_view.backend.name for backend_view in view.backends()})[:20])
         raise HTTPException(404, f"there is no backend {name!r}; there are {known}")
     if len(named) > 1:
-        pools = " or ".join(f"{seen.pool.name}/{seen.backend.name}" for seen in named)
+        pools = " or ".join(f"{backend_view.pool.name}/{backend_view.backend.name}" for backend_view in named)
         raise HTTPException(409, f"several pools have a backend {name!r}; say {pools}")
     return named[0]
 

@@ -59,10 +59,10 @@ class ReadEndpoints:
 
     async def backend(self, request: Request) -> Response:
         """One backend."""
-        seen = find_backend(self._view, request.path_params["name"])
+        backend_view = find_backend(self._view, request.path_params["name"])
         totals = Totals(self._view.board.rows)
-        document = backend(seen, self._view, totals, time.time(), time.monotonic_ns() // 1000)
-        return reply({"pool": seen.pool.name} | document)
+        document = backend(backend_view, self._view, totals, time.time(), time.monotonic_ns() // 1000)
+        return reply({"pool": backend_view.pool.name} | document)
 
     async def pools(self, request: Request) -> Response:
         """Every pool with its backends."""
@@ -104,14 +104,14 @@ class ReadEndpoints:
         return Response(encode(self._metrics), headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
 
-def _generation(seen: GenerationInfo) -> dict[str, Any]:
+def _generation(info: GenerationInfo) -> dict[str, Any]:
     return {
-        "generation": seen.number,
-        "made_at": iso_time(seen.made_at),
-        "origin": seen.origin,
-        "current": seen.is_current,
-        "source": seen.config.source,
-        "summary": seen.summary or None,
+        "generation": info.number,
+        "made_at": iso_time(info.made_at),
+        "origin": info.origin,
+        "current": info.is_current,
+        "source": info.config.source,
+        "summary": info.summary or None,
     }
 
 

@@ -72,8 +72,8 @@ def pools(view: StateView, now: float, now_us: int) -> list[dict[str, Any]]:
     """Every pool with its backends."""
     totals = Totals(view.board.rows)
     backends: dict[str, list[BackendView]] = {pool.name: [] for pool in view.config.pools}
-    for seen in view.backends():
-        backends[seen.pool.name].append(seen)
+    for backend_view in view.backends():
+        backends[backend_view.pool.name].append(backend_view)
     series = totals.series()
     return [_pool(pool, backends[pool.name], view, totals, series, now, now_us) for pool in view.config.pools]
 
@@ -82,7 +82,11 @@ def sessions_active(view: StateView, totals: Totals) -> int:
     """TCP sessions now: active connections at the backends of pools that no HTTP listener uses."""
     by_http = {listener.pool for listener in view.config.listeners if listener.mode is Mode.HTTP}
     by_tcp = {listener.pool for listener in view.config.listeners} - by_http
-    return sum(totals.cell(counters.block(seen.slot) + counters.ACTIVE) for seen in view.backends() if seen.pool.name in by_tcp)
+    return sum(
+        totals.cell(counters.block(backend_view.slot) + counters.ACTIVE)
+        for backend_view in view.backends()
+        if backend_view.pool.name in by_tcp
+    )
 
 
 def sessions(view: StateView, totals: Totals) -> int:
@@ -129,9 +133,11 @@ def _pool(
     now: float,
     now_us: int,
 ) -> dict[str, Any]:
-    blocks = {seen.slot: counters.block(seen.slot) for seen in backends}
-    primaries = (seen.state for seen in backends if seen.backend.weight and not seen.backend.backup)
-    backups = (seen.state for seen in backends if seen.backend.weight and seen.backend.backup)
+    blocks = {backend_view.slot: counters.block(backend_view.slot) for backend_view in backends}
+    primaries = (
+        backend_view.state for backend_view in backends if backend_view.backend.weight and not backend_view.backend.backup
+    )
+    backups = (backend_view.state for backend_view in backends if backend_view.backend.weight and backend_view.backend.backup)
     return {
         "name": pool.name,
         "algorithm": pool.algorithm,
@@ -140,7 +146,7 @@ def _pool(
         "active": sum(totals.cell(block + counters.ACTIVE) for block in blocks.values()),
         "requests": sum(count for (slot, _, _), count in series.items() if slot in blocks),
         "sessions": sum(totals.cell(block + counters.TCP_SESSIONS) for block in blocks.values()),
-        "ready": sum(seen.state.is_ready for seen in backends if seen.backend.weight),
+        "ready": sum(backend_view.state.is_ready for backend_view in backends if backend_view.backend.weight),
         "panicking": is_panic(primaries, pool.health_check.panic_threshold, backups),
-        "backends": [backend(seen, view, totals, now, now_us) for seen in backends],
+        "backends": [backend(backend_view, view, totals, now, now_us) for backend_view in backends],
     }

@@ -21,7 +21,7 @@ class Generation:
 
     number: int
     config: Config
-    slots: Mapping[tuple[str, str], int]  # which block of the board belongs to which (pool, backend)
+    slots: Mapping[tuple[str, str], int]  # the shared-memory slot of each (pool, backend)
     source: Source
     changes: tuple[BackendChange, ...]  # made at run time, laid over the source
     made_at: float  # seconds since the epoch

@@ -20,8 +20,8 @@ from balance.errors import StartError
 # when several processes write.
 LINE_BYTES = 4096
 MESSAGE_CHARS = 2000
-TRACE_CHARS = 1200  # the end of a traceback says most
-NOTE_BYTES = 200  # before a line: that others were lost
+TRACE_CHARS = 1200  # the end of a traceback is kept
+NOTE_BYTES = 200  # the line that reports dropped lines
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -44,7 +44,7 @@ class LineFormatter(logging.Formatter):
         if self._is_json:
             about = {"time": when, "level": level, "process": self._process}
             return _json_line(about | {"message": message} | ({"trace": trace} if trace else {}))
-        # A line break in a message could pass for a line of its own.
+        # Log injection: a line break in a message could forge a line.
         text = f"{when} {level:<7} {self._process}: {message}".replace("\r", "\\r").replace("\n", "\\n")
         return f"{text}\n{trace}" if trace else text
 
@@ -62,7 +62,7 @@ class LineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            # POLLERR and POLLHUP are reported unasked: nobody reads any more, and a write would only fail.
+            # POLLERR and POLLHUP are always reported: the reader is gone and a write would fail.
             events = self._poll.poll(0)
             if not events or events[0][1] != select.POLLOUT:
                 self._lost += 1
@@ -72,7 +72,7 @@ class LineHandler(logging.Handler):
                 line = self._note(record).encode() + b"\n" + line
             os.write(self.fd, line[: LINE_BYTES - 1] + b"\n")
             self._lost = 0
-        except Exception:  # a full disk, a broken message: not worth a request
+        except Exception:  # a full disk or a bad format must not fail a request
             self._lost += 1
 
     def _note(self, before: logging.LogRecord) -> str:
@@ -82,17 +82,17 @@ class LineHandler(logging.Handler):
         return self.format(note)
 
 
-def _json_line(said: dict[str, str]) -> str:
+def _json_line(fields: dict[str, str]) -> str:
     """Cuts what is too long inside its strings, so that the line stays JSON. A character may take six bytes."""
     while True:
-        line = json.dumps(said, ensure_ascii=False)
+        line = json.dumps(fields, ensure_ascii=False)
         if len(line.encode("utf-8", "backslashreplace")) < LINE_BYTES - NOTE_BYTES:
             return line
-        half = len(said["message"]) // 2
-        if len(trace := said.get("trace", "")) > half:
-            said["trace"] = trace[-(len(trace) // 2) :] if len(trace) > 1 else ""
+        half = len(fields["message"]) // 2
+        if len(trace := fields.get("trace", "")) > half:
+            fields["trace"] = trace[-(len(trace) // 2) :] if len(trace) > 1 else ""
         else:
-            said["message"] = said["message"][:half] + "..."
+            fields["message"] = fields["message"][:half] + "..."
 
 
 def open_output(config: LoggingConfig) -> int:
@@ -102,7 +102,7 @@ def open_output(config: LoggingConfig) -> int:
     if config.output == "stderr":
         return sys.__stderr__.fileno() if sys.__stderr__ else 2
     try:
-        # Not waiting: a pipe that nobody reads would hold up the supervisor and every worker, and their traffic.
+        # O_NONBLOCK: a FIFO without a reader would block the supervisor and every worker.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
         return os.open(config.output, flags, 0o640)
     except OSError as error:

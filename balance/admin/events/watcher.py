@@ -101,8 +101,8 @@ class EventWatcher:
             if not pool.breaker.enabled:
                 continue
             for backend in pool.backends:
-                seen = BackendView(pool, backend, self._view.slots[pool.name, backend.name], State.UNKNOWN, 0.0)
-                evidence = self._view.board.evidence(seen.slot)
-                phase = breaker_phase(seen, self._view, now_us)
+                backend_view = BackendView(pool, backend, self._view.slots[pool.name, backend.name], State.UNKNOWN, 0.0)
+                evidence = self._view.board.evidence(backend_view.slot)
+                phase = breaker_phase(backend_view, self._view, now_us)
                 found[pool.name, backend.name] = phase, evidence[TOTAL_OPENINGS], evidence[CAUSE]
         return found

@@ -80,7 +80,9 @@ class BoardCollector(Collector):
 
     def _requests(self, backends: list[BackendView]) -> Iterator[Metric]:
         totals = self._totals
-        names = {0: ("", "")} | {seen.slot: (seen.pool.name, seen.backend.name) for seen in backends}
+        names = {0: ("", "")} | {
+            backend_view.slot: (backend_view.pool.name, backend_view.backend.name) for backend_view in backends
+        }
         requests = CounterMetricFamily(
             "balance_http_requests", "HTTP requests answered.", labels=("method", "status", "pool", "backend", "route")
         )
@@ -133,10 +135,10 @@ class BoardCollector(Collector):
             "balance_backend_request_duration_seconds", "From the choice of the backend to its reply's end.", labels=BACKEND
         )
         families = [(CounterMetricFamily(name, text, labels=BACKEND), cell) for name, text, cell in BACKEND_COUNTERS]
-        for seen in backends:
-            labels = (seen.pool.name, seen.backend.name)
-            block = counters.block(seen.slot)
-            healthy.add_metric(labels, seen.state.is_ready)
+        for backend_view in backends:
+            labels = (backend_view.pool.name, backend_view.backend.name)
+            block = counters.block(backend_view.slot)
+            healthy.add_metric(labels, backend_view.state.is_ready)
             active.add_metric(labels, totals.cell(block + counters.ACTIVE))
             idle = totals.cell(block + counters.IDLE)
             pooled.add_metric((*labels, "active"), max(totals.cell(block + counters.OPEN) - idle, 0))
@@ -152,9 +154,9 @@ class BoardCollector(Collector):
         limit = GaugeMetricFamily(
             "balance_backend_max_connections", "What the backend may have at once, where there is a limit.", labels=BACKEND
         )
-        for seen in backends:
-            if seen.backend.max_connections:
-                limit.add_metric((seen.pool.name, seen.backend.name), seen.backend.max_connections)
+        for backend_view in backends:
+            if backend_view.backend.max_connections:
+                limit.add_metric((backend_view.pool.name, backend_view.backend.name), backend_view.backend.max_connections)
         queued = GaugeMetricFamily(
             "balance_pool_waiting", "Requests that wait because every backend is full.", labels=("pool",)
         )
@@ -172,16 +174,16 @@ class BoardCollector(Collector):
         opened = CounterMetricFamily("balance_circuit_breaker_opened", "Times that the breaker opened.", labels=BACKEND)
         ejections = CounterMetricFamily("balance_backend_ejections", "Times that the backend was ejected.", labels=BACKEND)
         now_us = time.monotonic_ns() // 1000
-        for seen in backends:
-            labels = (seen.pool.name, seen.backend.name)
-            if seen.pool.breaker.enabled:
-                holds = breaker_phase(seen, self._view, now_us)
+        for backend_view in backends:
+            labels = (backend_view.pool.name, backend_view.backend.name)
+            if backend_view.pool.breaker.enabled:
+                holds = breaker_phase(backend_view, self._view, now_us)
                 for phase in BreakerState:
                     state.add_metric((*labels, phase.word), phase is holds)
-                failures.add_metric(labels, self._totals.cell(counters.block(seen.slot) + counters.BLAMED))
-                opened.add_metric(labels, self._view.board.evidence(seen.slot)[TOTAL_OPENINGS])
-            if seen.pool.health_check.passive.enabled:
-                ejections.add_metric(labels, self._view.board.ejection(seen.slot).total)
+                failures.add_metric(labels, self._totals.cell(counters.block(backend_view.slot) + counters.BLAMED))
+                opened.add_metric(labels, self._view.board.evidence(backend_view.slot)[TOTAL_OPENINGS])
+            if backend_view.pool.health_check.passive.enabled:
+                ejections.add_metric(labels, self._view.board.ejection(backend_view.slot).total)
         yield from (state, failures, opened, ejections)
 
     def _connections(self) -> Iterator[Metric]:

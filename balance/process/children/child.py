@@ -29,7 +29,7 @@ class ChildState(enum.Enum):
     EXITED = "gone"  # there is no process
     STARTING = "starting"  # forked, not ready yet
     READY = "ready"
-    LEAVING = "leaving"  # told to drain and exit
+    STOPPING = "stopping"  # told to drain and exit
 
 
 class SupervisorPipe:
@@ -113,7 +113,7 @@ class Child:
     def stop_gracefully(self, limit_s: float) -> None:
         """Tell the child to drain, within `limit_s`, and exit."""
         if self.state is not ChildState.EXITED:
-            self.state = ChildState.LEAVING
+            self.state = ChildState.STOPPING
             self.send(GRACEFUL_STOP, limit_s)
 
     def reap(self) -> int | None:
@@ -181,7 +181,7 @@ def run_and_exit(
         if supervisor_pipe.has_notified_ready:
             log.error("%s", error)
         else:
-            supervisor_pipe.notify_failed(str(error))  # the supervisor says it, in one line
+            supervisor_pipe.notify_failed(str(error))  # the supervisor logs it
     except BaseException as error:
         supervisor_pipe.notify_failed(f"{type(error).__name__}: {error}")
         log.critical("crashed: %s: %s", type(error).__name__, error, exc_info=error)

@@ -29,7 +29,7 @@ class ChildContext:
     board: Board
     locks: Locks  # one per backend
     listen_sockets: ListenSockets
-    wakeups: tuple[Wakeup, ...]  # one per row of the board
+    wakeups: tuple[Wakeup, ...]  # one per worker row
     liveness_pipe: int  # read end of a pipe that nobody writes to; EOF when the supervisor dies
     supervisor_pid: int
     started_at: float  # when the instance started, seconds since the epoch

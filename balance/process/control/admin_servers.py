@@ -19,7 +19,7 @@ from balance.process.sockets.listen_sockets import inode
 # Called with whether the server listens on loopback only, judged by the bound sockets.
 APPS: dict[str, Callable[[StateView, bool], Starlette]] = {
     "admin": admin_app,
-    "metrics": lambda view, is_local_only: metrics_app(view),  # the same for everybody
+    "metrics": lambda view, is_local_only: metrics_app(view),  # no endpoint is restricted
 }
 CLOSE_DELAY_S = 1.0  # the reload that closes a server may have been ordered on it, and its response is still to go out
 

@@ -24,21 +24,21 @@ class BackendWindow:
         "_last_trials_passed",
         "_passive_window",
         "_rows",
-        "seen",
+        "backend_view",
     )  # fmt: skip
 
-    def __init__(self, seen: BackendView, board: Board) -> None:
-        checks: PassiveChecks = seen.pool.health_check.passive
-        self.seen = seen
+    def __init__(self, backend_view: BackendView, board: Board) -> None:
+        checks: PassiveChecks = backend_view.pool.health_check.passive
+        self.backend_view = backend_view
         self._rows = board.rows
-        self._cells = counters.block(seen.slot)
-        self._breaker_window = Window(RATE_WINDOW_S) if seen.pool.breaker.enabled else None
+        self._cells = counters.block(backend_view.slot)
+        self._breaker_window = Window(RATE_WINDOW_S) if backend_view.pool.breaker.enabled else None
         self._passive_window = Window(checks.window_s) if checks.enabled else None
         self._last_requests = self._last_blamed = self._last_trials_passed = self._last_trials_failed = 0
 
-    def has_same_checks(self, seen: BackendView) -> bool:
+    def has_same_checks(self, backend_view: BackendView) -> bool:
         """Whether another configuration has the same breaker and passive checks."""
-        before, now = self.seen.pool, seen.pool
+        before, now = self.backend_view.pool, backend_view.pool
         return before.breaker == now.breaker and before.health_check.passive == now.health_check.passive
 
     @property

@@ -176,10 +176,10 @@ class Control:
         view = self._view
         view.config, view.slots, view.listening = config_update.config, config_update.slots, prepare_request.listening
         view.names = {**view.names, **{slot: name for name, slot in config_update.slots.items()}}
-        seen = GenerationInfo(
+        info = GenerationInfo(
             config_update.number, config_update.made_at, config_update.origin, config_update.config, True, config_update.summary
         )
-        self._generations = distinct([*(replace(each, is_current=False) for each in self._generations), seen])
+        self._generations = distinct([*(replace(each, is_current=False) for each in self._generations), info])
         self._health_registry.update(view.backends())
         self._health_checks.update(view.backends(), self._health_registry.statuses)
         self._outlier_detector.update()

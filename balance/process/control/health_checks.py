@@ -30,23 +30,23 @@ class HealthChecks:
         """Check these backends from now on."""
         before, self._health_checks = self._health_checks, {}
         new = []
-        for seen in backends:
-            check = seen.pool.health_check
+        for backend_view in backends:
+            check = backend_view.pool.health_check
             if not check.enabled:
                 continue
-            known = before.get(seen.slot)
-            if known is not None and known[0] == check and known[1].name == seen.backend.name:  # a slot has one address
-                self._health_checks[seen.slot] = before.pop(seen.slot)
+            known = before.get(backend_view.slot)
+            if known is not None and known[0] == check and known[1].name == backend_view.backend.name:  # a slot has one address
+                self._health_checks[backend_view.slot] = before.pop(backend_view.slot)
             else:
-                new.append(seen)
+                new.append(backend_view)
         for _, _, watch in before.values():
             watch.stop()
-        for index, seen in enumerate(new):
-            check = seen.pool.health_check
-            on_result = functools.partial(self._on_result, seen.slot)
-            outage = functools.partial(self._outage, seen.pool.name)
-            watch = ProbeLoop(check, seen.backend, statuses[seen.slot], on_result, outage=outage)
-            self._health_checks[seen.slot] = (check, seen.backend, watch)
+        for index, backend_view in enumerate(new):
+            check = backend_view.pool.health_check
+            on_result = functools.partial(self._on_result, backend_view.slot)
+            outage = functools.partial(self._outage, backend_view.pool.name)
+            watch = ProbeLoop(check, backend_view.backend, statuses[backend_view.slot], on_result, outage=outage)
+            self._health_checks[backend_view.slot] = (check, backend_view.backend, watch)
             watch.start(first_delay_s(check, index, len(new)))
 
     def probe_now(self, slot: int) -> None:

@@ -43,19 +43,21 @@ class HealthRegistry:
         self._on_pool_down = on_pool_down
         self._events = events or EventLog()
         self._panicking: set[str] = set()
-        self.seen = {seen.slot: seen for seen in backends}
-        self._reasons = {slot: context.board.reason(slot) for slot in self.seen}  # as they are on the board
+        self.backend_views = {backend_view.slot: backend_view for backend_view in backends}
+        self._reasons = {slot: context.board.reason(slot) for slot in self.backend_views}  # as in shared memory
         self.statuses = {
-            slot: self._restored_status(slot, seen.pool.health_check, seen.state, seen.since)
-            for slot, seen in self.seen.items()
+            slot: self._restored_status(slot, backend_view.pool.health_check, backend_view.state, backend_view.since)
+            for slot, backend_view in self.backend_views.items()
         }
         self._recount_ready()
 
     def _recount_ready(self) -> None:
         """Count backends and ready backends by pool."""
-        weighty = [(slot, seen.pool.name) for slot, seen in self.seen.items() if seen.backend.weight]
-        self._sizes = Counter(pool for _, pool in weighty)
-        self._ready = Counter(pool for slot, pool in weighty if self.statuses[slot].state.is_ready)
+        weighted = [
+            (slot, backend_view.pool.name) for slot, backend_view in self.backend_views.items() if backend_view.backend.weight
+        ]
+        self._sizes = Counter(pool for _, pool in weighted)
+        self._ready = Counter(pool for slot, pool in weighted if self.statuses[slot].state.is_ready)
 
     def has_ready(self, pool: str) -> bool:
         """Whether a backend of the pool is ready."""
@@ -68,9 +70,9 @@ class HealthRegistry:
     def update(self, backends: Iterable[BackendView]) -> None:
         """The configured backends, after a reload. Those that stay keep their status."""
         before, self.statuses = self.statuses, {}
-        known, self.seen = self.seen, {seen.slot: seen for seen in backends}
-        for slot, seen in self.seen.items():
-            check = seen.pool.health_check
+        known, self.backend_views = self.backend_views, {backend_view.slot: backend_view for backend_view in backends}
+        for slot, backend_view in self.backend_views.items():
+            check = backend_view.pool.health_check
             if slot not in known:
                 self._reasons[slot] = self._context.board.reason(slot)
                 self.statuses[slot] = self._restored_status(slot, check, *self._context.board.state(slot))
@@ -79,7 +81,7 @@ class HealthRegistry:
             else:
                 self.statuses[slot] = self._restored_status(slot, check, before[slot].state, before[slot].since)
         self._recount_ready()
-        self._panicking &= {seen.pool.name for seen in self.seen.values()}
+        self._panicking &= {backend_view.pool.name for backend_view in self.backend_views.values()}
         self.wake_workers()
 
     def reread_states(self) -> None:
@@ -92,23 +94,23 @@ class HealthRegistry:
         state, since = board.state(slot)
         if state is not known.state:
             self._reasons[slot] = board.reason(slot)
-            self.statuses[slot] = self._restored_status(slot, self.seen[slot].pool.health_check, state, since)
+            self.statuses[slot] = self._restored_status(slot, self.backend_views[slot].pool.health_check, state, since)
             self._count_transition(slot, known.state, self.statuses[slot].state)
 
     def _count_transition(self, slot: int, before: State, after: State) -> None:
-        seen = self.seen[slot]
-        if seen.backend.weight:
-            self._ready[seen.pool.name] += after.is_ready - before.is_ready
+        backend_view = self.backend_views[slot]
+        if backend_view.backend.weight:
+            self._ready[backend_view.pool.name] += after.is_ready - before.is_ready
 
     def rewrite_states(self) -> None:
         """Write the states again after a failed upgrade, except what an operator ordered from the new instance."""
         board = self._context.board
-        for slot, standing in self.statuses.items():
+        for slot, status in self.statuses.items():
             if board.state(slot)[0] in (State.DRAINING, State.MAINTENANCE):
                 self._reread_state(slot)
                 continue
-            if board.state(slot) != (standing.state, float(int(standing.since))):
-                board.set_state(slot, standing.state, standing.since, self._reasons.get(slot, ""))
+            if board.state(slot) != (status.state, float(int(status.since))):
+                board.set_state(slot, status.state, status.since, self._reasons.get(slot, ""))
         self.wake_workers()
 
     def _restored_status(self, slot: int, check: HealthCheck, state: State, since: float) -> BackendStatus:
@@ -128,15 +130,15 @@ class HealthRegistry:
     def apply_event(self, slot: int, event: Event, reason: str, *, is_explicit: bool = False) -> Transition | None:
         """Apply an event. A change is published when this returns."""
         self._reread_state(slot)
-        now = time.time()  # the board and the status page show it, and a restart must understand it
-        seen = self.seen[slot]
-        # Where nobody is ready, waiting for a second good answer would only make the outage longer.
-        at_once = event is Event.PASS and not self._ready[seen.pool.name]
-        standing = self.statuses[slot]
-        if event is Event.PASS and not at_once and seen.pool.health_check.kind == "tcp" and standing.state.is_on_trial:
-            standing.streak = 0  # that somebody accepts connections says less than the traffic that failed on them
+        now = time.time()  # wall clock: shown to users, and still valid after a restart
+        backend_view = self.backend_views[slot]
+        # With no ready backend, the healthy threshold would only prolong the outage: one success is enough.
+        at_once = event is Event.PASS and not self._ready[backend_view.pool.name]
+        status = self.statuses[slot]
+        if event is Event.PASS and not at_once and backend_view.pool.health_check.kind == "tcp" and status.state.is_on_trial:
+            status.streak = 0  # a TCP check does not outweigh failed traffic
             return None
-        transition = standing.apply(event, reason, now, is_explicit=is_explicit, at_once=at_once)
+        transition = status.apply(event, reason, now, is_explicit=is_explicit, at_once=at_once)
         if transition is None:
             return None
         self._count_transition(slot, transition.before, transition.after)
@@ -144,19 +146,23 @@ class HealthRegistry:
         self._context.board.set_state(slot, transition.after, now, reason + times)
         self._reasons[slot] = reason + times
         self.wake_workers()
-        name = state_log.backend_name(seen.pool.name, seen.backend)
+        name = state_log.backend_name(backend_view.pool.name, backend_view.backend)
         state_log.log_state(log, name, transition, reason + times)
         about = {"before": transition.before.word, "after": transition.after.word, "why": reason + times}
         text = f"{name} is {transition.after.word}: {reason}{times}"
-        self._events.publish("backend", text, pool=seen.pool.name, name=seen.backend.name, **about)
-        self._log_panic(seen.pool)
-        if not self._ready[seen.pool.name]:
-            self._on_pool_down(seen.pool.name)
+        self._events.publish("backend", text, pool=backend_view.pool.name, name=backend_view.backend.name, **about)
+        self._log_panic(backend_view.pool)
+        if not self._ready[backend_view.pool.name]:
+            self._on_pool_down(backend_view.pool.name)
         return transition
 
     def slots(self, pool: str) -> list[int]:
         """The slots of a pool's backends with weight."""
-        return [slot for slot, seen in self.seen.items() if seen.pool.name == pool and seen.backend.weight]
+        return [
+            slot
+            for slot, backend_view in self.backend_views.items()
+            if backend_view.pool.name == pool and backend_view.backend.weight
+        ]
 
     def states(self, pool: str) -> list[State]:
         """Their states."""
@@ -167,9 +173,9 @@ class HealthRegistry:
         if not threshold:
             return
         states: tuple[list[State], list[State]] = [], []  # the others', the backups'
-        for slot, seen in self.seen.items():
-            if seen.pool.name == pool.name and seen.backend.weight:
-                states[seen.backend.backup].append(self.statuses[slot].state)
+        for slot, backend_view in self.backend_views.items():
+            if backend_view.pool.name == pool.name and backend_view.backend.weight:
+                states[backend_view.backend.backup].append(self.statuses[slot].state)
         if is_panic(states[False], threshold, states[True]) is not (pool.name in self._panicking):
             self._panicking ^= {pool.name}
             state_log.log_panic(log, pool.name, pool.name in self._panicking)

@@ -53,14 +53,14 @@ class OutlierDetector:
         before, self._backend_windows = self._backend_windows, {}
         requests, aborted = self._board.column(counters.LEASES), self._board.column(counters.ABORTED)
         blamed = self._board.column(counters.BLAMED)
-        for slot, seen in self._health_registry.seen.items():
-            if not seen.pool.breaker.enabled and not seen.pool.health_check.passive.enabled:
+        for slot, backend_view in self._health_registry.backend_views.items():
+            if not backend_view.pool.breaker.enabled and not backend_view.pool.health_check.passive.enabled:
                 continue
             backend_window = before.get(slot)
-            if backend_window is not None and backend_window.has_same_checks(seen):
-                backend_window.seen = seen
+            if backend_window is not None and backend_window.has_same_checks(backend_view):
+                backend_window.backend_view = backend_view
             else:
-                backend_window = BackendWindow(seen, self._board)
+                backend_window = BackendWindow(backend_view, self._board)
                 backend_window.start((requests[slot] - aborted[slot], blamed[slot]))
                 if self._health_registry.state(slot) is State.EJECTED and slot not in before:
                     self._schedule_uneject(slot)
@@ -111,7 +111,7 @@ class OutlierDetector:
                 self._evaluate_backend(slot, backend_window, now)
 
     def _evaluate_backend(self, slot: int, backend_window: BackendWindow, now: float) -> None:
-        pool = backend_window.seen.pool
+        pool = backend_window.backend_view.pool
         if pool.breaker.enabled and backend_window.exceeds_failure_rate(now):
             self._open_breaker(slot, backend_window, now)
         checks = pool.health_check.passive
@@ -122,8 +122,8 @@ class OutlierDetector:
 
     def _evaluate_trial(self, slot: int, backend_window: BackendWindow) -> None:
         passed, failed = backend_window.take_trials()
-        if failed and not self._health_registry.has_ready(backend_window.seen.pool.name):
-            return  # nobody would be left: it is asked all the same, until a request goes well or another is ready
+        if failed and not self._health_registry.has_ready(backend_window.backend_view.pool.name):
+            return  # no other backend is ready: it stays on trial until a request passes or another backend is ready
         if failed:
             self._eject(slot, backend_window, Event.TRIAL_FAIL, "the request that tried it failed", monotonic())
         elif passed:
@@ -132,7 +132,7 @@ class OutlierDetector:
 
     def _eject(self, slot: int, backend_window: BackendWindow, event: Event, reason: str, now: float) -> None:
         self._returning.discard(slot)
-        checks = backend_window.seen.pool.health_check.passive
+        checks = backend_window.backend_view.pool.health_check.passive
         board = self._board
         times, until_us, total = board.ejection(slot)
         times = remaining_ejections(checks, times, max(0.0, now - until_us / 1e6)) + 1
@@ -174,14 +174,16 @@ class OutlierDetector:
         if not locks.take(slot):
             return  # there will be another failure
         try:
-            change = Breaker(backend_window.seen.pool.breaker, self._board.evidence(slot)).apply(Signal.RATE, int(now * 1e6))
+            change = Breaker(backend_window.backend_view.pool.breaker, self._board.evidence(slot)).apply(
+                Signal.RATE, int(now * 1e6)
+            )
         finally:
             locks.leave(slot)
         if change is not None:
             backend_window.clear()
             self._health_registry.wake_workers()
-            seen = backend_window.seen
-            state_log.log_breaker(log, state_log.backend_name(seen.pool.name, seen.backend), change)
+            backend_view = backend_window.backend_view
+            state_log.log_breaker(log, state_log.backend_name(backend_view.pool.name, backend_view.backend), change)
 
     def _clear_window(self, slot: int, backend_window: BackendWindow) -> None:
         """Failures before and during an ejection do not count afterwards."""

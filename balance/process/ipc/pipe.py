@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 # Packets keep messages apart. macOS has no SEQPACKET for Unix sockets; a datagram pair differs only in telling no EOF.
 SOCKET_TYPE = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_DGRAM
-INLINE_BYTES = 32 * 1024  # what is longer travels in a file of memory
+INLINE_BYTES = 32 * 1024  # longer messages go in a memfd
 MAX_FDS = 200  # in one message; the kernel's limit is 253 (SCM_MAX_FD)
 _MORE_FDS = pickle.dumps(("", None))  # descriptors for the message that follows
 
@@ -37,8 +37,8 @@ class PipeEnd:
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self._socket = sock
-        self._fds: list[int] = []  # of a message that needs more than one packet
-        self._is_broken = False  # such a message went out in part: what followed would be misunderstood
+        self._fds: list[int] = []  # descriptors of a message in several packets
+        self._is_broken = False  # a message was sent in part; anything after it would be misparsed
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -85,7 +85,7 @@ class PipeEnd:
             except BlockingIOError:
                 return messages, True
             except ConnectionResetError:
-                # The other end is closed, and had not taken all that was said to it. Its own last words come behind this.
+                # The other end closed with unread data. Its own last messages can still be read.
                 if was_reset:
                     return messages, False
                 was_reset = True

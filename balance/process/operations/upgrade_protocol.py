@@ -85,7 +85,7 @@ def hand_over(
     """Send the handover message. False when the new instance is gone. `draining_predecessors` are pipes to older instances."""
     context = supervisor_state.context
     sockets = context.listen_sockets.sockets
-    said: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "layout": layout(),
         "elders": len(draining_predecessors),
         "max_rows": context.board.max_rows,
@@ -104,7 +104,7 @@ def hand_over(
         *(predecessor.fileno() for predecessor in draining_predecessors),
         *(sock.fileno() for sock in sockets),
     ]
-    return end.send(HANDOVER_MESSAGE, said | {"fds": len(fds)}, fds)
+    return end.send(HANDOVER_MESSAGE, fields | {"fds": len(fds)}, fds)
 
 
 def take_over(environ: dict[str, str] | os._Environ[str]) -> HandoverState | None:
@@ -141,24 +141,24 @@ def _first_message(end: PipeEnd, timeout_s: float) -> Message:
 
 
 def _parse_handover(end: PipeEnd, message: Message) -> HandoverState:
-    said = message.data
-    if len(message.fds) < said.get("fds", 2):
+    fields = message.data
+    if len(message.fds) < fields.get("fds", 2):
         raise StartError(NO_DESCRIPTORS)
     board_fd, locks_fd, *rest = message.fds
-    draining_predecessors, rest = rest[: said["elders"]], rest[said["elders"] :]
+    draining_predecessors, rest = rest[: fields["elders"]], rest[fields["elders"] :]
     return HandoverState(
         predecessor_pipes=[end, *(PipeEnd(socket.socket(fileno=fd)) for fd in draining_predecessors)],
         board_fd=board_fd,
         locks_fd=locks_fd,
         sockets=[socket.socket(fileno=fd) for fd in rest],
-        owned_paths=said["owned_paths"],
-        ephemeral_ports={(listener, wanted): bound for listener, wanted, bound in said["any_port"]},
-        max_rows=said["max_rows"],
-        max_slots=said["max_slots"],
-        book=[((pool, name, address), slot, is_present) for (pool, name, address), slot, is_present in said["book"]],
-        generation=said["generation"],
-        changes=[BackendChange(Verb(verb), *rest) for verb, *rest in said["changes"]],
-        has_same_layout=said["layout"] == layout() and board_fd >= 0,
+        owned_paths=fields["owned_paths"],
+        ephemeral_ports={(listener, wanted): bound for listener, wanted, bound in fields["any_port"]},
+        max_rows=fields["max_rows"],
+        max_slots=fields["max_slots"],
+        book=[((pool, name, address), slot, is_present) for (pool, name, address), slot, is_present in fields["book"]],
+        generation=fields["generation"],
+        changes=[BackendChange(Verb(verb), *rest) for verb, *rest in fields["changes"]],
+        has_same_layout=fields["layout"] == layout() and board_fd >= 0,
     )
 
 

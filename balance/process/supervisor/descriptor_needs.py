@@ -9,8 +9,8 @@ from balance.errors import StartError
 from balance.process.supervisor.shared_state import max_row_count
 from balance.proxy.descriptor_limit import UNLIMITED, in_use, reserve
 
-CLIENTS = 16  # for whom there should be room, each with its backend
-OTHERS = 32  # event loop, lines, logs, the board
+CLIENTS = 16  # minimum per worker, each with a backend connection
+OTHERS = 32  # event loop, pipes, logs, shared memory
 PROBES = 64  # under way at once
 
 
@@ -18,7 +18,7 @@ def needed(config: Config, open_now: int, limit: int, *, inherits: bool) -> int:
     """The need of the process that needs most. `open_now` descriptors are open here, inherited listening sockets among them."""
     wakeups = max_row_count(config)
     listening = 0 if inherits else config.workers * sum(len(listener.addresses) for listener in config.listeners)
-    supervisor = listening + 2 * wakeups + config.workers  # a pair for each row of the board, a line to each child
+    supervisor = listening + 2 * wakeups + config.workers  # a wakeup pair for each row, a pipe to each child
     worker = listening // config.workers + wakeups + 2 * CLIENTS
     control = wakeups + min(sum(len(pool.backends) for pool in config.pools if pool.health_check.enabled), PROBES)
     return open_now + OTHERS + reserve(limit) + max(supervisor, worker, control)

@@ -15,7 +15,7 @@ from balance.runtime.backend_slots import Assignment, NoRoomError, SlotBook
 log = logging.getLogger("balance.process")
 
 MIN_WORKERS = 16  # that there is room for, however few are configured
-SPARE_ROWS = 32  # for workers that finish what they have while others stand at their posts
+SPARE_ROWS = 32  # for draining workers whose slot has a new one already
 MIN_SLOTS = 16_384  # a slot that is not used costs nothing
 
 
@@ -45,7 +45,7 @@ def create_shared_state(config: Config, handover_state: HandoverState | None) ->
         for fd in (handover_state.board_fd, handover_state.locks_fd):
             os.close(fd)
     backends = sum(len(pool.backends) for pool in config.pools)
-    max_slots = max(MIN_SLOTS, 2 * (backends + len(config.listeners)) + 1)  # all may be replaced at once; slot 0 is nobody's
+    max_slots = max(MIN_SLOTS, 2 * (backends + len(config.listeners)) + 1)  # all may be replaced at once; slot 0 is no backend
     board = Board(0, 1, max_rows=max_row_count(config), max_slots=max_slots)
     book = SlotBook(max_slots)
     return SharedState(board, Locks(), book, book.assign(config, board.is_unused))

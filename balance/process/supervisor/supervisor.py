@@ -86,7 +86,7 @@ class Supervisor:
             return
         if self._handover_state is None or self._has_served:
             listen_sockets.close()
-        else:  # whoever was to be replaced goes on listening
+        else:  # the old instance goes on listening
             listen_sockets.close_except_paths(self._handover_state.owned_paths)
 
     @property

@@ -42,7 +42,7 @@ class SystemdNotifier:
         """The variables for a successor instance."""
         found = {"NOTIFY_SOCKET": self._address} if self._address else {}
         if self._watchdog_s:
-            found["WATCHDOG_USEC"] = str(round(self._watchdog_s * 1e6))  # without WATCHDOG_PID: whoever is the service
+            found["WATCHDOG_USEC"] = str(round(self._watchdog_s * 1e6))  # without WATCHDOG_PID: the successor has another pid
         return found
 
     def ready(self, status: str) -> None:

@@ -28,7 +28,7 @@ from balance.runtime.snapshot import Snapshot
 
 log = logging.getLogger("balance.worker")
 
-FAILURE_REPORT_INTERVAL_S = 0.02  # evidence is told to control so often at most, however much there is
+FAILURE_REPORT_INTERVAL_S = 0.02  # control is woken this often at most
 
 
 class HealthView:

@@ -108,7 +108,7 @@ def test_a_groups_signals_are_ignored_and_what_the_supervisor_says_is_heard(star
     for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         os.kill(child.pid, signum)
     child.stop_gracefully(7)
-    assert child.state is ChildState.LEAVING
+    assert child.state is ChildState.STOPPING
     assert describe_exit_status(ended(child)) == "exited with status 7"
 
 
