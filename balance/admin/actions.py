@@ -71,10 +71,10 @@ class Actions:
         change = BackendChange(Verb.REMOVE, backend_view.pool.name, backend_view.backend.name)
         is_dry_run = read_dry_run(request)
         warnings = self._warnings(backend_view, is_removed=True)
-        verdict = await self._submit_and_log(request, ChangeBackends((change,), is_dry_run))
-        if verdict.is_done and not is_dry_run:
+        order_result = await self._submit_and_log(request, ChangeBackends((change,), is_dry_run))
+        if order_result.is_done and not is_dry_run:
             self._warn(warnings)
-        return order_result_reply(verdict, warnings=warnings if verdict.is_done else [])
+        return order_result_reply(order_result, warnings=warnings if order_result.is_done else [])
 
     async def change(self, request: Request) -> Response:
         """Change a backend, drain it, set maintenance, or enable it."""
@@ -89,10 +89,10 @@ class Actions:
         warnings = self._warnings(backend_view, event, values.get("weight"))
         if values:
             change = BackendChange(Verb.SET, pool, name, json.dumps(values))
-            verdict = await self._submit_and_log(request, ChangeBackends((change,), is_dry_run))
-            if not verdict.is_done:
-                return order_result_reply(verdict, **document)
-            document |= order_result_document(verdict)
+            order_result = await self._submit_and_log(request, ChangeBackends((change,), is_dry_run))
+            if not order_result.is_done:
+                return order_result_reply(order_result, **document)
+            document |= order_result_document(order_result)
         backend_view = find_backend(self._view, f"{pool}/{name}")  # with a new address it is a new backend
         if event is not None and not is_dry_run:
             self._view.apply_admin_event(backend_view.slot, event, "ordered on the admin port")
@@ -144,12 +144,12 @@ class Actions:
         return order_result_reply(await self._submit_and_log(request, Upgrade()))
 
     async def _submit_and_log(self, request: Request, order: Order) -> OrderResult:
-        verdict = await self._submit(order)
+        order_result = await self._submit(order)
         is_dry = isinstance(order, (Reload, ChangeBackends)) and order.dry_run
-        outcome = "done" if verdict.is_done else f"refused: {'; '.join(verdict.problems) or verdict.summary}"
-        summary = f", {verdict.summary}" if verdict.is_done and verdict.summary else ""
+        outcome = "done" if order_result.is_done else f"refused: {'; '.join(order_result.problems) or order_result.summary}"
+        summary = f", {order_result.summary}" if order_result.is_done and order_result.summary else ""
         self._log(request, describe_order(order), f"{'would be ' if is_dry else ''}{outcome}{summary}")
-        return verdict
+        return order_result
 
     async def _submit(self, order: Order) -> OrderResult:
         try:

@@ -20,23 +20,23 @@ def reply(document: dict[str, Any], status: int = 200, headers: dict[str, str] |
     )
 
 
-def order_result_reply(verdict: OrderResult, **more: Any) -> Response:
+def order_result_reply(order_result: OrderResult, **more: Any) -> Response:
     """The response to an order: 200 when it was done, 409 when it was refused and nothing changed."""
-    return reply(order_result_document(verdict) | more, 200 if verdict.is_done else 409)
+    return reply(order_result_document(order_result) | more, 200 if order_result.is_done else 409)
 
 
-def order_result_document(verdict: OrderResult) -> dict[str, Any]:
+def order_result_document(order_result: OrderResult) -> dict[str, Any]:
     """The JSON of an order result."""
     document: dict[str, Any] = {
-        "done": verdict.is_done,
-        "generation": verdict.generation,
-        "summary": verdict.summary,
-        "changes": list(verdict.lines),
-        "dropped": list(verdict.dropped),
-        "problems": list(verdict.problems),
+        "done": order_result.is_done,
+        "generation": order_result.generation,
+        "summary": order_result.summary,
+        "changes": list(order_result.lines),
+        "dropped": list(order_result.dropped),
+        "problems": list(order_result.problems),
     }
-    if not verdict.is_done:
-        document["error"] = verdict.problems[0] if verdict.problems else verdict.summary or "refused"
+    if not order_result.is_done:
+        document["error"] = order_result.problems[0] if order_result.problems else order_result.summary or "refused"
     return document
 
 

@@ -36,13 +36,13 @@ class ReadEndpoints:
         """Liveness."""
         view = self._view
         reasons = unhealthy_reasons(view.board.stage, view.workers(), time.monotonic_ns() // 1000)
-        return _verdict("unhealthy" if reasons else "healthy", reasons)
+        return _probe_response("unhealthy" if reasons else "healthy", reasons)
 
     async def ready(self, request: Request) -> Response:
         """Readiness."""
         view = self._view
         reasons = not_ready_reasons(view.board.stage, view.pool_states())
-        return _verdict("not ready" if reasons else "ready", reasons)
+        return _probe_response("not ready" if reasons else "ready", reasons)
 
     async def version(self, request: Request) -> Response:
         """The version, and the uptime."""
@@ -115,7 +115,7 @@ def _generation(info: GenerationInfo) -> dict[str, Any]:
     }
 
 
-def _verdict(word: str, reasons: list[str]) -> Response:
+def _probe_response(word: str, reasons: list[str]) -> Response:
     if reasons:
         return reply({"status": word, "reasons": reasons}, 503)
     return reply({"status": word})

@@ -1,4 +1,4 @@
-"""One request to an application, without a server."""
+"""Sends one request to an ASGI application, without a server."""
 
 import asyncio
 import json

@@ -73,6 +73,6 @@ def view(make_view: MakeView) -> StateView:
 
 
 @pytest.fixture
-def outward(make_view: MakeView) -> StateView:
+def public_view(make_view: MakeView) -> StateView:
     """The same with its admin port open to everybody."""
     return make_view(admin=AdminConfig(address=Address("", 9090)))

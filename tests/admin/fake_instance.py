@@ -1,4 +1,4 @@
-"""A supervisor that forks nobody: it keeps sources and changes and answers orders with the real configuration code."""
+"""An instance without processes: answers orders with the real configuration code."""
 
 import os
 from collections.abc import Sequence

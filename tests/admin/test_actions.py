@@ -15,19 +15,19 @@ from balance.health.readiness import Stage
 from balance.health.states import Event, State
 
 
-def say(steered: FakeInstance, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+def say(fake_instance: FakeInstance, method: str, path: str, body: Any = None, **headers: str) -> Answer:
     data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-    return ask(admin_app(steered.view, is_local_only=True), path, method, data, **headers)
+    return ask(admin_app(fake_instance.view, is_local_only=True), path, method, data, **headers)
 
 
-def weights(steered: FakeInstance) -> dict[str, int]:
-    return {seen.backend.name: seen.backend.weight for seen in steered.view.backends()}
+def weights(fake_instance: FakeInstance) -> dict[str, int]:
+    return {seen.backend.name: seen.backend.weight for seen in fake_instance.view.backends()}
 
 
 def test_a_reload_is_done_and_tells_what_changed() -> None:
-    steered = FakeInstance()
-    steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
-    answer = say(steered, "POST", "/reload")
+    fake_instance = FakeInstance()
+    fake_instance.source = fake_instance.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
+    answer = say(fake_instance, "POST", "/reload")
     assert answer.status == 200
     assert answer.json == {
         "done": True,
@@ -37,50 +37,50 @@ def test_a_reload_is_done_and_tells_what_changed() -> None:
         "dropped": [],
         "problems": [],
     }
-    assert steered.asked == [Reload()]
+    assert fake_instance.asked == [Reload()]
 
 
 def test_a_reload_that_is_refused_changes_nothing_and_says_why() -> None:
-    steered = FakeInstance()
-    steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: -1"))
-    answer = say(steered, "POST", "/reload")
+    fake_instance = FakeInstance()
+    fake_instance.source = fake_instance.source.with_text(TEXT.replace("weight: 2", "weight: -1"))
+    answer = say(fake_instance, "POST", "/reload")
     assert answer.status == 409
     assert answer.json["done"] is False
     assert answer.json["generation"] == 1
     assert answer.json["problems"] == [answer.json["error"]]
     assert "pools.app.backends[1].weight: -1 is not in 0..65535" in answer.json["error"]
-    assert weights(steered)["a2"] == 2
+    assert weights(fake_instance)["a2"] == 2
 
 
 def test_a_dry_run_changes_nothing() -> None:
-    steered = FakeInstance()
-    steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
-    answer = say(steered, "POST", "/reload?dry_run=true")
+    fake_instance = FakeInstance()
+    fake_instance.source = fake_instance.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
+    answer = say(fake_instance, "POST", "/reload?dry_run=true")
     assert (answer.status, answer.json["generation"], answer.json["summary"]) == (200, 1, "~1 backend")
-    assert weights(steered)["a2"] == 2
+    assert weights(fake_instance)["a2"] == 2
 
 
 def test_a_rollback_serves_what_was_served_before() -> None:
-    steered = FakeInstance()
-    assert say(steered, "POST", "/reload", {"rollback": True}).status == 409
-    steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
-    say(steered, "POST", "/reload")
-    assert say(steered, "POST", "/reload", {"rollback": True}).status == 200
-    assert weights(steered)["a2"] == 2
-    assert steered.asked[-1] == Reload(rollback=True)
-    assert say(steered, "POST", "/reload", {"rollback": 2}).status == 200
-    assert weights(steered)["a2"] == 5
-    assert steered.asked[-1] == Reload(rollback=True, to=2)
+    fake_instance = FakeInstance()
+    assert say(fake_instance, "POST", "/reload", {"rollback": True}).status == 409
+    fake_instance.source = fake_instance.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
+    say(fake_instance, "POST", "/reload")
+    assert say(fake_instance, "POST", "/reload", {"rollback": True}).status == 200
+    assert weights(fake_instance)["a2"] == 2
+    assert fake_instance.asked[-1] == Reload(rollback=True)
+    assert say(fake_instance, "POST", "/reload", {"rollback": 2}).status == 200
+    assert weights(fake_instance)["a2"] == 5
+    assert fake_instance.asked[-1] == Reload(rollback=True, to=2)
 
 
 def test_a_difference_is_told_without_a_change() -> None:
-    steered = FakeInstance()
-    answer = say(steered, "POST", "/diff", TEXT.replace("weight: 2", "weight: 5").encode())
+    fake_instance = FakeInstance()
+    answer = say(fake_instance, "POST", "/diff", TEXT.replace("weight: 2", "weight: 5").encode())
     assert (answer.status, answer.json["changes"]) == (200, ["~ backend app/a2: weight 2 -> 5"])
-    wrong = say(steered, "POST", "/diff", b"listen: 5\n")
+    wrong = say(fake_instance, "POST", "/diff", b"listen: 5\n")
     assert wrong.status == 409
     assert wrong.json["problems"][0].startswith("test.yaml:1:1: backends: is missing")
-    assert steered.number == 1
+    assert fake_instance.number == 1
 
 
 @pytest.mark.parametrize("body", [b"", b" \n", b"\xff"])
@@ -89,37 +89,37 @@ def test_a_difference_needs_a_text(body: bytes) -> None:
 
 
 def test_backends_come_change_and_go() -> None:
-    steered = FakeInstance()
+    fake_instance = FakeInstance()
     new = {"pool": "app", "name": "a3", "address": "127.0.0.1:9004", "weight": 7}
-    added = say(steered, "POST", "/backends", new)
+    added = say(fake_instance, "POST", "/backends", new)
     assert (added.status, added.json["changes"]) == (200, ["+ backend app/a3 (127.0.0.1:9004, weight 7)"])
-    changed = say(steered, "PATCH", "/backends/a3", {"weight": 2})
+    changed = say(fake_instance, "PATCH", "/backends/a3", {"weight": 2})
     assert (changed.status, changed.json["changes"], changed.json["state"]) == (
         200,
         ["~ backend app/a3: weight 7 -> 2"],
         "unchecked",
     )
-    assert weights(steered) == {"a1": 1, "a2": 2, "a3": 2, "r1": 1}
-    removed = say(steered, "DELETE", "/backends/app/a1")
+    assert weights(fake_instance) == {"a1": 1, "a2": 2, "a3": 2, "r1": 1}
+    removed = say(fake_instance, "DELETE", "/backends/app/a1")
     assert (removed.status, removed.json["summary"]) == (200, "-1 backend")
-    assert list(weights(steered)) == ["a2", "a3", "r1"]
-    assert say(steered, "DELETE", "/backends/a1").status == 404
+    assert list(weights(fake_instance)) == ["a2", "a3", "r1"]
+    assert say(fake_instance, "DELETE", "/backends/a1").status == 404
 
 
 def test_what_was_changed_holds_over_a_reload_until_it_is_discarded() -> None:
-    steered = FakeInstance()
-    say(steered, "PATCH", "/backends/a2", {"weight": 9})
-    say(steered, "POST", "/reload")
-    assert weights(steered)["a2"] == 9
-    say(steered, "POST", "/reload", {"discard_changes": True})
-    assert weights(steered)["a2"] == 2
+    fake_instance = FakeInstance()
+    say(fake_instance, "PATCH", "/backends/a2", {"weight": 9})
+    say(fake_instance, "POST", "/reload")
+    assert weights(fake_instance)["a2"] == 9
+    say(fake_instance, "POST", "/reload", {"discard_changes": True})
+    assert weights(fake_instance)["a2"] == 2
 
 
 def test_a_change_that_the_file_overtakes_is_said_to_be_dropped() -> None:
-    steered = FakeInstance()
-    say(steered, "PATCH", "/backends/a2", {"weight": 9})
-    steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
-    answer = say(steered, "POST", "/reload")
+    fake_instance = FakeInstance()
+    say(fake_instance, "PATCH", "/backends/a2", {"weight": 9})
+    fake_instance.source = fake_instance.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
+    answer = say(fake_instance, "POST", "/reload")
     assert answer.json["dropped"] == [
         "the change of backend app/a2 (weight 9) is dropped: the file says something new about it"
     ]
@@ -151,21 +151,21 @@ def test_a_change_that_the_file_overtakes_is_said_to_be_dropped() -> None:
     ],
 )
 def test_what_cannot_be_done_changes_nothing(method: str, path: str, body: Any, status: int, said: str) -> None:
-    steered = FakeInstance()
-    answer = say(steered, method, path, body)
+    fake_instance = FakeInstance()
+    answer = say(fake_instance, method, path, body)
     assert answer.status == status
     assert said in answer.json["error"]
-    assert (steered.number, weights(steered)) == (1, {"a1": 1, "a2": 2, "r1": 1})
+    assert (fake_instance.number, weights(fake_instance)) == (1, {"a1": 1, "a2": 2, "r1": 1})
 
 
 @pytest.mark.parametrize(
     ("path", "order"), [("/restart", Restart()), ("/upgrade", Upgrade()), ("/drain", Stop()), ("/reload", Reload())]
 )
 def test_orders_reach_the_supervisor(path: str, order: Order) -> None:
-    steered = FakeInstance()
-    assert say(steered, "POST", path).status == 200
-    assert steered.asked == [order]
-    assert (steered.board.stage is Stage.DRAINING) is (path == "/drain")
+    fake_instance = FakeInstance()
+    assert say(fake_instance, "POST", path).status == 200
+    assert fake_instance.asked == [order]
+    assert (fake_instance.board.stage is Stage.DRAINING) is (path == "/drain")
 
 
 ORDERS = [
@@ -182,22 +182,22 @@ ORDERS = [
 
 @pytest.mark.parametrize(("method", "path"), ORDERS)
 def test_no_order_is_taken_from_elsewhere_or_from_a_page_of_others(method: str, path: str) -> None:
-    steered = FakeInstance()
-    assert say(steered, method, path, {"weight": 3}, Host="evil.example").status == 403
-    assert say(steered, method, path, {"weight": 3}, Host="127.0.0.1:9090", Origin="http://evil.example").status == 403
-    outward = admin_app(steered.view, is_local_only=False)
-    assert ask(outward, path, method, b'{"weight": 3}', Host="127.0.0.1:9090").status == 403
-    assert steered.asked == []
+    fake_instance = FakeInstance()
+    assert say(fake_instance, method, path, {"weight": 3}, Host="evil.example").status == 403
+    assert say(fake_instance, method, path, {"weight": 3}, Host="127.0.0.1:9090", Origin="http://evil.example").status == 403
+    public_view = admin_app(fake_instance.view, is_local_only=False)
+    assert ask(public_view, path, method, b'{"weight": 3}', Host="127.0.0.1:9090").status == 403
+    assert fake_instance.asked == []
 
 
 def test_each_order_is_logged_once_with_who_gave_it(caplog: pytest.LogCaptureFixture) -> None:
-    steered = FakeInstance()
+    fake_instance = FakeInstance()
     with caplog.at_level(logging.INFO, "balance.admin"):
-        say(steered, "PATCH", "/backends/a1", {"weight": 3})
-        say(steered, "PATCH", "/backends/a1", {"weight": -1})
-        say(steered, "PATCH", "/backends/a1", {"state": "drain"})
-        say(steered, "POST", "/reload?dry_run=1")
-        say(steered, "GET", "/config")
+        say(fake_instance, "PATCH", "/backends/a1", {"weight": 3})
+        say(fake_instance, "PATCH", "/backends/a1", {"weight": -1})
+        say(fake_instance, "PATCH", "/backends/a1", {"state": "drain"})
+        say(fake_instance, "POST", "/reload?dry_run=1")
+        say(fake_instance, "GET", "/config")
     lines = [record.getMessage() for record in caplog.records if record.name == "balance.admin"]
     assert lines == [
         "ordered by 127.0.0.1:5555: set backend app/a1 (weight 3): done, ~1 backend",
@@ -206,7 +206,7 @@ def test_each_order_is_logged_once_with_who_gave_it(caplog: pytest.LogCaptureFix
         "ordered by 127.0.0.1:5555: drain backend app/a1: done",
         "ordered by 127.0.0.1:5555: reload: would be done, nothing changed",
     ]
-    assert [event.kind for event in steered.view.events.since(0)] == ["order"] * 4
+    assert [event.kind for event in fake_instance.view.events.since(0)] == ["order"] * 4
 
 
 @pytest.mark.parametrize("error", [TimeoutError(), BrokenPipeError("gone"), StartError("gone")])
@@ -214,46 +214,46 @@ def test_a_supervisor_that_does_not_answer_is_503(error: Exception) -> None:
     async def silent(order: Order) -> OrderResult:
         raise error
 
-    steered = FakeInstance()
-    steered.view.submit_order = silent
-    answer = say(steered, "POST", "/reload")
+    fake_instance = FakeInstance()
+    fake_instance.view.submit_order = silent
+    answer = say(fake_instance, "POST", "/reload")
     assert answer.status == 503
     assert answer.json["error"].startswith("the supervisor does not answer: ")
 
 
 def test_both_a_weight_and_a_state_can_be_ordered() -> None:
-    steered = FakeInstance()
-    answer = say(steered, "PATCH", "/backends/a1", {"weight": 4, "state": "drain"})
+    fake_instance = FakeInstance()
+    answer = say(fake_instance, "PATCH", "/backends/a1", {"weight": 4, "state": "drain"})
     assert (answer.status, answer.json["name"], answer.json["done"]) == (200, "a1", True)
-    assert weights(steered)["a1"] == 4
-    assert isinstance(steered.asked[0], ChangeBackends)
+    assert weights(fake_instance)["a1"] == 4
+    assert isinstance(fake_instance.asked[0], ChangeBackends)
 
 
 def test_a_dry_run_drains_nobody_either() -> None:
-    steered = FakeInstance()
+    fake_instance = FakeInstance()
     ordered: list[Event] = []
 
     def order(slot: int, event: Event, reason: str) -> State:
         ordered.append(event)
-        steered.board.set_state(slot, State.DRAINING, 1000.0)
+        fake_instance.board.set_state(slot, State.DRAINING, 1000.0)
         return State.DRAINING
 
-    steered.view.apply_admin_event = order
+    fake_instance.view.apply_admin_event = order
     for query, state in (("?dry_run=1", "unchecked"), ("", "draining")):
-        answer = say(steered, "PATCH", f"/backends/a1{query}", {"state": "drain"})
+        answer = say(fake_instance, "PATCH", f"/backends/a1{query}", {"state": "drain"})
         assert (answer.status, answer.json["state"]) == (200, state)
     assert ordered == [Event.DRAIN]
 
 
 def test_a_backend_with_another_address_is_shown_as_it_stands_and_not_as_the_one_before() -> None:
-    steered = FakeInstance()
-    steered.board.set_state(1, State.DRAINING, 1000.0)
+    fake_instance = FakeInstance()
+    fake_instance.board.set_state(1, State.DRAINING, 1000.0)
 
     async def moved(order: Order) -> OrderResult:
-        verdict = await steered.submit_order(order)
-        steered.view.slots = {**steered.view.slots, ("app", "a1"): 4}  # as the book of slots has it
-        return verdict
+        order_result = await fake_instance.submit_order(order)
+        fake_instance.view.slots = {**fake_instance.view.slots, ("app", "a1"): 4}  # as the book of slots has it
+        return order_result
 
-    steered.view.submit_order = moved
-    assert say(steered, "PATCH", "/backends/a1", {"address": "127.0.0.1:9009"}).json["state"] == "unchecked"
-    assert say(steered, "PATCH", "/backends/a1?dry_run=1", {"weight": 2, "state": "drain"}).json["state"] == "unchecked"
+    fake_instance.view.submit_order = moved
+    assert say(fake_instance, "PATCH", "/backends/a1", {"address": "127.0.0.1:9009"}).json["state"] == "unchecked"
+    assert say(fake_instance, "PATCH", "/backends/a1?dry_run=1", {"weight": 2, "state": "drain"}).json["state"] == "unchecked"

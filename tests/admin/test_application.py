@@ -86,19 +86,19 @@ def test_the_status_names_everything_at_a_glance(view: StateView) -> None:
     assert document["pools"][1]["backends"][0]["state"] == "unchecked"
 
 
-def test_the_status_stays_on_this_machine(outward: StateView) -> None:
-    answer = ask(admin_app(outward, is_local_only=False), "/status")
+def test_the_status_stays_on_this_machine(public_view: StateView) -> None:
+    answer = ask(admin_app(public_view, is_local_only=False), "/status")
     assert answer.status == 403
     assert "loopback" in answer.json["error"]
 
 
-def test_the_backends_are_shown_on_this_machine_only(view: StateView, outward: StateView) -> None:
+def test_the_backends_are_shown_on_this_machine_only(view: StateView, public_view: StateView) -> None:
     assert [each["name"] for each in ask(admin_app(view, is_local_only=True), "/backends").json["backends"]] == [
         "a1",
         "a2",
         "r1",
     ]
-    assert ask(admin_app(outward, is_local_only=False), "/backends").status == 403
+    assert ask(admin_app(public_view, is_local_only=False), "/backends").status == 403
 
 
 LAST = ["backend app/a1 was the last of its pool that is ready: whatever is new there is refused now (no_healthy)"]
@@ -131,14 +131,14 @@ def test_what_is_no_order_changes_nothing(view: StateView, path: str, body: byte
     assert view.board.state(1)[0] is State.HEALTHY
 
 
-def test_no_order_is_taken_from_elsewhere(outward: StateView) -> None:
-    assert ask(admin_app(outward, is_local_only=False), "/backends/a1", "PATCH", b'{"state": "drain"}').status == 403
-    assert outward.board.state(1)[0] is State.HEALTHY
+def test_no_order_is_taken_from_elsewhere(public_view: StateView) -> None:
+    assert ask(admin_app(public_view, is_local_only=False), "/backends/a1", "PATCH", b'{"state": "drain"}').status == 403
+    assert public_view.board.state(1)[0] is State.HEALTHY
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/version", "/metrics"])
-def test_what_carries_no_secret_answers_everywhere(outward: StateView, path: str) -> None:
-    assert ask(admin_app(outward, is_local_only=False), path).status == 200
+def test_what_carries_no_secret_answers_everywhere(public_view: StateView, path: str) -> None:
+    assert ask(admin_app(public_view, is_local_only=False), path).status == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/nonsense", "/health/", "/metrics/x"])

@@ -15,7 +15,7 @@ def test_an_answer_is_json_that_no_cache_keeps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "status", "error"),
+    ("order_result", "status", "error"),
     [
         (OrderResult(True, 2, ("~ workers: 1 -> 2",), summary="workers changed"), 200, None),
         (OrderResult(False, 1, problems=("first", "second")), 409, "first"),
@@ -23,12 +23,12 @@ def test_an_answer_is_json_that_no_cache_keeps() -> None:
         (OrderResult(False, 1), 409, "refused"),
     ],
 )
-def test_a_verdict_is_200_or_409_with_its_reason(verdict: OrderResult, status: int, error: str | None) -> None:
-    answer = order_result_reply(verdict, name="a")
+def test_a_verdict_is_200_or_409_with_its_reason(order_result: OrderResult, status: int, error: str | None) -> None:
+    answer = order_result_reply(order_result, name="a")
     document = json.loads(bytes(answer.body))
     assert answer.status_code == status
     assert document.get("error") == error
-    assert (document["done"], document["name"], document["problems"]) == (status == 200, "a", list(verdict.problems))
+    assert (document["done"], document["name"], document["problems"]) == (status == 200, "a", list(order_result.problems))
 
 
 def test_a_moment_is_a_time_of_day_in_utc() -> None:

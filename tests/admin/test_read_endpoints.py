@@ -11,8 +11,8 @@ from balance.config.model import MetricsConfig
 
 
 def test_the_configuration_is_shown_whole_and_without_secrets() -> None:
-    steered = FakeInstance()
-    answer = ask(admin_app(steered.view, is_local_only=True), "/config")
+    fake_instance = FakeInstance()
+    answer = ask(admin_app(fake_instance.view, is_local_only=True), "/config")
     assert answer.status == 200
     assert "hush" not in answer.text
     document = answer.json
@@ -24,8 +24,8 @@ def test_the_configuration_is_shown_whole_and_without_secrets() -> None:
 
 
 def test_a_configuration_before_is_shown_by_its_number() -> None:
-    steered = FakeInstance()
-    app = admin_app(steered.view, is_local_only=True)
+    fake_instance = FakeInstance()
+    app = admin_app(fake_instance.view, is_local_only=True)
     ask(app, "/backends/a2", "PATCH", b'{"weight": 9}')
     now, before = ask(app, "/config").json, ask(app, "/config?generation=1").json
     assert [each["config"]["pools"][0]["backends"][1]["weight"] for each in (now, before)] == [9, 2]
@@ -48,19 +48,19 @@ def test_pools_are_shown_with_their_backends(view: StateView) -> None:
 
 
 def test_a_page_shows_what_holds_now_and_not_what_held_when_it_was_made() -> None:
-    steered = FakeInstance()
-    app = admin_app(steered.view, is_local_only=True)
+    fake_instance = FakeInstance()
+    app = admin_app(fake_instance.view, is_local_only=True)
     ask(app, "/backends/a1", "DELETE")
     assert [each["name"] for each in ask(app, "/backends").json["backends"]] == ["a2", "r1"]
     assert 'backend="a1"' not in ask(app, "/metrics").text
     assert "balance_config_generation 2.0" in ask(app, "/metrics").text
-    steered.view.config = replace(steered.view.config, metrics=MetricsConfig(path="/figures"))
+    fake_instance.view.config = replace(fake_instance.view.config, metrics=MetricsConfig(path="/figures"))
     assert ask(app, "/figures").status == 200
     assert ask(app, "/figures", "POST").status == 405
-    steered.view.config = replace(steered.view.config, metrics=MetricsConfig(enabled=False))
+    fake_instance.view.config = replace(fake_instance.view.config, metrics=MetricsConfig(enabled=False))
     assert [ask(app, path).status for path in ("/figures", "/metrics")] == [404, 404]
 
 
-def test_what_names_addresses_is_shown_on_this_machine_only(outward: StateView) -> None:
-    app = admin_app(outward, is_local_only=False)
+def test_what_names_addresses_is_shown_on_this_machine_only(public_view: StateView) -> None:
+    app = admin_app(public_view, is_local_only=False)
     assert [ask(app, path).status for path in ("/config", "/pools", "/events", "/status")] == [403] * 4

@@ -85,6 +85,6 @@ def test_an_instance_that_nobody_steers_says_so(view: StateView) -> None:
     async def ask() -> OrderResult:
         return await view.submit_order(Restart())
 
-    verdict = asyncio.run(ask())
-    assert (verdict.is_done, verdict.problems) == (False, ("this instance takes no such order",))
+    order_result = asyncio.run(ask())
+    assert (order_result.is_done, order_result.problems) == (False, ("this instance takes no such order",))
     assert list(view.generations()) == []

@@ -26,11 +26,11 @@ class Instance:
 
     def __init__(self, sock: socket.socket, address: str, is_local_only: bool) -> None:
         self.address = address
-        self.steered = FakeInstance()
+        self.fake_instance = FakeInstance()
         self._sock = sock
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._server = AdminServer(admin_app(self.steered.view, is_local_only))
+        self._server = AdminServer(admin_app(self.fake_instance.view, is_local_only))
 
     def start(self) -> None:
         self._thread.start()
@@ -48,7 +48,7 @@ class Instance:
         """At the latest when the test is over."""
         if not self._thread.is_alive():
             return
-        self.do(self.steered.view.events.close)
+        self.do(self.fake_instance.view.events.close)
         asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)

@@ -1,4 +1,4 @@
-"""Backends as processes of their own, and what each of them has read."""
+"""Backends that are processes of their own, and the requests that each has received."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUEUED_CONNECTIONS = 4  # connections, more than a kernel holds for one that is 
 
 @dataclass(frozen=True)
 class ReceivedRequest:
-    """One request that a machine has read."""
+    """One request that a backend has read."""
 
     at: float  # on the monotonic clock
     method: str
@@ -26,7 +26,7 @@ class ReceivedRequest:
 
 
 class BackendProcess:
-    """One of them, alive from start() on. What it has read outlives it."""
+    """One backend process, running from start() on. Its request log outlives it."""
 
     def __init__(self, name: str, directory: Path) -> None:
         self.name = name
@@ -66,7 +66,7 @@ class BackendProcess:
         self._signal(signal.SIGCONT)
 
     def partition(self) -> None:
-        """As by a partition: no new connection can be made, and those that there are fall silent."""
+        """As a network partition: new connections time out, open ones are silent."""
         self.set_behaviour("deaf")
         self.pause()
         for _ in range(QUEUED_CONNECTIONS):
@@ -81,14 +81,14 @@ class BackendProcess:
         self._close_queued()
 
     def set_behaviour(self, behaviour: str) -> None:
-        """Returns when it is so."""
+        """Returns when it is in effect."""
         assert self._process is not None and self._process.stdin is not None
         self._process.stdin.write(f"{behaviour}\n")
         self._process.stdin.flush()
         assert self._read_line() == "done"
 
     def seen(self) -> list[ReceivedRequest]:
-        """What it has read so far, in all its lives."""
+        """The requests read so far."""
         if not self._log_file.exists():
             return []
         lines = (line.split() for line in self._log_file.read_text().splitlines())
@@ -111,7 +111,7 @@ class BackendProcess:
 
 
 class BackendProcesses:
-    """Machines by name, from `with` on. A load takes it for its recorder."""
+    """Backends by name; usable as a load's recorder."""
 
     def __init__(self, directory: Path, names: tuple[str, ...] = ("b1", "b2", "b3")) -> None:
         self.by_name = {name: BackendProcess(name, directory) for name in names}

@@ -1,4 +1,4 @@
-"""What the supervisor would make before a fork, for parts of an instance that are tested in one process."""
+"""Child contexts for tests that run parts of an instance in one process, as the supervisor makes them before a fork."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from balance.runtime.snapshot import backend_slots
 
 
 def context(backends: int = 2, workers: int = 2, *, max_slots: int = 0, max_rows: int = 0, **pool: Any) -> ChildContext:
-    """One pool `web` of so many backends b1, b2, ..., in the slots of those numbers; nothing listens."""
+    """One pool `web` with backends b1, b2, ... in slots 1, 2, ...; no listening sockets."""
     names = tuple(BackendConfig(f"b{n}", Address("127.0.0.1", 9000 + n)) for n in range(1, backends + 1))
     listener = ListenerConfig("main", (Address("127.0.0.1", 0),), Mode.HTTP, "web")
     config = Config((listener,), (PoolConfig("web", names, **pool),), workers=workers)
@@ -44,6 +44,6 @@ def context(backends: int = 2, workers: int = 2, *, max_slots: int = 0, max_rows
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    """Let the loop turn until the condition holds; whoever calls sets the limit."""
+    """Run the loop until the condition holds; the caller sets the time limit."""
     while not condition():  # noqa: ASYNC110 - what is waited for stands in shared memory, and memory sets no event
         await asyncio.sleep(0.001)

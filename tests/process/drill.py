@@ -1,4 +1,4 @@
-"""An instance under a steady load, and all that operators and accidents do to one."""
+"""An instance under a steady load, and the operations and accidents of a drill: reloads, restarts, upgrades, kills."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COUNTERS = (
 
 
 def document(addresses: dict[str, str], **keys: Any) -> dict[str, Any]:
-    """A configuration for a drill: whoever is to finish what it has gets the time."""
+    """A configuration with a long drain time."""
     return {
         "mode": "http",
         "listen": "127.0.0.1:0",
@@ -95,7 +95,7 @@ class OperationCounts:
 
 
 class Drill:
-    """What can be done to `instance` while `load` goes on. Everything is waited for, and fails when it does not happen."""
+    """Operations on `instance` while `load` runs. Each waits for its effect and fails without it."""
 
     def __init__(self, instance: Instance, load: Load, seed: int = 1) -> None:
         self.instance = instance

@@ -1,4 +1,4 @@
-"""A backend whose failing is at the test's command, and clients that come all at once."""
+"""A backend that fails on command, and clients that all come at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ PATIENCE_S = 20.0
 
 
 class FailingBackend:
-    """Breaks off every connection while `is_failing`; else holds each request until `released`; then `status` and its name."""
+    """Resets every connection while `is_failing`; else holds each request until `released`, then answers with `status` and its
+    name.
+    """
 
     def __init__(self, name: str = "moody") -> None:
         self.is_failing = True
@@ -69,7 +71,7 @@ class FailingBackend:
 
 
 class Clients:
-    """So many clients; each asks again and again on new connections, so that every worker gets its part."""
+    """So many clients, each with a new connection per request, so that every worker gets some."""
 
     def __init__(self, port: int, clients: int) -> None:
         self.statuses: list[int] = []

@@ -1,4 +1,4 @@
-"""An instance of which only the decisions are real: its children are born without a fork, and do what a test says."""
+"""A supervisor whose process table forks nothing: the test decides what its children do."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def configured(*backends: str, workers: int = 2, **changes: Any) -> Config:
 
 
 class FakeProcessTable(ProcessTable):
-    """Nobody is forked."""
+    """Forks nothing."""
 
     def __init__(self, workers: int, inodes: Callable[[int | None], frozenset[int]], board: Board) -> None:
         self.bodies: dict[Child, Callable[[SupervisorPipe], int]] = {}
-        self.theirs: dict[Child, PipeEnd] = {}  # the children's ends of their lines
+        self.child_ends: dict[Child, PipeEnd] = {}  # the children's ends of their lines
         self.refusal: OSError | None = None  # why no more children are born
         self._next_pid = 4_000_000  # more than any real one
 
@@ -67,18 +67,18 @@ class FakeProcessTable(ProcessTable):
             raise self.refusal
         self._next_pid += 1
         child.pid, child.state = self._next_pid, ChildState.STARTING
-        child.pipe_end, self.theirs[child] = pipe_pair()
+        child.pipe_end, self.child_ends[child] = pipe_pair()
         self.bodies[child] = body
         self.unassigned.append(child)
 
 
 class FakeSupervisor:
-    """Two workers and control that are ready, and one undertaking."""
+    """Two ready workers and control, and one operation."""
 
     def __init__(self, config: Config, monkeypatch: pytest.MonkeyPatch, max_slots: int = 8, max_rows: int = 8) -> None:
         self.killed: list[Child] = []
-        self.verdicts: list[OrderResult] = []
-        self.spoken: list[Generation] = []  # whose log was begun
+        self.order_results: list[OrderResult] = []
+        self.logged_generations: list[Generation] = []  # whose log was begun
         monkeypatch.setattr(
             Child, "kill", lambda child: self.killed.append(child) if child.state is not ChildState.EXITED else None
         )
@@ -91,7 +91,7 @@ class FakeSupervisor:
             replace(child_context, history=()),
             FakeProcessTable(config.workers, self._inodes, child_context.board),
             book,
-            self.spoken.append,
+            self.logged_generations.append,
         )
         self.supervisor_state.apply_generation(generation, assignment, listen_sockets)
         for child_slot in self.process_table.child_slots:
@@ -117,22 +117,24 @@ class FakeSupervisor:
         return child
 
     @property
-    def standing(self) -> list[Child]:
+    def assigned_children(self) -> list[Child]:
         return [child_slot.child for child_slot in self.process_table.child_slots if child_slot.child is not None]
 
     @property
     def number(self) -> int:
-        """Of the configuration that is served."""
+        """The number of the generation that is served."""
         return self.supervisor_state.context.generation.number
 
     def ready(self, child: Child, operation: Operation | None = None, now: float = 0.0) -> None:
-        """The child says so, and the supervisor hears it."""
+        """The child reports that it is ready."""
         child.state = ChildState.READY
         if operation is not None:
             operation.on_ready(child, now)
 
-    def dies(self, child: Child, operation: Operation, words: str = "it was killed", now: float = 0.0) -> ChildSlot | None:
-        """As the supervisor sees it; the post that is vacant."""
+    def exit_child(
+        self, child: Child, operation: Operation, words: str = "it was killed", now: float = 0.0
+    ) -> ChildSlot | None:
+        """The child exits; returns the slot that it filled."""
         child.state = ChildState.EXITED
         child.close_pipe()
         vacant = next((child_slot for child_slot in self.process_table.child_slots if child_slot.child is child), None)
@@ -143,25 +145,25 @@ class FakeSupervisor:
         operation.on_exit(child, words, now)
         return vacant
 
-    def told(self, child: Child) -> list[Message]:
-        """What was said to the child since this was asked last."""
-        return self.process_table.theirs[child].receive()[0]
+    def sent_to(self, child: Child) -> list[Message]:
+        """The messages sent to the child since the last call."""
+        return self.process_table.child_ends[child].receive()[0]
 
     def kinds(self, child: Child) -> list[str]:
-        return [message.kind for message in self.told(child)]
+        return [message.kind for message in self.sent_to(child)]
 
-    def limit(self, child: Child) -> float | None:
-        """Within what time it was told to end, if it was."""
-        return next((message.data for message in self.told(child) if message.kind == GRACEFUL_STOP), None)
+    def drain_limit(self, child: Child) -> float | None:
+        """The time limit it was told to drain within, if any."""
+        return next((message.data for message in self.sent_to(child) if message.kind == GRACEFUL_STOP), None)
 
     @property
-    def verdict(self) -> OrderResult:
+    def order_result(self) -> OrderResult:
         """The only one."""
-        (verdict,) = self.verdicts
-        return verdict
+        (order_result,) = self.order_results
+        return order_result
 
     def close(self) -> None:
-        for child, end in self.process_table.theirs.items():
+        for child, end in self.process_table.child_ends.items():
             child.close_pipe()
             end.close()
         self.supervisor_state.context.listen_sockets.close()

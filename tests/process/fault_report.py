@@ -1,4 +1,4 @@
-"""What clients noticed of a backend in trouble, what was promised of it, and both as a table."""
+"""The report of a backend fault under load: what clients saw, and whether the guarantees held."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Guarantee:
 
 @dataclass
 class FaultReport:
-    """All that is known when it is over. Times are on the monotonic clock."""
+    """The measurements. Times are on the monotonic clock."""
 
     fault: Fault
     began: float
@@ -45,7 +45,7 @@ class FaultReport:
 
     @property
     def phases(self) -> dict[str, list[RequestRecord]]:
-        """The requests that were over before the trouble began, those that met it, and those that began after it."""
+        """The requests before, during and after the fault."""
         return {
             "before": [each for each in self.records if each.ended < self.fault_began],
             "during": [each for each in self.records if each.ended >= self.fault_began and each.began < self.fault_ended],
@@ -129,7 +129,7 @@ class FaultReport:
 
     @property
     def trials(self) -> int:
-        """How often a request was let through to find out."""
+        """How many trial requests were let through."""
         return sum("is half-open" in line or "is returning" in line for _, line in self.log_lines)
 
     def table(self) -> str:

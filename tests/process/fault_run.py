@@ -1,9 +1,9 @@
-"""One of three backends is in trouble under a steady load, and then it is well again.
+"""Injects a fault into one of three backends under a steady load, and removes it.
 
-    with Trouble(FAULTS["kill"], directory) as trouble:
-        findings = trouble.run(before_s=1, during_s=3, after_s=2)
+    with FaultRun(FAULTS["kill"], directory) as run:
+        report = run.run(before_s=1, during_s=3, after_s=2)
 
-What is promised is judged by Findings.promises(); what else clients see depends on the computer, and is told.
+FaultReport.guarantees() judges the result; other numbers depend on the machine.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LOAD: dict[str, Any] = {"websockets": 0, "download_bytes": 0, "pause_s": 0.01}
 
 
 class FaultRun:
-    """An instance before three machines, and a load."""
+    """An instance in front of three backend processes, and a load."""
 
     def __init__(self, fault: Fault, directory: Path, clients: int = 12, **keys: Any) -> None:
         """A third of the clients make a new connection for each request. `keys` replace those of CONFIGURED, in `retry` one
@@ -63,7 +63,7 @@ class FaultRun:
         self._stack.close()
 
     def run(self, before_s: float, during_s: float, after_s: float) -> FaultReport:
-        """So long well, so long in trouble or until that is noticed, and so long after traffic has come back."""
+        """So long healthy, so long faulty (or until it is detected), and so long after traffic has come back."""
         faulty = [self.backends.by_name[name] for name in self._fault.faulty]
         self.load.begin(self.instance.port)
         began = time.monotonic()
@@ -101,7 +101,7 @@ class FaultRun:
     def _await_detection(self, until: float) -> None:
         """On a machine that is busy with other work, trouble may be over before a check of it is."""
         while self._fault.is_failing and time.monotonic() < until:
-            if any(verdict in line for _, line in self._fault_log_lines() for verdict in DETECTIONS):
+            if any(order_result in line for _, line in self._fault_log_lines() for order_result in DETECTIONS):
                 return
             time.sleep(0.05)
 

@@ -1,4 +1,4 @@
-"""What an instance that is gone has left to another one."""
+"""The handover state that a replaced instance leaves to a new one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from balance.process.supervisor.shared_state import SharedState
 
 
 def handover_state_from(before: SharedState, **changes: Any) -> HandoverState:
-    """Its seventh configuration was the last, unless `changes` say otherwise."""
+    """With generation 7, unless `changes` say otherwise."""
     end, other = pipe_pair()
     other.close()
     left: dict[str, Any] = {
@@ -31,7 +31,7 @@ def handover_state_from(before: SharedState, **changes: Any) -> HandoverState:
 
 
 def descriptor_count(fd: int) -> int:
-    """How many descriptors of this process are of that file."""
+    """How many descriptors of this process refer to that file."""
     found = 0
     for each in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):  # that of the folder itself

@@ -1,4 +1,4 @@
-"""What can be wrong with a backend for a while, and a configuration that is made for it."""
+"""The faults that tests inject into backends, and the configuration under test."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ CONFIGURED: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to a machine, and how that ends."""
+    """What happens to a backend, and how it ends."""
 
     title: str
     begin: Callable[[BackendProcess], None]

@@ -1,4 +1,4 @@
-"""Whole instances as real processes, and a backend for them to send to."""
+"""Whole instances as real processes, and an origin server for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backends that keep account of every request that reached them, so that what was lost or came twice is known."""
+"""Backends that record every request, so that lost and duplicated requests are known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For scripts that a user runs by themselves from a fresh clone: the packages that they need, and this checkout's Balance."""
+"""For scripts that users run from a fresh clone: makes sure that the dependencies and this checkout's package can be imported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NEEDED = ("click", "httptools", "prometheus_client", "pydantic", "starlette", "u
 
 
 def prepare() -> None:
-    """Returns when all is there; in another process, if it must be: in the environment that `python3 cmd/check` uses."""
+    """Returns when everything can be imported; re-executes the script in cmd/check's environment where something is missing."""
     try:
         for name in NEEDED:
             importlib.import_module(name)

@@ -1,12 +1,12 @@
-"""A steady load whose every request has a number: whatever goes wrong with one is known, and with which connection.
+"""A steady load in which every request has a number, so that each failure can be traced to a request and a connection.
 
     with Load() as load:
         load.begin(port)
         ...                 # whatever is done to the instance
         report = load.end()
 
-Clients behave as good ones do: they look whether a kept connection has been closed before they use it, and close theirs when
-a reply says so. They never try anything again. The backends are the load's own, unless it is given a recorder.
+The clients are well behaved: they check whether a kept connection was closed before they reuse it, and honour Connection:
+close. They never retry. The backends are the load's own, unless it is given a recorder.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NAMES = ("b1", "b2", "b3")
 
 @dataclass(frozen=True)
 class Failure:
-    """One thing that went wrong for a client."""
+    """One failure that a client saw."""
 
     kind: str
     what: str  # the method and id, or what else it was
@@ -61,7 +61,7 @@ class RequestRecord:
 
 
 class Recording(Protocol):
-    """What a load needs of the backends."""
+    """What a load needs from the backends."""
 
     @property
     def seen(self) -> collections.Counter[tuple[str, str]]: ...
@@ -74,7 +74,7 @@ class Recording(Protocol):
 
 @dataclass
 class LoadReport:
-    """What became of all of it."""
+    """The totals."""
 
     requests: int = 0
     failures: list[Failure] = field(default_factory=list)
@@ -89,7 +89,7 @@ class LoadReport:
         return dict(collections.Counter(failure.kind for failure in self.failures))
 
     def beyond(self, held: Collection[int]) -> list[Failure]:
-        """Failures that are on none of these ports of clients."""
+        """Failures on none of these client ports."""
         return [failure for failure in self.failures if failure.port not in held]
 
     def table(self) -> str:
@@ -107,7 +107,7 @@ class LoadReport:
 
 
 class Load:
-    """Backends and clients on a loop of their own, in a thread."""
+    """Backends and clients on an event loop in a thread."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Load:
         download_bytes_per_s: int = 200_000,
         recorder: Recording | None = None,
     ) -> None:
-        """`keeping` clients keep their connection, `fresh` ones make a new one for each request."""
+        """`keeping` clients keep their connection, `fresh` clients make a new one for each request."""
         self.recorder = recorder or Recorder()
         self.report = LoadReport()
         self.records: list[RequestRecord] = []  # in the order in which they ended
@@ -154,7 +154,7 @@ class Load:
         return self._call(self.recorder.open(name)).result(PATIENCE_S)
 
     def begin(self, port: int) -> None:
-        """Everybody starts; returns when every WebSocket echoes and requests are answered."""
+        """Start all clients; returns when every WebSocket echoes and requests are answered."""
         self._port = port
         self._call(self._begin()).result(PATIENCE_S)
         self.until(lambda: len(self._open) == self._websockets and self.report.requests > 20)
@@ -166,7 +166,7 @@ class Load:
             time.sleep(0.01)
 
     def flow(self, requests: int = 50) -> None:
-        """Let so many more requests be answered."""
+        """Wait for so many more responses."""
         wanted = self.report.requests + requests
         self.until(lambda: self.report.requests >= wanted)
 
@@ -176,7 +176,7 @@ class Load:
         return set(self._open)
 
     def end(self) -> LoadReport:
-        """Nobody begins anything new; when all have ended, what became of it."""
+        """Stop the clients; returns the report."""
         self._call(self._stop()).result(5 * PATIENCE_S)
         seen = self.recorder.seen
         self.report.twice = [f"{method} {number}" for (method, number), count in seen.items() if count > 1]

@@ -38,4 +38,6 @@ def test_what_is_promised_of_a_backend_in_trouble_is_kept(name: str, drills: dic
     assert [promise for promise in findings.guarantees() if not promise.holds] == []
     before, during, after = findings.phases.values()
     assert min(map(len, (before, during, after))) > 20  # there was a load
-    assert not FAULTS[name].is_failing or any(verdict in line for _, line in findings.log_lines for verdict in DETECTIONS)
+    assert not FAULTS[name].is_failing or any(
+        order_result in line for _, line in findings.log_lines for order_result in DETECTIONS
+    )

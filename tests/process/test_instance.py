@@ -105,14 +105,14 @@ os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES="w
 
 def test_systemd_is_told_of_the_start_each_reload_and_the_end(run: Run, origins: Origins, tmp_path: Path) -> None:
     heard: list[str] = []
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
-        ear.bind(str(tmp_path / "notify"))
-        ear.settimeout(0.02)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(tmp_path / "notify"))
+        receiver.settimeout(0.02)
 
         def words() -> list[str]:
             with contextlib.suppress(TimeoutError):
                 while True:
-                    heard.append(ear.recv(4096).decode().split("\n")[0])
+                    heard.append(receiver.recv(4096).decode().split("\n")[0])
             return [word for word in heard if word != "WATCHDOG=1"]
 
         environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}

@@ -37,7 +37,7 @@ held("_build", worker_reload.WorkerReload._build, {building!r})
 """
 
 
-def flagged(tmp_path: Path) -> tuple[str, Path]:
+def prepare_blocked(tmp_path: Path) -> tuple[str, Path]:
     """A prelude that has workers wait in their preparing while the file exists, and the file."""
     flag = tmp_path / "hold"
     return HELD_BACK.format(building=str(flag)), flag
@@ -69,7 +69,7 @@ def free_port() -> int:
 
 
 def test_a_worker_that_is_killed_while_it_prepares_is_replaced_and_its_successor_prepares(run: Run, tmp_path: Path) -> None:
-    prelude, flag = flagged(tmp_path)
+    prelude, flag = prepare_blocked(tmp_path)
     with Load(**SMALL) as load:
         instance = run(prelude, **document(load.addresses)).ready()
         load.begin(instance.port)
@@ -125,7 +125,7 @@ worker_reload.WorkerReload._commit = commit
 def test_a_worker_that_can_not_prepare_keeps_the_others_from_changing_and_no_caller_meets_what_was_prepared(
     run: Run, tmp_path: Path
 ) -> None:
-    prelude, flag = flagged(tmp_path)
+    prelude, flag = prepare_blocked(tmp_path)
     refusing = """
 build = worker_reload.WorkerReload._build
 def refuse(self, *args):
@@ -158,7 +158,7 @@ worker_reload.WorkerReload._build = refuse
 def test_a_control_process_that_is_killed_in_the_middle_of_its_own_order_leaves_it_to_the_others(
     run: Run, tmp_path: Path
 ) -> None:
-    prelude, flag = flagged(tmp_path)
+    prelude, flag = prepare_blocked(tmp_path)
     with Load(**SMALL) as load:
         instance = run(prelude, **document(load.addresses)).ready()
         load.begin(instance.port)
@@ -184,7 +184,7 @@ def test_a_control_process_that_is_killed_in_the_middle_of_its_own_order_leaves_
 
 
 def test_two_reloads_at_once_are_done_one_after_the_other(run: Run, tmp_path: Path) -> None:
-    prelude, flag = flagged(tmp_path)
+    prelude, flag = prepare_blocked(tmp_path)
     with Load(**SMALL) as load:
         instance = run(prelude, **document(load.addresses)).ready()
         drill = Drill(instance, load)
@@ -277,7 +277,7 @@ def test_a_listener_comes_moves_and_goes_under_those_it_serves(run: Run) -> None
 def test_a_port_that_is_given_up_is_free_though_workers_were_born_meanwhile(run: Run, tmp_path: Path) -> None:
     """A child that is forked during a reload has copies of all that is open then, also of what the reload gives up."""
     port = free_port()
-    prelude, flag = flagged(tmp_path)
+    prelude, flag = prepare_blocked(tmp_path)
     with Load(**SMALL) as load:
         instance = run(prelude, **document(load.addresses, listen=["127.0.0.1:0"])).ready()
         drill = Drill(instance, load)

@@ -37,7 +37,7 @@ def test_a_websocket_outlives_an_instance_in_between_that_has_nothing_left_to_do
     assert "so does this one" not in instance.log
 
 
-def heirs(supervisor: int) -> list[int]:
+def new_instances(supervisor: int) -> list[int]:
     """The supervisor's children that are neither worker nor control: the instance that is to take over."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
@@ -93,7 +93,7 @@ def test_an_instance_that_is_killed_before_it_is_ready_takes_nothing_with_it(run
         instance = run(held_back(flag), **document(load.addresses)).ready()
         load.begin(instance.port)
         os.kill(instance.process.pid, signal.SIGUSR2)
-        (heir,) = until(lambda: heirs(instance.process.pid), "an heir")
+        (heir,) = until(lambda: new_instances(instance.process.pid), "an heir")
         load.flow()
         os.kill(heir, signal.SIGKILL)
         instance.saying("the upgrade is broken off.*SIGKILL")
@@ -112,7 +112,7 @@ def test_an_instance_that_is_killed_half_way_finishes_what_it_has_taken(run: Run
         load.begin(instance.port)
         drill = Drill(instance, load)
         os.kill(instance.process.pid, signal.SIGUSR2)
-        (heir,) = until(lambda: heirs(instance.process.pid), "an heir")
+        (heir,) = until(lambda: new_instances(instance.process.pid), "an heir")
         until(lambda: len(children(heir, "balance-worker")) == 2, "its workers")
         load.flow(100)
         os.kill(heir, signal.SIGKILL)
@@ -215,7 +215,7 @@ def test_an_heir_that_is_told_to_end_before_it_serves_does_not_end_the_readiness
     with Load(**SMALL) as load:
         instance = run(HALF_WAY, **document(load.addresses)).ready()
         os.kill(instance.process.pid, signal.SIGUSR2)
-        (heir,) = until(lambda: heirs(instance.process.pid), "an heir")
+        (heir,) = until(lambda: new_instances(instance.process.pid), "an heir")
         until(lambda: len(children(heir, "balance-worker")) == 2, "its workers")
         os.kill(heir, signal.SIGTERM)
         instance.saying("SIGTERM received")
@@ -235,7 +235,7 @@ def test_whoever_is_told_to_end_during_an_upgrade_ends_and_so_does_the_heir(run:
     with Load(**SMALL) as load:
         instance = run(held_back(flag), **document(load.addresses, shutdown={"delay": delay}, **BRIEF)).ready()
         os.kill(instance.process.pid, signal.SIGUSR2)
-        until(lambda: heirs(instance.process.pid), "an heir")
+        until(lambda: new_instances(instance.process.pid), "an heir")
         os.kill(instance.process.pid, signal.SIGTERM)
         instance.saying("SIGTERM received")
         instance.saying("the upgrade is broken off, this instance goes on: the instance is about to end")

@@ -35,8 +35,8 @@ class SupervisorOrders:
         finally:
             del self._waiting[number]
 
-    def on_result(self, number: int, verdict: OrderResult) -> None:
+    def on_result(self, number: int, order_result: OrderResult) -> None:
         """The supervisor has sent a result."""
         future = self._waiting.get(number)
         if future is not None and not future.done():
-            future.set_result(verdict)
+            future.set_result(order_result)

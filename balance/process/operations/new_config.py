@@ -57,7 +57,7 @@ class Proposal:
         """The difference in a few words."""
         return summary(self.lines)
 
-    def verdict(self, number: int) -> OrderResult:
+    def order_result(self, number: int) -> OrderResult:
         """That it is good, while the configuration of that number is served."""
         return OrderResult(True, number, self.lines, (), self.dropped, self.summary)
 

@@ -19,7 +19,7 @@ NEVER = float("inf")
 OnResult = Callable[[OrderResult], None]
 
 
-def log_only(verdict: OrderResult) -> None:
+def log_only(order_result: OrderResult) -> None:
     """The result callback of a signal: the log has the result."""
 
 

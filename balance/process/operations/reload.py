@@ -124,7 +124,7 @@ class ReloadOperation:
         try:
             proposal = propose(loaded, self._supervisor_state, self._origin)
             if self._order.dry_run:
-                self._complete(proposal.verdict(self._supervisor_state.context.generation.number))
+                self._complete(proposal.order_result(self._supervisor_state.context.generation.number))
                 return
             self._opened_config = proposal.open_sockets(self._supervisor_state.context)
         except ConfigRejectedError as error:
@@ -143,7 +143,7 @@ class ReloadOperation:
         self._log_dropped()
         log.info("%s, configuration %d goes on (%s)", NOTHING_CHANGED, number, self._origin)
         self._count(ReloadResult.UNCHANGED)
-        self._complete(new_config.verdict(number))
+        self._complete(new_config.order_result(number))
 
     # --- preparing --------------------------------------------------------------------------------------
 
@@ -225,7 +225,7 @@ class ReloadOperation:
         for line in new_config.lines[:20]:
             log.info("%s", line)
         self._count(ReloadResult.SUCCESS)
-        self._complete(new_config.verdict(new_config.number))
+        self._complete(new_config.order_result(new_config.number))
 
     def _log_dropped(self) -> None:
         for line in self._new_config.dropped:
@@ -282,7 +282,7 @@ class ReloadOperation:
                 log.error("%s", problem)
         self._complete(OrderResult(False, number, (), problems, (), NOTHING_CHANGED))
 
-    def _complete(self, verdict: OrderResult) -> None:
+    def _complete(self, order_result: OrderResult) -> None:
         self._step = ReloadStep.OVER
         self.deadline = NEVER
         if self._config_update_fd >= 0:
@@ -290,4 +290,4 @@ class ReloadOperation:
             self._config_update_fd = -1
         if self._loader is not None:
             self._loader.kill()
-        self._on_result(verdict)
+        self._on_result(order_result)

@@ -105,7 +105,7 @@ class UpgradeOperation:
         log.error("the upgrade is broken off, this instance goes on: %s", why)
         self._complete(OrderResult(False, self._supervisor_state.context.generation.number, problems=(why,)))
 
-    def _complete(self, verdict: OrderResult) -> None:
+    def _complete(self, order_result: OrderResult) -> None:
         self.is_over = True
         self.deadline = NEVER
-        self._on_result(verdict)
+        self._on_result(order_result)

@@ -166,8 +166,8 @@ class Supervisor:
         elif message.kind == ORDER:
             number, order = message.data
 
-            def on_result(verdict: OrderResult) -> None:
-                child.send(ORDER_RESULT, (number, verdict))
+            def on_result(order_result: OrderResult) -> None:
+                child.send(ORDER_RESULT, (number, order_result))
 
             self._submit_order(order, "admin API", on_result)
         elif not self._operations.on_message(child, message, time.monotonic()):

@@ -20,24 +20,24 @@ def describe_order(view: StateView) -> list[str]:
 
 
 def test_nothing_is_told_while_nothing_happens() -> None:
-    steered = FakeInstance()
-    watcher = EventWatcher(steered.view)
+    fake_instance = FakeInstance()
+    watcher = EventWatcher(fake_instance.view)
     watcher.poll()
     watcher.poll()
-    assert describe_order(steered.view) == []
+    assert describe_order(fake_instance.view) == []
 
 
 def test_stages_and_restarts_are_told() -> None:
-    steered = FakeInstance()
-    watcher = EventWatcher(steered.view)
-    steered.board.count_worker_restart()
+    fake_instance = FakeInstance()
+    watcher = EventWatcher(fake_instance.view)
+    fake_instance.board.count_worker_restart()
     watcher.poll()
-    steered.board.count_worker_restart()
-    steered.board.count_worker_restart()
-    steered.board.set_stage(Stage.DRAINING)
+    fake_instance.board.count_worker_restart()
+    fake_instance.board.count_worker_restart()
+    fake_instance.board.set_stage(Stage.DRAINING)
     watcher.poll()
     watcher.poll()
-    assert describe_order(steered.view) == [
+    assert describe_order(fake_instance.view) == [
         "a worker was replaced (1 since the start)",
         "the instance is draining; /ready says no",
         "2 workers were replaced (3 since the start)",
@@ -45,21 +45,21 @@ def test_stages_and_restarts_are_told() -> None:
 
 
 def test_reloads_are_told_with_what_they_changed() -> None:
-    steered = FakeInstance()
-    watcher = EventWatcher(steered.view)
-    steered.source = steered.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
-    asyncio.run(steered.submit_order(Reload()))
-    asyncio.run(steered.submit_order(Reload(rollback=True)))
+    fake_instance = FakeInstance()
+    watcher = EventWatcher(fake_instance.view)
+    fake_instance.source = fake_instance.source.with_text(TEXT.replace("weight: 2", "weight: 5"))
+    asyncio.run(fake_instance.submit_order(Reload()))
+    asyncio.run(fake_instance.submit_order(Reload(rollback=True)))
     watcher.poll()
-    steered.source = steered.source.with_text("nonsense: 1\n")
-    asyncio.run(steered.submit_order(Reload()))
+    fake_instance.source = fake_instance.source.with_text("nonsense: 1\n")
+    asyncio.run(fake_instance.submit_order(Reload()))
     watcher.poll()
-    assert describe_order(steered.view) == [
+    assert describe_order(fake_instance.view) == [
         "generation 2 is served (admin API): ~1 backend",
         "generation 3 is served (rollback to 1): ~1 backend",
         "a reload was refused; nothing changed, the log says why",
     ]
-    first = steered.view.events.since(0)[0]
+    first = fake_instance.view.events.since(0)[0]
     assert (first.kind, first.fields["result"], first.fields["generation"]) == ("reload", "success", 2)
 
 
@@ -88,13 +88,13 @@ def test_breakers_are_told_when_they_move(make_view: Callable[..., StateView]) -
 
 def test_a_successor_says_that_it_is_one() -> None:
     async def main() -> None:
-        steered = FakeInstance()
-        steered.board.count_control_restart()  # in the instance that this one has replaced
-        EventWatcher(steered.view, 1).start(asyncio.get_running_loop())
-        assert describe_order(steered.view) == []
-        steered.board.count_control_restart()
-        EventWatcher(steered.view, 1).start(asyncio.get_running_loop())
-        assert describe_order(steered.view) == [
+        fake_instance = FakeInstance()
+        fake_instance.board.count_control_restart()  # in the instance that this one has replaced
+        EventWatcher(fake_instance.view, 1).start(asyncio.get_running_loop())
+        assert describe_order(fake_instance.view) == []
+        fake_instance.board.count_control_restart()
+        EventWatcher(fake_instance.view, 1).start(asyncio.get_running_loop())
+        assert describe_order(fake_instance.view) == [
             "the control process was replaced (1 since the start); the log has what was before"
         ]
 

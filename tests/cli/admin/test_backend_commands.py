@@ -14,7 +14,7 @@ Say = Callable[..., tuple[int, str, str]]
 
 
 def backend(instance: Any, name: str) -> Any:
-    return {seen.backend.name: seen.backend for seen in instance.steered.view.backends()}.get(name)
+    return {seen.backend.name: seen.backend for seen in instance.fake_instance.view.backends()}.get(name)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_a_state_is_ordered_and_what_holds_is_told(say: Say, verb: str, said: st
 
 
 def test_only_where_there_is_a_check_one_is_promised(say: Say, instance: Any) -> None:
-    inside = instance.steered.view
+    inside = instance.fake_instance.view
     app, raw = inside.config.pools
     checked = replace(app, health_check=replace(app.health_check, enabled=True))
     inside.config = replace(inside.config, pools=(checked, raw))
@@ -38,7 +38,7 @@ def test_only_where_there_is_a_check_one_is_promised(say: Say, instance: Any) ->
 
 def test_several_are_ordered_together_or_none(say: Say, instance: Any) -> None:
     def states() -> list[str]:
-        return [seen.state.word for seen in instance.steered.view.backends()]
+        return [seen.state.word for seen in instance.fake_instance.view.backends()]
 
     assert say("drain", "a1", "zz", "a2")[:2] == (1, "")
     assert states() == ["unknown"] * 3
@@ -75,8 +75,10 @@ def test_a_dry_run_says_what_would_be(say: Say, instance: Any) -> None:
     assert say("weight", "a1", "5", "--dry-run") == (0, "~ backend app/a1: weight 1 -> 5\nwould be: ~1 backend\n", "")
     assert say("remove", "a1", "--dry-run")[1].endswith("would be: -1 backend\n")
     assert say("add", "x", "h:1", "--pool", "app", "--dry-run")[1].endswith("would be: +1 backend\n")
-    assert instance.steered.number == 1
-    assert instance.steered.asked[0] == ChangeBackends((BackendChange(Verb.SET, "app", "a1", '{"weight": 5}'),), dry_run=True)
+    assert instance.fake_instance.number == 1
+    assert instance.fake_instance.asked[0] == ChangeBackends(
+        (BackendChange(Verb.SET, "app", "a1", '{"weight": 5}'),), dry_run=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,4 +105,4 @@ def test_a_refusal_is_json_for_programs(say: Say) -> None:
 )
 def test_wrong_words_are_refused_before_anybody_is_asked(say: Say, instance: Any, words: list[str]) -> None:
     assert say(*words)[0] == 2
-    assert instance.steered.asked == []
+    assert instance.fake_instance.asked == []

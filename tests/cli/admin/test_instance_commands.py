@@ -14,9 +14,9 @@ Say = Callable[..., tuple[int, str, str]]
 
 
 def edit(instance: Any, old: str, new: str) -> str:
-    source = instance.steered.source
-    instance.steered.source = source.with_text(source.text.replace(old, new))
-    return str(instance.steered.source.text)
+    source = instance.fake_instance.source
+    instance.fake_instance.source = source.with_text(source.text.replace(old, new))
+    return str(instance.fake_instance.source.text)
 
 
 def test_a_reload_tells_what_changed(say: Say, instance: Any) -> None:
@@ -41,7 +41,7 @@ def test_a_rollback_and_what_it_forgets_are_asked_for(say: Say, instance: Any) -
     edit(instance, "weight: 2", "weight: 5")
     assert say("reload", "--discard-changes")[0] == 0
     assert say("reload", "--to", "1")[0] == 0
-    assert instance.steered.asked == [Reload(rollback=True), Reload(discard_changes=True), Reload(rollback=True, to=1)]
+    assert instance.fake_instance.asked == [Reload(rollback=True), Reload(discard_changes=True), Reload(rollback=True, to=1)]
 
 
 def test_what_the_file_has_overtaken_is_told(say: Say, instance: Any) -> None:
@@ -58,7 +58,7 @@ def test_a_file_is_compared_with_what_is_served(
     say: Say, instance: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "new.yaml"
-    file.write_text(instance.steered.source.text.replace("weight: 2", "weight: 5"))
+    file.write_text(instance.fake_instance.source.text.replace("weight: 2", "weight: 5"))
     said = (0, "~ backend app/a2: weight 2 -> 5\nwould be: ~1 backend\n", "")
     assert say("diff", str(file)) == said
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes())))
@@ -67,7 +67,7 @@ def test_a_file_is_compared_with_what_is_served(
     status, _, err = say("diff", str(file))
     assert (status, err.partition(":1:1: ")[0]) == (1, f"balance: {file}")
     assert say("diff", f"{file}x") == (1, "", f"balance: {file}x: can't be read: No such file or directory\n")
-    assert instance.steered.number == 1
+    assert instance.fake_instance.number == 1
 
 
 @pytest.mark.parametrize(
@@ -76,5 +76,5 @@ def test_a_file_is_compared_with_what_is_served(
 )
 def test_orders_reach_the_instance(say: Say, instance: Any, word: str, order: Order, said: str) -> None:
     assert say(word) == (0, said, "")
-    assert instance.steered.asked == [order]
+    assert instance.fake_instance.asked == [order]
     assert json.loads(say(word, "--json")[1])["done"] is True

@@ -26,12 +26,12 @@ def test_the_status_is_told_at_a_glance(say: Say) -> None:
 
 
 def test_sessions_in_tcp_mode_are_counted_and_are_no_requests(say: Say, instance: Any) -> None:
-    steered = instance.steered
-    config = steered.view.config
+    fake_instance = instance.fake_instance
+    config = fake_instance.view.config
     (web,) = config.listeners
     tcp = replace(web, name="db", mode=Mode.TCP, pool="raw")
-    steered.view.config = replace(config, listeners=(web, tcp))
-    row, other = (counters.Row(row) for row in steered.board.rows)
+    fake_instance.view.config = replace(config, listeners=(web, tcp))
+    row, other = (counters.Row(row) for row in fake_instance.board.rows)
     http, raw = counters.block(1), counters.block(3)
     row.cells[http + counters.ACTIVE], other.cells[raw + counters.ACTIVE] = 2, 3
     row.cells[counters.EXCHANGES_OPEN], other.cells[counters.EXCHANGES_OPEN] = 2, 3
@@ -88,7 +88,7 @@ def test_the_generations_are_a_table_with_the_one_that_is_served_marked(say: Say
 
 
 def test_what_is_remembered_is_told_once(say: Say, instance: Any) -> None:
-    instance.do(lambda: instance.steered.view.events.publish("worker", "a worker was replaced", restarts=1))
+    instance.do(lambda: instance.fake_instance.view.events.publish("worker", "a worker was replaced", restarts=1))
     status, out, _ = say("events", "--once")
     assert status == 0
     assert out.endswith(" worker: a worker was replaced\n")
@@ -99,7 +99,7 @@ def test_what_is_remembered_is_told_once(say: Say, instance: Any) -> None:
 
 
 def test_events_are_told_as_they_come(instance: Any) -> None:
-    tell = instance.steered.view.events.publish
+    tell = instance.fake_instance.view.events.publish
     instance.do(lambda: tell("worker", "first"))
     words = [sys.executable, "-m", "balance", "events", "--admin", instance.address]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as follower:

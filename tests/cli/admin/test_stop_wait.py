@@ -25,7 +25,9 @@ def ends(instance: Any, cut: int | None) -> threading.Timer:
 
     def end() -> None:
         if cut is not None:
-            instance.do(lambda: instance.steered.view.events.publish("stage", "the instance ends", stage="ended", cut=cut))
+            instance.do(
+                lambda: instance.fake_instance.view.events.publish("stage", "the instance ends", stage="ended", cut=cut)
+            )
         instance.stop()
 
     timer = threading.Timer(0.3, end)
@@ -36,7 +38,7 @@ def ends(instance: Any, cut: int | None) -> threading.Timer:
 def test_an_instance_that_has_not_ended_in_time_is_said_to_go_on(say: Say, instance: Any) -> None:
     status, out, err = say("stop", "--wait", "--timeout", "200ms")  # its process is this one
     assert (status, out, err) == (1, "", "balance: it has not ended within 0.2s; it goes on to drain\n")
-    assert instance.steered.asked == [Stop()]
+    assert instance.fake_instance.asked == [Stop()]
     assert json.loads(say("stop", "--wait", "--timeout", "0", "--json")[1])["ended"] is False
     assert say("stop", "--timeout", "1s")[0] == 2
 
@@ -51,7 +53,7 @@ def test_an_instance_that_has_not_ended_in_time_is_said_to_go_on(say: Say, insta
     ],
 )
 def test_how_it_ended_is_said(say: Say, instance: Any, cut: int | None, status: int, said: str) -> None:
-    instance.steered.board.rows[0][counters.CUT] = 5  # by restarts before
+    instance.fake_instance.board.rows[0][counters.CUT] = 5  # by restarts before
     timer = ends(instance, cut)
     answer = say("stop", "--wait")
     timer.join()
@@ -61,7 +63,7 @@ def test_how_it_ended_is_said(say: Say, instance: Any, cut: int | None, status: 
 
 @pytest.mark.usefixtures("elsewhere")
 def test_without_its_events_it_is_said_where_to_look(say: Say, instance: Any) -> None:
-    readers = [instance.steered.view.events.subscribe(None) for _ in range(32)]
+    readers = [instance.fake_instance.view.events.subscribe(None) for _ in range(32)]
     assert None not in readers
     timer = ends(instance, 8)
     status, out, _ = say("stop", "--wait")
@@ -72,4 +74,4 @@ def test_without_its_events_it_is_said_where_to_look(say: Say, instance: Any) ->
 @pytest.mark.parametrize("instance", [False], indirect=True)
 def test_a_refusal_is_an_error(say: Say, instance: Any) -> None:
     assert say("stop", "--wait")[0] == 1
-    assert instance.steered.asked == []
+    assert instance.fake_instance.asked == []

@@ -18,13 +18,13 @@ Say = Callable[..., tuple[int, str, str]]
 
 def ticking(instance: Any, active: int = 0) -> None:
     """As its workers would have written it by now."""
-    for row in instance.steered.board.rows:
-        row[counters.APPLIED_US] = instance.steered.board.states_changed_us
-    instance.steered.board.rows[0][counters.block(1) + counters.ACTIVE] = active
+    for row in instance.fake_instance.board.rows:
+        row[counters.APPLIED_US] = instance.fake_instance.board.states_changed_us
+    instance.fake_instance.board.rows[0][counters.block(1) + counters.ACTIVE] = active
 
 
 def test_a_drain_is_waited_for(say: Say, instance: Any) -> None:
-    instance.steered.board.set_state(1, State.DRAINING, 1.0)
+    instance.fake_instance.board.set_state(1, State.DRAINING, 1.0)
     ticking(instance, active=2)
     threading.Timer(0.3, lambda: ticking(instance)).start()
     for verb in ("drain", "maintenance", "disable"):
@@ -57,12 +57,12 @@ def test_a_drain_that_is_not_over_in_time_says_what_is_left(say: Say, instance: 
 @pytest.mark.parametrize("then", ["enabled", "removed"])
 def test_a_drain_that_somebody_else_ends_is_not_waited_for(say: Say, instance: Any, then: str) -> None:
     def end() -> None:
-        steered = instance.steered
+        fake_instance = instance.fake_instance
         if then == "enabled":
-            steered.board.set_state(1, State.UNKNOWN, 1.0)
+            fake_instance.board.set_state(1, State.UNKNOWN, 1.0)
         else:
-            app, raw = steered.view.config.pools
-            steered.view.config = replace(steered.view.config, pools=(replace(app, backends=app.backends[1:]), raw))
+            app, raw = fake_instance.view.config.pools
+            fake_instance.view.config = replace(fake_instance.view.config, pools=(replace(app, backends=app.backends[1:]), raw))
 
     ticking(instance, active=1)
     threading.Timer(0.2, end).start()

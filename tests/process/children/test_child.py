@@ -94,9 +94,9 @@ def test_a_bug_in_a_child_ends_the_child_alone_and_is_reported(start: Start) -> 
 def until_told(supervisor_pipe: SupervisorPipe) -> Message:
     """Turn a loop until the supervisor has said something."""
     loop = asyncio.new_event_loop()
-    told: asyncio.Future[Message] = loop.create_future()
-    watch_messages(loop, supervisor_pipe, told.set_result)
-    return loop.run_until_complete(told)
+    received: asyncio.Future[Message] = loop.create_future()
+    watch_messages(loop, supervisor_pipe, received.set_result)
+    return loop.run_until_complete(received)
 
 
 def test_a_groups_signals_are_ignored_and_what_the_supervisor_says_is_heard(start: Start) -> None:
@@ -136,10 +136,10 @@ def test_a_child_says_more_than_that_it_is_ready(start: Start) -> None:
         return 0
 
     child = start(body)
-    heard: list[Message] = []
-    while not heard:
-        heard += child.receive()[0]
-    assert heard == [Message("prepared", 3, ())]
+    received: list[Message] = []
+    while not received:
+        received += child.receive()[0]
+    assert received == [Message("prepared", 3, ())]
     assert child.state is ChildState.READY
     child.stop_gracefully(1)
     assert ended(child) == 0

@@ -14,20 +14,20 @@ from balance.process.generation import Generation
 def test_the_lifelines_end_is_told_once() -> None:
     loop = new_event_loop()
     readable, writable = os.pipe()
-    told: list[str] = []
+    received: list[str] = []
 
     def ended() -> None:
-        told.append("ended")
+        received.append("ended")
         loop.call_later(0.05, loop.stop)
 
     watch_liveness_pipe(loop, readable, ended)
     loop.run_until_complete(asyncio.sleep(0))
-    assert told == []
+    assert received == []
     os.close(writable)
     loop.run_forever()
     loop.close()
     os.close(readable)
-    assert told == ["ended"]
+    assert received == ["ended"]
 
 
 def test_the_fast_loop_is_used_where_it_is_installed() -> None:

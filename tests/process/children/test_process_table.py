@@ -137,17 +137,17 @@ def test_one_that_takes_over_stands_at_the_post_and_the_one_before_is_still_know
     process_table = table.process_table
     (child_slot, _) = process_table.workers
     before = table.filled(child_slot)
-    newcomer = process_table.fork_for_slot(child_slot)
+    new_child = process_table.fork_for_slot(child_slot)
     assert child_slot.child is before
-    assert process_table.unassigned == [newcomer]
-    assert newcomer.row == 1  # not that of the one before, which counts on
-    table.receive(newcomer)
+    assert process_table.unassigned == [new_child]
+    assert new_child.row == 1  # not that of the one before, which counts on
+    table.receive(new_child)
     child_slot.restart_at = 1.0
-    assert process_table.assign(child_slot, newcomer) is before
-    assert (child_slot.child, child_slot.restart_at, process_table.unassigned) == (newcomer, None, [before])
+    assert process_table.assign(child_slot, new_child) is before
+    assert (child_slot.child, child_slot.restart_at, process_table.unassigned) == (new_child, None, [before])
     before.stop_gracefully(7)
     assert "exited with status 7" in table.reap_exited(1)["worker 0"]
-    assert (child_slot.child, process_table.unassigned) == (newcomer, [])
+    assert (child_slot.child, process_table.unassigned) == (new_child, [])
     assert process_table.fork_for_slot(child_slot).row == 0
 
 
@@ -327,13 +327,13 @@ def test_a_successor_has_the_row_of_who_died_and_not_one_that_is_free_below(tabl
 
 
 def test_while_another_instance_takes_rows_nobody_is_born(table: ProcessTableUnderTest) -> None:
-    told, tell = os.pipe()
+    received, tell = os.pipe()
     pid = os.fork()
     if pid == 0:
         table.locks.take(ROWS_LOCK)
         os.write(tell, b"x")
         signal.pause()
-    os.read(told, 1)
+    os.read(received, 1)
     with pytest.raises(OSError, match="another instance"):
         table.process_table.fork_into_slot(table.process_table.workers[0])
     assert table.process_table.live_children == []

@@ -37,7 +37,7 @@ class Case:
             lambda slot: None,
             lambda slot, *_: state(slot)[0],
         )
-        self.doors = AdminServers(asyncio.get_running_loop(), self.view)
+        self.admin_servers = AdminServers(asyncio.get_running_loop(), self.view)
 
 
 def play(act: Callable[[Case], Coroutine[Any, Any, None]]) -> None:
@@ -45,7 +45,7 @@ def play(act: Callable[[Case], Coroutine[Any, Any, None]]) -> None:
         case = Case()
         async with asyncio.timeout(20):
             await act(case)
-            await case.doors.close()
+            await case.admin_servers.close()
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(stage())
@@ -79,8 +79,8 @@ async def refused(port: int) -> bool:
 def test_each_door_is_served_on_its_own_sockets_and_on_no_others() -> None:
     async def act(case: Case) -> None:
         admin, metrics = bound(), bound()
-        case.doors.listen_on([("admin", admin), ("metrics", metrics)])
-        assert case.doors.sockets == {inode(admin): admin, inode(metrics): metrics}
+        case.admin_servers.listen_on([("admin", admin), ("metrics", metrics)])
+        assert case.admin_servers.sockets == {inode(admin): admin, inode(metrics): metrics}
         assert await get(admin, "/status") == await get(metrics, "/metrics") == 200
         assert await get(metrics, "/status") == 404
         for sock in (admin, metrics):
@@ -92,10 +92,10 @@ def test_each_door_is_served_on_its_own_sockets_and_on_no_others() -> None:
 def test_a_door_that_stays_keeps_its_connections() -> None:
     async def act(case: Case) -> None:
         admin = bound()
-        case.doors.listen_on([("admin", admin)])
+        case.admin_servers.listen_on([("admin", admin)])
         reader, writer = await asyncio.open_connection(*admin.getsockname())
         for _ in range(3):
-            case.doors.listen_on([("admin", admin)])
+            case.admin_servers.listen_on([("admin", admin)])
             writer.write(b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert (await reader.readline()).startswith(b"HTTP/1.1 200")
             head = await reader.readuntil(b"\r\n\r\n")
@@ -113,14 +113,14 @@ def test_a_door_that_moves_answers_on_both_for_a_moment_and_then_on_the_new_one(
     async def act(case: Case) -> None:
         old, new = bound(), bound()
         port = old.getsockname()[1]
-        case.doors.listen_on([("admin", old)])
+        case.admin_servers.listen_on([("admin", old)])
         assert await get(old, "/version") == 200
-        case.doors.listen_on([("admin", new)])
+        case.admin_servers.listen_on([("admin", new)])
         assert old.fileno() == -1
         assert await get(port, "/version") == 200  # the answer to whoever ordered it goes out this way
         assert await get(new, "/version") == 200
         assert await refused(port)
-        assert case.doors.sockets == {inode(new): new}
+        assert case.admin_servers.sockets == {inode(new): new}
         new.close()
 
     play(act)
@@ -131,9 +131,9 @@ def test_one_takes_the_others_socket_in_one_go(monkeypatch: pytest.MonkeyPatch) 
 
     async def act(case: Case) -> None:
         first, second, third = bound(), bound(), bound()
-        case.doors.listen_on([("admin", first), ("metrics", second)])
-        case.doors.listen_on([("admin", second), ("metrics", first)])
-        case.doors.listen_on([("admin", third), ("metrics", second)])  # what was the admin port is the metrics' now
+        case.admin_servers.listen_on([("admin", first), ("metrics", second)])
+        case.admin_servers.listen_on([("admin", second), ("metrics", first)])
+        case.admin_servers.listen_on([("admin", third), ("metrics", second)])  # what was the admin port is the metrics' now
         assert (second.fileno() >= 0, third.fileno() >= 0, first.fileno()) == (True, True, -1)
         await asyncio.sleep(0.05)  # the servers before are gone
         assert await get(third, "/status") == await get(second, "/metrics") == 200
@@ -155,10 +155,10 @@ def test_a_door_is_opened_and_closed_by_a_reload_and_nothing_is_left(monkeypatch
                 before = len(os.listdir("/proc/self/fd"))
             metrics = bound()
             port = metrics.getsockname()[1]
-            case.doors.listen_on([("metrics", metrics)])
+            case.admin_servers.listen_on([("metrics", metrics)])
             assert await get(port, "/metrics") == 200
-            case.doors.listen_on([])
-            assert case.doors.sockets == {}
+            case.admin_servers.listen_on([])
+            assert case.admin_servers.sockets == {}
             assert await refused(port)
         await eventually(lambda: len(os.listdir("/proc/self/fd")) <= before)
 
@@ -168,13 +168,13 @@ def test_a_door_is_opened_and_closed_by_a_reload_and_nothing_is_left(monkeypatch
 def test_what_a_page_shows_follows_the_configuration_without_another_server() -> None:
     async def act(case: Case) -> None:
         admin = bound()
-        case.doors.listen_on([("admin", admin)])
+        case.admin_servers.listen_on([("admin", admin)])
         assert await get(admin, "/metrics") == 200
         config = case.view.config
         case.view.config = replace(
             config, admin=AdminConfig(address=Address("127.0.0.1", 0)), metrics=replace(config.metrics, enabled=False)
         )
-        case.doors.listen_on([("admin", admin)])
+        case.admin_servers.listen_on([("admin", admin)])
         assert await get(admin, "/metrics") == 404
         admin.close()
 
@@ -189,14 +189,14 @@ def everywhere() -> socket.socket:
 
 def test_who_may_order_is_judged_by_the_door_and_not_by_the_address_that_is_configured_now() -> None:
     async def act(case: Case) -> None:
-        outward, inward = everywhere(), bound()
-        port = outward.getsockname()[1]
-        case.doors.listen_on([("admin", outward)])
-        assert (await get(outward, "/status"), await get(outward, "/version")) == (403, 200)
+        public, inward = everywhere(), bound()
+        port = public.getsockname()[1]
+        case.admin_servers.listen_on([("admin", public)])
+        assert (await get(public, "/status"), await get(public, "/version")) == (403, 200)
         # The configuration is committed before the doors follow, and the old one answers for a moment more.
         case.view.config = replace(case.view.config, admin=AdminConfig(address=Address("127.0.0.1", 0)))
-        assert await get(outward, "/status") == 403
-        case.doors.listen_on([("admin", inward)])
+        assert await get(public, "/status") == 403
+        case.admin_servers.listen_on([("admin", inward)])
         assert await get(port, "/status") == 403
         assert await get(inward, "/status") == 200
         case.view.config = replace(case.view.config, admin=AdminConfig(address=Address("", 0)))
@@ -209,7 +209,7 @@ def test_who_may_order_is_judged_by_the_door_and_not_by_the_address_that_is_conf
 def test_a_door_with_one_address_that_others_reach_takes_no_order_on_any() -> None:
     async def act(case: Case) -> None:
         socks = [bound(), everywhere()]
-        case.doors.listen_on([("admin", sock) for sock in socks])
+        case.admin_servers.listen_on([("admin", sock) for sock in socks])
         assert [await get(sock, "/status") for sock in socks] == [403, 403]
         for sock in socks:
             sock.close()

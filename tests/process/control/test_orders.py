@@ -16,19 +16,19 @@ from balance.process.ipc.pipe import pipe_pair
 def test_every_order_gets_its_own_verdict_in_whatever_order_they_come() -> None:
     async def act() -> list[OrderResult]:
         mine, theirs = pipe_pair()
-        steering = SupervisorOrders(mine)
+        supervisor_orders = SupervisorOrders(mine)
         orders: list[Order] = [Reload(), Restart(), Reload(text="x" * 100_000)]
-        waiting = [asyncio.ensure_future(steering.submit_order(order)) for order in orders]
+        waiting = [asyncio.ensure_future(supervisor_orders.submit_order(order)) for order in orders]
         await asyncio.sleep(0)
         said = theirs.receive()[0]
         assert [message.kind for message in said] == [ORDER] * 3
         assert [message.data[1] for message in said] == orders
         for message in reversed(said):
             number, order = message.data
-            steering.on_result(number, OrderResult(True, 1, summary=type(order).__name__ + str(number)))
+            supervisor_orders.on_result(number, OrderResult(True, 1, summary=type(order).__name__ + str(number)))
         return await asyncio.gather(*waiting)
 
-    assert [verdict.summary for verdict in asyncio.run(act())] == ["Reload1", "Restart2", "Reload3"]
+    assert [order_result.summary for order_result in asyncio.run(act())] == ["Reload1", "Restart2", "Reload3"]
 
 
 def test_a_supervisor_that_takes_nothing_is_said_at_once() -> None:
@@ -37,8 +37,8 @@ def test_a_supervisor_that_takes_nothing_is_said_at_once() -> None:
         theirs.close()
         return await SupervisorOrders(mine).submit_order(Reload())
 
-    verdict = asyncio.run(act())
-    assert (verdict.is_done, verdict.problems) == (False, ("the supervisor takes no orders",))
+    order_result = asyncio.run(act())
+    assert (order_result.is_done, order_result.problems) == (False, ("the supervisor takes no orders",))
 
 
 def test_a_supervisor_that_does_not_answer_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,26 +46,26 @@ def test_a_supervisor_that_does_not_answer_is_not_waited_for_for_ever(monkeypatc
 
     async def act() -> OrderResult:
         mine, _theirs = pipe_pair()
-        steering = SupervisorOrders(mine)
-        verdict = await steering.submit_order(Reload())
-        steering.on_result(1, OrderResult(True, 2))  # too late: nobody waits
-        return verdict
+        orders = SupervisorOrders(mine)
+        order_result = await orders.submit_order(Reload())
+        orders.on_result(1, OrderResult(True, 2))  # too late: nobody waits
+        return order_result
 
-    verdict = asyncio.run(act())
-    assert not verdict.is_done
-    assert verdict.problems == ("no verdict within 0.01s; the log says what became of it",)
+    order_result = asyncio.run(act())
+    assert not order_result.is_done
+    assert order_result.problems == ("no verdict within 0.01s; the log says what became of it",)
 
 
 def test_who_hangs_up_while_it_waits_is_forgotten() -> None:
     async def act() -> None:
         mine, _theirs = pipe_pair()
-        steering = SupervisorOrders(mine)
-        waiting = asyncio.ensure_future(steering.submit_order(Reload()))
+        orders = SupervisorOrders(mine)
+        waiting = asyncio.ensure_future(orders.submit_order(Reload()))
         await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        steering.on_result(1, OrderResult(True, 2))
-        assert steering._waiting == {}
+        orders.on_result(1, OrderResult(True, 2))
+        assert orders._waiting == {}
 
     asyncio.run(act())

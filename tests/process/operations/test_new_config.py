@@ -28,15 +28,15 @@ REMOVAL = BackendChange(Verb.REMOVE, "web", "b2")
 
 
 @pytest.fixture
-def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSupervisor]:
-    scene = FakeSupervisor(BEFORE, monkeypatch, max_slots=5, max_rows=8)
-    yield scene
-    scene.close()
+def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSupervisor]:
+    supervisor = FakeSupervisor(BEFORE, monkeypatch, max_slots=5, max_rows=8)
+    yield supervisor
+    supervisor.close()
 
 
-def loaded(scene: FakeSupervisor, config: Config, **more: Any) -> Loaded:
+def loaded(supervisor: FakeSupervisor, config: Config, **more: Any) -> Loaded:
     """What the loader would say of it."""
-    source = scene.supervisor_state.context.generation.source
+    source = supervisor.supervisor_state.context.generation.source
     return Loaded(config, source, **{"changes": (), "dropped": (), "warnings": (), "hosts": resolve_hosts(config)} | more)
 
 
@@ -91,48 +91,50 @@ def test_a_generation_that_is_not_remembered_is_refused_with_those_that_are() ->
     ],
 )
 def test_more_than_there_is_room_for_is_refused_with_what_would_help(
-    scene: FakeSupervisor, config: Config, problem: str
+    supervisor: FakeSupervisor, config: Config, problem: str
 ) -> None:
     with pytest.raises(ConfigRejectedError) as e:
-        propose(loaded(scene, config), scene.supervisor_state, "a test")
+        propose(loaded(supervisor, config), supervisor.supervisor_state, "a test")
     assert str(e.value) == f"{problem}; `balance upgrade` starts an instance that has it"
 
 
-def test_a_proposal_is_the_next_generation_and_opens_nothing(scene: FakeSupervisor) -> None:
+def test_a_proposal_is_the_next_generation_and_opens_nothing(supervisor: FakeSupervisor) -> None:
     gc.collect()  # what other tests have left
     before = len(os.listdir("/proc/self/fd"))
-    proposal = propose(loaded(scene, AFTER, changes=(WEIGHT,), dropped=("one",)), scene.supervisor_state, "a test")
+    proposal = propose(loaded(supervisor, AFTER, changes=(WEIGHT,), dropped=("one",)), supervisor.supervisor_state, "a test")
     generation = proposal.generation
     assert (generation.number, generation.config, generation.origin, generation.changes) == (2, AFTER, "a test", (WEIGHT,))
     assert generation.slots == {("web", "b1"): 1, ("", "main"): 2, ("web", "b2"): 3}
-    verdict = proposal.verdict(1)
-    assert (verdict.is_done, verdict.generation, verdict.dropped) == (True, 1, ("one",))
-    assert any("b2" in line for line in verdict.lines)
-    assert verdict.summary == "+1 backend"
+    order_result = proposal.order_result(1)
+    assert (order_result.is_done, order_result.generation, order_result.dropped) == (True, 1, ("one",))
+    assert any("b2" in line for line in order_result.lines)
+    assert order_result.summary == "+1 backend"
     assert len(os.listdir("/proc/self/fd")) == before
-    assert scene.number == 1
+    assert supervisor.number == 1
 
 
-def test_a_candidate_listens_beside_what_is_served_and_tells_each_what_is_new_to_it(scene: FakeSupervisor) -> None:
+def test_a_candidate_listens_beside_what_is_served_and_tells_each_what_is_new_to_it(supervisor: FakeSupervisor) -> None:
     more = replace(AFTER, listeners=(*AFTER.listeners, ListenerConfig("more", (LOCAL,), Mode.TCP, "web")))
-    new_config = propose(loaded(scene, more), scene.supervisor_state, "a test").open_sockets(scene.supervisor_state.context)
+    new_config = propose(loaded(supervisor, more), supervisor.supervisor_state, "a test").open_sockets(
+        supervisor.supervisor_state.context
+    )
     assert (new_config.number, new_config.config_update.config) == (2, more)
-    for child in (scene.worker(0), scene.worker(1), scene.control):
+    for child in (supervisor.worker(0), supervisor.worker(1), supervisor.control):
         prepare_request, new = new_config.prepare_request(child)
         assert prepare_request.new == tuple(os.fstat(sock.fileno()).st_ino for sock in new)
-        assert len(new) == (child is not scene.control)
-        assert [name for name, _ in prepare_request.sockets] == (["admin"] if child is scene.control else ["main", "more"])
+        assert len(new) == (child is not supervisor.control)
+        assert [name for name, _ in prepare_request.sockets] == (["admin"] if child is supervisor.control else ["main", "more"])
     new_config.sockets_change.abort()
-    assert all(sock.fileno() >= 0 for sock in scene.supervisor_state.context.listen_sockets.sockets)
+    assert all(sock.fileno() >= 0 for sock in supervisor.supervisor_state.context.listen_sockets.sockets)
 
 
-def test_an_address_that_cannot_be_had_is_one_line_and_leaves_nothing_open(scene: FakeSupervisor) -> None:
+def test_an_address_that_cannot_be_had_is_one_line_and_leaves_nothing_open(supervisor: FakeSupervisor) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = Address("127.0.0.1", taken.getsockname()[1])
         listeners = (*AFTER.listeners, ListenerConfig("more", (LOCAL, address), Mode.HTTP, "web"))
-        proposal = propose(loaded(scene, replace(AFTER, listeners=listeners)), scene.supervisor_state, "a test")
+        proposal = propose(loaded(supervisor, replace(AFTER, listeners=listeners)), supervisor.supervisor_state, "a test")
         gc.collect()  # what other tests have left
         before = len(os.listdir("/proc/self/fd"))
         with pytest.raises(ConfigRejectedError, match=f"^listener more: cannot listen on {address}: it is in use"):
-            proposal.open_sockets(scene.supervisor_state.context)
+            proposal.open_sockets(supervisor.supervisor_state.context)
         assert len(os.listdir("/proc/self/fd")) == before

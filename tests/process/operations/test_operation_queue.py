@@ -9,7 +9,7 @@ from balance.process.operations.operation import Operation
 from balance.process.operations.operation_queue import MAX_WAITING, NEVER, OnResult, OperationQueue, log_only
 
 
-class Errand:
+class FakeOperation:
     """An undertaking that ends when it is told to, or when its time is over."""
 
     def __init__(self, name: str, on_result: OnResult) -> None:
@@ -17,19 +17,19 @@ class Errand:
         self.on_result = on_result
         self.deadline = NEVER
         self.is_over = False
-        self.told: list[object] = []
+        self.events: list[object] = []
 
     def start(self, now: float) -> None:
         self.deadline = now + 10.0
 
     def on_message(self, child: Child, message: Message, now: float) -> None:
-        self.told.append(message.kind)
+        self.events.append(message.kind)
 
     def on_ready(self, child: Child, now: float) -> None:
-        self.told.append(child)
+        self.events.append(child)
 
     def on_exit(self, child: Child, words: str, now: float) -> None:
-        self.told.append(words)
+        self.events.append(words)
 
     def on_deadline(self, now: float) -> None:
         self.end(f"{self.name} took too long")
@@ -38,134 +38,134 @@ class Errand:
         self.end(why)
 
     def after_fork_in_child(self) -> None:
-        self.told.append("let go")
+        self.events.append("let go")
 
     def end(self, *problems: str) -> None:
         self.is_over = True
         self.on_result(OrderResult(not problems, 1, problems=problems))
 
 
-class Day:
+class Queue:
     def __init__(self) -> None:
-        self.errands: list[Errand] = []
+        self.operations_made: list[FakeOperation] = []
         self.ended = 0
-        self.answers: list[tuple[str, tuple[str, ...]]] = []
+        self.results: list[tuple[str, tuple[str, ...]]] = []
         self.operations = OperationQueue(self.start, self.count)
 
     def start(self, order: Order, origin: str, on_result: OnResult) -> Operation:
-        self.errands.append(Errand(origin, on_result))
-        return self.errands[-1]
+        self.operations_made.append(FakeOperation(origin, on_result))
+        return self.operations_made[-1]
 
     def count(self) -> None:
         self.ended += 1
 
     def order(self, name: str) -> None:
-        self.operations.add(Restart(), name, lambda verdict: self.answers.append((name, verdict.problems)), 1)
+        self.operations.add(Restart(), name, lambda order_result: self.results.append((name, order_result.problems)), 1)
 
 
 def test_what_is_ordered_meanwhile_waits_for_its_turn() -> None:
-    day = Day()
+    queue = Queue()
     for name in ("a", "b"):
-        day.order(name)
-    day.operations.advance(100.0, may_begin=True)
-    assert [errand.name for errand in day.errands] == ["a"]
-    assert day.operations.deadline == 110.0
-    day.errands[0].end()
-    day.operations.advance(101.0, may_begin=True)
-    assert [errand.name for errand in day.errands] == ["a", "b"]
-    assert (day.ended, day.answers, day.operations.deadline) == (1, [("a", ())], 111.0)
+        queue.order(name)
+    queue.operations.advance(100.0, may_begin=True)
+    assert [errand.name for errand in queue.operations_made] == ["a"]
+    assert queue.operations.deadline == 110.0
+    queue.operations_made[0].end()
+    queue.operations.advance(101.0, may_begin=True)
+    assert [errand.name for errand in queue.operations_made] == ["a", "b"]
+    assert (queue.ended, queue.results, queue.operations.deadline) == (1, [("a", ())], 111.0)
 
 
 def test_nothing_begins_before_it_may() -> None:
-    day = Day()
-    day.order("a")
-    day.operations.advance(100.0, may_begin=False)
-    assert (day.errands, day.operations.deadline) == ([], NEVER)
+    queue = Queue()
+    queue.order("a")
+    queue.operations.advance(100.0, may_begin=False)
+    assert (queue.operations_made, queue.operations.deadline) == ([], NEVER)
 
 
 def test_one_that_takes_too_long_is_told_so_and_the_next_begins() -> None:
-    day = Day()
+    queue = Queue()
     for name in ("a", "b"):
-        day.order(name)
-    day.operations.advance(100.0, may_begin=True)
-    day.operations.advance(110.0, may_begin=True)
-    assert day.answers == [("a", ("a took too long",))]
-    assert day.errands[-1].name == "b"
+        queue.order(name)
+    queue.operations.advance(100.0, may_begin=True)
+    queue.operations.advance(110.0, may_begin=True)
+    assert queue.results == [("a", ("a took too long",))]
+    assert queue.operations_made[-1].name == "b"
 
 
 def test_a_signal_that_came_twice_is_one_and_an_order_with_somebody_waiting_is_not() -> None:
-    day = Day()
+    queue = Queue()
     for _ in range(3):
-        day.operations.add(Reload(), "SIGHUP", log_only, 1)
-        day.order("a")
+        queue.operations.add(Reload(), "SIGHUP", log_only, 1)
+        queue.order("a")
     for _ in range(6):
-        day.operations.advance(100.0, may_begin=True)
-        if day.errands and not day.errands[-1].is_over:
-            day.errands[-1].end()
-    assert [errand.name for errand in day.errands] == ["SIGHUP", "a", "a", "a"]
+        queue.operations.advance(100.0, may_begin=True)
+        if queue.operations_made and not queue.operations_made[-1].is_over:
+            queue.operations_made[-1].end()
+    assert [errand.name for errand in queue.operations_made] == ["SIGHUP", "a", "a", "a"]
 
 
 def test_a_signal_that_comes_while_the_first_is_obeyed_or_for_another_reason_is_obeyed_too() -> None:
-    day = Day()
+    queue = Queue()
     for origin in ("SIGHUP", "the file has changed"):
-        day.operations.add(Reload(), origin, log_only, 1)
-    day.operations.advance(100.0, may_begin=True)
-    day.operations.add(Reload(), "SIGHUP", log_only, 1)  # it may be about what the first has not read
-    day.operations.add(Restart(), "SIGHUP", log_only, 1)
+        queue.operations.add(Reload(), origin, log_only, 1)
+    queue.operations.advance(100.0, may_begin=True)
+    queue.operations.add(Reload(), "SIGHUP", log_only, 1)  # it may be about what the first has not read
+    queue.operations.add(Restart(), "SIGHUP", log_only, 1)
     for _ in range(4):
-        day.errands[-1].end()
-        day.operations.advance(101.0, may_begin=True)
-    assert [errand.name for errand in day.errands] == ["SIGHUP", "the file has changed", "SIGHUP", "SIGHUP"]
+        queue.operations_made[-1].end()
+        queue.operations.advance(101.0, may_begin=True)
+    assert [errand.name for errand in queue.operations_made] == ["SIGHUP", "the file has changed", "SIGHUP", "SIGHUP"]
 
 
 def test_too_many_orders_are_refused_at_once() -> None:
-    day = Day()
+    queue = Queue()
     for _ in range(MAX_WAITING + 1):
-        day.order("a")
-    assert day.answers == [("a", (f"{MAX_WAITING} orders are waiting already",))]
+        queue.order("a")
+    assert queue.results == [("a", (f"{MAX_WAITING} orders are waiting already",))]
 
 
 def test_at_the_end_everybody_is_told_that_nothing_comes_of_it() -> None:
-    day = Day()
+    queue = Queue()
     for name in ("a", "b"):
-        day.order(name)
-    day.operations.advance(100.0, may_begin=True)
-    day.operations.abort("the end", 1)
-    assert day.answers == [("a", ("the end",)), ("b", ("the end",))]
-    day.operations.abort("the end", 1)
-    day.operations.advance(101.0, may_begin=False)
-    assert len(day.answers) == 2
+        queue.order(name)
+    queue.operations.advance(100.0, may_begin=True)
+    queue.operations.abort("the end", 1)
+    assert queue.results == [("a", ("the end",)), ("b", ("the end",))]
+    queue.operations.abort("the end", 1)
+    queue.operations.advance(101.0, may_begin=False)
+    assert len(queue.results) == 2
 
 
 def test_only_what_is_under_way_hears_of_children() -> None:
-    day = Day()
+    queue = Queue()
     child, message = Child("worker 0"), Message("prepared", 2, ())
-    assert not day.operations.on_message(child, message, 100.0)
-    day.operations.on_ready(child, 100.0)
-    day.operations.on_exit(child, "gone", 100.0)
-    day.order("a")
-    day.operations.advance(100.0, may_begin=True)
-    assert day.operations.on_message(child, message, 100.0)
-    day.operations.on_ready(child, 100.0)
-    day.operations.on_exit(child, "gone", 100.0)
-    day.operations.after_fork_in_child()
-    assert day.errands[0].told == ["prepared", child, "gone", "let go"]
+    assert not queue.operations.on_message(child, message, 100.0)
+    queue.operations.on_ready(child, 100.0)
+    queue.operations.on_exit(child, "gone", 100.0)
+    queue.order("a")
+    queue.operations.advance(100.0, may_begin=True)
+    assert queue.operations.on_message(child, message, 100.0)
+    queue.operations.on_ready(child, 100.0)
+    queue.operations.on_exit(child, "gone", 100.0)
+    queue.operations.after_fork_in_child()
+    assert queue.operations_made[0].events == ["prepared", child, "gone", "let go"]
 
 
 def test_a_bug_in_an_undertaking_ends_it_and_not_the_instance() -> None:
-    day = Day()
+    queue = Queue()
     for name in ("a", "b"):
-        day.order(name)
-    day.operations.advance(100.0, may_begin=True)
+        queue.order(name)
+    queue.operations.advance(100.0, may_begin=True)
 
     def crash(*anything: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    day.errands[0].on_message = crash  # type: ignore[method-assign]
-    assert day.operations.on_message(Child("worker 0"), Message("prepared", 2, ()), 100.0)
-    assert day.answers == [("a", ("a bug: ZeroDivisionError: by zero",))]
-    day.operations.advance(101.0, may_begin=True)
-    assert [errand.name for errand in day.errands] == ["a", "b"]
-    day.errands[1].on_message = day.errands[1].abort = crash  # type: ignore[method-assign]
-    day.operations.on_message(Child("worker 0"), Message("prepared", 2, ()), 102.0)
-    assert (day.ended, day.operations.deadline) == (2, NEVER)
+    queue.operations_made[0].on_message = crash  # type: ignore[method-assign]
+    assert queue.operations.on_message(Child("worker 0"), Message("prepared", 2, ()), 100.0)
+    assert queue.results == [("a", ("a bug: ZeroDivisionError: by zero",))]
+    queue.operations.advance(101.0, may_begin=True)
+    assert [errand.name for errand in queue.operations_made] == ["a", "b"]
+    queue.operations_made[1].on_message = queue.operations_made[1].abort = crash  # type: ignore[method-assign]
+    queue.operations.on_message(Child("worker 0"), Message("prepared", 2, ()), 102.0)
+    assert (queue.ended, queue.operations.deadline) == (2, NEVER)

@@ -55,7 +55,7 @@ class Case(FakeSupervisor):
 
     def start(self, order: Reload | ChangeBackends | None = None) -> Child | None:
         """The loader, if there is one."""
-        self.reloading = ReloadOperation(self.supervisor_state, order or Reload(), "a test", self.verdicts.append)
+        self.reloading = ReloadOperation(self.supervisor_state, order or Reload(), "a test", self.order_results.append)
         self.reloading.start(100.0)
         (loader,) = self.process_table.unassigned[-1:] or (None,)
         if loader is not None:
@@ -74,11 +74,11 @@ class Case(FakeSupervisor):
             **{"dropped": (), "warnings": (), "hosts": more.get("hosts") or resolve_hosts(config)} | more,
         )
         self.reloading.on_message(loader, Message(LOADED, loaded, ()), 110.0)
-        self.dies(loader, self.reloading)
+        self.exit_child(loader, self.reloading)
 
     def asked(self, child: Child) -> Message:
         """What the child was asked to prepare; its descriptors are closed at the end."""
-        (message,) = self.told(child)
+        (message,) = self.sent_to(child)
         assert message.kind == PREPARE
         self.preparations[child] = message
         return message
@@ -88,7 +88,7 @@ class Case(FakeSupervisor):
 
     def prepare(self) -> None:
         """Everybody does what it was asked to."""
-        for child in self.standing:
+        for child in self.assigned_children:
             if (
                 child.worker_number is None
                 or child.worker_number < self.supervisor_state.process_table.workers[-1].worker_number + 1
@@ -126,7 +126,7 @@ def case(monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
 
 
 def test_nothing_changes_before_everybody_has_prepared_and_then_all_are_told_at_once(case: Case) -> None:
-    children = case.standing
+    children = case.assigned_children
     case.load()
     assert case.reloading.deadline == 110.0 + PREPARE_TIMEOUT_S
     for child in children:
@@ -138,15 +138,15 @@ def test_nothing_changes_before_everybody_has_prepared_and_then_all_are_told_at_
     assert case.supervisor_state.context.slots == {("web", "b1"): 1, ("", "main"): 2, ("web", "b2"): 3}
     assert case.reloading.deadline == 125.0 + COMMIT_TIMEOUT_S  # the time for this step, not what is left of the one before
     for child in children:
-        (message,) = case.told(child)
+        (message,) = case.sent_to(child)
         assert (message.kind, message.data) == (COMMIT, 2)
-        assert case.verdicts == []
+        assert case.order_results == []
         case.on_result(child, COMMITTED)
-    verdict = case.verdict
-    assert (verdict.is_done, verdict.generation, verdict.problems) == (True, 2, ())
-    assert any("b2" in line for line in verdict.lines)
+    order_result = case.order_result
+    assert (order_result.is_done, order_result.generation, order_result.problems) == (True, 2, ())
+    assert any("b2" in line for line in order_result.lines)
     assert (case.reloads, case.killed) == ((1, 0), [])
-    assert [generation.number for generation in case.spoken] == [2]
+    assert [generation.number for generation in case.logged_generations] == [2]
 
 
 def test_each_is_given_the_configuration_and_those_of_its_sockets_that_are_new(case: Case) -> None:
@@ -168,15 +168,15 @@ def test_each_is_given_the_configuration_and_those_of_its_sockets_that_are_new(c
 
 
 def test_what_nobody_listens_on_any_more_is_closed_when_all_have_changed_over(case: Case) -> None:
-    (old,) = {opening.address.port for opening in case.supervisor_state.context.listen_sockets.listeners}
+    (old,) = {listen_address.address.port for listen_address in case.supervisor_state.context.listen_sockets.listeners}
     case.load(replace(AFTER, listeners=(ListenerConfig("other", (LOCAL,), Mode.HTTP, "web"),)))
     case.prepare()
     socket.create_connection(("127.0.0.1", old)).close()
-    for child in case.standing:
+    for child in case.assigned_children:
         case.on_result(child, COMMITTED)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", old))
-    for child in case.standing:  # the next reload gives each what it has not got
+    for child in case.assigned_children:  # the next reload gives each what it has not got
         assert child.inodes == {
             inode(sock) for _, sock in case.supervisor_state.context.listen_sockets.for_child(child.worker_number)
         }
@@ -197,19 +197,19 @@ def test_what_is_strange_in_a_configuration_is_logged_by_the_reload_that_reads_i
 def test_workers_that_are_too_many_end_in_peace_and_posts_that_are_new_are_filled(case: Case) -> None:
     first, second = case.worker(0), case.worker(1)
     case.load(replace(AFTER, workers=1))
-    assert case.told(second) == []  # what it would prepare it would never serve
+    assert case.sent_to(second) == []  # what it would prepare it would never serve
     for child in (first, case.control):
         case.asked(child)
         case.on_result(child, PREPARED)
-    assert case.limit(second) == 900.0  # as the configuration says that it served
+    assert case.drain_limit(second) == 900.0  # as the configuration says that it served
     assert case.process_table.unassigned == [second]
-    for child in case.standing:
+    for child in case.assigned_children:
         case.on_result(child, COMMITTED)
-    assert case.verdict.is_done
-    case.verdicts.clear()
+    assert case.order_result.is_done
+    case.order_results.clear()
     case.load(replace(AFTER, workers=3))
-    for child in case.standing:
-        case.told(child)
+    for child in case.assigned_children:
+        case.sent_to(child)
         case.on_result(child, PREPARED, 3)
     assert [child_slot.restart_at for child_slot in case.process_table.workers] == [None, 120.0, 120.0]
 
@@ -233,10 +233,15 @@ def test_what_is_served_already_is_no_new_generation_and_nobody_is_asked(
     number, listen_sockets, fds = case.number, case.supervisor_state.context.listen_sockets, len(os.listdir("/proc/self/fd"))
     with caplog.at_level("INFO"):
         case.load(replace(BEFORE, source="f.yaml, read again"), order, dropped=("the change of b1 is dropped",))
-    verdict = case.verdict
-    assert (verdict.is_done, verdict.generation, verdict.lines, verdict.summary) == (True, number, (), "nothing changed")
-    assert verdict.dropped == ("the change of b1 is dropped",)
-    assert [case.told(child) for child in case.standing] == [[]] * 3
+    order_result = case.order_result
+    assert (order_result.is_done, order_result.generation, order_result.lines, order_result.summary) == (
+        True,
+        number,
+        (),
+        "nothing changed",
+    )
+    assert order_result.dropped == ("the change of b1 is dropped",)
+    assert [case.sent_to(child) for child in case.assigned_children] == [[]] * 3
     assert (case.number, case.supervisor_state.context.config, case.supervisor_state.context.listen_sockets) == (
         number,
         BEFORE,
@@ -254,7 +259,7 @@ def test_what_is_read_without_a_change_is_what_later_changes_are_laid_over(case:
     source = case.wishes[0].source.with_text("# the same, with a comment")
     kept = (BackendChange(Verb.SET, "web", "b1", basis="x"),)
     case.reloading.on_message(loader, Message(LOADED, Loaded(BEFORE, source, kept, (), (), resolve_hosts(BEFORE)), ()), 110.0)
-    case.dies(loader, case.reloading)
+    case.exit_child(loader, case.reloading)
     generation = case.supervisor_state.context.generation
     assert (generation.number, generation.source, generation.changes) == (1, source, kept)
     assert generation.origin == "start"
@@ -282,13 +287,13 @@ def test_a_name_that_stands_for_another_address_is_a_change(monkeypatch: pytest.
         case = Case(monkeypatch, before)
     (old,) = case.supervisor_state.context.listen_sockets.addresses("main")
     case.load(before, hosts={"balance.test": places["127.0.0.1"], "127.0.0.1": places["127.0.0.1"]})
-    assert case.verdicts.pop().summary == "nothing changed"
+    assert case.order_results.pop().summary == "nothing changed"
     case.load(before, hosts={"balance.test": places["127.0.0.2"], "127.0.0.1": places["127.0.0.1"]})
     case.prepare()
-    for child in case.standing:
+    for child in case.assigned_children:
         case.on_result(child, COMMITTED)
     (new,) = case.supervisor_state.context.listen_sockets.addresses("main")
-    assert case.verdict.lines == (f"~ listener main: bound to {old} -> {new}",)
+    assert case.order_result.lines == (f"~ listener main: bound to {old} -> {new}",)
     assert (case.number, case.supervisor_state.context.generation.summary) == (2, "listener main changed")
     assert new.startswith("127.0.0.2:")
     case.close()
@@ -302,12 +307,12 @@ def test_a_configuration_that_is_no_good_is_answered_with_every_problem_and_nobo
     assert loader is not None
     assert case.reloading.deadline == 100.0 + LOAD_TIMEOUT_S
     case.reloading.on_message(loader, Message(LOAD_FAILED, ("f.yaml:1:2: no", "f.yaml:3:4: no"), ()), 110.0)
-    assert case.verdict.problems == ("f.yaml:1:2: no", "f.yaml:3:4: no")
+    assert case.order_result.problems == ("f.yaml:1:2: no", "f.yaml:3:4: no")
     assert case.unchanged()
     assert case.reloads == (0, 1)
-    assert [case.told(child) for child in case.standing] == [[]] * 3
-    case.dies(loader, case.reloading)
-    assert len(case.verdicts) == 1
+    assert [case.sent_to(child) for child in case.assigned_children] == [[]] * 3
+    case.exit_child(loader, case.reloading)
+    assert len(case.order_results) == 1
 
 
 @pytest.mark.parametrize("how", ["dies", "silent", "end of the instance"])
@@ -316,7 +321,7 @@ def test_a_loader_that_says_nothing_changes_nothing(case: Case, how: str) -> Non
     assert loader is not None
     match how:
         case "dies":
-            case.dies(loader, case.reloading, "the loader was killed by SIGKILL")
+            case.exit_child(loader, case.reloading, "the loader was killed by SIGKILL")
         case "silent":
             case.reloading.on_deadline(200.0)
         case "end of the instance":
@@ -326,22 +331,22 @@ def test_a_loader_that_says_nothing_changes_nothing(case: Case, how: str) -> Non
         "silent": "the configuration was not read, and the names that it listens on not resolved, within 60s",
         "end of the instance": "the instance is about to end",
     }
-    assert case.verdict.problems == (expected[how],)
+    assert case.order_result.problems == (expected[how],)
     assert case.killed == ([] if how == "dies" else [loader])
     if how != "dies":
         late = Loaded(AFTER, case.wishes[0].source, (), (), (), {})
         case.reloading.on_message(loader, Message(LOADED, late, ()), 201.0)
-        case.dies(loader, case.reloading)
-    assert len(case.verdicts) == 1
+        case.exit_child(loader, case.reloading)
+    assert len(case.order_results) == 1
     assert case.unchanged()
 
 
 @pytest.mark.parametrize("how", ["refused", "silent", "end of the instance"])
 def test_when_one_cannot_prepare_all_forget_it_and_go_on_as_they_were(case: Case, how: str) -> None:
     before = case.supervisor_state.context
-    inodes = [child.inodes for child in case.standing]
+    inodes = [child.inodes for child in case.assigned_children]
     case.load(replace(AFTER, listeners=(*AFTER.listeners, ListenerConfig("more", (LOCAL,), Mode.TCP, "web"))))
-    first, second, control = case.standing
+    first, second, control = case.assigned_children
     port = _port_of(case.asked(first))
     for child in (second, control):
         case.asked(child)
@@ -357,13 +362,13 @@ def test_when_one_cannot_prepare_all_forget_it_and_go_on_as_they_were(case: Case
         case "end of the instance":
             case.reloading.abort("the instance is about to end")
             problem = "the instance is about to end"
-    assert case.verdict.problems == (problem,)
-    assert [case.kinds(child) for child in case.standing] == [[ABORT]] * 3
+    assert case.order_result.problems == (problem,)
+    assert [case.kinds(child) for child in case.assigned_children] == [[ABORT]] * 3
     assert case.supervisor_state.context is before
-    assert [child.inodes for child in case.standing] == inodes
-    assert (case.reloads, case.killed, case.spoken) == ((0, 1), [], [])
+    assert [child.inodes for child in case.assigned_children] == inodes
+    assert (case.reloads, case.killed, case.logged_generations) == ((0, 1), [], [])
     case.on_result(second, PREPARED)  # too late
-    assert [case.kinds(child) for child in case.standing] == [[]] * 3
+    assert [case.kinds(child) for child in case.assigned_children] == [[]] * 3
     for message in case.preparations.values():
         for fd in message.fds:
             os.close(fd)
@@ -380,34 +385,34 @@ def _port_of(message: Message) -> int:
 
 def test_an_answer_to_another_reload_is_none_to_this(case: Case) -> None:
     case.load()
-    for child in case.standing:
+    for child in case.assigned_children:
         case.asked(child)
         case.on_result(child, PREPARED, 1)
         case.on_result(child, REFUSED, (3, "no"))
         case.on_result(child, COMMITTED, 2)
     assert case.unchanged()
-    assert case.verdicts == []
+    assert case.order_results == []
 
 
 def test_while_all_change_over_nothing_but_their_word_that_they_have_counts(case: Case) -> None:
     case.load()
     case.prepare()
-    for child in case.standing:
+    for child in case.assigned_children:
         for kind, data in ((PREPARED, 2), (REFUSED, (2, "no")), (COMMITTED, 1), ("something else", 2)):
             case.on_result(child, kind, data)
-    assert (case.verdicts, case.reloading.is_over) == ([], False)
-    for child in case.standing:
+    assert (case.order_results, case.reloading.is_over) == ([], False)
+    for child in case.assigned_children:
         case.on_result(child, COMMITTED)
-    assert case.verdict.is_done
+    assert case.order_result.is_done
 
 
 def test_an_address_that_cannot_be_had_is_said_before_anybody_is_asked(case: Case) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = Address("127.0.0.1", taken.getsockname()[1])
         case.load(replace(AFTER, listeners=(ListenerConfig("main", (address,), Mode.HTTP, "web"),)))
-    (problem,) = case.verdict.problems
+    (problem,) = case.order_result.problems
     assert problem.startswith(f"listener main: cannot listen on {address}: it is in use")
-    assert [case.told(child) for child in case.standing] == [[]] * 3
+    assert [case.sent_to(child) for child in case.assigned_children] == [[]] * 3
     assert case.unchanged()
 
 
@@ -417,16 +422,16 @@ def test_without_memory_for_the_message_nothing_changes(case: Case, monkeypatch:
 
     monkeypatch.setattr("balance.process.operations.reload.to_memfd", none_left)
     case.load()
-    assert case.verdict.problems == ("no file of memory for it: Too many open files",)
+    assert case.order_result.problems == ("no file of memory for it: Too many open files",)
     assert case.reloading.is_over
-    assert {message.kind for child in case.standing for message in case.told(child)} <= {ABORT}
+    assert {message.kind for child in case.assigned_children for message in case.sent_to(child)} <= {ABORT}
     assert case.unchanged()
 
 
 def test_without_room_for_a_process_nothing_is_read(case: Case) -> None:
     case.process_table.refusal = OSError(12, "Cannot allocate memory")
     case.start()
-    assert case.verdict.problems == ("cannot start the loader: Cannot allocate memory",)
+    assert case.order_result.problems == ("cannot start the loader: Cannot allocate memory",)
 
 
 # --- somebody dies meanwhile ----------------------------------------------------------------------------------
@@ -434,11 +439,11 @@ def test_without_room_for_a_process_nothing_is_read(case: Case) -> None:
 
 def test_one_that_dies_while_it_prepares_is_waited_for_until_its_successor_has_prepared(case: Case) -> None:
     case.load()
-    first, second, control = case.standing
+    first, second, control = case.assigned_children
     for child in (second, control):
         case.asked(child)
         case.on_result(child, PREPARED)
-    vacant = case.dies(first, case.reloading)
+    vacant = case.exit_child(first, case.reloading)
     assert vacant is not None
     assert case.unchanged()
     successor = case.process_table.fork_into_slot(vacant)
@@ -447,24 +452,24 @@ def test_one_that_dies_while_it_prepares_is_waited_for_until_its_successor_has_p
     case.asked(successor)
     case.on_result(successor, PREPARED)
     assert case.number == 2
-    for child in case.standing:
+    for child in case.assigned_children:
         case.on_result(child, COMMITTED)
-    assert case.verdict.is_done
+    assert case.order_result.is_done
 
 
 def test_one_that_dies_after_it_has_prepared_is_waited_for_too(case: Case) -> None:
     case.load()
-    first, second, control = case.standing
+    first, second, control = case.assigned_children
     case.asked(first)
     case.on_result(first, PREPARED)
-    vacant = case.dies(first, case.reloading)
+    vacant = case.exit_child(first, case.reloading)
     assert vacant is not None
     for child in (second, control):
         case.asked(child)
         case.on_result(child, PREPARED)
     assert case.unchanged()
     case.reloading.on_deadline(130.0)
-    assert case.verdict.problems == ("worker 0 did not answer within 20s",)
+    assert case.order_result.problems == ("worker 0 did not answer within 20s",)
 
 
 def test_one_that_starts_while_all_others_prepare_is_asked_when_it_is_ready(case: Case) -> None:
@@ -477,7 +482,7 @@ def test_one_that_starts_while_all_others_prepare_is_asked_when_it_is_ready(case
     for child in (case.worker(1), case.control):
         case.asked(child)
         case.on_result(child, PREPARED)
-    assert case.told(successor) == []
+    assert case.sent_to(successor) == []
     assert case.unchanged()
     case.ready(successor, case.reloading)
     case.asked(successor)
@@ -488,38 +493,38 @@ def test_one_that_starts_while_all_others_prepare_is_asked_when_it_is_ready(case
 def test_one_that_dies_while_it_changes_over_is_replaced_by_one_that_is_born_into_it(case: Case) -> None:
     case.load()
     case.prepare()
-    first, *others = case.standing
+    first, *others = case.assigned_children
     for child in others:
         case.on_result(child, COMMITTED)
-    assert case.verdicts == []
-    case.dies(first, case.reloading)
-    assert case.verdict.is_done
+    assert case.order_results == []
+    case.exit_child(first, case.reloading)
+    assert case.order_result.is_done
     assert case.number == 2
 
 
 def test_one_that_does_not_follow_is_killed_and_the_reload_holds(case: Case) -> None:
     case.load()
     case.prepare()
-    first, *others = case.standing
+    first, *others = case.assigned_children
     for child in others:
         case.on_result(child, COMMITTED)
     case.reloading.on_deadline(140.0)
     assert case.killed == [first]
-    assert case.verdicts == []
+    assert case.order_results == []
     assert case.reloading.deadline == float("inf")
-    case.dies(first, case.reloading)
-    assert case.verdict.is_done
+    case.exit_child(first, case.reloading)
+    assert case.order_result.is_done
 
 
 def test_an_end_of_the_instance_while_all_change_over_leaves_it_done(case: Case) -> None:
     case.load()
     case.prepare()
     case.reloading.abort("the instance is about to end")
-    assert case.verdict.is_done
-    for child in case.standing:
+    assert case.order_result.is_done
+    for child in case.assigned_children:
         case.on_result(child, COMMITTED)
         assert case.kinds(child) == [COMMIT]
-    assert len(case.verdicts) == 1
+    assert len(case.order_results) == 1
 
 
 def test_every_descriptor_is_given_back_however_it_ends(case: Case) -> None:
@@ -528,24 +533,24 @@ def test_every_descriptor_is_given_back_however_it_ends(case: Case) -> None:
     more = replace(AFTER, listeners=(*AFTER.listeners, ListenerConfig("more", (LOCAL,), Mode.TCP, "web")))
     for number, then in enumerate((REFUSED, PREPARED), start=1):
         case.load(more if then == REFUSED else AFTER)
-        for child in case.standing:
+        for child in case.assigned_children:
             for fd in case.asked(child).fds:
                 os.close(fd)
         case.preparations.clear()
         if then == REFUSED:
             case.on_result(case.control, REFUSED, (2, "no"))
         else:
-            for child in case.standing:
-                case.told(child)
+            for child in case.assigned_children:
+                case.sent_to(child)
                 case.on_result(child, PREPARED)
-            for child in case.standing:
+            for child in case.assigned_children:
                 case.on_result(child, COMMITTED)
-        assert len(case.verdicts) == number
-        for child in case.standing:
-            case.told(child)
-    loaders = [child for child in case.process_table.theirs if child.name == "loader"]
+        assert len(case.order_results) == number
+        for child in case.assigned_children:
+            case.sent_to(child)
+    loaders = [child for child in case.process_table.child_ends if child.name == "loader"]
     for loader in loaders:
-        case.process_table.theirs.pop(loader).close()
+        case.process_table.child_ends.pop(loader).close()
     assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -554,11 +559,11 @@ def test_every_descriptor_is_given_back_however_it_ends(case: Case) -> None:
 
 def test_a_dry_run_says_what_would_change_and_asks_nobody(case: Case) -> None:
     case.load(AFTER, Reload(dry_run=True), dropped=("the change of backend web/b1",))
-    verdict = case.verdict
-    assert (verdict.is_done, verdict.generation) == (True, 1)
-    assert any("b2" in line for line in verdict.lines)
-    assert verdict.dropped == ("the change of backend web/b1",)
-    assert [case.told(child) for child in case.standing] == [[]] * 3
+    order_result = case.order_result
+    assert (order_result.is_done, order_result.generation) == (True, 1)
+    assert any("b2" in line for line in order_result.lines)
+    assert order_result.dropped == ("the change of backend web/b1",)
+    assert [case.sent_to(child) for child in case.assigned_children] == [[]] * 3
     assert case.unchanged()
     assert case.reloads == (0, 0)
 
@@ -566,12 +571,12 @@ def test_a_dry_run_says_what_would_change_and_asks_nobody(case: Case) -> None:
 def test_what_is_changed_at_run_time_is_no_reload(case: Case) -> None:
     case.load(AFTER, ChangeBackends((REMOVAL,)))
     case.prepare()
-    for child in case.standing:
+    for child in case.assigned_children:
         case.on_result(child, COMMITTED)
     loader = case.start(ChangeBackends((REMOVAL,)))
     assert loader is not None
     case.reloading.on_message(loader, Message(LOAD_FAILED, ("no",), ()), 110.0)
-    assert [verdict.is_done for verdict in case.verdicts] == [True, False]
+    assert [order_result.is_done for order_result in case.order_results] == [True, False]
     assert case.reloads == (0, 0)
 
 
@@ -579,24 +584,24 @@ def test_a_dry_run_of_what_is_no_good_is_no_failed_reload(case: Case) -> None:
     loader = case.start(Reload(dry_run=True))
     assert loader is not None
     case.reloading.on_message(loader, Message(LOAD_FAILED, ("no",), ()), 110.0)
-    assert (case.verdict.is_done, case.verdict.problems, case.reloads) == (False, ("no",), (0, 0))
+    assert (case.order_result.is_done, case.order_result.problems, case.reloads) == (False, ("no",), (0, 0))
 
 
 def test_without_a_configuration_before_there_is_none_to_go_back_to(case: Case) -> None:
     assert case.start(Reload(rollback=True)) is None
-    assert case.verdict.problems == ("there is no configuration before this one, or none that differs, to go back to",)
+    assert case.order_result.problems == ("there is no configuration before this one, or none that differs, to go back to",)
     assert case.unchanged()
 
 
 def test_a_rollback_is_a_new_configuration_that_says_where_it_comes_from(case: Case) -> None:
     case.load()
     case.prepare()
-    for child in case.standing:
+    for child in case.assigned_children:
         case.on_result(child, COMMITTED)
-        case.told(child)
+        case.sent_to(child)
     case.load(BEFORE, Reload(rollback=True))
-    for child in case.standing:
-        case.told(child)
+    for child in case.assigned_children:
+        case.sent_to(child)
         case.on_result(child, PREPARED, 3)
     assert [generation.origin for generation in case.supervisor_state.context.history] == ["start", "a test", "rollback to 1"]
     assert case.supervisor_state.context.config == BEFORE
@@ -606,19 +611,19 @@ def test_a_slot_is_not_given_away_while_a_worker_holds_something_of_it(monkeypat
     case = Case(monkeypatch, configured("b1", "b2"), max_slots=4)
     case.load(configured("b1"))
     case.prepare()
-    for child in case.standing:
+    for child in case.assigned_children:
         case.on_result(child, COMMITTED)
-        case.told(child)
-    case.verdicts.clear()
+        case.sent_to(child)
+    case.order_results.clear()
     cell = counters.block(2) + counters.ACTIVE
     case.supervisor_state.context.board.rows[0][cell] = 1  # a WebSocket to b2
     case.load(configured("b1", "b3"))
-    assert "need more room than the 3 " in case.verdict.problems[0]
-    case.verdicts.clear()
+    assert "need more room than the 3 " in case.order_result.problems[0]
+    case.order_results.clear()
     case.supervisor_state.context.board.rows[0][cell] = 0
     case.load(configured("b1", "b3"))
-    for child in case.standing:
-        case.told(child)
+    for child in case.assigned_children:
+        case.sent_to(child)
         case.on_result(child, PREPARED, 3)
     assert case.supervisor_state.context.slots == {("web", "b1"): 1, ("web", "b3"): 2, ("", "main"): 3}
     case.close()

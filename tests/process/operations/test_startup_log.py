@@ -22,8 +22,8 @@ def announced(**changes: object) -> list[str]:
     listen_sockets = open_all(config)
     try:
         text = list(lines(config, listen_sockets))[1:]
-        for number, opening in enumerate(listen_sockets.listeners + listen_sockets.admin_and_metrics):
-            text = [line.replace(f":{opening.address.port}", f":<{number}>") for line in text]
+        for number, listen_address in enumerate(listen_sockets.listeners + listen_sockets.admin_and_metrics):
+            text = [line.replace(f":{listen_address.address.port}", f":<{number}>") for line in text]
         return text
     finally:
         listen_sockets.close()

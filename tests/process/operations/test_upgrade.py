@@ -18,15 +18,15 @@ from balance.process.operations.upgrade_protocol import HANDOVER_MESSAGE
 class Case:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("balance.process.operations.upgrade.os.getpid", lambda: 1000)
-        self.scene = FakeSupervisor(configured("b1"), monkeypatch)
+        self.supervisor = FakeSupervisor(configured("b1"), monkeypatch)
         self.yielded: list[Child] = []
         self.upgrading = UpgradeOperation(
-            self.scene.supervisor_state, "a test", {}, None, self.scene.verdicts.append, self.yielded.append
+            self.supervisor.supervisor_state, "a test", {}, None, self.supervisor.order_results.append, self.yielded.append
         )
 
     def begun(self) -> Child:
         self.upgrading.start(100.0)
-        (successor,) = self.scene.process_table.unassigned
+        (successor,) = self.supervisor.process_table.unassigned
         return successor
 
 
@@ -34,53 +34,56 @@ class Case:
 def case(monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
     case = Case(monkeypatch)
     yield case
-    case.scene.close()
+    case.supervisor.close()
 
 
 def test_the_new_instance_is_told_all_and_takes_over_when_it_is_ready(case: Case) -> None:
-    scene = case.scene
-    before = scene.standing
+    supervisor = case.supervisor
+    before = supervisor.assigned_children
     successor = case.begun()
     assert case.upgrading.deadline == 100.0 + START_TIMEOUT_S
-    (message,) = scene.told(successor)
+    (message,) = supervisor.sent_to(successor)
     assert (message.kind, message.data["generation"]) == (HANDOVER_MESSAGE, 1)
     for fd in message.fds:
         os.close(fd)
     assert case.yielded == []
-    scene.ready(successor, case.upgrading)
-    assert (scene.verdict.is_done, scene.verdict.summary) == (True, f"process {successor.pid} has taken over")
+    supervisor.ready(successor, case.upgrading)
+    assert (supervisor.order_result.is_done, supervisor.order_result.summary) == (
+        True,
+        f"process {successor.pid} has taken over",
+    )
     assert case.yielded == [successor]
     assert case.upgrading.is_over
-    assert scene.standing == before  # what follows is the supervisor's
-    assert scene.killed == []
+    assert supervisor.assigned_children == before  # what follows is the supervisor's
+    assert supervisor.killed == []
 
 
 def test_whoever_else_becomes_ready_or_goes_is_not_the_new_instance(case: Case) -> None:
     case.begun()
-    vacant = case.scene.dies(case.scene.worker(1), case.upgrading)
+    vacant = case.supervisor.exit_child(case.supervisor.worker(1), case.upgrading)
     assert vacant is not None
-    case.scene.ready(case.scene.process_table.fork_into_slot(vacant), case.upgrading)
+    case.supervisor.ready(case.supervisor.process_table.fork_into_slot(vacant), case.upgrading)
     assert not case.upgrading.is_over
     assert case.yielded == []
 
 
 @pytest.mark.parametrize("how", ["dies", "silent", "end of the instance"])
 def test_one_that_does_not_come_leaves_this_instance_as_it_was(case: Case, how: str) -> None:
-    scene, before = case.scene, case.scene.standing
+    supervisor, before = case.supervisor, case.supervisor.assigned_children
     successor = case.begun()
-    scene.supervisor_state.stage = Stage.SERVING
-    scene.supervisor_state.context.board.set_generation(2)
-    scene.supervisor_state.context.board.set_stage(Stage.DRAINING)
+    supervisor.supervisor_state.stage = Stage.SERVING
+    supervisor.supervisor_state.context.board.set_generation(2)
+    supervisor.supervisor_state.context.board.set_stage(Stage.DRAINING)
     match how:
         case "dies":
-            scene.dies(successor, case.upgrading, "the new instance exited with status 1")
+            supervisor.exit_child(successor, case.upgrading, "the new instance exited with status 1")
         case "silent":
             case.upgrading.on_deadline(200.0)
         case "end of the instance":
             case.upgrading.abort("the instance is about to end")
-    assert scene.killed == ([] if how == "dies" else [successor])
-    assert (scene.verdict.is_done, scene.verdict.generation) == (False, 1)
-    assert scene.verdict.problems == (
+    assert supervisor.killed == ([] if how == "dies" else [successor])
+    assert (supervisor.order_result.is_done, supervisor.order_result.generation) == (False, 1)
+    assert supervisor.order_result.problems == (
         {
             "dies": "the new instance exited with status 1; why is in the log of the instance",
             "silent": "the new instance was not ready within 60s",
@@ -88,15 +91,15 @@ def test_one_that_does_not_come_leaves_this_instance_as_it_was(case: Case, how: 
         }[how],
     )
     if how != "dies":
-        scene.ready(successor, case.upgrading)  # it had said so before it was killed
-        scene.dies(successor, case.upgrading)
+        supervisor.ready(successor, case.upgrading)  # it had said so before it was killed
+        supervisor.exit_child(successor, case.upgrading)
     case.upgrading.abort("again")
-    assert len(scene.verdicts) == 1
+    assert len(supervisor.order_results) == 1
     assert case.yielded == []
-    assert (scene.standing, scene.told(scene.worker(0))) == (before, [])
-    board = scene.supervisor_state.context.board
+    assert (supervisor.assigned_children, supervisor.sent_to(supervisor.worker(0))) == (before, [])
+    board = supervisor.supervisor_state.context.board
     assert (board.generation, board.stage) == (1, Stage.SERVING)  # whatever it has written there
-    assert scene.kinds(scene.control) == [REWRITE_STATES]
+    assert supervisor.kinds(supervisor.control) == [REWRITE_STATES]
 
 
 def test_a_new_instance_that_is_not_there_to_take_anything_over_is_not_waited_for(
@@ -104,20 +107,20 @@ def test_a_new_instance_that_is_not_there_to_take_anything_over_is_not_waited_fo
 ) -> None:
     monkeypatch.setattr("balance.process.operations.upgrade.hand_over", lambda *what: False)
     successor = case.begun()
-    assert case.scene.verdict.problems == ("the new instance takes nothing over",)
-    assert case.scene.killed == [successor]
+    assert case.supervisor.order_result.problems == ("the new instance takes nothing over",)
+    assert case.supervisor.killed == [successor]
     assert (case.upgrading.is_over, case.upgrading.deadline) == (True, NEVER)
 
 
 def test_without_room_for_a_process_nothing_begins(case: Case) -> None:
-    case.scene.process_table.refusal = OSError(12, "Cannot allocate memory")
+    case.supervisor.process_table.refusal = OSError(12, "Cannot allocate memory")
     case.upgrading.start(100.0)
-    assert case.scene.verdict.problems == ("cannot start the new instance: Cannot allocate memory",)
+    assert case.supervisor.order_result.problems == ("cannot start the new instance: Cannot allocate memory",)
 
 
 def test_process_1_is_not_replaced_because_its_container_would_end_with_it(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("balance.process.operations.upgrade.os.getpid", lambda: 1)
     case.upgrading.start(100.0)
-    (problem,) = case.scene.verdict.problems
+    (problem,) = case.supervisor.order_result.problems
     assert "would end process 1" in problem
-    assert case.scene.process_table.unassigned == []
+    assert case.supervisor.process_table.unassigned == []

@@ -38,10 +38,10 @@ CHANGES = (
 
 
 @pytest.fixture
-def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSupervisor]:
-    scene = FakeSupervisor(configured("b1", "b2"), monkeypatch)
-    yield scene
-    scene.close()
+def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSupervisor]:
+    supervisor = FakeSupervisor(configured("b1", "b2"), monkeypatch)
+    yield supervisor
+    supervisor.close()
 
 
 def environment(end: PipeEnd) -> dict[str, str]:
@@ -57,11 +57,11 @@ def closed(handover_state: HandoverState) -> None:
         sock.close()
 
 
-def test_all_that_is_given_is_found(scene: FakeSupervisor) -> None:
-    context = scene.supervisor_state.context
-    scene.supervisor_state.context = replace(context, history=(replace(context.generation, number=7, changes=CHANGES),))
+def test_all_that_is_given_is_found(supervisor: FakeSupervisor) -> None:
+    context = supervisor.supervisor_state.context
+    supervisor.supervisor_state.context = replace(context, history=(replace(context.generation, number=7, changes=CHANGES),))
     mine, theirs = pipe_pair()
-    assert hand_over(mine, scene.supervisor_state, scene.supervisor_state.ephemeral_ports())
+    assert hand_over(mine, supervisor.supervisor_state, supervisor.supervisor_state.ephemeral_ports())
     environ = environment(theirs)
     handover_state = take_over(environ)
     assert handover_state is not None
@@ -78,11 +78,11 @@ def test_all_that_is_given_is_found(scene: FakeSupervisor) -> None:
         True,
     )
     assert (handover_state.book, handover_state.generation, handover_state.changes) == (
-        scene.supervisor_state.book.dump(),
+        supervisor.supervisor_state.book.dump(),
         7,
         list(CHANGES),
     )
-    assert handover_state.ephemeral_ports == scene.supervisor_state.ephemeral_ports()
+    assert handover_state.ephemeral_ports == supervisor.supervisor_state.ephemeral_ports()
     assert handover_state.owned_paths == []
     handover_state.notify_ready()
     handover_state.stop(30.0)
@@ -92,14 +92,14 @@ def test_all_that_is_given_is_found(scene: FakeSupervisor) -> None:
     theirs.close()
 
 
-def test_the_lines_to_those_who_still_finish_something_are_handed_on(scene: FakeSupervisor) -> None:
+def test_the_lines_to_those_who_still_finish_something_are_handed_on(supervisor: FakeSupervisor) -> None:
     mine, theirs = pipe_pair()
     draining_predecessors = [pipe_pair() for _ in range(2)]
-    assert hand_over(mine, scene.supervisor_state, {}, [near for near, _ in draining_predecessors])
+    assert hand_over(mine, supervisor.supervisor_state, {}, [near for near, _ in draining_predecessors])
     handover_state = take_over(environment(theirs))
     assert handover_state is not None
     assert len(handover_state.predecessor_pipes) == 3
-    assert len(handover_state.sockets) == len(scene.supervisor_state.context.listen_sockets.sockets)
+    assert len(handover_state.sockets) == len(supervisor.supervisor_state.context.listen_sockets.sockets)
     for near, _ in draining_predecessors:
         near.close()
     handover_state.stop(30.0)
@@ -115,9 +115,9 @@ def test_the_lines_to_those_who_still_finish_something_are_handed_on(scene: Fake
         end.close()
 
 
-def test_what_is_said_is_plain_data_for_another_version_to_read(scene: FakeSupervisor) -> None:
+def test_what_is_said_is_plain_data_for_another_version_to_read(supervisor: FakeSupervisor) -> None:
     mine, theirs = pipe_pair()
-    hand_over(mine, scene.supervisor_state, {})
+    hand_over(mine, supervisor.supervisor_state, {})
     ((message,), _) = theirs.receive()
 
     class Plain(pickle.Unpickler):
@@ -191,10 +191,10 @@ def test_a_line_on_which_nothing_comes_is_refused_in_one_line(how: str, monkeypa
     theirs.close()
 
 
-def test_a_successor_that_is_gone_takes_nothing(scene: FakeSupervisor) -> None:
+def test_a_successor_that_is_gone_takes_nothing(supervisor: FakeSupervisor) -> None:
     mine, theirs = pipe_pair()
     theirs.close()
-    assert not hand_over(mine, scene.supervisor_state, {})
+    assert not hand_over(mine, supervisor.supervisor_state, {})
     mine.close()
 
 
@@ -213,11 +213,11 @@ def test_the_same_command_is_executed_with_its_line_and_what_else_it_needs(monke
     theirs.close()
 
 
-def test_one_that_cannot_take_over_says_why(scene: FakeSupervisor) -> None:
+def test_one_that_cannot_take_over_says_why(supervisor: FakeSupervisor) -> None:
     mine, theirs = pipe_pair()
     report_failure(environment(theirs), "a.yaml:1:2: no;\nb")
     assert mine.receive()[0] == [Message(FAILED, "a.yaml:1:2: no; b", ())]
-    assert hand_over(mine, scene.supervisor_state, {})
+    assert hand_over(mine, supervisor.supervisor_state, {})
     handover_state = take_over(environment(theirs))
     assert handover_state is not None
     handover_state.notify_failed("port 80 is taken")
@@ -230,9 +230,9 @@ def test_one_that_replaces_nobody_tells_nobody(environ: dict[str, str]) -> None:
     report_failure(environ, "why")
 
 
-def test_a_legacy_without_its_descriptors_is_refused_in_one_line(scene: FakeSupervisor) -> None:
+def test_a_legacy_without_its_descriptors_is_refused_in_one_line(supervisor: FakeSupervisor) -> None:
     mine, theirs = pipe_pair()
-    assert hand_over(mine, scene.supervisor_state, {})
+    assert hand_over(mine, supervisor.supervisor_state, {})
     message = theirs.receive()[0][0]
     for fd in message.fds:
         os.close(fd)

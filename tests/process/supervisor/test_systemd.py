@@ -16,7 +16,7 @@ from balance.process.supervisor.systemd import NEVER, SystemdNotifier, activatio
 PID = os.getpid()
 
 
-class Ear:
+class NotifyReceiver:
     """systemd's end."""
 
     def __init__(self, name: str) -> None:
@@ -36,10 +36,10 @@ class Ear:
 
 
 @pytest.fixture(params=["path", "abstract"])
-def ear(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ear]:
-    ear = Ear(str(tmp_path / "notify") if request.param == "path" else f"@balance-test-{PID}")
-    yield ear
-    ear.sock.close()
+def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NotifyReceiver]:
+    receiver = NotifyReceiver(str(tmp_path / "notify") if request.param == "path" else f"@balance-test-{PID}")
+    yield receiver
+    receiver.sock.close()
 
 
 @pytest.mark.parametrize(
@@ -51,27 +51,29 @@ def ear(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ear]:
         (lambda systemd: systemd.main_pid(4711), ["MAINPID=4711"]),
     ],
 )
-def test_each_word_is_one_message(ear: Ear, tell: Callable[[SystemdNotifier], None], message: list[str]) -> None:
-    tell(SystemdNotifier(ear.name))
-    assert ear.receive() == [message]
+def test_each_word_is_one_message(
+    receiver: NotifyReceiver, tell: Callable[[SystemdNotifier], None], message: list[str]
+) -> None:
+    tell(SystemdNotifier(receiver.name))
+    assert receiver.receive() == [message]
 
 
-def test_reload_carries_the_time_at_which_it_began(ear: Ear) -> None:
+def test_reload_carries_the_time_at_which_it_began(receiver: NotifyReceiver) -> None:
     """systemd takes a READY=1 for the reload's only if it comes after it, by CLOCK_MONOTONIC."""
     before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-    SystemdNotifier(ear.name).reloading()
-    ((reloading, usec, status),) = ear.receive()
+    SystemdNotifier(receiver.name).reloading()
+    ((reloading, usec, status),) = receiver.receive()
     assert (reloading, status) == ("RELOADING=1", "STATUS=reloading")
     assert before <= int(usec.removeprefix("MONOTONIC_USEC=")) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
 
 
-def test_watchdog_is_fed_at_half_its_time(ear: Ear) -> None:
-    environ = {"NOTIFY_SOCKET": ear.name, "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": str(PID)}
+def test_watchdog_is_fed_at_half_its_time(receiver: NotifyReceiver) -> None:
+    environ = {"NOTIFY_SOCKET": receiver.name, "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": str(PID)}
     systemd = SystemdNotifier.from_environment(environ, PID)
     beats = []
     for now in (100.0, 100.1, 101.4, 101.5, 101.6, 104.0):
         systemd.ping_watchdog(now)
-        beats.append((len(ear.receive()), systemd.watchdog_due))
+        beats.append((len(receiver.receive()), systemd.watchdog_due))
     assert beats == [(1, 101.5), (0, 101.5), (0, 101.5), (1, 103.0), (0, 103.0), (1, 105.5)]
 
 
@@ -85,19 +87,19 @@ def test_watchdog_is_fed_at_half_its_time(ear: Ear) -> None:
         {},
     ],
 )
-def test_watchdog_that_is_not_ours_is_never_fed(ear: Ear, environ: dict[str, str]) -> None:
-    systemd = SystemdNotifier.from_environment({"NOTIFY_SOCKET": ear.name} | environ, PID)
+def test_watchdog_that_is_not_ours_is_never_fed(receiver: NotifyReceiver, environ: dict[str, str]) -> None:
+    systemd = SystemdNotifier.from_environment({"NOTIFY_SOCKET": receiver.name} | environ, PID)
     systemd.ping_watchdog(1e9)
-    assert (ear.receive(), systemd.watchdog_due) == ([], NEVER)
+    assert (receiver.receive(), systemd.watchdog_due) == ([], NEVER)
 
 
-def test_variables_are_taken_out_and_can_be_given_to_a_successor(ear: Ear) -> None:
-    environ = {"NOTIFY_SOCKET": ear.name, "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": str(PID), "HOME": "/"}
+def test_variables_are_taken_out_and_can_be_given_to_a_successor(receiver: NotifyReceiver) -> None:
+    environ = {"NOTIFY_SOCKET": receiver.name, "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": str(PID), "HOME": "/"}
     systemd = SystemdNotifier.from_environment(environ, PID)
     assert environ == {"HOME": "/"}
     successor = SystemdNotifier.from_environment(dict(systemd.environment), PID + 1)
     successor.ping_watchdog(7.0)
-    assert (ear.receive(), successor.watchdog_due) == ([["WATCHDOG=1"]], 8.5)
+    assert (receiver.receive(), successor.watchdog_due) == ([["WATCHDOG=1"]], 8.5)
     assert SystemdNotifier().environment == {}
 
 
@@ -112,13 +114,13 @@ def test_nobody_who_listens_is_no_error_and_told_once(address: str, caplog: pyte
     assert all(message.startswith("cannot tell systemd READY=1 over NOTIFY_SOCKET=") for message in caplog.messages)
 
 
-def test_listener_that_is_stuck_holds_nobody_up(ear: Ear, caplog: pytest.LogCaptureFixture) -> None:
+def test_listener_that_is_stuck_holds_nobody_up(receiver: NotifyReceiver, caplog: pytest.LogCaptureFixture) -> None:
     filler = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     filler.setblocking(False)
     with filler, pytest.raises(BlockingIOError):
         while True:
-            filler.sendto(b"x", "\0" + ear.name[1:] if ear.name.startswith("@") else ear.name)
-    SystemdNotifier(ear.name).ready("here")
+            filler.sendto(b"x", "\0" + receiver.name[1:] if receiver.name.startswith("@") else receiver.name)
+    SystemdNotifier(receiver.name).ready("here")
     assert "cannot tell systemd READY=1" in caplog.text
 
 
