@@ -1,4 +1,4 @@
-"""For scripts that users run from a fresh clone: makes sure that the dependencies and this checkout's package can be imported."""
+"""For scripts that users run from a fresh clone: makes the dependencies and this checkout's package importable."""
 
 from __future__ import annotations
 
