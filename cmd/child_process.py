@@ -1,4 +1,4 @@
-"""Commands that a set-up starts: run to their end, or ended with all their children. Says its lines on stderr."""
+"""Runs child commands of the set-up to their end, or stops them with all their descendants. Prints to stderr."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs that pip can't install: through apt where that is possible, otherwise named with the command to type."""
+"""Installs programs that pip can't, with apt where possible; otherwise prints the command to run."""
 
 from __future__ import annotations
 

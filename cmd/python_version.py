@@ -1,4 +1,4 @@
-"""Whether this Python can run the rest. Written so that any Python 3 can read it, which the other files are not."""
+"""Checks the Python version. Written for any Python 3, unlike the other files."""
 
 import sys
 

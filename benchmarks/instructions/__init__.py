@@ -1,1 +1,1 @@
-"""How many instructions a request costs: a figure that does not depend on what else the machine does."""
+"""Instructions per request, a measure that does not depend on other load of the machine."""

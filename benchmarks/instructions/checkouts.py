@@ -1,4 +1,4 @@
-"""What counts are compared with: a folder, or a commit laid out in one."""
+"""The checkout to compare with: a folder, or a commit extracted into one."""
 
 from __future__ import annotations
 

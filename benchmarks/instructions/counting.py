@@ -1,4 +1,4 @@
-"""Runs valgrind over the scenarios of a checkout and reads what it wrote."""
+"""Runs valgrind over the scenarios of a checkout and parses its output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which interpreter counts, and with what: two that say the same of themselves count the same."""
+"""The interpreter and its libraries; counts are comparable only between identical ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a count says beside the one that it is held to. Knows nothing of valgrind."""
+"""Compares a count with its reference. Does not run valgrind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured: a name and a call each."""
+"""The measured cases: a name and a call each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is sent: the requests and replies that the benchmarks without sockets share."""
+"""The requests and replies that the benchmarks without sockets share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One listener with one backend, as a worker has them, and connections on it that lead nowhere."""
+"""A listener with one backend, as in a worker, and in-memory connections to it."""
 
 from __future__ import annotations
 

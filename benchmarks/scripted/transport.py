@@ -1,4 +1,4 @@
-"""Transports that take everything and lead nowhere, and the loop that dials them."""
+"""In-memory transports that discard what is written, and the event loop that connects them."""
 
 from __future__ import annotations
 

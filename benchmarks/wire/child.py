@@ -1,4 +1,4 @@
-"""A process of ours, from start to stop: its own session, one core, gone within seconds when told. Knows no proxy."""
+"""A child process in its own session and on one CPU, stopped within seconds."""
 
 import contextlib
 import ctypes

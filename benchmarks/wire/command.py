@@ -1,4 +1,4 @@
-"""One run from start to end: the tools it needs, the rows in order, where the result goes, nothing left behind."""
+"""Runs the benchmark: checks tools, measures the rows in order, writes the result, cleans up."""
 
 import contextlib
 import json
@@ -20,8 +20,8 @@ from wire.order import Order, read
 from wire.origin import Origin
 from wire.report import page, placed
 from wire.rounds import Sample, play
+from wire.running_peers import Remarks, Stage, running_peers
 from wire.scenarios import Question, Scenario
-from wire.standing import Remarks, Stage, standing
 
 BENCHMARKS = Path(__file__).parents[1]
 FASTEST_FOLDER = Path("/dev/shm")  # the 10 MB file is read from memory, as a busy server would have it
@@ -85,7 +85,7 @@ def _stage(order: Order, stack: contextlib.ExitStack) -> Stage:
 def _play(row: Scenario, order: Order, stage: Stage, remarks: Remarks) -> tuple[list[Sample], list[Weight]]:
     direct = row.question is Question.LATENCY
     try:
-        with standing(order.peers, row, stage, remarks, direct=direct) as ways:
+        with running_peers(order.peers, row, stage, remarks, direct=direct) as ways:
             if not ways:
                 return [], []
             if row.question is Question.MEMORY:

@@ -1,4 +1,4 @@
-"""From samples to figures: medians, ratios inside a round, and whether a target is met. Pure."""
+"""Computes medians, ratios within a round, and whether targets are met. No I/O."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the figures depend on: the machine, its kernel, the versions, the command that was run."""
+"""The environment of the results: machine, kernel, versions, command."""
 
 import datetime
 import os

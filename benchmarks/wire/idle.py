@@ -1,4 +1,4 @@
-"""Memory: what a worker holds when idle, after load, and for each of many idle keep-alive connections."""
+"""Memory of a worker: idle, after load, and per idle keep-alive connection."""
 
 import socket
 import sys
@@ -6,8 +6,8 @@ import time
 from dataclasses import asdict, dataclass
 
 from wire import load, procfs
+from wire.running_peers import RunningPeer, Stage
 from wire.scenarios import Scenario, request_head
-from wire.standing import Stage, Standing
 
 CONNECTIONS = 5000
 OPEN_TIMEOUT_S = 10.0
@@ -101,7 +101,7 @@ def settle(pids: list[int]) -> None:
         held = now
 
 
-def weigh(row: Scenario, way: Standing, seconds: int, stage: Stage) -> Weight:
+def weigh(row: Scenario, way: RunningPeer, seconds: int, stage: Stage) -> Weight:
     assert way.child is not None
     pids = way.child.pids
     count = min(CONNECTIONS, stage.descriptors // 3 - 200)

@@ -1,4 +1,4 @@
-"""The load: one wrk on the load's core. Writes its script, reads its figures; a failed reply is never a figure."""
+"""The load generator: one wrk on its own CPU. Any failed reply invalidates the result."""
 
 import shutil
 import subprocess

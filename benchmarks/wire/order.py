@@ -1,4 +1,4 @@
-"""What the command line asks for, checked before anything is started."""
+"""The command line's options, validated before anything is started."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""The backend behind every proxy: nginx, one worker, replies of 1 KB and 10 MB. The same for all peers."""
+"""The backend of every proxy: nginx with one worker and replies of 1 KB and 10 MB."""
 
 import os
 from pathlib import Path

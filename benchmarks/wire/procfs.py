@@ -1,4 +1,4 @@
-"""What Linux knows of a process tree: CPU time, memory, descriptors. Parses /proc; decides nothing."""
+"""CPU time, memory and descriptors of a process tree, from /proc."""
 
 import os
 from dataclasses import dataclass

@@ -1,12 +1,12 @@
-"""Findings as markdown, and their place in a page. Pure: reads no file, measures nothing."""
+"""Formats results as Markdown and inserts them into a page. No I/O."""
 
 from statistics import median
 
 from wire.compare import TARGETS, Findings, added, cost, p50, problems_of, ratio
 from wire.idle import Weight
 from wire.origin import MB
+from wire.running_peers import Remarks
 from wire.scenarios import SCENARIOS, Question
-from wire.standing import Remarks
 
 BEGIN, END = "<!-- wire:begin -->", "<!-- wire:end -->"
 SUBJECTS = ("balance", "against")  # who the targets are for

@@ -1,11 +1,11 @@
-"""Paired rounds: every peer once per round, each round starting with another one. Measures; compares nothing."""
+"""Paired rounds: every peer once per round, each round beginning with another one."""
 
 import sys
 from dataclasses import asdict, dataclass
 
 from wire import load, procfs
+from wire.running_peers import RunningPeer, Stage
 from wire.scenarios import Question, Scenario
-from wire.standing import Stage, Standing
 
 WARM_UP_S = 1
 QUIET = 0.05  # above this share of the proxy's core taken by others, a figure is worth less
@@ -34,13 +34,13 @@ class Sample:
         return asdict(self)
 
 
-def rotated(ways: list[Standing], by: int) -> list[Standing]:
+def rotated(ways: list[RunningPeer], by: int) -> list[RunningPeer]:
     """Whoever follows the same neighbour in every round inherits its cache and its heat."""
     turn = by % len(ways)
     return ways[turn:] + ways[:turn]
 
 
-def measure(row: Scenario, way: Standing, number: int, seconds: int, stage: Stage) -> Sample:
+def measure(row: Scenario, way: RunningPeer, number: int, seconds: int, stage: Stage) -> Sample:
     pids = way.child.pids if way.child else []
     ticks_before, steal_before = procfs.core_ticks(stage.proxy_core)
     before = procfs.clocks(pids)
@@ -74,7 +74,7 @@ def measure(row: Scenario, way: Standing, number: int, seconds: int, stage: Stag
     )
 
 
-def play(row: Scenario, ways: list[Standing], rounds: int, seconds: int, stage: Stage) -> list[Sample]:
+def play(row: Scenario, ways: list[RunningPeer], rounds: int, seconds: int, stage: Stage) -> list[Sample]:
     for way in ways:
         load.run(row, way.port, WARM_UP_S, stage.load_core, stage.folder)
     samples = []

@@ -1,4 +1,4 @@
-"""The rows of the benchmark: what is asked, how, over how many connections. A row is one line in SCENARIOS."""
+"""The rows of the benchmark: request, protocol, connections. One line in SCENARIOS per row."""
 
 from dataclasses import dataclass
 from enum import Enum

@@ -1,4 +1,4 @@
-"""The session that a client has in the row with everything on: the cookies by which each proxy knows it."""
+"""The session cookies of the row with all features on, for each proxy."""
 
 import hmac
 from base64 import urlsafe_b64encode

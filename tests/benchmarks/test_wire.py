@@ -15,8 +15,8 @@ from wire.peers.balance import config_text
 from wire.peers.nginx import stream_module
 from wire.peers.peer import Mode, Site
 from wire.rounds import Sample
+from wire.running_peers import Remarks
 from wire.scenarios import SCENARIOS, TCP_REQUEST_BYTES, Scenario, request_head
-from wire.standing import Remarks
 
 from balance.config import load_file
 from balance.runtime.backend import Backend

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import httpx
 import requests
-from standing import PATIENCE_S, Standing, program
+from server_processes import START_TIMEOUT_S, ServerProcesses, program
 
 UPLOAD = bytes(range(256)) * 8000  # 2 MB
 
@@ -53,7 +53,7 @@ def by_requests(site: Site) -> dict[str, Any]:
 
 
 def by_httpx(site: Site) -> dict[str, Any]:
-    with httpx.Client(trust_env=False, timeout=PATIENCE_S) as client:
+    with httpx.Client(trust_env=False, timeout=START_TIMEOUT_S) as client:
         return {
             "hello": (reply := client.get(f"{site.app}/hello")).text + reply.headers["etag"],
             "big": sha(client.get(f"{site.app}/big").content),
@@ -91,7 +91,7 @@ def by_aiohttp(site: Site) -> dict[str, Any]:
 
 def by_curl(site: Site) -> dict[str, Any]:
     def curl(*words: str, sent: bytes = b"") -> str:
-        command = [program("curl"), "--silent", "--show-error", "--noproxy", "*", "--max-time", f"{PATIENCE_S:g}", *words]
+        command = [program("curl"), "--silent", "--show-error", "--noproxy", "*", "--max-time", f"{START_TIMEOUT_S:g}", *words]
         done = subprocess.run(command, input=sent, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout.decode("latin-1")
@@ -118,7 +118,7 @@ def comparable(found: dict[str, Any], site: Site) -> Any:
     return json.loads(json.dumps(found).replace(site.app.removeprefix("http://"), "app"))
 
 
-def start_browser(standing: Standing, name: str, url: str) -> None:
+def start_browser(processes: ServerProcesses, name: str, url: str) -> None:
     """Chromium without a window, a sandbox (we may be root) and all that it likes to say to its maker."""
     quiet = ("background-networking", "component-update", "sync", "default-apps", "extensions", "gpu", "dev-shm-usage")
     options = [
@@ -127,17 +127,17 @@ def start_browser(standing: Standing, name: str, url: str) -> None:
         "--no-first-run",
         "--no-proxy-server",
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-        f"--user-data-dir={standing.folder / f'browser {name}'}",
+        f"--user-data-dir={processes.folder / f'browser {name}'}",
         *(f"--disable-{what}" for what in quiet),
     ]
-    standing.start(f"browser {name}", [program("chromium"), *options, url], HOME=str(standing.folder))
+    processes.start(f"browser {name}", [program("chromium"), *options, url], HOME=str(processes.folder))
 
 
 def report(site: Site, name: str) -> Any:
     """What the page in a browser has found."""
-    deadline = time.monotonic() + 2 * PATIENCE_S
+    deadline = time.monotonic() + 2 * START_TIMEOUT_S
     while time.monotonic() < deadline:
-        found = requests.get(f"{site.app}/report/{name}", timeout=PATIENCE_S).text
+        found = requests.get(f"{site.app}/report/{name}", timeout=START_TIMEOUT_S).text
         if found:
             return json.loads(found)
         time.sleep(0.1)

@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "process"))
 
 from instance_process import Instance
-from standing import Standing
+from server_processes import ServerProcesses
 
 Before = Callable[..., "Balance"]
 
@@ -47,19 +47,19 @@ def _key(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    made = Standing(tmp_path_factory.mktemp("peers"))
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcesses]:
+    made = ServerProcesses(tmp_path_factory.mktemp("peers"))
     yield made
     made.stop()
 
 
 @pytest.fixture(scope="module")
-def before(standing: Standing) -> Iterator[Before]:
+def before(processes: ServerProcesses) -> Iterator[Before]:
     """Put a Balance before servers that listen already: `modes` names those that are not HTTP."""
     made: list[Balance] = []
 
     def put(servers: Mapping[str, str], modes: Mapping[str, str] = {}, **keys: Any) -> Balance:
-        made.append(Balance(standing.folder, servers, modes, keys))
+        made.append(Balance(processes.folder, servers, modes, keys))
         return made[-1]
 
     yield put

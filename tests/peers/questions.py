@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from standing import start_apache, start_gunicorn, start_hypercorn, start_nginx, start_node, start_uvicorn
+from server_processes import start_apache, start_gunicorn, start_hypercorn, start_nginx, start_node, start_uvicorn
 from talking import Ask
 
 STARTS = {
-    "gunicorn sync": lambda standing: start_gunicorn(standing, "sync"),
-    "gunicorn gthread": lambda standing: start_gunicorn(standing, "gthread"),
+    "gunicorn sync": lambda processes: start_gunicorn(processes, "sync"),
+    "gunicorn gthread": lambda processes: start_gunicorn(processes, "gthread"),
     "uvicorn": start_uvicorn,
     "hypercorn": start_hypercorn,
     "node": start_node,

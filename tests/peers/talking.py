@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-PATIENCE_S = 20.0
+START_TIMEOUT_S = 20.0
 # What belongs to one connection (RFC 9110 section 7.6.1), is of the moment, or is a proxy's own to say.
 _NOT_COMPARED = frozenset(
     ("connection", "keep-alive", "transfer-encoding", "date", "x-remote-port", "via", "x-request-id", "x-backend")
@@ -52,7 +52,7 @@ def ask(connection: http.client.HTTPConnection, asked: Ask) -> tuple[Told, str]:
 def connect(address: str) -> http.client.HTTPConnection:
     """`address` is host:port. What is asked says `Host: site.example`."""
     host, _, port = address.rpartition(":")
-    return http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S)
+    return http.client.HTTPConnection(host, int(port), timeout=START_TIMEOUT_S)
 
 
 class Talk:
@@ -60,7 +60,7 @@ class Talk:
 
     def __init__(self, address: str) -> None:
         host, _, port = address.rpartition(":")
-        self.socket = socket.create_connection((host, int(port)), PATIENCE_S)
+        self.socket = socket.create_connection((host, int(port)), START_TIMEOUT_S)
         self._got = b""
 
     def send(self, data: bytes) -> None:

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from clients import FINDERS, Site, comparable, report, sha, start_browser
 from conftest import Before
-from standing import Standing, start_nginx, start_uvicorn
+from server_processes import ServerProcesses, start_nginx, start_uvicorn
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
 
 
 @pytest.fixture(scope="module")
-def sites(standing: Standing, before: Before) -> Iterator[tuple[Site, Site]]:
+def sites(processes: ServerProcesses, before: Before) -> Iterator[tuple[Site, Site]]:
     """Without Balance and with it."""
-    own = {"uvicorn": start_uvicorn(standing), "nginx": start_nginx(standing)}
-    standing.wait_for(own)
+    own = {"uvicorn": start_uvicorn(processes), "nginx": start_nginx(processes)}
+    processes.wait_for(own)
     yield Site(own), Site(before(own).addresses)
 
 
@@ -43,10 +43,10 @@ FOUND = {
 }
 
 
-def test_a_browser_finds_all_that_a_page_asks_for(sites: tuple[Site, Site], standing: Standing) -> None:
+def test_a_browser_finds_all_that_a_page_asks_for(sites: tuple[Site, Site], processes: ServerProcesses) -> None:
     names = ("without", "behind")
     for name, site in zip(names, sites, strict=True):
-        start_browser(standing, name, f"{site.app}/page#{name}")
+        start_browser(processes, name, f"{site.app}/page#{name}")
     found = {name: report(sites[0], name) for name in names}
     assert found["behind"] == found["without"]
     assert found["behind"] == FOUND

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from instance_process import Instance
-from standing import APPS, Standing, free_port, program
+from server_processes import APPS, ServerProcesses, free_port, program
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
 
@@ -36,13 +36,13 @@ class Mirror(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def front(standing: Standing) -> Iterator[tuple[str, Instance]]:
+def front(processes: ServerProcesses) -> Iterator[tuple[str, Instance]]:
     """nginx's address, and the Balance behind it before three backends."""
     mirrors = [ThreadingHTTPServer(("127.0.0.1", 0), Mirror) for _ in range(3)]
     for mirror in mirrors:
         threading.Thread(target=mirror.serve_forever, args=(0.05,), daemon=True).start()
     document = {
-        "listen": f"unix:{standing.folder}/balance.sock",
+        "listen": f"unix:{processes.folder}/balance.sock",
         "workers": 2,
         "admin": {"listen": "127.0.0.1:0"},
         "shutdown": {"delay": "0s"},
@@ -50,14 +50,14 @@ def front(standing: Standing) -> Iterator[tuple[str, Instance]]:
         "security": {"trusted_proxies": ["unix"]},
         "backends": [{"address": f"127.0.0.1:{mirror.server_address[1]}"} for mirror in mirrors],
     }
-    instance = Instance(standing.folder, json.dumps(document)).ready()
+    instance = Instance(processes.folder, json.dumps(document)).ready()
     address = f"127.0.0.1:{free_port()}"
-    config = standing.folder / "front.conf"
+    config = processes.folder / "front.conf"
     user = "user root;" if os.geteuid() == 0 else ""  # Balance's socket is for its own user and group
-    config.write_text((APPS / "front.conf").read_text().format(folder=standing.folder, address=address, user=user))
-    error_log = str(standing.folder / "front.log")
-    standing.start("front", [program("nginx"), "-p", str(standing.folder), "-e", error_log, "-c", str(config)])
-    standing.wait_for({"front": address})
+    config.write_text((APPS / "front.conf").read_text().format(folder=processes.folder, address=address, user=user))
+    error_log = str(processes.folder / "front.log")
+    processes.start("front", [program("nginx"), "-p", str(processes.folder), "-e", error_log, "-c", str(config)])
+    processes.wait_for({"front": address})
     yield address, instance
     instance.destroy()
     for mirror in mirrors:

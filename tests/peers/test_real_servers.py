@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from conftest import Balance, Before
 from questions import DYNAMIC, KEEPING, STARTS, questions
-from standing import Standing
+from server_processes import ServerProcesses
 from talking import Ask, Talk, ask, connect
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
@@ -24,9 +24,9 @@ class Servers:
 
 
 @pytest.fixture(scope="module")
-def servers(standing: Standing, before: Before) -> Iterator[Servers]:
-    own = {name: start(standing) for name, start in STARTS.items()}
-    standing.wait_for(own)
+def servers(processes: ServerProcesses, before: Before) -> Iterator[Servers]:
+    own = {name: start(processes) for name, start in STARTS.items()}
+    processes.wait_for(own)
     yield Servers(own, before(own))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from conftest import Balance, Before
 from databases import POSTGRES, start_postgres, start_redis, told
-from standing import PATIENCE_S, Standing, free_port, program
+from server_processes import START_TIMEOUT_S, ServerProcesses, free_port, program
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
 
@@ -28,13 +28,13 @@ class Sessions:
 
 
 @pytest.fixture(scope="module")
-def sessions(standing: Standing, before: Before) -> Iterator[Sessions]:
-    own = {"postgres": start_postgres(standing), "redis": start_redis(standing), "closing": start_closing(standing)}
-    standing.wait_for(own)
+def sessions(processes: ServerProcesses, before: Before) -> Iterator[Sessions]:
+    own = {"postgres": start_postgres(processes), "redis": start_redis(processes), "closing": start_closing(processes)}
+    processes.wait_for(own)
     yield Sessions(own, before(own, modes=dict.fromkeys(NAMES, "tcp")))
 
 
-def start_closing(standing: Standing) -> str:
+def start_closing(processes: ServerProcesses) -> str:
     """Answers only when its client has said its last, and much."""
     port = free_port()
     code = f"""
@@ -47,7 +47,7 @@ class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
 Server(("127.0.0.1", {port}), Handler).serve_forever()
 """
-    standing.start("closing", [sys.executable, "-c", code])
+    processes.start("closing", [sys.executable, "-c", code])
     return f"127.0.0.1:{port}"
 
 
@@ -135,7 +135,7 @@ def test_a_client_that_has_said_its_last_gets_all_of_the_answer(sessions: Sessio
 def test_a_server_that_refuses_is_seen_to_refuse(sessions: Sessions) -> None:
     """PostgreSQL says no and closes while the client still has things to say."""
     port = int(sessions.ports["postgres"][1])
-    with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as talk:
+    with socket.create_connection(("127.0.0.1", port), START_TIMEOUT_S) as talk:
         talk.sendall(b"\0\0\0\x08\0\0\0\0")  # a protocol of version 0.0
         said = b""
         while data := talk.recv(4096):

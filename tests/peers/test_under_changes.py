@@ -18,7 +18,7 @@ from conftest import Before
 from databases import POSTGRES, start_postgres, start_redis, told
 from drill import Drill
 from questions import STARTS, questions
-from standing import PATIENCE_S, Standing, program
+from server_processes import START_TIMEOUT_S, ServerProcesses, program
 from talking import ask, connect
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
@@ -54,7 +54,7 @@ class Work:
     def end(self) -> None:
         self._is_over.set()
         for thread in self._threads:
-            thread.join(3 * PATIENCE_S)
+            thread.join(3 * START_TIMEOUT_S)
             assert not thread.is_alive(), thread.name
 
 
@@ -82,10 +82,10 @@ class Asking:
                 raise AssertionError(f"{what}: {found} is not {self._expected[what]}")
 
 
-def test_nobody_notices_what_is_done_to_the_instance(standing: Standing, before: Before) -> None:
-    web = {name: start(standing) for name, start in STARTS.items()}
-    databases = {"postgres": start_postgres(standing), "redis": start_redis(standing)}
-    standing.wait_for(web | databases)
+def test_nobody_notices_what_is_done_to_the_instance(processes: ServerProcesses, before: Before) -> None:
+    web = {name: start(processes) for name, start in STARTS.items()}
+    databases = {"postgres": start_postgres(processes), "redis": start_redis(processes)}
+    processes.wait_for(web | databases)
     balance = before(
         web | databases,
         modes=dict.fromkeys(databases, "tcp"),
@@ -124,7 +124,7 @@ def test_nobody_notices_what_is_done_to_the_instance(standing: Standing, before:
                 act()
         time.sleep(BETWEEN_S)
         work.end()
-        output, _ = lasting.communicate(timeout=2 * PATIENCE_S)
+        output, _ = lasting.communicate(timeout=2 * START_TIMEOUT_S)
     assert lasting.returncode == 0, output
     _all_done(output)
     assert not work.noticed, work.noticed[:5]

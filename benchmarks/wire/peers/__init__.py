@@ -1,4 +1,4 @@
-"""The proxies that can be compared. One file each, one line in PEERS."""
+"""The proxies that can be compared: one module each, one line in PEERS."""
 
 from wire.peers.balance import Balance
 from wire.peers.haproxy import Haproxy

@@ -1,4 +1,4 @@
-"""Any other command as a proxy: an older checkout of Balance, or a proxy that has no file here."""
+"""Any other command as a proxy: an older checkout of Balance, or a proxy without a module here."""
 
 import shlex
 import shutil

@@ -1,4 +1,4 @@
-"""Balance as a proxy: one worker, what is on by default left on (metrics, health checks, admin)."""
+"""Balance as a proxy: one worker, with its defaults (metrics, health checks, admin)."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""What a benchmark asks of a proxy: can it run here, what is it, what does it read, how is it started."""
+"""The interface of a proxy in the benchmark: availability, version, configuration, start."""
 
 from dataclasses import dataclass
 from enum import Enum

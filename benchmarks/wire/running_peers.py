@@ -1,4 +1,4 @@
-"""Peers that are running: started in front of the origin, checked once with a whole request, stopped in any case."""
+"""Running peers: started in front of the origin, checked with one request, always stopped."""
 
 import contextlib
 import http.client
@@ -35,7 +35,7 @@ class Remarks:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RunningPeer:
     """A way to the origin: through a peer, or straight (`child` is None)."""
 
     name: str
@@ -43,7 +43,7 @@ class Standing:
     child: Child | None
 
 
-def start(peer: Peer, row: Scenario, stage: Stage) -> Standing:
+def start(peer: Peer, row: Scenario, stage: Stage) -> RunningPeer:
     port, admin_port = free_port(), free_port()
     site = Site(stage.folder, row.mode, port, admin_port, stage.origin.port, stage.descriptors, row.everything)
     child = Child(peer.name, peer.command(site), stage.folder, stage.proxy_core)
@@ -56,14 +56,16 @@ def start(peer: Peer, row: Scenario, stage: Stage) -> Standing:
     except BaseException:
         child.stop()
         raise
-    return Standing(peer.name, port, child)
+    return RunningPeer(peer.name, port, child)
 
 
 @contextlib.contextmanager
-def standing(peers: list[Peer], row: Scenario, stage: Stage, remarks: Remarks, *, direct: bool) -> Iterator[list[Standing]]:
-    """Those that came up and gave the right reply. The others are named in `remarks`; the rest is measured."""
+def running_peers(
+    peers: list[Peer], row: Scenario, stage: Stage, remarks: Remarks, *, direct: bool
+) -> Iterator[list[RunningPeer]]:
+    """The peers that started and answered correctly. `remarks` has the others, which are not measured."""
     with contextlib.ExitStack() as stack:
-        ways = [Standing("direct", stage.origin.port, None)] if direct else []
+        ways = [RunningPeer("direct", stage.origin.port, None)] if direct else []
         for peer in peers:
             if reason := peer.missing(row.mode):
                 remarks.skipped.append(f"{row.name}: {peer.name}: {reason}")

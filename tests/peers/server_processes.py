@@ -18,7 +18,7 @@ import pytest
 
 APPS = Path(__file__).parent / "apps"
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not on every user's path
-PATIENCE_S = 30.0
+START_TIMEOUT_S = 30.0
 
 
 def program(name: str, *folders: str) -> str:
@@ -39,7 +39,7 @@ def free_port() -> int:
             return port
 
 
-class Standing:
+class ServerProcesses:
     """Processes of one test module, and the folder in which they keep what they need."""
 
     def __init__(self, folder: Path) -> None:
@@ -68,7 +68,7 @@ class Standing:
 
     def wait_for(self, addresses: Mapping[str, str]) -> None:
         """Until every server takes connections."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + START_TIMEOUT_S
         for name, address in addresses.items():
             host, _, port = address.rpartition(":")
             while True:
@@ -89,52 +89,52 @@ class Standing:
             shutil.rmtree(folder)
 
 
-def start_gunicorn(standing: Standing, worker: str) -> str:
+def start_gunicorn(processes: ServerProcesses, worker: str) -> str:
     address = f"127.0.0.1:{free_port()}"
     options = ["--threads", "8"] if worker == "gthread" else []
     command = [sys.executable, "-m", "gunicorn", "--bind", address, "--worker-class", worker, *options]
-    standing.start(f"gunicorn {worker}", [*command, "--chdir", str(APPS), "--worker-tmp-dir", "/dev/shm", "wsgi"])
+    processes.start(f"gunicorn {worker}", [*command, "--chdir", str(APPS), "--worker-tmp-dir", "/dev/shm", "wsgi"])
     return address
 
 
-def start_uvicorn(standing: Standing, name: str = "uvicorn") -> str:
+def start_uvicorn(processes: ServerProcesses, name: str = "uvicorn") -> str:
     address = f"127.0.0.1:{free_port()}"
     port = address.rpartition(":")[2]
     command = [sys.executable, "-m", "uvicorn", "--port", port, "--app-dir", str(APPS), "--log-level", "warning"]
-    standing.start(name, [*command, "--no-proxy-headers", "asgi:application"])
+    processes.start(name, [*command, "--no-proxy-headers", "asgi:application"])
     return address
 
 
-def start_hypercorn(standing: Standing) -> str:
+def start_hypercorn(processes: ServerProcesses) -> str:
     address = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "hypercorn", "--bind", address, "asgi:application"]
-    standing.start("hypercorn", command, PYTHONPATH=str(APPS))
+    processes.start("hypercorn", command, PYTHONPATH=str(APPS))
     return address
 
 
-def start_node(standing: Standing) -> str:
+def start_node(processes: ServerProcesses) -> str:
     address = f"127.0.0.1:{free_port()}"
-    standing.start("node", [program("node"), str(APPS / "node.js"), address])
+    processes.start("node", [program("node"), str(APPS / "node.js"), address])
     return address
 
 
-def start_nginx(standing: Standing) -> str:
+def start_nginx(processes: ServerProcesses) -> str:
     nginx = program("nginx")
-    address, config = _written(standing, "nginx")
-    standing.start("nginx", [nginx, "-p", str(config.parent), "-e", str(config.parent / "nginx.log"), "-c", str(config)])
+    address, config = _written(processes, "nginx")
+    processes.start("nginx", [nginx, "-p", str(config.parent), "-e", str(config.parent / "nginx.log"), "-c", str(config)])
     return address
 
 
-def start_apache(standing: Standing) -> str:
+def start_apache(processes: ServerProcesses) -> str:
     apache = program("apache2")
-    address, config = _written(standing, "apache")
-    standing.start("apache", [apache, "-D", "FOREGROUND", "-f", str(config)])
+    address, config = _written(processes, "apache")
+    processes.start("apache", [apache, "-D", "FOREGROUND", "-f", str(config)])
     return address
 
 
-def _written(standing: Standing, name: str) -> tuple[str, Path]:
+def _written(processes: ServerProcesses, name: str) -> tuple[str, Path]:
     """A static server's configuration, in a folder of its own with the files that it serves."""
-    folder = standing.folder / name
+    folder = processes.folder / name
     files = folder / "files"
     files.mkdir(parents=True)
     (files / "hello").write_bytes(b"hello\n")
