@@ -242,6 +242,7 @@ KEYS: dict[str, Key] = {
         "1s", "tests/process/supervisor/test_supervisor.py::test_sigterm_finishes_what_is_in_flight_and_refuses_what_is_new"
     ),
     "shutdown.restart_drain": Key(
-        "2h", "tests/process/operations/test_rolling_restart.py::test_at_each_post_the_new_one_is_ready_before_the_old_one_ends"
+        "2h",
+        "tests/process/operations/test_rolling_restart.py::test_in_each_slot_the_new_worker_is_ready_before_the_old_one_drains",
     ),
 }

@@ -1,1 +1,1 @@
-"""The side doors: health, readiness, status and metrics, on their own port and their own small server."""
+"""The admin API and the metrics: health, readiness, status, orders and events, on addresses of their own."""

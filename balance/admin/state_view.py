@@ -129,8 +129,8 @@ class StateView:
             key=lambda row: (row[counters.LEAVING], row[counters.PLACE], row[counters.BEAT_US]),
         )
         staying = {row[counters.PLACE] - 1: row for row in rows if not row[counters.LEAVING]}
-        posts = sorted({*range(self.config.workers), *staying})
-        return [(post, staying.get(post)) for post in posts] + [
+        numbers = sorted({*range(self.config.workers), *staying})
+        return [(number, staying.get(number)) for number in numbers] + [
             (row[counters.PLACE] - 1, row) for row in rows if row[counters.LEAVING]
         ]
 

@@ -36,7 +36,7 @@ def test_operations_have_names_of_their_own_summaries_and_parameters(view: State
     assert "requestBody" in patch
 
 
-def test_no_door_can_be_taken_by_a_metrics_path(view: StateView) -> None:
+def test_no_endpoint_is_hidden_by_a_metrics_path(view: StateView) -> None:
     paths = ask(admin_app(view, is_local_only=True), "/openapi.json").json["paths"]
     assert {path for path in paths if "{" not in path} - set(METRICS_PATHS) <= ADMIN_PATHS
 

@@ -47,7 +47,7 @@ def test_a_worker_that_leaves_is_shown_behind_those_who_stay_and_decides_nothing
     assert [number for number, row in view.worker_rows() if row is not None] == [0]
 
 
-def test_posts_follow_the_configuration_and_who_stands_there_is_known_by_its_place(
+def test_slots_follow_the_configuration_and_keep_their_workers(
     make_view: Callable[..., StateView],
 ) -> None:
     view = make_view(workers=3)
@@ -63,7 +63,7 @@ def test_posts_follow_the_configuration_and_who_stands_there_is_known_by_its_pla
     assert len(view.workers()) == 3
 
 
-def test_those_who_leave_one_post_are_all_shown(make_view: Callable[..., StateView]) -> None:
+def test_all_draining_workers_of_a_slot_are_shown(make_view: Callable[..., StateView]) -> None:
     view = make_view(workers=3)
     for row, leaving in zip(view.board.rows, (1, 0, 1), strict=True):
         row[counters.PLACE], row[counters.LEAVING] = 1, leaving
@@ -71,7 +71,7 @@ def test_those_who_leave_one_post_are_all_shown(make_view: Callable[..., StateVi
     assert [(number, row is not None) for number, row in rows] == [(0, True), (1, False), (2, False), (0, True), (0, True)]
 
 
-def test_who_beat_last_stands_at_the_post_whichever_row_it_has(make_view: Callable[..., StateView]) -> None:
+def test_of_two_workers_in_a_slot_the_latest_heartbeat_counts(make_view: Callable[..., StateView]) -> None:
     view = make_view(workers=2)
     for row, place, pid, beat_us in zip(view.board.rows, (1, 1), (10, 11), (9_000_000, 5_000_000), strict=True):
         row[counters.PLACE], row[counters.PID], row[counters.BEAT_US] = place, pid, beat_us

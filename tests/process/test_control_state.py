@@ -151,7 +151,7 @@ def play(act: Callable[[Case], Coroutine[Any, Any, None]], log: Path, file: Path
         runner.run(stage())
 
 
-def test_what_is_shown_changes_with_the_word_and_not_before(log: Path) -> None:
+def test_the_view_changes_with_the_commit_and_not_before(log: Path) -> None:
     async def act(case: Case) -> None:
         admin = case.listen_sockets.admin[0].sockets[0]
         case.context.board.set_state(2, State.DRAINING, 1.0)
@@ -210,7 +210,7 @@ def test_where_there_was_no_room_for_all_descriptors_it_is_refused_and_none_is_k
     play(act, log)
 
 
-def test_the_admin_port_moves_with_the_word(log: Path) -> None:
+def test_the_admin_port_moves_with_the_commit(log: Path) -> None:
     async def act(case: Case) -> None:
         with socket.create_server(("127.0.0.1", 0)) as new:
             port = new.getsockname()[1]
@@ -225,7 +225,7 @@ def with_check(config: Config, check: HealthCheck) -> Config:
     return replace(config, pools=(replace(config.pools[0], health_check=check),))
 
 
-def test_a_backend_that_came_with_the_word_is_probed_and_can_be_ordered(log: Path) -> None:
+def test_a_backend_added_by_a_reload_is_probed_and_can_be_drained(log: Path) -> None:
     async def act(case: Case) -> None:
         with socket.create_server(("127.0.0.1", 0)) as closed:
             port = closed.getsockname()[1]
@@ -239,7 +239,7 @@ def test_a_backend_that_came_with_the_word_is_probed_and_can_be_ordered(log: Pat
     play(act, log)
 
 
-def test_the_traffic_of_a_backend_that_came_with_the_word_is_looked_at(log: Path) -> None:
+def test_a_backend_added_by_a_reload_is_under_outlier_detection(log: Path) -> None:
     async def act(case: Case) -> None:
         check = HealthCheck(passive=PassiveChecks(enabled=True, consecutive_failures=3, window_s=1000.0))
         config = with_check(case.serving("b1", "b2", "b3"), check)
@@ -282,7 +282,7 @@ def test_an_order_goes_to_the_supervisor_and_its_verdict_to_who_gave_it(log: Pat
     play(act, log)
 
 
-def test_a_file_that_has_changed_is_told(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_file_is_reported(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("balance.process.control.file_watch.POLL_INTERVAL_S", 0.01)
     file = tmp_path / "balance.yaml"
     file.write_text("one")

@@ -274,7 +274,7 @@ def test_a_listener_comes_moves_and_goes_under_those_it_serves(run: Run) -> None
     assert report.websockets == 3
 
 
-def test_a_port_that_is_given_up_is_free_though_workers_were_born_meanwhile(run: Run, tmp_path: Path) -> None:
+def test_a_removed_port_is_free_though_workers_were_forked_meanwhile(run: Run, tmp_path: Path) -> None:
     """A child that is forked during a reload has copies of all that is open then, also of what the reload gives up."""
     port = free_port()
     prelude, flag = prepare_blocked(tmp_path)

@@ -153,7 +153,7 @@ if "BALANCE_HANDOVER" in os.environ:  # its workers serve, and then its control 
 """
 
 
-def test_an_instance_whose_control_cannot_start_leaves_nothing_on_the_board(run: Run) -> None:
+def test_an_instance_whose_control_cannot_start_leaves_nothing_in_shared_memory(run: Run) -> None:
     with Load(**SMALL) as load:
         instance = run(CONTROL_FAILS, **document(load.addresses)).ready()
         load.begin(instance.port)
@@ -211,7 +211,7 @@ def test_an_instance_that_fails_half_way_leaves_its_workers_to_the_callers_that_
         assert [caller.recv(1) for caller in callers] == [b"x"] * 24
 
 
-def test_an_heir_that_is_told_to_end_before_it_serves_does_not_end_the_readiness_of_this_instance(run: Run) -> None:
+def test_a_new_instance_that_is_stopped_before_it_serves_leaves_this_one_ready(run: Run) -> None:
     with Load(**SMALL) as load:
         instance = run(HALF_WAY, **document(load.addresses)).ready()
         os.kill(instance.process.pid, signal.SIGUSR2)
@@ -229,7 +229,7 @@ def test_an_heir_that_is_told_to_end_before_it_serves_does_not_end_the_readiness
 
 
 @pytest.mark.parametrize("delay", ["0s", "1s"])
-def test_whoever_is_told_to_end_during_an_upgrade_ends_and_so_does_the_heir(run: Run, tmp_path: Path, delay: str) -> None:
+def test_a_stop_during_an_upgrade_stops_both_instances(run: Run, tmp_path: Path, delay: str) -> None:
     flag = tmp_path / "hold"
     flag.touch()
     with Load(**SMALL) as load:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 CHECK_INTERVAL_S = 1.0
-MAX_MISSED_CHECKS = 10  # a worker beats twenty times between two looks
+MAX_MISSED_CHECKS = 10  # a worker writes its heartbeat twenty times per check interval
 
 
 class StallDetector:
@@ -21,7 +21,7 @@ class StallDetector:
     __slots__ = ("_last_seen",)
 
     def __init__(self) -> None:
-        self._last_seen: dict[Any, tuple[int, int]] = {}  # the last beat, and for how many looks it has not moved
+        self._last_seen: dict[Any, tuple[int, int]] = {}  # (heartbeat, missed checks)
 
     def stalled(self, heartbeats: Mapping[T, int]) -> list[T]:
         """Run one check; returns those whose heartbeat has not changed for MAX_MISSED_CHECKS checks, each once."""

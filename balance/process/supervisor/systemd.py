@@ -27,7 +27,7 @@ class SystemdNotifier:
         self._watchdog_interval_s = watchdog_s / 2  # sd_watchdog_enabled(3): half of what would kill us
         self._watchdog_s = watchdog_s
         self._has_warned = False
-        self.watchdog_due = -NEVER if self._watchdog_interval_s else NEVER  # when the next beat is, on the monotonic clock
+        self.watchdog_due = -NEVER if self._watchdog_interval_s else NEVER  # on the monotonic clock
 
     @classmethod
     def from_environment(cls, environ: MutableMapping[str, str], pid: int) -> SystemdNotifier:

@@ -73,7 +73,7 @@ class Worker:
         row[counters.PID] = os.getpid()
         row[counters.PLACE] = self._worker_number + 1
         row[counters.GENERATION] = context.generation.number
-        self._health_view.refresh()  # from now on bells ring here: what was written between the first look and this one
+        self._health_view.refresh()  # wakeups arrive from now on: catch up with what was written before
         sockets = context.listen_sockets.for_worker(self._worker_number)
         await self._listener_server.open(sockets)
         self._worker_reload.begin({inode(sock): sock for _, sock in sockets}, supervisor_pipe.pipe_end)

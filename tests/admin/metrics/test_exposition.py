@@ -150,7 +150,7 @@ def test_what_is_counted_of_backends_that_are_gone_stays_their_own_and_stands_th
     assert totals == {"": 3, "a1": 2, "old": 1, "older": 1}
 
 
-def test_the_same_board_is_good_openmetrics(view: StateView) -> None:
+def test_the_metrics_are_valid_openmetrics(view: StateView) -> None:
     count(board_of(view), 0)
     families = list(parse_openmetrics(generate_openmetrics(registry(view)).decode()))
     assert "balance_http_requests" in {family.name for family in families}

@@ -51,7 +51,7 @@ def ended(child: Child) -> int:
     return status
 
 
-def test_a_child_is_ready_when_it_says_so_and_not_before(start: Start) -> None:
+def test_a_child_is_ready_once_it_has_notified(start: Start) -> None:
     readable, writable = os.pipe()
 
     def body(supervisor_pipe: SupervisorPipe) -> int:
@@ -99,7 +99,7 @@ def until_told(supervisor_pipe: SupervisorPipe) -> Message:
     return loop.run_until_complete(received)
 
 
-def test_a_groups_signals_are_ignored_and_what_the_supervisor_says_is_heard(start: Start) -> None:
+def test_signals_to_the_group_are_ignored_and_messages_are_received(start: Start) -> None:
     def body(supervisor_pipe: SupervisorPipe) -> int:
         supervisor_pipe.notify_ready()
         return int(until_told(supervisor_pipe).data)
@@ -112,7 +112,7 @@ def test_a_groups_signals_are_ignored_and_what_the_supervisor_says_is_heard(star
     assert describe_exit_status(ended(child)) == "exited with status 7"
 
 
-def test_what_was_said_before_the_child_listens_is_heard_all_the_same(start: Start) -> None:
+def test_messages_sent_before_the_child_reads_are_received(start: Start) -> None:
     readable, writable = os.pipe()
 
     def body(supervisor_pipe: SupervisorPipe) -> int:
@@ -128,7 +128,7 @@ def test_what_was_said_before_the_child_listens_is_heard_all_the_same(start: Sta
     os.close(writable)
 
 
-def test_a_child_says_more_than_that_it_is_ready(start: Start) -> None:
+def test_a_child_sends_other_messages_as_well(start: Start) -> None:
     def body(supervisor_pipe: SupervisorPipe) -> int:
         supervisor_pipe.notify_ready()
         supervisor_pipe.pipe_end.send("prepared", 3)
@@ -145,7 +145,7 @@ def test_a_child_says_more_than_that_it_is_ready(start: Start) -> None:
     assert ended(child) == 0
 
 
-def test_a_child_that_is_gone_is_neither_told_nor_killed(start: Start) -> None:
+def test_an_exited_child_gets_neither_messages_nor_signals(start: Start) -> None:
     child = start(lambda supervisor_pipe: 0)
     assert ended(child) == 0
     child.kill()  # its number may be somebody else's by now
@@ -163,5 +163,5 @@ def test_a_child_that_is_gone_is_neither_told_nor_killed(start: Start) -> None:
         (60, "was killed by signal 60"),
     ],
 )
-def test_ends_are_put_into_words(status: int, words: str) -> None:
+def test_exit_statuses_are_described(status: int, words: str) -> None:
     assert describe_exit_status(status) == words

@@ -11,7 +11,7 @@ from balance.process.children.child_context import new_event_loop, watch_livenes
 from balance.process.generation import Generation
 
 
-def test_the_lifelines_end_is_told_once() -> None:
+def test_the_supervisors_exit_is_reported_once() -> None:
     loop = new_event_loop()
     readable, writable = os.pipe()
     received: list[str] = []

@@ -115,7 +115,7 @@ def is_reaped(child: Child) -> bool:
     return False
 
 
-def test_all_is_ready_when_somebody_is_at_every_post(table: ProcessTableUnderTest) -> None:
+def test_all_is_ready_when_every_slot_has_a_ready_child(table: ProcessTableUnderTest) -> None:
     process_table = table.process_table
     assert [child_slot.name for child_slot in process_table.child_slots] == ["worker 0", "worker 1", "control"]
     for child_slot in process_table.child_slots:
@@ -133,7 +133,7 @@ def test_all_is_ready_when_somebody_is_at_every_post(table: ProcessTableUnderTes
     assert [child.inodes for child in process_table.live_children] == [frozenset({0}), frozenset({1}), frozenset({0})]
 
 
-def test_one_that_takes_over_stands_at_the_post_and_the_one_before_is_still_known(table: ProcessTableUnderTest) -> None:
+def test_a_replacing_child_is_assigned_and_the_replaced_one_is_still_known(table: ProcessTableUnderTest) -> None:
     process_table = table.process_table
     (child_slot, _) = process_table.workers
     before = table.filled(child_slot)
@@ -151,7 +151,7 @@ def test_one_that_takes_over_stands_at_the_post_and_the_one_before_is_still_know
     assert process_table.fork_for_slot(child_slot).row == 0
 
 
-def test_a_departure_says_whose_post_is_vacant_how_it_went_and_its_last_words(table: ProcessTableUnderTest) -> None:
+def test_an_exit_names_the_slot_the_reason_and_the_last_messages(table: ProcessTableUnderTest) -> None:
     process_table = table.process_table
     for child_slot in process_table.workers:
         process_table.fork_into_slot(child_slot)  # nobody has listened to it
@@ -178,7 +178,7 @@ def test_one_that_could_not_start_says_why() -> None:
     table.selector.close()
 
 
-def test_fewer_posts_leave_their_workers_without_one_and_more_posts_are_vacant(table: ProcessTableUnderTest) -> None:
+def test_removed_slots_release_their_workers_and_new_slots_are_empty(table: ProcessTableUnderTest) -> None:
     process_table = table.process_table
     first, second = (table.filled(child_slot) for child_slot in process_table.workers)
     assert process_table.set_worker_count(1) == [second]
@@ -190,7 +190,7 @@ def test_fewer_posts_leave_their_workers_without_one_and_more_posts_are_vacant(t
     assert "exited with status 3" in table.reap_exited(1)["worker 1"]
 
 
-def test_successors_come_when_they_are_due_and_nobody_when_all_is_called_off(table: ProcessTableUnderTest) -> None:
+def test_restarts_happen_when_due_unless_cancelled(table: ProcessTableUnderTest) -> None:
     process_table = table.process_table
     first, second = process_table.workers
     assert process_table.next_restart == NEVER
@@ -206,7 +206,7 @@ def test_successors_come_when_they_are_due_and_nobody_when_all_is_called_off(tab
     assert len(process_table.live_children) == 1
 
 
-def test_where_no_row_is_left_a_successor_waits_and_it_is_said(
+def test_without_a_free_row_the_restart_is_delayed_and_logged(
     table: ProcessTableUnderTest, caplog: pytest.LogCaptureFixture
 ) -> None:
     process_table = table.process_table
@@ -227,7 +227,7 @@ def test_where_no_row_is_left_a_successor_waits_and_it_is_said(
     assert other.child.row == 0
 
 
-def test_one_that_is_none_of_ours_any_more_is_not_ended_with_us(table: ProcessTableUnderTest) -> None:
+def test_a_detached_child_is_not_killed_with_the_others(table: ProcessTableUnderTest) -> None:
     process_table = table.process_table
     child = Child("the new instance")
     process_table.fork_child(child, lambda supervisor_pipe: until_ended(child, supervisor_pipe))
@@ -243,7 +243,7 @@ def test_one_that_is_none_of_ours_any_more_is_not_ended_with_us(table: ProcessTa
     child.state = ChildState.EXITED
 
 
-def test_one_that_is_none_of_ours_any_more_leaves_no_zombie_either(table: ProcessTableUnderTest) -> None:
+def test_a_detached_child_leaves_no_zombie(table: ProcessTableUnderTest) -> None:
     process_table = table.process_table
     child = Child("the new instance")
     process_table.fork_child(child, lambda supervisor_pipe: 3)
@@ -270,7 +270,7 @@ def test_one_that_speaks_before_it_is_ready_is_not_taken_for_ready(table: Proces
     assert table.process_table.receive(child)[0]
 
 
-def test_a_line_that_has_ended_is_not_looked_at_again_and_again(table: ProcessTableUnderTest) -> None:
+def test_a_closed_pipe_is_unregistered(table: ProcessTableUnderTest) -> None:
     def mute(supervisor_pipe: SupervisorPipe) -> int:
         supervisor_pipe.pipe_end.close()
         signal.pause()
@@ -283,13 +283,13 @@ def test_a_line_that_has_ended_is_not_looked_at_again_and_again(table: ProcessTa
     assert table.selector.select(0) == []
 
 
-def test_a_child_lets_go_of_what_is_not_for_it_before_it_does_anything(table: ProcessTableUnderTest) -> None:
+def test_a_child_closes_what_is_not_its_own_first(table: ProcessTableUnderTest) -> None:
     child = Child("worker 7")
     table.process_table.fork_child(child, lambda supervisor_pipe: 3 if table.selector.get_map() is None else 4)
     assert "exited with status 3" in table.reap_exited(1)["worker 7"]
 
 
-def test_a_child_holds_no_line_but_its_own(table: ProcessTableUnderTest) -> None:
+def test_a_child_holds_no_pipe_but_its_own(table: ProcessTableUnderTest) -> None:
     process_table = table.process_table
     first = table.filled(process_table.workers[0])
     table.filled(process_table.workers[1])
@@ -326,7 +326,7 @@ def test_a_successor_has_the_row_of_who_died_and_not_one_that_is_free_below(tabl
     assert process_table.fork_into_slot(process_table.workers[0]).row == 2
 
 
-def test_while_another_instance_takes_rows_nobody_is_born(table: ProcessTableUnderTest) -> None:
+def test_no_worker_is_forked_while_another_instance_holds_the_rows(table: ProcessTableUnderTest) -> None:
     received, tell = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -342,7 +342,7 @@ def test_while_another_instance_takes_rows_nobody_is_born(table: ProcessTableUnd
     table.filled(table.process_table.workers[0])
 
 
-def test_at_the_end_nobody_is_left(table: ProcessTableUnderTest) -> None:
+def test_kill_all_leaves_no_child(table: ProcessTableUnderTest) -> None:
     process_table = table.process_table
     children = [table.filled(child_slot) for child_slot in process_table.child_slots] + [
         process_table.fork_for_slot(process_table.workers[0])
@@ -353,7 +353,7 @@ def test_at_the_end_nobody_is_left(table: ProcessTableUnderTest) -> None:
     assert len(table.selector.get_map()) == 0
 
 
-def test_workers_that_are_spared_outlive_the_end_and_all_others_do_not(table: ProcessTableUnderTest) -> None:
+def test_detached_workers_outlive_kill_all(table: ProcessTableUnderTest) -> None:
     process_table = table.process_table
     workers = [table.filled(child_slot) for child_slot in process_table.workers]
     control = table.filled(process_table.control)

@@ -58,7 +58,7 @@ def settled(supervisor_state: SupervisorState, *names: str, shift: int = 0) -> N
     supervisor_state.apply_generation(after, assignment, ListenSockets((), (), ()))
 
 
-def test_who_is_born_next_finds_the_new_configuration_and_its_slots(supervisor_state: SupervisorState) -> None:
+def test_the_next_child_gets_the_new_configuration_and_its_slots(supervisor_state: SupervisorState) -> None:
     before = supervisor_state.context
     settled(supervisor_state, "b2", "b3")
     assert supervisor_state.context.generation.number == supervisor_state.context.board.generation == 2
@@ -78,7 +78,7 @@ def test_only_so_many_configurations_are_remembered(supervisor_state: Supervisor
 
 
 @pytest.mark.parametrize(("state", "after"), [(State.DRAINING, (State.DRAINING, 7.0)), (State.UNHEALTHY, (State.UNKNOWN, 0.0))])
-def test_an_operator_s_word_on_a_backend_holds_when_its_address_changes(
+def test_an_operator_s_state_survives_a_new_address(
     supervisor_state: SupervisorState, state: State, after: tuple[State, float]
 ) -> None:
     board = supervisor_state.context.board
@@ -137,7 +137,7 @@ def test_what_the_kernel_chose_for_port_0_is_told_in_plain_words(supervisor_stat
     os.close(supervisor_state.context.board.fd)
 
 
-def test_every_process_is_told_to_begin_its_logs_anew_also_one_that_leaves(supervisor_state: SupervisorState) -> None:
+def test_every_process_reopens_its_logs_draining_ones_included(supervisor_state: SupervisorState) -> None:
     spoken: list[Generation] = []
     supervisor_state.configure_logs = spoken.append
     process_table = supervisor_state.process_table

@@ -76,7 +76,7 @@ async def refused(port: int) -> bool:
     return True
 
 
-def test_each_door_is_served_on_its_own_sockets_and_on_no_others() -> None:
+def test_each_admin_server_uses_its_own_sockets_only() -> None:
     async def act(case: Case) -> None:
         admin, metrics = bound(), bound()
         case.admin_servers.listen_on([("admin", admin), ("metrics", metrics)])
@@ -89,7 +89,7 @@ def test_each_door_is_served_on_its_own_sockets_and_on_no_others() -> None:
     play(act)
 
 
-def test_a_door_that_stays_keeps_its_connections() -> None:
+def test_an_unchanged_admin_server_keeps_its_connections() -> None:
     async def act(case: Case) -> None:
         admin = bound()
         case.admin_servers.listen_on([("admin", admin)])
@@ -107,7 +107,7 @@ def test_a_door_that_stays_keeps_its_connections() -> None:
     play(act)
 
 
-def test_a_door_that_moves_answers_on_both_for_a_moment_and_then_on_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_admin_server_that_moves_answers_on_both_addresses_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admin_servers, "CLOSE_DELAY_S", 0.1)
 
     async def act(case: Case) -> None:
@@ -126,7 +126,7 @@ def test_a_door_that_moves_answers_on_both_for_a_moment_and_then_on_the_new_one(
     play(act)
 
 
-def test_one_takes_the_others_socket_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_servers_swap_sockets_in_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admin_servers, "CLOSE_DELAY_S", 0.0)
 
     async def act(case: Case) -> None:
@@ -144,7 +144,7 @@ def test_one_takes_the_others_socket_in_one_go(monkeypatch: pytest.MonkeyPatch) 
     play(act)
 
 
-def test_a_door_is_opened_and_closed_by_a_reload_and_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_admin_server_is_opened_and_closed_by_a_reload(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admin_servers, "CLOSE_DELAY_S", 0.0)
 
     async def act(case: Case) -> None:
@@ -187,7 +187,7 @@ def everywhere() -> socket.socket:
     return sock
 
 
-def test_who_may_order_is_judged_by_the_door_and_not_by_the_address_that_is_configured_now() -> None:
+def test_access_is_judged_by_the_bound_socket_not_by_the_configuration() -> None:
     async def act(case: Case) -> None:
         public, inward = everywhere(), bound()
         port = public.getsockname()[1]
@@ -206,7 +206,7 @@ def test_who_may_order_is_judged_by_the_door_and_not_by_the_address_that_is_conf
     play(act)
 
 
-def test_a_door_with_one_address_that_others_reach_takes_no_order_on_any() -> None:
+def test_one_public_address_forbids_orders_on_all() -> None:
     async def act(case: Case) -> None:
         socks = [bound(), everywhere()]
         case.admin_servers.listen_on([("admin", sock) for sock in socks])

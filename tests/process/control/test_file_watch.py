@@ -43,7 +43,7 @@ def case(tmp_path: Path) -> Case:
     return case
 
 
-def test_a_change_is_told_once_when_it_has_held_for_two_looks(case: Case) -> None:
+def test_a_change_is_reported_once_it_was_the_same_in_two_polls(case: Case) -> None:
     case.write("two")
     assert case.looks(1) == 0
     assert case.looks(1) == 1
@@ -62,7 +62,7 @@ def test_a_file_that_is_touched_or_written_as_it_was_has_not_changed(case: Case)
     assert case.looks(3) == 0
 
 
-def test_a_text_that_was_told_once_is_not_told_again_until_there_was_another(case: Case) -> None:
+def test_a_text_is_reported_once_until_there_was_another(case: Case) -> None:
     case.write("refused")
     assert case.looks(3) == 1
     case.write("refused")

@@ -118,7 +118,7 @@ def test_another_check_is_begun_at_once_and_none_is_none(
     play(act, monkeypatch)
 
 
-def test_who_is_gone_is_asked_no_more_and_a_word_of_an_operator_asks_now(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_removed_backends_are_not_probed_and_enable_probes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     async def act(case: Case) -> None:
         port = await case.listen()
         case.update((1, port), (2, port))

@@ -31,7 +31,7 @@ def registry_of(child_context: ChildContext, events: EventLog | None = None) -> 
     return HealthRegistry(child_context, backends(child_context), events)
 
 
-def test_a_change_is_on_the_board_rung_and_logged_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_change_is_written_wakes_workers_and_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
     child_context = context()
     with caplog.at_level(logging.INFO, LOGGER):
         assert registry_of(child_context).apply_event(1, Event.FAIL, "connection refused")
@@ -41,7 +41,7 @@ def test_a_change_is_on_the_board_rung_and_logged_with_its_reason(caplog: pytest
     assert caplog.messages == ["backend web/b1 (127.0.0.1:9001) is unhealthy: connection refused"]
 
 
-def test_what_changes_nothing_is_not_worth_a_word(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_event_without_a_change_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     child_context = context()
     health_registry = registry_of(child_context)
     health_registry.apply_event(1, Event.DRAIN, "an order")
@@ -65,7 +65,7 @@ def test_a_streak_is_part_of_the_reason() -> None:
     assert child_context.board.reason(1) == "status 500, expected 200 (3 times in a row)"
 
 
-def test_a_successor_goes_on_from_the_board() -> None:
+def test_a_restarted_control_goes_on_from_shared_memory() -> None:
     child_context = context()
     registry_of(child_context).apply_event(2, Event.MAINTAIN, "an order")
     successor = registry_of(child_context)
@@ -112,7 +112,7 @@ def test_panic_is_told_when_it_begins_and_when_it_ends(caplog: pytest.LogCapture
     ]
 
 
-def test_a_change_is_told_to_those_who_listen() -> None:
+def test_a_change_is_published_as_an_event() -> None:
     events = EventLog()
     registry_of(context(), events).apply_event(1, Event.FAIL, "connection refused")
     (told,) = events.since(0)
@@ -174,7 +174,7 @@ def test_who_is_new_stands_as_the_supervisor_says() -> None:
     ],
 )
 @pytest.mark.parametrize("is_successor", [False, True], ids=["reload", "upgrade"])
-def test_a_verdict_that_nobody_would_ever_take_back_is_void(
+def test_a_state_that_no_check_would_ever_change_is_reset(
     events: list[Event], check: HealthCheck, state: State, is_successor: bool
 ) -> None:
     child_context = context(health_check=HealthCheck(enabled=True, passive=PassiveChecks(enabled=True)))
@@ -230,7 +230,7 @@ def test_where_nobody_is_ready_one_good_answer_is_enough_and_whoever_can_help_is
 
 
 @pytest.mark.parametrize(("kind", "state"), [("tcp", State.EJECTED), ("http", State.HEALTHY), ("grpc", State.HEALTHY)])
-def test_that_connections_are_accepted_ends_no_ejection(kind: str, state: State) -> None:
+def test_a_tcp_check_ends_no_ejection(kind: str, state: State) -> None:
     child_context = context(backends=2)
     health_registry = HealthRegistry(child_context, backends(child_context, health_check=HealthCheck(enabled=True, kind=kind)))
     health_registry.apply_event(1, Event.EJECT, "so it is")

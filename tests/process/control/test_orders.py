@@ -13,7 +13,7 @@ from balance.process.ipc.messages import ORDER
 from balance.process.ipc.pipe import pipe_pair
 
 
-def test_every_order_gets_its_own_verdict_in_whatever_order_they_come() -> None:
+def test_every_order_gets_its_own_result_in_any_order() -> None:
     async def act() -> list[OrderResult]:
         mine, theirs = pipe_pair()
         supervisor_orders = SupervisorOrders(mine)

@@ -45,7 +45,7 @@ def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def test_what_is_said_both_ways_is_heard_in_order(ends: Pair) -> None:
+def test_messages_arrive_in_order_both_ways(ends: Pair) -> None:
     one, other = ends
     assert other.receive() == ([], True)
     assert all(one.send("count", number) for number in range(3))
@@ -137,7 +137,7 @@ def test_a_message_that_went_out_in_part_is_the_last_one(ends: Pair, file: int, 
     assert open_files() == before - 1  # what had come for a message that never will is closed
 
 
-def test_the_other_ends_close_is_told_after_all_that_it_said(ends: Pair) -> None:
+def test_eof_comes_after_all_messages(ends: Pair) -> None:
     one, other = ends
     assert one.send("last")
     assert other.send("nobody will hear it")

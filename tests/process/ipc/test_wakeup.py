@@ -12,7 +12,7 @@ def wakeup() -> Wakeup:
     return Wakeup()
 
 
-def test_many_rings_are_heard_as_one(wakeup: Wakeup) -> None:
+def test_many_wakeups_are_received_as_one(wakeup: Wakeup) -> None:
     for _ in range(3):
         wakeup.wake_worker(WakeupReason.BACKEND_STATES)
     assert wakeup.received_by_worker() == {WakeupReason.BACKEND_STATES}
@@ -27,7 +27,7 @@ def test_ringing_never_waits_even_if_nobody_listens(wakeup: Wakeup) -> None:
     wakeup.close()
 
 
-def test_a_successor_on_either_end_hears_and_is_heard(wakeup: Wakeup) -> None:
+def test_a_restarted_process_on_either_end_sends_and_receives(wakeup: Wakeup) -> None:
     """The supervisor keeps both ends open, so the death of a process that had one is no end of file."""
     pid = os.fork()
     if pid == 0:

@@ -125,7 +125,7 @@ def test_too_many_orders_are_refused_at_once() -> None:
     assert queue.results == [("a", (f"{MAX_WAITING} orders are waiting already",))]
 
 
-def test_at_the_end_everybody_is_told_that_nothing_comes_of_it() -> None:
+def test_at_the_end_every_order_is_refused() -> None:
     queue = Queue()
     for name in ("a", "b"):
         queue.order(name)
@@ -152,7 +152,7 @@ def test_only_what_is_under_way_hears_of_children() -> None:
     assert queue.operations_made[0].events == ["prepared", child, "gone", "let go"]
 
 
-def test_a_bug_in_an_undertaking_ends_it_and_not_the_instance() -> None:
+def test_a_bug_in_an_operation_aborts_it_and_not_the_instance() -> None:
     queue = Queue()
     for name in ("a", "b"):
         queue.order(name)

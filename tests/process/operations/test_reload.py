@@ -194,7 +194,7 @@ def test_what_is_strange_in_a_configuration_is_logged_by_the_reload_that_reads_i
     assert caplog.messages.count("that is strange") == times
 
 
-def test_workers_that_are_too_many_end_in_peace_and_posts_that_are_new_are_filled(case: Case) -> None:
+def test_surplus_workers_drain_and_new_slots_are_filled(case: Case) -> None:
     first, second = case.worker(0), case.worker(1)
     case.load(replace(AFTER, workers=1))
     assert case.sent_to(second) == []  # what it would prepare it would never serve
@@ -490,7 +490,7 @@ def test_one_that_starts_while_all_others_prepare_is_asked_when_it_is_ready(case
     assert case.number == 2
 
 
-def test_one_that_dies_while_it_changes_over_is_replaced_by_one_that_is_born_into_it(case: Case) -> None:
+def test_a_child_that_dies_during_the_commit_is_restarted_with_the_new_configuration(case: Case) -> None:
     case.load()
     case.prepare()
     first, *others = case.assigned_children

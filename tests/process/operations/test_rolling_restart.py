@@ -25,7 +25,7 @@ def begun(supervisor: FakeSupervisor) -> RollingRestart:
     return restarting
 
 
-def test_at_each_post_the_new_one_is_ready_before_the_old_one_ends(supervisor: FakeSupervisor) -> None:
+def test_in_each_slot_the_new_worker_is_ready_before_the_old_one_drains(supervisor: FakeSupervisor) -> None:
     first, second, control = supervisor.worker(0), supervisor.worker(1), supervisor.control
     restarting = begun(supervisor)
     (new_worker,) = supervisor.process_table.unassigned

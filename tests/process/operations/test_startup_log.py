@@ -29,7 +29,7 @@ def announced(**changes: object) -> list[str]:
         listen_sockets.close()
 
 
-def test_every_address_and_every_door_has_its_line() -> None:
+def test_every_listener_and_admin_address_has_its_line() -> None:
     pool = "pool app (round-robin, 2 backends, http health checks every 2.5s)"
     assert announced() == [
         f"listener web: http on 127.0.0.1:<0> to {pool}",

@@ -171,7 +171,7 @@ def test_a_process_that_was_started_by_itself_inherits_nothing() -> None:
 
 
 @pytest.mark.parametrize("number", ["x", "-1", "987654", "file"])
-def test_a_number_that_is_no_line_is_refused_in_one_line(number: str, tmp_path: Path) -> None:
+def test_a_descriptor_that_is_no_pipe_is_refused_in_one_line(number: str, tmp_path: Path) -> None:
     with open(tmp_path / "file", "w") as file:
         number = str(file.fileno()) if number == "file" else number
         with pytest.raises(StartError, match=rf"^{HANDOVER_ENV}={number} names no line to an instance that could be replaced$"):
@@ -179,7 +179,7 @@ def test_a_number_that_is_no_line_is_refused_in_one_line(number: str, tmp_path: 
 
 
 @pytest.mark.parametrize("how", ["gone", "silent"])
-def test_a_line_on_which_nothing_comes_is_refused_in_one_line(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_handover_that_does_not_come_is_refused_in_one_line(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upgrade_protocol, "HANDOVER_TIMEOUT_S", 0.02)
     mine, theirs = pipe_pair()
     environ = environment(theirs)
@@ -198,7 +198,7 @@ def test_a_successor_that_is_gone_takes_nothing(supervisor: FakeSupervisor) -> N
     mine.close()
 
 
-def test_the_same_command_is_executed_with_its_line_and_what_else_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_command_is_executed_with_its_pipe_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     executed: list[tuple[str, list[str], dict[str, str]]] = []
     monkeypatch.setattr("balance.process.operations.upgrade_protocol.os.execve", lambda *called: executed.append(called))
     monkeypatch.setattr(sys, "orig_argv", ["python3", "-m", "balance", "serve", "--config", "f.yaml"])
@@ -230,7 +230,7 @@ def test_one_that_replaces_nobody_tells_nobody(environ: dict[str, str]) -> None:
     report_failure(environ, "why")
 
 
-def test_a_legacy_without_its_descriptors_is_refused_in_one_line(supervisor: FakeSupervisor) -> None:
+def test_a_handover_without_its_descriptors_is_refused_in_one_line(supervisor: FakeSupervisor) -> None:
     mine, theirs = pipe_pair()
     assert hand_over(mine, supervisor.supervisor_state, {})
     message = theirs.receive()[0][0]

@@ -222,7 +222,7 @@ def config(*addresses: Address, admin: int = 0) -> Config:
     )
 
 
-def test_listeners_and_side_doors_take_their_sockets_and_the_rest_is_closed_with_a_word(
+def test_listeners_and_admin_claim_their_sockets_and_the_rest_is_closed_with_a_warning(
     stack: ExitStack, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     web, admin, stray, path = bound(stack), bound(stack), bound(stack), unix(stack, tmp_path / "stray")

@@ -27,7 +27,7 @@ def config(*ports: int, admin: int = 0, metrics: int = 0) -> Config:
     )
 
 
-def test_each_worker_gets_its_own_socket_of_every_listener_and_control_the_side_doors() -> None:
+def test_each_worker_gets_its_own_socket_of_every_listener_and_control_the_admin_sockets() -> None:
     listen_sockets = open_all(config(0, 0))
     try:
         assert [name for name, _ in listen_sockets.for_worker(1)] == ["l0", "l1"]
@@ -212,7 +212,7 @@ def test_what_is_no_longer_configured_is_closed_once_that_is_decided(stack: Exit
     assert os.listdir(tmp_path) == []
 
 
-def test_an_address_moves_between_a_listener_and_a_side_door(stack: ExitStack) -> None:
+def test_an_address_moves_between_a_listener_and_the_admin_server(stack: ExitStack) -> None:
     scene = FakeSupervisor(stack, listening(("web", LOCAL), ("api", LOCAL), admin=LOCAL))
     (api,), (admin,) = ports(scene.listen_sockets, "api"), ports(scene.listen_sockets, "admin")
     before = scene.listen_sockets

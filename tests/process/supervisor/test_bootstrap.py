@@ -49,7 +49,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Iterator[Found]:
         yield founded
 
 
-def test_an_instance_begins_with_its_first_configuration_and_posts_for_all(found: Found) -> None:
+def test_an_instance_starts_with_its_first_generation_and_all_slots(found: Found) -> None:
     supervisor_state = found(watch_config=True)
     context = supervisor_state.context
     (generation,) = context.history
@@ -93,7 +93,7 @@ def test_a_child_has_nothing_that_is_the_supervisor_s_alone(found: Found) -> Non
     handover_state.close_pipe()
 
 
-def test_each_is_born_with_its_own_sockets_of_what_is_served_now(found: Found) -> None:
+def test_each_child_inherits_its_own_sockets(found: Found) -> None:
     supervisor_state = found()
     born: dict[str, Child] = {}
 

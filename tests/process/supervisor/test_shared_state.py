@@ -51,7 +51,7 @@ def test_a_new_one_has_room_for_twice_as_many_of_everything() -> None:
     os.close(made.locks.fileno())
 
 
-def test_one_that_is_gone_on_with_keeps_counters_states_slots_and_locks(before: SharedState) -> None:
+def test_inherited_state_keeps_counters_states_slots_and_locks(before: SharedState) -> None:
     made = create_shared_state(configured("b", "c"), handover_state_from(before))
     assert made.assignment.slots == {("web", "b"): 2, ("", "main"): 3, ("web", "c"): 4}
     assert made.board.state(2)[0] is State.UNHEALTHY
@@ -70,7 +70,7 @@ def test_one_that_is_gone_on_with_keeps_counters_states_slots_and_locks(before: 
         ({"max_slots": 5}, configured("c", "d"), "2 backends, besides 2 that go .* than the 4 "),  # fewer are mapped then
     ],
 )
-def test_where_it_cannot_be_gone_on_with_all_begins_anew_with_a_word(
+def test_state_that_cannot_be_inherited_is_created_anew_with_a_warning(
     before: SharedState, change: dict[str, object], config: Config, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     handover_state = replace(handover_state_from(before), **change)  # type: ignore[arg-type]

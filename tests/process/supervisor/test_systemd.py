@@ -51,7 +51,7 @@ def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NotifyR
         (lambda systemd: systemd.main_pid(4711), ["MAINPID=4711"]),
     ],
 )
-def test_each_word_is_one_message(
+def test_each_notification_is_one_datagram(
     receiver: NotifyReceiver, tell: Callable[[SystemdNotifier], None], message: list[str]
 ) -> None:
     tell(SystemdNotifier(receiver.name))

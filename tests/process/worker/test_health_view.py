@@ -79,7 +79,7 @@ def play(act: Callable[[], Any]) -> None:
 
 
 @pytest.mark.parametrize("pool", [{}, {"breaker": BREAKER}], ids=["plain", "guarded"])
-def test_a_state_on_the_board_is_applied_at_the_first_look_and_at_a_bell(pool: dict[str, Any]) -> None:
+def test_a_state_is_applied_at_the_start_and_on_a_wakeup(pool: dict[str, Any]) -> None:
     async def act() -> None:
         child_context = context(3, **pool)
         child_context.board.set_state(1, State.UNHEALTHY, 0.0)
@@ -93,7 +93,7 @@ def test_a_state_on_the_board_is_applied_at_the_first_look_and_at_a_bell(pool: d
     play(act)
 
 
-def test_a_breaker_opened_by_one_worker_is_open_in_all_at_once() -> None:
+def test_a_breaker_opened_by_one_worker_is_open_in_all() -> None:
     async def act() -> None:
         child_context = context(2, workers=4, breaker=CircuitBreaker(enabled=True, failure_threshold=4))
         workers = [Worker(child_context, slot) for slot in range(4)]
@@ -124,7 +124,7 @@ def test_when_its_time_is_over_every_worker_may_try_and_one_does() -> None:
     play(act)
 
 
-def test_a_worker_born_later_finds_the_breaker_open() -> None:
+def test_a_restarted_worker_finds_the_breaker_open() -> None:
     async def act() -> None:
         child_context = context(2, breaker=CircuitBreaker(enabled=True, failure_threshold=2))
         first = Worker(child_context, 0)
@@ -135,7 +135,7 @@ def test_a_worker_born_later_finds_the_breaker_open() -> None:
     play(act)
 
 
-def test_evidence_is_rung_to_control_a_few_times_however_much_there_is() -> None:
+def test_failures_wake_control_at_a_bounded_rate() -> None:
     async def act() -> None:
         child_context = context(2, health_check=HealthCheck(slow_start_s=1.0))
         worker = Worker(child_context, 0)
@@ -194,7 +194,7 @@ def test_states_are_applied_to_the_pools_of_a_reload_before_they_are_chosen_from
     play(act)
 
 
-def test_what_no_bell_has_told_is_caught_up_with_and_told_once_all_gauges_are_written() -> None:
+def test_changes_without_a_wakeup_are_applied_before_the_gauges_are_written() -> None:
     async def act() -> None:
         child_context = context(backends=20)  # more than one tick writes
         worker = Worker(child_context, 0)

@@ -150,7 +150,7 @@ async def connects(port: int) -> bool:
     return True
 
 
-def test_nothing_is_served_otherwise_before_the_word_and_all_of_it_after(log: Path) -> None:
+def test_nothing_changes_before_the_commit_and_everything_after(log: Path) -> None:
     async def act(case: Case) -> None:
         case.ask(2, case.serving("b1", "b3"))
         assert await case.answer() == Message(PREPARED, 2, ())
@@ -164,7 +164,7 @@ def test_nothing_is_served_otherwise_before_the_word_and_all_of_it_after(log: Pa
     play(log, act)
 
 
-def test_one_that_is_abandoned_leaves_no_trace(log: Path, tmp_path: Path) -> None:
+def test_an_aborted_preparation_leaves_no_trace(log: Path, tmp_path: Path) -> None:
     async def act(case: Case) -> None:
         await asyncio.get_running_loop().run_in_executor(None, gc.collect)  # the thread is there
         before, snapshot = case.files(), case.listener_server.snapshot
@@ -237,7 +237,7 @@ def test_what_cannot_be_prepared_is_refused_with_its_reason(log: Path, tmp_path:
     play(log, act)
 
 
-def test_sockets_come_and_go_with_the_word(log: Path) -> None:
+def test_sockets_change_with_the_commit(log: Path) -> None:
     async def act(case: Case) -> None:
         with socket.create_server(("127.0.0.1", 0)) as new:
             port = new.getsockname()[1]
@@ -253,7 +253,7 @@ def test_sockets_come_and_go_with_the_word(log: Path) -> None:
     play(log, act)
 
 
-def test_the_log_is_begun_anew_with_the_word_and_one_that_cannot_be_is_left(log: Path, tmp_path: Path) -> None:
+def test_the_log_changes_with_the_commit_and_stays_if_it_cannot_be_opened(log: Path, tmp_path: Path) -> None:
     async def act(case: Case) -> None:
         other = tmp_path / "other.log"
         await case.turned(2, case.serving("b1", logging=LoggingConfig(output=str(other))))
@@ -318,7 +318,7 @@ def test_where_there_was_no_room_for_all_descriptors_it_is_refused_and_none_is_k
     play(log, act)
 
 
-def test_a_word_that_comes_too_early_changes_nothing(log: Path) -> None:
+def test_a_commit_before_prepare_is_done_changes_nothing(log: Path) -> None:
     async def act(case: Case) -> None:
         case.ask(2, case.serving("b3"))
         case.send(COMMIT, 2)
@@ -379,7 +379,7 @@ def test_a_socket_that_came_with_one_configuration_goes_on_with_the_next(log: Pa
 
 
 @pytest.mark.parametrize("check", [HealthCheck(), HealthCheck(slow_start_s=1.0)], ids=["plain", "guarded"])
-def test_after_the_word_the_worker_goes_on_looking_at_how_backends_stand(log: Path, check: HealthCheck) -> None:
+def test_after_the_commit_the_worker_still_follows_backend_states(log: Path, check: HealthCheck) -> None:
     async def act(case: Case) -> None:
         config = case.serving("b2", "b3")
         config = replace(config, pools=(replace(config.pools[0], health_check=check),))
