@@ -25,9 +25,13 @@ class RoundRobin:
 
     def pick(self, key: bytes, avoid: Collection[int], now: float) -> int:
         count = self._count
+        if not avoid and count:  # nearly always; the loop below would do the same
+            index = self._next
+            self._next = index + 1 if index + 1 < count else 0
+            return index
         for _ in range(count):
             index = self._next
             self._next = index + 1 if index + 1 < count else 0
-            if not avoid or index not in avoid:
+            if index not in avoid:
                 return index
         return NO_BACKEND

@@ -46,12 +46,13 @@ class Lease:
         self.backend = backend
         self.started = now
         self._terms: LeaseTerms | None = terms  # None once it is given back
-        self._has_answered = False
         load = backend.load
         load.active += 1
         terms.cells[backend.block + _LEASES] += 1
-        if terms.wants_outcomes and load.pool_active is not None:
-            load.pool_active.active += 1
+        if terms.wants_outcomes:
+            self._has_answered = False
+            if load.pool_active is not None:
+                load.pool_active.active += 1
 
     def answered(self, now: float, status: int = 0) -> None:
         """The first byte of an answer came, or in TCP mode the connection: how long that took is learned now, and the answer is

@@ -22,9 +22,9 @@ def count_exchange(exchange: Exchange, now: float, lease: Lease | None, outcome:
     slot, request_us, upstream_us = 0, int((now - exchange.started) * 1e6), -1
     if lease is not None:
         slot = lease.backend.slot
-        if outcome is _OK:  # the first backend was chosen as the exchange began
-            is_first = exchange.attempts == 1 and exchange.queue_wait is None
-            upstream_us = request_us if is_first else int((now - lease.started) * 1e6)
+        if outcome is _OK:
+            # the first backend was chosen as the exchange began
+            upstream_us = request_us if lease.started == exchange.started else int((now - lease.started) * 1e6)
     bytes_in = exchange.head_bytes if upload is None else exchange.head_bytes + upload.bytes_in
     worker.row.count_exchange(
         slot, exchange.request.method, exchange.status, exchange.why, request_us, upstream_us, bytes_in, exchange.bytes_out

@@ -38,6 +38,7 @@ BREAK_LOOK_S: Final = 0.05  # how often it is looked whether the kernel has got 
 BREAK_SLOW_LOOK_S: Final = 0.5  # while it gets rid of nothing
 
 _EMPTY_LINES: Final = re.compile(rb"\A(?:\r\n)+")
+_CR: Final = 13
 
 
 # Why reading is paused: more requests wait than may, or the backend can't take more of a body.
@@ -214,7 +215,7 @@ class HttpClient(Timed, asyncio.Protocol):
     def _take_head(self) -> None:
         """Begin the next request of the buffer, if its head is complete."""
         data = self._buffer
-        if data.startswith(b"\r"):
+        if data[0] == _CR:
             # RFC 9112 section 2.2: empty lines before a request line are skipped.
             data = self._buffer = _EMPTY_LINES.sub(b"", data)
             if not data or data == b"\r":

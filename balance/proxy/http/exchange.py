@@ -172,12 +172,8 @@ class Exchange:
         if settings.retrying is not None:
             settings.retrying.budget.requests += 1
         pool, lease = settings.pool, None
-        if client.connection_auth is not None:
-            lease = client.connection_auth.acquire(pool, now)
-        if settings.cookie is not None:
-            self._visit = UNMOVED
-            if lease is None:
-                lease = lease_of_session(settings, fields, now)
+        if client.connection_auth is not None or settings.cookie is not None:
+            lease = self._bound_lease(now)
         if lease is None:
             lease = pool.acquire(b"" if pool.key_of is None else self._key(pool.key_of), now)
         if lease is None:
@@ -185,6 +181,16 @@ class Exchange:
         else:
             self.use(lease, now)
         return body
+
+    def _bound_lease(self, now: float) -> Lease | None:
+        """Of the backend that this client is bound to, by a connection of its own or by a session."""
+        settings, auth = self.settings, self.client.connection_auth
+        lease = None if auth is None else auth.acquire(settings.pool, now)
+        if settings.cookie is not None:
+            self._visit = UNMOVED
+            if lease is None:
+                lease = lease_of_session(settings, self.request.fields, now)
+        return lease
 
     def acquire(self, now: float) -> Lease | None:
         """Ask the pool once more."""
