@@ -152,10 +152,10 @@ def describe_order(order: Order) -> str:
     """An order as text for the log."""
     match order:
         case Reload():
-            words = "reload"
+            text = "reload"
             if order.rollback:
-                words = f"go back to {f'configuration {order.to}' if order.to else 'the configuration before'}"
-            return f"{words} without what was changed at run time" if order.discard_changes else words
+                text = f"go back to {f'configuration {order.to}' if order.to else 'the configuration before'}"
+            return f"{text} without what was changed at run time" if order.discard_changes else text
         case ChangeBackends():
             return "; ".join(map(_describe_change, order.changes))
         case Restart():

@@ -53,8 +53,8 @@ def _run(config: Config, source: Source, handover_state: HandoverState | None, *
     else:
         config, handover_state.changes = _changed(source, config, handover_state.changes)
         chosen = {
-            (name, Address.parse(wanted)): Address.parse(bound)
-            for (name, wanted), bound in handover_state.ephemeral_ports.items()
+            (name, Address.parse(configured)): Address.parse(bound)
+            for (name, configured), bound in handover_state.ephemeral_ports.items()
         }
         listen_sockets = open_all(config, handover_state.sockets, handover_state.owned_paths, chosen)
     for line in startup_log.lines(config, listen_sockets):

@@ -58,26 +58,26 @@ class LineHandler(logging.Handler):
         self.process = process
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT)
-        self._lost = 0
+        self._dropped = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             # POLLERR and POLLHUP are always reported: the reader is gone and a write would fail.
             events = self._poll.poll(0)
             if not events or events[0][1] != select.POLLOUT:
-                self._lost += 1
+                self._dropped += 1
                 return
             line = self.format(record).encode("utf-8", "backslashreplace")
-            if self._lost:
+            if self._dropped:
                 line = self._note(record).encode() + b"\n" + line
             os.write(self.fd, line[: LINE_BYTES - 1] + b"\n")
-            self._lost = 0
+            self._dropped = 0
         except Exception:  # a full disk or a bad format must not fail a request
-            self._lost += 1
+            self._dropped += 1
 
     def _note(self, before: logging.LogRecord) -> str:
         """The line that reports dropped lines."""
-        text = f"{self._lost} lines were lost: nobody took them"
+        text = f"{self._dropped} lines were lost: nobody took them"
         note = logging.LogRecord(before.name, logging.WARNING, "", 0, text, (), None)
         return self.format(note)
 

@@ -73,13 +73,13 @@ class EventWatcher:
         before = None
         for each in generations:
             if each.number > self._generation:
-                said = summary(difference(before.config, each.config)) if before else ""
-                text = f"generation {each.number} is served ({each.origin})" + (f": {said}" if said else "")
+                diff_summary = summary(difference(before.config, each.config)) if before else ""
+                text = f"generation {each.number} is served ({each.origin})" + (f": {diff_summary}" if diff_summary else "")
                 fields = {
                     "result": ReloadResult.SUCCESS.word,
                     "generation": each.number,
                     "origin": each.origin,
-                    "summary": said,
+                    "summary": diff_summary,
                 }
                 self._view.events.publish("reload", text, **fields)
             before = each

@@ -74,20 +74,20 @@ class Child:
         OSError when no process can be forked.
         """
         self.started_at = now
-        self.pipe_end, theirs = pipe_pair()
+        self.pipe_end, child_end = pipe_pair()
         # A signal that came between fork() and the child's own handlers would be taken for the supervisor's.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             self.pid = os.fork()
             if self.pid == 0:
                 self.pipe_end.close()
-                run_and_exit(main, SupervisorPipe(theirs), mask)
+                run_and_exit(main, SupervisorPipe(child_end), mask)
         except OSError:
             self.close_pipe()
             raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            theirs.close()
+            child_end.close()
         self.state = ChildState.STARTING
 
     def receive(self) -> tuple[list[Message], bool]:
@@ -95,7 +95,7 @@ class Child:
         if self.pipe_end is None:
             return [], False
         messages, is_open = self.pipe_end.receive()
-        others = []
+        other_messages = []
         for message in messages:
             if message.kind == READY:
                 if self.state is ChildState.STARTING:
@@ -103,8 +103,8 @@ class Child:
             elif message.kind == FAILED:
                 self.failure_reason = str(message.data)
             else:
-                others.append(message)
-        return others, is_open
+                other_messages.append(message)
+        return other_messages, is_open
 
     def send(self, kind: str, data: object = None) -> bool:
         """Send one message. False when the child is gone or its pipe is full."""

@@ -110,8 +110,8 @@ class ProcessTable:
         """Fork a child that is meant for the slot but not assigned to it yet. OSError without a process or a free row."""
         if child_slot.worker_number is None:
             return self._fork_and_run(Child(child_slot.name))
-        with self._rows.locked() as is_held:
-            if not is_held:
+        with self._rows.locked() as is_locked:
+            if not is_locked:
                 raise OSError(errno.EAGAIN, "another instance is busy with the rows of the board")
             row = child_slot.row = self._free_row(child_slot)
             child = self._fork_and_run(Child(child_slot.name, child_slot.worker_number, row))

@@ -28,7 +28,7 @@ class SupervisorState:
     def ephemeral_ports(self) -> dict[tuple[str, str], str]:
         """The ports that the kernel chose for port 0: (listener, configured address) -> bound address."""
         chosen = ephemeral_ports(self.context.config, self.context.listen_sockets)
-        return {(name, str(wanted)): str(bound) for (name, wanted), bound in chosen.items()}
+        return {(name, str(configured)): str(bound) for (name, configured), bound in chosen.items()}
 
     def reopen_logs(self) -> None:
         """Reopen log files in every process, after a rotation."""

@@ -39,21 +39,21 @@ class AdminServers:
 
     def listen_on(self, sockets: Sequence[tuple[str, socket.socket]]) -> None:
         """Accept from exactly these (server name, socket) from now on."""
-        kept = {sock for _, sock in sockets}  # whichever server uses them now
+        in_use = {sock for _, sock in sockets}  # whichever server uses them now
         for name, app in APPS.items():
-            wanted = [sock for each, sock in sockets if each == name]
-            have, server = self._servers.get(name, ([], None))
-            if wanted == have:
+            configured = [sock for each, sock in sockets if each == name]
+            current, server = self._servers.get(name, ([], None))
+            if configured == current:
                 continue
             if server is not None:
                 del self._servers[name]
                 self._loop.call_later(CLOSE_DELAY_S, _stop, server)
-            if wanted:
-                server = AdminServer(app(self._view, all(is_local(bound_address(sock)) for sock in wanted)))
-                server.start([sock.dup() for sock in wanted], f"the {name} server")  # its own, which it closes at its end
-                self._servers[name] = (wanted, server)
-            for sock in have:
-                if sock not in kept:
+            if configured:
+                server = AdminServer(app(self._view, all(is_local(bound_address(sock)) for sock in configured)))
+                server.start([sock.dup() for sock in configured], f"the {name} server")  # its own, which it closes at its end
+                self._servers[name] = (configured, server)
+            for sock in current:
+                if sock not in in_use:
                     sock.close()
 
     async def close(self) -> None:

@@ -186,8 +186,8 @@ class Control:
         for pool in config_update.config.pools:
             if self._health_registry.outage(pool.name):
                 self._on_pool_down(pool.name)
-        have = self._admin_servers.sockets | new
-        self._admin_servers.listen_on([(name, have[number]) for name, number in prepare_request.sockets])
+        available = self._admin_servers.sockets | new
+        self._admin_servers.listen_on([(name, available[number]) for name, number in prepare_request.sockets])
         logs.reopen(config_update.config.logging)
         self._supervisor_pipe.pipe_end.send(messages.COMMITTED, config_update.number)
 

@@ -115,12 +115,12 @@ class HealthRegistry:
 
     def _restored_status(self, slot: int, check: HealthCheck, state: State, since: float) -> BackendStatus:
         """A backend's status under these checks, from its state before."""
-        held = state_after_reload(state, check)
-        if held is not state:
-            self._context.board.set_state(slot, held, 0.0)
+        restored = state_after_reload(state, check)
+        if restored is not state:
+            self._context.board.set_state(slot, restored, 0.0)
             self._reasons.pop(slot, None)
             self.wake_workers()
-            return BackendStatus(check, held)
+            return BackendStatus(check, restored)
         return BackendStatus(check, state, since)
 
     def state(self, slot: int) -> State:

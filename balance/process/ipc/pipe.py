@@ -95,11 +95,11 @@ class PipeEnd:
             if not packet:
                 return messages, False
             if flags & socket.MSG_CTRUNC:
-                self._take_without_fds(packet[1:], fds, messages)
+                self._append_without_fds(packet[1:], fds, messages)
             else:
-                self._take(packet[1:], fds, messages)
+                self._append_message(packet[1:], fds, messages)
 
-    def _take_without_fds(self, packet: bytes, fds: Sequence[int], messages: list[Message]) -> None:
+    def _append_without_fds(self, packet: bytes, fds: Sequence[int], messages: list[Message]) -> None:
         """The descriptor limit is reached (MSG_CTRUNC): deliver the message without descriptors; the receiver refuses it."""
         for fd in (*self._fds, *fds):
             os.close(fd)
@@ -109,7 +109,7 @@ class PipeEnd:
             if kind:
                 messages.append(Message(kind, data, ()))
 
-    def _take(self, packet: bytes, fds: Sequence[int], messages: list[Message]) -> None:
+    def _append_message(self, packet: bytes, fds: Sequence[int], messages: list[Message]) -> None:
         self._fds += fds
         if packet:
             kind, data = pickle.loads(packet)

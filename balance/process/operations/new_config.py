@@ -96,13 +96,13 @@ class NewConfig(Proposal):
 
     def prepare_request(self, child: Child) -> tuple[PrepareRequest, list[socket.socket]]:
         """The prepare request for one child, and the sockets that it does not have yet."""
-        wanted = self.listen_sockets.for_child(child.worker_number)
-        inodes = [inode(sock) for _, sock in wanted]
-        new = [(number, sock) for number, (_, sock) in zip(inodes, wanted, strict=True) if number not in child.inodes]
+        configured = self.listen_sockets.for_child(child.worker_number)
+        inodes = [inode(sock) for _, sock in configured]
+        new = [(number, sock) for number, (_, sock) in zip(inodes, configured, strict=True) if number not in child.inodes]
         listening = tuple((listen_address.listener, listen_address.address) for listen_address in self.listen_sockets.listeners)
         prepare_request = PrepareRequest(
             self.number,
-            tuple((name, number) for number, (name, _) in zip(inodes, wanted, strict=True)),
+            tuple((name, number) for number, (name, _) in zip(inodes, configured, strict=True)),
             tuple(number for number, _ in new),
             listening if child.worker_number is None else (),
         )

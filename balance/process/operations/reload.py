@@ -204,13 +204,13 @@ class ReloadOperation:
         supervisor_state.apply_generation(generation, new_config.assignment, new_config.listen_sockets)
         self._step = ReloadStep.COMMITTING
         self.deadline = now + COMMIT_TIMEOUT_S
-        lost = supervisor_state.process_table.set_worker_count(generation.config.workers)
+        surplus = supervisor_state.process_table.set_worker_count(generation.config.workers)
         for child in self._requested:
-            if child.state is ChildState.READY and child not in lost:
+            if child.state is ChildState.READY and child not in surplus:
                 self._pending.add(child)
                 child.inodes = self._requested[child]
                 child.send(COMMIT, self._number)
-        supervisor_state.process_table.stop_gracefully(lost, before.config.restart_drain_s)
+        supervisor_state.process_table.stop_gracefully(surplus, before.config.restart_drain_s)
         for child_slot in supervisor_state.process_table.workers:
             if child_slot.child is None and child_slot.restart_at is None:
                 child_slot.restart_at = now  # a new slot

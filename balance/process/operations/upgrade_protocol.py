@@ -92,7 +92,7 @@ def hand_over(
         "max_slots": context.board.max_slots,
         "book": supervisor_state.book.dump(),
         "owned_paths": context.listen_sockets.owned_paths,
-        "any_port": [(listener, wanted, bound) for (listener, wanted), bound in ephemeral_ports.items()],
+        "any_port": [(listener, configured, bound) for (listener, configured), bound in ephemeral_ports.items()],
         "generation": context.generation.number,
         "changes": [
             (str(change.verb), change.pool, change.name, change.values, change.basis) for change in context.generation.changes
@@ -152,7 +152,7 @@ def _parse_handover(end: PipeEnd, message: Message) -> HandoverState:
         locks_fd=locks_fd,
         sockets=[socket.socket(fileno=fd) for fd in rest],
         owned_paths=fields["owned_paths"],
-        ephemeral_ports={(listener, wanted): bound for listener, wanted, bound in fields["any_port"]},
+        ephemeral_ports={(listener, configured): bound for listener, configured, bound in fields["any_port"]},
         max_rows=fields["max_rows"],
         max_slots=fields["max_slots"],
         book=[((pool, name, address), slot, is_present) for (pool, name, address), slot, is_present in fields["book"]],

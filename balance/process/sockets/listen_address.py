@@ -259,12 +259,12 @@ def _as_start_error(listener: str, address: Address) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StartError(f"listener {listener}: cannot listen on {address}: {_words(error, address)}") from None
+        raise StartError(f"listener {listener}: cannot listen on {address}: {_explain(error, address)}") from None
     except ValueError as error:  # a name that the IDNA codec refuses
         raise StartError(f"listener {listener}: cannot listen on {address}: {error}") from None
 
 
-def _words(error: OSError, address: Address) -> str:
+def _explain(error: OSError, address: Address) -> str:
     """The reason, and what to do about it."""
     if isinstance(error, socket.gaierror):
         return f"the name {address.host!r} does not resolve; write an address of this machine"

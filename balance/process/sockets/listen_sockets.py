@@ -146,15 +146,15 @@ def open_all(
 
 def ephemeral_ports(config: Config, listen_sockets: ListenSockets) -> dict[tuple[str, Address], Address]:
     """The ports that the kernel chose for port 0: (listener, configured address) -> the same address with the port."""
-    given = {(name, wanted.port) for name, wanted in _configured_addresses(config)}
+    given = {(name, configured.port) for name, configured in _configured_addresses(config)}
     return {
-        (name, wanted): Address(wanted.host, listen_address.address.port)
-        for name, wanted in _configured_addresses(config)
-        if not wanted.port and not wanted.is_unix
+        (name, configured): Address(configured.host, listen_address.address.port)
+        for name, configured in _configured_addresses(config)
+        if not configured.port and not configured.is_unix
         for listen_address in (*listen_sockets.listeners, *listen_sockets.admin_and_metrics)
         if listen_address.listener == name
         and (name, listen_address.address.port) not in given
-        and _is_at(listen_address.address, wanted)
+        and _is_at(listen_address.address, configured)
     }
 
 
@@ -206,11 +206,15 @@ class ListenSocketsChange:
         close_new((*self._after.listeners, *self._after.admin_and_metrics), self._inherited)
 
 
-def _is_at(bound: Address, wanted: Address) -> bool:
+def _is_at(bound: Address, configured: Address) -> bool:
     """Whether a bound address on an ephemeral port can belong to a configured one."""
     if bound.is_unix:
         return False
-    return bound.host == wanted.host or (wanted.host == "0.0.0.0" and not bound.host) or not (wanted.is_ip or not wanted.host)
+    return (
+        bound.host == configured.host
+        or (configured.host == "0.0.0.0" and not bound.host)
+        or not (configured.is_ip or not configured.host)
+    )
 
 
 def _configured_addresses(config: Config) -> Iterator[tuple[str, Address]]:

@@ -33,9 +33,9 @@ class SystemdNotifier:
     def from_environment(cls, environ: MutableMapping[str, str], pid: int) -> SystemdNotifier:
         """Reads and removes the variables, so that health-check commands do not inherit them."""
         address = environ.pop("NOTIFY_SOCKET", "")
-        usec, asked = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
-        is_asked = address and _number(usec) and (not asked or _number(asked) == pid)
-        return cls(address, _number(usec) / 1e6 if is_asked else 0.0)
+        usec, expected_pid = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
+        is_enabled = address and _number(usec) and (not expected_pid or _number(expected_pid) == pid)
+        return cls(address, _number(usec) / 1e6 if is_enabled else 0.0)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -81,8 +81,8 @@ class SystemdNotifier:
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
             if not self._has_warned:
                 self._has_warned = True
-                words = (error.strerror if isinstance(error, OSError) else None) or str(error)
-                log.warning("cannot tell systemd %s over NOTIFY_SOCKET=%s: %s", lines[0], self._address, words)
+                reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+                log.warning("cannot tell systemd %s over NOTIFY_SOCKET=%s: %s", lines[0], self._address, reason)
 
 
 def activation_sockets(environ: MutableMapping[str, str], pid: int) -> list[socket.socket]:
@@ -91,9 +91,9 @@ def activation_sockets(environ: MutableMapping[str, str], pid: int) -> list[sock
     The variables are removed and the sockets set close-on-exec. A descriptor that is no listening stream socket is warned about
     and closed.
     """
-    count, asked = environ.pop("LISTEN_FDS", ""), environ.pop("LISTEN_PID", "")
+    count, expected_pid = environ.pop("LISTEN_FDS", ""), environ.pop("LISTEN_PID", "")
     names = environ.pop("LISTEN_FDNAMES", "").split(":")
-    if not count or _number(asked) != pid:
+    if not count or _number(expected_pid) != pid:
         return []
     found = []
     for index in range(_number(count)):

@@ -148,13 +148,13 @@ class WorkerReload:
 
     async def _commit(self, prepare_request: PrepareRequest, prepared: Prepared) -> None:
         self._prepare_request = self._prepared = None
-        have, self._new = self._sockets | self._new, {}
-        self._sockets = {number: have[number] for _, number in prepare_request.sockets}
+        available, self._new = self._sockets | self._new, {}
+        self._sockets = {number: available[number] for _, number in prepare_request.sockets}
         pause = Pause()
         for _ in self._health_view.prime(prepared.snapshot, [renewal.pool for renewal in prepared.renewals]):
             await pause.if_due()
         await self._listener_server.swap(
-            prepared.snapshot, prepared.renewals, [(name, have[number]) for name, number in prepare_request.sockets]
+            prepared.snapshot, prepared.renewals, [(name, available[number]) for name, number in prepare_request.sockets]
         )
         self._health_view.swap_done()
         self._listener_server.log_to(prepared.access)
