@@ -112,7 +112,7 @@ def test_each_child_inherits_its_own_sockets(found: Found) -> None:
 @pytest.mark.drill
 @pytest.mark.timeout(120)
 def test_no_child_outlives_a_killed_supervisor(run: Callable[..., Instance], origins: Callable[..., Origin]) -> None:
-    instance = run(backends=[{"address": origins().address}], mode="http", workers=2).notify_ready()
+    instance = run(backends=[{"address": origins().address}], mode="http", workers=2).ready()
     port = instance.port
     instance.process.kill()
     instance.process.wait()
