@@ -275,7 +275,7 @@ class Acceptor:
             except Exception as error:  # it was closed before it began: connection_lost() has said so
                 log.debug("a connection ended before it began: %s", error)
 
-    def _protocol(self) -> asyncio.Protocol:
+    def _protocol(self) -> Any:
         settings = self._settings
         if settings is not None:
             return HttpClient(settings, self.clients, self._address)

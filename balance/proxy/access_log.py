@@ -16,8 +16,8 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, fields
+from typing import Final, NamedTuple
 
 from balance.config import model
 from balance.http1.fields import field_value
@@ -214,8 +214,11 @@ class AccessLog:
                 return
 
 
+_NAMES: Final = tuple(field.name for field in fields(AccessRecord))
+
+
 def _json(record: AccessRecord) -> str:
-    said = {name: getattr(record, name) for name in record.__slots__}
+    said = {name: getattr(record, name) for name in _NAMES}
     if not record.detail:
         del said["detail"]
     if record.tries:

@@ -6,8 +6,8 @@ is not closed; and not when it is only full: then this one request goes elsewher
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import cast, final
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import final
 
 from balance.config.model import HashKey, PoolConfig
 from balance.health.circuit_breaker import BreakerState
@@ -41,6 +41,9 @@ class Visit:
         return visit
 
 
+VisitExtractor = Callable[[RequestFields, bytes, str], bytes | Visit]  # a KeyExtractor, or what finds visits
+
+
 class Affinity:
     """Of one pool: where its sessions are. The client's cookie says it by one of the `tokens`, or a table of ours."""
 
@@ -62,7 +65,7 @@ class Affinity:
             self._sessions = Sessions(table, len(table), shared.session_key, config.name, backends, affinity.ttl_s)
             self._session_of = key_extractor(HashKey(affinity.mode, affinity.header if affinity.mode == "header" else ""))
 
-    def visits(self, policy_key_of: KeyExtractor | None) -> KeyExtractor:
+    def visits(self, policy_key_of: KeyExtractor | None) -> VisitExtractor:
         """The pool finds its own visits where others find a key: whoever carries it does not look at it."""
         session_extractor = self._session_of
 
@@ -70,7 +73,7 @@ class Affinity:
             key = b"" if policy_key_of is None else policy_key_of(fields, target, address)
             return Visit(key, session_extractor(fields, target, address))
 
-        return cast(KeyExtractor, visit)
+        return visit
 
     def home(self, visit: Visit, now: float, avoid: Collection[Backend], is_last_resort: bool) -> Backend | None:
         """The backend where the session is, None when it has none or can't stay there. Where nobody is as any other

@@ -16,7 +16,7 @@ from balance.http1.head import RequestFields
 from balance.load import Load
 from balance.model import Why
 from balance.runtime import counters
-from balance.runtime.affinity import Affinity, Visit, keeps
+from balance.runtime.affinity import Affinity, Visit, VisitExtractor, keeps
 from balance.runtime.backend import Backend
 from balance.runtime.backups import Backups
 from balance.runtime.lease import Lease, LeaseTerms
@@ -61,9 +61,10 @@ class Pool:
         self.limits = limits
         self.affinity = affinity
         self.backups = backups
-        self.key_of = key_extractor(hash_key) if Needs.KEY in policy.needs else None
+        policy_key_of = key_extractor(hash_key) if Needs.KEY in policy.needs else None
+        self.key_of: VisitExtractor | None = policy_key_of
         if affinity is not None:
-            self.key_of = affinity.visits(self.key_of)
+            self.key_of = affinity.visits(policy_key_of)
         self._policy = policy
         self._terms = LeaseTerms(row, policy.needs, is_evidence=health is not None)
         self._ready: tuple[Backend, ...] = ()

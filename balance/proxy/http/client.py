@@ -70,7 +70,7 @@ BREAKING: Final = ClientState.BREAKING
 GONE: Final = ClientState.GONE
 
 
-class HttpClient(Timed, asyncio.Protocol):
+class HttpClient(Timed):
     """See the module."""
 
     __slots__ = ("_address", "_buffer", "_exchange", "_paused_for", "_state", "_total_at", "_unsent", "after_host",

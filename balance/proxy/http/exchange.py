@@ -18,7 +18,6 @@ from balance.errors import ProtocolError, UpstreamError
 from balance.http1.body import Body
 from balance.http1.forwarding.forwarded_headers import ForwardedClient
 from balance.http1.framing import BY_CHUNKS, BY_LENGTH, NO_BODY, Framing
-from balance.http1.hash_key import KeyExtractor
 from balance.http1.head import Request, Response
 from balance.http1.response import MAX_HEAD
 from balance.model import Outcome, TryPhase, Why
@@ -35,7 +34,7 @@ from balance.proxy.http.upstream import Upstream
 from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.net.timer_wheel import NEVER
 from balance.retry.decision import Failure, RetryOutcome
-from balance.runtime.affinity import Visit
+from balance.runtime.affinity import Visit, VisitExtractor
 from balance.runtime.backend import Backend
 from balance.runtime.lease import Lease
 
@@ -197,7 +196,7 @@ class Exchange:
         pool = self.settings.pool
         return pool.acquire(b"" if pool.key_of is None else self._key(pool.key_of), now, self.tried)
 
-    def _key(self, key_of: KeyExtractor) -> bytes:
+    def _key(self, key_of: VisitExtractor) -> bytes | Visit:
         """What the pool's policy hashes of this request; where there are sessions, its Visit."""
         key = key_of(self.request.fields, self.request.target, self.client_address)
         if self.settings.cookie is not None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from balance.proxy.http.exchange import Exchange
 
 
-class Upstream(Backpressure, asyncio.Protocol):
+class Upstream(Backpressure):
     """Serves one exchange at a time. `exchange` is None while it is parked."""
 
     __slots__ = ("_is_counted", "_unsent", "backend", "connect_s", "early", "exchange", "is_full", "is_lost", "owner",

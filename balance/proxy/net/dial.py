@@ -13,7 +13,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from balance.errors import UpstreamError
 from balance.model import Address, TryPhase, Why
@@ -22,7 +22,7 @@ log = logging.getLogger("balance.worker")
 
 NAME_TTL_S = 30.0  # getaddrinfo hides the record's own TTL; nginx's `valid=30s` is the usual choice
 
-P = TypeVar("P", bound=asyncio.BaseProtocol)
+P = TypeVar("P")  # it has the methods of an asyncio.Protocol: no more is asked for, and a base of it can not be compiled
 
 # Descriptors, ports or memory of ours have run out: no backend may be judged by that.
 _OURS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
@@ -97,15 +97,15 @@ async def _connect(
     loop: asyncio.AbstractEventLoop, resolver: Resolver, address: Address, factory: Callable[[], P], timeout_s: float
 ) -> P:
     if address.is_unix:
-        _, protocol = await loop.create_unix_connection(factory, address.path)
-        return protocol
+        _, protocol = await loop.create_unix_connection(cast(Any, factory), address.path)
+        return cast(P, protocol)
     hosts = [address.host] if address.is_ip else await resolver.resolve(address.host)
     if not hosts:
         raise OSError(errno.ENXIO, f"{address.host} has no address")
     for host in hosts[:-1]:
         with contextlib.suppress(OSError):  # TimeoutError is one: an address that is silent leaves time for the others
             async with asyncio.timeout(timeout_s / len(hosts) or None):
-                _, protocol = await loop.create_connection(factory, host, address.port)
-                return protocol
-    _, protocol = await loop.create_connection(factory, hosts[-1], address.port)
-    return protocol
+                _, protocol = await loop.create_connection(cast(Any, factory), host, address.port)
+                return cast(P, protocol)
+    _, protocol = await loop.create_connection(cast(Any, factory), hosts[-1], address.port)
+    return cast(P, protocol)

@@ -22,7 +22,7 @@ PARTING_S = 30.0  # how long one that is to be reset may take none of what was w
 _PARTING_LOOK_S, _PARTING_SLOW_LOOK_S = 0.05, 0.5
 
 
-class RelayEnd(Backpressure, asyncio.Protocol):
+class RelayEnd(Backpressure):
     """One of the two connections. What it receives goes to its `other`; what comes before there is one waits in `early`."""
 
     __slots__ = ("bytes_received", "clients", "early", "is_full", "is_lost", "other", "peer", "relay", "saw_eof")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
+from typing import Any, cast
 
 from balance.model import Outcome, Why
 from balance.proxy.access_log import AccessRecord
@@ -60,7 +61,7 @@ class TunnelEnd(RelayEnd):
         self.early = [early] if early else []
         self.is_paused = is_paused
         self.is_full = is_full
-        transport.set_protocol(self)
+        transport.set_protocol(cast(Any, self))
 
 
 class Tunnel:
