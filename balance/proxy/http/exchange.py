@@ -244,11 +244,9 @@ class Exchange:
         settings = self.settings
         result = await connect(settings.worker, lease.backend, settings.connect_s)
         try:
-            if (
-                self._state is not CHOOSING or self.lease is not lease
-            ):  # the client has gone meanwhile; the next one may want it
+            if self._state is not CHOOSING or self.lease is not lease:  # the client has gone meanwhile
                 if isinstance(result, Upstream):
-                    result.park(monotonic(), settings)
+                    result.park(monotonic(), settings)  # the next one may want it
             elif isinstance(result, UpstreamError):
                 self._failed_try().not_connected(result)
             elif result.is_lost:  # gone between its connect and now
