@@ -66,6 +66,7 @@ def test_an_orphaned_loader_ends(run: Run, origins: Origins, tmp_path: Path) -> 
     until(instance.group_is_empty, "nobody left")
 
 
+@pytest.mark.long
 def test_a_signal_that_is_not_obeyed_any_more_is_told(run: Run, origins: Origins) -> None:
     origin = origins()
     instance = run(backends=[{"address": origin.address}], **HTTP).ready()

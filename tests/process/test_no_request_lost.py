@@ -29,6 +29,7 @@ def test_nothing_is_lost_but_what_a_killed_worker_held(run: Run) -> None:
     assert not scraper.steps_back and not scraper.doubles, (scraper.steps_back[:9], scraper.doubles[:9])
 
 
+@pytest.mark.long
 def test_reloads_leave_no_descriptor_and_no_memory_behind(run: Run) -> None:
     with Load(keeping=2, fresh=1, websockets=4, download_bytes=0, pause_s=0.05) as load:
         instance = run(**document(load.addresses)).ready()

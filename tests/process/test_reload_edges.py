@@ -68,6 +68,7 @@ def free_port() -> int:
 # --- who dies meanwhile ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_worker_that_is_killed_while_it_prepares_is_replaced_and_its_successor_prepares(run: Run, tmp_path: Path) -> None:
     prelude, flag = prepare_blocked(tmp_path)
     with Load(**SMALL) as load:
@@ -205,6 +206,7 @@ def test_two_reloads_at_once_are_done_one_after_the_other(run: Run, tmp_path: Pa
         assert "error" not in instance.log
 
 
+@pytest.mark.long
 def test_a_reload_that_is_ordered_during_a_rolling_restart_follows_it(run: Run) -> None:
     with Load(**SMALL) as load:
         instance = run(**document(load.addresses)).ready()
@@ -295,6 +297,7 @@ def test_a_removed_port_is_free_though_workers_were_forked_meanwhile(run: Run, t
         until(lambda: not connect(port), "a closed port")
 
 
+@pytest.mark.long
 def test_a_listener_changes_what_it_speaks_and_those_who_are_in_go_on(run: Run) -> None:
     with Load(**SMALL | {"websockets": 2}) as load:
         instance = run(**document(load.addresses)).ready()
@@ -437,6 +440,7 @@ def test_logs_that_were_moved_away_are_begun_anew_on_a_reload(run: Run, origins:
     assert not main.exists()
 
 
+@pytest.mark.long
 def test_a_reload_that_changes_thousands_of_backends_tells_its_verdict(run: Run) -> None:
     def backends(weight: int) -> list[dict[str, Any]]:
         return [{"name": f"b{each}", "address": f"127.0.0.1:{10_000 + each}", "weight": weight} for each in range(2000)]

@@ -210,7 +210,7 @@ def order(instance: Instance, name: str, state: str) -> str:
 
 def test_a_drain_is_not_undone_by_good_probes_and_ends_by_order(run: Run, origins: Origins) -> None:
     backends = [{"name": name, "address": origins(name).address} for name in ("b1", "b2")]
-    check = {"enabled": True, "type": "http", "path": "/", "interval": "50ms", "timeout": "40ms"}
+    check = {"enabled": True, "type": "http", "path": "/", "interval": "50ms", "timeout": "5s"}
     instance = run(backends=backends, health_check=check, **HTTP).ready()
     until(lambda: instance.ask("/ready")[0] == 200, "readiness")
     assert order(instance, "b1", "drain") == "draining"

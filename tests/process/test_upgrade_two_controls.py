@@ -122,6 +122,7 @@ def test_what_an_operator_tells_either_holds(
     until(lambda: state(instance) == "healthy", "its return")
 
 
+@pytest.mark.long
 def test_a_backend_that_fails_meanwhile_comes_back(run: Run, origins: Origins, tmp_path: Path) -> None:
     flag = tmp_path / "hold"
     flag.touch()

@@ -22,6 +22,7 @@ SMALL = {"keeping": 2, "fresh": 2, "websockets": 3, "download_bytes": 0}
 BRIEF = {"timeouts": {"drain": "1s"}}
 
 
+@pytest.mark.long
 def test_a_websocket_outlives_an_instance_in_between_that_has_nothing_left_to_do(run: Run) -> None:
     with Load(**SMALL) as load:
         instance = run(**document(load.addresses, **BRIEF)).ready()
@@ -105,6 +106,7 @@ def test_an_instance_that_is_killed_before_it_is_ready_takes_nothing_with_it(run
     assert not report.failures, report.failures
 
 
+@pytest.mark.long
 def test_an_instance_that_is_killed_half_way_finishes_what_it_has_taken(run: Run) -> None:
     """Its workers serve already when it goes."""
     with Load(**SMALL) as load:
@@ -153,6 +155,7 @@ if "BALANCE_HANDOVER" in os.environ:  # its workers serve, and then its control 
 """
 
 
+@pytest.mark.long
 def test_an_instance_whose_control_cannot_start_leaves_nothing_in_shared_memory(run: Run) -> None:
     with Load(**SMALL) as load:
         instance = run(CONTROL_FAILS, **document(load.addresses)).ready()
@@ -246,6 +249,7 @@ def test_a_stop_during_an_upgrade_stops_both_instances(run: Run, tmp_path: Path,
     assert instance.log.index("broken off") < instance.log.index("draining:")
 
 
+@pytest.mark.long
 def test_who_ends_the_new_instance_ends_the_old_ones_too(run: Run) -> None:
     with Load(**SMALL) as load:
         instance = run(**document(load.addresses, **BRIEF)).ready()
@@ -259,6 +263,7 @@ def test_who_ends_the_new_instance_ends_the_old_ones_too(run: Run) -> None:
         assert instance.process.poll() == 0
 
 
+@pytest.mark.long
 def test_who_ends_an_old_instance_leaves_the_new_one_and_those_before_alone(run: Run) -> None:
     with Load(**SMALL) as load:
         instance = run(**document(load.addresses, **BRIEF)).ready()
@@ -293,6 +298,7 @@ def is_over(instance: Instance) -> bool:
     return not any(is_running(int(pid)) for pid in found.stdout.split())
 
 
+@pytest.mark.long
 def test_an_upgrade_that_fails_leaves_the_unix_socket_to_the_old_instance(run: Run, tmp_path: Path) -> None:
     with Load(**SMALL) as load:
         path = tmp_path / "web.sock"
