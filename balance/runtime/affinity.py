@@ -22,7 +22,7 @@ from balance.runtime.tokens import Tokens
 
 
 @final
-class Visit:
+class SessionLookup:
     """What a pool with affinity is asked with in a key's place: the policy's key of one request, and its session."""
 
     __slots__ = ("is_known", "is_moved", "key", "session")
@@ -34,78 +34,78 @@ class Visit:
         self.is_moved = True  # the session is not where it was, or it is new
 
     @classmethod
-    def at_home(cls) -> Visit:
+    def unmoved(cls) -> SessionLookup:
         """One whose session stays where it was."""
-        visit = cls(b"", b"")
-        visit.is_known, visit.is_moved = True, False
-        return visit
+        lookup = cls(b"", b"")
+        lookup.is_known, lookup.is_moved = True, False
+        return lookup
 
 
-VisitExtractor = Callable[[RequestFields, bytes, str], bytes | Visit]  # a KeyExtractor, or what finds visits
+LookupExtractor = Callable[[RequestFields, bytes, str], bytes | SessionLookup]  # a KeyExtractor, or one that finds sessions too
 
 
 class Affinity:
     """Of one pool: where its sessions are. The client's cookie says it by one of the `tokens`, or a table of ours."""
 
-    __slots__ = ("_row", "_session_of", "_sessions", "homes", "note", "tokens")
+    __slots__ = ("_row", "_session_of", "_sessions", "by_token", "note", "tokens")
 
     def __init__(self, config: PoolConfig, backends: Sequence[Backend], row: counters.Row, shared: Shared) -> None:
         affinity = config.affinity
         self._row = row
         self.tokens: Tokens | None = None
-        self.homes: Mapping[bytes, Backend] = {}  # by token
+        self.by_token: Mapping[bytes, Backend] = {}  # by token
         self.note = session_cache_key(affinity.cookie.name)
         self._sessions: Sessions | None = None
         if affinity.mode == "cookie":
             self.tokens = Tokens(affinity.secret.encode() or shared.session_key, config.name, backends)
-            self.homes = self.tokens.backends
-            self._session_of = session_extractor(affinity.cookie.name, self.homes)
+            self.by_token = self.tokens.backends
+            self._session_of = session_extractor(affinity.cookie.name, self.by_token)
         else:
             table = shared.sessions
             self._sessions = Sessions(table, len(table), shared.session_key, config.name, backends, affinity.ttl_s)
             self._session_of = key_extractor(HashKey(affinity.mode, affinity.header if affinity.mode == "header" else ""))
 
-    def visits(self, policy_key_of: KeyExtractor | None) -> VisitExtractor:
-        """The pool finds its own visits where others find a key: whoever carries it does not look at it."""
+    def lookups(self, policy_key_of: KeyExtractor | None) -> LookupExtractor:
+        """A key extractor that finds the session as well. An exchange hands the result to the pool unread."""
         session_extractor = self._session_of
 
-        def visit(fields: RequestFields, target: bytes, address: str) -> Visit:
+        def lookup(fields: RequestFields, target: bytes, address: str) -> SessionLookup:
             key = b"" if policy_key_of is None else policy_key_of(fields, target, address)
-            return Visit(key, session_extractor(fields, target, address))
+            return SessionLookup(key, session_extractor(fields, target, address))
 
-        return visit
+        return lookup
 
-    def home(self, visit: Visit, now: float, avoid: Collection[Backend], is_last_resort: bool) -> Backend | None:
+    def find(self, lookup: SessionLookup, now: float, avoid: Collection[Backend], is_last_resort: bool) -> Backend | None:
         """The backend where the session is, None when it has none or can't stay there. Where nobody is as any other
         (`is_last_resort`) elsewhere is no better.
         """
         if self._sessions is not None:
-            home = self._sessions.find(visit.session, now)
+            bound = self._sessions.find(lookup.session, now)
         else:
-            homes = self.homes
-            home = homes.get(visit.session)
-            if home is None and SESSION_SEPARATOR in visit.session:
-                home = _one_of([homes[token] for token in visit.session.split(SESSION_SEPARATOR)], avoid)
-        visit.is_known = home is not None
-        visit.is_moved = True
-        if home is None or home in avoid:
+            by_token = self.by_token
+            bound = by_token.get(lookup.session)
+            if bound is None and SESSION_SEPARATOR in lookup.session:
+                bound = _one_of([by_token[token] for token in lookup.session.split(SESSION_SEPARATOR)], avoid)
+        lookup.is_known = bound is not None
+        lookup.is_moved = True
+        if bound is None or bound in avoid:
             return None
-        if (home.is_ready and (home.gate is None or is_last_resort)) or keeps(home):
-            visit.is_moved = False
-            return home
+        if (bound.is_ready and (bound.gate is None or is_last_resort)) or keeps(bound):
+            lookup.is_moved = False
+            return bound
         return None
 
-    def settle(self, visit: Visit, backend: Backend, now: float) -> None:
+    def remember(self, lookup: SessionLookup, backend: Backend, now: float) -> None:
         """That backend was chosen: from now on a session that had none, or could not stay, is there."""
-        if self._sessions is not None and visit.is_moved and visit.session:
-            self._sessions.keep(visit.session, backend, now)
-            if not visit.is_known:
+        if self._sessions is not None and lookup.is_moved and lookup.session:
+            self._sessions.keep(lookup.session, backend, now)
+            if not lookup.is_known:
                 self._row.cells[backend.block + counters.SESSIONS] += 1
 
 
-def _one_of(homes: list[Backend], avoid: Collection[Backend]) -> Backend:
+def _one_of(candidates: list[Backend], avoid: Collection[Backend]) -> Backend:
     """Of the backends that a client's cookies name the first where sessions stay; the first of all when there is none."""
-    return next((home for home in homes if keeps(home) and home not in avoid), homes[0])
+    return next((backend for backend in candidates if keeps(backend) and backend not in avoid), candidates[0])
 
 
 def keeps(backend: Backend) -> bool:

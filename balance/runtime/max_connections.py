@@ -119,7 +119,7 @@ class Permits:
         self._give_back(own - keep)
 
     def look(self) -> None:
-        """A bell: others want some, or have given some back."""
+        """A wakeup came: others want some, or have given some back."""
         self._is_hopeless = False
         self.settle()
 

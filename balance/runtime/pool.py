@@ -16,7 +16,7 @@ from balance.http1.head import RequestFields
 from balance.load import Load
 from balance.model import Why
 from balance.runtime import counters
-from balance.runtime.affinity import Affinity, Visit, VisitExtractor, keeps
+from balance.runtime.affinity import Affinity, LookupExtractor, SessionLookup, keeps
 from balance.runtime.backend import Backend
 from balance.runtime.backups import Backups
 from balance.runtime.lease import Lease, LeaseTerms
@@ -62,9 +62,9 @@ class Pool:
         self.affinity = affinity
         self.backups = backups
         policy_key_of = key_extractor(hash_key) if Needs.KEY in policy.needs else None
-        self.key_of: VisitExtractor | None = policy_key_of
+        self.key_of: LookupExtractor | None = policy_key_of
         if affinity is not None:
-            self.key_of = affinity.visits(policy_key_of)
+            self.key_of = affinity.lookups(policy_key_of)
         self._policy = policy
         self._terms = LeaseTerms(row, policy.needs, is_evidence=health is not None)
         self._ready: tuple[Backend, ...] = ()
@@ -88,15 +88,15 @@ class Pool:
             return Why.LIMIT
         return Why.NO_HEALTHY if self.health is None else self.health.why_nobody
 
-    def acquire(self, key: bytes | Visit, now: float, avoid: Collection[Backend] = ()) -> Lease | None:
+    def acquire(self, key: bytes | SessionLookup, now: float, avoid: Collection[Backend] = ()) -> Lease | None:
         """Choose a backend that is not in `avoid`, or None when nobody is left. `now`: seconds on a monotonic clock."""
         limits = self.limits
         if limits is not None and not avoid and limits.queue.waiters and not limits.queue.is_serving:
             return None  # nobody overtakes those who wait, but who has tried others already: that one is older than they
-        visit: Visit | None = None
-        if type(key) is Visit:
-            visit, key = key, key.key
-            if (lease := self._at_home(visit, now, avoid)) is not None:
+        lookup: SessionLookup | None = None
+        if type(key) is SessionLookup:
+            lookup, key = key, key.key
+            if (lease := self._lease_of_session(lookup, now, avoid)) is not None:
                 return lease
         if avoid or (index := self._policy.pick(key, (), now)) == NO_BACKEND:
             lease = self._choose(key, now, avoid)
@@ -108,24 +108,24 @@ class Pool:
             lease = Lease(backend, self._terms, now)
         if backend.gate is not None or (limits is not None and backend.load.active > backend.credit):
             lease = self._admit(lease, key, now, avoid)
-        if visit is not None and lease is not None and self.affinity is not None:
-            self.affinity.settle(visit, lease.backend, now)
+        if lookup is not None and lease is not None and self.affinity is not None:
+            self.affinity.remember(lookup, lease.backend, now)
         return lease
 
-    def revisit(self, fields: RequestFields, now: float) -> Lease | None:
+    def acquire_by_cookie(self, fields: RequestFields, now: float) -> Lease | None:
         """The lease that acquire() would give, where nothing has to be looked for: a cookie that was seen before in the same
         fields, and a backend that is ready and has room. Nearly every request; None leaves all others to acquire().
         """
         affinity, found = self.affinity, fields.cache
-        if affinity is None or not affinity.homes or not found:
+        if affinity is None or not affinity.by_token or not found:
             return None
-        home = affinity.homes.get(found.get(affinity.note, b""))
-        if home is None or not home.is_ready or home.gate is not None or home.load.active >= home.credit:
+        bound = affinity.by_token.get(found.get(affinity.note, b""))
+        if bound is None or not bound.is_ready or bound.gate is not None or bound.load.active >= bound.credit:
             return None
         limits = self.limits
         if limits is not None and limits.queue.waiters and not limits.queue.is_serving:
             return None
-        return Lease(home, self._terms, now)
+        return Lease(bound, self._terms, now)
 
     def acquire_bound(self, backend: Backend, now: float) -> Lease | None:
         """A lease of that one, for a client that is bound to it; None when it is full."""
@@ -182,7 +182,7 @@ class Pool:
         if self.limits is not None:
             self.limits.retire()
 
-    def lay(self, members: Sequence[Load]) -> None:
+    def prebuild(self, members: Sequence[Load]) -> None:
         """Let the policy do now what takes long, for `members` that stand for the backends as rebuild() will find them."""
         self._policy.rebuild(members, members)
 
@@ -222,21 +222,21 @@ class Pool:
         backup = self.backups.pick(key, now, avoid) if self.backups is not None else None
         return Lease(backup, self._terms, now) if backup is not None else None
 
-    def _at_home(self, visit: Visit, now: float, avoid: Collection[Backend]) -> Lease | None:
+    def _lease_of_session(self, lookup: SessionLookup, now: float, avoid: Collection[Backend]) -> Lease | None:
         """A lease of the backend where a session is. None when it has none or moves, or when its backend is only full."""
         affinity = self.affinity
-        if affinity is None or not visit.session:
+        if affinity is None or not lookup.session:
             return None
         health = self.health
         is_last_resort = health is not None and health.is_last_resort
-        home = affinity.home(visit, now, avoid, is_last_resort)
-        if home is None:
+        bound = affinity.find(lookup, now, avoid, is_last_resort)
+        if bound is None:
             return None
-        lease = self.acquire_bound(home, now)
-        if lease is None or not is_last_resort or home.gate is None or home.health is None:
+        lease = self.acquire_bound(bound, now)
+        if lease is None or not is_last_resort or bound.gate is None or bound.health is None:
             return lease
-        if trial := home.gate.admit(now):
-            home.health.begin_trial(lease, trial)
+        if trial := bound.gate.admit(now):
+            bound.health.begin_trial(lease, trial)
         return lease
 
     def _admit(self, lease: Lease | None, key: bytes, now: float, avoid: Collection[Backend]) -> Lease | None:

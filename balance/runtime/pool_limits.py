@@ -71,7 +71,7 @@ class PoolLimits:
             self.queue.wake()
 
     def look(self) -> None:
-        """A bell: others want permits, or have given some back."""
+        """A wakeup came: others want permits, or have given some back."""
         for permits in self._permits:
             permits.look()
         self.wake()

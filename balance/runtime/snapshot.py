@@ -149,7 +149,7 @@ def prepare(
         if made.limits is not None and before is not None and before.queue is not None:
             made.limits.succeed(before.queue)
         if settings:  # their own loads still have the weights of the snapshot that is being served
-            made.lay(
+            made.prebuild(
                 [Load(each.weight, identity=each.name.encode()) for each in pool.backends if each.weight and not each.backup]
             )
         pools[pool.name] = made

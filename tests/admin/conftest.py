@@ -1,4 +1,4 @@
-"""One instance as the side doors see it, with a real board and nothing running."""
+"""One instance as the admin endpoints see it, with a real board and nothing running."""
 
 import os
 from collections.abc import Callable

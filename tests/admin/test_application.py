@@ -1,4 +1,4 @@
-"""The side doors: every path, what it answers, and to whom."""
+"""The admin port: every path, what it answers, and to whom."""
 
 import json
 import time

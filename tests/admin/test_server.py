@@ -1,4 +1,4 @@
-"""The side doors over a real port."""
+"""The admin server over a real port."""
 
 import asyncio
 import http.client
@@ -21,7 +21,7 @@ def served(view: StateView, call: Callable[[http.client.HTTPConnection], T]) -> 
         sock = socket.create_server(("127.0.0.1", 0))
         connection = http.client.HTTPConnection("127.0.0.1", sock.getsockname()[1], timeout=10)
         server = AdminServer(admin_app(view, is_local_only=True))
-        server.start([sock], "side doors under test")
+        server.start([sock], "an admin server under test")
         try:
             return await asyncio.to_thread(call, connection)
         finally:

@@ -1,4 +1,4 @@
-"""What the side doors see: the configuration and the board, read together."""
+"""What the admin endpoints see: the configuration and the board, read together."""
 
 import asyncio
 import os

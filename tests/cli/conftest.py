@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "admin"))
 
-from fake_instance import FakeInstance  # from the tests of the side doors
+from fake_instance import FakeInstance  # from the tests of the admin server
 
 from balance.admin.application import admin_app
 from balance.admin.server import AdminServer

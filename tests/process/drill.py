@@ -114,7 +114,7 @@ class Drill:
         return pid
 
     def ask(self, path: str, method: str = "GET", body: object = None) -> tuple[int, Any]:
-        """A page of the side doors. Asked again where the answer is lost, for nobody promises otherwise of these."""
+        """a page of the admin port. Asked again where the answer is lost, for nobody promises otherwise of these."""
 
         def once() -> tuple[int, Any]:
             connection = http.client.HTTPConnection("127.0.0.1", self.instance.admin_port, timeout=20)
@@ -189,7 +189,7 @@ class Drill:
         before = self.pids_by_name()
         os.kill(before["supervisor"], signal.SIGUSR2)
         until(lambda: self.supervisor != before["supervisor"], lambda: f"another supervisor in\n{self.instance.log[-3000:]}")
-        until(lambda: not is_running(before["control"]), "the end of the side doors before")
+        until(lambda: not is_running(before["control"]), "the end of the admin server before")
         until(lambda: self.ask("/status")[1]["stage"] == "serving", "service")
         self.counts_done.count("upgrades")
 
@@ -217,7 +217,7 @@ class Drill:
         return {name: (before[name], after[name]) for name in before}
 
     def settled(self) -> dict[str, Usage]:
-        """With as few descriptors as there ever are: connections to backends and to the side doors come and go."""
+        """With as few descriptors as there ever are: connections to backends and to the admin server come and go."""
         self.write({})
         assert self.ask("/reload", "POST")[0] == 200
         found = self.usages()

@@ -100,7 +100,7 @@ class Instance:
             connection.close()
 
     def ask(self, path: str) -> tuple[int, Any]:
-        """A page of the side doors, from JSON."""
+        """a page of the admin port, from JSON."""
         status, text = self.get(path, self.admin_port)
         return status, json.loads(text)
 

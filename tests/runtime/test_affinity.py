@@ -25,7 +25,7 @@ from balance.health.states import State
 from balance.http1.head import RequestFields
 from balance.model import Address, Mode, Outcome, Why
 from balance.runtime import counters
-from balance.runtime.affinity import Affinity, Visit
+from balance.runtime.affinity import Affinity, SessionLookup
 from balance.runtime.backend import Backend
 from balance.runtime.counters import Row
 from balance.runtime.health_gate import Shared
@@ -78,11 +78,11 @@ class Place:
 
     def lease(self, client: int, now: float = 0.0, avoid: tuple[Backend, ...] = ()) -> Lease | None:
         """As an exchange asks: what is known first."""
-        if self.mode == "cookie" and not avoid and (lease := self.pool.revisit(self.fields(client), now)) is not None:
+        if self.mode == "cookie" and not avoid and (lease := self.pool.acquire_by_cookie(self.fields(client), now)) is not None:
             return lease
         key = self.key(client)
         lease = self.pool.acquire(key, now, avoid)
-        if lease is not None and isinstance(key, Visit) and key.is_moved and self.affinity.tokens is not None:
+        if lease is not None and isinstance(key, SessionLookup) and key.is_moved and self.affinity.tokens is not None:
             self.cookies[client] = self.affinity.tokens.token(lease.backend)
         return lease
 
@@ -153,17 +153,17 @@ def test_a_cookie_seen_before_leads_where_it_would_have_led_anyway() -> None:
     place = Place("cookie", count=2, limit=2, breaker=CircuitBreaker(enabled=True))
     home = place.ask(1)
     fields = place.fields(1)
-    assert place.pool.revisit(fields, 0.0) is None  # not looked at yet
+    assert place.pool.acquire_by_cookie(fields, 0.0) is None  # not looked at yet
     assert place.ask(1) == home
     for state, phase in itertools.product(State, BreakerState):
         place.see(home, state, phase)
-        lease = place.pool.revisit(fields, 0.0)
+        lease = place.pool.acquire_by_cookie(fields, 0.0)
         assert (lease is not None) == (state.is_ready and phase is BreakerState.CLOSED), (state, phase)
         if lease is not None:
             assert lease.backend.name == home
             lease.release(Outcome.OK, 0.0)
     place.see(home)
-    held = [place.pool.revisit(fields, 0.0) for _ in range(3)]
+    held = [place.pool.acquire_by_cookie(fields, 0.0) for _ in range(3)]
     assert [lease.backend.name if lease is not None else "full" for lease in held] == [home, home, "full"]
 
 

@@ -122,7 +122,9 @@ class Control:
         now = self._loop.time()
         if limit > 0 and now >= self._descriptors_warned_at + DESCRIPTOR_WARNING_INTERVAL_S and is_short(limit):
             self._descriptors_warned_at = now
-            log.warning("next to none of %d file descriptors are left: checks and the side doors may fail (`ulimit -n`)", limit)
+            log.warning(
+                "next to none of %d file descriptors are left: checks and the admin server may fail (`ulimit -n`)", limit
+            )
 
     def _file_changed(self) -> None:
         """Ask for a reload; its result is in the log."""

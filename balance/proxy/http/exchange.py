@@ -34,7 +34,7 @@ from balance.proxy.http.upstream import Upstream
 from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.net.timer_wheel import NEVER
 from balance.retry.decision import Failure, RetryOutcome
-from balance.runtime.affinity import Visit, VisitExtractor
+from balance.runtime.affinity import LookupExtractor, SessionLookup
 from balance.runtime.backend import Backend
 from balance.runtime.lease import Lease
 
@@ -96,14 +96,39 @@ TUNNEL: Final = Fate.TUNNEL
 class Exchange:
     """Made for a complete request head."""
 
-    __slots__ = ("_download", "_is_reused", "_partial_head", "_response", "_state", "_visit", "attempts", "bytes_out", "client",
-                 "head", "head_at", "head_bytes", "interims", "lease", "queue_wait", "request", "request_id", "resend",
-                 "sent_at", "settings", "started", "status", "upload", "upstream", "view", "why")  # fmt: skip
+    __slots__ = (
+        "_download",
+        "_is_reused",
+        "_lookup",
+        "_partial_head",
+        "_response",
+        "_state",
+        "attempts",
+        "bytes_out",
+        "client",
+        "head",
+        "head_at",
+        "head_bytes",
+        "interims",
+        "lease",
+        "queue_wait",
+        "request",
+        "request_id",
+        "resend",
+        "sent_at",
+        "settings",
+        "started",
+        "status",
+        "upload",
+        "upstream",
+        "view",
+        "why",
+    )  # fmt: skip
 
     # Set where they come to matter, and not read before: each here would cost every request as much as a comparison.
     head: bytes  # of the request, as it is sent
     view: ForwardedClient  # where the client is a trusted proxy
-    _visit: Visit  # where the pool keeps sessions in a cookie
+    _lookup: SessionLookup  # where the pool keeps sessions in a cookie
     _is_reused: bool  # the connection had been parked
     _response: Response  # the reply whose body did not come whole with its head
     _download: Body  # that body
@@ -186,7 +211,7 @@ class Exchange:
         settings, auth = self.settings, self.client.connection_auth
         lease = None if auth is None else auth.acquire(settings.pool, now)
         if settings.cookie is not None:
-            self._visit = UNMOVED
+            self._lookup = UNMOVED
             if lease is None:
                 lease = lease_of_session(settings, self.request.fields, now)
         return lease
@@ -196,11 +221,11 @@ class Exchange:
         pool = self.settings.pool
         return pool.acquire(b"" if pool.key_of is None else self._key(pool.key_of), now, self.tried)
 
-    def _key(self, key_of: VisitExtractor) -> bytes | Visit:
-        """What the pool's policy hashes of this request; where there are sessions, its Visit."""
+    def _key(self, key_of: LookupExtractor) -> bytes | SessionLookup:
+        """What the pool's policy hashes of this request; where there are sessions, its SessionLookup."""
         key = key_of(self.request.fields, self.request.target, self.client_address)
         if self.settings.cookie is not None:
-            self._visit = cast(Visit, key)
+            self._lookup = cast(SessionLookup, key)
         return key
 
     def nobody(self, now: float) -> None:
@@ -394,8 +419,8 @@ class Exchange:
                 return
             if response.has_connection_auth and self.upstream is not None:
                 self.client.claim(self.upstream)
-        if self.settings.cookie is not None and self._visit.is_moved:
-            response = with_cookie(self, self._visit, response)
+        if self.settings.cookie is not None and self._lookup.is_moved:
+            response = with_cookie(self, self._lookup, response)
         framing = NO_BODY if self.request.method == b"HEAD" else response.framing
         self.status = response.status
         self.head_at = now = monotonic()
@@ -616,8 +641,8 @@ class Exchange:
             self.fail(502, Why.BAD_RESPONSE, "the backend switches protocols unasked", Outcome.FAILED)
             return
         assert lease is not None and upstream is not None
-        if self.settings.cookie is not None and self._visit.is_moved:
-            response = with_cookie(self, self._visit, response)
+        if self.settings.cookie is not None and self._lookup.is_moved:
+            response = with_cookie(self, self._lookup, response)
         self.status = 101
         self.bytes_out += client.writer.switching(self, response)
         record = self._end(Outcome.ABORTED, monotonic(), TUNNEL)  # how long a tunnel lasts says nothing about the backend

@@ -24,7 +24,7 @@ from balance.admin.state_view import StateView
 async def serving(view: StateView, app: Starlette | None = None) -> AsyncIterator[tuple[int, AdminServer]]:
     sock = socket.create_server(("127.0.0.1", 0))
     server = AdminServer(app or admin_app(view, is_local_only=True))
-    server.start([sock], "side doors under test")
+    server.start([sock], "an admin server under test")
     try:
         yield sock.getsockname()[1], server
     finally:

@@ -1,4 +1,4 @@
-"""The side doors' servers over reloads: on exactly the sockets that are given, and an order's answer still goes out."""
+"""The admin servers over reloads: on exactly the sockets that are given, and an order's answer still goes out."""
 
 from __future__ import annotations
 
