@@ -76,16 +76,17 @@ class Upstream(Backpressure):
         if self._is_counted:
             self.backend.open_count -= 1
             self.worker.descriptors.upstreams -= 1
-        if self.exchange is None:
+        exchange = self.exchange
+        if exchange is None:
             self._closed_while_parked()
         elif exc is None:
-            self.exchange.upstream_ended(None)
+            exchange.upstream_ended(None)
         elif isinstance(exc, OSError):
             self._read_the_rest()
-            if self.exchange is not None:
+            if self.exchange is not None:  # what was read did not end it
                 self.exchange.upstream_ended(exc)
         else:
-            self.exchange.crashed()
+            exchange.crashed()
 
     def pause_writing(self) -> None:
         self.is_full = True
