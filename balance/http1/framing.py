@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
+from typing import Final
 
 from balance.errors import ProtocolError
 from balance.model import Why
@@ -18,7 +19,11 @@ class Framing(enum.IntEnum):
     UNTIL_CLOSE = 3  # the end of the connection; replies only
 
 
-NO_BODY, BY_LENGTH, BY_CHUNKS, BY_CLOSE = Framing  # a global is ten times faster than an Enum member
+# A global is ten times faster to look up than an Enum member.
+NO_BODY: Final = Framing.NONE
+BY_LENGTH: Final = Framing.LENGTH
+BY_CHUNKS: Final = Framing.CHUNKED
+BY_CLOSE: Final = Framing.UNTIL_CLOSE
 
 # No sign, list or white space (request smuggling), and fits into 64 bits.
 _LENGTH = re.compile(rb"[0-9]{1,18}")
