@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from descriptors import open_descriptors
 
 from balance.config.model import LoggingConfig
 from balance.errors import StartError
@@ -183,13 +184,13 @@ def test_a_file_that_was_moved_away_is_begun_anew(tmp_path: Path, root: logging.
     log.info("before")
     path.rename(moved)
     log.info("meanwhile")
-    files = len(os.listdir("/proc/self/fd"))
+    files = open_descriptors()
     for _ in range(3):
         reopen(LoggingConfig(output=str(path)))
     log.info("after")
     assert [line.rsplit(" ", 1)[1] for line in moved.read_text().splitlines()] == ["before", "meanwhile"]
     assert [line.rsplit(" ", 1)[1] for line in path.read_text().splitlines()] == ["after"]
-    assert len(os.listdir("/proc/self/fd")) == files
+    assert open_descriptors() == files
 
 
 def test_format_level_and_place_are_as_configured_now_and_the_name_stays(tmp_path: Path, root: logging.Logger) -> None:

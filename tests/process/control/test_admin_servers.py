@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 from child_contexts import context, eventually
+from descriptors import open_descriptors
 
 from balance.admin.state_view import StateView
 from balance.config.model import AdminConfig
@@ -152,7 +152,7 @@ def test_an_admin_server_is_opened_and_closed_by_a_reload(monkeypatch: pytest.Mo
         for number in range(5):
             if number == 1:  # the loop keeps one descriptor in reserve once it listens
                 gc.collect()
-                before = len(os.listdir("/proc/self/fd"))
+                before = open_descriptors()
             metrics = bound()
             port = metrics.getsockname()[1]
             case.admin_servers.listen_on([("metrics", metrics)])
@@ -160,7 +160,7 @@ def test_an_admin_server_is_opened_and_closed_by_a_reload(monkeypatch: pytest.Mo
             case.admin_servers.listen_on([])
             assert case.admin_servers.sockets == {}
             assert await refused(port)
-        await eventually(lambda: len(os.listdir("/proc/self/fd")) <= before)
+        await eventually(lambda: open_descriptors() <= before)
 
     play(act)
 

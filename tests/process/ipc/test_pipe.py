@@ -10,6 +10,7 @@ import select
 from collections.abc import Iterator
 
 import pytest
+from descriptors import open_descriptors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -42,7 +43,7 @@ def file() -> Iterator[int]:
 
 
 def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return open_descriptors()
 
 
 def test_messages_arrive_in_order_both_ways(ends: Pair) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gc
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from descriptors import open_descriptors
 
 from balance.config.overrides.runtime_overrides import BackendChange, Verb
 from balance.config.source import Kind, Source
@@ -115,6 +115,6 @@ def test_a_configuration_of_any_size_arrives(ends: tuple[PipeEnd, PipeEnd]) -> N
     backends = ", ".join(f"{{name: b{n}, address: 127.0.0.1:{n}}}" for n in range(1, 3001))
     text = f"mode: http\nlisten: 127.0.0.1:0\nbackends: [{backends}]\n"
     gc.collect()  # what other tests have left
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     assert len(names(loaded(ends, LoadRequest(Source(Kind.FILE, "f.yaml", text), False, ())))) == 3000
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before

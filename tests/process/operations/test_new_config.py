@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from child_contexts import context
+from descriptors import open_descriptors
 from fake_supervisor import LOCAL, FakeSupervisor, configured
 
 from balance.admin.supervisor_orders import ChangeBackends, Reload
@@ -100,7 +101,7 @@ def test_more_than_there_is_room_for_is_refused_with_what_would_help(
 
 def test_a_proposal_is_the_next_generation_and_opens_nothing(supervisor: FakeSupervisor) -> None:
     gc.collect()  # what other tests have left
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     proposal = propose(loaded(supervisor, AFTER, changes=(WEIGHT,), dropped=("one",)), supervisor.supervisor_state, "a test")
     generation = proposal.generation
     assert (generation.number, generation.config, generation.origin, generation.changes) == (2, AFTER, "a test", (WEIGHT,))
@@ -109,7 +110,7 @@ def test_a_proposal_is_the_next_generation_and_opens_nothing(supervisor: FakeSup
     assert (order_result.is_done, order_result.generation, order_result.dropped) == (True, 1, ("one",))
     assert any("b2" in line for line in order_result.lines)
     assert order_result.summary == "+1 backend"
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
     assert supervisor.number == 1
 
 
@@ -134,7 +135,7 @@ def test_an_address_that_cannot_be_had_is_one_line_and_leaves_nothing_open(super
         listeners = (*AFTER.listeners, ListenerConfig("more", (LOCAL, address), Mode.HTTP, "web"))
         proposal = propose(loaded(supervisor, replace(AFTER, listeners=listeners)), supervisor.supervisor_state, "a test")
         gc.collect()  # what other tests have left
-        before = len(os.listdir("/proc/self/fd"))
+        before = open_descriptors()
         with pytest.raises(ConfigRejectedError, match=f"^listener more: cannot listen on {address}: it is in use"):
             proposal.open_sockets(supervisor.supervisor_state.context)
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert open_descriptors() == before

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from descriptors import open_descriptors
 from fake_supervisor import LOCAL, FakeSupervisor, configured
 
 from balance.admin.supervisor_orders import ChangeBackends, Reload, ReloadResult
@@ -230,7 +231,7 @@ def test_what_is_served_already_is_no_new_generation_and_nobody_is_asked(
         case.supervisor_state.context = replace(
             case.supervisor_state.context, history=(replace(history[0]), replace(history[0], number=2))
         )
-    number, listen_sockets, fds = case.number, case.supervisor_state.context.listen_sockets, len(os.listdir("/proc/self/fd"))
+    number, listen_sockets, fds = case.number, case.supervisor_state.context.listen_sockets, open_descriptors()
     with caplog.at_level("INFO"):
         case.load(replace(BEFORE, source="f.yaml, read again"), order, dropped=("the change of b1 is dropped",))
     order_result = case.order_result
@@ -250,7 +251,7 @@ def test_what_is_served_already_is_no_new_generation_and_nobody_is_asked(
     board = case.supervisor_state.context.board
     assert (case.reloads, board.reloads(ReloadResult.UNCHANGED)) == ((0, 0), counted)
     assert f"nothing changed, configuration {number} goes on" in caplog.text
-    assert len(os.listdir("/proc/self/fd")) == fds + 1  # the loader's end of its line
+    assert open_descriptors() == fds + 1  # the loader's end of its line
 
 
 def test_what_is_read_without_a_change_is_what_later_changes_are_laid_over(case: Case) -> None:
@@ -529,7 +530,7 @@ def test_an_end_of_the_instance_while_all_change_over_leaves_it_done(case: Case)
 
 def test_every_descriptor_is_given_back_however_it_ends(case: Case) -> None:
     gc.collect()  # what other tests have left
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     more = replace(AFTER, listeners=(*AFTER.listeners, ListenerConfig("more", (LOCAL,), Mode.TCP, "web")))
     for number, then in enumerate((REFUSED, PREPARED), start=1):
         case.load(more if then == REFUSED else AFTER)
@@ -551,7 +552,7 @@ def test_every_descriptor_is_given_back_however_it_ends(case: Case) -> None:
     loaders = [child for child in case.process_table.child_ends if child.name == "loader"]
     for loader in loaders:
         case.process_table.child_ends.pop(loader).close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 # --- what is asked for ----------------------------------------------------------------------------------------

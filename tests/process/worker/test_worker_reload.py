@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from child_contexts import context, eventually
+from descriptors import open_descriptors
 
 from balance.config.model import AccessLog, BackendConfig, Config, HealthCheck, LoggingConfig
 from balance.health.states import State
@@ -125,7 +126,7 @@ class Case:
         return [backend.name for backend in self.listener_server.snapshot.pools["web"].ready]
 
     def files(self) -> int:
-        return len(os.listdir("/proc/self/fd"))
+        return open_descriptors()
 
 
 def play(log: Path, act: Callable[[Case], Coroutine[Any, Any, None]]) -> None:
