@@ -1,4 +1,4 @@
-"""HTTP mode: one client connection, one exchange at a time, each on a connection to the backend that was chosen for it.
+"""HTTP mode: a client connection has one exchange at a time; each exchange uses one upstream to its chosen backend.
 
 client                     exchange                                    backend
 HttpClient ──start()─────▶ Exchange                                    Upstream
@@ -20,14 +20,14 @@ ReplyWriter ◀── interim() ─────│ ◀────────�
                                ▼
                              ENDED   _end(): connection parked, closed or a tunnel's; lease; account
 
-owner         state of its own
-HttpClient    where the connection is, bytes that wait, why reading is paused, the deadline; the one Exchange
-ReplyWriter   whether the connection may stay open, whether only its close ends the reply
-Exchange      where the request is, its lease, its connection, the reply; made for a complete head, and of it, when needed:
-  Upload        how far the body has come, what can be sent again
-  QueueWait     the place in the pool's queue, how long it has waited
-  Resend        tries so far, backends to avoid, the wait before the next one
-ConnectionAuth  connections that are one client's alone (NTLM); held by HttpClient
-Upstream      whether it is parked, full, lost; the one Exchange
-TunnelEnd     after a 101 (upgrade.py), instead of HttpClient and Upstream
+class         the state that it owns
+HttpClient    state of the connection, buffered bytes, why reading is paused, the deadline; the current Exchange
+ReplyWriter   whether the connection may stay open, whether only its close marks the end of the reply
+Exchange      state of the request, its lease, its upstream, the reply; made for a complete head. It makes when needed:
+  Upload        progress of the request body, the part that can be sent again
+  QueueWait     the place in the pool's queue, the time waited
+  Resend        tries so far, backends to avoid, the backoff before the next try
+ConnectionAuth  upstreams reserved for one client (NTLM); held by HttpClient
+Upstream      whether it is parked, full, lost; the current Exchange
+TunnelEnd     replaces HttpClient and Upstream after a 101 (upgrade.py)
 """

@@ -1,4 +1,4 @@
-"""What is written of an exchange that has ended: into the counters, and into the access log."""
+"""Accounts for an ended exchange: the counters and the access log."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ _OK: Final = Outcome.OK
 
 
 def count_exchange(exchange: Exchange, now: float, lease: Lease | None, outcome: Outcome, detail: str) -> AccessRecord | None:
-    """`lease` is of the try that ended it, `detail` says why it ended badly. Returns the record, if there is an access log."""
+    """Count an ended exchange and log it.
+
+    `lease` is the lease of the last try, `detail` the reason for a failure. Returns the access log record, or None without an
+    access log.
+    """
     settings, upload = exchange.settings, exchange.upload
     worker = settings.worker
     slot, request_us, upstream_us = 0, int((now - exchange.started) * 1e6), -1
     if lease is not None:
         slot = lease.backend.slot
         if outcome is _OK:
-            # the first backend was chosen as the exchange began
+            # the first lease starts when the exchange starts
             upstream_us = request_us if lease.started == exchange.started else int((now - lease.started) * 1e6)
     bytes_in = exchange.head_bytes if upload is None else exchange.head_bytes + upload.bytes_in
     worker.row.count_exchange(
@@ -40,7 +44,7 @@ def _record(exchange: Exchange, now: float, lease: Lease | None, bytes_in: int, 
     request, resend, queue_wait = exchange.request, exchange.resend, exchange.queue_wait
     forward = request.fields.forward
     sent, began = exchange.sent_at, 0.0
-    if lease is not None:  # else the last try has ended, and its own entry says how long it took
+    if lease is not None:  # None: the last try has ended, and its entry in `tries` has its duration
         began = resend.try_began if resend is not None and resend.try_began else lease.started
     return AccessRecord(
         client=exchange.client_address,

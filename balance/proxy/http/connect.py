@@ -1,6 +1,6 @@
-"""How a request finds a connection to the backend that was chosen for it: a parked one, or a new one.
+"""Gets an upstream to the chosen backend: a parked one, or a new one by a dial.
 
-Knows nothing of exchanges: what is sent on a connection, and what may be tried again, is decided by who asks.
+Independent of exchanges: the caller decides what is sent on it and what may be tried again.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from balance.runtime.backend import Backend, IdleTime
 
 IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))  # RFC 9110 section 9.2.2
 
-# Seconds; no limit on parking is ever shorter, so that it need not be asked for. Half of it, for the clock's sake.
+# Seconds. No limit on parking is shorter than TOO_SOON_S, so below this the limit is not looked up; half of it, as a margin for
+# the clock.
 NEVER_TOO_LONG_S: Final = IdleTime.TOO_SOON_S / 2
 
 
 def take_parked(backend: Backend, method: bytes, now: float) -> Upstream | None:
-    """The newest parked connection that can be trusted with a request of that method; those that cannot be are closed."""
+    """The newest parked upstream that is safe for a request of `method`, or None; those found unsafe on the way are closed."""
     parked = backend.idle
     while parked:
-        upstream: Upstream = parked.pop()  # type: ignore[assignment]  # nobody else parks there
+        upstream: Upstream = parked.pop()  # type: ignore[assignment]  # only Upstreams are parked there
         idle_s = now - upstream.parked_at
         is_stale = (idle_s > NEVER_TOO_LONG_S and idle_s > backend.idle_time.limit_s(now)) or upstream.transport.is_closing()
         if not is_stale and (method in IDEMPOTENT or upstream.is_silent()):
@@ -35,7 +36,7 @@ def take_parked(backend: Backend, method: bytes, now: float) -> Upstream | None:
 
 
 async def connect(worker: WorkerContext, backend: Backend, timeout_s: float) -> Upstream | UpstreamError:
-    """A new connection, or why there is none. Both are counted here; the error is returned, as a dial's caller may be gone."""
+    """Dial: a new upstream, or the error. Counts both; the error is returned, not raised, as the exchange may have ended."""
     worker.row.cells[backend.block + counters.CONNECTS] += 1
     worker.descriptors.dialling()
     try:

@@ -1,8 +1,8 @@
-"""The connections to backends that are one client's own, because it is authenticated by connection (NTLM, Negotiate).
+"""Reserves upstreams for one client that authenticates per connection (NTLM, Negotiate).
 
-Such authentication breaks HTTP's statelessness (RFC 4559 section 6): whoever sends on the connection afterwards is taken for
-the user who was authenticated on it. As in HAProxy it is one client's from the reply that asks for such authentication on, or
-from the request that brings it; it is parked with the client and closed with it.
+Such authentication breaks HTTP's statelessness (RFC 4559 section 6): the backend takes every later request on the connection
+for one of the authenticated user. As in HAProxy, the upstream is reserved from the reply that asks for such authentication, or
+from the request that carries it; it is parked with the client's connection and closed with it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from balance.runtime.pool import Pool
 if TYPE_CHECKING:
     from balance.proxy.http.client import HttpClient
 
-MAX_CONNECTIONS: Final = 4  # so many backends a client may be authenticated at over one connection
+MAX_CONNECTIONS: Final = 4  # reserved upstreams per client connection
 
 
 class ConnectionAuth:
-    """Of one client; asked by its exchanges before the backends' own parked connections."""
+    """The reserved upstreams of one client connection. Its exchanges look here before the backends' shared parked upstreams."""
 
     __slots__ = ("_client", "parked")
 
@@ -32,24 +32,29 @@ class ConnectionAuth:
         self.parked: list[Parked] = []
 
     def claim(self, upstream: Upstream) -> None:
-        """That connection is authenticated for this client, or about to be: nobody else may ever use it."""
+        """Reserve `upstream`: it is authenticated for this client or about to be, and no other client may use it again.
+
+        When MAX_CONNECTIONS are parked, the oldest are closed.
+        """
         if upstream.owner is None:
             upstream.owner, upstream.parking = self, self.parked
             while len(self.parked) >= MAX_CONNECTIONS:
                 self.parked[0].discard()
 
     def acquire(self, pool: Pool, now: float) -> Lease | None:
-        """A lease of the backend that the client was at last, as long as that may be used: also while it drains. When that is
-        full, the client is as any other."""
+        """A lease of the backend that the client used last, while that may serve it; a draining backend may, as with sessions.
+
+        None when there is no such backend or it is full: the client is then balanced like any other.
+        """
         while self.parked:
-            upstream: Upstream = self.parked[-1]  # type: ignore[assignment]  # nobody else parks there
+            upstream: Upstream = self.parked[-1]  # type: ignore[assignment]  # only Upstreams are parked there
             if pool.serves_bound(upstream.backend):
                 return pool.acquire_bound(upstream.backend, now)
-            upstream.discard()  # gone, or unwell
+            upstream.discard()  # the backend was removed or is unhealthy
         return None
 
     def take(self, backend: Backend, request: Request, now: float) -> Upstream | None:
-        """A parked connection to that backend: the client's own, or else one that anybody may have."""
+        """A parked upstream to `backend`: one reserved for this client, else a shared one, else None."""
         upstream = self._own(backend, request.method) or take_parked(backend, request.method, now)
         if upstream is not None and request.fields.has_connection_auth:
             self.claim(upstream)
@@ -59,7 +64,7 @@ class ConnectionAuth:
         for parked in reversed(self.parked):
             upstream: Upstream = parked  # type: ignore[assignment]
             if upstream.backend is backend:
-                # However long it has waited: only the backend may end it, and it is watched.
+                # No limit on its idle time: only the backend may close it, and a close is noticed.
                 if upstream.transport.is_closing() or not (method in IDEMPOTENT or upstream.is_silent()):
                     upstream.discard()
                     return None
@@ -69,10 +74,13 @@ class ConnectionAuth:
         return None
 
     def closed_by_backend(self) -> None:
-        """So the client's own connection is not what the client takes it for: it ends as it would without us."""
+        """The backend closed a reserved upstream: close the idle client connection too, as it would be without a proxy.
+
+        The client takes its connection for an authenticated one, which it no longer is.
+        """
         self._client.drain(is_patient=False)
 
     def close(self) -> None:
-        """The client has gone."""
+        """The client connection has ended: close its reserved upstreams."""
         for upstream in list(self.parked):
             upstream.discard()

@@ -1,6 +1,6 @@
-"""What Balance itself answers: a refusal, the reply to an OPTIONS that ends here, and the page of any error.
+"""Replies that Balance makes itself: refusals, the reply to an OPTIONS with Max-Forwards: 0, and error pages.
 
-Makes the bytes and counts what no exchange counts; who sends them knows where the connection is, and how it ends.
+Makes the bytes, and counts the replies that have no exchange. The caller sends them and decides whether the connection closes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from balance.runtime.backend import Backend
 
 
 def options_reply(settings: ListenerSettings, request: Request, head: bytes, peer: str, *, is_trusted: bool) -> bytes:
-    """An OPTIONS with Max-Forwards: 0 is ours to answer (RFC 9110 section 7.6.2). `is_trusted`: the peer is a proxy."""
+    """The reply to an OPTIONS with Max-Forwards: 0 (RFC 9110 section 7.6.2). `is_trusted`: `peer` is a trusted proxy."""
     fields, client = request.fields, peer
     if is_trusted:
         client = settings.views.client(fields.forwarding, peer, fields.host or b"").address
@@ -29,7 +29,7 @@ def options_reply(settings: ListenerSettings, request: Request, head: bytes, pee
 
 
 def refusal(settings: ListenerSettings, error: ProtocolError, head: bytes, peer: str) -> bytes:
-    """The answer to what never became a request."""
+    """The error reply to bytes that are not a valid request."""
     request_id = settings.worker.next_request_id() if settings.request_id else b""
     page = error_page(settings, error.status, error.why, error.detail, request_id, head, None, keep_alive=False)
     _count(settings, error.status, error.why, head, request_id, len(page), peer, error.detail)
@@ -47,7 +47,7 @@ def error_page(
     *,
     keep_alive: bool,
 ) -> bytes:
-    """The reply in a backend's place to the request with that `head`."""
+    """An error reply to the request with `head`; `backend`, if any, may be named in X-Backend."""
     return error_reply(
         status,
         why,
@@ -64,7 +64,7 @@ def error_page(
 def _count(
     settings: ListenerSettings, status: int, why: Why, head: bytes, request_id: bytes, bytes_out: int, client: str, detail: str
 ) -> None:
-    """Account for an answer that no exchange gave."""
+    """Count and log a reply that has no exchange."""
     worker = settings.worker
     row = worker.row
     row.count_request(counters.series_key(0, 0, status))

@@ -1,7 +1,7 @@
-"""A request that waits in its pool's queue, because every backend that may serve it is full.
+"""The wait of a request in its pool's queue while every backend that may serve it is full.
 
-Meanwhile it holds nothing but what it is to send. The queue keeps its time and says when it is its turn; whatever ends the
-exchange ends the wait too.
+A waiting request holds only the bytes that it is to send: no lease, no upstream. The queue keeps the timeout and calls turn();
+the end of the exchange also ends the wait.
 """
 
 from __future__ import annotations
@@ -19,45 +19,47 @@ FULL: Final = "every backend has as many requests as it may have"
 
 
 class QueueWait:
-    """The queue's Waiter. One for all waits of an exchange."""
+    """The Waiter that the queue knows. One object for all waits of an exchange."""
 
     __slots__ = ("_exchange", "_queue", "waited_s")
 
     def __init__(self, exchange: Exchange, queue: Queue) -> None:
         self._exchange = exchange
         self._queue = queue
-        self.waited_s = 0.0  # in waits that are over
+        self.waited_s = 0.0  # seconds, in finished waits
 
     @property
     def is_choosy(self) -> bool:
-        """Whether it has tried some backends already."""
+        """Whether the request avoids some backends, because it tried them."""
         return bool(self._exchange.tried)
 
     def join(self, now: float) -> bool:
-        """Wait. False when there is no room."""
+        """Enter the queue. False when the queue is full."""
         if not self._queue.join(self, now):
             return False
-        self._exchange.client.arm(now, NEVER)  # the queue keeps its own time
+        self._exchange.client.arm(now, NEVER)  # the queue keeps the timeout
         return True
 
     def leave(self, now: float) -> None:
-        """Wait no more; harmless when it did not."""
+        """Leave the queue; no effect when not in it."""
         since = self._queue.leave(self)
         if since is not None:
             self.waited_s += now - since
 
     def turn(self, now: float) -> bool:
-        """Ask the pool again. False when there is still nobody."""
+        """Called by the queue: ask the pool again. False when the request must wait on."""
         try:
             return self._turn(now)
-        except Exception:  # here no transport is watching
+        except Exception:  # called outside a transport callback, which would end the connection
             self._exchange.crashed()
             raise
 
     def _turn(self, now: float) -> bool:
         exchange = self._exchange
         upload = exchange.upload
-        if upload is not None and upload.is_held and exchange.client.has_left():  # nobody was reading
+        if (
+            upload is not None and upload.is_held and exchange.client.has_left()
+        ):  # reading is paused, so its end was not noticed
             exchange.client.give_up()
             return True
         lease = exchange.acquire(now)
@@ -71,6 +73,6 @@ class QueueWait:
         return True
 
     def waited_too_long(self, now: float) -> None:
-        """Its time is over."""
+        """Called by the queue at its timeout: reply 503."""
         self.leave(now)
         self._exchange.fail(503, Why.QUEUE_TIMEOUT, FULL, Outcome.ABORTED)

@@ -1,7 +1,7 @@
-"""Replies to a client as HTTP/1 (RFC 9112): an exchange says what is replied, here it becomes bytes.
+"""Writes replies to a client as HTTP/1 (RFC 9112); the exchange decides what is replied.
 
-Decides what a head says of the connection, and how a body's end is shown. Each message returns how many bytes it made, none
-when the connection is closing.
+Decides on the Connection field and on the framing of the body. The methods that write a reply return the number of bytes
+written, 0 when the connection is closing.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from balance.proxy.http.error_replies import error_page
 if TYPE_CHECKING:
     from balance.proxy.http.exchange import Exchange
 
-JOIN_LIMIT: Final = 16 * 1024  # below it, copying a body behind its head is cheaper than a second buffer for the kernel
+JOIN_LIMIT: Final = 16 * 1024  # bytes; up to it, copying a body behind its head is cheaper than a second buffer for the kernel
 
-# How a head ends; the CRLF of its last line is the first here.
+# The end of a head. The first CRLF is that of its last line.
 _PLAIN: Final = b"\r\n\r\n"
 _CLOSE: Final = b"\r\nConnection: close\r\n\r\n"
-_KEEP_ALIVE: Final = b"\r\nConnection: keep-alive\r\n\r\n"  # HTTP/1.0 has to be told
+_KEEP_ALIVE: Final = b"\r\nConnection: keep-alive\r\n\r\n"  # HTTP/1.0 closes without it
 
 _CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
 _OURS_TO_SAY: Final = frozenset((b"x-backend",))
 
 
 class ReplyWriter:
-    """Of one connection."""
+    """The reply side of one client connection."""
 
     __slots__ = ("_transport", "ends_at_close", "keeps_alive")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self.keeps_alive = False  # the connection may stay open after this reply; from the request, until a reply says no
-        self.ends_at_close = False  # nothing but the close shows the client where this reply ends
+        self.keeps_alive = False  # the connection stays open after this reply; set from the request, cleared by a reply
+        self.ends_at_close = False  # only the close of the connection marks the end of this reply
 
     def interim(self, exchange: Exchange, response: Response) -> None:
-        """A 1xx; HTTP/1.0 does not know them (RFC 9110 section 15.2)."""
+        """Write a 1xx; not to an HTTP/1.0 client (RFC 9110 section 15.2)."""
         if exchange.request.minor and not self._transport.is_closing():
             self._transport.write(response.forward + b"\r\n")
 
     def begin(self, exchange: Exchange, response: Response, framing: Framing, body: bytes) -> int:
-        """The head, and `body` in the same system call: all of it, or as much as there is."""
+        """Write the head and the available part of the body (all of it, if complete) in one system call."""
         settings, upload, minor = exchange.settings, exchange.upload, exchange.request.minor
         head, end = response.forward, _PLAIN
         if framing is not BY_LENGTH and framing is not NO_BODY:
@@ -63,7 +63,7 @@ class ReplyWriter:
         if transport.is_closing():
             return 0
         request_id = exchange.request_id
-        if settings.sends_only_id and request_id and not response.has_request_id:  # nearly always; in one go
+        if settings.sends_only_id and request_id and not response.has_request_id:  # the common case, in one join
             if len(body) <= JOIN_LIMIT:
                 out = b"".join((head, b"X-Request-Id: ", request_id, end, body))
                 transport.write(out)
@@ -78,14 +78,14 @@ class ReplyWriter:
         return len(head) + len(body)
 
     def more(self, data: bytes) -> int:
-        """More of the body."""
+        """Write more of the body."""
         if not data or self._transport.is_closing():
             return 0
         self._transport.write(data)
         return len(data)
 
     def switching(self, exchange: Exchange, response: Response) -> int:
-        """A 101 (RFC 9110 section 7.8)."""
+        """Write a 101 (RFC 9110 section 7.8)."""
         if self._transport.is_closing():
             return 0
         head = with_own_lines(exchange, response, response.forward)
@@ -94,7 +94,7 @@ class ReplyWriter:
         return len(head)
 
     def error(self, exchange: Exchange, status: int, why: Why, detail: str) -> int:
-        """The whole reply in the backend's place."""
+        """Write an error reply of our own, in place of the backend's reply."""
         request, settings, upload = exchange.request, exchange.settings, exchange.upload
         self.keeps_alive = (
             self.keeps_alive
@@ -113,8 +113,7 @@ class ReplyWriter:
 
 
 def with_own_lines(exchange: Exchange, response: Response, head: bytes) -> bytes:
-    """`head` with the lines that say which way the reply has taken. An id that the backend gives stays the only one; what it
-    says of X-Backend does not stand beside our word."""
+    """`head` with the lines that we add: X-Request-Id unless the reply has one, and X-Backend in place of the backend's own."""
     settings = exchange.settings
     if settings.sends_backend:
         head = remove_named(head, _OURS_TO_SAY)

@@ -1,6 +1,6 @@
-"""The head of a request: when what has come of one is refused, and how it goes to a backend, with what we add.
+"""The head of a request: refuses an incomplete head early, and makes the head that is sent to a backend.
 
-It goes on as HTTP/1 lines, which is the form in which the program passes heads around, and is made once for all tries.
+The head is sent as HTTP/1 lines, the form in which the program passes heads around, and is made once for all tries.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from balance.proxy.listener_settings import ListenerSettings
 if TYPE_CHECKING:
     from balance.proxy.http.client import HttpClient
 
-_START: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]")  # of a method: RFC 9110 section 5.6.2's token
+_START: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]")  # the first byte of a method, a token by RFC 9110 section 5.6.2
 
 
 def refuse_partial(data: bytes, limits: Limits) -> None:
-    """`data` is all that has come of a head whose end has not. ProtocolError when it may not go on."""
+    """Check `data`, all that has arrived of an incomplete head. ProtocolError when it cannot become a valid one."""
     line_end = data.find(b"\r\n")
     if not _START.match(data):
         raise ProtocolError(400, Why.BAD_REQUEST, "this is not HTTP")
@@ -39,7 +39,7 @@ def refuse_partial(data: bytes, limits: Limits) -> None:
 
 
 def client_view(client: HttpClient, settings: ListenerSettings, request: Request, now: float) -> ForwardedClient:
-    """Who the client is, by the word of the trusted proxy that this connection comes from."""
+    """The client as named by the trusted proxy at the other end of this connection. Logs fields that cannot be parsed."""
     fields = request.fields
     host = fields.host
     view = settings.views.client(fields.forwarding, client.peer, host if host is not None else client.own_host())
@@ -50,14 +50,14 @@ def client_view(client: HttpClient, settings: ListenerSettings, request: Request
 
 
 def request_head(request: Request, client: HttpClient, view: ForwardedClient | None, own_id: bytes) -> bytes:
-    """`view` where the client is a trusted proxy; `own_id` where the request brought no id, and is to have one."""
+    """The head for the backend. `view` is None unless the peer is a trusted proxy; `own_id` is the request id to add, if any."""
     fields = request.fields
     host = fields.host
-    if own_id and host is not None and view is None and client.after_host:  # nearly always; what follows, in one go
+    if own_id and host is not None and view is None and client.after_host:  # the common case: what follows, in one join
         return b"".join((
             request.line, fields.forward, client.before_host, host, client.after_host, b"X-Request-Id: ", own_id, b"\r\n\r\n",
         ))  # fmt: skip
-    if host is None:  # HTTP/1.0 may leave it out, HTTP/1.1 may not
+    if host is None:  # only HTTP/1.0 may omit Host
         host = client.own_host()
         parts = [request.line, b"Host: ", host, b"\r\n", fields.forward]
     else:
