@@ -57,9 +57,8 @@ class QueueWait:
     def _turn(self, now: float) -> bool:
         exchange = self._exchange
         upload = exchange.upload
-        if (
-            upload is not None and upload.is_held and exchange.client.has_left()
-        ):  # reading is paused, so its end was not noticed
+        # While a body is held, reading is paused, and the client's end was not noticed.
+        if upload is not None and upload.is_held and exchange.client.has_left():
             exchange.client.give_up()
             return True
         lease = exchange.acquire(now)

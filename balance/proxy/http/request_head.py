@@ -50,7 +50,7 @@ def client_view(client: HttpClient, settings: ListenerSettings, request: Request
 
 
 def request_head(request: Request, client: HttpClient, view: ForwardedClient | None, own_id: bytes) -> bytes:
-    """The head for the backend. `view` is None unless the peer is a trusted proxy; `own_id` is the request id to add, if any."""
+    """The head for the backend. `view` is for a trusted proxy only; `own_id` is the request id to add, if any."""
     fields = request.fields
     host = fields.host
     if own_id and host is not None and view is None and client.after_host:  # the common case: what follows, in one join
