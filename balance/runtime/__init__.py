@@ -1,1 +1,1 @@
-"""Live objects, still without sockets or clocks: Backend, Pool, Lease, Snapshot, and where every number stands on the board."""
+"""Live objects without sockets or clocks: Backend, Pool, Lease, Snapshot, and the layout of the board's counters."""

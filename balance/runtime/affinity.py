@@ -1,7 +1,7 @@
-"""What keeps a client's requests together: the first is chosen for as ever, the others go where it went.
+"""Session affinity of one pool: the policy chooses a backend for a session's first request, the later ones go to the same.
 
 A session stays while its backend drains. It moves, by a new choice, when the backend is dead, ejected, taken out or its breaker
-is not closed; and not when it is only full: then this one request goes elsewhere, or waits.
+is not closed. It does not move when the backend is only full: that one request goes elsewhere or waits in the queue.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from balance.runtime.tokens import Tokens
 
 @final
 class SessionLookup:
-    """What a pool with affinity is asked with in a key's place: the policy's key of one request, and its session."""
+    """Passed to a pool with affinity instead of a key: the policy's key of one request, and its session."""
 
     __slots__ = ("is_known", "is_moved", "key", "session")
 
     def __init__(self, key: bytes, session: bytes) -> None:
         self.key = key
         self.session = session
-        self.is_known = False  # it showed a session that is ours
-        self.is_moved = True  # the session is not where it was, or it is new
+        self.is_known = False  # the request has a session that this pool knows
+        self.is_moved = True  # the session is new, or can't stay at its backend
 
     @classmethod
     def unmoved(cls) -> SessionLookup:
-        """One whose session stays where it was."""
+        """A lookup whose session stays at its backend."""
         lookup = cls(b"", b"")
         lookup.is_known, lookup.is_moved = True, False
         return lookup
 
 
-LookupExtractor = Callable[[RequestFields, bytes, str], bytes | SessionLookup]  # a KeyExtractor, or one that finds sessions too
+LookupExtractor = Callable[[RequestFields, bytes, str], bytes | SessionLookup]  # a KeyExtractor, or with the session
 
 
 class Affinity:
-    """Of one pool: where its sessions are. The client's cookie says it by one of the `tokens`, or a table of ours."""
+    """Finds the backends of one pool's sessions: by one of the `tokens` in the client's cookie, or in a table on the board."""
 
     __slots__ = ("_row", "_session_of", "_sessions", "by_token", "note", "tokens")
 
@@ -66,7 +66,7 @@ class Affinity:
             self._session_of = key_extractor(HashKey(affinity.mode, affinity.header if affinity.mode == "header" else ""))
 
     def lookups(self, policy_key_of: KeyExtractor | None) -> LookupExtractor:
-        """A key extractor that finds the session as well. An exchange hands the result to the pool unread."""
+        """A key extractor that finds the session as well. An exchange passes the result to the pool without looking at it."""
         session_extractor = self._session_of
 
         def lookup(fields: RequestFields, target: bytes, address: str) -> SessionLookup:
@@ -76,8 +76,9 @@ class Affinity:
         return lookup
 
     def find(self, lookup: SessionLookup, now: float, avoid: Collection[Backend], is_last_resort: bool) -> Backend | None:
-        """The backend where the session is, None when it has none or can't stay there. Where nobody is as any other
-        (`is_last_resort`) elsewhere is no better.
+        """The session's backend; None when it has none, or can't stay there.
+
+        `is_last_resort`: no backend of the pool is free of trials, so a gate does not move the session.
         """
         if self._sessions is not None:
             bound = self._sessions.find(lookup.session, now)
@@ -96,7 +97,7 @@ class Affinity:
         return None
 
     def remember(self, lookup: SessionLookup, backend: Backend, now: float) -> None:
-        """That backend was chosen: from now on a session that had none, or could not stay, is there."""
+        """Bind the session to the chosen `backend`, when it had none or could not stay at it."""
         if self._sessions is not None and lookup.is_moved and lookup.session:
             self._sessions.keep(lookup.session, backend, now)
             if not lookup.is_known:
@@ -104,12 +105,12 @@ class Affinity:
 
 
 def _one_of(candidates: list[Backend], avoid: Collection[Backend]) -> Backend:
-    """Of the backends that a client's cookies name the first where sessions stay; the first of all when there is none."""
+    """The first of the backends named by a client's cookies where sessions stay; the first of all when there is none."""
     return next((backend for backend in candidates if keeps(backend) and backend not in avoid), candidates[0])
 
 
 def keeps(backend: Backend) -> bool:
-    """Whether sessions of that backend stay there."""
+    """Whether the backend's sessions stay: it is ready or drains, its breaker is closed and it is not returning."""
     if backend.phase is not BreakerState.CLOSED or backend.state is State.RETURNING:
         return False
     return backend.is_ready or backend.state is State.DRAINING

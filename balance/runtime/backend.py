@@ -1,4 +1,4 @@
-"""One backend as a worker knows it while traffic flows: its numbers, whether it may be used, its parked connections."""
+"""One backend in one worker: its load, whether it is ready, its gates and its parked connections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from balance.runtime.max_connections import Limited
 
 
 class Parked(Protocol):
-    """A connection to a backend that waits for its next request."""
+    """A connection to a backend that is parked until its next request."""
 
     parked_at: float  # seconds, monotonic
 
@@ -23,17 +23,18 @@ class Parked(Protocol):
 
 
 class Gate(Protocol):
-    """What a request has to pass to get to a backend that is not as any other."""
+    """Lets only some requests through to a ready backend: slow start, a trial after an ejection or an open breaker."""
 
     def admit(self, now: float) -> int | None:
-        """What names the trial that the request is, NO_TRIAL for none; None turns it away."""
+        """The trial that the request is, NO_TRIAL when it is none; None when it may not pass. `now`: seconds, monotonic."""
 
 
 class IdleTime:
-    """How long a connection to one backend may be parked, in seconds: configured, or `auto` and learned.
+    """How long a connection to one backend may be parked, in seconds: configured, or learned (`auto`).
 
-    `auto` starts below what uvicorn and Node keep (5 s), follows `Keep-Alive: timeout=N`, and after a connection was closed
-    under it stays below that time for a while; then it forgets, for the close may have been a restart.
+    `auto` starts below the 5 s of uvicorn and Node and follows the backend's `Keep-Alive: timeout=N`. When the backend closes a
+    connection that was parked for less, the limit stays below that time for MEMORY_S; not longer, because the close may have
+    been a restart.
     """
 
     __slots__ = ("_base", "_configured", "_learned", "_learned_until")
@@ -41,7 +42,7 @@ class IdleTime:
     AUTO_S: Final = 4.0
     MAX_S: Final = 60.0
     MEMORY_S: Final = 60.0
-    TOO_SOON_S: Final = 0.01  # a close so soon after a reply was no idle timeout
+    TOO_SOON_S: Final = 0.01  # a close sooner than this after a reply is no idle timeout
 
     def __init__(self, configured_s: float | None) -> None:
         self._configured = configured_s
@@ -51,17 +52,17 @@ class IdleTime:
 
     @property
     def configured_s(self) -> float | None:
-        """What it was made with."""
+        """The configured limit; None is `auto`."""
         return self._configured
 
     def limit_s(self, now: float) -> float:
-        """The longest time a connection may have been parked to be used at `now`."""
+        """The longest time that a connection used at `now` may have been parked."""
         if self._configured is not None:
             return self._configured
         return min(self._base, self._learned) if now < self._learned_until else self._base
 
     def announced(self, timeout_s: float) -> None:
-        """The backend said `Keep-Alive: timeout=N`: stay a second below, or at half where N is small."""
+        """The backend sent `Keep-Alive: timeout=N`: the limit is N - 1 s, or N / 2 where that is more; at most MAX_S."""
         self._base = min(max(timeout_s - 1.0, timeout_s / 2), self.MAX_S)
 
     def closed_after(self, idle_s: float, now: float) -> None:
@@ -72,23 +73,23 @@ class IdleTime:
 
 
 class IdleRaces:
-    """Reused connections that ended without a reply, so soon that their close may have crossed the request.
+    """Tells idle races from failures: a reused connection ended without a reply, and its close may have crossed the request.
 
-    That is nobody's fault, and rare: a backend is met as it closes idle connections once in many requests, or with many of its
-    connections at once when it restarts. One that is met so again and again closes because of what it is asked.
+    Such a race is not a failure of the backend, and it is rare: once in many requests as the backend closes an idle connection,
+    or for many connections at once when it restarts. When it happens more often, the backend closes because of the requests.
     """
 
     __slots__ = ("_leases", "_since")
 
-    SPAN_S: Final = 0.1  # what happens within it is one event
-    APART: Final = 20  # requests between two of them
+    SPAN_S: Final = 0.1  # races within this time are one event
+    APART: Final = 20  # leases between two events
 
     def __init__(self) -> None:
         self._since = -math.inf
-        self._leases = -self.APART  # as many as there had been when it was met last
+        self._leases = -self.APART  # the backend's leases at the last race
 
     def is_one(self, now: float, leases: int) -> bool:
-        """Whether the one that was met now is still taken for such a race. `leases` counts the backend's uses so far."""
+        """Whether a connection that ended now counts as a race. `leases` is the number of the backend's leases so far."""
         is_apart = leases - self._leases >= self.APART
         self._leases = leases
         if is_apart:
@@ -97,7 +98,7 @@ class IdleRaces:
 
 
 class Backend(Limited):
-    """Lives as long as its identity is configured, across snapshots."""
+    """A backend with its state; kept across snapshots as long as its pool, name and address are configured."""
 
     __slots__ = ("address", "gate", "health", "idle", "idle_time", "is_backup", "is_ready", "name", "open_count", "phase",
                  "races", "slow_start", "state")  # fmt: skip
@@ -106,21 +107,21 @@ class Backend(Limited):
         super().__init__(slot, Load(config.weight, identity=config.name.encode()), config.max_connections)
         self.name = config.name
         self.address = config.address
-        self.is_backup = config.backup  # used when no other is ready
-        self.is_ready = True  # used at once; the first probe decides
-        self.idle: list[Parked] = []  # newest last, and taken from the end: the older ones age out
+        self.is_backup = config.backup  # used when no backend that is not a backup is ready
+        self.is_ready = True  # used at once, until the first probe says otherwise
+        self.idle: list[Parked] = []  # newest last and taken from the end, so that the older ones time out
         self.idle_time = IdleTime(idle_timeout_s)
         self.races = IdleRaces()
         self.open_count = 0  # connections to it, parked or in use
-        # What a pool's health decides `is_ready` from, and nobody else uses.
+        # PoolHealth decides `is_ready` from these.
         self.state = State.UNKNOWN
-        self.phase = BreakerState.CLOSED  # its breaker's; HALF_OPEN as soon as the time of OPEN is over
+        self.phase = BreakerState.CLOSED  # of its breaker; HALF_OPEN as soon as the time of OPEN is over
         self.health: HealthGate | None = None
         self.gate: Gate | None = None
         self.slow_start: Gate | None = None
 
     def configure(self, config: BackendConfig, idle_timeout_s: float | None) -> None:
-        """The same backend with other settings: what is under way and what was learned goes on."""
+        """Apply changed settings. Leases, parked connections and learned values are kept."""
         self.load.weight = config.weight
         self.is_backup = config.backup
         if self.limit != config.max_connections:
@@ -129,7 +130,7 @@ class Backend(Limited):
             self.idle_time = IdleTime(idle_timeout_s)
 
     def let_go(self) -> None:
-        """It is not configured any more, and nothing of it is in use: it holds nothing, and leads to no pool that it was in."""
+        """Drop permits and gates, and with them all references to its pool: it is neither configured nor in use any more."""
         if self.permits is not None:
             self.permits.close()
         self.gate = self.slow_start = None

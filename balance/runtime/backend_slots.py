@@ -1,7 +1,7 @@
-"""Which block of the board belongs to which backend, and to which listener, from one configuration to the next.
+"""Assigns the board's backend slots to backends and listeners, and keeps them from one configuration to the next.
 
-A backend is the same one as long as its pool, its name and its address are: its counters, health and breaker go with its
-slot. One that was taken out keeps its slot, and finds its numbers again when it comes back, until the room is needed.
+A backend is identified by its pool, name and address; its counters, health and breaker are at its slot. A backend that is
+taken out of the configuration keeps its slot, and its numbers when it comes back, until another backend needs the slot.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from balance.config.model import Config
 
 Identity = tuple[str, str, str]  # pool, name, address
 NOBODY: Final = 0  # the slot that stands for no backend
-LISTENER: Final = ""  # what stands for the pool in a listener's identity: no pool is called so
+LISTENER: Final = ""  # in place of the pool in a listener's identity; no pool has this name
 
 
 class NoRoomError(Exception):
-    """More backends than the board has room for."""
+    """The configuration has more backends than the board has slots."""
 
     def __init__(self, wanted: int, kept: int, room: int) -> None:
         besides = f", besides {kept} that go and are still in use," if kept else ""
@@ -27,31 +27,31 @@ class NoRoomError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A slot for every backend of one configuration. Nothing has changed until the book adopts it."""
+    """A slot for every backend and listener of one configuration. It has no effect until SlotBook.adopt()."""
 
-    slots: Mapping[tuple[str, str], int]  # by pool and name, as everybody asks; a listener's by LISTENER and name
+    slots: Mapping[tuple[str, str], int]  # by (pool, name); a listener's by (LISTENER, name)
     identities: Mapping[Identity, int]
-    reused: frozenset[int]  # slots that belonged to another backend and must be cleared first
+    reused: frozenset[int]  # slots of another backend before, which must be cleared first
     used: int  # slots below this number are in use
 
 
 class SlotBook:
-    """For the supervisor: who has which slot, and who had it last."""
+    """The supervisor's record of slots: which identity has each, or had it last."""
 
     __slots__ = ("_capacity", "_owners", "_present", "_used")
 
     def __init__(self, capacity: int) -> None:
-        """`capacity` counts slot 0, which is never given away."""
+        """`capacity` includes slot 0, which is never assigned."""
         self._capacity = capacity
-        self._owners: dict[Identity, int] = {}  # those who left longest ago first
+        self._owners: dict[Identity, int] = {}  # the one that was taken out longest ago first
         self._present: Mapping[Identity, int] = {}
         self._used = 1
 
     def assign(self, config: Config, is_unused: Callable[[int], bool]) -> Assignment:
-        """Find slots for a configuration. `is_unused` says whether no worker holds anything of the backend that had a slot.
+        """Find slots for a configuration. `is_unused(slot)`: no worker has a lease or connection of the backend at that slot.
 
-        Those that are served now keep theirs, for they are chosen until the last worker has changed over.
-        NoRoomError when there are not enough.
+        Slots of the configuration that is served now are not reused, since its backends are chosen until the last worker has
+        changed over. NoRoomError when there are not enough.
         """
         wanted = {
             (pool.name, backend.name, str(backend.address)): (pool.name, backend.name)
@@ -80,11 +80,11 @@ class SlotBook:
         return Assignment(slots, identities, frozenset(reused), used)
 
     def adopt(self, assignment: Assignment) -> None:
-        """It holds from now on."""
+        """Make the assignment the current one."""
         for owner in [owner for owner, slot in self._owners.items() if slot in assignment.reused]:
             del self._owners[owner]
         gone = [identity for identity in self._present if identity not in assignment.identities]
-        for identity in (*gone, *assignment.identities):  # at the end, in this order
+        for identity in (*gone, *assignment.identities):  # they move to the end, in this order
             slot = self._owners.pop(identity, None)
             self._owners[identity] = assignment.identities[identity] if slot is None else slot
         self._present = assignment.identities
@@ -92,15 +92,15 @@ class SlotBook:
 
     @property
     def names(self) -> dict[int, tuple[str, str]]:
-        """The pool and the name of whoever has a slot or had it last: what is counted there is counted of it."""
+        """(pool, name) by slot, of the identity that has the slot or had it last: the slot's counters are its own."""
         return {slot: identity[:2] for identity, slot in self._owners.items()}
 
     def dump(self) -> list[tuple[Identity, int, bool]]:
-        """The whole book, for the instance that takes this one's place: who has which slot, and whether it is served now."""
+        """(identity, slot, whether it is served now) of all slots, for the instance that replaces this one in an upgrade."""
         return [(owner, slot, owner in self._present) for owner, slot in self._owners.items()]
 
     def restore(self, dumped: list[tuple[Identity, int, bool]]) -> None:
-        """Go on with a book that dump() has written."""
+        """Take over what dump() returned."""
         self._owners = {owner: slot for owner, slot, _ in dumped}
         self._present = {owner: slot for owner, slot, is_present in dumped if is_present}
         self._used = max((slot + 1 for _, slot, _ in dumped), default=1)

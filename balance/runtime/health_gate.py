@@ -1,8 +1,8 @@
-"""What a worker adds to the evidence about one backend, and how it gets leave to try one. All workers share the numbers.
+"""Writes what a worker's leases say about a backend's health to the board, and admits trials. All workers share the numbers.
 
-A failure, the success that ends a run of them and the end of a trial are written under the backend's lock; the success
-that follows a success, which is nearly every one, reads one cell. Trials stand as a gauge in each worker's own row, so that
-those of a worker that dies are given back with the rest of what it held.
+A failure, the success that ends a run of failures and the end of a trial are written under the backend's lock. A success after
+a success, the usual case, only reads one cell. Trials are a gauge in each worker's own row, so those of a worker that dies are
+given back with its other gauges.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from balance.model import Outcome
 from balance.runtime import counters
 
 NO_TRIAL: Final = 0
-UNNAMED_TRIAL: Final = -1  # of a backend whose breaker is closed or not there
-ANSWERED: Final = -2
-LAST_RESORT: Final = -3  # its breaker is open, and nobody else is ready
+UNNAMED_TRIAL: Final = -1  # of a returning backend whose breaker is closed, or that has none
+ANSWERED: Final = -2  # the lease's answer was counted already
+LAST_RESORT: Final = -3  # its breaker is open, and no other backend is ready
 
 
 class Locks(Protocol):
-    """A lock per slot, over all processes."""
+    """A lock for each slot, shared by all processes."""
 
     def take(self, slot: int) -> bool:
-        """False when it could not be had at once."""
+        """Take the lock of `slot`; False when it can't be had at once."""
 
     def leave(self, slot: int) -> None: ...
 
 
 class NoLocks:
-    """For a process that shares its numbers with nobody."""
+    """Locks for a process that shares its row with no other."""
 
     def take(self, slot: int) -> bool:
         return True
@@ -70,7 +70,7 @@ def _few_sessions() -> memoryview:
 
 
 class Shared:
-    """What the processes of an instance share, as one of them sees it."""
+    """What the processes of an instance share, as seen by one of them."""
 
     __slots__ = ("changed", "evidence", "failed", "locks", "ring_where", "rows", "session_key", "sessions")
 
@@ -86,37 +86,37 @@ class Shared:
         session_key: bytes = b"",
     ) -> None:
         self.rows = rows  # every worker's
-        self.evidence = evidence  # a slot's cells
+        self.evidence = evidence  # the cells of a slot
         self.locks = locks
-        self.changed = changed  # this process has moved the breaker of that slot
-        self.failed = failed  # there is evidence for control to look at
-        self.ring_where = ring_where  # the other workers whose row has that cell set: about permits
-        self.sessions = _few_sessions() if sessions is None else sessions  # the table of those that Balance itself remembers
-        self.session_key = session_key  # random, and the same in all processes
+        self.changed = changed  # called when this process has moved the breaker of that slot
+        self.failed = failed  # called when there is new evidence for control
+        self.ring_where = ring_where  # wakes the other workers whose row has that cell set, about permits
+        self.sessions = _few_sessions() if sessions is None else sessions  # the table that runtime.sessions describes
+        self.session_key = session_key  # random, the same in all processes
 
     @property
     def workers(self) -> int:
-        """How many live now; those that are about to end count."""
+        """How many workers live now, including those that drain; at least 1."""
         return max(1, sum(1 for row in self.rows if row[counters.PLACE]))
 
     @classmethod
     def with_nobody(cls, row: memoryview) -> Shared:
-        """A process by itself."""
+        """For a process that shares nothing; `row` is its own."""
         evidence: dict[int, list[int]] = {}
         return cls((row,), lambda slot: evidence.setdefault(slot, [0] * CELLS), NoLocks())
 
 
 class HealthGate:
-    """One backend's evidence in one worker."""
+    """One backend's health evidence in one worker: counts leases and admits trials."""
 
     __slots__ = ("_allowance", "_block", "_counted", "_row", "_shared", "_slot", "breaker", "evidence", "special")
 
     def __init__(
         self, config: CircuitBreaker, slot: int, row: memoryview, shared: Shared, checks: PassiveChecks = _USUAL
     ) -> None:
-        """`row` is this worker's own among those that are shared; `checks` say what counts."""
+        """`row` is this worker's own of the shared rows; `checks` say which outcomes count as failures."""
         self.evidence = shared.evidence(slot)
-        self.special: dict[object, int] = {}  # leases that are a trial, by its name, or have ANSWERED
+        self.special: dict[object, int] = {}  # leases that are trials, with the trial, or that have ANSWERED
         self.configure(config, checks)
         self._slot = slot
         self._block = counters.block(slot)
@@ -124,20 +124,20 @@ class HealthGate:
         self._shared = shared
 
     def configure(self, config: CircuitBreaker, checks: PassiveChecks) -> None:
-        """Another configuration: what was found out so far stands."""
+        """Apply another configuration; the evidence so far is kept."""
         self.breaker = Breaker(config, self.evidence) if config.enabled else None
         self._allowance = config.half_open_requests
         self._counted = failure_outcomes(checks.count)
 
     def answered(self, lease: object, status: int, now: float) -> None:
-        """A lease that may last has got its answer: that is the evidence, and not its end."""
+        """Count the answer of a lease that may go on for long; its end is not counted again unless it fails."""
         trial = self.special.get(lease, NO_TRIAL)
         if trial != ANSWERED:
             self.special[lease] = ANSWERED
             self._testify(trial, status < 500 or status not in self._counted, now)
 
     def ended(self, lease: object, outcome: Outcome, end: int, now: float) -> None:
-        """A lease has ended, and that may mean anything but one success more. `end` as for Lease.release()."""
+        """Count the end of a lease, unless it is a success after a success. `end` as for Lease.release()."""
         trial = self.special.pop(lease, NO_TRIAL)
         if outcome is Outcome.OK:
             if trial != ANSWERED:
@@ -148,11 +148,11 @@ class HealthGate:
             self._row[self._block + counters.TRIALS] -= 1
 
     def begin_trial(self, lease: object, trial: int) -> None:
-        """That lease is what admit() gave leave for."""
+        """`lease` is the trial that admit() has returned."""
         self.special[lease] = trial
 
     def admit_anyway(self, is_returning: bool, now: float) -> int:
-        """Nobody else is ready, so that a request which is no trial goes there too. As admit(), but it always gives leave."""
+        """As admit(), but never None: no other backend is ready, so requests beyond the allowed trials go there too."""
         trial = self.admit(is_returning, now)
         if trial is not None:
             return trial
@@ -160,7 +160,10 @@ class HealthGate:
         return LAST_RESORT if breaker is not None and breaker.state is BreakerState.OPEN else NO_TRIAL
 
     def admit(self, is_returning: bool, now: float) -> int | None:
-        """Leave to try the backend: what names the trial, NO_TRIAL when it needs none any more; None is no leave."""
+        """The trial for one request, NO_TRIAL when none is needed any more; None when the request may not try the backend.
+
+        `half_open_requests` trials may be under way at once, 1 at a returning backend, counted over all workers.
+        """
         allowance = 1 if is_returning else self._allowance
         if self._under_way() >= allowance or not self._shared.locks.take(self._slot):
             return None
@@ -207,7 +210,7 @@ class HealthGate:
 
     def _failed(self, trial: int, now: float) -> None:
         if not self._shared.locks.take(self._slot):
-            return  # a failure that nobody counts, among many
+            return  # another process holds the lock; one failure of many is not counted
         change = None
         try:
             evidence = self.evidence
@@ -236,7 +239,7 @@ class HealthGate:
             self._shared.changed(self._slot, change)
 
     def _recovered(self, now: float) -> None:
-        """A request that had nobody else went well while the breaker was open: it need not wait for its time."""
+        """A LAST_RESORT request succeeded while the breaker was open: close it before its timeout, if may_close_early()."""
         breaker, now_us = self.breaker, int(now * 1e6)
         if breaker is None or not breaker.may_close_early(now_us) or not self._shared.locks.take(self._slot):
             return

@@ -1,7 +1,7 @@
-"""One use of a backend, and everything that its end means: the counters, the policy, the backend's health, whoever waits.
+"""One use of a backend; its end updates the counters, the policy's load, the backend's health and its permits.
 
-What a pool wants of its leases is fixed when the pool is built (LeaseTerms), so that one pool's leases all end alike and those
-that are under way when a pool is replaced end as they began.
+What a pool records of its leases is fixed when the pool is built (LeaseTerms): leases that are under way when a pool is
+replaced end by the terms of the old pool.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _LEASES: Final = counters.LEASES
 
 
 class LeaseTerms:
-    """What one pool wants of its leases. It leads to no pool: a lease may outlive the one that it is of."""
+    """What one pool records of its leases. It has no reference to the pool, which a lease may outlive."""
 
     __slots__ = ("cells", "is_evidence", "wants_latency", "wants_outcomes")
 
     def __init__(self, row: counters.Row, needs: Needs = Needs.NOTHING, *, is_evidence: bool = False) -> None:
-        """`row` is where this worker counts, `needs` are the policy's; `is_evidence`: the backends' health is seen in them."""
+        """`row` is this worker's, `needs` are the policy's; `is_evidence`: leases count for the backends' health."""
         self.cells = row.cells
         self.is_evidence = is_evidence
         self.wants_latency = Needs.LATENCY in needs
@@ -37,15 +37,15 @@ class LeaseTerms:
 
 
 class Lease:
-    """From the choice of a backend to the outcome. Released exactly once."""
+    """From the choice of a backend to the outcome. Must be released, or withdrawn, exactly once."""
 
     __slots__ = ("_has_answered", "_terms", "backend", "started")
 
     def __init__(self, backend: Backend, terms: LeaseTerms, now: float) -> None:
-        """Counted from here on. `now`: seconds on a monotonic clock."""
+        """Count the lease as active. `now`: seconds, monotonic."""
         self.backend = backend
         self.started = now
-        self._terms: LeaseTerms | None = terms  # None once it is given back
+        self._terms: LeaseTerms | None = terms  # None once it is released
         load = backend.load
         load.active += 1
         terms.cells[backend.block + _LEASES] += 1
@@ -55,10 +55,9 @@ class Lease:
                 load.pool_active.active += 1
 
     def answered(self, now: float, status: int = 0) -> None:
-        """The first byte of an answer came, or in TCP mode the connection: how long that took is learned now, and the answer is
-        the evidence about the backend's health.
+        """Record the latency and the health evidence now: the reply's head came, or in TCP mode the connection was made.
 
-        For what goes on for long afterwards. Else release() says it all.
+        For leases that go on for long afterwards, such as tunnels and TCP sessions. For others release() records both.
         """
         terms = self._terms
         if terms is None:
@@ -70,15 +69,15 @@ class Lease:
             health = self.backend.health
             assert health is not None
             if status < 500 and not health.evidence[CONSECUTIVE_FAILURES] and self not in health.special:
-                health.special[self] = ANSWERED  # nearly always; health.answered() in line
+                health.special[self] = ANSWERED  # the usual case; health.answered() inlined
             else:
                 health.answered(self, status, now)
 
     def release(self, outcome: Outcome, now: float, first_byte_s: float | None = None, end: int = 0) -> None:
-        """Give the backend back. `now` as for acquire(). RuntimeError when it was given back already.
+        """End the lease. `now`: seconds, monotonic. RuntimeError when it was released already.
 
-        `first_byte_s` is what the answer's first byte took, without it the time from acquire() to now. `end` is the status of
-        the answer that went to the client, or the Why of a failure; 0 where nothing more is known.
+        `first_byte_s` is the time to the reply's first byte; None is the time from the choice to now. `end` is the status of
+        the reply that went to the client, or the Why of a failure; 0 where neither is known.
         """
         terms = self._terms
         backend = self.backend
@@ -99,9 +98,9 @@ class Lease:
             health = backend.health
             assert health is not None
             special = health.special
-            if outcome is not _OK or end >= 500 or special or health.evidence[CONSECUTIVE_FAILURES]:  # seldom
+            if outcome is not _OK or end >= 500 or special or health.evidence[CONSECUTIVE_FAILURES]:  # rare
                 if outcome is _OK and special.get(self) == ANSWERED:
-                    del special[self]  # it said what it had to say
+                    del special[self]  # its answer was counted already
                 else:
                     health.ended(self, outcome, end, now)
         permits = backend.permits
@@ -109,10 +108,9 @@ class Lease:
             permits.freed()
 
     def withdraw(self, now: float) -> None:
-        """As if it had never been: it was turned away, by a gate or because the backend is full.
+        """Undo the lease: a gate turned the request away, or the backend is full.
 
-        Who waits is not woken. Nothing has become free that was not free before: who waits and is turned away would wake itself
-        for ever.
+        Waiters are not woken: nothing was freed, and a waiter that is turned away would wake itself in a loop.
         """
         terms = self._terms
         assert terms is not None
@@ -123,9 +121,9 @@ class Lease:
         if terms.wants_outcomes and backend.load.pool_active is not None:
             backend.load.pool_active.active -= 1
         if backend.health is not None and self in backend.health.special:
-            backend.health.ended(self, _ABORTED, 0, now)  # it was to be a trial
+            backend.health.ended(self, _ABORTED, 0, now)  # it was a trial
         if backend.permits is not None and backend.permits.is_pressed:
-            backend.permits.settle()  # what was taken for it, others want
+            backend.permits.settle()  # other workers want the permit that was taken for it
 
     def _teach(self, terms: LeaseTerms, first_byte_s: float, is_well: bool, now: float) -> None:
         if terms.wants_latency:

@@ -1,12 +1,11 @@
-"""How many requests may be at a backend at once, over all workers: each of its leases needs a permit. A listener's clients are
-limited in the same way (`max_clients`).
+"""Permits: limit the leases of a backend (`max_connections`) and the clients of a listener (`max_clients`) over all workers.
 
-A worker's row says how many it holds, and the sum over the rows is never above the limit: more are taken only under the
-backend's lock. With enough of them it asks nobody, which is one comparison; giving back needs no lock, as the sum only shrinks.
-Permits stand as a gauge, so that those of a worker that dies are free with the rest of what it held.
+A worker's row has the number of permits that it holds. The sum over the rows is never above the limit, because permits are
+taken under the backend's lock; giving back needs no lock, as it only lowers the sum. While a worker has enough permits, a lease
+costs one comparison. Permits are a gauge, so those of a worker that dies are free again with its other gauges.
 
-Who finds none left marks its row and rings those who hold some. They give back at once what they don't use and, where their own
-requests wait too, what is above a fair share. A ring that is lost is made up for by tick() and ask_again().
+A worker that finds none left marks its row and wakes the workers that hold some. They give back at once what they don't use
+and, where their own requests wait too, what is above a fair share. tick() and ask_again() make up for a lost wakeup.
 """
 
 from __future__ import annotations
@@ -27,8 +26,10 @@ def _nobody_waits() -> None:
 
 
 class Limited:
-    """What only so many may use at once, over all workers: a backend by its leases, a listener by its clients. `slot` is its
-    block on the board."""
+    """What may have a limit of uses at once over all workers: a backend's leases or a listener's clients.
+
+    `slot` is its backend slot on the board.
+    """
 
     __slots__ = ("_limit", "block", "credit", "load", "permits", "slot")
 
@@ -36,13 +37,13 @@ class Limited:
         self.slot = slot
         self.block = counters.block(slot)
         self.load = load
-        self.permits: Permits | None = None  # what is asked before it is used, where there is a limit
-        self.credit = UNLIMITED  # uses that need nobody's leave
+        self.permits: Permits | None = None  # for uses beyond `credit`; None where there is no limit
+        self.credit = UNLIMITED  # permits that this worker holds: so many uses need no take()
         self._limit = limit
 
     @property
     def limit(self) -> int:
-        """How many uses there may be at once, 0 for any number. May be set at any time."""
+        """The most uses at once, 0 for no limit. May be set at any time."""
         return self._limit
 
     @limit.setter
@@ -53,34 +54,37 @@ class Limited:
 
 
 class Permits:
-    """One backend's, in one worker. `waiters` are the requests here that might use one; `wake` is called when they can."""
+    """The permits of one backend or listener in one worker.
+
+    `waiters` are the requests in this worker that need a permit; `wake` is called when there may be one.
+    """
 
     __slots__ = ("_backend", "_credit", "_is_hopeless", "_row", "_shared", "_unused", "_wanted", "is_pressed", "waiters",
                  "wake")  # fmt: skip
 
     def __init__(self, backend: Limited, row: memoryview, shared: Shared) -> None:
-        """`row` is this worker's own among those that are shared."""
+        """`row` is this worker's own of the shared rows."""
         self._backend = backend
         self._row = row
         self._shared = shared
         self._credit = backend.block + counters.CREDIT
         self._wanted = backend.block + counters.WANTED
-        self._is_hopeless = False  # none was left, and whoever gives one back will ring
-        self._unused = 0  # at the last tick
-        self.is_pressed = False  # others want some, or too many are out: settle() when a lease ends
+        self._is_hopeless = False  # none was left; a worker that gives one back will wake this one
+        self._unused = 0  # permits without a lease at the last tick
+        self.is_pressed = False  # other workers want some, or more than the limit are held: settle() when a lease ends
         self.waiters: Sized = _NOBODY
         self.wake: Callable[[], None] = _nobody_waits
         backend.permits = self
         self.adjust()
 
     def take(self) -> bool:
-        """A permit for the lease that was counted last. False when there is none; then the others know that one is wanted."""
+        """Take a permit for the lease that was counted last. False when there is none: other workers see that one is wanted."""
         if self._is_hopeless:
             return False
         backend, row, shared = self._backend, self._row, self._shared
-        row[self._wanted] = 1  # before looking: who gives back meanwhile sees it
+        row[self._wanted] = 1  # before looking, so that a worker that gives one back meanwhile sees it
         if not shared.locks.take(backend.slot):
-            return False  # somebody is at it: as good as none
+            return False  # another process holds the lock: treated as none left
         try:
             own = max(row[self._credit], backend.load.active - 1)
             free = backend.limit - self._held() + row[self._credit] - own
@@ -95,14 +99,14 @@ class Permits:
         return False
 
     def freed(self) -> None:
-        """A lease has ended, and somebody wants its permit."""
+        """A lease has ended, and a waiter or another worker wants its permit."""
         if self.is_pressed:
             self.settle()
         if self.waiters and self._backend.load.active < self._backend.credit:
             self.wake()
 
     def settle(self) -> None:
-        """Give back what others want or what is above the limit, but nothing that is in use."""
+        """Give back unused permits that other workers want or that are above the limit."""
         backend, row = self._backend, self._row
         if not backend.limit:
             self.is_pressed = False
@@ -119,29 +123,29 @@ class Permits:
         self._give_back(own - keep)
 
     def look(self) -> None:
-        """A wakeup came: others want some, or have given some back."""
+        """On a wakeup: other workers want permits, or have given some back."""
         self._is_hopeless = False
         self.settle()
 
     def ask_again(self) -> None:
-        """Requests still wait here: whoever holds some is asked once more."""
+        """Wake the workers that hold permits once more: requests still wait here."""
         self._is_hopeless = False
         if self._row[self._wanted]:
             self._shared.ring_where(self._credit)
 
     def tick(self) -> None:
-        """From time to time. Of what was not needed since the last one, half is given back: nobody hoards."""
+        """Called by a timer: give back half of the permits that were not needed since the last call."""
         self._is_hopeless = False
         if self._row[self._wanted] and not self.waiters:
             self._row[self._wanted] = 0
-        self.settle()  # others may have learnt of another limit since
+        self.settle()  # other workers may have applied another limit since
         backend = self._backend
         before, self._unused = self._unused, backend.credit - backend.load.active
         if backend.limit and (not backend.load.active or self._shared.workers > 1):
             self._give_back((min(before, self._unused) + 1) // 2)
 
     def adjust(self) -> None:
-        """The limit has been set. Where more is out than it allows, that ends with the leases."""
+        """The limit has been set. Permits in use above it are given back as leases end."""
         backend = self._backend
         self._is_hopeless = False
         self._unused = 0
@@ -153,21 +157,21 @@ class Permits:
         self.settle()
 
     def close(self) -> None:
-        """No limit holds here any more, or nobody uses the backend. It may get others one day."""
+        """Give all back: there is no limit any more, or the backend is not used. It may be given new Permits later."""
         backend, row = self._backend, self._row
         row[self._credit] = row[self._wanted] = 0
         backend.credit = UNLIMITED
         backend.permits = None
-        self.waiters, self.wake = _NOBODY, _nobody_waits  # they lead to the pool
+        self.waiters, self.wake = _NOBODY, _nobody_waits  # drops the references to the pool
         if backend.limit:
             self._shared.ring_where(self._wanted)
 
     def _held(self) -> int:
-        """By all workers."""
+        """Permits held by all workers."""
         return sum(row[self._credit] for row in self._shared.rows)
 
     def _helping(self, free: int) -> int:
-        """How many to take at once: all when nobody else is there, few when others will want some."""
+        """How many of the `free` to take at once: all for a single worker, else a part of a fair share."""
         workers = self._shared.workers
         return free if workers == 1 else max(1, free // (2 * workers))
 

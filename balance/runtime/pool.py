@@ -1,7 +1,7 @@
 """A set of backends that can stand in for each other, and the choice among those that are ready.
 
-What a configuration asks for besides a policy is a layer with its own state: health, limits, affinity, backups; None where it
-asks for none. They know nothing of each other, acquire() has them all in the order in which they count.
+Health, limits, affinity and backups are layers with their own state, None where the configuration has none. The layers do not
+know each other: acquire() consults them in their order of precedence.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SOURCE_IP: Final = HashKey()
 class Pool:
     """The ready set and its policy. Every change of the ready set is one rebuild().
 
-    `key_extractor` finds the key to give to acquire() in a request; None when nobody wants one, which is then b"".
+    `key_of` finds the key for acquire() in a request; None when no key is needed, which is then b"".
     """
 
     __slots__ = ("_policy", "_ready", "_terms", "affinity", "algorithm", "backends", "backups", "health", "key_of", "limits",
@@ -51,8 +51,9 @@ class Pool:
         backups: Backups | None = None,
         is_live: bool = True,
     ) -> None:
-        """`backups` has those of the `backends` that are backups, if any are. Not `is_live`: nobody is ready before the first
-        rebuild(), which is the caller's to make.
+        """`backups` has those of the `backends` that are backups, if any.
+
+        Not `is_live`: the caller makes the first rebuild(); no backend is ready before it.
         """
         self.name = name
         self.backends = tuple(backends)
@@ -83,16 +84,16 @@ class Pool:
 
     @property
     def why_nobody(self) -> Why:
-        """What to say when acquire() finds nobody and nobody was tried."""
+        """The Why of a request for which acquire() finds no backend and none was tried."""
         if self.may_wait(()):
             return Why.LIMIT
         return Why.NO_HEALTHY if self.health is None else self.health.why_nobody
 
     def acquire(self, key: bytes | SessionLookup, now: float, avoid: Collection[Backend] = ()) -> Lease | None:
-        """Choose a backend that is not in `avoid`, or None when nobody is left. `now`: seconds on a monotonic clock."""
+        """A lease of a backend that is not in `avoid`, or None when there is none. `now`: seconds, monotonic."""
         limits = self.limits
         if limits is not None and not avoid and limits.queue.waiters and not limits.queue.is_serving:
-            return None  # nobody overtakes those who wait, but who has tried others already: that one is older than they
+            return None  # new requests do not overtake waiting ones; one that has tried others is older than they are
         lookup: SessionLookup | None = None
         if type(key) is SessionLookup:
             lookup, key = key, key.key
@@ -103,7 +104,7 @@ class Pool:
             if lease is None:
                 return None
             backend = lease.backend
-        else:  # nearly always; _choose() in line
+        else:  # the usual case; _choose() inlined
             backend = self._ready[index]
             lease = Lease(backend, self._terms, now)
         if backend.gate is not None or (limits is not None and backend.load.active > backend.credit):
@@ -113,8 +114,8 @@ class Pool:
         return lease
 
     def acquire_by_cookie(self, fields: RequestFields, now: float) -> Lease | None:
-        """The lease that acquire() would give, where nothing has to be looked for: a cookie that was seen before in the same
-        fields, and a backend that is ready and has room. Nearly every request; None leaves all others to acquire().
+        """A fast acquire() for the usual request of a cookie session: its cookie is in the cache of the same fields, and its
+        backend is ready and has room. None otherwise: then call acquire().
         """
         affinity, found = self.affinity, fields.cache
         if affinity is None or not affinity.by_token or not found:
@@ -128,7 +129,7 @@ class Pool:
         return Lease(bound, self._terms, now)
 
     def acquire_bound(self, backend: Backend, now: float) -> Lease | None:
-        """A lease of that one, for a client that is bound to it; None when it is full."""
+        """A lease of `backend` for a client that is bound to it; None when it is full."""
         lease = Lease(backend, self._terms, now)
         if self._has_room(backend):
             return lease
@@ -136,11 +137,14 @@ class Pool:
         return None
 
     def serves_bound(self, backend: Backend) -> bool:
-        """Whether a client that is bound to that backend may go on there: also while it drains, as sessions do."""
+        """Whether a client that is bound to `backend` may go on there; like a session it may, too, while the backend drains."""
         return backend in self.backends and keeps(backend)
 
     def spare(self, now: float, tried: Collection[Backend]) -> Lease | None:
-        """For a request that could connect to none that acquire() gave it: one that only its traffic speaks against."""
+        """A lease of an untried backend that only an ejection or a breaker keeps away; None when there is none or it is full.
+
+        For a request that could not connect to any backend that acquire() gave it.
+        """
         if self.health is None:
             return None
         left = [backend for backend in self.health.kept_away() if backend not in tried]
@@ -152,13 +156,13 @@ class Pool:
         return lease
 
     def has_other(self, tried: Collection[Backend]) -> bool:
-        """Whether a request that could connect to none of these may still find somebody, by acquire() or by spare()."""
+        """Whether acquire() or spare() may still find a backend for a request that could not connect to any of `tried`."""
         if any(backend not in tried for backend in self.ready):
             return True
         return self.health is not None and any(backend not in tried for backend in self.health.kept_away())
 
     def may_wait(self, avoid: Collection[Backend]) -> bool:
-        """Whether a request that found nobody found them full and not unwell, or must let others go first."""
+        """Whether a request for which acquire() found no backend may wait: backends are full, or others wait before it."""
         limits = self.limits
         if limits is None:
             return False
@@ -168,34 +172,35 @@ class Pool:
         return limits.may_wait(left, avoid, self.health is not None and self.health.is_last_resort)
 
     def ask_again(self) -> None:
-        """Requests have been waiting for a while."""
+        """Called while requests wait: ask the other workers for permits once more."""
         if self.limits is not None:
             self.limits.ask_again()
 
     def tick(self) -> None:
-        """Some time has passed, a fraction of a second."""
+        """Called by a timer a few times a second."""
         if self.limits is not None:
             self.limits.tick()
 
     def retire(self) -> None:
-        """Another pool has taken its place, or none: the board shows nothing more of it. Who waits in its queue may go on."""
+        """The pool was replaced or removed: clear its gauges on the board. Requests in its queue may still be served."""
         if self.limits is not None:
             self.limits.retire()
 
     def prebuild(self, members: Sequence[Load]) -> None:
-        """Let the policy do now what takes long, for `members` that stand for the backends as rebuild() will find them."""
+        """Let the policy build its tables now, which may take long, for `members` equal to those of the next rebuild()."""
         self._policy.rebuild(members, members)
 
     def rebuild(self) -> None:
-        """Read which backends are ready and tell the policy. One without weight is chosen for nothing new, as in HAProxy: to
-        the policy it is not there.
+        """Read which backends are ready and tell the policy, from which those of weight 0 are left out.
+
+        As in HAProxy, a backend of weight 0 gets nothing new.
         """
         if self.limits is not None:
             self.limits.rebuild()
         if self.health is not None:
             self.health.rebuild()
         else:
-            for backend in self.backends:  # it may have been in a pool with health before
+            for backend in self.backends:  # a backend may have been in a pool with health before
                 backend.gate = backend.slow_start = None
         members = [backend for backend in self.backends if backend.load.weight and not backend.is_backup]
         self._ready = tuple([backend for backend in members if backend.is_ready])
@@ -206,7 +211,7 @@ class Pool:
             self.limits.wake()
 
     def set_ready(self, backend: Backend, is_ready: bool) -> bool:
-        """Put a backend into the ready set or take it out. True when that changed anything."""
+        """Put a backend into the ready set or take it out. True when it was not so before."""
         if backend.is_ready is is_ready:
             return False
         backend.is_ready = is_ready
@@ -214,7 +219,7 @@ class Pool:
         return True
 
     def _choose(self, key: bytes, now: float, avoid: Collection[Backend]) -> Lease | None:
-        """By the policy, or among the backups when nobody is left."""
+        """A lease of the policy's choice, or of a backup when no other backend is left."""
         indices = {index for index, backend in enumerate(self._ready) if backend in avoid} if avoid else ()
         index = self._policy.pick(key, indices, now)
         if index != NO_BACKEND:
@@ -223,7 +228,7 @@ class Pool:
         return Lease(backup, self._terms, now) if backup is not None else None
 
     def _lease_of_session(self, lookup: SessionLookup, now: float, avoid: Collection[Backend]) -> Lease | None:
-        """A lease of the backend where a session is. None when it has none or moves, or when its backend is only full."""
+        """A lease of the session's backend. None when it has none, moves, or its backend is full."""
         affinity = self.affinity
         if affinity is None or not lookup.session:
             return None
@@ -240,18 +245,21 @@ class Pool:
         return lease
 
     def _admit(self, lease: Lease | None, key: bytes, now: float, avoid: Collection[Backend]) -> Lease | None:
-        """A gate is in the way of what was chosen, or it is full: let it through, or choose another."""
+        """The chosen backend has a gate, or may be full: keep the lease if both let it pass, else choose another backend.
+
+        A backend that only slow start turned away is used after all when no other is left.
+        """
         turned_away = list(avoid)
         spared: Backend | None = None
         no_case_for_backups = False
         while lease is not None:
             backend = lease.backend
             if not self._has_room(backend):
-                no_case_for_backups |= not backend.is_backup  # one that is full is ready
+                no_case_for_backups |= not backend.is_backup  # a full backend is ready
             else:
                 gate = backend.gate
                 if gate is None or (spared is not None and gate is backend.slow_start):
-                    return lease  # two on their ramps: more choosing would only cost
+                    return lease  # the second one in slow start: not worth another choice
                 trial = gate.admit(now)
                 if trial is not None:
                     if trial and backend.health is not None:
@@ -259,17 +267,17 @@ class Pool:
                     return lease
                 if gate is backend.slow_start:
                     spared = backend
-                    no_case_for_backups |= not backend.is_backup  # and so is one that starts slowly
+                    no_case_for_backups |= not backend.is_backup  # so is one in slow start
             lease.withdraw(now)
             turned_away.append(backend)
             lease = self._choose(key, now, turned_away)
             if lease is not None and lease.backend.is_backup and no_case_for_backups:
                 lease.withdraw(now)
                 break
-        # Nobody else is left: to spare it would be to refuse the request. It may be full by now: what was taken for it may have
-        # gone to others as it was turned away.
+        # No other backend is left, so slow start gives way rather than refuse the request. The backend may be full by now: its
+        # permit may have gone to another worker when the lease was withdrawn.
         return self.acquire_bound(spared, now) if spared is not None else None
 
     def _has_room(self, backend: Backend) -> bool:
-        """Whether the lease that it was just given is not one too many."""
+        """Whether the lease that was counted last is within the backend's limit."""
         return self.limits is None or self.limits.has_room(backend)

@@ -1,7 +1,7 @@
-"""The health of a pool's backends, as it decides who may be chosen: passive checks, breakers, panic, slow start.
+"""Decides from the health of a pool's backends which are ready and which have a gate: ejections, breakers, panic, slow start.
 
-The policy stays blind to all of it: an open breaker takes a backend out of the ready set, and a backend that is on trial or
-on its ramp has a gate. A request that a gate turns away is chosen for once more, among the others.
+The policy knows none of it: a backend with an open breaker is not in the ready set, and one on trial or in slow start has a
+gate. For a request that a gate turns away the policy chooses again, among the other backends.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from balance.runtime.counters import Row
 from balance.runtime.health_gate import NO_TRIAL, HealthGate, Shared
 from balance.runtime.lease import Lease
 
-TRIED_HANDICAP: Final = 2.0  # on what an adaptive policy thinks that a backend costs while its breaker is half-open
+TRIED_HANDICAP: Final = 2.0  # factor on the cost of a backend in adaptive policies while its breaker is half-open
 
 
 class TrialGate:
-    """Lets through as many requests at a time as may try the backend, counted over all workers."""
+    """Lets as many requests through at a time as may try the backend, counted over all workers."""
 
     __slots__ = ("_health", "_is_returning")
 
@@ -37,8 +37,9 @@ class TrialGate:
 
 
 class LastResortGate:
-    """Lets all through to a backend that is ejected, or whose breaker is not closed, while nobody else is ready. Those who
-    may try it are trials; the others go there all the same.
+    """Lets every request through to a backend that is ejected, or whose breaker is not closed, while no other is ready.
+
+    As many as a TrialGate would let through are trials.
     """
 
     __slots__ = ("_health", "_is_returning")
@@ -52,7 +53,7 @@ class LastResortGate:
 
 
 class RampGate:
-    """Lets through the part of its share that a backend gets while it starts slowly."""
+    """Slow start: lets through the growing part of its share that the backend gets within `window_s` seconds."""
 
     __slots__ = ("_backend", "_slow_start")
 
@@ -68,7 +69,7 @@ class RampGate:
 
 
 def needs_health(config: PoolConfig) -> bool:
-    """Whether more is to be known of the backends than whether they are ready. Sessions and limits look at it too."""
+    """Whether the pool needs a PoolHealth: for breakers, passive checks, slow start, panic, sessions or limits."""
     check = config.health_check
     if config.affinity.enabled or any(backend.max_connections for backend in config.backends):
         return True
@@ -76,32 +77,35 @@ def needs_health(config: PoolConfig) -> bool:
 
 
 class PoolHealth:
-    """Who is ready, and behind which gate, follows from each backend's state and breaker; see update()."""
+    """Derives from each backend's state and breaker whether it is ready and which gate it has."""
 
     __slots__ = ("_backends", "_has_breakers", "_panic_threshold", "_slow_start_s", "is_last_resort", "is_panicking")
 
     def __init__(self, config: PoolConfig, backends: Sequence[Backend], row: Row, shared: Shared) -> None:
-        """`row` is this worker's own among those that are shared."""
+        """`row` is this worker's own of the shared rows."""
         self._backends = tuple(backends)
         self._has_breakers = config.breaker.enabled
         self._panic_threshold = config.health_check.panic_threshold
         self._slow_start_s = config.health_check.slow_start_s
         self.is_panicking = False
-        self.is_last_resort = False  # nobody is ready but for ejections and breakers, which therefore keep nobody away
+        self.is_last_resort = False  # no backend is ready without a trial's gate, so ejections and breakers are overruled
         for backend in backends:
-            if backend.health is None:  # else leases that it knows are under way, and its breaker has a past
+            if backend.health is None:  # else keep it: it knows leases that are under way
                 backend.health = HealthGate(config.breaker, backend.slot, row.cells, shared, config.health_check.passive)
 
     @property
     def why_nobody(self) -> Why:
-        """What keeps requests away when nobody is found: breakers, or the backends' health."""
+        """The Why of a request that finds no backend: BREAKER_OPEN when a breaker keeps one away, else NO_HEALTHY."""
         states = (backend.state.is_ready and backend.phase is not BreakerState.CLOSED for backend in self._backends)
         return Why.BREAKER_OPEN if self._has_breakers and any(states) else Why.NO_HEALTHY
 
     def update(self, backend: Backend, state: State, phase: BreakerState, now: float | None) -> None:
-        """What is known of a backend now; rebuild() is due after the last. `now` None: it was so before this worker began."""
+        """Set a backend's state and breaker phase; call rebuild() after the last one.
+
+        `now`: seconds, monotonic; None when it was so before this worker began, which begins no slow start.
+        """
         if not self._has_breakers:
-            phase = BreakerState.CLOSED  # one that was open when a reload took the breakers out
+            phase = BreakerState.CLOSED  # it may have been open when a reload removed the breakers
         was_normal = backend.state.is_ready and backend.phase is BreakerState.CLOSED
         is_normal = state.is_ready and phase is BreakerState.CLOSED
         backend.state, backend.phase = state, phase
@@ -112,7 +116,7 @@ class PoolHealth:
             backend.slow_start = RampGate(backend, self._slow_start_s, now)
 
     def rebuild(self) -> None:
-        """Who is ready, and behind which gate."""
+        """Set `is_ready` and `gate` of all backends."""
         threshold = self._panic_threshold
         states = [backend.state for backend in self._backends if backend.load.weight and not backend.is_backup]
         backups = [backend.state for backend in self._backends if backend.load.weight and backend.is_backup]
@@ -133,8 +137,9 @@ class PoolHealth:
             self._give_way(weighty)
 
     def _give_way(self, backends: Collection[Backend]) -> None:
-        """Nobody is as any other. Whoever passes the checks is asked all the same: what traffic said of one is no reason to
-        refuse requests that nobody else will take. What checks say, and operators, stands.
+        """No backend is ready without a trial's gate: make those that pass their active checks ready, else the backups that do.
+
+        Ejections and breakers are overruled rather than refuse requests; active checks and operators are not.
         """
         for is_backup in (False, True):
             passing = [
@@ -151,7 +156,7 @@ class PoolHealth:
                 return
 
     def kept_away(self) -> list[Backend]:
-        """The backends that an ejection or a breaker alone keeps from being used as any other."""
+        """The backends that only an ejection or a breaker keeps from normal use."""
         return [
             backend
             for backend in self._backends
@@ -161,7 +166,7 @@ class PoolHealth:
         ]
 
     def try_anyway(self, lease: Lease, now: float) -> None:
-        """That lease goes to a backend that is kept away: it is a trial if it may be one."""
+        """The lease is of a backend that is kept away: make it a trial if one more is allowed."""
         backend = lease.backend
         assert backend.health is not None
         if trial := backend.health.admit_anyway(backend.state is State.RETURNING, now):

@@ -1,6 +1,6 @@
-"""How many requests a pool's backends may have at once (`max_connections`), and the queue of those that find all of them full.
+"""Limits of a pool's backends (`max_connections`), and the queue of requests that find all backends full.
 
-A full backend is like one behind a closed gate: another is chosen. That it is full says nothing against it.
+When the chosen backend is full, another is chosen, as with a gate. Being full does not count against a backend's health.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ def has_limits(config: PoolConfig) -> bool:
 
 
 class PoolLimits:
-    """Of one pool in one worker: nobody overtakes those who wait in `queue`."""
+    """The limits of one pool in one worker. New requests do not overtake those that wait in `queue`."""
 
     __slots__ = ("_backends", "_bounds", "_permits", "_row", "_shared", "queue")
 
     def __init__(self, config: PoolConfig, backends: Sequence[Backend], row: counters.Row, shared: Shared) -> None:
-        """`row` is this worker's own among those that are shared."""
+        """`row` is this worker's own of the shared rows."""
         self._backends = tuple(backends)
         self._bounds = config.queue
         self._permits: list[Permits] = []
@@ -35,28 +35,29 @@ class PoolLimits:
         self.queue = Queue(config.queue, lambda: shared.workers)
 
     def succeed(self, queue: Queue) -> None:
-        """Before it is live: those who wait in the queue of the pool that it replaces keep their places before newcomers."""
+        """Take over the queue of the pool that this one replaces, before it is live: waiting requests keep their places."""
         self.queue = queue
 
     def rebuild(self) -> None:
-        """It is live from now on, or its backends' limits may have changed."""
+        """Make it live, or apply changed limits of its backends."""
         self.queue.configure(self._bounds)
         self._permits = [self._permits_of(backend) for backend in self._backends if backend.limit]
 
     def _permits_of(self, backend: Backend) -> Permits:
-        """A backend that was in a pool before has them already; from now on they serve this pool's queue."""
+        """The backend's permits, made if it has none; from now on they wake this pool's queue."""
         permits = backend.permits or Permits(backend, self._row.cells, self._shared)
         permits.waiters = self.queue.waiters
         permits.wake = self.wake
         return permits
 
     def has_room(self, backend: Backend) -> bool:
-        """Whether the lease that was counted last is not one too many."""
+        """Whether the lease that was counted last is within the limit; takes a permit where it needs one."""
         return backend.load.active <= backend.credit or backend.permits is None or backend.permits.take()
 
     def may_wait(self, left: Sequence[Backend], avoid: Collection[Backend], is_last_resort: bool) -> bool:
-        """Whether somebody of those that are `left` will do for a request that found nobody, but is full, or it must let others
-        go first. One that is on trial is unwell, full or not: it is not waited for, but as the last resort.
+        """Whether a request that found no backend may wait: one of those `left` is full, or others wait before it.
+
+        A backend on trial is not waited for, except when there are only such (`is_last_resort`).
         """
         queue = self.queue
         if left and queue.waiters and not queue.is_serving and not avoid:
@@ -66,27 +67,27 @@ class PoolLimits:
         )
 
     def wake(self) -> None:
-        """Something may have become free."""
+        """A permit may be free: let the queue be served soon."""
         if self.queue.waiters:
             self.queue.wake()
 
     def look(self) -> None:
-        """A wakeup came: others want permits, or have given some back."""
+        """On a wakeup: other workers want permits, or have given some back."""
         for permits in self._permits:
             permits.look()
         self.wake()
 
     def ask_again(self) -> None:
-        """Requests have been waiting for a while."""
+        """Called while requests wait: ask the other workers for permits once more."""
         for permits in self._permits:
             permits.ask_again()
 
     def tick(self) -> None:
-        """From time to time: the board shows who waits."""
+        """Called by a timer: write the number of waiting requests to the board."""
         self._row.cells[self._backends[0].block + counters.WAITING] = len(self.queue.waiters)
 
     def retire(self) -> None:
-        """The pool is served no more: the limits that still hold are another's."""
+        """The pool is not served any more: clear its gauge, and give back permits of backends without a limit."""
         self._row.cells[self._backends[0].block + counters.WAITING] = 0
         for backend in self._backends:
             if backend.permits is not None and not backend.limit:

@@ -1,7 +1,7 @@
-"""Requests that wait because every backend that may serve them is full: first come, first served, in bounds of number and time.
+"""The queue of requests that find every backend full: first come, first served, bounded in size and waiting time.
 
-One per pool and worker. Knows neither what a request is nor what wakes it: whoever waits is asked to try again when it is its
-turn. All wait equally long at most, so the first is always the next whose time is over.
+One for each pool and worker. It knows no requests or timers: a waiter is asked to try again when it is its turn. All waiters
+have the same timeout, so the first one always expires first.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from balance.config.model import QueueConfig
 
 
 class Waiter(Protocol):
-    """Somebody who waits. Whoever has got something, or gives up, leaves."""
+    """A request or TCP session that waits. It leaves the queue when it has a lease or gives up."""
 
     @property
     def is_choosy(self) -> bool:
-        """Whether what it can't use may be of use to those behind it: it has tried some backends already."""
+        """Whether waiters behind it may use what it can't: it has tried some backends already."""
 
     def turn(self, now: float) -> bool:
-        """Try again. False when there is still nothing."""
+        """Try again. False when there is still no backend for it. `now`: seconds, monotonic."""
 
     def waited_too_long(self, now: float) -> None:
-        """It is over."""
+        """The queue's timeout has passed; the queue removes the waiter."""
 
 
 def _nothing() -> None:
@@ -33,46 +33,46 @@ def _nothing() -> None:
 
 
 class Queue:
-    """`waiters` in their order, each with the time when it joined."""
+    """`waiters` in their order, each with the monotonic time in seconds when it joined."""
 
     __slots__ = ("_size", "_timeout_s", "_workers", "is_serving", "waiters", "wake", "watch")
 
     def __init__(self, config: QueueConfig, workers: Callable[[], int]) -> None:
-        """So many `workers` share the size: each has its part, one at least."""
+        """The configured size is shared by that many `workers`: each has an equal part, rounded up."""
         self.configure(config)
         self._workers = workers
         self.waiters: OrderedDict[Waiter, float] = OrderedDict()
-        self.is_serving = False  # whoever asks for a backend now has its turn
-        self.wake: Callable[[], None] = _nothing  # something may have become free
-        self.watch: Callable[[], None] = _nothing  # somebody waits: look after them until nobody does
+        self.is_serving = False  # a waiter has its turn: its acquire() must not be held back by the queue
+        self.wake: Callable[[], None] = _nothing  # called when a permit may be free
+        self.watch: Callable[[], None] = _nothing  # called when the queue is not empty any more: start its timer
 
     def configure(self, config: QueueConfig) -> None:
-        """Other bounds from now on; nobody who waits is sent away for them."""
+        """Apply other bounds. Waiters beyond a smaller size stay."""
         self._size = config.size
         self._timeout_s = config.timeout_s
 
     @property
     def room(self) -> int:
-        """How many may wait in this worker."""
+        """The most waiters in this worker."""
         return -(-self._size // self._workers())
 
     def join(self, waiter: Waiter, now: float) -> bool:
-        """Wait as the last one. False when there is no room."""
+        """Append the waiter. False when there is no room."""
         if len(self.waiters) >= self.room:
             return False
         self.waiters[waiter] = now
         if len(self.waiters) == 1:
             self.watch()
         elif next(iter(self.waiters)).is_choosy:
-            self.wake()  # those before it may wait for something else
+            self.wake()  # those before it may wait for another backend
         return True
 
     def leave(self, waiter: Waiter) -> float | None:
-        """Wait no more: since when it did, None when it did not."""
+        """Remove the waiter. The time when it joined, None when it was not in the queue."""
         return self.waiters.pop(waiter, None)
 
     def serve(self, now: float) -> None:
-        """Let those who wait try in their order, until one finds nothing that those behind it could use."""
+        """Give the waiters their turns in order, until one that is not choosy finds no backend."""
         passed = 0
         self.is_serving = True
         try:
@@ -88,7 +88,7 @@ class Queue:
             self.is_serving = False
 
     def expire(self, now: float) -> None:
-        """End the waiting of those whose time is over."""
+        """Remove the waiters whose timeout has passed, and tell them."""
         while self.waiters:
             waiter, since = next(iter(self.waiters.items()))
             if now < since + self._timeout_s:

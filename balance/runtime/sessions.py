@@ -1,9 +1,9 @@
-"""Sessions that Balance itself remembers, by the client's address or a field: a table on the board, one for all workers.
+"""The session table: sessions by the client's address or a field, in a table on the board that all workers share.
 
-A cell is one session: a fingerprint of who it is, the slot of its backend, the second of its last use. Four cells are a bucket;
-in a full one the session that was used least recently is forgotten. So a million clients take as much memory as one, and a
-client finds its backend through every worker and after a worker's death. Each write is one cell, the last one wins; two clients
-that look alike (of 2^38) share a backend, which does no harm.
+A cell is one session: its fingerprint, the slot of its backend and the second of its last use. A bucket has four cells; when it
+is full, the session that was used least recently is forgotten. So memory does not grow with the number of clients, and a
+session survives the death of a worker. Each write is one cell and the last one wins. Sessions with the same fingerprint in a
+bucket (together one of 2^38) share a backend, which does no harm.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from balance.runtime.backend import Backend
 CELLS: Final = 1 << 18  # on the board, for all pools
 WAYS: Final = 4
 
-_SECONDS_BITS: Final = 24  # half a year; then it begins again
+_SECONDS_BITS: Final = 24  # wraps after half a year
 _SLOT_BITS: Final = 18
 _SECONDS: Final = (1 << _SECONDS_BITS) - 1
 _SLOTS: Final = (1 << _SLOT_BITS) - 1
 _FINGERPRINT_AT: Final = _SECONDS_BITS + _SLOT_BITS
 _FINGERPRINTS: Final = (1 << 64 - _FINGERPRINT_AT) - 1
-_AHEAD_S: Final = 60  # another worker's "now" may be a moment later than the one that this request began with
+_AHEAD_S: Final = 60  # another worker may have written a slightly later time than this request's `now`
 
 
 class Sessions:
-    """One pool's view of the table. The hash is keyed: nobody can choose whom to push out."""
+    """One pool's view of the table. The hash is keyed, so that clients can't choose which sessions they displace."""
 
     __slots__ = ("_backends", "_buckets", "_cells", "_key", "_ttl_s")
 
     def __init__(self, cells: Cells, count: int, secret: bytes, pool: str, backends: Iterable[Backend], ttl_s: float) -> None:
-        """`count` is how many `cells` there are."""
+        """`count` is the number of `cells`. Sessions expire `ttl_s` after their last use."""
         self._cells = cells
         self._buckets = count // WAYS
         self._key = blake2b(pool.encode(), digest_size=32, key=secret).digest()
@@ -41,7 +41,7 @@ class Sessions:
         self._ttl_s = min(int(ttl_s), _SECONDS // 2)
 
     def find(self, session: bytes, now: float) -> Backend | None:
-        """The backend of a session that was used within its time; that counts as a use."""
+        """The backend of a session that has not expired, or None. Counts as a use. `now`: seconds, monotonic."""
         base, fingerprint = self._place(session)
         for at in range(base, base + WAYS):
             cell = self._cells[at]
@@ -55,7 +55,7 @@ class Sessions:
         return None
 
     def keep(self, session: bytes, backend: Backend, now: float) -> None:
-        """From now on it belongs to that backend."""
+        """Bind the session to that backend."""
         if backend.slot > _SLOTS:
             return
         base, fingerprint = self._place(session)
@@ -65,13 +65,13 @@ class Sessions:
             if cell and cell >> _FINGERPRINT_AT == fingerprint:
                 victim = at
                 break
-            age_s = _age_s(cell, now) if cell else _SECONDS + 1  # a free one is older than any
+            age_s = _age_s(cell, now) if cell else _SECONDS + 1  # a free cell counts as the oldest
             if age_s > oldest_s:
                 victim, oldest_s = at, age_s
         self._cells[victim] = _cell(fingerprint, backend.slot, now)
 
     def _place(self, session: bytes) -> tuple[int, int]:
-        """The first cell of its bucket, and its fingerprint."""
+        """The first cell of the session's bucket, and its fingerprint."""
         digest = int.from_bytes(blake2b(session, digest_size=8, key=self._key).digest(), "little")
         return (digest >> 32) % self._buckets * WAYS, digest & _FINGERPRINTS
 

@@ -1,6 +1,6 @@
-"""Everything a worker needs to serve, built from a configuration and never changed: a reload builds another one beside it.
+"""All that a worker serves with, built from one configuration and never changed: a reload builds another snapshot beside it.
 
-What takes long happens in prepare(), which may run on a thread while the snapshot before it serves.
+The slow part is prepare(), which may run on a thread while the previous snapshot is served.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from balance.runtime.pool_limits import PoolLimits, has_limits
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """An address that clients connect to, with all that decides how they are served."""
+    """The addresses that clients connect to, with the mode and settings by which they are served."""
 
     name: str
     addresses: tuple[Address, ...]
@@ -35,9 +35,9 @@ class Listener:
     timeouts: Timeouts
     http: HttpConfig
     trusted_proxies: tuple[TrustedProxy, ...]
-    client_address: str = "xff"  # the family of fields that those are believed in
-    cookie: SessionCookie | None = None  # that names a client's session
-    retrying: RetryPolicy | None = None  # the pool's; None where retries are not asked for
+    client_address: str = "xff"  # the fields in which trusted proxies give the client's address
+    cookie: SessionCookie | None = None  # the session cookie; None without cookie affinity
+    retrying: RetryPolicy | None = None  # the pool's; None where retries are off
     max_clients: int = 0  # client connections at once, over all workers; 0 is no limit
     slot: int = 0  # its block on the board; 0 for none
 
@@ -54,19 +54,19 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """A pool that is new or has changed, and what its backends must be told before it can choose among them."""
+    """A pool that is new or has changed, with the settings to apply to its backends before it is live."""
 
     pool: Pool
     config: PoolConfig
     settings: tuple[tuple[Backend, BackendConfig, float | None], ...]
 
     def apply(self) -> None:
-        """Make it live, on the loop that serves."""
+        """Make the pool live. Call it on the worker's loop."""
         for _ in self.steps():
             pass
 
     def steps(self) -> Iterator[None]:
-        """The same by and by: each step is quick, because prepare() has done what takes long."""
+        """The same in short steps, so that the loop can turn in between; prepare() has done the slow part."""
         for backend, config, idle_timeout_s in self.settings:
             backend.configure(config, idle_timeout_s)
             if backend.health is not None:
@@ -77,8 +77,7 @@ class Renewal:
 
 
 def backend_slots(config: Config) -> dict[tuple[str, str], int]:
-    """Which block of the board belongs to which (pool, backend) and (LISTENER, listener) at a first start. Slot 0 stands for no
-    backend."""
+    """The backend slots of each (pool, backend) and (LISTENER, listener) at a first start. Slot 0 is for no backend."""
     names = [(pool.name, backend.name) for pool in config.pools for backend in pool.backends]
     names += [(LISTENER, listener.name) for listener in config.listeners]
     return {name: slot for slot, name in enumerate(names, start=1)}
@@ -87,9 +86,9 @@ def backend_slots(config: Config) -> dict[tuple[str, str], int]:
 def build(
     config: Config, slots: Mapping[tuple[str, str], int], row: Row, rand: Callable[[], float], shared: Shared | None = None
 ) -> Snapshot:
-    """Make the live objects of a checked configuration. `row` is where this worker counts; `rand` is in [0, 1).
+    """Make the live objects of a validated configuration. `row` is this worker's; `rand` returns a float in [0, 1).
 
-    `shared` is what it has in common with the other workers, None when there are none.
+    `shared` is what the processes of the instance share, None for a process by itself.
     """
     snapshot, renewals = prepare(config, slots, row, rand, shared)
     for renewal in renewals:
@@ -106,14 +105,14 @@ def prepare(
     previous: Snapshot | None = None,
     leaving: Iterable[Backend] = (),
 ) -> tuple[Snapshot, list[Renewal]]:
-    """The same beside a snapshot that is being served, which is not touched: what is in both lives on in both.
+    """As build(), beside the `previous` snapshot, which is still served and is not changed. What is in both is shared.
 
-    A pool whose configuration is the same is the same Pool; in one that changed, a backend with the same slot is the same
-    Backend, with its leases, parked connections, breaker and all that was learned of it. So is one that comes back while
-    somebody still uses it: those are `leaving`. The renewals are due, in any order, before the snapshot is used.
+    An unchanged pool is the same Pool. In a changed pool a backend with the same slot is the same Backend, with its leases,
+    parked connections, breaker and learned values. So is a removed backend that comes back while it is still in use: those are
+    `leaving`. Apply the renewals, in any order, before the snapshot is used.
     """
     shared = shared or Shared.with_nobody(row.cells)
-    idle_timeouts = {  # listeners of one pool agree about it; one that speaks TCP keeps no connections
+    idle_timeouts = {  # the same in all HTTP listeners of a pool; TCP mode parks no connections
         listener.pool: listener.http.keepalive.idle_timeout_s for listener in config.listeners if listener.mode is Mode.HTTP
     }
     living = {backend.slot: backend for backend in leaving}
@@ -148,7 +147,7 @@ def prepare(
         before = previous.pools.get(pool.name) if previous is not None else None
         if made.limits is not None and before is not None and before.queue is not None:
             made.limits.succeed(before.queue)
-        if settings:  # their own loads still have the weights of the snapshot that is being served
+        if settings:  # the backends' own loads still have the weights of the previous snapshot
             made.prebuild(
                 [Load(each.weight, identity=each.name.encode()) for each in pool.backends if each.weight and not each.backup]
             )
@@ -176,7 +175,7 @@ def prepare(
 
 
 def _pool(config: PoolConfig, backends: list[Backend], row: Row, rand: Callable[[], float], shared: Shared) -> Pool:
-    """Not live yet, and no more than what its configuration asks for."""
+    """A pool that is not live yet, with the layers that its configuration needs."""
     policy = POLICIES[config.algorithm]
     backups = [backend for backend, each in zip(backends, config.backends, strict=True) if each.backup]
     return Pool(
@@ -200,12 +199,12 @@ def _cookie(pool: PoolConfig) -> SessionCookie | None:
 
 
 def _share_alike(previous: Snapshot, config: Config) -> bool:
-    """Whether a worker's part of what all may do is what it was."""
+    """Whether each worker's part of a retry budget is the same as before: the number of workers is."""
     return previous.config.workers == config.workers
 
 
 def _is_same(pool: Pool, idle_s: float | None, slots: Mapping[tuple[str, str], int]) -> bool:
-    """Whether what does not stand in a pool's own section is as it was."""
+    """Whether the pool's settings from outside its own section are the same as before: slots and idle timeout."""
     return all(
         backend.slot == slots[pool.name, backend.name] and backend.idle_time.configured_s == idle_s for backend in pool.backends
     )

@@ -1,7 +1,7 @@
-"""Sessions that the client's cookie names: a token per backend, which says nothing to anybody else and can't be guessed.
+"""Tokens of session cookies: one for each backend, which does not reveal the backend and can't be guessed.
 
-Stateless: every worker, and every balancer with the same secret, makes the same tokens. One that is none of ours, of another
-pool or of a backend that is gone, is as good as no cookie.
+Stateless: every worker, and every instance with the same secret, makes the same tokens. An unknown token, or one of another
+pool or of a removed backend, is treated as no cookie.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _BYTES: Final = 16  # of the digest: 128 bits
 
 
 class Tokens:
-    """One pool's; `backends` are what they stand for."""
+    """The tokens of one pool's backends; `backends` maps tokens to backends."""
 
     __slots__ = ("_tokens", "backends")
 
@@ -30,6 +30,6 @@ class Tokens:
 
 
 def token_of(secret: bytes, pool: str, backend: Backend) -> bytes:
-    """22 characters that a cookie's value may have."""
-    said = pool.encode() + b"\0" + backend.load.identity  # no name has a NUL
+    """The token of a backend: HMAC-SHA256 cut to 128 bits, as 22 characters that are valid in a cookie's value."""
+    said = pool.encode() + b"\0" + backend.load.identity  # names have no NUL, so this is unambiguous
     return urlsafe_b64encode(hmac.digest(secret, said, "sha256")[:_BYTES]).rstrip(b"=")
