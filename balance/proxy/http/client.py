@@ -1,7 +1,7 @@
-"""A client's connection in HTTP mode: finds the heads, keeps their order, arms the timeouts. One exchange at a time.
+"""A client's connection in HTTP mode: finds request heads, runs one exchange at a time in their order, arms the timeouts.
 
-Requests that follow in the same bytes (pipelining) wait in `_buffer` until the one before is answered, and reading stops when
-too many do: answers keep their order, and a client can't make us hold more than a head and a bit.
+Pipelined requests wait in `_buffer` until the request before is answered, so replies keep their order. Above MAX_WAITING bytes
+reading is paused, which bounds what a client can make us hold.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ from balance.proxy.net.timer_wheel import NEVER, Timed
 from balance.runtime import counters
 from balance.runtime.lease import Lease
 
-MAX_WAITING: Final = 64 * 1024  # bytes of requests that wait for their turn
-FIRST_REQUEST_S: Final = 1.0  # how long a connection that was just made may still bring its first request before it is idle
-LINGER_S: Final = 5.0  # how long an answer that ends the connection may take to be read (nginx's lingering_timeout)
-LINGER_TOTAL_S: Final = 30.0  # and of a client that goes on sending (its lingering_time)
-BREAK_LOOK_S: Final = 0.05  # how often it is looked whether the kernel has got rid of all that was written
-BREAK_SLOW_LOOK_S: Final = 0.5  # while it gets rid of nothing
+MAX_WAITING: Final = 64 * 1024  # bytes of pipelined requests above which reading is paused
+FIRST_REQUEST_S: Final = 1.0  # seconds after which a new connection without a request counts as idle
+LINGER_S: Final = 5.0  # lingering close: seconds in which the client takes and sends nothing (nginx's lingering_timeout)
+LINGER_TOTAL_S: Final = 30.0  # lingering close: seconds in all, for a client that keeps sending (nginx's lingering_time)
+BREAK_LOOK_S: Final = 0.05  # BREAKING: seconds between looks whether all that was written is sent
+BREAK_SLOW_LOOK_S: Final = 0.5  # BREAKING: the same while nothing is sent
 
 _EMPTY_LINES: Final = re.compile(rb"\A(?:\r\n)+")
 _CR: Final = 13
 
 
-# Why reading is paused: more requests wait than may, or the backend can't take more of a body.
+# Bits of the reasons why reading is paused: too many pipelined bytes, or the backend cannot take more of a body.
 _WAITING: Final = 1
 _UPLOAD: Final = 2
 
 
 class ClientState(enum.IntEnum):
-    """Where a connection is."""
+    """The state of a client connection."""
 
-    FRESH = 0  # nothing has come yet
+    FRESH = 0  # no bytes received yet
     IDLE = 1  # between requests
-    HEAD = 2  # in a head
+    HEAD = 2  # a part of a head received
     BUSY = 3  # an exchange owns it
-    LINGERING = 4  # answered for the last time; what still comes is thrown away
+    LINGERING = 4  # last reply sent; bytes received are thrown away
     CLOSING = 5
-    BREAKING = 6  # what was written goes out, and then a reset
+    BREAKING = 6  # a reset follows when the written bytes are sent
     GONE = 7
 
 
@@ -71,37 +71,37 @@ GONE: Final = ClientState.GONE
 
 
 class HttpClient(Timed):
-    """See the module."""
+    """One client connection in HTTP mode."""
 
     __slots__ = ("_address", "_buffer", "_exchange", "_paused_for", "_state", "_total_at", "_unsent", "after_host",
                  "before_host", "clients", "connection_auth", "is_trusted", "is_write_paused", "peer", "settings", "transport",
                  "writer")  # fmt: skip
 
-    transport: asyncio.Transport  # from connection_made() on
-    writer: ReplyWriter  # from then on, too
+    transport: asyncio.Transport  # set by connection_made()
+    writer: ReplyWriter  # set by connection_made()
 
     def __init__(self, settings: ListenerSettings, clients: Clients | None = None, address: Any = None) -> None:
-        """It has a place among `clients`, and gives it back at its end. `address` is where it comes from, if that is known."""
+        """`clients` counts this connection until it ends. `address` is its peer address; None: the transport's."""
         self.deadline = self.looked_at = NEVER  # Timed.__init__() in line
         self.settings = settings
         self.clients = clients
         self._address = address
         self.peer = ""
         self.before_host = self.after_host = b""
-        self.is_trusted = False  # it is a proxy that is believed
+        self.is_trusted = False  # the peer is a trusted proxy
         self.is_write_paused = False
-        self.connection_auth: ConnectionAuth | None = None  # where a request or a reply has asked for such
+        self.connection_auth: ConnectionAuth | None = None  # once a request or reply uses it
         self._paused_for = 0
         self._exchange: Exchange | None = None
         self._state = FRESH
         self._buffer = b""
-        self._unsent: int | None = None  # when last asked, if it was not too long ago
+        self._unsent: int | None = None  # bytes at the last look; None: no recent look
         self._total_at = NEVER
 
     # --- the connection -------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]  # it writes, too
+        self.transport = transport  # type: ignore[assignment]  # it is a full Transport
         self.writer = ReplyWriter(self.transport)
         settings = self.settings
         worker = settings.worker
@@ -113,7 +113,7 @@ class HttpClient(Timed):
         self.arm(monotonic(), settings.timeouts.client_header_s or NEVER)
 
     def _set_forwarding(self) -> None:
-        """The lines that say to a backend who the client is, with every request."""
+        """Make the lines added to every request that name the client to a backend."""
         settings, peer = self.settings, self.peer
         self.before_host, self.after_host = forwarding_lines(
             settings.forwarded, peer, settings.port, settings.scheme, via=settings.via
@@ -121,7 +121,7 @@ class HttpClient(Timed):
         self.is_trusted = settings.trusted is not None and settings.trusted.has(peer)
 
     def _apply_reload(self) -> None:
-        """There was a reload: from this request on, its settings."""
+        """Use the settings of the last reload from this request on."""
         self.settings = self.settings.successor or self.settings
         self._set_forwarding()
 
@@ -139,12 +139,12 @@ class HttpClient(Timed):
         if self._exchange is not None:
             exchange, self._exchange = self._exchange, None
             if exc is not None and not isinstance(exc, OSError):
-                exchange.why = Why.INTERNAL_ERROR  # what data_received() raises ends here
+                exchange.why = Why.INTERNAL_ERROR  # an exception of data_received() arrives here
             exchange.client_gone()
 
     def eof_received(self) -> bool:
-        # A client that closes looks the same as one that only ends its own direction. Like nginx we take it for gone: its work
-        # at the backend is worth more than the few that half-close a request and still read.
+        # A close and a half-close look the same. As in nginx, both abort the request: saving the backend the work for clients
+        # that have left is worth more than serving the few that half-close and still read.
         if self._exchange is not None:
             exchange, self._exchange = self._exchange, None
             exchange.client_gone()
@@ -163,17 +163,17 @@ class HttpClient(Timed):
                     return
             if data:
                 self._hold_back(data)
-        elif self._state is IDLE or self._state <= HEAD:  # the first is nearly always so, and cheaper to ask
+        elif self._state is IDLE or self._state <= HEAD:  # IDLE first: the common case, and cheaper to compare
             if self.is_write_paused:
                 self._hold_back(data)
             else:
                 self._buffer = self._buffer + data if self._buffer else data
                 self._take_head()
         elif self._state is LINGERING:
-            self.arm(monotonic(), LINGER_S)  # it is still busy with what it sends
+            self.arm(monotonic(), LINGER_S)  # the client is still sending
 
     def _hold_back(self, data: bytes) -> None:
-        """Keep what must wait for its turn; when it is much, the client must wait with the rest."""
+        """Buffer pipelined bytes; above MAX_WAITING, pause reading."""
         self._buffer += data
         if len(self._buffer) > MAX_WAITING:
             self._pause(_WAITING)
@@ -192,11 +192,11 @@ class HttpClient(Timed):
             self._next()
 
     def pause_reading(self) -> None:
-        """The exchange can't take more of the body."""
+        """Called by the exchange when it cannot take more of the request body."""
         self._pause(_UPLOAD)
 
     def resume_reading(self) -> None:
-        """It can again."""
+        """Called by the exchange when it can take more of the request body again."""
         self._resume(_UPLOAD)
 
     def _pause(self, reason: int) -> None:
@@ -213,7 +213,7 @@ class HttpClient(Timed):
     # --- requests ------------------------------------------------------------------------------------
 
     def _take_head(self) -> None:
-        """Begin the next request of the buffer, if its head is complete."""
+        """Start the next request in the buffer if its head is complete."""
         data = self._buffer
         if data[0] == _CR:
             # RFC 9112 section 2.2: empty lines before a request line are skipped.
@@ -254,11 +254,11 @@ class HttpClient(Timed):
             return
         if rest:
             self._buffer = rest
-            if self._state is IDLE:  # answered already, by ourselves
+            if self._state is IDLE:  # already answered by an error reply of ours
                 settings.worker.loop.call_soon(self._next)
 
     def _wait_for_head(self, data: bytes) -> None:
-        """The head is not complete."""
+        """The head is incomplete: refuse it if it cannot become valid, else arm the `client_header` timeout."""
         try:
             refuse_partial(data, self.settings.listener.http.limits)
         except ProtocolError as error:
@@ -269,14 +269,14 @@ class HttpClient(Timed):
             self.arm(monotonic(), self.settings.timeouts.client_header_s or NEVER)
 
     def _refuse(self, error: ProtocolError, head: bytes) -> None:
-        """Answer what never became a request."""
+        """Reply with an error to bytes that are not a valid request, and close."""
         self.transport.write(refusal(self.settings, error, head, self.peer))
         self._linger()
 
-    # --- what an exchange asks of its client ------------------------------------------------------------
+    # --- calls from the exchange ------------------------------------------------------------------------
 
     def end_reply(self, now: float) -> None:
-        """The reply is complete: on to the next request, or to the end."""
+        """The reply is complete: go on to the next request, or close."""
         exchange, self._exchange = self._exchange, None
         if self._state is GONE:
             return
@@ -289,7 +289,7 @@ class HttpClient(Timed):
         self._unsent = None
         if self._paused_for:
             self._resume(_UPLOAD)
-        self.deadline = deadline = now + settings.keepalive_s  # arm() in line
+        self.deadline = deadline = now + settings.keepalive_s  # arm(), inlined
         if deadline < self.looked_at:
             settings.worker.wheel.watch(self, now)
         if self._buffer:
@@ -298,7 +298,7 @@ class HttpClient(Timed):
             self._close()
 
     def end_error(self) -> None:
-        """So is the one in the backend's place."""
+        """An error reply of ours is complete: go on to the next request, or linger and close."""
         if self.writer.keeps_alive:
             self.end_reply(monotonic())
         else:
@@ -306,8 +306,11 @@ class HttpClient(Timed):
             self._linger()
 
     def break_off(self, *, is_stuck: bool) -> None:
-        """A reply that can't be completed must not look complete: close without its last bytes, or reset where only a
-        close would end it. A reset destroys what is still on its way, so it comes after that, unless the client `is_stuck`."""
+        """End a reply that cannot be completed, so that it does not look complete.
+
+        Close without its last bytes, or reset if a close would mark its end. A reset discards bytes that are still unsent, so
+        it waits for them, unless the client `is_stuck`.
+        """
         self._exchange = None
         if not is_stuck and not self.writer.ends_at_close:
             self._close()
@@ -322,7 +325,7 @@ class HttpClient(Timed):
             self._break(now)
 
     def _break(self, now: float) -> None:
-        """Reset as soon as the client has all that was written, or takes no more of it."""
+        """Reset once the client has all that was written, or has taken nothing for the `write` timeout."""
         before, self._unsent = self._unsent, unsent(self.transport)
         if before is not None and self._unsent < before:
             self._total_at = now + (self.settings.timeouts.write_s or LINGER_S)
@@ -333,13 +336,13 @@ class HttpClient(Timed):
             reset(self.transport)
 
     def claim(self, upstream: Upstream) -> None:
-        """That connection is authenticated for this client alone."""
+        """Reserve `upstream` for this client: it is authenticated per connection."""
         if self.connection_auth is None:
             self.connection_auth = ConnectionAuth(self)
         self.connection_auth.claim(upstream)
 
     def become_tunnel(self, upstream: Upstream, lease: Lease, early: bytes, record: AccessRecord | None) -> None:
-        """After a 101. `early` came from the backend with it."""
+        """After a 101: hand both connections to a tunnel. `early` are the bytes that came from the backend after its head."""
         exchange, self._exchange = self._exchange, None
         assert exchange is not None
         self._state = GONE
@@ -367,7 +370,7 @@ class HttpClient(Timed):
         )
 
     def arm(self, now: float, timeout_s: float) -> None:
-        """Be asked to expire() in `timeout_s` from `now`, and no later than the whole request may take."""
+        """Have expire() called `timeout_s` after `now`, or when the `request` timeout ends, if earlier."""
         deadline = now + timeout_s
         if deadline > self._total_at:
             deadline = self._total_at
@@ -376,20 +379,20 @@ class HttpClient(Timed):
             self.settings.worker.wheel.watch(self, now)
 
     def has_taken_some(self) -> bool:
-        """Whether the client took any of what waits for it since last asked; the first time, whether any waits."""
+        """Whether the client has taken written bytes since the last call; at the first call, whether any are unsent."""
         before, self._unsent = self._unsent, unsent(self.transport)
         return self._unsent > 0 if before is None else self._unsent < before
 
     def own_host(self) -> bytes:
-        """Where the client has reached us, for a Host that it left out."""
+        """Our own address on this connection, in place of a missing Host."""
         return local_host(self.transport)
 
     def has_left(self) -> bool:
-        """Whether the client has gone while nobody was reading."""
+        """Whether the client has closed or reset; also detected while reading is paused."""
         return has_left(self.transport)
 
     def expire(self, now: float) -> None:
-        """Whoever should have spoken by now has not."""
+        """The deadline has passed; an exchange decides for itself."""
         if self._exchange is not None:
             self._exchange.expire(now)
         elif self._state is HEAD and not self.is_write_paused:
@@ -405,21 +408,21 @@ class HttpClient(Timed):
             self.transport.abort()
 
     def give_up(self) -> None:
-        """A bug in our own code, after which nobody knows where we are: connection_lost() gives back what is held."""
+        """After a bug in our own code, with the state unknown: abort; connection_lost() releases what is held."""
         self.transport.abort()
 
     # --- the end --------------------------------------------------------------------------------------
 
     def drain(self, *, is_patient: bool) -> None:
-        """Close if nothing is going on. While `is_patient`, one that has not asked for anything yet may still do so."""
+        """Close if no request is under way. `is_patient`: spare a connection that has not sent its first request yet."""
         if self._state > IDLE or self._buffer or (self._state is FRESH and is_patient):
             return
-        if is_silent(self.transport):  # else a request has come that is only not read yet
+        if is_silent(self.transport):  # else bytes of a request have arrived that are not read yet
             end_now(self.transport)
             self._close()
 
     def idle_since(self, now: float) -> float:
-        """Since when it has waited for a request, NEVER while anything is going on. One that is new is busy for a moment."""
+        """Since when it has waited for a request (monotonic seconds); NEVER while busy or in its first FIRST_REQUEST_S."""
         settings = self.settings
         if self._state is IDLE and not self._buffer:
             return self.deadline - settings.keepalive_s if settings.keepalive_s != NEVER else 0.0
@@ -429,25 +432,25 @@ class HttpClient(Timed):
         return NEVER
 
     def reclaim(self) -> bool:
-        """Close it for another client's sake, if it is idle still. Whether it was."""
+        """Close it to make room for another client, if it is still idle. Whether it was closed."""
         self.drain(is_patient=False)
         return self._state is CLOSING
 
     def announce_close(self) -> None:
-        """HTTP/1 has no message for it but a reply's Connection: close."""
+        """No effect: HTTP/1 can only announce it in a reply, with Connection: close."""
 
     def cut(self) -> None:
-        """The deadline of a drain."""
+        """The deadline of a drain has passed: end the exchange and abort."""
         if self._exchange is not None:
             self._exchange.cut()
         self.transport.abort()
 
     def _next(self) -> None:
-        """Go on with what waits, if it is its turn."""
+        """Start the next buffered request, if the connection is free for it."""
         if self._buffer and self._state <= HEAD and not self.is_write_paused and not self.transport.is_closing():
             try:
                 self._take_head()
-            except Exception:  # here no transport is watching
+            except Exception:  # called by the event loop, so no transport ends the connection
                 if self._exchange is not None:
                     self._exchange.why = Why.INTERNAL_ERROR
                 self.give_up()
@@ -456,15 +459,17 @@ class HttpClient(Timed):
                 self._resume(_WAITING)
 
     def _finish(self, *, is_read: bool) -> None:
-        """The last answer is on its way. Where unread bytes would turn the close into a reset, let it be read first
-        (RFC 9112 section 9.6)."""
+        """Close after the last reply; linger first if unread bytes would turn the close into a reset (RFC 9112 section 9.6).
+
+        `is_read`: the request body was read to its end.
+        """
         if self._buffer or self._paused_for or not is_read:
             self._linger()
         else:
             self._close()
 
     def _linger(self) -> None:
-        """End our direction, and read what still comes for a while without looking at it."""
+        """Half-close, then discard what is received, until nothing moves for LINGER_S; for LINGER_TOTAL_S in all."""
         if self.transport.is_closing():
             return
         self._state = LINGERING
@@ -477,7 +482,7 @@ class HttpClient(Timed):
         self.arm(now, LINGER_S)
 
     def _close(self) -> None:
-        """Close when what was written has gone out, or after `write` without progress."""
+        """Close when all that was written is sent, or after the `write` timeout without progress."""
         self._state = CLOSING
         if not self.transport.is_closing():
             self.transport.close()

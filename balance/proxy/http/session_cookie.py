@@ -1,7 +1,7 @@
-"""What an exchange does where its pool keeps sessions in a cookie: asks for the session's backend first, and sends the client
-its cookie when that is new. Our cookie goes on to the backend with the client's others, as HAProxy and nginx have it.
+"""Session cookies in an exchange: leases the session's backend, and sets the cookie of a new or moved session.
 
-The exchange holds the SessionLookup: what the pool has found out of this request's session.
+Our cookie is forwarded to the backend with the client's other cookies, as in HAProxy and nginx. The exchange holds the
+SessionLookup, the pool's result for the session of this request.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from balance.runtime.lease import Lease
 if TYPE_CHECKING:
     from balance.proxy.http.exchange import Exchange
 
-UNMOVED: Final = SessionLookup.unmoved()  # until the pool's key says otherwise
+UNMOVED: Final = SessionLookup.unmoved()  # the default until the pool has looked the session up
 
 
 def lease_of_session(settings: ListenerSettings, fields: RequestFields, now: float) -> Lease | None:
-    """Of the backend that the cookie names, where that is known without a look at the request; None leaves it to acquire()."""
+    """A lease of the cookie's backend if that takes no search (see Pool.acquire_by_cookie()); None: use acquire()."""
     return settings.pool.acquire_by_cookie(fields, now)
 
 
 def with_cookie(exchange: Exchange, lookup: SessionLookup, response: Response) -> Response:
-    """The reply to a client whose session is new or has moved, with the cookie that says so."""
+    """`response` with the cookie of a session that is new or has moved. Counts a new session."""
     settings, lease = exchange.settings, exchange.lease
     affinity, cookie = settings.pool.affinity, settings.cookie
     if cookie is None or lease is None or affinity is None or affinity.tokens is None:

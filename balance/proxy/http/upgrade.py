@@ -1,4 +1,4 @@
-"""A 101 (RFC 9110 section 7.8): whether it may go on, and what two HTTP connections become after it."""
+"""Handles a 101 (RFC 9110 section 7.8): whether it is valid, and the tunnel that the two connections become."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from balance.runtime.lease import Lease
 
 
 def is_asked_for(request: Request, response: Response) -> bool:
-    """Whether the backend switches to nothing but what the client has offered."""
+    """Whether the backend switches only to protocols that the client offered."""
     offered = request.fields.upgrade.lower().split(b", ")
     return bool(response.upgrade) and all(protocol in offered for protocol in response.upgrade.lower().split(b", "))
 
@@ -39,11 +39,14 @@ def open_tunnel(
     is_paused: bool,
     is_full: bool,
 ) -> None:
-    """Hand both connections to a Relay. `from_client` and `from_upstream` came already; `clients` is where the client has its
-    place; `record` is what the access log has of the request; the client's reading `is_paused`, or its writing (`is_full`)."""
+    """Hand both connections to a Relay.
+
+    `from_client` and `from_upstream` are bytes already read from each; `clients` counts the client connection; `record` is the
+    access log record of the request; `is_paused`: reading from the client is paused; `is_full`: writing to it is.
+    """
     worker, timeouts = settings.worker, settings.timeouts
     keep_alive(upstream.transport.get_extra_info("socket"))
-    # What was offered alone is what was agreed on. Frames can't be told from what is left of a body.
+    # A single offered protocol is the one agreed on. With a part of the body still to come, the start of the frames is unknown.
     is_websocket = request.fields.upgrade.lower() == b"websocket" and not has_body_left
     end: type[TunnelEnd] = WebSocketEnd if is_websocket else TunnelEnd
     relay: Callable[..., Relay] = WebSocketRelay if is_websocket else Relay

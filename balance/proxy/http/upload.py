@@ -1,7 +1,7 @@
-"""A request's body on its way to the backend: how far it has come, and what of it can be sent to another one.
+"""A request body on its way to the backend: its progress, and the part kept for a resend.
 
-All that comes before there is a connection is kept, and goes out with the head. After that it is kept while it, with the head,
-is no more than REPLAY_LIMIT; what is not kept can't be sent again.
+All that arrives before there is an upstream is kept, and is sent with the head. After that the body is kept while head and body
+are at most REPLAY_LIMIT together; a request whose body is not kept cannot be sent again.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from balance.http1.framing import BY_CHUNKS
 from balance.http1.head import RequestFields
 from balance.model import Why
 
-REPLAY_LIMIT: Final = 64 * 1024  # bytes of a request that may be sent again (HAProxy's one buffer is 16k)
+REPLAY_LIMIT: Final = 64 * 1024  # bytes of head and body that are kept for a resend (HAProxy: one buffer, 16k)
 
 
 class Upload:
-    """Of one request. Passes on what it is fed in the framing in which it came."""
+    """The body of one request. It is forwarded in the framing in which it arrives."""
 
     __slots__ = ("_chunks", "_left", "_limit", "_room", "awaits_continue", "bytes_in", "is_done", "is_held", "kept",
                  "rest")  # fmt: skip
 
     def __init__(self, fields: RequestFields, http: HttpConfig, head_bytes: int) -> None:
-        """`head_bytes` are what the head takes of REPLAY_LIMIT."""
+        """`head_bytes` is the size of the head, which counts towards REPLAY_LIMIT."""
         self._chunks: Body | None = None
         if fields.framing is BY_CHUNKS:
             self._chunks = Body(BY_CHUNKS, 0, HttpRequestParser, underscores=http.underscore_headers)
-        self._left = fields.length  # to come, where there are no chunks
+        self._left = fields.length  # bytes to come, with Content-Length
         self._limit = http.limits.body_bytes
         self._room = REPLAY_LIMIT - head_bytes
-        self.kept: bytes | None = b""  # all that has come, as it is sent; None: it can't be sent again
+        self.kept: bytes | None = b""  # all of it so far, framed as sent; None: no longer kept, no resend possible
         self.bytes_in = 0  # framing included
-        self.rest = b""  # what came behind its end
+        self.rest = b""  # bytes after the end of the body
         self.is_done = False
-        self.is_held = False  # some came while there was no connection, and the client is not read
+        self.is_held = False  # a part arrived while there was no upstream, and reading from the client is paused
         self.awaits_continue = fields.expects_continue  # the client waits for a 100 (RFC 9110 section 10.1.1)
 
     @property
@@ -48,13 +48,13 @@ class Upload:
 
     @property
     def unread(self) -> bytes:
-        """What came of it and was not passed on, because it says nothing yet."""
+        """Bytes that were fed but not forwarded, as they are an incomplete element of the chunked coding."""
         return b"" if self._chunks is None else self._chunks.buffered
 
     def feed(self, data: bytes) -> bytes:
-        """What goes on of `data`. ProtocolError when the body is malformed, or too long."""
+        """The bytes to forward of `data`. ProtocolError when the body is malformed or too long."""
         chunks = self._chunks
-        if chunks is None:  # nearly always, and a length needs no reader
+        if chunks is None:  # the common case: Content-Length needs no parser
             left = self._left
             if len(data) > left:
                 self.rest = data[left:]
@@ -76,16 +76,16 @@ class Upload:
         return data
 
     def hold(self, out: bytes) -> None:
-        """`out` came before there was a connection: it goes with the head."""
+        """Keep `out`, which arrived before there was an upstream: it is sent with the head."""
         self.kept = self.kept + out if self.kept else out
 
     def sent(self, may_repeat: bool) -> None:
-        """What was held has gone out with the head; that is kept if all that is still to come may be, too."""
+        """The held part was sent with the head. It stays kept if the request may be repeated and is within REPLAY_LIMIT."""
         if not may_repeat or len(self.kept or b"") > self._room:
             self.kept = None
 
     def keep(self, out: bytes) -> None:
-        """`out` was sent behind that."""
+        """Keep `out`, which is sent after the rest, if within REPLAY_LIMIT; else drop all that is kept."""
         kept = self.kept
         if kept is not None:
             self.kept = kept + out if len(kept) + len(out) <= self._room else None

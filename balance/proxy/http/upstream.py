@@ -1,8 +1,8 @@
-"""A connection to a backend in HTTP mode, and the rules by which it waits for its next request (RFC 9112 section 9).
+"""A connection to a backend in HTTP mode, and the rules for parking it (RFC 9112 section 9).
 
-The idle-close race is met from four sides: a parked connection is watched and dropped at its end or at any byte, it is parked
-for less time than the backend keeps it, the newest is taken first, and a request that dies on one is tried again where that is
-safe.
+A backend may close an idle connection just as a request is sent on it. Four measures against this race: a parked connection is
+read and dropped at its end or at any byte, it is parked for less time than the backend keeps it, the newest is taken first, and
+a request that fails on one is sent again where that is safe.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Upstream(Backpressure):
-    """Serves one exchange at a time. `exchange` is None while it is parked."""
+    """Serves one exchange at a time; `exchange` is None while it is dialled or parked."""
 
     __slots__ = ("_is_counted", "_unsent", "backend", "connect_s", "early", "exchange", "is_full", "is_lost", "owner",
                  "parked_at", "parking", "served", "worker")  # fmt: skip
@@ -32,23 +32,27 @@ class Upstream(Backpressure):
         Backpressure.__init__(self)
         self.worker = worker
         self.backend = backend
-        self.connect_s = time.monotonic()  # since when; from opened() on, how long it took (uvloop makes us as it begins)
+        # The start of the dial, as uvloop makes its protocol then; from opened() on, its duration in seconds.
+        self.connect_s = time.monotonic()
         self.exchange: Exchange | None = None
-        self.parking = backend.idle  # where it is parked
-        self.owner: ConnectionAuth | None = None  # the one client that it serves
-        self.served = 0  # requests that were sent on it
+        self.parking = backend.idle  # the list that it is parked in
+        self.owner: ConnectionAuth | None = None  # set when reserved for one client
+        self.served = 0  # requests sent on it
         self.parked_at = 0.0
-        self.early = b""  # what it said before its first request was sent
+        self.early = b""  # bytes received before its first request was sent
         self.is_lost = False
-        self.is_full = False  # it takes no more for now
-        self._unsent: int | None = None  # when last asked, in this exchange
+        self.is_full = False  # the write buffer is above its high-water mark
+        self._unsent: int | None = None  # bytes at the last look in this exchange
         self._is_counted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
 
     def opened(self) -> None:
-        """The dial has succeeded. Not known in connection_made(): uvloop ends a dial that is given up later without a word."""
+        """The dial has succeeded: count the connection.
+
+        Not done in connection_made(): after it, uvloop may still drop a cancelled dial without calling connection_lost().
+        """
         self._is_counted = True
         self.connect_s = time.monotonic() - self.connect_s
         self.backend.open_count += 1
@@ -58,10 +62,10 @@ class Upstream(Backpressure):
         if exchange is not None:
             exchange.response_received(data)
         elif not self.served and not self.parked_at:
-            self.early += data  # whoever has dialled will send at this loop's next turn
+            self.early += data  # the exchange that dialled sends at the next turn of the event loop
             self.pause()
         else:
-            # RFC 9112 section 9.2: bytes that answer nothing are never taken for a reply; they poison response queues.
+            # RFC 9112 section 9.2: bytes without a request are never taken for a reply (response queue poisoning).
             self.discard()
 
     def eof_received(self) -> bool:
@@ -83,7 +87,7 @@ class Upstream(Backpressure):
             exchange.upstream_ended(None)
         elif isinstance(exc, OSError):
             self._read_the_rest()
-            if self.exchange is not None:  # what was read did not end it
+            if self.exchange is not None:  # the bytes read did not end it
                 self.exchange.upstream_ended(exc)
         else:
             exchange.crashed()
@@ -100,20 +104,20 @@ class Upstream(Backpressure):
             self.exchange.resume_upload()
 
     def send_request(self, exchange: Exchange, head: bytes, body: bytes) -> None:
-        """Send a request's head, and what there is of its body; the reply is `exchange`'s."""
+        """Send a request's head and the available part of its body; the reply goes to `exchange`."""
         self.exchange = exchange
         self.served += 1
         self.transport.write(head + body if body else head)
 
     def send_body(self, data: bytes) -> bool:
-        """More of it. False when the connection is closing, and its end is about to be heard of."""
+        """Send more of the body. False when the connection is closing; connection_lost() follows."""
         if self.transport.is_closing():
             return False
         self.transport.write(data)
         return True
 
     def park(self, now: float, settings: ListenerSettings) -> None:
-        """Wait for the next request, unless that would be one too many, enough others wait already or we are draining."""
+        """Park, or close at the limits `max_requests` (requests served) and `max_idle` (upstreams parked), or in a drain."""
         self.exchange = None
         parking = self.parking
         if (
@@ -124,7 +128,7 @@ class Upstream(Backpressure):
             self.discard()
             return
         if self.is_paused:
-            if self.early:  # it has spoken, and nobody has asked
+            if self.early:  # bytes that no request has asked for
                 self.discard()
                 return
             self.resume()
@@ -133,38 +137,42 @@ class Upstream(Backpressure):
         parking.append(self)
 
     def discard(self) -> None:
-        """Close; nothing more is expected of it."""
+        """Close now and leave the parked list; no exchange is told."""
         self.exchange = None
         self._leave_park()
         if not self.transport.is_closing():
             self.transport.abort()
 
     def has_taken_some(self) -> bool:
-        """Whether the backend took any of its request since last asked; the first time, whether any waits."""
+        """Whether the backend has taken bytes of its request since the last call; at the first call, whether any are unsent."""
         before, self._unsent = self._unsent, unsent(self.transport)
         return self._unsent > 0 if before is None else self._unsent < before
 
     def is_silent(self) -> bool:
-        """Whether nothing has come, not even an end: asked before a request that could not be sent twice."""
+        """Whether nothing is readable, not even an end. Checked before a request that may not be sent twice."""
         return is_silent(self.transport)
 
     def has_read_request(self, exc: Exception | None) -> bool:
-        """After an end without a reply: whether the backend had the request before it closed.
+        """After an end without a reply: whether the backend read the request before it closed.
 
-        An end, and no reset, says that it had read all that its kernel had; nothing unacknowledged, that this was all of it.
+        An end without a reset means that it read all that its kernel had received; no unacknowledged bytes mean that its kernel
+        had received all of the request.
         """
         return exc is None and not unsent(self.transport)
 
     def _read_the_rest(self) -> None:
-        """A backend that refuses an upload replies and closes. When a write meets the close first, uvloop reads no more; the
-        reply is there all the same (Linux keeps what came before a reset), and says more than our 502."""
+        """Read what arrived before a write failed.
+
+        A backend that refuses an upload replies and closes. When a write fails first, uvloop stops reading; the reply can still
+        be read (Linux keeps what came before a reset), and tells the client more than our 502.
+        """
         while self.exchange is not None and (data := read_now(self.transport)):
             self.exchange.response_received(data)
         if self.parked_at:
             self.discard()
 
     def _closed_while_parked(self) -> None:
-        """The backend closed it: learn how long it keeps an idle connection."""
+        """The backend closed it without an exchange: if it was parked, record how long the backend keeps idle connections."""
         was_parked = self.parked_at
         if was_parked:
             now = time.monotonic()

@@ -1,1 +1,1 @@
-"""What an HTTP connection is after a 101: bytes pass both ways, and of a WebSocket it is known where its frames end."""
+"""What an HTTP connection is after a 101: a relay of bytes both ways, which tracks the frames of a WebSocket."""

@@ -16,12 +16,12 @@ from balance.runtime.lease import Lease
 
 
 class TunnelEnd(RelayEnd):
-    """One end of a tunnel. The client's is known to the worker, so that a drain can end it."""
+    """One end of a tunnel. The client's end is registered with the worker, so that a drain can end it."""
 
     __slots__ = ("_connections",)
 
     def __init__(self, connections: set[Drainable] | None) -> None:
-        """`connections` is given for a client's."""
+        """`connections` is the worker's set for a client's end, None for a backend's."""
         RelayEnd.__init__(self)
         self._connections = connections
         if connections is not None:
@@ -32,31 +32,31 @@ class TunnelEnd(RelayEnd):
         RelayEnd.connection_lost(self, exc)
 
     def forget(self) -> None:
-        """A drain need not wait for this one."""
+        """Remove it from the worker's connections, for which a drain waits."""
         if self._connections is not None:
             self._connections.discard(self)
 
     def drain(self, *, is_patient: bool) -> None:
-        """A tunnel is left to end by itself."""
+        """No effect: a tunnel is left to end by itself until cut()."""
 
     def idle_since(self, now: float) -> float:
-        """A tunnel is never idle."""
+        """NEVER: a tunnel does not count as idle."""
         return NEVER
 
     def reclaim(self) -> bool:
-        """Nor may anybody have its place."""
+        """False: a tunnel is not closed to make room for another client."""
         return False
 
     def announce_close(self) -> None:
-        """Where in an unknown protocol a message of ours could stand is not known."""
+        """No effect: in an unknown protocol no message can be inserted."""
 
     def cut(self) -> None:
-        """The deadline of a drain."""
+        """The deadline of a drain has passed: end the tunnel now."""
         if self.relay is not None:
             self.relay.cut(Why.DRAINING)
 
     def take_over(self, transport: asyncio.Transport, early: bytes, *, is_paused: bool, is_full: bool) -> None:
-        """Be what `transport` speaks to from now on. `early` are bytes of it that wait."""
+        """Become the protocol of `transport`. `early` are bytes already read from it, `is_paused` and `is_full` its state."""
         self.transport = transport
         self.early = [early] if early else []
         self.is_paused = is_paused
@@ -65,12 +65,12 @@ class TunnelEnd(RelayEnd):
 
 
 class Tunnel:
-    """The account of a tunnel: its bytes, its lease, and the line that tells of its end."""
+    """The account of a tunnel: its bytes, its lease, and its line in the access log."""
 
     __slots__ = ("_lease", "_record", "_started", "_totals", "_worker")
 
     def __init__(self, worker: WorkerContext, lease: Lease, record: AccessRecord | None) -> None:
-        """`record` is what the access log has of the request that opened it."""
+        """`record` is the access log record of the request that opened it, if there is an access log."""
         self._lease = lease
         self._worker = worker
         self._started = monotonic()
@@ -83,9 +83,9 @@ class Tunnel:
 
     def ended(self, why: Why) -> None:
         now = monotonic()
-        self._lease.backend.open_count -= 1  # counted as an Upstream, which it was
+        self._lease.backend.open_count -= 1  # counted by Upstream.opened()
         self._worker.descriptors.upstreams -= 1
-        self._lease.release(Outcome.ABORTED, now)  # its length says nothing about how fast the backend replies
+        self._lease.release(Outcome.ABORTED, now)  # its duration is no latency of the backend
         access, record = self._worker.access, self._record
         if access is not None and record is not None:
             record.method, record.why = "TUNNEL", why.word

@@ -1,8 +1,8 @@
-"""A tunnel that is known to be a WebSocket: bytes pass as they come, but both peers hear of a drain's end.
+"""A tunnel that is a WebSocket: bytes are relayed as they come, and a drain sends a Close frame to both peers.
 
-Where a frame may stand is all that is looked for. announce_close() puts a Close 1001 there (going away, RFC 6455 section
-7.4.1), in each direction for itself, and lets nothing pass behind it; the peer's own Close, or its end, then closes its
-connection. Who is in the middle of a frame that does not end in time is cut, as in any other tunnel.
+Only frame boundaries are tracked. At the next boundary of each direction, announce_close() inserts a Close 1001 (going away,
+RFC 6455 section 7.4.1) and relays nothing after it; the peer's own Close, or its end, then closes its connection. A peer whose
+frame does not end by the deadline of the drain is cut, as in any other tunnel.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from balance.proxy.worker_context import Drainable
 
 
 class WebSocketEnd(TunnelEnd):
-    """One end, and where in its frames it is."""
+    """One end, with the position in its frames."""
 
     __slots__ = ("closing", "frames", "is_stopped")
 
@@ -27,7 +27,7 @@ class WebSocketEnd(TunnelEnd):
         TunnelEnd.__init__(self, connections)
         self.frames = FrameTracker(is_masked=connections is not None)
         self.closing: WebSocketRelay | None = None  # set by announce_close()
-        self.is_stopped = False  # nothing of it is passed on any more
+        self.is_stopped = False  # its bytes are no longer relayed
 
     def data_received(self, data: bytes) -> None:
         if self.closing is None:
@@ -40,17 +40,17 @@ class WebSocketEnd(TunnelEnd):
     def connection_lost(self, exc: Exception | None) -> None:
         if self.closing is None:
             TunnelEnd.connection_lost(self, exc)
-        else:  # a drain waits for both ends, so that the backend has its chance to answer
+        else:  # not forget(): the drain waits for both ends, so that the backend can send its Close
             RelayEnd.connection_lost(self, exc)
 
     def announce_close(self) -> None:
-        """The deadline of a drain is near."""
+        """The deadline of a drain is near: send Close to both peers."""
         if self.closing is None and isinstance(self.relay, WebSocketRelay):
             self.relay.announce_close()
 
 
 class WebSocketRelay(Relay):
-    """Two of them, joined."""
+    """The relay between two WebSocketEnds."""
 
     __slots__ = ("_ends", "_is_closing")
 
@@ -72,9 +72,9 @@ class WebSocketRelay(Relay):
         Relay.__init__(self, client, upstream, wheel, idle_s, half_closed_s, account, now)
 
     def announce_close(self) -> None:
-        """Say Close to both peers as soon as each may be spoken to."""
+        """Send Close to each peer at the next frame boundary of what it receives."""
         if self._why is not None or (self.client.saw_eof and self.upstream.saw_eof):
-            return  # it ends already
+            return  # it is ending already
         self._is_closing = True
         self._why = Why.DRAINING
         for end in self._ends:
@@ -84,7 +84,7 @@ class WebSocketRelay(Relay):
                 self._stop(end, b"")
 
     def received(self, end: WebSocketEnd, data: bytes) -> None:
-        """More of `end`, after announce_close()."""
+        """Bytes received from `end` after announce_close()."""
         if end.is_stopped:
             end.frames.feed(data)
         elif (size := end.frames.bytes_to_boundary(data)) >= 0:
@@ -98,14 +98,14 @@ class WebSocketRelay(Relay):
         self._close_when_done(end)
 
     def half_closed(self, end: RelayEnd) -> None:
-        """After announce_close() an end is an answer."""
+        """After announce_close() the end of `end` counts as its Close."""
         if self._is_closing:
             self._close_when_done(self._ends[end is self.upstream])
         else:
             Relay.half_closed(self, end)
 
     def lost(self, end: RelayEnd, exc: Exception | None) -> None:
-        """After announce_close() each end goes for itself, unless the frame that it has begun will never be whole."""
+        """After announce_close() each end closes by itself; the other is reset when the frame sent to it stays incomplete."""
         other = self._other(end)
         if not self._is_closing or other.is_lost:
             Relay.lost(self, end, exc)
@@ -113,13 +113,13 @@ class WebSocketRelay(Relay):
             reset(other.transport)
 
     def _stop(self, end: WebSocketEnd, rest: bytes) -> None:
-        """Pass on the `rest` of the frame that has begun, say Close behind it unless `end` has said its own, and no more."""
+        """Relay the `rest` of the current frame of `end`, then Close unless `end` has sent its own, and nothing after it."""
         other = self._other_of(end)
         end.is_stopped = True
         if not (end.saw_eof or end.frames.has_closed):
             rest += close_frame(GOING_AWAY, os.urandom(4) if end is self._ends[0] else b"")
         self._write(other, rest)
-        other.other = None  # what it does not take is our last: no reason not to read
+        other.other = None  # a full write buffer of `other` no longer pauses `end`
         end.resume()
         self._close_when_done(other)
 
@@ -131,7 +131,7 @@ class WebSocketRelay(Relay):
         return self._ends[end is self.client]
 
     def _close_when_done(self, end: WebSocketEnd) -> None:
-        """Close `end` when both have said their last."""
+        """Close `end` when it has sent Close or its end, and the direction to it is stopped."""
         if self._other_of(end).is_stopped and (end.frames.has_closed or end.saw_eof):
             end.transport.close()
 
