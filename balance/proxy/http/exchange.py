@@ -1,7 +1,7 @@
-"""One HTTP request and its reply: the one owner of "where are we", from the choice of a backend to the last byte.
+"""One HTTP request and its reply: owns their state from the choice of a backend to the last byte.
 
-The file reads as an exchange runs. What not every exchange needs is an object of its own, made when it is needed: an Upload, a
-QueueWait, a Resend. Both ends take messages (a request, a reply, more of a body, its end), and write them as HTTP/1.
+The methods are in the order in which an exchange runs. Parts that not every exchange needs are objects made on demand: Upload,
+QueueWait, Resend. ReplyWriter and Upstream take messages (a request, a reply, more of a body) and write them as HTTP/1.
 """
 
 from __future__ import annotations
@@ -41,27 +41,26 @@ from balance.runtime.lease import Lease
 if TYPE_CHECKING:
     from balance.proxy.http.client import HttpClient
 
-# A backend that refuses a longer body may not have read it. Some (gunicorn's gthread) promise to keep the connection, and close
-# it all the same when they find the rest, under the request that comes next.
+# Bytes. A backend that refuses a longer request body may not have read it. Some (gunicorn's gthread) announce keep-alive, but
+# close the connection when they find the rest of the body, while the next request is sent on it.
 READ_AT_ONCE: Final = 16 * 1024
-CONTINUE_S: Final = (
-    1.5  # a backend that knows no Expect says nothing; clients send their body all the same, curl after a second
-)
-MAX_INTERIMS: Final = 100  # 1xx replies at once before the final one: a backend that never comes to the point
-INTERIMS_PER_S: Final = (
-    10  # and so many more in each second, so that one that says 102 through a long request never reaches a bound
-)
+# Seconds. A backend that does not implement Expect sends no 100; clients then send the body after a wait, curl after a second.
+CONTINUE_S: Final = 1.5
+# 1xx replies per request, against a backend that sends them without end. The limit grows by INTERIMS_PER_S each second, so that
+# a backend that sends 102 during a long request never reaches it.
+MAX_INTERIMS: Final = 100
+INTERIMS_PER_S: Final = 10
 
 _OK: Final = Outcome.OK
 _ALL_WELL: Final = Why.OK
 
 
 class ExchangeState(enum.IntEnum):
-    """Where an exchange is."""
+    """The state of an exchange."""
 
-    CHOOSING = 0  # it has no connection: a backend is being chosen, waited for or dialled
-    SENT = 1  # the head has gone out; the reply's head is awaited
-    REPLYING = 2  # the reply's head has gone to the client
+    CHOOSING = 0  # no upstream yet: choosing a backend, in the queue, in a backoff or dialling
+    SENT = 1  # the request's head was sent; waiting for the reply's head
+    REPLYING = 2  # the reply's head was sent to the client
     ENDED = 3
 
 
@@ -71,21 +70,21 @@ SENT: Final = ExchangeState.SENT
 REPLYING: Final = ExchangeState.REPLYING
 ENDED: Final = ExchangeState.ENDED
 
-# Not looked at on the path: the tests hold every exchange of theirs to it.
+# The allowed transitions. Not checked at run time; the tests check every exchange against them.
 TRANSITIONS: Final = {
-    CHOOSING: frozenset((CHOOSING, SENT, ENDED)),  # again: a dial failed, and the next backend is asked
-    SENT: frozenset((CHOOSING, REPLYING, ENDED)),  # CHOOSING: the try failed, and is made again
+    CHOOSING: frozenset((CHOOSING, SENT, ENDED)),  # CHOOSING: a dial failed, and the next backend is tried
+    SENT: frozenset((CHOOSING, REPLYING, ENDED)),  # CHOOSING: the try failed, and another follows
     REPLYING: frozenset((ENDED,)),
     ENDED: frozenset[ExchangeState](),
 }
 
 
 class Fate(enum.Enum):
-    """What becomes of the backend's connection when its exchange ends."""
+    """What happens to the upstream when its exchange ends."""
 
     CLOSED = 0
-    KEPT = 1  # for the next request
-    TUNNEL = 2  # it goes on without us, and its lease with it
+    KEPT = 1  # parked for the next request
+    TUNNEL = 2  # handed to a tunnel, together with the lease
 
 
 CLOSED: Final = Fate.CLOSED
@@ -94,7 +93,7 @@ TUNNEL: Final = Fate.TUNNEL
 
 
 class Exchange:
-    """Made for a complete request head."""
+    """One request and its reply; made when the request's head is complete."""
 
     __slots__ = (
         "_download",
@@ -125,13 +124,13 @@ class Exchange:
         "why",
     )  # fmt: skip
 
-    # Set where they come to matter, and not read before: each here would cost every request as much as a comparison.
-    head: bytes  # of the request, as it is sent
-    view: ForwardedClient  # where the client is a trusted proxy
-    _lookup: SessionLookup  # where the pool keeps sessions in a cookie
-    _is_reused: bool  # the connection had been parked
-    _response: Response  # the reply whose body did not come whole with its head
-    _download: Body  # that body
+    # Set when first needed and not read before: initialising one for every request costs as much as a comparison.
+    head: bytes  # the request's head as sent to the backend
+    view: ForwardedClient  # set if the client is a trusted proxy
+    _lookup: SessionLookup  # set if the pool keeps sessions in a cookie
+    _is_reused: bool  # the upstream had been parked
+    _response: Response  # set if the reply's body was not complete with its head
+    _download: Body  # the progress of that body
 
     def __init__(self, client: HttpClient, settings: ListenerSettings, request: Request, head_bytes: int) -> None:
         self.client = client
@@ -139,20 +138,20 @@ class Exchange:
         self.request = request
         self.started = monotonic()
         self._state = CHOOSING
-        # What it has to do with a backend
+        # The backend
         self.lease: Lease | None = None
         self.upstream: Upstream | None = None
         self.attempts = 0
-        self.sent_at = 0.0  # when this try's head was sent
-        # The parts that not every exchange needs
+        self.sent_at = 0.0  # when the request's head was sent in this try
+        # Made on demand
         self.upload: Upload | None = None
         self.queue_wait: QueueWait | None = None
         self.resend: Resend | None = None
         # The reply
-        self._partial_head = b""  # one that is not complete
+        self._partial_head = b""  # the bytes of an incomplete head
         self.interims = 0  # 1xx replies so far
         self.head_at = 0.0
-        # What is said of it at the end
+        # For the counters and the access log
         self.status = 0
         self.why = _ALL_WELL
         self.request_id = b""
@@ -161,12 +160,12 @@ class Exchange:
 
     @property
     def backend(self) -> Backend | None:
-        """The one that it is with."""
+        """The backend of the current lease."""
         return self.lease.backend if self.lease is not None else None
 
     @property
     def client_address(self) -> str:
-        """By the word of a trusted proxy, where there is one."""
+        """The client's address: as named by a trusted proxy, else the peer's."""
         return self.view.address if self.client.is_trusted else self.client.peer
 
     @property
@@ -177,7 +176,7 @@ class Exchange:
     # --- 1. a backend is chosen -----------------------------------------------------------------------
 
     def start(self, body: bytes) -> bytes:
-        """Begin. `body` is what came after the head; returns what of it belongs to the next request. ProtocolError."""
+        """Start. `body` are the bytes after the head; returns those after the end of the body. ProtocolError for a bad body."""
         client, settings, request, now = self.client, self.settings, self.request, self.started
         fields = request.fields
         own_id, view = b"", None
@@ -207,7 +206,7 @@ class Exchange:
         return body
 
     def _bound_lease(self, now: float) -> Lease | None:
-        """Of the backend that this client is bound to, by a connection of its own or by a session."""
+        """A lease of the backend that this client is bound to, by a reserved upstream or by a session."""
         settings, auth = self.settings, self.client.connection_auth
         lease = None if auth is None else auth.acquire(settings.pool, now)
         if settings.cookie is not None:
@@ -217,19 +216,19 @@ class Exchange:
         return lease
 
     def acquire(self, now: float) -> Lease | None:
-        """Ask the pool once more."""
+        """Ask the pool again, avoiding the backends tried."""
         pool = self.settings.pool
         return pool.acquire(b"" if pool.key_of is None else self._key(pool.key_of), now, self.tried)
 
     def _key(self, key_of: LookupExtractor) -> bytes | SessionLookup:
-        """What the pool's policy hashes of this request; where there are sessions, its SessionLookup."""
+        """The key that the pool's policy hashes; with sessions, the SessionLookup of this request."""
         key = key_of(self.request.fields, self.request.target, self.client_address)
         if self.settings.cookie is not None:
             self._lookup = cast(SessionLookup, key)
         return key
 
     def nobody(self, now: float) -> None:
-        """There is no backend to be had: wait where that may help and there is room, or end."""
+        """The pool has no lease to give: enter the queue if waiting may help and there is room, else end with an error."""
         pool, resend = self.settings.pool, self.resend
         if pool.queue is not None and pool.may_wait(self.tried):
             wait = self.queue_wait or QueueWait(self, pool.queue)
@@ -238,14 +237,14 @@ class Exchange:
                 return
         if resend is not None:
             resend.not_again(RetryOutcome.NOBODY)
-            if resend.last_error is not None:  # it says more than that nobody else is there
+            if resend.last_error is not None:  # more informative than a 503
                 resend.fail(resend.last_error, Outcome.ABORTED)
                 return
         why = pool.why_nobody
         self.fail(503, why, FULL if why is Why.LIMIT else "no backend is ready", Outcome.ABORTED)
 
     def use(self, lease: Lease, now: float) -> None:
-        """A backend was chosen: send, on a parked connection or a new one."""
+        """Use this lease for a try: send on a parked upstream, or dial."""
         self.lease = lease
         self.attempts += 1
         auth = self.client.connection_auth
@@ -262,19 +261,20 @@ class Exchange:
     def _dial(self, lease: Lease) -> None:
         self._is_reused = False
         self.sent_at = 0.0
-        self.client.arm(monotonic(), NEVER)  # the dial keeps its own time
+        self.client.arm(monotonic(), NEVER)  # the dial has its own timeout
         spawn(self._connect(lease), "dial")
 
     async def _connect(self, lease: Lease) -> None:
         settings = self.settings
         result = await connect(settings.worker, lease.backend, settings.connect_s)
         try:
-            if self._state is not CHOOSING or self.lease is not lease:  # the client has gone meanwhile
+            if self._state is not CHOOSING or self.lease is not lease:
+                # The exchange ended during the dial; the connection can serve the next request.
                 if isinstance(result, Upstream):
-                    result.park(monotonic(), settings)  # the next one may want it
+                    result.park(monotonic(), settings)
             elif isinstance(result, UpstreamError):
                 self._failed_try().not_connected(result)
-            elif result.is_lost:  # gone between its connect and now
+            elif result.is_lost:  # closed between the end of the dial and now
                 error = UpstreamError(TryPhase.CONNECT, Why.CONNECT_FAILED, "it was closed as soon as it was made")
                 self._failed_try().not_connected(error)
             else:
@@ -286,18 +286,18 @@ class Exchange:
             raise
 
     def _connected(self, upstream: Upstream, lease: Lease) -> None:
-        """Send, on a connection that is new."""
+        """Send on a new upstream."""
         if self.request.fields.has_connection_auth:
             self.client.claim(upstream)
         self._send(upstream, monotonic())
         retrying = self.settings.retrying
         if retrying is not None and retrying.per_try_s and self._state is SENT and (self.upload is None or self.upload.is_done):
-            now = monotonic()  # the dial was a part of the try
+            now = monotonic()  # the per-try timeout includes the dial
             self.client.arm(now, min(self.settings.reply_s, max(0.0, lease.started + retrying.per_try_s - now)))
-        # A write that has failed just now comes as connection_lost(), which reads first what the backend has said.
+        # If the write failed, connection_lost() follows, and first reads what the backend has sent.
         if upstream.early and upstream.exchange is self:
-            # It spoke before it was asked: the reply of one that takes no more connections. It may answer the request too, so
-            # this is the last on this connection, whatever `max_requests` says.
+            # Bytes before the request, such as a refusal by a backend that takes no more connections, are taken for its reply.
+            # The backend may answer the request too, so no other may follow on this connection: it counts as at `max_requests`.
             upstream.served = self.settings.max_requests
             early, upstream.early = upstream.early, b""
             upstream.resume()
@@ -306,7 +306,7 @@ class Exchange:
     # --- 2. the request goes out ----------------------------------------------------------------------
 
     def _send(self, upstream: Upstream, now: float) -> None:
-        """The head, and what has come of the body."""
+        """Send the head and the part of the body received so far."""
         client, upload = self.client, self.upload
         self._state = SENT
         self.sent_at = now
@@ -325,7 +325,7 @@ class Exchange:
         self._await(now)
 
     def body_received(self, data: bytes) -> bytes:
-        """More of the request's body; returns what belongs to the next request. ProtocolError."""
+        """More of the request's body; returns the bytes after its end. ProtocolError for a bad body."""
         upload, upstream = self.upload, self.upstream
         assert upload is not None
         out = upload.feed(data)
@@ -334,14 +334,14 @@ class Exchange:
                 upload.keep(out)
             if upstream.send_body(out):
                 self._await(monotonic())
-        elif self._state is CHOOSING:  # it waits for its connection, and the client with it
+        elif self._state is CHOOSING:  # no upstream yet: hold the bytes and pause the client
             upload.hold(out)
             upload.is_held = True
             self.client.pause_reading()
         return upload.rest
 
     def _await(self, now: float) -> None:
-        """More is to come: arm the timeout of whoever is waited for now."""
+        """Arm the timeout of the next expected event, by the client or by the backend."""
         timeouts, upload = self.settings.timeouts, self.upload
         if self.client.is_write_paused:
             timeout_s = timeouts.write_s or NEVER
@@ -356,20 +356,20 @@ class Exchange:
         self.client.arm(now, timeout_s)
 
     def pause_upload(self) -> None:
-        """The backend can't take more of the request's body."""
+        """Called by the upstream when it cannot take more of the request's body."""
         if self.upload is not None and not self.upload.is_done:
             self.client.pause_reading()
         self._await(monotonic())
 
     def resume_upload(self) -> None:
-        """It can again."""
+        """Called by the upstream when it can take more of the request's body again."""
         self.client.resume_reading()
         self._await(monotonic())
 
     # --- 3. the reply begins --------------------------------------------------------------------------
 
     def response_received(self, data: bytes) -> None:
-        """Bytes from the backend."""
+        """Bytes received from the backend: of a head, or of the reply's body."""
         if self._state is REPLYING:
             self._more(data)
             return
@@ -401,7 +401,7 @@ class Exchange:
                 return
 
     def _interim(self, response: Response) -> bool:
-        """A 1xx is passed on. False when it was one too many."""
+        """Forward a 1xx. False when it exceeded the limit and ended the exchange."""
         self.interims += 1
         if self.interims > MAX_INTERIMS + INTERIMS_PER_S * (monotonic() - self.started):
             self.fail(502, Why.BAD_RESPONSE, "the backend sends interim replies without end", Outcome.FAILED)
@@ -413,7 +413,7 @@ class Exchange:
         return True
 
     def _reply(self, response: Response, body: bytes) -> None:
-        """The final reply's head, and what came with it."""
+        """The final reply's head, and `body`, the bytes that came with it."""
         if response.is_uncommon or self.resend is not None:
             if self._is_passed_over(response, body):
                 return
@@ -434,14 +434,14 @@ class Exchange:
             self._end_well(response, not body, now)
         else:
             if self.lease is not None:
-                self.lease.answered(now, response.status)  # the body may take long, which says nothing of the backend
+                self.lease.answered(now, response.status)  # latency ends here: a long body says nothing about the backend
             if self.upload is not None:
                 self.upload.kept = None
             self._response = response
             content = self._download = self._body_of(response, framing)
             try:
                 body = content.feed(body)
-            except ProtocolError as error:  # nothing has gone out yet: the client can still be told
+            except ProtocolError as error:  # nothing was sent to the client yet, so it gets an error reply
                 self._not_understood(error)
                 return
             self._state = REPLYING
@@ -449,7 +449,7 @@ class Exchange:
             self._more_or_end(content)
 
     def _is_passed_over(self, response: Response, body: bytes) -> bool:
-        """Whether a reply is one that the client never sees, for the request goes on."""
+        """Whether this reply is dropped because another try follows."""
         if self.resend is not None:
             self.resend.done()
         retrying = self.settings.retrying
@@ -460,8 +460,8 @@ class Exchange:
     def _body_of(self, response: Response, framing: Framing) -> Body:
         if framing is not BY_CHUNKS:
             return Body(framing, response.length, HttpResponseParser)
-        settings, decode = self.settings, not self.request.minor  # HTTP/1.0 knows no chunks
-        # `reject` is for clients; a reply has begun by the time that its trailers come.
+        settings, decode = self.settings, not self.request.minor  # HTTP/1.0 has no chunked coding
+        # `reject` applies to clients only: when a reply's trailers arrive, it has begun, so they are dropped.
         underscores = "pass" if settings.listener.http.underscore_headers == "pass" else "drop"
         is_tolerant = settings.replies.is_tolerant
         return Body(BY_CHUNKS, 0, HttpResponseParser, decode=decode, underscores=underscores, is_tolerant=is_tolerant)
@@ -485,21 +485,21 @@ class Exchange:
             self._await(monotonic())
 
     def pause_download(self) -> None:
-        """The client can't take more of the reply."""
+        """Called by the client connection when it cannot take more of the reply."""
         if self.upstream is not None:
             self.upstream.pause()
             self._await(monotonic())
 
     def resume_download(self) -> None:
-        """It can again."""
+        """Called by the client connection when it can take more of the reply again."""
         if self.upstream is not None:
             self.upstream.resume()
             self._await(monotonic())
 
-    # --- what breaks it off ---------------------------------------------------------------------------
+    # --- early ends -----------------------------------------------------------------------------------
 
     def upstream_ended(self, exc: Exception | None) -> None:
-        """The backend's connection gave an end (None) or broke. EPIPE is both: its end had come before the reset."""
+        """The upstream has ended (`exc` is None) or failed. EPIPE is both: the end arrived before the reset."""
         if self._state is REPLYING:
             if (exc is None or isinstance(exc, BrokenPipeError)) and self._download.ends_at_close:
                 self._end_well(self._response, False, monotonic())
@@ -512,21 +512,21 @@ class Exchange:
                 self._failed_try().reset_on_reuse(exc)
 
     def client_gone(self) -> None:
-        """The client left: so does its request at the backend, which is not to blame."""
+        """The client connection has ended: abort the request at the backend, without a failure of the backend."""
         if self._state is not ENDED:
             if self.why is not Why.INTERNAL_ERROR:
-                self.status = 499  # nginx's code for it; in logs only
+                self.status = 499  # nginx's status for it; only in logs and counters
                 self.why = Why.CLIENT_ABORT
             self._end(Outcome.ABORTED, monotonic(), CLOSED)
 
     def expire(self, now: float) -> None:
-        """The client's deadline has passed while this exchange owned it."""
+        """The deadline of the client connection has passed during this exchange: resend, wait on, or fail by the state."""
         client, upload, upstream = self.client, self.upload, self.upstream
         if now >= self.started + self.settings.request_s:
             outcome = Outcome.ABORTED
             if self._state is SENT and self._is_its_turn_since(self.started + self.settings.request_s / 2):
                 self._failed_try().not_again(RetryOutcome.DEADLINE)
-                outcome = Outcome.FAILED  # else one that never replies looks well wherever `request` is below `read`
+                outcome = Outcome.FAILED  # else a backend that never replies has no failures when `request` is below `read`
             self.fail(504, Why.TOTAL_TIMEOUT, "the request took too long", outcome)
         elif self.resend is not None and self.resend.is_waiting:
             if client.has_left():
@@ -541,7 +541,7 @@ class Exchange:
         elif upload is not None and upstream is not None and upstream.has_taken_some():
             self._await(now)
         elif client.has_left():
-            client.give_up()  # and say so: client_gone() follows
+            client.give_up()  # client_gone() follows, and logs it
         elif (
             upload is not None
             and not upload.is_done
@@ -554,32 +554,32 @@ class Exchange:
         elif self._state is SENT:
             self._not_answered(Failure.TIMEOUT, Why.RESPONSE_HEADER_TIMEOUT)
         elif self._state is ENDED:
-            client.give_up()  # a bug ended it half-way
+            client.give_up()  # only after a bug: its end was not completed
 
     def _is_its_turn_since(self, then: float) -> bool:
-        """Whether the backend has had its request, and all of it now, since before `then`."""
+        """Whether the request was sent to the backend before `then`, and its body is complete now."""
         return self.sent_at <= then and (self.upload is None or self.upload.is_done)
 
     def cut(self) -> None:
-        """The deadline of a drain."""
+        """The deadline of a drain has passed: fail with 503."""
         self.fail(503, Why.DRAINING, "shutting down", Outcome.ABORTED)
 
     def refuse(self, error: ProtocolError) -> None:
-        """The request's body turned out to be one that must not go on; where it ends can't be believed either."""
+        """Refuse the request for its body. The end of the body is not known either, so the connection closes."""
         self.client.writer.keeps_alive = False
         self.fail(error.status, error.why, error.detail, Outcome.ABORTED)
 
     def crashed(self) -> None:
-        """A bug in our own code has left nobody knowing where we are: the client goes, and with it what is held for it."""
+        """After a bug in our own code, with the state unknown: close the client connection, which releases all that is held."""
         self.status = 500
         self.why = Why.INTERNAL_ERROR
         self.client.give_up()
 
     def _not_understood(self, error: ProtocolError) -> None:
-        """A reply that goes no further, and which rule it breaks."""
+        """Fail for an invalid reply; `error` names the rule that it breaks."""
         self.fail(error.status, error.why, f"the backend's reply was not understood: {error.detail}", Outcome.FAILED)
 
-    # --- a try has failed, and the request may be sent again ----------------------------------------------
+    # --- a failed try -------------------------------------------------------------------------------------
 
     def _failed_try(self) -> Resend:
         if self.resend is None:
@@ -591,7 +591,7 @@ class Exchange:
         self._failed_try().not_answered(how, why, has_begun=is_partial or self.interims > 0, is_partial=is_partial)
 
     def give_back(self, outcome: Outcome, now: float, *, keep_upstream: bool, end: int) -> None:
-        """What the failed try held, before the next one; `end` as Lease.release() has it."""
+        """Release the upstream and the lease of a failed try before the next one; `end` is that of Lease.release()."""
         upstream, lease = self.upstream, self.lease
         self._state = CHOOSING
         self.upstream = self.lease = None
@@ -604,7 +604,7 @@ class Exchange:
             lease.release(outcome, now, None, end)
 
     def dial_again(self, lease: Lease) -> None:
-        """The same backend once more, on a new connection: the reused one had been closed."""
+        """Send to the same backend on a new connection, as the reused one had been closed. The lease stays."""
         upstream = self.upstream
         self._state = CHOOSING
         self.upstream = None
@@ -616,8 +616,7 @@ class Exchange:
     # --- 5. it ends -----------------------------------------------------------------------------------
 
     def _end_well(self, response: Response, is_exact: bool, now: float) -> None:
-        """The reply is complete, and all of it is written. `is_exact`: no byte came behind it, and it was not the close that
-        ended it."""
+        """The reply is complete and written. `is_exact`: no bytes followed it, and a close did not mark its end."""
         upstream, upload = self.upstream, self.upload
         assert upstream is not None
         if response.idle_timeout_s:
@@ -629,13 +628,15 @@ class Exchange:
             is_kept = False
         try:
             self._end(_OK, now, KEPT if is_kept else CLOSED)
-        finally:  # the client has its reply, whatever becomes of the count
+        finally:  # also when counting fails: the client has its reply
             self.client.end_reply(now)
 
     def _switch(self, response: Response, early: bytes) -> None:
-        """101: from here on bytes pass unparsed, those that came with it first. What the client still owes of a body comes
-        before what it says in the new protocol (RFC 9110 section 7.8), so it too passes as it comes: neither connection is
-        ever asked for another request."""
+        """A 101: hand both connections to a tunnel; `early` are the bytes that came with it.
+
+        The rest of a request body precedes the new protocol (RFC 9110 section 7.8), so the tunnel relays it unparsed like all
+        other bytes: neither connection is used for another request.
+        """
         client, lease, upstream = self.client, self.lease, self.upstream
         if not is_asked_for(self.request, response):
             self.fail(502, Why.BAD_RESPONSE, "the backend switches protocols unasked", Outcome.FAILED)
@@ -645,16 +646,18 @@ class Exchange:
             response = with_cookie(self, self._lookup, response)
         self.status = 101
         self.bytes_out += client.writer.switching(self, response)
-        record = self._end(Outcome.ABORTED, monotonic(), TUNNEL)  # how long a tunnel lasts says nothing about the backend
+        record = self._end(Outcome.ABORTED, monotonic(), TUNNEL)  # a tunnel's duration says nothing about the backend
         client.become_tunnel(upstream, lease, early, record)
 
     def fail(self, status: int, why: Why, detail: str, outcome: Outcome, log_detail: str = "") -> None:
-        """End badly: tell the client if its reply has not begun, else break off so that it can't take it for complete.
-        `log_detail` says more than the client need know."""
+        """End with an error reply if no reply has begun; else break off, so that the reply does not look complete.
+
+        `detail` is sent to the client; `log_detail` replaces it in the log.
+        """
         if self._state is ENDED:
             return
         if outcome is Outcome.FAILED and (self.resend is None or self.resend.again <= RetryOutcome.MADE):
-            self._failed_try().not_again(RetryOutcome.BEGUN)  # nothing else has been said of it
+            self._failed_try().not_again(RetryOutcome.BEGUN)  # no other reason against a resend was recorded
         has_replied = self._state is REPLYING
         self.why = why
         if why is Why.BAD_RESPONSE and self.lease is not None:
@@ -669,7 +672,7 @@ class Exchange:
             self.client.end_error()
 
     def _end(self, outcome: Outcome, now: float, fate: Fate, detail: str = "") -> AccessRecord | None:
-        """The only way out: connection, lease and counters, once. `fate` is the connection's."""
+        """The only way to end: settles the upstream (by `fate`), the lease and the counters, once."""
         upstream, lease = self.upstream, self.lease
         if self.queue_wait is not None:
             self.queue_wait.leave(now)

@@ -1,8 +1,8 @@
-"""Once more, or not: what becomes of a request of which a try has failed. It goes to another backend, waits first, or ends.
+"""What follows a failed try of a request: another try at once, another after a backoff, or an error reply.
 
-What may be tried again is decided in `balance.retry.decision`; here the facts are gathered, and what the failed try held is
-given back before the next begins. While a request waits it holds nothing but what it is to send: the client's own timer wakes
-it, and goes with the client.
+`balance.retry.decision` decides; this module gathers the facts, and releases what the failed try held before the next one.
+During a backoff the request holds only the bytes that it is to send. The deadline of the client connection ends the backoff, so
+no timer outlives the client.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from balance.runtime.lease import Lease
 if TYPE_CHECKING:
     from balance.proxy.http.exchange import Exchange
 
-RACE_S: Final = 0.1  # so long, or two connect times, a close that we have not seen may be on its way to us
+# Seconds after a request in which a close may have been sent before it arrived; or two connect times, if longer.
+RACE_S: Final = 0.1
 
 _KEY: Final = b"idempotency-key"
 
@@ -35,12 +36,12 @@ _DETAIL: Final = {
     Why.RESET_BEFORE_RESPONSE: "the backend closed before it replied",
     Why.RESPONSE_HEADER_TIMEOUT: "the backend did not reply in time",
 }
-_NOT_REACHED: Final = "the backend could not be reached"  # all others
+_NOT_REACHED: Final = "the backend could not be reached"  # every other Why
 _LATE: Final = (Why.CONNECT_TIMEOUT, Why.RESPONSE_HEADER_TIMEOUT)
 
 
 def is_repeatable(request: Request, retrying: RetryPolicy | None) -> bool:
-    """Whether a backend may see the request twice."""
+    """Whether the request may be sent twice: by its method or, with retries enabled, by an Idempotency-Key."""
     if request.method in IDEMPOTENT:
         return True
     if retrying is None:
@@ -49,48 +50,53 @@ def is_repeatable(request: Request, retrying: RetryPolicy | None) -> bool:
     found = fields.cache
     if found is None:
         found = fields.cache = {}
-    key = found.get(_KEY)  # the same block has it again, and POSTs are common
+    key = found.get(_KEY)  # cached: identical fields are shared by requests, and POSTs are common
     if key is None:
         key = found[_KEY] = field_value(fields.forward, _KEY).encode("latin-1")
     return bool(key)
 
 
 class Resend:
-    """Made by an exchange at its first failed try; holds what is to be remembered of the tries so far."""
+    """The failed tries of one exchange; made at the first of them."""
 
     __slots__ = ("_connects", "_exchange", "_paid_from", "_races", "_waits", "again", "failures", "is_waiting", "last_error",
                  "tried", "try_began")  # fmt: skip
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self.again = RetryOutcome.NEVER_NEEDED  # what became of the last try that failed
-        self.last_error: UpstreamError | None = None  # how, unless it was a reply
-        self.failures: list[FailedTry] = []  # all that another was made after
+        self.again = RetryOutcome.NEVER_NEEDED  # of the last failed try
+        self.last_error: UpstreamError | None = None  # of the last failed try; None: it failed by its status
+        self.failures: list[FailedTry] = []  # the failed tries that were followed by another
         self.tried: list[Backend] = []  # backends that the next try avoids
-        self.try_began = 0.0  # the last one, if not with its lease
-        self.is_waiting = False  # before the next try
-        self._connects = 0  # that failed
-        self._races = 0  # lost to a backend that was closing an idle connection: they are not tries
+        self.try_began = 0.0  # start of the current try, if later than its lease; else 0
+        self.is_waiting = False  # in a backoff
+        self._connects = 0  # failed dials
+        self._races = 0  # sends that met the close of an idle connection; not counted as tries
         self._waits = 0
-        self._paid_from: Budget | None = None  # that wants to know when the try under way is done
+        self._paid_from: Budget | None = None  # the budget that the current try is charged to, until done()
 
-    # --- how a try fails ------------------------------------------------------------------------------
+    # --- kinds of failures ----------------------------------------------------------------------------
 
     def not_connected(self, error: UpstreamError) -> None:
-        """A dial has failed; its lease is still held."""
+        """A dial has failed. Called with its lease still held."""
         outcome = Outcome.ABORTED if error.is_ours else Outcome.FAILED
         if not self._try_again(RetryContext(Failure.CONNECT), outcome, error, keep_upstream=False):
             self.fail(error, outcome)
 
     def not_answered(self, how: Failure, why: Why, *, has_begun: bool, is_partial: bool) -> None:
-        """The connection is gone, or the time is over, and no reply's head has come; `is_partial`: a part of one has."""
+        """The connection has ended or timed out before the reply's head was complete.
+
+        `has_begun`: a 1xx or a part of the head has arrived; `is_partial`: the latter.
+        """
         error = UpstreamError(TryPhase.HEAD, why, "its reply's head did not end" if is_partial else _DETAIL[why])
         if not self._try_again(RetryContext(how, has_reply_begun=has_begun), Outcome.FAILED, error, keep_upstream=False):
             self.fail(error, Outcome.FAILED)
 
     def failed_by_status(self, response: Response, body: bytes) -> bool:
-        """A reply has come that says that the try failed, `body` with its head. True when the request goes on, and the client
-        never sees it."""
+        """The status of a reply is one to retry; `body` are the bytes that came with its head.
+
+        True when another try follows, and the client does not get this reply.
+        """
         exchange = self._exchange
         failed = RetryContext(
             Failure.STATUS,
@@ -109,9 +115,11 @@ class Resend:
         )
 
     def reset_on_reuse(self, exc: Exception | None) -> None:
-        """A reused connection died before a byte of the reply. For a moment that may be a close of an idle connection, on its
-        way as the request was sent: no fault of the backend's, and no try of it. Once more where that is safe, on a connection
-        that nobody is closing (RFC 9110 section 9.2.2)."""
+        """A reused connection ended before a byte of the reply.
+
+        Within RACE_S this may be the close of an idle connection, sent before the request arrived: no failure of the backend,
+        and not counted as a try. Sent again where that is safe, on a new connection (RFC 9110 section 9.2.2).
+        """
         exchange = self._exchange
         upstream, lease, settings = exchange.upstream, exchange.lease, exchange.settings
         assert upstream is not None and lease is not None
@@ -121,7 +129,7 @@ class Resend:
         is_race = now - exchange.sent_at <= max(RACE_S, 2 * upstream.connect_s) + late_s
         may_repeat = is_race and is_repeatable(exchange.request, settings.retrying)
         if is_race and not (may_repeat and is_kept):
-            # What nobody may repeat fails, and a backend that dies of it has to be found out.
+            # No resend possible. A backend that crashes at such requests must still be detected: limit what passes for a race.
             leases = settings.worker.row.cells[lease.backend.block + counters.LEASES]
             is_race = lease.backend.races.is_one(now, leases) and not upstream.has_read_request(exc)
         if not is_race:
@@ -137,11 +145,13 @@ class Resend:
         self.not_again(RetryOutcome.BODY if may_repeat else RetryOutcome.METHOD)
         exchange.fail(502, Why.RESET_ON_REUSE, "the backend closed as the request arrived", Outcome.ABORTED)
 
-    # --- what becomes of it ---------------------------------------------------------------------------
+    # --- the next try ---------------------------------------------------------------------------------
 
     def _try_again(self, failed: RetryContext, outcome: Outcome, error: UpstreamError | None, *, keep_upstream: bool) -> bool:
-        """Begin the next try, or the wait before it, with all given back that the failed one held. False when there is none:
-        then nothing has changed."""
+        """Start the next try or its backoff, after releasing what the failed one held.
+
+        False when there is none; the exchange then still holds its lease and upstream. `error` is None after a bad status.
+        """
         exchange = self._exchange
         settings, lease = exchange.settings, exchange.lease
         assert lease is not None
@@ -171,7 +181,7 @@ class Resend:
             assert settings.retrying is not None
             self._paid_from = settings.retrying.budget
         settings.worker.row.cells[lease.backend.block + counters.RETRIES] += 1
-        # Never the same while there is another; when all were tried, all but the last may have it once more.
+        # A backend is not tried twice while an untried one is ready; when all were tried, only the last one is avoided.
         self.tried = tried if failed.has_untried_backend else [lease.backend] if len(ready) > 1 else []
         end = failed.status if error is None else error.why
         exchange.give_back(outcome, now, keep_upstream=keep_upstream, end=end)
@@ -189,7 +199,7 @@ class Resend:
         return True
 
     def _choose(self, now: float) -> None:
-        """The next try, at once."""
+        """Start the next try at once."""
         exchange, error = self._exchange, self.last_error
         lease = exchange.acquire(now)
         if lease is None and error is not None and error.phase is TryPhase.CONNECT:
@@ -200,7 +210,7 @@ class Resend:
             exchange.use(lease, now)
 
     def go_on(self, now: float) -> None:
-        """The wait is over, or there was none to make."""
+        """Start the next try after its backoff, which may be 0."""
         exchange, error = self._exchange, self.last_error
         pool = exchange.settings.pool
         self._wake()
@@ -209,44 +219,44 @@ class Resend:
             if not self.tried or not may_return or pool.may_wait(self.tried):
                 exchange.nobody(now)
                 return
-            # Who is ready and was not tried lets nobody in: it is on trial. The others then, as when all were tried.
+            # A gate, such as a half-open breaker, closes the untried ready backends: use the others, as if all were tried.
             self.tried = self.tried[-1:] if len(self.tried) > 1 else []
         exchange.use(lease, now)
 
     def fail(self, error: UpstreamError, outcome: Outcome) -> None:
-        """End with the failure of that try."""
+        """End the exchange with 504 for a timeout, else 502."""
         exchange = self._exchange
         status = 504 if error.why in _LATE else 502
         exchange.fail(status, error.why, _DETAIL.get(error.why, _NOT_REACHED), outcome, error.detail)
 
-    # --- what is remembered ---------------------------------------------------------------------------
+    # --- records --------------------------------------------------------------------------------------
 
     def _remember(self, lease: Lease, why: str, now: float) -> None:
-        """The try on that lease has failed, and another will be made."""
+        """Record a failed try that another one follows; `why` is its reason in the access log."""
         self.again = RetryOutcome.MADE
         self.failures.append(FailedTry(lease.backend.name, why, round((now - (self.try_began or lease.started)) * 1e3, 3)))
         self.try_began = 0.0
 
     def not_again(self, why: RetryOutcome) -> None:
-        """Say so, where it is counted and where it is logged."""
+        """Count and log why no other try follows."""
         self.again = why
         self._exchange.settings.worker.row.cells[counters.skipped(why)] += 1
 
     def done(self) -> None:
-        """The try under way has ended, or got its reply."""
+        """The current try has ended or got the head of its reply: release the retry budget."""
         self._wake()
         if self._paid_from is not None:
             self._paid_from.release()
             self._paid_from = None
 
     def _wake(self) -> None:
-        """The wait is over, or nobody waits any more."""
+        """End the backoff, if in one."""
         if self.is_waiting and self._paid_from is not None:
             self._paid_from.waiting -= 1
         self.is_waiting = False
 
     def _active(self) -> int:
-        """The requests that the pool has in flight, with those that wait for their next try."""
+        """The requests of the pool in flight, including those in a backoff."""
         settings = self._exchange.settings
         waiting = settings.retrying.budget.waiting if settings.retrying is not None else 0
         return waiting + sum(backend.load.active for backend in settings.pool.backends)
