@@ -1,1 +1,1 @@
-"""The asyncio shells of the data path: the only code there that owns sockets. Each feeds, decides, writes, arms a timer."""
+"""The data path's asyncio protocols, the only code there that owns sockets: they read, call the logic, write and set timers."""

@@ -1,10 +1,10 @@
-"""One listening socket of a worker: takes connections from the kernel's queue while there is room for them, and hands each to
-the listener that stands behind it now; a reload puts another one there.
+"""One listening socket of a worker: accepts connections while there is room, for the listener that it leads to now.
 
-libuv's own server closes who it has no descriptor for. Here nobody is accepted who can't be served: while the descriptors or
-`max_clients` are used up, nothing is taken from the queue and callers wait in it, as with nginx and HAProxy; with SO_REUSEPORT
-in the queue of this worker. What is to be known before the first byte (PROXY header, ClientHello) is a step between accept()
-and the transport: see `preread`. What a connection costs against libuv's server: DESIGN.md.
+A reload may make it lead to another listener. libuv's own server closes connections for which it has no descriptor. This one
+accepts nothing that can't be served: while descriptors or `max_clients` are used up, connections wait in the kernel's backlog,
+as with nginx and HAProxy; with SO_REUSEPORT that is this worker's own backlog. What must be known before the first byte (PROXY
+header, ClientHello) is a step between accept() and the transport: see `preread`. The cost of a connection compared with libuv's
+server is in DESIGN.md.
 """
 
 from __future__ import annotations
@@ -33,23 +33,22 @@ from balance.runtime.snapshot import Listener
 
 log = logging.getLogger("balance.worker")
 
-Making = Coroutine[Any, Any, Any]  # of a transport
+Making = Coroutine[Any, Any, Any]  # makes a transport
 
 BACKLOG = 4096
-MAX_BURST = 64  # connections that are taken in one go; whoever is in already has his turn between two
-CALM = 16  # times that one is taken and no more, after the queue was found empty
-SAY_EVERY_S = 1.0
+MAX_BURST = 64  # connections accepted in one turn of the loop; other connections are served between two turns
+CALM = 16  # turns that accept one connection only, after the backlog was found empty
+SAY_EVERY_S = 1.0  # between two warnings
 
-# accept(2): what was wrong with the connection that was next, which is gone; and somebody was faster. Anything else is for want
-# of room in this process or on this machine (EMFILE, ENFILE, ENOBUFS, ENOMEM), or will be seen again.
+# accept(2): errors of the next connection, which is gone. All others are for want of resources in this process or on this
+# machine (EMFILE, ENFILE, ENOBUFS, ENOMEM), or will come again.
 _ITS_OWN = ("ECONNABORTED", "ECONNRESET", "EPERM", "EPROTO", "ENETDOWN", "ENOPROTOOPT", "EHOSTDOWN", "ENONET", "EHOSTUNREACH",
             "EOPNOTSUPP", "ENETUNREACH", "ETIMEDOUT")  # fmt: skip
 _GONE = frozenset(getattr(errno, name, 0) for name in _ITS_OWN)
 
 
 class _Accepted:
-    """What a loop has to know of an accepted connection. uvloop takes the descriptor and nothing else, and a socket object for
-    each would cost 1 us."""
+    """Stands in for the socket of an accepted connection: uvloop only takes its descriptor, and a socket object costs 1 us."""
 
     __slots__ = ("family", "fd", "type")
 
@@ -62,11 +61,11 @@ class _Accepted:
         return self.fd
 
     def close(self) -> None:
-        """The transport does it."""
+        """Nothing: the transport closes the descriptor."""
 
 
 class Acceptor:
-    """See the module. Its connections know its ListenerSettings, and take up newer ones with their next request."""
+    """See the module. Its connections have its ListenerSettings, and change to newer ones at their next request."""
 
     __slots__ = (
         "_accepted",
@@ -91,37 +90,37 @@ class Acceptor:
     def __init__(
         self, worker: WorkerContext, sock: socket.socket, listener: Listener, clients: Clients, steps: Sequence[Step] = ()
     ) -> None:
-        """`steps` are taken one after the other with each connection, before it has a transport."""
+        """`steps` are taken in order for each connection, before it has a transport."""
         name = sock.getsockname()
         self.sock = sock
         self.clients = clients
-        self.callers: set[Caller] = set()  # who is at a step that waits
+        self.callers: set[Caller] = set()  # connections at a step that waits
         self._worker = worker
         self._steps = tuple(steps)
         self._port = name[1] if isinstance(name, tuple) else 0
         self._is_closed = False
-        self._waits_in: list[Any] | None = None  # among whom it waits for room
+        self._waits_in: list[Any] | None = None  # the list in which it waits for room
         self._burst = 1
         self._calm = 0
         self._said_at = 0.0
         self._accepted = _Accepted(int(sock.family))
         self._is_native = type(worker.loop).__module__.startswith("uvloop")
-        self._address: Any = None  # of the connection that gets its transport now
+        self._address: Any = None  # of the connection whose transport is being made
         self._listener = listener
         self._settings: ListenerSettings | None = None
         self._settings_in_use: weakref.WeakSet[ListenerSettings] = (
             weakref.WeakSet()
-        )  # those that connections may still have, the newest included
+        )  # those that its connections may have, the newest included
         self.lead_to(listener, clients)
 
     def open(self) -> None:
-        """Accept from now on."""
+        """Listen, and begin to accept."""
         keep_alive(self.sock)
         self.sock.listen(BACKLOG)
         self._worker.loop.add_reader(self.sock, self._readable)
 
     def lead_to(self, listener: Listener, clients: Clients) -> None:
-        """This listener is behind it from now on; nothing changes when it is the same as before."""
+        """Serve new connections by this listener. Nothing changes when it is the same as before."""
         if clients is not self.clients:
             self.clients.acceptors.discard(self)
             if self._waits_in is not None:
@@ -140,20 +139,19 @@ class Acceptor:
             self._settings.is_closing = self._worker.is_draining or clients.is_crowded
             self._worker.settings_in_use.add(self._settings)
         for settings in list(self._settings_in_use):
-            # Each knows the newest and none in between: whoever came long ago must not keep all that was served since.
+            # All refer to the newest, so that an old connection does not keep every snapshot since.
             settings.successor = self._settings
-            settings.is_closing |= self._settings is None  # no HTTP is spoken any more: those who do end with their request
+            settings.is_closing |= self._settings is None  # TCP mode now: HTTP connections end with their request
         if self._settings is not None:
             self._settings_in_use.add(self._settings)
 
     def crowd(self, is_crowded: bool) -> None:
-        """Whether others want in, so that a client's next reply is its last."""
+        """While other clients wait for room, each reply closes its client's connection."""
         if self._settings is not None:
             self._settings.is_closing = is_crowded or self._is_closed or self._worker.is_draining
 
     def close(self) -> None:
-        """Take who is in the queue, if there is room, and accept no more. Who is in already is served to the end of its
-        request, or of its session."""
+        """Accept what is in the backlog, if there is room, then stop. Connections end after their request or session."""
         if self._is_closed:
             return
         while self._accept(MAX_BURST) == MAX_BURST:
@@ -171,12 +169,12 @@ class Acceptor:
     # --- the queue ------------------------------------------------------------------------------------
 
     def _readable(self) -> None:
-        """Somebody waits in the queue."""
+        """Accept a burst: the backlog is not empty. The burst doubles while the backlog fills it."""
         burst = self._burst
         taken = self._accept(burst)
         if taken == burst:
             if self._calm:
-                self._calm -= 1  # a queue that holds one at a time costs one call for each
+                self._calm -= 1  # while one comes at a time, each costs one accept()
             elif burst < MAX_BURST:
                 self._burst = 2 * burst
         elif taken >= 0:
@@ -184,22 +182,22 @@ class Acceptor:
             self._calm = CALM
 
     def resume(self) -> None:
-        """It was waiting, and there may be room."""
+        """There may be room: accept again if it waits for some."""
         if self._waits_in is not None and self._accept(1) >= 0:
             self._wait_no_more()
             self._worker.loop.add_reader(self.sock, self._readable)
 
     def _accept(self, burst: int) -> int:
-        """Take so many connections. How many there were; -1 when it waits for room now."""
+        """Accept up to `burst` connections. Returns how many there were; -1 when it waits for room now."""
         clients, taken = self.clients, 0
         making: list[Making] = []
-        accept = self.sock._accept  # type: ignore[attr-defined]  # without the socket object that accept() makes of it
+        accept = self.sock._accept  # type: ignore[attr-defined]  # accept() would make a socket object
         descriptors = self._worker.descriptors
         try:
             while taken < burst:
                 if not clients.may_enter():
                     if taken:
-                        return burst  # whether there is one more is known at the next turn
+                        return burst  # the next turn tells whether there is another one
                     self._wait("")
                     return -1
                 try:
@@ -224,11 +222,11 @@ class Acceptor:
             return taken
         finally:
             if making:
-                self._worker.loop.call_soon(self._made, making)  # behind connection_made() of each
+                self._worker.loop.call_soon(self._made, making)  # after connection_made() of each
 
     @property
     def preread_s(self) -> float:
-        """How long the steps may take."""
+        """The time limit for all steps, in seconds."""
         return self._listener.timeouts.client_header_s
 
     @property
@@ -240,15 +238,15 @@ class Acceptor:
         return self._worker.wheel
 
     def refused(self) -> None:
-        """A step has turned somebody away."""
+        """A step has refused a connection: free its place."""
         self.clients.leave()
 
     def adopt(self, fd: int, address: Any) -> None:
-        """All steps have passed it."""
+        """Make the transport of a connection that has passed all steps."""
         self._worker.loop.call_soon(self._made, [self._adopt(fd, address)])
 
     def _adopt(self, fd: int, address: Any) -> Making:
-        """Give a connection its transport and its protocol. _made() is due once connection_made() was called."""
+        """Begin to make a connection's transport and protocol. Call _made() after connection_made() was called."""
         if self._is_native:
             accepted: Any = self._accepted
             accepted.fd = fd
@@ -258,7 +256,7 @@ class Acceptor:
         self._address = address
         making = self._worker.loop.connect_accepted_socket(self._protocol, accepted)
         try:
-            making.send(None)  # as far as its only wait: for connection_made(), which comes with the next turn of the loop
+            making.send(None)  # runs to its only wait: for connection_made(), at the next turn of the loop
         except BaseException:
             os.close(fd)
             self.clients.leave()
@@ -266,13 +264,13 @@ class Acceptor:
         return making
 
     def _made(self, making: list[Making]) -> None:
-        """Their transports are there. A task for each would cost three times as much."""
+        """Finish these coroutines, whose transports are made. A task for each would cost three times as much."""
         for each in making:
             try:
                 each.send(None)
             except StopIteration:
                 pass
-            except Exception as error:  # it was closed before it began: connection_lost() has said so
+            except Exception as error:  # closed before it began; connection_lost() was called
                 log.debug("a connection ended before it began: %s", error)
 
     def _protocol(self) -> Any:
@@ -284,7 +282,7 @@ class Acceptor:
     # --- room -----------------------------------------------------------------------------------------
 
     def _wait(self, problem: str) -> None:
-        """A caller is in the queue and there is no room for it. `problem` is the kernel's, empty when none was asked."""
+        """Stop accepting until there is room. `problem` is the error of accept(), empty when it was not called."""
         worker, clients = self._worker, self.clients
         descriptors = worker.descriptors
         is_short = bool(problem) or descriptors.clients >= descriptors.most

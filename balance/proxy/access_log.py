@@ -1,4 +1,4 @@
-"""The access log: one line for each ended request, written by a thread of its own. A log that nobody takes never stops traffic.
+"""The access log: one line for each ended request, written by its own thread, so that a slow output never stops traffic.
 
 Lines wait in a bounded queue; when the disk or the pipe is slower than the traffic, lines are dropped and counted.
 """
@@ -26,13 +26,13 @@ from balance.retry.decision import RetryOutcome
 
 MAX_WAITING = 10_000  # lines
 MAX_AT_ONCE = 256  # lines in one write
-MAX_UNREAD = 4096  # bytes of a head that was refused
+MAX_UNREAD = 4096  # bytes of a refused head that are read for the log
 
 _UNSAFE = re.compile(r'["\\]|[^ -~]')
 
 
 class FailedTry(NamedTuple):
-    """One that another was made after: `why` as in Why, or the status of a reply that was not passed on."""
+    """A try that was resent. `why` is a word of Why, or the status of a reply that was not passed on."""
 
     backend: str
     why: str
@@ -41,8 +41,10 @@ class FailedTry(NamedTuple):
 
 @dataclass(slots=True)
 class AccessRecord:
-    """What is said of one request. Times in milliseconds; -1: it did not come to that. `connect_ms` and `ttfb_ms` (from the
-    request's sending to its reply) are those of the last try, the one with `backend`."""
+    """The fields of one line. Times in milliseconds, -1 when the request did not come to that step.
+
+    `connect_ms` and `ttfb_ms` (from sending the request to its reply) are those of the last try, which is the one at `backend`.
+    """
 
     client: str
     method: str
@@ -63,15 +65,15 @@ class AccessRecord:
     connect_ms: float
     ttfb_ms: float
     total_ms: float
-    retry: str = ""  # what became of the last try that failed, as in RetryOutcome
-    detail: str = ""  # in words, where it ended badly
+    retry: str = ""  # what followed the last failed try: a word of RetryOutcome
+    detail: str = ""  # the error in words, if there was one
     tries: Sequence[FailedTry] = ()  # those before the last
 
 
 def unserved(
     peer: str, head: bytes, status: int, why: Why, bytes_out: int, pool: str, request_id: bytes, detail: str
 ) -> AccessRecord:
-    """The record of what was answered without a backend; `head` may be anything that a client sent."""
+    """The record of a request that was answered without a backend. `head` may be any bytes that a client sent."""
     line, _, lines = head[:MAX_UNREAD].partition(b"\r\n")
     words = line.decode("latin-1").split(" ")
     method, path, version = words if len(words) == 3 else ("", words[0], "")
@@ -113,7 +115,7 @@ def session(
     tries: Sequence[FailedTry] = (),
     detail: str = "",
 ) -> AccessRecord:
-    """The record of a connection in TCP mode, whose bytes passed unparsed."""
+    """The record of a TCP session. `moved` are the bytes from the client and from the backend."""
     return AccessRecord(
         client=client,
         method="TCP",
@@ -141,7 +143,7 @@ def session(
 
 
 class AccessLog:
-    """Formats and hands over. `lost` counts the lines that were dropped."""
+    """Formats lines and queues them for its thread. `lost` counts dropped lines."""
 
     __slots__ = ("_queue", "_thread", "_write_line", "lost")
 
@@ -151,7 +153,7 @@ class AccessLog:
         if config.output in ("stdout", "stderr"):
             fd = os.dup((sys.stdout if config.output == "stdout" else sys.stderr).fileno())
         else:
-            # Not blocking, or a pipe that nobody reads would keep us from starting.
+            # Non-blocking, or opening a pipe without a reader would block the start.
             fd = os.open(config.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
             os.set_blocking(fd, True)
         self.lost = 0
@@ -160,14 +162,14 @@ class AccessLog:
         self._thread.start()
 
     def record(self, record: AccessRecord) -> None:
-        """Hand one line over, or drop it when too many wait."""
+        """Queue one line, or drop it when the queue is full."""
         try:
             self._queue.put_nowait(self._write_line(record))
         except queue.Full:
             self.lost += 1
 
     def close(self, timeout_s: float = 2.0) -> None:
-        """Write what waits, for at most `timeout_s`."""
+        """Write the queued lines and end the thread; waits up to `timeout_s` for each of the two."""
         try:
             self._queue.put(None, timeout=timeout_s)
         except queue.Full:
@@ -175,7 +177,7 @@ class AccessLog:
         self._thread.join(timeout_s)
 
     def leave(self) -> None:
-        """Let the thread write what waits and end by itself. Waits for nothing."""
+        """Let the thread write the queued lines and end, without waiting for it. In a full queue lines are dropped."""
         while True:
             try:
                 self._queue.put_nowait(None)
@@ -207,9 +209,9 @@ class AccessLog:
         while data:
             try:
                 data = data[os.write(fd, data) :]
-            except BlockingIOError:  # somebody else who has the same terminal or pipe made it so
+            except BlockingIOError:  # another process with the same terminal or pipe made it non-blocking
                 select.select((), (fd,), ())
-            except OSError:  # disk full, pipe closed: say how much is missing, go on with the next
+            except OSError:  # disk full, pipe closed: count the lines as lost and go on
                 self.lost += len(lines)
                 return
 
@@ -229,7 +231,7 @@ def _json(record: AccessRecord) -> str:
 
 
 def _iso(now: float) -> str:
-    """The time as RFC 3339 (ISO 8601) writes it, in UTC and to the millisecond."""
+    """The time in the format of RFC 3339 (ISO 8601), in UTC with milliseconds."""
     ms = int(now * 1000)
     return f"{_second(ms // 1000)}.{ms % 1000:03d}Z"
 
@@ -240,7 +242,7 @@ def _second(second: int) -> str:
 
 
 def _combined(record: AccessRecord) -> str:
-    """Apache's combined format, which every log reader knows."""
+    """Apache's combined log format."""
     when = time.strftime("%d/%b/%Y:%H:%M:%S %z")
     line = _quoted(f"{record.method} {record.path} {record.version}")
     size = record.bytes_out or "-"
@@ -254,6 +256,6 @@ def _quoted(text: str) -> str:
 
 
 def _escaped(match: re.Match[str]) -> str:
-    """As nginx and Apache do: nothing that a client sends may end a line or steer a terminal."""
+    """Escaped as in nginx and Apache: nothing that a client sends may end a line or control a terminal."""
     char = match[0]
     return "\\" + char if char in '"\\' else char.encode("unicode_escape").decode("ascii")

@@ -1,9 +1,8 @@
-"""The client connections of one listener in this worker: how many there are, whether one more may come (`max_clients`, and what
-there are descriptors for), and which one makes room for it: the one that has been idle for longest.
+"""The client connections of one listener in a worker: counts them, admits more, and closes the longest idle to make room.
 
-`max_clients` holds over all workers, also over those that finish what they have while their successors serve: each connection
-has a permit, as leases of a backend with a limit have (runtime.max_connections). nginx does the same with its
-worker_connections, which take the oldest of its idle connections back; HAProxy has no more than callers that wait.
+The limits are `max_clients` and the file descriptors. `max_clients` is over all workers, including those that drain while their
+successors serve: each connection has a permit, like the leases of a backend with a limit (runtime.max_connections). nginx, too,
+closes its longest idle connections when worker_connections run short; HAProxy lets connections wait and closes none.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from balance.runtime import counters
 from balance.runtime.health_gate import Shared
 from balance.runtime.max_connections import Limited, Permits
 
-SOME = 64  # idle clients that one look through all finds, and that one tick closes at most
+SOME = 64  # idle clients that one search finds, and the most that one tick closes
 
 
 class Clients:
-    """Lives as long as its listener is configured or has connections, across snapshots."""
+    """Kept across snapshots as long as its listener is configured or has connections."""
 
     __slots__ = (
         "_idle",
@@ -40,27 +39,27 @@ class Clients:
     )  # fmt: skip
 
     def __init__(self, worker: WorkerContext, name: str, slot: int, shared: Shared) -> None:
-        """`slot` is the listener's block on the board; 0 where it has none, and so no limit."""
+        """`slot` is the listener's backend slot on the board; 0 is none, and then there is no limit."""
         self.name = name
         self.slot = slot
         self.acceptors: set[Acceptance] = set()
-        self.waiting: list[Acceptance] = []  # for one to leave
-        self.is_crowded = False  # others want in: no client stays for one more request
+        self.waiting: list[Acceptance] = []  # wait until a client leaves
+        self.is_crowded = False  # other clients wait for room: each reply closes its connection
         self._worker = worker
         self._row = worker.row.cells
         self._shared = shared
         self._limited = Limited(slot, Load(), 0)
-        self._idle: list[tuple[float, int, Drainable]] = []  # those that were so when last looked for, the oldest last
-        self._is_looked_through = False  # in this tick, and none was found
+        self._idle: list[tuple[float, int, Drainable]] = []  # found by the last search, the longest idle last
+        self._is_looked_through = False  # a search in this tick found none
         self._is_going_on = False
 
     @property
     def count(self) -> int:
-        """Connections here now."""
+        """Connections in this worker now."""
         return self._limited.load.active
 
     def configure(self, limit: int) -> None:
-        """So many at once over all workers, 0 for any number."""
+        """Set the most connections at once over all workers, 0 for no limit."""
         limited = self._limited
         if limited.limit == limit or not limited.slot:
             return
@@ -74,7 +73,7 @@ class Clients:
     # --- the way in and out ---------------------------------------------------------------------------
 
     def may_enter(self) -> bool:
-        """A place for one more, which is counted already. leave() is due, or withdraw() when nobody comes."""
+        """Take a place for one more connection; False when there is none. Give it back by leave(), or withdraw() if unused."""
         descriptors = self._worker.descriptors
         if descriptors.clients >= descriptors.most:
             return False
@@ -88,19 +87,16 @@ class Clients:
         return True
 
     def withdraw(self) -> None:
-        """Nobody came. Nothing is free now that was not free before: those who wait would wake themselves for ever."""
+        """Give back an unused place. Waiters are not woken: nothing was freed, and they would wake each other in a loop."""
         limited = self._limited
         limited.load.active -= 1
         self._worker.descriptors.clients -= 1
         permits = limited.permits
         if permits is not None and permits.is_pressed:
-            permits.settle()  # what was taken, others want
+            permits.settle()  # other workers want the permit that was taken
 
     def leave(self) -> None:
-        """A connection is gone.
-
-        Its descriptor is closed when this turn of the loop is over.
-        """
+        """A connection has ended. Its descriptor is closed at the end of this turn of the loop."""
         limited = self._limited
         limited.load.active -= 1
         worker = self._worker
@@ -113,7 +109,7 @@ class Clients:
             self.go_on()
 
     def go_on(self) -> None:
-        """There may be a place for those who wait: they are asked at the next turn of the loop."""
+        """There may be room: resume the waiting acceptors at the next turn of the loop."""
         if not self._is_going_on:
             self._is_going_on = True
             self._worker.loop.call_soon(self._go_on)
@@ -127,7 +123,7 @@ class Clients:
     # --- room -------------------------------------------------------------------------------------------
 
     def close_oldest(self) -> bool:
-        """Close the client that has been idle for longest: of this listener, or of any while descriptors are what lacks."""
+        """Close the longest idle client, of this listener or, while descriptors are short, of any. False when none is idle."""
         idle = self._idle
         now = monotonic()
         if not idle:
@@ -153,7 +149,7 @@ class Clients:
         return heapq.nsmallest(SOME, found)[::-1]
 
     def look(self) -> None:
-        """A wake-up: other workers want places, or have left some."""
+        """On a wakeup: other workers want permits for clients, or have given some back."""
         permits = self._limited.permits
         if permits is None:
             return
@@ -163,7 +159,7 @@ class Clients:
         self.go_on()
 
     def tick(self) -> None:
-        """From time to time. Where a wake-up was lost, or a client has become idle since, those who wait go on now."""
+        """Called by a timer: write the gauge, enforce a lowered limit, and resume waiters that missed a wakeup."""
         limited, row = self._limited, self._row
         self._is_looked_through = False
         self._idle.clear()
@@ -177,7 +173,7 @@ class Clients:
             permits.tick()
             is_pressed = permits.is_pressed
             over = min(limited.load.active - limited.limit, SOME) if limited.limit else 0
-            if over > 0:  # the limit has fallen
+            if over > 0:  # the limit was lowered
                 while over and self.close_oldest():
                     over -= 1
             elif is_pressed and limited.load.active >= limited.credit:
@@ -187,8 +183,7 @@ class Clients:
         self.crowd(is_pressed)
 
     def crowd(self, is_pressed: bool = True) -> None:
-        """While others want in, each reply is a client's last one: else those who came first would keep their places for as
-        long as they ask."""
+        """While other clients wait for room, each reply closes its connection; else busy clients would keep their places."""
         is_crowded = is_pressed or bool(self.waiting) or bool(self._worker.descriptors.waiting)
         if is_crowded != self.is_crowded:
             self.is_crowded = is_crowded
@@ -196,7 +191,7 @@ class Clients:
                 acceptor.crowd(is_crowded)
 
     def close(self) -> None:
-        """The listener is gone, and so is the last connection."""
+        """Clear the gauge and give back the permits: the listener was removed and its last connection has ended."""
         if self._limited.slot:
             self._row[self._limited.block + counters.ACTIVE] = 0
         if self._limited.permits is not None:

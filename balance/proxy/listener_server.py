@@ -1,4 +1,4 @@
-"""All of a worker's traffic: opens the listeners, keeps its gauges, drains. Made after the fork, one per worker."""
+"""Serves all traffic of one worker: opens listeners, swaps snapshots, writes gauges, drains. Made after the fork."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from balance.runtime.health_gate import Shared
 from balance.runtime.snapshot import Listener, Renewal, Snapshot
 
 GAUGES_EVERY = 4  # ticks
-SOME_PARKED = 8  # connections that are closed at once for want of descriptors
-PARTS = 100  # of a configuration that is let go of
-LAG_MEMORY = 20  # ticks: for how long the worst lag is shown
-HASTE_S = 60.0  # with more time left than this, a drain leaves what is idle to its next request or to its keep-alive timeout
-SPREAD_S = 1.0  # over which a drain closes idle connections, so that not all of their clients come back to the others at once
-ANNOUNCE_CLOSE_S = 2.0  # before a drain's deadline, for peers that are told to answer
-FIRST_REQUEST_S = 1.0  # at a drain, how long a connection that was just taken may still bring its first request
+SOME_PARKED = 8  # parked connections closed at once for want of descriptors
+PARTS = 100  # objects of an old snapshot freed in one go
+LAG_MEMORY = 20  # ticks for which the worst lag is shown
+HASTE_S = 60.0  # a drain with more time left leaves idle connections to their next request or keep-alive timeout
+SPREAD_S = 1.0  # in which a drain closes idle connections, so that not all their clients reconnect at once
+ANNOUNCE_CLOSE_S = 2.0  # before a drain's deadline the close is announced, so that peers can answer
+FIRST_REQUEST_S = 1.0  # from a drain's begin, in which a new connection may send its first request
 
 
 class ListenerServer:
-    """See the module. Its methods run on the worker's loop."""
+    """See the module. Call its methods on the worker's loop."""
 
     def __init__(
         self,
@@ -43,8 +43,10 @@ class ListenerServer:
         logging: LoggingConfig,
         shared: Shared | None = None,
     ) -> None:
-        """`shared` is what it has in common with the other workers, None when there are none. OSError when the access log can't
-        be opened."""
+        """`shared` is what the processes of the instance share, None for a process by itself.
+
+        OSError when the access log can't be opened.
+        """
         access = AccessLog(logging.access_log) if logging.access_log.enabled else None
         self._loop = loop
         self._snapshot = snapshot
@@ -52,14 +54,14 @@ class ListenerServer:
         self._worker = WorkerContext(loop, row, monotonic(), access)
         self._shared = shared or Shared.with_nobody(row.cells)
         self._acceptors: dict[socket.socket, Acceptor] = {}
-        self._clients: dict[str, Clients] = {}  # by listener; of one that is gone, as long as it has any
+        self._clients: dict[str, Clients] = {}  # by listener; a removed one as long as it has connections
         self._worker.descriptors.make_room = self._discard_parked
-        self._leaving: dict[int, Backend] = {}  # not configured any more, but somebody still uses them
+        self._leaving: dict[int, Backend] = {}  # by slot: not configured any more, but still in use
         self.catch_up: Callable[[], int] = _nobody_tells
-        self._applied_us = 0  # what it said at the beginning of the round
-        self._gauges_due: list[Backend] = []  # whose gauges are still to be written in this round
+        self._applied_us = 0  # the result of catch_up() at the beginning of the round
+        self._gauges_due: list[Backend] = []  # backends whose gauges are still to be written in this round
         self._drained_by = self._announce_close_at = inf
-        self._waiting: list[QueueTimer] = []  # who turns the pools' queues
+        self._waiting: list[QueueTimer] = []  # the timers of the pools' queues
         self._ticks = 0
         self._next_tick = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -67,24 +69,24 @@ class ListenerServer:
 
     @property
     def snapshot(self) -> Snapshot:
-        """What new requests are served with."""
+        """The snapshot that new requests are served with."""
         return self._snapshot
 
     @property
     def leaving(self) -> list[Backend]:
-        """Who is not configured any more, and still in use."""
+        """Backends that are not configured any more but still in use."""
         return list(self._leaving.values())
 
     async def open(self, sockets: Sequence[tuple[str, socket.socket]]) -> None:
-        """Accept on listening `sockets`, each with the name of its listener. KeyError for a name that is not configured."""
+        """Listen on `sockets`, each with the name of its listener. KeyError for a name that is not configured."""
         self._next_tick = monotonic() + TICK_S
         self._tick()
         self._lead(sockets)
 
     async def swap(self, snapshot: Snapshot, renewals: Iterable[Renewal], sockets: Sequence[tuple[str, socket.socket]]) -> None:
-        """Serve with another snapshot from now on, and on these sockets; the loop turns in between.
+        """Change to another snapshot and these sockets. The loop turns in between.
 
-        What is under way ends as it began. `renewals` are the snapshot's, see prepare().
+        Requests under way end with their old settings. `renewals` are the snapshot's, see prepare().
         """
         pause = Pause()
         for renewal in renewals:
@@ -102,7 +104,7 @@ class ListenerServer:
         self._lead(sockets)
         await pause.if_due()
         for backend in gone:
-            backend.idle_time = IdleTime(0.0)  # what still comes back to be parked is closed at the next tick
+            backend.idle_time = IdleTime(0.0)  # connections that are parked later are closed at the next tick
             for parked in list(backend.idle):
                 parked.discard()
             await pause.if_due()
@@ -110,17 +112,17 @@ class ListenerServer:
         gone.clear()
         await pause.if_due()
         del before
-        while parts:  # to free 10,000 backends in one go would hold the loop for 15 ms
+        while parts:  # freeing 10,000 backends in one go would block the loop for 15 ms
             del parts[-PARTS:]
             await pause.if_due()
 
     def look_at_clients(self) -> None:
-        """A wake-up: other workers want places for clients, or have left some."""
+        """On a wakeup: other workers want permits for clients, or have given some back."""
         for clients in self._clients.values():
             clients.look()
 
     def _lead(self, sockets: Sequence[tuple[str, socket.socket]]) -> None:
-        """Have exactly these sockets lead to exactly these listeners. Nobody is let in any more once a drain has begun."""
+        """Make exactly these sockets lead to exactly these listeners. Does nothing once a drain has begun."""
         if self._worker.is_draining:
             return
         listeners = {listener.name: listener for listener in self._snapshot.listeners}
@@ -149,13 +151,13 @@ class ListenerServer:
         return clients
 
     def _retire(self, before: Snapshot) -> None:
-        """The pools that another snapshot has no more."""
+        """Retire the pools that are not in the new snapshot."""
         for name, pool in before.pools.items():
             if self._snapshot.pools.get(name) is not pool:
                 pool.retire()
 
     def _turn_queues(self) -> None:
-        """Each queue has one who turns it, for the pool that serves it now."""
+        """Give each queue a timer, and each timer the pool that has its queue now."""
         pools = self._snapshot.pools.values()
         queues = {pool.queue for pool in pools}
         self._waiting = [waiting for waiting in self._waiting if waiting.queue.waiters or waiting.queue in queues]
@@ -167,7 +169,7 @@ class ListenerServer:
                 self._waiting.append(QueueTimer(self._loop, pool, pool.queue))
 
     def log_to(self, access: AccessLog | None) -> None:
-        """Go on in another access log; the one before writes what it still has."""
+        """Change to another access log, None for none. The old one still writes its queued lines."""
         before, self._worker.access = self._worker.access, access
         if before is not None:
             if access is not None:
@@ -175,39 +177,41 @@ class ListenerServer:
             before.leave()
 
     def set_ready(self, slot: int, is_ready: bool) -> None:
-        """The backend of this slot may be chosen, or may not. Its parked connections go with its readiness."""
+        """Make the backend of this slot ready or not. Its parked connections are closed when it is not."""
         pool, backend = self._snapshot.backends[slot]
         if pool.set_ready(backend, is_ready) and not is_ready:
             for parked in list(backend.idle):
                 parked.discard()
 
     def see_others(self, active: Sequence[int]) -> None:
-        """Learn what the other workers hold of each backend, by slot."""
+        """Take in the leases that other workers have of each backend; `active` is by slot."""
         for slot, (_, backend) in self._snapshot.backends.items():
             load = backend.load
             if active[slot] or load.active_elsewhere:
                 load.sample_elsewhere(active[slot])
 
     def shorten_drain(self, timeout_s: float) -> None:
-        """A drain shall be over within that time, also one that has begun with more."""
+        """End the drain within `timeout_s` from now, unless its deadline is earlier. It may be under way."""
         by = monotonic() + timeout_s
         if by < self._drained_by:
             self._drained_by = by
             self._announce_close_at = by - min(ANNOUNCE_CLOSE_S, timeout_s / 4)
 
     async def drain(self, timeout_s: float) -> int:
-        """Stop accepting, close what is idle unless there is much time, wait for what is not, announce the close, cut
-        the rest after `timeout_s`. How many were cut."""
+        """Stop accepting, wait for what is under way, cut the rest after `timeout_s`. Returns how many were cut.
+
+        Idle connections are closed when HASTE_S or less is left. The close is announced shortly before the deadline.
+        """
         worker = self._worker
         for acceptor in self._acceptors.values():
             acceptor.close()
-        await asyncio.sleep(0)  # one more turn, so that connections which the kernel had accepted are there
+        await asyncio.sleep(0)  # one more turn, so that accepted connections have their transports
         worker.drain()
         for backend in self._all_backends():
             for parked in list(backend.idle):
                 parked.discard()
         self.shorten_drain(timeout_s)
-        began, spread_s = inf, 0.0  # to close what is idle
+        began, spread_s = inf, 0.0  # closing of idle connections
         waiting: list[Drainable] = []
         count = 0
         while worker.connections and (now := monotonic()) < self._drained_by:
@@ -219,7 +223,7 @@ class ListenerServer:
             if now >= began + spread_s:
                 turn = list(worker.connections)
             else:
-                # Who asks once more before it is its turn is told by the reply, which no close can cross.
+                # A client that sends another request before its turn is told by the reply, so no close crosses a request.
                 keep = int(count * (1 - (now - began) / spread_s)) if began < inf else 0
                 turn = waiting[keep:]
                 del waiting[keep:]
@@ -233,7 +237,7 @@ class ListenerServer:
         for connection in left:
             connection.cut()
         if left:
-            await asyncio.sleep(TICK_S)  # let the last answers out
+            await asyncio.sleep(TICK_S)  # let the last replies out
         for queue in self._waiting:
             queue.close()
         if self._timer is not None:
@@ -245,7 +249,7 @@ class ListenerServer:
 
     def _tick(self) -> None:
         now = monotonic()
-        self._timer = self._loop.call_later(TICK_S, self._tick)  # first: time goes on whatever happens below
+        self._timer = self._loop.call_later(TICK_S, self._tick)  # first, so that an error below does not stop the timer
         lag_us = max(0, int((now - self._next_tick) * 1e6))
         board = self._row.cells
         board[counters.LAG_US] = lag_us
@@ -258,15 +262,16 @@ class ListenerServer:
         self._next_tick = now + TICK_S
 
     def _write_gauges(self, now: float, some: int = 0) -> None:
-        """Of `some` backends, those that waited longest for it, so that many of them don't hold the loop; of all when 0.
+        """Write the worker's gauges, and those of the next `some` backends of the round; of all backends when 0.
 
-        Also lets go of connections that were parked for too long, and dates what was paid to retry budgets.
+        A part at a time, so that many backends don't block the loop. Also closes connections that were parked for too long and
+        advances the retry budgets.
         """
         board = self._row.cells
         board[counters.CONNECTIONS_OPEN] = len(self._worker.connections)
         for clients in tuple(self._clients.values()):
             clients.tick()
-            if not clients.acceptors and not clients.count:  # no socket leads there, also none that is about to
+            if not clients.acceptors and not clients.count:  # no socket leads to the listener any more
                 del self._clients[clients.name]
                 clients.close()
         if not self._gauges_due or not some:
@@ -299,7 +304,7 @@ class ListenerServer:
             board[counters.LOG_LINES_LOST] = self._worker.access.lost
 
     def _discard_parked(self) -> None:
-        """Descriptors run short: close some of the connections to backends that nobody uses, those that wait for longest."""
+        """Descriptors are short: close the SOME_PARKED longest parked connections."""
         parked = (parked for backend in self._all_backends() for parked in backend.idle[:SOME_PARKED])
         for each in nsmallest(SOME_PARKED, parked, key=lambda parked: parked.parked_at):
             each.discard()
@@ -313,7 +318,7 @@ def _nobody_tells() -> int:
 
 
 class Pause:
-    """Gives the loop a turn when enough was done in one go."""
+    """Lets the loop turn when SPAN_S seconds have passed since it last did."""
 
     __slots__ = ("_due",)
 

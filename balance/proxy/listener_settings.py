@@ -1,7 +1,7 @@
-"""One HTTP listener as its connections see it: its settings, its reader of requests, its own pages.
+"""The settings of one HTTP listener as its connections use them, with its request reader and error pages.
 
-A reload makes new ones for the same address. A connection takes them up with its next request; the one that it is serving
-ends with the settings that it began with.
+A reload makes new ones. A connection changes to them at its next request; the request under way ends with those that it began
+with.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from balance.runtime.snapshot import Listener
 
 
 class ListenerSettings:
-    """Shared by all clients of a listener in one worker."""
+    """Shared by all connections of a listener in one worker."""
 
     __slots__ = (
         "__weakref__",
@@ -52,25 +52,25 @@ class ListenerSettings:
     )  # fmt: skip
 
     def __init__(self, worker: WorkerContext, listener: Listener, port: int) -> None:
-        """`port` is the one that clients connect to, for X-Forwarded-Port; 0 on a Unix socket."""
+        """`port` is the listening port, for X-Forwarded-Port; 0 for a Unix socket."""
         http = listener.http
         self.worker = worker
         self.listener = listener
-        self.successor: ListenerSettings | None = None  # after a reload: the newest
-        self.is_closing = False  # the listener is closed, or the worker drains: every reply says `Connection: close`
+        self.successor: ListenerSettings | None = None  # the newest, after a reload
+        self.is_closing = False  # closed, draining or crowded: every reply has `Connection: close`
         self.pool = listener.pool
         self.cookie = listener.cookie
         self.port = port
         self.scheme = "http"
         self.timeouts = listener.timeouts
         self.retrying = listener.retrying
-        self.read_s = listener.timeouts.read_s or NEVER  # the three that every request arms
+        self.read_s = listener.timeouts.read_s or NEVER  # the three timeouts that every request sets
         self.keepalive_s = listener.timeouts.keepalive_s or NEVER
         self.request_s = listener.timeouts.request_s or NEVER
         per_try_s = (listener.retrying.per_try_s if listener.retrying is not None else 0.0) or NEVER
         connect_s = min(listener.timeouts.connect_s or NEVER, per_try_s)
-        self.reply_s = min(self.read_s, per_try_s)  # from the request's last byte to the reply's head
-        self.connect_s = 0.0 if connect_s == NEVER else connect_s  # as dial() has it
+        self.reply_s = min(self.read_s, per_try_s)  # from the request's last byte to the reply's head, seconds
+        self.connect_s = 0.0 if connect_s == NEVER else connect_s  # 0 is none, as in dial()
         self.reader = RequestReader(http)
         self.replies = worker.tolerant_reader if http.strictness == "tolerant" else worker.response_reader
         self.forwarded = http.forwarded
@@ -78,7 +78,7 @@ class ListenerSettings:
         self.request_id = http.request_id
         self.sends_request_id = http.reply_headers.request_id
         self.sends_backend = http.reply_headers.backend
-        self.sends_only_id = self.sends_request_id and not self.sends_backend  # nearly always
+        self.sends_only_id = self.sends_request_id and not self.sends_backend  # the usual case
         trusted = TrustedProxies(listener.trusted_proxies)
         self.trusted = trusted if trusted else None
         self.views = ForwardedClients(listener.client_address, http.forwarded, trusted, port, self.scheme, via=http.via)
@@ -87,7 +87,7 @@ class ListenerSettings:
         self.max_requests = http.keepalive.max_requests or UNLIMITED
 
     def own_lines(self, request_id: bytes, backend: Backend | None) -> bytes:
-        """The lines of a reply that tell its client of the way it took."""
+        """The field lines that Balance adds to a reply: X-Request-Id and X-Backend, where configured."""
         lines = b"X-Request-Id: " + request_id + b"\r\n" if self.sends_request_id and request_id else b""
         if self.sends_backend and backend is not None:
             lines += b"X-Backend: " + backend.name.encode("ascii", "backslashreplace") + b"\r\n"

@@ -1,8 +1,7 @@
-"""Between accept() and the transport: what has to be known of a connection before its first byte is read for good.
+"""Steps between accept() and the transport, for what must be known of a connection before its first byte is consumed.
 
-A step decides by the address and by bytes that it peeks at (MSG_PEEK), which stay for whoever reads them next: lists of
-addresses, guards, a PROXY header, a ClientHello. nginx calls it the preread phase, HAProxy `tcp-request connection`. Without
-steps there is none of this, and no cost.
+A step decides by the address and by bytes that it peeks at (MSG_PEEK) and leaves in the socket: address lists, guards, a PROXY
+header, a ClientHello. nginx calls this the preread phase, HAProxy `tcp-request connection`. Without steps it costs nothing.
 """
 
 from __future__ import annotations
@@ -17,25 +16,25 @@ from typing import Any, Protocol
 
 from balance.proxy.net.timer_wheel import NEVER, Timed, TimerWheel
 
-ASK_AGAIN_S = 0.01  # where the kernel can't say that more has come than what was peeked at
+ASK_AGAIN_S = 0.01  # on Unix sockets, where the kernel can't signal bytes beyond those peeked at
 
 
 class PrereadResult(enum.Enum):
-    """What a step says of a connection."""
+    """A step's decision on a connection."""
 
     PASS = "pass"  # on to the next step
     REFUSE = "refuse"  # close it
-    WAIT = "wait"  # ask again when more has come
+    WAIT = "wait"  # call the step again when more bytes have come
 
 
 class Host(Protocol):
-    """The acceptor, as a connection that it has accepted sees it."""
+    """The acceptor, as seen by a connection that it has accepted."""
 
     callers: set[Caller]
 
     @property
     def preread_s(self) -> float:
-        """How long all steps may take."""
+        """The time limit for all steps, in seconds; 0 for none."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop: ...
@@ -44,10 +43,10 @@ class Host(Protocol):
     def wheel(self) -> TimerWheel: ...
 
     def adopt(self, fd: int, address: Any) -> None:
-        """All steps have passed it."""
+        """Make the transport of a connection that has passed all steps."""
 
     def refused(self) -> None:
-        """It is closed."""
+        """A connection was closed before it had a transport."""
 
 
 class Caller(Timed):
@@ -67,7 +66,7 @@ class Caller(Timed):
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
-        """Take the steps. Until they are over the host has it among its callers."""
+        """Begin the steps. Until they are over it is in the host's `callers`."""
         now = monotonic()
         self.deadline = now + (self._host.preread_s or NEVER)
         if self.deadline < self.looked_at:
@@ -76,7 +75,7 @@ class Caller(Timed):
         self._go_on()
 
     def peek(self, most: int) -> bytes | None:
-        """What has come so far, up to so many bytes; None at the end of it. The bytes stay where they are."""
+        """Up to `most` bytes that have come, without consuming them; None at the end of the stream or on an error."""
         try:
             data = self.sock.recv(most, socket.MSG_PEEK)
         except BlockingIOError:
@@ -87,14 +86,14 @@ class Caller(Timed):
         return data or None
 
     def expire(self, now: float) -> None:
-        """It took too long."""
+        """The time limit has passed."""
         self.refuse()
 
     def give_up(self) -> None:
         self.refuse()
 
     def refuse(self) -> None:
-        """Close it, whatever it was to be."""
+        """Close the connection, unless the steps are over."""
         if self._leave():
             self.sock.close()
             self._host.refused()
@@ -119,7 +118,7 @@ class Caller(Timed):
             self._await_more()
 
     def _await_more(self) -> None:
-        """What was peeked at is still there, so that the socket stays readable: the kernel is told to wait for more."""
+        """Wait for more bytes. The peeked ones keep the socket readable, so SO_RCVLOWAT is set to one more than those."""
         loop = self._host.loop
         if self.sock.family == socket.AF_UNIX:
             self._timer = loop.call_later(ASK_AGAIN_S, self._go_on)
@@ -131,7 +130,7 @@ class Caller(Timed):
             loop.add_reader(self.sock, self._go_on)
 
     def _leave(self) -> bool:
-        """The steps are over. False when they were already."""
+        """End the steps; False when they were over already."""
         host = self._host
         if self not in host.callers:
             return False

@@ -1,4 +1,4 @@
-"""A warning about what each request may bring anew: said at once, then once in a while with how often it came."""
+"""Warnings that each request could repeat: the first is logged at once, then one per interval, with the number left out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ log = logging.getLogger("balance.worker")
 
 
 class ThrottledWarning:
-    """One for each kind of warning and worker."""
+    """One for each kind of warning and worker; logs at most one per `every_s` seconds."""
 
     __slots__ = ("_again_at", "_every_s", "_unsaid")
 
@@ -20,7 +20,7 @@ class ThrottledWarning:
         self._unsaid = 0
 
     def say(self, now: float, message: str) -> None:
-        """Say it, or count it until its time is over: then the next one is said, with the count of those before it."""
+        """Log the message, or count it when the interval is not over. The next one logged has that count. `now`: seconds."""
         if now < self._again_at:
             self._unsaid += 1
             return

@@ -1,4 +1,4 @@
-"""What every connection of one worker shares: the loop, the clock's wheel, the counters, the way to a backend."""
+"""What all connections of one worker share: the loop, the timer wheel, the row, the access log, the resolver, the limits."""
 
 from __future__ import annotations
 
@@ -21,50 +21,50 @@ from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.counters import Row
 
-MAX_WARNED_OF = 4096  # backends that come and go
+MAX_WARNED_OF = 4096  # backends; a bound, as backends come and go
 
 
 class Acceptance(Protocol):
-    """A listening socket that others are accepted from."""
+    """A listening socket that accepts clients."""
 
     def resume(self) -> None:
-        """There may be room, if it waits for some."""
+        """There may be room: accept again if it waits for some."""
 
     def crowd(self, is_crowded: bool) -> None:
-        """Whether others want in, so that a client's next reply is its last."""
+        """While other clients wait for room, each reply closes its client's connection."""
 
 
 class Drainable(Protocol):
-    """A client's connection, as a drain sees it, and whoever needs its place."""
+    """A client's connection, as seen by a drain and by what makes room for other clients."""
 
     @property
     def clients(self) -> object:
-        """Those of its listener."""
+        """The Clients of its listener."""
 
     def idle_since(self, now: float) -> float:
-        """Since when it has waited for a request, NEVER while anything is going on."""
+        """The monotonic time since which it has waited for a request; NEVER while it is not idle."""
 
     def reclaim(self) -> bool:
-        """Close it for another client's sake, if it is idle still. Whether it was."""
+        """Close it to make room for another client, if it is still idle. Returns whether it was."""
 
     def drain(self, *, is_patient: bool) -> None:
-        """Close if nothing is going on. While `is_patient`, one that has not asked for anything yet may still do so."""
+        """Close it if it is idle. While `is_patient`, a connection without a request so far stays open."""
 
     def announce_close(self) -> None:
-        """The deadline of a drain is near: tell the peers, where the protocol has a message for it. May be called again."""
+        """The deadline of a drain is near: tell the peers, if the protocol has a message for it. May be called repeatedly."""
 
     def cut(self) -> None:
-        """The deadline of a drain has come."""
+        """The deadline of a drain has passed: end it now."""
 
 
 class Closable(Protocol):
-    """A listener's settings, as a drain sees them."""
+    """A listener's settings, as seen by a drain."""
 
     is_closing: bool
 
 
 class WorkerContext:
-    """One per worker. `connections` are whatever must be ended at a drain, `settings_in_use` what they are served with."""
+    """One for each worker. `connections` are those that a drain must end, `settings_in_use` the settings that they have."""
 
     __slots__ = (
         "access",
@@ -98,34 +98,34 @@ class WorkerContext:
         self.connections: set[Drainable] = set()
         self.settings_in_use: weakref.WeakSet[Closable] = weakref.WeakSet()
         self.is_draining = False
-        self.unreadable = ThrottledWarning()  # what trusted proxies say of their clients
+        self.unreadable = ThrottledWarning()  # client addresses from trusted proxies that can't be read
         id_format = os.urandom(8).hex().encode() + b"%08x"
-        # An id that no other worker or start gives: 16 random hex digits of this worker and a count. An iterator rather than
-        # a method, since every request asks for one: no frame is made for it.
+        # An id unique over workers and restarts: 16 random hex digits of this worker and a count. An iterator rather than a
+        # method, because every request takes one and an iterator makes no frame.
         self.next_request_id: Callable[[], bytes] = map(id_format.__mod__, count(1)).__next__
 
     def drain(self) -> None:
-        """From now on nothing is kept open for another request."""
+        """From now on no connection is kept open for another request."""
         self.is_draining = True
         for settings in self.settings_in_use:
             settings.is_closing = True
 
     def lateness_s(self, now: float) -> float:
-        """How long something that has happened may have waited for our attention: the worst of the last second."""
+        """How long an event may have waited for this worker's loop, in seconds: the worst of the last second."""
         board = self.row.cells
         return max(
             board[counters.LAG_MAX_US] / 1e6, now - board[counters.BEAT_US] / 1e6 - TICK_S if board[counters.BEAT_US] else 0.0
         )
 
     def dial_failed_here(self, error: UpstreamError) -> None:
-        """For want of descriptors, ports or memory of ours: that says nothing of the backend, and must not pass in silence."""
+        """Count and log a dial that failed for want of local descriptors, ports or memory: not a failure of the backend."""
         self.row.cells[counters.DIALS_FAILED_HERE] += 1
         self.short_of_resources.say(
             monotonic(), f"connections to backends can't be made for want of resources here: {error.detail}"
         )
 
     def reply_not_understood(self, backend: Backend, detail: str) -> None:
-        """Said once a second at most for each backend."""
+        """Log a reply that could not be parsed, at most once a second for each backend."""
         warning = self.unreadable_replies.get(backend.name)
         if warning is None:
             if len(self.unreadable_replies) >= MAX_WARNED_OF:
