@@ -1,1 +1,1 @@
-"""Sockets, dialling, timers and backpressure: what both modes stand on."""
+"""Sockets, dialling, timers and backpressure, for TCP and HTTP mode."""

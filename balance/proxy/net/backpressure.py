@@ -1,4 +1,4 @@
-"""Back-pressure: a connection whose other side can't take more is not read, and every pause has its resume here."""
+"""Backpressure: reading from a connection is paused while its other side can't take more."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import cast
 
 
 class Backpressure:
-    """The part of a connection that reads. A client's own is in `client`, where two reasons to pause can hold at once."""
+    """Pauses and resumes reading. HTTP clients have their own, in `client`, as they have two reasons to pause at once."""
 
     __slots__ = ("is_paused", "transport")
 
@@ -16,13 +16,13 @@ class Backpressure:
         self.is_paused = False
 
     def pause(self) -> None:
-        """Stop reading, because the other side can't take more."""
+        """Stop reading: the other side can't take more. No effect when paused or closing."""
         if not self.is_paused and not self.transport.is_closing():
             self.is_paused = True
             self.transport.pause_reading()
 
     def resume(self) -> None:
-        """Read again."""
+        """Read again, if paused and not closing."""
         if self.is_paused and not self.transport.is_closing():
             self.is_paused = False
             self.transport.resume_reading()

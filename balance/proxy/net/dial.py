@@ -1,7 +1,7 @@
-"""Opening a connection to a backend: names, the connect timeout, and what a failure proves (nothing was sent).
+"""Connects to backends: name resolution, the connect timeout, and errors that prove that nothing was sent.
 
-Names are resolved here and kept for a while; a resolver that fails leaves the last answer standing, so a name that worked goes
-on working, and one that never did fails only the connections that need it.
+Names are resolved here and cached for NAME_TTL_S. When resolution fails, the last answer is used, so a name that once resolved
+goes on working; one that never did fails only the connections that need it.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from balance.model import Address, TryPhase, Why
 
 log = logging.getLogger("balance.worker")
 
-NAME_TTL_S = 30.0  # getaddrinfo hides the record's own TTL; nginx's `valid=30s` is the usual choice
+NAME_TTL_S = 30.0  # getaddrinfo does not return the record's TTL; usual as `valid=30s` in nginx
 
-P = TypeVar("P")  # it has the methods of an asyncio.Protocol: no more is asked for, and a base of it can not be compiled
+P = TypeVar("P")  # has the methods of asyncio.Protocol; not bound to it, because a subclass of it can't be compiled
 
-# Descriptors, ports or memory of ours have run out: no backend may be judged by that.
+# Local descriptors, ports or memory have run out, which does not count against a backend.
 _OURS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
-_REFUSED = frozenset((errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOENT))  # ENOENT: a Unix socket nobody made
+_REFUSED = frozenset((errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOENT))  # ENOENT: no such Unix socket
 
 
 class Resolver:
-    """Host names to addresses, for one worker. Answers stay bounded by the number of configured names."""
+    """Resolves host names for one worker. The cache is bounded by the number of configured names."""
 
     __slots__ = ("_asking", "_failing", "_known", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._failing: set[str] = set()  # and that was said
+        self._failing: set[str] = set()  # names that don't resolve, which was logged
         self._known: dict[str, tuple[float, list[str]]] = {}
         self._asking: dict[str, asyncio.Task[list[str] | OSError]] = {}
 
     async def resolve(self, host: str) -> list[str]:
-        """The addresses of `host`, in the resolver's order. OSError when there is no answer, old or new."""
+        """The addresses of `host`, in the resolver's order. OSError when there is neither a new nor an old answer."""
         known = self._known.get(host)
         if known is not None and time.monotonic() < known[0]:
             return known[1]
         asking = self._asking.get(host)
-        if asking is None:  # all who need the name meanwhile wait for the same answer
+        if asking is None:  # concurrent calls for one name share the answer
             asking = self._asking[host] = self._loop.create_task(self._ask(host))
         answer = await asyncio.shield(asking)
         if isinstance(answer, OSError):
@@ -54,7 +54,7 @@ class Resolver:
         return answer
 
     async def _ask(self, host: str) -> list[str] | OSError:
-        """Returns its error, because those who wanted to know may be gone."""
+        """Returns an error instead of raising it, because the callers may have been cancelled."""
         try:
             answers = await self._loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
@@ -82,7 +82,10 @@ class Resolver:
 async def dial(
     loop: asyncio.AbstractEventLoop, resolver: Resolver, address: Address, factory: Callable[[], P], timeout_s: float
 ) -> P:
-    """A connected protocol made by `factory`. UpstreamError in Phase.CONNECT when it takes over `timeout_s` (0: no limit)."""
+    """A connected protocol made by `factory`.
+
+    UpstreamError in TryPhase.CONNECT when it fails or takes more than `timeout_s` seconds (0: no limit).
+    """
     try:
         async with asyncio.timeout(timeout_s or None):
             return await _connect(loop, resolver, address, factory, timeout_s)
@@ -103,7 +106,7 @@ async def _connect(
     if not hosts:
         raise OSError(errno.ENXIO, f"{address.host} has no address")
     for host in hosts[:-1]:
-        with contextlib.suppress(OSError):  # TimeoutError is one: an address that is silent leaves time for the others
+        with contextlib.suppress(OSError):  # includes TimeoutError: a silent address leaves time for the others
             async with asyncio.timeout(timeout_s / len(hosts) or None):
                 _, protocol = await loop.create_connection(cast(Any, factory), host, address.port)
                 return cast(P, protocol)

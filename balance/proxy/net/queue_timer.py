@@ -1,4 +1,4 @@
-"""What turns a pool's queue: its turn comes soon after something became free, and is looked after while somebody waits."""
+"""Serves a pool's queue: at the next turn of the loop after a permit became free, and at every tick while requests wait."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from balance.runtime.queue import Queue
 
 
 class QueueTimer:
-    """One queue's; `pool` is the one that has it now.
+    """One for each queue; `pool` is the pool that has the queue now.
 
-    Nobody is served in the middle of whatever made room: that would go round in circles.
+    The queue is never served from within the call that freed a permit, as that would recurse.
     """
 
     __slots__ = ("_is_due", "_loop", "_timer", "pool", "queue")
@@ -28,7 +28,7 @@ class QueueTimer:
         queue.watch = self._watch
 
     def close(self) -> None:
-        """At the end of a drain, when nobody waits."""
+        """Stop the timer, at the end of a drain, when the queue is empty."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -47,11 +47,11 @@ class QueueTimer:
             self._timer = self._loop.call_later(TICK_S, self._look)
 
     def _look(self) -> None:
-        """Whatever was missed: a wake-up that got lost, a limit that was raised, a time that is over."""
+        """Expire waiters and serve the queue, in case a wakeup was lost or a limit was raised."""
         self._timer = None
         queue = self.queue
         if queue.waiters:
-            self._watch()  # first: time goes on whatever happens below
+            self._watch()  # first, so that an error below does not stop the timer
             queue.expire(monotonic())
             self.pool.ask_again()
             queue.serve(monotonic())

@@ -1,4 +1,4 @@
-"""What a proxy asks of a connected socket that asyncio's transports do not offer."""
+"""Operations on connected sockets that asyncio's transports do not offer."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ import termios
 from balance.http1.forwarding.realip import UNKNOWN
 from balance.http1.host import authority_of
 
-KEEP_ALIVE_AFTER_S = 60  # of silence the kernel asks whether the peer is still there; its own default is two hours,
-KEEP_ALIVE_EVERY_S = 10  # then asks again so often; its own default is 75 s, which takes longer than `timeouts.idle` has
-KEEP_ALIVE_TIMES = 6  # without an answer: the peer is gone, two minutes after its last word
+KEEP_ALIVE_AFTER_S = 60  # of silence before the kernel's first keep-alive probe; the default of Linux is two hours
+KEEP_ALIVE_EVERY_S = 10  # between probes; the default of Linux is 75 s, which would take longer than `timeouts.idle`
+KEEP_ALIVE_TIMES = 6  # probes without an answer: the peer is gone, two minutes after its last packet
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing sends a RST
 _UNIX = getattr(socket, "AF_UNIX", None)
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """Close at once with a RST, so that the peer can tell it from an end. Unix sockets have none."""
+    """Close at once with a RST, so that the peer can tell it from a normal end. Unix sockets, which have no RST, just close."""
     sock = transport.get_extra_info("socket")
     if sock is not None and sock.family != _UNIX:
-        with contextlib.suppress(OSError):  # closed already
+        with contextlib.suppress(OSError):  # it is closed already
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     transport.abort()
 
 
 def end_now(transport: asyncio.Transport) -> None:
-    """Send our FIN before anything else happens. A transport's close() does it at the loop's next turn, which may come late;
-    what the peer asks meanwhile would go unanswered, although it could not know. Not while something still waits to be sent.
+    """Send a FIN now, unless bytes still wait to be sent.
+
+    A transport's close() sends it at the loop's next turn, which may be late; a request that the peer sends meanwhile would get
+    no answer, although the peer could not know of the close.
     """
     sock = transport.get_extra_info("socket")
     if sock is not None and sock.fileno() >= 0 and not transport.get_write_buffer_size():
@@ -43,7 +45,7 @@ def end_now(transport: asyncio.Transport) -> None:
 
 
 def keep_alive(sock: socket.socket) -> None:
-    """Let the kernel find out when the peer has vanished without a word. What a listening socket accepts inherits it."""
+    """Turn on TCP keep-alive, which detects a peer that vanished without FIN or RST. Accepted sockets inherit it."""
     if sock.family != _UNIX:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, "TCP_KEEPIDLE"):
@@ -53,8 +55,10 @@ def keep_alive(sock: socket.socket) -> None:
 
 
 def other_address(name: object) -> str:
-    """The IP address in a socket's name that is no plain IPv4 one: an IPv4 address inside IPv6 as such, none with a zone, which
-    only this machine knows; UNKNOWN for a Unix socket."""
+    """The IP address in a socket's name, for other than plain IPv4 sockets.
+
+    An IPv4-mapped IPv6 address is given as IPv4; a zone, which only this machine knows, is removed. UNKNOWN for a Unix socket.
+    """
     if not isinstance(name, tuple):
         return UNKNOWN
     address: str = name[0]
@@ -62,13 +66,13 @@ def other_address(name: object) -> str:
 
 
 def local_host(transport: asyncio.BaseTransport) -> bytes:
-    """Where the peer has reached us, as it would have written it in Host (RFC 9112 section 3.3)."""
+    """The local address and port of the connection, in the form of a Host field (RFC 9112 section 3.3)."""
     name = transport.get_extra_info("sockname")
     return authority_of(other_address(name), name[1]) if isinstance(name, tuple) else b"localhost"
 
 
 def is_silent(transport: asyncio.Transport) -> bool:
-    """Whether nothing waits to be read, not even an end."""
+    """Whether nothing waits to be read, neither bytes nor the end of the stream. False when closed."""
     sock = transport.get_extra_info("socket")
     if sock is None or sock.fileno() < 0:
         return False
@@ -78,7 +82,7 @@ def is_silent(transport: asyncio.Transport) -> bool:
 
 
 def has_left(transport: asyncio.Transport) -> bool:
-    """Whether the peer has ended or reset, which nobody sees while reading is paused. Linux can tell; elsewhere it is False."""
+    """Whether the peer has ended or reset, which goes unnoticed while reading is paused. Always False but on Linux."""
     sock = transport.get_extra_info("socket")
     if sock is None or sock.fileno() < 0 or not hasattr(select, "POLLRDHUP"):
         return False
@@ -88,17 +92,17 @@ def has_left(transport: asyncio.Transport) -> bool:
 
 
 def was_reset(transport: asyncio.Transport) -> bool:
-    """Whether the peer has reset, which nobody sees while reading is paused. An end alone is none: it may still read."""
+    """Whether the peer has reset, which goes unnoticed while reading is paused. False after an end only: it may still read."""
     sock = transport.get_extra_info("socket")
     if sock is None or sock.fileno() < 0:
         return False
     poll = select.poll()
-    poll.register(sock.fileno(), 0)  # POLLERR and POLLHUP are told unasked
+    poll.register(sock.fileno(), 0)  # POLLERR and POLLHUP are always reported
     return bool(poll.poll(0))
 
 
 def unsent(transport: asyncio.Transport) -> int:
-    """Bytes that the peer has not taken yet: the transport's, and the kernel's, which may be megabytes more."""
+    """Bytes that the peer has not acknowledged: in the transport's buffer and in the kernel's, which may hold megabytes."""
     size = transport.get_write_buffer_size()
     sock = transport.get_extra_info("socket")
     if sock is not None and sock.fileno() >= 0:
@@ -110,7 +114,7 @@ def unsent(transport: asyncio.Transport) -> int:
 
 
 def read_now(transport: asyncio.Transport) -> bytes:
-    """What came and was not read yet, of a transport that reads no more because a write failed; empty at the end of it."""
+    """Bytes left in the socket of a transport that stopped reading because a write failed; empty when there are no more."""
     sock = transport.get_extra_info("socket")
     with contextlib.suppress(OSError):
         return os.read(sock.fileno(), 65536)

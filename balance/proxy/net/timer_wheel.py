@@ -1,8 +1,8 @@
-"""One timer for every connection of a worker. Moving a deadline is an assignment; only what is due is looked at.
+"""One timer for all connections of a worker, where moving a deadline is an assignment.
 
-`call_later` and `cancel` cost 0.7 us on uvloop, and a request moves its deadline four times. Here an item stands in the bucket
-of a moment at which it must be looked at again, never more than HORIZON_S away, and carries its real deadline in an attribute.
-A deadline that moves later costs nothing; one that moves before the bucket's moment needs watch().
+`call_later` and `cancel` cost 0.7 us on uvloop, and a request moves its deadline four times. Here an item is in the bucket of
+the time at which it must be looked at again, at most HORIZON_S ahead, and has its real deadline in an attribute. Moving a
+deadline later costs nothing; moving it before the bucket's time needs watch().
 """
 
 from __future__ import annotations
@@ -13,32 +13,32 @@ from abc import abstractmethod
 
 log = logging.getLogger("balance.wheel")
 
-TICK_S = 0.05  # deadlines are kept to this
+TICK_S = 0.05  # precision of deadlines
 HORIZON_S = 5.0
 
 NEVER = math.inf
 
 
 class Timed:
-    """Something with a deadline, in seconds of the monotonic clock; NEVER for none. `looked_at` belongs to the wheel."""
+    """Has a deadline, in seconds of the monotonic clock; NEVER for none. Only the wheel sets `looked_at`."""
 
     __slots__ = ("deadline", "looked_at")
 
     def __init__(self) -> None:
         self.deadline = NEVER
-        self.looked_at = NEVER  # when the bucket is due in which the item stands; NEVER: in none
+        self.looked_at = NEVER  # when the item's bucket is due; NEVER when it is in none
 
     @abstractmethod
     def expire(self, now: float) -> None:
-        """The deadline has passed. Set a new one or it will be asked again at the next look."""
+        """The deadline has passed. Set a new one, or this is called again at the next tick."""
 
     @abstractmethod
     def give_up(self) -> None:
-        """A bug: expire() has raised. End without its help, so that nothing is held for ever."""
+        """expire() has raised, which is a bug. Close everything, so that nothing leaks."""
 
 
 class TimerWheel:
-    """Buckets by tick. Holds nothing that was forgotten: a million short connections leave nothing behind."""
+    """Buckets by tick. forget() removes an item at once, so short connections leave nothing behind."""
 
     __slots__ = ("_buckets", "_turned")
 
@@ -47,7 +47,7 @@ class TimerWheel:
         self._turned = int(now / TICK_S)
 
     def watch(self, item: Timed, now: float) -> None:
-        """See to it that `item` is looked at by its deadline. Call it when `deadline < looked_at`."""
+        """Have `item` looked at by its deadline. Call this when `deadline < looked_at`."""
         tick = max(int(min(item.deadline, now + HORIZON_S) / TICK_S) + 1, self._turned + 1)
         if item.looked_at != NEVER:
             self.forget(item)
@@ -59,7 +59,7 @@ class TimerWheel:
             bucket.add(item)
 
     def forget(self, item: Timed) -> None:
-        """Take `item` out; harmless when it is in no bucket."""
+        """Take `item` out of its bucket, if it is in one."""
         if item.looked_at != NEVER:
             bucket = self._buckets.get(round(item.looked_at / TICK_S))
             if bucket is not None:
@@ -67,7 +67,7 @@ class TimerWheel:
             item.looked_at = NEVER
 
     def turn(self, now: float) -> None:
-        """Expire everything whose deadline has passed by `now`."""
+        """Expire all items whose deadline has passed at `now`."""
         last = int(now / TICK_S)
         while self._turned < last:
             self._turned += 1
@@ -76,7 +76,7 @@ class TimerWheel:
                 if item.deadline <= now:
                     try:
                         item.expire(now)
-                    except Exception as error:  # every other connection's time goes on
+                    except Exception as error:  # the timeouts of all other connections go on
                         log.exception("a timeout crashed: %s: %s", type(error).__name__, error)
                         item.deadline = NEVER
                         item.give_up()

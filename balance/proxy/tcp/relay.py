@@ -1,7 +1,7 @@
-"""Two connections joined: bytes pass unparsed both ways (TCP mode, and HTTP after a 101).
+"""Relays bytes unparsed between a client and an upstream (TCP mode, and HTTP after a 101).
 
-Half-close is kept, a reset is passed on, and a peer that does not read stops the other from sending, so that what is held for
-a connection stays bounded by the transports' high-water marks.
+A half-close is kept and a reset is passed on. A peer that does not read pauses the other, so that buffered bytes are bounded by
+the transports' high-water marks.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from balance.proxy.net.backpressure import Backpressure
 from balance.proxy.net.sockets import read_now, reset, unsent
 from balance.proxy.net.timer_wheel import NEVER, Timed, TimerWheel
 
-_LOOKS = 8  # in an idle timeout: a silent relay is cut between 1 and 1 + 1/8 of it
-_COUNT_EVERY_S = 10.0
-PARTING_S = 30.0  # how long one that is to be reset may take none of what was written to it before, if `idle_s` is not less
+_LOOKS = 8  # per idle timeout: a silent relay is cut after 1 to 1 + 1/8 of it
+_COUNT_EVERY_S = 10.0  # without an idle timeout
+PARTING_S = 30.0  # before a reset, the time without progress that a peer has for unsent bytes; `idle_s`, if less
 _PARTING_LOOK_S, _PARTING_SLOW_LOOK_S = 0.05, 0.5
 
 
 class RelayEnd(Backpressure):
-    """One of the two connections. What it receives goes to its `other`; what comes before there is one waits in `early`."""
+    """One of the two connections. Received bytes go to `other`; those that come before it is set wait in `early`."""
 
     __slots__ = ("bytes_received", "clients", "early", "is_full", "is_lost", "other", "peer", "relay", "saw_eof")
 
@@ -36,8 +36,8 @@ class RelayEnd(Backpressure):
         self.bytes_received = 0
         self.saw_eof = False
         self.is_lost = False
-        self.is_full = False  # it takes no more for now
-        self.clients: Clients | None = None  # of a client's end: where it has its place
+        self.is_full = False  # its write buffer is above the high-water mark
+        self.clients: Clients | None = None  # of a client's end: where it is counted
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -46,10 +46,10 @@ class RelayEnd(Backpressure):
         self.bytes_received += len(data)
         peer = self.peer
         if peer is None:
-            # A pause made in connection_made would be undone by uvloop, so the first bytes are taken and reading stops here.
+            # uvloop would undo a pause in connection_made(), so the first bytes are taken and reading is paused here.
             self.early.append(data)
             self.pause()
-        elif not peer.is_closing():  # uvloop's write() raises on a handle that is closed
+        elif not peer.is_closing():  # uvloop's write() raises on a closed handle
             peer.write(data)
 
     def eof_received(self) -> bool:
@@ -78,8 +78,10 @@ class RelayEnd(Backpressure):
             self.relay.lost(self, exc)
 
     def _read_the_rest(self, exc: OSError) -> None:
-        """When a write meets the peer's close first, uvloop reads no more; its last bytes are there all the same. EPIPE says
-        that behind them stands an end, and that the reset came after it."""
+        """Read the peer's last bytes: when a write fails because the peer has closed, uvloop stops reading.
+
+        EPIPE says that the stream had ended before the reset came.
+        """
         while data := read_now(self.transport):
             self.data_received(data)
         if isinstance(exc, BrokenPipeError):
@@ -87,17 +89,17 @@ class RelayEnd(Backpressure):
 
 
 class RelayObserver(Protocol):
-    """Who is told what moved, and that it is over."""
+    """Is told of relayed bytes and of the end."""
 
     def moved(self, from_client: int, from_upstream: int) -> None:
-        """So many bytes more since the last call."""
+        """Bytes relayed since the last call."""
 
     def ended(self, why: Why) -> None:
-        """Called once."""
+        """Called once, when both connections are gone."""
 
 
 class Relay(Timed):
-    """What two ends share: the idle timeout, the account, and how it ended. It is over when both are gone."""
+    """What the two ends share: the idle timeout, the byte counts and the Why. It is over when both connections are gone."""
 
     __slots__ = ("_account", "_half_closed_s", "_idle_s", "_is_over", "_reset_when_sent", "_seen", "_silent_since", "_waiting",
                  "_wheel", "_why",
@@ -113,7 +115,7 @@ class Relay(Timed):
         account: RelayObserver,
         now: float,
     ) -> None:
-        """Join two connected ends. `idle_s` 0 is no timeout; `half_closed_s` 0 is none but that one."""
+        """Join two connected ends. `idle_s` 0: no timeout. `half_closed_s` 0: no timeout of its own after a half-close."""
         Timed.__init__(self)
         self.client = client
         self.upstream = upstream
@@ -122,11 +124,11 @@ class Relay(Timed):
         self._half_closed_s = half_closed_s
         self._account = account
         self._is_over = False
-        self._why: Why | None = None  # known as soon as it can't end well any more
+        self._why: Why | None = None  # set by the first event that decides it
         self._seen = (0, 0)
-        self._waiting: tuple[int, ...] = (0, 0)  # bytes that their peers have not taken, when last seen
+        self._waiting: tuple[int, ...] = (0, 0)  # unsent bytes of client and upstream at the last look
         self._silent_since = now
-        self._reset_when_sent: RelayEnd | None = None  # it is reset when it has what was written to it
+        self._reset_when_sent: RelayEnd | None = None  # reset it when its unsent bytes are sent
         client.other, upstream.other = upstream, client
         client.peer, upstream.peer = upstream.transport, client.transport
         client.relay = upstream.relay = self
@@ -138,7 +140,7 @@ class Relay(Timed):
         for end, other in ((client, upstream), (upstream, client)):
             if end.saw_eof:
                 self.half_closed(end)
-            if other.is_full:  # uvloop says so once, and to whoever was the protocol then
+            if other.is_full:  # uvloop calls pause_writing() once, on the protocol of that time
                 end.pause()
             else:
                 end.resume()
@@ -147,11 +149,11 @@ class Relay(Timed):
                 self.lost(end, None)
 
     def half_closed(self, end: RelayEnd) -> None:
-        """`end` will send no more: say so to the other side; when neither will, close both."""
+        """`end` will send no more: half-close the other side, or close both when the other has ended as well."""
         if self._reset_when_sent is not None:
-            return  # it has its own deadline, and nobody to tell
+            return  # the other end is gone, and this one has its own deadline
         other = self._other(end)
-        self._silent_since = now = time.monotonic()  # an end is something said
+        self._silent_since = now = time.monotonic()  # an end counts as activity
         if self._half_closed_s and not 0 < self._idle_s <= self._half_closed_s:
             self._idle_s = self._half_closed_s
             self._look_again(now)
@@ -162,7 +164,7 @@ class Relay(Timed):
             other.transport.write_eof()
 
     def lost(self, end: RelayEnd, exc: Exception | None) -> None:
-        """`end` is gone. If it had said its last, the other still gets all of it; if not, the other must see that it broke."""
+        """`end` is gone. If its stream had ended, the other is closed and still gets all bytes; if not, the other is reset."""
         other = self._other(end)
         is_first = self._why is None
         if is_first and end.saw_eof and (exc is None or end is self.upstream):
@@ -180,7 +182,7 @@ class Relay(Timed):
             self._reset_sent(other, self._silent_since)
 
     def cut(self, why: Why) -> None:
-        """End both now, also one that is closing but has bytes that its peer does not take."""
+        """Reset both ends now, also one that is closing with unsent bytes."""
         if self._why is None or self._why is Why.OK:
             self._why = why
         for end in (self.client, self.upstream):
@@ -188,7 +190,7 @@ class Relay(Timed):
                 reset(end.transport)
 
     def expire(self, now: float) -> None:
-        """Look whether bytes moved since the last look; an active session is never cut."""
+        """Cut the relay when it was idle for the timeout: no byte received, and no unsent byte taken by a peer."""
         if self._reset_when_sent is not None:
             self._reset_sent(self._reset_when_sent, now)
             return
@@ -201,7 +203,7 @@ class Relay(Timed):
         self._look_again(now)
 
     def _reset_sent(self, end: RelayEnd, now: float) -> None:
-        """Reset it as soon as it has all that was written to it, or takes no more: a reset destroys what is on its way."""
+        """Reset `end` when all its bytes are sent or its peer takes no more: an earlier reset would destroy those bytes."""
         before, left = self._waiting[0], unsent(end.transport)
         if left < before:
             self._silent_since = now
@@ -226,7 +228,7 @@ class Relay(Timed):
             self._wheel.watch(self, now)
 
     def _count(self) -> bool:
-        """Bring the account up to date; True when anything moved."""
+        """Report the bytes since the last call to the observer; True when there were any."""
         seen = (self.client.bytes_received, self.upstream.bytes_received)
         if seen == self._seen:
             return False

@@ -1,4 +1,4 @@
-"""TCP mode: one client connection, one backend connection, bytes unparsed; the next backend before the client notices."""
+"""TCP sessions: one client connection relayed to one backend; when connecting fails, another backend is tried."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from balance.runtime.backend import Backend
 from balance.runtime.lease import Lease
 from balance.runtime.snapshot import Listener
 
-_NO_FIELDS = RequestFields()  # in TCP mode there are none to hash
+_NO_FIELDS = RequestFields()  # TCP mode has no fields to hash
 
 
 class Downstream(RelayEnd):
@@ -46,7 +46,7 @@ class Downstream(RelayEnd):
     )  # fmt: skip
 
     def __init__(self, worker: WorkerContext, listener: Listener, clients: Clients | None = None, address: Any = None) -> None:
-        """It has a place among `clients`, and gives it back at its end. `address` is where it comes from, if that is known."""
+        """It is counted in `clients` until its end. `address` is the client's, if known; else the transport is asked."""
         RelayEnd.__init__(self)
         self.clients = clients
         self._address = address
@@ -56,8 +56,8 @@ class Downstream(RelayEnd):
         self._lease: Lease | None = None
         self._dialing: asyncio.Task[None] | None = None
         self._tried: list[Backend] = []
-        self._failures: list[FailedTry] = []  # the same, as they are told of
-        self._detail = ""  # of the last one
+        self._failures: list[FailedTry] = []  # the same, for the access log
+        self._detail = ""  # of the last failure
         self._turned: asyncio.Future[Lease | Why] | None = None  # while it waits in the pool's queue
         self._waited_s = 0.0
         self._peer = ""
@@ -80,21 +80,21 @@ class Downstream(RelayEnd):
             self._dialing.cancel()
 
     def drain(self, *, is_patient: bool) -> None:
-        """A TCP session is never idle: it is left to end by itself."""
+        """Nothing: a TCP session is never idle, so it may go on until the deadline."""
 
     def idle_since(self, now: float) -> float:
-        """A TCP session is never idle: nobody knows who waits for whom."""
+        """NEVER: in an unknown protocol an idle session can't be told from one that waits for a reply."""
         return NEVER
 
     def reclaim(self) -> bool:
-        """Nor may anybody have its place."""
+        """False: a TCP session is never closed to make room."""
         return False
 
     def announce_close(self) -> None:
-        """Where in an unknown protocol a message of ours could stand is not known."""
+        """Nothing: an unknown protocol has no message for it."""
 
     def cut(self) -> None:
-        """The deadline of a drain."""
+        """The deadline of a drain has passed: reset both connections."""
         if self.relay is not None:
             self.relay.cut(Why.DRAINING)
         else:
@@ -131,7 +131,7 @@ class Downstream(RelayEnd):
                 self._not_joined(Why.CLIENT_ABORT if self.transport.is_closing() or why is None else why, len(tried))
 
     def _not_joined(self, why: Why, attempts: int) -> None:
-        """The session ends before it began."""
+        """End and log a session that got no backend."""
         worker = self._worker
         worker.row.cells[counters.WHY + why] += 1
         worker.row.cells[counters.BACKENDS + counters.TCP_SESSIONS] += 1
@@ -164,7 +164,7 @@ class Downstream(RelayEnd):
             reset(self.transport)
 
     async def _wait(self) -> Lease | Why | None:
-        """For a backend that is only full. None when there is none, or no room to wait."""
+        """Wait in the queue for a full backend. None when there is none or the queue has no room."""
         pool = self._listener.pool
         queue, tried, now = pool.queue, self._tried, time.monotonic()
         if queue is None or len(tried) == self._max_tries or not pool.may_wait(tried) or not queue.join(self, now):
@@ -182,14 +182,14 @@ class Downstream(RelayEnd):
         return bool(self._tried)
 
     def turn(self, now: float) -> bool:
-        """It is this connection's turn among those that wait. False when there is still nobody for it."""
+        """See Waiter: try again to get a lease. False when there is still no backend for it."""
         turned, pool = self._turned, self._listener.pool
         if turned is None or turned.done():
-            return True  # it is about to leave
+            return True  # it is about to leave the queue
         if was_reset(self.transport):
             turned.set_result(Why.CLIENT_ABORT)
             return True
-        self._lease = self._next_lease()  # kept here: the task may be cancelled before it hears of it
+        self._lease = self._next_lease()  # kept here, because the task may be cancelled before it gets it
         if self._lease is not None:
             turned.set_result(self._lease)
         elif pool.may_wait(self._tried):
@@ -203,7 +203,7 @@ class Downstream(RelayEnd):
             self._turned.set_result(Why.QUEUE_TIMEOUT)
 
     def _next_lease(self) -> Lease | None:
-        """A backend that was not tried yet, or None when there is none or enough were tried."""
+        """A lease of an untried backend, or None when there is none or `_max_tries` were made."""
         tried = self._tried
         if len(tried) == self._max_tries:
             return None
@@ -234,16 +234,16 @@ class Downstream(RelayEnd):
             return
         worker, timeouts = self._worker, self._listener.timeouts
         idle_s = timeouts.idle_s
-        if not idle_s or idle_s > KEEP_ALIVE_AFTER_S:  # else the idle timeout is there first
+        if not idle_s or idle_s > KEEP_ALIVE_AFTER_S:  # else the idle timeout comes first
             keep_alive(upstream.transport.get_extra_info("socket"))
         lease.backend.open_count += 1
         worker.row.cells[lease.backend.block + counters.TCP_SESSIONS] += 1
         now = time.monotonic()
-        lease.answered(now)  # how fast it connects is all that is known of how well it is
+        lease.answered(now)  # the time to connect is the only latency in TCP mode
         pool = self._listener.pool.name
         account = _Session(worker, lease, self._peer, pool, attempts, self._started, now, self._waited_s, self._failures)
         Relay(self, upstream, worker.wheel, idle_s, timeouts.half_closed_s, account, now)
-        self._lease = None  # it is the session's now
+        self._lease = None  # _Session has it now
 
     @property
     def _queue_ms(self) -> float:
@@ -259,7 +259,7 @@ class Downstream(RelayEnd):
 
 
 class _Session:
-    """The account of one TCP session: its bytes, its lease, how it ended."""
+    """Counts one TCP session's bytes, and at its end releases its lease and logs it."""
 
     __slots__ = (
         "_attempts",
@@ -286,7 +286,7 @@ class _Session:
         waited_s: float,
         failures: list[FailedTry],
     ) -> None:
-        """`started` is when the client came, `joined` when it had its backend."""
+        """Monotonic times in seconds: `started` is when the client connected, `joined` when its backend was connected."""
         self._failures = failures
         self._worker = worker
         self._lease = lease
@@ -312,7 +312,7 @@ class _Session:
             self._worker.row.observe_time(
                 self._lease.backend.block + counters.UPSTREAM_TIME, int((now - self._lease.started) * 1e6)
             )
-        # What a session's end says of the backend, only its protocol knows; that it never said anything speaks against it.
+        # How a session ends says nothing of the backend's health in an unknown protocol; no byte at all from it is a failure.
         self._lease.release(outcome, now, None, Why.IDLE_TIMEOUT if self._totals[1] else Why.RESET_BEFORE_RESPONSE)
         if self._worker.access is not None:
             connect_ms = round((self._joined - self._lease.started) * 1e3, 3)
