@@ -25,7 +25,7 @@ def drill(name: str, directory: Path) -> FaultReport:
         return trouble.run(before_s=0.5, during_s=1.5, after_s=1.2 if FAULTS[name].backup else 0.3)
 
 
-EVERY_TIME = ("kill", "freeze", "reset-read", "errors-503", "both-killed")
+EVERY_TIME = ("kill", "freeze", "reset-read", "both-killed", "slow")
 NAMES = [pytest.param(name, marks=() if name in EVERY_TIME else pytest.mark.long) for name in FAULTS]
 
 
