@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -33,14 +34,14 @@ async def call(port: int, keep_s: float, answered: asyncio.Event | None = None, 
             sock = socket.create_connection(("127.0.0.1", port))
             sock.sendall(f"GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n".encode())
             reader, writer = await asyncio.open_connection(sock=sock)
-            status = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
-            await reader.readexactly(2)
-            if answered is not None:
-                answered.set()
-            if keep_s:
-                await asyncio.sleep(keep_s)
-            writer.close()
-            return status
+            with contextlib.closing(writer):
+                status = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
+                await reader.readexactly(2)
+                if answered is not None:
+                    answered.set()
+                if keep_s:
+                    await asyncio.sleep(keep_s)
+                return status
     except (OSError, EOFError) as error:
         return type(error).__name__
 
@@ -142,12 +143,21 @@ def test_an_idle_client_makes_room_also_over_a_restart_and_an_upgrade(run: Run, 
     instance = run(workers=2, max_clients=2, backends=[{"address": origins().address}]).ready()
 
     async def held_meanwhile(command: str) -> None:
-        calls = [asyncio.create_task(call(instance.port, 1000.0)) for _ in range(2)]
-        await asyncio.to_thread(until, lambda: instance.metric("balance_listener_connections") == 2, "two clients")
+        calls = []
+        for _ in range(2):  # one after the other: while one waits for a permit, the other's reply would end its connection
+            answered = asyncio.Event()
+            calls.append(asyncio.create_task(call(instance.port, 1000.0, answered)))
+            async with asyncio.timeout(PATIENCE_S):
+                await answered.wait()
+        # one at least: the worker of the first may close it for the second, before it knows that a permit is left
+        await asyncio.to_thread(until, lambda: instance.metric("balance_listener_connections") >= 1, "clients")
         assert (await asyncio.to_thread(instance.command, command))[0] == 0
         assert await asyncio.gather(*(call(instance.port, 0.0) for _ in range(6))) == ["200"] * 6
         for each in calls:
             each.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        # else they would wait for room the next time, and be told to close: replies do while others wait
+        await asyncio.to_thread(until, lambda: instance.metric("balance_listener_connections") == 0, "nobody")
 
     for command in ("restart", "upgrade"):
         asyncio.run(held_meanwhile(command))
