@@ -30,6 +30,7 @@ from steady_load import PATIENCE_S, Load
 
 DETECTIONS = ("is unhealthy", "is ejected", "is open")
 LOAD: dict[str, Any] = {"websockets": 0, "download_bytes": 0, "pause_s": 0.01}
+FOR_A_SHARE = 300  # requests
 
 
 class FaultRun:
@@ -73,6 +74,7 @@ class FaultRun:
             self._fault.begin(backend)
         time.sleep(during_s)
         self._await_detection(time.monotonic() + PATIENCE_S)
+        self._await_requests(fault_began, time.monotonic() + PATIENCE_S)
         for backend in faulty:
             self._fault.end(backend)
         fault_ended = time.monotonic()
@@ -102,6 +104,13 @@ class FaultRun:
         """On a machine that is busy with other work, trouble may be over before a check of it is."""
         while self._fault.is_failing and time.monotonic() < until:
             if any(order_result in line for _, line in self._fault_log_lines() for order_result in DETECTIONS):
+                return
+            time.sleep(0.05)
+
+    def _await_requests(self, since: float, until: float) -> None:
+        """A share of a few requests says little: on a busy machine the fault lasts until there were FOR_A_SHARE."""
+        while not self._fault.is_failing and time.monotonic() < until:
+            if sum(record.ended >= since for record in self.load.records) >= FOR_A_SHARE:
                 return
             time.sleep(0.05)
 

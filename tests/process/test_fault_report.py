@@ -73,7 +73,7 @@ def test_nothing_is_broken_where_all_is_as_promised() -> None:
         ({"unseen": ["GET 1"]}, "no answer was made up"),
         ({"other_failures": ["no connection"]}, "nothing else failed"),
         ({"at_faulty": [(104.1, "3"), (106.1, "7")], "log_lines": []}, "traffic again within 0.00s (at once)"),
-        ({"at_faulty": [(104.1, "3")]}, "traffic again within 1.00s"),
+        ({"at_faulty": [(106.1, "7")]}, "traffic again within 1.00s"),
         ({"records": [*GOOD.records, *(record("GET", f"s{n}", 102.0, took_s=2.0) for n in range(9))]}, "p99 of GETs"),
     ],
 )
@@ -81,6 +81,12 @@ def test_what_is_not_as_promised_is_told(changes: dict[str, object], what: str) 
     (summarize,) = broken(replace(GOOD, **changes))
     assert summarize.startswith(what)
     assert f"BROKEN  {what}" in replace(GOOD, **changes).table()
+
+
+def test_traffic_that_never_comes_back_is_told() -> None:
+    first, second = broken(replace(GOOD, at_faulty=[(104.1, "3")]))
+    assert first == "traffic came back"
+    assert second.startswith("traffic again within 1.00s")
 
 
 def test_errors_that_are_passed_on_are_counted() -> None:
