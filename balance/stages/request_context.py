@@ -1,0 +1,45 @@
+"""What the stages of a route know of one request, and what they have decided about it so far. Made only where a route has any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from balance.http1.head import RequestFields
+from balance.routing.request_view import RequestView
+
+if TYPE_CHECKING:
+    from balance.stages.stage import Reply
+
+
+class RequestContext:
+    """One request in its stages. The first group is what came, the second is what stages may set."""
+
+    __slots__ = ("backend", "client", "fields", "forward", "host", "host_sent", "is_trusted", "method", "now", "path", "pool",
+                 "query", "rand", "region", "reply_lines", "request_id", "route", "rule", "scheme", "target", "view",
+                 "wake")  # fmt: skip
+
+    def __init__(self) -> None:
+        self.method = b""
+        self.target = b""  # as it came
+        self.fields: RequestFields  # parsed
+        self.view: RequestView  # looks up header fields, cookies, query parameters
+        self.client = ""  # the client's address, as a trusted proxy names it, else the peer's; "" over a Unix socket
+        self.is_trusted = False  # the peer is a trusted proxy: what only those may say is believed
+        self.scheme = "http"
+        self.host = ""  # normalized: lower case, no port, no final dot
+        self.host_sent = b""  # as it came
+        self.request_id = b""
+        self.route = ""
+        self.now = 0.0  # seconds, monotonic
+        self.rand: Callable[[], float]  # a number in [0, 1)
+        self.wake: Callable[[Reply | None], None]  # ends a Wait: with this reply, or None to go on
+        # set by the listener's router, then by stages
+        self.path = b""  # the path that goes to the backend, without the query
+        self.query = b""  # with its `?`; b"" without one
+        self.forward = b""  # the field lines that go to the backend, each with its CRLF
+        self.pool = ""  # the pool that the request goes to
+        self.rule = ""  # the rule that decided, for the access log: `rules[2]`, `canary`, `fault`
+        self.region = ""  # the client's region; `unknown` where none is found
+        self.backend = ""  # its name once the reply is there; "" for our own replies
+        self.reply_lines = b""  # lines to add to the reply, such as Set-Cookie
