@@ -1,0 +1,1 @@
+"""Which replies are compressed, and how."""

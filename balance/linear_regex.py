@@ -1,0 +1,1 @@
+"""Regular expressions that take time in proportion to the text (RE2)."""

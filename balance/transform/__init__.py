@@ -1,0 +1,1 @@
+"""What is changed in requests and replies: header fields, paths, redirects."""
