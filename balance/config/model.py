@@ -9,28 +9,16 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from balance.config.common_model import HashKey as HashKey
+from balance.config.common_model import Retry as Retry
+from balance.config.common_model import RetryBudget as RetryBudget
+from balance.config.common_model import Timeouts as Timeouts
+from balance.config.route_model import Buffering, Compression, RouteConfig, Transform
 from balance.model import Address, Mode
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 UNIX: Final = "unix"  # every client that connects over a Unix socket
 TrustedProxy = IpNetwork | Literal["unix"]
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """The timeouts of a listener; its pool's override them. 0 disables one. `read`, `write`, `idle`, `half_closed`, `tunnel`
-    and `client_body` are inactivity timeouts: they never end an active session."""
-
-    connect_s: float = 5.0
-    read_s: float = 60.0  # nginx; many long polls last 30 s
-    write_s: float = 30.0
-    request_s: float = 0.0
-    idle_s: float = 600.0  # nginx's proxy_timeout; a minute would close pooled database connections
-    half_closed_s: float = 0.0
-    tunnel_s: float = 3600.0
-    client_header_s: float = 10.0
-    client_body_s: float = 30.0
-    keepalive_s: float = 75.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +29,7 @@ class BackendConfig:
     metadata: tuple[tuple[str, str], ...] = ()
     max_connections: int = 0  # requests (HTTP) or sessions (TCP) at once, over all workers; 0 is no limit
     backup: bool = False  # used when no other backend of the pool is ready
+    region: str = ""  # "": of every region
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,40 +93,6 @@ class QueueConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class RetryBudget:
-    """The limit on retries: a `ratio` of the requests, but at least `min_per_second`."""
-
-    ratio: float = 0.2
-    min_per_second: int = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """When a failed request is sent again. `on` has connect, reset, timeout and statuses; `jitter` None is full jitter."""
-
-    enabled: bool = True
-    max_attempts: int = 2  # the first one included; failed connects do not count
-    backoff_base_s: float = 0.1
-    backoff_max_s: float = 5.0
-    multiplier: float = 2.0
-    jitter: float | None = None
-    on: tuple[str | int, ...] = ("connect", "reset")
-    per_try_timeout_s: float = 0.0
-    budget: RetryBudget = field(default_factory=RetryBudget)
-
-
-@dataclass(frozen=True, slots=True)
-class HashKey:
-    """What of a request is hashed. `name` is that of the header field, cookie or query parameter; empty for other kinds."""
-
-    kind: str = "source-ip"  # source-ip, header, cookie, path, query
-    name: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.kind}:{self.name}" if self.name else self.kind
-
-
-@dataclass(frozen=True, slots=True)
 class SessionCookie:
     """The session cookie's attributes. `secure` None is `auto`: Secure when the client connected over TLS."""
 
@@ -172,6 +127,7 @@ class PoolConfig:
     queue: QueueConfig = field(default_factory=QueueConfig)
     affinity: SessionAffinity = field(default_factory=SessionAffinity)
     retry: Retry = field(default_factory=Retry)
+    buffering: Buffering | None = None  # None: the pool has none of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +169,12 @@ class HttpConfig:
     reply_headers: ReplyHeaders = field(default_factory=ReplyHeaders)
     via: bool = False
     error_pages: tuple[tuple[int, str], ...] = ()  # (status, the page's text)
+    routes: tuple[RouteConfig, ...] = ()  # in the file's order; none: every request goes to the listener's pool
+    transform: Transform = field(default_factory=Transform)  # without routes; a route has its own, with this below it
+    compression: Compression = field(default_factory=Compression)  # likewise
+    buffering: Buffering = field(default_factory=Buffering)  # likewise
+    host: str = "preserve"  # likewise: preserve, backend, or the name that backends get as Host
+    normalize: str = "reject"  # reject, forward: paths that read differently once normalized
 
 
 @dataclass(frozen=True, slots=True)

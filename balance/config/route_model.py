@@ -8,6 +8,8 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 
+from balance.config.common_model import HashKey, Retry, Timeouts
+
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -203,6 +205,15 @@ class TrafficPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolUse:
+    """How a route uses one of the pools that it leads to: the route's own settings, laid over the pool's and the listener's."""
+
+    pool: str
+    timeouts: Timeouts
+    retry: Retry
+
+
+@dataclass(frozen=True, slots=True)
 class RouteConfig:
     """One route. Of pool, split, redirect and respond, one says what becomes of its requests."""
 
@@ -219,3 +230,8 @@ class RouteConfig:
     error_pages: tuple[tuple[int, str], ...] = ()  # (status, the page's text)
     host: str = "preserve"  # preserve, backend, or the name that backends get as Host
     body_bytes: int = 0  # limits.body; 0 is no limit
+    timeouts: Timeouts | None = None  # effective, towards the first of its pools; None: it leads to none
+    retry: Retry | None = None  # likewise; None: the pool's
+    algorithm: str = ""  # "": the pool's
+    hash_key: HashKey | None = None  # None: the pool's
+    uses: tuple[PoolUse, ...] = ()  # every pool that its requests may go to, the one it names first; derived from all the above
