@@ -64,6 +64,11 @@ class Why(enum.IntEnum):
     BREAKER_OPEN = 27
     LIMIT = 28  # every backend is at max_connections and the queue is full
     QUEUE_TIMEOUT = 29
+    DENIED = 30  # by a rule
+    AMBIGUOUS_PATH = 31  # a backend may read the path in another way than the rules
+    REDIRECTED = 32  # answered here by a route or a rule
+    FIXED_RESPONSE = 33  # likewise
+    FAULT_INJECTED = 34
 
     @property
     def word(self) -> str:
