@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Set
+from collections.abc import Iterator, Set
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _OPTION_CACHE_SIZE = 256
@@ -233,3 +233,14 @@ def field_value(lines: bytes, name: bytes) -> str:
         if colon and found.lower() == name:
             return value.strip(b" \t").decode("latin-1")
     return ""
+
+
+def field_values(lines: bytes, name: bytes) -> Iterator[bytes]:
+    """The values of the fields `name` (lower case) among CRLF-ended lines, in order."""
+    start_of_line = b"\n%b:" % name
+    lower = b"\n" + lines.lower()  # each line has an LF before it
+    start = lower.find(start_of_line)
+    while start >= 0:
+        start += len(start_of_line) - 1
+        yield lines[start : lines.find(b"\r\n", start)].strip(b" \t")
+        start = lower.find(start_of_line, start)

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Final
 
 from balance.config.model import HashKey
+from balance.http1.fields import field_values
 from balance.http1.head import RequestFields
 
 SESSION_SEPARATOR: Final = b","  # not in any session cookie's value
@@ -48,7 +49,7 @@ def _by_source(name: bytes) -> KeyExtractor:
 
 
 def _by_header(name: bytes) -> KeyExtractor:
-    return _cached(b"header " + name.lower(), lambda fields: next(_values(fields.forward, name.lower() + b":"), b""))
+    return _cached(b"header " + name.lower(), lambda fields: next(field_values(fields.forward, name.lower()), b""))
 
 
 def _cached(note: bytes, search: Callable[[RequestFields], bytes]) -> KeyExtractor:
@@ -97,23 +98,13 @@ def _cookie_values(name: bytes) -> Callable[[RequestFields], Iterator[bytes]]:
     value = re.compile(rb"(?:\A|;)[ \t]*%b=([^;]*)" % re.escape(name))
 
     def values(fields: RequestFields) -> Iterator[bytes]:
-        for line in _values(fields.forward, b"cookie:"):
+        for line in field_values(fields.forward, b"cookie"):
             for match in value.finditer(line):
                 found = match[1].rstrip(b" \t")
                 if found:
                     yield found
 
     return values
-
-
-def _values(lines: bytes, name: bytes) -> Iterator[bytes]:
-    """The values of the fields with this name, given in lower case with its colon."""
-    lower = b"\n" + lines.lower()  # each line has an LF before it
-    start = lower.find(b"\n" + name)
-    while start >= 0:
-        start += len(name)
-        yield lines[start : lines.find(b"\r\n", start)].strip(b" \t")
-        start = lower.find(b"\n" + name, start)
 
 
 def _by_path(name: bytes) -> KeyExtractor:

@@ -21,6 +21,7 @@ class RequestFields:
         "max_forwards",
         "request_id",
         "upgrade",
+        "values",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -36,6 +37,7 @@ class RequestFields:
         self.forwarding: tuple[tuple[bytes, bytes], ...] = ()  # (lower-case name, value) of X-Forwarded-* and the like
         self.forward = b""  # the lines to forward, each with its CRLF
         self.cache: dict[object, bytes] | None = None  # what was searched for in the lines, by who did (see hashkey)
+        self.values: dict[bytes, list[bytes]] | None = None  # what conditions asked for (see routing/request_view)
 
 
 class Request:
