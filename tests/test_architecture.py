@@ -35,6 +35,7 @@ TOP_LEVEL = {
 # Modules whose claims are tested through another's door, with the file that does it.
 TESTED_ELSEWHERE = {
     "__main__": "cli/test_main.py",
+    "config/schema/section": "config/schema/test_schema.py",
     "cli/test_backend/pages": "cli/test_backend/test_test_backend_command.py",
     "cli/test_backend/server": "cli/test_backend/test_test_backend_command.py",
     "process/ipc/messages": "process/operations/test_reload.py",

@@ -23,7 +23,8 @@ from every_key import KEYS, REQUIRED
 from balance.config import load_text
 from balance.config.model import Config
 from balance.config.reading.aliases import ALIASES
-from balance.config.schema.schema import RootSection, Section
+from balance.config.schema.schema import RootSection
+from balance.config.schema.section import Section
 
 ROOT = Path(__file__).resolve().parent.parent
 

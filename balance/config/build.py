@@ -35,7 +35,8 @@ from balance.config.model import (
 )
 from balance.config.overrides.runtime_overrides import DEFAULT_POOL
 from balance.config.reading.document import Document, Path
-from balance.config.schema.schema import BackendSection, ListenerSection, PoolSection, RootSection, Section
+from balance.config.schema.schema import BackendSection, ListenerSection, PoolSection, RootSection
+from balance.config.schema.section import Section
 from balance.model import Address, Mode
 
 DEFAULT_LISTENER = "main"

@@ -8,7 +8,8 @@ from typing import Any, get_args
 from balance.config.reading.aliases import ALIASES
 from balance.config.reading.document import path_text
 from balance.config.reading.environment import OVERRIDES
-from balance.config.schema.schema import ListenerSection, PoolSection, RootSection, Section
+from balance.config.schema.schema import ListenerSection, PoolSection, RootSection
+from balance.config.schema.section import Section
 from balance.config.schema.unsupported_keys import UNSUPPORTED_KEYS
 
 _TITLE = "Balance configuration"

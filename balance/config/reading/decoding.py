@@ -13,7 +13,8 @@ from pydantic_core import ErrorDetails
 
 from balance.config.reading.document import Document, Path, path_text
 from balance.config.schema.scalars import display
-from balance.config.schema.schema import RootSection, Section, TimeoutsSection
+from balance.config.schema.schema import RootSection, TimeoutsSection
+from balance.config.schema.section import Section
 from balance.config.schema.unsupported_keys import UNSUPPORTED_KEYS
 from balance.errors import Problem
 

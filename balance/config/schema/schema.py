@@ -6,46 +6,19 @@ compares the two. Sections have no defaults of their own, so that build() can me
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from typing import Annotated
 
 from balance.balancing import POLICIES
 from balance.config.model import HashKey, TrustedProxy
 from balance.config.schema import scalars as kind
 from balance.config.schema.addresses import BACKEND_ADDRESS, LISTEN, TRUSTED_PROXY
 from balance.config.schema.hash_keys import HASH_KEY, SESSION_HEADER
+from balance.config.schema.section import Count, Flag, Mode, Name, Period, Section, Size, Text, Timeout, key, one_or_list
 from balance.config.schema.unsupported_keys import UNSUPPORTED_ACCESS_LOG_FORMATS
 from balance.model import Address
 
 ALGORITHMS = tuple(POLICIES)
 CHECKS = ("tcp", "http", "https", "grpc", "exec")
-
-Timeout = Annotated[float, kind.duration(or_off=True)]
-Period = Annotated[float, kind.duration()]
-Flag = Annotated[bool, kind.FLAG]
-Text = Annotated[str, kind.TEXT]
-Name = Annotated[str, kind.NAME]
-Size = Annotated[int, kind.SIZE]
-Count = Annotated[int, kind.integer(0, 1_000_000_000)]
-Mode = Annotated[str, kind.choice("tcp", "http")]
-
-
-def key(what: str, default: object = None, *, required: bool = False) -> Any:
-    """One key: its description, and its default as text."""
-    about: dict[str, Any] = {} if default is None else {"default": default}
-    return Field(default=None, description=what, json_schema_extra=about | ({"required": True} if required else {}))
-
-
-def _one_or_list(value: object) -> object:
-    return value if isinstance(value, list) else [value]
-
-
-def one_or_list(scalar: kind.Scalar) -> tuple[Any, Any]:
-    """The two annotations of a list that may also be given as a single value."""
-    schema = {"anyOf": [scalar.schema, kind.VARIABLE, {"type": "array", "items": scalar.schema, "minItems": 1}]}
-    return BeforeValidator(_one_or_list), WithJsonSchema(schema)
-
 
 _LISTEN = one_or_list(LISTEN)
 _RETRY_ON = one_or_list(kind.RETRY_ON)
@@ -55,17 +28,6 @@ Listen = Annotated[list[Annotated[Address, LISTEN]], _LISTEN[0], _LISTEN[1]]
 RetryOn = Annotated[list[Annotated[str | int, kind.RETRY_ON]], _RETRY_ON[0], _RETRY_ON[1]]
 Counted = Annotated[list[Annotated[str | int, kind.PASSIVE_CHECK_COUNT]], _PASSIVE_CHECK_COUNT[0], _PASSIVE_CHECK_COUNT[1]]
 Statuses = Annotated[list[Annotated[tuple[int, int], kind.STATUS_RANGE]], _STATUSES[0], _STATUSES[1]]
-
-
-class Section(BaseModel):
-    """A mapping in the file. `section_name` is its heading in the reference, and its key in UNSUPPORTED_KEYS."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
-    section_name: ClassVar[str]
-
-    def given(self) -> dict[str, Any]:
-        """The keys that the file has, with their values."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
 
 
 class PoolTimeoutsSection(Section):

@@ -22,7 +22,6 @@ from balance.config.schema.schema import (
     RetryBudgetSection,
     RetrySection,
     RootSection,
-    Section,
     SecuritySection,
     SessionAffinitySection,
     SessionCookieSection,
