@@ -28,6 +28,7 @@ from balance.config.schema.schema import (
     ShutdownSection,
     TimeoutsSection,
 )
+from balance.config.schema.section import Section
 
 PLAIN = {"listen": ":8080", "backends": [{"address": "127.0.0.1:9001"}]}
 
