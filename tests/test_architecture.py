@@ -38,6 +38,8 @@ TESTED_ELSEWHERE = {
     "config/schema/section": "config/schema/test_schema.py",
     "cli/test_backend/pages": "cli/test_backend/test_test_backend_command.py",
     "cli/test_backend/server": "cli/test_backend/test_test_backend_command.py",
+    "config/common_model": "config/test_config_model.py",
+    "config/route_model": "config/test_route_order.py",
     "process/ipc/messages": "process/operations/test_reload.py",
     "process/operations/operation": "process/operations/test_rolling_restart.py",
     "process/supervisor/descriptor_needs": "process/test_descriptor_limits.py",

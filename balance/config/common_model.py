@@ -1,4 +1,4 @@
-"""What pools, listeners and routes may each have of their own: timeouts, retries, the hash key. The nearest wins, key by key."""
+"""What pools, listeners and routes may each have of their own: timeouts, retries, the hash key. The nearest wins."""
 
 from __future__ import annotations
 
