@@ -129,7 +129,7 @@ def _pool(
     backends: list[BackendView],
     view: StateView,
     totals: Totals,
-    series: Mapping[tuple[int, int, int], int],
+    series: Mapping[tuple[int, int, int, int], int],
     now: float,
     now_us: int,
 ) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def _pool(
         "health_check": pool.health_check.kind if pool.health_check.enabled else None,
         "waiting": waiting(pool, view, totals),
         "active": sum(totals.cell(block + counters.ACTIVE) for block in blocks.values()),
-        "requests": sum(count for (slot, _, _), count in series.items() if slot in blocks),
+        "requests": sum(count for (slot, *_), count in series.items() if slot in blocks),
         "sessions": sum(totals.cell(block + counters.TCP_SESSIONS) for block in blocks.values()),
         "ready": sum(backend_view.state.is_ready for backend_view in backends if backend_view.backend.weight),
         "panicking": is_panic(primaries, pool.health_check.panic_threshold, backups),

@@ -1,4 +1,4 @@
-"""Assigns the board's backend slots to backends and listeners, and keeps them from one configuration to the next.
+"""Assigns the board's slots to backends, listeners and routes, and keeps them from one configuration to the next.
 
 A backend is identified by its pool, name and address; its counters, health and breaker are at its slot. A backend that is
 taken out of the configuration keeps its slot, and its numbers when it comes back, until another backend needs the slot.
@@ -15,6 +15,7 @@ from balance.config.model import Config
 Identity = tuple[str, str, str]  # pool, name, address
 NOBODY: Final = 0  # the slot that stands for no backend
 LISTENER: Final = ""  # in place of the pool in a listener's identity; no pool has this name
+ROUTE: Final = "/"  # in place of the pool in a route's identity; its name is route_key()
 
 
 class NoRoomError(Exception):
@@ -25,14 +26,32 @@ class NoRoomError(Exception):
         super().__init__(f"{wanted} backends{besides} need more room than the {room} that this instance was started with")
 
 
+def route_key(listener: str, route: str) -> tuple[str, str]:
+    """The key of a route in Assignment.slots. A name has no `/`."""
+    return ROUTE, f"{listener}/{route}"
+
+
+def route_of(key: tuple[str, str]) -> tuple[str, str]:
+    """(listener, route) of a route_key(); two empty texts for any other key."""
+    if key[0] != ROUTE:
+        return "", ""
+    listener, _, route = key[1].partition("/")
+    return listener, route
+
+
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A slot for every backend and listener of one configuration. It has no effect until SlotBook.adopt()."""
+    """A slot for every backend, listener and route of one configuration. It has no effect until SlotBook.adopt()."""
 
-    slots: Mapping[tuple[str, str], int]  # by (pool, name); a listener's by (LISTENER, name)
+    slots: Mapping[tuple[str, str], int]  # by (pool, name); a listener's by (LISTENER, name), a route's by route_key()
     identities: Mapping[Identity, int]
     reused: frozenset[int]  # slots of another backend before, which must be cleared first
     used: int  # slots below this number are in use
+
+
+def route_keys(config: Config) -> list[tuple[str, str]]:
+    """The route_key() of every route of every listener."""
+    return [route_key(listener.name, route.name) for listener in config.listeners for route in listener.http.routes]
 
 
 class SlotBook:
@@ -60,6 +79,8 @@ class SlotBook:
         }
         backends = len(wanted)
         wanted |= {(LISTENER, listener.name, ""): (LISTENER, listener.name) for listener in config.listeners}
+        for key in route_keys(config):
+            wanted[*key, ""] = key
         slots: dict[tuple[str, str], int] = {}
         identities: dict[Identity, int] = {}
         reused: set[int] = set()

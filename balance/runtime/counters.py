@@ -72,14 +72,19 @@ WANTED: Final = 49  # gauge: 1 while this worker wants one more permit
 WAITING: Final = 50  # gauge: requests in this worker's queue of a pool, in the block of the pool's first backend
 SESSIONS: Final = 51  # client sessions that began here, where sessions are kept
 TCP_SESSIONS: Final = 52  # TCP sessions that began here; in slot 0 those that found no backend
+# In the block of a route's slot:
+ROUTE_HITS: Final = 53  # requests that took the route
+ROUTE_LAST_US: Final = 54  # gauge: when the last of them ended, on the monotonic clock, microseconds
 
 BLOCK_GAUGES: Final = (ACTIVE, IDLE, OPEN, TRIALS, CREDIT, WANTED, WAITING)
 
-# --- behind the blocks, the series table: requests by backend, method and status ----------------------
+# --- behind the blocks, the series table: requests by backend, route, method and status ---------------
 # Pairs of (key, count). A worker takes the next free pair for a combination that it counts for the first time, so the table has
 # no entries for combinations that never occur.
 SERIES_ANYWAY: Final = 2048  # pairs, whatever the number of backends
-SERIES_PER_BACKEND: Final = 4  # more pairs for each backend slot
+SERIES_PER_BACKEND: Final = 4  # more pairs for each slot
+NO_ROUTE: Final = 1 << 48  # the part of a series' key that says its route: none
+MAX_ROUTE_SLOT: Final = (1 << 21) - 1
 
 TIME_BUCKETS_US: Final = (500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
                    1_000_000, 2_500_000, 5_000_000, 10_000_000)  # fmt: skip
@@ -115,14 +120,20 @@ def block(slot: int) -> int:
     return BACKENDS + BLOCK * slot
 
 
-def series_key(slot: int, method: int, status: int) -> int:
+def series_route(route_slot: int) -> int:
+    """The part of a series' key that says its route; 0 is no route, and so is a slot above MAX_ROUTE_SLOT."""
+    # Bits 42 to 47 and 49 to 63: those that a key without a route does not use, so that boards of older versions can be read.
+    return NO_ROUTE | (route_slot & 0x3F) << 42 | (route_slot >> 6) << 49 if route_slot <= MAX_ROUTE_SLOT else NO_ROUTE
+
+
+def series_key(slot: int, method: int, status: int, route_slot: int = 0) -> int:
     """The key of a series; never 0, which marks a free pair."""
-    return 1 << 48 | slot << 20 | method << 10 | status
+    return series_route(route_slot) | slot << 20 | method << 10 | status
 
 
-def series_parts(key: int) -> tuple[int, int, int]:
-    """(slot, method code, status) of a key."""
-    return key >> 20 & 0xFFFFFFF, key >> 10 & 0x3FF, key & 0x3FF
+def series_parts(key: int) -> tuple[int, int, int, int]:
+    """(slot, method code, status, the route's slot or 0) of a key."""
+    return key >> 20 & 0x3FFFFF, key >> 10 & 0x3FF, key & 0x3FF, key >> 42 & 0x3F | (key >> 49) << 6
 
 
 def skipped(why: RetryOutcome) -> int:
@@ -162,11 +173,20 @@ class Row:
         self._free += 2
 
     def count_exchange(
-        self, slot: int, method: bytes, status: int, why: int, request_us: int, upstream_us: int, size_in: int, size_out: int
+        self,
+        slot: int,
+        route: int,
+        method: bytes,
+        status: int,
+        why: int,
+        request_us: int,
+        upstream_us: int,
+        size_in: int,
+        size_out: int,
     ) -> None:
         """Count everything of one request that ended, in one call for speed.
 
-        `slot` is its backend's, 0 for none. Times in microseconds; `upstream_us` is negative when no backend completed it.
+        `slot` is its backend's, 0 for none; `route` is the series_route() of its route. Times in microseconds; `upstream_us` is negative when no backend completed it.
         Sizes in bytes.
         """
         cells = self.cells
@@ -186,11 +206,17 @@ class Row:
         cells[RESPONSE_SIZE + bisect_left(SIZE_BUCKETS, size_out)] += 1
         cells[RESPONSE_SIZE + SIZE_SUM] += size_out
         cells[WHY + why] += 1
-        key = 1 << 48 | slot << 20 | METHOD_CODES.get(method, METHOD_OTHER) << 10 | status  # series_key(), inlined
+        key = route | slot << 20 | METHOD_CODES.get(method, METHOD_OTHER) << 10 | status  # series_key(), inlined
         try:
             cells[self._series[key]] += 1
         except KeyError:
             self._first_of_series(key)
+
+    def count_route(self, block: int, now_us: int) -> None:
+        """Count a request that took the route whose block begins at cell `block`. `now_us`: monotonic, microseconds."""
+        cells = self.cells
+        cells[block + ROUTE_HITS] += 1
+        cells[block + ROUTE_LAST_US] = now_us
 
     def observe_time(self, base: int, us: int) -> None:
         """Add `us` microseconds to the histogram at cell `base`."""

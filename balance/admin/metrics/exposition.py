@@ -21,6 +21,7 @@ from balance.health.circuit_breaker import TOTAL_OPENINGS, BreakerState
 from balance.model import Why
 from balance.retry.decision import NOT_RETRIED
 from balance.runtime import counters
+from balance.runtime.backend_slots import route_of
 from balance.version import VERSION
 
 BACKEND = ("pool", "backend")
@@ -88,9 +89,10 @@ class BoardCollector(Collector):
         )
         counts: dict[tuple[str, str, str, str, str], int] = {}
         # The counts of removed backends stay under their names.
-        for (slot, method, status), count in totals.series().items():
+        for (slot, method, status, route), count in totals.series().items():
             named = names.get(slot) or self._view.names.get(slot, ("", ""))
-            series = (counters.METHODS[method], str(status), *named, "")
+            route_name = route_of(self._view.names.get(route, ("", "")))[1] if route else ""
+            series = (counters.METHODS[method], str(status), *named, route_name)
             counts[series] = counts.get(series, 0) + count  # a backend with a new address has a new slot
         for labelled, count in counts.items():
             requests.add_metric(labelled, count)

@@ -30,9 +30,9 @@ class Totals:
         """To clients, all modes."""
         return self.cell(counters.BYTES_OUT) + self.cell(counters.RESPONSE_SIZE + counters.SIZE_SUM)
 
-    def series(self) -> dict[tuple[int, int, int], int]:
-        """Requests by (slot, method code, status), in the order of their first request."""
-        counts: dict[tuple[int, int, int], int] = {}
+    def series(self) -> dict[tuple[int, int, int, int], int]:
+        """Requests by (slot, method code, status, the route's slot), in the order of their first request."""
+        counts: dict[tuple[int, int, int, int], int] = {}
         for row in self._rows:
             for index in counters.series_pairs(row):
                 key = row[index]

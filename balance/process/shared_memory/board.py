@@ -291,7 +291,8 @@ class Board:
             for pair in counters.series_pairs(row):
                 if not row[pair]:
                     break
-                if counters.series_parts(row[pair])[0] in slots:
+                slot, _, _, route = counters.series_parts(row[pair])
+                if slot in slots or (route and route in slots):
                     row[pair + 1] = 0
 
     def is_unused(self, slot: int) -> bool:

@@ -10,7 +10,7 @@ from balance.config.model import Config
 from balance.process.operations.upgrade_protocol import HandoverState
 from balance.process.shared_memory.board import Board
 from balance.process.shared_memory.locks import Locks
-from balance.runtime.backend_slots import Assignment, NoRoomError, SlotBook
+from balance.runtime.backend_slots import Assignment, NoRoomError, SlotBook, route_keys
 
 log = logging.getLogger("balance.process")
 
@@ -45,7 +45,8 @@ def create_shared_state(config: Config, handover_state: HandoverState | None) ->
         for fd in (handover_state.board_fd, handover_state.locks_fd):
             os.close(fd)
     backends = sum(len(pool.backends) for pool in config.pools)
-    max_slots = max(MIN_SLOTS, 2 * (backends + len(config.listeners)) + 1)  # all may be replaced at once; slot 0 is no backend
+    others = len(config.listeners) + len(route_keys(config))
+    max_slots = max(MIN_SLOTS, 2 * (backends + others) + 1)  # all may be replaced at once; slot 0 is no backend
     board = Board(0, 1, max_rows=max_row_count(config), max_slots=max_slots)
     book = SlotBook(max_slots)
     return SharedState(board, Locks(), book, book.assign(config, board.is_unused))
