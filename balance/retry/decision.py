@@ -73,7 +73,7 @@ class RetryContext:
 class RetryPolicy:
     """The retry settings of a pool and its budget, in one worker."""
 
-    __slots__ = ("_rand", "_retry", "budget", "max_connects", "max_tries", "per_try_s", "statuses")
+    __slots__ = ("_rand", "budget", "max_connects", "max_tries", "per_try_s", "retry", "statuses")
 
     def __init__(self, retry: Retry, workers: int, rand: Callable[[], float]) -> None:
         """The budget's minimum rate is divided among `workers`; `rand` returns a float in [0, 1)."""
@@ -82,7 +82,7 @@ class RetryPolicy:
         self.max_connects = MAX_CONNECTS if Failure.CONNECT.value in retry.on else DEFAULT_MAX_CONNECTS
         self.per_try_s = retry.per_try_timeout_s  # 0: none
         self.budget = Budget(retry.budget.ratio, retry.budget.min_per_second / workers)
-        self._retry = retry
+        self.retry = retry
         self._rand = rand
 
     def is_retriable(self, failed: RetryContext) -> bool:
@@ -91,11 +91,11 @@ class RetryPolicy:
             return failed.status in self.statuses
         if failed.failure is Failure.TIMEOUT and 504 in self.statuses:
             return True
-        return failed.failure.value in self._retry.on
+        return failed.failure.value in self.retry.on
 
     def wait_s(self, waits: int) -> float:
         """The backoff delay of a request that has waited `waits` times."""
-        return backoff_s(self._retry, waits, self._rand())
+        return backoff_s(self.retry, waits, self._rand())
 
 
 class RetryDecision(NamedTuple):

@@ -9,7 +9,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from balance.balancing import POLICIES
-from balance.config.model import BackendConfig, Config, HttpConfig, PoolConfig, SessionCookie, Timeouts, TrustedProxy
+from balance.config.model import (
+    BackendConfig,
+    Config,
+    HttpConfig,
+    ListenerConfig,
+    PoolConfig,
+    SessionCookie,
+    Timeouts,
+    TrustedProxy,
+)
+from balance.config.route_model import PoolUse
 from balance.load import Load
 from balance.model import Address, Mode
 from balance.retry.decision import RetryPolicy
@@ -22,6 +32,8 @@ from balance.runtime.health_gate import Shared
 from balance.runtime.pool import Pool
 from balance.runtime.pool_health import PoolHealth, needs_health
 from balance.runtime.pool_limits import PoolLimits, has_limits
+from balance.runtime.routes import Router, Routers, Target
+from balance.stages.environment import StageEnvironment
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,7 @@ class Listener:
     client_address: str = "xff"  # the fields in which trusted proxies give the client's address
     cookie: SessionCookie | None = None  # the session cookie; None without cookie affinity
     retrying: RetryPolicy | None = None  # the pool's; None where retries are off
+    router: Router | None = None  # None: every request goes to the pool as it is
     max_clients: int = 0  # client connections at once, over all workers; 0 is no limit
     slot: int = 0  # its block on the board; 0 for none
 
@@ -49,7 +62,7 @@ class Snapshot:
     listeners: tuple[Listener, ...]
     pools: Mapping[str, Pool]
     backends: Mapping[int, tuple[Pool, Backend]]  # by slot
-    retrying: Mapping[str, RetryPolicy]  # of the pools that ask for it
+    retrying: Mapping[str, RetryPolicy]  # by pool; those of a route's own by listener/route/pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +127,10 @@ def prepare(
     """
     shared = shared or Shared.with_nobody(row.cells)
     idle_timeouts = {  # the same in all HTTP listeners of a pool; TCP mode parks no connections
-        listener.pool: listener.http.keepalive.idle_timeout_s for listener in config.listeners if listener.mode is Mode.HTTP
+        pool: listener.http.keepalive.idle_timeout_s
+        for listener in config.listeners
+        if listener.mode is Mode.HTTP
+        for pool in listener.pools
     }
     living = {backend.slot: backend for backend in leaving}
     if previous is not None:
@@ -154,18 +170,40 @@ def prepare(
             )
         pools[pool.name] = made
         renewals.append(Renewal(made, pool, tuple(settings)))
+
+    def target(listener: str, route: str, use: PoolUse) -> Target:
+        pool = config.pool(use.pool)
+        policy = retrying.get(use.pool)
+        if use.retry != pool.retry:
+            key = f"{listener}/{route}/{use.pool}"
+            known = previous.retrying.get(key) if previous is not None else None
+            if not use.retry.enabled:
+                policy = None
+            elif known is not None and known.retry == use.retry and previous is not None and _share_alike(previous, config):
+                policy = retrying[key] = known
+            else:
+                policy = retrying[key] = RetryPolicy(use.retry, config.workers, rand)
+        return Target(pools[use.pool], use.timeouts, _cookie(pool), policy)
+
+    def environment(listener: ListenerConfig) -> StageEnvironment:
+        return StageEnvironment(listener.name, listener.http, listener.http.routes, rand)
+
+    in_use = [] if previous is None else [(each.name, each.router) for each in previous.listeners if each.router is not None]
+    routers = Routers(slots, target, environment, in_use)
+    nowhere = Pool("", (), "round-robin", POLICIES["round-robin"](rand), row)  # of a listener whose routes lead to no pool
     listeners = tuple(
         Listener(
             name=listener.name,
             addresses=listener.addresses,
             mode=listener.mode,
-            pool=pools[listener.pool],
+            pool=pools[listener.pool] if listener.pool else nowhere,
             timeouts=listener.timeouts,
             http=listener.http,
             trusted_proxies=config.trusted_proxies,
             client_address=config.client_address,
-            cookie=_cookie(config.pool(listener.pool)),
+            cookie=_cookie(config.pool(listener.pool)) if listener.pool else None,
             retrying=retrying.get(listener.pool),
+            router=routers.router(listener) if listener.mode is Mode.HTTP else None,
             max_clients=listener.max_clients,
             slot=slots.get((LISTENER, listener.name), 0),
         )

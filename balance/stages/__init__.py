@@ -1,1 +1,21 @@
 """Traffic rules: one file each, and one line in STAGES, in the order in which they judge a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from balance.config.route_model import RouteConfig
+from balance.stages.environment import StageEnvironment
+from balance.stages.stage import Stage
+
+Build = Callable[[RouteConfig, StageEnvironment], Stage | None]  # None: the route has no such rule
+
+# On the way in they are asked from the first to the last; on the way back from the last to the first.
+STAGES: Final[tuple[Build, ...]] = ()
+
+
+def build_stages(route: RouteConfig, environment: StageEnvironment) -> tuple[Stage, ...]:
+    """The stages that the route needs, in the order of STAGES."""
+    made = (build(route, environment) for build in STAGES)
+    return tuple(stage for stage in made if stage is not None)

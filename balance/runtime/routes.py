@@ -1,0 +1,140 @@
+"""The routes of one listener with their stages and pools, and the choice of the route for a request.
+
+Built with the snapshot. A reload keeps the Route of a route that is configured as before and leads to the same pools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from balance.config.model import ListenerConfig, SessionCookie, Timeouts
+from balance.config.route_model import PoolUse, RouteConfig
+from balance.model import Why
+from balance.retry.decision import RetryPolicy
+from balance.routing.route_table import NO_MATCH, RouteTable
+from balance.runtime import counters
+from balance.runtime.backend_slots import route_key
+from balance.runtime.pool import Pool
+from balance.stages import build_stages
+from balance.stages.environment import StageEnvironment
+from balance.stages.request_context import RequestContext
+from balance.stages.stage import Reply, Stage
+
+_NO_ROUTE: Final = Reply(404, Why.NO_ROUTE, "no route matches")
+_AMBIGUOUS: Final = Reply(400, Why.AMBIGUOUS_PATH, "the path can be read in more than one way, and they lead elsewhere")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A pool as one route uses it."""
+
+    pool: Pool
+    timeouts: Timeouts
+    cookie: SessionCookie | None  # the session cookie; None without cookie affinity
+    retrying: RetryPolicy | None  # None where retries are off
+
+
+class Route:
+    """One route: its stages, and the pools that they may choose."""
+
+    __slots__ = ("block", "config", "name", "replies", "series", "slot", "stages", "targets")
+
+    def __init__(self, config: RouteConfig, slot: int, stages: Sequence[Stage], targets: Mapping[str, Target]) -> None:
+        """`slot` is its slot on the board, 0 for none; `targets` are by the name of the pool."""
+        self.name = config.name
+        self.config = config
+        self.slot = slot
+        self.block = counters.block(slot) if slot else 0  # the first cell of its counters
+        self.series = counters.series_route(slot)
+        self.stages = tuple(each for each in stages if type(each).on_request is not Stage.on_request)
+        self.replies = tuple(each for each in reversed(stages) if type(each).on_reply is not Stage.on_reply)
+        self.targets = targets
+
+    def is_same(self, config: RouteConfig, slot: int, targets: Mapping[str, Target]) -> bool:
+        """Whether a route made of these would do what this one does."""
+        return self.config == config and self.slot == slot and self.targets == targets
+
+
+class Router:
+    """Finds the route of each request."""
+
+    __slots__ = ("_is_forwarding", "_table", "routes")
+
+    def __init__(self, routes: Sequence[Route], *, has_table: bool, is_forwarding: bool) -> None:
+        """Without a table the one route takes all. `is_forwarding`: of an ambiguous path the normalized reading goes on."""
+        self.routes = tuple(routes)
+        self._table = RouteTable([route.config.match for route in routes]) if has_table else None
+        self._is_forwarding = is_forwarding
+
+    def find(self, context: RequestContext) -> Route | Reply:
+        """The route of a request, or the reply where there is none. Sets the path, query and pool of the context."""
+        path, mark, query = context.target.partition(b"?")
+        context.path = path
+        context.query = mark + query
+        table = self._table
+        if table is None:
+            route = self.routes[0]
+        else:
+            index = table.find(context.view, context.host, context.method, path)
+            if index == NO_MATCH:
+                return _NO_ROUTE
+            route = self.routes[index]
+        context.route = route.name
+        context.pool = route.config.pool
+        return route
+
+
+class Routers:
+    """Makes the routers of one configuration beside the previous one's."""
+
+    __slots__ = ("_environment", "_previous", "_slots", "_target")
+
+    def __init__(
+        self,
+        slots: Mapping[tuple[str, str], int],
+        target: Callable[[str, str, PoolUse], Target],
+        environment: Callable[[ListenerConfig], StageEnvironment],
+        previous: Iterable[tuple[str, Router]] = (),
+    ) -> None:
+        """`target` makes that of (listener, route); `previous` has the routers now in use by listener."""
+        self._slots = slots
+        self._target = target
+        self._environment = environment
+        self._previous = {(listener, route.name): route for listener, router in previous for route in router.routes}
+
+    def router(self, listener: ListenerConfig) -> Router | None:
+        """The router of a listener; None where each request goes to the listener's pool as it is."""
+        http = listener.http
+        configs = http.routes or implicit_route(listener)
+        if not configs:
+            return None
+        environment = self._environment(listener)
+        routes = [self._route(listener, config, environment) for config in configs]
+        return Router(routes, has_table=bool(http.routes), is_forwarding=http.normalize == "forward")
+
+    def _route(self, listener: ListenerConfig, config: RouteConfig, environment: StageEnvironment) -> Route:
+        slot = self._slots.get(route_key(listener.name, config.name), 0)
+        targets = {use.pool: self._target(listener.name, config.name, use) for use in config.uses}
+        known = self._previous.get((listener.name, config.name))
+        if known is not None and known.is_same(config, slot, targets):
+            return known
+        return Route(config, slot, build_stages(config, environment), targets)
+
+
+def implicit_route(listener: ListenerConfig) -> tuple[RouteConfig, ...]:
+    """The one route of a listener without routes whose requests or replies are changed on their way; else none."""
+    http = listener.http
+    config = RouteConfig(
+        name="",
+        pool=listener.pool,
+        transform=http.transform,
+        compression=http.compression,
+        buffering=http.buffering,
+        host=http.host,
+        error_pages=http.error_pages,
+        timeouts=listener.timeouts,
+    )
+    plain = RouteConfig(name="", pool=listener.pool, error_pages=http.error_pages, timeouts=listener.timeouts)
+    return () if config == plain else (config,)
