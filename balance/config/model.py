@@ -187,6 +187,13 @@ class ListenerConfig:
     http: HttpConfig = field(default_factory=HttpConfig)
     max_clients: int = 0  # client connections at once, over all workers; 0 is no limit
 
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """Every pool that its requests may go to."""
+        if self.http.routes and self.mode is Mode.HTTP:
+            return tuple(dict.fromkeys(use.pool for route in self.http.routes for use in route.uses))
+        return (self.pool,) if self.pool else ()
+
 
 @dataclass(frozen=True, slots=True)
 class AdminConfig:
