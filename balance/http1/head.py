@@ -96,8 +96,12 @@ class Response:
 
     def with_line(self, line: bytes) -> Response:
         """A copy with one more line; the original may be cached."""
+        return self.changed(self.forward + line)
+
+    def changed(self, forward: bytes) -> Response:
+        """A copy with other lines to forward; the original may be cached."""
         copy = Response(self.status)
         for name in self.__slots__:
             setattr(copy, name, getattr(self, name))
-        copy.forward += line
+        copy.forward = forward
         return copy

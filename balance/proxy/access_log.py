@@ -68,6 +68,8 @@ class AccessRecord:
     retry: str = ""  # what followed the last failed try: a word of RetryOutcome
     detail: str = ""  # the error in words, if there was one
     tries: Sequence[FailedTry] = ()  # those before the last
+    route: str = ""
+    rule: str = ""  # the traffic rule that decided, if one did
 
 
 def unserved(
@@ -223,6 +225,8 @@ def _json(record: AccessRecord) -> str:
     said = {name: getattr(record, name) for name in _NAMES}
     if not record.detail:
         del said["detail"]
+    if not record.rule:
+        del said["rule"]
     if record.tries:
         said["tries"] = [failed._asdict() for failed in record.tries]
     else:

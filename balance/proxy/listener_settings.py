@@ -1,18 +1,23 @@
 """The settings of one HTTP listener as its connections use them, with its request reader and error pages.
 
-A reload makes new ones. A connection changes to them at its next request; the request under way ends with those that it began
+Those of a route are a copy with what the route has of its own, made at its first request. A reload makes new ones. A connection changes to them at its next request; the request under way ends with those that it began
 with.
 """
 
 from __future__ import annotations
 
+from balance.config.model import SessionCookie, Timeouts
 from balance.http1.forwarding.forwarded_headers import ForwardedClients
 from balance.http1.forwarding.realip import TrustedProxies
 from balance.http1.request import RequestReader
 from balance.proxy.net.timer_wheel import NEVER
 from balance.proxy.worker_context import WorkerContext
+from balance.retry.decision import RetryPolicy
 from balance.runtime.backend import Backend
+from balance.runtime.counters import NO_ROUTE
 from balance.runtime.max_connections import UNLIMITED
+from balance.runtime.pool import Pool
+from balance.runtime.routes import Route
 from balance.runtime.snapshot import Listener
 
 
@@ -21,6 +26,7 @@ class ListenerSettings:
 
     __slots__ = (
         "__weakref__",
+        "_routed",
         "connect_s",
         "cookie",
         "forwarded",
@@ -39,10 +45,14 @@ class ListenerSettings:
         "request_id",
         "request_s",
         "retrying",
+        "route",
+        "route_block",
+        "router",
         "scheme",
         "sends_backend",
         "sends_only_id",
         "sends_request_id",
+        "series",
         "successor",
         "timeouts",
         "trusted",
@@ -58,19 +68,14 @@ class ListenerSettings:
         self.listener = listener
         self.successor: ListenerSettings | None = None  # the newest, after a reload
         self.is_closing = False  # closed, draining or crowded: every reply has `Connection: close`
-        self.pool = listener.pool
-        self.cookie = listener.cookie
+        self.router = listener.router
+        self.route = ""
+        self.route_block = 0  # the first cell of the route's counters; 0 for none
+        self.series = NO_ROUTE  # the route's part of a series' key
+        self._routed: dict[tuple[Route, str], ListenerSettings] = {}
         self.port = port
         self.scheme = "http"
-        self.timeouts = listener.timeouts
-        self.retrying = listener.retrying
-        self.read_s = listener.timeouts.read_s or NEVER  # the three timeouts that every request sets
-        self.keepalive_s = listener.timeouts.keepalive_s or NEVER
-        self.request_s = listener.timeouts.request_s or NEVER
-        per_try_s = (listener.retrying.per_try_s if listener.retrying is not None else 0.0) or NEVER
-        connect_s = min(listener.timeouts.connect_s or NEVER, per_try_s)
-        self.reply_s = min(self.read_s, per_try_s)  # from the request's last byte to the reply's head, seconds
-        self.connect_s = 0.0 if connect_s == NEVER else connect_s  # 0 is none, as in dial()
+        self._use(listener.pool, listener.timeouts, listener.cookie, listener.retrying)
         self.reader = RequestReader(http)
         self.replies = worker.tolerant_reader if http.strictness == "tolerant" else worker.response_reader
         self.forwarded = http.forwarded
@@ -85,6 +90,39 @@ class ListenerSettings:
         self.pages = dict(http.error_pages)
         self.max_idle = http.keepalive.max_idle_per_backend
         self.max_requests = http.keepalive.max_requests or UNLIMITED
+
+    def _use(self, pool: Pool, timeouts: Timeouts, cookie: SessionCookie | None, retrying: RetryPolicy | None) -> None:
+        self.pool = pool
+        self.cookie = cookie
+        self.timeouts = timeouts
+        self.retrying = retrying
+        self.read_s = timeouts.read_s or NEVER  # the three timeouts that every request sets
+        self.keepalive_s = timeouts.keepalive_s or NEVER
+        self.request_s = timeouts.request_s or NEVER
+        per_try_s = (retrying.per_try_s if retrying is not None else 0.0) or NEVER
+        connect_s = min(timeouts.connect_s or NEVER, per_try_s)
+        self.reply_s = min(self.read_s, per_try_s)  # from the request's last byte to the reply's head, seconds
+        self.connect_s = 0.0 if connect_s == NEVER else connect_s  # 0 is none, as in dial()
+
+    def for_route(self, route: Route, pool: str) -> ListenerSettings:
+        """Those of a request that takes `route` to this one of its pools; "" while no pool is chosen."""
+        known = self._routed.get((route, pool))
+        return known if known is not None else self._add_route(route, pool)
+
+    def _add_route(self, route: Route, pool: str) -> ListenerSettings:
+        routed = ListenerSettings.__new__(ListenerSettings)
+        for name in self.__slots__:
+            if name != "__weakref__":
+                setattr(routed, name, getattr(self, name))
+        routed.route = route.name
+        routed.route_block = route.block
+        routed.series = route.series
+        routed.pages = self.pages | dict(route.config.error_pages)
+        target = route.targets.get(pool)
+        if target is not None:
+            routed._use(target.pool, target.timeouts, target.cookie, target.retrying)
+        self._routed[route, pool] = routed
+        return routed
 
     def own_lines(self, request_id: bytes, backend: Backend | None) -> bytes:
         """The field lines that Balance adds to a reply: X-Request-Id and X-Backend, where configured."""

@@ -7,6 +7,7 @@ import os
 import weakref
 from collections.abc import Callable
 from itertools import count
+from random import random
 from time import monotonic
 from typing import Protocol
 
@@ -73,6 +74,7 @@ class WorkerContext:
         "is_draining",
         "loop",
         "next_request_id",
+        "rand",
         "resolver",
         "response_reader",
         "row",
@@ -98,6 +100,7 @@ class WorkerContext:
         self.connections: set[Drainable] = set()
         self.settings_in_use: weakref.WeakSet[Closable] = weakref.WeakSet()
         self.is_draining = False
+        self.rand: Callable[[], float] = random
         self.unreadable = ThrottledWarning()  # client addresses from trusted proxies that can't be read
         id_format = os.urandom(8).hex().encode() + b"%08x"
         # An id unique over workers and restarts: 16 random hex digits of this worker and a count. An iterator rather than a

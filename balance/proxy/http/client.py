@@ -378,6 +378,10 @@ class HttpClient(Timed):
         if deadline < self.looked_at:
             self.settings.worker.wheel.watch(self, now)
 
+    def limit_total(self, at: float) -> None:
+        """The request's `request` timeout ends at this time, as its route has it. Seconds, monotonic."""
+        self._total_at = at
+
     def has_taken_some(self) -> bool:
         """Whether the client has taken written bytes since the last call; at the first call, whether any are unsent."""
         before, self._unsent = self._unsent, unsent(self.transport)

@@ -27,6 +27,7 @@ from balance.proxy.http.connect import connect, take_parked
 from balance.proxy.http.queue_wait import FULL, QueueWait
 from balance.proxy.http.request_head import client_view, request_head
 from balance.proxy.http.resend import Resend, is_repeatable
+from balance.proxy.http.routing import Routing
 from balance.proxy.http.session_cookie import UNMOVED, lease_of_session, with_cookie
 from balance.proxy.http.upgrade import is_asked_for
 from balance.proxy.http.upload import Upload
@@ -37,6 +38,8 @@ from balance.retry.decision import Failure, RetryOutcome
 from balance.runtime.affinity import LookupExtractor, SessionLookup
 from balance.runtime.backend import Backend
 from balance.runtime.lease import Lease
+from balance.runtime.routes import Router
+from balance.stages.stage import Reply
 
 if TYPE_CHECKING:
     from balance.proxy.http.client import HttpClient
@@ -114,6 +117,7 @@ class Exchange:
         "request",
         "request_id",
         "resend",
+        "routing",
         "sent_at",
         "settings",
         "started",
@@ -147,6 +151,7 @@ class Exchange:
         self.upload: Upload | None = None
         self.queue_wait: QueueWait | None = None
         self.resend: Resend | None = None
+        self.routing: Routing | None = None
         # The reply
         self._partial_head = b""  # the bytes of an incomplete head
         self.interims = 0  # 1xx replies so far
@@ -186,12 +191,33 @@ class Exchange:
             self.request_id = own_id = settings.worker.next_request_id()
         if client.is_trusted:
             view = self.view = client_view(client, settings, request, now)
-        self.head = request_head(request, client, view, own_id)
+        if settings.router is not None:
+            return self._start_routed(settings.router, body)
+        self.head = request_head(request.line, fields.forward, fields.host, client, view, own_id)
         if fields.framing is not NO_BODY:
             upload = self.upload = Upload(fields, settings.listener.http, len(self.head))
             if body:
                 upload.hold(upload.feed(body))
                 body = upload.rest
+        self.begin(now)
+        return body
+
+    def _start_routed(self, router: Router, body: bytes) -> bytes:
+        """start() where the listener's router, and the stages of the route, have a say before a backend is chosen."""
+        fields = self.request.fields
+        if fields.framing is not NO_BODY:
+            upload = self.upload = Upload(fields, self.settings.listener.http, self.head_bytes)
+            if body:
+                upload.hold(upload.feed(body))
+                body = upload.rest
+        routing = self.routing = Routing(self)
+        if routing.start(router):
+            self.begin(self.started)
+        return body
+
+    def begin(self, now: float) -> None:
+        """The head is made and the pool is known: choose a backend."""
+        client, settings = self.client, self.settings
         if settings.retrying is not None:
             settings.retrying.budget.requests += 1
         pool, lease = settings.pool, None
@@ -203,7 +229,6 @@ class Exchange:
             self.nobody(now)
         else:
             self.use(lease, now)
-        return body
 
     def _bound_lease(self, now: float) -> Lease | None:
         """A lease of the backend that this client is bound to, by a reserved upstream or by a session."""
@@ -421,6 +446,8 @@ class Exchange:
                 self.client.claim(self.upstream)
         if self.settings.cookie is not None and self._lookup.is_moved:
             response = with_cookie(self, self._lookup, response)
+        if self.routing is not None:
+            response = self.routing.reply(response)
         framing = NO_BODY if self.request.method == b"HEAD" else response.framing
         self.status = response.status
         self.head_at = now = monotonic()
@@ -528,6 +555,11 @@ class Exchange:
                 self._failed_try().not_again(RetryOutcome.DEADLINE)
                 outcome = Outcome.FAILED  # else a backend that never replies has no failures when `request` is below `read`
             self.fail(504, Why.TOTAL_TIMEOUT, "the request took too long", outcome)
+        elif self.routing is not None and self.routing.is_waiting:
+            if client.has_left():
+                client.give_up()
+            else:
+                self.routing.expire(now)
         elif self.resend is not None and self.resend.is_waiting:
             if client.has_left():
                 client.give_up()
@@ -648,6 +680,17 @@ class Exchange:
         self.bytes_out += client.writer.switching(self, response)
         record = self._end(Outcome.ABORTED, monotonic(), TUNNEL)  # a tunnel's duration says nothing about the backend
         client.become_tunnel(upstream, lease, early, record)
+
+    def reply(self, reply: Reply) -> None:
+        """End with a reply that a stage has made."""
+        if reply.body is None and reply.status >= 400:
+            self.fail(reply.status, reply.why, reply.detail, Outcome.ABORTED)
+        elif self._state is not ENDED:
+            self.why = reply.why
+            self.status = reply.status
+            self.bytes_out += self.client.writer.own(self, reply)
+            self._end(Outcome.ABORTED, monotonic(), CLOSED, reply.detail)
+            self.client.end_error()
 
     def fail(self, status: int, why: Why, detail: str, outcome: Outcome, log_detail: str = "") -> None:
         """End with an error reply if no reply has begun; else break off, so that the reply does not look complete.

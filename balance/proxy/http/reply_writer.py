@@ -7,6 +7,8 @@ written, 0 when the connection is closing.
 from __future__ import annotations
 
 import asyncio
+from email.utils import formatdate
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from balance.http1.fields import remove_named
@@ -14,6 +16,7 @@ from balance.http1.framing import BY_CHUNKS, BY_LENGTH, NO_BODY, Framing
 from balance.http1.head import Response
 from balance.model import Why
 from balance.proxy.http.error_replies import error_page
+from balance.stages.stage import Reply
 
 if TYPE_CHECKING:
     from balance.proxy.http.exchange import Exchange
@@ -54,7 +57,7 @@ class ReplyWriter:
             else:
                 self.ends_at_close = True
                 self.keeps_alive = False
-        if not self.keeps_alive or settings.is_closing or (upload is not None and not upload.is_done):
+        if not self.keeps_alive or exchange.client.settings.is_closing or (upload is not None and not upload.is_done):
             self.keeps_alive = False
             end = _CLOSE
         elif not minor:
@@ -100,7 +103,7 @@ class ReplyWriter:
             self.keeps_alive
             and request.minor == 1
             and (upload is None or upload.is_done)
-            and not settings.is_closing
+            and not exchange.client.settings.is_closing
         )  # fmt: skip
         if self._transport.is_closing():
             return 0
@@ -108,8 +111,44 @@ class ReplyWriter:
         page = error_page(
             settings, status, why, detail, exchange.request_id, head, exchange.backend, keep_alive=self.keeps_alive
         )
+        if exchange.routing is not None:
+            head_end = page.index(b"\r\n\r\n") + 2
+            page = exchange.routing.own_reply(status, page[:head_end]) + page[head_end:]
         self._transport.write(page)
         return len(page)
+
+    def own(self, exchange: Exchange, reply: Reply) -> int:
+        """Write a reply that a stage has made."""
+        request, upload = exchange.request, exchange.upload
+        self.keeps_alive = (
+            self.keeps_alive and (upload is None or upload.is_done) and not exchange.client.settings.is_closing
+        )  # fmt: skip
+        if self._transport.is_closing():
+            return 0
+        status, body = reply.status, reply.body or b""
+        lines = f"HTTP/1.1 {status} {phrase(status)}\r\nDate: {formatdate(usegmt=True)}\r\n".encode() + reply.lines
+        if status != 204 and status != 304:
+            lines += b"Content-Length: %d\r\n" % len(body)
+        else:
+            body = b""
+        if exchange.routing is not None:
+            lines = exchange.routing.own_reply(status, lines)
+        lines += exchange.settings.own_lines(exchange.request_id, None)
+        if not self.keeps_alive:
+            lines += b"Connection: close\r\n"
+        elif not request.minor:
+            lines += b"Connection: keep-alive\r\n"
+        out = lines + b"\r\n" + (b"" if request.method == b"HEAD" else body)
+        self._transport.write(out)
+        return len(out)
+
+
+def phrase(status: int) -> str:
+    """The reason phrase of a status; empty for one that is not registered."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
 
 
 def with_own_lines(exchange: Exchange, response: Response, head: bytes) -> bytes:

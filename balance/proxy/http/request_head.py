@@ -49,19 +49,22 @@ def client_view(client: HttpClient, settings: ListenerSettings, request: Request
     return view
 
 
-def request_head(request: Request, client: HttpClient, view: ForwardedClient | None, own_id: bytes) -> bytes:
-    """The head for the backend. `view` is for a trusted proxy only; `own_id` is the request id to add, if any."""
-    fields = request.fields
-    host = fields.host
+def request_head(
+    line: bytes, forward: bytes, host: bytes | None, client: HttpClient, view: ForwardedClient | None, own_id: bytes
+) -> bytes:
+    """The head for the backend: the request `line`, the field lines to `forward`, and ours.
+
+    `host` is the client's; `view` is for a trusted proxy only; `own_id` is the request id to add, if any.
+    """
     if own_id and host is not None and view is None and client.after_host:  # the common case: what follows, in one join
         return b"".join((
-            request.line, fields.forward, client.before_host, host, client.after_host, b"X-Request-Id: ", own_id, b"\r\n\r\n",
+            line, forward, client.before_host, host, client.after_host, b"X-Request-Id: ", own_id, b"\r\n\r\n",
         ))  # fmt: skip
     if host is None:  # only HTTP/1.0 may omit Host
         host = client.own_host()
-        parts = [request.line, b"Host: ", host, b"\r\n", fields.forward]
+        parts = [line, b"Host: ", host, b"\r\n", forward]
     else:
-        parts = [request.line, fields.forward]
+        parts = [line, forward]
     if view is not None:
         parts.append(view.lines)
     elif client.after_host:

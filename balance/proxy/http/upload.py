@@ -51,6 +51,12 @@ class Upload:
         """Bytes that were fed but not forwarded, as they are an incomplete element of the chunked coding."""
         return b"" if self._chunks is None else self._chunks.buffered
 
+    def lower_limit(self, limit: int) -> None:
+        """Allow at most `limit` bytes of content, as the route does. ProtocolError when there were more already."""
+        self._limit = min(self._limit, limit) if self._limit else limit
+        if self.received > self._limit:
+            raise ProtocolError(413, Why.BODY_TOO_LARGE, f"a body of more than {self._limit} bytes")
+
     def feed(self, data: bytes) -> bytes:
         """The bytes to forward of `data`. ProtocolError when the body is malformed or too long."""
         chunks = self._chunks
