@@ -1,6 +1,8 @@
 """The settings of one HTTP listener as its connections use them, with its request reader and error pages.
 
-Those of a route are a copy with what the route has of its own, made at its first request. A reload makes new ones. A connection changes to them at its next request; the request under way ends with those that it began
+Those of a route are a copy with what it has of its own, made at its first request.
+
+A reload makes new ones. A connection changes to them at its next request; the request under way ends with those that it began
 with.
 """
 

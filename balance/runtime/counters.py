@@ -186,8 +186,8 @@ class Row:
     ) -> None:
         """Count everything of one request that ended, in one call for speed.
 
-        `slot` is its backend's, 0 for none; `route` is the series_route() of its route. Times in microseconds; `upstream_us` is negative when no backend completed it.
-        Sizes in bytes.
+        `slot` is its backend's, 0 for none; `route` is the series_route() of its route. Times in microseconds; `upstream_us` is
+        negative when no backend completed it. Sizes in bytes.
         """
         cells = self.cells
         base = BACKENDS + BLOCK * slot

@@ -25,7 +25,7 @@ from balance.model import Address, Mode
 from balance.retry.decision import RetryPolicy
 from balance.runtime.affinity import Affinity
 from balance.runtime.backend import Backend
-from balance.runtime.backend_slots import LISTENER, route_key, route_keys
+from balance.runtime.backend_slots import LISTENER, route_keys
 from balance.runtime.backups import Backups
 from balance.runtime.counters import Row
 from balance.runtime.health_gate import Shared

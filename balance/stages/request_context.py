@@ -1,4 +1,4 @@
-"""What the stages of a route know of one request, and what they have decided about it so far. Made only where a route has any."""
+"""What the stages of a route know of one request, and what they have decided about it so far. Made where a route has any."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ HEAD = ("PID", "BEAT_US", "CONNECTIONS", "CONNECTIONS_OPEN", "EXCHANGES_OPEN", "
         "CLIENTS_RECLAIMED", "LEAVING", "GENERATION", "PLACE")  # fmt: skip
 BLOCK = ("ACTIVE", "IDLE", "OPEN", "LEASES", "CONNECTS", "CONNECT_FAILURES", "RETRIES", "FAILURES", "SENT_BYTES",
          "RECEIVED_BYTES", "TRIALS", "TRIALS_PASSED", "TRIALS_FAILED", "BLAMED", "ABORTED", "CREDIT", "WANTED",
-         "WAITING", "SESSIONS", "TCP_SESSIONS")  # fmt: skip
+         "WAITING", "SESSIONS", "TCP_SESSIONS", "ROUTE_HITS", "ROUTE_LAST_US")  # fmt: skip
 
 
 def test_no_two_numbers_share_a_cell_and_all_are_in_the_row() -> None:
@@ -57,10 +57,18 @@ def test_gauges_are_cells_that_exist() -> None:
     assert set(counters.BLOCK_GAUGES) <= {getattr(counters, name) for name in BLOCK}
 
 
-@given(st.integers(0, 2**28 - 1), st.integers(0, len(counters.METHODS) - 1), st.integers(0, 999))
-def test_series_key_says_its_parts_and_is_never_the_mark_of_a_free_pair(slot: int, method: int, status: int) -> None:
-    key = counters.series_key(slot, method, status)
-    assert counters.series_parts(key) == (slot, method, status)
+@given(
+    st.integers(0, 2**22 - 1),
+    st.integers(0, len(counters.METHODS) - 1),
+    st.integers(0, 999),
+    st.integers(0, counters.MAX_ROUTE_SLOT),
+)
+def test_series_key_says_its_parts_and_is_never_the_mark_of_a_free_pair(
+    slot: int, method: int, status: int, route: int
+) -> None:
+    key = counters.series_key(slot, method, status, route)
+    assert counters.series_parts(key) == (slot, method, status, route)
+    assert counters.series_key(slot, method, status) == 1 << 48 | slot << 20 | method << 10 | status  # as it always was
     assert 0 < key < 2**64
 
 

@@ -31,7 +31,15 @@ def count_exchange(exchange: Exchange, now: float, lease: Lease | None, outcome:
             upstream_us = request_us if lease.started == exchange.started else int((now - lease.started) * 1e6)
     bytes_in = exchange.head_bytes if upload is None else exchange.head_bytes + upload.bytes_in
     worker.row.count_exchange(
-        slot, settings.series, exchange.request.method, exchange.status, exchange.why, request_us, upstream_us, bytes_in, exchange.bytes_out
+        slot,
+        settings.series,
+        exchange.request.method,
+        exchange.status,
+        exchange.why,
+        request_us,
+        upstream_us,
+        bytes_in,
+        exchange.bytes_out,
     )
     if settings.route_block:
         worker.row.count_route(settings.route_block, int(now * 1e6))

@@ -13,7 +13,7 @@ def test_series_of_all_workers_are_one_and_a_full_table_ends() -> None:
     for row, keys in zip(rows, ([(1, 1, 200), (1, 1, 200), (1, 2, 404)], [(1, 1, 200), (0, 8, 503)]), strict=True):
         for key in keys:
             row.count_request(counters.series_key(*key))
-    assert Totals(board.rows).series() == {(1, 1, 200): 3, (1, 2, 404): 1, (0, 8, 503): 1}
+    assert Totals(board.rows).series() == {(1, 1, 200, 0): 3, (1, 2, 404, 0): 1, (0, 8, 503, 0): 1}
     count = len(counters.series_pairs(board.rows[0]))
     for status in range(count + 5):
         rows[0].count_request(counters.series_key(1 + status // 1000, 1, status % 1000))

@@ -33,7 +33,7 @@ def requests_of(stage: Stage) -> dict[tuple[int, int], int]:
     counts = {}
     for at in counters.series_pairs(stage.row.cells):
         if key := stage.cell(at):
-            slot, _, status = counters.series_parts(key)
+            slot, _, status, _ = counters.series_parts(key)
             counts[slot, status] = counts.get((slot, status), 0) + stage.cell(at + 1)
     return counts
 
