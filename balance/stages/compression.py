@@ -1,0 +1,122 @@
+"""Compresses replies: which ones, with what, and how their heads change.
+
+Vary: Accept-Encoding goes on every reply that some client would get compressed, so that shared caches keep them apart. A reply
+to HEAD gets no more than that. Our own error pages, redirects and fixed responses are left alone: they are small.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from balance.compression.accept_encoding import IDENTITY, negotiate
+from balance.compression.eligibility import is_eligible, is_no_transform, may_change_stored
+from balance.compression.encoders import EncoderFactory, encoder_factory
+from balance.compression.if_none_match import TagForms, only_weak
+from balance.compression.media_types import MediaTypes
+from balance.compression.reply_fields import compressed, entity_tag, weakened, with_vary
+from balance.config.route_model import Compression
+from balance.http1.framing import NO_BODY
+from balance.stages.request_context import RequestContext
+from balance.stages.stage import ReplyHead, Stage
+
+_CACHE_SIZE: Final = 16  # heads: within a second many are identical
+_CACHE_MAX_BYTES: Final = 2048
+_NOT_MODIFIED: Final = 304
+
+
+class _Plan:
+    """What becomes of a reply with a certain head."""
+
+    __slots__ = ("compressed", "is_eligible", "lines")
+
+    def __init__(self, lines: bytes, is_eligible: bool) -> None:
+        self.is_eligible = is_eligible
+        self.lines = with_vary(lines) if is_eligible else lines  # as it goes on uncompressed
+        self.compressed: dict[bytes, bytes] = {}  # the lines by coding
+
+
+class CompressionStage(Stage):
+    """Compression on one route."""
+
+    __slots__ = ("_factories", "_min_size", "_plans", "_preference", "_tags", "_types")
+
+    def __init__(self, config: Compression) -> None:
+        """ImportError when the package of an algorithm is not installed."""
+        self._factories: dict[bytes, EncoderFactory] = {
+            name.encode(): encoder_factory(name, config.level) for name in config.algorithms
+        }
+        self._preference = tuple(self._factories)
+        self._types = MediaTypes(config.types)
+        self._min_size = config.min_size_bytes
+        self._plans: dict[bytes, _Plan] = {}
+        self._tags = TagForms()
+
+    def on_request(self, context: RequestContext) -> None:
+        tags = self._tags
+        if tags.are_strong and context.view.headers(b"if-none-match"):
+            context.forward = tags.restore(context.forward)
+
+    def on_reply(self, context: RequestContext, reply: ReplyHead) -> None:
+        if reply.is_own:
+            return
+        if reply.status == _NOT_MODIFIED:
+            self._on_not_modified(context, reply)
+            return
+        plan = self._plan(reply)
+        if not plan.is_eligible:
+            return
+        if context.method == b"HEAD":
+            reply.lines = plan.lines
+            return
+        if reply.framing is NO_BODY:  # empty, where `min_size` is 0
+            return
+        coding = self._coding(context)
+        if coding == IDENTITY:
+            reply.lines = plan.lines
+            return
+        lines = plan.compressed.get(coding)
+        if lines is None:
+            self._tags.seen(entity_tag(reply.lines))
+            lines = plan.compressed[coding] = compressed(reply.lines, coding)
+        reply.lines = lines
+        reply.encoder = self._factories[coding]()
+
+    def _plan(self, reply: ReplyHead) -> _Plan:
+        lines = reply.lines
+        plan = self._plans.get(lines)
+        if plan is None:
+            plan = _Plan(lines, is_eligible(reply.status, lines, self._types, self._min_size))
+            if len(lines) <= _CACHE_MAX_BYTES:
+                if len(self._plans) >= _CACHE_SIZE:
+                    self._plans.clear()
+                self._plans[lines] = plan
+        return plan
+
+    def _coding(self, context: RequestContext) -> bytes:
+        """What the client gets; found out once for each block of identical field lines."""
+        cache = context.fields.cache
+        if cache is None:
+            cache = context.fields.cache = {}
+        coding = cache.get(self)
+        if coding is None:
+            view = context.view
+            if is_no_transform(b",".join(view.headers(b"cache-control")).lower()):  # RFC 9111 section 5.2.1.6
+                coding = IDENTITY
+            else:
+                coding = negotiate(view.headers(b"accept-encoding"), self._preference)
+            cache[self] = coding
+        return coding
+
+    def _on_not_modified(self, context: RequestContext, reply: ReplyHead) -> None:
+        """A 304 updates what is stored, so it has the fields that the stored reply has (RFC 9110 section 15.4.5).
+
+        Its Vary would replace the stored one, and its strong tag would not match what was weakened (RFC 9111 section 4.3.4).
+        """
+        lines = reply.lines
+        if not may_change_stored(lines, self._types):
+            return
+        tag = entity_tag(lines)
+        self._tags.seen(tag)
+        if tag and only_weak(context.view.headers(b"if-none-match"), tag):
+            lines = weakened(lines)
+        reply.lines = with_vary(lines)
