@@ -3,16 +3,16 @@ they did (RFC 3986 section 6.2.2, RFC 9110 section 17.1).
 
 A server does some of these steps, in this order. A reading is what is left after any choice of them:
 
-| in a path                | step                              | who reads it so                                                     |
-| ------------------------ | --------------------------------- | ------------------------------------------------------------------- |
-| `%61`, `%2e`, `%7E`      | unreserved characters decoded     | all but those that match the raw path (Express, Go's RawPath)       |
-| `//`                     | slashes merged                    | nginx, Apache, Tomcat; apps that drop empty segments                |
-| `/./`, `/x/..`, `/%2e/`  | dot segments resolved             | nginx, Apache, Tomcat, Go, static files of Starlette and Django     |
-| `;jsessionid=1`, `/..;/` | parameters cut from each segment  | servlets: Tomcat, Jetty, Spring, before they resolve (`/x/..;/y`)   |
-| `%2F`, `%20`, `%3B`      | the others decoded                | WSGI, ASGI, PHP (none resolves), nginx, servlets that allow it      |
-| `%252F`, `%2561`         | decoded twice                     | two servers that each decode once, as a rewriting proxy and an app  |
-| `%00`, `%3F`, `%23`      | cut there, once decoded           | C strings; apps that parse a decoded path as a URL again            |
-| `\\`, `%5C`               | read as a slash                   | IIS, Tomcat where allowed, URL parsers of browsers (WHATWG URL)     |
+| in a path                | step                             | who reads it so                                        |
+| ------------------------ | -------------------------------- | ------------------------------------------------------ |
+| `%61`, `%2e`, `%7E`      | unreserved characters decoded    | all but who match the raw path (Express, Go's RawPath) |
+| `//`                     | slashes merged                   | nginx, Apache, Tomcat; apps that drop empty segments   |
+| `/./`, `/x/..`, `/%2e/`  | dot segments resolved            | nginx, Apache, Tomcat, Go, static files of Starlette   |
+| `;jsessionid=1`, `/..;/` | parameters cut from each segment | servlets: Tomcat, Jetty, Spring, before they resolve   |
+| `%2F`, `%20`, `%3B`      | the others decoded               | WSGI, ASGI, PHP (none resolves), nginx, some servlets  |
+| `%252F`, `%2561`         | decoded twice                    | two servers in a row that each decode                  |
+| `%00`, `%3F`, `%23`      | cut there, once decoded          | C strings; who parses a decoded path as a URL again    |
+| `\\`, `%5C`              | read as a slash                  | IIS, Tomcat where allowed, URL parsers (WHATWG URL)    |
 
 The normalized reading has the first three: what RFC 3986 section 6.2.2 calls equivalent, and merged slashes. `/x//../admin` has
 two, as merging before or after resolving differs. Hex digits are always compared in upper case.

@@ -1,0 +1,55 @@
+"""Which route a request takes, whichever way a backend may read its path.
+
+All readings have to lead to one route. Else the request is ambiguous, or, with `normalize: forward`, its normalized path is
+sent in the place of its own, if all readings of that lead to one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from balance.config.route_model import RouteMatch
+from balance.routing.path_readings import normalized_path, path_readings
+from balance.routing.request_view import RequestView
+from balance.routing.route_table import NO_MATCH, RouteTable
+
+AMBIGUOUS: Final = -2
+
+
+class Router:
+    """The router of one listener; made once for each configuration."""
+
+    __slots__ = ("_forwards_normalized", "_table")
+
+    def __init__(self, matches: Sequence[RouteMatch], normalize: str = "reject") -> None:
+        self._table = RouteTable(matches)
+        self._forwards_normalized = normalize == "forward"
+
+    def route(self, view: RequestView, host: str, method: bytes, path: bytes) -> tuple[int, bytes]:
+        """The index of the request's route and the path to send; the index is NO_MATCH or AMBIGUOUS when it has none.
+
+        `host` is normalized, `path` as sent, without the query.
+        """
+        table = self._table
+        if not table.has_paths:
+            return table.find(view, host, method, path), path
+        found = self._agreed(view, host, method, path)
+        if found == AMBIGUOUS and self._forwards_normalized:
+            path = normalized_path(path)
+            found = self._agreed(view, host, method, path)
+        return found, path
+
+    def _agreed(self, view: RequestView, host: str, method: bytes, path: bytes) -> int:
+        readings = path_readings(path)
+        if not readings:
+            return AMBIGUOUS
+        table = self._table
+        found = table.find(view, host, method, readings[0])
+        for number in range(1, len(readings)):
+            if table.find(view, host, method, readings[number]) != found:
+                return AMBIGUOUS
+        return found
+
+
+__all__ = ["AMBIGUOUS", "NO_MATCH", "Router"]
