@@ -13,7 +13,7 @@ from balance.config.model import ListenerConfig, SessionCookie, Timeouts
 from balance.config.route_model import PoolUse, RouteConfig
 from balance.model import Why
 from balance.retry.decision import RetryPolicy
-from balance.routing.route_table import NO_MATCH, RouteTable
+from balance.routing.route_choice import AMBIGUOUS, RouteChoice
 from balance.runtime import counters
 from balance.runtime.backend_slots import route_key
 from balance.runtime.pool import Pool
@@ -60,26 +60,26 @@ class Route:
 class Router:
     """Finds the route of each request."""
 
-    __slots__ = ("_is_forwarding", "_table", "routes")
+    __slots__ = ("_choice", "routes")
 
     def __init__(self, routes: Sequence[Route], *, has_table: bool, is_forwarding: bool) -> None:
         """Without a table the one route takes all. `is_forwarding`: of an ambiguous path the normalized reading goes on."""
         self.routes = tuple(routes)
-        self._table = RouteTable([route.config.match for route in routes]) if has_table else None
-        self._is_forwarding = is_forwarding
+        matches = [route.config.match for route in routes]
+        self._choice = RouteChoice(matches, is_forwarding=is_forwarding) if has_table else None
 
     def find(self, context: RequestContext) -> Route | Reply:
         """The route of a request, or the reply where there is none. Sets the path, query and pool of the context."""
         path, mark, query = context.target.partition(b"?")
         context.path = path
         context.query = mark + query
-        table = self._table
-        if table is None:
+        choice = self._choice
+        if choice is None:
             route = self.routes[0]
         else:
-            index = table.find(context.view, context.host, context.method, path)
-            if index == NO_MATCH:
-                return _NO_ROUTE
+            index, context.path = choice.choose(context.view, context.host, context.method, path)
+            if index < 0:
+                return _AMBIGUOUS if index == AMBIGUOUS else _NO_ROUTE
             route = self.routes[index]
         context.route = route.name
         context.pool = route.config.pool

@@ -1,4 +1,4 @@
-"""No reading of a path leads to a route that the router did not choose."""
+"""No reading of a path leads to a route that was not chosen."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import pytest
 from balance.config.route_model import RouteMatch
 from balance.http1.head import RequestFields
 from balance.routing.request_view import RequestView
-from balance.routing.router import AMBIGUOUS, NO_MATCH, Router
+from balance.routing.route_choice import AMBIGUOUS, NO_MATCH, RouteChoice
 
 ADMIN, REST = 0, 1
 ROUTES = [RouteMatch(path_operator="prefix", path="/admin"), RouteMatch()]
 
 
-def route(path: bytes, normalize: str = "reject", routes: list[RouteMatch] = ROUTES) -> tuple[int, bytes]:
-    return Router(routes, normalize).route(RequestView(RequestFields(), path), "h", b"GET", path)
+def route(path: bytes, *, is_forwarding: bool = False, routes: list[RouteMatch] = ROUTES) -> tuple[int, bytes]:
+    return RouteChoice(routes, is_forwarding=is_forwarding).choose(RequestView(RequestFields(), path), "h", b"GET", path)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_readings_agree_or_the_path_is_ambiguous(path, index):
     ],
 )
 def test_the_normalized_path_may_be_sent_instead(path, index, sent):
-    assert route(path, "forward") == (index, sent)
+    assert route(path, is_forwarding=True) == (index, sent)
 
 
 def test_without_conditions_on_paths_nothing_is_refused():

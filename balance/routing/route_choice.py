@@ -17,16 +17,17 @@ from balance.routing.route_table import NO_MATCH, RouteTable
 AMBIGUOUS: Final = -2
 
 
-class Router:
-    """The router of one listener; made once for each configuration."""
+class RouteChoice:
+    """The choice among the routes of one listener; made once for each configuration."""
 
-    __slots__ = ("_forwards_normalized", "_table")
+    __slots__ = ("_is_forwarding", "_table")
 
-    def __init__(self, matches: Sequence[RouteMatch], normalize: str = "reject") -> None:
+    def __init__(self, matches: Sequence[RouteMatch], *, is_forwarding: bool = False) -> None:
+        """`is_forwarding`: of an ambiguous path the normalized reading goes on."""
         self._table = RouteTable(matches)
-        self._forwards_normalized = normalize == "forward"
+        self._is_forwarding = is_forwarding
 
-    def route(self, view: RequestView, host: str, method: bytes, path: bytes) -> tuple[int, bytes]:
+    def choose(self, view: RequestView, host: str, method: bytes, path: bytes) -> tuple[int, bytes]:
         """The index of the request's route and the path to send; the index is NO_MATCH or AMBIGUOUS when it has none.
 
         `host` is normalized, `path` as sent, without the query.
@@ -35,7 +36,7 @@ class Router:
         if not table.has_paths:
             return table.find(view, host, method, path), path
         found = self._agreed(view, host, method, path)
-        if found == AMBIGUOUS and self._forwards_normalized:
+        if found == AMBIGUOUS and self._is_forwarding:
             path = normalized_path(path)
             found = self._agreed(view, host, method, path)
         return found, path
@@ -52,4 +53,4 @@ class Router:
         return found
 
 
-__all__ = ["AMBIGUOUS", "NO_MATCH", "Router"]
+__all__ = ["AMBIGUOUS", "NO_MATCH", "RouteChoice"]
