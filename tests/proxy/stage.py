@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
@@ -200,10 +200,16 @@ class Stage:
         send_buffer: int = 0,
         limits: Sequence[int] = (),
         retry: Retry | None = None,
+        pools: Mapping[str, Sequence[Backend]] | None = None,
         **pool: Any,
     ) -> None:
-        """Traffic over `others` first, then every backend made so far. `limits` are the max_connections of the first ones."""
-        addresses = [*others, *(backend.address for backend in self.backends)]
+        """Traffic over `others` first, then every backend made so far. `limits` are the max_connections of the first ones.
+
+        `pools` are others than `pool`, with the backends that they take from it.
+        """
+        pools = pools or {}
+        taken = [backend for backends in pools.values() for backend in backends]
+        addresses = [*others, *(backend.address for backend in self.backends if backend not in taken)]
         configs = [
             BackendConfig(f"n{number}", address, max_connections=limit)
             for number, (address, limit) in enumerate(zip_longest(addresses, limits, fillvalue=0), start=1)
@@ -220,6 +226,15 @@ class Stage:
                     hash_key=hash_key or HashKey(),
                     retry=retry or Retry(enabled=False),
                     **{"health_check": HealthCheck(passive=PassiveChecks(enabled=False))} | pool,
+                ),
+                *(
+                    PoolConfig(
+                        name,
+                        tuple(BackendConfig(backend.name, backend.address) for backend in backends),
+                        retry=retry or Retry(enabled=False),
+                        health_check=HealthCheck(passive=PassiveChecks(enabled=False)),
+                    )
+                    for name, backends in pools.items()
                 ),
             ),
             trusted_proxies=trusted,
@@ -286,7 +301,7 @@ class Stage:
 
     def of(self, backend: Backend) -> runtime.Backend:
         """The proxy's own view of a backend."""
-        return next(known for known in self.pool.backends if known.address == backend.address)
+        return next(known for known in self._all_backends() if known.address == backend.address)
 
     def half_open(self, backend: Backend) -> HealthGate:
         """Its breaker has opened by one failure, and its next request finds out whether it is well."""
@@ -323,6 +338,9 @@ class Stage:
         """Wait until no request, no connection of a client and no dial is left."""
         await until(lambda: not self.left(), "")
 
+    def _all_backends(self) -> list[runtime.Backend]:
+        return [backend for pool in self.snapshot.pools.values() for backend in pool.backends]
+
     def left(self) -> str:
         """What of the proxy's work has not ended, in words; empty when all has."""
         found = []
@@ -330,17 +348,19 @@ class Stage:
             found.append(f"connections {self.worker.connections}")
         if self.worker.descriptors.clients:
             found.append(f"{self.worker.descriptors.clients} clients are counted")
-        for backend in self.pool.backends:
+        for backend in self._all_backends():
             if backend.load.active:
                 found.append(f"{backend.name} has {backend.load.active} leases")
             if backend.open_count != len(backend.idle):
                 found.append(f"{backend.name} has {backend.open_count} connections open and {len(backend.idle)} parked")
-        if self.pool.queue is not None and self.pool.queue.waiters:
-            found.append(f"waiting {self.pool.queue.waiters}")
+        for pool in self.snapshot.pools.values():
+            if pool.queue is not None and pool.queue.waiters:
+                found.append(f"waiting {pool.queue.waiters}")
         if self.listener_server.leaving:
             found.append(f"backends that are gone {self.listener_server.leaving}")
-        retrying = self.snapshot.listeners[0].retrying
-        if retrying is not None and (retrying.budget.in_flight or retrying.budget.waiting):
+        for retrying in self.snapshot.retrying.values():
+            if not (retrying.budget.in_flight or retrying.budget.waiting):
+                continue
             found.append(f"{retrying.budget.in_flight} retries in flight, {retrying.budget.waiting} waiting")
         timed = [item for bucket in self.worker.wheel._buckets.values() for item in bucket]
         if timed:
@@ -358,14 +378,14 @@ class Stage:
                 await until(lambda: not self.left(), patience_s=3.0)
             except AssertionError:
                 self.failures.append(f"left behind: {self.left()}")
-            for backend in self.pool.backends:
+            for backend in self._all_backends():
                 for parked in list(backend.idle):
                     if parked.exchange is not None or parked.transport.is_closing():  # type: ignore[attr-defined]
                         self.failures.append(f"{backend.name} has parked {parked}, which is in use or closed")
             await self.listener_server.drain(0.0)
             with contextlib.suppress(AssertionError):
-                await until(lambda: not any(backend.open_count for backend in self.pool.backends), patience_s=1.0)
-            for backend in self.pool.backends:
+                await until(lambda: not any(backend.open_count for backend in self._all_backends()), patience_s=1.0)
+            for backend in self._all_backends():
                 if backend.open_count or backend.idle:
                     self.failures.append(
                         f"{backend.name} counts {backend.open_count} open, {len(backend.idle)} parked at the end"

@@ -721,6 +721,8 @@ class Exchange:
             self.queue_wait.leave(now)
         if self.resend is not None:
             self.resend.done()
+        if self.routing is not None:
+            self.routing.done()
         self._state = ENDED
         self.upstream = self.lease = None
         if upstream is not None:

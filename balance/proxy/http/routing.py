@@ -99,6 +99,10 @@ class Routing:
         self._ready_at = now + wait.timeout_s
         self._exchange.client.arm(now, wait.timeout_s)
 
+    def done(self) -> None:
+        """The exchange has ended: a wait has no effect any more."""
+        self.is_waiting = False
+
     def wake(self, reply: Reply | None) -> None:
         """What a stage waited for has come: `reply` ends the request, None lets it go on. No effect after the wait."""
         if not self.is_waiting:
