@@ -6,8 +6,9 @@ know each other: acquire() consults them in their order of precedence.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Final
+from collections.abc import Collection, Hashable, Sequence
+from typing import Final, Protocol
+from weakref import WeakValueDictionary
 
 from balance.balancing import NO_BACKEND, Needs, Policy
 from balance.config.model import HashKey
@@ -27,6 +28,13 @@ from balance.runtime.queue import Queue
 _SOURCE_IP: Final = HashKey()
 
 
+class Follower(Protocol):
+    """Another way to choose among the pool's backends, see PoolView."""
+
+    def follow(self) -> None:
+        """The ready set has changed."""
+
+
 class Pool:
     """The ready set and its policy. Every change of the ready set is one rebuild().
 
@@ -34,7 +42,7 @@ class Pool:
     """
 
     __slots__ = ("_policy", "_ready", "_terms", "affinity", "algorithm", "backends", "backups", "health", "key_of", "limits",
-                 "name")  # fmt: skip
+                 "name", "row", "views")  # fmt: skip
 
     def __init__(
         self,
@@ -62,6 +70,8 @@ class Pool:
         self.limits = limits
         self.affinity = affinity
         self.backups = backups
+        self.row = row
+        self.views: WeakValueDictionary[Hashable, Follower] = WeakValueDictionary()  # those that requests use now
         policy_key_of = key_extractor(hash_key) if Needs.KEY in policy.needs else None
         self.key_of: LookupExtractor | None = policy_key_of
         if affinity is not None:
@@ -147,7 +157,7 @@ class Pool:
         """
         if self.health is None:
             return None
-        left = [backend for backend in self.health.kept_away() if backend not in tried]
+        left = [backend for backend in self.kept_away() if backend not in tried]
         if not left or self.may_wait(tried):
             return None
         lease = self.acquire_bound(min(left, key=lambda backend: (backend.is_backup, backend.load.active)), now)
@@ -159,7 +169,11 @@ class Pool:
         """Whether acquire() or spare() may still find a backend for a request that could not connect to any of `tried`."""
         if any(backend not in tried for backend in self.ready):
             return True
-        return self.health is not None and any(backend not in tried for backend in self.health.kept_away())
+        return any(backend not in tried for backend in self.kept_away())
+
+    def kept_away(self) -> list[Backend]:
+        """The backends that only an ejection or a breaker keeps from normal use."""
+        return [] if self.health is None else self.health.kept_away()
 
     def may_wait(self, avoid: Collection[Backend]) -> bool:
         """Whether a request for which acquire() found no backend may wait: backends are full, or others wait before it."""
@@ -202,13 +216,19 @@ class Pool:
         else:
             for backend in self.backends:  # a backend may have been in a pool with health before
                 backend.gate = backend.slow_start = None
-        members = [backend for backend in self.backends if backend.load.weight and not backend.is_backup]
+        self.choose_from(self.backends)
+        for view in self.views.values():
+            view.follow()
+        if self.limits is not None:
+            self.limits.wake()
+
+    def choose_from(self, backends: Sequence[Backend]) -> None:
+        """Tell the policy which of these `backends` are ready."""
+        members = [backend for backend in backends if backend.load.weight and not backend.is_backup]
         self._ready = tuple([backend for backend in members if backend.is_ready])
         self._policy.rebuild([backend.load for backend in self._ready], [backend.load for backend in members])
         if self.backups is not None:
             self.backups.rebuild()
-        if self.limits is not None:
-            self.limits.wake()
 
     def set_ready(self, backend: Backend, is_ready: bool) -> bool:
         """Put a backend into the ready set or take it out. True when it was not so before."""

@@ -1,0 +1,69 @@
+"""A pool as some of its requests see it: with another algorithm, or with only some of its backends.
+
+Backends, leases, health, limits, the queue and sessions are the pool's own; only the choice differs. A view is made on the
+worker's loop when it is first needed, follows every change of the pool's ready set, and goes when nobody uses it any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+
+from balance.balancing import Policy
+from balance.config.model import HashKey
+from balance.runtime.backend import Backend
+from balance.runtime.backups import Backups
+from balance.runtime.pool import Pool
+
+
+class PoolView(Pool):
+    """Use it in place of its pool. The pool rebuilds it; it does not change readiness itself."""
+
+    __slots__ = ("__weakref__", "_members")
+
+    def __init__(
+        self,
+        pool: Pool,
+        algorithm: str,
+        policy: Policy,
+        hash_key: HashKey,
+        *,
+        backups: Policy | None = None,
+        members: Sequence[Backend] | None = None,
+    ) -> None:
+        """`backups` chooses among the pool's backups, if it has any; `members` are the backends to choose from, None for all."""
+        super().__init__(
+            pool.name,
+            pool.backends,
+            algorithm,
+            policy,
+            pool.row,
+            hash_key,
+            health=pool.health,
+            limits=pool.limits,
+            affinity=pool.affinity,
+            backups=None,
+            is_live=False,
+        )
+        self._members = None if members is None else frozenset(members)
+        if pool.backups is not None and backups is not None:
+            self.backups = Backups([backend for backend in pool.backups.backups if self.reaches(backend)], backups)
+        self.follow()
+
+    def reaches(self, backend: Backend) -> bool:
+        """Whether requests may go to the backend."""
+        return self._members is None or backend in self._members
+
+    def kept_away(self) -> list[Backend]:
+        return [backend for backend in super().kept_away() if self.reaches(backend)]
+
+    def follow(self) -> None:
+        """The pool's ready set has changed."""
+        self.choose_from([backend for backend in self.backends if self.reaches(backend)])
+
+
+def view_of(pool: Pool, key: Hashable, make: Callable[[Pool], PoolView]) -> PoolView:
+    """The pool's view of this key, which says all that sets it apart from others; made if nobody uses it now."""
+    view = pool.views.get(key)
+    if not isinstance(view, PoolView):
+        view = pool.views[key] = make(pool)
+    return view

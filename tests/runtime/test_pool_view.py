@@ -1,0 +1,79 @@
+"""A view of a pool chooses for itself, and everything else is the pool's."""
+
+from __future__ import annotations
+
+import gc
+import random
+from collections import Counter
+
+from balance.balancing import POLICIES
+from balance.config.model import BackendConfig, HashKey
+from balance.model import Address, Outcome
+from balance.runtime import counters
+from balance.runtime.backend import Backend
+from balance.runtime.counters import Row
+from balance.runtime.pool import Pool
+from balance.runtime.pool_view import PoolView, view_of
+
+
+def pool(weights: tuple[int, ...] = (1, 1, 1)) -> Pool:
+    row = Row(memoryview(bytearray(8 * counters.row_cells(len(weights) + 1))).cast("Q"))
+    backends = [
+        Backend(BackendConfig(f"b{number}", Address("127.0.0.1", number), weight), number)
+        for number, weight in enumerate(weights, 1)
+    ]
+    return Pool("web", backends, "round-robin", POLICIES["round-robin"](random.Random(1).random), row)
+
+
+def weighted(of: Pool, members: list[Backend] | None = None) -> PoolView:
+    policy = POLICIES["weighted-round-robin"](random.Random(1).random)
+    return view_of(of, ("weighted", members and len(members)),
+                   lambda pool: PoolView(pool, "weighted-round-robin", policy, HashKey(), members=members))  # fmt: skip
+
+
+def shares(of: Pool, count: int = 60) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for _ in range(count):
+        lease = of.acquire(b"", 0.0)
+        assert lease is not None
+        found[lease.backend.name] += 1
+        lease.release(Outcome.OK, 0.0)
+    return found
+
+
+def test_it_chooses_by_its_own_algorithm_and_the_pool_by_the_pools() -> None:
+    web = pool((3, 2, 1))
+    view = weighted(web)
+    assert shares(view) == {"b1": 30, "b2": 20, "b3": 10}
+    assert shares(web) == {"b1": 20, "b2": 20, "b3": 20}
+
+
+def test_it_follows_the_ready_set_and_leases_are_the_pools() -> None:
+    web = pool()
+    view = weighted(web)
+    web.set_ready(web.backends[0], False)
+    assert shares(view) == {"b2": 30, "b3": 30}
+    assert view.ready == web.ready
+    lease = view.acquire(b"", 0.0)
+    assert lease is not None
+    assert lease.backend.load.active == 1
+    assert lease.backend in web.backends
+
+
+def test_it_may_choose_among_some_only() -> None:
+    web = pool()
+    view = weighted(web, [web.backends[0], web.backends[2]])
+    assert shares(view) == {"b1": 30, "b3": 30}
+    web.set_ready(web.backends[0], False)
+    assert shares(view) == {"b3": 60}
+    assert not view.has_other([web.backends[2]])
+    assert web.has_other([web.backends[2]])
+
+
+def test_it_is_shared_while_it_is_in_use_and_goes_afterwards() -> None:
+    web = pool()
+    view = weighted(web)
+    assert weighted(web) is view
+    del view
+    gc.collect()
+    assert not list(web.views.values())
