@@ -41,6 +41,14 @@ class Pattern:
         groups: tuple[bytes, ...] = match.groups(b"")
         return groups
 
+    def find(self, data: bytes) -> tuple[int, int, tuple[bytes, ...]] | None:
+        """Start and end of the first match, and the groups from group 0 on, the whole match, b"" for those without a part."""
+        match = self._compiled.search(data)
+        if match is None:
+            return None
+        start, end = match.span(0)
+        return start, end, (data[start:end], *match.groups(b""))
+
     def sub_first(self, data: bytes, replacement: Replacement) -> bytes | None:
         """The data with its first match replaced; None without a match."""
         match = self._compiled.search(data)

@@ -96,3 +96,9 @@ def test_it_is_re2_that_matches_and_it_is_imported_by_the_first_pattern() -> Non
         "assert type(p._compiled).__module__ == 're2', type(p._compiled).__module__"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+def test_match_is_found_with_its_place_and_groups() -> None:
+    pattern = linear_regex.compile("(a)(x)?b")
+    assert pattern.find(b"..ab..ab") == (2, 4, (b"ab", b"a", b""))
+    assert pattern.find(b"a") is None

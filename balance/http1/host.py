@@ -74,6 +74,12 @@ def port_of(host: bytes) -> int:
     return int(match[2]) if match is not None and match[2] else 0
 
 
+def split_host(host: bytes) -> tuple[bytes, bytes]:
+    """The name or address (in brackets, if any) of a Host field's value, and its port or b""."""
+    match = _HOST.fullmatch(host)
+    return (match[1], match[2] or b"") if match is not None else (host, b"")
+
+
 def authority_of(address: str, port: int) -> bytes:
     """One of our addresses in the form of a Host field."""
     host = f"[{address}]" if ":" in address else address

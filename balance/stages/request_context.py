@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from balance.http1.head import RequestFields
 from balance.routing.request_view import RequestView
+from balance.transform.lines_per_try import LinesPerTry
 
 if TYPE_CHECKING:
     from balance.stages.stage import Reply
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 class RequestContext:
     """One request in its stages. The first group is what came, the second is what stages may set."""
 
-    __slots__ = ("backend", "client", "fields", "forward", "host", "host_sent", "is_trusted", "method", "now", "path", "pool",
-                 "query", "rand", "region", "reply_lines", "request_id", "route", "rule", "scheme", "target", "view",
-                 "wake")  # fmt: skip
+    __slots__ = ("backend", "client", "fields", "forward", "host", "host_sent", "host_to_backend", "is_trusted", "method",
+                 "now", "path", "per_try", "pool", "query", "rand", "region", "removed_prefix", "reply_lines", "request_id",
+                 "route", "rule", "scheme", "target", "view", "wake", "without_own")  # fmt: skip
 
     def __init__(self) -> None:
         self.method = b""
@@ -43,3 +44,8 @@ class RequestContext:
         self.region = ""  # the client's region; `unknown` where none is found
         self.backend = ""  # its name once the reply is there; "" for our own replies
         self.reply_lines = b""  # lines to add to the reply, such as Set-Cookie
+        # set by the transformation of requests, for whoever makes the head and for replies
+        self.removed_prefix = b""  # the prefix that was stripped from the path; b"" for none
+        self.host_to_backend = b""  # the Host that the backend gets; b"" for the client's
+        self.without_own: frozenset[bytes] = frozenset()  # lower-case names of the lines that we would add and must not
+        self.per_try: LinesPerTry | None = None  # lines that name the backend, made for each try, before `forward`

@@ -6,7 +6,7 @@ import pytest
 from reading import PLAIN
 
 from balance.errors import ProtocolError
-from balance.http1.host import is_same, origin_form, port_of
+from balance.http1.host import is_same, origin_form, port_of, split_host
 from balance.http1.request import RequestReader
 
 
@@ -87,3 +87,17 @@ def test_a_target_whose_host_is_none_is_refused_in_http_1_0_too(target: bytes) -
 @pytest.mark.parametrize(("host", "port"), [(b"h", 0), (b"h:81", 81), (b"[::1]", 0), (b"[::1]:81", 81), (b"h:", 0), (b"", 0)])
 def test_a_port_is_what_stands_behind_the_host(host: bytes, port: int) -> None:
     assert port_of(host) == port
+
+
+@pytest.mark.parametrize(
+    ("host", "parts"),
+    [
+        (b"a:80", (b"a", b"80")),
+        (b"A.", (b"A.", b"")),
+        (b"[::1]:8080", (b"[::1]", b"8080")),
+        (b"a:", (b"a", b"")),
+        (b"", (b"", b"")),
+    ],
+)
+def test_host_has_a_name_and_maybe_a_port(host: bytes, parts: tuple[bytes, bytes]) -> None:
+    assert split_host(host) == parts

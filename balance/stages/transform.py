@@ -1,0 +1,116 @@
+"""The stage that changes requests on their way to the backend, and replies on their way back.
+
+It judges last, once the pool is chosen, as what it makes is for the backend: rules and policies see the request as it came.
+The changed path is judged again by the rules of routes that lead to the same pool, so that stripping a prefix leads past none
+of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from balance.config.route_model import RouteConfig
+from balance.http1.fields import field_value
+from balance.stages.request_context import RequestContext
+from balance.stages.stage import Reply, ReplyHead, Stage
+from balance.transform.header_changes import HeaderChanges
+from balance.transform.lines_per_try import LinesPerTry
+from balance.transform.map_back import MapBack
+from balance.transform.path_changes import PathChanges, forwarded_prefix
+
+Judge = Callable[[RequestContext], Reply | None]
+
+_PREFIX_NAME: Final = b"x-forwarded-prefix"
+# Lines about the client that we add ourselves, after the client's own were taken out. What a user sets or removes is not added.
+_OWN: Final = frozenset(
+    (b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto", b"x-real-ip",
+     b"x-request-id")
+)  # fmt: skip
+
+
+class TransformStage(Stage):
+    """The changes of one route."""
+
+    __slots__ = ("_host", "_host_line", "_is_forward_changed", "_judge", "_paths", "_per_try", "_requests",
+                 "_says_prefix", "_without_own")  # fmt: skip
+
+    def __init__(self, route: RouteConfig, paths: PathChanges, judge: Judge | None) -> None:
+        """ValueError for changes that cannot be."""
+        transform = route.transform
+        also_removed = set()
+        if route.host != "preserve":
+            also_removed.add(b"host")
+        if paths.stripped:
+            also_removed.add(_PREFIX_NAME)
+        requests = HeaderChanges(transform.request_headers, is_request=True, also_removed=also_removed)
+        named = requests.take_per_try()
+        has_own_host = route.host == "backend"
+        self._host = b"" if route.host in ("preserve", "backend") else route.host.encode("ascii")
+        self._host_line = b"Host: " + self._host + b"\r\n" if self._host else b""
+        self._per_try = LinesPerTry(named, has_host=has_own_host) if named is not None or has_own_host else None
+        self._requests = requests
+        self._is_forward_changed = bool(requests)
+        self._without_own = requests.removed & _OWN
+        self._paths = paths if paths else None
+        # Ours, unless the user's own changes name the field
+        self._says_prefix = bool(paths.stripped) and all(
+            change.name.lower() != "x-forwarded-prefix" for change in transform.request_headers
+        )
+        self._judge = judge
+
+    def on_request(self, context: RequestContext) -> Reply | None:
+        """Change the request. A reply where the changed path is not allowed."""
+        stripped = b""
+        paths = self._paths
+        if paths is not None:
+            path, query = context.path, context.query
+            if paths.strips(path):
+                stripped = context.removed_prefix = paths.stripped
+            context.path, context.query = paths.apply(path, query)
+            if self._judge is not None and context.path != path:
+                reply = self._judge(context)
+                if reply is not None:
+                    return reply
+        if self._is_forward_changed:
+            forward = context.forward
+            changed = self._host_line + self._requests.apply(forward, context)
+            if self._says_prefix:
+                sent = field_value(forward, _PREFIX_NAME).encode("latin-1") if context.is_trusted else b""
+                changed += forwarded_prefix(stripped, sent)
+            context.forward = changed
+            context.host_to_backend = self._host
+            context.without_own = self._without_own
+        context.per_try = self._per_try
+        return None
+
+
+class ReplyTransformStage(TransformStage):
+    """With changes of replies, too."""
+
+    __slots__ = ("_map_back", "_replies")
+
+    def __init__(self, route: RouteConfig, paths: PathChanges, judge: Judge | None) -> None:
+        TransformStage.__init__(self, route, paths, judge)  # super() costs mypyc more
+        self._replies = HeaderChanges(route.transform.response_headers, is_request=False)
+        has_prefix = bool(paths.stripped or paths.added)
+        self._map_back = MapBack(paths.added) if route.transform.map_back and (has_prefix or route.host != "preserve") else None
+
+    def on_reply(self, context: RequestContext, reply: ReplyHead) -> None:
+        """Change the head of a reply: mapped back if it is a backend's, then the fields, also of our own replies."""
+        if self._map_back is not None and not reply.is_own:
+            reply.lines = self._map_back.apply(
+                reply.lines, context.removed_prefix, context.scheme.encode(), context.host_sent, context.host_to_backend
+            )
+        reply.lines = self._replies.apply(reply.lines, context)
+
+
+def build(route: RouteConfig, environment: object, judge: Judge | None = None) -> TransformStage | None:
+    """The stage of a route, if anything is changed there. `judge` judges a changed path again, by the context's."""
+    transform = route.transform
+    paths = PathChanges(transform)
+    if transform.response_headers or transform.map_back:
+        return ReplyTransformStage(route, paths, judge)
+    if transform.request_headers or paths or route.host != "preserve":
+        return TransformStage(route, paths, judge)
+    return None
