@@ -118,6 +118,7 @@ def _table(read_endpoints: ReadEndpoints, actions: Actions) -> list[Endpoint]:
         Endpoint("GET", "/pools", read_endpoints.pools, local, "Every pool with its backends."),
         Endpoint("GET", "/backends", read_endpoints.backends, local, "How every backend stands, and why."),
         Endpoint("GET", "/backends/{name}", read_endpoints.backend, local, "How one backend stands, and why."),
+        Endpoint("GET", "/routes", read_endpoints.routes, local, "Every route in its order, and how often it was taken."),
         Endpoint("POST", "/backends", actions.add, order, "Add a backend.", DRY_RUN, ADD_BODY, can_be_refused=True),
         Endpoint(
             "PATCH", "/backends/{name}", actions.change, order, "Change a backend, drain it, take it out or put it back.",

@@ -1,4 +1,4 @@
-"""The GET endpoints: health, readiness, status, backends, pools, configuration, events, metrics."""
+"""The GET endpoints: health, readiness, status, backends, pools, routes, configuration, events, metrics."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from balance.admin.json_reply import iso_time, reply
 from balance.admin.metrics.exposition import registry
 from balance.admin.metrics.totals import Totals
 from balance.admin.order_parsing import find_backend
+from balance.admin.routes import routes
 from balance.admin.state_view import StateView
 from balance.admin.status import duration, pools, status
 from balance.admin.supervisor_orders import GenerationInfo
@@ -67,6 +68,10 @@ class ReadEndpoints:
     async def pools(self, request: Request) -> Response:
         """Every pool with its backends."""
         return reply({"pools": pools(self._view, time.time(), time.monotonic_ns() // 1000)})
+
+    async def routes(self, request: Request) -> Response:
+        """Every route."""
+        return reply(routes(self._view, time.time(), time.monotonic_ns() // 1000))
 
     async def config(self, request: Request) -> Response:
         """The configuration, or an earlier one, with all defaults and without secrets."""

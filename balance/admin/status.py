@@ -59,6 +59,7 @@ def status(view: StateView, now: float, now_us: int) -> dict[str, Any]:
                 "mode": listener.mode.value,
                 "listen": [str(address) for name, address in view.listening if name == listener.name],
                 "pool": listener.pool,
+                "routes": len(listener.http.routes),
                 "connections": view.clients(listener.name, totals),
                 "max_clients": listener.max_clients or None,
             }
@@ -80,8 +81,8 @@ def pools(view: StateView, now: float, now_us: int) -> list[dict[str, Any]]:
 
 def sessions_active(view: StateView, totals: Totals) -> int:
     """TCP sessions now: active connections at the backends of pools that no HTTP listener uses."""
-    by_http = {listener.pool for listener in view.config.listeners if listener.mode is Mode.HTTP}
-    by_tcp = {listener.pool for listener in view.config.listeners} - by_http
+    by_http = {pool for listener in view.config.listeners if listener.mode is Mode.HTTP for pool in listener.pools}
+    by_tcp = {pool for listener in view.config.listeners for pool in listener.pools} - by_http
     return sum(
         totals.cell(counters.block(backend_view.slot) + counters.ACTIVE)
         for backend_view in view.backends()

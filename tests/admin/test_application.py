@@ -78,7 +78,7 @@ def test_the_status_names_everything_at_a_glance(view: StateView) -> None:
     assert document["memory"]["resident_bytes"] > 0
     assert document["connections"]["active"] == 3
     assert [worker["state"] for worker in document["workers"]] == ["alive", "alive"]
-    listener = {"name": "web", "mode": "http", "listen": ["127.0.0.1:8080"], "pool": "app", "connections": 0}
+    listener = {"name": "web", "mode": "http", "listen": ["127.0.0.1:8080"], "pool": "app", "routes": 0, "connections": 0}
     assert document["listeners"] == [listener | {"max_clients": None}]
     first, second = document["pools"][0]["backends"]
     assert (first["name"], first["state"], first["requests"]) == ("a1", "healthy", 7)

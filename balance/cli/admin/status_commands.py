@@ -45,7 +45,8 @@ def _status(document: dict[str, Any]) -> Iterator[str]:
     yield from table(("WORKER", "PID", "STATE", "CONNECTIONS", "REQUESTS"), workers)
     yield ""
     listeners = [
-        (each["name"], each["mode"], ", ".join(each["listen"]), each["pool"], _clients(each)) for each in document["listeners"]
+        (each["name"], each["mode"], ", ".join(each["listen"]), _leads_to(each), _clients(each))
+        for each in document["listeners"]
     ]
     yield from table(("LISTENER", "MODE", "ADDRESS", "POOL", "CLIENTS"), listeners)
     yield ""
@@ -55,6 +56,11 @@ def _status(document: dict[str, Any]) -> Iterator[str]:
         for each in document["pools"]
     ]  # fmt: skip
     yield from table(("POOL", "ALGORITHM", "READY", "CHECK", "NOW", "REQUESTS", "SESSIONS"), pools)
+
+
+def _leads_to(listener: dict[str, Any]) -> str:
+    count: int = listener.get("routes", 0)
+    return f"{count} route{'s' * (count != 1)}" if count else str(listener["pool"])
 
 
 def _clients(listener: dict[str, Any]) -> str:

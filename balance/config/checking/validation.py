@@ -32,6 +32,7 @@ ADMIN_PATHS = PROBE_PATHS | frozenset(
         "/pools",
         "/reload",
         "/restart",
+        "/routes",
         "/upgrade",
     ]
 )

@@ -21,8 +21,9 @@ def lines(config: Config, listen_sockets: ListenSockets) -> Iterator[str]:
     by_name = {listener.name: listener for listener in config.listeners}
     for listen_address in listen_sockets.listeners:
         listener = by_name[listen_address.listener]
-        pool = _pool(config.pool(listener.pool))
-        yield f"listener {listener.name}: {listener.mode.value} on {listen_address.address} to {pool}"
+        routes = len(listener.http.routes)
+        to = f"{routes} route{'s' * (routes != 1)}" if routes else _pool(config.pool(listener.pool))
+        yield f"listener {listener.name}: {listener.mode.value} on {listen_address.address} to {to}"
     for listen_address in listen_sockets.admin:
         yield f"admin: {url(listen_address.address)}/status (also /health, /ready, /version)"
     if config.metrics.enabled:

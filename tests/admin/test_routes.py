@@ -1,0 +1,82 @@
+"""The document of routes: their order, what they match and do in words, how often they were taken."""
+
+from dataclasses import replace
+
+import pytest
+
+from balance.admin.routes import action_text, match_text, routes
+from balance.admin.state_view import StateView
+from balance.config.model import HttpConfig
+from balance.config.route_model import (
+    BlueGreen,
+    Canary,
+    FixedResponse,
+    Redirect,
+    RouteConfig,
+    RouteMatch,
+    TrafficPolicy,
+    ValueMatch,
+    WeightedPool,
+)
+from balance.process.shared_memory.board import Board
+from balance.runtime import counters
+
+
+@pytest.mark.parametrize(
+    ("match", "text"),
+    [
+        (RouteMatch(), "any"),
+        (RouteMatch(host="a.example"), "a.example"),
+        (RouteMatch(host="*.example", path_operator="prefix", path="/api/"), "*.example/api/*"),
+        (RouteMatch(path_operator="prefix", path="/"), "/*"),
+        (RouteMatch(path_operator="exact", path="/x", methods=("GET", "PUT")), "/x, GET|PUT"),
+        (RouteMatch(path_operator="regex", path="^/a+$"), "~ ^/a+$"),
+        (
+            RouteMatch(
+                headers=(ValueMatch("x-a", "equals", "1"), ValueMatch("x-b", "absent")),
+                query=(ValueMatch("q", "prefix", "v"),),
+                cookies=(ValueMatch("c", "present"), ValueMatch("d", "regex", "x+")),
+            ),
+            "header x-a: 1, header no x-b, query q: v*, cookie c, cookie d ~ x+",
+        ),
+    ],
+)
+def test_what_a_route_matches_is_said_in_a_line(match: RouteMatch, text: str) -> None:
+    assert match_text(match) == text
+
+
+@pytest.mark.parametrize(
+    ("route", "text"),
+    [
+        (RouteConfig("r", pool="web"), "web"),
+        (RouteConfig("r", redirect=Redirect(to="/x", status=301)), "redirect 301"),
+        (RouteConfig("r", respond=FixedResponse(418)), "respond 418"),
+        (RouteConfig("r", split=(WeightedPool("a", 3), WeightedPool("b", 1))), "a 3, b 1"),
+        (RouteConfig("r", pool="web", policy=TrafficPolicy(canary=Canary("v2", 7.5))), "web, canary v2 7.5%"),
+        (RouteConfig("r", policy=TrafficPolicy(blue_green=BlueGreen("b", "g", "green"))), "green: g"),
+    ],
+)
+def test_what_a_route_does_is_said_in_a_line(route: RouteConfig, text: str) -> None:
+    assert action_text(route) == text
+
+
+def test_routes_are_shown_in_their_order_with_what_they_did(view: StateView) -> None:
+    listener = replace(
+        view.config.listeners[0],
+        http=HttpConfig(
+            routes=(RouteConfig("rest", pool="default"), RouteConfig("api", RouteMatch("", "prefix", "/api"), pool="default"))
+        ),
+    )
+    view.config = replace(view.config, listeners=(listener,))
+    view.slots = {**view.slots, ("/", f"{listener.name}/api"): 2, ("/", f"{listener.name}/rest"): 3}
+    board = view.board
+    assert isinstance(board, Board)
+    board.rows[0][counters.block(2) + counters.ROUTE_HITS] = 3
+    board.rows[1][counters.block(2) + counters.ROUTE_HITS] = 4
+    board.rows[0][counters.block(2) + counters.ROUTE_LAST_US] = 58_000_000
+    board.rows[1][counters.block(2) + counters.ROUTE_LAST_US] = 59_000_000
+    shown = routes(view, now=1000.0, now_us=60_000_000)["routes"]
+    assert [(each["order"], each["name"], each["match"], each["hits"], each["last_hit"]) for each in shown] == [
+        (1, "api", "/api/*", 7, "1970-01-01T00:16:39.000+00:00"),
+        (2, "rest", "any", 0, None),
+    ]
