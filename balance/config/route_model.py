@@ -160,6 +160,7 @@ class Fault:
     header: ValueMatch | None = None  # only requests that have it, from trusted proxies
     until_s: float = 0.0  # 0: not given, which the schema refuses
     is_until_relative: bool = False
+    ends_s: float = 0.0  # since the epoch, where `until_s` is relative: set when it is served first, see config.fault_ends
 
 
 @dataclass(frozen=True, slots=True)

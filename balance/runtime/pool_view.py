@@ -30,7 +30,7 @@ class PoolView(Pool):
         backups: Policy | None = None,
         members: Sequence[Backend] | None = None,
     ) -> None:
-        """`backups` chooses among the pool's backups, if it has any; `members` are the backends to choose from, None for all."""
+        """`backups` chooses among the pool's backups; `members` are the backends to choose from, None for all."""
         super().__init__(
             pool.name,
             pool.backends,

@@ -17,7 +17,7 @@ class RequestContext:
     """One request in its stages. The first group is what came, the second is what stages may set."""
 
     __slots__ = ("backend", "client", "fields", "forward", "host", "host_sent", "host_to_backend", "is_trusted", "method",
-                 "now", "path", "per_try", "pool", "query", "rand", "region", "removed_prefix", "reply_lines", "request_id",
+                 "mirror", "now", "path", "per_try", "pool", "query", "rand", "region", "removed_prefix", "reply_lines", "request_id",
                  "route", "rule", "scheme", "target", "view", "wake", "without_own")  # fmt: skip
 
     def __init__(self) -> None:
@@ -42,6 +42,7 @@ class RequestContext:
         self.pool = ""  # the pool that the request goes to
         self.rule = ""  # the rule that decided, for the access log: `rules[2]`, `canary`, `fault`
         self.region = ""  # the client's region; `unknown` where none is found
+        self.mirror = ""  # the pool that gets a copy of the request
         self.backend = ""  # its name once the reply is there; "" for our own replies
         self.reply_lines = b""  # lines to add to the reply, such as Set-Cookie
         # set by the transformation of requests, for whoever makes the head and for replies
