@@ -25,6 +25,7 @@ Pages:
   /echo      the request as JSON: method, path, headers, body up to 1 MB
   /bytes     a body of ?n=1024 bytes
   /ws        WebSocket echo, with --websocket
+  any other  its name, the request's line and header fields, with --catch-all; else 404
 
 \b
 Example:
@@ -45,6 +46,7 @@ Example:
 )
 @click.option("--fail-rate", type=click.FloatRange(0, 1), default=0.0, help="Share of requests answered with 500, like 0.1.")
 @click.option("--websocket", is_flag=True, help="Serve the WebSocket echo at /ws.")
+@click.option("--catch-all", is_flag=True, help="Serve every other path too: say which request came.")
 @click.option(
     "--keepalive-timeout",
     metavar="DURATION",
@@ -54,12 +56,12 @@ Example:
     help="Close a connection that is idle for so long; 0 closes after every answer.",
 )
 def backend_command(
-    port: int, name: str, host: str, delay: float, fail_rate: float, websocket: bool, keepalive_timeout: float
+    port: int, name: str, host: str, delay: float, fail_rate: float, websocket: bool, catch_all: bool, keepalive_timeout: float
 ) -> None:
     """Run a small HTTP/1.1 server to balance over, until Ctrl-C."""
     if not name.isprintable() or not name.isascii() or not name.strip():
         raise click.BadParameter(f"{name!r} must be printable ASCII: it is sent in a header", param_hint="--name")
-    site = Site(name, delay_s=delay, fail_rate=fail_rate, websocket=websocket)
+    site = Site(name, delay_s=delay, fail_rate=fail_rate, websocket=websocket, catch_all=catch_all)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve(site, host, port, keepalive_timeout))
 

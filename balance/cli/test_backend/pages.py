@@ -68,11 +68,14 @@ class RefusedError(Exception):
 class Site:
     """The pages of one named backend, and the switch that makes it fail its health checks."""
 
-    def __init__(self, name: str, *, delay_s: float = 0.0, fail_rate: float = 0.0, websocket: bool = False) -> None:
+    def __init__(
+        self, name: str, *, delay_s: float = 0.0, fail_rate: float = 0.0, websocket: bool = False, catch_all: bool = False
+    ) -> None:
         self.name = name
         self.delay_s = delay_s
         self.fail_rate = fail_rate
         self.websocket = websocket
+        self.catch_all = catch_all
         self.is_failing = False
         self.served = 0
         self._pages: dict[str, Callable[[Request], Page]] = {
@@ -91,6 +94,8 @@ class Site:
         if request.refusal:
             return text(request.refusal, HTTPStatus.BAD_REQUEST)
         make = self._pages.get(request.path)
+        if make is None and self.catch_all:
+            make = self._any
         if make is None:
             hint = " (WebSocket needs --websocket)" if request.path == "/ws" else ""
             return text(f"no page {request.path}{hint}; there are {' '.join(self._pages)}", HTTPStatus.NOT_FOUND)
@@ -112,6 +117,10 @@ class Site:
         if "application/json" in request.header("accept"):
             return as_json({"backend": self.name, "path": request.target, "served": self.served})
         return text(self.name)
+
+    def _any(self, request: Request) -> Page:
+        fields = (f"{name.lower()}: {value}" for name, value in request.headers)
+        return text("\n".join([f"{self.name} {request.method} {request.target}", *fields]))
 
     def _health(self, request: Request) -> Page:
         if self.is_failing:

@@ -129,6 +129,15 @@ def test_fail_rate_spares_the_health_check() -> None:
         assert [fetch(port, path)[0] for path in ("/", "/echo", "/health")] == [500, 500, 200]
 
 
+def test_catch_all_says_which_request_came() -> None:
+    with backend("--catch-all") as (port, _):
+        status, body = fetch(port, "/any/where?q=1")
+        lines = body.decode().splitlines()
+        assert (status, lines[0]) == (200, "one GET /any/where?q=1")
+        assert any(line.startswith("host: ") for line in lines)
+        assert fetch(port, "/health")[1] == b"ok\n"
+
+
 def test_pipelined_requests_are_answered_in_order(port: int) -> None:
     slow, quick = b"GET /slow?ms=50 HTTP/1.1\r\nHost: x\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     replies = converse(port, slow * 2 + quick)
