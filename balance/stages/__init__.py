@@ -6,13 +6,20 @@ from collections.abc import Callable
 from typing import Final
 
 from balance.config.route_model import RouteConfig
+from balance.stages.blue_green import blue_green_stage
+from balance.stages.canary import canary_stage
 from balance.stages.environment import StageEnvironment
+from balance.stages.split import split_stage
 from balance.stages.stage import Stage
 
 Build = Callable[[RouteConfig, StageEnvironment], Stage | None]  # None: the route has no such rule
 
 # On the way in they are asked from the first to the last; on the way back from the last to the first.
-STAGES: Final[tuple[Build, ...]] = ()
+STAGES: Final[tuple[Build, ...]] = (
+    blue_green_stage,
+    split_stage,
+    canary_stage,  # takes users out of what the two before it have chosen
+)
 
 
 def build_stages(route: RouteConfig, environment: StageEnvironment) -> tuple[Stage, ...]:

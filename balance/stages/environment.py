@@ -9,10 +9,6 @@ from balance.config.model import HttpConfig
 from balance.config.route_model import RouteConfig
 
 
-def _nothing_switched(route: str) -> str:
-    return ""
-
-
 @dataclass(frozen=True, slots=True)
 class StageEnvironment:
     """One for each listener and configuration."""
@@ -21,7 +17,6 @@ class StageEnvironment:
     http: HttpConfig
     routes: tuple[RouteConfig, ...]  # of the listener, in the file's order
     rand: Callable[[], float]  # a number in [0, 1)
-    active_side: Callable[[str], str] = _nothing_switched  # of a route: blue, green; "": as configured
     epoch_s: float = 0.0  # when it was made, since the epoch
     monotonic_s: float = 0.0  # the same moment on the monotonic clock
     regions: frozenset[str] = frozenset()  # those of all backends

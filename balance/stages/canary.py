@@ -1,0 +1,69 @@
+"""Sends a part of a route's users to another pool: who asks for it, and a percentage of the others.
+
+In this order: a header field, then a cookie that the file names as a way in, then the hash of the user's key. The file says by
+their names that they count from anybody: a client that has them may go to the canary. Where that is not for everyone, let the
+file ask for a value that only testers know. What the percentage leaves behind stays where the route sends it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from balance.config.route_model import Canary, RouteConfig
+from balance.routing.sides import Places
+from balance.routing.value_test import ValueTest
+from balance.stages.blue_green import PICKED
+from balance.stages.environment import StageEnvironment
+from balance.stages.request_context import RequestContext
+from balance.stages.stage import Stage
+from balance.stages.user_key import UserKey
+
+RULE: Final = "canary"
+
+
+class CanaryStage(Stage):
+    """The canary of one route."""
+
+    __slots__ = ("_bases", "_opt_in", "_percent", "_places", "_pool", "_user")
+
+    def __init__(self, canary: Canary, bases: frozenset[str]) -> None:
+        """`bases` are the pools that it takes users from: a request for which a rule has chosen another one stays there."""
+        self._bases = bases
+        self._opt_in = tuple(
+            ValueTest(kind, match)
+            for kind, match in (("header", canary.header), ("cookie", canary.cookie))
+            if match is not None
+        )
+        self._percent = canary.percent
+        self._places = Places(RULE, canary.salt)
+        self._pool = canary.pool
+        self._user = UserKey(canary.key, is_sticky=canary.sticky)
+
+    def on_request(self, context: RequestContext) -> None:
+        if context.pool not in self._bases or context.rule == PICKED:
+            return
+        if self._has_opted_in(context) or self._is_drawn(context):
+            context.pool = self._pool
+            context.rule = RULE
+
+    def _has_opted_in(self, context: RequestContext) -> bool:
+        return any(test.holds(context.view) for test in self._opt_in)
+
+    def _is_drawn(self, context: RequestContext) -> bool:
+        percent = self._percent
+        if not 0 < percent < 100:  # all or nobody: no cookie is needed
+            return percent > 0
+        user = self._user.of(context)
+        return (self._places.of(user) if user else context.rand() * 100) < percent
+
+
+def canary_stage(route: RouteConfig, environment: StageEnvironment) -> Stage | None:
+    """The route's canary, if it has one."""
+    canary, active = route.policy.canary, route.policy.blue_green
+    if canary is None:
+        return None
+    if active is not None:
+        bases = frozenset([active.blue, active.green])
+    else:
+        bases = frozenset([each.pool for each in route.split]) or frozenset([route.pool])
+    return CanaryStage(canary, bases)

@@ -1,0 +1,53 @@
+"""Shares a route's users out among several pools by weight. The same user always goes to the same pool.
+
+Weight 0 gets nothing, even when it is the only pool; when all have weight 0 the answer is 503, `no_healthy`. A pool without
+ready backends keeps its share, whose requests are refused: nothing spills over, as in Envoy's weighted clusters.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from balance.config.route_model import RouteConfig, WeightedPool
+from balance.model import Why
+from balance.routing.sides import Places, side, thresholds
+from balance.stages.environment import StageEnvironment
+from balance.stages.request_context import RequestContext
+from balance.stages.stage import Reply, Stage
+from balance.stages.user_key import UserKey
+
+RULE: Final = "split"
+_NO_WEIGHT: Final = Reply(503, Why.NO_HEALTHY, "every pool of the split has weight 0")
+
+
+class SplitStage(Stage):
+    """The split of one route."""
+
+    __slots__ = ("_base", "_ends", "_places", "_pools", "_user")
+
+    def __init__(self, split: tuple[WeightedPool, ...], base: str) -> None:
+        """`base` is the pool that the request has before: for another one a rule has chosen."""
+        self._base = base
+        weighty = [each for each in split if each.weight]
+        self._pools = tuple(each.pool for each in weighty)
+        self._ends = thresholds([each.weight for each in weighty])
+        self._places = Places(RULE)
+        self._user = UserKey()
+
+    def on_request(self, context: RequestContext) -> Reply | None:
+        if context.pool != self._base:
+            return None
+        pools = self._pools
+        if not pools:
+            return _NO_WEIGHT
+        context.rule = RULE
+        if len(pools) == 1:  # nobody needs a cookie to stay there
+            context.pool = pools[0]
+        else:
+            context.pool = pools[side(self._ends, self._places.of(self._user.of(context)))]
+        return None
+
+
+def split_stage(route: RouteConfig, environment: StageEnvironment) -> Stage | None:
+    """The route's split, if it has one."""
+    return SplitStage(route.split, route.pool) if route.split else None
