@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-SLICE: Final = 32 * 1024  # bytes that are given to an encoder in one turn of the event loop
+SLICE: Final = 32 * 1024  # bytes that are encoded in one turn of the event loop
 
 CODINGS: Final = ("gzip", "br", "zstd")
 DEFAULT_LEVELS: Final = {"gzip": 4, "br": 3, "zstd": 3}

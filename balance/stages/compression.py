@@ -14,14 +14,20 @@ from balance.compression.encoders import EncoderFactory, encoder_factory
 from balance.compression.if_none_match import TagForms, only_weak
 from balance.compression.media_types import MediaTypes
 from balance.compression.reply_fields import compressed, entity_tag, weakened, with_vary
-from balance.config.route_model import Compression
+from balance.config.route_model import Compression, RouteConfig
 from balance.http1.framing import NO_BODY
+from balance.stages.environment import StageEnvironment
 from balance.stages.request_context import RequestContext
 from balance.stages.stage import ReplyHead, Stage
 
 _CACHE_SIZE: Final = 16  # heads: within a second many are identical
 _CACHE_MAX_BYTES: Final = 2048
 _NOT_MODIFIED: Final = 304
+
+
+def compression_stage(route: RouteConfig, environment: StageEnvironment) -> Stage | None:
+    """The stage of a route, where it compresses."""
+    return CompressionStage(route.compression) if route.compression.enabled else None
 
 
 class _Plan:

@@ -24,6 +24,7 @@ from balance.model import Outcome, TryPhase, Why
 from balance.proxy.access_log import AccessRecord
 from balance.proxy.http.account import count_exchange
 from balance.proxy.http.connect import connect, take_parked
+from balance.proxy.http.encoded_reply import EncodedReply
 from balance.proxy.http.queue_wait import FULL, QueueWait
 from balance.proxy.http.request_head import client_view, request_head
 from balance.proxy.http.resend import Resend, is_repeatable
@@ -446,12 +447,16 @@ class Exchange:
                 self.client.claim(self.upstream)
         if self.settings.cookie is not None and self._lookup.is_moved:
             response = with_cookie(self, self._lookup, response)
+        encoded = None
         if self.routing is not None:
             response = self.routing.reply(response)
+            encoded = self.routing.encoded
         framing = NO_BODY if self.request.method == b"HEAD" else response.framing
         self.status = response.status
         self.head_at = now = monotonic()
-        if framing is BY_LENGTH and len(body) == response.length:
+        if encoded is not None:
+            self._reply_encoded(encoded, response, body, now)
+        elif framing is BY_LENGTH and len(body) == response.length:
             self._state = REPLYING
             self.bytes_out = self.client.writer.begin(self, response, framing, body)
             self._end_well(response, True, now)
@@ -475,6 +480,27 @@ class Exchange:
             self.bytes_out = self.client.writer.begin(self, response, framing, body)
             self._more_or_end(content)
 
+    def _reply_encoded(self, encoded: EncodedReply, response: Response, body: bytes, now: float) -> None:
+        """The reply's head and the first bytes of a body that a stage encodes."""
+        if self.lease is not None:
+            self.lease.answered(now, response.status)
+        if self.upload is not None:
+            self.upload.kept = None
+        self._response = response
+        content = self._download = self._body_of(response, response.framing, decode=True)
+        try:
+            out = encoded.begin(content, body)
+        except ProtocolError as error:
+            self._not_understood(error)
+            return
+        framing = BY_CHUNKS
+        if content.is_done:
+            framing = BY_LENGTH
+            response = response.changed(b"%bContent-Length: %d\r\n" % (response.forward, len(out)))
+        self._state = REPLYING
+        self.bytes_out = self.client.writer.begin(self, response, framing, out)
+        self._more_or_end(content)
+
     def _is_passed_over(self, response: Response, body: bytes) -> bool:
         """Whether this reply is dropped because another try follows."""
         if self.resend is not None:
@@ -484,10 +510,10 @@ class Exchange:
             return False
         return self._failed_try().failed_by_status(response, body)
 
-    def _body_of(self, response: Response, framing: Framing) -> Body:
+    def _body_of(self, response: Response, framing: Framing, *, decode: bool = False) -> Body:
         if framing is not BY_CHUNKS:
             return Body(framing, response.length, HttpResponseParser)
-        settings, decode = self.settings, not self.request.minor  # HTTP/1.0 has no chunked coding
+        settings, decode = self.settings, decode or not self.request.minor  # HTTP/1.0 has no chunked coding
         # `reject` applies to clients only: when a reply's trailers arrive, it has begun, so they are dropped.
         underscores = "pass" if settings.listener.http.underscore_headers == "pass" else "drop"
         is_tolerant = settings.replies.is_tolerant
@@ -496,9 +522,9 @@ class Exchange:
     # --- 4. more of it --------------------------------------------------------------------------------
 
     def _more(self, data: bytes) -> None:
-        content = self._download
+        content, encoded = self._download, None if self.routing is None else self.routing.encoded
         try:
-            data = content.feed(data)
+            data = content.feed(data) if encoded is None else encoded.feed(data)
         except ProtocolError as error:
             self._not_understood(error)
             return
@@ -511,6 +537,22 @@ class Exchange:
         else:
             self._await(monotonic())
 
+    def next_slice(self) -> None:
+        """Called in a later turn of the event loop: encode more of what was received."""
+        if self._state is not REPLYING or self.client.is_write_paused:  # resume_download() follows
+            return
+        try:
+            self._more(b"")
+        except Exception:  # called by the event loop, so no transport ends the connection
+            self.crashed()
+            raise
+
+    def _encode_rest(self, encoded: EncodedReply) -> bool:
+        """Encode all that was received, as no more follows. False when this ended the exchange."""
+        while self._state is REPLYING and encoded.is_holding:
+            self._more(b"")
+        return self._state is REPLYING
+
     def pause_download(self) -> None:
         """Called by the client connection when it cannot take more of the reply."""
         if self.upstream is not None:
@@ -519,7 +561,9 @@ class Exchange:
 
     def resume_download(self) -> None:
         """Called by the client connection when it can take more of the reply again."""
-        if self.upstream is not None:
+        if self.routing is not None and self.routing.encoded is not None and self.routing.encoded.is_holding:
+            self.routing.encoded.schedule()
+        elif self.upstream is not None:
             self.upstream.resume()
             self._await(monotonic())
 
@@ -528,7 +572,12 @@ class Exchange:
     def upstream_ended(self, exc: Exception | None) -> None:
         """The upstream has ended (`exc` is None) or failed. EPIPE is both: the end arrived before the reset."""
         if self._state is REPLYING:
+            encoded = None if self.routing is None else self.routing.encoded
+            if encoded is not None and not self._encode_rest(encoded):
+                return
             if (exc is None or isinstance(exc, BrokenPipeError)) and self._download.ends_at_close:
+                if encoded is not None:
+                    self.bytes_out += self.client.writer.more(encoded.finish())
                 self._end_well(self._response, False, monotonic())
             else:
                 self.fail(502, Why.RESET_MID_RESPONSE, "the backend broke off its reply", Outcome.FAILED)

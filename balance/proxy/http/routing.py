@@ -13,6 +13,7 @@ from balance.errors import ProtocolError
 from balance.host_names import normalize_host
 from balance.http1.head import Response
 from balance.model import Why
+from balance.proxy.http.encoded_reply import EncodedReply
 from balance.proxy.http.request_head import request_head
 from balance.routing.request_view import RequestView
 from balance.runtime.routes import Route, Router
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class Routing:
     """Finds the route and runs its stages. Exchange.begin() follows when the last of them says go on."""
 
-    __slots__ = ("_at_timeout", "_exchange", "_next", "_ready_at", "context", "is_waiting", "route")
+    __slots__ = ("_at_timeout", "_exchange", "_next", "_ready_at", "context", "encoded", "is_waiting", "route")
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -35,6 +36,7 @@ class Routing:
         self._ready_at = 0.0  # when the wait ends, seconds, monotonic
         self.is_waiting = False
         self.route: Route | None = None
+        self.encoded: EncodedReply | None = None  # the body of the reply, where a stage encodes it
         self.context = _context(exchange, self)
 
     def start(self, router: Router) -> bool:
@@ -135,6 +137,8 @@ class Routing:
         context.backend = backend.name if backend is not None else ""
         head = ReplyHead(response.status, response.forward, response.framing, response.length)
         self._change(head)
+        if head.encoder is not None:
+            self.encoded = EncodedReply(self._exchange, head.encoder)
         return response.changed(head.lines)
 
     def own_reply(self, status: int, lines: bytes) -> bytes:
