@@ -1,0 +1,88 @@
+"""A stripped or rewritten path reaches nothing that another route guards in the same pool."""
+
+from __future__ import annotations
+
+import pytest
+from contexts import request_context
+
+from balance.config.common_model import Retry, Timeouts
+from balance.config.route_model import Condition, PoolUse, Rewrite, RouteConfig, RouteMatch, Rule, TrafficPolicy, Transform
+from balance.stages.final_path import FinalPathRules, final_path_rules
+
+OFFICE = Condition("cidr", "client_ip", value=("10.0.0.0/8",))
+DENY_OTHERS = TrafficPolicy(rules=(Rule(Condition("not", conditions=(OFFICE,)), "deny", name="office only"),))
+STRIPS = Transform(strip_prefix="/api")
+
+
+def route(path: str, pool: str = "main", *, host: str = "", methods: tuple[str, ...] = (), **others: object) -> RouteConfig:
+    match = RouteMatch(host=host, path_operator="prefix", path=path, methods=methods)
+    return RouteConfig(path or "any", match, pool, uses=(PoolUse(pool, Timeouts(), Retry()),), **others)
+
+
+OPEN = route("/api", transform=STRIPS)
+ADMIN = route("/admin", policy=DENY_OTHERS)
+REST = route("/")
+
+
+def reply_why(routes: list[RouteConfig], path: bytes, pool: str = "main", **values: object) -> str:
+    context = request_context(b"/api" + path, pool=pool, **values)
+    context.path = path
+    reply = FinalPathRules(routes).judge(context)
+    return "" if reply is None else reply.why.word
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        (b"/users", ""),
+        (b"/admin", "denied"),
+        (b"/admin/x", "denied"),
+        (b"/administrator", ""),
+        (b"/%61dmin", "ambiguous_path"),
+        (b"/../admin", "ambiguous_path"),
+        (b"/x/%2e%2e/admin", "ambiguous_path"),
+        (b"/admin;x", "ambiguous_path"),
+        (b"/@scope%2fname", ""),
+        (b"/page;jsessionid=1", ""),
+    ],
+)
+def test_the_final_path_is_judged_as_if_it_had_been_asked_for(path, why):
+    assert reply_why([OPEN, ADMIN, REST], path) == why
+
+
+def test_the_rules_of_the_guarded_route_decide():
+    assert reply_why([OPEN, ADMIN, REST], b"/admin", client="10.1.1.1") == ""
+    assert reply_why([OPEN, ADMIN, REST], b"/admin", client="") == "denied"
+
+
+def test_what_a_client_may_ask_for_itself_is_not_denied():
+    assert reply_why([OPEN, ADMIN, route("/admin/help")], b"/admin/help") == ""
+    assert reply_why([OPEN, route("/admin", host="other", policy=DENY_OTHERS)], b"/admin") == ""
+    assert reply_why([OPEN, route("/admin", methods=("POST",), policy=DENY_OTHERS)], b"/admin") == ""
+    assert reply_why([OPEN, route("/admin", methods=("POST",), policy=DENY_OTHERS)], b"/admin", method=b"POST") == "denied"
+
+
+def test_routes_to_other_pools_guard_nothing_and_hide_no_guard():
+    assert reply_why([OPEN, route("/admin", "elsewhere", policy=DENY_OTHERS), REST], b"/admin") == ""
+    assert reply_why([OPEN, route("/admin/help", "elsewhere"), ADMIN], b"/admin/help") == "denied"
+    assert reply_why([OPEN, ADMIN], b"/admin", pool="elsewhere") == ""
+
+
+def test_the_denial_has_its_rules_name():
+    context = request_context(b"/api/admin", pool="main", path=b"/admin")
+    assert FinalPathRules([OPEN, ADMIN]).judge(context) is not None
+    assert context.rule == "office only"
+
+
+@pytest.mark.parametrize(
+    ("routes", "is_needed"),
+    [
+        ([OPEN, REST], False),
+        ([ADMIN, REST], False),
+        ([OPEN, ADMIN], True),
+        ([route("/old", transform=Transform(rewrite=(Rewrite("^/old", "/new"),))), ADMIN], True),
+        ([route("/old", transform=Transform(add_prefix="/v2")), ADMIN], True),
+    ],
+)
+def test_nothing_is_kept_where_nothing_is_changed_or_guarded(routes, is_needed):
+    assert (final_path_rules(routes) is not None) is is_needed
