@@ -6,6 +6,7 @@ import itertools
 import random
 from collections.abc import Callable, Iterator
 
+from compressing import compression  # the file beside this one
 from scripted.bytes_sent import REQUEST, RESPONSE
 from scripted.site import EVERYTHING_ON, PLAIN
 from whole import request  # the file beside this one
@@ -33,6 +34,7 @@ def all_cases() -> Iterator[Case]:
     yield from whole_requests()
     yield from heads()
     yield from bodies()
+    yield from compression()
     yield from counting()
     yield from leases()
     yield from keys()
