@@ -35,7 +35,14 @@ TOP_LEVEL = {
 # Modules whose claims are tested through another's door, with the file that does it.
 TESTED_ELSEWHERE = {
     "__main__": "cli/test_main.py",
+    "config/checking/pool_users": "config/checking/test_route_errors.py",
+    "config/overlay": "config/test_build.py",
+    "config/schema/common_sections": "config/schema/test_schema.py",
+    "config/schema/inner_error": "config/reading/test_decoding.py",
+    "config/schema/policy_sections": "config/test_route_build.py",
+    "config/schema/route_sections": "config/test_route_build.py",
     "config/schema/section": "config/schema/test_schema.py",
+    "config/schema/transform_sections": "config/test_route_build.py",
     "cli/test_backend/pages": "cli/test_backend/test_test_backend_command.py",
     "cli/test_backend/server": "cli/test_backend/test_test_backend_command.py",
     "config/common_model": "config/test_config_model.py",

@@ -42,6 +42,7 @@ _VALUES: dict[str, Any] = {
     "weight": {"type": "integer", "minimum": 0},
     "max_connections": {"type": "integer", "minimum": 0},
     "backup": {"type": "boolean"},
+    "region": {"type": "string"},
     "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
 }
 ADD_BODY: dict[str, Any] = {

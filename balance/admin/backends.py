@@ -36,6 +36,7 @@ def backend(backend_view: BackendView, view: StateView, totals: Totals, now: flo
         "weight": backend_view.backend.weight,
         "backup": backend_view.backend.backup,
         "max_connections": backend_view.backend.max_connections or None,
+        "region": backend_view.backend.region or None,
         "metadata": dict(backend_view.backend.metadata),
         "state": state_word(backend_view),
         "why": view.board.reason(backend_view.slot) or None,

@@ -5,6 +5,7 @@ Also returns the document path of each listener and pool, so that later checks c
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,16 +28,16 @@ from balance.config.model import (
     PoolConfig,
     QueueConfig,
     ReplyHeaders,
-    Retry,
-    RetryBudget,
     SessionAffinity,
     SessionCookie,
-    Timeouts,
 )
+from balance.config.overlay import overlay, picked, renamed, retry_of, timeouts_of
 from balance.config.overrides.runtime_overrides import DEFAULT_POOL
 from balance.config.reading.document import Document, Path
-from balance.config.schema.schema import BackendSection, ListenerSection, PoolSection, RootSection
-from balance.config.schema.section import Section
+from balance.config.route_build import RouteScope, buffering_of, compression_of, own_pools, pages_of, routes_of, transform_of
+from balance.config.route_model import RouteConfig
+from balance.config.schema.common_sections import BackendSection
+from balance.config.schema.schema import ListenerSection, PoolSection, RootSection
 from balance.model import Address, Mode
 
 DEFAULT_LISTENER = "main"
@@ -58,6 +59,7 @@ class KeyPaths:
     listeners: list[Path]
     pools: list[Path]
     pool_of: list[Path]  # the path of each listener's pool; () for none
+    routes: list[Path]  # the path of each listener's list of routes; () for none
 
     def listener(self, index: int, *wanted: str) -> Path:
         """The path of the first of these keys that the file has: in the listener's pool, the listener or at the top level."""
@@ -78,46 +80,56 @@ class KeyPaths:
 
 def build(root: RootSection, document: Document, pages: Mapping[str, str], cpus: int) -> tuple[Config, KeyPaths]:
     """The Config and the paths of its parts. `pages` maps each file named in http.error_pages to its text."""
-    paths = KeyPaths(document, [], [], [])
-    pools = []
-    for name, path, pool in _pools(root):
-        paths.pools.append(path)
-        pools.append(_pool(name, root, pool))
-    listeners = []
+    paths = KeyPaths(document, [], [], [], [])
     pools_given = {name: (path, pool) for name, path, pool in _pools(root)}
+    only_pool = next(iter(pools_given)) if len(pools_given) == 1 else ""
+    for name, path, pool in own_pools(root):
+        pools_given.setdefault(name, (path, pool))  # a name that is taken is reported later
+    paths.pools += [path for path, _ in pools_given.values()]
+    pools = [_pool(name, root, pool) for name, (_, pool) in pools_given.items()]
+    pool_sections = {name: pool for name, (_, pool) in pools_given.items()}
+    folder = os.path.dirname(document.file)
+    listeners = []
     for name, path, listener in _listeners(root):
         paths.listeners.append(path)
-        only_pool = pools[0].name if len(pools) == 1 else ""
         given = listener.given()
+        mode = Mode(given.get("mode") or root.mode or "http")
+        http = overlay(root.http, listener.http)
+        routes = http.pop("routes", None) or ()
         pool_name = given.get("pool", only_pool)
         pool_path, pool_given = pools_given.get(pool_name, ((), None))
         paths.pool_of.append(pool_path)
+        paths.routes.append(document.first((*path, "http", "routes"), ("http", "routes")) if routes else ())
+        scope = RouteScope(root, listener, pool_name, pool_sections, http, pages, folder)
         listeners.append(
             ListenerConfig(
                 name=given.get("name", name),
                 addresses=tuple(given.get("listen", ())),
-                mode=Mode(given.get("mode") or root.mode or "http"),
+                mode=mode,
                 pool=pool_name,
-                timeouts=_timeouts(root.timeouts, listener.timeouts, pool_given and pool_given.timeouts),
-                http=_http(_overlay(root.http, listener.http), pages),
+                timeouts=timeouts_of(root.timeouts, listener.timeouts, pool_given and pool_given.timeouts),
+                http=_http(http, routes_of(routes, scope) if mode is Mode.HTTP else (), pages),
                 max_clients=given.get("max_clients", root.given().get("max_clients", 0)),
             )
         )
     given = root.given()
     tolerant = {
-        listener.pool for listener in listeners if listener.mode is Mode.HTTP and listener.http.strictness == "tolerant"
+        pool
+        for listener in listeners
+        if listener.mode is Mode.HTTP and listener.http.strictness == "tolerant"
+        for pool in listener.pools
     }
     config = Config(
         listeners=tuple(listeners),
         pools=tuple(_read_tolerantly(pool) if pool.name in tolerant else pool for pool in pools),
         workers=given.get("workers", 1) or cpus,
-        **_security(_overlay(root.security)),
-        admin=AdminConfig(**_renamed(_overlay(root.admin), listen="address")),
-        metrics=MetricsConfig(**_renamed(_overlay(root.metrics), listen="address")),
-        logging=_logging(_overlay(root.logging)),
+        **_security(overlay(root.security)),
+        admin=AdminConfig(**renamed(overlay(root.admin), listen="address")),
+        metrics=MetricsConfig(**renamed(overlay(root.metrics), listen="address")),
+        logging=_logging(overlay(root.logging)),
         source=document.file,
-        **_picked(_overlay(root.timeouts), drain="drain_s"),
-        **_renamed(_overlay(root.shutdown), delay="shutdown_delay_s", restart_drain="restart_drain_s"),
+        **picked(overlay(root.timeouts), drain="drain_s"),
+        **renamed(overlay(root.shutdown), delay="shutdown_delay_s", restart_drain="restart_drain_s"),
     )
     return config, paths
 
@@ -139,10 +151,10 @@ def _pools(root: RootSection) -> list[tuple[str, Path, PoolSection]]:
 
 
 def _pool(name: str, root: RootSection, pool: PoolSection) -> PoolConfig:
-    check = _overlay(root.health_check, pool.health_check)
+    check = overlay(root.health_check, pool.health_check)
     kind = check.pop("type", None) or _kind_of(check)
     if "passive_checks" in check:
-        passive = _renamed(check["passive_checks"], window="window_s", ejection_time="ejection_time_s")
+        passive = renamed(check["passive_checks"], window="window_s", ejection_time="ejection_time_s")
         if "count" in passive:
             passive["count"] = tuple(dict.fromkeys(passive["count"]))
         check["passive_checks"] = PassiveChecks(**passive)
@@ -151,7 +163,7 @@ def _pool(name: str, root: RootSection, pool: PoolSection) -> PoolConfig:
             check[listed] = tuple(check[listed])
     if "headers" in check:
         check["headers"] = tuple(check["headers"].items())
-    balancing = _overlay(root.load_balancer, pool.load_balancer)
+    balancing = overlay(root.load_balancer, pool.load_balancer)
     algorithm = balancing.get("algorithm", "round-robin")
     return PoolConfig(
         name=name,
@@ -160,12 +172,13 @@ def _pool(name: str, root: RootSection, pool: PoolSection) -> PoolConfig:
         hash_key=HashKey() if algorithm == "source-ip" else balancing.get("hash_key", HashKey()),
         health_check=HealthCheck(
             kind=kind,
-            **_renamed(check, interval="interval_s", timeout="timeout_s", slow_start="slow_start_s", passive_checks="passive"),
+            **renamed(check, interval="interval_s", timeout="timeout_s", slow_start="slow_start_s", passive_checks="passive"),
         ),
-        breaker=CircuitBreaker(**_renamed(_overlay(root.circuit_breaker, pool.circuit_breaker), timeout="timeout_s")),
-        retry=_retry(_overlay(root.retry, pool.retry)),
-        affinity=_affinity(_overlay(root.session_affinity, pool.session_affinity)),
-        queue=QueueConfig(**_renamed(_overlay(root.queue, pool.queue), timeout="timeout_s")),
+        breaker=CircuitBreaker(**renamed(overlay(root.circuit_breaker, pool.circuit_breaker), timeout="timeout_s")),
+        retry=retry_of(overlay(root.retry, pool.retry)),
+        buffering=buffering_of(overlay(pool.buffering)) if pool.buffering is not None else None,
+        affinity=_affinity(overlay(root.session_affinity, pool.session_affinity)),
+        queue=QueueConfig(**renamed(overlay(root.queue, pool.queue), timeout="timeout_s")),
     )
 
 
@@ -181,15 +194,6 @@ def _kind_of(check: Mapping[str, Any]) -> str:
     return "http" if any(key in check for key in HTTP_CHECK_KEYS) else "tcp"
 
 
-def _retry(given: dict[str, Any]) -> Retry:
-    if "on" in given:
-        given["on"] = tuple(dict.fromkeys(given["on"]))
-    if "budget" in given:
-        given["budget"] = RetryBudget(**given["budget"])
-    in_seconds = ("backoff_base", "backoff_max", "per_try_timeout")
-    return Retry(**_renamed(given, **{name: f"{name}_s" for name in in_seconds}))
-
-
 def _backend(number: int, backend: BackendSection) -> BackendConfig:
     # A missing address has been reported already; this placeholder is never served.
     given = {"name": f"backend-{number}", "address": Address("", 0), **backend.given()}
@@ -198,28 +202,27 @@ def _backend(number: int, backend: BackendSection) -> BackendConfig:
     return BackendConfig(**given)
 
 
-def _timeouts(*layers: Section | None) -> Timeouts:
-    return Timeouts(**{f"{name}_s": seconds for name, seconds in _overlay(*layers).items() if name != "drain"})
-
-
 def _affinity(given: dict[str, Any]) -> SessionAffinity:
     given = dict(given)
     if "cookie" in given:
-        given["cookie"] = SessionCookie(**_renamed(given["cookie"], ttl="ttl_s"))
-    return SessionAffinity(**_renamed(given, ttl="ttl_s"))
+        given["cookie"] = SessionCookie(**renamed(given["cookie"], ttl="ttl_s"))
+    return SessionAffinity(**renamed(given, ttl="ttl_s"))
 
 
-def _http(given: dict[str, Any], pages: Mapping[str, str]) -> HttpConfig:
+def _http(given: dict[str, Any], routes: tuple[RouteConfig, ...], pages: Mapping[str, str]) -> HttpConfig:
     given = dict(given)
     if "keepalive" in given:
-        given["keepalive"] = Keepalive(**_renamed(given["keepalive"], idle_timeout="idle_timeout_s"))
+        given["keepalive"] = Keepalive(**renamed(given["keepalive"], idle_timeout="idle_timeout_s"))
     if "limits" in given:
-        given["limits"] = Limits(**_renamed(given["limits"], head="head_bytes", line="line_bytes", body="body_bytes"))
+        given["limits"] = Limits(**renamed(given["limits"], head="head_bytes", line="line_bytes", body="body_bytes"))
     if "reply_headers" in given:
         given["reply_headers"] = ReplyHeaders(**given["reply_headers"])
     if "error_pages" in given:
-        given["error_pages"] = tuple((status, pages[file]) for status, file in given["error_pages"].items() if file in pages)
-    return HttpConfig(**given)
+        given["error_pages"] = pages_of(given["error_pages"], pages)
+    for key, build_it in (("transform", transform_of), ("compression", compression_of), ("buffering", buffering_of)):
+        if key in given:
+            given[key] = build_it(given[key])
+    return HttpConfig(**given, routes=routes)
 
 
 def _security(given: dict[str, Any]) -> dict[str, Any]:
@@ -232,25 +235,3 @@ def _logging(given: dict[str, Any]) -> LoggingConfig:
     if "access_log" in given:
         given["access_log"] = AccessLog(**given["access_log"])
     return LoggingConfig(**given)
-
-
-def _overlay(*layers: Section | None) -> dict[str, Any]:
-    """The given keys merged section by section; a later layer overrides an earlier one."""
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        if layer is None:
-            continue
-        for name, value in layer.given().items():
-            if isinstance(value, Section):
-                merged[name] = merged.get(name, {}) | _overlay(value)
-            else:
-                merged[name] = value
-    return merged
-
-
-def _renamed(given: dict[str, Any], **names: str) -> dict[str, Any]:
-    return {names.get(key, key): value for key, value in given.items()}
-
-
-def _picked(given: dict[str, Any], **names: str) -> dict[str, Any]:
-    return {new: given[old] for old, new in names.items() if old in given}

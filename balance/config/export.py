@@ -120,7 +120,7 @@ def _table(section: type[Section]) -> Iterator[str]:
 
 def _values(section: type[Section], name: str) -> str:
     info = section.model_json_schema()["properties"][name]
-    words = [word for kind in info.get("anyOf", ()) for word in kind.get("enum", ())]
+    words = [str(word) for kind in info.get("anyOf", ()) for word in kind.get("enum", ())]
     shown = [f"`{word}`" for word in words if "_" not in word]
     return ", ".join(shown) + ". " if shown else ""
 

@@ -182,7 +182,7 @@ class ListenerConfig:
     name: str
     addresses: tuple[Address, ...]
     mode: Mode
-    pool: str
+    pool: str  # with routes the default of their pool, and may be ""
     timeouts: Timeouts = field(default_factory=Timeouts)
     http: HttpConfig = field(default_factory=HttpConfig)
     max_clients: int = 0  # client connections at once, over all workers; 0 is no limit

@@ -5,7 +5,7 @@ from asgi_client import ask
 from balance.admin.application import ADD_BODY, CHANGE_BODY, METRICS_PATHS, admin_app
 from balance.admin.state_view import StateView
 from balance.config.checking.validation import ADMIN_PATHS
-from balance.config.schema.schema import BackendSection
+from balance.config.schema.common_sections import BackendSection
 
 
 def test_every_route_is_described_and_every_description_has_a_route(view: StateView) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from balance.config.build import KeyPaths
+from balance.config.checking.pool_users import users_of
 from balance.config.model import UNIX, Config, PoolConfig
 from balance.config.reading.document import Path
 from balance.config.schema.hash_keys import HASHING
@@ -19,20 +20,21 @@ _FAMILY = ("security", "client_address")
 def missing_client_address(config: Config, paths: KeyPaths) -> Iterator[Finding]:
     """Each warning with the path of its key."""
     yield from _trust(config, paths)
+    users = users_of(config)
     for index, pool in enumerate(config.pools):
         user = _source_ip_setting(pool)
         if not user:
             continue
-        for listener in config.listeners:
+        for number, listener in users[pool.name]:
             socket = next((address for address in listener.addresses if address.is_unix), None)
             has_proxy_header = listener.mode is Mode.HTTP and UNIX in config.trusted_proxies
-            if listener.pool != pool.name or socket is None or has_proxy_header:
+            if socket is None or has_proxy_header:
                 continue
             what, *keys = user
             hint = "" if listener.mode is Mode.TCP else f"; with {'.'.join(_TRUSTED)}: [{UNIX}] the proxy in front tells it"
             path = paths.pool(index, *keys)
             yield (
-                path if paths.document.has(path) else (*paths.listeners[config.listeners.index(listener)], "listen"),
+                path if paths.document.has(path) else (*paths.listeners[number], "listen"),
                 f"{what} has no effect on {socket}, where clients have no address: their requests go anywhere{hint}",
             )
 

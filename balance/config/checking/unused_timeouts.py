@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from balance.config.build import KeyPaths
+from balance.config.checking.pool_users import users_of
 from balance.config.model import Config, ListenerConfig
 from balance.config.reading.document import Path
 from balance.config.schema.units import format_duration
@@ -19,15 +20,15 @@ MODE_OF = {
 def unused_timeouts(config: Config, paths: KeyPaths) -> Iterator[tuple[Path, str]]:
     """The path of each such key in the file, with the reason."""
     document = paths.document
-    by_pool: dict[str, list[ListenerConfig]] = {pool.name: [] for pool in config.pools}
-    for listener in config.listeners:
-        by_pool[listener.pool].append(listener)
+    by_pool = {pool: [listener for _, listener in users] for pool, users in users_of(config).items()}
     for index, listener in enumerate(config.listeners):
         section = (*paths.listeners[index], "timeouts")
         if section == ("timeouts",) or not document.has(section):
             continue
         yield from _of_other_mode(paths, section, [listener])
-        of_pool = (*paths.pools[[*by_pool].index(listener.pool)], "timeouts")
+        pools = [pool for pool, users in by_pool.items() if any(user is listener for user in users)]
+        # With several pools the listener's own are for those that have none.
+        of_pool = (*paths.pools[[*by_pool].index(pools[0])], "timeouts") if len(pools) == 1 else ("timeouts",)
         for key in document.at(section):
             if of_pool != ("timeouts",) and document.has((*of_pool, key)):
                 value = format_duration(getattr(listener.timeouts, f"{key}_s"))

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 
 from balance.config.build import KeyPaths
-from balance.config.model import Config
+from balance.config.checking.pool_users import users_of
+from balance.config.checking.route_errors import not_defined, pool_names, route_errors
+from balance.config.model import Config, ListenerConfig
 from balance.config.reading.document import Document, Path
 from balance.config.schema.hash_keys import HASHING
 from balance.errors import Problem
@@ -49,18 +51,21 @@ def errors(config: Config, paths: KeyPaths) -> list[Problem]:
         *_shared_addresses(config, paths),
         *_limits(config, paths),
         *_shared_pools(config, paths),
+        *route_errors(config, paths),
         *_metrics(config),
         *_folders(config, paths),
     ]
-    forms = [document.problem(path, message, of_key=True) for path, message in _forms(document) if path not in document.broken]
-    return forms + [document.problem(path, message) for path, message in findings if not document.is_broken(path)]
+    forms = _forms(document, is_routed=any(listener.http.routes for listener in config.listeners))
+    wrong = [document.problem(path, message, of_key=True) for path, message in forms if path not in document.broken]
+    return wrong + [document.problem(path, message) for path, message in findings if not document.is_broken(path)]
 
 
-def _forms(document: Document) -> Iterator[Finding]:
+def _forms(document: Document, *, is_routed: bool) -> Iterator[Finding]:
+    """`is_routed`: routes may redirect, respond, or have backends of their own."""
     for simple, full in (("listen", "listeners"), ("backends", "pools")):
         if document.has((simple,)) and document.has((full,)):
             yield (simple,), f"stands beside {full!r}; use {simple!r} (simple form) or {full!r} (full form), not both"
-        elif not document.has((simple,)) and not document.has((full,)):
+        elif not document.has((simple,)) and not document.has((full,)) and not (simple == "backends" and is_routed):
             example = 'listen: ":8080"' if simple == "listen" else 'backends: [{address: "127.0.0.1:9001"}]'
             yield (simple,), f"is missing; write {example}, or {full}: in the full form"
 
@@ -69,8 +74,7 @@ def _listeners(config: Config, paths: KeyPaths) -> Iterator[Finding]:
     document, seen = paths.document, dict[str, int]()
     if not config.listeners and document.has(("listeners",)):
         yield ("listeners",), "is empty; write at least one listener"
-    # From the document, not from the sections: a pool with a problem is left out of the sections.
-    names = list(document.at(("pools",))) if document.has(("pools",)) else [pool.name for pool in config.pools]
+    names = pool_names(config, document)
     for index, listener in enumerate(config.listeners):
         where = paths.listeners[index]
         if not listener.addresses:
@@ -78,15 +82,16 @@ def _listeners(config: Config, paths: KeyPaths) -> Iterator[Finding]:
         if listener.name in seen:
             yield (*where, "name"), f"{listener.name!r} is the name of listeners[{seen[listener.name]}] too; names are unique"
         seen.setdefault(listener.name, index)
-        if not listener.pool and len(names) > 1:
+        if not listener.pool and len(names) > 1 and not listener.http.routes:
             yield (*where, "pool"), f"is missing, and there are several: {', '.join(names)}"
         elif listener.pool and listener.pool not in names:
-            yield (*where, "pool"), f"{listener.pool!r} is not defined; pools: {', '.join(names) or 'none'}"
+            yield (*where, "pool"), not_defined(listener.pool, names)
 
 
 def _pools(config: Config, paths: KeyPaths) -> Iterator[Finding]:
     if not config.pools and paths.document.has(("pools",)):
         yield ("pools",), "is empty; write at least one pool"
+    users = users_of(config)
     for index, pool in enumerate(config.pools):
         where = paths.pools[index]
         if not pool.backends:
@@ -107,16 +112,16 @@ def _pools(config: Config, paths: KeyPaths) -> Iterator[Finding]:
             if backend.name in seen:
                 yield (*path, "name"), f"{backend.name!r} is the name of backends[{seen[backend.name]}] too; names are unique"
             seen.setdefault(backend.name, position)
-            for listener in config.listeners:
-                if listener.pool == pool.name and any(_leads_to(backend.address, at) for at in listener.addresses):
+            for _, listener in users[pool.name]:
+                if any(_leads_to(backend.address, at) for at in listener.addresses):
                     yield (*path, "address"), f"{str(backend.address)!r} is the listener {listener.name!r} itself: a loop"
 
 
 def _hash_keys(config: Config, paths: KeyPaths) -> Iterator[Finding]:
+    users = users_of(config)
     for index, pool in enumerate(config.pools):
-        for listener in config.listeners:
-            is_raw = listener.pool == pool.name and listener.mode is Mode.TCP
-            if is_raw and pool.algorithm in HASHING and pool.hash_key.kind != "source-ip":
+        for _, listener in users[pool.name]:
+            if listener.mode is Mode.TCP and pool.algorithm in HASHING and pool.hash_key.kind != "source-ip":
                 yield (
                     paths.pool(index, "load_balancer.hash_key"),
                     f"{str(pool.hash_key)!r} is read in requests, and listener {listener.name!r} has mode tcp; "
@@ -125,6 +130,7 @@ def _hash_keys(config: Config, paths: KeyPaths) -> Iterator[Finding]:
 
 
 def _sessions(config: Config, paths: KeyPaths) -> Iterator[Finding]:
+    users = users_of(config)
     for index, pool in enumerate(config.pools):
         affinity = pool.affinity
         if not affinity.enabled:
@@ -138,8 +144,8 @@ def _sessions(config: Config, paths: KeyPaths) -> Iterator[Finding]:
                 "false and same_site: none don't go together: browsers drop such a cookie; write secure: auto or true, "
                 "or same_site: lax",
             )
-        for listener in config.listeners:
-            if listener.pool == pool.name and listener.mode is Mode.TCP and affinity.mode != "source-ip":
+        for _, listener in users[pool.name]:
+            if listener.mode is Mode.TCP and affinity.mode != "source-ip":
                 yield (
                     paths.pool(index, "session_affinity.mode", "session_affinity"),
                     f"{affinity.mode} is read in requests, and listener {listener.name!r} has mode tcp; there, write source-ip",
@@ -191,21 +197,25 @@ def _limits(config: Config, paths: KeyPaths) -> Iterator[Finding]:
 
 def _shared_pools(config: Config, paths: KeyPaths) -> Iterator[Finding]:
     """Listeners of one pool share its idle connections and health checks, so these keys must be the same for all."""
-    owners: dict[str, int] = {}
-    for index, listener in enumerate(config.listeners):
-        if listener.mode is not Mode.HTTP:
-            continue
-        first = config.listeners[owners.setdefault(listener.pool, index)]
-        one, other = first.http, listener.http
-        for key, differs, shared in (
-            ("http.keepalive.idle_timeout", one.keepalive.idle_timeout_s != other.keepalive.idle_timeout_s, "idle connections"),
-            ("http.strictness", one.strictness != other.strictness, "health checks, which read replies as they do"),
-        ):
-            if differs:
-                path = paths.listener(index, key)
-                if not paths.document.has(path):
-                    path = paths.listener(owners[listener.pool], key)
-                yield path, f"listeners {first.name!r} and {listener.name!r} share a pool's {shared}; write the same for both"
+    for users in users_of(config).values():
+        of_requests = [(index, listener) for index, listener in users if listener.mode is Mode.HTTP]
+        for index, listener in of_requests[1:]:
+            yield from _shared_pool(index, listener, *of_requests[0], paths)
+
+
+def _shared_pool(
+    index: int, listener: ListenerConfig, first_index: int, first: ListenerConfig, paths: KeyPaths
+) -> Iterator[Finding]:
+    one, other = first.http, listener.http
+    for key, differs, shared in (
+        ("http.keepalive.idle_timeout", one.keepalive.idle_timeout_s != other.keepalive.idle_timeout_s, "idle connections"),
+        ("http.strictness", one.strictness != other.strictness, "health checks, which read replies as they do"),
+    ):
+        if differs:
+            path = paths.listener(index, key)
+            if not paths.document.has(path):
+                path = paths.listener(first_index, key)
+            yield path, f"listeners {first.name!r} and {listener.name!r} share a pool's {shared}; write the same for both"
 
 
 def _metrics(config: Config) -> Iterator[Finding]:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 from balance.config.build import CHECK_KEYS, KeyPaths
 from balance.config.checking.no_client_address import missing_client_address
+from balance.config.checking.pool_users import users_of
+from balance.config.checking.route_warnings import route_warnings
 from balance.config.checking.unused_timeouts import unused_timeouts
 from balance.config.model import Config, PoolConfig
 from balance.config.reading.document import Path
@@ -43,6 +45,7 @@ def warnings(config: Config, paths: KeyPaths, cpus: int) -> list[Problem]:
         *_admin_and_metrics(config, paths),
         *_machine(config, cpus),
         *unused_timeouts(config, paths),
+        *route_warnings(config, paths),
         *_times(paths),
     ]
     return [paths.document.problem(path, message) for path, message in dict.fromkeys(findings)]
@@ -89,11 +92,13 @@ def _listeners(config: Config, paths: KeyPaths) -> Iterator[Finding]:
 
 
 def _pools(config: Config, paths: KeyPaths) -> Iterator[Finding]:
+    users_by_pool = users_of(config)
     for index, pool in enumerate(config.pools):
         where, check = paths.pools[index], pool.health_check
-        users = [listener for listener in config.listeners if listener.pool == pool.name]
+        users = users_by_pool[pool.name]
         if not users:
-            yield where, "is used by no listener"
+            has_routes = any(listener.http.routes for listener in config.listeners)
+            yield where, "is used by no listener" + (", nor by a route" if has_routes else "")
         weights = {backend.weight for backend in pool.backends}
         if weights == {0}:
             yield (*where, "backends"), "every backend has weight 0: whatever is new is answered 503"
@@ -126,9 +131,9 @@ def _pools(config: Config, paths: KeyPaths) -> Iterator[Finding]:
                 f"{format_duration(check.interval_s)}: "
                 "checks of one backend would overlap",
             )
-        for number, listener in enumerate(config.listeners):
+        for number, listener in users:
             read_s = listener.timeouts.read_s
-            if listener in users and listener.mode is Mode.HTTP and 0 < read_s < check.timeout_s:
+            if listener.mode is Mode.HTTP and 0 < read_s < check.timeout_s:
                 yield (
                     paths.listener(number, "timeouts.read"),
                     f"read, {format_duration(read_s)}, is shorter than the health check's timeout, "
@@ -233,6 +238,7 @@ def _resilience(config: Config, paths: KeyPaths) -> Iterator[Finding]:
 
 
 def _retries(config: Config, paths: KeyPaths) -> Iterator[Finding]:
+    users_by_pool = users_of(config)
     for index, pool in enumerate(config.pools):
         retry = pool.retry
         section = paths.pool(index, "retry")
@@ -244,7 +250,7 @@ def _retries(config: Config, paths: KeyPaths) -> Iterator[Finding]:
                 f"backoff_base, {format_duration(retry.backoff_base_s)}, is longer than backoff_max, "
                 f"{format_duration(retry.backoff_max_s)}: every wait is backoff_max",
             )
-        users = [(number, listener) for number, listener in enumerate(config.listeners) if listener.pool == pool.name]
+        users = users_by_pool[pool.name]
         tries_s = retry.per_try_timeout_s * retry.max_attempts
         for number, listener in users:
             if listener.mode is Mode.HTTP and listener.timeouts.request_s and tries_s > listener.timeouts.request_s:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from balance.config.reading.document import Document, Path
-from balance.config.schema.schema import CircuitBreakerSection, RetrySection
+from balance.config.schema.common_sections import RetrySection
+from balance.config.schema.schema import CircuitBreakerSection
 from balance.errors import Problem
 
 CHECK_ALIASES: dict[Path, Path] = {

@@ -12,8 +12,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from balance.config.reading.document import Document, Path, path_text
+from balance.config.schema.common_sections import TimeoutsSection
+from balance.config.schema.inner_error import InnerError
 from balance.config.schema.scalars import display
-from balance.config.schema.schema import RootSection, TimeoutsSection
+from balance.config.schema.schema import RootSection
 from balance.config.schema.section import Section
 from balance.config.schema.unsupported_keys import UNSUPPORTED_KEYS
 from balance.errors import Problem
@@ -59,6 +61,8 @@ def _problems_of(error: ErrorDetails, document: Document) -> list[Problem]:
     if document.is_broken(path):
         return []
     document.broken.add(path)
+    if isinstance(inner := (error.get("ctx") or {}).get("error"), InnerError) and document.has((*path, *inner.path)):
+        return [document.problem((*path, *inner.path), str(inner))]
     what = error["type"]
     if what == "extra_forbidden":
         return [_unknown_key(path, document)]
@@ -236,12 +240,12 @@ _FOREIGN_KEYS: dict[tuple[str, str], tuple[str, str]] = {
     **{("backend", name): _USE_ADDRESS for name in ("host", "port", "url", "server", "ip", "hostname")},
 }
 # Sections with keys that their narrower forms elsewhere (a listener's or pool's timeouts) lack.
-_WIDER_SECTIONS: list[Path] = [("timeouts",), ("listeners", 0, "timeouts")]
+_WIDER_SECTIONS: list[Path] = [("timeouts",), ("listeners", 0, "timeouts"), ("http", "limits"), ("http", "buffering")]
 _SECTIONS: dict[Path, type[Section]] = {
     path: _section_at(path)
     for path in [
         (), ("load_balancer",), ("health_check",), ("timeouts",), ("listeners", 0, "timeouts"), ("http",),
-        ("http", "keepalive"), ("http", "limits"), ("http", "reply_headers"),
+        ("http", "keepalive"), ("http", "limits"), ("http", "reply_headers"), ("http", "buffering"), ("http", "routes", 0),
         ("security",), ("logging",), ("logging", "access_log"), ("backends", 0),
     ]
 }  # fmt: skip

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from balance.config.reading.document import Document, Path
-from balance.config.schema.schema import RootSection
+from balance.config.schema.route_sections import RouteSection
+from balance.config.schema.schema import HttpSection, RootSection
 from balance.errors import Problem
 
 MAX_PAGE_BYTES = 256 * 1024  # held in memory by every worker and sent in one write
@@ -14,14 +15,20 @@ MAX_PAGE_BYTES = 256 * 1024  # held in memory by every worker and sent in one wr
 def read_pages(root: RootSection, document: Document, folder: str) -> tuple[dict[str, str], list[Problem]]:
     """Maps each file name to its text; a relative name is resolved from `folder`."""
     named: list[tuple[Path, dict[int, str]]] = []
-    if root.http is not None and root.http.error_pages is not None:
-        named.append((("http", "error_pages"), root.http.error_pages))
-    for index, listener in enumerate(root.listeners or ()):
-        if listener.http is not None and listener.http.error_pages is not None:
-            named.append((("listeners", index, "http", "error_pages"), listener.http.error_pages))
-    pages, problems = {}, []
+    scopes: list[tuple[Path, HttpSection | RouteSection | None]] = [(("http",), root.http)]
+    scopes += [(("listeners", index, "http"), listener.http) for index, listener in enumerate(root.listeners or ())]
+    for path, http in list(scopes):
+        if isinstance(http, HttpSection):
+            scopes += [((*path, "routes", index), route) for index, route in enumerate(http.routes or ())]
+    for path, section in scopes:
+        if section is not None and section.error_pages is not None:
+            named.append(((*path, "error_pages"), section.error_pages))
+    pages: dict[str, str] = {}
+    problems: list[Problem] = []
     for path, files in named:
         for status, file in files.items():
+            if file in pages:
+                continue
             try:
                 pages[file] = _page(os.path.join(folder, file))
             except (OSError, ValueError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-from balance.config.model import UNIX, TrustedProxy
+from balance.config.model import UNIX, IpNetwork, TrustedProxy
 from balance.config.schema.scalars import JsonSchema, Scalar, as_text, display
 from balance.model import Address
 
@@ -56,6 +56,11 @@ def _parse_trusted_proxy(value: object) -> TrustedProxy:
         return UNIX
     if text.startswith("unix:"):
         raise ValueError(f"{text!r} names one socket; write {UNIX}: whoever connects over a Unix socket")
+    return _parse_network(text, f", or {UNIX}")
+
+
+def _parse_network(value: object, other: str = "") -> IpNetwork:
+    text = as_text(value)
     try:
         network = ipaddress.ip_network(text)
         mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
@@ -66,7 +71,7 @@ def _parse_trusted_proxy(value: object) -> TrustedProxy:
             wide = ipaddress.ip_network(text, strict=False)
         except ValueError:
             raise ValueError(
-                f"{display(text)} is not an address or network, like 10.0.0.1, 10.0.0.0/8 or fd00::/8, or {UNIX}"
+                f"{display(text)} is not an address or network, like 10.0.0.1, 10.0.0.0/8 or fd00::/8{other}"
             ) from None
         raise ValueError(f"{text!r} has bits set beyond its prefix; write {wide}") from None
 
@@ -75,3 +80,4 @@ _ADDRESS_JSON: JsonSchema = {"type": "string", "examples": [":8080", "127.0.0.1:
 LISTEN = Scalar(_parse_listen, _ADDRESS_JSON)
 BACKEND_ADDRESS = Scalar(_parse_backend, _ADDRESS_JSON)
 TRUSTED_PROXY = Scalar(_parse_trusted_proxy, {"type": "string", "examples": ["10.0.0.0/8", UNIX]})
+NETWORK = Scalar(_parse_network, {"type": "string", "examples": ["10.0.0.0/8"]})

@@ -254,6 +254,7 @@ SECRET = Scalar(_secret, TEXT.schema)
 SIZE = size()
 STATUS_RANGE = Scalar(_status_range, {"type": ["integer", "string"], "examples": [200, "200-299"]})
 NAME = text_matching(r"[^\s/\x00-\x1f\x7f]+", "a name; write up to 100 characters without spaces or slashes", 100)
+REGION = text_matching(r"[^\s/\x00-\x1f\x7f]*", "a region; write up to 100 characters without spaces or slashes", 100)
 URL_PATH = text_matching(r"/[!-~]*", "a path; it begins with / and has no spaces", 2000)
 METHOD = text_matching(r"[A-Z][A-Z0-9_-]*", "a method, like GET or HEAD", 64)
 # RFC 9110 sections 5.1 and 5.5: a name is a token; a value has no line break.

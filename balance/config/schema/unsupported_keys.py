@@ -8,19 +8,16 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
             "tls",
             "redis",
             "rate_limit",
-            "transform",
-            "policy",
             "tracing",
             "discovery",
             "autoscaler",
             "proxy_protocol",
-            "compression",
         ]
     ),
-    "listener": frozenset(["tls", "proxy_protocol", "rate_limit", "security", "transform", "policy"]),
+    "listener": frozenset(["tls", "proxy_protocol", "rate_limit", "security"]),
     "pool": frozenset(["tls", "discovery", "autoscaler", "proxy_protocol"]),
-    "backend": frozenset(["region", "tls"]),
-    "http": frozenset(["routes", "transform", "compression", "buffering", "normalize", "redirect", "respond"]),
+    "backend": frozenset(["tls"]),
+    "route": frozenset(["rate_limit", "security", "tls"]),
     "security": frozenset(
         [
             "ip_allowlist",

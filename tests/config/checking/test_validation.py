@@ -65,7 +65,7 @@ CASES = [
     ),
     (
         "listeners: [{listen: ':1', pool: web}]\npools: {wbe: {backends: [{address: a:1}]}}",
-        "1:34: listeners[0].pool: 'web' is not defined; pools: wbe",
+        "1:34: listeners[0].pool: 'web' is not defined; pools: wbe; did you mean 'wbe'?",
     ),
     (
         "listen: ':1'\npools: {p: {backends: [{address: a:1}]}, q: {backends: [{address: a:1}]}}",

@@ -27,7 +27,10 @@ ADDED = [
     # keys
     ("    wieght: 2", "5:5: backends[0].wieght: unknown key; did you mean 'weight'?"),
     ("    maxConnections: 2", "5:5: backends[0].maxConnections: unknown key; did you mean 'max_connections'?"),
-    ("    zzz: 2", "5:5: backends[0].zzz: unknown key; allowed: name, address, weight, max_connections, backup, metadata"),
+    (
+        "    zzz: 2",
+        "5:5: backends[0].zzz: unknown key; allowed: name, address, weight, max_connections, backup, region, metadata",
+    ),
     ("    max_connections: -1", "5:22: backends[0].max_connections: -1 is not in 0..1000000000"),
     ("session_affinity: {mode: redis}", "5:26: session_affinity.mode: 'redis' is not available in this version; available: "),
     ("session_affinity: {header: a b}", "5:28: session_affinity.header: 'a b' is not the name of a header field"),

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from balance.config import load_text
+from balance.config.schema.common_sections import LoadBalancerSection, RetryBudgetSection, RetrySection, TimeoutsSection
 from balance.config.schema.schema import (
     AccessLogSection,
     AdminSection,
@@ -14,21 +15,18 @@ from balance.config.schema.schema import (
     HttpSection,
     KeepaliveSection,
     LimitsSection,
-    LoadBalancerSection,
     LoggingSection,
     MetricsSection,
     PassiveChecksSection,
     QueueSection,
-    RetryBudgetSection,
-    RetrySection,
     RootSection,
     SecuritySection,
     SessionAffinitySection,
     SessionCookieSection,
     ShutdownSection,
-    TimeoutsSection,
 )
 from balance.config.schema.section import Section
+from balance.config.schema.transform_sections import BufferingSection, CompressionSection, TransformSection
 
 PLAIN = {"listen": ":8080", "backends": [{"address": "127.0.0.1:9001"}]}
 
@@ -55,6 +53,9 @@ def defaults_of(section: type[Section]) -> dict[str, Any]:
         (("http",), HttpSection),
         (("http", "keepalive"), KeepaliveSection),
         (("http", "limits"), LimitsSection),
+        (("http", "transform"), TransformSection),
+        (("http", "compression"), CompressionSection),
+        (("http", "buffering"), BufferingSection),
         (("security",), SecuritySection),
         (("admin",), AdminSection),
         (("metrics",), MetricsSection),

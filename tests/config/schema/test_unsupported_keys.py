@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from balance.config import load_text
-from balance.config.schema.schema import ALGORITHMS, CHECKS
+from balance.config.schema.common_sections import ALGORITHMS
+from balance.config.schema.schema import CHECKS
 from balance.config.schema.unsupported_keys import UNSUPPORTED_KEYS
 from balance.errors import ConfigError
 
@@ -18,6 +19,7 @@ SECTION_TEXTS = {
     "backend": "    {key}: 1",
     "health_check": "health_check: {{{key}: 1}}",
     "http": "http: {{{key}: 1}}",
+    "route": "http: {{routes: [{{{key}: 1}}]}}",
     "resilience": "resilience: {{{key}: 1}}",
     "security": "security: {{{key}: 1}}",
     "connection_protection": "security: {{connection_protection: {{{key}: 1}}}}",
