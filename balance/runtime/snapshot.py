@@ -33,7 +33,7 @@ from balance.runtime.pool import Pool
 from balance.runtime.pool_health import PoolHealth, needs_health
 from balance.runtime.pool_limits import PoolLimits, has_limits
 from balance.runtime.routes import Router, Routers, Target
-from balance.stages.environment import StageEnvironment
+from balance.stages.environment import NO_MOMENT, Moment, StageEnvironment
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +98,18 @@ def backend_slots(config: Config) -> dict[tuple[str, str], int]:
 
 
 def build(
-    config: Config, slots: Mapping[tuple[str, str], int], row: Row, rand: Callable[[], float], shared: Shared | None = None
+    config: Config,
+    slots: Mapping[tuple[str, str], int],
+    row: Row,
+    rand: Callable[[], float],
+    shared: Shared | None = None,
+    moment: Moment = NO_MOMENT,
 ) -> Snapshot:
     """Make the live objects of a validated configuration. `row` is this worker's; `rand` returns a float in [0, 1).
 
     `shared` is what the processes of the instance share, None for a process by itself.
     """
-    snapshot, renewals = prepare(config, slots, row, rand, shared)
+    snapshot, renewals = prepare(config, slots, row, rand, shared, moment=moment)
     for renewal in renewals:
         renewal.apply()
     return snapshot
@@ -118,6 +123,7 @@ def prepare(
     shared: Shared | None = None,
     previous: Snapshot | None = None,
     leaving: Iterable[Backend] = (),
+    moment: Moment = NO_MOMENT,
 ) -> tuple[Snapshot, list[Renewal]]:
     """As build(), beside the `previous` snapshot, which is still served and is not changed. What is in both is shared.
 
@@ -185,8 +191,10 @@ def prepare(
                 policy = retrying[key] = RetryPolicy(use.retry, config.workers, rand)
         return Target(pools[use.pool], use.timeouts, _cookie(pool), policy)
 
+    regions = frozenset(backend.region for pool in config.pools for backend in pool.backends if backend.region)
+
     def environment(listener: ListenerConfig) -> StageEnvironment:
-        return StageEnvironment(listener.name, listener.http, listener.http.routes, rand)
+        return StageEnvironment(listener.name, listener.http, listener.http.routes, rand, made=moment, regions=regions)
 
     in_use = [] if previous is None else [(each.name, each.router) for each in previous.listeners if each.router is not None]
     routers = Routers(slots, target, environment, in_use)

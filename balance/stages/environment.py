@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from balance.config.model import HttpConfig
 from balance.config.route_model import RouteConfig
+
+
+class Moment(NamedTuple):
+    """One moment on two clocks, in seconds."""
+
+    epoch_s: float
+    monotonic_s: float
+
+
+NO_MOMENT: Final = Moment(0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +28,5 @@ class StageEnvironment:
     http: HttpConfig
     routes: tuple[RouteConfig, ...]  # of the listener, in the file's order
     rand: Callable[[], float]  # a number in [0, 1)
-    epoch_s: float = 0.0  # when it was made, since the epoch
-    monotonic_s: float = 0.0  # the same moment on the monotonic clock
+    made: Moment = NO_MOMENT
     regions: frozenset[str] = frozenset()  # those of all backends

@@ -17,8 +17,8 @@ class RequestContext:
     """One request in its stages. The first group is what came, the second is what stages may set."""
 
     __slots__ = ("backend", "client", "fields", "forward", "host", "host_sent", "host_to_backend", "is_trusted", "method",
-                 "mirror", "now", "path", "per_try", "pool", "query", "rand", "region", "removed_prefix", "reply_lines", "request_id",
-                 "route", "rule", "scheme", "target", "view", "wake", "without_own")  # fmt: skip
+                 "mirror", "now", "path", "per_try", "pool", "query", "rand", "region", "removed_prefix", "reply_lines",
+                 "request_id", "route", "rule", "scheme", "target", "view", "wake", "without_own")  # fmt: skip
 
     def __init__(self) -> None:
         self.method = b""

@@ -17,7 +17,7 @@ from balance.model import Address
 NOTHING_CHANGED = "nothing changed"
 _MAX_VALUE_LENGTH = 60  # characters; for a longer value the line says only "changed"
 _MAX_NAMED = 3  # changes that a summary names; the others are counted
-_IGNORED = frozenset(["source"])  # the name of the file
+_IGNORED = frozenset(["source", "ends_s"])  # the name of the file; when an injected fault ends, which `until` says
 
 
 def difference(old: Config, new: Config) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, replace
 
 from balance.admin.supervisor_orders import ChangeBackends, OrderResult, Reload
+from balance.config.fault_ends import with_fault_ends
 from balance.config.overrides.difference import difference, summary
 from balance.errors import StartError
 from balance.process.children.child import Child
@@ -137,7 +138,8 @@ def _rollback_problem(context: ChildContext, to: int) -> str:
 
 def propose(loaded: Loaded, supervisor_state: SupervisorState, origin: str) -> Proposal:
     """What was loaded, as the next generation. ConfigRejectedError when shared memory has no room for it."""
-    context, config = supervisor_state.context, loaded.config
+    context, now = supervisor_state.context, time.time()
+    config = with_fault_ends(loaded.config, context.config, now)
     lines = difference(context.config, config)
     try:
         assignment = supervisor_state.book.assign(config, context.board.is_unused)
@@ -148,7 +150,5 @@ def propose(loaded: Loaded, supervisor_state: SupervisorState, origin: str) -> P
         raise ConfigRejectedError(
             f"workers: {config.workers} are more than the {most} that there is room for here; {UPGRADE_HINT}"
         )
-    generation = Generation(
-        context.generation.number + 1, config, assignment.slots, loaded.source, loaded.changes, time.time(), origin
-    )
+    generation = Generation(context.generation.number + 1, config, assignment.slots, loaded.source, loaded.changes, now, origin)
     return Proposal(generation, assignment, lines, loaded.dropped, loaded.hosts)

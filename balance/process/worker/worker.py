@@ -21,7 +21,7 @@ from balance.process.ipc.pipe import Message
 from balance.process.os_calls import set_process_name
 from balance.process.sockets.listen_sockets import inode
 from balance.process.worker.health_view import HealthView
-from balance.process.worker.worker_reload import WorkerReload
+from balance.process.worker.worker_reload import WorkerReload, moment_now
 from balance.proxy.listener_server import ListenerServer
 from balance.runtime import counters
 from balance.runtime.snapshot import build
@@ -58,7 +58,7 @@ class Worker:
         self._cells = context.board.rows[row]
         counts = counters.Row(self._cells)
         self._health_view = HealthView(loop, context, row)
-        snapshot = build(context.config, context.slots, counts, random.random, self._health_view.shared)
+        snapshot = build(context.config, context.slots, counts, random.random, self._health_view.shared, moment_now())
         self._listener_server = ListenerServer(loop, snapshot, counts, context.config.logging, self._health_view.shared)
         self._health_view.begin(snapshot, self._listener_server)
         self._listener_server.catch_up = self._health_view.refresh_if_changed

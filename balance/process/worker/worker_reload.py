@@ -12,6 +12,7 @@ import os
 import random
 import socket
 import sys
+import time
 from dataclasses import dataclass
 
 from balance.background_tasks import spawn
@@ -35,6 +36,7 @@ from balance.proxy.listener_server import ListenerServer, Pause
 from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.snapshot import Renewal, Snapshot, prepare
+from balance.stages.environment import Moment
 
 log = logging.getLogger("balance.worker")
 
@@ -42,6 +44,11 @@ SWITCH_INTERVAL_S = (
     0.0005  # for how long the thread may keep the loop waiting; Python's own 5 ms would be felt by every request
 )
 GC_FREEZE_THRESHOLD = 20_000  # to go through so many takes some 2 ms; of a large configuration's, nearly all are here to stay
+
+
+def moment_now() -> Moment:
+    """Now, for what is built."""
+    return Moment(time.time(), time.monotonic())
 
 
 @dataclass(slots=True)
@@ -140,7 +147,9 @@ class WorkerReload:
         config = config_update.config
         current = self._listener_server.snapshot
         shared = self._health_view.shared
-        snapshot, renewals = prepare(config, config_update.slots, self._row, random.random, shared, current, leaving)
+        snapshot, renewals = prepare(
+            config, config_update.slots, self._row, random.random, shared, current, leaving, moment_now()
+        )
         access = AccessLog(config.logging.access_log) if config.logging.access_log.enabled else None
         if gc.get_count()[0] > GC_FREEZE_THRESHOLD:
             gc.freeze()
