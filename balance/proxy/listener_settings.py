@@ -19,6 +19,7 @@ from balance.runtime.backend import Backend
 from balance.runtime.counters import NO_ROUTE
 from balance.runtime.max_connections import UNLIMITED
 from balance.runtime.pool import Pool
+from balance.runtime.pool_view import view_by
 from balance.runtime.routes import Route
 from balance.runtime.snapshot import Listener
 
@@ -122,7 +123,9 @@ class ListenerSettings:
         routed.pages = self.pages | dict(route.config.error_pages)
         target = route.targets.get(pool)
         if target is not None:
-            routed._use(target.pool, target.timeouts, target.cookie, target.retrying)
+            own = target.algorithm
+            seen = target.pool if own is None else view_by(target.pool, *own, self.worker.rand)
+            routed._use(seen, target.timeouts, target.cookie, target.retrying)
         self._routed[route, pool] = routed
         return routed
 

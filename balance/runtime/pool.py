@@ -34,6 +34,9 @@ class Follower(Protocol):
     def follow(self) -> None:
         """The ready set has changed."""
 
+    def record(self, terms: LeaseTerms) -> None:
+        """From now on leases record this."""
+
 
 class Pool:
     """The ready set and its policy. Every change of the ready set is one rebuild().
@@ -42,7 +45,7 @@ class Pool:
     """
 
     __slots__ = ("_policy", "_ready", "_terms", "affinity", "algorithm", "backends", "backups", "health", "key_of", "limits",
-                 "name", "row", "views")  # fmt: skip
+                 "name", "needs", "row", "views")  # fmt: skip
 
     def __init__(
         self,
@@ -77,6 +80,7 @@ class Pool:
         if affinity is not None:
             self.key_of = affinity.lookups(policy_key_of)
         self._policy = policy
+        self.needs = policy.needs  # with those of the views
         self._terms = LeaseTerms(row, policy.needs, is_evidence=health is not None)
         self._ready: tuple[Backend, ...] = ()
         if is_live:
@@ -229,6 +233,18 @@ class Pool:
         self._policy.rebuild([backend.load for backend in self._ready], [backend.load for backend in members])
         if self.backups is not None:
             self.backups.rebuild()
+
+    def record_for(self, needs: Needs) -> LeaseTerms:
+        """The terms of all leases of these backends from now on, with what a view needs.
+
+        A policy that saw the outcomes of some requests only would take a backend's other load for slowness.
+        """
+        if (self.needs | needs) != self.needs:
+            self.needs |= needs
+            self._terms = LeaseTerms(self.row, self.needs, is_evidence=self.health is not None)
+            for view in self.views.values():
+                view.record(self._terms)
+        return self._terms
 
     def set_ready(self, backend: Backend, is_ready: bool) -> bool:
         """Put a backend into the ready set or take it out. True when it was not so before."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 
-from balance.balancing import Policy
+from balance.balancing import POLICIES, Policy
 from balance.config.model import HashKey
 from balance.runtime.backend import Backend
 from balance.runtime.backups import Backups
+from balance.runtime.lease import LeaseTerms
 from balance.runtime.pool import Pool
 
 
@@ -44,6 +45,7 @@ class PoolView(Pool):
             backups=None,
             is_live=False,
         )
+        self.record(pool.record_for(policy.needs))
         self._members = None if members is None else frozenset(members)
         if pool.backups is not None and backups is not None:
             self.backups = Backups([backend for backend in pool.backups.backups if self.reaches(backend)], backups)
@@ -60,6 +62,10 @@ class PoolView(Pool):
         """The pool's ready set has changed."""
         self.choose_from([backend for backend in self.backends if self.reaches(backend)])
 
+    def record(self, terms: LeaseTerms) -> None:
+        """From now on leases record this."""
+        self._terms = terms
+
 
 def view_of(pool: Pool, key: Hashable, make: Callable[[Pool], PoolView]) -> PoolView:
     """The pool's view of this key, which says all that sets it apart from others; made if nobody uses it now."""
@@ -67,3 +73,14 @@ def view_of(pool: Pool, key: Hashable, make: Callable[[Pool], PoolView]) -> Pool
     if not isinstance(view, PoolView):
         view = pool.views[key] = make(pool)
     return view
+
+
+def view_by(pool: Pool, algorithm: str, hash_key: HashKey, rand: Callable[[], float]) -> PoolView:
+    """The pool by another algorithm or key, for routes that have their own."""
+    policy = POLICIES[algorithm]
+
+    def make(pool: Pool) -> PoolView:
+        backups = policy(rand) if pool.backups is not None else None
+        return PoolView(pool, algorithm, policy(rand), hash_key, backups=backups)
+
+    return view_of(pool, (algorithm, hash_key), make)

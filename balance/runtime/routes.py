@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from balance.config.model import ListenerConfig, SessionCookie, Timeouts
+from balance.config.model import HashKey, ListenerConfig, SessionCookie, Timeouts
 from balance.config.route_model import PoolUse, RouteConfig
 from balance.model import Why
 from balance.retry.decision import RetryPolicy
@@ -34,6 +34,7 @@ class Target:
     timeouts: Timeouts
     cookie: SessionCookie | None  # the session cookie; None without cookie affinity
     retrying: RetryPolicy | None  # None where retries are off
+    algorithm: tuple[str, HashKey] | None = None  # of the route's own; None: the pool's
 
 
 class Route:
@@ -94,7 +95,7 @@ class Routers:
     def __init__(
         self,
         slots: Mapping[tuple[str, str], int],
-        target: Callable[[str, str, PoolUse], Target],
+        target: Callable[[str, RouteConfig, PoolUse], Target],
         environment: Callable[[ListenerConfig], StageEnvironment],
         previous: Iterable[tuple[str, Router]] = (),
     ) -> None:
@@ -116,7 +117,7 @@ class Routers:
 
     def _route(self, listener: ListenerConfig, config: RouteConfig, environment: StageEnvironment) -> Route:
         slot = self._slots.get(route_key(listener.name, config.name), 0)
-        targets = {use.pool: self._target(listener.name, config.name, use) for use in config.uses}
+        targets = {use.pool: self._target(listener.name, config, use) for use in config.uses}
         known = self._previous.get((listener.name, config.name))
         if known is not None and known.is_same(config, slot, targets):
             return known

@@ -12,6 +12,7 @@ from balance.balancing import POLICIES
 from balance.config.model import (
     BackendConfig,
     Config,
+    HashKey,
     HttpConfig,
     ListenerConfig,
     PoolConfig,
@@ -19,7 +20,7 @@ from balance.config.model import (
     Timeouts,
     TrustedProxy,
 )
-from balance.config.route_model import PoolUse
+from balance.config.route_model import PoolUse, RouteConfig
 from balance.load import Load
 from balance.model import Address, Mode
 from balance.retry.decision import RetryPolicy
@@ -177,11 +178,11 @@ def prepare(
         pools[pool.name] = made
         renewals.append(Renewal(made, pool, tuple(settings)))
 
-    def target(listener: str, route: str, use: PoolUse) -> Target:
+    def target(listener: str, route: RouteConfig, use: PoolUse) -> Target:
         pool = config.pool(use.pool)
         policy = retrying.get(use.pool)
         if use.retry != pool.retry:
-            key = f"{listener}/{route}/{use.pool}"
+            key = f"{listener}/{route.name}/{use.pool}"
             known = previous.retrying.get(key) if previous is not None else None
             if not use.retry.enabled:
                 policy = None
@@ -189,7 +190,7 @@ def prepare(
                 policy = retrying[key] = known
             else:
                 policy = retrying[key] = RetryPolicy(use.retry, config.workers, rand)
-        return Target(pools[use.pool], use.timeouts, _cookie(pool), policy)
+        return Target(pools[use.pool], use.timeouts, _cookie(pool), policy, _own_algorithm(route, pool))
 
     regions = frozenset(backend.region for pool in config.pools for backend in pool.backends if backend.region)
 
@@ -248,6 +249,13 @@ def _cookie(pool: PoolConfig) -> SessionCookie | None:
 def _share_alike(previous: Snapshot, config: Config) -> bool:
     """Whether each worker's part of a retry budget is the same as before: the number of workers is."""
     return previous.config.workers == config.workers
+
+
+def _own_algorithm(route: RouteConfig, pool: PoolConfig) -> tuple[str, HashKey] | None:
+    """The algorithm and the key by which the route's requests are balanced over the pool; None where they are the pool's."""
+    inherited = HashKey() if route.algorithm == "source-ip" else pool.hash_key
+    own = route.algorithm or pool.algorithm, route.hash_key or inherited
+    return own if own != (pool.algorithm, pool.hash_key) else None
 
 
 def _is_same(pool: Pool, idle_s: float | None, slots: Mapping[tuple[str, str], int]) -> bool:

@@ -6,14 +6,16 @@ import gc
 import random
 from collections import Counter
 
-from balance.balancing import POLICIES
+from balance.balancing import POLICIES, Needs
 from balance.config.model import BackendConfig, HashKey
+from balance.http1.head import RequestFields
 from balance.model import Address, Outcome
 from balance.runtime import counters
 from balance.runtime.backend import Backend
+from balance.runtime.backups import Backups
 from balance.runtime.counters import Row
 from balance.runtime.pool import Pool
-from balance.runtime.pool_view import PoolView, view_of
+from balance.runtime.pool_view import PoolView, view_by, view_of
 
 
 def pool(weights: tuple[int, ...] = (1, 1, 1)) -> Pool:
@@ -77,3 +79,44 @@ def test_it_is_shared_while_it_is_in_use_and_goes_afterwards() -> None:
     del view
     gc.collect()
     assert not list(web.views.values())
+
+
+LATENCY = "least-response-time"
+
+
+def test_leases_record_what_the_policies_of_all_views_need() -> None:
+    web = pool()
+    before = web.acquire(b"", 0.0)
+    view = view_by(web, LATENCY, HashKey(), random.Random(1).random)
+    other = view_by(web, "random", HashKey(), random.Random(1).random)
+    assert Needs.LATENCY in web.needs
+    for of in (web, view, other):
+        lease = of.acquire(b"", 0.0)
+        assert lease is not None
+        backend = lease.backend
+        unknown = backend.load.expected_cost_s(3.0)
+        lease.release(Outcome.OK, 3.0)
+        assert backend.load.expected_cost_s(3.0) > unknown
+    assert before is not None
+    before.release(Outcome.OK, 3.0)  # by the terms that it began with
+
+
+def test_a_view_by_another_algorithm_has_backups_and_finds_its_key() -> None:
+    row = Row(memoryview(bytearray(8 * counters.row_cells(4))).cast("Q"))
+    backends = [
+        Backend(BackendConfig(f"b{number}", Address("127.0.0.1", number), backup=number > 1), number) for number in (1, 2, 3)
+    ]
+    rand = random.Random(1).random
+    web = Pool("web", backends, "round-robin", POLICIES["round-robin"](rand), row,
+               backups=Backups(backends[1:], POLICIES["round-robin"](rand)))  # fmt: skip
+    view = view_by(web, "consistent-hash", HashKey("header", "x-user"), rand)
+    assert view is view_by(web, "consistent-hash", HashKey("header", "x-user"), rand)
+    assert view is not view_by(web, "consistent-hash", HashKey("header", "x-other"), rand)
+    fields = RequestFields()
+    fields.forward = b"X-User: anna\r\n"
+    assert view.key_of is not None
+    assert view.key_of(fields, b"/", "") == b"anna"
+    assert web.key_of is None
+    web.set_ready(backends[0], False)
+    assert len({lease.backend for _ in range(9) if (lease := view.acquire(b"anna", 0.0))}) == 1
+    assert {lease.backend for _ in range(9) if (lease := web.acquire(b"", 0.0))} == set(backends[1:])

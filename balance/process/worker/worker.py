@@ -13,7 +13,7 @@ import os
 import random
 import signal
 
-from balance.balancing import POLICIES, Needs
+from balance.balancing import Needs
 from balance.process.children.child import SupervisorPipe, watch_messages
 from balance.process.children.child_context import ChildContext, new_event_loop, watch_liveness_pipe
 from balance.process.ipc.messages import GRACEFUL_STOP, REOPEN_LOGS
@@ -104,7 +104,7 @@ class Worker:
 
     def _sync_other_workers(self) -> None:
         pools = self._listener_server.snapshot.pools.values()
-        if any(Needs.ACTIVE_ELSEWHERE in POLICIES[pool.algorithm].needs for pool in pools):
+        if any(Needs.ACTIVE_ELSEWHERE in pool.needs for pool in pools):
             self._listener_server.see_others(self._context.board.active_elsewhere(self._row))
         self._loop.call_later(OTHERS_INTERVAL_S, self._sync_other_workers)
 
