@@ -11,6 +11,7 @@ from balance.stages.canary import canary_stage
 from balance.stages.compression import compression_stage
 from balance.stages.environment import StageEnvironment
 from balance.stages.fault import fault_stage
+from balance.stages.rules import rules_stage
 from balance.stages.split import split_stage
 from balance.stages.stage import Stage
 
@@ -19,6 +20,7 @@ Build = Callable[[RouteConfig, StageEnvironment], Stage | None]  # None: the rou
 # On the way in they are asked from the first to the last; on the way back from the last to the first.
 STAGES: Final[tuple[Build, ...]] = (
     compression_stage,  # the last one on the way back: it goes by the fields that the others leave
+    rules_stage,  # before all that chooses a pool, which leaves what a rule has chosen
     fault_stage,
     blue_green_stage,
     split_stage,

@@ -141,7 +141,7 @@ class RulesStage(Stage):
         return None
 
 
-def build(route: RouteConfig, environment: StageEnvironment) -> RulesStage | None:
+def rules_stage(route: RouteConfig, environment: StageEnvironment) -> RulesStage | None:
     """The stage of a route, if it has rules."""
     rules = route.policy.rules
     return RulesStage(rules, is_forwarding=environment.http.normalize == "forward") if rules else None

@@ -9,7 +9,7 @@ from balance.config.model import HttpConfig
 from balance.config.route_model import Condition, Redirect, RouteConfig, Rule, TrafficPolicy
 from balance.model import Why
 from balance.stages.environment import StageEnvironment
-from balance.stages.rules import RulesStage, build
+from balance.stages.rules import RulesStage, rules_stage
 
 ANY = Condition("all")
 
@@ -126,8 +126,8 @@ def test_a_path_with_too_many_readings_is_refused():
 
 def test_only_routes_with_rules_have_the_stage():
     environment = StageEnvironment("web", HttpConfig(normalize="forward"), (), lambda: 0.0)
-    assert build(RouteConfig("r"), environment) is None
-    stage = build(RouteConfig("r", policy=TrafficPolicy(rules=GUARD)), environment)
+    assert rules_stage(RouteConfig("r"), environment) is None
+    stage = rules_stage(RouteConfig("r", policy=TrafficPolicy(rules=GUARD)), environment)
     assert stage is not None
     context = request_context(b"//x/../y/%61")
     assert stage.on_request(context) is None
