@@ -16,6 +16,8 @@ CODINGS: Final = ("gzip", "br", "zstd")
 DEFAULT_LEVELS: Final = {"gzip": 4, "br": 3, "zstd": 3}
 # gzip 9 takes 3 ms a slice, br 6 and zstd 7 take 4 ms and 3 MB a stream; br 7 would take 10 ms, br 11 0.6 s.
 MAX_LEVELS: Final = {"gzip": 9, "br": 6, "zstd": 7}
+# Bytes that a stream takes at most, at the default level and above it.
+_MEMORY: Final = {"gzip": (300_000, 300_000), "br": (1_250_000, 3_300_000), "zstd": (1_250_000, 3_300_000)}
 # log2 of the window. Browsers need to accept no more than 8 MB of zstd's (2 to the 23rd, RFC 9659). Larger ones take memory.
 BROTLI_WINDOW: Final = 18
 ZSTD_WINDOW: Final = 18
@@ -26,7 +28,7 @@ _GZIP_MEMORY: Final = 8
 
 
 class StreamEncoder(Protocol):
-    """As balance.stages.stage.Encoder."""
+    """As balance.stages.stage.Encoder, without its close()."""
 
     def encode(self, data: bytes) -> bytes: ...
 
@@ -41,6 +43,11 @@ EncoderFactory = Callable[[], StreamEncoder]  # one for each reply
 def level_of(algorithm: str, level: int) -> int:
     """The level that is used: 0 is the algorithm's default, one that is too slow the highest that is not."""
     return min(level, MAX_LEVELS[algorithm]) if level > 0 else DEFAULT_LEVELS[algorithm]
+
+
+def memory_of(algorithm: str, level: int) -> int:
+    """Bytes that one stream takes at most."""
+    return _MEMORY[algorithm][level_of(algorithm, level) > DEFAULT_LEVELS[algorithm]]
 
 
 def encoder_factory(algorithm: str, level: int = 0) -> EncoderFactory:

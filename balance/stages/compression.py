@@ -10,10 +10,11 @@ from typing import Final
 
 from balance.compression.accept_encoding import IDENTITY, negotiate
 from balance.compression.eligibility import is_eligible, is_no_transform, may_change_stored
-from balance.compression.encoders import EncoderFactory, encoder_factory
+from balance.compression.encoders import StreamEncoder, encoder_factory, memory_of
 from balance.compression.if_none_match import TagForms, only_weak
 from balance.compression.media_types import MediaTypes
 from balance.compression.reply_fields import compressed, entity_tag, weakened, with_vary
+from balance.compression.stream_memory import WORKER, StreamMemory
 from balance.config.route_model import Compression, RouteConfig
 from balance.http1.framing import NO_BODY
 from balance.stages.environment import StageEnvironment
@@ -41,17 +42,59 @@ class _Plan:
         self.compressed: dict[bytes, bytes] = {}  # the lines by coding
 
 
+class _Maker:
+    """Makes encoders of one algorithm while there is memory for them."""
+
+    __slots__ = ("_factory", "_memory", "_size")
+
+    def __init__(self, algorithm: str, level: int, memory: StreamMemory) -> None:
+        self._factory = encoder_factory(algorithm, level)
+        self._size = memory_of(algorithm, level)
+        self._memory = memory
+
+    def make(self) -> _CountedEncoder | None:
+        return _CountedEncoder(self._factory(), self._memory, self._size) if self._memory.take(self._size) else None
+
+
+class _CountedEncoder:
+    """Gives its memory back when it is closed."""
+
+    __slots__ = ("_memory", "_size", "encode", "finish", "flush")
+
+    def __init__(self, encoder: StreamEncoder, memory: StreamMemory, size: int) -> None:
+        self.encode = encoder.encode
+        self.flush = encoder.flush
+        self.finish = encoder.finish
+        self._memory = memory
+        self._size = size
+
+    def close(self) -> None:
+        self._memory.give_back(self._size)
+        self.encode = _ended
+        self.flush = self.finish = _nothing
+
+
+def _ended(data: bytes) -> bytes:
+    return b""
+
+
+def _nothing() -> bytes:
+    return b""
+
+
 class CompressionStage(Stage):
     """Compression on one route."""
 
-    __slots__ = ("_factories", "_min_size", "_plans", "_preference", "_tags", "_types")
+    __slots__ = ("_makers", "_min_size", "_plans", "_preference", "_tags", "_types")
 
-    def __init__(self, config: Compression) -> None:
-        """ImportError when the package of an algorithm is not installed."""
-        self._factories: dict[bytes, EncoderFactory] = {
-            name.encode(): encoder_factory(name, config.level) for name in config.algorithms
-        }
-        self._preference = tuple(self._factories)
+    def __init__(self, config: Compression, memory: StreamMemory = WORKER) -> None:
+        self._makers: dict[bytes, _Maker] = {}
+        for algorithm in config.algorithms:
+            try:
+                self._makers[algorithm.encode()] = _Maker(algorithm, config.level, memory)
+            except ImportError:  # its package is not installed: clients get another algorithm
+                continue
+        self._preference = tuple(self._makers)
         self._types = MediaTypes(config.types)
         self._min_size = config.min_size_bytes
         self._plans: dict[bytes, _Plan] = {}
@@ -77,7 +120,8 @@ class CompressionStage(Stage):
         if reply.framing is NO_BODY:  # empty, where `min_size` is 0
             return
         coding = self._coding(context)
-        if coding == IDENTITY:
+        encoder = None if coding == IDENTITY else self._makers[coding].make()
+        if encoder is None:
             reply.lines = plan.lines
             return
         lines = plan.compressed.get(coding)
@@ -85,7 +129,7 @@ class CompressionStage(Stage):
             self._tags.seen(entity_tag(reply.lines))
             lines = plan.compressed[coding] = compressed(reply.lines, coding)
         reply.lines = lines
-        reply.encoder = self._factories[coding]()
+        reply.encoder = encoder
 
     def _plan(self, reply: ReplyHead) -> _Plan:
         lines = reply.lines

@@ -57,6 +57,10 @@ class Encoder(Protocol):
         """The last bytes."""
         ...
 
+    def close(self) -> None:
+        """The reply has ended, complete or not: free what is held. Called once."""
+        ...
+
 
 class ReplyHead:
     """The head of a reply, from a backend or our own (then `is_own`), as reply sides of stages may change it.

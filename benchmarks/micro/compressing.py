@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterator
 
 from balance.compression.encoders import CODINGS, DEFAULT_LEVELS, MAX_LEVELS, SLICE, encoder_factory
+from balance.compression.stream_memory import StreamMemory
 from balance.config.route_model import Compression
 from balance.http1.framing import BY_LENGTH
 from balance.http1.head import RequestFields
@@ -31,7 +32,7 @@ def some_json(size: int) -> bytes:
 
 
 def compression() -> Iterator[tuple[str, Callable[[], object]]]:
-    stage = CompressionStage(Compression(enabled=True))
+    stage = CompressionStage(Compression(enabled=True), StreamMemory(1 << 62))
     numbers = itertools.count()
 
     def reply(accepts: bytes, *, is_new: bool) -> Callable[[], object]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 
 import pytest
 
+from balance.compression.stream_memory import StreamMemory
 from balance.config.route_model import Compression
 from balance.http1.framing import BY_CHUNKS, BY_LENGTH, NO_BODY
 from balance.http1.head import RequestFields
@@ -33,7 +35,7 @@ def reply(fields: bytes = HTML, status: int = 200, *, is_own: bool = False) -> R
 
 @pytest.fixture
 def stage() -> CompressionStage:
-    return CompressionStage(Compression(enabled=True))
+    return CompressionStage(Compression(enabled=True), StreamMemory())
 
 
 def test_a_reply_is_compressed_for_who_accepts_it(stage: CompressionStage) -> None:
@@ -102,7 +104,7 @@ def test_our_own_replies_are_left_as_they_are(stage: CompressionStage) -> None:
 
 
 def test_an_empty_reply_stays_empty() -> None:
-    stage = CompressionStage(Compression(enabled=True, min_size_bytes=0))
+    stage = CompressionStage(Compression(enabled=True, min_size_bytes=0), StreamMemory())
     head = ReplyHead(200, STATUS + b"Content-Type: text/html\r\nContent-Length: 0\r\n", NO_BODY, 0)
     lines = head.lines
     stage.on_reply(context(), head)
@@ -127,7 +129,7 @@ def test_a_client_that_forbids_transformation_gets_none(stage: CompressionStage)
 )
 def test_every_key_counts(config: Compression, coding: bytes) -> None:
     head = reply()
-    CompressionStage(config).on_reply(context(b"Accept-Encoding: gzip, br, zstd\r\n"), head)
+    CompressionStage(config, StreamMemory()).on_reply(context(b"Accept-Encoding: gzip, br, zstd\r\n"), head)
     assert head.lines.endswith(b"Content-Encoding: %b\r\n" % coding) is bool(coding)
 
 
@@ -136,7 +138,7 @@ def test_the_level_counts() -> None:
     sizes = []
     for level in (1, 9):
         head = reply()
-        CompressionStage(Compression(enabled=True, level=level)).on_reply(context(), head)
+        CompressionStage(Compression(enabled=True, level=level), StreamMemory()).on_reply(context(), head)
         assert head.encoder is not None
         sizes.append(len(head.encoder.encode(text) + head.encoder.finish()))
     assert sizes[0] > sizes[1]
@@ -144,7 +146,7 @@ def test_the_level_counts() -> None:
 
 def test_event_streams_are_compressed_where_they_are_named() -> None:
     head = ReplyHead(200, STATUS + b"Content-Type: text/event-stream\r\n", BY_CHUNKS)
-    CompressionStage(Compression(enabled=True, types=("text/event-stream",))).on_reply(context(), head)
+    CompressionStage(Compression(enabled=True, types=("text/event-stream",)), StreamMemory()).on_reply(context(), head)
     assert head.encoder is not None
 
 
@@ -184,6 +186,32 @@ def test_a_304_fits_the_reply_that_the_client_has(
     stage.on_reply(context(b"If-None-Match: %b\r\n" % named), head)
     assert head.lines == b"HTTP/1.1 304 X\r\n" + expected
     assert head.encoder is None
+
+
+def test_memory_is_bounded_and_given_back() -> None:
+    memory = StreamMemory(700_000)
+    stage = CompressionStage(Compression(enabled=True), memory)
+    heads = [reply() for _ in range(3)]
+    for head in heads:
+        stage.on_reply(context(), head)
+    assert [head.encoder is not None for head in heads] == [True, True, False]
+    assert heads[2].lines == b"HTTP/1.1 200 X\r\n" + HTML + b"Vary: Accept-Encoding\r\n"
+    for head in heads[:2]:
+        assert head.encoder is not None
+        head.encoder.close()
+        assert head.encoder.encode(b"late") == head.encoder.flush() == head.encoder.finish() == b""
+    assert memory.used == 0
+    again = reply()
+    stage.on_reply(context(), again)
+    assert again.encoder is not None
+
+
+def test_an_algorithm_that_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "brotli", None)
+    stage = CompressionStage(Compression(enabled=True, algorithms=("br", "gzip")), StreamMemory())
+    head = reply()
+    stage.on_reply(context(b"Accept-Encoding: br, gzip\r\n"), head)
+    assert head.lines.endswith(b"Content-Encoding: gzip\r\n")
 
 
 def test_what_is_remembered_is_bounded(stage: CompressionStage) -> None:

@@ -87,6 +87,11 @@ class EncodedReply:
         """The last bytes of a reply that ended with its connection."""
         return self._framed(self._encoder.finish(), LAST_CHUNK)
 
+    def close(self) -> None:
+        """The exchange has ended: free what is held. Exchanges and their parts refer to each other: a collection comes late."""
+        self._encoder.close()
+        self._held = b""
+
     def schedule(self) -> None:
         """Have the exchange take the next slice in the next turn of the event loop."""
         if not self._is_scheduled:

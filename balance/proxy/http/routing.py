@@ -102,8 +102,10 @@ class Routing:
         self._exchange.client.arm(now, wait.timeout_s)
 
     def done(self) -> None:
-        """The exchange has ended: a wait has no effect any more."""
+        """The exchange has ended: a wait has no effect any more, and what its reply took is free."""
         self.is_waiting = False
+        if self.encoded is not None:
+            self.encoded.close()
 
     def wake(self, reply: Reply | None) -> None:
         """What a stage waited for has come: `reply` ends the request, None lets it go on. No effect after the wait."""

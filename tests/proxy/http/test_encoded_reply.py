@@ -7,7 +7,7 @@ import json
 import shutil
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import brotli
 import pytest
@@ -20,6 +20,7 @@ from scripts import ask, failures, says, says_and_resets
 from stage import Stage, serve, until
 
 from balance.compression.encoders import CODINGS, SLICE, encoder_factory
+from balance.compression.stream_memory import WORKER
 from balance.config.model import AccessLog, HttpConfig, Timeouts
 from balance.config.route_model import Compression
 from balance.http1.body import Body
@@ -32,6 +33,13 @@ TEXT = b"".join(b'{"id": %d, "name": "user %d"},\n' % (number, number * 7919 % 1
 PAGE = "Content-Type: text/html"
 CHUNKS = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n"
 GZIP = "Accept-Encoding: gzip"
+
+
+@pytest.fixture(autouse=True)
+def gives_all_back() -> Iterator[None]:
+    """Whatever becomes of an exchange, its encoder's memory is free in the end."""
+    yield
+    assert WORKER.used == 0
 
 
 def compressing(**keys: object) -> HttpConfig:
