@@ -11,6 +11,7 @@ from typing import Final
 
 from balance.config.route_model import BlueGreen, RouteConfig
 from balance.stages.environment import StageEnvironment
+from balance.stages.pool_rules import pool_rules
 from balance.stages.request_context import RequestContext
 from balance.stages.stage import Stage
 
@@ -21,17 +22,17 @@ PICKED: Final = "blue_green.header"  # the rule when the request has picked its 
 class BlueGreenStage(Stage):
     """The two sides of one route."""
 
-    __slots__ = ("_active", "_base", "_header", "_sides")
+    __slots__ = ("_active", "_final", "_header", "_sides")
 
-    def __init__(self, config: BlueGreen, base: str) -> None:
-        """`base` is the pool that the request has before: for another one a rule has chosen."""
-        self._base = base
+    def __init__(self, config: BlueGreen, final: frozenset[str] = frozenset()) -> None:
+        """`final` are the rules whose choice of a pool stays."""
+        self._final = final
         self._sides = {b"blue": config.blue, b"green": config.green}
         self._active = config.green if config.active == "green" else config.blue
         self._header = config.header.lower().encode()
 
     def on_request(self, context: RequestContext) -> None:
-        if context.pool != self._base:
+        if context.rule in self._final:
             return
         if self._header:
             value = context.view.header(self._header)
@@ -47,4 +48,4 @@ class BlueGreenStage(Stage):
 def blue_green_stage(route: RouteConfig, environment: StageEnvironment) -> Stage | None:
     """The route's two sides, if it has them."""
     config = route.policy.blue_green
-    return BlueGreenStage(config, route.pool) if config is not None else None
+    return BlueGreenStage(config, pool_rules(route)) if config is not None else None

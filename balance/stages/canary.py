@@ -14,6 +14,7 @@ from balance.routing.sides import Places
 from balance.routing.value_test import ValueTest
 from balance.stages.blue_green import PICKED
 from balance.stages.environment import StageEnvironment
+from balance.stages.pool_rules import pool_rules
 from balance.stages.request_context import RequestContext
 from balance.stages.stage import Stage
 from balance.stages.user_key import UserKey
@@ -24,11 +25,11 @@ RULE: Final = "canary"
 class CanaryStage(Stage):
     """The canary of one route."""
 
-    __slots__ = ("_bases", "_opt_in", "_percent", "_places", "_pool", "_user")
+    __slots__ = ("_final", "_opt_in", "_percent", "_places", "_pool", "_user")
 
-    def __init__(self, canary: Canary, bases: frozenset[str]) -> None:
-        """`bases` are the pools that it takes users from: a request for which a rule has chosen another one stays there."""
-        self._bases = bases
+    def __init__(self, canary: Canary, final: frozenset[str] = frozenset()) -> None:
+        """`final` are the rules whose choice of a pool stays."""
+        self._final = final | {PICKED}
         self._opt_in = tuple(
             ValueTest(kind, match)
             for kind, match in (("header", canary.header), ("cookie", canary.cookie))
@@ -40,7 +41,7 @@ class CanaryStage(Stage):
         self._user = UserKey(canary.key, is_sticky=canary.sticky)
 
     def on_request(self, context: RequestContext) -> None:
-        if context.pool not in self._bases or context.rule == PICKED:
+        if context.rule in self._final:
             return
         if self._has_opted_in(context) or self._is_drawn(context):
             context.pool = self._pool
@@ -59,11 +60,5 @@ class CanaryStage(Stage):
 
 def canary_stage(route: RouteConfig, environment: StageEnvironment) -> Stage | None:
     """The route's canary, if it has one."""
-    canary, active = route.policy.canary, route.policy.blue_green
-    if canary is None:
-        return None
-    if active is not None:
-        bases = frozenset([active.blue, active.green])
-    else:
-        bases = frozenset([each.pool for each in route.split]) or frozenset([route.pool])
-    return CanaryStage(canary, bases)
+    canary = route.policy.canary
+    return CanaryStage(canary, pool_rules(route)) if canary is not None else None

@@ -12,6 +12,7 @@ from balance.config.route_model import RouteConfig, WeightedPool
 from balance.model import Why
 from balance.routing.sides import Places, side, thresholds
 from balance.stages.environment import StageEnvironment
+from balance.stages.pool_rules import pool_rules
 from balance.stages.request_context import RequestContext
 from balance.stages.stage import Reply, Stage
 from balance.stages.user_key import UserKey
@@ -23,11 +24,11 @@ _NO_WEIGHT: Final = Reply(503, Why.NO_HEALTHY, "every pool of the split has weig
 class SplitStage(Stage):
     """The split of one route."""
 
-    __slots__ = ("_base", "_ends", "_places", "_pools", "_user")
+    __slots__ = ("_ends", "_final", "_places", "_pools", "_user")
 
-    def __init__(self, split: tuple[WeightedPool, ...], base: str) -> None:
-        """`base` is the pool that the request has before: for another one a rule has chosen."""
-        self._base = base
+    def __init__(self, split: tuple[WeightedPool, ...], final: frozenset[str] = frozenset()) -> None:
+        """`final` are the rules whose choice of a pool stays."""
+        self._final = final
         weighty = [each for each in split if each.weight]
         self._pools = tuple(each.pool for each in weighty)
         self._ends = thresholds([each.weight for each in weighty])
@@ -35,7 +36,7 @@ class SplitStage(Stage):
         self._user = UserKey()
 
     def on_request(self, context: RequestContext) -> Reply | None:
-        if context.pool != self._base:
+        if context.rule in self._final:
             return None
         pools = self._pools
         if not pools:
@@ -50,4 +51,4 @@ class SplitStage(Stage):
 
 def split_stage(route: RouteConfig, environment: StageEnvironment) -> Stage | None:
     """The route's split, if it has one."""
-    return SplitStage(route.split, route.pool) if route.split else None
+    return SplitStage(route.split, pool_rules(route)) if route.split else None

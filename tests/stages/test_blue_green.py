@@ -28,14 +28,15 @@ def test_the_active_side_or_the_one_that_is_picked(
     active: str, header: str, lines: list[str], expected: tuple[str, str]
 ) -> None:
     context = request(*lines)
-    BlueGreenStage(BlueGreen("b", "g", active, header), "").on_request(context)
+    BlueGreenStage(BlueGreen("b", "g", active, header)).on_request(context)
     assert (context.pool, context.rule) == expected
 
 
 def test_what_a_rule_has_chosen_stays() -> None:
     context = request("X-Side: green", pool="other")
-    BlueGreenStage(BlueGreen("b", "g", "blue", "x-side"), "").on_request(context)
-    assert (context.pool, context.rule) == ("other", "")
+    context.rule = "rules[0]"
+    BlueGreenStage(BlueGreen("b", "g", "blue", "x-side"), frozenset(["rules[0]"])).on_request(context)
+    assert (context.pool, context.rule) == ("other", "rules[0]")
 
 
 def test_a_route_without_sides_has_no_stage() -> None:

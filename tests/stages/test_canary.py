@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from requests_of_users import request
 
-from balance.config.route_model import BlueGreen, Canary, RouteConfig, TrafficPolicy, ValueMatch, WeightedPool
+from balance.config.route_model import Canary, Condition, RouteConfig, Rule, TrafficPolicy, ValueMatch
 from balance.stages.canary import CanaryStage, canary_stage
 from balance.stages.stage import Stage
 
@@ -17,7 +17,7 @@ COOKIE = ValueMatch("tester", "equals", "yes")
 
 
 def canary(percent: float = 0, **keys: object) -> CanaryStage:
-    return CanaryStage(Canary("v2", percent, **keys), frozenset(["v1"]))  # type: ignore[arg-type]
+    return CanaryStage(Canary("v2", percent, **keys))  # type: ignore[arg-type]
 
 
 def is_over(stage: Stage, *lines: str, **given: object) -> bool:
@@ -99,24 +99,29 @@ def test_without_a_key_and_a_cookie_each_request_is_drawn() -> None:
     assert 60 < over < 140
 
 
+ROUTING = Rule(Condition("exists"), "route", name="internal", pool="v1")
+ALLOWING = Rule(Condition("exists"), "allow", name="known")
+
+
 @pytest.mark.parametrize(
-    ("route", "pool", "rule", "expected"),
+    ("pool", "rule", "expected"),
     [
-        (RouteConfig("a", pool="v1"), "v1", "", "v2"),
-        (RouteConfig("a", pool="v1"), "other", "rules[0]", "other"),  # a rule has chosen
-        (RouteConfig("a", split=(WeightedPool("v1"), WeightedPool("v3"))), "v3", "split", "v2"),
-        (RouteConfig("a", split=(WeightedPool("v1"),)), "other", "rules[0]", "other"),
+        ("v1", "", "v2"),
+        ("v1", "known", "v2"),
+        ("v3", "split", "v2"),
+        ("green", "blue_green", "v2"),
+        ("green", "blue_green.header", "green"),  # the request has picked its side
+        ("v1", "internal", "v1"),
+        ("v3", "internal", "v3"),
     ],
 )
-def test_it_takes_users_out_of_what_the_route_has_chosen(route: RouteConfig, pool: str, rule: str, expected: str) -> None:
-    made = RouteConfig("a", pool=route.pool, split=route.split, policy=TrafficPolicy(canary=Canary("v2", 100)))
-    assert _pool_after(made, pool, rule) == expected
-
-
-@pytest.mark.parametrize(("rule", "expected"), [("blue_green", "v2"), ("blue_green.header", "green")])
-def test_a_side_that_the_request_picked_stays(rule: str, expected: str) -> None:
-    policy = TrafficPolicy(canary=Canary("v2", 100), blue_green=BlueGreen("blue", "green"))
-    assert _pool_after(RouteConfig("a", policy=policy), "green", rule) == expected
+def test_it_takes_users_out_of_what_the_route_has_chosen_but_not_out_of_what_a_rule_has(
+    pool: str, rule: str, expected: str
+) -> None:
+    assert (
+        _pool_after(RouteConfig("a", policy=TrafficPolicy(canary=Canary("v2", 100), rules=(ROUTING, ALLOWING))), pool, rule)
+        == expected
+    )
 
 
 def _pool_after(route: RouteConfig, pool: str, rule: str) -> str:

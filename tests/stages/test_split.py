@@ -15,8 +15,8 @@ from balance.stages.stage import Reply
 USERS = [f"Cookie: balance-side={number}" for number in range(2000)]
 
 
-def split(*weights: int, base: str = "") -> SplitStage:
-    return SplitStage(tuple(WeightedPool(f"v{number}", weight) for number, weight in enumerate(weights, 1)), base)
+def split(*weights: int, final: frozenset[str] = frozenset()) -> SplitStage:
+    return SplitStage(tuple(WeightedPool(f"v{number}", weight) for number, weight in enumerate(weights, 1)), final)
 
 
 def pools(stage: SplitStage, users: list[str] = USERS) -> list[str]:
@@ -66,9 +66,12 @@ def test_all_of_weight_zero_is_503() -> None:
 
 
 def test_what_a_rule_has_chosen_stays() -> None:
-    context = request(pool="other")
-    assert split(1, 1).on_request(context) is None
-    assert (context.pool, context.rule) == ("other", "")
+    context = request(pool="v1")
+    context.rule = "rules[0]"
+    assert split(0, 1, final=frozenset(["rules[0]"])).on_request(context) is None
+    assert (context.pool, context.rule) == ("v1", "rules[0]")
+    assert split(0, 1).on_request(context) is None  # a rule that allows
+    assert (context.pool, context.rule) == ("v2", "split")
 
 
 def test_a_route_without_a_split_has_no_stage() -> None:
