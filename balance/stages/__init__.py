@@ -12,8 +12,11 @@ from balance.stages.compression import compression_stage
 from balance.stages.environment import StageEnvironment
 from balance.stages.fault import fault_stage
 from balance.stages.rules import rules_stage
+from balance.stages.redirect import redirect_stage
+from balance.stages.respond import respond_stage
 from balance.stages.split import split_stage
 from balance.stages.stage import Stage
+from balance.stages.transform import transform_stage
 
 Build = Callable[[RouteConfig, StageEnvironment], Stage | None]  # None: the route has no such rule
 
@@ -22,9 +25,12 @@ STAGES: Final[tuple[Build, ...]] = (
     compression_stage,  # the last one on the way back: it goes by the fields that the others leave
     rules_stage,  # before all that chooses a pool, which leaves what a rule has chosen
     fault_stage,
+    redirect_stage,
+    respond_stage,
     blue_green_stage,
     split_stage,
     canary_stage,  # takes users out of what the two before it have chosen
+    transform_stage,  # last: it makes what goes to the backend
 )
 
 

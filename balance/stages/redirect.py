@@ -43,7 +43,7 @@ class RedirectStage(Stage):
         return _IS_THERE if reply is None and not self._may_go_on else reply
 
 
-def build(route: RouteConfig, environment: object) -> RedirectStage | None:
+def redirect_stage(route: RouteConfig, environment: object) -> RedirectStage | None:
     """The stage of a route, if it redirects."""
     redirect = route.redirect
     if redirect is None:

@@ -38,6 +38,6 @@ class RespondStage(Stage):
         return self._reply
 
 
-def build(route: RouteConfig, environment: object) -> RespondStage | None:
+def respond_stage(route: RouteConfig, environment: object) -> RespondStage | None:
     """The stage of a route, if it has a fixed response."""
     return None if route.respond is None else RespondStage(route.respond)

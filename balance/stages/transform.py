@@ -105,7 +105,7 @@ class ReplyTransformStage(TransformStage):
         reply.lines = self._replies.apply(reply.lines, context)
 
 
-def build(route: RouteConfig, environment: object, judge: Judge | None = None) -> TransformStage | None:
+def transform_stage(route: RouteConfig, environment: object, judge: Judge | None = None) -> TransformStage | None:
     """The stage of a route, if anything is changed there. `judge` judges a changed path again, by the context's."""
     transform = route.transform
     paths = PathChanges(transform)

@@ -5,18 +5,18 @@ from contexts import request_context
 
 from balance.config.route_model import Redirect, RouteConfig, RouteMatch
 from balance.model import Why
-from balance.stages.redirect import build
+from balance.stages.redirect import redirect_stage
 
 HTTPS = Redirect(scheme="https")
 
 
 def test_route_without_a_redirect_has_no_stage() -> None:
-    assert build(RouteConfig("r"), None) is None
+    assert redirect_stage(RouteConfig("r"), None) is None
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirect_has_its_status_and_no_body(status: int) -> None:
-    stage = build(RouteConfig("r", redirect=Redirect(scheme="https", status=status)), None)
+    stage = redirect_stage(RouteConfig("r", redirect=Redirect(scheme="https", status=status)), None)
     assert stage is not None
     reply = stage.on_request(request_context(b"/x?y=1"))
     assert reply is not None
@@ -26,7 +26,7 @@ def test_redirect_has_its_status_and_no_body(status: int) -> None:
 
 
 def test_permanent_and_with_the_method_unless_told_otherwise() -> None:
-    stage = build(RouteConfig("r", redirect=HTTPS), None)
+    stage = redirect_stage(RouteConfig("r", redirect=HTTPS), None)
     assert stage is not None
     reply = stage.on_request(request_context(method=b"POST"))
     assert reply is not None
@@ -34,14 +34,14 @@ def test_permanent_and_with_the_method_unless_told_otherwise() -> None:
 
 
 def test_request_that_is_already_there_goes_on_to_the_routes_pool() -> None:
-    stage = build(RouteConfig("r", redirect=HTTPS, pool="app"), None)
+    stage = redirect_stage(RouteConfig("r", redirect=HTTPS, pool="app"), None)
     assert stage is not None
     assert stage.on_request(request_context(scheme="https")) is None
     assert stage.on_request(request_context(scheme="http")) is not None
 
 
 def test_request_that_is_already_there_is_never_sent_in_a_circle() -> None:
-    stage = build(RouteConfig("r", redirect=HTTPS), None)
+    stage = redirect_stage(RouteConfig("r", redirect=HTTPS), None)
     assert stage is not None
     reply = stage.on_request(request_context(scheme="https"))
     assert reply is not None
@@ -49,7 +49,7 @@ def test_request_that_is_already_there_is_never_sent_in_a_circle() -> None:
 
 
 def test_request_without_a_host_cannot_be_sent_to_another_scheme() -> None:
-    stage = build(RouteConfig("r", redirect=HTTPS), None)
+    stage = redirect_stage(RouteConfig("r", redirect=HTTPS), None)
     assert stage is not None
     reply = stage.on_request(request_context(host_sent=b"", host=""))
     assert reply is not None
@@ -58,7 +58,7 @@ def test_request_without_a_host_cannot_be_sent_to_another_scheme() -> None:
 
 def test_groups_are_those_of_the_routes_path() -> None:
     match = RouteMatch(path_operator="regex", path="^/old/(.*)$")
-    stage = build(RouteConfig("r", match=match, redirect=Redirect(to="/new/$1", status=301)), None)
+    stage = redirect_stage(RouteConfig("r", match=match, redirect=Redirect(to="/new/$1", status=301)), None)
     assert stage is not None
     reply = stage.on_request(request_context(b"/old/a%2Fb?x=1"))
     assert reply is not None

@@ -5,13 +5,13 @@ from contexts import request_context
 
 from balance.config.route_model import FixedResponse, RouteConfig
 from balance.model import Why
-from balance.stages.respond import build
+from balance.stages.respond import respond_stage
 
 TEXT = b"Content-Type: text/plain; charset=utf-8\r\n"
 
 
 def test_route_without_a_response_has_no_stage() -> None:
-    assert build(RouteConfig("r"), None) is None
+    assert respond_stage(RouteConfig("r"), None) is None
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_route_without_a_response_has_no_stage() -> None:
     ],
 )
 def test_response_is(response: FixedResponse, lines: bytes, body: bytes) -> None:
-    stage = build(RouteConfig("r", respond=response), None)
+    stage = respond_stage(RouteConfig("r", respond=response), None)
     assert stage is not None
     reply = stage.on_request(request_context())
     assert (reply.status, reply.why, reply.lines, reply.body) == (response.status, Why.FIXED_RESPONSE, lines, body)
@@ -44,4 +44,4 @@ def test_response_is(response: FixedResponse, lines: bytes, body: bytes) -> None
 )
 def test_header_that_would_split_the_reply_is_refused(header: tuple[str, str]) -> None:
     with pytest.raises(ValueError):
-        build(RouteConfig("r", respond=FixedResponse(headers=(header,))), None)
+        respond_stage(RouteConfig("r", respond=FixedResponse(headers=(header,))), None)

@@ -9,13 +9,13 @@ from balance.config.route_model import HeaderChange, Rewrite, RouteConfig, Trans
 from balance.model import Why
 from balance.stages.request_context import RequestContext
 from balance.stages.stage import Reply, ReplyHead, Stage
-from balance.stages.transform import TransformStage, build
+from balance.stages.transform import TransformStage
 
 HOST = b"Host: shop.example\r\n"
 
 
 def stage_of(transform: Transform | None = None, host: str = "preserve") -> TransformStage:
-    stage = build(RouteConfig("r", pool="p", transform=transform or Transform(), host=host), None)
+    stage = transform_stage(RouteConfig("r", pool="p", transform=transform or Transform(), host=host), None)
     assert stage is not None
     return stage
 
@@ -27,7 +27,7 @@ def sent(stage: TransformStage, context: RequestContext) -> tuple[bytes, bytes]:
 
 
 def test_route_that_changes_nothing_has_no_stage() -> None:
-    assert build(RouteConfig("r", pool="p", transform=Transform(strip_prefix="/")), None) is None
+    assert transform_stage(RouteConfig("r", pool="p", transform=Transform(strip_prefix="/")), None) is None
 
 
 def test_only_routes_that_change_replies_have_a_side_for_them() -> None:
@@ -93,7 +93,7 @@ def test_changed_path_is_judged_again(is_ambiguous: bool) -> None:
         judged.append(context.path)
         return Reply(403, Why.DENIED) if context.path.startswith(b"/admin") else None
 
-    stage = build(RouteConfig("r", pool="p", transform=Transform(strip_prefix="/api")), None, judge)
+    stage = transform_stage(RouteConfig("r", pool="p", transform=Transform(strip_prefix="/api")), None, judge)
     assert stage is not None
     reply = stage.on_request(request_context(b"/api//admin" if is_ambiguous else b"/api/admin"))
     assert reply is not None

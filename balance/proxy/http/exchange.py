@@ -273,6 +273,8 @@ class Exchange:
         """Use this lease for a try: send on a parked upstream, or dial."""
         self.lease = lease
         self.attempts += 1
+        if self.routing is not None:
+            self.routing.name_backend(lease.backend)
         auth = self.client.connection_auth
         if auth is None:
             upstream = take_parked(lease.backend, self.request.method, now)
@@ -445,12 +447,12 @@ class Exchange:
                 return
             if response.has_connection_auth and self.upstream is not None:
                 self.client.claim(self.upstream)
-        if self.settings.cookie is not None and self._lookup.is_moved:
-            response = with_cookie(self, self._lookup, response)
         encoded = None
         if self.routing is not None:
             response = self.routing.reply(response)
             encoded = self.routing.encoded
+        if self.settings.cookie is not None and self._lookup.is_moved:  # after the route's changes, which are for the backend's
+            response = with_cookie(self, self._lookup, response)
         framing = NO_BODY if self.request.method == b"HEAD" else response.framing
         self.status = response.status
         self.head_at = now = monotonic()

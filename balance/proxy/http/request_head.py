@@ -1,6 +1,7 @@
 """The head of a request: refuses an incomplete head early, and makes the head that is sent to a backend.
 
-The head is sent as HTTP/1 lines, the form in which the program passes heads around, and is made once for all tries.
+The head is sent as HTTP/1 lines, the form in which the program passes heads around. It is made once for all tries, unless it
+names the backend.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from balance.config.model import Limits
 from balance.errors import ProtocolError
+from balance.http1.fields import remove_named
 from balance.http1.forwarding.forwarded_headers import ForwardedClient
 from balance.http1.forwarding.realip import UNKNOWN
 from balance.http1.head import Request
@@ -50,12 +52,22 @@ def client_view(client: HttpClient, settings: ListenerSettings, request: Request
 
 
 def request_head(
-    line: bytes, forward: bytes, host: bytes | None, client: HttpClient, view: ForwardedClient | None, own_id: bytes
+    line: bytes,
+    forward: bytes,
+    host: bytes | None,
+    client: HttpClient,
+    view: ForwardedClient | None,
+    own_id: bytes,
+    without: frozenset[bytes] = frozenset(),
 ) -> bytes:
     """The head for the backend: the request `line`, the field lines to `forward`, and ours.
 
-    `host` is the client's; `view` is for a trusted proxy only; `own_id` is the request id to add, if any.
+    `host` is the client's; `view` is for a trusted proxy only; `own_id` is the request id to add, if any. Of ours, those whose
+    lower-case names are in `without` are left out.
     """
+    if without:
+        own = request_head(b"", b"", host or client.own_host(), client, view, own_id)
+        return b"".join((line, forward, remove_named(own[:-2], without), b"\r\n"))
     if own_id and host is not None and view is None and client.after_host:  # the common case: what follows, in one join
         return b"".join((
             line, forward, client.before_host, host, client.after_host, b"X-Request-Id: ", own_id, b"\r\n\r\n",

@@ -16,9 +16,11 @@ from balance.model import Why
 from balance.proxy.http.encoded_reply import EncodedReply
 from balance.proxy.http.request_head import request_head
 from balance.routing.request_view import RequestView
+from balance.runtime.backend import Backend
 from balance.runtime.routes import Route, Router
 from balance.stages.request_context import RequestContext
 from balance.stages.stage import Reply, ReplyHead, Wait
+from balance.transform.lines_per_try import own_host
 
 if TYPE_CHECKING:
     from balance.proxy.http.exchange import Exchange
@@ -86,13 +88,36 @@ class Routing:
         if context.pool != route.config.pool:
             exchange.settings = client.settings.for_route(route, context.pool)
             client.limit_total(exchange.started + exchange.settings.request_s)
-        request = exchange.request
+        if context.per_try is None:
+            self._make_head(context.forward, has_host=bool(context.host_to_backend))
+
+    def name_backend(self, backend: Backend) -> None:
+        """Make the head for a try that goes to this backend, where the head names it."""
+        context = self.context
+        per_try = context.per_try
+        if per_try is None:
+            return
+        authority = b""
+        if per_try.has_host:
+            authority = context.host_to_backend = own_host(backend.address)
+        context.backend = backend.name
+        self._make_head(per_try.lines(context, authority) + context.forward, has_host=bool(context.host_to_backend))
+
+    def _make_head(self, forward: bytes, *, has_host: bool) -> None:
+        """The head of the request as the stages changed it. `has_host`: a Host in place of the client's is in `forward`."""
+        exchange, context = self._exchange, self.context
+        request, client = exchange.request, exchange.client
         fields = request.fields
+        host = fields.host
+        if host is None and (has_host or context.without_own):
+            host = client.own_host()
+            if not has_host:
+                forward = b"Host: %b\r\n%b" % (host, forward)
         target = context.path + context.query if context.query else context.path
         line = request.line if target == request.target else b"%b %b HTTP/1.1\r\n" % (request.method, target)
         view = exchange.view if client.is_trusted else None
         own_id = b"" if fields.request_id else exchange.request_id
-        exchange.head = request_head(line, context.forward, fields.host, client, view, own_id)
+        exchange.head = request_head(line, forward, host, client, view, own_id, context.without_own)
 
     def _wait(self, wait: Wait) -> None:
         now = monotonic()
@@ -145,6 +170,7 @@ class Routing:
 
     def own_reply(self, status: int, lines: bytes) -> bytes:
         """The lines of a reply of our own as the stages change them."""
+        self.context.backend = ""  # of a failed try
         head = ReplyHead(status, lines, is_own=True)
         self._change(head)
         return head.lines
