@@ -11,9 +11,9 @@ from balance.stages.canary import canary_stage
 from balance.stages.compression import compression_stage
 from balance.stages.environment import StageEnvironment
 from balance.stages.fault import fault_stage
-from balance.stages.rules import rules_stage
 from balance.stages.redirect import redirect_stage
 from balance.stages.respond import respond_stage
+from balance.stages.rules import rules_stage
 from balance.stages.split import split_stage
 from balance.stages.stage import Stage
 from balance.stages.transform import transform_stage
