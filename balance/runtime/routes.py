@@ -19,6 +19,7 @@ from balance.runtime.backend_slots import route_key
 from balance.runtime.pool import Pool
 from balance.stages import build_stages
 from balance.stages.environment import StageEnvironment
+from balance.stages.final_path import changes_path, has_denial
 from balance.stages.request_context import RequestContext
 from balance.stages.stage import Reply, Stage
 
@@ -90,7 +91,7 @@ class Router:
 class Routers:
     """Makes the routers of one configuration beside the previous one's."""
 
-    __slots__ = ("_environment", "_previous", "_slots", "_target")
+    __slots__ = ("_environment", "_previous", "_previous_configs", "_slots", "_target")
 
     def __init__(
         self,
@@ -103,7 +104,9 @@ class Routers:
         self._slots = slots
         self._target = target
         self._environment = environment
-        self._previous = {(listener, route.name): route for listener, router in previous for route in router.routes}
+        routers = tuple(previous)
+        self._previous = {(listener, route.name): route for listener, router in routers for route in router.routes}
+        self._previous_configs = {listener: tuple(route.config for route in router.routes) for listener, router in routers}
 
     def router(self, listener: ListenerConfig) -> Router | None:
         """The router of a listener; None where each request goes to the listener's pool as it is."""
@@ -112,14 +115,20 @@ class Routers:
         if not configs:
             return None
         environment = self._environment(listener)
-        routes = [self._route(listener, config, environment) for config in configs]
+        before = self._previous_configs.get(listener.name, ())
+        # A path that a route changes is judged by the rules of others, too.
+        are_rules_new = configs != before and any(has_denial(config) for config in (*configs, *before))
+        routes = [
+            self._route(listener, config, environment, may_keep=not (are_rules_new and changes_path(config)))
+            for config in configs
+        ]
         return Router(routes, has_table=bool(http.routes), is_forwarding=http.normalize == "forward")
 
-    def _route(self, listener: ListenerConfig, config: RouteConfig, environment: StageEnvironment) -> Route:
+    def _route(self, listener: ListenerConfig, config: RouteConfig, environment: StageEnvironment, *, may_keep: bool) -> Route:
         slot = self._slots.get(route_key(listener.name, config.name), 0)
         targets = {use.pool: self._target(listener.name, config, use) for use in config.uses}
         known = self._previous.get((listener.name, config.name))
-        if known is not None and known.is_same(config, slot, targets):
+        if known is not None and may_keep and known.is_same(config, slot, targets):
             return known
         return Route(config, slot, build_stages(config, environment), targets)
 

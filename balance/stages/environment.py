@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from balance.config.model import HttpConfig
@@ -30,3 +30,4 @@ class StageEnvironment:
     rand: Callable[[], float]  # a number in [0, 1)
     made: Moment = NO_MOMENT
     regions: frozenset[str] = frozenset()  # those of all backends
+    shared: dict[str, object] = field(default_factory=dict, compare=False)  # what stages of several routes have in common

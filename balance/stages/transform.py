@@ -12,6 +12,8 @@ from typing import Final
 
 from balance.config.route_model import RouteConfig
 from balance.http1.fields import field_value
+from balance.stages.environment import StageEnvironment
+from balance.stages.final_path import FinalPathRules, final_path_rules
 from balance.stages.request_context import RequestContext
 from balance.stages.stage import Reply, ReplyHead, Stage
 from balance.transform.header_changes import HeaderChanges
@@ -21,6 +23,7 @@ from balance.transform.path_changes import PathChanges, forwarded_prefix
 
 Judge = Callable[[RequestContext], Reply | None]
 
+_SHARED: Final = "final path rules"
 _PREFIX_NAME: Final = b"x-forwarded-prefix"
 # Lines about the client that we add ourselves, after the client's own were taken out. What a user sets or removes is not added.
 _OWN: Final = frozenset(
@@ -105,12 +108,22 @@ class ReplyTransformStage(TransformStage):
         reply.lines = self._replies.apply(reply.lines, context)
 
 
-def transform_stage(route: RouteConfig, environment: object, judge: Judge | None = None) -> TransformStage | None:
-    """The stage of a route, if anything is changed there. `judge` judges a changed path again, by the context's."""
+def transform_stage(route: RouteConfig, environment: StageEnvironment) -> TransformStage | None:
+    """The stage of a route, if anything is changed there."""
     transform = route.transform
     paths = PathChanges(transform)
+    judge = _final_judge(environment) if paths else None
     if transform.response_headers or transform.map_back:
         return ReplyTransformStage(route, paths, judge)
     if transform.request_headers or paths or route.host != "preserve":
         return TransformStage(route, paths, judge)
     return None
+
+
+def _final_judge(environment: StageEnvironment) -> Judge | None:
+    """Judges changed paths on this listener; made once for all its routes."""
+    shared = environment.shared
+    if _SHARED not in shared:
+        shared[_SHARED] = final_path_rules(environment.routes)
+    rules = shared[_SHARED]
+    return rules.judge if isinstance(rules, FinalPathRules) else None

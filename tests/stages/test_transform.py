@@ -5,17 +5,31 @@ from contexts import request_context
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balance.config.route_model import HeaderChange, Rewrite, RouteConfig, Transform
+from balance.config.model import HttpConfig, Retry, Timeouts
+from balance.config.route_model import (
+    Condition,
+    HeaderChange,
+    PoolUse,
+    Rewrite,
+    RouteConfig,
+    RouteMatch,
+    Rule,
+    TrafficPolicy,
+    Transform,
+)
 from balance.model import Why
+from balance.routing.request_view import RequestView
+from balance.stages.environment import StageEnvironment
 from balance.stages.request_context import RequestContext
-from balance.stages.stage import Reply, ReplyHead, Stage
-from balance.stages.transform import TransformStage
+from balance.stages.stage import ReplyHead, Stage
+from balance.stages.transform import TransformStage, transform_stage
 
+ENVIRONMENT = StageEnvironment("main", HttpConfig(), (), lambda: 0.5)
 HOST = b"Host: shop.example\r\n"
 
 
 def stage_of(transform: Transform | None = None, host: str = "preserve") -> TransformStage:
-    stage = transform_stage(RouteConfig("r", pool="p", transform=transform or Transform(), host=host), None)
+    stage = transform_stage(RouteConfig("r", pool="p", transform=transform or Transform(), host=host), ENVIRONMENT)
     assert stage is not None
     return stage
 
@@ -27,7 +41,7 @@ def sent(stage: TransformStage, context: RequestContext) -> tuple[bytes, bytes]:
 
 
 def test_route_that_changes_nothing_has_no_stage() -> None:
-    assert transform_stage(RouteConfig("r", pool="p", transform=Transform(strip_prefix="/")), None) is None
+    assert transform_stage(RouteConfig("r", pool="p", transform=Transform(strip_prefix="/")), ENVIRONMENT) is None
 
 
 def test_only_routes_that_change_replies_have_a_side_for_them() -> None:
@@ -85,22 +99,57 @@ def test_users_own_forwarding_fields_win() -> None:
     assert context.without_own == {b"x-forwarded-proto", b"x-real-ip"}
 
 
-@pytest.mark.parametrize("is_ambiguous", [False, True])
-def test_changed_path_is_judged_again(is_ambiguous: bool) -> None:
-    judged = []
-
-    def judge(context: RequestContext) -> Reply | None:
-        judged.append(context.path)
-        return Reply(403, Why.DENIED) if context.path.startswith(b"/admin") else None
-
-    stage = transform_stage(RouteConfig("r", pool="p", transform=Transform(strip_prefix="/api")), None, judge)
+@pytest.mark.parametrize("target", [b"/api/admin", b"/api//admin", b"/api/admin/x?y"])
+def test_changed_path_is_judged_by_the_routes_of_its_pool(target: bytes) -> None:
+    api = open_route("api", "p")
+    stage = transform_stage(api, environment(api, guarded("p")))
     assert stage is not None
-    reply = stage.on_request(request_context(b"/api//admin" if is_ambiguous else b"/api/admin"))
+    context = routed_context(target)
+    reply = stage.on_request(context)
     assert reply is not None
-    assert reply.status == 403
-    assert stage.on_request(request_context(b"/api/x")) is None
-    assert stage.on_request(request_context(b"/admin")) is None  # unchanged: the rules have judged it
-    assert judged == [b"/admin", b"/x"]
+    assert (reply.status, reply.why, context.rule) == (403, Why.DENIED, "rules[0]")
+    assert stage.on_request(routed_context(b"/api/x")) is None
+    assert stage.on_request(routed_context(b"/admin")) is None  # unchanged: its own route has judged it
+
+
+def test_rules_of_another_pools_routes_judge_no_changed_path() -> None:
+    api = open_route("api", "p")
+    stage = transform_stage(api, environment(api, guarded("other")))
+    assert stage is not None
+    assert stage.on_request(routed_context(b"/api/admin")) is None
+
+
+def test_routes_of_a_listener_share_one_judge() -> None:
+    routes = (open_route("api", "p"), open_route("v1", "p"), guarded("p"))
+    made = environment(*routes)
+    for route in routes:
+        transform_stage(route, made)
+    assert len(made.shared) == 1
+
+
+def environment(*routes: RouteConfig) -> StageEnvironment:
+    return StageEnvironment("main", HttpConfig(), routes, lambda: 0.5)
+
+
+def open_route(name: str, pool: str) -> RouteConfig:
+    return to(name, pool, Transform(strip_prefix=f"/{name}"))
+
+
+def guarded(pool: str) -> RouteConfig:
+    denial = Rule(Condition("prefix", "path", value="/admin"), "deny")
+    return to("guarded", pool, Transform(), TrafficPolicy(rules=(denial,)), "/admin")
+
+
+def to(name: str, pool: str, transform: Transform, policy: TrafficPolicy | None = None, path: str = "") -> RouteConfig:
+    match = RouteMatch(path_operator="prefix", path=path or f"/{name}")
+    uses = (PoolUse(pool, Timeouts(), Retry()),)
+    return RouteConfig(name, match, pool, uses=uses, transform=transform, policy=policy or TrafficPolicy())
+
+
+def routed_context(target: bytes) -> RequestContext:
+    context = request_context(target, pool="p")
+    context.view = RequestView(context.fields, target, is_trusted=False)
+    return context
 
 
 def test_host_is_the_given_one() -> None:
