@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from pages import BIG, COOKIES, EVENTS, HELLO, PIECES
+from pages import BIG, COOKIES, EVENTS, HELLO, OTHERS, PIECES, SECRET, is_admin
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -112,5 +112,9 @@ class Answer:
                 if self.scope["method"] == "POST":
                     reports[who] = (await self.request()).decode()
                 await self.whole(200, reports.get(who, "").encode(), "application/json")
+            case _ if is_admin(self.scope["path"]):
+                await self.whole(200, SECRET, "text/plain")
+            case _ if self.scope["path"] in OTHERS:
+                await self.whole(200, HELLO, "text/plain")
             case _:
                 await self.whole(404, b"", "text/plain")

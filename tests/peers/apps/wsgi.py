@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from pages import BIG, COOKIES, EVENTS, HELLO, PIECES
+from pages import BIG, COOKIES, EVENTS, HELLO, OTHERS, PIECES, SECRET, is_admin
 
 Start = Callable[[str, list[tuple[str, str]]], object]
 
@@ -57,6 +57,9 @@ def application(environ: dict[str, Any], start_response: Start) -> Iterable[byte
             answer = json.dumps(told).encode()
             start("200 OK", ("Content-Type", "application/json"), ("Content-Length", str(len(answer))))
             return [answer]
+        case _ if is_admin(path) or path in OTHERS:
+            start("200 OK", ("Content-Type", "text/plain"))
+            return [SECRET if is_admin(path) else HELLO]
     start("404 Not Found", ("Content-Length", "0"))
     return []
 
