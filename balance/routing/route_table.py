@@ -50,6 +50,9 @@ class RouteTable:
         best: _Route | None = None
         routes = self._hosts.get(host)
         if routes is not None:
+            sole = routes.sole
+            if sole is not None and not has_priorities:
+                return sole.index
             best = routes.find(view, method, path, None, has_priorities)
             if best is not None and not has_priorities:
                 return best.index
@@ -98,9 +101,11 @@ class _Route:
 class _HostRoutes:
     """The routes of one host, wildcard, or any host. All lists are in the order of ranks."""
 
-    __slots__ = ("_any_path", "_exact", "_longest", "_prefixes", "_regexes")
+    __slots__ = ("_any_path", "_exact", "_longest", "_prefixes", "_regexes", "_size", "sole")
 
     def __init__(self) -> None:
+        self.sole: _Route | None = None  # takes all requests of the host: nothing has to be looked up
+        self._size = 0
         self._exact: dict[bytes, list[_Route]] = {}
         self._regexes: list[tuple[linear_regex.Pattern, _Route]] = []
         self._prefixes: dict[bytes, list[_Route]] = {}  # without a final slash
@@ -109,6 +114,8 @@ class _HostRoutes:
 
     def add(self, match: RouteMatch, route: _Route) -> None:
         operator = match.path_operator
+        self._size += 1
+        self.sole = route if self._size == 1 and not operator and route.is_unconditional else None
         if operator == "exact":
             for path in configured_readings(match.path):
                 self._exact.setdefault(path, []).append(route)
