@@ -29,6 +29,7 @@ class ListenerSettings:
 
     __slots__ = (
         "__weakref__",
+        "_regional",
         "_routed",
         "connect_s",
         "cookie",
@@ -76,6 +77,7 @@ class ListenerSettings:
         self.route_block = 0  # the first cell of the route's counters; 0 for none
         self.series = NO_ROUTE  # the route's part of a series' key
         self._routed: dict[tuple[Route, str], ListenerSettings] = {}
+        self._regional: dict[tuple[Route, str, str], ListenerSettings] = {}  # those of routes that go by regions
         self.port = port
         self.scheme = "http"
         self._use(listener.pool, listener.timeouts, listener.cookie, listener.retrying)
@@ -113,10 +115,7 @@ class ListenerSettings:
         return known if known is not None else self._add_route(route, pool)
 
     def _add_route(self, route: Route, pool: str) -> ListenerSettings:
-        routed = ListenerSettings.__new__(ListenerSettings)
-        for name in self.__slots__:
-            if name != "__weakref__":
-                setattr(routed, name, getattr(self, name))
+        routed = self._copy()
         routed.route = route.name
         routed.route_block = route.block
         routed.series = route.series
@@ -128,6 +127,31 @@ class ListenerSettings:
             routed._use(seen, target.timeouts, target.cookie, target.retrying)
         self._routed[route, pool] = routed
         return routed
+
+    def in_region(self, route: Route, pool: str, region: str) -> ListenerSettings:
+        """As for_route(), for a request from this region."""
+        choice = route.regions
+        if choice is None:
+            return self.for_route(route, pool)
+        region = choice.name(region)
+        known = self._regional.get((route, pool, region))
+        if known is not None:
+            return known
+        routed = self.for_route(route, pool)
+        target = route.targets.get(pool)
+        seen = None if target is None else choice.view(target.pool, region, target.algorithm, self.worker.rand)
+        if target is not None and seen is not None:
+            routed = routed._copy()
+            routed._use(seen, target.timeouts, target.cookie, target.retrying)
+        self._regional[route, pool, region] = routed
+        return routed
+
+    def _copy(self) -> ListenerSettings:
+        made = ListenerSettings.__new__(ListenerSettings)
+        for name in self.__slots__:
+            if name != "__weakref__":
+                setattr(made, name, getattr(self, name))
+        return made
 
     def own_lines(self, request_id: bytes, backend: Backend | None) -> bytes:
         """The field lines that Balance adds to a reply: X-Request-Id and X-Backend, where configured."""

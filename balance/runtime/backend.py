@@ -101,13 +101,14 @@ class Backend(Limited):
     """A backend with its state; kept across snapshots as long as its pool, name and address are configured."""
 
     __slots__ = ("address", "gate", "health", "idle", "idle_time", "is_backup", "is_ready", "name", "open_count", "phase",
-                 "races", "slow_start", "state")  # fmt: skip
+                 "races", "region", "slow_start", "state")  # fmt: skip
 
     def __init__(self, config: BackendConfig, slot: int, idle_timeout_s: float | None = None) -> None:
         super().__init__(slot, Load(config.weight, identity=config.name.encode()), config.max_connections)
         self.name = config.name
         self.address = config.address
         self.is_backup = config.backup  # used when no backend that is not a backup is ready
+        self.region = config.region
         self.is_ready = True  # used at once, until the first probe says otherwise
         self.idle: list[Parked] = []  # newest last and taken from the end, so that the older ones time out
         self.idle_time = IdleTime(idle_timeout_s)
@@ -124,6 +125,7 @@ class Backend(Limited):
         """Apply changed settings. Leases, parked connections and learned values are kept."""
         self.load.weight = config.weight
         self.is_backup = config.backup
+        self.region = config.region
         if self.limit != config.max_connections:
             self.limit = config.max_connections
         if self.idle_time.configured_s != idle_timeout_s:

@@ -44,8 +44,8 @@ class Pool:
     `key_of` finds the key for acquire() in a request; None when no key is needed, which is then b"".
     """
 
-    __slots__ = ("_policy", "_ready", "_terms", "affinity", "algorithm", "backends", "backups", "health", "key_of", "limits",
-                 "name", "needs", "row", "views")  # fmt: skip
+    __slots__ = ("_policy", "_ready", "_terms", "affinity", "algorithm", "backends", "backups", "hash_key", "health", "key_of",
+                 "limits", "name", "needs", "row", "views")  # fmt: skip
 
     def __init__(
         self,
@@ -69,6 +69,7 @@ class Pool:
         self.name = name
         self.backends = tuple(backends)
         self.algorithm = algorithm
+        self.hash_key = hash_key
         self.health = health
         self.limits = limits
         self.affinity = affinity

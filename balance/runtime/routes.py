@@ -11,12 +11,14 @@ from typing import Final
 
 from balance.config.model import HashKey, ListenerConfig, SessionCookie, Timeouts
 from balance.config.route_model import PoolUse, RouteConfig
+from balance.geoip import geo_database
 from balance.model import Why
 from balance.retry.decision import RetryPolicy
 from balance.routing.route_choice import AMBIGUOUS, RouteChoice
 from balance.runtime import counters
 from balance.runtime.backend_slots import route_key
 from balance.runtime.pool import Pool
+from balance.runtime.region_levels import RegionChoice
 from balance.stages import build_stages
 from balance.stages.environment import StageEnvironment
 from balance.stages.final_path import changes_path, has_denial
@@ -41,9 +43,16 @@ class Target:
 class Route:
     """One route: its stages, and the pools that they may choose."""
 
-    __slots__ = ("block", "config", "name", "replies", "series", "slot", "stages", "targets")
+    __slots__ = ("block", "config", "name", "regions", "replies", "series", "slot", "stages", "targets")
 
-    def __init__(self, config: RouteConfig, slot: int, stages: Sequence[Stage], targets: Mapping[str, Target]) -> None:
+    def __init__(
+        self,
+        config: RouteConfig,
+        slot: int,
+        stages: Sequence[Stage],
+        targets: Mapping[str, Target],
+        regions: RegionChoice | None = None,
+    ) -> None:
         """`slot` is its slot on the board, 0 for none; `targets` are by the name of the pool."""
         self.name = config.name
         self.config = config
@@ -53,6 +62,7 @@ class Route:
         self.stages = tuple(each for each in stages if type(each).on_request is not Stage.on_request)
         self.replies = tuple(each for each in reversed(stages) if type(each).on_reply is not Stage.on_reply)
         self.targets = targets
+        self.regions = regions  # None: backends are chosen without regard to regions
 
     def is_same(self, config: RouteConfig, slot: int, targets: Mapping[str, Target]) -> bool:
         """Whether a route made of these would do what this one does."""
@@ -128,9 +138,13 @@ class Routers:
         slot = self._slots.get(route_key(listener.name, config.name), 0)
         targets = {use.pool: self._target(listener.name, config, use) for use in config.uses}
         known = self._previous.get((listener.name, config.name))
+        regions = config.policy.regions
+        if regions is not None and regions.geoip_db:
+            geo_database(regions.geoip_db)  # a route that stays as it is goes by the new file, too
         if known is not None and may_keep and known.is_same(config, slot, targets):
             return known
-        return Route(config, slot, build_stages(config, environment), targets)
+        choice = None if regions is None else RegionChoice(regions, environment.regions)
+        return Route(config, slot, build_stages(config, environment), targets, choice)
 
 
 def implicit_route(listener: ListenerConfig) -> tuple[RouteConfig, ...]:

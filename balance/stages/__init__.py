@@ -12,6 +12,7 @@ from balance.stages.compression import compression_stage
 from balance.stages.environment import StageEnvironment
 from balance.stages.fault import fault_stage
 from balance.stages.redirect import redirect_stage
+from balance.stages.region import region_stage
 from balance.stages.respond import respond_stage
 from balance.stages.rules import rules_stage
 from balance.stages.split import split_stage
@@ -23,6 +24,7 @@ Build = Callable[[RouteConfig, StageEnvironment], Stage | None]  # None: the rou
 # On the way in they are asked from the first to the last; on the way back from the last to the first.
 STAGES: Final[tuple[Build, ...]] = (
     compression_stage,  # the last one on the way back: it goes by the fields that the others leave
+    region_stage,  # rules and all behind them may go by the region
     rules_stage,  # before all that chooses a pool, which leaves what a rule has chosen
     fault_stage,
     redirect_stage,

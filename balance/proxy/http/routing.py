@@ -88,6 +88,8 @@ class Routing:
         if context.pool != route.config.pool:
             exchange.settings = client.settings.for_route(route, context.pool)
             client.limit_total(exchange.started + exchange.settings.request_s)
+        if route.regions is not None:
+            exchange.settings = client.settings.in_region(route, context.pool, context.region)
         if context.per_try is None:
             self._make_head(context.forward, has_host=bool(context.host_to_backend))
 
