@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from every_key import KEYS, REQUIRED
+from every_key import KEYS, PENDING, REQUIRED
 
 from balance.config import load_text
 from balance.config.model import Config
@@ -33,9 +33,43 @@ BACKENDS = [{"address": "127.0.0.1:9001"}, {"address": "127.0.0.1:9002"}]
 BASE: dict[str, Any] = {
     "health_check": {"type": "tcp"},  # otherwise it follows from the other keys
     "listeners": [{"listen": ":8080", "pool": "p"}],
-    "pools": {"p": {"backends": BACKENDS}, "q": {"backends": [{"address": "h:1"}]}},
+    "pools": {"p": {"backends": BACKENDS}, "q": {"backends": [{"address": "h:1"}]}, "s": {"backends": [{"address": "h:2"}]}},
 }
 SIMPLE: dict[str, Any] = {"listen": ":8080", "backends": BACKENDS}
+
+_CHANGE = [{"action": "set", "name": "X-A", "value": "a"}]
+_IF = {"when": {"subject": "path", "equals": "/"}}
+# What stands around a key of a list, or around one that has no meaning alone: the keys that lead to it from `http` or from a
+# route, where that is written, and what. The last that fits counts.
+AROUND: list[tuple[tuple[str, ...], tuple[str, ...], Any]] = [
+    (("transform", "request_headers"), ("transform", "request_headers"), _CHANGE),
+    (("transform", "response_headers"), ("transform", "response_headers"), _CHANGE),
+    (("transform", "rewrite"), ("transform", "rewrite"), [{"regex": "a", "replacement": "b"}]),
+    (("backends",), ("backends",), BACKENDS),
+    (("split",), ("split",), [{"pool": "q"}, {"pool": "p"}]),
+    (("redirect",), ("redirect",), {"path": "/x"}),
+    (("redirect", "to"), ("redirect",), {"to": "/x"}),
+    (("respond",), ("respond",), {"body": "x"}),
+    (("policy", "canary"), ("policy", "canary"), {"pool": "q"}),
+    (("policy", "blue_green"), ("policy", "blue_green"), {"blue": "p", "green": "q"}),
+    (("policy", "mirror"), ("policy", "mirror"), {"pool": "q"}),
+    (("policy", "fault"), ("policy", "fault"), {"until": "10m"}),
+    (("policy", "regions"), ("policy", "regions"), {"header": "X-R"}),
+    (("policy", "rules"), ("policy", "rules"), [_IF | {"action": "deny"}]),
+    (("policy", "rules", "pool"), ("policy", "rules"), [_IF | {"action": "route", "pool": "q"}]),
+    (("policy", "rules", "redirect"), ("policy", "rules"), [_IF | {"action": "redirect", "redirect": {"path": "/x"}}]),
+    (("policy", "rules", "redirect", "to"), ("policy", "rules"), [_IF | {"action": "redirect", "redirect": {"to": "/x"}}]),
+]
+# Fields of routes that follow from the others: every pool that a route leads to.
+DERIVED = {"PoolUse.pool", "RouteConfig.uses", "RouteConfig.timeouts", "RouteConfig.retry"}
+# A route lays these over its pool's or listener's.
+SAME = {
+    "RouteConfig.algorithm": "PoolConfig.algorithm",
+    "RouteConfig.hash_key": "PoolConfig.hash_key",
+    "RouteConfig.body_bytes": "Limits.body_bytes",
+    "RouteConfig.error_pages": "HttpConfig.error_pages",
+}
+OF_HTTP = ("transform", "compression", "buffering", "error_pages", "limits")  # a route's are those of its listener's http
 
 Step = str | int
 
@@ -58,6 +92,9 @@ def key_of(path: tuple[Step, ...]) -> str:
     own = path[2:] if path[0] in ("listeners", "pools") else path
     if own in AT_TOP:
         path = own
+    if path[:2] == ("http", "routes"):
+        inner = path[3:]
+        path = inner if inner in AT_TOP else ("http", *inner) if inner[0] in OF_HTTP else path
     return ".".join(f"{step}" for step in path).replace(".0", "[]").replace("pools.p", "pools.NAME")
 
 
@@ -66,14 +103,41 @@ AT_TOP = {path for path in PLACES if path[0] not in ("listeners", "pools")}
 FOUND = {key_of(path) for path in PLACES}
 
 
+def base_of(path: tuple[Step, ...]) -> dict[str, Any]:
+    """The configuration that a key is written into: in a route where it is one of a route, with what is around it."""
+    data: dict[str, Any] = copy.deepcopy(SIMPLE if path[0] in SIMPLE else BASE)
+    if "http" not in path[:3]:
+        return data
+    start = path.index("http") + 1
+    here: Any = data
+    for step in path[:start]:
+        here = here[step] if isinstance(here, list) else here.setdefault(step, {})
+    if path[start] == "routes":
+        here["routes"] = [{"name": "r"}]
+        here = here["routes"][0]
+        start += 2
+    named = tuple(step for step in path[start:] if isinstance(step, str))
+    for leading, (*sections, last), value in reversed(AROUND):
+        if named[: len(leading)] == leading:
+            for step in sections:
+                here = here.setdefault(step, {})
+            here[last] = copy.deepcopy(value)
+            break
+    return data
+
+
+def config_of(data: dict[str, Any]) -> Config:
+    return load_text(yaml.safe_dump(data), "f.yaml", {"BALANCE_HOME": ""}).config
+
+
 def config_with(path: tuple[Step, ...], value: Any) -> Config:
     """The configuration where that value is written there."""
-    data: Any = copy.deepcopy(SIMPLE if path[0] in SIMPLE else BASE)
+    data: Any = base_of(path)
     here = data
     for step in path[:-1]:
         here = here[step] if isinstance(here, list) else here.setdefault(step, {})
     here[path[-1]] = value
-    return load_text(yaml.safe_dump(data), "f.yaml", {"BALANCE_HOME": ""}).config
+    return config_of(data)
 
 
 def changed(old: Any, new: Any) -> set[str]:
@@ -87,10 +151,8 @@ def changed(old: Any, new: Any) -> set[str]:
 
 
 def effect_of(path: tuple[Step, ...]) -> set[str]:
-    return changed(
-        load_text(yaml.safe_dump(SIMPLE if path[0] in SIMPLE else BASE), "f.yaml", {}).config,
-        config_with(path, KEYS[key_of(path)].value),
-    )
+    fields = changed(config_of(base_of(path)), config_with(path, KEYS[key_of(path)].value))
+    return {SAME.get(field, field) for field in fields - DERIVED}
 
 
 def test_every_key_has_a_row() -> None:
@@ -125,7 +187,7 @@ def names_in(file: str) -> set[str]:
     return {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", [key for key in KEYS if key not in PENDING])
 def test_the_test_of_a_key_is_there(key: str) -> None:
     file, _, name = KEYS[key].test.partition("::")
     assert not file.startswith("tests/config"), "what arrives in a Config does nothing yet"
@@ -134,7 +196,7 @@ def test_the_test_of_a_key_is_there(key: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("key", [key for key in KEYS if key not in REQUIRED])
+@pytest.mark.parametrize("key", [key for key in KEYS if key not in REQUIRED and key not in PENDING])
 def test_the_test_of_a_key_fails_when_the_key_is_ignored(key: str) -> None:
     home = next(path for path in PLACES if key_of(path) == key)
     (field,) = effect_of(home) - KEYS[key].follows

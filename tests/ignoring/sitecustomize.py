@@ -22,6 +22,7 @@ def ignore(owner: Any, name: str) -> None:
 
 
 if wanted := os.environ.get("BALANCE_TEST_IGNORES"):
-    from balance.config import model
+    from balance.config import model, route_model
 
-    ignore(getattr(model, wanted.partition(".")[0]), wanted.partition(".")[2])
+    owner, _, field = wanted.partition(".")
+    ignore(getattr(model if hasattr(model, owner) else route_model, owner), field)

@@ -21,7 +21,8 @@ def route_warnings(config: Config, paths: KeyPaths) -> Iterator[Finding]:
     for index, listener in enumerate(config.listeners):
         where = paths.routes[index]
         http = (*paths.listeners[index], "http")
-        yield from _not_enabled(document.first((*http, "compression"), ("http", "compression")), document)
+        if not listener.http.compression.enabled:
+            yield from _not_enabled(document.first((*http, "compression"), ("http", "compression")), document)
         if not listener.http.routes or where in seen:
             continue
         seen.add(where)
@@ -37,7 +38,8 @@ def route_warnings(config: Config, paths: KeyPaths) -> Iterator[Finding]:
 
 
 def _route(route: RouteConfig, where: Path, config: Config, document: Document) -> Iterator[Finding]:
-    yield from _not_enabled((*where, "compression"), document)
+    if not route.compression.enabled:
+        yield from _not_enabled((*where, "compression"), document)
     if route.split and not any(share.weight for share in route.split):
         yield (*where, "split"), "every pool has weight 0: its requests are answered 503"
     has_backends = bool(route.uses)
