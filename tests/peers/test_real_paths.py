@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -41,29 +42,26 @@ GUARDS: dict[str, Callable[[str], list[dict[str, Any]]]] = {
 
 
 class Guarded:
-    def __init__(self, own: dict[str, str], balances: dict[str, Balance]) -> None:
+    def __init__(self, own: dict[str, str], balance: Balance) -> None:
         self.own = own
-        self._balances = balances
+        self._balance = balance
 
     def by(self, guard: str, normalize: str, name: str) -> str:
         """The address of that guard before that server."""
-        return self._balances[normalize].addresses[f"{guard} {name}"]
+        return self._balance.addresses[f"{guard} {normalize} {name}"]
 
 
 @pytest.fixture(scope="module")
 def guarded(processes: ServerProcesses, before: Before) -> Iterator[Guarded]:
     own = {name: start(processes) for name, start in STARTS.items()}
     processes.wait_for(own)
-    servers = {f"{guard} {name}": address for guard in GUARDS for name, address in own.items()}
-    balances = {}
-    for normalize in ("reject", "forward"):
-        listeners = []
-        for both in servers:
-            pool = both.replace(" ", "-")
-            http = {"normalize": normalize, "routes": GUARDS[both.split()[0]](pool)}
-            listeners.append({"name": pool, "listen": "127.0.0.1:0", "mode": "http", "pool": pool, "http": http})
-        balances[normalize] = before(servers, listeners=listeners, workers=1)
-    yield Guarded(own, balances)
+    servers, listeners = {}, []
+    for guard, normalize, name in itertools.product(GUARDS, ("reject", "forward"), own):
+        servers[f"{guard} {normalize} {name}"] = own[name]
+        pool = f"{guard}-{normalize}-{name}"
+        http = {"normalize": normalize, "routes": GUARDS[guard](pool)}
+        listeners.append({"name": pool, "listen": "127.0.0.1:0", "mode": "http", "pool": pool, "http": http})
+    yield Guarded(own, before(servers, listeners=listeners, workers=1))
 
 
 def asked(address: str, path: str) -> tuple[bytes, bytes]:

@@ -184,6 +184,16 @@ def test_a_catch_all_prefix_hides_no_regular_expression():
     assert find([prefix("/"), regex(r"\.php$")], path="/x.php") == 1
 
 
+def test_a_hostile_path_meets_a_hostile_pattern():
+    """With a pattern that backtracks this would not end."""
+    assert find([regex("^/(a+)+$"), prefix("/")], path="/" + "a" * 8000 + "!") == 1
+
+
+def test_a_path_of_many_segments_is_looked_up_as_far_as_prefixes_go():
+    assert find([prefix("/a"), prefix("/a/b")], path="/a" + "/" * 8000) == 0
+    assert find([prefix("/a"), prefix("/" * 100 + "b")], path="/" * 8000) == NO_MATCH
+
+
 def test_an_exact_host_whose_paths_do_not_match_falls_through():
     routes = [prefix("/api", host="www.example.com"), prefix("/", host="*.example.com"), RouteMatch()]
     assert find(routes, "www.example.com", "/api/x") == 0
