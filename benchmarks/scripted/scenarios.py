@@ -23,7 +23,7 @@ from scripted.bytes_sent import (
     SWITCHED,
     UPGRADE,
 )
-from scripted.site import EVERYTHING_ON, PLAIN, TCP, Site
+from scripted.site import EVERYTHING_ON, FIVE_STAGES, ONE_ROUTE, PLAIN, TCP, Site, many_routes
 from scripted.transport import connected
 
 Run = Callable[[int], None]  # do it so many times
@@ -138,6 +138,9 @@ def tcp_session() -> Run:
 SCENARIOS: dict[str, Callable[[], Run]] = {
     "keep-alive, plain": keep_alive,
     "keep-alive, everything on": lambda: keep_alive(settings=EVERYTHING_ON),
+    "keep-alive, one route by host": lambda: keep_alive(settings=ONE_ROUTE),
+    "keep-alive, 1,000 routes": lambda: keep_alive(settings=many_routes(1000)),
+    "keep-alive, a route with five stages": lambda: keep_alive(settings=FIVE_STAGES),
     "keep-alive, access log": lambda: keep_alive(access_log=True),
     "heads never seen": heads_never_seen,
     "chunked reply": lambda: keep_alive(replied=CHUNKED_REPLY),

@@ -18,7 +18,7 @@ from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.tcp.session import Downstream
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
-from balance.runtime.snapshot import build
+from balance.runtime.snapshot import backend_slots, build
 from scripted.transport import Nowhere, NowhereLoop, connected
 
 PLAIN = """\
@@ -41,6 +41,40 @@ retry:
 session_affinity:
   enabled: true
 """
+ONE_ROUTE = PLAIN + """\
+http:
+  routes:
+    - {name: all, host: www.example.com, pool: default}
+"""
+FIVE_STAGES = """\
+listen: "127.0.0.1:8080"
+pools:
+  default: {backends: [{name: a, address: "127.0.0.1:9001"}]}
+  other: {backends: [{name: b, address: "127.0.0.1:9002"}]}
+http:
+  routes:
+    - name: all
+      host: www.example.com
+      pool: default
+      transform:
+        request_headers: [{action: set, name: X-Team, value: a}]
+        response_headers: [{action: set, name: X-Frame-Options, value: DENY}]
+        strip_prefix: /nothing
+      policy:
+        rules:
+          - {when: {subject: "header:User-Agent", contains: BadBot}, action: deny}
+          - {when: {subject: method, equals: TRACK}, action: deny}
+        canary: {pool: other, percent: 1, key: "header:User-Agent", header: {name: X-Tester, value: "yes"}}
+        fault: {abort_percent: 0, delay_percent: 0, delay: 1s, until: 1h}
+"""
+
+
+def many_routes(count: int) -> str:
+    """As many routes by host and prefix, of which the last one is taken."""
+    lines = [f"    - {{name: r{n}, host: h{n}.example, path_prefix: /p{n}, pool: default}}" for n in range(count - 1)]
+    return "\n".join([PLAIN + "http:", "  routes:", *lines, "    - {name: all, host: www.example.com, pool: default}", ""])
+
+
 EVERYTHING_ON = PLAIN + EVERYTHING
 TCP = PLAIN.replace("mode: http", "mode: tcp")
 
@@ -50,8 +84,9 @@ class Site:
 
     def __init__(self, text: str, *, access_log: bool = False, loop: asyncio.AbstractEventLoop | None = None) -> None:
         config = load_text(text, "scripted").config
-        row = counters.Row(memoryview(bytearray(8 * counters.row_cells(2))).cast("Q"))
-        self.listener = build(config, {("default", "a"): 1}, row, random.random).listeners[0]
+        slots = backend_slots(config)
+        row = counters.Row(memoryview(bytearray(8 * counters.row_cells(1 + len(slots)))).cast("Q"))
+        self.listener = build(config, slots, row, random.random).listeners[0]
         self.loop = NowhereLoop(loop or asyncio.new_event_loop())
         self.worker = WorkerContext(cast(Any, self.loop), row, monotonic(), _unwritten_log() if access_log else None)
 
