@@ -353,9 +353,8 @@ class Stage:
                 found.append(f"{backend.name} has {backend.load.active} leases")
             if backend.open_count != len(backend.idle):
                 found.append(f"{backend.name} has {backend.open_count} connections open and {len(backend.idle)} parked")
-        for pool in self.snapshot.pools.values():
-            if pool.queue is not None and pool.queue.waiters:
-                found.append(f"waiting {pool.queue.waiters}")
+        queues = [pool.queue for pool in self.snapshot.pools.values() if pool.queue is not None]
+        found += [f"waiting {queue.waiters}" for queue in queues if queue.waiters]
         if self.listener_server.leaving:
             found.append(f"backends that are gone {self.listener_server.leaving}")
         for retrying in self.snapshot.retrying.values():
