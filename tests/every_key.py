@@ -16,6 +16,8 @@ class Key(NamedTuple):
 PAGE = str(Path(__file__).resolve().parent.parent / "deployments" / "examples" / "pages" / "503.html")
 
 _CLIENT = "tests/proxy/http/test_client.py::"
+_COMPRESSED = "tests/proxy/http/test_encoded_reply.py::"
+_COMPRESSION = "tests/stages/test_compression.py::"
 _COOKIE = "tests/proxy/http/test_session_cookie.py::test_the_cookie_is_the_one_that_is_configured"
 _EXCHANGE = "tests/proxy/http/test_exchange.py::"
 _LIMITS = "tests/proxy/test_settings.py::test_what_is_beyond_a_limit_never_reaches_a_backend"
@@ -210,6 +212,11 @@ KEYS: dict[str, Key] = {
     ),
     "http.via": Key(True, "tests/proxy/test_settings.py::test_a_request_names_this_proxy_where_that_is_asked_for"),
     "http.error_pages": Key({"503": PAGE}, "tests/proxy/http/test_error_replies.py::test_error_has_the_users_page"),
+    "http.compression.enabled": Key(True, _COMPRESSED + "test_a_reply_that_is_complete_has_its_length"),
+    "http.compression.algorithms": Key(["gzip"], _COMPRESSION + "test_every_key_counts"),
+    "http.compression.types": Key(["text/css"], _COMPRESSION + "test_every_key_counts"),
+    "http.compression.min_size": Key("5KB", _COMPRESSION + "test_every_key_counts"),
+    "http.compression.level": Key(9, _COMPRESSION + "test_the_level_counts"),
     "security.trusted_proxies": Key(["10.0.0.0/8"], _CLIENT + "test_trusted_proxy_is_believed"),
     "security.client_address": Key("rfc7239", "tests/proxy/test_forwarded.py::test_the_family_that_is_not_believed_is_dropped"),
     "admin.enabled": Key(

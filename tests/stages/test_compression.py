@@ -130,7 +130,8 @@ def test_a_client_that_forbids_transformation_gets_none(stage: CompressionStage)
 def test_every_key_counts(config: Compression, coding: bytes) -> None:
     head = reply()
     CompressionStage(config, StreamMemory()).on_reply(context(b"Accept-Encoding: gzip, br, zstd\r\n"), head)
-    assert head.lines.endswith(b"Content-Encoding: %b\r\n" % coding) is bool(coding)
+    assert (b"Content-Encoding" in head.lines) is (head.encoder is not None) is bool(coding)
+    assert head.lines.endswith(b"Content-Encoding: %b\r\n" % coding) or not coding
 
 
 def test_the_level_counts() -> None:
