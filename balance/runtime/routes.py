@@ -72,11 +72,12 @@ class Route:
 class Router:
     """Finds the route of each request."""
 
-    __slots__ = ("_choice", "routes")
+    __slots__ = ("_choice", "is_forwarding", "routes")
 
     def __init__(self, routes: Sequence[Route], *, has_table: bool, is_forwarding: bool) -> None:
         """Without a table the one route takes all. `is_forwarding`: of an ambiguous path the normalized reading goes on."""
         self.routes = tuple(routes)
+        self.is_forwarding = is_forwarding
         matches = [route.config.match for route in routes]
         self._choice = RouteChoice(matches, is_forwarding=is_forwarding) if has_table else None
 
@@ -101,7 +102,7 @@ class Router:
 class Routers:
     """Makes the routers of one configuration beside the previous one's."""
 
-    __slots__ = ("_environment", "_previous", "_previous_configs", "_slots", "_target")
+    __slots__ = ("_environment", "_previous", "_previous_configs", "_slots", "_target", "_were_forwarding")
 
     def __init__(
         self,
@@ -117,6 +118,7 @@ class Routers:
         routers = tuple(previous)
         self._previous = {(listener, route.name): route for listener, router in routers for route in router.routes}
         self._previous_configs = {listener: tuple(route.config for route in router.routes) for listener, router in routers}
+        self._were_forwarding = {listener for listener, router in routers if router.is_forwarding}
 
     def router(self, listener: ListenerConfig) -> Router | None:
         """The router of a listener; None where each request goes to the listener's pool as it is."""
@@ -128,11 +130,13 @@ class Routers:
         before = self._previous_configs.get(listener.name, ())
         # A path that a route changes is judged by the rules of others, too.
         are_rules_new = configs != before and any(has_denial(config) for config in (*configs, *before))
-        routes = [
-            self._route(listener, config, environment, may_keep=not (are_rules_new and changes_path(config)))
-            for config in configs
-        ]
-        return Router(routes, has_table=bool(http.routes), is_forwarding=http.normalize == "forward")
+        is_forwarding = http.normalize == "forward"
+        is_other = is_forwarding is not (listener.name in self._were_forwarding)
+        routes = []
+        for config in configs:
+            is_stale = (are_rules_new and changes_path(config)) or (is_other and bool(config.policy.rules))
+            routes.append(self._route(listener, config, environment, may_keep=not is_stale))
+        return Router(routes, has_table=bool(http.routes), is_forwarding=is_forwarding)
 
     def _route(self, listener: ListenerConfig, config: RouteConfig, environment: StageEnvironment, *, may_keep: bool) -> Route:
         slot = self._slots.get(route_key(listener.name, config.name), 0)
