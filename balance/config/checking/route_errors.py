@@ -177,8 +177,6 @@ def _policy(route: RouteConfig, where: Path, names: list[str], document: Documen
         yield from _known(canary.pool, (*where, "canary", "pool"), names)
         if canary.pool and canary.pool == route.pool:
             yield (*where, "canary", "pool"), f"{canary.pool!r} is the route's own pool; a canary needs another"
-        if canary.key and document.has((*where, "canary", "sticky")) and canary.sticky:
-            yield (*where, "canary", "sticky"), f"has no effect beside key, which tells users apart: {canary.key}"
     if (switch := policy.blue_green) is not None:
         yield from _known(switch.blue, (*where, "blue_green", "blue"), names)
         yield from _known(switch.green, (*where, "blue_green", "green"), names)

@@ -27,13 +27,13 @@ class CanarySection(Section):
     pool: Name = key("The other pool.", required=True)
     percent: Percent = key("How many of the users go there, of a hundred.", 0)
     header: Annotated[ValueMatch, HEADER_CONDITION] = key(
-        "Who sends this field goes there whatever the percent: a name, or {name, value}, the value as in conditions of routes."
+        "Whoever sends this field goes there whatever the percent: a name, or {name, value}, a value as in conditions of routes."
     )
     cookie: Annotated[ValueMatch, COOKIE_CONDITION] = key("Likewise, who has this cookie.")
-    sticky: Flag = key("Whether users without the key stay on their side by a cookie that is set for them.", True)
+    sticky: Flag = key("Whether users without the key stay on their side by a cookie that is set for them, balance-side.", True)
     salt: Text = key("Makes this canary's users others than those of another canary with the same key.", "")
     key: Annotated[str, value.CANARY_KEY] = key(
-        "What tells users apart: cookie:NAME, header:NAME or client-ip. Default: the cookie of sticky."
+        "What tells users apart: cookie:NAME, header:NAME or client-ip. Default: the cookie of sticky; without it, chance."
     )
 
 
@@ -44,7 +44,9 @@ class BlueGreenSection(Section):
     blue: Name = key("The pool called blue.", required=True)
     green: Name = key("The pool called green.", required=True)
     active: Annotated[str, kind.choice("blue", "green")] = key("Which is used until a switch at run time.", "blue")
-    header: Annotated[str, LOWER_FIELD_NAME] = key("A field whose value, blue or green, picks a side for this request.")
+    header: Annotated[str, LOWER_FIELD_NAME] = key(
+        "A field whose value, blue or green, picks a side for this request, whoever sends it."
+    )
 
 
 class MirrorSection(Section):

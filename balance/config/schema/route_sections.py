@@ -60,7 +60,9 @@ class RouteSection(Section):
     priority: Annotated[int, kind.integer(-1_000_000, 1_000_000)] = key("Higher is tried earlier, before all else.", 0)
     pool: Name = key("The pool. Default: the listener's.")
     backends: list[BackendSection] = key("Backends of its own: a pool that is called as the route.")
-    split: list[SplitSection] = key("Several pools, by weight.")
+    split: list[SplitSection] = key(
+        "Several pools, by weight. A user stays with his, by a cookie that is set for him, balance-side."
+    )
     redirect: RedirectSection = key("A redirect instead.")
     respond: RespondSection = key("A reply of our own instead.")
     load_balancer: LoadBalancerSection = key("Which backend comes next, for this route's requests.")
