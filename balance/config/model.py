@@ -109,10 +109,12 @@ class SessionAffinity:
     """Session affinity (sticky sessions), and how a client is identified."""
 
     enabled: bool = False
-    mode: str = "cookie"  # cookie, source-ip, header
+    mode: str = "cookie"  # cookie, source-ip, header, redis
     cookie: SessionCookie = field(default_factory=SessionCookie)
     header: str = ""
-    ttl_s: float = 3600.0  # how long an unused session is kept in Balance's own table (modes source-ip and header)
+    ttl_s: float = (
+        3600.0  # how long an unused session is kept in Balance's own table (modes source-ip, header and redis) and in Redis
+    )
     secret: str = field(default="", repr=False)  # empty: a random one is generated at the start
 
 
@@ -224,6 +226,16 @@ class LoggingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RedisConfig:
+    """The store that several machines share; none without a `url`."""
+
+    url: str = field(default="", repr=False)  # may have a password
+    prefix: str = "balance:"
+    timeout_s: float = 0.05
+    on_failure: str = "local"  # local, deny
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A complete, validated configuration."""
 
@@ -234,6 +246,7 @@ class Config:
     client_address: str = "xff"  # xff, rfc7239: the header fields of a trusted proxy that have the client's address
     admin: AdminConfig = field(default_factory=AdminConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    redis: RedisConfig = field(default_factory=RedisConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     drain_s: float = 20.0  # plus shutdown_delay_s within Kubernetes' default grace period of 30 s
     shutdown_delay_s: float = 5.0

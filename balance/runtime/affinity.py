@@ -18,6 +18,7 @@ from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.health_gate import Shared
 from balance.runtime.sessions import Sessions
+from balance.runtime.shared_sessions import SessionIds, SharedSessions
 from balance.runtime.tokens import Tokens
 
 
@@ -25,13 +26,18 @@ from balance.runtime.tokens import Tokens
 class SessionLookup:
     """Passed to a pool with affinity instead of a key: the policy's key of one request, and its session."""
 
-    __slots__ = ("is_known", "is_moved", "key", "session")
+    __slots__ = ("bound", "is_asked", "is_elsewhere", "is_foreign", "is_known", "is_moved", "key", "session")
 
     def __init__(self, key: bytes, session: bytes) -> None:
         self.key = key
         self.session = session
         self.is_known = False  # the request has a session that this pool knows
         self.is_moved = True  # the session is new, or can't stay at its backend
+        # Of sessions that machines share (runtime.shared_sessions)
+        self.is_asked = False  # what is known of the session was found
+        self.bound: Backend | None = None  # its backend, as was found
+        self.is_elsewhere = False  # only other pools know it so far
+        self.is_foreign = False  # not known here while the store can't be used: it keeps its cookie, and is not remembered
 
     @classmethod
     def unmoved(cls) -> SessionLookup:
@@ -45,9 +51,10 @@ LookupExtractor = Callable[[RequestFields, bytes, str], bytes | SessionLookup]  
 
 
 class Affinity:
-    """Finds the backends of one pool's sessions: by one of the `tokens` in the client's cookie, or in a table on the board."""
+    """Finds the backends of one pool's sessions: by one of the `tokens` in the client's cookie, in a table on the board, or by
+    an id in the cookie that other machines know as well, `shared`."""
 
-    __slots__ = ("_row", "_session_of", "_sessions", "by_token", "note", "tokens")
+    __slots__ = ("_row", "_session_of", "_sessions", "by_token", "note", "shared", "tokens")
 
     def __init__(self, config: PoolConfig, backends: Sequence[Backend], row: counters.Row, shared: Shared) -> None:
         affinity = config.affinity
@@ -56,7 +63,13 @@ class Affinity:
         self.by_token: Mapping[bytes, Backend] = {}  # by token
         self.note = session_cache_key(affinity.cookie.name)
         self._sessions: Sessions | None = None
-        if affinity.mode == "cookie":
+        self.shared: SharedSessions | None = None
+        if affinity.mode == "redis":
+            table = shared.sessions
+            sessions = Sessions(table, len(table), shared.session_key, config.name, backends, affinity.ttl_s)
+            self.shared = SharedSessions(sessions, config.name, backends, affinity.ttl_s, lambda: shared.store)
+            self._session_of = session_extractor(affinity.cookie.name, SessionIds())
+        elif affinity.mode == "cookie":
             self.tokens = Tokens(affinity.secret.encode() or shared.session_key, config.name, backends)
             self.by_token = self.tokens.backends
             self._session_of = session_extractor(affinity.cookie.name, self.by_token)
@@ -80,14 +93,17 @@ class Affinity:
 
         `is_last_resort`: no backend of the pool is free of trials, so a gate does not move the session.
         """
-        if self._sessions is not None:
+        if self.shared is not None:
+            bound = self.shared.find(lookup, now)
+        elif self._sessions is not None:
             bound = self._sessions.find(lookup.session, now)
         else:
             by_token = self.by_token
             bound = by_token.get(lookup.session)
             if bound is None and SESSION_SEPARATOR in lookup.session:
                 bound = _one_of([by_token[token] for token in lookup.session.split(SESSION_SEPARATOR)], avoid)
-        lookup.is_known = bound is not None
+        if self.shared is None:
+            lookup.is_known = bound is not None
         lookup.is_moved = True
         if bound is None or bound in avoid:
             return None
@@ -98,10 +114,17 @@ class Affinity:
 
     def remember(self, lookup: SessionLookup, backend: Backend, now: float) -> None:
         """Bind the session to the chosen `backend`, when it had none or could not stay at it."""
-        if self._sessions is not None and lookup.is_moved and lookup.session:
+        if self.shared is not None:
+            if lookup.is_moved and self.shared.remember(lookup, backend, now):
+                self._row.cells[backend.block + counters.SESSIONS] += 1
+        elif self._sessions is not None and lookup.is_moved and lookup.session:
             self._sessions.keep(lookup.session, backend, now)
             if not lookup.is_known:
                 self._row.cells[backend.block + counters.SESSIONS] += 1
+
+    def cookie_value(self, lookup: SessionLookup, backend: Backend) -> bytes:
+        """What the cookie of a session at `backend` says."""
+        return lookup.session if self.tokens is None else self.tokens.token(backend)
 
 
 def _one_of(candidates: list[Backend], avoid: Collection[Backend]) -> Backend:

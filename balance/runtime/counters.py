@@ -39,9 +39,16 @@ LEAVING: Final = 29  # gauge: 1 while the worker drains
 GENERATION: Final = 30  # gauge: the number of the generation that it serves
 PLACE: Final = 31  # gauge: 1 + the worker's number, which its successor takes over; 0 in a row that is not in use
 
+# The shared store; behind RESPONSE_SIZE.
+STORE_STATE: Final = 121  # gauge: the state of the shared store, a StoreState; 0 where there is none
+STORE_FAILURE: Final = 122  # gauge: why it can't be used, a Failure of it
+STORE_LOOKUPS: Final = 123  # sessions asked for there
+STORE_ERRORS: Final = 124  # commands that failed, or were not answered in time
+STORE_WRITES_LOST: Final = 125  # writes that were dropped because too many waited
+
 # The gauges that the supervisor zeroes when a worker is gone.
 GAUGES: Final = (PID, BEAT_US, CONNECTIONS_OPEN, EXCHANGES_OPEN, LAG_US, LAG_MAX_US, PAUSED, LEAVING, GENERATION, PLACE,
-          APPLIED_US)  # fmt: skip
+          APPLIED_US, STORE_STATE, STORE_FAILURE)  # fmt: skip
 
 WHY: Final = 32  # how requests and connections ended: one cell for each Why
 REQUEST_SIZE: Final = 96  # histogram over SIZE_BUCKETS, then the sum in bytes
@@ -99,6 +106,7 @@ METHOD_OTHER: Final = METHODS.index("OTHER")  # other methods share one label, s
 assert RETRIES_SKIPPED + len(NOT_RETRIED) <= LEAVING
 assert len(Why) <= REQUEST_SIZE - WHY
 assert REQUEST_SIZE + SIZE_SUM < RESPONSE_SIZE
+assert RESPONSE_SIZE + SIZE_SUM < STORE_STATE
 assert UPSTREAM_TIME + TIME_SUM < REQUEST_TIME
 assert REQUEST_TIME + TIME_SUM < CREDIT
 assert max(BLOCK_GAUGES) < BLOCK

@@ -24,6 +24,7 @@ from balance.health.circuit_breaker import (
 from balance.health.failure_statuses import failure_outcomes
 from balance.model import Outcome
 from balance.runtime import counters
+from balance.runtime.session_store import SessionStore
 
 NO_TRIAL: Final = 0
 UNNAMED_TRIAL: Final = -1  # of a returning backend whose breaker is closed, or that has none
@@ -72,7 +73,7 @@ def _few_sessions() -> memoryview:
 class Shared:
     """What the processes of an instance share, as seen by one of them."""
 
-    __slots__ = ("changed", "evidence", "failed", "locks", "ring_where", "rows", "session_key", "sessions")
+    __slots__ = ("changed", "evidence", "failed", "locks", "ring_where", "rows", "session_key", "sessions", "store")
 
     def __init__(
         self,
@@ -93,6 +94,7 @@ class Shared:
         self.ring_where = ring_where  # wakes the other workers whose row has that cell set, about permits
         self.sessions = _few_sessions() if sessions is None else sessions  # the table that runtime.sessions describes
         self.session_key = session_key  # random, the same in all processes
+        self.store: SessionStore | None = None  # what several machines share; a reload may change it
 
     @property
     def workers(self) -> int:

@@ -267,7 +267,7 @@ class Pool:
     def _lease_of_session(self, lookup: SessionLookup, now: float, avoid: Collection[Backend]) -> Lease | None:
         """A lease of the session's backend. None when it has none, moves, or its backend is full."""
         affinity = self.affinity
-        if affinity is None or not lookup.session:
+        if affinity is None or not (lookup.session or lookup.bound):
             return None
         health = self.health
         is_last_resort = health is not None and health.is_last_resort

@@ -1,4 +1,4 @@
-"""The session table: sessions by the client's address or a field, in a table on the board that all workers share.
+"""The session table: sessions by the client's address, a field or a random id, in a table on the board that all workers share.
 
 A cell is one session: its fingerprint, the slot of its backend and the second of its last use. A bucket has four cells; when it
 is full, the session that was used least recently is forgotten. So memory does not grow with the number of clients, and a
@@ -53,6 +53,25 @@ class Sessions:
                         self._cells[at] = _cell(fingerprint, backend.slot, now)
                     return backend
         return None
+
+    def look(self, session: bytes, now: float) -> tuple[Backend | None, int]:
+        """As find(), without counting as a use, and the seconds since the last use or keep()."""
+        base, fingerprint = self._place(session)
+        for at in range(base, base + WAYS):
+            cell = self._cells[at]
+            if cell and cell >> _FINGERPRINT_AT == fingerprint:
+                age_s = _age_s(cell, now)
+                backend = self._backends.get(cell >> _SECONDS_BITS & _SLOTS)
+                if backend is not None and age_s <= self._ttl_s:
+                    return backend, age_s
+        return None, 0
+
+    def forget(self, session: bytes) -> None:
+        """Forget the session."""
+        base, fingerprint = self._place(session)
+        for at in range(base, base + WAYS):
+            if self._cells[at] >> _FINGERPRINT_AT == fingerprint:
+                self._cells[at] = 0
 
     def keep(self, session: bytes, backend: Backend, now: float) -> None:
         """Bind the session to that backend."""

@@ -49,7 +49,7 @@ class Listener:
     http: HttpConfig
     trusted_proxies: tuple[TrustedProxy, ...]
     client_address: str = "xff"  # the fields in which trusted proxies give the client's address
-    cookie: SessionCookie | None = None  # the session cookie; None without cookie affinity
+    cookie: SessionCookie | None = None  # the session cookie; None where sessions need none
     retrying: RetryPolicy | None = None  # the pool's; None where retries are off
     router: Router | None = None  # None: every request goes to the pool as it is
     max_clients: int = 0  # client connections at once, over all workers; 0 is no limit
@@ -243,7 +243,7 @@ def _pool(config: PoolConfig, backends: list[Backend], row: Row, rand: Callable[
 
 def _cookie(pool: PoolConfig) -> SessionCookie | None:
     affinity = pool.affinity
-    return affinity.cookie if affinity.enabled and affinity.mode == "cookie" else None
+    return affinity.cookie if affinity.enabled and affinity.mode in ("cookie", "redis") else None
 
 
 def _share_alike(previous: Snapshot, config: Config) -> bool:

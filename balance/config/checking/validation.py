@@ -48,6 +48,7 @@ def errors(config: Config, paths: KeyPaths) -> list[Problem]:
         *_pools(config, paths),
         *_hash_keys(config, paths),
         *_sessions(config, paths),
+        *_redis(config),
         *_shared_addresses(config, paths),
         *_limits(config, paths),
         *_shared_pools(config, paths),
@@ -138,7 +139,7 @@ def _sessions(config: Config, paths: KeyPaths) -> Iterator[Finding]:
         if affinity.mode == "header" and not affinity.header:
             path = paths.pool(index, "session_affinity.mode", "session_affinity")
             yield path, "header needs the field's name, like header: X-Session"
-        if affinity.mode == "cookie" and affinity.cookie.same_site == "none" and affinity.cookie.secure is False:
+        if affinity.mode in ("cookie", "redis") and affinity.cookie.same_site == "none" and affinity.cookie.secure is False:
             yield (
                 paths.pool(index, "session_affinity.cookie.secure"),
                 "false and same_site: none don't go together: browsers drop such a cookie; write secure: auto or true, "
@@ -150,6 +151,11 @@ def _sessions(config: Config, paths: KeyPaths) -> Iterator[Finding]:
                     paths.pool(index, "session_affinity.mode", "session_affinity"),
                     f"{affinity.mode} is read in requests, and listener {listener.name!r} has mode tcp; there, write source-ip",
                 )
+
+
+def _redis(config: Config) -> Iterator[Finding]:
+    if config.redis.url and find_spec("redis") is None:
+        yield ("redis", "url"), "Redis needs a library: pip install 'balance[redis]'"
 
 
 def _addresses(config: Config, paths: KeyPaths) -> Iterator[tuple[Path, Address, str]]:

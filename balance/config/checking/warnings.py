@@ -6,6 +6,7 @@ import ipaddress
 import os
 import shutil
 from collections.abc import Iterator
+from typing import Final
 
 from balance.config.build import CHECK_KEYS, KeyPaths
 from balance.config.checking.no_client_address import missing_client_address
@@ -41,6 +42,7 @@ def warnings(config: Config, paths: KeyPaths, cpus: int) -> list[Problem]:
         *_resilience(config, paths),
         *_retries(config, paths),
         *_cookies(config, paths),
+        *_redis(config),
         *missing_client_address(config, paths),
         *_admin_and_metrics(config, paths),
         *_machine(config, cpus),
@@ -109,6 +111,11 @@ def _pools(config: Config, paths: KeyPaths) -> Iterator[Finding]:
                 "round-robin looks at no weight but 0, and the weights differ; weighted-round-robin does",
             )
         yield from _sessions(index, pool, paths, is_fronted=bool(config.trusted_proxies))
+        if pool.affinity.enabled and pool.affinity.mode == "redis" and not config.redis.url:
+            yield (
+                paths.pool(index, "session_affinity.mode"),
+                "without redis.url sessions are kept on this machine alone, in memory",
+            )
         yield from _queue(index, pool, paths)
         yield from _hash_key(index, pool, paths)
         addresses: dict[Address, int] = {}
@@ -151,6 +158,15 @@ def _pools(config: Config, paths: KeyPaths) -> Iterator[Finding]:
             )
 
 
+# The modes of session_affinity in which each of its keys has an effect.
+_SESSION_KEYS: Final = {
+    "cookie": ("cookie", "redis"),
+    "secret": ("cookie",),
+    "ttl": ("source-ip", "header", "redis"),
+    "header": ("header",),
+}
+
+
 def _sessions(index: int, pool: PoolConfig, paths: KeyPaths, *, is_fronted: bool) -> Iterator[Finding]:
     affinity, section = pool.affinity, paths.pool(index, "session_affinity")
     if not affinity.enabled:
@@ -158,9 +174,9 @@ def _sessions(index: int, pool: PoolConfig, paths: KeyPaths, *, is_fronted: bool
             yield section, "is given but not enabled; write enabled: true"
         return
     is_own = section != ("session_affinity",) or paths.pools[index] == ()  # a top-level key may be meant for another pool
-    for key, mode in (("cookie", "cookie"), ("secret", "cookie"), ("ttl", "cookie"), ("header", "header")):
+    for key, modes in _SESSION_KEYS.items():
         path = (*section, key)
-        if is_own and paths.document.has(path) and (affinity.mode == mode) is (key == "ttl"):
+        if is_own and paths.document.has(path) and affinity.mode not in modes:
             hint = "; cookie.ttl says how long a cookie lasts" if key == "ttl" else ""
             yield path, f"has no effect in mode {affinity.mode}{hint}"
     if affinity.mode == "cookie" and not affinity.secret:
@@ -168,7 +184,7 @@ def _sessions(index: int, pool: PoolConfig, paths: KeyPaths, *, is_fronted: bool
             section,
             "without secret, clients lose their sessions when it is stopped and started, and where a second balancer answers",
         )
-    if affinity.mode == "cookie" and affinity.cookie.same_site == "none" and not is_fronted:
+    if affinity.mode in ("cookie", "redis") and affinity.cookie.same_site == "none" and not is_fronted:
         yield (
             paths.pool(index, "session_affinity.cookie.same_site"),
             "none makes the cookie Secure, and browsers keep such a one only where they came over TLS; nobody in "
@@ -190,6 +206,11 @@ def _cookies(config: Config, paths: KeyPaths) -> Iterator[Finding]:
                 f"the cookie {affinity.cookie.name!r} is pool {owner!r}'s too: on one host, whatever the port, each pool ends "
                 "the other's sessions; give them names of their own",
             )
+
+
+def _redis(config: Config) -> Iterator[Finding]:
+    if config.redis.url and not any(pool.affinity.enabled and pool.affinity.mode == "redis" for pool in config.pools):
+        yield ("redis",), "is used by nothing: no pool has session_affinity: {enabled: true, mode: redis}"
 
 
 def _queue(index: int, pool: PoolConfig, paths: KeyPaths) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from balance.config.schema.common_sections import (
     TimeoutsSection,
 )
 from balance.config.schema.hash_keys import SESSION_HEADER
+from balance.config.schema.redis_section import RedisSection
 from balance.config.schema.route_sections import RouteLimitsSection, RouteSection
 from balance.config.schema.section import Count, Flag, Mode, Name, Period, Section, Text, Timeout, key, one_or_list
 from balance.config.schema.transform_sections import BufferingSection, CompressionSection, OwnBufferingSection, TransformSection
@@ -164,14 +165,15 @@ class SessionAffinitySection(Section):
 
     section_name = "session_affinity"
     enabled: Flag = key("Whether sessions are kept.", False)
-    mode: Annotated[str, kind.choice("cookie", "source-ip", "header", unsupported=("redis",))] = key(
-        "How a client is known: by a cookie that is set for it (HTTP), by its address (an IPv6 client by its /64), or by a "
-        "field that it sends (HTTP). The last two are remembered here, for all workers.",
+    mode: Annotated[str, kind.choice("cookie", "source-ip", "header", "redis")] = key(
+        "How a client is known: by a cookie that is set for it (HTTP), by its address (an IPv6 client by its /64), by a field "
+        "that it sends (HTTP), or by a cookie whose meaning is in Redis (HTTP), so that every machine knows where it moved. "
+        "source-ip and header are remembered here, for all workers; so is redis where there is no redis.url.",
         "cookie",
     )
     cookie: SessionCookieSection = key("The cookie.")
     header: Annotated[str, SESSION_HEADER] = key("mode header: the field with the session's name.")
-    ttl: Period = key("source-ip, header: how long a session without a request is remembered.", "1h")
+    ttl: Period = key("source-ip, header, redis: how long a session without a request is remembered.", "1h")
     secret: Annotated[str, kind.SECRET] = key(
         "What the cookie's values are made with; white space around it does not count. Without it something random, made at "
         "each start; with the same one, several balancers and every restart know each other's cookies.",
@@ -404,5 +406,6 @@ class RootSection(Section):
     security: SecuritySection = key("Who is believed.")
     admin: AdminSection = key("The port for operators.")
     metrics: MetricsSection = key("Figures for Prometheus.")
+    redis: RedisSection = key("The store that several machines share.")
     logging: LoggingSection = key("What the program says about itself.")
     shutdown: ShutdownSection = key("How the process stops.")

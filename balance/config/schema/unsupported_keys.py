@@ -6,7 +6,6 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
     "": frozenset(
         [
             "tls",
-            "redis",
             "rate_limit",
             "tracing",
             "discovery",

@@ -21,6 +21,7 @@ from balance.process.ipc.pipe import Message
 from balance.process.os_calls import set_process_name
 from balance.process.sockets.listen_sockets import inode
 from balance.process.worker.health_view import HealthView
+from balance.process.worker.shared_store import SharedStore
 from balance.process.worker.worker_reload import WorkerReload, moment_now
 from balance.proxy.listener_server import ListenerServer
 from balance.runtime import counters
@@ -62,7 +63,8 @@ class Worker:
         self._listener_server = ListenerServer(loop, snapshot, counts, context.config.logging, self._health_view.shared)
         self._health_view.begin(snapshot, self._listener_server)
         self._listener_server.catch_up = self._health_view.refresh_if_changed
-        self._worker_reload = WorkerReload(loop, self._listener_server, self._health_view, counts)
+        self._shared_store = SharedStore(self._health_view.shared, self._cells, lambda: self._listener_server.snapshot)
+        self._worker_reload = WorkerReload(loop, self._listener_server, self._health_view, counts, self._shared_store)
 
     async def serve(self, supervisor_pipe: SupervisorPipe) -> None:
         """Accept until told to stop, then drain."""
@@ -75,6 +77,7 @@ class Worker:
         row[counters.GENERATION] = context.generation.number
         self._health_view.refresh()  # wakeups arrive from now on: catch up with what was written before
         sockets = context.listen_sockets.for_worker(self._worker_number)
+        self._shared_store.use(context.config)
         await self._listener_server.open(sockets)
         self._worker_reload.begin({inode(sock): sock for _, sock in sockets}, supervisor_pipe.pipe_end)
         self._sync_other_workers()

@@ -31,6 +31,7 @@ from balance.process.ipc.messages import (
 )
 from balance.process.ipc.pipe import Message, PipeEnd, from_memfd
 from balance.process.worker.health_view import HealthView
+from balance.process.worker.shared_store import SharedStore
 from balance.proxy.access_log import AccessLog
 from balance.proxy.listener_server import ListenerServer, Pause
 from balance.runtime import counters
@@ -64,12 +65,18 @@ class WorkerReload:
     """One preparation at a time."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, listener_server: ListenerServer, health_view: HealthView, row: counters.Row
+        self,
+        loop: asyncio.AbstractEventLoop,
+        listener_server: ListenerServer,
+        health_view: HealthView,
+        row: counters.Row,
+        shared_store: SharedStore,
     ) -> None:
         self._loop = loop
         self._listener_server = listener_server
         self._health_view = health_view
         self._row = row
+        self._shared_store = shared_store
         self._sockets: dict[int, socket.socket] = {}  # by inode: those that are accepted from
         self._pipe_end: PipeEnd | None = None
         self._prepare_request: PrepareRequest | None = None
@@ -159,6 +166,7 @@ class WorkerReload:
         self._prepare_request = self._prepared = None
         available, self._new = self._sockets | self._new, {}
         self._sockets = {number: available[number] for _, number in prepare_request.sockets}
+        self._shared_store.use(prepared.snapshot.config)
         pause = Pause()
         for _ in self._health_view.prime(prepared.snapshot, [renewal.pool for renewal in prepared.renewals]):
             await pause.if_due()

@@ -30,9 +30,9 @@ def with_cookie(exchange: Exchange, lookup: SessionLookup, response: Response) -
     """`response` with the cookie of a session that is new or has moved. Counts a new session."""
     settings, lease = exchange.settings, exchange.lease
     affinity, cookie = settings.pool.affinity, settings.cookie
-    if cookie is None or lease is None or affinity is None or affinity.tokens is None:
+    if cookie is None or lease is None or affinity is None:
         return response
     is_secure = exchange.view.is_secure if exchange.client.is_trusted else settings.scheme == "https"
-    if not lookup.is_known:
+    if not lookup.is_known and affinity.shared is None:  # those that machines share were counted as they were chosen for
         settings.worker.row.cells[lease.backend.block + counters.SESSIONS] += 1
-    return response.with_line(set_cookie(cookie, affinity.tokens.token(lease.backend), is_secure=is_secure))
+    return response.with_line(set_cookie(cookie, affinity.cookie_value(lookup, lease.backend), is_secure=is_secure))
