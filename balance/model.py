@@ -69,6 +69,7 @@ class Why(enum.IntEnum):
     REDIRECTED = 32  # answered here by a route or a rule
     FIXED_RESPONSE = 33  # likewise
     FAULT_INJECTED = 34
+    SESSION_STORE = 35  # the store of sessions can't be used, and on_failure is deny
 
     @property
     def word(self) -> str:

@@ -167,6 +167,19 @@ KEYS: dict[str, Key] = {
         "s3cret",
         "tests/process/test_sticky_across_workers.py::test_a_shared_secret_keeps_cookies_across_restarts",
     ),
+    "redis.url": Key(
+        "redis://redis.example:6380/1",
+        "tests/shared_store/test_redis_sessions.py::test_what_is_kept_is_found_by_every_store_and_ends_by_itself",
+    ),
+    "redis.prefix": Key("mine:", "tests/shared_store/test_redis_sessions.py::test_names_begin_with_the_prefix"),
+    "redis.timeout": Key(
+        "80ms",
+        "tests/shared_store/test_redis_sessions.py::test_nobody_waits_for_a_frozen_store_and_it_is_back_by_itself",
+    ),
+    "redis.on_failure": Key(
+        "deny",
+        "tests/shared_store/test_redis_sessions.py::test_a_store_that_is_away_refuses_at_once_and_learns_later_what_it_missed",
+    ),
     "retry.enabled": Key(False, _REPEATS + "test_unasked_nothing_but_a_failed_connection_is_tried_again"),
     "retry.max_attempts": Key(5, _REPEATS + "test_tries_are_as_many_as_is_said"),
     "retry.backoff_base": Key("1s", "tests/retry/test_backoff.py::test_base_bound_and_growth_are_as_configured"),

@@ -55,6 +55,10 @@ TESTED_ELSEWHERE = {
     "proxy/http/queue_wait": "proxy/net/test_queue_timer.py",
     "proxy/http/request_head": "proxy/test_forwarded.py",
     "proxy/http/upgrade": "proxy/test_upgrades.py",
+    "process/worker/shared_store": "process/test_sessions_across_machines.py",
+    "runtime/session_store": "runtime/test_shared_sessions.py",
+    "shared_store/moved_channel": "shared_store/test_redis_sessions.py",
+    "shared_store/redis_connection": "shared_store/test_redis_sessions.py",
     "version": "cli/test_main.py",
 }
 

@@ -117,6 +117,10 @@ def _table(read_endpoints: ReadEndpoints, actions: Actions) -> list[Endpoint]:
         Endpoint("GET", "/version", read_endpoints.version, anywhere, "What runs here, and since when."),
         Endpoint("GET", "/status", read_endpoints.status, local, "All at a glance."),
         Endpoint("GET", "/pools", read_endpoints.pools, local, "Every pool with its backends."),
+        Endpoint(
+            "GET", "/sessions", read_endpoints.sessions, local, "How sessions are kept, and how many began where.",
+            {"id": "The id of a session in Redis, as in its cookie: where it leads instead."},
+        ),
         Endpoint("GET", "/backends", read_endpoints.backends, local, "How every backend stands, and why."),
         Endpoint("GET", "/backends/{name}", read_endpoints.backend, local, "How one backend stands, and why."),
         Endpoint("GET", "/routes", read_endpoints.routes, local, "Every route in its order, and how often it was taken."),

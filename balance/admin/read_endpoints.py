@@ -18,6 +18,7 @@ from balance.admin.metrics.exposition import registry
 from balance.admin.metrics.totals import Totals
 from balance.admin.order_parsing import find_backend
 from balance.admin.routes import routes
+from balance.admin.sessions import session, sessions
 from balance.admin.state_view import StateView
 from balance.admin.status import duration, pools, status
 from balance.admin.supervisor_orders import GenerationInfo
@@ -64,6 +65,13 @@ class ReadEndpoints:
         totals = Totals(self._view.board.rows)
         document = backend(backend_view, self._view, totals, time.time(), time.monotonic_ns() // 1000)
         return reply({"pool": backend_view.pool.name} | document)
+
+    async def sessions(self, request: Request) -> Response:
+        """How sessions are kept, or one of them."""
+        wanted = request.query_params.get("id")
+        if wanted is None:
+            return reply(sessions(self._view))
+        return reply({"session": await session(self._view, wanted)})
 
     async def pools(self, request: Request) -> Response:
         """Every pool with its backends."""

@@ -163,6 +163,7 @@ class SharedSessions:
 
     def remember(self, lookup: SessionLookup, backend: Backend, now: float) -> bool:
         """Bind the session to its new `backend`. Returns whether the session is new."""
+        lookup.is_asked = True
         if lookup.is_foreign:
             lookup.is_moved = False  # no cookie, and nothing to remember
             return False

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from redis_server import Relay, RedisServer
+from redis_server import RedisServer, Relay
 
 from balance.config.model import RedisConfig
 from balance.runtime import counters
@@ -182,8 +182,7 @@ def test_a_reply_that_comes_late_is_nobodys(server: RedisServer) -> None:
         await store.is_at(StoreState.UP)
         for turn in range(12):
             relay.delay_s = 0.03 if turn % 2 else 0.0
-            for session in names:
-                answers.append((session, await store.ask(session)))
+            answers += [(session, await store.ask(session)) for session in names]
             relay.delay_s = 0.0
             await until(lambda: now(store.redis.is_up))
         store.redis.stop()

@@ -15,6 +15,7 @@ from prometheus_client.utils import floatToGoString
 from balance.admin.backends import breaker_phase, waiting
 from balance.admin.metrics import processes
 from balance.admin.metrics.totals import Totals
+from balance.admin.sessions import uses_store, worst_state
 from balance.admin.state_view import BackendView, StateView
 from balance.admin.supervisor_orders import ReloadResult
 from balance.health.circuit_breaker import TOTAL_OPENINGS, BreakerState
@@ -22,6 +23,7 @@ from balance.model import Why
 from balance.retry.decision import NOT_RETRIED
 from balance.runtime import counters
 from balance.runtime.backend_slots import route_of
+from balance.shared_store.failures import StoreState
 from balance.version import VERSION
 
 BACKEND = ("pool", "backend")
@@ -38,6 +40,13 @@ BACKEND_COUNTERS = (
     ("balance_tcp_sessions", "Connections in TCP mode that were joined to the backend.", counters.TCP_SESSIONS),
     ("balance_sessions", "Sessions of clients that began at the backend, where sessions are kept.", counters.SESSIONS),
     ("balance_backend_received_bytes", "Bytes received from the backend.", counters.RECEIVED_BYTES),
+)
+
+_ANSWERS = (StoreState.UP, StoreState.READ_ONLY)
+STORE_COUNTERS = (
+    ("balance_redis_lookups", "Sessions that were asked for in Redis.", counters.STORE_LOOKUPS),
+    ("balance_redis_errors", "Commands that Redis refused or did not answer in time.", counters.STORE_ERRORS),
+    ("balance_redis_writes_lost", "Sessions that were not written to Redis, as too many waited.", counters.STORE_WRITES_LOST),
 )
 
 
@@ -76,6 +85,7 @@ class BoardCollector(Collector):
         yield from self._limits(backends)
         yield from self._connections()
         yield from self._acceptance()
+        yield from self._store()
         yield from self._program()
         yield from self._processes()
 
@@ -123,6 +133,15 @@ class BoardCollector(Collector):
         for reason in NOT_RETRIED:
             skipped.add_metric((reason.word,), totals.cell(counters.skipped(reason)))
         yield skipped
+
+    def _store(self) -> Iterator[Metric]:
+        if not uses_store(self._view.config):
+            return
+        state, _ = worst_state(self._view)
+        yield GaugeMetricFamily("balance_redis_up", "1 when every worker can ask Redis.", value=state in _ANSWERS)
+        yield GaugeMetricFamily("balance_redis_writable", "1 when every worker can write there.", value=state is StoreState.UP)
+        for name, text, cell in STORE_COUNTERS:
+            yield CounterMetricFamily(name, text, value=self._totals.cell(cell))
 
     def _backends(self, backends: list[BackendView]) -> Iterator[Metric]:
         totals = self._totals

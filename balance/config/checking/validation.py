@@ -35,6 +35,7 @@ ADMIN_PATHS = PROBE_PATHS | frozenset(
         "/reload",
         "/restart",
         "/routes",
+        "/sessions",
         "/upgrade",
     ]
 )

@@ -17,6 +17,8 @@ def _parse_url(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"expected {_FORMS}, got {kind.display(value)}")
     text = value.strip()
+    if not text:  # as from ${REDIS_URL:-}
+        return ""
     try:
         url = urlsplit(text)
         port = url.port
@@ -60,7 +62,7 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 6
 
 
-REDIS_URL = Scalar(_parse_url, {"type": "string", "pattern": r"^(rediss?://|unix:///)\S+$"})
+REDIS_URL = Scalar(_parse_url, {"type": "string", "pattern": r"^((rediss?://|unix://)\S+)?$"})
 
 
 class RedisSection(Section):

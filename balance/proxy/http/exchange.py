@@ -29,7 +29,7 @@ from balance.proxy.http.queue_wait import FULL, QueueWait
 from balance.proxy.http.request_head import client_view, request_head
 from balance.proxy.http.resend import Resend, is_repeatable
 from balance.proxy.http.routing import Routing
-from balance.proxy.http.session_cookie import UNMOVED, lease_of_session, with_cookie
+from balance.proxy.http.session_cookie import UNMOVED, asks_store, lease_of_session, with_cookie
 from balance.proxy.http.upgrade import is_asked_for
 from balance.proxy.http.upload import Upload
 from balance.proxy.http.upstream import Upstream
@@ -224,6 +224,10 @@ class Exchange:
         pool, lease = settings.pool, None
         if client.connection_auth is not None or settings.cookie is not None:
             lease = self._bound_lease(now)
+            if lease is None and pool.affinity is not None and pool.affinity.shared is not None:
+                lookup = cast(SessionLookup, self._key(cast(LookupExtractor, pool.key_of)))
+                if asks_store(self, pool.affinity.shared, lookup, now):
+                    return
         if lease is None:
             lease = pool.acquire(b"" if pool.key_of is None else self._key(pool.key_of), now)
         if lease is None:
@@ -248,10 +252,23 @@ class Exchange:
 
     def _key(self, key_of: LookupExtractor) -> bytes | SessionLookup:
         """The key that the pool's policy hashes; with sessions, the SessionLookup of this request."""
+        if self.settings.cookie is not None and self._lookup.is_asked:
+            return self._lookup  # what was found holds for all tries
         key = key_of(self.request.fields, self.request.target, self.client_address)
         if self.settings.cookie is not None:
             self._lookup = cast(SessionLookup, key)
         return key
+
+    def go_on(self) -> None:
+        """What is known of the session was found: choose a backend. No effect when the exchange has ended meanwhile."""
+        if self._state is not CHOOSING:
+            return
+        now = monotonic()
+        lease = self.acquire(now)
+        if lease is None:
+            self.nobody(now)
+        else:
+            self.use(lease, now)
 
     def nobody(self, now: float) -> None:
         """The pool has no lease to give: enter the queue if waiting may help and there is room, else end with an error."""

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from balance.http1.head import RequestFields, Response
 from balance.http1.set_cookie import set_cookie
+from balance.model import Outcome, Why
 from balance.proxy.listener_settings import ListenerSettings
+from balance.proxy.net.timer_wheel import NEVER
 from balance.runtime import counters
 from balance.runtime.affinity import SessionLookup
 from balance.runtime.lease import Lease
+from balance.runtime.shared_sessions import SharedSessions, Step
 
 if TYPE_CHECKING:
     from balance.proxy.http.exchange import Exchange
@@ -24,6 +27,36 @@ UNMOVED: Final = SessionLookup.unmoved()  # the default until the pool has looke
 def lease_of_session(settings: ListenerSettings, fields: RequestFields, now: float) -> Lease | None:
     """A lease of the cookie's backend if that takes no search (see Pool.acquire_by_cookie()); None: use acquire()."""
     return settings.pool.acquire_by_cookie(fields, now)
+
+
+def asks_store(exchange: Exchange, shared: SharedSessions, lookup: SessionLookup, now: float) -> bool:
+    """Find the session of a request where several machines share them. True: it waits for the store, or was refused.
+
+    The store answers in time by itself. No task: Exchange.go_on() follows.
+    """
+
+    def resume(step: Step) -> None:
+        try:
+            if step is Step.DENY:
+                _deny(exchange)
+            else:
+                exchange.go_on()
+        except Exception:  # called outside a transport callback, which would end the connection
+            exchange.crashed()
+            raise
+
+    step = shared.ask(lookup, now, resume)
+    if step is Step.GO_ON:
+        return False
+    if step is Step.DENY:
+        _deny(exchange)
+    else:
+        exchange.client.arm(now, NEVER)
+    return True
+
+
+def _deny(exchange: Exchange) -> None:
+    exchange.fail(503, Why.SESSION_STORE, "sessions can't be looked up now", Outcome.ABORTED)
 
 
 def with_cookie(exchange: Exchange, lookup: SessionLookup, response: Response) -> Response:

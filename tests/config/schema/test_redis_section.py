@@ -50,7 +50,7 @@ def test_a_url(url: str) -> None:
     ],
 )
 def test_what_is_no_url_is_said_in_one_line_without_its_password(url: object, said: str) -> None:
-    with pytest.raises(ValueError, match="(?s).*") as caught:
+    with pytest.raises(ValueError, match="") as caught:
         REDIS_URL.read(url)
     assert str(caught.value).startswith(said), str(caught.value)
     assert "secret" not in str(caught.value)
@@ -78,7 +78,9 @@ def test_without_a_store_it_is_said_that_sessions_are_this_machines_alone() -> N
 
 
 def test_a_store_that_nobody_uses_is_said() -> None:
-    (warning,) = load_text(FILE.replace("mode: redis", "mode: source-ip") + "redis: {url: 'redis://h'}\n", "f.yaml", {}).warnings
+    (warning,) = load_text(
+        FILE.replace("mode: redis", "mode: source-ip") + "redis: {url: 'redis://h'}\n", "f.yaml", {}
+    ).warnings
     assert "redis: is used by nothing" in str(warning)
 
 

@@ -7,6 +7,7 @@ import yaml
 
 from balance.config import load_text
 from balance.config.schema.common_sections import LoadBalancerSection, RetryBudgetSection, RetrySection, TimeoutsSection
+from balance.config.schema.redis_section import RedisSection
 from balance.config.schema.schema import (
     AccessLogSection,
     AdminSection,
@@ -62,6 +63,7 @@ def defaults_of(section: type[Section]) -> dict[str, Any]:
         (("logging",), LoggingSection),
         (("logging", "access_log"), AccessLogSection),
         (("shutdown",), ShutdownSection),
+        (("redis",), RedisSection),
     ],
 )
 def test_a_default_written_down_changes_nothing(path: tuple[str, ...], section: type[Section]) -> None:
