@@ -86,14 +86,15 @@ class Site:
         config = load_text(text, "scripted").config
         slots = backend_slots(config)
         row = counters.Row(memoryview(bytearray(8 * counters.row_cells(1 + len(slots)))).cast("Q"))
-        self.listener = build(config, slots, row, random.random).listeners[0]
+        snapshot = build(config, slots, row, random.random)
+        self.listener, self.pool = snapshot.listeners[0], snapshot.pools["default"]
         self.loop = NowhereLoop(loop or asyncio.new_event_loop())
         self.worker = WorkerContext(cast(Any, self.loop), row, monotonic(), _unwritten_log() if access_log else None)
 
     def http(self) -> tuple[ListenerSettings, Nowhere, Upstream]:
         """The entry of an HTTP listener, and a connection to its backend that waits for a request."""
         settings = ListenerSettings(self.worker, self.listener, 8080)
-        upstream = Upstream(self.worker, self.listener.pool.backends[0])
+        upstream = Upstream(self.worker, self.pool.backends[0])
         there = connected(upstream)
         upstream.park(monotonic(), settings)
         return settings, there, upstream
@@ -109,7 +110,7 @@ class Site:
 
     def in_session(self, head: bytes) -> bytes:
         """`head` as a client sends it that has a session, where there are sessions."""
-        pool = self.listener.pool
+        pool = self.pool
         if pool.affinity is None:
             return head
         tokens = pool.affinity.tokens
