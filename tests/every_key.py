@@ -22,7 +22,11 @@ _COOKIE = "tests/proxy/http/test_session_cookie.py::test_the_cookie_is_the_one_t
 _EXCHANGE = "tests/proxy/http/test_exchange.py::"
 _LIMITS = "tests/proxy/test_settings.py::test_what_is_beyond_a_limit_never_reaches_a_backend"
 _JUDGED = "tests/probes/test_probes_http.py::test_a_reply_is_judged_by_status_and_body"
+_REDIRECT = "tests/transform/test_redirect_target.py::test_request_is_sent_to"
 _REPEATS = "tests/proxy/http/test_resend.py::"
+_ROUTER = "tests/runtime/test_routes.py::"
+_ROUTES = "tests/routing/test_route_table.py::"
+_RULES = "tests/stages/test_rules.py::"
 _UPSTREAM = "tests/proxy/http/test_upstream.py::"
 
 # The model has no default for them: every test shows what they do.
@@ -279,27 +283,22 @@ KEYS: dict[str, Key] = {
     "http.transform.rewrite[].regex": Key("b", ""),
     "http.transform.rewrite[].replacement": Key("c", ""),
     "http.transform.map_back": Key(True, ""),
-    "http.compression.enabled": Key(True, ""),
-    "http.compression.algorithms": Key(["gzip"], ""),
-    "http.compression.types": Key(["text/html"], ""),
-    "http.compression.min_size": Key("1B", ""),
-    "http.compression.level": Key(3, ""),
     "http.buffering.request": Key("64KB", ""),
     "http.buffering.response": Key("64KB", ""),
     "http.buffering.total": Key("1MB", ""),
     "http.host": Key("backend", ""),
-    "http.normalize": Key("forward", ""),
-    "http.routes[].name": Key("shop", ""),
-    "http.routes[].host": Key("shop.example", ""),
-    "http.routes[].path": Key("/a", "", frozenset(["RouteMatch.path_operator"])),
-    "http.routes[].path_prefix": Key("/a", "", frozenset(["RouteMatch.path_operator"])),
-    "http.routes[].path_regex": Key("^/a", "", frozenset(["RouteMatch.path_operator"])),
-    "http.routes[].methods": Key(["GET"], ""),
-    "http.routes[].headers": Key({"X-A": "1"}, ""),
-    "http.routes[].query": Key({"a": "1"}, ""),
-    "http.routes[].cookies": Key({"a": {"present": True}}, ""),
-    "http.routes[].priority": Key(5, ""),
-    "http.routes[].pool": Key("q", ""),
+    "http.normalize": Key("forward", _ROUTER + "test_a_path_that_may_lead_elsewhere"),
+    "http.routes[].name": Key("shop", _ROUTER + "test_the_route_of_a_request"),
+    "http.routes[].host": Key("shop.example", _ROUTES + "test_hosts"),
+    "http.routes[].path": Key("/a", _ROUTES + "test_paths", frozenset(["RouteMatch.path_operator"])),
+    "http.routes[].path_prefix": Key("/a", _ROUTES + "test_paths", frozenset(["RouteMatch.path_operator"])),
+    "http.routes[].path_regex": Key("^/a", _ROUTES + "test_paths", frozenset(["RouteMatch.path_operator"])),
+    "http.routes[].methods": Key(["GET"], _ROUTES + "test_methods"),
+    "http.routes[].headers": Key({"X-A": "1"}, _ROUTES + "test_conditions_go_by_the_first_value"),
+    "http.routes[].query": Key({"a": "1"}, _ROUTES + "test_conditions_go_by_the_first_value"),
+    "http.routes[].cookies": Key({"a": {"present": True}}, _ROUTES + "test_conditions_go_by_the_first_value"),
+    "http.routes[].priority": Key(5, _ROUTES + "test_the_order_is_the_documented_one_whatever_the_files"),
+    "http.routes[].pool": Key("q", _ROUTER + "test_the_route_of_a_request"),
     "http.routes[].split[].pool": Key("p", ""),
     "http.routes[].split[].weight": Key(3, ""),
     "http.routes[].redirect.to": Key("/y", ""),
@@ -335,18 +334,22 @@ KEYS: dict[str, Key] = {
     "http.routes[].policy.regions.cidrs": Key({"eu": ["10.0.0.0/8"]}, ""),
     "http.routes[].policy.regions.geoip_db": Key(PAGE, ""),
     "http.routes[].policy.regions.fallback": Key({"eu": ["us"]}, ""),
-    "http.routes[].policy.rules[].name": Key("no-admin", ""),
-    "http.routes[].policy.rules[].when": Key({"subject": "host", "equals": "a"}, "", frozenset(["Condition.value"])),
-    "http.routes[].policy.rules[].action": Key("allow", ""),
-    "http.routes[].policy.rules[].priority": Key(5, ""),
-    "http.routes[].policy.rules[].pool": Key("p", ""),
-    "http.routes[].policy.rules[].status": Key(404, ""),
-    "http.routes[].policy.rules[].redirect.to": Key("/y", ""),
-    "http.routes[].policy.rules[].redirect.status": Key(301, ""),
-    "http.routes[].policy.rules[].redirect.scheme": Key("https", ""),
-    "http.routes[].policy.rules[].redirect.host": Key("b.example", ""),
-    "http.routes[].policy.rules[].redirect.path": Key("/y", ""),
-    "http.routes[].policy.rules[].redirect.keep_query": Key(False, ""),
+    "http.routes[].policy.rules[].name": Key("no-admin", _RULES + "test_actions_in_the_order_of_priority_and_file"),
+    "http.routes[].policy.rules[].when": Key(
+        {"subject": "host", "equals": "a"},
+        _RULES + "test_actions_in_the_order_of_priority_and_file",
+        frozenset(["Condition.value"]),
+    ),
+    "http.routes[].policy.rules[].action": Key("allow", _RULES + "test_actions_in_the_order_of_priority_and_file"),
+    "http.routes[].policy.rules[].priority": Key(5, _RULES + "test_actions_in_the_order_of_priority_and_file"),
+    "http.routes[].policy.rules[].pool": Key("p", _RULES + "test_actions_in_the_order_of_priority_and_file"),
+    "http.routes[].policy.rules[].status": Key(404, _RULES + "test_replies"),
+    "http.routes[].policy.rules[].redirect.to": Key("/y", _RULES + "test_replies"),
+    "http.routes[].policy.rules[].redirect.status": Key(301, _RULES + "test_replies"),
+    "http.routes[].policy.rules[].redirect.scheme": Key("https", _REDIRECT),
+    "http.routes[].policy.rules[].redirect.host": Key("b.example", _REDIRECT),
+    "http.routes[].policy.rules[].redirect.path": Key("/y", _REDIRECT),
+    "http.routes[].policy.rules[].redirect.keep_query": Key(False, _REDIRECT),
 }
 
 # Keys whose row has no test yet. Empty it: name a test that fails when the key is ignored.
