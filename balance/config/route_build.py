@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from balance.config.model import HashKey
@@ -50,6 +50,7 @@ class RouteScope:
     http: Mapping[str, Any]
     pages: Mapping[str, str]
     folder: str  # from which relative paths of files go
+    uses: dict[str, PoolUse] = field(default_factory=dict)  # of routes that have neither timeouts nor retry, by pool
 
 
 def route_name(route: RouteSection, index: int) -> str:
@@ -117,13 +118,19 @@ def _route(name: str, given: dict[str, Any], route: RouteSection, scope: RouteSc
 
 
 def _use(name: str, route: RouteSection, scope: RouteScope) -> PoolUse:
+    is_plain = route.timeouts is None and route.retry is None
+    if is_plain and name in scope.uses:
+        return scope.uses[name]
     pool = scope.pools.get(name)  # None: not defined, which is reported later
     root = scope.root
-    return PoolUse(
+    use = PoolUse(
         name,
         timeouts_of(root.timeouts, scope.listener.timeouts, pool and pool.timeouts, route.timeouts),
         retry_of(overlay(root.retry, pool and pool.retry, route.retry)),
     )
+    if is_plain:
+        scope.uses[name] = use
+    return use
 
 
 def _pools_of(policy: TrafficPolicy) -> Iterator[str]:

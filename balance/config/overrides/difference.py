@@ -11,13 +11,15 @@ from dataclasses import Field, fields
 from typing import Any
 
 from balance.config.model import Config
-from balance.config.overrides.value_format import REDACTED, config_key, is_section, json_value
+from balance.config.overrides.value_format import REDACTED, config_key, is_section, json_value, secret_fields
+from balance.config.route_model import Fault, RouteConfig
 from balance.model import Address
 
 NOTHING_CHANGED = "nothing changed"
 _MAX_VALUE_LENGTH = 60  # characters; for a longer value the line says only "changed"
 _MAX_NAMED = 3  # changes that a summary names; the others are counted
-_IGNORED = frozenset(["source", "ends_s"])  # the name of the file; when an injected fault ends, which `until` says
+# The name of the file; when an injected fault ends, which `until` says; what a route has of the first of its uses of pools.
+_IGNORED = frozenset([(Config, "source"), (Fault, "ends_s"), (RouteConfig, "timeouts"), (RouteConfig, "retry")])
 
 
 def difference(old: Config, new: Config) -> tuple[str, ...]:
@@ -53,15 +55,16 @@ def _compare_sections(old: Any, new: Any, what: str, keys: str) -> Iterator[str]
     for attr in fields(new):
         name, key = attr.name, config_key(type(new), attr.name)
         before, after = getattr(old, name), getattr(new, name)
-        if before == after or name in _IGNORED:
+        if before == after or (type(new), name) in _IGNORED:
             continue
         inner = f"{keys}.{key}" if keys else key
         if is_section(before) and is_section(after):
             later.append(_compare_sections(before, after, what, inner))
-        elif _is_named_list(before) or _is_named_list(after):
+        elif (before or after) and _is_named_list(before) and _is_named_list(after):
             later.append(_compare_lists(before, after, key, what))
         else:
-            changed.append((key, _describe_change(name, before, after)))
+            is_secret = name in secret_fields(old) | secret_fields(new)
+            changed.append((key, "changed" if is_secret else _describe_change(name, before, after)))
     where = f"{keys} of {what}" if keys and what else keys or what
     if changed and where:
         yield f"~ {where}: {', '.join(f'{key} {text}' for key, text in changed)}"
@@ -75,7 +78,7 @@ def _compare_lists(old: tuple[Any, ...], new: tuple[Any, ...], key: str, parent:
     """Compares two lists of named sections (listeners, pools, backends)."""
     kind = key.removesuffix("s")
     within = f"{parent.partition(' ')[2]}/" if parent else ""
-    before, after = {item.name: item for item in old}, {item.name: item for item in new}
+    before, after = {_name(item): item for item in old}, {_name(item): item for item in new}
     for name, item in before.items():
         if name not in after:
             yield from _added_or_removed("-", item, kind, within)
@@ -91,13 +94,13 @@ def _compare_lists(old: tuple[Any, ...], new: tuple[Any, ...], key: str, parent:
 
 def _added_or_removed(sign: str, item: Any, kind: str, within: str) -> Iterator[str]:
     """The lines for an added or removed section and the named sections in it."""
-    yield f"{sign} {kind} {within}{item.name}{_address_suffix(item, is_new=sign == '+')}"
-    for attr in fields(item):
+    yield f"{sign} {kind} {within}{_name(item)}{_address_suffix(item, is_new=sign == '+')}"
+    for attr in fields(item) if not isinstance(item, RouteConfig) else ():
         value = getattr(item, attr.name)
-        if _is_named_list(value):
+        if value and _is_named_list(value):
             for inner in value:
                 yield from _added_or_removed(
-                    sign, inner, config_key(type(item), attr.name).removesuffix("s"), f"{within}{item.name}/"
+                    sign, inner, config_key(type(item), attr.name).removesuffix("s"), f"{within}{_name(item)}/"
                 )
 
 
@@ -145,5 +148,13 @@ def _holds_sections(value: object) -> bool:
 
 
 def _is_named_list(value: object) -> bool:
-    """Whether the value is a tuple of sections with names."""
-    return isinstance(value, tuple) and any(is_section(item) and hasattr(item, "name") for item in value)
+    """Whether the value is a tuple of sections with names of their own; an empty one is."""
+    if not isinstance(value, tuple) or not all(is_section(item) and _name(item) for item in value):
+        return False
+    return len({_name(item) for item in value}) == len(value)
+
+
+def _name(item: Any) -> str:
+    """What a section in a list is called: by its name, or by the pool that it is about."""
+    name: str = getattr(item, "name", "") or getattr(item, "pool", "")
+    return name

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from balance.config.model import Config
-from balance.config.overrides.value_format import config_key, is_section, json_value
+from balance.config.overrides.value_format import PLAIN_FIELDS, REDACTED, config_key, is_section, json_value, secret_fields
 
 
 def redacted(config: Config) -> dict[str, Any]:
@@ -15,7 +15,15 @@ def redacted(config: Config) -> dict[str, Any]:
 
 
 def _section(section: Any) -> dict[str, Any]:
-    return {config_key(type(section), attr.name): _value(attr.name, getattr(section, attr.name)) for attr in fields(section)}
+    shown, secrets = {}, secret_fields(section)
+    for attr in fields(section):
+        value = getattr(section, attr.name)
+        if attr.name in secrets and value not in ("", ()):
+            value = REDACTED
+        elif (type(section), attr.name) not in PLAIN_FIELDS:
+            value = _value(attr.name, value)
+        shown[config_key(type(section), attr.name)] = value
+    return shown
 
 
 def _value(name: str, value: Any) -> Any:

@@ -100,11 +100,26 @@ def _find_pool(document: Document, name: str) -> tuple[str, Path]:
     if not names and "backends" in document.data:
         names = [DEFAULT_POOL]
     if name and name not in names:
+        for of_route, path in _routes_with_backends(document):
+            if of_route == name:
+                return name, path
         raise _ChangeRefusedError(f"there is no pool {name!r}; there are {', '.join(names) or 'none'}")
     if not name and len(names) != 1:
         raise _ChangeRefusedError(f"say which pool is meant: {', '.join(names)}" if names else "there is no pool")
     name = name or names[0]
     return name, (("pools", name, "backends") if isinstance(pools, dict) else ("backends",))
+
+
+def _routes_with_backends(document: Document) -> Iterator[tuple[str, Path]]:
+    """The pools of routes that have backends of their own, with the path of those."""
+    homes: list[Path] = [("http", "routes")]
+    listeners = document.data.get("listeners")
+    homes += [("listeners", index, "http", "routes") for index in range(len(listeners) if isinstance(listeners, list) else 0)]
+    for home in homes:
+        routes = document.at(home) if document.has(home) else ()
+        for index, route in enumerate(routes if isinstance(routes, list) else ()):
+            if isinstance(route, dict) and "backends" in route:
+                yield str(route.get("name", f"route-{index + 1}")), (*home, index, "backends")
 
 
 @dataclass(slots=True)

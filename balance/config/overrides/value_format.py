@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from balance.config.model import AdminConfig, MetricsConfig
+from balance.config.route_model import Canary
 from balance.config.schema.units import format_duration
 
 REDACTED = "***"
@@ -18,7 +19,11 @@ REDACTED = "***"
 # Fields whose key in the file has another name. Unit suffixes (_s, _bytes) are removed for all.
 _KEYS = {"addresses": "listen", "affinity": "session_affinity", "breaker": "circuit_breaker", "passive": "passive_checks",
          "kind": "type"}  # fmt: skip
-_KEYS_OF = {(AdminConfig, "address"): "listen", (MetricsConfig, "address"): "listen"}
+_KEYS_OF = {
+    (AdminConfig, "address"): "listen",
+    (MetricsConfig, "address"): "listen",
+}
+PLAIN_FIELDS = frozenset([(Canary, "key")])  # no secrets, whatever they are called
 
 _SECRET_WORDS = frozenset(
     ["secret", "secrets", "password", "passwords", "passwd", "token", "tokens", "key", "keys", "credentials"]
@@ -48,6 +53,12 @@ def is_secret(name: str) -> bool:
     """Whether values under that name (a key or header field) must be redacted."""
     words = re.split(r"[-_.]", name.lower())
     return name not in _NO_SECRETS and (bool(_SECRET_WORDS.intersection(words)) or name.lower() in _SECRET_FIELDS)
+
+
+def secret_fields(section: object) -> frozenset[str]:
+    """The fields of a section that are secrets by what another one says: the value of a header field called Authorization."""
+    name = getattr(section, "name", "")
+    return frozenset(["value"]) if isinstance(name, str) and is_secret(name) else frozenset()
 
 
 def json_value(name: str, value: Any) -> Any:

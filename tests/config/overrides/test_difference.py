@@ -187,3 +187,46 @@ def test_no_change_goes_untold(path: str, new: Config) -> None:
     assert bool(lines) is not path.startswith("source")
     assert all(line[:2] in ("+ ", "- ", "~ ") and line.isprintable() for line in lines)
     assert summary(lines)
+
+
+ROUTED = """\
+listeners: [{name: web, listen: ":8080", pool: app}]
+pools: {app: {backends: [{address: "a:1"}]}, next: {backends: [{address: "b:1"}]}}
+http:
+  routes:
+"""
+
+
+def test_routes_are_told_by_name() -> None:
+    old = (
+        ROUTED
+        + """\
+    - {name: api, path: /a, headers: {X-Token: hush1, X-A: b}, policy: {canary: {pool: next}}}
+    - {name: old, split: [{pool: app}, {pool: next}]}
+    - name: twice
+      path: /t
+      transform: {response_headers: [{action: add, name: X, value: a}, {action: add, name: X, value: b}]}
+"""
+    )
+    new = (
+        ROUTED
+        + """\
+    - {name: api, path: /b, headers: {X-Token: hush2, X-A: c}, policy: {canary: {pool: next, percent: 5}}, timeouts: {read: 5s}}
+    - {name: new, pool: next}
+    - name: twice
+      path: /t
+      transform: {response_headers: [{action: add, name: X, value: c}, {action: add, name: X, value: b}]}
+"""
+    )
+    lines = difference(load_text(old, "f.yaml", {}).config, load_text(new, "f.yaml", {}).config)
+    assert lines == (
+        "- route web/old",
+        "~ match of route web/api: path /a -> /b",
+        "~ header web/api/x-token: value changed",
+        "~ header web/api/x-a: value b -> c",
+        "~ policy.canary of route web/api: percent 0.0 -> 5.0",
+        "~ timeouts of use web/api/app: read 1m -> 5s",
+        "~ timeouts of use web/api/next: read 1m -> 5s",
+        "+ route web/new",
+        "~ transform of route web/twice: response_headers changed",
+    )

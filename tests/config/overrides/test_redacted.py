@@ -49,3 +49,29 @@ def test_secrets_are_not_shown_and_their_neighbours_are() -> None:
 def test_a_command_is_shown_without_its_secrets() -> None:
     command = redacted(load_text(COMMAND, "f.yaml", {}).config)["pools"][0]["health_check"]["command"]
     assert command == ["/bin/check", "--password", "***", "--token=***", "--fast"]
+
+
+def test_secrets_in_routes_are_not_shown() -> None:
+    text = """\
+listen: ":8080"
+backends: [{address: "a:1"}]
+http:
+  transform: {request_headers: [{action: set, name: Authorization, value: hush1}, {action: set, name: X-B, value: b}]}
+  routes:
+    - headers: {X-Api-Key: hush2, Cookie: {prefix: hush3}, X-A: c}
+      query: {token: hush4}
+      respond: {headers: {X-Token: hush5}}
+      policy: {rules: [{when: {not: {subject: "header:X-Secret", equals: hush6}}, action: deny}]}
+"""
+    (listener,) = redacted(load_text(text, "f.yaml", {}).config)["listeners"]
+    (route,) = listener["http"]["routes"]
+    assert "hush" not in json.dumps(listener)
+    assert [each["value"] for each in route["match"]["headers"]] == ["***", "***", "c"]
+    assert [each["value"] for each in route["transform"]["request_headers"]] == ["***", "b"]
+
+
+def test_what_a_canary_hashes_is_no_secret() -> None:
+    text = "listen: ':1'\npools: {a: {backends: [{address: a:1}]}, b: {backends: [{address: b:1}]}}\n"
+    text += "http: {routes: [{pool: a, policy: {canary: {pool: b, key: 'cookie:user'}}}]}"
+    (listener,) = redacted(load_text(text, "f.yaml", {}).config)["listeners"]
+    assert listener["http"]["routes"][0]["policy"]["canary"]["key"] == "cookie:user"

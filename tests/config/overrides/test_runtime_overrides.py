@@ -247,3 +247,9 @@ def test_applying_the_kept_changes_to_the_same_file_gives_the_same_result(change
     assert again.dropped == ()
     assert set(again.loaded.config.pools[0].backends) == set(last.pools[0].backends)
     assert len({(each.pool, each.name) for each in kept}) == len(kept)
+
+
+def test_backends_of_a_route_change_at_run_time_too() -> None:
+    text = FILE + "http: {routes: [{name: own, path: /x, backends: [{name: a, address: 'c:1'}]}]}"
+    config = changed(text, change("set", "a", "own", weight=7), change("add", "b", "own", address="d:1")).loaded.config
+    assert [(backend.name, backend.weight) for backend in config.pool("own").backends] == [("a", 7), ("b", 1)]
