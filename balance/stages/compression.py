@@ -88,12 +88,7 @@ class CompressionStage(Stage):
     __slots__ = ("_makers", "_min_size", "_plans", "_preference", "_tags", "_types")
 
     def __init__(self, config: Compression, memory: StreamMemory = WORKER) -> None:
-        self._makers: dict[bytes, _Maker] = {}
-        for algorithm in config.algorithms:
-            try:
-                self._makers[algorithm.encode()] = _Maker(algorithm, config.level, memory)
-            except ImportError:  # its package is not installed: clients get another algorithm
-                continue
+        self._makers = {name.encode(): _Maker(name, config.level, memory) for name in config.algorithms}
         self._preference = tuple(self._makers)
         self._types = MediaTypes(config.types)
         self._min_size = config.min_size_bytes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import zlib
 
 import pytest
@@ -205,14 +204,6 @@ def test_memory_is_bounded_and_given_back() -> None:
     again = reply()
     stage.on_reply(context(), again)
     assert again.encoder is not None
-
-
-def test_an_algorithm_that_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "brotli", None)
-    stage = CompressionStage(Compression(enabled=True, algorithms=("br", "gzip")), StreamMemory())
-    head = reply()
-    stage.on_reply(context(b"Accept-Encoding: br, gzip\r\n"), head)
-    assert head.lines.endswith(b"Content-Encoding: gzip\r\n")
 
 
 def test_what_is_remembered_is_bounded(stage: CompressionStage) -> None:

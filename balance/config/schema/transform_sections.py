@@ -88,8 +88,7 @@ class CompressionSection(Section):
     section_name = "compression"
     enabled: Flag = key("Whether replies are compressed.", False)
     algorithms: Algorithms = key(
-        "By preference, where a client likes several alike. zstd and br need pip install 'balance[compression]'; without it "
-        "they are left out.",
+        "By preference, where a client likes several alike. zstd and br need pip install 'balance[compression]'.",
         ["zstd", "br", "gzip"],
     )
     types: MediaTypes = key(
