@@ -109,7 +109,7 @@ def build(root: RootSection, document: Document, pages: Mapping[str, str], cpus:
                 mode=mode,
                 pool=pool_name,
                 timeouts=timeouts_of(root.timeouts, listener.timeouts, pool_given and pool_given.timeouts),
-                http=_http(http, routes_of(routes, scope) if mode is Mode.HTTP else (), pages),
+                http=_http(_with_pool(http, pool_given), routes_of(routes, scope) if mode is Mode.HTTP else (), pages),
                 max_clients=given.get("max_clients", root.given().get("max_clients", 0)),
             )
         )
@@ -209,6 +209,12 @@ def _affinity(given: dict[str, Any]) -> SessionAffinity:
     if "cookie" in given:
         given["cookie"] = SessionCookie(**renamed(given["cookie"], ttl="ttl_s"))
     return SessionAffinity(**renamed(given, ttl="ttl_s"))
+
+
+def _with_pool(http: dict[str, Any], pool: PoolSection | None) -> dict[str, Any]:
+    """A listener's http with what its pool has of its own."""
+    buffering = overlay(pool and pool.buffering)
+    return http | {"buffering": http.get("buffering", {}) | buffering} if buffering else http
 
 
 def _http(given: dict[str, Any], routes: tuple[RouteConfig, ...], pages: Mapping[str, str]) -> HttpConfig:

@@ -90,7 +90,6 @@ def _route(name: str, given: dict[str, Any], route: RouteSection, scope: RouteSc
     balancing = overlay(route.load_balancer) if "backends" not in given else {}
     leads_to = [pool, *(each.pool for each in split), *_pools_of(policy)]
     uses = tuple(_use(pool, route, scope) for pool in dict.fromkeys(leads_to) if pool)
-    first = scope.pools.get(uses[0].pool) if uses else None
     pages = dict(scope.http.get("error_pages", {})) | given.get("error_pages", {})
     limits = scope.http.get("limits", {}) | overlay(route.limits)
     return RouteConfig(
@@ -103,9 +102,7 @@ def _route(name: str, given: dict[str, Any], route: RouteSection, scope: RouteSc
         transform=transform_of(scope.http.get("transform", {}) | overlay(route.transform)),
         policy=policy,
         compression=compression_of(scope.http.get("compression", {}) | overlay(route.compression)),
-        buffering=buffering_of(
-            scope.http.get("buffering", {}) | overlay(first.buffering if first else None) | overlay(route.buffering)
-        ),
+        buffering=uses[0].buffering if uses else Buffering(),
         error_pages=pages_of(pages, scope.pages),
         host=scope.http.get("host", "preserve"),
         body_bytes=limits.get("body", 0),
@@ -127,6 +124,7 @@ def _use(name: str, route: RouteSection, scope: RouteScope) -> PoolUse:
         name,
         timeouts_of(root.timeouts, scope.listener.timeouts, pool and pool.timeouts, route.timeouts),
         retry_of(overlay(root.retry, pool and pool.retry, route.retry)),
+        buffering_of(scope.http.get("buffering", {}) | overlay(pool and pool.buffering, route.buffering)),
     )
     if is_plain:
         scope.uses[name] = use

@@ -212,6 +212,7 @@ class PoolUse:
     pool: str
     timeouts: Timeouts
     retry: Retry
+    buffering: Buffering = field(default_factory=Buffering)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,11 @@ class Body:
         """Received bytes that are not forwarded yet: an incomplete line of chunk framing."""
         return self._chunks.buffered if self._chunks is not None else b""
 
+    def frame(self, held: bytes) -> bytes:
+        """See ChunkedBody.frame()."""
+        assert self._chunks is not None
+        return self._chunks.frame(held)
+
     def feed(self, data: bytes) -> bytes:
         """The bytes of `data` to forward. ProtocolError when the body is malformed."""
         if self._chunks is not None:

@@ -124,6 +124,19 @@ class ChunkedBody:
             self._buffer = data[position:]
         return b"".join(out)
 
+    def frame(self, held: bytes) -> bytes:
+        """Stop decoding: from now on chunks are forwarded. `held` is all that was forwarded so far, which becomes the first.
+
+        In the middle of a chunk, it and the rest of that chunk are one: what follows is to be forwarded after this result.
+        """
+        self._decode = False
+        state = self._state
+        last = b"0\r\n\r\n" if state is _State.END else b"0\r\n" if state is _State.TRAILER else b""
+        if not held and not self._left:
+            return last
+        head = b"%x\r\n" % (len(held) + self._left)
+        return head + held + (b"" if state is _State.DATA or state is _State.DATA_END else b"\r\n") + last
+
     def _size(self, line: bytes) -> bytes | None:
         """Parse a size line. Returns its replacement, None to forward the line as it is."""
         match = self._size_line.fullmatch(line)

@@ -9,6 +9,7 @@ with.
 from __future__ import annotations
 
 from balance.config.model import SessionCookie, Timeouts
+from balance.config.route_model import Buffering
 from balance.http1.forwarding.forwarded_headers import ForwardedClients
 from balance.http1.forwarding.realip import TrustedProxies
 from balance.http1.request import RequestReader
@@ -31,6 +32,7 @@ class ListenerSettings:
         "__weakref__",
         "_regional",
         "_routed",
+        "buffering",
         "connect_s",
         "cookie",
         "forwarded",
@@ -80,7 +82,7 @@ class ListenerSettings:
         self._regional: dict[tuple[Route, str, str], ListenerSettings] = {}  # those of routes that go by regions
         self.port = port
         self.scheme = "http"
-        self._use(listener.pool, listener.timeouts, listener.cookie, listener.retrying)
+        self._use(listener.pool, listener.timeouts, listener.cookie, listener.retrying, http.buffering)
         self.reader = RequestReader(http)
         self.replies = worker.tolerant_reader if http.strictness == "tolerant" else worker.response_reader
         self.forwarded = http.forwarded
@@ -96,8 +98,11 @@ class ListenerSettings:
         self.max_idle = http.keepalive.max_idle_per_backend
         self.max_requests = http.keepalive.max_requests or UNLIMITED
 
-    def _use(self, pool: Pool, timeouts: Timeouts, cookie: SessionCookie | None, retrying: RetryPolicy | None) -> None:
+    def _use(
+        self, pool: Pool, timeouts: Timeouts, cookie: SessionCookie | None, retrying: RetryPolicy | None, buffering: Buffering
+    ) -> None:
         self.pool = pool
+        self.buffering = buffering if buffering.request_bytes or buffering.response_bytes else None
         self.cookie = cookie
         self.timeouts = timeouts
         self.retrying = retrying
@@ -124,7 +129,7 @@ class ListenerSettings:
         if target is not None:
             own = target.algorithm
             seen = target.pool if own is None else view_by(target.pool, *own, self.worker.rand)
-            routed._use(seen, target.timeouts, target.cookie, target.retrying)
+            routed._use(seen, target.timeouts, target.cookie, target.retrying, target.buffering)
         self._routed[route, pool] = routed
         return routed
 
@@ -142,7 +147,7 @@ class ListenerSettings:
         seen = None if target is None else choice.view(target.pool, region, target.algorithm, self.worker.rand)
         if target is not None and seen is not None:
             routed = routed._copy()
-            routed._use(seen, target.timeouts, target.cookie, target.retrying)
+            routed._use(seen, target.timeouts, target.cookie, target.retrying, target.buffering)
         self._regional[route, pool, region] = routed
         return routed
 

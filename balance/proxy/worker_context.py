@@ -14,6 +14,7 @@ from typing import Protocol
 from balance.errors import UpstreamError
 from balance.http1.response import ResponseReader
 from balance.proxy.access_log import AccessLog
+from balance.proxy.buffering.buffer_budget import BufferBudget
 from balance.proxy.descriptor_limit import DescriptorLimit
 from balance.proxy.net.dial import Resolver
 from balance.proxy.net.timer_wheel import TICK_S, TimerWheel
@@ -69,6 +70,7 @@ class WorkerContext:
 
     __slots__ = (
         "access",
+        "buffered",
         "connections",
         "descriptors",
         "is_draining",
@@ -90,6 +92,7 @@ class WorkerContext:
         self.loop = loop
         self.row = row
         self.access = access
+        self.buffered = BufferBudget()
         self.wheel = TimerWheel(now)
         self.short_of_resources = ThrottledWarning(1.0)
         self.unreadable_replies: dict[str, ThrottledWarning] = {}  # by backend

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from balance.config.model import HashKey, ListenerConfig, SessionCookie, Timeouts
-from balance.config.route_model import PoolUse, RouteConfig
+from balance.config.route_model import Buffering, PoolUse, RouteConfig
 from balance.geoip import geo_database
 from balance.model import Why
 from balance.retry.decision import RetryPolicy
@@ -37,6 +37,7 @@ class Target:
     timeouts: Timeouts
     cookie: SessionCookie | None  # the session cookie; None without cookie affinity
     retrying: RetryPolicy | None  # None where retries are off
+    buffering: Buffering
     algorithm: tuple[str, HashKey] | None = None  # of the route's own; None: the pool's
 
 
@@ -164,5 +165,7 @@ def implicit_route(listener: ListenerConfig) -> tuple[RouteConfig, ...]:
         error_pages=http.error_pages,
         timeouts=listener.timeouts,
     )
-    plain = RouteConfig(name="", pool=listener.pool, error_pages=http.error_pages, timeouts=listener.timeouts)
+    plain = RouteConfig(
+        name="", pool=listener.pool, buffering=http.buffering, error_pages=http.error_pages, timeouts=listener.timeouts
+    )
     return () if config == plain else (config,)

@@ -190,7 +190,7 @@ def prepare(
                 policy = retrying[key] = known
             else:
                 policy = retrying[key] = RetryPolicy(use.retry, config.workers, rand)
-        return Target(pools[use.pool], use.timeouts, _cookie(pool), policy, _own_algorithm(route, pool))
+        return Target(pools[use.pool], use.timeouts, _cookie(pool), policy, use.buffering, _own_algorithm(route, pool))
 
     regions = frozenset(backend.region for pool in config.pools for backend in pool.backends if backend.region)
 

@@ -16,6 +16,7 @@ from balance.errors import ProtocolError
 from balance.http1.forwarding.forwarded_headers import forwarding_lines
 from balance.model import Why
 from balance.proxy.access_log import AccessRecord
+from balance.proxy.buffering.reply_buffer import ReplyBuffer
 from balance.proxy.clients import Clients
 from balance.proxy.http.connection_auth import ConnectionAuth
 from balance.proxy.http.error_replies import options_reply, refusal
@@ -134,6 +135,8 @@ class HttpClient(Timed):
         worker.wheel.forget(self)
         self.deadline = NEVER
         self._buffer = b""
+        if self.writer.buffer is not None:
+            self.writer.buffer.release()
         if self.connection_auth is not None:
             self.connection_auth.close()
         if self._exchange is not None:
@@ -161,8 +164,11 @@ class HttpClient(Timed):
                 except ProtocolError as error:
                     exchange.refuse(error)
                     return
-            if data:
+            if data and self._exchange is exchange:
                 self._hold_back(data)
+            elif data and self.writer.keeps_alive:  # its body was whole, and it was answered at once
+                self._buffer = data
+                self.settings.worker.loop.call_soon(self._next)
         elif self._state is IDLE or self._state <= HEAD:  # IDLE first: the common case, and cheaper to compare
             if self.is_write_paused:
                 self._hold_back(data)
@@ -183,13 +189,34 @@ class HttpClient(Timed):
         self._unsent = unsent(self.transport)
         if self._exchange is not None:
             self._exchange.pause_download()
+        elif self.writer.buffer is not None:
+            self.arm(monotonic(), self.settings.timeouts.write_s or NEVER)
 
     def resume_writing(self) -> None:
         self.is_write_paused = False
+        if self.writer.buffer is not None and not self._pass_on(self.writer.buffer):
+            return
         if self._exchange is not None:
             self._exchange.resume_download()
         else:
             self._next()
+
+    def _pass_on(self, buffer: ReplyBuffer) -> bool:
+        """Write more of what is buffered of the reply. Whether the client has all of it."""
+        while len(buffer):
+            buffer.pass_on()
+            if self.is_write_paused:
+                return False
+        buffer.release()
+        self.writer.buffer = None
+        self._unsent = None
+        now = monotonic()
+        if self._state is IDLE:
+            self.arm(now, self.settings.keepalive_s)
+        elif self._state is LINGERING:
+            self._total_at = now + LINGER_TOTAL_S
+            self.arm(now, LINGER_S)
+        return True
 
     def pause_reading(self) -> None:
         """Called by the exchange when it cannot take more of the request body."""
@@ -297,6 +324,12 @@ class HttpClient(Timed):
         elif settings.is_closing:
             self._close()
 
+    def await_reading(self, now: float) -> None:
+        """The rest of a complete reply is buffered: the next event is that the client reads on."""
+        if self._state is IDLE:
+            self._unsent = unsent(self.transport)
+            self.arm(now, self.settings.timeouts.write_s or NEVER)
+
     def end_error(self) -> None:
         """An error reply of ours is complete: go on to the next request, or linger and close."""
         if self.writer.keeps_alive:
@@ -312,6 +345,8 @@ class HttpClient(Timed):
         it waits for them, unless the client `is_stuck`.
         """
         self._exchange = None
+        if not is_stuck and self.writer.buffer is not None and not self.transport.is_closing():
+            self.writer.buffer.flush()
         if not is_stuck and not self.writer.ends_at_close:
             self._close()
         elif is_stuck or self.transport.is_closing():
@@ -421,14 +456,16 @@ class HttpClient(Timed):
         """Close if no request is under way. `is_patient`: spare a connection that has not sent its first request yet."""
         if self._state > IDLE or self._buffer or (self._state is FRESH and is_patient):
             return
-        if is_silent(self.transport):  # else bytes of a request have arrived that are not read yet
+        if self.writer.buffer is None and is_silent(
+            self.transport
+        ):  # else bytes of a request have arrived that are not read yet
             end_now(self.transport)
             self._close()
 
     def idle_since(self, now: float) -> float:
         """Since when it has waited for a request (monotonic seconds); NEVER while busy or in its first FIRST_REQUEST_S."""
         settings = self.settings
-        if self._state is IDLE and not self._buffer:
+        if self._state is IDLE and not self._buffer and self.writer.buffer is None:
             return self.deadline - settings.keepalive_s if settings.keepalive_s != NEVER else 0.0
         if self._state is FRESH and not self._buffer and settings.timeouts.client_header_s:
             since = self.deadline - settings.timeouts.client_header_s
@@ -481,14 +518,23 @@ class HttpClient(Timed):
         now = monotonic()
         self._total_at = now + LINGER_TOTAL_S
         self._resume(_WAITING | _UPLOAD)
-        self.transport.write_eof()
-        self._unsent = unsent(self.transport)
-        self.arm(now, LINGER_S)
+        if self.writer.buffer is None:
+            self.transport.write_eof()
+            self._unsent = unsent(self.transport)
+            self.arm(now, LINGER_S)
+        else:  # the wait for the client's last bytes begins when it has the reply
+            self.writer.buffer.flush()
+            self.transport.write_eof()
+            self._unsent = unsent(self.transport)
+            self._total_at = NEVER
+            self.arm(now, self.settings.timeouts.write_s or LINGER_S)
 
     def _close(self) -> None:
         """Close when all that was written is sent, or after the `write` timeout without progress."""
         self._state = CLOSING
         if not self.transport.is_closing():
+            if self.writer.buffer is not None:
+                self.writer.buffer.flush()
             self.transport.close()
             self._total_at = NEVER
             self._unsent = unsent(self.transport)

@@ -104,10 +104,10 @@ class EncodedReply:
             self._exchange.next_slice()
 
     def _release(self) -> None:
-        """All that was held is on its way: read on, unless the client is slow."""
+        """All that was held is on its way: read on, unless the client holds it back."""
         self._held = b""
         exchange = self._exchange
-        if exchange.upstream is not None and not exchange.client.is_write_paused:
+        if exchange.upstream is not None and not exchange.is_held_back:
             exchange.upstream.resume()
 
     def _framed(self, out: bytes, end: bytes = b"") -> bytes:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 from httptools import HttpResponseParser
 
 from balance.background_tasks import spawn
+from balance.config.route_model import Buffering
 from balance.errors import ProtocolError, UpstreamError
 from balance.http1.body import Body
 from balance.http1.forwarding.forwarded_headers import ForwardedClient
@@ -22,6 +23,7 @@ from balance.http1.head import Request, Response
 from balance.http1.response import MAX_HEAD
 from balance.model import Outcome, TryPhase, Why
 from balance.proxy.access_log import AccessRecord
+from balance.proxy.buffering.buffered_upload import BufferedUpload, is_buffered
 from balance.proxy.http.account import count_exchange
 from balance.proxy.http.connect import connect, take_parked
 from balance.proxy.http.encoded_reply import EncodedReply
@@ -217,7 +219,18 @@ class Exchange:
         return body
 
     def begin(self, now: float) -> None:
-        """The head is made and the pool is known: choose a backend."""
+        """The head is made and the pool is known: choose a backend, or first read the body where it is buffered."""
+        upload, buffering = self.upload, self.settings.buffering
+        if upload is not None and buffering is not None and is_buffered(self.request.fields, buffering):
+            upload = self.upload = self._buffered(upload, buffering)
+            if upload.is_waiting:
+                self._await_body(upload)
+                return
+            self.head = upload.head(self.head)
+        self._choose(now)
+
+    def _choose(self, now: float) -> None:
+        """Choose the first backend."""
         client, settings = self.client, self.settings
         if settings.retrying is not None:
             settings.retrying.budget.requests += 1
@@ -234,6 +247,22 @@ class Exchange:
             self.nobody(now)
         else:
             self.use(lease, now)
+
+    def _buffered(self, upload: Upload, buffering: Buffering) -> Upload:
+        """The upload, which is to be read before a backend is chosen, with what has arrived of it."""
+        settings = self.settings
+        buffered = BufferedUpload(upload, self.request.fields, settings.listener.http, buffering, settings.worker.buffered)
+        if upload.is_held:
+            self.client.resume_reading()
+        return buffered
+
+    def _await_body(self, upload: Upload) -> None:
+        """Wait for more of a body that is read before a backend is chosen."""
+        client = self.client
+        if upload.awaits_continue:
+            upload.awaits_continue = False
+            client.writer.go_on()
+        client.arm(monotonic(), self.settings.timeouts.client_body_s or NEVER)
 
     def _bound_lease(self, now: float) -> Lease | None:
         """A lease of the backend that this client is bound to, by a reserved upstream or by a session."""
@@ -362,7 +391,12 @@ class Exchange:
             return
         upstream.send_request(self, self.head, upload.kept or b"")
         retrying = self.settings.retrying
-        upload.sent(upload.is_done or (retrying is not None and is_repeatable(self.request, retrying)))
+        if upload.is_whole:  # it may be large, and other requests are never sent twice
+            upload.sent(is_repeatable(self.request, retrying))
+        else:
+            upload.sent(upload.is_done or (retrying is not None and is_repeatable(self.request, retrying)))
+        if not upstream.is_full:
+            upload.settle()
         if upload.is_held:
             upload.is_held = False
             if not upstream.is_full:
@@ -379,6 +413,13 @@ class Exchange:
                 upload.keep(out)
             if upstream.send_body(out):
                 self._await(monotonic())
+        elif upload.is_waiting:
+            upload.hold(out)
+            if upload.is_waiting:
+                self._await_body(upload)
+            else:
+                self.head = upload.head(self.head)
+                self._choose(monotonic())
         elif self._state is CHOOSING:  # no upstream yet: hold the bytes and pause the client
             upload.hold(out)
             upload.is_held = True
@@ -408,6 +449,8 @@ class Exchange:
 
     def resume_upload(self) -> None:
         """Called by the upstream when it can take more of the request's body again."""
+        if self.upload is not None:
+            self.upload.settle()
         self.client.resume_reading()
         self._await(monotonic())
 
@@ -487,7 +530,7 @@ class Exchange:
             if self.lease is not None:
                 self.lease.answered(now, response.status)  # latency ends here: a long body says nothing about the backend
             if self.upload is not None:
-                self.upload.kept = None
+                self._drop_kept(self.upload)
             self._response = response
             content = self._download = self._body_of(response, framing)
             try:
@@ -504,7 +547,7 @@ class Exchange:
         if self.lease is not None:
             self.lease.answered(now, response.status)
         if self.upload is not None:
-            self.upload.kept = None
+            self._drop_kept(self.upload)
         self._response = response
         content = self._download = self._body_of(response, response.framing, decode=True)
         try:
@@ -519,6 +562,12 @@ class Exchange:
         self._state = REPLYING
         self.bytes_out = self.client.writer.begin(self, response, framing, out)
         self._more_or_end(content)
+
+    def _drop_kept(self, upload: Upload) -> None:
+        """The reply has begun, so the body is not sent again."""
+        upload.kept = None
+        if self.upstream is not None and not self.upstream.is_full:
+            upload.settle()
 
     def _is_passed_over(self, response: Response, body: bytes) -> bool:
         """Whether this reply is dropped because another try follows."""
@@ -547,18 +596,24 @@ class Exchange:
         except ProtocolError as error:
             self._not_understood(error)
             return
-        self.bytes_out += self.client.writer.more(data)
+        writer = self.client.writer
+        self.bytes_out += writer.more(data)
+        if writer.buffer is not None and writer.buffer.is_full and self.upstream is not None:
+            self.upstream.pause()
         self._more_or_end(content)
 
     def _more_or_end(self, content: Body) -> None:
         if content.is_done:
-            self._end_well(self._response, not content.rest and not content.ends_at_close, monotonic())
+            now = monotonic()
+            self._end_well(self._response, not content.rest and not content.ends_at_close, now)
+            if self.client.writer.buffer is not None:
+                self.client.await_reading(now)
         else:
             self._await(monotonic())
 
     def next_slice(self) -> None:
         """Called in a later turn of the event loop: encode more of what was received."""
-        if self._state is not REPLYING or self.client.is_write_paused:  # resume_download() follows
+        if self._state is not REPLYING or self.is_held_back:  # pause_download() or resume_download() follows
             return
         try:
             self._more(b"")
@@ -574,16 +629,37 @@ class Exchange:
 
     def pause_download(self) -> None:
         """Called by the client connection when it cannot take more of the reply."""
-        if self.upstream is not None:
-            self.upstream.pause()
+        upstream, buffering = self.upstream, self.settings.buffering
+        if upstream is not None:
+            if buffering is None or not buffering.response_bytes or self._state is not REPLYING:
+                upstream.pause()
+            else:
+                buffer = self.client.writer.hold(buffering, self.settings.worker.buffered)
+                if buffer.is_full:
+                    upstream.pause()
+                elif buffer.has_room:
+                    self._take_more(upstream)
             self._await(monotonic())
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether the client can take no more of the reply, and neither can its buffer, if it has one."""
+        if not self.client.is_write_paused:
+            return False
+        buffer = self.client.writer.buffer
+        return buffer is None or buffer.is_full
+
+    def _take_more(self, upstream: Upstream) -> None:
+        """Read on, or first encode the rest of what was read."""
+        if self.routing is not None and self.routing.encoded is not None and self.routing.encoded.is_holding:
+            self.routing.encoded.schedule()
+        else:
+            upstream.resume()
 
     def resume_download(self) -> None:
         """Called by the client connection when it can take more of the reply again."""
-        if self.routing is not None and self.routing.encoded is not None and self.routing.encoded.is_holding:
-            self.routing.encoded.schedule()
-        elif self.upstream is not None:
-            self.upstream.resume()
+        if self.upstream is not None:
+            self._take_more(self.upstream)
             self._await(monotonic())
 
     # --- early ends -----------------------------------------------------------------------------------
@@ -791,6 +867,8 @@ class Exchange:
             self.resend.done()
         if self.routing is not None:
             self.routing.done()
+        if self.upload is not None:
+            self.upload.release()
         self._state = ENDED
         self.upstream = self.lease = None
         if upstream is not None:

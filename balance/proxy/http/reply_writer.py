@@ -11,10 +11,13 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from balance.config.route_model import Buffering
 from balance.http1.fields import remove_named
 from balance.http1.framing import BY_CHUNKS, BY_LENGTH, NO_BODY, Framing
 from balance.http1.head import Response
 from balance.model import Why
+from balance.proxy.buffering.buffer_budget import BufferBudget
+from balance.proxy.buffering.reply_buffer import ReplyBuffer
 from balance.proxy.http.error_replies import error_page
 from balance.stages.stage import Reply
 
@@ -35,10 +38,11 @@ _OURS_TO_SAY: Final = frozenset((b"x-backend",))
 class ReplyWriter:
     """The reply side of one client connection."""
 
-    __slots__ = ("_transport", "ends_at_close", "keeps_alive")
+    __slots__ = ("_transport", "buffer", "ends_at_close", "keeps_alive")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
+        self.buffer: ReplyBuffer | None = None  # while the client is slow, where replies are buffered
         self.keeps_alive = False  # the connection stays open after this reply; set from the request, cleared by a reply
         self.ends_at_close = False  # only the close of the connection marks the end of this reply
 
@@ -46,6 +50,17 @@ class ReplyWriter:
         """Write a 1xx; not to an HTTP/1.0 client (RFC 9110 section 15.2)."""
         if exchange.request.minor and not self._transport.is_closing():
             self._transport.write(response.forward + b"\r\n")
+
+    def go_on(self) -> None:
+        """Write a 100 of our own (RFC 9110 section 10.1.1)."""
+        if not self._transport.is_closing():
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def hold(self, buffering: Buffering, budget: BufferBudget) -> ReplyBuffer:
+        """From now on hold what follows of the reply, until the client has taken it."""
+        if self.buffer is None:
+            self.buffer = ReplyBuffer(self._transport, buffering, budget)
+        return self.buffer
 
     def begin(self, exchange: Exchange, response: Response, framing: Framing, body: bytes) -> int:
         """Write the head and the available part of the body (all of it, if complete) in one system call."""
@@ -84,7 +99,10 @@ class ReplyWriter:
         """Write more of the body."""
         if not data or self._transport.is_closing():
             return 0
-        self._transport.write(data)
+        if self.buffer is None:
+            self._transport.write(data)
+        else:
+            self.buffer.add(data)
         return len(data)
 
     def switching(self, exchange: Exchange, response: Response) -> int:

@@ -23,8 +23,8 @@ REPLAY_LIMIT: Final = 64 * 1024  # bytes of head and body that are kept for a re
 class Upload:
     """The body of one request. It is forwarded in the framing in which it arrives."""
 
-    __slots__ = ("_chunks", "_left", "_limit", "_room", "awaits_continue", "bytes_in", "is_done", "is_held", "kept",
-                 "rest")  # fmt: skip
+    __slots__ = ("_chunks", "_left", "_limit", "_room", "awaits_continue", "bytes_in", "is_done", "is_held", "is_waiting",
+                 "is_whole", "kept", "rest")  # fmt: skip
 
     def __init__(self, fields: RequestFields, http: HttpConfig, head_bytes: int) -> None:
         """`head_bytes` is the size of the head, which counts towards REPLAY_LIMIT."""
@@ -38,6 +38,8 @@ class Upload:
         self.bytes_in = 0  # framing included
         self.rest = b""  # bytes after the end of the body
         self.is_done = False
+        self.is_waiting = False  # it is read before a backend is chosen
+        self.is_whole = False  # it was read to its end before a backend was chosen
         self.is_held = False  # a part arrived while there was no upstream, and reading from the client is paused
         self.awaits_continue = fields.expects_continue  # the client waits for a 100 (RFC 9110 section 10.1.1)
 
@@ -95,3 +97,13 @@ class Upload:
         kept = self.kept
         if kept is not None:
             self.kept = kept + out if len(kept) + len(out) <= self._room else None
+
+    def head(self, head: bytes) -> bytes:
+        """The request's head for this body."""
+        return head
+
+    def settle(self) -> None:
+        """The backend has taken what was held."""
+
+    def release(self) -> None:
+        """Nothing of it is held any more: a backend has it, or the request has ended. Only a BufferedUpload counts it."""

@@ -11,6 +11,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, cast
 
+from balance.proxy.http.reply_writer import JOIN_LIMIT
 from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.net.backpressure import Backpressure
 from balance.proxy.net.sockets import is_silent, read_now, unsent
@@ -107,7 +108,10 @@ class Upstream(Backpressure):
         """Send a request's head and the available part of its body; the reply goes to `exchange`."""
         self.exchange = exchange
         self.served += 1
-        self.transport.write(head + body if body else head)
+        if len(body) <= JOIN_LIMIT:
+            self.transport.write(head + body if body else head)
+        else:
+            self.transport.writelines((head, body))
 
     def send_body(self, data: bytes) -> bool:
         """Send more of the body. False when the connection is closing; connection_lost() follows."""
