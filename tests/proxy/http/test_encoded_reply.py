@@ -67,7 +67,7 @@ class FakeExchange:
     def __init__(self) -> None:
         self.upstream = self.client = self.settings = self.worker = self.loop = self.request = self
         self.minor = 1
-        self.is_write_paused = False
+        self.is_held_back = False
         self.is_paused = False
         self.turns: list[Callable[[], None]] = []
         self.slices = 0
