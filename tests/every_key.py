@@ -27,6 +27,7 @@ _REPEATS = "tests/proxy/http/test_resend.py::"
 _ROUTER = "tests/runtime/test_routes.py::"
 _ROUTES = "tests/routing/test_route_table.py::"
 _RULES = "tests/stages/test_rules.py::"
+_TRANSFORMED = "tests/proxy/http/test_transformed.py::"
 _UPSTREAM = "tests/proxy/http/test_upstream.py::"
 
 # The model has no default for them: every test shows what they do.
@@ -272,21 +273,23 @@ KEYS: dict[str, Key] = {
     "backends[].region": Key("eu", ""),
     "pools.NAME.buffering.request": Key("64KB", ""),
     "pools.NAME.buffering.response": Key("64KB", ""),
-    "http.transform.request_headers[].action": Key("add", ""),
-    "http.transform.request_headers[].name": Key("X-B", ""),
-    "http.transform.request_headers[].value": Key("{client_ip}", ""),
-    "http.transform.response_headers[].action": Key("add", ""),
-    "http.transform.response_headers[].name": Key("X-B", ""),
-    "http.transform.response_headers[].value": Key("b", ""),
-    "http.transform.strip_prefix": Key("/v1", ""),
-    "http.transform.add_prefix": Key("/v1", ""),
-    "http.transform.rewrite[].regex": Key("b", ""),
-    "http.transform.rewrite[].replacement": Key("c", ""),
-    "http.transform.map_back": Key(True, ""),
+    "http.transform.request_headers[].action": Key("add", _TRANSFORMED + "test_users_own_forwarding_fields_stand_in_for_ours"),
+    "http.transform.request_headers[].name": Key("X-B", _TRANSFORMED + "test_users_own_forwarding_fields_stand_in_for_ours"),
+    "http.transform.request_headers[].value": Key(
+        "{client_ip}", _TRANSFORMED + "test_users_own_forwarding_fields_stand_in_for_ours"
+    ),
+    "http.transform.response_headers[].action": Key("add", _TRANSFORMED + "test_cookies_stay_lines_and_follow_the_prefix"),
+    "http.transform.response_headers[].name": Key("X-B", _TRANSFORMED + "test_cookies_stay_lines_and_follow_the_prefix"),
+    "http.transform.response_headers[].value": Key("b", _TRANSFORMED + "test_cookies_stay_lines_and_follow_the_prefix"),
+    "http.transform.strip_prefix": Key("/v1", _TRANSFORMED + "test_backend_gets_the_changed_path_and_the_prefix_once"),
+    "http.transform.add_prefix": Key("/v1", _TRANSFORMED + "test_prefix_is_put_in_front"),
+    "http.transform.rewrite[].regex": Key("b", _TRANSFORMED + "test_backend_gets_the_changed_path_and_the_prefix_once"),
+    "http.transform.rewrite[].replacement": Key("c", _TRANSFORMED + "test_backend_gets_the_changed_path_and_the_prefix_once"),
+    "http.transform.map_back": Key(True, _TRANSFORMED + "test_cookies_stay_lines_and_follow_the_prefix"),
     "http.buffering.request": Key("64KB", ""),
     "http.buffering.response": Key("64KB", ""),
     "http.buffering.total": Key("1MB", ""),
-    "http.host": Key("backend", ""),
+    "http.host": Key("backend", _TRANSFORMED + "test_listener_without_routes_may_give_a_host"),
     "http.normalize": Key("forward", _ROUTER + "test_a_path_that_may_lead_elsewhere"),
     "http.routes[].name": Key("shop", _ROUTER + "test_the_route_of_a_request"),
     "http.routes[].host": Key("shop.example", _ROUTES + "test_hosts"),
@@ -301,15 +304,17 @@ KEYS: dict[str, Key] = {
     "http.routes[].pool": Key("q", _ROUTER + "test_the_route_of_a_request"),
     "http.routes[].split[].pool": Key("p", ""),
     "http.routes[].split[].weight": Key(3, ""),
-    "http.routes[].redirect.to": Key("/y", ""),
-    "http.routes[].redirect.status": Key(301, ""),
-    "http.routes[].redirect.scheme": Key("https", ""),
-    "http.routes[].redirect.host": Key("b.example", ""),
-    "http.routes[].redirect.path": Key("/y", ""),
-    "http.routes[].redirect.keep_query": Key(False, ""),
-    "http.routes[].respond.status": Key(410, ""),
-    "http.routes[].respond.body": Key("gone", ""),
-    "http.routes[].respond.headers": Key({"X-A": "1"}, ""),
+    "http.routes[].redirect.to": Key("/y", _TRANSFORMED + "test_redirect_leads_to"),
+    "http.routes[].redirect.status": Key(301, _TRANSFORMED + "test_redirect_leads_to"),
+    "http.routes[].redirect.scheme": Key("https", _TRANSFORMED + "test_redirect_leads_to"),
+    "http.routes[].redirect.host": Key("b.example", _TRANSFORMED + "test_redirect_leads_to"),
+    "http.routes[].redirect.path": Key("/y", _TRANSFORMED + "test_redirect_leads_to"),
+    "http.routes[].redirect.keep_query": Key(False, _TRANSFORMED + "test_redirect_leads_to"),
+    "http.routes[].respond.status": Key(410, _TRANSFORMED + "test_fixed_response_is_the_same_for_head_without_its_body"),
+    "http.routes[].respond.body": Key("gone", _TRANSFORMED + "test_fixed_response_is_the_same_for_head_without_its_body"),
+    "http.routes[].respond.headers": Key(
+        {"X-A": "1"}, _TRANSFORMED + "test_fixed_response_is_the_same_for_head_without_its_body"
+    ),
     "http.routes[].policy.canary.pool": Key("s", ""),
     "http.routes[].policy.canary.percent": Key(10, ""),
     "http.routes[].policy.canary.header": Key("X-Beta", ""),

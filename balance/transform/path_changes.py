@@ -1,4 +1,4 @@
-"""The path that goes to the backend: a prefix stripped, a prefix added, then rewritten, in this order.
+"""The path that goes to the backend: a prefix stripped, rewritten, then a prefix added, in this order.
 
 Paths are changed as they were sent, without decoding or encoding anything, so that `%2F` stays `%2F`.
 """
@@ -38,14 +38,15 @@ class PathChanges:
             return path, query
         if self.stripped and has_prefix(path, self.stripped):
             path = strip_prefix(path, self.stripped)
-        if self.added:
-            path = add_prefix(path, self.added)
         for pattern, replacement in self._rewrites:
             found = pattern.find(path)
             if found is not None:
                 start, end, groups = found
                 new = path[:start] + replacement.path(groups) + path[end:]
-                return merged(new, replacement.query(groups), query)
+                path, query = merged(new, replacement.query(groups), query)
+                break
+        if self.added:
+            path = add_prefix(path, self.added)
         return path, query
 
     def strips(self, path: bytes) -> bool:

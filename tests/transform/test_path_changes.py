@@ -34,7 +34,7 @@ CASES = [
     (Transform(rewrite=(Rewrite("^/old/", "//"),)), b"/old/evil.example", b"/evil.example"),
     (Transform(rewrite=(Rewrite("^/r/(.*)", "$1"),)), b"/r//evil.example", b"/evil.example"),
     (Transform(rewrite=(Rewrite("b", "x"),)), b"/abbc", b"/axbc"),  # the first match, and only that
-    (Transform(strip_prefix="/a", add_prefix="/b", rewrite=(Rewrite("^/b/c", "/d"),)), b"/a/c", b"/d"),
+    (Transform(strip_prefix="/a", add_prefix="/b", rewrite=(Rewrite("^/c", "//d"),)), b"/a/c", b"/b/d"),
     (QUERY, b"/item/a%20b", b"/show?id=a%20b&lang=de"),
     (QUERY, b"/item/x&admin=1?y=2", b"/show?id=x%26admin%3D1&lang=de&y=2"),
 ]

@@ -109,6 +109,7 @@ def _route(route: RouteConfig, where: Path, names: list[str], document: Document
             yield path, "is empty; write at least one, or leave it out"
     if route.redirect is not None:
         yield from _redirect(route.redirect, (*where, "redirect"))
+        yield from _redirect_groups(route, (*where, "redirect"))
     if route.respond is not None and route.respond.body and route.respond.status in _NO_BODY:
         yield (*where, "respond", "body"), f"a reply of status {route.respond.status} has no body (RFC 9110)"
     if document.has((*where, "transform")):
@@ -139,6 +140,18 @@ def _redirect(redirect: Redirect, where: Path) -> Iterator[Finding]:
         yield where, "leads nowhere; write to, or at least one of scheme, host, path"
     if redirect.to and parts:
         yield (*where, parts[0]), "stands beside to, which is the whole target; write one or the other"
+
+
+def _redirect_groups(route: RouteConfig, where: Path) -> Iterator[Finding]:
+    """`$1` in a redirect's target is a group of the route's regular expression."""
+    assert route.redirect is not None
+    if route.match.path_operator != "regex":
+        return
+    for key in ("to", "path"):
+        try:
+            linear_regex.parse_replacement(getattr(route.redirect, key), linear_regex.compile(route.match.path))
+        except ValueError as error:
+            yield (*where, key), str(error)
 
 
 def _transform(transform: Transform, where: Path, document: Document) -> Iterator[Finding]:

@@ -17,8 +17,10 @@ MediaTypes = Annotated[list[Annotated[str, transform_values.MEDIA_TYPE]], _MEDIA
 
 
 class HeaderChangeSection(Section):
-    """One change of the header fields. Those that belong to one connection or frame a message can't be changed: Connection,
-    Content-Length, Keep-Alive, Proxy-*, TE, Trailer, Transfer-Encoding, Upgrade; Host is http.host's."""
+    """One change of the header fields, of our own replies (errors, redirects), too. What a request change sets or removes of
+    X-Forwarded-*, X-Real-IP, Forwarded, Via and X-Request-Id stands in for our own line. Those that belong to one connection
+    or frame a message can't be changed: Connection, Content-Length, Expect, Keep-Alive, Proxy-*, TE, Trailer,
+    Transfer-Encoding, Upgrade; Host is http.host's."""
 
     section_name = "header change"
     action: Annotated[str, kind.choice("add", "set", "remove")] = key(
@@ -26,7 +28,8 @@ class HeaderChangeSection(Section):
     )
     name: Annotated[str, transform_values.CHANGED_NAME] = key("The field's name.", required=True)
     value: Annotated[str, transform_values.TEMPLATE] = key(
-        "add, set: its value, with {client_ip}, {scheme}, {host}, {request_id}, {backend} and {region}."
+        "add, set: its value, with {client_ip}, {scheme}, {host}, {request_id}, {backend} and {region}. A line whose value is "
+        "empty, as its variables are unknown, is left out."
     )
 
 
@@ -35,8 +38,10 @@ class RewriteSection(Section):
 
     section_name = "rewrite"
     regex: Annotated[str, REGEX] = key("What is looked for in the path; ^ and $ are its ends.", required=True)
-    replacement: Annotated[str, kind.text_matching(r"[!-~]*", "what may stand in a path: no spaces", 2000)] = key(
-        "What stands there then: $1 to $9 are the groups, $0 is all of it, and a dollar sign is written $$$$.", required=True
+    replacement: Annotated[str, kind.text_matching(r'[!"$-~]*', "what may stand in a path: no spaces, and no #", 2000)] = key(
+        "What stands there then: $1 to $9 are the groups, $0 is all of it, and a dollar sign is written $$$$. With ?name=$1 it "
+        "goes before the request's query, and groups are encoded for it.",
+        required=True,
     )
 
 
@@ -60,7 +65,9 @@ class RedirectSection(Section):
     """A redirect instead of a backend's reply. Without `to` it leads to the request's own URL with the parts given here."""
 
     section_name = "redirect"
-    to: Annotated[str, transform_values.REDIRECT_TO] = key("Where to: a URL, or a path.")
+    to: Annotated[str, transform_values.REDIRECT_TO] = key(
+        "Where to: a URL, or a path. In both, $1 to $9 are groups of the route's path_regex, if it has one."
+    )
     status: Annotated[int, transform_values.REDIRECT_STATUS] = key(
         "301 and 308 stay; 307 and 308 keep the method and the body.", 308
     )

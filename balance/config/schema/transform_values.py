@@ -12,7 +12,7 @@ REDIRECTS = (301, 302, 303, 307, 308)
 
 # RFC 9110 sections 6.6.2, 7.6.1 and 7.8, RFC 9112 section 6: they belong to one connection or say where a message ends.
 _FRAMING = frozenset(
-    ["connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings"]
+    ["connection", "content-length", "expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings"]
 )
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 
@@ -40,6 +40,8 @@ def _redirect_to(value: object) -> str:
     text = as_text(value)
     if not re.fullmatch(r"(https?://[!-~]+|/[!-~]*)", text) or len(text) > 2000:
         raise ValueError(f"{display(text)} is no target; write a URL like https://example.org/new, or a path, without spaces")
+    if not text.startswith("/"):
+        _authority(re.split(r"[/?#]", text.partition("://")[2], maxsplit=1)[0])
     return text
 
 

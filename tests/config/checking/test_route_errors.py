@@ -136,6 +136,22 @@ ROUTES = [
     ("{rate_limit: {}}", "rate_limit", "'rate_limit' is not available in this version"),
     ("{security: {}}", "security", "'security' is not available in this version"),
     (
+        "{path_regex: ^/old/(.*), redirect: {to: /new/$2}}",
+        "redirect.to",
+        "'/new/$2': $2 is no group of '^/old/(.*)', which has 1 group",
+    ),
+    ("{redirect: {to: 'https://a@b/x'}}", "redirect.to", "'a@b' is no host; write the name alone, like shop.example.org"),
+    (
+        "{transform: {rewrite: [{regex: a, replacement: '/b#c'}]}}",
+        "transform.rewrite[0].replacement",
+        "'/b#c' is not what may stand in a path: no spaces, and no #",
+    ),
+    (
+        "{transform: {request_headers: [{action: set, name: Expect, value: a}]}}",
+        "transform.request_headers[0].name",
+        "Expect belongs to one connection or frames a message, and can't be changed",
+    ),
+    (
         "{transform: {request_headers: [{action: set, name: Connection, value: a}]}}",
         "transform.request_headers[0].name",
         "Connection belongs to one connection or frames a message, and can't be changed",

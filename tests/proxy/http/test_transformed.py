@@ -11,7 +11,7 @@ from rawclient import Message, Wire, get, ok, post
 from routed import http, prefix, to
 from stage import Stage, serve
 
-from balance.config.model import Retry, SessionAffinity, TrustedProxy
+from balance.config.model import HttpConfig, Retry, SessionAffinity, TrustedProxy
 from balance.config.route_model import FixedResponse, HeaderChange, Redirect, Rewrite, RouteConfig, RouteMatch, Transform
 from balance.model import Why
 
@@ -72,6 +72,11 @@ async def test_backend_gets_the_changed_path_and_the_prefix_once(stage: Stage, s
     assert values(body, "x-forwarded-prefix") == ([] if sent == "/foobar" else ["/foo"])
 
 
+async def test_prefix_is_put_in_front(stage: Stage) -> None:
+    wire = await transformed(stage, Transform(add_prefix="/api/"))
+    assert lines((await ask(wire, "/x?y")).body)[0] == "GET /api/x?y HTTP/1.1"
+
+
 async def test_hop_by_hop_names_of_the_client_take_nothing_of_ours(stage: Stage) -> None:
     wire = await transformed(stage, Transform(strip_prefix="/foo", request_headers=(HeaderChange("set", "X-Auth", "ours"),)))
     forged = ("X-Auth: forged", "Connection: X-Forwarded-For, X-Auth, X-Forwarded-Prefix", "X-Forwarded-For: 10.0.0.1")
@@ -118,6 +123,12 @@ async def test_backend_gets_the_given_host_and_the_clients_beside_it(stage: Stag
     await wire.send(b"GET / HTTP/1.0\r\n\r\n")
     body = (await wire.reply()).body
     assert values(body, "host") == ["app.internal"]
+
+
+async def test_listener_without_routes_may_give_a_host(stage: Stage) -> None:
+    stage.backend(serve(echo()))
+    await stage.open(http=HttpConfig(host="app.internal"))
+    assert values((await ask(await stage.client(), "/")).body, "host") == ["app.internal"]
 
 
 async def test_each_try_names_its_own_backend(stage: Stage) -> None:
@@ -220,6 +231,32 @@ async def test_redirect_to_https_keeps_the_target_and_drops_the_port(stage: Stag
     await wire.send(get(target).replace(b"GET", b"HEAD").replace(b"a.example", b"a.example:8080"))
     assert (await wire.reply("HEAD")).status == 308
     assert stage.whys == {Why.REDIRECTED: 2}
+
+
+async def test_redirect_leads_to(stage: Stage) -> None:
+    redirects = {
+        "/to": Redirect(to="/new"),
+        "/status": Redirect(to="/new", status=301),
+        "/scheme": Redirect(scheme="https"),
+        "/host": Redirect(host="b.example:81"),
+        "/path": Redirect(path="/new"),
+        "/query": Redirect(path="/new", keep_query=False),
+    }
+    stage.backend(serve(echo()))
+    await stage.open(http=http(*(to(path, "", match=prefix(path), redirect=each) for path, each in redirects.items())))
+    wire = await stage.client()
+    found = {}
+    for path in redirects:
+        reply = await ask(wire, f"{path}?x")
+        found[path] = (reply.status, reply.get("location"))
+    assert found == {
+        "/to": (308, "/new?x"),
+        "/status": (301, "/new?x"),
+        "/scheme": (308, "https://a.example/scheme?x"),
+        "/host": (308, "http://b.example:81/host?x"),
+        "/path": (308, "/new?x"),
+        "/query": (308, "/new"),
+    }
 
 
 @pytest.mark.parametrize(("is_trusted", "status"), [(True, 200), (False, 308)])
