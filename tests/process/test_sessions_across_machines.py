@@ -13,6 +13,8 @@ import pytest
 from instance_process import PATIENCE_S, Instance, Origin, until
 from redis_server import RedisServer
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "deployments" / "examples"
+COOKIE = re.compile(r"(?:S|APP_SERVER)=([\w-]+);")
 FILE = """\
 listen: "127.0.0.1:0"
 admin: {{listen: "127.0.0.1:0"}}
@@ -31,9 +33,20 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.origins = [Origin(f"o{n}") for n in range(3)]
+        self.origins = [Origin(f"o{n}") for n in range(1, 4)]
         self.redis = RedisServer(is_saved=True)
         self.instances: list[Instance] = []
+
+    def begin_example(self) -> Instance:
+        """The shipped example, with our addresses."""
+        text = (EXAMPLES / "sessions-redis.yaml").read_text()
+        text = text.replace('":8080"', '"127.0.0.1:0"').replace("workers: auto", "workers: 2\nadmin: {listen: '127.0.0.1:0'}")
+        text = text.replace("timeout: 50ms", "timeout: 1s").replace("${REDIS_URL:-redis://127.0.0.1:6379/0}", self.redis.url)
+        for number, origin in enumerate(self.origins, 1):
+            text = text.replace(f"10.0.0.{number}:8000", origin.address)
+        instance = Instance(self.folder, text)
+        self.instances.append(instance)
+        return instance
 
     def begin(self, *, workers: int = 1, on_failure: str = "local", timeout: str = "100ms", prelude: str = "") -> Instance:
         text = FILE.format(
@@ -66,9 +79,9 @@ def ask(instance: Instance, cookie: str = "") -> tuple[int, str, str]:
     """(status, who answered, the cookie that is to be sent next)."""
     connection = http.client.HTTPConnection("127.0.0.1", instance.port, timeout=PATIENCE_S)
     try:
-        connection.request("GET", "/", headers={"Cookie": f"S={cookie}"} if cookie else {})
+        connection.request("GET", "/", headers={"Cookie": f"S={cookie}; APP_SERVER={cookie}"} if cookie else {})
         response = connection.getresponse()
-        given = re.match(r"S=([\w-]+);", response.getheader("Set-Cookie") or "")
+        given = COOKIE.match(response.getheader("Set-Cookie") or "")
         return response.status, response.read().decode(), given[1] if given else cookie
     finally:
         connection.close()
@@ -84,7 +97,7 @@ def in_state(instance: Instance, wanted: str) -> None:
 
 
 def test_a_user_has_one_backend_on_every_machine_and_it_is_asked_for_once(site: Site) -> None:
-    one, other = site.begin(workers=2), site.begin(workers=2)
+    one, other = site.begin_example(), site.begin_example()
     one.ready(), other.ready()
     in_state(one, "up"), in_state(other, "up")
     client = site.redis.client()
@@ -97,15 +110,15 @@ def test_a_user_has_one_backend_on_every_machine_and_it_is_asked_for_once(site: 
         assert (status, len(cookie)) == (200, 22)
         users.append((origin, cookie))
     until(lambda: len(client.keys("balance:session:*")) == len(users), "all are kept")
-    assert {client.hget(f"balance:session:{cookie}", "default") for _, cookie in users} <= {"o0", "o1", "o2"}
-    assert all(3500_000 < client.pttl(f"balance:session:{cookie}") <= 3600_000 for _, cookie in users)
+    assert {client.hget(f"balance:session:{cookie}", "default") for _, cookie in users} <= {"app-1", "app-2", "app-3"}
+    assert all(0 < client.pttl(f"balance:session:{cookie}") <= 8 * 3600_000 for _, cookie in users)
     for _ in range(4):
         for origin, cookie in users:
             assert ask(other, cookie) == ask(one, cookie) == (200, origin, cookie)
     assert other.metric("balance_redis_lookups_total") == len(users), "by both workers together"
     shown = other.ask(f"/sessions?id={users[0][1]}")
     assert shown[0] == 200
-    assert shown[1]["session"]["pools"] == {"default": users[0][0]}
+    assert shown[1]["session"]["pools"] == {"default": users[0][0].replace("o", "app-")}
 
 
 @pytest.mark.long
@@ -138,7 +151,7 @@ def test_a_session_whose_backend_died_moves_and_stays_moved_everywhere(site: Sit
         lambda: all(client.hget(f"balance:session:{cookie}", "default") == moved[cookie][1] for _, _, cookie in users),
         "all are written",
     )
-    site.origins[0] = Origin("o0", int(dead.address.rpartition(":")[2]))  # it is back: nobody returns to it
+    site.origins[0] = Origin(dead.name, int(dead.address.rpartition(":")[2]))  # it is back: nobody returns to it
     until(lambda: [ask(other, cookie) for cookie in moved] == list(moved.values()), "the other follows")
     assert [ask(one, cookie) for cookie in moved] == list(moved.values())
 
