@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ID_BYTES: Final = 16  # 128 random bits: nobody guesses another's
 FRESH_S: Final = 30.0  # a session that has moved is followed everywhere within this time, whatever is lost
+EXTENDED_BELOW: Final = 0.9  # of its time to live: a session in use is written ten times in that time, not at each request
 MAX_IDS: Final = 4  # of one request, from cookies of other paths or domains
 
 _ID: Final = re.compile(rb"[A-Za-z0-9_-]{22}")
@@ -120,7 +121,7 @@ class SharedSessions:
         if bound is not None:
             self._table.keep(found.session, bound, now)
             lookup.bound = bound
-            if found.expires_in_s < self._ttl_s / 2:
+            if found.expires_in_s < self._ttl_s * EXTENDED_BELOW:
                 store.extend(found.session, self._ttl_s)
         return Step.GO_ON
 
