@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import shutil
 import zlib
 from collections import Counter
@@ -22,7 +23,7 @@ from stage import Stage, serve, until
 from balance.compression.encoders import CODINGS, SLICE, encoder_factory
 from balance.compression.stream_memory import WORKER
 from balance.config.model import AccessLog, HttpConfig, Timeouts
-from balance.config.route_model import Compression
+from balance.config.route_model import Buffering, Compression
 from balance.http1.body import Body
 from balance.http1.chunked import ChunkedBody
 from balance.http1.framing import BY_CHUNKS, BY_LENGTH
@@ -317,9 +318,10 @@ async def test_event_streams_are_left_alone_unless_asked(stage: Stage) -> None:
     assert (reply.get("content-encoding"), reply.get("vary"), reply.body) == (None, None, event)
 
 
-async def test_a_slow_reader_holds_the_backend_up(stage: Stage) -> None:
+@pytest.mark.parametrize("response_bytes", [0, 1 << 20])
+async def test_a_slow_reader_holds_the_backend_up(stage: Stage, response_bytes: int) -> None:
     """Memory is bounded by what is on the way; all arrives when it is read at last."""
-    noise = bytes(zlib.crc32(b"%d" % number) & 0xFF for number in range(1 << 16))  # does not get smaller
+    noise = random.Random(1).randbytes(1 << 16)  # does not get smaller
     whole = noise * 200  # 13 MB
     sent = 0
 
@@ -333,7 +335,10 @@ async def test_a_slow_reader_holds_the_backend_up(stage: Stage) -> None:
         await wire.rest()
 
     stage.backend(script)
-    await stage.open(http=compressing(algorithms=("gzip",), level=1), send_buffer=65536)
+    http = HttpConfig(
+        compression=Compression(enabled=True, algorithms=("gzip",), level=1), buffering=Buffering(response_bytes=response_bytes)
+    )
+    await stage.open(http=http, send_buffer=65536)
     client = await stage.client(receive_buffer=65536)
     await client.send(get("/", GZIP))
     before = -1
