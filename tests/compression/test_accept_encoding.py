@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from balance.compression.accept_encoding import IDENTITY, negotiate
@@ -55,11 +55,13 @@ def test_only_what_is_configured_is_chosen() -> None:
     assert negotiate([b"br"], (b"gzip",)) == IDENTITY
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.binary(max_size=200), max_size=3))
 def test_any_bytes_are_answered_with_one_of_ours(values: list[bytes]) -> None:
     assert negotiate(values, OURS) in (*OURS, IDENTITY)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.dictionaries(st.sampled_from([b"gzip", b"br", b"zstd", b"identity", b"*"]), st.integers(0, 1000)))
 def test_what_is_chosen_is_not_refused_and_nothing_is_liked_better(weights: dict[bytes, int]) -> None:
     field = b", ".join(b"%b;q=%.3f" % (coding, weight / 1000) for coding, weight in weights.items())

@@ -18,6 +18,8 @@ import requests
 import uvicorn
 from conftest import Balance, Before
 
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
+
 CODINGS = ("gzip", "br", "zstd")
 ROWS = json.dumps([{"id": number, "name": f"user {number * 7919 % 1000}"} for number in range(250_000)]).encode()  # 10 MB
 PATIENCE_S = 20
