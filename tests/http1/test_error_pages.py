@@ -81,3 +81,17 @@ def test_users_own_page_stands_in_for_both_formats() -> None:
 
 def test_options_that_ends_here_is_answered_without_a_body() -> None:
     assert reply(OPTIONS_REPLY + b"\r\n", b"OPTIONS", ResponseReader()) == Relayed(204)
+
+
+@pytest.mark.parametrize("head", [HTML, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"], ids=["html", "json"])
+def test_host_and_path_that_are_quoted_cannot_be_markup_or_a_line(head: bytes) -> None:
+    detail = 'no route for <b>a\r\nX: 1\r\n\r\n</b>"\u2028/%0d%0a</script>'
+    page = error_reply(404, Why.NO_ROUTE, detail, "r1", head, keep_alive=True, pages={})
+    lines, body = parts(page)
+    assert not [line for line in lines if line.startswith(b"X:")]
+    assert b"Content-Length: %d" % len(body) in lines
+    if head == HTML:
+        assert b"<b>" not in body
+        assert b"</script>" not in body
+    else:
+        assert json.loads(body)["detail"] == detail
