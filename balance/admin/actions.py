@@ -17,15 +17,18 @@ from balance.admin.json_reply import order_result_document, order_result_reply, 
 from balance.admin.order_parsing import (
     describe_order,
     find_backend,
+    find_switch,
     read_body,
     read_dry_run,
     read_new_backend,
     read_object,
     read_reload,
     read_state,
+    read_switch,
 )
 from balance.admin.state_view import BackendView, StateView
 from balance.admin.supervisor_orders import ChangeBackends, Order, OrderResult, Reload, Restart, Stop, Upgrade
+from balance.config.overrides.route_switch import RouteSwitch
 from balance.config.overrides.runtime_overrides import BackendChange, Verb
 from balance.config.overrides.value_format import redact_text
 from balance.config.reading.composer import MAX_TEXT_BYTES
@@ -100,6 +103,32 @@ class Actions:
         if not is_dry_run:
             self._warn(warnings)
         return reply(document | {"state": state_word(find_backend(self._view, f"{pool}/{name}")), "warnings": warnings})
+
+    async def switch(self, request: Request) -> Response:
+        """Switch a blue-green route to its other side."""
+        name = request.path_params["route"]
+        order = read_switch(await read_body(request))
+        is_dry_run = read_dry_run(request)
+        listener, sides = find_switch(self._view, name, order.listener)
+        side = order.side or ("blue" if sides.active == "green" else "green")
+        pool = sides.green if side == "green" else sides.blue
+        if not order.force and not self._takes_new(pool):
+            problem = (
+                f'pool {pool} has no backend that is ready, so route {name} is not switched to {side}; "force": true does it'
+            )
+            refused = OrderResult(False, self._view.board.generation, problems=(problem,), summary="nothing changed")
+            self._log(request, f"switch route {name} to {side}", f"refused: {problem}")
+            return order_result_reply(refused)
+        change = RouteSwitch(listener, name, side)
+        order_result = await self._submit_and_log(request, ChangeBackends((change,), is_dry_run))
+        if order_result.is_done and not is_dry_run and side != sides.active:
+            log.info("route %s is switched to %s (pool %s)", name, side, pool)
+            self._view.events.publish("switch", f"route {name} switched to {side}", route=name, side=side, pool=pool)
+        return order_result_reply(order_result, route=name, active=side, pool=pool)
+
+    def _takes_new(self, pool: str) -> bool:
+        """Whether new requests can be served by that pool."""
+        return accepts_new(each.state for each in self._view.backends() if each.pool.name == pool and each.backend.weight)
 
     def _warnings(
         self, about: BackendView, event: Event | None = None, weight: object = None, *, is_removed: bool = False

@@ -59,6 +59,18 @@ CHANGE_BODY: dict[str, Any] = {
 }
 
 
+SWITCH_BODY: dict[str, Any] = {
+    "type": "object",
+    "description": "Which side, if not the other one.",
+    "properties": {
+        "to": {"enum": ["blue", "green"]},
+        "listener": {"type": "string", "description": "The listener, where several have a route of that name."},
+        "force": FLAG | {"description": "Switch although no backend of that side's pool is ready."},
+    },
+    "additionalProperties": False,
+}
+
+
 def admin_app(view: StateView, is_local_only: bool) -> Starlette:
     """All endpoints, for the admin listener; `is_local_only`: it listens on loopback only."""
     read_endpoints = ReadEndpoints(view)
@@ -132,6 +144,10 @@ def _table(read_endpoints: ReadEndpoints, actions: Actions) -> list[Endpoint]:
         Endpoint(
             "DELETE", "/backends/{name}", actions.remove, order, "Take a backend away; what is under way there may end.",
             DRY_RUN, can_be_refused=True,
+        ),
+        Endpoint(
+            "POST", "/policy/{route}/switch", actions.switch, order, "Switch a blue-green route to its other side, at once.",
+            DRY_RUN, SWITCH_BODY, can_be_refused=True,
         ),
         Endpoint(
             "GET", "/config", read_endpoints.config, local, "The configuration that is served, every default filled in.",

@@ -27,7 +27,7 @@ def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
         statuses["403"] = "For this machine only."
     if endpoint.body is not None or endpoint.query:
         statuses["400"] = "The request says nothing that could be done."
-    if "{name}" in path or "generation" in endpoint.query:
+    if "{" in path or "generation" in endpoint.query:
         statuses["404"] = "There is no such one."
     if endpoint.can_be_refused:
         statuses["409"] = "Refused, nothing changed; `problems` in the body says why."
@@ -37,7 +37,7 @@ def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
         "summary": endpoint.summary,
         "responses": {status: {"description": text} for status, text in statuses.items()},
     }
-    parameters = [_parameter("path", name, "A backend's name, or pool/name.") for name in re.findall(r"\{(\w+)\}", path)]
+    parameters = [_parameter("path", name, _IN_PATH[name]) for name in re.findall(r"\{(\w+)\}", path)]
     parameters += [_parameter("query", name, text) for name, text in endpoint.query.items()]
     if parameters:
         operation["parameters"] = parameters
@@ -46,6 +46,7 @@ def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
     return operation
 
 
+_IN_PATH = {"name": "A backend's name, or pool/name.", "route": "A route's name."}
 _PROBE_PATHS = frozenset(["/health", "/healthz", "/livez", "/liveness", "/ready", "/readyz", "/readiness", "/events"])
 
 

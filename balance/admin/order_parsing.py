@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +14,9 @@ from starlette.requests import ClientDisconnect, Request
 
 from balance.admin.state_view import BackendView, StateView
 from balance.admin.supervisor_orders import ChangeBackends, Order, Reload, Restart, Upgrade
-from balance.config.overrides.runtime_overrides import BackendChange, Verb
+from balance.config.overrides.route_switch import AT_TOP, RouteSwitch
+from balance.config.overrides.runtime_overrides import BackendChange, RuntimeChange, Verb
+from balance.config.route_model import BlueGreen
 from balance.health.states import Event
 from balance.model import Address
 
@@ -148,6 +151,50 @@ def find_backend(view: StateView, name: str) -> BackendView:
     return named[0]
 
 
+@dataclass(frozen=True, slots=True)
+class SwitchOrder:
+    """An order to switch a route: what its body says."""
+
+    side: str = ""  # blue, green; "": the other one
+    listener: str = ""
+    force: bool = False
+
+
+def read_switch(body: bytes) -> SwitchOrder:
+    """A switch order; an empty body switches to the other side."""
+    allowed = 'write {"to": "green"} or "blue" or nothing, and "listener": NAME where several have the route, "force": true'
+    order = read_object(body, allowed) if body.strip() else {}
+    side, listener, force = order.pop("to", ""), order.pop("listener", ""), order.pop("force", False)
+    if order or side not in ("", "blue", "green") or not isinstance(listener, str) or not isinstance(force, bool):
+        raise HTTPException(400, f"the body is no order; {allowed}")
+    return SwitchOrder(side, listener, force)
+
+
+def find_switch(view: StateView, name: str, listener: str) -> tuple[str, BlueGreen]:
+    """The listener and the two sides of a route. HTTPException 404 without one, 409 with several or without sides.
+
+    Listeners that take the list of routes at the top have the same route; for those any of them will do.
+    """
+    named = {
+        each.name: route
+        for each in view.config.listeners
+        for route in each.http.routes
+        if route.name == name and listener in ("", each.name)
+    }
+    if not named:
+        known = sorted({route.name for each in view.config.listeners for route in each.http.routes if route.policy.blue_green})
+        where = f" in listener {listener!r}" if listener else ""
+        raise HTTPException(
+            404, f"there is no route {name!r}{where}; those with policy.blue_green are {', '.join(known[:20]) or 'none'}"
+        )
+    if len({route.policy.blue_green for route in named.values()}) > 1:
+        raise HTTPException(409, f'several listeners have a route {name!r}; say "listener": {" or ".join(named)}')
+    first, route = next(iter(named.items()))
+    if route.policy.blue_green is None:
+        raise HTTPException(409, f"route {name!r} has no policy.blue_green, so there is nothing to switch")
+    return listener or (first if len(named) == 1 else AT_TOP), route.policy.blue_green
+
+
 def describe_order(order: Order) -> str:
     """An order as text for the log."""
     match order:
@@ -166,7 +213,9 @@ def describe_order(order: Order) -> str:
             return "drain and end"
 
 
-def _describe_change(change: BackendChange) -> str:
+def _describe_change(change: RuntimeChange) -> str:
+    if isinstance(change, RouteSwitch):
+        return f"switch route {change.name} to {change.active}"
     where = f"{change.pool}/{change.name}" if change.pool else change.name
     said = f" ({change.values_text})" if change.values_text else ""
     return f"{change.verb} backend {where}{said}"

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from balance.config.model import Config
-from balance.config.overrides.runtime_overrides import BackendChange
+from balance.config.overrides.runtime_overrides import RuntimeChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Reload:
 class ChangeBackends:
     """Lay runtime changes over the configuration."""
 
-    changes: tuple[BackendChange, ...]
+    changes: tuple[RuntimeChange, ...]
     dry_run: bool = False
 
 

@@ -50,6 +50,7 @@ COMMANDS = {
     "weight": CommandEntry("balance.cli.admin.backend_commands:weight_command", "Give a backend another weight."),
     "add": CommandEntry("balance.cli.admin.backend_commands:add_command", "Add a backend."),
     "remove": CommandEntry("balance.cli.admin.backend_commands:remove_command", "Take a backend away."),
+    "switch": CommandEntry("balance.cli.admin.switch_command:switch_command", "Send a blue-green route to its other side."),
     "reload": CommandEntry(
         "balance.cli.admin.instance_commands:reload_command", "Read the configuration again, or go back to the last."
     ),

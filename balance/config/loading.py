@@ -11,7 +11,7 @@ from balance.config.checking.validation import errors
 from balance.config.checking.warnings import warnings
 from balance.config.cpus import cpu_count
 from balance.config.model import Config
-from balance.config.overrides.runtime_overrides import ORIGIN, BackendChange, apply_changes
+from balance.config.overrides.runtime_overrides import ORIGIN, RuntimeChange, apply_changes
 from balance.config.reading.aliases import resolve_aliases
 from balance.config.reading.composer import MAX_TEXT_BYTES
 from balance.config.reading.decoding import decode
@@ -39,7 +39,7 @@ class LoadedWithChanges:
     """A configuration with run-time changes applied: the changes in effect, and a message for each that was dropped."""
 
     loaded: Loaded
-    kept: tuple[BackendChange, ...] = ()
+    kept: tuple[RuntimeChange, ...] = ()
     dropped: tuple[str, ...] = ()
 
 
@@ -72,7 +72,7 @@ def load_text(text: str, file: str, env: Mapping[str, str] | None = None) -> Loa
 
 
 def load_with_changes(
-    text: str, file: str, env: Mapping[str, str] | None, changes: Sequence[BackendChange]
+    text: str, file: str, env: Mapping[str, str] | None, changes: Sequence[RuntimeChange]
 ) -> LoadedWithChanges:
     """Check a text with run-time changes applied."""
     env = os.environ if env is None else env
@@ -97,7 +97,7 @@ def _is_valid(text: str, file: str, env: Mapping[str, str]) -> bool:
     return True
 
 
-def check_with_changes(document: Document, problems: list[Problem], changes: Sequence[BackendChange]) -> LoadedWithChanges:
+def check_with_changes(document: Document, problems: list[Problem], changes: Sequence[RuntimeChange]) -> LoadedWithChanges:
     """Check a document with run-time changes applied."""
     kept, dropped, wrong = apply_changes(document, changes)
     return LoadedWithChanges(check(document, problems + wrong), tuple(kept), tuple(dropped))

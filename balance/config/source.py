@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from balance.config.overrides.runtime_overrides import BackendChange
+from balance.config.overrides.runtime_overrides import RuntimeChange
 from balance.config.reading.document import COMMAND_LINE
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Source:
         """A file source with another text; flags are discarded."""
         return replace(self, kind=Kind.FILE, text=text, flags=())
 
-    def load(self, changes: Sequence[BackendChange] = (), env: Mapping[str, str] | None = None) -> LoadedWithChanges:
+    def load(self, changes: Sequence[RuntimeChange] = (), env: Mapping[str, str] | None = None) -> LoadedWithChanges:
         """Load it with run-time changes applied. ConfigError has every problem."""
         from balance.config.flags import document_from_flags
         from balance.config.loading import check_with_changes, load_with_changes

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from balance.admin.supervisor_orders import GenerationInfo
 from balance.config.model import Config
-from balance.config.overrides.runtime_overrides import BackendChange
+from balance.config.overrides.runtime_overrides import RuntimeChange
 from balance.config.source import Source
 
 MAX_GENERATIONS = 10  # generations that can be looked at and gone back to
@@ -23,7 +23,7 @@ class Generation:
     config: Config
     slots: Mapping[tuple[str, str], int]  # the shared-memory slot of each (pool, backend)
     source: Source
-    changes: tuple[BackendChange, ...]  # made at run time, laid over the source
+    changes: tuple[RuntimeChange, ...]  # made at run time, laid over the source
     made_at: float  # seconds since the epoch
     origin: str  # start, upgrade, SIGHUP, admin API, the file has changed, change at run time, rollback to 3
     summary: str = ""  # what differs from the one before, in a few words

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 
 from balance.config.model import Config
-from balance.config.overrides.runtime_overrides import BackendChange
+from balance.config.overrides.runtime_overrides import RuntimeChange
 from balance.config.source import Source
 from balance.errors import BalanceError, ConfigError, StartError
 from balance.model import Address
@@ -67,7 +67,7 @@ def _run(config: Config, source: Source, handover_state: HandoverState | None, *
         signals.ignore()
 
 
-def _changed(source: Source, config: Config, changes: list[BackendChange]) -> tuple[Config, list[BackendChange]]:
+def _changed(source: Source, config: Config, changes: list[RuntimeChange]) -> tuple[Config, list[RuntimeChange]]:
     """The configuration with the runtime changes of the replaced instance, as far as they still apply."""
     if not changes:
         return config, []

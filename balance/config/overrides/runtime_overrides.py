@@ -1,4 +1,4 @@
-"""Backend changes made through the admin API, applied on top of the configuration file.
+"""Changes made through the admin API, applied on top of the configuration file: of backends, and of a route's active side.
 
 A change stays in effect until the file's entry for the same backend changes. Each change stores that entry as its basis; on a
 reload with another entry, the file wins and the change is dropped.
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from balance.config.overrides.route_switch import RouteSwitch, apply_switches
 from balance.config.overrides.value_format import redact
 from balance.config.reading.document import Document, Path
 from balance.errors import Problem
@@ -56,21 +57,27 @@ class BackendChange:
         return ", ".join(f"{key} {_json(redact(key, value))}" for key, value in json.loads(self.values).items())
 
 
+RuntimeChange = BackendChange | RouteSwitch
+
+
 class _ChangeRefusedError(Exception):
     """The change is impossible; the text says why."""
 
 
-def apply_changes(document: Document, changes: Sequence[BackendChange]) -> tuple[list[BackendChange], list[str], list[Problem]]:
+def apply_changes(document: Document, changes: Sequence[RuntimeChange]) -> tuple[list[RuntimeChange], list[str], list[Problem]]:
     """Apply the changes to a document before it is decoded.
 
-    Returns the changes in effect, merged to one per backend and with their basis; a message for each dropped change; and the
-    problems of new changes.
+    Returns the changes in effect, merged to one per backend or route and with their basis; a message for each dropped change;
+    and the problems of new changes.
     """
-    kept: list[BackendChange] = []
-    dropped: list[str] = []
-    problems: list[Problem] = []
+    switches = [change for change in changes if isinstance(change, RouteSwitch)]
+    switched, dropped, refused = apply_switches(document, switches, ORIGIN)
+    kept: list[RuntimeChange] = [*switched]
+    problems = [Problem(ORIGIN, 0, 0, "", why) for why in refused]
     pools: dict[str, _Pool] = {}
     for change in changes:
+        if isinstance(change, RouteSwitch):
+            continue
         try:
             name, path = _find_pool(document, change.pool)
         except _ChangeRefusedError as refusal:

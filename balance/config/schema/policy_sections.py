@@ -27,7 +27,7 @@ class CanarySection(Section):
     pool: Name = key("The other pool.", required=True)
     percent: Percent = key("How many of the users go there, of a hundred.", 0)
     header: Annotated[ValueMatch, HEADER_CONDITION] = key(
-        "Whoever sends this field goes there whatever the percent: a name, or {name, value}, a value as in conditions of routes."
+        "Whoever sends this field goes there whatever the percent: a name, or {name, value}, as in conditions of routes."
     )
     cookie: Annotated[ValueMatch, COOKIE_CONDITION] = key("Likewise, who has this cookie.")
     sticky: Flag = key("Whether users without the key stay on their side by a cookie that is set for them, balance-side.", True)

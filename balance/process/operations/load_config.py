@@ -11,7 +11,7 @@ import signal
 from dataclasses import dataclass
 
 from balance.config.model import Config
-from balance.config.overrides.runtime_overrides import BackendChange
+from balance.config.overrides.runtime_overrides import RuntimeChange
 from balance.config.source import Source
 from balance.errors import ConfigError, StartError
 from balance.process.children.child import SupervisorPipe
@@ -28,7 +28,7 @@ class LoadRequest:
 
     source: Source
     is_reread: bool  # read the file again instead of using the text at hand
-    changes: tuple[BackendChange, ...]
+    changes: tuple[RuntimeChange, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Loaded:
 
     config: Config
     source: Source
-    changes: tuple[BackendChange, ...]
+    changes: tuple[RuntimeChange, ...]
     dropped: tuple[str, ...]
     warnings: tuple[str, ...]
     hosts: ResolvedHosts  # see resolve()

@@ -23,7 +23,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from balance.config.overrides.runtime_overrides import BackendChange, Verb
+from balance.config.overrides.route_switch import RouteSwitch
+from balance.config.overrides.runtime_overrides import BackendChange, RuntimeChange, Verb
 from balance.errors import StartError
 from balance.process.children.child import SupervisorPipe
 from balance.process.children.supervisor_state import SupervisorState
@@ -49,7 +50,7 @@ class HandoverState:
     max_slots: int
     book: list[tuple[tuple[str, str, str], int, bool]]  # see SlotBook.dump()
     generation: int
-    changes: list[BackendChange] = field(default_factory=list)
+    changes: list[RuntimeChange] = field(default_factory=list)
     has_same_layout: bool = True
 
     def notify_ready(self) -> None:
@@ -95,7 +96,14 @@ def hand_over(
         "any_port": [(listener, configured, bound) for (listener, configured), bound in ephemeral_ports.items()],
         "generation": context.generation.number,
         "changes": [
-            (str(change.verb), change.pool, change.name, change.values, change.basis) for change in context.generation.changes
+            (str(change.verb), change.pool, change.name, change.values, change.basis)
+            for change in context.generation.changes
+            if isinstance(change, BackendChange)
+        ],
+        "switches": [
+            (change.listener, change.route, change.active, change.basis)
+            for change in context.generation.changes
+            if isinstance(change, RouteSwitch)
         ],
     }
     fds = [
@@ -157,7 +165,10 @@ def _parse_handover(end: PipeEnd, message: Message) -> HandoverState:
         max_slots=fields["max_slots"],
         book=[((pool, name, address), slot, is_present) for (pool, name, address), slot, is_present in fields["book"]],
         generation=fields["generation"],
-        changes=[BackendChange(Verb(verb), *rest) for verb, *rest in fields["changes"]],
+        changes=[
+            *(BackendChange(Verb(verb), *rest) for verb, *rest in fields["changes"]),
+            *(RouteSwitch(*switch) for switch in fields.get("switches", ())),  # older versions know none
+        ],
         has_same_layout=fields["layout"] == layout() and board_fd >= 0,
     )
 
