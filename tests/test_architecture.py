@@ -53,6 +53,7 @@ TESTED_ELSEWHERE = {
     "process/ipc/messages": "process/operations/test_reload.py",
     "process/operations/operation": "process/operations/test_rolling_restart.py",
     "process/supervisor/descriptor_needs": "process/test_descriptor_limits.py",
+    "proxy/mirroring/mirror_connection": "proxy/mirroring/test_copy_queue.py",
     "proxy/http/account": "proxy/test_access_log.py",
     "proxy/http/connect": "proxy/http/test_exchange.py",
     "proxy/http/queue_wait": "proxy/net/test_queue_timer.py",

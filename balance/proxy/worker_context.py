@@ -65,6 +65,13 @@ class Closable(Protocol):
     is_closing: bool
 
 
+class HasIdle(Protocol):
+    """Something with connections of its own, as seen by a drain."""
+
+    def close_idle(self) -> None:
+        """Close those that are idle."""
+
+
 class WorkerContext:
     """One for each worker. `connections` are those that a drain must end, `settings_in_use` the settings that they have."""
 
@@ -72,6 +79,7 @@ class WorkerContext:
         "access",
         "buffered",
         "connections",
+        "copy_queues",
         "descriptors",
         "is_draining",
         "loop",
@@ -101,6 +109,7 @@ class WorkerContext:
         self.response_reader = ResponseReader()
         self.tolerant_reader = ResponseReader(is_tolerant=True)
         self.connections: set[Drainable] = set()
+        self.copy_queues: dict[str, HasIdle] = {}  # by mirror, see mirroring.copy_queue
         self.settings_in_use: weakref.WeakSet[Closable] = weakref.WeakSet()
         self.is_draining = False
         self.rand: Callable[[], float] = random
@@ -113,6 +122,8 @@ class WorkerContext:
     def drain(self) -> None:
         """From now on no connection is kept open for another request."""
         self.is_draining = True
+        for queue in self.copy_queues.values():
+            queue.close_idle()
         for settings in self.settings_in_use:
             settings.is_closing = True
 

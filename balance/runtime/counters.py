@@ -82,6 +82,8 @@ TCP_SESSIONS: Final = 52  # TCP sessions that began here; in slot 0 those that f
 # In the block of a route's slot:
 ROUTE_HITS: Final = 53  # requests that took the route
 ROUTE_LAST_US: Final = 54  # gauge: when the last of them ended, on the monotonic clock, microseconds
+ROUTE_MIRRORED: Final = 55  # copies of its requests that a mirror answered
+ROUTE_MIRROR_DROPPED: Final = 56  # copies that were not sent, or not answered
 
 BLOCK_GAUGES: Final = (ACTIVE, IDLE, OPEN, TRIALS, CREDIT, WANTED, WAITING)
 

@@ -11,6 +11,7 @@ from balance.stages.canary import canary_stage
 from balance.stages.compression import compression_stage
 from balance.stages.environment import StageEnvironment
 from balance.stages.fault import fault_stage
+from balance.stages.mirror import mirror_stage
 from balance.stages.redirect import redirect_stage
 from balance.stages.region import region_stage
 from balance.stages.respond import respond_stage
@@ -32,6 +33,7 @@ STAGES: Final[tuple[Build, ...]] = (
     blue_green_stage,
     split_stage,
     canary_stage,  # takes users out of what the two before it have chosen
+    mirror_stage,  # what is answered or refused above is not copied
     transform_stage,  # last: it makes what goes to the backend
 )
 

@@ -408,6 +408,8 @@ class Exchange:
         upload, upstream = self.upload, self.upstream
         assert upload is not None
         out = upload.feed(data)
+        if upload.copy is not None and not upload.copy.add(out, upload.is_done):
+            upload.copy = None
         if upstream is not None:
             if upload.kept is not None:
                 upload.keep(out)

@@ -15,6 +15,7 @@ from balance.http1.head import Response
 from balance.model import Why
 from balance.proxy.http.encoded_reply import EncodedReply
 from balance.proxy.http.request_head import request_head
+from balance.proxy.mirroring.copy_queue import Copy, copy_queue
 from balance.routing.request_view import RequestView
 from balance.runtime.backend import Backend
 from balance.runtime.routes import Route, Router
@@ -97,13 +98,28 @@ class Routing:
         """Make the head for a try that goes to this backend, where the head names it."""
         context = self.context
         per_try = context.per_try
-        if per_try is None:
+        if per_try is not None:
+            authority = b""
+            if per_try.has_host:
+                authority = context.host_to_backend = own_host(backend.address)
+            context.backend = backend.name
+            self._make_head(per_try.lines(context, authority) + context.forward, has_host=bool(context.host_to_backend))
+        if context.mirror:
+            self._copy_to_mirror()
+
+    def _copy_to_mirror(self) -> None:
+        """Give the mirror a copy of the request, as its first backend gets it; a body that is not whole follows."""
+        exchange, context, route = self._exchange, self.context, self.route
+        mirror, context.mirror = context.mirror, ""
+        target = route.targets.get(mirror) if route is not None else None
+        if route is None or target is None:
             return
-        authority = b""
-        if per_try.has_host:
-            authority = context.host_to_backend = own_host(backend.address)
-        context.backend = backend.name
-        self._make_head(per_try.lines(context, authority) + context.forward, has_host=bool(context.host_to_backend))
+        upload, queue = exchange.upload, copy_queue(exchange.settings.worker, mirror)
+        copy = Copy(queue, target.pool, context.method, exchange.head, route.block)
+        if upload is None:
+            copy.add(b"", is_whole=True)
+        elif copy.add(upload.kept or b"", is_whole=upload.is_done):
+            upload.copy = copy
 
     def _make_head(self, forward: bytes, *, has_host: bool) -> None:
         """The head of the request as the stages changed it. `has_host`: a Host in place of the client's is in `forward`."""
