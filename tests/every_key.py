@@ -32,21 +32,28 @@ _UPSTREAM = "tests/proxy/http/test_upstream.py::"
 
 # The model has no default for them: every test shows what they do.
 REQUIRED = frozenset(
-    ["mode", "listen", "listeners[].listen", "backends[].address", "backends[].name", "listeners[].name", "listeners[,
- "http.transform.request_headers[].action",
- "http.transform.request_headers[].name",
- "http.transform.response_headers[].action",
- "http.transform.response_headers[].name",
- "http.transform.rewrite[].regex",
- "http.transform.rewrite[].replacement",
- "http.routes[].name",
- "http.routes[].split[].pool",
- "http.routes[].policy.canary.pool",
- "http.routes[].policy.blue_green.blue",
- "http.routes[].policy.blue_green.green",
- "http.routes[].policy.mirror.pool",
- "http.routes[].policy.rules[].action",
-].pool"]
+    [
+        "mode",
+        "listen",
+        "listeners[].listen",
+        "backends[].address",
+        "backends[].name",
+        "listeners[].name",
+        "listeners[].pool",
+        "http.transform.request_headers[].action",
+        "http.transform.request_headers[].name",
+        "http.transform.response_headers[].action",
+        "http.transform.response_headers[].name",
+        "http.transform.rewrite[].regex",
+        "http.transform.rewrite[].replacement",
+        "http.routes[].name",
+        "http.routes[].split[].pool",
+        "http.routes[].policy.canary.pool",
+        "http.routes[].policy.blue_green.blue",
+        "http.routes[].policy.blue_green.green",
+        "http.routes[].policy.mirror.pool",
+        "http.routes[].policy.rules[].action",
+    ]
 )
 
 KEYS: dict[str, Key] = {
@@ -316,8 +323,12 @@ KEYS: dict[str, Key] = {
     "http.routes[].cookies": Key({"a": {"present": True}}, _ROUTES + "test_conditions_go_by_the_first_value"),
     "http.routes[].priority": Key(5, _ROUTES + "test_the_order_is_the_documented_one_whatever_the_files"),
     "http.routes[].pool": Key("q", _ROUTER + "test_the_route_of_a_request"),
-    "http.routes[].split[].pool": Key("p", "tests/stages/test_split.py::test_shares_are_those_of_the_weights_and_the_same_user_stays"),
-    "http.routes[].split[].weight": Key(3, "tests/stages/test_split.py::test_shares_are_those_of_the_weights_and_the_same_user_stays"),
+    "http.routes[].split[].pool": Key(
+        "p", "tests/stages/test_split.py::test_shares_are_those_of_the_weights_and_the_same_user_stays"
+    ),
+    "http.routes[].split[].weight": Key(
+        3, "tests/stages/test_split.py::test_shares_are_those_of_the_weights_and_the_same_user_stays"
+    ),
     "http.routes[].redirect.to": Key("/y", _TRANSFORMED + "test_redirect_leads_to"),
     "http.routes[].redirect.status": Key(301, _TRANSFORMED + "test_redirect_leads_to"),
     "http.routes[].redirect.scheme": Key("https", _TRANSFORMED + "test_redirect_leads_to"),
@@ -329,27 +340,53 @@ KEYS: dict[str, Key] = {
     "http.routes[].respond.headers": Key(
         {"X-A": "1"}, _TRANSFORMED + "test_fixed_response_is_the_same_for_head_without_its_body"
     ),
-    "http.routes[].policy.canary.pool": Key("s", "tests/stages/test_canary.py::test_who_asks_for_it_goes_there_whatever_the_percent"),
-    "http.routes[].policy.canary.percent": Key(10, "tests/stages/test_canary.py::test_a_ramp_moves_nobody_back_and_a_user_stays"),
-    "http.routes[].policy.canary.header": Key("X-Beta", "tests/stages/test_canary.py::test_who_asks_for_it_goes_there_whatever_the_percent"),
-    "http.routes[].policy.canary.cookie": Key("beta", "tests/stages/test_canary.py::test_who_asks_for_it_goes_there_whatever_the_percent"),
-    "http.routes[].policy.canary.sticky": Key(False, "tests/stages/test_canary.py::test_without_a_key_and_a_cookie_each_request_is_drawn"),
-    "http.routes[].policy.canary.key": Key("cookie:user", "tests/stages/test_canary.py::test_the_same_key_is_on_the_same_side_wherever_the_request_comes_from"),
+    "http.routes[].policy.canary.pool": Key(
+        "s", "tests/stages/test_canary.py::test_who_asks_for_it_goes_there_whatever_the_percent"
+    ),
+    "http.routes[].policy.canary.percent": Key(
+        10, "tests/stages/test_canary.py::test_a_ramp_moves_nobody_back_and_a_user_stays"
+    ),
+    "http.routes[].policy.canary.header": Key(
+        "X-Beta", "tests/stages/test_canary.py::test_who_asks_for_it_goes_there_whatever_the_percent"
+    ),
+    "http.routes[].policy.canary.cookie": Key(
+        "beta", "tests/stages/test_canary.py::test_who_asks_for_it_goes_there_whatever_the_percent"
+    ),
+    "http.routes[].policy.canary.sticky": Key(
+        False, "tests/stages/test_canary.py::test_without_a_key_and_a_cookie_each_request_is_drawn"
+    ),
+    "http.routes[].policy.canary.key": Key(
+        "cookie:user", "tests/stages/test_canary.py::test_the_same_key_is_on_the_same_side_wherever_the_request_comes_from"
+    ),
     "http.routes[].policy.canary.salt": Key("x", "tests/stages/test_canary.py::test_another_salt_takes_other_users"),
-    "http.routes[].policy.blue_green.blue": Key("s", "tests/stages/test_blue_green.py::test_the_active_side_or_the_one_that_is_picked"),
-    "http.routes[].policy.blue_green.green": Key("s", "tests/stages/test_blue_green.py::test_the_active_side_or_the_one_that_is_picked"),
-    "http.routes[].policy.blue_green.active": Key("green", "tests/stages/test_blue_green.py::test_the_active_side_or_the_one_that_is_picked"),
-    "http.routes[].policy.blue_green.header": Key("X-Side", "tests/stages/test_blue_green.py::test_the_active_side_or_the_one_that_is_picked"),
+    "http.routes[].policy.blue_green.blue": Key(
+        "s", "tests/stages/test_blue_green.py::test_the_active_side_or_the_one_that_is_picked"
+    ),
+    "http.routes[].policy.blue_green.green": Key(
+        "s", "tests/stages/test_blue_green.py::test_the_active_side_or_the_one_that_is_picked"
+    ),
+    "http.routes[].policy.blue_green.active": Key(
+        "green", "tests/stages/test_blue_green.py::test_the_active_side_or_the_one_that_is_picked"
+    ),
+    "http.routes[].policy.blue_green.header": Key(
+        "X-Side", "tests/stages/test_blue_green.py::test_the_active_side_or_the_one_that_is_picked"
+    ),
     "http.routes[].policy.mirror.pool": Key("s", ""),
     "http.routes[].policy.mirror.percent": Key(5, ""),
     "http.routes[].policy.mirror.unsafe_methods": Key(True, ""),
     "http.routes[].policy.fault.abort_percent": Key(5, "tests/stages/test_fault.py::test_as_many_requests_as_is_said"),
-    "http.routes[].policy.fault.abort_status": Key(500, "tests/stages/test_fault.py::test_the_reply_is_the_configured_status_and_says_that_it_is_injected"),
+    "http.routes[].policy.fault.abort_status": Key(
+        500, "tests/stages/test_fault.py::test_the_reply_is_the_configured_status_and_says_that_it_is_injected"
+    ),
     "http.routes[].policy.fault.delay_percent": Key(5, "tests/stages/test_fault.py::test_as_many_requests_as_is_said"),
     "http.routes[].policy.fault.delay": Key("1s", "tests/stages/test_fault.py::test_as_many_requests_as_is_said"),
-    "http.routes[].policy.fault.header": Key("X-Fault", "tests/stages/test_fault.py::test_a_field_causes_faults_for_trusted_proxies_only"),
+    "http.routes[].policy.fault.header": Key(
+        "X-Fault", "tests/stages/test_fault.py::test_a_field_causes_faults_for_trusted_proxies_only"
+    ),
     "http.routes[].policy.fault.until": Key("20m", ""),
-    "http.routes[].policy.regions.header": Key("X-Region", "tests/stages/test_region.py::test_a_field_is_believed_from_trusted_proxies_only"),
+    "http.routes[].policy.regions.header": Key(
+        "X-Region", "tests/stages/test_region.py::test_a_field_is_believed_from_trusted_proxies_only"
+    ),
     "http.routes[].policy.regions.cidrs": Key({"eu": ["10.0.0.0/8"]}, ""),
     "http.routes[].policy.regions.geoip_db": Key(PAGE, ""),
     "http.routes[].policy.regions.fallback": Key({"eu": ["us"]}, ""),
