@@ -289,8 +289,8 @@ def test_the_table_finds_what_trying_each_route_finds(data, routes):
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
-@settings(max_examples=4000, deadline=None)
-@given(st.data(), st.lists(matches, max_size=30))
+@pytest.mark.timeout(900)
+@settings(max_examples=1000, deadline=None)
+@given(st.data(), st.lists(matches, max_size=25))
 def test_thousands_of_tables_find_what_trying_each_route_finds(data, routes):
     check_against_naive(data, routes)
