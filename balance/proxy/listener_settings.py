@@ -8,8 +8,11 @@ with.
 
 from __future__ import annotations
 
+from typing import Final
+
 from balance.config.model import SessionCookie, Timeouts
 from balance.config.route_model import Buffering
+from balance.host_names import normalize_host
 from balance.http1.forwarding.forwarded_headers import ForwardedClients
 from balance.http1.forwarding.realip import TrustedProxies
 from balance.http1.request import RequestReader
@@ -24,6 +27,8 @@ from balance.runtime.pool_view import view_by
 from balance.runtime.routes import Route
 from balance.runtime.snapshot import Listener
 
+MAX_HOSTS: Final = 1024  # spellings of hosts that are remembered; clients may make up any number
+
 
 class ListenerSettings:
     """Shared by all connections of a listener in one worker."""
@@ -36,12 +41,14 @@ class ListenerSettings:
         "connect_s",
         "cookie",
         "forwarded",
+        "host_names",
         "is_closing",
         "keepalive_s",
         "listener",
         "max_idle",
         "max_requests",
         "pages",
+        "plain_hosts",
         "pool",
         "port",
         "read_s",
@@ -53,6 +60,7 @@ class ListenerSettings:
         "retrying",
         "route",
         "route_block",
+        "routed",
         "router",
         "scheme",
         "sends_backend",
@@ -78,6 +86,10 @@ class ListenerSettings:
         self.route = ""
         self.route_block = 0  # the first cell of the route's counters; 0 for none
         self.series = NO_ROUTE  # the route's part of a series' key
+        # By Host as sent: of hosts of which one route takes all and leaves it as it is.
+        self.plain_hosts: dict[bytes | None, ListenerSettings] = {}
+        self.host_names: dict[bytes, str] = {}  # normalized, by Host as sent
+        self.routed: dict[Route, ListenerSettings] = {}  # of the routes' own pools
         self._routed: dict[tuple[Route, str], ListenerSettings] = {}
         self._regional: dict[tuple[Route, str, str], ListenerSettings] = {}  # those of routes that go by regions
         self.port = port
@@ -114,6 +126,19 @@ class ListenerSettings:
         self.reply_s = min(self.read_s, per_try_s)  # from the request's last byte to the reply's head, seconds
         self.connect_s = 0.0 if connect_s == NEVER else connect_s  # 0 is none, as in dial()
 
+    def host_name(self, host: bytes) -> str:
+        """The normalized name of a Host as sent; kept for the next request, of a bounded number."""
+        if len(self.host_names) >= MAX_HOSTS:
+            self.host_names.clear()
+        name = self.host_names[host] = normalize_host(host.decode("ascii"))
+        return name
+
+    def remember_plain(self, host: bytes | None, settings: ListenerSettings) -> None:
+        """Every request of this Host goes by `settings`, as it came."""
+        if len(self.plain_hosts) >= MAX_HOSTS:
+            self.plain_hosts.clear()
+        self.plain_hosts[host] = settings
+
     def for_route(self, route: Route, pool: str) -> ListenerSettings:
         """Those of a request that takes `route` to this one of its pools; "" while no pool is chosen."""
         known = self._routed.get((route, pool))
@@ -131,6 +156,8 @@ class ListenerSettings:
             seen = target.pool if own is None else view_by(target.pool, *own, self.worker.rand)
             routed._use(seen, target.timeouts, target.cookie, target.retrying, target.buffering)
         self._routed[route, pool] = routed
+        if pool == route.config.pool:
+            self.routed[route] = routed
         return routed
 
     def in_region(self, route: Route, pool: str, region: str) -> ListenerSettings:

@@ -18,14 +18,13 @@ _NONE: Final[list[bytes]] = []
 class RequestView:
     """The parts of one request by name. Of a repeated one, the singular methods give the first, the plural ones all."""
 
-    __slots__ = ("_fields", "_is_trusted", "_parameters", "_target")
+    _parameters: list[tuple[bytes, bytes]] | None = None
 
     def __init__(self, fields: RequestFields, target: bytes, *, is_trusted: bool = False) -> None:
         """`is_trusted`: the peer is a trusted proxy, so that its X-Forwarded-*, X-Real-IP and Forwarded count."""
-        self._fields = fields
-        self._target = target
-        self._is_trusted = is_trusted
-        self._parameters: list[tuple[bytes, bytes]] | None = None
+        self.fields = fields
+        self.target = target  # as it came
+        self.is_trusted = is_trusted
 
     def header(self, name: bytes) -> bytes | None:
         """The value of the first field of this lower-case name."""
@@ -34,10 +33,10 @@ class RequestView:
 
     def headers(self, name: bytes) -> list[bytes]:
         """The values of all field lines of this lower-case name, in order. A list within a line is not split."""
-        fields = self._fields
+        fields = self.fields
         if name == b"host":
             return [fields.host] if fields.host is not None else _NONE
-        if self._is_trusted and fields.forwarding:
+        if self.is_trusted and fields.forwarding:
             forwarding = [value for known, value in fields.forwarding if known == name]
             if forwarding:
                 return forwarding
@@ -56,23 +55,23 @@ class RequestView:
 
     def cookies(self, name: bytes) -> list[bytes]:
         """The values of all cookies of this name, in order, as sent (RFC 6265 section 5.4: pairs between semicolons)."""
-        values = self._fields.values
+        values = self.fields.values
         if values is None:
-            values = self._fields.values = {}
+            values = self.fields.values = {}
         note = b"; " + name  # not the name of a field
         found = values.get(note)
         if found is None:
             found = values[note] = [value for known, value in self._cookie_pairs() if known == name]
         return found
 
-    def query(self, name: bytes) -> bytes | None:
+    def parameter(self, name: bytes) -> bytes | None:
         """The decoded value of the first query parameter of this name; b"" for one without `=`."""
         for known, value in self._query_pairs():
             if known == name:
                 return value
         return None
 
-    def queries(self, name: bytes) -> list[bytes]:
+    def parameters(self, name: bytes) -> list[bytes]:
         """The decoded values of all query parameters of this name, in order."""
         return [value for known, value in self._query_pairs() if known == name]
 
@@ -89,7 +88,7 @@ class RequestView:
         pairs = self._parameters
         if pairs is None:
             pairs = self._parameters = []
-            query = self._target.partition(b"?")[2]
+            query = self.target.partition(b"?")[2]
             for pair in query.split(b"&") if query else ():
                 name, _, value = pair.partition(b"=")
                 pairs.append((_decoded(name), _decoded(value)))

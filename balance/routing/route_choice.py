@@ -41,6 +41,10 @@ class RouteChoice:
             found = self._agreed(view, host, method, path)
         return found, path
 
+    def sole(self, host: str) -> int:
+        """The index of the route that takes every request of this normalized host; else NO_MATCH."""
+        return self._table.sole(host)
+
     def _agreed(self, view: RequestView, host: str, method: bytes, path: bytes) -> int:
         readings = path_readings(path)
         if not readings:

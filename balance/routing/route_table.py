@@ -69,6 +69,18 @@ class RouteTable:
         best = self._any_host.find(view, method, path, best, has_priorities)
         return NO_MATCH if best is None else best.index
 
+    def sole(self, host: str) -> int:
+        """The index of the route that takes every request of this normalized host, whatever else it has; else NO_MATCH."""
+        if self._has_priorities:
+            return NO_MATCH
+        routes = self._hosts.get(host)
+        dot = host.find(".", 1)
+        while routes is None and dot >= 0:
+            routes = self._domains.get(host[dot:])
+            dot = host.find(".", dot + 1)
+        sole = (routes or self._any_host).sole
+        return NO_MATCH if sole is None else sole.index
+
 
 class _Route:
     """A route without its host and path. `rank` is its place in the order of all routes."""

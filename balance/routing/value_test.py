@@ -12,7 +12,7 @@ from balance.routing.request_view import RequestView
 _LOOK_UPS: Final[dict[str, Callable[[RequestView, bytes], bytes | None]]] = {
     "header": RequestView.header,
     "cookie": RequestView.cookie,
-    "query": RequestView.query,
+    "query": RequestView.parameter,
 }
 
 

@@ -222,12 +222,6 @@ class Row:
         except KeyError:
             self._first_of_series(key)
 
-    def count_route(self, block: int, now_us: int) -> None:
-        """Count a request that took the route whose block begins at cell `block`. `now_us`: monotonic, microseconds."""
-        cells = self.cells
-        cells[block + ROUTE_HITS] += 1
-        cells[block + ROUTE_LAST_US] = now_us
-
     def observe_time(self, base: int, us: int) -> None:
         """Add `us` microseconds to the histogram at cell `base`."""
         cells = self.cells

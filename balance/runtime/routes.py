@@ -14,7 +14,7 @@ from balance.config.route_model import Buffering, PoolUse, RouteConfig
 from balance.geoip import geo_database
 from balance.model import Why
 from balance.retry.decision import RetryPolicy
-from balance.routing.route_choice import AMBIGUOUS, RouteChoice
+from balance.routing.route_choice import AMBIGUOUS, NO_MATCH, RouteChoice
 from balance.runtime import counters
 from balance.runtime.backend_slots import route_key
 from balance.runtime.pool import Pool
@@ -44,7 +44,7 @@ class Target:
 class Route:
     """One route: its stages, and the pools that they may choose."""
 
-    __slots__ = ("block", "config", "name", "regions", "replies", "series", "slot", "stages", "targets")
+    __slots__ = ("block", "config", "is_plain", "name", "regions", "replies", "series", "slot", "stages", "targets")
 
     def __init__(
         self,
@@ -64,6 +64,7 @@ class Route:
         self.replies = tuple(each for each in reversed(stages) if type(each).on_reply is not Stage.on_reply)
         self.targets = targets
         self.regions = regions  # None: backends are chosen without regard to regions
+        self.is_plain = not stages and regions is None and not config.body_bytes  # says where to, and nothing else
 
     def is_same(self, config: RouteConfig, slot: int, targets: Mapping[str, Target]) -> bool:
         """Whether a route made of these would do what this one does."""
@@ -91,13 +92,18 @@ class Router:
         if choice is None:
             route = self.routes[0]
         else:
-            index, context.path = choice.choose(context.view, context.host, context.method, path)
+            index, context.path = choice.choose(context, context.host, context.method, path)
             if index < 0:
                 return _AMBIGUOUS if index == AMBIGUOUS else _NO_ROUTE
             route = self.routes[index]
         context.route = route.name
         context.pool = route.config.pool
         return route
+
+    def plain(self, host: str) -> Route | None:
+        """The route that takes every request of this normalized host and leaves it as it is; None where there is none."""
+        index = NO_MATCH if self._choice is None else self._choice.sole(host)
+        return self.routes[index] if index != NO_MATCH and self.routes[index].is_plain else None
 
 
 class Routers:

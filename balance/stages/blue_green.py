@@ -35,7 +35,7 @@ class BlueGreenStage(Stage):
         if context.rule in self._final:
             return
         if self._header:
-            value = context.view.header(self._header)
+            value = context.header(self._header)
             picked = self._sides.get(value.lower()) if value is not None else None
             if picked is not None:
                 context.pool = picked

@@ -48,7 +48,7 @@ class CanaryStage(Stage):
             context.rule = RULE
 
     def _has_opted_in(self, context: RequestContext) -> bool:
-        return any(test.holds(context.view) for test in self._opt_in)
+        return any(test.holds(context) for test in self._opt_in)
 
     def _is_drawn(self, context: RequestContext) -> bool:
         percent = self._percent

@@ -97,7 +97,7 @@ class CompressionStage(Stage):
 
     def on_request(self, context: RequestContext) -> None:
         tags = self._tags
-        if tags.are_strong and context.view.headers(b"if-none-match"):
+        if tags.are_strong and context.headers(b"if-none-match"):
             context.forward = tags.restore(context.forward)
 
     def on_reply(self, context: RequestContext, reply: ReplyHead) -> None:
@@ -144,7 +144,7 @@ class CompressionStage(Stage):
             cache = context.fields.cache = {}
         coding = cache.get(self)
         if coding is None:
-            view = context.view
+            view = context
             if is_no_transform(b",".join(view.headers(b"cache-control")).lower()):  # RFC 9111 section 5.2.1.6
                 coding = IDENTITY
             else:
@@ -162,6 +162,6 @@ class CompressionStage(Stage):
             return
         tag = entity_tag(lines)
         self._tags.seen(tag)
-        if tag and only_weak(context.view.headers(b"if-none-match"), tag):
+        if tag and only_weak(context.headers(b"if-none-match"), tag):
             lines = weakened(lines)
         reply.lines = with_vary(lines)

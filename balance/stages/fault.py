@@ -38,7 +38,7 @@ class FaultInjection(Stage):
     def on_request(self, context: RequestContext) -> Reply | Wait | None:
         if context.now >= self._ends:
             return None
-        if self._test is not None and not (context.is_trusted and self._test.holds(context.view)):
+        if self._test is not None and not (context.is_trusted and self._test.holds(context)):
             return None
         is_aborted = context.rand() < self._abort_below
         if self._delay_below and context.rand() < self._delay_below and self._may_hold(context.now):

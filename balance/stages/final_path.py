@@ -71,7 +71,7 @@ class _PoolRules:
         return denial
 
     def _denial(self, context: RequestContext, path: bytes) -> Reply | None:
-        index = self._table.find(context.view, context.host, context.method, path)
+        index = self._table.find(context, context.host, context.method, path)
         rules = self._rules[index] if index != NO_MATCH else None
         if rules is None:
             return None

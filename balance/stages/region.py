@@ -23,7 +23,7 @@ class Region(Stage):
         self._header = header.lower().encode()
 
     def on_request(self, context: RequestContext) -> None:
-        told = context.view.header(self._header) if self._header and context.is_trusted else None
+        told = context.header(self._header) if self._header and context.is_trusted else None
         context.region = self._finder.find(told, context.client)
 
 

@@ -221,16 +221,14 @@ def _values(condition: Condition, *, is_denial: bool) -> Values:
     subject = condition.subject
     if subject == "header":
         header = condition.name.lower().encode()
-        return lambda context, path: context.view.headers(header)
+        return lambda context, path: context.headers(header)
     name = condition.name.encode()
     if subject == "cookie":
         if is_denial:
-            return lambda context, path: [
-                reading for value in context.view.cookies(name) for reading in _cookie_readings(value)
-            ]
-        return lambda context, path: context.view.cookies(name)
+            return lambda context, path: [reading for value in context.cookies(name) for reading in _cookie_readings(value)]
+        return lambda context, path: context.cookies(name)
     if subject == "query":
-        return lambda context, path: context.view.queries(name)
+        return lambda context, path: context.parameters(name)
     return _of_method_in_either_case if is_denial and subject == "method" else _SINGLE[subject]
 
 

@@ -34,16 +34,16 @@ class UserKey:
         """The key of the request's user; b"" when the request says nothing of him, and he gets no cookie."""
         kind, found = self._kind, None
         if kind == "cookie":
-            found = context.view.cookie(self._name)
+            found = context.cookie(self._name)
         elif kind == "header":
-            found = context.view.header(self._name)
+            found = context.header(self._name)
         elif kind == "client-ip":
             found = source_key(context.client)
         return found or (self._cookie(context) if self._is_sticky else b"")
 
     def _cookie(self, context: RequestContext) -> bytes:
         """The id in our cookie; a new one is set with the reply."""
-        found = context.view.cookie(COOKIE)
+        found = context.cookie(COOKIE)
         if found:
             return found
         _, is_set, rest = context.reply_lines.partition(_SET)

@@ -100,8 +100,8 @@ def test_cookies_are_pairs_with_whole_names(lines, values):
 )
 def test_query_parameters_are_decoded_and_the_first_counts(target, values):
     found = view(target=target)
-    assert found.queries(b"a") == values
-    assert found.query(b"a") == (values[0] if values else None)
+    assert found.parameters(b"a") == values
+    assert found.parameter(b"a") == (values[0] if values else None)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", "ab"]), st.text("xyz=\t ", max_size=4)), max_size=6))

@@ -12,7 +12,6 @@ from balance.config.model import HttpConfig, ListenerConfig
 from balance.config.route_model import Condition, PoolUse, RouteConfig, RouteMatch, Rule, TrafficPolicy, Transform
 from balance.http1.head import RequestFields
 from balance.model import Address, Mode
-from balance.routing.request_view import RequestView
 from balance.runtime.routes import Route, Router, Routers, Target
 from balance.stages.environment import StageEnvironment
 from balance.stages.request_context import RequestContext
@@ -46,7 +45,7 @@ def found(routes: Router, target: bytes) -> tuple[str, bytes, bytes]:
     """(route or why there is none, path, query)"""
     context = RequestContext()
     context.method, context.target = b"GET", target
-    context.view = RequestView(RequestFields(), target)
+    context.fields, context.target = RequestFields(), target
     taken = routes.find(context)
     if isinstance(taken, Reply):
         return taken.why.word, context.path, context.query

@@ -1,7 +1,6 @@
 """Contexts of requests, as the proxy makes them, for tests of stages."""
 
 from balance.http1.head import RequestFields
-from balance.routing.request_view import RequestView
 from balance.stages.request_context import RequestContext
 
 
@@ -13,7 +12,7 @@ def request_context(target: bytes = b"/", forward: bytes = b"Host: shop.example\
     context.fields = RequestFields()
     context.fields.host = b"shop.example"
     context.fields.forward = forward
-    context.view = RequestView(context.fields, target)
+    context.fields, context.target = context.fields, target
     context.client = "192.0.2.1"
     context.host = "shop.example"
     context.host_sent = b"shop.example"

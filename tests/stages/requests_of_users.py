@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 
 from balance.http1.head import RequestFields
-from balance.routing.request_view import RequestView
 from balance.stages.request_context import RequestContext
 
 
@@ -14,7 +13,7 @@ def request(*lines: str, client: str = "10.0.0.1", scheme: str = "http", pool: s
     context = RequestContext()
     context.fields = RequestFields()
     context.fields.forward = context.forward = "".join(f"{line}\r\n" for line in lines).encode()
-    context.view = RequestView(context.fields, b"/")
+    context.fields, context.target = context.fields, b"/"
     context.client, context.scheme, context.pool = client, scheme, pool
     context.rand = random.Random(seed).random
     return context

@@ -10,7 +10,6 @@ from balance.compression.stream_memory import StreamMemory
 from balance.config.route_model import Compression
 from balance.http1.framing import BY_CHUNKS, BY_LENGTH, NO_BODY
 from balance.http1.head import RequestFields
-from balance.routing.request_view import RequestView
 from balance.stages.compression import CompressionStage
 from balance.stages.request_context import RequestContext
 from balance.stages.stage import ReplyHead
@@ -24,7 +23,7 @@ def context(lines: bytes = b"Accept-Encoding: gzip\r\n", method: bytes = b"GET")
     asked.method = method
     asked.fields = RequestFields()
     asked.fields.forward = asked.forward = lines
-    asked.view = RequestView(asked.fields, b"/")
+    asked.fields, asked.target = asked.fields, b"/"
     return asked
 
 

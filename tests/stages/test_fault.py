@@ -30,7 +30,7 @@ def stage(fault: Fault) -> FaultInjection | None:
 def request(*draws: float, now: float = 50.0, fields: bytes = b"", is_trusted: bool = False) -> RequestContext:
     head = READER.read(b"GET / HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n")
     context = RequestContext()
-    context.view = RequestView(head.fields, b"/", is_trusted=is_trusted)
+    context.fields, context.target = head.fields, b"/"
     context.is_trusted = is_trusted
     context.now = now
     left: Iterator[float] = iter(draws)

@@ -25,7 +25,7 @@ def request(client: str, fields: bytes = b"", *, is_trusted: bool = False) -> Re
     head = READER.read(b"GET / HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n")
     context = RequestContext()
     context.method, context.target, context.path, context.fields = b"GET", b"/", b"/", head.fields
-    context.view = RequestView(head.fields, b"/", is_trusted=is_trusted)
+    context.fields, context.target = head.fields, b"/"
     context.is_trusted, context.client = is_trusted, client
     return context
 

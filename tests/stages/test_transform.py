@@ -18,7 +18,6 @@ from balance.config.route_model import (
     Transform,
 )
 from balance.model import Why
-from balance.routing.request_view import RequestView
 from balance.stages.environment import StageEnvironment
 from balance.stages.request_context import RequestContext
 from balance.stages.stage import ReplyHead, Stage
@@ -148,7 +147,6 @@ def to(name: str, pool: str, transform: Transform, policy: TrafficPolicy | None 
 
 def routed_context(target: bytes) -> RequestContext:
     context = request_context(target, pool="p")
-    context.view = RequestView(context.fields, target, is_trusted=False)
     return context
 
 

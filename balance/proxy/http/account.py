@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from balance.http1.fields import field_value
 from balance.model import Outcome
 from balance.proxy.access_log import AccessRecord
+from balance.runtime import counters
 from balance.runtime.lease import Lease
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ def count_exchange(exchange: Exchange, now: float, lease: Lease | None, outcome:
         exchange.bytes_out,
     )
     if settings.route_block:
-        worker.row.count_route(settings.route_block, int(now * 1e6))
+        cells = worker.row.cells
+        cells[settings.route_block + counters.ROUTE_HITS] += 1
+        cells[settings.route_block + counters.ROUTE_LAST_US] = int(now * 1e6)
     if worker.access is None:
         return None
     record = _record(exchange, now, lease, bytes_in, detail)
@@ -80,5 +83,5 @@ def _record(exchange: Exchange, now: float, lease: Lease | None, bytes_in: int, 
         detail=detail,
         tries=resend.failures if resend is not None else (),
         route=exchange.settings.route,
-        rule=exchange.routing.context.rule if exchange.routing is not None else "",
+        rule=exchange.routing.rule if exchange.routing is not None else "",
     )

@@ -195,7 +195,11 @@ class Exchange:
         if client.is_trusted:
             view = self.view = client_view(client, settings, request, now)
         if settings.router is not None:
-            return self._start_routed(settings.router, body)
+            plain = settings.plain_hosts.get(fields.host)
+            if plain is None:
+                return self._start_routed(settings.router, body)
+            self.settings = settings = plain
+            client.limit_total(now + settings.request_s)
         self.head = request_head(request.line, fields.forward, fields.host, client, view, own_id)
         if fields.framing is not NO_BODY:
             upload = self.upload = Upload(fields, settings.listener.http, len(self.head))
@@ -867,8 +871,9 @@ class Exchange:
             self.queue_wait.leave(now)
         if self.resend is not None:
             self.resend.done()
-        if self.routing is not None:
-            self.routing.done()
+        routing = self.routing
+        if routing is not None:
+            routing.done()
         if self.upload is not None:
             self.upload.release()
         self._state = ENDED
@@ -885,4 +890,7 @@ class Exchange:
                 lease.answered(now)
             else:
                 lease.release(outcome, now, None, self.status if outcome is _OK else self.why)
-        return count_exchange(self, now, lease, outcome, detail)
+        record = count_exchange(self, now, lease, outcome, detail)
+        if routing is not None:
+            self.routing = None  # each holds the other: else they would wait for the garbage collector
+        return record

@@ -10,13 +10,11 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from balance.errors import ProtocolError
-from balance.host_names import normalize_host
 from balance.http1.head import Response
 from balance.model import Why
 from balance.proxy.http.encoded_reply import EncodedReply
 from balance.proxy.http.request_head import request_head
 from balance.proxy.mirroring.copy_queue import Copy, copy_queue
-from balance.routing.request_view import RequestView
 from balance.runtime.backend import Backend
 from balance.runtime.routes import Route, Router
 from balance.stages.request_context import RequestContext
@@ -27,95 +25,117 @@ if TYPE_CHECKING:
     from balance.proxy.http.exchange import Exchange
 
 
-class Routing:
+class Routing(RequestContext):
     """Finds the route and runs its stages. Exchange.begin() follows when the last of them says go on."""
 
-    __slots__ = ("_at_timeout", "_exchange", "_next", "_ready_at", "context", "encoded", "is_waiting", "route")
+    _next = 0  # the stage to ask next
+    _at_timeout: Reply | None = None
+    _ready_at = 0.0  # when the wait ends, seconds, monotonic
+    is_waiting = False
+    taken: Route | None = None  # the route that was found
+    encoded: EncodedReply | None = None  # the body of the reply, where a stage encodes it
 
     def __init__(self, exchange: Exchange) -> None:
+        request, client, settings = exchange.request, exchange.client, exchange.settings
+        fields = request.fields
         self._exchange = exchange
-        self._next = 0  # the stage to ask next
-        self._at_timeout: Reply | None = None
-        self._ready_at = 0.0  # when the wait ends, seconds, monotonic
-        self.is_waiting = False
-        self.route: Route | None = None
-        self.encoded: EncodedReply | None = None  # the body of the reply, where a stage encodes it
-        self.context = _context(exchange, self)
+        self.fields = fields
+        self.method = request.method
+        self.target = request.target
+        self.forward = fields.forward
+        self.request_id = exchange.request_id
+        self.now = exchange.started
+        self.rand = settings.worker.rand
+        if client.is_trusted:
+            self.is_trusted = True
+            self.client = exchange.view.address
+            self.scheme = "https" if exchange.view.is_secure else "http"
+        else:
+            self.client = client.peer
+            self.scheme = settings.scheme
+        if fields.host is not None:
+            self.host_sent = fields.host
+            self.host = settings.host_names.get(fields.host) or settings.host_name(fields.host)
 
     def start(self, router: Router) -> bool:
         """Find the route and run its stages. False when the request was replied to, or waits.
 
         ProtocolError for a body that is longer than the route allows.
         """
-        exchange, context = self._exchange, self.context
-        found = router.find(context)
-        if isinstance(found, Reply):
+        exchange = self._exchange
+        found = router.find(self)
+        if type(found) is Reply:
             exchange.reply(found)
             return False
-        self.route = found
-        settings = exchange.settings = exchange.settings.for_route(found, context.pool)
-        exchange.client.limit_total(exchange.started + settings.request_s)
+        assert type(found) is Route
+        self.taken = found
+        client = exchange.client
+        before = client.settings
+        settings = exchange.settings = before.routed.get(found) or before.for_route(found, self.pool)
+        if settings.request_s != before.request_s:
+            client.limit_total(exchange.started + settings.request_s)
         limit = found.config.body_bytes
         if limit:
-            if exchange.request.fields.length > limit:
+            if self.fields.length > limit:
                 raise ProtocolError(413, Why.BODY_TOO_LARGE, f"a body of more than {limit} bytes")
             if exchange.upload is not None:
                 exchange.upload.lower_limit(limit)
-        return self._run()
+        if found.is_plain and before.router is not None and before.router.plain(self.host) is found:
+            before.remember_plain(self.fields.host, settings)
+        return self._run(found)
 
-    def _run(self) -> bool:
-        """Ask the stages from `_next` on. True when all let the request go on."""
-        assert self.route is not None
-        exchange, context, stages = self._exchange, self.context, self.route.stages
+    def _run(self, route: Route) -> bool:
+        """Ask the stages from `_next` on. True when all let the request go on: the head is made then."""
+        stages = route.stages
         while self._next < len(stages):
             stage = stages[self._next]
             self._next += 1
-            answer = stage.on_request(context)
+            answer = stage.on_request(self)
             if answer is None:
                 continue
-            if isinstance(answer, Reply):
-                exchange.reply(answer)
-                return False
-            self._wait(answer)
+            if type(answer) is Wait:
+                self._wait(answer)
+            else:
+                assert type(answer) is Reply
+                self._exchange.reply(answer)
             return False
-        self._settle()
+        if self.pool != route.config.pool:
+            self._go_to(route)
+        if route.regions is not None:
+            exchange = self._exchange
+            exchange.settings = exchange.client.settings.in_region(route, self.pool, self.region)
+        if self.per_try is None:
+            self._make_head(self.forward, has_host=bool(self.host_to_backend))
         return True
 
-    def _settle(self) -> None:
-        """All stages are done: the request as they changed it, to the pool that they chose."""
-        exchange, context, route = self._exchange, self.context, self.route
-        assert route is not None
+    def _go_to(self, route: Route) -> None:
+        """A stage has chosen another pool than the route's own."""
+        exchange = self._exchange
         client = exchange.client
-        if context.pool != route.config.pool:
-            exchange.settings = client.settings.for_route(route, context.pool)
-            client.limit_total(exchange.started + exchange.settings.request_s)
-        if route.regions is not None:
-            exchange.settings = client.settings.in_region(route, context.pool, context.region)
-        if context.per_try is None:
-            self._make_head(context.forward, has_host=bool(context.host_to_backend))
+        exchange.settings = client.settings.for_route(route, self.pool)
+        client.limit_total(exchange.started + exchange.settings.request_s)
 
     def name_backend(self, backend: Backend) -> None:
         """Make the head for a try that goes to this backend, where the head names it."""
-        context = self.context
-        per_try = context.per_try
+        per_try = self.per_try
         if per_try is not None:
             authority = b""
             if per_try.has_host:
-                authority = context.host_to_backend = own_host(backend.address)
-            context.backend = backend.name
-            self._make_head(per_try.lines(context, authority) + context.forward, has_host=bool(context.host_to_backend))
-        if context.mirror:
+                authority = self.host_to_backend = own_host(backend.address)
+            self.backend = backend.name
+            self._make_head(per_try.lines(self, authority) + self.forward, has_host=bool(self.host_to_backend))
+        if self.mirror:
             self._copy_to_mirror()
 
     def _copy_to_mirror(self) -> None:
         """Give the mirror a copy of the request, as its first backend gets it; a body that is not whole follows."""
-        exchange, context, route = self._exchange, self.context, self.route
-        mirror, context.mirror = context.mirror, ""
+        exchange, route = self._exchange, self.taken
+        mirror, self.mirror = self.mirror, ""
         target = route.targets.get(mirror) if route is not None else None
         if route is None or target is None:
             return
         upload, queue = exchange.upload, copy_queue(exchange.settings.worker, mirror)
-        copy = Copy(queue, target.pool, context.method, exchange.head, route.block)
+        copy = Copy(queue, target.pool, self.method, exchange.head, route.block)
         if upload is None:
             copy.add(b"", is_whole=True)
         elif copy.add(upload.kept or b"", is_whole=upload.is_done):
@@ -123,19 +143,19 @@ class Routing:
 
     def _make_head(self, forward: bytes, *, has_host: bool) -> None:
         """The head of the request as the stages changed it. `has_host`: a Host in place of the client's is in `forward`."""
-        exchange, context = self._exchange, self.context
+        exchange = self._exchange
         request, client = exchange.request, exchange.client
         fields = request.fields
         host = fields.host
-        if host is None and (has_host or context.without_own):
+        if host is None and (has_host or self.without_own):
             host = client.own_host()
             if not has_host:
                 forward = b"Host: %b\r\n%b" % (host, forward)
-        target = context.path + context.query if context.query else context.path
+        target = self.path + self.query if self.query else self.path
         line = request.line if target == request.target else b"%b %b HTTP/1.1\r\n" % (request.method, target)
         view = exchange.view if client.is_trusted else None
         own_id = b"" if fields.request_id else exchange.request_id
-        exchange.head = request_head(line, forward, host, client, view, own_id, context.without_own)
+        exchange.head = request_head(line, forward, host, client, view, own_id, self.without_own)
 
     def _wait(self, wait: Wait) -> None:
         now = monotonic()
@@ -159,7 +179,7 @@ class Routing:
         try:
             if reply is not None:
                 exchange.reply(reply)
-            elif self._run():
+            elif self.taken is not None and self._run(self.taken):
                 exchange.begin(monotonic())
         except Exception:  # called outside a transport callback, which would end the connection
             exchange.crashed()
@@ -176,47 +196,25 @@ class Routing:
 
     def reply(self, response: Response) -> Response:
         """The backend's reply as the stages change its head."""
-        route, context, backend = self.route, self.context, self._exchange.backend
-        if route is None or not (route.replies or context.reply_lines):
+        route, exchange = self.taken, self._exchange
+        if route is None or not (route.replies or self.reply_lines):
             return response
-        context.backend = backend.name if backend is not None else ""
+        self.backend = exchange.lease.backend.name if exchange.lease is not None else ""
         head = ReplyHead(response.status, response.forward, response.framing, response.length)
         self._change(head)
         if head.encoder is not None:
-            self.encoded = EncodedReply(self._exchange, head.encoder)
+            self.encoded = EncodedReply(exchange, head.encoder)
         return response.changed(head.lines)
 
     def own_reply(self, status: int, lines: bytes) -> bytes:
         """The lines of a reply of our own as the stages change them."""
-        self.context.backend = ""  # of a failed try
+        self.backend = ""  # of a failed try
         head = ReplyHead(status, lines, is_own=True)
         self._change(head)
         return head.lines
 
     def _change(self, head: ReplyHead) -> None:
-        context = self.context
-        if self.route is not None:
-            for stage in self.route.replies:
-                stage.on_reply(context, head)
-        head.lines += context.reply_lines
-
-
-def _context(exchange: Exchange, routing: Routing) -> RequestContext:
-    request, client, settings = exchange.request, exchange.client, exchange.settings
-    fields = request.fields
-    context = RequestContext()
-    context.method = request.method
-    context.target = request.target
-    context.fields = fields
-    context.view = RequestView(fields, request.target, is_trusted=client.is_trusted)
-    context.client = exchange.client_address
-    context.is_trusted = client.is_trusted
-    context.scheme = ("https" if exchange.view.is_secure else "http") if client.is_trusted else settings.scheme
-    context.host_sent = fields.host or b""
-    context.host = normalize_host(context.host_sent.decode("ascii"))
-    context.request_id = exchange.request_id
-    context.now = exchange.started
-    context.rand = settings.worker.rand
-    context.wake = routing.wake
-    context.forward = fields.forward
-    return context
+        if self.taken is not None:
+            for stage in self.taken.replies:
+                stage.on_reply(self, head)
+        head.lines += self.reply_lines
