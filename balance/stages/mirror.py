@@ -30,7 +30,7 @@ class Mirroring(Stage):
     def on_request(self, context: RequestContext) -> None:
         if not (self._is_any or context.method in _SAFE) or context.fields.upgrade:
             return
-        if (self._below >= 1 or context.rand() < self._below) and context.view.header(MARK) is None:
+        if (self._below >= 1 or context.rand() < self._below) and context.header(MARK) is None:
             context.mirror = self._pool
 
 
