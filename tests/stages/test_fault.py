@@ -11,7 +11,6 @@ from balance.config.model import HttpConfig
 from balance.config.route_model import Fault, RouteConfig, TrafficPolicy, ValueMatch
 from balance.http1.request import RequestReader
 from balance.model import Why
-from balance.routing.request_view import RequestView
 from balance.stages.environment import Moment, StageEnvironment
 from balance.stages.fault import MAX_HELD, FaultInjection, fault_stage
 from balance.stages.request_context import RequestContext

@@ -7,7 +7,6 @@ import pytest
 from balance.config.model import HttpConfig
 from balance.config.route_model import Mirror, RouteConfig, TrafficPolicy
 from balance.http1.request import RequestReader
-from balance.routing.request_view import RequestView
 from balance.stages.environment import StageEnvironment
 from balance.stages.mirror import mirror_stage
 from balance.stages.request_context import RequestContext
@@ -23,7 +22,7 @@ def is_copied(mirror: Mirror, method: str = "GET", fields: str = "", draw: float
     head = READER.read(f"{method} / HTTP/1.1\r\nHost: a\r\n{fields}\r\n".encode())
     context = RequestContext()
     context.method, context.fields = head.method, head.fields
-    context.view = RequestView(head.fields, b"/")
+    context.fields, context.target = head.fields, b"/"
     context.rand = lambda: draw
     stage.on_request(context)
     assert context.mirror in ("", mirror.pool)

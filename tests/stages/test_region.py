@@ -10,7 +10,6 @@ from balance.config.model import HttpConfig
 from balance.config.route_model import Condition, Regions, RouteConfig, Rule, TrafficPolicy
 from balance.geoip import GeoDatabaseError
 from balance.http1.request import RequestReader
-from balance.routing.request_view import RequestView
 from balance.stages import build_stages
 from balance.stages.environment import StageEnvironment
 from balance.stages.region import Region, region_stage
