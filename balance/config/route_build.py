@@ -50,7 +50,7 @@ class RouteScope:
     http: Mapping[str, Any]
     pages: Mapping[str, str]
     folder: str  # from which relative paths of files go
-    uses: dict[str, PoolUse] = field(default_factory=dict)  # of routes that have neither timeouts nor retry, by pool
+    uses: dict[str, PoolUse] = field(default_factory=dict)  # by pool, of routes without any of it
 
 
 def route_name(route: RouteSection, index: int) -> str:
@@ -115,7 +115,7 @@ def _route(name: str, given: dict[str, Any], route: RouteSection, scope: RouteSc
 
 
 def _use(name: str, route: RouteSection, scope: RouteScope) -> PoolUse:
-    is_plain = route.timeouts is None and route.retry is None
+    is_plain = route.timeouts is None and route.retry is None and route.buffering is None
     if is_plain and name in scope.uses:
         return scope.uses[name]
     pool = scope.pools.get(name)  # None: not defined, which is reported later
