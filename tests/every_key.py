@@ -310,7 +310,7 @@ KEYS: dict[str, Key] = {
     "http.buffering.request": Key("64KB", ""),
     "http.buffering.response": Key("64KB", ""),
     "http.buffering.total": Key("1MB", ""),
-    "http.host": Key("backend", ""),
+    "http.host": Key("backend", _TRANSFORMED + "test_listener_without_routes_may_give_a_host"),
     "http.normalize": Key("forward", _ROUTER + "test_a_path_that_may_lead_elsewhere"),
     "http.routes[].name": Key("shop", _ROUTER + "test_the_route_of_a_request"),
     "http.routes[].host": Key("shop.example", _ROUTES + "test_hosts"),
