@@ -110,7 +110,9 @@ class SharedSessions:
                 self._table.keep(session, backend, now)
                 store.keep(session, self._pool, backend.name, self._ttl_s, is_moved=False)
                 return _knows(lookup, session, backend)
-            return Step.DENY if store.denies and not store.takes_writes else Step.GO_ON
+            if store.takes_writes:
+                return Step.GO_ON
+            return self._without_store(lookup, ids, None, store, now)  # it may be one that another machine could not write
         return self._found(lookup, answer, store, now)
 
     def _found(self, lookup: SessionLookup, found: Found, store: SessionStore, now: float) -> Step:

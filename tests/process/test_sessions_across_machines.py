@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from instance_process import PATIENCE_S, Instance, Origin, until
+from redis_drill import drill
 from redis_server import RedisServer
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "deployments" / "examples"
@@ -197,6 +198,19 @@ def test_in_trouble_nobody_fails_or_waits_and_it_is_over_by_itself(
     until(lambda: all(client.exists(f"balance:session:{cookie}") for _, _, cookie in newcomers), "they are known now")
     said = [line for line in instance.lines if "Redis" in line]
     assert len(said) == 2, said
+
+
+@pytest.mark.long
+def test_under_load_no_request_fails_and_no_user_loses_his_backend() -> None:
+    found = drill(1.5)
+    assert (found.failed, found.moved) == ([], [])
+    assert found.requests > 200
+    said = [
+        re.sub(r".*: (Redis (?:can't be used|is back|takes no writes|takes writes again)).*", r"\1", line)
+        for line in found.lines
+    ]
+    assert said.count("Redis can't be used") == said.count("Redis is back"), "one line for each transition"
+    assert said.count("Redis takes no writes") == said.count("Redis takes writes again") == 2, "one of each instance"
 
 
 @pytest.mark.long

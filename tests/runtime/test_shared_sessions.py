@@ -303,6 +303,18 @@ def test_what_began_without_the_store_is_learned_by_it_afterwards() -> None:
     assert other.request(cookie, now=110.0) == (name, None)
 
 
+def test_an_id_that_may_not_have_been_written_is_not_replaced() -> None:
+    store = Store()
+    one, other = Machine(store), Machine(store, seed=2)
+    store.takes_writes = False
+    name, cookie = begun(one)
+    assert other.request(cookie)[1] is None
+    assert one.request(cookie) == (name, None)
+    store.takes_writes = True
+    store.keep(cookie.encode(), "web", name, 3600.0, is_moved=False)  # as it does now by itself
+    assert other.request(cookie) == (name, None)
+
+
 @pytest.mark.parametrize(
     ("up", "writes", "known", "step"),
     [
