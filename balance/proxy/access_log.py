@@ -218,19 +218,18 @@ class AccessLog:
                 return
 
 
-_NAMES: Final = tuple(field.name for field in fields(AccessRecord))
+_RARE: Final = ("detail", "tries", "rule")  # left out where empty
+_NAMES: Final = tuple(field.name for field in fields(AccessRecord) if field.name not in _RARE)
 
 
 def _json(record: AccessRecord) -> str:
     said = {name: getattr(record, name) for name in _NAMES}
-    if not record.detail:
-        del said["detail"]
-    if not record.rule:
-        del said["rule"]
+    if record.detail:
+        said["detail"] = record.detail
     if record.tries:
         said["tries"] = [failed._asdict() for failed in record.tries]
-    else:
-        del said["tries"]
+    if record.rule:
+        said["rule"] = record.rule
     return json.dumps({"time": _iso(time.time()), **said}) + "\n"
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from balance.proxy.http.exchange import Exchange
 
 _OK: Final = Outcome.OK
+_ROUTE_HITS: Final = counters.ROUTE_HITS
+_ROUTE_LAST_US: Final = counters.ROUTE_LAST_US
 
 
 def count_exchange(exchange: Exchange, now: float, lease: Lease | None, outcome: Outcome, detail: str) -> AccessRecord | None:
@@ -42,10 +44,11 @@ def count_exchange(exchange: Exchange, now: float, lease: Lease | None, outcome:
         bytes_in,
         exchange.bytes_out,
     )
-    if settings.route_block:
+    block = settings.route_block
+    if block:
         cells = worker.row.cells
-        cells[settings.route_block + counters.ROUTE_HITS] += 1
-        cells[settings.route_block + counters.ROUTE_LAST_US] = int(now * 1e6)
+        cells[block + _ROUTE_HITS] += 1
+        cells[block + _ROUTE_LAST_US] = int(now * 1e6)
     if worker.access is None:
         return None
     record = _record(exchange, now, lease, bytes_in, detail)

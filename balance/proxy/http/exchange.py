@@ -198,15 +198,18 @@ class Exchange:
             plain = settings.plain_hosts.get(fields.host)
             if plain is None:
                 return self._start_routed(settings.router, body)
+            if plain.request_s != settings.request_s:
+                client.limit_total(now + plain.request_s)
             self.settings = settings = plain
-            client.limit_total(now + settings.request_s)
         self.head = request_head(request.line, fields.forward, fields.host, client, view, own_id)
         if fields.framing is not NO_BODY:
             upload = self.upload = Upload(fields, settings.listener.http, len(self.head))
             if body:
                 upload.hold(upload.feed(body))
                 body = upload.rest
-        self.begin(now)
+            self.begin(now)
+        else:
+            self._choose(now)
         return body
 
     def _start_routed(self, router: Router, body: bytes) -> bytes:
