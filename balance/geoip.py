@@ -80,7 +80,7 @@ def _read(path: str, stamp: Stamp) -> Any:
     try:
         import maxminddb
     except ImportError:
-        raise GeoDatabaseError(f"regions by GeoIP need maxminddb: {_HINT}") from None
+        raise GeoDatabaseError(f"needs a library to be read: {_HINT}") from None
     try:
         reader = maxminddb.open_database(path, maxminddb.MODE_MEMORY)
         metadata = reader.metadata()

@@ -15,6 +15,8 @@ class Key(NamedTuple):
 
 PAGE = str(Path(__file__).resolve().parent.parent / "deployments" / "examples" / "pages" / "503.html")
 
+COUNTRIES = str(Path(__file__).resolve().parent / "countries.mmdb")
+
 _CLIENT = "tests/proxy/http/test_client.py::"
 _COMPRESSED = "tests/proxy/http/test_encoded_reply.py::"
 _COMPRESSION = "tests/stages/test_compression.py::"
@@ -291,7 +293,9 @@ KEYS: dict[str, Key] = {
         "2h",
         "tests/process/operations/test_rolling_restart.py::test_in_each_slot_the_new_worker_is_ready_before_the_old_one_drains",
     ),
-    "backends[].region": Key("eu", ""),
+    "backends[].region": Key(
+        "eu", "tests/runtime/test_region_levels.py::test_a_region_is_served_by_its_own_and_by_those_of_every_region"
+    ),
     "pools.NAME.buffering.request": Key("64KB", ""),
     "pools.NAME.buffering.response": Key("64KB", ""),
     "http.transform.request_headers[].action": Key("add", _TRANSFORMED + "test_users_own_forwarding_fields_stand_in_for_ours"),
@@ -371,9 +375,11 @@ KEYS: dict[str, Key] = {
     "http.routes[].policy.blue_green.header": Key(
         "X-Side", "tests/stages/test_blue_green.py::test_the_active_side_or_the_one_that_is_picked"
     ),
-    "http.routes[].policy.mirror.pool": Key("s", ""),
-    "http.routes[].policy.mirror.percent": Key(5, ""),
-    "http.routes[].policy.mirror.unsafe_methods": Key(True, ""),
+    "http.routes[].policy.mirror.pool": Key("s", "tests/stages/test_mirror.py::test_methods_that_change_nothing_are_copied"),
+    "http.routes[].policy.mirror.percent": Key(5, "tests/stages/test_mirror.py::test_as_many_as_is_said"),
+    "http.routes[].policy.mirror.unsafe_methods": Key(
+        True, "tests/stages/test_mirror.py::test_all_other_methods_are_copied_where_that_is_asked_for"
+    ),
     "http.routes[].policy.fault.abort_percent": Key(5, "tests/stages/test_fault.py::test_as_many_requests_as_is_said"),
     "http.routes[].policy.fault.abort_status": Key(
         500, "tests/stages/test_fault.py::test_the_reply_is_the_configured_status_and_says_that_it_is_injected"
@@ -383,13 +389,22 @@ KEYS: dict[str, Key] = {
     "http.routes[].policy.fault.header": Key(
         "X-Fault", "tests/stages/test_fault.py::test_a_field_causes_faults_for_trusted_proxies_only"
     ),
-    "http.routes[].policy.fault.until": Key("20m", ""),
+    "http.routes[].policy.fault.until": Key("20m", "tests/stages/test_fault.py::test_it_ends_by_itself"),
     "http.routes[].policy.regions.header": Key(
         "X-Region", "tests/stages/test_region.py::test_a_field_is_believed_from_trusted_proxies_only"
     ),
-    "http.routes[].policy.regions.cidrs": Key({"eu": ["10.0.0.0/8"]}, ""),
-    "http.routes[].policy.regions.geoip_db": Key(PAGE, ""),
-    "http.routes[].policy.regions.fallback": Key({"eu": ["us"]}, ""),
+    "http.routes[].policy.regions.cidrs": Key(
+        {"eu": ["10.0.0.0/8"]},
+        "tests/routing/test_regions.py::test_the_longest_network_wins_and_an_address_inside_ipv6_counts_as_what_it_is",
+    ),
+    "http.routes[].policy.regions.geoip_db": Key(
+        COUNTRIES,
+        "tests/stages/test_region.py::test_a_route_without_regions_pays_nothing_and_a_missing_database_is_said_at_once",
+    ),
+    "http.routes[].policy.regions.fallback": Key(
+        {"eu": ["us"]},
+        "tests/runtime/test_region_levels.py::test_what_a_region_cannot_take_spills_over_in_proportion_to_the_next_only",
+    ),
     "http.routes[].policy.rules[].name": Key("no-admin", _RULES + "test_actions_in_the_order_of_priority_and_file"),
     "http.routes[].policy.rules[].when": Key(
         {"subject": "host", "equals": "a"},

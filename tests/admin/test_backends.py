@@ -36,8 +36,10 @@ def document(view: StateView) -> dict[str, Any]:
 def test_a_backend_is_shown_with_what_was_written_next_to_it(make_view: Callable[..., StateView], view: StateView) -> None:
     app, *others = view.config.pools
     first, *rest = app.backends
-    labelled = make_view(pools=(replace(app, backends=(replace(first, metadata=(("rack", "7"),)), *rest)), *others))
+    written = replace(first, metadata=(("rack", "7"),), region="eu")
+    labelled = make_view(pools=(replace(app, backends=(written, *rest)), *others))
     assert document(labelled)[first.name]["metadata"] == {"rack": "7"}
+    assert document(labelled)[first.name]["region"] == "eu"
 
 
 def test_a_backend_says_how_it_stands_why_and_since_when(view: StateView) -> None:
@@ -54,6 +56,7 @@ def test_a_backend_says_how_it_stands_why_and_since_when(view: StateView) -> Non
         "address": "127.0.0.1:9002",
         "weight": 2,
         "backup": False,
+        "region": None,
         "max_connections": None,
         "waiting": 0,
         "metadata": {},

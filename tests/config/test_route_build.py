@@ -1,6 +1,7 @@
 """Routes of a text, as the program uses them: every key arrives, and the nearest wins."""
 
 import ipaddress
+import shutil
 from pathlib import Path
 
 import pytest
@@ -272,7 +273,7 @@ def test_a_switch_and_a_fault_that_ends_after_a_while() -> None:
 
 
 def test_the_file_of_a_database_is_from_the_folder_of_the_configuration(tmp_path: Path) -> None:
-    (tmp_path / "c.mmdb").write_bytes(b"")
+    shutil.copy(Path(__file__).parents[1] / "countries.mmdb", tmp_path / "c.mmdb")
     text = LISTEN + POOLS + "http: {routes: [{policy: {regions: {geoip_db: c.mmdb}}}]}"
     (listener,) = load_text(text, str(tmp_path / "f.yaml"), {}).config.listeners
     regions = listener.http.routes[0].policy.regions

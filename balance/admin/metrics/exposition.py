@@ -18,11 +18,12 @@ from balance.admin.metrics.totals import Totals
 from balance.admin.sessions import uses_store, worst_state
 from balance.admin.state_view import BackendView, StateView
 from balance.admin.supervisor_orders import ReloadResult
+from balance.config.fault_ends import fault_end_s
 from balance.health.circuit_breaker import TOTAL_OPENINGS, BreakerState
 from balance.model import Why
 from balance.retry.decision import NOT_RETRIED
 from balance.runtime import counters
-from balance.runtime.backend_slots import route_of
+from balance.runtime.backend_slots import route_key, route_of
 from balance.shared_store.failures import StoreState
 from balance.version import VERSION
 
@@ -83,6 +84,7 @@ class BoardCollector(Collector):
         yield from self._requests(backends)
         yield from self._backends(backends)
         yield from self._limits(backends)
+        yield from self._policies()
         yield from self._connections()
         yield from self._acceptance()
         yield from self._store()
@@ -184,6 +186,27 @@ class BoardCollector(Collector):
         for pool in self._view.config.pools:
             queued.add_metric((pool.name,), waiting(pool, self._view, self._totals))
         yield from (limit, queued)
+
+    def _policies(self) -> Iterator[Metric]:
+        """What routes do besides serving: mirrors and injected faults, where there are any."""
+        labels = ("listener", "route")
+        copied = CounterMetricFamily("balance_mirrored_requests", "Copies of requests that a mirror answered.", labels=labels)
+        dropped = CounterMetricFamily(
+            "balance_mirror_dropped", "Copies of requests that were not sent to a mirror, or not answered.", labels=labels
+        )
+        active = GaugeMetricFamily(
+            "balance_fault_injection_active", "1 until the time when the route injects no more faults.", labels=labels
+        )
+        for listener in self._view.config.listeners:
+            for route in listener.http.routes:
+                label = (listener.name, route.name)
+                slot = self._view.slots.get(route_key(*label))
+                if route.policy.mirror is not None and slot:
+                    copied.add_metric(label, self._totals.cell(counters.block(slot) + counters.ROUTE_MIRRORED))
+                    dropped.add_metric(label, self._totals.cell(counters.block(slot) + counters.ROUTE_MIRROR_DROPPED))
+                if route.policy.fault is not None:
+                    active.add_metric(label, time.time() < fault_end_s(route.policy.fault))
+        yield from (copied, dropped, active)
 
     def _breakers(self, backends: list[BackendView]) -> Iterator[Metric]:
         state = GaugeMetricFamily(

@@ -97,7 +97,9 @@ def backend_rows(document: dict[str, Any]) -> list[tuple[object, ...]]:
 
 
 def _weight(backend: dict[str, Any]) -> object:
-    return f"{backend['weight']} backup" if backend["backup"] else backend["weight"]
+    """With what else decides what it gets: `3`, `1 backup`, `2 eu`."""
+    more = [*(["backup"] if backend["backup"] else []), *([backend["region"]] if backend.get("region") else [])]
+    return " ".join([str(backend["weight"]), *more]) if more else backend["weight"]
 
 
 def _why(backend: dict[str, Any]) -> str | None:

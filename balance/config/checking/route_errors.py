@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -12,6 +11,7 @@ from balance.config.build import KeyPaths
 from balance.config.model import Config, ListenerConfig
 from balance.config.reading.document import Document, Path
 from balance.config.route_model import Compression, Redirect, RouteConfig, Rule, Transform
+from balance.geoip import GeoDatabase, GeoDatabaseError
 from balance.model import Mode
 
 Finding = tuple[Path, str]
@@ -208,11 +208,10 @@ def _policy(route: RouteConfig, where: Path, names: list[str], document: Documen
         if not (regions.header or regions.cidrs or regions.geoip_db):
             yield (*where, "regions"), "needs header, cidrs or geoip_db: nothing tells a client's region"
         if regions.geoip_db:
-            path = (*where, "regions", "geoip_db")
-            if not os.path.isfile(regions.geoip_db):
-                yield path, f"there is no file {regions.geoip_db!r}"
-            if find_spec("maxminddb") is None:
-                yield path, "needs a library: pip install 'balance[geo]'"
+            try:
+                GeoDatabase(regions.geoip_db)
+            except GeoDatabaseError as error:
+                yield (*where, "regions", "geoip_db"), f"{regions.geoip_db} {error}"
 
 
 def _rule_name(given: object, number: int) -> str:

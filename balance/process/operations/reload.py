@@ -27,7 +27,7 @@ from balance.process.ipc.messages import ABORT, COMMIT, COMMITTED, LOAD_FAILED, 
 from balance.process.ipc.pipe import Message, to_memfd
 from balance.process.operations.load_config import Loaded, load
 from balance.process.operations.new_config import ConfigRejectedError, NewConfig, load_request_for, propose
-from balance.process.operations.startup_log import limit_warnings
+from balance.process.operations.startup_log import faults, limit_warnings
 from balance.process.sockets.listen_sockets import inode
 
 log = logging.getLogger("balance.process")
@@ -222,6 +222,8 @@ class ReloadOperation:
         new_config.sockets_change.commit()
         self._log_dropped()
         log.info("configuration %d is served (%s): %s", new_config.number, self._origin, new_config.summary)
+        for line in faults(new_config.generation.config):
+            log.info("%s", line)
         for line in new_config.lines[:20]:
             log.info("%s", line)
         self._count(ReloadResult.SUCCESS)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import platform
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 
+from balance.config.fault_ends import fault_end_s
 from balance.config.model import Config, PoolConfig
 from balance.model import Address
 from balance.process.sockets.listen_sockets import ListenSockets
@@ -30,6 +32,19 @@ def lines(config: Config, listen_sockets: ListenSockets) -> Iterator[str]:
         for listen_address in listen_sockets.metrics or listen_sockets.admin:
             yield f"metrics: {url(listen_address.address)}{config.metrics.path}"
     yield f"workers: {config.workers}"
+    yield from faults(config)
+
+
+def faults(config: Config) -> Iterator[str]:
+    """The routes that inject faults, and until when."""
+    for listener in config.listeners:
+        for route in listener.http.routes:
+            fault = route.policy.fault
+            if fault is not None:
+                end_s = fault_end_s(fault)
+                until = datetime.fromtimestamp(end_s, UTC).isoformat(timespec="seconds").removesuffix("+00:00")
+                when = f"until {until}Z" if end_s else f"for {fault.until_s:g} s"
+                yield f"route {listener.name}/{route.name} injects faults {when}"
 
 
 def limit_warnings(warnings: Iterable[str]) -> Iterator[str]:

@@ -1,5 +1,8 @@
 """Mistakes in routes: the exact messages, with their places."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from balance.config import load_text
@@ -65,7 +68,7 @@ ROUTES = [
     ),
     ("{policy: {fault: {until: 0}}}", "policy.fault.until", "0 is no time at all; write a duration like 10m"),
     ("{policy: {regions: {}}}", "policy.regions", "needs header, cidrs or geoip_db: nothing tells a client's region"),
-    ("{policy: {regions: {geoip_db: x.mmdb}}}", "policy.regions.geoip_db", "there is no file 'x.mmdb'"),
+    ("{policy: {regions: {geoip_db: x.mmdb}}}", "policy.regions.geoip_db", "x.mmdb can't be read: No such file or directory"),
     ("{policy: {rules: []}}", "policy.rules", "is empty; write at least one, or leave it out"),
     (
         "{pool: a, redirect: {to: /x}}",
@@ -349,8 +352,10 @@ def test_what_needs_a_library_says_which(monkeypatch: pytest.MonkeyPatch) -> Non
     assert problems_of(HEAD + compression) == [
         "3:49: http.compression.algorithms: br needs a library: pip install 'balance[compression]'; gzip needs none"
     ]
-    regions = "http: {routes: [{policy: {regions: {geoip_db: f.mmdb}}}]}"
-    assert problems_of(HEAD + regions)[1].endswith("geoip_db: needs a library: pip install 'balance[geo]'")
+    monkeypatch.setitem(sys.modules, "maxminddb", None)
+    database = Path(__file__).parents[2] / "countries.mmdb"
+    regions = "http: {routes: [{policy: {regions: {geoip_db: %s}}}]}" % database  # noqa: UP031
+    assert problems_of(HEAD + regions)[0].endswith("countries.mmdb needs a library to be read: pip install 'balance[geo]'")
 
 
 def test_two_listeners_may_share_a_pool_of_a_route() -> None:
