@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 ID_BYTES: Final = 16  # 128 random bits: nobody guesses another's
 FRESH_S: Final = 30.0  # a session that has moved is followed everywhere within this time, whatever is lost
 EXTENDED_BELOW: Final = 0.9  # of its time to live: a session in use is written ten times in that time, not at each request
+MAX_RECENT: Final = 8192  # sessions of one pool in one worker, some 2 MB
 MAX_IDS: Final = 4  # of one request, from cookies of other paths or domains
 
 _ID: Final = re.compile(rb"[A-Za-z0-9_-]{22}")
@@ -52,7 +53,7 @@ class Step(enum.Enum):
 class SharedSessions:
     """See the module. `now`: seconds, monotonic."""
 
-    __slots__ = ("_backends", "_by_name", "_fresh_s", "_pool", "_store_of", "_table", "_ttl_s")
+    __slots__ = ("_backends", "_by_name", "_fresh_s", "_pool", "_recent", "_store_of", "_table", "_ttl_s")
 
     def __init__(
         self, table: Sessions, pool: str, backends: Sequence[Backend], ttl_s: float, store_of: Callable[[], SessionStore | None]
@@ -65,6 +66,8 @@ class SharedSessions:
         self._ttl_s = ttl_s
         self._fresh_s = min(FRESH_S, ttl_s / 4)
         self._store_of = store_of
+        # What this worker saw in the table, so that busy clients cost no search: (backend, believed until, the flush before)
+        self._recent: dict[bytes, tuple[Backend, float, float]] = {}
 
     def ask(self, lookup: SessionLookup, now: float, resume: Callable[[Step], None]) -> Step:
         """Find the session of a request, asking the store where that is needed.
@@ -75,6 +78,12 @@ class SharedSessions:
         if store is None:
             return Step.GO_ON
         lookup.is_asked = True
+        recent = self._recent.get(lookup.session)
+        # While the store is down no message says that another worker of this machine has moved it: then the table is asked.
+        if recent is not None and now < recent[1] and recent[2] == store.flushed_at and store.is_up:
+            lookup.bound = recent[0]
+            lookup.is_known = True
+            return Step.GO_ON
         ids = lookup.session.split(SESSION_SEPARATOR)[:MAX_IDS] if lookup.session else []
         known: tuple[bytes, Backend] | None = None
         for session in ids:
@@ -82,6 +91,7 @@ class SharedSessions:
             if backend is None:
                 continue
             if age_s <= self._fresh_s and int(now) - age_s > int(store.flushed_at):
+                self._note(session, backend, now + self._fresh_s - age_s, store)
                 return _knows(lookup, session, backend)
             if known is None:
                 known = session, backend
@@ -92,6 +102,11 @@ class SharedSessions:
             return Step.DENY if store.denies and not store.takes_writes else Step.GO_ON
         store.look_up(ids, self._pool, lambda answer: resume(self._answered(lookup, ids, known, answer, store, now)))
         return Step.WAIT
+
+    def _note(self, session: bytes, backend: Backend, until: float, store: SessionStore) -> None:
+        if len(self._recent) >= MAX_RECENT:
+            self._recent.clear()
+        self._recent[session] = backend, until, store.flushed_at
 
     def _answered(
         self,
@@ -174,6 +189,7 @@ class SharedSessions:
         if is_new:
             lookup.session = secrets.token_urlsafe(ID_BYTES).encode()
         self._table.keep(lookup.session, backend, now)
+        self._recent.pop(lookup.session, None)
         store = self._store_of()
         if store is not None:
             is_moved = not is_new and not lookup.is_elsewhere
@@ -183,6 +199,7 @@ class SharedSessions:
 
     def moved(self, session: bytes, backend: str, now: float) -> None:
         """Another machine, or another worker, has moved the session."""
+        self._recent.pop(session, None)
         known, age_s = self._table.look(session, now)
         if known is None or known.name == backend:
             return

@@ -39,10 +39,26 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}"
 
+    @property
+    def unix_url(self) -> str:
+        return f"unix://{self.folder}/redis.sock?db=1"
+
     def start(self) -> None:
         saving = ["--appendonly", "yes"] if self.is_saved else ["--save", "", "--appendonly", "no"]
         self.process = subprocess.Popen(
-            [REDIS_SERVER, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), *saving, *self.options],
+            [
+                REDIS_SERVER,
+                "--port",
+                str(self.port),
+                "--bind",
+                "127.0.0.1",
+                "--dir",
+                str(self.folder),
+                *saving,
+                "--unixsocket",
+                str(self.folder / "redis.sock"),
+                *self.options,
+            ],
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )

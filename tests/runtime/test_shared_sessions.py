@@ -90,6 +90,10 @@ class Machine:
         assert self.pool.affinity.shared is not None
         self.shared: SharedSessions = self.pool.affinity.shared
 
+    def share_table(self, other: Machine) -> None:
+        """As workers of one machine do."""
+        self.shared._table._cells = other.shared._table._cells
+
     def lookup(self, *cookies: str) -> SessionLookup:
         fields = RequestFields()
         fields.forward = (
@@ -271,6 +275,29 @@ def test_without_the_store_an_unknown_id_goes_to_one_backend_and_is_neither_take
     assert {each: other.request(each) for each in ids} == places
     store.is_up = True
     assert one.request(ids[0])[1] not in (None, ids[0])
+
+
+def test_a_move_by_another_worker_is_seen_while_the_store_is_down() -> None:
+    store = Store()
+    one, other = Machine(store), Machine(store, seed=2)
+    other.share_table(one)
+    name, cookie = begun(one)
+    assert other.request(cookie) == (name, None)
+    assert other.request(cookie) == (name, None)
+    store.is_up = False
+    one.lose(name)
+    moved, _ = one.request(cookie)
+    assert other.request(cookie) == (moved, None)
+
+
+def test_what_a_worker_has_seen_lately_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("balance.runtime.shared_sessions.MAX_RECENT", 10)
+    machine = Machine(Store())
+    cookies = [begun(machine)[1] for _ in range(50)]
+    for _ in range(2):
+        for cookie in cookies:
+            machine.request(cookie)
+    assert len(machine.shared._recent) <= 10
 
 
 def test_its_fallback_is_a_backend_that_is_ready() -> None:

@@ -350,6 +350,18 @@ def test_writes_that_wait_are_bounded(server: RedisServer) -> None:
     asyncio.run(scenario())
 
 
+def test_it_may_listen_on_a_unix_socket_and_have_several_databases(server: RedisServer) -> None:
+    async def scenario() -> None:
+        store = Store(server.unix_url)
+        store.redis.keep(A, "web", "b1", 60.0, is_moved=False)
+        await store.asks_until(bool)
+        store.redis.stop()
+
+    asyncio.run(scenario())
+    assert server.client(db=1).hgetall(KEY) == {"web": "b1"}
+    assert not server.client().keys()
+
+
 def test_names_begin_with_the_prefix(server: RedisServer) -> None:
     async def scenario() -> None:
         store = Store(server.url, prefix="mine:")
