@@ -254,7 +254,12 @@ def test_a_store_that_is_away_refuses_at_once_and_learns_later_what_it_missed(ca
     ("spoil", "heal", "failure"),
     [
         (lambda c: c.config_set("maxmemory", 1), lambda c: c.config_set("maxmemory", 0), Failure.FULL),
-        (lambda c: c.replicaof("127.0.0.1", "1"), lambda c: c.replicaof("NO", "ONE"), Failure.READ_ONLY),
+        pytest.param(
+            lambda c: c.replicaof("127.0.0.1", "1"),
+            lambda c: c.replicaof("NO", "ONE"),
+            Failure.READ_ONLY,
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["full", "replica"],
 )
