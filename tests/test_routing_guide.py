@@ -36,10 +36,11 @@ def examples() -> Iterator[Example]:
 
 
 EXAMPLES = list(examples())
+EVERY_TIME = ("API to one pool, the rest to another", "Keep people out, let some in", "Switch from blue to green at once")
 
 
 def test_the_guide_has_examples() -> None:
-    assert len(EXAMPLES) >= 5
+    assert {each.title for each in EXAMPLES} >= set(EVERY_TIME)
 
 
 class TestBackends:
@@ -80,7 +81,13 @@ def served(text: str, backends: TestBackends) -> str:
     return text + '\nadmin: {listen: "127.0.0.1:0"}\nshutdown: {delay: 0s}\n'
 
 
-@pytest.mark.parametrize("example", [pytest.param(each, id=each.title.replace(" ", "-")) for each in EXAMPLES])
+PARAMETERS = [
+    pytest.param(each, id=each.title.replace(" ", "-"), marks=() if each.title in EVERY_TIME else pytest.mark.long)
+    for each in EXAMPLES
+]
+
+
+@pytest.mark.parametrize("example", PARAMETERS)
 def test_an_example_does_what_the_guide_says(example: Example, backends: TestBackends, tmp_path: Path) -> None:
     instance = Instance(tmp_path, served(example.text, backends)).ready()
     try:
