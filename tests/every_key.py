@@ -296,8 +296,16 @@ KEYS: dict[str, Key] = {
     "backends[].region": Key(
         "eu", "tests/runtime/test_region_levels.py::test_a_region_is_served_by_its_own_and_by_those_of_every_region"
     ),
-    "pools.NAME.buffering.request": Key("64KB", ""),
-    "pools.NAME.buffering.response": Key("64KB", ""),
+    "pools.NAME.buffering.request": Key(
+        "64KB",
+        "tests/proxy/buffering/test_nearest_buffering.py::test_a_pools_keys_win_over_a_listeners",
+        frozenset(["PoolConfig.buffering"]),
+    ),
+    "pools.NAME.buffering.response": Key(
+        "64KB",
+        "tests/proxy/buffering/test_nearest_buffering.py::test_a_pools_keys_win_over_a_listeners",
+        frozenset(["PoolConfig.buffering"]),
+    ),
     "http.transform.request_headers[].action": Key("add", _TRANSFORMED + "test_users_own_forwarding_fields_stand_in_for_ours"),
     "http.transform.request_headers[].name": Key("X-B", _TRANSFORMED + "test_users_own_forwarding_fields_stand_in_for_ours"),
     "http.transform.request_headers[].value": Key(
@@ -311,9 +319,14 @@ KEYS: dict[str, Key] = {
     "http.transform.rewrite[].regex": Key("b", _TRANSFORMED + "test_backend_gets_the_changed_path_and_the_prefix_once"),
     "http.transform.rewrite[].replacement": Key("c", _TRANSFORMED + "test_backend_gets_the_changed_path_and_the_prefix_once"),
     "http.transform.map_back": Key(True, _TRANSFORMED + "test_cookies_stay_lines_and_follow_the_prefix"),
-    "http.buffering.request": Key("64KB", ""),
-    "http.buffering.response": Key("64KB", ""),
-    "http.buffering.total": Key("1MB", ""),
+    "http.buffering.request": Key("64KB", "tests/proxy/buffering/test_request_buffering.py::test_a_slow_body_holds_no_backend"),
+    "http.buffering.response": Key(
+        "64KB", "tests/proxy/buffering/test_reply_buffering.py::test_backend_is_free_while_a_slow_client_reads"
+    ),
+    "http.buffering.total": Key(
+        "1MB",
+        "tests/proxy/buffering/test_request_buffering.py::test_a_body_without_room_in_the_worker_streams_and_fails_nowhere",
+    ),
     "http.host": Key("backend", _TRANSFORMED + "test_listener_without_routes_may_give_a_host"),
     "http.normalize": Key("forward", _ROUTER + "test_a_path_that_may_lead_elsewhere"),
     "http.routes[].name": Key("shop", _ROUTER + "test_the_route_of_a_request"),

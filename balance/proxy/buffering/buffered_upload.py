@@ -18,7 +18,7 @@ from balance.http1.fields import remove_named
 from balance.http1.framing import BY_CHUNKS
 from balance.http1.head import RequestFields
 from balance.proxy.buffering.buffer_budget import BufferBudget
-from balance.proxy.http.upload import Upload
+from balance.proxy.buffering.upload import Upload
 
 _EXPECT: Final = frozenset((b"expect",))
 _CHUNKED: Final = frozenset((b"expect", b"transfer-encoding", b"trailer"))  # what a body of known length has none of

@@ -22,9 +22,9 @@ ReplyWriter ◀── interim() ─────│ ◀────────�
 
 class         the state that it owns
 HttpClient    state of the connection, buffered bytes, why reading is paused, the deadline; the current Exchange
-ReplyWriter   whether the connection may stay open, whether only its close marks the end of the reply
+ReplyWriter   whether the connection may stay open, whether only its close marks the end of the reply; the ReplyBuffer
 Exchange      state of the request, its lease, its upstream, the reply; made for a complete head. It makes when needed:
-  Upload        progress of the request body, the part that can be sent again
+  Upload        progress of the request body, the part that can be sent again; a BufferedUpload is read before the choice
   QueueWait     the place in the pool's queue, the time waited
   Resend        tries so far, backends to avoid, the backoff before the next try
 ConnectionAuth  upstreams reserved for one client (NTLM); held by HttpClient

@@ -24,6 +24,7 @@ from balance.http1.response import MAX_HEAD
 from balance.model import Outcome, TryPhase, Why
 from balance.proxy.access_log import AccessRecord
 from balance.proxy.buffering.buffered_upload import BufferedUpload, is_buffered
+from balance.proxy.buffering.upload import Upload
 from balance.proxy.http.account import count_exchange
 from balance.proxy.http.connect import connect, take_parked
 from balance.proxy.http.encoded_reply import EncodedReply
@@ -33,7 +34,6 @@ from balance.proxy.http.resend import Resend, is_repeatable
 from balance.proxy.http.routing import Routing
 from balance.proxy.http.session_cookie import UNMOVED, asks_store, lease_of_session, with_cookie
 from balance.proxy.http.upgrade import is_asked_for
-from balance.proxy.http.upload import Upload
 from balance.proxy.http.upstream import Upstream
 from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.net.timer_wheel import NEVER

@@ -14,7 +14,7 @@ from balance.http1.head import RequestFields
 from balance.proxy.buffering.buffer_budget import BufferBudget
 from balance.proxy.buffering.buffered_upload import BufferedUpload
 from balance.proxy.buffering.reply_buffer import ReplyBuffer
-from balance.proxy.http.upload import Upload
+from balance.proxy.buffering.upload import Upload
 
 TOTAL = 1000
 READ = 300  # the most that one read brings

@@ -15,7 +15,7 @@ from balance.http1.framing import BY_CHUNKS, BY_LENGTH
 from balance.http1.head import RequestFields
 from balance.proxy.buffering.buffer_budget import BufferBudget
 from balance.proxy.buffering.buffered_upload import BufferedUpload, is_buffered
-from balance.proxy.http.upload import Upload
+from balance.proxy.buffering.upload import Upload
 
 LIMIT = 10
 HEAD = b"POST /a HTTP/1.1\r\nHost: a\r\n%bX-B: c\r\n\r\n"

@@ -12,8 +12,8 @@ from stage import Script, Stage, serve, until
 from balance.config.model import CircuitBreaker, HttpConfig, Timeouts
 from balance.health.circuit_breaker import STATE, BreakerState
 from balance.model import Why
+from balance.proxy.buffering.upload import REPLAY_LIMIT
 from balance.proxy.http.exchange import ENDED, TRANSITIONS, ExchangeState
-from balance.proxy.http.upload import REPLAY_LIMIT
 from balance.runtime import counters
 
 # --- where it is ------------------------------------------------------------------------------------------

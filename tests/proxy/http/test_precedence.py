@@ -63,9 +63,7 @@ def policies() -> Iterator[Row]:
     yield Row("a denial, a canary", 403, (CANARY,), TrafficPolicy(canary=opt_in, rules=rule("deny")))
     yield Row("a denial, a side", 403, ("X-Side: green",), TrafficPolicy(blue_green=sides(), rules=rule("deny")))
     yield Row("a denial, a session", 403, (SESSION,), TrafficPolicy(rules=rule("deny")))
-    yield Row(
-        "a rule's pool, an opt-in", b"other", (CANARY,), TrafficPolicy(canary=opt_in, rules=rule("route", "other"))
-    )
+    yield Row("a rule's pool, an opt-in", b"other", (CANARY,), TrafficPolicy(canary=opt_in, rules=rule("route", "other")))
     yield Row("a rule's pool, a canary's hash", b"other", (), TrafficPolicy(canary=all_over, rules=rule("route", "other")))
     yield Row("a rule's pool that is the route's", b"one", (CANARY,), TrafficPolicy(canary=opt_in, rules=rule("route", "pool")))
     yield Row("a rule's pool, a side that is picked", b"other", ("X-Side: green",),

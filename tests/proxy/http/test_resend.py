@@ -15,8 +15,8 @@ from stage import Backend, Script, Stage, serve, until
 
 from balance.config.model import AccessLog, CircuitBreaker, HttpConfig, Keepalive, Retry, RetryBudget, Timeouts
 from balance.model import Address, Outcome, Why
+from balance.proxy.buffering.upload import REPLAY_LIMIT
 from balance.proxy.http.client import HttpClient
-from balance.proxy.http.upload import REPLAY_LIMIT
 from balance.proxy.net.dial import Resolver
 from balance.retry.decision import RetryOutcome
 from balance.runtime import counters

@@ -9,7 +9,7 @@ from balance.errors import ProtocolError
 from balance.http1.framing import BY_CHUNKS, BY_LENGTH
 from balance.http1.head import RequestFields
 from balance.model import Why
-from balance.proxy.http.upload import REPLAY_LIMIT, Upload
+from balance.proxy.buffering.upload import REPLAY_LIMIT, Upload
 
 HEAD = 100
 CHUNKS = b"5\r\nhello\r\n0\r\n\r\n"
