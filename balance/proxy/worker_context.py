@@ -14,7 +14,7 @@ from typing import Protocol
 from balance.errors import UpstreamError
 from balance.http1.response import ResponseReader
 from balance.proxy.access_log import AccessLog
-from balance.proxy.buffering.buffer_budget import BufferBudget
+from balance.proxy.buffer_budget import BufferBudget
 from balance.proxy.descriptor_limit import DescriptorLimit
 from balance.proxy.net.dial import Resolver
 from balance.proxy.net.timer_wheel import TICK_S, TimerWheel

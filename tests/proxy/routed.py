@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from balance.config.model import HttpConfig, Retry, Timeouts
-from balance.config.route_model import PoolUse, RouteConfig, RouteMatch
+from balance.config.route_model import Buffering, PoolUse, RouteConfig, RouteMatch
 
 
 def to(
@@ -19,7 +19,8 @@ def to(
 ) -> RouteConfig:
     """A route to `pool`; `also` are the other pools that its policies may choose."""
     timeouts, retry = timeouts or Timeouts(), retry or Retry(enabled=False)
-    uses = tuple(PoolUse(each, timeouts, retry) for each in (pool, *also) if each)
+    buffering = more.get("buffering", Buffering())
+    uses = tuple(PoolUse(each, timeouts, retry, buffering) for each in (pool, *also) if each)
     return RouteConfig(name=name, match=match or RouteMatch(), pool=pool, uses=uses, **more)
 
 

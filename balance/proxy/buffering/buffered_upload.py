@@ -17,7 +17,7 @@ from balance.http1.body import Body
 from balance.http1.fields import remove_named
 from balance.http1.framing import BY_CHUNKS
 from balance.http1.head import RequestFields
-from balance.proxy.buffering.buffer_budget import BufferBudget
+from balance.proxy.buffer_budget import BufferBudget
 from balance.proxy.buffering.upload import Upload
 
 _EXPECT: Final = frozenset((b"expect",))

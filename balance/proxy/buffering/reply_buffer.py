@@ -11,7 +11,7 @@ import asyncio
 from typing import Final
 
 from balance.config.route_model import Buffering
-from balance.proxy.buffering.buffer_budget import BufferBudget
+from balance.proxy.buffer_budget import BufferBudget
 
 PART: Final = 64 * 1024  # bytes that are passed on at once: the transport's high-water mark, so that it pauses after one
 

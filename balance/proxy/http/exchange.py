@@ -233,7 +233,7 @@ class Exchange:
             if upload.is_waiting:
                 self._await_body(upload)
                 return
-            self.head = upload.head(self.head)
+            self._fit_head(upload)
         self._choose(now)
 
     def _choose(self, now: float) -> None:
@@ -262,6 +262,11 @@ class Exchange:
         if upload.is_held:
             self.client.resume_reading()
         return buffered
+
+    def _fit_head(self, upload: Upload) -> None:
+        """Make the head that of the body as it was read; one that names its backend is made for each try."""
+        if self.routing is None or self.routing.per_try is None:
+            self.head = upload.head(self.head)
 
     def _await_body(self, upload: Upload) -> None:
         """Wait for more of a body that is read before a backend is chosen."""
@@ -427,7 +432,7 @@ class Exchange:
             if upload.is_waiting:
                 self._await_body(upload)
             else:
-                self.head = upload.head(self.head)
+                self._fit_head(upload)
                 self._choose(monotonic())
         elif self._state is CHOOSING:  # no upstream yet: hold the bytes and pause the client
             upload.hold(out)

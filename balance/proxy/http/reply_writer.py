@@ -16,7 +16,7 @@ from balance.http1.fields import remove_named
 from balance.http1.framing import BY_CHUNKS, BY_LENGTH, NO_BODY, Framing
 from balance.http1.head import Response
 from balance.model import Why
-from balance.proxy.buffering.buffer_budget import BufferBudget
+from balance.proxy.buffer_budget import BufferBudget
 from balance.proxy.buffering.reply_buffer import ReplyBuffer
 from balance.proxy.http.error_replies import error_page
 from balance.stages.stage import Reply

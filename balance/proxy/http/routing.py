@@ -155,7 +155,8 @@ class Routing(RequestContext):
         line = request.line if target == request.target else b"%b %b HTTP/1.1\r\n" % (request.method, target)
         view = exchange.view if client.is_trusted else None
         own_id = b"" if fields.request_id else exchange.request_id
-        exchange.head = request_head(line, forward, host, client, view, own_id, self.without_own)
+        head = request_head(line, forward, host, client, view, own_id, self.without_own)
+        exchange.head = head if exchange.upload is None else exchange.upload.head(head)
 
     def _wait(self, wait: Wait) -> None:
         now = monotonic()

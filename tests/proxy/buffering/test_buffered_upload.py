@@ -13,7 +13,7 @@ from balance.errors import ProtocolError
 from balance.http1.body import Body
 from balance.http1.framing import BY_CHUNKS, BY_LENGTH
 from balance.http1.head import RequestFields
-from balance.proxy.buffering.buffer_budget import BufferBudget
+from balance.proxy.buffer_budget import BufferBudget
 from balance.proxy.buffering.buffered_upload import BufferedUpload, is_buffered
 from balance.proxy.buffering.upload import Upload
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fakes import FakeTransport
 
 from balance.config.route_model import Buffering
-from balance.proxy.buffering.buffer_budget import BufferBudget
+from balance.proxy.buffer_budget import BufferBudget
 from balance.proxy.buffering.reply_buffer import PART, ReplyBuffer
 
 

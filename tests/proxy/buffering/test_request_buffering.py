@@ -10,11 +10,12 @@ from dataclasses import replace
 
 import pytest
 from rawclient import Message, Wire, chunked, get, ok, post
+from routed import to
 from scripts import failures, never
 from stage import Stage, serve, until
 
 from balance.config.model import HttpConfig, Limits, QueueConfig, Retry, Timeouts
-from balance.config.route_model import Buffering
+from balance.config.route_model import Buffering, FixedResponse
 from balance.model import Why
 
 SIZE = 100_000
@@ -310,3 +311,31 @@ async def test_what_is_held_is_released_as_the_backend_takes_it(stage: Stage) ->
     await until(lambda: not stage.worker.buffered.held, "it is released")
     release.set()
     assert (await client.reply()).status == 200
+
+
+async def test_a_head_that_names_its_backend_has_the_bodys_length_at_every_try(stage: Stage) -> None:
+    async def resets(wire: Wire) -> None:
+        await wire.request()
+        wire.reset()
+
+    stage.backend(resets)
+    stage.backend(serve(said))
+    route = to("all", host="backend", retry=Retry(), buffering=HTTP.buffering)
+    await stage.open(http=HttpConfig(routes=(route,)), retry=Retry())
+    async with nothing_stays_held(stage):
+        client = await stage.client()
+        await client.send((CHUNKED % b"").replace(b"POST", b"PUT") + b"5\r\nhello\r\n")
+        await until(lambda: stage.worker.buffered.held == 5, "it is held")
+        await client.send(b"0\r\n\r\n")
+        assert json.loads((await client.reply()).body) == [{"content-length": ["5"]}, 5, []]
+    assert len(stage.backends[0].wires) == 1
+
+
+async def test_a_route_that_denies_asks_for_no_body(stage: Stage) -> None:
+    backend = stage.backend(never)
+    route = to("deny", "", respond=FixedResponse(status=403), buffering=HTTP.buffering)
+    await stage.open(http=HttpConfig(routes=(route,), buffering=HTTP.buffering))
+    client = await stage.client()
+    await client.send(post(b"x" * 1000, "Expect: 100-continue")[:-1000])
+    assert (await client.reply()).status == 403
+    assert backend.wires == []

@@ -11,7 +11,7 @@ from balance.config.model import HttpConfig
 from balance.config.route_model import Buffering
 from balance.http1.framing import BY_CHUNKS, BY_LENGTH
 from balance.http1.head import RequestFields
-from balance.proxy.buffering.buffer_budget import BufferBudget
+from balance.proxy.buffer_budget import BufferBudget
 from balance.proxy.buffering.buffered_upload import BufferedUpload
 from balance.proxy.buffering.reply_buffer import ReplyBuffer
 from balance.proxy.buffering.upload import Upload
