@@ -13,11 +13,13 @@ from balance.admin.metrics.exposition import registry
 from balance.admin.state_view import StateView
 from balance.admin.supervisor_orders import ReloadResult
 from balance.config.model import CircuitBreaker, PassiveChecks
+from balance.config.route_model import Fault, Mirror, RouteConfig, TrafficPolicy
 from balance.health.circuit_breaker import STATE, TOTAL_OPENINGS, UNTIL_US, BreakerState
 from balance.model import Why
 from balance.process.shared_memory.board import Board, Ejection
 from balance.retry.decision import RetryOutcome
 from balance.runtime import counters
+from balance.runtime.backend_slots import route_key
 
 BREAKER_STATES = ("closed", "open", "half-open")
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -193,3 +195,31 @@ def test_reloads_are_counted_by_how_they_ended(view: StateView) -> None:
     assert value(samples, "balance_config_generation") == 3
     assert value(samples, "balance_config_reloads_total", result="success") == 2
     assert value(samples, "balance_config_reloads_total", result="failure") == 1
+
+
+def test_mirrors_and_faults_are_shown_for_the_routes_that_have_them(
+    make_view: Callable[..., StateView], view: StateView
+) -> None:
+    policies = {
+        "plain": TrafficPolicy(),
+        "copied": TrafficPolicy(mirror=Mirror("app")),
+        "tried": TrafficPolicy(fault=Fault(abort_percent=1, until_s=4e9)),
+        "over": TrafficPolicy(fault=Fault(abort_percent=1, until_s=600, is_until_relative=True, ends_s=1000)),
+    }
+    routes = tuple(RouteConfig(name, pool="app", policy=policy) for name, policy in policies.items())
+    listener, *others = view.config.listeners
+    routed = make_view(listeners=(replace(listener, http=replace(listener.http, routes=routes)), *others))
+    slot = 5
+    routed = replace(routed, slots={**routed.slots, route_key(listener.name, "copied"): slot})
+    for row in board_of(routed).rows:
+        row[counters.block(slot) + counters.ROUTE_MIRRORED] = 3
+        row[counters.block(slot) + counters.ROUTE_MIRROR_DROPPED] = 1
+    samples = scrape(routed)
+    rows = len(board_of(routed).rows)
+    names = {"listener": listener.name, "route": "copied"}
+    assert value(samples, "balance_mirrored_requests_total", **names) == 3 * rows
+    assert value(samples, "balance_mirror_dropped_total", **names) == rows
+    active = {
+        dict(labels)["route"]: number for (name, labels), number in samples.items() if name == "balance_fault_injection_active"
+    }
+    assert active == {"tried": 1, "over": 0}

@@ -59,6 +59,7 @@ def test_the_table_marks_backups_counts_bad_answers_and_knows_the_last_check() -
         "last_check": {"ok": False, "reason": "connection refused"},
     }  # fmt: skip
     (row,) = backend_rows({"backends": [backend]})
+    assert backend_rows({"backends": [backend | {"region": "eu"}]})[0][3] == "2 backup eu"
     assert row == ("app", "a3", "h:1", "2 backup", "unhealthy", None, 0, 9, 3,
                    "status 503, expected 200 (3 times in a row); now: connection refused")  # fmt: skip
     backend["last_check"] = {"ok": False, "reason": "status 503, expected 200"}

@@ -2,9 +2,19 @@
 
 import pytest
 
-from balance.config.model import AdminConfig, BackendConfig, Config, HealthCheck, ListenerConfig, MetricsConfig, PoolConfig
+from balance.config.model import (
+    AdminConfig,
+    BackendConfig,
+    Config,
+    HealthCheck,
+    HttpConfig,
+    ListenerConfig,
+    MetricsConfig,
+    PoolConfig,
+)
+from balance.config.route_model import Fault, RouteConfig, TrafficPolicy
 from balance.model import Address, Mode
-from balance.process.operations.startup_log import MAX_WARNINGS, limit_warnings, lines, url
+from balance.process.operations.startup_log import MAX_WARNINGS, faults, limit_warnings, lines, url
 from balance.process.sockets.listen_sockets import open_all
 
 ANY = Address("127.0.0.1", 0)
@@ -64,3 +74,19 @@ def test_a_few_remarks_are_all_made_and_of_thousands_the_first() -> None:
     *first, last = limit_warnings(map(str, range(12_000)))
     assert first == [str(number) for number in range(MAX_WARNINGS)]
     assert last == "and 11950 remarks more: balance-validate makes all of them"
+
+
+def test_injected_faults_are_said_with_their_end() -> None:
+    ends = [
+        Fault(abort_percent=1, until_s=1_800_000_000.0),
+        Fault(abort_percent=1, until_s=600.0, is_until_relative=True),
+        Fault(abort_percent=1, until_s=600.0, is_until_relative=True, ends_s=1_800_000_000.0),
+    ]
+    routes = tuple(RouteConfig(f"r{number}", policy=TrafficPolicy(fault=fault)) for number, fault in enumerate(ends))
+    plain = RouteConfig("plain")
+    config = Config((ListenerConfig("web", (), Mode.HTTP, "app", http=HttpConfig(routes=(plain, *routes))),), ())
+    assert list(faults(config)) == [
+        "route web/r0 injects faults until 2027-01-15T08:00:00Z",
+        "route web/r1 injects faults for 600 s",
+        "route web/r2 injects faults until 2027-01-15T08:00:00Z",
+    ]
