@@ -43,12 +43,14 @@ class CanaryStage(Stage):
     def on_request(self, context: RequestContext) -> None:
         if context.rule in self._final:
             return
-        if self._has_opted_in(context) or self._is_drawn(context):
-            context.pool = self._pool
-            context.rule = RULE
-
-    def _has_opted_in(self, context: RequestContext) -> bool:
-        return any(test.holds(context) for test in self._opt_in)
+        for test in self._opt_in:
+            if test.holds(context):
+                break
+        else:
+            if not self._is_drawn(context):
+                return
+        context.pool = self._pool
+        context.rule = RULE
 
     def _is_drawn(self, context: RequestContext) -> bool:
         percent = self._percent

@@ -32,12 +32,15 @@ class UserKey:
 
     def of(self, context: RequestContext) -> bytes:
         """The key of the request's user; b"" when the request says nothing of him, and he gets no cookie."""
-        kind, found = self._kind, None
+        kind = self._kind
+        if not kind:
+            return self._cookie(context) if self._is_sticky else b""
+        found: bytes | None = None
         if kind == "cookie":
             found = context.cookie(self._name)
         elif kind == "header":
             found = context.header(self._name)
-        elif kind == "client-ip":
+        else:
             found = source_key(context.client)
         return found or (self._cookie(context) if self._is_sticky else b"")
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from fake_supervisor import FakeSupervisor, configured
 
+from balance.config.overrides.route_switch import RouteSwitch
 from balance.config.overrides.runtime_overrides import BackendChange, Verb
 from balance.errors import StartError
 from balance.process.ipc.messages import FAILED, HANDOVER_ENV, READY
@@ -34,6 +35,7 @@ from balance.process.operations.upgrade_protocol import (
 CHANGES = (
     BackendChange(Verb.SET, "web", "b1", '{"weight": 3}', '{"name": "b1"}'),
     BackendChange(Verb.REMOVE, "web", "b2", basis=""),
+    RouteSwitch("web", "shop", "green", '{"blue":"v1","green":"v2"}'),
 )
 
 
