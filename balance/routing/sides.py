@@ -16,6 +16,8 @@ from zlib import crc32
 from balance.balancing.hashing import SPACE, key_hash
 
 _TO_PERCENT: Final = 100 / SPACE
+_MAX_KNOWN: Final = 4096  # places, each with its key
+_MAX_KNOWN_BYTES: Final = 64
 
 
 class Places:
@@ -25,14 +27,22 @@ class Places:
     here, would all be neighbours of one backend there.
     """
 
-    __slots__ = ("_seed",)
+    __slots__ = ("_known", "_seed")
 
     def __init__(self, kind: str, salt: str = "") -> None:
         self._seed: int = crc32(f"{kind}\0{salt}".encode())
+        self._known: dict[bytes, float] = {}  # of keys that came lately: a look-up costs a third of the hash
 
     def of(self, key: bytes) -> float:
         """The place of the user with this key: in [0, 100), the same in every worker, after every restart, on every machine."""
-        return key_hash(key, self._seed) * _TO_PERCENT
+        place = self._known.get(key)
+        if place is None:
+            place = key_hash(key, self._seed) * _TO_PERCENT
+            if len(key) <= _MAX_KNOWN_BYTES:  # a client may make keys of any length
+                if len(self._known) >= _MAX_KNOWN:
+                    self._known.clear()
+                self._known[key] = place
+        return place
 
 
 def thresholds(weights: Sequence[int]) -> tuple[float, ...]:

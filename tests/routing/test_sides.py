@@ -88,3 +88,12 @@ def test_a_change_of_weights_moves_only_who_is_beside_a_threshold_that_moved() -
     before, after = thresholds([50, 30, 20]), thresholds([50, 20, 30])
     moved = {place for place in range(100) if side(before, place) != side(after, place)}
     assert moved == set(range(70, 80))
+
+
+def test_what_is_remembered_of_keys_is_bounded() -> None:
+    places = Places("canary")
+    for number in range(10_000):
+        assert places.of(b"%d" % number) == Places("canary").of(b"%d" % number) == places.of(b"%d" % number)
+    places.of(b"x" * 8000)
+    assert len(places._known) <= 4096
+    assert max(map(len, places._known)) <= 64
