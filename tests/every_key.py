@@ -189,7 +189,7 @@ KEYS: dict[str, Key] = {
         "X-Session", "tests/proxy/http/test_session_cookie.py::test_a_field_leads_to_one_backend_over_any_connection"
     ),
     "session_affinity.ttl": Key(
-        "5s", "tests/runtime/test_affinity.py::test_a_session_that_was_not_used_for_its_time_is_a_new_one"
+        "5s", "tests/runtime/sessions/test_affinity.py::test_a_session_that_was_not_used_for_its_time_is_a_new_one"
     ),
     "session_affinity.secret": Key(
         "s3cret",

@@ -24,7 +24,7 @@ from balance.health.circuit_breaker import (
 from balance.health.failure_statuses import failure_outcomes
 from balance.model import Outcome
 from balance.runtime import counters
-from balance.runtime.session_store import SessionStore
+from balance.runtime.sessions.session_store import SessionStore
 
 NO_TRIAL: Final = 0
 UNNAMED_TRIAL: Final = -1  # of a returning backend whose breaker is closed, or that has none

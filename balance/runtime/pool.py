@@ -17,13 +17,13 @@ from balance.http1.head import RequestFields
 from balance.load import Load
 from balance.model import Why
 from balance.runtime import counters
-from balance.runtime.affinity import Affinity, LookupExtractor, SessionLookup, keeps
 from balance.runtime.backend import Backend
 from balance.runtime.backups import Backups
 from balance.runtime.lease import Lease, LeaseTerms
 from balance.runtime.pool_health import PoolHealth
 from balance.runtime.pool_limits import PoolLimits
 from balance.runtime.queue import Queue
+from balance.runtime.sessions.affinity import Affinity, LookupExtractor, SessionLookup, keeps
 
 _SOURCE_IP: Final = HashKey()
 

@@ -24,7 +24,6 @@ from balance.config.route_model import PoolUse, RouteConfig
 from balance.load import Load
 from balance.model import Address, Mode
 from balance.retry.decision import RetryPolicy
-from balance.runtime.affinity import Affinity
 from balance.runtime.backend import Backend
 from balance.runtime.backend_slots import LISTENER, route_keys
 from balance.runtime.backups import Backups
@@ -34,6 +33,7 @@ from balance.runtime.pool import Pool
 from balance.runtime.pool_health import PoolHealth, needs_health
 from balance.runtime.pool_limits import PoolLimits, has_limits
 from balance.runtime.routes import Router, Routers, Target
+from balance.runtime.sessions.affinity import Affinity
 from balance.stages.environment import NO_MOMENT, Moment, StageEnvironment
 
 

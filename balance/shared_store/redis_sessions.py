@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 from balance.background_tasks import spawn
 from balance.config.model import RedisConfig
 from balance.runtime import counters
-from balance.runtime.session_store import NO_ANSWER, Answer, Found
+from balance.runtime.sessions.session_store import NO_ANSWER, Answer, Found
 from balance.shared_store.failures import Failure, StoreError, StoreState, is_of_writes
 from balance.shared_store.moved_channel import MovedChannel
 from balance.shared_store.redis_connection import LATE_S, Command, ErrorReply, RedisConnection, open_connection

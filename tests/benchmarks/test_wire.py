@@ -20,7 +20,7 @@ from wire.scenarios import SCENARIOS, TCP_REQUEST_BYTES, Scenario, request_head
 
 from balance.config import load_file
 from balance.runtime.backend import Backend
-from balance.runtime.tokens import Tokens
+from balance.runtime.sessions.tokens import Tokens
 
 STAT = "71 (a) (b c) S 1 70 69 0 -1 4194560 100 0 0 0 250 750 3 4 20 0 1 0 12345 1000 200 0"
 ROLLUP = """\

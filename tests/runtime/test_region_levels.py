@@ -25,11 +25,11 @@ from balance.health.circuit_breaker import BreakerState
 from balance.health.states import State
 from balance.model import Address, Mode, Outcome
 from balance.runtime import counters
-from balance.runtime.affinity import SessionLookup
 from balance.runtime.backend import Backend
 from balance.runtime.counters import Row
 from balance.runtime.pool import Pool
 from balance.runtime.region_levels import RegionChoice
+from balance.runtime.sessions.affinity import SessionLookup
 from balance.runtime.snapshot import backend_slots, build
 
 QUIET: dict[str, Any] = {"health_check": HealthCheck(passive=PassiveChecks(enabled=False))}

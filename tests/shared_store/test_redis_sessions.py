@@ -12,7 +12,7 @@ from redis_server import RedisServer, Relay
 
 from balance.config.model import RedisConfig
 from balance.runtime import counters
-from balance.runtime.session_store import NO_ANSWER, Answer
+from balance.runtime.sessions.session_store import NO_ANSWER, Answer
 from balance.shared_store.failures import Failure, StoreState
 from balance.shared_store.redis_sessions import MAX_WRITES, RedisSessions
 from balance.shared_store.session_format import Moved

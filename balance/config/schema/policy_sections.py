@@ -6,12 +6,12 @@ from typing import Annotated
 
 from balance.config.model import IpNetwork
 from balance.config.route_model import Condition, ValueMatch
-from balance.config.schema import policy_values as value
 from balance.config.schema import scalars as kind
 from balance.config.schema.addresses import NETWORK
-from balance.config.schema.route_values import COOKIE_CONDITION, HEADER_CONDITION, LOWER_FIELD_NAME
 from balance.config.schema.section import Flag, Name, Section, Text, Timeout, key, one_or_list
 from balance.config.schema.transform_sections import RedirectSection
+from balance.config.schema.values import policy_values as value
+from balance.config.schema.values.route_values import COOKIE_CONDITION, HEADER_CONDITION, LOWER_FIELD_NAME
 
 Percent = Annotated[float, kind.number(0, 100)]
 _NETWORKS = one_or_list(NETWORK)

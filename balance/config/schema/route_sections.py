@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from balance.config.schema import route_values as value
 from balance.config.schema import scalars as kind
 from balance.config.schema.common_sections import BackendSection, LoadBalancerSection, RetrySection, RouteTimeoutsSection
 from balance.config.schema.policy_sections import PolicySection
@@ -16,6 +15,7 @@ from balance.config.schema.transform_sections import (
     RespondSection,
     TransformSection,
 )
+from balance.config.schema.values import route_values as value
 
 _METHODS = one_or_list(kind.METHOD)
 Methods = Annotated[list[Annotated[str, kind.METHOD]], _METHODS[0], _METHODS[1]]

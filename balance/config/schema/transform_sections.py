@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from balance.config.schema import scalars as kind
-from balance.config.schema import transform_values
-from balance.config.schema.route_values import CHANGED_PREFIX, REGEX
 from balance.config.schema.section import Flag, Section, Size, Text, key, one_or_list
+from balance.config.schema.values import transform_values
+from balance.config.schema.values.route_values import CHANGED_PREFIX, REGEX
 
 _ALGORITHM = kind.choice("zstd", "br", "gzip", spellings={"brotli": "br"})
 _ALGORITHMS = one_or_list(_ALGORITHM)

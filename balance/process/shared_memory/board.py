@@ -6,7 +6,7 @@ One mapping of a memfd, made before the first fork. Every cell is a 64-bit align
     supervision row    written by the supervisor         stage, restarts, reloads, number of rows and slots in use
     statuses           written by control                per backend: state, since when, ejections
     reasons            written by control                per backend: a line of text
-    sessions           written by every worker           one cell at a time (runtime.sessions); preceded by a random key
+    sessions           written by every worker           one cell at a time (session_table); preceded by a random key
     evidence           written under the backend's lock  per backend: circuit breaker (health.circuit_breaker)
     rows               written by one worker each        counters and gauges; the supervisor zeroes the gauges of a dead worker
 
@@ -30,7 +30,7 @@ from balance.health.readiness import Stage
 from balance.health.states import State
 from balance.model import Why
 from balance.runtime import counters
-from balance.runtime.sessions import CELLS as SESSION_CELLS
+from balance.runtime.sessions.session_table import CELLS as SESSION_CELLS
 
 CELL_BYTES = 8
 

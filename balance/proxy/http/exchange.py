@@ -38,10 +38,10 @@ from balance.proxy.http.upstream import Upstream
 from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.net.timer_wheel import NEVER
 from balance.retry.decision import Failure, RetryOutcome
-from balance.runtime.affinity import LookupExtractor, SessionLookup
 from balance.runtime.backend import Backend
 from balance.runtime.lease import Lease
 from balance.runtime.routes import Router
+from balance.runtime.sessions.affinity import LookupExtractor, SessionLookup
 from balance.stages.stage import Reply
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from balance.model import Outcome, Why
 from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.net.timer_wheel import NEVER
 from balance.runtime import counters
-from balance.runtime.affinity import SessionLookup
 from balance.runtime.lease import Lease
-from balance.runtime.shared_sessions import SharedSessions, Step
+from balance.runtime.sessions.affinity import SessionLookup
+from balance.runtime.sessions.shared_sessions import SharedSessions, Step
 
 if TYPE_CHECKING:
     from balance.proxy.http.exchange import Exchange

@@ -11,7 +11,7 @@ from stage import Stage, serve, until
 
 from balance.config.model import SessionAffinity, Timeouts
 from balance.model import Why
-from balance.runtime.session_store import NO_ANSWER, Answer, Found
+from balance.runtime.sessions.session_store import NO_ANSWER, Answer, Found
 
 SHARED = SessionAffinity(enabled=True, mode="redis")
 ID = "a" * 22

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from balance.config.model import BackendConfig
 from balance.model import Address
 from balance.runtime.backend import Backend
-from balance.runtime.sessions import CELLS, WAYS, Sessions
+from balance.runtime.sessions.session_table import CELLS, WAYS, Sessions
 
 TTL_S = 100.0
 HALF_A_YEAR_S = 1 << 24

@@ -14,11 +14,11 @@ from balance.health.states import State
 from balance.http1.head import RequestFields
 from balance.model import Address, Mode, Outcome
 from balance.runtime import counters
-from balance.runtime.affinity import SessionLookup
 from balance.runtime.counters import Row
 from balance.runtime.health_gate import Shared
-from balance.runtime.session_store import NO_ANSWER, Answer, Found
-from balance.runtime.shared_sessions import FRESH_S, SharedSessions, Step
+from balance.runtime.sessions.affinity import SessionLookup
+from balance.runtime.sessions.session_store import NO_ANSWER, Answer, Found
+from balance.runtime.sessions.shared_sessions import FRESH_S, SharedSessions, Step
 from balance.runtime.snapshot import backend_slots, build
 
 NAME = "LOAD-BALANCING_SESSION"
@@ -291,7 +291,7 @@ def test_a_move_by_another_worker_is_seen_while_the_store_is_down() -> None:
 
 
 def test_what_a_worker_has_seen_lately_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("balance.runtime.shared_sessions.MAX_RECENT", 10)
+    monkeypatch.setattr("balance.runtime.sessions.shared_sessions.MAX_RECENT", 10)
     machine = Machine(Store())
     cookies = [begun(machine)[1] for _ in range(50)]
     for _ in range(2):

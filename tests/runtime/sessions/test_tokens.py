@@ -9,7 +9,7 @@ import pytest
 from balance.config.model import BackendConfig
 from balance.model import Address
 from balance.runtime.backend import Backend
-from balance.runtime.tokens import Tokens
+from balance.runtime.sessions.tokens import Tokens
 
 
 def backends(count: int = 3) -> list[Backend]:

@@ -17,9 +17,9 @@ from balance.http1.head import RequestFields
 from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.health_gate import Shared
-from balance.runtime.sessions import Sessions
-from balance.runtime.shared_sessions import SessionIds, SharedSessions
-from balance.runtime.tokens import Tokens
+from balance.runtime.sessions.session_table import Sessions
+from balance.runtime.sessions.shared_sessions import SessionIds, SharedSessions
+from balance.runtime.sessions.tokens import Tokens
 
 
 @final

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from balance.config.schema.route_values import host_name
 from balance.config.schema.scalars import FIELD_NAME, FIELD_VALUE, Scalar, as_text, display, text_matching
+from balance.config.schema.values.route_values import host_name
 
 VARIABLES = ("client_ip", "scheme", "host", "request_id", "backend", "region")
 REDIRECTS = (301, 302, 303, 307, 308)

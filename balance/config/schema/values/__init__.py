@@ -1,0 +1,1 @@
+"""The values of the keys of routes: conditions, paths, hosts, templates, times."""
