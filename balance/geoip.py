@@ -71,6 +71,14 @@ def geo_database(path: str) -> GeoDatabase:
     return known
 
 
+def file_stamp(path: str) -> tuple[int, ...]:
+    """What tells the file of this path from another one; () where there is none."""
+    try:
+        return _stamp(path)
+    except OSError:
+        return ()
+
+
 def _stamp(path: str) -> Stamp:
     status = os.stat(path)
     return status.st_ino, status.st_size, status.st_mtime_ns

@@ -413,6 +413,7 @@ KEYS: dict[str, Key] = {
     "http.routes[].policy.regions.geoip_db": Key(
         COUNTRIES,
         "tests/stages/test_region.py::test_a_route_without_regions_pays_nothing_and_a_missing_database_is_said_at_once",
+        frozenset(["Regions.geoip_stamp"]),
     ),
     "http.routes[].policy.regions.fallback": Key(
         {"eu": ["us"]},

@@ -13,7 +13,7 @@ from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
 from balance import geoip
-from balance.geoip import GeoDatabase, GeoDatabaseError, geo_database
+from balance.geoip import GeoDatabase, GeoDatabaseError, file_stamp, geo_database
 
 SOMEWHERE = {"country": {"iso_code": "DE"}, "continent": {"code": "EU"}}
 REGISTERED = {"registered_country": {"iso_code": "US"}, "continent": {"code": "NA"}}
@@ -76,6 +76,13 @@ def test_old_data_stay_until_a_good_file_is_there(path: Path, spoil: object) -> 
     assert database.version == 1
     path.write_bytes(good)
     assert database.refresh()
+
+
+def test_a_file_in_its_place_has_another_stamp(path: Path, tmp_path: Path) -> None:
+    stamp = file_stamp(str(path))
+    assert stamp == file_stamp(str(path))
+    write(path, {"192.0.2.0/24": FLAT})
+    assert file_stamp(str(path)) != stamp != file_stamp(str(tmp_path / "none.mmdb")) == ()
 
 
 def test_a_file_that_is_truncated_while_it_is_in_use_does_no_harm(path: Path) -> None:

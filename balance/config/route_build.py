@@ -35,6 +35,7 @@ from balance.config.schema.policy_sections import PolicySection
 from balance.config.schema.route_sections import RouteSection
 from balance.config.schema.schema import ListenerSection, PoolSection, RootSection
 from balance.config.schema.section import Section
+from balance.geoip import file_stamp
 
 _OF_A_POOL = ("backends", "load_balancer", "retry", "timeouts", "buffering")  # keys of a route with backends of its own
 
@@ -183,6 +184,7 @@ def _policy(section: PolicySection | None, folder: str) -> TrafficPolicy:
 def _regions(given: dict[str, Any], folder: str) -> Regions:
     if "geoip_db" in given:
         given["geoip_db"] = os.path.join(folder, given["geoip_db"])
+        given["geoip_stamp"] = file_stamp(given["geoip_db"])
     for key in ("cidrs", "fallback"):
         if key in given:
             given[key] = tuple((region, tuple(listed)) for region, listed in given[key].items())

@@ -171,6 +171,7 @@ class Regions:
     cidrs: tuple[tuple[str, tuple[IpNetwork, ...]], ...] = ()
     geoip_db: str = ""
     fallback: tuple[tuple[str, tuple[str, ...]], ...] = ()  # by region ("*": any other), the next ones in order
+    geoip_stamp: tuple[int, ...] = ()  # of the database's file: a reload takes in another one under the same name
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,3 +279,7 @@ def test_the_file_of_a_database_is_from_the_folder_of_the_configuration(tmp_path
     regions = listener.http.routes[0].policy.regions
     assert regions is not None
     assert regions.geoip_db == str(tmp_path / "c.mmdb")
+    (tmp_path / "new").write_bytes((tmp_path / "c.mmdb").read_bytes())
+    (tmp_path / "new").replace(tmp_path / "c.mmdb")  # a reload of the same text has something to change
+    (again,) = load_text(text, str(tmp_path / "f.yaml"), {}).config.listeners
+    assert again != listener
