@@ -225,11 +225,11 @@ async def test_time_for_a_try_ends_with_the_reply_s_head(stage: Stage) -> None:
         await wire.send(b"cd")
 
     stage.backend(script)
-    await stage.open(retry=asked(per_try_timeout_s=0.1))
+    await stage.open(retry=asked(per_try_timeout_s=0.5))
     client = await stage.client()
     await client.send(get())
     await client.until(b"ab")
-    await asyncio.sleep(0.3)  # three times what a try may take
+    await asyncio.sleep(0.7)  # more than what a try may take
     more.set()
     assert await client.exactly(2) == b"cd"
 
