@@ -41,11 +41,14 @@ retry:
 session_affinity:
   enabled: true
 """
-ONE_ROUTE = PLAIN + """\
+ONE_ROUTE = (
+    PLAIN
+    + """\
 http:
   routes:
     - {name: all, host: www.example.com, pool: default}
 """
+)
 FIVE_STAGES = """\
 listen: "127.0.0.1:8080"
 pools:

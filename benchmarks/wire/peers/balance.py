@@ -86,6 +86,10 @@ class Balance:
         commit = subprocess.run(git, capture_output=True, text=True, cwd=REPOSITORY, check=False).stdout.strip()
         return f"{name} {commit}".strip()
 
+    def text(self, site: Site) -> str:
+        """The configuration file."""
+        return config_text(site)
+
     def command(self, site: Site) -> list[str]:
-        path = site.write("balance.yaml", config_text(site))
+        path = site.write(f"{self.name}.yaml", self.text(site))
         return [interpreter(), "-m", "balance", "serve", "--config", str(path)]
