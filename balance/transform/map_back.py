@@ -58,6 +58,8 @@ class MapBack:
         default_port = 443 if (own_scheme or scheme).lower() == b"https" else 80
         if host_to_backend and is_same(authority, host_to_backend, default_port):
             # The backend names itself as it was called. The client called another host, by its own scheme.
+            if not host:  # it named none, as HTTP/1.0 may
+                return safe_location(self._mapped(path if path[:1] == b"/" else b"/" + path, stripped))
             start = scheme + b"://" + host if own_scheme else b"//" + host
         elif is_same(authority, host, default_port):
             start = value[: match.start(3)]

@@ -74,6 +74,8 @@ class RedirectTarget:
                 return b""
         if port == default_port:
             authority = name
+        if path == b"*":  # of OPTIONS: the URI of another server as a whole has no path (RFC 9112 section 3.2.4)
+            path = b""
         return scheme + b"://" + authority + path + query + self._fragment
 
 

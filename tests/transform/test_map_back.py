@@ -134,3 +134,19 @@ def test_mapping_twice_is_mapping_once(value: bytes, stripped: bytes) -> None:
     mapping = MapBack(b"")
     once = mapping.location(value.strip(), stripped, b"http", HOST, b"")
     assert mapping.location(once, stripped, b"http", HOST, b"") == once
+
+
+@pytest.mark.parametrize(
+    ("told", "mapped"),
+    [
+        (b"http://app.internal/api/login?x", b"/login?x"),
+        (b"http://app.internal/login", b"/login"),
+        (b"//app.internal/api//evil.example", b"/evil.example"),
+        (b"//app.internal//evil.example", b"/evil.example"),
+        (b"http://app.internal/api/\\evil.example", b"/%5Cevil.example"),
+        (b"http://other.internal/login", b"http://other.internal/login"),
+    ],
+)
+def test_a_client_that_named_no_host_gets_a_path(told: bytes, mapped: bytes) -> None:
+    """HTTP/1.0 may omit Host."""
+    assert MapBack(b"/api").location(told, b"", b"http", b"", b"app.internal") == mapped

@@ -130,3 +130,16 @@ def test_location_is_one_line_and_leads_to_no_other_host(sent: bytes, redirect: 
         authority = made.partition(b"://")[2].partition(b"/")[0]
         assert authority.decode() in {"own.example", "www.example", "www.example:8443", "www.example:8080", "new.example",
                                       "new.example:8443", "xn--bcher-kva.example", "a"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("redirect", "target"),
+    [
+        (HTTPS, b"https://shop.example"),
+        (Redirect(host="www.example"), b"http://www.example"),
+        (Redirect(host="www.example", path="/new"), b"http://www.example/new"),
+    ],
+)
+def test_options_of_the_server_itself_leads_to_another_server(redirect: Redirect, target: bytes) -> None:
+    """`*` behind a host's name would be a part of the name."""
+    assert RedirectTarget(redirect).location(RequestValues(path=b"*")) == target
