@@ -832,6 +832,10 @@ class Exchange:
             self.fail(502, Why.BAD_RESPONSE, "the backend switches protocols unasked", Outcome.FAILED)
             return
         assert lease is not None and upstream is not None
+        if (
+            self.routing is not None
+        ):  # a 101 is a final reply to its request, so the route's changes are for it, too, as in Envoy
+            response = self.routing.reply(response)
         if self.settings.cookie is not None and self._lookup.is_moved:
             response = with_cookie(self, self._lookup, response)
         self.status = 101

@@ -13,7 +13,7 @@ from routed import http, prefix, to
 from stage import Backend, Stage, serve, until
 
 from balance.config.model import Config, HashKey, ListenerConfig
-from balance.config.route_model import BlueGreen, Canary, TrafficPolicy, ValueMatch, WeightedPool
+from balance.config.route_model import BlueGreen, Canary, HeaderChange, TrafficPolicy, Transform, ValueMatch, WeightedPool
 from balance.model import Why
 from balance.runtime import counters
 
@@ -94,6 +94,23 @@ async def test_the_cookie_comes_with_our_own_errors_too(stage: Stage) -> None:
     await stage.open(http=http(to("web", "pool", "v2", policy=policy)), pools={"v2": []})
     wire = await stage.client()
     assert await _status_and_cookie(wire, stage) == {200, 503}
+
+
+async def test_an_upgrade_brings_the_cookie_and_the_changes_of_its_route(stage: Stage) -> None:
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(b"HTTP/1.1 101 Switching Protocols\r\nX-Old: 1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+
+    stage.backend(script)
+    changes = (HeaderChange("remove", "X-Old"), HeaderChange("set", "X-New", "2"))
+    policy = TrafficPolicy(canary=Canary("v2", 0.1))
+    route = to("web", "pool", "v2", policy=policy, transform=Transform(response_headers=changes))
+    await stage.open(http=http(route), pools={"v2": []})
+    wire = await stage.client()
+    await wire.send(get("/", *UPGRADE))
+    reply = await wire.reply()
+    assert (reply.status, reply.get("upgrade"), reply.get("x-old"), reply.get("x-new")) == (101, "websocket", None, "2")
+    assert cookie_of(reply) is not None
 
 
 async def _status_and_cookie(wire: Wire, stage: Stage) -> set[int]:
