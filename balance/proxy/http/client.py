@@ -456,9 +456,8 @@ class HttpClient(Timed):
         """Close if no request is under way. `is_patient`: spare a connection that has not sent its first request yet."""
         if self._state > IDLE or self._buffer or (self._state is FRESH and is_patient):
             return
-        if self.writer.buffer is None and is_silent(
-            self.transport
-        ):  # else bytes of a request have arrived that are not read yet
+        # Not silent: bytes of a request have arrived that are not read yet.
+        if self.writer.buffer is None and is_silent(self.transport):
             end_now(self.transport)
             self._close()
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final, cast
 from httptools import HttpResponseParser
 
 from balance.background_tasks import spawn
-from balance.config.route_model import Buffering
 from balance.errors import ProtocolError, UpstreamError
 from balance.http1.body import Body
 from balance.http1.forwarding.forwarded_headers import ForwardedClient
@@ -227,14 +226,29 @@ class Exchange:
 
     def begin(self, now: float) -> None:
         """The head is made and the pool is known: choose a backend, or first read the body where it is buffered."""
-        upload, buffering = self.upload, self.settings.buffering
+        upload, buffering, settings = self.upload, self.settings.buffering, self.settings
         if upload is not None and buffering is not None and is_buffered(self.request.fields, buffering):
-            upload = self.upload = self._buffered(upload, buffering)
-            if upload.is_waiting:
-                self._await_body(upload)
+            begun = upload
+            upload = BufferedUpload(begun, self.request.fields, settings.listener.http, buffering, settings.worker.buffered)
+            self.upload = upload
+            if begun.is_held:
+                self.client.resume_reading()
+            if self._awaits_body(upload):
                 return
-            self._fit_head(upload)
         self._choose(now)
+
+    def _awaits_body(self, upload: Upload) -> bool:
+        """Wait for more of a body that is read before a backend is chosen. False at its end: the head is now that of the body."""
+        if not upload.is_waiting:
+            if self.routing is None or self.routing.per_try is None:  # a head that names its backend is made for each try
+                self.head = upload.head(self.head)
+            return False
+        client = self.client
+        if upload.awaits_continue:
+            upload.awaits_continue = False
+            client.writer.go_on()
+        client.arm(monotonic(), self.settings.timeouts.client_body_s or NEVER)
+        return True
 
     def _choose(self, now: float) -> None:
         """Choose the first backend."""
@@ -254,27 +268,6 @@ class Exchange:
             self.nobody(now)
         else:
             self.use(lease, now)
-
-    def _buffered(self, upload: Upload, buffering: Buffering) -> Upload:
-        """The upload, which is to be read before a backend is chosen, with what has arrived of it."""
-        settings = self.settings
-        buffered = BufferedUpload(upload, self.request.fields, settings.listener.http, buffering, settings.worker.buffered)
-        if upload.is_held:
-            self.client.resume_reading()
-        return buffered
-
-    def _fit_head(self, upload: Upload) -> None:
-        """Make the head that of the body as it was read; one that names its backend is made for each try."""
-        if self.routing is None or self.routing.per_try is None:
-            self.head = upload.head(self.head)
-
-    def _await_body(self, upload: Upload) -> None:
-        """Wait for more of a body that is read before a backend is chosen."""
-        client = self.client
-        if upload.awaits_continue:
-            upload.awaits_continue = False
-            client.writer.go_on()
-        client.arm(monotonic(), self.settings.timeouts.client_body_s or NEVER)
 
     def _bound_lease(self, now: float) -> Lease | None:
         """A lease of the backend that this client is bound to, by a reserved upstream or by a session."""
@@ -429,10 +422,7 @@ class Exchange:
                 self._await(monotonic())
         elif upload.is_waiting:
             upload.hold(out)
-            if upload.is_waiting:
-                self._await_body(upload)
-            else:
-                self._fit_head(upload)
+            if not self._awaits_body(upload):
                 self._choose(monotonic())
         elif self._state is CHOOSING:  # no upstream yet: hold the bytes and pause the client
             upload.hold(out)
@@ -530,9 +520,7 @@ class Exchange:
         framing = NO_BODY if self.request.method == b"HEAD" else response.framing
         self.status = response.status
         self.head_at = now = monotonic()
-        if encoded is not None:
-            self._reply_encoded(encoded, response, body, now)
-        elif framing is BY_LENGTH and len(body) == response.length:
+        if encoded is None and framing is BY_LENGTH and len(body) == response.length:
             self._state = REPLYING
             self.bytes_out = self.client.writer.begin(self, response, framing, body)
             self._end_well(response, True, now)
@@ -546,36 +534,20 @@ class Exchange:
             if self.upload is not None:
                 self._drop_kept(self.upload)
             self._response = response
-            content = self._download = self._body_of(response, framing)
+            content = self._download = self._body_of(response, framing, decode=encoded is not None)
             try:
-                body = content.feed(body)
+                body = content.feed(body) if encoded is None else encoded.begin(content, body)
             except ProtocolError as error:  # nothing was sent to the client yet, so it gets an error reply
                 self._not_understood(error)
                 return
+            if encoded is not None:
+                framing = BY_CHUNKS
+                if content.is_done:
+                    framing = BY_LENGTH
+                    response = response.changed(b"%bContent-Length: %d\r\n" % (response.forward, len(body)))
             self._state = REPLYING
             self.bytes_out = self.client.writer.begin(self, response, framing, body)
             self._more_or_end(content)
-
-    def _reply_encoded(self, encoded: EncodedReply, response: Response, body: bytes, now: float) -> None:
-        """The reply's head and the first bytes of a body that a stage encodes."""
-        if self.lease is not None:
-            self.lease.answered(now, response.status)
-        if self.upload is not None:
-            self._drop_kept(self.upload)
-        self._response = response
-        content = self._download = self._body_of(response, response.framing, decode=True)
-        try:
-            out = encoded.begin(content, body)
-        except ProtocolError as error:
-            self._not_understood(error)
-            return
-        framing = BY_CHUNKS
-        if content.is_done:
-            framing = BY_LENGTH
-            response = response.changed(b"%bContent-Length: %d\r\n" % (response.forward, len(out)))
-        self._state = REPLYING
-        self.bytes_out = self.client.writer.begin(self, response, framing, out)
-        self._more_or_end(content)
 
     def _drop_kept(self, upload: Upload) -> None:
         """The reply has begun, so the body is not sent again."""
