@@ -390,7 +390,7 @@ class HttpClient(Timed):
         waiting, self._buffer = self._buffer, b""
         upload = exchange.upload
         open_tunnel(
-            self.settings,
+            exchange.settings,  # those of the route: its pool may have timeouts of its own
             exchange.request,
             self.transport,
             upstream,

@@ -7,6 +7,7 @@ import os
 import pytest
 import websockets
 from rawclient import Message, Wire, get, ok, post
+from routed import http, to
 from stage import Stage, until
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection
@@ -270,6 +271,13 @@ async def test_silent_tunnel_is_cut_at_its_own_timeout(stage: Stage) -> None:
     client = await opened(stage)
     await client.send(b"still here")
     await client.exactly(10)
+    assert await client.ending() == "reset"
+
+
+async def test_tunnel_to_a_routes_pool_is_cut_at_the_timeout_of_that_pool(stage: Stage) -> None:
+    stage.backend(echo)
+    await stage.open(http=http(to("r", timeouts=Timeouts(tunnel_s=0.2))), timeouts=Timeouts(tunnel_s=600))
+    client = await opened(stage)
     assert await client.ending() == "reset"
 
 
