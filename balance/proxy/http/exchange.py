@@ -238,7 +238,7 @@ class Exchange:
         self._choose(now)
 
     def _awaits_body(self, upload: Upload) -> bool:
-        """Wait for more of a body that is read before a backend is chosen. False at its end: the head is now that of the body."""
+        """Wait for more of a body that is read before a backend is chosen. False at its end: the head is that of the body."""
         if not upload.is_waiting:
             if self.routing is None or self.routing.per_try is None:  # a head that names its backend is made for each try
                 self.head = upload.head(self.head)
