@@ -46,11 +46,14 @@ class ConnectionAuth:
 
         None when there is no such backend or it is full: the client is then balanced like any other.
         """
-        while self.parked:
-            upstream: Upstream = self.parked[-1]  # type: ignore[assignment]  # only Upstreams are parked there
-            if pool.serves_bound(upstream.backend):
-                return pool.acquire_bound(upstream.backend, now)
-            upstream.discard()  # the backend was removed or is unhealthy
+        for parked in reversed(self.parked[:]):
+            upstream: Upstream = parked  # type: ignore[assignment]  # only Upstreams are parked there
+            backend = upstream.backend
+            if pool.serves_bound(backend):
+                return pool.acquire_bound(backend, now)
+            # It is unhealthy, or a reload has removed it. Those of other routes' pools stay for their next request.
+            if backend in pool.backends or not backend.idle_time.limit_s(now):
+                upstream.discard()
         return None
 
     def take(self, backend: Backend, request: Request, now: float) -> Upstream | None:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 from rawclient import Message, Wire, get, ok, post
+from routed import http, prefix, to
 from stage import Script, Stage, serve, until
 
 from balance.config.model import HttpConfig, Keepalive, Retry, SessionAffinity, Timeouts
@@ -67,6 +68,16 @@ async def test_each_client_is_its_own_user_over_connections_of_its_own(stage: St
         for stranger in strangers:
             assert (await ask(stranger)).status == 401
     assert sum(len(backend.idle) for backend in stage.backend_states) == 0
+
+
+async def test_requests_to_another_pool_in_between_keep_it(stage: Stage) -> None:
+    stage.backend(authenticating())
+    other = stage.backend(serve(ok(b"other")))
+    await stage.open(http=http(to("api", "api", match=prefix("/api")), to("rest")), pools={"api": [other]})
+    client = await log_in(stage, "anna")
+    for _ in range(3):
+        assert (await ask(client, request=get("/api"))).body == b"other"
+        assert (await ask(client)).body == b"anna"
 
 
 async def test_connection_goes_with_its_client(stage: Stage) -> None:
