@@ -27,6 +27,9 @@ from balance.runtime.pool_view import view_by
 from balance.runtime.routes import Route
 from balance.runtime.snapshot import Listener
 
+# What the settings of a route have none of: only the listener's are asked. Each would lead back to where it is held.
+_LISTENER_ONLY: Final = frozenset(("__weakref__", "_regional", "_routed", "plain_hosts", "routed", "successor"))
+
 MAX_HOSTS: Final = 1024  # spellings of hosts that are remembered; clients may make up any number
 
 
@@ -181,7 +184,7 @@ class ListenerSettings:
     def _copy(self) -> ListenerSettings:
         made = ListenerSettings.__new__(ListenerSettings)
         for name in self.__slots__:
-            if name != "__weakref__":
+            if name not in _LISTENER_ONLY:
                 setattr(made, name, getattr(self, name))
         return made
 

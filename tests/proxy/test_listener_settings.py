@@ -1,7 +1,14 @@
 """A listener's settings as its connections use them."""
 
+import gc
+import weakref
+from dataclasses import replace
+
 import pytest
-from stage import Stage
+from rawclient import get, ok
+from routed import http as routes
+from routed import to
+from stage import Stage, serve
 
 from balance.config.model import HttpConfig, Keepalive, Retry, Timeouts
 from balance.proxy.listener_settings import ListenerSettings
@@ -48,3 +55,26 @@ def test_settings_arrive(stage: Stage) -> None:
     assert (made.read_s, made.keepalive_s, made.request_s) == (1.0, 2.0, 3.0)
     assert (made.max_idle, made.max_requests, made.pages) == (7, 8, {503: "page"})
     assert (made.forwarded, made.request_id, made.via, made.port) == ("both", False, True, 8080)
+
+
+async def test_settings_and_those_of_their_routes_go_with_a_reload_and_need_no_collector(stage: Stage) -> None:
+    """What waits for the collector may be frozen by the next reload, and stays for good."""
+    stage.backend(serve(ok(b"served")))
+    await stage.open(http=routes(to("web")))
+    client = await stage.client()
+    await client.send(get())
+    assert (await client.reply()).body == b"served"
+    (acceptor,) = stage.listener_server._acceptors.values()
+    assert acceptor._settings is not None
+    before = weakref.ref(acceptor._settings)
+    of_route = weakref.ref(next(iter(acceptor._settings._routed.values())))
+    gc.disable()
+    try:
+        (listener,) = stage.snapshot.config.listeners
+        changed = replace(listener, http=replace(listener.http, via=True))
+        await stage.reload(replace(stage.snapshot.config, listeners=(changed,)))
+        await client.send(get())
+        assert (await client.reply()).body == b"served"
+        assert (before(), of_route()) == (None, None)
+    finally:
+        gc.enable()
