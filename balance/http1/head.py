@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from balance.http1.framing import NO_BODY
 
 
@@ -19,6 +21,7 @@ class RequestFields:
         "host",
         "length",
         "max_forwards",
+        "notes",
         "request_id",
         "upgrade",
         "values",
@@ -38,6 +41,7 @@ class RequestFields:
         self.forward = b""  # the lines to forward, each with its CRLF
         self.cache: dict[object, bytes] | None = None  # what was searched for in the lines, by who did (see hashkey)
         self.values: dict[bytes, list[bytes]] | None = None  # what conditions asked for (see routing/request_view)
+        self.notes: dict[object, Any] | None = None  # what stages have found out from the lines (see stages/notes)
 
 
 class Request:
@@ -70,6 +74,7 @@ class Response:
     """A response's head, as for a GET. `forward` is its status line and the field lines to forward."""
 
     __slots__ = (
+        "changes",
         "forward",
         "framing",
         "has_connection_auth",
@@ -93,6 +98,7 @@ class Response:
         self.has_request_id = False
         self.has_connection_auth = False  # its connection is one client's from now on
         self.is_uncommon = status >= 400  # or any other that needs a second look
+        self.changes: dict[object, Response] | None = None  # what routes make of it (see proxy/http/routing)
 
     def with_line(self, line: bytes) -> Response:
         """A copy with one more line; the original may be cached."""
@@ -101,7 +107,13 @@ class Response:
     def changed(self, forward: bytes) -> Response:
         """A copy with other lines to forward; the original may be cached."""
         copy = Response(self.status)
-        for name in self.__slots__:
-            setattr(copy, name, getattr(self, name))
+        copy.framing = self.framing
+        copy.length = self.length
+        copy.keep_alive = self.keep_alive
+        copy.idle_timeout_s = self.idle_timeout_s
+        copy.upgrade = self.upgrade
         copy.forward = forward
+        copy.has_request_id = self.has_request_id
+        copy.has_connection_auth = self.has_connection_auth
+        copy.is_uncommon = self.is_uncommon
         return copy

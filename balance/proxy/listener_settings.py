@@ -51,7 +51,6 @@ class ListenerSettings:
         "max_idle",
         "max_requests",
         "pages",
-        "plain_hosts",
         "pool",
         "port",
         "read_s",
@@ -70,6 +69,8 @@ class ListenerSettings:
         "sends_only_id",
         "sends_request_id",
         "series",
+        "sole_hosts",
+        "staged",
         "successor",
         "timeouts",
         "trusted",
@@ -89,8 +90,9 @@ class ListenerSettings:
         self.route = ""
         self.route_block = 0  # the first cell of the route's counters; 0 for none
         self.series = NO_ROUTE  # the route's part of a series' key
-        # By Host as sent: of hosts of which one route takes all and leaves it as it is.
-        self.plain_hosts: dict[bytes | None, ListenerSettings] = {}
+        self.staged: Route | None = None  # the route that does more with a request than to say where to
+        # By Host as sent: the routed ones, of hosts of which one route takes all requests.
+        self.sole_hosts: dict[bytes | None, ListenerSettings] = {}
         self.host_names: dict[bytes, str] = {}  # normalized, by Host as sent
         self.routed: dict[Route, ListenerSettings] = {}  # of the routes' own pools
         self._routed: dict[tuple[Route, str], ListenerSettings] = {}
@@ -136,11 +138,11 @@ class ListenerSettings:
         name = self.host_names[host] = normalize_host(host.decode("ascii"))
         return name
 
-    def remember_plain(self, host: bytes | None, settings: ListenerSettings) -> None:
-        """Every request of this Host goes by `settings`, as it came."""
-        if len(self.plain_hosts) >= MAX_HOSTS:
-            self.plain_hosts.clear()
-        self.plain_hosts[host] = settings
+    def remember_sole(self, host: bytes | None, settings: ListenerSettings) -> None:
+        """Every request of this Host takes the route of `settings`."""
+        if len(self.sole_hosts) >= MAX_HOSTS:
+            self.sole_hosts.clear()
+        self.sole_hosts[host] = settings
 
     def for_route(self, route: Route, pool: str) -> ListenerSettings:
         """Those of a request that takes `route` to this one of its pools; "" while no pool is chosen."""
@@ -150,6 +152,7 @@ class ListenerSettings:
     def _add_route(self, route: Route, pool: str) -> ListenerSettings:
         routed = self._copy()
         routed.route = route.name
+        routed.staged = None if route.is_plain else route
         routed.route_block = route.block
         routed.series = route.series
         routed.pages = self.pages | dict(route.config.error_pages)

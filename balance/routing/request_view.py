@@ -18,13 +18,14 @@ _NONE: Final[list[bytes]] = []
 class RequestView:
     """The parts of one request by name. Of a repeated one, the singular methods give the first, the plural ones all."""
 
-    _parameters: list[tuple[bytes, bytes]] | None = None
+    __slots__ = ("_parameters", "fields", "is_trusted", "target")
 
     def __init__(self, fields: RequestFields, target: bytes, *, is_trusted: bool = False) -> None:
         """`is_trusted`: the peer is a trusted proxy, so that its X-Forwarded-*, X-Real-IP and Forwarded count."""
         self.fields = fields
         self.target = target  # as it came
         self.is_trusted = is_trusted
+        self._parameters: list[tuple[bytes, bytes]] | None = None
 
     def header(self, name: bytes) -> bytes | None:
         """The value of the first field of this lower-case name."""

@@ -46,10 +46,11 @@ class RouteChoice:
         return self._table.sole(host)
 
     def _agreed(self, view: RequestView, host: str, method: bytes, path: bytes) -> int:
-        readings = path_readings(path)
-        if not readings:
-            return AMBIGUOUS
         table = self._table
+        readings = path_readings(path)
+        if not readings:  # too many, which makes no difference where one route takes all paths
+            sole = table.sole(host)
+            return AMBIGUOUS if sole == NO_MATCH else sole
         found = table.find(view, host, method, readings[0])
         for number in range(1, len(readings)):
             if table.find(view, host, method, readings[number]) != found:

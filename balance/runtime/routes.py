@@ -44,7 +44,19 @@ class Target:
 class Route:
     """One route: its stages, and the pools that they may choose."""
 
-    __slots__ = ("block", "config", "is_plain", "name", "regions", "replies", "series", "slot", "stages", "targets")
+    __slots__ = (
+        "block",
+        "config",
+        "is_plain",
+        "may_be_sole",
+        "name",
+        "regions",
+        "replies",
+        "series",
+        "slot",
+        "stages",
+        "targets",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -65,6 +77,8 @@ class Route:
         self.targets = targets
         self.regions = regions  # None: backends are chosen without regard to regions
         self.is_plain = not stages and regions is None and not config.body_bytes  # says where to, and nothing else
+        match = config.match
+        self.may_be_sole = not (match.path_operator or match.methods or match.headers or match.query or match.cookies)
 
     def is_same(self, config: RouteConfig, slot: int, targets: Mapping[str, Target]) -> bool:
         """Whether a route made of these would do what this one does."""
@@ -100,10 +114,12 @@ class Router:
         context.pool = route.config.pool
         return route
 
-    def plain(self, host: str) -> Route | None:
-        """The route that takes every request of this normalized host and leaves it as it is; None where there is none."""
-        index = NO_MATCH if self._choice is None else self._choice.sole(host)
-        return self.routes[index] if index != NO_MATCH and self.routes[index].is_plain else None
+    def sole(self, host: str) -> Route | None:
+        """The route that takes every request of this normalized host; None where there is none."""
+        if self._choice is None:
+            return self.routes[0]
+        index = self._choice.sole(host)
+        return None if index == NO_MATCH else self.routes[index]
 
 
 class Routers:

@@ -14,6 +14,7 @@ from balance.routing.sides import Places
 from balance.routing.value_test import ValueTest
 from balance.stages.blue_green import PICKED
 from balance.stages.environment import StageEnvironment
+from balance.stages.notes import note
 from balance.stages.pool_rules import pool_rules
 from balance.stages.request_context import RequestContext
 from balance.stages.stage import Stage
@@ -43,21 +44,34 @@ class CanaryStage(Stage):
     def on_request(self, context: RequestContext) -> None:
         if context.rule in self._final:
             return
+        fields = context.fields
+        key: object = (self, True) if context.is_trusted else self
+        notes = fields.notes
+        is_in: bool | None = None if notes is None else notes.get(key)
+        if is_in is None:
+            is_in = self._by_lines(context)
+            if is_in is None:
+                is_in = self._is_drawn(context)
+            else:
+                note(fields, key, is_in)
+        if is_in:
+            context.pool = self._pool
+            context.rule = RULE
+
+    def _by_lines(self, context: RequestContext) -> bool | None:
+        """Whether the request's field lines send it to the canary; None where they say nothing of its user."""
         for test in self._opt_in:
             if test.holds(context):
-                break
-        else:
-            if not self._is_drawn(context):
-                return
-        context.pool = self._pool
-        context.rule = RULE
-
-    def _is_drawn(self, context: RequestContext) -> bool:
+                return True
         percent = self._percent
         if not 0 < percent < 100:  # all or nobody: no cookie is needed
             return percent > 0
+        user = self._user.in_lines(context)
+        return self._places.of(user) < percent if user else None
+
+    def _is_drawn(self, context: RequestContext) -> bool:
         user = self._user.of(context)
-        return (self._places.of(user) if user else context.rand() * 100) < percent
+        return (self._places.of(user) if user else context.rand() * 100) < self._percent
 
 
 def canary_stage(route: RouteConfig, environment: StageEnvironment) -> Stage | None:

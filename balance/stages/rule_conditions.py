@@ -58,9 +58,10 @@ def compile_condition(condition: Condition, *, is_denial: bool, is_negated: bool
     return _First(values, matches)
 
 
-def has_path(condition: Condition) -> bool:
-    """Whether the path makes a difference."""
-    return condition.subject == "path" or any(has_path(each) for each in condition.conditions)
+def subjects(condition: Condition) -> frozenset[str]:
+    """What of a request makes a difference."""
+    own = frozenset((condition.subject,)) if condition.subject else frozenset[str]()
+    return own.union(*map(subjects, condition.conditions))
 
 
 class _All:
@@ -70,7 +71,10 @@ class _All:
         self._parts = tuple(parts)
 
     def holds(self, context: RequestContext, path: bytes) -> bool:
-        return all(part.holds(context, path) for part in self._parts)
+        for part in self._parts:  # noqa: SIM110  (a generator costs more than most tests)
+            if not part.holds(context, path):
+                return False
+        return True
 
 
 class _Any:
@@ -80,7 +84,10 @@ class _Any:
         self._parts = tuple(parts)
 
     def holds(self, context: RequestContext, path: bytes) -> bool:
-        return any(part.holds(context, path) for part in self._parts)
+        for part in self._parts:  # noqa: SIM110
+            if part.holds(context, path):
+                return True
+        return False
 
 
 class _Exists:
@@ -106,7 +113,11 @@ class _Some(_Test):
     __slots__ = ()
 
     def holds(self, context: RequestContext, path: bytes) -> bool:
-        return any(map(self._matches, self._values(context, path)))
+        matches = self._matches
+        for value in self._values(context, path):  # noqa: SIM110
+            if matches(value):
+                return True
+        return False
 
 
 class _SomeNot(_Test):
@@ -213,7 +224,10 @@ def _matcher(condition: Condition) -> Matches:
         return lambda value: value.startswith(wanted)
     if operator == "suffix":
         return lambda value: value.endswith(wanted)
-    return lambda value: any(value.find(each) >= 0 for each in wanted)  # contains
+    if len(wanted) == 1:
+        only = wanted[0]
+        return lambda value: only in value
+    return lambda value: any(each in value for each in wanted)  # contains
 
 
 def _values(condition: Condition, *, is_denial: bool) -> Values:

@@ -16,9 +16,10 @@ from balance.config.route_model import RouteConfig, Rule
 from balance.model import Why
 from balance.routing.path_readings import normalized_path, path_readings
 from balance.stages.environment import StageEnvironment
+from balance.stages.notes import note
 from balance.stages.redirect import redirect_reply
 from balance.stages.request_context import RequestContext
-from balance.stages.rule_conditions import RuleCondition, compile_condition, has_path
+from balance.stages.rule_conditions import RuleCondition, compile_condition, subjects
 from balance.stages.stage import Reply, Stage
 from balance.transform.redirect_target import RedirectTarget
 
@@ -67,15 +68,19 @@ class Verdict:
 
 
 _NOTHING_SAID: Final = Verdict(None, None)
+_OF_LINES: Final = frozenset(("header", "cookie", "host", "method"))  # the method stands in the key of what is remembered
 
 
 class RuleList:
     """The rules of one route in their order."""
 
-    __slots__ = ("_has_paths", "_rules")
+    __slots__ = ("_has_paths", "_rules", "is_by_lines")
 
     def __init__(self, rules: Sequence[Rule]) -> None:
-        self._has_paths = any(has_path(rule.when) for rule in rules)
+        seen = frozenset[str]().union(*(subjects(rule.when) for rule in rules))
+        self._has_paths = "path" in seen
+        # A redirect holds unless the request is already there, which depends on its target.
+        self.is_by_lines = seen <= _OF_LINES and all(rule.redirect is None for rule in rules)
         in_order = sorted(range(len(rules)), key=lambda number: (-rules[number].priority, number))
         self._rules = tuple(JudgedRule(rules[number], number) for number in in_order)
 
@@ -118,14 +123,21 @@ class RulesStage(Stage):
 
     def on_request(self, context: RequestContext) -> Reply | None:
         """Judge the request."""
-        verdict = self._rules.judge(context, context.path)
-        if verdict is None and self._is_forwarding:
-            path = normalized_path(context.path)
-            verdict = self._rules.judge(context, path)
-            if verdict is not None:
-                context.path = path
-        if verdict is None:
-            return AMBIGUOUS_PATH
+        rules, fields = self._rules, context.fields
+        verdict: Verdict | None
+        if rules.is_by_lines:
+            key = (self, context.method, context.is_trusted)
+            notes = fields.notes
+            verdict = None if notes is None else notes.get(key)
+            if verdict is None:
+                verdict = rules.judge_reading(context, context.path)
+                note(fields, key, verdict)
+            if verdict is _NOTHING_SAID:
+                return None
+        else:
+            verdict = self._judged(context)
+            if verdict is None:
+                return AMBIGUOUS_PATH
         if verdict.routing is not None:
             context.pool = verdict.routing.pool
             context.rule = verdict.routing.name
@@ -139,6 +151,16 @@ class RulesStage(Stage):
         if rule.redirect is not None:
             return redirect_reply(rule.redirect, rule.status, context)
         return None
+
+    def _judged(self, context: RequestContext) -> Verdict | None:
+        """The verdict, with a normalized path where only that has one; None where the path is ambiguous."""
+        verdict = self._rules.judge(context, context.path)
+        if verdict is None and self._is_forwarding:
+            path = normalized_path(context.path)
+            verdict = self._rules.judge(context, path)
+            if verdict is not None:
+                context.path = path
+        return verdict
 
 
 def rules_stage(route: RouteConfig, environment: StageEnvironment) -> RulesStage | None:

@@ -12,6 +12,7 @@ from balance.config.route_model import RouteConfig, WeightedPool
 from balance.model import Why
 from balance.routing.sides import Places, side, thresholds
 from balance.stages.environment import StageEnvironment
+from balance.stages.notes import note
 from balance.stages.pool_rules import pool_rules
 from balance.stages.request_context import RequestContext
 from balance.stages.stage import Reply, Stage
@@ -45,8 +46,19 @@ class SplitStage(Stage):
         if len(pools) == 1:  # nobody needs a cookie to stay there
             context.pool = pools[0]
         else:
-            context.pool = pools[side(self._ends, self._places.of(self._user.of(context)))]
+            context.pool = self._side(context)
         return None
+
+    def _side(self, context: RequestContext) -> str:
+        fields = context.fields
+        notes = fields.notes
+        pool: str | None = None if notes is None else notes.get(self)
+        if pool is None:
+            user = self._user.in_lines(context)
+            pool = self._pools[side(self._ends, self._places.of(user or self._user.of(context)))]
+            if user:
+                note(fields, self, pool)
+        return pool
 
 
 def split_stage(route: RouteConfig, environment: StageEnvironment) -> Stage | None:

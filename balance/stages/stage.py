@@ -91,3 +91,7 @@ class Stage:
 
     def on_reply(self, context: RequestContext, reply: ReplyHead) -> None:
         """Change the head of a reply in place; also those of our own error pages, redirects and fixed responses."""
+
+    def is_same_for_all(self, lines: bytes) -> bool:
+        """Whether on_reply changes backends' replies with these lines alike, whatever the request: once is enough then."""
+        return False

@@ -14,6 +14,7 @@ from balance.config.route_model import RouteConfig
 from balance.http1.fields import field_value
 from balance.stages.environment import StageEnvironment
 from balance.stages.final_path import FinalPathRules, final_path_rules
+from balance.stages.notes import note
 from balance.stages.request_context import RequestContext
 from balance.stages.stage import Reply, ReplyHead, Stage
 from balance.transform.header_changes import HeaderChanges
@@ -35,7 +36,7 @@ _OWN: Final = frozenset(
 class TransformStage(Stage):
     """The changes of one route."""
 
-    __slots__ = ("_host", "_host_line", "_is_forward_changed", "_judge", "_paths", "_per_try", "_requests",
+    __slots__ = ("_host", "_host_line", "_is_fixed", "_is_forward_changed", "_judge", "_paths", "_per_try", "_requests",
                  "_says_prefix", "_without_own")  # fmt: skip
 
     def __init__(self, route: RouteConfig, paths: PathChanges, judge: Judge | None) -> None:
@@ -54,6 +55,7 @@ class TransformStage(Stage):
         self._per_try = LinesPerTry(named, has_host=has_own_host) if named is not None or has_own_host else None
         self._requests = requests
         self._is_forward_changed = bool(requests)
+        self._is_fixed = requests.is_fixed
         self._without_own = requests.removed & _OWN
         self._paths = paths if paths else None
         # Ours, unless the user's own changes name the field
@@ -64,28 +66,44 @@ class TransformStage(Stage):
 
     def on_request(self, context: RequestContext) -> Reply | None:
         """Change the request. A reply where the changed path is not allowed."""
-        stripped = b""
         paths = self._paths
-        if paths is not None:
-            path, query = context.path, context.query
-            if paths.strips(path):
-                stripped = context.removed_prefix = paths.stripped
-            context.path, context.query = paths.apply(path, query)
-            if self._judge is not None and context.path != path:
-                reply = self._judge(context)
-                if reply is not None:
-                    return reply
+        if paths is not None and (not paths.only_strips or context.path.startswith(paths.stripped)):
+            reply = self._change_path(context, paths)
+            if reply is not None:
+                return reply
         if self._is_forward_changed:
-            forward = context.forward
-            changed = self._host_line + self._requests.apply(forward, context)
-            if self._says_prefix:
-                sent = field_value(forward, _PREFIX_NAME).encode("latin-1") if context.is_trusted else b""
-                changed += forwarded_prefix(stripped, sent)
+            fields, changed = context.fields, None
+            if self._is_fixed and context.forward is fields.forward:
+                prefix = context.removed_prefix
+                key: object = (self, context.is_trusted, prefix) if context.is_trusted or prefix else self
+                notes = fields.notes
+                changed = None if notes is None else notes.get(key)
+                if changed is None:
+                    changed = self._changed(context)
+                    note(fields, key, changed)
+            else:
+                changed = self._changed(context)
             context.forward = changed
             context.host_to_backend = self._host
             context.without_own = self._without_own
         context.per_try = self._per_try
         return None
+
+    def _change_path(self, context: RequestContext, paths: PathChanges) -> Reply | None:
+        path = context.path
+        if paths.strips(path):
+            context.removed_prefix = paths.stripped
+        context.path, context.query = paths.apply(path, context.query)
+        return self._judge(context) if self._judge is not None and context.path != path else None
+
+    def _changed(self, context: RequestContext) -> bytes:
+        """The field lines that go to the backend."""
+        forward = context.forward
+        changed = self._host_line + self._requests.apply(forward, context)
+        if self._says_prefix:
+            sent = field_value(forward, _PREFIX_NAME).encode("latin-1") if context.is_trusted else b""
+            changed += forwarded_prefix(context.removed_prefix, sent)
+        return changed
 
 
 class ReplyTransformStage(TransformStage):
@@ -106,6 +124,10 @@ class ReplyTransformStage(TransformStage):
                 reply.lines, context.removed_prefix, context.scheme.encode(), context.host_sent, context.host_to_backend
             )
         reply.lines = self._replies.apply(reply.lines, context)
+
+    def is_same_for_all(self, lines: bytes) -> bool:
+        """Whether no value has a variable, and nothing is mapped back."""
+        return self._replies.is_fixed and (self._map_back is None or not self._map_back.concerns(lines))
 
 
 def transform_stage(route: RouteConfig, environment: StageEnvironment) -> TransformStage | None:

@@ -32,17 +32,23 @@ class UserKey:
 
     def of(self, context: RequestContext) -> bytes:
         """The key of the request's user; b"" when the request says nothing of him, and he gets no cookie."""
-        kind = self._kind
-        if not kind:
-            return self._cookie(context) if self._is_sticky else b""
-        found: bytes | None = None
+        found = self.in_lines(context)
+        if not found and self._kind == "client-ip":
+            found = source_key(context.client)
+        return found or (self._cookie(context) if self._is_sticky else b"")
+
+    def in_lines(self, context: RequestContext) -> bytes:
+        """The key, where it is in the request's field lines; b"" where it is not."""
+        kind, found = self._kind, None
+        if kind == "client-ip":  # even of a user with our cookie it is the address
+            return b""
         if kind == "cookie":
             found = context.cookie(self._name)
         elif kind == "header":
             found = context.header(self._name)
-        else:
-            found = source_key(context.client)
-        return found or (self._cookie(context) if self._is_sticky else b"")
+        if not found and self._is_sticky:
+            found = context.cookie(COOKIE)
+        return found or b""
 
     def _cookie(self, context: RequestContext) -> bytes:
         """The id in our cookie; a new one is set with the reply."""

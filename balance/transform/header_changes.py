@@ -79,6 +79,11 @@ class HeaderChanges:
         """Whether anything is changed."""
         return bool(self.removed or self._added)
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it changes the same lines alike, whatever the variables are."""
+        return self._fixed is not None
+
     def take_per_try(self) -> HeaderChanges | None:
         """Take out the lines that name the backend, which is not known yet when the others are added; None without any."""
         named = [each for each in self._added if each[1].names("backend")]

@@ -20,13 +20,14 @@ _PREFIX: Final = re.compile(rb"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+/?")
 class PathChanges:
     """The changes of one route's paths, compiled."""
 
-    __slots__ = ("_rewrites", "added", "stripped")
+    __slots__ = ("_rewrites", "added", "only_strips", "stripped")
 
     def __init__(self, transform: Transform) -> None:
         """ValueError for a rewrite that cannot be."""
         self.stripped = prefix_of(transform.strip_prefix)
         self.added = prefix_of(transform.add_prefix)
         self._rewrites = tuple(_compiled(each) for each in transform.rewrite)
+        self.only_strips = bool(self.stripped) and not self.added and not self._rewrites
 
     def __bool__(self) -> bool:
         """Whether anything is changed."""

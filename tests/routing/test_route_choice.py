@@ -6,6 +6,7 @@ import pytest
 
 from balance.config.route_model import RouteMatch
 from balance.http1.head import RequestFields
+from balance.routing.path_readings import path_readings
 from balance.routing.request_view import RequestView
 from balance.routing.route_choice import AMBIGUOUS, NO_MATCH, RouteChoice
 
@@ -78,3 +79,15 @@ def test_no_route():
     assert route(b"/x", routes=ROUTES[:1]) == (NO_MATCH, b"/x")
     assert route(b"/%61dmin", routes=ROUTES[:1]) == (AMBIGUOUS, b"/%61dmin")
     assert route(b"/x;y", routes=ROUTES[:1]) == (NO_MATCH, b"/x;y")
+
+
+def test_a_path_of_too_many_readings_takes_the_route_that_takes_all_paths_of_its_host():
+    path = b"/a;b//../%2e/..%2f..%5c%252f\\x%3b%00" * 200
+    assert path_readings(path) == ()
+    routes = [*ROUTES, RouteMatch(host="other")]
+    choice = RouteChoice(routes)
+    assert route(path, routes=routes) == (AMBIGUOUS, path)
+    assert choice.choose(RequestView(RequestFields(), path), "other", b"GET", path) == (2, path)
+    assert RouteChoice([*routes, RouteMatch(host="other", path_operator="prefix", path="/x")]).choose(
+        RequestView(RequestFields(), path), "other", b"GET", path
+    ) == (AMBIGUOUS, path)

@@ -7,7 +7,7 @@ from contexts import request_context
 
 from balance.config.route_model import Condition
 from balance.stages.request_context import RequestContext
-from balance.stages.rule_conditions import compile_condition, has_path
+from balance.stages.rule_conditions import compile_condition, subjects
 
 
 def check(subject: str, operator: str, value: str | bool | tuple[str, ...], name: str = "") -> Condition:
@@ -177,6 +177,7 @@ def test_paths_are_compared_as_written_and_decoded(path):
     assert condition.holds(request_context(), path)
 
 
-def test_has_path():
-    assert has_path(negated(Condition("any", conditions=(check("method", "equals", "GET"), YES))))
-    assert not has_path(negated(check("query", "equals", "/", "path")))
+def test_subjects():
+    condition = negated(Condition("any", conditions=(check("method", "equals", "GET"), check("path", "equals", "/"))))
+    assert subjects(condition) == {"method", "path"}
+    assert subjects(negated(check("query", "equals", "/", "path"))) == {"query"}

@@ -43,6 +43,11 @@ def test_who_has_no_key_gets_a_cookie_and_who_has_one_gets_none() -> None:
         assert context.reply_lines == b""
 
 
+def test_an_address_counts_also_of_a_user_with_a_cookie() -> None:
+    assert UserKey("client-ip").of(request("Cookie: balance-side=abc")) == b"\x0a\x00\x00\x01"
+    assert UserKey("client-ip").of(request("Cookie: balance-side=abc", client="")) == b"abc"
+
+
 def test_two_policies_of_one_request_set_one_cookie() -> None:
     context = request()
     assert UserKey().of(context) == UserKey().of(context)

@@ -194,12 +194,12 @@ class Exchange:
         if client.is_trusted:
             view = self.view = client_view(client, settings, request, now)
         if settings.router is not None:
-            plain = settings.plain_hosts.get(fields.host)
-            if plain is None:
-                return self._start_routed(settings.router, body)
-            if plain.request_s != settings.request_s:
-                client.limit_total(now + plain.request_s)
-            self.settings = settings = plain
+            sole = settings.sole_hosts.get(fields.host)
+            if sole is None or sole.staged is not None:
+                return self._start_routed(settings.router, sole, body)
+            if sole.request_s != settings.request_s:
+                client.limit_total(now + sole.request_s)
+            self.settings = settings = sole
         self.head = request_head(request.line, fields.forward, fields.host, client, view, own_id)
         if fields.framing is not NO_BODY:
             upload = self.upload = Upload(fields, settings.listener.http, len(self.head))
@@ -211,8 +211,11 @@ class Exchange:
             self._choose(now)
         return body
 
-    def _start_routed(self, router: Router, body: bytes) -> bytes:
-        """start() where the listener's router, and the stages of the route, have a say before a backend is chosen."""
+    def _start_routed(self, router: Router, sole: ListenerSettings | None, body: bytes) -> bytes:
+        """start() where the listener's router, and the stages of the route, have a say before a backend is chosen.
+
+        `sole` are the settings of the route that takes all requests of this Host, if that is known.
+        """
         fields = self.request.fields
         if fields.framing is not NO_BODY:
             upload = self.upload = Upload(fields, self.settings.listener.http, self.head_bytes)
@@ -220,8 +223,11 @@ class Exchange:
                 upload.hold(upload.feed(body))
                 body = upload.rest
         routing = self.routing = Routing(self)
-        if routing.start(router):
-            self.begin(self.started)
+        if routing.start(router, sole):
+            if self.upload is None:
+                self._choose(self.started)
+            else:
+                self.begin(self.started)
         return body
 
     def begin(self, now: float) -> None:
@@ -324,8 +330,9 @@ class Exchange:
         """Use this lease for a try: send on a parked upstream, or dial."""
         self.lease = lease
         self.attempts += 1
-        if self.routing is not None:
-            self.routing.name_backend(lease.backend)
+        routing = self.routing
+        if routing is not None and (routing.per_try is not None or routing.mirror):
+            routing.name_backend(lease.backend)
         auth = self.client.connection_auth
         if auth is None:
             upstream = take_parked(lease.backend, self.request.method, now)
@@ -856,7 +863,7 @@ class Exchange:
         if self.resend is not None:
             self.resend.done()
         routing = self.routing
-        if routing is not None:
+        if routing is not None and (routing.is_waiting or routing.encoded is not None):
             routing.done()
         if self.upload is not None:
             self.upload.release()

@@ -7,13 +7,14 @@ connection ends a wait.
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from balance.errors import ProtocolError
 from balance.http1.head import Response
 from balance.model import Why
 from balance.proxy.http.encoded_reply import EncodedReply
 from balance.proxy.http.request_head import request_head
+from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.mirroring.copy_queue import Copy, copy_queue
 from balance.runtime.backend import Backend
 from balance.runtime.routes import Route, Router
@@ -24,21 +25,26 @@ from balance.transform.lines_per_try import own_host
 if TYPE_CHECKING:
     from balance.proxy.http.exchange import Exchange
 
+MAX_CHANGES: Final = 16  # routes of which a reply's head is remembered as they change it; 16 heads are remembered, too
+
 
 class Routing(RequestContext):
     """Finds the route and runs its stages. Exchange.begin() follows when the last of them says go on."""
 
-    _next = 0  # the stage to ask next
-    _at_timeout: Reply | None = None
-    _ready_at = 0.0  # when the wait ends, seconds, monotonic
-    is_waiting = False
-    taken: Route | None = None  # the route that was found
-    encoded: EncodedReply | None = None  # the body of the reply, where a stage encodes it
+    __slots__ = ("_at_timeout", "_exchange", "_next", "_ready_at", "encoded", "is_waiting", "taken")
+
+    _at_timeout: Reply | None  # set by a wait, as is the next
+    _ready_at: float  # when the wait ends, seconds, monotonic
 
     def __init__(self, exchange: Exchange) -> None:
+        self.begin()
         request, client, settings = exchange.request, exchange.client, exchange.settings
         fields = request.fields
         self._exchange = exchange
+        self._next = 0  # the stage to ask first
+        self.is_waiting = False
+        self.taken: Route | None = None  # the route that was found
+        self.encoded: EncodedReply | None = None  # the body of the reply, where a stage encodes it
         self.fields = fields
         self.method = request.method
         self.target = request.target
@@ -46,32 +52,49 @@ class Routing(RequestContext):
         self.request_id = exchange.request_id
         self.now = exchange.started
         self.rand = settings.worker.rand
+        self.is_trusted = client.is_trusted
         if client.is_trusted:
-            self.is_trusted = True
             self.client = exchange.view.address
             self.scheme = "https" if exchange.view.is_secure else "http"
         else:
             self.client = client.peer
             self.scheme = settings.scheme
-        if fields.host is not None:
-            self.host_sent = fields.host
-            self.host = settings.host_names.get(fields.host) or settings.host_name(fields.host)
+        host = fields.host
+        if host is not None:
+            self.host_sent = host
+            self.host = settings.host_names.get(host) or settings.host_name(host)
+        else:
+            self.host_sent = b""
+            self.host = ""
 
-    def start(self, router: Router) -> bool:
+    def start(self, router: Router, sole: ListenerSettings | None) -> bool:
         """Find the route and run its stages. False when the request was replied to, or waits.
 
-        ProtocolError for a body that is longer than the route allows.
+        `sole` are the settings of the route that takes all requests of this Host, if that is known. ProtocolError for a body
+        that is longer than the route allows.
         """
         exchange = self._exchange
-        found = router.find(self)
-        if type(found) is Reply:
-            exchange.reply(found)
-            return False
-        assert type(found) is Route
-        self.taken = found
         client = exchange.client
         before = client.settings
-        settings = exchange.settings = before.routed.get(found) or before.for_route(found, self.pool)
+        found: Route | Reply | None = None if sole is None else sole.staged
+        if found is None:
+            found = router.find(self)
+            if type(found) is Reply:
+                exchange.reply(found)
+                return False
+            assert type(found) is Route
+            settings = before.routed.get(found) or before.for_route(found, self.pool)
+            if found.may_be_sole and router.sole(self.host) is found:
+                before.remember_sole(self.fields.host, settings)
+        else:
+            assert type(found) is Route and sole is not None
+            settings = sole
+            self.path, mark, query = self.target.partition(b"?")
+            self.query = mark + query
+            self.route = found.name
+            self.pool = found.config.pool
+        self.taken = found
+        exchange.settings = settings
         if settings.request_s != before.request_s:
             client.limit_total(exchange.started + settings.request_s)
         limit = found.config.body_bytes
@@ -80,20 +103,17 @@ class Routing(RequestContext):
                 raise ProtocolError(413, Why.BODY_TOO_LARGE, f"a body of more than {limit} bytes")
             if exchange.upload is not None:
                 exchange.upload.lower_limit(limit)
-        if found.is_plain and before.router is not None and before.router.plain(self.host) is found:
-            before.remember_plain(self.fields.host, settings)
         return self._run(found)
 
     def _run(self, route: Route) -> bool:
         """Ask the stages from `_next` on. True when all let the request go on: the head is made then."""
         stages = route.stages
-        while self._next < len(stages):
-            stage = stages[self._next]
-            self._next += 1
+        for stage in stages[self._next :] if self._next else stages:
             answer = stage.on_request(self)
             if answer is None:
                 continue
             if type(answer) is Wait:
+                self._next = stages.index(stage) + 1
                 self._wait(answer)
             else:
                 assert type(answer) is Reply
@@ -197,15 +217,25 @@ class Routing(RequestContext):
 
     def reply(self, response: Response) -> Response:
         """The backend's reply as the stages change its head."""
-        route, exchange = self.taken, self._exchange
-        if route is None or not (route.replies or self.reply_lines):
+        route, exchange, lines = self.taken, self._exchange, self.reply_lines
+        if route is None or not (route.replies or lines):
             return response
+        changes = response.changes
+        if changes is not None and not lines:
+            known = changes.get(route)
+            if known is not None:
+                return known
         self.backend = exchange.lease.backend.name if exchange.lease is not None else ""
         head = ReplyHead(response.status, response.forward, response.framing, response.length)
-        self._change(head)
+        is_lasting = self._change(head)
+        changed = response.changed(head.lines)
         if head.encoder is not None:
             self.encoded = EncodedReply(exchange, head.encoder)
-        return response.changed(head.lines)
+        elif is_lasting:
+            if changes is None or len(changes) >= MAX_CHANGES:
+                changes = response.changes = {}
+            changes[route] = changed
+        return changed
 
     def own_reply(self, status: int, lines: bytes) -> bytes:
         """The lines of a reply of our own as the stages change them."""
@@ -214,8 +244,12 @@ class Routing(RequestContext):
         self._change(head)
         return head.lines
 
-    def _change(self, head: ReplyHead) -> None:
+    def _change(self, head: ReplyHead) -> bool:
+        """Change the head. Whether every backend's reply with this head is changed alike."""
+        is_lasting = not self.reply_lines
         if self.taken is not None:
             for stage in self.taken.replies:
+                is_lasting = is_lasting and stage.is_same_for_all(head.lines)
                 stage.on_reply(self, head)
         head.lines += self.reply_lines
+        return is_lasting

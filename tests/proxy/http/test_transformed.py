@@ -12,7 +12,16 @@ from routed import http, prefix, to
 from stage import Stage, serve
 
 from balance.config.model import HttpConfig, Retry, SessionAffinity, TrustedProxy
-from balance.config.route_model import FixedResponse, HeaderChange, Redirect, Rewrite, RouteConfig, RouteMatch, Transform
+from balance.config.route_model import (
+    FixedResponse,
+    HeaderChange,
+    Redirect,
+    Rewrite,
+    RouteConfig,
+    RouteMatch,
+    Transform,
+    WeightedPool,
+)
 from balance.model import Why
 
 TRUSTED: tuple[TrustedProxy, ...] = (ipaddress.ip_network("127.0.0.0/8"),)
@@ -165,6 +174,43 @@ async def test_cookies_stay_lines_and_follow_the_prefix(stage: Stage) -> None:
     reply = await ask(wire, "/foo/x")
     assert reply.all("set-cookie") == ["a=1; Path=/foo", "b=2; Path=/foo/app"]
     assert (reply.get("location"), reply.get("server"), reply.get("access-control-allow-origin")) == ("/foo/login", None, "*")
+
+
+async def test_what_a_reply_becomes_is_its_routes_and_its_requests(stage: Stage) -> None:
+    """Though the backend sends the same head each time."""
+
+    def adding(value: str, **more: object) -> Transform:
+        return Transform(response_headers=(HeaderChange("set", "X-Got", value),), **more)  # type: ignore[arg-type]
+
+    stage.backend(serve(lambda request: ok(b"", "Location: /x")))
+    await stage.open(
+        http=http(
+            to("a", match=RouteMatch(host="a"), transform=adding("a")),
+            to("b", match=RouteMatch(host="b"), transform=adding("b")),
+            to("id", match=RouteMatch(host="id"), transform=adding("{request_id}")),
+            to("host", match=RouteMatch(host="*.host"), transform=adding("{host}")),
+            to("mapped", match=RouteMatch(host="mapped"), transform=adding("m", strip_prefix="/p", map_back=True)),
+            to("split", "", split=(WeightedPool("pool"), WeightedPool("pool")), match=RouteMatch(host="split"),
+               transform=adding("s")),
+        )
+    )  # fmt: skip
+    wire = await stage.client()
+    found = []
+    asked = [
+        ("a", "/"), ("b", "/"), ("id", "/1"), ("id", "/2"), ("x.host", "/"), ("y.host", "/"), ("mapped", "/"),
+        ("mapped", "/p/"), ("split", "/new"), ("split", "/"),
+    ]  # fmt: skip
+    for host, target in [*asked, *asked]:
+        user = ["Cookie: balance-side=7"] if (host, target) == ("split", "/") else []
+        await wire.send(get(target, f"X-Request-Id: {target[1:] or 'root'}-1234", *user).replace(b"a.example", host.encode()))
+        reply = await wire.reply()
+        found.append((reply.get("x-got"), reply.get("location"), bool(reply.get("set-cookie"))))
+    assert found[: len(asked)] == [
+        ("a", "/x", False), ("b", "/x", False), ("1-1234", "/x", False), ("2-1234", "/x", False),
+        ("x.host", "/x", False), ("y.host", "/x", False), ("m", "/x", False), ("m", "/p/x", False),
+        ("s", "/x", True), ("s", "/x", False),
+    ]  # fmt: skip
+    assert found[len(asked) :] == found[: len(asked)]
 
 
 async def test_session_cookie_keeps_its_own_path(stage: Stage) -> None:
