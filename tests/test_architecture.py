@@ -63,7 +63,7 @@ TESTED_ELSEWHERE = {
     "runtime/sessions/session_store": "runtime/sessions/test_shared_sessions.py",
     "shared_store/moved_channel": "shared_store/test_redis_sessions.py",
     "shared_store/redis_connection": "shared_store/test_redis_sessions.py",
-    "cli/admin/route_commands": "admin/test_routes.py",
+    "cli/admin/route_commands": "admin/test_admin_routes.py",
     "stages/environment": "runtime/test_routes.py",
     "stages/request_context": "proxy/http/test_routing.py",
     "stages/stage": "proxy/http/test_routing.py",

@@ -38,6 +38,7 @@ from balance.process.ipc.messages import (
 from balance.process.ipc.pipe import Message, pipe_pair, to_memfd
 from balance.process.sockets.listen_sockets import inode
 from balance.process.worker.health_view import HealthView
+from balance.process.worker.shared_store import SharedStore
 from balance.process.worker.worker_reload import WorkerReload
 from balance.proxy.listener_server import ListenerServer
 from balance.runtime import counters
@@ -72,7 +73,8 @@ class Case:
         snapshot = build(self.config, self.context.slots, self.row, random.random, self.health_view.shared)
         self.listener_server = ListenerServer(self.loop, snapshot, self.row, self.config.logging)
         self.health_view.begin(snapshot, self.listener_server)
-        self.worker_reload = WorkerReload(self.loop, self.listener_server, self.health_view, self.row)
+        shared_store = SharedStore(self.health_view.shared, self.row.cells, lambda: self.listener_server.snapshot)
+        self.worker_reload = WorkerReload(self.loop, self.listener_server, self.health_view, self.row, shared_store)
         self.mine, self._theirs = pipe_pair()
         self.sock = self._bound()
         self.port = self.sock.getsockname()[1]
