@@ -28,7 +28,7 @@ from balance.runtime.routes import Route
 from balance.runtime.snapshot import Listener
 
 # What the settings of a route have none of: only the listener's are asked. Each would lead back to where it is held.
-_LISTENER_ONLY: Final = frozenset(("__weakref__", "_regional", "_routed", "plain_hosts", "routed", "successor"))
+_LISTENER_ONLY: Final = frozenset(("__weakref__", "_regional", "_routed", "routed", "sole_hosts", "successor"))
 
 MAX_HOSTS: Final = 1024  # spellings of hosts that are remembered; clients may make up any number
 

@@ -11,7 +11,7 @@ from routed import to
 from stage import Stage, serve
 
 from balance.config.model import HttpConfig, Keepalive, Retry, Timeouts
-from balance.proxy.listener_settings import ListenerSettings
+from balance.proxy.listener_settings import _LISTENER_ONLY, ListenerSettings
 from balance.proxy.net.timer_wheel import NEVER
 
 
@@ -78,3 +78,8 @@ async def test_settings_and_those_of_their_routes_go_with_a_reload_and_need_no_c
         assert (before(), of_route()) == (None, None)
     finally:
         gc.enable()
+
+
+def test_what_routes_settings_have_none_of_is_named_as_it_is() -> None:
+    """A slot under another name would be copied, and lead back to what holds the copy."""
+    assert set(ListenerSettings.__slots__) >= _LISTENER_ONLY
