@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 # Nothing in it is a step's: segments of unreserved characters and sub-delims without `;`, none empty or of dots.
@@ -141,6 +142,7 @@ _STEPS: Final[tuple[tuple[bytes, Callable[[bytes], bytes]], ...]] = (
 )
 
 
+@lru_cache(maxsize=16)  # the router, the rules and the judge of changed paths ask for the same path one after the other
 def _all_readings(path: bytes) -> tuple[bytes, ...]:
     first = _upper_hex(path)
     readings = [first]

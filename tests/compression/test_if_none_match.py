@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from balance.compression.if_none_match import TagForms, only_weak
+from balance.compression.if_none_match import MAX_TAGS, TagForms, only_weak
 
 STRONG_ONLY: list[tuple[bytes, bytes]] = [
     (b'W/"x"', b'"x"'),
@@ -24,6 +24,16 @@ def test_backends_with_strong_tags_get_them_back(value: bytes, expected: bytes) 
     tags.seen(b'"a"')
     lines = b'Accept: */*\r\nif-None-Match: %b\r\nX-If-None-Match: W/"z"\r\n'
     assert tags.restore(lines % value) == lines % expected
+
+
+@pytest.mark.parametrize("lines", [1, 3])
+def test_what_a_client_makes_the_loop_do_is_bounded(lines: int) -> None:
+    """Weak comparison is the backend's anyway; a request with both forms of each tag would be twice as long, too."""
+    tags = TagForms()
+    tags.seen(b'"a"')
+    tags.seen(b'W/"b"')
+    forward = b"If-None-Match: %b\r\n" % (b'W/"x",' * (MAX_TAGS // lines // 6 + 1)) * lines
+    assert tags.restore(forward) == forward
 
 
 def test_backends_with_both_get_both_in_a_list() -> None:

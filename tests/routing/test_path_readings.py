@@ -140,3 +140,8 @@ def test_the_work_is_bounded(piece):
     readings = path_readings(path)
     assert len(readings) <= MAX_READINGS
     assert sum(map(len, readings)) <= MAX_BYTES
+
+
+def test_what_asks_for_the_same_path_again_gets_what_was_found() -> None:
+    path = b"/" + b"%61" * 100
+    assert path_readings(path) is path_readings(path)
