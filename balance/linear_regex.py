@@ -33,14 +33,6 @@ class Pattern:
         """Whether it matches anywhere; `^` and `$` bind it to the ends."""
         return self._compiled.search(data) is not None
 
-    def match_groups(self, data: bytes) -> tuple[bytes, ...] | None:
-        """The groups of the first match, b"" for those that took no part; None without a match."""
-        match = self._compiled.search(data)
-        if match is None:
-            return None
-        groups: tuple[bytes, ...] = match.groups(b"")
-        return groups
-
     def find(self, data: bytes) -> tuple[int, int, tuple[bytes, ...]] | None:
         """Start and end of the first match, and the groups from group 0 on, the whole match, b"" for those without a part."""
         match = self._compiled.search(data)
@@ -48,15 +40,6 @@ class Pattern:
             return None
         start, end = match.span(0)
         return start, end, (data[start:end], *match.groups(b""))
-
-    def sub_first(self, data: bytes, replacement: Replacement) -> bytes | None:
-        """The data with its first match replaced; None without a match."""
-        match = self._compiled.search(data)
-        if match is None:
-            return None
-        start, end = match.span(0)
-        parts = [part if isinstance(part, bytes) else match.group(part) or b"" for part in replacement]
-        return data[:start] + b"".join(parts) + data[end:]
 
 
 Replacement = tuple[bytes | int, ...]  # literal bytes, and numbers of groups; 0 is the whole match

@@ -60,6 +60,7 @@ TESTED_ELSEWHERE = {
     "proxy/http/request_head": "proxy/test_forwarded.py",
     "proxy/http/upgrade": "proxy/test_upgrades.py",
     "process/worker/shared_store": "process/test_sessions_across_machines.py",
+    "runtime/sessions/session_lookup": "runtime/sessions/test_affinity.py",
     "runtime/sessions/session_store": "runtime/sessions/test_shared_sessions.py",
     "shared_store/moved_channel": "shared_store/test_redis_sessions.py",
     "shared_store/redis_connection": "shared_store/test_redis_sessions.py",

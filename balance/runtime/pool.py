@@ -23,7 +23,8 @@ from balance.runtime.lease import Lease, LeaseTerms
 from balance.runtime.pool_health import PoolHealth
 from balance.runtime.pool_limits import PoolLimits
 from balance.runtime.queue import Queue
-from balance.runtime.sessions.affinity import Affinity, LookupExtractor, SessionLookup, keeps
+from balance.runtime.sessions.affinity import Affinity, LookupExtractor, keeps
+from balance.runtime.sessions.session_lookup import SessionLookup
 
 _SOURCE_IP: Final = HashKey()
 

@@ -13,8 +13,8 @@ from balance.stages.environment import StageEnvironment
 from balance.stages.request_context import RequestContext
 from balance.stages.stage import Stage
 
-MARK: Final = b"x-balance-mirror"
-_SAFE: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))  # RFC 9110 section 9.2.1
+MARK: Final = b"x-balance-mirror"  # what each copy has, in lower case
+SAFE_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))  # RFC 9110 section 9.2.1
 
 
 class Mirroring(Stage):
@@ -28,7 +28,7 @@ class Mirroring(Stage):
         self._is_any = mirror.unsafe_methods
 
     def on_request(self, context: RequestContext) -> None:
-        if not (self._is_any or context.method in _SAFE) or context.fields.upgrade:
+        if not (self._is_any or context.method in SAFE_METHODS) or context.fields.upgrade:
             return
         if (self._below >= 1 or context.rand() < self._below) and context.header(MARK) is None:
             context.mirror = self._pool

@@ -29,7 +29,7 @@ from balance.runtime.backend import Backend
 from balance.runtime.counters import Row
 from balance.runtime.pool import Pool
 from balance.runtime.region_levels import RegionChoice
-from balance.runtime.sessions.affinity import SessionLookup
+from balance.runtime.sessions.session_lookup import SessionLookup
 from balance.runtime.snapshot import backend_slots, build
 
 QUIET: dict[str, Any] = {"health_check": HealthCheck(passive=PassiveChecks(enabled=False))}

@@ -40,7 +40,8 @@ from balance.retry.decision import Failure, RetryOutcome
 from balance.runtime.backend import Backend
 from balance.runtime.lease import Lease
 from balance.runtime.routes import Router
-from balance.runtime.sessions.affinity import LookupExtractor, SessionLookup
+from balance.runtime.sessions.affinity import LookupExtractor
+from balance.runtime.sessions.session_lookup import SessionLookup
 from balance.stages.stage import Reply
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.net.timer_wheel import NEVER
 from balance.runtime import counters
 from balance.runtime.lease import Lease
-from balance.runtime.sessions.affinity import SessionLookup
+from balance.runtime.sessions.session_lookup import SessionLookup
 from balance.runtime.sessions.shared_sessions import SharedSessions, Step
 
 if TYPE_CHECKING:

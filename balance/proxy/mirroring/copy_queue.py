@@ -20,16 +20,14 @@ from balance.proxy.net.dial import dial
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
 from balance.runtime.pool import Pool
+from balance.stages.mirror import SAFE_METHODS
 
 MAX_QUEUED: Final = 128  # copies
 MAX_CONNECTIONS: Final = 8  # copies under way at once
 MAX_COPY: Final = 64 * 1024  # bytes of a body; a longer one is not copied (the limit of what is kept for a retry, too)
 TIMEOUT_S: Final = 10.0  # for a copy and its reply, the connection included
 IDLE_S: Final = 2.0  # below the idle timeouts of backends
-MARK: Final = b"X-Balance-Mirror: 1\r\n"  # tells the mirror, and keeps a copy from being copied again
-MARK_NAME: Final = b"x-balance-mirror"
-
-_SAFE: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))  # RFC 9110 section 9.2.1
+MARK_LINE: Final = b"X-Balance-Mirror: 1\r\n"  # tells the mirror, and keeps a copy from being copied again
 
 
 class Copy:
@@ -40,7 +38,7 @@ class Copy:
     def __init__(self, queue: CopyQueue, pool: Pool, method: bytes, head: bytes, block: int) -> None:
         """`head` is that of the primary; `block` is the first cell of the route's counters, 0 for none."""
         self._queue = queue
-        self._parts = [head[:-2], MARK, b"\r\n"]
+        self._parts = [head[:-2], MARK_LINE, b"\r\n"]
         self._size = 0
         self._block = block
         self.method = method
@@ -112,7 +110,7 @@ class CopyQueue:
         connection = self._take(address)
         if connection is not None and await self._ask(connection, address, copy):
             return True
-        if connection is not None and copy.method not in _SAFE:
+        if connection is not None and copy.method not in SAFE_METHODS:
             return False  # it may have been read before the connection ended
         return await self._ask(await self._dial(address), address, copy)
 

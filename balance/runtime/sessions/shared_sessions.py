@@ -16,15 +16,13 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from balance.http1.hash_key import SESSION_SEPARATOR
 from balance.runtime.backend import Backend
+from balance.runtime.sessions.session_lookup import SessionLookup
 from balance.runtime.sessions.session_store import NO_ANSWER, Answer, Found, SessionStore
 from balance.runtime.sessions.session_table import Sessions
-
-if TYPE_CHECKING:
-    from balance.runtime.sessions.affinity import SessionLookup
 
 ID_BYTES: Final = 16  # 128 random bits: nobody guesses another's
 FRESH_S: Final = 30.0  # a session that has moved is followed everywhere within this time, whatever is lost

@@ -30,7 +30,8 @@ from balance.runtime.counters import Row
 from balance.runtime.health_gate import Shared
 from balance.runtime.lease import Lease
 from balance.runtime.pool_health import PoolHealth, needs_health
-from balance.runtime.sessions.affinity import Affinity, SessionLookup
+from balance.runtime.sessions.affinity import Affinity
+from balance.runtime.sessions.session_lookup import SessionLookup
 from balance.runtime.snapshot import backend_slots, build
 
 MODES = ("cookie", "source-ip", "header")

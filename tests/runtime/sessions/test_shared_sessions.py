@@ -16,7 +16,7 @@ from balance.model import Address, Mode, Outcome
 from balance.runtime import counters
 from balance.runtime.counters import Row
 from balance.runtime.health_gate import Shared
-from balance.runtime.sessions.affinity import SessionLookup
+from balance.runtime.sessions.session_lookup import SessionLookup
 from balance.runtime.sessions.session_store import NO_ANSWER, Answer, Found
 from balance.runtime.sessions.shared_sessions import FRESH_S, SharedSessions, Step
 from balance.runtime.snapshot import backend_slots, build
