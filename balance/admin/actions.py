@@ -114,7 +114,8 @@ class Actions:
         pool = sides.green if side == "green" else sides.blue
         if not order.force and not self._takes_new(pool):
             problem = (
-                f'pool {pool} has no backend that is ready, so route {name} is not switched to {side}; "force": true does it'
+                f"pool {pool} has no backend that is ready, so route {name} is not switched to {side}; "
+                'to do it all the same: balance switch --force, or "force": true'
             )
             refused = OrderResult(False, self._view.board.generation, problems=(problem,), summary="nothing changed")
             self._log(request, f"switch route {name} to {side}", f"refused: {problem}")

@@ -105,7 +105,8 @@ def test_a_side_without_a_ready_backend_is_refused_unless_forced(
     assert (answer.status == 409) is is_refused
     if is_refused:
         assert answer.json["error"] == (
-            'pool v2 has no backend that is ready, so route shop is not switched to green; "force": true does it'
+            "pool v2 has no backend that is ready, so route shop is not switched to green; "
+            'to do it all the same: balance switch --force, or "force": true'
         )
         assert "\n" not in answer.json["error"]
         assert instance.asked == []

@@ -27,17 +27,21 @@ def status_command(port: AdminClient, is_json: bool) -> int:
     if is_json:
         show_json(reply.document)
     else:
-        show(_status(reply.document))
+        show(status_lines(reply.document))
     return 0
 
 
-def _status(document: dict[str, Any]) -> Iterator[str]:
+def status_lines(document: dict[str, Any]) -> Iterator[str]:
+    """What `balance status` prints."""
     ready = "ready" if document["ready"] else "not ready"
     yield f"{document['status']}, {ready}, {document['stage']}: version {document['version']}, up {document['uptime']}"
     yield from (f"  {reason}" for reason in document["reasons"])
     yield f"configuration {document['config']}, generation {document.get('generation', '-')}"
     counted = [("connections", "connections"), ("requests", "HTTP requests"), ("sessions", "TCP sessions")]
     yield "; ".join(f"{said} {document[key]['active']} now, {document[key]['total']} in all" for key, said in counted)
+    if store := document.get("redis"):
+        reason = f" ({store['reason']})" if store["reason"] else ""
+        yield f"Redis {store['url']} {store['state']}{reason}; on_failure {store['on_failure']}"
     yield ""
     workers = [
         (each["worker"], each["pid"], each["state"], each["connections"], each["requests"]) for each in document["workers"]

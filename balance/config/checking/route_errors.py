@@ -204,6 +204,9 @@ def _policy(route: RouteConfig, where: Path, names: list[str], document: Documen
         rule = next((rule for rule in policy.rules if rule.name == _rule_name(each, number)), None)
         if rule is not None:
             yield from _rule(rule, (*where, "rules", number), names, document)
+            if rule.action == "route" and (route.redirect or route.respond):
+                answer = "redirect" if route.redirect else "respond"
+                yield (*where, "rules", number, "action"), f"stands beside {answer}: no request of this route goes to a backend"
     if (regions := policy.regions) is not None:
         if not (regions.header or regions.cidrs or regions.geoip_db):
             yield (*where, "regions"), "needs header, cidrs or geoip_db: nothing tells a client's region"

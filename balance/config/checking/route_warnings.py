@@ -40,6 +40,10 @@ def route_warnings(config: Config, paths: KeyPaths) -> Iterator[Finding]:
 def _route(route: RouteConfig, where: Path, config: Config, document: Document) -> Iterator[Finding]:
     if not route.compression.enabled:
         yield from _not_enabled((*where, "compression"), document)
+    for key in ("path", "path_prefix"):
+        if document.has((*where, key)) and (path := str(document.at((*where, key)))).endswith("/*"):
+            below = path.rstrip("/*") or "/"
+            yield (*where, key), f"{path!r}: a * stands for itself here; {below} and all below it is path_prefix: {below}"
     if route.split and not any(share.weight for share in route.split):
         yield (*where, "split"), "every pool has weight 0: its requests are answered 503"
     has_backends = bool(route.uses)

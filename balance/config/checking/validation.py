@@ -85,7 +85,14 @@ def _listeners(config: Config, paths: KeyPaths) -> Iterator[Finding]:
             yield (*where, "name"), f"{listener.name!r} is the name of listeners[{seen[listener.name]}] too; names are unique"
         seen.setdefault(listener.name, index)
         if not listener.pool and len(names) > 1 and not listener.http.routes:
-            yield (*where, "pool"), f"is missing, and there are several: {', '.join(names)}"
+            if where:
+                yield (*where, "pool"), f"is missing, and there are several: {', '.join(names)}"
+            else:  # the simple form has no such key
+                yield (
+                    ("pools",),
+                    f"are several ({', '.join(names)}), and nothing says which are for whom; write http.routes, "
+                    f'or listeners: [{{listen: ":8080", pool: {names[0]}}}] instead of listen',
+                )
         elif listener.pool and listener.pool not in names:
             yield (*where, "pool"), not_defined(listener.pool, names)
 

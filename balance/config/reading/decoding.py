@@ -98,6 +98,10 @@ _EXAMPLES = {
     "backends": '{address: "127.0.0.1:9001"}',
     "load_balancer": "{algorithm: round-robin}",
     "health_check": "{enabled: true}",
+    "redirect": "{to: https://example.org/}",
+    "respond": "{status: 404}",
+    "compression": "{enabled: true}",
+    "buffering": "{request: 1MB}",
     "access_log": "{enabled: true}",
     "admin": '{listen: "127.0.0.1:9090"}',
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from balance.cli.admin.status_commands import backend_rows
+from balance.cli.admin.status_commands import backend_rows, status_lines
 from balance.model import Mode
 from balance.runtime import counters
 
@@ -23,6 +23,15 @@ def test_the_status_is_told_at_a_glance(say: Say) -> None:
     assert out.startswith("healthy, ready, serving: version ")
     assert "configuration test.yaml, generation 1\n" in out
     assert "\napp   round-robin  2 of 2  -        0         0         0\n" in out
+
+
+def test_the_status_tells_how_redis_stands_where_it_is_used(say: Say) -> None:
+    document = json.loads(say("status", "--json")[1])
+    assert not [line for line in status_lines(document) if line.startswith("Redis")]
+    document["redis"] = {"url": "redis://:***@a:6379/0", "state": "down", "reason": "it takes too long", "on_failure": "deny"}
+    assert "Redis redis://:***@a:6379/0 down (it takes too long); on_failure deny" in status_lines(document)
+    document["redis"] |= {"state": "up", "reason": None}
+    assert "Redis redis://:***@a:6379/0 up; on_failure deny" in status_lines(document)
 
 
 def test_sessions_in_tcp_mode_are_counted_and_are_no_requests(say: Say, instance: Any) -> None:

@@ -55,7 +55,8 @@ def test_options_reach_the_order(say: Say, asked: list[Any], instance: Any) -> N
     status, out, err = say("switch", "shop", "green")
     assert (status, out) == (1, "")
     assert (
-        err == 'balance: pool v2 has no backend that is ready, so route shop is not switched to green; "force": true does it\n'
+        err == "balance: pool v2 has no backend that is ready, so route shop is not switched to green; "
+        'to do it all the same: balance switch --force, or "force": true\n'
     )
     assert say("switch", "shop", "green", "--force", "--listener", "web")[0] == 0
     assert say("switch", "shop", "--listener", "x")[0] == 1

@@ -98,6 +98,11 @@ ROUTES = [
         "policy.mirror",
         "stands beside redirect: no request of this route goes to a backend",
     ),
+    (
+        "{respond: {}, policy: {rules: [{when: {subject: path, equals: /x}, action: route, pool: b}]}}",
+        "policy.rules[0].action",
+        "stands beside respond: no request of this route goes to a backend",
+    ),
     ("{path: /a, path_prefix: /b}", "path_prefix", "stands beside path; a route has one of path, path_prefix, path_regex"),
     ("{path: a}", "path", "'a' is not a path; it begins with /"),
     (

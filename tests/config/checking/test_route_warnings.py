@@ -30,6 +30,13 @@ def warnings_of(text: str) -> list[str]:
             ["2:12: pools.b: is used by no listener, nor by a route"],
         ),
         (
+            HEAD + "http: {routes: [{path_prefix: /a/*}, {path: /*}, {path: /b*}]}",
+            [
+                "3:31: http.routes[0].path_prefix: '/a/*': a * stands for itself here; /a and all below it is path_prefix: /a",
+                "3:45: http.routes[1].path: '/*': a * stands for itself here; / and all below it is path_prefix: /",
+            ],
+        ),
+        (
             HEAD + "http: {routes: [{split: [{pool: a, weight: 0}]}]}",
             ["3:25: http.routes[0].split: every pool has weight 0: its requests are answered 503"],
         ),

@@ -69,7 +69,8 @@ CASES = [
     ),
     (
         "listen: ':1'\npools: {p: {backends: [{address: a:1}]}, q: {backends: [{address: a:1}]}}",
-        "1:1: pool: is missing, and there are several: p, q",
+        "2:8: pools: are several (p, q), and nothing says which are for whom; write http.routes, "
+        'or listeners: [{listen: ":8080", pool: p}] instead of listen',
     ),
     ("listen: ':1'\npools: {p: {}}", "2:12: pools.p: 'backends' is missing: The backends; at least one"),
     (

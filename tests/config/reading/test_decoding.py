@@ -94,6 +94,11 @@ ADDED = [
     ),
     ("  - address: ftp://a", "5:14: backends[1].address: 'ftp://a': the scheme 'ftp' is not known; write host:port or http://"),
     ("  - address: unix:x", "5:14: backends[1].address: 'unix:x' needs an absolute path, like unix:/run/app.sock"),
+    (
+        "http: {routes: [{redirect: 'https://a'}]}",
+        "5:28: http.routes[0].redirect: expected keys below it, as {to: https://example.org/}, got 'https://a'",
+    ),
+    ("http: {compression: true}", "5:21: http.compression: expected keys below it, as {enabled: true}, got true"),
     ("timeouts: 5", "5:11: timeouts: expected keys below it, got 5"),
     ("timeouts:", "5:10: timeouts: expected keys below it, got nothing; write some or leave it out"),
     ("timeouts: {connect: 5x}", "5:21: timeouts.connect: '5x' is not a duration; write one like 500ms, 5s, 1m30s or 1h"),
