@@ -41,9 +41,9 @@ def _route(route: RouteConfig, where: Path, config: Config, document: Document) 
     if not route.compression.enabled:
         yield from _not_enabled((*where, "compression"), document)
     for key in ("path", "path_prefix"):
-        if document.has((*where, key)) and (path := str(document.at((*where, key)))).endswith("/*"):
-            below = path.rstrip("/*") or "/"
-            yield (*where, key), f"{path!r}: a * stands for itself here; {below} and all below it is path_prefix: {below}"
+        if document.has((*where, key)) and (given := str(document.at((*where, key)))).endswith("/*"):
+            below = given.rstrip("/*") or "/"
+            yield (*where, key), f"{given!r}: a * stands for itself here; {below} and all below it is path_prefix: {below}"
     if route.split and not any(share.weight for share in route.split):
         yield (*where, "split"), "every pool has weight 0: its requests are answered 503"
     has_backends = bool(route.uses)
