@@ -178,8 +178,10 @@ def prepare(
         pools[pool.name] = made
         renewals.append(Renewal(made, pool, tuple(settings)))
 
+    by_name = {pool.name: pool for pool in config.pools}
+
     def target(listener: str, route: RouteConfig, use: PoolUse) -> Target:
-        pool = config.pool(use.pool)
+        pool = by_name[use.pool]
         policy = retrying.get(use.pool)
         if use.retry != pool.retry:
             key = f"{listener}/{route.name}/{use.pool}"

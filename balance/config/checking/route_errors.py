@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
 from importlib.util import find_spec
 
@@ -22,10 +22,10 @@ _LIBRARIES = {"br": "brotli", "zstd": "zstandard"}
 _NO_BODY = (204, 205, 304)
 
 
-def pool_names(config: Config, document: Document) -> list[str]:
-    """Every pool by name. Those of `pools` are from the document: one with a problem is left out of the sections."""
+def pool_names(config: Config, document: Document) -> Collection[str]:
+    """The names of all pools, to be looked up in. Those of `pools` are from the document: one with a problem has no section."""
     given = document.at(("pools",)) if document.has(("pools",)) else {}
-    return list(dict.fromkeys([*(given if isinstance(given, dict) else {}), *(pool.name for pool in config.pools)]))
+    return dict.fromkeys([*(given if isinstance(given, dict) else {}), *(pool.name for pool in config.pools)])
 
 
 def not_defined(pool: str, names: Iterable[str]) -> str:
@@ -74,7 +74,7 @@ def _names(routes: Iterable[RouteConfig], where: Path) -> Iterator[Finding]:
         seen.setdefault(route.name, number)
 
 
-def _without_pool(listener: ListenerConfig, where: Path, names: list[str], document: Document) -> Iterator[Finding]:
+def _without_pool(listener: ListenerConfig, where: Path, names: Collection[str], document: Document) -> Iterator[Finding]:
     """Routes that say nothing of where requests go, in a listener without a pool to default to."""
     for number, route in enumerate(listener.http.routes):
         path = (*where, number)
@@ -87,11 +87,11 @@ def _without_pool(listener: ListenerConfig, where: Path, names: list[str], docum
             yield (
                 path,
                 f"says not where its requests go, and listener {listener.name!r} has no pool; write one of {', '.join(TARGETS)}"
-                + (f" (pools: {', '.join(names[:20])})" if names else ""),
+                + (f" (pools: {', '.join([*names][:20])})" if names else ""),
             )
 
 
-def _route(route: RouteConfig, where: Path, names: list[str], document: Document) -> Iterator[Finding]:
+def _route(route: RouteConfig, where: Path, names: Collection[str], document: Document) -> Iterator[Finding]:
     yield from _targets(route, where, names, document)
     given = [key for key in PATHS if document.has((*where, key))]
     if len(given) > 1:
@@ -119,7 +119,7 @@ def _route(route: RouteConfig, where: Path, names: list[str], document: Document
     yield from _policy(route, (*where, "policy"), names, document)
 
 
-def _targets(route: RouteConfig, where: Path, names: list[str], document: Document) -> Iterator[Finding]:
+def _targets(route: RouteConfig, where: Path, names: Collection[str], document: Document) -> Iterator[Finding]:
     given = [key for key in TARGETS if document.has((*where, key))]
     if len(given) > 1:
         yield (*where, given[1]), f"stands beside {given[0]}; a route has one of {', '.join(TARGETS)}"
@@ -184,7 +184,7 @@ def _compression(compression: Compression, where: Path) -> Iterator[Finding]:
             yield (*where, "algorithms"), f"{algorithm} needs a library: pip install 'balance[compression]'; gzip needs none"
 
 
-def _policy(route: RouteConfig, where: Path, names: list[str], document: Document) -> Iterator[Finding]:
+def _policy(route: RouteConfig, where: Path, names: Collection[str], document: Document) -> Iterator[Finding]:
     policy = route.policy
     if (canary := policy.canary) is not None:
         yield from _known(canary.pool, (*where, "canary", "pool"), names)
@@ -221,12 +221,12 @@ def _rule_name(given: object, number: int) -> str:
     return str(given.get("name", f"rules[{number}]")) if isinstance(given, dict) else ""
 
 
-def _known(pool: str, where: Path, names: list[str]) -> Iterator[Finding]:
+def _known(pool: str, where: Path, names: Collection[str]) -> Iterator[Finding]:
     if pool and pool not in names:
         yield where, not_defined(pool, names)
 
 
-def _rule(rule: Rule, where: Path, names: list[str], document: Document) -> Iterator[Finding]:
+def _rule(rule: Rule, where: Path, names: Collection[str], document: Document) -> Iterator[Finding]:
     for key, action in (("pool", "route"), ("redirect", "redirect")):
         if rule.action == action and not document.has((*where, key)):
             yield where, f"action {action} needs {key}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from balance.config.build import KeyPaths
 from balance.config.model import Config
@@ -33,11 +33,15 @@ def route_warnings(config: Config, paths: KeyPaths) -> Iterator[Finding]:
                 yield (*where, later), f"is for the same requests as {other}, which is tried before it"
             else:
                 yield (*where, later), f"can never be reached: {other} is tried before it and takes all that it is for"
+        algorithms = {pool.name: pool.algorithm for pool in config.pools}
         for number, route in enumerate(routes):
-            yield from _route(route, (*where, number), config, document)
+            yield from _route(route, (*where, number), config, algorithms, document)
 
 
-def _route(route: RouteConfig, where: Path, config: Config, document: Document) -> Iterator[Finding]:
+def _route(
+    route: RouteConfig, where: Path, config: Config, algorithms: Mapping[str, str], document: Document
+) -> Iterator[Finding]:
+    """`algorithms` are those of the pools by name."""
     if not route.compression.enabled:
         yield from _not_enabled((*where, "compression"), document)
     for key in ("path", "path_prefix"):
@@ -52,11 +56,10 @@ def _route(route: RouteConfig, where: Path, config: Config, document: Document) 
             if document.has((*where, key)):
                 yield (*where, key), "has no effect: no request of this route goes to a backend"
     path = (*where, "load_balancer", "hash_key")
-    algorithms = {
-        route.algorithm or pool.algorithm for pool in config.pools if any(use.pool == pool.name for use in route.uses)
-    }
-    if document.has(path) and algorithms and not algorithms & {*HASHING}:
-        yield path, f"has no effect on {', '.join(sorted(algorithms))}; {', '.join(HASHING)} follow it"
+    if document.has(path):
+        own = {route.algorithm or algorithms[use.pool] for use in route.uses if use.pool in algorithms}
+        if own and not own & {*HASHING}:
+            yield path, f"has no effect on {', '.join(sorted(own))}; {', '.join(HASHING)} follow it"
     fault = route.policy.fault
     if fault is not None:
         if not fault.abort_percent and not fault.delay_percent:

@@ -153,6 +153,9 @@ class Document:
 
     def _forget(self, paths: Collection[Path]) -> None:
         """Remove the marks and origins at and below these paths."""
+        if not paths:
+            return
+        lengths = {len(path) for path in paths}
         for table in (self.values, self.keys, self.origins):
-            for inner in [inner for inner in table if any(inner[:n] in paths for n in range(len(inner) + 1))]:
+            for inner in [inner for inner in table if any(inner[:length] in paths for length in lengths)]:
                 del table[inner]
