@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from balance.config.route_model import RouteConfig
 from balance.routing.path_readings import path_readings
 from balance.routing.route_table import NO_MATCH, RouteTable
+from balance.stages.region import region_of
 from balance.stages.request_context import RequestContext
 from balance.stages.rules import AMBIGUOUS_PATH, RuleList
 from balance.stages.stage import Reply
@@ -22,13 +23,14 @@ class FinalPathRules:
 
     __slots__ = ("_by_pool",)
 
-    def __init__(self, routes: Sequence[RouteConfig]) -> None:
+    def __init__(self, routes: Sequence[RouteConfig], regions: frozenset[str] = frozenset()) -> None:
+        """`regions` are those of all backends."""
         by_pool: dict[str, list[RouteConfig]] = {}
         for route in routes:
             for use in route.uses:
                 by_pool.setdefault(use.pool, []).append(route)
         guarded = {pool: to_it for pool, to_it in by_pool.items() if any(has_denial(route) for route in to_it)}
-        self._by_pool = {pool: _PoolRules(to_it) for pool, to_it in guarded.items()}
+        self._by_pool = {pool: _PoolRules(to_it, regions) for pool, to_it in guarded.items()}
 
     def judge(self, context: RequestContext) -> Reply | None:
         """The reply to a request whose changed path is denied in the pool that it goes to."""
@@ -36,10 +38,10 @@ class FinalPathRules:
         return None if rules is None else rules.judge(context)
 
 
-def final_path_rules(routes: Sequence[RouteConfig]) -> FinalPathRules | None:
-    """The rules of a listener; None where no path is changed or nothing is denied."""
+def final_path_rules(routes: Sequence[RouteConfig], regions: frozenset[str] = frozenset()) -> FinalPathRules | None:
+    """The rules of a listener; None where no path is changed or nothing is denied. `regions` are those of all backends."""
     if any(changes_path(route) for route in routes) and any(has_denial(route) for route in routes):
-        return FinalPathRules(routes)
+        return FinalPathRules(routes, regions)
     return None
 
 
@@ -54,11 +56,12 @@ def has_denial(route: RouteConfig) -> bool:
 
 
 class _PoolRules:
-    __slots__ = ("_rules", "_table")
+    __slots__ = ("_regions", "_rules", "_table")
 
-    def __init__(self, routes: Sequence[RouteConfig]) -> None:
+    def __init__(self, routes: Sequence[RouteConfig], regions: frozenset[str]) -> None:
         self._table = RouteTable([route.match for route in routes])
         self._rules = [RuleList(route.policy.rules) if has_denial(route) else None for route in routes]
+        self._regions = [region_of(route, regions) if has_denial(route) else None for route in routes]
 
     def judge(self, context: RequestContext) -> Reply | None:
         readings = path_readings(context.path)
@@ -75,7 +78,12 @@ class _PoolRules:
         rules = self._rules[index] if index != NO_MATCH else None
         if rules is None:
             return None
+        region, found = context.region, self._regions[index]
+        context.region = ""
+        if found is not None:  # the region that the rules would go by
+            found.on_request(context)
         rule = rules.judge_reading(context, path).deciding
+        context.region = region
         if rule is None or rule.denial is None:
             return None
         context.rule = rule.name

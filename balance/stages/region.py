@@ -5,6 +5,8 @@ A region that a field says is believed from trusted proxies only. A client witho
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from balance.config.route_model import RouteConfig
 from balance.geoip import geo_database
 from balance.routing.regions import RegionFinder, judged_regions
@@ -29,9 +31,14 @@ class Region(Stage):
 
 def region_stage(route: RouteConfig, environment: StageEnvironment) -> Region | None:
     """None where the route has no regions. GeoDatabaseError when its database can't be read."""
+    return region_of(route, environment.regions)
+
+
+def region_of(route: RouteConfig, known: Iterable[str]) -> Region | None:
+    """Finds regions as the route does; `known` are those of all backends."""
     regions = route.policy.regions
     if regions is None:
         return None
     geo = geo_database(regions.geoip_db) if regions.geoip_db else None
-    names = [*environment.regions, *judged_regions(route.policy.rules)]
+    names = [*known, *judged_regions(route.policy.rules)]
     return Region(RegionFinder(regions, names, geo), regions.header)

@@ -146,6 +146,6 @@ def _final_judge(environment: StageEnvironment) -> Judge | None:
     """Judges changed paths on this listener; made once for all its routes."""
     shared = environment.shared
     if _SHARED not in shared:
-        shared[_SHARED] = final_path_rules(environment.routes)
+        shared[_SHARED] = final_path_rules(environment.routes, environment.regions)
     rules = shared[_SHARED]
     return rules.judge if isinstance(rules, FinalPathRules) else None

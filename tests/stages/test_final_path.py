@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 from contexts import request_context
 
 from balance.config.common_model import Retry, Timeouts
-from balance.config.route_model import Condition, PoolUse, Rewrite, RouteConfig, RouteMatch, Rule, TrafficPolicy, Transform
+from balance.config.route_model import (
+    Condition,
+    PoolUse,
+    Regions,
+    Rewrite,
+    RouteConfig,
+    RouteMatch,
+    Rule,
+    TrafficPolicy,
+    Transform,
+)
 from balance.stages.final_path import FinalPathRules, final_path_rules
 
 OFFICE = Condition("cidr", "client_ip", value=("10.0.0.0/8",))
@@ -66,6 +78,31 @@ def test_routes_to_other_pools_guard_nothing_and_hide_no_guard():
     assert reply_why([OPEN, route("/admin", "elsewhere", policy=DENY_OTHERS), REST], b"/admin") == ""
     assert reply_why([OPEN, route("/admin/help", "elsewhere"), ADMIN], b"/admin/help") == "denied"
     assert reply_why([OPEN, ADMIN], b"/admin", pool="elsewhere") == ""
+
+
+EU = Regions(header="x-region", cidrs=(("EU", (ipaddress.ip_network("192.0.2.0/24"),)),))
+NOT_EU = Rule(Condition("equals", "region", value="EU"), "deny")
+
+
+@pytest.mark.parametrize(
+    ("regions", "values", "why"),
+    [
+        (EU, {}, "denied"),  # by the CIDR of the guarded route, though the open one has no regions
+        (EU, {"region": "asia"}, "denied"),  # as the open route sees it
+        (EU, {"client": "198.51.100.1"}, ""),
+        (EU, {"client": "198.51.100.1", "is_trusted": True, "forward": b"X-Region: eu\r\n"}, "denied"),
+        (EU, {"client": "198.51.100.1", "forward": b"X-Region: eu\r\n"}, ""),
+        (None, {"region": "EU"}, ""),  # a route without regions knows none
+    ],
+)
+def test_the_region_is_the_one_of_the_guarded_route(regions, values, why):
+    guarded = route("/admin", policy=TrafficPolicy(rules=(NOT_EU,), regions=regions))
+    before = values.get("region", "")
+    context = request_context(b"/api/admin", pool="main", **values)
+    context.path = b"/admin"
+    reply = FinalPathRules([OPEN, guarded, REST]).judge(context)
+    assert ("" if reply is None else reply.why.word) == why
+    assert context.region == before
 
 
 def test_the_denial_has_its_rules_name():
