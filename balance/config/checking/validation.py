@@ -91,7 +91,7 @@ def _listeners(config: Config, paths: KeyPaths) -> Iterator[Finding]:
                 yield (
                     ("pools",),
                     f"are several ({', '.join(names)}), and nothing says which are for whom; write http.routes, "
-                    f'or listeners: [{{listen: ":8080", pool: {names[0]}}}] instead of listen',
+                    f'or listeners: [{{listen: ":8080", pool: {next(iter(names))}}}] instead of listen',
                 )
         elif listener.pool and listener.pool not in names:
             yield (*where, "pool"), not_defined(listener.pool, names)
