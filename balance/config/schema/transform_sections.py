@@ -66,7 +66,8 @@ class RedirectSection(Section):
 
     section_name = "redirect"
     to: Annotated[str, transform_values.REDIRECT_TO] = key(
-        "Where to: a URL, or a path. In both, $1 to $9 are groups of the route's path_regex, if it has one."
+        "Where to: a URL, or a path, as it stands: the request's own path does not go along. In both, $1 to $9 are groups of "
+        "the route's path_regex, if it has one."
     )
     status: Annotated[int, transform_values.REDIRECT_STATUS] = key(
         "301 and 308 stay; 307 and 308 keep the method and the body.", 308
