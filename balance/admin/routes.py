@@ -8,6 +8,7 @@ from typing import Any
 from balance.admin.json_reply import iso_time
 from balance.admin.metrics.totals import Totals
 from balance.admin.state_view import StateView
+from balance.config.fault_ends import fault_end_s
 from balance.config.model import ListenerConfig
 from balance.config.route_model import RouteConfig, RouteMatch, ValueMatch
 from balance.config.route_order import in_order
@@ -43,7 +44,7 @@ def _route(
         "match": match_text(route.match),
         "action": action_text(route),
         "pools": [use.pool for use in route.uses],
-        "policies": list(_policies(route)),
+        "policies": list(policy_names(route, now)),
         "hits": totals.cell(block + counters.ROUTE_HITS) if slot else 0,
         "last_hit": iso_time(now - (now_us - last_us) / 1e6) if last_us else None,
     }
@@ -79,25 +80,31 @@ def _value_text(value: ValueMatch) -> str:
 
 
 def action_text(route: RouteConfig) -> str:
-    """What becomes of its requests, in one line."""
-    policy = route.policy
+    """What becomes of its requests, in one line: `web, canary v2 5%, rules old, mirror next 10%`."""
     if route.redirect is not None:
         return f"redirect {route.redirect.status}"
     if route.respond is not None:
         return f"respond {route.respond.status}"
+    policy = route.policy
     if policy.blue_green is not None:
-        return f"{policy.blue_green.active}: {getattr(policy.blue_green, policy.blue_green.active)}"
-    if route.split:
-        return ", ".join(f"{part.pool} {part.weight}" for part in route.split)
+        parts = [f"{policy.blue_green.active}: {getattr(policy.blue_green, policy.blue_green.active)}"]
+    else:
+        parts = [f"{part.pool} {part.weight}" for part in route.split] or [route.pool]
     if policy.canary is not None:
-        return f"{route.pool}, canary {policy.canary.pool} {policy.canary.percent:g}%"
-    return route.pool
+        parts.append(f"canary {policy.canary.pool} {policy.canary.percent:g}%")
+    chosen = dict.fromkeys(rule.pool for rule in policy.rules if rule.action == "route")
+    if chosen:
+        parts.append(f"rules {'|'.join(chosen)}")
+    if policy.mirror is not None:
+        parts.append(f"mirror {policy.mirror.pool} {policy.mirror.percent:g}%")
+    return ", ".join(parts)
 
 
-def _policies(route: RouteConfig) -> Iterator[str]:
+def policy_names(route: RouteConfig, now: float) -> Iterator[str]:
+    """The traffic policies that it has, and which of them is over."""
     policy = route.policy
     for name in ("canary", "blue_green", "mirror", "fault", "regions"):
         if getattr(policy, name) is not None:
-            yield name
+            yield f"{name} (ended)" if name == "fault" and policy.fault and now >= fault_end_s(policy.fault) else name
     if policy.rules:
         yield f"{len(policy.rules)} rule{'s' * (len(policy.rules) != 1)}"

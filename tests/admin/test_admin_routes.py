@@ -4,22 +4,32 @@ from dataclasses import replace
 
 import pytest
 
-from balance.admin.routes import action_text, match_text, routes
+from balance.admin.routes import action_text, match_text, policy_names, routes
 from balance.admin.state_view import StateView
 from balance.config.model import HttpConfig
 from balance.config.route_model import (
     BlueGreen,
     Canary,
+    Condition,
+    Fault,
     FixedResponse,
+    Mirror,
     Redirect,
     RouteConfig,
     RouteMatch,
+    Rule,
     TrafficPolicy,
     ValueMatch,
     WeightedPool,
 )
 from balance.process.shared_memory.board import Board
 from balance.runtime import counters
+
+ALWAYS = Condition("prefix", "path", value="/")
+
+
+def _to(pool: str) -> Rule:
+    return Rule(ALWAYS, "route", pool=pool)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +64,16 @@ def test_what_a_route_matches_is_said_in_a_line(match: RouteMatch, text: str) ->
         (RouteConfig("r", split=(WeightedPool("a", 3), WeightedPool("b", 1))), "a 3, b 1"),
         (RouteConfig("r", pool="web", policy=TrafficPolicy(canary=Canary("v2", 7.5))), "web, canary v2 7.5%"),
         (RouteConfig("r", policy=TrafficPolicy(blue_green=BlueGreen("b", "g", "green"))), "green: g"),
+        (
+            RouteConfig(
+                "r", policy=TrafficPolicy(blue_green=BlueGreen("b", "g"), canary=Canary("v2", 1), mirror=Mirror("n", 25))
+            ),
+            "blue: b, canary v2 1%, mirror n 25%",
+        ),
+        (
+            RouteConfig("r", pool="web", policy=TrafficPolicy(rules=(_to("x"), Rule(ALWAYS, "deny"), _to("y"), _to("x")))),
+            "web, rules x|y",
+        ),
     ],
 )
 def test_what_a_route_does_is_said_in_a_line(route: RouteConfig, text: str) -> None:
@@ -80,3 +100,9 @@ def test_routes_are_shown_in_their_order_with_what_they_did(view: StateView) -> 
         (1, "api", "/api/*", 7, "1970-01-01T00:16:39.000+00:00"),
         (2, "rest", "any", 0, None),
     ]
+
+
+def test_a_fault_whose_time_is_over_is_said_to_have_ended() -> None:
+    faulty = RouteConfig("r", pool="web", policy=TrafficPolicy(fault=Fault(abort_percent=1, until_s=1000.0), rules=(_to("x"),)))
+    assert list(policy_names(faulty, 999.0)) == ["fault", "1 rule"]
+    assert list(policy_names(faulty, 1000.0)) == ["fault (ended)", "1 rule"]
