@@ -76,8 +76,7 @@ class Routing(RequestContext):
         exchange = self._exchange
         client = exchange.client
         before = client.settings
-        found: Route | Reply | None = None if sole is None else sole.staged
-        if found is None:
+        if sole is None or sole.staged is None:
             found = router.find(self)
             if type(found) is Reply:
                 exchange.reply(found)
@@ -87,8 +86,7 @@ class Routing(RequestContext):
             if found.may_be_sole and router.sole(self.host) is found:
                 before.remember_sole(self.fields.host, settings)
         else:
-            assert type(found) is Route and sole is not None
-            settings = sole
+            settings, found = sole, sole.staged
             self.path, mark, query = self.target.partition(b"?")
             self.query = mark + query
             self.route = found.name
