@@ -17,6 +17,7 @@ from balance.stages.environment import StageEnvironment
 from balance.stages.request_context import RequestContext
 from balance.stages.stage import Reply, Stage, Wait
 
+RULE: Final = "fault"
 MAX_HELD: Final = 1000  # requests that wait at once, for each route and worker; beyond it none waits
 
 
@@ -42,10 +43,10 @@ class FaultInjection(Stage):
             return None
         is_aborted = context.rand() < self._abort_below
         if self._delay_below and context.rand() < self._delay_below and self._may_hold(context.now):
-            context.rule = "fault"
+            context.rule = RULE
             return Wait(self._delay_s, self._abort if is_aborted else None)
         if is_aborted:
-            context.rule = "fault"
+            context.rule = RULE
             return self._abort
         return None
 

@@ -20,6 +20,8 @@ TARGETS = ("pool", "backends", "split", "redirect", "respond")
 PATHS = ("path", "path_prefix", "path_regex")
 _LIBRARIES = {"br": "brotli", "zstd": "zstandard"}
 _NO_BODY = (204, 205, 304)
+# What a request's `rule` says where one of these has decided; policies go by what is there, so no rule may be called so.
+POLICY_NAMES = frozenset(("blue_green", "blue_green.header", "canary", "fault", "split"))
 
 
 def pool_names(config: Config, document: Document) -> Collection[str]:
@@ -200,13 +202,8 @@ def _policy(route: RouteConfig, where: Path, names: Collection[str], document: D
                 yield (*where[:-1], key), f"stands beside policy.blue_green, which chooses the pool; leave {key} out"
     if policy.mirror is not None:
         yield from _known(policy.mirror.pool, (*where, "mirror", "pool"), names)
-    for number, each in enumerate(document.at((*where, "rules")) if document.has((*where, "rules")) else ()):
-        rule = next((rule for rule in policy.rules if rule.name == _rule_name(each, number)), None)
-        if rule is not None:
-            yield from _rule(rule, (*where, "rules", number), names, document)
-            if rule.action == "route" and (route.redirect or route.respond):
-                answer = "redirect" if route.redirect else "respond"
-                yield (*where, "rules", number, "action"), f"stands beside {answer}: no request of this route goes to a backend"
+    if document.has((*where, "rules")):
+        yield from _rules(route, (*where, "rules"), names, document)
     if (regions := policy.regions) is not None:
         if not (regions.header or regions.cidrs or regions.geoip_db):
             yield (*where, "regions"), "needs header, cidrs or geoip_db: nothing tells a client's region"
@@ -215,6 +212,27 @@ def _policy(route: RouteConfig, where: Path, names: Collection[str], document: D
                 GeoDatabase(regions.geoip_db)
             except GeoDatabaseError as error:
                 yield (*where, "regions", "geoip_db"), f"{regions.geoip_db} {error}"
+
+
+def _rules(route: RouteConfig, where: Path, names: Collection[str], document: Document) -> Iterator[Finding]:
+    by_name = {rule.name: rule for rule in reversed(route.policy.rules)}  # the first of a name
+    seen: dict[str, int] = {}
+    for number, each in enumerate(document.at(where)):
+        name = _rule_name(each, number)
+        path = (*where, number)
+        at = (*path, "name") if document.has((*path, "name")) else path
+        if name in seen:
+            yield at, f"{name!r} is the name of rules[{seen[name]}] too; names are unique"
+            continue
+        seen[name] = number
+        if name in POLICY_NAMES:
+            yield at, f"{name!r} is how logs call a policy; write another name"
+        rule = by_name.get(name)
+        if rule is not None:
+            yield from _rule(rule, path, names, document)
+            if rule.action == "route" and (route.redirect or route.respond):
+                answer = "redirect" if route.redirect else "respond"
+                yield (*path, "action"), f"stands beside {answer}: no request of this route goes to a backend"
 
 
 def _rule_name(given: object, number: int) -> str:

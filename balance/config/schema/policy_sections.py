@@ -91,17 +91,19 @@ class RegionsSection(Section):
 
 
 class RuleSection(Section):
-    """One rule. The highest priority is judged first, then the file's order; the first whose condition holds decides."""
+    """One rule. The highest priority is judged first, then the file's order; the first to allow, deny or redirect decides."""
 
     section_name = "rule"
-    name: Name = key("Its name in logs and metrics. Default: rules[0], rules[1], ... by position.")
+    name: Name = key("Its name in the access log, unique in its route. Default: rules[0], rules[1], ... by position.")
     when: Annotated[Condition, value.WHEN] = key(
         "{subject, TEST} or {all|any: [...]} or {not: ...}. Subjects: path, host, method, scheme, client_ip, region, "
         "header:NAME, cookie:NAME, query:NAME. Tests: equals, in, contains, prefix, suffix, regex, cidr, exists.",
         required=True,
     )
     action: Annotated[str, kind.choice("allow", "deny", "redirect", "route")] = key(
-        "allow: no later rule is asked. deny: an error. redirect: to another URL. route: to another pool.", required=True
+        "allow: no later rule is asked. deny: an error. redirect: to another URL. route: to another pool, if no later rule "
+        "denies.",
+        required=True,
     )
     priority: Annotated[int, kind.integer(-1_000_000, 1_000_000)] = key("Higher is judged earlier.", 0)
     pool: Name = key("route: the pool.")

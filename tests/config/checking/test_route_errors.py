@@ -9,6 +9,7 @@ from balance.config import load_text
 from balance.config.checking import route_errors
 from balance.config.checking.pool_users import users_of
 from balance.errors import ConfigError
+from balance.stages import blue_green, canary, fault, split
 
 HEAD = (
     "listeners: [{name: l, listen: ':1', pool: a}]\npools: {a: {backends: [{address: a:1}]}, b: {backends: [{address: b:1}]}}\n"
@@ -281,6 +282,28 @@ def test_a_mistake_in_a_rule_is_named_with_its_place(rule: str, where: str, what
     (problem,) = problems_of(HEAD + f"http:\n  routes:\n    - policy:\n        rules:\n          - {rule}\n")
     assert problem.partition(": ")[2].startswith(f"http.routes[0].policy.rules[0]{where}: {what}")
     assert problem.startswith("7:")
+
+
+def test_a_name_of_two_rules_or_of_a_policy_is_refused() -> None:
+    """Policies leave what a rule has chosen by its name."""
+    rules = f"""
+          - {{name: x, when: {_IF}, action: allow}}
+          - {{name: x, when: {_IF}, action: route, pool: b}}
+          - {{name: "rules[3]", when: {_IF}, action: deny}}
+          - {{when: {_IF}, action: deny}}
+          - {{name: split, when: {_IF}, action: route, pool: b}}
+"""
+    problems = problems_of(HEAD + f"http:\n  routes:\n    - policy:\n        rules:{rules}")
+    where = "http.routes[0].policy.rules"
+    assert [problem.partition(": ")[2] for problem in problems] == [
+        f"{where}[1].name: 'x' is the name of rules[0] too; names are unique",
+        f"{where}[3]: 'rules[3]' is the name of rules[2] too; names are unique",
+        f"{where}[4].name: 'split' is how logs call a policy; write another name",
+    ]
+
+
+def test_names_of_policies_are_those_that_stages_set() -> None:
+    assert {blue_green.RULE, blue_green.PICKED, canary.RULE, fault.RULE, split.RULE} == route_errors.POLICY_NAMES
 
 
 def test_conditions_nested_without_end_are_refused() -> None:
