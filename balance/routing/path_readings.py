@@ -69,7 +69,7 @@ def configured_readings(path: str) -> tuple[bytes, ...]:
 
 def decode_unreserved(path: bytes) -> bytes:
     """`path` with the escapes decoded that are never needed: letters, digits, `-._~` (RFC 3986 section 2.3)."""
-    return _decode(path, _UNRESERVED)
+    return _upper_hex(_decode(path, _UNRESERVED))  # a stray `%` before a decoded digit may begin an escape
 
 
 def merge_slashes(path: bytes) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from balance.routing.path_readings import (
@@ -124,6 +124,7 @@ ODD = st.lists(
 
 
 @given(ODD)
+@example(b"/%%61%61")
 def test_what_is_normalized_is_read_as_the_path_is(path):
     """So that a path on whose route all readings agreed may be sent normalized."""
     readings = path_readings(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import pytest
 from rawclient import ok, post
@@ -32,18 +32,18 @@ http:
 @pytest.mark.parametrize(
     ("of_top", "of_listener", "of_pool", "expected"),
     [
-        ("", "", "", Buffering()),
-        ("http: {buffering: {request: 1MB, response: 2MB, total: 3MB}}", "", "", Buffering(MB, 2 * MB, 3 * MB)),
-        ("http: {buffering: {request: 1MB}}", ", http: {buffering: {response: 2MB}}", "", Buffering(MB, 2 * MB)),
-        ("http: {buffering: {request: 1MB}}", ", http: {buffering: {request: 0}}", "", Buffering()),
-        ("http: {buffering: {request: 1MB}}", "", ", buffering: {request: 2MB}", Buffering(2 * MB)),
-        ("http: {buffering: {request: 1MB, total: 3MB}}", "", ", buffering: {response: 2MB}", Buffering(MB, 2 * MB, 3 * MB)),
+        ("", "", "", (0, 0, 64 * MB)),
+        ("http: {buffering: {request: 1MB, response: 2MB, total: 3MB}}", "", "", (MB, 2 * MB, 3 * MB)),
+        ("http: {buffering: {request: 1MB}}", ", http: {buffering: {response: 2MB}}", "", (MB, 2 * MB, 64 * MB)),
+        ("http: {buffering: {request: 1MB}}", ", http: {buffering: {request: 0}}", "", (0, 0, 64 * MB)),
+        ("http: {buffering: {request: 1MB}}", "", ", buffering: {request: 2MB}", (2 * MB, 0, 64 * MB)),
+        ("http: {buffering: {request: 1MB, total: 3MB}}", "", ", buffering: {response: 2MB}", (MB, 2 * MB, 3 * MB)),
     ],
 )
-def test_a_pools_keys_win_over_a_listeners(of_top: str, of_listener: str, of_pool: str, expected: Buffering) -> None:
+def test_a_pools_keys_win_over_a_listeners(of_top: str, of_listener: str, of_pool: str, expected: tuple[int, int, int]) -> None:
     text = FILE.format(of_top=of_top, of_listener=of_listener, of_pool=of_pool)
     (listener,) = load_text(text, "a.yaml", {}).config.listeners
-    assert listener.http.buffering == expected
+    assert astuple(listener.http.buffering) == expected
 
 
 def test_a_routes_keys_win_over_its_pools_for_each_pool_that_it_leads_to() -> None:
