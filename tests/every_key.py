@@ -28,7 +28,7 @@ _REDIRECT = "tests/transform/test_redirect_target.py::test_request_is_sent_to"
 _REPEATS = "tests/proxy/http/test_resend.py::"
 _ROUTER = "tests/runtime/test_routes.py::"
 _ROUTES = "tests/routing/test_route_table.py::"
-_RULES = "tests/stages/test_rules.py::"
+_RULES = "tests/stages/rules/test_rules_stage.py::"
 _TRANSFORMED = "tests/proxy/http/test_transformed.py::"
 _UPSTREAM = "tests/proxy/http/test_upstream.py::"
 

@@ -157,3 +157,7 @@ def _print(stream: TextIO, text: str) -> None:
 def main() -> None:
     """The console script `balance-validate`."""
     sys.exit(run(validate_command, name="balance-validate"))
+
+
+if __name__ == "__main__":  # `python -m balance.cli.validate`: else any file would be good
+    main()

@@ -91,6 +91,10 @@ class ResponseReader:
             self._cache[received] = response
         return response
 
+    def forget(self) -> None:
+        """Drop the parsed heads, and with them what routes of an earlier configuration made of them."""
+        self._cache.clear()
+
     def end(self, data: bytes) -> int:
         """The end of the head in `data`; less than 4 when it is incomplete."""
         if not self.is_tolerant:

@@ -100,6 +100,8 @@ class ListenerServer:
         self._leaving |= {backend.slot: backend for backend in gone}
         self._gauges_due = []
         self._retire(before)
+        self._worker.response_reader.forget()
+        self._worker.tolerant_reader.forget()
         self._turn_queues()
         self._lead(sockets)
         await pause.if_due()

@@ -21,8 +21,8 @@ from balance.runtime.pool import Pool
 from balance.runtime.region_levels import RegionChoice
 from balance.stages import build_stages
 from balance.stages.environment import StageEnvironment
-from balance.stages.final_path import changes_path, has_denial
 from balance.stages.request_context import RequestContext
+from balance.stages.rules.final_path import changes_path, has_denial
 from balance.stages.stage import Reply, Stage
 
 _NO_ROUTE: Final = Reply(404, Why.NO_ROUTE, "no route matches")

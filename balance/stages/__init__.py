@@ -15,7 +15,7 @@ from balance.stages.mirror import mirror_stage
 from balance.stages.redirect import redirect_stage
 from balance.stages.region import region_stage
 from balance.stages.respond import respond_stage
-from balance.stages.rules import rules_stage
+from balance.stages.rules.rules_stage import rules_stage
 from balance.stages.split import split_stage
 from balance.stages.stage import Stage
 from balance.stages.transform import transform_stage

@@ -11,8 +11,8 @@ from typing import Final
 
 from balance.config.route_model import BlueGreen, RouteConfig
 from balance.stages.environment import StageEnvironment
-from balance.stages.pool_rules import pool_rules
 from balance.stages.request_context import RequestContext
+from balance.stages.rules.pool_rules import pool_rules
 from balance.stages.stage import Stage
 
 RULE: Final = "blue_green"

@@ -15,8 +15,8 @@ from balance.routing.value_test import ValueTest
 from balance.stages.blue_green import PICKED
 from balance.stages.environment import StageEnvironment
 from balance.stages.notes import note
-from balance.stages.pool_rules import pool_rules
 from balance.stages.request_context import RequestContext
+from balance.stages.rules.pool_rules import pool_rules
 from balance.stages.stage import Stage
 from balance.stages.user_key import UserKey
 

@@ -77,5 +77,4 @@ class RequestContext(RequestView):
         self.per_try: LinesPerTry | None = None  # lines that name the backend, made for each try, before `forward`
 
     def wake(self, reply: Reply | None) -> None:
-        """End a Wait: with this reply, or None to go on."""
-        raise NotImplementedError
+        """End a Wait: with this reply, or None to go on. No effect where nothing waits, as in a context by itself."""

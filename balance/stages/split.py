@@ -13,8 +13,8 @@ from balance.model import Why
 from balance.routing.sides import Places, side, thresholds
 from balance.stages.environment import StageEnvironment
 from balance.stages.notes import note
-from balance.stages.pool_rules import pool_rules
 from balance.stages.request_context import RequestContext
+from balance.stages.rules.pool_rules import pool_rules
 from balance.stages.stage import Reply, Stage
 from balance.stages.user_key import UserKey
 

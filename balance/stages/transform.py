@@ -13,9 +13,9 @@ from typing import Final
 from balance.config.route_model import RouteConfig
 from balance.http1.fields import field_value
 from balance.stages.environment import StageEnvironment
-from balance.stages.final_path import FinalPathRules, final_path_rules
 from balance.stages.notes import note
 from balance.stages.request_context import RequestContext
+from balance.stages.rules.final_path import FinalPathRules, final_path_rules
 from balance.stages.stage import Reply, ReplyHead, Stage
 from balance.transform.header_changes import HeaderChanges
 from balance.transform.lines_per_try import LinesPerTry

@@ -19,6 +19,7 @@ from balance.proxy.tcp.session import Downstream
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
 from balance.runtime.snapshot import backend_slots, build
+from scripted.route_lines import five_stages
 from scripted.transport import Nowhere, NowhereLoop, connected
 
 PLAIN = """\
@@ -56,20 +57,7 @@ pools:
   other: {backends: [{name: b, address: "127.0.0.1:9002"}]}
 http:
   routes:
-    - name: all
-      host: www.example.com
-      pool: default
-      transform:
-        request_headers: [{action: set, name: X-Team, value: a}]
-        response_headers: [{action: set, name: X-Frame-Options, value: DENY}]
-        strip_prefix: /nothing
-      policy:
-        rules:
-          - {when: {subject: "header:User-Agent", contains: BadBot}, action: deny}
-          - {when: {subject: method, equals: TRACK}, action: deny}
-        canary: {pool: other, percent: 1, key: "header:User-Agent", header: {name: X-Tester, value: "yes"}}
-        fault: {abort_percent: 0, delay_percent: 0, delay: 1s, until: 1h}
-"""
+""" + five_stages("www.example.com")
 
 
 def many_routes(count: int) -> str:

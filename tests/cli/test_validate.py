@@ -155,3 +155,9 @@ def test_streams_that_are_not_utf_8_get_words(valid: str, wrong: str) -> None:
     done = ended(valid, wrong, PYTHONIOENCODING="ascii")
     assert done.stdout == f"{valid}: [OK] Configuration is valid\n"
     assert done.stderr.startswith(f"{wrong}: [FAILED] Configuration validation failed with 2 error(s):\n")
+
+
+def test_run_as_a_module_it_judges_too(tmp_path: Path) -> None:
+    (file := tmp_path / "a.yaml").write_text("nonsense: 1\n")
+    ended = subprocess.run([sys.executable, "-m", "balance.cli.validate", str(file)], capture_output=True, text=True)
+    assert (ended.returncode, "nonsense" in ended.stdout + ended.stderr) == (1, True)

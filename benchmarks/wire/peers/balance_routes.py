@@ -1,24 +1,17 @@
 """Balance with routes: what one by its host, a thousand others and five stages add to a request."""
 
+from scripted.route_lines import five_stages
+
 from wire.peers.balance import Balance, config_text
 from wire.peers.peer import Mode, Site
 
 ROUTE = "    - {name: all, host: shop.example, pool: default}\n"
-STAGES = """\
-    - name: all
-      host: shop.example
-      pool: default
-      transform:
-        request_headers: [{action: set, name: X-Team, value: a}]
-        response_headers: [{action: set, name: X-Frame-Options, value: DENY}]
-        strip_prefix: /nothing
-      policy:
-        rules:
-          - {when: {subject: "header:User-Agent", contains: BadBot}, action: deny}
-          - {when: {subject: method, equals: TRACK}, action: deny}
-        canary: {pool: other, percent: 1, key: "header:User-Agent", header: {name: X-Tester, value: "yes"}}
+STAGES = (
+    five_stages("shop.example")
+    + """\
     - {name: other, host: other.example, backends: [{name: b, address: "127.0.0.1:9"}], load_balancer: {algorithm: random}}
 """
+)
 
 
 class BalanceRoutes(Balance):

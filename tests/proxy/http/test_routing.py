@@ -16,7 +16,7 @@ from stage import Backend, Stage, serve, until
 
 import balance.stages
 from balance.config.model import AccessLog, Limits, Timeouts
-from balance.config.route_model import RouteConfig, RouteMatch
+from balance.config.route_model import HeaderChange, RouteConfig, RouteMatch, Transform
 from balance.model import Why
 from balance.runtime import counters
 from balance.stages.environment import StageEnvironment
@@ -137,6 +137,21 @@ async def test_a_reload_keeps_what_is_the_same_of_a_route_and_its_counters(stage
     assert old is not None
     assert new is not None
     assert [one is other for one, other in zip(old.routes, new.routes, strict=True)] == [False, True]
+
+
+async def test_a_reload_keeps_no_reply_of_a_route_that_is_gone(stage: Stage) -> None:
+    changes = Transform(response_headers=(HeaderChange("set", "X-Got", "1"),))
+    await stage.open(http=http(to("api", "api", match=prefix("/api"), transform=changes), to("rest")), pools=two(stage))
+    wire = await stage.client()
+    assert (await ask(wire, "/api")).get("x-got") == "1"
+    config = stage.snapshot.config
+    other = Transform(response_headers=(HeaderChange("set", "X-Got", "2"),))
+    changed = replace(config.listeners[0], http=http(to("api", "api", match=prefix("/api"), transform=other), to("rest")))
+    gone = stage.snapshot.listeners[0].router.routes[0]  # type: ignore[union-attr]
+    await stage.reload(replace(config, listeners=(changed,)))
+    kept = [made for made in stage.worker.response_reader._cache.values() if made.changes and gone in made.changes]
+    assert kept == []
+    assert (await ask(wire, "/api")).get("x-got") == "2"
 
 
 # --- stages ---------------------------------------------------------------------------------------------

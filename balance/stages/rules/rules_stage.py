@@ -19,7 +19,7 @@ from balance.stages.environment import StageEnvironment
 from balance.stages.notes import note
 from balance.stages.redirect import redirect_reply
 from balance.stages.request_context import RequestContext
-from balance.stages.rule_conditions import RuleCondition, compile_condition, subjects
+from balance.stages.rules.rule_conditions import RuleCondition, compile_condition, subjects
 from balance.stages.stage import Reply, Stage
 from balance.transform.redirect_target import RedirectTarget
 

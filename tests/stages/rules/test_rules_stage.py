@@ -9,7 +9,7 @@ from balance.config.model import HttpConfig
 from balance.config.route_model import Condition, Redirect, RouteConfig, Rule, TrafficPolicy
 from balance.model import Why
 from balance.stages.environment import StageEnvironment
-from balance.stages.rules import RulesStage, rules_stage
+from balance.stages.rules.rules_stage import RulesStage, rules_stage
 
 ANY = Condition("all")
 

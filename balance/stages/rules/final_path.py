@@ -14,7 +14,7 @@ from balance.routing.path_readings import path_readings
 from balance.routing.route_table import NO_MATCH, RouteTable
 from balance.stages.region import region_of
 from balance.stages.request_context import RequestContext
-from balance.stages.rules import AMBIGUOUS_PATH, RuleList
+from balance.stages.rules.rules_stage import AMBIGUOUS_PATH, RuleList
 from balance.stages.stage import Reply
 
 

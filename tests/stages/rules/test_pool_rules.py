@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from balance.config.route_model import Condition, RouteConfig, Rule, TrafficPolicy
-from balance.stages.pool_rules import pool_rules
+from balance.stages.rules.pool_rules import pool_rules
 
 
 def test_those_that_route_by_the_names_that_they_have_in_a_context() -> None:

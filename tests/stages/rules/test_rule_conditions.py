@@ -7,7 +7,7 @@ from contexts import request_context
 
 from balance.config.route_model import Condition
 from balance.stages.request_context import RequestContext
-from balance.stages.rule_conditions import compile_condition, subjects
+from balance.stages.rules.rule_conditions import compile_condition, subjects
 
 
 def check(subject: str, operator: str, value: str | bool | tuple[str, ...], name: str = "") -> Condition:

@@ -19,7 +19,7 @@ from balance.config.route_model import (
     TrafficPolicy,
     Transform,
 )
-from balance.stages.final_path import FinalPathRules, final_path_rules
+from balance.stages.rules.final_path import FinalPathRules, final_path_rules
 
 OFFICE = Condition("cidr", "client_ip", value=("10.0.0.0/8",))
 DENY_OTHERS = TrafficPolicy(rules=(Rule(Condition("not", conditions=(OFFICE,)), "deny", name="office only"),))

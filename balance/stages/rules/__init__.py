@@ -1,0 +1,1 @@
+"""Rules that allow, deny, redirect and route: their conditions, their order, and where they judge a changed path again."""
