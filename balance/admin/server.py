@@ -84,8 +84,10 @@ class AdminServer(uvicorn.Server):
         self._task = spawn(self.serve(sockets), name)
 
     async def stop(self) -> None:
-        """Finish the responses under way, then close."""
+        """Accept no more, finish the responses under way, then close."""
         self.should_exit = True
+        for server in getattr(self, "servers", ()):  # uvicorn looks ten times a second; meanwhile another may accept there
+            server.close()
         if self._task is not None:
             await asyncio.wait([self._task])
 

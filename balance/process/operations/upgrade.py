@@ -74,12 +74,10 @@ class UpgradeOperation:
 
     def on_ready(self, child: Child, now: float) -> None:
         if child is self._successor and not self.is_over:  # else it is killed already
-            self._complete(
-                OrderResult(
-                    True, self._supervisor_state.context.generation.number, summary=f"process {child.pid} has taken over"
-                )
-            )
-            self._on_taken_over(child)
+            self.is_over = True
+            self._on_taken_over(child)  # first: who reads the result may give the next order at once, and to the new instance
+            number = self._supervisor_state.context.generation.number
+            self._complete(OrderResult(True, number, summary=f"process {child.pid} has taken over"))
 
     def on_exit(self, child: Child, description: str, now: float) -> None:
         if child is self._successor:
