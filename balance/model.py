@@ -70,6 +70,7 @@ class Why(enum.IntEnum):
     FIXED_RESPONSE = 33  # likewise
     FAULT_INJECTED = 34
     SESSION_STORE = 35  # the store of sessions can't be used, and on_failure is deny
+    BLOCKED = 36  # by an access list, or at run time
 
     @property
     def word(self) -> str:

@@ -17,6 +17,9 @@ PAGE = str(Path(__file__).resolve().parent.parent / "deployments" / "examples" /
 
 COUNTRIES = str(Path(__file__).resolve().parent / "countries.mmdb")
 
+ADDRESSES = str(Path(__file__).resolve().parent.parent / "deployments" / "examples" / "blocked.txt")
+
+_ACCESS = "tests/proxy/test_listener_access.py::"
 _CLIENT = "tests/proxy/http/test_client.py::"
 _COMPRESSED = "tests/proxy/http/test_encoded_reply.py::"
 _COMPRESSION = "tests/stages/test_compression.py::"
@@ -258,6 +261,15 @@ KEYS: dict[str, Key] = {
     "http.compression.types": Key(["text/css"], _COMPRESSION + "test_every_key_counts"),
     "http.compression.min_size": Key("5KB", _COMPRESSION + "test_every_key_counts"),
     "http.compression.level": Key(9, _COMPRESSION + "test_the_level_counts"),
+    "security.ip_allowlist": Key(["192.0.2.0/24"], _ACCESS + "test_who_may_not_connect_is_reset_before_a_byte_is_read"),
+    "security.ip_allowlist_files": Key([ADDRESSES], _ACCESS + "test_who_may_not_connect_is_reset_before_a_byte_is_read"),
+    "security.ip_blocklist.blocked_ips": Key(
+        ["192.0.2.1"], _ACCESS + "test_who_may_not_connect_is_reset_before_a_byte_is_read"
+    ),
+    "security.ip_blocklist.blocked_cidrs": Key(
+        ["192.0.2.0/24"], _ACCESS + "test_who_may_not_connect_is_reset_before_a_byte_is_read"
+    ),
+    "security.ip_blocklist.files": Key([ADDRESSES], _ACCESS + "test_who_may_not_connect_is_reset_before_a_byte_is_read"),
     "security.trusted_proxies": Key(["10.0.0.0/8"], _CLIENT + "test_trusted_proxy_is_believed"),
     "security.client_address": Key("rfc7239", "tests/proxy/test_forwarded.py::test_the_family_that_is_not_believed_is_dropped"),
     "admin.enabled": Key(

@@ -36,6 +36,7 @@ TOP_LEVEL = {
 TESTED_ELSEWHERE = {
     "__main__": "cli/test_main.py",
     "config/checking/pool_users": "config/checking/test_route_errors.py",
+    "config/schema/access_sections": "config/test_access_build.py",
     "config/overlay": "config/test_build.py",
     "config/schema/common_sections": "config/schema/test_schema.py",
     "config/schema/inner_error": "config/reading/test_decoding.py",

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from balance.admin.actions import Actions
+from balance.admin.blocklist import Blocklist
 from balance.admin.endpoints import Access, DynamicRoute, Endpoint, application
 from balance.admin.json_reply import reply
 from balance.admin.openapi import openapi
@@ -59,6 +60,17 @@ CHANGE_BODY: dict[str, Any] = {
 }
 
 
+_ADDRESSES: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+BLOCKLIST_BODY: dict[str, Any] = {
+    "type": "object",
+    "description": "Addresses and networks.",
+    "properties": {
+        "add": _ADDRESSES | {"description": "Blocked from now on; what is blocked already gets a new end."},
+        "for": {"type": "string", "description": "How long, like 10m. Without it: until they are removed."},
+        "remove": _ADDRESSES | {"description": "Not blocked at run time any more."},
+    },
+    "additionalProperties": False,
+}
 SWITCH_BODY: dict[str, Any] = {
     "type": "object",
     "description": "Which side, if not the other one.",
@@ -74,7 +86,7 @@ SWITCH_BODY: dict[str, Any] = {
 def admin_app(view: StateView, is_local_only: bool) -> Starlette:
     """All endpoints, for the admin listener; `is_local_only`: it listens on loopback only."""
     read_endpoints = ReadEndpoints(view)
-    endpoints = _table(read_endpoints, Actions(view))
+    endpoints = _table(read_endpoints, Actions(view), Blocklist(view))
 
     async def openapi_document(request: Request) -> Response:
         return reply(document)
@@ -122,7 +134,7 @@ def _probes(read_endpoints: ReadEndpoints) -> list[Endpoint]:
     ]
 
 
-def _table(read_endpoints: ReadEndpoints, actions: Actions) -> list[Endpoint]:
+def _table(read_endpoints: ReadEndpoints, actions: Actions, blocklist: Blocklist) -> list[Endpoint]:
     anywhere, local, order = Access.ANYWHERE, Access.LOCAL, Access.ORDER
     return [
         *_probes(read_endpoints),
@@ -148,6 +160,11 @@ def _table(read_endpoints: ReadEndpoints, actions: Actions) -> list[Endpoint]:
         Endpoint(
             "POST", "/policy/{route}/switch", actions.switch, order, "Switch a blue-green route to its other side, at once.",
             DRY_RUN, SWITCH_BODY, can_be_refused=True,
+        ),
+        Endpoint("GET", "/blocklist", blocklist.show, local, "Who is blocked at run time, and the access lists."),
+        Endpoint(
+            "POST", "/blocklist", blocklist.change, order, "Block addresses and networks at run time, or end that.",
+            body=BLOCKLIST_BODY,
         ),
         Endpoint(
             "GET", "/config", read_endpoints.config, local, "The configuration that is served, every default filled in.",

@@ -51,6 +51,9 @@ COMMANDS = {
     "add": CommandEntry("balance.cli.admin.backend_commands:add_command", "Add a backend."),
     "remove": CommandEntry("balance.cli.admin.backend_commands:remove_command", "Take a backend away."),
     "switch": CommandEntry("balance.cli.admin.switch_command:switch_command", "Send a blue-green route to its other side."),
+    "block": CommandEntry("balance.cli.admin.block_commands:block_command", "Let nobody connect from an address."),
+    "unblock": CommandEntry("balance.cli.admin.block_commands:unblock_command", "Let an address connect again."),
+    "blocklist": CommandEntry("balance.cli.admin.block_commands:blocklist_command", "Who is blocked, and the access lists."),
     "reload": CommandEntry(
         "balance.cli.admin.instance_commands:reload_command", "Read the configuration again, or go back to the last."
     ),

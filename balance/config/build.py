@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from balance.access_lists.address_set import AddressSet
+from balance.config.access_build import access_lists_of
 from balance.config.model import (
     AccessLog,
     AdminConfig,
@@ -79,8 +81,12 @@ class KeyPaths:
         return next((path for path in paths if self.document.has(path)), (*scopes[-2], *wanted[0].split(".")))
 
 
-def build(root: RootSection, document: Document, pages: Mapping[str, str], cpus: int) -> tuple[Config, KeyPaths]:
-    """The Config and the paths of its parts. `pages` maps each file named in http.error_pages to its text."""
+def build(
+    root: RootSection, document: Document, pages: Mapping[str, str], cpus: int, lists: Mapping[str, AddressSet]
+) -> tuple[Config, KeyPaths]:
+    """The Config and the paths of its parts. `pages` maps each file named in http.error_pages to its text, `lists` each file of
+    an access list to its addresses.
+    """
     paths = KeyPaths(document, [], [], [], [])
     pools_given = {name: (path, pool) for name, path, pool in _pools(root)}
     only_pool = next(iter(pools_given)) if len(pools_given) == 1 else ""
@@ -111,6 +117,7 @@ def build(root: RootSection, document: Document, pages: Mapping[str, str], cpus:
                 timeouts=timeouts_of(root.timeouts, listener.timeouts, pool_given and pool_given.timeouts),
                 http=_http(_with_pool(http, pool_given), routes_of(routes, scope) if mode is Mode.HTTP else (), pages),
                 max_clients=given.get("max_clients", root.given().get("max_clients", 0)),
+                access_lists=access_lists_of(root.security, listener.security, lists),
             )
         )
     given = root.given()

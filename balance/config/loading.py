@@ -12,6 +12,7 @@ from balance.config.checking.warnings import warnings
 from balance.config.cpus import cpu_count
 from balance.config.model import Config
 from balance.config.overrides.runtime_overrides import ORIGIN, RuntimeChange, apply_changes
+from balance.config.reading.access_list_files import read_lists
 from balance.config.reading.aliases import resolve_aliases
 from balance.config.reading.composer import MAX_TEXT_BYTES
 from balance.config.reading.decoding import decode
@@ -110,8 +111,10 @@ def check(document: Document, problems: list[Problem]) -> Loaded:
     problems += wrong
     pages, wrong = read_pages(root, document, os.path.dirname(document.file))
     problems += wrong
+    lists, wrong = read_lists(root, document, os.path.dirname(document.file))
+    problems += wrong
     cpus = cpu_count()
-    config, paths = build(root, document, pages, cpus)
+    config, paths = build(root, document, pages, cpus, lists)
     problems += errors(config, paths)
     if problems:
         raise ConfigError(sorted(dict.fromkeys(problems), key=lambda problem: (problem.line, problem.column)))

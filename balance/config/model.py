@@ -9,6 +9,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from balance.access_lists.access_lists import AccessLists
 from balance.config.common_model import HashKey as HashKey
 from balance.config.common_model import Retry as Retry
 from balance.config.common_model import RetryBudget as RetryBudget
@@ -188,6 +189,7 @@ class ListenerConfig:
     timeouts: Timeouts = field(default_factory=Timeouts)
     http: HttpConfig = field(default_factory=HttpConfig)
     max_clients: int = 0  # client connections at once, over all workers; 0 is no limit
+    access_lists: AccessLists = field(default_factory=AccessLists)
 
     @property
     def pools(self) -> tuple[str, ...]:

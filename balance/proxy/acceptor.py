@@ -22,8 +22,9 @@ from typing import Any
 from balance.model import Mode
 from balance.proxy.clients import Clients
 from balance.proxy.http.client import HttpClient
+from balance.proxy.listener_access import ListenerAccess
 from balance.proxy.listener_settings import ListenerSettings
-from balance.proxy.net.sockets import keep_alive
+from balance.proxy.net.sockets import keep_alive, reset_accepted
 from balance.proxy.net.timer_wheel import TimerWheel
 from balance.proxy.preread import Caller, Step
 from balance.proxy.tcp.session import Downstream
@@ -69,6 +70,7 @@ class Acceptor:
 
     __slots__ = (
         "_accepted",
+        "_access",
         "_address",
         "_burst",
         "_calm",
@@ -107,6 +109,7 @@ class Acceptor:
         self._is_native = type(worker.loop).__module__.startswith("uvloop")
         self._address: Any = None  # of the connection whose transport is being made
         self._listener = listener
+        self._access = self._access_now()  # None: everybody may connect
         self._settings: ListenerSettings | None = None
         self._settings_in_use: weakref.WeakSet[ListenerSettings] = (
             weakref.WeakSet()
@@ -133,10 +136,12 @@ class Acceptor:
         self._listener = listener
         if is_same:
             return
+        self._access = self._access_now()
         self._settings = None
         if listener.mode is Mode.HTTP:
             self._settings = ListenerSettings(self._worker, listener, self._port)
             self._settings.is_closing = self._worker.is_draining or clients.is_crowded
+            self._settings.judge(self._access)
             self._worker.settings_in_use.add(self._settings)
         for settings in list(self._settings_in_use):
             # All refer to the newest, so that an old connection does not keep every snapshot since.
@@ -144,6 +149,18 @@ class Acceptor:
             settings.is_closing |= self._settings is None  # TCP mode now: HTTP connections end with their request
         if self._settings is not None:
             self._settings_in_use.add(self._settings)
+
+    def blocks_changed(self) -> None:
+        """What is blocked at run time has changed: new connections are judged by it."""
+        is_judging = self._access is not None
+        self._access = self._access_now()
+        if self._access is not None or is_judging:
+            for settings in self._settings_in_use:
+                settings.judge(self._access)
+
+    def _access_now(self) -> ListenerAccess | None:
+        worker, listener = self._worker, self._listener
+        return ListenerAccess(worker, listener) if listener.access_lists or worker.blocks.blocks else None
 
     def crowd(self, is_crowded: bool) -> None:
         """While other clients wait for room, each reply closes its client's connection."""
@@ -215,6 +232,10 @@ class Acceptor:
                 taken += 1
                 if fd > descriptors.ceiling:
                     descriptors.measure()
+                if self._access is not None and not self._access.admits_peer(address):
+                    reset_accepted(fd)
+                    clients.withdraw()
+                    continue
                 if self._steps:
                     Caller(self, fd, address, self._steps).begin()
                 else:

@@ -9,10 +9,12 @@ from heapq import nsmallest
 from math import inf
 from time import monotonic
 
+from balance.access_lists.shared_blocks import SharedBlocks
 from balance.config.model import LoggingConfig
 from balance.proxy.acceptor import Acceptor
 from balance.proxy.access_log import AccessLog
 from balance.proxy.clients import Clients
+from balance.proxy.listener_access import packed_address
 from balance.proxy.net.queue_timer import QueueTimer
 from balance.proxy.net.timer_wheel import TICK_S
 from balance.proxy.worker_context import Drainable, WorkerContext
@@ -51,8 +53,8 @@ class ListenerServer:
         self._loop = loop
         self._snapshot = snapshot
         self._row = row
-        self._worker = WorkerContext(loop, row, monotonic(), access)
         self._shared = shared or Shared.with_nobody(row.cells)
+        self._worker = WorkerContext(loop, row, monotonic(), access, SharedBlocks(self._shared.blocks))
         self._acceptors: dict[socket.socket, Acceptor] = {}
         self._clients: dict[str, Clients] = {}  # by listener; a removed one as long as it has connections
         self._worker.descriptors.make_room = self._discard_parked
@@ -259,9 +261,24 @@ class ListenerServer:
             board[counters.LAG_MAX_US] = lag_us
         board[counters.BEAT_US] = int(now * 1e6)
         self._worker.wheel.turn(now)
+        if self._worker.blocks.refresh():
+            self._blocks_changed(now)
         self._ticks += 1
         self._write_gauges(now, 1 + len(self._snapshot.backends) // GAUGES_EVERY)
         self._next_tick = now + TICK_S
+
+    def _blocks_changed(self, now: float) -> None:
+        """Judge new connections by what is blocked now, and cut those that are open."""
+        for acceptor in self._acceptors.values():
+            acceptor.blocks_changed()
+        blocks = self._worker.blocks.blocks
+        if not blocks:
+            return
+        now_us = int(now * 1e6)
+        for connection in tuple(self._worker.connections):
+            packed = packed_address(connection.client_address)
+            if packed is not None and blocks.has(packed, now_us):
+                connection.cut()
 
     def _write_gauges(self, now: float, some: int = 0) -> None:
         """Write the worker's gauges, and those of the next `some` backends of the round; of all backends when 0.

@@ -16,6 +16,7 @@ from balance.host_names import normalize_host
 from balance.http1.forwarding.forwarded_headers import ForwardedClients
 from balance.http1.forwarding.realip import TrustedProxies
 from balance.http1.request import RequestReader
+from balance.proxy.listener_access import JudgedClients, ListenerAccess
 from balance.proxy.net.timer_wheel import NEVER
 from balance.proxy.worker_context import WorkerContext
 from balance.retry.decision import RetryPolicy
@@ -51,6 +52,7 @@ class ListenerSettings:
         "max_idle",
         "max_requests",
         "pages",
+        "plain_views",
         "pool",
         "port",
         "read_s",
@@ -110,7 +112,8 @@ class ListenerSettings:
         self.sends_only_id = self.sends_request_id and not self.sends_backend  # the usual case
         trusted = TrustedProxies(listener.trusted_proxies)
         self.trusted = trusted if trusted else None
-        self.views = ForwardedClients(listener.client_address, http.forwarded, trusted, port, self.scheme, via=http.via)
+        self.plain_views = ForwardedClients(listener.client_address, http.forwarded, trusted, port, self.scheme, via=http.via)
+        self.views = self.plain_views
         self.pages = dict(http.error_pages)
         self.max_idle = http.keepalive.max_idle_per_backend
         self.max_requests = http.keepalive.max_requests or UNLIMITED
@@ -130,6 +133,10 @@ class ListenerSettings:
         connect_s = min(timeouts.connect_s or NEVER, per_try_s)
         self.reply_s = min(self.read_s, per_try_s)  # from the request's last byte to the reply's head, seconds
         self.connect_s = 0.0 if connect_s == NEVER else connect_s  # 0 is none, as in dial()
+
+    def judge(self, access: ListenerAccess | None) -> None:
+        """From now on the clients that trusted proxies name are judged, too; None: no more."""
+        self.views = self.plain_views if access is None else JudgedClients(self.plain_views, access)
 
     def host_name(self, host: bytes) -> str:
         """The normalized name of a Host as sent; kept for the next request, of a bounded number."""

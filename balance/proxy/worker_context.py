@@ -11,6 +11,7 @@ from random import random
 from time import monotonic
 from typing import Protocol
 
+from balance.access_lists.shared_blocks import SharedBlocks, new_cells
 from balance.errors import UpstreamError
 from balance.http1.response import ResponseReader
 from balance.proxy.access_log import AccessLog
@@ -42,6 +43,10 @@ class Drainable(Protocol):
     @property
     def clients(self) -> object:
         """The Clients of its listener."""
+
+    @property
+    def client_address(self) -> str:
+        """The address of its client; UNKNOWN for the peer of a Unix socket."""
 
     def idle_since(self, now: float) -> float:
         """The monotonic time since which it has waited for a request; NEVER while it is not idle."""
@@ -77,6 +82,8 @@ class WorkerContext:
 
     __slots__ = (
         "access",
+        "blocked",
+        "blocks",
         "buffered",
         "connections",
         "copy_queues",
@@ -96,10 +103,19 @@ class WorkerContext:
         "wheel",
     )  # fmt: skip
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, row: Row, now: float, access: AccessLog | None) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        row: Row,
+        now: float,
+        access: AccessLog | None,
+        blocks: SharedBlocks | None = None,
+    ) -> None:
         self.loop = loop
         self.row = row
         self.access = access
+        self.blocks = SharedBlocks(new_cells()) if blocks is None else blocks  # addresses that were blocked at run time
+        self.blocked = ThrottledWarning()  # connections of addresses that are blocked
         self.buffered = BufferBudget()
         self.wheel = TimerWheel(now)
         self.short_of_resources = ThrottledWarning(1.0)

@@ -85,6 +85,9 @@ ROUTE_LAST_US: Final = 54  # gauge: when the last of them ended, on the monotoni
 ROUTE_MIRRORED: Final = 55  # copies of its requests that a mirror answered
 ROUTE_MIRROR_DROPPED: Final = 56  # copies that were not sent, or not answered
 
+# In the block of a listener's slot: connections that were refused when they were accepted.
+REFUSED_BLOCKED: Final = 57  # by access lists
+
 BLOCK_GAUGES: Final = (ACTIVE, IDLE, OPEN, TRIALS, CREDIT, WANTED, WAITING)
 
 # --- behind the blocks, the series table: requests by backend, route, method and status ---------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from balance.access_lists.shared_blocks import new_cells
 from balance.config.model import CircuitBreaker, PassiveChecks
 from balance.health.circuit_breaker import (
     CELLS,
@@ -73,7 +74,7 @@ def _few_sessions() -> memoryview:
 class Shared:
     """What the processes of an instance share, as seen by one of them."""
 
-    __slots__ = ("changed", "evidence", "failed", "locks", "ring_where", "rows", "session_key", "sessions", "store")
+    __slots__ = ("blocks", "changed", "evidence", "failed", "locks", "ring_where", "rows", "session_key", "sessions", "store")
 
     def __init__(
         self,
@@ -85,6 +86,7 @@ class Shared:
         ring_where: Callable[[int], None] = _nobody_is_rung,
         sessions: memoryview | None = None,
         session_key: bytes = b"",
+        blocks: memoryview | None = None,
     ) -> None:
         self.rows = rows  # every worker's
         self.evidence = evidence  # the cells of a slot
@@ -94,6 +96,7 @@ class Shared:
         self.ring_where = ring_where  # wakes the other workers whose row has that cell set, about permits
         self.sessions = _few_sessions() if sessions is None else sessions  # the table that runtime.sessions describes
         self.session_key = session_key  # random, the same in all processes
+        self.blocks = new_cells() if blocks is None else blocks  # what was blocked at run time: access_lists.shared_blocks
         self.store: SessionStore | None = None  # what several machines share; a reload may change it
 
     @property

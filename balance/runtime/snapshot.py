@@ -6,8 +6,9 @@ The slow part is prepare(), which may run on a thread while the previous snapsho
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from balance.access_lists.access_lists import AccessLists
 from balance.balancing import POLICIES
 from balance.config.model import (
     BackendConfig,
@@ -54,6 +55,7 @@ class Listener:
     router: Router | None = None  # None: every request goes to the pool as it is
     max_clients: int = 0  # client connections at once, over all workers; 0 is no limit
     slot: int = 0  # its block on the board; 0 for none
+    access_lists: AccessLists = field(default_factory=AccessLists)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,7 @@ def prepare(
             router=routers.router(listener) if listener.mode is Mode.HTTP else None,
             max_clients=listener.max_clients,
             slot=slots.get((LISTENER, listener.name), 0),
+            access_lists=listener.access_lists,
         )
         for listener in config.listeners
     )

@@ -11,6 +11,10 @@ from scripted.bytes_sent import REQUEST, RESPONSE
 from scripted.site import EVERYTHING_ON, PLAIN
 from whole import request  # the file beside this one
 
+from balance.access_lists.access_lists import AccessLists
+from balance.access_lists.address_range import AddressRange
+from balance.access_lists.address_set import AddressSet
+from balance.access_lists.timed_blocks import FOR_EVER, Network, TimedBlocks
 from balance.balancing import POLICIES, Policy
 from balance.balancing.consistent_hash import ring
 from balance.balancing.maglev import build_table
@@ -21,6 +25,7 @@ from balance.http1.request import RequestReader, parse_fields
 from balance.http1.response import ResponseReader, parse_response
 from balance.load import Load
 from balance.model import Address, Outcome
+from balance.proxy.listener_access import packed_address
 from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.pool import Pool
@@ -42,6 +47,7 @@ def all_cases() -> Iterator[Case]:
     yield from picks()
     yield from rebuilds()
     yield from tables()
+    yield from access_lists()
 
 
 def whole_requests() -> Iterator[Case]:
@@ -141,6 +147,25 @@ def tables() -> Iterator[Case]:
         for size in SIZES:
             membership = tuple((b"backend-%d" % number, 1 + number % 3) for number in range(size))
             yield f"lay: {name} of {size:,}", lambda lay=lay, membership=membership: lay.__wrapped__(membership)
+
+
+def access_lists() -> Iterator[Case]:
+    """An address among 100,000 ranges, as accept() tells it, text to verdict; the same for what is blocked at run time."""
+    rand = random.Random(1)
+    four = AddressSet(AddressRange(False, number, number + 3) for number in (rand.getrandbits(31) for _ in range(100_000)))
+    six = AddressSet(
+        AddressRange(True, number << 64, number + 1 << 64) for number in (rand.getrandbits(64) for _ in range(100_000))
+    )
+    for name, listed, address in (("IPv4", four, "77.1.2.3"), ("IPv6", six, "2001:db8::77:1")):
+        lists = AccessLists(blocked=listed)
+        yield (
+            f"access list of 100,000 ranges, {name}",
+            lambda lists=lists, address=address: lists.admits(packed_address(address)),
+        )
+    blocks = TimedBlocks()
+    for number in range(10_000):
+        blocks.block(Network(False, number << 8, 8 if number % 2 else 0), FOR_EVER)
+    yield "blocks at run time, 10,000", lambda: blocks.has(packed_address("77.1.2.3") or b"", 1)
 
 
 def _policy(name: str, size: int) -> tuple[Policy, list[Load]]:

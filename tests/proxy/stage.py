@@ -16,6 +16,7 @@ import uvloop
 from rawclient import Ended, Message, Wire
 
 from balance import background_tasks
+from balance.access_lists.access_lists import AccessLists
 from balance.config.model import (
     AccessLog,
     BackendConfig,
@@ -194,6 +195,7 @@ class Stage:
         trusted: tuple[TrustedProxy, ...] = (),
         client_address: str = "xff",
         access: AccessLog | None = None,
+        access_lists: AccessLists | None = None,
         listen: str = "127.0.0.1",
         algorithm: str = "round-robin",
         hash_key: HashKey | None = None,
@@ -217,7 +219,11 @@ class Stage:
         ]
         timeouts = timeouts or Timeouts()
         config = Config(
-            listeners=(ListenerConfig("main", (), mode, "pool", timeouts, http or HttpConfig()),),
+            listeners=(
+                ListenerConfig(
+                    "main", (), mode, "pool", timeouts, http or HttpConfig(), access_lists=access_lists or AccessLists()
+                ),
+            ),
             pools=(
                 PoolConfig(
                     "pool",

@@ -23,7 +23,7 @@ from balance.health.circuit_breaker import TOTAL_OPENINGS, BreakerState
 from balance.model import Why
 from balance.retry.decision import NOT_RETRIED
 from balance.runtime import counters
-from balance.runtime.backend_slots import route_key, route_of
+from balance.runtime.backend_slots import LISTENER, NOBODY, route_key, route_of
 from balance.shared_store.failures import StoreState
 from balance.version import VERSION
 
@@ -44,6 +44,8 @@ BACKEND_COUNTERS = (
 )
 
 _ANSWERS = (StoreState.UP, StoreState.READ_ONLY)
+REFUSALS = (("blocked", counters.REFUSED_BLOCKED),)
+
 STORE_COUNTERS = (
     ("balance_redis_lookups", "Sessions that were asked for in Redis.", counters.STORE_LOOKUPS),
     ("balance_redis_errors", "Commands that Redis refused or did not answer in time.", counters.STORE_ERRORS),
@@ -262,11 +264,17 @@ class BoardCollector(Collector):
         )
         clients = GaugeMetricFamily("balance_listener_connections", "Client connections open.", labels=("listener",))
         limit = GaugeMetricFamily("balance_listener_max_clients", "As many there may be.", labels=("listener",))
+        refused = CounterMetricFamily(
+            "balance_connections_refused", "Connections that were reset when they were accepted.", labels=("listener", "reason")
+        )
         for listener in view.config.listeners:
             clients.add_metric((listener.name,), view.clients(listener.name, self._totals))
+            slot = view.slots.get((LISTENER, listener.name), NOBODY)
+            for reason, refusals in REFUSALS:
+                refused.add_metric((listener.name, reason), cell(counters.block(slot) + refusals) if slot else 0)
             if listener.max_clients:
                 limit.add_metric((listener.name,), listener.max_clients)
-        yield from (clients, limit)
+        yield from (clients, limit, refused)
 
     def _program(self) -> Iterator[Metric]:
         view = self._view

@@ -26,6 +26,7 @@ ADMIN_PATHS = PROBE_PATHS | frozenset(
         "/status",
         "/version",
         "/backends",
+        "/blocklist",
         "/config",
         "/diff",
         "/drain",

@@ -32,7 +32,8 @@ LIMIT_ALIASES: dict[Path, Path] = {
     ("security", "max_request_size"): ("http", "limits", "body"),
     ("security", "max_header_size"): ("http", "limits", "head"),
 }
-ALIASES = CHECK_ALIASES | LIMIT_ALIASES | BREAKER_ALIASES | RETRY_ALIASES
+BLOCKLIST_ALIASES: dict[Path, Path] = {("security", "blocklist"): ("security", "ip_blocklist")}
+ALIASES = CHECK_ALIASES | BLOCKLIST_ALIASES | LIMIT_ALIASES | BREAKER_ALIASES | RETRY_ALIASES
 
 
 def resolve_aliases(document: Document) -> list[Problem]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
+from balance.access_lists.address_range import AddressRange, parse_range
 from balance.config.model import UNIX, IpNetwork, TrustedProxy
 from balance.config.schema.scalars import JsonSchema, Scalar, as_text, display
 from balance.model import Address
@@ -76,8 +77,13 @@ def _parse_network(value: object, other: str = "") -> IpNetwork:
         raise ValueError(f"{text!r} has bits set beyond its prefix; write {wide}") from None
 
 
+def _parse_range(value: object) -> AddressRange:
+    return parse_range(as_text(value))
+
+
 _ADDRESS_JSON: JsonSchema = {"type": "string", "examples": [":8080", "127.0.0.1:8080", "[::1]:8080", "unix:/run/app.sock"]}
 LISTEN = Scalar(_parse_listen, _ADDRESS_JSON)
 BACKEND_ADDRESS = Scalar(_parse_backend, _ADDRESS_JSON)
 TRUSTED_PROXY = Scalar(_parse_trusted_proxy, {"type": "string", "examples": ["10.0.0.0/8", UNIX]})
 NETWORK = Scalar(_parse_network, {"type": "string", "examples": ["10.0.0.0/8"]})
+ADDRESS_RANGE = Scalar(_parse_range, {"type": "string", "examples": ["192.0.2.1", "192.0.2.0/24", "2001:db8::/32"]})

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from balance.config.model import TrustedProxy
 from balance.config.schema import scalars as kind
+from balance.config.schema.access_sections import AccessSection, ListenerSecuritySection
 from balance.config.schema.addresses import LISTEN, TRUSTED_PROXY
 from balance.config.schema.common_sections import (
     BackendSection,
@@ -282,6 +283,7 @@ class ListenerSection(Section):
     mode: Mode = key("What it speaks. Default: the mode at the top.")
     pool: Name = key("Who does the work. Not needed when there is one pool.")
     max_clients: Count = key(MAX_CLIENTS, 0)
+    security: ListenerSecuritySection = key("Who may connect to it.")
     http: HttpSection = key("How HTTP is spoken.")
     timeouts: ListenerTimeoutsSection = key("Durations; a pool's win over them.")
 
@@ -292,8 +294,9 @@ class ConnectionProtectionSection(Section):
     section_name = "connection_protection"
 
 
-class SecuritySection(Section):
-    """Who is believed."""
+class SecuritySection(AccessSection):
+    """Who may connect, and who is believed. The peer is judged when it connects, before its first byte is read: who may not is
+    reset. Where a trusted proxy tells in HTTP whose request it is, that client is judged, too, for each request (403)."""
 
     section_name = "security"
     trusted_proxies: list[Annotated[TrustedProxy, TRUSTED_PROXY]] = key(
@@ -403,7 +406,7 @@ class RootSection(Section):
     resilience: ResilienceSection = key("Older names of circuit_breaker and retry.")
     timeouts: TimeoutsSection = key("Durations, for every pool and listener that doesn't say otherwise.")
     http: HttpSection = key("How HTTP is spoken, by every listener that doesn't say otherwise.")
-    security: SecuritySection = key("Who is believed.")
+    security: SecuritySection = key("Who may connect, and who is believed.")
     admin: AdminSection = key("The port for operators.")
     metrics: MetricsSection = key("Figures for Prometheus.")
     redis: RedisSection = key("The store that several machines share.")

@@ -13,15 +13,24 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
             "proxy_protocol",
         ]
     ),
-    "listener": frozenset(["tls", "proxy_protocol", "rate_limit", "security"]),
+    "listener": frozenset(["tls", "proxy_protocol", "rate_limit"]),
+    "listener security": frozenset(
+        [
+            "trusted_proxies",
+            "client_address",
+            "connection_protection",
+            "headers",
+            "cors",
+            "jwt",
+            "basic_auth",
+            "forward_auth",
+        ]
+    ),
     "pool": frozenset(["tls", "discovery", "autoscaler", "proxy_protocol"]),
     "backend": frozenset(["tls"]),
     "route": frozenset(["rate_limit", "security", "tls"]),
     "security": frozenset(
         [
-            "ip_allowlist",
-            "ip_blocklist",
-            "blocklist",
             "headers",
             "cors",
             "jwt",

@@ -27,6 +27,7 @@ from balance.process.control.admin_servers import AdminServers
 from balance.process.control.file_watch import FileWatch
 from balance.process.control.health_checks import HealthChecks
 from balance.process.control.health_registry import HealthRegistry
+from balance.process.control.list_file_watch import ListFileWatch
 from balance.process.control.orders import SupervisorOrders
 from balance.process.control.outlier_detector import OutlierDetector
 from balance.process.generation import distinct
@@ -100,6 +101,7 @@ class Control:
         if self._context.watch_config:
             texts = (generation.source.text for generation in self._context.history)
             FileWatch(self._loop, self._context.generation.source.file, texts, self._file_changed).start()
+        ListFileWatch(self._loop, lambda: self._view.config, self._list_changed).start()
         self._heartbeat()
         watch_messages(self._loop, self._supervisor_pipe, self._on_message)
         self._supervisor_pipe.notify_ready()
@@ -129,6 +131,10 @@ class Control:
     def _file_changed(self) -> None:
         """Ask for a reload; its result is in the log."""
         self._supervisor_pipe.pipe_end.send(messages.FILE_CHANGED)
+
+    def _list_changed(self) -> None:
+        """Ask for the present configuration with the access lists as their files have them now."""
+        self._supervisor_pipe.pipe_end.send(messages.LIST_CHANGED)
 
     def _on_message(self, message: Message) -> None:
         """A message of the supervisor."""

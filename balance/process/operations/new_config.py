@@ -114,7 +114,8 @@ def load_request_for(order: Reload | ChangeBackends, context: ChildContext, orig
     """What an order asks to load, and its origin for the log. ConfigRejectedError when there is no rollback target."""
     current = context.generation
     if isinstance(order, ChangeBackends):
-        return LoadRequest(current.source, False, (*current.changes, *order.changes)), RUNTIME_CHANGE_ORIGIN
+        why = RUNTIME_CHANGE_ORIGIN if order.changes else origin
+        return LoadRequest(current.source, False, (*current.changes, *order.changes)), why
     changes = () if order.discard_changes else current.changes
     if order.rollback:
         before = context.before(order.to)

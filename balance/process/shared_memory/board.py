@@ -7,6 +7,7 @@ One mapping of a memfd, made before the first fork. Every cell is a 64-bit align
     statuses           written by control                per backend: state, since when, ejections
     reasons            written by control                per backend: a line of text
     sessions           written by every worker           one cell at a time (session_table); preceded by a random key
+    blocks             written by control                addresses that were blocked at run time (access_lists.shared_blocks)
     evidence           written under the backend's lock  per backend: circuit breaker (health.circuit_breaker)
     rows               written by one worker each        counters and gauges; the supervisor zeroes the gauges of a dead worker
 
@@ -24,6 +25,7 @@ import zlib
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, overload
 
+from balance.access_lists.shared_blocks import CELLS as BLOCK_CELLS
 from balance.admin.supervisor_orders import ReloadResult
 from balance.health.circuit_breaker import CELLS as EVIDENCE_CELLS
 from balance.health.readiness import Stage
@@ -97,7 +99,7 @@ class Rows(Sequence[memoryview]):
 class Board:
     """The mapping, cut into parts. Inherited by fork."""
 
-    __slots__ = ("_evidence", "_reasons", "_statuses", "_supervision", "fd", "max_rows", "max_slots", "rows",
+    __slots__ = ("_evidence", "_reasons", "_statuses", "_supervision", "blocks", "fd", "max_rows", "max_slots", "rows",
                  "session_key", "sessions")  # fmt: skip
 
     def __init__(
@@ -114,6 +116,7 @@ class Board:
             _SUPERVISION_CELLS,
             _KEY_CELLS,
             SESSION_CELLS,
+            BLOCK_CELLS,
             self.max_slots * _STATUS_CELLS,
             self.max_slots * _REASON_CELLS,
             self.max_slots * EVIDENCE_CELLS,
@@ -125,12 +128,12 @@ class Board:
         for size in sizes:
             parts.append(memory[:size])
             memory = memory[size:]
-        self._supervision, key, self.sessions, self._statuses, reasons, self._evidence = parts[:6]
+        self._supervision, key, self.sessions, self.blocks, self._statuses, reasons, self._evidence = parts[:7]
         if not any(key):
             key.cast("B")[:] = os.urandom(_KEY_BYTES)
         self.session_key = key.tobytes()  # random, and the same in all processes and in those that replace them
         self._reasons = reasons.cast("B")
-        self.rows = Rows(tuple(parts[6:]), self._supervision)
+        self.rows = Rows(tuple(parts[7:]), self._supervision)
         self._supervision[_ROWS] = max(workers, self._supervision[_ROWS])
         self._supervision[_SLOTS] = max(slots, self._supervision[_SLOTS])
 
@@ -330,6 +333,7 @@ def layout() -> int:
     own = (
         _SUPERVISION_CELLS,
         SESSION_CELLS,
+        BLOCK_CELLS,
         _STATUS_CELLS,
         _REASON_CELLS,
         EVIDENCE_CELLS,

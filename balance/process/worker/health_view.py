@@ -60,6 +60,7 @@ class HealthView:
             self._wake_workers_where,
             context.board.sessions,
             context.board.session_key,
+            context.board.blocks,
         )
 
     def begin(self, snapshot: Snapshot, listener_server: ListenerServer) -> None:

@@ -113,6 +113,10 @@ class HttpClient(Timed):
         worker.row.cells[counters.CONNECTIONS] += 1
         self.arm(monotonic(), settings.timeouts.client_header_s or NEVER)
 
+    @property
+    def client_address(self) -> str:
+        return self.peer
+
     def _set_forwarding(self) -> None:
         """Make the lines added to every request that name the client to a backend."""
         settings, peer = self.settings, self.peer
@@ -263,7 +267,12 @@ class HttpClient(Timed):
         if request.is_uncommon:
             if request.ends_here:
                 self.writer.keeps_alive = request.keep_alive and not request.fields.framing
-                self.transport.write(options_reply(self.settings, request, head, self.peer, is_trusted=self.is_trusted))
+                try:
+                    reply = options_reply(self.settings, request, head, self.peer, is_trusted=self.is_trusted)
+                except ProtocolError as error:
+                    self._refuse(error, head)
+                    return
+                self.transport.write(reply)
                 self._buffer = rest
                 self.end_reply(monotonic())
                 return
@@ -397,6 +406,7 @@ class HttpClient(Timed):
             lease,
             record,
             clients=self.clients,
+            client_address=self.peer,
             from_client=waiting if upload is None else upload.unread + waiting,
             from_upstream=early,
             has_body_left=upload is not None and not upload.is_done,

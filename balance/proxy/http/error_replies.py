@@ -12,16 +12,23 @@ from balance.http1.error_pages import OPTIONS_REPLY, error_reply
 from balance.http1.head import Request
 from balance.model import Why
 from balance.proxy.access_log import unserved
+from balance.proxy.listener_access import BlockedClient
 from balance.proxy.listener_settings import ListenerSettings
 from balance.runtime import counters
 from balance.runtime.backend import Backend
 
 
 def options_reply(settings: ListenerSettings, request: Request, head: bytes, peer: str, *, is_trusted: bool) -> bytes:
-    """The reply to an OPTIONS with Max-Forwards: 0 (RFC 9110 section 7.6.2). `is_trusted`: `peer` is a trusted proxy."""
+    """The reply to an OPTIONS with Max-Forwards: 0 (RFC 9110 section 7.6.2). `is_trusted`: `peer` is a trusted proxy.
+
+    ProtocolError when its client is blocked.
+    """
     fields, client = request.fields, peer
     if is_trusted:
-        client = settings.views.client(fields.forwarding, peer, fields.host or b"").address
+        view = settings.views.client(fields.forwarding, peer, fields.host or b"")
+        if isinstance(view, BlockedClient):
+            raise ProtocolError(403, Why.BLOCKED, view.problem)
+        client = view.address
     request_id = fields.request_id or (settings.worker.next_request_id() if settings.request_id else b"")
     reply = OPTIONS_REPLY + settings.own_lines(request_id, None) + b"\r\n"
     _count(settings, 204, Why.OK, head, request_id, len(reply), client, "")

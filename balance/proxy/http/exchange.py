@@ -193,7 +193,7 @@ class Exchange:
         elif settings.request_id:
             self.request_id = own_id = settings.worker.next_request_id()
         if client.is_trusted:
-            view = self.view = client_view(client, settings, request, now)
+            view = client_view(self, client, settings, now)
         if settings.router is not None:
             sole = settings.sole_hosts.get(fields.host)
             if sole is None or sole.staged is not None:

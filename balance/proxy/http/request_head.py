@@ -14,13 +14,14 @@ from balance.errors import ProtocolError
 from balance.http1.fields import remove_named
 from balance.http1.forwarding.forwarded_headers import ForwardedClient
 from balance.http1.forwarding.realip import UNKNOWN
-from balance.http1.head import Request
 from balance.http1.request import overlong_method
 from balance.model import Why
+from balance.proxy.listener_access import BlockedClient
 from balance.proxy.listener_settings import ListenerSettings
 
 if TYPE_CHECKING:
     from balance.proxy.http.client import HttpClient
+    from balance.proxy.http.exchange import Exchange
 
 _START: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]")  # the first byte of a method, a token by RFC 9110 section 5.6.2
 
@@ -40,12 +41,19 @@ def refuse_partial(data: bytes, limits: Limits) -> None:
         raise ProtocolError(400, Why.BAD_REQUEST, "a bare LF in the head")
 
 
-def client_view(client: HttpClient, settings: ListenerSettings, request: Request, now: float) -> ForwardedClient:
-    """The client as named by the trusted proxy at the other end of this connection. Logs fields that cannot be parsed."""
-    fields = request.fields
+def client_view(exchange: Exchange, client: HttpClient, settings: ListenerSettings, now: float) -> ForwardedClient:
+    """The client as named by the trusted proxy at the other end of this connection. Logs fields that cannot be parsed.
+
+    ProtocolError when it is blocked: the connection ends too, as the proxy may have more of the same behind it.
+    """
+    fields = exchange.request.fields
     host = fields.host
-    view = settings.views.client(fields.forwarding, client.peer, host if host is not None else client.own_host())
+    view = exchange.view = settings.views.client(
+        fields.forwarding, client.peer, host if host is not None else client.own_host()
+    )
     if view.problem:
+        if isinstance(view, BlockedClient):
+            raise ProtocolError(403, Why.BLOCKED, view.problem)
         peer = client.peer if client.peer != UNKNOWN else "a Unix socket"
         settings.worker.unreadable.say(now, f"from a trusted proxy ({peer}): {view.problem}")
     return view

@@ -33,6 +33,7 @@ def open_tunnel(
     record: AccessRecord | None,
     *,
     clients: Clients | None,
+    client_address: str,
     from_client: bytes,
     from_upstream: bytes,
     has_body_left: bool,
@@ -51,6 +52,7 @@ def open_tunnel(
     end: type[TunnelEnd] = WebSocketEnd if is_websocket else TunnelEnd
     relay: Callable[..., Relay] = WebSocketRelay if is_websocket else Relay
     client_end, upstream_end = end(worker.connections), end(None)
+    client_end.client_address = client_address
     client_end.clients = clients
     client_end.take_over(client, from_client, is_paused=is_paused, is_full=is_full)
     upstream_end.take_over(upstream.transport, from_upstream, is_paused=upstream.is_paused, is_full=upstream.is_full)

@@ -79,6 +79,10 @@ class Downstream(RelayEnd):
         if self.relay is None and self._dialing is not None:
             self._dialing.cancel()
 
+    @property
+    def client_address(self) -> str:
+        return self._peer
+
     def drain(self, *, is_patient: bool) -> None:
         """Nothing: a TCP session is never idle, so it may go on until the deadline."""
 

@@ -18,11 +18,12 @@ from balance.runtime.lease import Lease
 class TunnelEnd(RelayEnd):
     """One end of a tunnel. The client's end is registered with the worker, so that a drain can end it."""
 
-    __slots__ = ("_connections",)
+    __slots__ = ("_connections", "client_address")
 
     def __init__(self, connections: set[Drainable] | None) -> None:
         """`connections` is the worker's set for a client's end, None for a backend's."""
         RelayEnd.__init__(self)
+        self.client_address = ""  # of a client's end
         self._connections = connections
         if connections is not None:
             connections.add(self)

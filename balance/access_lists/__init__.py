@@ -1,0 +1,1 @@
+"""Access lists: which addresses may connect. Knows neither sockets nor clocks."""

@@ -1,0 +1,75 @@
+"""Looks at the files of access lists once a second. A changed list is ordered to be served; a wrong one changes nothing.
+
+What a file has is compared with what is served, so a file that was changed before this process began is noticed too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from balance.access_lists.list_file import ListFileError
+from balance.config.model import Config
+from balance.config.reading.access_list_files import read_list
+
+log = logging.getLogger("balance.control")
+
+POLL_INTERVAL_S = 1.0
+Stamp = tuple[int, int, int]
+
+
+class ListFileWatch:
+    """All files of all lists, polled as FileWatch does, for the same reasons: renames, symlinks and network shares work."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, config: Callable[[], Config], on_change: Callable[[], object]) -> None:
+        """`config` returns what is served; `on_change` is called on the loop."""
+        self._loop = loop
+        self._config = config
+        self._on_change = on_change
+        self._stamps: dict[str, Stamp] = {}  # as seen by the last poll
+        self._judged: dict[str, Stamp] = {}  # as read last: it is served, ordered or wrong
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Poll from now on, in daemon threads: a hanging network share blocks neither the loop nor the exit."""
+        self._loop.call_later(POLL_INTERVAL_S, self.start)
+        has_files = any(listener.access_lists.files for listener in self._config().listeners)
+        if has_files and (self._thread is None or not self._thread.is_alive()):
+            self._thread = threading.Thread(target=self._poll_in_thread, name="list-file-watch", daemon=True)
+            self._thread.start()
+
+    def _poll_in_thread(self) -> None:
+        if self.has_changed():
+            with suppress(RuntimeError):  # the loop was closed meanwhile
+                self._loop.call_soon_threadsafe(self._on_change)
+
+    def has_changed(self) -> bool:
+        """Poll every file once. Whether one has a list that is good and not the one that is served."""
+        config = self._config()
+        folder = os.path.dirname(config.source)
+        is_changed = False
+        served = {file.path: file.addresses for listener in config.listeners for file in listener.access_lists.files}
+        needed = {file.path for listener in config.listeners for file in listener.access_lists.allow_files}
+        for path, addresses in served.items():
+            full = os.path.join(folder, path)
+            try:
+                status = os.stat(full)
+            except OSError:
+                continue  # in the middle of being replaced, or gone: the list stays as it is
+            stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
+            before, self._stamps[path] = self._stamps.get(path), stamp
+            if stamp != before or stamp == self._judged.get(path):  # an editor may still be writing
+                continue
+            self._judged[path] = stamp
+            try:
+                is_changed |= read_list(full, is_needed=path in needed) != addresses
+            except ListFileError as error:
+                where = f"{full}:{error.line}" if error.line else full
+                log.warning("the access list %s stays as it was: %s: %s", path, where, error.why)
+            except OSError as error:
+                log.warning("the access list %s stays as it was: can't be read: %s", path, error.strerror or error)
+        return is_changed
