@@ -71,6 +71,8 @@ class Why(enum.IntEnum):
     FAULT_INJECTED = 34
     SESSION_STORE = 35  # the store of sessions can't be used, and on_failure is deny
     BLOCKED = 36  # by an access list, or at run time
+    TOO_MANY_CONNECTIONS = 37  # of one client address
+    CONNECTION_RATE = 38  # likewise: too many a second
 
     @property
     def word(self) -> str:

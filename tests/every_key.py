@@ -20,6 +20,7 @@ COUNTRIES = str(Path(__file__).resolve().parent / "countries.mmdb")
 ADDRESSES = str(Path(__file__).resolve().parent.parent / "deployments" / "examples" / "blocked.txt")
 
 _ACCESS = "tests/proxy/test_listener_access.py::"
+_GUARD = "tests/proxy/test_connection_guard.py::"
 _CLIENT = "tests/proxy/http/test_client.py::"
 _COMPRESSED = "tests/proxy/http/test_encoded_reply.py::"
 _COMPRESSION = "tests/stages/test_compression.py::"
@@ -270,6 +271,10 @@ KEYS: dict[str, Key] = {
         ["192.0.2.0/24"], _ACCESS + "test_who_may_not_connect_is_reset_before_a_byte_is_read"
     ),
     "security.ip_blocklist.files": Key([ADDRESSES], _ACCESS + "test_who_may_not_connect_is_reset_before_a_byte_is_read"),
+    "security.connection_protection.enabled": Key(True, _GUARD + "test_who_has_too_many_connections_is_reset"),
+    "security.connection_protection.max_connections_per_ip": Key(7, _GUARD + "test_who_has_too_many_connections_is_reset"),
+    "security.connection_protection.max_connection_rate": Key(7, _GUARD + "test_who_opens_too_many_a_second_is_reset"),
+    "security.connection_protection.read_timeout": Key("2s", _GUARD + "test_a_slow_head_and_a_slow_body_have_the_guards_time"),
     "security.trusted_proxies": Key(["10.0.0.0/8"], _CLIENT + "test_trusted_proxy_is_believed"),
     "security.client_address": Key("rfc7239", "tests/proxy/test_forwarded.py::test_the_family_that_is_not_believed_is_dropped"),
     "admin.enabled": Key(

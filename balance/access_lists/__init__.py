@@ -1,1 +1,1 @@
-"""Access lists: which addresses may connect. Knows neither sockets nor clocks."""
+"""Who may connect: lists of addresses, and counts of connections per address. Knows neither sockets nor clocks."""

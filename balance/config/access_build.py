@@ -1,4 +1,4 @@
-"""Builds the access lists of a listener from its `security` and the one at the top."""
+"""Builds the access lists and the connection guard of a listener from its `security` and the one at the top."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from balance.access_lists.access_lists import AccessLists, ListFile
 from balance.access_lists.address_set import NOBODY, AddressSet
+from balance.config.model import ConnectionProtection
+from balance.config.overlay import overlay, renamed
 from balance.config.schema.access_sections import AccessSection, Entries, Files
 
 
@@ -31,3 +33,9 @@ def access_lists_of(top: AccessSection | None, own: AccessSection | None, lists:
         tuple(ListFile(file, lists.get(file, NOBODY)) for file in dict.fromkeys(allow_files)),
         tuple(ListFile(file, lists.get(file, NOBODY)) for file in dict.fromkeys(block_files)),
     )
+
+
+def protection_of(top: AccessSection | None, own: AccessSection | None) -> ConnectionProtection:
+    """The connection guard of a listener: its own keys over those at the top, one by one."""
+    given = overlay(top and top.connection_protection, own and own.connection_protection)
+    return ConnectionProtection(**renamed(given, read_timeout="read_timeout_s"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from balance.access_lists.address_set import AddressSet
-from balance.config.access_build import access_lists_of
+from balance.config.access_build import access_lists_of, protection_of
 from balance.config.model import (
     AccessLog,
     AdminConfig,
@@ -118,6 +118,7 @@ def build(
                 http=_http(_with_pool(http, pool_given), routes_of(routes, scope) if mode is Mode.HTTP else (), pages),
                 max_clients=given.get("max_clients", root.given().get("max_clients", 0)),
                 access_lists=access_lists_of(root.security, listener.security, lists),
+                protection=protection_of(root.security, listener.security),
             )
         )
     given = root.given()

@@ -6,7 +6,7 @@ The simple and the full form of a file, aliases, variables and flags all end up 
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from balance.access_lists.access_lists import AccessLists
@@ -181,6 +181,27 @@ class HttpConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionProtection:
+    """The connection guard of a listener: bounds for one client address, over all workers. 0 is no limit."""
+
+    enabled: bool = False
+    max_connections_per_ip: int = 100
+    max_connection_rate: int = 100  # a second
+    read_timeout_s: float = 10.0
+
+    def bounded(self, timeouts: Timeouts) -> Timeouts:
+        """The timeouts of slow clients, none of them longer than `read_timeout_s` while the guard is enabled."""
+        if not self.enabled or not self.read_timeout_s:
+            return timeouts
+        most = self.read_timeout_s
+        return replace(
+            timeouts,
+            client_header_s=min(timeouts.client_header_s or most, most),
+            client_body_s=min(timeouts.client_body_s or most, most),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ListenerConfig:
     name: str
     addresses: tuple[Address, ...]
@@ -190,6 +211,7 @@ class ListenerConfig:
     http: HttpConfig = field(default_factory=HttpConfig)
     max_clients: int = 0  # client connections at once, over all workers; 0 is no limit
     access_lists: AccessLists = field(default_factory=AccessLists)
+    protection: ConnectionProtection = field(default_factory=ConnectionProtection)
 
     @property
     def pools(self) -> tuple[str, ...]:

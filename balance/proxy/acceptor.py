@@ -21,6 +21,7 @@ from typing import Any
 
 from balance.model import Mode
 from balance.proxy.clients import Clients
+from balance.proxy.connection_guard import ConnectionGuard
 from balance.proxy.http.client import HttpClient
 from balance.proxy.listener_access import ListenerAccess
 from balance.proxy.listener_settings import ListenerSettings
@@ -74,9 +75,11 @@ class Acceptor:
         "_address",
         "_burst",
         "_calm",
+        "_guard",
         "_is_closed",
         "_is_native",
         "_listener",
+        "_place",
         "_port",
         "_said_at",
         "_settings",
@@ -110,6 +113,8 @@ class Acceptor:
         self._address: Any = None  # of the connection whose transport is being made
         self._listener = listener
         self._access = self._access_now()  # None: everybody may connect
+        self._guard = self._guard_now()  # None: as often as he likes
+        self._place = clients  # where the connection is counted whose transport is being made
         self._settings: ListenerSettings | None = None
         self._settings_in_use: weakref.WeakSet[ListenerSettings] = (
             weakref.WeakSet()
@@ -137,6 +142,7 @@ class Acceptor:
         if is_same:
             return
         self._access = self._access_now()
+        self._guard = self._guard_now()
         self._settings = None
         if listener.mode is Mode.HTTP:
             self._settings = ListenerSettings(self._worker, listener, self._port)
@@ -161,6 +167,10 @@ class Acceptor:
     def _access_now(self) -> ListenerAccess | None:
         worker, listener = self._worker, self._listener
         return ListenerAccess(worker, listener) if listener.access_lists or worker.blocks.blocks else None
+
+    def _guard_now(self) -> ConnectionGuard | None:
+        worker, listener = self._worker, self._listener
+        return ConnectionGuard(worker, listener, worker.client_counts) if listener.protection.enabled else None
 
     def crowd(self, is_crowded: bool) -> None:
         """While other clients wait for room, each reply closes its client's connection."""
@@ -236,6 +246,14 @@ class Acceptor:
                     reset_accepted(fd)
                     clients.withdraw()
                     continue
+                self._place = clients
+                if self._guard is not None and not self._steps:
+                    place = self._guard.enter(address, clients)
+                    if place is None:
+                        reset_accepted(fd)
+                        clients.withdraw()
+                        continue
+                    self._place = place
                 if self._steps:
                     Caller(self, fd, address, self._steps).begin()
                 else:
@@ -263,7 +281,15 @@ class Acceptor:
         self.clients.leave()
 
     def adopt(self, fd: int, address: Any) -> None:
-        """Make the transport of a connection that has passed all steps."""
+        """Make the transport of a connection that has passed all steps. `address` is the one that they found out."""
+        self._place = self.clients
+        if self._guard is not None:
+            place = self._guard.enter(address, self.clients)
+            if place is None:
+                reset_accepted(fd)
+                self.clients.leave()
+                return
+            self._place = place
         self._worker.loop.call_soon(self._made, [self._adopt(fd, address)])
 
     def _adopt(self, fd: int, address: Any) -> Making:
@@ -280,7 +306,7 @@ class Acceptor:
             making.send(None)  # runs to its only wait: for connection_made(), at the next turn of the loop
         except BaseException:
             os.close(fd)
-            self.clients.leave()
+            self._place.leave()
             raise
         return making
 
@@ -297,8 +323,8 @@ class Acceptor:
     def _protocol(self) -> Any:
         settings = self._settings
         if settings is not None:
-            return HttpClient(settings, self.clients, self._address)
-        return Downstream(self._worker, self._listener, self.clients, self._address)
+            return HttpClient(settings, self._place, self._address)
+        return Downstream(self._worker, self._listener, self._place, self._address)
 
     # --- room -----------------------------------------------------------------------------------------
 

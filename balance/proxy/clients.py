@@ -54,6 +54,11 @@ class Clients:
         self._is_going_on = False
 
     @property
+    def listener_clients(self) -> Clients:
+        """Itself; those of the listener, where something stands in for them."""
+        return self
+
+    @property
     def count(self) -> int:
         """Connections in this worker now."""
         return self._limited.load.active
@@ -144,9 +149,13 @@ class Clients:
         found = (
             (since, id(client), client)
             for client in self._worker.connections
-            if (is_any or client.clients is self) and (since := client.idle_since(now)) != NEVER
+            if (is_any or self._has(client)) and (since := client.idle_since(now)) != NEVER
         )
         return heapq.nsmallest(SOME, found)[::-1]
+
+    def _has(self, client: Drainable) -> bool:
+        clients = client.clients
+        return isinstance(clients, Clients) and clients.listener_clients is self
 
     def look(self) -> None:
         """On a wakeup: other workers want permits for clients, or have given some back."""

@@ -9,7 +9,6 @@ from heapq import nsmallest
 from math import inf
 from time import monotonic
 
-from balance.access_lists.shared_blocks import SharedBlocks
 from balance.config.model import LoggingConfig
 from balance.proxy.acceptor import Acceptor
 from balance.proxy.access_log import AccessLog
@@ -54,7 +53,7 @@ class ListenerServer:
         self._snapshot = snapshot
         self._row = row
         self._shared = shared or Shared.with_nobody(row.cells)
-        self._worker = WorkerContext(loop, row, monotonic(), access, SharedBlocks(self._shared.blocks))
+        self._worker = WorkerContext(loop, row, monotonic(), access, self._shared)
         self._acceptors: dict[socket.socket, Acceptor] = {}
         self._clients: dict[str, Clients] = {}  # by listener; a removed one as long as it has connections
         self._worker.descriptors.make_room = self._discard_parked

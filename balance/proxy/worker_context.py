@@ -11,7 +11,8 @@ from random import random
 from time import monotonic
 from typing import Protocol
 
-from balance.access_lists.shared_blocks import SharedBlocks, new_cells
+from balance.access_lists.client_counts import ClientCounts
+from balance.access_lists.shared_blocks import SharedBlocks
 from balance.errors import UpstreamError
 from balance.http1.response import ResponseReader
 from balance.proxy.access_log import AccessLog
@@ -23,6 +24,7 @@ from balance.proxy.warning_throttle import ThrottledWarning
 from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.counters import Row
+from balance.runtime.health_gate import Shared
 
 MAX_WARNED_OF = 4096  # backends; a bound, as backends come and go
 
@@ -81,6 +83,8 @@ class WorkerContext:
     """One for each worker. `connections` are those that a drain must end, `settings_in_use` the settings that they have."""
 
     __slots__ = (
+        "_counts",
+        "_make_counts",
         "access",
         "blocked",
         "blocks",
@@ -88,6 +92,7 @@ class WorkerContext:
         "connections",
         "copy_queues",
         "descriptors",
+        "guarded",
         "is_draining",
         "loop",
         "next_request_id",
@@ -109,12 +114,16 @@ class WorkerContext:
         row: Row,
         now: float,
         access: AccessLog | None,
-        blocks: SharedBlocks | None = None,
+        shared: Shared | None = None,
     ) -> None:
         self.loop = loop
         self.row = row
         self.access = access
-        self.blocks = SharedBlocks(new_cells()) if blocks is None else blocks  # addresses that were blocked at run time
+        shared = shared or Shared.with_nobody(row.cells)
+        self.blocks = SharedBlocks(shared.blocks)  # addresses that were blocked at run time
+        self._make_counts = shared.client_counts
+        self._counts: ClientCounts | None = None
+        self.guarded = ThrottledWarning()  # connections that a connection guard refused
         self.blocked = ThrottledWarning()  # connections of addresses that are blocked
         self.buffered = BufferBudget()
         self.wheel = TimerWheel(now)
@@ -134,6 +143,13 @@ class WorkerContext:
         # An id unique over workers and restarts: 16 random hex digits of this worker and a count. An iterator rather than a
         # method, because every request takes one and an iterator makes no frame.
         self.next_request_id: Callable[[], bytes] = map(id_format.__mod__, count(1)).__next__
+
+    @property
+    def client_counts(self) -> ClientCounts:
+        """The connections of each client address; made by the first listener that has a connection guard."""
+        if self._counts is None:
+            self._counts = self._make_counts()
+        return self._counts
 
     def drain(self) -> None:
         """From now on no connection is kept open for another request."""

@@ -87,6 +87,8 @@ ROUTE_MIRROR_DROPPED: Final = 56  # copies that were not sent, or not answered
 
 # In the block of a listener's slot: connections that were refused when they were accepted.
 REFUSED_BLOCKED: Final = 57  # by access lists
+REFUSED_COUNT: Final = 58  # by the connection guard: the address has too many
+REFUSED_RATE: Final = 59  # likewise: it opens too many a second
 
 BLOCK_GAUGES: Final = (ACTIVE, IDLE, OPEN, TRIALS, CREDIT, WANTED, WAITING)
 

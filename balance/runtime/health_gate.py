@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from balance.access_lists.client_counts import TABLE_BYTES, ClientCounts
 from balance.access_lists.shared_blocks import new_cells
 from balance.config.model import CircuitBreaker, PassiveChecks
 from balance.health.circuit_breaker import (
@@ -71,10 +72,27 @@ def _few_sessions() -> memoryview:
     return memoryview(bytearray(8 * 4096)).cast("Q")
 
 
+def _own_counts() -> ClientCounts:
+    table = memoryview(bytearray(TABLE_BYTES))
+    return ClientCounts([table], table, b"")
+
+
 class Shared:
     """What the processes of an instance share, as seen by one of them."""
 
-    __slots__ = ("blocks", "changed", "evidence", "failed", "locks", "ring_where", "rows", "session_key", "sessions", "store")
+    __slots__ = (
+        "blocks",
+        "changed",
+        "client_counts",
+        "evidence",
+        "failed",
+        "locks",
+        "ring_where",
+        "rows",
+        "session_key",
+        "sessions",
+        "store",
+    )
 
     def __init__(
         self,
@@ -87,6 +105,7 @@ class Shared:
         sessions: memoryview | None = None,
         session_key: bytes = b"",
         blocks: memoryview | None = None,
+        client_counts: Callable[[], ClientCounts] | None = None,
     ) -> None:
         self.rows = rows  # every worker's
         self.evidence = evidence  # the cells of a slot
@@ -97,6 +116,7 @@ class Shared:
         self.sessions = _few_sessions() if sessions is None else sessions  # the table that runtime.sessions describes
         self.session_key = session_key  # random, the same in all processes
         self.blocks = new_cells() if blocks is None else blocks  # what was blocked at run time: access_lists.shared_blocks
+        self.client_counts = client_counts or _own_counts  # makes this process' part of the counts of connections
         self.store: SessionStore | None = None  # what several machines share; a reload may change it
 
     @property

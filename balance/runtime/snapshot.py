@@ -13,6 +13,7 @@ from balance.balancing import POLICIES
 from balance.config.model import (
     BackendConfig,
     Config,
+    ConnectionProtection,
     HashKey,
     HttpConfig,
     ListenerConfig,
@@ -56,6 +57,7 @@ class Listener:
     max_clients: int = 0  # client connections at once, over all workers; 0 is no limit
     slot: int = 0  # its block on the board; 0 for none
     access_lists: AccessLists = field(default_factory=AccessLists)
+    protection: ConnectionProtection = field(default_factory=ConnectionProtection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,8 @@ def prepare(
 
     by_name = {pool.name: pool for pool in config.pools}
 
+    protections = {listener.name: listener.protection for listener in config.listeners}
+
     def target(listener: str, route: RouteConfig, use: PoolUse) -> Target:
         pool = by_name[use.pool]
         policy = retrying.get(use.pool)
@@ -194,7 +198,8 @@ def prepare(
                 policy = retrying[key] = known
             else:
                 policy = retrying[key] = RetryPolicy(use.retry, config.workers, rand)
-        return Target(pools[use.pool], use.timeouts, _cookie(pool), policy, use.buffering, _own_algorithm(route, pool))
+        timeouts = protections[listener].bounded(use.timeouts)
+        return Target(pools[use.pool], timeouts, _cookie(pool), policy, use.buffering, _own_algorithm(route, pool))
 
     regions = frozenset(backend.region for pool in config.pools for backend in pool.backends if backend.region)
 
@@ -210,7 +215,7 @@ def prepare(
             addresses=listener.addresses,
             mode=listener.mode,
             pool=pools[listener.pool] if listener.pool else nowhere,
-            timeouts=listener.timeouts,
+            timeouts=listener.protection.bounded(listener.timeouts),
             http=listener.http,
             trusted_proxies=config.trusted_proxies,
             client_address=config.client_address,
@@ -220,6 +225,7 @@ def prepare(
             max_clients=listener.max_clients,
             slot=slots.get((LISTENER, listener.name), 0),
             access_lists=listener.access_lists,
+            protection=listener.protection,
         )
         for listener in config.listeners
     )

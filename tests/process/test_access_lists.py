@@ -95,3 +95,37 @@ def test_a_list_that_changes_holds_without_a_reload_and_a_wrong_one_changes_noth
     assert is_served(instance, "127.0.0.4")
     assert instance.command("reload")[0] == 1
     assert is_refused(instance, "127.0.0.3")
+
+
+def test_a_bound_holds_for_all_workers_and_a_crash_gives_places_back(tmp_path: Path, origin: Origin) -> None:
+    text = TEXT.format(address=origin.address).replace(
+        "ip_blocklist: {files: [blocked.txt]}",
+        "connection_protection: {enabled: true, max_connections_per_ip: 6, max_connection_rate: 0}",
+    )
+    instance = Instance(tmp_path, text).ready()
+    held: list[socket.socket] = []
+    try:
+        until(lambda: instance.metric("balance_workers") == 2, "both workers")
+
+        def hold() -> int:
+            """Open connections until one is refused. Returns how many are there."""
+            while len(held) < 20:
+                try:
+                    sock = socket.create_connection(("127.0.0.1", instance.port), 5)
+                    sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                    if not sock.recv(100):
+                        break
+                except (ConnectionResetError, BrokenPipeError):
+                    break
+                held.append(sock)
+            return len(held)
+
+        assert hold() == 6
+        for worker in instance.children("balance-worker"):
+            os.kill(worker, signal.SIGKILL)
+        held.clear()
+        until(lambda: hold() == 6, "places are free again")
+    finally:
+        for sock in held:
+            sock.close()
+        instance.destroy()

@@ -21,6 +21,7 @@ from balance.config.model import (
     AccessLog,
     BackendConfig,
     Config,
+    ConnectionProtection,
     HashKey,
     HealthCheck,
     HttpConfig,
@@ -196,6 +197,7 @@ class Stage:
         client_address: str = "xff",
         access: AccessLog | None = None,
         access_lists: AccessLists | None = None,
+        protection: ConnectionProtection | None = None,
         listen: str = "127.0.0.1",
         algorithm: str = "round-robin",
         hash_key: HashKey | None = None,
@@ -221,7 +223,14 @@ class Stage:
         config = Config(
             listeners=(
                 ListenerConfig(
-                    "main", (), mode, "pool", timeouts, http or HttpConfig(), access_lists=access_lists or AccessLists()
+                    "main",
+                    (),
+                    mode,
+                    "pool",
+                    timeouts,
+                    http or HttpConfig(),
+                    access_lists=access_lists or AccessLists(),
+                    protection=protection or ConnectionProtection(),
                 ),
             ),
             pools=(

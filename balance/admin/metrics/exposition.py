@@ -44,7 +44,11 @@ BACKEND_COUNTERS = (
 )
 
 _ANSWERS = (StoreState.UP, StoreState.READ_ONLY)
-REFUSALS = (("blocked", counters.REFUSED_BLOCKED),)
+REFUSALS = (
+    ("blocked", counters.REFUSED_BLOCKED),
+    ("connections", counters.REFUSED_COUNT),
+    ("rate", counters.REFUSED_RATE),
+)
 
 STORE_COUNTERS = (
     ("balance_redis_lookups", "Sessions that were asked for in Redis.", counters.STORE_LOOKUPS),

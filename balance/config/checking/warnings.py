@@ -38,6 +38,7 @@ def warnings(config: Config, paths: KeyPaths, cpus: int) -> list[Problem]:
     """Every warning, each place and message once."""
     findings = [
         *_listeners(config, paths),
+        *_guards(config, paths),
         *_pools(config, paths),
         *_resilience(config, paths),
         *_retries(config, paths),
@@ -51,6 +52,24 @@ def warnings(config: Config, paths: KeyPaths, cpus: int) -> list[Problem]:
         *_times(paths),
     ]
     return [paths.document.problem(path, message) for path, message in dict.fromkeys(findings)]
+
+
+def _guards(config: Config, paths: KeyPaths) -> Iterator[Finding]:
+    """Keys of connection_protection that nobody uses."""
+    name = "security.connection_protection"
+    for index, listener in enumerate(config.listeners):
+        for key in ("max_connections_per_ip", "max_connection_rate", "read_timeout"):
+            path = paths.listener(index, f"{name}.{key}")
+            if not paths.document.has(path):
+                continue
+            if not listener.protection.enabled:
+                yield path, "has no effect: connection_protection.enabled is false"
+            elif key == "read_timeout" and listener.mode is Mode.TCP and (path[0] == "listeners" or _only_tcp(config)):
+                yield path, f"has no effect: listener {listener.name!r} has mode tcp"
+
+
+def _only_tcp(config: Config) -> bool:
+    return all(listener.mode is Mode.TCP for listener in config.listeners)
 
 
 def _listeners(config: Config, paths: KeyPaths) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ REDACTED = "***"
 
 # Fields whose key in the file has another name. Unit suffixes (_s, _bytes) are removed for all.
 _KEYS = {"addresses": "listen", "affinity": "session_affinity", "breaker": "circuit_breaker", "passive": "passive_checks",
-         "kind": "type"}  # fmt: skip
+         "kind": "type", "protection": "connection_protection"}  # fmt: skip
 _KEYS_OF = {
     (AdminConfig, "address"): "listen",
     (MetricsConfig, "address"): "listen",

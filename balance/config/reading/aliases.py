@@ -32,8 +32,12 @@ LIMIT_ALIASES: dict[Path, Path] = {
     ("security", "max_request_size"): ("http", "limits", "body"),
     ("security", "max_header_size"): ("http", "limits", "head"),
 }
+GUARD_ALIASES: dict[Path, Path] = {
+    ("security", name): ("security", "connection_protection", name)
+    for name in ("max_connections_per_ip", "max_connection_rate", "read_timeout")
+}
 BLOCKLIST_ALIASES: dict[Path, Path] = {("security", "blocklist"): ("security", "ip_blocklist")}
-ALIASES = CHECK_ALIASES | BLOCKLIST_ALIASES | LIMIT_ALIASES | BREAKER_ALIASES | RETRY_ALIASES
+ALIASES = CHECK_ALIASES | BLOCKLIST_ALIASES | GUARD_ALIASES | LIMIT_ALIASES | BREAKER_ALIASES | RETRY_ALIASES
 
 
 def resolve_aliases(document: Document) -> list[Problem]:

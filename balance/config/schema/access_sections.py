@@ -7,7 +7,7 @@ from typing import Annotated
 from balance.access_lists.address_range import AddressRange
 from balance.config.schema import scalars as kind
 from balance.config.schema.addresses import ADDRESS_RANGE
-from balance.config.schema.section import Section, key, one_or_list
+from balance.config.schema.section import Count, Flag, Section, Timeout, key, one_or_list
 
 _ENTRY = one_or_list(ADDRESS_RANGE)
 Entries = Annotated[list[Annotated[AddressRange, ADDRESS_RANGE]], _ENTRY[0], _ENTRY[1]]
@@ -32,6 +32,20 @@ class BlocklistSection(Section):
     files: Files = key(f"Files with more: {_FILES}", [])
 
 
+class ConnectionProtectionSection(Section):
+    """The connection guard: what one client address may have, over all workers. An IPv6 client counts by its /64. Trusted
+    proxies and peers of Unix sockets, who stand for many, have no bound. Who has too many is reset when he connects."""
+
+    section_name = "connection_protection"
+    enabled: Flag = key("Whether there are such bounds. Clients behind one NAT share an address, so off unless asked.", False)
+    max_connections_per_ip: Count = key("Connections at once. 0 is no bound.", 100)
+    max_connection_rate: Count = key("Connections opened within a second. 0 is no bound.", 100)
+    read_timeout: Timeout = key(
+        "HTTP: timeouts.client_header and .client_body are no longer than this while the guard is enabled. 0 leaves them.",
+        "10s",
+    )
+
+
 class AccessSection(Section):
     """The keys of `security` that a listener may have for its own."""
 
@@ -43,6 +57,7 @@ class AccessSection(Section):
     )
     ip_allowlist_files: Files = key(f"Files with more of those: {_FILES} {_OWN}", [])
     ip_blocklist: BlocklistSection = key("Who may not connect.")
+    connection_protection: ConnectionProtectionSection = key("Bounds for one client address.")
 
 
 class ListenerSecuritySection(AccessSection):

@@ -288,12 +288,6 @@ class ListenerSection(Section):
     timeouts: ListenerTimeoutsSection = key("Durations; a pool's win over them.")
 
 
-class ConnectionProtectionSection(Section):
-    """Older names of `http.limits.body` and `http.limits.head`."""
-
-    section_name = "connection_protection"
-
-
 class SecuritySection(AccessSection):
     """Who may connect, and who is believed. The peer is judged when it connects, before its first byte is read: who may not is
     reset. Where a trusted proxy tells in HTTP whose request it is, that client is judged, too, for each request (403)."""
@@ -308,7 +302,6 @@ class SecuritySection(AccessSection):
         "the right that is no trusted proxy; where an entry can't be read, nobody knows, and a warning says so.",
         "xff",
     )
-    connection_protection: ConnectionProtectionSection = key("Older names of http.limits.")
 
 
 class ResilientBreakerSection(Section):

@@ -18,7 +18,6 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
         [
             "trusted_proxies",
             "client_address",
-            "connection_protection",
             "headers",
             "cors",
             "jwt",
@@ -37,12 +36,8 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
             "basic_auth",
             "forward_auth",
             "rate_limit",
-            "max_connections_per_ip",
-            "max_connection_rate",
-            "read_timeout",
         ]
     ),
-    "connection_protection": frozenset(["enabled", "max_connections_per_ip", "max_connection_rate", "read_timeout"]),
     "admin": frozenset(["auth", "tls", "dashboard"]),
     "metrics": frozenset(["aliases"]),
     "access_log": frozenset(["sample", "slow_threshold"]),

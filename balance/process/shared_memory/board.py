@@ -9,6 +9,7 @@ One mapping of a memfd, made before the first fork. Every cell is a 64-bit align
     sessions           written by every worker           one cell at a time (session_table); preceded by a random key
     blocks             written by control                addresses that were blocked at run time (access_lists.shared_blocks)
     evidence           written under the backend's lock  per backend: circuit breaker (health.circuit_breaker)
+    client counts      written by one worker each        connections per client address (access_lists.client_counts)
     rows               written by one worker each        counters and gauges; the supervisor zeroes the gauges of a dead worker
 
 There are spare rows and slots: workers are replaced and backends added at run time. Pages are allocated when first touched, so
@@ -25,6 +26,7 @@ import zlib
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, overload
 
+from balance.access_lists import client_counts
 from balance.access_lists.shared_blocks import CELLS as BLOCK_CELLS
 from balance.admin.supervisor_orders import ReloadResult
 from balance.health.circuit_breaker import CELLS as EVIDENCE_CELLS
@@ -35,6 +37,7 @@ from balance.runtime import counters
 from balance.runtime.sessions.session_table import CELLS as SESSION_CELLS
 
 CELL_BYTES = 8
+TABLE_CELLS = client_counts.TABLE_BYTES // CELL_BYTES
 
 # --- a backend's standing -------------------------------------------------------------------------
 _STATE = 0
@@ -99,8 +102,8 @@ class Rows(Sequence[memoryview]):
 class Board:
     """The mapping, cut into parts. Inherited by fork."""
 
-    __slots__ = ("_evidence", "_reasons", "_statuses", "_supervision", "blocks", "fd", "max_rows", "max_slots", "rows",
-                 "session_key", "sessions")  # fmt: skip
+    __slots__ = ("_evidence", "_reasons", "_statuses", "_supervision", "blocks", "client_counts", "fd", "max_rows", "max_slots",
+                 "rows", "session_key", "sessions")  # fmt: skip
 
     def __init__(
         self, workers: int, slots: int, *, max_rows: int = 0, max_slots: int = 0, inherited_fd: int | None = None
@@ -121,6 +124,7 @@ class Board:
             self.max_slots * _REASON_CELLS,
             self.max_slots * EVIDENCE_CELLS,
             *[row_cells] * self.max_rows,
+            *[TABLE_CELLS] * self.max_rows,
         ]
         self.fd, mapping = _mapping(sum(sizes) * CELL_BYTES, inherited_fd)
         memory = memoryview(mapping).cast("Q")
@@ -133,7 +137,8 @@ class Board:
             key.cast("B")[:] = os.urandom(_KEY_BYTES)
         self.session_key = key.tobytes()  # random, and the same in all processes and in those that replace them
         self._reasons = reasons.cast("B")
-        self.rows = Rows(tuple(parts[7:]), self._supervision)
+        self.rows = Rows(tuple(parts[7 : 7 + self.max_rows]), self._supervision)
+        self.client_counts = tuple(part.cast("B") for part in parts[7 + self.max_rows :])  # by row
         self._supervision[_ROWS] = max(workers, self._supervision[_ROWS])
         self._supervision[_SLOTS] = max(slots, self._supervision[_SLOTS])
 
@@ -307,6 +312,7 @@ class Board:
         """Zero a dead worker's gauges; its counters stay. Returns how many client connections it held."""
         row = self.rows[index]
         held = row[counters.CONNECTIONS_OPEN]
+        client_counts.clear(self.client_counts[index])
         for cell in counters.GAUGES:
             row[cell] = 0
         for slot in range(self.slots):
@@ -334,6 +340,7 @@ def layout() -> int:
         _SUPERVISION_CELLS,
         SESSION_CELLS,
         BLOCK_CELLS,
+        TABLE_CELLS,
         _STATUS_CELLS,
         _REASON_CELLS,
         EVIDENCE_CELLS,

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from time import monotonic
 
+from balance.access_lists.client_counts import ClientCounts
 from balance.health.circuit_breaker import STATE, UNTIL_US, BreakerChange, BreakerState
 from balance.health.states import State
 from balance.process import state_log
@@ -61,7 +62,12 @@ class HealthView:
             context.board.sessions,
             context.board.session_key,
             context.board.blocks,
+            self._client_counts,
         )
+
+    def _client_counts(self) -> ClientCounts:
+        board = self._board
+        return ClientCounts(board.client_counts, board.client_counts[self._row], board.session_key)
 
     def begin(self, snapshot: Snapshot, listener_server: ListenerServer) -> None:
         """Apply the states for the first time."""

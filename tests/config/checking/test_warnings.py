@@ -26,6 +26,14 @@ def test_a_plain_configuration_has_none() -> None:
 
 CASES = [
     (
+        QUIET + "security: {connection_protection: {max_connection_rate: 5}}",
+        "7:57: security.connection_protection.max_connection_rate: has no effect: connection_protection.enabled is false",
+    ),
+    (
+        TCP + "security: {connection_protection: {enabled: true, read_timeout: 5s}}",
+        "8:65: security.connection_protection.read_timeout: has no effect: listener 'main' has mode tcp",
+    ),
+    (
         QUIET + "queue: {size: 5}",
         "7:8: queue: has no effect: no backend of the pool has max_connections",
     ),

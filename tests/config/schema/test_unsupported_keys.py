@@ -23,7 +23,6 @@ SECTION_TEXTS = {
     "resilience": "resilience: {{{key}: 1}}",
     "security": "security: {{{key}: 1}}",
     "listener security": "listeners: [{{listen: ':1', security: {{{key}: 1}}}}]",
-    "connection_protection": "security: {{connection_protection: {{{key}: 1}}}}",
     "admin": "admin: {{{key}: 1}}",
     "metrics": "metrics: {{{key}: 1}}",
     "access_log": "logging: {{access_log: {{{key}: 1}}}}",
