@@ -9,14 +9,30 @@ import re
 from typing import Any, Final
 
 MAX_LENGTH: Final = 1000  # characters of a pattern
-MAX_PROGRAM: Final = 500  # RE2 instructions; a byte costs at most so many steps, where no cache helps: 40 ms for 8 KB
-# Of one pattern, its program and what RE2 caches of it. Beyond it RE2 drops the cache, and at last goes on without.
-MAX_MEMORY_BYTES: Final = 1024 * 1024
+MAX_PROGRAM: Final = 500  # RE2 instructions
+# What is no literal: wildcards, choices, repetitions, each as often as it is repeated. Only they can make so many states that
+# RE2 computes them anew at each byte (`a.{60}b`), at a cost of these steps: 8 KB of path take some 15 ms at most. Words have
+# few states. 80 is enough for a SHA-256, `[0-9a-f]{64}`.
+MAX_STEPS: Final = 80
+# Of one pattern, its program and what RE2 caches of it. Beyond it RE2 drops the cache, and at last goes on without; a larger
+# cache would only be filled in vain, at twice the cost.
+MAX_MEMORY_BYTES: Final = 256 * 1024
+
+_ADVICE: Final = "a repetition like {1,60} counts as often as it repeats, and + or * once"
 
 # Why RE2 refuses what Perl and Python take: none of it can be matched in linear time.
 _LOOK_AROUND: Final = re.compile(r"\(\?<?[=!]")
 _BACK_REFERENCE: Final = re.compile(r"\\[1-9]|\\[gk][{<']|\(\?P=")
 _ATOMIC: Final = re.compile(r"\(\?>|[*+?}]\+")
+
+
+_COUNT: Final = "count"
+# What is no literal, and before it what only looks so. `\x{7f}` and `\pN` are no counts.
+_TOKENS: Final = re.compile(
+    r"\\x\{[^}]*\}|(?P<step>\\[pP](?:\{[^}]*\}|.)|\\[dDsSwWC]|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]|[.|*+?])|\\."
+    rf"|(?P<{_COUNT}>\{{\d+(?:,\d*)?\}})",
+    re.DOTALL,
+)
 
 
 class Pattern:
@@ -51,20 +67,55 @@ def compile(pattern: str) -> Pattern:
         raise ValueError(f"a regular expression has at most {MAX_LENGTH} characters, and this one {len(pattern)}")
     import re2
 
+    try:
+        compiled = _compiled(pattern)
+    except re2.error as error:
+        raise ValueError(_why(pattern, error)) from None
+    size = compiled.programsize
+    if size > MAX_PROGRAM:
+        raise ValueError(f"{_quoted(pattern)} is too large: {size} steps, and {MAX_PROGRAM} are allowed; {_ADVICE}")
+    steps = _steps(pattern, size)
+    if steps > MAX_STEPS:
+        raise ValueError(
+            f"{_quoted(pattern)} is too large: {steps} steps besides its literals, and {MAX_STEPS} are allowed; {_ADVICE}"
+        )
+    return Pattern(pattern, compiled)
+
+
+def _compiled(pattern: str) -> Any:
+    """RE2's pattern. re2.error when it is none."""
+    import re2
+
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1  # bytes
     options.log_errors = False
     options.max_mem = MAX_MEMORY_BYTES
+    return re2.compile(pattern.encode(), options)
+
+
+def _steps(pattern: str, size: int) -> int:
+    """How much of a program of this size is no literal: what is written, and what counts like {3} add to it."""
+    import re2
+
+    tokens = list(_TOKENS.finditer(pattern))
+    written = sum(token["step"] is not None for token in tokens)
+    if not any(token[_COUNT] for token in tokens):
+        return written
     try:
-        compiled = re2.compile(pattern.encode(), options)
-    except re2.error as error:
-        raise ValueError(_why(pattern, error)) from None
-    if compiled.programsize > MAX_PROGRAM:
-        raise ValueError(
-            f"{_quoted(pattern)} is too large: {compiled.programsize} steps at each character, and {MAX_PROGRAM} are allowed; "
-            "a repetition like {100} counts as often as it repeats"
-        )
-    return Pattern(pattern, compiled)
+        # A class is one step, however many ranges it has
+        repeated = int(_compiled(_TOKENS.sub(_shortened, pattern)).programsize)
+        once = int(_compiled(_TOKENS.sub(_without_count, pattern)).programsize)
+    except re2.error:
+        return size
+    return written + max(0, repeated - once)
+
+
+def _shortened(token: re.Match[str]) -> str:
+    return token[0] if token["step"] is None or token[0] in "|*+?" else "x"
+
+
+def _without_count(token: re.Match[str]) -> str:
+    return "" if token[_COUNT] else _shortened(token)
 
 
 def parse_replacement(text: str, pattern: Pattern) -> Replacement:

@@ -63,7 +63,14 @@ def test_replacements_are_literals_and_numbers_of_groups(
         ("/x[z-a]", "'/x[z-a]' is no regular expression: invalid character class range: z-a at character 4 (RE2 syntax)"),
         ("*a", "'*a' is no regular expression: no argument for repetition operator: * at character 1 (RE2 syntax)"),
         ("(a{100}){100}", "invalid repetition size: {100}"),
-        ("(.{50}){10}x{90}", "is too large: "),
+        ("(.{50}){10}x{90}", "is too large: 1114 steps, and 500 are allowed; a repetition like {1,60} counts as often as it"),
+        (".*a.{79}c", "'.*a.{79}c' is too large: 81 steps besides its literals, and 80 are allowed; "),
+        ("[ab]*a[ab]{140}c", "is too large: "),
+        (".*a" + "(a|b)" * 130 + "c", "is too large: "),
+        (".*a" + "." * 130 + "c", "is too large: "),
+        (".*a" + r"\d" * 130 + "c", "is too large: "),
+        ("a?" * 130, "is too large: "),
+        ("([a-z]{1,20}/){4}", "is too large: "),
         ("a" * (MAX_LENGTH + 1), "a regular expression has at most 1000 characters, and this one 1001"),
     ],
 )
@@ -72,6 +79,25 @@ def test_what_is_refused_says_why(pattern: str, message: str) -> None:
         linear_regex.compile(pattern)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+WORDS = "googlebot|bingbot|yandexbot|duckduckbot|baiduspider|facebookexternalhit|twitterbot|linkedinbot|applebot|semrushbot"
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "^/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+        "^/sha256/[0-9a-f]{64}$",
+        "^/[a-z0-9-]{1,32}/",
+        r"\.(css|js|png|jpe?g|gif|svg|ico|woff2?|ttf|eot|map|webp|avif|mp4)$",
+        f"(?i)({WORDS}|{WORDS.replace('bot', 'crawler')})",
+        r"^/\x{7f}\pN[^]{900}]\{900}[[:alpha:]{900}]",
+        "^/" + "long/" * 90,
+    ],
+)
+def test_what_people_write_is_taken(pattern: str) -> None:
+    linear_regex.compile(pattern)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from balance.shared_store.failures import Failure, StoreError, kind_of_reply
+from balance.shared_store.resp_parser import RespParser
 
 CONNECT_S: Final = 1.0  # at least, to connect: nobody waits for it
 LATE_S: Final = 0.01  # a timer that fires so late says that this process was held up, not Redis
@@ -51,7 +52,7 @@ class RedisConnection:
         """Send a command whose replies are taken by receive()."""
         try:
             await self._connection.send_command(*command, check_health=False)
-        except (OSError, exceptions.RedisError) as error:
+        except Exception as error:
             self.close()
             raise _store_error(error, Failure.LOST) from None
 
@@ -59,21 +60,24 @@ class RedisConnection:
         """The next message of a subscription; None when none came in time."""
         try:
             return await self._connection.read_response(disable_decoding=True, timeout=timeout_s)
-        except (OSError, exceptions.RedisError) as error:
+        except Exception as error:
             self.close()
             raise _store_error(error, Failure.LOST) from None
 
     async def _run(self, commands: Sequence[Command]) -> list[Any]:
         connection = self._connection
+        parser: Any = connection._parser
         replies: list[Any] = []
         try:
+            _expect_nothing(parser)
             await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
             for _ in commands:
                 try:
                     replies.append(await connection.read_response(disable_decoding=True))
                 except exceptions.ResponseError as error:
                     replies.append(ErrorReply(_words(error)))
-        except (OSError, exceptions.RedisError, asyncio.IncompleteReadError) as error:
+            _expect_nothing(parser)
+        except Exception as error:
             self.close()
             raise _store_error(error, Failure.LOST) from None
         return replies
@@ -90,6 +94,7 @@ class RedisConnection:
 async def open_connection(url: str, timeout_s: float) -> RedisConnection:
     """Connect and authenticate. StoreError when that fails."""
     settings: dict[str, Any] = dict(parse_url(url))
+    settings["parser_class"] = RespParser  # of any interface: redis-py only calls it
     kind: type[AbstractConnection] = settings.pop("connection_class", Connection)
     connection = kind(
         **settings,
@@ -108,7 +113,7 @@ async def open_connection(url: str, timeout_s: float) -> RedisConnection:
 async def _connect(connection: Any) -> None:  # redis-py has no type for connect()
     try:
         await connection.connect()
-    except (OSError, exceptions.RedisError, asyncio.IncompleteReadError) as error:
+    except Exception as error:
         raise _store_error(error, Failure.CONNECT) from None
 
 
@@ -134,38 +139,28 @@ async def within(timeout_s: float, work: Any, connection: RedisConnection) -> An
                 await task
 
 
+def _expect_nothing(parser: RespParser) -> None:
+    """A reply to nothing would be taken for what the next command asks for."""
+    if parser.has_more:
+        raise exceptions.InvalidResponse("a reply to nothing")
+
+
 def _store_error(error: Exception, kind: Failure) -> StoreError:
     if isinstance(error, (exceptions.TimeoutError, TimeoutError)):
         return StoreError(Failure.TIMEOUT)
-    if isinstance(error, exceptions.AuthenticationError):
-        return StoreError(Failure.AUTH, _words(error))
     if isinstance(error, exceptions.InvalidResponse):
-        return StoreError(Failure.PROTOCOL)
-    if isinstance(error, exceptions.BusyLoadingError):
-        return StoreError(Failure.LOADING)
+        return StoreError(Failure.PROTOCOL, _words(error))
     if isinstance(error, exceptions.ResponseError):
         words = _words(error)
         return StoreError(kind_of_reply(words), words)
-    return StoreError(kind, str(error)[:200])
-
-
-# redis-py takes the first word off some errors and makes a class of it.
-_WORDS: Final = (
-    (exceptions.ReadOnlyError, "READONLY"),
-    (exceptions.OutOfMemoryError, "OOM"),
-    (exceptions.NoPermissionError, "NOPERM"),
-    (exceptions.MovedError, "MOVED"),
-    (exceptions.AskError, "ASK"),
-    (exceptions.MasterDownError, "MASTERDOWN"),  # before the class that it is of
-    (exceptions.ClusterDownError, "CLUSTERDOWN"),
-    (exceptions.ExecAbortError, "EXECABORT"),
-    (exceptions.AuthenticationError, "NOAUTH"),
-)
+    if isinstance(error, exceptions.AuthenticationError):  # redis-py's own: an answer to AUTH that is no +OK
+        return StoreError(Failure.AUTH, _words(error))
+    if isinstance(error, (OSError, exceptions.RedisError)):
+        return StoreError(kind, _words(error))
+    # redis-py met what it does not expect. It must not end the task that serves everybody.
+    return StoreError(Failure.PROTOCOL, type(error).__name__)
 
 
 def _words(error: Exception) -> str:
-    text = str(error)[:200]
-    for kind, word in _WORDS:
-        if isinstance(error, kind):
-            return text if text.startswith(word) else f"{word} {text}"
-    return text
+    """One line of printable text: what a peer says is written to the log."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(error)[:200])

@@ -222,6 +222,7 @@ class RedisSessions:
         """Also tells a Redis that answers what it is asked from one that only lets us in."""
         replies = await connection.run([("HGET", self._format.key(b""), ""), ("PTTL", self._format.key(b""))])
         self._judge(replies)
+        self._judge_types([(replies[0], replies[1])])
 
     async def _batch(self, connection: RedisConnection, look_ups: list[LookUp], writes: list[Write]) -> bool:
         """One batch. False when the connection takes no writes, StoreError when it can't be used at all."""
@@ -240,6 +241,7 @@ class RedisSessions:
         for look_up in look_ups:
             pairs = [(next(replies), next(replies)) for _ in look_up.sessions]
             self._judge([reply for pair in pairs for reply in pair])
+            self._judge_types(pairs)
             look_up.finish(_answer(look_up.sessions, pairs))
         refused = []
         for write, count in zip(writes, counts, strict=True):
@@ -269,6 +271,12 @@ class RedisSessions:
         for reply in replies:
             if isinstance(reply, ErrorReply) and not _is_of_one_key(reply):
                 raise StoreError(reply.kind, str(reply))
+
+    def _judge_types(self, pairs: Sequence[tuple[Any, Any]]) -> None:
+        """StoreError for what HGET and PTTL never answer: it would be the answer to something else."""
+        for backend, ttl_ms in pairs:
+            if not (backend is None or isinstance(backend, (bytes, ErrorReply))) or not isinstance(ttl_ms, (int, ErrorReply)):
+                raise StoreError(Failure.PROTOCOL, "an answer of another type")
 
     # --- its state ------------------------------------------------------------------------------------
 

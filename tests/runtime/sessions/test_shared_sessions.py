@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from array import array
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -18,7 +19,8 @@ from balance.runtime.counters import Row
 from balance.runtime.health_gate import Shared
 from balance.runtime.sessions.session_lookup import SessionLookup
 from balance.runtime.sessions.session_store import NO_ANSWER, Answer, Found
-from balance.runtime.sessions.shared_sessions import FRESH_S, SharedSessions, Step
+from balance.runtime.sessions.session_table import CELLS
+from balance.runtime.sessions.shared_sessions import FRESH_S, MAX_RECENT, SharedSessions, Step
 from balance.runtime.snapshot import backend_slots, build
 
 NAME = "LOAD-BALANCING_SESSION"
@@ -71,7 +73,7 @@ class Store:
 class Machine:
     """One machine's pool of four backends."""
 
-    def __init__(self, store: Store | None, pool: str = "web", ttl_s: float = 3600.0, seed: int = 1) -> None:
+    def __init__(self, store: Store | None, pool: str = "web", ttl_s: float = 3600.0, seed: int = 1, cells: int = 0) -> None:
         backends = tuple(BackendConfig(f"b{n}", Address("a", 1)) for n in range(1, 5))
         affinity = SessionAffinity(enabled=True, mode="redis", ttl_s=ttl_s)
         config = Config(
@@ -81,6 +83,8 @@ class Machine:
         slots = backend_slots(config)
         self.row = memoryview(bytearray(8 * counters.row_cells(len(slots) + 1))).cast("Q")
         shared = Shared.with_nobody(self.row)
+        if cells:
+            shared.sessions = array("Q", bytes(8 * cells))
         shared.store = store
         self.store = store
         snapshot = build(config, slots, Row(self.row), random.Random(seed).random, shared)
@@ -298,6 +302,26 @@ def test_what_a_worker_has_seen_lately_is_bounded(monkeypatch: pytest.MonkeyPatc
         for cookie in cookies:
             machine.request(cookie)
     assert len(machine.shared._recent) <= 10
+
+
+@pytest.mark.long
+def test_a_hundred_thousand_users_are_asked_for_once_each_and_memory_is_bounded() -> None:
+    """Two requests each: the second is answered by the table. Some are displaced there, where a bucket has five."""
+    store = Store()
+    machine = Machine(store, cells=CELLS)
+    count = 100_000
+    for number in range(count):
+        store.sessions[b"%022d" % number, "web"] = f"b{number % 4 + 1}"
+    for now in (100.0, 101.0):
+        for number in range(count):
+            lookup = machine.lookup(f"{number:022}")
+            step = machine.shared.ask(lookup, now, lambda step: None)
+            store.answer()
+            assert step in (Step.WAIT, Step.GO_ON)
+            assert lookup.bound is not None
+            assert lookup.bound.name == f"b{number % 4 + 1}"
+    assert count <= len(store.asked) < count * 1.04
+    assert len(machine.shared._recent) <= MAX_RECENT
 
 
 def test_its_fallback_is_a_backend_that_is_ready() -> None:
