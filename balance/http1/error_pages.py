@@ -14,6 +14,8 @@ _WANTS_HTML = re.compile(rb"(?i)\r\naccept:[^\r\n]*text/html")
 _ALLOW = b"Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n"  # RFC 9110 section 15.5.6: required in a 405
 OPTIONS_REPLY = b"HTTP/1.1 204 No Content\r\n" + _ALLOW  # for OPTIONS with Max-Forwards: 0
 _RETRY_AFTER_S = 1
+# A request may bring its id. A user's page may quote it in an attribute or a script, where a backslash counts as well.
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9._+/=:@%-]")
 
 
 def error_reply(
@@ -36,7 +38,7 @@ def error_reply(
     phrase = HTTPStatus(status).phrase
     kind = "text/html; charset=utf-8"
     if status in pages:
-        text = pages[status].replace("{request_id}", request_id).replace("{why}", why.word)
+        text = pages[status].replace("{why}", why.word).replace("{request_id}", _NOT_PLAIN.sub(_reference, request_id))
     elif _WANTS_HTML.search(head):
         text = (
             f"<!doctype html><title>{status} {phrase}</title><h1>{status} {phrase}</h1>"
@@ -60,3 +62,7 @@ def error_reply(
     if not head.startswith(b"HEAD "):
         lines.append(body)
     return b"".join(lines)
+
+
+def _reference(found: re.Match[str]) -> str:
+    return f"&#{ord(found[0])};"
