@@ -6,7 +6,8 @@ One row for each pair that can conflict, through a real worker. The route's pool
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,11 +22,13 @@ from balance.health.circuit_breaker import BreakerState
 from balance.health.states import State
 from balance.model import Outcome
 from balance.runtime.lease import Lease
+from balance.runtime.sessions.session_store import Answer, Found
 
 OTHERS = ("v2", "blue", "green", "other")
 CANARY, TESTER = "X-Canary: 1", "Cookie: tester=1"
 OPT_IN: dict[str, Any] = {"header": ValueMatch("x-canary", "present"), "cookie": ValueMatch("tester", "present")}
 ALWAYS = Condition("prefix", "path", value="/")
+ID = "a" * 22
 SESSION = "session"  # in the place of a field: the cookie of a session at `one`
 
 
@@ -118,16 +121,42 @@ def states() -> Iterator[Row]:
     yield Row("a session, a drain, and a full backend", 503, (SESSION,), states={"one": "drain full", "two": "full"})
 
 
-@pytest.mark.parametrize("row", [*policies(), *states()], ids=lambda row: row.name)
+ROWS = [*policies(), *states()]
+OF_SESSIONS = [row for row in ROWS if SESSION in row.fields]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 async def test_who_wins(stage: Stage, row: Row) -> None:
+    await who_wins(stage, row, SessionAffinity(enabled=True), session_at_one)
+
+
+@pytest.mark.parametrize("row", OF_SESSIONS, ids=lambda row: row.name)
+async def test_who_wins_where_machines_share_sessions(stage: Stage, row: Row) -> None:
+    """The same as with cookies alone, and Redis is asked for the pool that was chosen, if at all."""
+    store = SharedStore()
+
+    def known_session(stage: Stage) -> str:
+        for pool in stage.snapshot.pools.values():
+            if pool.affinity is not None and pool.affinity.shared is not None:
+                pool.affinity.shared._store_of = lambda: store
+        store.backend = stage.pool.backends[0].name
+        return f"Cookie: LOAD-BALANCING_SESSION={ID}"
+
+    await who_wins(stage, row, SessionAffinity(enabled=True, mode="redis"), known_session)
+    assert set(store.asked) <= {"pool"}
+    moved = row.name in ("a session, an open breaker", "a session, maintenance")
+    assert [kept for kept in store.kept if kept[0] == ID.encode()] == ([(ID.encode(), "pool", True)] if moved else [])
+
+
+async def who_wins(stage: Stage, row: Row, affinity: SessionAffinity, session: Callable[[Stage], str]) -> None:
     for name in ("one", "two"):
         stage.backend(serve(ok(name.encode())))
     pools = {name: [stage.backend(serve(ok(name.encode())))] for name in OTHERS}
     await stage.open(
-        http=http(row.route()), pools=pools, affinity=SessionAffinity(enabled=True), limits=[1, 1],
+        http=http(row.route()), pools=pools, affinity=affinity, limits=[1, 1],
         queue=QueueConfig(size=0), breaker=CircuitBreaker(enabled=True),
     )  # fmt: skip
-    cookie = session_at_one(stage)
+    cookie = session(stage)
     leases = [lease for name, words in row.states.items() for lease in put(stage, name, words)]
     wire = await stage.client()
     await wire.send(get("/", *(cookie if each is SESSION else each for each in row.fields)))
@@ -135,6 +164,31 @@ async def test_who_wins(stage: Stage, row: Row) -> None:
     assert (reply.body if reply.status == 200 else reply.status) == row.expected
     for lease in leases:
         lease.release(Outcome.OK, 0.0)
+
+
+class SharedStore:
+    """Redis, which knows one session, in the pool `pool`."""
+
+    is_up = True
+    takes_writes = True
+    denies = False
+    flushed_at = -1.0
+
+    def __init__(self) -> None:
+        self.backend = ""
+        self.asked: list[str] = []
+        self.kept: list[tuple[bytes, str, bool]] = []
+
+    def look_up(self, sessions: Sequence[bytes], pool: str, answer: Callable[[Answer], None]) -> None:
+        self.asked.append(pool)
+        found = Found(sessions[0], self.backend if pool == "pool" else "", 3600.0)
+        asyncio.get_running_loop().call_soon(answer, found)
+
+    def keep(self, session: bytes, pool: str, backend: str, ttl_s: float, *, is_moved: bool) -> None:
+        self.kept.append((session, pool, is_moved))
+
+    def extend(self, session: bytes, ttl_s: float) -> None:
+        pass
 
 
 def session_at_one(stage: Stage) -> str:
