@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, fields, replace
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 from balance.config.model import Config, ListenerConfig
 from balance.config.route_model import Fault, RouteConfig
 
 
-def with_fault_ends(config: Config, previous: Config | None, now_s: float) -> Config:
-    """The configuration with the end of every fault. `previous` is the one served until `now_s`, seconds since the epoch."""
-    known = {} if previous is None else {place: fault for listener in previous.listeners for place, fault in _faults(listener)}
+class FaultEnd(NamedTuple):
+    """When a fault that is served ends; it counts on for the same fault in the next configuration, or the next instance."""
+
+    listener: str
+    route: str
+    basis: str  # what the fault was: another one has its whole time
+    ends_s: float  # since the epoch
+
+
+def fault_ends(config: Config) -> list[FaultEnd]:
+    """The ends of the faults of a configuration that is served, where their time counts from the load on."""
+    return [
+        FaultEnd(listener.name, route.name, _basis(route.policy.fault), route.policy.fault.ends_s)
+        for listener in config.listeners
+        for route in listener.http.routes
+        if route.policy.fault is not None and route.policy.fault.is_until_relative and route.policy.fault.ends_s
+    ]
+
+
+def with_fault_ends(config: Config, before: Iterable[FaultEnd], now_s: float) -> Config:
+    """The configuration with the end of every fault. `before` are the fault_ends() of the one that was served until `now_s`,
+    seconds since the epoch.
+    """
     if not any(_is_relative(route) for listener in config.listeners for route in listener.http.routes):
         return config
+    known = {(end.listener, end.route, end.basis): end.ends_s for end in before}
     return replace(config, listeners=tuple(_with_ends(listener, known, now_s) for listener in config.listeners))
 
 
@@ -21,17 +46,24 @@ def fault_end_s(fault: Fault) -> float:
     return fault.ends_s if fault.is_until_relative else fault.until_s
 
 
+def utc_text(epoch_s: float) -> str:
+    """A time as it may stand in the file."""
+    return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
+
+
 def _is_relative(route: RouteConfig) -> bool:
     return route.policy.fault is not None and route.policy.fault.is_until_relative
 
 
-def _faults(listener: ListenerConfig) -> list[tuple[tuple[str, str], Fault]]:
-    return [
-        ((listener.name, route.name), route.policy.fault) for route in listener.http.routes if route.policy.fault is not None
-    ]
+def _basis(fault: Fault) -> str:
+    """What is given, without defaults: a version that knows more keys reads the same fault in the same file."""
+    given = asdict(fault)
+    return json.dumps(
+        {key.name: given[key.name] for key in fields(fault) if key.name != "ends_s" and given[key.name] != key.default}
+    )
 
 
-def _with_ends(listener: ListenerConfig, known: dict[tuple[str, str], Fault], now_s: float) -> ListenerConfig:
+def _with_ends(listener: ListenerConfig, known: dict[tuple[str, str, str], float], now_s: float) -> ListenerConfig:
     routes = listener.http.routes
     if not any(_is_relative(route) for route in routes):
         return listener
@@ -39,9 +71,7 @@ def _with_ends(listener: ListenerConfig, known: dict[tuple[str, str], Fault], no
     for route in routes:
         fault = route.policy.fault
         if fault is not None and fault.is_until_relative:
-            before = known.get((listener.name, route.name))
-            is_same = before is not None and replace(before, ends_s=fault.ends_s) == fault
-            ends_s = before.ends_s if is_same and before is not None else now_s + fault.until_s
+            ends_s = known.get((listener.name, route.name, _basis(fault)), now_s + fault.until_s)
             route = replace(route, policy=replace(route.policy, fault=replace(fault, ends_s=ends_s)))
         ended.append(route)
     return replace(listener, http=replace(listener.http, routes=tuple(ended)))

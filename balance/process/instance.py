@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterable
 
+from balance.config.fault_ends import with_fault_ends
 from balance.config.model import Config
 from balance.config.overrides.runtime_overrides import RuntimeChange
 from balance.config.source import Source
@@ -57,7 +59,9 @@ def _run(config: Config, source: Source, handover_state: HandoverState | None, *
             for (name, configured), bound in handover_state.ephemeral_ports.items()
         }
         listen_sockets = open_all(config, handover_state.sockets, handover_state.owned_paths, chosen)
-    for line in startup_log.lines(config, listen_sockets):
+    now_s = time.time()
+    config = with_fault_ends(config, () if handover_state is None else handover_state.fault_ends, now_s)
+    for line in startup_log.lines(config, listen_sockets, now_s):
         log.info("%s", line)
     supervisor = Supervisor(config, source, listen_sockets, systemd, handover_state, watch_config=watch_config)
     try:

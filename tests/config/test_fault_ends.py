@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from balance.config.fault_ends import fault_end_s, with_fault_ends
+from balance.config.fault_ends import fault_end_s, fault_ends, with_fault_ends
 from balance.config.model import Config, HttpConfig, ListenerConfig, PoolConfig
 from balance.config.overrides.difference import difference
 from balance.config.route_model import Fault, RouteConfig, TrafficPolicy
@@ -27,12 +27,12 @@ def end(of: Config) -> float:
 
 
 def test_the_time_counts_from_the_first_load_on() -> None:
-    assert end(with_fault_ends(config(TEN_MINUTES), None, 1000.0)) == 1600.0
+    assert end(with_fault_ends(config(TEN_MINUTES), (), 1000.0)) == 1600.0
 
 
 def test_the_same_file_again_does_not_put_the_end_off() -> None:
-    served = with_fault_ends(config(TEN_MINUTES), None, 1000.0)
-    again = with_fault_ends(config(TEN_MINUTES), served, 1500.0)
+    served = with_fault_ends(config(TEN_MINUTES), (), 1000.0)
+    again = with_fault_ends(config(TEN_MINUTES), fault_ends(served), 1500.0)
     assert again == served
 
 
@@ -46,17 +46,17 @@ def test_the_same_file_again_does_not_put_the_end_off() -> None:
     ],
 )
 def test_another_fault_or_a_new_one_has_its_whole_time(before: Fault | None, listener: str) -> None:
-    served = with_fault_ends(config(before, listener), None, 1000.0)
-    assert end(with_fault_ends(config(TEN_MINUTES), served, 1500.0)) == 2100.0
+    served = with_fault_ends(config(before, listener), (), 1000.0)
+    assert end(with_fault_ends(config(TEN_MINUTES), fault_ends(served), 1500.0)) == 2100.0
 
 
 def test_a_time_of_day_stays_what_it_is_and_no_fault_costs_nothing() -> None:
     given = config(Fault(abort_percent=5, until_s=1_800_000_000.0))
-    assert with_fault_ends(given, None, 1000.0) is given
+    assert with_fault_ends(given, (), 1000.0) is given
     assert end(given) == 1_800_000_000.0
-    assert with_fault_ends(config(None), None, 1000.0) == config(None)
+    assert with_fault_ends(config(None), (), 1000.0) == config(None)
 
 
 def test_an_end_is_no_change_of_the_configuration() -> None:
-    served = with_fault_ends(config(TEN_MINUTES), None, 1000.0)
-    assert not difference(served, with_fault_ends(config(TEN_MINUTES), None, 2000.0))
+    served = with_fault_ends(config(TEN_MINUTES), (), 1000.0)
+    assert not difference(served, with_fault_ends(config(TEN_MINUTES), (), 2000.0))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,3 +162,17 @@ def test_a_switch_outlives_reload_restart_and_upgrade_until_the_file_says_someth
         assert ask(site)[0] == "green-1"
     assert "active green -> blue" in site.order("/reload", discard_changes=True)["changes"][0]
     assert ask(site)[0] == "blue-1"
+
+
+@pytest.mark.long
+def test_an_upgrade_does_not_begin_the_time_of_a_fault_anew(tmp_path: Path, sites: list[Site]) -> None:
+    sites.append(site := Site(tmp_path, "blue-green.yaml", "blue-1", "green-1"))
+    site.instance.ready()
+    site.reload("policy:\n", "policy:\n        fault: {abort_percent: 0.001, until: 10m}\n")
+    told = re.compile(r"route main/shop injects faults (.*)")
+    until(lambda: told.search(site.instance.log), "the end is told")
+    time.sleep(1.1)  # an end is told in seconds
+    assert site.order("/upgrade")["done"]
+    first, second = until(lambda: len(found := told.findall(site.instance.log)) == 2 and found, "the new instance tells it")
+    assert first == second
+    assert first.startswith("until 2")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
 from balance.config.build import KeyPaths
+from balance.config.fault_ends import fault_end_s, utc_text
 from balance.config.model import Config
 from balance.config.reading.document import Document, Path
 from balance.config.route_model import RouteConfig
@@ -66,6 +68,8 @@ def _route(
             yield (*where, "policy", "fault"), "injects nothing: abort_percent and delay_percent are 0"
         elif fault.delay_percent and not fault.delay_s:
             yield (*where, "policy", "fault", "delay_percent"), "delays by nothing: delay is 0"
+        if fault_end_s(fault) and fault_end_s(fault) <= datetime.now(UTC).timestamp():
+            yield (*where, "policy", "fault", "until"), f"ended on {utc_text(fault_end_s(fault))}: no fault is injected"
         if fault.header is not None and not config.trusted_proxies:
             yield (
                 (*where, "policy", "fault", "header"),

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, replace
 
 from balance.admin.supervisor_orders import ChangeBackends, OrderResult, Reload
-from balance.config.fault_ends import with_fault_ends
+from balance.config.fault_ends import fault_ends, with_fault_ends
 from balance.config.overrides.difference import difference, summary
 from balance.errors import StartError
 from balance.process.children.child import Child
@@ -140,7 +140,7 @@ def _rollback_problem(context: ChildContext, to: int) -> str:
 def propose(loaded: Loaded, supervisor_state: SupervisorState, origin: str) -> Proposal:
     """What was loaded, as the next generation. ConfigRejectedError when shared memory has no room for it."""
     context, now = supervisor_state.context, time.time()
-    config = with_fault_ends(loaded.config, context.config, now)
+    config = with_fault_ends(loaded.config, fault_ends(context.config), now)
     lines = difference(context.config, config)
     try:
         assignment = supervisor_state.book.assign(config, context.board.is_unused)

@@ -17,6 +17,7 @@ import enum
 import logging
 import os
 import pickle
+import time
 from collections.abc import Callable
 
 from balance.admin.supervisor_orders import ChangeBackends, OrderResult, Reload, ReloadResult
@@ -222,7 +223,7 @@ class ReloadOperation:
         new_config.sockets_change.commit()
         self._log_dropped()
         log.info("configuration %d is served (%s): %s", new_config.number, self._origin, new_config.summary)
-        for line in faults(new_config.generation.config):
+        for line in faults(new_config.generation.config, time.time()):
             log.info("%s", line)
         for line in new_config.lines[:20]:
             log.info("%s", line)

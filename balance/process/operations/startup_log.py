@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 import platform
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 
-from balance.config.fault_ends import fault_end_s
+from balance.config.fault_ends import fault_end_s, utc_text
 from balance.config.model import Config, PoolConfig
 from balance.model import Address
 from balance.process.sockets.listen_sockets import ListenSockets
@@ -16,8 +15,8 @@ from balance.version import VERSION
 MAX_WARNINGS = 50
 
 
-def lines(config: Config, listen_sockets: ListenSockets) -> Iterator[str]:
-    """The lines, in order."""
+def lines(config: Config, listen_sockets: ListenSockets, now_s: float) -> Iterator[str]:
+    """The lines, in order. `now_s` is in seconds since the epoch."""
     source = f", configuration {config.source}" if config.source else ""
     yield f"balance {VERSION}{source}, Python {platform.python_version()}"
     by_name = {listener.name: listener for listener in config.listeners}
@@ -32,18 +31,17 @@ def lines(config: Config, listen_sockets: ListenSockets) -> Iterator[str]:
         for listen_address in listen_sockets.metrics or listen_sockets.admin:
             yield f"metrics: {url(listen_address.address)}{config.metrics.path}"
     yield f"workers: {config.workers}"
-    yield from faults(config)
+    yield from faults(config, now_s)
 
 
-def faults(config: Config) -> Iterator[str]:
-    """The routes that inject faults, and until when."""
+def faults(config: Config, now_s: float) -> Iterator[str]:
+    """The routes that inject faults, and until when; without those whose faults are over."""
     for listener in config.listeners:
         for route in listener.http.routes:
             fault = route.policy.fault
-            if fault is not None:
-                end_s = fault_end_s(fault)
-                until = datetime.fromtimestamp(end_s, UTC).isoformat(timespec="seconds").removesuffix("+00:00")
-                when = f"until {until}Z" if end_s else f"for {fault.until_s:g} s"
+            end_s = fault_end_s(fault) if fault is not None else 0.0
+            if fault is not None and (not end_s or now_s < end_s):
+                when = f"until {utc_text(end_s)}" if end_s else f"for {fault.until_s:g} s"
                 yield f"route {listener.name}/{route.name} injects faults {when}"
 
 

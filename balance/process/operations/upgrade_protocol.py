@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from balance.config.fault_ends import FaultEnd, fault_ends
 from balance.config.overrides.route_switch import RouteSwitch
 from balance.config.overrides.runtime_overrides import BackendChange, RuntimeChange, Verb
 from balance.errors import StartError
@@ -52,6 +53,7 @@ class HandoverState:
     generation: int
     changes: list[RuntimeChange] = field(default_factory=list)
     has_same_layout: bool = True
+    fault_ends: list[FaultEnd] = field(default_factory=list)
 
     def notify_ready(self) -> None:
         """The new instance serves."""
@@ -105,6 +107,7 @@ def hand_over(
             for change in context.generation.changes
             if isinstance(change, RouteSwitch)
         ],
+        "fault_ends": [tuple(end) for end in fault_ends(context.config)],
     }
     fds = [
         context.board.fd,
@@ -170,6 +173,7 @@ def _parse_handover(end: PipeEnd, message: Message) -> HandoverState:
             *(RouteSwitch(*switch) for switch in fields.get("switches", ())),  # older versions know none
         ],
         has_same_layout=fields["layout"] == layout() and board_fd >= 0,
+        fault_ends=[FaultEnd(*end) for end in fields.get("fault_ends", ())],  # likewise
     )
 
 

@@ -7,7 +7,6 @@ import selectors
 import time
 from collections.abc import Callable, Sequence
 
-from balance.config.fault_ends import with_fault_ends
 from balance.config.model import Config
 from balance.config.source import Source
 from balance.process import logs
@@ -46,7 +45,6 @@ class Bootstrap:
         self._close_in_child = after_fork_in_child
         self._handover_state = handover_state
         liveness_pipe, self._liveness_write_end = os.pipe()
-        config = with_fault_ends(config, None, time.time())
         shared = create_shared_state(config, handover_state)
         number = 1 if handover_state is None else handover_state.generation + 1
         changes = () if handover_state is None else tuple(handover_state.changes)

@@ -79,6 +79,10 @@ def warnings_of(text: str) -> list[str]:
             ],
         ),
         (
+            HEAD + "http: {routes: [{policy: {fault: {until: 2020-01-01T01:00:00+01:00, abort_percent: 5}}}]}",
+            ["3:42: http.routes[0].policy.fault.until: ended on 2020-01-01T00:00:00Z: no fault is injected"],
+        ),
+        (
             HEAD + "http: {routes: [{policy: {regions: {header: X-R}}}]}",
             [
                 "3:45: http.routes[0].policy.regions.header: is believed from security.trusted_proxies only, and there are "

@@ -31,7 +31,7 @@ def announced(**changes: object) -> list[str]:
     config = Config((ListenerConfig("web", (ANY, ANY), Mode.HTTP, "app"),), (pool,), **settings)  # type: ignore[arg-type]
     listen_sockets = open_all(config)
     try:
-        text = list(lines(config, listen_sockets))[1:]
+        text = list(lines(config, listen_sockets, 1_700_000_000.0))[1:]
         for number, listen_address in enumerate(listen_sockets.listeners + listen_sockets.admin_and_metrics):
             text = [line.replace(f":{listen_address.address.port}", f":<{number}>") for line in text]
         return text
@@ -81,11 +81,13 @@ def test_injected_faults_are_said_with_their_end() -> None:
         Fault(abort_percent=1, until_s=1_800_000_000.0),
         Fault(abort_percent=1, until_s=600.0, is_until_relative=True),
         Fault(abort_percent=1, until_s=600.0, is_until_relative=True, ends_s=1_800_000_000.0),
+        Fault(abort_percent=1, until_s=1_700_000_000.0),  # over
+        Fault(abort_percent=1, until_s=600.0, is_until_relative=True, ends_s=1_600_000_000.0),
     ]
     routes = tuple(RouteConfig(f"r{number}", policy=TrafficPolicy(fault=fault)) for number, fault in enumerate(ends))
     plain = RouteConfig("plain")
     config = Config((ListenerConfig("web", (), Mode.HTTP, "app", http=HttpConfig(routes=(plain, *routes))),), ())
-    assert list(faults(config)) == [
+    assert list(faults(config, 1_700_000_000.0)) == [
         "route web/r0 injects faults until 2027-01-15T08:00:00Z",
         "route web/r1 injects faults for 600 s",
         "route web/r2 injects faults until 2027-01-15T08:00:00Z",

@@ -16,9 +16,13 @@ from pathlib import Path
 import pytest
 from fake_supervisor import FakeSupervisor, configured
 
+from balance.config.fault_ends import with_fault_ends
+from balance.config.model import Config, HttpConfig, ListenerConfig
 from balance.config.overrides.route_switch import RouteSwitch
 from balance.config.overrides.runtime_overrides import BackendChange, Verb
+from balance.config.route_model import Fault, RouteConfig, TrafficPolicy
 from balance.errors import StartError
+from balance.model import Mode
 from balance.process.ipc.messages import FAILED, HANDOVER_ENV, READY
 from balance.process.ipc.pipe import MAX_FDS, Message, PipeEnd, pipe_pair
 from balance.process.operations import upgrade_protocol
@@ -37,6 +41,10 @@ CHANGES = (
     BackendChange(Verb.REMOVE, "web", "b2", basis=""),
     RouteSwitch("web", "shop", "green", '{"blue":"v1","green":"v2"}'),
 )
+
+FAULT = TrafficPolicy(fault=Fault(abort_percent=5, until_s=600, is_until_relative=True))
+ROUTES = HttpConfig(routes=(RouteConfig("tried", policy=FAULT),))
+FAULTY = Config((ListenerConfig("web", (), Mode.HTTP, "web", http=ROUTES),), ())
 
 
 @pytest.fixture
@@ -61,7 +69,9 @@ def closed(handover_state: HandoverState) -> None:
 
 def test_all_that_is_given_is_found(supervisor: FakeSupervisor) -> None:
     context = supervisor.supervisor_state.context
-    supervisor.supervisor_state.context = replace(context, history=(replace(context.generation, number=7, changes=CHANGES),))
+    config = with_fault_ends(FAULTY, (), 1000.0)
+    generation = replace(context.generation, number=7, changes=CHANGES, config=config)
+    supervisor.supervisor_state.context = replace(context, history=(generation,))
     mine, theirs = pipe_pair()
     assert hand_over(mine, supervisor.supervisor_state, supervisor.supervisor_state.ephemeral_ports())
     environ = environment(theirs)
@@ -86,6 +96,7 @@ def test_all_that_is_given_is_found(supervisor: FakeSupervisor) -> None:
     )
     assert handover_state.ephemeral_ports == supervisor.supervisor_state.ephemeral_ports()
     assert handover_state.owned_paths == []
+    assert with_fault_ends(FAULTY, handover_state.fault_ends, 1500.0) == config
     handover_state.notify_ready()
     handover_state.stop(30.0)
     assert mine.receive()[0] == [Message(READY, os.getpid(), ()), Message(STOP, 30.0, ())]
@@ -160,6 +171,7 @@ def test_more_sockets_than_one_packet_holds_are_waited_for_on_any_descriptor(tmp
     assert handover_state is not None
     assert len(handover_state.sockets) == len(made)
     assert not handover_state.has_same_layout
+    assert handover_state.fault_ends == []  # as older versions say nothing of them
     closed(handover_state)
     for sock in made:
         sock.close()
