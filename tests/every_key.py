@@ -446,6 +446,7 @@ KEYS: dict[str, Key] = {
     "http.routes[].policy.rules[].priority": Key(5, _RULES + "test_actions_in_the_order_of_priority_and_file"),
     "http.routes[].policy.rules[].pool": Key("p", _RULES + "test_actions_in_the_order_of_priority_and_file"),
     "http.routes[].policy.rules[].status": Key(404, _RULES + "test_replies"),
+    "http.routes[].policy.rules[].retry_after": Key("10m", _RULES + "test_replies"),
     "http.routes[].policy.rules[].redirect.to": Key("/y", _RULES + "test_replies"),
     "http.routes[].policy.rules[].redirect.status": Key(301, _RULES + "test_replies"),
     "http.routes[].policy.rules[].redirect.scheme": Key("https", _REDIRECT),

@@ -194,6 +194,8 @@ def _regions(given: dict[str, Any], folder: str) -> Regions:
 def _rules(sections: Sequence[Section]) -> Iterator[Rule]:
     for index, section in enumerate(sections):
         given = {"name": f"rules[{index}]", **section.given()}
+        if "retry_after" in given:
+            given["retry_after_s"] = given.pop("retry_after")
         if "redirect" in given:
             given["redirect"] = Redirect(**given["redirect"].given())
         if "when" in given and "action" in given:  # else it has been reported already

@@ -194,6 +194,7 @@ class Rule:
     pool: str = ""  # route
     redirect: Redirect | None = None
     status: int = 403  # deny
+    retry_after_s: float = 0.0  # deny; 0: not said
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def error_reply(
         lines.append(f"Date: {date}\r\n".encode())
     lines.append(b"Cache-Control: no-store\r\n")
     lines.append(extra_lines)
-    if status == 503:
+    if status == 503 and why is not Why.DENIED:  # how long a denial holds is known to who has written it
         lines.append(b"Retry-After: %d\r\n" % _RETRY_AFTER_S)
     if status == 405:
         lines.append(_ALLOW)

@@ -23,9 +23,14 @@ class RequestView:
     def __init__(self, fields: RequestFields, target: bytes, *, is_trusted: bool = False) -> None:
         """`is_trusted`: the peer is a trusted proxy, so that its X-Forwarded-*, X-Real-IP and Forwarded count."""
         self.fields = fields
-        self.target = target  # as it came
+        self.target = target  # as it came, while nobody sets another one
         self.is_trusted = is_trusted
         self._parameters: list[tuple[bytes, bytes]] | None = None
+
+    def ask_for(self, target: bytes) -> None:
+        """Look query parameters up in this target from now on."""
+        self.target = target
+        self._parameters = None
 
     def header(self, name: bytes) -> bytes | None:
         """The value of the first field of this lower-case name."""

@@ -90,11 +90,12 @@ class TransformStage(Stage):
         return None
 
     def _change_path(self, context: RequestContext, paths: PathChanges) -> Reply | None:
-        path = context.path
+        path, query = context.path, context.query
         if paths.strips(path):
             context.removed_prefix = paths.stripped
-        context.path, context.query = paths.apply(path, context.query)
-        return self._judge(context) if self._judge is not None and context.path != path else None
+        context.path, context.query = paths.apply(path, query)
+        is_changed = context.path != path or context.query != query
+        return self._judge(context) if self._judge is not None and is_changed else None
 
     def _changed(self, context: RequestContext) -> bytes:
         """The field lines that go to the backend."""

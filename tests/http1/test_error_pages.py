@@ -71,6 +71,11 @@ def test_status_brings_the_field_that_it_needs(status: int, keep_alive: bool, li
     assert line not in parts(others)[0]
 
 
+def test_how_long_a_denial_holds_is_not_guessed() -> None:
+    page = error_reply(503, Why.DENIED, "", "", b"", keep_alive=True, pages={})
+    assert b"Retry-After" not in page
+
+
 def test_users_own_page_stands_in_for_both_formats() -> None:
     pages = {503: "<p>Zurück {request_id} {why} {detail}</p>"}
     for head in (HTML, b"GET / HTTP/1.1\r\n\r\n"):

@@ -252,6 +252,8 @@ def _rule(rule: Rule, where: Path, names: Collection[str], document: Document) -
             yield (*where, key), f"has no meaning beside action: {rule.action}"
     if rule.action != "deny" and document.has((*where, "status")):
         yield (*where, "status"), f"has no meaning beside action: {rule.action}; a redirect's is redirect.status"
+    if rule.action != "deny" and document.has((*where, "retry_after")):
+        yield (*where, "retry_after"), f"has no meaning beside action: {rule.action}"
     yield from _known(rule.pool, (*where, "pool"), names)
     if rule.redirect is not None:
         yield from _redirect(rule.redirect, (*where, "redirect"))

@@ -8,7 +8,7 @@ from balance.config.model import IpNetwork
 from balance.config.route_model import Condition, ValueMatch
 from balance.config.schema import scalars as kind
 from balance.config.schema.addresses import NETWORK
-from balance.config.schema.section import Flag, Name, Section, Text, Timeout, key, one_or_list
+from balance.config.schema.section import Flag, Name, Period, Section, Text, Timeout, key, one_or_list
 from balance.config.schema.transform_sections import RedirectSection
 from balance.config.schema.values import policy_values as value
 from balance.config.schema.values.route_values import COOKIE_CONDITION, HEADER_CONDITION, LOWER_FIELD_NAME
@@ -109,6 +109,7 @@ class RuleSection(Section):
     pool: Name = key("route: the pool.")
     redirect: RedirectSection = key("redirect: where to.")
     status: Annotated[int, kind.integer(400, 599)] = key("deny: the status.", 403)
+    retry_after: Period = key("deny: after what time clients may ask again, as Retry-After says. Default: it is not said.")
 
 
 class PolicySection(Section):

@@ -53,8 +53,9 @@ def error_page(
     backend: Backend | None,
     *,
     keep_alive: bool,
+    lines: bytes = b"",
 ) -> bytes:
-    """An error reply to the request with `head`; `backend`, if any, may be named in X-Backend."""
+    """An error reply to the request with `head`; `backend`, if any, may be named in X-Backend. `lines` are more fields."""
     return error_reply(
         status,
         why,
@@ -64,7 +65,7 @@ def error_page(
         keep_alive=keep_alive,
         pages=settings.pages,
         date=formatdate(usegmt=True),
-        extra_lines=settings.own_lines(request_id, backend),
+        extra_lines=settings.own_lines(request_id, backend) + lines,
     )
 
 

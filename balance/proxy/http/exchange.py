@@ -826,7 +826,7 @@ class Exchange:
     def reply(self, reply: Reply) -> None:
         """End with a reply that a stage has made."""
         if reply.body is None and reply.status >= 400:
-            self.fail(reply.status, reply.why, reply.detail, Outcome.ABORTED)
+            self.fail(reply.status, reply.why, reply.detail, Outcome.ABORTED, lines=reply.lines)
         elif self._state is not ENDED:
             self.why = reply.why
             self.status = reply.status
@@ -834,10 +834,10 @@ class Exchange:
             self._end(Outcome.ABORTED, monotonic(), CLOSED, reply.detail)
             self.client.end_error()
 
-    def fail(self, status: int, why: Why, detail: str, outcome: Outcome, log_detail: str = "") -> None:
+    def fail(self, status: int, why: Why, detail: str, outcome: Outcome, log_detail: str = "", lines: bytes = b"") -> None:
         """End with an error reply if no reply has begun; else break off, so that the reply does not look complete.
 
-        `detail` is sent to the client; `log_detail` replaces it in the log.
+        `detail` is sent to the client; `log_detail` replaces it in the log; `lines` are more fields of the reply.
         """
         if self._state is ENDED:
             return
@@ -849,7 +849,7 @@ class Exchange:
             self.settings.worker.reply_not_understood(self.lease.backend, detail)
         if not has_replied:
             self.status = status
-            self.bytes_out += self.client.writer.error(self, status, why, detail)
+            self.bytes_out += self.client.writer.error(self, status, why, detail, lines)
         self._end(outcome, monotonic(), CLOSED, log_detail or detail)
         if has_replied:
             self.client.break_off(is_stuck=why is Why.CLIENT_TOO_SLOW)

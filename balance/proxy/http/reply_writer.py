@@ -114,8 +114,8 @@ class ReplyWriter:
         self._transport.write(head)
         return len(head)
 
-    def error(self, exchange: Exchange, status: int, why: Why, detail: str) -> int:
-        """Write an error reply of our own, in place of the backend's reply."""
+    def error(self, exchange: Exchange, status: int, why: Why, detail: str, lines: bytes = b"") -> int:
+        """Write an error reply of our own, in place of the backend's reply; `lines` are more of its fields."""
         request, settings, upload = exchange.request, exchange.settings, exchange.upload
         self.keeps_alive = (
             self.keeps_alive
@@ -127,7 +127,7 @@ class ReplyWriter:
             return 0
         head = request.line + request.fields.forward
         page = error_page(
-            settings, status, why, detail, exchange.request_id, head, exchange.backend, keep_alive=self.keeps_alive
+            settings, status, why, detail, exchange.request_id, head, exchange.backend, keep_alive=self.keeps_alive, lines=lines
         )
         if exchange.routing is not None:
             head_end = page.index(b"\r\n\r\n") + 2

@@ -1,4 +1,4 @@
-"""Judges the path that goes to a backend once more when a strip or a rewrite has changed it.
+"""Judges the path and query that go to a backend once more when a strip or a rewrite has changed them.
 
 An open route with `strip_prefix: /api` must not reach `/admin` in a pool where another route guards it: a request is denied if
 it had been, had it asked for the changed path itself. Of the routes that lead to the same pool, the one that it would have
@@ -35,7 +35,16 @@ class FinalPathRules:
     def judge(self, context: RequestContext) -> Reply | None:
         """The reply to a request whose changed path is denied in the pool that it goes to."""
         rules = self._by_pool.get(context.pool)
-        return None if rules is None else rules.judge(context)
+        if rules is None:
+            return None
+        sent = context.target
+        if context.query == b"".join(sent.partition(b"?")[1:]):
+            return rules.judge(context)
+        context.ask_for(context.path + context.query)  # a rewrite has changed the query
+        try:
+            return rules.judge(context)
+        finally:
+            context.ask_for(sent)
 
 
 def final_path_rules(routes: Sequence[RouteConfig], regions: frozenset[str] = frozenset()) -> FinalPathRules | None:

@@ -10,6 +10,7 @@ is judged and goes on.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Final
 
 from balance.config.route_model import RouteConfig, Rule
@@ -28,6 +29,11 @@ AMBIGUOUS_PATH: Final = Reply(
 )
 
 
+def _denial(rule: Rule) -> Reply:
+    after = b"Retry-After: %d\r\n" % ceil(rule.retry_after_s) if rule.retry_after_s else b""  # RFC 9110 section 10.2.3: seconds
+    return Reply(rule.status, Why.DENIED, "a rule denies this request", after)
+
+
 class JudgedRule:
     """A rule, ready to be judged."""
 
@@ -39,7 +45,7 @@ class JudgedRule:
         self.condition: RuleCondition = compile_condition(rule.when, is_denial=rule.action == "deny")
         self.is_route = rule.action == "route"
         self.pool = rule.pool
-        self.denial = Reply(rule.status, Why.DENIED, "a rule denies this request") if rule.action == "deny" else None
+        self.denial = _denial(rule) if rule.action == "deny" else None
         self.redirect = RedirectTarget(rule.redirect) if rule.redirect is not None else None
         self.status = rule.redirect.status if rule.redirect is not None else 0
 

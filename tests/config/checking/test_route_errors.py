@@ -234,6 +234,7 @@ RULES = [
     (f"{{when: {_IF}, action: redirect}}", "", "action redirect needs redirect"),
     (f"{{when: {_IF}, action: route, pool: x}}", ".pool", "'x' is not defined; pools: a, b"),
     (f"{{when: {_IF}, action: deny, pool: a}}", ".pool", "has no meaning beside action: deny"),
+    (f"{{when: {_IF}, action: allow, retry_after: 1m}}", ".retry_after", "has no meaning beside action: allow"),
     (f"{{when: {_IF}, action: allow, status: 404}}", ".status", "has no meaning beside action: allow"),
     (
         "{when: path, action: deny}",

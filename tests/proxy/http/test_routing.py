@@ -16,7 +16,8 @@ from stage import Backend, Stage, serve, until
 
 import balance.stages
 from balance.config.model import AccessLog, Limits, Timeouts
-from balance.config.route_model import HeaderChange, RouteConfig, RouteMatch, Transform
+from balance.config.route_model import Condition, HeaderChange, RouteConfig, RouteMatch, TrafficPolicy, Transform
+from balance.config.route_model import Rule as Denial
 from balance.model import Why
 from balance.runtime import counters
 from balance.stages.environment import StageEnvironment
@@ -81,6 +82,16 @@ async def test_the_log_and_the_counters_name_the_route(stage: Stage, tmp_path: P
         slot,
         stage.snapshot.slots["/", "main/rest"],
     }
+
+
+async def test_a_denial_says_when_to_ask_again_if_the_rule_does(stage: Stage) -> None:
+    def denial(**more: Any) -> TrafficPolicy:
+        return TrafficPolicy(rules=(Denial(Condition("prefix", "path", value="/"), "deny", status=503, **more),))
+
+    routes = to("closed", match=prefix("/closed"), policy=denial(retry_after_s=600)), to("rest", policy=denial())
+    await stage.open(http=http(*routes))
+    wire = await stage.client()
+    assert [(await ask(wire, path)).get("retry-after") for path in ("/closed", "/")] == ["600", None]
 
 
 async def test_a_route_has_its_own_timeouts(stage: Stage) -> None:

@@ -123,3 +123,26 @@ def test_the_denial_has_its_rules_name():
 )
 def test_nothing_is_kept_where_nothing_is_changed_or_guarded(routes, is_needed):
     assert (final_path_rules(routes) is not None) is is_needed
+
+
+BY_QUERY = TrafficPolicy(rules=(Rule(Condition("equals", "query", "mode", "debug"), "deny"),))
+
+
+@pytest.mark.parametrize(
+    ("sent", "query", "why"),
+    [
+        (b"/api/x", b"?mode=debug", "denied"),  # of a rewrite, as backends get it
+        (b"/api/x?mode=debug", b"?mode=plain", ""),
+        (b"/api/x?mode=debug", b"", ""),
+        (b"/api/x?mode=debug", b"?mode=debug", "denied"),
+        (b"/api/x?", b"?", ""),
+    ],
+)
+def test_the_query_is_judged_as_it_is_sent_too(sent, query, why):
+    context = request_context(sent, pool="main")
+    assert context.parameters(b"mode") == ([b"debug"] if b"debug" in sent else [])  # looked up before the rewrite
+    context.path, context.query = b"/x", query
+    reply = FinalPathRules([OPEN, route("/x", policy=BY_QUERY)]).judge(context)
+    assert ("" if reply is None else reply.why.word) == why
+    assert context.target == sent
+    assert context.parameters(b"mode") == ([b"debug"] if b"debug" in sent else [])

@@ -62,7 +62,10 @@ def test_actions_in_the_order_of_priority_and_file(rules, expected):
 def test_replies():
     denial = RulesStage([Rule(ANY, "deny", status=404)]).on_request(request_context())
     assert denial is not None
-    assert (denial.status, denial.why) == (404, Why.DENIED)
+    assert (denial.status, denial.why, denial.lines) == (404, Why.DENIED, b"")
+    closed = RulesStage([Rule(ANY, "deny", status=503, retry_after_s=599.5)]).on_request(request_context())
+    assert closed is not None
+    assert (closed.status, closed.lines) == (503, b"Retry-After: 600\r\n")
     redirect = RulesStage([REDIRECT]).on_request(request_context())
     assert redirect is not None
     assert (redirect.status, redirect.why, redirect.lines) == (302, Why.REDIRECTED, b"Location: /new\r\n")
