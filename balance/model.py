@@ -73,6 +73,7 @@ class Why(enum.IntEnum):
     BLOCKED = 36  # by an access list, or at run time
     TOO_MANY_CONNECTIONS = 37  # of one client address
     CONNECTION_RATE = 38  # likewise: too many a second
+    PREFLIGHT = 39  # answered here, see security.cors
 
     @property
     def word(self) -> str:

@@ -22,6 +22,8 @@ ADDRESSES = str(Path(__file__).resolve().parent.parent / "deployments" / "exampl
 _ACCESS = "tests/proxy/test_listener_access.py::"
 _GUARD = "tests/proxy/test_connection_guard.py::"
 _CLIENT = "tests/proxy/http/test_client.py::"
+_CORS = "tests/stages/security/test_cors_stage.py::"
+_HEADERS = "tests/stages/security/test_headers_stage.py::"
 _COMPRESSED = "tests/proxy/http/test_encoded_reply.py::"
 _COMPRESSION = "tests/stages/test_compression.py::"
 _COOKIE = "tests/proxy/http/test_session_cookie.py::test_the_cookie_is_the_one_that_is_configured"
@@ -275,6 +277,30 @@ KEYS: dict[str, Key] = {
     "security.connection_protection.max_connections_per_ip": Key(7, _GUARD + "test_who_has_too_many_connections_is_reset"),
     "security.connection_protection.max_connection_rate": Key(7, _GUARD + "test_who_opens_too_many_a_second_is_reset"),
     "security.connection_protection.read_timeout": Key("2s", _GUARD + "test_a_slow_head_and_a_slow_body_have_the_guards_time"),
+    "security.headers.enabled": Key(True, _HEADERS + "test_fields"),
+    "security.headers.hsts_max_age": Key("1h", _HEADERS + "test_fields"),
+    "security.headers.hsts_subdomains": Key(True, _HEADERS + "test_fields"),
+    "security.headers.hsts_preload": Key(True, _HEADERS + "test_fields"),
+    "security.headers.nosniff": Key(False, _HEADERS + "test_fields"),
+    "security.headers.frame_options": Key("deny", _HEADERS + "test_fields"),
+    "security.headers.referrer_policy": Key("no-referrer", _HEADERS + "test_fields"),
+    "security.headers.content_security_policy": Key("default-src 'self'", _HEADERS + "test_fields"),
+    "security.headers.permissions_policy": Key("camera=()", _HEADERS + "test_fields"),
+    "security.headers.cross_origin_opener_policy": Key("same-origin", _HEADERS + "test_fields"),
+    "security.headers.cross_origin_resource_policy": Key("same-site", _HEADERS + "test_fields"),
+    "security.headers.cross_origin_embedder_policy": Key("require-corp", _HEADERS + "test_fields"),
+    "security.headers.replace": Key(False, _HEADERS + "test_a_backends_own_field_is_replaced_or_stays"),
+    "security.headers.remove": Key(["Server"], _HEADERS + "test_a_backends_own_field_is_replaced_or_stays"),
+    "security.cors.enabled": Key(True, _CORS + "test_preflight"),
+    "security.cors.allow_origins": Key(["https://a.example"], _CORS + "test_preflight"),
+    "security.cors.allow_origin_regex": Key(
+        ["https://a[.]example"], "tests/security/test_cors_origins.py::test_which_origins_may"
+    ),
+    "security.cors.allow_methods": Key(["PUT"], _CORS + "test_preflight"),
+    "security.cors.allow_headers": Key(["X-A"], _CORS + "test_preflight"),
+    "security.cors.expose_headers": Key(["X-B"], _CORS + "test_replies_to_requests"),
+    "security.cors.allow_credentials": Key(True, _CORS + "test_preflight"),
+    "security.cors.max_age": Key("1h", _CORS + "test_preflight"),
     "security.trusted_proxies": Key(["10.0.0.0/8"], _CLIENT + "test_trusted_proxy_is_believed"),
     "security.client_address": Key("rfc7239", "tests/proxy/test_forwarded.py::test_the_family_that_is_not_believed_is_dropped"),
     "admin.enabled": Key(

@@ -41,6 +41,7 @@ from balance.config.route_build import RouteScope, buffering_of, compression_of,
 from balance.config.route_model import RouteConfig
 from balance.config.schema.common_sections import BackendSection
 from balance.config.schema.schema import ListenerSection, PoolSection, RootSection
+from balance.config.security_build import security_of
 from balance.model import Address, Mode
 
 DEFAULT_LISTENER = "main"
@@ -119,6 +120,7 @@ def build(
                 max_clients=given.get("max_clients", root.given().get("max_clients", 0)),
                 access_lists=access_lists_of(root.security, listener.security, lists),
                 protection=protection_of(root.security, listener.security),
+                security=security_of(root.security, listener.security),
             )
         )
     given = root.given()

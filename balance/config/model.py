@@ -16,6 +16,7 @@ from balance.config.common_model import RetryBudget as RetryBudget
 from balance.config.common_model import Timeouts as Timeouts
 from balance.config.route_model import Buffering, Compression, RouteConfig, Transform
 from balance.model import Address, Mode
+from balance.security.settings import RouteSecurity
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 UNIX: Final = "unix"  # every client that connects over a Unix socket
@@ -212,6 +213,7 @@ class ListenerConfig:
     max_clients: int = 0  # client connections at once, over all workers; 0 is no limit
     access_lists: AccessLists = field(default_factory=AccessLists)
     protection: ConnectionProtection = field(default_factory=ConnectionProtection)
+    security: RouteSecurity = field(default_factory=RouteSecurity)  # without routes; a route has its own, with this below it
 
     @property
     def pools(self) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ from balance.config.schema.policy_sections import PolicySection
 from balance.config.schema.route_sections import RouteSection
 from balance.config.schema.schema import ListenerSection, PoolSection, RootSection
 from balance.config.schema.section import Section
+from balance.config.security_build import security_of
 from balance.geoip import file_stamp
 
 _OF_A_POOL = ("backends", "load_balancer", "retry", "timeouts", "buffering")  # keys of a route with backends of its own
@@ -103,6 +104,7 @@ def _route(name: str, given: dict[str, Any], route: RouteSection, scope: RouteSc
         transform=transform_of(scope.http.get("transform", {}) | overlay(route.transform)),
         policy=policy,
         compression=compression_of(scope.http.get("compression", {}) | overlay(route.compression)),
+        security=security_of(scope.root.security, scope.listener.security, route.security),
         buffering=uses[0].buffering if uses else Buffering(),
         error_pages=pages_of(pages, scope.pages),
         host=scope.http.get("host", "preserve"),

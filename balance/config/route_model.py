@@ -9,6 +9,7 @@ import ipaddress
 from dataclasses import dataclass, field
 
 from balance.config.common_model import HashKey, Retry, Timeouts
+from balance.security.settings import RouteSecurity
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -230,6 +231,7 @@ class RouteConfig:
     transform: Transform = field(default_factory=Transform)
     policy: TrafficPolicy = field(default_factory=TrafficPolicy)
     compression: Compression = field(default_factory=Compression)
+    security: RouteSecurity = field(default_factory=RouteSecurity)
     buffering: Buffering = field(default_factory=Buffering)
     error_pages: tuple[tuple[int, str], ...] = ()  # (status, the page's text)
     host: str = "preserve"  # preserve, backend, or the name that backends get as Host

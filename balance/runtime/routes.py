@@ -182,6 +182,7 @@ def implicit_route(listener: ListenerConfig) -> tuple[RouteConfig, ...]:
         pool=listener.pool,
         transform=http.transform,
         compression=http.compression,
+        security=listener.security,
         buffering=http.buffering,
         host=http.host,
         error_pages=http.error_pages,

@@ -16,6 +16,8 @@ from balance.stages.redirect import redirect_stage
 from balance.stages.region import region_stage
 from balance.stages.respond import respond_stage
 from balance.stages.rules.rules_stage import rules_stage
+from balance.stages.security.cors_stage import cors_stage
+from balance.stages.security.headers_stage import headers_stage
 from balance.stages.split import split_stage
 from balance.stages.stage import Stage
 from balance.stages.transform import transform_stage
@@ -25,6 +27,8 @@ Build = Callable[[RouteConfig, StageEnvironment], Stage | None]  # None: the rou
 # On the way in they are asked from the first to the last; on the way back from the last to the first.
 STAGES: Final[tuple[Build, ...]] = (
     compression_stage,  # the last one on the way back: it goes by the fields that the others leave
+    headers_stage,
+    cors_stage,  # before limits and authentication: browsers send a preflight without either
     region_stage,  # rules and all behind them may go by the region
     rules_stage,  # before all that chooses a pool, which leaves what a rule has chosen
     fault_stage,

@@ -23,6 +23,8 @@ def ignore(owner: Any, name: str) -> None:
 
 if wanted := os.environ.get("BALANCE_TEST_IGNORES"):
     from balance.config import model, route_model
+    from balance.security import settings
 
     owner, _, field = wanted.partition(".")
-    ignore(getattr(model if hasattr(model, owner) else route_model, owner), field)
+    home = next(each for each in (model, route_model, settings) if hasattr(each, owner))
+    ignore(getattr(home, owner), field)

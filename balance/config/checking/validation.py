@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from balance.config.build import KeyPaths
 from balance.config.checking.pool_users import users_of
 from balance.config.checking.route_errors import not_defined, pool_names, route_errors
+from balance.config.checking.security_errors import security_errors
 from balance.config.model import Config, ListenerConfig
 from balance.config.reading.document import Document, Path
 from balance.config.schema.hash_keys import HASHING
@@ -55,6 +56,7 @@ def errors(config: Config, paths: KeyPaths) -> list[Problem]:
         *_limits(config, paths),
         *_shared_pools(config, paths),
         *route_errors(config, paths),
+        *security_errors(config, paths),
         *_metrics(config),
         *_folders(config, paths),
     ]

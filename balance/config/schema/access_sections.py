@@ -8,6 +8,7 @@ from balance.access_lists.address_range import AddressRange
 from balance.config.schema import scalars as kind
 from balance.config.schema.addresses import ADDRESS_RANGE
 from balance.config.schema.section import Count, Flag, Section, Timeout, key, one_or_list
+from balance.config.schema.security_sections import RequestSecuritySection
 
 _ENTRY = one_or_list(ADDRESS_RANGE)
 Entries = Annotated[list[Annotated[AddressRange, ADDRESS_RANGE]], _ENTRY[0], _ENTRY[1]]
@@ -46,7 +47,7 @@ class ConnectionProtectionSection(Section):
     )
 
 
-class AccessSection(Section):
+class AccessSection(RequestSecuritySection):
     """The keys of `security` that a listener may have for its own."""
 
     section_name = "access"

@@ -8,6 +8,7 @@ from balance.config.schema import scalars as kind
 from balance.config.schema.common_sections import BackendSection, LoadBalancerSection, RetrySection, RouteTimeoutsSection
 from balance.config.schema.policy_sections import PolicySection
 from balance.config.schema.section import Name, Section, Size, key, one_or_list
+from balance.config.schema.security_sections import RouteSecuritySection
 from balance.config.schema.transform_sections import (
     CompressionSection,
     OwnBufferingSection,
@@ -72,6 +73,7 @@ class RouteSection(Section):
     transform: TransformSection = key("What is changed in requests and replies.")
     policy: PolicySection = key("Traffic policies.")
     compression: CompressionSection = key("Whether replies are compressed.")
+    security: RouteSecuritySection = key("Fields of replies, CORS, and who may ask.")
     buffering: OwnBufferingSection = key("Which bodies are taken whole.")
     error_pages: dict[Annotated[int, kind.ERROR_STATUS], Annotated[str, kind.FILE]] = key(
         "HTML files to answer errors with, by status, over the listener's; a path is from this file's folder.", {}

@@ -18,8 +18,6 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
         [
             "trusted_proxies",
             "client_address",
-            "headers",
-            "cors",
             "jwt",
             "basic_auth",
             "forward_auth",
@@ -27,11 +25,10 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
     ),
     "pool": frozenset(["tls", "discovery", "autoscaler", "proxy_protocol"]),
     "backend": frozenset(["tls"]),
-    "route": frozenset(["rate_limit", "security", "tls"]),
+    "route": frozenset(["rate_limit", "tls"]),
+    "route security": frozenset(["ip_allowlist", "ip_allowlist_files", "ip_blocklist", "jwt", "basic_auth", "forward_auth"]),
     "security": frozenset(
         [
-            "headers",
-            "cors",
             "jwt",
             "basic_auth",
             "forward_auth",

@@ -143,7 +143,7 @@ ROUTES = [
     ("{timeouts: {idle: 1s}}", "timeouts.idle", "unknown key here; it belongs to timeouts.idle or listeners[0].timeouts.idle"),
     ("{limits: {head: 1KB}}", "limits.head", "unknown key here; it belongs to http.limits.head"),
     ("{rate_limit: {}}", "rate_limit", "'rate_limit' is not available in this version"),
-    ("{security: {}}", "security", "'security' is not available in this version"),
+    ("{rate_limit: {}}", "rate_limit", "'rate_limit' is not available in this version"),
     (
         "{path_regex: ^/old/(.*), redirect: {to: /new/$2}}",
         "redirect.to",

@@ -21,6 +21,7 @@ SECTION_TEXTS = {
     "http": "http: {{{key}: 1}}",
     "route": "http: {{routes: [{{{key}: 1}}]}}",
     "resilience": "resilience: {{{key}: 1}}",
+    "route security": "http: {{routes: [{{security: {{{key}: 1}}}}]}}",
     "security": "security: {{{key}: 1}}",
     "listener security": "listeners: [{{listen: ':1', security: {{{key}: 1}}}}]",
     "admin": "admin: {{{key}: 1}}",

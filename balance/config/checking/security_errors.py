@@ -1,0 +1,60 @@
+"""Errors in `security` that concern several keys together: what a browser would refuse, and what needs requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from balance.config.build import KeyPaths
+from balance.config.model import Config
+from balance.config.reading.document import Document, Path
+from balance.model import Mode
+from balance.security.settings import RouteSecurity
+
+Finding = tuple[Path, str]
+
+OF_REQUESTS = ("headers", "cors")  # keys of security that need requests
+
+
+def security_errors(config: Config, paths: KeyPaths) -> Iterator[Finding]:
+    """Each with the path of its key; what is written at the top is told once."""
+    seen: set[Finding] = set()
+    for finding in _all(config, paths):
+        if finding not in seen:
+            seen.add(finding)
+            yield finding
+
+
+def _all(config: Config, paths: KeyPaths) -> Iterator[Finding]:
+    document = paths.document
+    has_http = any(listener.mode is Mode.HTTP for listener in config.listeners)
+    for index, listener in enumerate(config.listeners):
+        own = (*paths.listeners[index], "security")
+        if listener.mode is Mode.TCP:
+            if own != ("security",) or not has_http:
+                for key in OF_REQUESTS:
+                    if document.has((*own, key)):
+                        yield (*own, key), f"needs requests, and listener {listener.name!r} has mode tcp; write mode: http"
+            continue
+        scopes = (own, ("security",))
+        if not listener.http.routes:
+            yield from _security(listener.security, scopes, document)
+        for number, route in enumerate(listener.http.routes):
+            yield from _security(route.security, ((*paths.routes[index], number, "security"), *scopes), document)
+
+
+def _security(security: RouteSecurity, scopes: tuple[Path, ...], document: Document) -> Iterator[Finding]:
+    """`scopes` are where its keys may stand, the nearest first."""
+
+    def at(*keys: str) -> Path:
+        return next((path for scope in scopes if document.has(path := (*scope, *keys))), (*scopes[0], *keys[:1]))
+
+    cors, headers = security.cors, security.headers
+    if cors.enabled and cors.allow_credentials and "*" in cors.allow_origins:
+        yield (
+            at("cors", "allow_credentials"),
+            "stands beside the origin *: any page could read what a user sees; list the origins",
+        )
+    if headers.enabled and not headers.hsts_max_age_s:
+        for key in ("hsts_subdomains", "hsts_preload"):
+            if getattr(headers, key):
+                yield at("headers", key), "has no effect without hsts_max_age"

@@ -1,0 +1,74 @@
+"""What `security` says of requests and replies: at the top, in listeners and in routes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from balance.config.schema import scalars as kind
+from balance.config.schema.section import Flag, Section, Timeout, key, one_or_list
+from balance.config.schema.values import security_values as value
+from balance.config.schema.values.route_values import REGEX
+
+_ORIGINS = one_or_list(value.ORIGIN)
+Origins = Annotated[list[Annotated[str, value.ORIGIN]], _ORIGINS[0], _ORIGINS[1]]
+_NAMES = one_or_list(kind.FIELD_NAME)
+FieldNames = Annotated[list[Annotated[str, kind.FIELD_NAME]], _NAMES[0], _NAMES[1]]
+_PATTERNS = one_or_list(REGEX)
+Patterns = Annotated[list[Annotated[str, REGEX]], _PATTERNS[0], _PATTERNS[1]]
+_METHODS = one_or_list(value.CORS_METHOD)
+Methods = Annotated[list[Annotated[str, value.CORS_METHOD]], _METHODS[0], _METHODS[1]]
+
+
+class SecurityHeadersSection(Section):
+    """Fields of replies that tell browsers what to refuse, on our own replies, too. "" leaves one out."""
+
+    section_name = "security.headers"
+    enabled: Flag = key("Whether they are added.", False)
+    hsts_max_age: Timeout = key(
+        "Strict-Transport-Security: for how long browsers come over TLS only. Sent where the client came over TLS, also as "
+        "told by a trusted proxy, and never else. 0 is off.",
+        0,
+    )
+    hsts_subdomains: Flag = key("Whether that holds for every name below, too.", False)
+    hsts_preload: Flag = key("Whether browsers may list the name: hard to take back.", False)
+    nosniff: Flag = key("X-Content-Type-Options: nosniff.", True)
+    frame_options: Annotated[str, kind.choice("sameorigin", "deny", "off")] = key("X-Frame-Options.", "sameorigin")
+    referrer_policy: Annotated[str, kind.FIELD_VALUE] = key("Referrer-Policy.", "strict-origin-when-cross-origin")
+    content_security_policy: Annotated[str, kind.FIELD_VALUE] = key("Content-Security-Policy.", "")
+    permissions_policy: Annotated[str, kind.FIELD_VALUE] = key("Permissions-Policy.", "")
+    cross_origin_opener_policy: Annotated[str, kind.FIELD_VALUE] = key("Cross-Origin-Opener-Policy.", "")
+    cross_origin_resource_policy: Annotated[str, kind.FIELD_VALUE] = key("Cross-Origin-Resource-Policy.", "")
+    cross_origin_embedder_policy: Annotated[str, kind.FIELD_VALUE] = key("Cross-Origin-Embedder-Policy.", "")
+    replace: Flag = key("Whether they stand in for a backend's own of the same name; else those stay. HSTS always does.", True)
+    remove: FieldNames = key("Fields of backends that are taken out, like Server and X-Powered-By.", [])
+
+
+class CorsSection(Section):
+    """Which pages of other origins may read replies. Preflight requests are answered here, before limits and authentication;
+    what backends say of CORS is replaced. Without origins no other may."""
+
+    section_name = "security.cors"
+    enabled: Flag = key("Whether CORS is said here.", False)
+    allow_origins: Origins = key(
+        "Like https://app.example.org, https://*.example.org for every name below it, or * for all.", []
+    )
+    allow_origin_regex: Patterns = key("Regular expressions of whole origins, as RE2 has them.", [])
+    allow_methods: Methods = key("What those pages may send.", ["GET", "HEAD", "POST"])
+    allow_headers: FieldNames = key("The fields that they may set; * allows whatever they ask for.", [])
+    expose_headers: FieldNames = key("The fields of replies that they may read, besides the harmless ones.", [])
+    allow_credentials: Flag = key("Whether cookies and passwords go along; never with the origin *.", False)
+    max_age: Timeout = key("How long browsers remember the answer to a preflight.", "10m")
+
+
+class RequestSecuritySection(Section):
+    """The keys of `security` that the top, a listener and a route may have: the nearest wins, key by key."""
+
+    section_name = "request security"
+    headers: SecurityHeadersSection = key("Fields of replies that tell browsers what to refuse.")
+    cors: CorsSection = key("Which pages of other origins may read replies.")
+
+
+class RouteSecuritySection(RequestSecuritySection):
+    """Over the listener's and the top's, key by key. Who may connect is the listener's to say."""
+
+    section_name = "route security"

@@ -1,0 +1,48 @@
+"""What `security` of a listener or route says about requests, as the program uses it; units are in the names.
+
+Frozen, with every default applied. RouteConfig and ListenerConfig hold it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityHeaders:
+    """Fields of replies that tell browsers what to refuse. "" and 0 leave a field out."""
+
+    enabled: bool = False
+    hsts_max_age_s: float = 0.0
+    hsts_subdomains: bool = False
+    hsts_preload: bool = False
+    nosniff: bool = True
+    frame_options: str = "sameorigin"  # sameorigin, deny, off
+    referrer_policy: str = "strict-origin-when-cross-origin"
+    content_security_policy: str = ""
+    permissions_policy: str = ""
+    cross_origin_opener_policy: str = ""
+    cross_origin_resource_policy: str = ""
+    cross_origin_embedder_policy: str = ""
+    replace: bool = True  # a backend's own field of the same name
+    remove: tuple[str, ...] = ()  # fields of backends that tell too much
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """Which pages of other origins may read replies."""
+
+    enabled: bool = False
+    allow_origins: tuple[str, ...] = ()  # https://app.example, https://*.example, *
+    allow_origin_regex: tuple[str, ...] = ()  # of whole origins
+    allow_methods: tuple[str, ...] = ("GET", "HEAD", "POST")
+    allow_headers: tuple[str, ...] = ()  # `*`: any
+    expose_headers: tuple[str, ...] = ()
+    allow_credentials: bool = False
+    max_age_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSecurity:
+    headers: SecurityHeaders = field(default_factory=SecurityHeaders)
+    cors: Cors = field(default_factory=Cors)

@@ -1,0 +1,78 @@
+"""The example files of `security` before running backends."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from instance_process import PATIENCE_S, Instance
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "deployments" / "examples"
+
+Answer = tuple[int, dict[str, str], str]
+Ask = Callable[..., Answer]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Ask]]:
+    """Starts the instance of an example; each backend is `balance backend --catch-all`."""
+    with ExitStack() as stack:
+
+        def started(name: str) -> str:
+            words = [sys.executable, "-m", "balance", "backend", "--port", "0", "--name", name, "--catch-all"]
+            process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+            assert process.stdout is not None
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+            stack.callback(process.stdout.close)
+            return f"127.0.0.1:{process.stdout.readline().rsplit(':', 1)[1].strip()}"
+
+        def start(example: str, **replaced: str) -> Ask:
+            """`replaced`: texts of the file, by name, in braces there; files beside it are taken from its folder."""
+            text = (EXAMPLES / example).read_text().replace('":8080"', '"127.0.0.1:0"')
+            text = re.sub(
+                r"name: (\S+), address: [\d.:]+", lambda found: f"name: {found[1]}, address: {started(found[1])}", text
+            )
+            for old, new in replaced.items():
+                text = text.replace(old, new)
+            text = re.sub(r"(\S+): (\S+\.(?:htpasswd|jwks|pem))\b", lambda found: f"{found[1]}: {EXAMPLES / found[2]}", text)
+            text = text.replace("workers: auto", "workers: 1\nadmin: {listen: '127.0.0.1:0'}\nshutdown: {delay: 0s}")
+            instance = Instance(tmp_path, text).ready()
+            stack.callback(instance.destroy)
+
+            def ask(path: str, method: str = "GET", body: bytes | None = None, **fields: str) -> Answer:
+                connection = http.client.HTTPConnection("127.0.0.1", instance.port, timeout=PATIENCE_S)
+                try:
+                    connection.request(method, path, body, {name.replace("_", "-"): value for name, value in fields.items()})
+                    response = connection.getresponse()
+                    headers = {name.lower(): value for name, value in response.getheaders()}
+                    return response.status, headers, response.read().decode("latin-1")
+                finally:
+                    connection.close()
+
+            return ask
+
+        yield start
+
+
+def test_the_cors_example(serve: Callable[..., Ask]) -> None:
+    ask = serve("cors.yaml")
+    allowed = "access-control-allow-origin"
+    status, headers, _ = ask("/api/x", "OPTIONS", Origin="https://eu.shop.example", Access_Control_Request_Method="PUT")
+    assert (status, headers[allowed]) == (204, "https://eu.shop.example")
+    assert headers["access-control-allow-methods"] == "GET, POST, PUT, DELETE"
+    status, headers, text = ask("/api/x", "PUT", b"x", Origin="https://app.example.org", X_Forwarded_Proto="https")
+    assert text.startswith("app PUT /api/x\n")
+    assert headers[allowed] == "https://app.example.org"
+    assert headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
+    _, headers, _ = ask("/api/x", Origin="https://evil.example")
+    assert allowed not in headers
+    assert "strict-transport-security" not in headers
+    assert ask("/public/x", Origin="https://evil.example")[1][allowed] == "*"
+    assert allowed not in ask("/x", Origin="https://app.example.org")[1]

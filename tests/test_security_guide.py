@@ -1,0 +1,60 @@
+"""Every example of docs/SECURITY.md is served by a whole instance, and each command below it prints what stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import yaml
+from instance_process import Instance
+
+ROOT = Path(__file__).resolve().parent.parent
+GUIDE = (ROOT / "docs" / "SECURITY.md").read_text()
+BLOCK = re.compile(r"^```yaml\n(.*?)^```\n+```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+EXAMPLES = [
+    pytest.param(text, console, id=section.partition("\n")[0].replace(" ", "-"))
+    for section in re.split(r"^## ", GUIDE, flags=re.MULTILINE)[1:]
+    for text, console in BLOCK.findall(section)
+]
+
+
+@pytest.fixture(scope="module")
+def backend() -> Iterator[int]:
+    """The port of a backend that says which request came."""
+    with ExitStack() as stack:
+        words = [sys.executable, "-m", "balance", "backend", "--port", "0", "--name", "app", "--catch-all"]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        stack.callback(process.wait)
+        stack.callback(process.terminate)
+        assert process.stdout is not None
+        stack.callback(process.stdout.close)
+        yield int(process.stdout.readline().rsplit(":", 1)[1])
+
+
+def test_no_example_is_without_commands() -> None:
+    assert len(EXAMPLES) == GUIDE.count("```yaml") == GUIDE.count("```console")
+
+
+@pytest.mark.parametrize(("text", "console"), EXAMPLES)
+def test_an_example_does_what_the_guide_says(text: str, console: str, backend: int, tmp_path: Path) -> None:
+    yaml.safe_load(text)
+    served = text.replace("127.0.0.1:9001", f"127.0.0.1:{backend}").replace('listen: ":8080"', 'listen: "127.0.0.1:0"')
+    instance = Instance(tmp_path, served + '\nadmin: {listen: "127.0.0.1:0"}\nshutdown: {delay: 0s}\n').ready()
+    try:
+        for part in re.split(r"^\$ ", console, flags=re.MULTILINE)[1:]:
+            command, _, printed = part.partition("\n")
+            line = command.replace("localhost:8080", f"127.0.0.1:{instance.port}")
+            line = re.sub(r"^balance (\w+)", rf"{sys.executable} -m balance \1 --admin 127.0.0.1:{instance.admin_port}", line)
+            done = subprocess.run(
+                ["bash", "-c", line], capture_output=True, text=True, timeout=60, env=os.environ | {"LC_ALL": "C"}
+            )
+            assert done.stdout.replace("\r", "") == printed, f"{command}\n{done.stderr}"
+    finally:
+        instance.process.terminate()
+        instance.process.wait()
