@@ -49,6 +49,7 @@ def backend(backend_view: BackendView, view: StateView, totals: Totals, now: flo
         "waiting": waiting(backend_view.pool, view, totals),
         "connections": totals.cell(block + counters.OPEN),
         "requests": totals.cell(block + counters.LEASES),
+        "copies": totals.cell(block + counters.COPIES),
         "failures": totals.cell(block + counters.FAILURES),
         "blamed": totals.cell(block + counters.BLAMED),
         "retries": totals.cell(block + counters.RETRIES),

@@ -72,6 +72,7 @@ TRIALS_PASSED: Final = 11
 TRIALS_FAILED: Final = 12
 BLAMED: Final = 13  # leases that count against its health: failures and bad statuses, where the pool has health
 ABORTED: Final = 14  # leases that ended with Outcome.ABORTED, which says nothing about the backend
+COPIES: Final = 15  # copies of requests that went there as to a mirror: no leases, and no traffic of clients
 UPSTREAM_TIME: Final = 16  # histogram over TIME_BUCKETS_US, then the sum in microseconds: from the choice to the reply's end
 REQUEST_TIME: Final = 32  # the same, from the request's first byte to the reply's last
 CREDIT: Final = 48  # gauge: permits that this worker holds, where there is a limit

@@ -47,6 +47,7 @@ def test_a_backend_says_how_it_stands_why_and_since_when(view: StateView) -> Non
     board.set_ejection(2, Ejection(times=1, until_us=0, total=3))
     for row in board.rows:
         row[counters.block(2) + counters.LEASES] = 4
+        row[counters.block(2) + counters.COPIES] = 3
         row[counters.block(2) + counters.ACTIVE] = 1
         counters.Row(row).observe_time(counters.block(2) + counters.UPSTREAM_TIME, 3000)
     shown = document(view)["a2"]
@@ -70,6 +71,7 @@ def test_a_backend_says_how_it_stands_why_and_since_when(view: StateView) -> Non
         "drained": None,
         "connections": 0,
         "requests": 8,
+        "copies": 6,
         "failures": 0,
         "blamed": 0,
         "retries": 0,

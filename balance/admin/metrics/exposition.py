@@ -33,6 +33,7 @@ US_PER_S = 1_000_000
 # Counters with one cell in each backend's block.
 BACKEND_COUNTERS = (
     ("balance_backend_requests", "Requests (HTTP) or connections (TCP) sent to the backend.", counters.LEASES),
+    ("balance_backend_copies", "Copies of requests sent to the backend as to a mirror.", counters.COPIES),
     ("balance_backend_retries", "Attempts moved away from the backend to another one.", counters.RETRIES),
     ("balance_backend_failures", "Requests or connections that ended by the backend's fault.", counters.FAILURES),
     ("balance_backend_connects", "Connections opened to the backend.", counters.CONNECTS),

@@ -83,7 +83,7 @@ def backends_command(port: AdminClient, is_json: bool) -> int:
     if is_json:
         show_json(reply.document)
         return 0
-    heads = ("POOL", "NAME", "ADDRESS", "WEIGHT", "STATE", "BREAKER", "ACTIVE", "REQUESTS", "FAILURES", "WHY")
+    heads = ("POOL", "NAME", "ADDRESS", "WEIGHT", "STATE", "BREAKER", "ACTIVE", "REQUESTS", "COPIES", "FAILURES", "WHY")
     show(table(heads, backend_rows(reply.document)))
     return 0
 
@@ -94,7 +94,7 @@ def backend_rows(document: dict[str, Any]) -> list[tuple[object, ...]]:
         (
             each["pool"], each["name"], each["address"], _weight(each), each["state"],
             each["breaker"]["state"] if each["breaker"] else None,
-            each["active"], each["requests"], max(each["failures"], each["blamed"]), _why(each),
+            each["active"], each["requests"], each["copies"], max(each["failures"], each["blamed"]), _why(each),
         )
         for each in document["backends"]
     ]  # fmt: skip

@@ -866,8 +866,12 @@ class Exchange:
         routing = self.routing
         if routing is not None and (routing.is_waiting or routing.encoded is not None):
             routing.done()
-        if self.upload is not None:
-            self.upload.release()
+        upload = self.upload
+        if upload is not None:
+            upload.release()
+            if upload.copy is not None:
+                upload.copy.break_off()
+                upload.copy = None
         self._state = ENDED
         self.upstream = self.lease = None
         if upstream is not None:

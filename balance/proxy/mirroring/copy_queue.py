@@ -45,11 +45,10 @@ class Copy:
         self.pool = pool
 
     def add(self, data: bytes, is_whole: bool) -> bool:
-        """More of the body, as it goes to the primary. False when no more is wanted."""
+        """More of the body, as it goes to the primary. False when no more is wanted: the copy is queued or dropped."""
         self._size += len(data)
         if self._size > MAX_COPY:
-            self._parts.clear()
-            self.count(counters.ROUTE_MIRROR_DROPPED)
+            self.break_off()
             return False
         if data:
             self._parts.append(data)
@@ -60,6 +59,11 @@ class Copy:
     @property
     def data(self) -> bytes:
         return b"".join(self._parts)
+
+    def break_off(self) -> None:
+        """Nothing more of the body comes, and it is not whole."""
+        self._parts.clear()
+        self.count(counters.ROUTE_MIRROR_DROPPED)
 
     def count(self, cell: int) -> None:
         if self._block:
@@ -106,7 +110,9 @@ class CopyQueue:
         ready = copy.pool.ready
         if not ready:
             return False
-        address = choices(ready, [backend.load.weight for backend in ready])[0].address
+        backend = choices(ready, [backend.load.weight for backend in ready])[0]
+        address = backend.address
+        self.worker.row.cells[backend.block + counters.COPIES] += 1
         connection = self._take(address)
         if connection is not None and await self._ask(connection, address, copy):
             return True

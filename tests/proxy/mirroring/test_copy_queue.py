@@ -78,7 +78,7 @@ async def test_the_client_sees_nothing_of_the_mirrors_reply(stage: Stage) -> Non
     await until(lambda: counts(stage) == (5, 0))
 
 
-async def test_connections_are_the_mirrors_own_kept_between_copies_and_counted_nowhere(stage: Stage) -> None:
+async def test_connections_are_the_mirrors_own_kept_between_copies_and_only_copies_are_counted_there(stage: Stage) -> None:
     seen: list[Message] = []
     wire, backend = await mirrored(stage, recorded(seen))
     for number in range(1, 6):
@@ -87,8 +87,9 @@ async def test_connections_are_the_mirrors_own_kept_between_copies_and_counted_n
     assert len(backend.wires) == 1
     known = next(known for known in stage.snapshot.pools["shadow"].backends if known.address == backend.address)
     assert (known.open_count, len(known.idle), known.load.active) == (0, 0, 0)
-    for cell in (counters.LEASES, counters.CONNECTS, counters.FAILURES, counters.BLAMED):
+    for cell in (counters.LEASES, counters.CONNECTS, counters.FAILURES, counters.BLAMED, counters.RECEIVED_BYTES):
         assert stage.cell(known.block + cell) == 0
+    assert stage.cell(known.block + counters.COPIES) == 5
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ async def test_a_larger_body_is_not_copied_at_all(stage: Stage) -> None:
     assert len(backend.wires) == 1
 
 
-async def test_a_body_that_the_client_breaks_off_is_not_copied(stage: Stage) -> None:
+async def test_a_body_that_the_client_breaks_off_is_dropped(stage: Stage) -> None:
     seen: list[Message] = []
     wire, backend = await mirrored(stage, recorded(seen), Mirror("shadow", unsafe_methods=True))
     await wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
@@ -132,7 +133,23 @@ async def test_a_body_that_the_client_breaks_off_is_not_copied(stage: Stage) -> 
     wire.reset()
     await stage.settled()
     assert not backend.wires
-    assert counts(stage) == (0, 0)
+    assert counts(stage) == (0, 1)
+
+
+async def test_a_body_that_the_backend_does_not_wait_for_is_dropped(stage: Stage) -> None:
+    async def hurry(wire: Wire) -> None:
+        await wire.send(b"HTTP/1.1 413 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+
+    stage.backend(hurry)
+    shadow = stage.backend(recorded([]))
+    route = to("r", "pool", "shadow", policy=TrafficPolicy(mirror=Mirror("shadow", unsafe_methods=True)))
+    await stage.open(http=http(route), pools={"shadow": [shadow]})
+    wire = await stage.client()
+    await wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
+    assert (await wire.reply("POST")).status == 413
+    await stage.settled()
+    assert counts(stage) == (0, 1)
+    assert not shadow.wires
 
 
 @pytest.mark.parametrize(
