@@ -1,8 +1,9 @@
 """Fault injection: some requests of a route are answered with an error, or wait, to see how clients take it.
 
 It ends by itself, and who may cause a fault by a header field is a trusted proxy only (as in Envoy, where the fields are
-believed from nobody else: x-envoy-fault-* are for internal requests). Delays are judged before aborts, as in Envoy; a request
-may get both. Health checks of backends and requests to the admin port take no route, and so no fault.
+believed from nobody else: x-envoy-fault-* are for internal requests); of others the field does not go on to backends. Delays
+are judged before aborts, as in Envoy; a request may get both. Health checks of backends and requests to the admin port take no
+route, and so no fault.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from balance.routing.value_test import ValueTest
 from balance.stages.environment import StageEnvironment
 from balance.stages.request_context import RequestContext
 from balance.stages.stage import Reply, Stage, Wait
+from balance.stages.trusted_field import TrustedField
 
 RULE: Final = "fault"
 MAX_HELD: Final = 1000  # requests that wait at once, for each route and worker; beyond it none waits
@@ -24,7 +26,7 @@ MAX_HELD: Final = 1000  # requests that wait at once, for each route and worker;
 class FaultInjection(Stage):
     """Aborts and delays of one route."""
 
-    __slots__ = ("_abort", "_abort_below", "_delay_below", "_delay_s", "_ends", "_held", "_test")
+    __slots__ = ("_abort", "_abort_below", "_delay_below", "_delay_s", "_ends", "_field", "_held", "_test")
 
     def __init__(self, fault: Fault, ends: float) -> None:
         """`ends` is when it ends: seconds, monotonic."""
@@ -34,9 +36,12 @@ class FaultInjection(Stage):
         self._abort_below = fault.abort_percent / 100
         self._abort = Reply(fault.abort_status, Why.FAULT_INJECTED, "this fault is injected")
         self._test = ValueTest("header", fault.header) if fault.header is not None else None
+        self._field = TrustedField(fault.header.name.encode()) if fault.header is not None else None
         self._held: list[float] = []  # when the requests that wait go on, earliest first: all wait equally long
 
     def on_request(self, context: RequestContext) -> Reply | Wait | None:
+        if self._field is not None:
+            self._field.remove_unbelieved(context)
         if context.now >= self._ends:
             return None
         if self._test is not None and not (context.is_trusted and self._test.holds(context)):

@@ -1,6 +1,7 @@
 """Finds the region of the client, before all other stages: rules and variables go by it, and so does the choice of backends.
 
-A region that a field says is believed from trusted proxies only. A client without one is in `unknown`.
+A region that a field says is believed from trusted proxies only, and goes on to backends from nobody else. A
+client without one is in `unknown`.
 """
 
 from __future__ import annotations
@@ -13,20 +14,27 @@ from balance.routing.regions import RegionFinder, judged_regions
 from balance.stages.environment import StageEnvironment
 from balance.stages.request_context import RequestContext
 from balance.stages.stage import Stage
+from balance.stages.trusted_field import TrustedField
 
 
 class Region(Stage):
     """Sets the region of a request."""
 
-    __slots__ = ("_finder", "_header")
+    __slots__ = ("_field", "_finder")
 
     def __init__(self, finder: RegionFinder, header: str) -> None:
         self._finder = finder
-        self._header = header.lower().encode()
+        self._field = TrustedField(header.lower().encode()) if header else None
 
     def on_request(self, context: RequestContext) -> None:
-        told = context.header(self._header) if self._header and context.is_trusted else None
-        context.region = self._finder.find(told, context.client)
+        context.region = self.find(context)
+        if self._field is not None:
+            self._field.remove_unbelieved(context)
+
+    def find(self, context: RequestContext) -> str:
+        """The region of a request."""
+        told = self._field.believed(context) if self._field is not None else None
+        return self._finder.find(told, context.client)
 
 
 def region_stage(route: RouteConfig, environment: StageEnvironment) -> Region | None:

@@ -30,6 +30,7 @@ def request(*draws: float, now: float = 50.0, fields: bytes = b"", is_trusted: b
     head = READER.read(b"GET / HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n")
     context = RequestContext()
     context.fields, context.target = head.fields, b"/"
+    context.forward = head.fields.forward
     context.is_trusted = is_trusted
     context.now = now
     left: Iterator[float] = iter(draws)
@@ -89,7 +90,9 @@ def test_the_reply_is_the_configured_status_and_says_that_it_is_injected() -> No
 )
 def test_a_field_causes_faults_for_trusted_proxies_only(fields: bytes, is_trusted: bool, expected: str) -> None:
     fault = Fault(abort_percent=100, header=ValueMatch("x-fault", value="yes"), until_s=FOREVER)
-    assert outcome(fault, request(0.0, fields=fields, is_trusted=is_trusted)) == expected
+    context = request(0.0, fields=fields, is_trusted=is_trusted)
+    assert outcome(fault, context) == expected
+    assert (b"X-Fault:" in context.forward) is (is_trusted and b"X-Fault:" in fields and b"Connection" not in fields)
 
 
 @pytest.mark.parametrize(

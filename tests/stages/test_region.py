@@ -25,6 +25,7 @@ def request(client: str, fields: bytes = b"", *, is_trusted: bool = False) -> Re
     context = RequestContext()
     context.method, context.target, context.path, context.fields = b"GET", b"/", b"/", head.fields
     context.fields, context.target = head.fields, b"/"
+    context.forward = head.fields.forward
     context.is_trusted, context.client = is_trusted, client
     return context
 
@@ -57,6 +58,7 @@ def test_a_field_is_believed_from_trusted_proxies_only(client: str, fields: byte
     context = request(client, fields, is_trusted=is_trusted)
     stage.on_request(context)
     assert context.region == region
+    assert (b"X-Region:" in context.forward) is (is_trusted and b"X-Region:" in fields and b"Connection" not in fields)
 
 
 @pytest.mark.parametrize(("client", "status"), [("10.0.0.1", 0), ("192.0.2.1", 451), ("::ffff:10.0.0.1", 0), ("", 451)])

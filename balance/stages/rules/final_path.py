@@ -88,9 +88,7 @@ class _PoolRules:
         if rules is None:
             return None
         region, found = context.region, self._regions[index]
-        context.region = ""
-        if found is not None:  # the region that the rules would go by
-            found.on_request(context)
+        context.region = found.find(context) if found is not None else ""  # the region that the rules would go by
         rule = rules.judge_reading(context, path).deciding
         context.region = region
         if rule is None or rule.denial is None:

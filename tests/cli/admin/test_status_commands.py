@@ -64,7 +64,8 @@ def test_the_backends_are_a_table(say: Say) -> None:
 def test_the_table_marks_backups_counts_bad_answers_and_knows_the_last_check() -> None:
     backend = {
         "pool": "app", "name": "a3", "address": "h:1", "weight": 2, "backup": True, "state": "unhealthy", "breaker": None,
-        "active": 0, "requests": 9, "copies": 4, "failures": 1, "blamed": 3, "why": "status 503, expected 200 (3 times in a row)",
+        "active": 0, "requests": 9, "copies": 4, "failures": 1, "blamed": 3,
+        "why": "status 503, expected 200 (3 times in a row)",
         "last_check": {"ok": False, "reason": "connection refused"},
     }  # fmt: skip
     (row,) = backend_rows({"backends": [backend]})
