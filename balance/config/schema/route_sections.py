@@ -44,7 +44,8 @@ class RouteSection(Section):
     any path; more conditions before fewer; the file's order. None matches: 404.
 
     A condition on a header field, query parameter or cookie is its value, or {present: true}, {present: false},
-    {regex: ...} or {prefix: ...}; of a repeated one the first counts. Regular expressions are RE2's."""
+    {regex: ...} or {prefix: ...}; of a repeated one the first counts. Regular expressions are RE2's, of 80 steps
+    besides literals."""
 
     section_name = "route"
     name: Name = key("Its name in logs and metrics; unique in its listener. Default: route-1, route-2, ... by position.")

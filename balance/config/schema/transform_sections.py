@@ -138,4 +138,4 @@ class BufferingSection(OwnBufferingSection):
     """Bodies that are taken whole, before a backend is chosen (request) or off the backend (response)."""
 
     section_name = "buffering"
-    total: Size = key("All such bodies of one worker; beyond it they stream.", "64MB")
+    total: Size = key("All such bodies of one worker; beyond it they stream. 0: all stream.", "64MB")
