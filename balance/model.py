@@ -74,6 +74,8 @@ class Why(enum.IntEnum):
     TOO_MANY_CONNECTIONS = 37  # of one client address
     CONNECTION_RATE = 38  # likewise: too many a second
     PREFLIGHT = 39  # answered here, see security.cors
+    UNAUTHORIZED = 40  # no credentials, or wrong ones
+    AUTH_UNAVAILABLE = 41  # nobody could say whether they are right
 
     @property
     def word(self) -> str:

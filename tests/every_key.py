@@ -17,11 +17,16 @@ PAGE = str(Path(__file__).resolve().parent.parent / "deployments" / "examples" /
 
 COUNTRIES = str(Path(__file__).resolve().parent / "countries.mmdb")
 
+HTPASSWD = str(Path(__file__).resolve().parent.parent / "deployments" / "examples" / "users.htpasswd")
+SCRYPT = "scrypt:16:8:1$c2FsdA$" + "00" * 32
+
 ADDRESSES = str(Path(__file__).resolve().parent.parent / "deployments" / "examples" / "blocked.txt")
 
 _ACCESS = "tests/proxy/test_listener_access.py::"
 _GUARD = "tests/proxy/test_connection_guard.py::"
 _CLIENT = "tests/proxy/http/test_client.py::"
+_BASIC = "tests/stages/security/test_basic_auth.py::"
+_BASIC_EXAMPLE = "tests/process/test_example_security.py::"
 _CORS = "tests/stages/security/test_cors_stage.py::"
 _HEADERS = "tests/stages/security/test_headers_stage.py::"
 _COMPRESSED = "tests/proxy/http/test_encoded_reply.py::"
@@ -291,6 +296,15 @@ KEYS: dict[str, Key] = {
     "security.headers.cross_origin_embedder_policy": Key("require-corp", _HEADERS + "test_fields"),
     "security.headers.replace": Key(False, _HEADERS + "test_a_backends_own_field_is_replaced_or_stays"),
     "security.headers.remove": Key(["Server"], _HEADERS + "test_a_backends_own_field_is_replaced_or_stays"),
+    "security.basic_auth.enabled": Key(True, _BASIC + "test_a_route_without_it_has_no_stage"),
+    "security.basic_auth.users": Key({"u": SCRYPT}, _BASIC + "test_who_gets_in"),
+    "security.basic_auth.htpasswd_file": Key(
+        HTPASSWD, _BASIC_EXAMPLE + "test_the_basic_auth_example", frozenset(["BasicAuth.htpasswd"])
+    ),
+    "security.basic_auth.realm": Key("ops", _BASIC + "test_the_challenge_names_the_realm"),
+    "security.basic_auth.user_header": Key("X-User", _BASIC + "test_the_name_goes_to_a_field_that_nobody_can_forge"),
+    "security.basic_auth.forward": Key(False, _BASIC + "test_the_password_goes_on_or_not"),
+    "security.basic_auth.remember": Key("1m", _BASIC + "test_what_was_right_is_remembered_for_a_while"),
     "security.cors.enabled": Key(True, _CORS + "test_preflight"),
     "security.cors.allow_origins": Key(["https://a.example"], _CORS + "test_preflight"),
     "security.cors.allow_origin_regex": Key(

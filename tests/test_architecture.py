@@ -47,6 +47,7 @@ TESTED_ELSEWHERE = {
     "config/schema/route_sections": "config/test_route_build.py",
     "config/schema/security_sections": "config/test_security_build.py",
     "config/schema/values/security_values": "config/checking/test_security_errors.py",
+    "config/reading/security_files": "config/checking/test_security_errors.py",
     "config/schema/section": "config/schema/test_schema.py",
     "config/schema/transform_sections": "config/test_route_build.py",
     "cli/test_backend/pages": "cli/test_backend/test_test_backend_command.py",

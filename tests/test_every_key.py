@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from every_key import KEYS, PENDING, REQUIRED
+from every_key import KEYS, PENDING, REQUIRED, SCRYPT
 
 from balance.config import load_text
 from balance.config.model import Config
@@ -37,6 +37,7 @@ BASE: dict[str, Any] = {
 }
 SIMPLE: dict[str, Any] = {"listen": ":8080", "backends": BACKENDS}
 
+_USERS = {"u": SCRYPT}
 _CHANGE = [{"action": "set", "name": "X-A", "value": "a"}]
 _IF = {"when": {"subject": "path", "equals": "/"}}
 # What stands around a key of a list, or around one that has no meaning alone: the keys that lead to it from `http` or from a
@@ -45,6 +46,7 @@ AROUND: list[tuple[tuple[str, ...], tuple[str, ...], Any]] = [
     (("transform", "request_headers"), ("transform", "request_headers"), _CHANGE),
     (("transform", "response_headers"), ("transform", "response_headers"), _CHANGE),
     (("transform", "rewrite"), ("transform", "rewrite"), [{"regex": "a", "replacement": "b"}]),
+    (("security", "basic_auth", "enabled"), ("security", "basic_auth"), {"users": _USERS}),
     (("backends",), ("backends",), BACKENDS),
     (("split",), ("split",), [{"pool": "q"}, {"pool": "p"}]),
     (("redirect",), ("redirect",), {"path": "/x"}),
@@ -107,6 +109,8 @@ def base_of(path: tuple[Step, ...]) -> dict[str, Any]:
     """The configuration that a key is written into: in a route where it is one of a route, with what is around it."""
     data: dict[str, Any] = copy.deepcopy(SIMPLE if path[0] in SIMPLE else BASE)
     if "http" not in path[:3]:
+        if path[-2:] == ("basic_auth", "enabled"):
+            (data["listeners"][0] if path[0] == "listeners" else data)["security"] = {"basic_auth": {"users": _USERS}}
         return data
     start = path.index("http") + 1
     here: Any = data

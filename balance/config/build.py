@@ -83,10 +83,15 @@ class KeyPaths:
 
 
 def build(
-    root: RootSection, document: Document, pages: Mapping[str, str], cpus: int, lists: Mapping[str, AddressSet]
+    root: RootSection,
+    document: Document,
+    pages: Mapping[str, str],
+    cpus: int,
+    lists: Mapping[str, AddressSet],
+    files: Mapping[str, str],
 ) -> tuple[Config, KeyPaths]:
     """The Config and the paths of its parts. `pages` maps each file named in http.error_pages to its text, `lists` each file of
-    an access list to its addresses.
+    an access list to its addresses, `files` each other one of `security` to its text.
     """
     paths = KeyPaths(document, [], [], [], [])
     pools_given = {name: (path, pool) for name, path, pool in _pools(root)}
@@ -108,7 +113,7 @@ def build(
         pool_path, pool_given = pools_given.get(pool_name, ((), None))
         paths.pool_of.append(pool_path)
         paths.routes.append(document.first((*path, "http", "routes"), ("http", "routes")) if routes else ())
-        scope = RouteScope(root, listener, pool_name, pool_sections, http, pages, folder)
+        scope = RouteScope(root, listener, pool_name, pool_sections, http, pages, folder, files)
         listeners.append(
             ListenerConfig(
                 name=given.get("name", name),
@@ -120,7 +125,7 @@ def build(
                 max_clients=given.get("max_clients", root.given().get("max_clients", 0)),
                 access_lists=access_lists_of(root.security, listener.security, lists),
                 protection=protection_of(root.security, listener.security),
-                security=security_of(root.security, listener.security),
+                security=security_of(files, root.security, listener.security),
             )
         )
     given = root.given()

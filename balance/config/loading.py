@@ -20,6 +20,7 @@ from balance.config.reading.document import Document
 from balance.config.reading.environment import override
 from balance.config.reading.error_page_files import read_pages
 from balance.config.reading.reader import read
+from balance.config.reading.security_files import read_security_files
 from balance.errors import ConfigError, Problem
 
 
@@ -113,8 +114,10 @@ def check(document: Document, problems: list[Problem]) -> Loaded:
     problems += wrong
     lists, wrong = read_lists(root, document, os.path.dirname(document.file))
     problems += wrong
+    files, wrong = read_security_files(root, document, os.path.dirname(document.file))
+    problems += wrong
     cpus = cpu_count()
-    config, paths = build(root, document, pages, cpus, lists)
+    config, paths = build(root, document, pages, cpus, lists, files)
     problems += errors(config, paths)
     if problems:
         raise ConfigError(sorted(dict.fromkeys(problems), key=lambda problem: (problem.line, problem.column)))

@@ -52,6 +52,7 @@ class RouteScope:
     http: Mapping[str, Any]
     pages: Mapping[str, str]
     folder: str  # from which relative paths of files go
+    files: Mapping[str, str]  # those of `security`, by name
     uses: dict[str, PoolUse] = field(default_factory=dict)  # by pool, of routes without any of it
 
 
@@ -104,7 +105,7 @@ def _route(name: str, given: dict[str, Any], route: RouteSection, scope: RouteSc
         transform=transform_of(scope.http.get("transform", {}) | overlay(route.transform)),
         policy=policy,
         compression=compression_of(scope.http.get("compression", {}) | overlay(route.compression)),
-        security=security_of(scope.root.security, scope.listener.security, route.security),
+        security=security_of(scope.files, scope.root.security, scope.listener.security, route.security),
         buffering=uses[0].buffering if uses else Buffering(),
         error_pages=pages_of(pages, scope.pages),
         host=scope.http.get("host", "preserve"),

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from balance.config.overlay import overlay, renamed
 from balance.config.schema.security_sections import RequestSecuritySection
-from balance.security.settings import Cors, RouteSecurity, SecurityHeaders
+from balance.security.password_hash import parse_htpasswd
+from balance.security.settings import BasicAuth, Cors, RouteSecurity, SecurityHeaders
 
 
-def security_of(*layers: RequestSecuritySection | None) -> RouteSecurity:
-    """That of a listener or route; the nearest layer last."""
+def security_of(files: Mapping[str, str], *layers: RequestSecuritySection | None) -> RouteSecurity:
+    """That of a listener or route; the nearest layer last. `files` maps each file that is named to its text."""
     given = overlay(*layers)
     return RouteSecurity(
         headers=SecurityHeaders(**_tuples(renamed(given.get("headers", {}), hsts_max_age="hsts_max_age_s"))),
         cors=Cors(**_tuples(renamed(given.get("cors", {}), max_age="max_age_s"))),
+        basic_auth=_basic_auth(given.get("basic_auth", {}), files),
     )
+
+
+def _basic_auth(given: dict[str, Any], files: Mapping[str, str]) -> BasicAuth:
+    given = renamed(given, remember="remember_s")
+    users = tuple(given.pop("users", {}).items())
+    return BasicAuth(**given, users=users, htpasswd=parse_htpasswd(files.get(given.get("htpasswd_file", ""), "")))
 
 
 def _tuples(given: dict[str, Any]) -> dict[str, Any]:

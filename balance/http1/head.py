@@ -43,6 +43,22 @@ class RequestFields:
         self.values: dict[bytes, list[bytes]] | None = None  # what conditions asked for (see routing/request_view)
         self.notes: dict[object, Any] | None = None  # what stages have found out from the lines (see stages/notes)
 
+    def with_lines(self, forward: bytes) -> RequestFields:
+        """A copy with other lines to forward; nothing that was searched for or found in the lines goes along."""
+        copy = RequestFields()
+        copy.host = self.host
+        copy.framing = self.framing
+        copy.length = self.length
+        copy.connection = self.connection
+        copy.upgrade = self.upgrade
+        copy.expects_continue = self.expects_continue
+        copy.has_connection_auth = self.has_connection_auth
+        copy.request_id = self.request_id
+        copy.max_forwards = self.max_forwards
+        copy.forwarding = self.forwarding
+        copy.forward = forward
+        return copy
+
 
 class Request:
     """A request's head. `line` is the request line to forward, with its CRLF."""

@@ -19,6 +19,7 @@ from balance.proxy.access_log import AccessLog
 from balance.proxy.buffer_budget import BufferBudget
 from balance.proxy.descriptor_limit import DescriptorLimit
 from balance.proxy.net.dial import Resolver
+from balance.proxy.net.job_threads import JobThreads
 from balance.proxy.net.timer_wheel import TICK_S, TimerWheel
 from balance.proxy.warning_throttle import ThrottledWarning
 from balance.runtime import counters
@@ -94,6 +95,7 @@ class WorkerContext:
         "descriptors",
         "guarded",
         "is_draining",
+        "jobs",
         "loop",
         "next_request_id",
         "rand",
@@ -138,6 +140,7 @@ class WorkerContext:
         self.settings_in_use: weakref.WeakSet[Closable] = weakref.WeakSet()
         self.is_draining = False
         self.rand: Callable[[], float] = random
+        self.jobs = JobThreads(loop)  # what takes long and needs no loop: hashes of passwords
         self.unreadable = ThrottledWarning()  # client addresses from trusted proxies that can't be read
         id_format = os.urandom(8).hex().encode() + b"%08x"
         # An id unique over workers and restarts: 16 random hex digits of this worker and a count. An iterator rather than a

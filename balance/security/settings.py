@@ -43,6 +43,21 @@ class Cors:
 
 
 @dataclass(frozen=True, slots=True)
+class BasicAuth:
+    """Who may ask, by user and password."""
+
+    enabled: bool = False
+    users: tuple[tuple[str, str], ...] = ()  # (user, hash)
+    htpasswd_file: str = ""
+    htpasswd: tuple[tuple[str, str], ...] = ()  # what that file has
+    realm: str = "balance"
+    user_header: str = ""  # gets the user's name on its way to the backend
+    forward: bool = True  # the Authorization field, to the backend
+    remember_s: float = 300.0  # what was right
+
+
+@dataclass(frozen=True, slots=True)
 class RouteSecurity:
     headers: SecurityHeaders = field(default_factory=SecurityHeaders)
     cors: Cors = field(default_factory=Cors)
+    basic_auth: BasicAuth = field(default_factory=BasicAuth)

@@ -16,6 +16,7 @@ from balance.stages.redirect import redirect_stage
 from balance.stages.region import region_stage
 from balance.stages.respond import respond_stage
 from balance.stages.rules.rules_stage import rules_stage
+from balance.stages.security.basic_auth import basic_auth_stage
 from balance.stages.security.cors_stage import cors_stage
 from balance.stages.security.headers_stage import headers_stage
 from balance.stages.split import split_stage
@@ -29,6 +30,7 @@ STAGES: Final[tuple[Build, ...]] = (
     compression_stage,  # the last one on the way back: it goes by the fields that the others leave
     headers_stage,
     cors_stage,  # before limits and authentication: browsers send a preflight without either
+    basic_auth_stage,  # before rules, which go by what it says of the user
     region_stage,  # rules and all behind them may go by the region
     rules_stage,  # before all that chooses a pool, which leaves what a rule has chosen
     fault_stage,

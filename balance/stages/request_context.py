@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from balance.http1.head import RequestFields
 from balance.routing.request_view import RequestView
+from balance.stages.notes import note
+from balance.stages.security.client_fields import identified, without_spellings
 from balance.transform.lines_per_try import LinesPerTry
 
 if TYPE_CHECKING:
@@ -75,6 +78,29 @@ class RequestContext(RequestView):
         self.host_to_backend = b""  # the Host that the backend gets; b"" for the client's
         self.without_own = _NONE  # lower-case names of the lines that we would add and must not
         self.per_try: LinesPerTry | None = None  # lines that name the backend, made for each try, before `forward`
+
+    def identify(self, key: object, names: frozenset[bytes], added: bytes) -> None:
+        """From here on the request has no fields of these folded names but the lines in `added`: who it is from.
+
+        All that judges, chooses or forwards by fields sees the same. `key` is the stage that says so.
+        """
+        fields = self.fields
+        notes = fields.notes
+        known: RequestFields | None = None if notes is None else notes.get((key, added))
+        if known is None:
+            known = identified(fields, names, added)
+            note(fields, (key, added), known)
+        is_changed = self.forward is not fields.forward
+        self.forward = without_spellings(self.forward, names) + added if is_changed else known.forward
+        self.use_fields(known)
+
+    def use_fields(self, fields: RequestFields) -> None:
+        """From here on the request has these."""
+        self.fields = fields
+
+    def off_loop(self, job: Callable[[], object], done: Callable[[object], None]) -> bool:
+        """Run a job that takes long, then done() with its result on the loop. False where too many wait already."""
+        return False
 
     def wake(self, reply: Reply | None) -> None:
         """End a Wait: with this reply, or None to go on. No effect where nothing waits, as in a context by itself."""

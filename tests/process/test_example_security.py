@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import re
 import subprocess
@@ -76,3 +77,21 @@ def test_the_cors_example(serve: Callable[..., Ask]) -> None:
     assert "strict-transport-security" not in headers
     assert ask("/public/x", Origin="https://evil.example")[1][allowed] == "*"
     assert allowed not in ask("/x", Origin="https://app.example.org")[1]
+
+
+def test_the_basic_auth_example(serve: Callable[..., Ask]) -> None:
+    ask = serve("basic-auth.yaml")
+
+    def basic(user: str, password: str) -> str:
+        return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+    status, headers, _ = ask("/internal/x")
+    assert (status, headers["www-authenticate"]) == (401, 'Basic realm="internal", charset="UTF-8"')
+    for user, password in (("ada", "lovelace"), ("bob", "builder"), ("carol", "carol's")):
+        status, _, text = ask("/internal/x", Authorization=basic(user, password), X_Remote_User="root")
+        assert status == 200
+        lines = text.splitlines()
+        assert f"x-remote-user: {user}" in lines
+        assert not any(line.startswith("authorization") or line.endswith("root") for line in lines)
+        assert ask("/internal/x", Authorization=basic(user, password + "x"))[0] == 401
+    assert ask("/x")[2].startswith("app GET /x\n")

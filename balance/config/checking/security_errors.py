@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 from balance.config.build import KeyPaths
 from balance.config.model import Config
 from balance.config.reading.document import Document, Path
 from balance.model import Mode
+from balance.security.password_hash import PasswordHash
 from balance.security.settings import RouteSecurity
 
 Finding = tuple[Path, str]
 
-OF_REQUESTS = ("headers", "cors")  # keys of security that need requests
+OF_REQUESTS = ("headers", "cors", "basic_auth")  # keys of security that need requests
 
 
 def security_errors(config: Config, paths: KeyPaths) -> Iterator[Finding]:
@@ -58,3 +60,16 @@ def _security(security: RouteSecurity, scopes: tuple[Path, ...], document: Docum
         for key in ("hsts_subdomains", "hsts_preload"):
             if getattr(headers, key):
                 yield at("headers", key), "has no effect without hsts_max_age"
+    basic = security.basic_auth
+    if basic.enabled:
+        users = (*basic.users, *basic.htpasswd)
+        if not users and not basic.htpasswd_file:
+            yield at("basic_auth"), "has no users, so that nobody could get in; write users or htpasswd_file"
+        elif not users:
+            yield at("basic_auth", "htpasswd_file"), "has no users, so that nobody could get in"
+        for library in sorted({PasswordHash(hashed).library for _, hashed in users} - {""}):
+            if find_spec(library) is None:
+                key = "users" if any(PasswordHash(hashed).library == library for _, hashed in basic.users) else "htpasswd_file"
+                yield at("basic_auth", key), f"{library} needs a library: pip install 'balance[auth]'; scrypt needs none"
+        for name in sorted({user for user, _ in basic.users} & {user for user, _ in basic.htpasswd}):
+            yield at("basic_auth", "users"), f"{name!r} is in htpasswd_file, too; which password counts?"

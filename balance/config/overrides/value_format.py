@@ -13,6 +13,7 @@ from typing import Any
 from balance.config.model import AdminConfig, MetricsConfig
 from balance.config.route_model import Canary
 from balance.config.schema.units import format_duration
+from balance.security.settings import BasicAuth
 
 REDACTED = "***"
 
@@ -32,6 +33,7 @@ _SECRET_FIELDS = frozenset(["authorization", "proxy-authorization", "cookie"])  
 _NO_SECRETS = frozenset(["hash_key"])
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _ASSIGNED = re.compile(r"(?i)\b([\w-]*(?:secret|password|passwd|token|key))=\S+")
+_HASH = re.compile(r"\$(?:2[aby]|argon2[id]{1,2}|scrypt)\$\S+|\bscrypt:\d+:\d+:\d+\$\S+")  # of a password
 _SIZES = (("GB", 1024**3), ("MB", 1024**2), ("KB", 1024))
 
 
@@ -57,6 +59,8 @@ def is_secret(name: str) -> bool:
 
 def secret_fields(section: object) -> frozenset[str]:
     """The fields of a section that are secrets by what another one says: the value of a header field called Authorization."""
+    if isinstance(section, BasicAuth):
+        return frozenset(["users", "htpasswd"])
     name = getattr(section, "name", "")
     return frozenset(["value"]) if isinstance(name, str) and is_secret(name) else frozenset()
 
@@ -100,6 +104,7 @@ def redact(name: str, value: Any) -> Any:
 
 def redact_text(text: str) -> str:
     """Redacts the user name and password in URLs, and values as in `password=...`."""
+    text = _HASH.sub(REDACTED, text)
     return _ASSIGNED.sub(rf"\1={REDACTED}", _USERINFO.sub(REDACTED, text))
 
 

@@ -60,12 +60,33 @@ class CorsSection(Section):
     max_age: Timeout = key("How long browsers remember the answer to a preflight.", "10m")
 
 
+class BasicAuthSection(Section):
+    """Asks for a user and a password. Hashes are bcrypt, argon2 (pip install 'balance[auth]') or scrypt, and are verified off
+    the loop; what was right is remembered, and guesses are bounded (503)."""
+
+    section_name = "security.basic_auth"
+    enabled: Flag = key("Whether nobody gets in without.", False)
+    users: dict[Annotated[str, value.USER], Annotated[str, value.HASH]] = key("Users and the hashes of their passwords.", {})
+    htpasswd_file: Annotated[str, kind.FILE] = key(
+        "A file with more, user:hash a line, as htpasswd -B writes it; a path is from this file's folder. Reloads read it anew."
+    )
+    realm: Annotated[str, kind.FIELD_VALUE] = key("What browsers show as they ask.", "balance")
+    user_header: Annotated[str, value.IDENTITY_FIELD] = key(
+        "A field that gets the user's name; the client's own of that name is removed in every spelling (X-User, X_User)."
+    )
+    forward: Flag = key("Whether the backend gets the Authorization field, too.", True)
+    remember: Timeout = key(
+        "For how long a password that was right is not verified again. A reload forgets what it changes.", "5m"
+    )
+
+
 class RequestSecuritySection(Section):
     """The keys of `security` that the top, a listener and a route may have: the nearest wins, key by key."""
 
     section_name = "request security"
     headers: SecurityHeadersSection = key("Fields of replies that tell browsers what to refuse.")
     cors: CorsSection = key("Which pages of other origins may read replies.")
+    basic_auth: BasicAuthSection = key("Users and passwords.")
 
 
 class RouteSecuritySection(RequestSecuritySection):

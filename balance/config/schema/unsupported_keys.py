@@ -19,18 +19,16 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
             "trusted_proxies",
             "client_address",
             "jwt",
-            "basic_auth",
             "forward_auth",
         ]
     ),
     "pool": frozenset(["tls", "discovery", "autoscaler", "proxy_protocol"]),
     "backend": frozenset(["tls"]),
     "route": frozenset(["rate_limit", "tls"]),
-    "route security": frozenset(["ip_allowlist", "ip_allowlist_files", "ip_blocklist", "jwt", "basic_auth", "forward_auth"]),
+    "route security": frozenset(["ip_allowlist", "ip_allowlist_files", "ip_blocklist", "jwt", "forward_auth"]),
     "security": frozenset(
         [
             "jwt",
-            "basic_auth",
             "forward_auth",
             "rate_limit",
         ]

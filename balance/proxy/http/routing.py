@@ -6,11 +6,12 @@ connection ends a wait.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from balance.errors import ProtocolError
-from balance.http1.head import Response
+from balance.http1.head import RequestFields, Response
 from balance.model import Why
 from balance.proxy.http.encoded_reply import EncodedReply
 from balance.proxy.http.request_head import request_head
@@ -188,6 +189,14 @@ class Routing(RequestContext):
         self.is_waiting = False
         if self.encoded is not None:
             self.encoded.close()
+
+    def use_fields(self, fields: RequestFields) -> None:
+        """Policies that hash a field, and sessions, go by them, too."""
+        self.fields = fields
+        self._exchange.request.fields = fields
+
+    def off_loop(self, job: Callable[[], object], done: Callable[[object], None]) -> bool:
+        return self._exchange.settings.worker.jobs.run(job, done)
 
     def wake(self, reply: Reply | None) -> None:
         """What a stage waited for has come: `reply` ends the request, None lets it go on. No effect after the wait."""

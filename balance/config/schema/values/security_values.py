@@ -1,9 +1,18 @@
-"""Value types of `security`: origins and methods of CORS."""
+"""Value types of `security`: origins and methods of CORS, users, hashes, fields that say who asks."""
 
 from __future__ import annotations
 
-from balance.config.schema.scalars import METHOD, Scalar, as_text
+from balance.config.schema.scalars import FIELD_NAME, METHOD, Scalar, as_text, text_matching
 from balance.security.cors_origins import normalized_origin
+from balance.security.password_hash import PasswordHash
+
+# Fields that belong to the connection, to the message or to what is said of the client elsewhere.
+_TAKEN = frozenset((
+    "authorization", "connection", "content-encoding", "content-length", "content-type", "cookie", "expect",
+    "forwarded", "host", "http2-settings", "keep-alive", "max-forwards", "origin", "proxy-authenticate",
+    "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "via",
+    "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip", "x-request-id",
+))  # fmt: skip
 
 
 def _origin(value: object) -> str:
@@ -17,5 +26,21 @@ def _method(value: object) -> str:
     return str(METHOD.read(text))
 
 
+def _hash(value: object) -> str:
+    text = as_text(value)  # not quoted: it is half a password
+    PasswordHash(text)
+    return text
+
+
+def _identity_field(value: object) -> str:
+    text = str(FIELD_NAME.read(value))
+    if text.lower() in _TAKEN:
+        raise ValueError(f"{text} has another meaning; write a field of your own, like X-User")
+    return text
+
+
+HASH = Scalar(_hash, {"type": "string", "minLength": 1})
+USER = text_matching(r"[^:\x00-\x1f\x7f]{1,255}", "a user; write up to 255 characters without a colon", 255)
+IDENTITY_FIELD = Scalar(_identity_field, {"type": "string", "minLength": 1})
 ORIGIN = Scalar(_origin, {"type": "string", "minLength": 1})
 CORS_METHOD = Scalar(_method, {"type": "string", "minLength": 1})

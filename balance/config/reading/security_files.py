@@ -1,0 +1,70 @@
+"""Reads the files that `security` names: their text goes into the configuration, and a reload takes in what has changed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+
+from balance.config.reading.document import Document, Path
+from balance.config.schema.schema import RootSection
+from balance.config.schema.security_sections import RequestSecuritySection
+from balance.errors import Problem
+from balance.security.password_hash import parse_htpasswd
+
+MAX_FILE_BYTES = 1024 * 1024
+
+Check = Callable[[str], object]  # ValueError says in one line what is wrong
+
+
+def read_security_files(root: RootSection, document: Document, folder: str) -> tuple[dict[str, str], list[Problem]]:
+    """Maps each file's name to its text; a relative name is resolved from `folder`."""
+    texts: dict[str, str] = {}
+    problems: list[Problem] = []
+    for path, file, check in _named(root):
+        if file in texts:
+            continue
+        try:
+            texts[file] = read_text(os.path.join(folder, file))
+            check(texts[file])
+        except OSError as error:
+            problems.append(document.problem(path, f"{file!r} can't be read: {error.strerror}"))
+        except ValueError as error:
+            texts[file] = ""  # reported once
+            problems.append(document.problem(path, f"{file!r}: {error}"))
+    return texts, problems
+
+
+def read_text(path: str) -> str:
+    """OSError, or ValueError for what can be no such file. Pipes and devices, which may never end, are not read."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError("is not a file")
+    with open(path, "rb") as file:
+        content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise ValueError("is larger than 1 MB")
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8 text") from None
+
+
+def _named(root: RootSection) -> Iterator[tuple[Path, str, Check]]:
+    for path, section in _scopes(root):
+        if section.basic_auth is not None and section.basic_auth.htpasswd_file:
+            yield (*path, "basic_auth", "htpasswd_file"), section.basic_auth.htpasswd_file, parse_htpasswd
+
+
+def _scopes(root: RootSection) -> Iterator[tuple[Path, RequestSecuritySection]]:
+    """Every `security` of requests with its path."""
+    scopes: list[tuple[Path, RequestSecuritySection | None]] = [(("security",), root.security)]
+    lists = [(("http", "routes"), root.http.routes if root.http is not None else None)]
+    for number, listener in enumerate(root.listeners or ()):
+        scopes.append((("listeners", number, "security"), listener.security))
+        if listener.http is not None:
+            lists.append((("listeners", number, "http", "routes"), listener.http.routes))  # type: ignore[arg-type]
+    for where, routes in lists:
+        scopes += [((*where, number, "security"), route.security) for number, route in enumerate(routes or ())]
+    for path, section in scopes:
+        if section is not None:
+            yield path, section
