@@ -76,6 +76,13 @@ class Why(enum.IntEnum):
     PREFLIGHT = 39  # answered here, see security.cors
     UNAUTHORIZED = 40  # no credentials, or wrong ones
     AUTH_UNAVAILABLE = 41  # nobody could say whether they are right
+    TLS_PROTOCOL = 42  # a ClientHello, record or handshake message that breaks the protocol
+    TLS_NO_SHARED_CIPHER = 43  # no version, cipher suite or signature algorithm in common
+    TLS_UNKNOWN_NAME = 44  # with strict_sni
+    TLS_CLIENT_CERTIFICATE = 45  # none, or one that is not trusted
+    TLS_TIMEOUT = 46  # of the handshake
+    TLS_NOT_TLS = 47  # plain HTTP, say, on a port with TLS
+    TLS_ABORTED = 48  # the client left during the handshake
 
     @property
     def word(self) -> str:

@@ -24,6 +24,14 @@ ADDRESSES = str(Path(__file__).resolve().parent.parent / "deployments" / "exampl
 
 _ACCESS = "tests/proxy/test_listener_access.py::"
 _GUARD = "tests/proxy/test_connection_guard.py::"
+_CERTIFICATES = Path(__file__).resolve().parent.parent / "deployments" / "examples" / "certificates"
+CERTIFICATE = {"cert_file": str(_CERTIFICATES / "example.crt"), "key_file": str(_CERTIFICATES / "example.key")}
+_SAME_CERTIFICATE = f"{_CERTIFICATES}/../certificates/example.crt"
+_SAME_KEY = f"{_CERTIFICATES}/../certificates/example.key"
+_TLS = "tests/proxy/tls/test_handshake.py::"
+_TLS_NAME = _TLS + "test_the_certificate_is_chosen_by_the_name"
+_PASSWORD = "tests/tls/test_contexts.py::test_the_password_of_a_key_comes_from_the_environment"
+
 _CLIENT = "tests/proxy/http/test_client.py::"
 _BASIC = "tests/stages/security/test_basic_auth.py::"
 _BASIC_EXAMPLE = "tests/process/test_example_security.py::"
@@ -476,6 +484,24 @@ KEYS: dict[str, Key] = {
         {"eu": ["us"]},
         "tests/runtime/test_region_levels.py::test_what_a_region_cannot_take_spills_over_in_proportion_to_the_next_only",
     ),
+    "tls.enabled": Key(False, _TLS + "test_a_request_over_tls_is_answered_and_says_https"),
+    "tls.certificates[].cert_file": Key(_SAME_CERTIFICATE, _TLS_NAME),
+    "tls.certificates[].key_file": Key(_SAME_KEY, _TLS_NAME),
+    "tls.certificates[].key_password_env": Key("TLS_PASSWORD", _PASSWORD),
+    "tls.certificates[].domains": Key(
+        ["a.example"], "tests/tls/test_contexts.py::test_names_are_those_configured_else_the_certificates_own"
+    ),
+    "tls.certificates[].default": Key(True, "tests/tls/test_contexts.py::test_the_default_is_the_one_marked_else_the_first"),
+    "tls.cert_file": Key(_SAME_CERTIFICATE, _TLS_NAME),
+    "tls.key_file": Key(_SAME_KEY, _TLS_NAME),
+    "tls.key_password_env": Key("TLS_PASSWORD", _PASSWORD),
+    "tls.min_version": Key("1.3", _TLS + "test_who_is_refused_gets_the_alert_that_says_why"),
+    "tls.max_version": Key("1.2", _TLS + "test_what_is_offered_is_what_is_configured"),
+    "tls.cipher_suites": Key(["ECDHE-RSA-AES128-GCM-SHA256"], _TLS + "test_what_is_offered_is_what_is_configured"),
+    "tls.alpn_protocols": Key([], _TLS + "test_what_is_offered_is_what_is_configured"),
+    "tls.session_tickets": Key(False, _TLS + "test_a_session_is_resumed_and_is_not_where_tickets_are_off"),
+    "tls.strict_sni": Key(True, "tests/proxy/tls/test_hello_step.py::test_who_is_refused_learns_why_where_tls_has_a_word"),
+    "tls.handshake_timeout": Key("3s", _TLS + "test_a_client_that_does_not_go_on_is_cut_at_the_deadline"),
     "http.routes[].policy.rules[].name": Key("no-admin", _RULES + "test_actions_in_the_order_of_priority_and_file"),
     "http.routes[].policy.rules[].when": Key(
         {"subject": "host", "equals": "a"},

@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from every_key import KEYS, PENDING, REQUIRED, SCRYPT
+from every_key import CERTIFICATE, KEYS, PENDING, REQUIRED, SCRYPT
 
 from balance.config import load_text
 from balance.config.model import Config
@@ -108,6 +108,9 @@ FOUND = {key_of(path) for path in PLACES}
 def base_of(path: tuple[Step, ...]) -> dict[str, Any]:
     """The configuration that a key is written into: in a route where it is one of a route, with what is around it."""
     data: dict[str, Any] = copy.deepcopy(SIMPLE if path[0] in SIMPLE else BASE)
+    if "tls" in path[:3]:
+        scope = data["listeners"][0] if path[0] == "listeners" else data
+        scope["tls"] = {"certificates": [dict(CERTIFICATE)]} if "certificates" in path else dict(CERTIFICATE)
     if "http" not in path[:3]:
         if path[-2:] == ("basic_auth", "enabled"):
             (data["listeners"][0] if path[0] == "listeners" else data)["security"] = {"basic_auth": {"users": _USERS}}

@@ -118,10 +118,15 @@ def summary(config: Config) -> list[str]:
         of_pool = f" (pool {pool.name})" if len(pools) > 1 else ""
         lines += [f"    - {backend.name}: {backend.address}, weight {backend.weight}{of_pool}" for backend in pool.backends]
     lines.append(f"  Load Balancer: {', '.join(dict.fromkeys(pool.algorithm for pool in pools))}")
-    lines.append("  TLS: disabled")
+    lines.append(f"  TLS: {_tls(config)}")
     lines.append(f"  Health Checks: {', '.join(dict.fromkeys(_health(pool.health_check) for pool in pools))}")
     lines.append(f"  Admin API: {config.admin.address if config.admin.enabled else 'disabled'}")
     return lines
+
+
+def _tls(config: Config) -> str:
+    secured = [listener.name for listener in config.listeners if listener.tls.enabled]
+    return f"on {', '.join(secured)}" if secured else "disabled"
 
 
 def _health(check: HealthCheck) -> str:

@@ -42,6 +42,7 @@ from balance.config.route_model import RouteConfig
 from balance.config.schema.common_sections import BackendSection
 from balance.config.schema.schema import ListenerSection, PoolSection, RootSection
 from balance.config.security_build import security_of
+from balance.config.tls_build import server_tls
 from balance.model import Address, Mode
 
 DEFAULT_LISTENER = "main"
@@ -89,9 +90,10 @@ def build(
     cpus: int,
     lists: Mapping[str, AddressSet],
     files: Mapping[str, str],
+    pems: Mapping[str, bytes] | None = None,
 ) -> tuple[Config, KeyPaths]:
     """The Config and the paths of its parts. `pages` maps each file named in http.error_pages to its text, `lists` each file of
-    an access list to its addresses, `files` each other one of `security` to its text.
+    an access list to its addresses, `files` each other one of `security` to its text, `pems` those of `tls`.
     """
     paths = KeyPaths(document, [], [], [], [])
     pools_given = {name: (path, pool) for name, path, pool in _pools(root)}
@@ -126,6 +128,7 @@ def build(
                 access_lists=access_lists_of(root.security, listener.security, lists),
                 protection=protection_of(root.security, listener.security),
                 security=security_of(files, root.security, listener.security),
+                tls=server_tls(root.tls, listener.tls, mode, pems or {}, folder),
             )
         )
     given = root.given()

@@ -21,7 +21,10 @@ from balance.config.reading.environment import override
 from balance.config.reading.error_page_files import read_pages
 from balance.config.reading.reader import read
 from balance.config.reading.security_files import read_security_files
+from balance.config.reading.tls_files import Known, read_pem_files
 from balance.errors import ConfigError, Problem
+
+NONE_KNOWN: Known = {}
 
 
 class UnreadableError(ConfigError):
@@ -74,14 +77,14 @@ def load_text(text: str, file: str, env: Mapping[str, str] | None = None) -> Loa
 
 
 def load_with_changes(
-    text: str, file: str, env: Mapping[str, str] | None, changes: Sequence[RuntimeChange]
+    text: str, file: str, env: Mapping[str, str] | None, changes: Sequence[RuntimeChange], known: Known = NONE_KNOWN
 ) -> LoadedWithChanges:
-    """Check a text with run-time changes applied."""
+    """Check a text with run-time changes applied. `known` are the certificates that are served."""
     env = os.environ if env is None else env
     document, problems = read(text, file, env)
     problems += override(document, env)
     try:
-        return check_with_changes(document, problems, changes)
+        return check_with_changes(document, problems, changes, known)
     except ConfigError as error:
         has_new = any(change.basis is None for change in changes)
         if not changes or has_new or not _is_valid(text, file, env):
@@ -99,13 +102,15 @@ def _is_valid(text: str, file: str, env: Mapping[str, str]) -> bool:
     return True
 
 
-def check_with_changes(document: Document, problems: list[Problem], changes: Sequence[RuntimeChange]) -> LoadedWithChanges:
+def check_with_changes(
+    document: Document, problems: list[Problem], changes: Sequence[RuntimeChange], known: Known = NONE_KNOWN
+) -> LoadedWithChanges:
     """Check a document with run-time changes applied."""
     kept, dropped, wrong = apply_changes(document, changes)
-    return LoadedWithChanges(check(document, problems + wrong), tuple(kept), tuple(dropped))
+    return LoadedWithChanges(check(document, problems + wrong, known), tuple(kept), tuple(dropped))
 
 
-def check(document: Document, problems: list[Problem]) -> Loaded:
+def check(document: Document, problems: list[Problem], known: Known = NONE_KNOWN) -> Loaded:
     """Decode, build and validate a document. `problems` are those of reading it."""
     problems += resolve_aliases(document)
     root, wrong = decode(document)
@@ -116,10 +121,12 @@ def check(document: Document, problems: list[Problem]) -> Loaded:
     problems += wrong
     files, wrong = read_security_files(root, document, os.path.dirname(document.file))
     problems += wrong
+    pems = read_pem_files(root, document, os.path.dirname(document.file), known)
+    problems += pems.problems
     cpus = cpu_count()
-    config, paths = build(root, document, pages, cpus, lists, files)
+    config, paths = build(root, document, pages, cpus, lists, files, pems.texts)
     problems += errors(config, paths)
     if problems:
         raise ConfigError(sorted(dict.fromkeys(problems), key=lambda problem: (problem.line, problem.column)))
-    found = warnings(config, paths, cpus)
+    found = [*warnings(config, paths, cpus), *pems.kept]
     return Loaded(config, tuple(sorted(found, key=lambda problem: (problem.line, problem.column))))

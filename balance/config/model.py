@@ -17,6 +17,7 @@ from balance.config.common_model import Timeouts as Timeouts
 from balance.config.route_model import Buffering, Compression, RouteConfig, Transform
 from balance.model import Address, Mode
 from balance.security.settings import RouteSecurity
+from balance.tls.settings import ServerTls
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 UNIX: Final = "unix"  # every client that connects over a Unix socket
@@ -214,6 +215,7 @@ class ListenerConfig:
     access_lists: AccessLists = field(default_factory=AccessLists)
     protection: ConnectionProtection = field(default_factory=ConnectionProtection)
     security: RouteSecurity = field(default_factory=RouteSecurity)  # without routes; a route has its own, with this below it
+    tls: ServerTls = field(default_factory=ServerTls)
 
     @property
     def pools(self) -> tuple[str, ...]:

@@ -16,8 +16,9 @@ import os
 import socket
 import weakref
 from collections.abc import Coroutine, Sequence
+from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 from balance.model import Mode
 from balance.proxy.clients import Clients
@@ -25,13 +26,16 @@ from balance.proxy.connection_guard import ConnectionGuard
 from balance.proxy.http.client import HttpClient
 from balance.proxy.listener_access import ListenerAccess
 from balance.proxy.listener_settings import ListenerSettings
-from balance.proxy.net.sockets import keep_alive, reset_accepted
+from balance.proxy.net.sockets import keep_alive, other_address, reset_accepted
 from balance.proxy.net.timer_wheel import TimerWheel
 from balance.proxy.preread import Caller, Step
 from balance.proxy.tcp.session import Downstream
+from balance.proxy.tls.handshake import MIN_HANDSHAKE_S, SHUTDOWN_S, Handshake
+from balance.proxy.tls.hello_step import HelloStep
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
 from balance.runtime.snapshot import Listener
+from balance.tls.contexts import ListenerTls
 
 log = logging.getLogger("balance.worker")
 
@@ -85,6 +89,7 @@ class Acceptor:
         "_settings",
         "_settings_in_use",
         "_steps",
+        "_tls",
         "_waits_in",
         "_worker",
         "callers",
@@ -93,15 +98,22 @@ class Acceptor:
     )  # fmt: skip
 
     def __init__(
-        self, worker: WorkerContext, sock: socket.socket, listener: Listener, clients: Clients, steps: Sequence[Step] = ()
+        self,
+        worker: WorkerContext,
+        sock: socket.socket,
+        listener: Listener,
+        clients: Clients,
+        steps: Sequence[Step] = (),
+        tls: ListenerTls | None = None,
     ) -> None:
-        """`steps` are taken in order for each connection, before it has a transport."""
+        """`steps` are taken in order for each connection, before it has a transport. `tls` None: there is none."""
         name = sock.getsockname()
         self.sock = sock
         self.clients = clients
         self.callers: set[Caller] = set()  # connections at a step that waits
         self._worker = worker
         self._steps = tuple(steps)
+        self._tls = tls
         self._port = name[1] if isinstance(name, tuple) else 0
         self._is_closed = False
         self._waits_in: list[Any] | None = None  # the list in which it waits for room
@@ -119,7 +131,7 @@ class Acceptor:
         self._settings_in_use: weakref.WeakSet[ListenerSettings] = (
             weakref.WeakSet()
         )  # those that its connections may have, the newest included
-        self.lead_to(listener, clients)
+        self.lead_to(listener, clients, tls)
 
     def open(self) -> None:
         """Listen, and begin to accept."""
@@ -127,8 +139,9 @@ class Acceptor:
         self.sock.listen(BACKLOG)
         self._worker.loop.add_reader(self.sock, self._readable)
 
-    def lead_to(self, listener: Listener, clients: Clients) -> None:
+    def lead_to(self, listener: Listener, clients: Clients, tls: ListenerTls | None = None) -> None:
         """Serve new connections by this listener. Nothing changes when it is the same as before."""
+        self._tls = tls
         if clients is not self.clients:
             self.clients.acceptors.discard(self)
             if self._waits_in is not None:
@@ -151,8 +164,9 @@ class Acceptor:
             self._worker.settings_in_use.add(self._settings)
         for settings in list(self._settings_in_use):
             # All refer to the newest, so that an old connection does not keep every snapshot since.
-            settings.successor = self._settings
-            settings.is_closing |= self._settings is None  # TCP mode now: HTTP connections end with their request
+            is_spoken = self._settings is not None and self._settings.scheme == settings.scheme  # else TLS came or went
+            settings.successor = self._settings if is_spoken else None
+            settings.is_closing |= not is_spoken  # TCP mode now: HTTP connections end with their request
         if self._settings is not None:
             self._settings_in_use.add(self._settings)
 
@@ -247,14 +261,17 @@ class Acceptor:
                     clients.withdraw()
                     continue
                 self._place = clients
-                if self._guard is not None and not self._steps:
+                if self._guard is not None and not self._steps:  # handshakes count, too
                     place = self._guard.enter(address, clients)
                     if place is None:
                         reset_accepted(fd)
                         clients.withdraw()
                         continue
                     self._place = place
-                if self._steps:
+                if self._tls is not None:
+                    steps: tuple[Step, ...] = (*self._steps, HelloStep(self._worker, self._tls))
+                    Caller(self, fd, address, steps, None if self._steps else self._place).begin()
+                elif self._steps:
                     Caller(self, fd, address, self._steps).begin()
                 else:
                     making.append(self._adopt(fd, address))
@@ -266,7 +283,7 @@ class Acceptor:
     @property
     def preread_s(self) -> float:
         """The time limit for all steps, in seconds."""
-        return self._listener.timeouts.client_header_s
+        return self._listener.timeouts.client_header_s if self._tls is None else self._tls.settings.handshake_timeout_s
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -276,21 +293,64 @@ class Acceptor:
     def wheel(self) -> TimerWheel:
         return self._worker.wheel
 
-    def refused(self) -> None:
+    def refused(self, caller: Caller) -> None:
         """A step has refused a connection: free its place."""
-        self.clients.leave()
+        (caller.place or self.clients).leave()
 
-    def adopt(self, fd: int, address: Any) -> None:
-        """Make the transport of a connection that has passed all steps. `address` is the one that they found out."""
-        self._place = self.clients
-        if self._guard is not None:
+    def adopt(self, caller: Caller, fd: int) -> None:
+        """Make the transport of a connection that has passed all steps, with the address that they found out."""
+        address = caller.address
+        self._place = caller.place or self.clients
+        if self._guard is not None and caller.place is None:
             place = self._guard.enter(address, self.clients)
             if place is None:
                 reset_accepted(fd)
                 self.clients.leave()
                 return
             self._place = place
-        self._worker.loop.call_soon(self._made, [self._adopt(fd, address)])
+        if caller.secured is not None:
+            self._secure(caller, fd)
+        else:
+            self._worker.loop.call_soon(self._made, [self._adopt(fd, address)])
+
+    def _secure(self, caller: Caller, fd: int) -> None:
+        """Begin a TLS handshake. The protocol's connection_made() is called at its end."""
+        tls, certificate = caller.secured
+        handshake = Handshake(self._worker, self._place, tls, certificate, fd, other_address(caller.address))
+        self._address = caller.address
+        making = self._worker.loop.connect_accepted_socket(
+            self._protocol,
+            self._socket_of(fd),
+            ssl=cast(Any, handshake),
+            ssl_handshake_timeout=max(caller.ends_at - monotonic(), MIN_HANDSHAKE_S),
+            ssl_shutdown_timeout=SHUTDOWN_S,
+        )
+        try:
+            waiter: asyncio.Future[Any] = making.send(None)
+        except BaseException:
+            os.close(fd)
+            handshake.ended(None)
+            raise
+        handshake.waiter = waiter
+        waiter.add_done_callback(partial(self._secured, making, handshake))
+
+    def _secured(self, making: Making, handshake: Handshake, _: asyncio.Future[Any]) -> None:
+        failure: BaseException | None = None
+        try:
+            making.send(None)
+        except StopIteration:
+            pass
+        except (Exception, asyncio.CancelledError) as error:
+            failure = error
+        handshake.ended(failure)
+
+    def _socket_of(self, fd: int) -> Any:
+        if self._is_native:
+            self._accepted.fd = fd
+            return self._accepted
+        accepted = socket.socket(self.sock.family, socket.SOCK_STREAM, fileno=fd)
+        accepted.setblocking(False)
+        return accepted
 
     def _adopt(self, fd: int, address: Any) -> Making:
         """Begin to make a connection's transport and protocol. Call _made() after connection_made() was called."""

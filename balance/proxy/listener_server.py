@@ -22,6 +22,7 @@ from balance.runtime.backend import Backend, IdleTime
 from balance.runtime.counters import Row
 from balance.runtime.health_gate import Shared
 from balance.runtime.snapshot import Listener, Renewal, Snapshot
+from balance.tls.contexts import TlsContexts
 
 GAUGES_EVERY = 4  # ticks
 SOME_PARKED = 8  # parked connections closed at once for want of descriptors
@@ -43,14 +44,17 @@ class ListenerServer:
         row: Row,
         logging: LoggingConfig,
         shared: Shared | None = None,
+        tls: TlsContexts | None = None,
     ) -> None:
-        """`shared` is what the processes of the instance share, None for a process by itself.
+        """`shared` is what the processes of the instance share, None for a process by itself. `tls` likewise: contexts made
+        before the fork, whose session tickets all workers know.
 
         OSError when the access log can't be opened.
         """
         access = AccessLog(logging.access_log) if logging.access_log.enabled else None
         self._loop = loop
         self._snapshot = snapshot
+        self.tls = tls or TlsContexts(snapshot.config)
         self._row = row
         self._shared = shared or Shared.with_nobody(row.cells)
         self._worker = WorkerContext(loop, row, monotonic(), access, self._shared)
@@ -84,8 +88,14 @@ class ListenerServer:
         self._tick()
         self._lead(sockets)
 
-    async def swap(self, snapshot: Snapshot, renewals: Iterable[Renewal], sockets: Sequence[tuple[str, socket.socket]]) -> None:
-        """Change to another snapshot and these sockets. The loop turns in between.
+    async def swap(
+        self,
+        snapshot: Snapshot,
+        renewals: Iterable[Renewal],
+        sockets: Sequence[tuple[str, socket.socket]],
+        tls: TlsContexts | None = None,
+    ) -> None:
+        """Change to another snapshot and these sockets, with `tls` as made for it. The loop turns in between.
 
         Requests under way end with their old settings. `renewals` are the snapshot's, see prepare().
         """
@@ -97,6 +107,7 @@ class ListenerServer:
         gone = [backend for slot, (_, backend) in self._snapshot.backends.items() if slot not in present]
         await pause.if_due()
         before, self._snapshot = self._snapshot, snapshot
+        self.tls = tls or TlsContexts(snapshot.config, self.tls)
         self._leaving = {slot: backend for slot, backend in self._leaving.items() if slot not in present}
         self._leaving |= {backend.slot: backend for backend in gone}
         self._gauges_due = []
@@ -136,10 +147,10 @@ class ListenerServer:
             listener = listeners[name]
             acceptor = self._acceptors.get(sock)
             if acceptor is None:
-                acceptor = Acceptor(self._worker, sock, listener, self._clients[name])
+                acceptor = Acceptor(self._worker, sock, listener, self._clients[name], tls=self.tls.by_listener.get(name))
                 acceptor.open()
             else:
-                acceptor.lead_to(listener, self._clients[name])
+                acceptor.lead_to(listener, self._clients[name], self.tls.by_listener.get(name))
             acceptors[sock] = acceptor
         closed = [acceptor for sock, acceptor in self._acceptors.items() if sock not in acceptors]
         self._acceptors = acceptors

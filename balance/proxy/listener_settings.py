@@ -100,7 +100,7 @@ class ListenerSettings:
         self._routed: dict[tuple[Route, str], ListenerSettings] = {}
         self._regional: dict[tuple[Route, str, str], ListenerSettings] = {}  # those of routes that go by regions
         self.port = port
-        self.scheme = "http"
+        self.scheme = "https" if listener.has_tls else "http"
         self._use(listener.pool, listener.timeouts, listener.cookie, listener.retrying, http.buffering)
         self.reader = RequestReader(http)
         self.replies = worker.tolerant_reader if http.strictness == "tolerant" else worker.response_reader

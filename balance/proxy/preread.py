@@ -42,19 +42,21 @@ class Host(Protocol):
     @property
     def wheel(self) -> TimerWheel: ...
 
-    def adopt(self, fd: int, address: Any) -> None:
+    def adopt(self, caller: Caller, fd: int) -> None:
         """Make the transport of a connection that has passed all steps."""
 
-    def refused(self) -> None:
+    def refused(self, caller: Caller) -> None:
         """A connection was closed before it had a transport."""
 
 
 class Caller(Timed):
     """A connection that was accepted and has no transport yet. A step may change its `address`: a PROXY header does."""
 
-    __slots__ = ("_host", "_is_watched", "_peeked", "_steps", "_timer", "address", "sock")
+    __slots__ = ("_host", "_is_watched", "_peeked", "_steps", "_timer", "address", "ends_at", "on_timeout", "place", "secured",
+                 "sock")  # fmt: skip
 
-    def __init__(self, host: Host, fd: int, address: Any, steps: Sequence[Step]) -> None:
+    def __init__(self, host: Host, fd: int, address: Any, steps: Sequence[Step], place: Any = None) -> None:
+        """`place` is where it is counted already, if it is."""
         Timed.__init__(self)
         self.sock = socket.socket(fileno=fd)
         self.sock.setblocking(False)
@@ -64,11 +66,15 @@ class Caller(Timed):
         self._peeked = 0
         self._is_watched = False
         self._timer: asyncio.TimerHandle | None = None
+        self.place = place
+        self.ends_at = NEVER  # the deadline of all steps, and of a TLS handshake that follows
+        self.on_timeout: Callable[[Caller], None] | None = None
+        self.secured: Any = None  # what a TLS handshake begins with, see proxy.tls
 
     def begin(self) -> None:
         """Begin the steps. Until they are over it is in the host's `callers`."""
         now = monotonic()
-        self.deadline = now + (self._host.preread_s or NEVER)
+        self.deadline = self.ends_at = now + (self._host.preread_s or NEVER)
         if self.deadline < self.looked_at:
             self._host.wheel.watch(self, now)
         self._host.callers.add(self)
@@ -87,6 +93,8 @@ class Caller(Timed):
 
     def expire(self, now: float) -> None:
         """The time limit has passed."""
+        if self.on_timeout is not None:
+            self.on_timeout(self)
         self.refuse()
 
     def give_up(self) -> None:
@@ -96,7 +104,7 @@ class Caller(Timed):
         """Close the connection, unless the steps are over."""
         if self._leave():
             self.sock.close()
-            self._host.refused()
+            self._host.refused(self)
 
     def _go_on(self) -> None:
         verdict = PrereadResult.PASS
@@ -111,7 +119,7 @@ class Caller(Timed):
             del self._steps[0]
         if verdict is PrereadResult.PASS:
             if self._leave():
-                self._host.adopt(self.sock.detach(), self.address)
+                self._host.adopt(self, self.sock.detach())
         elif verdict is PrereadResult.REFUSE:
             self.refuse()
         else:

@@ -104,6 +104,7 @@ class WorkerContext:
         "row",
         "settings_in_use",
         "short_of_resources",
+        "tls_refused",
         "tolerant_reader",
         "unreadable",
         "unreadable_replies",
@@ -141,6 +142,7 @@ class WorkerContext:
         self.is_draining = False
         self.rand: Callable[[], float] = random
         self.jobs = JobThreads(loop)  # what takes long and needs no loop: hashes of passwords
+        self.tls_refused = ThrottledWarning()
         self.unreadable = ThrottledWarning()  # client addresses from trusted proxies that can't be read
         id_format = os.urandom(8).hex().encode() + b"%08x"
         # An id unique over workers and restarts: 16 random hex digits of this worker and a count. An iterator rather than a

@@ -44,6 +44,7 @@ STORE_STATE: Final = 121  # gauge: the state of the shared store, a StoreState; 
 STORE_FAILURE: Final = 122  # gauge: why it can't be used, a Failure of it
 STORE_LOOKUPS: Final = 123  # sessions asked for there
 STORE_ERRORS: Final = 124  # commands that failed, or were not answered in time
+TLS_HANDSHAKES: Final = 126  # of clients, that succeeded
 STORE_WRITES_LOST: Final = 125  # writes that were dropped because too many waited
 
 # The gauges that the supervisor zeroes when a worker is gone.

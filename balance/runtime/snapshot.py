@@ -56,6 +56,7 @@ class Listener:
     router: Router | None = None  # None: every request goes to the pool as it is
     max_clients: int = 0  # client connections at once, over all workers; 0 is no limit
     slot: int = 0  # its block on the board; 0 for none
+    has_tls: bool = False
     access_lists: AccessLists = field(default_factory=AccessLists)
     protection: ConnectionProtection = field(default_factory=ConnectionProtection)
 
@@ -224,6 +225,7 @@ def prepare(
             router=routers.router(listener) if listener.mode is Mode.HTTP else None,
             max_clients=listener.max_clients,
             slot=slots.get((LISTENER, listener.name), 0),
+            has_tls=listener.tls.enabled,
             access_lists=listener.access_lists,
             protection=listener.protection,
         )

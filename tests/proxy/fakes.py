@@ -58,6 +58,9 @@ class FakeTransport(asyncio.Transport):
             self._is_full = False
             self.protocol.resume_writing()
 
+    def can_write_eof(self) -> bool:
+        return True
+
     def write_eof(self) -> None:
         if self._is_lost:
             raise RuntimeError("unable to perform operation; the handler is closed")

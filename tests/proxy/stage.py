@@ -43,6 +43,7 @@ from balance.runtime import counters
 from balance.runtime.backend_slots import SlotBook
 from balance.runtime.health_gate import HealthGate
 from balance.runtime.snapshot import Snapshot, backend_slots, build, prepare
+from balance.tls.settings import ServerTls
 
 Script = Callable[[Wire], Awaitable[None]]
 Answer = Callable[[Message], bytes]
@@ -198,6 +199,7 @@ class Stage:
         access: AccessLog | None = None,
         access_lists: AccessLists | None = None,
         protection: ConnectionProtection | None = None,
+        tls: ServerTls | None = None,
         listen: str = "127.0.0.1",
         algorithm: str = "round-robin",
         hash_key: HashKey | None = None,
@@ -231,6 +233,7 @@ class Stage:
                     http or HttpConfig(),
                     access_lists=access_lists or AccessLists(),
                     protection=protection or ConnectionProtection(),
+                    tls=tls or ServerTls(),
                 ),
             ),
             pools=(

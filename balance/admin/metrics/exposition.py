@@ -25,6 +25,7 @@ from balance.retry.decision import NOT_RETRIED
 from balance.runtime import counters
 from balance.runtime.backend_slots import LISTENER, NOBODY, route_key, route_of
 from balance.shared_store.failures import StoreState
+from balance.tls.contexts import expires_at
 from balance.version import VERSION
 
 BACKEND = ("pool", "backend")
@@ -44,6 +45,7 @@ BACKEND_COUNTERS = (
     ("balance_backend_received_bytes", "Bytes received from the backend.", counters.RECEIVED_BYTES),
 )
 
+TLS_WHYS = tuple(why for why in Why if why.word.startswith("tls_"))
 _ANSWERS = (StoreState.UP, StoreState.READ_ONLY)
 REFUSALS = (
     ("blocked", counters.REFUSED_BLOCKED),
@@ -95,6 +97,7 @@ class BoardCollector(Collector):
         yield from self._connections()
         yield from self._acceptance()
         yield from self._store()
+        yield from self._tls()
         yield from self._program()
         yield from self._processes()
 
@@ -142,6 +145,28 @@ class BoardCollector(Collector):
         for reason in NOT_RETRIED:
             skipped.add_metric((reason.word,), totals.cell(counters.skipped(reason)))
         yield skipped
+
+    def _tls(self) -> Iterator[Metric]:
+        listeners = [listener for listener in self._view.config.listeners if listener.tls.enabled]
+        if not listeners:
+            return
+        totals = self._totals
+        handshakes = CounterMetricFamily("balance_tls_handshakes", "TLS handshakes of clients.", labels=("result",))
+        handshakes.add_metric(("ok",), totals.cell(counters.TLS_HANDSHAKES))
+        for why in TLS_WHYS:
+            handshakes.add_metric((why.word.removeprefix("tls_"),), totals.cell(counters.WHY + why))
+        yield handshakes
+        expiry = GaugeMetricFamily(
+            "balance_tls_certificate_expiry_seconds",
+            "When the certificate ends, in seconds since the epoch.",
+            labels=("listener", "certificate"),
+        )
+        for listener in listeners:
+            for file in {
+                certificate.cert_file.file: certificate.cert_file for certificate in listener.tls.certificates
+            }.values():
+                expiry.add_metric((listener.name, file.file), expires_at(file))
+        yield expiry
 
     def _store(self) -> Iterator[Metric]:
         if not uses_store(self._view.config):

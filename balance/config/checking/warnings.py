@@ -12,6 +12,7 @@ from balance.config.build import CHECK_KEYS, KeyPaths
 from balance.config.checking.no_client_address import missing_client_address
 from balance.config.checking.pool_users import users_of
 from balance.config.checking.route_warnings import route_warnings
+from balance.config.checking.tls_errors import tls_warnings
 from balance.config.checking.unused_timeouts import unused_timeouts
 from balance.config.model import Config, PoolConfig
 from balance.config.reading.document import Path
@@ -19,6 +20,7 @@ from balance.config.schema.hash_keys import HASHING
 from balance.config.schema.units import format_duration
 from balance.errors import Problem
 from balance.model import Address, Mode
+from balance.tls.settings import now_s
 
 Finding = tuple[Path, str]
 
@@ -50,6 +52,7 @@ def warnings(config: Config, paths: KeyPaths, cpus: int) -> list[Problem]:
         *unused_timeouts(config, paths),
         *route_warnings(config, paths),
         *_times(paths),
+        *tls_warnings(config, paths, now_s()),
     ]
     return [paths.document.problem(path, message) for path, message in dict.fromkeys(findings)]
 

@@ -30,7 +30,7 @@ _SECRET_WORDS = frozenset(
     ["secret", "secrets", "password", "passwords", "passwd", "token", "tokens", "key", "keys", "credentials"]
 )
 _SECRET_FIELDS = frozenset(["authorization", "proxy-authorization", "cookie"])  # header fields of a health check's request
-_NO_SECRETS = frozenset(["hash_key"])
+_NO_SECRETS = frozenset(["hash_key", "key_file", "key_password_env", "client_key_file"])  # names of files and variables
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _ASSIGNED = re.compile(r"(?i)\b([\w-]*(?:secret|password|passwd|token|key))=\S+")
 _HASH = re.compile(r"\$(?:2[aby]|argon2[id]{1,2}|scrypt)\$\S+|\bscrypt:\d+:\d+:\d+\$\S+")  # of a password
@@ -77,6 +77,8 @@ def json_value(name: str, value: Any) -> Any:
         return format_size(int(value)) if name.endswith("_bytes") else value
     if isinstance(value, tuple):
         return _plain_items(name, value)
+    if isinstance(value, bytes):  # the content of a file, which may be a key
+        return REDACTED
     return redact_text(str(value))
 
 

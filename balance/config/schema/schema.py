@@ -24,6 +24,7 @@ from balance.config.schema.hash_keys import SESSION_HEADER
 from balance.config.schema.redis_section import RedisSection
 from balance.config.schema.route_sections import RouteLimitsSection, RouteSection
 from balance.config.schema.section import Count, Flag, Mode, Name, Period, Section, Text, Timeout, key, one_or_list
+from balance.config.schema.tls_sections import ServerTlsSection
 from balance.config.schema.transform_sections import BufferingSection, CompressionSection, OwnBufferingSection, TransformSection
 from balance.config.schema.unsupported_keys import UNSUPPORTED_ACCESS_LOG_FORMATS
 from balance.config.schema.values.transform_values import HTTP_HOST
@@ -286,6 +287,7 @@ class ListenerSection(Section):
     security: ListenerSecuritySection = key("Who may connect to it.")
     http: HttpSection = key("How HTTP is spoken.")
     timeouts: ListenerTimeoutsSection = key("Durations; a pool's win over them.")
+    tls: ServerTlsSection = key("TLS towards its clients.")
 
 
 class SecuritySection(AccessSection):
@@ -400,6 +402,7 @@ class RootSection(Section):
     timeouts: TimeoutsSection = key("Durations, for every pool and listener that doesn't say otherwise.")
     http: HttpSection = key("How HTTP is spoken, by every listener that doesn't say otherwise.")
     security: SecuritySection = key("Who may connect, and who is believed.")
+    tls: ServerTlsSection = key("TLS towards clients, of every listener that doesn't say otherwise.")
     admin: AdminSection = key("The port for operators.")
     metrics: MetricsSection = key("Figures for Prometheus.")
     redis: RedisSection = key("The store that several machines share.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
     "": frozenset(
         [
-            "tls",
             "rate_limit",
             "tracing",
             "discovery",
@@ -13,7 +12,7 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
             "proxy_protocol",
         ]
     ),
-    "listener": frozenset(["tls", "proxy_protocol", "rate_limit"]),
+    "listener": frozenset(["proxy_protocol", "rate_limit"]),
     "listener security": frozenset(
         [
             "trusted_proxies",
@@ -26,6 +25,7 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
     "backend": frozenset(["tls"]),
     "route": frozenset(["rate_limit", "tls"]),
     "route security": frozenset(["ip_allowlist", "ip_allowlist_files", "ip_blocklist", "jwt", "forward_auth"]),
+    "tls": frozenset(["backend", "client_auth", "client_ca_file", "client_crl_file", "redirect_http", "sni"]),
     "security": frozenset(
         [
             "jwt",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from balance.config.model import Config
 from balance.process.generation import Generation
@@ -13,12 +13,15 @@ from balance.process.ipc.wakeup import Wakeup
 from balance.process.shared_memory.board import Board
 from balance.process.shared_memory.locks import Locks
 from balance.process.sockets.listen_sockets import ListenSockets
+from balance.tls.contexts import TlsContexts
 
 new_event_loop: Callable[[], asyncio.AbstractEventLoop]
 try:  # at the top and so before the fork: the library's pages are shared
     from uvloop import new_event_loop
 except ImportError:  # asyncio's own does the same, slower
     new_event_loop = asyncio.new_event_loop
+
+NO_LISTENERS = Config((), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class ChildContext:
     names: Mapping[int, tuple[str, str]]  # (pool, backend) by slot, removed ones included
     control_restarts: int = 0  # as counted when the instance started
     watch_config: bool = False  # --watch: a change of the configuration file is a reload
+    tls: TlsContexts = field(default_factory=lambda: TlsContexts(NO_LISTENERS))  # of workers that are forked from now on
 
     @property
     def generation(self) -> Generation:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from balance.config.model import Config
+from balance.errors import StartError
 from balance.health.readiness import Stage
 from balance.health.states import State
 from balance.process.children.child_context import ChildContext
@@ -13,6 +16,9 @@ from balance.process.generation import Generation, trim_history
 from balance.process.ipc.messages import REOPEN_LOGS, REWRITE_STATES
 from balance.process.sockets.listen_sockets import ListenSockets, ephemeral_ports
 from balance.runtime.backend_slots import Assignment, SlotBook
+from balance.tls.contexts import TlsContexts, TlsError
+
+log = logging.getLogger("balance.process")
 
 
 @dataclass(slots=True)
@@ -65,6 +71,18 @@ class SupervisorState:
         current = replace(current, source=generation.source, changes=generation.changes)
         self.context = replace(self.context, history=(*before, current))
 
+    def _tls_contexts(self, config: Config) -> TlsContexts:
+        """Made here too, before the fork, so that tickets are known to all workers, and a worker's successor has the newest.
+        Workers that live make their own; where the policy of a listener has changed, theirs and those of successors differ.
+        """
+        try:
+            return TlsContexts(config, self.context.tls)
+        except TlsError as error:  # it was loaded a moment ago; an environment variable is missing here, say
+            if not self.context.history:
+                raise StartError(f"tls.{error.key}: {error}") from None
+            log.error("TLS can't be prepared for workers to come: tls.%s: %s", error.key, error)
+            return self.context.tls
+
     def apply_generation(self, generation: Generation, assignment: Assignment, listen_sockets: ListenSockets) -> None:
         """Commit a configuration: every child forked from now on gets it."""
         board = self.context.board
@@ -74,5 +92,11 @@ class SupervisorState:
         board.use_slots(assignment.used)
         self.book.adopt(assignment)
         history = tuple(trim_history([*self.context.history, generation]))
-        self.context = replace(self.context, history=history, listen_sockets=listen_sockets, names=self.book.names)
+        self.context = replace(
+            self.context,
+            history=history,
+            listen_sockets=listen_sockets,
+            names=self.book.names,
+            tls=self._tls_contexts(generation.config),
+        )
         board.set_generation(generation.number)

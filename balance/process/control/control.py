@@ -24,6 +24,7 @@ from balance.process import logs
 from balance.process.children.child import SupervisorPipe, watch_messages
 from balance.process.children.child_context import ChildContext, new_event_loop, watch_liveness_pipe
 from balance.process.control.admin_servers import AdminServers
+from balance.process.control.certificate_watch import CertificateWatch
 from balance.process.control.file_watch import FileWatch
 from balance.process.control.health_checks import HealthChecks
 from balance.process.control.health_registry import HealthRegistry
@@ -102,6 +103,7 @@ class Control:
             texts = (generation.source.text for generation in self._context.history)
             FileWatch(self._loop, self._context.generation.source.file, texts, self._file_changed).start()
         ListFileWatch(self._loop, lambda: self._view.config, self._list_changed).start()
+        CertificateWatch(self._loop, lambda: self._view.config, self._certificate_changed).start()
         self._heartbeat()
         watch_messages(self._loop, self._supervisor_pipe, self._on_message)
         self._supervisor_pipe.notify_ready()
@@ -131,6 +133,10 @@ class Control:
     def _file_changed(self) -> None:
         """Ask for a reload; its result is in the log."""
         self._supervisor_pipe.pipe_end.send(messages.FILE_CHANGED)
+
+    def _certificate_changed(self) -> None:
+        """Ask for the present configuration with the certificates as their files have them now."""
+        self._supervisor_pipe.pipe_end.send(messages.CERTIFICATE_CHANGED)
 
     def _list_changed(self) -> None:
         """Ask for the present configuration with the access lists as their files have them now."""

@@ -3,7 +3,7 @@
 child -> supervisor   READY | FAILED reason                      once, see `child`
                       PREPARED n | REFUSED (n, why) | COMMITTED n  reload, two-phase commit
                       LOADED Loaded | LOAD_FAILED lines          from the loader
-                      ORDER (id, Order) | FILE_CHANGED | LIST_CHANGED  from control
+                      ORDER (id, Order) | FILE_CHANGED | LIST_CHANGED | CERTIFICATE_CHANGED  from control
 supervisor -> child   GRACEFUL_STOP seconds
                       PREPARE PrepareRequest | COMMIT n | ABORT n
                       REOPEN_LOGS
@@ -27,6 +27,7 @@ REOPEN_LOGS = "reopen"  # after a rotation
 LOADED, LOAD_FAILED = "loaded", "unloadable"
 ORDER, ORDER_RESULT, FILE_CHANGED = "order", "verdict", "file changed"
 LIST_CHANGED = "list changed"  # a file of an access list
+CERTIFICATE_CHANGED = "certificate changed"  # or another file that `tls` names
 NO_DESCRIPTORS = "there is no room for the descriptors that come with it; raise `ulimit -Hn`"
 REREAD_STATES = "follow"  # read the backends' states again: the old instance has written them until now
 REWRITE_STATES = "reassert"  # write the backends' states again: a failed new instance has overwritten them

@@ -19,9 +19,12 @@ import os
 import pickle
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import chain
 
 from balance.admin.supervisor_orders import ChangeBackends, OrderResult, Reload, ReloadResult
 from balance.config.overrides.difference import NOTHING_CHANGED
+from balance.config.reading.tls_files import KEPT
 from balance.process.children.child import Child, ChildState
 from balance.process.children.supervisor_state import SupervisorState
 from balance.process.ipc.messages import ABORT, COMMIT, COMMITTED, LOAD_FAILED, LOADED, PREPARE, PREPARED, REFUSED
@@ -81,6 +84,8 @@ class ReloadOperation:
         except ConfigRejectedError as error:
             self._fail(str(error))
             return
+        served = (listener.tls.certificates for listener in self._supervisor_state.context.config.listeners)
+        request = replace(request, certificates=tuple(chain.from_iterable(served)))
         self._loader = Child("loader")
         self.deadline = now + LOAD_TIMEOUT_S
         try:
@@ -122,6 +127,9 @@ class ReloadOperation:
         if isinstance(self._order, Reload) and not self._order.dry_run:
             for warning in limit_warnings(loaded.warnings):
                 log.warning("%s", warning)
+        for warning in loaded.warnings:
+            if KEPT in warning and not self._order.dry_run:
+                log.error("%s", warning)
         try:
             proposal = propose(loaded, self._supervisor_state, self._origin)
             if self._order.dry_run:

@@ -20,7 +20,7 @@ from balance.errors import StartError
 from balance.process.children import stall_detector
 from balance.process.children.child import Child, ChildState
 from balance.process.children.process_table import NEVER, ChildExit, ProcessTable
-from balance.process.ipc.messages import FILE_CHANGED, LIST_CHANGED, ORDER, ORDER_RESULT, REREAD_STATES
+from balance.process.ipc.messages import CERTIFICATE_CHANGED, FILE_CHANGED, LIST_CHANGED, ORDER, ORDER_RESULT, REREAD_STATES
 from balance.process.ipc.pipe import Message
 from balance.process.operations.operation import Operation
 from balance.process.operations.operation_queue import OnResult, OperationQueue, log_only
@@ -165,6 +165,8 @@ class Supervisor:
             self._submit_order(Reload(), "the file has changed", log_only)
         elif message.kind == LIST_CHANGED:  # the configuration file is not read again, which nobody has asked for
             self._submit_order(ChangeBackends(()), "an access list has changed", log_only)
+        elif message.kind == CERTIFICATE_CHANGED:
+            self._submit_order(ChangeBackends(()), "a file of tls has changed", log_only)
         elif message.kind == ORDER:
             number, order = message.data
 

@@ -60,7 +60,8 @@ class Worker:
         counts = counters.Row(self._cells)
         self._health_view = HealthView(loop, context, row)
         snapshot = build(context.config, context.slots, counts, random.random, self._health_view.shared, moment_now())
-        self._listener_server = ListenerServer(loop, snapshot, counts, context.config.logging, self._health_view.shared)
+        shared = self._health_view.shared
+        self._listener_server = ListenerServer(loop, snapshot, counts, context.config.logging, shared, context.tls)
         self._health_view.begin(snapshot, self._listener_server)
         self._listener_server.catch_up = self._health_view.refresh_if_changed
         self._shared_store = SharedStore(self._health_view.shared, self._cells, lambda: self._listener_server.snapshot)

@@ -38,6 +38,7 @@ from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.snapshot import Renewal, Snapshot, prepare
 from balance.stages.environment import Moment
+from balance.tls.contexts import TlsContexts, TlsError
 
 log = logging.getLogger("balance.worker")
 
@@ -59,6 +60,7 @@ class Prepared:
     snapshot: Snapshot
     renewals: list[Renewal]
     access: AccessLog | None
+    tls: TlsContexts
 
 
 class WorkerReload:
@@ -128,7 +130,7 @@ class WorkerReload:
         gc.disable()  # a collection over 10,000 new backends would stop the loop; most of what is new is here to stay
         try:
             prepared = await self._loop.run_in_executor(None, self._build, file, self._listener_server.leaving)
-        except (OSError, StartError) as error:
+        except (OSError, StartError, TlsError) as error:
             self._refuse(prepare_request, str(error))
         except Exception as error:
             log.exception("a configuration could not be prepared")
@@ -157,10 +159,11 @@ class WorkerReload:
         snapshot, renewals = prepare(
             config, config_update.slots, self._row, random.random, shared, current, leaving, moment_now()
         )
+        tls = TlsContexts(config, self._listener_server.tls)
         access = AccessLog(config.logging.access_log) if config.logging.access_log.enabled else None
         if gc.get_count()[0] > GC_FREEZE_THRESHOLD:
             gc.freeze()
-        return Prepared(snapshot, renewals, access)
+        return Prepared(snapshot, renewals, access, tls)
 
     async def _commit(self, prepare_request: PrepareRequest, prepared: Prepared) -> None:
         self._prepare_request = self._prepared = None
@@ -170,9 +173,8 @@ class WorkerReload:
         pause = Pause()
         for _ in self._health_view.prime(prepared.snapshot, [renewal.pool for renewal in prepared.renewals]):
             await pause.if_due()
-        await self._listener_server.swap(
-            prepared.snapshot, prepared.renewals, [(name, available[number]) for name, number in prepare_request.sockets]
-        )
+        sockets = [(name, available[number]) for name, number in prepare_request.sockets]
+        await self._listener_server.swap(prepared.snapshot, prepared.renewals, sockets, prepared.tls)
         self._health_view.swap_done()
         self._listener_server.log_to(prepared.access)
         logs.reopen(prepared.snapshot.config.logging)

@@ -527,7 +527,11 @@ class HttpClient(Timed):
         now = monotonic()
         self._total_at = now + LINGER_TOTAL_S
         self._resume(_WAITING | _UPLOAD)
-        if self.writer.buffer is None:
+        if not self.transport.can_write_eof():
+            # TLS has no half-close here; its close() lingers itself: after the close_notify it throws away what comes, up to
+            # the peer's own or for SHUTDOWN_S.
+            self._close()
+        elif self.writer.buffer is None:
             self.transport.write_eof()
             self._unsent = unsent(self.transport)
             self.arm(now, LINGER_S)

@@ -32,6 +32,11 @@ def reset(transport: asyncio.Transport) -> None:
     transport.abort()
 
 
+def has_tls(transport: asyncio.BaseTransport) -> bool:
+    """Whether TLS is spoken on it. uvloop's TLS has no half-close, and its socket's bytes are not the connection's."""
+    return transport.get_extra_info("ssl_object") is not None
+
+
 def end_now(transport: asyncio.Transport) -> None:
     """Send a FIN now, unless bytes still wait to be sent.
 
@@ -39,7 +44,7 @@ def end_now(transport: asyncio.Transport) -> None:
     no answer, although the peer could not know of the close.
     """
     sock = transport.get_extra_info("socket")
-    if sock is not None and sock.fileno() >= 0 and not transport.get_write_buffer_size():
+    if sock is not None and sock.fileno() >= 0 and not transport.get_write_buffer_size() and not has_tls(transport):
         with contextlib.suppress(OSError), socket.socket(sock.family, sock.type, sock.proto, os.dup(sock.fileno())) as double:
             double.shutdown(socket.SHUT_WR)
 
@@ -116,6 +121,8 @@ def unsent(transport: asyncio.Transport) -> int:
 def read_now(transport: asyncio.Transport) -> bytes:
     """Bytes left in the socket of a transport that stopped reading because a write failed; empty when there are no more."""
     sock = transport.get_extra_info("socket")
+    if has_tls(transport):
+        return b""
     with contextlib.suppress(OSError):
         return os.read(sock.fileno(), 65536)
     return b""

@@ -13,7 +13,7 @@ from typing import Protocol, cast
 from balance.model import Why
 from balance.proxy.clients import Clients
 from balance.proxy.net.backpressure import Backpressure
-from balance.proxy.net.sockets import read_now, reset, unsent
+from balance.proxy.net.sockets import has_tls, read_now, reset, unsent
 from balance.proxy.net.timer_wheel import NEVER, Timed, TimerWheel
 
 _LOOKS = 8  # per idle timeout: a silent relay is cut after 1 to 1 + 1/8 of it
@@ -56,7 +56,8 @@ class RelayEnd(Backpressure):
         self.saw_eof = True
         if self.relay is not None:
             self.relay.half_closed(self)
-        return True  # our side stays open: the other direction may still flow
+        # Our side stays open: the other direction may still flow. Not with TLS: uvloop answers a close_notify with its own.
+        return not has_tls(self.transport)
 
     def pause_writing(self) -> None:
         self.is_full = True
@@ -161,7 +162,10 @@ class Relay(Timed):
             end.transport.close()
             other.transport.close()
         elif not other.transport.is_closing():
-            other.transport.write_eof()
+            if other.transport.can_write_eof():
+                other.transport.write_eof()
+            else:  # TLS, where a half-close can't be sent
+                other.transport.close()
 
     def lost(self, end: RelayEnd, exc: Exception | None) -> None:
         """`end` is gone. If its stream had ended, the other is closed and still gets all bytes; if not, the other is reset."""

@@ -11,6 +11,7 @@ from balance.config.model import BackendConfig, Config, HashKey
 from balance.config.overrides.difference import difference, summary
 from balance.config.overrides.value_format import is_section
 from balance.model import Address, Mode
+from balance.tls.settings import PemFile
 
 BEFORE = """\
 listeners:
@@ -154,6 +155,8 @@ def others(value: Any) -> Any:
             return Mode.TCP if value is Mode.HTTP else Mode.HTTP
         case str():
             return value + "x"
+        case PemFile():
+            return PemFile(value.file, b"x")
         case Address():
             return Address("elsewhere", 1)
         case HashKey():

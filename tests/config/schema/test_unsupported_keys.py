@@ -24,6 +24,7 @@ SECTION_TEXTS = {
     "route security": "http: {{routes: [{{security: {{{key}: 1}}}}]}}",
     "security": "security: {{{key}: 1}}",
     "listener security": "listeners: [{{listen: ':1', security: {{{key}: 1}}}}]",
+    "tls": "tls: {{{key}: 1}}",
     "admin": "admin: {{{key}: 1}}",
     "metrics": "metrics: {{{key}: 1}}",
     "access_log": "logging: {{access_log: {{{key}: 1}}}}",
@@ -44,7 +45,7 @@ def test_a_later_key_is_refused_by_name(section: str, key: str) -> None:
 
 
 def test_a_later_section_is_refused_even_when_it_says_that_it_is_off() -> None:
-    assert problems_of(WORKING + "tls: {enabled: false}\n") == ["'tls' is not available in this version"]
+    assert problems_of(WORKING + "autoscaler: {enabled: false}\n") == ["'autoscaler' is not available in this version"]
 
 
 def test_a_misspelt_later_key_is_told_apart_from_a_known_one() -> None:

@@ -1,0 +1,107 @@
+"""Reads the files that `tls` names when a configuration is loaded; none is read while serving.
+
+A reload keeps the last good pair of a certificate whose files can't be used now, with a warning, and changes the others: a
+renewal may be half written, and the pair that is served is still better than none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from balance.config.reading.document import Document, Path
+from balance.config.schema.schema import RootSection
+from balance.config.schema.section import Section
+from balance.errors import Problem
+from balance.tls.contexts import TlsError, try_pair
+from balance.tls.settings import Certificate, PemFile
+
+KEPT = "the certificate of before is served on"
+MAX_PEM_BYTES = 16 * 1024 * 1024  # revocation lists are the largest
+
+# Certificates that are served, by the paths of certificate and key.
+Known = Mapping[tuple[str, str], Certificate]
+
+
+@dataclass(slots=True)
+class PemFiles:
+    """The texts by path, what is wrong, and what is kept of before."""
+
+    texts: dict[str, bytes] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    kept: list[Problem] = field(default_factory=list)
+
+
+def read_pem_files(root: RootSection, document: Document, folder: str, known: Known) -> PemFiles:
+    """Read every file that a `tls` section names."""
+    found = PemFiles()
+    reported: dict[Path, Problem] = {}
+    for path, name in _named(root):
+        file = os.path.join(folder, name)
+        if file not in found.texts:
+            try:
+                found.texts[file] = _read(file)
+                continue
+            except (OSError, ValueError) as error:
+                reason = error.strerror if isinstance(error, OSError) else str(error)
+                reported[path] = document.problem(path, f"{name!r} can't be read: {reason}")
+    for path, certificate in _certificates(root, found.texts, folder):
+        before = known.get((certificate.cert_file.file, certificate.key_file.file))
+        why = next((str(reported[at].message) for at in ((*path, "cert_file"), (*path, "key_file")) if at in reported), "")
+        if before is None:
+            continue
+        if not why:
+            try:
+                try_pair(certificate)
+            except TlsError as error:
+                why = str(error)
+        if why:
+            for pem in (before.cert_file, before.key_file):
+                found.texts[pem.file] = pem.text
+            for name in ("cert_file", "key_file"):
+                reported.pop((*path, name), None)
+            found.kept.append(document.problem((*path, "cert_file"), f"{why}; {KEPT}"))
+    document.broken |= set(reported)
+    found.problems += reported.values()
+    return found
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        content = file.read(MAX_PEM_BYTES + 1)
+    if len(content) > MAX_PEM_BYTES:
+        raise ValueError(f"it is larger than {MAX_PEM_BYTES >> 20} MB")
+    return content
+
+
+def _tls_sections(root: RootSection) -> Iterator[tuple[Path, Section]]:
+    scopes: list[tuple[Path, Any]] = [((), root)]
+    scopes += [(("listeners", index), listener) for index, listener in enumerate(root.listeners or ())]
+    for path, scope in scopes:
+        if scope.tls is not None:
+            yield (*path, "tls"), scope.tls
+
+
+def _named(root: RootSection) -> Iterator[tuple[Path, str]]:
+    for path, section in _tls_sections(root):
+        for name, value in section.given().items():
+            if name.endswith("_file") and isinstance(value, str):
+                yield (*path, name), value
+            elif name == "certificates":
+                for index, certificate in enumerate(value or ()):
+                    for key, file in certificate.given().items():
+                        if key.endswith("_file"):
+                            yield (*path, name, index, key), file
+
+
+def _certificates(root: RootSection, texts: Mapping[str, bytes], folder: str) -> Iterator[tuple[Path, Certificate]]:
+    for path, section in _tls_sections(root):
+        given = section.given()
+        listed = [((*path, "certificates", index), each.given()) for index, each in enumerate(given.get("certificates") or ())]
+        for where, keys in [(path, given), *listed]:
+            if "cert_file" in keys and "key_file" in keys:
+                files = [os.path.join(folder, keys[name]) for name in ("cert_file", "key_file")]
+                cert, key = (PemFile(file, texts.get(file, b"")) for file in files)
+                yield where, Certificate(cert, key, keys.get("key_password_env", ""))

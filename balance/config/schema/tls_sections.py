@@ -1,0 +1,60 @@
+"""The sections `tls`: certificates, versions, and who may come."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from balance.config.schema import scalars as kind
+from balance.config.schema.section import Flag, Period, Section, key
+
+_VERSION = kind.text_matching(r"1\.[23]", 'a version; write "1.2" or "1.3", in quotes', 3)
+_CIPHER = kind.text_matching(r"[A-Za-z0-9_+!-]+", "the name of a cipher suite, like ECDHE-RSA-AES128-GCM-SHA256", 100)
+_ALPN = kind.text_matching(r"[!-~]{1,255}", "the name of a protocol, like http/1.1", 255)
+_DOMAIN = kind.text_matching(
+    r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?",
+    "a host name, like www.example.com or *.example.com",
+    253,
+)
+_VARIABLE = kind.text_matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable", 200)
+
+_CERT = "The certificate in PEM format, then its intermediates; a path is from this file's folder."
+_KEY = "Its private key in PEM format; it may be the same file."
+_PASSWORD = "The environment variable with the password of an encrypted key."
+
+
+class CertificateSection(Section):
+    """A certificate with its key. An EC and an RSA one for the same names stand side by side, and each client gets what it
+    can use."""
+
+    section_name = "certificates"
+    cert_file: Annotated[str, kind.FILE] = key(_CERT, required=True)
+    key_file: Annotated[str, kind.FILE] = key(_KEY, required=True)
+    key_password_env: Annotated[str, _VARIABLE] = key(_PASSWORD)
+    domains: list[Annotated[str, _DOMAIN]] = key(
+        "The names that it is served for: exact, or *. for one label. Default: those in the certificate."
+    )
+    default: Flag = key(
+        "Whether it is served to who asks for no name, or for one that nobody has. Default: the first is.", False
+    )
+
+
+class ServerTlsSection(Section):
+    """TLS towards clients. Every listener has that at the top; keys of its own win, one by one."""
+
+    section_name = "tls"
+    enabled: Flag = key("Whether it is spoken; true when there is a section.", True)
+    certificates: list[CertificateSection] = key("The certificates, chosen by the name that a client asks for (SNI).")
+    cert_file: Annotated[str, kind.FILE] = key(f"For one certificate alone. {_CERT}")
+    key_file: Annotated[str, kind.FILE] = key(_KEY)
+    key_password_env: Annotated[str, _VARIABLE] = key(_PASSWORD)
+    min_version: Annotated[str, _VERSION] = key("The oldest version that is spoken.", "1.2")
+    max_version: Annotated[str, _VERSION] = key("The newest.", "1.3")
+    cipher_suites: list[Annotated[str, _CIPHER]] = key(
+        "Those of TLS 1.2, the best first; OpenSSL decides on those of 1.3. Default: ECDHE with AES-GCM or ChaCha20."
+    )
+    alpn_protocols: list[Annotated[str, _ALPN]] = key(
+        "What is offered by ALPN. Default: http/1.1 with mode http, which speaks no other; nothing with mode tcp."
+    )
+    session_tickets: Flag = key("Whether clients may resume a session, at any worker.", True)
+    strict_sni: Flag = key("Whether a client that asks for no name of a certificate is refused (unrecognized_name).", False)
+    handshake_timeout: Period = key("From the connection's begin to the end of the handshake.", "10s")

@@ -1,0 +1,109 @@
+"""Looks at the files of TLS once a second, and at the dates of certificates: a changed file is ordered to be served.
+
+A renewal by rename, and by a symlink to another folder (Kubernetes' `..data`), changes the inode behind the path. A change is
+told once it was the same in two looks, as a writer may be at work on the pair; one that can't be used is told of once, by the
+reload. What can't be read here, as this process may have no right to keys, is judged by what stat() tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from time import time
+
+from balance.config.checking.tls_dates import expiry_warning
+from balance.config.model import Config
+from balance.tls.contexts import TlsError, infos
+from balance.tls.settings import PemFile
+
+log = logging.getLogger("balance.control")
+
+POLL_INTERVAL_S = 1.0
+DATES_INTERVAL_S = 3600.0
+Stamp = tuple[str, int, int, int, int]
+
+
+class CertificateWatch:
+    """`config` returns what is served; `on_change` is called on the loop."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        config: Callable[[], Config],
+        on_change: Callable[[], object],
+    ) -> None:
+        self._loop = loop
+        self._config = config
+        self._on_change = on_change
+        self._stamps: dict[str, Stamp] = {}  # as seen by the last look
+        self._judged: dict[str, Stamp] = {}  # as compared last with what is served
+        self._thread: threading.Thread | None = None
+        self._warned: dict[tuple[str, float], int] = {}  # days, by file and date
+        self._dates_due = 0.0
+
+    def start(self) -> None:
+        """Look from now on, in daemon threads: a hanging network share blocks neither the loop nor the exit."""
+        self._loop.call_later(POLL_INTERVAL_S, self.start)
+        if any(True for _ in self._files()) and (self._thread is None or not self._thread.is_alive()):
+            self._thread = threading.Thread(target=self._look, name="certificate-watch", daemon=True)
+            self._thread.start()
+
+    def _look(self) -> None:
+        now = time()
+        if now >= self._dates_due:
+            self._dates_due = now + DATES_INTERVAL_S
+            for message in self.expiring(now):
+                log.warning("%s", message)
+        if self.has_changed():
+            with suppress(RuntimeError):  # the loop was closed meanwhile
+                self._loop.call_soon_threadsafe(self._on_change)
+
+    def _files(self) -> Iterator[PemFile]:
+        for listener in self._config().listeners:
+            if listener.tls.enabled:
+                for certificate in listener.tls.certificates:
+                    yield certificate.cert_file
+                    yield certificate.key_file
+                for pem in (listener.tls.client_ca_file, listener.tls.client_crl_file):
+                    if pem.file:
+                        yield pem
+
+    def has_changed(self) -> bool:
+        """Look at every file once. Whether one has changed since it was read, and has stayed so since the last look."""
+        is_changed = False
+        for path, text in {pem.file: pem.text for pem in self._files()}.items():
+            try:
+                real = os.path.realpath(path)
+                status = os.stat(real)
+            except OSError:
+                continue  # in the middle of being replaced, or gone: what is served stays
+            stamp = (real, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size)
+            before, self._stamps[path] = self._stamps.get(path), stamp
+            known = self._judged.get(path)
+            if stamp != before or stamp == known:
+                continue
+            self._judged[path] = stamp
+            try:
+                with open(real, "rb") as file:
+                    is_changed |= file.read() != text
+            except OSError:
+                is_changed |= known is not None
+        return is_changed
+
+    def expiring(self, now: float) -> Iterator[str]:
+        """A warning for each certificate that has come nearer to its end than the last one said: at 30 and 7 days, and 0."""
+        for listener in self._config().listeners:
+            for certificate in listener.tls.certificates if listener.tls.enabled else ():
+                try:
+                    not_after = infos(certificate.cert_file)[0].not_after
+                except TlsError:
+                    continue
+                warning = expiry_warning(certificate.cert_file.file, not_after, now)
+                key = (certificate.cert_file.file, not_after)
+                if warning is not None and warning.days < self._warned.get(key, 1000):
+                    self._warned[key] = warning.days
+                    yield f"listener {listener.name}: {warning.message}"

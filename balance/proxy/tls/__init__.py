@@ -1,0 +1,1 @@
+"""TLS on accepted connections: what comes before the handshake, and the handshake."""

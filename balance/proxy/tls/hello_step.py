@@ -1,0 +1,81 @@
+"""The step before a TLS handshake: waits for the whole ClientHello, which stays in the socket, and chooses the certificate.
+
+Here clients are refused that need no cryptography for it: those that speak another protocol, that send nothing, or no
+ClientHello that can be read, and with `strict_sni` those that ask for an unknown name. The time limit began at accept().
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from typing import Final
+
+from balance.model import Why
+from balance.proxy.net.sockets import other_address
+from balance.proxy.preread import Caller, PrereadResult
+from balance.proxy.tls.handshake import say_refused
+from balance.proxy.worker_context import WorkerContext
+from balance.runtime import counters
+from balance.tls.client_hello import MAX_STREAM, ClientHelloParser, HelloState
+from balance.tls.contexts import ListenerTls
+
+_UNRECOGNIZED_NAME: Final = b"\x15\x03\x01\x00\x02\x02\x70"  # a fatal alert: RFC 6066 section 3
+_DECODE_ERROR: Final = b"\x15\x03\x01\x00\x02\x02\x32"  # RFC 8446 section 6.2
+_PROTOCOL_VERSION: Final = b"\x15\x03\x01\x00\x02\x02\x46"
+_BODY: Final = b"This port speaks TLS: use https.\n"
+_PLAIN_HTTP: Final = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b"
+    % (len(_BODY), _BODY)
+)
+_UPPER: Final = frozenset(range(ord("A"), ord("Z") + 1))
+
+
+class HelloStep:
+    """A step of `preread`, for one connection."""
+
+    __slots__ = ("_parser", "_read", "_tls", "_worker", "chosen")
+
+    def __init__(self, worker: WorkerContext, tls: ListenerTls) -> None:
+        self._worker = worker
+        self._tls = tls
+        self._parser = ClientHelloParser()
+        self._read = 0
+        self.chosen: tuple[ListenerTls, ssl.SSLContext] | None = None
+
+    def __call__(self, caller: Caller) -> PrereadResult:
+        caller.on_timeout = self._timed_out
+        data = caller.peek(MAX_STREAM + 1)
+        if data is None:
+            self._worker.row.cells[counters.WHY + Why.TLS_ABORTED] += 1  # a probe of the port, often
+            return PrereadResult.REFUSE
+        state = self._parser.feed(data[self._read :])
+        self._read = len(data)
+        if state is HelloState.INCOMPLETE:
+            return PrereadResult.WAIT
+        if state is HelloState.NOT_TLS:
+            what, answer = ("plain HTTP", _PLAIN_HTTP) if data[0] in _UPPER else ("another protocol", b"")
+            return self._refuse(caller, Why.TLS_NOT_TLS, what, answer)
+        if state is HelloState.MALFORMED or self._parser.hello is None:
+            is_old = data[0] & 0x80
+            detail = "SSL 2" if is_old else "no ClientHello that can be read"
+            return self._refuse(caller, Why.TLS_PROTOCOL, detail, _PROTOCOL_VERSION if is_old else _DECODE_ERROR)
+        name = self._parser.hello.server_name
+        context = self._tls.find(name)
+        if context is None:
+            return self._refuse(caller, Why.TLS_UNKNOWN_NAME, name or "no name", _UNRECOGNIZED_NAME)
+        self.chosen = self._tls, context
+        caller.secured = self.chosen
+        return PrereadResult.PASS
+
+    def _refuse(self, caller: Caller, why: Why, detail: str, answer: bytes) -> PrereadResult:
+        self._worker.row.cells[counters.WHY + why] += 1
+        say_refused(self._worker, other_address(caller.address), why, detail)
+        if answer:
+            with contextlib.suppress(OSError):
+                caller.sock.recv(65536)  # a close with unread bytes would be a reset, which may destroy the answer
+                caller.sock.send(answer)
+        return PrereadResult.REFUSE
+
+    def _timed_out(self, caller: Caller) -> None:
+        self._worker.row.cells[counters.WHY + Why.TLS_TIMEOUT] += 1
+        say_refused(self._worker, other_address(caller.address), Why.TLS_TIMEOUT, f"{self._read} bytes came")
