@@ -70,6 +70,8 @@ class AccessRecord:
     tries: Sequence[FailedTry] = ()  # those before the last
     route: str = ""
     rule: str = ""  # the traffic rule that decided, if one did
+    region: str = ""  # the client's, where the route has regions
+    backend_region: str = ""  # likewise that of the backend: another one when the request spilled over
 
 
 def unserved(
@@ -218,7 +220,7 @@ class AccessLog:
                 return
 
 
-_RARE: Final = ("detail", "tries", "rule")  # left out where empty
+_RARE: Final = ("detail", "tries", "rule", "region", "backend_region")  # left out where empty
 _NAMES: Final = tuple(field.name for field in fields(AccessRecord) if field.name not in _RARE)
 
 
@@ -228,8 +230,10 @@ def _json(record: AccessRecord) -> str:
         said["detail"] = record.detail
     if record.tries:
         said["tries"] = [failed._asdict() for failed in record.tries]
-    if record.rule:
-        said["rule"] = record.rule
+    for name in ("rule", "region", "backend_region"):
+        value = getattr(record, name)
+        if value:
+            said[name] = value
     return json.dumps({"time": _iso(time.time()), **said}) + "\n"
 
 

@@ -55,6 +55,10 @@ class PoolView(Pool):
         """Whether requests may go to the backend."""
         return self._members is None or backend in self._members
 
+    def keeps_off_ready(self) -> bool:
+        """Whether a backend is ready that requests may not go to."""
+        return any(backend.is_ready and not self.reaches(backend) for backend in self.backends)
+
     def kept_away(self) -> list[Backend]:
         return [backend for backend in super().kept_away() if self.reaches(backend)]
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rawclient import Message, Wire, get, ok
-from routed import http, to
+from routed import http, prefix, to
 from stage import Stage, serve, until
 
-from balance.config.model import Config, Retry
-from balance.config.route_model import Fault, Regions, TrafficPolicy, ValueMatch
+from balance.config.model import AccessLog, Config, Retry
+from balance.config.route_model import Fault, FixedResponse, Regions, TrafficPolicy, ValueMatch
 from balance.model import Why
 
 HERE = (ipaddress.ip_network("127.0.0.0/8"),)
@@ -91,6 +93,34 @@ async def test_requests_of_a_region_stay_there_on_one_connection(stage: Stage) -
     for region, expected in (("eu", {"eu0", "eu2"}), ("us", {"us1"}), ("asia", {"asia3"}), ("moon", {"us1"})):
         found = Counter([(await ask(wire, f"X-Region: {region}")).body.decode() for _ in range(6)])
         assert set(found) == expected
+
+
+async def test_the_log_says_the_regions_and_who_may_not_spill_over(stage: Stage, tmp_path: Path) -> None:
+    for region in ("eu", "us"):
+        stage.backend(serve(named(region)))
+    policy = TrafficPolicy(regions=Regions(header="x-region", fallback=(("eu", ()), ("asia", ("us",)))))
+    log = tmp_path / "access.log"
+    access = AccessLog(enabled=True, output=str(log))
+    closed = to("closed", "", match=prefix("/closed"), respond=FixedResponse(200, "x"))
+    await stage.open(http=http(closed, to("r", policy=policy)), trusted=HERE, access=access)
+    await stage.reload(in_regions(stage.snapshot.config, "eu", "us"))
+    wire = await stage.client()
+    for region in ("eu", "asia"):
+        await ask(wire, f"X-Region: {region}")
+    stage.listener_server.set_ready(stage.backend_states[0].slot, False)
+    refused = await ask(wire, "X-Region: eu")
+    assert (refused.status, json.loads(refused.body)["why"]) == (503, "no_healthy")
+    await wire.send(get("/closed"))
+    assert (await wire.reply()).status == 200
+    await until(lambda: log.read_text().count("\n") == 4)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(line.get("region"), line.get("backend_region"), line["pool"]) for line in lines] == [
+        ("eu", "eu", "pool"), ("asia", "us", "pool"), ("eu", None, "pool"), (None, None, "")
+    ]  # fmt: skip
+    detail = "no backend is ready in region eu or its fallback; those of other regions may not be used"
+    assert lines[2]["detail"] == json.loads(refused.body)["detail"] == detail
+    stage.listener_server.set_ready(stage.backend_states[1].slot, False)
+    assert json.loads((await ask(wire, "X-Region: eu")).body)["detail"] == "no backend is ready"
 
 
 async def test_a_region_that_a_client_claims_is_not_believed(stage: Stage) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from balance.http1.fields import field_value
-from balance.model import Outcome
+from balance.model import Outcome, Why
 from balance.proxy.access_log import AccessRecord
 from balance.runtime import counters
 from balance.runtime.lease import Lease
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from balance.proxy.http.exchange import Exchange
 
 _OK: Final = Outcome.OK
+# How requests end that no pool was asked for.
+_WITHOUT_POOL: Final = frozenset(
+    (Why.NO_ROUTE, Why.AMBIGUOUS_PATH, Why.DENIED, Why.REDIRECTED, Why.FIXED_RESPONSE, Why.FAULT_INJECTED)
+)
 _ROUTE_HITS: Final = counters.ROUTE_HITS
 _ROUTE_LAST_US: Final = counters.ROUTE_LAST_US
 
@@ -59,6 +63,7 @@ def count_exchange(exchange: Exchange, now: float, lease: Lease | None, outcome:
 def _record(exchange: Exchange, now: float, lease: Lease | None, bytes_in: int, detail: str) -> AccessRecord:
     request, resend, queue_wait = exchange.request, exchange.resend, exchange.queue_wait
     forward = request.fields.forward
+    region = exchange.routing.region if exchange.routing is not None else ""
     sent, began = exchange.sent_at, 0.0
     if lease is not None:  # None: the last try has ended, and its entry in `tries` has its duration
         began = resend.try_began if resend is not None and resend.try_began else lease.started
@@ -73,7 +78,7 @@ def _record(exchange: Exchange, now: float, lease: Lease | None, bytes_in: int, 
         bytes_in=bytes_in,
         bytes_out=exchange.bytes_out,
         backend=lease.backend.name if lease is not None else "",
-        pool=exchange.settings.pool.name,
+        pool=exchange.settings.pool.name if exchange.why not in _WITHOUT_POOL else "",
         attempts=exchange.attempts,
         request_id=exchange.request_id.decode("ascii"),
         referer=field_value(forward, b"referer"),
@@ -87,4 +92,6 @@ def _record(exchange: Exchange, now: float, lease: Lease | None, bytes_in: int, 
         tries=resend.failures if resend is not None else (),
         route=exchange.settings.route,
         rule=exchange.routing.rule if exchange.routing is not None else "",
+        region=region,
+        backend_region=lease.backend.region if region and lease is not None else "",
     )

@@ -39,6 +39,7 @@ from balance.proxy.net.timer_wheel import NEVER
 from balance.retry.decision import Failure, RetryOutcome
 from balance.runtime.backend import Backend
 from balance.runtime.lease import Lease
+from balance.runtime.pool_view import PoolView
 from balance.runtime.routes import Router
 from balance.runtime.sessions.affinity import LookupExtractor
 from balance.runtime.sessions.session_lookup import SessionLookup
@@ -325,7 +326,13 @@ class Exchange:
                 resend.fail(resend.last_error, Outcome.ABORTED)
                 return
         why = pool.why_nobody
-        self.fail(503, why, FULL if why is Why.LIMIT else "no backend is ready", Outcome.ABORTED)
+        self.fail(503, why, FULL if why is Why.LIMIT else self._nobody_ready(), Outcome.ABORTED)
+
+    def _nobody_ready(self) -> str:
+        pool, routing = self.settings.pool, self.routing
+        if routing is not None and routing.region and type(pool) is PoolView and pool.keeps_off_ready():
+            return f"no backend is ready in region {routing.region} or its fallback; those of other regions may not be used"
+        return "no backend is ready"
 
     def use(self, lease: Lease, now: float) -> None:
         """Use this lease for a try: send on a parked upstream, or dial."""
