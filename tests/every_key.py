@@ -23,6 +23,7 @@ SCRYPT = "scrypt:16:8:1$c2FsdA$" + "00" * 32
 ADDRESSES = str(Path(__file__).resolve().parent.parent / "deployments" / "examples" / "blocked.txt")
 
 _ACCESS = "tests/proxy/test_listener_access.py::"
+_HEADER = "tests/proxy/test_proxy_header.py::"
 _GUARD = "tests/proxy/test_connection_guard.py::"
 _CERTIFICATES = Path(__file__).resolve().parent.parent / "deployments" / "examples" / "certificates"
 CERTIFICATE = {"cert_file": str(_CERTIFICATES / "example.crt"), "key_file": str(_CERTIFICATES / "example.key")}
@@ -277,6 +278,14 @@ KEYS: dict[str, Key] = {
     "http.compression.types": Key(["text/css"], _COMPRESSION + "test_every_key_counts"),
     "http.compression.min_size": Key("5KB", _COMPRESSION + "test_every_key_counts"),
     "http.compression.level": Key(9, _COMPRESSION + "test_the_level_counts"),
+    "proxy_protocol.accept": Key(True, _HEADER + "test_the_address_that_it_tells_is_the_clients"),
+    "proxy_protocol.trusted": Key(["192.168.0.0/16"], _HEADER + "test_the_address_that_it_tells_is_the_clients"),
+    "proxy_protocol.timeout": Key("3s", _HEADER + "test_without_a_good_header_in_time_the_connection_is_closed_and_counted"),
+    "proxy_protocol.send": Key(
+        "v2",
+        _HEADER + "test_a_backend_is_told_whose_the_connection_is",
+        frozenset(["HealthCheck.send_proxy"]),
+    ),
     "security.ip_allowlist": Key(["192.0.2.0/24"], _ACCESS + "test_who_may_not_connect_is_reset_before_a_byte_is_read"),
     "security.ip_allowlist_files": Key([ADDRESSES], _ACCESS + "test_who_may_not_connect_is_reset_before_a_byte_is_read"),
     "security.ip_blocklist.blocked_ips": Key(

@@ -36,7 +36,6 @@ TOP_LEVEL = {
 TESTED_ELSEWHERE = {
     "__main__": "cli/test_main.py",
     "config/checking/pool_users": "config/checking/test_route_errors.py",
-    "config/schema/access_sections": "config/test_access_build.py",
     "config/checking/tls_errors": "config/test_tls_build.py",
     "config/reading/tls_files": "config/test_tls_build.py",
     "config/schema/tls_sections": "config/test_tls_build.py",

@@ -111,6 +111,8 @@ def base_of(path: tuple[Step, ...]) -> dict[str, Any]:
     if "tls" in path[:3]:
         scope = data["listeners"][0] if path[0] == "listeners" else data
         scope["tls"] = {"certificates": [dict(CERTIFICATE)]} if "certificates" in path else dict(CERTIFICATE)
+    if "proxy_protocol" in path[:3] and path[-1] != "send":
+        data["proxy_protocol"] = {"trusted": ["10.0.0.0/8"]}  # who accepts headers must say from whom
     if "http" not in path[:3]:
         if path[-2:] == ("basic_auth", "enabled"):
             (data["listeners"][0] if path[0] == "listeners" else data)["security"] = {"basic_auth": {"users": _USERS}}

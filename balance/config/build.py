@@ -28,9 +28,11 @@ from balance.config.model import (
     MetricsConfig,
     PassiveChecks,
     PoolConfig,
+    ProxyProtocol,
     QueueConfig,
     RedisConfig,
     ReplyHeaders,
+    SendProxyProtocol,
     SessionAffinity,
     SessionCookie,
 )
@@ -129,6 +131,7 @@ def build(
                 protection=protection_of(root.security, listener.security),
                 security=security_of(files, root.security, listener.security),
                 tls=server_tls(root.tls, listener.tls, mode, pems or {}, folder),
+                proxy_protocol=_proxy_protocol(overlay(root.proxy_protocol, listener.proxy_protocol)),
             )
         )
     given = root.given()
@@ -185,13 +188,16 @@ def _pool(name: str, root: RootSection, pool: PoolSection) -> PoolConfig:
         check["headers"] = tuple(check["headers"].items())
     balancing = overlay(root.load_balancer, pool.load_balancer)
     algorithm = balancing.get("algorithm", "round-robin")
+    sent = SendProxyProtocol(**picked(overlay(root.proxy_protocol, pool.proxy_protocol), send="send"))
     return PoolConfig(
         name=name,
         backends=tuple(_backend(number, backend) for number, backend in enumerate(pool.backends or (), 1)),
         algorithm=algorithm,
         hash_key=HashKey() if algorithm == "source-ip" else balancing.get("hash_key", HashKey()),
+        proxy_protocol=sent,
         health_check=HealthCheck(
             kind=kind,
+            send_proxy=sent.version,
             **renamed(check, interval="interval_s", timeout="timeout_s", slow_start="slow_start_s", passive_checks="passive"),
         ),
         breaker=CircuitBreaker(**renamed(overlay(root.circuit_breaker, pool.circuit_breaker), timeout="timeout_s")),
@@ -249,6 +255,11 @@ def _http(given: dict[str, Any], routes: tuple[RouteConfig, ...], pages: Mapping
         if key in given:
             given[key] = build_it(given[key])
     return HttpConfig(**given, routes=routes)
+
+
+def _proxy_protocol(given: dict[str, Any]) -> ProxyProtocol:
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if name != "send"}
+    return ProxyProtocol(**renamed(given, timeout="timeout_s"))
 
 
 def _security(given: dict[str, Any]) -> dict[str, Any]:

@@ -73,6 +73,7 @@ class HealthCheck:
     slow_start_s: float = 0.0
     panic_threshold: int = 0  # percent of the backends; 0: off
     strictness: str = "strict"  # strict, tolerant: how replies are parsed; the same as http.strictness of the listeners
+    send_proxy: str = ""  # the header of the PROXY protocol that its connections begin with, as the pool's do
     passive: PassiveChecks = field(default_factory=PassiveChecks)
 
 
@@ -122,6 +123,18 @@ class SessionAffinity:
 
 
 @dataclass(frozen=True, slots=True)
+class SendProxyProtocol:
+    """The header of the PROXY protocol that connections to a pool's backends begin with."""
+
+    send: str = "none"  # v1, v2, none
+
+    @property
+    def version(self) -> str:
+        """v1 or v2; empty for none."""
+        return "" if self.send == "none" else self.send
+
+
+@dataclass(frozen=True, slots=True)
 class PoolConfig:
     name: str
     backends: tuple[BackendConfig, ...]
@@ -133,6 +146,7 @@ class PoolConfig:
     affinity: SessionAffinity = field(default_factory=SessionAffinity)
     retry: Retry = field(default_factory=Retry)
     buffering: Buffering | None = None  # None: the pool has none of its own
+    proxy_protocol: SendProxyProtocol = field(default_factory=SendProxyProtocol)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +218,15 @@ class ConnectionProtection:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxyProtocol:
+    """Whether connections to a listener begin with a header of the PROXY protocol, and from whom."""
+
+    accept: bool = False
+    trusted: tuple[TrustedProxy, ...] = ()
+    timeout_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
 class ListenerConfig:
     name: str
     addresses: tuple[Address, ...]
@@ -213,6 +236,7 @@ class ListenerConfig:
     http: HttpConfig = field(default_factory=HttpConfig)
     max_clients: int = 0  # client connections at once, over all workers; 0 is no limit
     access_lists: AccessLists = field(default_factory=AccessLists)
+    proxy_protocol: ProxyProtocol = field(default_factory=ProxyProtocol)
     protection: ConnectionProtection = field(default_factory=ConnectionProtection)
     security: RouteSecurity = field(default_factory=RouteSecurity)  # without routes; a route has its own, with this below it
     tls: ServerTls = field(default_factory=ServerTls)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from balance.config.model import BackendConfig, HealthCheck
-from balance.probes.dial import authority, connection, target
+from balance.probes.dial import authority, connection, proxy_header, target
 from balance.probes.result import Result, failure_reason, is_explicit
 from balance.version import VERSION
 
@@ -131,7 +131,7 @@ async def probe(check: HealthCheck, backend: BackendConfig) -> Result:
     call = Call(check, authority(check, where))
     received = 0
     try:
-        async with asyncio.timeout(check.timeout_s), connection(where) as (reader, writer):
+        async with asyncio.timeout(check.timeout_s), connection(where, header=proxy_header(check)) as (reader, writer):
             while not call.is_over and received < LIMIT_BYTES:
                 writer.write(call.to_send())
                 data = await reader.read(READ_BYTES)

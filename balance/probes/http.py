@@ -19,7 +19,7 @@ from balance.http1.framing import NO_BODY
 from balance.http1.head import Response
 from balance.http1.response import MAX_HEAD, ResponseReader, refuse
 from balance.model import Address
-from balance.probes.dial import authority, connection, target
+from balance.probes.dial import authority, connection, proxy_header, target
 from balance.probes.result import Result, failure_reason, is_explicit
 from balance.version import VERSION
 
@@ -101,7 +101,8 @@ async def ask(check: HealthCheck, where: Address, tls: ssl.SSLContext | None = N
     started = time.monotonic()
     reply = Reply(check.method, is_tolerant=check.strictness == "tolerant")
     try:
-        async with asyncio.timeout(check.timeout_s), connection(where, tls=tls, server_name=server_name) as (reader, writer):
+        opened = connection(where, tls=tls, server_name=server_name, header=proxy_header(check))
+        async with asyncio.timeout(check.timeout_s), opened as (reader, writer):
             writer.write(request(check, where))
             is_ok, reason = await _judge(check, reply, reader)
         explicit = not is_ok  # any complete response that fails

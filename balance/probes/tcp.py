@@ -11,7 +11,7 @@ import time
 
 from balance.config.model import BackendConfig, HealthCheck
 from balance.model import Address
-from balance.probes.dial import connection, target
+from balance.probes.dial import connection, proxy_header, target
 from balance.probes.result import Result, failure_reason, is_explicit
 
 
@@ -20,7 +20,7 @@ async def probe(check: HealthCheck, backend: BackendConfig) -> Result:
     started = time.monotonic()
     where = target(check, Address(check.host, backend.address.port) if check.host else backend.address)
     try:
-        async with asyncio.timeout(check.timeout_s), connection(where):
+        async with asyncio.timeout(check.timeout_s), connection(where, header=proxy_header(check)):
             return Result(True, "connected", time.monotonic() - started)
     except OSError as error:
         reason = failure_reason(error, where, check.timeout_s)

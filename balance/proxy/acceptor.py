@@ -29,6 +29,7 @@ from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.net.sockets import keep_alive, other_address, reset_accepted
 from balance.proxy.net.timer_wheel import TimerWheel
 from balance.proxy.preread import Caller, Step
+from balance.proxy.proxy_header import ProxyHeaderStep
 from balance.proxy.tcp.session import Downstream
 from balance.proxy.tls.handshake import MIN_HANDSHAKE_S, SHUTDOWN_S, Handshake
 from balance.proxy.tls.hello_step import HelloStep
@@ -80,9 +81,11 @@ class Acceptor:
         "_burst",
         "_calm",
         "_guard",
+        "_header_step",
         "_is_closed",
         "_is_native",
         "_listener",
+        "_own_steps",
         "_place",
         "_port",
         "_said_at",
@@ -112,7 +115,7 @@ class Acceptor:
         self.clients = clients
         self.callers: set[Caller] = set()  # connections at a step that waits
         self._worker = worker
-        self._steps = tuple(steps)
+        self._own_steps = self._steps = tuple(steps)
         self._tls = tls
         self._port = name[1] if isinstance(name, tuple) else 0
         self._is_closed = False
@@ -126,6 +129,8 @@ class Acceptor:
         self._listener = listener
         self._access = self._access_now()  # None: everybody may connect
         self._guard = self._guard_now()  # None: as often as he likes
+        self._header_step: ProxyHeaderStep | None = None  # where connections begin with a PROXY header
+        self._use_steps()
         self._place = clients  # where the connection is counted whose transport is being made
         self._settings: ListenerSettings | None = None
         self._settings_in_use: weakref.WeakSet[ListenerSettings] = (
@@ -152,6 +157,7 @@ class Acceptor:
         before = self._settings
         is_same = listener == self._listener and (before is not None or listener.mode is Mode.TCP)
         self._listener = listener
+        self._use_steps()
         if is_same:
             return
         self._access = self._access_now()
@@ -181,6 +187,12 @@ class Acceptor:
     def _access_now(self) -> ListenerAccess | None:
         worker, listener = self._worker, self._listener
         return ListenerAccess(worker, listener) if listener.access_lists or worker.blocks.blocks else None
+
+    def _use_steps(self) -> None:
+        worker, listener = self._worker, self._listener
+        then_s = self._tls.settings.handshake_timeout_s if self._tls is not None else 0.0
+        self._header_step = ProxyHeaderStep(worker, listener, then_s) if listener.proxy_protocol.accept else None
+        self._steps = self._own_steps if self._header_step is None else (self._header_step, *self._own_steps)
 
     def _guard_now(self) -> ConnectionGuard | None:
         worker, listener = self._worker, self._listener
@@ -256,7 +268,7 @@ class Acceptor:
                 taken += 1
                 if fd > descriptors.ceiling:
                     descriptors.measure()
-                if self._access is not None and not self._access.admits_peer(address):
+                if self._access is not None and self._header_step is None and not self._access.admits_peer(address):
                     reset_accepted(fd)
                     clients.withdraw()
                     continue
@@ -283,6 +295,8 @@ class Acceptor:
     @property
     def preread_s(self) -> float:
         """The time limit for all steps, in seconds."""
+        if self._header_step is not None:
+            return self._listener.proxy_protocol.timeout_s  # for the header; a TLS handshake has its own from there on
         return self._listener.timeouts.client_header_s if self._tls is None else self._tls.settings.handshake_timeout_s
 
     @property
@@ -301,6 +315,10 @@ class Acceptor:
         """Make the transport of a connection that has passed all steps, with the address that they found out."""
         address = caller.address
         self._place = caller.place or self.clients
+        if self._access is not None and self._header_step is not None and not self._access.admits_peer(address):
+            reset_accepted(fd)
+            self.clients.leave()
+            return
         if self._guard is not None and caller.place is None:
             place = self._guard.enter(address, self.clients)
             if place is None:

@@ -52,15 +52,16 @@ class Host(Protocol):
 class Caller(Timed):
     """A connection that was accepted and has no transport yet. A step may change its `address`: a PROXY header does."""
 
-    __slots__ = ("_host", "_is_watched", "_peeked", "_steps", "_timer", "address", "ends_at", "on_timeout", "place", "secured",
-                 "sock")  # fmt: skip
+    __slots__ = ("_host", "_is_watched", "_peeked", "_steps", "_timer", "address", "ends_at", "is_admitted",
+                 "on_timeout", "place", "secured", "sock")  # fmt: skip
 
     def __init__(self, host: Host, fd: int, address: Any, steps: Sequence[Step], place: Any = None) -> None:
         """`place` is where it is counted already, if it is."""
         Timed.__init__(self)
         self.sock = socket.socket(fileno=fd)
         self.sock.setblocking(False)
-        self.address = address
+        self.address = address  # None: nobody's, a connection of a proxy itself
+        self.is_admitted = False  # a step has let the peer in, and reads
         self._host = host
         self._steps = list(steps)
         self._peeked = 0
@@ -90,6 +91,19 @@ class Caller(Timed):
             return None
         self._peeked = len(data)
         return data or None
+
+    def consume(self, count: int) -> None:
+        """Take the first `count` bytes, which were peeked at, off the stream."""
+        while count > 0:
+            taken = len(self.sock.recv(count))
+            if not taken:
+                return
+            count -= taken
+        self._peeked = 0
+
+    def extend(self, limit_s: float) -> None:
+        """The steps that follow, and a TLS handshake, have so many seconds from now."""
+        self.deadline = self.ends_at = monotonic() + limit_s
 
     def expire(self, now: float) -> None:
         """The time limit has passed."""

@@ -106,6 +106,7 @@ class WorkerContext:
         "short_of_resources",
         "tls_refused",
         "tolerant_reader",
+        "unheaded",
         "unreadable",
         "unreadable_replies",
         "wheel",
@@ -126,6 +127,7 @@ class WorkerContext:
         self.blocks = SharedBlocks(shared.blocks)  # addresses that were blocked at run time
         self._make_counts = shared.client_counts
         self._counts: ClientCounts | None = None
+        self.unheaded = ThrottledWarning()  # connections without the PROXY header that they need
         self.guarded = ThrottledWarning()  # connections that a connection guard refused
         self.blocked = ThrottledWarning()  # connections of addresses that are blocked
         self.buffered = BufferBudget()

@@ -101,14 +101,15 @@ class Backend(Limited):
     """A backend with its state; kept across snapshots as long as its pool, name and address are configured."""
 
     __slots__ = ("address", "gate", "health", "idle", "idle_time", "is_backup", "is_ready", "name", "open_count", "phase",
-                 "races", "region", "slow_start", "state")  # fmt: skip
+                 "proxy_protocol", "races", "region", "slow_start", "state")  # fmt: skip
 
-    def __init__(self, config: BackendConfig, slot: int, idle_timeout_s: float | None = None) -> None:
+    def __init__(self, config: BackendConfig, slot: int, idle_timeout_s: float | None = None, proxy_protocol: str = "") -> None:
         super().__init__(slot, Load(config.weight, identity=config.name.encode()), config.max_connections)
         self.name = config.name
         self.address = config.address
         self.is_backup = config.backup  # used when no backend that is not a backup is ready
         self.region = config.region
+        self.proxy_protocol = proxy_protocol  # v1, v2: the header that its connections begin with; empty: none
         self.is_ready = True  # used at once, until the first probe says otherwise
         self.idle: list[Parked] = []  # newest last and taken from the end, so that the older ones time out
         self.idle_time = IdleTime(idle_timeout_s)
@@ -121,13 +122,19 @@ class Backend(Limited):
         self.gate: Gate | None = None
         self.slow_start: Gate | None = None
 
-    def configure(self, config: BackendConfig, idle_timeout_s: float | None) -> None:
+    def configure(self, config: BackendConfig, idle_timeout_s: float | None, proxy_protocol: str = "") -> None:
         """Apply changed settings. Leases, parked connections and learned values are kept."""
         self.load.weight = config.weight
         self.is_backup = config.backup
         self.region = config.region
         if self.limit != config.max_connections:
             self.limit = config.max_connections
+        if self.proxy_protocol != proxy_protocol:
+            # Connections that began otherwise serve no other request; those in use go into a list that nobody looks at.
+            self.proxy_protocol = proxy_protocol
+            before, self.idle = self.idle, []
+            for parked in tuple(before):
+                parked.discard()
         if self.idle_time.configured_s != idle_timeout_s:
             self.idle_time = IdleTime(idle_timeout_s)
 

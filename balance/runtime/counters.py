@@ -91,6 +91,7 @@ ROUTE_MIRROR_DROPPED: Final = 56  # copies that were not sent, or not answered
 REFUSED_BLOCKED: Final = 57  # by access lists
 REFUSED_COUNT: Final = 58  # by the connection guard: the address has too many
 REFUSED_RATE: Final = 59  # likewise: it opens too many a second
+REFUSED_PROXY_HEADER: Final = 60  # no good PROXY header came
 
 BLOCK_GAUGES: Final = (ACTIVE, IDLE, OPEN, TRIALS, CREDIT, WANTED, WAITING)
 

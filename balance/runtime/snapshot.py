@@ -18,6 +18,7 @@ from balance.config.model import (
     HttpConfig,
     ListenerConfig,
     PoolConfig,
+    ProxyProtocol,
     SessionCookie,
     Timeouts,
     TrustedProxy,
@@ -58,6 +59,7 @@ class Listener:
     slot: int = 0  # its block on the board; 0 for none
     has_tls: bool = False
     access_lists: AccessLists = field(default_factory=AccessLists)
+    proxy_protocol: ProxyProtocol = field(default_factory=ProxyProtocol)
     protection: ConnectionProtection = field(default_factory=ConnectionProtection)
 
 
@@ -87,7 +89,7 @@ class Renewal:
     def steps(self) -> Iterator[None]:
         """The same in short steps, so that the loop can turn in between; prepare() has done the slow part."""
         for backend, config, idle_timeout_s in self.settings:
-            backend.configure(config, idle_timeout_s)
+            backend.configure(config, idle_timeout_s, self.config.proxy_protocol.version)
             if backend.health is not None:
                 backend.health.configure(self.config.breaker, self.config.health_check.passive)
             yield
@@ -168,7 +170,7 @@ def prepare(
             slot = slots[pool.name, each.name]
             backend = living.get(slot)
             if backend is None:
-                backend = Backend(each, slot, idle_s)
+                backend = Backend(each, slot, idle_s, pool.proxy_protocol.version)
             else:
                 settings.append((backend, each, idle_s))
             backends.append(backend)
@@ -227,6 +229,7 @@ def prepare(
             slot=slots.get((LISTENER, listener.name), 0),
             has_tls=listener.tls.enabled,
             access_lists=listener.access_lists,
+            proxy_protocol=listener.proxy_protocol,
             protection=listener.protection,
         )
         for listener in config.listeners

@@ -2,7 +2,10 @@
 
 import asyncio
 import socket
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from balance.config.model import BackendConfig, HealthCheck
 from balance.config.schema.schema import CHECKS
@@ -79,3 +82,22 @@ def test_unix_sockets_are_asked_too(tmp_path: Path) -> None:
 
 def test_the_table_holds_the_kinds_that_a_configuration_may_name() -> None:
     assert set(PROBES) == set(CHECKS)
+
+
+@pytest.mark.parametrize(
+    ("send", "own", "sent"),
+    [
+        ("", {}, b""),
+        ("v1", {}, b"PROXY UNKNOWN\r\n"),
+        ("v2", {}, b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"),
+        ("v2", {"host": "127.0.0.1"}, b""),  # an agent elsewhere
+    ],
+)
+def test_a_check_sends_the_header_of_a_connection_of_our_own(send: str, own: dict[str, str], sent: bytes) -> None:
+    with listening() as sock:
+        check = replace(CHECK, send_proxy=send, **own)  # type: ignore[arg-type]
+        assert asyncio.run(probe(check, backend("127.0.0.1", sock.getsockname()[1]))).is_ok
+        connection, _ = sock.accept()
+        with connection:
+            connection.settimeout(5)
+            assert connection.recv(100) == sent

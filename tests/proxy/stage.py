@@ -29,7 +29,9 @@ from balance.config.model import (
     LoggingConfig,
     PassiveChecks,
     PoolConfig,
+    ProxyProtocol,
     Retry,
+    SendProxyProtocol,
     Timeouts,
     TrustedProxy,
 )
@@ -200,6 +202,8 @@ class Stage:
         access_lists: AccessLists | None = None,
         protection: ConnectionProtection | None = None,
         tls: ServerTls | None = None,
+        proxy_protocol: ProxyProtocol | None = None,
+        sends: str = "none",
         listen: str = "127.0.0.1",
         algorithm: str = "round-robin",
         hash_key: HashKey | None = None,
@@ -234,6 +238,7 @@ class Stage:
                     access_lists=access_lists or AccessLists(),
                     protection=protection or ConnectionProtection(),
                     tls=tls or ServerTls(),
+                    proxy_protocol=proxy_protocol or ProxyProtocol(),
                 ),
             ),
             pools=(
@@ -243,6 +248,7 @@ class Stage:
                     algorithm,
                     hash_key=hash_key or HashKey(),
                     retry=retry or Retry(enabled=False),
+                    proxy_protocol=SendProxyProtocol(sends),
                     **{"health_check": HealthCheck(passive=PassiveChecks(enabled=False))} | pool,
                 ),
                 *(

@@ -51,6 +51,7 @@ REFUSALS = (
     ("blocked", counters.REFUSED_BLOCKED),
     ("connections", counters.REFUSED_COUNT),
     ("rate", counters.REFUSED_RATE),
+    ("proxy_header", counters.REFUSED_PROXY_HEADER),
 )
 
 STORE_COUNTERS = (

@@ -55,6 +55,7 @@ def errors(config: Config, paths: KeyPaths) -> list[Problem]:
         *_redis(config),
         *_shared_addresses(config, paths),
         *_limits(config, paths),
+        *_proxy_protocol(config, paths),
         *_shared_pools(config, paths),
         *route_errors(config, paths),
         *security_errors(config, paths),
@@ -163,6 +164,23 @@ def _sessions(config: Config, paths: KeyPaths) -> Iterator[Finding]:
                 yield (
                     paths.pool(index, "session_affinity.mode", "session_affinity"),
                     f"{affinity.mode} is read in requests, and listener {listener.name!r} has mode tcp; there, write source-ip",
+                )
+
+
+def _proxy_protocol(config: Config, paths: KeyPaths) -> Iterator[Finding]:
+    for index, listener in enumerate(config.listeners):
+        if listener.proxy_protocol.accept and not listener.proxy_protocol.trusted:
+            yield (
+                paths.listener(index, "proxy_protocol.trusted", "proxy_protocol.accept"),
+                "nobody may connect: write who sends the headers, like trusted: [10.0.0.0/8]",
+            )
+        for position, route in enumerate(listener.http.routes):
+            mirror = route.policy.mirror
+            pool = next((pool for pool in config.pools if mirror is not None and pool.name == mirror.pool), None)
+            if pool is not None and pool.proxy_protocol.version:
+                yield (
+                    (*paths.routes[index], position, "policy", "mirror", "pool"),
+                    f"{pool.name!r} has proxy_protocol.send, and copies of many clients' requests share connections",
                 )
 
 

@@ -41,6 +41,7 @@ def warnings(config: Config, paths: KeyPaths, cpus: int) -> list[Problem]:
     findings = [
         *_listeners(config, paths),
         *_guards(config, paths),
+        *_proxy_protocol(config, paths),
         *_pools(config, paths),
         *_resilience(config, paths),
         *_retries(config, paths),
@@ -69,6 +70,15 @@ def _guards(config: Config, paths: KeyPaths) -> Iterator[Finding]:
                 yield path, "has no effect: connection_protection.enabled is false"
             elif key == "read_timeout" and listener.mode is Mode.TCP and (path[0] == "listeners" or _only_tcp(config)):
                 yield path, f"has no effect: listener {listener.name!r} has mode tcp"
+
+
+def _proxy_protocol(config: Config, paths: KeyPaths) -> Iterator[Finding]:
+    """What a listener that accepts no PROXY headers does not need."""
+    for index, listener in enumerate(config.listeners):
+        for key in ("trusted", "timeout"):
+            path = paths.listener(index, f"proxy_protocol.{key}")
+            if not listener.proxy_protocol.accept and paths.document.has(path):
+                yield path, "has no effect: proxy_protocol.accept is false"
 
 
 def _only_tcp(config: Config) -> bool:

@@ -1,13 +1,14 @@
-"""Sections about who may connect, at the top and in listeners."""
+"""Sections about who may connect, and who says whose a connection is: at the top, in listeners and in pools."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 from balance.access_lists.address_range import AddressRange
+from balance.config.model import TrustedProxy
 from balance.config.schema import scalars as kind
-from balance.config.schema.addresses import ADDRESS_RANGE
-from balance.config.schema.section import Count, Flag, Section, Timeout, key, one_or_list
+from balance.config.schema.addresses import ADDRESS_RANGE, TRUSTED_PROXY
+from balance.config.schema.section import Count, Flag, Period, Section, Timeout, key, one_or_list
 from balance.config.schema.security_sections import RequestSecuritySection
 
 _ENTRY = one_or_list(ADDRESS_RANGE)
@@ -66,3 +67,45 @@ class ListenerSecuritySection(AccessSection):
     reset. Where a trusted proxy tells in HTTP whose request it is, that client is judged, too, for each request (403)."""
 
     section_name = "listener security"
+
+
+_ACCEPT = key(
+    "Whether every connection begins with a header of the PROXY protocol, v1 or v2, that says whose it is. One that does not "
+    "is closed: nothing is guessed. The address that it tells is the client's, for access lists, limits, hashing, logs and "
+    "what backends are told; LOCAL and UNKNOWN are the proxy itself.",
+    False,
+)
+_TRUSTED = key("Who may connect there, and is believed: addresses and networks; unix: whoever connects over a Unix socket.", [])
+_TIMEOUT = key("For the whole header.", "5s")
+_SEND = key(
+    "v1, v2: connections to backends begin with such a header, which names the client of the connection that they serve. In "
+    "HTTP mode they then belong to that one client's connection, and are closed with it. Health checks send UNKNOWN (v1) or "
+    "LOCAL (v2).",
+    "none",
+)
+
+
+class ListenerProxyProtocolSection(Section):
+    """Who says whose a connection is, as HAProxy's `accept-proxy` and nginx's `listen ... proxy_protocol`."""
+
+    section_name = "listener proxy_protocol"
+    accept: Flag = _ACCEPT
+    trusted: list[Annotated[TrustedProxy, TRUSTED_PROXY]] = _TRUSTED
+    timeout: Period = _TIMEOUT
+
+
+class PoolProxyProtocolSection(Section):
+    """What backends are told of a connection, as by HAProxy's `send-proxy`."""
+
+    section_name = "pool proxy_protocol"
+    send: Annotated[str, kind.choice("v1", "v2", "none")] = _SEND
+
+
+class ProxyProtocolSection(Section):
+    """The PROXY protocol, in for every listener and out for every pool that doesn't say otherwise."""
+
+    section_name = "proxy_protocol"
+    accept: Flag = _ACCEPT
+    trusted: list[Annotated[TrustedProxy, TRUSTED_PROXY]] = _TRUSTED
+    timeout: Period = _TIMEOUT
+    send: Annotated[str, kind.choice("v1", "v2", "none")] = _SEND

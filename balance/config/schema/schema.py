@@ -10,7 +10,13 @@ from typing import Annotated
 
 from balance.config.model import TrustedProxy
 from balance.config.schema import scalars as kind
-from balance.config.schema.access_sections import AccessSection, ListenerSecuritySection
+from balance.config.schema.access_sections import (
+    AccessSection,
+    ListenerProxyProtocolSection,
+    ListenerSecuritySection,
+    PoolProxyProtocolSection,
+    ProxyProtocolSection,
+)
 from balance.config.schema.addresses import LISTEN, TRUSTED_PROXY
 from balance.config.schema.common_sections import (
     BackendSection,
@@ -195,6 +201,7 @@ class PoolSection(Section):
     session_affinity: SessionAffinitySection = key("Whether a client's requests stay together.")
     retry: RetrySection = key("When a request is tried again.")
     timeouts: PoolTimeoutsSection = key("Durations towards backends; they win over a listener's.")
+    proxy_protocol: PoolProxyProtocolSection = key("What its backends are told of a connection.")
     buffering: OwnBufferingSection = key("Which bodies are taken whole; it wins over a listener's.")
 
 
@@ -284,6 +291,7 @@ class ListenerSection(Section):
     mode: Mode = key("What it speaks. Default: the mode at the top.")
     pool: Name = key("Who does the work. Not needed when there is one pool.")
     max_clients: Count = key(MAX_CLIENTS, 0)
+    proxy_protocol: ListenerProxyProtocolSection = key("Who says whose its connections are.")
     security: ListenerSecuritySection = key("Who may connect to it.")
     http: HttpSection = key("How HTTP is spoken.")
     timeouts: ListenerTimeoutsSection = key("Durations; a pool's win over them.")
@@ -401,6 +409,7 @@ class RootSection(Section):
     resilience: ResilienceSection = key("Older names of circuit_breaker and retry.")
     timeouts: TimeoutsSection = key("Durations, for every pool and listener that doesn't say otherwise.")
     http: HttpSection = key("How HTTP is spoken, by every listener that doesn't say otherwise.")
+    proxy_protocol: ProxyProtocolSection = key("Who says whose connections are, and what backends are told of them.")
     security: SecuritySection = key("Who may connect, and who is believed.")
     tls: ServerTlsSection = key("TLS towards clients, of every listener that doesn't say otherwise.")
     admin: AdminSection = key("The port for operators.")

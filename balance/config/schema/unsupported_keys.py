@@ -9,10 +9,9 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
             "tracing",
             "discovery",
             "autoscaler",
-            "proxy_protocol",
         ]
     ),
-    "listener": frozenset(["proxy_protocol", "rate_limit"]),
+    "listener": frozenset(["rate_limit"]),
     "listener security": frozenset(
         [
             "trusted_proxies",
@@ -21,7 +20,7 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
             "forward_auth",
         ]
     ),
-    "pool": frozenset(["tls", "discovery", "autoscaler", "proxy_protocol"]),
+    "pool": frozenset(["tls", "discovery", "autoscaler"]),
     "backend": frozenset(["tls"]),
     "route": frozenset(["rate_limit", "tls"]),
     "route security": frozenset(["ip_allowlist", "ip_allowlist_files", "ip_blocklist", "jwt", "forward_auth"]),

@@ -28,6 +28,7 @@ from balance.proxy.http.upstream import Upstream
 from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.net.sockets import end_now, has_left, is_silent, local_host, other_address, reset, unsent
 from balance.proxy.net.timer_wheel import NEVER, Timed
+from balance.proxy_protocol.header_writer import header
 from balance.runtime import counters
 from balance.runtime.lease import Lease
 
@@ -276,8 +277,7 @@ class HttpClient(Timed):
                 self._buffer = rest
                 self.end_reply(monotonic())
                 return
-            if self.connection_auth is None:
-                self.connection_auth = ConnectionAuth(self)
+            self._bind()
         self._state = BUSY
         self.writer.keeps_alive = request.keep_alive
         settings = self.settings
@@ -381,9 +381,25 @@ class HttpClient(Timed):
 
     def claim(self, upstream: Upstream) -> None:
         """Reserve `upstream` for this client: it is authenticated per connection."""
+        self._bind().claim(upstream)
+
+    def _bind(self) -> ConnectionAuth:
+        """The client authenticates per connection: its next requests go where this one goes."""
+        if self.connection_auth is None:
+            self.connection_auth = ConnectionAuth(self)
+        self.connection_auth.is_binding = True
+        return self.connection_auth
+
+    def own(self, upstream: Upstream) -> None:
+        """Reserve `upstream` for this client: its PROXY header names it. Its requests are balanced as others are."""
         if self.connection_auth is None:
             self.connection_auth = ConnectionAuth(self)
         self.connection_auth.claim(upstream)
+
+    def proxy_header(self, version: str) -> bytes:
+        """The PROXY header that names this connection."""
+        peer = self.transport.get_extra_info("peername") if self._address is None else self._address
+        return header(version, peer, self.transport.get_extra_info("sockname"))
 
     def become_tunnel(self, upstream: Upstream, lease: Lease, early: bytes, record: AccessRecord | None) -> None:
         """After a 101: hand both connections to a tunnel. `early` are the bytes that came from the backend after its head."""

@@ -35,8 +35,13 @@ def take_parked(backend: Backend, method: bytes, now: float) -> Upstream | None:
     return None
 
 
-async def connect(worker: WorkerContext, backend: Backend, timeout_s: float) -> Upstream | UpstreamError:
-    """Dial: a new upstream, or the error. Counts both; the error is returned, not raised, as the exchange may have ended."""
+async def connect(
+    worker: WorkerContext, backend: Backend, timeout_s: float, proxy_header: bytes = b""
+) -> Upstream | UpstreamError:
+    """Dial: a new upstream, or the error. Counts both; the error is returned, not raised, as the exchange may have ended.
+
+    `proxy_header` goes before all else; the upstream is then one client's alone, see ConnectionAuth.
+    """
     worker.row.cells[backend.block + counters.CONNECTS] += 1
     worker.descriptors.dialling()
     try:
@@ -48,4 +53,6 @@ async def connect(worker: WorkerContext, backend: Backend, timeout_s: float) -> 
             worker.dial_failed_here(error)
         return error
     upstream.opened()
+    if proxy_header and not upstream.transport.is_closing():
+        upstream.transport.write(proxy_header)
     return upstream

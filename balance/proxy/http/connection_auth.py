@@ -3,6 +3,8 @@
 Such authentication breaks HTTP's statelessness (RFC 4559 section 6): the backend takes every later request on the connection
 for one of the authenticated user. As in HAProxy, the upstream is reserved from the reply that asks for such authentication, or
 from the request that carries it; it is parked with the client's connection and closed with it.
+
+So is an upstream whose PROXY header names the client: no other may use it, but the client is not bound to its backend.
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ MAX_CONNECTIONS: Final = 4  # reserved upstreams per client connection
 class ConnectionAuth:
     """The reserved upstreams of one client connection. Its exchanges look here before the backends' shared parked upstreams."""
 
-    __slots__ = ("_client", "parked")
+    __slots__ = ("_client", "is_binding", "parked")
 
     def __init__(self, client: HttpClient) -> None:
         self._client = client
+        self.is_binding = False  # the client is authenticated there: its requests go where the last one went
         self.parked: list[Parked] = []
 
     def claim(self, upstream: Upstream) -> None:
@@ -46,7 +49,7 @@ class ConnectionAuth:
 
         None when there is no such backend or it is full: the client is then balanced like any other.
         """
-        for parked in reversed(self.parked[:]):
+        for parked in reversed(self.parked[:]) if self.is_binding else ():
             upstream: Upstream = parked  # type: ignore[assignment]  # only Upstreams are parked there
             backend = upstream.backend
             if pool.serves_bound(backend):
@@ -58,17 +61,18 @@ class ConnectionAuth:
 
     def take(self, backend: Backend, request: Request, now: float) -> Upstream | None:
         """A parked upstream to `backend`: one reserved for this client, else a shared one, else None."""
-        upstream = self._own(backend, request.method) or take_parked(backend, request.method, now)
+        upstream = self._own(backend, request.method, now) or take_parked(backend, request.method, now)
         if upstream is not None and request.fields.has_connection_auth:
             self.claim(upstream)
         return upstream
 
-    def _own(self, backend: Backend, method: bytes) -> Upstream | None:
+    def _own(self, backend: Backend, method: bytes, now: float) -> Upstream | None:
         for parked in reversed(self.parked):
             upstream: Upstream = parked  # type: ignore[assignment]
             if upstream.backend is backend:
-                # No limit on its idle time: only the backend may close it, and a close is noticed.
-                if upstream.transport.is_closing() or not (method in IDEMPOTENT or upstream.is_silent()):
+                # No limit on its idle time where it is authenticated: only the backend may close it, and a close is noticed.
+                is_stale = not self.is_binding and now - upstream.parked_at > backend.idle_time.limit_s(now)
+                if is_stale or upstream.transport.is_closing() or not (method in IDEMPOTENT or upstream.is_silent()):
                     upstream.discard()
                     return None
                 self.parked.remove(upstream)
@@ -81,7 +85,8 @@ class ConnectionAuth:
 
         The client takes its connection for an authenticated one, which it no longer is.
         """
-        self._client.drain(is_patient=False)
+        if self.is_binding:
+            self._client.drain(is_patient=False)
 
     def close(self) -> None:
         """The client connection has ended: close its reserved upstreams."""

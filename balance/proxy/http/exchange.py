@@ -360,18 +360,25 @@ class Exchange:
 
     async def _connect(self, lease: Lease) -> None:
         settings = self.settings
-        result = await connect(settings.worker, lease.backend, settings.connect_s)
+        version = lease.backend.proxy_protocol
+        proxy_header = self.client.proxy_header(version) if version else b""
+        result = await connect(settings.worker, lease.backend, settings.connect_s, proxy_header)
         try:
             if self._state is not CHOOSING or self.lease is not lease:
                 # The exchange ended during the dial; the connection can serve the next request.
                 if isinstance(result, Upstream):
-                    result.park(monotonic(), settings)
+                    if proxy_header:
+                        result.discard()  # it can serve its client only, who may be gone
+                    else:
+                        result.park(monotonic(), settings)
             elif isinstance(result, UpstreamError):
                 self._failed_try().not_connected(result)
             elif result.is_lost:  # closed between the end of the dial and now
                 error = UpstreamError(TryPhase.CONNECT, Why.CONNECT_FAILED, "it was closed as soon as it was made")
                 self._failed_try().not_connected(error)
             else:
+                if proxy_header:
+                    self.client.own(result)
                 self._connected(result, lease)
         except Exception:
             self.crashed()

@@ -17,6 +17,7 @@ from balance.proxy.net.sockets import KEEP_ALIVE_AFTER_S, keep_alive, other_addr
 from balance.proxy.net.timer_wheel import NEVER
 from balance.proxy.tcp.relay import Relay, RelayEnd
 from balance.proxy.worker_context import WorkerContext
+from balance.proxy_protocol.header_writer import header
 from balance.retry.decision import DEFAULT_MAX_CONNECTS, RetryOutcome
 from balance.runtime import counters
 from balance.runtime.backend import Backend
@@ -238,6 +239,8 @@ class Downstream(RelayEnd):
             return
         worker, timeouts = self._worker, self._listener.timeouts
         idle_s = timeouts.idle_s
+        if lease.backend.proxy_protocol:
+            upstream.transport.write(self._proxy_header(lease.backend.proxy_protocol))
         if not idle_s or idle_s > KEEP_ALIVE_AFTER_S:  # else the idle timeout comes first
             keep_alive(upstream.transport.get_extra_info("socket"))
         lease.backend.open_count += 1
@@ -248,6 +251,10 @@ class Downstream(RelayEnd):
         account = _Session(worker, lease, self._peer, pool, attempts, self._started, now, self._waited_s, self._failures)
         Relay(self, upstream, worker.wheel, idle_s, timeouts.half_closed_s, account, now)
         self._lease = None  # _Session has it now
+
+    def _proxy_header(self, version: str) -> bytes:
+        client = self.transport.get_extra_info("peername") if self._address is None else self._address
+        return header(version, client, self.transport.get_extra_info("sockname"))
 
     @property
     def _queue_ms(self) -> float:
