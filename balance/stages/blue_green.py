@@ -44,6 +44,10 @@ class BlueGreenStage(Stage):
         context.pool = self._active
         context.rule = RULE
 
+    def is_settled(self, context: RequestContext) -> bool:
+        """Always: a switch makes another stage."""
+        return True
+
 
 def blue_green_stage(route: RouteConfig, environment: StageEnvironment) -> Stage | None:
     """The route's two sides, if it has them."""

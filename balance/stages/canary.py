@@ -58,6 +58,12 @@ class CanaryStage(Stage):
             context.pool = self._pool
             context.rule = RULE
 
+    def is_settled(self, context: RequestContext) -> bool:
+        """Whether the lines decided."""
+        notes = context.fields.notes
+        key: object = (self, True) if context.is_trusted else self
+        return context.rule in self._final or (notes is not None and key in notes)
+
     def _by_lines(self, context: RequestContext) -> bool | None:
         """Whether the request's field lines send it to the canary; None where they say nothing of its user."""
         for test in self._opt_in:

@@ -100,6 +100,10 @@ class CompressionStage(Stage):
         if tags.are_strong and context.headers(b"if-none-match"):
             context.forward = tags.restore(context.forward)
 
+    def is_settled(self, context: RequestContext) -> bool:
+        """Whether no tag can have to be restored, now or later."""
+        return not context.headers(b"if-none-match")
+
     def on_reply(self, context: RequestContext, reply: ReplyHead) -> None:
         if reply.is_own:
             return
@@ -125,6 +129,11 @@ class CompressionStage(Stage):
             lines = plan.compressed[coding] = compressed(reply.lines, coding)
         reply.lines = lines
         reply.encoder = encoder
+
+    def is_same_for_all(self, lines: bytes) -> bool:
+        """Whether nothing is done to a reply with this head; a 304 goes by the request's tags."""
+        plan = self._plans.get(lines)
+        return plan is not None and not plan.is_eligible
 
     def _plan(self, reply: ReplyHead) -> _Plan:
         lines = reply.lines

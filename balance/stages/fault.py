@@ -55,6 +55,12 @@ class FaultInjection(Stage):
             return self._abort
         return None
 
+    def is_settled(self, context: RequestContext) -> bool:
+        """Whether it is over, or this request does not ask for it."""
+        if context.now >= self._ends:
+            return True
+        return self._test is not None and not (context.is_trusted and self._test.holds(context))
+
     def _may_hold(self, now: float) -> bool:
         """Whether one more request may wait from `now` on; counts it then. Clients that leave count to the end."""
         held = self._held

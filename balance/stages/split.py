@@ -49,6 +49,11 @@ class SplitStage(Stage):
             context.pool = self._side(context)
         return None
 
+    def is_settled(self, context: RequestContext) -> bool:
+        """Whether another rule has chosen, the user is known by the lines, or all go to one pool."""
+        notes = context.fields.notes
+        return context.rule in self._final or len(self._pools) == 1 or (notes is not None and self in notes)
+
     def _side(self, context: RequestContext) -> str:
         fields = context.fields
         notes = fields.notes

@@ -89,6 +89,13 @@ class Stage:
         """Judge or change a request before a backend is chosen; None: go on."""
         return None
 
+    def is_settled(self, context: RequestContext) -> bool:
+        """Whether on_request, which has just let this request go on, would do the same to all with its lines, method and trust.
+
+        It may have set the pool, rule and forwarded lines, Host and lines per try then, and nothing else.
+        """
+        return False
+
     def on_reply(self, context: RequestContext, reply: ReplyHead) -> None:
         """Change the head of a reply in place; also those of our own error pages, redirects and fixed responses."""
 

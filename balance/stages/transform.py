@@ -89,6 +89,10 @@ class TransformStage(Stage):
         context.per_try = self._per_try
         return None
 
+    def is_settled(self, context: RequestContext) -> bool:
+        """Whether the path and the client make no difference."""
+        return self._paths is None and self._is_fixed
+
     def _change_path(self, context: RequestContext, paths: PathChanges) -> Reply | None:
         path, query = context.path, context.query
         if paths.strips(path):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from compressing import compression  # the file beside this one
 from scripted.bytes_sent import REQUEST, RESPONSE
-from scripted.site import EVERYTHING_ON, PLAIN
+from scripted.site import EVERYTHING_ON, FIVE_STAGES, FIVE_STAGES_BY_PATH, ONE_ROUTE, PLAIN, many_routes
 from whole import request  # the file beside this one
 
 from balance.access_lists.access_lists import AccessLists
@@ -54,6 +54,10 @@ def whole_requests() -> Iterator[Case]:
     """GET, 1 KB of reply, kept connections: as the wire benchmark has them."""
     yield "a whole request, plain", request(PLAIN)
     yield "a whole request, everything on", request(EVERYTHING_ON)
+    yield "a whole request, one route by host", request(ONE_ROUTE)
+    yield "a whole request, 1,000 routes", request(many_routes(1000))
+    yield "a whole request, a route with five stages", request(FIVE_STAGES)
+    yield "a whole request, five stages, one by path", request(FIVE_STAGES_BY_PATH)
 
 
 def heads() -> Iterator[Case]:

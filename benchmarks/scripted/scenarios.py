@@ -23,7 +23,7 @@ from scripted.bytes_sent import (
     SWITCHED,
     UPGRADE,
 )
-from scripted.site import EVERYTHING_ON, FIVE_STAGES, ONE_ROUTE, PLAIN, TCP, Site, many_routes
+from scripted.site import EVERYTHING_ON, FIVE_STAGES, FIVE_STAGES_BY_PATH, ONE_ROUTE, PLAIN, TCP, Site, many_routes
 from scripted.transport import connected
 
 Run = Callable[[int], None]  # do it so many times
@@ -141,6 +141,7 @@ SCENARIOS: dict[str, Callable[[], Run]] = {
     "keep-alive, one route by host": lambda: keep_alive(settings=ONE_ROUTE),
     "keep-alive, 1,000 routes": lambda: keep_alive(settings=many_routes(1000)),
     "keep-alive, a route with five stages": lambda: keep_alive(settings=FIVE_STAGES),
+    "keep-alive, five stages, one by path": lambda: keep_alive(settings=FIVE_STAGES_BY_PATH),
     "keep-alive, access log": lambda: keep_alive(access_log=True),
     "heads never seen": heads_never_seen,
     "chunked reply": lambda: keep_alive(replied=CHUNKED_REPLY),

@@ -50,14 +50,16 @@ http:
     - {name: all, host: www.example.com, pool: default}
 """
 )
-FIVE_STAGES = """\
+_TWO_POOLS = """\
 listen: "127.0.0.1:8080"
 pools:
   default: {backends: [{name: a, address: "127.0.0.1:9001"}]}
   other: {backends: [{name: b, address: "127.0.0.1:9002"}]}
 http:
   routes:
-""" + five_stages("www.example.com")
+"""
+FIVE_STAGES = _TWO_POOLS + five_stages("www.example.com")
+FIVE_STAGES_BY_PATH = _TWO_POOLS + five_stages("www.example.com", is_path_changed=True)
 
 
 def many_routes(count: int) -> str:

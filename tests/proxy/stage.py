@@ -297,14 +297,16 @@ class Stage:
         await self.listener_server.swap(made, renewals, self.sockets)
         self.snapshot, self.pool = made, made.pools["pool"]
 
-    async def client(self, receive_buffer: int = 0) -> Wire:
-        """A new connection to the proxy."""
+    async def client(self, receive_buffer: int = 0, source: str = "") -> Wire:
+        """A new connection to the proxy, from the address `source` if one is given."""
         sock = socket.socket(
             socket.AF_UNIX if self.address.is_unix else socket.AF_INET6 if ":" in self.address.host else socket.AF_INET
         )
         sock.setblocking(False)
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source:
+            sock.bind((source, 0))
         target: Any = self.address.path if self.address.is_unix else (self.address.host, self.address.port)
         await self.loop.sock_connect(sock, target)
         wire = Wire(sock)

@@ -91,7 +91,7 @@ def _record(exchange: Exchange, now: float, lease: Lease | None, bytes_in: int, 
         detail=detail,
         tries=resend.failures if resend is not None else (),
         route=exchange.settings.route,
-        rule=exchange.routing.rule if exchange.routing is not None else "",
+        rule=exchange.rule,
         region=region,
         backend_region=lease.backend.region if region and lease is not None else "",
     )

@@ -32,6 +32,7 @@ from balance.proxy.http.request_head import client_view, request_head
 from balance.proxy.http.resend import Resend, is_repeatable
 from balance.proxy.http.routing import Routing
 from balance.proxy.http.session_cookie import UNMOVED, asks_store, lease_of_session, with_cookie
+from balance.proxy.http.settled_request import SettledRequest, routing_of, settle, settled_reply, start_settled
 from balance.proxy.http.upgrade import is_asked_for
 from balance.proxy.http.upstream import Upstream
 from balance.proxy.listener_settings import ListenerSettings
@@ -124,6 +125,7 @@ class Exchange:
         "routing",
         "sent_at",
         "settings",
+        "settled",
         "started",
         "status",
         "upload",
@@ -156,6 +158,7 @@ class Exchange:
         self.queue_wait: QueueWait | None = None
         self.resend: Resend | None = None
         self.routing: Routing | None = None
+        self.settled: SettledRequest | None = None  # routing is made on demand then
         # The reply
         self._partial_head = b""  # the bytes of an incomplete head
         self.interims = 0  # 1xx replies so far
@@ -178,6 +181,13 @@ class Exchange:
         return self.view.address if self.client.is_trusted else self.client.peer
 
     @property
+    def rule(self) -> str:
+        """The rule that decided about the request; "" for none."""
+        if self.routing is not None:
+            return self.routing.rule
+        return self.settled.rule if self.settled is not None else ""
+
+    @property
     def tried(self) -> Sequence[Backend]:
         """Backends that the next try avoids."""
         return self.resend.tried if self.resend is not None else ()
@@ -198,7 +208,10 @@ class Exchange:
         if settings.router is not None:
             sole = settings.sole_hosts.get(fields.host)
             if sole is None or sole.staged is not None:
-                return self._start_routed(settings.router, sole, body)
+                if sole is None or fields.framing is not NO_BODY or not start_settled(self, sole):
+                    return self._start_routed(settings.router, sole, body)
+                self._choose(now)
+                return body
             if sole.request_s != settings.request_s:
                 client.limit_total(now + sole.request_s)
             self.settings = settings = sole
@@ -227,6 +240,8 @@ class Exchange:
         routing = self.routing = Routing(self)
         if routing.start(router, sole):
             if self.upload is None:
+                if routing.is_settled:
+                    settle(self, routing)
                 self._choose(self.started)
             else:
                 self.begin(self.started)
@@ -534,8 +549,11 @@ class Exchange:
             if response.has_connection_auth and self.upstream is not None:
                 self.client.claim(self.upstream)
         encoded = None
-        if self.routing is not None:
+        if self.settled is not None:
+            response = settled_reply(self, self.settled, response)
+        elif self.routing is not None:
             response = self.routing.reply(response)
+        if self.routing is not None:
             encoded = self.routing.encoded
         if self.settings.cookie is not None and self._lookup.is_moved:  # after the route's changes, which are for the backend's
             response = with_cookie(self, self._lookup, response)
@@ -826,10 +844,9 @@ class Exchange:
             self.fail(502, Why.BAD_RESPONSE, "the backend switches protocols unasked", Outcome.FAILED)
             return
         assert lease is not None and upstream is not None
-        if (
-            self.routing is not None
-        ):  # a 101 is a final reply to its request, so the route's changes are for it, too, as in Envoy
-            response = self.routing.reply(response)
+        routing = routing_of(self)
+        if routing is not None:  # a 101 is a final reply to its request, so the route's changes are for it, too, as in Envoy
+            response = routing.reply(response)
         if self.settings.cookie is not None and self._lookup.is_moved:
             response = with_cookie(self, self._lookup, response)
         self.status = 101

@@ -19,6 +19,7 @@ from balance.model import Why
 from balance.proxy.buffer_budget import BufferBudget
 from balance.proxy.buffering.reply_buffer import ReplyBuffer
 from balance.proxy.http.error_replies import error_page
+from balance.proxy.http.settled_request import routing_of
 from balance.stages.stage import Reply
 
 if TYPE_CHECKING:
@@ -129,9 +130,10 @@ class ReplyWriter:
         page = error_page(
             settings, status, why, detail, exchange.request_id, head, exchange.backend, keep_alive=self.keeps_alive, lines=lines
         )
-        if exchange.routing is not None:
+        routing = routing_of(exchange)
+        if routing is not None:
             head_end = page.index(b"\r\n\r\n") + 2
-            page = exchange.routing.own_reply(status, page[:head_end]) + page[head_end:]
+            page = routing.own_reply(status, page[:head_end]) + page[head_end:]
         self._transport.write(page)
         return len(page)
 
@@ -149,8 +151,9 @@ class ReplyWriter:
             lines += b"Content-Length: %d\r\n" % len(body)
         else:
             body = b""
-        if exchange.routing is not None:
-            lines = exchange.routing.own_reply(status, lines)
+        routing = routing_of(exchange)
+        if routing is not None:
+            lines = routing.own_reply(status, lines)
         lines += exchange.settings.own_lines(exchange.request_id, None)
         if not self.keeps_alive:
             lines += b"Connection: close\r\n"

@@ -19,8 +19,10 @@ from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.mirroring.copy_queue import Copy, copy_queue
 from balance.runtime.backend import Backend
 from balance.runtime.routes import Route, Router
+from balance.stages.notes import note
 from balance.stages.request_context import RequestContext
-from balance.stages.stage import Reply, ReplyHead, Wait
+from balance.stages.settled import Settled
+from balance.stages.stage import Reply, ReplyHead, Stage, Wait
 from balance.transform.lines_per_try import own_host
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ MAX_CHANGES: Final = 16  # routes of which a reply's head is remembered as they 
 class Routing(RequestContext):
     """Finds the route and runs its stages. Exchange.begin() follows when the last of them says go on."""
 
-    __slots__ = ("_at_timeout", "_exchange", "_next", "_ready_at", "encoded", "is_waiting", "taken")
+    __slots__ = ("_at_timeout", "_exchange", "_next", "_ready_at", "encoded", "is_settled", "is_waiting", "taken")
 
     _at_timeout: Reply | None  # set by a wait, as is the next
     _ready_at: float  # when the wait ends, seconds, monotonic
@@ -44,6 +46,7 @@ class Routing(RequestContext):
         self._exchange = exchange
         self._next = 0  # the stage to ask first
         self.is_waiting = False
+        self.is_settled = False  # its lines settle what all stages do (see settled_request); known after the first request only
         self.taken: Route | None = None  # the route that was found
         self.encoded: EncodedReply | None = None  # the body of the reply, where a stage encodes it
         self.fields = fields
@@ -106,10 +109,25 @@ class Routing(RequestContext):
 
     def _run(self, route: Route) -> bool:
         """Ask the stages from `_next` on. True when all let the request go on: the head is made then."""
-        stages = route.stages
-        for stage in stages[self._next :] if self._next else stages:
+        stages, first = route.stages, self._next
+        is_new = False
+        if not first:
+            notes = self.fields.notes
+            settled: Settled | None = None if notes is None else notes.get(route)
+            if settled is not None and settled.method == self.method and settled.is_trusted is self.is_trusted:
+                first = settled.count
+                if first:
+                    self.pool, self.rule, self.forward = settled.pool, settled.rule, settled.forward
+                    self.host_to_backend, self.without_own = settled.host_to_backend, settled.without_own
+                    self.per_try = settled.per_try
+            else:
+                is_new = True
+        for stage in stages[first:] if first else stages:
             answer = stage.on_request(self)
             if answer is None:
+                if is_new:
+                    first += 1
+                    is_new = self._settle(route, stage, first)
                 continue
             if type(answer) is Wait:
                 self._next = stages.index(stage) + 1
@@ -118,6 +136,7 @@ class Routing(RequestContext):
                 assert type(answer) is Reply
                 self._exchange.reply(answer)
             return False
+        self.is_settled = is_new
         if self.pool != route.config.pool:
             self._go_to(route)
         if route.regions is not None:
@@ -126,6 +145,13 @@ class Routing(RequestContext):
         if self.per_try is None:
             self._make_head(self.forward, has_host=bool(self.host_to_backend))
         return True
+
+    def _settle(self, route: Route, stage: Stage, count: int) -> bool:
+        """Remember what the first `count` stages came to, if that is settled. `stage` is the last of them."""
+        is_settled = stage.is_settled(self)
+        if is_settled or count == 1:
+            note(self.fields, route, Settled(self, count if is_settled else 0))
+        return is_settled
 
     def _go_to(self, route: Route) -> None:
         """A stage has chosen another pool than the route's own."""

@@ -158,6 +158,12 @@ class RulesStage(Stage):
             return redirect_reply(rule.redirect, rule.status, context)
         return None
 
+    def is_settled(self, context: RequestContext) -> bool:
+        """Whether the lines and the method let it pass, by no rule: what a rule decides is counted."""
+        notes = context.fields.notes
+        key = (self, context.method, context.is_trusted)
+        return self._rules.is_by_lines and notes is not None and notes.get(key) is _NOTHING_SAID
+
     def _judged(self, context: RequestContext) -> Verdict | None:
         """The verdict, with a normalized path where only that has one; None where the path is ambiguous."""
         verdict = self._rules.judge(context, context.path)
