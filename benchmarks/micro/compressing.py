@@ -12,7 +12,6 @@ from balance.compression.stream_memory import StreamMemory
 from balance.config.route_model import Compression
 from balance.http1.framing import BY_LENGTH
 from balance.http1.head import RequestFields
-from balance.routing.request_view import RequestView
 from balance.stages.compression import CompressionStage
 from balance.stages.request_context import RequestContext
 from balance.stages.stage import ReplyHead
@@ -40,7 +39,6 @@ def compression() -> Iterator[tuple[str, Callable[[], object]]]:
         context.method = b"GET"
         context.fields = RequestFields()
         context.fields.forward = context.forward = b"Accept-Encoding: " + accepts + b"\r\n"
-        context.view = RequestView(context.fields, b"/")
         head = HEAD % 0
 
         def once() -> None:
