@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from balance.access_lists.address_set import AddressSet
-from balance.config.access_build import access_lists_of, protection_of
 from balance.config.model import (
     AccessLog,
     AdminConfig,
@@ -36,7 +35,7 @@ from balance.config.model import (
     SessionAffinity,
     SessionCookie,
 )
-from balance.config.overlay import overlay, picked, renamed, retry_of, timeouts_of
+from balance.config.overlay import access_lists_of, overlay, picked, protection_of, renamed, retry_of, timeouts_of
 from balance.config.overrides.runtime_overrides import DEFAULT_POOL
 from balance.config.reading.document import Document, Path
 from balance.config.route_build import RouteScope, buffering_of, compression_of, own_pools, pages_of, routes_of, transform_of

@@ -13,11 +13,11 @@ from pydantic_core import ErrorDetails
 
 from balance.config.reading.document import Document, Path, path_text
 from balance.config.schema.common_sections import TimeoutsSection
-from balance.config.schema.inner_error import InnerError
 from balance.config.schema.scalars import display
 from balance.config.schema.schema import RootSection
 from balance.config.schema.section import Section
 from balance.config.schema.unsupported_keys import UNSUPPORTED_KEYS
+from balance.config.schema.values.inner_error import InnerError
 from balance.errors import Problem
 
 MAX_PROBLEMS = 500  # the rest is counted: another program's file could have thousands

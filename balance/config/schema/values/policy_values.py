@@ -8,9 +8,9 @@ from typing import Any
 from balance.config.route_model import Condition
 from balance.config.schema.addresses import NETWORK
 from balance.config.schema.hash_keys import HASH_KEY
-from balance.config.schema.inner_error import InnerError
 from balance.config.schema.scalars import JsonSchema, Scalar, as_text, display
 from balance.config.schema.units import duration_s
+from balance.config.schema.values.inner_error import InnerError
 from balance.config.schema.values.route_values import COOKIE_NAME, LOWER_FIELD_NAME, QUERY_NAME, REGEX
 from balance.host_names import normalize_host
 

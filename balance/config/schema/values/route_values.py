@@ -7,8 +7,8 @@ from urllib.parse import unquote
 
 from balance import linear_regex
 from balance.config.route_model import ValueMatch
-from balance.config.schema.inner_error import InnerError
 from balance.config.schema.scalars import FIELD_NAME, JsonSchema, Scalar, as_text, display, text_matching
+from balance.config.schema.values.inner_error import InnerError
 from balance.host_names import normalize_host
 
 _LABELS = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
