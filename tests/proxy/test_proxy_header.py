@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import ssl
 from dataclasses import replace
 
 import pytest
+from pem_files import self_signed
 from rawclient import Message, Wire, get, ok
 from stage import Script, Stage, serve, until
 
@@ -19,6 +21,7 @@ from balance.model import Mode, Why
 from balance.proxy_protocol.header_parser import SIGNATURE, parse_header
 from balance.proxy_protocol.header_writer import header, local_header
 from balance.runtime import counters
+from balance.tls.settings import ServerTls
 
 LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 FROM_LOOPBACK = ProxyProtocol(True, (LOOPBACK, UNIX))
@@ -166,6 +169,46 @@ async def test_a_drain_does_not_wait_for_a_header(stage: Stage) -> None:
     await asyncio.sleep(0.02)
     await stage.listener_server.drain(5.0)
     assert await client.ending() in ("eof", "reset")
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+async def test_a_header_may_stand_before_a_client_hello_in_one_segment(stage: Stage, one_by_one: bool) -> None:
+    seen: list[Message] = []
+    stage.backend(seeing(seen))
+    certificate = self_signed("a.example").certificate
+    await stage.open(proxy_protocol=FROM_LOOPBACK, tls=ServerTls(True, (certificate,)))
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, outgoing, server_hostname="a.example")
+    wire = await stage.client()
+    unsent = V2
+    received = b""
+    while b"\r\n\r\nok" not in received:
+        try:
+            client.do_handshake()
+            if not received:
+                client.write(get())
+            received += client.read() or b""
+        except ssl.SSLWantReadError:
+            unsent += outgoing.read()
+            for part in [unsent[index : index + 1] for index in range(len(unsent))] if one_by_one else [unsent]:
+                await wire.send(part)
+                await asyncio.sleep(0)
+            unsent = b""
+            incoming.write(await wire.some())
+    assert received.startswith(b"HTTP/1.1 200")
+    assert seen[0].all("x-forwarded-for") == ["192.0.2.1"]
+    assert seen[0].all("x-forwarded-proto") == ["https"]
+
+
+@pytest.mark.parametrize("sent", [V1[:-3], b""])
+async def test_before_a_handshake_a_header_has_its_own_time(stage: Stage, sent: bytes) -> None:
+    await stage.open(proxy_protocol=replace(FROM_LOOPBACK, timeout_s=0.2), tls=ServerTls(True, (self_signed("a").certificate,)))
+    client = await stage.client()
+    await client.send(sent)
+    assert await client.ending() in ("eof", "reset")
+    assert stage.whys == {Why.PROXY_HEADER: 1}
 
 
 # --- out ------------------------------------------------------------------------------------------------------
