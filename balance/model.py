@@ -84,6 +84,7 @@ class Why(enum.IntEnum):
     TLS_NOT_TLS = 47  # plain HTTP, say, on a port with TLS
     TLS_ABORTED = 48  # the client left during the handshake
     PROXY_HEADER = 49  # no PROXY header came in time, or a wrong one, or from who may send none
+    RATE_LIMITED = 50
 
     @property
     def word(self) -> str:

@@ -44,6 +44,7 @@ _COOKIE = "tests/proxy/http/test_session_cookie.py::test_the_cookie_is_the_one_t
 _EXCHANGE = "tests/proxy/http/test_exchange.py::"
 _LIMITS = "tests/proxy/test_settings.py::test_what_is_beyond_a_limit_never_reaches_a_backend"
 _JUDGED = "tests/probes/test_probes_http.py::test_a_reply_is_judged_by_status_and_body"
+_LIMIT = "tests/stages/test_rate_limit.py::"
 _REDIRECT = "tests/transform/test_redirect_target.py::test_request_is_sent_to"
 _REPEATS = "tests/proxy/http/test_resend.py::"
 _ROUTER = "tests/runtime/test_routes.py::"
@@ -295,6 +296,16 @@ KEYS: dict[str, Key] = {
         ["192.0.2.0/24"], _ACCESS + "test_who_may_not_connect_is_reset_before_a_byte_is_read"
     ),
     "security.ip_blocklist.files": Key([ADDRESSES], _ACCESS + "test_who_may_not_connect_is_reset_before_a_byte_is_read"),
+    "rate_limit.enabled": Key(True, _LIMIT + "test_there_is_none_unless_enabled"),
+    "rate_limit.type": Key("sliding-window", _LIMIT + "test_a_window_has_no_more_than_it_says"),
+    "rate_limit.key": Key(["path", "header:X-A"], _LIMIT + "test_it_counts_together_what_has_the_same_key"),
+    "rate_limit.requests_per_second": Key(7, _LIMIT + "test_a_bucket_has_its_burst_and_its_rate"),
+    "rate_limit.burst": Key(7, _LIMIT + "test_a_bucket_has_its_burst_and_its_rate"),
+    "rate_limit.window": Key("7s", _LIMIT + "test_a_window_has_no_more_than_it_says"),
+    "rate_limit.max_requests": Key(7, _LIMIT + "test_a_window_has_no_more_than_it_says"),
+    "rate_limit.report_only": Key(True, _LIMIT + "test_a_report_refuses_nobody_and_counts"),
+    "rate_limit.headers": Key(False, _LIMIT + "test_nothing_is_told_where_that_is_off_but_when_to_come_again"),
+    "rate_limit.allowlist": Key(["10.0.0.0/8"], _LIMIT + "test_who_is_on_the_allow_list_has_no_limit"),
     "security.connection_protection.enabled": Key(True, _GUARD + "test_who_has_too_many_connections_is_reset"),
     "security.connection_protection.max_connections_per_ip": Key(7, _GUARD + "test_who_has_too_many_connections_is_reset"),
     "security.connection_protection.max_connection_rate": Key(7, _GUARD + "test_who_opens_too_many_a_second_is_reset"),

@@ -63,7 +63,7 @@ AROUND: list[tuple[tuple[str, ...], tuple[str, ...], Any]] = [
     (("policy", "rules", "redirect", "to"), ("policy", "rules"), [_IF | {"action": "redirect", "redirect": {"to": "/x"}}]),
 ]
 # Fields of routes that follow from the others: every pool that a route leads to.
-DERIVED = {"PoolUse.pool", "RouteConfig.uses", "RouteConfig.timeouts", "RouteConfig.retry"}
+DERIVED = {"RateLimit.counted_for", "PoolUse.pool", "RouteConfig.uses", "RouteConfig.timeouts", "RouteConfig.retry"}
 # A route lays these over its pool's or listener's.
 SAME = {
     "RouteConfig.algorithm": "PoolConfig.algorithm",

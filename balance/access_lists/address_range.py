@@ -8,6 +8,8 @@ refused by ipaddress itself. An IPv4-mapped IPv6 address (::ffff:192.0.2.1) is t
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final, NamedTuple
 
 _IPV4_BITS: Final = 32
@@ -23,6 +25,13 @@ class AddressRange(NamedTuple):
     is_ipv6: bool
     first: int
     last: int
+
+    def networks(self) -> Iterator[IPv4Network | IPv6Network]:
+        """The networks that it is made of."""
+        if self.is_ipv6:
+            yield from ipaddress.summarize_address_range(IPv6Address(self.first), IPv6Address(self.last))
+        else:
+            yield from ipaddress.summarize_address_range(IPv4Address(self.first), IPv4Address(self.last))
 
 
 def unmapped(packed: bytes) -> bytes:

@@ -37,6 +37,7 @@ from balance.config.model import (
 )
 from balance.config.overlay import access_lists_of, overlay, picked, protection_of, renamed, retry_of, timeouts_of
 from balance.config.overrides.runtime_overrides import DEFAULT_POOL
+from balance.config.rate_limit_build import rate_limit_of
 from balance.config.reading.document import Document, Path
 from balance.config.route_build import RouteScope, buffering_of, compression_of, own_pools, pages_of, routes_of, transform_of
 from balance.config.route_model import RouteConfig
@@ -116,10 +117,11 @@ def build(
         pool_path, pool_given = pools_given.get(pool_name, ((), None))
         paths.pool_of.append(pool_path)
         paths.routes.append(document.first((*path, "http", "routes"), ("http", "routes")) if routes else ())
-        scope = RouteScope(root, listener, pool_name, pool_sections, http, pages, folder, files)
+        own_name = given.get("name", name)
+        scope = RouteScope(root, listener, pool_name, pool_sections, http, pages, own_name, folder, files)
         listeners.append(
             ListenerConfig(
-                name=given.get("name", name),
+                name=own_name,
                 addresses=tuple(given.get("listen", ())),
                 mode=mode,
                 pool=pool_name,
@@ -131,6 +133,7 @@ def build(
                 security=security_of(files, root.security, listener.security),
                 tls=server_tls(root.tls, listener.tls, mode, pems or {}, folder),
                 proxy_protocol=_proxy_protocol(overlay(root.proxy_protocol, listener.proxy_protocol)),
+                rate_limit=rate_limit_of(root.rate_limit, listener.rate_limit, own_name),
             )
         )
     given = root.given()

@@ -54,3 +54,22 @@ class HashKey:
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.name}" if self.name else self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How often a client may ask. `counted_for` is whose limit it is: "" for the one at the top, which all listeners share that
+    have none of their own; else a listener, or listener/route.
+    """
+
+    enabled: bool = False
+    type: str = "token-bucket"  # token-bucket, sliding-window
+    key: tuple[str, ...] = ("client-ip",)  # client-ip, path, route, header:NAME, cookie:NAME, query:NAME; together
+    requests_per_second: float = 100.0
+    burst: int = 0  # 0: as many as in a second, at least one
+    window_s: float = 60.0
+    max_requests: int = 100
+    report_only: bool = False
+    headers: bool = True  # tell clients what is left
+    allowlist: tuple[str, ...] = ()  # networks of who has no limit
+    counted_for: str = ""

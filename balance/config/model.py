@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from balance.access_lists.access_lists import AccessLists
 from balance.config.common_model import HashKey as HashKey
+from balance.config.common_model import RateLimit as RateLimit
 from balance.config.common_model import Retry as Retry
 from balance.config.common_model import RetryBudget as RetryBudget
 from balance.config.common_model import Timeouts as Timeouts
@@ -240,6 +241,7 @@ class ListenerConfig:
     protection: ConnectionProtection = field(default_factory=ConnectionProtection)
     security: RouteSecurity = field(default_factory=RouteSecurity)  # without routes; a route has its own, with this below it
     tls: ServerTls = field(default_factory=ServerTls)
+    rate_limit: RateLimit = field(default_factory=RateLimit)  # of requests without a route; routes have theirs
 
     @property
     def pools(self) -> tuple[str, ...]:

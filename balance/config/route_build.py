@@ -9,6 +9,7 @@ from typing import Any
 
 from balance.config.model import HashKey
 from balance.config.overlay import overlay, renamed, retry_of, timeouts_of
+from balance.config.rate_limit_build import rate_limit_of
 from balance.config.reading.document import Path
 from balance.config.route_model import (
     BlueGreen,
@@ -51,6 +52,7 @@ class RouteScope:
     pools: Mapping[str, PoolSection]
     http: Mapping[str, Any]
     pages: Mapping[str, str]
+    name: str  # of the listener
     folder: str  # from which relative paths of files go
     files: Mapping[str, str]  # those of `security`, by name
     uses: dict[str, PoolUse] = field(default_factory=dict)  # by pool, of routes without any of it
@@ -110,6 +112,7 @@ def _route(name: str, given: dict[str, Any], route: RouteSection, scope: RouteSc
         error_pages=pages_of(pages, scope.pages),
         host=scope.http.get("host", "preserve"),
         body_bytes=limits.get("body", 0),
+        rate_limit=rate_limit_of(scope.root.rate_limit, scope.listener.rate_limit, scope.name, route.rate_limit, name),
         timeouts=uses[0].timeouts if uses else None,
         retry=uses[0].retry if uses else None,
         algorithm=balancing.get("algorithm", ""),

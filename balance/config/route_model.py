@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 
-from balance.config.common_model import HashKey, Retry, Timeouts
+from balance.config.common_model import HashKey, RateLimit, Retry, Timeouts
 from balance.security.settings import RouteSecurity
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -236,6 +236,7 @@ class RouteConfig:
     error_pages: tuple[tuple[int, str], ...] = ()  # (status, the page's text)
     host: str = "preserve"  # preserve, backend, or the name that backends get as Host
     body_bytes: int = 0  # limits.body; 0 is no limit
+    rate_limit: RateLimit = field(default_factory=RateLimit)
     timeouts: Timeouts | None = None  # effective, towards the first of its pools; None: it leads to none
     retry: Retry | None = None  # likewise; None: the pool's
     algorithm: str = ""  # "": the pool's

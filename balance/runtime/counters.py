@@ -92,6 +92,9 @@ REFUSED_BLOCKED: Final = 57  # by access lists
 REFUSED_COUNT: Final = 58  # by the connection guard: the address has too many
 REFUSED_RATE: Final = 59  # likewise: it opens too many a second
 REFUSED_PROXY_HEADER: Final = 60  # no good PROXY header came
+# In the block of a route's slot, or of a listener's without routes:
+RATE_LIMITED: Final = 61  # requests that were refused by a rate limit
+RATE_REPORTED: Final = 62  # that would have been refused, were the limit not report_only
 
 BLOCK_GAUGES: Final = (ACTIVE, IDLE, OPEN, TRIALS, CREDIT, WANTED, WAITING)
 

@@ -25,6 +25,7 @@ from balance.health.circuit_breaker import (
 )
 from balance.health.failure_statuses import failure_outcomes
 from balance.model import Outcome
+from balance.rate_limiting.bucket_table import BucketTable
 from balance.runtime import counters
 from balance.runtime.sessions.session_store import SessionStore
 
@@ -68,6 +69,10 @@ def _nobody_is_rung(cell: int) -> None:
     pass
 
 
+def _stopped() -> float:
+    return 0.0
+
+
 def _few_sessions() -> memoryview:
     return memoryview(bytearray(8 * 4096)).cast("Q")
 
@@ -82,8 +87,10 @@ class Shared:
 
     __slots__ = (
         "blocks",
+        "buckets",
         "changed",
         "client_counts",
+        "clock",
         "evidence",
         "failed",
         "locks",
@@ -106,6 +113,8 @@ class Shared:
         session_key: bytes = b"",
         blocks: memoryview | None = None,
         client_counts: Callable[[], ClientCounts] | None = None,
+        buckets: Callable[[], BucketTable] | None = None,
+        clock: Callable[[], float] = _stopped,
     ) -> None:
         self.rows = rows  # every worker's
         self.evidence = evidence  # the cells of a slot
@@ -117,6 +126,8 @@ class Shared:
         self.session_key = session_key  # random, the same in all processes
         self.blocks = new_cells() if blocks is None else blocks  # what was blocked at run time: access_lists.shared_blocks
         self.client_counts = client_counts or _own_counts  # makes this process' part of the counts of connections
+        self.buckets = buckets or BucketTable.of_one_worker  # makes this process' view of the table of rate limits
+        self.clock = clock  # seconds, monotonic
         self.store: SessionStore | None = None  # what several machines share; a reload may change it
 
     @property

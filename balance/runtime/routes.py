@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from balance.config.model import HashKey, ListenerConfig, SessionCookie, Timeouts
+from balance.config.model import HashKey, ListenerConfig, RateLimit, SessionCookie, Timeouts
 from balance.config.route_model import Buffering, PoolUse, RouteConfig
 from balance.geoip import geo_database
 from balance.model import Why
@@ -186,6 +186,7 @@ def implicit_route(listener: ListenerConfig) -> tuple[RouteConfig, ...]:
         buffering=http.buffering,
         host=http.host,
         error_pages=http.error_pages,
+        rate_limit=listener.rate_limit if listener.rate_limit.enabled else RateLimit(),
         timeouts=listener.timeouts,
     )
     plain = RouteConfig(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache, partial
 
 from balance.access_lists.access_lists import AccessLists
 from balance.balancing import POLICIES
@@ -27,8 +28,9 @@ from balance.config.route_model import PoolUse, RouteConfig
 from balance.load import Load
 from balance.model import Address, Mode
 from balance.retry.decision import RetryPolicy
+from balance.runtime import counters
 from balance.runtime.backend import Backend
-from balance.runtime.backend_slots import LISTENER, route_keys
+from balance.runtime.backend_slots import LISTENER, route_key, route_keys
 from balance.runtime.backups import Backups
 from balance.runtime.counters import Row
 from balance.runtime.health_gate import Shared
@@ -206,8 +208,24 @@ def prepare(
 
     regions = frozenset(backend.region for pool in config.pools for backend in pool.backends if backend.region)
 
+    buckets = cache(shared.buckets)
+
     def environment(listener: ListenerConfig) -> StageEnvironment:
-        return StageEnvironment(listener.name, listener.http, listener.http.routes, rand, made=moment, regions=regions)
+        def limited(route: str) -> Callable[[bool], None]:
+            slot = slots.get(route_key(listener.name, route), 0) or slots.get((LISTENER, listener.name), 0)
+            return partial(_count_limited, row.cells, counters.block(slot))
+
+        return StageEnvironment(
+            listener.name,
+            listener.http,
+            listener.http.routes,
+            rand,
+            made=moment,
+            regions=regions,
+            clock=shared.clock,
+            buckets=buckets,
+            limited=limited,
+        )
 
     in_use = [] if previous is None else [(each.name, each.router) for each in previous.listeners if each.router is not None]
     routers = Routers(slots, target, environment, in_use)
@@ -255,6 +273,10 @@ def _pool(config: PoolConfig, backends: list[Backend], row: Row, rand: Callable[
         backups=Backups(backups, policy(rand)) if backups else None,
         is_live=False,
     )
+
+
+def _count_limited(cells: memoryview, block: int, is_refused: bool) -> None:
+    cells[block + (counters.RATE_LIMITED if is_refused else counters.RATE_REPORTED)] += 1
 
 
 def _cookie(pool: PoolConfig) -> SessionCookie | None:

@@ -12,6 +12,7 @@ from balance.stages.compression import compression_stage
 from balance.stages.environment import StageEnvironment
 from balance.stages.fault import fault_stage
 from balance.stages.mirror import mirror_stage
+from balance.stages.rate_limit import rate_limit_stage
 from balance.stages.redirect import redirect_stage
 from balance.stages.region import region_stage
 from balance.stages.respond import respond_stage
@@ -30,6 +31,7 @@ STAGES: Final[tuple[Build, ...]] = (
     compression_stage,  # the last one on the way back: it goes by the fields that the others leave
     headers_stage,
     cors_stage,  # before limits and authentication: browsers send a preflight without either
+    rate_limit_stage,  # before all that costs more
     basic_auth_stage,  # before rules, which go by what it says of the user
     region_stage,  # rules and all behind them may go by the region
     rules_stage,  # before all that chooses a pool, which leaves what a rule has chosen

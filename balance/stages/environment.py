@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from balance.config.model import HttpConfig
 from balance.config.route_model import RouteConfig
+from balance.rate_limiting.bucket_table import BucketTable
 
 
 class Moment(NamedTuple):
@@ -20,6 +21,14 @@ class Moment(NamedTuple):
 NO_MOMENT: Final = Moment(0.0, 0.0)
 
 
+def _stopped() -> float:
+    return 0.0
+
+
+def _uncounted(route: str) -> Callable[[bool], None]:
+    return lambda is_refused: None
+
+
 @dataclass(frozen=True, slots=True)
 class StageEnvironment:
     """One for each listener and configuration."""
@@ -30,4 +39,7 @@ class StageEnvironment:
     rand: Callable[[], float]  # a number in [0, 1)
     made: Moment = NO_MOMENT
     regions: frozenset[str] = frozenset()  # those of all backends
+    clock: Callable[[], float] = _stopped  # seconds, monotonic: the moment itself, where a request's beginning won't do
+    buckets: Callable[[], BucketTable] = BucketTable.of_one_worker  # the table of all rate limits
+    limited: Callable[[str], Callable[[bool], None]] = _uncounted  # counts requests beyond a limit of that route
     shared: dict[str, object] = field(default_factory=dict, compare=False)  # what stages of several routes have in common

@@ -230,16 +230,27 @@ class BoardCollector(Collector):
         active = GaugeMetricFamily(
             "balance_fault_injection_active", "1 until the time when the route injects no more faults.", labels=labels
         )
+        limited = CounterMetricFamily(
+            "balance_rate_limited", "Requests beyond a rate limit: refused, or reported only.", labels=(*labels, "action")
+        )
         for listener in self._view.config.listeners:
+            if listener.rate_limit.enabled and not listener.http.routes:
+                self._add_limited(limited, (listener.name, ""), self._view.slots.get((LISTENER, listener.name), NOBODY))
             for route in listener.http.routes:
                 label = (listener.name, route.name)
+                if route.rate_limit.enabled:
+                    self._add_limited(limited, label, self._view.slots.get(route_key(*label), NOBODY))
                 slot = self._view.slots.get(route_key(*label))
                 if route.policy.mirror is not None and slot:
                     copied.add_metric(label, self._totals.cell(counters.block(slot) + counters.ROUTE_MIRRORED))
                     dropped.add_metric(label, self._totals.cell(counters.block(slot) + counters.ROUTE_MIRROR_DROPPED))
                 if route.policy.fault is not None:
                     active.add_metric(label, time.time() < fault_end_s(route.policy.fault))
-        yield from (copied, dropped, active)
+        yield from (copied, dropped, active, limited)
+
+    def _add_limited(self, family: CounterMetricFamily, label: tuple[str, str], slot: int) -> None:
+        for action, cell in (("refused", counters.RATE_LIMITED), ("reported", counters.RATE_REPORTED)):
+            family.add_metric((*label, action), self._totals.cell(counters.block(slot) + cell) if slot else 0)
 
     def _breakers(self, backends: list[BackendView]) -> Iterator[Metric]:
         state = GaugeMetricFamily(

@@ -22,6 +22,8 @@ def _section(section: Any) -> dict[str, Any]:
             value = REDACTED
         elif (type(section), attr.name) not in PLAIN_FIELDS:
             value = _value(attr.name, value)
+        elif isinstance(value, tuple):
+            value = list(value)
         shown[config_key(type(section), attr.name)] = value
     return shown
 

@@ -10,7 +10,7 @@ import enum
 import re
 from typing import Any
 
-from balance.config.model import AdminConfig, MetricsConfig
+from balance.config.model import AdminConfig, MetricsConfig, RateLimit
 from balance.config.route_model import Canary
 from balance.config.schema.units import format_duration
 from balance.security.settings import BasicAuth
@@ -24,7 +24,7 @@ _KEYS_OF = {
     (AdminConfig, "address"): "listen",
     (MetricsConfig, "address"): "listen",
 }
-PLAIN_FIELDS = frozenset([(Canary, "key")])  # no secrets, whatever they are called
+PLAIN_FIELDS = frozenset([(Canary, "key"), (RateLimit, "key")])  # no secrets, whatever they are called
 
 _SECRET_WORDS = frozenset(
     ["secret", "secrets", "password", "passwords", "passwd", "token", "tokens", "key", "keys", "credentials"]

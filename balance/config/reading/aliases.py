@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from balance.config.reading.document import Document, Path
 from balance.config.schema.common_sections import RetrySection
+from balance.config.schema.rate_limit_section import RateLimitSection
 from balance.config.schema.schema import CircuitBreakerSection
 from balance.errors import Problem
 
@@ -37,7 +38,17 @@ GUARD_ALIASES: dict[Path, Path] = {
     for name in ("max_connections_per_ip", "max_connection_rate", "read_timeout")
 }
 BLOCKLIST_ALIASES: dict[Path, Path] = {("security", "blocklist"): ("security", "ip_blocklist")}
-ALIASES = CHECK_ALIASES | BLOCKLIST_ALIASES | GUARD_ALIASES | LIMIT_ALIASES | BREAKER_ALIASES | RETRY_ALIASES
+_RATE_LIMIT_NAMES = {
+    "burst_size": "burst",
+    "window_size": "window",
+    **{name: name for name in RateLimitSection.model_fields},
+}
+RATE_LIMIT_ALIASES: dict[Path, Path] = {
+    ("security", "rate_limit", old): ("rate_limit", new) for old, new in _RATE_LIMIT_NAMES.items()
+} | {("rate_limit", old): ("rate_limit", new) for old, new in _RATE_LIMIT_NAMES.items() if old != new}
+ALIASES = (
+    CHECK_ALIASES | BLOCKLIST_ALIASES | GUARD_ALIASES | LIMIT_ALIASES | RATE_LIMIT_ALIASES | BREAKER_ALIASES | RETRY_ALIASES
+)
 
 
 def resolve_aliases(document: Document) -> list[Problem]:

@@ -7,6 +7,7 @@ from typing import Annotated
 from balance.config.schema import scalars as kind
 from balance.config.schema.common_sections import BackendSection, LoadBalancerSection, RetrySection, RouteTimeoutsSection
 from balance.config.schema.policy_sections import PolicySection
+from balance.config.schema.rate_limit_section import RateLimitSection
 from balance.config.schema.section import Name, Section, Size, key, one_or_list
 from balance.config.schema.security_sections import RouteSecuritySection
 from balance.config.schema.transform_sections import (
@@ -70,6 +71,7 @@ class RouteSection(Section):
     load_balancer: LoadBalancerSection = key("Which backend comes next, for this route's requests.")
     timeouts: RouteTimeoutsSection = key("Durations; they win over the pool's.")
     retry: RetrySection = key("When a request is tried again; key by key over the pool's.")
+    rate_limit: RateLimitSection = key("How often a client may ask; key by key over the listener's.")
     limits: RouteLimitsSection = key("Bounds on what a client may send.")
     transform: TransformSection = key("What is changed in requests and replies.")
     policy: PolicySection = key("Traffic policies.")

@@ -27,6 +27,7 @@ from balance.config.schema.common_sections import (
     TimeoutsSection,
 )
 from balance.config.schema.hash_keys import SESSION_HEADER
+from balance.config.schema.rate_limit_section import OlderRateLimitSection, RateLimitSection
 from balance.config.schema.redis_section import RedisSection
 from balance.config.schema.route_sections import RouteLimitsSection, RouteSection
 from balance.config.schema.section import Count, Flag, Mode, Name, Period, Section, Text, Timeout, key, one_or_list
@@ -293,6 +294,7 @@ class ListenerSection(Section):
     max_clients: Count = key(MAX_CLIENTS, 0)
     proxy_protocol: ListenerProxyProtocolSection = key("Who says whose its connections are.")
     security: ListenerSecuritySection = key("Who may connect to it.")
+    rate_limit: RateLimitSection = key("How often a client may ask.")
     http: HttpSection = key("How HTTP is spoken.")
     timeouts: ListenerTimeoutsSection = key("Durations; a pool's win over them.")
     tls: ServerTlsSection = key("TLS towards its clients.")
@@ -312,6 +314,7 @@ class SecuritySection(AccessSection):
         "the right that is no trusted proxy; where an entry can't be read, nobody knows, and a warning says so.",
         "xff",
     )
+    rate_limit: OlderRateLimitSection = key("Older names of the keys of rate_limit.")
 
 
 class ResilientBreakerSection(Section):
@@ -412,6 +415,7 @@ class RootSection(Section):
     proxy_protocol: ProxyProtocolSection = key("Who says whose connections are, and what backends are told of them.")
     security: SecuritySection = key("Who may connect, and who is believed.")
     tls: ServerTlsSection = key("TLS towards clients, of every listener that doesn't say otherwise.")
+    rate_limit: RateLimitSection = key("How often a client may ask, at every listener that doesn't say otherwise.")
     admin: AdminSection = key("The port for operators.")
     metrics: MetricsSection = key("Figures for Prometheus.")
     redis: RedisSection = key("The store that several machines share.")

@@ -5,13 +5,11 @@ from __future__ import annotations
 UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
     "": frozenset(
         [
-            "rate_limit",
             "tracing",
             "discovery",
             "autoscaler",
         ]
     ),
-    "listener": frozenset(["rate_limit"]),
     "listener security": frozenset(
         [
             "trusted_proxies",
@@ -22,14 +20,14 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
     ),
     "pool": frozenset(["tls", "discovery", "autoscaler"]),
     "backend": frozenset(["tls"]),
-    "route": frozenset(["rate_limit", "tls"]),
+    "rate_limit": frozenset(["scope"]),
+    "route": frozenset(["tls"]),
     "route security": frozenset(["ip_allowlist", "ip_allowlist_files", "ip_blocklist", "jwt", "forward_auth"]),
     "tls": frozenset(["backend", "client_auth", "client_ca_file", "client_crl_file", "redirect_http", "sni"]),
     "security": frozenset(
         [
             "jwt",
             "forward_auth",
-            "rate_limit",
         ]
     ),
     "admin": frozenset(["auth", "tls", "dashboard"]),

@@ -10,6 +10,7 @@ One mapping of a memfd, made before the first fork. Every cell is a 64-bit align
     blocks             written by control                addresses that were blocked at run time (access_lists.shared_blocks)
     evidence           written under the backend's lock  per backend: circuit breaker (health.circuit_breaker)
     client counts      written by one worker each        connections per client address (access_lists.client_counts)
+    buckets            written by every worker           rate limits: counts in cells of its own (rate_limiting)
     rows               written by one worker each        counters and gauges; the supervisor zeroes the gauges of a dead worker
 
 There are spare rows and slots: workers are replaced and backends added at run time. Pages are allocated when first touched, so
@@ -33,6 +34,7 @@ from balance.health.circuit_breaker import CELLS as EVIDENCE_CELLS
 from balance.health.readiness import Stage
 from balance.health.states import State
 from balance.model import Why
+from balance.rate_limiting import bucket_table
 from balance.runtime import counters
 from balance.runtime.sessions.session_table import CELLS as SESSION_CELLS
 
@@ -102,8 +104,8 @@ class Rows(Sequence[memoryview]):
 class Board:
     """The mapping, cut into parts. Inherited by fork."""
 
-    __slots__ = ("_evidence", "_reasons", "_statuses", "_supervision", "blocks", "client_counts", "fd", "max_rows", "max_slots",
-                 "rows", "session_key", "sessions")  # fmt: skip
+    __slots__ = ("_evidence", "_reasons", "_statuses", "_supervision", "blocks", "buckets", "client_counts", "fd", "max_rows",
+                 "max_slots", "rows", "session_key", "sessions")  # fmt: skip
 
     def __init__(
         self, workers: int, slots: int, *, max_rows: int = 0, max_slots: int = 0, inherited_fd: int | None = None
@@ -125,6 +127,7 @@ class Board:
             self.max_slots * EVIDENCE_CELLS,
             *[row_cells] * self.max_rows,
             *[TABLE_CELLS] * self.max_rows,
+            bucket_table.table_cells(self.max_rows),
         ]
         self.fd, mapping = _mapping(sum(sizes) * CELL_BYTES, inherited_fd)
         memory = memoryview(mapping).cast("Q")
@@ -138,7 +141,8 @@ class Board:
         self.session_key = key.tobytes()  # random, and the same in all processes and in those that replace them
         self._reasons = reasons.cast("B")
         self.rows = Rows(tuple(parts[7 : 7 + self.max_rows]), self._supervision)
-        self.client_counts = tuple(part.cast("B") for part in parts[7 + self.max_rows :])  # by row
+        self.client_counts = tuple(part.cast("B") for part in parts[7 + self.max_rows : -1])  # by row
+        self.buckets = parts[-1]
         self._supervision[_ROWS] = max(workers, self._supervision[_ROWS])
         self._supervision[_SLOTS] = max(slots, self._supervision[_SLOTS])
 
@@ -146,6 +150,11 @@ class Board:
     def slots(self) -> int:
         """How many slots are in use, slot 0 and removed backends included."""
         return self._supervision[_SLOTS]
+
+    @property
+    def rows_in_use(self) -> memoryview:
+        """The cell that says how many rows are."""
+        return self._supervision[_ROWS : _ROWS + 1]
 
     def use_slots(self, count: int) -> None:
         """Supervisor only: the slots below `count` are in use from now on."""
@@ -344,6 +353,7 @@ def layout() -> int:
         _STATUS_CELLS,
         _REASON_CELLS,
         EVIDENCE_CELLS,
+        bucket_table.table_cells(1),
         _RELOADS,
         _LAST_RELOAD,
         _STATES_US,

@@ -19,6 +19,7 @@ from balance.process.children.child_context import ChildContext
 from balance.process.ipc.wakeup import Wakeup, WakeupReason
 from balance.process.shared_memory.board import Board
 from balance.proxy.listener_server import ListenerServer
+from balance.rate_limiting.bucket_table import BucketTable
 from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.health_gate import Shared
@@ -63,11 +64,17 @@ class HealthView:
             context.board.session_key,
             context.board.blocks,
             self._client_counts,
+            self._buckets,
+            monotonic,
         )
 
     def _client_counts(self) -> ClientCounts:
         board = self._board
         return ClientCounts(board.client_counts, board.client_counts[self._row], board.session_key)
+
+    def _buckets(self) -> BucketTable:
+        board = self._board
+        return BucketTable(board.buckets, board.rows_in_use, self._row, board.session_key)
 
     def begin(self, snapshot: Snapshot, listener_server: ListenerServer) -> None:
         """Apply the states for the first time."""

@@ -142,8 +142,6 @@ ROUTES = [
     ("{query: {a: {present: 1}}}", "query.a.present", "expected true or false, got 1"),
     ("{timeouts: {idle: 1s}}", "timeouts.idle", "unknown key here; it belongs to timeouts.idle or listeners[0].timeouts.idle"),
     ("{limits: {head: 1KB}}", "limits.head", "unknown key here; it belongs to http.limits.head"),
-    ("{rate_limit: {}}", "rate_limit", "'rate_limit' is not available in this version"),
-    ("{rate_limit: {}}", "rate_limit", "'rate_limit' is not available in this version"),
     (
         "{path_regex: ^/old/(.*), redirect: {to: /new/$2}}",
         "redirect.to",

@@ -19,6 +19,7 @@ SECTION_TEXTS = {
     "backend": "    {key}: 1",
     "health_check": "health_check: {{{key}: 1}}",
     "http": "http: {{{key}: 1}}",
+    "rate_limit": "rate_limit: {{{key}: 1}}",
     "route": "http: {{routes: [{{{key}: 1}}]}}",
     "resilience": "resilience: {{{key}: 1}}",
     "route security": "http: {{routes: [{{security: {{{key}: 1}}}}]}}",
