@@ -18,6 +18,8 @@ PAGE = str(Path(__file__).resolve().parent.parent / "deployments" / "examples" /
 COUNTRIES = str(Path(__file__).resolve().parent / "countries.mmdb")
 
 HTPASSWD = str(Path(__file__).resolve().parent.parent / "deployments" / "examples" / "users.htpasswd")
+PEM = str(Path(__file__).resolve().parent.parent / "deployments" / "examples" / "tokens.pem")
+JWKS = str(Path(__file__).resolve().parent.parent / "deployments" / "examples" / "tokens.jwks")
 SCRYPT = "scrypt:16:8:1$c2FsdA$" + "00" * 32
 
 ADDRESSES = str(Path(__file__).resolve().parent.parent / "deployments" / "examples" / "blocked.txt")
@@ -36,6 +38,8 @@ _PASSWORD = "tests/tls/test_contexts.py::test_the_password_of_a_key_comes_from_t
 _CLIENT = "tests/proxy/http/test_client.py::"
 _BASIC = "tests/stages/security/test_basic_auth.py::"
 _BASIC_EXAMPLE = "tests/process/test_example_security.py::"
+_JWT = "tests/stages/security/test_jwt_stage.py::"
+_TOKEN = "tests/security/test_jwt_token.py::"
 _CORS = "tests/stages/security/test_cors_stage.py::"
 _HEADERS = "tests/stages/security/test_headers_stage.py::"
 _COMPRESSED = "tests/proxy/http/test_encoded_reply.py::"
@@ -333,6 +337,21 @@ KEYS: dict[str, Key] = {
     "security.basic_auth.user_header": Key("X-User", _BASIC + "test_the_name_goes_to_a_field_that_nobody_can_forge"),
     "security.basic_auth.forward": Key(False, _BASIC + "test_the_password_goes_on_or_not"),
     "security.basic_auth.remember": Key("1m", _BASIC + "test_what_was_right_is_remembered_for_a_while"),
+    "security.jwt.enabled": Key(True, _JWT + "test_a_route_without_it_has_no_stage"),
+    "security.jwt.algorithms": Key(["HS512"], _TOKEN + "test_every_algorithm_by_two_libraries"),
+    "security.jwt.secret": Key("s" * 64, _TOKEN + "test_every_algorithm_by_two_libraries"),
+    "security.jwt.pem_files": Key([PEM], _JWT + "test_keys_of_pem_files_and_of_a_set"),
+    "security.jwt.jwks_file": Key(JWKS, _JWT + "test_keys_of_pem_files_and_of_a_set"),
+    "security.jwt.issuer": Key(["i"], _TOKEN + "test_claims"),
+    "security.jwt.audience": Key(["a"], _TOKEN + "test_claims"),
+    "security.jwt.leeway": Key("5s", _TOKEN + "test_claims"),
+    "security.jwt.required_claims": Key(["sub"], _TOKEN + "test_claims"),
+    "security.jwt.claims": Key({"role": ["admin"]}, _TOKEN + "test_claims"),
+    "security.jwt.claims_to_headers": Key({"sub": "X-User"}, _JWT + "test_claims_go_to_fields_that_nobody_can_forge"),
+    "security.jwt.source": Key("cookie:t", _JWT + "test_where_the_token_is"),
+    "security.jwt.forward": Key(False, _JWT + "test_the_token_goes_on_or_not"),
+    "security.jwt.realm": Key("r", _JWT + "test_what_is_refused_says_how"),
+    "security.jwt.max_size": Key("4KB", _TOKEN + "test_attacks"),
     "security.cors.enabled": Key(True, _CORS + "test_preflight"),
     "security.cors.allow_origins": Key(["https://a.example"], _CORS + "test_preflight"),
     "security.cors.allow_origin_regex": Key(

@@ -37,7 +37,7 @@ BASE: dict[str, Any] = {
 }
 SIMPLE: dict[str, Any] = {"listen": ":8080", "backends": BACKENDS}
 
-_USERS = {"u": SCRYPT}
+_TO_ENABLE = {"basic_auth": {"users": {"u": SCRYPT}}, "jwt": {"algorithms": "HS256", "secret": "s" * 32}}
 _CHANGE = [{"action": "set", "name": "X-A", "value": "a"}]
 _IF = {"when": {"subject": "path", "equals": "/"}}
 # What stands around a key of a list, or around one that has no meaning alone: the keys that lead to it from `http` or from a
@@ -46,7 +46,7 @@ AROUND: list[tuple[tuple[str, ...], tuple[str, ...], Any]] = [
     (("transform", "request_headers"), ("transform", "request_headers"), _CHANGE),
     (("transform", "response_headers"), ("transform", "response_headers"), _CHANGE),
     (("transform", "rewrite"), ("transform", "rewrite"), [{"regex": "a", "replacement": "b"}]),
-    (("security", "basic_auth", "enabled"), ("security", "basic_auth"), {"users": _USERS}),
+    *((("security", key, "enabled"), ("security", key), value) for key, value in _TO_ENABLE.items()),
     (("backends",), ("backends",), BACKENDS),
     (("split",), ("split",), [{"pool": "q"}, {"pool": "p"}]),
     (("redirect",), ("redirect",), {"path": "/x"}),
@@ -114,8 +114,9 @@ def base_of(path: tuple[Step, ...]) -> dict[str, Any]:
     if "proxy_protocol" in path[:3] and path[-1] != "send":
         data["proxy_protocol"] = {"trusted": ["10.0.0.0/8"]}  # who accepts headers must say from whom
     if "http" not in path[:3]:
-        if path[-2:] == ("basic_auth", "enabled"):
-            (data["listeners"][0] if path[0] == "listeners" else data)["security"] = {"basic_auth": {"users": _USERS}}
+        if path[-1] == "enabled" and path[-2] in _TO_ENABLE:
+            here = data["listeners"][0] if path[0] == "listeners" else data
+            here["security"] = {path[-2]: copy.deepcopy(_TO_ENABLE[path[-2]])}
         return data
     start = path.index("http") + 1
     here: Any = data

@@ -8,7 +8,7 @@ from typing import Any
 from balance.config.overlay import overlay, renamed
 from balance.config.schema.security_sections import RequestSecuritySection
 from balance.security.password_hash import parse_htpasswd
-from balance.security.settings import BasicAuth, Cors, RouteSecurity, SecurityHeaders
+from balance.security.settings import BasicAuth, Cors, Jwt, RouteSecurity, SecurityHeaders
 
 
 def security_of(files: Mapping[str, str], *layers: RequestSecuritySection | None) -> RouteSecurity:
@@ -18,6 +18,7 @@ def security_of(files: Mapping[str, str], *layers: RequestSecuritySection | None
         headers=SecurityHeaders(**_tuples(renamed(given.get("headers", {}), hsts_max_age="hsts_max_age_s"))),
         cors=Cors(**_tuples(renamed(given.get("cors", {}), max_age="max_age_s"))),
         basic_auth=_basic_auth(given.get("basic_auth", {}), files),
+        jwt=_jwt(given.get("jwt", {}), files),
     )
 
 
@@ -25,6 +26,20 @@ def _basic_auth(given: dict[str, Any], files: Mapping[str, str]) -> BasicAuth:
     given = renamed(given, remember="remember_s")
     users = tuple(given.pop("users", {}).items())
     return BasicAuth(**given, users=users, htpasswd=parse_htpasswd(files.get(given.get("htpasswd_file", ""), "")))
+
+
+def _jwt(given: dict[str, Any], files: Mapping[str, str]) -> Jwt:
+    given = _tuples(renamed(given, leeway="leeway_s", max_size="max_size_bytes"))
+    named = given.pop("jwks_file", "")
+    if named:
+        given["jwks_file"] = ((named, files.get(named, "")),)
+    if "pem_files" in given:
+        given["pem_files"] = tuple((file, files.get(file, "")) for file in given["pem_files"])
+    if "claims" in given:
+        given["claims"] = tuple((name, tuple(values)) for name, values in given["claims"].items())
+    if "claims_to_headers" in given:
+        given["claims_to_headers"] = tuple(given["claims_to_headers"].items())
+    return Jwt(**given)
 
 
 def _tuples(given: dict[str, Any]) -> dict[str, Any]:

@@ -47,9 +47,9 @@ class BasicAuth:
     """Who may ask, by user and password."""
 
     enabled: bool = False
-    users: tuple[tuple[str, str], ...] = ()  # (user, hash)
+    users: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # (user, hash)
     htpasswd_file: str = ""
-    htpasswd: tuple[tuple[str, str], ...] = ()  # what that file has
+    htpasswd: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # what that file has
     realm: str = "balance"
     user_header: str = ""  # gets the user's name on its way to the backend
     forward: bool = True  # the Authorization field, to the backend
@@ -57,7 +57,29 @@ class BasicAuth:
 
 
 @dataclass(frozen=True, slots=True)
+class Jwt:
+    """Who may ask, by token."""
+
+    enabled: bool = False
+    algorithms: tuple[str, ...] = ()
+    secret: str = field(default="", repr=False)  # for HS*
+    pem_files: tuple[tuple[str, str], ...] = ()  # (name, text), public keys
+    jwks_file: tuple[tuple[str, str], ...] = ()  # (name, text) of the one, or none
+    issuer: tuple[str, ...] = ()
+    audience: tuple[str, ...] = ()
+    leeway_s: float = 30.0
+    required_claims: tuple[str, ...] = ("exp",)
+    claims: tuple[tuple[str, tuple[str, ...]], ...] = ()  # (claim, one of which it must have)
+    claims_to_headers: tuple[tuple[str, str], ...] = ()
+    source: str = "authorization"  # authorization, header:NAME, cookie:NAME
+    forward: bool = True  # the field that the token is in, to the backend
+    realm: str = "balance"
+    max_size_bytes: int = 8192
+
+
+@dataclass(frozen=True, slots=True)
 class RouteSecurity:
     headers: SecurityHeaders = field(default_factory=SecurityHeaders)
     cors: Cors = field(default_factory=Cors)
     basic_auth: BasicAuth = field(default_factory=BasicAuth)
+    jwt: Jwt = field(default_factory=Jwt)

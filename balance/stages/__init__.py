@@ -20,6 +20,7 @@ from balance.stages.rules.rules_stage import rules_stage
 from balance.stages.security.basic_auth import basic_auth_stage
 from balance.stages.security.cors_stage import cors_stage
 from balance.stages.security.headers_stage import headers_stage
+from balance.stages.security.jwt_stage import jwt_stage
 from balance.stages.split import split_stage
 from balance.stages.stage import Stage
 from balance.stages.transform import transform_stage
@@ -33,6 +34,7 @@ STAGES: Final[tuple[Build, ...]] = (
     cors_stage,  # before limits and authentication: browsers send a preflight without either
     rate_limit_stage,  # before all that costs more
     basic_auth_stage,  # before rules, which go by what it says of the user
+    jwt_stage,
     region_stage,  # rules and all behind them may go by the region
     rules_stage,  # before all that chooses a pool, which leaves what a rule has chosen
     fault_stage,

@@ -102,5 +102,9 @@ class RequestContext(RequestView):
         """Run a job that takes long, then done() with its result on the loop. False where too many wait already."""
         return False
 
+    def epoch(self) -> float:
+        """The time of day, in seconds since the epoch."""
+        return 0.0
+
     def wake(self, reply: Reply | None) -> None:
         """End a Wait: with this reply, or None to go on. No effect where nothing waits, as in a context by itself."""

@@ -7,11 +7,15 @@ import http.client
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from instance_process import PATIENCE_S, Instance
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "deployments" / "examples"
@@ -95,3 +99,27 @@ def test_the_basic_auth_example(serve: Callable[..., Ask]) -> None:
         assert not any(line.startswith("authorization") or line.endswith("root") for line in lines)
         assert ask("/internal/x", Authorization=basic(user, password + "x"))[0] == 401
     assert ask("/x")[2].startswith("app GET /x\n")
+
+
+def test_the_jwt_example(serve: Callable[..., Ask], tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "own.pem").write_bytes(public)
+    ask = serve("jwt.yaml", **{"tokens.pem": str(tmp_path / "own.pem")})
+
+    def token(**claims: object) -> str:
+        usual = {"iss": "https://login.example.org", "aud": "shop", "sub": "ada", "exp": int(time.time()) + 60}
+        return "Bearer " + jwt.encode(usual | claims, key, "ES256")
+
+    status, headers, _ = ask("/x")
+    assert (status, headers["www-authenticate"]) == (401, 'Bearer realm="balance"')
+    for _ in range(2):
+        status, _, text = ask("/x", Authorization=token(), X_User="root", x_user="root")
+        assert status == 200
+        assert "x-user: ada" in text.splitlines()
+        assert "root" not in text and "authorization" not in text.lower()
+    assert ask("/x", Authorization=token(aud="other"))[0] == 401
+    assert ask("/x", Authorization=token(exp=1))[0] == 401
+    assert ask("/admin/x", Authorization=token())[0] == 403
+    assert ask("/admin/x", Authorization=token(role="admin"))[0] == 200
+    assert ask("/public/x")[0] == 200

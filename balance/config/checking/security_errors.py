@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 
 from balance.config.build import KeyPaths
 from balance.config.model import Config
 from balance.config.reading.document import Document, Path
 from balance.model import Mode
+from balance.security.jwt_keys import SECRET_BYTES, check_secret
 from balance.security.password_hash import PasswordHash
 from balance.security.settings import RouteSecurity
 
 Finding = tuple[Path, str]
 
-OF_REQUESTS = ("headers", "cors", "basic_auth")  # keys of security that need requests
+OF_REQUESTS = ("headers", "cors", "basic_auth", "jwt")  # keys of security that need requests
 
 
 def security_errors(config: Config, paths: KeyPaths) -> Iterator[Finding]:
@@ -60,6 +61,7 @@ def _security(security: RouteSecurity, scopes: tuple[Path, ...], document: Docum
         for key in ("hsts_subdomains", "hsts_preload"):
             if getattr(headers, key):
                 yield at("headers", key), "has no effect without hsts_max_age"
+    yield from _jwt(security, at)
     basic = security.basic_auth
     if basic.enabled:
         users = (*basic.users, *basic.htpasswd)
@@ -73,3 +75,36 @@ def _security(security: RouteSecurity, scopes: tuple[Path, ...], document: Docum
                 yield at("basic_auth", key), f"{library} needs a library: pip install 'balance[auth]'; scrypt needs none"
         for name in sorted({user for user, _ in basic.users} & {user for user, _ in basic.htpasswd}):
             yield at("basic_auth", "users"), f"{name!r} is in htpasswd_file, too; which password counts?"
+
+
+def _jwt(security: RouteSecurity, at: Callable[..., Path]) -> Iterator[Finding]:
+    jwt = security.jwt
+    if not jwt.enabled:
+        return
+    if find_spec("joserfc") is None:
+        yield at("jwt"), "needs a library: pip install 'balance[jwt]'"
+        return
+    if security.basic_auth.enabled and jwt.source == "authorization":
+        yield at("jwt"), "stands beside basic_auth, which reads Authorization, too; write jwt.source, or one of them"
+    if not jwt.algorithms:
+        yield at("jwt"), "'algorithms' is missing: those that tokens may be signed with, like [RS256]"
+        return
+    with_secret = tuple(each for each in jwt.algorithms if each in SECRET_BYTES)
+    has_keys = bool(jwt.pem_files or jwt.jwks_file)
+    if with_secret and not jwt.secret:
+        yield at("jwt", "algorithms"), f"{with_secret[0]} needs secret"
+    elif jwt.secret and not with_secret:
+        yield at("jwt", "secret"), "has no effect without one of HS256, HS384, HS512 among the algorithms"
+    elif jwt.secret:
+        try:
+            check_secret(jwt.secret, with_secret)
+        except ValueError as error:
+            yield at("jwt", "secret"), str(error)
+    others = [each for each in jwt.algorithms if each not in SECRET_BYTES]
+    if others and not has_keys:
+        yield at("jwt", "algorithms"), f"{others[0]} needs pem_files or jwks_file"
+    elif has_keys and not others:
+        key = "pem_files" if jwt.pem_files else "jwks_file"
+        yield at("jwt", key), "has no effect with HS* alone, which take secret"
+    if not jwt.forward and jwt.source.startswith("cookie:"):
+        yield at("jwt", "forward"), "false has no effect on a token in a cookie: cookies go on as they come"

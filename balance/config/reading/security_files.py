@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 
 from balance.config.reading.document import Document, Path
 from balance.config.schema.schema import RootSection
 from balance.config.schema.security_sections import RequestSecuritySection
 from balance.errors import Problem
+from balance.security.jwt_keys import jwks_keys, pem_keys
 from balance.security.password_hash import parse_htpasswd
 
 MAX_FILE_BYTES = 1024 * 1024
@@ -53,6 +55,16 @@ def _named(root: RootSection) -> Iterator[tuple[Path, str, Check]]:
     for path, section in _scopes(root):
         if section.basic_auth is not None and section.basic_auth.htpasswd_file:
             yield (*path, "basic_auth", "htpasswd_file"), section.basic_auth.htpasswd_file, parse_htpasswd
+        if section.jwt is not None:
+            has_library = find_spec("joserfc") is not None  # else that is what is reported
+            for file in section.jwt.pem_files or ():
+                yield (*path, "jwt", "pem_files"), file, _check_pem if has_library else str
+            if section.jwt.jwks_file:
+                yield (*path, "jwt", "jwks_file"), section.jwt.jwks_file, jwks_keys if has_library else str
+
+
+def _check_pem(text: str) -> object:
+    return list(pem_keys(text))
 
 
 def _scopes(root: RootSection) -> Iterator[tuple[Path, RequestSecuritySection]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from balance.config.schema import scalars as kind
-from balance.config.schema.section import Flag, Section, Timeout, key, one_or_list
+from balance.config.schema.section import Flag, Section, Size, Timeout, key, one_or_list
 from balance.config.schema.values import security_values as value
 from balance.config.schema.values.route_values import REGEX
 
@@ -15,6 +15,12 @@ _NAMES = one_or_list(kind.FIELD_NAME)
 FieldNames = Annotated[list[Annotated[str, kind.FIELD_NAME]], _NAMES[0], _NAMES[1]]
 _PATTERNS = one_or_list(REGEX)
 Patterns = Annotated[list[Annotated[str, REGEX]], _PATTERNS[0], _PATTERNS[1]]
+_ALGORITHMS = one_or_list(value.JWT_ALGORITHM)
+Algorithms = Annotated[list[Annotated[str, value.JWT_ALGORITHM]], _ALGORITHMS[0], _ALGORITHMS[1]]
+_FILES = one_or_list(kind.FILE)
+Files = Annotated[list[Annotated[str, kind.FILE]], _FILES[0], _FILES[1]]
+_TEXTS = one_or_list(value.CLAIM)
+Texts = Annotated[list[Annotated[str, value.CLAIM]], _TEXTS[0], _TEXTS[1]]
 _METHODS = one_or_list(value.CORS_METHOD)
 Methods = Annotated[list[Annotated[str, value.CORS_METHOD]], _METHODS[0], _METHODS[1]]
 
@@ -80,6 +86,37 @@ class BasicAuthSection(Section):
     )
 
 
+class JwtSection(Section):
+    """Asks for a token, signed by whom you trust (pip install 'balance[jwt]'). What is good is remembered until it ends."""
+
+    section_name = "security.jwt"
+    enabled: Flag = key("Whether nobody gets in without.", False)
+    algorithms: Algorithms = key(
+        "Those that tokens may be signed with: HS256, RS256, PS256, ES256, those with 384 and 512, and EdDSA. No default.", []
+    )
+    secret: Annotated[str, kind.SECRET] = key(
+        "For HS*: as many bytes as the hash has at least; write ${JWT_SECRET}, a variable of the environment."
+    )
+    pem_files: Files = key("Files with public keys, for the others; a path is from this file's folder.", [])
+    jwks_file: Annotated[str, kind.FILE] = key("A file with a set of keys (JWKS); keys of other kinds in it are passed over.")
+    issuer: Texts = key("One of which `iss` has to be.", [])
+    audience: Texts = key("One of which has to be in `aud`.", [])
+    leeway: Timeout = key("How far clocks may be apart.", "30s")
+    required_claims: Texts = key("Claims that have to be there.", ["exp"])
+    claims: dict[Annotated[str, value.CLAIM], Texts] = key(
+        "Claims and what they have to have: one of these, as their value, a member or a word of it; else 403.", {}
+    )
+    claims_to_headers: dict[Annotated[str, value.CLAIM], Annotated[str, value.IDENTITY_FIELD]] = key(
+        "Fields that backends get claims in; the client's own of those names are removed in every spelling.", {}
+    )
+    source: Annotated[str, value.TOKEN_SOURCE] = key(
+        "Where the token is: authorization (Bearer), header:NAME or cookie:NAME.", "authorization"
+    )
+    forward: Flag = key("Whether the backend gets the field with the token, too.", True)
+    realm: Annotated[str, kind.FIELD_VALUE] = key("What a 401 names.", "balance")
+    max_size: Size = key("A longer token is refused.", "8KB")
+
+
 class RequestSecuritySection(Section):
     """The keys of `security` that the top, a listener and a route may have: the nearest wins, key by key."""
 
@@ -87,6 +124,7 @@ class RequestSecuritySection(Section):
     headers: SecurityHeadersSection = key("Fields of replies that tell browsers what to refuse.")
     cors: CorsSection = key("Which pages of other origins may read replies.")
     basic_auth: BasicAuthSection = key("Users and passwords.")
+    jwt: JwtSection = key("Tokens.")
 
 
 class RouteSecuritySection(RequestSecuritySection):

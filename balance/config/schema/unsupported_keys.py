@@ -14,7 +14,6 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
         [
             "trusted_proxies",
             "client_address",
-            "jwt",
             "forward_auth",
         ]
     ),
@@ -22,11 +21,11 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
     "backend": frozenset(["tls"]),
     "rate_limit": frozenset(["scope"]),
     "route": frozenset(["tls"]),
-    "route security": frozenset(["ip_allowlist", "ip_allowlist_files", "ip_blocklist", "jwt", "forward_auth"]),
+    "route security": frozenset(["ip_allowlist", "ip_allowlist_files", "ip_blocklist", "forward_auth"]),
+    "security.jwt": frozenset(["jwks_url"]),
     "tls": frozenset(["backend", "client_auth", "client_ca_file", "client_crl_file", "redirect_http", "sni"]),
     "security": frozenset(
         [
-            "jwt",
             "forward_auth",
         ]
     ),

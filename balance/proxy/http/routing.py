@@ -7,7 +7,7 @@ connection ends a wait.
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Final
 
 from balance.errors import ProtocolError
@@ -223,6 +223,9 @@ class Routing(RequestContext):
 
     def off_loop(self, job: Callable[[], object], done: Callable[[object], None]) -> bool:
         return self._exchange.settings.worker.jobs.run(job, done)
+
+    def epoch(self) -> float:
+        return time()
 
     def wake(self, reply: Reply | None) -> None:
         """What a stage waited for has come: `reply` ends the request, None lets it go on. No effect after the wait."""

@@ -63,6 +63,9 @@ class CorsStage(Stage):
                 lines += _asked_headers(context.headers(b"access-control-request-headers"))
         return Reply(204, Why.PREFLIGHT, lines=lines, body=b"")
 
+    def is_settled(self, context: RequestContext) -> bool:
+        return True
+
     def on_reply(self, context: RequestContext, reply: ReplyHead) -> None:
         kept = without(reply.lines, _OF_ALL if reply.is_own else _OF_BACKENDS)
         added = self._of(context)

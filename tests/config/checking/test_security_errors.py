@@ -102,6 +102,63 @@ def test_no_hash_is_in_what_operators_see(tmp_path: Path) -> None:
     config = load_text(text, "f.yaml", {}).config
     shown = json.dumps(redacted(config))
     assert "c2FsdA" not in shown and "users" in shown
+    assert "c2FsdA" not in repr(config)
     assert redact("users", {"ada": SCRYPT, "bob": "$2b$12$" + "a" * 53}) == {"ada": "***", "bob": "***"}
     other = load_text(text.replace("ada", "eve"), "f.yaml", {}).config
     assert "c2FsdA" not in "\n".join(difference(config, other))
+
+
+HS = "algorithms: HS256, secret: 'ssssssssssssssssssssssssssssssssssss'"
+
+
+@pytest.mark.parametrize(
+    ("jwt", "where", "what"),
+    [
+        ("enabled: true", "jwt", "'algorithms' is missing"),
+        ("algorithms: none", "jwt.algorithms", "'none' is not one of HS256, HS384"),
+        ("enabled: true, algorithms: HS256", "jwt.algorithms", "HS256 needs secret"),
+        (
+            "enabled: true, algorithms: [HS256, RS256], secret: 'ssssssssssssssssssssssssssssssssssss'",
+            "jwt.algorithms",
+            "RS256 needs pem_files",
+        ),
+        ("enabled: true, algorithms: HS256, secret: short", "jwt.secret", "it is shorter than the 32 bytes that HS256 need"),
+        (
+            "enabled: true, algorithms: HS256, secret: 'ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQC'",
+            "jwt.secret",
+            "it looks like a key for RS*",
+        ),
+        (f"enabled: true, {HS}, pem_files: PEM", "jwt.pem_files", "has no effect with HS* alone"),
+        ("enabled: true, algorithms: ES256, pem_files: PEM, secret: x", "jwt.secret", "has no effect without one of HS256"),
+        (
+            f"enabled: true, {HS}, source: 'cookie:t', forward: false",
+            "jwt.forward",
+            "false has no effect on a token in a cookie",
+        ),
+        ("source: 'header:Authorization'", "jwt.source", "'header:Authorization': write authorization, or cookie:NAME"),
+        ("source: query", "jwt.source", "'query' is not one of authorization, header:NAME, cookie:NAME"),
+        ("claims_to_headers: {sub: Authorization}", "jwt.claims_to_headers.sub", "Authorization has another meaning"),
+        ("pem_files: nowhere.pem", "jwt.pem_files", "'nowhere.pem' can't be read"),
+        ("jwks_file: PEM", "jwt.jwks_file", "PEM': is no set of keys"),
+    ],
+    ids=range(14),
+)
+def test_a_mistake_in_jwt_is_told_where_it_is(jwt: str, where: str, what: str) -> None:
+    pem = str(Path(__file__).resolve().parents[3] / "deployments" / "examples" / "tokens.pem")
+    for text, path in ((ROUTES, f"http.routes[0].security.{where}"), (HEAD + "security: %s\n", f"security.{where}")):
+        (problem,) = problems_of(text % f"{{jwt: {{{jwt}}}}}".replace("PEM", pem))
+        assert f"{path}: " in problem and what.replace("PEM", pem) in problem
+
+
+def test_two_that_read_authorization_are_one_too_many() -> None:
+    security = f"security: {{basic_auth: {{enabled: true, users: {{a: '{SCRYPT}'}}}}, jwt: {{enabled: true, {HS}}}}}\n"
+    (problem,) = problems_of(HEAD + security)
+    assert "security.jwt: stands beside basic_auth, which reads Authorization, too" in problem
+    load_text(HEAD + security.replace(HS, HS + ", source: 'cookie:t'"), "f.yaml", {})
+
+
+def test_no_secret_of_tokens_is_in_what_operators_see() -> None:
+    config = load_text(HEAD + f"security: {{jwt: {{enabled: true, {HS}}}}}\n", "f.yaml", {}).config
+    other = load_text(HEAD + f"security: {{jwt: {{enabled: true, {HS.replace('sss', 'stt')}}}}}\n", "f.yaml", {}).config
+    for shown in (json.dumps(redacted(config)), repr(config), *difference(config, other)):
+        assert "ssss" not in shown and "tts" not in shown

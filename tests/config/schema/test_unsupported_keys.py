@@ -23,6 +23,7 @@ SECTION_TEXTS = {
     "route": "http: {{routes: [{{{key}: 1}}]}}",
     "resilience": "resilience: {{{key}: 1}}",
     "route security": "http: {{routes: [{{security: {{{key}: 1}}}}]}}",
+    "security.jwt": "security: {{jwt: {{{key}: 1}}}}",
     "security": "security: {{{key}: 1}}",
     "listener security": "listeners: [{{listen: ':1', security: {{{key}: 1}}}}]",
     "tls": "tls: {{{key}: 1}}",

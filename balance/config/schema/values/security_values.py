@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from balance.config.schema.scalars import FIELD_NAME, METHOD, Scalar, as_text, text_matching
+from balance.config.schema.scalars import FIELD_NAME, METHOD, Scalar, as_text, display, text_matching
 from balance.security.cors_origins import normalized_origin
+from balance.security.jwt_keys import ALGORITHMS
 from balance.security.password_hash import PasswordHash
 
 # Fields that belong to the connection, to the message or to what is said of the client elsewhere.
@@ -39,6 +40,30 @@ def _identity_field(value: object) -> str:
     return text
 
 
+def _algorithm(value: object) -> str:
+    text = as_text(value)
+    if text not in ALGORITHMS:
+        hint = ": an unsigned token is from anybody" if text.lower() == "none" else ""
+        raise ValueError(f"{display(text)} is not one of {', '.join(ALGORITHMS)}{hint}")
+    return text
+
+
+def _token_source(value: object) -> str:
+    text = as_text(value)
+    kind, colon, name = text.partition(":")
+    if kind in ("header", "cookie") and colon:
+        if kind == "header" and name.lower() in ("authorization", "cookie"):
+            raise ValueError(f"{display(text)}: write authorization, or cookie:NAME")
+        FIELD_NAME.read(name)
+        return text
+    if text != "authorization":
+        raise ValueError(f"{display(text)} is not one of authorization, header:NAME, cookie:NAME")
+    return text
+
+
+JWT_ALGORITHM = Scalar(_algorithm, {"type": "string", "enum": [*ALGORITHMS]})
+TOKEN_SOURCE = Scalar(_token_source, {"type": "string", "minLength": 1})
+CLAIM = text_matching(r"[^\x00-\x1f\x7f]{1,500}", "a claim or value of one; write up to 500 characters", 500)
 HASH = Scalar(_hash, {"type": "string", "minLength": 1})
 USER = text_matching(r"[^:\x00-\x1f\x7f]{1,255}", "a user; write up to 255 characters without a colon", 255)
 IDENTITY_FIELD = Scalar(_identity_field, {"type": "string", "minLength": 1})
