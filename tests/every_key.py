@@ -540,6 +540,7 @@ KEYS: dict[str, Key] = {
     "tls.alpn_protocols": Key([], _TLS + "test_what_is_offered_is_what_is_configured"),
     "tls.session_tickets": Key(False, _TLS + "test_a_session_is_resumed_and_is_not_where_tickets_are_off"),
     "tls.strict_sni": Key(True, "tests/proxy/tls/test_hello_step.py::test_who_is_refused_learns_why_where_tls_has_a_word"),
+    "tls.sni.routes": Key({"a.example": "q"}, "tests/proxy/tls/test_sni_pass_through.py::test_a_name_leads_to_its_pool"),
     "tls.handshake_timeout": Key("3s", _TLS + "test_a_client_that_does_not_go_on_is_cut_at_the_deadline"),
     "http.routes[].policy.rules[].name": Key("no-admin", _RULES + "test_actions_in_the_order_of_priority_and_file"),
     "http.routes[].policy.rules[].when": Key(

@@ -36,9 +36,9 @@ TOP_LEVEL = {
 TESTED_ELSEWHERE = {
     "__main__": "cli/test_main.py",
     "config/checking/pool_users": "config/checking/test_route_errors.py",
-    "config/checking/tls_errors": "config/test_tls_build.py",
-    "config/reading/tls_files": "config/test_tls_build.py",
-    "config/schema/tls_sections": "config/test_tls_build.py",
+    "config/checking/tls_errors": "config/reading/test_tls_settings.py",
+    "config/reading/tls_files": "config/reading/test_tls_settings.py",
+    "config/schema/values/tls_sections": "config/reading/test_tls_settings.py",
     "tls/settings": "tls/test_contexts.py",
     "config/checking/rate_limit_warnings": "config/test_rate_limit_build.py",
     "config/schema/rate_limit_section": "config/test_rate_limit_build.py",

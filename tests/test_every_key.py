@@ -110,7 +110,10 @@ def base_of(path: tuple[Step, ...]) -> dict[str, Any]:
     data: dict[str, Any] = copy.deepcopy(SIMPLE if path[0] in SIMPLE else BASE)
     if "tls" in path[:3]:
         scope = data["listeners"][0] if path[0] == "listeners" else data
-        scope["tls"] = {"certificates": [dict(CERTIFICATE)]} if "certificates" in path else dict(CERTIFICATE)
+        if "sni" in path:
+            data["mode"] = "tcp"
+        written = {"certificates": [dict(CERTIFICATE)]} if "certificates" in path else dict(CERTIFICATE)
+        scope["tls"] = {} if "sni" in path else written
     if "proxy_protocol" in path[:3] and path[-1] != "send":
         data["proxy_protocol"] = {"trusted": ["10.0.0.0/8"]}  # who accepts headers must say from whom
     if "http" not in path[:3]:

@@ -34,17 +34,19 @@ from balance.config.model import (
     SendProxyProtocol,
     SessionAffinity,
     SessionCookie,
+    SniRoute,
 )
 from balance.config.overlay import access_lists_of, overlay, picked, protection_of, renamed, retry_of, timeouts_of
 from balance.config.overrides.runtime_overrides import DEFAULT_POOL
 from balance.config.rate_limit_build import rate_limit_of
 from balance.config.reading.document import Document, Path
+from balance.config.reading.tls_settings import server_tls, sni_routes
 from balance.config.route_build import RouteScope, buffering_of, compression_of, own_pools, pages_of, routes_of, transform_of
 from balance.config.route_model import RouteConfig
-from balance.config.schema.common_sections import BackendSection
+from balance.config.schema.common_sections import BackendSection, PoolTimeoutsSection
 from balance.config.schema.schema import ListenerSection, PoolSection, RootSection
+from balance.config.schema.section import Section
 from balance.config.security_build import security_of
-from balance.config.tls_build import server_tls
 from balance.model import Address, Mode
 
 DEFAULT_LISTENER = "main"
@@ -131,9 +133,13 @@ def build(
                 access_lists=access_lists_of(root.security, listener.security, lists),
                 protection=protection_of(root.security, listener.security),
                 security=security_of(files, root.security, listener.security),
-                tls=server_tls(root.tls, listener.tls, mode, pems or {}, folder),
+                tls=server_tls(_given(root.tls), _given(listener.tls), mode, pems or {}, folder),
                 proxy_protocol=_proxy_protocol(overlay(root.proxy_protocol, listener.proxy_protocol)),
                 rate_limit=rate_limit_of(root.rate_limit, listener.rate_limit, own_name),
+                sni_routes=tuple(
+                    SniRoute(name, pool, timeouts_of(root.timeouts, listener.timeouts, _timeouts_of_pool(pools_given, pool)))
+                    for name, pool in sni_routes(listener.tls or root.tls).items()
+                ),
             )
         )
     given = root.given()
@@ -157,6 +163,15 @@ def build(
         **renamed(overlay(root.shutdown), delay="shutdown_delay_s", restart_drain="restart_drain_s"),
     )
     return config, paths
+
+
+def _given(section: Section | None) -> dict[str, Any]:
+    return section.given() if section is not None else {}
+
+
+def _timeouts_of_pool(pools: Mapping[str, tuple[Path, PoolSection]], name: str) -> PoolTimeoutsSection | None:
+    _, pool = pools.get(name, ((), None))
+    return pool.timeouts if pool is not None else None
 
 
 def _listeners(root: RootSection) -> list[tuple[str, Path, ListenerSection]]:

@@ -228,6 +228,13 @@ class ProxyProtocol:
 
 
 @dataclass(frozen=True, slots=True)
+class SniRoute:
+    name: str  # in lower case; *. for one label
+    pool: str
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+
+@dataclass(frozen=True, slots=True)
 class ListenerConfig:
     name: str
     addresses: tuple[Address, ...]
@@ -242,13 +249,15 @@ class ListenerConfig:
     security: RouteSecurity = field(default_factory=RouteSecurity)  # without routes; a route has its own, with this below it
     tls: ServerTls = field(default_factory=ServerTls)
     rate_limit: RateLimit = field(default_factory=RateLimit)  # of requests without a route; routes have theirs
+    sni_routes: tuple[SniRoute, ...] = ()  # TCP mode: TLS passes through to a pool by its name
 
     @property
     def pools(self) -> tuple[str, ...]:
         """Every pool that its requests may go to."""
         if self.http.routes and self.mode is Mode.HTTP:
             return tuple(dict.fromkeys(use.pool for route in self.http.routes for use in route.uses))
-        return (self.pool,) if self.pool else ()
+        pools = (self.pool, *(route.pool for route in self.sni_routes))
+        return tuple(dict.fromkeys(pool for pool in pools if pool))
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from balance.proxy.preread import Caller, Step
 from balance.proxy.proxy_header import ProxyHeaderStep
 from balance.proxy.tcp.session import Downstream
 from balance.proxy.tls.handshake import MIN_HANDSHAKE_S, SHUTDOWN_S, Handshake
-from balance.proxy.tls.hello_step import HelloStep
+from balance.proxy.tls.hello_step import HelloStep, SniStep
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
 from balance.runtime.snapshot import Listener
@@ -190,7 +190,9 @@ class Acceptor:
 
     def _use_steps(self) -> None:
         worker, listener = self._worker, self._listener
-        then_s = self._tls.settings.handshake_timeout_s if self._tls is not None else 0.0
+        then_s = listener.sni_timeout_s if listener.sni is not None else 0.0
+        if self._tls is not None:
+            then_s = self._tls.settings.handshake_timeout_s
         self._header_step = ProxyHeaderStep(worker, listener, then_s) if listener.proxy_protocol.accept else None
         self._steps = self._own_steps if self._header_step is None else (self._header_step, *self._own_steps)
 
@@ -283,6 +285,9 @@ class Acceptor:
                 if self._tls is not None:
                     steps: tuple[Step, ...] = (*self._steps, HelloStep(self._worker, self._tls))
                     Caller(self, fd, address, steps, None if self._steps else self._place).begin()
+                elif self._listener.sni is not None:
+                    steps = (*self._steps, SniStep(self._worker, self._listener))
+                    Caller(self, fd, address, steps, None if self._steps else self._place).begin()
                 elif self._steps:
                     Caller(self, fd, address, self._steps).begin()
                 else:
@@ -297,7 +302,9 @@ class Acceptor:
         """The time limit for all steps, in seconds."""
         if self._header_step is not None:
             return self._listener.proxy_protocol.timeout_s  # for the header; a TLS handshake has its own from there on
-        return self._listener.timeouts.client_header_s if self._tls is None else self._tls.settings.handshake_timeout_s
+        if self._tls is not None:
+            return self._tls.settings.handshake_timeout_s
+        return self._listener.timeouts.client_header_s if self._listener.sni is None else self._listener.sni_timeout_s
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -328,6 +335,12 @@ class Acceptor:
             self._place = place
         if caller.secured is not None:
             self._secure(caller, fd)
+        elif caller.listener is not None:
+            before, self._listener = self._listener, caller.listener
+            try:
+                self._worker.loop.call_soon(self._made, [self._adopt(fd, address)])
+            finally:
+                self._listener = before
         else:
             self._worker.loop.call_soon(self._made, [self._adopt(fd, address)])
 

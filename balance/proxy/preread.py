@@ -52,7 +52,7 @@ class Host(Protocol):
 class Caller(Timed):
     """A connection that was accepted and has no transport yet. A step may change its `address`: a PROXY header does."""
 
-    __slots__ = ("_host", "_is_watched", "_peeked", "_steps", "_timer", "address", "ends_at", "is_admitted",
+    __slots__ = ("_host", "_is_watched", "_peeked", "_steps", "_timer", "address", "ends_at", "is_admitted", "listener",
                  "on_timeout", "place", "secured", "sock")  # fmt: skip
 
     def __init__(self, host: Host, fd: int, address: Any, steps: Sequence[Step], place: Any = None) -> None:
@@ -70,6 +70,7 @@ class Caller(Timed):
         self.place = place
         self.ends_at = NEVER  # the deadline of all steps, and of a TLS handshake that follows
         self.on_timeout: Callable[[Caller], None] | None = None
+        self.listener: Any = None  # in place of the acceptor's, where SNI leads to another pool
         self.secured: Any = None  # what a TLS handshake begins with, see proxy.tls
 
     def begin(self) -> None:

@@ -6,7 +6,7 @@ The slow part is prepare(), which may run on a thread while the previous snapsho
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
 from balance.access_lists.access_lists import AccessLists
@@ -40,6 +40,7 @@ from balance.runtime.pool_limits import PoolLimits, has_limits
 from balance.runtime.routes import Router, Routers, Target
 from balance.runtime.sessions.affinity import Affinity
 from balance.stages.environment import NO_MOMENT, Moment, StageEnvironment
+from balance.tls.server_names import ServerNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ class Listener:
     max_clients: int = 0  # client connections at once, over all workers; 0 is no limit
     slot: int = 0  # its block on the board; 0 for none
     has_tls: bool = False
+    sni: ServerNames[Listener] | None = None  # by the name that a client asks for, where TLS passes through
+    sni_timeout_s: float = 0.0  # for the ClientHello
     access_lists: AccessLists = field(default_factory=AccessLists)
     proxy_protocol: ProxyProtocol = field(default_factory=ProxyProtocol)
     protection: ConnectionProtection = field(default_factory=ConnectionProtection)
@@ -246,14 +249,30 @@ def prepare(
             max_clients=listener.max_clients,
             slot=slots.get((LISTENER, listener.name), 0),
             has_tls=listener.tls.enabled,
+            sni_timeout_s=listener.tls.handshake_timeout_s,
             access_lists=listener.access_lists,
             proxy_protocol=listener.proxy_protocol,
             protection=listener.protection,
         )
         for listener in config.listeners
     )
+    listeners = tuple(
+        _with_sni(listener, each, pools, retrying) for listener, each in zip(listeners, config.listeners, strict=True)
+    )
     backends_by_slot = {backend.slot: (pool, backend) for pool in pools.values() for backend in pool.backends}
     return Snapshot(config, slots, listeners, pools, backends_by_slot, retrying), renewals
+
+
+def _with_sni(
+    listener: Listener, config: ListenerConfig, pools: Mapping[str, Pool], retrying: Mapping[str, RetryPolicy]
+) -> Listener:
+    if not config.sni_routes:
+        return listener
+    routes = {
+        route.name: replace(listener, pool=pools[route.pool], retrying=retrying.get(route.pool), timeouts=route.timeouts)
+        for route in config.sni_routes
+    }
+    return replace(listener, sni=ServerNames(routes))
 
 
 def _pool(config: PoolConfig, backends: list[Backend], row: Row, rand: Callable[[], float], shared: Shared) -> Pool:

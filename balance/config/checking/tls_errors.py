@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from balance.config.build import KeyPaths
+from balance.config.checking.route_errors import not_defined, pool_names
 from balance.config.checking.tls_dates import date, expiry_warning
 from balance.config.model import Config, ListenerConfig
 from balance.config.reading.document import Path
@@ -21,6 +22,19 @@ def tls_errors(config: Config, paths: KeyPaths) -> Iterator[Finding]:
     for index, listener in enumerate(config.listeners):
         if listener.tls.enabled:
             yield from _errors(index, listener, paths)
+        if listener.sni_routes:
+            yield from _sni_errors(index, listener, paths, pool_names(config, paths.document))
+
+
+def _sni_errors(index: int, listener: ListenerConfig, paths: KeyPaths, names: Collection[str]) -> Iterator[Finding]:
+    where = paths.listener(index, "tls.sni.routes")
+    if listener.mode is Mode.HTTP:
+        yield where, "passes TLS through unread, and mode http reads requests; write mode: tcp, or certificates"
+    elif listener.tls.enabled:
+        yield where, "stands beside certificates: TLS is terminated here, or passed through"
+    for route in listener.sni_routes:
+        if route.pool not in names:
+            yield (*where, route.name), not_defined(route.pool, names)
 
 
 def _errors(index: int, listener: ListenerConfig, paths: KeyPaths) -> Iterator[Finding]:

@@ -90,7 +90,7 @@ def _listeners(config: Config, paths: KeyPaths) -> Iterator[Finding]:
         if listener.name in seen:
             yield (*where, "name"), f"{listener.name!r} is the name of listeners[{seen[listener.name]}] too; names are unique"
         seen.setdefault(listener.name, index)
-        if not listener.pool and len(names) > 1 and not listener.http.routes:
+        if not listener.pool and len(names) > 1 and not listener.http.routes and not listener.sni_routes:
             if where:
                 yield (*where, "pool"), f"is missing, and there are several: {', '.join(names)}"
             else:  # the simple form has no such key

@@ -31,9 +31,9 @@ from balance.config.schema.rate_limit_section import OlderRateLimitSection, Rate
 from balance.config.schema.redis_section import RedisSection
 from balance.config.schema.route_sections import RouteLimitsSection, RouteSection
 from balance.config.schema.section import Count, Flag, Mode, Name, Period, Section, Text, Timeout, key, one_or_list
-from balance.config.schema.tls_sections import ServerTlsSection
 from balance.config.schema.transform_sections import BufferingSection, CompressionSection, OwnBufferingSection, TransformSection
 from balance.config.schema.unsupported_keys import UNSUPPORTED_ACCESS_LOG_FORMATS
+from balance.config.schema.values.tls_sections import ServerTlsSection
 from balance.config.schema.values.transform_values import HTTP_HOST
 from balance.model import Address
 

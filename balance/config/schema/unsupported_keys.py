@@ -23,7 +23,7 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
     "route": frozenset(["tls"]),
     "route security": frozenset(["ip_allowlist", "ip_allowlist_files", "ip_blocklist", "forward_auth"]),
     "security.jwt": frozenset(["jwks_url"]),
-    "tls": frozenset(["backend", "client_auth", "client_ca_file", "client_crl_file", "redirect_http", "sni"]),
+    "tls": frozenset(["backend", "client_auth", "client_ca_file", "client_crl_file", "redirect_http"]),
     "security": frozenset(
         [
             "forward_auth",

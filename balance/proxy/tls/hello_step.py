@@ -16,6 +16,7 @@ from balance.proxy.preread import Caller, PrereadResult
 from balance.proxy.tls.handshake import say_refused
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
+from balance.runtime.snapshot import Listener
 from balance.tls.client_hello import MAX_STREAM, ClientHelloParser, HelloState
 from balance.tls.contexts import ListenerTls
 
@@ -28,6 +29,62 @@ _PLAIN_HTTP: Final = (
     % (len(_BODY), _BODY)
 )
 _UPPER: Final = frozenset(range(ord("A"), ord("Z") + 1))
+
+
+class SniStep:
+    """The step of a listener that passes TLS through: the name leads to a pool, and no byte is consumed.
+
+    What can't be read is closed, never taken for a client without a name: that would be a way around the names' own pools.
+    """
+
+    __slots__ = ("_listener", "_parser", "_read", "_worker")
+
+    def __init__(self, worker: WorkerContext, listener: Listener) -> None:
+        self._worker = worker
+        self._listener = listener
+        self._parser = ClientHelloParser()
+        self._read = 0
+
+    def __call__(self, caller: Caller) -> PrereadResult:
+        caller.on_timeout = self._timed_out
+        data = caller.peek(MAX_STREAM + 1)
+        if data is None:
+            self._worker.row.cells[counters.WHY + Why.TLS_ABORTED] += 1
+            return PrereadResult.REFUSE
+        state = self._parser.feed(data[self._read :])
+        self._read = len(data)
+        if state is HelloState.INCOMPLETE:
+            return PrereadResult.WAIT
+        if state is HelloState.MALFORMED:
+            return refuse(self._worker, caller, Why.TLS_PROTOCOL, "no ClientHello that can be read", _DECODE_ERROR)
+        names, hello = self._listener.sni, self._parser.hello
+        name = hello.server_name if hello is not None else ""
+        caller.listener = names.find(name) if names is not None and name else None
+        if caller.listener is None and not self._listener.pool.name:
+            if hello is None:
+                return refuse(self._worker, caller, Why.TLS_NOT_TLS, "another protocol", b"")
+            return refuse(self._worker, caller, Why.TLS_UNKNOWN_NAME, name or "no name", _UNRECOGNIZED_NAME)
+        return PrereadResult.PASS
+
+    def _timed_out(self, caller: Caller) -> None:
+        timed_out(self._worker, caller, self._read)
+
+
+def refuse(worker: WorkerContext, caller: Caller, why: Why, detail: str, answer: bytes) -> PrereadResult:
+    """Count, log and answer a connection that is refused."""
+    worker.row.cells[counters.WHY + why] += 1
+    say_refused(worker, other_address(caller.address), why, detail)
+    if answer:
+        with contextlib.suppress(OSError):
+            caller.sock.recv(65536)  # a close with unread bytes would be a reset, which may destroy the answer
+            caller.sock.send(answer)
+    return PrereadResult.REFUSE
+
+
+def timed_out(worker: WorkerContext, caller: Caller, count: int) -> None:
+    """Count and log a ClientHello that did not come in time; `count` bytes did."""
+    worker.row.cells[counters.WHY + Why.TLS_TIMEOUT] += 1
+    say_refused(worker, other_address(caller.address), Why.TLS_TIMEOUT, f"{count} bytes came")
 
 
 class HelloStep:
@@ -68,14 +125,7 @@ class HelloStep:
         return PrereadResult.PASS
 
     def _refuse(self, caller: Caller, why: Why, detail: str, answer: bytes) -> PrereadResult:
-        self._worker.row.cells[counters.WHY + why] += 1
-        say_refused(self._worker, other_address(caller.address), why, detail)
-        if answer:
-            with contextlib.suppress(OSError):
-                caller.sock.recv(65536)  # a close with unread bytes would be a reset, which may destroy the answer
-                caller.sock.send(answer)
-        return PrereadResult.REFUSE
+        return refuse(self._worker, caller, why, detail, answer)
 
     def _timed_out(self, caller: Caller) -> None:
-        self._worker.row.cells[counters.WHY + Why.TLS_TIMEOUT] += 1
-        say_refused(self._worker, other_address(caller.address), Why.TLS_TIMEOUT, f"{self._read} bytes came")
+        timed_out(self._worker, caller, self._read)

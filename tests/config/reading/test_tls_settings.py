@@ -172,3 +172,33 @@ def _or_refused(cert: Path, key: Path) -> list[str]:
     except ConfigError as error:
         assert "key too small" in str(error)
         return ["1024 bits (RSA), which is weak"]
+
+
+FULL = {
+    "listeners": [{"listen": ":8443", "mode": "tcp", "tls": {"sni": {"routes": {"A.example.": "a", "*.b.example": "b"}}}}],
+    "pools": {name: {"backends": [{"address": "127.0.0.1:9001"}], "timeouts": {"connect": "7s"}} for name in "ab"},
+}
+
+
+def test_names_lead_to_pools_where_tls_passes_through() -> None:
+    (listener,) = load_text(yaml.safe_dump({**FULL, "tls": PAIR}), "x.yaml", {}).config.listeners
+    routes = {(route.name, route.pool, route.timeouts.connect_s) for route in listener.sni_routes}
+    assert routes == {("a.example", "a", 7.0), ("*.b.example", "b", 7.0)}
+    assert not listener.tls.enabled
+    assert set(listener.pools) == {"a", "b"}
+    assert listener.pool == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"mode": "http"}, "passes TLS through unread, and mode http reads requests"),
+        ({"tls": {**PAIR, "sni": {"routes": {"a": "a"}}}}, "stands beside certificates"),
+        ({"tls": {"sni": {"routes": {"a": "c"}}}}, "'c' is not defined"),
+        ({"tls": {"sni": {"routes": {"*": "a"}}}}, "is not a host name"),
+    ],
+)
+def test_what_cannot_pass_through(change: dict[str, object], problem: str) -> None:
+    listener = {**FULL["listeners"][0], **change}  # type: ignore[index]
+    with pytest.raises(ConfigError, match=problem):
+        load_text(yaml.safe_dump({**FULL, "listeners": [listener]}), "x.yaml", {})

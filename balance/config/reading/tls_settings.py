@@ -6,8 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from balance.config.overlay import overlay, renamed
-from balance.config.schema.tls_sections import CertificateSection, ServerTlsSection
+from balance.config.schema.values.tls_sections import CertificateSection, ServerTlsSection
 from balance.model import Mode
 from balance.tls.settings import Certificate, PemFile, ServerTls
 
@@ -15,12 +14,15 @@ CERTIFICATE_KEYS = ("cert_file", "key_file", "key_password_env")
 _LISTS = ("cipher_suites", "alpn_protocols")
 
 
-def server_tls(
-    top: ServerTlsSection | None, own: ServerTlsSection | None, mode: Mode, pems: Mapping[str, bytes], folder: str
-) -> ServerTls:
-    """`pems` has the text of each file, by its path; one that can't be read has been reported, and is empty here."""
-    given = overlay(top, own)
-    if not given:
+def server_tls(top: dict[str, Any], own: dict[str, Any], mode: Mode, pems: Mapping[str, bytes], folder: str) -> ServerTls:
+    """`top` and `own` are the keys given at the top and in the listener. `pems` has the text of each file, by its path; one
+    that can't be read has been reported, and is empty here.
+    """
+    # TLS passes through a listener with an `sni` of its own, whatever others terminate.
+    passes = "sni" in own and not any(name in own for name in ("certificates", *CERTIFICATE_KEYS))
+    given = dict(own) if passes else top | own
+    sni = given.pop("sni", None)
+    if not given and sni is None:
         return ServerTls()
 
     def pem(file: str) -> PemFile:
@@ -44,5 +46,13 @@ def server_tls(
             given[name] = tuple(dict.fromkeys(given[name]))
     if mode is Mode.HTTP:
         given.setdefault("alpn_protocols", ("http/1.1",))
-    given.setdefault("enabled", True)
-    return ServerTls(certificates=tuple(certificates), **renamed(given, handshake_timeout="handshake_timeout_s"))
+    if "handshake_timeout" in given:
+        given["handshake_timeout_s"] = given.pop("handshake_timeout")
+    given.setdefault("enabled", sni is None or bool(certificates))
+    return ServerTls(certificates=tuple(certificates), **given)
+
+
+def sni_routes(own: ServerTlsSection | None) -> dict[str, str]:
+    """The pool of each name of a listener that passes TLS through."""
+    routes = own.sni.routes if own is not None and own.sni is not None else None
+    return {name.lower().removesuffix("."): pool for name, pool in (routes or {}).items()}

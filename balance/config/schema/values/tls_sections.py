@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from balance.config.schema import scalars as kind
-from balance.config.schema.section import Flag, Period, Section, key
+from balance.config.schema.section import Flag, Name, Period, Section, key
 
 _VERSION = kind.text_matching(r"1\.[23]", 'a version; write "1.2" or "1.3", in quotes', 3)
 _CIPHER = kind.text_matching(r"[A-Za-z0-9_+!-]+", "the name of a cipher suite, like ECDHE-RSA-AES128-GCM-SHA256", 100)
@@ -38,6 +38,18 @@ class CertificateSection(Section):
     )
 
 
+class SniSection(Section):
+    """Passes TLS through unterminated, to a pool by the name that a client asks for (SNI); mode tcp, without certificates.
+
+    Who asks for another name, for none, or speaks something else goes to the listener's own pool, or is closed without one."""
+
+    section_name = "sni"
+    routes: dict[Annotated[str, _DOMAIN], Name] = key(
+        "The pool of each name: exact, or *. for one label. The outer name counts where ClientHellos are encrypted.",
+        required=True,
+    )
+
+
 class ServerTlsSection(Section):
     """TLS towards clients. Every listener has that at the top; keys of its own win, one by one."""
 
@@ -57,4 +69,5 @@ class ServerTlsSection(Section):
     )
     session_tickets: Flag = key("Whether clients may resume a session, at any worker.", True)
     strict_sni: Flag = key("Whether a client that asks for no name of a certificate is refused (unrecognized_name).", False)
+    sni: SniSection = key("Routes of TLS that is not terminated here.")
     handshake_timeout: Period = key("From the connection's begin to the end of the handshake.", "10s")
