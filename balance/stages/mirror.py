@@ -2,7 +2,8 @@
 
 Copies of POST and others that may change something are opt-in: a mirror that shares a database with the primary would write
 everything twice. A copy is not copied again, so that a mirror that leads back here ends; nor is the beginning of a tunnel. That
-a request is a copy is believed from trusted proxies only: a client could else keep its requests from the mirror.
+a request is a copy is believed from anybody: a client may keep its requests from the mirror, but a copy that nobody believed to
+be one would go round for ever.
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ from balance.config.route_model import Mirror, RouteConfig
 from balance.stages.environment import StageEnvironment
 from balance.stages.request_context import RequestContext
 from balance.stages.stage import Stage
-from balance.stages.trusted_field import TrustedField
 
-MARK: Final = TrustedField(b"x-balance-mirror")  # what each copy has
+MARK: Final = b"x-balance-mirror"  # what each copy has, in lower case
 SAFE_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))  # RFC 9110 section 9.2.1
 
 
@@ -30,10 +30,9 @@ class Mirroring(Stage):
         self._is_any = mirror.unsafe_methods
 
     def on_request(self, context: RequestContext) -> None:
-        MARK.remove_unbelieved(context)
         if not (self._is_any or context.method in SAFE_METHODS) or context.fields.upgrade:
             return
-        if (self._below >= 1 or context.rand() < self._below) and MARK.believed(context) is None:
+        if (self._below >= 1 or context.rand() < self._below) and context.header(MARK) is None:
             context.mirror = self._pool
 
 
