@@ -331,7 +331,7 @@ KEYS: dict[str, Key] = {
     "security.basic_auth.enabled": Key(True, _BASIC + "test_a_route_without_it_has_no_stage"),
     "security.basic_auth.users": Key({"u": SCRYPT}, _BASIC + "test_who_gets_in"),
     "security.basic_auth.htpasswd_file": Key(
-        HTPASSWD, _BASIC_EXAMPLE + "test_the_basic_auth_example", frozenset(["BasicAuth.htpasswd"])
+        HTPASSWD, _BASIC_EXAMPLE + "test_the_basic_auth_example", frozenset(["BasicAuth.htpasswd_file"])
     ),
     "security.basic_auth.realm": Key("ops", _BASIC + "test_the_challenge_names_the_realm"),
     "security.basic_auth.user_header": Key("X-User", _BASIC + "test_the_name_goes_to_a_field_that_nobody_can_forge"),
