@@ -42,7 +42,7 @@ _JWT = "tests/stages/security/test_jwt_stage.py::"
 _TOKEN = "tests/security/test_jwt_token.py::"
 _CORS = "tests/stages/security/test_cors_stage.py::"
 _HEADERS = "tests/stages/security/test_headers_stage.py::"
-_COMPRESSED = "tests/proxy/http/test_encoded_reply.py::"
+_COMPRESSED = "tests/proxy/http/routed/test_encoded_reply.py::"
 _COMPRESSION = "tests/stages/test_compression.py::"
 _COOKIE = "tests/proxy/http/test_session_cookie.py::test_the_cookie_is_the_one_that_is_configured"
 _EXCHANGE = "tests/proxy/http/test_exchange.py::"
@@ -445,10 +445,10 @@ KEYS: dict[str, Key] = {
     "http.routes[].priority": Key(5, _ROUTES + "test_the_order_is_the_documented_one_whatever_the_files"),
     "http.routes[].pool": Key("q", _ROUTER + "test_the_route_of_a_request"),
     "http.routes[].split[].pool": Key(
-        "p", "tests/stages/test_split.py::test_shares_are_those_of_the_weights_and_the_same_user_stays"
+        "p", "tests/stages/splitting/test_split.py::test_shares_are_those_of_the_weights_and_the_same_user_stays"
     ),
     "http.routes[].split[].weight": Key(
-        3, "tests/stages/test_split.py::test_shares_are_those_of_the_weights_and_the_same_user_stays"
+        3, "tests/stages/splitting/test_split.py::test_shares_are_those_of_the_weights_and_the_same_user_stays"
     ),
     "http.routes[].redirect.to": Key("/y", _TRANSFORMED + "test_redirect_leads_to"),
     "http.routes[].redirect.status": Key(301, _TRANSFORMED + "test_redirect_leads_to"),
@@ -462,35 +462,35 @@ KEYS: dict[str, Key] = {
         {"X-A": "1"}, _TRANSFORMED + "test_fixed_response_is_the_same_for_head_without_its_body"
     ),
     "http.routes[].policy.canary.pool": Key(
-        "s", "tests/stages/test_canary.py::test_who_asks_for_it_goes_there_whatever_the_percent"
+        "s", "tests/stages/splitting/test_canary.py::test_who_asks_for_it_goes_there_whatever_the_percent"
     ),
     "http.routes[].policy.canary.percent": Key(
-        10, "tests/stages/test_canary.py::test_a_ramp_moves_nobody_back_and_a_user_stays"
+        10, "tests/stages/splitting/test_canary.py::test_a_ramp_moves_nobody_back_and_a_user_stays"
     ),
     "http.routes[].policy.canary.header": Key(
-        "X-Beta", "tests/stages/test_canary.py::test_who_asks_for_it_goes_there_whatever_the_percent"
+        "X-Beta", "tests/stages/splitting/test_canary.py::test_who_asks_for_it_goes_there_whatever_the_percent"
     ),
     "http.routes[].policy.canary.cookie": Key(
-        "beta", "tests/stages/test_canary.py::test_who_asks_for_it_goes_there_whatever_the_percent"
+        "beta", "tests/stages/splitting/test_canary.py::test_who_asks_for_it_goes_there_whatever_the_percent"
     ),
     "http.routes[].policy.canary.sticky": Key(
-        False, "tests/stages/test_canary.py::test_without_a_key_and_a_cookie_each_request_is_drawn"
+        False, "tests/stages/splitting/test_canary.py::test_without_a_key_and_a_cookie_each_request_is_drawn"
     ),
     "http.routes[].policy.canary.key": Key(
-        "cookie:user", "tests/stages/test_canary.py::test_the_same_key_is_on_the_same_side_wherever_the_request_comes_from"
+        "cookie:user", "tests/stages/splitting/test_canary.py::test_the_same_key_is_on_the_same_side_wherever_the_request_comes_from"
     ),
-    "http.routes[].policy.canary.salt": Key("x", "tests/stages/test_canary.py::test_another_salt_takes_other_users"),
+    "http.routes[].policy.canary.salt": Key("x", "tests/stages/splitting/test_canary.py::test_another_salt_takes_other_users"),
     "http.routes[].policy.blue_green.blue": Key(
-        "s", "tests/stages/test_blue_green.py::test_the_active_side_or_the_one_that_is_picked"
+        "s", "tests/stages/splitting/test_blue_green.py::test_the_active_side_or_the_one_that_is_picked"
     ),
     "http.routes[].policy.blue_green.green": Key(
-        "s", "tests/stages/test_blue_green.py::test_the_active_side_or_the_one_that_is_picked"
+        "s", "tests/stages/splitting/test_blue_green.py::test_the_active_side_or_the_one_that_is_picked"
     ),
     "http.routes[].policy.blue_green.active": Key(
-        "green", "tests/stages/test_blue_green.py::test_the_active_side_or_the_one_that_is_picked"
+        "green", "tests/stages/splitting/test_blue_green.py::test_the_active_side_or_the_one_that_is_picked"
     ),
     "http.routes[].policy.blue_green.header": Key(
-        "X-Side", "tests/stages/test_blue_green.py::test_the_active_side_or_the_one_that_is_picked"
+        "X-Side", "tests/stages/splitting/test_blue_green.py::test_the_active_side_or_the_one_that_is_picked"
     ),
     "http.routes[].policy.mirror.pool": Key("s", "tests/stages/test_mirror.py::test_methods_that_change_nothing_are_copied"),
     "http.routes[].policy.mirror.percent": Key(5, "tests/stages/test_mirror.py::test_as_many_as_is_said"),

@@ -77,8 +77,8 @@ TESTED_ELSEWHERE = {
     "cli/admin/route_commands": "admin/test_admin_routes.py",
     "security/settings": "config/test_security_build.py",
     "stages/environment": "runtime/test_routes.py",
-    "stages/request_context": "proxy/http/test_routing.py",
-    "stages/stage": "proxy/http/test_routing.py",
+    "stages/request_context": "proxy/http/routed/test_routing.py",
+    "stages/stage": "proxy/http/routed/test_routing.py",
     "version": "cli/test_main.py",
 }
 

@@ -114,7 +114,7 @@ class Response:
         self.has_request_id = False
         self.has_connection_auth = False  # its connection is one client's from now on
         self.is_uncommon = status >= 400  # or any other that needs a second look
-        self.changes: dict[object, Response] | None = None  # what routes make of it (see proxy/http/routing)
+        self.changes: dict[object, Response] | None = None  # what routes make of it (see proxy/http/routed/routing)
 
     def with_line(self, line: bytes) -> Response:
         """A copy with one more line; the original may be cached."""

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from typing import Final
 
 from balance.config.route_model import RouteConfig
-from balance.stages.blue_green import blue_green_stage
-from balance.stages.canary import canary_stage
 from balance.stages.compression import compression_stage
 from balance.stages.environment import StageEnvironment
 from balance.stages.fault import fault_stage
@@ -21,7 +19,9 @@ from balance.stages.security.basic_auth import basic_auth_stage
 from balance.stages.security.cors_stage import cors_stage
 from balance.stages.security.headers_stage import headers_stage
 from balance.stages.security.jwt_stage import jwt_stage
-from balance.stages.split import split_stage
+from balance.stages.splitting.blue_green import blue_green_stage
+from balance.stages.splitting.canary import canary_stage
+from balance.stages.splitting.split import split_stage
 from balance.stages.stage import Stage
 from balance.stages.transform import transform_stage
 

@@ -26,13 +26,13 @@ from balance.proxy.buffering.buffered_upload import BufferedUpload, is_buffered
 from balance.proxy.buffering.upload import Upload
 from balance.proxy.http.account import count_exchange
 from balance.proxy.http.connect import connect, take_parked
-from balance.proxy.http.encoded_reply import EncodedReply
 from balance.proxy.http.queue_wait import FULL, QueueWait
 from balance.proxy.http.request_head import client_view, request_head
 from balance.proxy.http.resend import Resend, is_repeatable
-from balance.proxy.http.routing import Routing
+from balance.proxy.http.routed.encoded_reply import EncodedReply
+from balance.proxy.http.routed.routing import Routing
+from balance.proxy.http.routed.settled_request import SettledRequest, routing_of, settle, settled_reply, start_settled
 from balance.proxy.http.session_cookie import UNMOVED, asks_store, lease_of_session, with_cookie
-from balance.proxy.http.settled_request import SettledRequest, routing_of, settle, settled_reply, start_settled
 from balance.proxy.http.upgrade import is_asked_for
 from balance.proxy.http.upstream import Upstream
 from balance.proxy.listener_settings import ListenerSettings

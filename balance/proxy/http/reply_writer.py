@@ -19,7 +19,7 @@ from balance.model import Why
 from balance.proxy.buffer_budget import BufferBudget
 from balance.proxy.buffering.reply_buffer import ReplyBuffer
 from balance.proxy.http.error_replies import error_page
-from balance.proxy.http.settled_request import routing_of
+from balance.proxy.http.routed.settled_request import routing_of
 from balance.stages.stage import Reply
 
 if TYPE_CHECKING:

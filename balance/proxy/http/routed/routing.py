@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 from balance.errors import ProtocolError
 from balance.http1.head import RequestFields, Response
 from balance.model import Why
-from balance.proxy.http.encoded_reply import EncodedReply
 from balance.proxy.http.request_head import request_head
+from balance.proxy.http.routed.encoded_reply import EncodedReply
 from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.mirroring.copy_queue import Copy, copy_queue
 from balance.runtime.backend import Backend

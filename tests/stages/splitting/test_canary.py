@@ -8,7 +8,7 @@ import pytest
 from requests_of_users import request
 
 from balance.config.route_model import Canary, Condition, RouteConfig, Rule, TrafficPolicy, ValueMatch
-from balance.stages.canary import CanaryStage, canary_stage
+from balance.stages.splitting.canary import CanaryStage, canary_stage
 from balance.stages.stage import Stage
 
 USERS = [f"Cookie: balance-side={number}" for number in range(1000)]

@@ -7,7 +7,7 @@ import re
 import pytest
 from requests_of_users import request
 
-from balance.stages.user_key import UserKey
+from balance.stages.splitting.user_key import UserKey
 
 SET = r"Set-Cookie: balance-side=([0-9a-f]{16}); Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax\r\n"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from balance.http1.head import Response
 from balance.proxy.http.request_head import request_head
-from balance.proxy.http.routing import Routing
+from balance.proxy.http.routed.routing import Routing
 from balance.proxy.listener_settings import ListenerSettings
 from balance.runtime.routes import Route
 from balance.stages.notes import note

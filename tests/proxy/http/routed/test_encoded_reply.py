@@ -28,7 +28,7 @@ from balance.http1.body import Body
 from balance.http1.chunked import ChunkedBody
 from balance.http1.framing import BY_CHUNKS, BY_LENGTH
 from balance.model import Why
-from balance.proxy.http.encoded_reply import EncodedReply
+from balance.proxy.http.routed.encoded_reply import EncodedReply
 
 TEXT = b"".join(b'{"id": %d, "name": "user %d"},\n' % (number, number * 7919 % 1000) for number in range(400))  # 12 KB
 PAGE = "Content-Type: text/html"

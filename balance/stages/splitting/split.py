@@ -15,8 +15,8 @@ from balance.stages.environment import StageEnvironment
 from balance.stages.notes import note
 from balance.stages.request_context import RequestContext
 from balance.stages.rules.pool_rules import pool_rules
+from balance.stages.splitting.user_key import UserKey
 from balance.stages.stage import Reply, Stage
-from balance.stages.user_key import UserKey
 
 RULE: Final = "split"
 _NO_WEIGHT: Final = Reply(503, Why.NO_HEALTHY, "every pool of the split has weight 0")

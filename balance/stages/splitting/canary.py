@@ -12,13 +12,13 @@ from typing import Final
 from balance.config.route_model import Canary, RouteConfig
 from balance.routing.sides import Places
 from balance.routing.value_test import ValueTest
-from balance.stages.blue_green import PICKED
 from balance.stages.environment import StageEnvironment
 from balance.stages.notes import note
 from balance.stages.request_context import RequestContext
 from balance.stages.rules.pool_rules import pool_rules
+from balance.stages.splitting.blue_green import PICKED
+from balance.stages.splitting.user_key import UserKey
 from balance.stages.stage import Stage
-from balance.stages.user_key import UserKey
 
 RULE: Final = "canary"
 

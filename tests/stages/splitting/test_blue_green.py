@@ -6,7 +6,7 @@ import pytest
 from requests_of_users import request
 
 from balance.config.route_model import BlueGreen, RouteConfig, TrafficPolicy
-from balance.stages.blue_green import BlueGreenStage, blue_green_stage
+from balance.stages.splitting.blue_green import BlueGreenStage, blue_green_stage
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from requests_of_users import request
 
 from balance.config.route_model import RouteConfig, WeightedPool
 from balance.model import Why
-from balance.stages.split import SplitStage, split_stage
+from balance.stages.splitting.split import SplitStage, split_stage
 from balance.stages.stage import Reply
 
 USERS = [f"Cookie: balance-side={number}" for number in range(2000)]

@@ -28,7 +28,7 @@ from balance.config.route_model import (
     WeightedPool,
 )
 from balance.model import Why
-from balance.proxy.http.routing import Routing
+from balance.proxy.http.routed.routing import Routing
 
 NO_TRACK = Rule(Condition("equals", "method", value="TRACK"), "deny", status=403)
 NO_BOTS = Rule(Condition("contains", "header", "user-agent", "Bot"), "deny", status=429)
