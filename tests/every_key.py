@@ -477,7 +477,8 @@ KEYS: dict[str, Key] = {
         False, "tests/stages/splitting/test_canary.py::test_without_a_key_and_a_cookie_each_request_is_drawn"
     ),
     "http.routes[].policy.canary.key": Key(
-        "cookie:user", "tests/stages/splitting/test_canary.py::test_the_same_key_is_on_the_same_side_wherever_the_request_comes_from"
+        "cookie:user",
+        "tests/stages/splitting/test_canary.py::test_the_same_key_is_on_the_same_side_wherever_the_request_comes_from",
     ),
     "http.routes[].policy.canary.salt": Key("x", "tests/stages/splitting/test_canary.py::test_another_salt_takes_other_users"),
     "http.routes[].policy.blue_green.blue": Key(

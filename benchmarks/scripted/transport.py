@@ -44,6 +44,9 @@ class Nowhere:
     def abort(self) -> None:
         self._is_closing = True
 
+    def can_write_eof(self) -> bool:
+        return True
+
     def write_eof(self) -> None:
         pass
 

@@ -9,7 +9,8 @@ from balance.config import load_text
 from balance.config.checking import route_errors
 from balance.config.checking.pool_users import users_of
 from balance.errors import ConfigError
-from balance.stages import blue_green, canary, fault, split
+from balance.stages import fault
+from balance.stages.splitting import blue_green, canary, split
 
 HEAD = (
     "listeners: [{name: l, listen: ':1', pool: a}]\npools: {a: {backends: [{address: a:1}]}, b: {backends: [{address: b:1}]}}\n"
