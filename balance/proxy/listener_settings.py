@@ -64,6 +64,7 @@ class ListenerSettings:
         "retrying",
         "route",
         "route_block",
+        "route_hit_at",
         "routed",
         "router",
         "scheme",
@@ -91,6 +92,7 @@ class ListenerSettings:
         self.router = listener.router
         self.route = ""
         self.route_block = 0  # the first cell of the route's counters; 0 for none
+        self.route_hit_at = 0.0  # when the route's last hit was noted, seconds, monotonic
         self.series = NO_ROUTE  # the route's part of a series' key
         self.staged: Route | None = None  # the route that does more with a request than to say where to
         # By Host as sent: the routed ones, of hosts of which one route takes all requests.

@@ -18,6 +18,7 @@ _OK: Final = Outcome.OK
 _WITHOUT_POOL: Final = frozenset(
     (Why.NO_ROUTE, Why.AMBIGUOUS_PATH, Why.DENIED, Why.REDIRECTED, Why.FIXED_RESPONSE, Why.FAULT_INJECTED)
 )
+ROUTE_LAST_PRECISION_S: Final = 0.1  # of the last hit that is told; each time it would cost as much as the count of hits
 _ROUTE_HITS: Final = counters.ROUTE_HITS
 _ROUTE_LAST_US: Final = counters.ROUTE_LAST_US
 
@@ -52,7 +53,9 @@ def count_exchange(exchange: Exchange, now: float, lease: Lease | None, outcome:
     if block:
         cells = worker.row.cells
         cells[block + _ROUTE_HITS] += 1
-        cells[block + _ROUTE_LAST_US] = int(now * 1e6)
+        if now - settings.route_hit_at >= ROUTE_LAST_PRECISION_S:
+            settings.route_hit_at = now
+            cells[block + _ROUTE_LAST_US] = int(now * 1e6)
     if worker.access is None:
         return None
     record = _record(exchange, now, lease, bytes_in, detail)
