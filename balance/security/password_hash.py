@@ -27,22 +27,22 @@ KINDS: Final = "bcrypt ($2b$...), argon2 ($argon2id$...) or scrypt ($scrypt$...,
 class PasswordHash:
     """One hash, parsed."""
 
-    __slots__ = ("_expected", "_n", "_p", "_r", "_salt", "_text", "cost", "library")
+    __slots__ = ("_expected", "_n", "_p", "_r", "_salt", "_text", "cost", "module")
 
     def __init__(self, text: str) -> None:
         """ValueError, which does not quote it, when it is none or may cost too much."""
         self._text = text.encode()
-        self.library = ""  # what verify() imports
+        self.module = ""  # what verify() imports
         self._salt = self._expected = b""
         self._n = self._r = self._p = 0
         if (match := _BCRYPT.fullmatch(text)) is not None:
-            self.library = "bcrypt"
+            self.module = "bcrypt"
             cost = int(match[1])
             if not 4 <= cost <= _MAX_BCRYPT_COST:
                 raise ValueError(f"a bcrypt cost of {cost} is not in 4..{_MAX_BCRYPT_COST}: each request would take too long")
             self.cost = float(2**cost)
         elif (match := _ARGON2.fullmatch(text)) is not None:
-            self.library = "argon2"
+            self.module = "argon2"
             memory, time, lanes = (int(each) for each in match.groups())
             if memory * 1024 > _MAX_MEMORY or time > 20 or lanes > 16:
                 raise ValueError("an argon2 hash of more than m=131072, t=20 or p=16: each request would take too much")
@@ -65,13 +65,13 @@ class PasswordHash:
 
     def verify(self, password: bytes) -> bool:
         """Whether it is that of this password. Takes long: not for the loop."""
-        if self.library == "bcrypt":
+        if self.module == "bcrypt":
             import bcrypt
 
             if b"\0" in password:
                 return False
             return bcrypt.checkpw(password[:_BCRYPT_USES], self._text)
-        if self.library == "argon2":
+        if self.module == "argon2":
             from argon2 import PasswordHasher
             from argon2.exceptions import Argon2Error, InvalidHashError
 

@@ -69,9 +69,9 @@ def _security(security: RouteSecurity, scopes: tuple[Path, ...], document: Docum
             yield at("basic_auth"), "has no users, so that nobody could get in; write users or htpasswd_file"
         elif not users:
             yield at("basic_auth", "htpasswd_file"), "has no users, so that nobody could get in"
-        for library in sorted({PasswordHash(hashed).library for _, hashed in users} - {""}):
+        for library in sorted({PasswordHash(hashed).module for _, hashed in users} - {""}):
             if find_spec(library) is None:
-                key = "users" if any(PasswordHash(hashed).library == library for _, hashed in basic.users) else "htpasswd_file"
+                key = "users" if any(PasswordHash(hashed).module == library for _, hashed in basic.users) else "htpasswd_file"
                 yield at("basic_auth", key), f"{library} needs a library: pip install 'balance[auth]'; scrypt needs none"
         for name in sorted({user for user, _ in basic.users} & {user for user, _ in basic.htpasswd}):
             yield at("basic_auth", "users"), f"{name!r} is in htpasswd_file, too; which password counts?"
