@@ -20,6 +20,7 @@ _SKETCH: Final = 2 * _WIDTH
 # A table, in cells of 32 bits: a head, the connections that are open, and those opened in this and the last second.
 _USED: Final = 0  # 1 once a worker counts here
 _SECOND: Final = 1  # of each of the two sketches of connections opened: the second that it is about
+_NEWER: Final = 3  # 1 when a worker has begun since this table's worker looked for others; the one cell that others write
 _OPEN: Final = 16
 _OPENED: Final = (_OPEN + _SKETCH, _OPEN + 2 * _SKETCH)
 _CELLS: Final = _OPEN + 3 * _SKETCH
@@ -47,6 +48,9 @@ class ClientCounts:
         self._tables = [table.cast("I") for table in tables]
         self._own = own.cast("I")
         self._own[_USED] = 1
+        for table in self._tables:
+            if table[_USED]:
+                table[_NEWER] = 1
         self._key = key
         self._live: list[memoryview] = []
         self._live_at = -1
@@ -100,7 +104,9 @@ class ClientCounts:
         return min(sum([table[first] for table in self._live]), sum([table[other] for table in self._live]))
 
     def _look(self, second: int) -> None:
-        """Once a second: which workers there are."""
-        if second != self._live_at:
+        """Which workers there are: again when one has begun, and once a second, as some have ended."""
+        own = self._own
+        if second != self._live_at or own[_NEWER]:
             self._live_at = second
+            own[_NEWER] = 0  # before the look: whoever begins later sets it again
             self._live = [table for table in self._tables if table[_USED]]

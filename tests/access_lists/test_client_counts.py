@@ -90,3 +90,14 @@ def test_a_million_addresses_take_no_more_memory_and_none_is_counted_too_low() -
     for place in places:
         counts.leave(place)
     assert counts.connections(heavy, 5.0) == 0
+
+
+def test_a_worker_that_has_just_begun_is_counted_at_once() -> None:
+    tables = [memoryview(bytearray(TABLE_BYTES)) for _ in range(3)]
+    first = ClientCounts(tables, tables[0], b"k" * 16)
+    place = first.place(b"\xc0\x00\x02\x01")
+    assert first.connections(place, 7.1) == 0
+    second = ClientCounts(tables, tables[2], b"k" * 16)
+    second.add(place, 7.2)
+    assert (first.connections(place, 7.3), second.connections(place, 7.3)) == (1, 1)
+    assert first.opened(place, 7.3) == 1
