@@ -134,10 +134,7 @@ def policy_context(tls: ServerTls) -> ssl.SSLContext:
     context.maximum_version = VERSIONS[tls.max_version]
     # OP_NO_RENEGOTIATION: a client would make the server work for nothing, and a second handshake could change who it is.
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_RENEGOTIATION
-    try:
-        context.set_ciphers(":".join(tls.cipher_suites) or DEFAULT_CIPHERS)
-    except ssl.SSLError:
-        raise TlsError("cipher_suites", f"OpenSSL knows none of {', '.join(tls.cipher_suites)}") from None
+    _set_suites(context, tls.cipher_suites)
     # Where client certificates count, a ticket would outlive a revocation: none is given out.
     if not tls.session_tickets or tls.client_auth != "none":
         context.options |= ssl.OP_NO_TICKET
@@ -145,6 +142,13 @@ def policy_context(tls: ServerTls) -> ssl.SSLContext:
     if tls.client_auth != "none":
         _verify_clients(context, tls)
     return context
+
+
+def _set_suites(context: ssl.SSLContext, suites: tuple[str, ...]) -> None:
+    try:
+        context.set_ciphers(":".join(suites) or DEFAULT_CIPHERS)
+    except ssl.SSLError:
+        raise TlsError("cipher_suites", f"OpenSSL knows none of {', '.join(suites)}") from None
 
 
 def _verify_clients(context: ssl.SSLContext, tls: ServerTls) -> None:
@@ -165,14 +169,23 @@ def _verify_clients(context: ssl.SSLContext, tls: ServerTls) -> None:
     context.verify_mode = ssl.CERT_REQUIRED if tls.client_auth == "require-and-verify" else ssl.CERT_OPTIONAL
 
 
-def certificate_context(certificates: tuple[Certificate, ...], alpn: tuple[str, ...]) -> ssl.SSLContext:
-    """A context with a certificate, or with an EC and an RSA one for the same name side by side."""
+def certificate_context(
+    certificates: tuple[Certificate, ...], alpn: tuple[str, ...], suites: tuple[str, ...] = ()
+) -> ssl.SSLContext:
+    """A context with a certificate, or with an EC and an RSA one for the same name side by side.
+
+    OpenSSL takes the suites from the context that is set last, too.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _set_suites(context, suites)
     for certificate in certificates:
         load_pair(context, certificate)
     if alpn:
         context.set_alpn_protocols(list(alpn))
     return context
+
+
+ContextKey = tuple[tuple[Certificate, ...], tuple[str, ...], tuple[str, ...]]  # the certificates, ALPN, suites
 
 
 class ListenerTls:
@@ -190,7 +203,7 @@ class ListenerTls:
         else:
             self.policy = policy_context(settings)
         known = previous.certificates if previous is not None else {}
-        self.certificates: dict[tuple[tuple[Certificate, ...], tuple[str, ...]], ssl.SSLContext] = {}
+        self.certificates: dict[ContextKey, ssl.SSLContext] = {}
         by_name: dict[str, list[Certificate]] = {}
         for certificate in settings.certificates:
             for name in names_of(certificate):
@@ -205,9 +218,9 @@ class ListenerTls:
     def _context(
         self,
         certificates: tuple[Certificate, ...],
-        known: Mapping[tuple[tuple[Certificate, ...], tuple[str, ...]], ssl.SSLContext],
+        known: Mapping[ContextKey, ssl.SSLContext],
     ) -> ssl.SSLContext:
-        key = certificates, self.settings.alpn_protocols
+        key = certificates, self.settings.alpn_protocols, self.settings.cipher_suites
         context = self.certificates.get(key) or known.get(key)
         if context is None:
             context = certificate_context(*key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import socket
@@ -103,9 +104,10 @@ async def test_a_slow_head_and_a_slow_body_have_the_guards_time(stage: Stage) ->
     silent, head, body = await stage.client(), await stage.client(), await stage.client()
     await head.send(b"GET / HT")
     await body.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab")
-    assert await silent.ending() == "eof"
-    assert (await head.reply()).status == 408
-    assert (await body.reply()).status == 408
+    async with asyncio.timeout(5.0):  # half of the default
+        assert await silent.ending() == "eof"
+        assert (await head.reply()).status == 408
+        assert (await body.reply()).status == 408
 
 
 def test_a_shorter_timeout_stays_and_zero_leaves_all() -> None:
