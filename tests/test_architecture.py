@@ -36,7 +36,6 @@ TOP_LEVEL = {
 TESTED_ELSEWHERE = {
     "__main__": "cli/test_main.py",
     "config/checking/pool_users": "config/checking/test_route_errors.py",
-    "config/checking/tls_errors": "config/reading/test_tls_settings.py",
     "config/reading/tls_files": "config/reading/test_tls_settings.py",
     "config/schema/values/tls_sections": "config/reading/test_tls_settings.py",
     "tls/settings": "tls/test_contexts.py",
