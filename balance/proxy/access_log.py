@@ -29,6 +29,7 @@ MAX_AT_ONCE = 256  # lines in one write
 MAX_UNREAD = 4096  # bytes of a refused head that are read for the log
 
 _UNSAFE = re.compile(r'["\\]|[^ -~]')
+_UNSAFE_NAME = re.compile(r'["\\]|[^!-~]|[][]|\A-\Z')
 
 
 class FailedTry(NamedTuple):
@@ -71,6 +72,7 @@ class AccessRecord:
     route: str = ""
     rule: str = ""  # the traffic rule that decided, if one did
     region: str = ""  # the client's, where the route has regions
+    user: str = ""  # who asks, as a password or token has proven
     backend_region: str = ""  # likewise that of the backend: another one when the request spilled over
 
 
@@ -220,7 +222,7 @@ class AccessLog:
                 return
 
 
-_RARE: Final = ("detail", "tries", "rule", "region", "backend_region")  # left out where empty
+_RARE: Final = ("detail", "tries", "rule", "user", "region", "backend_region")  # left out where empty
 _NAMES: Final = tuple(field.name for field in fields(AccessRecord) if field.name not in _RARE)
 
 
@@ -230,7 +232,7 @@ def _json(record: AccessRecord) -> str:
         said["detail"] = record.detail
     if record.tries:
         said["tries"] = [failed._asdict() for failed in record.tries]
-    for name in ("rule", "region", "backend_region"):
+    for name in ("rule", "user", "region", "backend_region"):
         value = getattr(record, name)
         if value:
             said[name] = value
@@ -252,10 +254,13 @@ def _combined(record: AccessRecord) -> str:
     """Apache's combined log format."""
     when = time.strftime("%d/%b/%Y:%H:%M:%S %z")
     line = _quoted(f"{record.method} {record.path} {record.version}")
-    size = record.bytes_out or "-"
-    return (
-        f"{record.client} - - [{when}] {line} {record.status} {size} {_quoted(record.referer)} {_quoted(record.user_agent)}\n"
-    )
+    client, size = f"{record.client} - {_user(record.user)}", record.bytes_out or "-"
+    return f"{client} [{when}] {line} {record.status} {size} {_quoted(record.referer)} {_quoted(record.user_agent)}\n"
+
+
+def _user(name: str) -> str:
+    """The third column: no space or bracket in a name may move the columns behind it."""
+    return _UNSAFE_NAME.sub(_escaped, name) if name else "-"
 
 
 def _quoted(text: str) -> str:
@@ -265,4 +270,5 @@ def _quoted(text: str) -> str:
 def _escaped(match: re.Match[str]) -> str:
     """Escaped as in nginx and Apache: nothing that a client sends may end a line or control a terminal."""
     char = match[0]
-    return "\\" + char if char in '"\\' else char.encode("unicode_escape").decode("ascii")
+    escaped = "\\" + char if char in '"\\' else char.encode("unicode_escape").decode("ascii")
+    return escaped if escaped != char else f"\\x{ord(char):02x}"

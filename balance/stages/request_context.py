@@ -9,6 +9,7 @@ from balance.http1.head import RequestFields
 from balance.routing.request_view import RequestView
 from balance.stages.notes import note
 from balance.stages.security.client_fields import identified, without_spellings
+from balance.stages.security.identity import Identity
 from balance.transform.lines_per_try import LinesPerTry
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class RequestContext(RequestView):
         "host",
         "host_sent",
         "host_to_backend",
+        "identity",
         "method",
         "mirror",
         "now",
@@ -70,6 +72,7 @@ class RequestContext(RequestView):
         self.pool = ""  # the pool that the request goes to
         self.rule = ""  # the rule that decided, for the access log: `rules[2]`, `canary`, `fault`
         self.region = ""  # the client's region; `unknown` where none is found
+        self.identity: Identity | None = None  # who asks, once a stage has found out
         self.mirror = ""  # the pool that gets a copy of the request
         self.backend = ""  # its name once the reply is there; "" for our own replies
         self.reply_lines = b""  # lines to add to the reply, such as Set-Cookie

@@ -286,6 +286,28 @@ async def test_no_client_can_break_a_line(stage: Stage, tmp_path: Path) -> None:
         assert not re.search(rb"[\x00-\x09\x0b-\x1f\x7f-\xff]", data)
 
 
+@pytest.mark.parametrize(
+    ("user", "column"),
+    [
+        ("", "-"),
+        ("ada", "ada"),
+        ("-", "\\x2d"),
+        ("a b", "a\\x20b"),
+        ('a] \n"x', 'a\\x5d\\x20\\n\\"x'),
+        ("\xe9\u2028", "\\xe9\\u2028"),
+    ],
+    ids=range(6),
+)
+def test_a_users_name_is_one_column_whatever_it_is(tmp_path: Path, user: str, column: str) -> None:
+    for format in ("combined", "json"):
+        log = AccessLog(to_file(tmp_path, format))
+        log.record(a_record(user=user))
+        log.close()
+    combined, line = (tmp_path / "access.log").read_text().splitlines()
+    assert combined.startswith(f"192.0.2.1 - {column} [")
+    assert json.loads(line).get("user", "") == user
+
+
 def test_log_is_appended_to(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text("before\n")

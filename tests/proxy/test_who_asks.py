@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 
 from rawclient import Message, get, ok, post
 from routed import http, to
@@ -33,7 +34,8 @@ def echo(request: Message) -> bytes:
 
 async def test_who_asks_is_told_to_the_backend_on_one_connection_after_the_other(stage: Stage) -> None:
     stage.backend(serve(echo))
-    await stage.open(http=http(guarded(), underscore_headers="pass"))
+    log = AccessLog(enabled=True, output=str(stage.folder / "access.log"))
+    await stage.open(http=http(guarded(), underscore_headers="pass"), access=log)
     wire = await stage.client()
     await wire.send(get("/", "X-User: root"))
     reply = await wire.reply()
@@ -48,6 +50,9 @@ async def test_who_asks_is_told_to_the_backend_on_one_connection_after_the_other
     reply = await wire.reply()
     assert reply.status == 200
     assert reply.body.endswith(b"\r\n\r\n")
+    await until(lambda: (stage.folder / "access.log").read_text().count("\n") == 5)
+    users = [json.loads(line).get("user") for line in (stage.folder / "access.log").read_text().splitlines()]
+    assert users == [None, "ada", "ada", "ada", "ada"]
 
 
 async def test_a_401_can_be_read_by_the_page_and_a_preflight_needs_no_password(stage: Stage) -> None:

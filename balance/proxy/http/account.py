@@ -66,7 +66,8 @@ def count_exchange(exchange: Exchange, now: float, lease: Lease | None, outcome:
 def _record(exchange: Exchange, now: float, lease: Lease | None, bytes_in: int, detail: str) -> AccessRecord:
     request, resend, queue_wait = exchange.request, exchange.resend, exchange.queue_wait
     forward = request.fields.forward
-    region = exchange.routing.region if exchange.routing is not None else ""
+    routing = exchange.routing
+    region, identity = (routing.region, routing.identity) if routing is not None else ("", None)
     sent, began = exchange.sent_at, 0.0
     if lease is not None:  # None: the last try has ended, and its entry in `tries` has its duration
         began = resend.try_began if resend is not None and resend.try_began else lease.started
@@ -96,5 +97,6 @@ def _record(exchange: Exchange, now: float, lease: Lease | None, bytes_in: int, 
         route=exchange.settings.route,
         rule=exchange.rule,
         region=region,
+        user=identity.user if identity is not None else "",
         backend_region=lease.backend.region if region and lease is not None else "",
     )

@@ -17,6 +17,7 @@ from balance.security.password_hash import PasswordHash
 from balance.security.settings import BasicAuth
 from balance.stages.request_context import RequestContext
 from balance.stages.security.client_fields import spellings
+from balance.stages.security.identity import Identity
 from balance.stages.stage import Reply, Stage, Wait
 
 MAX_REMEMBERED: Final = 4096
@@ -113,6 +114,7 @@ class BasicAuthStage(Stage):
                 context.wake(self._refuse(context))
 
     def _identify(self, context: RequestContext, user: str) -> None:
+        context.identity = Identity(user)
         if self._names:
             context.identify(self, self._names, self._header + user.encode() + b"\r\n" if self._header else b"")
 

@@ -17,6 +17,7 @@ from balance.security.settings import Jwt
 from balance.stages.notes import note
 from balance.stages.request_context import RequestContext
 from balance.stages.security.client_fields import folded, spellings
+from balance.stages.security.identity import Identity, claim_key, user_name
 from balance.stages.stage import Reply, Stage
 
 MAX_REMEMBERED: Final = 4096
@@ -25,13 +26,25 @@ _MAX_LINES: Final = 4096  # bytes of claims that are remembered
 _AUTHORIZATION: Final = b"authorization"
 
 
+class Verified:
+    """What a good token says."""
+
+    __slots__ = ("identity", "lines", "until")
+
+    def __init__(self, until: float, lines: bytes, identity: Identity) -> None:
+        self.until = until  # seconds, monotonic
+        self.lines = lines  # for the backend
+        self.identity = identity
+
+
 class JwtStage(Stage):
     """Tokens of one route."""
 
-    __slots__ = ("_challenge", "_digests", "_kind", "_known", "_lines", "_name", "_names", "_verifier")
+    __slots__ = ("_challenge", "_counted", "_digests", "_kind", "_known", "_lines", "_name", "_names", "_verifier")
 
-    def __init__(self, settings: Jwt) -> None:
-        """ValueError for keys that are none."""
+    def __init__(self, settings: Jwt, counted: tuple[str, ...] = ()) -> None:
+        """`counted` are the claims that limits go by. ValueError for keys that are none."""
+        self._counted = counted
         keys = [secret_key(settings.secret)] if settings.secret else []
         for _, text in settings.pem_files:
             keys += pem_keys(text)
@@ -48,12 +61,12 @@ class JwtStage(Stage):
         realm = settings.realm.replace("\\", "\\\\").replace('"', '\\"')
         self._challenge = f'WWW-Authenticate: Bearer realm="{realm}"'.encode("latin-1", "replace")
         self._digests = Remembered(0)
-        self._known: dict[bytes, tuple[float, bytes]] = {}  # (until when, our lines) by the token's digest
+        self._known: dict[bytes, Verified] = {}  # by the token's digest
 
     def on_request(self, context: RequestContext) -> Reply | None:
         notes = context.fields.notes
-        found: tuple[float, bytes] | None = None if notes is None else notes.get(self)
-        if found is None or context.now >= found[0]:
+        found: Verified | None = None if notes is None else notes.get(self)
+        if found is None or context.now >= found.until:
             token = self._token(context)
             if not token:
                 return self._refuse(context, 401, "", "a token is needed")
@@ -64,8 +77,9 @@ class JwtStage(Stage):
             except ForbiddenError as error:
                 return self._refuse(context, 403, "insufficient_scope", str(error))
             note(context.fields, self, found)
+        context.identity = found.identity
         if self._names:
-            context.identify(self, self._names, found[1])
+            context.identify(self, self._names, found.lines)
         return None
 
     def _token(self, context: RequestContext) -> bytes:
@@ -75,10 +89,10 @@ class JwtStage(Stage):
         found = context.cookies(self._name) if self._kind == "cookie" else context.headers(self._name)
         return found[0] if len(found) == 1 else b""
 
-    def _verified(self, token: bytes, context: RequestContext) -> tuple[float, bytes]:
+    def _verified(self, token: bytes, context: RequestContext) -> Verified:
         digest = self._digests.digest(token)
         known = self._known.get(digest)
-        if known is not None and context.now < known[0]:
+        if known is not None and context.now < known.until:
             return known
         epoch_s = context.epoch()
         claims, ends = self._verifier.verify(token, epoch_s)
@@ -87,7 +101,9 @@ class JwtStage(Stage):
             text = field_text(claims.get(claim))
             if text:
                 lines += name + text + b"\r\n"
-        found = (context.now + min(REMEMBER_S, ends - epoch_s), lines)
+        counted = {claim: claim_key(claims.get(claim)) for claim in self._counted}
+        identity = Identity(user_name(claims.get("sub")), counted)
+        found = Verified(context.now + min(REMEMBER_S, ends - epoch_s), lines, identity)
         self._known.pop(digest, None)
         if len(self._known) >= MAX_REMEMBERED:
             del self._known[next(iter(self._known))]
@@ -103,4 +119,5 @@ class JwtStage(Stage):
 def jwt_stage(route: RouteConfig, environment: object) -> JwtStage | None:
     """None where no token is asked for."""
     settings = route.security.jwt
-    return JwtStage(settings) if settings.enabled else None
+    counted = tuple(key.partition(":")[2] for key in route.rate_limit.key if key.startswith("jwt:"))
+    return JwtStage(settings, counted) if settings.enabled else None

@@ -10,6 +10,7 @@ from contexts import request_context
 from joserfc.jwk import ECKey
 from tokens import GOOD, NOW, SECRET, by_hand, key_for, private_pem, public_pem
 
+from balance.config.common_model import RateLimit
 from balance.config.route_model import RouteConfig
 from balance.model import Why
 from balance.security.settings import Jwt, RouteSecurity
@@ -135,7 +136,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     long_lived = context(bearer(GOOD | {"exp": NOW + 10_000}))
     assert stage.on_request(long_lived) is None
     assert long_lived.fields.notes is not None
-    assert long_lived.fields.notes[stage][0] == 400.0  # five minutes
+    assert long_lived.fields.notes[stage].until == 400.0  # five minutes
 
 
 def test_keys_of_pem_files_and_of_a_set() -> None:
@@ -147,3 +148,22 @@ def test_keys_of_pem_files_and_of_a_set() -> None:
     for algorithm, kid, is_good in (("ES256", "new", True), ("RS256", "any", True), ("ES256", "old", False)):
         token = pyjwt.encode(GOOD, private_pem(pair[algorithm]), algorithm, {"kid": kid}).encode()
         assert (stage.on_request(context(b"Authorization: Bearer " + token)) is None) is is_good
+
+
+def test_verified_claims_are_there_for_limits_and_logs() -> None:
+    config = RouteConfig(
+        "r",
+        security=RouteSecurity(jwt=Jwt(enabled=True, algorithms=("HS256",), secret=SECRET)),
+        rate_limit=RateLimit(key=("jwt:tenant", "path", "jwt:gone")),
+    )
+    stage = jwt_stage(config, None)
+    assert stage is not None
+    asked = context(bearer(GOOD | {"tenant": {"id": 7}, "other": "x" * 3000}))
+    for _ in range(2):  # the second time as remembered
+        asked.identity = None
+        assert stage.on_request(asked) is None
+        assert asked.identity is not None
+        assert (asked.identity.user, asked.identity.claims) == ("ada", {"tenant": b'{"id":7}', "gone": b""})
+    refused = context(b"Authorization: Bearer " + by_hand(GOOD, secret="x" * 64))
+    assert isinstance(stage.on_request(refused), Reply)
+    assert refused.identity is None
