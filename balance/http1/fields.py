@@ -27,7 +27,7 @@ class Kind(enum.IntEnum):
     TE = 8
     UPGRADE = 9
     EXPECT = 10
-    FORWARDING = 11  # X-Forwarded-*, X-Real-IP, Forwarded
+    FORWARDING = 11  # X-Forwarded-* (any of them), X-Real-IP, Forwarded
     REQUEST_ID = 12
     MAX_FORWARDS = 13
     PROXY_AUTHENTICATE = 14  # forwarded in responses
@@ -53,10 +53,6 @@ _KINDS: dict[bytes, Kind] = {
     b"upgrade": Kind.UPGRADE,
     b"expect": Kind.EXPECT,
     b"forwarded": Kind.FORWARDING,
-    b"x-forwarded-for": Kind.FORWARDING,
-    b"x-forwarded-proto": Kind.FORWARDING,
-    b"x-forwarded-host": Kind.FORWARDING,
-    b"x-forwarded-port": Kind.FORWARDING,
     b"x-real-ip": Kind.FORWARDING,
     b"x-request-id": Kind.REQUEST_ID,
     b"max-forwards": Kind.MAX_FORWARDS,
@@ -73,10 +69,13 @@ PROTECTED = frozenset(
 _NOT_IN_TRAILERS = PROTECTED | frozenset(
     (b"te", b"trailer", b"connection", b"keep-alive", b"proxy-connection", b"upgrade", b"max-forwards", b"via",
      b"proxy-authenticate", b"proxy-authorization", b"www-authenticate", b"age", b"expires", b"retry-after", b"vary",
-     b"warning", b"pragma", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host",
-     b"x-forwarded-port", b"x-real-ip", b"http2-settings", b"if-match", b"if-none-match", b"if-modified-since",
-     b"if-unmodified-since", b"if-range")
+     b"warning", b"pragma", b"forwarded", b"x-real-ip", b"http2-settings", b"if-match", b"if-none-match",
+     b"if-modified-since", b"if-unmodified-since", b"if-range")
 )  # fmt: skip
+
+# Applications believe many of them: -Proto, -Ssl, -Protocol and -Scheme tell gunicorn or Rack of TLS, -Prefix tells of the path
+# that stands before theirs, -User and -Email tell who it is.
+_X_FORWARDED = b"x-forwarded-"
 
 _option_sets: dict[bytes, frozenset[bytes]] = {}  # `keep-alive`, `close` and a few more
 
@@ -89,7 +88,9 @@ _AUTHORIZATION = b"\nauthorization:"
 _SPECIAL = re.compile(
     rb"\n(?:("
     + b"|".join(map(re.escape, _KINDS))
-    + rb"):[ \t]*([^\r\n]*)|[!-9;-^`-~]*_|"
+    + rb"|"
+    + re.escape(_X_FORWARDED)
+    + rb"[!-9;-^`-~]*):[ \t]*([^\r\n]*)|[!-9;-^`-~]*_|"
     + _AUTHORIZATION[1:]
     + rb"[ \t]*"
     + _CONNECTION_AUTH_SCHEMES
@@ -111,7 +112,7 @@ def special_fields(block: bytes) -> list[tuple[int, bytes, Span]]:
     for match in _SPECIAL.finditer(block.lower()):
         start, end = match.span(2)
         if start >= 0:
-            found.append((_KINDS[match[1]], block[start:end].rstrip(b" \t"), (match.start() + 1, end + 2)))
+            found.append((_KINDS.get(match[1], FORWARDING), block[start:end].rstrip(b" \t"), (match.start() + 1, end + 2)))
         else:
             line = (match.start() + 1, block.find(b"\n", match.end()) + 1)
             if match[0].startswith(_AUTHORIZATION):
@@ -223,7 +224,8 @@ def is_field_name(name: bytes) -> bool:
 
 def is_allowed_in_trailers(name: bytes) -> bool:
     """Whether a field of this name may be forwarded as a trailer."""
-    return name.lower() not in _NOT_IN_TRAILERS
+    lower = name.lower()
+    return lower not in _NOT_IN_TRAILERS and not lower.startswith(_X_FORWARDED)
 
 
 def field_value(lines: bytes, name: bytes) -> str:

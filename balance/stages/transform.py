@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Final
 
 from balance.config.route_model import RouteConfig
-from balance.http1.fields import field_value
 from balance.stages.environment import StageEnvironment
 from balance.stages.notes import note
 from balance.stages.request_context import RequestContext
@@ -31,13 +30,14 @@ _OWN: Final = frozenset(
     (b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto", b"x-real-ip",
      b"x-request-id")
 )  # fmt: skip
+_OF_A_TRUSTED_PROXY: Final = b"x-forwarded-"  # these are added, too, where a trusted proxy sends them
 
 
 class TransformStage(Stage):
     """The changes of one route."""
 
     __slots__ = ("_host", "_host_line", "_is_fixed", "_is_forward_changed", "_judge", "_paths", "_per_try", "_requests",
-                 "_says_prefix", "_without_own")  # fmt: skip
+                 "_says_prefix", "_without_own", "_without_own_of_trusted")  # fmt: skip
 
     def __init__(self, route: RouteConfig, paths: PathChanges, judge: Judge | None) -> None:
         """ValueError for changes that cannot be."""
@@ -57,6 +57,9 @@ class TransformStage(Stage):
         self._is_forward_changed = bool(requests)
         self._is_fixed = requests.is_fixed
         self._without_own = requests.removed & _OWN
+        self._without_own_of_trusted = self._without_own | {
+            name for name in requests.removed if name.startswith(_OF_A_TRUSTED_PROXY)
+        }
         self._paths = paths if paths else None
         # Ours, unless the user's own changes name the field
         self._says_prefix = bool(paths.stripped) and all(
@@ -85,7 +88,7 @@ class TransformStage(Stage):
                 changed = self._changed(context)
             context.forward = changed
             context.host_to_backend = self._host
-            context.without_own = self._without_own
+            context.without_own = self._without_own_of_trusted if context.is_trusted else self._without_own
         context.per_try = self._per_try
         return None
 
@@ -106,8 +109,8 @@ class TransformStage(Stage):
         forward = context.forward
         changed = self._host_line + self._requests.apply(forward, context)
         if self._says_prefix:
-            sent = field_value(forward, _PREFIX_NAME).encode("latin-1") if context.is_trusted else b""
-            changed += forwarded_prefix(context.removed_prefix, sent)
+            outer = context.header(_PREFIX_NAME) if context.is_trusted else None
+            changed += forwarded_prefix(context.removed_prefix, outer or b"")
         return changed
 
 

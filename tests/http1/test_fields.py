@@ -47,6 +47,11 @@ def kinds(*lines: bytes) -> list[Kind]:
         (b"Forwarded", Kind.FORWARDING),
         (b"X-Real-IP", Kind.FORWARDING),
         (b"X-Forwarded-Port", Kind.FORWARDING),
+        (b"X-Forwarded-Prefix", Kind.FORWARDING),
+        (b"X-Forwarded-Ssl", Kind.FORWARDING),
+        (b"X-Forwarded-Foo.1", Kind.FORWARDING),
+        (b"X-Forwarded-", Kind.FORWARDING),
+        (b"X-Forwarded-User_Name", Kind.UNDERSCORE),
         (b"X-Request-Id", Kind.REQUEST_ID),
         (b"Max-Forwards", Kind.MAX_FORWARDS),
         (b"Content_Length", Kind.UNDERSCORE),
@@ -61,7 +66,9 @@ def test_field_means_the_same_however_its_name_is_spelled(name: bytes, kind: Kin
 @pytest.mark.parametrize(
     "line",
     [
-        b"X-Forwarded-Foo: 1",
+        b"X-ForwardedFoo: 1",
+        b"Y-X-Forwarded-For: 1",
+        b"X-Forwarded: 1",
         b"Hostx: a",
         b"X-Host: a",
         b"X: Host: a",

@@ -65,6 +65,26 @@ async def test_a_proxy_on_a_unix_socket_is_believed_where_unix_is_trusted(stage:
     assert told(seen[1]) == {"x-forwarded-proto": "http", "x-forwarded-host": "a.example"}
 
 
+BELIEVED = ("X-Forwarded-Prefix: /a", "X-Forwarded-Ssl: on", "X-Forwarded-Protocol: ssl", "X-Forwarded-User: admin")
+
+
+async def test_nothing_that_an_untrusted_client_says_of_itself_reaches_a_backend(stage: Stage) -> None:
+    seen = await opened(stage)
+    assert (await ask(stage, *BELIEVED)).status == 200
+    assert set(told(seen[0])) == {
+        "x-forwarded-for", "x-real-ip", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-host"
+    }  # fmt: skip
+
+
+async def test_what_else_a_trusted_proxy_says_of_the_client_reaches_the_backend(stage: Stage) -> None:
+    seen = await opened(stage, trusted=(ipaddress.ip_network("127.0.0.0/8"),))
+    assert (await ask(stage, *BELIEVED)).status == 200
+    assert {name: value for name, value in told(seen[0]).items() if name in " ".join(BELIEVED).lower()} == {
+        "x-forwarded-prefix": "/a", "x-forwarded-ssl": "on", "x-forwarded-protocol": "ssl", "x-forwarded-user": "admin",
+        "x-forwarded-proto": "http",
+    }  # fmt: skip
+
+
 async def test_unix_is_no_network_and_a_network_no_unix_socket(stage: Stage) -> None:
     seen = await opened(stage, trusted=("unix",))
     await ask(stage, "X-Forwarded-For: 192.0.2.1")

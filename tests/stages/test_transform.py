@@ -74,8 +74,10 @@ def test_request_is_changed() -> None:
     ],
 )
 def test_prefix_is_ours_or_a_trusted_proxys(target: bytes, is_trusted: bool, prefix: bytes) -> None:
-    context = request_context(target, HOST + b"x-forwarded-prefix: /forged\r\n", is_trusted=is_trusted)
+    context = request_context(target, HOST, is_trusted=is_trusted)
+    context.fields.forwarding = ((b"x-forwarded-prefix", b"/forged"),)
     assert sent(stage_of(Transform(strip_prefix="/foo")), context)[1] == HOST + prefix
+    assert context.without_own == ({b"x-forwarded-prefix"} if is_trusted else frozenset())  # it is not told twice
 
 
 @pytest.mark.parametrize(
@@ -96,6 +98,13 @@ def test_users_own_forwarding_fields_win() -> None:
     context = request_context()
     stage_of(Transform(request_headers=changes)).on_request(context)
     assert context.without_own == {b"x-forwarded-proto", b"x-real-ip"}
+
+
+def test_users_own_fields_stand_in_for_those_of_a_trusted_proxy() -> None:
+    changes = (HeaderChange("remove", "X-Forwarded-User"), HeaderChange("set", "X-Forwarded-Ssl", "on"))
+    context = request_context(is_trusted=True)
+    stage_of(Transform(request_headers=changes)).on_request(context)
+    assert context.without_own == {b"x-forwarded-user", b"x-forwarded-ssl"}
 
 
 @pytest.mark.parametrize("target", [b"/api/admin", b"/api//admin", b"/api/admin/x?y"])

@@ -2,7 +2,8 @@
 
 What a client says of itself is believed only where the connection comes from a trusted proxy (see realip); otherwise it was
 taken out with the head's other hop-by-hop fields, and what stands here replaces it. A field whose value is not known is left
-out: the peer of a Unix socket has no address, and the socket no port.
+out: the peer of a Unix socket has no address, and the socket no port. The other X-Forwarded-* of a trusted proxy (-Prefix,
+-User, -Ssl ...) go on as they came.
 """
 
 from __future__ import annotations
@@ -15,6 +16,11 @@ from balance.http1.host import port_of
 
 VIA = b"Via: 1.1 balance\r\n"
 SECURE = frozenset(("https", "wss"))
+
+# What stands for these is made here
+_MADE: Final = frozenset(
+    (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto", b"x-real-ip")
+)
 
 _CACHE_SIZE: Final = 1024  # clients
 _CACHE_MAX_BYTES: Final = 512  # of one entry
@@ -77,6 +83,7 @@ class ForwardedClients:
             lines += self._forwarded(origin, fields, peer, host)
         if self._style == "xff" or self._style == "both":
             lines += self._x_forwarded(origin, fields, peer, host)
+        lines += b"".join([b"%b: %b\r\n" % field for field in fields if field[0] not in _MADE])
         view = ForwardedClient(origin, lines, is_secure=scheme in SECURE)
         if sum([len(value) for _, value in fields]) + len(host) <= _CACHE_MAX_BYTES:
             if len(self._remembered) >= _CACHE_SIZE:

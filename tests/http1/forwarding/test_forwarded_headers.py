@@ -171,6 +171,13 @@ def test_style_none_tells_nothing_and_knows_the_client_all_the_same() -> None:
     assert (seen.lines, seen.address) == (b"Via: 1.1 balance\r\n", "1.1.1.1")
 
 
+@pytest.mark.parametrize("style", ["xff", "rfc7239", "both", "none"])
+def test_what_else_a_trusted_proxy_says_goes_on_as_it_came(style: str) -> None:
+    others = b"x-forwarded-prefix: /a, /b\r\nx-forwarded-user: J\xc3\xb8rn\r\nx-forwarded-user: \r\n"
+    said = (b"X-Forwarded-Prefix: /a, /b", b"X-Forwarded-User: J\xc3\xb8rn", b"X-Forwarded-USER:  ")
+    assert view(*said, style=style).lines == view(style=style).lines + others
+
+
 @pytest.mark.parametrize(
     ("lines", "scheme", "is_secure"),
     [

@@ -81,6 +81,16 @@ async def test_backend_gets_the_changed_path_and_the_prefix_once(stage: Stage, s
     assert values(body, "x-forwarded-prefix") == ([] if sent == "/foobar" else ["/foo"])
 
 
+async def test_prefix_of_a_trusted_proxy_stands_before_ours_and_goes_once(stage: Stage) -> None:
+    stage.backend(serve(echo()))
+    await stage.open(http=http(to("r", transform=Transform(strip_prefix="/foo"))), trusted=TRUSTED)
+    wire = await stage.client()
+    for target, prefixes in (("/foo/x", ["/outer/foo"]), ("/bar", ["/outer"])):
+        body = (await ask(wire, target, "X-Forwarded-Prefix: /outer", "X-Forwarded-User: me")).body
+        assert values(body, "x-forwarded-prefix") == prefixes
+        assert values(body, "x-forwarded-user") == ["me"]
+
+
 async def test_prefix_is_put_in_front(stage: Stage) -> None:
     wire = await transformed(stage, Transform(add_prefix="/api/"))
     assert lines((await ask(wire, "/x?y")).body)[0] == "GET /api/x?y HTTP/1.1"
