@@ -1,4 +1,4 @@
-"""The /routes document: every route in the order in which it is tried, what it matches, what it does, how often it did."""
+"""The /routes document: every route and rule in the order of trying, what they match, what they do, how often they did."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from balance.admin.metrics.totals import Totals
 from balance.admin.state_view import StateView
 from balance.config.fault_ends import fault_end_s
 from balance.config.model import ListenerConfig
-from balance.config.route_model import RouteConfig, RouteMatch, ValueMatch
+from balance.config.route_model import Condition, RouteConfig, RouteMatch, Rule, ValueMatch
 from balance.config.route_order import in_order
 from balance.model import Mode
 from balance.runtime import counters
-from balance.runtime.backend_slots import NOBODY, route_key
+from balance.runtime.backend_slots import NOBODY, route_key, rule_key
 
 
 def routes(view: StateView, now: float, now_us: int) -> dict[str, Any]:
@@ -34,8 +34,7 @@ def _route(
     view: StateView, totals: Totals, listener: ListenerConfig, order: int, route: RouteConfig, now: float, now_us: int
 ) -> dict[str, Any]:
     slot = view.slots.get(route_key(listener.name, route.name), NOBODY)
-    block = counters.block(slot)
-    last_us = max((row[block + counters.ROUTE_LAST_US] for row in view.board.rows), default=0) if slot else 0
+    rules = sorted(route.policy.rules, key=lambda rule: -rule.priority)  # stable: then the file's order
     return {
         "listener": listener.name,
         "name": route.name,
@@ -45,9 +44,59 @@ def _route(
         "action": action_text(route),
         "pools": [use.pool for use in route.uses],
         "policies": list(policy_names(route, now)),
-        "hits": totals.cell(block + counters.ROUTE_HITS) if slot else 0,
+        "rules": [
+            {
+                "name": rule.name,
+                "when": condition_text(rule.when),
+                "action": rule_action_text(rule),
+                **_hits(view, totals, view.slots.get(rule_key(listener.name, route.name, rule.name), NOBODY), now, now_us),
+            }
+            for rule in rules
+        ],
+        **_hits(view, totals, slot, now, now_us),
+    }
+
+
+def _hits(view: StateView, totals: Totals, slot: int, now: float, now_us: int) -> dict[str, Any]:
+    """How often the route or rule of this slot was hit, and when last."""
+    if not slot:
+        return {"hits": 0, "last_hit": None}
+    block = counters.block(slot)
+    last_us = max((row[block + counters.ROUTE_LAST_US] for row in view.board.rows), default=0)
+    return {
+        "hits": totals.cell(block + counters.ROUTE_HITS),
         "last_hit": iso_time(now - (now_us - last_us) / 1e6) if last_us else None,
     }
+
+
+def condition_text(condition: Condition) -> str:
+    """The condition of a rule in one line: `path prefix /admin and not client_ip cidr 10.0.0.0/8|192.168.0.0/16`."""
+    if condition.operator == "not":
+        text = condition_text(condition.conditions[0])
+        return f"not ({text})" if condition.conditions[0].conditions else f"not {text}"
+    if condition.operator in ("all", "any"):
+        joined = " and " if condition.operator == "all" else " or "
+        parts = [condition_text(each) for each in condition.conditions]
+        grouped = zip(parts, condition.conditions, strict=True)
+        return joined.join(f"({text})" if each.operator in ("all", "any") else text for text, each in grouped)
+    subject = f"{condition.subject} {condition.name}".rstrip()
+    match condition.value:
+        case tuple():
+            value = "|".join(condition.value)
+        case bool():
+            return subject if condition.value else f"no {subject}"
+        case _:
+            value = condition.value
+    return f"{subject} {condition.operator} {value}"
+
+
+def rule_action_text(rule: Rule) -> str:
+    """What becomes of the requests for which it holds, in one line."""
+    if rule.action == "deny":
+        return f"deny {rule.status}"
+    if rule.redirect is not None:
+        return f"redirect {rule.redirect.status}"
+    return f"route to {rule.pool}" if rule.action == "route" else rule.action
 
 
 def match_text(match: RouteMatch) -> str:

@@ -1,13 +1,15 @@
-"""Assigns the board's slots to backends, listeners and routes, and keeps them from one configuration to the next.
+"""Assigns the board's slots to backends, listeners, routes and their rules, and keeps them from one configuration to the next.
 
-A backend is identified by its pool, name and address; its counters, health and breaker are at its slot. A backend that is
-taken out of the configuration keeps its slot, and its numbers when it comes back, until another backend needs the slot.
+A backend is identified by its pool, name and address; its counters, health and breaker are at its slot. A rule is identified
+by its name and what it says: hits of what stood there before are not its own. A backend that is taken out of the
+configuration keeps its slot, and its numbers when it comes back, until another backend needs the slot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Final
 
 from balance.config.model import Config
@@ -16,6 +18,7 @@ Identity = tuple[str, str, str]  # pool, name, address
 NOBODY: Final = 0  # the slot that stands for no backend
 LISTENER: Final = ""  # in place of the pool in a listener's identity; no pool has this name
 ROUTE: Final = "/"  # in place of the pool in a route's identity; its name is route_key()
+RULE: Final = "//"  # in place of the pool in a rule's identity; its name is rule_key()
 
 
 class NoRoomError(Exception):
@@ -39,11 +42,18 @@ def route_of(key: tuple[str, str]) -> tuple[str, str]:
     return listener, route
 
 
+def rule_key(listener: str, route: str, rule: str) -> tuple[str, str]:
+    """The key of a rule of a route in Assignment.slots."""
+    return RULE, f"{listener}/{route}/{rule}"
+
+
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A slot for every backend, listener and route of one configuration. It has no effect until SlotBook.adopt()."""
+    """A slot for every backend, listener, route and rule of one configuration. It has no effect until SlotBook.adopt()."""
 
-    slots: Mapping[tuple[str, str], int]  # by (pool, name); a listener's by (LISTENER, name), a route's by route_key()
+    slots: Mapping[
+        tuple[str, str], int
+    ]  # by (pool, name); a listener's by (LISTENER, name), a route's by route_key(), a rule's by rule_key()
     identities: Mapping[Identity, int]
     reused: frozenset[int]  # slots of another backend before, which must be cleared first
     used: int  # slots below this number are in use
@@ -52,6 +62,15 @@ class Assignment:
 def route_keys(config: Config) -> list[tuple[str, str]]:
     """The route_key() of every route of every listener."""
     return [route_key(listener.name, route.name) for listener in config.listeners for route in listener.http.routes]
+
+
+def rule_identities(config: Config) -> Iterator[Identity]:
+    """The identity of every rule of every route: its rule_key(), and a digest of what it says."""
+    for listener in config.listeners:
+        for route in listener.http.routes:
+            for rule in route.policy.rules:
+                said = blake2b(repr(rule).encode(), digest_size=8).hexdigest()
+                yield *rule_key(listener.name, route.name, rule.name), said
 
 
 class SlotBook:
@@ -81,6 +100,7 @@ class SlotBook:
         wanted |= {(LISTENER, listener.name, ""): (LISTENER, listener.name) for listener in config.listeners}
         for key in route_keys(config):
             wanted[*key, ""] = key
+        wanted |= {identity: identity[:2] for identity in rule_identities(config)}
         slots: dict[tuple[str, str], int] = {}
         identities: dict[Identity, int] = {}
         reused: set[int] = set()

@@ -81,9 +81,10 @@ WANTED: Final = 49  # gauge: 1 while this worker wants one more permit
 WAITING: Final = 50  # gauge: requests in this worker's queue of a pool, in the block of the pool's first backend
 SESSIONS: Final = 51  # client sessions that began here, where sessions are kept
 TCP_SESSIONS: Final = 52  # TCP sessions that began here; in slot 0 those that found no backend
-# In the block of a route's slot:
-ROUTE_HITS: Final = 53  # requests that took the route
+# In the block of a route's slot, or of a rule's:
+ROUTE_HITS: Final = 53  # requests that took the route, or that the rule decided
 ROUTE_LAST_US: Final = 54  # gauge: when the last of them ended, on the monotonic clock, microseconds
+# In the block of a route's slot:
 ROUTE_MIRRORED: Final = 55  # copies of its requests that a mirror answered
 ROUTE_MIRROR_DROPPED: Final = 56  # copies that were not sent, or not answered
 

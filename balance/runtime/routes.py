@@ -16,7 +16,7 @@ from balance.model import Why
 from balance.retry.decision import RetryPolicy
 from balance.routing.route_choice import AMBIGUOUS, NO_MATCH, RouteChoice
 from balance.runtime import counters
-from balance.runtime.backend_slots import route_key
+from balance.runtime.backend_slots import route_key, rule_key
 from balance.runtime.pool import Pool
 from balance.runtime.region_levels import RegionChoice
 from balance.stages import build_stages
@@ -88,10 +88,21 @@ class Route:
 class Router:
     """Finds the route of each request."""
 
-    __slots__ = ("_choice", "is_forwarding", "routes")
+    __slots__ = ("_choice", "is_forwarding", "routes", "rule_blocks")
 
-    def __init__(self, routes: Sequence[Route], *, has_table: bool, is_forwarding: bool) -> None:
-        """Without a table the one route takes all. `is_forwarding`: of an ambiguous path the normalized reading goes on."""
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        rule_blocks: Mapping[tuple[str, str], int],
+        *,
+        has_table: bool,
+        is_forwarding: bool,
+    ) -> None:
+        """Without a table the one route takes all. `is_forwarding`: of an ambiguous path the normalized reading goes on.
+
+        `rule_blocks` are the first cells of the counters of each (route, rule).
+        """
+        self.rule_blocks = rule_blocks
         self.routes = tuple(routes)
         self.is_forwarding = is_forwarding
         matches = [route.config.match for route in routes]
@@ -159,7 +170,13 @@ class Routers:
         for config in configs:
             is_stale = (are_rules_new and changes_path(config)) or (is_other and bool(config.policy.rules))
             routes.append(self._route(listener, config, environment, may_keep=not is_stale))
-        return Router(routes, has_table=bool(http.routes), is_forwarding=is_forwarding)
+        rule_blocks = {}
+        for config in configs:
+            for rule in config.policy.rules:
+                slot = self._slots.get(rule_key(listener.name, config.name, rule.name), 0)
+                if slot:
+                    rule_blocks[config.name, rule.name] = counters.block(slot)
+        return Router(routes, rule_blocks, has_table=bool(http.routes), is_forwarding=is_forwarding)
 
     def _route(self, listener: ListenerConfig, config: RouteConfig, environment: StageEnvironment, *, may_keep: bool) -> Route:
         slot = self._slots.get(route_key(listener.name, config.name), 0)

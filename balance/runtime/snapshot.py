@@ -30,7 +30,7 @@ from balance.model import Address, Mode
 from balance.retry.decision import RetryPolicy
 from balance.runtime import counters
 from balance.runtime.backend import Backend
-from balance.runtime.backend_slots import LISTENER, route_key, route_keys
+from balance.runtime.backend_slots import LISTENER, route_key, route_keys, rule_identities
 from balance.runtime.backups import Backups
 from balance.runtime.counters import Row
 from balance.runtime.health_gate import Shared
@@ -103,10 +103,11 @@ class Renewal:
 
 
 def backend_slots(config: Config) -> dict[tuple[str, str], int]:
-    """The slots of each (pool, backend), (LISTENER, listener) and route_key() at a first start. Slot 0 is for no backend."""
+    """The slots of each (pool, backend), (LISTENER, listener), route and rule at a first start. Slot 0 is for no backend."""
     names = [(pool.name, backend.name) for pool in config.pools for backend in pool.backends]
     names += [(LISTENER, listener.name) for listener in config.listeners]
     names += route_keys(config)
+    names += [identity[:2] for identity in rule_identities(config)]
     return {name: slot for slot, name in enumerate(names, start=1)}
 
 

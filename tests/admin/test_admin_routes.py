@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from balance.admin.routes import action_text, match_text, policy_names, routes
+from balance.admin.routes import action_text, condition_text, match_text, policy_names, routes, rule_action_text
 from balance.admin.state_view import StateView
 from balance.config.model import HttpConfig
 from balance.config.route_model import (
@@ -99,6 +99,65 @@ def test_routes_are_shown_in_their_order_with_what_they_did(view: StateView) -> 
     assert [(each["order"], each["name"], each["match"], each["hits"], each["last_hit"]) for each in shown] == [
         (1, "api", "/api/*", 7, "1970-01-01T00:16:39.000+00:00"),
         (2, "rest", "any", 0, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("condition", "text"),
+    [
+        (ALWAYS, "path prefix /"),
+        (Condition("equals", "header", "x-a", "1"), "header x-a equals 1"),
+        (Condition("exists", "cookie", "c", True), "cookie c"),
+        (Condition("exists", "query", "q", False), "no query q"),
+        (Condition("cidr", "client_ip", value=("10.0.0.0/8", "::1/128")), "client_ip cidr 10.0.0.0/8|::1/128"),
+        (Condition("not", conditions=(ALWAYS,)), "not path prefix /"),
+        (
+            Condition(
+                "all",
+                conditions=(
+                    ALWAYS,
+                    Condition("any", conditions=(ALWAYS, Condition("in", "method", value=("GET", "PUT")))),
+                    Condition("not", conditions=(Condition("any", conditions=(ALWAYS, ALWAYS)),)),
+                ),
+            ),
+            "path prefix / and (path prefix / or method in GET|PUT) and not (path prefix / or path prefix /)",
+        ),
+    ],
+)
+def test_when_a_rule_holds_is_said_in_a_line(condition: Condition, text: str) -> None:
+    assert condition_text(condition) == text
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        (Rule(ALWAYS, "allow"), "allow"),
+        (Rule(ALWAYS, "deny", status=404), "deny 404"),
+        (Rule(ALWAYS, "redirect", redirect=Redirect(to="/x", status=308)), "redirect 308"),
+        (Rule(ALWAYS, "route", pool="v2"), "route to v2"),
+    ],
+)
+def test_what_a_rule_does_is_said_in_a_line(rule: Rule, text: str) -> None:
+    assert rule_action_text(rule) == text
+
+
+def test_rules_are_shown_in_their_order_with_what_they_did(view: StateView) -> None:
+    rules = (Rule(ALWAYS, "allow", name="late"), Rule(ALWAYS, "deny", 5, name="first"), Rule(ALWAYS, "allow", name="last"))
+    listener = replace(
+        view.config.listeners[0],
+        http=HttpConfig(routes=(RouteConfig("r", pool="default", policy=TrafficPolicy(rules=rules)),)),
+    )
+    view.config = replace(view.config, listeners=(listener,))
+    view.slots = {**view.slots, ("//", f"{listener.name}/r/late"): 2}
+    board = view.board
+    assert isinstance(board, Board)
+    board.rows[1][counters.block(2) + counters.ROUTE_HITS] = 4
+    board.rows[1][counters.block(2) + counters.ROUTE_LAST_US] = 59_000_000
+    (shown,) = routes(view, now=1000.0, now_us=60_000_000)["routes"]
+    assert shown["rules"] == [
+        {"name": "first", "when": "path prefix /", "action": "deny 403", "hits": 0, "last_hit": None},
+        {"name": "late", "when": "path prefix /", "action": "allow", "hits": 4, "last_hit": "1970-01-01T00:16:39.000+00:00"},
+        {"name": "last", "when": "path prefix /", "action": "allow", "hits": 0, "last_hit": None},
     ]
 
 

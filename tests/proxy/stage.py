@@ -42,7 +42,7 @@ from balance.proxy.listener_server import ListenerServer
 from balance.retry.decision import NOT_RETRIED, RetryOutcome
 from balance.runtime import backend as runtime
 from balance.runtime import counters
-from balance.runtime.backend_slots import SlotBook
+from balance.runtime.backend_slots import SlotBook, route_key, rule_key
 from balance.runtime.health_gate import HealthGate
 from balance.runtime.snapshot import Snapshot, backend_slots, build, prepare
 from balance.tls.settings import ServerTls
@@ -315,6 +315,12 @@ class Stage:
 
     def cell(self, number: int) -> int:
         return self.row.cells[number]
+
+    def hits(self, route: str, rule: str = "") -> int:
+        """How many requests took this route of the first listener, or were decided by this rule of it."""
+        listener = self.snapshot.config.listeners[0].name
+        key = rule_key(listener, route, rule) if rule else route_key(listener, route)
+        return self.cell(counters.block(self.snapshot.slots[key]) + counters.ROUTE_HITS)
 
     @property
     def whys(self) -> dict[Why, int]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from balance.config.model import BackendConfig, Config, PoolConfig
-from balance.model import Address
+from balance.config.model import BackendConfig, Config, HttpConfig, ListenerConfig, PoolConfig
+from balance.config.route_model import Condition, RouteConfig, Rule, TrafficPolicy
+from balance.model import Address, Mode
 from balance.runtime.backend_slots import NOBODY, Assignment, Identity, NoRoomError, SlotBook
 
+LISTENER = ListenerConfig("main", (), Mode.HTTP, "web")
 CAPACITY = 6  # slot 0 included
 
 
@@ -55,6 +59,22 @@ def test_a_slot_has_the_name_of_whoever_had_it_last() -> None:
     assert book.names == {1: ("web", "a"), 2: ("web", "b"), 3: ("web", "a")}  # at two addresses
     turned(book, "c", "d", "e")  # one more than there is room for without taking one
     assert book.names == {1: ("web", "e"), 2: ("web", "b"), 3: ("web", "a"), 4: ("web", "c"), 5: ("web", "d")}
+
+
+def test_a_rule_has_its_slot_for_as_long_as_it_says_the_same() -> None:
+    book = SlotBook(CAPACITY)
+
+    def slots(*rules: Rule) -> dict[str, int]:
+        routes = (RouteConfig("r", pool="web", policy=TrafficPolicy(rules=rules)),)
+        assignment = book.assign(Config((replace(LISTENER, http=HttpConfig(routes=routes)),), ()), unused)
+        book.adopt(assignment)
+        return {name: slot for (kind, name), slot in assignment.slots.items() if kind == "//"}
+
+    deny = Rule(Condition("prefix", "path", value="/a"), "deny", name="a")
+    other = Rule(Condition("prefix", "path", value="/b"), "deny", name="b")
+    assert slots(deny) == {"main/r/a": 3}  # behind the listener and the route
+    assert slots(other, deny) == {"main/r/b": 4, "main/r/a": 3}
+    assert slots(replace(deny, status=404)) == {"main/r/a": 5}
 
 
 def test_the_same_name_at_another_address_or_in_another_pool_is_another_backend() -> None:

@@ -115,7 +115,7 @@ def test_changed_path_is_judged_by_the_routes_of_its_pool(target: bytes) -> None
     context = routed_context(target)
     reply = stage.on_request(context)
     assert reply is not None
-    assert (reply.status, reply.why, context.rule) == (403, Why.DENIED, "rules[0]")
+    assert (reply.status, reply.why, context.rule) == (403, Why.DENIED, "guarded/rules[0]")
     assert stage.on_request(routed_context(b"/api/x")) is None
     assert stage.on_request(routed_context(b"/admin")) is None  # unchanged: its own route has judged it
 

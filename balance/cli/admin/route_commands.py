@@ -15,7 +15,7 @@ NONE = "no routes: every request goes to its listener's pool"
 @admin_option
 @json_option
 def routes_command(port: AdminClient, is_json: bool) -> int:
-    """Show every route in the order in which it is tried: what it matches, where it leads, how often it was taken."""
+    """Show every route and rule in the order in which they are tried: what they match, where they lead, how often."""
     reply = port.request("GET", "/routes", expected="routes")
     if not reply.is_done:
         return show_refusal(reply, is_json)
@@ -26,10 +26,20 @@ def routes_command(port: AdminClient, is_json: bool) -> int:
     if not routes:
         show([NONE])
         return 0
-    rows = [
-        (each["listener"], each["order"], each["name"], each["match"], each["action"], ", ".join(each["policies"]),
-         each["hits"], each["last_hit"] and f"{each['last_hit'][:19]}Z")
-        for each in routes
-    ]  # fmt: skip
+    rows = []
+    for each in routes:
+        rows.append(
+            (each["listener"], each["order"], each["name"], each["match"], each["action"], ", ".join(each["policies"]),
+             each["hits"], _to_the_second(each["last_hit"]))
+        )  # fmt: skip
+        rows += [
+            ("", "", f"  {rule['name']}", f"  {rule['when']}", f"  {rule['action']}", "", rule["hits"],
+             _to_the_second(rule["last_hit"]))
+            for rule in each.get("rules", ())  # an older instance has none
+        ]  # fmt: skip
     show(table(("LISTENER", "ORDER", "ROUTE", "MATCHES", "LEADS TO", "POLICIES", "HITS", "LAST"), rows))
     return 0
+
+
+def _to_the_second(time: str | None) -> str | None:
+    return time and f"{time[:19]}Z"

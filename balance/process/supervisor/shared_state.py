@@ -10,7 +10,7 @@ from balance.config.model import Config
 from balance.process.operations.upgrade_protocol import HandoverState
 from balance.process.shared_memory.board import Board
 from balance.process.shared_memory.locks import Locks
-from balance.runtime.backend_slots import Assignment, NoRoomError, SlotBook, route_keys
+from balance.runtime.backend_slots import Assignment, NoRoomError, SlotBook, route_keys, rule_identities
 
 log = logging.getLogger("balance.process")
 
@@ -45,7 +45,7 @@ def create_shared_state(config: Config, handover_state: HandoverState | None) ->
         for fd in (handover_state.board_fd, handover_state.locks_fd):
             os.close(fd)
     backends = sum(len(pool.backends) for pool in config.pools)
-    others = len(config.listeners) + len(route_keys(config))
+    others = len(config.listeners) + len(route_keys(config)) + sum(1 for _ in rule_identities(config))
     max_slots = max(MIN_SLOTS, 2 * (backends + others) + 1)  # all may be replaced at once; slot 0 is no backend
     board = Board(0, 1, max_rows=max_row_count(config), max_slots=max_slots)
     book = SlotBook(max_slots)

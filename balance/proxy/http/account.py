@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from balance.http1.fields import field_value
 from balance.model import Outcome, Why
 from balance.proxy.access_log import AccessRecord
+from balance.proxy.listener_settings import ListenerSettings
 from balance.runtime import counters
 from balance.runtime.lease import Lease
 
@@ -56,11 +57,27 @@ def count_exchange(exchange: Exchange, now: float, lease: Lease | None, outcome:
         if now - settings.route_hit_at >= ROUTE_LAST_PRECISION_S:
             settings.route_hit_at = now
             cells[block + _ROUTE_LAST_US] = int(now * 1e6)
+        if exchange.routing is not None and exchange.routing.rule:
+            _count_rule(settings, exchange.routing.rule, now)
     if worker.access is None:
         return None
     record = _record(exchange, now, lease, bytes_in, detail)
     worker.access.record(record)
     return record
+
+
+def _count_rule(settings: ListenerSettings, rule: str, now: float) -> None:
+    """Count a request that this rule decided; nothing where a policy did."""
+    router = settings.router
+    if router is not None:
+        block = router.rule_blocks.get((settings.route, rule), 0)
+        if not block and "/" in rule:  # of another route, see stages/rules/final_path
+            route, _, name = rule.partition("/")
+            block = router.rule_blocks.get((route, name), 0)
+        if block:
+            cells = settings.worker.row.cells
+            cells[block + _ROUTE_HITS] += 1
+            cells[block + _ROUTE_LAST_US] = int(now * 1e6)
 
 
 def _record(exchange: Exchange, now: float, lease: Lease | None, bytes_in: int, detail: str) -> AccessRecord:

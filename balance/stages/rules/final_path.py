@@ -65,11 +65,12 @@ def has_denial(route: RouteConfig) -> bool:
 
 
 class _PoolRules:
-    __slots__ = ("_regions", "_rules", "_table")
+    __slots__ = ("_names", "_regions", "_rules", "_table")
 
     def __init__(self, routes: Sequence[RouteConfig], regions: frozenset[str]) -> None:
         self._table = RouteTable([route.match for route in routes])
         self._rules = [RuleList(route.policy.rules) if has_denial(route) else None for route in routes]
+        self._names = [route.name for route in routes]
         self._regions = [region_of(route, regions) if has_denial(route) else None for route in routes]
 
     def judge(self, context: RequestContext) -> Reply | None:
@@ -93,5 +94,6 @@ class _PoolRules:
         context.region = region
         if rule is None or rule.denial is None:
             return None
-        context.rule = rule.name
+        name = self._names[index]
+        context.rule = rule.name if name == context.route else f"{name}/{rule.name}"
         return rule.denial

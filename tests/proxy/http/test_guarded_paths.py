@@ -20,8 +20,8 @@ ADMIN = Condition("prefix", "path", value="/admin")
 GUARDED = TrafficPolicy(
     rules=(
         Rule(ADMIN, "deny", name="no admin"),
-        Rule(Condition("equals", "path", value="/old"), "redirect", redirect=Redirect(path="/new", status=301)),
-        Rule(Condition("exists", "header", "x-next", True), "route", pool="next"),
+        Rule(Condition("equals", "path", value="/old"), "redirect", name="moved", redirect=Redirect(path="/new", status=301)),
+        Rule(Condition("exists", "header", "x-next", True), "route", name="next", pool="next"),
     )
 )
 
@@ -71,6 +71,15 @@ async def test_what_leads_nowhere_else_goes_on_as_it_was_sent(stage: Stage, targ
     assert (await ask(wire, target)).body == b"main: GET %b HTTP/1.1" % target.encode()
 
 
+async def test_what_a_rule_decided_is_counted_at_the_rule_and_at_the_route_that_was_taken(stage: Stage) -> None:
+    wire = await opened(stage)
+    asked = [("/admin", ()), ("/old", ()), ("/x", ("X-Next: 1",)), ("/x", ("X-Next: 1",)), ("/x", ()), ("/api/admin", ())]
+    for path, fields in asked:
+        await ask(wire, path, *fields)
+    assert [stage.hits("all", rule) for rule in ("no admin", "moved", "next")] == [2, 1, 2]  # one by a changed path
+    assert (stage.hits("all"), stage.hits("api")) == (5, 1)
+
+
 async def test_a_normalized_path_goes_on_where_the_file_says_so(stage: Stage) -> None:
     wire = await opened(stage, normalize="forward")
     assert (await ask(wire, "/x/../%61pi/y?a=//b")).body == b"main: GET /y?a=//b HTTP/1.1"
@@ -95,7 +104,7 @@ async def test_the_log_names_the_rule(stage: Stage, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [(line["why"], line.get("rule", "")) for line in lines] == [
         ("denied", "no admin"),
-        ("redirected", "rules[1]"),
+        ("redirected", "moved"),
         ("ok", ""),
     ]
 

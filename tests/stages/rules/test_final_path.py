@@ -105,10 +105,10 @@ def test_the_region_is_the_one_of_the_guarded_route(regions, values, why):
     assert context.region == before
 
 
-def test_the_denial_has_its_rules_name():
+def test_the_denial_has_the_names_of_its_rule_and_of_that_rules_route():
     context = request_context(b"/api/admin", pool="main", path=b"/admin")
     assert FinalPathRules([OPEN, ADMIN]).judge(context) is not None
-    assert context.rule == "office only"
+    assert context.rule == "/admin/office only"
 
 
 @pytest.mark.parametrize(
