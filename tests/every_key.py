@@ -33,7 +33,7 @@ _SAME_CERTIFICATE = f"{_CERTIFICATES}/../certificates/example.crt"
 _SAME_KEY = f"{_CERTIFICATES}/../certificates/example.key"
 _TLS = "tests/proxy/tls/test_handshake.py::"
 _TLS_NAME = _TLS + "test_the_certificate_is_chosen_by_the_name"
-_PASSWORD = "tests/tls/test_contexts.py::test_the_password_of_a_key_comes_from_the_environment"
+_PASSWORD = "tests/tls/test_pem_loading.py::test_the_password_of_a_key_comes_from_the_environment"
 
 _CLIENT = "tests/proxy/http/test_client.py::"
 _BASIC = "tests/stages/security/test_basic_auth.py::"

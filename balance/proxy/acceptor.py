@@ -346,8 +346,7 @@ class Acceptor:
 
     def _secure(self, caller: Caller, fd: int) -> None:
         """Begin a TLS handshake. The protocol's connection_made() is called at its end."""
-        tls, certificate = caller.secured
-        handshake = Handshake(self._worker, self._place, tls, certificate, fd, other_address(caller.address))
+        handshake = Handshake(self._worker, self._place, caller.secured, fd, other_address(caller.address))
         self._address = caller.address
         making = self._worker.loop.connect_accepted_socket(
             self._protocol,

@@ -20,6 +20,8 @@ _HANDSHAKE: Final = 22  # content type of a record
 _CLIENT_HELLO: Final = 1  # type of a handshake message
 _SERVER_NAME: Final = 0  # extensions
 _ALPN: Final = 16
+_SUPPORTED_VERSIONS: Final = 43
+_TLS13: Final = b"\x03\x04"
 _HOST_NAME: Final = 0  # type of an entry in server_name
 
 
@@ -38,6 +40,7 @@ class ClientHello:
 
     server_name: str
     alpn: tuple[bytes, ...] = ()
+    offers_tls13: bool = False
 
 
 class _Malformed(Exception):
@@ -172,6 +175,7 @@ def _parse(body: bytes) -> ClientHello:
         raise _Malformed
     name = ""
     alpn: tuple[bytes, ...] = ()
+    offers_tls13 = False
     seen = set()
     while not extensions.is_at_end:
         kind = extensions.number(2)
@@ -183,7 +187,10 @@ def _parse(body: bytes) -> ClientHello:
             name = _server_name(content)
         elif kind == _ALPN:
             alpn = _alpn(content)
-    return ClientHello(name, alpn)
+        elif kind == _SUPPORTED_VERSIONS:  # RFC 8446 section 4.2.1
+            versions = content.rest[1:]  # behind its length; a wrong one is for OpenSSL to refuse
+            offers_tls13 = _TLS13 in (versions[at : at + 2] for at in range(0, len(versions), 2))
+    return ClientHello(name, alpn, offers_tls13)
 
 
 def _server_name(content: _Reader) -> str:

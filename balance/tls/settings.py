@@ -49,3 +49,8 @@ class ServerTls:
     client_auth: str = "none"  # none, verify, require-and-verify
     client_ca_file: PemFile = field(default_factory=PemFile)
     client_crl_file: PemFile = field(default_factory=PemFile)
+
+    @property
+    def verifies_clients(self) -> bool:
+        """Whether certificates of clients count."""
+        return self.client_auth != "none"

@@ -10,8 +10,9 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
+
+from balance.tls.der import first, items, time_of
 
 _BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s(.*?)-----END \1-----", re.DOTALL)
 _RSA: Final = bytes.fromhex("2a864886f70d010101")
@@ -43,6 +44,8 @@ class CertificateInfo:
     key: str  # RSA, EC, Ed25519 ...; "" when unknown
     key_bits: int  # 0 when unknown
     is_ca: bool
+    serial: bytes = b""  # big-endian, without a leading zero
+    alternative_names: bytes = b""  # subjectAltName in DER; b"" without one
 
     @property
     def is_self_signed(self) -> bool:
@@ -74,51 +77,36 @@ def parse_certificate(der: bytes) -> CertificateInfo:
         raise ValueError("a certificate in it can't be read") from error
 
 
-def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The (tag, content) of each element. ValueError when one is cut off."""
-    at = 0
-    while at < len(data):
-        tag, length = data[at], data[at + 1]
-        at += 2
-        if length & 0x80:
-            size = length & 0x7F
-            if not 0 < size <= 4:
-                raise ValueError("length")
-            length = int.from_bytes(data[at : at + size], "big")
-            at += size
-        content = data[at : at + length]
-        if len(content) != length:
-            raise ValueError("cut off")
-        yield tag, content
-        at += length
-
-
 def _parse(der: bytes) -> CertificateInfo:
-    [(tag, certificate)] = [next(_items(der))]
+    [(tag, certificate)] = [next(items(der))]
     if tag != 0x30:
         raise ValueError("no sequence")
-    tbs = list(_items(next(_items(certificate))[1]))
+    tbs = list(items(next(items(certificate))[1]))
     if tbs[0][0] == 0xA0:  # version
         del tbs[0]
-    _, _, (_, issuer), (_, validity), (_, subject), (_, key_info), *others = tbs
-    not_before, not_after = (_time(tag, value) for tag, value in _items(validity))
+    (_, serial), _, (_, issuer), (_, validity), (_, subject), (_, key_info), *others = tbs
+    not_before, not_after = (time_of(tag, value) for tag, value in items(validity))
     key, bits = _key(key_info)
     names: list[str] = []
+    alternative_names = b""
     is_ca = False
     for tag, content in others:
         if tag == 0xA3:  # extensions
-            for _, extension in _items(next(_items(content))[1]):
-                parts = list(_items(extension))
+            for _, extension in items(next(items(content))[1]):
+                parts = list(items(extension))
                 oid, value = parts[0][1], parts[-1][1]
                 if oid == _SAN:
-                    names = list(_names(value))
+                    names, alternative_names = list(_names(value)), value
                 elif oid == _BASIC_CONSTRAINTS:
-                    is_ca = any(tag == 1 and flag != b"\0" for tag, flag in _items(next(_items(value))[1]))
-    return CertificateInfo(subject, issuer, _common_name(subject), tuple(names), not_before, not_after, key, bits, is_ca)
+                    is_ca = any(tag == 1 and flag != b"\0" for tag, flag in items(next(items(value))[1]))
+    return CertificateInfo(
+        subject, issuer, _common_name(subject), tuple(names), not_before, not_after, key, bits, is_ca,
+        serial.removeprefix(b"\0") or serial, alternative_names,
+    )  # fmt: skip
 
 
 def _names(value: bytes) -> Iterator[str]:
-    for tag, name in _items(next(_items(value))[1]):
+    for tag, name in items(first(value)):
         if tag == 0x82:
             yield name.decode("ascii").lower().removesuffix(".")
         elif tag == 0x87 and len(name) in (4, 16):
@@ -126,26 +114,19 @@ def _names(value: bytes) -> Iterator[str]:
 
 
 def _common_name(subject: bytes) -> str:
-    for _, group in _items(subject):
-        for _, attribute in _items(group):
-            (_, oid), (_, value) = _items(attribute)
+    for _, group in items(subject):
+        for _, attribute in items(group):
+            (_, oid), (_, value) = items(attribute)
             if oid == _COMMON_NAME:
                 return value.decode("utf-8", "replace")
     return ""
 
 
-def _time(tag: int, value: bytes) -> float:
-    text = value.decode("ascii")
-    if tag == 0x17:  # UTCTime: RFC 5280 section 4.1.2.5.1
-        text = ("19" if int(text[:2]) >= 50 else "20") + text
-    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()
-
-
 def _key(info: bytes) -> tuple[str, int]:
-    (_, algorithm), (_, bits) = _items(info)
-    oids = list(_items(algorithm))
+    (_, algorithm), (_, bits) = items(info)
+    oids = list(items(algorithm))
     if oids[0][1] == _RSA:
-        modulus = next(_items(next(_items(bits[1:]))[1]))[1]
+        modulus = next(items(next(items(bits[1:]))[1]))[1]
         return "RSA", int.from_bytes(modulus, "big").bit_length()
     if oids[0][1] == _EC:
         return "EC", _CURVES.get(oids[1][1], 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,19 +51,40 @@ class Authority(NamedTuple):
     cert: Path
     key: Path
 
-    def issue(self, name: str, *names: str, serial: int = 1, is_ca: bool = False) -> Pair:
+    def issue(
+        self, name: str, *names: str, serial: int = 1, is_ca: bool = False, days: int = 365, subject: str = "", extra: str = ""
+    ) -> Pair:
+        """`subject` in place of `/CN=name`, `extra` lines of extensions; -1 days: it has ended."""
         folder = Path(tempfile.mkdtemp(dir=_FOLDER.name))
         pair = Pair(folder / "tls.crt", folder / "tls.key")
         request, extensions = folder / "request", folder / "extensions"
-        san = ",".join(f"DNS:{each}" for each in names or (name,))
+        san = ",".join(each if ":" in each else f"DNS:{each}" for each in names or (name,))
         basic = "basicConstraints=critical,CA:TRUE\n" if is_ca else ""
-        extensions.write_text(f"{basic}subjectAltName={san}\n")
-        openssl("req", "-new", "-newkey", *KINDS["ec"], "-nodes", "-keyout", pair.key, "-out", request, "-subj", f"/CN={name}")
+        extensions.write_text(f"{basic}subjectAltName={san}\n{extra}\n")
         openssl(
-            "x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self.key, "-set_serial", str(serial), "-days", "365",
-            "-extfile", extensions, "-out", pair.cert,
+            "req", "-new", "-utf8", "-newkey", *KINDS["ec"], "-nodes", "-keyout", pair.key, "-out", request,
+            "-subj", subject or f"/CN={name}", "-multivalue-rdn",
+        )  # fmt: skip
+        openssl(
+            "x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self.key, "-set_serial", str(serial),
+            "-days", str(days), "-extfile", extensions, "-out", pair.cert,
         )  # fmt: skip
         return pair
+
+    def revoking(self, *serials: int, hours: float = 24) -> Path:
+        """A list of revoked serials; it ends so many hours from now."""
+        folder = Path(tempfile.mkdtemp(dir=_FOLDER.name))
+        lines = [f"R\t991231235959Z\t200101000000Z\t{serial:02X}\tunknown\t/CN=x\n" for serial in serials]
+        (folder / "index.txt").write_text("".join(lines))
+        (folder / "config").write_text("[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\ndefault_md=sha256\n")
+        begin, end = (time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + 3600 * at)) for at in (-48, hours))
+        made = folder / "crl.pem"
+        subprocess.run(
+            ["openssl", "ca", "-gencrl", "-config", "config", "-keyfile", self.key.resolve(), "-cert", self.cert.resolve(),
+             "-out", made, "-crl_lastupdate", begin, "-crl_nextupdate", end],
+            check=True, capture_output=True, cwd=folder,
+        )  # fmt: skip
+        return made
 
 
 @functools.cache

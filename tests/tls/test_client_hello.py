@@ -34,9 +34,9 @@ def fed(pieces: list[bytes]) -> ClientHello | HelloState:
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (REAL, ClientHello("www.example.com", (b"h2", b"http/1.1"))),
-        (real_hello(None, ()), ClientHello("")),
-        (real_hello("A.EXAMPLE.com", ()), ClientHello("a.example.com")),
+        (REAL, ClientHello("www.example.com", (b"h2", b"http/1.1"), offers_tls13=True)),
+        (real_hello(None, ()), ClientHello("", offers_tls13=True)),
+        (real_hello("A.EXAMPLE.com", ()), ClientHello("a.example.com", offers_tls13=True)),
         (real_hello(maximum_version=ssl.TLSVersion.TLSv1_2), ClientHello("www.example.com", (b"h2", b"http/1.1"))),
         (hello(sni(b"a.example.com.")), ClientHello("a.example.com")),
         (hello(), ClientHello("")),  # TLS 1.2 without extensions
@@ -45,7 +45,7 @@ def fed(pieces: list[bytes]) -> ClientHello | HelloState:
         (hello(extension(0xFE0D, bytes(300)) + sni(b"public.example")), ClientHello("public.example")),  # ECH: the outer name
         (hello(sni(b"*.example.com")), ClientHello("*.example.com")),
         (hello(extension(51, bytes(9000)) + sni(b"a.b")), ClientHello("a.b")),  # large key shares
-        (REAL + b"\x14\x03\x03\x00\x01\x01", ClientHello("www.example.com", (b"h2", b"http/1.1"))),  # what follows stays
+        (REAL + b"\x14\x03\x03\x00\x01\x01", ClientHello("www.example.com", (b"h2", b"http/1.1"), True)),  # what follows stays
     ],
 )
 def test_a_hello_says_its_name_and_protocols(data: bytes, expected: ClientHello) -> None:
@@ -54,7 +54,7 @@ def test_a_hello_says_its_name_and_protocols(data: bytes, expected: ClientHello)
 
 @pytest.mark.parametrize("cut", range(len(REAL)))
 def test_a_hello_may_be_cut_at_every_byte(cut: int) -> None:
-    assert fed([REAL[:cut], REAL[cut:]]) == ClientHello("www.example.com", (b"h2", b"http/1.1"))
+    assert fed([REAL[:cut], REAL[cut:]]) == ClientHello("www.example.com", (b"h2", b"http/1.1"), offers_tls13=True)
 
 
 def test_a_hello_may_come_byte_by_byte_in_records_of_one_byte() -> None:

@@ -25,7 +25,7 @@ from balance.retry.decision import NOT_RETRIED
 from balance.runtime import counters
 from balance.runtime.backend_slots import LISTENER, NOBODY, route_key, route_of
 from balance.shared_store.failures import StoreState
-from balance.tls.contexts import expires_at
+from balance.tls.pem_loading import expires_at
 from balance.version import VERSION
 
 BACKEND = ("pool", "backend")

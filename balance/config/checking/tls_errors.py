@@ -10,7 +10,8 @@ from balance.config.checking.tls_dates import date, expiry_warning
 from balance.config.model import Config, ListenerConfig
 from balance.config.reading.document import Path
 from balance.model import Mode
-from balance.tls.contexts import TlsError, infos, policy_context, try_pair
+from balance.tls.pem_loading import TlsError, infos, try_pair
+from balance.tls.policy import load_client_trust, policy_context
 from balance.tls.server_names import covers
 from balance.tls.settings import Certificate, ServerTls
 
@@ -81,7 +82,7 @@ def _errors(index: int, listener: ListenerConfig, paths: KeyPaths) -> Iterator[F
         except TlsError as error:
             yield (*where, error.key), str(error)
     try:
-        policy_context(tls)
+        load_client_trust(policy_context(tls), tls)
     except TlsError as error:
         yield paths.listener(index, f"tls.{error.key}"), str(error)
 

@@ -15,7 +15,7 @@ from balance.config.reading.document import Document, Path
 from balance.config.schema.schema import RootSection
 from balance.config.schema.section import Section
 from balance.errors import Problem
-from balance.tls.contexts import TlsError, try_pair
+from balance.tls.pem_loading import TlsError, try_pair
 from balance.tls.settings import Certificate, PemFile
 
 KEPT = "the certificate of before is served on"

@@ -16,7 +16,8 @@ from balance.process.generation import Generation, trim_history
 from balance.process.ipc.messages import REOPEN_LOGS, REWRITE_STATES
 from balance.process.sockets.listen_sockets import ListenSockets, ephemeral_ports
 from balance.runtime.backend_slots import Assignment, SlotBook
-from balance.tls.contexts import TlsContexts, TlsError
+from balance.tls.contexts import TlsContexts
+from balance.tls.pem_loading import TlsError
 
 log = logging.getLogger("balance.process")
 

@@ -17,7 +17,7 @@ from time import time
 
 from balance.config.checking.tls_dates import expiry_warning
 from balance.config.model import Config
-from balance.tls.contexts import TlsError, infos
+from balance.tls.pem_loading import TlsError, infos
 from balance.tls.settings import PemFile
 
 log = logging.getLogger("balance.control")

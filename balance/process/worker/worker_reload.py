@@ -38,7 +38,8 @@ from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.snapshot import Renewal, Snapshot, prepare
 from balance.stages.environment import Moment
-from balance.tls.contexts import TlsContexts, TlsError
+from balance.tls.contexts import TlsContexts
+from balance.tls.pem_loading import TlsError
 
 log = logging.getLogger("balance.worker")
 

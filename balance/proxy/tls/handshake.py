@@ -13,7 +13,7 @@ import contextlib
 import os
 import ssl
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from balance.model import Why
 from balance.proxy.net.timer_wheel import NEVER
@@ -33,7 +33,23 @@ _NO_SHARED: Final = frozenset(
      "NO_PROTOCOLS_AVAILABLE", "UNSUPPORTED_SSL_VERSION")
 )  # fmt: skip
 _CERTIFICATE: Final = frozenset(("CERTIFICATE_VERIFY_FAILED", "PEER_DID_NOT_RETURN_A_CERTIFICATE"))
+# Why OpenSSL does not take a client's certificate (X509_V_ERR_*), as our logs have it.
+_VERIFY_WORDS: Final = {
+    2: "unknown_ca", 18: "unknown_ca", 19: "unknown_ca", 20: "unknown_ca", 21: "unknown_ca", 24: "unknown_ca",
+    7: "bad_signature", 9: "not_yet_valid", 10: "expired", 23: "revoked", 26: "wrong_purpose", 22: "chain_too_long",
+    3: "crl_missing", 8: "crl_bad_signature", 11: "crl_not_yet_valid", 12: "crl_expired", 33: "crl_missing",
+    66: "weak_key", 67: "weak_key", 68: "weak_key",
+}  # fmt: skip
 _NOT_TLS: Final = frozenset(("HTTP_REQUEST", "HTTPS_PROXY_REQUEST"))
+
+
+class Chosen(NamedTuple):
+    """What a handshake begins with, as its ClientHello says."""
+
+    tls: ListenerTls
+    policy: ssl.SSLContext
+    certificate: ssl.SSLContext
+    server_name: str  # "" where the client names none
 
 
 class HandshakeObject(ssl.SSLObject):
@@ -55,21 +71,18 @@ class HandshakeObject(ssl.SSLObject):
 class Handshake:
     """See the module. In WorkerContext.connections until ended()."""
 
-    __slots__ = ("_certificate", "_fd", "_outgoing", "_tls", "_worker", "client_address", "clients", "is_done", "waiter")
+    __slots__ = ("_fd", "_outgoing", "_worker", "chosen", "client_address", "clients", "is_done", "waiter")
 
     __class__ = ssl.SSLContext  # type: ignore[assignment]  # uvloop and asyncio ask isinstance()
 
-    def __init__(
-        self, worker: WorkerContext, clients: Clients, tls: ListenerTls, certificate: ssl.SSLContext, fd: int, address: str
-    ) -> None:
+    def __init__(self, worker: WorkerContext, clients: Clients, chosen: Chosen, fd: int, address: str) -> None:
         """`address` is the client's, for lists of addresses that are blocked at run time."""
         self.clients = clients
         self.client_address = address
         self.is_done = False
         self.waiter: asyncio.Future[Any] | None = None  # for the end of the handshake
         self._worker = worker
-        self._tls = tls
-        self._certificate = certificate
+        self.chosen = chosen
         self._fd = fd
         self._outgoing: ssl.MemoryBIO | None = None
         worker.connections.add(self)
@@ -77,11 +90,11 @@ class Handshake:
     # --- as an SSLContext --------------------------------------------------------------------------------
 
     def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, **_: Any) -> ssl.SSLObject:
-        policy = self._tls.policy
+        policy = self.chosen.policy
         policy.sslobject_class = HandshakeObject
         made = cast(HandshakeObject, policy.wrap_bio(incoming, outgoing, server_side=True))
         made.handshake = self
-        made.context = self._certificate  # before the handshake: the certificate alone changes, see tls.contexts
+        made.context = self.chosen.certificate  # before the handshake: what changes by it is said in tls.contexts
         self._outgoing = outgoing
         return made
 
@@ -103,8 +116,7 @@ class Handshake:
         why = why_of(error)
         worker.row.cells[counters.WHY + why] += 1
         if why is not Why.TLS_ABORTED:
-            reason = getattr(error, "reason", None) or type(error).__name__
-            say_refused(worker, self.client_address, why, str(reason).replace("_", " ").lower())
+            say_refused(worker, self.client_address, why, reason_of(error), self.chosen.server_name)
 
     # --- as a connection of the worker --------------------------------------------------------------------
 
@@ -140,6 +152,17 @@ def why_of(error: BaseException | None) -> Why:
     return Why.TLS_ABORTED
 
 
-def say_refused(worker: WorkerContext, peer: str, why: Why, detail: str) -> None:
+def reason_of(error: BaseException | None) -> str:
+    """The same in more words. Of a certificate, the reason that OpenSSL has against it comes first, as one word."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        word = _VERIFY_WORDS.get(error.verify_code, "refused")
+        return f"{word}: {error.verify_message}"
+    reason = str(getattr(error, "reason", None) or type(error).__name__)
+    word = "none: " if reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE" else ""
+    return word + reason.replace("_", " ").lower()
+
+
+def say_refused(worker: WorkerContext, peer: str, why: Why, detail: str, server_name: str = "") -> None:
     """Log a handshake that failed, throttled: anybody can cause any number."""
-    worker.tls_refused.say(monotonic(), f"a TLS handshake with {peer} failed: {why.word}: {detail}")
+    name = f" for {server_name}" if server_name else ""
+    worker.tls_refused.say(monotonic(), f"a TLS handshake with {peer}{name} failed: {why.word}: {detail}")

@@ -7,13 +7,12 @@ ClientHello that can be read, and with `strict_sni` those that ask for an unknow
 from __future__ import annotations
 
 import contextlib
-import ssl
 from typing import Final
 
 from balance.model import Why
 from balance.proxy.net.sockets import other_address
 from balance.proxy.preread import Caller, PrereadResult
-from balance.proxy.tls.handshake import say_refused
+from balance.proxy.tls.handshake import Chosen, say_refused
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
 from balance.runtime.snapshot import Listener
@@ -90,14 +89,13 @@ def timed_out(worker: WorkerContext, caller: Caller, count: int) -> None:
 class HelloStep:
     """A step of `preread`, for one connection."""
 
-    __slots__ = ("_parser", "_read", "_tls", "_worker", "chosen")
+    __slots__ = ("_parser", "_read", "_tls", "_worker")
 
     def __init__(self, worker: WorkerContext, tls: ListenerTls) -> None:
         self._worker = worker
         self._tls = tls
         self._parser = ClientHelloParser()
         self._read = 0
-        self.chosen: tuple[ListenerTls, ssl.SSLContext] | None = None
 
     def __call__(self, caller: Caller) -> PrereadResult:
         caller.on_timeout = self._timed_out
@@ -116,12 +114,12 @@ class HelloStep:
             is_old = data[0] & 0x80
             detail = "SSL 2" if is_old else "no ClientHello that can be read"
             return self._refuse(caller, Why.TLS_PROTOCOL, detail, _PROTOCOL_VERSION if is_old else _DECODE_ERROR)
-        name = self._parser.hello.server_name
+        hello = self._parser.hello
+        name = hello.server_name
         context = self._tls.find(name)
         if context is None:
             return self._refuse(caller, Why.TLS_UNKNOWN_NAME, name or "no name", _UNRECOGNIZED_NAME)
-        self.chosen = self._tls, context
-        caller.secured = self.chosen
+        caller.secured = Chosen(self._tls, self._tls.policy_for(hello), context, name)
         return PrereadResult.PASS
 
     def _refuse(self, caller: Caller, why: Why, detail: str, answer: bytes) -> PrereadResult:

@@ -11,11 +11,11 @@ from pem_files import Authority, Pair, authority, self_signed
 from balance.cli.validate import validate_command
 from balance.config.checking.tls_dates import DAY_S
 from balance.config.checking.tls_errors import certificate_warnings
-from balance.tls.contexts import infos
+from balance.tls.pem_loading import infos
 from balance.tls.settings import Certificate, PemFile
 
 A = self_signed("a.example")
-NOW = infos(A.certificate.cert_file)[0].not_before + 1.0
+NOW = infos(A.certificate.cert_file)[0].not_before + 3600.0  # the others are made a little later
 
 
 def joined(*pairs: Pair) -> Certificate:
