@@ -9,7 +9,7 @@ from balance.config.build import KeyPaths
 from balance.config.fault_ends import fault_end_s, utc_text
 from balance.config.model import Config
 from balance.config.reading.document import Document, Path
-from balance.config.route_model import RouteConfig
+from balance.config.route_model import Buffering, Compression, RouteConfig, Transform
 from balance.config.route_order import shadowed
 from balance.config.schema.hash_keys import HASHING
 
@@ -23,8 +23,14 @@ def route_warnings(config: Config, paths: KeyPaths) -> Iterator[Finding]:
     for index, listener in enumerate(config.listeners):
         where = paths.routes[index]
         http = (*paths.listeners[index], "http")
+        compression = document.first((*http, "compression"), ("http", "compression"))
         if not listener.http.compression.enabled:
-            yield from _not_enabled(document.first((*http, "compression"), ("http", "compression")), document)
+            yield from _not_enabled(compression, document)
+        yield from _compresses_nothing(listener.http.compression, compression)
+        if not listener.http.routes:
+            shared = document.first((*http, "transform"), ("http", "transform"))
+            yield from _maps_nothing_back(listener.http.transform, listener.http.host, shared)
+            yield from _buffers_nothing(listener.http.buffering, document.first((*http, "buffering"), ("http", "buffering")))
         if not listener.http.routes or where in seen:
             continue
         seen.add(where)
@@ -50,6 +56,17 @@ def _route(
         if document.has((*where, key)) and (given := str(document.at((*where, key)))).endswith("/*"):
             below = given.rstrip("/*") or "/"
             yield (*where, key), f"{given!r}: a * stands for itself here; {below} and all below it is path_prefix: {below}"
+    if document.has((*where, "compression")):
+        yield from _compresses_nothing(route.compression, (*where, "compression"))
+    if document.has((*where, "transform")):
+        yield from _maps_nothing_back(route.transform, route.host, (*where, "transform"))
+    if document.has((*where, "buffering")):
+        yield from _buffers_nothing(route.buffering, (*where, "buffering"))
+    canary, mirror = route.policy.canary, route.policy.mirror
+    if canary is not None and not canary.percent and canary.header is None and canary.cookie is None:
+        yield (*where, "policy", "canary"), "gets nobody: percent is 0, and neither header nor cookie leads there"
+    if mirror is not None and not mirror.percent:
+        yield (*where, "policy", "mirror"), "gets no copies: percent is 0"
     if route.split and not any(share.weight for share in route.split):
         yield (*where, "split"), "every pool has weight 0: its requests are answered 503"
     has_backends = bool(route.uses)
@@ -81,6 +98,24 @@ def _route(
             (*where, "policy", "regions", "header"),
             "is believed from security.trusted_proxies only, and there are none: it has no effect",
         )
+
+
+def _compresses_nothing(compression: Compression, where: Path) -> Iterator[Finding]:
+    if compression.enabled:
+        for key in ("algorithms", "types"):
+            if not getattr(compression, key):
+                yield (*where, key), "is empty: nothing is compressed"
+
+
+def _maps_nothing_back(transform: Transform, host: str, where: Path) -> Iterator[Finding]:
+    if transform.map_back and not transform.strip_prefix and not transform.add_prefix and host == "preserve":
+        yield (*where, "map_back"), "has no effect: neither strip_prefix, add_prefix nor host changes anything"
+
+
+def _buffers_nothing(buffering: Buffering, where: Path) -> Iterator[Finding]:
+    for key, size in (("request", buffering.request_bytes), ("response", buffering.response_bytes)):
+        if size > buffering.total_bytes:
+            yield (*where, key), "is more than total: a body of that size is never taken whole"
 
 
 def _not_enabled(where: Path, document: Document) -> Iterator[Finding]:

@@ -55,6 +55,30 @@ def warnings_of(text: str) -> list[str]:
             ],
         ),
         (
+            HEAD.replace("pools: {", "pools: {b: {backends: [{address: b:1}]}, ")
+            + "http: {routes: [{policy: {canary: {pool: b}, mirror: {pool: b, percent: 0}}}]}",
+            [
+                "3:35: http.routes[0].policy.canary: gets nobody: percent is 0, and neither header nor cookie leads there",
+                "3:54: http.routes[0].policy.mirror: gets no copies: percent is 0",
+            ],
+        ),
+        (
+            HEAD + "http: {routes: [{compression: {enabled: true, types: []}, transform: {map_back: true}}]}",
+            [
+                "3:54: http.routes[0].compression.types: is empty: nothing is compressed",
+                "3:81: http.routes[0].transform.map_back: has no effect: neither strip_prefix, add_prefix nor host changes "
+                "anything",
+            ],
+        ),
+        (
+            HEAD + "http: {transform: {map_back: true}, buffering: {request: 2MB, total: 1MB}}",
+            [
+                "3:30: http.transform.map_back: has no effect: neither strip_prefix, add_prefix nor host changes anything",
+                "3:58: http.buffering.request: is more than total: a body of that size is never taken whole",
+            ],
+        ),
+        (HEAD + "http: {host: backend, transform: {map_back: true}}", []),
+        (
             HEAD + "http: {routes: [{compression: {level: 1}}]}",
             ["3:31: http.routes[0].compression: is given but not enabled; write enabled: true"],
         ),
