@@ -5,6 +5,7 @@ import ctypes
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ STOP_S = 5.0
 POLL_S = 0.02
 PR_SET_PDEATHSIG = 1  # prctl(2): a benchmark that is killed outright leaves no proxy behind
 LIBC = ctypes.CDLL(None)
+UNVERIFIED = ssl._create_unverified_context()
 
 
 class ChildFailedError(Exception):
@@ -26,6 +28,18 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def connected(port: int, timeout_s: float, *, tls: bool = False) -> socket.socket:
+    """A connection to a port of this machine; over TLS nothing is verified."""
+    client = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+    if not tls:
+        return client
+    try:
+        return UNVERIFIED.wrap_socket(client, server_hostname="shop.example")
+    except BaseException:
+        client.close()
+        raise
 
 
 class Child:
@@ -55,7 +69,7 @@ class Child:
     def pids(self) -> list[int]:
         return procfs.tree(self.process.pid)
 
-    def wait_until_answers(self, port: int, request: bytes, within_s: float) -> None:
+    def wait_until_answers(self, port: int, request: bytes, within_s: float, *, tls: bool = False) -> None:
         """Ready means: a whole request was answered with 200. A listening port alone promises nothing."""
         deadline = time.monotonic() + within_s
         said = b""
@@ -63,7 +77,7 @@ class Child:
             if self.process.poll() is not None:
                 raise ChildFailedError(f"{self.name} exited with {self.process.returncode}:\n{self._tail()}")
             try:
-                with socket.create_connection(("127.0.0.1", port), timeout=1) as client:
+                with connected(port, 1, tls=tls) as client:
                     client.sendall(request)
                     said = client.recv(65536)
             except OSError as error:

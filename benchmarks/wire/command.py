@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from wire import load
+from wire.certificate import make_certificate
 from wire.child import ChildFailedError
 from wire.compare import Findings
 from wire.facts import facts
@@ -79,7 +80,7 @@ def _stage(order: Order, stack: contextlib.ExitStack) -> Stage:
     origin = Origin(folder, order.load_core, wanted)
     stack.callback(origin.child.stop)
     origin.wait()
-    return Stage(folder, order.proxy_core, order.load_core, wanted, origin)
+    return Stage(folder, order.proxy_core, order.load_core, wanted, origin, make_certificate(folder))
 
 
 def _play(row: Scenario, order: Order, stage: Stage, remarks: Remarks) -> tuple[list[Sample], list[Weight]]:

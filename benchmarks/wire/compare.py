@@ -21,13 +21,14 @@ class Findings:
     def peers_of(self, scenario: str) -> list[str]:
         return list(dict.fromkeys(sample.peer for sample in self.samples if sample.scenario == scenario))
 
-    def weight_of(self, peer: str) -> Weight | None:
-        return next((weight for weight in self.weights if weight.peer == peer and not weight.problems), None)
+    def weight_of(self, peer: str, scenario: str = "memory") -> Weight | None:
+        found = (each for each in self.weights if (each.scenario, each.peer) == (scenario, peer) and not each.problems)
+        return next(found, None)
 
     def invalid(self) -> list[str]:
         """Every row that carries a failure: its figures count for nothing."""
         rows = [f"{s.scenario} round {s.round + 1} {s.peer}: {', '.join(s.problems)}" for s in self.samples if s.problems]
-        return rows + [f"memory {w.peer}: {', '.join(w.problems)}" for w in self.weights if w.problems]
+        return rows + [f"{w.scenario} {w.peer}: {', '.join(w.problems)}" for w in self.weights if w.problems]
 
     def noisy(self) -> list[str]:
         return [

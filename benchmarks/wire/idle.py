@@ -1,15 +1,18 @@
 """Memory of a worker: idle, after load, and per idle keep-alive connection."""
 
-import socket
+import ssl
 import sys
 import time
 from dataclasses import asdict, dataclass
+from socket import socket
 
 from wire import load, procfs
+from wire.child import connected
 from wire.running_peers import RunningPeer, Stage
 from wire.scenarios import Scenario, request_head
 
 CONNECTIONS = 5000
+TLS_CONNECTIONS = 1000  # a client of TLS weighs more itself
 OPEN_TIMEOUT_S = 10.0
 SETTLE_S = 3.0
 POLL_S = 0.1
@@ -33,6 +36,7 @@ class Process:
 class Weight:
     """One peer. `idle_bytes`: growth of the whole tree's PSS per idle connection, without the kernel's own."""
 
+    scenario: str
     peer: str
     connections: int
     idle_bytes: float
@@ -51,12 +55,12 @@ class IdleCrowd:
     """Connections that have each done one whole request and now stay silent."""
 
     def __init__(self) -> None:
-        self.clients: list[socket.socket] = []
+        self.clients: list[socket] = []
 
     def open(self, row: Scenario, port: int, count: int) -> None:
         request = request_head(row).encode()
         for _ in range(count):
-            client = socket.create_connection(("127.0.0.1", port), timeout=OPEN_TIMEOUT_S)
+            client = connected(port, OPEN_TIMEOUT_S, tls=row.tls)
             self.clients.append(client)
             client.sendall(request)
             read_reply(client, row.body_bytes)
@@ -68,7 +72,7 @@ class IdleCrowd:
             client.setblocking(False)
             try:
                 gone += client.recv(1) == b""
-            except BlockingIOError:
+            except (BlockingIOError, ssl.SSLWantReadError):
                 continue
             except OSError:
                 gone += 1
@@ -79,7 +83,7 @@ class IdleCrowd:
             client.close()
 
 
-def read_reply(client: socket.socket, body_bytes: int) -> None:
+def read_reply(client: socket, body_bytes: int) -> None:
     said = b""
     while b"\r\n\r\n" not in said or len(said.partition(b"\r\n\r\n")[2]) < body_bytes:
         chunk = client.recv(65536)
@@ -104,7 +108,7 @@ def settle(pids: list[int]) -> None:
 def weigh(row: Scenario, way: RunningPeer, seconds: int, stage: Stage) -> Weight:
     assert way.child is not None
     pids = way.child.pids
-    count = min(CONNECTIONS, stage.descriptors // 3 - 200)
+    count = min(TLS_CONNECTIONS if row.tls else CONNECTIONS, stage.descriptors // 3 - 200)
     started = {pid: procfs.memory(pid) for pid in pids}
     figures = load.run(row, way.port, seconds, stage.load_core, stage.folder)
     problems = [f"{number} {kind} errors" for kind, number in figures.failures.items()]
@@ -137,6 +141,6 @@ def weigh(row: Scenario, way: RunningPeer, seconds: int, stage: Stage) -> Weight
         for pid in pids
     )
     growth = sum(crowded[pid].pss - loaded[pid].pss for pid in pids)
-    weight = Weight(way.name, count, growth / count, processes, tuple(problems))
+    weight = Weight(row.name, way.name, count, growth / count, processes, tuple(problems))
     print(f"{row.name} {way.name}: {weight.idle_bytes:,.0f} bytes per idle connection", file=sys.stderr, flush=True)
     return weight

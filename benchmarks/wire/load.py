@@ -100,7 +100,7 @@ def run(row: Scenario, port: int, seconds: int, core: int, folder: Path) -> Figu
     path = folder / f"{row.name}.lua"
     path.write_text(script(row))
     command = ["wrk", "-t1", f"-c{row.connections}", f"-d{seconds}s", f"--timeout={REPLY_TIMEOUT_S}s"]
-    command += ["-s", str(path), f"http://127.0.0.1:{port}{row.path}"]
+    command += ["-s", str(path), f"{'https' if row.tls else 'http'}://127.0.0.1:{port}{row.path}"]
     try:
         ended = subprocess.run(
             command,

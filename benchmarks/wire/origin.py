@@ -1,4 +1,4 @@
-"""The backend of every proxy: nginx with one worker and replies of 1 KB and 10 MB."""
+"""The backend of every proxy: nginx with one worker and replies of 1 KB, 64 KB and 10 MB."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from wire.child import Child, free_port
 
 SMALL_BYTES = 1024
+MIDDLE_BYTES = 65_536
 LARGE_BYTES = 10_000_000
 MB = 1_000_000
 READY_S = 5.0
@@ -34,6 +35,7 @@ http {{
     listen 127.0.0.1:{port} backlog=4096;
     location = /1k {{ return 200 "{small}"; }}
     location = /unique {{ add_header X-Request-Trace $request_id; return 200 "{small}"; }}
+    location = /64k {{ root {folder}; }}
     location = /10m {{ root {folder}; }}
   }}
 }}
@@ -48,6 +50,7 @@ def nginx_user() -> str:
 class Origin:
     def __init__(self, folder: Path, core: int, descriptors: int) -> None:
         self.port = free_port()
+        (folder / "64k").write_bytes(os.urandom(MIDDLE_BYTES))
         (folder / "10m").write_bytes(os.urandom(MB) * (LARGE_BYTES // MB))
         text = CONFIG.format(folder=folder, port=self.port, small="x" * SMALL_BYTES, user=nginx_user(), descriptors=descriptors)
         path = folder / "origin.conf"

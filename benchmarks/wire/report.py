@@ -106,16 +106,16 @@ def memory_table(weights: tuple[Weight, ...]) -> str:
     rows = []
     for weight in weights:
         if weight.problems:
-            rows.append([weight.peer, f"**INVALID**: {'; '.join(weight.problems)}", *["–"] * 6])
+            rows.append([weight.scenario, weight.peer, f"**INVALID**: {'; '.join(weight.problems)}", *["–"] * 6])
             continue
         for process in weight.processes:
             per_connection = cell(weight.idle_bytes, 0, " B") if process.is_worker else "–"
             megabytes = [process.started_pss, process.loaded_pss, process.loaded_rss, process.crowded_pss]
             title = f"`{process.title}`" + (" (worker)" if process.is_worker else "")
             figures = [cell(size / MB, 2) for size in megabytes]
-            rows.append([weight.peer, title, *figures, f"{weight.connections:,}", per_connection])
-    head = ["proxy", "process", "PSS started", "PSS after load", "RSS after load", "PSS crowded", "idle connections"]
-    return table([*head, "per connection"], rows) if rows else ""
+            rows.append([weight.scenario, weight.peer, title, *figures, f"{weight.connections:,}", per_connection])
+    head = ["row", "proxy", "process", "PSS started", "PSS after load", "RSS after load", "PSS crowded", "idle connections"]
+    return table([*head, "per connection"], rows, words=3) if rows else ""
 
 
 def page(findings: Findings, facts: list[str], remarks: Remarks) -> str:

@@ -4,10 +4,10 @@ import contextlib
 import http.client
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from wire.child import Child, ChildFailedError, free_port
+from wire.child import Child, ChildFailedError, connected, free_port
 from wire.origin import Origin
 from wire.peers.peer import Peer, Site
 from wire.scenarios import Scenario, request_head
@@ -24,6 +24,7 @@ class Stage:
     load_core: int
     descriptors: int
     origin: Origin
+    certificate: Path  # for rows over TLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,12 @@ class RunningPeer:
 def start(peer: Peer, row: Scenario, stage: Stage) -> RunningPeer:
     port, admin_port = free_port(), free_port()
     site = Site(stage.folder, row.mode, port, admin_port, stage.origin.port, stage.descriptors, row.everything)
+    if row.tls:
+        site = replace(site, certificate=stage.certificate)
     child = Child(peer.name, peer.command(site), stage.folder, stage.proxy_core)
     ready = b"GET /1k HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n"
     try:
-        child.wait_until_answers(port, ready, READY_S)
+        child.wait_until_answers(port, ready, READY_S, tls=row.tls)
         for pid in child.pids:
             if (cores := os.sched_getaffinity(pid)) != {stage.proxy_core}:
                 raise ChildFailedError(f"{peer.name}: process {pid} moved itself to cores {sorted(cores)}")
@@ -86,17 +89,14 @@ def running_peers(
 
 def wrong_reply(row: Scenario, port: int) -> str | None:
     """wrk counts a redirect, or a short body, as success: so one reply is read in full before any is counted."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.connect()
-        connection.sock.sendall(request_head(row).encode())
-        reply = http.client.HTTPResponse(connection.sock, method="GET")
-        reply.begin()
-        body = reply.read()
+        with connected(port, 10, tls=row.tls) as client:
+            client.sendall(request_head(row).encode())
+            reply = http.client.HTTPResponse(client, method="GET")
+            reply.begin()
+            body = reply.read()
     except (OSError, http.client.HTTPException) as error:
         return f"GET {row.path}: {error!r}"
-    finally:
-        connection.close()
     if reply.status != 200 or len(body) != row.body_bytes:
         return f"GET {row.path}: {reply.status} with {len(body)} bytes, not 200 with {row.body_bytes}"
     return None

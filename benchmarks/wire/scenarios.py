@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from wire.origin import LARGE_BYTES, SMALL_BYTES
+from wire.origin import LARGE_BYTES, MIDDLE_BYTES, SMALL_BYTES
 from wire.peers.peer import Mode
-from wire.session import COOKIES
+from wire.peers.session import COOKIES
 
 TCP_REQUEST_BYTES = 1024
 
@@ -45,6 +45,7 @@ class Scenario:
     close: bool = False
     pad_to: int = 0
     everything: bool = False
+    tls: bool = False  # between client and proxy
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -82,9 +83,16 @@ SCENARIOS: dict[str, Scenario] = {
             pad_to=TCP_REQUEST_BYTES,
         ),
         Scenario("tcp-connect", "one connection per request", Question.CPU, Mode.TCP, "/1k", SMALL_BYTES, 32, close=True),
+        Scenario("http-64k", "64 KB reply", Question.CPU, Mode.HTTP, "/64k", MIDDLE_BYTES, 32),
         Scenario("http-10m", "10 MB reply", Question.CPU, Mode.HTTP, "/10m", LARGE_BYTES, 4),
         Scenario("tcp-10m", "10 MB reply", Question.CPU, Mode.TCP, "/10m", LARGE_BYTES, 4),
         Scenario("http-latency", "one connection", Question.LATENCY, Mode.HTTP, "/1k", SMALL_BYTES, 1),
+        Scenario("tls-keepalive", "the first row over TLS", Question.CPU, Mode.HTTP, "/1k", SMALL_BYTES, 32, tls=True),
+        Scenario("tls-64k", "64 KB reply over TLS", Question.CPU, Mode.HTTP, "/64k", MIDDLE_BYTES, 32, tls=True),
+        Scenario(
+            "tls-connect", "one handshake per request", Question.CPU, Mode.HTTP, "/1k", SMALL_BYTES, 32, close=True, tls=True
+        ),
+        Scenario("tls-memory", "idle TLS connections", Question.MEMORY, Mode.HTTP, "/1k", SMALL_BYTES, 32, tls=True),
         Scenario("memory", "idle keep-alive connections", Question.MEMORY, Mode.HTTP, "/1k", SMALL_BYTES, 32),
     )
 }

@@ -188,7 +188,7 @@ def test_one_failed_round_takes_the_row_out_of_every_comparison() -> None:
 def test_the_page_says_which_targets_are_met_missed_or_not_measured() -> None:
     worker = Process(5, "worker", True, 9_000_000, 9_000_000, 20_000_000, 40_000_000, 30_000_000)
     findings = compare.Findings(
-        (sample("balance", 16.0), sample("haproxy", 10.0)), (Weight("balance", 5000, 2400.0, (worker,), ()),)
+        (sample("balance", 16.0), sample("haproxy", 10.0)), (Weight("memory", "balance", 5000, 2400.0, (worker,), ()),)
     )
     lines = report.targets_table(findings).splitlines()
     assert "| http-keepalive | balance | CPU at most 1.5 × HAProxy | 1.60 × | **missed** |" in lines

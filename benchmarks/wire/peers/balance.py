@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from wire.peers.peer import Mode, Site
-from wire.session import BALANCE_SECRET
+from wire.peers.session import BALANCE_SECRET
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -24,6 +24,7 @@ health_check:
   interval: 2s
   timeout: 1s
 {everything}
+{tls}
 admin:
   listen: "127.0.0.1:{admin}"
 shutdown:
@@ -45,6 +46,9 @@ session_affinity:
   enabled: true
   secret: {secret}"""
 
+# No tickets, here and for the others: every connection is a whole handshake.
+TLS = "tls: {{enabled: true, cert_file: {pem}, key_file: {pem}, session_tickets: false}}"
+
 PROBES = {Mode.HTTP: "  type: http\n  path: /1k", Mode.TCP: "  type: tcp"}  # as HAProxy checks in the same mode
 
 
@@ -63,6 +67,7 @@ def config_text(site: Site) -> str:
         probe=PROBES[site.mode],
         limit=LIMIT if site.everything else "",
         everything=EVERYTHING.format(secret=BALANCE_SECRET) if site.everything else "",
+        tls=TLS.format(pem=site.certificate) if site.certificate else "",
     )
 
 

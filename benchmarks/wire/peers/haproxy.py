@@ -5,12 +5,13 @@ import shutil
 import subprocess
 
 from wire.peers.peer import Mode, Site
-from wire.session import BACKEND, HAPROXY_COOKIE
+from wire.peers.session import BACKEND, HAPROXY_COOKIE
 
 CONFIG = """\
 global
   nbthread 1
   maxconn {connections}
+  tune.ssl.cachesize 0
 
 defaults
   timeout connect 5s
@@ -20,7 +21,7 @@ defaults
   timeout http-request 10s
 
 listen wire
-  bind 127.0.0.1:{port} backlog 4096
+  bind 127.0.0.1:{port} backlog 4096{tls}
 {mode}
 {splice}
 {everything}
@@ -68,6 +69,7 @@ class Haproxy:
             mode=TCP if site.mode is Mode.TCP else HTTP,
             splice="  option splice-auto" if self.splice else "",
             everything=EVERYTHING.format(cookie=HAPROXY_COOKIE) if site.everything else "",
+            tls=f" ssl crt {site.certificate} alpn http/1.1 no-tls-tickets" if site.certificate else "",
             server=SERVER.format(name=BACKEND) if site.everything else "",
         )
         return ["haproxy", "-db", "-f", str(site.write(f"{self.name}.cfg", text))]

@@ -39,7 +39,7 @@ http {{
     keepalive_timeout 1h;
   }}
   server {{
-    listen 127.0.0.1:{port} backlog=4096;
+    listen 127.0.0.1:{port} backlog=4096{tls};
     location / {{
       proxy_pass http://origin;
       proxy_http_version 1.1;
@@ -56,6 +56,12 @@ EVERYTHING = """
       proxy_next_upstream error timeout http_502 http_503 http_504;
       proxy_next_upstream_tries 3;
       proxy_next_upstream_timeout 10s;"""
+
+TLS = """ ssl;
+    ssl_certificate {pem};
+    ssl_certificate_key {pem};
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_session_tickets off"""
 
 STREAM = """\
 stream {{
@@ -109,6 +115,7 @@ class Nginx:
             origin=site.origin_port,
             server=SERVER if site.everything else "",
             everything=EVERYTHING if site.everything else "",
+            tls=TLS.format(pem=site.certificate) if site.certificate else "",
         )
         module = (stream_module(build_text()) or "") if tcp else ""
         text = CONFIG.format(module=module, folder=site.folder, user=nginx_user(), descriptors=site.descriptors, block=block)
