@@ -8,8 +8,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from wire import compare, load, order, procfs, report, session
+from wire import compare, load, order, procfs, report
 from wire.idle import Process, Weight
+from wire.peers import session
 from wire.peers.against import Against
 from wire.peers.balance import config_text
 from wire.peers.nginx import stream_module
