@@ -91,6 +91,8 @@ KEYS: dict[str, Key] = {
         "tests/process/test_sticky_across_workers.py::test_a_cookie_is_known_to_every_worker",
     ),
     "listeners[].name": Key("web", "tests/proxy/test_acceptor.py::test_a_socket_may_lead_to_another_listener"),
+    "user": Key("daemon", "tests/process/test_privileges.py::test_workers_and_control_become_the_user"),
+    "group": Key("daemon", "tests/process/test_privileges.py::test_workers_and_control_become_the_user"),
     "max_clients": Key(10, "tests/proxy/test_acceptor.py::test_who_finds_no_room_waits_and_is_served_in_turn"),
     "listeners[].pool": Key("q", "tests/runtime/test_snapshot.py::test_listeners_share_the_pool_that_they_name"),
     "backends[].name": Key(

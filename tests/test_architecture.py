@@ -39,6 +39,7 @@ TESTED_ELSEWHERE = {
     "config/reading/tls_files": "config/reading/test_tls_settings.py",
     "config/schema/values/tls_sections": "config/reading/test_tls_settings.py",
     "tls/settings": "tls/test_contexts.py",
+    "process/control/file_watcher": "process/test_privileges.py",
     "config/checking/rate_limit_warnings": "config/test_rate_limit_build.py",
     "config/schema/rate_limit_section": "config/test_rate_limit_build.py",
     "rate_limiting/key_slots": "rate_limiting/test_bucket_table.py",

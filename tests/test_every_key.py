@@ -116,6 +116,8 @@ def base_of(path: tuple[Step, ...]) -> dict[str, Any]:
         scope["tls"] = {} if "sni" in path else written
     if "proxy_protocol" in path[:3] and path[-1] != "send":
         data["proxy_protocol"] = {"trusted": ["10.0.0.0/8"]}  # who accepts headers must say from whom
+    if path == ("group",):
+        data["user"] = "daemon"  # it has no meaning alone
     if "http" not in path[:3]:
         if path[-1] == "enabled" and path[-2] in _TO_ENABLE:
             here = data["listeners"][0] if path[0] == "listeners" else data

@@ -153,6 +153,8 @@ def build(
         listeners=tuple(listeners),
         pools=tuple(_read_tolerantly(pool) if pool.name in tolerant else pool for pool in pools),
         workers=given.get("workers", 1) or cpus,
+        user=given.get("user", ""),
+        group=given.get("group", ""),
         **_security(overlay(root.security)),
         admin=AdminConfig(**renamed(overlay(root.admin), listen="address")),
         metrics=MetricsConfig(**renamed(overlay(root.metrics), listen="address")),

@@ -305,6 +305,8 @@ class Config:
     listeners: tuple[ListenerConfig, ...]
     pools: tuple[PoolConfig, ...]
     workers: int = 1
+    user: str = ""  # whom control and workers become, by name or number; "": what the supervisor is
+    group: str = ""  # "": the user's own
     trusted_proxies: tuple[TrustedProxy, ...] = ()
     client_address: str = "xff"  # xff, rfc7239: the header fields of a trusted proxy that have the client's address
     admin: AdminConfig = field(default_factory=AdminConfig)

@@ -17,6 +17,7 @@ from balance.process import logs
 from balance.process.operations import startup_log
 from balance.process.operations.upgrade_protocol import HandoverState, take_over
 from balance.process.os_calls import raise_file_limit
+from balance.process.privileges import ADVICE
 from balance.process.sockets.listen_sockets import open_all
 from balance.process.supervisor import descriptor_needs, signals
 from balance.process.supervisor.supervisor import Supervisor
@@ -63,6 +64,8 @@ def _run(config: Config, source: Source, handover_state: HandoverState | None, *
     config = with_fault_ends(config, () if handover_state is None else handover_state.fault_ends, now_s)
     for line in startup_log.lines(config, listen_sockets, now_s):
         log.info("%s", line)
+    if os.geteuid() == 0 and not config.user:
+        log.warning("%s", ADVICE)
     supervisor = Supervisor(config, source, listen_sockets, systemd, handover_state, watch_config=watch_config)
     try:
         return supervisor.run()

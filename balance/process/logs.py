@@ -95,6 +95,11 @@ def _json_line(fields: dict[str, str]) -> str:
             fields["message"] = fields["message"][:half] + "..."
 
 
+def is_file(output: str) -> bool:
+    """Whether it is one, and no stream that was inherited."""
+    return output not in ("stdout", "stderr")
+
+
 def open_output(config: LoggingConfig) -> int:
     """The descriptor that lines go to. StartError when a file cannot be opened."""
     if config.output == "stdout":
@@ -126,11 +131,14 @@ def configure_child(config: LoggingConfig, process: str) -> None:
     configure(config, _handler().fd, process)
 
 
-def reopen(config: LoggingConfig) -> None:
-    """Apply the logging section; a file is opened anew, for it may have been rotated. On failure the old one is kept."""
+def reopen(config: LoggingConfig, opened: int | None = None) -> None:
+    """Apply the logging section; a file is opened anew, for it may have been rotated. On failure the old one is kept.
+
+    `opened` is that file, where the supervisor has opened it.
+    """
     before = _handler()
     try:
-        fd = open_output(config)
+        fd = open_output(config) if opened is None else opened
     except StartError as error:
         logging.getLogger("balance.process").error("%s; the log goes on where it was", error)
         return

@@ -148,20 +148,26 @@ def session(
     )
 
 
+def open_file(config: model.AccessLog) -> int:
+    """Open the file. OSError when it can't be opened."""
+    # Non-blocking, or opening a pipe without a reader would block the start.
+    fd = os.open(config.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
+    os.set_blocking(fd, True)
+    return fd
+
+
 class AccessLog:
     """Formats lines and queues them for its thread. `lost` counts dropped lines."""
 
     __slots__ = ("_queue", "_thread", "_write_line", "lost")
 
-    def __init__(self, config: model.AccessLog) -> None:
-        """Open the output. OSError when the file can't be opened."""
+    def __init__(self, config: model.AccessLog, opened: int | None = None) -> None:
+        """Open the output, unless it is `opened`. OSError when the file can't be opened."""
         self._write_line = _combined if config.format == "combined" else _json
         if config.output in ("stdout", "stderr"):
             fd = os.dup((sys.stdout if config.output == "stdout" else sys.stderr).fileno())
         else:
-            # Non-blocking, or opening a pipe without a reader would block the start.
-            fd = os.open(config.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
-            os.set_blocking(fd, True)
+            fd = open_file(config) if opened is None else opened
         self.lost = 0
         self._queue: queue.Queue[str | None] = queue.Queue(MAX_WAITING)
         self._thread = threading.Thread(target=self._drain, args=(fd,), name="access-log", daemon=True)

@@ -45,13 +45,14 @@ class ListenerServer:
         logging: LoggingConfig,
         shared: Shared | None = None,
         tls: TlsContexts | None = None,
+        access_log_fd: int | None = None,
     ) -> None:
         """`shared` is what the processes of the instance share, None for a process by itself. `tls` likewise: contexts made
-        before the fork, whose session tickets all workers know.
+        before the fork, whose session tickets all workers know. `access_log_fd` is its file, where that is open already.
 
         OSError when the access log can't be opened.
         """
-        access = AccessLog(logging.access_log) if logging.access_log.enabled else None
+        access = AccessLog(logging.access_log, access_log_fd) if logging.access_log.enabled else None
         self._loop = loop
         self._snapshot = snapshot
         self.tls = tls or TlsContexts(snapshot.config)

@@ -30,14 +30,14 @@ def usage(pid: int) -> Usage:
             cpu_s=(int(fields[11]) + int(fields[12])) / TICKS_PER_S,
             memory_bytes=_proportional_bytes(pid) or int(fields[21]) * os.sysconf("SC_PAGE_SIZE"),
             virtual_bytes=int(fields[20]),
-            open_fds=len(os.listdir(f"/proc/{pid}/fd")),
+            open_fds=_open_fds(pid),
         )
     except (OSError, ValueError, IndexError):
         return Usage()
 
 
 def _proportional_bytes(pid: int) -> int:
-    """PSS; 0 where the kernel does not tell (hardened, or before 4.14)."""
+    """PSS; 0 where the kernel does not tell (privileges dropped, hardened, or before 4.14)."""
     try:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
             for line in file:
@@ -46,6 +46,14 @@ def _proportional_bytes(pid: int) -> int:
     except (OSError, ValueError):
         return 0
     return 0
+
+
+def _open_fds(pid: int) -> int:
+    """0 where the kernel does not tell: of processes that have dropped their privileges."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return 0
 
 
 def pid_namespace() -> str:

@@ -40,6 +40,7 @@ from balance.model import Address
 CHECKS = ("tcp", "http", "https", "grpc", "exec")
 
 _LISTEN = one_or_list(LISTEN)
+Account = Annotated[str, kind.text_matching(r"[A-Za-z0-9_.][A-Za-z0-9_.@-]*\$?", "the name or number of an account", 255)]
 _PASSIVE_CHECK_COUNT = one_or_list(kind.PASSIVE_CHECK_COUNT)
 _STATUSES = one_or_list(kind.STATUS_RANGE)
 Listen = Annotated[list[Annotated[Address, LISTEN]], _LISTEN[0], _LISTEN[1]]
@@ -401,6 +402,12 @@ class RootSection(Section):
     listeners: list[ListenerSection] = key("Full form: every listener.")
     max_clients: Count = key(f"Of every listener that doesn't say otherwise. {MAX_CLIENTS}", 0)
     workers: Annotated[int, kind.count_or_auto(1, 1024)] = key("Processes that carry traffic; auto: one per usable CPU.", 1)
+    user: Account = key(
+        "Whom the processes that carry traffic, and the one of the admin port, become, by name or number, as nginx's `user`. "
+        "The one that was started stays what it is: it binds ports, reads the files that this one names, and opens logs. A "
+        "reload does not change it. Default: none, all stay what they were started as."
+    )
+    group: Account = key("Their group, by name or number. Default: the user's own. Other groups they have none.")
     backends: list[BackendSection] = key("Simple form: the backends of the one pool, called default.")
     pools: dict[Name, PoolSection] = key("Full form: every pool, by name.")
     load_balancer: LoadBalancerSection = key("Which backend comes next, in every pool that doesn't say otherwise.")

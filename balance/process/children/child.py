@@ -12,9 +12,10 @@ import enum
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from balance.errors import BalanceError
+from balance.process.ipc import untrusted
 from balance.process.ipc.messages import FAILED, GRACEFUL_STOP, READY
 from balance.process.ipc.pipe import Message, PipeEnd, pipe_pair
 
@@ -54,10 +55,14 @@ class SupervisorPipe:
 class Child:
     """One child process, from its fork to its exit."""
 
-    __slots__ = ("failure_reason", "inodes", "name", "pid", "pipe_end", "row", "started_at", "state", "worker_number")
+    __slots__ = ("_is_trusted", "failure_reason", "inodes", "name", "pid", "pipe_end", "row", "started_at", "state",
+                 "worker_number")  # fmt: skip
 
-    def __init__(self, name: str, worker_number: int | None = None, row: int | None = None) -> None:
-        """`worker_number` and `row` (of shared memory) are for workers; None for every other child."""
+    def __init__(self, name: str, worker_number: int | None = None, row: int | None = None, *, is_trusted: bool = True) -> None:
+        """`worker_number` and `row` (of shared memory) are for workers; None for every other child. Not `is_trusted`: it may be
+        taken over, so that orders and plain data are read from it alone.
+        """
+        self._is_trusted = is_trusted
         self.name = name
         self.worker_number = worker_number
         self.row = row
@@ -74,7 +79,7 @@ class Child:
         OSError when no process can be forked.
         """
         self.started_at = now
-        self.pipe_end, child_end = pipe_pair()
+        self.pipe_end, child_end = pipe_pair() if self._is_trusted else pipe_pair(untrusted.loads)
         # A signal that came between fork() and the child's own handlers would be taken for the supervisor's.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
@@ -106,9 +111,9 @@ class Child:
                 other_messages.append(message)
         return other_messages, is_open
 
-    def send(self, kind: str, data: object = None) -> bool:
+    def send(self, kind: str, data: object = None, fds: Sequence[int] = ()) -> bool:
         """Send one message. False when the child is gone or its pipe is full."""
-        return self.pipe_end is not None and self.pipe_end.send(kind, data)
+        return self.pipe_end is not None and self.pipe_end.send(kind, data, fds)
 
     def stop_gracefully(self, limit_s: float) -> None:
         """Tell the child to drain, within `limit_s`, and exit."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from balance.config.model import Config
 from balance.process.generation import Generation
 from balance.process.ipc.wakeup import Wakeup
+from balance.process.privileges import Credentials
 from balance.process.shared_memory.board import Board
 from balance.process.shared_memory.locks import Locks
 from balance.process.sockets.listen_sockets import ListenSockets
@@ -39,6 +40,8 @@ class ChildContext:
     names: Mapping[int, tuple[str, str]]  # (pool, backend) by slot, removed ones included
     control_restarts: int = 0  # as counted when the instance started
     watch_config: bool = False  # --watch: a change of the configuration file is a reload
+    credentials: Credentials | None = None  # whom children become; None: what the supervisor is
+    access_log_fd: int | None = None  # opened by the supervisor where children have other credentials, and may not
     tls: TlsContexts = field(default_factory=lambda: TlsContexts(NO_LISTENERS))  # of workers that are forked from now on
 
     @property

@@ -109,12 +109,12 @@ class ProcessTable:
     def fork_for_slot(self, child_slot: ChildSlot) -> Child:
         """Fork a child that is meant for the slot but not assigned to it yet. OSError without a process or a free row."""
         if child_slot.worker_number is None:
-            return self._fork_and_run(Child(child_slot.name))
+            return self._fork_and_run(Child(child_slot.name, is_trusted=False))
         with self._rows.locked() as is_locked:
             if not is_locked:
                 raise OSError(errno.EAGAIN, "another instance is busy with the rows of the board")
             row = child_slot.row = self._free_row(child_slot)
-            child = self._fork_and_run(Child(child_slot.name, child_slot.worker_number, row))
+            child = self._fork_and_run(Child(child_slot.name, child_slot.worker_number, row, is_trusted=False))
             self._rows.claim(row, child.pid)
         return child
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ from balance.process.children.child_context import ChildContext
 from balance.process.children.process_table import ProcessTable
 from balance.process.generation import Generation, trim_history
 from balance.process.ipc.messages import REOPEN_LOGS, REWRITE_STATES
+from balance.process.log_files import ACCESS, LogFiles
 from balance.process.sockets.listen_sockets import ListenSockets, ephemeral_ports
 from balance.runtime.backend_slots import Assignment, SlotBook
 from balance.tls.contexts import TlsContexts
@@ -41,8 +43,29 @@ class SupervisorState:
         """Reopen log files in every process, after a rotation."""
         self.configure_logs(self.context.generation)
         control = self.process_table.control.child
+        files = self._log_files()
         for child in [*self.process_table.live_workers, *([control] if control is not None else [])]:
-            child.send(REOPEN_LOGS)
+            child.send(REOPEN_LOGS, files.names, files.fds)
+        self.use_access_log(files.take(ACCESS))
+        files.close()
+
+    def _log_files(self) -> LogFiles:
+        """The files of logs for children that may not open them. Where one can't be opened, all goes on where it was."""
+        if self.context.credentials is None:
+            return LogFiles()
+        try:
+            return LogFiles.open(self.context.config.logging)
+        except StartError as error:
+            log.error("%s; logs go on where they were", error)
+            return LogFiles()
+
+    def use_access_log(self, opened: int | None) -> None:
+        """Children that are forked from now on write their access log there; None: as before, or they open it."""
+        if opened is None:
+            return
+        if self.context.access_log_fd is not None:
+            os.close(self.context.access_log_fd)
+        self.context = replace(self.context, access_log_fd=opened)
 
     def restore_shared_state(self) -> None:
         """After a failed upgrade: undo what the new instance wrote to shared memory."""

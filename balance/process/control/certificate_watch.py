@@ -32,10 +32,11 @@ class CertificateWatch:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: asyncio.AbstractEventLoop | None,
         config: Callable[[], Config],
-        on_change: Callable[[], object],
+        on_change: Callable[[], object] | None,
     ) -> None:
+        """`on_change` None: only dates are looked at, as this process may not see the files."""
         self._loop = loop
         self._config = config
         self._on_change = on_change
@@ -47,6 +48,7 @@ class CertificateWatch:
 
     def start(self) -> None:
         """Look from now on, in daemon threads: a hanging network share blocks neither the loop nor the exit."""
+        assert self._loop is not None
         self._loop.call_later(POLL_INTERVAL_S, self.start)
         if any(True for _ in self._files()) and (self._thread is None or not self._thread.is_alive()):
             self._thread = threading.Thread(target=self._look, name="certificate-watch", daemon=True)
@@ -58,7 +60,8 @@ class CertificateWatch:
             self._dates_due = now + DATES_INTERVAL_S
             for message in self.expiring(now):
                 log.warning("%s", message)
-        if self.has_changed():
+        if self._on_change is not None and self.has_changed():
+            assert self._loop is not None
             with suppress(RuntimeError):  # the loop was closed meanwhile
                 self._loop.call_soon_threadsafe(self._on_change)
 

@@ -35,6 +35,7 @@ from balance.process.generation import distinct
 from balance.process.ipc import messages
 from balance.process.ipc.messages import ConfigUpdate, PrepareRequest
 from balance.process.ipc.pipe import Message, from_memfd
+from balance.process.log_files import LOG, LogFiles
 from balance.process.os_calls import set_parent_death_signal, set_process_name
 from balance.proxy.descriptor_limit import is_short
 from balance.runtime import counters
@@ -90,6 +91,7 @@ class Control:
         self._outlier_detector = OutlierDetector(loop, context, self._health_registry)
         self._admin_servers = AdminServers(loop, self._view)
         self._descriptors_warned_at = -DESCRIPTOR_WARNING_INTERVAL_S  # that descriptors are short
+        self._log_files = LogFiles()  # those that came with the request
         self._prepare_request: tuple[PrepareRequest, ConfigUpdate, dict[int, socket.socket]] | None = None
 
     async def serve(self) -> None:
@@ -99,11 +101,14 @@ class Control:
         self._health_checks.update(self._view.backends(), self._health_registry.statuses)
         self._outlier_detector.start()
         EventWatcher(self._view, self._context.control_restarts).start(self._loop)
-        if self._context.watch_config:
+        may_read = self._context.credentials is None  # else another process looks: see `file_watcher`
+        if self._context.watch_config and may_read:
             texts = (generation.source.text for generation in self._context.history)
             FileWatch(self._loop, self._context.generation.source.file, texts, self._file_changed).start()
-        ListFileWatch(self._loop, lambda: self._view.config, self._list_changed).start()
-        CertificateWatch(self._loop, lambda: self._view.config, self._certificate_changed).start()
+        if may_read:
+            ListFileWatch(self._loop, lambda: self._view.config, self._list_changed).start()
+        on_change = self._certificate_changed if may_read else None
+        CertificateWatch(self._loop, lambda: self._view.config, on_change).start()
         self._heartbeat()
         watch_messages(self._loop, self._supervisor_pipe, self._on_message)
         self._supervisor_pipe.notify_ready()
@@ -154,7 +159,9 @@ class Control:
                 # Its control process may still say something until it is gone.
                 self._loop.call_later(PREDECESSOR_EXIT_S, self._reread_states)
             case messages.REOPEN_LOGS:
-                logs.reopen(self._view.config.logging)
+                files = LogFiles(message.data or (), message.fds)
+                logs.reopen(self._view.config.logging, files.take(LOG))
+                files.close()
             case messages.REWRITE_STATES:
                 self._health_registry.rewrite_states()
                 self._outlier_detector.schedule_unejects()
@@ -173,7 +180,7 @@ class Control:
         """Prepare a new configuration; only a lack of descriptors can refuse it."""
         self._discard()
         prepare_request: PrepareRequest = message.data
-        if len(message.fds) != 1 + len(prepare_request.new):
+        if len(message.fds) != 1 + len(prepare_request.new) + len(prepare_request.log_files):
             self._supervisor_pipe.pipe_end.send(messages.REFUSED, (prepare_request.number, messages.NO_DESCRIPTORS))
             for fd in message.fds:
                 os.close(fd)
@@ -181,7 +188,9 @@ class Control:
         file, *fds = message.fds
         config_update: ConfigUpdate = from_memfd(file)[1]
         os.close(file)
-        new = {number: socket.socket(fileno=fd) for number, fd in zip(prepare_request.new, fds, strict=True)}
+        count = len(prepare_request.new)
+        new = {number: socket.socket(fileno=fd) for number, fd in zip(prepare_request.new, fds[:count], strict=True)}
+        self._log_files = LogFiles(prepare_request.log_files, fds[count:])
         self._prepare_request = prepare_request, config_update, new
         self._supervisor_pipe.pipe_end.send(messages.PREPARED, prepare_request.number)
 
@@ -202,7 +211,8 @@ class Control:
                 self._on_pool_down(pool.name)
         available = self._admin_servers.sockets | new
         self._admin_servers.listen_on([(name, available[number]) for name, number in prepare_request.sockets])
-        logs.reopen(config_update.config.logging)
+        logs.reopen(config_update.config.logging, self._log_files.take(LOG))
+        self._log_files.close()
         self._supervisor_pipe.pipe_end.send(messages.COMMITTED, config_update.number)
 
     def _discard(self) -> None:
@@ -210,6 +220,7 @@ class Control:
             for sock in self._prepare_request[2].values():
                 sock.close()
             self._prepare_request = None
+        self._log_files.close()
 
     def _on_probe_result(self, slot: int, result: Result) -> None:
         event = Event.PASS if result.is_ok else Event.FAIL

@@ -23,7 +23,7 @@ class FileWatch:
     """One file. A change is reported once it was the same in two polls: an editor may still be writing."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, file: str, texts: Iterable[str], on_change: Callable[[], object]
+        self, loop: asyncio.AbstractEventLoop | None, file: str, texts: Iterable[str], on_change: Callable[[], object]
     ) -> None:
         """`texts` are the contents already served or rolled back from. `on_change` is called on the loop."""
         self._loop = loop
@@ -39,6 +39,7 @@ class FileWatch:
         """Poll from now on, each time in a daemon thread of its own: a hanging network share blocks neither the loop nor the
         exit.
         """
+        assert self._loop is not None
         self._loop.call_later(POLL_INTERVAL_S, self.start)
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._poll_in_thread, name="file-watch", daemon=True)
@@ -46,6 +47,7 @@ class FileWatch:
 
     def _poll_in_thread(self) -> None:
         if self.has_changed():
+            assert self._loop is not None
             with suppress(RuntimeError):  # the loop was closed meanwhile
                 self._loop.call_soon_threadsafe(self._on_change)
 

@@ -25,7 +25,9 @@ Stamp = tuple[int, int, int]
 class ListFileWatch:
     """All files of all lists, polled as FileWatch does, for the same reasons: renames, symlinks and network shares work."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, config: Callable[[], Config], on_change: Callable[[], object]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop | None, config: Callable[[], Config], on_change: Callable[[], object]
+    ) -> None:
         """`config` returns what is served; `on_change` is called on the loop."""
         self._loop = loop
         self._config = config
@@ -36,6 +38,7 @@ class ListFileWatch:
 
     def start(self) -> None:
         """Poll from now on, in daemon threads: a hanging network share blocks neither the loop nor the exit."""
+        assert self._loop is not None
         self._loop.call_later(POLL_INTERVAL_S, self.start)
         has_files = any(listener.access_lists.files for listener in self._config().listeners)
         if has_files and (self._thread is None or not self._thread.is_alive()):
@@ -44,6 +47,7 @@ class ListFileWatch:
 
     def _poll_in_thread(self) -> None:
         if self.has_changed():
+            assert self._loop is not None
             with suppress(RuntimeError):  # the loop was closed meanwhile
                 self._loop.call_soon_threadsafe(self._on_change)
 

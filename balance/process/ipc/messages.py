@@ -6,7 +6,7 @@ child -> supervisor   READY | FAILED reason                      once, see `chil
                       ORDER (id, Order) | FILE_CHANGED | LIST_CHANGED | CERTIFICATE_CHANGED  from control
 supervisor -> child   GRACEFUL_STOP seconds
                       PREPARE PrepareRequest | COMMIT n | ABORT n
-                      REOPEN_LOGS
+                      REOPEN_LOGS names, with the files of LogFiles
                       ORDER_RESULT (id, OrderResult) | REWRITE_STATES | REREAD_STATES    to control
 """
 
@@ -47,9 +47,11 @@ class ConfigUpdate:
 
 @dataclass(frozen=True, slots=True)
 class PrepareRequest:
-    """The part of a new configuration for one child. Its new sockets follow the ConfigUpdate's descriptor, in this order."""
+    """The part of a new configuration for one child. Its new sockets follow the ConfigUpdate's descriptor, in this order, and
+    the files of logs that the supervisor has opened for it."""
 
     number: int
     sockets: tuple[tuple[str, int], ...]  # (listener, inode) to accept from
     new: tuple[int, ...]  # inodes of the sockets sent with this message
     listening: tuple[tuple[str, Address], ...] = ()  # for control: (listener, bound address)
+    log_files: tuple[str, ...] = ()  # see LogFiles

@@ -7,16 +7,20 @@ block: a child that does not read counts as one that does not answer.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import pickle
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+
+log = logging.getLogger("balance.process")
 
 # Packets keep messages apart. macOS has no SEQPACKET for Unix sockets; a datagram pair differs only in telling no EOF.
 SOCKET_TYPE = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_DGRAM
 INLINE_BYTES = 32 * 1024  # longer messages go in a memfd
+MAX_MESSAGE_BYTES = 1 << 30  # a configuration of 100,000 backends takes a twentieth
 MAX_FDS = 200  # in one message; the kernel's limit is 253 (SCM_MAX_FD)
 _MORE_FDS = pickle.dumps(("", None))  # descriptors for the message that follows
 
@@ -30,12 +34,14 @@ class Message(NamedTuple):
 
 
 class PipeEnd:
-    """One end of a pipe. Both ends are processes of one program and one user, so pickled data is trusted."""
+    """One end of a pipe. Pickled data of a supervisor is trusted, and that of a child that has not dropped its privileges."""
 
-    __slots__ = ("_fds", "_is_broken", "_socket")
+    __slots__ = ("_fds", "_is_broken", "_loads", "_socket")
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, loads: Callable[[bytes], Any] = pickle.loads) -> None:
+        """`loads` reads what comes; see `untrusted`. UnpicklingError there ends the pipe."""
         sock.setblocking(False)
+        self._loads = loads
         self._socket = sock
         self._fds: list[int] = []  # descriptors of a message in several packets
         self._is_broken = False  # a message was sent in part; anything after it would be misparsed
@@ -94,10 +100,14 @@ class PipeEnd:
                 return messages, False
             if not packet:
                 return messages, False
-            if flags & socket.MSG_CTRUNC:
-                self._append_without_fds(packet[1:], fds, messages)
-            else:
-                self._append_message(packet[1:], fds, messages)
+            try:
+                if flags & socket.MSG_CTRUNC:
+                    self._append_without_fds(packet[1:], fds, messages)
+                else:
+                    self._append_message(packet[1:], fds, messages)
+            except pickle.UnpicklingError as error:
+                log.error("a child says what it has no right to say, and is not listened to any more: %s", error)
+                return messages, False
 
     def _append_without_fds(self, packet: bytes, fds: Sequence[int], messages: list[Message]) -> None:
         """The descriptor limit is reached (MSG_CTRUNC): deliver the message without descriptors; the receiver refuses it."""
@@ -105,20 +115,22 @@ class PipeEnd:
             os.close(fd)
         self._fds = []
         if packet:
-            kind, data = pickle.loads(packet)
+            kind, data = self._loads(packet)
             if kind:
                 messages.append(Message(kind, data, ()))
 
     def _append_message(self, packet: bytes, fds: Sequence[int], messages: list[Message]) -> None:
         self._fds += fds
         if packet:
-            kind, data = pickle.loads(packet)
+            kind, data = self._loads(packet)
             if not kind:
                 return  # descriptors for the message that follows
         else:
+            if not self._fds:
+                raise pickle.UnpicklingError("no message, and no file with one")
             file = self._fds.pop(0)
             try:
-                kind, data = from_memfd(file)
+                kind, data = from_memfd(file, self._loads)
             finally:
                 os.close(file)
         messages.append(Message(kind, data, tuple(self._fds)))
@@ -132,10 +144,10 @@ class PipeEnd:
         self._socket.close()
 
 
-def pipe_pair() -> tuple[PipeEnd, PipeEnd]:
-    """Both ends of a new pipe."""
+def pipe_pair(loads: Callable[[bytes], Any] = pickle.loads) -> tuple[PipeEnd, PipeEnd]:
+    """Both ends of a new pipe, the supervisor's first; it reads by `loads`."""
     one, other = socket.socketpair(socket.AF_UNIX, SOCKET_TYPE)
-    return PipeEnd(one), PipeEnd(other)
+    return PipeEnd(one, loads), PipeEnd(other)
 
 
 def to_memfd(packet: bytes) -> int:
@@ -153,8 +165,10 @@ def to_memfd(packet: bytes) -> int:
     return file
 
 
-def from_memfd(file: int) -> tuple[str, Any]:
+def from_memfd(file: int, loads: Callable[[bytes], Any] = pickle.loads) -> tuple[str, Any]:
     """Read a pickled (kind, data) from a memfd, from its start."""
     size = os.fstat(file).st_size
-    kind, data = pickle.loads(os.pread(file, size, 0))
+    if size > MAX_MESSAGE_BYTES:
+        raise pickle.UnpicklingError("a message that is too long")
+    kind, data = loads(os.pread(file, size, 0))
     return kind, data

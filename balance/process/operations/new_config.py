@@ -95,7 +95,7 @@ class NewConfig(Proposal):
         config = replace(self.generation.config, source=context.config.source)
         return config == context.config and self.listen_sockets.is_same_as(context.listen_sockets, config.workers)
 
-    def prepare_request(self, child: Child) -> tuple[PrepareRequest, list[socket.socket]]:
+    def prepare_request(self, child: Child, log_files: tuple[str, ...] = ()) -> tuple[PrepareRequest, list[socket.socket]]:
         """The prepare request for one child, and the sockets that it does not have yet."""
         configured = self.listen_sockets.for_child(child.worker_number)
         inodes = [inode(sock) for _, sock in configured]
@@ -106,6 +106,7 @@ class NewConfig(Proposal):
             tuple((name, number) for number, (name, _) in zip(inodes, configured, strict=True)),
             tuple(number for number, _ in new),
             listening if child.worker_number is None else (),
+            log_files,
         )
         return prepare_request, [sock for _, sock in new]
 
@@ -140,6 +141,8 @@ def _rollback_problem(context: ChildContext, to: int) -> str:
 def propose(loaded: Loaded, supervisor_state: SupervisorState, origin: str) -> Proposal:
     """What was loaded, as the next generation. ConfigRejectedError when shared memory has no room for it."""
     context, now = supervisor_state.context, time.time()
+    if (loaded.config.user, loaded.config.group) != (context.config.user, context.config.group):
+        raise ConfigRejectedError(f"user and group are those of processes that live; {UPGRADE_HINT}")
     config = with_fault_ends(loaded.config, fault_ends(context.config), now)
     lines = difference(context.config, config)
     try:

@@ -25,10 +25,12 @@ from itertools import chain
 from balance.admin.supervisor_orders import ChangeBackends, OrderResult, Reload, ReloadResult
 from balance.config.overrides.difference import NOTHING_CHANGED
 from balance.config.reading.tls_files import KEPT
+from balance.errors import StartError
 from balance.process.children.child import Child, ChildState
 from balance.process.children.supervisor_state import SupervisorState
 from balance.process.ipc.messages import ABORT, COMMIT, COMMITTED, LOAD_FAILED, LOADED, PREPARE, PREPARED, REFUSED
 from balance.process.ipc.pipe import Message, to_memfd
+from balance.process.log_files import ACCESS, LogFiles
 from balance.process.operations.load_config import Loaded, load
 from balance.process.operations.new_config import ConfigRejectedError, NewConfig, load_request_for, propose
 from balance.process.operations.startup_log import faults, limit_warnings
@@ -71,6 +73,7 @@ class ReloadOperation:
         self._requested: dict[Child, frozenset[int]] = {}  # with the inodes of the sockets it is to have
         self._opened_config: NewConfig | None = None  # from PREPARING on
         self._config_update_fd = -1  # memfd with the ConfigUpdate
+        self._log_files = LogFiles()  # for children that may not open them
 
     @property
     def is_over(self) -> bool:
@@ -162,6 +165,12 @@ class ReloadOperation:
         except OSError as error:
             self._fail(f"no file of memory for it: {error.strerror}")
             return
+        if self._supervisor_state.context.credentials is not None:
+            try:
+                self._log_files = LogFiles.open(self._new_config.generation.config.logging)
+            except StartError as error:
+                self._fail(str(error))
+                return
         self._step = ReloadStep.PREPARING
         self.deadline = now + PREPARE_TIMEOUT_S
         for child_slot in self._supervisor_state.process_table.child_slots:
@@ -173,11 +182,12 @@ class ReloadOperation:
         """Ask one child to prepare."""
         if child.worker_number is not None and child.worker_number >= self._new_config.generation.config.workers:
             return  # this configuration removes its slot
-        prepare_request, new = self._new_config.prepare_request(child)
+        prepare_request, new = self._new_config.prepare_request(child, self._log_files.names)
         self._requested[child] = inodes = frozenset(number for _, number in prepare_request.sockets)
         self._pending.add(child)
         assert child.pipe_end is not None
-        child.pipe_end.send(PREPARE, prepare_request, [self._config_update_fd, *(sock.fileno() for sock in new)])
+        fds = [self._config_update_fd, *(sock.fileno() for sock in new), *self._log_files.fds]
+        child.pipe_end.send(PREPARE, prepare_request, fds)
         # If its pipe is full, it will not answer either, and the deadline ends the wait.
         child.inodes |= inodes
 
@@ -210,6 +220,7 @@ class ReloadOperation:
         supervisor_state, new_config = self._supervisor_state, self._new_config
         generation = new_config.generation
         before = supervisor_state.context
+        supervisor_state.use_access_log(self._log_files.take(ACCESS))
         supervisor_state.apply_generation(generation, new_config.assignment, new_config.listen_sockets)
         self._step = ReloadStep.COMMITTING
         self.deadline = now + COMMIT_TIMEOUT_S
@@ -267,6 +278,7 @@ class ReloadOperation:
             self._opened_config.sockets_change.close_unused_in_child(self._supervisor_state.context.listen_sockets)
         if self._config_update_fd >= 0:
             os.close(self._config_update_fd)
+        self._log_files.close()
 
     def abort(self, why: str) -> None:
         if self._step is ReloadStep.COMMITTING:
@@ -299,6 +311,7 @@ class ReloadOperation:
         if self._config_update_fd >= 0:
             os.close(self._config_update_fd)
             self._config_update_fd = -1
+        self._log_files.close()
         if self._loader is not None:
             self._loader.kill()
         self._on_result(order_result)

@@ -9,14 +9,16 @@ from collections.abc import Callable, Sequence
 
 from balance.config.model import Config
 from balance.config.source import Source
-from balance.process import logs
+from balance.process import logs, privileges
 from balance.process.children.child import Child, SupervisorPipe
 from balance.process.children.child_context import ChildContext
 from balance.process.children.process_table import ProcessTable
 from balance.process.children.supervisor_state import SupervisorState
 from balance.process.generation import Generation
 from balance.process.ipc.wakeup import Wakeup
+from balance.process.log_files import ACCESS, LogFiles
 from balance.process.operations.upgrade_protocol import HandoverState
+from balance.process.privileges import credentials_of
 from balance.process.shared_memory.row_ownership import RowOwnership
 from balance.process.sockets.listen_sockets import ListenSockets, inode
 from balance.process.supervisor.shared_state import create_shared_state
@@ -44,6 +46,7 @@ class Bootstrap:
         """
         self._close_in_child = after_fork_in_child
         self._handover_state = handover_state
+        credentials = credentials_of(config)
         liveness_pipe, self._liveness_write_end = os.pipe()
         shared = create_shared_state(config, handover_state)
         number = 1 if handover_state is None else handover_state.generation + 1
@@ -62,6 +65,8 @@ class Bootstrap:
             names={},
             control_restarts=shared.board.control_restarts,
             watch_config=watch_config,
+            credentials=credentials,
+            access_log_fd=_access_log(config) if credentials is not None else None,
         )
         process_table = ProcessTable(
             config.workers,
@@ -82,13 +87,19 @@ class Bootstrap:
 
     def _worker_main(self, child: Child, supervisor_pipe: SupervisorPipe) -> int:
         assert child.worker_number is not None and child.row is not None
+        self._drop_privileges()
         return worker.run(self.supervisor_state.context, child.worker_number, child.row, supervisor_pipe)
 
     def _control_main(self, child: Child, supervisor_pipe: SupervisorPipe) -> int:
         # Imported here: workers do not load the admin server's libraries.
         from balance.process.control import control
 
+        self._drop_privileges()
         return control.run(self.supervisor_state.context, supervisor_pipe)
+
+    def _drop_privileges(self) -> None:
+        if self.supervisor_state.context.credentials is not None:
+            privileges.drop(self.supervisor_state.context.credentials)
 
     def _after_fork_in_child(self, name: str) -> None:
         """Close what only the supervisor may hold; above all the write end of the liveness pipe."""
@@ -98,6 +109,14 @@ class Bootstrap:
         for after_fork_in_child in self._close_in_child:
             after_fork_in_child()
         logs.configure_child(self.supervisor_state.context.config.logging, name)
+
+
+def _access_log(config: Config) -> int | None:
+    """The file of the access log, opened for children that may not."""
+    files = LogFiles.open(config.logging)
+    opened = files.take(ACCESS)
+    files.close()
+    return opened
 
 
 def _log_as(generation: Generation) -> None:

@@ -20,6 +20,7 @@ from balance.errors import StartError
 from balance.process.children import stall_detector
 from balance.process.children.child import Child, ChildState
 from balance.process.children.process_table import NEVER, ChildExit, ProcessTable
+from balance.process.control import file_watcher
 from balance.process.ipc.messages import CERTIFICATE_CHANGED, FILE_CHANGED, LIST_CHANGED, ORDER, ORDER_RESULT, REREAD_STATES
 from balance.process.ipc.pipe import Message
 from balance.process.operations.operation import Operation
@@ -41,6 +42,7 @@ log = logging.getLogger("balance.process")
 
 START_TIMEOUT_S = 30.0  # for imports on a slow, cold machine; a worker needs a tenth of a second
 CLOSE_TIMEOUT_S = 3.0
+WATCHER_INTERVAL_S = 5.0  # between two starts of a file watcher that dies
 SIGNAL_DEBOUNCE_S = 0.3  # `timeout` signals its child and then the process group: one stop, not two
 
 
@@ -76,6 +78,9 @@ class Supervisor:
         self._supervisor_state = Bootstrap(
             config, source, listen_sockets, self._selector, after_fork_in_child, handover_state, watch_config=watch_config
         ).supervisor_state
+        self._file_watcher: Child | None = None
+        self._watched_number = 0  # of the configuration whose files it looks at
+        self._next_watcher_at = 0.0
         self._stall_detector = stall_detector.StallDetector()
         self._next_stall_check = NEVER
 
@@ -161,6 +166,8 @@ class Supervisor:
         if child is self._successor:
             if message.kind == STOP:
                 self._on_successor_stopping()
+        elif child.worker_number is not None:  # a worker gives no orders, whoever has taken it over
+            self._for_operation(child, message)
         elif message.kind == FILE_CHANGED:
             self._submit_order(Reload(), "the file has changed", log_only)
         elif message.kind == LIST_CHANGED:  # the configuration file is not read again, which nobody has asked for
@@ -174,7 +181,11 @@ class Supervisor:
                 child.send(ORDER_RESULT, (number, order_result))
 
             self._submit_order(order, "admin API", on_result)
-        elif not self._operations.on_message(child, message, time.monotonic()):
+        else:
+            self._for_operation(child, message)
+
+    def _for_operation(self, child: Child, message: Message) -> None:
+        if not self._operations.on_message(child, message, time.monotonic()):
             for fd in message.fds:
                 os.close(fd)
 
@@ -287,11 +298,33 @@ class Supervisor:
             case phase if now >= self._deadline:
                 self._enter_phase(AFTER_DEADLINE[phase])
         process_table.start_due_restarts(now)
+        self._watch_files(now)
         self._operations.advance(now, may_begin=self._phase is LifecyclePhase.SERVING)
         self._systemd.ping_watchdog(now)
         if now >= self._next_stall_check:
             self._next_stall_check = now + stall_detector.CHECK_INTERVAL_S
             self._check_stalls()
+
+    def _watch_files(self, now: float) -> None:
+        """Where control may not see the files of the configuration, have a process that may look at them."""
+        context, watcher = self._supervisor_state.context, self._file_watcher
+        if context.credentials is None:
+            return
+        is_due = self._phase is LifecyclePhase.SERVING
+        number = context.generation.number
+        if watcher is not None and watcher.state is not ChildState.STOPPING and not (is_due and number == self._watched_number):
+            watcher.stop_gracefully(0.0)
+        is_watched = watcher is not None and watcher.state in (ChildState.STARTING, ChildState.READY)
+        if is_due and not is_watched and (number != self._watched_number or now >= self._next_watcher_at):
+            self._next_watcher_at = now + WATCHER_INTERVAL_S
+            self._watched_number = number
+            self._file_watcher = Child("file watcher")
+            try:
+                self._process_table.fork_child(
+                    self._file_watcher, lambda supervisor_pipe: file_watcher.run(context, supervisor_pipe)
+                )
+            except OSError as error:
+                log.error("changes of files are not noticed: cannot start a process: %s", error.strerror or error)
 
     def _notify_ready(self) -> None:
         if self._successor is not None or self._phase is not LifecyclePhase.SERVING:

@@ -18,6 +18,7 @@ from balance.process.children.child import SupervisorPipe, watch_messages
 from balance.process.children.child_context import ChildContext, new_event_loop, watch_liveness_pipe
 from balance.process.ipc.messages import GRACEFUL_STOP, REOPEN_LOGS
 from balance.process.ipc.pipe import Message
+from balance.process.log_files import LogFiles
 from balance.process.os_calls import set_process_name
 from balance.process.sockets.listen_sockets import inode
 from balance.process.worker.health_view import HealthView
@@ -61,7 +62,9 @@ class Worker:
         self._health_view = HealthView(loop, context, row)
         snapshot = build(context.config, context.slots, counts, random.random, self._health_view.shared, moment_now())
         shared = self._health_view.shared
-        self._listener_server = ListenerServer(loop, snapshot, counts, context.config.logging, shared, context.tls)
+        self._listener_server = ListenerServer(
+            loop, snapshot, counts, context.config.logging, shared, context.tls, context.access_log_fd
+        )
         self._health_view.begin(snapshot, self._listener_server)
         self._listener_server.catch_up = self._health_view.refresh_if_changed
         self._shared_store = SharedStore(self._health_view.shared, self._cells, lambda: self._listener_server.snapshot)
@@ -93,7 +96,7 @@ class Worker:
         if message.kind == GRACEFUL_STOP:
             self._begin_drain(message.data)
         elif message.kind == REOPEN_LOGS:
-            self._worker_reload.reopen_logs()
+            self._worker_reload.reopen_logs(LogFiles(message.data or (), message.fds))
         else:
             self._worker_reload.on_message(message)
 

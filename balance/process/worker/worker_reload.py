@@ -30,6 +30,7 @@ from balance.process.ipc.messages import (
     PrepareRequest,
 )
 from balance.process.ipc.pipe import Message, PipeEnd, from_memfd
+from balance.process.log_files import ACCESS, LOG, LogFiles
 from balance.process.worker.health_view import HealthView
 from balance.process.worker.shared_store import SharedStore
 from balance.proxy.access_log import AccessLog
@@ -84,6 +85,7 @@ class WorkerReload:
         self._pipe_end: PipeEnd | None = None
         self._prepare_request: PrepareRequest | None = None
         self._new: dict[int, socket.socket] = {}
+        self._log_files = LogFiles()  # those that came with the request
         self._prepared: Prepared | None = None
         self._prepare_lock = asyncio.Lock()  # one thread at a time, also when one reload is given up and the next one begins
 
@@ -97,13 +99,15 @@ class WorkerReload:
         prepare_request = self._prepare_request
         if message.kind == PREPARE:
             self._discard()
-            if len(message.fds) != 1 + len(message.data.new):
+            if len(message.fds) != 1 + len(message.data.new) + len(message.data.log_files):
                 self._send(REFUSED, (message.data.number, NO_DESCRIPTORS))
                 for fd in message.fds:
                     os.close(fd)
                 return
             file, *fds = message.fds
             prepare_request = self._prepare_request = message.data
+            count = len(message.data.new)
+            fds, self._log_files = fds[:count], LogFiles(message.data.log_files, fds[count:])
             self._new = {number: socket.socket(fileno=fd) for number, fd in zip(message.data.new, fds, strict=True)}
             spawn(self._prepare(message.data, file), "preparing a configuration")
         elif prepare_request is None or prepare_request.number != message.data:
@@ -130,7 +134,8 @@ class WorkerReload:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.disable()  # a collection over 10,000 new backends would stop the loop; most of what is new is here to stay
         try:
-            prepared = await self._loop.run_in_executor(None, self._build, file, self._listener_server.leaving)
+            opened = self._log_files.take(ACCESS)
+            prepared = await self._loop.run_in_executor(None, self._build, file, self._listener_server.leaving, opened)
         except (OSError, StartError, TlsError) as error:
             self._refuse(prepare_request, str(error))
         except Exception as error:
@@ -151,8 +156,16 @@ class WorkerReload:
             self._send(REFUSED, (prepare_request.number, why))
             self._discard()
 
-    def _build(self, file: int, leaving: list[Backend]) -> Prepared:
+    def _build(self, file: int, leaving: list[Backend], access_log_fd: int | None) -> Prepared:
         """In the thread: build the snapshot."""
+        try:
+            return self._built(file, leaving, access_log_fd)
+        except BaseException:
+            if access_log_fd is not None:
+                os.close(access_log_fd)
+            raise
+
+    def _built(self, file: int, leaving: list[Backend], access_log_fd: int | None) -> Prepared:
         config_update: ConfigUpdate = from_memfd(file)[1]
         config = config_update.config
         current = self._listener_server.snapshot
@@ -161,7 +174,7 @@ class WorkerReload:
             config, config_update.slots, self._row, random.random, shared, current, leaving, moment_now()
         )
         tls = TlsContexts(config, self._listener_server.tls)
-        access = AccessLog(config.logging.access_log) if config.logging.access_log.enabled else None
+        access = AccessLog(config.logging.access_log, access_log_fd) if config.logging.access_log.enabled else None
         if gc.get_count()[0] > GC_FREEZE_THRESHOLD:
             gc.freeze()
         return Prepared(snapshot, renewals, access, tls)
@@ -178,19 +191,20 @@ class WorkerReload:
         await self._listener_server.swap(prepared.snapshot, prepared.renewals, sockets, prepared.tls)
         self._health_view.swap_done()
         self._listener_server.log_to(prepared.access)
-        logs.reopen(prepared.snapshot.config.logging)
+        logs.reopen(prepared.snapshot.config.logging, self._log_files.take(LOG))
         self._row.cells[counters.GENERATION] = prepare_request.number
         self._send(COMMITTED, prepare_request.number)
 
-    def reopen_logs(self) -> None:
-        """Reopen log files, after a rotation."""
+    def reopen_logs(self, files: LogFiles) -> None:
+        """Reopen log files, after a rotation; `files` are those that the supervisor has opened."""
         config = self._listener_server.snapshot.config.logging
-        logs.reopen(config)
+        logs.reopen(config, files.take(LOG))
         if config.access_log.enabled:
             try:
-                self._listener_server.log_to(AccessLog(config.access_log))
+                self._listener_server.log_to(AccessLog(config.access_log, files.take(ACCESS)))
             except OSError as error:
                 log.error("the access log cannot be opened: %s; it goes on where it was", error.strerror or error)
+        files.close()
 
     def _discard(self) -> None:
         """Drop what was prepared."""
@@ -201,3 +215,4 @@ class WorkerReload:
         for sock in self._new.values():
             sock.close()
         self._new = {}
+        self._log_files.close()
