@@ -39,6 +39,7 @@ _CLIENT = "tests/proxy/http/test_client.py::"
 _BASIC = "tests/stages/security/test_basic_auth.py::"
 _BASIC_EXAMPLE = "tests/process/test_example_security.py::"
 _JWT = "tests/stages/security/test_jwt_stage.py::"
+_FORWARD_AUTH = "tests/stages/security/test_forward_auth.py::"
 _TOKEN = "tests/security/test_jwt_token.py::"
 _CORS = "tests/stages/security/test_cors_stage.py::"
 _HEADERS = "tests/stages/security/test_headers_stage.py::"
@@ -354,6 +355,17 @@ KEYS: dict[str, Key] = {
     "security.jwt.forward": Key(False, _JWT + "test_the_token_goes_on_or_not"),
     "security.jwt.realm": Key("r", _JWT + "test_what_is_refused_says_how"),
     "security.jwt.max_size": Key("4KB", _TOKEN + "test_attacks"),
+    "security.forward_auth.enabled": Key(True, _FORWARD_AUTH + "test_what_it_is_asked"),
+    "security.forward_auth.pool": Key("q", _FORWARD_AUTH + "test_what_it_is_asked"),
+    "security.forward_auth.path": Key("/verify", _FORWARD_AUTH + "test_what_it_is_asked"),
+    "security.forward_auth.host": Key("preserve", _FORWARD_AUTH + "test_its_host"),
+    "security.forward_auth.timeout": Key("1s", _FORWARD_AUTH + "test_what_it_is_asked"),
+    "security.forward_auth.on_failure": Key("allow", _FORWARD_AUTH + "test_what_is_no_answer"),
+    "security.forward_auth.request_headers": Key(["Cookie"], _FORWARD_AUTH + "test_it_gets_the_fields_that_are_listed"),
+    "security.forward_auth.response_headers": Key(
+        ["Remote-User"], _FORWARD_AUTH + "test_the_clients_own_are_removed_whatever_it_says"
+    ),
+    "security.forward_auth.client_headers": Key(["Set-Cookie"], _FORWARD_AUTH + "test_the_client_gets_what_is_listed"),
     "security.cors.enabled": Key(True, _CORS + "test_preflight"),
     "security.cors.allow_origins": Key(["https://a.example"], _CORS + "test_preflight"),
     "security.cors.allow_origin_regex": Key(

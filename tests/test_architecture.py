@@ -35,6 +35,8 @@ TOP_LEVEL = {
 # Modules whose claims are tested through another's door, with the file that does it.
 TESTED_ELSEWHERE = {
     "__main__": "cli/test_main.py",
+    "proxy/authorizing/authorizer_connection": "proxy/authorizing/test_authorizer.py",
+    "stages/security/authorization": "stages/security/test_forward_auth.py",
     "config/checking/pool_users": "config/checking/test_route_errors.py",
     "config/reading/tls_files": "config/reading/test_tls_settings.py",
     "config/schema/values/tls_sections": "config/reading/test_tls_settings.py",

@@ -37,7 +37,11 @@ BASE: dict[str, Any] = {
 }
 SIMPLE: dict[str, Any] = {"listen": ":8080", "backends": BACKENDS}
 
-_TO_ENABLE = {"basic_auth": {"users": {"u": SCRYPT}}, "jwt": {"algorithms": "HS256", "secret": "s" * 32}}
+_TO_ENABLE = {
+    "basic_auth": {"users": {"u": SCRYPT}},
+    "jwt": {"algorithms": "HS256", "secret": "s" * 32},
+    "forward_auth": {"pool": "q"},
+}
 _CHANGE = [{"action": "set", "name": "X-A", "value": "a"}]
 _IF = {"when": {"subject": "path", "equals": "/"}}
 # What stands around a key of a list, or around one that has no meaning alone: the keys that lead to it from `http` or from a

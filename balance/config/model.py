@@ -253,10 +253,13 @@ class ListenerConfig:
 
     @property
     def pools(self) -> tuple[str, ...]:
-        """Every pool that its requests may go to."""
+        """Every pool that its requests may go to, and those that are asked about them."""
         if self.http.routes and self.mode is Mode.HTTP:
-            return tuple(dict.fromkeys(use.pool for route in self.http.routes for use in route.uses))
-        pools = (self.pool, *(route.pool for route in self.sni_routes))
+            found = [use.pool for route in self.http.routes for use in route.uses]
+            found += [route.security.forward_auth.asked for route in self.http.routes]
+            return tuple(dict.fromkeys(pool for pool in found if pool))
+        asked = self.security.forward_auth.asked if self.mode is Mode.HTTP else ""
+        pools = (self.pool, *(route.pool for route in self.sni_routes), asked)
         return tuple(dict.fromkeys(pool for pool in pools if pool))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from balance.config.overlay import overlay, renamed
 from balance.config.schema.security_sections import RequestSecuritySection
 from balance.security.password_hash import parse_htpasswd
-from balance.security.settings import BasicAuth, Cors, Jwt, RouteSecurity, SecurityHeaders
+from balance.security.settings import BasicAuth, Cors, ForwardAuth, Jwt, RouteSecurity, SecurityHeaders
 
 
 def security_of(files: Mapping[str, str], *layers: RequestSecuritySection | None) -> RouteSecurity:
@@ -19,6 +19,7 @@ def security_of(files: Mapping[str, str], *layers: RequestSecuritySection | None
         cors=Cors(**_tuples(renamed(given.get("cors", {}), max_age="max_age_s"))),
         basic_auth=_basic_auth(given.get("basic_auth", {}), files),
         jwt=_jwt(given.get("jwt", {}), files),
+        forward_auth=ForwardAuth(**_tuples(renamed(given.get("forward_auth", {}), timeout="timeout_s"))),
     )
 
 

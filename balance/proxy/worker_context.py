@@ -87,6 +87,7 @@ class WorkerContext:
         "_counts",
         "_make_counts",
         "access",
+        "authorizers",
         "blocked",
         "blocks",
         "buffered",
@@ -139,6 +140,7 @@ class WorkerContext:
         self.response_reader = ResponseReader()
         self.tolerant_reader = ResponseReader(is_tolerant=True)
         self.connections: set[Drainable] = set()
+        self.authorizers: dict[str, HasIdle] = {}  # by pool, see authorizing.authorizer
         self.copy_queues: dict[str, HasIdle] = {}  # by mirror, see mirroring.copy_queue
         self.settings_in_use: weakref.WeakSet[Closable] = weakref.WeakSet()
         self.is_draining = False
@@ -161,8 +163,8 @@ class WorkerContext:
     def drain(self) -> None:
         """From now on no connection is kept open for another request."""
         self.is_draining = True
-        for queue in self.copy_queues.values():
-            queue.close_idle()
+        for owner in (*self.copy_queues.values(), *self.authorizers.values()):
+            owner.close_idle()
         for settings in self.settings_in_use:
             settings.is_closing = True
 

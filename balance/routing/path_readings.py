@@ -77,6 +77,11 @@ def merge_slashes(path: bytes) -> bytes:
     return _SLASHES.sub(b"/", path)
 
 
+def has_dot_segments(path: bytes) -> bool:
+    """Whether one of its segments is `.` or `..`."""
+    return _DOT_SEGMENT.search(path) is not None
+
+
 def resolve_dots(path: bytes) -> bytes:
     """`path` without dot segments (RFC 3986 section 5.2.4); `..` of the root is the root."""
     if _DOT_SEGMENT.search(path) is None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from balance.config.model import HashKey, ListenerConfig, RateLimit, SessionCookie, Timeouts
+from balance.config.model import HashKey, ListenerConfig, RateLimit, Retry, SessionCookie, Timeouts
 from balance.config.route_model import Buffering, PoolUse, RouteConfig
 from balance.geoip import geo_database
 from balance.model import Why
@@ -180,7 +180,11 @@ class Routers:
 
     def _route(self, listener: ListenerConfig, config: RouteConfig, environment: StageEnvironment, *, may_keep: bool) -> Route:
         slot = self._slots.get(route_key(listener.name, config.name), 0)
-        targets = {use.pool: self._target(listener.name, config, use) for use in config.uses}
+        asked = config.security.forward_auth.asked
+        uses = config.uses
+        if asked and all(use.pool != asked for use in uses):
+            uses = (*uses, PoolUse(asked, listener.timeouts, Retry(enabled=False), Buffering()))
+        targets = {use.pool: self._target(listener.name, config, use) for use in uses}
         known = self._previous.get((listener.name, config.name))
         regions = config.policy.regions
         if regions is not None and regions.geoip_db:

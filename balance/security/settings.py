@@ -78,8 +78,29 @@ class Jwt:
 
 
 @dataclass(frozen=True, slots=True)
+class ForwardAuth:
+    """Who may ask, by what an authorizer says of each request."""
+
+    enabled: bool = False
+    pool: str = ""  # the authorizer's
+    path: str = "/"  # that it is asked for, with a query if need be
+    host: str = "backend"  # the Host that it gets: backend, which is its own address, preserve, or a name
+    timeout_s: float = 5.0
+    on_failure: str = "deny"  # deny, allow
+    request_headers: tuple[str, ...] = ()  # the client's fields that it gets; (): all
+    response_headers: tuple[str, ...] = ()  # fields of a good reply that the backend gets
+    client_headers: tuple[str, ...] = ()  # likewise the client
+
+    @property
+    def asked(self) -> str:
+        """The pool that is asked about requests; "" for none."""
+        return self.pool if self.enabled else ""
+
+
+@dataclass(frozen=True, slots=True)
 class RouteSecurity:
     headers: SecurityHeaders = field(default_factory=SecurityHeaders)
     cors: Cors = field(default_factory=Cors)
     basic_auth: BasicAuth = field(default_factory=BasicAuth)
     jwt: Jwt = field(default_factory=Jwt)
+    forward_auth: ForwardAuth = field(default_factory=ForwardAuth)

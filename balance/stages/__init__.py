@@ -17,6 +17,7 @@ from balance.stages.respond import respond_stage
 from balance.stages.rules.rules_stage import rules_stage
 from balance.stages.security.basic_auth import basic_auth_stage
 from balance.stages.security.cors_stage import cors_stage
+from balance.stages.security.forward_auth import forward_auth_stage
 from balance.stages.security.headers_stage import headers_stage
 from balance.stages.security.jwt_stage import jwt_stage
 from balance.stages.splitting.blue_green import blue_green_stage
@@ -35,6 +36,7 @@ STAGES: Final[tuple[Build, ...]] = (
     rate_limit_stage,  # before all that costs more
     basic_auth_stage,  # before rules, which go by what it says of the user
     jwt_stage,
+    forward_auth_stage,  # what costs a question comes after what does not
     region_stage,  # rules and all behind them may go by the region
     rules_stage,  # before all that chooses a pool, which leaves what a rule has chosen
     fault_stage,

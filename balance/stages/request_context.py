@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from balance.http1.head import RequestFields
 from balance.routing.request_view import RequestView
 from balance.stages.notes import note
+from balance.stages.security.authorization import Answer, Question
 from balance.stages.security.client_fields import identified, without_spellings
 from balance.stages.security.identity import Identity
 from balance.transform.lines_per_try import LinesPerTry
@@ -103,6 +104,12 @@ class RequestContext(RequestView):
 
     def off_loop(self, job: Callable[[], object], done: Callable[[object], None]) -> bool:
         """Run a job that takes long, then done() with its result on the loop. False where too many wait already."""
+        return False
+
+    def ask(self, pool: str, question: Question, done: Callable[[Answer], None]) -> bool:
+        """Ask a backend of that pool, then done() with the answer on the loop, unless the wait is over before. False where too
+        many wait already.
+        """
         return False
 
     def epoch(self) -> float:

@@ -415,7 +415,8 @@ class Stage:
                         self.failures.append(f"{backend.name} has parked {parked}, which is in use or closed")
             await self.listener_server.drain(0.0)
             with contextlib.suppress(AssertionError):
-                await until(lambda: not any(backend.open_count for backend in self._all_backends()), patience_s=1.0)
+                open_to = lambda: sum(backend.open_count for backend in self._all_backends())  # noqa: E731
+                await until(lambda: not (open_to() or self.worker.descriptors.upstreams), patience_s=1.0)
             for backend in self._all_backends():
                 if backend.open_count or backend.idle:
                     self.failures.append(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from importlib.util import find_spec
 
 from balance.config.build import KeyPaths
+from balance.config.checking.route_errors import not_defined, pool_names
 from balance.config.model import Config
 from balance.config.reading.document import Document, Path
 from balance.model import Mode
@@ -15,7 +16,7 @@ from balance.security.settings import RouteSecurity
 
 Finding = tuple[Path, str]
 
-OF_REQUESTS = ("headers", "cors", "basic_auth", "jwt")  # keys of security that need requests
+OF_REQUESTS = ("headers", "cors", "basic_auth", "jwt", "forward_auth")  # keys of security that need requests
 
 
 def security_errors(config: Config, paths: KeyPaths) -> Iterator[Finding]:
@@ -29,6 +30,7 @@ def security_errors(config: Config, paths: KeyPaths) -> Iterator[Finding]:
 
 def _all(config: Config, paths: KeyPaths) -> Iterator[Finding]:
     document = paths.document
+    names = pool_names(config, document)
     has_http = any(listener.mode is Mode.HTTP for listener in config.listeners)
     for index, listener in enumerate(config.listeners):
         own = (*paths.listeners[index], "security")
@@ -40,13 +42,15 @@ def _all(config: Config, paths: KeyPaths) -> Iterator[Finding]:
             continue
         scopes = (own, ("security",))
         if not listener.http.routes:
-            yield from _security(listener.security, scopes, document)
+            yield from _security(listener.security, scopes, document, names)
         for number, route in enumerate(listener.http.routes):
-            yield from _security(route.security, ((*paths.routes[index], number, "security"), *scopes), document)
+            yield from _security(route.security, ((*paths.routes[index], number, "security"), *scopes), document, names)
 
 
-def _security(security: RouteSecurity, scopes: tuple[Path, ...], document: Document) -> Iterator[Finding]:
-    """`scopes` are where its keys may stand, the nearest first."""
+def _security(
+    security: RouteSecurity, scopes: tuple[Path, ...], document: Document, names: Collection[str]
+) -> Iterator[Finding]:
+    """`scopes` are where its keys may stand, the nearest first; `names` those of the pools."""
 
     def at(*keys: str) -> Path:
         return next((path for scope in scopes if document.has(path := (*scope, *keys))), (*scopes[0], *keys[:1]))
@@ -62,6 +66,7 @@ def _security(security: RouteSecurity, scopes: tuple[Path, ...], document: Docum
             if getattr(headers, key):
                 yield at("headers", key), "has no effect without hsts_max_age"
     yield from _jwt(security, at)
+    yield from _forward_auth(security, at, names)
     basic = security.basic_auth
     if basic.enabled:
         users = (*basic.users, *basic.htpasswd)
@@ -108,3 +113,15 @@ def _jwt(security: RouteSecurity, at: Callable[..., Path]) -> Iterator[Finding]:
         yield at("jwt", key), "has no effect with HS* alone, which take secret"
     if not jwt.forward and jwt.source.startswith("cookie:"):
         yield at("jwt", "forward"), "false has no effect on a token in a cookie: cookies go on as they come"
+
+
+def _forward_auth(security: RouteSecurity, at: Callable[..., Path], names: Collection[str]) -> Iterator[Finding]:
+    settings = security.forward_auth
+    if not settings.enabled:
+        return
+    if not settings.pool:
+        yield at("forward_auth"), "'pool' is missing: the pool of the authorizer"
+    elif settings.pool not in names:
+        yield at("forward_auth", "pool"), not_defined(settings.pool, names)
+    if not settings.timeout_s:
+        yield at("forward_auth", "timeout"), "0 is no time to answer in; write at least 1ms"

@@ -8,11 +8,16 @@ from balance.config.schema import scalars as kind
 from balance.config.schema.section import Flag, Section, Size, Timeout, key, one_or_list
 from balance.config.schema.values import security_values as value
 from balance.config.schema.values.route_values import REGEX
+from balance.config.schema.values.transform_values import HTTP_HOST
 
 _ORIGINS = one_or_list(value.ORIGIN)
 Origins = Annotated[list[Annotated[str, value.ORIGIN]], _ORIGINS[0], _ORIGINS[1]]
 _NAMES = one_or_list(kind.FIELD_NAME)
 FieldNames = Annotated[list[Annotated[str, kind.FIELD_NAME]], _NAMES[0], _NAMES[1]]
+_ASKED = one_or_list(value.ASKED_FIELD)
+AskedFields = Annotated[list[Annotated[str, value.ASKED_FIELD]], _ASKED[0], _ASKED[1]]
+_ANSWERED = one_or_list(value.ANSWERED_FIELD)
+AnsweredFields = Annotated[list[Annotated[str, value.ANSWERED_FIELD]], _ANSWERED[0], _ANSWERED[1]]
 _PATTERNS = one_or_list(REGEX)
 Patterns = Annotated[list[Annotated[str, REGEX]], _PATTERNS[0], _PATTERNS[1]]
 _ALGORITHMS = one_or_list(value.JWT_ALGORITHM)
@@ -117,6 +122,34 @@ class JwtSection(Section):
     max_size: Size = key("A longer token is refused.", "8KB")
 
 
+class ForwardAuthSection(Section):
+    """Asks an authorizer about each request, before the backend: a GET without a body, which says in X-Forwarded-Method,
+    -Proto, -Host, -Uri and -For what is asked for and by whom. 2xx lets it go on; any other but 5xx is what the client gets."""
+
+    section_name = "security.forward_auth"
+    enabled: Flag = key("Whether nobody gets in without its word.", False)
+    pool: Annotated[str, kind.NAME] = key(
+        "Its pool, one of `pools`: balancing, health checks, breakers and limits of connections are the pool's."
+    )
+    path: Annotated[str, value.ASKED_PATH] = key("What it is asked for.", "/")
+    host: Annotated[str, HTTP_HOST] = key(
+        "What it gets as Host. backend: its own address. preserve: what the client sent. Else this name.", "backend"
+    )
+    timeout: Timeout = key("How long a request waits for its answer, the connection included.", "5s")
+    on_failure: Annotated[str, kind.choice("deny", "allow")] = key(
+        "What becomes of a request that it says nothing about, as it can't be reached, is late, answers 5xx or no HTTP. deny "
+        "is 503; allow lets it go on, without response_headers, and the access log has `rule: forward_auth`.",
+        "deny",
+    )
+    request_headers: AskedFields = key("The client's fields that it gets besides; [] is all of them.", [])
+    response_headers: AnsweredFields = key(
+        "Fields of a good reply that the backend gets. The client's own of those names are removed in every spelling, whatever "
+        "the authorizer says.",
+        [],
+    )
+    client_headers: AskedFields = key("Fields of a good reply that the client gets, like Set-Cookie.", [])
+
+
 class RequestSecuritySection(Section):
     """The keys of `security` that the top, a listener and a route may have: the nearest wins, key by key."""
 
@@ -125,6 +158,7 @@ class RequestSecuritySection(Section):
     cors: CorsSection = key("Which pages of other origins may read replies.")
     basic_auth: BasicAuthSection = key("Users and passwords.")
     jwt: JwtSection = key("Tokens.")
+    forward_auth: ForwardAuthSection = key("An authorizer that is asked about each request.")
 
 
 class RouteSecuritySection(RequestSecuritySection):

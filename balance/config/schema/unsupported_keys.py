@@ -14,21 +14,15 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
         [
             "trusted_proxies",
             "client_address",
-            "forward_auth",
         ]
     ),
     "pool": frozenset(["tls", "discovery", "autoscaler"]),
     "backend": frozenset(["tls"]),
     "rate_limit": frozenset(["scope"]),
     "route": frozenset(["tls"]),
-    "route security": frozenset(["ip_allowlist", "ip_allowlist_files", "ip_blocklist", "forward_auth"]),
+    "route security": frozenset(["ip_allowlist", "ip_allowlist_files", "ip_blocklist"]),
     "security.jwt": frozenset(["jwks_url"]),
     "tls": frozenset(["backend", "client_auth", "client_ca_file", "client_crl_file", "redirect_http"]),
-    "security": frozenset(
-        [
-            "forward_auth",
-        ]
-    ),
     "admin": frozenset(["auth", "tls", "dashboard"]),
     "metrics": frozenset(["aliases"]),
     "access_log": frozenset(["sample", "slow_threshold"]),

@@ -48,6 +48,36 @@ def test_a_mistake_is_told_once_where_it_is(security: str, where: str, what: str
         assert f" {path}: {what}" in problem
 
 
+@pytest.mark.parametrize(
+    ("keys", "where", "what"),
+    [
+        ("", "", "'pool' is missing: the pool of the authorizer"),
+        (", pool: x", ".pool", "'x' is not defined; pools: default"),
+        (", pool: default, timeout: 0s", ".timeout", "0 is no time to answer in; write at least 1ms"),
+        (", pool: default, on_failure: open", ".on_failure", "'open' is not one of deny, allow"),
+        (", pool: default, path: verify", ".path", "'verify' is not a path; it begins with /"),
+        (", pool: default, path: '/a#b'", ".path", "'/a#b' is not a path; it begins with /"),
+        (", pool: default, response_headers: Host", ".response_headers", "Host has another meaning; write a field of your own"),
+        (", pool: default, response_headers: X-Real-IP", ".response_headers", "X-Real-IP has another meaning"),
+        (", pool: default, request_headers: Upgrade", ".request_headers", "Upgrade belongs to a connection or to a body"),
+        (", pool: default, client_headers: content-length", ".client_headers", "content-length belongs to a connection or to"),
+    ],
+    ids=range(10),
+)
+def test_mistakes_about_an_authorizer(keys: str, where: str, what: str) -> None:
+    for text, path in ((ROUTES, "http.routes[0].security.forward_auth"), (HEAD + "security: %s\n", "security.forward_auth")):
+        (problem,) = problems_of(text % f"{{forward_auth: {{enabled: true{keys}}}}}")
+        assert f" {path}{where}: {what}" in problem
+
+
+def test_a_pool_that_is_asked_alone_is_in_use() -> None:
+    pools = "pools: {a: {backends: [{address: 'a:1'}]}, auth: {backends: [{address: 'b:1'}]}}\n"
+    text = "listeners: [{listen: ':1', pool: a}]\n" + pools + "security: {forward_auth: {enabled: true, pool: auth}}\n"
+    loaded = load_text(text, "f.yaml", {})
+    assert loaded.config.listeners[0].pools == ("a", "auth")
+    assert not loaded.warnings
+
+
 @pytest.mark.parametrize("key", ["ip_allowlist", "ip_blocklist"])
 def test_what_a_route_cannot_say_is_refused_by_name(key: str) -> None:
     (problem,) = problems_of(ROUTES % f"{{{key}: []}}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from balance.config.schema.scalars import FIELD_NAME, METHOD, Scalar, as_text, display, text_matching
 from balance.security.cors_origins import normalized_origin
+from balance.security.forward_fields import NEVER_PASSED
 from balance.security.jwt_keys import ALGORITHMS
 from balance.security.password_hash import PasswordHash
 
@@ -40,6 +41,18 @@ def _identity_field(value: object) -> str:
     return text
 
 
+def _asked_field(value: object) -> str:
+    text = str(FIELD_NAME.read(value))
+    if text.lower() in NEVER_PASSED:
+        raise ValueError(f"{text} belongs to a connection or to a body, and is never passed on here")
+    return text
+
+
+def _answered_field(value: object) -> str:
+    text = str(FIELD_NAME.read(value))
+    return text if text.lower() == "authorization" else _identity_field(text)
+
+
 def _algorithm(value: object) -> str:
     text = as_text(value)
     if text not in ALGORITHMS:
@@ -61,6 +74,9 @@ def _token_source(value: object) -> str:
     return text
 
 
+ASKED_FIELD = Scalar(_asked_field, {"type": "string", "minLength": 1})
+ANSWERED_FIELD = Scalar(_answered_field, {"type": "string", "minLength": 1})
+ASKED_PATH = text_matching(r'/[!"$-~]*', "a path; it begins with / and has no spaces", 2000)
 JWT_ALGORITHM = Scalar(_algorithm, {"type": "string", "enum": [*ALGORITHMS]})
 TOKEN_SOURCE = Scalar(_token_source, {"type": "string", "minLength": 1})
 CLAIM = text_matching(r"[^\x00-\x1f\x7f]{1,500}", "a claim or value of one; write up to 500 characters", 500)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from balance.errors import ProtocolError
 from balance.http1.head import RequestFields, Response
 from balance.model import Why
+from balance.proxy.authorizing.authorizer import Asking, authorizer
 from balance.proxy.http.request_head import request_head
 from balance.proxy.http.routed.encoded_reply import EncodedReply
 from balance.proxy.listener_settings import ListenerSettings
@@ -21,6 +22,7 @@ from balance.runtime.backend import Backend
 from balance.runtime.routes import Route, Router
 from balance.stages.notes import note
 from balance.stages.request_context import RequestContext
+from balance.stages.security.authorization import Answer, Question
 from balance.stages.settled import Settled
 from balance.stages.stage import Reply, ReplyHead, Stage, Wait
 from balance.transform.lines_per_try import own_host
@@ -34,7 +36,7 @@ MAX_CHANGES: Final = 16  # routes of which a reply's head is remembered as they 
 class Routing(RequestContext):
     """Finds the route and runs its stages. Exchange.begin() follows when the last of them says go on."""
 
-    __slots__ = ("_at_timeout", "_exchange", "_next", "_ready_at", "encoded", "is_settled", "is_waiting", "taken")
+    __slots__ = ("_asking", "_at_timeout", "_exchange", "_next", "_ready_at", "encoded", "is_settled", "is_waiting", "taken")
 
     _at_timeout: Reply | None  # set by a wait, as is the next
     _ready_at: float  # when the wait ends, seconds, monotonic
@@ -46,6 +48,7 @@ class Routing(RequestContext):
         self._exchange = exchange
         self._next = 0  # the stage to ask first
         self.is_waiting = False
+        self._asking: Asking | None = None  # an authorizer
         self.is_settled = False  # its lines settle what all stages do (see settled_request); known after the first request only
         self.taken: Route | None = None  # the route that was found
         self.encoded: EncodedReply | None = None  # the body of the reply, where a stage encodes it
@@ -213,6 +216,9 @@ class Routing(RequestContext):
     def done(self) -> None:
         """The exchange has ended: a wait has no effect any more, and what its reply took is free."""
         self.is_waiting = False
+        if self._asking is not None:
+            self._asking.cancel(is_late=False)
+            self._asking = None
         if self.encoded is not None:
             self.encoded.close()
 
@@ -224,6 +230,12 @@ class Routing(RequestContext):
     def off_loop(self, job: Callable[[], object], done: Callable[[object], None]) -> bool:
         return self._exchange.settings.worker.jobs.run(job, done)
 
+    def ask(self, pool: str, question: Question, done: Callable[[Answer], None]) -> bool:
+        route, settings = self.taken, self._exchange.settings
+        assert route is not None
+        self._asking = authorizer(settings.worker, pool).ask(route.targets[pool].pool, question, settings.replies, done)
+        return self._asking is not None
+
     def epoch(self) -> float:
         return time()
 
@@ -232,6 +244,7 @@ class Routing(RequestContext):
         if not self.is_waiting:
             return
         self.is_waiting = False
+        self._asking = None
         exchange = self._exchange
         try:
             if reply is not None:
@@ -247,6 +260,8 @@ class Routing(RequestContext):
         if now < self._ready_at:
             self._exchange.client.arm(now, self._ready_at - now)
         else:
+            if self._asking is not None:
+                self._asking.cancel(is_late=True)
             self.wake(self._at_timeout)
 
     # --- replies --------------------------------------------------------------------------------------
