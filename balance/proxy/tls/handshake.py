@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from balance.model import Why
 from balance.proxy.net.timer_wheel import NEVER
+from balance.proxy.tls.record_feed import RecordFeed
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
 from balance.tls.contexts import ListenerTls
@@ -52,7 +53,7 @@ class Chosen(NamedTuple):
     server_name: str  # "" where the client names none
 
 
-class HandshakeObject(ssl.SSLObject):
+class HandshakeObject(RecordFeed):
     """Tells its Handshake how the handshake ended."""
 
     handshake: Handshake
@@ -92,8 +93,10 @@ class Handshake:
     def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, **_: Any) -> ssl.SSLObject:
         policy = self.chosen.policy
         policy.sslobject_class = HandshakeObject
-        made = cast(HandshakeObject, policy.wrap_bio(incoming, outgoing, server_side=True))
+        fed = ssl.MemoryBIO()
+        made = cast(HandshakeObject, policy.wrap_bio(fed, outgoing, server_side=True))
         made.handshake = self
+        made.begin(incoming, fed, self.flooded)
         made.context = self.chosen.certificate  # before the handshake: what changes by it is said in tls.contexts
         self._outgoing = outgoing
         return made
@@ -103,6 +106,12 @@ class Handshake:
         if self._outgoing is not None:
             with contextlib.suppress(OSError):
                 os.write(self._fd, self._outgoing.read())
+
+    def flooded(self) -> None:
+        """After the handshake: the peer sends records without data, and no end of them."""
+        self._worker.row.cells[counters.WHY + Why.TLS_PROTOCOL] += 1
+        what = f"the TLS connection of {self.client_address} is closed: too many records without data"
+        self._worker.tls_refused.say(monotonic(), what)
 
     def ended(self, error: BaseException | None) -> None:
         """It is over; `error` is None when the application's protocol has the connection now."""

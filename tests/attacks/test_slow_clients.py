@@ -1,0 +1,38 @@
+"""Slow clients (Slowloris, R-U-Dead-Yet): heads and bodies that never end hold nothing up but themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from attacked import Flood, GoodClient, Site, raise_descriptor_limit
+
+pytestmark = [pytest.mark.drill, pytest.mark.long, pytest.mark.timeout(120)]
+
+HEADS = 2000
+BODIES = 500
+TIMEOUTS = {"client_header": "4s", "client_body": "4s", "request": "8s"}
+
+
+def test_slow_heads_and_bodies_end_at_their_time_limits_and_others_are_served(tmp_path: Path) -> None:
+    raise_descriptor_limit()
+    with Site(tmp_path, timeouts=TIMEOUTS) as site, GoodClient(site) as good:
+
+        def attack() -> None:
+            with Flood(site) as heads, Flood(site) as bodies:
+                heads.open(HEADS)
+                bodies.open(BODIES)
+                heads.send(lambda number: b"GET / HTTP/1.1\r\nHost: a\r\n")
+                bodies.send(lambda number: b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
+                for turn in range(40):
+                    heads.send(lambda number, turn=turn: b"X-%d: %d\r\n" % (turn, number) if number % 40 == turn else b"")
+                    bodies.send(lambda number: b"x" * 10)
+                    heads.look()
+                    bodies.look(0.05)
+                good.answers(20)
+                heads.ends()
+                bodies.ends()
+                assert {reply[:12] for reply in heads.received.values()} == {b"HTTP/1.1 408"}
+                assert {reply[:12] for reply in bodies.received.values()} <= {b"HTTP/1.1 408", b"HTTP/1.1 504"}
+
+        site.withstands(attack)
