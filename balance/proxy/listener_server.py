@@ -83,6 +83,11 @@ class ListenerServer:
         """Backends that are not configured any more but still in use."""
         return list(self._leaving.values())
 
+    @property
+    def client_count(self) -> int:
+        """Connections of clients now, over all listeners."""
+        return self._worker.descriptors.clients
+
     async def open(self, sockets: Sequence[tuple[str, socket.socket]]) -> None:
         """Listen on `sockets`, each with the name of its listener. KeyError for a name that is not configured."""
         self._next_tick = monotonic() + TICK_S

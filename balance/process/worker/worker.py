@@ -21,6 +21,7 @@ from balance.process.ipc.pipe import Message
 from balance.process.log_files import LogFiles
 from balance.process.os_calls import set_process_name
 from balance.process.sockets.listen_sockets import inode
+from balance.process.worker.freed_memory import FreedMemory, malloc_trim
 from balance.process.worker.health_view import HealthView
 from balance.process.worker.shared_store import SharedStore
 from balance.process.worker.worker_reload import WorkerReload, moment_now
@@ -85,6 +86,7 @@ class Worker:
         await self._listener_server.open(sockets)
         self._worker_reload.begin({inode(sock): sock for _, sock in sockets}, supervisor_pipe.pipe_end)
         self._sync_other_workers()
+        FreedMemory(loop, lambda: self._listener_server.client_count, malloc_trim()).begin()
         watch_messages(loop, supervisor_pipe, self._on_message)
         gc.freeze()  # of a large configuration, which is here to stay, a collection would hold the loop
         supervisor_pipe.notify_ready()

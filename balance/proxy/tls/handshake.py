@@ -1,9 +1,10 @@
 """One TLS handshake of a client: bounded in time, counted, and told apart when it fails.
 
-uvloop's TLS, which is compiled, does the work: read and written, a byte costs no Python here. It has no place to choose a
-context by the client's name before the handshake, and it drops the alert that would tell a client why it was refused. Both are
-done where it asks its context for an SSLObject: it is given a Handshake, which passes for an SSLContext. The application's
-protocol hears of the connection only when the handshake is over; until then the Handshake stands for it in a drain.
+uvloop's TLS, which is compiled, does the work; of Python there is what cuts the stream into records (record_feed). It has no
+place to choose a context by the client's name before the handshake, and it drops the alert that would tell a client why it was
+refused. Both are done where it asks its context for an SSLObject: it is given a Handshake, which passes for an SSLContext. The
+application's protocol hears of the connection only when the handshake is over; until then the Handshake stands for it in a
+drain.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Gives OpenSSL what a peer sends by a few records at a time, and ends a connection whose records have no data.
 
 TLS allows records that bring the application nothing: key updates, warnings, empty ones. OpenSSL 3 takes key updates without
-end, 23 us for each 27 bytes, answers those that ask for it, whether the peer reads or not, and takes all that have come in one turn
-of the event loop: some hundred milliseconds in which nobody else is served. BoringSSL and Go's crypto/tls have such a bound, too.
+end, 23 us for each 27 bytes, and answers those that ask for it, whether the peer reads or not. It takes all that have come in
+one turn of the event loop: some hundred milliseconds in which nobody else is served. BoringSSL and Go's crypto/tls have a
+bound, too.
 """
 
 from __future__ import annotations

@@ -1,0 +1,32 @@
+"""Freed memory is given back after floods, and not in ordinary ups and downs."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from balance.process.worker.freed_memory import MANY, FreedMemory, malloc_trim
+
+
+@pytest.mark.parametrize(
+    ("clients", "expected"),
+    [
+        ([MANY - 1, 0, 0], []),
+        ([MANY, 0, 0, 0], [1]),
+        ([0, MANY, MANY + 50, 10, 10], [3]),
+        ([10 * MANY, 6 * MANY, 5 * MANY, 4 * MANY, 0], [2, 4]),
+        ([1000, 900, 1000, 700, 501, 1000], []),
+        ([5000, 100, 5000, 100], [1, 3]),
+    ],
+)
+def test_it_is_due_when_many_have_left(clients: list[int], expected: list[int]) -> None:
+    freed = FreedMemory(asyncio.new_event_loop(), lambda: 0, None)
+    assert [turn for turn, count in enumerate(clients) if freed.is_due(count)] == expected
+    freed._loop.close()
+
+
+def test_this_c_library_has_what_it_needs() -> None:
+    trim = malloc_trim()
+    assert trim is not None
+    assert trim(0) in (0, 1)
