@@ -85,6 +85,7 @@ class Why(enum.IntEnum):
     TLS_ABORTED = 48  # the client left during the handshake
     PROXY_HEADER = 49  # no PROXY header came in time, or a wrong one, or from who may send none
     RATE_LIMITED = 50
+    RATE_LIMIT_STORE = 51  # the store of limits that machines share can't be used, and on_failure is deny
 
     @property
     def word(self) -> str:

@@ -49,7 +49,7 @@ _COOKIE = "tests/proxy/http/test_session_cookie.py::test_the_cookie_is_the_one_t
 _EXCHANGE = "tests/proxy/http/test_exchange.py::"
 _LIMITS = "tests/proxy/test_settings.py::test_what_is_beyond_a_limit_never_reaches_a_backend"
 _JUDGED = "tests/probes/test_probes_http.py::test_a_reply_is_judged_by_status_and_body"
-_LIMIT = "tests/stages/test_rate_limit.py::"
+_LIMIT = "tests/stages/rate_limits/test_rate_limit_stage.py::"
 _REDIRECT = "tests/transform/test_redirect_target.py::test_request_is_sent_to"
 _REPEATS = "tests/proxy/http/test_resend.py::"
 _ROUTER = "tests/runtime/test_routes.py::"
@@ -305,12 +305,13 @@ KEYS: dict[str, Key] = {
     "security.ip_blocklist.files": Key([ADDRESSES], _ACCESS + "test_who_may_not_connect_is_reset_before_a_byte_is_read"),
     "rate_limit.enabled": Key(True, _LIMIT + "test_there_is_none_unless_enabled"),
     "rate_limit.type": Key("sliding-window", _LIMIT + "test_a_window_has_no_more_than_it_says"),
-    "rate_limit.key": Key(["path", "header:X-A"], _LIMIT + "test_it_counts_together_what_has_the_same_key"),
+    "rate_limit.key": Key(["path", "jwt:sub"], _LIMIT + "test_it_counts_together_what_has_the_same_key"),
     "rate_limit.requests_per_second": Key(7, _LIMIT + "test_a_bucket_has_its_burst_and_its_rate"),
     "rate_limit.burst": Key(7, _LIMIT + "test_a_bucket_has_its_burst_and_its_rate"),
     "rate_limit.window": Key("7s", _LIMIT + "test_a_window_has_no_more_than_it_says"),
     "rate_limit.max_requests": Key(7, _LIMIT + "test_a_window_has_no_more_than_it_says"),
     "rate_limit.report_only": Key(True, _LIMIT + "test_a_report_refuses_nobody_and_counts"),
+    "rate_limit.scope": Key("redis", _LIMIT + "test_what_machines_share_is_told_to_others_and_nothing_else"),
     "rate_limit.headers": Key(False, _LIMIT + "test_nothing_is_told_where_that_is_off_but_when_to_come_again"),
     "rate_limit.allowlist": Key(["10.0.0.0/8"], _LIMIT + "test_who_is_on_the_allow_list_has_no_limit"),
     "security.connection_protection.enabled": Key(True, _GUARD + "test_who_has_too_many_connections_is_reset"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from balance.admin.backends import backend, waiting
 from balance.admin.metrics import processes
+from balance.admin.metrics.shared_limits import shared_limits
 from balance.admin.metrics.totals import Totals
 from balance.admin.sessions import store
 from balance.admin.state_view import BackendView, StateView
@@ -51,6 +52,7 @@ def status(view: StateView, now: float, now_us: int) -> dict[str, Any]:
         "requests": {"active": totals.cell(counters.EXCHANGES_OPEN) - in_tcp, "total": sum(totals.series().values())},
         "sessions": {"active": in_tcp, "total": sessions(view, totals)},
         "redis": store(view),
+        "rate_limits": shared_limits(view),
         "supervisor": {"pid": view.supervisor_pid, "pid_namespace": processes.pid_namespace()},
         "control": {"pid": view.control_pid, "restarts": view.board.control_restarts},
         "worker_restarts": view.board.worker_restarts,

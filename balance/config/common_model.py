@@ -64,12 +64,13 @@ class RateLimit:
 
     enabled: bool = False
     type: str = "token-bucket"  # token-bucket, sliding-window
-    key: tuple[str, ...] = ("client-ip",)  # client-ip, path, route, header:NAME, cookie:NAME, query:NAME; together
+    key: tuple[str, ...] = ("client-ip",)  # client-ip, path, route, header:NAME, cookie:NAME, query:NAME, jwt:CLAIM; together
     requests_per_second: float = 100.0
     burst: int = 0  # 0: as many as in a second, at least one
     window_s: float = 60.0
     max_requests: int = 100
     report_only: bool = False
     headers: bool = True  # tell clients what is left
+    scope: str = "local"  # local, redis: the workers of this machine, or all machines
     allowlist: tuple[str, ...] = ()  # networks of who has no limit
     counted_for: str = ""

@@ -321,6 +321,16 @@ class Config:
     restart_drain_s: float = 3600.0
     source: str = ""  # the file that it was read from
 
+    @property
+    def shares_limits(self) -> bool:
+        """Whether a rate limit is counted over several machines."""
+        return bool(self.redis.url) and any(
+            limit.enabled and limit.scope == "redis"
+            for listener in self.listeners
+            if listener.mode is Mode.HTTP
+            for limit in [route.rate_limit for route in listener.http.routes] or [listener.rate_limit]
+        )
+
     def pool(self, name: str) -> PoolConfig:
         """The pool of that name; KeyError when there is none."""
         for pool in self.pools:

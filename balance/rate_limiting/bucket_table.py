@@ -13,43 +13,58 @@ Which keys meet there depends on a secret.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import blake2b
-from typing import Final
+from struct import Struct
+from typing import Any, Final
 
 SLOTS: Final = 1 << 17
 WAYS: Final = 8
 MARKS: Final = 12  # of a sliding window
 CELL_BYTES: Final = 8
-# In cells: for each slot the hash of its key (0: free) and when its limit is unused again (a float, seconds of the monotonic
-# clock; a hint), and the marks of sliding windows; then for each worker's row the counts and the marks of token buckets.
+GROUP: Final = 8  # rows whose cells of a slot are side by side: one cache line of counts, and one read
+# In cells: for each slot the hash of its key (0: free), when its limit is unused again (a float, seconds of the monotonic
+# clock; a hint), the head of its sliding window and that window's marks; then for each group of rows the counts and the marks
+# of token buckets, slot by slot.
 _FULL_AT: Final = SLOTS
-_WINDOWS: Final = 2 * SLOTS
-_ROWS: Final = _WINDOWS + MARKS * SLOTS
-_ROW: Final = 2 * SLOTS
+_HEADS: Final = 2 * SLOTS
+_WINDOWS: Final = 3 * SLOTS
+_GROUPS: Final = _WINDOWS + MARKS * SLOTS
+_CELLS: Final = 2 * GROUP  # of a slot in a group
+_GROUP: Final = _CELLS * SLOTS
 
 MAX_PLAIN_KEY: Final = 64  # longer ones are remembered by their hash
 
 
 def table_cells(rows: int) -> int:
     """The size of a table for so many workers. Pages that nobody has touched cost nothing."""
-    return _ROWS + _ROW * rows
+    return _GROUPS + _GROUP * -(-rows // GROUP)
+
+
+Reader = Callable[[memoryview, int], tuple[Any, ...]]  # of the cells at an offset, in bytes
+
+
+def _reader(cells: str) -> Reader:
+    return Struct("@" + cells).unpack_from  # the machine's own format reads a cell at once, never half of it: others write
 
 
 class BucketTable:
     """As one worker sees it."""
 
-    __slots__ = ("_floats", "_numbers", "_own", "_rows", "_secret")
+    __slots__ = ("_both", "_counts", "_floats", "_in_use", "_memory", "_numbers", "_own", "_rows", "_secret")
 
     def __init__(self, memory: memoryview, rows: memoryview, own: int, secret: bytes) -> None:
         """`memory` has table_cells() cells of 8 bytes; `rows` is the cell that says how many rows are in use, this worker's
         `own` among them; `secret` is the same for all workers.
         """
-        octets = memory.cast("B")
-        self._numbers = octets.cast("Q")
-        self._floats = octets.cast("d")
+        self._memory = memory.cast("B")
+        self._numbers = self._memory.cast("Q")
+        self._floats = self._memory.cast("d")
         self._rows = rows
-        self._own = _ROWS + _ROW * own
+        self._own = _GROUPS + _GROUP * (own // GROUP) + own % GROUP
         self._secret = secret[:64]
+        self._in_use = 0
+        self._look_at_rows(rows[0])
 
     @classmethod
     def of_one_worker(cls, secret: bytes = b"") -> BucketTable:
@@ -84,43 +99,80 @@ class BucketTable:
         """The slot is that key's; the marks are set."""
         self._numbers[slot] = hashed
 
+    def _look_at_rows(self, rows: int) -> None:
+        """Read this many from now on."""
+        self._in_use = rows
+        count = min(rows, GROUP)
+        self._counts: Reader = _reader(f"{count}Q")
+        self._both: Reader = _reader(f"{count}Q{CELL_BYTES * (GROUP - count)}x{count}d")
+
     def used(self, slot: int) -> int:
         """The sum of the counts of all workers."""
         rows = self._rows[0]
-        at = _ROWS + slot
         if rows == 1:
-            count: int = self._numbers[at]
+            count: int = self._numbers[_GROUPS + _CELLS * slot]
             return count
-        return sum(self._numbers[at : at + _ROW * rows : _ROW].tolist())
+        if rows != self._in_use:
+            self._look_at_rows(rows)
+        counts = sum(self._counts(self._memory, CELL_BYTES * (_GROUPS + _CELLS * slot)))
+        if rows > GROUP:
+            for at in range(_GROUPS + _GROUP + _CELLS * slot, _GROUPS + _GROUP * -(-rows // GROUP), _GROUP):
+                counts += sum(self._numbers[at : at + GROUP].tolist())
+        return counts
 
     def count(self, slot: int, unused_at: float) -> None:
         """This worker has admitted one more, and so the limit is unused again from that time on."""
-        self._numbers[self._own + slot] += 1
+        self._numbers[self._own + _CELLS * slot] += 1
         self._floats[_FULL_AT + slot] = unused_at
+
+    def keep_until(self, slot: int, unused_at: float) -> None:
+        """The limit is unused again from that time on, not before."""
+        if unused_at > self._floats[_FULL_AT + slot]:
+            self._floats[_FULL_AT + slot] = unused_at
 
     # --- the marks of token buckets: one for each worker, the highest one counts ----------------------
 
-    def mark(self, slot: int) -> float:
-        """The highest mark of all workers; 0.0 is none."""
+    def used_since(self, slot: int) -> tuple[int, float]:
+        """The sum of the counts of all workers, and their highest mark; 0.0 is none."""
         rows = self._rows[0]
-        at = _ROWS + SLOTS + slot
+        at = _GROUPS + _CELLS * slot
         if rows == 1:
-            mark: float = self._floats[at]
-            return mark
-        marks = list(filter(None, self._floats[at : at + _ROW * rows : _ROW].tolist()))
-        return max(marks) if marks else 0.0
+            return self._numbers[at], self._floats[at + GROUP]
+        if rows != self._in_use:
+            self._look_at_rows(rows)
+        if rows <= GROUP:
+            cells = self._both(self._memory, CELL_BYTES * at)
+            counted, marks = sum(cells[:rows]), cells[rows:]
+        else:
+            counted, marks = self.used(slot), tuple(self._floats[self._mark_of(row, slot)] for row in range(rows))
+        mark = max(marks)
+        if mark <= 0.0:  # below 0 are the marks of who has admitted more than the clock has seen
+            mark = max(filter(None, marks), default=0.0)
+        return counted, mark
 
     def set_mark(self, slot: int, mark: float) -> None:
         """Set this worker's."""
-        self._floats[self._own + SLOTS + slot] = mark or -1e-9
+        self._floats[self._own + GROUP + _CELLS * slot] = mark or -1e-9
 
     def begin_marks(self, slot: int, mark: float) -> None:
         """Set this worker's, and take away the others': those of another key."""
         for row in range(self._rows[0]):
-            self._floats[_ROWS + SLOTS + slot + _ROW * row] = 0.0
+            self._floats[self._mark_of(row, slot)] = 0.0
         self.set_mark(slot, mark)
 
+    @staticmethod
+    def _mark_of(row: int, slot: int) -> int:
+        return _GROUPS + _GROUP * (row // GROUP) + GROUP + row % GROUP + _CELLS * slot
+
     # --- the marks of sliding windows: a ring, written by whoever admits first ------------------------
+
+    def head(self, slot: int) -> int:
+        """What the ring comes to for the part that it was looked through in; 0: nobody has looked."""
+        head: int = self._numbers[_HEADS + slot]
+        return head
+
+    def set_head(self, slot: int, head: int) -> None:
+        self._numbers[_HEADS + slot] = head
 
     def window(self, slot: int) -> list[int]:
         """The ring."""
@@ -133,5 +185,6 @@ class BucketTable:
 
     def begin_window(self, slot: int) -> None:
         """Take away the marks of another key."""
+        self._numbers[_HEADS + slot] = 0
         for at in range(_WINDOWS + MARKS * slot, _WINDOWS + MARKS * (slot + 1)):
             self._numbers[at] = 0

@@ -15,6 +15,11 @@ KEPT: Final = 4096
 Place = tuple[int, int]  # a slot of the table, and the hash of the key
 
 
+def short_key(key: bytes) -> bytes:
+    """The key, or what stands for a long one."""
+    return key if len(key) <= MAX_PLAIN_KEY else blake2b(key, digest_size=32).digest()
+
+
 class KeySlots:
     """Those of one limit in one worker."""
 
@@ -29,15 +34,14 @@ class KeySlots:
 
     def find(self, key: bytes) -> Place:
         """The slot of the key and its hash; the slot is -1 where the key is not in the table."""
-        if len(key) > MAX_PLAIN_KEY:
-            key = blake2b(key, digest_size=32).digest()
+        table = self._table
         place = self._young.get(key)
-        if place is not None and self._table.holds(*place):
+        if place is not None and table.holds(place[0], place[1]):
             return place
-        if place is None:
-            place = self._old.get(key)
-        hashed = self._table.hash(self._limit, key) if place is None else place[1]
-        slot = self._table.find(hashed)
+        key = short_key(key)
+        place = self._young.get(key) or self._old.get(key)
+        hashed = table.hash(self._limit, key) if place is None else place[1]
+        slot = table.find(hashed)
         place = slot, hashed
         if slot >= 0:
             self._keep(key, place)

@@ -11,40 +11,40 @@ from collections.abc import Callable
 from typing import Final
 
 from balance.rate_limiting.bucket_table import BucketTable
-from balance.rate_limiting.limiter import TOLERANCE, SharedLimiter
+from balance.rate_limiting.limiter import MOST_LEARNT, TOLERANCE, SharedLimiter, Usage
+from balance.rate_limiting.moved_keys import MovedKeys
 
 
 class TokenBucket(SharedLimiter):
     """One limit in one worker; a Limiter."""
 
-    __slots__ = ("_most", "_rate", "_spacing_s")
+    __slots__ = ("_most", "_spacing_s", "rate")
 
-    def __init__(self, table: BucketTable, name: str, rate: float, burst: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        table: BucketTable,
+        name: str,
+        rate: float,
+        burst: int,
+        clock: Callable[[], float],
+        moved: MovedKeys | None = None,
+    ) -> None:
         """`rate` is in requests a second."""
-        super().__init__(table, f"{name} token-bucket {rate} {burst}".encode(), clock, burst, burst / rate)
-        self._rate: Final = rate
+        super().__init__(table, f"{name} token-bucket {rate} {burst}".encode(), clock, burst, burst / rate, moved)
+        self.rate: Final = rate
         self._spacing_s: Final = 1.0 / rate
         self._most: Final = burst + TOLERANCE
 
     def admit(self, key: bytes) -> bool:
         table, spacing_s = self._table, self._spacing_s
         slot, hashed = self._slots.find(key)
-        is_new = slot < 0
-        if is_new:
-            slot = table.free(hashed)
-        counted = table.used(slot) * spacing_s
-        mark = 0.0 if is_new else table.mark(slot)
-        now = self._clock()
-        if is_new and (other := self._slots.look_again(hashed)) >= 0:  # which other workers may have used for long
-            slot, is_new = other, False
-            counted, mark = table.used(slot) * spacing_s, table.mark(slot)
-            now = self._clock()
-        if is_new:
-            table.begin_marks(slot, now - counted)
-            table.take(slot, hashed)
-            used = 0.0
+        if slot < 0:
+            slot, used, now = self._begin(hashed)
         else:
-            used = (mark + counted - now) * self._rate
+            count, mark = table.used_since(slot)
+            counted = count * spacing_s
+            now = self._clock()
+            used = (mark + counted - now) * self.rate
             if used <= 0.0:
                 used = 0.0
                 table.set_mark(slot, now - counted)
@@ -54,7 +54,56 @@ class TokenBucket(SharedLimiter):
             self.reset_s = (used - 1.0) * spacing_s
             self.remaining = 0
             return False
-        self.reset_s = used * spacing_s
+        self.reset_s = reset_s = used * spacing_s
         self.remaining = int(self._most - used)
-        table.count(slot, now + used * spacing_s)
+        table.count(slot, now + reset_s)
+        if self._moved is not None:
+            self._moved.add(self, key)
         return True
+
+    def _begin(self, hashed: int) -> tuple[int, float, float]:
+        """The slot of a key that had none, what is used of it, and now."""
+        table, spacing_s = self._table, self._spacing_s
+        slot = table.free(hashed)
+        counted = table.used(slot) * spacing_s
+        now = self._clock()
+        if (other := self._slots.look_again(hashed)) >= 0:  # which other workers may have used for long
+            count, mark = table.used_since(other)
+            counted = count * spacing_s
+            now = self._clock()
+            used = (mark + counted - now) * self.rate
+            if used <= 0.0:
+                table.set_mark(other, now - counted)
+            return other, max(0.0, used), now
+        table.begin_marks(slot, now - counted)
+        table.take(slot, hashed)
+        return slot, 0.0, now
+
+    def is_spent(self, key: bytes) -> bool:
+        used = self.usage(key).used
+        if used + 1.0 <= self._most:
+            return False
+        self.retry_s = (used + 1.0 - self.limit) * self._spacing_s
+        self.reset_s = used * self._spacing_s
+        self.remaining = 0
+        return True
+
+    def usage(self, key: bytes) -> Usage:
+        table = self._table
+        slot, hashed = self._slots.find(key)
+        if slot < 0:
+            return Usage(slot, hashed, 0, 0.0, self._clock())
+        counted, mark = table.used_since(slot)
+        now = self._clock()
+        return Usage(slot, hashed, counted, max(0.0, (mark + counted * self._spacing_s - now) * self.rate), now)
+
+    def learn(self, usage: Usage, used: float) -> None:
+        """At the time of `usage` so much was used on all machines. What is known here stays known: only more counts."""
+        table, spacing_s = self._table, self._spacing_s
+        if usage.slot < 0 or not table.holds(usage.slot, usage.hashed):
+            return
+        unused_at = usage.at + min(used, float(MOST_LEARNT * self.limit)) * spacing_s
+        mark = unused_at - usage.counted * spacing_s
+        if mark > table.used_since(usage.slot)[1]:
+            table.set_mark(usage.slot, mark)
+            table.keep_until(usage.slot, unused_at)

@@ -47,9 +47,17 @@ STORE_ERRORS: Final = 124  # commands that failed, or were not answered in time
 TLS_HANDSHAKES: Final = 126  # of clients, that succeeded
 STORE_WRITES_LOST: Final = 125  # writes that were dropped because too many waited
 
+# Rate limits that several machines share; behind REQUEST_SIZE.
+LIMITS_STATE: Final = 105  # gauge: how their store stands, a StoreState; 0 where there are none
+LIMITS_FAILURE: Final = 106  # gauge: why it can't be used, a Failure of it
+LIMITS_BATCHES: Final = 107  # exchanges with it
+LIMITS_KEYS: Final = 108  # keys that were exchanged
+LIMITS_ERRORS: Final = 109  # exchanges that failed
+LIMITS_UNSHARED: Final = 110  # admitted requests that no other machine will hear of, because too many keys waited
+
 # The gauges that the supervisor zeroes when a worker is gone.
 GAUGES: Final = (PID, BEAT_US, CONNECTIONS_OPEN, EXCHANGES_OPEN, LAG_US, LAG_MAX_US, PAUSED, LEAVING, GENERATION, PLACE,
-          APPLIED_US, STORE_STATE, STORE_FAILURE)  # fmt: skip
+          APPLIED_US, STORE_STATE, STORE_FAILURE, LIMITS_STATE, LIMITS_FAILURE)  # fmt: skip
 
 WHY: Final = 32  # how requests and connections ended: one cell for each Why
 REQUEST_SIZE: Final = 96  # histogram over SIZE_BUCKETS, then the sum in bytes
@@ -120,6 +128,8 @@ METHOD_OTHER: Final = METHODS.index("OTHER")  # other methods share one label, s
 assert RETRIES_SKIPPED + len(NOT_RETRIED) <= LEAVING
 assert len(Why) <= REQUEST_SIZE - WHY
 assert REQUEST_SIZE + SIZE_SUM < RESPONSE_SIZE
+assert REQUEST_SIZE + SIZE_SUM < LIMITS_STATE
+assert LIMITS_UNSHARED < RESPONSE_SIZE
 assert RESPONSE_SIZE + SIZE_SUM < STORE_STATE
 assert UPSTREAM_TIME + TIME_SUM < REQUEST_TIME
 assert REQUEST_TIME + TIME_SUM < CREDIT

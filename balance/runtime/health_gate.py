@@ -26,6 +26,7 @@ from balance.health.circuit_breaker import (
 from balance.health.failure_statuses import failure_outcomes
 from balance.model import Outcome
 from balance.rate_limiting.bucket_table import BucketTable
+from balance.rate_limiting.moved_keys import MovedKeys
 from balance.runtime import counters
 from balance.runtime.sessions.session_store import SessionStore
 
@@ -94,6 +95,7 @@ class Shared:
         "evidence",
         "failed",
         "locks",
+        "moved",
         "ring_where",
         "rows",
         "session_key",
@@ -128,6 +130,7 @@ class Shared:
         self.client_counts = client_counts or _own_counts  # makes this process' part of the counts of connections
         self.buckets = buckets or BucketTable.of_one_worker  # makes this process' view of the table of rate limits
         self.clock = clock  # seconds, monotonic
+        self.moved = MovedKeys()  # what this worker has admitted under limits that several machines share
         self.store: SessionStore | None = None  # what several machines share; a reload may change it
 
     @property

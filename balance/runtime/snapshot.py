@@ -228,6 +228,7 @@ def prepare(
             regions=regions,
             clock=shared.clock,
             buckets=buckets,
+            moved=shared.moved,
             limited=limited,
         )
 

@@ -10,7 +10,8 @@ from balance.stages.compression import compression_stage
 from balance.stages.environment import StageEnvironment
 from balance.stages.fault import fault_stage
 from balance.stages.mirror import mirror_stage
-from balance.stages.rate_limit import rate_limit_stage
+from balance.stages.rate_limits.rate_limit_stage import claim_limit_stage, rate_limit_stage
+from balance.stages.rate_limits.refused_tokens import refused_tokens_stage
 from balance.stages.redirect import redirect_stage
 from balance.stages.region import region_stage
 from balance.stages.respond import respond_stage
@@ -34,8 +35,10 @@ STAGES: Final[tuple[Build, ...]] = (
     headers_stage,
     cors_stage,  # before limits and authentication: browsers send a preflight without either
     rate_limit_stage,  # before all that costs more
+    refused_tokens_stage,
     basic_auth_stage,  # before rules, which go by what it says of the user
     jwt_stage,
+    claim_limit_stage,  # by what a token says
     forward_auth_stage,  # what costs a question comes after what does not
     region_stage,  # rules and all behind them may go by the region
     rules_stage,  # before all that chooses a pool, which leaves what a rule has chosen

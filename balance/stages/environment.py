@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from balance.config.model import HttpConfig
 from balance.config.route_model import RouteConfig
 from balance.rate_limiting.bucket_table import BucketTable
+from balance.rate_limiting.moved_keys import MovedKeys
 
 
 class Moment(NamedTuple):
@@ -41,5 +42,6 @@ class StageEnvironment:
     regions: frozenset[str] = frozenset()  # those of all backends
     clock: Callable[[], float] = _stopped  # seconds, monotonic: the moment itself, where a request's beginning won't do
     buckets: Callable[[], BucketTable] = BucketTable.of_one_worker  # the table of all rate limits
+    moved: MovedKeys | None = None  # for limits that several machines share; None where there is no store for them
     limited: Callable[[str], Callable[[bool], None]] = _uncounted  # counts requests beyond a limit of that route
     shared: dict[str, object] = field(default_factory=dict, compare=False)  # what stages of several routes have in common

@@ -11,6 +11,8 @@ from balance.errors import ConfigError
 BASE = """\
 pools: {p: {backends: [{address: "h:1"}, {address: "h:2"}]}}
 """
+JWT = "security: {jwt: {enabled: true, secret: 0123456789abcdef0123456789abcdef, algorithms: [HS256]}}"
+BY_CLAIM = f"rate_limit: {{enabled: true, key: jwt:sub}}\nhttp: {{routes: [{{name: a, {JWT}}}, {{name: b}}]}}"
 LISTENERS = 'listeners: [{name: web, listen: ":1"}, {name: other, listen: ":2"%s}]\n'
 
 
@@ -52,7 +54,7 @@ def test_older_names() -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ("key: jwt:sub", "'jwt:sub' is not available in this version; available: client-ip, path, route, header:NAME"),
+        ("key: 'jwt:'", "'jwt:' names no claim of a token, like jwt:sub"),
         ("key: [path, host]", "'host' is not one of client-ip, path, route, header:NAME, cookie:NAME, query:NAME"),
         ("key: 'header:X-Forwarded-For'", "is what anybody may claim"),
         ("key: 'header:a b'", "'a b' is not the name of a header field"),
@@ -61,7 +63,7 @@ def test_older_names() -> None:
         ("max_requests: 0", "0 is not in 1..1000000000"),
         ("window: 0s", "is no time at all"),
         ("allowlist: [10.0.0.1/8]", "10.0.0.1/8"),
-        ("scope: redis", "'scope' is not available in this version"),
+        ("scope: cluster", "'cluster' is not one of local, redis"),
     ],
 )
 def test_what_is_refused(keys: str, message: str) -> None:
@@ -87,6 +89,15 @@ def test_what_is_refused(keys: str, message: str) -> None:
         (
             LISTENERS % ", mode: tcp, rate_limit: {enabled: true}",
             ["listeners[1].rate_limit: has no effect: listener 'other' has mode tcp"],
+        ),
+        (
+            LISTENERS % "" + "rate_limit: {enabled: true, scope: redis}",
+            ["rate_limit.scope: without redis.url limits of scope redis are counted on this machine alone"],
+        ),
+        (LISTENERS % "" + "rate_limit: {enabled: true, scope: redis}\nredis: {url: 'redis://h:1'}", []),
+        (
+            LISTENERS % "" + BY_CLAIM,
+            ["rate_limit: it goes by a claim where security.jwt asks for no token: there everybody is counted by his address"],
         ),
         (
             LISTENERS % "" + "http: {routes: [{name: a, rate_limit: {burst: 5}}]}",

@@ -14,6 +14,7 @@ from prometheus_client.utils import floatToGoString
 
 from balance.admin.backends import breaker_phase, waiting
 from balance.admin.metrics import processes
+from balance.admin.metrics.shared_limits import shared_limit_metrics
 from balance.admin.metrics.totals import Totals
 from balance.admin.sessions import uses_store, worst_state
 from balance.admin.state_view import BackendView, StateView
@@ -98,6 +99,7 @@ class BoardCollector(Collector):
         yield from self._connections()
         yield from self._acceptance()
         yield from self._store()
+        yield from shared_limit_metrics(self._view, self._totals)
         yield from self._tls()
         yield from self._program()
         yield from self._processes()

@@ -42,6 +42,9 @@ def status_lines(document: dict[str, Any]) -> Iterator[str]:
     if store := document.get("redis"):
         reason = f" ({store['reason']})" if store["reason"] else ""
         yield f"Redis {store['url']} {store['state']}{reason}; on_failure {store['on_failure']}"
+    if limits := document.get("rate_limits"):
+        reason = f" ({limits['reason']})" if limits["reason"] else ""
+        yield f"shared rate limits, Redis {limits['url']} {limits['state']}{reason}; on_failure {limits['on_failure']}"
     yield ""
     workers = [
         (each["worker"], each["pid"], each["state"], each["connections"], each["requests"]) for each in document["workers"]

@@ -243,8 +243,12 @@ def _cookies(config: Config, paths: KeyPaths) -> Iterator[Finding]:
 
 
 def _redis(config: Config) -> Iterator[Finding]:
-    if config.redis.url and not any(pool.affinity.enabled and pool.affinity.mode == "redis" for pool in config.pools):
-        yield ("redis",), "is used by nothing: no pool has session_affinity: {enabled: true, mode: redis}"
+    has_sessions = any(pool.affinity.enabled and pool.affinity.mode == "redis" for pool in config.pools)
+    if config.redis.url and not has_sessions and not config.shares_limits:
+        yield (
+            ("redis",),
+            "is used by nothing: no pool has session_affinity: {enabled: true, mode: redis}, no rate_limit has scope: redis",
+        )
 
 
 def _queue(index: int, pool: PoolConfig, paths: KeyPaths) -> Iterator[Finding]:

@@ -18,7 +18,6 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
     ),
     "pool": frozenset(["tls", "discovery", "autoscaler"]),
     "backend": frozenset(["tls"]),
-    "rate_limit": frozenset(["scope"]),
     "route": frozenset(["tls"]),
     "route security": frozenset(["ip_allowlist", "ip_allowlist_files", "ip_blocklist"]),
     "security.jwt": frozenset(["jwks_url"]),

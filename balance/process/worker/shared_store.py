@@ -11,6 +11,7 @@ from balance.runtime.health_gate import Shared
 from balance.runtime.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from balance.shared_store.redis_rate_limits import RedisRateLimits
     from balance.shared_store.redis_sessions import RedisSessions
     from balance.shared_store.session_format import Moved
 
@@ -25,9 +26,15 @@ class SharedStore:
         self._snapshot_of = snapshot_of
         self._config: RedisConfig | None = None
         self._store: RedisSessions | None = None
+        self._limits_config: RedisConfig | None = None
+        self._limits: RedisRateLimits | None = None
 
     def use(self, config: Config) -> None:
         """Go over to this configuration. Call it on the worker's loop."""
+        self._use_for_sessions(config)
+        self._use_for_limits(config)
+
+    def _use_for_sessions(self, config: Config) -> None:
         wanted = config.redis if needs_store(config) else None
         if wanted == self._config:
             return
@@ -41,6 +48,19 @@ class SharedStore:
             self._store = RedisSessions(wanted, self._row, self._shared.rows, self._moved)
         self._shared.store = self._store
 
+    def _use_for_limits(self, config: Config) -> None:
+        wanted = config.redis if config.shares_limits else None
+        if wanted == self._limits_config:
+            return
+        self._limits_config = wanted
+        if self._limits is not None:
+            self._limits.stop()
+            self._limits = None
+        if wanted is not None:
+            from balance.shared_store.redis_rate_limits import RedisRateLimits  # likewise
+
+            self._limits = RedisRateLimits(wanted, self._row, self._shared.rows, self._shared.moved)
+
     def _moved(self, moved: Moved) -> None:
         pool = self._snapshot_of().pools.get(moved.pool)
         if pool is not None and pool.affinity is not None and pool.affinity.shared is not None:
@@ -48,5 +68,5 @@ class SharedStore:
 
 
 def needs_store(config: Config) -> bool:
-    """Whether traffic uses the store."""
+    """Whether sessions are in the store."""
     return bool(config.redis.url) and any(pool.affinity.enabled and pool.affinity.mode == "redis" for pool in config.pools)

@@ -65,7 +65,7 @@ ADDED = [
     ),
     ("health_check: {read_timeout: 5s}", "5:16: health_check.read_timeout: unknown key; did you mean 'timeout'?"),
     ("http: {per_try_timeout: 5s}", "5:8: http.per_try_timeout: unknown key; "),
-    ("rate_limit: {scope: redis}", "5:14: rate_limit.scope: 'scope' is not available in this version"),
+    ("rate_limit: {scope: us}", "5:21: rate_limit.scope: 'us' is not one of local, redis"),
     # values
     ("    weight: -1", "5:13: backends[0].weight: -1 is not in 0..65535"),
     ("    weight: 70000", "5:13: backends[0].weight: 70000 is not in 0..65535"),

@@ -14,9 +14,11 @@ from balance.config.model import HttpConfig
 from balance.config.route_model import RouteConfig
 from balance.model import Why
 from balance.rate_limiting.bucket_table import BucketTable
+from balance.rate_limiting.moved_keys import MAX_MOVED, MovedKeys
 from balance.stages.environment import StageEnvironment
-from balance.stages.rate_limit import RateLimitStage, rate_limit_stage
+from balance.stages.rate_limits.rate_limit_stage import RateLimitStage, rate_limit_stage
 from balance.stages.request_context import RequestContext
+from balance.stages.security.identity import Identity
 from balance.stages.stage import Reply
 
 TWO = RateLimit(enabled=True, requests_per_second=0.5, burst=2)
@@ -25,14 +27,16 @@ TWO = RateLimit(enabled=True, requests_per_second=0.5, burst=2)
 class Limited:
     """A stage on a clock that stands still; `counted` has what was refused (True) and reported (False)."""
 
-    def __init__(self, config: RateLimit, table: BucketTable | None = None, route: str = "r") -> None:
+    def __init__(
+        self, config: RateLimit, table: BucketTable | None = None, route: str = "r", moved: MovedKeys | None = None
+    ) -> None:
         self.clock = Clock()
         self.counted: Counter[bool] = Counter()
         self.table = table or BucketTable.of_one_worker()
         made = rate_limit_stage(
             RouteConfig(route, pool="web", rate_limit=config),
             StageEnvironment(
-                "main", HttpConfig(), (), lambda: 0.0, clock=self.clock, buckets=lambda: self.table,
+                "main", HttpConfig(), (), lambda: 0.0, clock=self.clock, buckets=lambda: self.table, moved=moved,
                 limited=lambda name: lambda is_refused: self.counted.update([is_refused]),
             ),
         )  # fmt: skip
@@ -54,6 +58,13 @@ class Limited:
 def request(client: str = "192.0.2.1", target: bytes = b"/", *fields: bytes, route: str = "r") -> RequestContext:
     lines = b"".join(field + b"\r\n" for field in (b"Host: shop.example", *fields))
     return request_context(target, lines, client=client, route=route)
+
+
+def said(claim: str, client: str = "192.0.2.1", target: bytes = b"/") -> RequestContext:
+    """A request whose token was verified and says this of its `sub`."""
+    context = request(client, target)
+    context.identity = Identity(claim, {"sub": claim.encode()})
+    return context
 
 
 def test_there_is_none_unless_enabled() -> None:
@@ -88,6 +99,13 @@ TOGETHER = [
     (("client-ip", "path"), request("192.0.2.1", b"/a"), request("192.0.2.1", b"/a"), True),
     (("client-ip", "path"), request("192.0.2.1", b"/a"), request("192.0.2.2", b"/a"), False),
     (("client-ip", "path"), request("192.0.2.1", b"/a"), request("192.0.2.1", b"/b"), False),
+    (("jwt:sub",), said("ada", "192.0.2.1"), said("ada", "192.0.2.2"), True),
+    (("jwt:sub",), said("ada"), said("bob"), False),
+    (("jwt:sub",), said(""), request("192.0.2.1"), True),  # a claim that is not there: by address
+    (("jwt:sub",), said("", "192.0.2.1"), said("", "192.0.2.2"), False),
+    (("jwt:sub",), said("\x01\x02\x03\x04", "9.9.9.9"), request("1.2.3.4"), False),
+    (("path", "jwt:sub"), said("ada", target=b"/a"), said("ada", target=b"/b"), False),
+    (("path", "jwt:sub"), said("ada", target=b"/a"), said("ada", "192.0.2.9", b"/a"), True),
     (("header:A", "header:B"), request("1.1.1.1", b"/", b"A: xy", b"B: z"), request("1.1.1.1", b"/", b"A: x", b"B: yz"), False),
     (("header:A", "header:B"), request("1.1.1.1", b"/", b"A: x"), request("1.1.1.1", b"/", b"B: x"), False),
 ]  # fmt: skip
@@ -186,3 +204,46 @@ def test_limits_count_apart_unless_they_are_the_same_one() -> None:
     assert [each.admitted(*[request()] * 3) for each in top] == [2, 0]
     own = [Limited(replace(TWO, counted_for=f"main/{route}"), table, route) for route in ("a", "b")]
     assert [each.admitted(*[request()] * 3) for each in own] == [2, 2]
+
+
+def test_what_machines_share_is_told_to_others_and_nothing_else() -> None:
+    moved = MovedKeys()
+    moved.is_open = True
+    woken: list[int] = []
+    moved.wake = lambda: woken.append(len(moved))
+    shared, own = Limited(replace(TWO, scope="redis"), moved=moved), Limited(TWO, moved=moved)
+    assert shared.admitted(*[request()] * 5, request("192.0.2.2")) == 3
+    assert own.admitted(*[request()] * 5) == 2
+    assert woken == [1]
+    told = moved.take(9)
+    assert [(limiter, key, count) for limiter, key, count in told] == [
+        (shared.stage.limiter, b"\xc0\x00\x02\x01", 2),
+        (shared.stage.limiter, b"\xc0\x00\x02\x02", 1),
+    ]
+    assert len(moved) == 0
+
+
+def test_without_a_store_nothing_is_kept_for_it_and_with_one_no_more_than_a_bound() -> None:
+    moved = MovedKeys()
+    limited = Limited(replace(TWO, scope="redis"), moved=moved)
+    assert limited.admitted(*[request()] * 5) == 2
+    assert len(moved) == 0
+    moved.is_open = True
+    for number in range(MAX_MOVED + 5):
+        moved.add(limited.stage.limiter, b"%d" % number)  # type: ignore[arg-type]
+    assert (len(moved), moved.lost) == (MAX_MOVED, 5)
+
+
+@pytest.mark.parametrize("report_only", [False, True])
+def test_while_the_store_is_away_who_needs_it_is_refused_where_that_is_asked_for(report_only: bool) -> None:
+    moved = MovedKeys()
+    moved.is_refusing = True
+    limited = Limited(replace(TWO, scope="redis", report_only=report_only, allowlist=("10.0.0.0/8",)), moved=moved)
+    answer = limited.stage.on_request(request())
+    if report_only:
+        assert answer is None
+    else:
+        assert isinstance(answer, Reply)
+        assert (answer.status, answer.why) == (503, Why.RATE_LIMIT_STORE)
+    assert limited.admits(request("10.1.2.3"))
+    assert Limited(TWO, moved=moved).admits(request())
