@@ -317,6 +317,12 @@ KEYS: dict[str, Key] = {
     "security.connection_protection.enabled": Key(True, _GUARD + "test_who_has_too_many_connections_is_reset"),
     "security.connection_protection.max_connections_per_ip": Key(7, _GUARD + "test_who_has_too_many_connections_is_reset"),
     "security.connection_protection.max_connection_rate": Key(7, _GUARD + "test_who_opens_too_many_a_second_is_reset"),
+    "security.connection_protection.min_body_rate": Key(
+        240, "tests/proxy/buffering/test_body_rate.py::test_a_body_that_comes_too_slowly_is_answered_408"
+    ),
+    "security.connection_protection.min_body_rate_grace": Key(
+        "1s", "tests/proxy/buffering/test_body_rate.py::test_a_body_that_comes_too_slowly_is_answered_408"
+    ),
     "security.connection_protection.read_timeout": Key("2s", _GUARD + "test_a_slow_head_and_a_slow_body_have_the_guards_time"),
     "security.headers.enabled": Key(True, _HEADERS + "test_fields"),
     "security.headers.hsts_max_age": Key("1h", _HEADERS + "test_fields"),

@@ -205,6 +205,8 @@ class ConnectionProtection:
     max_connections_per_ip: int = 100
     max_connection_rate: int = 100  # a second
     read_timeout_s: float = 10.0
+    min_body_rate: int = 0  # bytes a second of a request's body, over each stretch of the grace
+    min_body_rate_grace_s: float = 10.0
 
     def bounded(self, timeouts: Timeouts) -> Timeouts:
         """The timeouts of slow clients, none of them longer than `read_timeout_s` while the guard is enabled."""

@@ -74,4 +74,4 @@ def access_lists_of(top: AccessSection | None, own: AccessSection | None, lists:
 def protection_of(top: AccessSection | None, own: AccessSection | None) -> ConnectionProtection:
     """The connection guard of a listener: its own keys over those at the top, one by one."""
     given = overlay(top and top.connection_protection, own and own.connection_protection)
-    return ConnectionProtection(**renamed(given, read_timeout="read_timeout_s"))
+    return ConnectionProtection(**renamed(given, read_timeout="read_timeout_s", min_body_rate_grace="min_body_rate_grace_s"))

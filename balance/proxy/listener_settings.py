@@ -41,6 +41,8 @@ class ListenerSettings:
         "__weakref__",
         "_regional",
         "_routed",
+        "body_rate",
+        "body_rate_grace_s",
         "buffering",
         "connect_s",
         "cookie",
@@ -119,6 +121,9 @@ class ListenerSettings:
         self.pages = dict(http.error_pages)
         self.max_idle = http.keepalive.max_idle_per_backend
         self.max_requests = http.keepalive.max_requests or UNLIMITED
+        guard = listener.protection
+        self.body_rate = guard.min_body_rate if guard.enabled else 0  # bytes a second
+        self.body_rate_grace_s = guard.min_body_rate_grace_s
 
     def _use(
         self, pool: Pool, timeouts: Timeouts, cookie: SessionCookie | None, retrying: RetryPolicy | None, buffering: Buffering

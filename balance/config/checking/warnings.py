@@ -60,17 +60,22 @@ def warnings(config: Config, paths: KeyPaths, cpus: int) -> list[Problem]:
     return [paths.document.problem(path, message) for path, message in dict.fromkeys(findings)]
 
 
+_OF_REQUESTS: Final = ("read_timeout", "min_body_rate", "min_body_rate_grace")
+
+
 def _guards(config: Config, paths: KeyPaths) -> Iterator[Finding]:
     """Keys of connection_protection that nobody uses."""
     name = "security.connection_protection"
     for index, listener in enumerate(config.listeners):
-        for key in ("max_connections_per_ip", "max_connection_rate", "read_timeout"):
+        for key in ("max_connections_per_ip", "max_connection_rate", *_OF_REQUESTS):
             path = paths.listener(index, f"{name}.{key}")
             if not paths.document.has(path):
                 continue
             if not listener.protection.enabled:
                 yield path, "has no effect: connection_protection.enabled is false"
-            elif key == "read_timeout" and listener.mode is Mode.TCP and (path[0] == "listeners" or _only_tcp(config)):
+            elif key == "min_body_rate_grace" and not listener.protection.min_body_rate:
+                yield path, "has no effect: min_body_rate is 0"
+            elif key in _OF_REQUESTS and listener.mode is Mode.TCP and (path[0] == "listeners" or _only_tcp(config)):
                 yield path, f"has no effect: listener {listener.name!r} has mode tcp"
 
 

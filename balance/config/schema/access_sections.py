@@ -8,7 +8,7 @@ from balance.access_lists.address_range import AddressRange
 from balance.config.model import TrustedProxy
 from balance.config.schema import scalars as kind
 from balance.config.schema.addresses import ADDRESS_RANGE, TRUSTED_PROXY
-from balance.config.schema.section import Count, Flag, Period, Section, Timeout, key, one_or_list
+from balance.config.schema.section import Count, Flag, Period, Section, Size, Timeout, key, one_or_list
 from balance.config.schema.security_sections import RequestSecuritySection
 
 _ENTRY = one_or_list(ADDRESS_RANGE)
@@ -46,6 +46,12 @@ class ConnectionProtectionSection(Section):
         "HTTP: timeouts.client_header and .client_body are no longer than this while the guard is enabled. 0 leaves them.",
         "10s",
     )
+    min_body_rate: Size = key(
+        "HTTP: the least that a request's body may bring, in bytes a second, like 240; slower ones get 408. Time in which the "
+        "backend takes no more does not count. 0 is no bound: a slow body may be a slow link.",
+        0,
+    )
+    min_body_rate_grace: Period = key("min_body_rate is kept on average of each stretch of so long.", "10s")
 
 
 class AccessSection(RequestSecuritySection):

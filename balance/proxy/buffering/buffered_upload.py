@@ -44,6 +44,7 @@ class BufferedUpload(Upload):
         Upload.__init__(self, fields, http, 0)
         self._room = begun._room
         self._limit = begun._limit
+        self.rate = begun.rate
         if fields.framing is BY_CHUNKS:
             self._chunks = Body(BY_CHUNKS, 0, HttpRequestParser, decode=True, underscores=http.underscore_headers)
         self.is_waiting = True

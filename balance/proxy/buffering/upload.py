@@ -16,6 +16,7 @@ from balance.http1.body import Body
 from balance.http1.framing import BY_CHUNKS
 from balance.http1.head import RequestFields
 from balance.model import Why
+from balance.proxy.buffering.body_rate import BodyRate
 from balance.proxy.mirroring.copy_queue import Copy
 
 REPLAY_LIMIT: Final = 64 * 1024  # bytes of head and body that are kept for a resend (HAProxy: one buffer, 16k)
@@ -25,7 +26,7 @@ class Upload:
     """The body of one request. It is forwarded in the framing in which it arrives."""
 
     __slots__ = ("_chunks", "_left", "_limit", "_room", "awaits_continue", "bytes_in", "copy", "is_done", "is_held",
-                 "is_waiting", "is_whole", "kept", "rest")  # fmt: skip
+                 "is_waiting", "is_whole", "kept", "rate", "rest")  # fmt: skip
 
     def __init__(self, fields: RequestFields, http: HttpConfig, head_bytes: int) -> None:
         """`head_bytes` is the size of the head, which counts towards REPLAY_LIMIT."""
@@ -41,6 +42,7 @@ class Upload:
         self.is_done = False
         self.is_waiting = False  # it is read before a backend is chosen
         self.is_whole = False  # it was read to its end before a backend was chosen
+        self.rate: BodyRate | None = None  # the least that it has to come at
         self.copy: Copy | None = None  # for a mirror, which gets the whole body at its end
         self.is_held = False  # a part arrived while there was no upstream, and reading from the client is paused
         self.awaits_continue = fields.expects_continue  # the client waits for a 100 (RFC 9110 section 10.1.1)

@@ -225,6 +225,8 @@ class HttpClient(Timed):
 
     def pause_reading(self) -> None:
         """Called by the exchange when it cannot take more of the request body."""
+        if self.settings.body_rate and self._exchange is not None:
+            self._exchange.pause_body_rate(monotonic())
         self._pause(_UPLOAD)
 
     def resume_reading(self) -> None:

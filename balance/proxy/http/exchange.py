@@ -22,6 +22,7 @@ from balance.http1.head import Request, Response
 from balance.http1.response import MAX_HEAD
 from balance.model import Outcome, TryPhase, Why
 from balance.proxy.access_log import AccessRecord
+from balance.proxy.buffering.body_rate import BodyRate
 from balance.proxy.buffering.buffered_upload import BufferedUpload, is_buffered
 from balance.proxy.buffering.upload import Upload
 from balance.proxy.http.account import count_exchange
@@ -218,6 +219,8 @@ class Exchange:
         self.head = request_head(request.line, fields.forward, fields.host, client, view, own_id)
         if fields.framing is not NO_BODY:
             upload = self.upload = Upload(fields, settings.listener.http, len(self.head))
+            if settings.body_rate:
+                upload.rate = BodyRate(settings.body_rate, settings.body_rate_grace_s)
             if body:
                 upload.hold(upload.feed(body))
                 body = upload.rest
@@ -233,7 +236,10 @@ class Exchange:
         """
         fields = self.request.fields
         if fields.framing is not NO_BODY:
-            upload = self.upload = Upload(fields, self.settings.listener.http, self.head_bytes)
+            settings = self.settings
+            upload = self.upload = Upload(fields, settings.listener.http, self.head_bytes)
+            if settings.body_rate:
+                upload.rate = BodyRate(settings.body_rate, settings.body_rate_grace_s)
             if body:
                 upload.hold(upload.feed(body))
                 body = upload.rest
@@ -270,7 +276,8 @@ class Exchange:
         if upload.awaits_continue:
             upload.awaits_continue = False
             client.writer.go_on()
-        client.arm(monotonic(), self.settings.timeouts.client_body_s or NEVER)
+        now, timeout_s = monotonic(), self.settings.timeouts.client_body_s or NEVER
+        client.arm(now, timeout_s if upload.rate is None else upload.rate.bounded(timeout_s, now))
         return True
 
     def _choose(self, now: float) -> None:
@@ -480,6 +487,8 @@ class Exchange:
             timeout_s = max(self.settings.reply_s, min(self.settings.read_s, CONTINUE_S))
         else:
             timeout_s = timeouts.client_body_s or NEVER
+            if upload.rate is not None:
+                timeout_s = upload.rate.bounded(timeout_s, now)
         self.client.arm(now, timeout_s)
 
     def pause_upload(self) -> None:
@@ -487,6 +496,11 @@ class Exchange:
         if self.upload is not None and not self.upload.is_done:
             self.client.pause_reading()
         self._await(monotonic())
+
+    def pause_body_rate(self, now: float) -> None:
+        """The client is not read from: that its body does not come is not its fault."""
+        if self.upload is not None and self.upload.rate is not None:
+            self.upload.rate.pause(now)
 
     def resume_upload(self) -> None:
         """Called by the upstream when it can take more of the request's body again."""
@@ -735,6 +749,8 @@ class Exchange:
                 client.give_up()
             else:
                 self.resend.go_on(now)
+        elif upload is not None and upload.rate is not None and now >= upload.rate.due and not upload.is_done:
+            self._body_rate_due(upload, upload.rate, now)
         elif client.is_write_paused:
             if client.has_taken_some():
                 self._await(now)
@@ -757,6 +773,20 @@ class Exchange:
             self._not_answered(Failure.TIMEOUT, Why.RESPONSE_HEADER_TIMEOUT)
         elif self._state is ENDED:
             client.give_up()  # only after a bug: its end was not completed
+
+    def _body_rate_due(self, upload: Upload, rate: BodyRate, now: float) -> None:
+        """A stretch in which a part of the body had to come is over."""
+        client = self.client
+        if not rate.is_kept(upload.received):
+            if client.has_left():
+                client.give_up()
+                return
+            detail = f"the request's body came slower than {rate.bytes_per_s} bytes a second"
+            self.fail(408, Why.BODY_TIMEOUT, detail, Outcome.ABORTED)
+        elif upload.is_waiting:
+            client.arm(now, rate.bounded(self.settings.timeouts.client_body_s or NEVER, now))
+        else:
+            self._await(now)
 
     def _is_its_turn_since(self, then: float) -> bool:
         """Whether the request was sent to the backend before `then`, and its body is complete now."""

@@ -30,6 +30,14 @@ CASES = [
         "7:57: security.connection_protection.max_connection_rate: has no effect: connection_protection.enabled is false",
     ),
     (
+        TCP + "security: {connection_protection: {enabled: true, min_body_rate: 240}}",
+        "8:66: security.connection_protection.min_body_rate: has no effect: listener 'main' has mode tcp",
+    ),
+    (
+        QUIET + "security: {connection_protection: {enabled: true, min_body_rate_grace: 5s}}",
+        "7:72: security.connection_protection.min_body_rate_grace: has no effect: min_body_rate is 0",
+    ),
+    (
         TCP + "security: {connection_protection: {enabled: true, read_timeout: 5s}}",
         "8:65: security.connection_protection.read_timeout: has no effect: listener 'main' has mode tcp",
     ),
