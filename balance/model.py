@@ -86,6 +86,8 @@ class Why(enum.IntEnum):
     PROXY_HEADER = 49  # no PROXY header came in time, or a wrong one, or from who may send none
     RATE_LIMITED = 50
     RATE_LIMIT_STORE = 51  # the store of limits that machines share can't be used, and on_failure is deny
+    MISDIRECTED = 52  # for another host than the one that the connection's client certificate was verified for
+    TLS_SERVER_CERTIFICATE = 53  # the client does not take ours
 
     @property
     def word(self) -> str:

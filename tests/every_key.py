@@ -31,6 +31,10 @@ _CERTIFICATES = Path(__file__).resolve().parent.parent / "deployments" / "exampl
 CERTIFICATE = {"cert_file": str(_CERTIFICATES / "example.crt"), "key_file": str(_CERTIFICATES / "example.key")}
 _SAME_CERTIFICATE = f"{_CERTIFICATES}/../certificates/example.crt"
 _SAME_KEY = f"{_CERTIFICATES}/../certificates/example.key"
+CLIENTS = {"client_auth": "require-and-verify", "client_ca_file": str(_CERTIFICATES / "clients-ca.crt")}
+_SAME_CA = f"{_CERTIFICATES}/../certificates/clients-ca.crt"
+_CRL_FILE = str(_CERTIFICATES / "clients.crl")
+_CLIENTS = "tests/proxy/tls/test_verified_client.py::"
 _TLS = "tests/proxy/tls/test_handshake.py::"
 _TLS_NAME = _TLS + "test_the_certificate_is_chosen_by_the_name"
 _PASSWORD = "tests/tls/test_pem_loading.py::test_the_password_of_a_key_comes_from_the_environment"
@@ -562,6 +566,10 @@ KEYS: dict[str, Key] = {
     "tls.alpn_protocols": Key([], _TLS + "test_what_is_offered_is_what_is_configured"),
     "tls.session_tickets": Key(False, _TLS + "test_a_session_is_resumed_and_is_not_where_tickets_are_off"),
     "tls.strict_sni": Key(True, "tests/proxy/tls/test_hello_step.py::test_who_is_refused_learns_why_where_tls_has_a_word"),
+    "tls.client_auth": Key("verify", _CLIENTS + "test_without_one_a_client_enters_where_it_may"),
+    "tls.client_ca_file": Key(_SAME_CA, _CLIENTS + "test_who_is_required_to_have_a_certificate_and_has_none_does_not_enter"),
+    "tls.client_crl_file": Key(_CRL_FILE, _CLIENTS + "test_a_revocation_ends_connections_and_no_session_passes_it"),
+    "tls.redirect_http": Key(8443, "tests/process/test_example_tls.py::test_the_tls_example"),
     "tls.sni.routes": Key({"a.example": "q"}, "tests/proxy/tls/test_sni_pass_through.py::test_a_name_leads_to_its_pool"),
     "tls.handshake_timeout": Key("3s", _TLS + "test_a_client_that_does_not_go_on_is_cut_at_the_deadline"),
     "http.routes[].policy.rules[].name": Key("no-admin", _RULES + "test_actions_in_the_order_of_priority_and_file"),

@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from every_key import CERTIFICATE, KEYS, PENDING, REQUIRED, SCRYPT
+from every_key import CERTIFICATE, CLIENTS, KEYS, PENDING, REQUIRED, SCRYPT
 
 from balance.config import load_text
 from balance.config.model import Config
@@ -116,7 +116,11 @@ def base_of(path: tuple[Step, ...]) -> dict[str, Any]:
         scope = data["listeners"][0] if path[0] == "listeners" else data
         if "sni" in path:
             data["mode"] = "tcp"
-        written = {"certificates": [dict(CERTIFICATE)]} if "certificates" in path else dict(CERTIFICATE)
+        written: dict[str, Any] = {"certificates": [dict(CERTIFICATE)]} if "certificates" in path else dict(CERTIFICATE)
+        if str(path[-1]).startswith("client_"):  # one alone does nothing
+            written |= CLIENTS
+        if path[-1] == "redirect_http":
+            written = {"enabled": False}
         scope["tls"] = {} if "sni" in path else written
     if "proxy_protocol" in path[:3] and path[-1] != "send":
         data["proxy_protocol"] = {"trusted": ["10.0.0.0/8"]}  # who accepts headers must say from whom

@@ -6,7 +6,7 @@ Also returns the document path of each listener and pool, so that later checks c
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,10 +40,20 @@ from balance.config.overlay import access_lists_of, overlay, picked, protection_
 from balance.config.overrides.runtime_overrides import DEFAULT_POOL
 from balance.config.rate_limit_build import rate_limit_of
 from balance.config.reading.document import Document, Path
-from balance.config.reading.tls_settings import server_tls, sni_routes
-from balance.config.route_build import RouteScope, buffering_of, compression_of, own_pools, pages_of, routes_of, transform_of
+from balance.config.reading.tls_settings import redirect_port, server_tls, sni_routes
+from balance.config.route_build import (
+    RouteScope,
+    buffering_of,
+    compression_of,
+    own_pools,
+    pages_of,
+    redirected_to_https,
+    routes_of,
+    transform_of,
+)
 from balance.config.route_model import RouteConfig
 from balance.config.schema.common_sections import BackendSection, PoolTimeoutsSection
+from balance.config.schema.route_sections import RouteSection
 from balance.config.schema.schema import ListenerSection, PoolSection, RootSection
 from balance.config.schema.section import Section
 from balance.config.security_build import security_of
@@ -109,10 +119,22 @@ def build(
     pool_sections = {name: pool for name, (_, pool) in pools_given.items()}
     folder = os.path.dirname(document.file)
     listeners = []
-    for name, path, listener in _listeners(root):
+    found = _listeners(root)
+    modes = [Mode(each.given().get("mode") or root.mode or "http") for _, _, each in found]
+    tls = [
+        server_tls(_given(root.tls), _given(each.tls), mode, pems or {}, folder)
+        for (_, _, each), mode in zip(found, modes, strict=True)
+    ]
+    secured = [
+        (address.port, settings)
+        for (_, _, each), mode, settings in zip(found, modes, tls, strict=True)
+        if mode is Mode.HTTP
+        for address in each.given().get("listen", ())
+    ]
+    for number, (name, path, listener) in enumerate(found):
         paths.listeners.append(path)
         given = listener.given()
-        mode = Mode(given.get("mode") or root.mode or "http")
+        mode = modes[number]
         http = overlay(root.http, listener.http)
         routes = http.pop("routes", None) or ()
         pool_name = given.get("pool", only_pool)
@@ -120,6 +142,7 @@ def build(
         paths.pool_of.append(pool_path)
         paths.routes.append(document.first((*path, "http", "routes"), ("http", "routes")) if routes else ())
         own_name = given.get("name", name)
+        port = redirect_port(_given(root.tls), _given(listener.tls), tls[number], secured)
         scope = RouteScope(root, listener, pool_name, pool_sections, http, pages, own_name, folder, files)
         listeners.append(
             ListenerConfig(
@@ -128,12 +151,12 @@ def build(
                 mode=mode,
                 pool=pool_name,
                 timeouts=timeouts_of(root.timeouts, listener.timeouts, pool_given and pool_given.timeouts),
-                http=_http(_with_pool(http, pool_given), routes_of(routes, scope) if mode is Mode.HTTP else (), pages),
+                http=_http(_with_pool(http, pool_given), _routes(routes, scope, mode, port), pages),
                 max_clients=given.get("max_clients", root.given().get("max_clients", 0)),
                 access_lists=access_lists_of(root.security, listener.security, lists),
                 protection=protection_of(root.security, listener.security),
                 security=security_of(files, root.security, listener.security),
-                tls=server_tls(_given(root.tls), _given(listener.tls), mode, pems or {}, folder),
+                tls=tls[number],
                 proxy_protocol=_proxy_protocol(overlay(root.proxy_protocol, listener.proxy_protocol)),
                 rate_limit=rate_limit_of(root.rate_limit, listener.rate_limit, own_name),
                 sni_routes=tuple(
@@ -169,6 +192,13 @@ def build(
 
 def _given(section: Section | None) -> dict[str, Any]:
     return section.given() if section is not None else {}
+
+
+def _routes(routes: Sequence[RouteSection], scope: RouteScope, mode: Mode, https_port: int) -> tuple[RouteConfig, ...]:
+    if mode is Mode.TCP:
+        return ()
+    found = routes_of(routes, scope)
+    return redirected_to_https(found, scope, https_port) if https_port else found
 
 
 def _timeouts_of_pool(pools: Mapping[str, tuple[Path, PoolSection]], name: str) -> PoolTimeoutsSection | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from balance.config.model import HashKey
@@ -36,9 +36,12 @@ from balance.config.schema.policy_sections import PolicySection
 from balance.config.schema.route_sections import RouteSection
 from balance.config.schema.schema import ListenerSection, PoolSection, RootSection
 from balance.config.schema.section import Section
+from balance.config.schema.transform_sections import RedirectSection
 from balance.config.security_build import security_of
 from balance.geoip import file_stamp
 
+ACME_PATH = "/.well-known/acme-challenge/"
+TO_HTTPS = "to-https"
 _OF_A_POOL = ("backends", "load_balancer", "retry", "timeouts", "buffering")  # keys of a route with backends of its own
 
 
@@ -82,6 +85,22 @@ def own_pools(root: RootSection) -> Iterator[tuple[str, Path, PoolSection]]:
 def routes_of(routes: Sequence[RouteSection], scope: RouteScope) -> tuple[RouteConfig, ...]:
     """The routes in the file's order."""
     return tuple(_route(route_name(route, index), route.given(), route, scope) for index, route in enumerate(routes))
+
+
+def is_acme(path: str) -> bool:
+    """Whether the path of a route, or its prefix, is for challenges of ACME alone."""
+    return f"{path}/".startswith(ACME_PATH)
+
+
+def redirected_to_https(routes: Sequence[RouteConfig], scope: RouteScope, port: int) -> tuple[RouteConfig, ...]:
+    """The routes of a listener that sends its clients to https at this port. Of its own, those of ACME stay (RFC 8555 8.3)."""
+    kept = [route for route in routes if route.match.path_operator != "regex" and is_acme(route.match.path)]
+    redirect = RedirectSection.model_construct({"scheme"}, scheme="https")
+    keys: dict[str, Any] = {"name": TO_HTTPS, "redirect": redirect}
+    if scope.pool:  # for requests that came over TLS already, as a trusted proxy tells
+        keys["pool"] = scope.pool
+    made = _route(TO_HTTPS, keys, RouteSection.model_construct({*keys}, **keys), scope)
+    return (*kept, replace(made, redirect=Redirect(scheme="https", port=port)))
 
 
 def _route(name: str, given: dict[str, Any], route: RouteSection, scope: RouteScope) -> RouteConfig:

@@ -76,6 +76,12 @@ class Redirect:
     host: str = ""
     path: str = ""
     keep_query: bool = True
+    port: int = 0  # of the request's own host there; 0: the scheme's
+
+    @property
+    def is_upgrade(self) -> bool:
+        """Whether it leads to the same over TLS, and nowhere else."""
+        return self.scheme == "https" and not (self.to or self.host or self.path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,16 +27,17 @@ class Kind(enum.IntEnum):
     TE = 8
     UPGRADE = 9
     EXPECT = 10
-    FORWARDING = 11  # X-Forwarded-* (any of them), X-Real-IP, Forwarded
+    FORWARDING = 11  # X-Forwarded-* and X-SSL-Client-* (any of them), X-Real-IP, Forwarded
     REQUEST_ID = 12
     MAX_FORWARDS = 13
     PROXY_AUTHENTICATE = 14  # forwarded in responses
     CONNECTION_AUTH = 15  # an Authorization that applies to the connection (NTLM, Negotiate)
+    IMITATION = 16  # X_SSL_Client_*, in any spelling that CGI and WSGI read like that with dashes
 
 
 # As globals: a lookup through the Enum takes 49 ns in CPython 3.11, a global 4 ns.
 (PLAIN, UNDERSCORE, HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, HOP, KEEP_ALIVE, TE, UPGRADE, EXPECT, FORWARDING,
- REQUEST_ID, MAX_FORWARDS, PROXY_AUTHENTICATE, CONNECTION_AUTH) = Kind  # fmt: skip
+ REQUEST_ID, MAX_FORWARDS, PROXY_AUTHENTICATE, CONNECTION_AUTH, IMITATION) = Kind  # fmt: skip
 
 _KINDS: dict[bytes, Kind] = {
     b"host": Kind.HOST,
@@ -76,6 +77,8 @@ _NOT_IN_TRAILERS = PROTECTED | frozenset(
 # Applications believe many of them: -Proto, -Ssl, -Protocol and -Scheme tell gunicorn or Rack of TLS, -Prefix tells of the path
 # that stands before theirs, -User and -Email tell who it is.
 _X_FORWARDED = b"x-forwarded-"
+# Who a client is by its certificate: ours to say, see tls/client_identity
+X_SSL_CLIENT = b"x-ssl-client"
 
 _option_sets: dict[bytes, frozenset[bytes]] = {}  # `keep-alive`, `close` and a few more
 
@@ -83,20 +86,27 @@ _option_sets: dict[bytes, frozenset[bytes]] = {}  # `keep-alive`, `close` and a 
 _CONNECTION_AUTH_SCHEMES = rb"(?:ntlm|nego|kerberos|credssp)"
 _AUTHORIZATION = b"\nauthorization:"
 
-# Finds the special fields in a lower-cased block. The groups do not match for a name with an underscore and for an
+_NAME_END = rb"(?:[^a-z0-9:\r\n][^:\r\n]*)?"  # what may follow X-SSL-Client
+
+# Finds the special fields in a lower-cased block. The groups do not match for a name with an underscore, an imitation and an
 # Authorization of a connection.
 _SPECIAL = re.compile(
     rb"\n(?:("
     + b"|".join(map(re.escape, _KINDS))
     + rb"|"
     + re.escape(_X_FORWARDED)
-    + rb"[!-9;-^`-~]*):[ \t]*([^\r\n]*)|[!-9;-^`-~]*_|"
+    + rb"[!-9;-^`-~]*|"
+    + re.escape(X_SSL_CLIENT)
+    + rb"(?:-[!-9;-^`-~]*)?):[ \t]*([^\r\n]*)|x[^a-z0-9:\r\n]ssl[^a-z0-9:\r\n]client"
+    + _NAME_END
+    + rb":|[!-9;-^`-~]*_|"
     + _AUTHORIZATION[1:]
     + rb"[ \t]*"
     + _CONNECTION_AUTH_SCHEMES
     + rb")"
 )
 _CONNECTION_AUTH_CHALLENGE = re.compile(rb"(?i)\n(?:www|proxy)-authenticate:(?:[^\r\n]*,)?[ \t]*" + _CONNECTION_AUTH_SCHEMES)
+_SSL_CLIENT = re.compile(rb"x[^a-z0-9]ssl[^a-z0-9]client" + _NAME_END)  # in any spelling
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 Span = tuple[int, int]  # start and end of a line in a block, CRLF included
@@ -117,6 +127,9 @@ def special_fields(block: bytes) -> list[tuple[int, bytes, Span]]:
             line = (match.start() + 1, block.find(b"\n", match.end()) + 1)
             if match[0].startswith(_AUTHORIZATION):
                 found.append((CONNECTION_AUTH, b"", line))
+                continue
+            if match[0].endswith(b":"):
+                found.append((IMITATION, b"", line))
                 continue
             found.append((UNDERSCORE, block[line[0] : line[1]].partition(b":")[0], line))
     return found
@@ -225,7 +238,7 @@ def is_field_name(name: bytes) -> bool:
 def is_allowed_in_trailers(name: bytes) -> bool:
     """Whether a field of this name may be forwarded as a trailer."""
     lower = name.lower()
-    return lower not in _NOT_IN_TRAILERS and not lower.startswith(_X_FORWARDED)
+    return lower not in _NOT_IN_TRAILERS and not lower.startswith(_X_FORWARDED) and not _SSL_CLIENT.fullmatch(lower)
 
 
 def field_value(lines: bytes, name: bytes) -> str:

@@ -54,6 +54,13 @@ _ITS_OWN = ("ECONNABORTED", "ECONNRESET", "EPERM", "EPROTO", "ENETDOWN", "ENOPRO
 _GONE = frozenset(getattr(errno, name, 0) for name in _ITS_OWN)
 
 
+def _are_judged_anew(before: ListenerTls | None, now: ListenerTls | None) -> bool:
+    """Whether certificates of clients count by other authorities or revocation lists than when old connections were made."""
+    if before is None or now is None or before.policy is now.policy:
+        return False
+    return before.settings.verifies_clients or now.settings.verifies_clients
+
+
 class _Accepted:
     """Stands in for the socket of an accepted connection: uvloop only takes its descriptor, and a socket object costs 1 us."""
 
@@ -146,6 +153,7 @@ class Acceptor:
 
     def lead_to(self, listener: Listener, clients: Clients, tls: ListenerTls | None = None) -> None:
         """Serve new connections by this listener. Nothing changes when it is the same as before."""
+        are_judged_anew = _are_judged_anew(self._tls, tls)
         self._tls = tls
         if clients is not self.clients:
             self.clients.acceptors.discard(self)
@@ -158,7 +166,7 @@ class Acceptor:
         is_same = listener == self._listener and (before is not None or listener.mode is Mode.TCP)
         self._listener = listener
         self._use_steps()
-        if is_same:
+        if is_same and not are_judged_anew:
             return
         self._access = self._access_now()
         self._guard = self._guard_now()
@@ -171,8 +179,11 @@ class Acceptor:
         for settings in list(self._settings_in_use):
             # All refer to the newest, so that an old connection does not keep every snapshot since.
             is_spoken = self._settings is not None and self._settings.scheme == settings.scheme  # else TLS came or went
+            is_spoken &= not are_judged_anew
             settings.successor = self._settings if is_spoken else None
             settings.is_closing |= not is_spoken  # TCP mode now: HTTP connections end with their request
+        if are_judged_anew:
+            self._worker.close_idle_of(self._settings_in_use)
         if self._settings is not None:
             self._settings_in_use.add(self._settings)
 

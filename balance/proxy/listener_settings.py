@@ -116,7 +116,15 @@ class ListenerSettings:
         self.sends_only_id = self.sends_request_id and not self.sends_backend  # the usual case
         trusted = TrustedProxies(listener.trusted_proxies)
         self.trusted = trusted if trusted else None
-        self.plain_views = ForwardedClients(listener.client_address, http.forwarded, trusted, port, self.scheme, via=http.via)
+        self.plain_views = ForwardedClients(
+            listener.client_address,
+            http.forwarded,
+            trusted,
+            port,
+            self.scheme,
+            via=http.via,
+            verifies_clients=listener.verifies_clients,
+        )
         self.views = self.plain_views
         self.pages = dict(http.error_pages)
         self.max_idle = http.keepalive.max_idle_per_backend

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 from random import random
 from time import monotonic
@@ -86,6 +86,7 @@ class WorkerContext:
     __slots__ = (
         "_counts",
         "_make_counts",
+        "_tls_refused",
         "access",
         "authorizers",
         "blocked",
@@ -105,7 +106,6 @@ class WorkerContext:
         "row",
         "settings_in_use",
         "short_of_resources",
-        "tls_refused",
         "tolerant_reader",
         "unheaded",
         "unreadable",
@@ -146,7 +146,7 @@ class WorkerContext:
         self.is_draining = False
         self.rand: Callable[[], float] = random
         self.jobs = JobThreads(loop)  # what takes long and needs no loop: hashes of passwords
-        self.tls_refused = ThrottledWarning()
+        self._tls_refused: dict[str, ThrottledWarning] = {}  # by the reason, one of a few words
         self.unreadable = ThrottledWarning()  # client addresses from trusted proxies that can't be read
         id_format = os.urandom(8).hex().encode() + b"%08x"
         # An id unique over workers and restarts: 16 random hex digits of this worker and a count. An iterator rather than a
@@ -167,6 +167,20 @@ class WorkerContext:
             owner.close_idle()
         for settings in self.settings_in_use:
             settings.is_closing = True
+
+    def tls_refused(self, kind: str, message: str) -> None:
+        """Log a TLS connection that failed, throttled for each kind of reason: so a scan hides no expired certificate."""
+        warning = self._tls_refused.get(kind)
+        if warning is None:
+            warning = self._tls_refused[kind] = ThrottledWarning()
+        warning.say(monotonic(), message)
+
+    def close_idle_of(self, settings: Iterable[Closable]) -> None:
+        """Close the connections with these settings that wait for a request."""
+        ended = set(settings)
+        for connection in list(self.connections):
+            if getattr(connection, "settings", None) in ended:
+                connection.drain(is_patient=False)
 
     def lateness_s(self, now: float) -> float:
         """How long an event may have waited for this worker's loop, in seconds: the worst of the last second."""

@@ -61,6 +61,7 @@ class Listener:
     max_clients: int = 0  # client connections at once, over all workers; 0 is no limit
     slot: int = 0  # its block on the board; 0 for none
     has_tls: bool = False
+    verifies_clients: bool = False  # by their certificates
     sni: ServerNames[Listener] | None = None  # by the name that a client asks for, where TLS passes through
     sni_timeout_s: float = 0.0  # for the ClientHello
     access_lists: AccessLists = field(default_factory=AccessLists)
@@ -251,6 +252,7 @@ def prepare(
             max_clients=listener.max_clients,
             slot=slots.get((LISTENER, listener.name), 0),
             has_tls=listener.tls.enabled,
+            verifies_clients=listener.tls.enabled and listener.tls.verifies_clients,
             sni_timeout_s=listener.tls.handshake_timeout_s,
             access_lists=listener.access_lists,
             proxy_protocol=listener.proxy_protocol,

@@ -12,7 +12,7 @@ from balance.stages.fault import fault_stage
 from balance.stages.mirror import mirror_stage
 from balance.stages.rate_limits.rate_limit_stage import claim_limit_stage, rate_limit_stage
 from balance.stages.rate_limits.refused_tokens import refused_tokens_stage
-from balance.stages.redirect import redirect_stage
+from balance.stages.redirect import redirect_stage, upgrade_stage
 from balance.stages.region import region_stage
 from balance.stages.respond import respond_stage
 from balance.stages.rules.rules_stage import rules_stage
@@ -36,6 +36,7 @@ STAGES: Final[tuple[Build, ...]] = (
     cors_stage,  # before limits and authentication: browsers send a preflight without either
     rate_limit_stage,  # before all that costs more
     refused_tokens_stage,
+    upgrade_stage,  # before who asks: no password and no token in plain text
     basic_auth_stage,  # before rules, which go by what it says of the user
     jwt_stage,
     claim_limit_stage,  # by what a token says

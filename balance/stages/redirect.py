@@ -43,10 +43,18 @@ class RedirectStage(Stage):
         return _IS_THERE if reply is None and not self._may_go_on else reply
 
 
-def redirect_stage(route: RouteConfig, environment: object) -> RedirectStage | None:
-    """The stage of a route, if it redirects."""
+def upgrade_stage(route: RouteConfig, environment: object) -> RedirectStage | None:
+    """The stage of a route that sends its clients to https and nowhere else: before somebody gives a password in plain text."""
     redirect = route.redirect
-    if redirect is None:
+    if redirect is None or not redirect.is_upgrade:
+        return None
+    return RedirectStage(RedirectTarget(redirect), redirect.status, may_go_on=bool(route.pool or route.split))
+
+
+def redirect_stage(route: RouteConfig, environment: object) -> RedirectStage | None:
+    """The stage of a route, if it redirects to another place."""
+    redirect = route.redirect
+    if redirect is None or redirect.is_upgrade:
         return None
     pattern = linear_regex.compile(route.match.path) if route.match.path_operator == "regex" else None
     return RedirectStage(RedirectTarget(redirect, pattern), redirect.status, may_go_on=bool(route.pool or route.split))

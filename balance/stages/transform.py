@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from balance.config.route_model import RouteConfig
+from balance.http1.fields import X_SSL_CLIENT
 from balance.stages.environment import StageEnvironment
 from balance.stages.notes import note
 from balance.stages.request_context import RequestContext
@@ -56,7 +57,7 @@ class TransformStage(Stage):
         self._requests = requests
         self._is_forward_changed = bool(requests)
         self._is_fixed = requests.is_fixed
-        self._without_own = requests.removed & _OWN
+        self._without_own = frozenset(name for name in requests.removed if name in _OWN or name.startswith(X_SSL_CLIENT))
         self._without_own_of_trusted = self._without_own | {
             name for name in requests.removed if name.startswith(_OF_A_TRUSTED_PROXY)
         }

@@ -88,6 +88,11 @@ def load_client_trust(context: ssl.SSLContext, tls: ServerTls) -> None:
         raise TlsError("client_crl_file", f"{crl.file!r}: {error}") from None
 
 
+def check_client_trust(tls: ServerTls) -> None:
+    """TlsError when its files can't be used together."""
+    load_client_trust(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tls)
+
+
 def server_context(tls: ServerTls) -> ssl.SSLContext:
     """One context with all of it, for a server with a single certificate that chooses none by name. TlsError as above."""
     context = policy_context(tls)

@@ -32,7 +32,8 @@ class RequestParts(Protocol):
 class RedirectTarget:
     """One configured redirect, compiled. `pattern` is the regular expression of the route's path: `$1` is its group."""
 
-    __slots__ = ("_authority", "_fragment", "_keeps_query", "_path", "_pattern", "_scheme", "needs_host")
+    __slots__ = ("_authority", "_fragment", "_is_upgrade", "_keeps_query", "_path", "_pattern", "_port", "_scheme",
+                 "needs_host")  # fmt: skip
 
     def __init__(self, redirect: Redirect, pattern: Pattern | None = None) -> None:
         """ValueError for a target that no Location can have."""
@@ -45,10 +46,12 @@ class RedirectTarget:
         path, mark, fragment = path.partition("#")
         self._fragment = mark.encode() + _NOT_IN_FRAGMENT.sub(_percent, fragment.encode())
         self._scheme = scheme.lower().encode()
+        self._port = b":%d" % redirect.port if redirect.port else b""
         self._authority = _authority(authority)
         self._pattern = pattern
         self._path = Replacement(path, pattern) if path else None
         self._keeps_query = redirect.keep_query
+        self._is_upgrade = redirect.is_upgrade
         self.needs_host = bool(self._scheme) and not self._authority  # the request's
 
     def location(self, request: RequestParts) -> bytes:
@@ -63,9 +66,11 @@ class RedirectTarget:
             return b"" if is_same_path else safe_location(path) + query + self._fragment
         own_scheme = request.scheme.encode("ascii", "replace")
         scheme = self._scheme or own_scheme
+        if self._is_upgrade and scheme == own_scheme:  # whatever the port, as another proxy may have its own
+            return b""
         own_name = split_host(request.host_sent)[0]
         # Without the request's port: it is one of the scheme and address that the client leaves, or the listener's own.
-        authority = self._authority or own_name
+        authority = self._authority or own_name + self._port
         name, port = split_host(authority)
         default_port = _PORTS.get(scheme, b"")
         if is_same_path and scheme == own_scheme and _is_same_name(name, own_name):

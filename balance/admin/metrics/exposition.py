@@ -27,6 +27,7 @@ from balance.runtime import counters
 from balance.runtime.backend_slots import LISTENER, NOBODY, route_key, route_of
 from balance.shared_store.failures import StoreState
 from balance.tls.pem_loading import expires_at
+from balance.tls.revocation_lists import ends_at
 from balance.version import VERSION
 
 BACKEND = ("pool", "backend")
@@ -170,6 +171,17 @@ class BoardCollector(Collector):
             }.values():
                 expiry.add_metric((listener.name, file.file), expires_at(file))
         yield expiry
+        lists = GaugeMetricFamily(
+            "balance_tls_crl_expiry_seconds",
+            "When the first of the client revocation lists in a file ends, in seconds since the epoch.",
+            labels=("listener", "crl"),
+        )
+        for listener in listeners:
+            crl = listener.tls.client_crl_file
+            if crl.file and listener.tls.verifies_clients and ends_at(crl):
+                lists.add_metric((listener.name, crl.file), ends_at(crl))
+        if lists.samples:
+            yield lists
 
     def _store(self) -> Iterator[Metric]:
         if not uses_store(self._view.config):

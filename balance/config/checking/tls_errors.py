@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from balance.config.build import KeyPaths
+from balance.config.checking.redirect_errors import redirect_errors, unused_redirect
 from balance.config.checking.route_errors import not_defined, pool_names
+from balance.config.checking.tls_clients import client_certificate_errors, client_certificate_warnings
 from balance.config.checking.tls_dates import date, expiry_warning
 from balance.config.model import Config, ListenerConfig
 from balance.config.reading.document import Path
 from balance.model import Mode
 from balance.tls.pem_loading import TlsError, infos, try_pair
-from balance.tls.policy import load_client_trust, policy_context
+from balance.tls.policy import policy_context
 from balance.tls.server_names import covers
 from balance.tls.settings import Certificate, ServerTls
 
@@ -23,8 +25,11 @@ def tls_errors(config: Config, paths: KeyPaths) -> Iterator[Finding]:
     for index, listener in enumerate(config.listeners):
         if listener.tls.enabled:
             yield from _errors(index, listener, paths)
+        yield from client_certificate_errors(index, listener, paths)
+        yield from redirect_errors(index, listener, paths)
         if listener.sni_routes:
             yield from _sni_errors(index, listener, paths, pool_names(config, paths.document))
+    yield from unused_redirect(config, paths)
 
 
 def _sni_errors(index: int, listener: ListenerConfig, paths: KeyPaths, names: Collection[str]) -> Iterator[Finding]:
@@ -82,7 +87,7 @@ def _errors(index: int, listener: ListenerConfig, paths: KeyPaths) -> Iterator[F
         except TlsError as error:
             yield (*where, error.key), str(error)
     try:
-        load_client_trust(policy_context(tls), tls)
+        policy_context(tls)
     except TlsError as error:
         yield paths.listener(index, f"tls.{error.key}"), str(error)
 
@@ -104,6 +109,7 @@ def tls_warnings(config: Config, paths: KeyPaths, now: float) -> Iterator[Findin
                 where = (*_path_of(index, number, listener.tls, paths), "cert_file")
                 for message in certificate_warnings(certificate, now):
                     yield where, message
+            yield from client_certificate_warnings(index, listener, paths, now)
 
 
 def certificate_warnings(certificate: Certificate, now: float) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from balance.config.schema.values.tls_sections import CertificateSection, ServerTlsSection
@@ -11,6 +11,7 @@ from balance.model import Mode
 from balance.tls.settings import Certificate, PemFile, ServerTls
 
 CERTIFICATE_KEYS = ("cert_file", "key_file", "key_password_env")
+_HTTPS = 443
 _LISTS = ("cipher_suites", "alpn_protocols")
 
 
@@ -18,10 +19,11 @@ def server_tls(top: dict[str, Any], own: dict[str, Any], mode: Mode, pems: Mappi
     """`top` and `own` are the keys given at the top and in the listener. `pems` has the text of each file, by its path; one
     that can't be read has been reported, and is empty here.
     """
-    # TLS passes through a listener with an `sni` of its own, whatever others terminate.
-    passes = "sni" in own and not any(name in own for name in ("certificates", *CERTIFICATE_KEYS))
+    # TLS passes through a listener with an `sni` of its own, and is not spoken where clients are sent to it.
+    passes = ("sni" in own or own.get("redirect_http")) and not any(name in own for name in ("certificates", *CERTIFICATE_KEYS))
     given = dict(own) if passes else top | own
     sni = given.pop("sni", None)
+    redirects = bool(given.pop("redirect_http", False))
     if not given and sni is None:
         return ServerTls()
 
@@ -46,10 +48,23 @@ def server_tls(top: dict[str, Any], own: dict[str, Any], mode: Mode, pems: Mappi
             given[name] = tuple(dict.fromkeys(given[name]))
     if mode is Mode.HTTP:
         given.setdefault("alpn_protocols", ("http/1.1",))
+    for name in ("client_ca_file", "client_crl_file"):
+        if name in given:
+            given[name] = pem(given[name])
     if "handshake_timeout" in given:
         given["handshake_timeout_s"] = given.pop("handshake_timeout")
-    given.setdefault("enabled", sni is None or bool(certificates))
+    given.setdefault("enabled", bool(certificates) or not (sni is not None or redirects))
     return ServerTls(certificates=tuple(certificates), **given)
+
+
+def redirect_port(top: dict[str, Any], own: dict[str, Any], tls: ServerTls, others: Iterable[tuple[int, ServerTls]]) -> int:
+    """The port of https that clients of this listener are sent to; 0 where they are not. `others`: every port that has TLS."""
+    wanted = own.get("redirect_http", top.get("redirect_http", False))
+    if not wanted or tls.enabled:
+        return 0
+    if wanted is not True:
+        return int(wanted)
+    return next((port for port, each in others if each.enabled and port), _HTTPS)
 
 
 def sni_routes(own: ServerTlsSection | None) -> dict[str, str]:

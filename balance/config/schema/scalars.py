@@ -125,6 +125,21 @@ def integer(lowest: int, highest: int) -> Scalar:
     return Scalar(read, {"type": "integer", "minimum": lowest, "maximum": highest})
 
 
+def flag_or_port() -> Scalar:
+    """true, false, or a port."""
+    port = integer(1, 65535)
+
+    def read(value: object) -> bool | int:
+        if isinstance(value, bool):
+            return value
+        try:
+            return int(port.read(value))
+        except ValueError:
+            raise ValueError(f"expected true, false or a port in 1..65535, got {display(value)}") from None
+
+    return Scalar(read, {"anyOf": [{"type": "boolean"}, port.schema]})
+
+
 def number(lowest: float, highest: float, or_keyword: str = "") -> Scalar:
     """A number from `lowest` to `highest`; the keyword `or_keyword`, if given, is None."""
 

@@ -21,7 +21,7 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
     "route": frozenset(["tls"]),
     "route security": frozenset(["ip_allowlist", "ip_allowlist_files", "ip_blocklist"]),
     "security.jwt": frozenset(["jwks_url"]),
-    "tls": frozenset(["backend", "client_auth", "client_ca_file", "client_crl_file", "redirect_http"]),
+    "tls": frozenset(["backend"]),
     "admin": frozenset(["auth", "tls", "dashboard"]),
     "metrics": frozenset(["aliases"]),
     "access_log": frozenset(["sample", "slow_threshold"]),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from balance.http1.fields import X_SSL_CLIENT
 from balance.http1.forwarding.forwarded_field import elements, parameters
 from balance.http1.forwarding.realip import UNKNOWN, ForwardingFields, Origin, TrustedProxies, origin_of
 from balance.http1.host import port_of
@@ -58,10 +59,22 @@ class ForwardedClient:
 class ForwardedClients:
     """The ForwardedClients of one listener, cached by the proxy's fields, which are the same in all requests of a client."""
 
-    __slots__ = ("_family", "_port", "_remembered", "_scheme", "_style", "_via", "trusted")
+    __slots__ = ("_family", "_port", "_remembered", "_scheme", "_style", "_verifies_clients", "_via", "trusted")
 
-    def __init__(self, family: str, style: str, trusted: TrustedProxies, port: int, scheme: str, *, via: bool) -> None:
-        """`family` is ``security.client_address``, `style` is ``http.forwarded``."""
+    def __init__(
+        self,
+        family: str,
+        style: str,
+        trusted: TrustedProxies,
+        port: int,
+        scheme: str,
+        *,
+        via: bool,
+        verifies_clients: bool = False,
+    ) -> None:
+        """`family` is ``security.client_address``, `style` is ``http.forwarded``. With `verifies_clients` nobody else says who
+        they are by their certificates."""
+        self._verifies_clients = verifies_clients
         self._family = family
         self._style = style
         self._port = port
@@ -83,13 +96,17 @@ class ForwardedClients:
             lines += self._forwarded(origin, fields, peer, host)
         if self._style == "xff" or self._style == "both":
             lines += self._x_forwarded(origin, fields, peer, host)
-        lines += b"".join([b"%b: %b\r\n" % field for field in fields if field[0] not in _MADE])
+        lines += b"".join([b"%b: %b\r\n" % field for field in fields if self._goes_on(field[0])])
         view = ForwardedClient(origin, lines, is_secure=scheme in SECURE)
         if sum([len(value) for _, value in fields]) + len(host) <= _CACHE_MAX_BYTES:
             if len(self._remembered) >= _CACHE_SIZE:
                 self._remembered.clear()
             self._remembered[key] = view
         return view
+
+    def _goes_on(self, name: bytes) -> bool:
+        """Whether this field of a trusted proxy is for backends as it came."""
+        return name not in _MADE and not (self._verifies_clients and name.startswith(X_SSL_CLIENT))
 
     def _forwarded(self, origin: Origin, fields: ForwardingFields, peer: str, host: bytes) -> bytes:
         hops = _values(fields, b"forwarded")

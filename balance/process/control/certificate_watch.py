@@ -15,9 +15,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from time import time
 
+from balance.config.checking.tls_clients import ended_list
 from balance.config.checking.tls_dates import expiry_warning
-from balance.config.model import Config
+from balance.config.model import Config, ListenerConfig
+from balance.tls.distinguished_name import name_text
 from balance.tls.pem_loading import TlsError, infos
+from balance.tls.revocation_lists import revocation_lists
 from balance.tls.settings import PemFile
 
 log = logging.getLogger("balance.control")
@@ -110,3 +113,15 @@ class CertificateWatch:
                 if warning is not None and warning.days < self._warned.get(key, 1000):
                     self._warned[key] = warning.days
                     yield f"listener {listener.name}: {warning.message}"
+            yield from self._ended_lists(listener, now)
+
+    def _ended_lists(self, listener: ListenerConfig, now: float) -> Iterator[str]:
+        """A warning for each revocation list that has ended, once."""
+        crl = listener.tls.client_crl_file
+        if not (crl.file and listener.tls.enabled and listener.tls.verifies_clients):
+            return
+        for each in revocation_lists(crl):
+            key = (f"{crl.file}:{each.issuer.hex()}", each.next_update)
+            if 0 < each.next_update <= now and key not in self._warned:
+                self._warned[key] = 0
+                yield f"listener {listener.name}: {ended_list(crl.file, name_text(each.issuer), each.next_update)}"

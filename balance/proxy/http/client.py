@@ -28,6 +28,7 @@ from balance.proxy.http.upstream import Upstream
 from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.net.sockets import end_now, has_left, is_silent, local_host, other_address, reset, unsent
 from balance.proxy.net.timer_wheel import NEVER, Timed
+from balance.proxy.tls.verified_client import VerifiedClient
 from balance.proxy_protocol.header_writer import header
 from balance.runtime import counters
 from balance.runtime.lease import Lease
@@ -76,8 +77,8 @@ class HttpClient(Timed):
     """One client connection in HTTP mode."""
 
     __slots__ = ("_address", "_buffer", "_exchange", "_paused_for", "_state", "_total_at", "_unsent", "after_host",
-                 "before_host", "clients", "connection_auth", "is_trusted", "is_write_paused", "peer", "settings", "transport",
-                 "writer")  # fmt: skip
+                 "before_host", "clients", "connection_auth", "is_judged", "is_trusted", "is_write_paused", "peer",
+                 "settings", "transport", "verified", "writer")  # fmt: skip
 
     transport: asyncio.Transport  # set by connection_made()
     writer: ReplyWriter  # set by connection_made()
@@ -91,6 +92,8 @@ class HttpClient(Timed):
         self.peer = ""
         self.before_host = self.after_host = b""
         self.is_trusted = False  # the peer is a trusted proxy
+        self.is_judged = False  # that, or its certificate counts: there is more to know of each request
+        self.verified: VerifiedClient | None = None  # where certificates of clients count
         self.is_write_paused = False
         self.connection_auth: ConnectionAuth | None = None  # once a request or reply uses it
         self._paused_for = 0
@@ -109,6 +112,8 @@ class HttpClient(Timed):
         worker = settings.worker
         name = transport.get_extra_info("peername") if self._address is None else self._address
         self.peer = name[0] if type(name) is tuple and len(name) == 2 else other_address(name)
+        if settings.listener.verifies_clients:
+            self.verified = VerifiedClient(transport.get_extra_info("ssl_object"))
         self._set_forwarding()
         worker.connections.add(self)
         worker.row.cells[counters.CONNECTIONS] += 1
@@ -124,7 +129,10 @@ class HttpClient(Timed):
         self.before_host, self.after_host = forwarding_lines(
             settings.forwarded, peer, settings.port, settings.scheme, via=settings.via
         )
-        self.is_trusted = settings.trusted is not None and settings.trusted.has(peer)
+        self.is_trusted = self.is_judged = settings.trusted is not None and settings.trusted.has(peer)
+        if self.verified is not None:
+            self.before_host = self.verified.lines + self.before_host
+            self.is_judged = True
 
     def _apply_reload(self) -> None:
         """Use the settings of the last reload from this request on."""

@@ -204,7 +204,7 @@ class Exchange:
             self.request_id = fields.request_id
         elif settings.request_id:
             self.request_id = own_id = settings.worker.next_request_id()
-        if client.is_trusted:
+        if client.is_judged:
             view = client_view(self, client, settings, now)
         if settings.router is not None:
             sole = settings.sole_hosts.get(fields.host)

@@ -41,13 +41,19 @@ def refuse_partial(data: bytes, limits: Limits) -> None:
         raise ProtocolError(400, Why.BAD_REQUEST, "a bare LF in the head")
 
 
-def client_view(exchange: Exchange, client: HttpClient, settings: ListenerSettings, now: float) -> ForwardedClient:
-    """The client as named by the trusted proxy at the other end of this connection. Logs fields that cannot be parsed.
+def client_view(exchange: Exchange, client: HttpClient, settings: ListenerSettings, now: float) -> ForwardedClient | None:
+    """The client as named by the trusted proxy at the other end of this connection; None where the peer itself is the client.
+    Logs fields that cannot be parsed.
 
-    ProtocolError when it is blocked: the connection ends too, as the proxy may have more of the same behind it.
+    ProtocolError when it is blocked: the connection ends too, as the proxy may have more of the same behind it. Also for a
+    request to another host than the one that the client's certificate was verified for.
     """
     fields = exchange.request.fields
     host = fields.host
+    if client.verified is not None:
+        client.verified.check(host)
+    if not client.is_trusted:
+        return None
     view = exchange.view = settings.views.client(
         fields.forwarding, client.peer, host if host is not None else client.own_host()
     )
@@ -86,7 +92,7 @@ def request_head(
     else:
         parts = [line, forward]
     if view is not None:
-        parts.append(view.lines)
+        parts.append(view.lines if client.verified is None else client.verified.lines + view.lines)
     elif client.after_host:
         parts += (client.before_host, host, client.after_host)
     else:

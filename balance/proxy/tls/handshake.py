@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import os
 import ssl
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from balance.model import Why
@@ -35,6 +34,11 @@ _NO_SHARED: Final = frozenset(
      "NO_PROTOCOLS_AVAILABLE", "UNSUPPORTED_SSL_VERSION")
 )  # fmt: skip
 _CERTIFICATE: Final = frozenset(("CERTIFICATE_VERIFY_FAILED", "PEER_DID_NOT_RETURN_A_CERTIFICATE"))
+# What a client says that does not take our certificate
+_REFUSALS: Final = frozenset(
+    ("BAD_CERTIFICATE", "UNSUPPORTED_CERTIFICATE", "CERTIFICATE_REVOKED", "CERTIFICATE_EXPIRED", "CERTIFICATE_UNKNOWN",
+     "UNKNOWN_CA")
+)  # fmt: skip
 # Why OpenSSL does not take a client's certificate (X509_V_ERR_*), as our logs have it.
 _VERIFY_WORDS: Final = {
     2: "unknown_ca", 18: "unknown_ca", 19: "unknown_ca", 20: "unknown_ca", 21: "unknown_ca", 24: "unknown_ca",
@@ -112,7 +116,7 @@ class Handshake:
         """After the handshake: the peer sends records without data, and no end of them."""
         self._worker.row.cells[counters.WHY + Why.TLS_PROTOCOL] += 1
         what = f"the TLS connection of {self.client_address} is closed: too many records without data"
-        self._worker.tls_refused.say(monotonic(), what)
+        self._worker.tls_refused("flood", what)
 
     def ended(self, error: BaseException | None) -> None:
         """It is over; `error` is None when the application's protocol has the connection now."""
@@ -154,6 +158,8 @@ def why_of(error: BaseException | None) -> Why:
         reason = getattr(error, "reason", "") or ""
         if reason in _NO_SHARED:
             return Why.TLS_NO_SHARED_CIPHER
+        if "_ALERT_" in reason and reason.partition("_ALERT_")[2] in _REFUSALS:
+            return Why.TLS_SERVER_CERTIFICATE
         if reason in _CERTIFICATE or "CERTIFICATE" in reason:
             return Why.TLS_CLIENT_CERTIFICATE
         return Why.TLS_NOT_TLS if reason in _NOT_TLS else Why.TLS_PROTOCOL
@@ -175,4 +181,5 @@ def reason_of(error: BaseException | None) -> str:
 def say_refused(worker: WorkerContext, peer: str, why: Why, detail: str, server_name: str = "") -> None:
     """Log a handshake that failed, throttled: anybody can cause any number."""
     name = f" for {server_name}" if server_name else ""
-    worker.tls_refused.say(monotonic(), f"a TLS handshake with {peer}{name} failed: {why.word}: {detail}")
+    kind = detail.partition(":")[0] if why is Why.TLS_CLIENT_CERTIFICATE else why.word  # one of a few words
+    worker.tls_refused(kind, f"a TLS handshake with {peer}{name} failed: {why.word}: {detail}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pem_files import authority, self_signed
+from pem_files import authority, read, self_signed
 
 from balance.config import load_text
 from balance.config.loading import load_with_changes
@@ -19,6 +19,10 @@ from balance.tls.settings import ServerTls
 A = self_signed("a.example")
 B = self_signed("*.b.example", days=20)
 PAIR = {"cert_file": str(A.cert), "key_file": str(A.key)}
+CA = authority()
+NOBODY = CA.revoking()
+OTHERS = authority("Other CA").revoking()
+MUTUAL = {"client_auth": "require-and-verify", "client_ca_file": str(CA.cert)}
 BASE = {"listen": ":8443", "backends": [{"address": "127.0.0.1:9001"}]}
 
 
@@ -50,11 +54,15 @@ def test_every_key_arrives() -> None:
             "session_tickets": False,
             "strict_sni": True,
             "handshake_timeout": "3s",
+            "client_auth": "REQUIRE_AND_VERIFY",
+            "client_ca_file": str(CA.cert),
+            "client_crl_file": str(NOBODY),
         }
     )
     (certificate,) = tls.certificates
     assert (certificate.domains, certificate.default, certificate.key_password_env) == (("a.example", "*.a.example"), True, "P")
     assert (tls.min_version, tls.max_version, tls.cipher_suites) == ("1.3", "1.3", ("ECDHE-RSA-AES128-GCM-SHA256",))
+    assert (tls.client_auth, tls.client_ca_file, tls.client_crl_file) == ("require-and-verify", read(CA.cert), read(NOBODY))
     assert (tls.session_tickets, tls.strict_sni, tls.handshake_timeout_s) == (False, True, 3.0)
 
 
@@ -89,7 +97,16 @@ def test_a_listeners_keys_win_over_those_at_the_top() -> None:
         ({**PAIR, "cipher_suites": ["NO-SUCH"]}, "tls.cipher_suites: OpenSSL knows none of NO-SUCH"),
         ({**PAIR, "alpn_protocols": ["h2"]}, "tls.alpn_protocols: 'h2' is not available in this version"),
         ({"certificates": [{**PAIR, "default": True}] * 2}, "tls.certificates: has several with default: true"),
-        ({**PAIR, "redirect_http": True}, "tls.redirect_http: .*not .*in this version"),
+        ({**PAIR, "redirect_http": True}, "tls.redirect_http: does nothing: no listener speaks plain HTTP"),
+        ({"redirect_http": 0}, "tls.redirect_http: expected true, false or a port in 1..65535, got 0"),
+        ({**PAIR, "client_auth": "maybe"}, "tls.client_auth: 'maybe' is not one of none, verify, require-and-verify"),
+        ({**PAIR, "client_auth": "verify"}, "tls.client_ca_file: is missing; client_auth: verify needs to know whose"),
+        ({**PAIR, "client_ca_file": str(CA.cert)}, "tls.client_ca_file: does nothing without client_auth"),
+        ({**PAIR, "client_auth": "verify", "client_ca_file": "/nowhere"}, "tls.client_ca_file: '/nowhere' can't be read"),
+        ({**PAIR, "client_auth": "verify", "client_ca_file": str(A.key)}, "tls.client_ca_file: .* has no certificate in PEM"),
+        ({**PAIR, **MUTUAL, "client_crl_file": "/nowhere"}, "tls.client_crl_file: '/nowhere' can't be read: No such file"),
+        ({**PAIR, **MUTUAL, "client_crl_file": str(CA.cert)}, "tls.client_crl_file: .* has no revocation list in PEM format"),
+        ({**PAIR, **MUTUAL, "client_crl_file": str(OTHERS)}, "tls.client_crl_file: .* has no list of 'CN=Test CA'"),
         ({**PAIR, "domains": ["a"]}, "tls.domains: unknown key"),
     ],
 )  # fmt: skip

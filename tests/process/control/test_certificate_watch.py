@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
-from pem_files import self_signed
+from pem_files import authority, read, self_signed
 
 from balance.config.model import Config, ListenerConfig
 from balance.model import Mode
@@ -16,6 +17,7 @@ from balance.tls.settings import Certificate, PemFile, ServerTls
 from balance.tls.x509 import parse_certificate, pem_blocks
 
 DAY_S = 86400
+CA = authority()
 
 
 class Watched:
@@ -90,3 +92,27 @@ def test_an_end_that_comes_nearer_is_told_of_once_for_each_limit() -> None:
     assert [len(told(days)) for days in (40, 29, 28, 6, 5, -1, -2)] == [0, 1, 0, 1, 0, 1, 0]
     watched.config = replace(watched.config, listeners=(replace(watched.config.listeners[0], tls=ServerTls()),))
     assert told(1) == []
+
+
+def test_a_revocation_list_that_has_ended_is_told_of_once_and_a_newer_one_is_noticed(tmp_path: Path) -> None:
+    crl = tmp_path / "clients.crl"
+    crl.write_bytes(CA.revoking(hours=1).read_bytes())
+    watched = Watched(*self_signed("a"))
+
+    def load() -> None:
+        tls = ServerTls(True, watched.config.listeners[0].tls.certificates, client_auth="verify", client_ca_file=read(CA.cert))
+        listener = replace(watched.config.listeners[0], tls=replace(tls, client_crl_file=read(crl)))
+        watched.config = replace(watched.config, listeners=(listener,))
+
+    load()
+    now = time.time()
+    assert list(watched.watch.expiring(now)) == []
+    (told,) = watched.watch.expiring(now + 2 * 3600)
+    assert "listener main: " in told
+    assert "the list of 'CN=Test CA' has ended on" in told
+    assert list(watched.watch.expiring(now + 3 * 3600)) == []
+    assert not watched.is_told
+    crl.write_bytes(CA.revoking(1, hours=5).read_bytes())
+    assert watched.is_told
+    load()
+    assert list(watched.watch.expiring(now + 2 * 3600)) == []

@@ -17,6 +17,10 @@ _DOMAIN = kind.text_matching(
 )
 _VARIABLE = kind.text_matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable", 200)
 
+# Python's ssl leaves no certificate that is given unverified.
+CLIENT_AUTH_ALIASES = {"request": "verify", "require": "require-and-verify"}
+_CLIENT_AUTH = kind.choice("none", "verify", "require-and-verify", spellings=CLIENT_AUTH_ALIASES)
+
 _CERT = "The certificate in PEM format, then its intermediates; a path is from this file's folder."
 _KEY = "Its private key in PEM format; it may be the same file."
 _PASSWORD = "The environment variable with the password of an encrypted key."
@@ -69,5 +73,20 @@ class ServerTlsSection(Section):
     )
     session_tickets: Flag = key("Whether clients may resume a session, at any worker.", True)
     strict_sni: Flag = key("Whether a client that asks for no name of a certificate is refused (unrecognized_name).", False)
+    client_auth: Annotated[str, _CLIENT_AUTH] = key(
+        "Certificates of clients: none are asked for; verify: who gives one has to give a good one; require-and-verify.",
+        "none",
+    )
+    client_ca_file: Annotated[str, kind.FILE] = key(
+        "The authorities whose certificates count, in PEM format, with the root of each; the system's own never do."
+    )
+    client_crl_file: Annotated[str, kind.FILE] = key(
+        "Their revocation lists in PEM format, one for each authority in client_ca_file."
+    )
+    redirect_http: Annotated[bool | int, kind.flag_or_port()] = key(
+        "In a listener without TLS (enabled: false): whether its clients are sent to https. true: to the port of the first "
+        "listener with TLS; a number: to that port. Its routes below /.well-known/acme-challenge/ stay.",
+        False,
+    )
     sni: SniSection = key("Routes of TLS that is not terminated here.")
     handshake_timeout: Period = key("From the connection's begin to the end of the handshake.", "10s")
