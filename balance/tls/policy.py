@@ -10,7 +10,7 @@ import ssl
 from typing import Final
 
 from balance.tls.pem_loading import TlsError, describe, file_of, infos, load_pair
-from balance.tls.revocation_lists import revocation_lists, without_list
+from balance.tls.revocation_lists import ignored, revocation_lists, without_list
 from balance.tls.settings import PemFile, ServerTls
 
 VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
@@ -80,6 +80,8 @@ def load_client_trust(context: ssl.SSLContext, tls: ServerTls) -> None:
         if missing:
             # OpenSSL refuses every client below an authority whose list it does not have.
             raise TlsError("client_crl_file", f"{crl.file!r} has no list of {missing[0]!r}, which is in client_ca_file")
+        if problem := ignored(lists):
+            raise TlsError("client_crl_file", f"{crl.file!r}: {problem}")
         with file_of(crl.text) as path:
             context.load_verify_locations(path)
     except ssl.SSLError as error:

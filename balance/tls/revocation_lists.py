@@ -6,16 +6,20 @@ lists is compared with the authorities here, when it is read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 from balance.tls.der import GENERALIZED_TIME, UTC_TIME, first, items, time_of
 from balance.tls.distinguished_name import name_text, same_name
 from balance.tls.settings import PemFile
 from balance.tls.x509 import CertificateInfo, pem_blocks
 
-KIND = "X509 CRL"
+KIND: Final = "X509 CRL"
+_AUTHORITY_KEY: Final = bytes.fromhex("551d23")
+_DISTRIBUTION_POINT: Final = bytes.fromhex("551d1c")
+_DELTA: Final = bytes.fromhex("551d1b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class RevocationList:
     issuer: bytes
     this_update: float
     next_update: float
+    scope: tuple[bytes, ...] = ()  # by which OpenSSL tells lists of one issuer apart: its key, the part of its certificates
+    is_delta: bool = False
 
 
 def parse_revocation_list(der: bytes) -> RevocationList:
@@ -36,10 +42,23 @@ def parse_revocation_list(der: bytes) -> RevocationList:
             next(parts)  # the algorithm of the signature
         _, issuer = next(parts)
         this_update = time_of(*next(parts))
-        following = next(parts, (0, b""))
-        return RevocationList(issuer, this_update, time_of(*following) if following[0] in (UTC_TIME, GENERALIZED_TIME) else 0.0)
+        next_update = 0.0
+        extensions: dict[bytes, bytes] = {}
+        for tag, content in parts:
+            if tag in (UTC_TIME, GENERALIZED_TIME):
+                next_update = time_of(tag, content)
+            elif tag == 0xA0:
+                extensions = dict(_extensions(content))
+        scope = tuple(extensions.get(kind, b"") for kind in (_AUTHORITY_KEY, _DISTRIBUTION_POINT))
+        return RevocationList(issuer, this_update, next_update, scope, _DELTA in extensions)
     except (ValueError, IndexError, StopIteration):
         raise ValueError("a revocation list in it can't be read") from None
+
+
+def _extensions(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    for _, extension in items(first(content)):
+        parts = list(items(extension))
+        yield parts[0][1], parts[-1][1]
 
 
 @lru_cache(maxsize=64)
@@ -56,6 +75,20 @@ def without_list(lists: Sequence[RevocationList], authorities: Sequence[Certific
     return [
         name_text(each.subject) for each in authorities if not any(same_name(each.subject, known.issuer) for known in lists)
     ]
+
+
+def ignored(lists: Sequence[RevocationList]) -> str:
+    """What is wrong with lists that OpenSSL would leave aside without a word, so that somebody revoked could enter; "" if none."""
+    known: set[tuple[bytes, tuple[bytes, ...]]] = set()
+    for each in lists:
+        if each.is_delta:
+            return f"the list of {name_text(each.issuer)!r} has only what has changed (a delta); it needs to be complete"
+        if (each.issuer, each.scope) in known:
+            return (
+                f"it has two lists of {name_text(each.issuer)!r}, of which only the newer one would count; leave it alone there"
+            )
+        known.add((each.issuer, each.scope))
+    return ""
 
 
 def ends_at(file: PemFile) -> float:

@@ -71,12 +71,14 @@ class Authority(NamedTuple):
         )  # fmt: skip
         return pair
 
-    def revoking(self, *serials: int, hours: float = 24) -> Path:
+    def revoking(self, *serials: int, hours: float = 24, extensions: str = "") -> Path:
         """A list of revoked serials; it ends so many hours from now."""
         folder = Path(tempfile.mkdtemp(dir=_FOLDER.name))
         lines = [f"R\t991231235959Z\t200101000000Z\t{serial:02X}\tunknown\t/CN=x\n" for serial in serials]
         (folder / "index.txt").write_text("".join(lines))
-        (folder / "config").write_text("[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\ndefault_md=sha256\n")
+        (folder / "config").write_text(
+            "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\ndefault_md=sha256\ncrl_extensions=e\n[e]\n" + extensions + "\n"
+        )
         begin, end = (time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + 3600 * at)) for at in (-48, hours))
         made = folder / "crl.pem"
         subprocess.run(
@@ -89,6 +91,11 @@ class Authority(NamedTuple):
 
 @functools.cache
 def authority(name: str = "Test CA") -> Authority:
+    return another_authority(name)
+
+
+def another_authority(name: str) -> Authority:
+    """One that may have the name of others."""
     folder = Path(tempfile.mkdtemp(dir=_FOLDER.name))
     cert, key = folder / "ca.crt", folder / "ca.key"
     openssl(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from handshakes import client_with, shake
-from pem_files import Authority, Pair, authority, read, self_signed
+from pem_files import Authority, Pair, another_authority, authority, read, self_signed
 
 from balance.tls.client_hello import ClientHello
 from balance.tls.contexts import ListenerTls
@@ -109,6 +109,28 @@ def test_a_session_is_never_resumed_where_certificates_count(version: str) -> No
         assert ListenerTls(settings(max_version="1.2")).policy_for(NEW) is not made.policy
 
 
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_session_from_before_certificates_counted_is_not_resumed(version: str) -> None:
+    """Nor one of another listener: Botan and others let such clients in."""
+    before, hello = ListenerTls(settings("none")), NEW if version == "1.3" else OLD
+    client = client_with(None, version)
+    first = shake(before.policy_for(hello), before.default, client)
+    assert shake(before.policy_for(hello), before.default, client, first.client.session).server.session_reused
+    now = ListenerTls(settings(), before)
+    with pytest.raises(ssl.SSLError, match="PEER_DID_NOT_RETURN_A_CERTIFICATE"):
+        shake(now.policy_for(hello), now.default, client, first.client.session)
+
+
+def test_authorities_of_one_name_are_told_apart_by_their_keys() -> None:
+    """As while an authority has a new key: each has a list, which says of which key it is."""
+    newer, key = another_authority("Test CA"), "authorityKeyIdentifier=keyid:always"
+    tls = settings(client_ca_file=joined(CA.cert, newer.cert))
+    lists = joined(CA.revoking(2, extensions=key), newer.revoking(extensions=key))
+    with pytest.raises(ssl.SSLCertVerificationError, match="revoked"):
+        entered(replace(tls, client_crl_file=lists), client_with(BOB))
+    assert entered(replace(tls, client_crl_file=lists), client_with(newer.issue("dan", serial=2)))
+
+
 def test_one_context_does_all_for_a_server_with_one_certificate() -> None:
     context = server_context(settings(client_crl_file=read(CA.revoking(5))))
     assert shake(context, None, client_with(BOB)).server.getpeercert(binary_form=True)
@@ -129,6 +151,16 @@ JUNK = PemFile("/x/junk.pem", b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CR
         ({"client_crl_file": EMPTY}, "client_crl_file", "has no revocation list in PEM format"),
         ({"client_crl_file": read(CA.cert)}, "client_crl_file", "has no revocation list in PEM format"),
         ({"client_crl_file": JUNK}, "client_crl_file", "can't be read"),
+        (
+            {"client_crl_file": joined(CA.revoking(2), CA.revoking(3))},
+            "client_crl_file",
+            "two lists of 'CN=Test CA', of which only",
+        ),
+        (
+            {"client_crl_file": joined(CA.revoking(), CA.revoking(2, extensions="deltaCRL=critical,ASN1:INTEGER:1"))},
+            "client_crl_file",
+            r"the list of 'CN=Test CA' has only what has changed \(a delta\)",
+        ),
         ({"client_crl_file": read(OTHER.revoking())}, "client_crl_file", "has no list of 'CN=Test CA', which is in"),
     ],
 )
