@@ -78,16 +78,16 @@ def without_list(lists: Sequence[RevocationList], authorities: Sequence[Certific
 
 
 def ignored(lists: Sequence[RevocationList]) -> str:
-    """What is wrong with lists that OpenSSL would leave aside without a word, so that somebody revoked could enter; "" if none."""
-    known: set[tuple[bytes, tuple[bytes, ...]]] = set()
+    """What of the lists OpenSSL would leave aside without a word, so that who is revoked may enter; "" for nothing."""
+    known: set[tuple[str, tuple[bytes, ...]]] = set()
     for each in lists:
+        issuer = name_text(each.issuer)
         if each.is_delta:
-            return f"the list of {name_text(each.issuer)!r} has only what has changed (a delta); it needs to be complete"
-        if (each.issuer, each.scope) in known:
-            return (
-                f"it has two lists of {name_text(each.issuer)!r}, of which only the newer one would count; leave it alone there"
-            )
-        known.add((each.issuer, each.scope))
+            return f"the list of {issuer!r} has only what has changed (a delta); it needs to be complete"
+        key = issuer.casefold(), each.scope
+        if key in known:
+            return f"it has two lists of {issuer!r}, of which only the newer one would count; leave that one"
+        known.add(key)
     return ""
 
 
