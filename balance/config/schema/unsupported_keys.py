@@ -10,12 +10,6 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
             "autoscaler",
         ]
     ),
-    "listener security": frozenset(
-        [
-            "trusted_proxies",
-            "client_address",
-        ]
-    ),
     "pool": frozenset(["tls", "discovery", "autoscaler"]),
     "backend": frozenset(["tls"]),
     "route": frozenset(["tls"]),

@@ -296,8 +296,12 @@ class HttpClient(Timed):
         try:
             rest = exchange.start(rest)
         except ProtocolError as error:
-            exchange.refuse(error)
-            return
+            if error.why is not Why.BLOCKED:
+                exchange.refuse(error)
+                return
+            rest = exchange.deny(error, rest)
+            if not self.writer.keeps_alive:
+                return
         if rest:
             self._buffer = rest
             if self._state is IDLE:  # already answered by an error reply of ours

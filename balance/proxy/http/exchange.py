@@ -801,6 +801,21 @@ class Exchange:
         self.client.writer.keeps_alive = False
         self.fail(error.status, error.why, error.detail, Outcome.ABORTED)
 
+    def deny(self, error: ProtocolError, body: bytes) -> bytes:
+        """Refuse the request for whose it is. The connection, which others share behind a proxy, goes on, unless more of the
+        body is to come. `body` are the bytes after the head; returns those after the end of the body.
+        """
+        fields = self.request.fields
+        if fields.framing is not NO_BODY:
+            upload = self.upload = Upload(fields, self.settings.listener.http, self.head_bytes)
+            try:
+                upload.feed(body)
+            except ProtocolError:
+                self.client.writer.keeps_alive = False
+            body = upload.rest
+        self.fail(error.status, error.why, error.detail, Outcome.ABORTED)
+        return body
+
     def crashed(self) -> None:
         """After a bug in our own code, with the state unknown: close the client connection, which releases all that is held."""
         self.status = 500

@@ -45,8 +45,8 @@ def client_view(exchange: Exchange, client: HttpClient, settings: ListenerSettin
     """The client as named by the trusted proxy at the other end of this connection; None where the peer itself is the client.
     Logs fields that cannot be parsed.
 
-    ProtocolError when it is blocked: the connection ends too, as the proxy may have more of the same behind it. Also for a
-    request to another host than the one that the client's certificate was verified for.
+    ProtocolError when it is blocked, and for a request to another host than the one that the client's certificate was verified
+    for.
     """
     fields = exchange.request.fields
     host = fields.host

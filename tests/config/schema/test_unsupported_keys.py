@@ -46,6 +46,12 @@ def test_a_later_key_is_refused_by_name(section: str, key: str) -> None:
     assert f"{key!r} is not available in this version" in problems_of(WORKING + SECTION_TEXTS[section].format(key=key) + "\n")
 
 
+@pytest.mark.parametrize("key", ["trusted_proxies", "client_address"])
+def test_who_is_believed_is_said_at_the_top_for_all_listeners(key: str) -> None:
+    text = f"listeners: [{{listen: ':1', security: {{{key}: 1}}}}]\nbackends: [{{address: 'a:1'}}]\n"
+    assert f"unknown key here; it belongs to security.{key}" in problems_of(text)
+
+
 def test_a_later_section_is_refused_even_when_it_says_that_it_is_off() -> None:
     assert problems_of(WORKING + "autoscaler: {enabled: false}\n") == ["'autoscaler' is not available in this version"]
 
