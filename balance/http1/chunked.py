@@ -15,6 +15,7 @@ from balance.http1.framing import show
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(;[\t\x20-\x7e\x80-\xff]*)?")
 # Old Apache versions pad sizes with spaces.
 _PADDED_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]{0,16}(;[\t\x20-\x7e\x80-\xff]*)?")
+_PLAIN_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 MAX_EXTENSION = 256  # bytes of one chunk's extensions
 # The limit on extension bytes in excess of the allowance, which is FREE_EXTENSION per chunk plus EXTENSION_RATIO times its
@@ -88,6 +89,10 @@ class ChunkedBody:
         position = run = 0  # data[run:position] is forwarded unchanged
         end = len(data)
         while position < end and self._state is not _State.END:
+            if self._state is _State.SIZE and not self._decode and not self._excess:
+                position = self._plain_chunks(data, position)
+                if position >= end:
+                    break
             if self._state is _State.DATA:
                 step = min(self._left, end - position)
                 self._left -= step
@@ -123,6 +128,19 @@ class ChunkedBody:
         else:
             self._buffer = data[position:]
         return b"".join(out)
+
+    def _plain_chunks(self, data: bytes, position: int) -> int:
+        """Go over whole chunks without extensions, which are forwarded as they are. Some clients make a chunk of each byte."""
+        received = 0
+        while (match := _PLAIN_SIZE.match(data, position)) is not None:
+            size = int(match[1], 16)
+            data_end = match.end() + size
+            if not size or data[data_end : data_end + 2] != b"\r\n":
+                break
+            received += size
+            position = data_end + 2
+        self.payload += received
+        return position
 
     def frame(self, held: bytes) -> bytes:
         """Stop decoding: from now on chunks are forwarded. `held` is all that was forwarded so far, which becomes the first.

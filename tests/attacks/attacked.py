@@ -149,7 +149,7 @@ class GoodClient:
         self._is_over.set()
         self._thread.join(PATIENCE_S)
         if error is None:
-            assert self.failures == []
+            assert self.failures == [], self.failures
 
     def answers(self, count: int) -> None:
         """Wait for that many more."""
@@ -186,6 +186,8 @@ class GoodClient:
             self.seconds.append(time.monotonic() - began)
             assert head.startswith(b"HTTP/1.1 200 "), head
             self.answered += 1
+            if b"\r\nconnection: close\r\n" in head.lower():
+                return
             if self._is_over.wait(self._pause_s):
                 return
 
