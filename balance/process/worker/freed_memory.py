@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-LOOK_S: Final = 5.0
+LOOK_S: Final = 0.25
+REST_S: Final = 5.0  # between two times
 MANY: Final = 200  # clients that have left; fewer leave nothing that is worth it
 
 
@@ -27,14 +28,15 @@ def malloc_trim() -> Callable[[int], Any] | None:
 
 
 class FreedMemory:
-    """Looks every LOOK_S at how many clients there are, and remembers the most."""
+    """Looks every LOOK_S at how many clients there are, and remembers the most since it gave memory back."""
 
-    __slots__ = ("_clients", "_loop", "_most", "_trim")
+    __slots__ = ("_clients", "_loop", "_most", "_rests_until", "_trim")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clients: Callable[[], int], trim: Callable[[int], Any] | None) -> None:
         self._loop = loop
         self._clients = clients
         self._most = 0
+        self._rests_until = 0.0
         self._trim = trim
 
     def begin(self) -> None:
@@ -42,16 +44,16 @@ class FreedMemory:
             self._loop.call_later(LOOK_S, self._look)
 
     def _look(self) -> None:
-        if self.is_due(self._clients()):
+        now = self._loop.time()
+        if self.is_due(self._clients(), now):
             threading.Thread(target=self._trim, args=(0,), daemon=True).start()
         self.begin()
 
-    def is_due(self, clients: int) -> bool:
+    def is_due(self, clients: int, now: float) -> bool:
         """Whether many have left since the last time, and more than have stayed."""
-        if clients >= self._most:
-            self._most = clients
-            return False
-        if self._most - clients < MANY or clients > self._most // 2:
+        self._most = max(self._most, clients)
+        if self._most - clients < MANY or clients > self._most // 2 or now < self._rests_until:
             return False
         self._most = clients
+        self._rests_until = now + REST_S
         return True

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from balance.process.worker.freed_memory import MANY, FreedMemory, malloc_trim
+from balance.process.worker.freed_memory import MANY, REST_S, FreedMemory, malloc_trim
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,14 @@ from balance.process.worker.freed_memory import MANY, FreedMemory, malloc_trim
 )
 def test_it_is_due_when_many_have_left(clients: list[int], expected: list[int]) -> None:
     freed = FreedMemory(asyncio.new_event_loop(), lambda: 0, None)
-    assert [turn for turn, count in enumerate(clients) if freed.is_due(count)] == expected
+    assert [turn for turn, count in enumerate(clients) if freed.is_due(count, turn * REST_S)] == expected
+    freed._loop.close()
+
+
+def test_it_rests_between_two_times() -> None:
+    freed = FreedMemory(asyncio.new_event_loop(), lambda: 0, None)
+    seen = [(5000, 0.0), (0, 1.0), (5000, 2.0), (0, 3.0), (0, 1.0 + REST_S)]
+    assert [at for count, at in seen if freed.is_due(count, at)] == [1.0, 1.0 + REST_S]
     freed._loop.close()
 
 
