@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from balance.cli.main import COMMANDS
+from balance.log_lines.access_record import FIELDS
 from balance.model import Why
-from balance.proxy.access_log import AccessRecord
 from balance.retry.decision import RetryOutcome
 
 TEXT = (Path(__file__).parents[1] / "docs" / "OPERATING.md").read_text()
@@ -34,7 +33,7 @@ def listed(heading: str) -> list[str]:
     [
         ("`why`", [why.word for why in Why]),
         ("`retry`", [again.word for again in RetryOutcome if again.word]),
-        ("Access log", ["time", *(field.name for field in fields(AccessRecord))]),
+        ("Access log", list(FIELDS)),
     ],
 )
 def test_every_word_has_its_line(heading: str, words: list[str]) -> None:

@@ -20,6 +20,7 @@ class RequestFields:
         "has_connection_auth",
         "host",
         "length",
+        "logged",
         "max_forwards",
         "notes",
         "request_id",
@@ -42,6 +43,7 @@ class RequestFields:
         self.cache: dict[object, bytes] | None = None  # what was searched for in the lines, by who did (see hashkey)
         self.values: dict[bytes, list[bytes]] | None = None  # what conditions asked for (see routing/request_view)
         self.notes: dict[object, Any] | None = None  # what stages have found out from the lines (see stages/notes)
+        self.logged: Any = None  # what the access log has of the lines (see proxy/http/account)
 
     def with_lines(self, forward: bytes) -> RequestFields:
         """A copy with other lines to forward; nothing that was searched for or found in the lines goes along."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from balance.config.model import LoggingConfig
 from balance.errors import StartError
 from balance.process import logs
-from balance.proxy.access_log import open_file
+from balance.proxy.log_outputs.file_output import open_file
 
 LOG, ACCESS = "log", "access_log"
 
@@ -33,7 +33,7 @@ class LogFiles:
             if logs.is_file(config.output):
                 files._fds[LOG] = logs.open_output(config)
             if config.access_log.enabled and logs.is_file(config.access_log.output):
-                files._fds[ACCESS] = open_file(config.access_log)
+                files._fds[ACCESS] = open_file(config.access_log.output)
         except OSError as error:
             files.close()
             where = config.access_log.output

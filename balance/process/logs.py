@@ -15,6 +15,7 @@ import time
 
 from balance.config.model import LoggingConfig
 from balance.errors import StartError
+from balance.proxy.log_outputs.file_output import INHERITED
 
 # A pipe that polls as writable takes this much without blocking (POSIX PIPE_BUF), and lines up to it are not torn apart
 # when several processes write.
@@ -97,14 +98,15 @@ def _json_line(fields: dict[str, str]) -> str:
 
 def is_file(output: str) -> bool:
     """Whether it is one, and no stream that was inherited."""
-    return output not in ("stdout", "stderr")
+    return output not in INHERITED
 
 
 def open_output(config: LoggingConfig) -> int:
     """The descriptor that lines go to. StartError when a file cannot be opened."""
-    if config.output == "stdout":
+    inherited = INHERITED.get(config.output)
+    if inherited == 1:
         return sys.__stdout__.fileno() if sys.__stdout__ else 1
-    if config.output == "stderr":
+    if inherited == 2:
         return sys.__stderr__.fileno() if sys.__stderr__ else 2
     try:
         # O_NONBLOCK: a FIFO without a reader would block the supervisor and every worker.

@@ -68,6 +68,7 @@ class ListenerServer:
         self._gauges_due: list[Backend] = []  # backends whose gauges are still to be written in this round
         self._drained_by = self._announce_close_at = inf
         self._waiting: list[QueueTimer] = []  # the timers of the pools' queues
+        self._logs_left: list[AccessLog] = []  # replaced ones, that still write
         self._ticks = 0
         self._next_tick = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -189,12 +190,11 @@ class ListenerServer:
                 self._waiting.append(QueueTimer(self._loop, pool, pool.queue))
 
     def log_to(self, access: AccessLog | None) -> None:
-        """Change to another access log, None for none. The old one still writes its queued lines."""
+        """Change to another access log, None for none. The old one still writes its lines."""
         before, self._worker.access = self._worker.access, access
         if before is not None:
-            if access is not None:
-                access.lost += before.lost
             before.leave()
+            self._logs_left.append(before)
 
     def set_ready(self, slot: int, is_ready: bool) -> None:
         """Make the backend of this slot ready or not. Its parked connections are closed when it is not."""
@@ -265,6 +265,7 @@ class ListenerServer:
         self._write_gauges(monotonic())
         if worker.access is not None:
             worker.access.close()
+            self._row.cells[counters.LOG_LINES_LOST] += worker.access.take_lost()
         return len(left)
 
     def _tick(self) -> None:
@@ -335,8 +336,14 @@ class ListenerServer:
                 pool.tick()
         for retrying in self._snapshot.retrying.values():
             retrying.budget.advance(now)
-        if self._worker.access is not None:
-            board[counters.LOG_LINES_LOST] = self._worker.access.lost
+        access = self._worker.access
+        if access is not None:
+            access.flush()
+            board[counters.LOG_LINES_LOST] += access.take_lost()
+        for left in tuple(self._logs_left):
+            board[counters.LOG_LINES_LOST] += left.take_lost()
+            if left.has_ended:
+                self._logs_left.remove(left)
 
     def _discard_parked(self) -> None:
         """Descriptors are short: close the SOME_PARKED longest parked connections."""

@@ -18,8 +18,9 @@ from stage import Stage, serve, until
 
 from balance.config.model import AccessLog as Config
 from balance.config.model import Retry, Timeouts
+from balance.log_lines.access_record import AccessRecord, RareFields, SentFields
 from balance.model import Mode
-from balance.proxy.access_log import MAX_WAITING, AccessLog, AccessRecord
+from balance.proxy.access_log import MAX_WAITING, AccessLog
 from balance.runtime import counters
 
 
@@ -37,11 +38,15 @@ async def logged_json(stage: Stage, count: int) -> list[dict[str, Any]]:
     return [json.loads(line) for line in await logged(stage, count)]
 
 
-def a_record(**changes: Any) -> AccessRecord:
-    record = AccessRecord("192.0.2.1", "GET", "a", "/", "HTTP/1.1", 200, "ok", 1, 2, "b", "p", 1, "id", "", "", 0, 1, 2, 3)
-    for name, value in changes.items():
-        setattr(record, name, value)
-    return record
+def a_record(
+    path: str = "/", host: str = "a", user_agent: str = "", user: str = "", referer: str = "", detail: str = "", **changes: Any
+) -> AccessRecord:
+    sent = SentFields(host, referer, user_agent)
+    rare = RareFields(detail, user=user)
+    record = AccessRecord(
+        "192.0.2.1", "GET", path, "HTTP/1.1", sent, 200, "ok", 1, 2, "b", "p", 1, "id", 0, 1000, 2000, 3000, "", "", rare
+    )
+    return record._replace(**changes)
 
 
 async def test_line_says_who_asked_what_where_it_went_and_how_long_it_took(stage: Stage) -> None:
@@ -332,9 +337,10 @@ def test_lines_that_nobody_takes_are_dropped_and_counted(tmp_path: Path) -> None
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     log = AccessLog(Config(enabled=True, output=str(tmp_path / "pipe")))
-    count = 4 * MAX_WAITING
+    count = 4 * MAX_WAITING // 4000
     for _ in range(count):
-        log.record(a_record())
+        log.record(a_record(path="/" + "x" * 3500))
+    log.flush()
     assert count // 2 < log.lost < count
     received = bytearray()
     closing = threading.Thread(target=log.close, args=(10.0,))
@@ -356,6 +362,7 @@ def test_output_that_would_block_is_waited_for(monkeypatch: pytest.MonkeyPatch) 
         log = AccessLog(Config(enabled=True))
         for _ in range(2000):
             log.record(a_record())
+        log.flush()
         received = 0
         while received < 2000:
             received += os.read(reader, 1 << 16).count(b"\n")
@@ -380,10 +387,13 @@ async def test_log_that_nobody_takes_stops_no_request(stage: Stage) -> None:
     stage.backend(serve(ok()))
     await stage.open(access=to_file(stage.folder))
     client = await stage.client()
-    count = MAX_WAITING + 1000
-    sending = asyncio.get_running_loop().create_task(client.send(get("/" + "x" * 60) * count))
+    count = MAX_WAITING // 4000 + 200
+    request = get("/" + "x" * 4000)  # its line is cut to 4096 bytes
+    assert stage.worker.access is not None
     for _ in range(count):
+        stage.worker.access.record(a_record(path="/" + "x" * 3500))
+    for _ in range(20):
+        await client.send(request)
         assert (await client.reply()).status == 200
-    await sending
     await until(lambda: stage.cell(counters.LOG_LINES_LOST) > 0)
     os.close(reader)

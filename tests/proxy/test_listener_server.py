@@ -570,7 +570,7 @@ async def test_access_lines_go_to_the_new_log_and_those_that_wait_to_the_old_one
     for _ in range(3):
         await ask(client)
     assert stage.worker.access is not None
-    stage.worker.access.lost = 7
+    stage.worker.access._dropped = 7
     new = access_log.AccessLog(AccessLog(enabled=True, output=str(paths[1])))
     stage.listener_server.log_to(new)
     for _ in range(2):

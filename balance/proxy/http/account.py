@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from math import trunc
 from typing import TYPE_CHECKING, Final
 
 from balance.http1.fields import field_value
+from balance.http1.head import RequestFields
+from balance.log_lines.access_record import NEVER_US, NO_RARE, AccessValues, RareFields, SentFields
 from balance.model import Outcome, Why
-from balance.proxy.access_log import AccessRecord
+from balance.proxy.access_records import WORDS
 from balance.proxy.listener_settings import ListenerSettings
 from balance.runtime import counters
 from balance.runtime.lease import Lease
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from balance.proxy.http.exchange import Exchange
 
 _OK: Final = Outcome.OK
+_ALL_WELL: Final = Why.OK
+_VERSIONS: Final = ("HTTP/1.0", "HTTP/1.1")
 # How requests end that no pool was asked for.
 _WITHOUT_POOL: Final = frozenset(
     (Why.NO_ROUTE, Why.AMBIGUOUS_PATH, Why.DENIED, Why.REDIRECTED, Why.FIXED_RESPONSE, Why.FAULT_INJECTED)
@@ -24,7 +29,7 @@ _ROUTE_HITS: Final = counters.ROUTE_HITS
 _ROUTE_LAST_US: Final = counters.ROUTE_LAST_US
 
 
-def count_exchange(exchange: Exchange, now: float, lease: Lease | None, outcome: Outcome, detail: str) -> AccessRecord | None:
+def count_exchange(exchange: Exchange, now: float, lease: Lease | None, outcome: Outcome, detail: str) -> AccessValues | None:
     """Count an ended exchange and log it.
 
     `lease` is the lease of the last try, `detail` the reason for a failure. Returns the access log record, or None without an
@@ -61,9 +66,9 @@ def count_exchange(exchange: Exchange, now: float, lease: Lease | None, outcome:
             _count_rule(settings, exchange.routing.rule, now)
     if worker.access is None:
         return None
-    record = _record(exchange, now, lease, bytes_in, detail)
-    worker.access.record(record)
-    return record
+    values = _record(exchange, now, lease, bytes_in, request_us, detail)
+    worker.access.record(values)
+    return values
 
 
 def _count_rule(settings: ListenerSettings, rule: str, now: float) -> None:
@@ -80,40 +85,56 @@ def _count_rule(settings: ListenerSettings, rule: str, now: float) -> None:
             cells[block + _ROUTE_LAST_US] = int(now * 1e6)
 
 
-def _record(exchange: Exchange, now: float, lease: Lease | None, bytes_in: int, detail: str) -> AccessRecord:
-    request, resend, queue_wait = exchange.request, exchange.resend, exchange.queue_wait
-    forward = request.fields.forward
-    routing = exchange.routing
-    region, identity = (routing.region, routing.identity) if routing is not None else ("", None)
-    sent, began = exchange.sent_at, 0.0
+def _record(exchange: Exchange, now: float, lease: Lease | None, bytes_in: int, total_us: int, detail: str) -> AccessValues:
+    request, resend, queue_wait, client = exchange.request, exchange.resend, exchange.queue_wait, exchange.client
+    settings, why, sent_at, head_at = exchange.settings, exchange.why, exchange.sent_at, exchange.head_at
+    fields = request.fields
+    sent: SentFields | None = fields.logged
+    if sent is None or sent.of_host is not fields.host:
+        sent = fields.logged = _sent(fields)
+    backend, connect_us = "", NEVER_US
     if lease is not None:  # None: the last try has ended, and its entry in `tries` has its duration
+        backend = lease.backend.name
         began = resend.try_began if resend is not None and resend.try_began else lease.started
-    return AccessRecord(
-        client=exchange.client_address,
-        method=request.method.decode("ascii"),
-        host=(request.fields.host or b"").decode("ascii"),
-        path=request.target.decode("ascii"),
-        version=f"HTTP/1.{request.minor}",
-        status=exchange.status,
-        why=exchange.why.word,
-        bytes_in=bytes_in,
-        bytes_out=exchange.bytes_out,
-        backend=lease.backend.name if lease is not None else "",
-        pool=exchange.settings.pool.name if exchange.why not in _WITHOUT_POOL else "",
-        attempts=exchange.attempts,
-        request_id=exchange.request_id.decode("ascii"),
-        referer=field_value(forward, b"referer"),
-        user_agent=field_value(forward, b"user-agent"),
-        queue_ms=round(queue_wait.waited_s * 1e3, 3) if queue_wait is not None else 0.0,
-        connect_ms=round(((sent or now) - began) * 1e3, 3) if began else -1.0,
-        ttfb_ms=round((exchange.head_at - sent) * 1e3, 3) if exchange.head_at else -1.0,
-        total_ms=round((now - exchange.started) * 1e3, 3),
-        retry=resend.again.word if resend is not None else "",
-        detail=detail,
-        tries=resend.failures if resend is not None else (),
-        route=exchange.settings.route,
-        rule=exchange.rule,
-        region=region,
-        user=identity.user if identity is not None else "",
-        backend_region=lease.backend.region if region and lease is not None else "",
+        connect_us = trunc(((sent_at or now) - began) * 1e6)
+    routing, settled = exchange.routing, exchange.settled
+    rare = NO_RARE
+    if detail or resend is not None or routing is not None or settled is not None:
+        rare = RareFields(detail)
+        if resend is not None:
+            rare.tries = resend.failures
+        if routing is not None:
+            rare.rule = routing.rule
+            rare.user = routing.identity.user if routing.identity is not None else ""
+            rare.region = routing.region
+            if routing.region and lease is not None:
+                rare.backend_region = lease.backend.region
+        elif settled is not None:
+            rare.rule = settled.rule
+    return (
+        exchange.client_address if client.is_trusted else client.peer,
+        request.method.decode(),
+        request.target.decode(),
+        _VERSIONS[request.minor],
+        sent,
+        exchange.status,
+        "ok" if why is _ALL_WELL else WORDS[why],
+        bytes_in,
+        exchange.bytes_out,
+        backend,
+        settings.pool.name if why is _ALL_WELL or why not in _WITHOUT_POOL else "",
+        exchange.attempts,
+        exchange.request_id.decode(),
+        int(queue_wait.waited_s * 1e6) if queue_wait is not None else 0,
+        connect_us,
+        trunc((head_at - sent_at) * 1e6) if head_at else NEVER_US,
+        total_us,
+        resend.again.word if resend is not None else "",
+        settings.route,
+        rare,
     )
+
+
+def _sent(fields: RequestFields) -> SentFields:
+    host, lines = fields.host, fields.forward
+    return SentFields(host.decode() if host else "", field_value(lines, b"referer"), field_value(lines, b"user-agent"), host)

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from balance.errors import ProtocolError
 from balance.http1.forwarding.forwarded_headers import forwarding_lines
+from balance.log_lines.access_record import AccessValues
 from balance.model import Why
-from balance.proxy.access_log import AccessRecord
 from balance.proxy.buffering.reply_buffer import ReplyBuffer
 from balance.proxy.clients import Clients
 from balance.proxy.http.connection_auth import ConnectionAuth
@@ -415,7 +415,7 @@ class HttpClient(Timed):
         peer = self.transport.get_extra_info("peername") if self._address is None else self._address
         return header(version, peer, self.transport.get_extra_info("sockname"))
 
-    def become_tunnel(self, upstream: Upstream, lease: Lease, early: bytes, record: AccessRecord | None) -> None:
+    def become_tunnel(self, upstream: Upstream, lease: Lease, early: bytes, record: AccessValues | None) -> None:
         """After a 101: hand both connections to a tunnel. `early` are the bytes that came from the backend after its head."""
         exchange, self._exchange = self._exchange, None
         assert exchange is not None

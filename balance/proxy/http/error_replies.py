@@ -11,7 +11,7 @@ from balance.errors import ProtocolError
 from balance.http1.error_pages import OPTIONS_REPLY, error_reply
 from balance.http1.head import Request
 from balance.model import Why
-from balance.proxy.access_log import unserved
+from balance.proxy.access_records import unserved
 from balance.proxy.listener_access import BlockedClient
 from balance.proxy.listener_settings import ListenerSettings
 from balance.runtime import counters

@@ -20,8 +20,8 @@ from balance.http1.forwarding.forwarded_headers import ForwardedClient
 from balance.http1.framing import BY_CHUNKS, BY_LENGTH, NO_BODY, Framing
 from balance.http1.head import Request, Response
 from balance.http1.response import MAX_HEAD
+from balance.log_lines.access_record import AccessValues
 from balance.model import Outcome, TryPhase, Why
-from balance.proxy.access_log import AccessRecord
 from balance.proxy.buffering.body_rate import BodyRate
 from balance.proxy.buffering.buffered_upload import BufferedUpload, is_buffered
 from balance.proxy.buffering.upload import Upload
@@ -932,7 +932,7 @@ class Exchange:
         else:
             self.client.end_error()
 
-    def _end(self, outcome: Outcome, now: float, fate: Fate, detail: str = "") -> AccessRecord | None:
+    def _end(self, outcome: Outcome, now: float, fate: Fate, detail: str = "") -> AccessValues | None:
         """The only way to end: settles the upstream (by `fate`), the lease and the counters, once."""
         upstream, lease = self.upstream, self.lease
         if self.queue_wait is not None:

@@ -15,8 +15,8 @@ from balance.health.failure_statuses import is_success
 from balance.http1.fields import field_value
 from balance.http1.framing import BY_LENGTH, NO_BODY
 from balance.http1.head import Request, Response
+from balance.log_lines.access_record import FailedTry
 from balance.model import Outcome, TryPhase, Why
-from balance.proxy.access_log import FailedTry
 from balance.proxy.http.connect import IDEMPOTENT
 from balance.retry.budget import Budget
 from balance.retry.decision import Failure, RetryContext, RetryOutcome, RetryPolicy, decide

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from balance.http1.head import Request, Response
-from balance.proxy.access_log import AccessRecord
+from balance.log_lines.access_record import AccessValues
 from balance.proxy.clients import Clients
 from balance.proxy.http.upstream import Upstream
 from balance.proxy.listener_settings import ListenerSettings
@@ -30,7 +30,7 @@ def open_tunnel(
     client: asyncio.Transport,
     upstream: Upstream,
     lease: Lease,
-    record: AccessRecord | None,
+    record: AccessValues | None,
     *,
     clients: Clients | None,
     client_address: str,

@@ -9,8 +9,9 @@ from typing import Any
 from balance.background_tasks import spawn
 from balance.errors import UpstreamError
 from balance.http1.head import RequestFields
+from balance.log_lines.access_record import NEVER_US, FailedTry
 from balance.model import Outcome, Why
-from balance.proxy.access_log import FailedTry, session
+from balance.proxy.access_records import session
 from balance.proxy.clients import Clients
 from balance.proxy.net.dial import dial
 from balance.proxy.net.sockets import KEEP_ALIVE_AFTER_S, keep_alive, other_address, reset, was_reset
@@ -147,7 +148,7 @@ class Downstream(RelayEnd):
             again = RetryOutcome.ATTEMPTS if attempts == self._max_tries else RetryOutcome.NOBODY
             worker.row.cells[counters.skipped(again)] += 1
         if worker.access is not None:
-            ms = round((time.monotonic() - self._started) * 1e3, 3)
+            total_us = int((time.monotonic() - self._started) * 1e6)
             pool = self._listener.pool.name
             worker.access.record(
                 session(
@@ -157,10 +158,10 @@ class Downstream(RelayEnd):
                     why,
                     (0, 0),
                     attempts,
-                    -1.0,
-                    ms,
-                    again,
-                    self._queue_ms,
+                    NEVER_US,
+                    total_us,
+                    again.word,
+                    int(self._waited_s * 1e6),
                     self._failures,
                     "" if why is Why.CLIENT_ABORT else self._detail,
                 )
@@ -256,10 +257,6 @@ class Downstream(RelayEnd):
         client = self.transport.get_extra_info("peername") if self._address is None else self._address
         return header(version, client, self.transport.get_extra_info("sockname"))
 
-    @property
-    def _queue_ms(self) -> float:
-        return round(self._waited_s * 1e3, 3)
-
     def _release(self, outcome: Outcome, why: Why = Why.OK) -> None:
         if self._lease is not None:
             self._lease.release(outcome, time.monotonic(), None, why)
@@ -326,8 +323,8 @@ class _Session:
         # How a session ends says nothing of the backend's health in an unknown protocol; no byte at all from it is a failure.
         self._lease.release(outcome, now, None, Why.IDLE_TIMEOUT if self._totals[1] else Why.RESET_BEFORE_RESPONSE)
         if self._worker.access is not None:
-            connect_ms = round((self._joined - self._lease.started) * 1e3, 3)
-            ms, queue_ms = round((now - self._started) * 1e3, 3), round(self._waited_s * 1e3, 3)
+            connect_us = int((self._joined - self._lease.started) * 1e6)
+            total_us, queue_us = int((now - self._started) * 1e6), int(self._waited_s * 1e6)
             backend = self._lease.backend.name
             again = RetryOutcome.MADE if self._attempts > 1 else RetryOutcome.NEVER_NEEDED
             self._worker.access.record(
@@ -338,10 +335,10 @@ class _Session:
                     why,
                     self._totals,
                     self._attempts,
-                    connect_ms,
-                    ms,
-                    again,
-                    queue_ms,
+                    connect_us,
+                    total_us,
+                    again.word,
+                    queue_us,
                     self._failures,
                 )
             )

@@ -6,8 +6,8 @@ import asyncio
 from time import monotonic
 from typing import Any, cast
 
+from balance.log_lines.access_record import TUNNEL, AccessRecord, AccessValues
 from balance.model import Outcome, Why
-from balance.proxy.access_log import AccessRecord
 from balance.proxy.net.timer_wheel import NEVER
 from balance.proxy.tcp.relay import RelayEnd
 from balance.proxy.worker_context import Drainable, WorkerContext
@@ -70,7 +70,7 @@ class Tunnel:
 
     __slots__ = ("_lease", "_record", "_started", "_totals", "_worker")
 
-    def __init__(self, worker: WorkerContext, lease: Lease, record: AccessRecord | None) -> None:
+    def __init__(self, worker: WorkerContext, lease: Lease, record: AccessValues | None) -> None:
         """`record` is the access log record of the request that opened it, if there is an access log."""
         self._lease = lease
         self._worker = worker
@@ -87,9 +87,13 @@ class Tunnel:
         self._lease.backend.open_count -= 1  # counted by Upstream.opened()
         self._worker.descriptors.upstreams -= 1
         self._lease.release(Outcome.ABORTED, now)  # its duration is no latency of the backend
-        access, record = self._worker.access, self._record
-        if access is not None and record is not None:
-            record.method, record.why = "TUNNEL", why.word
-            record.bytes_in, record.bytes_out = self._totals
-            record.total_ms = round((now - self._started) * 1e3, 3)
+        access = self._worker.access
+        if access is not None and self._record is not None:
+            record = AccessRecord._make(self._record)._replace(
+                method=TUNNEL,
+                why=why.word,
+                bytes_in=self._totals[0],
+                bytes_out=self._totals[1],
+                total_us=int((now - self._started) * 1e6),
+            )
             access.record(record)

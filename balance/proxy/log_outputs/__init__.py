@@ -1,0 +1,1 @@
+"""Where the access log's lines go. Outputs may block: they belong to the log's own thread."""
