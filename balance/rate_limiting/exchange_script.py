@@ -4,7 +4,7 @@ A batch of one worker is one call. For each key it says how many were admitted, 
 The only clock is Redis's: machines need not agree on the time. Keys end by themselves, as soon as their limit is as if unused.
 
 - A token bucket is `LEVEL TIME` there. What was admitted is added, what has leaked since the last time is taken off, and it is
-  never less than what the machine that asks knows by itself: so a Redis that has lost its keys learns them again.
+  never less than what the worker that asks has heard before: so a Redis that has lost its keys learns them again.
 - A sliding window is `PART:COUNT ...` there, with parts of a tenth of the window.
 
 A batch that is sent again, because its reply was lost, has the same number and is counted once.
@@ -78,7 +78,7 @@ def report(limiter: SharedLimiter, key: bytes, count: int) -> tuple[Usage, bytes
     usage = limiter.usage(key)
     if isinstance(limiter, TokenBucket):
         count = min(count, int(usage.used + _BATCH_S * limiter.rate) + 1)
-        return usage, b"b %d %.6f %.9f" % (count, usage.used, limiter.rate)
+        return usage, b"b %d %.6f %.9f" % (count, limiter.known(usage, count), limiter.rate)
     assert isinstance(limiter, SlidingWindow)
     return usage, b"w %d 0 %d" % (min(count, int(usage.used) + 1), _part_us(limiter))
 

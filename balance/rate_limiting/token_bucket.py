@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from balance.rate_limiting.bucket_table import BucketTable
+from balance.rate_limiting.key_slots import KEPT
 from balance.rate_limiting.limiter import MOST_LEARNT, TOLERANCE, SharedLimiter, Usage
 from balance.rate_limiting.moved_keys import MovedKeys
 
@@ -18,7 +19,7 @@ from balance.rate_limiting.moved_keys import MovedKeys
 class TokenBucket(SharedLimiter):
     """One limit in one worker; a Limiter."""
 
-    __slots__ = ("_most", "_spacing_s", "rate")
+    __slots__ = ("_heard", "_heard_before", "_most", "_spacing_s", "rate")
 
     def __init__(
         self,
@@ -34,6 +35,8 @@ class TokenBucket(SharedLimiter):
         self.rate: Final = rate
         self._spacing_s: Final = 1.0 / rate
         self._most: Final = burst + TOLERANCE
+        self._heard: dict[int, tuple[float, float]] = {}  # of a key: what was used on all machines, and when that was so
+        self._heard_before: dict[int, tuple[float, float]] = {}  # dropped when the other one is full
 
     def admit(self, key: bytes) -> bool:
         table, spacing_s = self._table, self._spacing_s
@@ -97,9 +100,19 @@ class TokenBucket(SharedLimiter):
         now = self._clock()
         return Usage(slot, hashed, counted, max(0.0, (mark + counted * self._spacing_s - now) * self.rate), now)
 
+    def known(self, usage: Usage, count: int) -> float:
+        """What is used on all machines at least: as was heard last, and so many since. Not what other workers have admitted
+        here, who say so themselves: or it would be counted twice.
+        """
+        heard, at = self._heard.get(usage.hashed) or self._heard_before.get(usage.hashed) or (0.0, usage.at)
+        return min(usage.used, max(0.0, heard - (usage.at - at) * self.rate) + count)
+
     def learn(self, usage: Usage, used: float) -> None:
         """At the time of `usage` so much was used on all machines. What is known here stays known: only more counts."""
         table, spacing_s = self._table, self._spacing_s
+        if len(self._heard) >= KEPT:
+            self._heard, self._heard_before = {}, self._heard
+        self._heard[usage.hashed] = min(used, float(MOST_LEARNT * self.limit)), usage.at
         if usage.slot < 0 or not table.holds(usage.slot, usage.hashed):
             return
         unused_at = usage.at + min(used, float(MOST_LEARNT * self.limit)) * spacing_s

@@ -335,3 +335,28 @@ def test_what_is_no_answer_leaves_the_limit_to_this_machine(junk: bytes) -> None
         peer.close()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_workers_of_a_machine_tell_each_what_it_has_admitted_itself(server: RedisServer, kind: int) -> None:
+    """Each knows of the other's by the table they share, and nothing is counted twice."""
+
+    async def scenario() -> None:
+        first, second, other = machines(server, 3)
+        memory = memoryview(bytearray(CELL_BYTES * table_cells(2)))
+        for own, worker in enumerate((first, second)):
+            worker.table = BucketTable(memory, memoryview(b"\x02"), own, b"s")
+            worker.clock = first.clock
+        a, b = kinds(first)[kind], kinds(second)[kind]
+        for _ in range(3):
+            assert (asked(a, 1), asked(b, 1)) == (1, 1)
+            await first.synced()
+            await second.synced()
+        c = kinds(other)[kind]
+        assert asked(c, 1) == 1
+        await other.synced()
+        assert asked(c, 9) == 3
+        for machine in (first, second, other):
+            machine.redis.stop()
+
+    asyncio.run(scenario())

@@ -66,7 +66,8 @@ REDIS_URL = Scalar(_parse_url, {"type": "string", "pattern": r"^((rediss?://|uni
 
 
 class RedisSection(Section):
-    """The store that several machines share: the one place that names it. It is used by session_affinity.mode: redis."""
+    """The store that several machines share: the one place that names it. It is used by session_affinity.mode: redis, and by
+    rate_limit.scope: redis."""
 
     section_name = "redis"
     url: Annotated[str, REDIS_URL] = key(
@@ -77,7 +78,11 @@ class RedisSection(Section):
     prefix: Annotated[str, kind.text_matching(r"[!-~]{1,100}", "letters, digits and signs without spaces", 100)] = key(
         "What the names of its keys and channels begin with.", "balance:"
     )
-    timeout: Annotated[float, kind.duration()] = key("How long a request may wait for it.", "50ms")
+    timeout: Annotated[float, kind.duration()] = key(
+        "How long a request may wait for it, where sessions are there; for limits none waits.", "50ms"
+    )
     on_failure: Annotated[str, kind.choice("local", "deny")] = key(
-        "While it can't be used: go on by what this machine knows, or answer 503 to who would need it.", "local"
+        "While it can't be used: go on by what this machine knows, or answer 503 to who would need it: whose session is not known "
+        "here, and everybody with a limit of scope redis.",
+        "local",
     )
