@@ -79,10 +79,10 @@ class RedisSection(Section):
         "What the names of its keys and channels begin with.", "balance:"
     )
     timeout: Annotated[float, kind.duration()] = key(
-        "How long a request may wait for it, where sessions are there; for limits none waits.", "50ms"
+        "How long a request may wait for it: one of a session. For limits none waits.", "50ms"
     )
     on_failure: Annotated[str, kind.choice("local", "deny")] = key(
-        "While it can't be used: go on by what this machine knows, or answer 503 to who would need it: whose session is not known "
-        "here, and everybody with a limit of scope redis.",
+        "While it can't be used: go on by what this machine knows, or answer 503 to who would need it: whose session is not "
+        "known here, and everybody with a limit of scope redis.",
         "local",
     )
