@@ -45,7 +45,7 @@ Making = Coroutine[Any, Any, Any]  # makes a transport
 BACKLOG = 4096
 MAX_BURST = 64  # connections accepted in one turn of the loop; other connections are served between two turns
 CALM = 16  # turns that accept one connection only, after the backlog was found empty
-SAY_EVERY_S = 1.0  # between two warnings
+SAY_EVERY_S = 60.0  # between two warnings of a kind: while room is short, it comes and goes many times a second
 
 # accept(2): errors of the next connection, which is gone. All others are for want of resources in this process or on this
 # machine (EMFILE, ENFILE, ENOBUFS, ENOMEM), or will come again.
@@ -129,7 +129,7 @@ class Acceptor:
         self._waits_in: list[Any] | None = None  # the list in which it waits for room
         self._burst = 1
         self._calm = 0
-        self._said_at = 0.0
+        self._said_at: dict[str, float] = {}  # by what was said
         self._accepted = _Accepted(int(sock.family))
         self._is_native = type(worker.loop).__module__.startswith("uvloop")
         self._address: Any = None  # of the connection whose transport is being made
@@ -449,8 +449,9 @@ class Acceptor:
         is_reclaimed = clients.close_oldest()
         clients.crowd()
         now = monotonic()
-        if now >= self._said_at + SAY_EVERY_S and (is_short or not is_reclaimed):
-            self._said_at = now
+        kind = f"{problem}{is_short}{is_reclaimed}"
+        if (is_short or not is_reclaimed) and now >= self._said_at.get(kind, 0.0) + SAY_EVERY_S:
+            self._said_at[kind] = now
             self._say(problem, is_short, is_reclaimed)
 
     def _say(self, problem: str, is_short: bool, is_reclaimed: bool) -> None:

@@ -7,10 +7,12 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import pytest
 from instance_process import Instance, Origin, until
@@ -101,6 +103,69 @@ def test_a_worker_whose_callers_wait_does_not_spin(run: Run, origins: Origins) -
     origin.released.set()
     until(lambda: instance.metric("balance_accept_paused") == 0, "recovery")
     assert instance.get("/")[0] == 200
+
+
+CERTIFICATES = Path(__file__).resolve().parents[2] / "deployments" / "examples" / "certificates"
+TLS = {"enabled": True, "cert_file": str(CERTIFICATES / "example.crt"), "key_file": str(CERTIFICATES / "example.key")}
+PROXY = {"accept": True, "trusted": ["127.0.0.1"], "timeout": "1s"}
+PLACES = 3
+
+
+# What callers do with their place before they go, by what the listener has of its own.
+ABUSES = {
+    "broken requests": ({}, b"no HTTP\r\n\r\n"),
+    "half a request": ({}, b"GET / HT"),
+    "broken handshakes": ({"tls": TLS}, b"\x16\x03\x01\x00\x05hello"),
+    "half a handshake": ({"tls": TLS | {"handshake_timeout": "1s"}}, b"\x16\x03\x01\x02\x00"),
+    "plain HTTP where TLS is": ({"tls": TLS}, b"GET / HTTP/1.1\r\n\r\n"),
+    "no PROXY header": ({"proxy_protocol": PROXY}, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    "half a PROXY header": ({"proxy_protocol": PROXY}, b"PROXY TC"),
+    "a silent PROXY peer": ({"proxy_protocol": PROXY}, b""),
+    "TCP": ({"mode": "tcp"}, b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n"),
+    "requests that are given up": ({}, b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n"),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("abuse", ABUSES)
+def test_a_place_of_max_clients_is_free_again_whatever_became_of_its_client(run: Run, origins: Origins, abuse: str) -> None:
+    own, sent = ABUSES[abuse]
+    listener = {"name": "main", "listen": "127.0.0.1:0", "max_clients": PLACES, "timeouts": {"client_header": "1s"}} | own
+    pools = {"p": {"backends": [{"address": origins().address}]}}
+    instance = run(listeners=[listener], pools=pools, workers=2).ready()
+    for stays in (False, True):  # they go at once, or wait for what comes
+        for _ in range(2):
+            socks = [socket.create_connection(("127.0.0.1", instance.port), PATIENCE_S) for _ in range(4 * PLACES)]
+            for sock in socks:
+                with contextlib.suppress(OSError):
+                    sock.sendall(sent)
+            if stays and abuse != "TCP":
+                for sock in socks[:PLACES]:
+                    with contextlib.suppress(OSError):
+                        sock.recv(1000)
+            for sock in socks:
+                sock.close()
+    until(lambda: instance.metric("balance_listener_connections") == 0, "nobody")
+    if not own:
+        assert called(instance.port, 20) == {"200": 20}
+    assert "Traceback" not in instance.log
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mode", ["http", "tcp"])
+def test_the_places_of_a_worker_that_is_killed_are_free_again(run: Run, origins: Origins, mode: str) -> None:
+    instance = run(mode=mode, max_clients=PLACES, workers=2, backends=[{"address": origins().address}]).ready()
+    for _ in range(2):
+        socks = [socket.create_connection(("127.0.0.1", instance.port), PATIENCE_S) for _ in range(PLACES)]
+        for sock in socks:
+            sock.sendall(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert sock.recv(100)
+        for worker in instance.children("balance-worker"):
+            os.kill(worker, signal.SIGKILL)
+        for sock in socks:
+            sock.close()
+        until(lambda: len(instance.children("balance-worker")) == 2, "successors")
+        assert called(instance.port, 4 * PLACES, path="/held") == {"200": 4 * PLACES}
 
 
 @pytest.mark.parametrize(("mode", "workers"), [("http", 4), ("tcp", 2)])
