@@ -101,6 +101,62 @@ def test_openssl_is_asked_for_its_certificate_and_resumes_nothing(instance: Inst
     assert b"HTTP/1.1" not in run()
 
 
+JAVA = """
+import java.net.URI;
+import java.net.http.*;
+import java.security.KeyStore;
+import java.security.cert.X509Certificate;
+import javax.net.ssl.*;
+
+public class Client {
+    public static void main(String[] a) throws Exception {
+        KeyStore store = KeyStore.getInstance("PKCS12");
+        try (var in = new java.io.FileInputStream(a[1])) { store.load(in, "x".toCharArray()); }
+        KeyManagerFactory keys = KeyManagerFactory.getInstance("PKIX");
+        keys.init(store, "x".toCharArray());
+        TrustManager everybody = new X509ExtendedTrustManager() {
+            public void checkClientTrusted(X509Certificate[] c, String s) {}
+            public void checkServerTrusted(X509Certificate[] c, String s) {}
+            public void checkClientTrusted(X509Certificate[] c, String s, java.net.Socket k) {}
+            public void checkServerTrusted(X509Certificate[] c, String s, java.net.Socket k) {}
+            public void checkClientTrusted(X509Certificate[] c, String s, SSLEngine e) {}
+            public void checkServerTrusted(X509Certificate[] c, String s, SSLEngine e) {}
+            public X509Certificate[] getAcceptedIssuers() { return new X509Certificate[0]; }
+        };
+        SSLContext context = SSLContext.getInstance("TLS");
+        context.init(keys.getKeyManagers(), new TrustManager[] {everybody}, null);
+        for (String version : new String[] {"TLSv1.2", "TLSv1.2", "TLSv1.3", "TLSv1.3"}) {
+            SSLParameters only = new SSLParameters();
+            only.setProtocols(new String[] {version});
+            HttpClient client = HttpClient.newBuilder().sslContext(context).sslParameters(only)
+                .version(HttpClient.Version.HTTP_1_1).build();
+            HttpRequest request = HttpRequest.newBuilder(URI.create("https://localhost:" + a[0] + "/")).build();
+            try {
+                System.out.println(client.send(request, HttpResponse.BodyHandlers.ofString()).body());
+            } catch (java.io.IOException e) {
+                System.out.println("refused");
+            }
+        }
+    }
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="no java")
+def test_another_library_of_tls_enters_and_is_refused_alike(instance: Instance, tmp_path: Path) -> None:
+    """JSSE, which resumes sessions wherever it can: never here."""
+    (tmp_path / "Client.java").write_text(JAVA)
+    put(CA.revoking(2), tmp_path / "crl.pem")
+    instance.saying("is served .a file of tls has changed.")
+    for pair, expected in ((ADA, "fine"), (BOB, "refused")):
+        store = tmp_path / "store.p12"
+        words = ["-inkey", str(pair.key), "-in", str(pair.cert), "-out", str(store), "-passout", "pass:x"]
+        subprocess.run(["openssl", "pkcs12", "-export", *words], check=True, capture_output=True)
+        command = ["java", str(tmp_path / "Client.java"), str(instance.port), str(store)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=55, check=False)
+        assert done.stdout.split() == [expected] * 4, done.stderr
+
+
 def test_metrics_say_when_the_list_ends_and_who_was_refused(instance: Instance) -> None:
     assert curl(instance, None) == ""
     page = until(

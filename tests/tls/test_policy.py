@@ -131,6 +131,13 @@ def test_authorities_of_one_name_are_told_apart_by_their_keys() -> None:
     assert entered(replace(tls, client_crl_file=lists), client_with(newer.issue("dan", serial=2)))
 
 
+def test_authorities_are_loaded_where_they_count_and_nobody_elses_are() -> None:
+    """A trust store costs memory for each certificate; the system's own never counts."""
+    for tls, count in ((settings("none"), 0), (settings(), 1)):
+        made = ListenerTls(tls)
+        assert [each.cert_store_stats()["x509"] for each in (made.policy, made.default)] == [0, count]
+
+
 def test_one_context_does_all_for_a_server_with_one_certificate() -> None:
     context = server_context(settings(client_crl_file=read(CA.revoking(5))))
     assert shake(context, None, client_with(BOB)).server.getpeercert(binary_form=True)
