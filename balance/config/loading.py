@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from balance.config.build import build
 from balance.config.checking.validation import errors
@@ -21,10 +22,11 @@ from balance.config.reading.environment import override
 from balance.config.reading.error_page_files import read_pages
 from balance.config.reading.reader import read
 from balance.config.reading.security_files import read_security_files
-from balance.config.reading.tls_files import Known, read_pem_files
+from balance.config.reading.tls_files import read_pem_files
 from balance.errors import ConfigError, Problem
+from balance.tls.settings import Served
 
-NONE_KNOWN: Known = {}
+NOTHING_SERVED: Final = Served()
 
 
 class UnreadableError(ConfigError):
@@ -77,14 +79,14 @@ def load_text(text: str, file: str, env: Mapping[str, str] | None = None) -> Loa
 
 
 def load_with_changes(
-    text: str, file: str, env: Mapping[str, str] | None, changes: Sequence[RuntimeChange], known: Known = NONE_KNOWN
+    text: str, file: str, env: Mapping[str, str] | None, changes: Sequence[RuntimeChange], served: Served = NOTHING_SERVED
 ) -> LoadedWithChanges:
-    """Check a text with run-time changes applied. `known` are the certificates that are served."""
+    """Check a text with run-time changes applied. `served` is kept where its files can't be used now."""
     env = os.environ if env is None else env
     document, problems = read(text, file, env)
     problems += override(document, env)
     try:
-        return check_with_changes(document, problems, changes, known)
+        return check_with_changes(document, problems, changes, served)
     except ConfigError as error:
         has_new = any(change.basis is None for change in changes)
         if not changes or has_new or not _is_valid(text, file, env):
@@ -103,14 +105,14 @@ def _is_valid(text: str, file: str, env: Mapping[str, str]) -> bool:
 
 
 def check_with_changes(
-    document: Document, problems: list[Problem], changes: Sequence[RuntimeChange], known: Known = NONE_KNOWN
+    document: Document, problems: list[Problem], changes: Sequence[RuntimeChange], served: Served = NOTHING_SERVED
 ) -> LoadedWithChanges:
     """Check a document with run-time changes applied."""
     kept, dropped, wrong = apply_changes(document, changes)
-    return LoadedWithChanges(check(document, problems + wrong, known), tuple(kept), tuple(dropped))
+    return LoadedWithChanges(check(document, problems + wrong, served), tuple(kept), tuple(dropped))
 
 
-def check(document: Document, problems: list[Problem], known: Known = NONE_KNOWN) -> Loaded:
+def check(document: Document, problems: list[Problem], served: Served = NOTHING_SERVED) -> Loaded:
     """Decode, build and validate a document. `problems` are those of reading it."""
     problems += resolve_aliases(document)
     root, wrong = decode(document)
@@ -121,7 +123,7 @@ def check(document: Document, problems: list[Problem], known: Known = NONE_KNOWN
     problems += wrong
     files, wrong = read_security_files(root, document, os.path.dirname(document.file))
     problems += wrong
-    pems = read_pem_files(root, document, os.path.dirname(document.file), known)
+    pems = read_pem_files(root, document, os.path.dirname(document.file), served)
     problems += pems.problems
     cpus = cpu_count()
     config, paths = build(root, document, pages, cpus, lists, files, pems.texts)

@@ -6,13 +6,13 @@ The loader is imported on first use: a worker holds a Source and must not import
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from balance.config.overrides.runtime_overrides import RuntimeChange
 from balance.config.reading.document import COMMAND_LINE
-from balance.tls.settings import Certificate
+from balance.tls.settings import Served
 
 if TYPE_CHECKING:
     from balance.config.loading import LoadedWithChanges
@@ -58,15 +58,14 @@ class Source:
         self,
         changes: Sequence[RuntimeChange] = (),
         env: Mapping[str, str] | None = None,
-        served: Iterable[Certificate] = (),
+        served: Served | None = None,
     ) -> LoadedWithChanges:
-        """Load it with run-time changes applied. ConfigError has every problem. `served` are certificates that are served, and
-        kept where their files can't be used now."""
+        """Load it with run-time changes applied. ConfigError has every problem. `served` is
+        kept where its files can't be used now."""
         from balance.config.flags import document_from_flags
         from balance.config.loading import check_with_changes, load_with_changes
 
-        known = {(each.cert_file.file, each.key_file.file): each for each in served}
         if self.kind is Kind.FILE:
-            return load_with_changes(self.text, self.file, env, changes, known)
+            return load_with_changes(self.text, self.file, env, changes, served or Served())
         document, problems = document_from_flags(**dict(self.flags), env=env)
         return check_with_changes(document, problems, changes)

@@ -34,6 +34,14 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """What is served, and kept where its files can't be used now: certificates, and revocation lists of clients."""
+
+    certificates: tuple[Certificate, ...] = ()
+    lists: tuple[PemFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ServerTls:
     """The TLS of a listener."""
 

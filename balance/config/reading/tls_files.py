@@ -1,7 +1,7 @@
 """Reads the files that `tls` names when a configuration is loaded; none is read while serving.
 
 A reload keeps the last good pair of a certificate whose files can't be used now, with a warning, and changes the others: a
-renewal may be half written, and the pair that is served is still better than none.
+renewal may be half written, and the pair that is served is still better than none. So it does with a list of revoked clients.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from balance.config.schema.schema import RootSection
 from balance.config.schema.section import Section
 from balance.errors import Problem
 from balance.tls.pem_loading import TlsError, try_pair
-from balance.tls.settings import Certificate, PemFile
+from balance.tls.revocation_lists import revocation_lists
+from balance.tls.settings import Certificate, PemFile, Served
 
 KEPT = "the certificate of before is served on"
+KEPT_LIST = "the revocation list of before counts on"
 MAX_PEM_BYTES = 16 * 1024 * 1024  # revocation lists are the largest
-
-# Certificates that are served, by the paths of certificate and key.
-Known = Mapping[tuple[str, str], Certificate]
 
 
 @dataclass(slots=True)
@@ -34,8 +33,10 @@ class PemFiles:
     kept: list[Problem] = field(default_factory=list)
 
 
-def read_pem_files(root: RootSection, document: Document, folder: str, known: Known) -> PemFiles:
-    """Read every file that a `tls` section names."""
+def read_pem_files(root: RootSection, document: Document, folder: str, served: Served) -> PemFiles:
+    """Read every file that a `tls` section names. What is `served` is kept where its files can't be used."""
+    known = {(each.cert_file.file, each.key_file.file): each for each in served.certificates}
+    lists = {each.file: each for each in served.lists if each.file}
     found = PemFiles()
     reported: dict[Path, Problem] = {}
     for path, name in _named(root):
@@ -63,9 +64,27 @@ def read_pem_files(root: RootSection, document: Document, folder: str, known: Kn
             for name in ("cert_file", "key_file"):
                 reported.pop((*path, name), None)
             found.kept.append(document.problem((*path, "cert_file"), f"{why}; {KEPT}"))
+    for path, name in _named(root):
+        list_before = lists.get(os.path.join(folder, name)) if path[-1] == "client_crl_file" else None
+        if list_before is None:
+            continue
+        why = str(reported[path].message) if path in reported else _unreadable_list(name, found.texts[list_before.file])
+        if why:
+            found.texts[list_before.file] = list_before.text
+            reported.pop(path, None)
+            found.kept.append(document.problem(path, f"{why}; {KEPT_LIST}"))
     document.broken |= set(reported)
     found.problems += reported.values()
     return found
+
+
+def _unreadable_list(name: str, text: bytes) -> str:
+    """What is wrong with a file of revocation lists, as one that was fetched in part, or a page of errors in its place."""
+    try:
+        revocation_lists(PemFile(name, text))
+    except ValueError as error:
+        return f"{name!r}: {error}"
+    return ""
 
 
 def _read(path: str) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from balance.config.model import Config
 from balance.config.overrides.runtime_overrides import RuntimeChange
@@ -18,7 +18,7 @@ from balance.process.children.child import SupervisorPipe
 from balance.process.ipc.messages import LOAD_FAILED, LOADED
 from balance.process.os_calls import set_parent_death_signal
 from balance.process.sockets.listen_sockets import ListenSockets, ResolvedHosts, resolve_hosts
-from balance.tls.settings import Certificate
+from balance.tls.settings import Served
 
 NICENESS = 5  # the workers have priority
 
@@ -30,7 +30,7 @@ class LoadRequest:
     source: Source
     is_reread: bool  # read the file again instead of using the text at hand
     changes: tuple[RuntimeChange, ...]
-    certificates: tuple[Certificate, ...] = ()  # that are served: kept where their files can't be used now
+    served: Served = field(default_factory=Served)  # kept where its files can't be used now
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def load(request: LoadRequest, listen_sockets: ListenSockets, supervisor_pipe: S
     os.nice(NICENESS)
     try:
         source = request.source.read() if request.is_reread else request.source
-        changed = source.load(request.changes, served=request.certificates)
+        changed = source.load(request.changes, served=request.served)
         loaded = changed.loaded
         hosts = resolve_hosts(loaded.config)
     except ConfigError as error:

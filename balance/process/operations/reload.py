@@ -24,7 +24,7 @@ from itertools import chain
 
 from balance.admin.supervisor_orders import ChangeBackends, OrderResult, Reload, ReloadResult
 from balance.config.overrides.difference import NOTHING_CHANGED
-from balance.config.reading.tls_files import KEPT
+from balance.config.reading.tls_files import KEPT, KEPT_LIST
 from balance.errors import StartError
 from balance.process.children.child import Child, ChildState
 from balance.process.children.supervisor_state import SupervisorState
@@ -35,6 +35,7 @@ from balance.process.operations.load_config import Loaded, load
 from balance.process.operations.new_config import ConfigRejectedError, NewConfig, load_request_for, propose
 from balance.process.operations.startup_log import faults, limit_warnings
 from balance.process.sockets.listen_sockets import inode
+from balance.tls.settings import Served
 
 log = logging.getLogger("balance.process")
 
@@ -87,8 +88,11 @@ class ReloadOperation:
         except ConfigRejectedError as error:
             self._fail(str(error))
             return
-        served = (listener.tls.certificates for listener in self._supervisor_state.context.config.listeners)
-        request = replace(request, certificates=tuple(chain.from_iterable(served)))
+        in_use = [listener.tls for listener in self._supervisor_state.context.config.listeners]
+        served = Served(
+            tuple(chain.from_iterable(tls.certificates for tls in in_use)), tuple(tls.client_crl_file for tls in in_use)
+        )
+        request = replace(request, served=served)
         self._loader = Child("loader")
         self.deadline = now + LOAD_TIMEOUT_S
         try:
@@ -131,7 +135,7 @@ class ReloadOperation:
             for warning in limit_warnings(loaded.warnings):
                 log.warning("%s", warning)
         for warning in loaded.warnings:
-            if KEPT in warning and not self._order.dry_run:
+            if (KEPT in warning or KEPT_LIST in warning) and not self._order.dry_run:
                 log.error("%s", warning)
         try:
             proposal = propose(loaded, self._supervisor_state, self._origin)

@@ -14,7 +14,7 @@ from balance.config.loading import load_with_changes
 from balance.config.overrides.difference import difference
 from balance.config.overrides.redacted import redacted
 from balance.errors import ConfigError
-from balance.tls.settings import ServerTls
+from balance.tls.settings import Served, ServerTls
 
 A = self_signed("a.example")
 B = self_signed("*.b.example", days=20)
@@ -146,7 +146,7 @@ def test_a_pair_that_cannot_be_used_now_is_kept_as_it_is_served(tmp_path: Path) 
         files.append({"cert_file": f"{name}.cert", "key_file": f"{name}.key"})
     text, file = yaml.safe_dump({**BASE, "tls": {"certificates": files}}), str(tmp_path / "x.yaml")
     old = load_text(text, file, {}).config.listeners[0].tls
-    known = {(each.cert_file.file, each.key_file.file): each for each in old.certificates}
+    known = Served(old.certificates)
     newer = self_signed("b.example", number=5)
     (tmp_path / "a.cert").write_bytes(newer.cert.read_bytes()[:100])  # half written
     (tmp_path / "b.cert").write_bytes(newer.cert.read_bytes())
@@ -219,3 +219,23 @@ def test_what_cannot_pass_through(change: dict[str, object], problem: str) -> No
     listener = {**FULL["listeners"][0], **change}  # type: ignore[index]
     with pytest.raises(ConfigError, match=problem):
         load_text(yaml.safe_dump({**FULL, "listeners": [listener]}), "x.yaml", {})
+
+
+@pytest.mark.parametrize("content", [None, b"", b"<html>502</html>", NOBODY.read_bytes()[:150]])
+def test_a_list_that_cannot_be_read_now_is_kept_as_it_counts(tmp_path: Path, content: bytes | None) -> None:
+    """What a script fetches may be half of it, or a page of errors; the rest of the file changes."""
+    crl = tmp_path / "clients.crl"
+    crl.write_bytes(NOBODY.read_bytes())
+    keys = {**PAIR, **MUTUAL, "client_crl_file": "clients.crl"}
+    text, file = yaml.safe_dump({**BASE, "tls": keys}), str(tmp_path / "x.yaml")
+    old = load_text(text, file, {}).config.listeners[0].tls
+    crl.unlink() if content is None else crl.write_bytes(content)
+    served = Served(old.certificates, (old.client_crl_file,))
+    newer = yaml.safe_dump({**BASE, "tls": {**keys, "strict_sni": True}})
+    found = load_with_changes(newer, file, {}, (), served).loaded
+    tls = found.config.listeners[0].tls
+    assert (tls.client_crl_file, tls.strict_sni) == (old.client_crl_file, True)
+    (kept,) = [str(each) for each in found.warnings if "clients.crl" in str(each)]
+    assert kept.endswith("; the revocation list of before counts on")
+    with pytest.raises(ConfigError):
+        load_text(newer, file, {})  # at a start there is none to keep
