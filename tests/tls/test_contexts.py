@@ -49,3 +49,13 @@ def test_what_stays_the_same_is_kept_over_a_reload() -> None:
     assert after.default is not before.by_listener["main"].default
     stricter = TlsContexts(config(replace(tls, min_version="1.3")), before).by_listener["main"]
     assert stricter.policy is not before.by_listener["main"].policy
+
+
+def test_a_thousand_names_are_one_context_and_no_context_holds_authorities() -> None:
+    """A trust store costs 0.8 MB a context, so only those have one that verify clients."""
+    names = tuple(f"{number}.example" for number in range(1000))
+    made = ListenerTls(ServerTls(True, (replace(A.certificate, domains=names), B.certificate)))
+    assert len({id(made.find(name)) for name in names}) == 1
+    assert len(made.certificates) == 2
+    for context in (made.policy, *made.certificates.values()):
+        assert context.cert_store_stats()["x509"] == 0

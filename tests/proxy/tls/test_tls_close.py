@@ -1,0 +1,100 @@
+"""How TLS connections end: a cut is no end of a message, and whoever does not answer a close is closed."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+
+import pytest
+from pem_files import self_signed
+from rawclient import Ended, Wire, ok
+from stage import Stage, serve, until
+from tls_client import with_client
+
+from balance.model import Mode, Why
+from balance.tls.settings import ServerTls
+
+TLS = ServerTls(True, (self_signed("a.example").certificate,), alpn_protocols=("http/1.1",))
+UPLOAD = b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 100\r\n\r\nhalf"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"
+
+
+@pytest.mark.parametrize("request_head", [UPLOAD, CHUNKED], ids=["length", "chunked"])
+@pytest.mark.parametrize("is_told", [False, True])
+async def test_an_upload_that_is_cut_is_no_whole_one(stage: Stage, request_head: bytes, is_told: bool) -> None:
+    """By a FIN without close_notify, which anybody on the way can send, or with one."""
+    ends: list[object] = []
+
+    async def backend(wire: Wire) -> None:
+        try:
+            await wire.request()
+            ends.append("whole")
+        except (Ended, ConnectionResetError) as error:
+            ends.append(error)
+
+    stage.backend(backend)
+    await stage.open(tls=TLS)
+
+    def cut(client: ssl.SSLSocket) -> None:
+        client.sendall(request_head)
+        while not stage.active:
+            pass
+        if is_told:
+            client.settimeout(0.2)
+            with contextlib.suppress(TimeoutError, ssl.SSLError, OSError):
+                client.unwrap()
+
+    await with_client(stage, cut)
+    await until(lambda: ends)
+    assert ends != ["whole"]
+    assert stage.whys == {Why.CLIENT_ABORT: 1}
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+async def test_in_tcp_mode_the_backend_sees_that_the_client_is_gone(stage: Stage, is_told: bool) -> None:
+    """TLS has no half-close here: an end of the client ends the session, after all that it has sent to a connected backend."""
+    got: list[bytes] = []
+
+    async def backend(wire: Wire) -> None:
+        with contextlib.suppress(ConnectionResetError):
+            while data := await wire.some():
+                got.append(data)
+        got.append(b", the end")
+
+    stage.backend(backend)
+    await stage.open(mode=Mode.TCP, tls=TLS)
+
+    def leave(client: ssl.SSLSocket) -> None:
+        while not stage.backends[0].wires:
+            pass
+        client.sendall(b"all of it")
+        if is_told:
+            client.settimeout(1.0)
+            with contextlib.suppress(TimeoutError, ssl.SSLError, OSError):
+                client.unwrap()
+
+    await with_client(stage, leave)
+    await until(lambda: got[-1:] == [b", the end"])
+    assert b"".join(got) == b"all of it, the end"
+    await until(lambda: not stage.worker.descriptors.clients)
+
+
+async def test_who_does_not_answer_a_close_is_closed_soon(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("balance.proxy.acceptor.SHUTDOWN_S", 0.3)
+    stage.backend(serve(ok()))
+    await stage.open(tls=TLS)
+
+    def stay(client: ssl.SSLSocket) -> bytes:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+        received = b""
+        with contextlib.suppress(ssl.SSLEOFError, ConnectionResetError):
+            while data := client.recv(65536):
+                received += data
+        with contextlib.suppress(OSError):
+            for _ in range(100_000):  # close_notify came, and it sends on and on
+                client.sendall(bytes(16384))
+            pytest.fail("it may send without end")
+        return received
+
+    assert (await with_client(stage, stay)).endswith(b"ok")
+    await until(lambda: not stage.worker.descriptors.clients)
