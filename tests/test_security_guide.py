@@ -41,6 +41,18 @@ def test_no_example_is_without_commands() -> None:
     assert len(EXAMPLES) == GUIDE.count("```yaml") == GUIDE.count("```console")
 
 
+def test_what_is_promised_is_shown_by_a_test_that_there_is() -> None:
+    files = [path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")]
+    named = set(re.findall(r"`((?:tests/[\w/]+/)?test_\w+\.py)`", GUIDE))
+    assert len(named) > 30
+    assert [name for name in sorted(named) if not any(file == name or file.endswith(f"/{name}") for file in files)] == []
+
+
+def test_every_drill_is_on_the_page() -> None:
+    drills = sorted((ROOT / "tests" / "attacks").glob("test_*.py"))
+    assert [drill.name for drill in drills if f"tests/attacks/{drill.name}" not in GUIDE] == []
+
+
 @pytest.mark.parametrize(("text", "console"), EXAMPLES)
 def test_an_example_does_what_the_guide_says(text: str, console: str, backend: int, tmp_path: Path) -> None:
     yaml.safe_load(text)

@@ -1,0 +1,181 @@
+"""`python3 benchmarks/attacks`: what a good client waits while somebody attacks, beside what it waits in peace.
+
+One worker, before a backend of its own. The good client asks 200 times a second, on kept and on new connections; it and the
+attacker are a process each, so on two cores all of them share what there is. It prints a table and judges nothing: the
+promise is a p99 within twice that of peace on a machine with a core for each process. The drills of tests/attacks say who is
+served at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / name) for name in ("attacks", "process", "tls"))]
+
+from attacked import Flood, GoodClient, Site, raise_descriptor_limit
+from crafted_tls import DATA, HANDSHAKE, KEY_UPDATE_WANTED, CraftedClient, hello
+from pem_files import self_signed
+
+RATE_PAUSE_S = 0.005
+GUARD = {"connection_protection": {"enabled": True, "max_connections_per_ip": 100, "max_connection_rate": 0}}
+PAIR = self_signed("a.example")
+TLS = {"tls": {"cert_file": str(PAIR.cert), "key_file": str(PAIR.key)}}
+HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n"
+CHUNKS = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 2000
+
+Stop = Callable[[], bool]
+
+
+def slow_clients(site: Site, stop: Stop) -> None:
+    with Flood(site) as heads, Flood(site) as bodies:
+        heads.open(2000)
+        bodies.open(500)
+        heads.send(lambda number: HEAD)
+        bodies.send(lambda number: b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+        turn = 0
+        while not stop():
+            turn += 1
+            heads.send(lambda number: b"a: b\r\n" if number % 100 == turn % 100 else b"")
+            bodies.send(lambda number: b"x" if number % 25 == turn % 25 else b"")
+            heads.look()
+            bodies.look(0.01)
+
+
+def connections(site: Site, stop: Stop) -> None:
+    while not stop():
+        with Flood(site) as flood:
+            flood.open(10_000)
+            while not stop() and flood.resets < 9_000:
+                flood.look(0.1)
+
+
+def half_handshakes(site: Site, stop: Stop) -> None:
+    data = hello()
+    while not stop():
+        with Flood(site) as flood:
+            flood.open(100)
+            flood.send(lambda number: data)
+            flood.look(0.1)
+            time.sleep(0.4)
+
+
+def new_keys(site: Site, stop: Stop) -> None:
+    while not stop():
+        with site.connect() as sock:
+            client = CraftedClient(sock)
+            data = b"".join(client.seal(HANDSHAKE, KEY_UPDATE_WANTED) for _ in range(2000))
+            try:
+                sock.sendall(data)
+            except OSError:
+                continue
+        time.sleep(0.05)
+
+
+def tiny_records(site: Site, stop: Stop) -> None:
+    with site.connect() as sock:
+        client = CraftedClient(sock)
+        sock.settimeout(1.0)
+        while not stop():
+            sock.sendall(b"".join(client.seal(DATA, bytes([byte])) for byte in b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+            sock.recv(65536)
+
+
+def heads(site: Site, stop: Stop) -> None:
+    data = HEAD + b"".join(b"x-%d: 1\r\n" % number for number in range(2000)) + b"\r\n"
+    flood_with(site, stop, data)
+
+
+def chunks(site: Site, stop: Stop) -> None:
+    flood_with(site, stop, CHUNKS)
+
+
+def flood_with(site: Site, stop: Stop, data: bytes) -> None:
+    while not stop():
+        with Flood(site) as flood:
+            flood.open(20)
+            flood.send(lambda number: data)
+            flood.look(0.1)
+        time.sleep(0.1)
+
+
+@dataclass
+class Attack:
+    """What is done, and to which site."""
+
+    run: Callable[[Site, Stop], None]
+    keys: dict[str, Any] = field(default_factory=dict)
+
+
+ATTACKS = {
+    "2,000 slow heads, 500 slow bodies": Attack(slow_clients),
+    "10,000 connections from one address, with the guard": Attack(connections, {"security": GUARD}),
+    "200 half handshakes a second": Attack(half_handshakes, TLS),
+    "key updates, 2,000 at once": Attack(new_keys, TLS),
+    "TLS records of a byte": Attack(tiny_records, TLS),
+    "200 heads of 2,000 fields a second": Attack(heads),
+    "200 bodies of 2,000 chunks a second": Attack(chunks),
+}
+
+
+def attacker(attack: Attack, site: Site, begin: Any, end: Any) -> None:
+    raise_descriptor_limit()
+    begin.wait()
+    attack.run(site, end.is_set)
+
+
+def percentile(seconds: list[float], part: float) -> float:
+    """In milliseconds."""
+    return sorted(seconds)[int(part * (len(seconds) - 1))] * 1000 if seconds else float("nan")
+
+
+def measured(name: str, attack: Attack, seconds: float) -> str:
+    """A row of the table."""
+    context = multiprocessing.get_context("fork")
+    begin, end = context.Event(), context.Event()
+    with tempfile.TemporaryDirectory() as folder, Site(Path(folder), **attack.keys) as site:
+        process = context.Process(target=attacker, args=(attack, site, begin, end), daemon=True)
+        process.start()
+        good = GoodClient(site, RATE_PAUSE_S)
+        with good:
+            time.sleep(0.5)
+            first = len(good.seconds)
+            time.sleep(seconds)
+            second = len(good.seconds)
+            begin.set()
+            time.sleep(0.5)
+            third = len(good.seconds)
+            time.sleep(seconds)
+            fourth = len(good.seconds)
+            end.set()
+            process.join(5.0)
+            process.kill()
+        peace, war = good.seconds[first:second], good.seconds[third:fourth]
+        ratio = percentile(war, 0.99) / percentile(peace, 0.99)
+        cells = [f"{percentile(each, part):.2f}" for each in (peace, war) for part in (0.5, 0.99)]
+        return f"| {name} | {' | '.join(cells)} | {ratio:.1f} | {len(war)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of peace, and of each attack")
+    parser.add_argument("--only", default="", help="attacks whose name has this")
+    arguments = parser.parse_args()
+    raise_descriptor_limit()
+    print("| attack | p50, ms | p99, ms | p50 under attack | p99 under attack | p99 by p99 | answers |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for name, attack in ATTACKS.items():
+        if arguments.only in name:
+            print(measured(name, attack, arguments.seconds), flush=True)
+
+
+if __name__ == "__main__":
+    main()
