@@ -44,8 +44,8 @@ def slow_clients(site: Site, stop: Stop) -> None:
         turn = 0
         while not stop():
             turn += 1
-            heads.send(lambda number: b"a: b\r\n" if number % 100 == turn % 100 else b"")
-            bodies.send(lambda number: b"x" if number % 25 == turn % 25 else b"")
+            heads.send(lambda number, turn=turn: b"a: b\r\n" if number % 100 == turn % 100 else b"")
+            bodies.send(lambda number, turn=turn: b"x" if number % 25 == turn % 25 else b"")
             heads.look()
             bodies.look(0.01)
 
