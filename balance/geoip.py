@@ -12,6 +12,8 @@ import ipaddress
 import os
 from typing import Any, Final
 
+from balance.errors import StartError
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Stamp = tuple[int, int, int]
 
@@ -61,10 +63,13 @@ _open: dict[str, GeoDatabase] = {}
 
 
 def geo_database(path: str) -> GeoDatabase:
-    """The process's database of this path, up to date if the file is good. GeoDatabaseError when no good one was ever there."""
+    """The process's database of this path, up to date if the file is good. StartError when no good one was ever there."""
     known = _open.get(path)
     if known is None:
-        known = _open[path] = GeoDatabase(path)
+        try:
+            known = _open[path] = GeoDatabase(path)
+        except GeoDatabaseError as error:  # it could be read a moment ago, maybe by another user
+            raise StartError(f"policy.regions.geoip_db: {path} {error}") from None
     else:
         with contextlib.suppress(GeoDatabaseError):
             known.refresh()

@@ -25,6 +25,8 @@ PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 CAPABILITY_VERSION_3 = 0x20080522
 
+NEEDED = {"CAP_SETUID": 7, "CAP_SETGID": 6, "CAP_KILL": 5}
+
 ADVICE = "workers run as root; write `user:`, or start it as another user (CAP_NET_BIND_SERVICE is for ports below 1024)"
 
 
@@ -49,11 +51,13 @@ def credentials_of(config: Config) -> Credentials | None:
         raise StartError(f"{error.key}: {error}") from None
     if uid == 0 and os.geteuid() == 0:
         return None
-    if os.geteuid() != 0 and (uid, gid) != (os.geteuid(), os.getegid()) and not _may_change():
-        raise StartError(
-            f"user: this process runs as {_name(os.geteuid())}, which can't become {config.user}: start it as root, or leave "
-            "user and group out"
-        )
+    if (uid, gid) != (os.geteuid(), os.getegid()) and (lacking := _lacking()):
+        if os.geteuid() != 0:
+            raise StartError(
+                f"user: this process runs as {_name(os.geteuid())}, which can't become {config.user}: start it as root, or "
+                "leave user and group out"
+            )
+        raise StartError(f"user: to start and end processes of {config.user} root needs {lacking}, which it does not have here")
     return Credentials(config.user, uid, gid)
 
 
@@ -61,7 +65,7 @@ def drop(credentials: Credentials) -> None:
     """In a child: become that user, for good. StartError when anything is left of what there was."""
     uid, gid = credentials.uid, credentials.gid
     try:
-        if (os.getresuid(), os.getresgid()) != ((uid,) * 3, (gid,) * 3) or (os.getgroups() and _may_change()):
+        if (os.getresuid(), os.getresgid()) != ((uid,) * 3, (gid,) * 3) or (os.getgroups() and not _lacking()):
             os.setgroups([])  # first: the right to do it goes with the user
             os.setresgid(gid, gid, gid)
             os.setresuid(uid, uid, uid)
@@ -85,13 +89,13 @@ def _can_be_root() -> bool:
     return bool(_capabilities())
 
 
-def _capabilities() -> int:
-    """The capabilities that this process has, may take, or hands on; 0 where the system has none."""
+def _capabilities(*kinds: bytes) -> int:
+    """The capabilities of these kinds, or all that this process has, may take, or hands on; 0 where the system has none."""
     found = 0
     try:
         with open("/proc/thread-self/status", "rb") as file:
             for line in file:
-                if line.startswith((b"CapInh:", b"CapPrm:", b"CapEff:", b"CapAmb:")):
+                if line.startswith(kinds or (b"CapInh:", b"CapPrm:", b"CapEff:", b"CapAmb:")):
                     found |= int(line.split()[1], 16)
     except OSError:
         return 0
@@ -126,9 +130,14 @@ def _check_installation(credentials: Credentials) -> None:
             )
 
 
-def _may_change() -> bool:
-    """Whether this process may become others: root, or CAP_SETUID with CAP_SETGID (7 and 6)."""
-    return os.geteuid() == 0 or _capabilities() & 0b1100_0000 == 0b1100_0000
+def _lacking() -> str:
+    """The capabilities that it takes to become another user and to end its processes, as far as they are missing. A container's
+    root may have none of them.
+    """
+    if sys.platform != "linux":
+        return "" if os.geteuid() == 0 else "root"
+    has = _capabilities(b"CapEff:")
+    return ", ".join(name for name, number in NEEDED.items() if not has >> number & 1)
 
 
 def _name(uid: int) -> str:

@@ -117,6 +117,7 @@ ABUSES = {
     "half a request": ({}, b"GET / HT"),
     "broken handshakes": ({"tls": TLS}, b"\x16\x03\x01\x00\x05hello"),
     "half a handshake": ({"tls": TLS | {"handshake_timeout": "1s"}}, b"\x16\x03\x01\x02\x00"),
+    "silence where TLS is": ({"tls": TLS | {"handshake_timeout": "1s"}}, b""),
     "plain HTTP where TLS is": ({"tls": TLS}, b"GET / HTTP/1.1\r\n\r\n"),
     "no PROXY header": ({"proxy_protocol": PROXY}, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
     "half a PROXY header": ({"proxy_protocol": PROXY}, b"PROXY TC"),

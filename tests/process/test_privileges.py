@@ -28,6 +28,7 @@ from balance.process.privileges import Credentials, credentials_of
 Run = Callable[..., Instance]
 Origins = Callable[..., Origin]
 CERTIFICATES = Path(__file__).resolve().parents[2] / "deployments" / "examples" / "certificates"
+COUNTRIES = Path(__file__).resolve().parents[1] / "countries.mmdb"
 NOBODY = 65534
 
 
@@ -118,11 +119,41 @@ class _Config:
 def test_who_is_not_root_can_t_become_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
     monkeypatch.setattr(os, "getegid", lambda: NOBODY)
-    monkeypatch.setattr(privileges, "_capabilities", lambda: 1 << 10)  # CAP_NET_BIND_SERVICE, as systemd gives it
+    monkeypatch.setattr(privileges, "_capabilities", lambda *kinds: 1 << 10)  # CAP_NET_BIND_SERVICE, as systemd gives it
     with pytest.raises(StartError, match=r"^user: this process runs as nobody, which can't become daemon: start it as root"):
         credentials_of(_Config("daemon"))  # type: ignore[arg-type]
     assert credentials_of(_Config("nobody")) == Credentials("nobody", NOBODY, NOBODY)  # type: ignore[arg-type]
     assert credentials_of(_Config("")) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "lacking"), [(0, "CAP_SETUID, CAP_SETGID, CAP_KILL"), (1 << 6 | 1 << 7, "CAP_KILL"), (0b1110_0000, "")]
+)
+def test_a_container_s_root_is_told_what_it_lacks(monkeypatch: pytest.MonkeyPatch, capabilities: int, lacking: str) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(privileges, "_capabilities", lambda *kinds: capabilities)
+    if not lacking:
+        assert credentials_of(_Config("nobody")) == Credentials("nobody", NOBODY, NOBODY)  # type: ignore[arg-type]
+        return
+    with pytest.raises(StartError, match=f"^user: to start and end processes of nobody root needs {lacking}, which"):
+        credentials_of(_Config("nobody"))  # type: ignore[arg-type]
+
+
+@needs_root
+@pytest.mark.long
+def test_checks_run_as_the_user_and_what_it_can_t_read_is_told(run: Run, origins: Origins, tmp_path: Path) -> None:
+    backends = [{"name": "b", "address": origins().address}]
+    check = {"type": "exec", "command": ["/bin/sh", "-c", 'test "$(id -u)-$(id -G)" = 65534-65534'], "interval": "1s"}
+    instance = run(reachable(), user="nobody", backends=backends, health_check=check | {"enabled": True}).ready()
+    until(lambda: instance.ask("/backends")[1]["backends"][0]["state"] == "healthy", lambda: instance.log)
+    countries = tmp_path / "countries.mmdb"
+    shutil.copy(COUNTRIES, countries)
+    countries.chmod(0o600)
+    routes = [{"name": "r", "policy": {"regions": {"geoip_db": str(countries)}}}]
+    instance = run(reachable(), user="nobody", backends=backends, http={"routes": routes})
+    assert instance.ended() == 1
+    assert f"worker 0 could not start: policy.regions.geoip_db: {countries} can't be read: Permission denied" in instance.log
+    assert "Traceback" not in instance.log
 
 
 @needs_root

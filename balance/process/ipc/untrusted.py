@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import io
 import pickle
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from balance.admin import supervisor_orders as orders
+from balance.admin.supervisor_orders import Order
 from balance.config.overrides.route_switch import RouteSwitch
 from balance.config.overrides.runtime_overrides import BackendChange, Verb
 
-_ORDERS: Final = (orders.Reload, orders.ChangeBackends, orders.Restart, orders.Upgrade, orders.Stop)
+_ORDERS: Final = get_args(Order)
 _READABLE: Final = {(each.__module__, each.__qualname__): each for each in (*_ORDERS, BackendChange, RouteSwitch, Verb)}
 
 
