@@ -22,6 +22,8 @@ PEM = str(Path(__file__).resolve().parent.parent / "deployments" / "examples" / 
 JWKS = str(Path(__file__).resolve().parent.parent / "deployments" / "examples" / "tokens.jwks")
 SCRYPT = "scrypt:16:8:1$c2FsdA$" + "00" * 32
 
+ADMIN_TOKEN = str(Path(__file__).resolve().parent.parent / "deployments" / "examples" / "admin.token")
+OTHER_ADMIN_TOKEN = str(Path(__file__).resolve().parent / "admin" / "other.token")
 ADDRESSES = str(Path(__file__).resolve().parent.parent / "deployments" / "examples" / "blocked.txt")
 
 _ACCESS = "tests/proxy/test_listener_access.py::"
@@ -35,6 +37,8 @@ CLIENTS = {"client_auth": "require-and-verify", "client_ca_file": str(_CERTIFICA
 _SAME_CA = f"{_CERTIFICATES}/../certificates/clients-ca.crt"
 _CRL_FILE = str(_CERTIFICATES / "clients.crl")
 _CLIENTS = "tests/proxy/tls/test_verified_client.py::"
+_ADMIN_TLS = "tests/admin/serving/test_acceptor.py::"
+_GATE = "tests/admin/access/test_gate.py::"
 _TLS = "tests/proxy/tls/test_handshake.py::"
 _TLS_NAME = _TLS + "test_the_certificate_is_chosen_by_the_name"
 _PASSWORD = "tests/tls/test_pem_loading.py::test_the_password_of_a_key_comes_from_the_environment"
@@ -395,6 +399,26 @@ KEYS: dict[str, Key] = {
     "admin.listen": Key(
         "127.0.0.1:9099", "tests/process/sockets/test_listen_sockets.py::test_the_admin_port_opens_where_it_is_configured"
     ),
+    "admin.auth.tokens[].name": Key("b", _GATE + "test_every_change_leaves_a_line_with_who_from_where_and_what_came_of_it"),
+    "admin.auth.tokens[].token": Key("a-token-to-change-things-0123", _GATE + "test_every_token_reads_and_leaves_no_line"),
+    "admin.auth.tokens[].token_file": Key(
+        ADMIN_TOKEN, _GATE + "test_a_token_may_be_in_a_file", frozenset(["AdminToken.token_file"])
+    ),
+    "admin.auth.read_only_tokens[].name": Key("b", _GATE + "test_a_token_for_reading_changes_nothing"),
+    "admin.auth.read_only_tokens[].token": Key(
+        "a-token-to-read-alone-4567", _GATE + "test_every_token_reads_and_leaves_no_line"
+    ),
+    "admin.auth.read_only_tokens[].token_file": Key(
+        ADMIN_TOKEN, _GATE + "test_a_token_may_be_in_a_file", frozenset(["AdminToken.token_file"])
+    ),
+    "admin.tls.enabled": Key(False, _ADMIN_TLS + "test_a_request_over_tls_is_answered"),
+    "admin.tls.cert_file": Key(_SAME_CERTIFICATE, _ADMIN_TLS + "test_a_request_over_tls_is_answered"),
+    "admin.tls.key_file": Key(_SAME_KEY, _ADMIN_TLS + "test_a_request_over_tls_is_answered"),
+    "admin.tls.key_password_env": Key("TLS_PASSWORD", _ADMIN_TLS + "test_the_password_of_the_key_comes_from_the_environment"),
+    "admin.tls.min_version": Key("1.3", _ADMIN_TLS + "test_versions_below_the_oldest_are_refused_with_the_alert"),
+    "admin.tls.client_auth": Key("require-and-verify", _ADMIN_TLS + "test_client_certificates"),
+    "admin.tls.client_ca_file": Key(_SAME_CA, _ADMIN_TLS + "test_client_certificates"),
+    "admin.tls.client_crl_file": Key(_CRL_FILE, _ADMIN_TLS + "test_a_revoked_client_is_refused"),
     "metrics.enabled": Key(False, "tests/admin/test_application.py::test_metrics_that_are_switched_off_are_not_there"),
     "metrics.listen": Key(
         "127.0.0.1:9099", "tests/process/operations/test_startup_log.py::test_metrics_are_announced_where_they_are"

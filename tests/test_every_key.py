@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from every_key import CERTIFICATE, CLIENTS, KEYS, PENDING, REQUIRED, SCRYPT
+from every_key import CERTIFICATE, CLIENTS, KEYS, OTHER_ADMIN_TOKEN, PENDING, REQUIRED, SCRYPT
 
 from balance.config import load_text
 from balance.config.model import Config
@@ -109,9 +109,20 @@ AT_TOP = {path for path in PLACES if path[0] not in ("listeners", "pools")}
 FOUND = {key_of(path) for path in PLACES}
 
 
+def admin_around(path: tuple[Step, ...]) -> dict[str, Any]:
+    """What stands around a key of `admin.auth` or `admin.tls`."""
+    if path[1] == "auth":
+        token = {"token_file": OTHER_ADMIN_TOKEN} if path[-1] == "token_file" else {"token": "another-token-0123456789"}
+        return {path[2]: [{"name": "a", **token}]}
+    return CERTIFICATE | (CLIENTS | {"client_auth": "verify"} if "client" in str(path[-1]) else {})
+
+
 def base_of(path: tuple[Step, ...]) -> dict[str, Any]:
     """The configuration that a key is written into: in a route where it is one of a route, with what is around it."""
     data: dict[str, Any] = copy.deepcopy(SIMPLE if path[0] in SIMPLE else BASE)
+    if path[0] == "admin" and len(path) > 2:
+        data["admin"] = {path[1]: admin_around(path)}
+        return data
     if "tls" in path[:3]:
         scope = data["listeners"][0] if path[0] == "listeners" else data
         if "sni" in path:

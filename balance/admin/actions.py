@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from balance.admin.access.audit import note
 from balance.admin.backends import state_word
 from balance.admin.json_reply import order_result_document, order_result_reply, reply
 from balance.admin.order_parsing import (
@@ -30,7 +31,6 @@ from balance.admin.state_view import BackendView, StateView
 from balance.admin.supervisor_orders import ChangeBackends, Order, OrderResult, Reload, Restart, Stop, Upgrade
 from balance.config.overrides.route_switch import RouteSwitch
 from balance.config.overrides.runtime_overrides import BackendChange, Verb
-from balance.config.overrides.value_format import redact_text
 from balance.config.reading.composer import MAX_TEXT_BYTES
 from balance.errors import BalanceError
 from balance.health.readiness import accepts_new
@@ -61,7 +61,9 @@ class Actions:
             raise HTTPException(400, "the body is not UTF-8 text; send a configuration") from None
         if not text.strip():
             raise HTTPException(400, "the body is empty; send a configuration")
-        return order_result_reply(await self._submit(Reload(text=text, dry_run=True)), source=self._view.config.source)
+        order_result = await self._submit(Reload(text=text, dry_run=True))
+        note(request, "diff", order_result.summary if order_result.is_done else f"{len(order_result.problems)} problems")
+        return order_result_reply(order_result, source=self._view.config.source)
 
     async def add(self, request: Request) -> Response:
         """Add a backend."""
@@ -99,7 +101,7 @@ class Actions:
         backend_view = find_backend(self._view, f"{pool}/{name}")  # with a new address it is a new backend
         if event is not None and not is_dry_run:
             self._view.apply_admin_event(backend_view.slot, event, "ordered on the admin port")
-            self._log(request, f"{event.name.lower()} backend {pool}/{name}", "done")
+            note(request, f"{event.name.lower()} backend {pool}/{name}", "done")
         if not is_dry_run:
             self._warn(warnings)
         return reply(document | {"state": state_word(find_backend(self._view, f"{pool}/{name}")), "warnings": warnings})
@@ -118,7 +120,7 @@ class Actions:
                 'to do it all the same: balance switch --force, or "force": true'
             )
             refused = OrderResult(False, self._view.board.generation, problems=(problem,), summary="nothing changed")
-            self._log(request, f"switch route {name} to {side}", f"refused: {problem}")
+            note(request, f"switch route {name} to {side}", f"refused: {problem}")
             return order_result_reply(refused)
         change = RouteSwitch(listener, name, side)
         order_result = await self._submit_and_log(request, ChangeBackends((change,), is_dry_run))
@@ -178,7 +180,7 @@ class Actions:
         is_dry = isinstance(order, (Reload, ChangeBackends)) and order.dry_run
         outcome = "done" if order_result.is_done else f"refused: {'; '.join(order_result.problems) or order_result.summary}"
         summary = f", {order_result.summary}" if order_result.is_done and order_result.summary else ""
-        self._log(request, describe_order(order), f"{'would be ' if is_dry else ''}{outcome}{summary}")
+        note(request, describe_order(order), f"{'would be ' if is_dry else ''}{outcome}{summary}")
         return order_result
 
     async def _submit(self, order: Order) -> OrderResult:
@@ -186,9 +188,3 @@ class Actions:
             return await self._view.submit_order(order)
         except (BalanceError, OSError) as error:  # TimeoutError is an OSError
             raise HTTPException(503, f"the supervisor does not answer: {error or type(error).__name__}") from error
-
-    def _log(self, request: Request, what: str, outcome: str) -> None:
-        peer = f"{request.client.host}:{request.client.port}" if request.client else "a Unix socket"
-        text = redact_text(f"{what}: {outcome}")
-        log.info("ordered by %s: %s", peer, text)
-        self._view.events.publish("order", f"ordered by {peer}: {text}", peer=peer)

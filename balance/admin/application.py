@@ -1,7 +1,7 @@
 """The table of admin endpoints: path, handler, access.
 
-Health, readiness, version and metrics carry no secret and are open to all, since kubelets and Prometheus are remote; everything
-else, and every order, is for loopback only.
+Health, readiness, version and metrics carry no secret and are open to all, since kubelets and Prometheus are remote; who may
+use all others is the gate's to say.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
+from balance.admin.access.gate import Access, Gate
 from balance.admin.actions import Actions
 from balance.admin.blocklist import Blocklist
-from balance.admin.endpoints import Access, DynamicRoute, Endpoint, application
+from balance.admin.endpoints import DynamicRoute, Endpoint, application
 from balance.admin.json_reply import reply
 from balance.admin.openapi import openapi
 from balance.admin.read_endpoints import ReadEndpoints
@@ -91,17 +92,17 @@ def admin_app(view: StateView, is_local_only: bool) -> Starlette:
     async def openapi_document(request: Request) -> Response:
         return reply(document)
 
-    endpoints.append(Endpoint("GET", "/openapi.json", openapi_document, Access.ANYWHERE, "This document."))
+    endpoints.append(Endpoint("GET", "/openapi.json", openapi_document, Access.READ, "This document."))
     document = openapi(
-        [*endpoints, Endpoint("GET", "/metrics", read_endpoints.metrics, Access.ANYWHERE, "The figures, for Prometheus.")]
+        [*endpoints, Endpoint("GET", "/metrics", read_endpoints.metrics, Access.OPEN, "The figures, for Prometheus.")]
     )
-    return application(endpoints, _metrics(view, read_endpoints), is_local_only)
+    return application(endpoints, _metrics(view, read_endpoints), view.events, Gate(view, is_local_only))
 
 
 def metrics_app(view: StateView) -> Starlette:
     """Metrics and probes only, for a listener that others may reach."""
     read_endpoints = ReadEndpoints(view)
-    return application(_probes(read_endpoints), _metrics(view, read_endpoints))
+    return application(_probes(read_endpoints), _metrics(view, read_endpoints), view.events)
 
 
 def _metrics(view: StateView, read_endpoints: ReadEndpoints) -> DynamicRoute:
@@ -113,13 +114,13 @@ def _metrics(view: StateView, read_endpoints: ReadEndpoints) -> DynamicRoute:
 
 
 def _probes(read_endpoints: ReadEndpoints) -> list[Endpoint]:
-    anywhere = Access.ANYWHERE
+    anybody = Access.OPEN
     return [
         Endpoint(
             "GET",
             HEALTH_PATHS[0],
             read_endpoints.health,
-            anywhere,
+            anybody,
             "Whether it should be left running.",
             aliases=HEALTH_PATHS[1:],
         ),
@@ -127,7 +128,7 @@ def _probes(read_endpoints: ReadEndpoints) -> list[Endpoint]:
             "GET",
             READY_PATHS[0],
             read_endpoints.ready,
-            anywhere,
+            anybody,
             "Whether traffic should be sent here.",
             aliases=READY_PATHS[1:],
         ),
@@ -135,53 +136,53 @@ def _probes(read_endpoints: ReadEndpoints) -> list[Endpoint]:
 
 
 def _table(read_endpoints: ReadEndpoints, actions: Actions, blocklist: Blocklist) -> list[Endpoint]:
-    anywhere, local, order = Access.ANYWHERE, Access.LOCAL, Access.ORDER
+    anybody, read, write = Access.OPEN, Access.READ, Access.WRITE
     return [
         *_probes(read_endpoints),
-        Endpoint("GET", "/version", read_endpoints.version, anywhere, "What runs here, and since when."),
-        Endpoint("GET", "/status", read_endpoints.status, local, "All at a glance."),
-        Endpoint("GET", "/pools", read_endpoints.pools, local, "Every pool with its backends."),
+        Endpoint("GET", "/version", read_endpoints.version, anybody, "What runs here, and since when."),
+        Endpoint("GET", "/status", read_endpoints.status, read, "All at a glance."),
+        Endpoint("GET", "/pools", read_endpoints.pools, read, "Every pool with its backends."),
         Endpoint(
-            "GET", "/sessions", read_endpoints.sessions, local, "How sessions are kept, and how many began where.",
+            "GET", "/sessions", read_endpoints.sessions, read, "How sessions are kept, and how many began where.",
             {"id": "The id of a session in Redis, as in its cookie: where it leads instead."},
         ),
-        Endpoint("GET", "/backends", read_endpoints.backends, local, "How every backend stands, and why."),
-        Endpoint("GET", "/backends/{name}", read_endpoints.backend, local, "How one backend stands, and why."),
-        Endpoint("GET", "/routes", read_endpoints.routes, local, "Every route in its order, and how often it was taken."),
-        Endpoint("POST", "/backends", actions.add, order, "Add a backend.", DRY_RUN, ADD_BODY, can_be_refused=True),
+        Endpoint("GET", "/backends", read_endpoints.backends, read, "How every backend stands, and why."),
+        Endpoint("GET", "/backends/{name}", read_endpoints.backend, read, "How one backend stands, and why."),
+        Endpoint("GET", "/routes", read_endpoints.routes, read, "Every route in its order, and how often it was taken."),
+        Endpoint("POST", "/backends", actions.add, write, "Add a backend.", DRY_RUN, ADD_BODY, can_be_refused=True),
         Endpoint(
-            "PATCH", "/backends/{name}", actions.change, order, "Change a backend, drain it, take it out or put it back.",
+            "PATCH", "/backends/{name}", actions.change, write, "Change a backend, drain it, take it out or put it back.",
             DRY_RUN, CHANGE_BODY, can_be_refused=True,
         ),
         Endpoint(
-            "DELETE", "/backends/{name}", actions.remove, order, "Take a backend away; what is under way there may end.",
+            "DELETE", "/backends/{name}", actions.remove, write, "Take a backend away; what is under way there may end.",
             DRY_RUN, can_be_refused=True,
         ),
         Endpoint(
-            "POST", "/policy/{route}/switch", actions.switch, order, "Switch a blue-green route to its other side, at once.",
+            "POST", "/policy/{route}/switch", actions.switch, write, "Switch a blue-green route to its other side, at once.",
             DRY_RUN, SWITCH_BODY, can_be_refused=True,
         ),
-        Endpoint("GET", "/blocklist", blocklist.show, local, "Who is blocked at run time, and the access lists."),
+        Endpoint("GET", "/blocklist", blocklist.show, read, "Who is blocked at run time, and the access lists."),
         Endpoint(
-            "POST", "/blocklist", blocklist.change, order, "Block addresses and networks at run time, or end that.",
+            "POST", "/blocklist", blocklist.change, write, "Block addresses and networks at run time, or end that.",
             body=BLOCKLIST_BODY,
         ),
         Endpoint(
-            "GET", "/config", read_endpoints.config, local, "The configuration that is served, every default filled in.",
+            "GET", "/config", read_endpoints.config, read, "The configuration that is served, every default filled in.",
             {"generation": "The number of an earlier one."},
         ),
-        Endpoint("POST", "/reload", actions.reload, order, "Read the file again.", DRY_RUN, RELOAD_BODY, can_be_refused=True),
+        Endpoint("POST", "/reload", actions.reload, write, "Read the file again.", DRY_RUN, RELOAD_BODY, can_be_refused=True),
         Endpoint(
-            "POST", "/diff", actions.diff, order, "What a reload with the configuration in the body would change.",
+            "POST", "/diff", actions.diff, write, "What a reload with the configuration in the body would change.",
             body={"type": "string"}, media_type="application/yaml", can_be_refused=True,
         ),
-        Endpoint("POST", "/restart", actions.restart, order, "Replace the workers one by one.", can_be_refused=True),
+        Endpoint("POST", "/restart", actions.restart, write, "Replace the workers one by one.", can_be_refused=True),
         Endpoint(
-            "POST", "/upgrade", actions.upgrade, order, "Hand over to the program that is installed now.", can_be_refused=True
+            "POST", "/upgrade", actions.upgrade, write, "Hand over to the program that is installed now.", can_be_refused=True
         ),
-        Endpoint("POST", "/drain", actions.drain, order, "Drain the whole instance and end it.", can_be_refused=True),
+        Endpoint("POST", "/drain", actions.drain, write, "Drain the whole instance and end it.", can_be_refused=True),
         Endpoint(
-            "GET", "/events", read_endpoints.events, local, "What happens, as it happens (server-sent events).",
+            "GET", "/events", read_endpoints.events, read, "What happens, as it happens (server-sent events).",
             {
                 "since": "The number of an event: what came after it comes first.",
                 "follow": "false: what is remembered as JSON, and no stream.",

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from balance.access_lists.address_range import parse_range
 from balance.access_lists.shared_blocks import BlockWriter, FullError
 from balance.access_lists.timed_blocks import FOR_EVER, Network, network_of
+from balance.admin.access.audit import note
 from balance.admin.json_reply import iso_time, reply
 from balance.admin.metrics.totals import Totals
 from balance.admin.order_parsing import read_body, read_object
@@ -95,7 +96,7 @@ class Blocklist:
         how_long = "" if until == FOR_EVER else f" for {(until - time.monotonic_ns() // 1000) / 1e6:.0f}s"
         parts = [f"block {_named(added)}{how_long}"] if added else []
         parts += [f"unblock {_named(removed)}"] if removed else []
-        self._log(request, "; ".join(parts))
+        note(request, "; ".join(parts), "done")
         warnings = self._warnings(added)
         for text in warnings:
             log.warning("%s", text)
@@ -134,11 +135,6 @@ class Blocklist:
             and (trusted.version == 6) == network.is_ipv6
             and int(trusted.network_address) >> network.host_bits == network.first >> network.host_bits
         ]
-
-    def _log(self, request: Request, what: str) -> None:
-        peer = f"{request.client.host}:{request.client.port}" if request.client else "a Unix socket"
-        log.info("ordered by %s: %s: done", peer, what)
-        self._view.events.publish("order", f"ordered by {peer}: {what}: done", peer=peer)
 
 
 def text_of(network: Network) -> str:

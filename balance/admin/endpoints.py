@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
-from starlette.types import Scope
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from balance.admin.access.audit import ENTRY, AuditEntry
+from balance.admin.access.gate import Access, Gate
+from balance.admin.events.history import EventLog
 from balance.admin.json_reply import reply
-from balance.admin.order_parsing import is_local_host_header, is_same_origin
 
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
 Handler = Callable[[Request], Awaitable[Response]]
-
-
-class Access(enum.Enum):
-    """Who may use an endpoint."""
-
-    ANYWHERE = "anywhere"  # no secret is shown
-    LOCAL = "local"  # shows addresses: loopback only
-    ORDER = "order"  # changes something: loopback only, and not for web pages of another origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +60,18 @@ class DynamicRoute(Route):
         return Match.FULL if allowed else Match.PARTIAL, {"endpoint": self.endpoint, "path_params": {}}
 
 
-def application(endpoints: Sequence[Endpoint], metrics: DynamicRoute, is_local_only: bool = False) -> Starlette:
-    """An application of these endpoints and the metrics, with errors as JSON.
-
-    `is_local_only`: it listens on loopback only, so that LOCAL and ORDER endpoints are allowed.
-    """
+def application(endpoints: Sequence[Endpoint], metrics: DynamicRoute, events: EventLog, gate: Gate | None = None) -> Starlette:
+    """An application of these endpoints and the metrics, with errors as JSON. Without a gate all of them have to be open."""
     by_path: dict[str, dict[str, Handler]] = {}
     for endpoint in endpoints:
         for path in (endpoint.path, *endpoint.aliases):
-            by_path.setdefault(path, {})[endpoint.method] = _with_access_check(endpoint, is_local_only)
+            by_path.setdefault(path, {})[endpoint.method] = _guarded(endpoint, events, gate)
     routes: list[BaseRoute] = [
         Route(_pattern(path), _by_method(handlers), methods=list(handlers)) for path, handlers in by_path.items()
     ]
     app = Starlette(
         routes=[*routes, metrics],
+        middleware=[Middleware(_SecurityHeaders)],
         exception_handlers={HTTPException: _http_error_handler(list(by_path), metrics), Exception: _internal_error},
     )
     app.router.redirect_slashes = False  # a path that does not exist is a 404, not a 307 to one that may
@@ -90,26 +89,28 @@ def _by_method(handlers: dict[str, Handler]) -> Handler:
     return handler
 
 
-def _with_access_check(endpoint: Endpoint, is_local_only: bool) -> Handler:
-    if endpoint.access is Access.ANYWHERE:
+def _guarded(endpoint: Endpoint, events: EventLog, gate: Gate | None) -> Handler:
+    if endpoint.access is Access.OPEN:
         return endpoint.handler
+    assert gate is not None
 
     async def handler(request: Request) -> Response:
-        is_order = endpoint.access is Access.ORDER
-        if not is_local_only:
-            what = "orders are taken" if is_order else "this is shown"
-            raise HTTPException(
-                403,
-                f"{what} on a loopback admin address only; set admin.listen to 127.0.0.1:9090 "
-                "(probes and metrics from elsewhere: metrics.listen)",
-            )
-        host = request.headers.get("host", "")
-        if not is_local_host_header(host):  # DNS rebinding
-            what = "orders are taken" if is_order else "this is shown"
-            raise HTTPException(403, f"{what} under an address or localhost only, whatever name leads here")
-        if is_order and not is_same_origin(request.headers.get("origin", ""), host):
-            raise HTTPException(403, "orders are not taken from the pages of others")
-        return await endpoint.handler(request)
+        client = gate.admit(request, endpoint.access)
+        if endpoint.access is Access.READ:
+            return await endpoint.handler(request)
+        entry = request.scope[ENTRY] = AuditEntry(events, client)
+        outcome = "done"
+        try:
+            return await endpoint.handler(request)
+        except HTTPException as error:
+            outcome = f"refused: {error.detail}"
+            raise
+        except BaseException as error:
+            outcome = f"failed: {type(error).__name__}"
+            raise
+        finally:
+            if not entry.is_noted:
+                entry.note(f"{request.method} {request.url.path}", outcome)
 
     return handler
 
@@ -134,3 +135,18 @@ def _http_error_handler(paths: Sequence[str], metrics: DynamicRoute) -> Callable
 
 async def _internal_error(request: Request, error: Exception) -> Response:
     return reply({"error": "internal error; the log says more"}, 500)
+
+
+class _SecurityHeaders:
+    """Fields on every reply that tell browsers to load, show and embed nothing of this port."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *SECURITY_HEADERS]
+            await send(message)
+
+        await self._app(scope, receive, with_headers)

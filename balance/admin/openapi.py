@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from balance.admin.endpoints import Access, Endpoint
+from balance.admin.access.gate import Access
+from balance.admin.endpoints import Endpoint
 from balance.version import VERSION
 
 
@@ -16,15 +17,30 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     for endpoint in endpoints:
         for path in (endpoint.path, *endpoint.aliases):
             paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, path)
-    return {"openapi": "3.1.0", "info": {"title": "Balance admin API", "version": VERSION}, "paths": paths}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Balance admin API", "version": VERSION},
+        "security": [{"token": []}, {}],  # {}: none where none is configured
+        "paths": paths,
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": _SCHEME}}},
+    }
+
+
+_SCHEME = (
+    "One of admin.auth.tokens, which may change, or of read_only_tokens, which may read. Where none is configured, whoever "
+    "reaches a loopback address or a Unix socket may do all."
+)
 
 
 def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
-    statuses = {"200": "Done." if endpoint.access is Access.ORDER else "As asked."}
+    statuses = {"200": "Done." if endpoint.access is Access.WRITE else "As asked."}
     if path in _PROBE_PATHS:
         statuses["503"] = "No; the reasons are in the body."
-    if endpoint.access is not Access.ANYWHERE:
-        statuses["403"] = "For this machine only."
+    if endpoint.access is not Access.OPEN:
+        statuses["400"] = "The request says nothing that could be done."
+        statuses["401"] = "It needs a token, or another one; `WWW-Authenticate` says which."
+        statuses["403"] = "The token may read alone, a page of others asks, or there are no tokens and this is another machine."
+        statuses["429"] = "Too many wrong tokens from there; `Retry-After` says how long."
     if endpoint.body is not None or endpoint.query:
         statuses["400"] = "The request says nothing that could be done."
     if "{" in path or "generation" in endpoint.query:
@@ -39,6 +55,8 @@ def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
     }
     parameters = [_parameter("path", name, _IN_PATH[name]) for name in re.findall(r"\{(\w+)\}", path)]
     parameters += [_parameter("query", name, text) for name, text in endpoint.query.items()]
+    if endpoint.access is Access.OPEN:
+        operation["security"] = []
     if parameters:
         operation["parameters"] = parameters
     if endpoint.body is not None:

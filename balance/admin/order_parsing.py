@@ -7,7 +7,6 @@ import ipaddress
 import json
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -38,26 +37,6 @@ def is_local(address: Address) -> bool:
     if address.is_unix or address.host == "localhost":
         return True
     return address.is_ip and ipaddress.ip_address(address.host).is_loopback
-
-
-def is_local_host_header(host: str) -> bool:
-    """Whether a Host field is an IP address or localhost. Any other name may be DNS rebinding by a web page."""
-    name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
-    if name.lower() in ("", "localhost"):
-        return True
-    try:
-        ipaddress.ip_address(name.strip("[]"))
-    except ValueError:
-        return False
-    return True
-
-
-def is_same_origin(origin: str, host: str) -> bool:
-    """Whether an Origin field, which browsers send, matches the host. Tools send none."""
-    try:
-        return not origin or (bool(host) and urlsplit(origin).netloc.lower() == host.lower())
-    except ValueError:
-        return False
 
 
 async def read_body(request: Request, limit: int = LIMIT_BYTES, allowed: str = "") -> bytes:

@@ -13,7 +13,6 @@ from typing import Any
 from balance.access_lists.address_set import AddressSet
 from balance.config.model import (
     AccessLog,
-    AdminConfig,
     BackendConfig,
     CircuitBreaker,
     Config,
@@ -39,6 +38,7 @@ from balance.config.model import (
 from balance.config.overlay import access_lists_of, overlay, picked, protection_of, renamed, retry_of, timeouts_of
 from balance.config.overrides.runtime_overrides import DEFAULT_POOL
 from balance.config.rate_limit_build import rate_limit_of
+from balance.config.reading.admin_settings import admin_of
 from balance.config.reading.document import Document, Path
 from balance.config.reading.tls_settings import redirect_port, server_tls, sni_routes
 from balance.config.route_build import (
@@ -179,7 +179,7 @@ def build(
         user=given.get("user", ""),
         group=given.get("group", ""),
         **_security(overlay(root.security)),
-        admin=AdminConfig(**renamed(overlay(root.admin), listen="address")),
+        admin=admin_of(root.admin, files, pems or {}, folder),
         metrics=MetricsConfig(**renamed(overlay(root.metrics), listen="address")),
         redis=RedisConfig(**renamed(overlay(root.redis), timeout="timeout_s")),
         logging=_logging(overlay(root.logging)),

@@ -18,7 +18,7 @@ from balance.config.common_model import Timeouts as Timeouts
 from balance.config.route_model import Buffering, Compression, RouteConfig, Transform
 from balance.model import Address, Mode
 from balance.security.settings import RouteSecurity
-from balance.tls.settings import ServerTls
+from balance.tls.settings import Certificate, PemFile, ServerTls
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 UNIX: Final = "unix"  # every client that connects over a Unix socket
@@ -266,9 +266,55 @@ class ListenerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AdminToken:
+    name: str = ""
+    token: bytes = field(default=b"", repr=False)  # its SHA-256: the token itself is kept nowhere; b"": nobody has it
+    token_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AdminAuth:
+    """Who may ask on the admin port. Without a token in either list, whoever reaches it on this machine."""
+
+    tokens: tuple[AdminToken, ...] = ()  # may change
+    read_only_tokens: tuple[AdminToken, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AdminTls:
+    enabled: bool = False
+    cert_file: PemFile = field(default_factory=PemFile)
+    key_file: PemFile = field(default_factory=PemFile)
+    key_password_env: str = ""
+    min_version: str = "1.2"
+    client_auth: str = "none"  # none, verify, require-and-verify
+    client_ca_file: PemFile = field(default_factory=PemFile)
+    client_crl_file: PemFile = field(default_factory=PemFile)
+
+    @property
+    def certificate(self) -> Certificate:
+        return Certificate(self.cert_file, self.key_file, self.key_password_env)
+
+    @property
+    def policy(self) -> ServerTls:
+        """The same as the settings of a listener."""
+        return ServerTls(
+            self.enabled,
+            (self.certificate,),
+            self.min_version,
+            alpn_protocols=("http/1.1",),
+            client_auth=self.client_auth,
+            client_ca_file=self.client_ca_file,
+            client_crl_file=self.client_crl_file,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class AdminConfig:
     enabled: bool = True
     address: Address = field(default_factory=lambda: Address("127.0.0.1", 9090))
+    auth: AdminAuth = field(default_factory=AdminAuth)
+    tls: AdminTls = field(default_factory=AdminTls)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,19 @@ class Answer(NamedTuple):
         return json.loads(self.text)
 
 
-def ask(app: Starlette, path: str, method: str = "GET", body: bytes = b"", **headers: str) -> Answer:
+Client = tuple[str, int] | None
+CLIENT: Client = ("127.0.0.1", 5555)
+
+
+def ask(
+    app: Starlette,
+    path: str,
+    method: str = "GET",
+    body: bytes = b"",
+    *,
+    client: Client = CLIENT,
+    **headers: str,
+) -> Answer:
     """One request to the application, as its server would hand it over."""
     path, _, query = path.partition("?")
     scope = {
@@ -27,7 +39,7 @@ def ask(app: Starlette, path: str, method: str = "GET", body: bytes = b"", **hea
         "path": path,
         "raw_path": path.encode(),
         "query_string": query.encode(),
-        "client": ("127.0.0.1", 5555),
+        "client": client,
         "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
     }
     sent: list[Any] = []

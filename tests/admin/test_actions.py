@@ -200,11 +200,11 @@ def test_each_order_is_logged_once_with_who_gave_it(caplog: pytest.LogCaptureFix
         say(fake_instance, "GET", "/config")
     lines = [record.getMessage() for record in caplog.records if record.name == "balance.admin"]
     assert lines == [
-        "ordered by 127.0.0.1:5555: set backend app/a1 (weight 3): done, ~1 backend",
-        "ordered by 127.0.0.1:5555: set backend app/a1 (weight -1): refused: admin API: pools.app.backends[0].weight: "
-        "-1 is not in 0..65535",
-        "ordered by 127.0.0.1:5555: drain backend app/a1: done",
-        "ordered by 127.0.0.1:5555: reload: would be done, nothing changed",
+        "ordered by unauthenticated at 127.0.0.1:5555: set backend app/a1 (weight 3): done, ~1 backend",
+        "ordered by unauthenticated at 127.0.0.1:5555: set backend app/a1 (weight -1): refused: admin API: "
+        "pools.app.backends[0].weight: -1 is not in 0..65535",
+        "ordered by unauthenticated at 127.0.0.1:5555: drain backend app/a1: done",
+        "ordered by unauthenticated at 127.0.0.1:5555: reload: would be done, nothing changed",
     ]
     assert [event.kind for event in fake_instance.view.events.since(0)] == ["order"] * 4
 

@@ -32,7 +32,7 @@ def test_operations_have_names_of_their_own_summaries_and_parameters(view: State
         ("name", "path", True),
         ("dry_run", "query", False),
     ]
-    assert set(patch["responses"]) == {"200", "400", "403", "404", "409", "503"}
+    assert set(patch["responses"]) == {"200", "400", "401", "403", "404", "409", "429", "503"}
     assert "requestBody" in patch
 
 

@@ -71,7 +71,7 @@ def test_it_switches_to_the_other_side_and_back(instance: FakeInstance, caplog: 
     assert instance.changes == ()
     assert instance.asked[0] == ChangeBackends((RouteSwitch("", "shop", "green"),))
     lines = [record.getMessage() for record in caplog.records]
-    assert lines[0].startswith("ordered by 127.0.0.1:5555: switch route shop to green: done, ")
+    assert lines[0].startswith("ordered by unauthenticated at 127.0.0.1:5555: switch route shop to green: done, ")
     assert [line for line in lines if not line.startswith("ordered")] == [
         "route shop is switched to green (pool v2)", "route shop is switched to blue (pool v1)"
     ]  # fmt: skip

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "admin"))
 from fake_instance import FakeInstance  # from the tests of the admin server
 
 from balance.admin.application import admin_app
-from balance.admin.server import AdminServer
+from balance.admin.serving.server import AdminServer
 from balance.cli.main import cli, run
 
 T = TypeVar("T")

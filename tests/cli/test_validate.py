@@ -84,10 +84,10 @@ def test_verbose_adds_what_the_configuration_is(valid: str, spelling: str) -> No
 
 
 def test_warnings_are_shown_and_do_not_fail(tmp_path: Path) -> None:
-    file = written(tmp_path / "f.yaml", VALID + "admin: {listen: '0.0.0.0:9090'}\n")
+    file = written(tmp_path / "f.yaml", VALID + "security: {trusted_proxies: [0.0.0.0/0]}\n")
     result = run(file)
     assert (result.return_value, result.stdout) == (0, "✅ Configuration is valid\n")
-    assert result.stderr.startswith(f"warning: {file}:5:17: admin.listen: 0.0.0.0:9090 is no loopback address")
+    assert result.stderr.startswith(f"warning: {file}:5:30: security.trusted_proxies[0]: 0.0.0.0/0 is everybody")
 
 
 def test_several_files_each_say_their_name_and_the_worst_decides(valid: str, wrong: str) -> None:

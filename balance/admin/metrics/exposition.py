@@ -151,8 +151,11 @@ class BoardCollector(Collector):
         yield skipped
 
     def _tls(self) -> Iterator[Metric]:
-        listeners = [listener for listener in self._view.config.listeners if listener.tls.enabled]
-        if not listeners:
+        config = self._view.config
+        served = [(each.name, each.tls) for each in config.listeners if each.tls.enabled]
+        if config.admin.enabled and config.admin.tls.enabled:
+            served.append(("admin", config.admin.tls.policy))
+        if not served:
             return
         totals = self._totals
         handshakes = CounterMetricFamily("balance_tls_handshakes", "TLS handshakes of clients.", labels=("result",))
@@ -165,21 +168,19 @@ class BoardCollector(Collector):
             "When the certificate ends, in seconds since the epoch.",
             labels=("listener", "certificate"),
         )
-        for listener in listeners:
-            for file in {
-                certificate.cert_file.file: certificate.cert_file for certificate in listener.tls.certificates
-            }.values():
-                expiry.add_metric((listener.name, file.file), expires_at(file))
+        for name, tls in served:
+            for file in {certificate.cert_file.file: certificate.cert_file for certificate in tls.certificates}.values():
+                expiry.add_metric((name, file.file), expires_at(file))
         yield expiry
         lists = GaugeMetricFamily(
             "balance_tls_crl_expiry_seconds",
             "When the first of the client revocation lists in a file ends, in seconds since the epoch.",
             labels=("listener", "crl"),
         )
-        for listener in listeners:
-            crl = listener.tls.client_crl_file
-            if crl.file and listener.tls.verifies_clients and ends_at(crl):
-                lists.add_metric((listener.name, crl.file), ends_at(crl))
+        for name, tls in served:
+            crl = tls.client_crl_file
+            if crl.file and tls.verifies_clients and ends_at(crl):
+                lists.add_metric((name, crl.file), ends_at(crl))
         if lists.samples:
             yield lists
 

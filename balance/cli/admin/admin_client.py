@@ -6,6 +6,8 @@ import http.client
 import ipaddress
 import json
 import socket
+import ssl
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,15 +15,16 @@ from urllib.parse import quote, urlencode
 
 import click
 
+from balance.cli.admin.admin_access import AdminAccess, parse_address
 from balance.errors import BalanceError
-from balance.model import Address
 
-DEFAULT = "127.0.0.1:9090"
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 15.0  # for GET
 ORDER_TIMEOUT_S = 150.0  # for orders; a reload waits for every worker, and the instance's own timeout is shorter
 EVENTS_IDLE_TIMEOUT_S = 45.0  # three heartbeats of the event stream
 EXIT_NOT_RUNNING = 2
+TOO_MANY = 429
+MAX_RETRIES, MAX_WAIT_S = 4, 5  # of a request that is held up
 
 
 class NotRunningError(click.ClickException):
@@ -67,13 +70,11 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class AdminClient:
-    """A client for one address: host:port, :port, unix:/path or http://host:port."""
+    """A client for one address: host:port, :port, unix:/path, http://host:port or https://host:port."""
 
-    def __init__(self, text: str) -> None:
-        try:
-            self._address = Address.parse(text.removeprefix("http://").rstrip("/"), default_host="127.0.0.1")
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--admin") from None
+    def __init__(self, access: AdminAccess | str) -> None:
+        self._access = parse_address(access) if isinstance(access, str) else access
+        self._address = self._access.address
 
     def request(
         self,
@@ -89,10 +90,21 @@ class AdminClient:
         `expected` is a key of Balance's successful response, to tell it from another server that answers with JSON.
         """
         data = json.dumps(body).encode() if isinstance(body, dict) else body
+        for _ in range(MAX_RETRIES):
+            reply, wait_s = self._send(method, _target(path, query), data)
+            if not wait_s:
+                break
+            time.sleep(wait_s)  # somebody has guessed tokens from this address
+        if reply.is_done and expected and expected not in reply.document:
+            raise self._not_running()
+        return reply
+
+    def _send(self, method: str, target: str, data: bytes | None) -> tuple[Reply, float]:
+        """The reply, and how long to wait before another try."""
         timeout_s = READ_TIMEOUT_S if method == "GET" else ORDER_TIMEOUT_S
         connection = self._connect(timeout_s)
         try:
-            connection.request(method, _target(path, query), data, {"Accept": "application/json"})
+            connection.request(method, target, data, self._fields())
             response = connection.getresponse()
             content = response.read()
         except TimeoutError:
@@ -100,13 +112,40 @@ class AdminClient:
             message = f"{self._address} has not answered within {timeout_s:g}s{later}"
             raise NoResponseError(message) from None
         except (OSError, http.client.HTTPException) as error:
-            raise NoResponseError(f"{self._address} broke off: {error or type(error).__name__}") from None
+            raise self._broken_off(error) from None
         finally:
             connection.close()
-        reply = Reply(response.status, self._document(content))
-        if reply.is_done and expected and expected not in reply.document:
-            raise self._not_running()
+        reply = self._reply(response.status, content)
+        retry_after = response.headers.get("Retry-After", "")
+        is_soon = reply.status == TOO_MANY and retry_after.isdecimal() and int(retry_after) <= MAX_WAIT_S
+        return reply, float(retry_after) if is_soon else 0.0
+
+    def _fields(self) -> dict[str, str]:
+        fields = {"Accept": "application/json"}
+        if self._access.token:
+            fields["Authorization"] = f"Bearer {self._access.token}"
+        return fields
+
+    def _reply(self, status: int, content: bytes) -> Reply:
+        """What it says, where tokens are concerned in words of the command line."""
+        if status == 400 and content.startswith(b"This port speaks TLS"):
+            raise NoResponseError(f"{self._address} speaks TLS; write --admin https://{self._address}")
+        reply = Reply(status, self._document(content))
+        if status == 401:
+            reply.document["error"] = (
+                f"{self._address} does not take the token of {self._access.token_source}"
+                if self._access.token
+                else f"{self._address} asks for a token; write --token-file FILE, or set BALANCE_ADMIN_TOKEN"
+            )
         return reply
+
+    def _broken_off(self, error: Exception) -> NoResponseError:
+        reason = getattr(error, "reason", None) or ""
+        if isinstance(error, ssl.SSLError) and "CERTIFICATE" in reason and "ALERT" in reason:
+            return NoResponseError(
+                f"{self._access.url} takes no client without a certificate that it trusts; --client-cert FILE"
+            )
+        return NoResponseError(f"{self._address} broke off: {error or type(error).__name__}")
 
     def listen(self, since: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """As events(), but connected when it returns."""
@@ -118,10 +157,10 @@ class AdminClient:
         """The id and document of each event until the stream ends. `is_told`: yields an empty event first, once connected."""
         connection = self._connect(EVENTS_IDLE_TIMEOUT_S)
         try:
-            connection.request("GET", _target("/events", {"since": since} if since else None))
+            connection.request("GET", _target("/events", {"since": since} if since else None), headers=self._fields())
             response = connection.getresponse()
             if response.status != 200:
-                raise NoResponseError(Reply(response.status, self._document(response.read())).error)
+                raise NoResponseError(self._reply(response.status, response.read()).error)
             if is_told:
                 yield "", {}
             yield from _read_events(response)
@@ -153,8 +192,30 @@ class AdminClient:
                 f"nobody answers at {address} ({reason.lower()}); start one by 'balance serve', or say where its admin port "
                 "is by --admin ADDRESS or BALANCE_ADMIN"
             ) from None
+        if self._access.is_tls:
+            self._secure(connection)
         connection.sock.settimeout(timeout_s)
         return connection
+
+    def _secure(self, connection: http.client.HTTPConnection) -> None:
+        """The TLS handshake, and whether it is with whom it should be."""
+        context, expected = self._access.context(), self._access.expected_der()
+        url, host = self._access.url, self._address.host or "localhost"
+        try:
+            secured = context.wrap_socket(connection.sock, server_hostname=host)
+        except ssl.SSLCertVerificationError as error:
+            why = f"{url}: its certificate can't be trusted: {error.verify_message}; --ca-file FILE names who vouches for it"
+            raise NoResponseError(why) from None
+        except ssl.SSLError as error:
+            reason = (error.reason or str(error)).replace("_", " ").lower()
+            hint = "" if "alert" in reason else f"; if it does not speak TLS, write --admin {self._address}"
+            raise NoResponseError(f"{url}: no TLS handshake: {reason}{hint}") from None
+        except OSError as error:
+            raise NoResponseError(f"{url}: no TLS handshake: {error.strerror or 'it has not answered'}") from None
+        connection.sock = secured
+        if expected is not None and secured.getpeercert(binary_form=True) != expected:
+            connection.close()
+            raise NoResponseError(f"{url} shows another certificate than {self._access.pinned_cert}; --ca-file FILE, if it may")
 
     def _document(self, content: bytes) -> dict[str, Any]:
         try:

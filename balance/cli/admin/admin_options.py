@@ -1,4 +1,4 @@
-"""Options that all admin commands share: --admin, --json, --dry-run."""
+"""Options that all admin commands share: --admin and what gets in there, --json, --dry-run."""
 
 from __future__ import annotations
 
@@ -7,17 +7,42 @@ from typing import Any, TypeVar
 
 import click
 
-from balance.cli.admin.admin_client import DEFAULT, AdminClient
+from balance.cli.admin.admin_access import DEFAULT, find_access
+from balance.cli.admin.admin_client import AdminClient
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+_KEY = "balance.cli.admin"  # of click's Context.meta: what the options before --admin say
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        assert param.name is not None
+        ctx.meta.setdefault(_KEY, {})[param.name] = value
+
+
+def _find(ctx: click.Context, param: click.Parameter, value: str | None) -> AdminClient:
+    return AdminClient(find_access(value, ctx.meta.get(_KEY, {})))
+
+
 def admin_option(command: Command) -> Command:
-    """--admin."""
-    return click.option(
-        "--admin", "port", metavar="ADDRESS", envvar="BALANCE_ADMIN", default=DEFAULT, show_default=True,
-        callback=lambda ctx, param, value: AdminClient(value), help="The instance's admin port; also BALANCE_ADMIN.",
+    """--admin, and what gets in there."""
+    before = (
+        ("--config", "FILE", "The instance's configuration, for address, certificate and token; also BALANCE_CONFIG."),
+        ("--token-file", "FILE", "A file with a token; also BALANCE_ADMIN_TOKEN_FILE, or BALANCE_ADMIN_TOKEN with the token."),
+        ("--ca-file", "FILE", "Who vouches for the port's certificate; also BALANCE_ADMIN_CA_FILE."),
+        ("--client-cert", "FILE", "Your certificate and key, in PEM format; also BALANCE_ADMIN_CLIENT_CERT."),
+    )
+    command = click.option(
+        "--admin", "port", metavar="ADDRESS", envvar="BALANCE_ADMIN", callback=_find,
+        help=f"The instance's admin port, with TLS https://HOST:PORT; also BALANCE_ADMIN.  [default: {DEFAULT}]",
     )(command)  # fmt: skip
+    for name, metavar, text in reversed(before):
+        command = click.option(
+            name, metavar=metavar, is_eager=True, expose_value=False, callback=_keep, help=text
+        )(command)  # fmt: skip
+    return command
 
 
 def json_option(command: Command) -> Command:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 
 from balance.config.build import KeyPaths
+from balance.config.checking.admin_errors import admin_errors
 from balance.config.checking.pool_users import users_of
 from balance.config.checking.route_errors import not_defined, pool_names, route_errors
 from balance.config.checking.security_errors import security_errors
@@ -64,6 +65,7 @@ def errors(config: Config, paths: KeyPaths) -> list[Problem]:
         *_folders(config, paths),
         *tls_errors(config, paths),
         *user_errors(config),
+        *admin_errors(config, paths),
     ]
     forms = _forms(document, is_routed=any(listener.http.routes for listener in config.listeners))
     wrong = [document.problem(path, message, of_key=True) for path, message in forms if path not in document.broken]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import shutil
 from collections.abc import Iterator
 from typing import Final
 
 from balance.config.build import CHECK_KEYS, KeyPaths
+from balance.config.checking.admin_errors import admin_warnings
 from balance.config.checking.no_client_address import missing_client_address
 from balance.config.checking.pool_users import users_of
 from balance.config.checking.rate_limit_warnings import rate_limit_warnings
@@ -56,6 +56,7 @@ def warnings(config: Config, paths: KeyPaths, cpus: int) -> list[Problem]:
         *rate_limit_warnings(config, paths),
         *_times(paths),
         *tls_warnings(config, paths, now_s()),
+        *admin_warnings(config, paths, now_s()),
     ]
     return [paths.document.problem(path, message) for path, message in dict.fromkeys(findings)]
 
@@ -344,12 +345,6 @@ def _lacks_enabled(paths: KeyPaths, section: Path, others: tuple[str, ...] = ())
 
 
 def _admin_and_metrics(config: Config, paths: KeyPaths) -> Iterator[Finding]:
-    if config.admin.enabled and not _is_loopback(config.admin.address):
-        yield (
-            ("admin", "listen"),
-            f"{config.admin.address} is no loopback address, and only on one are orders taken and backends shown; "
-            "for metrics and probes from elsewhere there is metrics.listen",
-        )
     if config.metrics.enabled and config.metrics.address is None and not config.admin.enabled:
         yield (
             ("metrics",) if paths.document.has(("metrics",)) else ("admin", "enabled"),
@@ -373,15 +368,6 @@ def _machine(config: Config, cpus: int) -> Iterator[Finding]:
         folder = os.path.dirname(output) or "."
         if output not in ("stdout", "stderr") and not os.path.isdir(folder):
             yield path, f"{output!r}: there is no folder {folder!r} on this machine"
-
-
-def _is_loopback(address: Address) -> bool:
-    if address.is_unix or address.host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address.host).is_loopback
-    except ValueError:
-        return False
 
 
 def _times(paths: KeyPaths) -> Iterator[Finding]:

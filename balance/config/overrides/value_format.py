@@ -30,7 +30,9 @@ _SECRET_WORDS = frozenset(
     ["secret", "secrets", "password", "passwords", "passwd", "token", "tokens", "key", "keys", "credentials"]
 )
 _SECRET_FIELDS = frozenset(["authorization", "proxy-authorization", "cookie"])  # header fields of a health check's request
-_NO_SECRETS = frozenset(["hash_key", "key_file", "key_password_env", "client_key_file"])  # names of files and variables
+_NO_SECRETS = frozenset(
+    ["hash_key", "key_file", "key_password_env", "client_key_file", "token_file"]
+)  # names of files and variables
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _ASSIGNED = re.compile(r"(?i)\b([\w-]*(?:secret|password|passwd|token|key))=\S+")
 _HASH = re.compile(r"\$(?:2[aby]|argon2[id]{1,2}|scrypt)\$\S+|\bscrypt:\d+:\d+:\d+\$\S+")  # of a password

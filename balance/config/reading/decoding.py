@@ -71,14 +71,23 @@ def _problems_of(error: ErrorDetails, document: Document) -> list[Problem]:
     elif (hint := _missing_space(error["input"], path)) is not None:
         message = hint
     elif what == "list_type":
-        message = f"expected a list, each item after a '- ', got {display(error['input'])}"
+        message = f"expected a list, each item after a '- ', got {_shown(path, error['input'])}"
     elif what in ("dict_type", "model_type", "model_attributes_type"):
-        message = f"expected keys below it{_example_hint(path)}, got {display(error['input'])}"
+        message = f"expected keys below it{_example_hint(path)}, got {_shown(path, error['input'])}"
         if error["input"] is None:
             message += "; write some or leave it out"
     else:
-        message = f"{error['msg']}, got {display(error['input'])}"
+        message = f"{error['msg']}, got {_shown(path, error['input'])}"
     return [document.problem(path, message, of_key=of_key)]
+
+
+def _shown(path: Path, value: Any) -> str:
+    """A value that is wrong, unless it may be a secret: one that stands in place of its section."""
+    names = {word for step in path if isinstance(step, str) for word in step.split("_")}
+    return "something else" if names & _OF_SECRETS and value is not None else display(value)
+
+
+_OF_SECRETS = frozenset(["auth", "tokens", "token", "secret", "password", "jwt", "users", "url", "redis"])
 
 
 def _missing_space(given: Any, path: Path) -> str | None:
@@ -104,6 +113,9 @@ _EXAMPLES = {
     "buffering": "{request: 1MB}",
     "access_log": "{enabled: true}",
     "admin": '{listen: "127.0.0.1:9090"}',
+    "auth": "{tokens: [{name: ops, token_file: ops.token}]}",
+    "tokens": "{name: ops, token_file: ops.token}",
+    "read_only_tokens": "{name: ci, token_file: ci.token}",
 }
 
 

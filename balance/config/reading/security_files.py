@@ -1,4 +1,4 @@
-"""Reads the files that `security` names: their text goes into the configuration, and a reload takes in what has changed."""
+"""Reads the files that `security` and `admin.auth` name for the configuration; a reload takes in what has changed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from balance.config.reading.document import Document, Path
 from balance.config.schema.schema import RootSection
 from balance.config.schema.security_sections import RequestSecuritySection
+from balance.config.schema.values.admin_sections import admin_token
 from balance.errors import Problem
 from balance.security.jwt_keys import jwks_keys, pem_keys
 from balance.security.password_hash import parse_htpasswd
@@ -61,6 +62,12 @@ def _named(root: RootSection) -> Iterator[tuple[Path, str, Check]]:
                 yield (*path, "jwt", "pem_files"), file, _check_pem if has_library else str
             if section.jwt.jwks_file:
                 yield (*path, "jwt", "jwks_file"), section.jwt.jwks_file, jwks_keys if has_library else str
+
+    auth = root.admin.auth if root.admin is not None else None
+    for key in ("tokens", "read_only_tokens") if auth is not None else ():
+        for number, token in enumerate(getattr(auth, key) or ()):
+            if token.token_file:
+                yield ("admin", "auth", key, number, "token_file"), token.token_file, admin_token
 
 
 def _check_pem(text: str) -> object:

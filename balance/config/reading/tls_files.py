@@ -97,6 +97,8 @@ def _read(path: str) -> bytes:
 
 def _tls_sections(root: RootSection) -> Iterator[tuple[Path, Section]]:
     scopes: list[tuple[Path, Any]] = [((), root)]
+    if root.admin is not None:
+        scopes.append((("admin",), root.admin))
     scopes += [(("listeners", index), listener) for index, listener in enumerate(root.listeners or ())]
     for path, scope in scopes:
         if scope.tls is not None:

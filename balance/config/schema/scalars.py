@@ -221,7 +221,10 @@ def _field_value(value: object) -> str:
     return text
 
 
-def _secret(value: object) -> str:
+def secret_text(value: object) -> str:
+    """A secret as text; an error does not show it."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("is no text; write it in quotes")
     # A secret from a file or a YAML block often ends in a line break; instances that share it must agree.
     return as_text(value).strip()
 
@@ -265,7 +268,7 @@ def _flag_or_auto(value: object) -> bool | None:
 FLAG_OR_AUTO = Scalar(_flag_or_auto, {"anyOf": [{"type": "boolean"}, {"type": "string", "enum": ["auto"]}]})
 FLAG = Scalar(_flag, {"type": "boolean"})
 TEXT = Scalar(as_text, {"type": ["string", "integer"]})
-SECRET = Scalar(_secret, TEXT.schema)
+SECRET = Scalar(secret_text, TEXT.schema)
 SIZE = size()
 STATUS_RANGE = Scalar(_status_range, {"type": ["integer", "string"], "examples": [200, "200-299"]})
 NAME = text_matching(r"[^\s/\x00-\x1f\x7f]+", "a name; write up to 100 characters without spaces or slashes", 100)

@@ -33,6 +33,7 @@ from balance.config.schema.route_sections import RouteLimitsSection, RouteSectio
 from balance.config.schema.section import Count, Flag, Mode, Name, Period, Section, Text, Timeout, key, one_or_list
 from balance.config.schema.transform_sections import BufferingSection, CompressionSection, OwnBufferingSection, TransformSection
 from balance.config.schema.unsupported_keys import UNSUPPORTED_ACCESS_LOG_FORMATS
+from balance.config.schema.values.admin_sections import AdminSection
 from balance.config.schema.values.tls_sections import ServerTlsSection
 from balance.config.schema.values.transform_values import HTTP_HOST
 from balance.model import Address
@@ -336,17 +337,6 @@ class ResilienceSection(Section):
     section_name = "resilience"
     circuit_breaker: ResilientBreakerSection = key("Older names of the keys of circuit_breaker.")
     retry: ResilientRetrySection = key("Older names of the keys of retry.")
-
-
-class AdminSection(Section):
-    """The port for operators: health, status, backends."""
-
-    section_name = "admin"
-    enabled: Flag = key("Whether there is one.", True)
-    listen: Annotated[Address, LISTEN] = key(
-        "Its address. What names backends is shown, and orders are taken, on a loopback address or a Unix socket only.",
-        "127.0.0.1:9090",
-    )
 
 
 class MetricsSection(Section):

@@ -16,7 +16,8 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
     "route security": frozenset(["ip_allowlist", "ip_allowlist_files", "ip_blocklist"]),
     "security.jwt": frozenset(["jwks_url"]),
     "tls": frozenset(["backend"]),
-    "admin": frozenset(["auth", "tls", "dashboard"]),
+    "admin": frozenset(["dashboard"]),
+    "admin.auth": frozenset(["basic"]),
     "metrics": frozenset(["aliases"]),
     "access_log": frozenset(["sample", "slow_threshold"]),
 }

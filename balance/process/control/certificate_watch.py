@@ -17,11 +17,11 @@ from time import time
 
 from balance.config.checking.tls_clients import ended_list
 from balance.config.checking.tls_dates import expiry_warning
-from balance.config.model import Config, ListenerConfig
+from balance.config.model import Config
 from balance.tls.distinguished_name import name_text
 from balance.tls.pem_loading import TlsError, infos
 from balance.tls.revocation_lists import revocation_lists
-from balance.tls.settings import PemFile
+from balance.tls.settings import PemFile, ServerTls
 
 log = logging.getLogger("balance.control")
 
@@ -69,6 +69,10 @@ class CertificateWatch:
                 self._loop.call_soon_threadsafe(self._on_change)
 
     def _files(self) -> Iterator[PemFile]:
+        admin = self._config().admin.tls
+        if admin.enabled:
+            yield from (admin.cert_file, admin.key_file)
+            yield from (pem for pem in (admin.client_ca_file, admin.client_crl_file) if pem.file)
         for listener in self._config().listeners:
             if listener.tls.enabled:
                 for certificate in listener.tls.certificates:
@@ -102,8 +106,10 @@ class CertificateWatch:
 
     def expiring(self, now: float) -> Iterator[str]:
         """A warning for each certificate that has come nearer to its end than the last one said: at 30 and 7 days, and 0."""
-        for listener in self._config().listeners:
-            for certificate in listener.tls.certificates if listener.tls.enabled else ():
+        config = self._config()
+        served = [*((f"listener {each.name}", each.tls) for each in config.listeners), ("admin", config.admin.tls.policy)]
+        for where, tls in served:
+            for certificate in tls.certificates if tls.enabled else ():
                 try:
                     not_after = infos(certificate.cert_file)[0].not_after
                 except TlsError:
@@ -112,16 +118,16 @@ class CertificateWatch:
                 key = (certificate.cert_file.file, not_after)
                 if warning is not None and warning.days < self._warned.get(key, 1000):
                     self._warned[key] = warning.days
-                    yield f"listener {listener.name}: {warning.message}"
-            yield from self._ended_lists(listener, now)
+                    yield f"{where}: {warning.message}"
+            yield from self._ended_lists(where, tls, now)
 
-    def _ended_lists(self, listener: ListenerConfig, now: float) -> Iterator[str]:
+    def _ended_lists(self, where: str, tls: ServerTls, now: float) -> Iterator[str]:
         """A warning for each revocation list that has ended, once."""
-        crl = listener.tls.client_crl_file
-        if not (crl.file and listener.tls.enabled and listener.tls.verifies_clients):
+        crl = tls.client_crl_file
+        if not (crl.file and tls.enabled and tls.verifies_clients):
             return
         for each in revocation_lists(crl):
             key = (f"{crl.file}:{each.issuer.hex()}", each.next_update)
             if 0 < each.next_update <= now and key not in self._warned:
                 self._warned[key] = 0
-                yield f"listener {listener.name}: {ended_list(crl.file, name_text(each.issuer), each.next_update)}"
+                yield f"{where}: {ended_list(crl.file, name_text(each.issuer), each.next_update)}"

@@ -88,7 +88,8 @@ class ReloadOperation:
         except ConfigRejectedError as error:
             self._fail(str(error))
             return
-        in_use = [listener.tls for listener in self._supervisor_state.context.config.listeners]
+        config = self._supervisor_state.context.config
+        in_use = [*(listener.tls for listener in config.listeners), config.admin.tls.policy]
         served = Served(
             tuple(chain.from_iterable(tls.certificates for tls in in_use)), tuple(tls.client_crl_file for tls in in_use)
         )

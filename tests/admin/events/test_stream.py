@@ -16,7 +16,7 @@ from starlette.routing import Route
 from balance.admin.application import admin_app
 from balance.admin.events.history import MAX_SUBSCRIBERS, MAX_WAITING
 from balance.admin.events.stream import EventStream
-from balance.admin.server import AdminServer
+from balance.admin.serving.server import AdminServer
 from balance.admin.state_view import StateView
 
 

@@ -58,7 +58,7 @@ def test_the_environment_names_the_address(
     assert f"nobody answers at {nowhere} " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["nonsense", "127.0.0.1:99999", "https://h:1"])
+@pytest.mark.parametrize("text", ["nonsense", "127.0.0.1:99999", "https://h", "ftp://h:1"])
 def test_an_address_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter):
         AdminClient(text)

@@ -33,7 +33,8 @@ def test_every_key_is_there_with_what_applies() -> None:
     assert pool["health_check"]["type"] == "http"
     assert pool["backends"][0]["address"] == "127.0.0.1:9001"
     assert shown["trusted_proxies"] == ["10.0.0.0/8"]
-    assert shown["admin"] == {"enabled": True, "listen": "127.0.0.1:9090"}
+    assert shown["admin"]["listen"] == "127.0.0.1:9090"
+    assert shown["admin"]["auth"] == {"tokens": [], "read_only_tokens": []}
     assert shown["metrics"]["listen"] is None
     assert shown["source"] == "f.yaml"
 

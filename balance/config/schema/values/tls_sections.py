@@ -7,7 +7,7 @@ from typing import Annotated
 from balance.config.schema import scalars as kind
 from balance.config.schema.section import Flag, Name, Period, Section, key
 
-_VERSION = kind.text_matching(r"1\.[23]", 'a version; write "1.2" or "1.3", in quotes', 3)
+VERSION = kind.text_matching(r"1\.[23]", 'a version; write "1.2" or "1.3", in quotes', 3)
 _CIPHER = kind.text_matching(r"[A-Za-z0-9_+!-]+", "the name of a cipher suite, like ECDHE-RSA-AES128-GCM-SHA256", 100)
 _ALPN = kind.text_matching(r"[!-~]{1,255}", "the name of a protocol, like http/1.1", 255)
 _DOMAIN = kind.text_matching(
@@ -15,15 +15,15 @@ _DOMAIN = kind.text_matching(
     "a host name, like www.example.com or *.example.com",
     253,
 )
-_VARIABLE = kind.text_matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable", 200)
+VARIABLE = kind.text_matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable", 200)
 
 # Python's ssl leaves no certificate that is given unverified.
 CLIENT_AUTH_ALIASES = {"request": "verify", "require": "require-and-verify"}
 _CLIENT_AUTH = kind.choice("none", "verify", "require-and-verify", spellings=CLIENT_AUTH_ALIASES)
 
-_CERT = "The certificate in PEM format, then its intermediates; a path is from this file's folder."
-_KEY = "Its private key in PEM format; it may be the same file."
-_PASSWORD = "The environment variable with the password of an encrypted key."
+CERT_TEXT = "The certificate in PEM format, then its intermediates; a path is from this file's folder."
+KEY_TEXT = "Its private key in PEM format; it may be the same file."
+PASSWORD_TEXT = "The environment variable with the password of an encrypted key."
 
 
 class CertificateSection(Section):
@@ -31,9 +31,9 @@ class CertificateSection(Section):
     can use."""
 
     section_name = "certificates"
-    cert_file: Annotated[str, kind.FILE] = key(_CERT, required=True)
-    key_file: Annotated[str, kind.FILE] = key(_KEY, required=True)
-    key_password_env: Annotated[str, _VARIABLE] = key(_PASSWORD)
+    cert_file: Annotated[str, kind.FILE] = key(CERT_TEXT, required=True)
+    key_file: Annotated[str, kind.FILE] = key(KEY_TEXT, required=True)
+    key_password_env: Annotated[str, VARIABLE] = key(PASSWORD_TEXT)
     domains: list[Annotated[str, _DOMAIN]] = key(
         "The names that it is served for: exact, or *. for one label. Default: those in the certificate."
     )
@@ -60,11 +60,11 @@ class ServerTlsSection(Section):
     section_name = "tls"
     enabled: Flag = key("Whether it is spoken; true when there is a section.", True)
     certificates: list[CertificateSection] = key("The certificates, chosen by the name that a client asks for (SNI).")
-    cert_file: Annotated[str, kind.FILE] = key(f"For one certificate alone. {_CERT}")
-    key_file: Annotated[str, kind.FILE] = key(_KEY)
-    key_password_env: Annotated[str, _VARIABLE] = key(_PASSWORD)
-    min_version: Annotated[str, _VERSION] = key("The oldest version that is spoken.", "1.2")
-    max_version: Annotated[str, _VERSION] = key("The newest.", "1.3")
+    cert_file: Annotated[str, kind.FILE] = key(f"For one certificate alone. {CERT_TEXT}")
+    key_file: Annotated[str, kind.FILE] = key(KEY_TEXT)
+    key_password_env: Annotated[str, VARIABLE] = key(PASSWORD_TEXT)
+    min_version: Annotated[str, VERSION] = key("The oldest version that is spoken.", "1.2")
+    max_version: Annotated[str, VERSION] = key("The newest.", "1.3")
     cipher_suites: list[Annotated[str, _CIPHER]] = key(
         "Those of TLS 1.2, the best first; OpenSSL decides on those of 1.3. Default: ECDHE with AES-GCM or ChaCha20."
     )

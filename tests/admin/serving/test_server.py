@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from balance.admin.application import admin_app
-from balance.admin.server import AdminServer
+from balance.admin.serving.server import AdminServer
 from balance.admin.state_view import StateView
 
 T = TypeVar("T")
