@@ -57,11 +57,14 @@ def test_every_drill_is_on_the_page() -> None:
 def test_an_example_does_what_the_guide_says(text: str, console: str, backend: int, tmp_path: Path) -> None:
     yaml.safe_load(text)
     served = text.replace("127.0.0.1:9001", f"127.0.0.1:{backend}").replace('listen: ":8080"', 'listen: "127.0.0.1:0"')
-    instance = Instance(tmp_path, served + '\nadmin: {listen: "127.0.0.1:0"}\nshutdown: {delay: 0s}\n').ready()
+    served = served.replace('listen: "127.0.0.1:9090"', 'listen: "127.0.0.1:0"')
+    admin = "" if "\nadmin:" in served else '\nadmin: {listen: "127.0.0.1:0"}'
+    instance = Instance(tmp_path, f"{served}{admin}\nshutdown: {{delay: 0s}}\n").ready()
     try:
         for part in re.split(r"^\$ ", console, flags=re.MULTILINE)[1:]:
             command, _, printed = part.partition("\n")
             line = command.replace("localhost:8080", f"127.0.0.1:{instance.port}")
+            line = line.replace("localhost:9090", f"127.0.0.1:{instance.admin_port}")
             line = re.sub(r"^balance (\w+)", rf"{sys.executable} -m balance \1 --admin 127.0.0.1:{instance.admin_port}", line)
             done = subprocess.run(
                 ["bash", "-c", line], capture_output=True, text=True, timeout=60, env=os.environ | {"LC_ALL": "C"}

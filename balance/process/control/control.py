@@ -197,6 +197,8 @@ class Control:
     def _commit(self, prepare_request: PrepareRequest, config_update: ConfigUpdate, new: dict[int, socket.socket]) -> None:
         self._prepare_request = None
         view = self._view
+        if config_update.config.admin.auth != view.config.admin.auth:
+            view.events.close()  # a token that was taken out reads no more; who has another comes again
         view.config, view.slots, view.listening = config_update.config, config_update.slots, prepare_request.listening
         view.names = {**view.names, **{slot: name for name, slot in config_update.slots.items()}}
         info = GenerationInfo(

@@ -26,10 +26,11 @@ def lines(config: Config, listen_sockets: ListenSockets, now_s: float) -> Iterat
         to = f"{routes} route{'s' * (routes != 1)}" if routes else _pool(config.pool(listener.pool))
         yield f"listener {listener.name}: {listener.mode.value} on {listen_address.address} to {to}"
     for listen_address in listen_sockets.admin:
-        yield f"admin: {url(listen_address.address)}/status (also /health, /ready, /version)"
+        yield f"admin: {url(listen_address.address, is_tls=config.admin.tls.enabled)}/status (also /health, /ready, /version)"
     if config.metrics.enabled:
+        is_tls = config.admin.tls.enabled and not listen_sockets.metrics
         for listen_address in listen_sockets.metrics or listen_sockets.admin:
-            yield f"metrics: {url(listen_address.address)}{config.metrics.path}"
+            yield f"metrics: {url(listen_address.address, is_tls=is_tls)}{config.metrics.path}"
     yield f"workers: {config.workers}"
     yield from faults(config, now_s)
 
@@ -53,11 +54,11 @@ def limit_warnings(warnings: Iterable[str]) -> Iterator[str]:
         yield f"and {left} remarks more: balance-validate makes all of them"
 
 
-def url(address: Address) -> str:
+def url(address: Address, *, is_tls: bool = False) -> str:
     """The URL to use on this machine."""
     if address.is_unix:
         return str(address)
-    return f"http://{address if address.host else Address('127.0.0.1', address.port)}"
+    return f"http{'s' * is_tls}://{address if address.host else Address('127.0.0.1', address.port)}"
 
 
 def _pool(pool: PoolConfig) -> str:
