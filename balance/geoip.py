@@ -21,7 +21,7 @@ _SAMPLES: Final = (ipaddress.ip_address("8.8.8.8"), ipaddress.ip_address("2001:4
 _HINT: Final = "pip install 'balance[geo]'"
 
 
-class GeoDatabaseError(Exception):
+class GeoDatabaseError(StartError):
     """The file is no database that can be used; the message is part of a line."""
 
 
@@ -63,13 +63,13 @@ _open: dict[str, GeoDatabase] = {}
 
 
 def geo_database(path: str) -> GeoDatabase:
-    """The process's database of this path, up to date if the file is good. StartError when no good one was ever there."""
+    """The process's database of this path, up to date if the file is good. GeoDatabaseError when no good one was ever there."""
     known = _open.get(path)
     if known is None:
         try:
             known = _open[path] = GeoDatabase(path)
         except GeoDatabaseError as error:  # it could be read a moment ago, maybe by another user
-            raise StartError(f"policy.regions.geoip_db: {path} {error}") from None
+            raise GeoDatabaseError(f"policy.regions.geoip_db: {path} {error}") from None
     else:
         with contextlib.suppress(GeoDatabaseError):
             known.refresh()
