@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Final
 
-MAX_DATALESS: Final = 32  # records without data, as in BoringSSL; also how many records OpenSSL is given at once
-DATA_FOR_ONE: Final = 64  # records with data that make up for one without
+# Records without data, as in BoringSSL; also how many records OpenSSL gets at once. Some clients change their keys by the hour
+# or after so many bytes, so a second, or DATA_FOR_ONE records with data, make up for one.
+MAX_DATALESS: Final = 32
+DATA_FOR_ONE: Final = 64
 BATCH: Final = 64 * 1024  # bytes
 HEADER: Final = 5  # bytes of a record's header, whose last two are the length of the rest
 MAX_RECORD: Final = HEADER + 16384 + 2048  # RFC 5246 section 6.2.3; OpenSSL refuses what is longer when it has the header
@@ -29,6 +32,7 @@ class RecordFeed(ssl.SSLObject):
     _is_more: bool  # `rest` has a whole record, as far as is known
     _left: int  # records that were fed, without those whose data was read
     _dataless: int  # records without data, in parts of one
+    _counted_at: float
     _on_flood: Callable[[], None]
 
     def begin(self, incoming: ssl.MemoryBIO, fed: ssl.MemoryBIO, on_flood: Callable[[], None]) -> None:
@@ -40,6 +44,7 @@ class RecordFeed(ssl.SSLObject):
         self._is_more = False
         self._left = 0
         self._dataless = 0
+        self._counted_at = 0.0
         self._on_flood = on_flood
         self.write = self._engine.write  # type: ignore[method-assign]  # SSLObject's own does nothing but call it
 
@@ -79,7 +84,10 @@ class RecordFeed(ssl.SSLObject):
             return data
 
     def _count_dataless(self) -> None:
-        self._dataless += self._left * DATA_FOR_ONE
+        now = monotonic()
+        made_up = int((now - self._counted_at) * DATA_FOR_ONE)
+        self._counted_at = now
+        self._dataless = max(0, self._dataless - made_up) + self._left * DATA_FOR_ONE
         self._left = 0
         if self._dataless > MAX_DATALESS * DATA_FOR_ONE:
             self._on_flood()
