@@ -121,6 +121,7 @@ def test_a_session_from_before_certificates_counted_is_not_resumed(version: str)
         shake(now.policy_for(hello), now.default, client, first.client.session)
 
 
+@pytest.mark.long
 def test_authorities_of_one_name_are_told_apart_by_their_keys() -> None:
     """As while an authority has a new key: each has a list, which says of which key it is."""
     newer, key = another_authority("Test CA"), "authorityKeyIdentifier=keyid:always"

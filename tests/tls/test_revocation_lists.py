@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pem_files import authority, read
 
@@ -47,6 +47,7 @@ def test_a_file_without_one_is_refused(text: bytes) -> None:
         revocation_lists(PemFile("/x.pem", text))
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_a_broken_list_is_refused_or_read(data: st.DataObject) -> None:
     der = bytearray(pem_blocks(LIST.read_bytes(), KIND)[0])

@@ -26,6 +26,7 @@ CA, OTHER = authority(), authority("Other CA")
 BOB, EVE, GONE = CA.issue("bob", serial=2), OTHER.issue("bob"), CA.issue("gone", days=-1)
 FORGED = b"X-SSL-Client-DN: CN=root\r\nx_ssl_client_verify: SUCCESS\r\nX.SSL.Client-Fingerprint: 00\r\nX-SSL-CLIENT: 1\r\n"
 BOBS = {"verify": "SUCCESS", "dn": "CN=bob", "issuer-dn": "CN=Test CA", "san": "DNS:bob", "serial": "02"}
+LONG = pytest.mark.long
 LOOPBACK: tuple[TrustedProxy, ...] = (ip_network("127.0.0.0/8"),)
 
 
@@ -90,7 +91,7 @@ async def test_without_one_a_client_enters_where_it_may(stage: Stage) -> None:
     assert [told(request) for request in seen] == [{"verify": "NONE"}, BOBS]
 
 
-@pytest.mark.parametrize("underscores", ["drop", "pass"])
+@pytest.mark.parametrize("underscores", [pytest.param("drop", marks=LONG), "pass"])
 @pytest.mark.parametrize("secured", [None, ServerTls(True, (A.certificate,)), tls()], ids=["plain", "tls", "verified"])
 async def test_nobody_else_can_say_who_he_is(stage: Stage, secured: ServerTls | None, underscores: str) -> None:
     """In any spelling, as a field or behind a body; plain listeners lead to the same backends."""
@@ -140,11 +141,11 @@ def with_tls(stage: Stage, settings: ServerTls) -> Config:
     ("server_name", "host", "status"),
     [
         ("a.example", b"a.example", 200),
-        ("a.example", b"A.Example.:8443", 200),
+        pytest.param("a.example", b"A.Example.:8443", 200, marks=LONG),
         ("a.example", b"b.example", 421),
-        ("b.example", b"a.example", 421),
-        ("a.example", b"other.example", 200),  # both lead to the default certificate
-        (None, b"a.example", 200),
+        pytest.param("b.example", b"a.example", 421, marks=LONG),
+        pytest.param("a.example", b"other.example", 200, marks=LONG),  # both lead to the default certificate
+        pytest.param(None, b"a.example", 200, marks=LONG),
         (None, b"b.example", 421),
     ],
 )
@@ -163,7 +164,7 @@ async def test_a_request_is_for_the_host_that_the_connection_was_made_for(
     assert reply.startswith(b"HTTP/1.1 200 ")  # where none counts every host is as good
 
 
-@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("version", [pytest.param("1.2", marks=LONG), "1.3"])
 async def test_a_revocation_ends_connections_and_no_session_passes_it(stage: Stage, version: str) -> None:
     """An idle connection is closed at once; one that is busy after its request."""
     backend_of(stage)
@@ -190,9 +191,9 @@ async def test_a_revocation_ends_connections_and_no_session_passes_it(stage: Sta
 @pytest.mark.parametrize(
     ("pair", "crl", "words"),
     [
-        (None, None, "none: peer did not return a certificate"),
+        pytest.param(None, None, "none: peer did not return a certificate", marks=LONG),
         (EVE, None, "unknown_ca: unable to get local issuer certificate"),
-        (GONE, None, "expired: certificate has expired"),
+        pytest.param(GONE, None, "expired: certificate has expired", marks=LONG),
         (BOB, CA.revoking(2), "revoked: certificate revoked"),
         (BOB, CA.revoking(hours=-1), "crl_expired: CRL has expired"),
     ],
@@ -210,6 +211,7 @@ async def test_the_log_says_why_a_certificate_does_not_count(
     assert [record.message for record in caplog.records] == [said]
 
 
+@LONG
 async def test_a_client_that_does_not_take_our_certificate_is_told_apart(stage: Stage) -> None:
     await stage.open(tls=tls("none"))
     strict = ssl.create_default_context()
@@ -218,6 +220,7 @@ async def test_a_client_that_does_not_take_our_certificate_is_told_apart(stage: 
     await until(lambda: stage.whys == {Why.TLS_SERVER_CERTIFICATE: 1})
 
 
+@LONG
 async def test_certificates_count_in_tcp_mode(stage: Stage) -> None:
     async def echo(wire: Wire) -> None:
         while data := await wire.some():
