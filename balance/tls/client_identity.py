@@ -22,9 +22,20 @@ VERIFY: Final = "X-SSL-Client-Verify"
 # The fields of a client with a certificate, by what they say.
 NAMES: Final = (VERIFY, f"{PREFIX}DN", f"{PREFIX}Issuer-DN", f"{PREFIX}SAN", f"{PREFIX}Serial", f"{PREFIX}Fingerprint")
 MAX_VALUE: Final = 4096  # bytes of one value; servers take 8 KB in all, often
+MAX_USER: Final = 256  # characters
 
 _NO_CERTIFICATE: Final = f"{VERIFY}: NONE\r\n".encode()
 _SAFE: Final = "!$&'()*+-./:;=?@_~"  # as in URIs; not the comma between two names
+
+
+@lru_cache(maxsize=1024)
+def user_of(der: bytes) -> str:
+    """His name for logs: the subject; the fingerprint where that is too long or can't be read."""
+    try:
+        subject = name_text(parse_certificate(der).subject)
+    except (ValueError, IndexError):
+        subject = ""
+    return subject if 0 < len(subject) <= MAX_USER else hashlib.sha256(der).hexdigest()
 
 
 def identity_lines(der: bytes | None) -> bytes:

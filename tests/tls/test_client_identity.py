@@ -7,7 +7,7 @@ import hashlib
 import pytest
 from pem_files import authority
 
-from balance.tls.client_identity import MAX_VALUE, NAMES, alternative_names, identity_lines
+from balance.tls.client_identity import MAX_VALUE, NAMES, alternative_names, identity_lines, user_of
 from balance.tls.x509 import pem_blocks
 
 CA = authority()
@@ -31,6 +31,16 @@ def test_a_certificate_is_told_in_full() -> None:
     assert (found["X-SSL-Client-DN"], found["X-SSL-Client-Issuer-DN"]) == ("CN=bob,O=Acme", "CN=Test CA")
     assert found["X-SSL-Client-SAN"] == "DNS:bob.example,URI:spiffe://x.example/ns/a,email:b@x.example,IP:10.0.0.1"
     assert found["X-SSL-Client-Serial"] == "AB12"
+
+
+def test_logs_have_the_subject_else_the_fingerprint() -> None:
+    def der(subject: str) -> bytes:
+        return pem_blocks(CA.issue("x", subject=subject).cert.read_bytes())[0]
+
+    assert user_of(der("/O=Acme/CN=bob")) == "CN=bob,O=Acme"
+    long = der("/" + "/".join(f"OU={'x' * 60}{number}" for number in range(5)))
+    assert user_of(long) == hashlib.sha256(long).hexdigest()
+    assert user_of(b"junk") == hashlib.sha256(b"junk").hexdigest()
 
 
 def test_none_is_told_as_none() -> None:

@@ -99,13 +99,17 @@ def _record(exchange: Exchange, now: float, lease: Lease | None, bytes_in: int, 
         connect_us = trunc(((sent_at or now) - began) * 1e6)
     routing, settled = exchange.routing, exchange.settled
     rare = NO_RARE
-    if detail or resend is not None or routing is not None or settled is not None:
+    verified = client.verified
+    if detail or resend is not None or routing is not None or settled is not None or verified is not None:
         rare = RareFields(detail)
+        if verified is not None:
+            rare.user = verified.user
         if resend is not None:
             rare.tries = resend.failures
         if routing is not None:
             rare.rule = routing.rule
-            rare.user = routing.identity.user if routing.identity is not None else ""
+            if routing.identity is not None:
+                rare.user = routing.identity.user
             rare.region = routing.region
             if routing.region and lease is not None:
                 rare.backend_region = lease.backend.region

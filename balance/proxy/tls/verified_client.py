@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from balance.errors import ProtocolError
 from balance.host_names import normalize_host
 from balance.model import Why
-from balance.tls.client_identity import identity_lines
+from balance.tls.client_identity import identity_lines, user_of
 
 if TYPE_CHECKING:
     import ssl
@@ -20,16 +20,18 @@ if TYPE_CHECKING:
 
 
 class VerifiedClient:
-    """`lines` say to backends who it is."""
+    """`lines` say to backends who it is, `user` to the access log; "" without a certificate."""
 
-    __slots__ = ("_certificate", "_host", "_tls", "lines")
+    __slots__ = ("_certificate", "_host", "_tls", "lines", "user")
 
     def __init__(self, ssl_object: ssl.SSLObject) -> None:
         chosen = cast("HandshakeObject", ssl_object).handshake.chosen
         self._tls = chosen.tls
         self._certificate = chosen.certificate
         self._host: bytes | None = None  # the last one that was found good
-        self.lines = identity_lines(ssl_object.getpeercert(binary_form=True))
+        der = ssl_object.getpeercert(binary_form=True)
+        self.lines = identity_lines(der)
+        self.user = user_of(der) if der is not None else ""
 
     def check(self, host: bytes | None) -> None:
         """ProtocolError (421) for the Host of another certificate."""

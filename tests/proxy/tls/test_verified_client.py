@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import ssl
 from dataclasses import replace
@@ -16,7 +17,7 @@ from rawclient import Message, Wire, get, ok
 from stage import Stage, serve, until
 from tls_client import exchange, with_client
 
-from balance.config.model import Config, HttpConfig, TrustedProxy
+from balance.config.model import AccessLog, Config, HttpConfig, TrustedProxy
 from balance.config.route_model import HeaderChange, Transform
 from balance.model import Mode, Why
 from balance.tls.settings import ServerTls
@@ -122,6 +123,16 @@ async def test_a_trusted_proxy_is_believed_where_certificates_don_t_count(stage:
     await with_client(stage, exchange(ask(fields=fields)), context=client_with(BOB))
     assert told(seen[1]) == BOBS
     assert seen[1].get("x-real-ip") == "9.9.9.9"
+
+
+async def test_the_access_log_says_who_it_was(stage: Stage) -> None:
+    backend_of(stage)
+    path = stage.folder / "access.log"
+    await stage.open(tls=tls("verify"), access=AccessLog(enabled=True, output=str(path)))
+    for pair in (BOB, None):
+        await with_client(stage, exchange(ask()), context=client_with(pair))
+    await until(lambda: path.exists() and path.read_text().count("\n") == 2)
+    assert [json.loads(line).get("user") for line in path.read_text().splitlines()] == ["CN=bob", None]
 
 
 async def test_what_a_route_removes_is_not_said(stage: Stage) -> None:
