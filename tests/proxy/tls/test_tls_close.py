@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+import threading
 
 import pytest
 from pem_files import self_signed
@@ -24,10 +25,14 @@ CHUNKED = b"POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n
 async def test_an_upload_that_is_cut_is_no_whole_one(stage: Stage, request_head: bytes, is_told: bool) -> None:
     """By a FIN without close_notify, which anybody on the way can send, or with one."""
     ends: list[object] = []
+    begun = threading.Event()
 
     async def backend(wire: Wire) -> None:
         try:
-            await wire.request()
+            message = await wire.head()
+            begun.set()
+            assert message is not None
+            await wire.body(message)
             ends.append("whole")
         except (Ended, ConnectionResetError) as error:
             ends.append(error)
@@ -37,8 +42,7 @@ async def test_an_upload_that_is_cut_is_no_whole_one(stage: Stage, request_head:
 
     def cut(client: ssl.SSLSocket) -> None:
         client.sendall(request_head)
-        while not stage.active:
-            pass
+        assert begun.wait(10)
         if is_told:
             client.settimeout(0.2)
             with contextlib.suppress(TimeoutError, ssl.SSLError, OSError):
@@ -54,8 +58,10 @@ async def test_an_upload_that_is_cut_is_no_whole_one(stage: Stage, request_head:
 async def test_in_tcp_mode_the_backend_sees_that_the_client_is_gone(stage: Stage, is_told: bool) -> None:
     """TLS has no half-close here: an end of the client ends the session, after all that it has sent to a connected backend."""
     got: list[bytes] = []
+    begun = threading.Event()
 
     async def backend(wire: Wire) -> None:
+        begun.set()
         with contextlib.suppress(ConnectionResetError):
             while data := await wire.some():
                 got.append(data)
@@ -65,8 +71,7 @@ async def test_in_tcp_mode_the_backend_sees_that_the_client_is_gone(stage: Stage
     await stage.open(mode=Mode.TCP, tls=TLS)
 
     def leave(client: ssl.SSLSocket) -> None:
-        while not stage.backends[0].wires:
-            pass
+        assert begun.wait(10)
         client.sendall(b"all of it")
         if is_told:
             client.settimeout(1.0)
