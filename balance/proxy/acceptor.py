@@ -294,7 +294,7 @@ class Acceptor:
                         continue
                     self._place = place
                 if self._tls is not None:
-                    steps: tuple[Step, ...] = (*self._steps, HelloStep(self._worker, self._tls))
+                    steps: tuple[Step, ...] = (*self._steps, HelloStep(self._worker, self))
                     Caller(self, fd, address, steps, None if self._steps else self._place).begin()
                 elif self._listener.sni is not None:
                     steps = (*self._steps, SniStep(self._worker, self._listener))
@@ -307,6 +307,11 @@ class Acceptor:
         finally:
             if making:
                 self._worker.loop.call_soon(self._made, making)  # after connection_made() of each
+
+    @property
+    def tls(self) -> ListenerTls | None:
+        """What handshakes begin with now."""
+        return self._tls
 
     @property
     def preread_s(self) -> float:
@@ -346,6 +351,9 @@ class Acceptor:
             self._place = place
         if caller.secured is not None:
             self._secure(caller, fd)
+        elif self._tls is not None:  # it came while another step waited: nothing is served in plain text
+            reset_accepted(fd)
+            self._place.leave()
         elif caller.listener is not None:
             before, self._listener = self._listener, caller.listener
             try:

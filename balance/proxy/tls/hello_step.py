@@ -7,7 +7,7 @@ ClientHello that can be read, and with `strict_sni` those that ask for an unknow
 from __future__ import annotations
 
 import contextlib
-from typing import Final
+from typing import Final, Protocol
 
 from balance.model import Why
 from balance.proxy.net.sockets import other_address
@@ -86,14 +86,24 @@ def timed_out(worker: WorkerContext, caller: Caller, count: int) -> None:
     say_refused(worker, other_address(caller.address), Why.TLS_TIMEOUT, f"{count} bytes came")
 
 
+class Listening(Protocol):
+    """The acceptor of a connection."""
+
+    @property
+    def tls(self) -> ListenerTls | None: ...
+
+
 class HelloStep:
-    """A step of `preread`, for one connection."""
+    """A step of `preread`, for one connection.
 
-    __slots__ = ("_parser", "_read", "_tls", "_worker")
+    What is served when its ClientHello is whole counts: a reload may have come, by which the client is revoked.
+    """
 
-    def __init__(self, worker: WorkerContext, tls: ListenerTls) -> None:
+    __slots__ = ("_listening", "_parser", "_read", "_worker")
+
+    def __init__(self, worker: WorkerContext, listening: Listening) -> None:
         self._worker = worker
-        self._tls = tls
+        self._listening = listening
         self._parser = ClientHelloParser()
         self._read = 0
 
@@ -114,12 +124,14 @@ class HelloStep:
             is_old = data[0] & 0x80
             detail = "SSL 2" if is_old else "no ClientHello that can be read"
             return self._refuse(caller, Why.TLS_PROTOCOL, detail, _PROTOCOL_VERSION if is_old else _DECODE_ERROR)
-        hello = self._parser.hello
+        hello, tls = self._parser.hello, self._listening.tls
+        if tls is None:  # TLS has gone meanwhile
+            return PrereadResult.REFUSE
         name = hello.server_name
-        context = self._tls.find(name)
+        context = tls.find(name)
         if context is None:
             return self._refuse(caller, Why.TLS_UNKNOWN_NAME, name or "no name", _UNRECOGNIZED_NAME)
-        caller.secured = Chosen(self._tls, self._tls.policy_for(hello), context, name)
+        caller.secured = Chosen(tls, tls.policy_for(hello), context, name)
         return PrereadResult.PASS
 
     def _refuse(self, caller: Caller, why: Why, detail: str, answer: bytes) -> PrereadResult:

@@ -17,7 +17,7 @@ from rawclient import Message, Wire, get, ok
 from stage import Stage, serve, until
 from tls_client import exchange, with_client
 
-from balance.config.model import AccessLog, Config, HttpConfig, TrustedProxy
+from balance.config.model import AccessLog, Config, HttpConfig, ProxyProtocol, TrustedProxy
 from balance.config.route_model import HeaderChange, Transform
 from balance.model import Mode, Why
 from balance.tls.settings import ServerTls
@@ -197,6 +197,43 @@ async def test_a_revocation_ends_connections_and_no_session_passes_it(stage: Sta
         assert await with_client(stage, exchange(ask()), context=context, session=kept[0]) == b""
     await until(lambda: stage.whys.get(Why.TLS_CLIENT_CERTIFICATE) == 1)
     assert stage.whys.get(Why.OK) == 1
+
+
+async def test_a_client_that_has_begun_is_judged_by_the_list_that_counts_when_it_goes_on(stage: Stage) -> None:
+    """Half a ClientHello in time is no way around a revocation."""
+    backend_of(stage)
+    await stage.open(tls=tls(crl=CA.revoking(5)))
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_with(BOB, "1.2").wrap_bio(to_client, to_server, server_hostname="a.example")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    wire = await stage.client()
+    hello = to_server.read()
+    await wire.send(hello[:50])
+    await until(lambda: stage.worker.descriptors.clients)
+    await stage.reload(with_tls(stage, tls(crl=CA.revoking(2))))
+    await wire.send(hello[50:])
+    with pytest.raises(ssl.SSLError, match="REVOKED"):
+        while True:
+            to_client.write(await wire.some())
+            with contextlib.suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+            await wire.send(to_server.read())
+    assert stage.whys == {Why.TLS_CLIENT_CERTIFICATE: 1}
+
+
+async def test_nothing_is_served_in_plain_text_where_tls_has_come_meanwhile(stage: Stage) -> None:
+    seen = backend_of(stage)
+    header = ProxyProtocol(accept=True, trusted=LOOPBACK)
+    await stage.open(proxy_protocol=header)
+    wire = await stage.client()
+    await wire.send(b"PROXY TCP4 1.2.3.4 ")
+    await until(lambda: stage.worker.descriptors.clients)
+    await stage.reload(with_tls(stage, tls("none")))
+    await wire.send(b"5.6.7.8 1 2\r\n" + get())
+    await wire.has_ended()
+    assert seen == []
+    await until(lambda: not stage.worker.descriptors.clients)
 
 
 @pytest.mark.parametrize(
