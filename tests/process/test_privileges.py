@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,6 +155,42 @@ def test_checks_run_as_the_user_and_what_it_can_t_read_is_told(run: Run, origins
     assert instance.ended() == 1
     assert f"worker 0 could not start: policy.regions.geoip_db: {countries} can't be read: Permission denied" in instance.log
     assert "Traceback" not in instance.log
+
+
+@needs_root
+@pytest.mark.long
+def test_process_1_reaps_what_commands_of_checks_leave_behind(run: Run, origins: Origins) -> None:
+    prelude = """
+import ctypes, os, sys
+ctypes.CDLL(None).unshare(0x20000000)  # CLONE_NEWPID: the next process is number 1
+child = os.fork()
+if child:
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    backends = [{"name": "b", "address": origins().address}]
+    check = {
+        "enabled": True,
+        "type": "exec",
+        "command": ["/bin/sh", "-c", "sleep 0.1 & sleep 0.1 & exit 0"],
+        "interval": "200ms",
+    }
+    check["timeout"] = "100ms"
+    instance = run(prelude, backends=backends, health_check=check).ready()
+    found = subprocess.run(["pgrep", "-P", str(instance.process.pid)], capture_output=True, text=True, check=True)
+    first = int(found.stdout.split()[0])
+
+    def states() -> list[str]:
+        listed = subprocess.run(["ps", "-o", "stat=", "--ppid", str(first)], capture_output=True, text=True, check=False)
+        return listed.stdout.split()
+
+    most = 0
+    for _ in range(30):
+        time.sleep(0.1)
+        most = max(most, sum(state.startswith("Z") for state in states()))
+    assert most < 10, most  # of some 30 that ended
+    assert instance.get("/")[0] == 200
+    os.kill(first, signal.SIGTERM)
+    assert instance.ended() == 0
 
 
 @needs_root

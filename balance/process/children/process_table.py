@@ -202,6 +202,24 @@ class ProcessTable:
             if life is ChildState.STARTING:
                 description = f"{child.name} could not start: {child.failure_reason or description}"
             yield ChildExit(child, child_slot, status, description, messages)
+        if os.getpid() == 1:
+            self._reap_strangers()
+
+    def _reap_strangers(self) -> None:
+        """As process 1 of a container: what commands of health checks have left behind is ours in the end, and stays a zombie
+        until it is reaped.
+        """
+        known = {child.pid for child in self.live_children}
+        if self._detached is not None:
+            known.add(self._detached.pid)
+        while True:
+            try:
+                exited = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if exited is None or exited.si_pid in known:
+                return  # one of ours is reaped at its own turn
+            os.waitpid(exited.si_pid, os.WNOHANG)
 
     def stop_gracefully(self, children: list[Child], limit_s: float) -> None:
         """Tell these children to drain and exit, each within `limit_s`."""
