@@ -88,6 +88,7 @@ class Why(enum.IntEnum):
     RATE_LIMIT_STORE = 51  # the store of limits that machines share can't be used, and on_failure is deny
     MISDIRECTED = 52  # for another host than the one that the connection's client certificate was verified for
     TLS_SERVER_CERTIFICATE = 53  # the client does not take ours
+    KEYS_UNAVAILABLE = 54  # the keys of tokens can't be had from their URL
 
     @property
     def word(self) -> str:

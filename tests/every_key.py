@@ -48,6 +48,7 @@ _BASIC = "tests/stages/security/test_basic_auth.py::"
 _BASIC_EXAMPLE = "tests/process/test_example_security.py::"
 _JWT = "tests/stages/security/test_jwt_stage.py::"
 _FORWARD_AUTH = "tests/stages/security/test_forward_auth.py::"
+_KEY_SET = "tests/security/test_key_set.py::test_a_source_is_what_the_file_says"
 _TOKEN = "tests/security/test_jwt_token.py::"
 _CORS = "tests/stages/security/test_cors_stage.py::"
 _HEADERS = "tests/stages/security/test_headers_stage.py::"
@@ -360,6 +361,11 @@ KEYS: dict[str, Key] = {
     "security.jwt.secret": Key("s" * 64, _TOKEN + "test_every_algorithm_by_two_libraries"),
     "security.jwt.pem_files": Key([PEM], _JWT + "test_keys_of_pem_files_and_of_a_set"),
     "security.jwt.jwks_file": Key(JWKS, _JWT + "test_keys_of_pem_files_and_of_a_set"),
+    "security.jwt.jwks_url": Key("https://a/", _KEY_SET),
+    "security.jwt.jwks_ca_file": Key(CERTIFICATE["cert_file"], _KEY_SET),
+    "security.jwt.jwks_refresh": Key("1m", _KEY_SET),
+    "security.jwt.jwks_cooldown": Key("1m", _KEY_SET),
+    "security.jwt.jwks_timeout": Key("1s", _KEY_SET),
     "security.jwt.issuer": Key(["i"], _TOKEN + "test_claims"),
     "security.jwt.audience": Key(["a"], _TOKEN + "test_claims"),
     "security.jwt.leeway": Key("5s", _TOKEN + "test_claims"),

@@ -17,6 +17,7 @@ from balance.model import Address
 from balance.probes.result import Result
 from balance.runtime import counters
 from balance.runtime.backend_slots import LISTENER, NOBODY
+from balance.security.key_set import KeyStates
 
 
 class Ejection(Protocol):
@@ -87,6 +88,7 @@ class StateView:
     submit_order: Callable[[Order], Awaitable[OrderResult]] = refuse_order  # to the supervisor
     generations: Callable[[], Sequence[GenerationInfo]] = tuple  # the history, oldest first
     events: EventLog = field(default_factory=EventLog)
+    key_states: Callable[[], KeyStates] = dict  # what is known of keys of tokens by URL
     names: Mapping[int, tuple[str, str]] = field(default_factory=dict)  # (pool, backend) by slot, removed ones included
 
     def backends(self) -> Iterator[BackendView]:

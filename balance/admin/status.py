@@ -17,7 +17,20 @@ from balance.health.panic import is_panic
 from balance.health.readiness import Worker, is_stuck, not_ready_reasons, unhealthy_reasons
 from balance.model import Mode
 from balance.runtime import counters
+from balance.security.key_set import JwksSource, KeyState
 from balance.version import VERSION
+
+
+def _keys(source: JwksSource, state: KeyState, now: float) -> dict[str, Any]:
+    """Keys of tokens by URL."""
+    return {
+        "url": source.name,
+        "age_seconds": round(max(now - state.fetched_at, 0.0), 1) if state.text else None,
+        "failure": state.failure or None,
+        "failed_seconds_ago": round(max(now - state.failed_at, 0.0), 1) if state.failed_at else None,
+        "fetches": state.fetches,
+        "failures": state.failures,
+    }
 
 
 def status(view: StateView, now: float, now_us: int) -> dict[str, Any]:
@@ -53,6 +66,7 @@ def status(view: StateView, now: float, now_us: int) -> dict[str, Any]:
         "sessions": {"active": in_tcp, "total": sessions(view, totals)},
         "redis": store(view),
         "rate_limits": shared_limits(view),
+        "keys": [_keys(source, state, now) for source, state in view.key_states().items()],
         "supervisor": {"pid": view.supervisor_pid, "pid_namespace": processes.pid_namespace()},
         "control": {"pid": view.control_pid, "restarts": view.board.control_restarts},
         "worker_restarts": view.board.worker_restarts,

@@ -10,6 +10,8 @@ from balance.config.schema.security_sections import RequestSecuritySection
 from balance.security.password_hash import parse_htpasswd
 from balance.security.settings import BasicAuth, Cors, ForwardAuth, Jwt, RouteSecurity, SecurityHeaders
 
+_JWT_TIMES = ("leeway", "jwks_refresh", "jwks_cooldown", "jwks_timeout")
+
 
 def security_of(files: Mapping[str, str], *layers: RequestSecuritySection | None) -> RouteSecurity:
     """That of a listener or route; the nearest layer last. `files` maps each file that is named to its text."""
@@ -30,10 +32,11 @@ def _basic_auth(given: dict[str, Any], files: Mapping[str, str]) -> BasicAuth:
 
 
 def _jwt(given: dict[str, Any], files: Mapping[str, str]) -> Jwt:
-    given = _tuples(renamed(given, leeway="leeway_s", max_size="max_size_bytes"))
-    named = given.pop("jwks_file", "")
-    if named:
-        given["jwks_file"] = ((named, files.get(named, "")),)
+    given = _tuples(renamed(given, max_size="max_size_bytes", **{each: f"{each}_s" for each in _JWT_TIMES}))
+    for key in ("jwks_file", "jwks_ca_file"):
+        named = given.pop(key, "")
+        if named:
+            given[key] = ((named, files.get(named, "")),)
     if "pem_files" in given:
         given["pem_files"] = tuple((file, files.get(file, "")) for file in given["pem_files"])
     if "claims" in given:

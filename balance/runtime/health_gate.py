@@ -29,6 +29,7 @@ from balance.rate_limiting.bucket_table import BucketTable
 from balance.rate_limiting.moved_keys import MovedKeys
 from balance.runtime import counters
 from balance.runtime.sessions.session_store import SessionStore
+from balance.security.key_set import JwksSource, KeySet, KeySets
 
 NO_TRIAL: Final = 0
 UNNAMED_TRIAL: Final = -1  # of a returning backend whose breaker is closed, or that has none
@@ -94,6 +95,7 @@ class Shared:
         "clock",
         "evidence",
         "failed",
+        "key_set",
         "locks",
         "moved",
         "ring_where",
@@ -117,6 +119,7 @@ class Shared:
         client_counts: Callable[[], ClientCounts] | None = None,
         buckets: Callable[[], BucketTable] | None = None,
         clock: Callable[[], float] = _stopped,
+        key_set: Callable[[JwksSource], KeySet] | None = None,
     ) -> None:
         self.rows = rows  # every worker's
         self.evidence = evidence  # the cells of a slot
@@ -131,6 +134,7 @@ class Shared:
         self.buckets = buckets or BucketTable.of_one_worker  # makes this process' view of the table of rate limits
         self.clock = clock  # seconds, monotonic
         self.moved = MovedKeys()  # what this worker has admitted under limits that several machines share
+        self.key_set = key_set or KeySets.of_nobody().get  # keys of tokens, by URL
         self.store: SessionStore | None = None  # what several machines share; a reload may change it
 
     @property

@@ -230,6 +230,7 @@ def prepare(
             clock=shared.clock,
             buckets=buckets,
             moved=shared.moved,
+            key_set=shared.key_set,
             limited=limited,
         )
 

@@ -17,6 +17,7 @@ ALGORITHMS: Final = (
 _RSA: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _OF_CURVE: Final = {"P-256": ("ES256",), "P-384": ("ES384",), "P-521": ("ES512",), "Ed25519": ("EdDSA",)}
 _MIN_RSA_BITS: Final = 2048
+_MAX_RSA_BITS: Final = 8192  # longer ones take a millisecond and more to verify with
 MAX_KEYS: Final = 200
 _LOOKS_PUBLIC: Final = re.compile(r"\A\s*(?:-----BEGIN|\{|\[|ssh-|ecdsa-|MI[IG][A-Za-z0-9+/]{60})")
 _PEM: Final = re.compile(r"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)
@@ -70,7 +71,7 @@ def pem_keys(text: str) -> Iterator[VerifyingKey]:
                 continue
         key = None if made is None else _bound(made, "", "")
         if key is None:
-            raise ValueError("has a key that is none of RSA with 2048 bits or more, P-256, P-384, P-521 and Ed25519")
+            raise ValueError("has a key that is none of RSA with 2048 to 8192 bits, P-256, P-384, P-521 and Ed25519")
         yield key
 
 
@@ -111,7 +112,7 @@ def _bound(key: Any, kid: str, named: object) -> VerifyingKey | None:
     """The key with the algorithms of its type, or the one that it is `named` for; None for one that is too weak or unknown."""
     algorithms: tuple[str, ...]
     if key.key_type == "RSA":
-        algorithms = _RSA if key.public_key.key_size >= _MIN_RSA_BITS else ()
+        algorithms = _RSA if _MIN_RSA_BITS <= key.public_key.key_size <= _MAX_RSA_BITS else ()
     else:
         algorithms = _OF_CURVE.get(key.curve_name, ())
     if named:

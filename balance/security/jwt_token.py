@@ -23,7 +23,15 @@ _TYPES: Final = frozenset(("jwt", "at+jwt", "application/jwt", "application/at+j
 
 
 class InvalidTokenError(Exception):
-    """A token that is not good: why, in words for a log. Never quotes it."""
+    """A token that is not good: why, in words for a log. Never quotes it. `was_checked`: a signature was, which costs time."""
+
+    def __init__(self, words: str, *, was_checked: bool = False) -> None:
+        super().__init__(words)
+        self.was_checked = was_checked
+
+
+class UnknownKeyError(InvalidTokenError):
+    """A token that is signed with a key that is not among ours."""
 
 
 class ForbiddenError(Exception):
@@ -33,7 +41,7 @@ class ForbiddenError(Exception):
 class Verifier:
     """Verifies tokens by one `jwt`."""
 
-    __slots__ = ("_algorithms", "_audience", "_claims", "_issuer", "_keys", "_leeway_s", "_max_size", "_registry", "_required")
+    __slots__ = ("_algorithms", "_audience", "_claims", "_issuer", "_leeway_s", "_max_size", "_registry", "_required", "keys")
 
     def __init__(self, settings: Jwt, keys: Sequence[VerifyingKey]) -> None:
         from joserfc.jws import JWSRegistry
@@ -41,7 +49,7 @@ class Verifier:
         self._algorithms = frozenset(settings.algorithms)
         self._registry = JWSRegistry(algorithms=list(settings.algorithms), strict_check_header=False)
         self._registry.max_header_length = _MAX_HEADER
-        self._keys = tuple(keys)
+        self.keys = tuple(keys)
         self._issuer = frozenset(settings.issuer)
         self._audience = frozenset(settings.audience)
         self._leeway_s = settings.leeway_s
@@ -61,9 +69,13 @@ class Verifier:
         header = _object(encoded, "header")
         self._check_header(header)
         self._check_signature(token, header)
-        claims = _object(rest.partition(b".")[0], "payload")
-        ends = self._check_times(claims, epoch_s)
-        self._check_parties(claims)
+        try:
+            claims = _object(rest.partition(b".")[0], "payload")
+            ends = self._check_times(claims, epoch_s)
+            self._check_parties(claims)
+        except InvalidTokenError as error:
+            error.was_checked = True
+            raise
         for name, values in self._claims:
             if not _texts(claims.get(name)).intersection(values):
                 raise ForbiddenError(f"the claim {name} does not allow this")
@@ -85,14 +97,16 @@ class Verifier:
         from joserfc.jws import deserialize_compact
 
         algorithm, kid = header["alg"], header.get("kid", "")
-        fitting = [key for key in self._keys if algorithm in key.algorithms and (key.kid == kid or not key.kid or not kid)]
+        fitting = [key for key in self.keys if algorithm in key.algorithms and (key.kid == kid or not key.kid or not kid)]
         for key in fitting[:_MAX_TRIES]:
             try:
                 deserialize_compact(token, key.key, registry=self._registry)
             except (JoseError, ValueError, TypeError, RecursionError):
                 continue
             return
-        raise InvalidTokenError("no key verifies its signature" if fitting else "no key of that name and algorithm")
+        if fitting:
+            raise InvalidTokenError("no key verifies its signature", was_checked=True)
+        raise UnknownKeyError("no key of that name and algorithm")
 
     def _check_times(self, claims: dict[str, Any], epoch_s: float) -> float:
         for name in self._required:

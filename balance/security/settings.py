@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from balance.security.key_set import JwksSource
+
 
 @dataclass(frozen=True, slots=True)
 class SecurityHeaders:
@@ -65,6 +67,11 @@ class Jwt:
     secret: str = field(default="", repr=False)  # for HS*
     pem_files: tuple[tuple[str, str], ...] = ()  # (name, text), public keys
     jwks_file: tuple[tuple[str, str], ...] = ()  # (name, text) of the one, or none
+    jwks_url: str = field(default="", repr=False)
+    jwks_ca_file: tuple[tuple[str, str], ...] = ()  # likewise; (): the system's
+    jwks_refresh_s: float = 600.0  # how old the set may become
+    jwks_cooldown_s: float = 30.0  # between fetches that tokens with unknown keys ask for
+    jwks_timeout_s: float = 5.0  # of a fetch
     issuer: tuple[str, ...] = ()
     audience: tuple[str, ...] = ()
     leeway_s: float = 30.0
@@ -75,6 +82,14 @@ class Jwt:
     forward: bool = True  # the field that the token is in, to the backend
     realm: str = "balance"
     max_size_bytes: int = 8192
+
+    @property
+    def jwks_source(self) -> JwksSource | None:
+        """Where keys come from by URL."""
+        if not (self.enabled and self.jwks_url):
+            return None
+        ca = "".join(text for _, text in self.jwks_ca_file)
+        return JwksSource(self.jwks_url, ca, self.jwks_refresh_s, self.jwks_cooldown_s, self.jwks_timeout_s)
 
 
 @dataclass(frozen=True, slots=True)

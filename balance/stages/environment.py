@@ -10,6 +10,7 @@ from balance.config.model import HttpConfig
 from balance.config.route_model import RouteConfig
 from balance.rate_limiting.bucket_table import BucketTable
 from balance.rate_limiting.moved_keys import MovedKeys
+from balance.security.key_set import JwksSource, KeySet, KeySets
 
 
 class Moment(NamedTuple):
@@ -43,5 +44,6 @@ class StageEnvironment:
     clock: Callable[[], float] = _stopped  # seconds, monotonic: the moment itself, where a request's beginning won't do
     buckets: Callable[[], BucketTable] = BucketTable.of_one_worker  # the table of all rate limits
     moved: MovedKeys | None = None  # for limits that several machines share; None where there is no store for them
+    key_set: Callable[[JwksSource], KeySet] = field(default_factory=lambda: KeySets.of_nobody().get)  # keys by URL
     limited: Callable[[str], Callable[[bool], None]] = _uncounted  # counts requests beyond a limit of that route
     shared: dict[str, object] = field(default_factory=dict, compare=False)  # what stages of several routes have in common

@@ -29,7 +29,7 @@ def test_a_pem_key_is_for_the_algorithms_of_its_type(algorithm: str, expected: t
     [
         ("", "no PEM block"),
         (private_pem(key_for("ES256")), "private key"),
-        (public_pem(rsa_key(1024)), "2048 bits"),
+        (public_pem(rsa_key(1024)), "2048 to 8192 bits"),
         (public_pem(ec.generate_private_key(ec.SECP256K1())), "none of RSA"),
         (public_pem(ed448.Ed448PrivateKey.generate()), "none of RSA"),
         ("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----", "another kind: CERTIFICATE"),

@@ -101,6 +101,7 @@ class BoardCollector(Collector):
         yield from self._acceptance()
         yield from self._store()
         yield from shared_limit_metrics(self._view, self._totals)
+        yield from self._keys()
         yield from self._tls()
         yield from self._program()
         yield from self._processes()
@@ -183,6 +184,22 @@ class BoardCollector(Collector):
                 lists.add_metric((name, crl.file), ends_at(crl))
         if lists.samples:
             yield lists
+
+    def _keys(self) -> Iterator[Metric]:
+        states = self._view.key_states()
+        if not states:
+            return
+        label = ("url",)
+        age = GaugeMetricFamily("balance_jwks_age_seconds", "How old the keys of tokens are; -1: there are none.", labels=label)
+        up = GaugeMetricFamily("balance_jwks_up", "1 when the last fetch of keys was good.", labels=label)
+        fetches = CounterMetricFamily("balance_jwks_fetches", "Fetches of keys, by result.", labels=(*label, "result"))
+        by_name = {source.name: state for source, state in states.items()}  # other settings, the same URL: one of them
+        for name, state in by_name.items():
+            age.add_metric((name,), max(time.time() - state.fetched_at, 0.0) if state.text else -1.0)
+            up.add_metric((name,), bool(state.text) and not state.failure)
+            fetches.add_metric((name, "ok"), state.fetches - state.failures)
+            fetches.add_metric((name, "failure"), state.failures)
+        yield from (age, up, fetches)
 
     def _store(self) -> Iterator[Metric]:
         if not uses_store(self._view.config):

@@ -95,7 +95,7 @@ def _jwt(security: RouteSecurity, at: Callable[..., Path]) -> Iterator[Finding]:
         yield at("jwt"), "'algorithms' is missing: those that tokens may be signed with, like [RS256]"
         return
     with_secret = tuple(each for each in jwt.algorithms if each in SECRET_BYTES)
-    has_keys = bool(jwt.pem_files or jwt.jwks_file)
+    has_keys = bool(jwt.pem_files or jwt.jwks_file or jwt.jwks_url)
     if with_secret and not jwt.secret:
         yield at("jwt", "algorithms"), f"{with_secret[0]} needs secret"
     elif jwt.secret and not with_secret:
@@ -107,10 +107,12 @@ def _jwt(security: RouteSecurity, at: Callable[..., Path]) -> Iterator[Finding]:
             yield at("jwt", "secret"), str(error)
     others = [each for each in jwt.algorithms if each not in SECRET_BYTES]
     if others and not has_keys:
-        yield at("jwt", "algorithms"), f"{others[0]} needs pem_files or jwks_file"
+        yield at("jwt", "algorithms"), f"{others[0]} needs pem_files, jwks_file or jwks_url"
     elif has_keys and not others:
-        key = "pem_files" if jwt.pem_files else "jwks_file"
+        key = next(key for key in ("pem_files", "jwks_file", "jwks_url") if getattr(jwt, key))
         yield at("jwt", key), "has no effect with HS* alone, which take secret"
+    if jwt.jwks_ca_file and not jwt.jwks_url.startswith("https:"):
+        yield at("jwt", "jwks_ca_file"), "has no effect without a jwks_url with https"
     if not jwt.forward and jwt.source.startswith("cookie:"):
         yield at("jwt", "forward"), "false has no effect on a token in a cookie: cookies go on as they come"
 
@@ -123,5 +125,3 @@ def _forward_auth(security: RouteSecurity, at: Callable[..., Path], names: Colle
         yield at("forward_auth"), "'pool' is missing: the pool of the authorizer"
     elif settings.pool not in names:
         yield at("forward_auth", "pool"), not_defined(settings.pool, names)
-    if not settings.timeout_s:
-        yield at("forward_auth", "timeout"), "0 is no time to answer in; write at least 1ms"

@@ -13,6 +13,7 @@ from balance.config.checking.no_client_address import missing_client_address
 from balance.config.checking.pool_users import users_of
 from balance.config.checking.rate_limit_warnings import rate_limit_warnings
 from balance.config.checking.route_warnings import route_warnings
+from balance.config.checking.security_warnings import security_warnings
 from balance.config.checking.tls_errors import tls_warnings
 from balance.config.checking.unused_timeouts import unused_timeouts
 from balance.config.model import Config, PoolConfig
@@ -54,6 +55,7 @@ def warnings(config: Config, paths: KeyPaths, cpus: int) -> list[Problem]:
         *unused_timeouts(config, paths),
         *route_warnings(config, paths),
         *rate_limit_warnings(config, paths),
+        *security_warnings(config, paths),
         *_times(paths),
         *tls_warnings(config, paths, now_s()),
         *admin_warnings(config, paths, now_s()),

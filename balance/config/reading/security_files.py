@@ -14,6 +14,7 @@ from balance.config.schema.values.admin_sections import admin_token
 from balance.errors import Problem
 from balance.security.jwt_keys import jwks_keys, pem_keys
 from balance.security.password_hash import parse_htpasswd
+from balance.tls.x509 import parse_certificate, pem_blocks
 
 MAX_FILE_BYTES = 1024 * 1024
 
@@ -62,12 +63,24 @@ def _named(root: RootSection) -> Iterator[tuple[Path, str, Check]]:
                 yield (*path, "jwt", "pem_files"), file, _check_pem if has_library else str
             if section.jwt.jwks_file:
                 yield (*path, "jwt", "jwks_file"), section.jwt.jwks_file, jwks_keys if has_library else str
+            if section.jwt.jwks_ca_file:
+                yield (*path, "jwt", "jwks_ca_file"), section.jwt.jwks_ca_file, _check_ca
 
     auth = root.admin.auth if root.admin is not None else None
     for key in ("tokens", "read_only_tokens") if auth is not None else ():
         for number, token in enumerate(getattr(auth, key) or ()):
             if token.token_file:
                 yield ("admin", "auth", key, number, "token_file"), token.token_file, admin_token
+
+
+def _check_ca(text: str) -> object:
+    try:
+        certificates = [parse_certificate(block) for block in pem_blocks(text.encode())]
+    except ValueError as error:
+        raise ValueError(f"has a certificate that can't be read: {error}") from None
+    if not certificates:
+        raise ValueError("has no certificate in PEM")
+    return certificates
 
 
 def _check_pem(text: str) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from balance.config.schema import scalars as kind
-from balance.config.schema.section import Flag, Section, Size, Timeout, key, one_or_list
+from balance.config.schema.section import Flag, Period, Section, Size, Timeout, key, one_or_list
 from balance.config.schema.values import security_values as value
 from balance.config.schema.values.route_values import REGEX
 from balance.config.schema.values.transform_values import HTTP_HOST
@@ -104,6 +104,16 @@ class JwtSection(Section):
     )
     pem_files: Files = key("Files with public keys, for the others; a path is from this file's folder.", [])
     jwks_file: Annotated[str, kind.FILE] = key("A file with a set of keys (JWKS); keys of other kinds in it are passed over.")
+    jwks_url: Annotated[str, value.JWKS_URL] = key(
+        "The same by URL, like https://login.example.org/jwks.json: one process fetches it for all, again and again; the last "
+        "good set stays. Only RSA, EC and Ed25519 keys count."
+    )
+    jwks_ca_file: Annotated[str, kind.FILE] = key(
+        "A file with the CA certificates that its server's must be signed by. Default: the system's."
+    )
+    jwks_refresh: Period = key("How old that set may become; Cache-Control may say less, down to 30s.", "10m")
+    jwks_cooldown: Period = key("How long no other fetch is made for a token whose key (`kid`) is not in the set.", "30s")
+    jwks_timeout: Period = key("How long a fetch may take.", "5s")
     issuer: Texts = key("One of which `iss` has to be.", [])
     audience: Texts = key("One of which has to be in `aud`.", [])
     leeway: Timeout = key("How far clocks may be apart.", "30s")
@@ -135,7 +145,7 @@ class ForwardAuthSection(Section):
     host: Annotated[str, HTTP_HOST] = key(
         "What it gets as Host. backend: its own address. preserve: what the client sent. Else this name.", "backend"
     )
-    timeout: Timeout = key("How long a request waits for its answer, the connection included.", "5s")
+    timeout: Period = key("How long a request waits for its answer, the connection included.", "5s")
     on_failure: Annotated[str, kind.choice("deny", "allow")] = key(
         "What becomes of a request that it says nothing about, as it can't be reached, is late, answers 5xx or no HTTP. deny "
         "is 503; allow lets it go on, without response_headers, and the access log has `rule: forward_auth`.",

@@ -14,7 +14,6 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
     "backend": frozenset(["tls"]),
     "route": frozenset(["tls"]),
     "route security": frozenset(["ip_allowlist", "ip_allowlist_files", "ip_blocklist"]),
-    "security.jwt": frozenset(["jwks_url"]),
     "tls": frozenset(["backend"]),
     "admin": frozenset(["dashboard"]),
     "admin.auth": frozenset(["basic"]),

@@ -28,6 +28,7 @@ from balance.process.control.certificate_watch import CertificateWatch
 from balance.process.control.file_watch import FileWatch
 from balance.process.control.health_checks import HealthChecks
 from balance.process.control.health_registry import HealthRegistry
+from balance.process.control.key_refresh import KeyRefresh
 from balance.process.control.list_file_watch import ListFileWatch
 from balance.process.control.orders import SupervisorOrders
 from balance.process.control.outlier_detector import OutlierDetector
@@ -39,6 +40,7 @@ from balance.process.log_files import LOG, LogFiles
 from balance.process.os_calls import set_parent_death_signal, set_process_name
 from balance.proxy.descriptor_limit import is_short
 from balance.runtime import counters
+from balance.security.key_set import KeyStates
 
 log = logging.getLogger("balance.control")
 
@@ -90,6 +92,8 @@ class Control:
         self._health_registry = HealthRegistry(context, self._view.backends(), self._view.events, self._on_pool_down)
         self._outlier_detector = OutlierDetector(loop, context, self._health_registry)
         self._admin_servers = AdminServers(loop, self._view)
+        self._key_refresh = KeyRefresh(loop, context.key_states, self._keys_fetched)
+        self._view.key_states = lambda: self._key_refresh.states
         self._descriptors_warned_at = -DESCRIPTOR_WARNING_INTERVAL_S  # that descriptors are short
         self._log_files = LogFiles()  # those that came with the request
         self._prepare_request: tuple[PrepareRequest, ConfigUpdate, dict[int, socket.socket]] | None = None
@@ -109,6 +113,7 @@ class Control:
             ListFileWatch(self._loop, lambda: self._view.config, self._list_changed).start()
         on_change = self._certificate_changed if may_read else None
         CertificateWatch(self._loop, lambda: self._view.config, on_change).start()
+        self._key_refresh.update(self._view.config)
         self._heartbeat()
         watch_messages(self._loop, self._supervisor_pipe, self._on_message)
         self._supervisor_pipe.notify_ready()
@@ -143,6 +148,10 @@ class Control:
         """Ask for the present configuration with the certificates as their files have them now."""
         self._supervisor_pipe.pipe_end.send(messages.CERTIFICATE_CHANGED)
 
+    def _keys_fetched(self, states: KeyStates) -> None:
+        """Have the supervisor pass on what is known of keys by URL."""
+        self._supervisor_pipe.pipe_end.send(messages.KEYS, dict(states))
+
     def _list_changed(self) -> None:
         """Ask for the present configuration with the access lists as their files have them now."""
         self._supervisor_pipe.pipe_end.send(messages.LIST_CHANGED)
@@ -154,6 +163,8 @@ class Control:
                 self._stopped.set()
             case messages.ORDER_RESULT:
                 self._orders.on_result(*message.data)
+            case messages.KEYS_WANTED:
+                self._key_refresh.fetch_newer(message.data)
             case messages.REREAD_STATES:
                 self._reread_states()
                 # Its control process may still say something until it is gone.
@@ -208,6 +219,7 @@ class Control:
         self._health_registry.update(view.backends())
         self._health_checks.update(view.backends(), self._health_registry.statuses)
         self._outlier_detector.update()
+        self._key_refresh.update(config_update.config)
         for pool in config_update.config.pools:
             if self._health_registry.outage(pool.name):
                 self._on_pool_down(pool.name)

@@ -4,6 +4,8 @@ child -> supervisor   READY | FAILED reason                      once, see `chil
                       PREPARED n | REFUSED (n, why) | COMMITTED n  reload, two-phase commit
                       LOADED Loaded | LOAD_FAILED lines          from the loader
                       ORDER (id, Order) | FILE_CHANGED | LIST_CHANGED | CERTIFICATE_CHANGED  from control
+                      KEYS KeyStates             from control, passed on to workers
+                      KEYS_WANTED JwksSource     from workers, passed on to control
 supervisor -> child   GRACEFUL_STOP seconds
                       PREPARE PrepareRequest | COMMIT n | ABORT n
                       REOPEN_LOGS names, with the files of LogFiles
@@ -28,6 +30,7 @@ LOADED, LOAD_FAILED = "loaded", "unloadable"
 ORDER, ORDER_RESULT, FILE_CHANGED = "order", "verdict", "file changed"
 LIST_CHANGED = "list changed"  # a file of an access list
 CERTIFICATE_CHANGED = "certificate changed"  # or another file that `tls` names
+KEYS, KEYS_WANTED = "keys", "keys wanted"  # sets of keys by URL: all that is known; a newer one of this source
 NO_DESCRIPTORS = "there is no room for the descriptors that come with it; raise `ulimit -Hn`"
 REREAD_STATES = "follow"  # read the backends' states again: the old instance has written them until now
 REWRITE_STATES = "reassert"  # write the backends' states again: a failed new instance has overwritten them

@@ -32,6 +32,7 @@ from balance.process.children.supervisor_state import SupervisorState
 from balance.process.ipc.messages import HANDOVER_ENV, NO_DESCRIPTORS, READY
 from balance.process.ipc.pipe import Message, PipeEnd
 from balance.process.shared_memory.board import layout
+from balance.security.key_set import NOTHING, JwksSource, KeyState
 
 HANDOVER_MESSAGE, STOP = "legacy", "stop"
 HANDOVER_TIMEOUT_S = 10.0
@@ -54,6 +55,7 @@ class HandoverState:
     changes: list[RuntimeChange] = field(default_factory=list)
     has_same_layout: bool = True
     fault_ends: list[FaultEnd] = field(default_factory=list)
+    key_states: dict[JwksSource, KeyState] = field(default_factory=dict)
 
     def notify_ready(self) -> None:
         """The new instance serves."""
@@ -108,6 +110,7 @@ def hand_over(
             if isinstance(change, RouteSwitch)
         ],
         "fault_ends": [tuple(end) for end in fault_ends(context.config)],
+        "keys": [(tuple(source), tuple(state)) for source, state in context.key_states.items()],
     }
     fds = [
         context.board.fd,
@@ -174,6 +177,11 @@ def _parse_handover(end: PipeEnd, message: Message) -> HandoverState:
         ],
         has_same_layout=fields["layout"] == layout() and board_fd >= 0,
         fault_ends=[FaultEnd(*end) for end in fields.get("fault_ends", ())],  # likewise
+        key_states={
+            JwksSource(*source): KeyState(*state)
+            for source, state in fields.get("keys", ())
+            if len(source) == len(JwksSource._fields) and len(state) == len(NOTHING)  # another version may know others
+        },
     )
 
 

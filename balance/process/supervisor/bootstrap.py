@@ -65,6 +65,7 @@ class Bootstrap:
             names={},
             control_restarts=shared.board.control_restarts,
             watch_config=watch_config,
+            key_states={} if handover_state is None else dict(handover_state.key_states),
             credentials=credentials,
             access_log_fd=_access_log(config) if credentials is not None else None,
         )

@@ -21,7 +21,16 @@ from balance.process.children import stall_detector
 from balance.process.children.child import Child, ChildState
 from balance.process.children.process_table import NEVER, ChildExit, ProcessTable
 from balance.process.control import file_watcher
-from balance.process.ipc.messages import CERTIFICATE_CHANGED, FILE_CHANGED, LIST_CHANGED, ORDER, ORDER_RESULT, REREAD_STATES
+from balance.process.ipc.messages import (
+    CERTIFICATE_CHANGED,
+    FILE_CHANGED,
+    KEYS,
+    KEYS_WANTED,
+    LIST_CHANGED,
+    ORDER,
+    ORDER_RESULT,
+    REREAD_STATES,
+)
 from balance.process.ipc.pipe import Message
 from balance.process.operations.operation import Operation
 from balance.process.operations.operation_queue import OnResult, OperationQueue, log_only
@@ -166,6 +175,10 @@ class Supervisor:
         if child is self._successor:
             if message.kind == STOP:
                 self._on_successor_stopping()
+        elif message.kind == KEYS_WANTED:
+            for child_slot in self._process_table.child_slots:
+                if child_slot.worker_number is None and child_slot.child is not None:
+                    child_slot.child.send(KEYS_WANTED, message.data)
         elif child.worker_number is not None:  # a worker gives no orders, whoever has taken it over
             self._for_operation(child, message)
         elif message.kind == FILE_CHANGED:
@@ -174,6 +187,8 @@ class Supervisor:
             self._submit_order(ChangeBackends(()), "an access list has changed", log_only)
         elif message.kind == CERTIFICATE_CHANGED:
             self._submit_order(ChangeBackends(()), "a file of tls has changed", log_only)
+        elif message.kind == KEYS:
+            self._pass_on_keys(message)
         elif message.kind == ORDER:
             number, order = message.data
 
@@ -188,6 +203,14 @@ class Supervisor:
         if not self._operations.on_message(child, message, time.monotonic()):
             for fd in message.fds:
                 os.close(fd)
+
+    def _pass_on_keys(self, message: Message) -> None:
+        """Control has fetched keys: workers get them, those that drain, too, and every one that is forked later."""
+        known = self._supervisor_state.context.key_states
+        known.clear()
+        known.update(message.data)
+        for child in self._process_table.live_workers:
+            child.send(KEYS, message.data)
 
     # --- orders -----------------------------------------------------------------------------------------
 

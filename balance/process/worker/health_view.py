@@ -27,6 +27,7 @@ from balance.runtime.pool import Pool
 from balance.runtime.pool_health import PoolHealth
 from balance.runtime.pool_limits import PoolLimits
 from balance.runtime.snapshot import Snapshot
+from balance.security.key_set import KeySets
 
 log = logging.getLogger("balance.worker")
 
@@ -36,8 +37,10 @@ FAILURE_REPORT_INTERVAL_S = 0.02  # control is woken this often at most
 class HealthView:
     """One per worker. refresh() may be called at any time."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, context: ChildContext, row: int) -> None:
-        """`row` is the worker's own row."""
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, context: ChildContext, row: int, key_sets: KeySets | None = None
+    ) -> None:
+        """`row` is the worker's own row; `key_sets` its keys of tokens by URL."""
         self._loop = loop
         self._board: Board = context.board
         self._row = row
@@ -66,6 +69,7 @@ class HealthView:
             self._client_counts,
             self._buckets,
             monotonic,
+            (key_sets or KeySets.of_nobody()).get,
         )
 
     def _client_counts(self) -> ClientCounts:

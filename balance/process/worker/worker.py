@@ -16,8 +16,8 @@ import signal
 from balance.balancing import Needs
 from balance.process.children.child import SupervisorPipe, watch_messages
 from balance.process.children.child_context import ChildContext, new_event_loop, watch_liveness_pipe
-from balance.process.ipc.messages import GRACEFUL_STOP, REOPEN_LOGS
-from balance.process.ipc.pipe import Message
+from balance.process.ipc.messages import GRACEFUL_STOP, KEYS, KEYS_WANTED, REOPEN_LOGS
+from balance.process.ipc.pipe import Message, PipeEnd
 from balance.process.log_files import LogFiles
 from balance.process.os_calls import set_process_name
 from balance.process.sockets.listen_sockets import inode
@@ -28,6 +28,7 @@ from balance.process.worker.worker_reload import WorkerReload, moment_now
 from balance.proxy.listener_server import ListenerServer
 from balance.runtime import counters
 from balance.runtime.snapshot import build
+from balance.security.key_set import JwksSource, KeySets
 
 log = logging.getLogger("balance.worker")
 
@@ -60,7 +61,9 @@ class Worker:
         self._limit_s = context.config.drain_s
         self._cells = context.board.rows[row]
         counts = counters.Row(self._cells)
-        self._health_view = HealthView(loop, context, row)
+        self._key_sets = KeySets(self._want_keys, context.key_states)
+        self._pipe_end: PipeEnd | None = None
+        self._health_view = HealthView(loop, context, row, self._key_sets)
         snapshot = build(context.config, context.slots, counts, random.random, self._health_view.shared, moment_now())
         shared = self._health_view.shared
         self._listener_server = ListenerServer(
@@ -87,6 +90,7 @@ class Worker:
         self._worker_reload.begin({inode(sock): sock for _, sock in sockets}, supervisor_pipe.pipe_end)
         self._sync_other_workers()
         FreedMemory(loop, lambda: self._listener_server.client_count, malloc_trim()).begin()
+        self._pipe_end = supervisor_pipe.pipe_end
         watch_messages(loop, supervisor_pipe, self._on_message)
         gc.freeze()  # of a large configuration, which is here to stay, a collection would hold the loop
         supervisor_pipe.notify_ready()
@@ -97,10 +101,17 @@ class Worker:
         """A message of the supervisor."""
         if message.kind == GRACEFUL_STOP:
             self._begin_drain(message.data)
+        elif message.kind == KEYS:
+            self._key_sets.update(message.data)
         elif message.kind == REOPEN_LOGS:
             self._worker_reload.reopen_logs(LogFiles(message.data or (), message.fds))
         else:
             self._worker_reload.on_message(message)
+
+    def _want_keys(self, source: JwksSource) -> None:
+        """Ask control, by the supervisor, for a newer set of keys."""
+        if self._pipe_end is not None:
+            self._pipe_end.send(KEYS_WANTED, source)
 
     def _begin_drain(self, limit_s: float) -> None:
         """Drain within `limit_s`; the last call counts."""

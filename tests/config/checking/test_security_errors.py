@@ -13,6 +13,7 @@ from balance.config.overrides.redacted import redacted
 from balance.config.overrides.value_format import redact
 from balance.errors import ConfigError
 
+CERTIFICATE = Path(__file__).resolve().parents[3] / "deployments" / "examples" / "certificates" / "example.crt"
 HEAD = "listen: ':1'\nbackends: [{address: 'a:1'}]\n"
 ROUTES = HEAD + "http: {routes: [{name: r, security: %s}]}\n"
 TCP = "listeners: [{name: l, listen: ':1', mode: tcp, security: %s}]\npools: {a: {backends: [{address: 'a:1'}]}}\n"
@@ -53,7 +54,7 @@ def test_a_mistake_is_told_once_where_it_is(security: str, where: str, what: str
     [
         ("", "", "'pool' is missing: the pool of the authorizer"),
         (", pool: x", ".pool", "'x' is not defined; pools: default"),
-        (", pool: default, timeout: 0s", ".timeout", "0 is no time to answer in; write at least 1ms"),
+        (", pool: default, timeout: 0s", ".timeout", "'0s' is no time at all"),
         (", pool: default, on_failure: open", ".on_failure", "'open' is not one of deny, allow"),
         (", pool: default, path: verify", ".path", "'verify' is not a path; it begins with /"),
         (", pool: default, path: '/a#b'", ".path", "'/a#b' is not a path; it begins with /"),
@@ -68,6 +69,41 @@ def test_mistakes_about_an_authorizer(keys: str, where: str, what: str) -> None:
     for text, path in ((ROUTES, "http.routes[0].security.forward_auth"), (HEAD + "security: %s\n", "security.forward_auth")):
         (problem,) = problems_of(text % f"{{forward_auth: {{enabled: true{keys}}}}}")
         assert f" {path}{where}: {what}" in problem
+
+
+@pytest.mark.parametrize(
+    ("keys", "where", "what"),
+    [
+        ("jwks_url: login.example/jwks", ".jwks_url", "it is no URL; write one like https://login.example.org/jwks.json"),
+        ("jwks_url: 'ftp://a/'", ".jwks_url", "it is no URL"),
+        ("jwks_url: 'https://'", ".jwks_url", "it is no URL"),
+        ("jwks_url: 'https://a:99999/'", ".jwks_url", "it is no URL"),
+        ("jwks_url: 'https://a/ b'", ".jwks_url", "it is no URL"),
+        ("jwks_url: 'https://u:hunter2@a/'", ".jwks_url", "it has a user or password in it"),
+        ("jwks_url: 'https://a/', jwks_refresh: 0s", ".jwks_refresh", ""),
+        ("jwks_url: 'http://127.0.0.1/', jwks_ca_file: ca.pem", ".jwks_ca_file", "has no effect without a jwks_url with https"),
+        ("jwks_url: 'https://a/', jwks_ca_file: no.pem", ".jwks_ca_file", "'no.pem' can't be read"),
+        ("jwks_url: 'https://a/', jwks_ca_file: empty.pem", ".jwks_ca_file", "'empty.pem': has no certificate in PEM"),
+    ],
+    ids=range(10),
+)
+def test_mistakes_about_keys_by_url(keys: str, where: str, what: str, tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").write_text("")
+    (tmp_path / "ca.pem").write_text(CERTIFICATE.read_text())
+    text = HEAD + f"security: {{jwt: {{enabled: true, algorithms: ES256, {keys}}}}}\n"
+    with pytest.raises(ConfigError) as caught:
+        load_text(text, str(tmp_path / "f.yaml"), {})
+    problems = "\n".join(map(str, caught.value.problems))
+    assert f" security.jwt{where}: {what}" in problems
+    assert "hunter2" not in problems
+
+
+def test_symmetric_algorithms_take_no_keys_by_url() -> None:
+    secret = "s" * 32
+    (problem,) = problems_of(
+        HEAD + f"security: {{jwt: {{enabled: true, algorithms: HS256, secret: {secret}, jwks_url: 'https://a/'}}}}\n"
+    )
+    assert "security.jwt.jwks_url: has no effect with HS* alone, which take secret" in problem
 
 
 def test_a_pool_that_is_asked_alone_is_in_use() -> None:

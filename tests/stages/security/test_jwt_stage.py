@@ -11,12 +11,17 @@ from joserfc.jwk import ECKey
 from tokens import GOOD, NOW, SECRET, by_hand, key_for, private_pem, public_pem
 
 from balance.config.common_model import RateLimit
+from balance.config.model import HttpConfig
 from balance.config.route_model import RouteConfig
 from balance.model import Why
+from balance.security.key_set import JwksSource, KeySets, KeyState
 from balance.security.settings import Jwt, RouteSecurity
+from balance.stages.environment import StageEnvironment
 from balance.stages.request_context import RequestContext
 from balance.stages.security.jwt_stage import JwtStage, jwt_stage
-from balance.stages.stage import Reply
+from balance.stages.stage import Reply, Wait
+
+ENVIRONMENT = StageEnvironment("main", HttpConfig(), (), lambda: 0.0)
 
 
 class At(RequestContext):
@@ -29,7 +34,7 @@ class At(RequestContext):
 
 def stage_of(**keys: object) -> JwtStage:
     settings = Jwt(**({"enabled": True, "algorithms": ("HS256",), "secret": SECRET} | keys))  # type: ignore[arg-type]
-    stage = jwt_stage(RouteConfig("r", security=RouteSecurity(jwt=settings)), None)
+    stage = jwt_stage(RouteConfig("r", security=RouteSecurity(jwt=settings)), ENVIRONMENT)
     assert stage is not None
     return stage
 
@@ -46,7 +51,7 @@ def bearer(claims: object = GOOD, **header: object) -> bytes:
 
 
 def test_a_route_without_it_has_no_stage() -> None:
-    assert jwt_stage(RouteConfig("r"), None) is None
+    assert jwt_stage(RouteConfig("r"), ENVIRONMENT) is None
     assert stage_of().on_request(context(bearer())) is None
 
 
@@ -68,7 +73,7 @@ def test_what_is_refused_says_how(lines: tuple[bytes, ...], keys: dict[str, obje
     reply = stage_of(**keys).on_request(asked)
     assert isinstance(reply, Reply)
     assert (reply.status, reply.why) == (status, Why.UNAUTHORIZED)
-    assert asked.reply_lines == b"WWW-Authenticate: Bearer " + challenge + b"\r\n"
+    assert reply.lines == b"WWW-Authenticate: Bearer " + challenge + b"\r\n"
 
 
 @pytest.mark.parametrize(
@@ -156,7 +161,7 @@ def test_verified_claims_are_there_for_limits_and_logs() -> None:
         security=RouteSecurity(jwt=Jwt(enabled=True, algorithms=("HS256",), secret=SECRET)),
         rate_limit=RateLimit(key=("jwt:tenant", "path", "jwt:gone")),
     )
-    stage = jwt_stage(config, None)
+    stage = jwt_stage(config, ENVIRONMENT)
     assert stage is not None
     asked = context(bearer(GOOD | {"tenant": {"id": 7}, "other": "x" * 3000}))
     for _ in range(2):  # the second time as remembered
@@ -167,3 +172,164 @@ def test_verified_claims_are_there_for_limits_and_logs() -> None:
     refused = context(b"Authorization: Bearer " + by_hand(GOOD, secret="x" * 64))
     assert isinstance(stage.on_request(refused), Reply)
     assert refused.identity is None
+
+
+# --- keys by URL, and what wrong tokens cost --------------------------------------------------------
+
+SOURCE_KEYS = {"algorithms": ("ES256",), "secret": "", "jwks_url": "https://login.example/jwks"}
+
+
+class Waking(At):
+    __slots__ = ("said",)
+
+    def wake(self, reply: Reply | None) -> None:
+        self.said.append(reply)
+
+
+class ByUrl:
+    """A stage whose keys come by URL, and who asked for them."""
+
+    def __init__(self, **keys: object) -> None:
+        self.asked: list[JwksSource] = []
+        self.sets = KeySets(self.asked.append, {})
+        environment = StageEnvironment("main", HttpConfig(), (), lambda: 0.0, key_set=self.sets.get)
+        settings = Jwt(**({"enabled": True} | SOURCE_KEYS | keys))  # type: ignore[arg-type]
+        stage = jwt_stage(RouteConfig("r", security=RouteSecurity(jwt=settings)), environment)
+        assert stage is not None and settings.jwks_source is not None
+        self.stage, self.source = stage, settings.jwks_source
+
+    def fetched(self, *kids: str, failure: str = "") -> None:
+        key = ECKey.import_key(public_pem(key_for("ES256"))).as_dict(private=False)
+        text = json.dumps({"keys": [key | {"kid": kid} for kid in kids]}) if kids else ""
+        self.sets.update({self.source: KeyState(text, 1.0, failure, 1.0, fetches=len(self.asked))})
+
+    def ask(self, kid: str, now: float = 100.0, **claims: object) -> tuple[Reply | Wait | None, Waking]:
+        token = pyjwt.encode(GOOD | claims, private_pem(key_for("ES256")), "ES256", {"kid": kid})
+        usual = context(b"Authorization: Bearer " + token.encode(), now=now)
+        made = Waking()
+        for name in ("fields", "forward", "now", "epoch_s", "asked", "client"):
+            setattr(made, name, getattr(usual, name))
+        made.said = []
+        return self.stage.on_request(made), made
+
+
+def test_the_first_keys_are_waited_for() -> None:
+    by_url = ByUrl()
+    wait, asked = by_url.ask("a")
+    assert isinstance(wait, Wait)
+    assert wait.at_timeout is not None and (wait.at_timeout.status, wait.at_timeout.why) == (503, Why.KEYS_UNAVAILABLE)
+    by_url.fetched("a")
+    assert asked.said == [None]
+    assert asked.identity is not None and asked.identity.user == "ada"
+    assert by_url.asked == []
+
+
+def test_without_keys_it_is_503_at_once_and_no_401() -> None:
+    by_url = ByUrl()
+    _, waiting = by_url.ask("a")
+    by_url.fetched(failure="refused")
+    assert [(reply.status, reply.why) for reply in waiting.said if reply is not None] == [(503, Why.KEYS_UNAVAILABLE)]
+    reply, _ = by_url.ask("a")
+    assert isinstance(reply, Reply) and (reply.status, reply.why) == (503, Why.KEYS_UNAVAILABLE)
+    no_token = by_url.stage.on_request(context())
+    assert isinstance(no_token, Reply) and no_token.status == 401
+
+
+def test_a_token_with_a_new_key_waits_for_it_and_one_that_is_made_up_soon_does_not() -> None:
+    by_url = ByUrl(jwks_cooldown_s=30.0)
+    by_url.fetched("a")
+    assert by_url.ask("a")[0] is None
+    wait, rotated = by_url.ask("b")
+    assert isinstance(wait, Wait) and wait.at_timeout is not None and wait.at_timeout.status == 401
+    wait, made_up = by_url.ask("zz")
+    assert isinstance(wait, Wait)
+    by_url.fetched("a", "b")
+    assert rotated.said == [None]
+    assert [reply.status for reply in made_up.said if reply is not None] == [401]
+    for number in range(50):
+        reply, _ = by_url.ask(f"made-up-{number}", now=101.0)
+        assert isinstance(reply, Reply) and reply.status == 401
+    assert len(by_url.asked) == 1
+
+
+def test_who_was_let_in_by_a_key_that_is_gone_is_not_let_in_again() -> None:
+    by_url = ByUrl()
+    by_url.fetched("a")
+    _, asked = by_url.ask("a")
+    assert by_url.stage.on_request(asked) is None  # the same lines, as remembered
+    by_url.fetched("b")
+    assert isinstance(by_url.stage.on_request(asked), Wait)
+    assert not by_url.stage._known
+    by_url.fetched("b", failure="refused")
+    assert isinstance(by_url.stage.on_request(asked), Reply)
+    assert by_url.ask("b")[0] is None  # the last good set stays
+
+
+def test_keys_of_the_file_count_beside_those_by_url() -> None:
+    by_url = ByUrl(algorithms=("ES256", "HS256"), secret=SECRET)
+    assert by_url.stage.on_request(context(bearer())) is None
+    assert isinstance(by_url.ask("a")[0], Wait)
+
+
+class Ticking:
+    """A clock on which each check takes 5 ms."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 0.005
+        return self.now
+
+
+def forged(number: int) -> bytes:
+    return b"Authorization: Bearer " + by_hand(GOOD | {"jti": number}, secret="x" * 64)
+
+
+def test_wrong_tokens_are_not_checked_again_and_again() -> None:
+    settings = Jwt(enabled=True, algorithms=("HS256",), secret=SECRET)
+    environment = StageEnvironment("main", HttpConfig(), (), lambda: 0.0, clock=Ticking())
+    stage = jwt_stage(RouteConfig("r", security=RouteSecurity(jwt=settings)), environment)
+    assert stage is not None
+    again = context(forged(0))
+    for _ in range(5):
+        assert isinstance(stage.on_request(again), Reply)
+    assert again.asked == 1  # the time was asked for once: for one check
+    again.now += 11.0
+    assert isinstance(stage.on_request(again), Reply)
+    assert again.asked == 2
+    good = context(bearer())
+    assert stage.on_request(good) is None
+    whys = []
+    for number in range(1, 80):  # one client
+        reply = stage.on_request(context(forged(number), now=111.0))
+        assert isinstance(reply, Reply)
+        whys.append((reply.status, reply.why))
+    assert whys.count((503, Why.AUTH_UNAVAILABLE)) == 30
+    assert stage.on_request(good) is None  # who was verified before notices nothing
+    for number in range(1000, 1300):  # 300 clients: half a second, and a quarter of the time from then on
+        wrong = context(forged(number), now=111.0)
+        wrong.client = f"10.0.{number // 256}.{number % 256}"
+        stage.on_request(wrong)
+    other = context(forged(1), now=111.0)
+    other.client = "192.0.2.99"
+    assert isinstance(stage.on_request(other), Reply)
+    assert len(stage._wrong) < 200
+
+
+def test_what_was_wrong_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("balance.stages.security.jwt_stage.MAX_REMEMBERED", 3)
+    stage = stage_of()
+    for number in range(10):
+        wrong = context(forged(number))
+        wrong.client = f"10.0.0.{number}"
+        stage.on_request(wrong)
+    assert len(stage._wrong) == 3
+
+
+def test_a_token_that_the_claims_do_not_allow_is_remembered_as_such() -> None:
+    stage = stage_of(claims=(("role", ("admin",)),))
+    asked = context(bearer())
+    for _ in range(3):
+        reply = stage.on_request(asked)
+        assert isinstance(reply, Reply) and reply.status == 403
+    assert asked.asked == 1

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import urlsplit
+
 from balance.config.schema.scalars import FIELD_NAME, METHOD, Scalar, as_text, display, text_matching
 from balance.security.cors_origins import normalized_origin
 from balance.security.forward_fields import NEVER_PASSED
@@ -61,6 +64,20 @@ def _algorithm(value: object) -> str:
     return text
 
 
+def _jwks_url(value: object) -> str:
+    text = as_text(value)  # not quoted: a query may be secret
+    try:
+        parts = urlsplit(text)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url or not re.fullmatch(r"[!-~]{1,2000}", text) or "#" in text or "\\" in text:
+        raise ValueError("it is no URL; write one like https://login.example.org/jwks.json")
+    if "@" in parts.netloc:
+        raise ValueError("it has a user or password in it, which are not sent; keys of issuers are public")
+    return text
+
+
 def _token_source(value: object) -> str:
     text = as_text(value)
     kind, colon, name = text.partition(":")
@@ -77,6 +94,7 @@ def _token_source(value: object) -> str:
 ASKED_FIELD = Scalar(_asked_field, {"type": "string", "minLength": 1})
 ANSWERED_FIELD = Scalar(_answered_field, {"type": "string", "minLength": 1})
 ASKED_PATH = text_matching(r'/[!"$-~]*', "a path; it begins with / and has no spaces", 2000)
+JWKS_URL = Scalar(_jwks_url, {"type": "string", "pattern": "^https?://"})
 JWT_ALGORITHM = Scalar(_algorithm, {"type": "string", "enum": [*ALGORITHMS]})
 TOKEN_SOURCE = Scalar(_token_source, {"type": "string", "minLength": 1})
 CLAIM = text_matching(r"[^\x00-\x1f\x7f]{1,500}", "a claim or value of one; write up to 500 characters", 500)
