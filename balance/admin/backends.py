@@ -8,6 +8,7 @@ from balance.admin.json_reply import iso_time
 from balance.admin.metrics.totals import Totals
 from balance.admin.state_view import BackendView, StateView
 from balance.config.model import PoolConfig
+from balance.config.overrides.value_format import redact
 from balance.health.circuit_breaker import CAUSE, SINCE_US, STATE, TOTAL_OPENINGS, UNTIL_US, BreakerState, Signal
 from balance.health.states import State
 from balance.runtime import counters
@@ -37,7 +38,7 @@ def backend(backend_view: BackendView, view: StateView, totals: Totals, now: flo
         "backup": backend_view.backend.backup,
         "max_connections": backend_view.backend.max_connections or None,
         "region": backend_view.backend.region or None,
-        "metadata": dict(backend_view.backend.metadata),
+        "metadata": redact("", dict(backend_view.backend.metadata)),
         "state": state_word(backend_view),
         "why": view.board.reason(backend_view.slot) or None,
         "since": iso_time(backend_view.since) if backend_view.since else None,

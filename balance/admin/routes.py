@@ -10,6 +10,7 @@ from balance.admin.metrics.totals import Totals
 from balance.admin.state_view import StateView
 from balance.config.fault_ends import fault_end_s
 from balance.config.model import ListenerConfig
+from balance.config.overrides.value_format import REDACTED, is_secret
 from balance.config.route_model import Condition, RouteConfig, RouteMatch, Rule, ValueMatch
 from balance.config.route_order import in_order
 from balance.model import Mode
@@ -87,6 +88,8 @@ def condition_text(condition: Condition) -> str:
             return subject if condition.value else f"no {subject}"
         case _:
             value = condition.value
+    if is_secret(condition.name):
+        value = REDACTED
     return f"{subject} {condition.operator} {value}"
 
 
@@ -115,17 +118,18 @@ def match_text(match: RouteMatch) -> str:
 
 
 def _value_text(value: ValueMatch) -> str:
+    shown = REDACTED if is_secret(value.name) else value.value
     match value.operator:
         case "present":
             return value.name
         case "absent":
             return f"no {value.name}"
         case "regex":
-            return f"{value.name} ~ {value.value}"
+            return f"{value.name} ~ {shown}"
         case "prefix":
-            return f"{value.name}: {value.value}*"
+            return f"{value.name}: {shown}*"
         case _:
-            return f"{value.name}: {value.value}"
+            return f"{value.name}: {shown}"
 
 
 def action_text(route: RouteConfig) -> str:

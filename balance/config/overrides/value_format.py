@@ -29,7 +29,9 @@ PLAIN_FIELDS = frozenset([(Canary, "key"), (RateLimit, "key")])  # no secrets, w
 _SECRET_WORDS = frozenset(
     ["secret", "secrets", "password", "passwords", "passwd", "token", "tokens", "key", "keys", "credentials"]
 )
-_SECRET_FIELDS = frozenset(["authorization", "proxy-authorization", "cookie"])  # header fields of a health check's request
+_SECRET_FIELDS = frozenset(
+    ["authorization", "proxy-authorization", "cookie", "set-cookie"]
+)  # header fields of a health check's request
 _NO_SECRETS = frozenset(
     ["hash_key", "key_file", "key_password_env", "client_key_file", "token_file"]
 )  # names of files and variables
