@@ -152,7 +152,7 @@ def broken() -> Iterator[str]:
         yield text.replace(before, after)
 
 
-@pytest.mark.parametrize("text", broken(), ids=range(len(list(broken()))))
+@pytest.mark.parametrize("text", list(broken()))
 def test_what_is_wrong_is_told_without_secrets(text: str) -> None:
     try:
         found = load_text(text, "f.yaml", {})
