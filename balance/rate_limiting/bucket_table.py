@@ -51,14 +51,14 @@ def _reader(cells: str) -> Reader:
 class BucketTable:
     """As one worker sees it."""
 
-    __slots__ = ("_both", "_counts", "_floats", "_in_use", "_memory", "_numbers", "_own", "_rows", "_secret")
+    __slots__ = ("_both", "_counts", "_floats", "_in_use", "_memory", "_own", "_rows", "_secret", "numbers")
 
     def __init__(self, memory: memoryview, rows: memoryview, own: int, secret: bytes) -> None:
         """`memory` has table_cells() cells of 8 bytes; `rows` is the cell that says how many rows are in use, this worker's
         `own` among them; `secret` is the same for all workers.
         """
         self._memory = memory.cast("B")
-        self._numbers = self._memory.cast("Q")
+        self.numbers = self._memory.cast("Q")
         self._floats = self._memory.cast("d")
         self._rows = rows
         self._own = _GROUPS + _GROUP * (own // GROUP) + own % GROUP
@@ -77,13 +77,13 @@ class BucketTable:
 
     def holds(self, slot: int, hashed: int) -> bool:
         """Whether the slot is still that key's."""
-        held: bool = self._numbers[slot] == hashed
+        held: bool = self.numbers[slot] == hashed
         return held
 
     def find(self, hashed: int) -> int:
         """The slot of a key; -1 where it has none."""
         first = hashed % SLOTS & -WAYS
-        for slot, held in enumerate(self._numbers[first : first + WAYS].tolist(), first):
+        for slot, held in enumerate(self.numbers[first : first + WAYS].tolist(), first):
             if held == hashed:
                 return slot
         return -1
@@ -97,7 +97,7 @@ class BucketTable:
 
     def take(self, slot: int, hashed: int) -> None:
         """The slot is that key's; the marks are set."""
-        self._numbers[slot] = hashed
+        self.numbers[slot] = hashed
 
     def _look_at_rows(self, rows: int) -> None:
         """Read this many from now on."""
@@ -110,19 +110,19 @@ class BucketTable:
         """The sum of the counts of all workers."""
         rows = self._rows[0]
         if rows == 1:
-            count: int = self._numbers[_GROUPS + _CELLS * slot]
+            count: int = self.numbers[_GROUPS + _CELLS * slot]
             return count
         if rows != self._in_use:
             self._look_at_rows(rows)
         counts = sum(self._counts(self._memory, CELL_BYTES * (_GROUPS + _CELLS * slot)))
         if rows > GROUP:
             for at in range(_GROUPS + _GROUP + _CELLS * slot, _GROUPS + _GROUP * -(-rows // GROUP), _GROUP):
-                counts += sum(self._numbers[at : at + GROUP].tolist())
+                counts += sum(self.numbers[at : at + GROUP].tolist())
         return counts
 
     def count(self, slot: int, unused_at: float) -> None:
         """This worker has admitted one more, and so the limit is unused again from that time on."""
-        self._numbers[self._own + _CELLS * slot] += 1
+        self.numbers[self._own + _CELLS * slot] += 1
         self._floats[_FULL_AT + slot] = unused_at
 
     def keep_until(self, slot: int, unused_at: float) -> None:
@@ -137,7 +137,7 @@ class BucketTable:
         rows = self._rows[0]
         at = _GROUPS + _CELLS * slot
         if rows == 1:
-            return self._numbers[at], self._floats[at + GROUP]
+            return self.numbers[at], self._floats[at + GROUP]
         if rows != self._in_use:
             self._look_at_rows(rows)
         if rows <= GROUP:
@@ -168,23 +168,23 @@ class BucketTable:
 
     def head(self, slot: int) -> int:
         """What the ring comes to for the part that it was looked through in; 0: nobody has looked."""
-        head: int = self._numbers[_HEADS + slot]
+        head: int = self.numbers[_HEADS + slot]
         return head
 
     def set_head(self, slot: int, head: int) -> None:
-        self._numbers[_HEADS + slot] = head
+        self.numbers[_HEADS + slot] = head
 
     def window(self, slot: int) -> list[int]:
         """The ring."""
         at = _WINDOWS + MARKS * slot
-        ring: list[int] = self._numbers[at : at + MARKS].tolist()
+        ring: list[int] = self.numbers[at : at + MARKS].tolist()
         return ring
 
     def set_window_mark(self, slot: int, index: int, mark: int) -> None:
-        self._numbers[_WINDOWS + MARKS * slot + index] = mark
+        self.numbers[_WINDOWS + MARKS * slot + index] = mark
 
     def begin_window(self, slot: int) -> None:
         """Take away the marks of another key."""
-        self._numbers[_HEADS + slot] = 0
+        self.numbers[_HEADS + slot] = 0
         for at in range(_WINDOWS + MARKS * slot, _WINDOWS + MARKS * (slot + 1)):
-            self._numbers[at] = 0
+            self.numbers[at] = 0

@@ -23,23 +23,23 @@ def short_key(key: bytes) -> bytes:
 class KeySlots:
     """Those of one limit in one worker."""
 
-    __slots__ = ("_limit", "_old", "_table", "_young")
+    __slots__ = ("_limit", "_old", "_table", "young")
 
     def __init__(self, table: BucketTable, limit: bytes) -> None:
         """`limit` names the limit, with its numbers: one with others begins anew."""
         self._table = table
         self._limit = blake2b(limit, digest_size=16).digest()
-        self._young: dict[bytes, Place] = {}
+        self.young: dict[bytes, Place] = {}
         self._old: dict[bytes, Place] = {}
 
     def find(self, key: bytes) -> Place:
         """The slot of the key and its hash; the slot is -1 where the key is not in the table."""
         table = self._table
-        place = self._young.get(key)
+        place = self.young.get(key)
         if place is not None and table.holds(place[0], place[1]):
             return place
         key = short_key(key)
-        place = self._young.get(key) or self._old.get(key)
+        place = self.young.get(key) or self._old.get(key)
         hashed = table.hash(self._limit, key) if place is None else place[1]
         slot = table.find(hashed)
         place = slot, hashed
@@ -52,7 +52,7 @@ class KeySlots:
         return self._table.find(hashed)
 
     def _keep(self, key: bytes, place: Place) -> None:
-        if len(self._young) >= KEPT:
-            self._old = self._young
-            self._young = {}
-        self._young[key] = place
+        if len(self.young) >= KEPT:
+            self._old = self.young
+            self.young = {}
+        self.young[key] = place

@@ -44,7 +44,10 @@ class SlidingWindow(SharedLimiter):
 
     def admit(self, key: bytes) -> bool:
         table, part_s = self._table, self.part_s
-        slot, hashed = self._slots.find(key)
+        place = self._slots.young.get(key)
+        if place is None or table.numbers[place[0]] != place[1]:
+            place = self._slots.find(key)
+        slot = place[0]
         if slot >= 0:
             counted = table.used(slot)
             head = table.head(slot)  # after the counts, or it could be of more than they are
@@ -55,7 +58,7 @@ class SlidingWindow(SharedLimiter):
                 if used <= self.limit:
                     self._admitted(key, slot, used, part, now)
                     return True
-        return self._search(key, slot, hashed)
+        return self._search(key, slot, place[1])
 
     def _search(self, key: bytes, slot: int, hashed: int) -> bool:
         """admit() for the first request of a part, a new key, and one that may be beyond the limit."""

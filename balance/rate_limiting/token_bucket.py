@@ -40,9 +40,12 @@ class TokenBucket(SharedLimiter):
 
     def admit(self, key: bytes) -> bool:
         table, spacing_s = self._table, self._spacing_s
-        slot, hashed = self._slots.find(key)
+        place = self._slots.young.get(key)
+        if place is None or table.numbers[place[0]] != place[1]:
+            place = self._slots.find(key)
+        slot = place[0]
         if slot < 0:
-            slot, used, now = self._begin(hashed)
+            slot, used, now = self._begin(place[1])
         else:
             count, mark = table.used_since(slot)
             counted = count * spacing_s

@@ -80,6 +80,14 @@ class ReplyHead:
         self.encoder: Encoder | None = None
 
 
+class Tally(Protocol):
+    """Counts requests that are else settled."""
+
+    def admit(self, address: str) -> bytes | None:
+        """The lines for the reply to a request from there; None where on_request has to say what becomes of it."""
+        ...
+
+
 class Stage:
     """One traffic rule of one route. Subclasses have one or both sides; made once for each configuration and worker."""
 
@@ -95,6 +103,12 @@ class Stage:
         It may have set the pool, rule and forwarded lines, Host and lines per try then, and nothing else.
         """
         return False
+
+    def tally(self, context: RequestContext) -> Tally | None:
+        """What is asked of each request with the lines, method and trust of this one in place of on_request, which else does
+        the same to all of them.
+        """
+        return None
 
     def on_reply(self, context: RequestContext, reply: ReplyHead) -> None:
         """Change the head of a reply in place; also those of our own error pages, redirects and fixed responses."""

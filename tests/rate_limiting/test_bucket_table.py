@@ -103,7 +103,7 @@ def test_memory_of_a_million_keys_is_that_of_the_table() -> None:
     for number in range(20_000):
         limiter.admit(b"%d" % number)
         slots.find(b"%d" % number)
-    assert len(slots._young) <= KEPT
+    assert len(slots.young) <= KEPT
     assert len(slots._old) <= KEPT
 
 
@@ -113,4 +113,4 @@ def test_a_long_key_is_remembered_by_its_hash() -> None:
     key = b"x" * 30_000
     assert admitted(limiter, 9, key) == 5
     assert admitted(limiter, 9, key[:-1] + b"y") == 5
-    assert all(len(each) <= 64 for each in limiter._slots._young)
+    assert all(len(each) <= 64 for each in limiter._slots.young)

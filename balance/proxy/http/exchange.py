@@ -120,6 +120,7 @@ class Exchange:
         "interims",
         "lease",
         "queue_wait",
+        "reply_lines",
         "request",
         "request_id",
         "resend",
@@ -137,6 +138,7 @@ class Exchange:
 
     # Set when first needed and not read before: initialising one for every request costs as much as a comparison.
     head: bytes  # the request's head as sent to the backend
+    reply_lines: bytes  # set if the request is settled: lines of its reply alone
     view: ForwardedClient  # set if the client is a trusted proxy
     _lookup: SessionLookup  # set if the pool keeps sessions in a cookie
     _is_reused: bool  # the upstream had been parked

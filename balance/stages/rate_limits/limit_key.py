@@ -23,12 +23,22 @@ def is_of_claims(keys: tuple[str, ...]) -> bool:
     return any(key.startswith(CLAIM) for key in keys)
 
 
+def is_of_lines(keys: tuple[str, ...], context: RequestContext) -> bool:
+    """Whether all requests with these field lines, of clients that are not trusted, have the same key."""
+    if keys == ("route",):
+        return True
+    kind, _, name = keys[0].partition(":")
+    if len(keys) > 1 or kind not in _FIELDS:
+        return False
+    return bool(context.header(name.lower().encode()) if kind == "header" else context.cookie(name.encode()))
+
+
 def key_of(keys: tuple[str, ...]) -> Part:
     """The function that tells it. Different requests have different keys, whatever clients send."""
     if keys == ("client-ip",):
         return lambda context: source_key(context.client)
     if keys == ("route",):
-        return lambda context: context.route.encode()
+        return lambda context: b"=" + context.route.encode()
     if keys == ("path",):
         return _path
     if len(keys) == 1:

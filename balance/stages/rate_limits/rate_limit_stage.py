@@ -17,16 +17,19 @@ from balance.access_lists.address_range import parse_range
 from balance.access_lists.address_set import AddressSet
 from balance.config.common_model import RateLimit
 from balance.config.route_model import RouteConfig
+from balance.http1.hash_key import source_key
 from balance.model import Why
 from balance.rate_limiting.limiter import Limiter
 from balance.rate_limiting.moved_keys import MovedKeys
 from balance.rate_limiting.sliding_window import SlidingWindow
 from balance.rate_limiting.token_bucket import TokenBucket
 from balance.stages.environment import StageEnvironment
-from balance.stages.rate_limits.limit_key import is_of_claims, key_of
+from balance.stages.rate_limits.limit_key import is_of_claims, is_of_lines, key_of
 from balance.stages.request_context import RequestContext
 from balance.stages.stage import Reply, Stage
 
+_CLIENT: Final = ("client-ip",)
+MAX_LINES: Final = 512
 RULE: Final = "rate_limit"  # in the access log; with another `why` it is what report_only has let through
 _REFUSED: Final = Reply(429, Why.RATE_LIMITED, "too many requests")
 _UNAVAILABLE: Final = Reply(503, Why.RATE_LIMIT_STORE, "the limits of all machines can't be looked up now")
@@ -44,19 +47,21 @@ def _packed(address: str) -> bytes:
 class RateLimitStage(Stage):
     """One route's."""
 
-    __slots__ = ("_allowlist", "_count", "_fields", "_key", "_report_only", "_shared", "limiter")
+    __slots__ = ("_allowlist", "_count", "_fields", "_key", "_keys", "_lines", "_report_only", "_shared", "limiter")
 
     def __init__(
         self, config: RateLimit, limiter: Limiter, count: Callable[[bool], None], shared: MovedKeys | None = None
     ) -> None:
         """`count` counts one that is beyond the limit; with True, one that was refused. `shared` where machines share it."""
         self.limiter: Final = limiter
+        self._keys = config.key
         self._key = key_of(config.key)
         self._allowlist: AddressSet | None = AddressSet(map(parse_range, config.allowlist)) if config.allowlist else None
         self._report_only = config.report_only
         self._count = count
         self._shared = shared
         policy = b'"default";q=%d;w=%d' % (limiter.limit, max(1, ceil(limiter.window_s)))
+        self._lines: dict[int, bytes] = {}  # for what is left and until when, as most requests have been told lately
         self._fields = b""
         if config.headers:
             self._fields = (
@@ -65,7 +70,7 @@ class RateLimitStage(Stage):
             )
 
     def on_request(self, context: RequestContext) -> Reply | None:
-        if self._allowlist is not None and self.is_listed(context):
+        if self._allowlist is not None and self.is_listed(context.client):
             return None
         if self._shared is not None and self._shared.is_refusing and not self._report_only:
             context.rule = RULE
@@ -73,18 +78,34 @@ class RateLimitStage(Stage):
         limiter = self.limiter
         is_admitted = limiter.admit(self._key(context))
         if self._fields:
-            self._tell(context)
+            context.reply_lines += self._told()
         return None if is_admitted else self._beyond(context)
 
-    def is_listed(self, context: RequestContext) -> bool:
+    def tally(self, context: RequestContext) -> SettledLimit | None:
+        if context.rule == RULE:
+            return None  # only reported: that is of this request alone
+        if self._keys == _CLIENT:
+            return SettledLimit(self, b"")
+        return SettledLimit(self, self._key(context)) if is_of_lines(self._keys, context) else None
+
+    def admit(self, key: bytes, address: str) -> bytes | None:
+        """on_request without a context, for who is admitted: the lines of the reply; None where on_request has to be asked."""
+        if self._allowlist is not None and self.is_listed(address):
+            return b""
+        limiter = self.limiter
+        if (self._shared is not None and self._shared.is_refusing) or not limiter.admit(key or source_key(address)):
+            return None
+        return self._told() if self._fields else b""
+
+    def is_listed(self, address: str) -> bool:
         """Whether the client has no limit."""
         allowlist = self._allowlist
-        return allowlist is not None and bool(packed := _packed(context.client)) and allowlist.has(packed)
+        return allowlist is not None and bool(packed := _packed(address)) and allowlist.has(packed)
 
     def refuse(self, context: RequestContext) -> Reply | None:
         """What a request gets that is beyond the limit; None where that is only reported."""
         if self._fields:
-            self._tell(context)
+            context.reply_lines += self._told()
         return self._beyond(context)
 
     def _beyond(self, context: RequestContext) -> Reply | None:
@@ -96,9 +117,30 @@ class RateLimitStage(Stage):
         context.reply_lines += b"Retry-After: %d\r\n" % max(1, ceil(self.limiter.retry_s))
         return _REFUSED
 
-    def _tell(self, context: RequestContext) -> None:
-        left, reset_s = self.limiter.remaining, ceil(self.limiter.reset_s)
-        context.reply_lines += self._fields % (left, reset_s, left, reset_s)
+    def _told(self) -> bytes:
+        limiter = self.limiter
+        left, reset_s = limiter.remaining, ceil(limiter.reset_s)
+        number = left << 32 | reset_s
+        lines = self._lines.get(number)
+        if lines is None:
+            if len(self._lines) >= MAX_LINES:
+                self._lines.clear()
+            lines = self._lines[number] = self._fields % (left, reset_s, left, reset_s)
+        return lines
+
+
+class SettledLimit:
+    """A Tally: the limit of requests whose key is their client's address, or the same for all with their lines."""
+
+    __slots__ = ("_key", "_stage")
+
+    def __init__(self, stage: RateLimitStage, key: bytes) -> None:
+        """`key` is b"" for the address."""
+        self._stage = stage
+        self._key = key
+
+    def admit(self, address: str) -> bytes | None:
+        return self._stage.admit(self._key, address)
 
 
 def limiter_of(route: RouteConfig, environment: StageEnvironment, of: str = "") -> Limiter:

@@ -23,13 +23,16 @@ class RefusedTokensStage(RateLimitStage):
 
     __slots__ = ()
 
+    def tally(self, context: RequestContext) -> None:
+        return None
+
     def on_request(self, context: RequestContext) -> Reply | None:
-        if self.is_listed(context) or not self.limiter.is_spent(source_key(context.client)):
+        if self.is_listed(context.client) or not self.limiter.is_spent(source_key(context.client)):
             return None
         return self.refuse(context)
 
     def on_reply(self, context: RequestContext, reply: ReplyHead) -> None:
-        if reply.is_own and reply.status == 401 and _INVALID in context.reply_lines and not self.is_listed(context):
+        if reply.is_own and reply.status == 401 and _INVALID in context.reply_lines and not self.is_listed(context.client):
             self.limiter.admit(source_key(context.client))
 
     def is_same_for_all(self, lines: bytes) -> bool:

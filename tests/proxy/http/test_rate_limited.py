@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rawclient import get, ok, post
@@ -13,6 +14,7 @@ from stage import Stage, serve, until
 
 from balance.config.model import AccessLog, RateLimit
 from balance.model import Why
+from balance.security.settings import RouteSecurity, SecurityHeaders
 
 ONE = RateLimit(enabled=True, requests_per_second=0.5, burst=1)
 FIELDS = (b"ratelimit", b"ratelimit-policy", b"x-ratelimit-limit", b"x-ratelimit-remaining", b"x-ratelimit-reset")
@@ -61,3 +63,48 @@ async def test_the_access_log_says_what_was_refused_and_what_was_only_reported(
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     second = ("ok" if report_only else "rate_limited", "rate_limit")
     assert [(line["why"], line.get("rule") or "") for line in lines] == [("ok", ""), second]
+
+
+FIVE = RateLimit(enabled=True, requests_per_second=0.001, burst=5)
+KEYED = get("/", "X-Key: one", "Cookie: id=1")
+
+
+@pytest.mark.parametrize(
+    "keys", [("client-ip",), ("route",), ("header:X-Key",), ("cookie:id",), ("path",), ("client-ip", "route")]
+)
+@pytest.mark.parametrize(
+    "more", [{}, {"security": RouteSecurity(headers=SecurityHeaders(enabled=True))}], ids=["alone", "with others"]
+)
+async def test_requests_with_the_same_lines_are_counted_each(stage: Stage, keys: tuple[str, ...], more: dict[str, Any]) -> None:
+    """What else the route does is done once for all of them; what is told is of each."""
+    stage.backend(serve(ok(b"hello")))
+    await stage.open(http=http(to("limited", rate_limit=replace(FIVE, key=keys), **more)))
+    found = []
+    for _ in range(2):
+        wire = await stage.client()
+        for _ in range(4):
+            await wire.send(KEYED)
+            reply = await wire.reply()
+            assert all(reply.raw.lower().count(b"\r\n" + name + b":") == 1 for name in FIELDS)
+            assert (b"x-content-type-options" in reply.raw.lower()) is bool(more)
+            found.append((reply.status, reply.get("x-ratelimit-remaining")))
+    assert found == [(200, "4"), (200, "3"), (200, "2"), (200, "1"), (200, "0"), (429, "0"), (429, "0"), (429, "0")]
+    wire = await stage.client()
+    await wire.send(get("/", "X-Key: two", "Cookie: id=2"))
+    assert (await wire.reply()).status == (200 if keys[0] in ("header:X-Key", "cookie:id") else 429)
+
+
+@pytest.mark.parametrize(
+    "config", [replace(FIVE, report_only=True), replace(FIVE, allowlist=("127.0.0.0/8",)), replace(FIVE, headers=False)]
+)
+async def test_what_else_a_limit_is_told_holds_for_each_of_them(stage: Stage, config: RateLimit) -> None:
+    stage.backend(serve(ok(b"hello")))
+    await stage.open(http=http(to("limited", rate_limit=config)))
+    wire = await stage.client()
+    statuses = []
+    for _ in range(7):
+        await wire.send(KEYED)
+        reply = await wire.reply()
+        statuses.append(reply.status)
+        assert (reply.get("x-ratelimit-limit") is not None) is config.report_only
+    assert statuses == ([200] * 5 + [429] * 2 if not config.headers else [200] * 7)

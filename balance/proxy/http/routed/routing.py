@@ -24,7 +24,7 @@ from balance.stages.notes import note
 from balance.stages.request_context import RequestContext
 from balance.stages.security.authorization import Answer, Question
 from balance.stages.settled import Settled
-from balance.stages.stage import Reply, ReplyHead, Stage, Wait
+from balance.stages.stage import Reply, ReplyHead, Stage, Tally, Wait
 from balance.transform.lines_per_try import own_host
 
 if TYPE_CHECKING:
@@ -36,7 +36,18 @@ MAX_CHANGES: Final = 16  # routes of which a reply's head is remembered as they 
 class Routing(RequestContext):
     """Finds the route and runs its stages. Exchange.begin() follows when the last of them says go on."""
 
-    __slots__ = ("_asking", "_at_timeout", "_exchange", "_next", "_ready_at", "encoded", "is_settled", "is_waiting", "taken")
+    __slots__ = (
+        "_asking",
+        "_at_timeout",
+        "_exchange",
+        "_next",
+        "_ready_at",
+        "encoded",
+        "is_settled",
+        "is_waiting",
+        "taken",
+        "tally",
+    )
 
     _at_timeout: Reply | None  # set by a wait, as is the next
     _ready_at: float  # when the wait ends, seconds, monotonic
@@ -51,6 +62,7 @@ class Routing(RequestContext):
         self._asking: Asking | None = None  # an authorizer
         self.is_settled = False  # its lines settle what all stages do (see settled_request); known after the first request only
         self.taken: Route | None = None  # the route that was found
+        self.tally: Tally | None = None  # what is asked of each request, where all else is settled
         self.encoded: EncodedReply | None = None  # the body of the reply, where a stage encodes it
         self.fields = fields
         self.method = request.method
@@ -131,6 +143,10 @@ class Routing(RequestContext):
                 if is_new:
                     first += 1
                     is_new = self._settle(route, stage, first)
+                    if not is_new:
+                        self.tally = stage.tally(self)
+                elif self.tally is not None and not stage.is_settled(self):
+                    self.tally = None
                 continue
             if type(answer) is Wait:
                 self._next = stages.index(stage) + 1
@@ -139,7 +155,7 @@ class Routing(RequestContext):
                 assert type(answer) is Reply
                 self._exchange.reply(answer)
             return False
-        self.is_settled = is_new
+        self.is_settled = is_new or self.tally is not None
         if self.pool != route.config.pool:
             self._go_to(route)
         if route.regions is not None:

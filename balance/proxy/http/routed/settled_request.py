@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class SettledRequest:
     """What becomes of every request with the same lines and method. Kept with the lines, by the settings of the route."""
 
-    __slots__ = ("forward", "method", "pool", "route", "rule", "settings")
+    __slots__ = ("forward", "method", "pool", "route", "rule", "settings", "tally")
 
     def __init__(self, routing: Routing, route: Route, settings: ListenerSettings) -> None:
         """`settings` are those of the pool that the stages have chosen."""
@@ -33,6 +33,7 @@ class SettledRequest:
         self.pool = routing.pool
         self.rule = routing.rule
         self.forward = routing.forward
+        self.tally = routing.tally
 
 
 def settle(exchange: Exchange, routing: Routing) -> None:
@@ -51,6 +52,13 @@ def start_settled(exchange: Exchange, sole: ListenerSettings) -> bool:
     settled: SettledRequest | None = None if fields.notes is None else fields.notes.get(sole)
     if settled is None or settled.method != request.method or client.is_trusted:
         return False
+    if settled.tally is None:
+        exchange.reply_lines = b""
+    else:
+        lines = settled.tally.admit(client.peer)
+        if lines is None:
+            return False
+        exchange.reply_lines = lines
     settings = settled.settings
     if settings.request_s != exchange.settings.request_s:
         client.limit_total(exchange.started + settings.request_s)
@@ -63,13 +71,18 @@ def start_settled(exchange: Exchange, sole: ListenerSettings) -> bool:
 
 def settled_reply(exchange: Exchange, settled: SettledRequest, response: Response) -> Response:
     """The backend's reply as the route changes it."""
-    route, changes = settled.route, response.changes
-    if not route.replies:
-        return response
-    known = changes.get(route) if changes is not None else None
-    if known is None:
-        known = resume(exchange, settled).reply(response)
-    return known
+    route, lines = settled.route, exchange.reply_lines
+    known: Response | None = response
+    if route.replies:
+        changes = response.changes
+        known = changes.get(route) if changes is not None else None
+        if known is None:
+            routing = resume(exchange, settled)
+            routing.reply_lines = b""  # they are of this reply alone, what the route changes is of all
+            known = routing.reply(response)
+            routing.reply_lines = lines
+    assert known is not None
+    return known.with_line(lines) if lines else known
 
 
 def resume(exchange: Exchange, settled: SettledRequest) -> Routing:
@@ -82,6 +95,7 @@ def resume(exchange: Exchange, settled: SettledRequest) -> Routing:
     routing.pool = settled.pool
     routing.rule = settled.rule
     routing.forward = settled.forward
+    routing.reply_lines = exchange.reply_lines
     return routing
 
 
