@@ -89,11 +89,20 @@ class Why(enum.IntEnum):
     MISDIRECTED = 52  # for another host than the one that the connection's client certificate was verified for
     TLS_SERVER_CERTIFICATE = 53  # the client does not take ours
     KEYS_UNAVAILABLE = 54  # the keys of tokens can't be had from their URL
+    BACKEND_TLS_PROTOCOL = 55  # a handshake with a backend failed: it speaks no TLS, no version or suite of ours, or breaks off
+    BACKEND_TLS_CERTIFICATE = 56  # a backend's certificate is not trusted, has expired, or is not for servers
+    BACKEND_TLS_NAME = 57  # a backend's certificate is for another name or address
+    BACKEND_TLS_REFUSED = 58  # a backend refuses our own certificate, or wants one
+    BACKEND_TLS_TIMEOUT = 59  # the handshake with a backend did not end within timeouts.connect
 
     @property
     def word(self) -> str:
         """The name in logs and metrics, e.g. ``connect_refused``."""
         return self.name.lower()
+
+
+# How a TLS handshake with a backend failed.
+BACKEND_TLS = frozenset(why for why in Why if why.word.startswith("backend_tls_"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ _HEADER = "tests/proxy/test_proxy_header.py::"
 _GUARD = "tests/proxy/test_connection_guard.py::"
 _CERTIFICATES = Path(__file__).resolve().parent.parent / "deployments" / "examples" / "certificates"
 CERTIFICATE = {"cert_file": str(_CERTIFICATES / "example.crt"), "key_file": str(_CERTIFICATES / "example.key")}
+CLIENT_CERTIFICATE = {f"client_{name}": file for name, file in CERTIFICATE.items()}
 _SAME_CERTIFICATE = f"{_CERTIFICATES}/../certificates/example.crt"
 _SAME_KEY = f"{_CERTIFICATES}/../certificates/example.key"
 CLIENTS = {"client_auth": "require-and-verify", "client_ca_file": str(_CERTIFICATES / "clients-ca.crt")}
@@ -39,6 +40,9 @@ _CRL_FILE = str(_CERTIFICATES / "clients.crl")
 _CLIENTS = "tests/proxy/tls/test_verified_client.py::"
 _ADMIN_TLS = "tests/admin/serving/test_acceptor.py::"
 _GATE = "tests/admin/access/test_gate.py::"
+_TO_BACKENDS = "tests/proxy/http/test_tls_upstream.py::"
+_BACKEND_VERIFIED = _TO_BACKENDS + "test_a_backend_is_verified_and_its_connection_is_used_again"
+_CLIENT_SHOWN = _TO_BACKENDS + "test_our_certificate_is_shown_to_a_backend_that_asks"
 _TLS = "tests/proxy/tls/test_handshake.py::"
 _TLS_NAME = _TLS + "test_the_certificate_is_chosen_by_the_name"
 _PASSWORD = "tests/tls/test_pem_loading.py::test_the_password_of_a_key_comes_from_the_environment"
@@ -601,6 +605,15 @@ KEYS: dict[str, Key] = {
     "tls.client_crl_file": Key(_CRL_FILE, _CLIENTS + "test_a_revocation_ends_connections_and_no_session_passes_it"),
     "tls.redirect_http": Key(8443, "tests/process/test_example_tls.py::test_the_tls_example"),
     "tls.sni.routes": Key({"a.example": "q"}, "tests/proxy/tls/test_sni_pass_through.py::test_a_name_leads_to_its_pool"),
+    "tls.backend.enabled": Key(False, _BACKEND_VERIFIED),
+    "tls.backend.verify": Key(False, _TO_BACKENDS + "test_unverified_anybody_will_do"),
+    "tls.backend.ca_file": Key(_SAME_CERTIFICATE, _BACKEND_VERIFIED),
+    "tls.backend.client_cert_file": Key(_SAME_CERTIFICATE, _CLIENT_SHOWN),
+    "tls.backend.client_key_file": Key(_SAME_KEY, _CLIENT_SHOWN),
+    "tls.backend.client_key_password_env": Key(
+        "TLS_PASSWORD", "tests/tls/test_backend_context.py::test_the_password_of_our_key_comes_from_the_environment"
+    ),
+    "tls.backend.server_name": Key("app.internal", _BACKEND_VERIFIED),
     "tls.handshake_timeout": Key("3s", _TLS + "test_a_client_that_does_not_go_on_is_cut_at_the_deadline"),
     "http.routes[].policy.rules[].name": Key("no-admin", _RULES + "test_actions_in_the_order_of_priority_and_file"),
     "http.routes[].policy.rules[].when": Key(

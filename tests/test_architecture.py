@@ -77,6 +77,7 @@ TESTED_ELSEWHERE = {
     "proxy/http/queue_wait": "proxy/net/test_queue_timer.py",
     "proxy/http/request_head": "proxy/test_forwarded.py",
     "proxy/http/upgrade": "proxy/test_upgrades.py",
+    "proxy/net/tls_dial": "proxy/http/test_tls_upstream.py",
     "process/worker/shared_store": "process/test_sessions_across_machines.py",
     "runtime/sessions/session_lookup": "runtime/sessions/test_affinity.py",
     "runtime/sessions/session_store": "runtime/sessions/test_shared_sessions.py",

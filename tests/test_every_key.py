@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from every_key import CERTIFICATE, CLIENTS, KEYS, OTHER_ADMIN_TOKEN, PENDING, REQUIRED, SCRYPT
+from every_key import CERTIFICATE, CLIENT_CERTIFICATE, CLIENTS, KEYS, OTHER_ADMIN_TOKEN, PENDING, REQUIRED, SCRYPT
 
 from balance.config import load_text
 from balance.config.model import Config
@@ -96,6 +96,8 @@ def walk(annotation: Any, path: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
 def key_of(path: tuple[Step, ...]) -> str:
     """The key as its row has it: as it is written at the top, where it may be, for one that a listener or pool has too."""
     own = path[2:] if path[0] in ("listeners", "pools") else path
+    if path[0] == "pools" and own[0] == "tls":
+        own = ("tls", "backend", *own[1:])
     if own in AT_TOP:
         path = own
     if path[:2] == ("http", "routes"):
@@ -123,7 +125,10 @@ def base_of(path: tuple[Step, ...]) -> dict[str, Any]:
     if path[0] == "admin" and len(path) > 2:
         data["admin"] = {path[1]: admin_around(path)}
         return data
-    if "tls" in path[:3]:
+    if path[:2] == ("tls", "backend") or (path[0] == "pools" and "tls" in path):
+        scope = data["pools"]["p"] if path[0] == "pools" else data.setdefault("tls", {})
+        scope["tls" if path[0] == "pools" else "backend"] = {"enabled": True, **CLIENT_CERTIFICATE}
+    elif "tls" in path[:3]:
         scope = data["listeners"][0] if path[0] == "listeners" else data
         if "sni" in path:
             data["mode"] = "tcp"

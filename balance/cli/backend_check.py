@@ -1,41 +1,96 @@
-"""Connects to every backend of a configuration, for `balance validate --check-backends`."""
+"""Connects to every backend of a configuration, for `balance validate --check-backends`: with TLS where it is configured."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
-from balance.config.model import BackendConfig, Config
+from balance.config.model import BackendConfig, Config, PoolConfig
 from balance.errors import Problem
+from balance.tls.backend_context import backend_context, server_name
+from balance.tls.backend_failure import failure_of
+from balance.tls.pem_loading import TlsError
+from balance.tls.settings import BackendTls
+from balance.tls.x509 import parse_certificate
 
 CONNECT_TIMEOUT_S = 2.0
+REFUSAL_S = 0.3  # with TLS 1.3 a backend refuses our certificate after the handshake
 MAX_CONCURRENT = 64
 
 
-def unreachable(config: Config) -> tuple[Problem, ...]:
-    """A problem for each backend that refuses the connection or does not accept it in time."""
-    named = [(f"{pool.name}.{backend.name}", backend) for pool in config.pools for backend in pool.backends]
+@dataclass(frozen=True, slots=True)
+class BackendVerdict:
+    """What a connection to one backend has shown."""
+
+    name: str  # pool.backend
+    problem: Problem | None
+    tls: str = ""  # what was agreed on, in words; "" for a plain backend
+
+
+def check_backends(config: Config) -> tuple[BackendVerdict, ...]:
+    """Connect to each backend once."""
+    contexts = {pool.tls: _context(pool.tls) for pool in config.pools if _has_tls(pool)}
+    named = [(f"{pool.name}.{backend.name}", pool, backend) for pool in config.pools for backend in pool.backends]
+    if not named:
+        return ()
+
+    def verdict(name: str, pool: PoolConfig, backend: BackendConfig) -> BackendVerdict:
+        made = contexts[pool.tls] if pool.tls.is_for(backend.scheme) else None
+        reason, tls = _connect(pool, backend, made)
+        message = f"backend {backend.address} can't be reached: {reason}"
+        return BackendVerdict(name, Problem(config.source, 0, 0, name, message) if reason else None, tls)
+
     with ThreadPoolExecutor(min(MAX_CONCURRENT, len(named))) as threads:
-        reasons = list(threads.map(lambda pair: _reason(pair[1]), named))
-    return tuple(
-        Problem(config.source, 0, 0, name, f"backend {backend.address} can't be reached: {reason}")
-        for (name, backend), reason in zip(named, reasons, strict=True)
-        if reason
-    )
+        return tuple(threads.map(lambda each: verdict(*each), named))
 
 
-def _reason(backend: BackendConfig) -> str:
-    """Why the connection failed, "" when it succeeded."""
+def _has_tls(pool: PoolConfig) -> bool:
+    return any(pool.tls.is_for(backend.scheme) for backend in pool.backends)
+
+
+def _context(tls: BackendTls) -> ssl.SSLContext | TlsError:
+    try:
+        return backend_context(tls, ("http/1.1",))
+    except TlsError as error:
+        return error
+
+
+def _connect(pool: PoolConfig, backend: BackendConfig, made: ssl.SSLContext | TlsError | None) -> tuple[str, str]:
+    """Why the connection failed, "" when it succeeded, and what is said of its TLS."""
+    if isinstance(made, TlsError):
+        return f"TLS can't be prepared: {made}", ""
     address = backend.address
     try:
         if address.is_unix:
-            with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(CONNECT_TIMEOUT_S)
-                connection.connect(address.path)
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(CONNECT_TIMEOUT_S)
         else:
-            socket.create_connection((address.host, address.port), CONNECT_TIMEOUT_S).close()
+            connection = socket.create_connection((address.host, address.port), CONNECT_TIMEOUT_S)
+        with connection:
+            if address.is_unix:
+                connection.connect(address.path)
+            return "", "" if made is None else _secure(connection, made, server_name(pool.tls, address))
     except TimeoutError:
-        return f"no answer within {CONNECT_TIMEOUT_S:g}s"
-    except (OSError, UnicodeError) as error:  # UnicodeError: a name that DNS can't carry
-        return getattr(error, "strerror", None) or str(error)
-    return ""
+        return f"no answer within {CONNECT_TIMEOUT_S:g}s", ""
+    except ssl.SSLError as error:
+        return failure_of(error)[1], ""
+    except (OSError, ValueError) as error:  # ValueError: a name that DNS can't carry
+        return getattr(error, "strerror", None) or str(error), ""
+
+
+def _secure(connection: socket.socket, made: ssl.SSLContext, name: str) -> str:
+    """The handshake; what was agreed on."""
+    with made.wrap_socket(connection, server_hostname=name or None) as secured:
+        secured.settimeout(REFUSAL_S)
+        with contextlib.suppress(TimeoutError):
+            secured.recv(1)
+        der = secured.getpeercert(binary_form=True)
+        try:
+            leaf = parse_certificate(der) if der else None
+        except ValueError:
+            leaf = None
+        whose = f", its certificate is for {', '.join(leaf.names[:3]) or 'no name'}" if leaf is not None else ""
+        return f"{secured.version()}{whose}{'' if made.check_hostname else ', not verified'}"

@@ -74,6 +74,7 @@ class FileReport:
     errors: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     config: Config | None = None
+    secured: tuple[str, ...] = ()  # what --check-backends found of TLS to backends, a line for each
 
 
 def _check(file: str, check_backends: bool) -> FileReport:
@@ -86,17 +87,22 @@ def _check(file: str, check_backends: bool) -> FileReport:
     except ConfigError as error:
         return FileReport(file, INVALID, error.problems)
     errors: tuple[Problem, ...] = ()
+    secured: tuple[str, ...] = ()
     if check_backends:
-        from balance.cli.backend_check import unreachable
+        from balance.cli.backend_check import check_backends as connect
 
-        errors = unreachable(loaded.config)
-    return FileReport(file, INVALID if errors else VALID, errors, loaded.warnings, loaded.config)
+        verdicts = connect(loaded.config)
+        errors = tuple(verdict.problem for verdict in verdicts if verdict.problem is not None)
+        secured = tuple(f"{verdict.name}: {verdict.tls}" for verdict in verdicts if verdict.tls)
+    return FileReport(file, INVALID if errors else VALID, errors, loaded.warnings, loaded.config, secured)
 
 
 def _print_report(report: FileReport, verbose: bool, *, named: bool) -> None:
     before = f"{report.file}: " if named else ""
     for warning in report.warnings:
         _print(sys.stderr, f"warning: {warning}")
+    for line in report.secured:
+        _print(sys.stdout, f"{before}TLS to {line}")
     if report.status == VALID:
         _print(sys.stdout, f"{before}✅ Configuration is valid")
     else:
@@ -126,7 +132,10 @@ def summary(config: Config) -> list[str]:
 
 def _tls(config: Config) -> str:
     secured = [listener.name for listener in config.listeners if listener.tls.enabled]
-    return f"on {', '.join(secured)}" if secured else "disabled"
+    towards = [pool for pool in config.pools if any(pool.tls.is_for(backend.scheme) for backend in pool.backends)]
+    parts = [f"on {', '.join(secured)}"] if secured else []
+    parts += [f"to {pool.name}{'' if pool.tls.verify else ' (not verified)'}" for pool in towards]
+    return ", ".join(parts) or "disabled"
 
 
 def _health(check: HealthCheck) -> str:

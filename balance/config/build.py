@@ -40,7 +40,7 @@ from balance.config.overrides.runtime_overrides import DEFAULT_POOL
 from balance.config.rate_limit_build import rate_limit_of
 from balance.config.reading.admin_settings import admin_of
 from balance.config.reading.document import Document, Path
-from balance.config.reading.tls_settings import redirect_port, server_tls, sni_routes
+from balance.config.reading.tls_settings import backend_tls, redirect_port, server_tls, sni_routes
 from balance.config.route_build import (
     RouteScope,
     buffering_of,
@@ -52,12 +52,14 @@ from balance.config.route_build import (
     transform_of,
 )
 from balance.config.route_model import RouteConfig
+from balance.config.schema.addresses import BackendAddress
 from balance.config.schema.common_sections import BackendSection, PoolTimeoutsSection
 from balance.config.schema.route_sections import RouteSection
 from balance.config.schema.schema import ListenerSection, PoolSection, RootSection
 from balance.config.schema.section import Section
 from balance.config.security_build import security_of
 from balance.model import Address, Mode
+from balance.tls.settings import BackendTls
 
 DEFAULT_LISTENER = "main"
 
@@ -115,9 +117,13 @@ def build(
     for name, path, pool in own_pools(root):
         pools_given.setdefault(name, (path, pool))  # a name that is taken is reported later
     paths.pools += [path for path, _ in pools_given.values()]
-    pools = [_pool(name, root, pool) for name, (_, pool) in pools_given.items()]
-    pool_sections = {name: pool for name, (_, pool) in pools_given.items()}
     folder = os.path.dirname(document.file)
+    to_backends = root.tls.backend if root.tls is not None else None
+    pools = [
+        _pool(name, root, pool, backend_tls(to_backends, pool.tls, pems or {}, folder))
+        for name, (_, pool) in pools_given.items()
+    ]
+    pool_sections = {name: pool for name, (_, pool) in pools_given.items()}
     listeners = []
     found = _listeners(root)
     modes = [Mode(each.given().get("mode") or root.mode or "http") for _, _, each in found]
@@ -222,7 +228,7 @@ def _pools(root: RootSection) -> list[tuple[str, Path, PoolSection]]:
     return [(DEFAULT_POOL, (), PoolSection.model_construct({"backends"}, backends=root.backends))]
 
 
-def _pool(name: str, root: RootSection, pool: PoolSection) -> PoolConfig:
+def _pool(name: str, root: RootSection, pool: PoolSection, tls: BackendTls) -> PoolConfig:
     check = overlay(root.health_check, pool.health_check)
     kind = check.pop("type", None) or _kind_of(check)
     if "passive_checks" in check:
@@ -240,13 +246,15 @@ def _pool(name: str, root: RootSection, pool: PoolSection) -> PoolConfig:
     sent = SendProxyProtocol(**picked(overlay(root.proxy_protocol, pool.proxy_protocol), send="send"))
     return PoolConfig(
         name=name,
-        backends=tuple(_backend(number, backend) for number, backend in enumerate(pool.backends or (), 1)),
+        backends=tuple(_backend(number, backend, tls) for number, backend in enumerate(pool.backends or (), 1)),
         algorithm=algorithm,
         hash_key=HashKey() if algorithm == "source-ip" else balancing.get("hash_key", HashKey()),
         proxy_protocol=sent,
+        tls=tls,
         health_check=HealthCheck(
             kind=kind,
             send_proxy=sent.version,
+            tls=tls,
             **renamed(check, interval="interval_s", timeout="timeout_s", slow_start="slow_start_s", passive_checks="passive"),
         ),
         breaker=CircuitBreaker(**renamed(overlay(root.circuit_breaker, pool.circuit_breaker), timeout="timeout_s")),
@@ -269,9 +277,13 @@ def _kind_of(check: Mapping[str, Any]) -> str:
     return "http" if any(key in check for key in HTTP_CHECK_KEYS) else "tcp"
 
 
-def _backend(number: int, backend: BackendSection) -> BackendConfig:
+def _backend(number: int, backend: BackendSection, tls: BackendTls) -> BackendConfig:
     # A missing address has been reported already; this placeholder is never served.
-    given = {"name": f"backend-{number}", "address": Address("", 0), **backend.given()}
+    given = {"name": f"backend-{number}", "address": BackendAddress(Address("", 0)), **backend.given()}
+    address: BackendAddress = given["address"]
+    given["address"] = address.address
+    if address.scheme == "https" or tls.enabled:  # else http:// is what no scheme is
+        given["scheme"] = address.scheme
     if "metadata" in given:
         given["metadata"] = tuple(given["metadata"].items())
     return BackendConfig(**given)

@@ -18,7 +18,7 @@ from balance.config.common_model import Timeouts as Timeouts
 from balance.config.route_model import Buffering, Compression, RouteConfig, Transform
 from balance.model import Address, Mode
 from balance.security.settings import RouteSecurity
-from balance.tls.settings import Certificate, PemFile, ServerTls
+from balance.tls.settings import BackendTls, Certificate, PemFile, ServerTls
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 UNIX: Final = "unix"  # every client that connects over a Unix socket
@@ -34,6 +34,7 @@ class BackendConfig:
     max_connections: int = 0  # requests (HTTP) or sessions (TCP) at once, over all workers; 0 is no limit
     backup: bool = False  # used when no other backend of the pool is ready
     region: str = ""  # "": of every region
+    scheme: str = ""  # of its address in the file: http or https; "": none, see BackendTls.is_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class HealthCheck:
     slow_start_s: float = 0.0
     panic_threshold: int = 0  # percent of the backends; 0: off
     strictness: str = "strict"  # strict, tolerant: how replies are parsed; the same as http.strictness of the listeners
+    tls: BackendTls = field(default_factory=BackendTls)  # as the pool's; of `https` checks of a pool without TLS, too
     send_proxy: str = ""  # the header of the PROXY protocol that its connections begin with, as the pool's do
     passive: PassiveChecks = field(default_factory=PassiveChecks)
 
@@ -148,6 +150,7 @@ class PoolConfig:
     retry: Retry = field(default_factory=Retry)
     buffering: Buffering | None = None  # None: the pool has none of its own
     proxy_protocol: SendProxyProtocol = field(default_factory=SendProxyProtocol)
+    tls: BackendTls = field(default_factory=BackendTls)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from balance.probes import command, grpc, http, https, tcp
+from balance.probes import command, grpc, http, tcp
 from balance.probes.result import Probe, Result
 
 PROBES: dict[str, Probe] = {
     "tcp": tcp.probe,
     "http": http.probe,
-    "https": https.probe,
+    "https": http.probe,
     "grpc": grpc.probe,
     "exec": command.probe,
 }

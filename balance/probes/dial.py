@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from balance.config.model import HealthCheck
 from balance.model import Address
+from balance.probes.check_tls import CheckTls
 from balance.proxy_protocol.header_writer import local_header
+
+SHUTDOWN_S: Final = 5.0  # for the backend's close_notify after ours
 
 
 def target(check: HealthCheck, address: Address) -> Address:
@@ -24,20 +26,24 @@ def authority(check: HealthCheck, address: Address) -> str:
     return check.host or (str(address) if not address.is_unix else "localhost")
 
 
+def is_elsewhere(check: HealthCheck) -> bool:
+    """Whether another port or host is asked than the one that gets the traffic; it is spoken to as the check's type says."""
+    return bool(check.port) or (check.kind == "tcp" and bool(check.host))
+
+
 def proxy_header(check: HealthCheck) -> bytes:
-    """What a check sends first. Who is asked elsewhere, by a port or host of the check's own, gets no header, as in HAProxy."""
-    is_elsewhere = bool(check.port) or (check.kind == "tcp" and bool(check.host))
-    return local_header(check.send_proxy) if check.send_proxy and not is_elsewhere else b""
+    """What a check sends first. Who is asked elsewhere gets no header, as in HAProxy."""
+    return local_header(check.send_proxy) if check.send_proxy and not is_elsewhere(check) else b""
 
 
 @asynccontextmanager
 async def connection(
-    address: Address, limit_bytes: int = 2**16, tls: ssl.SSLContext | None = None, server_name: str = "", header: bytes = b""
+    address: Address, limit_bytes: int = 2**16, tls: CheckTls | None = None, header: bytes = b""
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection to `address`, aborted when the block ends. `header` goes before all else, a TLS handshake too."""
-    secured: dict[str, Any] = (
-        {"ssl": tls, "server_hostname": server_name or address.host or "localhost"} if tls and not header else {}
-    )
+    """A connection to `address`, closed when the block ends. `header` goes before all else, a TLS handshake too."""
+    secured: dict[str, Any] = {}
+    if tls is not None and not header:
+        secured = {"ssl": tls.context, "server_hostname": tls.server_name, "ssl_shutdown_timeout": SHUTDOWN_S}
     if address.is_unix:
         reader, writer = await asyncio.open_unix_connection(address.path, limit=limit_bytes, **secured)
     else:
@@ -45,8 +51,13 @@ async def connection(
     try:
         if header:
             writer.write(header)
-            if tls:
-                await writer.start_tls(tls, server_hostname=server_name or address.host or "localhost")
+            if tls is not None:
+                await writer.start_tls(tls.context, server_hostname=tls.server_name)
         yield reader, writer
-    finally:
+    except BaseException:
+        writer.transport.abort()
+        raise
+    if tls is not None:
+        writer.transport.close()  # with a close_notify, whose lack some servers log
+    else:
         writer.transport.abort()

@@ -1,4 +1,5 @@
-"""gRPC health check (grpc.health.v1.Health/Check) over HTTP/2 without TLS, by prior knowledge (RFC 9113 section 3.3).
+"""gRPC health check (grpc.health.v1.Health/Check) over HTTP/2: by prior knowledge (RFC 9113 section 3.3), or over TLS by ALPN
+where the backend has TLS.
 
 One stream per connection. The two small messages are encoded here; HTTP/2 is the h2 library's, which is imported by the first
 check: `pip install 'balance[http2]'`.
@@ -12,8 +13,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from balance.config.model import BackendConfig, HealthCheck
-from balance.probes.dial import authority, connection, proxy_header, target
-from balance.probes.result import Result, failure_reason, is_explicit
+from balance.probes.check_tls import check_tls
+from balance.probes.dial import authority, connection, is_elsewhere, proxy_header, target
+from balance.probes.result import Result, failure_reason, is_explicit, unusable
+from balance.tls.pem_loading import TlsError
 from balance.version import VERSION
 
 if TYPE_CHECKING:
@@ -52,7 +55,7 @@ def decode_response(data: bytes) -> int | None:
 class Call:
     """One gRPC call, from its first frame to its trailers."""
 
-    def __init__(self, check: HealthCheck, host: str) -> None:
+    def __init__(self, check: HealthCheck, host: str, scheme: str = "http") -> None:
         from h2.config import H2Configuration
         from h2.connection import H2Connection
 
@@ -64,7 +67,7 @@ class Call:
         self._h2.initiate_connection()
         head = {
             ":method": "POST",
-            ":scheme": "http",
+            ":scheme": scheme,
             ":authority": host,
             ":path": "/grpc.health.v1.Health/Check",
             "te": "trailers",
@@ -128,10 +131,11 @@ async def probe(check: HealthCheck, backend: BackendConfig) -> Result:
     """Passes when the service's status is SERVING within the timeout."""
     started = time.monotonic()
     where = target(check, backend.address)
-    call = Call(check, authority(check, where))
     received = 0
     try:
-        async with asyncio.timeout(check.timeout_s), connection(where, header=proxy_header(check)) as (reader, writer):
+        tls = check_tls(check, backend, where, is_elsewhere=is_elsewhere(check), alpn="h2")
+        call = Call(check, authority(check, where), "http" if tls is None else "https")
+        async with asyncio.timeout(check.timeout_s), connection(where, tls=tls, header=proxy_header(check)) as (reader, writer):
             while not call.is_over and received < LIMIT_BYTES:
                 writer.write(call.to_send())
                 data = await reader.read(READ_BYTES)
@@ -139,6 +143,8 @@ async def probe(check: HealthCheck, backend: BackendConfig) -> Result:
                     break
                 received += len(data)
                 call.feed(data)
+    except TlsError as error:
+        return Result(False, unusable(error), time.monotonic() - started)
     except OSError as error:
         reason = failure_reason(error, where, check.timeout_s)
         return Result(False, reason, time.monotonic() - started, is_explicit(error))

@@ -1,4 +1,4 @@
-"""HTTP/1.1 health check (RFC 9112): the status and body of a path.
+"""HTTP/1.1 health check (RFC 9112), plain or over TLS: the status and body of a path.
 
 Responses are parsed as on the data path: a backend whose responses would be refused is not healthy.
 Reads at most LIMIT_BYTES. Redirects are not followed.
@@ -7,7 +7,6 @@ Reads at most LIMIT_BYTES. Redirects are not followed.
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 
 from httptools import HttpResponseParser
@@ -19,8 +18,10 @@ from balance.http1.framing import NO_BODY
 from balance.http1.head import Response
 from balance.http1.response import MAX_HEAD, ResponseReader, refuse
 from balance.model import Address
-from balance.probes.dial import authority, connection, proxy_header, target
-from balance.probes.result import Result, failure_reason, is_explicit
+from balance.probes.check_tls import check_tls
+from balance.probes.dial import authority, connection, is_elsewhere, proxy_header, target
+from balance.probes.result import Result, failure_reason, is_explicit, unusable
+from balance.tls.pem_loading import TlsError
 from balance.version import VERSION
 
 LIMIT_BYTES = 64 * 1024
@@ -92,22 +93,23 @@ def expected(check: HealthCheck) -> str:
 
 
 async def probe(check: HealthCheck, backend: BackendConfig) -> Result:
-    """Passes when the status and the body are as expected, within the timeout."""
-    return await ask(check, target(check, backend.address))
-
-
-async def ask(check: HealthCheck, where: Address, tls: ssl.SSLContext | None = None, server_name: str = "") -> Result:
-    """Run the check against `where`."""
+    """Passes when the status and the body are as expected, within the timeout. `https`, and `http` where the backend has TLS,
+    are over TLS.
+    """
     started = time.monotonic()
+    where = target(check, backend.address)
     reply = Reply(check.method, is_tolerant=check.strictness == "tolerant")
     try:
-        opened = connection(where, tls=tls, server_name=server_name, header=proxy_header(check))
+        tls = check_tls(check, backend, where, is_elsewhere=is_elsewhere(check), alpn="http/1.1")
+        opened = connection(where, tls=tls, header=proxy_header(check))
         async with asyncio.timeout(check.timeout_s), opened as (reader, writer):
             writer.write(request(check, where))
             is_ok, reason = await _judge(check, reply, reader)
         explicit = not is_ok  # any complete response that fails
     except ProtocolError as error:
         is_ok, reason, explicit = False, f"the answer is refused, as requests' would be: {error.detail}", True
+    except TlsError as error:
+        is_ok, reason, explicit = False, unusable(error), False
     except OSError as error:
         if isinstance(error, TimeoutError) and _is_good_so_far(check, reply):
             is_ok, reason, explicit = True, f"status {reply.status}", False  # an endless body

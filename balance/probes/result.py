@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from balance.config.model import BackendConfig, HealthCheck
 from balance.model import Address
+from balance.tls.backend_failure import failure_of
+from balance.tls.pem_loading import TlsError
 
 
 class Result(NamedTuple):
@@ -52,13 +54,16 @@ def failure_reason(error: OSError, address: Address, timeout_s: float) -> str:
         return f"the name {address.host!r} does not resolve"
     if isinstance(error, TimeoutError) and error.errno is None:
         return f"no answer within {seconds(timeout_s)}"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {(error.reason or str(error)).lower().replace('_', ' ')}"
+        return failure_of(error)[1]
     if error.errno in _REASONS:
         return _REASONS[error.errno]
     return os.strerror(error.errno).lower() if error.errno else str(error)
+
+
+def unusable(error: TlsError) -> str:
+    """The reason where TLS can't be prepared, as an environment variable is missing here, say."""
+    return f"TLS can't be prepared: {error}"
 
 
 def is_explicit(error: OSError) -> bool:

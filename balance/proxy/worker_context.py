@@ -196,6 +196,10 @@ class WorkerContext:
             monotonic(), f"connections to backends can't be made for want of resources here: {error.detail}"
         )
 
+    def handshake_failed(self, backend: Backend, detail: str) -> None:
+        """Log a TLS handshake that failed, at most once a second for each backend."""
+        self.reply_not_understood(backend, detail)
+
     def reply_not_understood(self, backend: Backend, detail: str) -> None:
         """Log a reply that could not be parsed, at most once a second for each backend."""
         warning = self.unreadable_replies.get(backend.name)

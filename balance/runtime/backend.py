@@ -11,6 +11,7 @@ from balance.health.states import State
 from balance.load import Load
 from balance.runtime.health_gate import HealthGate
 from balance.runtime.max_connections import Limited
+from balance.tls.backend_context import UpstreamTls
 
 
 class Parked(Protocol):
@@ -101,14 +102,22 @@ class Backend(Limited):
     """A backend with its state; kept across snapshots as long as its pool, name and address are configured."""
 
     __slots__ = ("address", "gate", "health", "idle", "idle_time", "is_backup", "is_ready", "name", "open_count", "phase",
-                 "proxy_protocol", "races", "region", "slow_start", "state")  # fmt: skip
+                 "proxy_protocol", "races", "region", "slow_start", "state", "tls")  # fmt: skip
 
-    def __init__(self, config: BackendConfig, slot: int, idle_timeout_s: float | None = None, proxy_protocol: str = "") -> None:
+    def __init__(
+        self,
+        config: BackendConfig,
+        slot: int,
+        idle_timeout_s: float | None = None,
+        proxy_protocol: str = "",
+        tls: UpstreamTls | None = None,
+    ) -> None:
         super().__init__(slot, Load(config.weight, identity=config.name.encode()), config.max_connections)
         self.name = config.name
         self.address = config.address
         self.is_backup = config.backup  # used when no backend that is not a backup is ready
         self.region = config.region
+        self.tls = tls  # of its connections; None: they are plain
         self.proxy_protocol = proxy_protocol  # v1, v2: the header that its connections begin with; empty: none
         self.is_ready = True  # used at once, until the first probe says otherwise
         self.idle: list[Parked] = []  # newest last and taken from the end, so that the older ones time out
@@ -122,16 +131,19 @@ class Backend(Limited):
         self.gate: Gate | None = None
         self.slow_start: Gate | None = None
 
-    def configure(self, config: BackendConfig, idle_timeout_s: float | None, proxy_protocol: str = "") -> None:
+    def configure(
+        self, config: BackendConfig, idle_timeout_s: float | None, proxy_protocol: str = "", tls: UpstreamTls | None = None
+    ) -> None:
         """Apply changed settings. Leases, parked connections and learned values are kept."""
         self.load.weight = config.weight
         self.is_backup = config.backup
         self.region = config.region
         if self.limit != config.max_connections:
             self.limit = config.max_connections
-        if self.proxy_protocol != proxy_protocol:
+        if self.proxy_protocol != proxy_protocol or self.tls is not tls:
             # Connections that began otherwise serve no other request; those in use go into a list that nobody looks at.
             self.proxy_protocol = proxy_protocol
+            self.tls = tls
             before, self.idle = self.idle, []
             for parked in tuple(before):
                 parked.discard()

@@ -40,6 +40,7 @@ from balance.runtime.pool_limits import PoolLimits, has_limits
 from balance.runtime.routes import Router, Routers, Target
 from balance.runtime.sessions.affinity import Affinity
 from balance.stages.environment import NO_MOMENT, Moment, StageEnvironment
+from balance.tls.backend_context import BackendContexts, UpstreamTls
 from balance.tls.server_names import ServerNames
 
 
@@ -85,7 +86,7 @@ class Renewal:
 
     pool: Pool
     config: PoolConfig
-    settings: tuple[tuple[Backend, BackendConfig, float | None], ...]
+    settings: tuple[tuple[Backend, BackendConfig, float | None, UpstreamTls | None], ...]
 
     def apply(self) -> None:
         """Make the pool live. Call it on the worker's loop."""
@@ -94,8 +95,8 @@ class Renewal:
 
     def steps(self) -> Iterator[None]:
         """The same in short steps, so that the loop can turn in between; prepare() has done the slow part."""
-        for backend, config, idle_timeout_s in self.settings:
-            backend.configure(config, idle_timeout_s, self.config.proxy_protocol.version)
+        for backend, config, idle_timeout_s, tls in self.settings:
+            backend.configure(config, idle_timeout_s, self.config.proxy_protocol.version, tls)
             if backend.health is not None:
                 backend.health.configure(self.config.breaker, self.config.health_check.passive)
             yield
@@ -119,12 +120,14 @@ def build(
     rand: Callable[[], float],
     shared: Shared | None = None,
     moment: Moment = NO_MOMENT,
+    contexts: BackendContexts | None = None,
 ) -> Snapshot:
     """Make the live objects of a validated configuration. `row` is this worker's; `rand` returns a float in [0, 1).
 
-    `shared` is what the processes of the instance share, None for a process by itself.
+    `shared` is what the processes of the instance share, None for a process by itself. `contexts` likewise: those of TLS to
+    backends that were made before the fork.
     """
-    snapshot, renewals = prepare(config, slots, row, rand, shared, moment=moment)
+    snapshot, renewals = prepare(config, slots, row, rand, shared, moment=moment, contexts=contexts)
     for renewal in renewals:
         renewal.apply()
     return snapshot
@@ -139,6 +142,7 @@ def prepare(
     previous: Snapshot | None = None,
     leaving: Iterable[Backend] = (),
     moment: Moment = NO_MOMENT,
+    contexts: BackendContexts | None = None,
 ) -> tuple[Snapshot, list[Renewal]]:
     """As build(), beside the `previous` snapshot, which is still served and is not changed. What is in both is shared.
 
@@ -153,6 +157,7 @@ def prepare(
         if listener.mode is Mode.HTTP
         for pool in listener.pools
     }
+    contexts = contexts or BackendContexts(config)
     living = {backend.slot: backend for backend in leaving}
     if previous is not None:
         living |= {slot: backend for slot, (_, backend) in previous.backends.items()}
@@ -176,10 +181,11 @@ def prepare(
         for each in pool.backends:
             slot = slots[pool.name, each.name]
             backend = living.get(slot)
+            tls = contexts.of(pool, each, None if backend is None else backend.tls)
             if backend is None:
-                backend = Backend(each, slot, idle_s, pool.proxy_protocol.version)
+                backend = Backend(each, slot, idle_s, pool.proxy_protocol.version, tls)
             else:
-                settings.append((backend, each, idle_s))
+                settings.append((backend, each, idle_s, tls))
             backends.append(backend)
         made = _pool(pool, backends, row, rand, shared)
         before = previous.pools.get(pool.name) if previous is not None else None

@@ -42,6 +42,30 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
+class BackendTls:
+    """The TLS of a pool's connections to its backends, those of health checks included."""
+
+    enabled: bool = False  # for backends whose address has no scheme; one with https:// always has it
+    verify: bool = True
+    ca_file: PemFile = field(default_factory=PemFile)  # none: the system's trust store
+    client_cert_file: PemFile = field(default_factory=PemFile)
+    client_key_file: PemFile = field(default_factory=PemFile)
+    client_key_password_env: str = ""
+    server_name: str = ""  # for SNI and verification; "": the host of the backend's address
+
+    def is_for(self, scheme: str) -> bool:
+        """Whether it is spoken to a backend whose address has this scheme, "" for none."""
+        return scheme == "https" or (self.enabled and not scheme)
+
+    @property
+    def client(self) -> Certificate | None:
+        """Our own certificate towards backends, if there is one."""
+        if not self.client_cert_file.file:
+            return None
+        return Certificate(self.client_cert_file, self.client_key_file, self.client_key_password_env)
+
+
+@dataclass(frozen=True, slots=True)
 class ServerTls:
     """The TLS of a listener."""
 

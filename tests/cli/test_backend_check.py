@@ -3,7 +3,10 @@
 import socket
 from pathlib import Path
 
-from balance.cli.backend_check import unreachable
+from pem_files import authority, self_signed
+from tls_server import server_context, tls_server
+
+from balance.cli.backend_check import check_backends
 from balance.config import load_text
 
 
@@ -27,8 +30,40 @@ backends:
   - {{address: "127.0.0.1:{port}"}}
   - {{name: gone, address: "unix:{tmp_path}/gone"}}
 """
-        found = unreachable(load_text(text, "f.yaml", {}).config)
-    assert [str(problem) for problem in found] == [
+        found = check_backends(load_text(text, "f.yaml", {}).config)
+    assert [str(verdict.problem) for verdict in found if verdict.problem is not None] == [
         f"f.yaml: default.backend-3: backend 127.0.0.1:{port} can't be reached: Connection refused",
         f"f.yaml: default.gone: backend unix:{tmp_path}/gone can't be reached: No such file or directory",
+    ]
+
+
+def test_of_a_backend_with_tls_the_verdict_is_said_in_a_line() -> None:
+    ca = authority()
+    app, client = ca.issue("app.internal"), self_signed("balance")
+    with (
+        tls_server(server_context(app)) as good,
+        tls_server(server_context(self_signed("other.example"))) as other,
+        tls_server(server_context(app, ca)) as asking,
+        socket.create_server(("127.0.0.1", 0)),
+    ):
+        text = f"""\
+listen: ":1"
+backends:
+  - {{name: good, address: "https://{good.address}"}}
+  - {{name: other, address: "https://{other.address}"}}
+  - {{name: asking, address: "https://{asking.address}"}}
+tls:
+  backend:
+    enabled: false
+    ca_file: {ca.cert}
+    server_name: app.internal
+    client_cert_file: {client.cert}
+    client_key_file: {client.key}
+"""
+        found = check_backends(load_text(text, "f.yaml", {}).config)
+    assert [verdict.tls for verdict in found] == ["TLSv1.3, its certificate is for app.internal", "", ""]
+    reached = "f.yaml: default.{}: backend {} can't be reached: {}"
+    assert [str(verdict.problem) for verdict in found if verdict.problem is not None] == [
+        reached.format("other", other.address, "its certificate is not accepted: self-signed certificate"),
+        reached.format("asking", asking.address, "it refuses our certificate: unknown ca"),
     ]

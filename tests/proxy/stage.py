@@ -45,7 +45,7 @@ from balance.runtime import counters
 from balance.runtime.backend_slots import SlotBook, route_key, rule_key
 from balance.runtime.health_gate import HealthGate
 from balance.runtime.snapshot import Snapshot, backend_slots, build, prepare
-from balance.tls.settings import ServerTls
+from balance.tls.settings import BackendTls, ServerTls
 
 Script = Callable[[Wire], Awaitable[None]]
 Answer = Callable[[Message], bytes]
@@ -202,6 +202,7 @@ class Stage:
         access_lists: AccessLists | None = None,
         protection: ConnectionProtection | None = None,
         tls: ServerTls | None = None,
+        tls_to: BackendTls | None = None,
         proxy_protocol: ProxyProtocol | None = None,
         sends: str = "none",
         listen: str = "127.0.0.1",
@@ -249,6 +250,7 @@ class Stage:
                     hash_key=hash_key or HashKey(),
                     retry=retry or Retry(enabled=False),
                     proxy_protocol=SendProxyProtocol(sends),
+                    tls=tls_to or BackendTls(),
                     **{"health_check": HealthCheck(passive=PassiveChecks(enabled=False))} | pool,
                 ),
                 *(

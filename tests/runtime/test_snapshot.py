@@ -258,7 +258,7 @@ def test_the_same_name_in_another_slot_is_another_backend() -> None:
     a, b = snapshot.pools["first"].backends
     assert a not in before.backends
     assert b is before.backends[1]
-    assert [[backend.name for backend, _, _ in renewal.settings] for renewal in renewals] == [["b"]]
+    assert [[backend.name for backend, *_ in renewal.settings] for renewal in renewals] == [["b"]]
 
 
 def test_one_that_comes_back_while_it_is_still_in_use_is_the_same_backend() -> None:
@@ -267,7 +267,7 @@ def test_one_that_comes_back_while_it_is_still_in_use_is_the_same_backend() -> N
     without, _ = served.prepared(served.first(A))
     again, renewals = prepare(served.config, served.slots, served.row, lambda: 0.0, None, without, leaving=[b])
     assert again.pools["first"].backends == (a, b)
-    assert {backend.name for renewal in renewals for backend, _, _ in renewal.settings} == {"a", "b"}
+    assert {backend.name for renewal in renewals for backend, *_ in renewal.settings} == {"a", "b"}
     strange, _ = prepare(served.config, served.slots, served.row, lambda: 0.0, None, without)
     assert strange.pools["first"].backends[1] is not b
 

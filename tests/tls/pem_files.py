@@ -54,7 +54,7 @@ class Authority(NamedTuple):
     def issue(
         self, name: str, *names: str, serial: int = 1, is_ca: bool = False, days: int = 365, subject: str = "", extra: str = ""
     ) -> Pair:
-        """`subject` in place of `/CN=name`, `extra` lines of extensions; -1 days: it has ended."""
+        """`names`: DNS names or IP:...; `subject` for `/CN=name`, `extra` lines of extensions; -1 days: it has ended."""
         folder = Path(tempfile.mkdtemp(dir=_FOLDER.name))
         pair = Pair(folder / "tls.crt", folder / "tls.key")
         request, extensions = folder / "request", folder / "extensions"

@@ -156,7 +156,8 @@ class BoardCollector(Collector):
         served = [(each.name, each.tls) for each in config.listeners if each.tls.enabled]
         if config.admin.enabled and config.admin.tls.enabled:
             served.append(("admin", config.admin.tls.policy))
-        if not served:
+        pools = [pool for pool in config.pools if pool.tls.client_cert_file.file]
+        if not served and not pools:
             return
         totals = self._totals
         handshakes = CounterMetricFamily("balance_tls_handshakes", "TLS handshakes of clients.", labels=("result",))
@@ -172,6 +173,8 @@ class BoardCollector(Collector):
         for name, tls in served:
             for file in {certificate.cert_file.file: certificate.cert_file for certificate in tls.certificates}.values():
                 expiry.add_metric((name, file.file), expires_at(file))
+        for own in dict.fromkeys(pool.tls.client_cert_file for pool in pools):
+            expiry.add_metric(("", own.file), expires_at(own))
         yield expiry
         lists = GaugeMetricFamily(
             "balance_tls_crl_expiry_seconds",

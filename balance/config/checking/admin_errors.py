@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from balance.config.build import KeyPaths
-from balance.config.checking.tls_errors import certificate_warnings
+from balance.config.checking.tls.tls_errors import certificate_warnings
 from balance.config.model import AdminTls, AdminToken, Config
 from balance.config.reading.admin_settings import digest
 from balance.config.reading.document import Document, Path

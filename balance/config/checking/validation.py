@@ -12,7 +12,8 @@ from balance.config.checking.admin_errors import admin_errors
 from balance.config.checking.pool_users import users_of
 from balance.config.checking.route_errors import not_defined, pool_names, route_errors
 from balance.config.checking.security_errors import security_errors
-from balance.config.checking.tls_errors import tls_errors
+from balance.config.checking.tls.backend_tls_errors import backend_tls_errors
+from balance.config.checking.tls.tls_errors import tls_errors
 from balance.config.checking.user_ids import user_errors
 from balance.config.model import Config, ListenerConfig
 from balance.config.reading.document import Document, Path
@@ -66,6 +67,7 @@ def errors(config: Config, paths: KeyPaths) -> list[Problem]:
         *tls_errors(config, paths),
         *user_errors(config),
         *admin_errors(config, paths),
+        *backend_tls_errors(config, paths),
     ]
     forms = _forms(document, is_routed=any(listener.http.routes for listener in config.listeners))
     wrong = [document.problem(path, message, of_key=True) for path, message in forms if path not in document.broken]

@@ -14,7 +14,8 @@ from balance.config.checking.pool_users import users_of
 from balance.config.checking.rate_limit_warnings import rate_limit_warnings
 from balance.config.checking.route_warnings import route_warnings
 from balance.config.checking.security_warnings import security_warnings
-from balance.config.checking.tls_errors import tls_warnings
+from balance.config.checking.tls.backend_tls_errors import backend_tls_warnings
+from balance.config.checking.tls.tls_errors import tls_warnings
 from balance.config.checking.unused_timeouts import unused_timeouts
 from balance.config.model import Config, PoolConfig
 from balance.config.reading.document import Path
@@ -59,6 +60,7 @@ def warnings(config: Config, paths: KeyPaths, cpus: int) -> list[Problem]:
         *_times(paths),
         *tls_warnings(config, paths, now_s()),
         *admin_warnings(config, paths, now_s()),
+        *backend_tls_warnings(config, paths, now_s()),
     ]
     return [paths.document.problem(path, message) for path, message in dict.fromkeys(findings)]
 

@@ -33,7 +33,7 @@ _SECRET_FIELDS = frozenset(
     ["authorization", "proxy-authorization", "cookie", "set-cookie"]
 )  # header fields of a health check's request
 _NO_SECRETS = frozenset(
-    ["hash_key", "key_file", "key_password_env", "client_key_file", "token_file"]
+    ["hash_key", "key_file", "key_password_env", "client_key_file", "client_key_password_env", "token_file"]
 )  # names of files and variables
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _ASSIGNED = re.compile(r"(?i)\b([\w-]*(?:secret|password|passwd|token|key))=\S+")

@@ -253,6 +253,9 @@ _FOREIGN_KEYS: dict[tuple[str, str], tuple[str, str]] = {
     **{("", name): _USE_BACKENDS for name in ("server", "servers", "upstream", "upstreams", "backend", "targets", "endpoints")},
     **{("pool", name): _USE_BACKENDS for name in ("server", "servers", "upstream", "upstreams", "targets", "endpoints")},
     **{("listener", name): _USE_LISTEN for name in ("port", "host", "bind", "address")},
+    ("backend", "tls"): ("tls", "https://host:port as its address, and the rest as tls of its pool"),
+    ("route", "tls"): ("tls", "tls in the pool that it leads to (pools.NAME.tls), or tls.backend at the top"),
+    ("listener tls", "backend"): ("backend", "it as tls of a pool (pools.NAME.tls), or as tls.backend at the top"),
     **{("backend", name): _USE_ADDRESS for name in ("host", "port", "url", "server", "ip", "hostname")},
 }
 # Sections with keys that their narrower forms elsewhere (a listener's or pool's timeouts) lack.

@@ -48,9 +48,9 @@ def read_pem_files(root: RootSection, document: Document, folder: str, served: S
             except (OSError, ValueError) as error:
                 reason = error.strerror if isinstance(error, OSError) else str(error)
                 reported[path] = document.problem(path, f"{name!r} can't be read: {reason}")
-    for path, certificate in _certificates(root, found.texts, folder):
+    for places, certificate in _certificates(root, found.texts, folder):
         before = known.get((certificate.cert_file.file, certificate.key_file.file))
-        why = next((str(reported[at].message) for at in ((*path, "cert_file"), (*path, "key_file")) if at in reported), "")
+        why = next((str(reported[at].message) for at in places if at in reported), "")
         if before is None:
             continue
         if not why:
@@ -61,9 +61,9 @@ def read_pem_files(root: RootSection, document: Document, folder: str, served: S
         if why:
             for pem in (before.cert_file, before.key_file):
                 found.texts[pem.file] = pem.text
-            for name in ("cert_file", "key_file"):
-                reported.pop((*path, name), None)
-            found.kept.append(document.problem((*path, "cert_file"), f"{why}; {KEPT}"))
+            for at in places:
+                reported.pop(at, None)
+            found.kept.append(document.problem(places[0], f"{why}; {KEPT}"))
     for path, name in _named(root):
         list_before = lists.get(os.path.join(folder, name)) if path[-1] == "client_crl_file" else None
         if list_before is None:
@@ -100,9 +100,12 @@ def _tls_sections(root: RootSection) -> Iterator[tuple[Path, Section]]:
     if root.admin is not None:
         scopes.append((("admin",), root.admin))
     scopes += [(("listeners", index), listener) for index, listener in enumerate(root.listeners or ())]
+    scopes += [(("pools", name), pool) for name, pool in (root.pools or {}).items()]
     for path, scope in scopes:
         if scope.tls is not None:
             yield (*path, "tls"), scope.tls
+    if root.tls is not None and root.tls.backend is not None:
+        yield ("tls", "backend"), root.tls.backend
 
 
 def _named(root: RootSection) -> Iterator[tuple[Path, str]]:
@@ -117,12 +120,18 @@ def _named(root: RootSection) -> Iterator[tuple[Path, str]]:
                             yield (*path, name, index, key), file
 
 
-def _certificates(root: RootSection, texts: Mapping[str, bytes], folder: str) -> Iterator[tuple[Path, Certificate]]:
+def _certificates(
+    root: RootSection, texts: Mapping[str, bytes], folder: str
+) -> Iterator[tuple[tuple[Path, Path], Certificate]]:
+    """Each certificate, with the paths of its file and of its key's."""
     for path, section in _tls_sections(root):
         given = section.given()
         listed = [((*path, "certificates", index), each.given()) for index, each in enumerate(given.get("certificates") or ())]
         for where, keys in [(path, given), *listed]:
-            if "cert_file" in keys and "key_file" in keys:
-                files = [os.path.join(folder, keys[name]) for name in ("cert_file", "key_file")]
-                cert, key = (PemFile(file, texts.get(file, b"")) for file in files)
-                yield where, Certificate(cert, key, keys.get("key_password_env", ""))
+            for prefix in ("", "client_"):
+                names = f"{prefix}cert_file", f"{prefix}key_file"
+                if all(name in keys for name in names):
+                    cert_file, key_file = (os.path.join(folder, keys[name]) for name in names)
+                    cert, key = (PemFile(file, texts.get(file, b"")) for file in (cert_file, key_file))
+                    password = keys.get(f"{prefix}key_password_env", "")
+                    yield ((*where, names[0]), (*where, names[1])), Certificate(cert, key, password)

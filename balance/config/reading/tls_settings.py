@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from balance.config.schema.values.tls_sections import CertificateSection, ServerTlsSection
+from balance.config.schema.values.tls_sections import BackendTlsSection, CertificateSection, ServerTlsSection
 from balance.model import Mode
-from balance.tls.settings import Certificate, PemFile, ServerTls
+from balance.tls.settings import BackendTls, Certificate, PemFile, ServerTls
 
 CERTIFICATE_KEYS = ("cert_file", "key_file", "key_password_env")
 _HTTPS = 443
@@ -24,6 +24,7 @@ def server_tls(top: dict[str, Any], own: dict[str, Any], mode: Mode, pems: Mappi
     given = dict(own) if passes else top | own
     sni = given.pop("sni", None)
     redirects = bool(given.pop("redirect_http", False))
+    given.pop("backend", None)
     if not given and sni is None:
         return ServerTls()
 
@@ -65,6 +66,25 @@ def redirect_port(top: dict[str, Any], own: dict[str, Any], tls: ServerTls, othe
     if wanted is not True:
         return int(wanted)
     return next((port for port, each in others if each.enabled and port), _HTTPS)
+
+
+def backend_tls(
+    top: BackendTlsSection | None, own: BackendTlsSection | None, pems: Mapping[str, bytes], folder: str
+) -> BackendTls:
+    """The TLS of a pool's backends, from `tls.backend` at the top and `tls` of the pool."""
+    sections = [section for section in (top, own) if section is not None]
+    if not sections:
+        return BackendTls()
+    given: dict[str, Any] = {"enabled": True}
+    for section in sections:
+        given |= section.given()
+    for name in ("ca_file", "client_cert_file", "client_key_file"):
+        if name in given:
+            path = os.path.join(folder, given[name])
+            given[name] = PemFile(path, pems.get(path, b""))
+    if "server_name" in given:
+        given["server_name"] = given["server_name"].removesuffix(".")  # RFC 6066 section 3
+    return BackendTls(**given)
 
 
 def sni_routes(own: ServerTlsSection | None) -> dict[str, str]:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import dataclass
+from typing import Final
 from urllib.parse import urlsplit
 
 from balance.access_lists.address_range import AddressRange, parse_range
 from balance.config.model import UNIX, IpNetwork, TrustedProxy
 from balance.config.schema.scalars import JsonSchema, Scalar, as_text, display
 from balance.model import Address
+
+DEFAULT_PORTS: Final = {"http": 80, "https": 443, "tcp": 80}
+
+
+@dataclass(frozen=True, slots=True)
+class BackendAddress:
+    """A backend's address, and the scheme of its URL: http or https; "" for none, as tcp:// says nothing of TLS."""
+
+    address: Address
+    scheme: str = ""
 
 
 def _parse_listen(value: object) -> Address:
@@ -22,10 +34,12 @@ def _parse_listen(value: object) -> Address:
     return address
 
 
-def _parse_backend(value: object) -> Address:
+def _parse_backend(value: object) -> BackendAddress:
     text = as_text(value)
-    if "://" in text:
-        return _parse_url(text)
+    return _parse_url(text) if "://" in text else BackendAddress(_parse_plain(text))
+
+
+def _parse_plain(text: str) -> Address:
     address = Address.parse(text)
     if not address.is_unix and not address.host:
         raise ValueError(f"{text!r} has no host; write host:port, [v6]:port or unix:/path")
@@ -34,7 +48,7 @@ def _parse_backend(value: object) -> Address:
     return address
 
 
-def _parse_url(text: str) -> Address:
+def _parse_url(text: str) -> BackendAddress:
     try:
         url = urlsplit(text)
         port = url.port
@@ -42,13 +56,12 @@ def _parse_url(text: str) -> Address:
         raise ValueError(f"{text!r}: {error}") from None
     if "@" in url.netloc:  # not quoted in the message: it may have a password
         raise ValueError("a backend's address has no user name or password; write http://host:port")
-    if url.scheme == "https":
-        raise ValueError(f"{text!r}: TLS to backends is not available in this version; write http://host:port or host:port")
-    if url.scheme not in ("http", "tcp"):
-        raise ValueError(f"{text!r}: the scheme {url.scheme!r} is not known; write host:port or http://host:port")
+    if url.scheme not in DEFAULT_PORTS:
+        raise ValueError(f"{text!r}: the scheme {url.scheme!r} is not known; write host:port or http://host:port, or https")
     if url.path not in ("", "/") or url.query or url.fragment:
         raise ValueError(f"{text!r}: a backend is an address only; write {url.scheme}://host:port without anything after it")
-    return _parse_backend(url.netloc if port is not None else f"{url.netloc.rstrip(':')}:80")
+    netloc = url.netloc if port is not None else f"{url.netloc.rstrip(':')}:{DEFAULT_PORTS[url.scheme]}"
+    return BackendAddress(_parse_plain(netloc), "" if url.scheme == "tcp" else url.scheme)
 
 
 def _parse_trusted_proxy(value: object) -> TrustedProxy:

@@ -7,10 +7,9 @@ from typing import Annotated
 from balance.balancing import POLICIES
 from balance.config.model import HashKey
 from balance.config.schema import scalars as kind
-from balance.config.schema.addresses import BACKEND_ADDRESS
+from balance.config.schema.addresses import BACKEND_ADDRESS, BackendAddress
 from balance.config.schema.hash_keys import HASH_KEY
 from balance.config.schema.section import Count, Flag, Name, Period, Section, Text, Timeout, key, one_or_list
-from balance.model import Address
 
 ALGORITHMS = tuple(POLICIES)
 
@@ -83,7 +82,10 @@ class BackendSection(Section):
     name: Name = key(
         "Its name in logs, metrics and the admin API; unique in its pool. Default: backend-1, -2, ... by position."
     )
-    address: Annotated[Address, BACKEND_ADDRESS] = key("host:port, [v6]:port, unix:/path or http://host:port.", required=True)
+    address: Annotated[BackendAddress, BACKEND_ADDRESS] = key(
+        "host:port, [v6]:port, unix:/path, http://host:port or https://host:port; https has TLS as tls.backend says.",
+        required=True,
+    )
     weight: Annotated[int, kind.integer(0, 65535)] = key(
         "Its share of the traffic, next to the others' weights. 0: nothing new goes there, while what is under way and its "
         "sessions stay; with all at 0 the answer is 503.",

@@ -34,7 +34,7 @@ from balance.config.schema.section import Count, Flag, Mode, Name, Period, Secti
 from balance.config.schema.transform_sections import BufferingSection, CompressionSection, OwnBufferingSection, TransformSection
 from balance.config.schema.unsupported_keys import UNSUPPORTED_ACCESS_LOG_FORMATS
 from balance.config.schema.values.admin_sections import AdminSection
-from balance.config.schema.values.tls_sections import ServerTlsSection
+from balance.config.schema.values.tls_sections import BackendTlsSection, ServerTlsSection, TlsSection
 from balance.config.schema.values.transform_values import HTTP_HOST
 from balance.model import Address
 
@@ -206,6 +206,7 @@ class PoolSection(Section):
     timeouts: PoolTimeoutsSection = key("Durations towards backends; they win over a listener's.")
     proxy_protocol: PoolProxyProtocolSection = key("What its backends are told of a connection.")
     buffering: OwnBufferingSection = key("Which bodies are taken whole; it wins over a listener's.")
+    tls: BackendTlsSection = key("TLS to its backends; it wins over tls.backend at the top, key by key.")
 
 
 class KeepaliveSection(Section):
@@ -411,7 +412,7 @@ class RootSection(Section):
     http: HttpSection = key("How HTTP is spoken, by every listener that doesn't say otherwise.")
     proxy_protocol: ProxyProtocolSection = key("Who says whose connections are, and what backends are told of them.")
     security: SecuritySection = key("Who may connect, and who is believed.")
-    tls: ServerTlsSection = key("TLS towards clients, of every listener that doesn't say otherwise.")
+    tls: TlsSection = key("TLS towards clients, of every listener that doesn't say otherwise, and to backends.")
     rate_limit: RateLimitSection = key("How often a client may ask, at every listener that doesn't say otherwise.")
     admin: AdminSection = key("The port for operators.")
     metrics: MetricsSection = key("Figures for Prometheus.")

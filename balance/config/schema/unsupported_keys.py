@@ -10,11 +10,8 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
             "autoscaler",
         ]
     ),
-    "pool": frozenset(["tls", "discovery", "autoscaler"]),
-    "backend": frozenset(["tls"]),
-    "route": frozenset(["tls"]),
+    "pool": frozenset(["discovery", "autoscaler"]),
     "route security": frozenset(["ip_allowlist", "ip_allowlist_files", "ip_blocklist"]),
-    "tls": frozenset(["backend"]),
     "admin": frozenset(["dashboard"]),
     "admin.auth": frozenset(["basic"]),
     "metrics": frozenset(["aliases"]),

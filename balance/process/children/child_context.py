@@ -15,6 +15,7 @@ from balance.process.shared_memory.board import Board
 from balance.process.shared_memory.locks import Locks
 from balance.process.sockets.listen_sockets import ListenSockets
 from balance.security.key_set import JwksSource, KeyState
+from balance.tls.backend_context import BackendContexts
 from balance.tls.contexts import TlsContexts
 
 new_event_loop: Callable[[], asyncio.AbstractEventLoop]
@@ -44,6 +45,7 @@ class ChildContext:
     credentials: Credentials | None = None  # whom children become; None: what the supervisor is
     access_log_fd: int | None = None  # opened by the supervisor where children have other credentials, and may not
     tls: TlsContexts = field(default_factory=lambda: TlsContexts(NO_LISTENERS))  # of workers that are forked from now on
+    tls_to_backends: BackendContexts = field(default_factory=lambda: BackendContexts(NO_LISTENERS))  # likewise
 
     key_states: dict[JwksSource, KeyState] = field(default_factory=dict)  # what control has fetched; kept up to date in place
 

@@ -18,6 +18,7 @@ from balance.process.ipc.messages import REOPEN_LOGS, REWRITE_STATES
 from balance.process.log_files import ACCESS, LogFiles
 from balance.process.sockets.listen_sockets import ListenSockets, ephemeral_ports
 from balance.runtime.backend_slots import Assignment, SlotBook
+from balance.tls.backend_context import BackendContexts
 from balance.tls.contexts import TlsContexts
 from balance.tls.pem_loading import TlsError
 
@@ -95,17 +96,17 @@ class SupervisorState:
         current = replace(current, source=generation.source, changes=generation.changes)
         self.context = replace(self.context, history=(*before, current))
 
-    def _tls_contexts(self, config: Config) -> TlsContexts:
+    def _tls_contexts(self, config: Config) -> tuple[TlsContexts, BackendContexts]:
         """Made here too, before the fork, so that tickets are known to all workers, and a worker's successor has the newest.
         Workers that live make their own; where the policy of a listener has changed, theirs and those of successors differ.
         """
         try:
-            return TlsContexts(config, self.context.tls)
+            return TlsContexts(config, self.context.tls), BackendContexts(config, self.context.tls_to_backends)
         except TlsError as error:  # it was loaded a moment ago; an environment variable is missing here, say
             if not self.context.history:
                 raise StartError(f"tls.{error.key}: {error}") from None
             log.error("TLS can't be prepared for workers to come: tls.%s: %s", error.key, error)
-            return self.context.tls
+            return self.context.tls, self.context.tls_to_backends
 
     def apply_generation(self, generation: Generation, assignment: Assignment, listen_sockets: ListenSockets) -> None:
         """Commit a configuration: every child forked from now on gets it."""
@@ -116,11 +117,13 @@ class SupervisorState:
         board.use_slots(assignment.used)
         self.book.adopt(assignment)
         history = tuple(trim_history([*self.context.history, generation]))
+        tls, tls_to_backends = self._tls_contexts(generation.config)
         self.context = replace(
             self.context,
             history=history,
             listen_sockets=listen_sockets,
             names=self.book.names,
-            tls=self._tls_contexts(generation.config),
+            tls=tls,
+            tls_to_backends=tls_to_backends,
         )
         board.set_generation(generation.number)

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from time import time
 
-from balance.config.checking.tls_clients import ended_list
-from balance.config.checking.tls_dates import expiry_warning
+from balance.config.checking.tls.tls_clients import ended_list
+from balance.config.checking.tls.tls_dates import expiry_warning
 from balance.config.model import Config
 from balance.tls.distinguished_name import name_text
 from balance.tls.pem_loading import TlsError, infos
@@ -81,6 +81,8 @@ class CertificateWatch:
                 for pem in (listener.tls.client_ca_file, listener.tls.client_crl_file):
                     if pem.file:
                         yield pem
+        for tls in {pool.tls for pool in self._config().pools}:
+            yield from (pem for pem in (tls.ca_file, tls.client_cert_file, tls.client_key_file) if pem.file)
 
     def has_changed(self) -> bool:
         """Look at every file once. Whether one has changed since it was read, and has stayed so since the last look."""
@@ -106,20 +108,32 @@ class CertificateWatch:
 
     def expiring(self, now: float) -> Iterator[str]:
         """A warning for each certificate that has come nearer to its end than the last one said: at 30 and 7 days, and 0."""
-        config = self._config()
-        served = [*((f"listener {each.name}", each.tls) for each in config.listeners), ("admin", config.admin.tls.policy)]
-        for where, tls in served:
-            for certificate in tls.certificates if tls.enabled else ():
-                try:
-                    not_after = infos(certificate.cert_file)[0].not_after
-                except TlsError:
-                    continue
-                warning = expiry_warning(certificate.cert_file.file, not_after, now)
-                key = (certificate.cert_file.file, not_after)
-                if warning is not None and warning.days < self._warned.get(key, 1000):
-                    self._warned[key] = warning.days
-                    yield f"{where}: {warning.message}"
+        for owner, file, by in self._dated():
+            try:
+                not_after = infos(file)[0].not_after
+            except TlsError:
+                continue
+            warning = expiry_warning(file.file, not_after, now, by)
+            key = (file.file, not_after)
+            if warning is not None and warning.days < self._warned.get(key, 1000):
+                self._warned[key] = warning.days
+                yield f"{owner}: {warning.message}"
+        for where, tls in self._served():
             yield from self._ended_lists(where, tls, now)
+
+    def _served(self) -> list[tuple[str, ServerTls]]:
+        """Whose TLS towards clients it is."""
+        config = self._config()
+        return [*((f"listener {each.name}", each.tls) for each in config.listeners), ("admin", config.admin.tls.policy)]
+
+    def _dated(self) -> Iterator[tuple[str, PemFile, str]]:
+        """Whose each certificate is, its file, and who refuses it once it has ended."""
+        for where, tls in self._served():
+            for certificate in tls.certificates if tls.enabled else ():
+                yield where, certificate.cert_file, "clients refuse it"
+        for pool in self._config().pools:
+            if pool.tls.client_cert_file.file:
+                yield f"pool {pool.name}", pool.tls.client_cert_file, "backends refuse it"
 
     def _ended_lists(self, where: str, tls: ServerTls, now: float) -> Iterator[str]:
         """A warning for each revocation list that has ended, once."""

@@ -90,8 +90,10 @@ class ReloadOperation:
             return
         config = self._supervisor_state.context.config
         in_use = [*(listener.tls for listener in config.listeners), config.admin.tls.policy]
+        towards_backends = (pool.tls.client for pool in config.pools if pool.tls.client is not None)
         served = Served(
-            tuple(chain.from_iterable(tls.certificates for tls in in_use)), tuple(tls.client_crl_file for tls in in_use)
+            (*chain.from_iterable(tls.certificates for tls in in_use), *towards_backends),
+            tuple(tls.client_crl_file for tls in in_use),
         )
         request = replace(request, served=served)
         self._loader = Child("loader")

@@ -64,15 +64,17 @@ class Worker:
         self._key_sets = KeySets(self._want_keys, context.key_states)
         self._pipe_end: PipeEnd | None = None
         self._health_view = HealthView(loop, context, row, self._key_sets)
-        snapshot = build(context.config, context.slots, counts, random.random, self._health_view.shared, moment_now())
-        shared = self._health_view.shared
+        shared, to_backends = self._health_view.shared, context.tls_to_backends
+        snapshot = build(context.config, context.slots, counts, random.random, shared, moment_now(), to_backends)
         self._listener_server = ListenerServer(
             loop, snapshot, counts, context.config.logging, shared, context.tls, context.access_log_fd
         )
         self._health_view.begin(snapshot, self._listener_server)
         self._listener_server.catch_up = self._health_view.refresh_if_changed
         self._shared_store = SharedStore(self._health_view.shared, self._cells, lambda: self._listener_server.snapshot)
-        self._worker_reload = WorkerReload(loop, self._listener_server, self._health_view, counts, self._shared_store)
+        self._worker_reload = WorkerReload(
+            loop, self._listener_server, self._health_view, counts, self._shared_store, to_backends
+        )
 
     async def serve(self, supervisor_pipe: SupervisorPipe) -> None:
         """Accept until told to stop, then drain."""

@@ -39,6 +39,7 @@ from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.snapshot import Renewal, Snapshot, prepare
 from balance.stages.environment import Moment
+from balance.tls.backend_context import BackendContexts
 from balance.tls.contexts import TlsContexts
 from balance.tls.pem_loading import TlsError
 
@@ -63,6 +64,7 @@ class Prepared:
     renewals: list[Renewal]
     access: AccessLog | None
     tls: TlsContexts
+    tls_to_backends: BackendContexts
 
 
 class WorkerReload:
@@ -75,7 +77,9 @@ class WorkerReload:
         health_view: HealthView,
         row: counters.Row,
         shared_store: SharedStore,
+        tls_to_backends: BackendContexts,
     ) -> None:
+        self._tls_to_backends = tls_to_backends
         self._loop = loop
         self._listener_server = listener_server
         self._health_view = health_view
@@ -170,14 +174,15 @@ class WorkerReload:
         config = config_update.config
         current = self._listener_server.snapshot
         shared = self._health_view.shared
+        to_backends = BackendContexts(config, self._tls_to_backends)
         snapshot, renewals = prepare(
-            config, config_update.slots, self._row, random.random, shared, current, leaving, moment_now()
+            config, config_update.slots, self._row, random.random, shared, current, leaving, moment_now(), to_backends
         )
         tls = TlsContexts(config, self._listener_server.tls)
         access = AccessLog(config.logging.access_log, access_log_fd) if config.logging.access_log.enabled else None
         if gc.get_count()[0] > GC_FREEZE_THRESHOLD:
             gc.freeze()
-        return Prepared(snapshot, renewals, access, tls)
+        return Prepared(snapshot, renewals, access, tls, to_backends)
 
     async def _commit(self, prepare_request: PrepareRequest, prepared: Prepared) -> None:
         self._prepare_request = self._prepared = None
@@ -188,6 +193,7 @@ class WorkerReload:
         for _ in self._health_view.prime(prepared.snapshot, [renewal.pool for renewal in prepared.renewals]):
             await pause.if_due()
         sockets = [(name, available[number]) for name, number in prepare_request.sockets]
+        self._tls_to_backends = prepared.tls_to_backends
         await self._listener_server.swap(prepared.snapshot, prepared.renewals, sockets, prepared.tls)
         self._health_view.swap_done()
         self._listener_server.log_to(prepared.access)

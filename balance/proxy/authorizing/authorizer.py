@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Final
 
 from balance.background_tasks import spawn
 from balance.errors import UpstreamError
 from balance.http1.response import ResponseReader
-from balance.model import Address, Outcome, TryPhase, Why
+from balance.model import BACKEND_TLS, Address, Outcome, TryPhase, Why
 from balance.proxy.authorizing.authorizer_connection import AuthorizerConnection
 from balance.proxy.net.dial import dial
 from balance.proxy.worker_context import WorkerContext
@@ -25,6 +26,7 @@ from balance.runtime.backend import Backend
 from balance.runtime.lease import Lease
 from balance.runtime.pool import Pool
 from balance.stages.security.authorization import Answer, Question
+from balance.tls.backend_context import UpstreamTls
 from balance.transform.lines_per_try import own_host
 
 MAX_ASKING: Final = 128  # questions under way at once, and so connections
@@ -165,7 +167,7 @@ class Authorizer:
         self.worker = worker
         self._begun = 0  # questions under way
         self._queue: dict[Asking, None] = {}  # in their order
-        self._idle: dict[Address, list[AuthorizerConnection]] = {}
+        self._idle: dict[tuple[Address, UpstreamTls | None], list[AuthorizerConnection]] = {}
         self._is_sweeping = False
 
     def ask(self, pool: Pool, question: Question, reader: ResponseReader, done: Callable[[Answer], None]) -> Asking | None:
@@ -199,10 +201,11 @@ class Authorizer:
         worker = self.worker
         worker.row.cells[backend.block + counters.CONNECTS] += 1
         worker.descriptors.dialling()
+        tls = backend.tls
+        header = local_header(backend.proxy_protocol) if backend.proxy_protocol else b""
         try:
-            connection = await dial(
-                worker.loop, worker.resolver, backend.address, lambda: AuthorizerConnection(self, backend), timeout_s
-            )
+            make = partial(AuthorizerConnection, self, backend, tls)
+            connection = await dial(worker.loop, worker.resolver, backend.address, make, timeout_s, tls, header)
             if connection.is_lost:
                 raise UpstreamError(TryPhase.CONNECT, Why.CONNECT_FAILED, "it was closed as soon as it was made")
         except UpstreamError as error:
@@ -210,15 +213,17 @@ class Authorizer:
             worker.row.cells[backend.block + counters.CONNECT_FAILURES] += 1
             if error.is_ours:
                 worker.dial_failed_here(error)
+            elif error.why in BACKEND_TLS:
+                worker.handshake_failed(backend, error.detail)
             return error
         connection.opened()
-        if backend.proxy_protocol and connection.is_usable:
-            connection.transport.write(local_header(backend.proxy_protocol))
+        if header and tls is None and connection.is_usable:
+            connection.transport.write(header)
         return connection
 
     def take(self, backend: Backend, now: float) -> AuthorizerConnection | None:
         """The newest kept connection that may be used."""
-        kept = self._idle.get(backend.address)
+        kept = self._idle.get((backend.address, backend.tls))
         while kept:
             connection = kept.pop()
             if connection.is_usable and now - connection.parked_at < backend.idle_time.limit_s(now):
@@ -228,7 +233,7 @@ class Authorizer:
 
     def park(self, connection: AuthorizerConnection) -> None:
         """Keep a connection for the next question, or close it."""
-        kept = self._idle.setdefault(connection.backend.address, [])
+        kept = self._idle.setdefault((connection.backend.address, connection.tls), [])
         if not connection.is_usable or len(kept) >= MAX_IDLE or self.worker.is_draining:
             connection.close()
             return
@@ -248,7 +253,7 @@ class Authorizer:
     def _sweep(self) -> None:
         """Close those that backends may close soon, and forget those that they have closed."""
         now = monotonic()
-        for address, kept in list(self._idle.items()):
+        for place, kept in list(self._idle.items()):
             stays = []
             for connection in kept:
                 if connection.is_usable and now - connection.parked_at < connection.backend.idle_time.limit_s(now):
@@ -256,9 +261,9 @@ class Authorizer:
                 else:
                     connection.close()
             if stays:
-                self._idle[address] = stays
+                self._idle[place] = stays
             else:
-                del self._idle[address]
+                del self._idle[place]
         self._is_sweeping = bool(self._idle)
         if self._is_sweeping:
             self.worker.loop.call_later(SWEEP_S, self._sweep)

@@ -17,6 +17,7 @@ from balance.http1.head import Response
 from balance.http1.response import MAX_HEAD, ResponseReader, refuse
 from balance.runtime.backend import Backend
 from balance.stages.security.authorization import Answer
+from balance.tls.backend_context import UpstreamTls
 
 if TYPE_CHECKING:
     from balance.proxy.authorizing.authorizer import Asking, Authorizer
@@ -30,12 +31,13 @@ class AuthorizerConnection(asyncio.Protocol):
     """Made by a dial. `asking` is the question under way; without one, whatever comes closes it."""
 
     __slots__ = ("_body", "_buffer", "_interims", "_is_counted", "_owner", "_parts", "_reader", "_response", "_size",
-                 "asking", "backend", "is_lost", "is_usable", "parked_at", "transport")  # fmt: skip
+                 "asking", "backend", "is_lost", "is_usable", "parked_at", "tls", "transport")  # fmt: skip
 
-    def __init__(self, owner: Authorizer, backend: Backend) -> None:
+    def __init__(self, owner: Authorizer, backend: Backend, tls: UpstreamTls | None) -> None:
         self.transport: asyncio.Transport
         self._owner = owner
         self.backend = backend
+        self.tls = tls  # its backend's when it was dialled
         self._is_counted = False
         self.is_lost = False
         self.is_usable = False  # it may get another question, once this one is answered
@@ -101,7 +103,7 @@ class AuthorizerConnection(asyncio.Protocol):
         if self._is_counted:
             self._is_counted = False
             self._owner.worker.descriptors.upstreams -= 1
-        self._ended(is_cut=exc is not None)
+        self._ended(is_cut=True)  # with TLS no end was told before it: the close_notify is missing
 
     # --- the answer -----------------------------------------------------------------------------------
 

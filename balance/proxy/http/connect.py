@@ -5,9 +5,13 @@ Independent of exchanges: the caller decides what is sent on it and what may be 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from balance.errors import UpstreamError
+from balance.model import BACKEND_TLS
+from balance.proxy.http.tls_upstream import TlsUpstream
 from balance.proxy.http.upstream import Upstream
 from balance.proxy.net.dial import dial
 from balance.proxy.worker_context import WorkerContext
@@ -44,15 +48,23 @@ async def connect(
     """
     worker.row.cells[backend.block + counters.CONNECTS] += 1
     worker.descriptors.dialling()
+    tls = backend.tls
+    make: Callable[[], Upstream] = partial(Upstream, worker, backend)
+    if tls is not None:
+        make = partial(TlsUpstream, worker, backend, tls)
     try:
-        upstream = await dial(worker.loop, worker.resolver, backend.address, lambda: Upstream(worker, backend), timeout_s)
+        upstream = await dial(worker.loop, worker.resolver, backend.address, make, timeout_s, tls, proxy_header)
     except UpstreamError as error:
         worker.descriptors.upstreams -= 1
         worker.row.cells[backend.block + counters.CONNECT_FAILURES] += 1
         if error.is_ours:
             worker.dial_failed_here(error)
+        elif tls is not None and error.why in BACKEND_TLS:
+            worker.handshake_failed(backend, error.detail)
         return error
     upstream.opened()
-    if proxy_header and not upstream.transport.is_closing():
+    if tls is not backend.tls:  # a reload has changed it meanwhile: it serves this request, and no other
+        upstream.parking = []
+    if proxy_header and tls is None and not upstream.transport.is_closing():
         upstream.transport.write(proxy_header)
     return upstream

@@ -724,6 +724,17 @@ class Exchange:
             else:
                 self._failed_try().reset_on_reuse(exc)
 
+    def upstream_refused(self, error: UpstreamError) -> None:
+        """The backend has refused the connection after the request was sent on it, and has looked at nothing of it. No effect
+        when there is a reply: the end of the connection follows.
+        """
+        if self._state is not SENT or self._partial_head or self.interims or self._is_reused:
+            return
+        if self.upload is not None and self.upload.kept is None:  # what was sent can't be sent again
+            self._failed_try().fail(error, Outcome.FAILED)
+        else:
+            self._failed_try().not_connected(error)
+
     def client_gone(self) -> None:
         """The client connection has ended: abort the request at the backend, without a failure of the backend."""
         if self._state is not ENDED:

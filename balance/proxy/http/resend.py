@@ -37,7 +37,7 @@ _DETAIL: Final = {
     Why.RESPONSE_HEADER_TIMEOUT: "the backend did not reply in time",
 }
 _NOT_REACHED: Final = "the backend could not be reached"  # every other Why
-_LATE: Final = (Why.CONNECT_TIMEOUT, Why.RESPONSE_HEADER_TIMEOUT)
+_LATE: Final = (Why.CONNECT_TIMEOUT, Why.RESPONSE_HEADER_TIMEOUT, Why.BACKEND_TLS_TIMEOUT)
 
 
 def is_repeatable(request: Request, retrying: RetryPolicy | None) -> bool:

@@ -21,6 +21,9 @@ from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
 from balance.runtime.pool import Pool
 from balance.stages.mirror import SAFE_METHODS
+from balance.tls.backend_context import UpstreamTls
+
+Place = tuple[Address, UpstreamTls | None]  # what connections lead to; one with another identity is used for no other
 
 MAX_QUEUED: Final = 128  # copies
 MAX_CONNECTIONS: Final = 8  # copies under way at once
@@ -79,7 +82,7 @@ class CopyQueue:
         self.worker = worker
         self._waiting: deque[Copy] = deque()
         self._connections = 0
-        self._idle: dict[Address, list[MirrorConnection]] = {}
+        self._idle: dict[Place, list[MirrorConnection]] = {}
 
     def offer(self, copy: Copy) -> None:
         """Queue a whole copy, or drop it when the queue is full."""
@@ -111,33 +114,34 @@ class CopyQueue:
         if not ready:
             return False
         backend = choices(ready, [backend.load.weight for backend in ready])[0]
-        address = backend.address
+        place = backend.address, backend.tls
         self.worker.row.cells[backend.block + counters.COPIES] += 1
-        connection = self._take(address)
-        if connection is not None and await self._ask(connection, address, copy):
+        connection = self._take(place)
+        if connection is not None and await self._ask(connection, place, copy):
             return True
         if connection is not None and copy.method not in SAFE_METHODS:
             return False  # it may have been read before the connection ended
-        return await self._ask(await self._dial(address), address, copy)
+        return await self._ask(await self._dial(place), place, copy)
 
-    async def _ask(self, connection: MirrorConnection, address: Address, copy: Copy) -> bool:
+    async def _ask(self, connection: MirrorConnection, place: Place, copy: Copy) -> bool:
         try:
             is_answered = await connection.send(self.worker.loop, copy.method, copy.data)
         except BaseException:
             connection.close()
             raise
         if connection.is_usable and not self.worker.is_draining:
-            self._park(connection, address)
+            self._park(connection, place)
         else:
             connection.close()
         return is_answered
 
-    async def _dial(self, address: Address) -> MirrorConnection:
+    async def _dial(self, place: Place) -> MirrorConnection:
         worker = self.worker
         worker.descriptors.dialling()
         try:
+            address, tls = place
             connection = await dial(
-                worker.loop, worker.resolver, address, lambda: MirrorConnection(worker.descriptors), TIMEOUT_S
+                worker.loop, worker.resolver, address, lambda: MirrorConnection(worker.descriptors), TIMEOUT_S, tls
             )
         except BaseException:
             worker.descriptors.upstreams -= 1
@@ -145,20 +149,20 @@ class CopyQueue:
         connection.opened()
         return connection
 
-    def _take(self, address: Address) -> MirrorConnection | None:
+    def _take(self, place: Place) -> MirrorConnection | None:
         """The newest idle connection that is still open."""
-        idle = self._idle.get(address)
+        idle = self._idle.get(place)
         while idle:
             connection = idle.pop()
             if not idle:
-                del self._idle[address]
+                del self._idle[place]
             if connection.is_usable:
                 return connection
         return None
 
-    def _park(self, connection: MirrorConnection, address: Address) -> None:
-        self._idle.setdefault(address, []).append(connection)
-        self.worker.loop.call_later(IDLE_S, self._close_idle, connection, address, connection.served)
+    def _park(self, connection: MirrorConnection, place: Place) -> None:
+        self._idle.setdefault(place, []).append(connection)
+        self.worker.loop.call_later(IDLE_S, self._close_idle, connection, place, connection.served)
 
     def close_idle(self) -> None:
         """Close all idle connections."""
@@ -167,15 +171,15 @@ class CopyQueue:
             for connection in connections:
                 connection.close()
 
-    def _close_idle(self, connection: MirrorConnection, address: Address, served: int) -> None:
+    def _close_idle(self, connection: MirrorConnection, place: Place, served: int) -> None:
         """Close a connection that has sent nothing since it was parked."""
         if connection.served == served:
             connection.close()
-            idle = self._idle.get(address, [])
+            idle = self._idle.get(place, [])
             if connection in idle:
                 idle.remove(connection)
             if not idle:
-                self._idle.pop(address, None)
+                self._idle.pop(place, None)
 
 
 def copy_queue(worker: WorkerContext, mirror: str) -> CopyQueue:

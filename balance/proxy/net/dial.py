@@ -17,6 +17,8 @@ from typing import Any, TypeVar, cast
 
 from balance.errors import UpstreamError
 from balance.model import Address, TryPhase, Why
+from balance.proxy.net.tls_dial import TlsDial
+from balance.tls.backend_context import UpstreamTls
 
 log = logging.getLogger("balance.worker")
 
@@ -80,35 +82,60 @@ class Resolver:
 
 
 async def dial(
-    loop: asyncio.AbstractEventLoop, resolver: Resolver, address: Address, factory: Callable[[], P], timeout_s: float
+    loop: asyncio.AbstractEventLoop,
+    resolver: Resolver,
+    address: Address,
+    factory: Callable[[], P],
+    timeout_s: float,
+    tls: UpstreamTls | None = None,
+    header: bytes = b"",
 ) -> P:
-    """A connected protocol made by `factory`.
+    """A connected protocol made by `factory`; with `tls` after the handshake, before which `header` is sent.
 
     UpstreamError in TryPhase.CONNECT when it fails or takes more than `timeout_s` seconds (0: no limit).
     """
+    secured = None if tls is None else TlsDial(tls, header, timeout_s)
     try:
         async with asyncio.timeout(timeout_s or None):
-            return await _connect(loop, resolver, address, factory, timeout_s)
-    except TimeoutError:
-        raise UpstreamError(TryPhase.CONNECT, Why.CONNECT_TIMEOUT, f"no connection within {timeout_s:g} s") from None
-    except OSError as error:
+            return await _connect(loop, resolver, address, factory, timeout_s, secured)
+    except (OSError, ValueError) as error:
+        if secured is not None and secured.is_connected:
+            raise UpstreamError(TryPhase.CONNECT, *secured.failure(error)) from None
+        if isinstance(error, TimeoutError):
+            raise UpstreamError(TryPhase.CONNECT, Why.CONNECT_TIMEOUT, f"no connection within {timeout_s:g} s") from None
+        if not isinstance(error, OSError):
+            raise
         why = Why.CONNECT_REFUSED if error.errno in _REFUSED else Why.CONNECT_FAILED
         raise UpstreamError(TryPhase.CONNECT, why, error.strerror or str(error), is_ours=error.errno in _OURS) from None
 
 
 async def _connect(
-    loop: asyncio.AbstractEventLoop, resolver: Resolver, address: Address, factory: Callable[[], P], timeout_s: float
+    loop: asyncio.AbstractEventLoop,
+    resolver: Resolver,
+    address: Address,
+    factory: Callable[[], P],
+    timeout_s: float,
+    secured: TlsDial | None,
 ) -> P:
     if address.is_unix:
-        _, protocol = await loop.create_unix_connection(cast(Any, factory), address.path)
-        return cast(P, protocol)
+        return await _open(loop, factory, "", address, secured)
     hosts = [address.host] if address.is_ip else await resolver.resolve(address.host)
     if not hosts:
         raise OSError(errno.ENXIO, f"{address.host} has no address")
     for host in hosts[:-1]:
         with contextlib.suppress(OSError):  # includes TimeoutError: a silent address leaves time for the others
             async with asyncio.timeout(timeout_s / len(hosts) or None):
-                _, protocol = await loop.create_connection(cast(Any, factory), host, address.port)
-                return cast(P, protocol)
-    _, protocol = await loop.create_connection(cast(Any, factory), hosts[-1], address.port)
+                return await _open(loop, factory, host, address, secured)
+    return await _open(loop, factory, hosts[-1], address, secured)
+
+
+async def _open(
+    loop: asyncio.AbstractEventLoop, factory: Callable[[], P], host: str, address: Address, secured: TlsDial | None
+) -> P:
+    if secured is not None:
+        return await secured.open(loop, factory, host, address)
+    if address.is_unix:
+        _, protocol = await loop.create_unix_connection(cast(Any, factory), address.path)
+    else:
+        _, protocol = await loop.create_connection(cast(Any, factory), host, address.port)
     return cast(P, protocol)

@@ -9,6 +9,7 @@ import fcntl
 import os
 import select
 import socket
+import ssl
 import struct
 import termios
 
@@ -35,6 +36,29 @@ def reset(transport: asyncio.Transport) -> None:
 def has_tls(transport: asyncio.BaseTransport) -> bool:
     """Whether TLS is spoken on it. uvloop's TLS has no half-close, and its socket's bytes are not the connection's."""
     return transport.get_extra_info("ssl_object") is not None
+
+
+def read_at_once(transport: asyncio.BaseTransport) -> None:
+    """Let a TLS transport read from its socket only while all that it has read is decrypted and taken.
+
+    uvloop closes a connection at the peer's FIN, and drops what a paused protocol has not taken yet. So it may not see the FIN
+    before: with the socket's reading paused, the end waits in the kernel, behind the bytes.
+    """
+    limit = getattr(transport, "set_read_buffer_limits", None)  # of uvloop's and asyncio's TLS alike
+    if limit is not None and has_tls(transport):
+        limit(high=1, low=0)
+
+
+def end_tls(transport: asyncio.Transport) -> None:
+    """Send a close_notify on a connection to a backend, and go on reading: the half-close of TLS, which uvloop lacks.
+
+    A backend may answer after it (RFC 8446 section 6.1; with TLS 1.2 many close at once, as RFC 5246 section 7.2.1 had it).
+    """
+    made = transport.get_extra_info("ssl_object")
+    if made is not None and not transport.is_closing():
+        with contextlib.suppress(ssl.SSLError):  # SSLWantReadError, as the peer's has not come
+            made.unwrap()
+        transport.writelines(())  # sends what OpenSSL has written
 
 
 def end_now(transport: asyncio.Transport) -> None:

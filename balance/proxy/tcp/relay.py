@@ -13,8 +13,9 @@ from typing import Protocol, cast
 from balance.model import Why
 from balance.proxy.clients import Clients
 from balance.proxy.net.backpressure import Backpressure
-from balance.proxy.net.sockets import has_tls, read_now, reset, unsent
+from balance.proxy.net.sockets import end_tls, has_tls, read_at_once, read_now, reset, unsent
 from balance.proxy.net.timer_wheel import NEVER, Timed, TimerWheel
+from balance.tls.backend_failure import late_refusal
 
 _LOOKS = 8  # per idle timeout: a silent relay is cut after 1 to 1 + 1/8 of it
 _COUNT_EVERY_S = 10.0  # without an idle timeout
@@ -41,6 +42,7 @@ class RelayEnd(Backpressure):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        read_at_once(transport)
 
     def data_received(self, data: bytes) -> None:
         self.bytes_received += len(data)
@@ -56,7 +58,8 @@ class RelayEnd(Backpressure):
         self.saw_eof = True
         if self.relay is not None:
             self.relay.half_closed(self)
-        # Our side stays open: the other direction may still flow. Not with TLS: uvloop answers a close_notify with its own.
+        # Our side stays open: the other direction may still flow. Not with TLS: uvloop sends what it was given, and answers a
+        # close_notify with its own.
         return not has_tls(self.transport)
 
     def pause_writing(self) -> None:
@@ -164,7 +167,9 @@ class Relay(Timed):
         elif not other.transport.is_closing():
             if other.transport.can_write_eof():
                 other.transport.write_eof()
-            else:  # TLS, where a half-close can't be sent
+            elif end is self.client:
+                end_tls(other.transport)
+            else:  # the backend has said its last, so a client with TLS is done
                 other.transport.close()
 
     def lost(self, end: RelayEnd, exc: Exception | None) -> None:
@@ -173,8 +178,11 @@ class Relay(Timed):
         is_first = self._why is None
         if is_first and end.saw_eof and (exc is None or end is self.upstream):
             self._why = Why.OK
+        elif is_first and end is self.client:
+            self._why = Why.CLIENT_ABORT
         elif is_first:
-            self._why = Why.CLIENT_ABORT if end is self.client else Why.RESET_MID_RESPONSE
+            refused = None if end.bytes_received else late_refusal(exc)
+            self._why = Why.RESET_MID_RESPONSE if refused is None else refused.why
         if other.is_lost:
             self._end()
         elif end.saw_eof:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, Final
 
 from balance.background_tasks import spawn
 from balance.errors import UpstreamError
 from balance.http1.head import RequestFields
 from balance.log_lines.access_record import NEVER_US, FailedTry
-from balance.model import Outcome, Why
+from balance.model import BACKEND_TLS, Outcome, Why
 from balance.proxy.access_records import session
 from balance.proxy.clients import Clients
 from balance.proxy.net.dial import dial
-from balance.proxy.net.sockets import KEEP_ALIVE_AFTER_S, keep_alive, other_address, reset, was_reset
+from balance.proxy.net.sockets import KEEP_ALIVE_AFTER_S, has_tls, keep_alive, other_address, reset, was_reset
 from balance.proxy.net.timer_wheel import NEVER
 from balance.proxy.tcp.relay import Relay, RelayEnd
 from balance.proxy.worker_context import WorkerContext
@@ -25,6 +25,7 @@ from balance.runtime.backend import Backend
 from balance.runtime.lease import Lease
 from balance.runtime.snapshot import Listener
 
+_BACKENDS_FAULT: Final = BACKEND_TLS | {Why.RESET_MID_RESPONSE}
 _NO_FIELDS = RequestFields()  # TCP mode has no fields to hash
 
 
@@ -125,6 +126,8 @@ class Downstream(RelayEnd):
                     self._count(lease.backend, counters.CONNECT_FAILURES)
                     if error.is_ours:
                         self._worker.dial_failed_here(error)
+                    elif error.why in BACKEND_TLS:
+                        self._worker.handshake_failed(lease.backend, error.detail)
                     self._release(Outcome.ABORTED if error.is_ours else Outcome.FAILED, error.why)
                     tried.append(lease.backend)
                 else:
@@ -228,7 +231,9 @@ class Downstream(RelayEnd):
         self._count(backend, counters.CONNECTS)
         worker.descriptors.dialling()
         try:
-            return await dial(worker.loop, worker.resolver, backend.address, RelayEnd, self._listener.timeouts.connect_s)
+            tls, connect_s = backend.tls, self._listener.timeouts.connect_s
+            header = self._proxy_header(backend.proxy_protocol) if tls is not None and backend.proxy_protocol else b""
+            return await dial(worker.loop, worker.resolver, backend.address, RelayEnd, connect_s, tls, header)
         except BaseException:
             worker.descriptors.upstreams -= 1
             raise
@@ -240,7 +245,7 @@ class Downstream(RelayEnd):
             return
         worker, timeouts = self._worker, self._listener.timeouts
         idle_s = timeouts.idle_s
-        if lease.backend.proxy_protocol:
+        if lease.backend.proxy_protocol and not has_tls(upstream.transport):
             upstream.transport.write(self._proxy_header(lease.backend.proxy_protocol))
         if not idle_s or idle_s > KEEP_ALIVE_AFTER_S:  # else the idle timeout comes first
             keep_alive(upstream.transport.get_extra_info("socket"))
@@ -314,7 +319,7 @@ class _Session:
         self._worker.row.cells[counters.WHY + why] += 1
         self._lease.backend.open_count -= 1
         self._worker.descriptors.upstreams -= 1
-        outcome = Outcome.FAILED if why is Why.RESET_MID_RESPONSE else Outcome.OK if why is Why.OK else Outcome.ABORTED
+        outcome = Outcome.FAILED if why in _BACKENDS_FAULT else Outcome.OK if why is Why.OK else Outcome.ABORTED
         now = time.monotonic()
         if outcome is Outcome.OK:
             self._worker.row.observe_time(

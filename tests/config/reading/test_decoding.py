@@ -77,7 +77,7 @@ ADDED = [
     ("    name: a b", "5:11: backends[0].name: 'a b' is not a name; write up to 100 characters without spaces or slashes"),
     ("    metadata: {v: 1.10}", '5:19: backends[0].metadata.v: expected text, got 1.1; put it in quotes: "1.1"'),
     ("  - 127.0.0.1:9002", "5:5: backends[1]: expected keys below it, as {address: \"127.0.0.1:9001\"}, got '127.0.0.1:9002'"),
-    ("  - name: b", "5:5: backends[1]: 'address' is missing: host:port, [v6]:port, unix:/path or http://host:port"),
+    ("  - name: b", "5:5: backends[1]: 'address' is missing: host:port, [v6]:port, unix:/path, http"),
     (
         "  - address: localhost",
         "5:14: backends[1].address: 'localhost' has no port; write host:port, :port, [v6]:port or unix:",
@@ -87,7 +87,10 @@ ADDED = [
     ("  - address: a:70000", "5:14: backends[1].address: 'a:70000': port 70000 is not in 0..65535"),
     ("  - address: a:http", "5:14: backends[1].address: 'a:http': the port 'http' is not a number"),
     ("  - address: ::1:80", "5:14: backends[1].address: '::1:80': write an IPv6 address in brackets, like [::1]:8080"),
-    ("  - address: https://a", "5:14: backends[1].address: 'https://a': TLS to backends is not available in this version; "),
+    (
+        "  - address: https://a/x",
+        "5:14: backends[1].address: 'https://a/x': a backend is an address only; write https://host:p",
+    ),
     (
         "  - address: http://a/x",
         "5:14: backends[1].address: 'http://a/x': a backend is an address only; write http://host:port",

@@ -36,7 +36,17 @@ def test_an_address_to_listen_on(text: str, address: Address) -> None:
     ],
 )
 def test_an_address_of_a_backend_may_be_a_url(text: str, address: Address) -> None:
-    assert BACKEND_ADDRESS.read(text) == address
+    assert BACKEND_ADDRESS.read(text).address == address
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme", "port"),
+    [("app:1", "", 1), ("tcp://app:1", "", 1), ("http://app", "http", 80), ("https://app", "https", 443),
+     ("HTTPS://app:8443/", "https", 8443)],
+)  # fmt: skip
+def test_the_scheme_of_a_url_says_whether_a_backend_has_tls(text: str, scheme: str, port: int) -> None:
+    found = BACKEND_ADDRESS.read(text)
+    assert (found.scheme, found.address) == (scheme, Address("app", port))
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ SECTION_TEXTS = {
     "security": "security: {{{key}: 1}}",
     "listener security": "listeners: [{{listen: ':1', security: {{{key}: 1}}}}]",
     "tls": "tls: {{{key}: 1}}",
+    "listener tls": "listeners: [{{listen: ':1', tls: {{{key}: 1}}}}]",
     "admin": "admin: {{{key}: 1}}",
     "admin.auth": "admin: {{auth: {{{key}: 1}}}}",
     "metrics": "metrics: {{{key}: 1}}",

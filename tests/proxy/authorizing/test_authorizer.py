@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pem_files import authority, read
 from rawclient import Message, Wire, get, ok, post
 from routed import http, to
 from stage import Backend, Script, Stage, serve, until
+from tls_server import answering, server_context, tls_server
 
 from balance.config.model import Timeouts
 from balance.model import Why
@@ -18,6 +20,7 @@ from balance.proxy.authorizing import authorizer
 from balance.runtime import counters
 from balance.security.settings import ForwardAuth, RouteSecurity
 from balance.stages.security.authorization import Answer
+from balance.tls.settings import BackendTls
 
 HEAD_ONLY = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
 DENIED = b"HTTP/1.1 302 Found\r\nLocation: /login\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 5\r\n\r\nlogin"
@@ -427,3 +430,21 @@ async def test_no_answer_within_the_whole_time_of_a_request(stage: Stage) -> Non
 
 def test_an_answer_without_a_status_is_none() -> None:
     assert Answer(0, detail="down").detail == "down"
+
+
+async def test_an_authorizer_with_tls_is_verified_and_asked_on_a_connection_that_is_kept(stage: Stage) -> None:
+    ca = authority()
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nRemote-User: ada\r\n\r\n"
+    with tls_server(server_context(ca.issue("auth.internal")), answering(reply)) as server:
+        await open_with(stage, serve(good("nobody")))
+        statuses = []
+        for name in ("auth.internal", "other.internal"):
+            first, second = stage.snapshot.config.pools
+            tls = BackendTls(True, ca_file=read(ca.cert), server_name=name)
+            backends = (replace(second.backends[0], address=server.address),)
+            await stage.reload(replace(stage.snapshot.config, pools=(first, replace(second, backends=backends, tls=tls))))
+            wire = await stage.client()
+            replies = [await ask(wire) for _ in range(2)]
+            statuses += [each.status for each in replies]
+        assert statuses == [200, 200, 503, 503]
+        assert server.names == ["auth.internal", "other.internal", "other.internal"]

@@ -54,10 +54,47 @@ class SniSection(Section):
     )
 
 
-class ServerTlsSection(Section):
-    """TLS towards clients. Every listener has that at the top; keys of its own win, one by one."""
+_SERVER_NAME = kind.text_matching(
+    r"[0-9A-Fa-f.:]*:[0-9A-Fa-f.:]*|"
+    + r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?",
+    "a host name or an IP address, without a port",
+    253,
+)
 
-    section_name = "tls"
+
+class BackendTlsSection(Section):
+    """TLS to backends: of a pool, or of every pool that doesn't say otherwise. Health checks have the same.
+
+    Backends are verified, by their name too, unless `verify` says otherwise; a handshake is a part of `timeouts.connect`."""
+
+    section_name = "tls.backend"
+    enabled: Flag = key(
+        "Whether backends have it whose address has no scheme; those with https:// always have. True when there is a section.",
+        True,
+    )
+    verify: Flag = key(
+        "Whether a backend's certificate has to be trusted, and to be for its name. false is for tests: anybody on the way may "
+        "then read and change what is sent.",
+        True,
+    )
+    ca_file: Annotated[str, kind.FILE] = key(
+        "Who is trusted, in PEM format, and nobody else. Default: the system's authorities."
+    )
+    client_cert_file: Annotated[str, kind.FILE] = key(
+        "Our own certificate, for backends that ask for one (mTLS), in PEM format."
+    )
+    client_key_file: Annotated[str, kind.FILE] = key(KEY_TEXT)
+    client_key_password_env: Annotated[str, VARIABLE] = key(PASSWORD_TEXT)
+    server_name: Annotated[str, _SERVER_NAME] = key(
+        "The name that is asked for (SNI) and that the certificate has to be for. Default: the host of the backend's "
+        "address, a name or an IP address."
+    )
+
+
+class ServerTlsSection(Section):
+    """TLS of a listener towards its clients. Keys given here win over those at the top, one by one."""
+
+    section_name = "listener tls"
     enabled: Flag = key("Whether it is spoken; true when there is a section.", True)
     certificates: list[CertificateSection] = key("The certificates, chosen by the name that a client asks for (SNI).")
     cert_file: Annotated[str, kind.FILE] = key(f"For one certificate alone. {CERT_TEXT}")
@@ -90,3 +127,10 @@ class ServerTlsSection(Section):
     )
     sni: SniSection = key("Routes of TLS that is not terminated here.")
     handshake_timeout: Period = key("From the connection's begin to the end of the handshake.", "10s")
+
+
+class TlsSection(ServerTlsSection):
+    """TLS towards clients. Every listener has that at the top; keys of its own win, one by one."""
+
+    section_name = "tls"
+    backend: BackendTlsSection = key("TLS to backends, in every pool that doesn't say otherwise.")

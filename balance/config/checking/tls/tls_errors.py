@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator
 from balance.config.build import KeyPaths
 from balance.config.checking.redirect_errors import redirect_errors, unused_redirect
 from balance.config.checking.route_errors import not_defined, pool_names
-from balance.config.checking.tls_clients import client_certificate_errors, client_certificate_warnings
-from balance.config.checking.tls_dates import date, expiry_warning
+from balance.config.checking.tls.tls_clients import client_certificate_errors, client_certificate_warnings
+from balance.config.checking.tls.tls_dates import date, expiry_warning
 from balance.config.model import Config, ListenerConfig
 from balance.config.reading.document import Path
 from balance.model import Mode

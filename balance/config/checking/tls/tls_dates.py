@@ -16,10 +16,10 @@ class ExpiryWarning(NamedTuple):
     message: str
 
 
-def expiry_warning(file: str, not_after: float, now: float) -> ExpiryWarning | None:
-    """None while there is time. Times are seconds since the epoch."""
+def expiry_warning(file: str, not_after: float, now: float, then: str = "clients refuse it") -> ExpiryWarning | None:
+    """None while there is time. Times are seconds since the epoch; `then` says what an end leads to."""
     if not_after <= now:
-        return ExpiryWarning(0, f"{file!r} has expired on {date(not_after)}: clients refuse it")
+        return ExpiryWarning(0, f"{file!r} has expired on {date(not_after)}: {then}")
     for days in WARN_DAYS:
         if not_after <= now + days * DAY_S:
             left = int((not_after - now) / DAY_S)

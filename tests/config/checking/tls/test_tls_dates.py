@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from balance.config.checking.tls_dates import DAY_S, expiry_warning
+from balance.config.checking.tls.tls_dates import DAY_S, expiry_warning
 
 
 @pytest.mark.parametrize(("left_days", "limit"), [(31, None), (30, 30), (8, 30), (7, 7), (1.5, 7), (0, 0), (-3, 0)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from balance.config.build import KeyPaths
-from balance.config.checking.tls_dates import date
+from balance.config.checking.tls.tls_dates import date
 from balance.config.model import ListenerConfig
 from balance.config.reading.document import Path
 from balance.config.schema.values.tls_sections import CLIENT_AUTH_ALIASES

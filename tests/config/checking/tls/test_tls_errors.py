@@ -9,8 +9,8 @@ from click.testing import CliRunner, Result
 from pem_files import Authority, Pair, authority, self_signed
 
 from balance.cli.validate import validate_command
-from balance.config.checking.tls_dates import DAY_S
-from balance.config.checking.tls_errors import certificate_warnings
+from balance.config.checking.tls.tls_dates import DAY_S
+from balance.config.checking.tls.tls_errors import certificate_warnings
 from balance.tls.pem_loading import infos
 from balance.tls.settings import Certificate, PemFile
 
