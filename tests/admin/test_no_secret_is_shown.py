@@ -152,7 +152,8 @@ def broken() -> Iterator[str]:
         yield text.replace(before, after)
 
 
-@pytest.mark.parametrize("text", list(broken()))
+@pytest.mark.long
+@pytest.mark.parametrize("text", [pytest.param(text, id=str(number)) for number, text in enumerate(broken())])
 def test_what_is_wrong_is_told_without_secrets(text: str) -> None:
     try:
         found = load_text(text, "f.yaml", {})

@@ -23,6 +23,8 @@ from balance.admin.state_view import StateView
 from balance.config.model import AdminAuth
 
 CHALLENGE = 'Bearer realm="balance"'  # RFC 6750 section 3
+# A proxy on this machine makes a loopback port everybody's.
+FORWARDED = frozenset(["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"])
 SECRETS_IN_ADDRESSES = frozenset(["access_token", "token", "api_key", "apikey", "key", "password"])
 
 
@@ -75,6 +77,8 @@ class Gate:
                 f"{what} on a loopback admin address only, or with a token; set admin.auth.tokens, or admin.listen to "
                 "127.0.0.1:9090 (probes and metrics from elsewhere: metrics.listen)",
             )
+        if FORWARDED.intersection(request.headers):
+            raise HTTPException(403, f"{what} to nobody who comes through a proxy, unless with a token; set admin.auth.tokens")
         if not is_local_host_header(host):  # DNS rebinding
             raise HTTPException(403, f"{what} under an address or localhost only, whatever name leads here")
         return Client("", certificate, where, may_change=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from starlette.applications import Starlette
 
 from balance.admin.application import admin_app
 from balance.config import load_text
+from balance.config.model import Config
 
 CHANGE, CHANGE_NEW, READ = "a-token-to-change-things-0123", "a-new-token-to-change-things-4", "a-token-to-read-alone-4567"
 AUTH = f"""\
@@ -32,11 +34,16 @@ BODIES: dict[str, Any] = {
 }
 
 
+@lru_cache
+def config_of(text: str) -> Config:
+    return load_text(text, "test.yaml", {}).config
+
+
 def guarded(text: str = AUTH, *, is_local_only: bool = False) -> tuple[FakeInstance, Starlette]:
     """An instance with that `admin`, and its application."""
     fake_instance = FakeInstance()
     fake_instance.source = fake_instance.source.with_text(TEXT + text)
-    fake_instance.view.config = fake_instance.source.load(env={}).loaded.config
+    fake_instance.view.config = config_of(TEXT + text)
     return fake_instance, admin_app(fake_instance.view, is_local_only=is_local_only)
 
 
@@ -225,6 +232,16 @@ def test_no_web_page_changes_anything_on_this_machine(headers: dict[str, str]) -
     for method, path in CHANGES:
         assert (path, send(app, method, path, **headers).status) == (path, 403)
     assert fake_instance.asked == []
+
+
+@pytest.mark.parametrize("name", ["Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"])
+def test_a_proxy_on_this_machine_does_not_open_the_port_to_others(name: str) -> None:
+    """nginx sends the backend's address as Host, so that Host alone would let everybody in."""
+    _, app = guarded("", is_local_only=True)
+    assert send(app, "GET", "/status", **{"Host": "127.0.0.1:9090", name: "203.0.113.9"}).status == 403
+    assert send(app, "GET", "/health", **{"Host": "127.0.0.1:9090", name: "203.0.113.9"}).status == 200
+    _, app = guarded(is_local_only=True)
+    assert send(app, "GET", "/status", **bearer(READ), **{"Host": "127.0.0.1:9090", name: "203.0.113.9"}).status == 200
 
 
 def test_a_preflight_allows_no_page_anything() -> None:

@@ -79,6 +79,7 @@ def test_a_handshake_has_to_come_in_time(view: StateView, monkeypatch: pytest.Mo
         assert until_end(client)[:1] in (b"", b"\x15")
 
 
+@pytest.mark.long
 def test_handshakes_that_stop_keep_nobody_out(view: StateView) -> None:
     with serving(view, settings) as port, contextlib.ExitStack() as stack:
         for number in range(2 * acceptor.MAX_OPENING):
@@ -107,6 +108,7 @@ ORDER = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("client_auth", "client", "who"),
     [
@@ -137,6 +139,7 @@ def test_client_certificates(
     assert "ordered by" not in caplog.text
 
 
+@pytest.mark.long
 def test_a_revoked_client_is_refused(view: StateView) -> None:
     ops = authority("Ops")
     pair = ops.issue("Eve", serial=77)
@@ -152,6 +155,7 @@ def test_a_revoked_client_is_refused(view: StateView) -> None:
             ask(port, context)
 
 
+@pytest.mark.long
 def test_the_password_of_the_key_comes_from_the_environment(
     view: StateView, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -79,6 +79,7 @@ def test_silent_connections_make_room_for_who_asks(view: StateView, monkeypatch:
         assert {status_of(port) for _ in range(20)} == {b"HTTP/1.1 200 OK"}
 
 
+@pytest.mark.long
 def test_a_pipeline_without_end_is_not_kept(view: StateView, monkeypatch: pytest.MonkeyPatch) -> None:
     longest = [0]
     answered = connection.AdminConnection.on_response_complete
