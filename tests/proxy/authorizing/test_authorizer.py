@@ -18,7 +18,7 @@ from balance.config.model import Timeouts
 from balance.model import Why
 from balance.proxy.authorizing import authorizer
 from balance.runtime import counters
-from balance.security.settings import ForwardAuth, RouteSecurity
+from balance.security.settings import Cors, ForwardAuth, RouteSecurity
 from balance.stages.security.authorization import Answer
 from balance.tls.settings import BackendTls
 
@@ -95,6 +95,15 @@ async def test_a_denial_goes_to_the_client_and_the_connection_goes_on(stage: Sta
     assert b"Remote-User: eve" in (await wire.reply()).body
     assert stage.whys == {Why.UNAUTHORIZED: 2, Why.OK: 2}
     assert len(stage.backends[0].wires) == 1
+
+
+async def test_a_page_of_another_origin_can_read_a_denial(stage: Stage) -> None:
+    cors = Cors(enabled=True, allow_origins=("https://a.example",))
+    stage.backend(serve(echo))
+    asked = stage.backend(serve(DENIED))
+    await stage.open(http=http(to("r", security=replace(guarded(), cors=cors))), pools={"auth": [asked]})
+    reply = await ask(await stage.client(), get("/", "Origin: https://a.example"))
+    assert (reply.status, reply.get("access-control-allow-origin")) == (302, "https://a.example")
 
 
 async def test_a_denial_of_a_head_and_of_an_upload(stage: Stage) -> None:
