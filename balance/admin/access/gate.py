@@ -15,7 +15,7 @@ from collections.abc import Callable
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from balance.admin.access.audit import RefusalLog
+from balance.admin.access.audit import AuditEntry, RefusalLog
 from balance.admin.access.browser_checks import is_foreign_page, is_local_host_header, is_same_origin
 from balance.admin.access.client import Client, find_token, peer_of, where_of
 from balance.admin.access.guess_limit import GuessLimit, limited_address
@@ -36,6 +36,10 @@ class Access(enum.Enum):
     WRITE = "write"  # changes something
 
 
+class _TokenReadsAloneError(HTTPException):
+    """Whoever presents it is known."""
+
+
 class Gate:
     """The decision, for one server."""
 
@@ -52,6 +56,8 @@ class Gate:
         where = where_of(request)
         try:
             return self._admit(request, access, where)
+        except _TokenReadsAloneError:
+            raise  # has a line of its own
         except HTTPException as error:
             self._refusals.warn(f"refused {where}: {request.method} {request.url.path}: {error.detail}", self._clock())
             raise
@@ -68,8 +74,10 @@ class Gate:
         if auth.tokens or auth.read_only_tokens:
             name, may_change = self._token(request, auth)
             if access is Access.WRITE and not may_change:
+                client = Client(name, certificate, where)
+                AuditEntry(self._view.events, client).note(f"{request.method} {request.url.path}", "refused: it may read alone")
                 headers = {"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope"'}
-                raise HTTPException(403, f"token {name} may read alone; orders need one of admin.auth.tokens", headers)
+                raise _TokenReadsAloneError(403, f"token {name} may read alone; orders need one of admin.auth.tokens", headers)
             return Client(name, certificate, where, may_change)
         if not self._is_local_only:
             raise HTTPException(

@@ -85,14 +85,16 @@ def test_without_a_good_token_only_probes_and_metrics_answer(headers: dict[str, 
 
 
 @pytest.mark.parametrize(("method", "path"), CHANGES)
-def test_a_token_for_reading_changes_nothing(method: str, path: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_token_for_reading_changes_nothing(method: str, path: str) -> None:
     fake_instance, app = guarded()
     answer = send(app, method, path, **bearer(READ))
     assert answer.status == 403
     assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]
     assert answer.json["error"] == "token ci may read alone; orders need one of admin.auth.tokens"
     assert fake_instance.asked == []
-    assert "refused 127.0.0.1:5555: " in caplog.text
+    (event,) = fake_instance.view.events.since(0)
+    assert event.text.startswith("ordered by token ci at 127.0.0.1:5555: ")
+    assert event.text.endswith(": refused: it may read alone")
 
 
 @pytest.mark.parametrize("token", [READ, CHANGE, CHANGE_NEW])
