@@ -56,5 +56,5 @@ def test_a_wrong_entry_is_told_where_it_is() -> None:
 
 
 def test_a_listener_has_no_trusted_proxies_of_its_own() -> None:
-    with pytest.raises(ConfigError, match="trusted_proxies: unknown key here; it belongs to security.trusted_proxies"):
+    with pytest.raises(ConfigError, match=r"trusted_proxies: unknown key here; it belongs to security\.trusted_proxies"):
         load_text(TEXT.replace("ip_allowlist: []", "trusted_proxies: []"), "f.yaml", {})
