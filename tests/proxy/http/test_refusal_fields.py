@@ -14,6 +14,7 @@ from balance.security.settings import BasicAuth, RouteSecurity
 HASH = "scrypt:16:8:1$c2FsdA$" + "00" * 32
 GUARDED = RouteSecurity(basic_auth=BasicAuth(enabled=True, users=(("ada", HASH),)))
 LIMITED = RateLimit(enabled=True, requests_per_second=0.001, burst=1)
+ASKED = [(method, version) for method in ("GET", "HEAD", "DELETE") for version in ("HTTP/1.0", "HTTP/1.1")]
 LIMIT_FIELDS = ("retry-after", "ratelimit", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-remaining")
 
 
@@ -27,8 +28,6 @@ async def asked(wire: Wire, method: str, version: str, *fields: str) -> dict[str
     return {name.lower(): value for name, value in reply.fields} | {":status": str(reply.status)}
 
 
-@pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/1.1"])
-@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
 @pytest.mark.parametrize(
     "routes",
     [
@@ -37,22 +36,20 @@ async def asked(wire: Wire, method: str, version: str, *fields: str) -> dict[str
         pytest.param((to("free", match=prefix("/free")), to("all", security=GUARDED)), id="a route by path"),
     ],
 )
-async def test_a_401_says_how_to_ask(stage: Stage, routes: tuple[RouteConfig, ...], method: str, version: str) -> None:
+async def test_a_401_says_how_to_ask(stage: Stage, routes: tuple[RouteConfig, ...]) -> None:
     stage.backend(serve(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
     await stage.open(http=http(*routes))
-    for _ in range(2):  # the second time what is known of the route is remembered
+    for method, version in ASKED * 2:  # the second time what is known of the route is remembered
         found = await asked(await stage.client(), method, version)
         assert found[":status"] == "401"
         assert found["www-authenticate"].startswith("Basic realm=")
 
 
-@pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/1.1"])
-@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
-async def test_a_429_says_when_to_come_again(stage: Stage, method: str, version: str) -> None:
+async def test_a_429_says_when_to_come_again(stage: Stage) -> None:
     stage.backend(serve(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
     await stage.open(http=http(to("all", rate_limit=LIMITED)))
-    assert (await asked(await stage.client(), method, version))[":status"] == "200"
-    for _ in range(2):
+    assert (await asked(await stage.client(), "GET", "HTTP/1.1"))[":status"] == "200"
+    for method, version in ASKED:
         found = await asked(await stage.client(), method, version)
         assert found[":status"] == "429"
         assert [name for name in LIMIT_FIELDS if name not in found] == []

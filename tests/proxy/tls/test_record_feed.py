@@ -62,7 +62,7 @@ class Server:
         return got
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.sampled_from([TLS_12, TLS_13]),
     st.lists(st.integers(1, 16384), min_size=1, max_size=60),
