@@ -26,6 +26,7 @@ ADMIN_TOKEN = str(Path(__file__).resolve().parent.parent / "deployments" / "exam
 OTHER_ADMIN_TOKEN = str(Path(__file__).resolve().parent / "admin" / "other.token")
 ADDRESSES = str(Path(__file__).resolve().parent.parent / "deployments" / "examples" / "blocked.txt")
 
+_LINES = "tests/proxy/test_access_log.py::"
 _ACCESS = "tests/proxy/test_listener_access.py::"
 _HEADER = "tests/proxy/test_proxy_header.py::"
 _GUARD = "tests/proxy/test_connection_guard.py::"
@@ -448,6 +449,11 @@ KEYS: dict[str, Key] = {
     ),
     "logging.access_log.enabled": Key(True, "tests/proxy/test_access_log.py::test_tcp_session_has_its_line"),
     "logging.access_log.format": Key("combined", "tests/proxy/test_access_log.py::test_combined_is_what_log_readers_know"),
+    "logging.access_log.sample": Key(
+        0.0, "tests/proxy/test_access_log.py::test_normal_requests_are_sampled_and_the_rest_is_logged"
+    ),
+    "logging.access_log.slow_threshold": Key("50ms", _LINES + "test_only_slow_requests_are_logged"),
+    "logging.access_log.template": Key("{client}", _LINES + "test_lines_are_as_the_template_says"),
     "logging.access_log.output": Key("stderr", "tests/proxy/test_access_log.py::test_combined_is_what_log_readers_know"),
     "shutdown.delay": Key(
         "1s", "tests/process/supervisor/test_supervisor.py::test_sigterm_finishes_what_is_in_flight_and_refuses_what_is_new"

@@ -71,6 +71,8 @@ TESTED_ELSEWHERE = {
     "proxy/mirroring/mirror_connection": "proxy/mirroring/test_copy_queue.py",
     "proxy/http/account": "proxy/test_access_log.py",
     "proxy/access_records": "proxy/test_access_log.py",
+    "config/checking/log_errors": "config/checking/test_log_checks.py",
+    "config/schema/values/log_values": "config/checking/test_log_checks.py",
     "proxy/log_outputs/output": "proxy/log_outputs/test_file_output.py",
     "log_lines/access_record": "log_lines/test_line_formats.py",
     "proxy/http/connect": "proxy/http/test_exchange.py",

@@ -140,6 +140,8 @@ def base_of(path: tuple[Step, ...]) -> dict[str, Any]:
         scope["tls"] = {} if "sni" in path else written
     if "proxy_protocol" in path[:3] and path[-1] != "send":
         data["proxy_protocol"] = {"trusted": ["10.0.0.0/8"]}  # who accepts headers must say from whom
+    if path == ("logging", "access_log", "template"):
+        data["logging"] = {"access_log": {"format": "template", "template": "{path}"}}
     if path == ("group",):
         data["user"] = "daemon"  # it has no meaning alone
     if "http" not in path[:3]:

@@ -331,5 +331,5 @@ def _security(given: dict[str, Any]) -> dict[str, Any]:
 def _logging(given: dict[str, Any]) -> LoggingConfig:
     given = dict(given)
     if "access_log" in given:
-        given["access_log"] = AccessLog(**given["access_log"])
+        given["access_log"] = AccessLog(**renamed(given["access_log"], slow_threshold="slow_threshold_s"))
     return LoggingConfig(**given)

@@ -330,8 +330,11 @@ class MetricsConfig:
 @dataclass(frozen=True, slots=True)
 class AccessLog:
     enabled: bool = False
-    format: str = "json"  # json, combined
-    output: str = "stdout"  # stdout, stderr or a path
+    format: str = "json"  # json, combined, template
+    output: str = "stdout"  # stdout, stderr, a path or syslog
+    template: str = ""  # of format template
+    sample: float | None = None  # None: all, or with a slow_threshold none
+    slow_threshold_s: float = 0.0  # 0: nothing is slow
 
 
 @dataclass(frozen=True, slots=True)

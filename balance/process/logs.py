@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import select
 import sys
 import time
 
 from balance.config.model import LoggingConfig
 from balance.errors import StartError
+from balance.log_lines.syslog import is_syslog, syslog_target
+from balance.process.syslog_handler import SyslogHandler
 from balance.proxy.log_outputs.file_output import INHERITED
 
 # A pipe that polls as writable takes this much without blocking (POSIX PIPE_BUF), and lines up to it are not torn apart
@@ -22,7 +25,11 @@ from balance.proxy.log_outputs.file_output import INHERITED
 LINE_BYTES = 4096
 MESSAGE_CHARS = 2000
 TRACE_CHARS = 1200  # the end of a traceback is kept
+NO_FILE = -1  # the descriptor of an output that has none
 NOTE_BYTES = 200  # the line that reports dropped lines
+
+# What ends a line for some reader, controls a terminal or turns a text around: controls, U+2028, bidirectional marks.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -46,7 +53,7 @@ class LineFormatter(logging.Formatter):
             about = {"time": when, "level": level, "process": self._process}
             return _json_line(about | {"message": message} | ({"trace": trace} if trace else {}))
         # Log injection: a line break in a message could forge a line.
-        text = f"{when} {level:<7} {self._process}: {message}".replace("\r", "\\r").replace("\n", "\\n")
+        text = _UNSAFE.sub(_escaped, f"{when} {level:<7} {self._process}: {message}")
         return f"{text}\n{trace}" if trace else text
 
 
@@ -86,7 +93,7 @@ class LineHandler(logging.Handler):
 def _json_line(fields: dict[str, str]) -> str:
     """Cuts what is too long inside its strings, so that the line stays JSON. A character may take six bytes."""
     while True:
-        line = json.dumps(fields, ensure_ascii=False)
+        line = _UNSAFE.sub(_json_escaped, json.dumps(fields, ensure_ascii=False))
         if len(line.encode("utf-8", "backslashreplace")) < LINE_BYTES - NOTE_BYTES:
             return line
         half = len(fields["message"]) // 2
@@ -98,11 +105,21 @@ def _json_line(fields: dict[str, str]) -> str:
 
 def is_file(output: str) -> bool:
     """Whether it is one, and no stream that was inherited."""
-    return output not in INHERITED
+    return output not in INHERITED and not is_syslog(output)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")
+
+
+def _json_escaped(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
 
 
 def open_output(config: LoggingConfig) -> int:
     """The descriptor that lines go to. StartError when a file cannot be opened."""
+    if is_syslog(config.output):
+        return NO_FILE
     inherited = INHERITED.get(config.output)
     if inherited == 1:
         return sys.__stdout__.fileno() if sys.__stdout__ else 1
@@ -119,9 +136,14 @@ def open_output(config: LoggingConfig) -> int:
 def configure(config: LoggingConfig, fd: int, process: str) -> None:
     """Send everything that is logged in this process to `fd`."""
     logging.raiseExceptions = False
-    handler = LineHandler(fd, process)
+    handler: LineHandler | SyslogHandler = (
+        SyslogHandler(syslog_target(config.output), process) if is_syslog(config.output) else LineHandler(fd, process)
+    )
     handler.setFormatter(LineFormatter(config.format == "json", process))
     root = logging.getLogger()
+    for before in root.handlers:
+        if isinstance(before, SyslogHandler):
+            before.close()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)  # libraries: only what is wrong
     logging.getLogger("balance").setLevel(LEVELS[config.level])
@@ -149,5 +171,5 @@ def reopen(config: LoggingConfig, opened: int | None = None) -> None:
         os.close(before.fd)
 
 
-def _handler() -> LineHandler:
-    return next(handler for handler in logging.getLogger().handlers if isinstance(handler, LineHandler))
+def _handler() -> LineHandler | SyslogHandler:
+    return next(handler for handler in logging.getLogger().handlers if isinstance(handler, LineHandler | SyslogHandler))

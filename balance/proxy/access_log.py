@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from queue import SimpleQueue
+from random import random
 from time import time
 from typing import Final
 
@@ -16,8 +17,11 @@ from balance.log_lines.access_record import AccessRecord, AccessValues
 from balance.log_lines.line_formats import LineFormat, combined_line, json_line
 from balance.log_lines.selection import Selection
 from balance.log_lines.shortened import shortened
+from balance.log_lines.syslog import is_syslog, syslog_target
+from balance.log_lines.template import template_line
 from balance.proxy.log_outputs.file_output import FileOutput
 from balance.proxy.log_outputs.output import Output, OutputTrouble
+from balance.proxy.log_outputs.syslog_output import SyslogOutput
 
 MAX_WAITING: Final = 8 << 20  # bytes of lines that wait for the output, some 12,000 lines
 BATCH: Final = 128 << 10  # bytes of lines after which the thread is told before the tick
@@ -45,9 +49,14 @@ class AccessLog:
 
     def __init__(self, config: model.AccessLog, opened: int | None = None) -> None:
         """Open the output, unless it is a file that is `opened`. OSError when it can't be opened."""
-        self._format: LineFormat = combined_line if config.format == "combined" else json_line
-        self._selection: Selection | None = None
-        self._output: Output = FileOutput(config.output, opened)
+        self._format = _line_format(config)
+        sample = 1.0 if config.sample is None and not config.slow_threshold_s else config.sample or 0.0
+        self._selection = Selection(sample, int(config.slow_threshold_s * 1e6), random) if sample < 1.0 else None
+        self._output: Output = (
+            SyslogOutput(syslog_target(config.output), config.output)
+            if is_syslog(config.output)
+            else FileOutput(config.output, opened)
+        )
         self._longest = self._output.longest
         self._lines: list[str] = []
         self._size = 0  # bytes of them
@@ -117,6 +126,7 @@ class AccessLog:
     def leave(self) -> None:
         """Let the thread write the lines that wait and end, without waiting for it."""
         self.flush()
+        self._output.hurry()
         self._queue.put(None)
 
     def _write_all(self) -> None:
@@ -124,3 +134,9 @@ class AccessLog:
             self._failed += self._output.write(lines)
             self._taken += len(lines)
         self._output.close()
+
+
+def _line_format(config: model.AccessLog) -> LineFormat:
+    if config.format == "template":
+        return template_line(config.template)
+    return combined_line if config.format == "combined" else json_line

@@ -397,3 +397,51 @@ async def test_log_that_nobody_takes_stops_no_request(stage: Stage) -> None:
         assert (await client.reply()).status == 200
     await until(lambda: stage.cell(counters.LOG_LINES_LOST) > 0)
     os.close(reader)
+
+
+async def test_normal_requests_are_sampled_and_the_rest_is_logged(stage: Stage) -> None:
+    stage.backend(serve(lambda message: ok() if message.target == "/ok" else b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"))
+    config = Config(enabled=True, output=str(stage.folder / "access.log"), sample=0.0)
+    await stage.open(access=config)
+    client = await stage.client()
+    for target in ("/ok", "/bad", "/ok", "/bad"):
+        await client.send(get(target))
+        await client.reply()
+    await client.send(b"GARBAGE\r\n\r\n")
+    await client.has_ended()
+    lines = await logged_json(stage, 3)
+    assert [(line["path"], line["status"]) for line in lines] == [("/bad", 500), ("/bad", 500), ("GARBAGE", 400)]
+    assert all("sample" not in line for line in lines)
+
+
+def test_sample_is_in_the_line(tmp_path: Path) -> None:
+    log = AccessLog(Config(enabled=True, output=str(tmp_path / "access.log"), sample=0.999999))
+    log.record(a_record())
+    log.close()
+    assert json.loads((tmp_path / "access.log").read_text())["sample"] == 0.999999
+
+
+async def test_only_slow_requests_are_logged(stage: Stage) -> None:
+    async def script(wire: Wire) -> None:
+        while (request := await wire.request()) is not None:
+            if request.target == "/slow":
+                await asyncio.sleep(0.1)
+            await wire.send(ok())
+
+    stage.backend(script)
+    await stage.open(access=Config(enabled=True, output=str(stage.folder / "access.log"), slow_threshold_s=0.05))
+    client = await stage.client()
+    for target in ("/fast", "/slow", "/fast", "/slow"):
+        await client.send(get(target))
+        await client.reply()
+    assert [line["path"] for line in await logged_json(stage, 2)] == ["/slow", "/slow"]
+
+
+async def test_lines_are_as_the_template_says(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    template = '{client} "{method} {path}" {status} {why} {{{user_agent:json}}} {referer}'
+    await stage.open(access=Config(enabled=True, format="template", template=template, output=str(stage.folder / "access.log")))
+    client = await stage.client()
+    await client.send(get("/p", 'User-Agent: a"b'))
+    await client.reply()
+    assert await logged(stage, 1) == ['127.0.0.1 "GET /p" 200 ok {"a\\"b"} -']

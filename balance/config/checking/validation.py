@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 from balance.config.build import KeyPaths
 from balance.config.checking.admin_errors import admin_errors
+from balance.config.checking.log_errors import log_errors
 from balance.config.checking.pool_users import users_of
 from balance.config.checking.route_errors import not_defined, pool_names, route_errors
 from balance.config.checking.security_errors import security_errors
@@ -63,6 +64,7 @@ def errors(config: Config, paths: KeyPaths) -> list[Problem]:
         *route_errors(config, paths),
         *security_errors(config, paths),
         *_metrics(config),
+        *log_errors(config),
         *_folders(config, paths),
         *tls_errors(config, paths),
         *user_errors(config),
@@ -270,12 +272,6 @@ def _metrics(config: Config) -> Iterator[Finding]:
 
 def _folders(config: Config, paths: KeyPaths) -> Iterator[Finding]:
     """Folders given where the path of a file or socket is needed."""
-    for path, output in (
-        (("logging", "output"), config.logging.output),
-        (("logging", "access_log", "output"), config.logging.access_log.output),
-    ):
-        if output not in ("stdout", "stderr") and os.path.isdir(output):
-            yield path, f"{output!r} is a folder; write the path of a file in it, like {os.path.join(output, 'balance.log')!r}"
     for listen, address, _ in _addresses(config, paths):
         if address.is_unix and os.path.isdir(address.path):
             yield listen, f"{str(address)!r} is a folder; write the path of a socket in it, like {f'{address}/balance.sock'!r}"

@@ -9,6 +9,7 @@ from typing import Final
 
 from balance.config.build import CHECK_KEYS, KeyPaths
 from balance.config.checking.admin_errors import admin_warnings
+from balance.config.checking.log_errors import output_paths
 from balance.config.checking.no_client_address import missing_client_address
 from balance.config.checking.pool_users import users_of
 from balance.config.checking.rate_limit_warnings import rate_limit_warnings
@@ -365,12 +366,9 @@ def _admin_and_metrics(config: Config, paths: KeyPaths) -> Iterator[Finding]:
 def _machine(config: Config, cpus: int) -> Iterator[Finding]:
     if config.workers > cpus:
         yield ("workers",), f"{config.workers} is more than the {cpus} CPU{'s' * (cpus != 1)} that this process may use"
-    for path, output in (
-        (("logging", "output"), config.logging.output),
-        (("logging", "access_log", "output"), config.logging.access_log.output),
-    ):
+    for path, output in output_paths(config):
         folder = os.path.dirname(output) or "."
-        if output not in ("stdout", "stderr") and not os.path.isdir(folder):
+        if not os.path.isdir(folder):
             yield path, f"{output!r}: there is no folder {folder!r} on this machine"
 
 

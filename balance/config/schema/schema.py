@@ -32,8 +32,8 @@ from balance.config.schema.redis_section import RedisSection
 from balance.config.schema.route_sections import RouteLimitsSection, RouteSection
 from balance.config.schema.section import Count, Flag, Mode, Name, Period, Section, Text, Timeout, key, one_or_list
 from balance.config.schema.transform_sections import BufferingSection, CompressionSection, OwnBufferingSection, TransformSection
-from balance.config.schema.unsupported_keys import UNSUPPORTED_ACCESS_LOG_FORMATS
 from balance.config.schema.values.admin_sections import AdminSection
+from balance.config.schema.values.log_values import LOG_OUTPUT, TEMPLATE
 from balance.config.schema.values.tls_sections import BackendTlsSection, ServerTlsSection, TlsSection
 from balance.config.schema.values.transform_values import HTTP_HOST
 from balance.model import Address
@@ -356,10 +356,19 @@ class AccessLogSection(Section):
 
     section_name = "access_log"
     enabled: Flag = key("Whether it is written.", False)
-    format: Annotated[str, kind.choice("json", "combined", unsupported=UNSUPPORTED_ACCESS_LOG_FORMATS)] = key(
-        "json, or combined as Apache has it.", "json"
+    format: Annotated[str, kind.choice("json", "combined", "template")] = key(
+        "json, combined as Apache has it, or as `template` says.", "json"
     )
-    output: Annotated[str, kind.FILE] = key("stdout, stderr or a file.", "stdout")
+    template: Annotated[str, TEMPLATE] = key(
+        'With format template: a line like `{client} "{method} {path}" {status}`; `{path:json}` is a field as JSON.', ""
+    )
+    output: Annotated[str, LOG_OUTPUT] = key(
+        "stdout, stderr, a file, syslog:PATH, syslog+udp://HOST:PORT or syslog+tcp://HOST:PORT.", "stdout"
+    )
+    sample: Annotated[float | None, kind.fraction()] = key(
+        "The part of normal requests that is logged. Default: 1, or 0 with a `slow_threshold`.", None
+    )
+    slow_threshold: Timeout = key("From here on a request is slow, and logged whatever the sample. 0: none is.", "0")
 
 
 class LoggingSection(Section):
@@ -370,7 +379,9 @@ class LoggingSection(Section):
         "The least that is said.", "info"
     )
     format: Annotated[str, kind.choice("text", "json")] = key("For people or for machines.", "text")
-    output: Annotated[str, kind.FILE] = key("stdout, stderr or a file.", "stderr")
+    output: Annotated[str, LOG_OUTPUT] = key(
+        "stdout, stderr, a file, or syslog as in access_log, where HOST is an address.", "stderr"
+    )
     access_log: AccessLogSection = key("A line for every request or connection.")
 
 

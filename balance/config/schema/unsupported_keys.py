@@ -15,7 +15,4 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
     "admin": frozenset(["dashboard"]),
     "admin.auth": frozenset(["basic"]),
     "metrics": frozenset(["aliases"]),
-    "access_log": frozenset(["sample", "slow_threshold"]),
 }
-
-UNSUPPORTED_ACCESS_LOG_FORMATS = frozenset({"template"})

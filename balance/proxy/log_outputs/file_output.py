@@ -59,6 +59,9 @@ class FileOutput:
         self._trouble.works()
         return 0
 
+    def hurry(self) -> None:
+        """Nothing: what is stuck in a write can't be told."""
+
     def close(self) -> None:
         os.close(self._fd)
 

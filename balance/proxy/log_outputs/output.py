@@ -21,6 +21,9 @@ class Output(Protocol):
     def write(self, lines: str) -> int:
         """Write lines, each with its end. Returns how many were lost."""
 
+    def hurry(self) -> None:
+        """From another thread: the log is left, so do not wait for a receiver that is away."""
+
     def close(self) -> None:
         """No more lines come."""
 
