@@ -3,6 +3,7 @@
 import socket
 from pathlib import Path
 
+import pytest
 from pem_files import authority, self_signed
 from tls_server import server_context, tls_server
 
@@ -37,6 +38,7 @@ backends:
     ]
 
 
+@pytest.mark.long
 def test_of_a_backend_with_tls_the_verdict_is_said_in_a_line() -> None:
     ca = authority()
     app, client = ca.issue("app.internal"), self_signed("balance")

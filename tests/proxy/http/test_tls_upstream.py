@@ -220,7 +220,7 @@ async def test_a_body_without_length_that_ends_without_close_notify_is_truncated
     assert stage.whys == {Why.OK: 1, Why.RESET_MID_RESPONSE: 1}
 
 
-@pytest.mark.parametrize("end", [with_close_notify, with_fin])
+@pytest.mark.parametrize("end", [pytest.param(with_close_notify, marks=pytest.mark.long), with_fin])
 async def test_a_slow_client_gets_all_of_a_reply_whose_backend_has_gone(
     stage: Stage, end: Callable[[ssl.SSLSocket], object]
 ) -> None:
@@ -237,6 +237,7 @@ async def test_a_slow_client_gets_all_of_a_reply_whose_backend_has_gone(
         assert stage.whys == {Why.OK: 1}
 
 
+@pytest.mark.long
 async def test_large_bodies_pass_both_ways_over_tls_on_both_sides(stage: Stage) -> None:
     def echo(connection: ssl.SSLSocket) -> None:
         data = b""

@@ -53,6 +53,7 @@ async def test_a_half_close_is_a_close_notify_and_the_answer_still_comes(stage: 
         assert server.ends == ["close_notify"]
 
 
+@pytest.mark.long
 async def test_a_client_that_does_not_read_holds_the_backend_up_and_loses_nothing(stage: Stage) -> None:
     def sends(connection: ssl.SSLSocket) -> None:
         connection.sendall(BIG)
@@ -78,6 +79,7 @@ async def test_a_client_that_does_not_read_holds_the_backend_up_and_loses_nothin
             await until(lambda why=why: bool(stage.whys.get(why)))  # type: ignore[misc]
 
 
+@pytest.mark.long
 async def test_bytes_pass_over_tls_on_both_sides(stage: Stage) -> None:
     def echo(connection: ssl.SSLSocket) -> None:
         while data := connection.recv(65536):
