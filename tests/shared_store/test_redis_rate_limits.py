@@ -360,3 +360,42 @@ def test_workers_of_a_machine_tell_each_what_it_has_admitted_itself(server: Redi
             machine.redis.stop()
 
     asyncio.run(scenario())
+
+
+def test_what_a_client_is_told_holds_on_the_other_machine_too(server: RedisServer) -> None:
+    """AspNetCoreRateLimit 490: with Redis, Retry-After was not when one more is admitted."""
+
+    async def scenario() -> None:
+        one, other = machines(server)
+        for kind, most_s in ((0, 100.0), (1, 130.0)):
+            a, b = (
+                (machine.bucket(rate=0.01, burst=4), machine.window(most=4, window_s=100.0))[kind] for machine in (one, other)
+            )
+            assert asked(a, 4) == 4
+            await one.synced()
+            assert asked(b, 1) == 1
+            await other.synced()
+            assert asked(b, 1) == 0
+            assert 0 < b.retry_s <= 2 * most_s
+            other.clock.now += b.retry_s + 0.001
+            assert asked(b, 1) == 1
+        one.redis.stop(), other.redis.stop()
+
+    asyncio.run(scenario())
+
+
+def test_limits_share_in_redis_what_they_share_on_a_machine(server: RedisServer) -> None:
+    """Traefik 13706: in memory each router had a bucket, in Redis all routers had one. And the longest life fits (8235)."""
+
+    async def scenario() -> None:
+        one, other = machines(server)
+        assert [asked(one.bucket(name=name), 10) for name in ("main/a", "main/b")] == [10, 10]
+        assert asked(one.bucket(rate=0.0001, burst=1_000_000), 1) == 1
+        await one.synced()
+        assert [asked(other.bucket(name=name), 1) for name in ("main/a", "main/c")] == [1, 1]
+        await other.synced()
+        assert [asked(other.bucket(name=name), 9) for name in ("main/a", "main/c")] == [0, 9]
+        assert one.row[counters.LIMITS_ERRORS] == 0
+        one.redis.stop(), other.redis.stop()
+
+    asyncio.run(scenario())
