@@ -32,7 +32,7 @@ class RefusedTokensStage(RateLimitStage):
         return self.refuse(context)
 
     def on_reply(self, context: RequestContext, reply: ReplyHead) -> None:
-        if reply.is_own and reply.status == 401 and _INVALID in context.reply_lines and not self.is_listed(context.client):
+        if reply.is_own and reply.status == 401 and _INVALID in reply.lines and not self.is_listed(context.client):
             self.limiter.admit(source_key(context.client))
 
     def is_same_for_all(self, lines: bytes) -> bool:

@@ -55,7 +55,7 @@ class Site:
             answer = stage.on_request(context)
             if isinstance(answer, Reply):
                 for each in self.stages:
-                    each.on_reply(context, ReplyHead(answer.status, b"", is_own=True))
+                    each.on_reply(context, ReplyHead(answer.status, answer.lines, is_own=True))
                 if answer.status == 429:
                     assert answer.why is Why.RATE_LIMITED
                     assert b"Retry-After: " in context.reply_lines
