@@ -70,11 +70,14 @@ class Case:
         self.loop = asyncio.get_running_loop()
         self.row = counters.Row(self.context.board.rows[0])
         self.health_view = HealthView(self.loop, self.context, 0)
-        snapshot = build(self.config, self.context.slots, self.row, random.random, self.health_view.shared)
+        shared, to_backends = self.health_view.shared, self.context.tls_to_backends
+        snapshot = build(self.config, self.context.slots, self.row, random.random, shared, contexts=to_backends)
         self.listener_server = ListenerServer(self.loop, snapshot, self.row, self.config.logging)
         self.health_view.begin(snapshot, self.listener_server)
-        shared_store = SharedStore(self.health_view.shared, self.row.cells, lambda: self.listener_server.snapshot)
-        self.worker_reload = WorkerReload(self.loop, self.listener_server, self.health_view, self.row, shared_store)
+        shared_store = SharedStore(shared, self.row.cells, lambda: self.listener_server.snapshot)
+        self.worker_reload = WorkerReload(
+            self.loop, self.listener_server, self.health_view, self.row, shared_store, to_backends
+        )
         self.mine, self._theirs = pipe_pair()
         self.sock = self._bound()
         self.port = self.sock.getsockname()[1]
