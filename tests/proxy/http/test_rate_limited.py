@@ -14,7 +14,7 @@ from stage import Stage, serve, until
 
 from balance.config.model import AccessLog, RateLimit
 from balance.model import Why
-from balance.security.settings import RouteSecurity, SecurityHeaders
+from balance.security.settings import Jwt, RouteSecurity, SecurityHeaders
 
 ONE = RateLimit(enabled=True, requests_per_second=0.5, burst=1)
 FIELDS = (b"ratelimit", b"ratelimit-policy", b"x-ratelimit-limit", b"x-ratelimit-remaining", b"x-ratelimit-reset")
@@ -108,3 +108,16 @@ async def test_what_else_a_limit_is_told_holds_for_each_of_them(stage: Stage, co
         statuses.append(reply.status)
         assert (reply.get("x-ratelimit-limit") is not None) is config.report_only
     assert statuses == ([200] * 5 + [429] * 2 if not config.headers else [200] * 7)
+
+
+async def test_where_a_limit_goes_by_claims_wrong_tokens_are_counted_by_address(stage: Stage) -> None:
+    stage.backend(serve(ok(b"hello")))
+    jwt = Jwt(enabled=True, algorithms=("HS256",), secret="0123456789abcdef0123456789abcdef")
+    limit = replace(FIVE, burst=2, key=("jwt:sub",))
+    await stage.open(http=http(to("api", rate_limit=limit, security=RouteSecurity(jwt=jwt))))
+    wire = await stage.client()
+    statuses = []
+    for line in ("X-None: 1", "Authorization: Bearer x.y.z", "Authorization: Bearer x.y.a", "Authorization: Bearer x.y.b"):
+        await wire.send(get("/", line))
+        statuses.append((await wire.reply()).status)
+    assert statuses == [401, 401, 401, 429]
