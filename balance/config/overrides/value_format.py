@@ -35,6 +35,7 @@ _SECRET_FIELDS = frozenset(
 _NO_SECRETS = frozenset(
     ["hash_key", "key_file", "key_password_env", "client_key_file", "client_key_password_env", "token_file"]
 )  # names of files and variables
+_FETCHED = frozenset(["jwks_url"])  # URLs whose query may be what lets us in
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _ASSIGNED = re.compile(r"(?i)\b([\w-]*(?:secret|password|passwd|token|key))=\S+")
 _HASH = re.compile(r"\$(?:2[aby]|argon2[id]{1,2}|scrypt)\$\S+|\bscrypt:\d+:\d+:\d+\$\S+")  # of a password
@@ -83,7 +84,7 @@ def json_value(name: str, value: Any) -> Any:
         return _plain_items(name, value)
     if isinstance(value, bytes):  # the content of a file, which may be a key
         return REDACTED
-    return redact_text(str(value))
+    return _without_query(redact_text(str(value))) if name in _FETCHED else redact_text(str(value))
 
 
 def _plain_items(name: str, value: tuple[Any, ...]) -> list[Any]:
@@ -105,7 +106,14 @@ def redact(name: str, value: Any) -> Any:
         return REDACTED
     if isinstance(value, list):
         return [redact("", inner) for inner in value]
+    if isinstance(value, str) and name in _FETCHED:
+        return _without_query(redact_text(value))
     return redact_text(value) if isinstance(value, str) else value
+
+
+def _without_query(url: str) -> str:
+    path, mark, query = url.partition("?")
+    return path + mark + REDACTED if query else url
 
 
 def redact_text(text: str) -> str:

@@ -98,6 +98,14 @@ def test_mistakes_about_keys_by_url(keys: str, where: str, what: str, tmp_path: 
     assert "hunter2" not in problems
 
 
+def test_the_query_of_a_url_of_keys_is_not_shown() -> None:
+    text = HEAD + "security: {jwt: {enabled: true, algorithms: ES256, jwks_url: 'https://a/jwks?k=hunter2'}}\n"
+    config, before = load_text(text, "f.yaml", {}).config, load_text(HEAD, "f.yaml", {}).config
+    shown = json.dumps(redacted(config))
+    assert "https://a/jwks?***" in shown
+    assert "hunter2" not in shown + json.dumps(redact("jwks_url", "https://a/?hunter2")) + str(difference(before, config))
+
+
 def test_symmetric_algorithms_take_no_keys_by_url() -> None:
     secret = "s" * 32
     (problem,) = problems_of(
