@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Final
 
-from balance.proxy.log_outputs.output import OutputTrouble
+from balance.proxy.log_outputs.output import OutputTrouble, log
 
 PIPE_BYTES: Final = select.PIPE_BUF  # what a pipe takes in one piece, when other workers write to it as well
 LOOK_EVERY_S: Final = 1.0  # for a file that was moved away
@@ -34,6 +34,7 @@ class FileOutput:
         self._inode = (status.st_dev, status.st_ino)
         self._look_at = 0.0
         self._is_torn = False  # the last line was written in part
+        self._is_moved = False  # and can't be opened anew, which was said
         self._trouble = OutputTrouble(f"the access log ({output})")
 
     @property
@@ -95,14 +96,16 @@ class FileOutput:
         try:
             fd = open_file(self._path)
         except OSError as error:  # its folder is gone, or may not be written to: the old file goes on
-            self._trouble.failed(f"it was moved away and can't be opened anew: {error.strerror}", 0)
+            if not self._is_moved:
+                self._is_moved = True
+                log.warning("the access log (%s) was moved away and can't be opened anew: %s", self._path, error.strerror)
             return
         os.close(self._fd)
         self._fd = fd
         status = os.fstat(fd)
         self._inode = (status.st_dev, status.st_ino)
         self._is_file = stat.S_ISREG(status.st_mode)
-        self._is_torn = False
+        self._is_torn = self._is_moved = False
 
 
 def open_file(path: str) -> int:

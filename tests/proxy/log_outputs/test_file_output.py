@@ -52,7 +52,8 @@ def test_file_whose_folder_is_gone_goes_on_and_says_so_once(tmp_path: Path, capl
         looks_now(output)
         assert output.write("line\n") == 0
     assert (tmp_path / "old" / "access.log").read_text() == "line\n" * 3
-    assert len([record for record in caplog.records if "moved away" in record.getMessage()]) == 1
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.endswith(") was moved away and can't be opened anew: No such file or directory")
     output.close()
 
 
@@ -75,6 +76,28 @@ def test_disk_that_is_full_loses_lines_that_are_counted_and_told_once(caplog: py
         "the access log (/dev/full): No space left on device; traffic goes on, and lines that are lost are counted"
     ]
     output.close()
+
+
+@pytest.mark.long
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_disk_that_has_room_again_is_written_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(tmp_path)], check=False).returncode:
+        pytest.skip("tmpfs can't be mounted here")
+    try:
+        output = FileOutput(str(tmp_path / "access.log"))
+        lost = sum(output.write(LINE * 100) for _ in range(10))
+        written = (tmp_path / "access.log").read_text().count(LINE)
+        assert written + lost == 1000 and lost > 300
+        os.truncate(tmp_path / "access.log", 0)
+        assert output.write(LINE) == 0
+        assert (tmp_path / "access.log").read_text().splitlines()[-1] == LINE.strip()
+        assert [record.getMessage().partition(";")[0].rpartition(") ")[2] for record in caplog.records][1:] == [
+            "is written again"
+        ]
+        assert "No space left on device" in caplog.records[0].getMessage()
+        output.close()
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=False)
 
 
 LIMITED = """
