@@ -22,8 +22,8 @@ LIST = CA.revoking(1, 2, hours=5)
 
 def test_a_list_says_whose_it_is_and_until_when() -> None:
     (found,) = revocation_lists(read(LIST))
-    assert abs(found.next_update - time.time() - 5 * 3600) < 60
-    assert abs(found.this_update - time.time() + 48 * 3600) < 60
+    assert abs(found.next_update - time.time() - 5 * 3600) < 1800  # it was made when this file was collected
+    assert abs(found.this_update - time.time() + 48 * 3600) < 1800  # it was made when this file was collected
     assert ends_at(read(LIST)) == found.next_update
     authorities = [*infos(read(CA.cert)), *infos(read(OTHER.cert))]
     assert without_list([found], authorities) == ["CN=Other CA"]
