@@ -38,9 +38,9 @@ BASE: dict[str, Any] = {
 SIMPLE: dict[str, Any] = {"listen": ":8080", "backends": BACKENDS}
 
 _TO_ENABLE = {
-    "basic_auth": {"users": {"u": SCRYPT}},
-    "jwt": {"algorithms": "HS256", "secret": "s" * 32},
-    "forward_auth": {"pool": "q"},
+    "basic_auth": {"enabled": False, "users": {"u": SCRYPT}},
+    "jwt": {"enabled": False, "algorithms": "HS256", "secret": "s" * 32},
+    "forward_auth": {"enabled": False, "pool": "q"},
 }
 _CHANGE = [{"action": "set", "name": "X-A", "value": "a"}]
 _IF = {"when": {"subject": "path", "equals": "/"}}
@@ -177,6 +177,8 @@ def config_with(path: tuple[Step, ...], value: Any) -> Config:
     here = data
     for step in path[:-1]:
         here = here[step] if isinstance(here, list) else here.setdefault(step, {})
+    if len(path) > 1 and path[-2] in ("basic_auth", "jwt", "forward_auth"):
+        here.setdefault("enabled", False)  # else it is refused: a door that is open by mistake
     here[path[-1]] = value
     return config_of(data)
 

@@ -12,6 +12,7 @@ from balance.config.reading.document import Document, Path
 from balance.config.route_model import Buffering, Compression, RouteConfig, Transform
 from balance.config.route_order import shadowed
 from balance.config.schema.hash_keys import HASHING
+from balance.model import Mode
 
 Finding = tuple[Path, str]
 
@@ -27,6 +28,10 @@ def route_warnings(config: Config, paths: KeyPaths) -> Iterator[Finding]:
         if not listener.http.compression.enabled:
             yield from _not_enabled(compression, document)
         yield from _compresses_nothing(listener.http.compression, compression)
+        for key, is_on in (("headers", listener.security.headers.enabled), ("cors", listener.security.cors.enabled)):
+            if not is_on and listener.mode is Mode.HTTP:
+                own = (*paths.listeners[index], "security", key)
+                yield from _not_enabled(document.first(own, ("security", key)), document)
         if not listener.http.routes:
             shared = document.first((*http, "transform"), ("http", "transform"))
             yield from _maps_nothing_back(listener.http.transform, listener.http.host, shared)
@@ -56,6 +61,9 @@ def _route(
         if document.has((*where, key)) and (given := str(document.at((*where, key)))).endswith("/*"):
             below = given.rstrip("/*") or "/"
             yield (*where, key), f"{given!r}: a * stands for itself here; {below} and all below it is path_prefix: {below}"
+    for key, is_on in (("headers", route.security.headers.enabled), ("cors", route.security.cors.enabled)):
+        if not is_on:
+            yield from _not_enabled((*where, "security", key), document)
     if document.has((*where, "compression")):
         yield from _compresses_nothing(route.compression, (*where, "compression"))
     if document.has((*where, "transform")):

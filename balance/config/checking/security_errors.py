@@ -55,6 +55,10 @@ def _security(
     def at(*keys: str) -> Path:
         return next((path for scope in scopes if document.has(path := (*scope, *keys))), (*scopes[0], *keys[:1]))
 
+    for key in ("basic_auth", "jwt", "forward_auth"):
+        is_said = any(document.has((*scope, key, "enabled")) for scope in scopes)
+        if not getattr(security, key).enabled and not is_said and document.has(at(key)):  # the doors would be open
+            yield at(key), "is given but not enabled, so that it has no effect; write enabled: true, or enabled: false"
     cors, headers = security.cors, security.headers
     if cors.enabled and cors.allow_credentials and "*" in cors.allow_origins:
         yield (

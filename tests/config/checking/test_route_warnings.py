@@ -77,6 +77,13 @@ def warnings_of(text: str) -> list[str]:
                 "3:58: http.buffering.request: is more than total: a body of that size is never taken whole",
             ],
         ),
+        (
+            HEAD + "security: {cors: {allow_origins: '*'}}\nhttp: {routes: [{security: {headers: {hsts_max_age: 1h}}}]}",
+            [
+                "3:18: security.cors: is given but not enabled; write enabled: true",
+                "4:38: http.routes[0].security.headers: is given but not enabled; write enabled: true",
+            ],
+        ),
         (HEAD + "http: {host: backend, transform: {map_back: true}}", []),
         (
             HEAD + "http: {routes: [{compression: {level: 1}}]}",

@@ -14,6 +14,7 @@ from balance.config.overrides.value_format import redact
 from balance.errors import ConfigError
 
 CERTIFICATE = Path(__file__).resolve().parents[3] / "deployments" / "examples" / "certificates" / "example.crt"
+SCRYPT = "scrypt:16:8:1$c2FsdA$" + "00" * 32
 HEAD = "listen: ':1'\nbackends: [{address: 'a:1'}]\n"
 ROUTES = HEAD + "http: {routes: [{name: r, security: %s}]}\n"
 TCP = "listeners: [{name: l, listen: ':1', mode: tcp, security: %s}]\npools: {a: {backends: [{address: 'a:1'}]}}\n"
@@ -122,6 +123,21 @@ def test_a_pool_that_is_asked_alone_is_in_use() -> None:
     assert not loaded.warnings
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("basic_auth", f"{{users: {{ada: '{SCRYPT}'}}}}"),
+        ("jwt", "{algorithms: HS256, secret: 'ssssssssssssssssssssssssssssssssssss'}"),
+        ("forward_auth", "{pool: default}"),
+    ],
+)
+def test_what_is_given_without_enabled_leaves_no_door_open(key: str, value: str) -> None:
+    for text, path in ((ROUTES, f"http.routes[0].security.{key}"), (HEAD + "security: %s\n", f"security.{key}")):
+        (problem,) = problems_of(text % f"{{{key}: {value}}}")
+        assert f"{path}: is given but not enabled, so that it has no effect; write enabled: true, or" in problem
+        load_text(text % f"{{{key}: {{enabled: false, {value[1:]}}}", "f.yaml", {})
+
+
 @pytest.mark.parametrize("key", ["ip_allowlist", "ip_blocklist"])
 def test_what_a_route_cannot_say_is_refused_by_name(key: str) -> None:
     (problem,) = problems_of(ROUTES % f"{{{key}: []}}")
@@ -136,9 +152,6 @@ def test_tcp_has_no_requests() -> None:
     assert "security.headers: needs requests" in problem
 
 
-SCRYPT = "scrypt:16:8:1$c2FsdA$" + "00" * 32
-
-
 @pytest.mark.parametrize(
     ("security", "where", "what"),
     [
@@ -151,8 +164,12 @@ SCRYPT = "scrypt:16:8:1$c2FsdA$" + "00" * 32
         (f"{{basic_auth: {{users: {{'a:b': '{SCRYPT}'}}}}}}", "basic_auth.users.a:b", "'a:b' is not a user"),
         ("{basic_auth: {user_header: Host}}", "basic_auth.user_header", "Host has another meaning"),
         ("{basic_auth: {user_header: x-forwarded-for}}", "basic_auth.user_header", "x-forwarded-for has another meaning"),
-        ("{basic_auth: {htpasswd_file: nowhere}}", "basic_auth.htpasswd_file", "'nowhere' can't be read: No such file"),
-        ("{basic_auth: {htpasswd_file: /dev/zero}}", "basic_auth.htpasswd_file", "'/dev/zero': is not a file"),
+        (
+            "{basic_auth: {enabled: false, htpasswd_file: nowhere}}",
+            "basic_auth.htpasswd_file",
+            "'nowhere' can't be read: No such file",
+        ),
+        ("{basic_auth: {enabled: false, htpasswd_file: /dev/zero}}", "basic_auth.htpasswd_file", "'/dev/zero': is not a file"),
     ],
 )
 def test_a_mistake_in_basic_auth_is_told_where_it_is(security: str, where: str, what: str) -> None:
@@ -164,7 +181,7 @@ def test_a_mistake_in_basic_auth_is_told_where_it_is(security: str, where: str, 
 def test_a_wrong_line_of_an_htpasswd_file_is_named_and_no_hash_is_shown(tmp_path: Path) -> None:
     file = tmp_path / "users"
     file.write_text(f"ada:{SCRYPT}\nbob:hunter2\n")
-    (problem,) = problems_of(HEAD + f"security: {{basic_auth: {{htpasswd_file: {file}}}}}\n")
+    (problem,) = problems_of(HEAD + f"security: {{basic_auth: {{enabled: false, htpasswd_file: {file}}}}}\n")
     assert "line 2, 'bob': it is no hash" in problem
     assert "hunter2" not in problem
 
@@ -212,8 +229,8 @@ HS = "algorithms: HS256, secret: 'ssssssssssssssssssssssssssssssssssss'"
         ("source: 'header:Authorization'", "jwt.source", "'header:Authorization': write authorization, or cookie:NAME"),
         ("source: query", "jwt.source", "'query' is not one of authorization, header:NAME, cookie:NAME"),
         ("claims_to_headers: {sub: Authorization}", "jwt.claims_to_headers.sub", "Authorization has another meaning"),
-        ("pem_files: nowhere.pem", "jwt.pem_files", "'nowhere.pem' can't be read"),
-        ("jwks_file: PEM", "jwt.jwks_file", "PEM': is no set of keys"),
+        ("enabled: false, pem_files: nowhere.pem", "jwt.pem_files", "'nowhere.pem' can't be read"),
+        ("enabled: false, jwks_file: PEM", "jwt.jwks_file", "PEM': is no set of keys"),
     ],
     ids=range(14),
 )
