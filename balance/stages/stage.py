@@ -10,6 +10,7 @@ from typing import Protocol
 from balance.http1.framing import NO_BODY, Framing
 from balance.model import Why
 from balance.stages.request_context import RequestContext
+from balance.stages.tally import Tally
 
 
 class Reply:
@@ -78,14 +79,6 @@ class ReplyHead:
         self.length = length
         self.is_own = is_own
         self.encoder: Encoder | None = None
-
-
-class Tally(Protocol):
-    """Counts requests that are else settled."""
-
-    def admit(self, address: str) -> bytes | None:
-        """The lines for the reply to a request from there; None where on_request has to say what becomes of it."""
-        ...
 
 
 class Stage:

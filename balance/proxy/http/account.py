@@ -115,6 +115,8 @@ def _record(exchange: Exchange, now: float, lease: Lease | None, bytes_in: int, 
                 rare.backend_region = lease.backend.region
         elif settled is not None:
             rare.rule = settled.rule
+            if settled.identity is not None:
+                rare.user = settled.identity.user
     return (
         exchange.client_address if client.is_trusted else client.peer,
         request.method.decode(),

@@ -67,6 +67,8 @@ class ReplyWriter:
         """Write the head and the available part of the body (all of it, if complete) in one system call."""
         settings, upload, minor = exchange.settings, exchange.upload, exchange.request.minor
         head, end = response.forward, _PLAIN
+        if exchange.settled is not None:
+            head += exchange.reply_lines
         if framing is not BY_LENGTH and framing is not NO_BODY:
             if framing is BY_CHUNKS and minor:
                 head += _CHUNKED
@@ -110,7 +112,8 @@ class ReplyWriter:
         """Write a 101 (RFC 9110 section 7.8)."""
         if self._transport.is_closing():
             return 0
-        head = with_own_lines(exchange, response, response.forward)
+        head = response.forward if exchange.settled is None else response.forward + exchange.reply_lines
+        head = with_own_lines(exchange, response, head)
         head += b"Connection: Upgrade\r\nUpgrade: " + response.upgrade + b"\r\n\r\n"
         self._transport.write(head)
         return len(head)

@@ -132,14 +132,15 @@ class RateLimitStage(Stage):
 class SettledLimit:
     """A Tally: the limit of requests whose key is their client's address, or the same for all with their lines."""
 
-    __slots__ = ("_key", "_stage")
+    __slots__ = ("_key", "_stage", "counts")
 
     def __init__(self, stage: RateLimitStage, key: bytes) -> None:
         """`key` is b"" for the address."""
         self._stage = stage
         self._key = key
+        self.counts = True
 
-    def admit(self, address: str) -> bytes | None:
+    def admit(self, address: str, now: float) -> bytes | None:
         return self._stage.admit(self._key, address)
 
 

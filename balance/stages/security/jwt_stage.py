@@ -8,7 +8,7 @@ ones take is bounded. All of it is forgotten when the keys change.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from balance.config.route_model import RouteConfig
 from balance.http1.hash_key import source_key
@@ -46,6 +46,21 @@ class Verified:
         self.version = version  # of the keys
 
 
+class SettledToken:
+    """A Tally: requests whose token was verified, as long as that is remembered."""
+
+    __slots__ = ("_notes", "_stage", "counts")
+
+    def __init__(self, stage: JwtStage, notes: dict[object, Any]) -> None:
+        """`notes` are those of the requests' lines; who is verified anew is noted there, too."""
+        self._stage = stage
+        self._notes = notes
+        self.counts = False
+
+    def admit(self, address: str, now: float) -> bytes | None:
+        return b"" if self._stage.is_known(self._notes, now) else None
+
+
 class Refusal:
     """Why a token gets nobody in, and until when that is remembered. No exception: those keep what was on the stack."""
 
@@ -62,7 +77,7 @@ class JwtStage(Stage):
     """Tokens of one route."""
 
     __slots__ = ("_challenge", "_clock", "_counted", "_digests", "_failed", "_key_set", "_kind", "_known", "_lines", "_name",
-                 "_names", "_own_keys", "_verifier", "_version", "_wrong")  # fmt: skip
+                 "_names", "_notes", "_own_keys", "_verifier", "_version", "_wrong")  # fmt: skip
 
     def __init__(self, settings: Jwt, counted: tuple[str, ...], key_set: KeySet | None, clock: Callable[[], float]) -> None:
         """`counted` are the claims that limits go by, `key_set` are keys by URL. ValueError for keys that are none."""
@@ -90,6 +105,7 @@ class JwtStage(Stage):
         self._known: dict[bytes, Verified] = {}  # by the token's digest
         self._wrong: dict[bytes, Refusal] = {}  # likewise
         self._failed = FailedChecks()
+        self._notes: dict[object, Any] | None = None  # of the lines of the last request that was let in
 
     def on_request(self, context: RequestContext) -> Reply | Wait | None:
         key_set = self._key_set
@@ -109,8 +125,20 @@ class JwtStage(Stage):
                 return self._refuse(verified.status, verified.error, verified.detail)
             found = verified
             note(context.fields, self, found)
+        self._notes = context.fields.notes
         self._let_in(context, found)
         return None
+
+    def tally(self, context: RequestContext) -> SettledToken | None:
+        return SettledToken(self, self._notes) if self._notes is not None else None
+
+    def is_known(self, notes: dict[object, Any], now: float) -> bool:
+        """Whether the token of the lines with these notes was verified, and need not be again."""
+        found: Verified | None = notes.get(self)
+        key_set = self._key_set
+        if found is None or now >= found.until or found.version != self._version:
+            return False
+        return key_set is None or key_set.version == self._version
 
     def _let_in(self, context: RequestContext, found: Verified) -> None:
         context.identity = found.identity

@@ -55,6 +55,18 @@ def test_a_route_without_it_has_no_stage() -> None:
     assert stage_of().on_request(context(bearer())) is None
 
 
+def test_who_was_verified_is_asked_again_when_that_is_over() -> None:
+    stage, asked = stage_of(leeway_s=0.0), context(bearer(), now=100.0)
+    assert stage.tally(asked) is None  # nobody was let in
+    assert stage.on_request(asked) is None
+    tally = stage.tally(asked)
+    assert tally is not None and not tally.counts
+    assert [tally.admit("192.0.2.1", now) for now in (100.0, 159.9, 160.0)] == [b"", b"", None]  # it ends 60 s later
+    asked.now, asked.epoch_s = 161.0, NOW + 20
+    assert stage.on_request(asked) is None
+    assert tally.admit("192.0.2.1", 162.0) == b""  # the lines are the same
+
+
 @pytest.mark.parametrize(
     ("lines", "keys", "status", "challenge"),
     [

@@ -24,7 +24,8 @@ from balance.stages.notes import note
 from balance.stages.request_context import RequestContext
 from balance.stages.security.authorization import Answer, Question
 from balance.stages.settled import Settled
-from balance.stages.stage import Reply, ReplyHead, Stage, Tally, Wait
+from balance.stages.stage import Reply, ReplyHead, Stage, Wait
+from balance.stages.tally import Tally, joined
 from balance.transform.lines_per_try import own_host
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Routing(RequestContext):
         "encoded",
         "is_settled",
         "is_waiting",
+        "sent_fields",
         "taken",
         "tally",
     )
@@ -64,7 +66,7 @@ class Routing(RequestContext):
         self.taken: Route | None = None  # the route that was found
         self.tally: Tally | None = None  # what is asked of each request, where all else is settled
         self.encoded: EncodedReply | None = None  # the body of the reply, where a stage encodes it
-        self.fields = fields
+        self.fields = self.sent_fields = fields
         self.method = request.method
         self.target = request.target
         self.forward = fields.forward
@@ -146,7 +148,7 @@ class Routing(RequestContext):
                     if not is_new:
                         self.tally = stage.tally(self)
                 elif self.tally is not None and not stage.is_settled(self):
-                    self.tally = None
+                    self.tally = joined(self.tally, stage.tally(self))
                 continue
             if type(answer) is Wait:
                 self._next = stages.index(stage) + 1

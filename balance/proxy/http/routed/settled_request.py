@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class SettledRequest:
     """What becomes of every request with the same lines and method. Kept with the lines, by the settings of the route."""
 
-    __slots__ = ("forward", "method", "pool", "route", "rule", "settings", "tally")
+    __slots__ = ("fields", "forward", "identity", "method", "pool", "route", "rule", "settings", "tally")
 
     def __init__(self, routing: Routing, route: Route, settings: ListenerSettings) -> None:
         """`settings` are those of the pool that the stages have chosen."""
@@ -33,12 +33,14 @@ class SettledRequest:
         self.pool = routing.pool
         self.rule = routing.rule
         self.forward = routing.forward
+        self.fields = routing.fields  # without what says who it is from, where a stage says that
+        self.identity = routing.identity
         self.tally = routing.tally
 
 
 def settle(exchange: Exchange, routing: Routing) -> None:
     """Remember what became of this request, whose stages are all settled, if its head is made as without stages."""
-    route, fields = routing.taken, routing.fields
+    route, fields = routing.taken, routing.sent_fields
     sole = exchange.client.settings.sole_hosts.get(fields.host)
     is_usual = not (routing.is_trusted or routing.without_own or routing.host_to_backend) and routing.per_try is None
     if is_usual and route is not None and route.regions is None and sole is not None and sole.staged is route:
@@ -55,7 +57,7 @@ def start_settled(exchange: Exchange, sole: ListenerSettings) -> bool:
     if settled.tally is None:
         exchange.reply_lines = b""
     else:
-        lines = settled.tally.admit(client.peer)
+        lines = settled.tally.admit(client.peer, exchange.started)
         if lines is None:
             return False
         exchange.reply_lines = lines
@@ -64,25 +66,26 @@ def start_settled(exchange: Exchange, sole: ListenerSettings) -> bool:
         client.limit_total(exchange.started + settings.request_s)
     exchange.settings = settings
     exchange.settled = settled
+    if settled.fields is not fields:
+        request.fields = settled.fields
     own_id = b"" if fields.request_id else exchange.request_id
     exchange.head = request_head(request.line, settled.forward, fields.host, client, None, own_id)
     return True
 
 
 def settled_reply(exchange: Exchange, settled: SettledRequest, response: Response) -> Response:
-    """The backend's reply as the route changes it."""
-    route, lines = settled.route, exchange.reply_lines
-    known: Response | None = response
-    if route.replies:
-        changes = response.changes
-        known = changes.get(route) if changes is not None else None
-        if known is None:
-            routing = resume(exchange, settled)
-            routing.reply_lines = b""  # they are of this reply alone, what the route changes is of all
-            known = routing.reply(response)
-            routing.reply_lines = lines
-    assert known is not None
-    return known.with_line(lines) if lines else known
+    """The backend's reply as the route changes it; the lines of this reply alone are for whoever writes it."""
+    route = settled.route
+    if not route.replies:
+        return response
+    changes = response.changes
+    known = changes.get(route) if changes is not None else None
+    if known is None:
+        routing = resume(exchange, settled)
+        routing.reply_lines = b""
+        known = routing.reply(response)
+        routing.reply_lines = exchange.reply_lines
+    return known
 
 
 def resume(exchange: Exchange, settled: SettledRequest) -> Routing:
@@ -95,6 +98,7 @@ def resume(exchange: Exchange, settled: SettledRequest) -> Routing:
     routing.pool = settled.pool
     routing.rule = settled.rule
     routing.forward = settled.forward
+    routing.identity = settled.identity
     routing.reply_lines = exchange.reply_lines
     return routing
 

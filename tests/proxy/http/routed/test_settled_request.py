@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import gzip
 import ipaddress
+import json
 import random
 import re
+import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rawclient import Message, Wire, get, ok
 from routed import http, to
-from stage import Script, Stage, serve
+from stage import Script, Stage, serve, until
+from tokens import GOOD, SECRET, by_hand
 
-from balance.config.model import Timeouts, TrustedProxy
+from balance.config.common_model import RateLimit
+from balance.config.model import AccessLog, Timeouts, TrustedProxy
 from balance.config.route_model import (
     BlueGreen,
     Canary,
@@ -29,6 +35,7 @@ from balance.config.route_model import (
 )
 from balance.model import Why
 from balance.proxy.http.routed.routing import Routing
+from balance.security.settings import Jwt, RouteSecurity
 
 NO_TRACK = Rule(Condition("equals", "method", value="TRACK"), "deny", status=403)
 NO_BOTS = Rule(Condition("contains", "header", "user-agent", "Bot"), "deny", status=429)
@@ -70,6 +77,18 @@ ROUTES: dict[str, RouteConfig] = {
     ),
     "none of ours": to("own", transform=Transform(request_headers=(HeaderChange("remove", "X-Forwarded-For"),))),
 }
+TOKEN = Jwt(
+    enabled=True, algorithms=("HS256",), secret=SECRET, claims_to_headers=(("sub", "X-User"),), forward=False, leeway_s=0.0
+)
+ROUTES |= {
+    "a token": to("token", security=RouteSecurity(jwt=TOKEN), policy=TrafficPolicy(canary=CANARY)),
+    "a token and a limit": to(
+        "both",
+        security=RouteSecurity(jwt=replace(TOKEN, claims_to_headers=(), forward=True)),
+        rate_limit=RateLimit(enabled=True, requests_per_second=1e6, headers=False),
+        transform=BOTH_WAYS,
+    ),
+}
 METHODS = ("GET", "GET", "HEAD", "TRACK")
 TARGETS = ("/", "/?q=1", "/a/b", "/admin")
 TRUSTED: tuple[TrustedProxy, ...] = (ipaddress.ip_network("127.0.0.0/8"),)
@@ -85,6 +104,9 @@ BLOCKS = (
     ('If-None-Match: "a-gzip"', "Accept-Encoding: gzip"),
     ("Accept-Encoding: gzip",),
     ("X-Request-Id: mine",),
+    (f"Authorization: Bearer {by_hand(GOOD).decode()}", "X-User: forged", "x_user: forged"),
+    (f"Authorization: Bearer {by_hand(GOOD | {'sub': 'bob'}).decode()}",),
+    (f"Authorization: Bearer {by_hand(GOOD)[:-3].decode()}",),
     ("X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: https"),
 )
 UNTOLD = re.compile(rb"(?im)^(x-request-id: (?!mine)|date: |x-nonce: |content-length: ).*\r\n|\"request_id\": \"[0-9a-f]+\"")
@@ -135,6 +157,25 @@ async def test_a_request_whose_lines_were_seen_is_treated_as_one_whose_were_not(
             assert seen[nonce] == fresh, (method, target, block)
             if b"connection: close" in fresh[0].lower():
                 wire = await stage.client()
+
+
+async def test_a_token_that_was_seen_before_lets_nobody_in_when_it_has_ended(stage: Stage, tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    stage.backend(named("pool", "text/plain"))
+    await stage.open(http=http(ROUTES["a token"]), access=AccessLog(enabled=True, output=str(log)))
+    token = by_hand({"sub": "ann", "exp": time.time() + 1.0})
+    wire, asked = await stage.client(), 0
+    while True:
+        await wire.send(get("/", f"Authorization: Bearer {token.decode()}"))
+        reply = await wire.reply()
+        asked += 1
+        if reply.status != 200:
+            break
+        assert b"X-User: ann\r\n" in reply.body
+    assert (reply.status, json.loads(reply.body)["why"]) == (401, "unauthorized")
+    assert asked > 3
+    await until(lambda: log.read_text().count("\n") == asked)
+    assert [json.loads(line).get("user", "") for line in log.read_text().splitlines()] == ["ann"] * (asked - 1) + [""]
 
 
 async def test_what_is_settled_for_a_stranger_is_not_for_a_trusted_proxy(stage: Stage) -> None:
