@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
+from base64 import urlsafe_b64encode
+
 REQUEST = (
     b"GET /1k?page=%b HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101\r\n"
     b"Accept: text/html,application/json;q=0.9\r\nAccept-Encoding: gzip, deflate, br\r\nAccept-Language: en-US,en;q=0.5\r\n"
@@ -14,6 +17,21 @@ RESPONSE = (
 )
 BODY = b"x" * 1024
 GET, REPLY = REQUEST % (b"1", b"1"), RESPONSE % b"1" + BODY
+
+SECRET = "a secret of thirty-two characters"
+
+
+def _token() -> bytes:
+    """A token that SECRET signs (RFC 7515), good until the year 2100."""
+    parts = b".".join(
+        urlsafe_b64encode(part).rstrip(b"=")
+        for part in (b'{"alg":"HS256","typ":"JWT"}', b'{"sub":"ann","role":"admin","exp":4102444800}')
+    )
+    signature = hmac.digest(SECRET.encode(), parts, "sha256")
+    return parts + b"." + urlsafe_b64encode(signature).rstrip(b"=")
+
+
+GET_WITH_TOKEN = GET.replace(b"Bearer abcdefghijklmnop1", b"Bearer " + _token())
 
 _LENGTH = b"Content-Length: 1024\r\n"
 POST = GET.replace(b"GET", b"POST", 1).replace(b"\r\n\r\n", b"\r\nContent-Type: text/plain\r\n" + _LENGTH + b"\r\n")

@@ -14,6 +14,7 @@ from scripted.bytes_sent import (
     CHUNKED_REPLY,
     FRAME,
     GET,
+    GET_WITH_TOKEN,
     LONG_REPLY,
     MASKED,
     POST,
@@ -23,7 +24,18 @@ from scripted.bytes_sent import (
     SWITCHED,
     UPGRADE,
 )
-from scripted.site import EVERYTHING_ON, FIVE_STAGES, FIVE_STAGES_BY_PATH, ONE_ROUTE, PLAIN, TCP, Site, many_routes
+from scripted.site import (
+    EVERYTHING_ON,
+    FIVE_STAGES,
+    FIVE_STAGES_BY_PATH,
+    GUARDED,
+    LIMITED,
+    ONE_ROUTE,
+    PLAIN,
+    TCP,
+    Site,
+    many_routes,
+)
 from scripted.transport import connected
 
 Run = Callable[[int], None]  # do it so many times
@@ -143,6 +155,8 @@ SCENARIOS: dict[str, Callable[[], Run]] = {
     "keep-alive, a route with five stages": lambda: keep_alive(settings=FIVE_STAGES),
     "keep-alive, five stages, one by path": lambda: keep_alive(settings=FIVE_STAGES_BY_PATH),
     "keep-alive, access log": lambda: keep_alive(access_log=True),
+    "keep-alive, a rate limit": lambda: keep_alive(settings=LIMITED),
+    "keep-alive, a token that is remembered": lambda: keep_alive((GET_WITH_TOKEN,), settings=GUARDED),
     "heads never seen": heads_never_seen,
     "chunked reply": lambda: keep_alive(replied=CHUNKED_REPLY),
     "64 KB reply": lambda: keep_alive(replied=LONG_REPLY),

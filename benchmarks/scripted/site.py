@@ -19,6 +19,7 @@ from balance.proxy.tcp.session import Downstream
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
 from balance.runtime.snapshot import backend_slots, build
+from scripted.bytes_sent import SECRET
 from scripted.route_lines import five_stages
 from scripted.transport import Nowhere, NowhereLoop, connected
 
@@ -50,6 +51,8 @@ http:
     - {name: all, host: www.example.com, pool: default}
 """
 )
+LIMITED = PLAIN + "rate_limit: {enabled: true, requests_per_second: 1000000}\n"
+GUARDED = PLAIN + f"security: {{jwt: {{enabled: true, algorithms: [HS256], secret: {SECRET}}}}}\n"
 _TWO_POOLS = """\
 listen: "127.0.0.1:8080"
 pools:
