@@ -225,6 +225,39 @@ def test_an_older_name_does_what_its_key_does(old: tuple[str, ...], new: tuple[s
     assert config_with(old, value) == config_with(new, value)
 
 
+def documented_default(path: tuple[Step, ...]) -> Any:
+    """The default that the reference has; None where it has none."""
+    annotation: Any = RootSection
+    about: Any = None
+    for step in path:
+        if not (isinstance(annotation, type) and issubclass(annotation, Section)):
+            annotation = get_args(annotation)[-1]  # of a list or a mapping
+            continue
+        about = annotation.model_fields[str(step)]
+        annotation = about.annotation
+    return (about.json_schema_extra or {}).get("default")
+
+
+# What stands around these in base_of() says something else already, or they are laid over what a pool or listener says.
+_OVERLAID = {
+    "proxy_protocol.trusted", "http.routes[].respond.body", "load_balancer.algorithm", "load_balancer.hash_key", "tls.client_auth",
+    "pools.NAME.buffering.request", "pools.NAME.buffering.response", "admin.tls.client_auth", "logging.access_log.template",
+}  # fmt: skip
+
+
+@pytest.mark.long
+def test_a_default_of_the_reference_changes_nothing_where_it_is_written() -> None:
+    homes = {key_of(path): path for path in reversed(PLACES)}
+    wrong = {}
+    for key, path in homes.items():
+        default = documented_default(path)
+        if default is not None and key not in _OVERLAID:
+            found = changed(config_of(base_of(path)), config_with(path, default)) - DERIVED
+            if found:
+                wrong[key] = (default, found)
+    assert not wrong
+
+
 def names_in(file: str) -> set[str]:
     tree = ast.parse((ROOT / file).read_text())
     return {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
