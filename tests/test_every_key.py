@@ -240,8 +240,9 @@ def documented_default(path: tuple[Step, ...]) -> Any:
 
 # What stands around these in base_of() says something else already, or they are laid over what a pool or listener says.
 _OVERLAID = {
-    "proxy_protocol.trusted", "http.routes[].respond.body", "load_balancer.algorithm", "load_balancer.hash_key", "tls.client_auth",
-    "pools.NAME.buffering.request", "pools.NAME.buffering.response", "admin.tls.client_auth", "logging.access_log.template",
+    "proxy_protocol.trusted", "http.routes[].respond.body", "load_balancer.algorithm", "load_balancer.hash_key",
+    "tls.client_auth", "pools.NAME.buffering.request", "pools.NAME.buffering.response", "admin.tls.client_auth",
+    "logging.access_log.template",
 }  # fmt: skip
 
 
