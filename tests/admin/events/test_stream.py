@@ -138,7 +138,7 @@ def test_a_stream_ends_in_order_when_the_instance_does(view: StateView) -> None:
         async with serving(view) as (port, _):
             reader = await Reader.open(port)
             view.events.close()
-            assert (await reader.lines.read()).endswith(b"0\r\n\r\n")
+            await reader.lines.readuntil(b"\r\n0\r\n\r\n")
 
     asyncio.run(main())
 
