@@ -86,7 +86,7 @@ TESTED_ELSEWHERE = {
     "shared_store/moved_channel": "shared_store/test_redis_sessions.py",
     "shared_store/redis_connection": "shared_store/test_redis_sessions.py",
     "cli/admin/route_commands": "admin/test_admin_routes.py",
-    "admin/serving/tls_handshake": "admin/serving/test_acceptor.py",
+    "admin/serving/tls_handshake": "admin/serving/test_serving_acceptor.py",
     "config/checking/admin_errors": "config/reading/test_admin_settings.py",
     "config/schema/values/admin_sections": "config/reading/test_admin_settings.py",
     "security/settings": "config/test_security_build.py",
@@ -166,6 +166,12 @@ def test_tests_mirror_the_package() -> None:
         if not any(file.is_file() for file in files):
             untested.append(str(place))
     assert untested == []
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """Without packages pytest imports them by their names alone; run together, one of two would be left out."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
 
 
 def test_modules_tested_elsewhere_exist() -> None:

@@ -107,19 +107,20 @@ def _table(section: type[Section]) -> Iterator[str]:
     yield ""
     yield "| Key | Default | |"
     yield "| --- | --- | --- |"
+    properties = section.model_json_schema()["properties"]
     for name, info in section.model_fields.items():
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
         inner = _section_in(info.annotation)
         default = "required" if extra.get("required") else _format_default(extra["default"]) if "default" in extra else ""
-        values = _values(section, name)
+        values = _values(properties[name])
         text = (info.description or "").replace("|", "\\|")
         if inner is not None:
             text += f" See [{inner.section_name}](#{inner.section_name.replace(' ', '-')})."
         yield f"| `{name}` | {default} | {values}{text} |"
 
 
-def _values(section: type[Section], name: str) -> str:
-    info = section.model_json_schema()["properties"][name]
+def _values(info: dict[str, Any]) -> str:
+    """The words that a key may be, as its JSON schema has them."""
     words = [str(word) for kind in info.get("anyOf", ()) for word in kind.get("enum", ())]
     shown = [f"`{word}`" for word in words if "_" not in word]
     return ", ".join(shown) + ". " if shown else ""

@@ -456,4 +456,4 @@ async def test_an_authorizer_with_tls_is_verified_and_asked_on_a_connection_that
             replies = [await ask(wire) for _ in range(2)]
             statuses += [each.status for each in replies]
         assert statuses == [200, 200, 503, 503]
-        assert server.names == ["auth.internal", "other.internal", "other.internal"]
+        await until(lambda: server.names == ["auth.internal", "other.internal", "other.internal"])
