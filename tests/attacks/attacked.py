@@ -70,6 +70,7 @@ class Site:
         self.instance = Instance(folder, json.dumps(base | keys)).ready()
         self.port = self.instance.port
         self.is_tls = "tls" in keys
+        self.ended("ok")  # libuv keeps a descriptor for emergencies from an event loop's first connection on
 
     def __enter__(self) -> Site:
         return self
