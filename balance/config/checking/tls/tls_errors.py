@@ -135,6 +135,6 @@ def certificate_warnings(certificate: Certificate, now: float) -> Iterator[str]:
     else:
         if len(chain) == 1 and not leaf.is_self_signed:
             yield (
-                f"{file!r} has the certificate alone, without the intermediate that issued it: clients that don't know that "
-                "one refuse it"
+                f"{file!r} has the certificate alone, without the intermediate that issued it, if one did: clients that "
+                "know the root alone refuse it then"
             )
