@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Sequence
 
@@ -52,7 +53,7 @@ class AdminServers:
                 is_local_only = all(is_local(bound_address(sock)) for sock in configured)
                 tls = (lambda: self._view.config.admin.tls) if name == "admin" else None
                 server = AdminServer(app(self._view, is_local_only), tls)
-                server.start([sock.dup() for sock in configured], f"the {name} server")  # its own, which it closes at its end
+                server.start([double(sock) for sock in configured], f"the {name} server")  # its own, which it closes at its end
                 self._servers[name] = (configured, server)
             for sock in current:
                 if sock not in in_use:
@@ -61,6 +62,15 @@ class AdminServers:
     async def close(self) -> None:
         """Finish the responses under way, then close."""
         await asyncio.gather(*(server.stop() for _, server in self._servers.values()))
+
+
+def double(sock: socket.socket) -> socket.socket:
+    """The same socket once more.
+
+    Not by dup(), which makes it a blocking one for a moment, in every process that has it: in an upgrade another one accepts
+    there meanwhile, and its event loop would stand still in accept().
+    """
+    return socket.socket(fileno=os.dup(sock.fileno()))
 
 
 def _stop(server: AdminServer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -215,3 +216,11 @@ def test_one_public_address_forbids_orders_on_all() -> None:
             sock.close()
 
     play(act)
+
+
+def test_no_process_that_accepts_on_a_socket_is_held_up_while_another_begins_to() -> None:
+    with bound() as inherited:
+        os.set_blocking(inherited.fileno(), False)  # as the one before has it; this object does not know
+        assert inherited.gettimeout() is None
+        with admin_servers.double(inherited) as other:
+            assert (os.get_blocking(other.fileno()), inode(other)) == (False, inode(inherited))
