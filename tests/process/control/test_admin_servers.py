@@ -219,7 +219,7 @@ def test_one_public_address_forbids_orders_on_all() -> None:
 
 
 def test_no_process_that_accepts_on_a_socket_is_held_up_while_another_begins_to() -> None:
-    with bound() as inherited:
+    with socket.create_server(("127.0.0.1", 0)) as inherited:
         os.set_blocking(inherited.fileno(), False)  # as the one before has it; this object does not know
         assert inherited.gettimeout() is None
         with admin_servers.double(inherited) as other:

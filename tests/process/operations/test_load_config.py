@@ -106,7 +106,7 @@ def test_changes_made_at_run_time_are_laid_over_it_as_far_as_they_hold(ends: tup
 
 
 def test_what_is_good_and_doubtful_is_said_with_it(ends: tuple[PipeEnd, PipeEnd]) -> None:
-    text = TEXT + "compression: {level: 1}\n"
+    text = TEXT + "http: {compression: {level: 1}}\n"
     (warning,) = loaded(ends, LoadRequest(Source(Kind.FILE, "f.yaml", text), False, ())).warnings
     assert warning.startswith("f.yaml:4:")
 
