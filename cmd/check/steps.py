@@ -40,7 +40,7 @@ STEPS = {
     "types": Step(["mypy"]),
     "floors": Step(["lint-imports"]),
     "instructions": Step(["python", "benchmarks/instructions"], program="valgrind", is_shown=True),
-    "tests": Step(TESTS, limit_s=480, is_shown=True),
+    "tests": Step(TESTS, limit_s=600, is_shown=True),
 }
 # What takes minutes: run by `--long` and by CI. One of them may take ten minutes; two of them share a small machine.
 LONG_STEPS = {

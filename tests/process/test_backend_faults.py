@@ -39,6 +39,7 @@ def drills(
         yield {name: executor.submit(drill, name, tmp_path_factory.mktemp(name)) for name in FAULTS if name in chosen}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_promised_of_a_backend_in_trouble_is_kept(name: str, drills: dict[str, Future[FaultReport]]) -> None:
     findings = drills[name].result()

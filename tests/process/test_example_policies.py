@@ -61,6 +61,7 @@ def site(tmp_path: Path, origins: Callable[..., Origin]) -> Iterator[Callable[..
         each.instance.destroy()
 
 
+@pytest.mark.long
 def test_the_mirror_example(site: Callable[..., Site]) -> None:
     shop = site("mirror.yaml", "v1-1", "v1-2", "v2-1")
     assert set(shop.answers(120)) == {"v1-1", "v1-2"}
@@ -78,6 +79,7 @@ def test_the_mirror_example(site: Callable[..., Site]) -> None:
     until(is_dropped, "a copy for a mirror that is gone")
 
 
+@pytest.mark.long
 def test_the_fault_example(site: Callable[..., Site]) -> None:
     app = site("fault-injection.yaml", "app-1", "app-2")
     assert "route main/app injects faults until 20" in app.instance.log
@@ -90,6 +92,7 @@ def test_the_fault_example(site: Callable[..., Site]) -> None:
     app.instance.counts('balance_requests_ended_total{why="fault_injected"}', found[503])
 
 
+@pytest.mark.long
 def test_a_reload_does_not_put_off_the_end_of_a_fault(site: Callable[..., Site]) -> None:
     app = site("fault-injection.yaml", "app-1", "app-2")
 
@@ -109,6 +112,7 @@ def test_a_reload_does_not_put_off_the_end_of_a_fault(site: Callable[..., Site])
     assert [status for status, _ in (app.ask(X_Fault="yes") for _ in range(30)) if status == 503]
 
 
+@pytest.mark.long
 def test_the_regions_example(site: Callable[..., Site]) -> None:
     app = site("regions.yaml", "eu-1", "eu-2", "us-1", "asia-1")
     assert set(app.answers(20, X_Client_Region="eu")) == {"eu-1", "eu-2"}

@@ -65,6 +65,7 @@ def test_a_cookie_is_known_to_every_worker(run: Run, origins: Origins) -> None:
     assert [ask(instance, Cookie=str(moved)) for _ in range(20)] == [(other, None)] * 20
 
 
+@pytest.mark.long
 def test_a_shared_secret_keeps_cookies_across_restarts(run: Run, origins: Origins) -> None:
     backends = [{"name": name, "address": origins(name).address} for name in ("b1", "b2", "b3")]
     affinity = {"enabled": True, "secret": "the same"}
@@ -75,6 +76,7 @@ def test_a_shared_secret_keeps_cookies_across_restarts(run: Run, origins: Origin
     assert ask(stranger, Cookie=str(cookie))[1] is not None
 
 
+@pytest.mark.long
 def test_a_field_leads_to_one_backend_through_every_worker_also_after_their_death(run: Run, origins: Origins) -> None:
     backends = [{"name": name, "address": origins(name).address} for name in ("b1", "b2", "b3")]
     affinity = {"enabled": True, "mode": "header", "header": "X-User"}

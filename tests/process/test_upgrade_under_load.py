@@ -87,6 +87,7 @@ def test_a_file_that_is_wrong_breaks_an_upgrade_off_and_the_old_instance_goes_on
     assert not report.failures, report.failures
 
 
+@pytest.mark.long
 def test_an_instance_that_is_killed_before_it_is_ready_takes_nothing_with_it(run: Run, tmp_path: Path) -> None:
     flag = tmp_path / "hold"
     flag.touch()
@@ -214,6 +215,7 @@ def test_an_instance_that_fails_half_way_leaves_its_workers_to_the_callers_that_
         assert [caller.recv(1) for caller in callers] == [b"x"] * 24
 
 
+@pytest.mark.long
 def test_a_new_instance_that_is_stopped_before_it_serves_leaves_this_one_ready(run: Run) -> None:
     with Load(**SMALL) as load:
         instance = run(HALF_WAY, **document(load.addresses)).ready()

@@ -776,6 +776,7 @@ async def test_500_megabytes_for_peers_that_never_read_are_not_held(
     assert grown < 20_000_000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", [Mode.HTTP, Mode.TCP])
 async def test_5000_short_connections_leave_nothing_in_memory(stage: Stage, mode: Mode) -> None:
     stage.backend(serve(ok()))

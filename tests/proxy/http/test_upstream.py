@@ -440,6 +440,7 @@ def impatient(idle_s: float, seen: Counter[str], leave_on_reuse: float = 0.0) ->
     return script
 
 
+@pytest.mark.long
 @pytest.mark.timeout(60)
 async def test_8000_gets_meet_backends_that_close_idle_connections_and_none_fails(stage: Stage) -> None:
     seen: Counter[str] = Counter()
@@ -454,6 +455,7 @@ async def test_8000_gets_meet_backends_that_close_idle_connections_and_none_fail
     assert sum(stage.count(backend, counters.RETRIES) for backend in stage.backends) > 100  # the race was run
 
 
+@pytest.mark.long
 @pytest.mark.timeout(60)
 async def test_5000_posts_meet_the_same_and_none_is_sent_twice(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     seen: Counter[str] = Counter()
