@@ -30,10 +30,20 @@ def program(name: str, *folders: str) -> str:
     return found
 
 
+_GIVEN: set[int] = set()
+
+
 def free_port() -> int:
-    """A port outside of those that the kernel gives to outgoing connections; nobody has it now."""
+    """A port outside of those that the kernel gives to outgoing connections; nobody has it now, nor was it given out before.
+
+    Each process that runs tests has ports of its own.
+    """
+    first = 20_000 + 1000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        port = random.randrange(20_000, 30_000)
+        port = random.randrange(first, first + 1000)
+        if port in _GIVEN:
+            continue
+        _GIVEN.add(port)
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
             return port

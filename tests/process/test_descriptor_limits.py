@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import socket
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -67,11 +66,9 @@ def cpu_s(pid: int) -> float:
 def test_who_finds_no_descriptor_waits_and_is_served_in_turn(run: Run, origins: Origins, mode: str) -> None:
     origin = origins()
     instance = run(may_open(256), mode=mode, backends=[{"address": origin.address}]).ready()
-    began = time.monotonic()
     assert called(instance.port, CALLERS, keep_s=0.01) == {"200": CALLERS}
-    took_s = time.monotonic() - began
     said = re.findall("worker 0: listener main: .*256 file descriptors", instance.log)
-    assert 1 <= len(said) <= 1 + took_s
+    assert 1 <= len(said) <= 2  # what becomes of callers, each once a minute: idle clients are closed, or they wait
     assert instance.metric("balance_accept_pauses_total") > 0
     until(lambda: instance.metric("balance_accept_paused") == 0, "recovery")
     assert instance.get("/")[0] == 200
