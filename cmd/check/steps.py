@@ -40,11 +40,11 @@ STEPS = {
     "types": Step(["mypy"]),
     "floors": Step(["lint-imports"]),
     "instructions": Step(["python", "benchmarks/instructions"], program="valgrind", is_shown=True),
-    "tests": Step(TESTS, limit_s=600, is_shown=True),
+    "tests": Step(TESTS, limit_s=480, is_shown=True),
 }
 # What takes minutes: run by `--long` and by CI. One of them may take ten minutes; two of them share a small machine.
 LONG_STEPS = {
-    "long": Step(["pytest", "-n", "4", "--dist", "loadgroup", "-m", "long", "--timeout", "600"], limit_s=1700, is_shown=True)
+    "long": Step(["pytest", "-n", "4", "--dist", "loadgroup", "-m", "long", "--timeout", "600"], limit_s=1500, is_shown=True)
 }
 PYTEST_FOUND_NONE = 5
 USAGE = "usage: python3 cmd/check [--long] [PYTEST ARGUMENTS]"
