@@ -121,6 +121,16 @@ async def test_without_a_good_header_in_time_the_connection_is_closed_and_counte
     assert line.startswith(f"listener main: 127.0.0.1 {said}")
 
 
+async def test_a_listed_source_is_known_on_a_socket_for_both_families(stage: Stage) -> None:
+    """It comes as ::ffff:127.0.0.1 there."""
+    stage.backend(serve(ok()))
+    await stage.open(listen="::", proxy_protocol=ProxyProtocol(True, (LOOPBACK,)))
+    reader, writer = await asyncio.open_connection("127.0.0.1", stage.address.port)
+    writer.write(V2 + get())
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+
+
 async def test_who_is_not_listed_is_closed_whatever_he_sends(stage: Stage) -> None:
     stage.backend(serve(ok()))
     await stage.open(proxy_protocol=ProxyProtocol(True, (ipaddress.ip_network("10.0.0.0/8"),)))

@@ -8,8 +8,9 @@ from rawclient import get, ok
 from routed import http, prefix, to
 from stage import Stage, serve
 
+from balance.config.common_model import RateLimit
 from balance.config.model import TrustedProxy
-from balance.config.route_model import FixedResponse
+from balance.config.route_model import Condition, FixedResponse, Rule, TrafficPolicy
 from balance.security.settings import Cors, RouteSecurity, SecurityHeaders
 
 TRUSTED: tuple[TrustedProxy, ...] = (ipaddress.ip_network("127.0.0.0/8"),)
@@ -55,6 +56,19 @@ async def test_our_own_replies_can_be_read_by_the_page_and_have_the_fields(stage
     assert reply.status in (502, 503)
     assert reply.all("access-control-allow-origin") == ["https://a.example"]
     assert reply.all("x-frame-options") == ["SAMEORIGIN"]
+
+
+async def test_refusals_can_be_read_by_the_page(stage: Stage) -> None:
+    denied = Rule(Condition("prefix", "path", value="/denied"), "deny")
+    limit = RateLimit(enabled=True, requests_per_second=0.001, burst=1)
+    stage.backend(serve(ok()))
+    await stage.open(http=http(to("r", security=SECURED, policy=TrafficPolicy(rules=(denied,)), rate_limit=limit)))
+    wire = await stage.client()
+    for path, status in (("/denied", 403), ("/", 429)):
+        await wire.send(get(path, ORIGIN))
+        reply = await wire.reply()
+        assert (reply.status, reply.all("access-control-allow-origin")) == (status, ["https://a.example"])
+        assert (reply.all("vary"), reply.all("x-content-type-options")) == (["Origin"], ["nosniff"])
 
 
 async def test_two_origins_are_told_apart_on_one_connection(stage: Stage) -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from hashlib import sha256
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from limiters import START, Clock, admitted, bucket, tables
+from limiters import START, Clock, admitted, bucket, tables, window
+
+from balance.rate_limiting.sliding_window import SlidingWindow
+from balance.rate_limiting.token_bucket import TokenBucket
 
 
 @pytest.mark.parametrize(
@@ -43,6 +49,18 @@ def test_it_says_what_is_left_and_until_when() -> None:
     assert limiter.retry_s == pytest.approx(0.5)
     clock.now += limiter.retry_s
     assert limiter.admit(b"k")
+
+
+@pytest.mark.parametrize("make", [bucket, window])
+def test_a_refused_request_leaves_nothing_behind(make: Callable[..., TokenBucket | SlidingWindow]) -> None:
+    """A flood on one key makes nothing grow, and does not put off its own end."""
+    clock, table = Clock(), tables(1)[0]
+    limiter = make(clock, table)
+    assert admitted(limiter, 9) == 5
+    before, kept = sha256(table.numbers).digest(), len(limiter._slots.young)
+    clock.now += 0.5
+    assert admitted(limiter, 2000) == 0
+    assert (sha256(table.numbers).digest(), len(limiter._slots.young)) == (before, kept)
 
 
 def test_keys_and_limits_do_not_share() -> None:

@@ -159,6 +159,26 @@ def test_keys_in_redis_end_by_themselves_and_say_nothing_of_clients(server: Redi
     assert 0 < lives[2] <= 600_000  # the number of the last batch
 
 
+def test_a_key_that_has_lost_its_end_gets_one(server: RedisServer) -> None:
+    """Or whoever was refused when Redis lost it would be refused for ever."""
+
+    async def scenario() -> None:
+        machine = Machine(server.url)
+        for limiter in kinds(machine):
+            assert asked(limiter, 3) == 3
+        await machine.synced()
+        client = server.client()
+        names = [b"balance:ratelimit:" + limiter.name(KEY) for limiter in kinds(machine)]
+        assert all(client.persist(name) for name in names)
+        for limiter in kinds(machine):
+            assert asked(limiter, 1) == 1
+        await machine.synced()
+        assert all(client.pttl(name) > 0 for name in names)
+        machine.redis.stop()
+
+    asyncio.run(scenario())
+
+
 def test_many_keys_travel_in_few_batches(server: RedisServer) -> None:
     async def scenario() -> None:
         one, other = machines(server)

@@ -221,6 +221,18 @@ def test_what_cannot_pass_through(change: dict[str, object], problem: str) -> No
         load_text(yaml.safe_dump({**FULL, "listeners": [listener]}), "x.yaml", {})
 
 
+@pytest.mark.parametrize("content", [None, b"", b"<html>502</html>", CA.cert.read_bytes()[:150]])
+def test_authorities_that_cannot_be_read_now_refuse_the_whole_reload(tmp_path: Path, content: bytes | None) -> None:
+    """Others are never taken in their place, the system's least of all."""
+    file = tmp_path / "ca.crt"
+    file.write_bytes(CA.cert.read_bytes())
+    text = yaml.safe_dump({**BASE, "tls": {**PAIR, **MUTUAL, "client_ca_file": "ca.crt"}})
+    old = load_text(text, str(tmp_path / "x.yaml"), {}).config.listeners[0].tls
+    file.unlink() if content is None else file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"tls.client_ca_file: .*ca.crt"):
+        load_with_changes(text, str(tmp_path / "x.yaml"), {}, (), Served(old.certificates))
+
+
 @pytest.mark.parametrize("content", [None, b"", b"<html>502</html>", NOBODY.read_bytes()[:150]])
 def test_a_list_that_cannot_be_read_now_is_kept_as_it_counts(tmp_path: Path, content: bytes | None) -> None:
     """What a script fetches may be half of it, or a page of errors; the rest of the file changes."""

@@ -82,6 +82,21 @@ async def test_who_is_required_to_have_a_certificate_and_has_none_does_not_enter
     await until(lambda: not stage.worker.descriptors.clients)
 
 
+@pytest.mark.parametrize("name", ["a.example", "b.example", "other.example", None])
+async def test_no_name_leads_around_the_certificate_or_the_oldest_version(stage: Stage, name: str | None) -> None:
+    """A context that is chosen in the callback of SNI would bring its certificate along, and neither of these."""
+    seen = backend_of(stage)
+    await stage.open(tls=tls(min_version="1.3"))
+    assert (await with_client(stage, exchange(ask(name.encode() if name in ("a.example", "b.example") else b"a.example")), name,
+                              client_with(BOB))).endswith(b"ok")  # fmt: skip
+    with pytest.raises(ssl.SSLError):
+        await with_client(stage, exchange(ask()), name, client_with(BOB, "1.2"))
+    with contextlib.suppress(ssl.SSLError):
+        assert await with_client(stage, exchange(ask()), name, client_with(None)) == b""
+    await until(lambda: stage.whys.get(Why.TLS_CLIENT_CERTIFICATE) == 1)
+    assert len(seen) == 1
+
+
 async def test_without_one_a_client_enters_where_it_may(stage: Stage) -> None:
     seen = backend_of(stage)
     await stage.open(tls=tls("verify"))
