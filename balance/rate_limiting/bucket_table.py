@@ -22,16 +22,17 @@ SLOTS: Final = 1 << 17
 WAYS: Final = 8
 MARKS: Final = 12  # of a sliding window
 CELL_BYTES: Final = 8
+NO_TIME: Final = -1e-9  # the mark of the time 0.0, which is none
 GROUP: Final = 8  # rows whose cells of a slot are side by side: one cache line of counts, and one read
 # In cells: for each slot the hash of its key (0: free), when its limit is unused again (a float, seconds of the monotonic
 # clock; a hint), the head of its sliding window and that window's marks; then for each group of rows the counts and the marks
 # of token buckets, slot by slot.
-_FULL_AT: Final = SLOTS
+FULL_AT: Final = SLOTS
 _HEADS: Final = 2 * SLOTS
 _WINDOWS: Final = 3 * SLOTS
 _GROUPS: Final = _WINDOWS + MARKS * SLOTS
-_CELLS: Final = 2 * GROUP  # of a slot in a group
-_GROUP: Final = _CELLS * SLOTS
+CELLS: Final = 2 * GROUP  # of a slot in a group: the counts of its rows, then their marks
+_GROUP: Final = CELLS * SLOTS
 
 MAX_PLAIN_KEY: Final = 64  # longer ones are remembered by their hash
 
@@ -49,9 +50,9 @@ def _reader(cells: str) -> Reader:
 
 
 class BucketTable:
-    """As one worker sees it."""
+    """As one worker sees it. Where each call counts, limiters read and write a key's cells themselves."""
 
-    __slots__ = ("_both", "_counts", "_floats", "_in_use", "_memory", "_own", "_rows", "_secret", "numbers")
+    __slots__ = ("_both", "_counts", "_in_use", "_memory", "_secret", "floats", "numbers", "own", "rows")
 
     def __init__(self, memory: memoryview, rows: memoryview, own: int, secret: bytes) -> None:
         """`memory` has table_cells() cells of 8 bytes; `rows` is the cell that says how many rows are in use, this worker's
@@ -59,9 +60,9 @@ class BucketTable:
         """
         self._memory = memory.cast("B")
         self.numbers = self._memory.cast("Q")
-        self._floats = self._memory.cast("d")
-        self._rows = rows
-        self._own = _GROUPS + _GROUP * (own // GROUP) + own % GROUP
+        self.floats = self._memory.cast("d")
+        self.rows = rows
+        self.own = _GROUPS + _GROUP * (own // GROUP) + own % GROUP
         self._secret = secret[:64]
         self._in_use = 0
         self._look_at_rows(rows[0])
@@ -91,8 +92,8 @@ class BucketTable:
     def free(self, hashed: int) -> int:
         """The slot to give to a key without one; whoever is in it is forgotten once take() is called."""
         first = hashed % SLOTS & -WAYS
-        at = first + _FULL_AT
-        unused_at = self._floats[at : at + WAYS].tolist()
+        at = first + FULL_AT
+        unused_at = self.floats[at : at + WAYS].tolist()
         return first + unused_at.index(min(unused_at))
 
     def take(self, slot: int, hashed: int) -> None:
@@ -108,43 +109,43 @@ class BucketTable:
 
     def used(self, slot: int) -> int:
         """The sum of the counts of all workers."""
-        rows = self._rows[0]
+        rows = self.rows[0]
         if rows == 1:
-            count: int = self.numbers[_GROUPS + _CELLS * slot]
+            count: int = self.numbers[_GROUPS + CELLS * slot]
             return count
         if rows != self._in_use:
             self._look_at_rows(rows)
-        counts = sum(self._counts(self._memory, CELL_BYTES * (_GROUPS + _CELLS * slot)))
+        counts = sum(self._counts(self._memory, CELL_BYTES * (_GROUPS + CELLS * slot)))
         if rows > GROUP:
-            for at in range(_GROUPS + _GROUP + _CELLS * slot, _GROUPS + _GROUP * -(-rows // GROUP), _GROUP):
+            for at in range(_GROUPS + _GROUP + CELLS * slot, _GROUPS + _GROUP * -(-rows // GROUP), _GROUP):
                 counts += sum(self.numbers[at : at + GROUP].tolist())
         return counts
 
     def count(self, slot: int, unused_at: float) -> None:
         """This worker has admitted one more, and so the limit is unused again from that time on."""
-        self.numbers[self._own + _CELLS * slot] += 1
-        self._floats[_FULL_AT + slot] = unused_at
+        self.numbers[self.own + CELLS * slot] += 1
+        self.floats[FULL_AT + slot] = unused_at
 
     def keep_until(self, slot: int, unused_at: float) -> None:
         """The limit is unused again from that time on, not before."""
-        if unused_at > self._floats[_FULL_AT + slot]:
-            self._floats[_FULL_AT + slot] = unused_at
+        if unused_at > self.floats[FULL_AT + slot]:
+            self.floats[FULL_AT + slot] = unused_at
 
     # --- the marks of token buckets: one for each worker, the highest one counts ----------------------
 
     def used_since(self, slot: int) -> tuple[int, float]:
         """The sum of the counts of all workers, and their highest mark; 0.0 is none."""
-        rows = self._rows[0]
-        at = _GROUPS + _CELLS * slot
+        rows = self.rows[0]
+        at = _GROUPS + CELLS * slot
         if rows == 1:
-            return self.numbers[at], self._floats[at + GROUP]
+            return self.numbers[at], self.floats[at + GROUP]
         if rows != self._in_use:
             self._look_at_rows(rows)
         if rows <= GROUP:
             cells = self._both(self._memory, CELL_BYTES * at)
             counted, marks = sum(cells[:rows]), cells[rows:]
         else:
-            counted, marks = self.used(slot), tuple(self._floats[self._mark_of(row, slot)] for row in range(rows))
+            counted, marks = self.used(slot), tuple(self.floats[self._mark_of(row, slot)] for row in range(rows))
         mark = max(marks)
         if mark <= 0.0:  # below 0 are the marks of who has admitted more than the clock has seen
             mark = max(filter(None, marks), default=0.0)
@@ -152,17 +153,17 @@ class BucketTable:
 
     def set_mark(self, slot: int, mark: float) -> None:
         """Set this worker's."""
-        self._floats[self._own + GROUP + _CELLS * slot] = mark or -1e-9
+        self.floats[self.own + GROUP + CELLS * slot] = mark or NO_TIME
 
     def begin_marks(self, slot: int, mark: float) -> None:
         """Set this worker's, and take away the others': those of another key."""
-        for row in range(self._rows[0]):
-            self._floats[self._mark_of(row, slot)] = 0.0
+        for row in range(self.rows[0]):
+            self.floats[self._mark_of(row, slot)] = 0.0
         self.set_mark(slot, mark)
 
     @staticmethod
     def _mark_of(row: int, slot: int) -> int:
-        return _GROUPS + _GROUP * (row // GROUP) + GROUP + row % GROUP + _CELLS * slot
+        return _GROUPS + _GROUP * (row // GROUP) + GROUP + row % GROUP + CELLS * slot
 
     # --- the marks of sliding windows: a ring, written by whoever admits first ------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from balance.rate_limiting.bucket_table import BucketTable
+from balance.rate_limiting.bucket_table import CELLS, FULL_AT, GROUP, NO_TIME, BucketTable
 from balance.rate_limiting.key_slots import KEPT
 from balance.rate_limiting.limiter import MOST_LEARNT, TOLERANCE, SharedLimiter, Usage
 from balance.rate_limiting.moved_keys import MovedKeys
@@ -40,20 +40,26 @@ class TokenBucket(SharedLimiter):
 
     def admit(self, key: bytes) -> bool:
         table, spacing_s = self._table, self._spacing_s
+        numbers, floats = table.numbers, table.floats
         place = self._slots.young.get(key)
-        if place is None or table.numbers[place[0]] != place[1]:
+        if place is None or numbers[place[0]] != place[1]:
             place = self._slots.find(key)
         slot = place[0]
         if slot < 0:
             slot, used, now = self._begin(place[1])
+            own = table.own + CELLS * slot
         else:
-            count, mark = table.used_since(slot)
-            counted = count * spacing_s
+            own = table.own + CELLS * slot
+            if table.rows[0] == 1:
+                counted, mark = numbers[own] * spacing_s, floats[own + GROUP]
+            else:
+                count, mark = table.used_since(slot)
+                counted = count * spacing_s
             now = self._clock()
             used = (mark + counted - now) * self.rate
             if used <= 0.0:
                 used = 0.0
-                table.set_mark(slot, now - counted)
+                floats[own + GROUP] = now - counted or NO_TIME
         used += 1.0
         if used > self._most:
             self.retry_s = (used - self.limit) * spacing_s
@@ -62,7 +68,8 @@ class TokenBucket(SharedLimiter):
             return False
         self.reset_s = reset_s = used * spacing_s
         self.remaining = int(self._most - used)
-        table.count(slot, now + reset_s)
+        numbers[own] += 1
+        floats[FULL_AT + slot] = now + reset_s
         if self._moved is not None:
             self._moved.add(self, key)
         return True

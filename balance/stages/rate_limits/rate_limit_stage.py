@@ -29,7 +29,6 @@ from balance.stages.request_context import RequestContext
 from balance.stages.stage import Reply, Stage
 
 _CLIENT: Final = ("client-ip",)
-MAX_LINES: Final = 512
 RULE: Final = "rate_limit"  # in the access log; with another `why` it is what report_only has let through
 _REFUSED: Final = Reply(429, Why.RATE_LIMITED, "too many requests")
 _UNAVAILABLE: Final = Reply(503, Why.RATE_LIMIT_STORE, "the limits of all machines can't be looked up now")
@@ -47,7 +46,20 @@ def _packed(address: str) -> bytes:
 class RateLimitStage(Stage):
     """One route's."""
 
-    __slots__ = ("_allowlist", "_count", "_fields", "_key", "_keys", "_lines", "_report_only", "_shared", "limiter")
+    __slots__ = (
+        "_allowlist",
+        "_count",
+        "_key",
+        "_keys",
+        "_policy",
+        "_report_only",
+        "_shared",
+        "left",
+        "limiter",
+        "lines",
+        "reset_s",
+        "tells",
+    )
 
     def __init__(
         self, config: RateLimit, limiter: Limiter, count: Callable[[bool], None], shared: MovedKeys | None = None
@@ -61,13 +73,12 @@ class RateLimitStage(Stage):
         self._count = count
         self._shared = shared
         policy = b'"default";q=%d;w=%d' % (limiter.limit, max(1, ceil(limiter.window_s)))
-        self._lines: dict[int, bytes] = {}  # for what is left and until when, as most requests have been told lately
-        self._fields = b""
-        if config.headers:
-            self._fields = (
-                b"RateLimit-Policy: %b\r\nX-RateLimit-Limit: %d\r\n" % (policy, limiter.limit)
-                + b'RateLimit: "default";r=%d;t=%d\r\nX-RateLimit-Remaining: %d\r\nX-RateLimit-Reset: %d\r\n'
-            )
+        self._policy = b'RateLimit-Policy: %b\r\nX-RateLimit-Limit: %d\r\nRateLimit: "default";r=' % (policy, limiter.limit)
+        self.tells = config.headers
+        # What was told last, and the lines of it: who keeps to a rate is told the same each time. Else making them anew is
+        # as cheap as looking them up among many.
+        self.left = self.reset_s = -1
+        self.lines = b""
 
     def on_request(self, context: RequestContext) -> Reply | None:
         if self._allowlist is not None and self.is_listed(context.client):
@@ -77,25 +88,21 @@ class RateLimitStage(Stage):
             return _UNAVAILABLE
         limiter = self.limiter
         is_admitted = limiter.admit(self._key(context))
-        if self._fields:
-            context.reply_lines += self._told()
+        if self.tells:
+            context.reply_lines += self.told(limiter.remaining, ceil(limiter.reset_s))
         return None if is_admitted else self._beyond(context)
 
     def tally(self, context: RequestContext) -> SettledLimit | None:
         if context.rule == RULE:
             return None  # only reported: that is of this request alone
         if self._keys == _CLIENT:
-            return SettledLimit(self, b"")
-        return SettledLimit(self, self._key(context)) if is_of_lines(self._keys, context) else None
+            return SettledLimit(self, b"", self._shared)
+        return SettledLimit(self, self._key(context), self._shared) if is_of_lines(self._keys, context) else None
 
-    def admit(self, key: bytes, address: str) -> bytes | None:
-        """on_request without a context, for who is admitted: the lines of the reply; None where on_request has to be asked."""
-        if self._allowlist is not None and self.is_listed(address):
-            return b""
-        limiter = self.limiter
-        if (self._shared is not None and self._shared.is_refusing) or not limiter.admit(key or source_key(address)):
-            return None
-        return self._told() if self._fields else b""
+    @property
+    def has_allowlist(self) -> bool:
+        """Whether somebody has no limit."""
+        return self._allowlist is not None
 
     def is_listed(self, address: str) -> bool:
         """Whether the client has no limit."""
@@ -104,8 +111,8 @@ class RateLimitStage(Stage):
 
     def refuse(self, context: RequestContext) -> Reply | None:
         """What a request gets that is beyond the limit; None where that is only reported."""
-        if self._fields:
-            context.reply_lines += self._told()
+        if self.tells:
+            context.reply_lines += self.told(self.limiter.remaining, ceil(self.limiter.reset_s))
         return self._beyond(context)
 
     def _beyond(self, context: RequestContext) -> Reply | None:
@@ -117,31 +124,44 @@ class RateLimitStage(Stage):
         context.reply_lines += b"Retry-After: %d\r\n" % max(1, ceil(self.limiter.retry_s))
         return _REFUSED
 
-    def _told(self) -> bytes:
-        limiter = self.limiter
-        left, reset_s = limiter.remaining, ceil(limiter.reset_s)
-        number = left << 32 | reset_s
-        lines = self._lines.get(number)
-        if lines is None:
-            if len(self._lines) >= MAX_LINES:
-                self._lines.clear()
-            lines = self._lines[number] = self._fields % (left, reset_s, left, reset_s)
-        return lines
+    def told(self, left: int, reset_s: int) -> bytes:
+        """The lines for the reply to who has so many left."""
+        self.left, self.reset_s = left, reset_s
+        remaining, reset = b"%d" % left, b"%d" % reset_s
+        self.lines = b"".join(
+            (
+                self._policy, remaining, b";t=", reset,
+                b"\r\nX-RateLimit-Remaining: ", remaining, b"\r\nX-RateLimit-Reset: ", reset, b"\r\n",
+            )
+        )  # fmt: skip
+        return self.lines
 
 
 class SettledLimit:
     """A Tally: the limit of requests whose key is their client's address, or the same for all with their lines."""
 
-    __slots__ = ("_key", "_stage", "counts")
+    __slots__ = ("_has_allowlist", "_key", "_limiter", "_shared", "_stage", "counts")
 
-    def __init__(self, stage: RateLimitStage, key: bytes) -> None:
+    def __init__(self, stage: RateLimitStage, key: bytes, shared: MovedKeys | None) -> None:
         """`key` is b"" for the address."""
         self._stage = stage
         self._key = key
+        self._limiter = stage.limiter
+        self._has_allowlist = stage.has_allowlist
+        self._shared = shared
         self.counts = True
 
     def admit(self, address: str, now: float) -> bytes | None:
-        return self._stage.admit(self._key, address)
+        if self._has_allowlist and self._stage.is_listed(address):
+            return b""
+        limiter = self._limiter
+        if (self._shared is not None and self._shared.is_refusing) or not limiter.admit(self._key or source_key(address)):
+            return None
+        stage = self._stage
+        if not stage.tells:
+            return b""
+        left, reset_s = limiter.remaining, ceil(limiter.reset_s)
+        return stage.lines if left == stage.left and reset_s == stage.reset_s else stage.told(left, reset_s)
 
 
 def limiter_of(route: RouteConfig, environment: StageEnvironment, of: str = "") -> Limiter:
