@@ -35,6 +35,7 @@ COMMANDS = {
     "validate": CommandEntry("balance.cli.validate:validate_command", "Check configuration files; name every error."),
     "demo": CommandEntry("balance.cli.demo:demo_command", "Three backends and the balancer, with nothing to set up."),
     "backend": CommandEntry("balance.cli.test_backend.command:backend_command", "Run a small HTTP server to balance over."),
+    "explain": CommandEntry("balance.cli.explain.command:explain_command", "What a word of the logs and metrics means."),
     # What follows talks to a running instance.
     "status": CommandEntry("balance.cli.admin.status_commands:status_command", "How it is doing: processes, listeners, pools."),
     "backends": CommandEntry("balance.cli.admin.status_commands:backends_command", "How every backend stands, and why."),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-# Every field, in the order of a JSON line. docs/OPERATING.md says what each is.
+# Every field, in the order of a JSON line. balance/words/log_fields.py says what each is.
 FIELDS: Final = (
     "time",
     "client",

@@ -31,6 +31,8 @@ NOTE_BYTES = 200  # the line that reports dropped lines
 # What ends a line for some reader, controls a terminal or turns a text around: controls, U+2028, bidirectional marks.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 
+IDS = ("request_id", "trace_id")  # what a record may have of the request that it speaks of, by `extra`
+
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -48,12 +50,14 @@ class LineFormatter(logging.Formatter):
         if len(message) > MESSAGE_CHARS:
             message = message[:MESSAGE_CHARS] + "..."
         level = record.levelname.lower()
+        ids = {name: str(value) for name in IDS if (value := getattr(record, name, None))}
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
         if self._is_json:
-            about = {"time": when, "level": level, "process": self._process}
-            return _json_line(about | {"message": message} | ({"trace": trace} if trace else {}))
+            about = {"time": when, "level": level, "process": self._process, "message": message} | ids
+            return _json_line(about | {"trace": trace} if trace else about)
         # Log injection: a line break in a message could forge a line.
-        text = _UNSAFE.sub(_escaped, f"{when} {level:<7} {self._process}: {message}")
+        known = "".join([f" {name}={value}" for name, value in ids.items()])
+        text = _UNSAFE.sub(_escaped, f"{when} {level:<7} {self._process}: {message}{known}")
         return f"{text}\n{trace}" if trace else text
 
 

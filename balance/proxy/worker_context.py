@@ -21,7 +21,7 @@ from balance.proxy.descriptor_limit import DescriptorLimit
 from balance.proxy.net.dial import Resolver
 from balance.proxy.net.job_threads import JobThreads
 from balance.proxy.net.timer_wheel import TICK_S, TimerWheel
-from balance.proxy.warning_throttle import ThrottledWarning
+from balance.proxy.warning_throttle import ThrottledWarning, about, log
 from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.counters import Row
@@ -189,22 +189,26 @@ class WorkerContext:
             board[counters.LAG_MAX_US] / 1e6, now - board[counters.BEAT_US] / 1e6 - TICK_S if board[counters.BEAT_US] else 0.0
         )
 
-    def dial_failed_here(self, error: UpstreamError) -> None:
+    def dial_failed_here(self, error: UpstreamError, request_id: bytes = b"") -> None:
         """Count and log a dial that failed for want of local descriptors, ports or memory: not a failure of the backend."""
         self.row.cells[counters.DIALS_FAILED_HERE] += 1
         self.short_of_resources.say(
-            monotonic(), f"connections to backends can't be made for want of resources here: {error.detail}"
+            monotonic(), f"connections to backends can't be made for want of resources here: {error.detail}", request_id
         )
 
-    def handshake_failed(self, backend: Backend, detail: str) -> None:
+    def handshake_failed(self, backend: Backend, detail: str, request_id: bytes = b"") -> None:
         """Log a TLS handshake that failed, at most once a second for each backend."""
-        self.reply_not_understood(backend, detail)
+        self.reply_not_understood(backend, detail, request_id)
 
-    def reply_not_understood(self, backend: Backend, detail: str) -> None:
+    def reply_not_understood(self, backend: Backend, detail: str, request_id: bytes = b"") -> None:
         """Log a reply that could not be parsed, at most once a second for each backend."""
         warning = self.unreadable_replies.get(backend.name)
         if warning is None:
             if len(self.unreadable_replies) >= MAX_WARNED_OF:
                 self.unreadable_replies.clear()
             warning = self.unreadable_replies[backend.name] = ThrottledWarning(1.0)
-        warning.say(monotonic(), f"backend {backend.name} at {backend.address}: {detail}")
+        warning.say(monotonic(), f"backend {backend.name} at {backend.address}: {detail}", request_id)
+
+    def request_crashed(self, request_id: bytes) -> None:
+        """Log that a request met a bug of ours: the traceback, which others log, does not name it."""
+        log.error("a request ends by a fault of Balance's own, whose traceback is in this log, too", extra=about(request_id))

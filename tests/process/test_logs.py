@@ -47,6 +47,17 @@ def test_a_json_line_says_the_same() -> None:
     assert "\n" not in line
 
 
+@pytest.mark.parametrize("is_json", [False, True])
+def test_a_line_about_a_request_has_its_ids(is_json: bool) -> None:
+    about = record("the backend's reply was not understood")
+    about.request_id, about.trace_id = "5f00000001", 'x" \n'
+    line = LineFormatter(is_json, "worker 0").format(about)
+    if is_json:
+        assert [*json.loads(line).items()][-2:] == [("request_id", "5f00000001"), ("trace_id", 'x" \n')]
+    else:
+        assert line.endswith("worker 0: the backend's reply was not understood request_id=5f00000001 trace_id=x\" \\n")
+
+
 def test_a_message_cannot_pass_for_a_line_of_its_own() -> None:
     line = LineFormatter(is_json=False, process="control").format(record("bad\n2023-11-14T22:13:20.250Z error forged: x"))
     assert "\n" not in line

@@ -17,3 +17,10 @@ def test_the_first_is_said_at_once_and_the_next_a_minute_later_with_the_count(ca
         "at 1000.0 (1 more like it since the last such warning)",
     ]
     assert {record.levelname for record in caplog.records} == {"WARNING"}
+
+
+def test_the_request_that_a_message_speaks_of_is_in_the_record(caplog: pytest.LogCaptureFixture) -> None:
+    warning = ThrottledWarning(1.0)
+    warning.say(5.0, "one", b"5f00000001")
+    warning.say(7.0, "another")
+    assert [getattr(record, "request_id", None) for record in caplog.records] == ["5f00000001", None]

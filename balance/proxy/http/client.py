@@ -155,7 +155,7 @@ class HttpClient(Timed):
         if self._exchange is not None:
             exchange, self._exchange = self._exchange, None
             if exc is not None and not isinstance(exc, OSError):
-                exchange.why = Why.INTERNAL_ERROR  # an exception of data_received() arrives here
+                exchange.note_crash()  # an exception of data_received() arrives here
             exchange.client_gone()
 
     def eof_received(self) -> bool:
@@ -532,7 +532,7 @@ class HttpClient(Timed):
                 self._take_head()
             except Exception:  # called by the event loop, so no transport ends the connection
                 if self._exchange is not None:
-                    self._exchange.why = Why.INTERNAL_ERROR
+                    self._exchange.note_crash()
                 self.give_up()
                 raise
             if len(self._buffer) <= MAX_WAITING:

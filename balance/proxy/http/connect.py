@@ -40,11 +40,11 @@ def take_parked(backend: Backend, method: bytes, now: float) -> Upstream | None:
 
 
 async def connect(
-    worker: WorkerContext, backend: Backend, timeout_s: float, proxy_header: bytes = b""
+    worker: WorkerContext, backend: Backend, timeout_s: float, proxy_header: bytes = b"", request_id: bytes = b""
 ) -> Upstream | UpstreamError:
     """Dial: a new upstream, or the error. Counts both; the error is returned, not raised, as the exchange may have ended.
 
-    `proxy_header` goes before all else; the upstream is then one client's alone, see ConnectionAuth.
+    `proxy_header` goes before all else; the upstream is then one client's alone, see ConnectionAuth. `request_id`: for the log.
     """
     worker.row.cells[backend.block + counters.CONNECTS] += 1
     worker.descriptors.dialling()
@@ -58,9 +58,9 @@ async def connect(
         worker.descriptors.upstreams -= 1
         worker.row.cells[backend.block + counters.CONNECT_FAILURES] += 1
         if error.is_ours:
-            worker.dial_failed_here(error)
+            worker.dial_failed_here(error, request_id)
         elif tls is not None and error.why in BACKEND_TLS:
-            worker.handshake_failed(backend, error.detail)
+            worker.handshake_failed(backend, error.detail, request_id)
         return error
     upstream.opened()
     if tls is not backend.tls:  # a reload has changed it meanwhile: it serves this request, and no other

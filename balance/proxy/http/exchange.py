@@ -386,7 +386,7 @@ class Exchange:
         settings = self.settings
         version = lease.backend.proxy_protocol
         proxy_header = self.client.proxy_header(version) if version else b""
-        result = await connect(settings.worker, lease.backend, settings.connect_s, proxy_header)
+        result = await connect(settings.worker, lease.backend, settings.connect_s, proxy_header, self.request_id)
         try:
             if self._state is not CHOOSING or self.lease is not lease:
                 # The exchange ended during the dial; the connection can serve the next request.
@@ -832,8 +832,13 @@ class Exchange:
     def crashed(self) -> None:
         """After a bug in our own code, with the state unknown: close the client connection, which releases all that is held."""
         self.status = 500
-        self.why = Why.INTERNAL_ERROR
+        self.note_crash()
         self.client.give_up()
+
+    def note_crash(self) -> None:
+        """There was a bug in our own code; who has caught it logs it, and ends the exchange."""
+        self.why = Why.INTERNAL_ERROR
+        self.settings.worker.request_crashed(self.request_id)
 
     def _not_understood(self, error: ProtocolError) -> None:
         """Fail for an invalid reply; `error` names the rule that it breaks."""
@@ -935,7 +940,7 @@ class Exchange:
         has_replied = self._state is REPLYING
         self.why = why
         if why is Why.BAD_RESPONSE and self.lease is not None:
-            self.settings.worker.reply_not_understood(self.lease.backend, detail)
+            self.settings.worker.reply_not_understood(self.lease.backend, detail, self.request_id)
         if not has_replied:
             self.status = status
             self.bytes_out += self.client.writer.error(self, status, why, detail, lines)

@@ -203,7 +203,8 @@ async def test_reply_that_can_not_be_read_is_502_and_says_at_once_which_rule_it_
     assert (reply.status, said["why"]) == (502, "bad_response")
     assert said["detail"] == f"the backend's reply was not understood: {rule}"
     assert failures(stage) == [1]
-    assert [record.getMessage() for record in caplog.records if rule in record.getMessage()] != []
+    logged_for = [getattr(record, "request_id", None) for record in caplog.records if rule in record.getMessage()]
+    assert logged_for == [said["request_id"]]
     await until(lambda: stage.of(stage.backends[0]).open_count == 0)
     await until(lambda: (stage.folder / "log").read_text().endswith("\n"))
     assert json.loads((stage.folder / "log").read_text())["detail"] == said["detail"]

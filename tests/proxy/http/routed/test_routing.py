@@ -321,16 +321,19 @@ async def test_a_body_that_arrives_during_a_wait_is_sent_whole(stage: Stage, mon
     assert seen == [b"x" * 60_000 + b"y" * 40_000]
 
 
-async def test_a_stage_that_crashes_ends_the_request_and_releases_all(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stage_that_crashes_ends_the_request_and_releases_all(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def crash(context: RequestContext) -> None:
         raise ZeroDivisionError
 
     with_stages(monkeypatch, Scripted(crash))
     await stage.open(http=http(to("all", match=RouteMatch())), pools=two(stage))
     wire = await stage.client()
-    await wire.send(get("/"))
+    await wire.send(get("/", "X-Request-Id: abc"))
     await wire.has_ended()
     await stage.settled()
     assert stage.whys == {Why.INTERNAL_ERROR: 1}
-    assert "ZeroDivisionError" in stage.failures.pop()
+    assert [getattr(record, "request_id", None) for record in caplog.records if "Balance's own" in record.message] == ["abc"]
+    assert "ZeroDivisionError" in stage.failures[0]
     stage.failures.clear()

@@ -1,0 +1,31 @@
+"""Which entries a word names."""
+
+import pytest
+
+from balance.cli.explain.lookup import close_to, entries, explain
+
+
+@pytest.mark.parametrize(
+    ("word", "kinds"),
+    [
+        ("no_healthy", ["why"]),
+        ("budget", ["retry"]),
+        ("ttfb_ms", ["field of the access log"]),
+        ("route", ["field of the access log", "label"]),
+        ("breaker", ["event"]),
+        ("502", ["symptom"]),
+        ("reload", ["event"]),
+        ("Latency", ["symptom"]),
+        ("nothing-of-ours", []),
+    ],
+)
+def test_a_word_is_found_wherever_it_is_used(word: str, kinds: list[str]) -> None:
+    assert [found.kind for found in explain(word)] == kinds
+
+
+def test_what_was_nearly_right_is_offered() -> None:
+    assert close_to("no_helthy") == ["no_healthy"]
+
+
+def test_every_entry_says_what_it_is() -> None:
+    assert all(entry.kind and entry.word and len(entry.meaning) > 3 for entry in entries())

@@ -1,0 +1,54 @@
+"""Every `why` has a row, and what its row names is there: configuration keys, commands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from balance.cli.main import COMMANDS
+from balance.model import Why
+from balance.words.log_fields import ACCESS_FIELDS, PROCESS_FIELDS
+from balance.words.retries import RETRIES
+from balance.words.symptoms import SYMPTOMS
+from balance.words.whys import WHYS
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = (ROOT / "docs" / "CONFIGURATION.md").read_text()
+KEYS = set(re.findall(r"(?m)^\| `(\w+)` \|", REFERENCE))
+KEY = re.compile(r"`([a-z_]+(?:\.[a-z_]+)+)(?:: \w+)?`")
+CODE = re.compile(r"`([^`]+)`")
+
+
+def texts() -> Iterator[str]:
+    for row in (*WHYS.values(), *RETRIES.values(), *ACCESS_FIELDS.values(), *PROCESS_FIELDS.values()):
+        yield from row
+    for symptom in SYMPTOMS:
+        yield symptom.change
+        yield from (look.command for look in symptom.looks)
+
+
+def test_every_why_has_its_row_in_order_of_its_number() -> None:
+    assert list(WHYS) == list(Why)
+
+
+@pytest.mark.parametrize("why", Why, ids=lambda why: why.word)
+def test_a_row_says_what_it_means_where_to_look_and_what_to_change(why: Why) -> None:
+    row = WHYS[why]
+    assert len(row.meaning) > 5
+    assert row.look
+    assert row.change
+
+
+def test_every_key_that_is_named_is_in_the_reference() -> None:
+    named = {key for text in texts() for key in KEY.findall(text) if not key.endswith((".log", ".yaml"))}
+    assert len(named) > 25
+    assert {key for key in named if not {*key.split(".")} <= KEYS} == set()
+
+
+def test_every_command_that_is_named_is_one() -> None:
+    named = {words[1] for text in texts() for code in (text, *CODE.findall(text)) if (words := code.split())[:1] == ["balance"]}
+    assert named
+    assert named - set(COMMANDS) == set()
