@@ -1,7 +1,7 @@
 """What users see, the commands that find out why, and the words that these commands show.
 
-The commands take the access log as JSON in `access.log`, the program's own log in `balance.log`, the configuration in `config.yaml`;
-tests/process/test_symptom_commands.py runs each as it stands against an instance with that trouble.
+The commands take the access log as JSON in `access.log`, the program's own log in `balance.log`, the configuration in
+`config.yaml`; tests/process/test_symptom_commands.py runs each as it stands against an instance with that trouble.
 """
 
 from __future__ import annotations
