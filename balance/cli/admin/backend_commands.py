@@ -7,17 +7,18 @@ from typing import Any
 
 import click
 
-from balance.cli.admin.admin_client import AdminClient, backend_path
-from balance.cli.admin.admin_options import Command, admin_option, dry_run_option, examples, json_option, query
-from balance.cli.admin.tables import show_json, show_outcome, show_refusal, show_warnings
+from balance.cli.admin.admin_options import Command, admin_option, dry_run_option, examples, json_option
+from balance.cli.admin.tables import show, show_json, show_outcome, show_warnings
 from balance.cli.admin.wait_option import check_wait, wait_drained, wait_options
 from balance.cli.main import INTERRUPTED
+from balance.client import BackendChange, Client
+from balance.client.client import State
 
 WEIGHT = click.IntRange(0, 65535)
 WEIGHT.name = "whole number"  # in messages; click's name is `integer range`
 
 
-def _state_command(verb: str, state: str, says: str, without: str = "", *, ends: bool = True) -> click.Command:
+def _state_command(verb: str, state: State, says: str, without: str = "", *, ends: bool = True) -> click.Command:
     """A command that sets a state. `ends`: requests in flight end, so that it has --wait."""
     shown = [f"balance {verb} app-1", f"balance {verb} app/app-1 app/app-2"]
     shown += [f"balance {verb} app-1 --wait --timeout 30s"] if ends else []
@@ -28,34 +29,32 @@ def _state_command(verb: str, state: str, says: str, without: str = "", *, ends:
     @admin_option
     @json_option
     def command(
-        port: AdminClient, is_json: bool, names: tuple[str, ...], is_waiting: bool = False, timeout: float | None = None
+        client: Client, is_json: bool, names: tuple[str, ...], is_waiting: bool = False, timeout: float | None = None
     ) -> int:
         check_wait(is_waiting, timeout)
         names = tuple(dict.fromkeys(names))
         if not names:
             raise click.UsageError(f"say which backend: balance {verb} NAME ('balance backends' lists them){without}")
         for name in names if len(names) > 1 else ():  # check all names before the first change
-            if not (reply := port.request("GET", backend_path(name))).is_done:
-                return show_refusal(reply, is_json)
-        replies: list[dict[str, Any]] = []
+            client.backend(name)
+        changes: list[BackendChange] = []
         try:
             for name in names:
-                reply = port.request("PATCH", backend_path(name), {"state": state}, expected="state")
-                if not reply.is_done:
-                    return show_refusal(reply, is_json)
-                replies.append(reply.document)
+                change = client.change_backend(name, state=state)
+                changes.append(change)
                 if not is_json:
-                    _show_state(reply.document)
+                    _show_state(change)
             if is_waiting:
-                return wait_drained(port, names, timeout, is_json)
+                return wait_drained(client, names, timeout, is_json)
         except KeyboardInterrupt:
-            if not is_waiting or not replies:
+            if not is_waiting or not changes:
                 raise
-            those = ", ".join(f"{each['pool']}/{each['name']}" for each in replies)
+            those = ", ".join(each.full_name for each in changes)
             click.echo(f"balance: not waiting any more; nothing new goes to {those} until 'balance enable'", err=True)
             return INTERRUPTED
         if is_json:
-            show_json(replies[0] if len(replies) == 1 else {"backends": replies})
+            documents = [each.document for each in changes]
+            show_json(documents[0] if len(documents) == 1 else {"backends": documents})
         return 0
 
     return command
@@ -66,9 +65,9 @@ def no_options(command: Command) -> Command:
     return command
 
 
-def _show_state(document: dict[str, Any]) -> None:
+def _show_state(change: BackendChange) -> None:
     """Print the new state and warnings."""
-    match document["state"]:
+    match change.state:
         case "unknown":
             text = "enabled: the next check decides"
         case "unchecked":
@@ -77,8 +76,8 @@ def _show_state(document: dict[str, Any]) -> None:
             text = "in maintenance"
         case word:
             text = word
-    click.echo(f"backend {document['pool']}/{document['name']} is {text}")
-    show_warnings(document)
+    show([f"backend {change.full_name} is {text}"])
+    show_warnings(change.warnings)
 
 
 drain_command = _state_command(
@@ -98,10 +97,9 @@ enable_command = _state_command("enable", "enable", "Put backends back that were
 @dry_run_option
 @admin_option
 @json_option
-def weight_command(port: AdminClient, is_json: bool, dry_run: bool, name: str, weight: int) -> int:
+def weight_command(client: Client, is_json: bool, dry_run: bool, name: str, weight: int) -> int:
     """Give a backend another weight, until the file says something new about it. 0: nothing new, while its sessions stay."""
-    reply = port.request("PATCH", backend_path(name), {"weight": weight}, query(dry_run), expected="done")
-    return show_outcome(reply, is_json, is_dry_run=dry_run)
+    return show_outcome(client.weight(name, weight, dry_run=dry_run), is_json, is_dry_run=dry_run)
 
 
 def _values(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> dict[str, Any]:
@@ -133,7 +131,7 @@ def _values(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) 
 @admin_option
 @json_option
 def add_command(
-    port: AdminClient,
+    client: Client,
     is_json: bool,
     dry_run: bool,
     name: str,
@@ -143,13 +141,12 @@ def add_command(
     values: dict[str, Any],
 ) -> int:
     """Add a backend to a running instance, until the file has one of that name."""
-    body = (
-        values
-        | {"name": name, "address": address}
-        | ({"pool": pool} if pool else {})
-        | ({"weight": weight} if weight is not None else {})
-    )
-    return show_outcome(port.request("POST", "/backends", body, query(dry_run), expected="done"), is_json, is_dry_run=dry_run)
+    weight = values.pop("weight", None) if weight is None else weight
+    pool = pool or values.pop("pool", "")
+    for known in ("name", "address", "dry_run"):
+        values.pop(known, None)  # said already
+    done = client.add_backend(name, address, pool=pool, weight=weight, dry_run=dry_run, **values)
+    return show_outcome(done, is_json, is_dry_run=dry_run)
 
 
 @click.command("remove", epilog=examples("balance remove app-3", "balance remove app/app-3 --dry-run"))
@@ -157,8 +154,6 @@ def add_command(
 @dry_run_option
 @admin_option
 @json_option
-def remove_command(port: AdminClient, is_json: bool, dry_run: bool, name: str) -> int:
+def remove_command(client: Client, is_json: bool, dry_run: bool, name: str) -> int:
     """Take a backend away from a running instance; what is under way there may end."""
-    return show_outcome(
-        port.request("DELETE", backend_path(name), query=query(dry_run), expected="done"), is_json, is_dry_run=dry_run
-    )
+    return show_outcome(client.remove_backend(name, dry_run=dry_run), is_json, is_dry_run=dry_run)

@@ -6,11 +6,11 @@ import sys
 
 import click
 
-from balance.cli.admin.admin_client import AdminClient, Reply
-from balance.cli.admin.admin_options import admin_option, dry_run_option, examples, json_option, query
+from balance.cli.admin.admin_options import admin_option, dry_run_option, examples, json_option
 from balance.cli.admin.stop_wait import stop_and_wait
-from balance.cli.admin.tables import show_json, show_outcome, show_refusal
+from balance.cli.admin.tables import show, show_json, show_outcome
 from balance.cli.admin.wait_option import check_wait, wait_options
+from balance.client import Client, ConflictError, OrderResult
 
 
 @click.command(
@@ -31,19 +31,17 @@ from balance.cli.admin.wait_option import check_wait, wait_options
 @dry_run_option
 @admin_option
 @json_option
-def reload_command(
-    port: AdminClient, is_json: bool, dry_run: bool, rollback: bool, to: int | None, discard_changes: bool
-) -> int:
+def reload_command(client: Client, is_json: bool, dry_run: bool, rollback: bool, to: int | None, discard_changes: bool) -> int:
     """Have a running instance read its configuration again. All or nothing: a wrong file changes nothing."""
-    body = {"rollback": to or rollback, "discard_changes": discard_changes}
-    return show_outcome(port.request("POST", "/reload", body, query(dry_run), expected="done"), is_json, is_dry_run=dry_run)
+    done = client.reload(rollback=to or rollback, discard_changes=discard_changes, dry_run=dry_run)
+    return show_outcome(done, is_json, is_dry_run=dry_run)
 
 
 @click.command("diff", epilog=examples("balance diff config.yaml", "cat config.yaml | balance diff -"))
 @click.argument("file")
 @admin_option
 @json_option
-def diff_command(port: AdminClient, is_json: bool, file: str) -> int:
+def diff_command(client: Client, is_json: bool, file: str) -> int:
     """Say what a running instance would change if that file were its configuration. Changes nothing."""
     if file == "-":
         text = sys.stdin.buffer.read()
@@ -54,41 +52,44 @@ def diff_command(port: AdminClient, is_json: bool, file: str) -> int:
         except OSError as error:
             click.echo(f"balance: {file}: can't be read: {error.strerror}", err=True)
             return 1
-    reply = port.request("POST", "/diff", text, expected="done")
-    if not is_json:
-        _rename(reply, file)
-    return show_outcome(reply, is_json, is_dry_run=True)
+    try:
+        done = client.diff(text)
+    except ConflictError as error:
+        if not is_json:
+            _rename(error, file)
+        raise
+    return show_outcome(done, is_json, is_dry_run=True)
 
 
-def _rename(reply: Reply, file: str) -> None:
+def _rename(error: ConflictError, file: str) -> None:
     """Replace the instance's file name in problems by that of the given file."""
-    source = f"{reply.document.get('source')}:"
-    problems = reply.document.get("problems", ())
-    renamed = [f"{file}:{each.removeprefix(source)}" if each.startswith(source) else each for each in problems]
-    reply.document["problems"] = renamed
+    source = f"{error.document.get('source')}:"
+    error.problems = tuple(
+        f"{file}:{each.removeprefix(source)}" if each.startswith(source) else each for each in error.problems
+    )
 
 
 @click.command("restart", epilog=examples("balance restart"))
 @admin_option
 @json_option
-def restart_command(port: AdminClient, is_json: bool) -> int:
+def restart_command(client: Client, is_json: bool) -> int:
     """Replace the workers of a running instance one by one, without losing a connection."""
-    return _begun(port.request("POST", "/restart", expected="done"), is_json, "the workers are replaced one by one")
+    return _begun(client.restart(), is_json, "the workers are replaced one by one")
 
 
 @click.command("upgrade", epilog=examples("balance upgrade"))
 @admin_option
 @json_option
-def upgrade_command(port: AdminClient, is_json: bool) -> int:
+def upgrade_command(client: Client, is_json: bool) -> int:
     """Have a running instance hand over to the program that is installed now, without losing a connection."""
-    return _begun(port.request("POST", "/upgrade", expected="done"), is_json, "the new program takes over")
+    return _begun(client.upgrade(), is_json, "the new program takes over")
 
 
 @click.command("stop", epilog=examples("balance stop", "balance stop --wait --timeout 1m"))
 @wait_options
 @admin_option
 @json_option
-def stop_command(port: AdminClient, is_json: bool, is_waiting: bool, timeout: float | None) -> int:
+def stop_command(client: Client, is_json: bool, is_waiting: bool, timeout: float | None) -> int:
     """Drain a running instance and end it, as SIGTERM does.
 
     With --wait the exit status is 0 when it has ended by itself, 1 when the end of the drain has cut something, or the time
@@ -96,15 +97,13 @@ def stop_command(port: AdminClient, is_json: bool, is_waiting: bool, timeout: fl
     """
     check_wait(is_waiting, timeout)
     if is_waiting:
-        return stop_and_wait(port, timeout, is_json)
-    return _begun(port.request("POST", "/drain", expected="done"), is_json, "it drains and ends")
+        return stop_and_wait(client, timeout, is_json)
+    return _begun(client.stop(), is_json, "it drains and ends")
 
 
-def _begun(reply: Reply, is_json: bool, otherwise: str) -> int:
-    if not reply.is_done:
-        return show_refusal(reply, is_json)
+def _begun(done: OrderResult, is_json: bool, otherwise: str) -> int:
     if is_json:
-        show_json(reply.document)
+        show_json(done.document)
     else:
-        click.echo(reply.document.get("summary") or otherwise)
+        show([done.summary or otherwise])
     return 0

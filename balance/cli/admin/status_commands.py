@@ -1,44 +1,47 @@
-"""`balance status`, `backends`, `generations`, `events`: show the state of a running instance."""
+"""`balance status`, `backends`, `generations`, `events`: show the state of a running instance.
+
+A column's name means the same in every table: CONNECTIONS and ACTIVE are now; REQUESTS, SESSIONS, TRIES, COPIES and FAILURES
+are so far.
+"""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import click
 
-from balance.cli.admin.admin_client import AdminClient
 from balance.cli.admin.admin_options import admin_option, examples, json_option
-from balance.cli.admin.tables import show, show_json, show_refusal, table
+from balance.cli.admin.tables import show, show_json, table, time_text
+from balance.client import Backend, Client, Event, Listener, Status
+from balance.client.printable import printable
 
-RECONNECT_DELAY_S = 1.0  # after the end of an event stream
+PATIENCE_S = 10.0  # enough for a new control process, and for the admin port after an upgrade
 
 
 @click.command("status", epilog=examples("balance status", "balance status --admin 127.0.0.1:9091 --json"))
 @admin_option
 @json_option
-def status_command(port: AdminClient, is_json: bool) -> int:
-    """Show how a running instance is doing: processes, listeners, pools."""
-    reply = port.request("GET", "/status", expected="stage")
-    if not reply.is_done:
-        return show_refusal(reply, is_json)
+def status_command(client: Client, is_json: bool) -> int:
+    """Show how a running instance is doing: processes, listeners, pools. CONNECTIONS and ACTIVE (requests and sessions under
+    way) are now; REQUESTS and SESSIONS are so far."""
+    status = client.status()
     if is_json:
-        show_json(reply.document)
+        show_json(status.document)
     else:
-        show(status_lines(reply.document))
+        show(status_lines(status))
     return 0
 
 
-def status_lines(document: dict[str, Any]) -> Iterator[str]:
+def status_lines(status: Status) -> Iterator[str]:
     """What `balance status` prints."""
-    ready = "ready" if document["ready"] else "not ready"
-    yield f"{document['status']}, {ready}, {document['stage']}: version {document['version']}, up {document['uptime']}"
-    yield from (f"  {reason}" for reason in document["reasons"])
-    yield f"configuration {document['config']}, generation {document.get('generation', '-')}"
-    counted = [("connections", "connections"), ("requests", "HTTP requests"), ("sessions", "TCP sessions")]
-    yield "; ".join(f"{said} {document[key]['active']} now, {document[key]['total']} in all" for key, said in counted)
+    document = status.document
+    ready = "ready" if status.ready else "not ready"
+    yield f"{status.status}, {ready}, {status.stage}: version {status.version}, up {status.uptime}"
+    yield from (f"  {reason}" for reason in status.reasons)
+    yield f"configuration {status.config}, generation {status.generation}"
+    counted = [(status.connections, "connections"), (status.requests, "HTTP requests"), (status.sessions, "TCP sessions")]
+    yield "; ".join(f"{said} {count.active} now, {count.total} in all" for count, said in counted)
     if store := document.get("redis"):
         reason = f" ({store['reason']})" if store["reason"] else ""
         yield f"Redis {store['url']} {store['state']}{reason}; on_failure {store['on_failure']}"
@@ -46,101 +49,86 @@ def status_lines(document: dict[str, Any]) -> Iterator[str]:
         reason = f" ({limits['reason']})" if limits["reason"] else ""
         yield f"shared rate limits, Redis {limits['url']} {limits['state']}{reason}; on_failure {limits['on_failure']}"
     yield ""
-    workers = [
-        (each["worker"], each["pid"], each["state"], each["connections"], each["requests"]) for each in document["workers"]
-    ]
-    yield from table(("WORKER", "PID", "STATE", "CONNECTIONS", "REQUESTS"), workers)
+    workers = [(each.worker, each.pid, each.state, each.connections, each.requests) for each in status.workers]
+    yield from table(("WORKER", "PID", "STATE", "CONNECTIONS", "ACTIVE"), workers)
     yield ""
     listeners = [
-        (each["name"], each["mode"], ", ".join(each["listen"]), _leads_to(each), _clients(each))
-        for each in document["listeners"]
+        (each.name, each.mode, ", ".join(each.listen), _leads_to(each), _connections(each)) for each in status.listeners
     ]
-    yield from table(("LISTENER", "MODE", "ADDRESS", "POOL", "CLIENTS"), listeners)
+    yield from table(("LISTENER", "MODE", "ADDRESS", "POOL", "CONNECTIONS"), listeners)
     yield ""
     pools = [
-        (each["name"], each["algorithm"], f"{each['ready']} of {len(each['backends'])}", each["health_check"],
-         each["active"], each["requests"], each["sessions"])
-        for each in document["pools"]
+        (each.name, each.algorithm, f"{each.ready} of {len(each.backends)}", each.health_check, each.active, each.requests,
+         each.sessions)
+        for each in status.pools
     ]  # fmt: skip
-    yield from table(("POOL", "ALGORITHM", "READY", "CHECK", "NOW", "REQUESTS", "SESSIONS"), pools)
+    yield from table(("POOL", "ALGORITHM", "READY", "CHECK", "ACTIVE", "REQUESTS", "SESSIONS"), pools)
 
 
-def _leads_to(listener: dict[str, Any]) -> str:
-    count: int = listener.get("routes", 0)
-    return f"{count} route{'s' * (count != 1)}" if count else str(listener["pool"])
+def _leads_to(listener: Listener) -> str:
+    count = listener.routes
+    return f"{count} route{'s' * (count != 1)}" if count else listener.pool
 
 
-def _clients(listener: dict[str, Any]) -> str:
-    limit = listener.get("max_clients")
-    return f"{listener.get('connections', '-')}{f' of {limit}' if limit else ''}"
+def _connections(listener: Listener) -> str:
+    return f"{listener.connections}{f' of {listener.max_clients}' if listener.max_clients else ''}"
 
 
 @click.command("backends", epilog=examples("balance backends", "balance backends --json"))
 @admin_option
 @json_option
-def backends_command(port: AdminClient, is_json: bool) -> int:
-    """Show every backend: how it stands, why, and what it does."""
-    reply = port.request("GET", "/backends", expected="backends")
-    if not reply.is_done:
-        return show_refusal(reply, is_json)
+def backends_command(client: Client, is_json: bool) -> int:
+    """Show every backend: how it stands, why, and what it does. ACTIVE is what is under way there now; TRIES so far are
+    requests, those that were sent again included, and TCP sessions."""
+    backends = client.backends()
     if is_json:
-        show_json(reply.document)
+        show_json({"backends": [each.document for each in backends]})
         return 0
-    heads = ("POOL", "NAME", "ADDRESS", "WEIGHT", "STATE", "BREAKER", "ACTIVE", "REQUESTS", "COPIES", "FAILURES", "WHY")
-    show(table(heads, backend_rows(reply.document)))
+    heads = ("POOL", "NAME", "ADDRESS", "WEIGHT", "STATE", "BREAKER", "ACTIVE", "TRIES", "COPIES", "FAILURES", "WHY")
+    show(table(heads, backend_rows(backends)))
     return 0
 
 
-def backend_rows(document: dict[str, Any]) -> list[tuple[object, ...]]:
+def backend_rows(backends: Iterable[Backend]) -> list[tuple[object, ...]]:
     """The table's rows, one per backend."""
     return [
         (
-            each["pool"], each["name"], each["address"], _weight(each), each["state"],
-            each["breaker"]["state"] if each["breaker"] else None,
-            each["active"], each["requests"], each["copies"], max(each["failures"], each["blamed"]), _why(each),
+            each.pool, each.name, each.address, _weight(each), each.state, each.breaker.state if each.breaker else None,
+            each.active, each.requests, each.copies, max(each.failures, each.blamed), _why(each),
         )
-        for each in document["backends"]
+        for each in backends
     ]  # fmt: skip
 
 
-def _weight(backend: dict[str, Any]) -> object:
+def _weight(backend: Backend) -> object:
     """With what else decides what it gets: `3`, `1 backup`, `2 eu`."""
-    more = [*(["backup"] if backend["backup"] else []), *([backend["region"]] if backend.get("region") else [])]
-    return " ".join([str(backend["weight"]), *more]) if more else backend["weight"]
+    more = [*(["backup"] if backend.backup else []), *([backend.region] if backend.region else [])]
+    return " ".join([str(backend.weight), *more]) if more else backend.weight
 
 
-def _why(backend: dict[str, Any]) -> str | None:
+def _why(backend: Backend) -> str | None:
     """The reason of its state, and of its last check if that differs."""
-    why: str | None = backend["why"]
-    last = backend["last_check"]
-    if why and last and not last["ok"] and not why.startswith(last["reason"]):
-        return f"{why}; now: {last['reason']}"
+    why, last = backend.why, backend.last_check
+    if why and last and not last.ok and not why.startswith(last.reason):
+        return f"{why}; now: {last.reason}"
     return why
 
 
 @click.command("generations", epilog=examples("balance generations", "balance generations --json", "balance reload --to 3"))
 @admin_option
 @json_option
-def generations_command(port: AdminClient, is_json: bool) -> int:
+def generations_command(client: Client, is_json: bool) -> int:
     """Show the configurations that are remembered: when each came, by whom and from where, what it changed."""
-    reply = port.request("GET", "/config", expected="generations")
-    if not reply.is_done:
-        return show_refusal(reply, is_json)
+    generations = client.config().generations
     if is_json:
-        show_json({"generations": reply.document["generations"]})
+        show_json({"generations": [each.document for each in generations]})
         return 0
     rows = [
-        (each["generation"], "now" if each["current"] else None, _to_seconds(each["made_at"]), each["origin"], each["source"],
-         each.get("summary"))
-        for each in reply.document["generations"]
-    ]  # fmt: skip
+        (each.generation, "now" if each.current else None, time_text(each.made_at), each.origin, each.source, each.summary)
+        for each in generations
+    ]
     show(table(("GENERATION", "SERVED", "CAME", "BY", "FROM", "CHANGED"), rows))
     return 0
-
-
-def _to_seconds(text: str) -> str:
-    """An ISO time without fractions of a second."""
-    return f"{text[:19]}Z" if text.endswith("+00:00") else text
 
 
 @click.command("events", epilog=examples("balance events", "balance events --once --json", "balance events --since 0"))
@@ -149,23 +137,22 @@ def _to_seconds(text: str) -> str:
 @click.option("--once", is_flag=True, help="Show what is remembered, and stop.")
 @admin_option
 @json_option
-def events_command(port: AdminClient, is_json: bool, since: str, new: bool, once: bool) -> int:
+def events_command(client: Client, is_json: bool, since: str, new: bool, once: bool) -> int:
     """Show what happens, as it happens, until Ctrl-C: backends, breakers, reloads, workers, orders."""
+    if not (since.isascii() and since.isdigit() and len(since) < 20):
+        raise click.BadParameter(f"{since[:40]!r} is no event's number; 0 is all that is remembered", param_hint="--since")
     if once:
-        reply = port.request("GET", "/events", query={"follow": "false", "since": since}, expected="events")
-        if not reply.is_done:
-            return show_refusal(reply, is_json)
-        for each in reply.document["events"]:
-            _show_event(each, is_json)
+        for event in client.past_events(int(since)):
+            _show_event(event, is_json)
         return 0
-    last = "" if new else since
-    while True:
-        for number, event in port.events(last):
-            last = number
-            _show_event({"number": int(number)} | event, is_json)
-        time.sleep(RECONNECT_DELAY_S)  # the control process may restart; without an instance the next request fails
+    for event in client.events(None if new else int(since), patience_s=PATIENCE_S):  # the control process may restart
+        _show_event(event, is_json)
+    return 0
 
 
-def _show_event(event: dict[str, Any], is_json: bool) -> None:
+def _show_event(event: Event, is_json: bool) -> None:
     # click flushes, so that each event is seen at once in a pipe.
-    click.echo(json.dumps(event, ensure_ascii=False) if is_json else f"{event['at']} {event['kind']}: {event['text']}")
+    if is_json:
+        click.echo(json.dumps(event.document, ensure_ascii=False))
+    else:
+        click.echo(printable(f"{event.at.isoformat(timespec='milliseconds')} {event.kind}: {event.text}"))

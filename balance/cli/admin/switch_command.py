@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from typing import Literal
 
 import click
 
-from balance.cli.admin.admin_client import AdminClient
-from balance.cli.admin.admin_options import admin_option, dry_run_option, examples, json_option, query
+from balance.cli.admin.admin_options import admin_option, dry_run_option, examples, json_option
 from balance.cli.admin.tables import show_outcome
+from balance.client import Client
 
 
 @click.command(
@@ -22,16 +22,9 @@ from balance.cli.admin.tables import show_outcome
 @admin_option
 @json_option
 def switch_command(
-    port: AdminClient, is_json: bool, dry_run: bool, route: str, side: str | None, listener: str, force: bool
+    client: Client, is_json: bool, dry_run: bool, route: str, side: Literal["blue", "green"] | None, listener: str, force: bool
 ) -> int:
     """Send a route's requests to its other side, or to SIDE: the next request of every connection, in all workers at once. What
     is under way ends where it began. It holds until the file says something new in the route's blue_green."""
-    body: dict[str, object] = {}
-    if side:
-        body["to"] = side
-    if listener:
-        body["listener"] = listener
-    if force:
-        body["force"] = True
-    path = f"/policy/{quote(route, safe='')}/switch"
-    return show_outcome(port.request("POST", path, body, query(dry_run), expected="done"), is_json, is_dry_run=dry_run)
+    done = client.switch(route, side, listener=listener, force=force, dry_run=dry_run)
+    return show_outcome(done, is_json, is_dry_run=dry_run)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from balance.cli.admin.admin_client import Reply
-
-REFUSED = 1
+from balance.client import OrderResult
+from balance.client.printable import printable
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
@@ -28,13 +28,18 @@ def _line(row: Sequence[str], widths: Sequence[int], to_right: Sequence[bool]) -
 
 
 def _cell(value: object) -> str:
-    return "-" if value is None or value == "" else str(value)
+    return "-" if value is None or value == "" else printable(str(value))
+
+
+def time_text(time: datetime | None) -> str | None:
+    """A time to the second, in UTC."""
+    return None if time is None else time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def show(lines: Iterable[str]) -> None:
     """Print them."""
     for line in lines:
-        click.echo(line)
+        click.echo(printable(line))
 
 
 def show_json(document: dict[str, Any]) -> None:
@@ -42,36 +47,20 @@ def show_json(document: dict[str, Any]) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
-def show_refusal(reply: Reply, is_json: bool) -> int:
-    """Print why an order was refused. Returns the exit status."""
-    if is_json:
-        show_json(reply.document)
-        return REFUSED
-    for problem in reply.document.get("problems") or [reply.error]:
-        click.echo(f"balance: {problem}", err=True)
-    return REFUSED
-
-
-def show_warnings(document: dict[str, Any]) -> None:
+def show_warnings(warnings: Iterable[str]) -> None:
     """Print the warnings on stderr."""
-    for line in document.get("warnings", ()):
-        click.echo(f"balance: warning: {line}", err=True)
+    for line in warnings:
+        click.echo(f"balance: warning: {printable(line)}", err=True)
 
 
-def show_outcome(reply: Reply, is_json: bool, *, is_dry_run: bool = False) -> int:
+def show_outcome(done: OrderResult, is_json: bool, *, is_dry_run: bool = False) -> int:
     """Print the result of an order. Returns the exit status."""
-    if not reply.is_done:
-        return show_refusal(reply, is_json)
-    document = reply.document
     if is_json:
-        show_json(document)
+        show_json(done.document)
         return 0
-    show(document.get("changes", ()))
-    show(f"! {line}" for line in document.get("dropped", ()))
-    show_warnings(document)
-    summary = document.get("summary") or "done"
-    if is_dry_run:
-        click.echo(f"would be: {summary}")
-    else:
-        click.echo(f"generation {document['generation']}: {summary}")
+    show(done.changes)
+    show(f"! {line}" for line in done.dropped)
+    show_warnings(done.warnings)
+    summary = printable(done.summary) or "done"
+    click.echo(f"would be: {summary}" if is_dry_run else f"generation {done.generation}: {summary}")
     return 0

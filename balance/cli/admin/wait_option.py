@@ -10,14 +10,15 @@ import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
 
 import click
 
-from balance.cli.admin.admin_client import AdminClient, NoResponseError, NotRunningError, Reply, backend_path
 from balance.cli.admin.admin_options import Command
-from balance.cli.admin.tables import REFUSED, show_json, show_refusal
+from balance.cli.admin.refusals import REFUSED
+from balance.cli.admin.tables import show_json
 from balance.cli.durations import seconds
+from balance.client import Backend, Client, ContactError
+from balance.client.printable import printable
 
 MIN_POLL_S, MAX_POLL_S = 0.1, 1.0  # between two polls
 RECONNECT_TIMEOUT_S = 10.0  # enough for a new control process, and for the admin port after an upgrade
@@ -75,67 +76,62 @@ class WaitProgress:
 
     def _write(self, text: str) -> None:
         if self._is_shown:
-            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.write(f"\r\x1b[K{printable(text)}")
             sys.stderr.flush()
 
 
-def wait_drained(port: AdminClient, names: Sequence[str], timeout_s: float | None, is_json: bool) -> int:
+def wait_drained(client: Client, names: Sequence[str], timeout_s: float | None, is_json: bool) -> int:
     """Wait until these backends have no requests in flight. The exit status: 0 when drained, 1 on timeout.
 
     Whoever calls says what holds after a KeyboardInterrupt."""
-    known: dict[str, dict[str, Any]] = {}
+    known: dict[str, Backend] = {}
     left = list(names)
     with WaitProgress(timeout_s) as progress:
         while True:
             for name in list(left):
-                reply = _get_backend(port, name)
-                if not reply.is_done:
-                    return show_refusal(reply, is_json)
-                document = known[name] = reply.document
-                if document["drained"] is None:
+                backend = known[name] = _get_backend(client, name)
+                if backend.drained is None:
                     return _refused(
-                        f"backend {_full_name(document)} was put back meanwhile: it is {document['state']}", known, is_json
+                        f"backend {backend.full_name} was put back meanwhile: it is {backend.state}", known, is_json
                     )
-                if document["drained"]:
+                if backend.drained:
                     left.remove(name)
             if not left:
                 break
             if not progress.left_s:
-                held = "; ".join(f"backend {_full_name(known[name])} has {_in_flight(known[name])}" for name in left)
+                held = "; ".join(f"backend {known[name].full_name} has {_in_flight(known[name])}" for name in left)
                 return _refused(f"not over within {timeout_s:g}s: {held}; nothing new goes there", known, is_json)
-            progress.show("waiting for " + ", ".join(f"{_full_name(known[name])}: {_in_flight(known[name])}" for name in left))
+            progress.show("waiting for " + ", ".join(f"{known[name].full_name}: {_in_flight(known[name])}" for name in left))
             time.sleep(progress.next_poll_s())
     if is_json:
-        show_json(known[names[0]] if len(names) == 1 else {"backends": [known[name] for name in names]})
+        documents = [known[name].document for name in names]
+        show_json(documents[0] if len(names) == 1 else {"backends": documents})
     else:
         for name in names:
-            click.echo(f"backend {_full_name(known[name])} is drained: nothing is under way there ({progress.elapsed_s:.1f}s)")
+            full_name = printable(known[name].full_name)
+            click.echo(f"backend {full_name} is drained: nothing is under way there ({progress.elapsed_s:.1f}s)")
     return 0
 
 
-def _get_backend(port: AdminClient, name: str) -> Reply:
-    """GET one backend. Retries while the admin port is unavailable."""
+def _get_backend(client: Client, name: str) -> Backend:
+    """One backend. Retries while the admin port is unavailable."""
     until = time.monotonic() + RECONNECT_TIMEOUT_S
     while True:
         try:
-            return port.request("GET", backend_path(name), expected="drained")
-        except (NotRunningError, NoResponseError):
+            return client.backend(name)
+        except ContactError:
             if time.monotonic() >= until:
                 raise
         time.sleep(MIN_POLL_S)
 
 
-def _refused(why: str, known: dict[str, dict[str, Any]], is_json: bool) -> int:
+def _refused(why: str, known: dict[str, Backend], is_json: bool) -> int:
     if is_json:
-        show_json({"error": why, "backends": list(known.values())})
+        show_json({"error": why, "backends": [each.document for each in known.values()]})
     else:
-        click.echo(f"balance: {why}", err=True)
+        click.echo(f"balance: {printable(why)}", err=True)
     return REFUSED
 
 
-def _full_name(document: dict[str, Any]) -> str:
-    return f"{document['pool']}/{document['name']}"
-
-
-def _in_flight(document: dict[str, Any]) -> str:
-    return f"{document['active']} in flight"
+def _in_flight(backend: Backend) -> str:
+    return f"{backend.active} in flight"

@@ -12,9 +12,9 @@ from admin_server import serving
 from fake_instance import TEXT, FakeInstance
 from pem_files import authority, read, self_signed
 
-from balance.cli.admin.admin_access import AdminAccess, find_access
-from balance.cli.admin.admin_client import AdminClient, NoResponseError
+from balance.cli.admin.admin_access import find_access
 from balance.cli.main import cli, run
+from balance.client import BrokenOffError, Client, NotAuthorisedError
 from balance.config import load_text
 from balance.config.model import AdminTls
 
@@ -85,11 +85,11 @@ def test_a_wrong_token_is_named_by_where_it_came_from(guarded: str, tell: Say, m
 
 
 def test_who_is_held_up_by_guesses_waits_a_second(guarded: str, tell: Say, monkeypatch: pytest.MonkeyPatch) -> None:
-    address = AdminClient(guarded)._address
     for number in range(10):
-        AdminClient(AdminAccess(address, token=f"guess-{number}")).request("GET", "/status")
+        with pytest.raises(NotAuthorisedError):
+            Client(guarded, token=f"guess-{number}").status()
     waits: list[float] = []
-    monkeypatch.setattr("balance.cli.admin.admin_client.time.sleep", waits.append)
+    monkeypatch.setattr("balance.client.transport.time.sleep", waits.append)
     monkeypatch.setenv("BALANCE_ADMIN_TOKEN", CHANGE)
     assert tell("status", "--admin", guarded)[2] == "balance: too many wrong tokens from there\n"
     assert set(waits) == {1.0}
@@ -123,15 +123,38 @@ def test_what_a_configuration_says(
     monkeypatch.setenv("T", "from-t")
     written(tmp_path / "ops", "from-a-file\n")
     found = find_access(None, {"config": written(tmp_path / "f.yaml", f"admin: {admin}\n")})
-    assert (str(found.address), found.token) == (address, token)
+    assert (str(found.address), found.token.reveal()) == (address, token)
     assert found.pinned_cert == (str(tmp_path / pinned) if pinned else "")
     assert found.is_tls is bool(pinned)
     assert token == "" or token not in repr(found)
 
 
+@pytest.fixture
+def half_readable(guarded: str, tmp_path: Path) -> str:
+    """A configuration of which only the token to read can be read."""
+    auth = f"{{tokens: [{{name: ops, token_file: nowhere}}], read_only_tokens: [{{name: ci, token: {READ}}}]}}"
+    return written(tmp_path / "f.yaml", f"admin: {{listen: '{guarded}', auth: {auth}}}\n")
+
+
+def test_no_order_is_sent_with_another_token_than_was_meant(tell: Say, half_readable: str, tmp_path: Path) -> None:
+    why = f"tokens of the configuration: none can be used ({tmp_path}/nowhere: can't be read: No such file or directory)"
+    for words in (("reload",), ("drain", "a1"), ("block", "192.0.2.1"), ("restart",)):
+        assert tell(*words, "--config", half_readable) == (1, "", f"balance: {why}; --token-file FILE names another\n")
+    assert tell("status", "--config", half_readable)[0] == 0  # which that token is for
+    file = written(tmp_path / "token", CHANGE)
+    assert tell("restart", "--config", half_readable, "--token-file", file)[0] == 0
+
+
+def test_a_configuration_whose_tokens_can_not_be_read_is_told(tell: Say, guarded: str, tmp_path: Path) -> None:
+    for key in ("tokens", "read_only_tokens"):
+        text = f"admin: {{listen: '{guarded}', auth: {{{key}: [{{name: a, token_file: nowhere}}]}}}}\n"
+        status, _, err = tell("status", "--config", written(tmp_path / "f.yaml", text))
+        assert (status, f"{key} of the configuration: none can be used" in err) == (2, True)
+
+
 def test_the_token_of_a_configuration_goes_to_its_address_alone(tmp_path: Path) -> None:
     file = written(tmp_path / "f.yaml", AUTH)
-    assert find_access("192.0.2.1:9090", {"config": file}).token == ""
+    assert find_access("192.0.2.1:9090", {"config": file}).token.reveal() == ""
 
 
 def test_a_configuration_of_the_environment_need_not_be_readable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,9 +214,12 @@ def test_a_client_certificate_is_shown_where_it_is_asked_for(tell: Say, tmp_path
         )
 
 
-def test_a_port_without_tls_is_told_apart(guarded: str) -> None:
-    with pytest.raises(NoResponseError, match=r"no TLS handshake: .*if it does not speak TLS, write --admin 127"):
-        AdminClient(f"https://{guarded}").request("GET", "/status")
+def test_a_port_without_tls_is_told_apart(guarded: str, tell: Say) -> None:
+    with pytest.raises(BrokenOffError, match="no TLS handshake: "):
+        Client(f"https://{guarded}").status()
+    said = tell("status", "--admin", f"https://{guarded}")
+    assert said[0] == 1
+    assert said[2].endswith(f"; if it does not speak TLS, write --admin {guarded}\n")
 
 
 def test_a_file_that_is_no_certificate_is_named(tell: Say, tmp_path: Path, guarded: str) -> None:

@@ -3,25 +3,25 @@
 import click
 import pytest
 
-from balance.cli.admin.admin_client import AdminClient
-from balance.cli.admin.admin_options import admin_option, dry_run_option, examples, json_option, query
+from balance.cli.admin.admin_options import admin_option, dry_run_option, examples, json_option
 from balance.cli.main import run
+from balance.client import Client
 
 
 @click.command(epilog=examples("balance probe", "balance probe --json"))
 @dry_run_option
 @admin_option
 @json_option
-def probe(port: AdminClient, is_json: bool, dry_run: bool) -> int:
-    click.echo(f"{type(port).__name__} {is_json} {query(dry_run)}")
+def probe(client: Client, is_json: bool, dry_run: bool) -> int:
+    click.echo(f"{type(client).__name__} {is_json} {dry_run}")
     return 0
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "AdminClient False None\n"),
-        (["--json", "--dry-run", "--admin", "unix:/run/x"], "AdminClient True {'dry_run': 'true'}\n"),
+        ([], "Client False False\n"),
+        (["--json", "--dry-run", "--admin", "unix:/run/x"], "Client True True\n"),
     ],
 )
 def test_a_command_knows_where_and_how(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
