@@ -147,7 +147,8 @@ def test_refusals_are_exceptions_with_the_words_of_the_instance(client: Client) 
 
 
 def test_a_token_that_may_read_sends_orders_in_vain(fake: FakeInstance) -> None:
-    auth = "{tokens: [{name: ops, token: a-token-to-change-things-0123}], read_only_tokens: [{name: ci, token: a-token-to-read-alone-4567}]}"
+    change, read = "{name: ops, token: a-token-to-change-things-0123}", "{name: ci, token: a-token-to-read-alone-4567}"
+    auth = f"{{tokens: [{change}], read_only_tokens: [{read}]}}"
     text = f"{TEXT}admin: {{auth: {auth}}}\n"
     fake.view.config = load_text(text, "f.yaml", {}).config
     with serving(fake.view) as port:
