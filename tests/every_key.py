@@ -48,6 +48,7 @@ _TLS = "tests/proxy/tls/test_handshake.py::"
 _TLS_NAME = _TLS + "test_the_certificate_is_chosen_by_the_name"
 _PASSWORD = "tests/tls/test_pem_loading.py::test_the_password_of_a_key_comes_from_the_environment"
 
+_SCRAPE = "tests/admin/metrics/test_metrics_keys.py::"
 _CLIENT = "tests/proxy/http/test_client.py::"
 _BASIC = "tests/stages/security/test_basic_auth.py::"
 _BASIC_EXAMPLE = "tests/process/test_example_security.py::"
@@ -438,6 +439,9 @@ KEYS: dict[str, Key] = {
         "/scrape",
         "tests/admin/test_application.py::test_the_metrics_own_listener_shows_metrics_and_answers_probes_and_nothing_else",
     ),
+    "metrics.buckets": Key([0.002, 2], _SCRAPE + "test_buckets_are_those_of_the_file"),
+    "metrics.backend_histograms": Key("pool", _SCRAPE + "test_histograms_are_per_backend_per_pool_or_one_for_all"),
+    "metrics.aliases": Key(["go_balancer"], _SCRAPE + "test_aliases_have_the_values_of_their_sources"),
     "logging.level": Key(
         "debug", "tests/process/test_logs.py::test_format_level_and_place_are_as_configured_now_and_the_name_stays"
     ),

@@ -37,6 +37,21 @@ TESTED_ELSEWHERE = {
     "__main__": "cli/test_main.py",
     "proxy/authorizing/authorizer_connection": "proxy/authorizing/test_authorizer.py",
     "stages/security/authorization": "stages/security/test_forward_auth.py",
+    **{
+        f"admin/metrics/definitions/{name}": "admin/metrics/test_catalog.py"
+        for name in ("aliases", "backends", "connections", "program", "redis", "requests", "routes", "tls")
+    },
+    **{
+        f"admin/metrics/families/{name}": "admin/metrics/test_exposition.py"
+        for name in ("backends", "breakers", "connections", "processes", "program", "requests", "routes", "tls")
+    },
+    "admin/metrics/definition": "admin/metrics/test_catalog.py",
+    "admin/metrics/families/aliases": "admin/metrics/test_metrics_keys.py",
+    "admin/metrics/families/histograms": "admin/metrics/test_metrics_keys.py",
+    "admin/metrics/families/redis": "admin/metrics/test_shared_limits.py",
+    "admin/metrics/family": "admin/metrics/test_exposition.py",
+    "admin/metrics/scrape": "admin/metrics/test_exposition.py",
+    "config/schema/values/metrics_section": "admin/metrics/test_metrics_keys.py",
     "config/checking/pool_users": "config/checking/test_route_errors.py",
     "config/reading/tls_files": "config/reading/test_tls_settings.py",
     "config/schema/values/tls_sections": "config/reading/test_tls_settings.py",

@@ -29,7 +29,7 @@ def backend(backend_view: BackendView, view: StateView, totals: Totals, now: flo
     """One backend."""
     block = counters.block(backend_view.slot)
     last = view.last_result(backend_view.slot)
-    answers, taken_s = totals.histogram(block + counters.UPSTREAM_TIME, counters.TIME_BUCKETS_US, 1_000_000)
+    answers, taken_s = totals.times(block + counters.UPSTREAM_TIME, view.board.time_buckets_us)
     active = totals.cell(block + counters.ACTIVE)
     return {
         "name": backend_view.backend.name,

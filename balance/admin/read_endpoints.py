@@ -6,7 +6,6 @@ import platform
 import time
 from typing import Any
 
-from prometheus_client.exposition import choose_encoder
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,7 +13,9 @@ from starlette.responses import Response
 from balance.admin.backends import backend, backends
 from balance.admin.events.stream import EventStream, event_document, parse_since
 from balance.admin.json_reply import iso_time, reply
-from balance.admin.metrics.exposition import registry
+from balance.admin.metrics.backend_document import backend_document
+from balance.admin.metrics.exposition import Exposition
+from balance.admin.metrics.formats import Format, negotiate
 from balance.admin.metrics.totals import Totals
 from balance.admin.order_parsing import find_backend
 from balance.admin.routes import routes
@@ -22,6 +23,7 @@ from balance.admin.sessions import session, sessions
 from balance.admin.state_view import StateView
 from balance.admin.status import duration, pools, status
 from balance.admin.supervisor_orders import GenerationInfo
+from balance.compression import accept_encoding
 from balance.config.overrides.redacted import redacted
 from balance.health.readiness import not_ready_reasons, unhealthy_reasons
 from balance.version import VERSION
@@ -32,7 +34,7 @@ class ReadEndpoints:
 
     def __init__(self, view: StateView) -> None:
         self._view = view
-        self._metrics = registry(view)
+        self._exposition = Exposition.of(view)
 
     async def health(self, request: Request) -> Response:
         """Liveness."""
@@ -112,9 +114,16 @@ class ReadEndpoints:
         return EventStream(self._view.events, since)
 
     async def metrics(self, request: Request) -> Response:
-        """Prometheus metrics."""
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(self._metrics), headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+        """The metrics as text for Prometheus, or the backends as JSON."""
+        format = negotiate(",".join(request.headers.getlist("accept")))
+        codings = [value.encode("latin-1", "replace") for value in request.headers.getlist("accept-encoding")]
+        is_compressed = accept_encoding.negotiate(codings, (b"gzip",)) == b"gzip"
+        headers = {"Content-Type": format.content_type, "Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding"}
+        if format is Format.JSON:
+            return reply(backend_document(self._view), headers=headers)
+        if is_compressed:
+            headers["Content-Encoding"] = "gzip"
+        return Response(await self._exposition.text(format, is_compressed=is_compressed), headers=headers)
 
 
 def _generation(info: GenerationInfo) -> dict[str, Any]:

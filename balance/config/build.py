@@ -186,7 +186,7 @@ def build(
         group=given.get("group", ""),
         **_security(overlay(root.security)),
         admin=admin_of(root.admin, files, pems or {}, folder),
-        metrics=MetricsConfig(**renamed(overlay(root.metrics), listen="address")),
+        metrics=_metrics(overlay(root.metrics)),
         redis=RedisConfig(**renamed(overlay(root.redis), timeout="timeout_s")),
         logging=_logging(overlay(root.logging)),
         source=document.file,
@@ -326,6 +326,11 @@ def _proxy_protocol(given: dict[str, Any]) -> ProxyProtocol:
 def _security(given: dict[str, Any]) -> dict[str, Any]:
     keys = ("trusted_proxies", "client_address")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if name in keys}
+
+
+def _metrics(given: dict[str, Any]) -> MetricsConfig:
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    return MetricsConfig(**renamed(given, listen="address"))
 
 
 def _logging(given: dict[str, Any]) -> LoggingConfig:

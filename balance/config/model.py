@@ -320,11 +320,23 @@ class AdminConfig:
     tls: AdminTls = field(default_factory=AdminTls)
 
 
+TIME_BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+MAX_TIME_BUCKETS: Final = 14
+
+
 @dataclass(frozen=True, slots=True)
 class MetricsConfig:
     enabled: bool = True
     address: Address | None = None  # None: on the admin port only
     path: str = "/metrics"
+    buckets: tuple[float, ...] = TIME_BUCKETS_S  # upper bounds of histograms of times, in seconds
+    backend_histograms: str = "auto"  # backend, pool, off
+    aliases: tuple[str, ...] = ()  # loadbalancer, go_balancer
+
+    @property
+    def time_buckets_us(self) -> tuple[int, ...]:
+        """The bounds in microseconds, as they are counted by."""
+        return tuple(round(bound * 1_000_000) for bound in self.buckets)
 
 
 @dataclass(frozen=True, slots=True)

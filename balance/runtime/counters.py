@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Final
 
+from balance.config.model import MAX_TIME_BUCKETS as MAX_TIME_BUCKETS
 from balance.model import Why
 from balance.retry.decision import NOT_RETRIED, RetryOutcome
 
@@ -47,6 +48,8 @@ STORE_ERRORS: Final = 124  # commands that failed, or were not answered in time
 TLS_HANDSHAKES: Final = 126  # of clients, that succeeded
 STORE_WRITES_LOST: Final = 125  # writes that were dropped because too many waited
 
+BUFFER_HELD: Final = 127  # gauge: bytes of bodies that are buffered now, where that is configured
+
 # Rate limits that several machines share; behind REQUEST_SIZE.
 LIMITS_STATE: Final = 105  # gauge: how their store stands, a StoreState; 0 where there are none
 LIMITS_FAILURE: Final = 106  # gauge: why it can't be used, a Failure of it
@@ -57,14 +60,34 @@ LIMITS_UNSHARED: Final = 110  # admitted requests that no other machine will hea
 
 # The gauges that the supervisor zeroes when a worker is gone.
 GAUGES: Final = (PID, BEAT_US, CONNECTIONS_OPEN, EXCHANGES_OPEN, LAG_US, LAG_MAX_US, PAUSED, LEAVING, GENERATION, PLACE,
-          APPLIED_US, STORE_STATE, STORE_FAILURE, LIMITS_STATE, LIMITS_FAILURE)  # fmt: skip
+          APPLIED_US, STORE_STATE, STORE_FAILURE, LIMITS_STATE, LIMITS_FAILURE, BUFFER_HELD)  # fmt: skip
 
 WHY: Final = 32  # how requests and connections ended: one cell for each Why
 REQUEST_SIZE: Final = 96  # histogram over SIZE_BUCKETS, then the sum in bytes
 RESPONSE_SIZE: Final = 112  # the same
 
+# --- features that are paid for where they are configured: cells 128 to 191 -------------
+COMPRESSED: Final = 128  # replies that were compressed
+COMPRESSION_IN: Final = 129  # their bytes before
+COMPRESSION_OUT: Final = 130  # and after
+COMPRESSION_SKIPPED: Final = 131  # replies that would have been compressed, were there memory for it
+BUFFERED: Final = 132  # request bodies that were read whole before a backend was chosen
+BUFFERED_BYTES: Final = 133  # their bytes
+BUFFER_OVERFLOWS: Final = 134  # bodies that were to be buffered, and were streamed: too long, or no room
+AUTH_ASKED: Final = 135  # questions to authorizers
+AUTH_ALLOWED: Final = 136
+AUTH_DENIED: Final = 137
+AUTH_FAILED: Final = 138  # no answer, or none that decides
+
+# --- exemplars: the last traced request of each histogram bucket, as far as they do not collide -------
+# Cells of an entry: when (microseconds of the epoch; 0 while it is written), which bucket, the value in microseconds, the
+# trace id in two halves.
+EXEMPLARS: Final = 192
+EXEMPLAR: Final = 5
+EXEMPLAR_ENTRIES: Final = 256
+
 # --- one block for each backend slot; slot 0 is for "no backend was chosen" -----------
-BACKENDS: Final = 128
+BACKENDS: Final = EXEMPLARS + EXEMPLAR * EXEMPLAR_ENTRIES
 BLOCK: Final = 64
 ACTIVE: Final = 0  # gauge: leases held
 IDLE: Final = 1  # gauge: parked connections
@@ -115,15 +138,16 @@ SERIES_PER_BACKEND: Final = 4  # more pairs for each slot
 NO_ROUTE: Final = 1 << 48  # the part of a series' key that says its route: none
 MAX_ROUTE_SLOT: Final = (1 << 21) - 1
 
+# Where metrics.buckets does not say otherwise.
 TIME_BUCKETS_US: Final = (500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
                    1_000_000, 2_500_000, 5_000_000, 10_000_000)  # fmt: skip
-TIME_SUM: Final = len(TIME_BUCKETS_US) + 1  # after the buckets and the overflow bucket
+TIME_SUM: Final = MAX_TIME_BUCKETS + 1  # after the buckets and the overflow bucket
 SIZE_BUCKETS: Final = (100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
 SIZE_SUM: Final = len(SIZE_BUCKETS) + 1
 
-METHODS: Final = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "OTHER")
+METHODS: Final = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "other")
 METHOD_CODES: Final = {name.encode(): code for code, name in enumerate(METHODS)}
-METHOD_OTHER: Final = METHODS.index("OTHER")  # other methods share one label, so that clients can't add labels
+METHOD_OTHER: Final = METHODS.index("other")  # other methods share one label, so that clients can't add labels
 
 assert RETRIES_SKIPPED + len(NOT_RETRIED) <= LEAVING
 assert len(Why) <= REQUEST_SIZE - WHY
@@ -134,6 +158,7 @@ assert RESPONSE_SIZE + SIZE_SUM < STORE_STATE
 assert UPSTREAM_TIME + TIME_SUM < REQUEST_TIME
 assert REQUEST_TIME + TIME_SUM < CREDIT
 assert max(BLOCK_GAUGES) < BLOCK
+assert len(TIME_BUCKETS_US) <= MAX_TIME_BUCKETS
 
 
 def row_cells(backend_slots: int) -> int:
@@ -176,11 +201,15 @@ def skipped(why: RetryOutcome) -> int:
 class Row:
     """One worker's row, with methods for series and histograms."""
 
-    __slots__ = ("_free", "_pairs", "_series", "cells")
+    __slots__ = ("_bounds", "_free", "_pairs", "_series", "cells")
 
-    def __init__(self, cells: memoryview) -> None:
-        """`cells` is a row of the board, cast to 'Q'. A worker that takes over a row continues its series."""
+    def __init__(self, cells: memoryview, time_buckets_us: tuple[int, ...] = TIME_BUCKETS_US) -> None:
+        """`cells` is a row of the board, cast to 'Q'. A worker that takes over a row continues its series.
+
+        `time_buckets_us` are the bounds of its histograms of times, at most MAX_TIME_BUCKETS.
+        """
         self.cells = cells
+        self._bounds = time_buckets_us
         self._series: dict[int, int] = {}
         self._pairs = series_pairs(cells)
         self._free = self._pairs.start
@@ -225,12 +254,13 @@ class Row:
         base = BACKENDS + BLOCK * slot
         cells[base + SENT_BYTES] += size_in
         cells[base + RECEIVED_BYTES] += size_out
-        bucket = bisect_left(TIME_BUCKETS_US, request_us)
+        bounds = self._bounds
+        bucket = bisect_left(bounds, request_us)
         cells[base + (REQUEST_TIME + bucket)] += 1
         cells[base + (REQUEST_TIME + TIME_SUM)] += request_us
         if upstream_us >= 0:
-            if bucket and upstream_us <= TIME_BUCKETS_US[bucket - 1]:  # rare: the times differ by the time before the choice
-                bucket = bisect_left(TIME_BUCKETS_US, upstream_us)
+            if bucket and upstream_us <= bounds[bucket - 1]:  # rare: the times differ by the time before the choice
+                bucket = bisect_left(bounds, upstream_us)
             cells[base + (UPSTREAM_TIME + bucket)] += 1
             cells[base + (UPSTREAM_TIME + TIME_SUM)] += upstream_us
         cells[REQUEST_SIZE + bisect_left(SIZE_BUCKETS, size_in)] += 1
@@ -247,8 +277,20 @@ class Row:
     def observe_time(self, base: int, us: int) -> None:
         """Add `us` microseconds to the histogram at cell `base`."""
         cells = self.cells
-        cells[base + bisect_left(TIME_BUCKETS_US, us)] += 1
+        cells[base + bisect_left(self._bounds, us)] += 1
         cells[base + TIME_SUM] += us
+
+    def note_exemplar(self, slot: int, request_us: int, trace_id: bytes, epoch_s: float) -> None:
+        """Remember the trace of a request that ended, as the example of its bucket of REQUEST_TIME. `trace_id`: 16 bytes."""
+        number = slot * (MAX_TIME_BUCKETS + 1) + bisect_left(self._bounds, request_us)
+        entry = EXEMPLARS + EXEMPLAR * (number % EXEMPLAR_ENTRIES)
+        cells = self.cells
+        cells[entry] = 0  # a reader in between sees none rather than half of two
+        cells[entry + 1] = number
+        cells[entry + 2] = request_us
+        cells[entry + 3] = int.from_bytes(trace_id[:8], "big")
+        cells[entry + 4] = int.from_bytes(trace_id[8:], "big")
+        cells[entry] = int(epoch_s * 1e6)
 
     def observe_size(self, base: int, size: int) -> None:
         """Add `size` bytes to the histogram at cell `base`."""

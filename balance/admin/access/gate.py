@@ -19,6 +19,7 @@ from balance.admin.access.audit import AuditEntry, RefusalLog
 from balance.admin.access.browser_checks import is_foreign_page, is_local_host_header, is_same_origin
 from balance.admin.access.client import Client, find_token, peer_of, where_of
 from balance.admin.access.guess_limit import GuessLimit, limited_address
+from balance.admin.access.refusals import refusal_of
 from balance.admin.state_view import StateView
 from balance.config.model import AdminAuth
 
@@ -56,9 +57,10 @@ class Gate:
         where = where_of(request)
         try:
             return self._admit(request, access, where)
-        except _TokenReadsAloneError:
-            raise  # has a line of its own
         except HTTPException as error:
+            self._view.board.count_admin_refusal(refusal_of(error))
+            if isinstance(error, _TokenReadsAloneError):
+                raise  # has a line of its own
             self._refusals.warn(f"refused {where}: {request.method} {request.url.path}: {error.detail}", self._clock())
             raise
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -10,6 +11,9 @@ try:
     TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 except (ValueError, OSError):
     TICKS_PER_S = 100
+
+
+_GROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # as containers see their own
 
 
 class Usage(NamedTuple):
@@ -34,6 +38,30 @@ def usage(pid: int) -> Usage:
         )
     except (OSError, ValueError, IndexError):
         return Usage()
+
+
+def ended_children_cpu_s(pid: int) -> float:
+    """The CPU time of all children that have ended and were waited for, and of theirs."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b") ")[2].split()
+        return (int(fields[13]) + int(fields[14])) / TICKS_PER_S
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def memory_limit_bytes() -> int:
+    """What this machine or control group has, the smaller; 0 where neither is told."""
+    limits = []
+    for path in _GROUP_LIMITS:
+        try:
+            with open(path, "rb") as file:
+                limits.append(int(file.read()))  # `max` where there is none
+        except (OSError, ValueError):
+            continue
+    with contextlib.suppress(ValueError, OSError):
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return min((limit for limit in limits if limit > 0), default=0)
 
 
 def _proportional_bytes(pid: int) -> int:

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from balance.runtime import counters
+
+Buckets = tuple[list[tuple[float, int]], float]  # cumulative: (upper bound, count); and the sum
+
+
+class Example(NamedTuple):
+    """A traced request as the example of a bucket."""
+
+    trace_id: str
+    value: float  # in seconds
+    at: float  # seconds since the epoch
 
 
 class Totals:
@@ -19,6 +30,12 @@ class Totals:
     def cell(self, index: int) -> int:
         """One cell, over all workers."""
         return sum(row[index] for row in self._rows)
+
+    def column(self, cell: int, slots: int) -> list[int]:
+        """One cell of the blocks of the first `slots` slots, in one read of each row."""
+        end = counters.block(slots)
+        columns = [row[counters.BACKENDS + cell : end : counters.BLOCK].tolist() for row in self._rows]
+        return columns[0] if len(columns) == 1 else list(map(sum, zip(*columns, strict=True)))
 
     @property
     def bytes_in(self) -> int:
@@ -42,11 +59,36 @@ class Totals:
                 counts[parts] = counts.get(parts, 0) + row[index + 1]
         return counts
 
-    def histogram(self, base: int, bounds: Sequence[int], unit: int) -> tuple[list[tuple[float, int]], float]:
-        """Cumulative buckets (upper bound, count) and the sum; `unit` converts from the cells' unit."""
-        buckets = []
-        count = 0
-        for index, bound in enumerate((*bounds, math.inf)):
-            count += self.cell(base + index)
-            buckets.append((bound / unit, count))
-        return buckets, self.cell(base + len(bounds) + 1) / unit
+    def histogram(self, base: int, bounds: Sequence[int], unit: int) -> Buckets:
+        """A histogram of sizes, whose sum is behind its buckets; `unit` converts from the cells' unit."""
+        counts = [self.cell(base + index) for index in range(len(bounds) + 1)]
+        return cumulative(counts, bounds, unit), self.cell(base + len(bounds) + 1) / unit
+
+    def times(self, base: int, bounds_us: Sequence[int]) -> Buckets:
+        """A histogram of times, in seconds."""
+        counts = [self.cell(base + index) for index in range(len(bounds_us) + 1)]
+        return cumulative(counts, bounds_us, 1_000_000), self.cell(base + counters.TIME_SUM) / 1_000_000
+
+    def examples(self) -> dict[tuple[int, int], Example]:
+        """The newest traced request by (slot, bucket of its histogram of requests), of those that are remembered."""
+        found: dict[tuple[int, int], Example] = {}
+        for row in self._rows:
+            for entry in range(counters.EXEMPLARS, counters.BACKENDS, counters.EXEMPLAR):
+                at_us, number, us, high, low = row[entry : entry + counters.EXEMPLAR].tolist()
+                if not at_us or row[entry] != at_us:  # none, or it is being written
+                    continue
+                key = divmod(number, counters.MAX_TIME_BUCKETS + 1)
+                known = found.get(key)
+                if known is None or known.at < at_us / 1e6:
+                    found[key] = Example(f"{high:016x}{low:016x}", us / 1e6, at_us / 1e6)
+        return found
+
+
+def cumulative(counts: Sequence[int], bounds: Sequence[int], unit: int) -> list[tuple[float, int]]:
+    """The buckets of a histogram from the counts of each."""
+    buckets = []
+    count = 0
+    for bound, each in zip((*bounds, math.inf), counts, strict=True):
+        count += each
+        buckets.append((bound / unit, count))
+    return buckets

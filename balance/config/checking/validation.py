@@ -6,6 +6,7 @@ import ipaddress
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import pairwise
 
 from balance.config.build import KeyPaths
 from balance.config.checking.admin_errors import admin_errors
@@ -16,7 +17,7 @@ from balance.config.checking.security_errors import security_errors
 from balance.config.checking.tls.backend_tls_errors import backend_tls_errors
 from balance.config.checking.tls.tls_errors import tls_errors
 from balance.config.checking.user_ids import user_errors
-from balance.config.model import Config, ListenerConfig
+from balance.config.model import MAX_TIME_BUCKETS, Config, ListenerConfig
 from balance.config.reading.document import Document, Path
 from balance.config.schema.hash_keys import HASHING
 from balance.errors import Problem
@@ -268,6 +269,13 @@ def _metrics(config: Config) -> Iterator[Finding]:
         yield ("metrics", "path"), f"{config.metrics.path!r} is where probes ask; choose another"
     elif config.metrics.address is None and config.metrics.path in ADMIN_PATHS:
         yield ("metrics", "path"), f"{config.metrics.path!r} on the admin port is the admin's own; choose another or set listen"
+    buckets = config.metrics.buckets
+    if not 0 < len(buckets) <= MAX_TIME_BUCKETS:
+        yield ("metrics", "buckets"), f"{len(buckets)} bounds, and there have to be 1 to {MAX_TIME_BUCKETS}"
+    for index, (bound, after) in enumerate(pairwise(buckets), 1):
+        if bound >= after:
+            yield ("metrics", "buckets", index), f"{after:g} is not above the bound before it, {bound:g}; bounds have to rise"
+            break
 
 
 def _folders(config: Config, paths: KeyPaths) -> Iterator[Finding]:

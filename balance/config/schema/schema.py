@@ -34,6 +34,7 @@ from balance.config.schema.section import Count, Flag, Mode, Name, Period, Secti
 from balance.config.schema.transform_sections import BufferingSection, CompressionSection, OwnBufferingSection, TransformSection
 from balance.config.schema.values.admin_sections import AdminSection
 from balance.config.schema.values.log_values import LOG_OUTPUT, TEMPLATE
+from balance.config.schema.values.metrics_section import MetricsSection
 from balance.config.schema.values.tls_sections import BackendTlsSection, ServerTlsSection, TlsSection
 from balance.config.schema.values.transform_values import HTTP_HOST
 from balance.model import Address
@@ -338,17 +339,6 @@ class ResilienceSection(Section):
     section_name = "resilience"
     circuit_breaker: ResilientBreakerSection = key("Older names of the keys of circuit_breaker.")
     retry: ResilientRetrySection = key("Older names of the keys of retry.")
-
-
-class MetricsSection(Section):
-    """Figures for Prometheus."""
-
-    section_name = "metrics"
-    enabled: Flag = key("Whether they are kept and shown.", True)
-    listen: Annotated[Address, LISTEN] = key(
-        "An address of their own, with /health and /ready, for scrapers and probes elsewhere. Default: the admin port."
-    )
-    path: Annotated[str, kind.URL_PATH] = key("Where they are read.", "/metrics")
 
 
 class AccessLogSection(Section):

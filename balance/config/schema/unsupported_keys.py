@@ -14,5 +14,4 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
     "route security": frozenset(["ip_allowlist", "ip_allowlist_files", "ip_blocklist"]),
     "admin": frozenset(["dashboard"]),
     "admin.auth": frozenset(["basic"]),
-    "metrics": frozenset(["aliases"]),
 }

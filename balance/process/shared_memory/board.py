@@ -64,6 +64,9 @@ _CONNECTIONS_LOST = 20  # with workers that died
 _LAST_RELOAD = 9  # 1 + how it ended, 0 where there was none
 _STATES_US = 10  # when the last state was written, on the monotonic clock
 _RELOADS = 16  # one cell for each ReloadResult
+_ADMIN_REFUSED = 24  # one cell for each AdminRefusal; written by control
+_CPU_TOLD_US = 32  # the CPU time of all processes that was last told; written by control
+_TIME_BUCKETS = 40  # how many bounds there are, and they: of histograms of times, in microseconds
 _SUPERVISION_CELLS = 64
 
 _KEY_BYTES = 32
@@ -290,6 +293,35 @@ class Board:
         self._supervision[_RELOADS + result] += 1
         self._supervision[_LAST_RELOAD] = 1 + result
 
+    @property
+    def time_buckets_us(self) -> tuple[int, ...]:
+        """The bounds of histograms of times that this memory counts by."""
+        first = _TIME_BUCKETS + 1
+        return tuple(self._supervision[first : first + self._supervision[_TIME_BUCKETS]]) or counters.TIME_BUCKETS_US
+
+    def set_time_buckets(self, bounds_us: Sequence[int]) -> None:
+        """Supervisor only, before anything is counted."""
+        for index, bound in enumerate(bounds_us, _TIME_BUCKETS + 1):
+            self._supervision[index] = bound
+        self._supervision[_TIME_BUCKETS] = len(bounds_us)
+
+    def admin_refusals(self, reason: int) -> int:
+        """How many requests to the admin port were refused for that reason, an AdminRefusal."""
+        return self._supervision[_ADMIN_REFUSED + reason]
+
+    def count_admin_refusal(self, reason: int) -> None:
+        """Control only."""
+        self._supervision[_ADMIN_REFUSED + reason] += 1
+
+    @property
+    def cpu_told_us(self) -> int:
+        """The CPU time of all processes that was last told."""
+        return self._supervision[_CPU_TOLD_US]
+
+    def tell_cpu_us(self, us: int) -> None:
+        """Control only: it never falls, whoever tells it next."""
+        self._supervision[_CPU_TOLD_US] = us
+
     def clear_slots(self, slots: Collection[int]) -> None:
         """Supervisor only: zero these slots everywhere, before other backends get them."""
         if not slots:
@@ -305,6 +337,9 @@ class Board:
                 for cell in range(block, block + counters.BLOCK):
                     row[cell] = 0
         for row in self.rows:
+            for entry in range(counters.EXEMPLARS, counters.BACKENDS, counters.EXEMPLAR):
+                if row[entry] and row[entry + 1] // (counters.MAX_TIME_BUCKETS + 1) in slots:
+                    row[entry] = 0
             for pair in counters.series_pairs(row):
                 if not row[pair]:
                     break
@@ -358,6 +393,9 @@ def layout() -> int:
         _LAST_RELOAD,
         _STATES_US,
         _EJECTIONS,
+        _ADMIN_REFUSED,
+        _CPU_TOLD_US,
+        _TIME_BUCKETS,
     )
     return zlib.crc32(repr((sorted(names.items()), own, [*map(str, Why)], [*map(str, State)])).encode())
 

@@ -19,6 +19,10 @@ SPARE_ROWS = 32  # for draining workers whose slot has a new one already
 MIN_SLOTS = 16_384  # a slot that is not used costs nothing
 
 
+class _OtherBucketsError(Exception):
+    """The inherited memory counts by other bounds."""
+
+
 @dataclass(frozen=True, slots=True)
 class SharedState:
     """The assignment is not adopted by the slot book yet."""
@@ -41,6 +45,8 @@ def create_shared_state(config: Config, handover_state: HandoverState | None) ->
                 return _inherited(config, handover_state)
             except NoRoomError as error:
                 why = str(error)
+            except _OtherBucketsError:
+                why = "metrics.buckets are others"
         log.warning("%s: counters and the states of backends begin anew", why)
         for fd in (handover_state.board_fd, handover_state.locks_fd):
             os.close(fd)
@@ -48,6 +54,7 @@ def create_shared_state(config: Config, handover_state: HandoverState | None) ->
     others = len(config.listeners) + len(route_keys(config)) + sum(1 for _ in rule_identities(config))
     max_slots = max(MIN_SLOTS, 2 * (backends + others) + 1)  # all may be replaced at once; slot 0 is no backend
     board = Board(0, 1, max_rows=max_row_count(config), max_slots=max_slots)
+    board.set_time_buckets(config.metrics.time_buckets_us)
     book = SlotBook(max_slots)
     return SharedState(board, Locks(), book, book.assign(config, board.is_unused))
 
@@ -61,6 +68,8 @@ def _inherited(config: Config, handover_state: HandoverState) -> SharedState:
     board = Board(
         0, 1, max_rows=handover_state.max_rows, max_slots=handover_state.max_slots, inherited_fd=handover_state.board_fd
     )
+    if board.time_buckets_us != config.metrics.time_buckets_us:
+        raise _OtherBucketsError
     book = SlotBook(handover_state.max_slots)
     book.restore(handover_state.book)
     return SharedState(board, Locks(handover_state.locks_fd), book, book.assign(config, board.is_unused))

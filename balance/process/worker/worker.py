@@ -60,7 +60,7 @@ class Worker:
         self._stopped = asyncio.Event()
         self._limit_s = context.config.drain_s
         self._cells = context.board.rows[row]
-        counts = counters.Row(self._cells)
+        counts = counters.Row(self._cells, context.board.time_buckets_us)
         self._key_sets = KeySets(self._want_keys, context.key_states)
         self._pipe_end: PipeEnd | None = None
         self._health_view = HealthView(loop, context, row, self._key_sets)

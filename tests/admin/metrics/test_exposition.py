@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from balance.admin.metrics.exposition import registry
+from balance.admin.metrics.exposition import registry as registry_of
+from balance.admin.metrics.scrape import Remembered, Scrape
 from balance.admin.state_view import StateView
 from balance.admin.supervisor_orders import ReloadResult
 from balance.config.model import CircuitBreaker, PassiveChecks
@@ -23,6 +25,10 @@ from balance.runtime.backend_slots import route_key
 
 BREAKER_STATES = ("closed", "open", "half-open")
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def registry(view: StateView) -> CollectorRegistry:
+    return registry_of(Scrape(view, Remembered()))
 
 
 def scrape(view: StateView) -> Samples:
@@ -134,7 +140,7 @@ def test_every_promised_name_is_there_before_any_traffic(view: StateView, name: 
 def test_requests_that_reached_no_backend_have_empty_labels(view: StateView) -> None:
     counters.Row(board_of(view).rows[0]).count_request(counters.series_key(0, counters.METHOD_OTHER, 503))
     samples = scrape(view)
-    assert value(samples, "balance_http_requests_total", method="OTHER", status="503", pool="", backend="", route="") == 1
+    assert value(samples, "balance_http_requests_total", method="other", status="503", pool="", backend="", route="") == 1
 
 
 def test_what_is_counted_of_backends_that_are_gone_stays_their_own_and_stands_there_once(view: StateView) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from test_admin_sessions import View
 
-from balance.admin.metrics.shared_limits import shared_limit_metrics, shared_limits
+from balance.admin.metrics.families.redis import collect
+from balance.admin.metrics.shared_limits import shared_limits
 from balance.admin.metrics.totals import Totals
 from balance.runtime import counters
 from balance.shared_store.failures import Failure, StoreState
+
+
+def scrape_of(view: Any) -> Any:
+    return SimpleNamespace(view=view, totals=Totals(view.rows))
+
 
 SHARED = "rate_limit: {enabled: true, scope: redis}\nredis: {url: 'redis://me:secret@127.0.0.1:1/0', on_failure: deny}\n"
 
@@ -32,9 +39,7 @@ def test_they_stand_as_with_the_worker_that_is_worst_off_and_show_no_password() 
         "errors": 2,
         "unshared": 7,
     }
-    samples = {
-        sample.name: sample.value for metric in shared_limit_metrics(view, Totals(view.rows)) for sample in metric.samples
-    }
+    samples = {sample.name: sample.value for metric in collect(scrape_of(view)) for sample in metric.samples}
     assert samples == {
         "balance_rate_limit_store_up": 0,
         "balance_rate_limit_exchanges_total": 6,
@@ -43,7 +48,7 @@ def test_they_stand_as_with_the_worker_that_is_worst_off_and_show_no_password() 
         "balance_rate_limit_unshared_requests_total": 7,
     }
     view.rows[1][counters.LIMITS_STATE] = StoreState.UP
-    assert next(iter(shared_limit_metrics(view, Totals(view.rows)))).samples[0].value == 1
+    assert next(iter(collect(scrape_of(view)))).samples[0].value == 1
 
 
 @pytest.mark.parametrize(
@@ -52,4 +57,4 @@ def test_they_stand_as_with_the_worker_that_is_worst_off_and_show_no_password() 
 def test_where_none_is_shared_nothing_is_said(text: str) -> None:
     view: Any = View(text)
     assert shared_limits(view) is None
-    assert list(shared_limit_metrics(view, Totals(view.rows))) == []
+    assert list(collect(scrape_of(view))) == []

@@ -26,7 +26,7 @@ def test_a_histogram_is_cumulative_and_in_the_unit_asked_for() -> None:
     for row, times in zip(board.rows, ([400, 500, 501], [20_000_000]), strict=True):
         for us in times:
             counters.Row(row).observe_time(base, us)
-    buckets, total = Totals(board.rows).histogram(base, counters.TIME_BUCKETS_US, 1_000_000)
+    buckets, total = Totals(board.rows).times(base, counters.TIME_BUCKETS_US)
     assert buckets[:3] == [(0.0005, 2), (0.001, 3), (0.0025, 3)]
     assert buckets[-2:] == [(10.0, 3), (math.inf, 4)]
     assert total == 20.001401

@@ -1,0 +1,1 @@
+"""The metrics by what they are about: one table each, free of the library that writes them."""

@@ -1,0 +1,37 @@
+"""What a scrape shows: for each kind of metric, its samples. COLLECTORS is the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from prometheus_client.core import Metric
+
+from balance.admin.metrics.families import (
+    aliases,
+    backends,
+    breakers,
+    connections,
+    histograms,
+    processes,
+    program,
+    redis,
+    requests,
+    routes,
+    tls,
+)
+from balance.admin.metrics.scrape import Scrape
+
+COLLECTORS: Final[tuple[Callable[[Scrape], Iterator[Metric]], ...]] = (
+    requests.collect,
+    histograms.collect,
+    backends.collect,
+    breakers.collect,
+    routes.collect,
+    connections.collect,
+    redis.collect,
+    tls.collect,
+    program.collect,
+    processes.collect,
+    aliases.collect,
+)
