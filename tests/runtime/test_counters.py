@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from balance.admin.metrics.totals import Totals
 from balance.model import Why
 from balance.retry.decision import NOT_RETRIED, RetryOutcome
 from balance.runtime import counters
@@ -26,6 +27,7 @@ def spans() -> dict[str, range]:
     head["RETRIES_SKIPPED"] = range(counters.RETRIES_SKIPPED, counters.RETRIES_SKIPPED + len(NOT_RETRIED))
     head["REQUEST_SIZE"] = range(counters.REQUEST_SIZE, counters.REQUEST_SIZE + counters.SIZE_SUM + 1)
     head["RESPONSE_SIZE"] = range(counters.RESPONSE_SIZE, counters.RESPONSE_SIZE + counters.SIZE_SUM + 1)
+    head["EXEMPLARS"] = range(counters.EXEMPLARS, counters.EXEMPLARS + counters.EXEMPLAR * counters.EXEMPLAR_ENTRIES)
     head["SERIES"] = range(counters.series_pairs(board()).start, counters.row_cells(SLOTS))
     for slot in range(SLOTS):
         start = counters.block(slot)
@@ -42,7 +44,9 @@ HEAD = ("PID", "BEAT_US", "CONNECTIONS", "CONNECTIONS_OPEN", "EXCHANGES_OPEN", "
         "LOG_LINES_LOST", "SERIES_LOST", "APPLIED_US", "CUT", "DIALS_FAILED_HERE", "PAUSES_SHORT", "PAUSES_FULL", "PAUSED",
         "CLIENTS_RECLAIMED", "LEAVING", "GENERATION", "PLACE", "STORE_STATE", "STORE_FAILURE", "STORE_LOOKUPS", "STORE_ERRORS",
         "STORE_WRITES_LOST", "LIMITS_STATE", "LIMITS_FAILURE", "LIMITS_BATCHES", "LIMITS_KEYS", "LIMITS_ERRORS",
-        "LIMITS_UNSHARED")  # fmt: skip
+        "LIMITS_UNSHARED", "TLS_HANDSHAKES", "BUFFER_HELD", "COMPRESSED", "COMPRESSION_IN", "COMPRESSION_OUT",
+        "COMPRESSION_SKIPPED", "BUFFERED", "BUFFERED_BYTES", "BUFFER_OVERFLOWS", "AUTH_ASKED", "AUTH_ALLOWED", "AUTH_DENIED",
+        "AUTH_FAILED")  # fmt: skip
 BLOCK = ("ACTIVE", "IDLE", "OPEN", "LEASES", "CONNECTS", "CONNECT_FAILURES", "RETRIES", "FAILURES", "SENT_BYTES",
          "RECEIVED_BYTES", "TRIALS", "TRIALS_PASSED", "TRIALS_FAILED", "BLAMED", "ABORTED", "CREDIT", "WANTED",
          "WAITING", "SESSIONS", "TCP_SESSIONS", "ROUTE_HITS", "ROUTE_LAST_US")  # fmt: skip
@@ -159,6 +163,46 @@ def test_every_reason_for_not_trying_again_has_its_cell() -> None:
 
 
 def test_methods_that_clients_invent_share_one_code() -> None:
-    assert counters.METHODS[counters.METHOD_OTHER] == "OTHER"
+    assert counters.METHODS[counters.METHOD_OTHER] == "other"
     assert counters.METHOD_CODES.get(b"BREW", counters.METHOD_OTHER) == counters.METHOD_OTHER
     assert counters.METHODS[counters.METHOD_CODES[b"GET"]] == "GET"
+
+
+def test_times_are_counted_by_the_bounds_that_the_row_is_given() -> None:
+    row = counters.Row(board(), (1000, 2000))
+    for us in (999, 1000, 1001, 2001):
+        row.observe_time(counters.block(1) + counters.UPSTREAM_TIME, us)
+        row.count_exchange(1, counters.NO_ROUTE, b"GET", 200, Why.OK, us, us - 500, 1, 1)
+    for base, counted, total in (
+        (counters.UPSTREAM_TIME, [2 + 3, 1 + 1, 1], 5001 + 3001),
+        (counters.REQUEST_TIME, [2, 1, 1], 5001),
+    ):
+        first = counters.block(1) + base
+        assert row.cells[first : first + 3].tolist() == counted
+        assert row.cells[first + counters.TIME_SUM] == total
+
+
+def test_the_last_trace_of_each_bucket_is_remembered() -> None:
+    row = counters.Row(board())
+    totals = Totals([row.cells])
+    assert totals.examples() == {}
+    one, other = bytes(range(16)), bytes(range(240, 256))
+    row.note_exemplar(1, 700, one, 1000.5)
+    row.note_exemplar(1, 20_000_000, one, 1001.0)
+    row.note_exemplar(2, 20_000_000, other, 1002.0)
+    row.note_exemplar(1, 800, other, 1003.25)
+    assert totals.examples() == {
+        (1, 1): (other.hex(), 0.0008, 1003.25), (1, 14): (one.hex(), 20.0, 1001.0), (2, 14): (other.hex(), 20.0, 1002.0),
+    }  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**21), st.integers(0, 2**40), st.binary(min_size=16, max_size=16)), max_size=600))
+def test_any_number_of_traces_needs_no_more_cells(notes: list[tuple[int, int, bytes]]) -> None:
+    row = counters.Row(board())
+    for moment, (slot, us, trace_id) in enumerate(notes, 1):
+        row.note_exemplar(slot, us, trace_id, float(moment))
+    found = Totals([row.cells]).examples()
+    assert len(found) <= min(len(notes), counters.EXEMPLAR_ENTRIES)
+    assert not any(row.cells[counters.BACKENDS :])
+    given_ids = {trace_id.hex() for _, _, trace_id in notes}
+    assert {example.trace_id for example in found.values()} <= given_ids
