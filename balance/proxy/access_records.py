@@ -22,7 +22,7 @@ WORDS: Final = tuple(why.word for why in Why)  # by why: an Enum takes a hundred
 
 
 def unserved(
-    peer: str, head: bytes, status: int, why: Why, bytes_out: int, pool: str, request_id: bytes, detail: str
+    peer: str, head: bytes, status: int, why: Why, bytes_out: int, pool: str, request_id: bytes, detail: str, total_us: int
 ) -> AccessRecord:
     """The record of a request that was answered without a backend. `head` may be any bytes that a client sent."""
     line, _, lines = head[:MAX_UNREAD].partition(b"\r\n")
@@ -46,7 +46,7 @@ def unserved(
         NEVER_US,
         NEVER_US,
         NEVER_US,
-        0,
+        total_us,
         "",
         "",
         RareFields(detail),

@@ -53,7 +53,7 @@ ACCESS_FIELDS: Final[dict[str, LogField]] = {
     ),
     "ttfb_ms": LogField("of the last try: from the request's sending to the first byte of the reply", "the backend's own time"),
     "total_ms": LogField(
-        "from the first byte of the request to the last of the reply",
+        "from the whole head of the request to the last byte of the reply; of a head that never was whole, from its first byte",
         "much more than the others together: a slow client, or a long body",
     ),
     "retry": LogField(

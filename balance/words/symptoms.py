@@ -168,8 +168,8 @@ SYMPTOMS: Final = (
         "replies, sessions or WebSockets break off",
         (
             Look(
-                'jq -r \'select(.why != "ok" and .bytes_out > 0) | [.why, .method, .backend, .total_ms, .bytes_out, '
-                ".detail] | @tsv' access.log | tail",
+                'jq -r \'select(.why | test("mid_response|abort|slow|idle")) | [.why, .method, .backend, .total_ms, '
+                ".bytes_out, .detail] | @tsv' access.log | tail",
                 "who ended it and after how long; all after the same time: a timeout",
             ),
             Look(
@@ -306,7 +306,10 @@ SYMPTOMS: Final = (
                 METRICS + " | grep -E '^(process_|balance_workers|balance_active_|balance_event_loop_lag)'",
                 "of all processes, and what is open",
             ),
-            Look("balance status", "memory and connections of each worker"),
+            Look(
+                "balance status --json | jq -c '.memory, .connections, .workers[]'",
+                "memory in all, connections, what each worker has",
+            ),
         ),
         change="CPU: `workers: auto` takes every core; TLS, compression and `basic_auth` cost most. Memory: open "
         "connections, `http.buffering.total`, `max_clients`",

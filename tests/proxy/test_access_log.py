@@ -97,6 +97,17 @@ async def test_what_never_reached_a_backend_is_logged_too(stage: Stage, sent: by
     assert len(line["path"]) <= 4096
 
 
+@pytest.mark.parametrize(("sent", "least_ms"), [(b"GET / HTTP/1.1\r\n", 150), (b"GARBAGE\r\n\r\n", 0)])
+async def test_head_that_was_waited_for_says_how_long(stage: Stage, sent: bytes, least_ms: int) -> None:
+    stage.backend(serve(ok()))
+    await stage.open(timeouts=Timeouts(client_header_s=0.2), access=to_file(stage.folder))
+    client = await stage.client()
+    await client.send(sent)
+    await client.head()
+    (line,) = await logged_json(stage, 1)
+    assert least_ms <= line["total_ms"] < 10_000
+
+
 async def test_failures_say_why_and_how_often_it_was_tried(stage: Stage) -> None:
     await stage.open(stage.refusing(), stage.refusing(), access=to_file(stage.folder))
     client = await stage.client()

@@ -320,7 +320,10 @@ class HttpClient(Timed):
 
     def _refuse(self, error: ProtocolError, head: bytes) -> None:
         """Reply with an error to bytes that are not a valid request, and close."""
-        self.transport.write(refusal(self.settings, error, head, self.peer))
+        header_s, waited_s = self.settings.timeouts.client_header_s, 0.0
+        if self._state is HEAD and header_s:  # since its first byte, when the timeout began
+            waited_s = max(monotonic() - self.deadline + header_s, 0.0)
+        self.transport.write(refusal(self.settings, error, head, self.peer, waited_s))
         self._linger()
 
     # --- calls from the exchange ------------------------------------------------------------------------

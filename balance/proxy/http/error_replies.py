@@ -35,11 +35,11 @@ def options_reply(settings: ListenerSettings, request: Request, head: bytes, pee
     return reply
 
 
-def refusal(settings: ListenerSettings, error: ProtocolError, head: bytes, peer: str) -> bytes:
-    """The error reply to bytes that are not a valid request."""
+def refusal(settings: ListenerSettings, error: ProtocolError, head: bytes, peer: str, waited_s: float) -> bytes:
+    """The error reply to bytes that are not a valid request, and were waited for that long."""
     request_id = settings.worker.next_request_id() if settings.request_id else b""
     page = error_page(settings, error.status, error.why, error.detail, request_id, head, None, keep_alive=False)
-    _count(settings, error.status, error.why, head, request_id, len(page), peer, error.detail)
+    _count(settings, error.status, error.why, head, request_id, len(page), peer, error.detail, int(waited_s * 1e6))
     return page
 
 
@@ -70,7 +70,15 @@ def error_page(
 
 
 def _count(
-    settings: ListenerSettings, status: int, why: Why, head: bytes, request_id: bytes, bytes_out: int, client: str, detail: str
+    settings: ListenerSettings,
+    status: int,
+    why: Why,
+    head: bytes,
+    request_id: bytes,
+    bytes_out: int,
+    client: str,
+    detail: str,
+    total_us: int = 0,
 ) -> None:
     """Count and log a reply that has no exchange."""
     worker = settings.worker
@@ -80,4 +88,5 @@ def _count(
     row.observe_size(counters.RESPONSE_SIZE, bytes_out)
     row.cells[counters.WHY + why] += 1
     if worker.access is not None:
-        worker.access.record(unserved(client, head, status, why, bytes_out, settings.pool.name, request_id, detail))
+        pool = settings.pool.name
+        worker.access.record(unserved(client, head, status, why, bytes_out, pool, request_id, detail, total_us))

@@ -84,6 +84,7 @@ class Tunnel:
 
     def ended(self, why: Why) -> None:
         now = monotonic()
+        self._worker.row.cells[counters.WHY + why] += 1  # as its line in the log, beside that of its request
         self._lease.backend.open_count -= 1  # counted by Upstream.opened()
         self._worker.descriptors.upstreams -= 1
         self._lease.release(Outcome.ABORTED, now)  # its duration is no latency of the backend

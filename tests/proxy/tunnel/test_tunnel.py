@@ -252,7 +252,7 @@ async def test_backend_that_leaves_takes_the_client_with_it(stage: Stage, how: s
     assert stage.of(backend).open_count == 0
 
 
-async def test_tunnel_is_counted_as_one_request_that_went_well(stage: Stage) -> None:
+async def test_tunnel_is_counted_for_its_request_and_for_its_end(stage: Stage) -> None:
     stage.backend(echo)
     await stage.open()
     client = await opened(stage)
@@ -261,7 +261,7 @@ async def test_tunnel_is_counted_as_one_request_that_went_well(stage: Stage) -> 
     await client.exactly(1000)
     client.close()
     await stage.settled()
-    assert stage.whys == {Why.OK: 1}
+    assert stage.whys == {Why.OK: 2}
     assert stage.cell(counters.BYTES_OUT) - before == 1000
 
 
