@@ -32,7 +32,14 @@ def run_group(
 
     Answers its status and its output, which is empty when it was `shown` on our own stdout instead.
     """
-    process = subprocess.Popen(
+    return await_group(start_group(command, environ, shown=shown), limit_s)
+
+
+def start_group(
+    command: Sequence[str], environ: Mapping[str, str] | None = None, *, shown: bool = False
+) -> subprocess.Popen[str]:
+    """Whoever starts one calls await_group() or end_group()."""
+    return subprocess.Popen(
         command,
         env=environ,
         stdin=subprocess.DEVNULL,
@@ -42,6 +49,10 @@ def run_group(
         errors="replace",
         start_new_session=True,
     )
+
+
+def await_group(process: subprocess.Popen[str], limit_s: float | None) -> tuple[int, str]:
+    """As run_group(), for one that was started before."""
     try:
         output, _ = process.communicate(timeout=limit_s)
     except subprocess.TimeoutExpired:

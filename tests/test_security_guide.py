@@ -17,8 +17,14 @@ from instance_process import Instance
 ROOT = Path(__file__).resolve().parent.parent
 GUIDE = (ROOT / "docs" / "SECURITY.md").read_text()
 BLOCK = re.compile(r"^```yaml\n(.*?)^```\n+```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+EVERY_TIME = ("Tokens\n", "TLS\n", "The admin port\n")
 EXAMPLES = [
-    pytest.param(text, console, id=section.partition("\n")[0].replace(" ", "-"))
+    pytest.param(
+        text,
+        console,
+        id=section.partition("\n")[0].replace(" ", "-"),
+        marks=() if section.startswith(EVERY_TIME) else pytest.mark.long,
+    )
     for section in re.split(r"^## ", GUIDE, flags=re.MULTILINE)[1:]
     for text, console in BLOCK.findall(section)
 ]

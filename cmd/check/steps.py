@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob
 
 import setup_env
-from child_process import run_group, say
+from child_process import await_group, end_group, run_group, say, start_group
 from debian_packages import apt_install
 
 BIN = setup_env.VENV / "bin"
@@ -34,12 +35,15 @@ class Step:
 
 
 TESTS = ["pytest", "-n", "4", "--dist", "loadfile"]  # most of a drill's time is waiting, also on two cores
+COLLECTION = "collection"
 STEPS = {
     "format": Step(["ruff", "format", "--check", "."]),
     "lint": Step(["ruff", "check", "."]),
     "types": Step(["mypy"]),
     "floors": Step(["lint-imports"]),
     "instructions": Step(["python", "benchmarks/instructions"], program="valgrind", is_shown=True),
+    # It runs beside those above. It also compiles the tests, which each of pytest's workers would do again.
+    COLLECTION: Step(["pytest", "--collect-only", "-qq", "-m", ""]),
     "tests": Step(TESTS, limit_s=480, is_shown=True),
 }
 # What takes minutes: run by `--long` and by CI. One of them may take ten minutes; two of them share a small machine.
@@ -77,21 +81,37 @@ def check(arguments: Sequence[str]) -> int:
     setup_env.prepare(extra="dev")
     # Debian keeps servers in sbin, which is not on every user's path.
     environ = {**os.environ, "PATH": f"{BIN}:{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"}
+    # The tests start hundreds of interpreters: each would compile the package anew.
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
     see_to_programs(environ["PATH"])
     os.chdir(setup_env.ROOT)
-    failed = [name for name, step in steps.items() if not passes(name, step, pytest_arguments, environ)]
+    collecting = start_group(program_of(STEPS[COLLECTION], pytest_arguments), environ)
+    try:
+        failed = [name for name, step in steps.items() if not passes(name, step, pytest_arguments, environ, collecting)]
+    finally:
+        if collecting.poll() is None:
+            end_group(collecting)
     print(f"failed: {', '.join(failed)}" if failed else "all passed")
     return 1 if failed else 0
 
 
-def passes(name: str, step: Step, pytest_arguments: Sequence[str], environ: Mapping[str, str]) -> bool:
+def program_of(step: Step, pytest_arguments: Sequence[str]) -> list[str]:
+    return [str(BIN / step.command[0]), *step.command[1:], *(pytest_arguments if step.is_tests else [])]
+
+
+def passes(
+    name: str, step: Step, pytest_arguments: Sequence[str], environ: Mapping[str, str], collecting: subprocess.Popen[str]
+) -> bool:
     began_s = time.monotonic()
     if step.program and shutil.which(step.program, path=environ["PATH"]) is None:
         print(f"{name:12} left out: {step.program} is not installed", flush=True)
         return not environ.get("CI")
-    program = [str(BIN / step.command[0]), *step.command[1:], *(pytest_arguments if step.is_tests else [])]
-    status, output = run_group(program, environ, shown=step.is_shown, limit_s=step.limit_s)
-    if name in LONG_STEPS and pytest_arguments and status == PYTEST_FOUND_NONE:
+    if name == COLLECTION:
+        status, output = await_group(collecting, step.limit_s)
+    else:
+        program = program_of(step, pytest_arguments)
+        status, output = run_group(program, environ, shown=step.is_shown, limit_s=step.limit_s)
+    if name in (COLLECTION, *LONG_STEPS) and pytest_arguments and status == PYTEST_FOUND_NONE:
         status = 0  # no long test among those that were asked for
     print(output if status else "", end="")
     print(f"{name:12} {'ok' if status == 0 else 'FAILED':6} {time.monotonic() - began_s:6.1f} s", flush=True)

@@ -19,7 +19,7 @@ SPREAD = ("random", "power-of-two", "consistent-hash", "maglev", "source-ip")
 
 every_policy = pytest.mark.parametrize("name", sorted(POLICIES))
 # Tables take milliseconds to lay.
-few_examples = settings(max_examples=25, deadline=None)
+few_examples = settings(max_examples=15, deadline=None)
 
 
 def loads_of(*weights: int) -> list[Load]:

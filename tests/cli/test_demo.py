@@ -120,7 +120,9 @@ def test_every_command_it_suggests_works(demo: Demo) -> None:
 
 
 @pytest.mark.drill
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, *(pytest.param(other, marks=pytest.mark.long) for other in (signal.SIGTERM, signal.SIGHUP))]
+)
 def test_signal_ends_it_with_status_0_and_leaves_no_process(demo: Demo, number: signal.Signals) -> None:
     assert len(demo.pids()) >= 5
     demo.process.send_signal(number)
@@ -136,7 +138,7 @@ def test_killed_demo_leaves_no_process(demo: Demo) -> None:
 
 
 @pytest.mark.drill
-@pytest.mark.parametrize("part", ["backend", "serve"])
+@pytest.mark.parametrize("part", ["serve", pytest.param("backend", marks=pytest.mark.long)])
 def test_death_of_a_part_ends_the_whole_and_is_named(demo: Demo, part: str) -> None:
     def is_part(pid: int) -> bool:
         arguments = Path(f"/proc/{pid}/cmdline").read_text().split("\0")

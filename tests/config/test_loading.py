@@ -61,7 +61,7 @@ def check_that_any_problem_is_a_placed_line(text: str, *, placed: bool) -> None:
             assert problem.line >= 1 or not placed
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.text())
 def test_any_text_is_a_configuration_or_a_list_of_problems(text: str) -> None:
     check_that_any_problem_is_a_placed_line(text, placed=True)
@@ -81,7 +81,7 @@ YAML_ISH = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.dictionaries(st.sampled_from(["listen", "listeners", "pools", "backends", "http", "timeouts", "security"]), YAML_ISH))
 def test_any_tree_under_known_keys_is_a_configuration_or_a_list_of_problems(tree: dict[str, object]) -> None:
     import yaml
@@ -89,7 +89,7 @@ def test_any_tree_under_known_keys_is_a_configuration_or_a_list_of_problems(tree
     check_that_any_problem_is_a_placed_line(yaml.safe_dump(tree, allow_unicode=True), placed=True)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.integers(0, len(VALID)),
     st.sampled_from(list(" \n\t:-[]{}&*!|>'\"%@`#,?$0aé\x00")),

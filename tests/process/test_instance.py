@@ -29,7 +29,7 @@ def test_the_start_says_what_runs_and_where(run: Run, origins: Origins) -> None:
     instance.saying("backend default/backend-1 .* is healthy: connected")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_a_second_instance_on_the_same_port_is_refused(run: Run, origins: Origins, workers: int) -> None:
     backends = [{"address": origins().address}]
     first = run(backends=backends, mode="http", workers=workers).ready()

@@ -95,8 +95,15 @@ def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1])
 
 
-@pytest.mark.parametrize("is_taken_over", [True, False], ids=["taken over", "broken off"])
-@pytest.mark.parametrize("told", ["old", "new"])
+@pytest.mark.parametrize(
+    ("told", "is_taken_over"),
+    [
+        pytest.param("old", True, id="old-taken over"),
+        pytest.param("old", False, id="old-broken off", marks=pytest.mark.long),
+        pytest.param("new", True, id="new-taken over", marks=pytest.mark.long),
+        pytest.param("new", False, id="new-broken off", marks=pytest.mark.long),
+    ],
+)
 def test_what_an_operator_tells_either_holds(
     run: Run, origins: Origins, tmp_path: Path, told: str, is_taken_over: bool
 ) -> None:

@@ -41,6 +41,7 @@ def test_looking_at_load_or_latency_costs_a_healthy_fleet_nothing(algorithm: str
     assert run("healthy", algorithm, balancers).p99_s <= 1.05 * run("healthy", "round-robin", balancers).p99_s
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("algorithm", LATENCY + LOAD + ("bounded-load",))
 def test_many_balancers_of_a_busy_fleet_do_not_all_run_to_one_server(algorithm: str) -> None:
     busy = replace(SCENARIOS["healthy"](), rate_per_s=2 * RATE_PER_S, balancers=16)
@@ -69,6 +70,7 @@ def test_server_that_fails_at_once_never_draws_more_than_its_share(scenario: str
         assert report.share("server-1", second, second + 5.0) <= 0.5 * FAIR
 
 
+@pytest.mark.long
 @alone_or_many
 @looking
 @pytest.mark.parametrize("scenario", ["slow-then-well", "failing-then-well"])

@@ -231,7 +231,7 @@ CHANGES = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(CHANGES, max_size=6))
 def test_applying_the_kept_changes_to_the_same_file_gives_the_same_result(changes: list[BackendChange]) -> None:
     kept: tuple[BackendChange, ...] = ()
