@@ -8,10 +8,11 @@ LABELS: Final[dict[str, str]] = {
     "action": "`refused`, or `reported` with `report_only`",
     "backend": "a backend's name in the configuration; empty: none was chosen",
     "certificate": "the file of a certificate",
+    "class": "of the status: `1xx` to `5xx`",
     "crl": "the file of revocation lists",
     "direction": "`in`: from clients; `out`: to them",
     "listener": "a listener's name; empty: our own certificate for backends; `admin`: the admin port",
-    "method": "one of the common methods, or `OTHER`: what clients make up makes no series",
+    "method": "one of the common methods, or `other`: what clients make up makes no series",
     "pool": "a pool's name; empty: none was asked",
     "python": "Python's version",
     "reason": "one word of a fixed list: why there was no retry ([`retry`](#retry)), why callers wait (`descriptors`, "
@@ -19,7 +20,8 @@ LABELS: Final[dict[str, str]] = {
     "result": "of handshakes `ok` or the `tls_` words without `tls_`; of reloads `success`, `failure`, `unchanged`; of "
     "fetches `ok`, `failure`",
     "route": "a route's name in the configuration; empty: none",
-    "state": "of breakers `closed`, `open`, `half-open`; of connections `active`, `idle`",
+    "state": "of breakers `closed`, `open`, `half-open`; of connections `active`, `idle`; of backends, under other balancers' "
+    "names, `healthy`, `unhealthy`",
     "status": "the status that the client got",
     "url": "where keys of tokens come from, as in the configuration",
     "version": "Balance's version",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from balance.admin.metrics.catalog import CATALOG
 from balance.cli.main import COMMANDS
 from balance.model import Why
 from balance.words.log_fields import ACCESS_FIELDS, PROCESS_FIELDS
@@ -46,6 +47,14 @@ def test_every_key_that_is_named_is_in_the_reference() -> None:
     named = {key for text in texts() for key in KEY.findall(text) if not key.endswith((".log", ".yaml"))}
     assert len(named) > 25
     assert {key for key in named if not {*key.split(".")} <= KEYS} == set()
+
+
+def test_every_metric_that_is_named_is_one() -> None:
+    known = {definition.name for definition in CATALOG}
+    page = (ROOT / "docs" / "OBSERVABILITY.md").read_text()
+    named = set(re.findall(r"`((?:balance|process)_\w+)[`{]", "\n".join([*texts(), page])))
+    assert len(named) > 70
+    assert named - known == set()
 
 
 def test_every_command_that_is_named_is_one() -> None:

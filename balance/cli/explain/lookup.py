@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import NamedTuple
 
+from balance.admin.metrics.catalog import CATALOG
 from balance.words.events import EVENTS
 from balance.words.labels import LABELS
 from balance.words.log_fields import ACCESS_FIELDS, PROCESS_FIELDS
@@ -47,6 +48,9 @@ def entries() -> Iterator[Explanation]:
             yield Explanation(kind, name, field.meaning, (("tells", field.use),))
     for name, event in EVENTS.items():
         yield Explanation("event", name, event.meaning, (("fields", event.fields), ("look", event.look)))
+    for metric in CATALOG:
+        about = (("labels", ", ".join(metric.labels)), ("shown", metric.shown), ("change", metric.advice))
+        yield Explanation(f"metric ({metric.kind})", metric.name, metric.help, about)
     for name, text in LABELS.items():
         yield Explanation("label", name, text)
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from balance.admin.metrics.catalog import SECTIONS
+from balance.admin.metrics.definition import Definition
 from balance.words.events import EVENTS
 from balance.words.labels import LABELS
 from balance.words.log_fields import ACCESS_FIELDS, PROCESS_FIELDS, LogField
@@ -21,6 +23,7 @@ OBSERVABILITY: Final = "OBSERVABILITY.md"
 TROUBLESHOOTING: Final = "TROUBLESHOOTING.md"
 
 _PART: Final = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
+_METRIC: Final = re.compile(r"(?<![`\w])((?:balance|process)_\w+)")
 _INTRODUCTION: Final = """\
 # Troubleshooting
 
@@ -104,6 +107,24 @@ def _retries() -> Iterator[str]:
     return _table(("word", "is", "what to do"), [(f"`{again.word}`", *each) for again, each in RETRIES.items()])
 
 
+def _metrics() -> Iterator[str]:
+    for number, (title, definitions) in enumerate(SECTIONS):
+        yield from ("", f"### {title}", "") if number else (f"### {title}", "")
+        yield from _table(("metric", "labels", "is", "what to do"), map(_metric, definitions))
+    yield ""
+
+
+def _metric(definition: Definition) -> tuple[str, str, str, str]:
+    labels = ", ".join(f"[`{label}`](#labels)" for label in definition.labels)
+    shown = f" Only {definition.shown}." if definition.shown else ""
+    return f"`{definition.name}` ({definition.kind})", labels, _names(definition.help) + shown, _names(definition.advice)
+
+
+def _names(text: str) -> str:
+    """The names of metrics in a text, set as code."""
+    return _METRIC.sub(r"`\1`", text)
+
+
 def _labels() -> Iterator[str]:
     return _table(("label", "is"), [(f"`{name}`", text) for name, text in LABELS.items()])
 
@@ -142,6 +163,7 @@ def _text(lines: Iterable[str]) -> str:
 
 PARTS: Final[dict[str, Callable[[], Iterator[str]]]] = {
     "symptoms": _symptoms,
+    "metrics": _metrics,
     "labels": _labels,
     "access_fields": _fields(ACCESS_FIELDS),
     "process_fields": _fields(PROCESS_FIELDS),

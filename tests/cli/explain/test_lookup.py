@@ -13,6 +13,7 @@ from balance.cli.explain.lookup import close_to, entries, explain
         ("ttfb_ms", ["field of the access log"]),
         ("route", ["field of the access log", "label"]),
         ("breaker", ["event"]),
+        ("balance_series_lost_total", ["metric (counter)"]),
         ("502", ["symptom"]),
         ("reload", ["event"]),
         ("Latency", ["symptom"]),
