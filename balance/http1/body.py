@@ -12,7 +12,7 @@ from balance.model import Why
 
 
 class Body:
-    """feed() returns the bytes to forward. After `is_done`, `rest` has the bytes after the message."""
+    """feed() returns the bytes to forward. `rest` has those to feed later; once it `is_done`, those after the message."""
 
     __slots__ = ("_chunks", "_left", "_llhttp", "_normalizer", "_refusal", "is_done", "received", "rest")
 
@@ -51,6 +51,11 @@ class Body:
     def buffered(self) -> bytes:
         """Received bytes that are not forwarded yet: an incomplete line of chunk framing."""
         return self._chunks.buffered if self._chunks is not None else b""
+
+    def take_turns(self, lines_at_once: int) -> None:
+        """Stop each feed() after so many lines of chunks."""
+        if self._chunks is not None:
+            self._chunks.lines_at_once = lines_at_once
 
     def frame(self, held: bytes) -> bytes:
         """See ChunkedBody.frame()."""

@@ -24,6 +24,7 @@ MAX_EXTENSION = 256  # bytes of one chunk's extensions
 MAX_EXCESS = 16 * 1024
 FREE_EXTENSION = 32
 EXTENSION_RATIO = 4
+ANY = 1 << 62  # lines at once
 _MAX_SIZE_LINE = MAX_EXTENSION + 32
 
 
@@ -38,7 +39,8 @@ class _State(enum.IntEnum):
 class ChunkedBody:
     """feed() returns the bytes to forward. After `is_done`, `rest` has the bytes after the message.
 
-    With `decode` only the content is forwarded, for HTTP/1.0 clients.
+    With `decode` only the content is forwarded, for HTTP/1.0 clients. Where `lines_at_once` is set, feed() stops after so many
+    lines of sizes and trailers, which are what costs; then `rest` has the bytes to feed later.
     """
 
     __slots__ = (
@@ -46,11 +48,13 @@ class ChunkedBody:
         "_decode",
         "_excess",
         "_left",
+        "_lines",
         "_size_line",
         "_state",
         "_trailers",
         "_trailers_limit",
         "_underscores",
+        "lines_at_once",
         "payload",
         "rest",
     )  # fmt: skip
@@ -69,6 +73,8 @@ class ChunkedBody:
         self._size_line = _PADDED_SIZE if is_tolerant else _SIZE
         self._trailers = 0
         self._trailers_limit = trailers_limit
+        self._lines = 0  # how many more in this feed()
+        self.lines_at_once = ANY
         self.payload = 0  # bytes of content so far
         self.rest = b""
 
@@ -88,6 +94,8 @@ class ChunkedBody:
         out: list[bytes] = []
         position = run = 0  # data[run:position] is forwarded unchanged
         end = len(data)
+        self._lines = self.lines_at_once
+        has_stopped = False
         while position < end and self._state is not _State.END:
             if self._state is _State.SIZE and not self._decode and not self._excess:
                 position = self._plain_chunks(data, position)
@@ -110,6 +118,10 @@ class ChunkedBody:
                 replacement = b"" if self._decode else None
                 self._state = _State.SIZE
             else:
+                if not self._lines:
+                    has_stopped = True
+                    break
+                self._lines -= 1
                 line_end = data.find(b"\r\n", position)
                 if line_end < 0:
                     self._refuse_endless(data, position)
@@ -122,24 +134,27 @@ class ChunkedBody:
                 run = line_end + 2
             position = line_end + 2
         out.append(data[run:position])
-        if self._state is _State.END:
+        if has_stopped or self._state is _State.END:
             self._buffer = b""
             self.rest = data[position:]
         else:
             self._buffer = data[position:]
+            self.rest = b""
         return b"".join(out)
 
     def _plain_chunks(self, data: bytes, position: int) -> int:
         """Go over whole chunks without extensions, which are forwarded as they are. Some clients make a chunk of each byte."""
-        received = 0
-        while (match := _PLAIN_SIZE.match(data, position)) is not None:
+        received, lines = 0, self._lines
+        while lines and (match := _PLAIN_SIZE.match(data, position)) is not None:
             size = int(match[1], 16)
             data_end = match.end() + size
             if not size or data[data_end : data_end + 2] != b"\r\n":
                 break
             received += size
             position = data_end + 2
+            lines -= 1
         self.payload += received
+        self._lines = lines
         return position
 
     def frame(self, held: bytes) -> bytes:

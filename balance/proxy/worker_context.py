@@ -21,6 +21,7 @@ from balance.proxy.descriptor_limit import DescriptorLimit
 from balance.proxy.net.dial import Resolver
 from balance.proxy.net.job_threads import JobThreads
 from balance.proxy.net.timer_wheel import TICK_S, TimerWheel
+from balance.proxy.net.turns import Turns
 from balance.proxy.warning_throttle import ThrottledWarning, about, log
 from balance.runtime import counters
 from balance.runtime.backend import Backend
@@ -107,6 +108,7 @@ class WorkerContext:
         "settings_in_use",
         "short_of_resources",
         "tolerant_reader",
+        "turns",
         "unheaded",
         "unreadable",
         "unreadable_replies",
@@ -132,6 +134,7 @@ class WorkerContext:
         self.guarded = ThrottledWarning()  # connections that a connection guard refused
         self.blocked = ThrottledWarning()  # connections of addresses that are blocked
         self.buffered = BufferBudget()
+        self.turns = Turns(loop)
         self.wheel = TimerWheel(now)
         self.short_of_resources = ThrottledWarning(1.0)
         self.unreadable_replies: dict[str, ThrottledWarning] = {}  # by backend

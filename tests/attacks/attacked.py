@@ -264,6 +264,11 @@ class Flood:
             if not data:
                 self._drop(number, is_reset=False)
 
+    def statuses(self) -> set[bytes]:
+        """Of the replies so far."""
+        self.look(0.02)
+        return {reply[9:12] for reply in self.received.values() if reply}
+
     def ends(self, patience_s: float = PATIENCE_S) -> None:
         """Wait until all were closed by the other side."""
         deadline = time.monotonic() + patience_s

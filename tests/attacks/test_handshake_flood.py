@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from attacked import Flood, GoodClient, Site, raise_descriptor_limit
+from attacked import PATIENCE_S, Flood, GoodClient, Site, raise_descriptor_limit
 from crafted_tls import ALERT, HANDSHAKE, Half, client_context, hello, record
 from instance_process import until
 from pem_files import self_signed
@@ -55,7 +55,7 @@ def test_handshakes_that_stop_end_at_their_time_limit(tmp_path: Path) -> None:
                     for number in range(first, flood.made):
                         assert flood.sockets[number].send(data) == len(data), name
                 good.answers(5)
-                flood.ends(20.0)
+                flood.ends()
             until(lambda: site.ended("tls_timeout") == before + AT_ONCE * len(STOPS), site.log)
 
         site.withstands(attack)
@@ -79,7 +79,7 @@ def test_a_last_flight_that_stops_ends_at_the_time_limit(tmp_path: Path, version
             good.answers(5)
             for sock in socks:
                 with sock:
-                    sock.settimeout(15)
+                    sock.settimeout(PATIENCE_S)
                     try:
                         while sock.recv(65536):
                             pass
@@ -102,7 +102,7 @@ def test_what_is_no_handshake_ends_at_once(tmp_path: Path) -> None:
                     flood.send(lambda number, data=data: data)
                     flood.look()
                     good.answers(2)
-                flood.ends(20.0)
+                flood.ends()
             until(
                 lambda: site.ended("tls_protocol") + site.ended("tls_not_tls") == before + AT_ONCE * len(JUNK),
                 lambda: site.instance.get("/metrics", site.instance.admin_port)[1],
@@ -151,7 +151,7 @@ def test_the_guard_counts_before_the_handshake(tmp_path: Path) -> None:
                 assert len(flood.sockets) == 20
                 assert site.ended("too_many_connections") == before + 980
                 good.answers(5)
-                flood.ends(20.0)
+                flood.ends()
             with site.connect() as sock, client_context().wrap_socket(sock, server_hostname="a.example"):
                 pass  # the places of those whose time was over are free
 

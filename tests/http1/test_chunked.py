@@ -37,6 +37,40 @@ def cut(data: bytes, marks: list[int]) -> list[bytes]:
 
 @pytest.mark.parametrize(("name", "body"), BODIES, ids=[name for name, _ in BODIES])
 @pytest.mark.parametrize("decode", [False, True], ids=["passed on", "decoded"])
+@pytest.mark.parametrize("lines", [1, 2, 3])
+@pytest.mark.parametrize("size", [1, 7, 2000])
+def test_body_reads_the_same_some_lines_at_once(name: str, body: bytes, decode: bool, lines: int, size: int) -> None:
+    whole = fed([body], decode=decode)
+    chunked = ChunkedBody(decode=decode)
+    chunked.lines_at_once = lines
+    out, left = b"", b""
+    try:
+        for start in range(0, len(body), size):
+            left += body[start : start + size]
+            while left and not chunked.is_done:
+                out += chunked.feed(left)
+                left = chunked.rest
+        found: tuple[bytes, bool, bytes] | str = (out, chunked.is_done, left if chunked.is_done else b"")
+    except ValueError:
+        found = "refused"
+    assert found == whole
+
+
+def test_no_more_lines_are_read_at_once_than_is_said() -> None:
+    body = ChunkedBody()
+    body.lines_at_once = 64
+    sent = b"1\r\nx\r\n" * 1000 + b"0\r\n" + b"a: b\r\n" * 100 + b"\r\n"
+    steps, left = [], sent
+    while not body.is_done:
+        steps.append(len(left))
+        body.feed(left)
+        left = body.rest
+    assert body.payload == 1000
+    assert len(steps) == (1000 + 1 + 100 + 1) // 64 + 1
+
+
+@pytest.mark.parametrize(("name", "body"), BODIES, ids=[name for name, _ in BODIES])
+@pytest.mark.parametrize("decode", [False, True], ids=["passed on", "decoded"])
 def test_body_reads_the_same_split_at_every_byte(name: str, body: bytes, decode: bool) -> None:
     whole = fed([body], decode=decode)
     for at in range(len(body) + 1):

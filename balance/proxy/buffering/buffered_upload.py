@@ -18,7 +18,7 @@ from balance.http1.fields import remove_named
 from balance.http1.framing import BY_CHUNKS
 from balance.http1.head import RequestFields
 from balance.proxy.buffer_budget import BufferBudget
-from balance.proxy.buffering.upload import Upload
+from balance.proxy.buffering.upload import LINES_AT_ONCE, Upload
 
 _EXPECT: Final = frozenset((b"expect",))
 _CHUNKED: Final = frozenset((b"expect", b"transfer-encoding", b"trailer"))  # what a body of known length has none of
@@ -56,6 +56,8 @@ class BufferedUpload(Upload):
         received = (begun.kept or b"") + begun.unread
         if received:
             self.hold(self.feed(received))
+        if self._chunks is not None:
+            self._chunks.take_turns(LINES_AT_ONCE)
         self.bytes_in = begun.bytes_in  # with what its parser left out
 
     def hold(self, out: bytes) -> None:

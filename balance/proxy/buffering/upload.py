@@ -19,6 +19,7 @@ from balance.model import Why
 from balance.proxy.buffering.body_rate import BodyRate
 from balance.proxy.mirroring.copy_queue import Copy
 
+LINES_AT_ONCE: Final = 64  # of chunks: some 0.1 ms
 REPLAY_LIMIT: Final = 64 * 1024  # bytes of head and body that are kept for a resend (HAProxy: one buffer, 16k)
 
 
@@ -33,12 +34,13 @@ class Upload:
         self._chunks: Body | None = None
         if fields.framing is BY_CHUNKS:
             self._chunks = Body(BY_CHUNKS, 0, HttpRequestParser, underscores=http.underscore_headers)
+            self._chunks.take_turns(LINES_AT_ONCE)
         self._left = fields.length  # bytes to come, with Content-Length
         self._limit = http.limits.body_bytes
         self._room = REPLAY_LIMIT - head_bytes
         self.kept: bytes | None = b""  # all of it so far, framed as sent; None: no longer kept, no resend possible
         self.bytes_in = 0  # framing included
-        self.rest = b""  # bytes after the end of the body
+        self.rest = b""  # bytes after the end of the body; before that, those to feed in a later turn
         self.is_done = False
         self.is_waiting = False  # it is read before a backend is chosen
         self.is_whole = False  # it was read to its end before a backend was chosen

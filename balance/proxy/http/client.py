@@ -44,9 +44,11 @@ _EMPTY_LINES: Final = re.compile(rb"\A(?:\r\n)+")
 _CR: Final = 13
 
 
-# Bits of the reasons why reading is paused: too many pipelined bytes, or the backend cannot take more of a body.
+# Bits of the reasons why reading is paused: too many pipelined bytes, the backend cannot take more of a body, or what has come
+# of that waits for its turn.
 _WAITING: Final = 1
 _UPLOAD: Final = 2
+_TURN: Final = 4
 
 
 class ClientState(enum.IntEnum):
@@ -172,10 +174,16 @@ class HttpClient(Timed):
             exchange = self._exchange
             assert exchange is not None
             if exchange.upload is not None and not exchange.upload.is_done:
+                if self._paused_for & _TURN:
+                    self._buffer += data
+                    return
                 try:
                     data = exchange.body_received(data)
                 except ProtocolError as error:
                     exchange.refuse(error)
+                    return
+                if data and self._exchange is exchange and not exchange.upload.is_done:
+                    self._wait_for_turn(data)
                     return
             if data and self._exchange is exchange:
                 self._hold_back(data)
@@ -190,6 +198,31 @@ class HttpClient(Timed):
                 self._take_head()
         elif self._state is LINGERING:
             self.arm(monotonic(), LINGER_S)  # the client is still sending
+
+    def _wait_for_turn(self, data: bytes) -> None:
+        """A body in many small chunks: the rest of what has come is read later, so that nobody else is held up."""
+        self._buffer = data
+        if self.settings.body_rate and self._exchange is not None:
+            self._exchange.pause_body_rate(monotonic())
+        self._pause(_TURN)
+        if self._paused_for == _TURN:
+            self.settings.worker.turns.add(self)
+
+    def take_turn(self) -> None:
+        """Read more of the body, if the backend can take it."""
+        if self._paused_for != _TURN or self._state is not BUSY:
+            return
+        data, self._buffer = self._buffer, b""
+        self._paused_for = 0
+        try:
+            self.data_received(data)
+        except Exception:  # called by the event loop, so no transport ends the connection
+            if self._exchange is not None:
+                self._exchange.why = Why.INTERNAL_ERROR
+            self.give_up()
+            raise
+        if not self._paused_for and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _hold_back(self, data: bytes) -> None:
         """Buffer pipelined bytes; above MAX_WAITING, pause reading."""
@@ -249,7 +282,9 @@ class HttpClient(Timed):
     def _resume(self, reasons: int) -> None:
         if self._paused_for & reasons:
             self._paused_for &= ~reasons
-            if not self._paused_for and not self.transport.is_closing():
+            if self._paused_for == _TURN:
+                self.settings.worker.turns.add(self)
+            elif not self._paused_for and not self.transport.is_closing():
                 self.transport.resume_reading()
 
     # --- requests ------------------------------------------------------------------------------------
@@ -306,6 +341,8 @@ class HttpClient(Timed):
             self._buffer = rest
             if self._state is IDLE:  # already answered by an error reply of ours
                 settings.worker.loop.call_soon(self._next)
+            elif self._exchange is exchange and exchange.upload is not None and not exchange.upload.is_done:
+                self._wait_for_turn(rest)
 
     def _wait_for_head(self, data: bytes) -> None:
         """The head is incomplete: refuse it if it cannot become valid, else arm the `client_header` timeout."""
@@ -559,7 +596,7 @@ class HttpClient(Timed):
         self._buffer = b""
         now = monotonic()
         self._total_at = now + LINGER_TOTAL_S
-        self._resume(_WAITING | _UPLOAD)
+        self._resume(_WAITING | _UPLOAD | _TURN)
         if not self.transport.can_write_eof():
             # TLS has no half-close here; its close() lingers itself: after the close_notify it throws away what comes, up to
             # the peer's own or for SHUTDOWN_S.
