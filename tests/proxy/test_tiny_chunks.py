@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from rawclient import Message, get, ok
+from rawclient import Message, Wire, get, ok
 from stage import Stage, serve, until
 
 from balance.config.model import HttpConfig
@@ -13,7 +13,7 @@ from balance.config.route_model import Buffering
 from balance.proxy.http.client import HttpClient
 from balance.runtime import counters
 
-CLIENTS, CHUNKS = 20, 2_000
+CLIENTS, CHUNKS = 20, 2000
 BODY = b"1\r\nx\r\n" * CHUNKS + b"0\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -27,28 +27,25 @@ def sent_at_once(stage: Stage, data: bytes) -> socket.socket:
 
 
 async def test_others_are_answered_before_all_is_read(stage: Stage) -> None:
-    bodies: list[int] = []
+    async def backend(wire: Wire) -> None:
+        while data := await wire.some():
+            if data.startswith(b"GET"):
+                await wire.send(ok())
 
-    def answer(request: Message) -> bytes:
-        if request.body:
-            bodies.append(len(request.body))
-        return ok()
-
-    stage.backend(serve(answer))
+    stage.backend(backend)
     await stage.open()
-    floods = [sent_at_once(stage, POST + BODY) for _ in range(CLIENTS)]
+    floods = [sent_at_once(stage, POST + b"1\r\nx\r\n" * 5000) for _ in range(CLIENTS)]
     good = await stage.client()
     await good.send(get())
     assert (await good.reply()).status == 200
-    uploads = [
-        client._exchange.upload for client in stage.worker.connections if isinstance(client, HttpClient) and client._exchange
-    ]
-    assert sum(upload is not None and not upload.is_done for upload in uploads) == CLIENTS
-    for flood in floods:  # and all of them are served
-        assert (await stage.loop.sock_recv(flood, 65536)).startswith(b"HTTP/1.1 200 ")
+    clients = [client for client in stage.worker.connections if isinstance(client, HttpClient)]
+    uploads = [client._exchange.upload for client in clients if client._exchange is not None]
+    received = [upload.received for upload in uploads if upload is not None]
+    assert received
+    assert max(received) < 5000
+    for flood in floods:
         flood.close()
-    assert bodies == [CHUNKS] * CLIENTS
-    assert not len(stage.worker.turns)
+    await until(lambda: len(stage.worker.connections) == 1 and not len(stage.worker.turns))
 
 
 @pytest.mark.parametrize("buffering", [Buffering(), Buffering(request_bytes=1 << 20), Buffering(request_bytes=1000)])
