@@ -1,0 +1,180 @@
+"""An instance with something of everything that the dashboard shows, and clients that keep all of it busy."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from failing_backend import FailingBackend
+from instance_process import Instance, Origin
+from pem_files import self_signed
+from server_processes import free_port
+
+LISTENERS = ("web", "secure", "bytes")
+ODD = "two.b(new+1)"  # characters that mean something in a regular expression
+
+
+class Monitored:
+    """The instance, its backends and its clients."""
+
+    def __init__(self, folder: Path) -> None:
+        self.one, self.two, self.third = Origin("one"), Origin("two"), Origin("three")
+        self.fragile, self.shaky = FailingBackend("fragile"), FailingBackend("shaky")
+        for backend in (self.fragile, self.shaky):
+            backend.is_failing = False
+            backend.released.set()
+        self.ports = {name: free_port() for name in LISTENERS}
+        self.admin_port = free_port()
+        self.pair = self_signed("test.example", days=2)
+        self.document = self._document()
+        self.instance = Instance(folder, json.dumps(self.document)).ready()
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._held: list[socket.socket] = []
+
+    def _document(self) -> dict[str, Any]:
+        off = {"passive_checks": {"enabled": False}}
+        return {
+            "workers": 2,
+            "admin": {"listen": f"127.0.0.1:{self.admin_port}"},
+            "shutdown": {"delay": "0s"},
+            "listeners": [
+                {
+                    "name": "web",
+                    "listen": f"127.0.0.1:{self.ports['web']}",
+                    "mode": "http",
+                    "pool": "app",
+                    "http": {
+                        "routes": [
+                            {
+                                "name": "limited",
+                                "path_prefix": "/limited",
+                                "rate_limit": {"enabled": True, "key": "client-ip", "requests_per_second": 1, "burst": 1},
+                            },
+                            {"name": "fragile", "path_prefix": "/fragile", "pool": "fragile"},
+                            {"name": "shaky", "path_prefix": "/shaky", "pool": "shaky"},
+                            {"name": "rest"},
+                        ]
+                    },
+                },
+                {
+                    "name": "secure",
+                    "listen": f"127.0.0.1:{self.ports['secure']}",
+                    "mode": "http",
+                    "pool": "app",
+                    "tls": {"certificates": [{"cert_file": str(self.pair.cert), "key_file": str(self.pair.key)}]},
+                },
+                {
+                    "name": "bytes",
+                    "listen": f"127.0.0.1:{self.ports['bytes']}",
+                    "mode": "tcp",
+                    "pool": "bytes",
+                    "max_clients": 4,
+                },
+            ],
+            "pools": {
+                "app": {
+                    "backends": [
+                        {"name": "one", "address": self.one.address, "max_connections": 50},
+                        {"name": ODD, "address": self.two.address, "max_connections": 50},
+                    ],
+                    "health_check": {"enabled": True, "type": "tcp", "interval": "200ms", "timeout": "200ms"} | off,
+                },
+                "fragile": {
+                    "backends": [{"name": "fragile", "address": self.fragile.address}],
+                    "health_check": off,
+                    "circuit_breaker": {"enabled": True, "failure_threshold": 20, "timeout": "500ms"},
+                },
+                "shaky": {
+                    "backends": [
+                        {"name": "good", "address": self.third.address},
+                        {"name": "shaky", "address": self.shaky.address},
+                    ],
+                    "retry": {"budget": {"ratio": 1, "min_per_second": 1000}},
+                    "health_check": off,
+                },
+                "bytes": {"backends": [{"name": "raw", "address": self.third.address}], "health_check": off},
+            },
+        }
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.admin_port}"
+
+    def load(self) -> None:
+        """Clients of each kind, until the end."""
+        for work in (self._web, self._fragile, self._secure, self._bytes):
+            thread = threading.Thread(target=self._again, args=(work,), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def _again(self, work: Callable[[], None]) -> None:
+        while not self._stopping.wait(0.02):
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                work()
+
+    def _ask(self, *paths: str) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.ports["web"], timeout=5)
+        with contextlib.closing(connection):
+            for path in paths:
+                connection.request("GET", path)
+                connection.getresponse().read()
+
+    def _web(self) -> None:
+        self._ask("/", "/", "/limited", "/shaky", "/shaky")
+
+    def _fragile(self) -> None:
+        self._ask("/fragile", "/fragile")
+
+    def _secure(self) -> None:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        connection = http.client.HTTPSConnection("127.0.0.1", self.ports["secure"], timeout=5, context=context)
+        with contextlib.closing(connection):
+            connection.request("GET", "/")
+            connection.getresponse().read()
+        with socket.create_connection(("127.0.0.1", self.ports["secure"]), 5) as plain:
+            plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            plain.recv(100)
+
+    def _bytes(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.ports["bytes"]), 5) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            while client.recv(65536):
+                pass
+
+    def fill(self) -> None:
+        """Take all the connections that the listener `bytes` has."""
+        self._held = [socket.create_connection(("127.0.0.1", self.ports["bytes"])) for _ in range(4)]
+
+    def leave(self) -> None:
+        for client in self._held:
+            client.close()
+
+    def reload(self, change: str) -> None:
+        """A good reload, or one of a file with that unknown key."""
+        document = self.document | ({change: 1} if change else {})
+        self.instance.config.write_text(json.dumps(document))
+        self.instance.command("reload")
+
+    def kill(self) -> None:
+        self.instance.destroy()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+        self.leave()
+        self.instance.destroy()
+        for backend in (self.fragile, self.shaky):
+            backend.stop()
+        for origin in (self.one, self.two, self.third):
+            with contextlib.suppress(OSError):
+                origin.stop()

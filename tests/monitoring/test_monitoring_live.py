@@ -1,0 +1,195 @@
+"""Dashboard and rules against a real Prometheus that scrapes a real instance: idle, under load, under faults, gone.
+
+One Prometheus and one instance for all; the tests follow each other, as the states of an instance do.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from instance_process import until
+from monitored_instance import ODD, Monitored
+from monitoring_files import DASHBOARD, SELECTOR, STRING, Query, metrics, queries, rules
+from prometheus_process import Prometheus, pause_s, scaled
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(120), pytest.mark.xdist_group("monitoring")]
+
+ALL = {"instance": ".*", "pool": ".*", "backend": ".*"}
+# What a condition is compared with: without it an alert's expression gives what it looks at.
+THRESHOLD = re.compile(r"(?<!bool) (?:>=|>|<|==) (?:[\d.]+)(?: \* \d+)?(?!\))(?=\s|$)")
+# These need what does not fit into seconds; their expressions are evaluated without the thresholds.
+NOT_FOR_REAL = {"BalanceHighLatency", "BalanceHighMemoryUsage", "BalanceHighEventLoopLag"}
+AFTERWARDS = {"BalanceDown", "BalanceTargetAbsent"}
+UNDER_FAULTS = {
+    "BalanceAllBackendsDown", "BalanceBackendDown", "BalanceCertificateExpiry", "BalanceCircuitBreakerOpen",
+    "BalanceConfigReloadFailed", "BalanceHighConnections", "BalanceHighErrorRate", "BalanceHighRetryRate",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
+    instance = Monitored(tmp_path_factory.mktemp("balance"))
+    yield instance
+    instance.stop()
+
+
+@pytest.fixture(scope="module")
+def prometheus(monitored: Monitored, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    started = Prometheus(tmp_path_factory.mktemp("prometheus"), monitored.target)
+    yield started.ready()
+    started.stop()
+
+
+def chosen(*values: str) -> str:
+    """As Grafana writes one or several values of a variable into a query for Prometheus."""
+    escaped = [re.sub(r"([$^*{}\[\]'+?.()|])", r"\\\\\1", value) for value in values]
+    return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
+
+
+def asked(expr: str, variables: dict[str, str]) -> str:
+    """The expression as Grafana sends it, an hour being a minute."""
+    filled = re.sub(r"\$(instance|pool|backend)\b", lambda found: variables[found[1]], expr)
+    return filled.replace("$__rate_interval", "2s")
+
+
+def empty(prometheus: Prometheus, asked_of: list[Query], variables: dict[str, str]) -> list[str]:
+    """The queries that give nothing; each value that there is must be a number."""
+    nothing = []
+    for query in asked_of:
+        values = prometheus.values(asked(query.expr, variables))
+        assert all(map(math.isfinite, values)), f"{query}: {values}"
+        if not values:
+            nothing.append(f"{query.panel}: {query.expr}")
+    return nothing
+
+
+def eventually(prometheus: Prometheus, condition: Callable[[], object], what: Callable[[], str]) -> None:
+    """Within PATIENCE_S; Prometheus must have been able to evaluate every rule."""
+    until(condition, what)
+    assert prometheus.unhealthy_rules() == []
+
+
+def test_an_idle_instance_gives_numbers_or_nothing(monitored: Monitored, prometheus: Prometheus) -> None:
+    until(lambda: prometheus.query("balance_build_info"), prometheus.log)
+    pause_s(4)
+    idle = empty(prometheus, queries(), ALL)
+    assert {line.split(":")[0] for line in idle} <= {
+        "5xx", "p99", "Duration", "p99 by pool", "Share of 5xx by pool", "Ends other than ok", "Size of replies",
+        "Size of requests", "Backends now", "Retries", "p50 by backend", "p95 by backend", "p99 by backend", "4xx and 5xx",
+        "Statuses by backend", "Handshakes", "Failed handshakes",
+    }  # fmt: skip
+    assert set(prometheus.firing()) <= {"BalanceCertificateExpiry"}
+    assert prometheus.unhealthy_rules() == []
+
+
+def test_every_panel_has_data_under_load(monitored: Monitored, prometheus: Prometheus) -> None:
+    monitored.load()
+    left: list[str] = ["not asked yet"]
+
+    def all_there() -> bool:
+        left[:] = empty(prometheus, queries(), ALL)
+        return not left
+
+    eventually(prometheus, all_there, lambda: "\n".join(left))
+
+
+def test_every_panel_has_data_for_single_backends(monitored: Monitored, prometheus: Prometheus) -> None:
+    """Names with brackets, dots and a plus, which mean something in a regular expression; several names at once."""
+    instance = chosen(monitored.target)
+    one = {"instance": instance, "pool": "app", "backend": chosen(ODD)}
+    several = {"instance": instance, "pool": chosen("app", "shaky"), "backend": chosen("one", ODD, "shaky")}
+    # What this pool does not have: statuses other than 200, a breaker, TCP. Those without a pool have names of their own.
+    not_here = {"4xx and 5xx", "Circuit breakers", "Failures told to breakers", "Connections and TCP sessions"}
+    for variables in (one, several):
+        assert [line for line in empty(prometheus, queries(), variables) if line.split(":")[0] not in not_here] == []
+    (health,) = [query for query in queries() if query.panel == "Health"]
+    assert {sample["metric"]["backend"] for sample in prometheus.query(asked(health.expr, one))} == {ODD}
+    assert {sample["metric"]["backend"] for sample in prometheus.query(asked(health.expr, several))} == {"one", ODD, "shaky"}
+
+
+def test_every_label_of_a_legend_is_there(prometheus: Prometheus) -> None:
+    for query in queries():
+        samples = prometheus.query(asked(query.expr, ALL))
+        for label in re.findall(r"{{(\w+)}}", query.legend):
+            assert any(sample["metric"].get(label) for sample in samples), query
+
+
+def test_every_metric_and_label_that_is_named_is_scraped(prometheus: Prometheus) -> None:
+    variables = [variable["query"]["query"] for variable in DASHBOARD["templating"]["list"]]
+    exprs = [query.expr for query in queries()] + [rule["expr"] for rule in rules()] + variables
+    exprs += [annotation["expr"] for annotation in DASHBOARD["annotations"]["list"]]
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    for expr in exprs:
+        for name in metrics(expr) - recorded - set(ALL):
+            assert prometheus.query(f"count({name})"), f"there is no {name}: {expr}"
+        for name, selector in re.findall(rf"([a-z_:]+)({SELECTOR.pattern})", expr):
+            for label in re.findall(r"(\w+)\s*(?:=~|=|!=|!~)", STRING.sub("", selector)):
+                assert name in recorded or prometheus.query(f'count({name}{{{label}!=""}})'), f"{name} has no {label}: {expr}"
+
+
+def test_a_reload_is_seen_as_an_annotation(monitored: Monitored, prometheus: Prometheus) -> None:
+    reload, restart = (annotation["expr"] for annotation in DASHBOARD["annotations"]["list"])
+    assert prometheus.query(asked(reload, ALL)) == prometheus.query(asked(restart, ALL)) == []
+    monitored.document["pools"]["app"]["backends"][0]["weight"] = 2
+    monitored.reload("")
+    eventually(prometheus, lambda: prometheus.query(asked(reload, ALL)), monitored.instance.log.__str__)
+    assert prometheus.query(asked(restart, ALL)) == []
+
+
+def test_alerts_fire_under_faults(monitored: Monitored, prometheus: Prometheus) -> None:
+    assert set(prometheus.firing()) <= {"BalanceCertificateExpiry"}
+    monitored.two.stop()
+    monitored.fragile.is_failing = monitored.shaky.is_failing = True
+    monitored.fill()
+    monitored.reload("no_such_key")
+    assert monitored.instance.command("drain", "bytes/raw")[0] == 0
+    eventually(prometheus, lambda: set(prometheus.firing()) >= UNDER_FAULTS, lambda: f"{set(prometheus.firing())}")
+    firing = prometheus.firing()
+    assert set(firing) == UNDER_FAULTS
+
+    def told(name: str, label: str) -> set[str]:
+        return {alert["labels"].get(label, "") for alert in firing[name]}
+
+    assert told("BalanceBackendDown", "backend") == {ODD}  # and not `raw`, which was drained
+    assert told("BalanceAllBackendsDown", "pool") == {"fragile"}
+    assert told("BalanceCircuitBreakerOpen", "backend") == {"fragile"}
+    assert told("BalanceHighErrorRate", "pool") <= {"fragile", ""}
+    assert told("BalanceHighRetryRate", "pool") == {"shaky"}
+    assert told("BalanceHighConnections", "listener") >= {"bytes"}
+    for name, alerts in firing.items():
+        for alert in alerts:
+            text = " ".join(alert["annotations"].values())
+            assert "no value" not in text and "error" not in text.lower().replace("errors in", ""), f"{name}: {text}"
+
+
+def test_every_rule_gives_data(prometheus: Prometheus) -> None:
+    for rule in rules():
+        expr = scaled(rule["expr"]).replace("offset 60000ms", "")  # an hour ago there was nothing
+        name = rule.get("record") or rule["alert"]
+        if name in NOT_FOR_REAL:
+            expr = THRESHOLD.sub("", expr)
+        values = prometheus.values(expr)
+        assert all(map(math.isfinite, values)), name
+        assert values or name in AFTERWARDS, f"{name}: {expr}"
+
+
+def test_alerts_end_when_all_is_well(monitored: Monitored, prometheus: Prometheus) -> None:
+    address = monitored.two.server_address[1]
+    monitored.two = type(monitored.two)("two", address)
+    monitored.fragile.is_failing = monitored.shaky.is_failing = False
+    monitored.leave()
+    monitored.reload("")
+    monitored.instance.command("enable", "bytes/raw")
+    eventually(
+        prometheus, lambda: set(prometheus.firing()) == {"BalanceCertificateExpiry"}, lambda: f"{set(prometheus.firing())}"
+    )
+
+
+def test_an_instance_that_is_gone_is_told_of(monitored: Monitored, prometheus: Prometheus) -> None:
+    monitored.kill()
+    eventually(prometheus, lambda: "BalanceDown" in prometheus.firing(), lambda: f"{set(prometheus.firing())}")
+    assert set(prometheus.firing()) <= {"BalanceDown", "BalanceCircuitBreakerOpen"}
+    assert prometheus.query('absent(up{job="another"})')
