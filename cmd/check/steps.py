@@ -62,6 +62,8 @@ PROGRAMS = {
     "nc.openbsd": "netcat-openbsd",
     "nginx": "nginx",
     "node": "nodejs",
+    "prometheus": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
     "redis-server": "redis-server",
     "valgrind": "valgrind",
     "wrk": "wrk",

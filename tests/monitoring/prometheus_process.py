@@ -19,7 +19,7 @@ from server_processes import free_port, program
 MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 SCALE = 60
 # Ranges, offsets and `for`, not the numbers that are compared.
-DURATION = re.compile(r"(\[|offset |for: )(\d+)(s|m|h|d)\b")
+DURATION = re.compile(r"(\[|offset |for: |group_wait: |group_interval: |repeat_interval: )(\d+)(s|m|h|d)\b")
 
 
 def scaled(text: str) -> str:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
+from alertmanager_process import Alertmanager
 from instance_process import until
 from monitored_instance import ODD, Monitored
 from monitoring_files import DASHBOARD, SELECTOR, STRING, Query, metrics, queries, rules
@@ -37,8 +38,17 @@ def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
 
 
 @pytest.fixture(scope="module")
-def prometheus(monitored: Monitored, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    started = Prometheus(tmp_path_factory.mktemp("prometheus"), monitored.target)
+def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
+    started = Alertmanager(tmp_path_factory.mktemp("alertmanager"))
+    yield started.ready()
+    started.stop()
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    monitored: Monitored, alertmanager: Alertmanager, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
+    started = Prometheus(tmp_path_factory.mktemp("prometheus"), monitored.target, alertmanager.address)
     yield started.ready()
     started.stop()
 
@@ -163,6 +173,13 @@ def test_alerts_fire_under_faults(monitored: Monitored, prometheus: Prometheus) 
         for alert in alerts:
             text = " ".join(alert["annotations"].values())
             assert "no value" not in text and "error" not in text.lower().replace("errors in", ""), f"{name}: {text}"
+
+
+def test_operators_are_told_of_a_pool_that_is_down_once(alertmanager: Alertmanager) -> None:
+    told = alertmanager.receiver.told
+    until(lambda: [each for each in told() if each["labels"]["alertname"] == "BalanceAllBackendsDown"], lambda: f"{told()}")
+    until(lambda: ("BalanceCircuitBreakerOpen", "fragile") in alertmanager.inhibited(), lambda: f"{alertmanager.inhibited()}")
+    assert alertmanager.inhibited() == {("BalanceCircuitBreakerOpen", "fragile")}
 
 
 def test_every_rule_gives_data(prometheus: Prometheus) -> None:

@@ -72,6 +72,15 @@ def test_promtool_accepts_the_files(arguments: tuple[str, ...]) -> None:
 
 
 @pytest.mark.long
+def test_amtool_accepts_the_example_for_alertmanager() -> None:
+    def amtool(*arguments: str) -> str:
+        return subprocess.run([program("amtool"), *arguments], cwd=FOLDER, capture_output=True, text=True, check=True).stdout
+
+    assert "SUCCESS" in amtool("check-config", "alertmanager.yml")
+    assert amtool("config", "routes", "test", "--config.file=alertmanager.yml", "severity=critical").strip() == "operators"
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("file", TESTS, ids=lambda file: file.stem)
 def test_promtool_s_unit_tests_pass(file: Path) -> None:
     done = subprocess.run([program("promtool"), "test", "rules", file.name], cwd=file.parent, capture_output=True, text=True)
