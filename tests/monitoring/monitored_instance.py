@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
+import signal
 import socket
 import ssl
 import threading
@@ -14,7 +16,7 @@ from typing import Any
 
 from failing_backend import FailingBackend
 from instance_process import Instance, Origin
-from pem_files import self_signed
+from pem_files import authority, self_signed
 from server_processes import free_port
 
 LISTENERS = ("web", "secure", "bytes")
@@ -33,6 +35,7 @@ class Monitored:
         self.ports = {name: free_port() for name in LISTENERS}
         self.admin_port = free_port()
         self.pair = self_signed("test.example", days=2)
+        self.authority = authority()
         self.document = self._document()
         self.instance = Instance(folder, json.dumps(self.document)).ready()
         self._stopping = threading.Event()
@@ -69,7 +72,12 @@ class Monitored:
                     "listen": f"127.0.0.1:{self.ports['secure']}",
                     "mode": "http",
                     "pool": "app",
-                    "tls": {"certificates": [{"cert_file": str(self.pair.cert), "key_file": str(self.pair.key)}]},
+                    "tls": {
+                        "certificates": [{"cert_file": str(self.pair.cert), "key_file": str(self.pair.key)}],
+                        "client_auth": "verify",
+                        "client_ca_file": str(self.authority.cert),
+                        "client_crl_file": str(self.authority.revoking(1)),
+                    },
                 },
                 {
                     "name": "bytes",
@@ -85,7 +93,7 @@ class Monitored:
                         {"name": "one", "address": self.one.address, "max_connections": 50},
                         {"name": ODD, "address": self.two.address, "max_connections": 50},
                     ],
-                    "health_check": {"enabled": True, "type": "tcp", "interval": "200ms", "timeout": "200ms"} | off,
+                    "health_check": {"enabled": True, "type": "tcp", "interval": "300ms", "timeout": "250ms"} | off,
                 },
                 "fragile": {
                     "backends": [{"name": "fragile", "address": self.fragile.address}],
@@ -100,7 +108,7 @@ class Monitored:
                     "retry": {"budget": {"ratio": 1, "min_per_second": 1000}},
                     "health_check": off,
                 },
-                "bytes": {"backends": [{"name": "raw", "address": self.third.address}], "health_check": off},
+                "bytes": {"backends": [{"name": "raw", "address": self.third.address}]},
             },
         }
 
@@ -162,7 +170,15 @@ class Monitored:
         """A good reload, or one of a file with that unknown key."""
         document = self.document | ({change: 1} if change else {})
         self.instance.config.write_text(json.dumps(document))
-        self.instance.command("reload")
+        os.kill(self.instance.process.pid, signal.SIGHUP)
+
+    def order(self, backend: str, state: str) -> None:
+        """What `balance drain` and its like do."""
+        connection = http.client.HTTPConnection(self.target, timeout=20)
+        with contextlib.closing(connection):
+            fields = {"Content-Type": "application/json"}
+            connection.request("PATCH", f"/backends/{backend}", json.dumps({"state": state}), fields)
+            assert connection.getresponse().status == 200
 
     def kill(self) -> None:
         self.instance.destroy()
