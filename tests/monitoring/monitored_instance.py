@@ -92,6 +92,7 @@ class Monitored:
                     "backends": [
                         {"name": "one", "address": self.one.address, "max_connections": 50},
                         {"name": ODD, "address": self.two.address, "max_connections": 50},
+                        {"name": "spare", "address": self.third.address},
                     ],
                     "health_check": {"enabled": True, "type": "tcp", "interval": "300ms", "timeout": "250ms"} | off,
                 },

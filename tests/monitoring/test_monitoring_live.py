@@ -163,7 +163,7 @@ def test_alerts_fire_under_faults(monitored: Monitored, prometheus: Prometheus) 
     monitored.fragile.is_failing = monitored.shaky.is_failing = True
     monitored.fill()
     monitored.reload("no_such_key")
-    monitored.order("bytes/raw", "drain")
+    monitored.order("app/spare", "drain")
     eventually(prometheus, lambda: set(prometheus.firing()) >= UNDER_FAULTS, lambda: f"{set(prometheus.firing())}")
     firing = prometheus.firing()
     assert set(firing) <= UNDER_FAULTS | ANYWAY
@@ -171,7 +171,7 @@ def test_alerts_fire_under_faults(monitored: Monitored, prometheus: Prometheus) 
     def told(name: str, label: str) -> set[str]:
         return {alert["labels"].get(label, "") for alert in firing[name]}
 
-    assert told("BalanceBackendDown", "backend") == {ODD}  # and not `raw`, which was drained
+    assert told("BalanceBackendDown", "backend") == {ODD}  # and not `spare`, which was drained
     assert told("BalanceAllBackendsDown", "pool") == {"fragile"}
     assert told("BalanceCircuitBreakerOpen", "backend") == {"fragile"}
     assert told("BalanceHighErrorRate", "pool") <= {"fragile", ""}
@@ -208,7 +208,7 @@ def test_alerts_end_when_all_is_well(monitored: Monitored, prometheus: Prometheu
     monitored.fragile.is_failing = monitored.shaky.is_failing = False
     monitored.leave()
     monitored.reload("")
-    monitored.order("bytes/raw", "enable")
+    monitored.order("app/spare", "enable")
     eventually(prometheus, lambda: set(prometheus.firing()) <= ANYWAY, lambda: f"{set(prometheus.firing())}")
 
 
