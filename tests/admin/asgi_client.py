@@ -17,6 +17,12 @@ class Answer(NamedTuple):
         return json.loads(self.text)
 
 
+class RawAnswer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
 Client = tuple[str, int] | None
 CLIENT: Client = ("127.0.0.1", 5555)
 
@@ -31,6 +37,20 @@ def ask(
     **headers: str,
 ) -> Answer:
     """One request to the application, as its server would hand it over."""
+    answer = ask_bytes(app, path, method, body, client=client, **headers)
+    return Answer(answer.status, answer.headers, answer.body.decode())
+
+
+def ask_bytes(
+    app: Starlette,
+    path: str,
+    method: str = "GET",
+    body: bytes = b"",
+    *,
+    client: Client = CLIENT,
+    **headers: str,
+) -> RawAnswer:
+    """The same for a reply that need not be text."""
     path, _, query = path.partition("?")
     scope = {
         "type": "http",
@@ -53,4 +73,4 @@ def ask(
     asyncio.run(app(scope, receive, send))
     start, *bodies = sent
     fields = {name.decode(): value.decode() for name, value in start["headers"]}
-    return Answer(start["status"], fields, b"".join(body.get("body", b"") for body in bodies).decode())
+    return RawAnswer(start["status"], fields, b"".join(body.get("body", b"") for body in bodies))

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
-from prometheus_client.exposition import generate_latest
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
 from balance.admin.metrics.families import COLLECTORS
 from balance.admin.metrics.formats import Format
 from balance.admin.metrics.scrape import Remembered, Scrape
+from balance.admin.metrics.text import as_text
 from balance.admin.state_view import StateView
 from balance.background_tasks import spawn
 
-_openmetrics: Callable[[CollectorRegistry], bytes] = generate_openmetrics
 GZIP_LEVEL = 4  # of 1,000 backends' text a sixteenth is left, in as much time as half of that takes at level 6
 Key = tuple[Format, bool]  # and whether it is compressed
 
 
-class _Scraped(Collector):
-    """What one scrape collects."""
+class Scraped(Collector):
+    """What one scrape collects, as the library's registries take it."""
 
     def __init__(self, scrape: Scrape) -> None:
         self._scrape = scrape
@@ -34,15 +31,9 @@ class _Scraped(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
+        """All metrics."""
         for collect in COLLECTORS:
             yield from collect(self._scrape)
-
-
-def registry(scrape: Scrape) -> CollectorRegistry:
-    """A registry with Balance's metrics only, without the library's own."""
-    metrics = CollectorRegistry(auto_describe=False)
-    metrics.register(_Scraped(scrape))
-    return metrics
 
 
 class Exposition:
@@ -90,6 +81,5 @@ class Exposition:
 
 
 def _written(scrape: Scrape, format: Format, is_compressed: bool) -> bytes:
-    metrics = registry(scrape)
-    text = _openmetrics(metrics) if format is Format.OPENMETRICS else generate_latest(metrics)
+    text = as_text(Scraped(scrape).collect(), is_openmetrics=format is Format.OPENMETRICS)
     return gzip.compress(text, GZIP_LEVEL, mtime=0) if is_compressed else text

@@ -1,22 +1,33 @@
 """The exposition: a board in, the text that Prometheus reads out, parsed back by the client library's own parser."""
 
-from collections.abc import Callable
+import asyncio
+import gzip
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
+from asgi_client import ask_bytes
 from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from balance.admin.metrics.exposition import registry as registry_of
+from balance.admin.access.refusals import AdminRefusal
+from balance.admin.application import admin_app
+from balance.admin.metrics import families
+from balance.admin.metrics.exposition import Exposition, Scraped
+from balance.admin.metrics.families import processes as processes_family
+from balance.admin.metrics.formats import Format
 from balance.admin.metrics.scrape import Remembered, Scrape
 from balance.admin.state_view import StateView
 from balance.admin.supervisor_orders import ReloadResult
 from balance.config.model import CircuitBreaker, PassiveChecks
 from balance.config.route_model import Fault, Mirror, RouteConfig, TrafficPolicy
 from balance.health.circuit_breaker import STATE, TOTAL_OPENINGS, UNTIL_US, BreakerState
+from balance.health.states import State
 from balance.model import Why
 from balance.process.shared_memory.board import Board, Ejection
 from balance.retry.decision import RetryOutcome
@@ -28,7 +39,9 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def registry(view: StateView) -> CollectorRegistry:
-    return registry_of(Scrape(view, Remembered()))
+    metrics = CollectorRegistry(auto_describe=False)
+    metrics.register(Scraped(Scrape(view, Remembered())))
+    return metrics
 
 
 def scrape(view: StateView) -> Samples:
@@ -229,3 +242,147 @@ def test_mirrors_and_faults_are_shown_for_the_routes_that_have_them(
         dict(labels)["route"]: number for (name, labels), number in samples.items() if name == "balance_fault_injection_active"
     }
     assert active == {"tried": 1, "over": 0}
+
+
+@pytest.mark.parametrize(
+    ("accept", "coding", "content_type", "encoding"),
+    [
+        ("", "", "text/plain; version=0.0.4; charset=utf-8", None),
+        ("application/openmetrics-text", "gzip", "application/openmetrics-text; version=1.0.0; charset=utf-8", "gzip"),
+        ("*/*", "gzip;q=0, br", "text/plain; version=0.0.4; charset=utf-8", None),
+        ("*/*", "identity;q=0.5, *", "text/plain; version=0.0.4; charset=utf-8", "gzip"),
+        ("application/json", "gzip", "application/json", None),
+    ],
+)
+@pytest.mark.parametrize("path", ["/metrics", "/prometheus"])
+def test_the_reply_is_as_the_client_likes_it(
+    view: StateView, path: str, accept: str, coding: str, content_type: str, encoding: str | None
+) -> None:
+    answer = ask_bytes(admin_app(view, is_local_only=True), path, **{"Accept": accept, "Accept-Encoding": coding})
+    assert answer.headers["content-type"] == content_type
+    assert answer.headers.get("content-encoding") == encoding
+    assert answer.headers["vary"] == "Accept, Accept-Encoding"
+    assert answer.headers["cache-control"] == "no-store"
+    text = (gzip.decompress(answer.body) if encoding else answer.body).decode()
+    if content_type == "application/json":
+        assert [each["name"] for each in json.loads(text)["backends"]] == ["a1", "a2", "r1"]
+    else:
+        assert "balance_backend_healthy{" in text
+        assert text.endswith("# EOF\n") == ("openmetrics" in content_type)
+
+
+def test_who_asks_while_a_text_is_written_shares_the_next_one(view: StateView, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Scrape] = []
+
+    def collected(scrape: Scrape) -> Iterator[Metric]:
+        written.append(scrape)
+        yield from ()
+
+    monkeypatch.setattr(families, "COLLECTORS", (collected,))
+    monkeypatch.setattr("balance.admin.metrics.exposition.COLLECTORS", (collected,))
+
+    async def scrape_often() -> list[bytes]:
+        exposition = Exposition.of(view)
+        assert Exposition.of(view) is exposition
+        first = asyncio.create_task(exposition.text(Format.TEXT, is_compressed=False))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        others = [asyncio.create_task(exposition.text(Format.TEXT, is_compressed=False)) for _ in range(50)]
+        await asyncio.sleep(0)
+        others[0].cancel()  # a client that is gone takes nothing from the others
+        texts = await asyncio.gather(first, *others[1:])
+        return [*texts, await exposition.text(Format.OPENMETRICS, is_compressed=False)]
+
+    assert asyncio.run(scrape_often()) == [b""] * 50 + [b"# EOF\n"]
+    assert len(written) == 3
+
+
+def test_a_scrape_that_fails_is_one_clients_error_and_the_next_one_is_well(
+    view: StateView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [True]
+
+    def collected(scrape: Scrape) -> Iterator[Metric]:
+        if failures.pop():
+            raise RuntimeError("no")
+        yield from ()
+
+    monkeypatch.setattr("balance.admin.metrics.exposition.COLLECTORS", (collected,))
+    exposition = Exposition.of(view)
+    with pytest.raises(RuntimeError):
+        asyncio.run(exposition.text(Format.TEXT, is_compressed=False))
+    failures.append(False)
+    assert asyncio.run(exposition.text(Format.TEXT, is_compressed=False)) == b""
+
+
+def test_cpu_time_never_falls_whoever_tells_it(view: StateView) -> None:
+    board, first = board_of(view), Remembered()
+    scrape = Scrape(view, first)
+    assert [processes_family._cpu_us(scrape, us) for us in (50, 70, 60, 80)] == [50, 70, 70, 80]
+    assert board.cpu_told_us == 80
+    successor = Scrape(view, Remembered())  # another control process, of another instance after an upgrade
+    assert [processes_family._cpu_us(successor, us) for us in (5, 15, 10)] == [80, 90, 90]
+    third = Scrape(view, Remembered())  # control was replaced; the same processes are counted
+    assert processes_family._cpu_us(third, 100) == 100
+
+
+def test_labels_that_clients_choose_are_bounded_and_what_does_not_fit_is_told(view: StateView) -> None:
+    board = board_of(view)
+    row = counters.Row(board.rows[0])
+    for method in (b"GET", b"BREW", b"X" * 2000, b"get", b'"}\n', b"PROPFIND"):
+        row.count_exchange(1, counters.NO_ROUTE, method, 200, Why.OK, 1, 1, 1, 1)
+    samples = scrape(view)
+    methods = {dict(labels)["method"] for name, labels in samples if name == "balance_http_requests_total"}
+    assert methods == {"GET", "other"}
+    pairs = len(counters.series_pairs(board.rows[0]))
+    for number in range(pairs + 100):
+        row.count_exchange(1 + number % 2, counters.NO_ROUTE, b"POST", 100 + number // 2 % 900, Why.OK, 1, 1, 1, 1)
+        row.count_exchange(0, counters.NO_ROUTE, b"PUT", 100 + number // 2 % 900, Why.OK, 1, -1, 1, 1)
+    samples = scrape(view)
+    counted = sum(number for (name, _), number in samples.items() if name == "balance_http_requests_total")
+    lost = value(samples, "balance_series_lost_total")
+    assert lost > 0
+    assert counted + lost == value(samples, "balance_http_request_duration_seconds_count", pool="", backend="") + sum(
+        value(samples, "balance_http_request_duration_seconds_count", pool="app", backend=name) for name in ("a1", "a2")
+    )
+
+
+def test_what_is_known_is_at_nothing_from_the_start(view: StateView) -> None:
+    samples = scrape(view)
+    for name, label, words in (
+        ("balance_requests_ended_total", "why", [why.word for why in Why]),
+        ("balance_config_reloads_total", "result", [result.word for result in ReloadResult]),
+        ("balance_admin_refused_total", "reason", [reason.word for reason in AdminRefusal]),
+    ):
+        assert [value(samples, name, **{label: word}) for word in words] == [0] * len(words)
+    for pool in ("app", "raw", ""):
+        for word in ("1xx", "2xx", "3xx", "4xx", "5xx"):
+            assert samples["balance_pool_responses_total", (("class", word), ("pool", pool))] == 0
+    for pool, backend in (("app", "a1"), ("app", "a2"), ("raw", "r1")):
+        assert value(samples, "balance_backend_requests_total", pool=pool, backend=backend) == 0
+    assert not [key for key in samples if key[0] == "balance_http_requests_total"]
+
+
+def test_operators_and_limits_are_told(make_view: Callable[..., StateView], view: StateView) -> None:
+    app, *others = view.config.pools
+    limited = replace(app, backends=tuple(replace(each, max_connections=4) for each in app.backends))
+    busy = make_view(pools=(limited, *others))
+    board = board_of(busy)
+    board.set_state(2, State.DRAINING, 1.0)
+    board.rows[0][counters.block(1) + counters.ACTIVE] = 3
+    for backend, requests in ((1, 30), (2, 0)):
+        board.rows[1][counters.block(backend) + counters.LEASES] = requests
+    samples = scrape(busy)
+    by_order = [value(samples, "balance_backend_out_by_order", pool="app", backend=name) for name in ("a1", "a2")]
+    assert by_order == [0, 1]
+    assert value(samples, "balance_backend_utilization", pool="app", backend="a1") == 0.75
+    assert ("balance_backend_utilization", (("backend", "r1"), ("pool", "raw"))) not in samples
+    assert value(samples, "balance_load_fairness", pool="app") == 1.0  # of those that are ready
+    board.set_state(2, State.HEALTHY, 1.0)
+    assert value(scrape(busy), "balance_load_fairness", pool="app") == 0.5
+    board.rows[1][counters.block(2) + counters.LEASES] = 60  # twice the weight
+    assert value(scrape(busy), "balance_load_fairness", pool="app") == 1.0
+    assert value(samples, "balance_clients_limit") > 0
+    assert value(samples, "balance_memory_limit_bytes") > 1_000_000
+    capped = make_view(listeners=tuple(replace(each, max_clients=7) for each in busy.config.listeners))
+    assert value(scrape(capped), "balance_clients_limit") == 7 * len(busy.config.listeners)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from balance.admin.metrics.exposition import registry
+from balance.admin.metrics.exposition import Scraped
 from balance.admin.metrics.scrape import Remembered, Scrape
+from balance.admin.metrics.text import as_text
 from balance.admin.state_view import StateView
 from balance.config import load_text
 from balance.config.model import MAX_TIME_BUCKETS, TIME_BUCKETS_S, Config
@@ -56,7 +56,7 @@ class Served:
     def scrape(self) -> Samples:
         """By name, and the values of the labels in the order of their names."""
         found: Samples = {}
-        text = generate_latest(registry(Scrape(self.view, self.remembered))).decode()
+        text = as_text(Scraped(Scrape(self.view, self.remembered)).collect(), is_openmetrics=False).decode()
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 labels = tuple(value for _, value in sorted(sample.labels.items()))
