@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 from collections.abc import Iterator
 
@@ -81,5 +82,10 @@ class Exposition:
 
 
 def _written(scrape: Scrape, format: Format, is_compressed: bool) -> bytes:
-    text = as_text(Scraped(scrape).collect(), is_openmetrics=format is Format.OPENMETRICS)
+    # A collection of the samples, none of which is in a cycle, would hold the event loop for longer than all else here.
+    gc.disable()
+    try:
+        text = as_text(Scraped(scrape).collect(), is_openmetrics=format is Format.OPENMETRICS)
+    finally:
+        gc.enable()
     return gzip.compress(text, GZIP_LEVEL, mtime=0) if is_compressed else text

@@ -30,11 +30,15 @@ def as_text(metrics: Iterable[Metric], *, is_openmetrics: bool) -> bytes:
         if is_openmetrics and metric.unit:
             lines.append(f"# UNIT {name} {metric.unit}\n")
         for sample_name, labels, value, _, exemplar, *_ in metric.samples:
-            found = known.get(id(labels))
-            if found is None:
-                found = known[id(labels)] = (labels, _labels(labels))
+            if "le" in labels:  # of this bucket alone
+                written = _labels(labels)
+            else:
+                found = known.get(id(labels))
+                if found is None:
+                    found = known[id(labels)] = (labels, _labels(labels))
+                written = found[1]
             shown = _exemplar(exemplar) if exemplar is not None and is_openmetrics else ""
-            lines.append(f"{sample_name}{found[1]} {_value(value)}{shown}\n")
+            lines.append(f"{sample_name}{written} {_value(value)}{shown}\n")
     if is_openmetrics:
         lines.append("# EOF\n")
     return "".join(lines).encode()
