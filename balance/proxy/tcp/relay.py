@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from balance.model import Why
 from balance.proxy.clients import Clients
@@ -21,6 +21,9 @@ _LOOKS = 8  # per idle timeout: a silent relay is cut after 1 to 1 + 1/8 of it
 _COUNT_EVERY_S = 10.0  # without an idle timeout
 PARTING_S = 30.0  # before a reset, the time without progress that a peer has for unsent bytes; `idle_s`, if less
 _PARTING_LOOK_S, _PARTING_SLOW_LOOK_S = 0.05, 0.5
+
+
+EARLY_TLS: Final = 64 * 1024  # bytes of a client with TLS that are taken before there is a backend
 
 
 class RelayEnd(Backpressure):
@@ -48,9 +51,11 @@ class RelayEnd(Backpressure):
         self.bytes_received += len(data)
         peer = self.peer
         if peer is None:
-            # uvloop would undo a pause in connection_made(), so the first bytes are taken and reading is paused here.
+            # uvloop would undo a pause in connection_made(), so the first bytes are taken and reading is paused here. With TLS
+            # it would throw away at the client's end what it has not handed over then, so that is taken up to a bound.
             self.early.append(data)
-            self.pause()
+            if self.bytes_received > EARLY_TLS or not has_tls(self.transport):
+                self.pause()
         elif not peer.is_closing():  # uvloop's write() raises on a closed handle
             peer.write(data)
 

@@ -79,8 +79,8 @@ class Downstream(RelayEnd):
     def connection_lost(self, exc: Exception | None) -> None:
         self._worker.connections.discard(self)
         RelayEnd.connection_lost(self, exc)
-        if self.relay is None and self._dialing is not None:
-            self._dialing.cancel()
+        if self.relay is None and self._dialing is not None and not (exc is None and self.early):
+            self._dialing.cancel()  # else it has left without a reset (TLS has no half-close here): what it has said arrives
 
     @property
     def client_address(self) -> str:
@@ -105,6 +105,7 @@ class Downstream(RelayEnd):
         if self.relay is not None:
             self.relay.cut(Why.DRAINING)
         else:
+            self.early.clear()  # nobody is to have it any more
             reset(self.transport)
 
     async def _connect(self) -> None:
@@ -239,7 +240,7 @@ class Downstream(RelayEnd):
             raise
 
     def _join(self, upstream: RelayEnd, lease: Lease, attempts: int) -> None:
-        if self.transport.is_closing():
+        if self.transport.is_closing() and not self.early:
             upstream.transport.abort()
             self._worker.descriptors.upstreams -= 1
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ssl
 import threading
@@ -12,6 +13,7 @@ from rawclient import Ended, Wire, ok
 from stage import Stage, serve, until
 from tls_client import with_client
 
+from balance.config.model import QueueConfig
 from balance.model import Mode, Why
 from balance.tls.settings import ServerTls
 
@@ -52,6 +54,50 @@ async def test_an_upload_that_is_cut_is_no_whole_one(stage: Stage, request_head:
     await until(lambda: ends)
     assert ends != ["whole"]
     assert stage.whys == {Why.CLIENT_ABORT: 1}
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+async def test_what_came_before_the_backend_was_there_arrives_though_its_client_has_left(stage: Stage, is_told: bool) -> None:
+    got: list[bytes] = []
+    go_on = asyncio.Event()
+
+    async def backend(wire: Wire) -> None:
+        if not go_on.is_set():
+            await wire.send(b"!")
+            await go_on.wait()
+            return
+        with contextlib.suppress(ConnectionResetError):
+            while data := await wire.some():
+                got.append(data)
+        got.append(b", the end")
+
+    stage.backend(backend)
+    await stage.open(mode=Mode.TCP, tls=TLS, limits=[1], queue=QueueConfig(timeout_s=15.0))
+    sent = b"all of it" * 5000
+
+    def first(client: ssl.SSLSocket) -> None:
+        assert client.recv(1) == b"!"
+        client.recv(1)
+
+    def leave(client: ssl.SSLSocket) -> None:
+        client.sendall(sent)
+        client.settimeout(0.2)
+        with contextlib.suppress(TimeoutError):
+            client.recv(1)  # the tickets: to close with something unread is a reset
+        if is_told:
+            client.settimeout(1.0)
+            with contextlib.suppress(TimeoutError, ssl.SSLError, OSError):
+                client.unwrap()
+
+    occupying = asyncio.create_task(with_client(stage, first))
+    await until(lambda: stage.active == 1)
+    await with_client(stage, leave)
+    await until(lambda: len(stage.worker.connections) == 1)  # it has left, and still waits
+    go_on.set()
+    await until(lambda: got[-1:] == [b", the end"])
+    assert b"".join(got) == sent + b", the end"
+    await occupying
+    await until(lambda: not stage.worker.descriptors.clients)
 
 
 @pytest.mark.parametrize("is_told", [False, True])
