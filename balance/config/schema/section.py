@@ -37,7 +37,8 @@ def one_or_list(scalar: kind.Scalar) -> tuple[Any, Any]:
 class Section(BaseModel):
     """A mapping in the file. `section_name` is its heading in the reference, and its key in UNSUPPORTED_KEYS."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+    # Deferred: one validator for the whole file, made when it is read, instead of one a section at each start.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, defer_build=True)
     section_name: ClassVar[str]
 
     def given(self) -> dict[str, Any]:
