@@ -27,7 +27,8 @@ ACCESS_FIELDS: Final[dict[str, LogField]] = {
     "path": LogField("path and query as sent", "what is slow or fails; secrets in a query are in the log: send them in fields"),
     "version": LogField("`HTTP/1.1` or `HTTP/1.0`", "who still speaks 1.0, and makes a connection for each request"),
     "status": LogField(
-        "that the client got; 0: none, and in TCP mode", "`why` says whose it is: with `ok` it is the backend's own"
+        "that the client got; 499: it left before there was one; 0: none, and in TCP mode",
+        "`why` says whose it is: with `ok` it is the backend's own",
     ),
     "why": LogField("how it ended, one word of the [list](#why)", "[what to do](#why)"),
     "bytes_in": LogField("from the client, its head included", "who uploads"),

@@ -263,6 +263,24 @@ async def test_client_that_left_is_logged_as_499(stage: Stage) -> None:
     assert (line["status"], line["why"]) == (499, "client_abort")
 
 
+async def test_client_that_left_within_its_reply_has_got_its_status(stage: Stage) -> None:
+    """As readers of event streams always do; a log that says 499 of each of them says nothing."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
+        await wire.rest()
+
+    stage.backend(script)
+    await stage.open(access=to_file(stage.folder))
+    client = await stage.client()
+    await client.send(get())
+    await client.head()
+    client.reset()
+    (line,) = await logged_json(stage, 1)
+    assert (line["status"], line["why"]) == (200, "client_abort")
+
+
 async def test_timeout_is_logged_with_its_time(stage: Stage) -> None:
     async def script(wire: Wire) -> None:
         await wire.rest()

@@ -739,7 +739,8 @@ class Exchange:
         """The client connection has ended: abort the request at the backend, without a failure of the backend."""
         if self._state is not ENDED:
             if self.why is not Why.INTERNAL_ERROR:
-                self.status = 499  # nginx's status for it; only in logs and counters
+                if self._state is not REPLYING:  # else it has got the status of the reply
+                    self.status = 499  # nginx's status for it; only in logs and counters
                 self.why = Why.CLIENT_ABORT
             self._end(Outcome.ABORTED, monotonic(), CLOSED)
 
