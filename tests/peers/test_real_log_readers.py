@@ -1,4 +1,4 @@
-"""The access log, and what clients send to break it, as programs that others wrote read it: rsyslog, logrotate, goaccess, jq."""
+"""The access log, and what clients send to break it, as others read it: rsyslog, logrotate, goaccess, jq."""
 
 from __future__ import annotations
 
