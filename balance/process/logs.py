@@ -58,7 +58,8 @@ class LineFormatter(logging.Formatter):
         # Log injection: a line break in a message could forge a line.
         known = "".join([f" {name}={value}" for name, value in ids.items()])
         text = _UNSAFE.sub(_escaped, f"{when} {level:<7} {self._process}: {message}{known}")
-        return f"{text}\n{trace}" if trace else text
+        # A line begins with its time; those of a traceback, whose last one may have what a client sent, are indented.
+        return "\n".join([text, *(f"  {_UNSAFE.sub(_escaped, line)}" for line in trace.splitlines())])
 
 
 class LineHandler(logging.Handler):

@@ -54,6 +54,7 @@ def unserved(
 
 
 def session(
+    session_id: bytes,
     client: str,
     backend: str,
     pool: str,
@@ -81,7 +82,7 @@ def session(
         backend,
         pool,
         attempts,
-        "",
+        session_id.decode("ascii"),
         queue_us,
         connect_us,
         NEVER_US,

@@ -43,7 +43,8 @@ ACCESS_FIELDS: Final[dict[str, LogField]] = {
         "above 1: a backend failed and the client may not have noticed",
     ),
     "request_id": LogField(
-        "as in `X-Request-ID` and in error replies", "finds the line of which a user speaks, and the backend's own"
+        "as in `X-Request-ID` and in error replies; a session in TCP mode has one for the logs",
+        "finds the line of which a user speaks, and the backend's own",
     ),
     "referer": LogField("the client's field", "which page links to what is not there"),
     "user_agent": LogField("the client's field", "scanners and old clients"),

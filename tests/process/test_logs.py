@@ -63,6 +63,16 @@ def test_a_message_cannot_pass_for_a_line_of_its_own() -> None:
     assert "\n" not in line
 
 
+def test_a_traceback_cannot_either() -> None:
+    try:
+        raise ValueError("a client's text\n2023-11-14T22:13:20.250Z error forged: x\u2028\x1b[2J")
+    except ValueError:
+        text = LineFormatter(is_json=False, process="control").format(record("it crashed", exc_info=sys.exc_info()))
+    first, *others = text.split("\n")
+    assert first.endswith("control: it crashed")
+    assert all(line.startswith("  ") and line.isprintable() for line in others)
+
+
 @pytest.mark.parametrize("is_json", [False, True])
 def test_a_crash_keeps_the_end_of_its_traceback(is_json: bool) -> None:
     text = LineFormatter(is_json, "worker 0").format(crash())

@@ -219,6 +219,7 @@ async def test_tcp_session_has_its_line(stage: Stage) -> None:
     assert (line["client"], line["method"], line["backend"], line["attempts"]) == ("127.0.0.1", "TCP", "n1", 1)
     assert (line["bytes_in"], line["bytes_out"], line["why"]) == (5, 7, "ok")
     assert 0 <= line["connect_ms"] <= line["total_ms"]
+    assert len(line["request_id"]) == 24
 
 
 async def test_tcp_session_that_found_no_backend_has_its_line_too(stage: Stage) -> None:
@@ -226,7 +227,8 @@ async def test_tcp_session_that_found_no_backend_has_its_line_too(stage: Stage) 
     client = await stage.client()
     await client.has_ended()
     (line,) = await logged_json(stage, 1)
-    assert (line["backend"], line["attempts"], line["why"]) == ("", 1, "connect_refused")
+    assert (line["backend"], line["attempts"], line["why"]) == ("n1", 1, "connect_refused")
+    assert "tries" not in line
 
 
 async def test_tunnel_has_a_line_for_its_request_and_one_for_its_end(stage: Stage) -> None:

@@ -41,6 +41,7 @@ class Downstream(RelayEnd):
         "_listener",
         "_max_tries",
         "_peer",
+        "_session_id",
         "_started",
         "_tried",
         "_turned",
@@ -64,6 +65,7 @@ class Downstream(RelayEnd):
         self._turned: asyncio.Future[Lease | Why] | None = None  # while it waits in the pool's queue
         self._waited_s = 0.0
         self._peer = ""
+        self._session_id = b""  # for the logs; none without an access log
         self._started = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -74,6 +76,8 @@ class Downstream(RelayEnd):
         name = transport.get_extra_info("peername") if self._address is None else self._address
         self._peer = name[0] if type(name) is tuple and len(name) == 2 else other_address(name)
         self._started = time.monotonic()
+        if worker.access is not None:
+            self._session_id = worker.next_request_id()
         self._dialing = spawn(self._connect(), "dial")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -126,9 +130,9 @@ class Downstream(RelayEnd):
                     self._failures.append(FailedTry(lease.backend.name, why.word, ms))
                     self._count(lease.backend, counters.CONNECT_FAILURES)
                     if error.is_ours:
-                        self._worker.dial_failed_here(error)
+                        self._worker.dial_failed_here(error, self._session_id)
                     elif error.why in BACKEND_TLS:
-                        self._worker.handshake_failed(lease.backend, error.detail)
+                        self._worker.handshake_failed(lease.backend, error.detail, self._session_id)
                     self._release(Outcome.ABORTED if error.is_ours else Outcome.FAILED, error.why)
                     tried.append(lease.backend)
                 else:
@@ -153,11 +157,14 @@ class Downstream(RelayEnd):
             worker.row.cells[counters.skipped(again)] += 1
         if worker.access is not None:
             total_us = int((time.monotonic() - self._started) * 1e6)
-            pool = self._listener.pool.name
+            pool, tries, backend = self._listener.pool.name, self._failures, ""
+            if tries and why is not Why.CLIENT_ABORT:  # the last one is how it ended
+                tries, backend = tries[:-1], tries[-1].backend
             worker.access.record(
                 session(
+                    self._session_id,
                     self._peer,
-                    "",
+                    backend,
                     pool,
                     why,
                     (0, 0),
@@ -166,7 +173,7 @@ class Downstream(RelayEnd):
                     total_us,
                     again.word,
                     int(self._waited_s * 1e6),
-                    self._failures,
+                    tries,
                     "" if why is Why.CLIENT_ABORT else self._detail,
                 )
             )
@@ -255,7 +262,9 @@ class Downstream(RelayEnd):
         now = time.monotonic()
         lease.answered(now)  # the time to connect is the only latency in TCP mode
         pool = self._listener.pool.name
-        account = _Session(worker, lease, self._peer, pool, attempts, self._started, now, self._waited_s, self._failures)
+        account = _Session(
+            worker, lease, self._session_id, self._peer, pool, attempts, self._started, now, self._waited_s, self._failures
+        )
         Relay(self, upstream, worker.wheel, idle_s, timeouts.half_closed_s, account, now)
         self._lease = None  # _Session has it now
 
@@ -282,6 +291,7 @@ class _Session:
         "_lease",
         "_peer",
         "_pool",
+        "_session_id",
         "_started",
         "_totals",
         "_waited_s",
@@ -292,6 +302,7 @@ class _Session:
         self,
         worker: WorkerContext,
         lease: Lease,
+        session_id: bytes,
         peer: str,
         pool: str,
         attempts: int,
@@ -304,6 +315,7 @@ class _Session:
         self._failures = failures
         self._worker = worker
         self._lease = lease
+        self._session_id = session_id
         self._peer = peer
         self._pool = pool
         self._attempts = attempts
@@ -335,6 +347,7 @@ class _Session:
             again = RetryOutcome.MADE if self._attempts > 1 else RetryOutcome.NEVER_NEEDED
             self._worker.access.record(
                 session(
+                    self._session_id,
                     self._peer,
                     backend,
                     self._pool,

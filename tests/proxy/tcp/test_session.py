@@ -241,10 +241,9 @@ async def test_access_line_says_what_became_of_the_backend_that_refused(stage: S
         ("ok", 2, "made"),
         ("connect_refused", 1, "nobody"),
     ]
-    assert [[(failed["backend"], failed["why"]) for failed in line["tries"]] for line in lines] == [
-        [("n1", "connect_refused")],
-        [("n1", "connect_refused")],
-    ]
+    tries = [[(failed["backend"], failed["why"]) for failed in line.get("tries", ())] for line in lines]
+    assert tries == [[("n1", "connect_refused")], []]
+    assert [line["backend"] for line in lines] == ["n2", "n1"]
     assert lines[1]["detail"] == "Connection refused"
 
 
