@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -34,10 +35,11 @@ class Monitored:
             backend.released.set()
         self.ports = {name: free_port() for name in LISTENERS}
         self.admin_port = free_port()
-        self.pair = self_signed("test.example", days=2)
+        self.cert, self.key = folder / "tls.crt", folder / "tls.key"
+        self.serve_certificate(days=2)
         self.authority = authority()
         self.document = self._document()
-        self.instance = Instance(folder, json.dumps(self.document)).ready()
+        self.instance = Instance(folder, json.dumps(self.document))
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._held: list[socket.socket] = []
@@ -73,7 +75,7 @@ class Monitored:
                     "mode": "http",
                     "pool": "app",
                     "tls": {
-                        "certificates": [{"cert_file": str(self.pair.cert), "key_file": str(self.pair.key)}],
+                        "certificates": [{"cert_file": str(self.cert), "key_file": str(self.key)}],
                         "client_auth": "verify",
                         "client_ca_file": str(self.authority.cert),
                         "client_crl_file": str(self.authority.revoking(1)),
@@ -167,10 +169,17 @@ class Monitored:
         for client in self._held:
             client.close()
 
-    def reload(self, change: str) -> None:
-        """A good reload, or one of a file with that unknown key."""
-        document = self.document | ({change: 1} if change else {})
-        self.instance.config.write_text(json.dumps(document))
+    def serve_certificate(self, days: int) -> None:
+        """One that ends so far from now, in the place of the one before."""
+        pair = self_signed("test.example", days=days)
+        for made, served in ((pair.key, self.key), (pair.cert, self.cert)):
+            new = served.with_suffix(".new")
+            shutil.copy(made, new)
+            new.replace(served)
+
+    def reload(self, **keys: Any) -> None:
+        """With these keys besides."""
+        self.instance.config.write_text(json.dumps(self.document | keys))
         os.kill(self.instance.process.pid, signal.SIGHUP)
 
     def order(self, backend: str, state: str) -> None:

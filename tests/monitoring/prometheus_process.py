@@ -36,7 +36,7 @@ class Prometheus:
         for file in rules:
             file.write_text(scaled((FOLDER / "rules" / file.name).read_text()))
         config: dict[str, Any] = {
-            "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "250ms"},
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "500ms"},
             "rule_files": [str(file) for file in rules],
             "scrape_configs": [{"job_name": "balance", "static_configs": [{"targets": [target]}]}],
         }

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-from monitoring_files import DASHBOARD, FOLDER, STRING, metrics, panels, queries
+from monitoring_files import DASHBOARD, FOLDER, SELECTOR, STRING, metrics, panels, queries, rules
+
+from balance.admin.metrics.catalog import CATALOG
 
 GRAFANA = FOLDER / "grafana"
 KINDS = {"row", "timeseries", "stat", "state-timeline", "table"}
@@ -112,6 +114,18 @@ def test_process_metrics_are_those_of_balance_alone() -> None:
     for query in queries():
         if any(name.startswith("process_") for name in metrics(query.expr)):
             assert "and on (job, instance) balance_build_info" in query.expr, query
+
+
+def test_every_metric_and_label_is_in_the_catalog() -> None:
+    """A metric that goes by another name fails here; that it is scraped is shown by the tests against a real Prometheus."""
+    known = {definition.name: set(definition.labels) | {"job", "instance"} for definition in CATALOG}
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    for expr in [query.expr for query in queries()] + [rule["expr"] for rule in rules()]:
+        names = {re.sub(r"_(bucket|count|sum)$", "", name) for name in metrics(expr)} - recorded - {"up"}
+        assert names <= set(known), expr
+        for name, selector in re.findall(rf"([a-zA-Z_:][\w:]*)({SELECTOR.pattern})", expr):
+            labels = set(re.findall(r"(\w+)\s*(?:=~|=|!=|!~)", STRING.sub("", selector)))
+            assert name in recorded | {"up"} or labels <= known[re.sub(r"_(bucket|count|sum)$", "", name)], expr
 
 
 def test_grafana_s_own_types_know_each_key() -> None:

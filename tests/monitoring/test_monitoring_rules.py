@@ -59,6 +59,12 @@ def test_every_denominator_is_guarded() -> None:
             assert re.match(r"\([^()]* > 0\)", divisor), f"{rule}: {divisor}"
 
 
+def test_only_what_asks_for_targets_knows_the_name_of_the_job() -> None:
+    """Users give it names of their own."""
+    assert {name for name, rule in alerts().items() if "job=" in rule["expr"]} == {"BalanceDown", "BalanceTargetAbsent"}
+    assert [rule for rule in rules() if "record" in rule and "job=" in rule["expr"]] == []
+
+
 def test_labels_of_targets_are_kept() -> None:
     """`by` would drop what users add to them: cluster, namespace, pod."""
     assert [rule for rule in rules() if re.search(r"\bby\s*\(", rule["expr"])] == []

@@ -41,14 +41,14 @@ BACKENDS = Row(
         ),
         Panel(
             "Backends now",
-            "Summed over instances; ready is on how many of them it is.",
+            "Summed over instances; ready is on how many of them it is. With per-pool histograms p99 is in a line of the pool.",
             (
                 (f"sum by (pool, backend) (balance_backend_healthy{{{BACKEND}}})", ""),
                 (f"sum by (pool, backend) (balance_backend_connections{{{BACKEND}}})", ""),
                 (rate("balance_backend_requests_total", BACKEND, *NAMES), ""),
                 (rate("balance_backend_failures_total", BACKEND, *NAMES), ""),
                 (rate("balance_backend_retries_total", BACKEND, *NAMES), ""),
-                (quantile("0.99", UPSTREAM, f'{BACKEND},backend!=""', *NAMES), ""),
+                (quantile("0.99", UPSTREAM, f'{BACKEND},pool!=""', *NAMES), ""),
             ),
             kind="table",
             width=24,
