@@ -18,8 +18,14 @@ from balance.words.whys import WHYS
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs" / "CONFIGURATION.md").read_text()
-KEYS = set(re.findall(r"(?m)^\| `(\w+)` \|", REFERENCE))
-KEY = re.compile(r"`([a-z_]+(?:\.[a-z_]+)+)(?:: \w+)?`")
+# The last two words of every key: a section, which is among the words of its heading, and a row of it.
+KEYS = {
+    (word, key)
+    for section in REFERENCE.split("\n## ")
+    for word in re.split(r"[ .]", section.partition("\n")[0])
+    for key in re.findall(r"(?m)^\| `(\w+)` \|", section)
+}
+KEY = re.compile(r"(?<![\w./$\[])([a-z_]+(?:\.[a-z_]+)+)\b")
 CODE = re.compile(r"`([^`]+)`")
 
 
@@ -29,6 +35,8 @@ def texts() -> Iterator[str]:
     for symptom in SYMPTOMS:
         yield symptom.change
         yield from (look.command for look in symptom.looks)
+    for definition in CATALOG:
+        yield from (definition.help, definition.advice, definition.shown)
 
 
 def test_every_why_has_its_row_in_order_of_its_number() -> None:
@@ -44,9 +52,9 @@ def test_a_row_says_what_it_means_where_to_look_and_what_to_change(why: Why) -> 
 
 
 def test_every_key_that_is_named_is_in_the_reference() -> None:
-    named = {key for text in texts() for key in KEY.findall(text) if not key.endswith((".log", ".yaml"))}
+    named = {key for text in texts() for key in KEY.findall(text) if not key.endswith((".log", ".yaml", ".md"))}
     assert len(named) > 25
-    assert {key for key in named if not {*key.split(".")} <= KEYS} == set()
+    assert {key for key in named if tuple(key.split(".")[-2:]) not in KEYS} == set()
 
 
 def test_every_metric_that_is_named_is_one() -> None:

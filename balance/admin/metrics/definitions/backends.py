@@ -79,7 +79,7 @@ BREAKER_OPENED: Final = Definition(
     COUNTER,
     BACKEND,
     "Times that the breaker opened.",
-    "Again and again: the backend comes back too early, see circuit_breaker.open_for.",
+    "Again and again: the backend comes back too early, see circuit_breaker.timeout.",
     "where circuit_breaker is enabled",
 )
 EJECTIONS: Final = Definition(

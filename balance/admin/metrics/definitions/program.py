@@ -49,7 +49,11 @@ SERIES_LOST: Final = Definition(
     "Backends, routes, methods and statuses make more combinations than there is room for; other metrics count them all.",
 )
 GENERATION: Final = Definition(
-    "balance_config_generation", GAUGE, (), "The number of the configuration that is served.", "Which one: `balance config`."
+    "balance_config_generation",
+    GAUGE,
+    (),
+    "The number of the configuration that is served.",
+    "Which one: `balance generations`.",
 )
 RELOADS: Final = Definition(
     "balance_config_reloads_total",

@@ -24,7 +24,7 @@ DURATION: Final = Definition(
     "balance_http_request_duration_seconds",
     HISTOGRAM,
     BACKEND,
-    "From a request's first byte to its reply's last.",
+    "From a request's head to its reply's last byte.",
     "High while balance_backend_request_duration_seconds is not: clients are slow, or requests queue (balance_pool_waiting).",
 )
 REQUEST_SIZE: Final = Definition(
@@ -53,7 +53,7 @@ SKIPPED: Final = Definition(
     COUNTER,
     ("reason",),
     "Tries that failed and were not made again, by the reason.",
-    "budget: too much fails at once for retries to help; method: consider retry.methods (see `retry`).",
+    "budget: too much fails at once for retries to help; each word has its row, see `retry`.",
 )
 
 DEFINITIONS: Final = (REQUESTS, RESPONSES, DURATION, REQUEST_SIZE, RESPONSE_SIZE, ENDED, SKIPPED)
