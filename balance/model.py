@@ -105,6 +105,19 @@ class Why(enum.IntEnum):
 BACKEND_TLS = frozenset(why for why in Why if why.word.startswith("backend_tls_"))
 
 
+class Counted(enum.IntEnum):
+    """What stages count of their own, besides how each request ends. The numbers are cells of the board, so append only."""
+
+    COMPRESSED = 0  # replies that were compressed
+    COMPRESSION_IN = 1  # their bytes before
+    COMPRESSION_OUT = 2  # and after
+    COMPRESSION_SKIPPED = 3  # replies that were left as they are for want of memory for it
+    AUTH_ASKED = 4  # questions to authorizers
+    AUTH_ALLOWED = 5
+    AUTH_DENIED = 6
+    AUTH_FAILED = 7  # no answer, or none that decides
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """An address to connect to or listen on: host and port, or the path of a Unix socket (then port is 0)."""

@@ -47,6 +47,7 @@ TESTED_ELSEWHERE = {
     },
     "admin/metrics/definition": "admin/metrics/test_catalog.py",
     "admin/metrics/families/aliases": "admin/metrics/test_metrics_keys.py",
+    "admin/metrics/families/features": "admin/metrics/test_feature_counts.py",
     "admin/metrics/families/histograms": "admin/metrics/test_metrics_keys.py",
     "admin/metrics/families/redis": "admin/metrics/test_shared_limits.py",
     "admin/metrics/family": "admin/metrics/test_exposition.py",

@@ -277,6 +277,7 @@ class ListenerServer:
         if lag_us > board[counters.LAG_MAX_US] or self._ticks % LAG_MEMORY == 0:
             board[counters.LAG_MAX_US] = lag_us
         board[counters.BEAT_US] = int(now * 1e6)
+        board[counters.BUFFER_HELD] = self._worker.buffered.held
         self._worker.wheel.turn(now)
         if self._worker.blocks.refresh():
             self._blocks_changed(now)

@@ -133,7 +133,7 @@ class WorkerContext:
         self.unheaded = ThrottledWarning()  # connections without the PROXY header that they need
         self.guarded = ThrottledWarning()  # connections that a connection guard refused
         self.blocked = ThrottledWarning()  # connections of addresses that are blocked
-        self.buffered = BufferBudget()
+        self.buffered = BufferBudget(row.cells)
         self.turns = Turns(loop)
         self.wheel = TimerWheel(now)
         self.short_of_resources = ThrottledWarning(1.0)

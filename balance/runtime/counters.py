@@ -12,7 +12,7 @@ from bisect import bisect_left
 from typing import Final
 
 from balance.config.model import MAX_TIME_BUCKETS as MAX_TIME_BUCKETS
-from balance.model import Why
+from balance.model import Counted, Why
 from balance.retry.decision import NOT_RETRIED, RetryOutcome
 
 # --- the head of a row --------------------------------------------------------------------------
@@ -67,17 +67,10 @@ REQUEST_SIZE: Final = 96  # histogram over SIZE_BUCKETS, then the sum in bytes
 RESPONSE_SIZE: Final = 112  # the same
 
 # --- features that are paid for where they are configured: cells 128 to 191 -------------
-COMPRESSED: Final = 128  # replies that were compressed
-COMPRESSION_IN: Final = 129  # their bytes before
-COMPRESSION_OUT: Final = 130  # and after
-COMPRESSION_SKIPPED: Final = 131  # replies that would have been compressed, were there memory for it
-BUFFERED: Final = 132  # request bodies that were read whole before a backend was chosen
-BUFFERED_BYTES: Final = 133  # their bytes
-BUFFER_OVERFLOWS: Final = 134  # bodies that were to be buffered, and were streamed: too long, or no room
-AUTH_ASKED: Final = 135  # questions to authorizers
-AUTH_ALLOWED: Final = 136
-AUTH_DENIED: Final = 137
-AUTH_FAILED: Final = 138  # no answer, or none that decides
+STAGE_COUNTS: Final = 128  # one cell for each Counted of stages
+BUFFERED: Final = 144  # request bodies that were read whole before a backend was chosen
+BUFFERED_BYTES: Final = 145  # their bytes
+BUFFER_OVERFLOWS: Final = 146  # bodies that were to be buffered, and were streamed: too long, or no room
 
 # --- exemplars: the last traced request of each histogram bucket, as far as they do not collide -------
 # Cells of an entry: when (microseconds of the epoch; 0 while it is written), which bucket, the value in microseconds, the
@@ -159,6 +152,7 @@ assert UPSTREAM_TIME + TIME_SUM < REQUEST_TIME
 assert REQUEST_TIME + TIME_SUM < CREDIT
 assert max(BLOCK_GAUGES) < BLOCK
 assert len(TIME_BUCKETS_US) <= MAX_TIME_BUCKETS
+assert STAGE_COUNTS + len(Counted) <= BUFFERED
 
 
 def row_cells(backend_slots: int) -> int:

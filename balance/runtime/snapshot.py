@@ -26,7 +26,7 @@ from balance.config.model import (
 )
 from balance.config.route_model import PoolUse, RouteConfig
 from balance.load import Load
-from balance.model import Address, Mode
+from balance.model import Address, Counted, Mode
 from balance.retry.decision import RetryPolicy
 from balance.runtime import counters
 from balance.runtime.backend import Backend
@@ -238,6 +238,7 @@ def prepare(
             moved=shared.moved,
             key_set=shared.key_set,
             limited=limited,
+            count=partial(_count_of_stage, row.cells),
         )
 
     in_use = [] if previous is None else [(each.name, each.router) for each in previous.listeners if each.router is not None]
@@ -303,6 +304,10 @@ def _pool(config: PoolConfig, backends: list[Backend], row: Row, rand: Callable[
         backups=Backups(backups, policy(rand)) if backups else None,
         is_live=False,
     )
+
+
+def _count_of_stage(cells: memoryview, what: Counted, number: int) -> None:
+    cells[counters.STAGE_COUNTS + what] += number
 
 
 def _count_limited(cells: memoryview, block: int, is_refused: bool) -> None:

@@ -17,7 +17,8 @@ from balance.compression.reply_fields import compressed, entity_tag, weakened, w
 from balance.compression.stream_memory import WORKER, StreamMemory
 from balance.config.route_model import Compression, RouteConfig
 from balance.http1.framing import NO_BODY
-from balance.stages.environment import StageEnvironment
+from balance.model import Counted
+from balance.stages.environment import Count, StageEnvironment, count_nothing
 from balance.stages.request_context import RequestContext
 from balance.stages.stage import ReplyHead, Stage
 
@@ -28,7 +29,7 @@ _NOT_MODIFIED: Final = 304
 
 def compression_stage(route: RouteConfig, environment: StageEnvironment) -> Stage | None:
     """The stage of a route, where it compresses."""
-    return CompressionStage(route.compression) if route.compression.enabled else None
+    return CompressionStage(route.compression, count=environment.count) if route.compression.enabled else None
 
 
 class _Plan:
@@ -45,41 +46,57 @@ class _Plan:
 class _Maker:
     """Makes encoders of one algorithm while there is memory for them."""
 
-    __slots__ = ("_factory", "_memory", "_size")
+    __slots__ = ("_count", "_factory", "_memory", "_size")
 
-    def __init__(self, algorithm: str, level: int, memory: StreamMemory) -> None:
+    def __init__(self, algorithm: str, level: int, memory: StreamMemory, count: Count) -> None:
+        self._count = count
         self._factory = encoder_factory(algorithm, level)
         self._size = memory_of(algorithm, level)
         self._memory = memory
 
     def make(self) -> _CountedEncoder | None:
-        return _CountedEncoder(self._factory(), self._memory, self._size) if self._memory.take(self._size) else None
+        if self._memory.take(self._size):
+            return _CountedEncoder(self._factory(), self._memory, self._size, self._count)
+        self._count(Counted.COMPRESSION_SKIPPED, 1)
+        return None
 
 
 class _CountedEncoder:
-    """Gives its memory back when it is closed."""
+    """Counts bytes before and after, and gives its memory back when it is closed."""
 
-    __slots__ = ("_memory", "_size", "encode", "finish", "flush")
+    __slots__ = ("_bytes_in", "_bytes_out", "_count", "_encoder", "_memory", "_size")
 
-    def __init__(self, encoder: StreamEncoder, memory: StreamMemory, size: int) -> None:
-        self.encode = encoder.encode
-        self.flush = encoder.flush
-        self.finish = encoder.finish
+    def __init__(self, encoder: StreamEncoder, memory: StreamMemory, size: int, count: Count) -> None:
+        self._encoder: StreamEncoder | None = encoder
         self._memory = memory
         self._size = size
+        self._count = count
+        self._bytes_in = self._bytes_out = 0
+
+    def encode(self, data: bytes) -> bytes:
+        if self._encoder is None:
+            return b""
+        out = self._encoder.encode(data)
+        self._bytes_in += len(data)
+        self._bytes_out += len(out)
+        return out
+
+    def flush(self) -> bytes:
+        out = b"" if self._encoder is None else self._encoder.flush()
+        self._bytes_out += len(out)
+        return out
+
+    def finish(self) -> bytes:
+        out = b"" if self._encoder is None else self._encoder.finish()
+        self._bytes_out += len(out)
+        return out
 
     def close(self) -> None:
         self._memory.give_back(self._size)
-        self.encode = _ended
-        self.flush = self.finish = _nothing
-
-
-def _ended(data: bytes) -> bytes:
-    return b""
-
-
-def _nothing() -> bytes:
-    return b""
+        self._encoder = None
+        self._count(Counted.COMPRESSED, 1)
+        self._count(Counted.COMPRESSION_IN, self._bytes_in)
+        self._count(Counted.COMPRESSION_OUT, self._bytes_out)
 
 
 class CompressionStage(Stage):
@@ -87,8 +104,8 @@ class CompressionStage(Stage):
 
     __slots__ = ("_makers", "_min_size", "_plans", "_preference", "_tags", "_types")
 
-    def __init__(self, config: Compression, memory: StreamMemory = WORKER) -> None:
-        self._makers = {name.encode(): _Maker(name, config.level, memory) for name in config.algorithms}
+    def __init__(self, config: Compression, memory: StreamMemory = WORKER, count: Count = count_nothing) -> None:
+        self._makers = {name.encode(): _Maker(name, config.level, memory, count) for name in config.algorithms}
         self._preference = tuple(self._makers)
         self._types = MediaTypes(config.types)
         self._min_size = config.min_size_bytes

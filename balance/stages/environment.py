@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from balance.config.model import HttpConfig
 from balance.config.route_model import RouteConfig
+from balance.model import Counted
 from balance.rate_limiting.bucket_table import BucketTable
 from balance.rate_limiting.moved_keys import MovedKeys
 from balance.security.key_set import JwksSource, KeySet, KeySets
@@ -21,6 +22,13 @@ class Moment(NamedTuple):
 
 
 NO_MOMENT: Final = Moment(0.0, 0.0)
+
+
+Count = Callable[[Counted, int], None]
+
+
+def count_nothing(what: Counted, number: int) -> None:
+    """For stages whose counts nobody wants."""
 
 
 def _stopped() -> float:
@@ -46,4 +54,5 @@ class StageEnvironment:
     moved: MovedKeys | None = None  # for limits that several machines share; None where there is no store for them
     key_set: Callable[[JwksSource], KeySet] = field(default_factory=lambda: KeySets.of_nobody().get)  # keys by URL
     limited: Callable[[str], Callable[[bool], None]] = _uncounted  # counts requests beyond a limit of that route
+    count: Count = count_nothing  # what a stage counts of its own
     shared: dict[str, object] = field(default_factory=dict, compare=False)  # what stages of several routes have in common

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balance.admin.metrics.totals import Totals
-from balance.model import Why
+from balance.model import Counted, Why
 from balance.retry.decision import NOT_RETRIED, RetryOutcome
 from balance.runtime import counters
 from balance.runtime.counters import Row
@@ -27,6 +27,7 @@ def spans() -> dict[str, range]:
     head["RETRIES_SKIPPED"] = range(counters.RETRIES_SKIPPED, counters.RETRIES_SKIPPED + len(NOT_RETRIED))
     head["REQUEST_SIZE"] = range(counters.REQUEST_SIZE, counters.REQUEST_SIZE + counters.SIZE_SUM + 1)
     head["RESPONSE_SIZE"] = range(counters.RESPONSE_SIZE, counters.RESPONSE_SIZE + counters.SIZE_SUM + 1)
+    head["STAGE_COUNTS"] = range(counters.STAGE_COUNTS, counters.STAGE_COUNTS + len(Counted))
     head["EXEMPLARS"] = range(counters.EXEMPLARS, counters.EXEMPLARS + counters.EXEMPLAR * counters.EXEMPLAR_ENTRIES)
     head["SERIES"] = range(counters.series_pairs(board()).start, counters.row_cells(SLOTS))
     for slot in range(SLOTS):
@@ -44,9 +45,7 @@ HEAD = ("PID", "BEAT_US", "CONNECTIONS", "CONNECTIONS_OPEN", "EXCHANGES_OPEN", "
         "LOG_LINES_LOST", "SERIES_LOST", "APPLIED_US", "CUT", "DIALS_FAILED_HERE", "PAUSES_SHORT", "PAUSES_FULL", "PAUSED",
         "CLIENTS_RECLAIMED", "LEAVING", "GENERATION", "PLACE", "STORE_STATE", "STORE_FAILURE", "STORE_LOOKUPS", "STORE_ERRORS",
         "STORE_WRITES_LOST", "LIMITS_STATE", "LIMITS_FAILURE", "LIMITS_BATCHES", "LIMITS_KEYS", "LIMITS_ERRORS",
-        "LIMITS_UNSHARED", "TLS_HANDSHAKES", "BUFFER_HELD", "COMPRESSED", "COMPRESSION_IN", "COMPRESSION_OUT",
-        "COMPRESSION_SKIPPED", "BUFFERED", "BUFFERED_BYTES", "BUFFER_OVERFLOWS", "AUTH_ASKED", "AUTH_ALLOWED", "AUTH_DENIED",
-        "AUTH_FAILED")  # fmt: skip
+        "LIMITS_UNSHARED", "TLS_HANDSHAKES", "BUFFER_HELD", "BUFFERED", "BUFFERED_BYTES", "BUFFER_OVERFLOWS")  # fmt: skip
 BLOCK = ("ACTIVE", "IDLE", "OPEN", "LEASES", "CONNECTS", "CONNECT_FAILURES", "RETRIES", "FAILURES", "SENT_BYTES",
          "RECEIVED_BYTES", "TRIALS", "TRIALS_PASSED", "TRIALS_FAILED", "BLAMED", "ABORTED", "CREDIT", "WANTED",
          "WAITING", "SESSIONS", "TCP_SESSIONS", "ROUTE_HITS", "ROUTE_LAST_US")  # fmt: skip

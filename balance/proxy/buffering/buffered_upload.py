@@ -76,6 +76,7 @@ class BufferedUpload(Upload):
         held, self._bytes = bytes(self._bytes), bytearray()
         self.is_waiting = False
         self.is_whole = self.is_done and is_short
+        self._budget.count_request(self.received, is_whole=self.is_whole)
         self.kept = held if self.is_whole or self._chunks is None else self._chunks.frame(held)
 
     def head(self, head: bytes) -> bytes:

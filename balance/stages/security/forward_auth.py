@@ -14,11 +14,11 @@ from typing import Final
 from balance.config.route_model import RouteConfig
 from balance.http1.fields import field_values, remove_named
 from balance.http1.hash_key import source_key
-from balance.model import Why
+from balance.model import Counted, Why
 from balance.routing.path_readings import has_dot_segments, normalized_path, path_readings
 from balance.security.forward_fields import CONDITIONAL, NEVER_PASSED, NOT_OF_DENIALS, SAID_BY_US
 from balance.security.settings import ForwardAuth
-from balance.stages.environment import StageEnvironment
+from balance.stages.environment import Count, StageEnvironment, count_nothing
 from balance.stages.request_context import RequestContext
 from balance.stages.security.authorization import Answer, Question
 from balance.stages.security.client_fields import folded, spellings, without_spellings
@@ -33,11 +33,12 @@ _NEVER: Final = spellings(NEVER_PASSED | CONDITIONAL | SAID_BY_US)
 class ForwardAuthStage(Stage):
     """The authorizer of one route."""
 
-    __slots__ = ("_allows", "_asked", "_for_backend", "_for_client", "_host", "_is_forwarding", "_names", "_path", "_pool",
-                 "_timeout_s")  # fmt: skip
+    __slots__ = ("_allows", "_asked", "_count", "_for_backend", "_for_client", "_host", "_is_forwarding", "_names", "_path",
+                 "_pool", "_timeout_s")  # fmt: skip
 
-    def __init__(self, settings: ForwardAuth, *, is_forwarding: bool) -> None:
+    def __init__(self, settings: ForwardAuth, count: Count = count_nothing, *, is_forwarding: bool) -> None:
         """`is_forwarding`: of an ambiguous path the normalized reading goes on."""
+        self._count = count
         self._pool = settings.pool
         self._path = settings.path.encode()
         self._host = settings.host
@@ -65,6 +66,7 @@ class ForwardAuthStage(Stage):
             context.rule = rule
             context.wake(self._decide(context, answer))
 
+        self._count(Counted.AUTH_ASKED, 1)
         if not context.ask(self._pool, question, done):
             return self._failed(context, "too many requests wait for the authorizer")
         return Wait(self._timeout_s, None if self._allows else _LATE)
@@ -101,6 +103,7 @@ class ForwardAuthStage(Stage):
         """What becomes of the request; None: it goes on."""
         status = answer.status
         if 200 <= status < 300:
+            self._count(Counted.AUTH_ALLOWED, 1)
             added = _lines(answer.lines, self._for_backend)
             if added:
                 context.use_fields(context.fields.with_lines(context.fields.forward + added))
@@ -109,10 +112,12 @@ class ForwardAuthStage(Stage):
             return None
         if not status or status == 304 or status >= 500:
             return self._failed(context, answer.detail or f"the authorizer answers {status}")
+        self._count(Counted.AUTH_DENIED, 1)
         lines = remove_named(answer.lines, NOT_OF_DENIALS)
         return Reply(status, Why.UNAUTHORIZED, f"the authorizer answers {status}", lines, answer.body)
 
     def _failed(self, context: RequestContext, detail: str) -> Reply | None:
+        self._count(Counted.AUTH_FAILED, 1)
         if self._allows:
             context.rule = RULE
             return None
@@ -127,4 +132,6 @@ def _lines(lines: bytes, names: tuple[tuple[bytes, bytes], ...]) -> bytes:
 def forward_auth_stage(route: RouteConfig, environment: StageEnvironment) -> ForwardAuthStage | None:
     """None where nobody is asked."""
     settings = route.security.forward_auth
-    return ForwardAuthStage(settings, is_forwarding=environment.http.normalize == "forward") if settings.enabled else None
+    if not settings.enabled:
+        return None
+    return ForwardAuthStage(settings, environment.count, is_forwarding=environment.http.normalize == "forward")

@@ -197,3 +197,16 @@ def test_it_judges_the_path_that_the_backend_gets(path: bytes, rejecting: bytes 
             assert isinstance(answer, Wait)
             assert asked.path == expected
             assert b"X-Forwarded-Uri: " + expected + b"?q=/../x\r\n" in asked.question.lines
+
+
+def test_questions_and_what_came_of_them_are_counted() -> None:
+    found: list[str] = []
+    settings = ForwardAuth(enabled=True, pool="auth")
+    environment = StageEnvironment("main", HttpConfig(), (), lambda: 0.0, count=lambda what, number: found.append(what.name))
+    stage = forward_auth_stage(RouteConfig("r", security=RouteSecurity(forward_auth=settings)), environment)
+    assert stage is not None
+    for answer in (GOOD, Answer(403, b""), Answer(500, b""), Answer(0, b"")):
+        decided(stage, context(), answer)
+    stage.on_request(context(has_room=False))
+    outcomes = ("AUTH_ALLOWED", "AUTH_DENIED", "AUTH_FAILED", "AUTH_FAILED", "AUTH_FAILED")
+    assert found == [each for outcome in outcomes for each in ("AUTH_ASKED", outcome)]
