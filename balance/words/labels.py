@@ -6,17 +6,20 @@ from typing import Final
 
 LABELS: Final[dict[str, str]] = {
     "action": "`refused`, or `reported` with `report_only`",
-    "backend": "a backend's name in the configuration; empty: none was chosen",
+    "backend": "a backend's name in the configuration; empty: none was chosen, or all of the pool, in histograms per pool",
     "certificate": "the file of a certificate",
     "class": "of the status: `1xx` to `5xx`",
     "crl": "the file of revocation lists",
-    "direction": "`in`: from clients; `out`: to them",
+    "direction": "`in`: from clients; `out`: to them; of compression `in` before it, `out` after it",
     "listener": "a listener's name; empty: our own certificate for backends; `admin`: the admin port",
     "method": "one of the common methods, or `other`: what clients make up makes no series",
+    "outcome": "of questions to authorizers: `allowed`, `denied`, `failed`",
     "pool": "a pool's name; empty: none was asked",
     "python": "Python's version",
     "reason": "one word of a fixed list: why there was no retry ([`retry`](#retry)), why callers wait (`descriptors`, "
-    "`max_clients`), why a connection was refused (`blocked`, `connections`, `rate`, `proxy_header`)",
+    "`max_clients`), why a connection was refused (`blocked`, `connections`, `rate`, `proxy_header`), "
+    "why a request to the admin port was (`bad_request`, `no_token`, `wrong_token`, `too_many_guesses`, `read_only_token`, "
+    "`forbidden`)",
     "result": "of handshakes `ok` or the `tls_` words without `tls_`; of reloads `success`, `failure`, `unchanged`; of "
     "fetches `ok`, `failure`",
     "route": "a route's name in the configuration; empty: none",
