@@ -58,6 +58,16 @@ def test_every_query_has_a_letter_of_its_own() -> None:
         assert letters or panel["type"] == "row", panel["title"]
 
 
+def test_a_table_has_a_named_column_with_a_unit_for_each_query() -> None:
+    for panel in panels():
+        if panel["type"] == "table":
+            columns = panel["transformations"][1]["options"]["renameByName"]
+            letters = [target["refId"] for target in panel["targets"]]
+            assert list(columns) == ([f"Value #{letter}" for letter in letters] if len(letters) > 1 else ["Value"])
+            overridden = {each["matcher"]["options"] for each in panel["fieldConfig"]["overrides"]}
+            assert set(columns.values()) <= overridden <= set(columns.values()) | {"backend"}
+
+
 def test_no_panel_lies_on_another() -> None:
     """Those of a closed row are on the page once it is open, and then below it."""
     places = [(panel["title"], panel["gridPos"]) for panel in panels()]

@@ -41,7 +41,8 @@ BACKENDS = Row(
         ),
         Panel(
             "Backends now",
-            "Summed over instances; ready is on how many of them it is. With per-pool histograms p99 is in a line of the pool.",
+            "Summed over instances; ready is on how many of them it is. A click on a name shows that backend alone."
+            " With per-pool histograms p99 is in a line of the pool.",
             (
                 (f"sum by (pool, backend) (balance_backend_healthy{{{BACKEND}}})", ""),
                 (f"sum by (pool, backend) (balance_backend_connections{{{BACKEND}}})", ""),
@@ -53,12 +54,12 @@ BACKENDS = Row(
             kind="table",
             width=24,
             columns=(
-                ("ready", "ready"),
-                ("active", "active"),
-                ("requests", "requests/s"),
-                ("failures", "failures/s"),
-                ("retries", "retries/s"),
-                ("p99", "p99 in s"),
+                ("ready", "short"),
+                ("active", "short"),
+                ("requests", "reqps"),
+                ("failures", "reqps"),
+                ("retries", "reqps"),
+                ("p99", "s"),
             ),
         ),
         Panel(

@@ -10,12 +10,12 @@ from typing import Any
 
 from panel import INSTANCE, POOL, Panel, Row
 from rows import ROWS
+from table_columns import LETTERS, one_table, overrides
 
 DATASOURCE = {"type": "prometheus", "uid": "balance-prometheus"}  # as in provisioning/datasources/balance.yml
 SCHEMA_VERSION = 39  # Grafana 10.4 and 11
 HEIGHTS = {"stat": 4, "timeseries": 8, "state-timeline": 8, "table": 9}
 GREY, GREEN, RED = "text", "green", "red"
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def dashboard() -> dict[str, Any]:
@@ -82,12 +82,12 @@ def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
         "description": panel.description,
         "datasource": DATASOURCE,
         "gridPos": place,
-        "fieldConfig": {"defaults": _defaults(panel), "overrides": []},
+        "fieldConfig": {"defaults": _defaults(panel), "overrides": overrides(panel)},
         "options": OPTIONS[panel.kind],
         "targets": [_target(LETTERS[index], *query, panel) for index, query in enumerate(panel.queries)],
     }
     if panel.kind == "table":
-        made["transformations"] = _one_table(panel)
+        made["transformations"] = one_table(panel)
     return made
 
 
@@ -132,18 +132,6 @@ def _defaults(panel: Panel) -> dict[str, Any]:
             "stacking": {"mode": "normal" if panel.is_stacked else "none", "group": "A"},
         }
     return made
-
-
-def _one_table(panel: Panel) -> list[dict[str, Any]]:
-    """One line for each set of labels, a column for each query."""
-    names = {
-        f"Value #{LETTERS[index]}" if len(panel.queries) > 1 else "Value": name for index, (_, name) in enumerate(panel.columns)
-    }
-    hidden = dict.fromkeys(("Time", *panel.hidden), True)
-    return [
-        {"id": "merge", "options": {}},
-        {"id": "organize", "options": {"excludeByName": hidden, "indexByName": {}, "renameByName": names}},
-    ]
 
 
 def _variable(name: str, family: str, selector: str) -> dict[str, Any]:

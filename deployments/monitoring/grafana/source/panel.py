@@ -24,7 +24,7 @@ class Panel:
     is_stacked: bool = False
     thresholds: tuple[tuple[float | None, str], ...] = ()  # (from, colour)
     values: tuple[tuple[int, str, str], ...] = ()  # (value, what it is called, colour)
-    columns: tuple[tuple[str, str], ...] = ()  # of a table: (the query's name, as a reader calls it)
+    columns: tuple[tuple[str, str], ...] = ()  # of a table: the title and unit of each query
     hidden: tuple[str, ...] = ()  # of a table
 
 

@@ -134,8 +134,8 @@ PROCESSES = Row(
                 (f"time() - max by (instance) (process_start_time_seconds{{{INSTANCE}}} {OURS})", ""),
             ),
             kind="table",
-            columns=(("info", "info"), ("generation", "generation"), ("up", "up for s")),
-            hidden=("Value #A",),
+            columns=(("info", "short"), ("generation", "short"), ("up for", "s")),
+            hidden=("info",),
         ),
     ),
 )
@@ -156,7 +156,7 @@ CERTIFICATES = Row(
             "table",
             12,
             thresholds=((None, "red"), (14 * 86400, "green")),
-            columns=(("ends", "ends in"),),
+            columns=(("ends in", "s"),),
         ),
         Panel(
             "Handshakes",
