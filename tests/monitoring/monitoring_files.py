@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ def queries() -> list[Query]:
     return [Query(each["title"], one["expr"], one["legendFormat"]) for each in panels() for one in each.get("targets", ())]
 
 
+@functools.cache
 def rules() -> list[dict[str, Any]]:
     """Of all files."""
     files = sorted((FOLDER / "rules").glob("*.yml"))

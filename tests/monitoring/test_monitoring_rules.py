@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
 from pathlib import Path
@@ -22,6 +23,7 @@ TESTS = sorted((FOLDER / "tests").glob("*.yml"))
 SERVES_ANYWAY = {"validate", "serve"}
 
 
+@functools.cache
 def names_of_tests() -> list[str]:
     return [test["name"] for file in TESTS for test in yaml.safe_load(file.read_text())["tests"]]
 
