@@ -13,7 +13,8 @@ def overrides(panel: Panel) -> list[dict[str, Any]]:
     """Of a table: each column's unit, and what a click on a backend's name does."""
     made = [_override(title, "unit", unit) for title, unit in panel.columns]
     if panel.columns and "(pool, backend)" in panel.queries[0][0]:
-        url = "/d/balance?${instance:queryparam}&var-pool=${__data.fields.pool}&var-backend=${__data.fields.backend}"
+        chosen = "&".join(f"var-{name}=${{__data.fields.{name}:percentencode}}" for name in ("pool", "backend"))
+        url = f"/d/balance?${{instance:queryparam}}&{chosen}"
         made.append(_override("backend", "links", [{"title": "This backend alone", "url": url}]))
     return made
 
