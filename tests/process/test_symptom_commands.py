@@ -96,8 +96,10 @@ def test_each_line_of_the_access_log_is_counted_and_what_has_none_is_counted_too
     _, text = troubled.instance.get("/metrics", troubled.instance.admin_port)
     samples = re.findall(r'(?m)^balance_requests_ended_total\{why="(\w+)"\} (\d+)', text)
     counted = Counter({why: int(float(count)) for why, count in samples})
-    assert counted - lines == Counter({"blocked": 1, "tls_not_tls": 1})
+    assert counted - lines == Counter({"blocked": 1, "tls_not_tls": 1, "proxy_header": 1})
     assert lines - counted == Counter()
+    paths = Counter(json.loads(line)["path"] for line in troubled.access.splitlines())
+    assert (paths["/copied"], paths["/app/ws"]) == (1, 2)  # no line for the copy; one for the request and one for its tunnel
 
 
 def test_the_first_command_of_every_word_works(troubled: TroubledInstance) -> None:

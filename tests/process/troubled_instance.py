@@ -15,6 +15,7 @@ EXAMPLES = Path(__file__).parents[2] / "deployments" / "examples"
 REPLIES = {
     b"/broken": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
     b"/cut": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
+    b"/ws": b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n",
     b"/500": b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
 }
 FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -30,12 +31,14 @@ listeners:
         - {{name: out, path: /out, pool: out}}
         - {{name: held, path: /slow, pool: app}}
         - {{name: moved, path: /moved, redirect: {{to: /}}}}
+        - {{name: copied, path: /copied, pool: app, policy: {{mirror: {{pool: dead}}}}}}
         - {{name: app, path_prefix: /app, pool: app}}
   - {{name: database, mode: tcp, listen: "127.0.0.1:0", pool: app}}
   - name: secure
     listen: "127.0.0.1:0"
     pool: app
     tls: {{certificates: [{{cert_file: {certificates}/example.crt, key_file: {certificates}/example.key}}]}}
+  - {{name: behind, listen: "127.0.0.1:0", pool: app, proxy_protocol: {{accept: true, trusted: [127.0.0.0/8]}}}}
 pools:
   app: {{backends: [{{name: a1, address: "{good}"}}, {{name: a2, address: "{good_too}"}}]}}
   dead: {{backends: [{{name: d1, address: "127.0.0.1:{nobody}"}}]}}
@@ -90,7 +93,8 @@ class TroubledInstance:
         for cause in (self._orders, self._requests, self._connections, self._reloads, self._crash):
             cause()
         (folder / "config.yaml").write_text(text.replace("name: a2,", "name: a2, weight: 3,"))
-        until(lambda: '"TCP"' in self.access, "the session's line")
+        until(lambda: '"TCP"' in self.access and '"TUNNEL"' in self.access, "the ends of a session and a tunnel")
+        until(lambda: self.instance.metric("balance_mirror_dropped_total") == 1, "the copy that nobody took")
         (folder / "balance.log").write_text(self.instance.log + "\n")
 
     @property
@@ -111,7 +115,7 @@ class TroubledInstance:
         self.instance.command("block", "127.0.0.9")
 
     def _requests(self) -> None:
-        for path in ["/app", "/app", "/dead", "/half", "/half", "/out", "/slow", "/app/500", "/nowhere", "/moved"]:
+        for path in ["/app", "/app", "/dead", "/half", "/half", "/out", "/slow", "/app/500", "/nowhere", "/moved", "/copied"]:
             self.instance.get(path, self._port("main"))
         with contextlib.suppress(Exception):  # an incomplete reply
             self.instance.get("/app/cut", self._port("main"))
@@ -119,10 +123,13 @@ class TroubledInstance:
         self._say("main", b"GET /app/broken HTTP/1.1\r\nHost: a\r\nX-Request-ID: ID\r\nConnection: close\r\n\r\n")
 
     def _connections(self) -> None:
+        self._say("main", b"GET /app/ws HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n", ends=True)
+        self._say("main", b"")
         self._say("secure", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         self._say("database", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", ends=True)
-        with contextlib.suppress(OSError):
-            self._say("main", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", source="127.0.0.9")
+        for listener, source in (("behind", "127.0.0.1"), ("main", "127.0.0.9")):  # no PROXY header; blocked
+            with contextlib.suppress(OSError):
+                self._say(listener, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", source)
         self.instance.saying("may not connect by the access lists")
 
     def _reloads(self) -> None:
@@ -142,8 +149,11 @@ class TroubledInstance:
         return int(self.instance.ask("/status")[1]["workers"][0]["pid"])
 
     def _say(self, listener: str, data: bytes, source: str = "127.0.0.1", *, ends: bool = False) -> None:
+        """Send and read to the end; `ends`: to the first bytes of a reply. Without data: connect and leave."""
         with socket.create_connection(("127.0.0.1", self._port(listener)), 10, (source, 0)) as client:
             client.sendall(data)
+            if not data:
+                return
             if ends:
                 client.recv(65536)
                 return
