@@ -29,8 +29,9 @@ class Monitored:
 
     def __init__(self, folder: Path) -> None:
         self.one, self.two, self.third = Origin("one"), Origin("two"), Origin("three")
-        self.fragile, self.shaky = FailingBackend("fragile"), FailingBackend("shaky")
-        for backend in (self.fragile, self.shaky):
+        self.fragile, self.shaky, self.slow = FailingBackend("fragile"), FailingBackend("shaky"), FailingBackend("slow")
+        self.is_slow = False
+        for backend in (self.fragile, self.shaky, self.slow):
             backend.is_failing = False
             backend.released.set()
         self.ports = {name: free_port() for name in LISTENERS}
@@ -65,6 +66,7 @@ class Monitored:
                             },
                             {"name": "fragile", "path_prefix": "/fragile", "pool": "fragile"},
                             {"name": "shaky", "path_prefix": "/shaky", "pool": "shaky"},
+                            {"name": "slow", "path_prefix": "/slow", "pool": "slow"},
                             {"name": "rest"},
                         ]
                     },
@@ -111,6 +113,7 @@ class Monitored:
                     "retry": {"budget": {"ratio": 1, "min_per_second": 1000}},
                     "health_check": off,
                 },
+                "slow": {"backends": [{"name": "slow", "address": self.slow.address}], "health_check": off},
                 "bytes": {"backends": [{"name": "raw", "address": self.third.address}]},
             },
         }
@@ -121,7 +124,7 @@ class Monitored:
 
     def load(self) -> None:
         """Clients of each kind, until the end."""
-        for work in (self._web, self._fragile, self._secure, self._bytes):
+        for work in (self._web, self._fragile, self._slow, self._secure, self._bytes):
             thread = threading.Thread(target=self._again, args=(work,), daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -143,6 +146,12 @@ class Monitored:
 
     def _fragile(self) -> None:
         self._ask("/fragile", "/fragile")
+
+    def _slow(self) -> None:
+        if self.is_slow:
+            self.slow.released.clear()
+            threading.Timer(1.5, self.slow.released.set).start()
+        self._ask("/slow")
 
     def _secure(self) -> None:
         context = ssl.create_default_context()
@@ -199,7 +208,7 @@ class Monitored:
             thread.join()
         self.leave()
         self.instance.destroy()
-        for backend in (self.fragile, self.shaky):
+        for backend in (self.fragile, self.shaky, self.slow):
             backend.stop()
         for origin in (self.one, self.two, self.third):
             with contextlib.suppress(OSError):
