@@ -39,6 +39,7 @@ COMMANDS = {
     # What follows talks to a running instance.
     "status": CommandEntry("balance.cli.admin.status_commands:status_command", "How it is doing: processes, listeners, pools."),
     "backends": CommandEntry("balance.cli.admin.status_commands:backends_command", "How every backend stands, and why."),
+    "top": CommandEntry("balance.cli.top.command:top_command", "A live view: traffic, backends, why."),
     "generations": CommandEntry(
         "balance.cli.admin.status_commands:generations_command", "The configurations that are remembered."
     ),

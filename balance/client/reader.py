@@ -10,6 +10,7 @@ from balance.client import documents
 from balance.client.decoding import decode, decode_each
 from balance.client.errors import BadReplyError
 from balance.client.events import EventStream, Message
+from balance.client.state_stream import StateStream
 from balance.client.transport import Transport, backend_path, operation
 
 
@@ -106,6 +107,24 @@ class Reader(Transport):
             raise BadReplyError("/events: a list of events should be there")
         return tuple(event_of(each, "/events") for each in document["events"])
 
+    @operation("GET /dashboard/state")
+    def state(self) -> dict[str, Any]:
+        """All that the dashboard shows, at one moment: rates, percentiles, shares, why backends are out."""
+        return self.get("/dashboard/state", expected="backends")
+
+    @operation("GET /dashboard/history")
+    def history(self) -> dict[str, Any]:
+        """The totals of the last ten minutes, as columns."""
+        return self.get("/dashboard/history", expected="at")
+
+    @operation("GET /dashboard/stream")
+    def watch(self, *, reconnect: bool = True, patience_s: float = math.inf) -> StateStream:
+        """The state, about once a second. It connects again as `events` does; BusyError where too many look already."""
+        messages = EventStream(
+            lambda last: self.open_stream("/dashboard/stream", last), _as_it_is, reconnect=reconnect, patience_s=patience_s
+        )
+        return StateStream(messages)
+
     @operation("GET /metrics")
     def metrics(self, accept: str = "text/plain") -> str:
         """The figures, as Prometheus reads them; `accept` chooses the format."""
@@ -134,6 +153,10 @@ def event_of(value: Any, where: str) -> documents.Event:
     known = ("number", "at", "kind", "text")
     fields = {key: each for key, each in value.items() if key not in known} if isinstance(value, dict) else {}
     return decode(documents.Event, value | {"fields": fields} if isinstance(value, dict) else value, where, value)
+
+
+def _as_it_is(message: Message) -> Message:
+    return message
 
 
 def _event(message: Message) -> documents.Event:

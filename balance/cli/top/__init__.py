@@ -1,0 +1,1 @@
+"""`balance top`: a running instance on a terminal, as it changes."""
