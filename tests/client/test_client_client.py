@@ -24,7 +24,7 @@ from balance.config import load_text
 # What pages are made of, for browsers, which have the session that a program has not.
 FOR_BROWSERS = {
     "GET /",
-    "GET /dashboard/assets/{name}",
+    "GET /dashboard/assets/{file}",
     "GET /dashboard/session",
     "POST /dashboard/session",
     "DELETE /dashboard/session",

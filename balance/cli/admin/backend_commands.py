@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from balance.cli.admin.admin_options import Command, admin_option, dry_run_option, examples, json_option
-from balance.cli.admin.tables import show, show_json, show_outcome, show_warnings
+from balance.cli.admin.tables import show, show_json, show_outcome, show_warnings, state_text
 from balance.cli.admin.wait_option import check_wait, wait_drained, wait_options
 from balance.cli.main import INTERRUPTED
 from balance.client import BackendChange, Client
@@ -67,16 +67,7 @@ def no_options(command: Command) -> Command:
 
 def _show_state(change: BackendChange) -> None:
     """Print the new state and warnings."""
-    match change.state:
-        case "unknown":
-            text = "enabled: the next check decides"
-        case "unchecked":
-            text = "enabled"
-        case "maintenance":
-            text = "in maintenance"
-        case word:
-            text = word
-    show([f"backend {change.full_name} is {text}"])
+    show([f"backend {change.full_name} is {state_text(change.state)}"])
     show_warnings(change.warnings)
 
 

@@ -36,6 +36,12 @@ def time_text(time: datetime | None) -> str | None:
     return None if time is None else time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def state_text(state: str) -> str:
+    """A backend's state after an order, in words."""
+    known = {"unknown": "enabled: the next check decides", "unchecked": "enabled", "maintenance": "in maintenance"}
+    return known.get(state, state)
+
+
 def show(lines: Iterable[str]) -> None:
     """Print them."""
     for line in lines:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 from balance.cli.admin.refusals import hint
+from balance.cli.admin.tables import state_text
 from balance.cli.top.view import Question, View
 from balance.client import BackendChange, Client, ClientError
 
@@ -26,7 +27,7 @@ class Orders:
                 change = self._client.change_backend(question.key, state=question.state, dry_run=True)
             except ClientError as error:
                 return _refused(question, error)
-            said = change.preview or f"{question.verb} {question.name}: it is {change.state} now."
+            said = change.preview or question.outlook
             text = " ".join([said, *change.warnings])
 
             def show(view: View) -> None:
@@ -71,4 +72,4 @@ def _refused(question: Question, error: ClientError) -> Callable[[View], None]:
 
 
 def _done_text(change: BackendChange) -> str:
-    return "; ".join([f"{change.full_name} is {change.state}", *change.warnings])
+    return "; ".join([f"{change.full_name} is {state_text(change.state)}", *change.warnings])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from balance.cli.top.rows import BackendRow, Row, backend_rows, filtered, pool_rows, section, sorted_rows
+from balance.client.printable import printable
 
 BACKEND_SORTS: Final = ("", "name", "state", "circuit", "weight", "share", "active", "rate", "p50_s", "p99_s", "errors")
 POOL_SORTS: Final = ("", "name", "algorithm", "ready", "active", "waiting", "rate", "p50_s", "p99_s", "errors")
@@ -56,6 +57,7 @@ class Question:
     state: State
     verb: str
     version: str
+    outlook: str = ""  # what it would mean by what is shown here; the instance may know better
     preview: str = ""  # what it would mean; "" until that is known
     is_asked: bool = True  # False: it was confirmed, and its answer is waited for
 
@@ -197,8 +199,18 @@ class View:
             self.message = "no orders while there is no contact"
             return None
         state, verb = ORDERS[key]
-        self.question = Question(row.key, row.name, state, verb, row.version)
+        self.question = Question(row.key, row.name, state, verb, row.version, self._outlook(row, state))
         return Ask.PREVIEW
+
+    def _outlook(self, row: BackendRow, state: State) -> str:
+        if state == "enable":
+            return f"It is {row.state}; it gets new requests again, where there are checks after they have passed."
+        others = [each for each in backend_rows(self.state, {}) if each.pool == row.pool and each.key != row.key]
+        ready = sum(1 for each in others if not each.is_out)
+        left = f"{ready} of {len(others)} others of pool {printable(row.pool)} take its requests"
+        if not ready:
+            left = f"NOBODY ELSE of pool {printable(row.pool)} takes traffic: what is new there is refused"
+        return f"{left}; {row.active or 0:.0f} under way there may end."
 
     def _answer(self, key: str) -> Ask | None:
         assert self.question is not None

@@ -58,6 +58,7 @@ def test_an_order_is_asked_for_and_confirmed() -> None:
     assert press(found, "d") is Ask.PREVIEW
     assert isinstance(found.question, Question)
     assert (found.question.key, found.question.state, found.question.version) == ("app/b2", "drain", "v2")
+    assert found.question.outlook == "1 of 1 others of pool app take its requests; 0 under way there may end."
     assert press(found, "x", "j", "d", "enter") is None
     assert found.question is not None and found.selected == "app/b2"
     assert press(found, "y") is Ask.ORDER
@@ -71,6 +72,12 @@ def test_an_order_that_is_not_confirmed_is_none() -> None:
         press(found, "m")
         assert press(found, key) is None
         assert (found.question, found.message) == (None, "app/b1 is left as it is")
+
+
+def test_draining_the_last_is_said_in_capitals() -> None:
+    found = view()
+    press(found, "d")
+    assert found.question is not None and found.question.outlook.startswith("NOBODY ELSE of pool app takes traffic")
 
 
 def test_no_order_where_it_makes_no_sense() -> None:
