@@ -35,11 +35,14 @@ class Problem:
 
 
 class ConfigError(BalanceError):
-    """The configuration is invalid. `problems` has every problem found, in the order of the file."""
+    """The configuration is invalid. `problems` has every problem found, in the order of the file; `warnings` what else was,
+    where all of it could be read.
+    """
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem], warnings: Sequence[Problem] = ()) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(problems)
+        self.warnings = tuple(warnings)
 
 
 class StartError(BalanceError):

@@ -8,7 +8,8 @@ import ssl
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from balance.config.model import BackendConfig, Config, PoolConfig
+from balance.config.loading import Loaded
+from balance.config.model import BackendConfig, PoolConfig
 from balance.errors import Problem
 from balance.tls.backend_context import backend_context, server_name
 from balance.tls.backend_failure import failure_of
@@ -30,18 +31,22 @@ class BackendVerdict:
     tls: str = ""  # what was agreed on, in words; "" for a plain backend
 
 
-def check_backends(config: Config) -> tuple[BackendVerdict, ...]:
+def check_backends(loaded: Loaded) -> tuple[BackendVerdict, ...]:
     """Connect to each backend once."""
-    contexts = {pool.tls: _context(pool.tls) for pool in config.pools if _has_tls(pool)}
-    named = [(f"{pool.name}.{backend.name}", pool, backend) for pool in config.pools for backend in pool.backends]
+    pools = loaded.config.pools
+    contexts = {pool.tls: _context(pool.tls) for pool in pools if _has_tls(pool)}
+    named = [(number, position) for number, pool in enumerate(pools) for position in range(len(pool.backends))]
     if not named:
         return ()
 
-    def verdict(name: str, pool: PoolConfig, backend: BackendConfig) -> BackendVerdict:
+    def verdict(number: int, position: int) -> BackendVerdict:
+        pool = pools[number]
+        backend = pool.backends[position]
         made = contexts[pool.tls] if pool.tls.is_for(backend.scheme) else None
         reason, tls = _connect(pool, backend, made)
-        message = f"backend {backend.address} can't be reached: {reason}"
-        return BackendVerdict(name, Problem(config.source, 0, 0, name, message) if reason else None, tls)
+        name = f"{pool.name}.{backend.name}"
+        message = f"{name} at {backend.address} can't be reached: {reason}"
+        return BackendVerdict(name, loaded.backend_problem(number, position, message) if reason else None, tls)
 
     with ThreadPoolExecutor(min(MAX_CONCURRENT, len(named))) as threads:
         return tuple(threads.map(lambda each: verdict(*each), named))

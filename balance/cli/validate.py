@@ -85,13 +85,13 @@ def _check(file: str, check_backends: bool) -> FileReport:
     except UnreadableError as error:
         return FileReport(file, UNREADABLE, error.problems)
     except ConfigError as error:
-        return FileReport(file, INVALID, error.problems)
+        return FileReport(file, INVALID, error.problems, error.warnings)
     errors: tuple[Problem, ...] = ()
     secured: tuple[str, ...] = ()
     if check_backends:
         from balance.cli.backend_check import check_backends as connect
 
-        verdicts = connect(loaded.config)
+        verdicts = connect(loaded)
         errors = tuple(verdict.problem for verdict in verdicts if verdict.problem is not None)
         secured = tuple(f"{verdict.name}: {verdict.tls}" for verdict in verdicts if verdict.tls)
     return FileReport(file, INVALID if errors else VALID, errors, loaded.warnings, loaded.config, secured)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
-from balance.config.build import build
+from balance.config.build import KeyPaths, build
 from balance.config.checking.validation import errors
 from balance.config.checking.warnings import warnings
 from balance.config.cpus import cpu_count
@@ -39,6 +39,11 @@ class Loaded:
 
     config: Config
     warnings: tuple[Problem, ...]
+    paths: KeyPaths = field(repr=False, compare=False)  # where its parts stand in the file
+
+    def backend_problem(self, pool: int, backend: int, message: str) -> Problem:
+        """A problem with the backend of these numbers, as `--check-backends` finds some."""
+        return self.paths.document.problem((*self.paths.pools[pool], "backends", backend), message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,7 @@ def load_with_changes(
             raise
         listed = ", ".join(map(str, changes))
         message = f"the file alone is good; laid over it: {listed} (`balance reload --discard-changes` forgets them)"
-        raise ConfigError([*error.problems, Problem(ORIGIN, 0, 0, "", message)]) from None
+        raise ConfigError([*error.problems, Problem(ORIGIN, 0, 0, "", message)], error.warnings) from None
 
 
 def _is_valid(text: str, file: str, env: Mapping[str, str]) -> bool:
@@ -127,8 +132,22 @@ def check(document: Document, problems: list[Problem], served: Served = NOTHING_
     problems += pems.problems
     cpus = cpu_count()
     config, paths = build(root, document, pages, cpus, lists, files, pems.texts)
+    is_read = not problems  # else the rest is of something that the file does not say
     problems += errors(config, paths)
     if problems:
-        raise ConfigError(sorted(dict.fromkeys(problems), key=lambda problem: (problem.line, problem.column)))
+        raise ConfigError(_in_order(problems), _warnings_beside(config, paths, cpus) if is_read else ())
     found = [*warnings(config, paths, cpus), *pems.kept]
-    return Loaded(config, tuple(sorted(found, key=lambda problem: (problem.line, problem.column))))
+    return Loaded(config, _in_order(found), paths)
+
+
+def _warnings_beside(config: Config, paths: KeyPaths, cpus: int) -> tuple[Problem, ...]:
+    """The warnings of a file that has errors, too; none where these are in the way of finding them."""
+    try:
+        return _in_order(warnings(config, paths, cpus))
+    except Exception:  # what is wrong with it is said
+        return ()
+
+
+def _in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """As the file has them, each once."""
+    return tuple(sorted(dict.fromkeys(problems), key=lambda problem: (problem.line, problem.column)))

@@ -137,7 +137,7 @@ class WorkerContext:
         self.turns = Turns(loop)
         self.wheel = TimerWheel(now)
         self.short_of_resources = ThrottledWarning(1.0)
-        self.unreadable_replies: dict[str, ThrottledWarning] = {}  # by backend
+        self.unreadable_replies: dict[str, ThrottledWarning] = {}  # by pool/backend
         self.descriptors = DescriptorLimit()
         self.resolver = Resolver(loop)
         self.response_reader = ResponseReader()
@@ -199,18 +199,19 @@ class WorkerContext:
             monotonic(), f"connections to backends can't be made for want of resources here: {error.detail}", request_id
         )
 
-    def handshake_failed(self, backend: Backend, detail: str, request_id: bytes = b"") -> None:
+    def handshake_failed(self, backend: Backend, error: UpstreamError, request_id: bytes = b"") -> None:
         """Log a TLS handshake that failed, at most once a second for each backend."""
-        self.reply_not_understood(backend, detail, request_id)
+        self.reply_not_understood(backend, f"{error.why.word}: {error.detail}", request_id)
 
     def reply_not_understood(self, backend: Backend, detail: str, request_id: bytes = b"") -> None:
         """Log a reply that could not be parsed, at most once a second for each backend."""
-        warning = self.unreadable_replies.get(backend.name)
+        name = f"{backend.pool_name}/{backend.name}"
+        warning = self.unreadable_replies.get(name)
         if warning is None:
             if len(self.unreadable_replies) >= MAX_WARNED_OF:
                 self.unreadable_replies.clear()
-            warning = self.unreadable_replies[backend.name] = ThrottledWarning(1.0)
-        warning.say(monotonic(), f"backend {backend.name} at {backend.address}: {detail}", request_id)
+            warning = self.unreadable_replies[name] = ThrottledWarning(1.0)
+        warning.say(monotonic(), f"backend {name} at {backend.address}: {detail}", request_id)
 
     def request_crashed(self, request_id: bytes) -> None:
         """Log that a request met a bug of ours: the traceback, which others log, does not name it."""

@@ -102,7 +102,7 @@ class Backend(Limited):
     """A backend with its state; kept across snapshots as long as its pool, name and address are configured."""
 
     __slots__ = ("address", "gate", "health", "idle", "idle_time", "is_backup", "is_ready", "name", "open_count", "phase",
-                 "proxy_protocol", "races", "region", "slow_start", "state", "tls")  # fmt: skip
+                 "pool_name", "proxy_protocol", "races", "region", "slow_start", "state", "tls")  # fmt: skip
 
     def __init__(
         self,
@@ -111,9 +111,11 @@ class Backend(Limited):
         idle_timeout_s: float | None = None,
         proxy_protocol: str = "",
         tls: UpstreamTls | None = None,
+        pool_name: str = "",
     ) -> None:
         super().__init__(slot, Load(config.weight, identity=config.name.encode()), config.max_connections)
         self.name = config.name
+        self.pool_name = pool_name  # for the log
         self.address = config.address
         self.is_backup = config.backup  # used when no backend that is not a backup is ready
         self.region = config.region

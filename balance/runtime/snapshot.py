@@ -183,7 +183,7 @@ def prepare(
             backend = living.get(slot)
             tls = contexts.of(pool, each, None if backend is None else backend.tls)
             if backend is None:
-                backend = Backend(each, slot, idle_s, pool.proxy_protocol.version, tls)
+                backend = Backend(each, slot, idle_s, pool.proxy_protocol.version, tls, pool.name)
             else:
                 settings.append((backend, each, idle_s, tls))
             backends.append(backend)

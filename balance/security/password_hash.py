@@ -100,8 +100,16 @@ def _decoded(text: str) -> bytes:
         raise ValueError("a scrypt hash whose salt or key is no base64") from None
 
 
+class WrongLineError(ValueError):
+    """What is wrong with the `line` of that number."""
+
+    def __init__(self, line: int, why: str) -> None:
+        super().__init__(why)
+        self.line = line
+
+
 def parse_htpasswd(text: str) -> tuple[tuple[str, str], ...]:
-    """(user, hash) of each line. ValueError with the number of the first wrong line."""
+    """(user, hash) of each line. WrongLineError for the first one that is wrong."""
     users: dict[str, str] = {}
     for number, line in enumerate(text.split("\n"), 1):
         line = line.strip()
@@ -109,12 +117,12 @@ def parse_htpasswd(text: str) -> tuple[tuple[str, str], ...]:
             continue
         user, colon, hashed = line.partition(":")
         if not colon or not user or not user.isprintable():
-            raise ValueError(f"line {number} is not user:hash")
+            raise WrongLineError(number, "is not user:hash")
         if user in users:
-            raise ValueError(f"line {number}: {user!r} is there twice")
+            raise WrongLineError(number, f"{user!r} is there twice")
         try:
             PasswordHash(hashed)
         except ValueError as error:
-            raise ValueError(f"line {number}, {user!r}: {error}") from None
+            raise WrongLineError(number, f"{user!r}: {error}") from None
         users[user] = hashed
     return tuple(users.items())

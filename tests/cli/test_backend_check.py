@@ -31,10 +31,10 @@ backends:
   - {{address: "127.0.0.1:{port}"}}
   - {{name: gone, address: "unix:{tmp_path}/gone"}}
 """
-        found = check_backends(load_text(text, "f.yaml", {}).config)
+        found = check_backends(load_text(text, "f.yaml", {}))
     assert [str(verdict.problem) for verdict in found if verdict.problem is not None] == [
-        f"f.yaml: default.backend-3: backend 127.0.0.1:{port} can't be reached: Connection refused",
-        f"f.yaml: default.gone: backend unix:{tmp_path}/gone can't be reached: No such file or directory",
+        f"f.yaml:5:5: backends[2]: default.backend-3 at 127.0.0.1:{port} can't be reached: Connection refused",
+        f"f.yaml:6:5: backends[3]: default.gone at unix:{tmp_path}/gone can't be reached: No such file or directory",
     ]
 
 
@@ -62,7 +62,7 @@ tls:
     client_cert_file: {client.cert}
     client_key_file: {client.key}
 """
-        found = check_backends(load_text(text, "f.yaml", {}).config)
+        found = check_backends(load_text(text, "f.yaml", {}))
     assert [verdict.tls for verdict in found] == ["TLSv1.3, its certificate is for app.internal", "", ""]
     reached = "f.yaml: default.{}: backend {} can't be reached: {}"
     assert [str(verdict.problem) for verdict in found if verdict.problem is not None] == [

@@ -90,6 +90,14 @@ def test_warnings_are_shown_and_do_not_fail(tmp_path: Path) -> None:
     assert result.stderr.startswith(f"warning: {file}:5:30: security.trusted_proxies[0]: 0.0.0.0/0 is everybody")
 
 
+def test_a_mistake_hides_no_warning(tmp_path: Path) -> None:
+    text = f"{VALID}health_check: {{enabled: true, interval: 2s}}\nsecurity: {{basic_auth: {{enabled: true}}}}\n"
+    done = run(written(tmp_path / "both.yaml", text))
+    assert done.return_value == 1
+    assert "basic_auth: has no users" in done.output
+    assert "warning: " in done.output and "checks of one backend would overlap" in done.output
+
+
 def test_several_files_each_say_their_name_and_the_worst_decides(valid: str, wrong: str) -> None:
     result = run(valid, wrong)
     assert result.return_value == 1
@@ -127,7 +135,7 @@ def test_backends_that_do_not_answer_are_errors_when_asked_for(tmp_path: Path) -
         assert run("--check-backends", file).return_value == 0
     result = run("--check-backends", file)
     assert result.return_value == 1
-    assert f"backend 127.0.0.1:{port} can't be reached: Connection refused" in result.stderr
+    assert f"backends[0]: default.a at 127.0.0.1:{port} can't be reached: Connection refused" in result.stderr
 
 
 def test_the_schema_and_the_reference_are_printed() -> None:

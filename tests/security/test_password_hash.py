@@ -9,7 +9,7 @@ import argon2
 import bcrypt
 import pytest
 
-from balance.security.password_hash import PasswordHash, parse_htpasswd
+from balance.security.password_hash import PasswordHash, WrongLineError, parse_htpasswd
 
 
 def base64_of(data: bytes) -> str:
@@ -79,13 +79,14 @@ def test_an_htpasswd_file() -> None:
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("ada", "line 1 is not user:hash"),
-        ("\n:x", "line 2 is not user:hash"),
-        ("a\x01:x", "line 1 is not user:hash"),
-        ("ada:plain", "line 1, 'ada': it is no hash"),
-        (f"a:{scrypt(b'1')}\na:{scrypt(b'2')}", "line 2: 'a' is there twice"),
+        ("ada", "1: is not user:hash"),
+        ("\n:x", "2: is not user:hash"),
+        ("a\x01:x", "1: is not user:hash"),
+        ("ada:plain", "1: 'ada': it is no hash"),
+        (f"a:{scrypt(b'1')}\na:{scrypt(b'2')}", "2: 'a' is there twice"),
     ],
 )
 def test_a_wrong_line_is_named(text: str, what: str) -> None:
-    with pytest.raises(ValueError, match=what):
+    with pytest.raises(WrongLineError) as caught:
         parse_htpasswd(text)
+    assert f"{caught.value.line}: {caught.value}".startswith(what)

@@ -1,4 +1,4 @@
-"""Errors of `tls.redirect_http`: it is for HTTP without TLS, and stands in for the routes of its listener."""
+"""Errors and warnings of `tls.redirect_http`: it is for HTTP without TLS, and stands in for the routes of its listener."""
 
 from __future__ import annotations
 
@@ -29,6 +29,22 @@ def redirect_errors(index: int, listener: ListenerConfig, paths: KeyPaths) -> It
         if isinstance(route, dict) and not is_acme(str(route.get("path") or route.get("path_prefix") or "")):
             message = f"is never reached beside redirect_http, which lets through those below {ACME_PATH} alone"
             yield (*routes, number), message
+
+
+def redirect_warnings(config: Config, paths: KeyPaths) -> Iterator[Finding]:
+    """Where no listener has TLS: somebody else may speak it on the port of https, but who knows."""
+    if any(listener.tls.enabled for listener in config.listeners):
+        return
+    document = paths.document
+    for where in (_KEY, *((*own, *_KEY) for own in paths.listeners if own)):
+        if document.has(where) and document.at(where) is True:
+            yield (
+                where,
+                (
+                    "sends clients to https at port 443, where no listener here speaks TLS; give one a certificate, or "
+                    "say the port of who does: redirect_http: 443"
+                ),
+            )
 
 
 def unused_redirect(config: Config, paths: KeyPaths) -> Iterator[Finding]:

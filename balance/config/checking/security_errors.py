@@ -76,7 +76,7 @@ def _security(
         users = (*basic.users, *basic.htpasswd)
         if not users and not basic.htpasswd_file:
             yield at("basic_auth"), "has no users, so that nobody could get in; write users or htpasswd_file"
-        elif not users:
+        elif not users and not document.is_broken(at("basic_auth", "htpasswd_file")):
             yield at("basic_auth", "htpasswd_file"), "has no users, so that nobody could get in"
         for library in sorted({PasswordHash(hashed).module for _, hashed in users} - {""}):
             if find_spec(library) is None:

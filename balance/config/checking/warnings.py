@@ -13,6 +13,7 @@ from balance.config.checking.log_errors import output_paths
 from balance.config.checking.no_client_address import missing_client_address
 from balance.config.checking.pool_users import users_of
 from balance.config.checking.rate_limit_warnings import rate_limit_warnings
+from balance.config.checking.redirect_errors import redirect_warnings
 from balance.config.checking.route_warnings import route_warnings
 from balance.config.checking.security_warnings import security_warnings
 from balance.config.checking.tls.backend_tls_errors import backend_tls_warnings
@@ -60,6 +61,7 @@ def warnings(config: Config, paths: KeyPaths, cpus: int) -> list[Problem]:
         *security_warnings(config, paths),
         *_times(paths),
         *tls_warnings(config, paths, now_s()),
+        *redirect_warnings(config, paths),
         *admin_warnings(config, paths, now_s()),
         *backend_tls_warnings(config, paths, now_s()),
     ]
@@ -177,12 +179,15 @@ def _pools(config: Config, paths: KeyPaths) -> Iterator[Finding]:
                 yield section, "is given but not enabled; write enabled: true"
             continue
         if check.timeout_s >= check.interval_s:
-            yield (
-                paths.pool(index, "health_check.timeout", "health_check.interval"),
-                f"a timeout of {format_duration(check.timeout_s)} is not shorter than an interval of "
-                f"{format_duration(check.interval_s)}: "
-                "checks of one backend would overlap",
+            place = paths.pool(index, "health_check.timeout", "health_check.interval")
+            timeout, interval = (
+                f"{format_duration(value)}{'' if paths.document.has(paths.pool(index, key)) else ' (the default)'}"
+                for key, value in (("health_check.timeout", check.timeout_s), ("health_check.interval", check.interval_s))
             )
+            message = (
+                f"a timeout of {timeout} is not shorter than an interval of {interval}: checks of one backend would overlap"
+            )
+            yield place, message
         for number, listener in users:
             read_s = listener.timeouts.read_s
             if listener.mode is Mode.HTTP and 0 < read_s < check.timeout_s:

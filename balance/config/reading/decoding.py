@@ -112,6 +112,7 @@ _EXAMPLES = {
     "compression": "{enabled: true}",
     "buffering": "{request: 1MB}",
     "access_log": "{enabled: true}",
+    "ip_blocklist": "{blocked_ips: [192.0.2.1], blocked_cidrs: [198.51.100.0/24]}",
     "admin": '{listen: "127.0.0.1:9090"}',
     "auth": "{tokens: [{name: ops, token_file: ops.token}]}",
     "tokens": "{name: ops, token_file: ops.token}",

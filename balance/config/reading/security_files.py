@@ -13,7 +13,7 @@ from balance.config.schema.security_sections import RequestSecuritySection
 from balance.config.schema.values.admin_sections import admin_token
 from balance.errors import Problem
 from balance.security.jwt_keys import jwks_keys, pem_keys
-from balance.security.password_hash import parse_htpasswd
+from balance.security.password_hash import WrongLineError, parse_htpasswd
 from balance.tls.x509 import parse_certificate, pem_blocks
 
 MAX_FILE_BYTES = 1024 * 1024
@@ -31,11 +31,17 @@ def read_security_files(root: RootSection, document: Document, folder: str) -> t
         try:
             texts[file] = read_text(os.path.join(folder, file))
             check(texts[file])
+            continue
         except OSError as error:
-            problems.append(document.problem(path, f"{file!r} can't be read: {error.strerror}"))
-        except ValueError as error:
+            message = f"{file!r} can't be read: {error.strerror}"
+        except WrongLineError as error:
             texts[file] = ""  # reported once
-            problems.append(document.problem(path, f"{file!r}: {error}"))
+            message = f"{os.path.join(folder, file)}:{error.line}: {error}"
+        except ValueError as error:
+            texts[file] = ""
+            message = f"{file!r}: {error}"
+        document.broken.add(path)
+        problems.append(document.problem(path, message))
     return texts, problems
 
 

@@ -214,7 +214,7 @@ class Authorizer:
             if error.is_ours:
                 worker.dial_failed_here(error)
             elif error.why in BACKEND_TLS:
-                worker.handshake_failed(backend, error.detail)
+                worker.handshake_failed(backend, error)
             return error
         connection.opened()
         if header and tls is None and connection.is_usable:

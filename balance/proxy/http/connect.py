@@ -60,7 +60,7 @@ async def connect(
         if error.is_ours:
             worker.dial_failed_here(error, request_id)
         elif tls is not None and error.why in BACKEND_TLS:
-            worker.handshake_failed(backend, error.detail, request_id)
+            worker.handshake_failed(backend, error, request_id)
         return error
     upstream.opened()
     if tls is not backend.tls:  # a reload has changed it meanwhile: it serves this request, and no other

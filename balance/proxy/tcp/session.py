@@ -132,7 +132,7 @@ class Downstream(RelayEnd):
                     if error.is_ours:
                         self._worker.dial_failed_here(error, self._session_id)
                     elif error.why in BACKEND_TLS:
-                        self._worker.handshake_failed(lease.backend, error.detail, self._session_id)
+                        self._worker.handshake_failed(lease.backend, error, self._session_id)
                     self._release(Outcome.ABORTED if error.is_ours else Outcome.FAILED, error.why)
                     tried.append(lease.backend)
                 else:

@@ -51,10 +51,16 @@ def test_clients_are_sent_to_the_port_with_tls(plain: dict[str, Any], top: Any, 
     assert all(route.redirect is None for route in secure.http.routes)
 
 
-def test_without_a_port_that_has_tls_it_is_that_of_https() -> None:
-    text = {"listen": ":8080", "backends": [{"address": "h:1"}], "tls": {"redirect_http": True}}
-    (listener,) = load_text(yaml.safe_dump(text), "x.yaml", {}).config.listeners
-    assert targets(listener) == [("", 443)]
+@pytest.mark.parametrize(("said", "is_told"), [(True, True), (443, False), (8443, False)])
+def test_without_a_port_that_has_tls_it_is_that_of_https_and_told(said: object, is_told: bool) -> None:
+    text = {"listen": ":8080", "backends": [{"address": "h:1"}], "tls": {"redirect_http": said}}
+    loaded = load_text(yaml.safe_dump(text), "x.yaml", {})
+    assert targets(loaded.config.listeners[0]) == [("", 8443 if said == 8443 else 443)]
+    told = [str(each) for each in loaded.warnings if "redirect_http" in str(each)]
+    assert len(told) == is_told
+    assert all(
+        "tls.redirect_http: sends clients to https at port 443, where no listener here speaks TLS" in each for each in told
+    )
 
 
 @pytest.mark.parametrize(

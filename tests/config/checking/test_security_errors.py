@@ -182,8 +182,11 @@ def test_a_wrong_line_of_an_htpasswd_file_is_named_and_no_hash_is_shown(tmp_path
     file = tmp_path / "users"
     file.write_text(f"ada:{SCRYPT}\nbob:hunter2\n")
     (problem,) = problems_of(HEAD + f"security: {{basic_auth: {{enabled: false, htpasswd_file: {file}}}}}\n")
-    assert "line 2, 'bob': it is no hash" in problem
+    assert f" security.basic_auth.htpasswd_file: {file}:2: 'bob': it is no hash" in problem
     assert "hunter2" not in problem
+    file.write_text("bob:hunter2\n")
+    (problem,) = problems_of(HEAD + f"security: {{basic_auth: {{enabled: true, htpasswd_file: {file}}}}}\n")
+    assert f"{file}:1: 'bob': it is no hash" in problem  # and not that nobody could get in
 
 
 def test_no_hash_is_in_what_operators_see(tmp_path: Path) -> None:

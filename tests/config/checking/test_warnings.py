@@ -78,12 +78,12 @@ CASES = [
     ),
     (
         QUIET + "  interval: 3s",
-        "7:13: health_check.interval: a timeout of 3s is not shorter than an interval of 3s: "
+        "7:13: health_check.interval: a timeout of 3s (the default) is not shorter than an interval of 3s: "
         "checks of one backend would overlap",
     ),
     (
         QUIET + "  timeout: 10s",
-        "7:12: health_check.timeout: a timeout of 10s is not shorter than an interval of 10s: "
+        "7:12: health_check.timeout: a timeout of 10s is not shorter than an interval of 10s (the default): "
         "checks of one backend would overlap",
     ),
     (

@@ -102,6 +102,11 @@ ADDED = [
         "5:28: http.routes[0].redirect: expected keys below it, as {to: https://example.org/}, got 'https://a'",
     ),
     ("http: {compression: true}", "5:21: http.compression: expected keys below it, as {enabled: true}, got true"),
+    (
+        "security: {ip_blocklist: [192.0.2.1]}",
+        "5:26: security.ip_blocklist: expected keys below it, as {blocked_ips: [192.0.2.1], blocked_cidrs: [198.51.100.0/24]}, "
+        "got a list",
+    ),
     ("timeouts: 5", "5:11: timeouts: expected keys below it, got 5"),
     ("timeouts:", "5:10: timeouts: expected keys below it, got nothing; write some or leave it out"),
     ("timeouts: {connect: 5x}", "5:21: timeouts.connect: '5x' is not a duration; write one like 500ms, 5s, 1m30s or 1h"),

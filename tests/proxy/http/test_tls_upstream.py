@@ -116,6 +116,13 @@ async def test_who_is_not_the_backend_gets_no_byte_of_a_request(
         assert [failure.reason for failure in server.failures if "ALERT" in str(failure.reason)] or server.ends
 
 
+async def test_the_log_says_the_pool_and_the_word(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    with tls_server(server_context(WEB)) as server:
+        await stage.open(server.address, tls_to=to_backend())
+        assert await ask(stage) == 502
+        assert f"backend pool/n1 at {server.address}: backend_tls_name: " in caplog.text
+
+
 async def test_unverified_anybody_will_do(stage: Stage) -> None:
     with tls_server(server_context(self_signed("other.example"))) as server:
         await stage.open(server.address, tls_to=to_backend(verify=False))

@@ -111,7 +111,9 @@ class ServerTlsSection(Section):
     session_tickets: Flag = key("Whether clients may resume a session, at any worker.", True)
     strict_sni: Flag = key("Whether a client that asks for no name of a certificate is refused (unrecognized_name).", False)
     client_auth: Annotated[str, _CLIENT_AUTH] = key(
-        "Certificates of clients: none are asked for; verify: who gives one has to give a good one; require-and-verify.",
+        "Certificates of clients. none: they are not asked for one. verify: they are, and may come without; one that is given "
+        "has to be good, or there is no connection. require-and-verify: nobody comes in without a good one. request is taken "
+        "as verify, and require as require-and-verify, with a warning: a certificate that is not verified would say nothing.",
         "none",
     )
     client_ca_file: Annotated[str, kind.FILE] = key(
