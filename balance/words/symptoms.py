@@ -84,7 +84,7 @@ SYMPTOMS: Final = (
                 "@tsv' access.log | tail",
                 "where the time went: waiting for a place, connecting, or waiting for the reply",
             ),
-            Look("balance backends", "p99 of each backend, and how many it has under way"),
+            Look("balance backends", "how many each backend has now (ACTIVE), and its FAILURES"),
         ),
         (
             Why.CONNECT_TIMEOUT,
@@ -188,11 +188,11 @@ SYMPTOMS: Final = (
             Look(
                 "jq -s -c 'group_by(.backend)[] | {backend: .[0].backend, n: length, queue: (map(.queue_ms) | add / "
                 "length), connect: (map(.connect_ms) | add / length), ttfb: (map(.ttfb_ms) | add / length), total: "
-                "(map(.total_ms) | add / length)}' access.log",
-                "means per backend: queue is want of places, connect the network, ttfb the backend, what is left of "
-                "total the client or the body",
+                "(map(.total_ms) | add / length), p99: (map(.total_ms) | sort | .[length * 99 / 100 | floor])}' access.log",
+                "by backend, means and the 99th percentile of all: queue is want of places, connect the network, "
+                "ttfb the backend, what is left of total the client or the body",
             ),
-            Look("balance backends", "p50 and p99 of each backend: one alone, or all"),
+            Look("balance backends", "one that has many more under way than the others is slow"),
             Look(
                 METRICS + " | grep -E '^balance_(event_loop_lag_seconds|pool_waiting)'",
                 "Balance's own: above 0.05 s a worker is overloaded",

@@ -31,7 +31,7 @@ def lines_of(word: str) -> str:
 
 def told(text: str) -> str:
     """The command that shows what the program's log says of it."""
-    return f"grep '{text}' balance.log"
+    return f"grep -E '{text}' balance.log"
 
 
 _HANDSHAKE: Final = told("TLS handshake")
@@ -194,9 +194,9 @@ WHYS: Final[dict[Why, WhyWord]] = {
         "a longer `timeouts.drain` or `shutdown.restart_drain`",
     ),
     Why.INTERNAL_ERROR: WhyWord(
-        "a fault of Balance's own: 500; the log has it",
+        "a fault of Balance's own: the connection ends, status 500 in the log, which has the traceback",
         "Balance",
-        told("Traceback\\|crashed"),
+        told("Traceback|crashed"),
         "report it, with the lines of the log",
     ),
     Why.BREAKER_OPEN: WhyWord(
@@ -326,7 +326,7 @@ WHYS: Final[dict[Why, WhyWord]] = {
     Why.PROXY_HEADER: WhyWord(
         "no good PROXY header came in time, or one from who may send none: the connection was closed",
         "who connects there",
-        told("PROXY header"),
+        told("PROXY header|proxy_protocol"),
         "`proxy_protocol.trusted` of the listener, or the sending of the header in the proxy before",
     ),
     Why.RATE_LIMITED: WhyWord(
