@@ -15,6 +15,7 @@ from starlette.responses import Response
 from balance.admin.access.gate import Access, Gate
 from balance.admin.actions import Actions
 from balance.admin.blocklist import Blocklist
+from balance.admin.dashboard.endpoints import Dashboard
 from balance.admin.endpoints import DynamicRoute, Endpoint, application
 from balance.admin.json_reply import reply
 from balance.admin.openapi import openapi
@@ -87,7 +88,9 @@ SWITCH_BODY: dict[str, Any] = {
 def admin_app(view: StateView, is_local_only: bool) -> Starlette:
     """All endpoints, for the admin listener; `is_local_only`: it listens on loopback only."""
     read_endpoints = ReadEndpoints(view)
-    endpoints = _table(read_endpoints, Actions(view), Blocklist(view))
+    gate = Gate(view, is_local_only)
+    dashboard = Dashboard(view, gate)
+    endpoints = [*_table(read_endpoints, Actions(view), Blocklist(view)), *dashboard.endpoints()]
 
     async def openapi_document(request: Request) -> Response:
         return reply(document)
@@ -96,7 +99,9 @@ def admin_app(view: StateView, is_local_only: bool) -> Starlette:
     document = openapi(
         [*endpoints, Endpoint("GET", "/metrics", read_endpoints.metrics, Access.OPEN, "The figures, for Prometheus.")]
     )
-    return application(endpoints, _metrics(view, read_endpoints), view.events, Gate(view, is_local_only))
+    app = application(endpoints, _metrics(view, read_endpoints), view.events, gate)
+    app.state.end_streams = dashboard.close
+    return app
 
 
 def metrics_app(view: StateView) -> Starlette:

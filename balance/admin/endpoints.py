@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from balance.admin.access.audit import ENTRY, AuditEntry
+from balance.admin.access.client import CLIENT
 from balance.admin.access.gate import Access, Gate
 from balance.admin.events.history import EventLog
 from balance.admin.json_reply import reply
@@ -79,7 +80,7 @@ def application(endpoints: Sequence[Endpoint], metrics: DynamicRoute, events: Ev
 
 
 def _pattern(path: str) -> str:
-    return path.replace("{name}", "{name:path}")  # pool/name is a name too
+    return path.replace("{name}", "{name:path}").replace("{file}", "{file:path}")  # pool/name is a name too
 
 
 def _by_method(handlers: dict[str, Handler]) -> Handler:
@@ -95,7 +96,7 @@ def _guarded(endpoint: Endpoint, events: EventLog, gate: Gate | None) -> Handler
     assert gate is not None
 
     async def handler(request: Request) -> Response:
-        client = gate.admit(request, endpoint.access)
+        client = request.scope[CLIENT] = gate.admit(request, endpoint.access)
         if endpoint.access is Access.READ:
             return await endpoint.handler(request)
         entry = request.scope[ENTRY] = AuditEntry(events, client)
@@ -146,7 +147,8 @@ class _SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *SECURITY_HEADERS]
+                own = {name for name, _ in message["headers"]}  # the page may load its own files
+                message["headers"] = [*message["headers"], *(each for each in SECURITY_HEADERS if each[0] not in own)]
             await send(message)
 
         await self._app(scope, receive, with_headers)

@@ -64,7 +64,7 @@ def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
     return operation
 
 
-_IN_PATH = {"name": "A backend's name, or pool/name.", "route": "A route's name."}
+_IN_PATH = {"name": "A backend's name, or pool/name.", "route": "A route's name.", "file": "The path of a file of the page."}
 _PROBE_PATHS = frozenset(["/health", "/healthz", "/livez", "/liveness", "/ready", "/readyz", "/readiness", "/events"])
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from balance.admin.dashboard.state.recorder import Recorder
 from balance.admin.events.history import EventLog
 from balance.admin.metrics.totals import Totals
-from balance.admin.supervisor_orders import GenerationInfo, Order, OrderResult, ReloadResult
+from balance.admin.supervisor_orders import FailedReload, GenerationInfo, Order, OrderResult, ReloadResult
 from balance.config.model import BackendConfig, Config, PoolConfig
 from balance.health.circuit_breaker import Cells
 from balance.health.readiness import PoolStates, Stage, Worker
@@ -19,12 +21,16 @@ from balance.runtime import counters
 from balance.runtime.backend_slots import LISTENER, NOBODY
 from balance.security.key_set import KeyStates
 
+MAX_FAILED_RELOADS = 20
+
 
 class Ejection(Protocol):
     """A backend's ejections."""
 
     @property
     def total(self) -> int: ...
+    @property
+    def until_us(self) -> int: ...
 
 
 class Board(Protocol):
@@ -62,6 +68,8 @@ class Board(Protocol):
     @property
     def cpu_told_us(self) -> int: ...
     def tell_cpu_us(self, us: int) -> None: ...
+    def last_hit(self, slot: int) -> int: ...
+    def set_last_hit(self, slot: int, at: float) -> None: ...
 
 
 class BackendView(NamedTuple):
@@ -98,6 +106,11 @@ class StateView:
     key_states: Callable[[], KeyStates] = dict  # what is known of keys of tokens by URL
     names: Mapping[int, tuple[str, str]] = field(default_factory=dict)  # (pool, backend) by slot, removed ones included
     shared: dict[str, object] = field(default_factory=dict)  # what the servers on this view have in common
+    failed_reloads: deque[FailedReload] = field(default_factory=lambda: deque(maxlen=MAX_FAILED_RELOADS))  # oldest first
+    traffic: Recorder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.traffic = Recorder(self.board)
 
     def backends(self) -> Iterator[BackendView]:
         """Every backend of every pool, in the order of the configuration."""

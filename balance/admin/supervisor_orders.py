@@ -72,6 +72,15 @@ class OrderResult:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedReload:
+    """A reload that was refused."""
+
+    at: float  # seconds since the epoch
+    origin: str
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationInfo:
     """A configuration that is or was served."""
 

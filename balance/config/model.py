@@ -318,6 +318,7 @@ class AdminConfig:
     address: Address = field(default_factory=lambda: Address("127.0.0.1", 9090))
     auth: AdminAuth = field(default_factory=AdminAuth)
     tls: AdminTls = field(default_factory=AdminTls)
+    dashboard: bool = True
 
 
 TIME_BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

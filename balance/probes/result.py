@@ -22,6 +22,7 @@ class Result(NamedTuple):
     reason: str
     duration_s: float
     is_explicit: bool = False  # failed by a response or refusal, not by a timeout
+    at: float = 0.0  # when it ended, seconds since the epoch
 
 
 # One check of one backend; ends within check.timeout_s.

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections.abc import Callable
 
 from balance.background_tasks import spawn
@@ -65,7 +66,7 @@ class ProbeLoop:
                 async with asyncio.timeout(delay_s):
                     await self._wake.wait()
             self._wake.clear()
-            self.last = await self._probe()
+            self.last = (await self._probe())._replace(at=time.time())
             self._on_result(self.last)
             explicit = self.last.is_explicit
             delay_s = next_delay_s(self._check, self._status, self._rand(), self._outage(), is_explicit=explicit)

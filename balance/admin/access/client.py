@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from balance.admin.access.browser_sessions import BrowserSession
 from balance.config.model import AdminAuth
 
+CLIENT = "balance.client"  # in the scope of a request that was admitted: a Client
 PEER = "balance.peer"  # ASGI extension of our server: a Peer
 
 
@@ -29,6 +31,7 @@ class Client:
     certificate: str = ""
     where: str = ""
     may_change: bool = False
+    session: BrowserSession | None = None  # of the dashboard
 
     @property
     def who(self) -> str:

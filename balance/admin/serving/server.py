@@ -42,6 +42,7 @@ class AdminServer(uvicorn.Server):
             )
         )
         self._task: asyncio.Task[None] | None = None
+        self._end_streams: Callable[[], None] | None = getattr(app.state, "end_streams", None)
         self._tls = TlsSource(tls) if tls is not None else None
 
     @contextlib.contextmanager
@@ -67,6 +68,8 @@ class AdminServer(uvicorn.Server):
     async def stop(self) -> None:
         """Accept no more, finish the responses under way, then close."""
         self.should_exit = True
+        if self._end_streams is not None:
+            self._end_streams()  # those that read them are told, and come again
         for server in getattr(self, "servers", ()):  # uvicorn looks ten times a second; meanwhile another may accept there
             server.close()
         if self._task is not None:

@@ -12,6 +12,5 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
     ),
     "pool": frozenset(["discovery", "autoscaler"]),
     "route security": frozenset(["ip_allowlist", "ip_allowlist_files", "ip_blocklist"]),
-    "admin": frozenset(["dashboard"]),
     "admin.auth": frozenset(["basic"]),
 }

@@ -105,6 +105,7 @@ class Control:
         self._health_checks.update(self._view.backends(), self._health_registry.statuses)
         self._outlier_detector.start()
         EventWatcher(self._view, self._context.control_restarts).start(self._loop)
+        self._view.traffic.start(self._loop)
         may_read = self._context.credentials is None  # else another process looks: see `file_watcher`
         if self._context.watch_config and may_read:
             texts = (generation.source.text for generation in self._context.history)
@@ -163,6 +164,8 @@ class Control:
                 self._stopped.set()
             case messages.ORDER_RESULT:
                 self._orders.on_result(*message.data)
+            case messages.RELOAD_FAILED:
+                self._view.failed_reloads.append(message.data)
             case messages.KEYS_WANTED:
                 self._key_refresh.fetch_newer(message.data)
             case messages.REREAD_STATES:

@@ -10,6 +10,7 @@ supervisor -> child   GRACEFUL_STOP seconds
                       PREPARE PrepareRequest | COMMIT n | ABORT n
                       REOPEN_LOGS names, with the files of LogFiles
                       ORDER_RESULT (id, OrderResult) | REWRITE_STATES | REREAD_STATES    to control
+                      RELOAD_FAILED FailedReload                                         to control
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ ORDER, ORDER_RESULT, FILE_CHANGED = "order", "verdict", "file changed"
 LIST_CHANGED = "list changed"  # a file of an access list
 CERTIFICATE_CHANGED = "certificate changed"  # or another file that `tls` names
 KEYS, KEYS_WANTED = "keys", "keys wanted"  # sets of keys by URL: all that is known; a newer one of this source
+RELOAD_FAILED = "reload failed"  # whoever has asked for it; what is wrong
 NO_DESCRIPTORS = "there is no room for the descriptors that come with it; raise `ulimit -Hn`"
 REREAD_STATES = "follow"  # read the backends' states again: the old instance has written them until now
 REWRITE_STATES = "reassert"  # write the backends' states again: a failed new instance has overwritten them

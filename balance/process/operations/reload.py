@@ -22,13 +22,23 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
 
-from balance.admin.supervisor_orders import ChangeBackends, OrderResult, Reload, ReloadResult
+from balance.admin.supervisor_orders import ChangeBackends, FailedReload, OrderResult, Reload, ReloadResult
 from balance.config.overrides.difference import NOTHING_CHANGED
 from balance.config.reading.tls_files import KEPT, KEPT_LIST
 from balance.errors import StartError
 from balance.process.children.child import Child, ChildState
 from balance.process.children.supervisor_state import SupervisorState
-from balance.process.ipc.messages import ABORT, COMMIT, COMMITTED, LOAD_FAILED, LOADED, PREPARE, PREPARED, REFUSED
+from balance.process.ipc.messages import (
+    ABORT,
+    COMMIT,
+    COMMITTED,
+    LOAD_FAILED,
+    LOADED,
+    PREPARE,
+    PREPARED,
+    REFUSED,
+    RELOAD_FAILED,
+)
 from balance.process.ipc.pipe import Message, to_memfd
 from balance.process.log_files import ACCESS, LogFiles
 from balance.process.operations.load_config import Loaded, load
@@ -43,6 +53,7 @@ LOAD_TIMEOUT_S = 60.0
 PREPARE_TIMEOUT_S = 20.0  # a stalled worker is killed after 10 s, and the restarted one can still prepare
 COMMIT_TIMEOUT_S = 10.0
 NEVER = float("inf")
+MAX_PROBLEMS = 50  # that are told
 
 
 class ReloadStep(enum.Enum):
@@ -308,8 +319,11 @@ class ReloadOperation:
         if not self._order.dry_run:
             self._count(ReloadResult.FAILURE)
             log.error("the configuration is not changed, configuration %d goes on (%s):", number, self._origin)
-            for problem in problems[:50]:
+            for problem in problems[:MAX_PROBLEMS]:
                 log.error("%s", problem)
+            control = self._supervisor_state.process_table.control.child
+            if control is not None and isinstance(self._order, Reload):
+                control.send(RELOAD_FAILED, FailedReload(time.time(), self._origin, problems[:MAX_PROBLEMS]))
         self._complete(OrderResult(False, number, (), problems, (), NOTHING_CHANGED))
 
     def _complete(self, order_result: OrderResult) -> None:

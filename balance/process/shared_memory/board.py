@@ -4,7 +4,7 @@ runtime.counters.
 One mapping of a memfd, made before the first fork. Every cell is a 64-bit aligned integer with one writer or a lock:
 
     supervision row    written by the supervisor         stage, restarts, reloads, number of rows and slots in use
-    statuses           written by control                per backend: state, since when, ejections
+    statuses           written by control                per backend: state, since when, ejections, last hit
     reasons            written by control                per backend: a line of text
     sessions           written by every worker           one cell at a time (session_table); preceded by a random key
     blocks             written by control                addresses that were blocked at run time (access_lists.shared_blocks)
@@ -47,6 +47,7 @@ _SINCE = 1  # seconds since the epoch
 _UNTIL_US = 2  # when its ejection is over, on the monotonic clock
 _TIMES = 3  # ejections that are not forgotten
 _EJECTIONS = 4  # all of them
+_LAST_HIT = 5  # when a request was last seen to have chosen it, seconds since the epoch
 _STATUS_CELLS = 8
 
 REASON_BYTES = 120  # behind its length
@@ -212,6 +213,14 @@ class Board:
         self._statuses[base + _UNTIL_US] = ejection.until_us
         self._statuses[base + _EJECTIONS] = ejection.total
 
+    def last_hit(self, slot: int) -> int:
+        """When the backend was last chosen, to some seconds; since the epoch, 0 for never."""
+        return self._statuses[slot * _STATUS_CELLS + _LAST_HIT]
+
+    def set_last_hit(self, slot: int, at: float) -> None:
+        """Control only."""
+        self._statuses[slot * _STATUS_CELLS + _LAST_HIT] = int(at)
+
     def evidence(self, slot: int) -> memoryview:
         """One backend's circuit breaker cells: read by all, written under its lock."""
         return self._evidence[slot * EVIDENCE_CELLS : (slot + 1) * EVIDENCE_CELLS]
@@ -329,6 +338,7 @@ class Board:
         for slot in slots:
             self.set_state(slot, State.UNKNOWN, 0.0)
             self.set_ejection(slot, Ejection(0, 0, 0))
+            self.set_last_hit(slot, 0.0)
             evidence = self.evidence(slot)
             for cell in range(EVIDENCE_CELLS):
                 evidence[cell] = 0

@@ -82,3 +82,4 @@ class AdminSection(Section):
     )
     auth: AdminAuthSection = key("Who may ask.")
     tls: AdminTlsSection = key("TLS.")
+    dashboard: Flag = key("Whether there is a page for browsers at `/`.", True)

@@ -1,0 +1,227 @@
+"""The backends of the document: a row each. A row that did not change since the last document is the same object."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from balance.admin.backends import breaker_phase, is_drained, state_word
+from balance.admin.dashboard.state.moment import Moment, grown, percentiles
+from balance.admin.dashboard.state.reading import rounded
+from balance.admin.dashboard.state.reasons import Reason, backend_reason
+from balance.admin.state_view import BackendView
+from balance.config.model import BackendConfig, PoolConfig
+from balance.health.circuit_breaker import CAUSE, SINCE_US, TOTAL_OPENINGS, UNTIL_US, BreakerState, Signal
+from balance.health.panic import is_panic
+from balance.health.states import State
+from balance.runtime import counters
+
+UNWEIGHTED = frozenset(["round-robin", "random"])  # algorithms that go by no weight
+
+Row = dict[str, Any]
+
+
+def version(backend: BackendConfig, state: State) -> str:
+    """What an order for a backend may be made dependent on: it differs when its settings or an operator's state do.
+
+    Not when its health does, which is no operator's doing.
+    """
+    said = f"{backend!r} {state.word if state.is_operator_set else ''}"
+    return hashlib.blake2b(said.encode(), digest_size=6).hexdigest()
+
+
+class BackendRows:
+    """Makes the rows, and remembers the last ones."""
+
+    def __init__(self) -> None:
+        self._static: dict[str, Row] = {}
+        self._config: object = None
+        self._last: dict[str, tuple[tuple[Any, ...], Row]] = {}
+
+    def rows(self, moment: Moment) -> dict[str, Row]:
+        """All rows by pool/name."""
+        view = moment.view
+        if self._config is not view.config:
+            self._config = view.config
+            self._static = {}
+            order = 0
+            for pool in view.config.pools:
+                for backend in pool.backends:
+                    self._static[f"{pool.name}/{backend.name}"] = _settings(pool, backend, order)
+                    order += 1
+        by_pool: dict[str, list[tuple[str, BackendView, BreakerState]]] = {}
+        for backend_view in view.backends():
+            phase = (
+                breaker_phase(backend_view, view, moment.now_us) if backend_view.pool.breaker.enabled else BreakerState.CLOSED
+            )
+            name = f"{backend_view.pool.name}/{backend_view.backend.name}"
+            by_pool.setdefault(backend_view.pool.name, []).append((name, backend_view, phase))
+        rows: dict[str, Row] = {}
+        last, self._last = self._last, {}
+        for members in by_pool.values():
+            due = due_shares(members[0][1].pool, [(view_, phase) for _, view_, phase in members])
+            taken = [_taken(moment, backend_view.slot) for _, backend_view, _ in members]
+            total = sum(taken)
+            for (name, backend_view, phase), due_share, own in zip(members, due, taken, strict=True):
+                share = rounded(own / total) if total else None
+                row = self._row(moment, name, backend_view, phase, due_share, share, last.get(name))
+                rows[name] = row
+        return rows
+
+    def _row(
+        self,
+        moment: Moment,
+        name: str,
+        backend_view: BackendView,
+        phase: BreakerState,
+        due_share: float | None,
+        share: float | None,
+        last: tuple[tuple[Any, ...], Row] | None,
+    ) -> Row:
+        view, slot = moment.view, backend_view.slot
+        block = moment.reading.block(slot)
+        window = moment.window.reading.block(slot)
+        result = view.last_result(slot)
+        ejection = view.board.ejection(slot)
+        errors = moment.errors.get(slot, 0)
+        drained = is_drained(view, block[counters.ACTIVE]) if backend_view.state.is_operator_set else None
+        static = self._static[name]
+        # All that the row depends on; a moving window over traffic keeps a row moving until nothing is in it.
+        inputs = (
+            static, backend_view.state, backend_view.since, phase, due_share, share, block, window, result, ejection, errors,
+            drained, view.board.states_changed_us, view.board.evidence(slot)[TOTAL_OPENINGS],
+        )  # fmt: skip
+        is_still = block == window
+        if last is not None and is_still and last[0] == inputs:
+            self._last[name] = last
+            return last[1]
+        row = static | _standing(moment, backend_view, phase, ejection.until_us, drained, due_share)
+        row |= {"active": block[counters.ACTIVE], "idle_connections": block[counters.IDLE], "connections": block[counters.OPEN]}
+        for key, number in (("due_share", due_share), ("share", share)):
+            if number is not None:
+                row[key] = number
+        if drained is not None:
+            row["drained"] = drained
+        if result is not None:
+            row["check"] = {"ok": result.is_ok, "text": result.reason, "seconds": rounded(result.duration_s)}
+            if result.at:
+                row["check"]["at"] = round(result.at, 1)
+        if ejection.total:
+            row["ejections_total"] = ejection.total
+        row["rate"] = moment.per_second(block[counters.LEASES] - window[counters.LEASES], moment.window)
+        row["errors"] = moment.per_second(max(block[counters.FAILURES] - window[counters.FAILURES], 0) + errors, moment.window)
+        row |= percentiles(grown(block, window, counters.UPSTREAM_TIME), moment.bounds_us, 0.5, 0.99)
+        ended = sum(block[counters.UPSTREAM_TIME : counters.UPSTREAM_TIME + counters.TIME_SUM])
+        if ended:
+            row["mean_seconds"] = rounded(block[counters.UPSTREAM_TIME + counters.TIME_SUM] / 1e6 / ended)
+        row["requests_total"] = block[counters.LEASES]
+        row["failures_total"] = block[counters.FAILURES]
+        row["retries_total"] = block[counters.RETRIES]
+        if hit := view.board.last_hit(slot):
+            row["last_hit_at"] = hit
+        self._last[name] = inputs, row
+        return row
+
+
+def _settings(pool: PoolConfig, backend: BackendConfig, order: int) -> Row:
+    row: Row = {
+        "order": order,
+        "pool": pool.name,
+        "name": backend.name,
+        "address": str(backend.address),
+        "weight": backend.weight,
+        "backup": backend.backup,
+    }
+    if backend.region:
+        row["region"] = backend.region
+    if backend.max_connections:
+        row["max_connections"] = backend.max_connections
+    return row
+
+
+def _standing(
+    moment: Moment,
+    backend_view: BackendView,
+    phase: BreakerState,
+    until_us: int,
+    drained: bool | None,
+    due_share: float | None,
+) -> Row:
+    """Its state, and why it is out."""
+    view, state, pool = moment.view, backend_view.state, backend_view.pool
+    words = view.board.reason(backend_view.slot)
+    row: Row = {"state": state_word(backend_view), "version": version(backend_view.backend, state)}
+    if words:
+        row["why"] = words
+    if backend_view.since:
+        row["since_at"] = backend_view.since
+    open_for_s, cause = 0.0, ""
+    if pool.breaker.enabled:
+        evidence = view.board.evidence(backend_view.slot)
+        cause = Signal(evidence[CAUSE]).text
+        open_for_s = (evidence[UNTIL_US] - moment.now_us) / 1e6
+        row["breaker"] = breaker = {"state": phase.word, "opened_total": evidence[TOTAL_OPENINGS]}
+        breaker["failures_total"] = moment.reading.block(backend_view.slot)[counters.BLAMED]
+        if cause:
+            breaker["why"] = cause
+        if evidence[SINCE_US]:
+            breaker["since_at"] = round(moment.now - (moment.now_us - evidence[SINCE_US]) / 1e6)
+        if phase is BreakerState.OPEN:
+            breaker["back_at"] = round(moment.now + open_for_s)
+    reason = backend_reason(
+        state,
+        words,
+        pool.health_check,
+        weight=backend_view.backend.weight,
+        ejected_for_s=(until_us - moment.now_us) / 1e6,
+        breaker=phase,
+        breaker_words=cause,
+        open_for_s=open_for_s,
+        drained=drained,
+        is_idle_backup=backend_view.backend.backup and not due_share,
+    )
+    return row | _told(reason, moment.now)
+
+
+def _told(reason: Reason | None, now: float) -> Row:
+    if reason is None:
+        return {"out": False}
+    told: Row = {"out": True, "reason": reason.text}
+    if reason.back_in_s is not None:
+        told["back_at"] = round(now + reason.back_in_s)
+    return told
+
+
+def _taken(moment: Moment, slot: int) -> int:
+    """How many requests a backend got lately."""
+    return max(moment.reading.cell(slot, counters.LEASES) - moment.long.reading.cell(slot, counters.LEASES), 0)
+
+
+def due_shares(pool: PoolConfig, members: list[tuple[BackendView, BreakerState]]) -> list[float | None]:
+    """The part of the pool's requests that each backend is due by its weight, among those that are ready; None without any.
+
+    Backups count while no other is ready, and in a panic all count that no operator has taken out. Slow starts, sessions, hash
+    keys and load make what they get differ, which is what the comparison is for.
+    """
+    primaries = [each for each in members if not each[0].backend.backup]
+    backups = [each for each in members if each[0].backend.backup]
+
+    def ready(among: list[tuple[BackendView, BreakerState]]) -> list[BackendView]:
+        return [
+            backend_view
+            for backend_view, phase in among
+            if backend_view.backend.weight and backend_view.state.is_ready and phase is BreakerState.CLOSED
+        ]
+
+    weighted = [each for each, _ in primaries if each.backend.weight]
+    if is_panic(
+        [each.state for each in weighted],
+        pool.health_check.panic_threshold,
+        [each.state for each, _ in backups if each.backend.weight],
+    ):
+        used = [each for each in weighted if not each.state.is_operator_set]
+    else:
+        used = ready(primaries) or ready(backups)
+    weights = {each.slot: 1 if pool.algorithm in UNWEIGHTED else each.backend.weight for each in used}
+    total = sum(weights.values())
+    return [rounded(weights.get(each.slot, 0) / total) if total else None for each, _ in members]
