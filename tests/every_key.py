@@ -41,6 +41,7 @@ _CRL_FILE = str(_CERTIFICATES / "clients.crl")
 _CLIENTS = "tests/proxy/tls/test_verified_client.py::"
 _ADMIN_TLS = "tests/admin/serving/test_serving_acceptor.py::"
 _GATE = "tests/admin/access/test_gate.py::"
+_DASHBOARD = "tests/admin/dashboard/test_dashboard_endpoints.py::"
 _TO_BACKENDS = "tests/proxy/http/test_tls_upstream.py::"
 _BACKEND_VERIFIED = _TO_BACKENDS + "test_a_backend_is_verified_and_its_connection_is_used_again"
 _CLIENT_SHOWN = _TO_BACKENDS + "test_our_certificate_is_shown_to_a_backend_that_asks"
@@ -431,7 +432,7 @@ KEYS: dict[str, Key] = {
     "admin.tls.client_auth": Key("require-and-verify", _ADMIN_TLS + "test_client_certificates"),
     "admin.tls.client_ca_file": Key(_SAME_CA, _ADMIN_TLS + "test_client_certificates"),
     "admin.tls.client_crl_file": Key(_CRL_FILE, _ADMIN_TLS + "test_a_revoked_client_is_refused"),
-    "admin.dashboard": Key(False, "tests/admin/dashboard/test_dashboard_endpoints.py::test_a_dashboard_that_is_turned_off_is_not_there"),
+    "admin.dashboard": Key(False, _DASHBOARD + "test_a_page_that_is_turned_off_is_not_there"),
     "metrics.enabled": Key(False, "tests/admin/test_application.py::test_metrics_that_are_switched_off_are_not_there"),
     "metrics.listen": Key(
         "127.0.0.1:9099", "tests/process/operations/test_startup_log.py::test_metrics_are_announced_where_they_are"

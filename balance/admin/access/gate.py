@@ -67,11 +67,14 @@ class Gate:
         try:
             return self._admit(request, access, where)
         except HTTPException as error:
-            self._view.board.count_admin_refusal(refusal_of(error))
-            if isinstance(error, _TokenReadsAloneError):
-                raise  # has a line of its own
-            self._refusals.warn(f"refused {where}: {request.method} {request.url.path}: {error.detail}", self._clock())
+            self._tell(error, request, where)
             raise
+
+    def _tell(self, error: HTTPException, request: Request, where: str) -> None:
+        """Count and log that somebody was refused."""
+        self._view.board.count_admin_refusal(refusal_of(error))
+        if not isinstance(error, _TokenReadsAloneError):  # which has a line of its own
+            self._refusals.warn(f"refused {where}: {request.method} {request.url.path}: {error.detail}", self._clock())
 
     def _admit(self, request: Request, access: Access, where: str) -> Client:
         if SECRETS_IN_ADDRESSES.intersection(request.query_params):
@@ -129,9 +132,10 @@ class Gate:
         if not (auth.tokens or auth.read_only_tokens):
             return self.admit(request, Access.WRITE), "", ""
         try:
+            self.refuse_foreign_pages(request, Access.WRITE)
             name, may_change = self._found(request, auth, presented)
         except HTTPException as error:
-            self._refusals.warn(f"refused {where}: {request.method} {request.url.path}: {error.detail}", self._clock())
+            self._tell(error, request, where)
             raise
         hashed = hashlib.sha256(presented.strip().encode("utf-8", "surrogatepass")).digest()
         session, cookie, key = self.sessions.create(hashed, name, may_change, self._clock())

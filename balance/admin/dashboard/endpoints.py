@@ -100,7 +100,6 @@ class Dashboard:
     async def sign_in(self, request: Request) -> Response:
         """A session for a token."""
         self._check_enabled()
-        self._gate.refuse_foreign_pages(request, Access.WRITE)
         values = read_object(await read_body(request, allowed=ALLOWED), ALLOWED)
         presented = values.pop("token", None)
         if values or not isinstance(presented, str):
