@@ -141,7 +141,7 @@ def test_what_carries_no_secret_answers_everywhere(public_view: StateView, path:
     assert ask(admin_app(public_view, is_local_only=False), path).status == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/nonsense", "/health/", "/metrics/x"])
+@pytest.mark.parametrize("path", ["/dashboard", "/nonsense", "/health/", "/metrics/x"])
 def test_an_unknown_path_is_404_and_names_those_that_are(view: StateView, path: str) -> None:
     answer = ask(admin_app(view, is_local_only=True), path)
     assert answer.status == 404

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from balance.config.model import HealthCheck
-from balance.config.schema.units import format_duration
 from balance.health.circuit_breaker import BreakerState
 from balance.health.states import State
 
@@ -31,28 +30,31 @@ def backend_reason(
     is_idle_backup: bool = False,
 ) -> Reason | None:
     """None for a backend that gets its share. `words` are those behind its state, `breaker_words` behind the breaker's."""
+    is_open = breaker is BreakerState.OPEN
     match state:
         case State.MAINTENANCE:
-            return Reason("In maintenance, by an operator: nothing goes there until it is enabled.")
+            return Reason(f"In maintenance, by an operator{_because(words)}: nothing goes there until it is enabled.")
         case State.DRAINING:
-            rest = {True: "nothing is left there", False: "what is under way there may end"}.get(bool(drained), "")
-            return Reason(f"Drained by an operator: nothing new goes there until it is enabled; {rest}.")
+            rest = (
+                {True: "; nothing is left there", False: "; what is under way there may end"}[drained]
+                if drained is not None
+                else ""
+            )
+            return Reason(f"Drained by an operator{_because(words)}: nothing new goes there until it is enabled{rest}.")
         case State.UNHEALTHY:
             return Reason(f"Its health checks fail{_because(words)}; it is back after {_good_checks(check)}.")
+        case State.EJECTED if is_open:
+            text = f"Ejected{_because(words)}, and its circuit breaker is open{_because(breaker_words)}; requests will try it"
+            return Reason(f"{text} when both are over.", max(ejected_for_s, open_for_s, 0.0))
         case State.EJECTED:
             checked = f", or after {_good_checks(check)}" if check.enabled else ""
-            return Reason(
-                f"Ejected{_because(words)}; a request will try it when its time is over{checked}.", max(ejected_for_s, 0.0)
-            )
-        case State.RETURNING:
-            return Reason(
-                f"On trial after an ejection{_because(words)}; it is back when the request that tries it goes well.", None
-            )
-    if breaker is BreakerState.OPEN:
-        return Reason(
-            f"Its circuit breaker is open{_because(breaker_words)}; requests will try it when its time is over.",
-            max(open_for_s, 0.0),
-        )
+            text = f"Ejected{_because(words)}; a request will try it when its time is over{checked}."
+            return Reason(text, max(ejected_for_s, 0.0))
+        case State.RETURNING if not is_open:
+            return Reason(f"On trial after an ejection{_because(words)}; it is back when the request that tries it goes well.")
+    if is_open:
+        text = f"Its circuit breaker is open{_because(breaker_words)}; requests will try it when its time is over."
+        return Reason(text, max(open_for_s, 0.0))
     if breaker is BreakerState.HALF_OPEN:
         return Reason(
             f"Its circuit breaker is half-open{_because(breaker_words)}; it closes when requests that try it go well."
@@ -69,6 +71,4 @@ def _because(words: str) -> str:
 
 
 def _good_checks(check: HealthCheck) -> str:
-    if check.healthy_threshold == 1:
-        return f"one good check (one each {format_duration(check.interval_s)})"
-    return f"{check.healthy_threshold} good checks in a row (one each {format_duration(check.interval_s)})"
+    return "one good check" if check.healthy_threshold == 1 else f"{check.healthy_threshold} good checks in a row"
