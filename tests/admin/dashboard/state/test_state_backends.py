@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from conftest import MakeView
-from traffic_of_a_view import EPOCH, Watched
+from traffic_of_a_view import EPOCH, MakeView, Watched
 
 from balance.admin.dashboard.state.backends import version
 from balance.admin.state_view import StateView

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from conftest import MakeView
 from fake_instance import FakeInstance
-from traffic_of_a_view import EPOCH, Watched
+from traffic_of_a_view import EPOCH, MakeView, Watched
 
 from balance.admin.state_view import StateView
 from balance.config import load_text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from balance.admin.dashboard.state.document import StateDocument
@@ -9,6 +10,7 @@ from balance.admin.state_view import StateView
 from balance.runtime import counters
 
 EPOCH = 1_800_000_000.0
+MakeView = Callable[..., StateView]
 
 
 class Watched:
