@@ -34,6 +34,7 @@ from balance.config.model import (
     SessionAffinity,
     SessionCookie,
     SniRoute,
+    TracingConfig,
 )
 from balance.config.overlay import access_lists_of, overlay, picked, protection_of, renamed, retry_of, timeouts_of
 from balance.config.overrides.runtime_overrides import DEFAULT_POOL
@@ -189,6 +190,7 @@ def build(
         metrics=_metrics(overlay(root.metrics)),
         redis=RedisConfig(**renamed(overlay(root.redis), timeout="timeout_s")),
         logging=_logging(overlay(root.logging)),
+        tracing=_tracing(overlay(root.tracing)),
         source=document.file,
         **picked(overlay(root.timeouts), drain="drain_s"),
         **renamed(overlay(root.shutdown), delay="shutdown_delay_s", restart_drain="restart_drain_s"),
@@ -331,6 +333,15 @@ def _security(given: dict[str, Any]) -> dict[str, Any]:
 def _metrics(given: dict[str, Any]) -> MetricsConfig:
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     return MetricsConfig(**renamed(given, listen="address"))
+
+
+def _tracing(given: dict[str, Any]) -> TracingConfig:
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    if "headers" in given:
+        given["headers"] = tuple(given["headers"].items())
+    if "propagate" in given:
+        given["propagate"] = tuple(dict.fromkeys(given["propagate"]))
+    return TracingConfig(**given)
 
 
 def _logging(given: dict[str, Any]) -> LoggingConfig:

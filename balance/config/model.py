@@ -369,6 +369,17 @@ class RedisConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TracingConfig:
+    enabled: bool = False
+    service_name: str = "balance"
+    endpoint: str = "http://localhost:4318"
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # may let us in
+    sample_rate: float = 1.0
+    propagate: tuple[str, ...] = ("w3c",)
+    trust: tuple[TrustedProxy, ...] | None = None  # whose traces are gone on with; None: trusted_proxies
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A complete, validated configuration."""
 
@@ -383,6 +394,7 @@ class Config:
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     redis: RedisConfig = field(default_factory=RedisConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
+    tracing: TracingConfig = field(default_factory=TracingConfig)
     drain_s: float = 20.0  # plus shutdown_delay_s within Kubernetes' default grace period of 30 s
     shutdown_delay_s: float = 5.0
     restart_drain_s: float = 3600.0

@@ -24,6 +24,7 @@ class RequestFields:
         "max_forwards",
         "notes",
         "request_id",
+        "traced",
         "upgrade",
         "values",
     )  # fmt: skip
@@ -44,6 +45,7 @@ class RequestFields:
         self.values: dict[bytes, list[bytes]] | None = None  # what conditions asked for (see routing/request_view)
         self.notes: dict[object, Any] | None = None  # what stages have found out from the lines (see stages/notes)
         self.logged: Any = None  # what the access log has of the lines (see proxy/http/account)
+        self.traced: Any = None  # what they say of a trace (see proxy/http/traced)
 
     def with_lines(self, forward: bytes) -> RequestFields:
         """A copy with other lines to forward; nothing that was searched for or found in the lines goes along."""

@@ -278,6 +278,7 @@ def _decrement_max_forwards(fields: RequestFields) -> RequestFields:
     copy.values = None
     copy.notes = None
     copy.logged = None
+    copy.traced = None
     lines = [line for line in fields.forward.split(b"\r\n") if line and not line.lower().startswith(b"max-forwards:")]
     lines.append(b"Max-Forwards: %d" % max(0, int(fields.max_forwards) - 1))
     copy.forward = b"".join([line + b"\r\n" for line in lines])

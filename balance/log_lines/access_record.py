@@ -36,6 +36,8 @@ FIELDS: Final = (
     "user",
     "region",
     "backend_region",
+    "trace_id",
+    "span_id",
     "sample",
 )
 SESSION: Final = "TCP"  # the method of a session in TCP mode, and of the end of a tunnel
@@ -78,6 +80,8 @@ class RareFields:
     user: str = ""  # who asks, as a password or token has proven
     region: str = ""  # the client's, where the route has regions
     backend_region: str = ""  # likewise that of the backend: another one when the request spilled over
+    trace_id: str = ""  # while tracing is on, sampled or not
+    span_id: str = ""  # of the request; where it is not sampled, what the backend was told
 
 
 NO_RARE: Final = RareFields()

@@ -119,9 +119,10 @@ def _rare(rare: RareFields, part: float) -> str:
         said["tries"] = [failed._asdict() for failed in rare.tries]
     last = (("rule", rare.rule), ("user", rare.user), ("region", rare.region), ("backend_region", rare.backend_region))
     said |= {name: value for name, value in last if value}
-    if part != 1.0:
-        said["sample"] = part
-    return ", " + json.dumps(said)[1:-1] if said else ""
+    text = ", " + json.dumps(said)[1:-1] if said else ""
+    if rare.trace_id:
+        text += f', "trace_id": "{rare.trace_id}", "span_id": "{rare.span_id}"'  # hexadecimal digits
+    return text if part == 1.0 else f'{text}, "sample": {part!r}'
 
 
 def combined_line(values: AccessValues, now: float, part: float) -> str:

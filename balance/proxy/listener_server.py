@@ -16,6 +16,7 @@ from balance.proxy.clients import Clients
 from balance.proxy.listener_access import packed_address
 from balance.proxy.net.queue_timer import QueueTimer
 from balance.proxy.net.timer_wheel import TICK_S
+from balance.proxy.tracing.worker_tracing import WorkerTracing
 from balance.proxy.worker_context import Drainable, WorkerContext
 from balance.runtime import counters
 from balance.runtime.backend import Backend, IdleTime
@@ -59,6 +60,7 @@ class ListenerServer:
         self._row = row
         self._shared = shared or Shared.with_nobody(row.cells)
         self._worker = WorkerContext(loop, row, monotonic(), access, self._shared)
+        self._tracing = WorkerTracing(self._worker, snapshot.config)
         self._acceptors: dict[socket.socket, Acceptor] = {}
         self._clients: dict[str, Clients] = {}  # by listener; a removed one as long as it has connections
         self._worker.descriptors.make_room = self._discard_parked
@@ -119,6 +121,7 @@ class ListenerServer:
         self._leaving |= {backend.slot: backend for backend in gone}
         self._gauges_due = []
         self._retire(before)
+        self._tracing.use(snapshot.config)
         self._worker.response_reader.forget()
         self._worker.tolerant_reader.forget()
         self._turn_queues()
@@ -263,6 +266,7 @@ class ListenerServer:
         if self._timer is not None:
             self._timer.cancel()
         self._write_gauges(monotonic())
+        await self._tracing.close()
         if worker.access is not None:
             worker.access.close()
             self._row.cells[counters.LOG_LINES_LOST] += worker.access.take_lost()
@@ -337,6 +341,8 @@ class ListenerServer:
                 pool.tick()
         for retrying in self._snapshot.retrying.values():
             retrying.budget.advance(now)
+        if self._worker.tracer is not None:
+            self._tracing.count()
         access = self._worker.access
         if access is not None:
             access.flush()

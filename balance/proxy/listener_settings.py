@@ -78,6 +78,7 @@ class ListenerSettings:
         "staged",
         "successor",
         "timeouts",
+        "tracer",
         "trusted",
         "via",
         "views",
@@ -88,6 +89,7 @@ class ListenerSettings:
         """`port` is the listening port, for X-Forwarded-Port; 0 for a Unix socket."""
         http = listener.http
         self.worker = worker
+        self.tracer = worker.tracer  # None: no traces
         self.listener = listener
         self.successor: ListenerSettings | None = None  # the newest, after a reload
         self.is_closing = False  # closed, draining or crowded: every reply has `Connection: close`

@@ -22,6 +22,7 @@ from balance.proxy.net.dial import Resolver
 from balance.proxy.net.job_threads import JobThreads
 from balance.proxy.net.timer_wheel import TICK_S, TimerWheel
 from balance.proxy.net.turns import Turns
+from balance.proxy.tracing.tracer import Tracer
 from balance.proxy.warning_throttle import ThrottledWarning, about, log
 from balance.runtime import counters
 from balance.runtime.backend import Backend
@@ -108,6 +109,7 @@ class WorkerContext:
         "settings_in_use",
         "short_of_resources",
         "tolerant_reader",
+        "tracer",
         "turns",
         "unheaded",
         "unreadable",
@@ -126,6 +128,7 @@ class WorkerContext:
         self.loop = loop
         self.row = row
         self.access = access
+        self.tracer: Tracer | None = None
         shared = shared or Shared.with_nobody(row.cells)
         self.blocks = SharedBlocks(shared.blocks)  # addresses that were blocked at run time
         self._make_counts = shared.client_counts

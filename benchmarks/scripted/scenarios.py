@@ -32,7 +32,9 @@ from scripted.site import (
     LIMITED,
     ONE_ROUTE,
     PLAIN,
+    SAMPLED,
     TCP,
+    TRACED,
     Site,
     many_routes,
 )
@@ -157,6 +159,8 @@ SCENARIOS: dict[str, Callable[[], Run]] = {
     "keep-alive, access log": lambda: keep_alive(access_log=True),
     "keep-alive, a rate limit": lambda: keep_alive(settings=LIMITED),
     "keep-alive, a token that is remembered": lambda: keep_alive((GET_WITH_TOKEN,), settings=GUARDED),
+    "keep-alive, traced, not sampled": lambda: keep_alive(settings=TRACED),
+    "keep-alive, traced and sampled": lambda: keep_alive(settings=SAMPLED),
     "heads never seen": heads_never_seen,
     "chunked reply": lambda: keep_alive(replied=CHUNKED_REPLY),
     "64 KB reply": lambda: keep_alive(replied=LONG_REPLY),

@@ -16,9 +16,11 @@ from balance.proxy.http.client import HttpClient
 from balance.proxy.http.upstream import Upstream
 from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.tcp.session import Downstream
+from balance.proxy.tracing.tracer import Tracer
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
 from balance.runtime.snapshot import backend_slots, build
+from balance.tracing.http_spans import FinishedRequest, encode
 from scripted.bytes_sent import SECRET
 from scripted.route_lines import five_stages
 from scripted.transport import Nowhere, NowhereLoop, connected
@@ -52,6 +54,8 @@ http:
 """
 )
 LIMITED = PLAIN + "rate_limit: {enabled: true, requests_per_second: 1000000}\n"
+TRACED = PLAIN + "tracing: {enabled: true, sample_rate: 0}\n"
+SAMPLED = PLAIN + "tracing: {enabled: true}\n"
 GUARDED = PLAIN + f"security: {{jwt: {{enabled: true, algorithms: [HS256], secret: {SECRET}}}}}\n"
 _TWO_POOLS = """\
 listen: "127.0.0.1:8080"
@@ -86,6 +90,9 @@ class Site:
         self.listener, self.pool = snapshot.listeners[0], snapshot.pools["default"]
         self.loop = NowhereLoop(loop or asyncio.new_event_loop())
         self.worker = WorkerContext(cast(Any, self.loop), row, monotonic(), _unwritten_log() if access_log else None)
+        if config.tracing.enabled:
+            self.worker.tracer = Tracer(config, cast(Any, self.loop), random.random)
+            self.worker.tracer.exporter = cast(Any, _Encoder())
 
     def http(self) -> tuple[ListenerSettings, Nowhere, Upstream]:
         """The entry of an HTTP listener, and a connection to its backend that waits for a request."""
@@ -112,6 +119,13 @@ class Site:
         tokens = pool.affinity.tokens
         assert tokens is not None
         return head.replace(b"Cookie: ", b"Cookie: LOAD-BALANCING_SESSION=%b; " % tokens.token(pool.backends[0]))
+
+
+class _Encoder:
+    """Spans are encoded and go nowhere: what sending costs depends on who takes them."""
+
+    def add(self, request: FinishedRequest) -> None:
+        encode(request)
 
 
 def _unwritten_log() -> AccessLog:

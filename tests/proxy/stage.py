@@ -33,6 +33,7 @@ from balance.config.model import (
     Retry,
     SendProxyProtocol,
     Timeouts,
+    TracingConfig,
     TrustedProxy,
 )
 from balance.health.circuit_breaker import CONSECUTIVE_FAILURES, BreakerState
@@ -212,6 +213,7 @@ class Stage:
         send_buffer: int = 0,
         limits: Sequence[int] = (),
         retry: Retry | None = None,
+        tracing: TracingConfig | None = None,
         pools: Mapping[str, Sequence[Backend]] | None = None,
         **pool: Any,
     ) -> None:
@@ -267,6 +269,7 @@ class Stage:
             trusted_proxies=trusted,
             client_address=client_address,
             logging=LoggingConfig(access_log=access or AccessLog()),
+            tracing=tracing or TracingConfig(),
         )
         slots = backend_slots(config)
         self._book = SlotBook(len(slots) + 1 + SPARE_SLOTS)
@@ -407,6 +410,8 @@ class Stage:
         """Everybody leaves; then nothing may be left."""
         for wire in self.wires:
             wire.close()
+        if (self.address.port or self.address.path) and self.worker.tracer is not None:
+            await self.worker.tracer.exporter.close(1.0)
         if self.address.port or self.address.path:
             try:
                 await until(lambda: not self.left(), patience_s=3.0)

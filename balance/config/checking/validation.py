@@ -16,6 +16,7 @@ from balance.config.checking.route_errors import not_defined, pool_names, route_
 from balance.config.checking.security_errors import security_errors
 from balance.config.checking.tls.backend_tls_errors import backend_tls_errors
 from balance.config.checking.tls.tls_errors import tls_errors
+from balance.config.checking.tracing_findings import tracing_errors
 from balance.config.checking.user_ids import user_errors
 from balance.config.model import MAX_TIME_BUCKETS, Config, ListenerConfig
 from balance.config.reading.document import Document, Path
@@ -70,6 +71,7 @@ def errors(config: Config, paths: KeyPaths) -> list[Problem]:
         *security_errors(config, paths),
         *_metrics(config),
         *log_errors(config),
+        *tracing_errors(config),
         *_folders(config, paths),
         *tls_errors(config, paths),
         *user_errors(config),

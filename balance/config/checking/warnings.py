@@ -18,6 +18,7 @@ from balance.config.checking.route_warnings import route_warnings
 from balance.config.checking.security_warnings import security_warnings
 from balance.config.checking.tls.backend_tls_errors import backend_tls_warnings
 from balance.config.checking.tls.tls_errors import tls_warnings
+from balance.config.checking.tracing_findings import tracing_warnings
 from balance.config.checking.unused_timeouts import unused_timeouts
 from balance.config.model import Config, PoolConfig
 from balance.config.reading.document import Path
@@ -52,6 +53,7 @@ def warnings(config: Config, paths: KeyPaths, cpus: int) -> list[Problem]:
         *_retries(config, paths),
         *_cookies(config, paths),
         *_redis(config),
+        *tracing_warnings(config, paths.document, os.environ),
         *missing_client_address(config, paths),
         *_admin_and_metrics(config, paths),
         *_machine(config, cpus),

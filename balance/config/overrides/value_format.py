@@ -10,7 +10,7 @@ import enum
 import re
 from typing import Any
 
-from balance.config.model import AdminConfig, MetricsConfig, RateLimit
+from balance.config.model import AdminConfig, MetricsConfig, RateLimit, TracingConfig
 from balance.config.route_model import Canary
 from balance.config.schema.units import format_duration
 from balance.security.settings import BasicAuth
@@ -66,6 +66,8 @@ def secret_fields(section: object) -> frozenset[str]:
     """The fields of a section that are secrets by what another one says: the value of a header field called Authorization."""
     if isinstance(section, BasicAuth):
         return frozenset(["users", "htpasswd"])
+    if isinstance(section, TracingConfig):
+        return frozenset(["headers"])
     name = getattr(section, "name", "")
     return frozenset(["value"]) if isinstance(name, str) and is_secret(name) else frozenset()
 

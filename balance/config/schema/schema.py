@@ -36,6 +36,7 @@ from balance.config.schema.values.admin_sections import AdminSection
 from balance.config.schema.values.log_values import LOG_OUTPUT, TEMPLATE
 from balance.config.schema.values.metrics_section import MetricsSection
 from balance.config.schema.values.tls_sections import BackendTlsSection, ServerTlsSection, TlsSection
+from balance.config.schema.values.tracing_section import TracingSection
 from balance.config.schema.values.transform_values import HTTP_HOST
 from balance.model import Address
 
@@ -419,4 +420,5 @@ class RootSection(Section):
     metrics: MetricsSection = key("Figures for Prometheus.")
     redis: RedisSection = key("The store that several machines share.")
     logging: LoggingSection = key("What the program says about itself.")
+    tracing: TracingSection = key("Traces for OpenTelemetry.")
     shutdown: ShutdownSection = key("How the process stops.")

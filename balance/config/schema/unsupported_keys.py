@@ -5,7 +5,6 @@ from __future__ import annotations
 UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
     "": frozenset(
         [
-            "tracing",
             "discovery",
             "autoscaler",
         ]

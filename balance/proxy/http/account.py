@@ -10,6 +10,7 @@ from balance.http1.head import RequestFields
 from balance.log_lines.access_record import NEVER_US, NO_RARE, AccessValues, RareFields, SentFields
 from balance.model import Outcome, Why
 from balance.proxy.access_records import WORDS
+from balance.proxy.http.traced import finish_trace
 from balance.proxy.listener_settings import ListenerSettings
 from balance.runtime import counters
 from balance.runtime.lease import Lease
@@ -64,6 +65,9 @@ def count_exchange(exchange: Exchange, now: float, lease: Lease | None, outcome:
             cells[block + _ROUTE_LAST_US] = int(now * 1e6)
         if exchange.routing is not None and exchange.routing.rule:
             _count_rule(settings, exchange.routing.rule, now)
+    trace = exchange.trace
+    if trace is not None and trace.sampled is not None:
+        finish_trace(exchange, trace, now, lease, outcome)
     if worker.access is None:
         return None
     values = _record(exchange, now, lease, bytes_in, request_us, detail)
@@ -100,8 +104,12 @@ def _record(exchange: Exchange, now: float, lease: Lease | None, bytes_in: int, 
     routing, settled = exchange.routing, exchange.settled
     rare = NO_RARE
     verified = client.verified
-    if detail or resend is not None or routing is not None or settled is not None or verified is not None:
+    trace = exchange.trace
+    if detail or resend is not None or routing is not None or settled is not None or verified is not None or trace is not None:
         rare = RareFields(detail)
+        if trace is not None:
+            rare.trace_id = trace.trace_id.decode()
+            rare.span_id = trace.span_id.decode()
         if verified is not None:
             rare.user = verified.user
         if resend is not None:

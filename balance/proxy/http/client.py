@@ -79,11 +79,12 @@ class HttpClient(Timed):
     """One client connection in HTTP mode."""
 
     __slots__ = ("_address", "_buffer", "_exchange", "_paused_for", "_state", "_total_at", "_unsent", "after_host",
-                 "before_host", "clients", "connection_auth", "is_judged", "is_trusted", "is_write_paused", "peer",
-                 "settings", "transport", "verified", "writer")  # fmt: skip
+                 "before_host", "clients", "connection_auth", "is_judged", "is_trace_trusted", "is_trusted",
+                 "is_write_paused", "peer", "settings", "transport", "verified", "writer")  # fmt: skip
 
     transport: asyncio.Transport  # set by connection_made()
     writer: ReplyWriter  # set by connection_made()
+    is_trace_trusted: bool  # set while tracing is on: the traces of this peer are gone on with
 
     def __init__(self, settings: ListenerSettings, clients: Clients | None = None, address: Any = None) -> None:
         """`clients` counts this connection until it ends. `address` is its peer address; None: the transport's."""
@@ -94,7 +95,7 @@ class HttpClient(Timed):
         self.peer = ""
         self.before_host = self.after_host = b""
         self.is_trusted = False  # the peer is a trusted proxy
-        self.is_judged = False  # that, or its certificate counts: there is more to know of each request
+        self.is_judged = False  # that, its certificate counts, or tracing is on: there is more to do
         self.verified: VerifiedClient | None = None  # where certificates of clients count
         self.is_write_paused = False
         self.connection_auth: ConnectionAuth | None = None  # once a request or reply uses it
@@ -134,6 +135,9 @@ class HttpClient(Timed):
         self.is_trusted = self.is_judged = settings.trusted is not None and settings.trusted.has(peer)
         if self.verified is not None:
             self.before_host = self.verified.lines + self.before_host
+            self.is_judged = True
+        if settings.tracer is not None:
+            self.is_trace_trusted = settings.tracer.trusted.has(peer)
             self.is_judged = True
 
     def _apply_reload(self) -> None:

@@ -34,6 +34,7 @@ from balance.proxy.http.routed.encoded_reply import EncodedReply
 from balance.proxy.http.routed.routing import Routing
 from balance.proxy.http.routed.settled_request import SettledRequest, routing_of, settle, settled_reply, start_settled
 from balance.proxy.http.session_cookie import UNMOVED, asks_store, lease_of_session, with_cookie
+from balance.proxy.http.traced import begin_trace
 from balance.proxy.http.upgrade import is_asked_for
 from balance.proxy.http.upstream import Upstream
 from balance.proxy.listener_settings import ListenerSettings
@@ -46,6 +47,7 @@ from balance.runtime.routes import Router
 from balance.runtime.sessions.affinity import LookupExtractor
 from balance.runtime.sessions.session_lookup import SessionLookup
 from balance.stages.stage import Reply
+from balance.tracing.request_trace import RequestTrace
 
 if TYPE_CHECKING:
     from balance.proxy.http.client import HttpClient
@@ -130,6 +132,7 @@ class Exchange:
         "settled",
         "started",
         "status",
+        "trace",
         "upload",
         "upstream",
         "view",
@@ -166,7 +169,8 @@ class Exchange:
         self._partial_head = b""  # the bytes of an incomplete head
         self.interims = 0  # 1xx replies so far
         self.head_at = 0.0
-        # For the counters and the access log
+        # For the counters, the access log and traces
+        self.trace: RequestTrace | None = None  # while tracing is on
         self.status = 0
         self.why = _ALL_WELL
         self.request_id = b""
@@ -207,7 +211,10 @@ class Exchange:
         elif settings.request_id:
             self.request_id = own_id = settings.worker.next_request_id()
         if client.is_judged:
-            view = client_view(self, client, settings, now)
+            if settings.tracer is not None:
+                fields = begin_trace(self, client, settings.tracer)
+            if client.is_trusted or client.verified is not None:
+                view = client_view(self, client, settings, now)
         if settings.router is not None:
             sole = settings.sole_hosts.get(fields.host)
             if sole is None or sole.staged is not None:
@@ -218,7 +225,8 @@ class Exchange:
             if sole.request_s != settings.request_s:
                 client.limit_total(now + sole.request_s)
             self.settings = settings = sole
-        self.head = request_head(request.line, fields.forward, fields.host, client, view, own_id)
+        forward = fields.forward if self.trace is None else fields.forward + self.trace.lines
+        self.head = request_head(request.line, forward, fields.host, client, view, own_id)
         if fields.framing is not NO_BODY:
             upload = self.upload = Upload(fields, settings.listener.http, len(self.head))
             if settings.body_rate:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from balance.model import Outcome, Why
+from balance.proxy.http.traced import queued
 from balance.proxy.net.timer_wheel import NEVER
 from balance.runtime.queue import Queue
 
@@ -45,6 +46,7 @@ class QueueWait:
         since = self._queue.leave(self)
         if since is not None:
             self.waited_s += now - since
+            queued(self._exchange, since, now)
 
     def turn(self, now: float) -> bool:
         """Called by the queue: ask the pool again. False when the request must wait on."""

@@ -18,6 +18,7 @@ from balance.http1.head import Request, Response
 from balance.log_lines.access_record import FailedTry
 from balance.model import Outcome, TryPhase, Why
 from balance.proxy.http.connect import IDEMPOTENT
+from balance.proxy.http.traced import try_failed
 from balance.retry.budget import Budget
 from balance.retry.decision import Failure, RetryContext, RetryOutcome, RetryPolicy, decide
 from balance.runtime import counters
@@ -234,7 +235,9 @@ class Resend:
     def _remember(self, lease: Lease, why: str, now: float) -> None:
         """Record a failed try that another one follows; `why` is its reason in the access log."""
         self.again = RetryOutcome.MADE
-        self.failures.append(FailedTry(lease.backend.name, why, round((now - (self.try_began or lease.started)) * 1e3, 3)))
+        began = self.try_began or lease.started
+        self.failures.append(FailedTry(lease.backend.name, why, round((now - began) * 1e3, 3)))
+        try_failed(self._exchange, lease, why, began, now)
         self.try_began = 0.0
 
     def not_again(self, why: RetryOutcome) -> None:

@@ -16,6 +16,7 @@ from balance.model import Why
 from balance.proxy.authorizing.authorizer import Asking, authorizer
 from balance.proxy.http.request_head import request_head
 from balance.proxy.http.routed.encoded_reply import EncodedReply
+from balance.proxy.http.traced import copied_head
 from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.mirroring.copy_queue import Copy, copy_queue
 from balance.runtime.backend import Backend
@@ -201,7 +202,7 @@ class Routing(RequestContext):
         if route is None or target is None:
             return
         upload, queue = exchange.upload, copy_queue(exchange.settings.worker, mirror)
-        copy = Copy(queue, target.pool, self.method, exchange.head, route.block)
+        copy = Copy(queue, target.pool, self.method, copied_head(exchange, mirror, monotonic()), route.block)
         if upload is None:
             copy.add(b"", is_whole=True)
         elif copy.add(upload.kept or b"", is_whole=upload.is_done):
@@ -219,6 +220,8 @@ class Routing(RequestContext):
                 forward = b"Host: %b\r\n%b" % (host, forward)
         target = self.path + self.query if self.query else self.path
         line = request.line if target == request.target else b"%b %b HTTP/1.1\r\n" % (request.method, target)
+        if exchange.trace is not None:
+            forward += exchange.trace.lines
         view = exchange.view if client.is_trusted else None
         own_id = b"" if fields.request_id else exchange.request_id
         head = request_head(line, forward, host, client, view, own_id, self.without_own)

@@ -69,7 +69,8 @@ def start_settled(exchange: Exchange, sole: ListenerSettings) -> bool:
     if settled.fields is not fields:
         request.fields = settled.fields
     own_id = b"" if fields.request_id else exchange.request_id
-    exchange.head = request_head(request.line, settled.forward, fields.host, client, None, own_id)
+    forward = settled.forward if exchange.trace is None else settled.forward + exchange.trace.lines
+    exchange.head = request_head(request.line, forward, fields.host, client, None, own_id)
     return True
 
 

@@ -1,0 +1,1 @@
+"""What a worker does with traces: one tracer, and its exporter, which sends spans in the background."""

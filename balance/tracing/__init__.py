@@ -1,0 +1,1 @@
+"""Traces without sockets: contexts in and out, which requests are sampled, and spans as OTLP has them."""
