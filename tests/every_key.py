@@ -72,6 +72,8 @@ _ROUTER = "tests/runtime/test_routes.py::"
 _ROUTES = "tests/routing/test_route_table.py::"
 _RULES = "tests/stages/rules/test_rules_stage.py::"
 _TRANSFORMED = "tests/proxy/http/test_transformed.py::"
+_TRACED = "tests/proxy/http/test_traced.py::"
+_SPANS = _TRACED + "test_a_request_is_a_span_and_its_try_is_one_below_it"
 _UPSTREAM = "tests/proxy/http/test_upstream.py::"
 
 # The model has no default for them: every test shows what they do.
@@ -461,6 +463,16 @@ KEYS: dict[str, Key] = {
     "logging.access_log.slow_threshold": Key("50ms", _LINES + "test_only_slow_requests_are_logged"),
     "logging.access_log.template": Key("{client}", _LINES + "test_lines_are_as_the_template_says"),
     "logging.access_log.output": Key("stderr", "tests/proxy/test_access_log.py::test_combined_is_what_log_readers_know"),
+    "tracing.enabled": Key(True, _SPANS),
+    "tracing.service_name": Key("edge", _SPANS),
+    "tracing.endpoint": Key("http://collector.example:4318", _SPANS),
+    "tracing.headers": Key(
+        {"Authorization": "Bearer x"},
+        "tests/proxy/tracing/test_tracer.py::test_the_receiver_gets_the_fields_that_let_us_in",
+    ),
+    "tracing.sample_rate": Key(0.0, _TRACED + "test_a_share_is_sampled_and_backends_are_told_in_any_case"),
+    "tracing.propagate": Key("b3", _TRACED + "test_the_formats_are_those_that_are_named"),
+    "tracing.trust": Key(["10.0.0.0/8"], _SPANS),
     "shutdown.delay": Key(
         "1s", "tests/process/supervisor/test_supervisor.py::test_sigterm_finishes_what_is_in_flight_and_refuses_what_is_new"
     ),

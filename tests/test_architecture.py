@@ -34,16 +34,21 @@ TOP_LEVEL = {
 
 # Modules whose claims are tested through another's door, with the file that does it.
 TESTED_ELSEWHERE = {
+    "tracing/http_spans": "proxy/http/test_traced.py",
+    "tracing/request_trace": "tracing/test_trace_start.py",
+    "proxy/tracing/receiver": "proxy/tracing/test_otlp_http.py",
+    "proxy/tracing/worker_tracing": "proxy/tracing/test_tracer.py",
+    "config/schema/values/tracing_section": "config/checking/test_tracing_findings.py",
     "__main__": "cli/test_main.py",
     "proxy/authorizing/authorizer_connection": "proxy/authorizing/test_authorizer.py",
     "stages/security/authorization": "stages/security/test_forward_auth.py",
     **{
         f"admin/metrics/definitions/{name}": "admin/metrics/test_catalog.py"
-        for name in ("aliases", "backends", "connections", "program", "redis", "requests", "routes", "tls")
+        for name in ("aliases", "backends", "connections", "program", "redis", "requests", "routes", "tls", "tracing")
     },
     **{
         f"admin/metrics/families/{name}": "admin/metrics/test_exposition.py"
-        for name in ("backends", "breakers", "connections", "processes", "program", "requests", "routes", "tls")
+        for name in ("backends", "breakers", "connections", "processes", "program", "requests", "routes", "tls", "tracing")
     },
     "admin/metrics/definition": "admin/metrics/test_catalog.py",
     "admin/metrics/families/aliases": "admin/metrics/test_metrics_keys.py",

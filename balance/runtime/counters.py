@@ -46,7 +46,6 @@ STORE_FAILURE: Final = 122  # gauge: why it can't be used, a Failure of it
 STORE_LOOKUPS: Final = 123  # sessions asked for there
 STORE_ERRORS: Final = 124  # commands that failed, or were not answered in time
 TLS_HANDSHAKES: Final = 126  # of clients, that succeeded
-SPANS_EXPORTED: Final = 127  # spans that the receiver of traces has taken
 STORE_WRITES_LOST: Final = 125  # writes that were dropped because too many waited
 
 BUFFER_HELD: Final = 127  # gauge: bytes of bodies that are buffered now, where that is configured
@@ -57,7 +56,6 @@ LIMITS_FAILURE: Final = 106  # gauge: why it can't be used, a Failure of it
 LIMITS_BATCHES: Final = 107  # exchanges with it
 LIMITS_KEYS: Final = 108  # keys that were exchanged
 LIMITS_ERRORS: Final = 109  # exchanges that failed
-SPANS_DROPPED: Final = 111  # spans that were not sent or not taken
 LIMITS_UNSHARED: Final = 110  # admitted requests that no other machine will hear of, because too many keys waited
 
 # The gauges that the supervisor zeroes when a worker is gone.
@@ -73,6 +71,8 @@ STAGE_COUNTS: Final = 128  # one cell for each Counted of stages
 BUFFERED: Final = 144  # request bodies that were read whole before a backend was chosen
 BUFFERED_BYTES: Final = 145  # their bytes
 BUFFER_OVERFLOWS: Final = 146  # bodies that were to be buffered, and were streamed: too long, or no room
+SPANS_EXPORTED: Final = 152  # spans that the receiver of traces has taken
+SPANS_DROPPED: Final = 153  # spans that were not sent, or not taken
 
 # --- exemplars: the last traced request of each histogram bucket, as far as they do not collide -------
 # Cells of an entry: when (microseconds of the epoch; 0 while it is written), which bucket, the value in microseconds, the
@@ -148,7 +148,7 @@ assert RETRIES_SKIPPED + len(NOT_RETRIED) <= LEAVING
 assert len(Why) <= REQUEST_SIZE - WHY
 assert REQUEST_SIZE + SIZE_SUM < RESPONSE_SIZE
 assert REQUEST_SIZE + SIZE_SUM < LIMITS_STATE
-assert LIMITS_UNSHARED < SPANS_DROPPED < RESPONSE_SIZE
+assert LIMITS_UNSHARED < RESPONSE_SIZE
 assert RESPONSE_SIZE + SIZE_SUM < STORE_STATE
 assert UPSTREAM_TIME + TIME_SUM < REQUEST_TIME
 assert REQUEST_TIME + TIME_SUM < CREDIT

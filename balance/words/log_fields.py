@@ -86,6 +86,14 @@ ACCESS_FIELDS: Final[dict[str, LogField]] = {
         "the backend's; another one than `region`: the request spilled over. Only beside `region`, of backends that have one",
         "another one than `region`, often: the region's own backends are out or full",
     ),
+    "trace_id": LogField(
+        "the trace of the request, as backends are told; only while `tracing` is on, whether it is sampled or not",
+        "finds the trace, and the lines of other services about it",
+    ),
+    "span_id": LogField(
+        "the request's own span; where it is not sampled, the one that backends were told",
+        "the span in that trace",
+    ),
     "sample": LogField(
         "the part of its like that is logged, by which to count: 0.01 stands for a hundred. Only where that is not all",
         "divide counts by it",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from balance.admin.metrics.definition import Definition
-from balance.admin.metrics.definitions import aliases, backends, connections, program, redis, requests, routes, tls
+from balance.admin.metrics.definitions import aliases, backends, connections, program, redis, requests, routes, tls, tracing
 
 SECTIONS: Final[tuple[tuple[str, tuple[Definition, ...]], ...]] = (
     ("Requests", requests.DEFINITIONS),
@@ -14,6 +14,7 @@ SECTIONS: Final[tuple[tuple[str, tuple[Definition, ...]], ...]] = (
     ("Connections of clients", connections.DEFINITIONS),
     ("TLS and keys", tls.DEFINITIONS),
     ("Redis", redis.DEFINITIONS),
+    ("Traces", tracing.DEFINITIONS),
     ("The program", program.DEFINITIONS),
     ("Names of other balancers", aliases.DEFINITIONS),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import trunc
+from time import time
 from typing import TYPE_CHECKING, Final
 
 from balance.http1.fields import field_value
@@ -67,6 +68,7 @@ def count_exchange(exchange: Exchange, now: float, lease: Lease | None, outcome:
             _count_rule(settings, exchange.routing.rule, now)
     trace = exchange.trace
     if trace is not None and trace.sampled is not None:
+        worker.row.note_exemplar(slot, request_us, bytes.fromhex(trace.trace_id.decode()), time())
         finish_trace(exchange, trace, now, lease, outcome)
     if worker.access is None:
         return None

@@ -62,6 +62,18 @@ async def test_what_became_of_spans_is_counted(stage: Stage) -> None:
     receiver.close()
 
 
+async def test_the_receiver_gets_the_fields_that_let_us_in(stage: Stage) -> None:
+    receiver = HttpReceiver()
+    stage.backend(serve(ok()))
+    headers = (("Authorization", "Bearer x"), ("X-Tenant", "t"))
+    await stage.open(tracing=TracingConfig(enabled=True, endpoint=receiver.endpoint, headers=headers))
+    await ask(stage)
+    await stage.listener_server._tracing.close()
+    ((_, fields),) = receiver.heads
+    assert (fields["authorization"], fields["x-tenant"]) == ("Bearer x", "t")
+    receiver.close()
+
+
 async def test_nobody_is_trusted_unless_named(stage: Stage) -> None:
     stage.backend(serve(ok()))
     await stage.open(tracing=TracingConfig(enabled=True))

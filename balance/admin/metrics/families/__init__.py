@@ -20,6 +20,7 @@ from balance.admin.metrics.families import (
     requests,
     routes,
     tls,
+    tracing,
 )
 from balance.admin.metrics.scrape import Scrape
 
@@ -33,6 +34,7 @@ COLLECTORS: Final[tuple[Callable[[Scrape], Iterator[Metric]], ...]] = (
     connections.collect,
     redis.collect,
     tls.collect,
+    tracing.collect,
     program.collect,
     processes.collect,
     aliases.collect,
