@@ -840,13 +840,14 @@ class Exchange:
 
     def crashed(self) -> None:
         """After a bug in our own code, with the state unknown: close the client connection, which releases all that is held."""
-        self.status = 500
         self.note_crash()
         self.client.give_up()
 
     def note_crash(self) -> None:
         """There was a bug in our own code; who has caught it logs it, and ends the exchange."""
         self.why = Why.INTERNAL_ERROR
+        if self._state is not REPLYING:
+            self.status = 500
         self.settings.worker.request_crashed(self.request_id)
 
     def _not_understood(self, error: ProtocolError) -> None:

@@ -335,5 +335,7 @@ async def test_a_stage_that_crashes_ends_the_request_and_releases_all(
     await stage.settled()
     assert stage.whys == {Why.INTERNAL_ERROR: 1}
     assert [getattr(record, "request_id", None) for record in caplog.records if "Balance's own" in record.message] == ["abc"]
+    keys = [key for at in counters.series_pairs(stage.row.cells) if (key := stage.cell(at))]
+    assert [counters.series_parts(key)[2] for key in keys] == [500]
     assert "ZeroDivisionError" in stage.failures[0]
     stage.failures.clear()
