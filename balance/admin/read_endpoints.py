@@ -121,9 +121,10 @@ class ReadEndpoints:
         headers = {"Content-Type": format.content_type, "Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding"}
         if format is Format.JSON:
             return reply(backend_document(self._view), headers=headers)
+        names = frozenset(request.query_params.getlist("name[]"))  # as client libraries of Prometheus have it
         if is_compressed:
             headers["Content-Encoding"] = "gzip"
-        return Response(await self._exposition.text(format, is_compressed=is_compressed), headers=headers)
+        return Response(await self._exposition.text(format, is_compressed=is_compressed, names=names), headers=headers)
 
 
 def _generation(info: GenerationInfo) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What a scrape costs control: CPU and time by the number of backends, and how long its event loop stands still meanwhile.
 
-    PYTHONPATH=. python -m benchmarks.scrape [backends ...]
+    PYTHONPATH=. python3 benchmarks/scrape [backends ...]
 
 No workers run: they have no part in a scrape. Every backend has counted requests of three statuses in two workers' rows.
 """

@@ -162,6 +162,24 @@ def test_who_does_not_read_his_scrape_keeps_nobody_from_theirs(run: Run, origins
         client.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * 3)
         stuck.append(client)
     assert instance.get("/health", instance.admin_port)[0] == 200
+    assert instance.metric("balance_connections_total") == 0  # scrapes are no traffic
     assert len(fetch(instance)[1]) > 1_000_000
     for client in stuck:
         client.close()
+
+
+def test_metrics_are_told_until_the_last_request_of_a_drain_has_ended(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+        backend = {"name": "b1", "address": f"127.0.0.1:{slow.getsockname()[1]}"}
+        instance = run(backends=[backend], **HTTP).ready()
+        with socket.create_connection(("127.0.0.1", instance.port)) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            upstream, _ = slow.accept()
+            instance.counts("balance_active_requests", 1)
+            instance.process.send_signal(signal.SIGTERM)
+            instance.saying("drain")
+            assert scrape(instance)["balance_active_requests", ()] == 1
+            upstream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.1 200")
+            upstream.close()
+        assert instance.ended() == 0

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import gzip
 from collections.abc import Iterator
+from typing import Final
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
@@ -18,7 +19,9 @@ from balance.admin.state_view import StateView
 from balance.background_tasks import spawn
 
 GZIP_LEVEL = 4  # of 1,000 backends' text a sixteenth is left, in as much time as half of that takes at level 6
-Key = tuple[Format, bool]  # and whether it is compressed
+Key = tuple[Format, bool, frozenset[str]]  # and whether it is compressed, and which metrics are wanted: none named is all
+EVERY: Final[frozenset[str]] = frozenset()
+ENDS: Final = ("", "_total", "_bucket", "_count", "_sum")  # of a metric's name, in the names of its samples
 
 
 class Scraped(Collector):
@@ -54,9 +57,9 @@ class Exposition:
         view.shared["exposition"] = found
         return found
 
-    async def text(self, format: Format, *, is_compressed: bool) -> bytes:
-        """All metrics as they are now."""
-        key = (format, is_compressed)
+    async def text(self, format: Format, *, is_compressed: bool, names: frozenset[str] = EVERY) -> bytes:
+        """The metrics of these names as they are now."""
+        key = (format, is_compressed, names)
         future = self._waiting.get(key)
         if future is None:
             future = self._waiting[key] = asyncio.get_running_loop().create_future()
@@ -81,11 +84,14 @@ class Exposition:
             self._is_running = False
 
 
-def _written(scrape: Scrape, format: Format, is_compressed: bool) -> bytes:
+def _written(scrape: Scrape, format: Format, is_compressed: bool, names: frozenset[str]) -> bytes:
+    metrics = Scraped(scrape).collect()
+    if names:
+        metrics = (metric for metric in metrics if any(metric.name + end in names for end in ENDS))
     # A collection of the samples, none of which is in a cycle, would hold the event loop for longer than all else here.
     gc.disable()
     try:
-        text = as_text(Scraped(scrape).collect(), is_openmetrics=format is Format.OPENMETRICS)
+        text = as_text(metrics, is_openmetrics=format is Format.OPENMETRICS)
     finally:
         gc.enable()
     return gzip.compress(text, GZIP_LEVEL, mtime=0) if is_compressed else text

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from asgi_client import ask_bytes
+from asgi_client import ask, ask_bytes
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
@@ -386,3 +386,34 @@ def test_operators_and_limits_are_told(make_view: Callable[..., StateView], view
     assert value(samples, "balance_memory_limit_bytes") > 1_000_000
     capped = make_view(listeners=tuple(replace(each, max_clients=7) for each in busy.config.listeners))
     assert value(scrape(capped), "balance_clients_limit") == 7 * len(busy.config.listeners)
+
+
+@pytest.mark.parametrize(
+    ("query", "families"),
+    [
+        ("?name[]=balance_connections_total", {"balance_connections_total"}),
+        ("?name[]=balance_connections&name[]=balance_workers", {"balance_connections_total", "balance_workers"}),
+        ("?name%5B%5D=balance_http_response_size_bytes_bucket", {"balance_http_response_size_bytes"}),
+        ("?name[]=balance_con", set()),
+        ("?name[]=" + "x" * 10_000, set()),
+    ],
+)
+def test_who_wants_some_metrics_alone_names_them(view: StateView, query: str, families: set[str]) -> None:
+    text = ask(admin_app(view, is_local_only=True), "/metrics" + query).text
+    assert {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")} == families
+
+
+def test_each_family_stands_there_once_and_in_one_piece(view: StateView) -> None:
+    lines = ask(admin_app(view, is_local_only=True), "/metrics").text.splitlines()
+    types = [line.split()[2] for line in lines if line.startswith("# TYPE")]
+    assert len(types) == len(set(types))
+    samples = [line.rpartition(" ")[0] for line in lines if not line.startswith("#")]
+    assert len(samples) == len(set(samples))
+
+
+def test_a_backend_that_is_gone_has_no_state_any_more(view: StateView) -> None:
+    app, *others = view.config.pools
+    changed = replace(view, config=replace(view.config, pools=(replace(app, backends=app.backends[:1]), *others)))
+    changed.names = {slot: name for name, slot in view.slots.items()}
+    for name in ("balance_backend_healthy", "balance_backend_requests_total", "balance_pool_connections"):
+        assert {dict(labels)["backend"] for each, labels in scrape(changed) if each == name} == {"a1", "r1"}
