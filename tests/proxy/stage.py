@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import uvloop
-from rawclient import Ended, Message, Wire
+from rawclient import Ended, Message, Wire, get
 
 from balance import background_tasks
 from balance.access_lists.access_lists import AccessLists
@@ -462,3 +462,17 @@ def memory_of(pid: int | str = "self") -> int:
     """Resident bytes of a process."""
     with open(f"/proc/{pid}/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def is_reset(stage: Stage) -> bool:
+    """Whether a new connection is, with nothing sent; it may be while it connects. One that stands is asked for an answer."""
+    try:
+        client = await stage.client()
+        try:
+            async with asyncio.timeout(1.0):
+                return await client.ending() == "reset"
+        except TimeoutError:
+            await client.send(get())
+            return not await client.exactly(1)
+    except (ConnectionResetError, BrokenPipeError):
+        return True

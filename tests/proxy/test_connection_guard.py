@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 from rawclient import Wire, get, ok
-from stage import Stage, serve, until
+from stage import Stage, is_reset, serve, until
 
 from balance.config.model import ConnectionProtection, Timeouts
 from balance.model import Mode, Why
@@ -29,14 +29,6 @@ async def is_served(client: Wire) -> bool:
         return (await client.reply()).body == b"ok"
     except ConnectionError:
         return False
-
-
-async def is_reset(stage: Stage) -> bool:
-    """Whether a new connection is; it may be while it connects."""
-    try:
-        return await (await stage.client()).ending() == "reset"
-    except ConnectionResetError:
-        return True
 
 
 @pytest.mark.parametrize("mode", list(Mode))

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 from rawclient import get, ok
-from stage import Stage, serve, until
+from stage import Stage, is_reset, serve, until
 
 from balance.access_lists.access_lists import AccessLists, ListFile
 from balance.access_lists.address_range import parse_range
@@ -20,15 +20,6 @@ from balance.config.model import UNIX
 from balance.model import Mode, Why
 from balance.proxy.listener_access import packed_address
 from balance.runtime import counters
-
-
-async def is_reset(stage: Stage) -> bool:
-    """Whether a new connection is; it may be while it connects."""
-    try:
-        return await (await stage.client()).ending() == "reset"
-    except ConnectionResetError:
-        return True
-
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 
