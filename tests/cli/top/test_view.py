@@ -89,6 +89,9 @@ def test_no_order_where_it_makes_no_sense() -> None:
     assert press(found, "e") is None and "no contact" in found.message
     found = View()
     assert press(found, "d") is None and found.question is None
+    found = view()
+    found.update(state(backend(1)) | {"viewer": {"may_change": False}}, {})
+    assert press(found, "d") is None and "the token here may read alone" in found.message
 
 
 def test_letters_of_a_filter_are_no_orders() -> None:
