@@ -419,3 +419,70 @@ def test_limits_share_in_redis_what_they_share_on_a_machine(server: RedisServer)
         one.redis.stop(), other.redis.stop()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("on_failure", ["local", "deny"])
+def test_a_node_of_a_cluster_is_no_store_and_stays_none(on_failure: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A batch's keys are on several nodes, which one script can't reach: not even where all slots are this node's."""
+    own = RedisServer("--cluster-enabled", "yes")
+
+    async def scenario() -> None:
+        machine = Machine(own.url, on_failure=on_failure)
+        limiter = machine.bucket()
+        assert asked(limiter, 4) == 4
+        await until(lambda: machine.is_down)
+        assert machine.moved.is_refusing is (on_failure == "deny")
+        before = machine.row[counters.LIMITS_ERRORS]
+        await until(lambda: machine.row[counters.LIMITS_ERRORS] >= before + 3)  # it tries again, and never takes it for well
+        assert machine.is_down
+        assert machine.row[counters.LIMITS_FAILURE] == Failure.CLUSTER
+        assert asked(limiter, 20) == 6  # the whole limit, on this machine
+        machine.redis.stop()
+
+    try:
+        own.client().execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        with caplog.at_level(logging.INFO):
+            asyncio.run(scenario())
+    finally:
+        own.destroy()
+    (line,) = [record.getMessage() for record in caplog.records if "Redis" in record.getMessage()]
+    assert "it is a node of a cluster, which Balance does not follow" in line
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("policy", ["allkeys-lru", "noeviction"])
+def test_more_keys_than_redis_has_room_for(policy: str) -> None:
+    """150,000 keys, more than the table of this machine has, through a Redis of 4 MB that forgets some or takes no more."""
+    own = RedisServer("--maxmemory", "4mb", "--maxmemory-policy", policy)
+    keys = 150_000
+
+    async def scenario() -> None:
+        machine = Machine(own.url)
+        limiter = machine.bucket(burst=1)
+        refused = 0
+        for number in range(keys):
+            key = b"%d" % number
+            assert limiter.admit(key)
+            refused += not limiter.admit(key)  # what this machine knows of its own it knows
+            if not number % 500:
+                await asyncio.sleep(0)
+        assert refused == keys
+        assert len(machine.moved) <= 20_000
+        assert machine.row[counters.LIMITS_UNSHARED] > 0 or machine.is_down
+        server = own.client()
+        assert server.info("memory")["used_memory"] < 16 << 20
+        if policy == "allkeys-lru":
+            await machine.synced()
+            assert server.info("stats")["evicted_keys"] > 0
+            assert machine.row[counters.LIMITS_ERRORS] == 0
+        else:
+            await until(lambda: machine.is_down)
+            assert machine.row[counters.LIMITS_FAILURE] == Failure.FULL
+        other = Machine(own.url, 5.0)
+        assert asked(other.bucket(burst=1), 3, b"0") == 1  # forgotten there or not: on each machine the whole limit at most
+        machine.redis.stop(), other.redis.stop()
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        own.destroy()
