@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import logging
+from typing import Final, NamedTuple
 
 EVERY_S = 60.0
 
 log = logging.getLogger("balance.worker")
 
 
-def about(request_id: bytes) -> dict[str, str]:
+class RequestIds(NamedTuple):
+    """By what a request is found again in logs and traces; empty: it has none."""
+
+    request_id: bytes = b""
+    trace_id: bytes = b""
+
+
+NO_REQUEST: Final = RequestIds()
+
+
+def about(ids: RequestIds) -> dict[str, str]:
     """What a record of the log has beside its message: the fields that LineFormatter knows."""
-    return {"request_id": request_id.decode("ascii", "replace")} if request_id else {}
+    return {name: value.decode("ascii", "replace") for name, value in ids._asdict().items() if value}
 
 
 class ThrottledWarning:
@@ -24,10 +35,10 @@ class ThrottledWarning:
         self._again_at = 0.0
         self._unsaid = 0
 
-    def say(self, now: float, message: str, request_id: bytes = b"") -> None:
+    def say(self, now: float, message: str, ids: RequestIds = NO_REQUEST) -> None:
         """Log the message, or count it when the interval is not over. The next one logged has that count. `now`: seconds.
 
-        `request_id` is that of the request which the message speaks of, if it does.
+        `ids` are those of the request which the message speaks of, if it does.
         """
         if now < self._again_at:
             self._unsaid += 1
@@ -35,4 +46,4 @@ class ThrottledWarning:
         more, self._unsaid = self._unsaid, 0
         self._again_at = now + self._every_s
         text = f"{message} ({more} more like it since the last such warning)" if more else message
-        log.warning("%s", text, extra=about(request_id))
+        log.warning("%s", text, extra=about(ids))

@@ -23,7 +23,7 @@ from balance.proxy.net.job_threads import JobThreads
 from balance.proxy.net.timer_wheel import TICK_S, TimerWheel
 from balance.proxy.net.turns import Turns
 from balance.proxy.tracing.tracer import Tracer
-from balance.proxy.warning_throttle import ThrottledWarning, about, log
+from balance.proxy.warning_throttle import NO_REQUEST, RequestIds, ThrottledWarning, about, log
 from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.counters import Row
@@ -195,18 +195,18 @@ class WorkerContext:
             board[counters.LAG_MAX_US] / 1e6, now - board[counters.BEAT_US] / 1e6 - TICK_S if board[counters.BEAT_US] else 0.0
         )
 
-    def dial_failed_here(self, error: UpstreamError, request_id: bytes = b"") -> None:
+    def dial_failed_here(self, error: UpstreamError, ids: RequestIds = NO_REQUEST) -> None:
         """Count and log a dial that failed for want of local descriptors, ports or memory: not a failure of the backend."""
         self.row.cells[counters.DIALS_FAILED_HERE] += 1
         self.short_of_resources.say(
-            monotonic(), f"connections to backends can't be made for want of resources here: {error.detail}", request_id
+            monotonic(), f"connections to backends can't be made for want of resources here: {error.detail}", ids
         )
 
-    def handshake_failed(self, backend: Backend, error: UpstreamError, request_id: bytes = b"") -> None:
+    def handshake_failed(self, backend: Backend, error: UpstreamError, ids: RequestIds = NO_REQUEST) -> None:
         """Log a TLS handshake that failed, at most once a second for each backend."""
-        self.reply_not_understood(backend, f"{error.why.word}: {error.detail}", request_id)
+        self.reply_not_understood(backend, f"{error.why.word}: {error.detail}", ids)
 
-    def reply_not_understood(self, backend: Backend, detail: str, request_id: bytes = b"") -> None:
+    def reply_not_understood(self, backend: Backend, detail: str, ids: RequestIds = NO_REQUEST) -> None:
         """Log a reply that could not be parsed, at most once a second for each backend."""
         name = f"{backend.pool_name}/{backend.name}"
         warning = self.unreadable_replies.get(name)
@@ -214,8 +214,8 @@ class WorkerContext:
             if len(self.unreadable_replies) >= MAX_WARNED_OF:
                 self.unreadable_replies.clear()
             warning = self.unreadable_replies[name] = ThrottledWarning(1.0)
-        warning.say(monotonic(), f"backend {name} at {backend.address}: {detail}", request_id)
+        warning.say(monotonic(), f"backend {name} at {backend.address}: {detail}", ids)
 
-    def request_crashed(self, request_id: bytes) -> None:
+    def request_crashed(self, ids: RequestIds) -> None:
         """Log that a request met a bug of ours: the traceback, which others log, does not name it."""
-        log.error("a request ends by a fault of Balance's own, whose traceback is in this log, too", extra=about(request_id))
+        log.error("a request ends by a fault of Balance's own, whose traceback is in this log, too", extra=about(ids))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from balance.proxy.warning_throttle import EVERY_S, ThrottledWarning
+from balance.proxy.warning_throttle import EVERY_S, RequestIds, ThrottledWarning
 
 
 def test_the_first_is_said_at_once_and_the_next_a_minute_later_with_the_count(caplog: pytest.LogCaptureFixture) -> None:
@@ -21,6 +21,7 @@ def test_the_first_is_said_at_once_and_the_next_a_minute_later_with_the_count(ca
 
 def test_the_request_that_a_message_speaks_of_is_in_the_record(caplog: pytest.LogCaptureFixture) -> None:
     warning = ThrottledWarning(1.0)
-    warning.say(5.0, "one", b"5f00000001")
+    warning.say(5.0, "one", RequestIds(b"5f00000001", b"4bf92f3577b34da6"))
     warning.say(7.0, "another")
     assert [getattr(record, "request_id", None) for record in caplog.records] == ["5f00000001", None]
+    assert [getattr(record, "trace_id", None) for record in caplog.records] == ["4bf92f3577b34da6", None]

@@ -14,6 +14,7 @@ from balance.model import BACKEND_TLS
 from balance.proxy.http.tls_upstream import TlsUpstream
 from balance.proxy.http.upstream import Upstream
 from balance.proxy.net.dial import dial
+from balance.proxy.warning_throttle import NO_REQUEST, RequestIds
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
 from balance.runtime.backend import Backend, IdleTime
@@ -40,11 +41,11 @@ def take_parked(backend: Backend, method: bytes, now: float) -> Upstream | None:
 
 
 async def connect(
-    worker: WorkerContext, backend: Backend, timeout_s: float, proxy_header: bytes = b"", request_id: bytes = b""
+    worker: WorkerContext, backend: Backend, timeout_s: float, proxy_header: bytes = b"", ids: RequestIds = NO_REQUEST
 ) -> Upstream | UpstreamError:
     """Dial: a new upstream, or the error. Counts both; the error is returned, not raised, as the exchange may have ended.
 
-    `proxy_header` goes before all else; the upstream is then one client's alone, see ConnectionAuth. `request_id`: for the log.
+    `proxy_header` goes before all else; the upstream is then one client's alone, see ConnectionAuth. `ids`: for the log.
     """
     worker.row.cells[backend.block + counters.CONNECTS] += 1
     worker.descriptors.dialling()
@@ -58,9 +59,9 @@ async def connect(
         worker.descriptors.upstreams -= 1
         worker.row.cells[backend.block + counters.CONNECT_FAILURES] += 1
         if error.is_ours:
-            worker.dial_failed_here(error, request_id)
+            worker.dial_failed_here(error, ids)
         elif tls is not None and error.why in BACKEND_TLS:
-            worker.handshake_failed(backend, error, request_id)
+            worker.handshake_failed(backend, error, ids)
         return error
     upstream.opened()
     if tls is not backend.tls:  # a reload has changed it meanwhile: it serves this request, and no other

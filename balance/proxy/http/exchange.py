@@ -39,6 +39,7 @@ from balance.proxy.http.upgrade import is_asked_for
 from balance.proxy.http.upstream import Upstream
 from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.net.timer_wheel import NEVER
+from balance.proxy.warning_throttle import RequestIds
 from balance.retry.decision import Failure, RetryOutcome
 from balance.runtime.backend import Backend
 from balance.runtime.lease import Lease
@@ -394,7 +395,7 @@ class Exchange:
         settings = self.settings
         version = lease.backend.proxy_protocol
         proxy_header = self.client.proxy_header(version) if version else b""
-        result = await connect(settings.worker, lease.backend, settings.connect_s, proxy_header, self.request_id)
+        result = await connect(settings.worker, lease.backend, settings.connect_s, proxy_header, self.ids())
         try:
             if self._state is not CHOOSING or self.lease is not lease:
                 # The exchange ended during the dial; the connection can serve the next request.
@@ -843,12 +844,16 @@ class Exchange:
         self.note_crash()
         self.client.give_up()
 
+    def ids(self) -> RequestIds:
+        """For lines of the program's log about this request."""
+        return RequestIds(self.request_id, self.trace.trace_id if self.trace is not None else b"")
+
     def note_crash(self) -> None:
         """There was a bug in our own code; who has caught it logs it, and ends the exchange."""
         self.why = Why.INTERNAL_ERROR
         if self._state is not REPLYING:
             self.status = 500
-        self.settings.worker.request_crashed(self.request_id)
+        self.settings.worker.request_crashed(self.ids())
 
     def _not_understood(self, error: ProtocolError) -> None:
         """Fail for an invalid reply; `error` names the rule that it breaks."""
@@ -950,7 +955,7 @@ class Exchange:
         has_replied = self._state is REPLYING
         self.why = why
         if why is Why.BAD_RESPONSE and self.lease is not None:
-            self.settings.worker.reply_not_understood(self.lease.backend, detail, self.request_id)
+            self.settings.worker.reply_not_understood(self.lease.backend, detail, self.ids())
         if not has_replied:
             self.status = status
             self.bytes_out += self.client.writer.error(self, status, why, detail, lines)

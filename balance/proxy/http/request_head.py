@@ -61,7 +61,7 @@ def client_view(exchange: Exchange, client: HttpClient, settings: ListenerSettin
         if isinstance(view, BlockedClient):
             raise ProtocolError(403, Why.BLOCKED, view.problem)
         peer = client.peer if client.peer != UNKNOWN else "a Unix socket"
-        settings.worker.unreadable.say(now, f"from a trusted proxy ({peer}): {view.problem}", exchange.request_id)
+        settings.worker.unreadable.say(now, f"from a trusted proxy ({peer}): {view.problem}", exchange.ids())
     return view
 
 

@@ -17,6 +17,7 @@ from balance.proxy.net.dial import dial
 from balance.proxy.net.sockets import KEEP_ALIVE_AFTER_S, has_tls, keep_alive, other_address, reset, was_reset
 from balance.proxy.net.timer_wheel import NEVER
 from balance.proxy.tcp.relay import Relay, RelayEnd
+from balance.proxy.warning_throttle import RequestIds
 from balance.proxy.worker_context import WorkerContext
 from balance.proxy_protocol.header_writer import header
 from balance.retry.decision import DEFAULT_MAX_CONNECTS, RetryOutcome
@@ -130,9 +131,9 @@ class Downstream(RelayEnd):
                     self._failures.append(FailedTry(lease.backend.name, why.word, ms))
                     self._count(lease.backend, counters.CONNECT_FAILURES)
                     if error.is_ours:
-                        self._worker.dial_failed_here(error, self._session_id)
+                        self._worker.dial_failed_here(error, RequestIds(self._session_id))
                     elif error.why in BACKEND_TLS:
-                        self._worker.handshake_failed(lease.backend, error, self._session_id)
+                        self._worker.handshake_failed(lease.backend, error, RequestIds(self._session_id))
                     self._release(Outcome.ABORTED if error.is_ours else Outcome.FAILED, error.why)
                     tried.append(lease.backend)
                 else:

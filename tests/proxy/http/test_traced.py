@@ -109,6 +109,17 @@ async def test_what_is_malformed_begins_a_new_trace_and_is_no_error(stage: Stage
     assert not any(span.parent_span_id or span.links for span in receiver.servers)
 
 
+async def test_the_programs_log_names_the_trace_of_which_it_speaks(
+    stage: Stage, receiver: HttpReceiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.backend(recording([], b"HTTP/1.1 2 0 0\r\n\r\n"))
+    await stage.open(tracing=traced(receiver))
+    assert (await ask(stage, get("/", PARENT, "X-Request-ID: abc"))).status == 502
+    said = [record for record in caplog.records if "not understood" in record.getMessage()]
+    assert [(getattr(record, "request_id", ""), getattr(record, "trace_id", "")) for record in said] == [("abc", TRACE)]
+    await sent(stage)
+
+
 async def test_a_stranger_is_not_believed_but_linked_to(stage: Stage, receiver: HttpReceiver) -> None:
     requests: list[Message] = []
     stage.backend(recording(requests))
