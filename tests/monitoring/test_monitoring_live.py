@@ -1,6 +1,6 @@
 """Dashboard and rules against a real Prometheus that scrapes a real instance: idle, under load, under faults, gone.
 
-One Prometheus and one instance for all; the tests follow each other, as the states of an instance do.
+One Prometheus and one instance for all, so it is one test: its steps follow each other, as the states of an instance do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from monitored_instance import ODD, Monitored
 from monitoring_files import DASHBOARD, SELECTOR, STRING, Query, metrics, queries, rules
 from prometheus_process import Prometheus, scaled
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(180), pytest.mark.xdist_group("monitoring")]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 MINUTE_S = 60.0
 ALL = {"instance": ".*", "pool": ".*", "backend": ".*"}
@@ -40,6 +40,8 @@ WITHOUT_TRAFFIC = {
     "Size of requests", "Backends now", "Retries", "p50 by backend", "p95 by backend", "p99 by backend", "4xx and 5xx",
     "Statuses by backend", "Handshakes", "Failed handshakes",
 }  # fmt: skip
+# Without metrics of single backends.
+BY_BACKEND = {"p50 by backend", "p95 by backend", "p99 by backend", "Backends now"}
 # Statuses other than 200, circuit breakers, passive checks, TCP.
 NOT_IN_THE_POOL = {
     "4xx and 5xx", "Circuit breakers", "Failures told to breakers", "Breakers opened, backends ejected",
@@ -47,21 +49,21 @@ NOT_IN_THE_POOL = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
     instance = Monitored(tmp_path_factory.mktemp("balance"))
     yield instance
     instance.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
     started = Alertmanager(tmp_path_factory.mktemp("alertmanager"))
     yield started
     started.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def prometheus(
     monitored: Monitored, alertmanager: Alertmanager, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Prometheus]:
@@ -120,19 +122,19 @@ def eventually(prometheus: Prometheus, condition: Callable[[], object], what: Ca
     assert prometheus.unhealthy_rules() == []
 
 
-def test_an_idle_instance_gives_numbers_or_nothing(monitored: Monitored, prometheus: Prometheus) -> None:
+def an_idle_instance_gives_numbers_or_nothing(monitored: Monitored, prometheus: Prometheus) -> None:
     asking = Asking(prometheus, ALL)
     eventually(prometheus, lambda: asking.panels_without_data() <= WITHOUT_TRAFFIC, asking.__str__)
     assert set(prometheus.firing()) <= ANYWAY
 
 
-def test_every_panel_has_data_under_load(monitored: Monitored, prometheus: Prometheus) -> None:
+def every_panel_has_data_under_load(monitored: Monitored, prometheus: Prometheus) -> None:
     monitored.load()
     asking = Asking(prometheus, ALL)
     eventually(prometheus, lambda: not asking.panels_without_data(), asking.__str__)
 
 
-def test_every_panel_has_data_for_single_backends(monitored: Monitored, prometheus: Prometheus) -> None:
+def every_panel_has_data_for_single_backends(monitored: Monitored, prometheus: Prometheus) -> None:
     """Names with brackets, dots and a plus, which mean something in a regular expression; several names at once."""
     instance = chosen(monitored.target)
     one = {"instance": instance, "pool": "app", "backend": chosen(ODD)}
@@ -145,7 +147,7 @@ def test_every_panel_has_data_for_single_backends(monitored: Monitored, promethe
     assert {sample["metric"]["backend"] for sample in prometheus.query(asked(health.expr, several))} == {"one", ODD, "shaky"}
 
 
-def test_every_metric_and_label_that_is_named_is_scraped(prometheus: Prometheus) -> None:
+def every_metric_and_label_that_is_named_is_scraped(prometheus: Prometheus) -> None:
     variables = [variable["query"]["query"] for variable in DASHBOARD["templating"]["list"]]
     exprs = [query.expr for query in queries()] + [rule["expr"] for rule in rules()] + variables
     exprs += [annotation["expr"] for annotation in DASHBOARD["annotations"]["list"]]
@@ -159,7 +161,7 @@ def test_every_metric_and_label_that_is_named_is_scraped(prometheus: Prometheus)
                 assert name in recorded or prometheus.query(seen), f"{name} has no {label}: {expr}"
 
 
-def test_a_reload_is_seen_as_an_annotation(monitored: Monitored, prometheus: Prometheus) -> None:
+def a_reload_is_seen_as_an_annotation(monitored: Monitored, prometheus: Prometheus) -> None:
     reload, restart = (asked(each["expr"], ALL).replace("[4s]", "[20s]") for each in DASHBOARD["annotations"]["list"])
     assert prometheus.query(reload) == prometheus.query(restart) == []
     monitored.document["pools"]["app"]["backends"][0]["weight"] = 2
@@ -168,7 +170,7 @@ def test_a_reload_is_seen_as_an_annotation(monitored: Monitored, prometheus: Pro
     assert prometheus.query(restart) == []
 
 
-def test_alerts_fire_under_faults(monitored: Monitored, prometheus: Prometheus) -> None:
+def alerts_fire_under_faults(monitored: Monitored, prometheus: Prometheus) -> None:
     assert set(prometheus.firing()) <= ANYWAY
     monitored.two.stop()
     monitored.fragile.is_failing = monitored.shaky.is_failing = True
@@ -196,7 +198,7 @@ def test_alerts_fire_under_faults(monitored: Monitored, prometheus: Prometheus) 
             assert not re.search("no value|error expanding|NaN|Inf", text), f"{name}: {text}"
 
 
-def test_operators_are_told_of_a_pool_that_is_down_once(alertmanager: Alertmanager) -> None:
+def operators_are_told_of_a_pool_that_is_down_once(alertmanager: Alertmanager) -> None:
     told = alertmanager.receiver.told
     until(lambda: [each for each in told() if each["labels"]["alertname"] == "BalanceAllBackendsDown"], lambda: f"{told()}")
     until(lambda: ("BalanceCircuitBreakerOpen", "fragile") in alertmanager.inhibited(), lambda: f"{alertmanager.inhibited()}")
@@ -204,7 +206,7 @@ def test_operators_are_told_of_a_pool_that_is_down_once(alertmanager: Alertmanag
     until(lambda: [each for each in told() if each["labels"].get("backend") == ODD], lambda: f"{told()}")
 
 
-def test_every_rule_gives_data(prometheus: Prometheus) -> None:
+def every_rule_gives_data(prometheus: Prometheus) -> None:
     for rule in rules():
         expr = scaled(rule["expr"]).replace("offset 60000ms", "")  # an hour ago there was nothing
         name = rule.get("record") or rule["alert"]
@@ -216,7 +218,7 @@ def test_every_rule_gives_data(prometheus: Prometheus) -> None:
             assert all(map(math.isfinite, values)), name
 
 
-def test_alerts_end_when_all_is_well(monitored: Monitored, prometheus: Prometheus) -> None:
+def alerts_end_when_all_is_well(monitored: Monitored, prometheus: Prometheus) -> None:
     """A backend that was removed while it was down is no longer told of, nor is a certificate that was renewed."""
     backends = monitored.document["pools"]["app"]["backends"]
     backends[:] = [backend for backend in backends if backend["name"] != ODD]
@@ -228,14 +230,7 @@ def test_alerts_end_when_all_is_well(monitored: Monitored, prometheus: Prometheu
     eventually(prometheus, lambda: set(prometheus.firing()) <= BUSY, prometheus.firing)
 
 
-@pytest.mark.parametrize(
-    ("histograms", "gone", "empty"),
-    [
-        ("pool", "backend", set()),
-        ("off", "pool", {"p50 by backend", "p95 by backend", "p99 by backend", "Backends now"}),
-    ],
-)
-def test_panels_have_data_whatever_histograms_there_are(
+def panels_have_data_whatever_histograms_there_are(
     monitored: Monitored, prometheus: Prometheus, histograms: str, gone: str, empty: set[str]
 ) -> None:
     monitored.reload(metrics={"backend_histograms": histograms})
@@ -245,7 +240,24 @@ def test_panels_have_data_whatever_histograms_there_are(
     eventually(prometheus, lambda: asking.panels_without_data() <= empty, asking.__str__)
 
 
-def test_an_instance_that_is_gone_is_told_of(monitored: Monitored, prometheus: Prometheus) -> None:
+def an_instance_that_is_gone_is_told_of(monitored: Monitored, prometheus: Prometheus) -> None:
     monitored.kill()
     eventually(prometheus, lambda: set(prometheus.firing()) == {"BalanceDown"}, prometheus.firing)
     assert prometheus.query('absent(up{job="another"})')
+
+
+def test_dashboard_and_alerts_through_the_life_of_an_instance(
+    monitored: Monitored, alertmanager: Alertmanager, prometheus: Prometheus
+) -> None:
+    an_idle_instance_gives_numbers_or_nothing(monitored, prometheus)
+    every_panel_has_data_under_load(monitored, prometheus)
+    every_panel_has_data_for_single_backends(monitored, prometheus)
+    every_metric_and_label_that_is_named_is_scraped(prometheus)
+    a_reload_is_seen_as_an_annotation(monitored, prometheus)
+    alerts_fire_under_faults(monitored, prometheus)
+    operators_are_told_of_a_pool_that_is_down_once(alertmanager)
+    every_rule_gives_data(prometheus)
+    alerts_end_when_all_is_well(monitored, prometheus)
+    panels_have_data_whatever_histograms_there_are(monitored, prometheus, "pool", "backend", set())
+    panels_have_data_whatever_histograms_there_are(monitored, prometheus, "off", "pool", BY_BACKEND)
+    an_instance_that_is_gone_is_told_of(monitored, prometheus)
