@@ -183,3 +183,20 @@ def test_metrics_are_told_until_the_last_request_of_a_drain_has_ended(run: Run) 
             assert client.recv(100).startswith(b"HTTP/1.1 200")
             upstream.close()
         assert instance.ended() == 0
+
+
+def test_a_bucket_has_the_trace_of_its_last_sampled_request(run: Run, origins: Origins) -> None:
+    nowhere = {"enabled": True, "endpoint": "http://127.0.0.1:1", "sample_rate": 1.0, "trust": ["127.0.0.0/8"]}
+    instance = run(backends=[{"name": "b1", "address": origins().address}], tracing=nowhere, **HTTP).ready()
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    for identifier, flags in (("a" * 32, "00"), (trace, "01")):
+        headers = {"traceparent": f"00-{identifier}-00f067aa0ba902b7-{flags}"}
+        request = urllib.request.Request(f"http://127.0.0.1:{instance.port}/", headers=headers)
+        urllib.request.urlopen(request, timeout=20).close()
+    until(lambda: requests(scrape(instance)) == 2, "two requests")
+    text = fetch(instance, Accept="application/openmetrics-text")[1].decode()
+    samples = [sample for family in parse_openmetrics(text) for sample in family.samples if sample.exemplar]
+    assert [sample.exemplar.labels for sample in samples] == [{"trace_id": trace}]
+    assert samples[0].name == "balance_http_request_duration_seconds_bucket"
+    assert samples[0].labels["backend"] == "b1"
+    assert samples[0].exemplar.value <= float(samples[0].labels["le"])
