@@ -39,6 +39,8 @@ SHORT_TIMES = frozenset(
 )  # fmt: skip
 LONG_S = 1000
 
+LOOPBACK: Final = frozenset(["127.0.0.1", "::1", "localhost"])
+EVERY_ADDRESS: Final = frozenset(["", "0.0.0.0", "::"])
 TYPICAL_BACKEND_KEEPALIVE_S = 5.0  # of uvicorn and Node; Go and Jetty wait longer
 
 
@@ -175,6 +177,11 @@ def _pools(config: Config, paths: KeyPaths) -> Iterator[Finding]:
                     f"{backend.address} is backends[{addresses[backend.address]}] too: it gets two shares",
                 )
             addresses.setdefault(backend.address, position)
+            if config.admin.enabled and _is_reached_at(config.admin.address, backend.address):
+                yield (
+                    (*where, "backends", position, "address"),
+                    f"{backend.address} is this instance's own admin port: clients of this pool reach it from this machine",
+                )
         if not check.enabled:
             section = paths.document.first((*where, "health_check"), ("health_check",))
             if _lacks_enabled(paths, section, ("passive_checks", "slow_start", "panic_threshold")):
@@ -377,6 +384,14 @@ def _machine(config: Config, cpus: int) -> Iterator[Finding]:
         folder = os.path.dirname(output) or "."
         if not os.path.isdir(folder):
             yield path, f"{output!r}: there is no folder {folder!r} on this machine"
+
+
+def _is_reached_at(listening: Address, address: Address) -> bool:
+    """Whether a connection to `address` leads to who listens there, as far as the two texts tell."""
+    if listening.is_unix or address.is_unix:
+        return listening == address
+    is_same = listening.host == address.host or (address.host in LOOPBACK and listening.host in LOOPBACK | EVERY_ADDRESS)
+    return is_same and listening.port == address.port
 
 
 def _times(paths: KeyPaths) -> Iterator[Finding]:

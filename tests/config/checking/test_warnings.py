@@ -112,6 +112,18 @@ CASES = [
         QUIET.replace("9002", "9001"),
         "4:15: backends[1].address: 127.0.0.1:9001 is backends[0] too: it gets two shares",
     ),
+    *(
+        (
+            QUIET.replace("127.0.0.1:9002", host) + admin,
+            f"4:15: backends[1].address: {host} is this instance's own admin port: clients of this pool reach it from this "
+            "machine",
+        )
+        for host, admin in (
+            ("127.0.0.1:9090", ""),
+            ("localhost:9090", ""),
+            ("unix:/run/a.sock", 'admin: {listen: "unix:/run/a.sock"}'),
+        )
+    ),
     (
         QUIET.replace('"}', '", weight: 0}'),
         "3:3: backends: every backend has weight 0: whatever is new is answered 503",
