@@ -14,6 +14,9 @@ from starlette.responses import Response
 
 from balance.admin.access.audit import note
 from balance.admin.backends import state_word
+from balance.admin.dashboard.conditions import check_version
+from balance.admin.dashboard.preview import backend_preview, reload_preview, removal_preview, switch_preview
+from balance.admin.dashboard.state.backends import version
 from balance.admin.json_reply import order_result_document, order_result_reply, reply
 from balance.admin.order_parsing import (
     describe_order,
@@ -51,7 +54,10 @@ class Actions:
     async def reload(self, request: Request) -> Response:
         """Reload the configuration, or roll back."""
         order = read_reload(await read_body(request), is_dry_run=read_dry_run(request))
-        return order_result_reply(await self._submit_and_log(request, order))
+        generation = self._view.board.generation
+        check_version(request, "the configuration", str(generation), f"generation {generation} is served")
+        order_result = await self._submit_and_log(request, order)
+        return order_result_reply(order_result, **({"preview": reload_preview(order_result)} if order.dry_run else {}))
 
     async def diff(self, request: Request) -> Response:
         """What a reload with the configuration in the body would change, or its errors."""
@@ -75,11 +81,14 @@ class Actions:
         backend_view = find_backend(self._view, request.path_params["name"])
         change = BackendChange(Verb.REMOVE, backend_view.pool.name, backend_view.backend.name)
         is_dry_run = read_dry_run(request)
+        preview = removal_preview(self._view, backend_view) if is_dry_run else ""
+        _check_backend(request, backend_view)
         warnings = self._warnings(backend_view, is_removed=True)
         order_result = await self._submit_and_log(request, ChangeBackends((change,), is_dry_run))
         if order_result.is_done and not is_dry_run:
             self._warn(warnings)
-        return order_result_reply(order_result, warnings=warnings if order_result.is_done else [])
+        more = {"preview": preview} if is_dry_run and order_result.is_done else {}
+        return order_result_reply(order_result, warnings=warnings if order_result.is_done else [], **more)
 
     async def change(self, request: Request) -> Response:
         """Change a backend, drain it, set maintenance, or enable it."""
@@ -90,7 +99,10 @@ class Actions:
         is_dry_run = read_dry_run(request)
         if not values and event is None:
             raise HTTPException(400, f"the body is no order; {CHANGES}")
+        _check_backend(request, find_backend(self._view, f"{pool}/{name}"))  # as it is now, after the body
         document: dict[str, object] = {"pool": pool, "name": name}
+        if is_dry_run:
+            document["preview"] = backend_preview(self._view, backend_view, event, values.get("weight"))
         warnings = self._warnings(backend_view, event, values.get("weight"))
         if values:
             change = BackendChange(Verb.SET, pool, name, json.dumps(values))
@@ -112,6 +124,7 @@ class Actions:
         order = read_switch(await read_body(request))
         is_dry_run = read_dry_run(request)
         listener, sides = find_switch(self._view, name, order.listener)
+        check_version(request, f"route {name}", sides.active, f"it leads to {sides.active}")
         side = order.side or ("blue" if sides.active == "green" else "green")
         pool = sides.green if side == "green" else sides.blue
         if not order.force and not self._takes_new(pool):
@@ -122,12 +135,14 @@ class Actions:
             refused = OrderResult(False, self._view.board.generation, problems=(problem,), summary="nothing changed")
             note(request, f"switch route {name} to {side}", f"refused: {problem}")
             return order_result_reply(refused)
+        preview = switch_preview(self._view, name, side, sides)
         change = RouteSwitch(listener, name, side)
         order_result = await self._submit_and_log(request, ChangeBackends((change,), is_dry_run))
         if order_result.is_done and not is_dry_run and side != sides.active:
             log.info("route %s is switched to %s (pool %s)", name, side, pool)
             self._view.events.publish("switch", f"route {name} switched to {side}", route=name, side=side, pool=pool)
-        return order_result_reply(order_result, route=name, active=side, pool=pool)
+        more = {"preview": preview} if is_dry_run and order_result.is_done else {}
+        return order_result_reply(order_result, route=name, active=side, pool=pool, **more)
 
     def _takes_new(self, pool: str) -> bool:
         """Whether new requests can be served by that pool."""
@@ -188,3 +203,11 @@ class Actions:
             return await self._view.submit_order(order)
         except (BalanceError, OSError) as error:  # TimeoutError is an OSError
             raise HTTPException(503, f"the supervisor does not answer: {error or type(error).__name__}") from error
+
+
+def _check_backend(request: Request, backend_view: BackendView) -> None:
+    """HTTPException 409 when the order was for another state of the backend."""
+    backend = backend_view.backend
+    now = f"weight {backend.weight}, {state_word(backend_view)}"
+    name = f"backend {backend_view.pool.name}/{backend.name}"
+    check_version(request, name, version(backend, backend_view.state), now)

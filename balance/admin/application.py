@@ -27,7 +27,7 @@ HEALTH_PATHS = ("/health", "/healthz", "/livez", "/liveness")
 READY_PATHS = ("/ready", "/readyz", "/readiness")
 METRICS_PATHS = ("/metrics", "/prometheus")  # besides the one in the configuration
 
-DRY_RUN = {"dry_run": "true: say what would change, and change nothing."}
+DRY_RUN = {"dry_run": "true: say what would change (`preview`, in sentences), and change nothing."}
 FLAG: dict[str, Any] = {"type": "boolean", "default": False}
 RELOAD_BODY: dict[str, Any] = {
     "type": "object",
@@ -157,15 +157,15 @@ def _table(read_endpoints: ReadEndpoints, actions: Actions, blocklist: Blocklist
         Endpoint("POST", "/backends", actions.add, write, "Add a backend.", DRY_RUN, ADD_BODY, can_be_refused=True),
         Endpoint(
             "PATCH", "/backends/{name}", actions.change, write, "Change a backend, drain it, take it out or put it back.",
-            DRY_RUN, CHANGE_BODY, can_be_refused=True,
+            DRY_RUN, CHANGE_BODY, can_be_refused=True, version_of="backends.*.version",
         ),
         Endpoint(
             "DELETE", "/backends/{name}", actions.remove, write, "Take a backend away; what is under way there may end.",
-            DRY_RUN, can_be_refused=True,
+            DRY_RUN, can_be_refused=True, version_of="backends.*.version",
         ),
         Endpoint(
             "POST", "/policy/{route}/switch", actions.switch, write, "Switch a blue-green route to its other side, at once.",
-            DRY_RUN, SWITCH_BODY, can_be_refused=True,
+            DRY_RUN, SWITCH_BODY, can_be_refused=True, version_of="routes.*.switch.version",
         ),
         Endpoint("GET", "/blocklist", blocklist.show, read, "Who is blocked at run time, and the access lists."),
         Endpoint(
@@ -176,7 +176,10 @@ def _table(read_endpoints: ReadEndpoints, actions: Actions, blocklist: Blocklist
             "GET", "/config", read_endpoints.config, read, "The configuration that is served, every default filled in.",
             {"generation": "The number of an earlier one."},
         ),
-        Endpoint("POST", "/reload", actions.reload, write, "Read the file again.", DRY_RUN, RELOAD_BODY, can_be_refused=True),
+        Endpoint(
+            "POST", "/reload", actions.reload, write, "Read the file again.", DRY_RUN, RELOAD_BODY, can_be_refused=True,
+            version_of="instance.generation",
+        ),
         Endpoint(
             "POST", "/diff", actions.diff, write, "What a reload with the configuration in the body would change.",
             body={"type": "string"}, media_type="application/yaml", can_be_refused=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,6 +45,7 @@ class Endpoint:
     media_type: str = "application/json"
     aliases: tuple[str, ...] = ()
     can_be_refused: bool = False
+    version_of: str = ""  # what the version in If-Match is of
 
 
 class DynamicRoute(Route):
@@ -94,15 +96,16 @@ def _guarded(endpoint: Endpoint, events: EventLog, gate: Gate | None) -> Handler
     if endpoint.access is Access.OPEN:
         return endpoint.handler
     assert gate is not None
+    answer = _one_by_one(endpoint.handler) if endpoint.version_of else endpoint.handler
 
     async def handler(request: Request) -> Response:
         client = request.scope[CLIENT] = gate.admit(request, endpoint.access)
         if endpoint.access is Access.READ:
-            return await endpoint.handler(request)
+            return await answer(request)
         entry = request.scope[ENTRY] = AuditEntry(events, client)
         outcome = "done"
         try:
-            return await endpoint.handler(request)
+            return await answer(request)
         except HTTPException as error:
             outcome = f"refused: {error.detail}"
             raise
@@ -112,6 +115,19 @@ def _guarded(endpoint: Endpoint, events: EventLog, gate: Gate | None) -> Handler
         finally:
             if not entry.is_noted:
                 entry.note(f"{request.method} {request.url.path}", outcome)
+
+    return handler
+
+
+def _one_by_one(answer: Handler) -> Handler:
+    """Of orders that depend on a version the next is looked at when the one before has been obeyed."""
+    turn = asyncio.Lock()
+
+    async def handler(request: Request) -> Response:
+        if "if-match" not in request.headers:
+            return await answer(request)
+        async with turn:
+            return await answer(request)
 
     return handler
 

@@ -55,6 +55,8 @@ def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
     }
     parameters = [_parameter("path", name, _IN_PATH[name]) for name in re.findall(r"\{(\w+)\}", path)]
     parameters += [_parameter("query", name, text) for name, text in endpoint.query.items()]
+    if endpoint.version_of:
+        operation["parameters"] = parameters = [*parameters, _if_match(endpoint.version_of)]
     if endpoint.access is Access.OPEN:
         operation["security"] = []
     if parameters:
@@ -66,6 +68,11 @@ def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
 
 _IN_PATH = {"name": "A backend's name, or pool/name.", "route": "A route's name.", "file": "The path of a file of the page."}
 _PROBE_PATHS = frozenset(["/health", "/healthz", "/livez", "/liveness", "/ready", "/readyz", "/readiness", "/events"])
+
+
+def _if_match(version_of: str) -> dict[str, Any]:
+    text = f"The version that the order is for, in quotes: {version_of} in /dashboard/state. 409 when somebody was faster."
+    return _parameter("header", "If-Match", text)
 
 
 def _operation_id(endpoint: Endpoint, path: str) -> str:

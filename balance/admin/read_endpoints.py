@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from balance.admin.backends import backend, backends
+from balance.admin.dashboard.state.backends import version
 from balance.admin.events.stream import EventStream, event_document, parse_since
 from balance.admin.json_reply import iso_time, reply
 from balance.admin.metrics.backend_document import backend_document
@@ -66,7 +67,8 @@ class ReadEndpoints:
         backend_view = find_backend(self._view, request.path_params["name"])
         totals = Totals(self._view.board.rows)
         document = backend(backend_view, self._view, totals, time.time(), time.monotonic_ns() // 1000)
-        return reply({"pool": backend_view.pool.name} | document)
+        tag = f'"{version(backend_view.backend, backend_view.state)}"'
+        return reply({"pool": backend_view.pool.name} | document, headers={"ETag": tag})
 
     async def sessions(self, request: Request) -> Response:
         """How sessions are kept, or one of them."""

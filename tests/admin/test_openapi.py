@@ -31,6 +31,7 @@ def test_operations_have_names_of_their_own_summaries_and_parameters(view: State
     assert [(each["name"], each["in"], each["required"]) for each in patch["parameters"]] == [
         ("name", "path", True),
         ("dry_run", "query", False),
+        ("If-Match", "header", False),
     ]
     assert set(patch["responses"]) == {"200", "400", "401", "403", "404", "409", "429", "503"}
     assert "requestBody" in patch
