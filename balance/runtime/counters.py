@@ -144,6 +144,9 @@ METHODS: Final = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"
 METHOD_CODES: Final = {name.encode(): code for code, name in enumerate(METHODS)}
 METHOD_OTHER: Final = METHODS.index("other")  # other methods share one label, so that clients can't add labels
 
+# In place of a series' method: not requests, but failed tries at the backend; in place of their status is the Why.
+FAILED_TRIES: Final = 1000
+
 assert RETRIES_SKIPPED + len(NOT_RETRIED) <= LEAVING
 assert len(Why) <= REQUEST_SIZE - WHY
 assert REQUEST_SIZE + SIZE_SUM < RESPONSE_SIZE

@@ -26,10 +26,11 @@ _LEASES: Final = counters.LEASES
 class LeaseTerms:
     """What one pool records of its leases. It has no reference to the pool, which a lease may outlive."""
 
-    __slots__ = ("cells", "is_evidence", "wants_latency", "wants_outcomes")
+    __slots__ = ("cells", "is_evidence", "row", "wants_latency", "wants_outcomes")
 
     def __init__(self, row: counters.Row, needs: Needs = Needs.NOTHING, *, is_evidence: bool = False) -> None:
         """`row` is this worker's, `needs` are the policy's; `is_evidence`: leases count for the backends' health."""
+        self.row = row
         self.cells = row.cells
         self.is_evidence = is_evidence
         self.wants_latency = Needs.LATENCY in needs
@@ -87,6 +88,8 @@ class Lease:
         backend.load.active -= 1
         if outcome is not _OK:
             terms.cells[backend.block + _COUNTED[outcome]] += 1
+            if outcome is _FAILED and end:
+                terms.row.count_request(counters.series_key(backend.slot, counters.FAILED_TRIES, end))
         if terms.wants_outcomes:
             peers = backend.load.pool_active
             if peers is not None:

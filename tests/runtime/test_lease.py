@@ -210,3 +210,18 @@ def test_sum_of_what_is_held_survives_any_order_of_flaps_and_releases() -> None:
     (peers,) = {backend.load.pool_active for backend in web.backends}
     assert peers is not None
     assert peers.active == len(leases) == sum(backend.load.active for backend in web.backends)
+
+
+def test_a_failed_try_is_counted_by_its_why_and_what_went_well_or_was_left_is_not() -> None:
+    place = Place()
+    for outcome, end in (
+        (Outcome.OK, 200),
+        (Outcome.ABORTED, 21),
+        (Outcome.FAILED, 5),
+        (Outcome.FAILED, 5),
+        (Outcome.FAILED, 0),
+    ):
+        Lease(place.backend, place.terms, 0.0).release(outcome, 0.0, None, end)
+    start = counters.series_pairs(place.view).start
+    assert place.view[start : start + 3].tolist() == [counters.series_key(1, counters.FAILED_TRIES, 5), 2, 0]
+    assert counters.series_parts(place.view[start]) == (1, counters.FAILED_TRIES, 5, 0)

@@ -56,6 +56,8 @@ class Totals:
                 if not key:
                     break
                 parts = counters.series_parts(key)
+                if parts[1] == counters.FAILED_TRIES:
+                    continue
                 counts[parts] = counts.get(parts, 0) + row[index + 1]
         return counts
 

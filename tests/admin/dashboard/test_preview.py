@@ -20,7 +20,8 @@ from balance.runtime import counters
         (
             "app/a1",
             {"state": "drain"},
-            "Nothing new goes to app/a1; 12 under way there are let finish. 1 of 2 backends of pool app stay and take its requests.",
+            "Nothing new goes to app/a1; 12 under way there are let finish. "
+            "1 of 2 backends of pool app stay and take its requests.",
         ),
         (
             "raw/r1",

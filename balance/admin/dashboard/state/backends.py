@@ -84,12 +84,13 @@ class BackendRows:
         result = view.last_result(slot)
         ejection = view.board.ejection(slot)
         errors = moment.errors.get(slot, 0)
+        whys = moment.failures.get(slot)
         drained = is_drained(view, block[counters.ACTIVE]) if backend_view.state.is_operator_set else None
         static = self._static[name]
         # All that the row depends on; a moving window over traffic keeps a row moving until nothing is in it.
         inputs = (
             static, backend_view.state, backend_view.since, phase, due_share, share, block, window, result, ejection, errors,
-            drained, view.board.states_changed_us, view.board.evidence(slot)[TOTAL_OPENINGS],
+            drained, whys, view.board.states_changed_us, view.board.evidence(slot)[TOTAL_OPENINGS],
         )  # fmt: skip
         is_still = block == window
         if last is not None and is_still and last[0] == inputs:
@@ -110,6 +111,8 @@ class BackendRows:
             row["ejections_total"] = ejection.total
         row["rate"] = moment.per_second(block[counters.LEASES] - window[counters.LEASES], moment.window)
         row["errors"] = moment.per_second(max(block[counters.FAILURES] - window[counters.FAILURES], 0) + errors, moment.window)
+        if whys:
+            row["errors_by_why"] = whys
         row |= percentiles(grown(block, window, counters.UPSTREAM_TIME), moment.bounds_us, 0.5, 0.99)
         ended = sum(block[counters.UPSTREAM_TIME : counters.UPSTREAM_TIME + counters.TIME_SUM])
         if ended:

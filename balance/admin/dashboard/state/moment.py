@@ -5,6 +5,7 @@ from __future__ import annotations
 from balance.admin.dashboard.state.reading import Reading, quantile, rounded
 from balance.admin.dashboard.state.recorder import Sample
 from balance.admin.state_view import StateView
+from balance.model import Why
 from balance.runtime import counters
 
 TICK_S = 1.0  # totals: what charts show
@@ -15,8 +16,21 @@ SHARE_S = 10.0  # shares and retry budgets
 class Moment:
     """Read once, used by all sections."""
 
-    __slots__ = ("bounds_us", "errors", "flows", "long", "now", "now_us", "route_errors", "sample", "statuses", "tick", "view",
-                 "window")  # fmt: skip
+    __slots__ = (
+        "bounds_us",
+        "errors",
+        "failures",
+        "flows",
+        "long",
+        "now",
+        "now_us",
+        "route_errors",
+        "sample",
+        "statuses",
+        "tick",
+        "view",
+        "window",
+    )
 
     def __init__(self, view: StateView, sample: Sample) -> None:
         """The sample is the recorder's latest."""
@@ -35,6 +49,11 @@ class Moment:
         self.errors: dict[int, int] = {}  # replies with 5xx within the window, by backend slot
         self.route_errors: dict[int, int] = {}  # by route slot
         self.flows: dict[tuple[int, int], int] = {}  # requests within the window, by (route slot, backend slot)
+        self.failures: dict[int, dict[str, int]] = {}  # tries that failed, ever, by backend slot and why
+        for key, count in sample.failures.items():
+            slot, _, why, _ = recorder.series.parts(key)
+            if count:
+                self.failures.setdefault(slot, {})[Why(why).word] = count
         parts, tick, window = recorder.series.parts, self.tick.series, self.window.series
         for key, count in sample.series.items():
             ended = count - window.get(key, 0)

@@ -79,15 +79,16 @@ def rounded(value: float) -> float:
 class SeriesReader:
     """The requests so far by series key. The tables only grow, so the keys that were seen are remembered."""
 
-    __slots__ = ("_keys", "_parts", "_starts")
+    __slots__ = ("_failures", "_keys", "_parts", "_starts")
 
     def __init__(self) -> None:
         self._keys: dict[int, list[int]] = {}  # the keys of each row, in the order of its table
         self._parts: dict[int, tuple[int, int, int, int]] = {}
         self._starts: dict[int, range] = {}
+        self._failures: set[int] = set()  # those of the keys that count failed tries
 
-    def read(self, rows: Sequence[memoryview]) -> dict[int, int]:
-        """The counts by key."""
+    def read(self, rows: Sequence[memoryview]) -> tuple[dict[int, int], dict[int, int]]:
+        """The counts of requests by key, and those of failed tries."""
         counts: dict[int, int] = {}
         for number, row in enumerate(rows):
             keys = self._keys.setdefault(number, [])
@@ -97,10 +98,13 @@ class SeriesReader:
             index = pairs.start + 2 * len(keys)
             while index < pairs.stop and row[index]:
                 keys.append(row[index])
+                if counters.series_parts(row[index])[1] == counters.FAILED_TRIES:
+                    self._failures.add(row[index])
                 index += 2
             for key, count in zip(keys, row[pairs.start + 1 : pairs.start + 2 * len(keys) : 2].tolist(), strict=False):
                 counts[key] = counts.get(key, 0) + count
-        return counts
+        failures = {key: counts.pop(key) for key in self._failures if key in counts}
+        return counts, failures
 
     def parts(self, key: int) -> tuple[int, int, int, int]:
         """What a key says."""

@@ -41,6 +41,7 @@ class Sample(NamedTuple):
 
     reading: Reading
     series: dict[int, int]
+    failures: dict[int, int]  # tries that failed, likewise
     at: float  # seconds since the epoch
 
     @property
@@ -67,7 +68,7 @@ class Recorder:
     def take(self, now: float, mono: float) -> Sample:
         """Take a reading now. `now` is wall clock time, `mono` monotonic."""
         rows = self._memory.rows
-        sample = Sample(read(rows, self._memory.slots, mono), self.series.read(rows), now)
+        sample = Sample(read(rows, self._memory.slots, mono), *self.series.read(rows), now)
         if self.samples:
             self._mark_hits(self.samples[-1], sample)
         self.samples.append(sample)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balance.admin.dashboard.state.reading import SeriesReader, quantile, read, rounded
+from balance.model import Why
 from balance.process.shared_memory.board import Board
 from balance.runtime import counters
 
@@ -63,9 +64,11 @@ def test_series_are_read_on_where_they_ended() -> None:
     reader = SeriesReader()
     keys = [counters.series_key(1, 1, 200), counters.series_key(2, 1, 503)]
     rows[0].count_request(keys[0])
-    assert reader.read(board.rows) == {keys[0]: 1}
+    assert reader.read(board.rows) == ({keys[0]: 1}, {})
     rows[0].count_request(keys[1])
     rows[1].count_request(keys[1])
     rows[1].count_request(keys[0])
-    assert reader.read(board.rows) == {keys[0]: 2, keys[1]: 2}
+    failed = counters.series_key(2, counters.FAILED_TRIES, Why.CONNECT_REFUSED)
+    rows[1].count_request(failed)
+    assert reader.read(board.rows) == ({keys[0]: 2, keys[1]: 2}, {failed: 1})
     assert reader.parts(keys[1]) == (2, 1, 503, 0)

@@ -8,11 +8,12 @@ import pytest
 from traffic_of_a_view import EPOCH, MakeView, Watched
 
 from balance.admin.dashboard.state.backends import version
+from balance.admin.metrics.totals import Totals
 from balance.admin.state_view import StateView
 from balance.config.model import BackendConfig, HealthCheck, PoolConfig
 from balance.health.circuit_breaker import STATE, TOTAL_OPENINGS, UNTIL_US, BreakerState
 from balance.health.states import State
-from balance.model import Address
+from balance.model import Address, Why
 from balance.runtime import counters
 
 
@@ -97,6 +98,17 @@ def test_a_version_differs_when_settings_or_an_operator_changed_and_not_with_hea
     assert len(same) == 1
     others = {version(replace(backend, weight=2), State.HEALTHY), version(backend, State.DRAINING), *same}
     assert len(others) == 3
+
+
+def test_failed_tries_are_told_by_their_why_and_are_no_requests(view: StateView) -> None:
+    watched = Watched(view)
+    for worker in (0, 1):
+        watched.rows[worker].count_request(counters.series_key(1, counters.FAILED_TRIES, Why.CONNECT_REFUSED))
+    watched.rows[0].count_request(counters.series_key(1, counters.FAILED_TRIES, Why.RESET_BEFORE_RESPONSE))
+    document = watched.next()
+    assert document["backends"]["app/a1"]["errors_by_why"] == {"connect_refused": 2, "reset_before_response": 1}
+    assert "errors_by_why" not in document["backends"]["app/a2"]
+    assert document["totals"]["requests_total"] == 0 == sum(Totals(view.board.rows).series().values())
 
 
 def test_a_counter_that_goes_down_is_no_negative_rate(view: StateView) -> None:
