@@ -76,6 +76,7 @@ class Reply:
         self._response = response
         self.status = response.status
         self.content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        self.version = response.headers.get("ETag", "").removeprefix("W/").strip('"')
         self.retry_after = response.headers.get("Retry-After", "")
 
     def body(self) -> bytes:

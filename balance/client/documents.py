@@ -78,7 +78,7 @@ class Backend:
     blamed: int = 0
     retries: int = 0
     mean_seconds: float | None = None
-    version: str = ""  # for `if_version` of an order
+    version: str = ""  # for `if_version` of an order; known of one that was asked for by its name
 
     @property
     def full_name(self) -> str:

@@ -58,7 +58,8 @@ class Reader(Transport):
     @operation("GET /backends/{name}")
     def backend(self, name: str) -> documents.Backend:
         """How one stands, by its name or pool/name."""
-        return decode(documents.Backend, self.get(backend_path(name), expected="drained"), "/backends")
+        document, version = self.get_with_version(backend_path(name), expected="drained")
+        return decode(documents.Backend, document | {"version": version}, "/backends", document)
 
     @operation("GET /routes")
     def routes(self) -> tuple[documents.Route, ...]:

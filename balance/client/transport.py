@@ -80,14 +80,21 @@ class Transport:
 
     def get(self, path: str, query: Mapping[str, str] | None = None, *, expected: str = "") -> dict[str, Any]:
         """The JSON of an endpoint. `expected` is a key that Balance's reply has, to tell it from another server's."""
-        status, document = self._ask("GET", target_of(path, query), None, {}, self._timeout_s, expected)
-        if not 200 <= status < 300:
-            raise self._refusal(status, document)
-        return document
+        return self.get_with_version(path, query, expected=expected)[0]
+
+    def get_with_version(
+        self, path: str, query: Mapping[str, str] | None = None, *, expected: str = ""
+    ) -> tuple[dict[str, Any], str]:
+        """The same, and which version of it that is (its ETag), where the instance says so."""
+        reply, document = self._ask("GET", target_of(path, query), None, {}, self._timeout_s, expected)
+        if not 200 <= reply.status < 300:
+            raise self._refusal(reply.status, document)
+        return document, reply.version
 
     def get_any(self, path: str) -> tuple[int, dict[str, Any]]:
         """The status and JSON of an endpoint whose refusal is an answer, too."""
-        return self._ask("GET", path, None, {}, self._timeout_s, "")
+        reply, document = self._ask("GET", path, None, {}, self._timeout_s, "")
+        return reply.status, document
 
     def get_text(self, path: str, accept: str) -> str:
         """The text of an endpoint."""
@@ -116,9 +123,9 @@ class Transport:
         more = {"If-Match": _entity_tag(if_version)} if if_version else {}
         data = bytes(body) if isinstance(body, (bytes, bytearray)) else None if body is None else json.dumps(body).encode()
         target = target_of(path, {"dry_run": "true"} if dry_run else None)
-        status, document = self._ask(method, target, data, more, self._order_timeout_s, expected)
-        if not 200 <= status < 300:
-            raise self._refusal(status, document)
+        reply, document = self._ask(method, target, data, more, self._order_timeout_s, expected)
+        if not 200 <= reply.status < 300:
+            raise self._refusal(reply.status, document)
         return document
 
     def open_stream(self, path: str, last_id: str = "") -> tuple[Connection, Reply]:
@@ -138,7 +145,7 @@ class Transport:
 
     def _ask(
         self, method: str, target: str, data: bytes | None, more: Mapping[str, str], timeout_s: float, expected: str
-    ) -> tuple[int, dict[str, Any]]:
+    ) -> tuple[Reply, dict[str, Any]]:
         for left in reversed(range(MAX_RETRIES)):
             with self._connect(timeout_s) as connection:
                 reply = connection.request(method, target, data, lambda: self._fields(more))
@@ -149,7 +156,7 @@ class Transport:
             time.sleep(wait_s)  # somebody has guessed tokens from this address
         if expected and 200 <= reply.status < 300 and expected not in document:
             raise connection.not_balance()
-        return reply.status, document
+        return reply, document
 
     def _refusal(self, status: int, document: dict[str, Any]) -> Exception:
         address = self._access.address

@@ -10,12 +10,14 @@ import contextlib
 import curses
 import locale
 import os
+import select
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Final
 
+from balance.cli.top.cells import width_of
 from balance.cli.top.lines import Line, Style
 
 KEYS: Final = {
@@ -44,6 +46,8 @@ class Terminal:
         self._window = window
         self._encoding = locale.getencoding()
         self._looks = _looks(has_colour)
+        self._gone = select.poll()
+        self._gone.register(sys.stdin.fileno(), 0)  # POLLHUP and POLLERR are always told
 
     @property
     def size(self) -> tuple[int, int]:
@@ -52,7 +56,9 @@ class Terminal:
         return width, height
 
     def key(self, wait_s: float) -> str:
-        """The next key: a character or a name; "" when none came."""
+        """The next key: a character or a name; "" when none came. _Ended when the terminal is gone, though no SIGHUP came."""
+        if self._gone.poll(0):  # else reading would fail at once, again and again
+            raise _Ended(128 + signal.SIGHUP)
         self._window.timeout(max(int(wait_s * 1000), 0))
         try:
             pressed = self._window.get_wch()
@@ -74,9 +80,19 @@ class Terminal:
             with contextlib.suppress(curses.error):  # the last cell of the last line, and a window that was just made smaller
                 window.move(row, 0)
                 for span in line:
-                    text = span.text.encode(self._encoding, "replace").decode(self._encoding)
-                    window.addstr(text, self._looks[span.style])
+                    window.addstr(self._shown(span.text), self._looks[span.style])
         window.refresh()
+
+    def _shown(self, text: str) -> str:
+        """With a `?` for each cell of what the terminal's encoding does not have."""
+        try:
+            text.encode(self._encoding)
+            return text
+        except UnicodeEncodeError:
+            return "".join(char if self._has(char) else "?" * width_of(char) for char in text)
+
+    def _has(self, char: str) -> bool:
+        return char.encode(self._encoding, "ignore") != b""
 
 
 def _looks(has_colour: bool) -> dict[Style, int]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -107,8 +109,8 @@ def test_an_order_is_confirmed_and_goes_to_the_chosen_backend(server: StateServe
 
 
 def test_a_window_of_another_size_is_drawn_anew(server: StateServer) -> None:
-    with top(server) as terminal:
-        terminal.until_shown("app/b1", "q quit")
+    with top(server, width=12, height=4) as terminal:
+        terminal.until_shown("balance")
         terminal.resize(140, 10)
         terminal.until(lambda: "WHY" in terminal.lines[3] and terminal.lines[9].startswith("q quit"), "a wide one")
         for width, height in ((30, 8), (10, 3), (1, 1), (200, 60), (80, 24)):
@@ -148,6 +150,21 @@ def test_whatever_ends_it_the_terminal_is_as_before(server: StateServer, number:
             terminal.process.send_signal(number)
         assert (terminal.ended(), terminal.is_restored) == (status, True)
         assert b"Traceback" not in terminal.raw
+
+
+def test_it_ends_with_its_terminal_though_no_signal_says_so(server: StateServer) -> None:
+    master, slave = pty.openpty()
+    words = [sys.executable, "-m", "balance", "top", "--admin", server.address]
+    with subprocess.Popen(words, stdin=slave, stdout=slave, stderr=slave, env=os.environ | {"TERM": "xterm"}) as process:
+        try:
+            os.close(slave)
+            shown = b""
+            while b"app/b1" not in shown:
+                shown += os.read(master, 65536)
+            os.close(master)
+            assert process.wait(20)
+        finally:
+            process.kill()
 
 
 def test_an_error_within_leaves_the_terminal_as_before(server: StateServer) -> None:
