@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
 import json
-import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -49,17 +49,27 @@ def config(origin: Origin, access_log: dict[str, Any], **logging: str) -> str:
     return json.dumps(document)
 
 
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory, origin: Origin) -> Iterator[Instance]:
+    instance = Instance(tmp_path_factory.mktemp("instance"), config(origin, {"output": "/dev/null"})).ready()
+    assert instance.port and instance.admin_port
+    yield instance
+    instance.destroy()
+
+
 @pytest.fixture
-def serve(tmp_path: Path, origin: Origin) -> Iterator[Callable[..., Instance]]:
-    started = []
+def serve(instance: Instance, origin: Origin) -> Callable[..., Instance]:
+    """The instance, reloaded with another access log, and with another log where `own` is given."""
 
-    def begin(**access_log: Any) -> Instance:
-        started.append(Instance(tmp_path, config(origin, access_log)).ready())
-        return started[-1]
+    def begin(own: str = "stderr", **access_log: Any) -> Instance:
+        instance.config.write_text(config(origin, access_log, output=own))
+        admin = http.client.HTTPConnection("127.0.0.1", instance.admin_port, timeout=30)
+        admin.request("POST", "/reload")
+        assert admin.getresponse().status == 200
+        admin.close()
+        return instance
 
-    yield begin
-    for instance in started:
-        instance.destroy()
+    return begin
 
 
 def ask(instance: Instance, agent: bytes, path: str = "/") -> None:
@@ -115,9 +125,7 @@ class Rsyslog:
 
 
 @pytest.mark.parametrize("transport", ["unix", "udp", "tcp"])
-def test_rsyslog_understands_every_message(
-    transport: str, serve: Callable[..., Instance], tmp_path: Path, origin: Origin
-) -> None:
+def test_rsyslog_understands_every_message(transport: str, serve: Callable[..., Instance], tmp_path: Path) -> None:
     port = free_port()
     source, output = {
         "unix": (
@@ -155,8 +163,7 @@ def test_rsyslog_understands_every_message(
         assert longest["version"] == "HTTP/1.1"
         assert longest["path"] == LONG_PATH or longest["path"].endswith("...")
         # The program's own log goes there as well.
-        instance.config.write_text(config(origin, {"output": output}, output=output))
-        instance.process.send_signal(signal.SIGHUP)
+        serve(own=output, output=output)
         said = until(lambda: [each for each in reader.messages(count + 1) if "is served" in each["msg"]], "the log's messages")
         assert (said[0]["msgid"], said[0]["syslogfacility-text"], said[0]["syslogseverity-text"]) == ("-", "daemon", "info")
     finally:
@@ -190,9 +197,7 @@ def test_logrotate_loses_no_line_of_either_log(
     logs = tmp_path / "logs"
     logs.mkdir(mode=0o755)
     access, own = logs / "access.log", logs / "balance.log"
-    instance = serve(output=str(access))
-    instance.config.write_text(config(origin, {"output": str(access)}, output=str(own)))
-    instance.process.send_signal(signal.SIGHUP)
+    instance = serve(own=str(own), output=str(access))
     until(lambda: own.exists() and "is served" in own.read_text(), "the log in a file")
     conf = tmp_path / "logrotate.conf"
     conf.write_text(f"{logs}/*.log {{\nrotate 3\nsharedscripts\n{how.format(pid=instance.process.pid)}\n}}\n")
