@@ -48,7 +48,7 @@ STEPS = {
 }
 # What takes minutes: run by `--long` and by CI. One of them may take ten minutes; two of them share a small machine.
 LONG_STEPS = {
-    "long": Step(["pytest", "-n", "4", "--dist", "loadgroup", "-m", "long", "--timeout", "600"], limit_s=1500, is_shown=True)
+    "long": Step(["pytest", "-n", "4", "--dist", "worksteal", "-m", "long", "--timeout", "600"], limit_s=1500, is_shown=True)
 }
 PYTEST_FOUND_NONE = 5
 USAGE = "usage: python3 cmd/check [--long] [PYTEST ARGUMENTS]"
