@@ -50,9 +50,33 @@ class Scrape:
         found: dict[str, list[int]] = {pool.name: [] for pool in self.view.config.pools}
         present = {each.slot: (each.pool.name, each.backend.name) for each, _ in self.backends}
         for slot, (pool, _) in {**self.view.names, **present}.items():
-            if pool in found:
+            if pool in found and slot < self.slots:
                 found[pool].append(slot)
         return found
+
+    @cached_property
+    def slots_of_backends(self) -> list[list[int]]:
+        """For each of `backends` the slots that were its own: one for each address that it had."""
+        found: dict[tuple[str, str], list[int]] = {}
+        for each, _ in self.backends:
+            found[each.pool.name, each.backend.name] = [each.slot]
+        for slot, name in self.view.names.items():
+            slots = found.get(name)
+            if slots is not None and slot < self.slots and slot not in slots:
+                slots.append(slot)
+        return list(found.values())
+
+    def counts(self, cell: int) -> list[int]:
+        """A counter of each of `backends`. It does not fall when the address changes, nor jump when that is changed back."""
+        column, sums = self.column(cell), self.remembered.sums
+        counts = []
+        for (_, labels), slots in zip(self.backends, self.slots_of_backends, strict=True):
+            key = (cell, labels["pool"], labels["backend"])
+            if len(slots) == 1 and not sums.knows(key):
+                counts.append(column[slots[0]])
+            else:
+                counts.append(sums.value(key, sum([column[slot] for slot in slots])))
+        return counts
 
     def column(self, cell: int) -> list[int]:
         """One cell of every slot's block."""

@@ -26,6 +26,10 @@ class Unbroken:
             self._kept[key] = self._kept.get(key, 0) + lost
         return counted + self._kept.get(key, 0) if self._kept else counted
 
+    def knows(self, key: Hashable) -> bool:
+        """Whether it was shown before."""
+        return key in self._shown
+
     def values(self, key: Hashable, counted: Sequence[int]) -> list[int]:
         """The same for several that belong together."""
         return [self.value((key, index), each) for index, each in enumerate(counted)]

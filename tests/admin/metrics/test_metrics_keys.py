@@ -185,3 +185,27 @@ def test_aliases_have_the_values_of_their_sources() -> None:
     assert "loadbalancer_z_backend_connections" in alone
     assert not [name for name in alone if name.startswith("go_balancer")]
     assert not [name for name in Served().scrape() if not name.startswith(("balance_", "process_"))]
+
+
+def test_counters_of_a_backend_do_not_fall_or_jump_when_its_address_changes_and_changes_back() -> None:
+    served = Served()
+    first = served.view.slots["app", "a"]
+    for _ in range(5):
+        served.request(("app", "a"), 200, 3)
+    seen = [served.scrape()]
+    other = 20
+    served.view.names = {slot: name for name, slot in served.view.slots.items()} | {other: ("app", "a")}
+    served.board.use_slots(other + 1)
+    served.view.slots = {**served.view.slots, ("app", "a"): other}
+    seen.append(served.scrape())
+    served.request(("app", "a"), 200, 3)
+    seen.append(served.scrape())
+    served.view.slots = {**served.view.slots, ("app", "a"): first}
+    seen.append(served.scrape())
+    served.board.clear_slots([other])  # another backend gets it
+    served.view.names = {slot: name for slot, name in served.view.names.items() if slot != other}
+    seen.append(served.scrape())
+    served.request(("app", "a"), 200, 3)
+    seen.append(served.scrape())
+    for name in ("balance_backend_requests_total", f"{TIME}_count", f"{UPSTREAM}_count"):
+        assert [samples[name]["a", "app"] for samples in seen] == [5, 5, 6, 6, 6, 7], name

@@ -75,7 +75,7 @@ def _go_balancer(scrape: Scrape) -> Iterator[Metric]:
         (table.GO_BACKEND_REQUESTS, counters.LEASES),
         (table.GO_BACKEND_FAILURES, counters.FAILURES),
     ):
-        column = scrape.column(cell)
-        yield by_word(definition, [(names[each.slot], column[each.slot]) for each, _ in scrape.backends])
+        counts = zip(scrape.backends, scrape.counts(cell), strict=True)
+        yield by_word(definition, [(names[each.slot], count) for (each, _), count in counts])
     healthy = sum(each.state.is_ready for each, _ in scrape.backends)
     yield by_word(table.GO_HEALTHY, [("healthy", healthy), ("unhealthy", len(scrape.backends) - healthy)])

@@ -48,9 +48,9 @@ def collect(scrape: Scrape) -> Iterator[Metric]:
     for family in (healthy, by_order, connections, limits, utilization, pooled):
         yield family.metric
     for definition, cell in COUNTERS:
-        family, column = Family(definition), scrape.column(cell)
-        for each, labels in scrape.backends:
-            family.put(labels, column[each.slot])
+        family = Family(definition)
+        for (_, labels), count in zip(scrape.backends, scrape.counts(cell), strict=True):
+            family.put(labels, count)
         yield family.metric
     pools = scrape.view.config.pools
     yield by_word(table.WAITING, [(pool.name, waiting(pool, scrape.view, scrape.totals)) for pool in pools])

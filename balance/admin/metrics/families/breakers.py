@@ -19,13 +19,12 @@ def collect(scrape: Scrape) -> Iterator[Metric]:
     board = scrape.view.board
     state, failures = Family(table.BREAKER), Family(table.BREAKER_FAILURES)
     opened, ejections = Family(table.BREAKER_OPENED), Family(table.EJECTIONS)
-    blamed = scrape.column(counters.BLAMED)
-    for each, labels in scrape.backends:
+    for (each, labels), blamed in zip(scrape.backends, scrape.counts(counters.BLAMED), strict=True):
         if each.pool.breaker.enabled:
             holds = breaker_phase(each, scrape.view, scrape.now_us)
             for phase in BreakerState:
                 state.put({**labels, "state": phase.word}, phase is holds)
-            failures.put(labels, blamed[each.slot])
+            failures.put(labels, blamed)
             opened.put(labels, board.evidence(each.slot)[TOTAL_OPENINGS])
         if each.pool.health_check.passive.enabled:
             ejections.put(labels, board.ejection(each.slot).total)

@@ -39,7 +39,8 @@ def _groups(scrape: Scrape) -> list[tuple[Labels, list[int]]]:
     if chosen == "off":
         return [(_NOBODY, list(range(scrape.slots)))]
     if chosen == "backend" or (chosen == "auto" and len(scrape.backends) <= AUTO_BACKENDS):
-        return [(_NOBODY, [0]), *((labels, [each.slot]) for each, labels in scrape.backends)]
+        backends = zip(scrape.backends, scrape.slots_of_backends, strict=True)
+        return [(_NOBODY, [0]), *((labels, slots) for (_, labels), slots in backends)]
     return [
         (_NOBODY, [0]),
         *(({"pool": pool, "backend": ""}, slots) for pool, slots in scrape.slots_of_pools.items()),
@@ -75,10 +76,10 @@ def _histograms(
     sums = scrape.remembered.sums
     family = Family(definition)
     for index, (labels, slots) in enumerate(groups):
-        if len(slots) == 1:
+        key = (definition.name, labels["pool"], labels["backend"])
+        if len(slots) == 1 and not sums.knows((key, 0)):
             counts = [column[slots[0]] for column in columns]
         else:
-            key = (definition.name, labels["pool"])
             counts = sums.values(key, [sum([column[slot] for slot in slots]) for column in columns])
         histogram: Buckets = cumulative(counts[:-1], bounds, _US), counts[-1] / _US
         family.put_histogram(labels, histogram, examples.get(index))
