@@ -17,7 +17,7 @@ from fake_instance import TEXT, FakeInstance
 
 from balance.admin.application import admin_app
 from balance.admin.supervisor_orders import Restart, Stop, Upgrade
-from balance.client import Client, ConflictError, ForbiddenError, NotFoundError, RefusedError
+from balance.client import AccessError, Client, ConflictError, ForbiddenError, NotFoundError, RefusedError
 from balance.client.transport import OPERATIONS
 from balance.config import load_text
 
@@ -62,6 +62,8 @@ def test_every_method_has_an_endpoint_and_its_parameters(fake: FakeInstance) -> 
         schema = next(iter(operation.get("requestBody", {"content": {"": {}}})["content"].values())).get("schema", {})
         keys = [each["name"] for each in operation.get("parameters", ()) if each["in"] != "header"]
         keys += schema.get("properties", {})
+        if any(each["name"] == "If-Match" for each in operation.get("parameters", ())):
+            assert "if_version" in taken, endpoint
         missing = {key for key in keys if RENAMED.get(key, key) and RENAMED.get(key, key) not in taken}
         assert not missing or "values" in taken, (endpoint, missing)
 
@@ -122,6 +124,37 @@ def test_every_order_goes_through(client: Client, fake: FakeInstance) -> None:
     client.stop()
     assert fake.asked[-3:] == [Restart(), Upgrade(), Stop()]
     assert client.status().stage == "draining"
+
+
+def test_the_second_of_two_who_change_the_same_is_refused(client: Client) -> None:
+    mine, theirs = client.backend("a2"), client.backend("a2")
+    assert mine.version == theirs.version != ""
+    client.weight("a2", mine.weight + 1, if_version=mine.version)
+    with pytest.raises(ConflictError, match=r"somebody was faster: .* nothing was done"):
+        client.weight("a2", theirs.weight + 1, if_version=theirs.version)
+    assert client.backend("a2").weight == 3
+    with pytest.raises(ConflictError, match="somebody was faster"):
+        client.drain("a2", if_version=theirs.version)
+    with pytest.raises(ConflictError, match="somebody was faster"):
+        client.reload(if_version="1")
+    assert client.reload(if_version="2").generation == 2
+    for version in ('a"b', "a\r\nX: y", "é"):
+        with pytest.raises(AccessError):
+            client.drain("a2", if_version=version)
+
+
+def test_what_an_order_would_do_is_said_before(client: Client) -> None:
+    would = client.drain("a1", dry_run=True)
+    assert would.preview and client.backend("a1").drained is None
+
+
+def test_the_state_of_the_dashboard_comes_whole_and_as_it_changes(client: Client) -> None:
+    whole = client.state()
+    assert set(whole["backends"]) == {"app/a1", "app/a2", "raw/r1"} and whole["viewer"]["may_change"] is True
+    assert client.history()["at"] is not None
+    with client.watch() as states:
+        first = next(states)
+        assert set(first["backends"]) == set(whole["backends"])
 
 
 def test_a_warning_is_part_of_what_was_done(client: Client) -> None:

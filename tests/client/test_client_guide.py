@@ -35,7 +35,7 @@ def test_each_program_runs(program: str, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_there_are_programs_about_each_thing() -> None:
-    assert len(PROGRAMS) == 4
+    assert len(PROGRAMS) == 5
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`(\w+)\(", TEXT)) - {"Client"}))
