@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
+import sys
 import tempfile
+import webbrowser
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from secrets import token_hex
 
 import click
 
@@ -25,6 +29,7 @@ FLAKY = "blue"
 START_LIMIT_S = 15.0
 STOP_LIMIT_S = 5.0
 POLL_S = 0.05
+DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")  # without one a text browser would take the terminal
 
 
 @click.command(
@@ -41,15 +46,21 @@ Examples:
     type=click.IntRange(0, 65535),
     default=9090,
     show_default=True,
-    help="Where state and metrics are; 0 is any.",
+    help="Where the dashboard, state and metrics are; 0 is any.",
 )
-def demo_command(port: int, admin_port: int) -> None:
+@click.option("--browser/--no-browser", default=True, help="Whether the dashboard is opened, where there is a display.")
+def demo_command(port: int, admin_port: int, browser: bool) -> None:
     """Start three demo backends with weights 3/2/1 and the balancer before them, until Ctrl-C."""
     if port == admin_port != 0:
         raise click.UsageError(f"--port and --admin-port are both {port}; they must differ")
     port = free_port(port, "--port")
     admin_port = free_port(admin_port, "--admin-port")
-    asyncio.run(run(port, admin_port))
+    asyncio.run(run(port, admin_port, browser and has_display()))
+
+
+def has_display() -> bool:
+    """Whether somebody sits at a terminal with a screen."""
+    return sys.stdout.isatty() and (sys.platform == "darwin" or any(map(os.environ.get, DISPLAYS)))
 
 
 def free_port(wanted: int, flag: str) -> int:
@@ -70,11 +81,11 @@ def free_port(wanted: int, flag: str) -> int:
     raise StartError(f"port {wanted} is taken by another program; choose another by {flag}")
 
 
-async def run(port: int, admin_port: int) -> None:
+async def run(port: int, admin_port: int, is_opened: bool) -> None:
     """Start everything, wait for a signal or for the end of a child, stop everything."""
     loop = asyncio.get_running_loop()
     children: list[ChildProcess] = []
-    story = loop.create_task(start_and_watch(children, port, admin_port))
+    story = loop.create_task(start_and_watch(children, port, admin_port, is_opened))
 
     def interrupt() -> None:
         if not story.cancelling():
@@ -90,7 +101,7 @@ async def run(port: int, admin_port: int) -> None:
         story.result()
 
 
-async def start_and_watch(children: list[ChildProcess], port: int, admin_port: int) -> None:
+async def start_and_watch(children: list[ChildProcess], port: int, admin_port: int, is_opened: bool) -> None:
     """Start the children, print instructions and wait; ends by cancellation, or by StartError when a child ends."""
     with tempfile.TemporaryDirectory(prefix="balance-demo-") as directory:
         try:
@@ -102,6 +113,8 @@ async def start_and_watch(children: list[ChildProcess], port: int, admin_port: i
                     watch.create_task(child.end())
                 await wait_until_ready(admin_port)
                 click.echo(instructions(port, admin_port, backends, config))
+                if is_opened:
+                    await asyncio.to_thread(webbrowser.open, f"http://{HOST}:{admin_port}/")
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
         finally:
@@ -133,17 +146,28 @@ def write_configuration(directory: str, port: int, admin_port: int, backends: Ma
 
 
 def configuration(port: int, admin_port: int, backends: Mapping[str, str]) -> str:
-    lines = "\n".join(
-        f"  - {{name: {name}, address: '{address}', weight: {WEIGHTS[name]}}}" for name, address in backends.items()
+    members = "\n".join(
+        f"      - {{name: {name}, address: '{address}', weight: {WEIGHTS[name]}}}" for name, address in backends.items()
     )
     return f"""\
 mode: http
 listen: "{HOST}:{port}"
 workers: 1  # one worker deals in one order, so that any six requests are exactly 3/2/1
 load_balancer: {{algorithm: weighted-round-robin}}
-backends:
-{lines}
+http:
+  routes:
+    - {{name: sticky, path: /lb, pool: sticky}}
+    - {{name: all, pool: web}}
+pools:
+  web:
+    backends:
+{members}
+  sticky:  # the same backends; a client stays where its first request went
+    session_affinity: {{enabled: true, secret: {token_hex(16)}}}
+    backends:
+{members}
 health_check: {{enabled: true, type: http, path: /health, interval: 1s, timeout: 500ms, unhealthy_threshold: 2}}
+circuit_breaker: {{enabled: true}}
 shutdown: {{delay: 0s}}
 admin: {{listen: "{HOST}:{admin_port}"}}
 """
@@ -171,7 +195,7 @@ async def is_ready(admin_port: int) -> bool:
     except (OSError, ValueError):
         return False
     states = [backend["state"] for pool in status["pools"] for backend in pool["backends"]]
-    return bool(status["ready"]) and states == ["healthy"] * len(WEIGHTS)
+    return bool(status["ready"]) and states == ["healthy"] * len(states)
 
 
 def instructions(port: int, admin_port: int, backends: Mapping[str, str], config: Path) -> str:
@@ -182,18 +206,23 @@ Balance is ready.
 
   {"balancer":14} {front}
 {members}
-  {"admin":14} {admin}
+  {"dashboard":14} {admin}/
   {"configuration":14} {config}
 
-Six requests, shared 3/2/1:
+Two minutes with the dashboard open, and another terminal:
+1. Six requests, shared 3/2/1; then more, and the lines of its picture have widths:
   for i in 1 2 3 4 5 6; do curl -s {front}/; done
-What a backend gets to see:
-  curl -s {front}/echo
-Make {FLAKY} fail its health checks, watch it leave, and heal it:
+  for i in $(seq 60); do curl -s {front}/; done
+2. Make {FLAKY} fail its health checks. Its row says why it is out, and when it may be back; nobody else notices:
   curl -s -X POST {flaky}/fail
   for i in 1 2 3 4 5 6; do curl -s {front}/; done
   curl -s -X POST '{flaky}/fail?on=0'
-State and metrics:
+3. Press Drain beside web/red: it says first what will happen. Enable brings it back.
+4. Sticky sessions: {front}/lb in a browser stays at one backend; here with cookies, then without them:
+  curl -s -b '' {front}/lb {front}/lb {front}/lb
+  curl -s {front}/lb {front}/lb {front}/lb
+5. What a backend gets to see, and the same state without a browser:
+  curl -s {front}/echo
   curl -s {admin}/status
   curl -s {admin}/metrics
 

@@ -111,6 +111,51 @@ def test_a_backend_made_to_fail_leaves_and_a_healed_one_returns(demo: Demo) -> N
 
 
 @pytest.mark.drill
+def test_sticky_sessions_are_to_be_seen_at_lb(demo: Demo) -> None:
+    url = demo.url("balancer") + "/lb"
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    kept = {opener.open(url, timeout=LIMIT_S).read().decode().split()[0] for _ in range(6)}
+    assert len(kept) == 1
+    assert Counter(fetch(url).split()[0] for _ in range(6)) == SHARES  # without the cookie
+
+
+@pytest.mark.drill
+def test_the_dashboard_is_where_it_says(demo: Demo) -> None:
+    assert "<title>Balance</title>" in fetch(demo.url("dashboard"))
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize(("flags", "is_opened"), [([], True), (["--no-browser"], False)])
+def test_at_a_terminal_with_a_display_the_dashboard_opens_in_the_browser(
+    tmp_path: Path, flags: list[str], is_opened: bool
+) -> None:
+    opened = tmp_path / "opened"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}.new && mv {opened}.new {opened}\n')
+    browser.chmod(0o755)
+    controller, terminal = os.openpty()
+    environ = {**os.environ, "DISPLAY": ":99", "BROWSER": str(browser)}
+    process = subprocess.Popen(
+        [*COMMAND, "--port", "0", "--admin-port", "0", *flags], env=environ, stdout=terminal, stderr=subprocess.STDOUT
+    )
+    os.close(terminal)
+    try:
+        said = ""
+        while "Ctrl-C" not in said:
+            said += os.read(controller, 4096).decode()
+        match = re.search(r"dashboard +(http://\S+)", said)
+        assert match, said
+        if is_opened:
+            assert comes_true(opened.exists)
+            assert opened.read_text() == match[1]
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(LIMIT_S)
+        os.close(controller)
+    assert opened.exists() is is_opened
+
+
+@pytest.mark.drill
 def test_every_command_it_suggests_works(demo: Demo) -> None:
     commands = [line.strip() for line in demo.said.splitlines() if " curl " in f" {line.strip()} "]
     assert len(commands) >= 6

@@ -24,6 +24,7 @@ Pages:
   /slow      answers after ?ms=500
   /echo      the request as JSON: method, path, headers, body up to 1 MB
   /bytes     a body of ?n=1024 bytes
+  /lb        who answers, as a page for browsers: shows sticky sessions
   /ws        WebSocket echo, with --websocket
   any other  its name, the request's line and header fields, with --catch-all; else 404
 

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from html import escape
 from http import HTTPStatus
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,6 +14,14 @@ MAX_BODY = 1024 * 1024  # for /echo; other pages drop request bodies
 MAX_SLOW_MS = 600_000
 MAX_BYTES = 10 * 1024**3
 SWITCH_WORDS = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
+LB_PAGE = """\
+<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{name}</title>
+<h1>{name}</h1>
+<p>This backend has answered. Where the balancer keeps sessions, it does so each time, until this browser forgets the cookie.
+<p><a href="/lb">Ask again</a> · <a href="/">Without a session</a>
+</html>
+"""
 
 
 @dataclass(slots=True)
@@ -85,6 +94,7 @@ class Site:
             "/slow": self._slow,
             "/echo": self._echo,
             "/bytes": self._bytes,
+            "/lb": self._lb,
         }
         if websocket:
             self._pages["/ws"] = self._ws
@@ -117,6 +127,12 @@ class Site:
         if "application/json" in request.header("accept"):
             return as_json({"backend": self.name, "path": request.target, "served": self.served})
         return text(self.name)
+
+    def _lb(self, request: Request) -> Page:
+        """For a person with a browser who wants to see sticky sessions: who answers, and a link to ask again."""
+        if "text/html" not in request.header("accept"):
+            return text(f"{self.name} answers; with sessions it does so each time, until you forget its cookie")
+        return Page(HTTPStatus.OK, LB_PAGE.format(name=escape(self.name)).encode(), "text/html; charset=utf-8")
 
     def _any(self, request: Request) -> Page:
         fields = (f"{name.lower()}: {value}" for name, value in request.headers)

@@ -69,6 +69,12 @@ def test_root_is_json_where_accept_asks_for_it(port: int) -> None:
     assert (status, json.loads(body)["backend"]) == (200, "one")
 
 
+def test_lb_says_who_answers_to_people_and_to_curl(port: int) -> None:
+    assert fetch(port, "/lb")[1].startswith(b"one answers")
+    status, page = fetch(port, "/lb", Accept="text/html,*/*;q=0.8")
+    assert (status, b"<h1>one</h1>" in page) == (200, True)
+
+
 def test_unknown_page_is_404_and_names_the_pages(port: int) -> None:
     status, body = fetch(port, "/nope")
     assert status == 404
