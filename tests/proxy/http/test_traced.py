@@ -12,8 +12,8 @@ from rawclient import Message, Wire, get, ok, post
 from routed import http, prefix, to
 from stage import Stage, serve, until
 
-from balance.config.model import AccessLog, CircuitBreaker, HealthCheck, PassiveChecks, Retry, TracingConfig
-from balance.config.route_model import Mirror, TrafficPolicy
+from balance.config.model import AccessLog, CircuitBreaker, HealthCheck, HttpConfig, PassiveChecks, Retry, TracingConfig
+from balance.config.route_model import Buffering, HeaderChange, Mirror, TrafficPolicy, Transform
 from balance.config.schema.addresses import TRUSTED_PROXY
 from balance.tracing.http_spans import MAX_AGENT, MAX_PATH
 
@@ -383,3 +383,56 @@ async def test_an_upgrade_is_a_span_that_ends_with_its_101(stage: Stage, receive
     await sent(stage)
     assert attributes(receiver.servers[0])["http.response.status_code"] == 101
     assert attributes(receiver.tries[0])["http.response.status_code"] == 101
+
+
+BUFFERED = Buffering(request_bytes=1000)
+ADDED = (HeaderChange("set", "X-A", "a"),)
+NAMED = (HeaderChange("set", "X-B", "{backend}"),)
+ON_ANY_WAY = {
+    "plain": ({}, get()),
+    "a route": ({"http": http(to("api", retry=ON))}, get()),
+    "a route with a stage": ({"http": http(to("api", retry=ON, transform=Transform(request_headers=ADDED)))}, get()),
+    "lines for each backend": ({"http": http(to("api", retry=ON, transform=Transform(request_headers=NAMED)))}, get()),
+    "a buffered body": ({"http": HttpConfig(buffering=BUFFERED)}, post(b"body").replace(b"POST", b"PUT")),
+    "a buffered body of a route": (
+        {
+            "http": http(
+                to("api", retry=ON, buffering=Buffering(request_bytes=1000), transform=Transform(request_headers=ADDED))
+            )
+        },
+        post(b"body").replace(b"POST", b"PUT"),
+    ),
+    "HTTP/1.0 without a Host": ({}, b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"),
+    "large fields": ({}, get("/", *(f"X-{number}: {'a' * 300}" for number in range(60)), PARENT)),
+    "an empty context": ({}, get("/", "traceparent: ", "tracestate: ", "X-B3-ParentSpanId: ")),
+    "a sampled context": ({}, get("/", PARENT, "tracestate: v=1")),
+    "TRACEPARENT": ({}, get("/", PARENT.replace("traceparent", "TRACEPARENT"))),
+}
+
+
+@pytest.mark.parametrize(("settings", "asked"), ON_ANY_WAY.values(), ids=ON_ANY_WAY)
+async def test_on_any_way_each_backend_is_told_of_a_span_that_is_exported(
+    stage: Stage, receiver: HttpReceiver, settings: dict[str, Any], asked: bytes
+) -> None:
+    requests: list[Message] = []
+
+    async def second_time(wire: Wire) -> None:
+        while (request := await wire.request()) is not None:
+            requests.append(request)
+            await wire.send(UNAVAILABLE if len(requests) == 1 else ok())
+
+    stage.backend(second_time)
+    stage.backend(second_time)
+    await stage.open(tracing=traced(receiver), retry=ON, **settings)
+    client = await stage.client()
+    for _ in range(3):  # the later ones take short cuts
+        await client.send(asked)
+        assert (await client.reply()).status == (200 if requests[1:] else 503)
+    await sent(stage)
+    told = [str(request.get("traceparent")) for request in requests]
+    assert sorted(told) == sorted(f"00-{span.trace_id.hex()}-{span.span_id.hex()}-01" for span in receiver.tries)
+    assert len(told) >= 3 and len(receiver.servers) == 3
+    assert {span.parent_span_id for span in receiver.tries} == {span.span_id for span in receiver.servers}
+    ids = [span.span_id for span in receiver.spans]
+    assert len(set(ids)) == len(ids)
+    assert all(not request.all("tracestate") or b"tracestate: v=1" in asked for request in requests)
