@@ -92,9 +92,9 @@ def _server_span(request: FinishedRequest, sampled: SampledPart, method: str, co
     if host:
         parts.append(common_attribute("server.address", host))
         if port:
-            parts.append(number_attribute("server.port", port))
+            parts.append(common_attribute("server.port", port))
     if request.client:
-        parts.append(text_attribute("client.address", request.client))
+        parts.append(common_attribute("client.address", request.client))
     if request.peer != request.client:
         parts.append(text_attribute("network.peer.address", request.peer))
     if request.user_agent:
@@ -110,7 +110,7 @@ def _server_span(request: FinishedRequest, sampled: SampledPart, method: str, co
     if request.request_id:
         parts.append(text_attribute("balance.request_id", request.request_id))
     if request.status and request.status != _NO_REPLY:
-        parts.append(number_attribute("http.response.status_code", request.status))
+        parts.append(common_attribute("http.response.status_code", request.status))
     is_error = request.is_failed or request.status >= 500
     if is_error or request.status == _NO_REPLY:
         parts.append(common_attribute("error.type", request.why if request.why != "ok" else str(request.status)))
@@ -145,11 +145,11 @@ def _try_span(
         common_attribute("balance.pool", each.pool),
     ]
     if each.port:
-        parts.append(number_attribute("server.port", each.port))
+        parts.append(common_attribute("server.port", each.port))
     if number:
-        parts.append(number_attribute("http.request.resend_count", number))
+        parts.append(common_attribute("http.request.resend_count", number))
     if each.status:
-        parts.append(number_attribute("http.response.status_code", each.status))
+        parts.append(common_attribute("http.response.status_code", each.status))
     error = each.error or (str(each.status) if each.status >= 400 else "")
     if error:
         parts.append(common_attribute("error.type", error))

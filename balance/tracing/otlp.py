@@ -7,6 +7,7 @@ stable (OTLP 1.x).
 
 from __future__ import annotations
 
+from binascii import unhexlify
 from collections.abc import Iterable, Sequence
 from struct import Struct
 from typing import Final
@@ -21,7 +22,7 @@ _LENGTH: Final = 2
 _FIXED32: Final = 5
 _MAX_NUMBER: Final = 1 << 64
 
-_IDS: Final = Struct(">Q").pack
+_KINDS: Final = tuple(b"\x30" + bytes((kind,)) for kind in range(6))  # Span.kind (6)
 _TIMES: Final = Struct("<BQBQ").pack  # Span.start_time_unix_nano (7) and end_time_unix_nano (8)
 _EVENT_TIME: Final = Struct("<BQ").pack
 _FLAGS: Final = Struct("<I").pack
@@ -31,7 +32,8 @@ HAS_IS_REMOTE: Final = 0x100
 IS_REMOTE: Final = 0x200
 
 MAX_CACHED: Final = 4096
-_cached: dict[tuple[str, str], bytes] = {}  # attributes whose values come again and again
+_cached: dict[tuple[str, str | int], bytes] = {}  # attributes whose values come again and again
+_keys: dict[str, bytes] = {}  # as a KeyValue has them
 
 
 def varint(number: int) -> bytes:
@@ -53,27 +55,34 @@ def field(number: int, content: bytes) -> bytes:
 
 def text_attribute(key: str, value: str) -> bytes:
     """A KeyValue of text, as field 9 of a Span."""
-    return field(9, _pair(key, field(1, value.encode("utf-8", "replace"))))
+    text = value.encode("utf-8", "replace")
+    start, size = _keys.get(key) or _learn(key), len(text)
+    whole = size + len(start) + 4
+    if whole < 0x80:  # each length is one byte: the usual case, in one go
+        return b"\x4a%c%b\x12%c\x0a%c%b" % (whole, start, size + 2, size, text)
+    return field(9, start + field(2, field(1, text)))
 
 
-def common_attribute(key: str, value: str) -> bytes:
-    """The same, of a value that comes again and again: kept, of a bounded number."""
+def common_attribute(key: str, value: str | int) -> bytes:
+    """An attribute whose value comes again and again: kept, of a bounded number."""
     known = _cached.get((key, value))
     if known is None:
         if len(_cached) >= MAX_CACHED:
             _cached.clear()
-        known = _cached[key, value] = text_attribute(key, value)
+        known = text_attribute(key, value) if isinstance(value, str) else number_attribute(key, value)
+        _cached[key, value] = known
     return known
+
+
+def _learn(key: str) -> bytes:
+    """The key of a KeyValue; keys are a few of ours."""
+    start = _keys[key] = field(1, key.encode())
+    return start
 
 
 def number_attribute(key: str, value: int) -> bytes:
     """A KeyValue of a number that is not negative, as field 9 of a Span."""
     return field(9, _pair(key, b"\x18" + varint(value)))
-
-
-def float_attribute(key: str, value: float) -> bytes:
-    """A KeyValue of a number with a fraction, as field 9 of a Span."""
-    return field(9, _pair(key, b"\x21" + Struct("<d").pack(value)))
 
 
 def _pair(key: str, value: bytes) -> bytes:
@@ -89,10 +98,10 @@ def event(at_ns: int, name: str, attributes: Iterable[bytes] = ()) -> bytes:
 
 def link(trace_id: bytes, span_id: bytes, state: bytes, flags: int) -> bytes:
     """A Span.Link, as field 13 of a Span. Ids in hexadecimal digits."""
-    content = field(1, bytes.fromhex(trace_id.decode())) + field(2, bytes.fromhex(span_id.decode()))
+    content = field(1, unhexlify(trace_id)) + field(2, unhexlify(span_id))
     if state:
         content += field(3, state)
-    return field(13, content + _fixed32(6, flags | HAS_IS_REMOTE | IS_REMOTE))
+    return field(13, content + b"\x35" + _FLAGS(flags | HAS_IS_REMOTE | IS_REMOTE))
 
 
 def span(
@@ -113,22 +122,17 @@ def span(
     trace_id, span_id, parent_id = ids
     start_ns, end_ns = times_ns
     content = b"".join((
-        b"\x0a\x10", _IDS(int(trace_id[:16], 16)), _IDS(int(trace_id[16:], 16)),
-        b"\x12\x08", _IDS(int(span_id, 16)),
+        b"\x0a\x10", unhexlify(trace_id), b"\x12\x08", unhexlify(span_id),
         field(3, state) if state else b"",
-        b"\x22\x08" + _IDS(int(parent_id, 16)) if parent_id else b"",
+        b"\x22\x08" + unhexlify(parent_id) if parent_id else b"",
         field(5, name.encode("utf-8", "replace")),
-        b"\x30", bytes((kind,)),
+        _KINDS[kind],
         _TIMES(7 << 3 | _FIXED64, start_ns, 8 << 3 | _FIXED64, max(start_ns, end_ns)),
         *parts,
         b"" if error is None else field(15, (field(2, error.encode("utf-8", "replace")) if error else b"") + b"\x18\x02"),
-        _fixed32(16, flags),
+        b"\x85\x01", _FLAGS(flags),
     ))  # fmt: skip
     return field(2, content)
-
-
-def _fixed32(number: int, value: int) -> bytes:
-    return varint(number << 3 | _FIXED32) + _FLAGS(value)
 
 
 class Resource:
