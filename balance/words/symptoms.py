@@ -84,7 +84,7 @@ SYMPTOMS: Final = (
                 "@tsv' access.log | tail",
                 "where the time went: waiting for a place, connecting, or waiting for the reply",
             ),
-            Look("balance backends", "how many each backend has now (ACTIVE), and its FAILURES"),
+            Look("balance top --once", "P50 and P99 of each backend, and how many requests it has now"),
         ),
         (
             Why.CONNECT_TIMEOUT,
@@ -185,6 +185,7 @@ SYMPTOMS: Final = (
     Symptom(
         "latency went up",
         (
+            Look("balance top --once", "P50 and P99 of each backend: one alone, or all; waiting (wait) and req/s"),
             Look(
                 "jq -s -c 'group_by(.backend)[] | {backend: .[0].backend, n: length, queue: (map(.queue_ms) | add / "
                 "length), connect: (map(.connect_ms) | add / length), ttfb: (map(.ttfb_ms) | add / length), total: "
@@ -192,7 +193,6 @@ SYMPTOMS: Final = (
                 "by backend, means and the 99th percentile of all: queue is want of places, connect the network, "
                 "ttfb the backend, what is left of total the client or the body",
             ),
-            Look("balance backends", "one that has many more under way than the others is slow"),
             Look(
                 METRICS + " | grep -E '^balance_(event_loop_lag_seconds|pool_waiting)'",
                 "Balance's own: above 0.05 s a worker is overloaded",
@@ -205,6 +205,7 @@ SYMPTOMS: Final = (
     Symptom(
         "one backend gets nothing, or too little",
         (
+            Look("balance top --once", "the share of each backend against its due (SH/DUE%), and why it is out, in a sentence"),
             Look(
                 "balance backends",
                 "its state, weight and why: out, drained, weight 0, a backup, its breaker open, just back and slow-starting",

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.long
 SHOWN = {
     "clients see 502": (r"1 connect_refused\tdead\t", r"d1 ", r"d1.*127.0.0.1"),
     "clients see 503": (r"1 no_healthy\tout\t", r"o1 .*drain", r"(?m)^\s*out "),
-    "clients see 504": (r"response_header_timeout\theld\ta\d\t0", r"a1 .*"),
+    "clients see 504": (r"response_header_timeout\theld\ta\d\t0", r"P50 +P99[^!]*app/a1 "),
     "clients see 400, 404, 408, 413 and others of 4xx": (r"\d 404\tno_route\t", r"moved"),
     "clients see 500 or 501": (r"1 ok\tapp\ta\d", r"1 not_implemented\t", r"^0$"),
     "connections are reset or refused, without a status": (
@@ -35,8 +35,13 @@ SHOWN = {
     ),
     "TLS handshakes fail": (r'result="not_tls"\} 1', r"failed: tls_not_tls", r"example.crt"),
     "replies, sessions or WebSockets break off": (r"reset_mid_response\tGET\ta\d", r"(?m)^\w+\ta\d\t\d"),
-    "latency went up": (r'"backend":"a1","n":\d+,"queue":0,', r"a2 ", r'lag_seconds\{worker="1"\} '),
-    "one backend gets nothing, or too little": (r"o1 .*drain", r"out/o1.*drain", r"(?m)^ +\d+ a1$"),
+    "latency went up": (r"P50 +P99[^!]*app/a2 ", r'"backend":"a1","n":\d+,"queue":0,', r'lag_seconds\{worker="1"\} '),
+    "one backend gets nothing, or too little": (
+        r"SH/DUE[^!]*out/o1.*Drained",
+        r"o1 .*drain",
+        r"out/o1.*drain",
+        r"(?m)^ +\d+ a1$",
+    ),
     "a backend is out, or goes in and out": (r"o1 .*drain", r"out/o1", r"d1"),
     "requests are tried several times, or not again": (
         r'\["GET","/half",200,\d,"made",\[\{"backend":"h1","why":"connect_refused"',
