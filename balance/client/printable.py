@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 
 _UNSAFE = frozenset(["Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"])  # controls, marks of direction, surrogates, unassigned
@@ -12,6 +13,14 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(_escaped(char) if unicodedata.category(char) in _UNSAFE else char for char in text)
+
+
+def printable_json(document: object, indent: int | None = None) -> str:
+    """JSON with such characters as JSON's own escapes, so that it means the same."""
+    text = json.dumps(document, indent=indent, ensure_ascii=False)
+    if text.isascii():
+        return text  # json escapes the controls among these by itself
+    return "".join(json.dumps(char)[1:-1] if char != "\n" and unicodedata.category(char) in _UNSAFE else char for char in text)
 
 
 def _escaped(char: str) -> str:

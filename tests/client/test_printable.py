@@ -1,10 +1,12 @@
 """What a terminal would obey is shown as an escape."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balance.client.printable import printable
+from balance.client.printable import printable, printable_json
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,14 @@ from balance.client.printable import printable
 )
 def test_controls_are_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+def test_json_means_the_same_and_shows_no_controls() -> None:
+    document = {"a\x9bé": ["\u202e", "\x1b[2J", "漢", "\ud800", "\U000e0001", "\n"], "b": 1}
+    for indent in (None, 2):
+        text = printable_json(document, indent)
+        assert json.loads(text) == document
+        assert not {"\x9b", "\u202e", "\x1b", "\ud800", "\U000e0001"} & set(text) and {"é", "漢"} < set(text)
 
 
 @given(st.text())

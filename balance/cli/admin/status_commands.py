@@ -6,7 +6,6 @@ are so far.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 
 import click
@@ -14,7 +13,7 @@ import click
 from balance.cli.admin.admin_options import admin_option, examples, json_option
 from balance.cli.admin.tables import show, show_json, table, time_text
 from balance.client import Backend, Client, Event, Listener, Status
-from balance.client.printable import printable
+from balance.client.printable import printable, printable_json
 
 PATIENCE_S = 10.0  # enough for a new control process, and for the admin port after an upgrade
 
@@ -153,6 +152,6 @@ def events_command(client: Client, is_json: bool, since: str, new: bool, once: b
 def _show_event(event: Event, is_json: bool) -> None:
     # click flushes, so that each event is seen at once in a pipe.
     if is_json:
-        click.echo(json.dumps(event.document, ensure_ascii=False))
+        click.echo(printable_json(event.document))
     else:
         click.echo(printable(f"{event.at.isoformat(timespec='milliseconds')} {event.kind}: {event.text}"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import click
 
 from balance.client import OrderResult
-from balance.client.printable import printable
+from balance.client.printable import printable, printable_json
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
@@ -50,7 +49,7 @@ def show(lines: Iterable[str]) -> None:
 
 def show_json(document: dict[str, Any]) -> None:
     """Print the response as JSON."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    click.echo(printable_json(document, indent=2))
 
 
 def show_warnings(warnings: Iterable[str]) -> None:

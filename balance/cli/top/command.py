@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from balance.cli.top.rows import last_whys
 from balance.cli.top.screen import plain_lines, screen, table_height
 from balance.cli.top.view import Ask, View
 from balance.client import Client, ClientError
-from balance.client.printable import printable
+from balance.client.printable import printable, printable_json
 
 MIN_INTERVAL_S = 0.2
 KEY_WAIT_S = 0.1  # how soon news are looked for while nobody presses a key
@@ -70,7 +69,7 @@ def _print(client: Client, state: Mapping[str, Any], whys: Mapping[str, str], is
         if is_once:
             show_json(dict(state))
         else:
-            click.echo(json.dumps(state, ensure_ascii=False))
+            click.echo(printable_json(state))
         return
     view = View()
     view.update(state, whys or last_whys({}, state, {}))
