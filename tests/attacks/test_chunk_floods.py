@@ -24,14 +24,15 @@ FLOODS = {
     "many trailers": (START + b"0\r\n" + b"a: b\r\n" * 20_000, b"4"),
     "no end after a chunk": (START + b"1\r\nxx", b"4"),
 }
+LIMITED = START.replace(b"/echo", b"/echo?limited=1")
 KEPT_UP = {
-    "chunks of a byte": START + b"1\r\nx\r\n" * 15_000,
-    "half a chunk": START + b"ffff\r\nx",
+    "chunks of a byte": LIMITED + b"1\r\nx\r\n" * 15_000,
+    "half a chunk": LIMITED + b"ffff\r\nx",
 }
 
 
-# The good client's requests have no such limit: how fast they are answered says more of the machine than of the flood.
-ROUTES = [{"name": "echo", "path": "/echo", "timeouts": {"request": "5s"}}, {"name": "rest"}]
+# No others have such a limit: how fast they are answered or refused says more of the machine than of the flood.
+ROUTES = [{"name": "limited", "path": "/echo", "query": {"limited": "1"}, "timeouts": {"request": "5s"}}, {"name": "rest"}]
 
 
 def test_chunked_bodies_are_refused_at_their_limits(tmp_path: Path) -> None:
