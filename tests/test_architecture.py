@@ -36,7 +36,6 @@ TOP_LEVEL = {
 TESTED_ELSEWHERE = {
     "tracing/http_spans": "proxy/http/test_traced.py",
     "tracing/request_trace": "tracing/test_trace_start.py",
-    "proxy/tracing/receiver": "proxy/tracing/test_otlp_http.py",
     "proxy/tracing/worker_tracing": "proxy/tracing/test_tracer.py",
     "config/schema/values/tracing_section": "config/checking/test_tracing_findings.py",
     "__main__": "cli/test_main.py",

@@ -30,7 +30,8 @@ MAX_METHOD: Final = 64
 
 # RFC 9110, PATCH and QUERY: the methods that the conventions know
 _METHODS: Final = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"))
-_NO_REPLY: Final = 499  # the client had left
+NO_REPLY: Final = 499  # the client had left
+_LEFT: Final = "client_abort"
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -109,10 +110,10 @@ def _server_span(request: FinishedRequest, sampled: SampledPart, method: str, co
     parts += [common_attribute(key, value) for key, value in named if value]
     if request.request_id:
         parts.append(text_attribute("balance.request_id", request.request_id))
-    if request.status and request.status != _NO_REPLY:
+    if request.status and request.status != NO_REPLY:
         parts.append(common_attribute("http.response.status_code", request.status))
     is_error = request.is_failed or request.status >= 500
-    if is_error or request.status == _NO_REPLY:
+    if is_error or request.why == _LEFT:
         parts.append(common_attribute("error.type", request.why if request.why != "ok" else str(request.status)))
     for each in sampled.events:
         attributes = [

@@ -1,7 +1,7 @@
 """B3, the single field and the several ones."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from balance.tracing.b3 import parse_b3, parse_multi
@@ -76,6 +76,7 @@ def test_a_field_that_comes_twice_is_no_context() -> None:
     assert parse_multi({b"traceid": [TRACE, TRACE], b"spanid": [SPAN]}) is None
 
 
+@settings(max_examples=30)
 @given(st.binary(max_size=90) | st.text("0123456789abcdef-d", max_size=70).map(str.encode))
 def test_nothing_raises(value: bytes) -> None:
     context = parse_b3(value)

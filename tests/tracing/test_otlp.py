@@ -1,7 +1,7 @@
 """What is written is what the official messages read."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTracePartialSuccess,
@@ -40,6 +40,7 @@ def read(*spans: bytes) -> list[Span]:
     return list(of_scope.spans)
 
 
+@settings(max_examples=30)
 @given(
     name=st.text(max_size=300),
     text=st.text(max_size=300),
@@ -85,12 +86,14 @@ def test_attributes_that_are_kept_are_bounded() -> None:
     assert len(_cached) <= MAX_CACHED
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 2**64 - 1))
 def test_varint(number: int) -> None:
     response = ExportTraceServiceResponse.FromString(b"\x0a" + varint(1 + len(varint(number))) + b"\x08" + varint(number))
     assert response.partial_success.rejected_spans % 2**64 == number
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 2**40), st.text(max_size=200))
 def test_what_was_rejected_is_read(count: int, why: str) -> None:
     partial = ExportTracePartialSuccess(rejected_spans=count, error_message=why)
@@ -102,6 +105,7 @@ def test_what_cant_be_read_rejects_nothing(response: bytes) -> None:
     assert rejected(response) == (0, "")
 
 
+@settings(max_examples=30)
 @given(st.binary(max_size=60))
 def test_no_answer_raises(response: bytes) -> None:
     rejected(response)

@@ -1,7 +1,7 @@
 """Fields in and out: which are read, taken out and written, by what `tracing.propagate` names."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from balance.tracing.propagation import B3, B3_MULTI, DEBUG, W3C, Propagation
@@ -96,6 +96,7 @@ LINE = st.sampled_from(
 )
 
 
+@settings(max_examples=30)
 @given(st.lists(LINE, max_size=8), st.sampled_from([[W3C], [B3], [W3C, B3]]))
 def test_no_line_of_ours_is_left_and_all_others_stay_in_order(lines: list[bytes], formats: list[str]) -> None:
     incoming = Propagation(formats).read(b"".join(lines))

@@ -1,7 +1,7 @@
 """traceparent and tracestate: what is a context, and what is ignored without an error (W3C Trace Context)."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from balance.tracing.traceparent import MAX_MEMBERS, MAX_STATE, bounded_state, parse_traceparent
@@ -61,6 +61,7 @@ def test_a_bad_one_is_none(value: bytes) -> None:
     assert parse_traceparent(value) is None
 
 
+@settings(max_examples=30)
 @given(st.binary(max_size=80) | st.text("0123456789abcdef-", min_size=50, max_size=60).map(str.encode))
 def test_what_is_read_is_well_formed_and_nothing_raises(value: bytes) -> None:
     context = parse_traceparent(value)
@@ -99,6 +100,7 @@ def test_state_is_passed_on_within_bounds_or_not_at_all(values: list[bytes], pas
     assert bounded_state(values) == passed_on
 
 
+@settings(max_examples=30)
 @given(st.lists(st.binary(max_size=400), max_size=4))
 def test_no_state_is_longer_than_its_bound_or_breaks_a_line(values: list[bytes]) -> None:
     state = bounded_state(values)

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 
@@ -18,6 +18,7 @@ def test_the_share_is_kept(rate: float) -> None:
     assert rate not in (0.0, 1.0) or sampled == 20_000 * rate
 
 
+@settings(max_examples=30)
 @given(st.integers(1, 2**128 - 1), st.floats(0, 1))
 def test_it_is_the_choice_of_opentelemetry(trace_id: int, rate: float) -> None:
     theirs = TraceIdRatioBased(rate).should_sample(None, trace_id, "").decision is Decision.RECORD_AND_SAMPLE

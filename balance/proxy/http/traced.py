@@ -13,7 +13,7 @@ from balance.proxy.access_records import WORDS
 from balance.proxy.tracing.tracer import Tracer
 from balance.runtime.backend import Backend
 from balance.runtime.lease import Lease
-from balance.tracing.http_spans import MAX_AGENT, MAX_HOST, MAX_METHOD, MAX_PATH, FinishedRequest
+from balance.tracing.http_spans import MAX_AGENT, MAX_HOST, MAX_METHOD, MAX_PATH, NO_REPLY, FinishedRequest
 from balance.tracing.propagation import Incoming
 from balance.tracing.request_trace import FinishedTry, RequestTrace, SampledPart
 
@@ -95,7 +95,7 @@ def finish_trace(exchange: Exchange, trace: RequestTrace, now: float, lease: Lea
     if lease is not None:
         began = resend.try_began if resend is not None and resend.try_began else lease.started
         has_reply = (exchange.head_at != 0.0 and why is not Why.BAD_RESPONSE) or exchange.status == 101
-        status = exchange.status if has_reply and why is not Why.CLIENT_ABORT else 0
+        status = exchange.status if has_reply and exchange.status != NO_REPLY else 0
         error = WORDS[why] if outcome is not Outcome.OK and why not in _NO_FAILURE else ""
         sampled.tries.append(_try(exchange, sampled, lease.backend, began, now, status, error))
         _see_breaker(sampled, lease.backend, now)

@@ -284,6 +284,24 @@ async def test_a_client_that_leaves_is_no_error_of_ours(stage: Stage, receiver: 
     assert server.status.code == attempt.status.code == Status.STATUS_CODE_UNSET
 
 
+async def test_a_client_that_leaves_within_its_reply_has_got_its_status(stage: Stage, receiver: HttpReceiver) -> None:
+    async def half(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        await wire.has_ended()
+
+    stage.backend(half)
+    await stage.open(tracing=traced(receiver))
+    client = await stage.client()
+    await client.send(get())
+    await client.head()
+    client.close()
+    await sent(stage)
+    for span in (receiver.servers[0], receiver.tries[0]):
+        assert attributes(span)["http.response.status_code"] == 200 and span.status.code == Status.STATUS_CODE_UNSET
+    assert attributes(receiver.servers[0])["error.type"] == "client_abort"
+
+
 async def test_what_a_client_sends_is_bounded_and_its_method_makes_no_name(stage: Stage, receiver: HttpReceiver) -> None:
     stage.backend(serve(ok()))
     await stage.open(tracing=traced(receiver))
