@@ -45,7 +45,7 @@ ENDED: Final = Definition(
     "balance_requests_ended_total",
     COUNTER,
     ("why",),
-    "Requests and TCP connections by how they ended.",
+    "Requests, TCP connections and tunnels by how they ended.",
     "The first look when errors rise: the word says whose fault it is (see `why`).",
 )
 SKIPPED: Final = Definition(
