@@ -36,6 +36,7 @@ class BackendRows:
     def __init__(self) -> None:
         self._static: dict[str, Row] = {}
         self._config: object = None
+        self._fixed: dict[str, tuple[tuple[Any, ...], Row]] = {}
         self._last: dict[str, tuple[tuple[Any, ...], Row]] = {}
 
     def rows(self, moment: Moment) -> dict[str, Row]:
@@ -44,6 +45,7 @@ class BackendRows:
         if self._config is not view.config:
             self._config = view.config
             self._static = {}
+            self._fixed = {}
             order = 0
             for pool in view.config.pools:
                 for backend in pool.backends:
@@ -79,28 +81,63 @@ class BackendRows:
         last: tuple[tuple[Any, ...], Row] | None,
     ) -> Row:
         view, slot = moment.view, backend_view.slot
-        block = moment.reading.block(slot)
-        window = moment.window.reading.block(slot)
-        result = view.last_result(slot)
-        ejection = view.board.ejection(slot)
-        errors = moment.errors.get(slot, 0)
+        block, window = moment.block(slot), moment.window_block(slot)
         whys = moment.failures.get(slot)
-        drained = is_drained(view, block[counters.ACTIVE]) if backend_view.state.is_operator_set else None
-        static = self._static[name]
-        # All that the row depends on; a moving window over traffic keeps a row moving until nothing is in it.
-        inputs = (
-            static, backend_view.state, backend_view.since, phase, due_share, share, block, window, result, ejection, errors,
-            drained, whys, view.board.states_changed_us, view.board.evidence(slot)[TOTAL_OPENINGS],
-        )  # fmt: skip
-        is_still = block == window
-        if last is not None and is_still and last[0] == inputs:
+        fixed = self._standing(moment, name, backend_view, phase, due_share, block)
+        inputs = fixed, share, block, whys
+        if last is not None and block == window and last[0] == inputs:  # nothing has moved, within the whole window
             self._last[name] = last
             return last[1]
-        row = static | _standing(moment, backend_view, phase, ejection.until_us, drained, due_share)
-        row |= {"active": block[counters.ACTIVE], "idle_connections": block[counters.IDLE], "connections": block[counters.OPEN]}
-        for key, number in (("due_share", due_share), ("share", share)):
-            if number is not None:
-                row[key] = number
+        row = dict(fixed)
+        row["active"], row["idle_connections"] = block[counters.ACTIVE], block[counters.IDLE]
+        row["connections"] = block[counters.OPEN]
+        if share is not None:
+            row["share"] = share
+        failures = max(block[counters.FAILURES] - window[counters.FAILURES], 0) + moment.errors.get(slot, 0)
+        row["rate"] = moment.per_second(block[counters.LEASES] - window[counters.LEASES], moment.window)
+        row["errors"] = moment.per_second(failures, moment.window)
+        if whys:
+            row["errors_by_why"] = whys
+        times = block[counters.UPSTREAM_TIME : counters.UPSTREAM_TIME + counters.TIME_SUM]
+        if times != window[counters.UPSTREAM_TIME : counters.UPSTREAM_TIME + counters.TIME_SUM]:
+            row |= percentiles(grown(block, window, counters.UPSTREAM_TIME), moment.bounds_us, 0.5, 0.99)
+        if ended := sum(times):
+            row["mean_seconds"] = rounded(block[counters.UPSTREAM_TIME + counters.TIME_SUM] / 1e6 / ended)
+        row["requests_total"] = block[counters.LEASES]
+        row["failures_total"] = block[counters.FAILURES]
+        row["retries_total"] = block[counters.RETRIES]
+        if hit := view.board.last_hit(slot):
+            row["last_hit_at"] = hit
+        self._last[name] = inputs, row
+        return row
+
+    def _standing(
+        self,
+        moment: Moment,
+        name: str,
+        backend_view: BackendView,
+        phase: BreakerState,
+        due_share: float | None,
+        block: list[int],
+    ) -> Row:
+        """The part of a row that moves with no request: the same object as long as it is the same."""
+        view, slot, state = moment.view, backend_view.slot, backend_view.state
+        drained = is_drained(view, block[counters.ACTIVE]) if state.is_operator_set else None
+        result, ejection = view.last_result(slot), view.board.ejection(slot)
+        blamed = 0
+        evidence: list[int] = []
+        if backend_view.pool.breaker.enabled:
+            blamed = block[counters.BLAMED]
+            cells = view.board.evidence(slot)
+            evidence = [cells[cell] for cell in (SINCE_US, UNTIL_US, TOTAL_OPENINGS, CAUSE)]
+        key = (state, backend_view.since, phase, due_share, result, ejection, drained, blamed, evidence,
+               view.board.states_changed_us)  # fmt: skip
+        known = self._fixed.get(name)
+        if known is not None and known[0] == key:
+            return known[1]
+        row = self._static[name] | _standing(moment, backend_view, phase, ejection.until_us, drained, due_share, blamed)
+        if due_share is not None:
+            row["due_share"] = due_share
         if drained is not None:
             row["drained"] = drained
         if result is not None:
@@ -109,20 +146,7 @@ class BackendRows:
                 row["check"]["at"] = round(result.at, 1)
         if ejection.total:
             row["ejections_total"] = ejection.total
-        row["rate"] = moment.per_second(block[counters.LEASES] - window[counters.LEASES], moment.window)
-        row["errors"] = moment.per_second(max(block[counters.FAILURES] - window[counters.FAILURES], 0) + errors, moment.window)
-        if whys:
-            row["errors_by_why"] = whys
-        row |= percentiles(grown(block, window, counters.UPSTREAM_TIME), moment.bounds_us, 0.5, 0.99)
-        ended = sum(block[counters.UPSTREAM_TIME : counters.UPSTREAM_TIME + counters.TIME_SUM])
-        if ended:
-            row["mean_seconds"] = rounded(block[counters.UPSTREAM_TIME + counters.TIME_SUM] / 1e6 / ended)
-        row["requests_total"] = block[counters.LEASES]
-        row["failures_total"] = block[counters.FAILURES]
-        row["retries_total"] = block[counters.RETRIES]
-        if hit := view.board.last_hit(slot):
-            row["last_hit_at"] = hit
-        self._last[name] = inputs, row
+        self._fixed[name] = key, row
         return row
 
 
@@ -149,6 +173,7 @@ def _standing(
     until_us: int,
     drained: bool | None,
     due_share: float | None,
+    blamed: int,
 ) -> Row:
     """Its state, and why it is out."""
     view, state, pool = moment.view, backend_view.state, backend_view.pool
@@ -164,7 +189,7 @@ def _standing(
         cause = Signal(evidence[CAUSE]).text
         open_for_s = (evidence[UNTIL_US] - moment.now_us) / 1e6
         row["breaker"] = breaker = {"state": phase.word, "opened_total": evidence[TOTAL_OPENINGS]}
-        breaker["failures_total"] = moment.reading.block(backend_view.slot)[counters.BLAMED]
+        breaker["failures_total"] = blamed
         if cause:
             breaker["why"] = cause
         if evidence[SINCE_US]:

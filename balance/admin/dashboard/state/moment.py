@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import sub
+
 from balance.admin.dashboard.state.reading import Reading, quantile, rounded
 from balance.admin.dashboard.state.recorder import Sample
 from balance.admin.state_view import StateView
@@ -17,6 +19,8 @@ class Moment:
     """Read once, used by all sections."""
 
     __slots__ = (
+        "_blocks",
+        "_window_blocks",
         "bounds_us",
         "errors",
         "failures",
@@ -38,6 +42,8 @@ class Moment:
         self.view = view
         self.sample = sample
         self.bounds_us = view.board.time_buckets_us
+        self._blocks: dict[int, list[int]] = {}
+        self._window_blocks: dict[int, list[int]] = {}
         self.now = sample.at
         self.now_us = int(sample.mono * 1e6)
         self.tick = recorder.before(TICK_S)
@@ -68,6 +74,20 @@ class Moment:
             just_ended = count - tick.get(key, 0)
             if just_ended > 0:
                 self.statuses[status] = self.statuses.get(status, 0) + just_ended
+
+    def block(self, slot: int) -> list[int]:
+        """The counters of a slot now."""
+        found = self._blocks.get(slot)
+        if found is None:
+            found = self._blocks[slot] = self.sample.reading.block(slot)
+        return found
+
+    def window_block(self, slot: int) -> list[int]:
+        """The same at the beginning of the window."""
+        found = self._window_blocks.get(slot)
+        if found is None:
+            found = self._window_blocks[slot] = self.window.reading.block(slot)
+        return found
 
     def per_second(self, count: int, since: Sample) -> float:
         """A rate, from a count since that sample."""
@@ -100,4 +120,5 @@ def percentiles(buckets: list[int], bounds_us: tuple[int, ...], *shares: float) 
 def grown(now: list[int], before: list[int], start: int) -> list[int]:
     """By how much the buckets of the histogram at `start` have grown from one block to another."""
     end = start + counters.TIME_SUM
-    return [max(new - old, 0) for new, old in zip(now[start:end], before[start:end], strict=True)]
+    buckets = list(map(sub, now[start:end], before[start:end]))
+    return buckets if min(buckets) >= 0 else [max(each, 0) for each in buckets]

@@ -25,8 +25,8 @@ def pools(moment: Moment, rows: dict[str, Row]) -> dict[str, Section]:
 
 def _pool(moment: Moment, pool: PoolConfig, order: int, rows: list[Row]) -> Section:
     slots = [moment.view.slots[pool.name, backend.name] for backend in pool.backends]
-    blocks = [moment.reading.block(slot) for slot in slots]
-    before = [moment.window.reading.block(slot) for slot in slots]
+    blocks = [moment.block(slot) for slot in slots]
+    before = [moment.window_block(slot) for slot in slots]
     now, window = _sum(blocks), _sum(before)
     ready = sum(not row["out"] for row in rows)
     section: Section = {
@@ -68,9 +68,9 @@ def _budget(moment: Moment, pool: PoolConfig, slots: list[int]) -> Section:
     before = moment.long.reading
     requests = retries = 0
     for slot in slots:
-        new, old = moment.reading.block(slot), before.block(slot)
-        requests += max(new[counters.LEASES] - old[counters.LEASES], 0)
-        retries += max(new[counters.RETRIES] - old[counters.RETRIES], 0)
+        new = moment.block(slot)
+        requests += max(new[counters.LEASES] - before.cell(slot, counters.LEASES), 0)
+        retries += max(new[counters.RETRIES] - before.cell(slot, counters.RETRIES), 0)
     budget = pool.retry.budget
     allowed = budget.ratio * max(requests - retries, 0) + budget.min_per_second * 10
     left = max(1.0 - retries / allowed, 0.0) if allowed else 0.0
