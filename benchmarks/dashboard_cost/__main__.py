@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python3 benchmarks/dashboard_cost [backends ...]
 
-Control's part runs in this process, as fast as it can: a document for each second of its clock, made into a patch and bytes that
+Control's part runs in this process, as fast as it can: a document each second of its clock, made into a patch and bytes that
 each stream takes; the best of some seconds counts. No workers run: they have no part in it. What a busy backend counts is
 written in between, outside of the time that is measured.
 """
