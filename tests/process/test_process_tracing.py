@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -107,6 +109,11 @@ def test_workers_that_are_killed_replaced_reloaded_and_stopped(
         assert instance.get()[0] == 200
     receiver.wait_for(20)
     instance.counts("balance_trace_spans_exported_total", 20)
+    connection = http.client.HTTPConnection("127.0.0.1", instance.admin_port, timeout=20)
+    connection.request("GET", "/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    exemplars = set(re.findall(r'# \{trace_id="([0-9a-f]{32})"\}', connection.getresponse().read().decode()))
+    connection.close()
+    assert exemplars and exemplars <= {span.trace_id.hex() for span in receiver.spans}
     for pid in instance.children("balance-worker"):
         os.kill(pid, signal.SIGKILL)
     until(lambda: instance.get()[0] == 200, "a new worker answers")

@@ -35,6 +35,7 @@ from balance.process.worker.health_view import HealthView
 from balance.process.worker.shared_store import SharedStore
 from balance.proxy.access_log import AccessLog
 from balance.proxy.listener_server import ListenerServer, Pause
+from balance.proxy.tracing.tracer import load_library
 from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.snapshot import Renewal, Snapshot, prepare
@@ -179,6 +180,7 @@ class WorkerReload:
             config, config_update.slots, self._row, random.random, shared, current, leaving, moment_now(), to_backends
         )
         tls = TlsContexts(config, self._listener_server.tls)
+        load_library(config.tracing)
         access = AccessLog(config.logging.access_log, access_log_fd) if config.logging.access_log.enabled else None
         if gc.get_count()[0] > GC_FREEZE_THRESHOLD:
             gc.freeze()

@@ -50,14 +50,13 @@ def client_view(exchange: Exchange, client: HttpClient, settings: ListenerSettin
     """
     fields = exchange.request.fields
     host = fields.host
+    view = None
+    if client.is_trusted:  # first: whoever logs an end of this request asks for it
+        named = host if host is not None else client.own_host()
+        view = exchange.view = settings.views.client(fields.forwarding, client.peer, named)
     if client.verified is not None:
         client.verified.check(host)
-    if not client.is_trusted:
-        return None
-    view = exchange.view = settings.views.client(
-        fields.forwarding, client.peer, host if host is not None else client.own_host()
-    )
-    if view.problem:
+    if view is not None and view.problem:
         if isinstance(view, BlockedClient):
             raise ProtocolError(403, Why.BLOCKED, view.problem)
         peer = client.peer if client.peer != UNKNOWN else "a Unix socket"

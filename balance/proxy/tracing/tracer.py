@@ -29,6 +29,7 @@ class Tracer:
 
     def __init__(self, config: Config, loop: asyncio.AbstractEventLoop, rand: Callable[[], float]) -> None:
         tracing = config.tracing
+        load_library(tracing)
         self.config = tracing
         self.trusts = trusts_of(config)
         self.trusted = TrustedProxies(self.trusts)
@@ -50,6 +51,14 @@ class Tracer:
         now = self.exporter.exported, self.exporter.dropped
         before, self._told = self._told, now
         return now[0] - before[0], now[1] - before[1]
+
+
+def load_library(tracing: TracingConfig) -> None:
+    """Import what the endpoint needs: it takes too long for a loop that serves, so a reload does it in its thread."""
+    if tracing.enabled and parse_endpoint(tracing.endpoint).is_grpc:
+        import h2.config
+        import h2.connection
+        import h2.events  # noqa: F401
 
 
 def trusts_of(config: Config) -> tuple[TrustedProxy, ...]:

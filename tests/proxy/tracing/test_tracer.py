@@ -1,7 +1,10 @@
 """The tracer of a worker, and what a reload makes of it."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
+import pytest
 from otlp_receiver import HttpReceiver, attributes
 from rawclient import get, ok
 from stage import Stage, serve
@@ -72,6 +75,16 @@ async def test_the_receiver_gets_the_fields_that_let_us_in(stage: Stage) -> None
     ((_, fields),) = receiver.heads
     assert (fields["authorization"], fields["x-tenant"]) == ("Bearer x", "t")
     receiver.close()
+
+
+@pytest.mark.long
+def test_the_library_of_grpc_is_there_before_the_first_export_and_nowhere_else() -> None:
+    asks = (
+        "import sys; from balance.config.model import TracingConfig as T; from balance.proxy.tracing.tracer import load_library"
+    )
+    for endpoint, enabled, is_there in (("grpc://c", True, True), ("grpc://c", False, False), ("http://c", True, False)):
+        code = f"{asks}; load_library(T(enabled={enabled}, endpoint='{endpoint}')); print('h2.connection' in sys.modules)"
+        assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == str(is_there)
 
 
 async def test_nobody_is_trusted_unless_named(stage: Stage) -> None:
