@@ -27,6 +27,7 @@ from balance.process.ipc.messages import (
     PREPARE,
     PREPARED,
     REFUSED,
+    RELOAD_FAILED,
 )
 from balance.process.ipc.pipe import Message, from_memfd
 from balance.process.operations.load_config import Loaded, LoadRequest
@@ -53,6 +54,7 @@ class Case(FakeSupervisor):
         monkeypatch.setattr("balance.process.operations.reload.load", load)
         self.reloading: ReloadOperation
         self.preparations: dict[Child, Message] = {}
+        self.told: list[Message] = []
 
     def start(self, order: Reload | ChangeBackends | None = None) -> Child | None:
         """The loader, if there is one."""
@@ -76,6 +78,12 @@ class Case(FakeSupervisor):
         )
         self.reloading.on_message(loader, Message(LOADED, loaded, ()), 110.0)
         self.exit_child(loader, self.reloading)
+
+    def sent_to(self, child: Child) -> list[Message]:
+        """Without what control is told of a reload that failed: `told`."""
+        messages = super().sent_to(child)
+        self.told += [message for message in messages if message.kind == RELOAD_FAILED]
+        return [message for message in messages if message.kind != RELOAD_FAILED]
 
     def asked(self, child: Child) -> Message:
         """What the child was asked to prepare; its descriptors are closed at the end."""
@@ -312,6 +320,7 @@ def test_a_configuration_that_is_no_good_is_answered_with_every_problem_and_nobo
     assert case.unchanged()
     assert case.reloads == (0, 1)
     assert [case.sent_to(child) for child in case.assigned_children] == [[]] * 3
+    assert [message.data.problems for message in case.told] == [case.order_result.problems]  # control, for the dashboard
     case.exit_child(loader, case.reloading)
     assert len(case.order_results) == 1
 
