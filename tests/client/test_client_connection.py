@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from misbehaving_server import answering, json_reply, saying
 
+from balance.cli.main import COMMANDS as MAIN_COMMANDS
 from balance.cli.main import cli, run
 from balance.client import (
     AccessError,
@@ -40,7 +41,21 @@ COMMANDS = [
     ["restart"],
     ["upgrade"],
     ["stop"],
+    ["routes"],
+    ["generations"],
+    ["switch", "shop"],
+    ["block", "192.0.2.1"],
+    ["unblock", "192.0.2.1"],
+    ["blocklist"],
+    ["top"],
 ]
+
+
+def test_no_command_is_forgotten() -> None:
+    targets = {
+        name for name, entry in MAIN_COMMANDS.items() if entry.target.startswith(("balance.cli.admin.", "balance.cli.top."))
+    }
+    assert {words[0] for words in COMMANDS} == targets
 
 
 @pytest.fixture
