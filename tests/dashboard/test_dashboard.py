@@ -164,7 +164,7 @@ def test_a_search_finds_by_name_address_and_state(instance: Instance, origins: d
 
 def test_draining_by_click_says_first_what_will_happen(instance: Instance, tab: Tab) -> None:
     tab.button("Drain backend default/red").click()
-    tab.wait_text("#confirmation .says", "gets no new requests")
+    tab.wait_text("#confirmation .says", "Nothing new goes to default/red")
     tab.page.locator("#confirmation .cancel").click()
     assert instance.ask("/backends/default/red")[1]["state"] == "healthy"
     tab.button("Drain backend default/red").click()

@@ -12,12 +12,14 @@ export function askAboutBackend(confirmation, backend, what) {
     label: "Drain",
     verb: "Drain",
     text: `${name} gets no new requests; ${requests(backend.active)} under way there may end, and clients with a session stay.`,
+    also: "Clients with a session there stay.",
     order: () => backendOrder(backend, { state: "drain" }),
   };
   const maintenance = {
     label: "Maintenance",
     verb: "Take out",
     text: `${name} gets no requests at all, also not of clients with a session, and its health checks do not bring it back.`,
+    also: "Health checks do not bring it back; Enable does.",
     order: () => backendOrder(backend, { state: "maintenance" }),
   };
   const enable = {

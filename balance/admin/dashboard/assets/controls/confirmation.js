@@ -27,8 +27,8 @@ export class Confirmation {
   }
 
   /**
-   * Ask about one of `options`: [{label, verb, text, order() or order(weight), hasWeight}]. The first is chosen.
-   * `text` says what will happen before the instance has been asked.
+   * Ask about one of `options`: [{label, verb, text, also, order() or order(weight), hasWeight}]. The first is chosen.
+   * `text` says what will happen until the instance has said it, `also` what it does not say.
    */
   open(title, options, { weight = 1, chosen = 0 } = {}) {
     this.options = options;
@@ -69,7 +69,7 @@ export class Confirmation {
       this.#refuse(answer);
       return;
     }
-    const parts = [line(answer.text && answer.text !== option.text ? `${option.text} ${answer.text}` : option.text)];
+    const parts = [line([answer.text || option.text, option.also].filter(Boolean).join(" "))];
     for (const warning of answer.warnings) parts.push(line(`▲ ${warning}`, "warning"));
     if (answer.changes.length) parts.push(lines(answer.changes));
     this.says.replaceChildren(...parts);
