@@ -11,7 +11,7 @@ from balance.admin.dashboard.state.reading import rounded
 from balance.admin.dashboard.state.reasons import Reason, backend_reason
 from balance.admin.state_view import BackendView
 from balance.config.model import BackendConfig, PoolConfig
-from balance.health.circuit_breaker import CAUSE, SINCE_US, TOTAL_OPENINGS, UNTIL_US, BreakerState, Signal
+from balance.health.circuit_breaker import CAUSE, SINCE_US, STATE, TOTAL_OPENINGS, UNTIL_US, BreakerState, Signal
 from balance.health.panic import is_panic
 from balance.health.states import State
 from balance.runtime import counters
@@ -36,6 +36,9 @@ class BackendRows:
     def __init__(self) -> None:
         self._static: dict[str, Row] = {}
         self._config: object = None
+        self._members_of: tuple[int, object] = (-1, None)
+        self._members: dict[str, list[tuple[str, BackendView]]] = {}  # by pool
+        self._due: dict[str, tuple[list[BreakerState], list[float | None]]] = {}  # by pool, with the breakers that it is of
         self._fixed: dict[str, tuple[tuple[Any, ...], Row]] = {}
         self._last: dict[str, tuple[tuple[Any, ...], Row]] = {}
 
@@ -51,23 +54,27 @@ class BackendRows:
                 for backend in pool.backends:
                     self._static[f"{pool.name}/{backend.name}"] = _settings(pool, backend, order)
                     order += 1
-        by_pool: dict[str, list[tuple[str, BackendView, BreakerState]]] = {}
-        for backend_view in view.backends():
-            phase = (
-                breaker_phase(backend_view, view, moment.now_us) if backend_view.pool.breaker.enabled else BreakerState.CLOSED
-            )
-            name = f"{backend_view.pool.name}/{backend_view.backend.name}"
-            by_pool.setdefault(backend_view.pool.name, []).append((name, backend_view, phase))
+        changed_us = view.board.states_changed_us
+        if self._members_of != (changed_us, view.config):
+            self._members_of = changed_us, view.config
+            self._members = {}
+            for backend_view in view.backends():
+                name = f"{backend_view.pool.name}/{backend_view.backend.name}"
+                self._members.setdefault(backend_view.pool.name, []).append((name, backend_view))
+            self._due.clear()
         rows: dict[str, Row] = {}
         last, self._last = self._last, {}
-        for members in by_pool.values():
-            due = due_shares(members[0][1].pool, [(view_, phase) for _, view_, phase in members])
-            taken = [_taken(moment, backend_view.slot) for _, backend_view, _ in members]
+        for pool_name, members in self._members.items():
+            phases = _phases(moment, members)
+            due = self._due.get(pool_name)
+            if due is None or due[0] != phases:
+                pairs = [(backend_view, phase) for (_, backend_view), phase in zip(members, phases, strict=True)]
+                due = self._due[pool_name] = phases, due_shares(members[0][1].pool, pairs)
+            taken = [_taken(moment, backend_view.slot) for _, backend_view in members]
             total = sum(taken)
-            for (name, backend_view, phase), due_share, own in zip(members, due, taken, strict=True):
+            for (name, backend_view), phase, due_share, own in zip(members, phases, due[1], taken, strict=True):
                 share = rounded(own / total) if total else None
-                row = self._row(moment, name, backend_view, phase, due_share, share, last.get(name))
-                rows[name] = row
+                rows[name] = self._row(moment, name, backend_view, phase, due_share, share, last.get(name))
         return rows
 
     def _row(
@@ -123,18 +130,19 @@ class BackendRows:
         """The part of a row that moves with no request: the same object as long as it is the same."""
         view, slot, state = moment.view, backend_view.slot, backend_view.state
         drained = is_drained(view, block[counters.ACTIVE]) if state.is_operator_set else None
-        result, ejection = view.last_result(slot), view.board.ejection(slot)
+        result = view.last_result(slot)
         blamed = 0
         evidence: list[int] = []
         if backend_view.pool.breaker.enabled:
             blamed = block[counters.BLAMED]
             cells = view.board.evidence(slot)
             evidence = [cells[cell] for cell in (SINCE_US, UNTIL_US, TOTAL_OPENINGS, CAUSE)]
-        key = (state, backend_view.since, phase, due_share, result, ejection, drained, blamed, evidence,
-               view.board.states_changed_us)  # fmt: skip
+        # An ejection is written with its state.
+        key = view.board.states_changed_us, phase, due_share, result, drained, blamed, evidence
         known = self._fixed.get(name)
         if known is not None and known[0] == key:
             return known[1]
+        ejection = view.board.ejection(slot)
         row = self._static[name] | _standing(moment, backend_view, phase, ejection.until_us, drained, due_share, blamed)
         if due_share is not None:
             row["due_share"] = due_share
@@ -218,6 +226,19 @@ def _told(reason: Reason | None, now: float) -> Row:
     if reason.back_in_s is not None:
         told["back_at"] = round(now + reason.back_in_s)
     return told
+
+
+def _phases(moment: Moment, members: list[tuple[str, BackendView]]) -> list[BreakerState]:
+    """The breakers of a pool's backends."""
+    if not members[0][1].pool.breaker.enabled:
+        return [BreakerState.CLOSED] * len(members)
+    board = moment.view.board
+    return [
+        breaker_phase(backend_view, moment.view, moment.now_us)
+        if board.evidence(backend_view.slot)[STATE]
+        else BreakerState.CLOSED
+        for _, backend_view in members
+    ]
 
 
 def _taken(moment: Moment, slot: int) -> int:

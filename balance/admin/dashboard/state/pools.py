@@ -47,10 +47,11 @@ def _pool(moment: Moment, pool: PoolConfig, order: int, rows: list[Row]) -> Sect
     if pool.health_check.enabled:
         section["health_check"] = pool.health_check.kind
     if pool.affinity.enabled:
+        began = sum(block[counters.SESSIONS] for block in blocks)
         section["sessions"] = {
             "mode": pool.affinity.mode,
-            "began": moment.per_second(now[counters.SESSIONS] - window[counters.SESSIONS], moment.window),
-            "began_total": now[counters.SESSIONS],
+            "began": moment.per_second(began - sum(block[counters.SESSIONS] for block in before), moment.window),
+            "began_total": began,
         }
     if pool.retry.enabled:
         section["retry_budget"] = _budget(moment, pool, slots)
@@ -60,7 +61,10 @@ def _pool(moment: Moment, pool: PoolConfig, order: int, rows: list[Row]) -> Sect
 
 
 def _sum(blocks: list[list[int]]) -> list[int]:
-    return list(map(sum, zip(*blocks, strict=True))) if blocks else [0] * counters.BLOCK
+    """The sums of the counters before the times of whole requests: those of tries are what is told of a pool."""
+    if not blocks:
+        return [0] * counters.REQUEST_TIME
+    return list(map(sum, zip(*(block[: counters.REQUEST_TIME] for block in blocks), strict=True)))
 
 
 def _budget(moment: Moment, pool: PoolConfig, slots: list[int]) -> Section:
