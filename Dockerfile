@@ -7,7 +7,7 @@ WORKDIR /src
 RUN python -m venv /opt/balance
 COPY pyproject.toml README.md LICENSE ./
 COPY balance ./balance
-RUN /opt/balance/bin/pip install --no-cache-dir --disable-pip-version-check ".[redis,compression,geo]"
+RUN /opt/balance/bin/pip install --no-cache-dir --disable-pip-version-check ".[redis,compression,geo,otel]"
 
 FROM python:${PYTHON_VERSION}-slim
 ARG VERSION=dev
