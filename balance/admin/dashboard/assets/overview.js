@@ -34,7 +34,7 @@ export class Overview {
     write("generation", String(instance.generation));
     write("uptime", duration(coarse(state.at - instance.started_at)));
     const used = Object.keys(state.features ?? {}).filter((name) => state.features[name]);
-    write("features", used.length ? used.join(", ") : "none besides balancing");
+    write("features", used.length ? used.map((name) => name.replaceAll("_", " ")).join(", ") : "none besides balancing");
     for (const { value, text, tone } of this.tiles) {
       const words = text(state);
       if (value.textContent !== words) value.textContent = words;
