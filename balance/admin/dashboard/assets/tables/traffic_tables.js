@@ -119,7 +119,7 @@ export function trafficTables(clockNow) {
       columns: [
         name("Pool"),
         words("By", (r) => r.sessions.mode),
-        words("Kept in", (r) => r.sessions.kept_in || "the cookie or this instance"),
+        number("Begun", (r) => r.sessions.began_total),
         number("Begun, per second", (r) => r.sessions.began, rate),
       ],
     },
