@@ -64,7 +64,7 @@ tls:
 """
         found = check_backends(load_text(text, "f.yaml", {}))
     assert [verdict.tls for verdict in found] == ["TLSv1.3, its certificate is for app.internal", "", ""]
-    reached = "f.yaml: default.{}: backend {} can't be reached: {}"
+    reached = "f.yaml:{}: backends[{}]: default.{} at {} can't be reached: {}"
     assert [str(verdict.problem) for verdict in found if verdict.problem is not None] == [
         reached.format("4:5", 1, "other", other.address, "its certificate is not accepted: self-signed certificate"),
         reached.format("5:5", 2, "asking", asking.address, "it refuses our certificate: unknown ca"),
