@@ -19,6 +19,7 @@ from balance.admin.access.client import CLIENT, Client
 from balance.admin.access.gate import Access, Gate, cookie_name
 from balance.admin.dashboard.assets import PAGE, Assets, asset_reply
 from balance.admin.dashboard.feed import Feed
+from balance.admin.dashboard.state.instance import instance_id
 from balance.admin.dashboard.stream import HEADERS, StateStream, with_viewer
 from balance.admin.endpoints import Endpoint
 from balance.admin.json_reply import reply
@@ -95,7 +96,7 @@ class Dashboard:
             client = Client() if session is None else Client(session.name, may_change=session.may_change, session=session)
         else:
             client = self._gate.admit(request, Access.READ)
-        return reply(self._viewer(client) | {"instance": self._view.board.generation})
+        return reply(self._viewer(client) | {"instance": instance_id(self._view)})
 
     async def sign_in(self, request: Request) -> Response:
         """A session for a token."""

@@ -222,6 +222,7 @@ def test_without_tokens_this_machine_looks_and_acts_and_no_name_leads_here() -> 
     _, app = guarded("")
     who = ask(app, "/dashboard/session", Host=HOST).json
     assert (who["needs_token"], who["may_change"]) == (False, True)
+    assert who["instance"] == ask(app, "/dashboard/state", Host=HOST).json["instance"]["id"]
     assert ask(app, "/dashboard/state", Host=HOST).status == 200
     rebound = {"Host": "evil.example:9090", "Origin": "http://evil.example:9090", "Sec-Fetch-Site": "same-origin"}
     for path in ("/dashboard/state", "/dashboard/session", "/dashboard/history"):

@@ -12,6 +12,7 @@ from typing import Any
 from balance.admin.dashboard.state.moment import Moment
 from balance.admin.dashboard.state.reading import rounded
 from balance.admin.metrics.processes import TICKS_PER_S
+from balance.admin.state_view import StateView
 from balance.health.readiness import Worker, is_stuck, not_ready_reasons, unhealthy_reasons
 from balance.runtime import counters
 from balance.version import VERSION
@@ -37,7 +38,7 @@ class InstanceSections:
         unhealthy = unhealthy_reasons(view.board.stage, view.workers(), moment.now_us)
         not_ready = not_ready_reasons(view.board.stage, view.pool_states())
         section: Section = {
-            "id": hashlib.blake2b(f"{view.supervisor_pid} {view.started_at}".encode(), digest_size=6).hexdigest(),
+            "id": instance_id(view),
             "control_id": self._control_id,
             "host": socket.gethostname(),
             "version": VERSION,
@@ -109,6 +110,11 @@ class InstanceSections:
             self._used[pid] = share, memory
         if taken_s >= PROCESS_INTERVAL_S:
             self._looked_at = mono
+
+
+def instance_id(view: StateView) -> str:
+    """Another one after the whole instance was restarted, and not when control alone was."""
+    return hashlib.blake2b(f"{view.supervisor_pid} {view.started_at}".encode(), digest_size=6).hexdigest()
 
 
 def _usage(pid: int) -> tuple[float, int]:

@@ -75,7 +75,7 @@ class TrafficSections:
         # listener/ of those without routes, by pool: where several share one, the first stands for all.
         self._owners: dict[str, str] = {}
         self._tcp_owners: dict[str, str] = {}
-        self._only = ""  # where there is one of them: whose the requests are that no backend got
+        self._only = ""  # where there is one listener of HTTP: whose the requests are that no backend got
 
     def follow(self, moment: Moment) -> None:
         """Take over another configuration."""
@@ -112,7 +112,8 @@ class TrafficSections:
                         f"{listener.name}/{route.name}"
                     )
         without_routes = [each for each in config.listeners if not each.http.routes or each.mode is not Mode.HTTP]
-        self._only = f"{without_routes[0].name}/" if len(without_routes) == 1 else ""
+        http = [each for each in config.listeners if each.mode is Mode.HTTP]
+        self._only = f"{http[0].name}/" if len(http) == 1 else ""
         for listener in reversed(without_routes):
             for name in listener.pools:
                 self._owners[name] = f"{listener.name}/"

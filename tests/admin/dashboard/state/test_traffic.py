@@ -67,9 +67,10 @@ def test_flows_go_from_routes_to_backends() -> None:
     watched.serve(view.slots["app", "a1"], 7, route=shop)
     watched.serve(view.slots["raw", "r1"], 2, route=rest)
     watched.serve(0, 3, status=503, route=rest)
+    watched.serve(0, 1, status=404)
     document = watched.next()
-    assert document["flows"] == {"web/shop": {"app/a1": 7.0}, "web/rest": {"raw/r1": 2.0, "-": 3.0}}
-    assert document["listeners"]["web"]["rate"] == 12.0
+    assert document["flows"] == {"web/shop": {"app/a1": 7.0}, "web/rest": {"raw/r1": 2.0, "-": 3.0}, "web/": {"-": 1.0}}
+    assert document["listeners"]["web"]["rate"] == 13.0
     assert document["routes"]["web/rest"]["errors_5xx"] == 3.0
 
 
