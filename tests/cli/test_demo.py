@@ -110,6 +110,7 @@ def test_a_backend_made_to_fail_leaves_and_a_healed_one_returns(demo: Demo) -> N
     assert comes_true(lambda: demo.six() == SHARES)
 
 
+@pytest.mark.long
 @pytest.mark.drill
 def test_sticky_sessions_are_to_be_seen_at_lb(demo: Demo) -> None:
     url = demo.url("balancer") + "/lb"
@@ -124,6 +125,7 @@ def test_the_dashboard_is_where_it_says(demo: Demo) -> None:
     assert "<title>Balance</title>" in fetch(demo.url("dashboard"))
 
 
+@pytest.mark.long
 @pytest.mark.drill
 @pytest.mark.parametrize(("flags", "is_opened"), [([], True), (["--no-browser"], False)])
 def test_at_a_terminal_with_a_display_the_dashboard_opens_in_the_browser(
@@ -176,6 +178,7 @@ def test_signal_ends_it_with_status_0_and_leaves_no_process(demo: Demo, number: 
     assert not Path(demo.said.partition("configuration")[2].split()[0]).exists()
 
 
+@pytest.mark.long
 @pytest.mark.drill
 def test_killed_demo_leaves_no_process(demo: Demo) -> None:
     demo.process.kill()

@@ -89,6 +89,7 @@ def test_what_the_file_says_anew_wins_over_what_was_changed(run: Run, origins: O
     until(lambda: {"order:", "reload:"} <= kinds(), "both are told")
 
 
+@pytest.mark.long
 def test_what_is_drained_stays_so_over_a_reload(run: Run, origins: Origins) -> None:
     first, second = origins("b1"), origins("b2")
     backends = [{"name": "b1", "address": first.address}, {"name": "b2", "address": second.address}]
@@ -108,6 +109,7 @@ def test_stop_ends_the_instance_in_order(run: Run, origins: Origins) -> None:
     assert instance.ended() == 0
 
 
+@pytest.mark.long
 def test_what_would_be_served_decides_whether_a_reload_changes_anything_and_not_the_text(
     run: Run, origins: Origins, tmp_path: Path
 ) -> None:
@@ -189,6 +191,7 @@ def test_a_stop_is_waited_for_and_says_what_was_cut(run: Run, origins: Origins) 
     slow[0].join(20)
 
 
+@pytest.mark.long
 def test_a_stop_that_cuts_nothing_ends_well_and_one_that_is_killed_does_not(run: Run, origins: Origins) -> None:
     origin = origins("b1")
     instance = started(run, origin)

@@ -71,6 +71,7 @@ def test_the_routes_example(serve: Callable[[str], Ask]) -> None:
     assert ask("/api/files", "POST", b"x" * (1 << 20) + b"x")[0] == 413
 
 
+@pytest.mark.long
 def test_the_transform_example(serve: Callable[[str], Ask]) -> None:
     ask = serve("transform.yaml")
     _, headers, text = ask("/v1/items?n=1", Host="www.example.org", X_Debug="1")
@@ -93,6 +94,7 @@ def test_the_rules_example(serve: Callable[[str], Ask]) -> None:
     assert ask("/x", X_App_Version="1.9", X_Forwarded_For="198.51.100.1")[2].startswith("old-1 GET /x\n")
 
 
+@pytest.mark.long
 def test_the_compression_example(serve: Callable[[str], Ask]) -> None:
     ask = serve("compression.yaml")
     padding = "x" * 2000

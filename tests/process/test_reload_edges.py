@@ -329,6 +329,7 @@ def test_the_admin_port_moves_by_an_order_that_came_through_it_and_answers(run: 
         until(lambda: not connect(instance.admin_port), "a closed port")
 
 
+@pytest.mark.long
 def test_a_unix_socket_s_file_outlives_reloads_and_upgrades_and_goes_with_its_listener(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "front"
 
@@ -361,6 +362,7 @@ def test_a_unix_socket_s_file_outlives_reloads_and_upgrades_and_goes_with_its_li
 # --- backends -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_websocket_at_a_backend_that_is_removed_lives_on_and_counts_again_when_it_is_back(run: Run) -> None:
     with Load(**SMALL | {"keeping": 1, "fresh": 1}) as load:
         keys = document(load.addresses)
@@ -419,6 +421,7 @@ def test_a_pool_is_guarded_and_plain_again_with_requests_in_flight(run: Run) -> 
     assert not report.failures, report.failures
 
 
+@pytest.mark.long
 def test_logs_that_were_moved_away_are_begun_anew_on_a_reload(run: Run, origins: Origins, tmp_path: Path) -> None:
     access, main = tmp_path / "access.log", tmp_path / "main.log"
     logging = {"access_log": {"enabled": True, "output": str(access)}}

@@ -95,6 +95,7 @@ def test_half_open_admits_exactly_its_allowance_over_four_workers(run: Run, orig
         wait_for(lambda: crowd.statuses[-20:] == [200] * 20)
 
 
+@pytest.mark.long
 def test_a_backend_that_answers_503_is_left_alone_and_one_that_answers_404_or_500_is_not(
     run: Run, origins: Origins, moody: FailingBackend
 ) -> None:
@@ -180,6 +181,7 @@ def test_ejections_and_breakers_alone_leave_nobody_without_an_answer(run: Run, m
     assert instance.metric('balance_requests_ended_total{why="breaker_open"}') == 0
 
 
+@pytest.mark.long
 def test_after_an_outage_of_all_the_first_200_comes_with_the_first_check_that_passes(run: Run, origins: Origins) -> None:
     origin = origins("b1")
     port = int(origin.address.rpartition(":")[2])

@@ -44,6 +44,7 @@ def change(instance: Instance, name: str, values: object) -> None:
         pass
 
 
+@pytest.mark.long
 def test_a_cookie_is_known_to_every_worker(run: Run, origins: Origins) -> None:
     backends = [{"name": name, "address": origins(name).address} for name in ("b1", "b2", "b3")]
     instance = run(backends=backends, session_affinity={"enabled": True}, **HTTP).ready()

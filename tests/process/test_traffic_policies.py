@@ -76,6 +76,7 @@ def ask(site: Site, on: http.client.HTTPConnection | None = None, **fields: str)
             connection.close()
 
 
+@pytest.mark.long
 def test_the_canary_example(tmp_path: Path, sites: list[Site]) -> None:
     sites.append(site := Site(tmp_path, "canary.yaml", "v1-1", "v1-2", "v2-1"))
     site.instance.ready()
@@ -111,6 +112,7 @@ def test_the_split_example(tmp_path: Path, sites: list[Site]) -> None:
     assert [ask(site, Cookie=cookie) for _, cookie in first] == [(name, "") for name, _ in first]
 
 
+@pytest.mark.long
 def test_the_blue_green_example(tmp_path: Path, sites: list[Site]) -> None:
     sites.append(site := Site(tmp_path, "blue-green.yaml", "blue-1", "green-1"))
     instance, blue = site.instance.ready(), site.origins[0]

@@ -67,6 +67,7 @@ if "BALANCE_HANDOVER" in os.environ:  # its workers serve, but its control proce
 """
 
 
+@pytest.mark.long
 def test_a_file_that_is_wrong_breaks_an_upgrade_off_and_the_old_instance_goes_on(run: Run) -> None:
     with Load(**SMALL) as load:
         instance = run(**document(load.addresses)).ready()
@@ -195,6 +196,7 @@ if "BALANCE_HANDOVER" in os.environ:
 """
 
 
+@pytest.mark.long
 def test_an_instance_that_fails_half_way_leaves_its_workers_to_the_callers_that_are_with_them(run: Run, tmp_path: Path) -> None:
     flag, serving = tmp_path / "hold", tmp_path / "serving"
     flag.touch()

@@ -47,6 +47,7 @@ def test_a_worker_that_hangs_is_killed_and_replaced(run: Run, origins: Origins) 
     assert instance.metric("balance_worker_restarts_total") == 1
 
 
+@pytest.mark.long
 def test_an_instance_that_was_stopped_as_a_whole_goes_on_with_the_same_workers(run: Run, origins: Origins) -> None:
     sooner = "from balance.process.children import stall_detector; stall_detector.CHECK_INTERVAL_S = 0.1"
     instance = run(sooner, backends=[{"address": origins().address}], **HTTP).ready()

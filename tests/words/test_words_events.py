@@ -1,6 +1,7 @@
 """Every kind of event that is published anywhere has a row, and only those; with the fields that it is published with."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 from balance.words.events import EVENTS
@@ -8,11 +9,13 @@ from balance.words.events import EVENTS
 PACKAGE = Path(__file__).parents[2] / "balance"
 
 
+@cache
 def published() -> dict[str, set[str]]:
     """The kinds that calls of publish() begin with, and the fields that these name."""
     found: dict[str, set[str]] = {}
-    for file in PACKAGE.rglob("*.py"):
-        for call in ast.walk(ast.parse(file.read_text())):
+    texts = [text for file in PACKAGE.rglob("*.py") if "publish(" in (text := file.read_text())]
+    for text in texts:
+        for call in ast.walk(ast.parse(text)):
             if not isinstance(call, ast.Call) or not call.args or not isinstance(call.args[0], ast.Constant):
                 continue
             if "publish" in (getattr(call.func, "attr", ""), getattr(call.func, "id", "")):
