@@ -13,7 +13,7 @@ import asyncio
 import sys
 import time
 
-from balance.admin.dashboard.feed import Feed, FeedReader
+from balance.admin.dashboard.feed import COST_FACTOR, INTERVAL_S, MAX_INTERVAL_S, Feed, FeedReader
 from balance.admin.state_view import StateView
 from balance.config import load_text
 from balance.health.states import State
@@ -60,7 +60,7 @@ def count(rows: list[counters.Row], backends: int) -> None:
 
 
 async def measure(view: StateView, backends: int, streams: int, *, is_busy: bool) -> tuple[float, int]:
-    """(CPU seconds a second, bytes of a patch), the best of some rounds."""
+    """(CPU seconds of a document, bytes of a patch), the best of some rounds."""
     feed = Feed(view)
     rows = [counters.Row(cells) for cells in view.board.rows]
     mono = 1000.0
@@ -95,13 +95,15 @@ async def measure(view: StateView, backends: int, streams: int, *, is_busy: bool
 
 def main() -> None:
     """A line for each number of backends and streams."""
-    print("backends  streams  backends are  CPU of a core  bytes/s of a stream")
+    print("backends  streams  backends are  a document  each     CPU of a core  bytes of a patch")
     for backends in [int(word) for word in sys.argv[1:]] or [10, 200, 2000]:
         for streams in (1, 8):
             for is_busy in (True, False):
                 cpu_s, size = asyncio.run(measure(instance(backends), backends, streams, is_busy=is_busy))
                 word = "busy" if is_busy else "quiet"
-                print(f"{backends:8}  {streams:7}  {word:12}  {cpu_s * 100:12.2f}%  {size:8,}")
+                each_s = min(max(INTERVAL_S, COST_FACTOR * cpu_s), MAX_INTERVAL_S)
+                cost = f"{cpu_s * 1e3:7.1f} ms  {each_s:4.1f} s  {cpu_s / each_s:13.2%}"
+                print(f"{backends:8}  {streams:7}  {word:12}  {cost}  {size:15,}")
 
 
 if __name__ == "__main__":

@@ -239,9 +239,12 @@ class Flood:
             if number % 256 == 255:
                 self.look()
 
-    def send(self, data_of: Callable[[int], bytes]) -> None:
-        """To each that is open; what does not fit at once is left out."""
-        for number, sock in list(self.sockets.items()):
+    def send(self, data_of: Callable[[int], bytes], numbers: Sequence[int] | None = None) -> None:
+        """To each that is open, or to those with these numbers; what does not fit at once is left out."""
+        for number in list(self.sockets) if numbers is None else numbers:
+            sock = self.sockets.get(number)
+            if sock is None:
+                continue
             try:
                 sock.send(data_of(number))
             except BlockingIOError:

@@ -20,7 +20,7 @@ from balance.admin.state_view import StateView
 
 INTERVAL_S = 1.0
 MAX_INTERVAL_S = 5.0
-COST_FACTOR = 25  # the interval is at least so many times what a document costs
+COST_FACTOR = 100  # the interval is at least so many times what a document costs: a hundredth of a core
 MAX_STREAMS = 32  # of the 128 connections of the admin port, besides as many that read events
 FRAMES = 8  # that are kept
 FRESH_S = 0.5  # a document of that age is good for who asks once
