@@ -62,16 +62,17 @@ def _of_file(path: str, *, is_needed: bool) -> Access | None:
     from balance.errors import ConfigError
 
     try:
-        document, _ = read(read_text(path), path, os.environ)
+        document, problems = read(read_text(path), path, os.environ)
     except ConfigError as error:
         if is_needed:
             raise click.UsageError(str(error)) from None
         return None
     admin = document.data.get("admin")
-    return _of_section(admin if isinstance(admin, dict) else {}, os.path.dirname(path))
+    unset = {problem.path: str(problem) for problem in problems}  # variables, by the path of the value
+    return _of_section(admin if isinstance(admin, dict) else {}, os.path.dirname(path), unset)
 
 
-def _of_section(admin: dict[str, Any], folder: str) -> Access:
+def _of_section(admin: dict[str, Any], folder: str, unset: dict[str, str]) -> Access:
     found = _address(str(admin.get("listen", DEFAULT)))
     if found.address.host in ("0.0.0.0", "::"):
         found = replace(found, address=Address("127.0.0.1", found.address.port))
@@ -80,11 +81,11 @@ def _of_section(admin: dict[str, Any], folder: str) -> Access:
         found = replace(found, is_tls=True, pinned_cert=os.path.join(folder, tls["cert_file"]))
     auth = admin.get("auth")
     auth = auth if isinstance(auth, dict) else {}
-    token, unread = _token_of(auth.get("tokens"), folder)
+    token, unread = _token_of("tokens", auth, folder, unset)
     if token:
         return replace(found, token=token, token_source="tokens of the configuration")
     reason = _unusable("tokens of the configuration", unread)
-    token, unread = _token_of(auth.get("read_only_tokens"), folder)
+    token, unread = _token_of("read_only_tokens", auth, folder, unset)
     if token:
         found = replace(found, token=token, token_source="read_only_tokens of the configuration")
     elif not reason:
@@ -96,10 +97,14 @@ def _unusable(which: str, unread: str) -> str:
     return f"{which}: none can be used ({unread}); --token-file FILE names another" if unread else ""
 
 
-def _token_of(entries: Any, folder: str) -> tuple[Token, str]:
-    """The first token of a list that can be had; else why the first one of a file can't."""
-    unread = ""
-    for entry in entries if isinstance(entries, list) else ():
+def _token_of(name: str, auth: dict[str, Any], folder: str, unset: dict[str, str]) -> tuple[Token, str]:
+    """The first token of a list that can be had; else why the first one of a file or a variable can't."""
+    path = f"admin.auth.{name}"
+    entries = auth.get(name)
+    unread = unset.get(path, "")
+    for place, entry in enumerate(entries if isinstance(entries, list) else ()):
+        of_entry = f"{path}[{place}]"
+        unread = unread or unset.get(of_entry) or unset.get(f"{of_entry}.token") or unset.get(f"{of_entry}.token_file", "")
         if not isinstance(entry, dict):
             continue
         if isinstance(entry.get("token"), str):

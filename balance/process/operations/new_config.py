@@ -144,7 +144,7 @@ def propose(loaded: Loaded, supervisor_state: SupervisorState, origin: str) -> P
     if (loaded.config.user, loaded.config.group) != (context.config.user, context.config.group):
         raise ConfigRejectedError(f"user and group are those of processes that live; {UPGRADE_HINT}")
     if loaded.config.metrics.time_buckets_us != context.board.time_buckets_us:
-        raise ConfigRejectedError(f"metrics.buckets are those that was counted by so far; {UPGRADE_HINT}, and counts anew")
+        raise ConfigRejectedError(f"metrics.buckets can't change while it counts; {UPGRADE_HINT}, and counts anew")
     config = with_fault_ends(loaded.config, fault_ends(context.config), now)
     lines = difference(context.config, config)
     try:

@@ -145,6 +145,24 @@ def test_no_order_is_sent_with_another_token_than_was_meant(tell: Say, half_read
     assert tell("restart", "--config", half_readable, "--token-file", file)[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("tokens", "place"),
+    [
+        ('[{name: ops, token: "${UNSET_TOKEN}"}]', "admin.auth.tokens[0].token"),
+        ('[{name: ops, token_file: "${UNSET_TOKEN}"}]', "admin.auth.tokens[0].token_file"),
+        ('"${UNSET_TOKEN}"', "admin.auth.tokens"),
+    ],
+)
+def test_no_order_is_sent_with_another_token_where_a_variable_is_not_set(
+    tokens: str, place: str, tell: Say, guarded: str, tmp_path: Path
+) -> None:
+    auth = f"{{tokens: {tokens}, read_only_tokens: [{{name: ci, token: {READ}}}]}}"
+    file = written(tmp_path / "f.yaml", f"admin: {{listen: '{guarded}', auth: {auth}}}\n")
+    status, _, err = tell("drain", "a1", "--config", file)
+    assert (status, f"{place}: the variable UNSET_TOKEN is not set" in err) == (1, True), err
+    assert tell("status", "--config", file)[0] == 0
+
+
 def test_a_configuration_whose_tokens_can_not_be_read_is_told(tell: Say, guarded: str, tmp_path: Path) -> None:
     for key in ("tokens", "read_only_tokens"):
         text = f"admin: {{listen: '{guarded}', auth: {{{key}: [{{name: a, token_file: nowhere}}]}}}}\n"
