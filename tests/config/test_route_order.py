@@ -108,6 +108,7 @@ def test_routes_that_mean_the_same_are_told_as_such() -> None:
     assert places(at(methods=("GET", "POST")), at(methods=("POST", "GET"))) == [(1, 0, True)]
 
 
+@pytest.mark.long
 def test_ten_thousand_routes_are_compared_with_those_that_may_cover_them_alone() -> None:
     one_path = [at("/a", headers=(ValueMatch("x", "equals", str(number)),)) for number in range(5000)]
     many_paths = [at(f"/{number}/a/b", f"h{number}.example.org") for number in range(5000)]

@@ -83,6 +83,7 @@ def test_a_block_holds_in_every_worker_through_crash_and_reload_until_it_is_take
     until(lambda: is_served(instance, "127.0.0.2"), "served again")
 
 
+@pytest.mark.long
 def test_a_list_that_changes_holds_without_a_reload_and_a_wrong_one_changes_nothing(instance: Instance) -> None:
     file = instance.config.parent / "blocked.txt"
     file.write_text("198.51.100.0/24\n127.0.0.3\n")

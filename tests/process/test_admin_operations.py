@@ -32,6 +32,7 @@ def started(run: Run, first: Origin) -> Instance:
     return run(workers=2, backends=[{"name": "b1", "address": first.address}]).ready()
 
 
+@pytest.mark.long
 def test_a_backend_that_is_added_serves_at_once_and_over_reloads_and_crashes(run: Run, origins: Origins) -> None:
     first, second = origins("b1"), origins("b2")
     instance = started(run, first)
@@ -63,6 +64,7 @@ def test_connections_that_a_killed_worker_held_are_counted_and_told(run: Run, or
         each.close()
 
 
+@pytest.mark.long
 def test_what_the_file_says_anew_wins_over_what_was_changed(run: Run, origins: Origins) -> None:
     first, second = origins("b1"), origins("b2")
     instance = started(run, first)

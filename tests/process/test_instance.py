@@ -74,6 +74,7 @@ def test_a_unix_socket_is_served_and_its_file_is_gone_afterwards(run: Run, origi
     assert not path.exists()
 
 
+@pytest.mark.long
 def test_sockets_of_systemd_keep_callers_from_before_the_start_and_between_two_runs(
     run: Run, origins: Origins, tmp_path: Path
 ) -> None:

@@ -54,6 +54,7 @@ def children_of(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
+@pytest.mark.long
 def test_an_orphaned_loader_ends(run: Run, origins: Origins, tmp_path: Path) -> None:
     instance = run(backends=[{"address": origins().address}], **HTTP).ready()
     instance.config.unlink()
@@ -110,6 +111,7 @@ socket.getaddrinfo = hang
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("then", ["a worker is killed", "a stop"])
 def test_a_resolver_that_hangs_during_a_reload_holds_up_nothing_else(
     run: Run, origins: Origins, tmp_path: Path, then: str

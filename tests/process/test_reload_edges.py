@@ -156,6 +156,7 @@ worker_reload.WorkerReload._build = refuse
     assert not report.failures, report.failures
 
 
+@pytest.mark.long
 def test_a_control_process_that_is_killed_in_the_middle_of_its_own_order_leaves_it_to_the_others(
     run: Run, tmp_path: Path
 ) -> None:
@@ -401,6 +402,7 @@ def test_a_backend_of_the_same_name_at_another_address_is_another_one(run: Run, 
     instance.counts('balance_http_requests_total{backend="b",.*}', 18)
 
 
+@pytest.mark.long
 def test_a_pool_is_guarded_and_plain_again_with_requests_in_flight(run: Run) -> None:
     with Load(**SMALL | {"keeping": 12, "pause_s": 0.001}) as load:
         instance = run(**document(load.addresses)).ready()

@@ -143,6 +143,7 @@ def test_a_backend_that_fails_is_ejected_tried_and_taken_back(run: Run, origins:
     assert "backend default/good" not in instance.log
 
 
+@pytest.mark.long
 def test_a_url_that_always_answers_500_ejects_nobody_and_is_asked_once(run: Run, moody: FailingBackend) -> None:
     moody.is_failing, moody.status = False, b"500 Internal Server Error"
     moody.released.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -424,7 +425,10 @@ def test_limits_share_in_redis_what_they_share_on_a_machine(server: RedisServer)
 @pytest.mark.parametrize("on_failure", ["local", "deny"])
 def test_a_node_of_a_cluster_is_no_store_and_stays_none(on_failure: str, caplog: pytest.LogCaptureFixture) -> None:
     """A batch's keys are on several nodes, which one script can't reach: not even where all slots are this node's."""
-    own = RedisServer("--cluster-enabled", "yes")
+    with socket.socket() as free:  # by default it is 10,000 above the other port, which may be too high
+        free.bind(("127.0.0.1", 0))
+        bus = str(free.getsockname()[1])
+    own = RedisServer("--cluster-enabled", "yes", "--cluster-port", bus)
 
     async def scenario() -> None:
         machine = Machine(own.url, on_failure=on_failure)

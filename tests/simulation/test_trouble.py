@@ -18,7 +18,7 @@ FAIR = 0.1
 RECOVERED_S = 20.0  # when the server of the *-then-well scenarios is well again
 
 looking = pytest.mark.parametrize("algorithm", LATENCY + LOAD)
-alone_or_many = pytest.mark.parametrize("balancers", [1, 16])
+alone_or_many = pytest.mark.parametrize("balancers", [1, pytest.param(16, marks=pytest.mark.long)])
 
 
 @cache
