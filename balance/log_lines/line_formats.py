@@ -27,7 +27,13 @@ _NUMBERS: Final = tuple(str(number) for number in range(1000))  # a look is a fi
 _DECIMALS: Final = tuple(f".{us:03d}" for us in range(1000))
 _SECOND_US: Final = 1_000_000
 _quote: Final = encode_basestring_ascii  # of C: what json.dumps writes for a text
-_names: dict[str, str] = {}  # clients, methods, versions, backends, pools and routes, quoted
+# Names, quoted, each with what stands around it in a line: what is joined there costs by its pieces.
+_clients: dict[str, str] = {}
+_methods: dict[str, str] = {}
+_versions: dict[str, str] = {}
+_whys: dict[str, str] = {}
+_backends: dict[str, str] = {}
+_pools: dict[str, str] = {}
 _ends: dict[str, str] = {}  # of lines, by route
 _time: Final = IsoTime().text
 
@@ -41,18 +47,25 @@ def json_line(values: AccessValues, now: float, part: float) -> str:
     """One JSON object: what json.dumps would write, at a tenth of its price."""
     (client, method, path, version, sent, status, why, bytes_in, bytes_out, backend, pool, attempts, request_id, queue_us,
      connect_us, ttfb_us, total_us, retry, route, rare) = values  # fmt: skip
-    names, numbers, decimals = _names, _NUMBERS, _DECIMALS
+    numbers, decimals = _NUMBERS, _DECIMALS
     try:
-        client, method, version, backend, pool = names[client], names[method], names[version], names[backend], names[pool]
+        client, method, version, why, backend, pool = (  # all of them or none
+            _clients[client], _methods[method], _versions[version], _whys[why], _backends[backend], _pools[pool],
+        )  # fmt: skip
     except KeyError:
-        client, method, version, backend, pool = map(_learn, (client, method, version, backend, pool))
+        client = _learn(_clients, '", "client": ', client, ', "method": ')
+        method = _learn(_methods, "", method, ', "host": ')
+        version = _learn(_versions, ', "version": ', version, ', "status": ')
+        why = _learn(_whys, ', "why": ', why, ', "bytes_in": ')
+        backend = _learn(_backends, ', "backend": ', backend, ', "pool": ')
+        pool = _learn(_pools, "", pool, ', "attempts": ')
     if rare is NO_RARE and part == 1.0 and not retry:
         try:
             end = _ends[route]
         except KeyError:
             end = _end(route)
     else:
-        end = f'"retry": "{retry}", "route": {_learn(route)}{_rare(rare, part)}}}\n'
+        end = f', "retry": "{retry}", "route": {_quote(route)}{_rare(rare, part)}}}\n'
     queue = "0.000" if not queue_us else milliseconds(queue_us)
     if 0 <= ttfb_us <= total_us < _SECOND_US and 0 <= connect_us <= total_us:
         connect = "0"
@@ -68,32 +81,30 @@ def json_line(values: AccessValues, now: float, part: float) -> str:
     received = numbers[bytes_in] if bytes_in < 1000 else bytes_in
     if '"' in request_id or "\\" in request_id:  # it is a token otherwise, see http1.request
         request_id = _quote(request_id)[1:-1]
-    # In two parts, because CPython makes a list of what is more than 30 pieces.
+    # Not more than 30 pieces, of which CPython would make a list.
     return (
-        f'{{"time": "{_time(now)}", "client": {client}, "method": {method}, "host": {sent.json_host or _host_json(sent)}, '
-        f'"path": {_quote(path)}, "version": {version}, "status": {numbers[status]}, "why": "{why}", "bytes_in": {received}'
-    ) + (
-        f', "bytes_out": {bytes_out}, "backend": {backend}, "pool": {pool}, "attempts": {numbers[attempts]}, '
-        f'"request_id": "{request_id}", {sent.json_agent or _agent_json(sent)}, "queue_ms": {queue}, "connect_ms": {connect}'
-        f'{connect_after}, "ttfb_ms": {ttfb}{ttfb_after}, "total_ms": {total}{total_after}, {end}'
+        f'{{"time": "{_time(now)}{client}{method}{sent.json_host or _host_json(sent)}{_quote(path)}{version}{numbers[status]}'
+        f'{why}{received}, "bytes_out": {bytes_out}{backend}{pool}{numbers[attempts]}, "request_id": "{request_id}'
+        f'{sent.json_agent or _agent_json(sent)}{queue}, "connect_ms": {connect}{connect_after}, "ttfb_ms": {ttfb}{ttfb_after}'
+        f', "total_ms": {total}{total_after}{end}'
     )
 
 
-def _learn(name: str) -> str:
-    """The name in quotes; kept, if it is as short as names are."""
-    quoted = _names.get(name)
-    if quoted is None:
-        if len(_names) >= MAX_NAMES:
-            _names.clear()
-        quoted = _quote(name)
-        if len(quoted) <= MAX_NAME:
-            _names[name] = quoted
-    return quoted
+def _learn(names: dict[str, str], before: str, name: str, after: str) -> str:
+    """The name in quotes between these texts; kept, if it is as short as names are."""
+    text = names.get(name)
+    if text is None:
+        if len(names) >= MAX_NAMES:
+            names.clear()
+        text = f"{before}{_quote(name)}{after}"
+        if len(text) <= MAX_NAME:
+            names[name] = text
+    return text
 
 
 def _end(route: str) -> str:
     """The end of most lines of this route."""
-    end = f'"retry": "", "route": {_learn(route)}}}\n'
+    end = f', "retry": "", "route": {_quote(route)}}}\n'
     if len(_ends) >= MAX_NAMES:
         _ends.clear()
     _ends[route] = end
@@ -101,12 +112,12 @@ def _end(route: str) -> str:
 
 
 def _host_json(sent: SentFields) -> str:
-    sent.json_host = _quote(sent.host)
+    sent.json_host = f'{_quote(sent.host)}, "path": '
     return sent.json_host
 
 
 def _agent_json(sent: SentFields) -> str:
-    sent.json_agent = f'"referer": {_quote(sent.referer)}, "user_agent": {_quote(sent.user_agent)}'
+    sent.json_agent = f'", "referer": {_quote(sent.referer)}, "user_agent": {_quote(sent.user_agent)}, "queue_ms": '
     return sent.json_agent
 
 
