@@ -12,6 +12,7 @@ from balance.words.events import EVENTS
 from balance.words.labels import LABELS
 from balance.words.log_fields import ACCESS_FIELDS, PROCESS_FIELDS
 from balance.words.retries import RETRIES
+from balance.words.states import STATES
 from balance.words.symptoms import SYMPTOMS, Symptom
 from balance.words.whys import WHYS
 
@@ -43,6 +44,8 @@ def entries() -> Iterator[Explanation]:
         yield Explanation("why", why.word, of_why.meaning, remarks)
     for again, of_retry in RETRIES.items():
         yield Explanation("retry", again.word, of_retry.meaning, (("change", of_retry.change),))
+    for state, of_state in STATES.items():
+        yield Explanation("state of a backend", state, of_state.meaning, (("change", of_state.change),))
     for kind, fields in (("field of the access log", ACCESS_FIELDS), ("field of the log", PROCESS_FIELDS)):
         for name, field in fields.items():
             yield Explanation(kind, name, field.meaning, (("tells", field.use),))

@@ -16,6 +16,7 @@ from balance.words.events import EVENTS
 from balance.words.labels import LABELS
 from balance.words.log_fields import ACCESS_FIELDS, PROCESS_FIELDS, LogField
 from balance.words.retries import RETRIES
+from balance.words.states import STATES
 from balance.words.symptoms import SYMPTOMS, Symptom
 from balance.words.whys import WHYS
 
@@ -107,6 +108,10 @@ def _retries() -> Iterator[str]:
     return _table(("word", "is", "what to do"), [(f"`{again.word}`", *each) for again, each in RETRIES.items()])
 
 
+def _states() -> Iterator[str]:
+    return _table(("state", "is", "what to do"), [(f"`{state}`", *each) for state, each in STATES.items()])
+
+
 def _metrics() -> Iterator[str]:
     for number, (title, definitions) in enumerate(SECTIONS):
         yield from ("", f"### {title}", "") if number else (f"### {title}", "")
@@ -170,4 +175,5 @@ PARTS: Final[dict[str, Callable[[], Iterator[str]]]] = {
     "events": _events,
     "whys": _whys,
     "retries": _retries,
+    "states": _states,
 }

@@ -19,7 +19,7 @@ def test_a_word_is_explained_without_the_marks_of_a_page(capsys: pytest.CaptureF
 def test_a_word_that_there_is_not_is_told_with_what_is_close(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(cli, ["explain", "no_helthy", "ok"]) == 1
     said = capsys.readouterr()
-    assert said.err == "nothing here is called 'no_helthy'; did you mean no_healthy?\n"
+    assert said.err == "nothing here is called 'no_helthy'; did you mean no_healthy or unhealthy or healthy?\n"
     assert said.out.startswith("why ok: in order")
 
 
