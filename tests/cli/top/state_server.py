@@ -96,7 +96,7 @@ class StateServer:
                 self.end_headers()
                 running, sent = server._server, -1
                 with contextlib.suppress(OSError):
-                    while server._server is running:
+                    while running is not None and server._server is running:
                         with server.changed:
                             kind = "state" if sent < 0 else "delta"
                             whole = server.state
