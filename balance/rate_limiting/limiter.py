@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Final, NamedTuple, Protocol
@@ -43,7 +44,7 @@ class Usage(NamedTuple):
     at: float  # when that was read
 
 
-class SharedLimiter:
+class SharedLimiter(ABC):
     """What both kinds have in common. `clock` is read after the table, so that no worker judges by a time before the counts."""
 
     __slots__ = ("_clock", "_moved", "_slots", "_table", "identity", "limit", "remaining", "reset_s", "retry_s", "window_s")
@@ -74,6 +75,6 @@ class SharedLimiter:
         limit = blake2b(self.identity, digest_size=NAME_BYTES).digest()
         return blake2b(limit + key, digest_size=NAME_BYTES).hexdigest().encode()
 
+    @abstractmethod
     def usage(self, key: bytes) -> Usage:
         """How a key stands here now."""
-        raise NotImplementedError

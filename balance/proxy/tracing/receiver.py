@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ class Answer(NamedTuple):
     wait_s: float = 0.0  # for which the receiver asks
 
 
-class ReceiverConnection:
+class ReceiverConnection(ABC):
     """Reads and writes are bounded in time by whoever exports."""
 
     def __init__(self, endpoint: Endpoint, headers: Sequence[tuple[str, str]]) -> None:
@@ -36,9 +37,9 @@ class ReceiverConnection:
         """A connection is kept."""
         return self._streams is not None and not self._streams[1].transport.is_closing()
 
+    @abstractmethod
     async def send(self, body: bytes) -> Answer:
         """Send an ExportTraceServiceRequest. OSError, EOFError or ProtocolError where there is no answer."""
-        raise NotImplementedError
 
     async def connection(self, alpn: tuple[str, ...] = ()) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """The connection that is kept, or a new one."""
