@@ -115,8 +115,11 @@ class TroubledInstance:
         self.instance.command("block", "127.0.0.9")
 
     def _requests(self) -> None:
-        for path in ["/app", "/app", "/dead", "/half", "/half", "/out", "/slow", "/app/500", "/nowhere", "/moved", "/copied"]:
+        for path in ["/app", "/app", "/dead", "/out", "/slow", "/app/500", "/nowhere", "/moved", "/copied"]:
             self.instance.get(path, self._port("main"))
+        # Over one connection, so by one worker: each worker takes backends in turn, and two workers may both begin with h2.
+        get, last = b"GET /half HTTP/1.1\r\nHost: a\r\n", b"Connection: close\r\n"
+        self._say("main", get + b"\r\n" + get + last + b"\r\n")
         with contextlib.suppress(Exception):  # an incomplete reply
             self.instance.get("/app/cut", self._port("main"))
         self._say("main", b"POST /app HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: br, chunked\r\n\r\n")
