@@ -1,0 +1,80 @@
+"""What hurt users of other proxies in discovery, autoscalers, containers, Kubernetes and benchmarks, and where it is shown.
+
+The numbers are those of the field checklist for operations (18 to 39, on metrics, logs, traces and the dashboard, have tables
+of their own). A row names tests (`folder/test_file.py::what_it_shows`, without `test_`), or sentences of documents that say why
+not (`docs/FILE.md: "the words as they stand there"`), one a line. To run the tests of all rows:
+`pytest -n 2 -m "" $(python tests/test_operations_situations.py)`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).resolve().parent
+NUMBERS = {*range(1, 18), *range(40, 51)}
+
+# Numbers whose part has not landed. Who lands it writes the row and takes the number out; in the end there is none.
+MISSING = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 40, 41, 42, 43, 45, 47, 48, 49, 50}
+
+SITUATIONS: dict[int, tuple[str, str]] = {
+    44: ("half a CPU of 64: one worker, by the cgroup's quota", """
+        config/test_cpus.py::the_smallest_bound_holds_and_is_never_below_one
+        config/test_cpus.py::version_2_quotas_of_the_group_and_of_those_above_it
+        config/test_cpus.py::version_2_quota_where_the_path_is_not_visible_from_inside
+        config/test_cpus.py::version_1_quota_and_its_minus_one"""),
+    46: ("sockets on a read-only root: their directory, mode, stale files, names that are too long", """
+        process/sockets/test_listen_address.py::a_unix_socket_is_open_to_owner_and_group_and_gone_afterwards
+        process/sockets/test_listen_address.py::a_socket_file_that_nobody_answers_on_is_replaced
+        process/sockets/test_listen_address.py::what_cannot_be_listened_on_is_named_with_the_reason
+        test_model.py::wrong_address_is_quoted_with_what_is_allowed"""),
+}  # fmt: skip
+
+SENTENCE = re.compile(r'(docs/\w+\.md|README\.md): "(.+)"')
+
+
+@cache
+def names_in(file: Path) -> set[str]:
+    if not file.is_file():
+        return set()
+    nodes = ast.walk(ast.parse(file.read_text()))
+    return {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+
+
+@cache
+def words_of(document: str) -> str:
+    """The document with every run of blanks as one, so that a sentence may go over lines."""
+    file = TESTS.parent / document
+    return " ".join(file.read_text().split()) if file.is_file() else ""
+
+
+def evidence(situation: int) -> list[str]:
+    return [line.strip() for line in SITUATIONS[situation][1].splitlines() if line.strip()]
+
+
+def is_there(line: str) -> bool:
+    if sentence := SENTENCE.fullmatch(line):
+        return " ".join(sentence[2].split()) in words_of(sentence[1])
+    file, _, name = line.partition("::")
+    return f"test_{name}" in names_in(TESTS / file)
+
+
+def test_every_situation_has_a_row_or_is_said_to_be_missing() -> None:
+    assert {*SITUATIONS} | MISSING == NUMBERS
+    assert {*SITUATIONS} & MISSING == set(), "a number that has a row is missing no more"
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_what_a_row_names_is_there(situation: int) -> None:
+    assert evidence(situation)
+    assert [line for line in evidence(situation) if not is_there(line)] == []
+
+
+if __name__ == "__main__":
+    shown = sorted({line for each in SITUATIONS for line in evidence(each) if not SENTENCE.fullmatch(line)})
+    sys.stdout.write("\n".join(str(TESTS / line.replace("::", "::test_")) for line in shown) + "\n")
