@@ -99,10 +99,15 @@ REQUIRED = frozenset(
         "http.routes[].policy.blue_green.green",
         "http.routes[].policy.mirror.pool",
         "http.routes[].policy.rules[].action",
+        "discovery.file.path",
     ]
 )
 
 KEYS: dict[str, Key] = {
+    "discovery.file.path": Key("other.yaml", ""),
+    "discovery.hold": Key("5s", ""),
+    "discovery.debounce": Key("1s", ""),
+    "discovery.on_empty": Key("empty", ""),
     "mode": Key("tcp", "tests/proxy/tcp/test_session.py::test_bytes_pass_both_ways"),
     "listen": Key(":8081", "tests/process/test_instance.py::test_a_unix_socket_is_served_and_its_file_is_gone_afterwards"),
     "workers": Key(

@@ -34,6 +34,9 @@ TOP_LEVEL = {
 
 # Modules whose claims are tested through another's door, with the file that does it.
 TESTED_ELSEWHERE = {
+    "discovery/answer": "discovery/test_discovery_endpoint.py",
+    "discovery/settings": "config/reading/test_discovery_settings.py",
+    "config/schema/values/discovery_section": "config/reading/test_discovery_settings.py",
     "tracing/http_spans": "proxy/http/test_traced.py",
     "tracing/request_trace": "tracing/test_trace_start.py",
     "proxy/tracing/worker_tracing": "proxy/tracing/test_tracer.py",

@@ -124,6 +124,10 @@ def admin_around(path: tuple[Step, ...]) -> dict[str, Any]:
 def base_of(path: tuple[Step, ...]) -> dict[str, Any]:
     """The configuration that a key is written into: in a route where it is one of a route, with what is around it."""
     data: dict[str, Any] = copy.deepcopy(SIMPLE if path[0] in SIMPLE else BASE)
+    if "discovery" in path:  # in the simple form a pool has it from the top, in the full form it has its own
+        data = copy.deepcopy(BASE if path[0] == "pools" else SIMPLE)
+        (data["pools"]["p"] if path[0] == "pools" else data)["discovery"] = {"file": {"path": "backends.yaml"}}
+        return data
     if path[0] == "admin" and len(path) > 2:
         data["admin"] = {path[1]: admin_around(path)}
         return data

@@ -40,6 +40,7 @@ from balance.config.overlay import access_lists_of, overlay, picked, protection_
 from balance.config.overrides.runtime_overrides import DEFAULT_POOL
 from balance.config.rate_limit_build import rate_limit_of
 from balance.config.reading.admin_settings import admin_of
+from balance.config.reading.discovery_settings import discovery_of, source_keys
 from balance.config.reading.document import Document, Path
 from balance.config.reading.tls_settings import backend_tls, redirect_port, server_tls, sni_routes
 from balance.config.route_build import (
@@ -59,6 +60,7 @@ from balance.config.schema.route_sections import RouteSection
 from balance.config.schema.schema import ListenerSection, PoolSection, RootSection
 from balance.config.schema.section import Section
 from balance.config.security_build import security_of
+from balance.discovery.settings import Discovery
 from balance.model import Address, Mode
 from balance.tls.settings import BackendTls
 
@@ -121,8 +123,14 @@ def build(
     folder = os.path.dirname(document.file)
     to_backends = root.tls.backend if root.tls is not None else None
     pools = [
-        _pool(name, root, pool, backend_tls(to_backends, pool.tls, pems or {}, folder))
-        for name, (_, pool) in pools_given.items()
+        _pool(
+            name,
+            root,
+            pool,
+            backend_tls(to_backends, pool.tls, pems or {}, folder),
+            discovery_of(root.discovery, pool.discovery, folder, takes_top=_takes_top(path, pool)),
+        )
+        for name, (path, pool) in pools_given.items()
     ]
     pool_sections = {name: pool for name, (_, pool) in pools_given.items()}
     listeners = []
@@ -225,12 +233,12 @@ def _listeners(root: RootSection) -> list[tuple[str, Path, ListenerSection]]:
 def _pools(root: RootSection) -> list[tuple[str, Path, PoolSection]]:
     if root.pools is not None:
         return [(name, ("pools", name), pool) for name, pool in root.pools.items()]
-    if root.backends is None:
+    if root.backends is None and not source_keys(root.discovery):
         return []
     return [(DEFAULT_POOL, (), PoolSection.model_construct({"backends"}, backends=root.backends))]
 
 
-def _pool(name: str, root: RootSection, pool: PoolSection, tls: BackendTls) -> PoolConfig:
+def _pool(name: str, root: RootSection, pool: PoolSection, tls: BackendTls, discovery: Discovery | None) -> PoolConfig:
     check = overlay(root.health_check, pool.health_check)
     kind = check.pop("type", None) or _kind_of(check)
     if "passive_checks" in check:
@@ -264,7 +272,13 @@ def _pool(name: str, root: RootSection, pool: PoolSection, tls: BackendTls) -> P
         buffering=buffering_of(overlay(pool.buffering)) if pool.buffering is not None else None,
         affinity=_affinity(overlay(root.session_affinity, pool.session_affinity)),
         queue=QueueConfig(**renamed(overlay(root.queue, pool.queue), timeout="timeout_s")),
+        discovery=discovery,
     )
+
+
+def _takes_top(path: Path, pool: PoolSection) -> bool:
+    """Whether a pool has the source of `discovery` at the top: the one pool of the simple form, and those without backends."""
+    return path == () or (path[0] == "pools" and not pool.backends)
 
 
 def _read_tolerantly(pool: PoolConfig) -> PoolConfig:

@@ -17,6 +17,7 @@ from balance.config.reading.access_list_files import read_lists
 from balance.config.reading.aliases import resolve_aliases
 from balance.config.reading.composer import MAX_TEXT_BYTES
 from balance.config.reading.decoding import decode
+from balance.config.reading.discovery_settings import discovery_errors
 from balance.config.reading.document import Document
 from balance.config.reading.environment import override
 from balance.config.reading.error_page_files import read_pages
@@ -130,14 +131,15 @@ def check(document: Document, problems: list[Problem], served: Served = NOTHING_
     problems += wrong
     pems = read_pem_files(root, document, os.path.dirname(document.file), served)
     problems += pems.problems
+    found = discovery_errors(root, document)
+    problems += [document.problem(path, message) for path, message in found if not document.is_broken(path)]
     cpus = cpu_count()
     config, paths = build(root, document, pages, cpus, lists, files, pems.texts)
     is_read = not problems  # else the rest is of something that the file does not say
     problems += errors(config, paths)
     if problems:
         raise ConfigError(_in_order(problems), _warnings_beside(config, paths, cpus) if is_read else ())
-    found = [*warnings(config, paths, cpus), *pems.kept]
-    return Loaded(config, _in_order(found), paths)
+    return Loaded(config, _in_order([*warnings(config, paths, cpus), *pems.kept]), paths)
 
 
 def _warnings_beside(config: Config, paths: KeyPaths, cpus: int) -> tuple[Problem, ...]:

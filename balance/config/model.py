@@ -16,6 +16,7 @@ from balance.config.common_model import Retry as Retry
 from balance.config.common_model import RetryBudget as RetryBudget
 from balance.config.common_model import Timeouts as Timeouts
 from balance.config.route_model import Buffering, Compression, RouteConfig, Transform
+from balance.discovery.settings import Discovery
 from balance.model import Address, Mode
 from balance.security.settings import RouteSecurity
 from balance.tls.settings import BackendTls, Certificate, PemFile, ServerTls
@@ -151,6 +152,7 @@ class PoolConfig:
     buffering: Buffering | None = None  # None: the pool has none of its own
     proxy_protocol: SendProxyProtocol = field(default_factory=SendProxyProtocol)
     tls: BackendTls = field(default_factory=BackendTls)
+    discovery: Discovery | None = None  # None: its backends are those of the file
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,17 +78,18 @@ def errors(config: Config, paths: KeyPaths) -> list[Problem]:
         *admin_errors(config, paths),
         *backend_tls_errors(config, paths),
     ]
-    forms = _forms(document, is_routed=any(listener.http.routes for listener in config.listeners))
+    is_routed = any(listener.http.routes for listener in config.listeners)
+    forms = _forms(document, is_served=is_routed or document.has(("discovery",)))
     wrong = [document.problem(path, message, of_key=True) for path, message in forms if path not in document.broken]
     return wrong + [document.problem(path, message) for path, message in findings if not document.is_broken(path)]
 
 
-def _forms(document: Document, *, is_routed: bool) -> Iterator[Finding]:
-    """`is_routed`: routes may redirect, respond, or have backends of their own."""
+def _forms(document: Document, *, is_served: bool) -> Iterator[Finding]:
+    """`is_served`: without pools. Routes may redirect, respond, or have backends of their own, and discovery may find some."""
     for simple, full in (("listen", "listeners"), ("backends", "pools")):
         if document.has((simple,)) and document.has((full,)):
             yield (simple,), f"stands beside {full!r}; use {simple!r} (simple form) or {full!r} (full form), not both"
-        elif not document.has((simple,)) and not document.has((full,)) and not (simple == "backends" and is_routed):
+        elif not document.has((simple,)) and not document.has((full,)) and not (simple == "backends" and is_served):
             example = 'listen: ":8080"' if simple == "listen" else 'backends: [{address: "127.0.0.1:9001"}]'
             yield (simple,), f"is missing; write {example}, or {full}: in the full form"
 
@@ -124,9 +125,12 @@ def _pools(config: Config, paths: KeyPaths) -> Iterator[Finding]:
     users = users_of(config)
     for index, pool in enumerate(config.pools):
         where = paths.pools[index]
-        if not pool.backends:
-            yield (*where, "backends"), "is empty; write at least one backend"
-        elif all(backend.backup for backend in pool.backends):
+        if not pool.backends and pool.discovery is None:
+            if paths.document.has((*where, "backends")):
+                yield (*where, "backends"), "is empty; write at least one backend"
+            elif not paths.document.has((*where, "discovery")):
+                yield where, "'backends' is missing: write at least one, or discovery"
+        elif pool.backends and pool.discovery is None and all(backend.backup for backend in pool.backends):
             yield (*where, "backends"), "are all backups; at least one must stand without backup: true"
         check = pool.health_check
         if check.kind == "exec" and not check.command:

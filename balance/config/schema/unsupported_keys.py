@@ -5,11 +5,11 @@ from __future__ import annotations
 UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
     "": frozenset(
         [
-            "discovery",
             "autoscaler",
         ]
     ),
-    "pool": frozenset(["discovery", "autoscaler"]),
+    "pool": frozenset(["autoscaler"]),
+    "discovery": frozenset(["consul", "dns", "kubernetes"]),
     "route security": frozenset(["ip_allowlist", "ip_allowlist_files", "ip_blocklist"]),
     "admin.auth": frozenset(["basic"]),
 }

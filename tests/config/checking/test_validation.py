@@ -72,7 +72,7 @@ CASES = [
         "2:8: pools: are several (p, q), and nothing says which are for whom; write http.routes, "
         'or listeners: [{listen: ":8080", pool: p}] instead of listen',
     ),
-    ("listen: ':1'\npools: {p: {}}", "2:12: pools.p: 'backends' is missing: The backends; at least one"),
+    ("listen: ':1'\npools: {p: {}}", "2:12: pools.p: 'backends' is missing: write at least one, or discovery"),
     (
         SIMPLE + "  - {address: '127.0.0.1:8080'}",
         "4:15: backends[1].address: '127.0.0.1:8080' is the listener 'main' itself: a loop",

@@ -28,6 +28,7 @@ SECTION_TEXTS = {
     "listener security": "listeners: [{{listen: ':1', security: {{{key}: 1}}}}]",
     "tls": "tls: {{{key}: 1}}",
     "listener tls": "listeners: [{{listen: ':1', tls: {{{key}: 1}}}}]",
+    "discovery": "discovery: {{{key}: 1}}",
     "admin": "admin: {{{key}: 1}}",
     "admin.auth": "admin: {{auth: {{{key}: 1}}}}",
     "metrics": "metrics: {{{key}: 1}}",

@@ -1,0 +1,77 @@
+"""`discovery`: who says which backends a pool has."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from balance.config.schema import scalars as kind
+from balance.config.schema.section import Period, Section, Text, Timeout, key, one_or_list
+
+_TAGS = one_or_list(kind.TEXT)
+_SERVERS = one_or_list(kind.TEXT)
+
+
+class DnsDiscoverySection(Section):
+    """Asks DNS. The TTL of an answer is kept, down to a floor."""
+
+    section_name = "discovery.dns"
+    name: Text = key("The name that is looked up.", required=True)
+    type: Annotated[str, kind.choice("a", "srv")] = key(
+        "a: A and AAAA records, all with `port`. srv: SRV records with their ports, weights and priorities.", "a"
+    )
+    port: Annotated[int, kind.integer(0, 65535)] = key("The port of every address (a).", 0)
+    refresh: Period = key("How often it is asked at least; a shorter TTL wins.", "30s")
+    servers: Annotated[list[Text], _SERVERS[0], _SERVERS[1]] = key("Whom to ask, as host:port. None: /etc/resolv.conf.", [])
+
+
+class FileDiscoverySection(Section):
+    """Reads a file that somebody else writes, whenever it changes. Write a new file beside it and rename it: a file that is
+    found half-written or empty changes nothing."""
+
+    section_name = "discovery.file"
+    path: Annotated[str, kind.FILE] = key(
+        "YAML or JSON: a list of addresses or of backends, or {POOL: list} for several pools. It is taken from this file's "
+        "folder, and may be missing at the start.",
+        required=True,
+    )
+
+
+class ConsulDiscoverySection(Section):
+    """Asks Consul which instances of a service pass their checks, and waits there for changes."""
+
+    section_name = "discovery.consul"
+    address: Text = key("Where its HTTP API is.", "http://127.0.0.1:8500")
+    service: Text = key("The name of the service.", required=True)
+    tag: Annotated[list[Text], _TAGS[0], _TAGS[1]] = key("A tag that instances must have, or a list: all of them.", [])
+    datacenter: Text = key("Whose catalog. Default: the agent's own.", "")
+    token: Annotated[str, kind.SECRET] = key("The ACL token.", "")
+    token_file: Annotated[str, kind.FILE] = key("A file with the ACL token, read again when it changes.")
+
+
+class KubernetesDiscoverySection(Section):
+    """Watches the EndpointSlices of a Service."""
+
+    section_name = "discovery.kubernetes"
+    service: Text = key("The name of the Service.", required=True)
+    namespace: Text = key("Its namespace. Default: this pod's own.", "")
+    port: Text = key("The name or number of its port. Not needed when there is one.", "")
+    kubeconfig: Annotated[str, kind.FILE] = key("Who is asked, and as whom. Default: what a pod is given.")
+
+
+class DiscoverySection(Section):
+    """Who says which backends a pool has, beside those of its own in `backends`, which stay. A pool has one source. At the top
+    it is the default of every pool without a source and without backends; the other keys are those of every pool."""
+
+    section_name = "discovery"
+    file: FileDiscoverySection = key("A file that somebody else writes.")
+    hold: Timeout = key(
+        "An answer that says that there is nobody is not believed before; and a backend that is not found any more and comes "
+        "back meanwhile keeps its standing: health, ejection, drain and counters.",
+        "30s",
+    )
+    debounce: Timeout = key("Changes within it are served together, at the latest after ten times as long.", "200ms")
+    on_empty: Annotated[str, kind.choice("hold", "empty")] = key(
+        "What an answer without anybody does. hold: nothing for as long as `hold`; it empties the pool when it is still the "
+        "answer then. empty: a second look is enough; for pools that may scale to zero.",
+        "hold",
+    )

@@ -1,0 +1,18 @@
+"""Asks the sources of pools who serves them, in control."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from balance.discovery.settings import SourceSettings
+from balance.process.control.discovery.source import Source
+
+# By the kind of the settings: the module, and the source in it. It is imported where a pool has it.
+SOURCES: dict[type[SourceSettings], tuple[str, str]] = {}
+
+
+def source_of(settings: SourceSettings, pool: str) -> Source:
+    """The source that these settings of a pool name."""
+    module, name = SOURCES[type(settings)]
+    source: Source = getattr(import_module(module), name)(settings, pool)
+    return source
