@@ -13,7 +13,8 @@ class Answer:
 
     endpoints: tuple[Endpoint, ...]
     valid_s: float | None = None  # how long it holds by its own word (a TTL)
-    partial: tuple[str, ...] = ()  # what could not be asked beside it ("AAAA"): its part of the last answer stays
+    partial: tuple[str, ...] = ()  # what is not in it, and why: a line each, for people
+    unasked: frozenset[str] = frozenset()  # parts of the source that could not be asked: their endpoints of the last set stay
 
 
 @dataclass(frozen=True, slots=True)

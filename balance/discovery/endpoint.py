@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from balance.model import Address
@@ -23,6 +23,7 @@ class Endpoint:
     draining: bool = False  # it ends but still serves: gets nothing new, keeps its sessions
     max_connections: int = 0
     metadata: tuple[tuple[str, str], ...] = ()
+    part: str = field(default="", compare=False)  # of the source that it is from, see Answer.unasked: AAAA, say
 
     @property
     def key(self) -> str:
