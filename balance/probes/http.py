@@ -9,14 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 
-from httptools import HttpResponseParser
-
 from balance.config.model import BackendConfig, HealthCheck
 from balance.errors import ProtocolError
-from balance.http1.body import Body
-from balance.http1.framing import NO_BODY
-from balance.http1.head import Response
-from balance.http1.response import MAX_HEAD, ResponseReader, refuse
+from balance.http1.reply_feed import ReplyFeed
 from balance.model import Address
 from balance.probes.check_tls import check_tls
 from balance.probes.dial import authority, connection, is_elsewhere, proxy_header, target
@@ -25,56 +20,32 @@ from balance.tls.pem_loading import TlsError
 from balance.version import VERSION
 
 LIMIT_BYTES = 64 * 1024
-MAX_INTERIMS = 100  # as in the data path
 READ_BYTES = 16 * 1024
 
 
 class Reply:
-    """A response as read so far, by the rules of the data path: what it answers with 502 fails the check. Interim responses
-    (1xx) are skipped.
-    """
+    """A response as read so far, by the rules of the data path: what it answers with 502 fails the check."""
 
     def __init__(self, method: str, *, is_tolerant: bool = False) -> None:
-        self.status = 0  # of the final response, once its head is complete
         self.body = bytearray()
-        self.is_complete = False
-        self._is_head = method == "HEAD"
-        self._reader = ResponseReader(is_tolerant=is_tolerant)
-        self._buffer = b""
-        self._download: Body | None = None
-        self._interims = 0
+        self._feed = ReplyFeed(method, is_tolerant=is_tolerant)
+
+    @property
+    def status(self) -> int:
+        """Of the final response; 0 before its head is complete."""
+        return self._feed.status
+
+    @property
+    def is_complete(self) -> bool:
+        return self._feed.is_complete
 
     def feed(self, data: bytes) -> None:
         """Process received bytes. ProtocolError when the data path would not pass them on."""
-        while data and self._download is None and not self.is_complete:
-            seen = len(self._buffer)
-            data = self._buffer + data
-            end = self._reader.end(data)
-            if end < 4 or end > MAX_HEAD:
-                self._reader.refuse_partial(data, seen)
-                self._buffer = data
-                return
-            self._buffer = b""
-            self._take_head(self._reader.read(data[:end]))
-            data = data[end:]
-        if data and self._download is not None:
-            self.body += self._download.feed(data)
-            self.is_complete = self._download.is_done
+        self.body += self._feed.feed(data)
 
     def end(self) -> None:
         """The backend closed the connection."""
-        self.is_complete |= self._download is not None and self._download.ends_at_close
-
-    def _take_head(self, response: Response) -> None:
-        if response.status < 200 and response.status != 101:
-            self._interims += 1
-            if self._interims > MAX_INTERIMS:
-                raise refuse("interim replies without end")
-            return
-        self.status = response.status
-        framing = NO_BODY if self._is_head or response.status == 101 else response.framing
-        self._download = Body(framing, response.length, HttpResponseParser, decode=True, is_tolerant=self._reader.is_tolerant)
-        self.is_complete = self._download.is_done
+        self._feed.end()
 
 
 def request(check: HealthCheck, address: Address) -> bytes:

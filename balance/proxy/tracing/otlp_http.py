@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
-from httptools import HttpResponseParser
-
 from balance.errors import ProtocolError
-from balance.http1.body import Body
 from balance.http1.fields import field_value
-from balance.http1.response import MAX_HEAD, ResponseReader
+from balance.http1.reply_feed import ReplyFeed
+from balance.http1.response import MAX_HEAD
 from balance.model import Why
 from balance.proxy.tracing.receiver import Answer, ReceiverConnection
 from balance.tracing.otlp import rejected
@@ -52,40 +49,26 @@ class HttpReceiver(ReceiverConnection):
         reader, writer = await self.connection()
         writer.write(self.head(len(body)) + body)
         await writer.drain()
-        parser = ResponseReader(is_tolerant=True)
-        data = b""
-        while True:
-            end = parser.end(data)
-            if end < 4 or end > MAX_HEAD:
-                parser.refuse_partial(data, 0)
-                data += await self._more(reader)
-                continue
-            response = parser.read(data[:end])
-            data = data[end:]
-            if response.status >= 200:
-                break
-            if response.status == 101:
-                raise ProtocolError(502, Why.BAD_RESPONSE, "it switches protocols unasked")
-        content = Body(response.framing, response.length, HttpResponseParser, decode=True)
-        parts = [content.feed(data)]
-        while not content.is_done and sum(map(len, parts)) < MAX_BODY:
+        feed = ReplyFeed("POST", is_tolerant=True)
+        content = bytearray()
+        while not feed.is_complete and len(content) < MAX_BODY:
             data = await reader.read(MAX_HEAD)
-            if not data:
-                break
-            parts.append(content.feed(data))
-        if not (content.is_done and response.keep_alive and not content.rest and not content.ends_at_close):
+            if data:
+                content += feed.feed(data)
+                continue
+            if feed.response is None:
+                raise EOFError
+            break
+        response = feed.response
+        if response is None or response.status == 101:
+            raise ProtocolError(502, Why.BAD_RESPONSE, "it switches protocols unasked")
+        if not (feed.is_complete and response.keep_alive and not feed.rest and not feed.ends_at_close):
             self.close()
         wait = field_value(response.forward, b"retry-after").strip()
         wait_s = float(wait) if wait.isdecimal() and len(wait) < 6 else 0.0
         if 200 <= response.status < 300:
-            return Answer(True, False, *rejected(b"".join(parts)))
+            return Answer(True, False, *rejected(bytes(content)))
         return Answer(False, response.status in RETRYABLE, 0, f"it answers {response.status}{_hint(response.status)}", wait_s)
-
-    async def _more(self, reader: asyncio.StreamReader) -> bytes:
-        data = await reader.read(MAX_HEAD)
-        if not data:
-            raise EOFError
-        return data
 
 
 def _hint(status: int) -> str:
