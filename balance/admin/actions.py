@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from balance.admin.access.audit import note
+from balance.admin.backend_orders import find_named_backend, read_new_backend
 from balance.admin.backends import state_word
 from balance.admin.dashboard.conditions import check_version
 from balance.admin.dashboard.preview import backend_preview, reload_preview, removal_preview, switch_preview
@@ -24,7 +25,6 @@ from balance.admin.order_parsing import (
     find_switch,
     read_body,
     read_dry_run,
-    read_new_backend,
     read_object,
     read_reload,
     read_state,
@@ -74,11 +74,18 @@ class Actions:
     async def add(self, request: Request) -> Response:
         """Add a backend."""
         change = read_new_backend(await read_body(request))
-        return order_result_reply(await self._submit_and_log(request, ChangeBackends((change,), read_dry_run(request))))
+        order_result = await self._submit_and_log(request, ChangeBackends((change,), read_dry_run(request)))
+        return order_result_reply(order_result, name=change.name)
 
     async def remove(self, request: Request) -> Response:
         """Remove a backend; requests in flight may end."""
-        backend_view = find_backend(self._view, request.path_params["name"])
+        return await self._remove(request, find_backend(self._view, request.path_params["name"]))
+
+    async def remove_named(self, request: Request) -> Response:
+        """The same of one that the query or the body names."""
+        return await self._remove(request, await find_named_backend(self._view, request))
+
+    async def _remove(self, request: Request, backend_view: BackendView) -> Response:
         change = BackendChange(Verb.REMOVE, backend_view.pool.name, backend_view.backend.name)
         is_dry_run = read_dry_run(request)
         preview = removal_preview(self._view, backend_view) if is_dry_run else ""

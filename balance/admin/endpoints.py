@@ -33,19 +33,23 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """`query` and `body` are OpenAPI fragments: parameters by name, and the schema of the body."""
+    """`query` and `body` are OpenAPI fragments: parameters by name (a text alone describes one), and the schema of the body."""
 
     method: str
     path: str
     handler: Handler
     access: Access
     summary: str
-    query: dict[str, str] = field(default_factory=dict)
+    query: dict[str, str | dict[str, Any]] = field(default_factory=dict)
     body: dict[str, Any] | None = None
+    needs_body: bool = False  # whether an empty one says nothing
     media_type: str = "application/json"
+    produces: tuple[str, ...] = ("application/json",)
     aliases: tuple[str, ...] = ()
     can_be_refused: bool = False
     version_of: str = ""  # what the version in If-Match is of
+    is_probe: bool = False  # says no with 503
+    also: dict[str, str] = field(default_factory=dict)  # statuses of its own, and what they mean
 
 
 class DynamicRoute(Route):

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from balance.admin.state_view import BackendView, StateView
 from balance.admin.supervisor_orders import ChangeBackends, Order, Reload, Restart, Upgrade
 from balance.config.overrides.route_switch import AT_TOP, RouteSwitch
-from balance.config.overrides.runtime_overrides import BackendChange, RuntimeChange, Verb
+from balance.config.overrides.runtime_overrides import RuntimeChange
 from balance.config.route_model import BlueGreen
 from balance.health.states import Event
 from balance.model import Address
@@ -40,7 +40,16 @@ def is_local(address: Address) -> bool:
 
 
 async def read_body(request: Request, limit: int = LIMIT_BYTES, allowed: str = "") -> bytes:
-    """The whole body. HTTPException 413 when it is larger than `limit`, 408 when it does not arrive in time."""
+    """The whole body. HTTPException 413 when it is larger than `limit`, 408 when it does not arrive in time, 415 when it is
+    packed in a way that nothing here unpacks (RFC 9110 section 15.5.16).
+
+    What Content-Type says else is not asked: `curl -d` calls every body a form.
+    """
+    coding = ",".join(request.headers.getlist("content-encoding")).strip().lower()
+    if coding not in ("", "identity"):
+        raise HTTPException(415, f"the body is in coding {coding[:40]!r}; send it as it is", {"Accept-Encoding": "identity"})
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):
+        raise HTTPException(415, "the body is a form of several parts; send it alone, with curl: -d, not -F")
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
@@ -90,6 +99,8 @@ def read_reload(body: bytes, *, is_dry_run: bool) -> Reload:
     allowed = 'write {"rollback": true, "discard_changes": true}, some of it or nothing, or a generation: {"rollback": 3}'
     order = read_object(body, allowed) if body.strip() else {}
     rollback, discard = order.pop("rollback", False), order.pop("discard_changes", False)
+    if isinstance(rollback, float) and rollback.is_integer():
+        rollback = int(rollback)  # to JSON 3.0 is a whole number
     if order or not isinstance(discard, bool) or not isinstance(rollback, int) or rollback < 0:
         raise HTTPException(400, f"the body is no order; {allowed}")
     to = 0 if isinstance(rollback, bool) else rollback
@@ -98,20 +109,15 @@ def read_reload(body: bytes, *, is_dry_run: bool) -> Reload:
 
 def read_dry_run(request: Request) -> bool:
     """Whether ?dry_run is set."""
-    text = request.query_params.get("dry_run", "false").lower()
+    return read_flag(request, "dry_run", "false")
+
+
+def read_flag(request: Request, name: str, default: str) -> bool:
+    """A parameter of the query that is true or false; without a value it is true."""
+    text = request.query_params.get(name, default).lower()
     if text not in ("", "1", "0", "true", "false"):
-        raise HTTPException(400, f"dry_run is true or false, not {text[:40]!r}")
+        raise HTTPException(400, f"{name} is true or false, not {text[:40]!r}")
     return text in ("", "1", "true")
-
-
-def read_new_backend(body: bytes) -> BackendChange:
-    """The backend to add."""
-    allowed = 'write {"name": "app-3", "address": "127.0.0.1:9003"}, and "pool" where there are several'
-    values = read_object(body, allowed)
-    name, pool = values.pop("name", None), values.pop("pool", "")
-    if not isinstance(name, str) or not name or not isinstance(pool, str):
-        raise HTTPException(400, f"the new backend has no name; {allowed}")
-    return BackendChange(Verb.ADD, pool, name, json.dumps(values))
 
 
 def find_backend(view: StateView, name: str) -> BackendView:

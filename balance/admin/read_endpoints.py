@@ -18,7 +18,7 @@ from balance.admin.metrics.backend_document import backend_document
 from balance.admin.metrics.exposition import Exposition
 from balance.admin.metrics.formats import Format, negotiate
 from balance.admin.metrics.totals import Totals
-from balance.admin.order_parsing import find_backend
+from balance.admin.order_parsing import find_backend, read_flag
 from balance.admin.routes import routes
 from balance.admin.sessions import session, sessions
 from balance.admin.state_view import StateView
@@ -108,7 +108,7 @@ class ReadEndpoints:
     async def events(self, request: Request) -> Response:
         """Events, as server-sent events or as JSON."""
         since = parse_since(request)
-        if request.query_params.get("follow", "true").lower() in ("false", "0"):
+        if not read_flag(request, "follow", "true"):
             known = self._view.events.since(since or 0)
             return reply({"events": [{"number": each.number} | event_document(each) for each in known]})
         if request.method == "HEAD":

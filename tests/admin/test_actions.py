@@ -131,7 +131,7 @@ def test_a_change_that_the_file_overtakes_is_said_to_be_dropped() -> None:
         ("POST", "/backends", {"pool": "app", "name": "a1", "address": "h:1"}, 409, "pool app has a backend 'a1' already"),
         ("POST", "/backends", {"name": "x", "address": "h:1"}, 409, "say which pool is meant: app, raw"),
         ("POST", "/backends", {"pool": "app", "name": "x"}, 409, "'address' is missing"),
-        ("POST", "/backends", {"pool": "app", "address": "h:1"}, 400, "has no name"),
+        ("POST", "/backends", {"pool": "app", "weight": 1}, 400, "has no name"),
         ("POST", "/backends", b"{", 400, "is not JSON"),
         ("POST", "/backends", b"x" * 5000, 413, "larger than 4096 bytes"),
         ("PATCH", "/backends/a1", {"weight": -1}, 409, "-1 is not in 0..65535"),

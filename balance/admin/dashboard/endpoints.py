@@ -17,7 +17,7 @@ from starlette.responses import Response
 from balance.admin.access.audit import AuditEntry
 from balance.admin.access.client import CLIENT, Client
 from balance.admin.access.gate import Access, Gate, cookie_name
-from balance.admin.dashboard.assets import PAGE, Assets, asset_reply
+from balance.admin.dashboard.assets import PAGE, TYPES, Assets, asset_reply
 from balance.admin.dashboard.feed import Feed
 from balance.admin.dashboard.state.instance import instance_id
 from balance.admin.dashboard.stream import HEADERS, StateStream, with_viewer
@@ -33,6 +33,8 @@ TOKEN_BODY: dict[str, Any] = {
     "required": ["token"],
     "additionalProperties": False,
 }
+_IS_OFF = {"404": "The dashboard is turned off."}
+_NOT_HERE = "A page of others asks, or there are no tokens and this is another machine."
 
 
 class Dashboard:
@@ -48,19 +50,32 @@ class Dashboard:
         """The table."""
         anybody, read = Access.OPEN, Access.READ
         return [
-            Endpoint("GET", "/", self.page, anybody, "The dashboard, for browsers."),
-            Endpoint("GET", "/dashboard/assets/{file}", self.asset, anybody, "The files of the dashboard."),
-            Endpoint("GET", "/dashboard/session", self.session, anybody, "Whether the dashboard's cookie is good."),
+            Endpoint(
+                "GET", "/", self.page, anybody, "The dashboard, for browsers.", produces=("text/html",), also=_IS_OFF,
+            ),
+            Endpoint(
+                "GET", "/dashboard/assets/{file}", self.asset, anybody, "The files of the dashboard.",
+                produces=tuple(dict.fromkeys(each.partition(";")[0] for each in TYPES.values())),
+            ),
+            Endpoint(
+                "GET", "/dashboard/session", self.session, anybody, "Whether the dashboard's cookie is good.",
+                also={"403": _NOT_HERE},
+            ),
             Endpoint(
                 "POST", "/dashboard/session", self.sign_in, anybody, "Sign in at the dashboard, by a token.",
-                body=TOKEN_BODY,
+                body=TOKEN_BODY, needs_body=True,
+                also=_IS_OFF | {"401": "Not a good token.", "403": _NOT_HERE, "429": "Too many wrong tokens from there."},
             ),
-            Endpoint("DELETE", "/dashboard/session", self.sign_out, anybody, "Sign out."),
+            Endpoint(
+                "DELETE", "/dashboard/session", self.sign_out, anybody, "Sign out.",
+                also={"401": "Nobody is signed in.", "403": _NOT_HERE},
+            ),
             Endpoint("GET", "/dashboard/state", self.state, read, "All that the dashboard shows, at one moment."),
             Endpoint("GET", "/dashboard/history", self.history, read, "Totals of the last ten minutes, as columns."),
             Endpoint(
                 "GET", "/dashboard/stream", self.stream, read,
                 "The state, and each second what has changed as a JSON Merge Patch (server-sent events).",
+                produces=("text/event-stream",), also={"503": "Too many look already."},
             ),
         ]  # fmt: skip
 

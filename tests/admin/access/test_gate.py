@@ -25,7 +25,7 @@ admin:
     tokens: [{{name: ops, token: {CHANGE}}}, {{name: ops-new, token: {CHANGE_NEW}}}]
     read_only_tokens: [{{name: ci, token: {READ}}}]
 """
-OPEN = {"/health", "/healthz", "/livez", "/liveness", "/ready", "/readyz", "/readiness", "/version", "/metrics"}
+OPEN = {"/health", "/healthz", "/livez", "/liveness", "/ready", "/readyz", "/readiness", "/version", "/metrics", "/prometheus"}
 # What is sent to an endpoint that changes something; without an entry `{}`, which every one of them has to log, too.
 BODIES: dict[str, Any] = {
     "/backends": {"pool": "app", "name": "a3", "address": "127.0.0.1:9004"},

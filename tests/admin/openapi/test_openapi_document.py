@@ -2,10 +2,9 @@
 
 from asgi_client import ask
 
-from balance.admin.application import ADD_BODY, CHANGE_BODY, METRICS_PATHS, admin_app
+from balance.admin.application import METRICS_PATHS, admin_app
 from balance.admin.state_view import StateView
 from balance.config.checking.validation import ADMIN_PATHS
-from balance.config.schema.common_sections import BackendSection
 
 
 def test_every_route_is_described_and_every_description_has_a_route(view: StateView) -> None:
@@ -19,7 +18,7 @@ def test_every_route_is_described_and_every_description_has_a_route(view: StateV
         for method in getattr(route, "methods", None) or ()
         if method != "HEAD"
     }
-    assert described == routed
+    assert described == routed | {("GET", path) for path in METRICS_PATHS}
 
 
 def test_operations_have_names_of_their_own_summaries_and_parameters(view: StateView) -> None:
@@ -33,8 +32,8 @@ def test_operations_have_names_of_their_own_summaries_and_parameters(view: State
         ("dry_run", "query", False),
         ("If-Match", "header", False),
     ]
-    assert set(patch["responses"]) == {"200", "400", "401", "403", "404", "409", "429", "503"}
-    assert "requestBody" in patch
+    assert set(patch["responses"]) == {"200", "400", "401", "403", "404", "405", "408", "409", "413", "415", "429", "503"}
+    assert patch["requestBody"]["required"] is True
 
 
 def test_no_endpoint_is_hidden_by_a_metrics_path(view: StateView) -> None:
@@ -42,7 +41,13 @@ def test_no_endpoint_is_hidden_by_a_metrics_path(view: StateView) -> None:
     assert {path for path in paths if "{" not in path} - set(METRICS_PATHS) <= ADMIN_PATHS
 
 
-def test_what_can_be_said_of_a_backend_is_what_a_file_can_say() -> None:
-    keys = set(BackendSection.model_fields)
-    assert set(ADD_BODY["properties"]) == keys | {"pool"}
-    assert set(CHANGE_BODY["properties"]) == keys - {"name"} | {"state"}
+def test_every_answer_says_what_kind_of_text_it_is(view: StateView) -> None:
+    document = ask(admin_app(view, is_local_only=True), "/openapi.json").json
+    operations = [operation for item in document["paths"].values() for operation in item.values()]
+    answers = [answer for operation in operations for answer in operation["responses"].values()]
+    assert all(answer["content"] and answer["description"] for answer in answers)
+    metrics = document["paths"]["/metrics"]["get"]["responses"]["200"]["content"]
+    assert set(metrics) == {"text/plain", "application/openmetrics-text", "application/json"}
+    assert document["paths"]["/ready"]["get"]["responses"]["503"]["content"]["application/json"]["schema"] == {
+        "$ref": "#/components/schemas/Probe"
+    }
