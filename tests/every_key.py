@@ -49,6 +49,7 @@ _TLS = "tests/proxy/tls/test_handshake.py::"
 _TLS_NAME = _TLS + "test_the_certificate_is_chosen_by_the_name"
 _PASSWORD = "tests/tls/test_pem_loading.py::test_the_password_of_a_key_comes_from_the_environment"
 
+_DNS = "tests/process/control/discovery/test_dns_source.py::test_"
 _SCRAPE = "tests/admin/metrics/test_metrics_keys.py::"
 _CLIENT = "tests/proxy/http/test_client.py::"
 _BASIC = "tests/stages/security/test_basic_auth.py::"
@@ -100,11 +101,17 @@ REQUIRED = frozenset(
         "http.routes[].policy.mirror.pool",
         "http.routes[].policy.rules[].action",
         "discovery.file.path",
+        "discovery.dns.name",
     ]
 )
 
 KEYS: dict[str, Key] = {
     "discovery.file.path": Key("other.yaml", ""),
+    "discovery.dns.name": Key("other.example", f"{_DNS}both_families_are_asked_and_the_smaller_ttl_counts"),
+    "discovery.dns.type": Key("srv", f"{_DNS}srv_records_have_ports_weights_and_priorities", frozenset(["DnsDiscovery.port"])),
+    "discovery.dns.port": Key(81, f"{_DNS}both_families_are_asked_and_the_smaller_ttl_counts"),
+    "discovery.dns.refresh": Key("10s", f"{_DNS}every_look_asks_anew_whatever_the_ttl"),
+    "discovery.dns.resolvers": Key(["10.0.0.2:5353"], f"{_DNS}both_families_are_asked_and_the_smaller_ttl_counts"),
     "discovery.hold": Key("5s", ""),
     "discovery.debounce": Key("1s", ""),
     "discovery.on_empty": Key("empty", ""),

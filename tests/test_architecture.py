@@ -67,6 +67,7 @@ TESTED_ELSEWHERE = {
     "process/control/file_watcher": "process/test_privileges.py",
     "config/checking/rate_limit_warnings": "config/test_rate_limit_build.py",
     "config/schema/rate_limit_section": "config/test_rate_limit_build.py",
+    "process/control/discovery/dns_client": "process/control/discovery/test_dns_source.py",
     "rate_limiting/exchange_script": "shared_store/test_redis_rate_limits.py",
     "rate_limiting/key_slots": "rate_limiting/test_bucket_table.py",
     "rate_limiting/moved_keys": "stages/rate_limits/test_rate_limit_stage.py",
@@ -128,7 +129,7 @@ TESTED_ELSEWHERE = {
 }
 
 # What a worker must not pay for: megabytes and start-up time that traffic never uses.
-NOT_IN_A_WORKER = ("click", "prometheus_client", "pydantic", "redis", "starlette", "uvicorn", "yaml")
+NOT_IN_A_WORKER = ("aiodns", "click", "prometheus_client", "pydantic", "redis", "starlette", "uvicorn", "yaml")
 
 
 def module_name(source: Path) -> str:

@@ -121,12 +121,17 @@ def admin_around(path: tuple[Step, ...]) -> dict[str, Any]:
     return CERTIFICATE | (CLIENTS | {"client_auth": "verify"} if "client" in str(path[-1]) else {})
 
 
+DISCOVERIES = {"dns": {"dns": {"name": "app.example", "port": 80}}}  # what stands around the keys of a kind
+
+
 def base_of(path: tuple[Step, ...]) -> dict[str, Any]:
     """The configuration that a key is written into: in a route where it is one of a route, with what is around it."""
     data: dict[str, Any] = copy.deepcopy(SIMPLE if path[0] in SIMPLE else BASE)
     if "discovery" in path:  # in the simple form a pool has it from the top, in the full form it has its own
         data = copy.deepcopy(BASE if path[0] == "pools" else SIMPLE)
-        (data["pools"]["p"] if path[0] == "pools" else data)["discovery"] = {"file": {"path": "backends.yaml"}}
+        (data["pools"]["p"] if path[0] == "pools" else data)["discovery"] = copy.deepcopy(
+            next((around for kind, around in DISCOVERIES.items() if kind in path), {"file": {"path": "backends.yaml"}})
+        )
         return data
     if path[0] == "admin" and len(path) > 2:
         data["admin"] = {path[1]: admin_around(path)}
@@ -186,6 +191,8 @@ def config_with(path: tuple[Step, ...], value: Any) -> Config:
     if len(path) > 1 and path[-2] in ("basic_auth", "jwt", "forward_auth"):
         here.setdefault("enabled", False)  # else it is refused: a door that is open by mistake
     here[path[-1]] = value
+    if path[-2:] == ("dns", "type") and value == "srv":
+        del here["port"]  # SRV records have their own
     return config_of(data)
 
 

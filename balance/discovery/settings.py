@@ -13,7 +13,7 @@ class DnsDiscovery:
     type: str = "a"  # a, srv
     port: int = 0  # of `a`
     refresh_s: float = 30.0  # at most; a shorter TTL wins
-    servers: tuple[str, ...] = ()  # host:port; none: those of /etc/resolv.conf
+    resolvers: tuple[str, ...] = ()  # address:port; none: those of /etc/resolv.conf
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from balance.config.model import Config, PoolConfig
 from balance.config.reading.document import Path
 from balance.config.schema.hash_keys import HASHING
 from balance.config.schema.units import format_duration
+from balance.discovery.settings import Discovery, DnsDiscovery
 from balance.errors import Problem
 from balance.model import Address, Mode
 from balance.tls.settings import now_s
@@ -144,6 +145,10 @@ def _listeners(config: Config, paths: KeyPaths) -> Iterator[Finding]:
             )
 
 
+def _has_weights(discovery: Discovery) -> bool:
+    return isinstance(discovery.source, DnsDiscovery) and discovery.source.type == "srv"
+
+
 def _pools(config: Config, paths: KeyPaths) -> Iterator[Finding]:
     users_by_pool = users_of(config)
     for index, pool in enumerate(config.pools):
@@ -160,6 +165,12 @@ def _pools(config: Config, paths: KeyPaths) -> Iterator[Finding]:
             yield (
                 algorithm if paths.document.has(algorithm) else (*where, "backends"),
                 "round-robin looks at no weight but 0, and the weights differ; weighted-round-robin does",
+            )
+        if pool.algorithm == "round-robin" and pool.discovery is not None and _has_weights(pool.discovery):
+            algorithm = paths.pool(index, "load_balancer.algorithm")
+            yield (
+                algorithm if paths.document.has(algorithm) else where,
+                "round-robin looks at no weight but 0, and SRV records have weights; weighted-round-robin does",
             )
         yield from _sessions(index, pool, paths, is_fronted=bool(config.trusted_proxies))
         if pool.affinity.enabled and pool.affinity.mode == "redis" and not config.redis.url:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 from balance.config.reading.document import Document, Path
@@ -26,6 +27,7 @@ from balance.discovery.settings import (
 )
 
 Finding = tuple[Path, str]
+MIN_REFRESH_S = 0.1
 SOURCE_KEYS = ("dns", "file", "consul", "kubernetes")
 _WAYS = "file: {path: backends.yaml}"
 
@@ -77,6 +79,19 @@ def _paths(given: dict[str, Any], folder: str, name: str) -> dict[str, str]:
     return {name: os.path.join(folder, given[name])} if name in given else {}
 
 
+def _dns_errors(path: Path, section: DnsDiscoverySection, document: Document) -> Iterator[Finding]:
+    given = section.given()
+    is_srv, has_port = given.get("type") == "srv", document.has((*path, "port"))
+    if is_srv and has_port:
+        yield (*path, "port"), "has no effect with type: srv, whose records have ports of their own"
+    elif not is_srv and not has_port and not document.is_broken((*path, "type")):
+        yield path, "'port' is missing: records of addresses have none"
+    if given.get("refresh", MIN_REFRESH_S) < MIN_REFRESH_S:
+        yield (*path, "refresh"), f"is less than {MIN_REFRESH_S:g} s, which no resolver is asked"
+    if find_spec("aiodns") is None:
+        yield path, "needs a library: pip install 'balance[dns]'"
+
+
 def discovery_errors(root: RootSection, document: Document) -> Iterator[Finding]:
     """What is wrong with `discovery` of pools and at the top."""
     pools = root.pools or {}
@@ -85,6 +100,8 @@ def discovery_errors(root: RootSection, document: Document) -> Iterator[Finding]
     for path, section in places:
         if len(found := source_keys(section)) > 1:
             yield path, f"has {' and '.join(found)}; a pool has one source"
+        if isinstance(dns := section.given().get("dns"), DnsDiscoverySection):
+            yield from _dns_errors((*path, "dns"), dns, document)
     is_named_at_top = bool(source_keys(root.discovery))
     if root.pools is None:
         if root.discovery is not None and not is_named_at_top and not document.is_broken(("discovery",)):

@@ -57,6 +57,14 @@ def test_a_pool_has_its_own_source_or_the_one_at_the_top(text: str, found: dict[
         ("discovery: {file: {}}", "discovery.file: 'path' is missing"),
         ("discovery: {file: {path: x}, on_empty: never}", "discovery.on_empty: "),
         ("discovery: {file: {path: x}, hold: soon}", "discovery.hold: "),
+        ("discovery: {dns: {port: 80}}", "discovery.dns: 'name' is missing: "),
+        ("discovery: {dns: {name: app.test}}", "discovery.dns: 'port' is missing"),
+        ("pools: {p: {discovery: {dns: {name: app.test}}}}", "pools.p.discovery.dns: 'port' is missing"),
+        ("discovery: {dns: {name: app.test, port: 0}}", "discovery.dns.port: 0 is not in 1..65535"),
+        ("discovery: {dns: {name: app.test, type: srv, port: 80}}", "discovery.dns.port: has no effect with type: srv"),
+        ("discovery: {dns: {name: app.test, type: mx, port: 80}}", "discovery.dns.type: 'mx' is not one of a, srv"),
+        ("discovery: {dns: {name: app.test, port: 80, refresh: 1ms}}", "discovery.dns.refresh: is less than 0.1 s"),
+        ("discovery: {dns: {name: app.test, port: 80}, file: {path: x}}", "discovery: has dns and file; a pool has one source"),
     ],
 )  # fmt: skip
 def test_what_would_do_nothing_or_is_no_value_is_refused_with_its_place(text: str, problem: str) -> None:
@@ -70,7 +78,7 @@ def test_what_would_do_nothing_or_is_no_value_is_refused_with_its_place(text: st
     ("given", "section", "source"),
     [
         ("{name: a.example, port: 80}", DnsDiscoverySection, DnsDiscovery("a.example", port=80)),
-        ("{name: a, type: srv, refresh: 5s, servers: '127.0.0.1:53'}", DnsDiscoverySection,
+        ("{name: a, type: srv, refresh: 5s, resolvers: '127.0.0.1'}", DnsDiscoverySection,
          DnsDiscovery("a", "srv", 0, 5.0, ("127.0.0.1:53",))),
         ("{service: web}", ConsulDiscoverySection, ConsulDiscovery("web")),
         ("{service: web, tag: [a, b], datacenter: dc1, token: t, token_file: f, address: 'http://c:8500'}",

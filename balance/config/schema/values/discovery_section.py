@@ -6,22 +6,34 @@ from typing import Annotated
 
 from balance.config.schema import scalars as kind
 from balance.config.schema.section import Period, Section, Text, Timeout, key, one_or_list
+from balance.config.schema.values.discovery_values import DNS_NAME, RESOLVER
 
 _TAGS = one_or_list(kind.TEXT)
-_SERVERS = one_or_list(kind.TEXT)
+_RESOLVERS = one_or_list(RESOLVER)
 
 
 class DnsDiscoverySection(Section):
-    """Asks DNS. The TTL of an answer is kept, down to a floor."""
+    """Asks DNS for a name's records, again and again (pip install 'balance[dns]'). NXDOMAIN, and an answer without records, say
+    that there is nobody; a resolver that fails or is silent changes nothing."""
 
     section_name = "discovery.dns"
-    name: Text = key("The name that is looked up.", required=True)
-    type: Annotated[str, kind.choice("a", "srv")] = key(
-        "a: A and AAAA records, all with `port`. srv: SRV records with their ports, weights and priorities.", "a"
+    name: Annotated[str, DNS_NAME] = key(
+        "The name that is looked up. With a final dot it is complete; without, /etc/resolv.conf says which search domains are "
+        "tried first.",
+        required=True,
     )
-    port: Annotated[int, kind.integer(0, 65535)] = key("The port of every address (a).", 0)
-    refresh: Period = key("How often it is asked at least; a shorter TTL wins.", "30s")
-    servers: Annotated[list[Text], _SERVERS[0], _SERVERS[1]] = key("Whom to ask, as host:port. None: /etc/resolv.conf.", [])
+    type: Annotated[str, kind.choice("a", "srv")] = key(
+        "a: A and AAAA records, all with `port`. srv: SRV records, with their own ports; their weights are those of the "
+        "backends, and all priorities but the lowest are backups.",
+        "a",
+    )
+    port: Annotated[int, kind.integer(1, 65535)] = key("The port of every address (a).")
+    refresh: Period = key("How long an answer holds at most; where its TTL is shorter, that, but not less than 5 s.", "30s")
+    resolvers: Annotated[list[Annotated[str, RESOLVER]], _RESOLVERS[0], _RESOLVERS[1]] = key(
+        "Whom to ask: addresses, with a port where it is not 53; the next where one fails. For them a name is complete: "
+        "no search domains. Default: those of /etc/resolv.conf, which is read each time.",
+        [],
+    )
 
 
 class FileDiscoverySection(Section):
@@ -63,6 +75,7 @@ class DiscoverySection(Section):
     it is the default of every pool without a source and without backends; the other keys are those of every pool."""
 
     section_name = "discovery"
+    dns: DnsDiscoverySection = key("DNS: addresses, or SRV records.")
     file: FileDiscoverySection = key("A file that somebody else writes.")
     hold: Timeout = key(
         "An answer that says that there is nobody is not believed before; and a backend that is not found any more and comes "
