@@ -146,7 +146,7 @@ def unbound_command(folder: Path, port: int, records: Iterable[str]) -> list[str
     file.write_text(
         f"server:\n  interface: 127.0.0.1\n  port: {port}\n  do-daemonize: no\n  username: ''\n  chroot: ''\n"
         f"  directory: '{folder}'\n  pidfile: ''\n  use-syslog: no\n  do-not-query-localhost: no\n  num-threads: 1\n"
-        f"  local-zone: 'test.' static\n{data}\nremote-control:\n  control-enable: no\n"
+        f"  local-zone: '.' refuse\n  local-zone: 'test.' static\n{data}\nremote-control:\n  control-enable: no\n"
     )
     return [program("unbound"), "-d", "-c", str(file)]
 
@@ -157,7 +157,7 @@ def named_command(folder: Path, port: int, zone: str) -> list[str]:
     file = folder / "named.conf"
     file.write_text(
         f'options {{ directory "{folder}"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};'
-        f" pid-file none; session-keyfile none; recursion no; minimal-responses yes; max-udp-size 1232; }};\n"
+        f" pid-file none; session-keyfile none; recursion no; notify no; dnssec-validation no; minimal-responses yes; max-records-per-type 0; max-udp-size 1232; }};\n"
         f'controls {{ }};\nzone "test" {{ type primary; file "{folder}/test.zone"; }};\n'
     )
     return [program("named"), "-g", "-n", "1", "-c", str(file)]

@@ -12,8 +12,7 @@ from typing import Final
 from balance.discovery.answer import SourceFailure
 from balance.discovery.dns.lookup import Lookup, Status, failed
 
-# Stands for the answer of a family that is not there yet when the other one is.
-NOT_YET: Final = failed("no answer yet")
+NOT_YET: Final = failed("")  # stands for the answer of a family that is not there yet when the other one is
 
 
 @dataclass(frozen=True, slots=True)

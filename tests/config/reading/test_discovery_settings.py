@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from balance.config import load_text
+from balance.config.reading import discovery_settings
 from balance.config.reading.discovery_settings import discovery_of
 from balance.config.schema.values.discovery_section import (
     ConsulDiscoverySection,
@@ -72,6 +73,12 @@ def test_what_would_do_nothing_or_is_no_value_is_refused_with_its_place(text: st
         discoveries(text)
     (found,) = caught.value.problems
     assert f"{found.path}: {found.message}".startswith(problem)
+
+
+def test_library_that_is_not_there_is_named_with_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery_settings, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"2:18: discovery\.dns: needs a library: pip install 'balance\[dns\]'"):
+        discoveries("discovery: {dns: {name: app.test, port: 80}}")
 
 
 @pytest.mark.parametrize(

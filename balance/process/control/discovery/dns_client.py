@@ -17,10 +17,11 @@ from pycares import errno
 
 from balance.discovery.dns.lookup import NO_NAME, NO_RECORDS, Lookup, Record, RecordType, Service, failed, read_answer
 
-FIRST_TIMEOUT_S: Final = 1.5  # then the next resolver is asked, and in the second round it is twice that
+# Nobody waits for these answers, so patience costs nothing, while an answer that comes after it is lost to c-ares (envoy#42836).
+FIRST_TIMEOUT_S: Final = 3.0  # then the next resolver is asked, in the second round after up to twice that
 TRIES: Final = 2
-QUESTION_LIMIT_S: Final = 5.0
-LOOK_LIMIT_S: Final = 15.0  # a look with a thousand targets, of which nobody answers
+QUESTION_LIMIT_S: Final = 10.0
+LOOK_LIMIT_S: Final = 20.0  # a look with a thousand targets, of which nobody answers
 MAX_AT_ONCE: Final = 64  # what BIND, unbound and CoreDNS take from one client without dropping any
 
 # Neither search domains nor /etc/hosts nor $HOSTALIASES: the names that are asked for are complete.

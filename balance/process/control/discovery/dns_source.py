@@ -98,6 +98,7 @@ class DnsSource(Source):
             a = group.create_task(client.ask(name, RecordType.A))
             aaaa = group.create_task(client.ask(name, RecordType.AAAA))
             if early is not None:
+                await asyncio.wait((a, aaaa), return_when=asyncio.FIRST_COMPLETED)
                 done, late = await asyncio.wait((a, aaaa), timeout=OTHER_FAMILY_S)
                 if late and any(task.result().status is Status.FOUND for task in done):
                     so_far = merged(*(NOT_YET if task in late else task.result() for task in (a, aaaa)))
