@@ -155,9 +155,11 @@ def named_command(folder: Path, port: int, zone: str) -> list[str]:
     """A BIND with the zone `test`."""
     (folder / "test.zone").write_text(f"$TTL 60\n@ SOA ns root 1 60 60 60 5\n@ NS ns\nns A 127.0.0.1\n{zone}\n")
     file = folder / "named.conf"
-    file.write_text(
-        f'options {{ directory "{folder}"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};'
-        f" pid-file none; session-keyfile none; recursion no; notify no; dnssec-validation no; minimal-responses yes; max-records-per-type 0; max-udp-size 1232; }};\n"
-        f'controls {{ }};\nzone "test" {{ type primary; file "{folder}/test.zone"; }};\n'
+    options = (
+        f'directory "{folder}"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; pid-file none;',
+        "session-keyfile none; recursion no; notify no; dnssec-validation no; minimal-responses yes;",
+        "max-records-per-type 0; max-udp-size 1232;",
     )
+    zone = f'zone "test" {{ type primary; file "{folder}/test.zone"; }};'
+    file.write_text(f"options {{ {' '.join(options)} }};\ncontrols {{ }};\n{zone}\n")
     return [program("named"), "-g", "-n", "1", "-c", str(file)]

@@ -17,7 +17,7 @@ from pycares import errno
 
 from balance.discovery.dns.lookup import NO_NAME, NO_RECORDS, Lookup, Record, RecordType, Service, failed, read_answer
 
-# Nobody waits for these answers, so patience costs nothing, while an answer that comes after it is lost to c-ares (envoy#42836).
+# Nobody waits for these answers, so patience costs nothing; an answer that comes after it is lost to c-ares (envoy#42836).
 FIRST_TIMEOUT_S: Final = 3.0  # then the next resolver is asked, in the second round after up to twice that
 TRIES: Final = 2
 QUESTION_LIMIT_S: Final = 10.0
