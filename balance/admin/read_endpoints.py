@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from typing import Any
@@ -24,6 +25,7 @@ from balance.admin.sessions import session, sessions
 from balance.admin.state_view import StateView
 from balance.admin.status import duration, pools, status
 from balance.admin.supervisor_orders import GenerationInfo
+from balance.build_details import BuildDetails
 from balance.compression import accept_encoding
 from balance.config.overrides.redacted import redacted
 from balance.health.readiness import not_ready_reasons, unhealthy_reasons
@@ -50,9 +52,10 @@ class ReadEndpoints:
         return _probe_response("not ready" if reasons else "ready", reasons)
 
     async def version(self, request: Request) -> Response:
-        """The version, and the uptime."""
+        """The version, the uptime, and of an image its build."""
         uptime_s = time.time() - self._view.started_at
-        return reply({"name": "balance", "version": VERSION, "python": platform.python_version(), "uptime": duration(uptime_s)})
+        document: dict[str, Any] = {"name": "balance", "version": VERSION, "python": platform.python_version()}
+        return reply(document | {"uptime": duration(uptime_s), "build": BuildDetails.of(os.environ)._asdict()})
 
     async def status(self, request: Request) -> Response:
         """The overview."""

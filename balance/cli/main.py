@@ -9,13 +9,16 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from types import FrameType
 from typing import NamedTuple, NoReturn
 
 import click
 
+from balance.build_details import BuildDetails
 from balance.cli.streams import ensure_standard_streams
 from balance.errors import BalanceError
 from balance.version import VERSION
@@ -35,6 +38,7 @@ COMMANDS = {
     "validate": CommandEntry("balance.cli.validate:validate_command", "Check configuration files; name every error."),
     "demo": CommandEntry("balance.cli.demo:demo_command", "Three backends and the balancer, with nothing to set up."),
     "backend": CommandEntry("balance.cli.test_backend.command:backend_command", "Run a small HTTP server to balance over."),
+    "healthcheck": CommandEntry("balance.cli.healthcheck:healthcheck_command", "Whether the instance here is healthy."),
     "explain": CommandEntry("balance.cli.explain.command:explain_command", "What a word of the logs and metrics means."),
     # What follows talks to a running instance.
     "status": CommandEntry("balance.cli.admin.status_commands:status_command", "How it is doing: processes, listeners, pools."),
@@ -66,6 +70,11 @@ COMMANDS = {
 }
 
 
+def _end(signum: int, frame: FrameType | None) -> NoReturn:
+    """As the signal would have ended any other process; what serves catches it by itself later."""
+    os._exit(128 + signum)
+
+
 class LazyGroup(click.Group):
     """A click group over COMMANDS."""
 
@@ -94,6 +103,10 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
 
 
+_BUILD = str(BuildDetails.of(os.environ))
+_VERSION_TEXT = f"{VERSION} ({_BUILD})" if _BUILD else VERSION
+
+
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -104,13 +117,15 @@ Examples:
   balance serve --listen :8000 --backend 127.0.0.1:9001 --backend 127.0.0.1:9002
 """,
 )
-@click.version_option(VERSION, prog_name="balance", message="%(prog)s %(version)s")
+@click.version_option(_VERSION_TEXT, prog_name="balance", message="%(prog)s %(version)s")
 def cli() -> None:
     """A TCP and HTTP load balancer. `balance COMMAND --help` says more about a command."""
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit. Errors are a line on stderr, never a traceback."""
+    if os.getpid() == 1:  # the kernel keeps SIGTERM from process 1 until it has a handler: `docker stop` would be in vain
+        signal.signal(signal.SIGTERM, _end)
     sys.exit(run(cli, args))
 
 

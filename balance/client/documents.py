@@ -20,6 +20,15 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class Build:
+    """What an image says of how it was built; elsewhere nothing is known."""
+
+    version: str | None = None
+    git_commit: str | None = None
+    build_time: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """What runs there."""
 
@@ -27,6 +36,7 @@ class Version:
     version: str
     python: str
     uptime: str
+    build: Build | None = None
 
 
 @dataclass(frozen=True, slots=True)

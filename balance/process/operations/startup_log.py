@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 import platform
 from collections.abc import Iterable, Iterator
 
+from balance.build_details import BuildDetails
 from balance.config.fault_ends import fault_end_s, utc_text
 from balance.config.model import Config, PoolConfig
 from balance.model import Address
@@ -18,7 +20,8 @@ MAX_WARNINGS = 50
 def lines(config: Config, listen_sockets: ListenSockets, now_s: float) -> Iterator[str]:
     """The lines, in order. `now_s` is in seconds since the epoch."""
     source = f", configuration {config.source}" if config.source else ""
-    yield f"balance {VERSION}{source}, Python {platform.python_version()}"
+    build = str(BuildDetails.of(os.environ))
+    yield f"balance {VERSION}{source}, Python {platform.python_version()}{', ' + build if build else ''}"
     by_name = {listener.name: listener for listener in config.listeners}
     for listen_address in listen_sockets.listeners:
         listener = by_name[listen_address.listener]
