@@ -161,6 +161,13 @@ def test_the_file_says_where(tmp_path: Path, text: str, places: list[str]) -> No
     assert [str(each) for each in find_places(str(file), None, {"PORT": "1234"})] == places
 
 
+def test_without_any_port_nothing_is_unhealthy(say: Say, tmp_path: Path) -> None:
+    """poweradmin 851: a container whose admin port is switched off was unhealthy for ever."""
+    file = tmp_path / "balance.yaml"
+    file.write_text("admin: {enabled: false}")
+    assert say("--config", str(file))[0] == 0
+
+
 def test_without_a_file_it_is_the_usual_address_and_the_environment_may_say_another() -> None:
     assert [str(each) for each in find_places("/nowhere/x.yaml", None, {})] == ["127.0.0.1:9090"]
     assert [str(each) for each in find_places(None, None, {"BALANCE_ADMIN": ":1"})] == ["127.0.0.1:1"]

@@ -21,10 +21,9 @@ class Container:
     def __init__(
         self, root: Path, command: Sequence[str], environ: Mapping[str, str], uid: int = 10001, gid: int = 10001, **options: Any
     ) -> None:
+        options.setdefault("tmpfs", ("/dev/shm",))
         self.environ, self.uid, self.gid = dict(environ), uid, gid
-        entered = entering(
-            root, command, environ, uid=uid, gid=gid, is_read_only=True, has_own_network=True, tmpfs=("/dev/shm",), **options
-        )
+        entered = entering(root, command, environ, uid=uid, gid=gid, is_read_only=True, has_own_network=True, **options)
         self.process = subprocess.Popen(
             entered, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         )

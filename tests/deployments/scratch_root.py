@@ -1,8 +1,8 @@
-"""What the Dockerfile's steps make, without Docker: a folder for each stage, over a base like python:slim of this machine's files.
+"""What the Dockerfile's steps make, without Docker: a folder for each stage, over a base like python:slim of files of this machine.
 
-The base has an interpreter below /usr/local, a shell, the core utilities and the libraries that they name, and nothing else: what a
-step or the program needs besides has to come from a step. A container of it has namespaces of its own for processes, mounts and the
-network, and no capability.
+The base has an interpreter below /usr/local, a shell, the core utilities and the libraries that they name, and nothing else: what
+a step or the program needs besides has to come from a step. A container of it has namespaces of its own for processes, mounts and
+the network, and no capability.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ from pathlib import Path
 from dockerfile import Ignored, Stage, substituted
 
 TOOLS = ("sh", "cat", "chmod", "cp", "env", "id", "ls", "mkdir", "rm", "sleep", "touch")
-LIBRARIES = ("libstdc++.so.6", "libgcc_s.so.1")  # of the base image, by apt
+# Of the base image besides: libc6 whole, and what apt itself needs.
+LIBRARIES = {
+    "libanl.so.1", "libdl.so.2", "libgcc_s.so.1", "libnss_dns.so.2", "libnss_files.so.2", "libpthread.so.0", "libresolv.so.2",
+    "librt.so.1", "libstdc++.so.6", "libutil.so.1",
+}  # fmt: skip
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 RESOLVING = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf")
 INTERPRETER = Path(os.path.realpath(sys.executable))
@@ -26,7 +30,7 @@ PREFIX = Path(sys.base_prefix)
 
 # In namespaces of its own, process 1: mounts what a container has, gives up what a container has not, and becomes the program.
 ENTER = """
-import ctypes, fcntl, json, os, socket, struct, sys
+import ctypes, fcntl, json, os, socket, struct, sys, warnings
 told = json.loads(sys.argv[1])
 libc = ctypes.CDLL(None, use_errno=True)
 def mount(source, target, kind, flags, data=None):
@@ -74,6 +78,8 @@ def base(folder: Path) -> Path:
         (folder / name).chmod(0o1777)
     for name in ("null", "zero", "random", "urandom"):
         (folder / "dev" / name).touch()
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        (folder / "dev" / name).symlink_to(f"/proc/self/fd/{number}")
     (folder / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/nonexistent:/bin/false\n")
     (folder / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
     tools = [Path(os.path.realpath(shutil.which(name) or name)) for name in TOOLS]
@@ -83,12 +89,15 @@ def base(folder: Path) -> Path:
     said = subprocess.run(["ldd", *tools, INTERPRETER, *extensions], capture_output=True, text=True).stdout
     cache = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True).stdout
     said += "".join(line for line in cache.splitlines(keepends=True) if line.split()[:1] and line.split()[0] in LIBRARIES)
-    for library in {Path(each) for each in re.findall(r"(?:=> |^\t)(/\S+?)(?: \(|$)", said, re.MULTILINE)}:
-        if PREFIX not in library.parents and "x32" not in str(library) and "lib32" not in str(library):
-            target = folder / "usr" / str(library).removeprefix("/usr").lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.exists():
-                shutil.copy(library, target)
+    libraries = {Path(each) for each in re.findall(r"(?:=> |^\t)(/\S+?)(?: \(|$)", said, re.MULTILINE)}
+    usual = next(each.parent for each in libraries if each.name == "libc.so.6")
+    for library in libraries:
+        # Of the interpreter's own one the image has the folder in ld.so.conf.
+        place = usual / library.name if PREFIX in library.parents else library
+        target = folder / "usr" / str(place).removeprefix("/usr").lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if "lib32" not in str(library) and not target.exists():
+            shutil.copy(library, target)
     for file in (CERTIFICATES, *RESOLVING):
         if os.path.exists(file):
             (folder / file.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)

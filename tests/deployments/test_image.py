@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from container import Container
-from dockerfile import ROOT, Ignored, Stage, health_check, stages
+from dockerfile import ROOT, Ignored, health_check, stages
 from instance_process import until
 from scratch_root import ImageBuilder
 from server_processes import program
@@ -55,7 +55,9 @@ def _classifiers() -> list[str]:
 
 
 def test_packages_come_by_their_hashes_alone() -> None:
-    installs = [part for each in STAGES[0].instructions if each.name == "RUN" for part in each.text.split("&&") if "pip" in part]
+    installs = [
+        part for each in STAGES[0].instructions if each.name == "RUN" for part in each.text.split("&&") if "pip" in part
+    ]
     from_index = [each for each in installs if "--no-index" not in each and "wheel --no" not in each and " install " in each]
     assert len(from_index) == 2
     assert all("--require-hashes" in each and "--only-binary :all:" in each for each in from_index)
@@ -267,6 +269,55 @@ def test_as_process_1_it_reaps_whom_it_did_not_start(built: ImageBuilder, starte
     container.ended()
 
 
-def test_every_stage_is_tried() -> None:
-    assert isinstance(LAST, Stage)
-    assert len(STAGES) == 2
+SAYING = "mode: http\nworkers: 1\nhttp: {routes: [{respond: {status: 200, body: hi}}]}\n"
+
+
+def mounted(folder: Path, text: str) -> dict[str, object]:
+    """The option that mounts a configuration."""
+    file = folder / "balance.yaml"
+    file.write_text(text)
+    file.chmod(0o644)
+    return {"volumes": [(str(file), "/etc/balance/config.yaml")]}
+
+
+@BUILT
+@needs_root
+def test_logs_go_to_the_devices_of_the_container(built: ImageBuilder, started: list[Container], tmp_path: Path) -> None:
+    """moby 6880: /dev/stdout is a pipe of root's, and opening it is refused to anybody else."""
+    outputs = "listen: ':8080'\nlogging: {output: /dev/stderr, access_log: {enabled: true, output: /dev/stdout}}\n"
+    container = start(built, started, **mounted(tmp_path, SAYING + outputs)).ready()
+    assert container.ask("http://127.0.0.1:8080/seen") == (200, "hi")
+    until(lambda: "/seen" in container.log, lambda: container.log)
+
+
+@BUILT
+@needs_root
+@pytest.mark.parametrize(
+    ("listen", "said"),
+    [
+        ("unix:/run/balance/app.sock", "/run/balance/app.sock"),  # no such folder in the image
+        ("unix:/tmp/app.sock", "/tmp/app.sock"),  # a read-only one
+        (":80", ":80"),  # Docker lets everybody bind it, Kubernetes' runtimes only since lately
+    ],
+)
+def test_what_it_may_not_open_is_named_in_a_line(
+    built: ImageBuilder, started: list[Container], tmp_path: Path, listen: str, said: str
+) -> None:
+    """S46."""
+    container = start(built, started, **mounted(tmp_path, f"{SAYING}listen: '{listen}'\n"))
+    assert container.ended() == 1
+    assert len([line for line in container.lines if said in line and line.startswith("balance: ")]) == 1
+    assert "Traceback" not in container.log
+
+
+@BUILT
+@needs_root
+def test_sockets_are_in_a_folder_that_is_mounted_and_the_health_check_finds_them(
+    built: ImageBuilder, started: list[Container], tmp_path: Path
+) -> None:
+    """S46: `--tmpfs /tmp`."""
+    text = f"{SAYING}listen: 'unix:/tmp/app.sock'\nadmin: {{listen: 'unix:/tmp/admin.sock'}}\n"
+    container = start(built, started, tmpfs=("/dev/shm", "/tmp"), **mounted(tmp_path, text)).ready()
+    assert container.exec(*health_check(LAST)).stdout == "healthy\n"  # where the admin port has moved to, traefik 3256
+    container.signal(signal.SIGINT)
+    assert container.ended() == 0
