@@ -1,8 +1,8 @@
 """What the Dockerfile's steps make, without Docker: a folder for each stage, over a base of files of this machine.
 
-The base is like python:slim: an interpreter below /usr/local, a shell, the core utilities and the libraries that they name. What
-a step or the program needs besides has to come from a step. A container of it has namespaces of its own for processes, mounts
-and the network, and no capability.
+The base is like python:slim: an interpreter below /usr/local, a shell, the core utilities and the libraries that they name.
+What a step or the program needs besides has to come from a step. A container of it has namespaces of its own for processes,
+mounts and the network, and no capability.
 """
 
 from __future__ import annotations
