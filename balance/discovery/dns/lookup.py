@@ -85,12 +85,17 @@ def read_answer(question: str, kind: RecordType, records: Sequence[Record]) -> L
     nothing, least of all that there is nobody.
     """
     name = canonical(question)
-    aliases = {canonical(record.name): record for record in records if record.type == RecordType.CNAME}
+    by_name: dict[str, list[Record]] = {}
+    aliases: dict[str, Record] = {}
+    for record in records:
+        if record.type == RecordType.CNAME:
+            aliases[canonical(record.name)] = record
+        elif record.type == kind:
+            by_name.setdefault(canonical(record.name), []).append(record)
     seen = {name}
     ttl = MAX_TTL
     while True:
-        found = [record for record in records if record.type == kind and canonical(record.name) == name]
-        if found:
+        if found := by_name.get(name):
             ttl = min([ttl, *(_ttl(record) for record in found)])
             return _usable(list(dict.fromkeys(record.data for record in found)), ttl)
         alias = aliases.get(name)

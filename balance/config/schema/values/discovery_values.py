@@ -57,6 +57,8 @@ def _resolver(value: object) -> str:
         ) from None
     if percent and (address.version == 4 or not re.fullmatch(r"[A-Za-z0-9_.-]{1,15}", interface)):
         raise ValueError(f"{display(text)}: {display(interface)} is no interface")
+    if address.version == 6 and address.is_link_local and not percent:
+        raise ValueError(f"{display(text)} is the address of an interface: write which, as in {address}%eth0")
     shown = f"[{address}]" if address.version == 6 else f"{address}"
     return f"{shown}:{int(port)}" + (f"%{interface}" if percent else "")
 

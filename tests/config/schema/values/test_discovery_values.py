@@ -72,6 +72,7 @@ WRONG_RESOLVERS = [
     ("10.0.0.2:", "not a port"),
     ("10.0.0.2:65536", "not a port"),
     ("10.0.0.2%eth0", "is no interface"),
+    ("fe80::1", "write which, as in fe80::1%eth0"),
     ("fe80::1%", "is no interface"),
     ("fe80::1%a,10.0.0.1", "is no interface"),
     ("10.0.0.2,10.0.0.3", "not the address of a resolver"),
