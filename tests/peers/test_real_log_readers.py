@@ -189,7 +189,10 @@ def test_rsyslog_that_is_restarted_gets_every_message(serve: Callable[..., Insta
         reader.stop()
 
 
-@pytest.mark.parametrize("how", ["create\npostrotate\nkill -HUP {pid}\nendscript", "create", "copytruncate"])
+SHIPPED = (Path(__file__).parents[2] / "deployments" / "systemd" / "balance.logrotate").read_text()
+
+
+@pytest.mark.parametrize("how", ["SHIPPED", "create\npostrotate\nkill -HUP {pid}\nendscript", "create", "copytruncate"])
 def test_logrotate_loses_no_line_of_either_log(
     how: str, serve: Callable[..., Instance], tmp_path: Path, origin: Origin
 ) -> None:
@@ -200,14 +203,21 @@ def test_logrotate_loses_no_line_of_either_log(
     instance = serve(own=str(own), output=str(access))
     until(lambda: own.exists() and "is served" in own.read_text(), "the log in a file")
     conf = tmp_path / "logrotate.conf"
-    conf.write_text(f"{logs}/*.log {{\nrotate 3\nsharedscripts\n{how.format(pid=instance.process.pid)}\n}}\n")
+    text = f"{logs}/*.log {{\nrotate 3\nsharedscripts\n{how.format(pid=instance.process.pid)}\n}}\n"
+    if how == "SHIPPED":  # the file of deployments/systemd, with a process in place of systemd's service
+        text = SHIPPED.replace("/var/log/balance", str(logs))
+        text = text.replace(
+            "! systemctl --quiet is-active balance || systemctl reload balance", f"kill -HUP {instance.process.pid}"
+        )
+        assert text.count(str(instance.process.pid)) == 1
+    conf.write_text(text)
     conf.chmod(0o644)
     count = ask_all(instance)
     until(lambda: access.read_text().count("\n") == count, "the lines before")
     command = [program("logrotate"), "--force", "--state", str(tmp_path / "state"), str(conf)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    if "HUP" in how:
+    if "HUP" in text:
         until(lambda: own.exists() and "nothing changed" in own.read_text(), "a line in the new log")
 
     def lines_after() -> bool:
