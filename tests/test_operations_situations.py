@@ -20,19 +20,34 @@ TESTS = Path(__file__).resolve().parent
 NUMBERS = {*range(1, 18), *range(40, 51)}
 
 # Numbers whose part has not landed. Who lands it writes the row and takes the number out; in the end there is none.
-MISSING = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 40, 41, 42, 43, 45, 47, 48, 49, 50}
+MISSING = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 40, 41, 45, 49, 50}
 
 SITUATIONS: dict[int, tuple[str, str]] = {
     44: ("half a CPU of 64: one worker, by the cgroup's quota", """
         config/test_cpus.py::the_smallest_bound_holds_and_is_never_below_one
         config/test_cpus.py::version_2_quotas_of_the_group_and_of_those_above_it
         config/test_cpus.py::version_2_quota_where_the_path_is_not_visible_from_inside
-        config/test_cpus.py::version_1_quota_and_its_minus_one"""),
+        config/test_cpus.py::version_1_quota_and_its_minus_one
+        kubernetes/test_manifests.py::the_cpu_limit_makes_the_workers"""),
     46: ("sockets on a read-only root: their directory, mode, stale files, names that are too long", """
         process/sockets/test_listen_address.py::a_unix_socket_is_open_to_owner_and_group_and_gone_afterwards
         process/sockets/test_listen_address.py::a_socket_file_that_nobody_answers_on_is_replaced
         process/sockets/test_listen_address.py::what_cannot_be_listened_on_is_named_with_the_reason
-        test_model.py::wrong_address_is_quoted_with_what_is_allowed"""),
+        test_model.py::wrong_address_is_quoted_with_what_is_allowed
+        kubernetes/test_manifests.py::a_pod_is_nobody_and_writes_nowhere"""),
+    42: ("an autoscaler and `replicas` in the manifest: one of them says how many", """
+        kubernetes/test_manifests.py::the_number_of_pods_has_one_owner"""),
+    43: ("a rolling update: readiness, preStop, drain and grace add up; all backends down restarts nobody", """
+        kubernetes/test_shutdown_numbers.py::what_a_stop_takes_is_below_what_the_kubelet_gives
+        kubernetes/test_shutdown_numbers.py::whoever_asks_sees_that_a_pod_is_not_ready_while_it_still_serves
+        kubernetes/test_rolling_update.py::nothing_is_lost_while_a_pod_is_replaced
+        kubernetes/test_rolling_update.py::with_every_backend_down_a_pod_is_not_restarted"""),
+    47: ("a disruption budget that lets no node drain", """
+        kubernetes/test_manifests.py::a_node_s_drain_ends"""),
+    48: ("policies that cut off names and APIs; a ServiceMonitor that finds nothing", """
+        kubernetes/test_manifests.py::what_a_pod_has_to_reach_it_may_reach
+        kubernetes/test_manifests.py::a_component_opens_the_way_to_what_it_is_for
+        kubernetes/test_manifests.py::prometheus_finds_the_pods"""),
 }  # fmt: skip
 
 SENTENCE = re.compile(r'(docs/\w+\.md|README\.md): "(.+)"')
