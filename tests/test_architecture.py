@@ -85,6 +85,8 @@ TESTED_ELSEWHERE = {
     "config/reading/security_files": "config/checking/test_security_errors.py",
     "config/schema/section": "config/schema/test_schema.py",
     "config/schema/transform_sections": "config/test_route_build.py",
+    "cli/bench/children": "cli/bench/test_bench_command.py",
+    "cli/bench/worker": "cli/bench/test_bench_command.py",
     "cli/test_backend/pages": "cli/test_backend/test_test_backend_command.py",
     "cli/test_backend/server": "cli/test_backend/test_test_backend_command.py",
     "config/common_model": "config/test_config_model.py",

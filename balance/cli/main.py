@@ -40,6 +40,8 @@ COMMANDS = {
     "backend": CommandEntry("balance.cli.test_backend.command:backend_command", "Run a small HTTP server to balance over."),
     "healthcheck": CommandEntry("balance.cli.healthcheck:healthcheck_command", "Whether the instance here is healthy."),
     "explain": CommandEntry("balance.cli.explain.command:explain_command", "What a word of the logs and metrics means."),
+    "tcp-bench": CommandEntry("balance.cli.bench.command:tcp_bench_command", "How much a TCP server can take."),
+    "latency-test": CommandEntry("balance.cli.bench.command:latency_test_command", "How long a server lets clients wait."),
     # What follows talks to a running instance.
     "status": CommandEntry("balance.cli.admin.status_commands:status_command", "How it is doing: processes, listeners, pools."),
     "backends": CommandEntry("balance.cli.admin.status_commands:backends_command", "How every backend stands, and why."),
