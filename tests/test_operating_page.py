@@ -8,7 +8,7 @@ from pathlib import Path
 from balance.cli.main import COMMANDS
 
 TEXT = (Path(__file__).parents[1] / "docs" / "OPERATING.md").read_text()
-NOT_OF_A_RUNNING_INSTANCE = ("serve", "validate", "demo", "backend", "explain")
+NOT_OF_A_RUNNING_INSTANCE = ("serve", "validate", "demo", "backend", "explain", "tcp-bench", "latency-test")
 
 
 def test_every_line_says_something() -> None:
