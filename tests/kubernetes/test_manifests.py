@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import rendered_manifests as manifests
+import yaml
 from rendered_manifests import FOLDER, ROOT, TARGETS, Manifest
 
 from balance.admin.application import HEALTH_PATHS, METRICS_PATHS, READY_PATHS
@@ -167,6 +170,22 @@ def test_a_pod_is_nobody_and_writes_nowhere(target: str) -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_no_secret_is_in_the_manifests(target: str) -> None:
     assert manifests.of_kind(target, "Secret") == []
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl")
+def test_another_configuration_is_another_rollout(tmp_path: Path) -> None:
+    """helm#2610, kgateway#8733: a ConfigMap that changes and pods that never know."""
+    shutil.copytree(FOLDER, tmp_path / "kubernetes")
+    text = tmp_path / "kubernetes" / "base" / "config.yaml"
+    text.write_text(text.read_text().replace("drain: 20s", "drain: 21s"))
+    done = subprocess.run(["kubectl", "kustomize", str(text.parent)], capture_output=True, text=True, check=True)
+    (other,) = (each for each in yaml.safe_load_all(done.stdout) if each["kind"] == "Deployment")
+    names = [
+        next(each["configMap"]["name"] for each in spec["volumes"] if "configMap" in each)
+        for spec in (manifests.pod("base"), other["spec"]["template"]["spec"])
+    ]
+    assert names[0] != names[1]
+    assert all(name.startswith("balance-") for name in names)
 
 
 @pytest.mark.parametrize("target", TARGETS)

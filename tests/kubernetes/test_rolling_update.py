@@ -30,7 +30,7 @@ def free_port() -> int:
 class Pod:
     """An instance with the configuration of the ConfigMap, at ports of its own."""
 
-    def __init__(self, folder: Path, backends: list[str], delay_s: float, more: str = "", workers: int = 1) -> None:
+    def __init__(self, folder: Path, backends: list[str], delay_s: float, workers: int = 1) -> None:
         self.port, self.probe_port = free_port(), free_port()
         text = manifests.local_configuration("base", folder)
         listed = "".join(f'  - {{address: "{address}"}}\n' for address in backends)
@@ -41,12 +41,13 @@ class Pod:
             ('listen: ":9091"', f'listen: "127.0.0.1:{self.probe_port}"'),
             ('"127.0.0.1:9090"', "127.0.0.1:0"),
             ("workers: auto", f"workers: {workers}"),
+            ("interval: 5s, timeout: 2s", "interval: 200ms, timeout: 150ms, jitter: 0"),
             ("delay: 5s", f"delay: {delay_s * 1000:.0f}ms"),
             ("format: json\n  access_log: {enabled: true, format: json, output: stdout}", "level: info"),
         ):
             assert old in text, old
             text = text.replace(old, new, 1)
-        self.instance = Instance(folder, text + more)
+        self.instance = Instance(folder, text)
 
     def asked(self, probe: str) -> int:
         """The status of a probe; 0 where nobody answers."""
@@ -103,11 +104,17 @@ def rolled(load: LaggingLoad, pods: list[Pod], folder: Path, pre_stop_s: float, 
         load.flow(5)
     old.instance.process.send_signal(signal.SIGTERM)
     seen: set[int] = set()
+    seen_alive = False
     while time.monotonic() < known:
         seen.add(old.asked("readinessProbe"))
         time.sleep(0.05)
     load.endpoints = [pods[1].port]
+    while old.instance.process.poll() is None and (alive := old.asked("livenessProbe")):
+        assert alive == 200, "a process that drains is no reason to kill it"
+        seen_alive = True
+        time.sleep(0.05)
     if delay_s:
+        assert seen_alive
         assert 503 in seen, "the probe has not seen that it stops"
         assert 0 not in seen, "the probe has found nobody"
     grace_s = manifests.pod("base")["terminationGracePeriodSeconds"]
@@ -116,8 +123,14 @@ def rolled(load: LaggingLoad, pods: list[Pod], folder: Path, pre_stop_s: float, 
     load.flow(100)
 
 
-def test_nothing_is_lost_while_a_pod_is_replaced(pods: list[Pod], tmp_path: Path) -> None:
-    """S43"""
+def test_nothing_is_lost_while_a_pod_is_replaced(pods: list[Pod], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S43, with connections that stay open, as those of cloud balancers (traefik-helm-chart#450), and readiness that is kept
+    until the delay of preStop is over (envoyproxy/gateway#9210). The variables are those that a cluster makes of Services
+    (dify#539, cloud-on-k8s#1987)."""
+    for name in ("BALANCE", "BALANCE_ADMIN", "BALANCE_METRICS"):
+        monkeypatch.setenv(f"{name}_PORT", "tcp://10.0.0.1:80")
+        monkeypatch.setenv(f"{name}_SERVICE_HOST", "10.0.0.1")
+        monkeypatch.setenv(f"{name}_SERVICE_PORT", "80")
     pre_stop_s = manifests.container("base")["lifecycle"]["preStop"]["sleep"]["seconds"] / SCALE
     with LaggingLoad() as load:
         rolled(load, pods, tmp_path, pre_stop_s, delay_s=1.0, lag_s=pre_stop_s + 0.7)
@@ -136,8 +149,7 @@ def test_without_the_delays_requests_are_lost_so_this_would_be_seen(pods: list[P
 
 def test_with_every_backend_down_a_pod_is_not_restarted(pods: list[Pod], tmp_path: Path) -> None:
     """S43: liveness is of the process alone."""
-    more = "health_check: {enabled: true, type: tcp, interval: 100ms, unhealthy_threshold: 1}\n"
-    pods.append(Pod(tmp_path, [f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"], 0.0, more))
+    pods.append(Pod(tmp_path, [f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"], 0.0))
     pod = pods[0]
     until(lambda: pod.asked("readinessProbe") == 503 and pod.asked("startupProbe") == 200, lambda: pod.instance.log)
     pod.instance.saying("backend-1 .* is unhealthy")
