@@ -74,6 +74,7 @@ PROGRAMS = {
     "rsyslogd": "rsyslog",
     "unbound": "unbound",
     "valgrind": "valgrind",
+    "wget": "wget",
     "wrk": "wrk",
 }
 POSTGRESQL = "/usr/lib/postgresql/*/bin"  # where Debian keeps its server, on nobody's path
