@@ -75,6 +75,8 @@ def is_drained(view: StateView, active: int) -> bool:
 
 def waiting(pool: PoolConfig, view: StateView, totals: Totals) -> int:
     """How many requests are queued for the pool."""
+    if not pool.backends:
+        return 0
     return totals.cell(counters.block(view.slots[pool.name, pool.backends[0].name]) + counters.WAITING)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from balance.admin.dashboard.state.recorder import Recorder
+from balance.admin.discovery import DiscoveryView, why_nobody
 from balance.admin.events.history import EventLog
 from balance.admin.metrics.totals import Totals
 from balance.admin.supervisor_orders import FailedReload, GenerationInfo, Order, OrderResult, ReloadResult
@@ -104,6 +105,7 @@ class StateView:
     generations: Callable[[], Sequence[GenerationInfo]] = tuple  # the history, oldest first
     events: EventLog = field(default_factory=EventLog)
     key_states: Callable[[], KeyStates] = dict  # what is known of keys of tokens by URL
+    discovery: Callable[[], Mapping[str, DiscoveryView]] = dict  # by pool
     names: Mapping[int, tuple[str, str]] = field(default_factory=dict)  # (pool, backend) by slot, removed ones included
     shared: dict[str, object] = field(default_factory=dict)  # what the servers on this view have in common
     failed_reloads: deque[FailedReload] = field(default_factory=lambda: deque(maxlen=MAX_FAILED_RELOADS))  # oldest first
@@ -126,11 +128,13 @@ class StateView:
 
     def pool_states(self) -> list[PoolStates]:
         """The input of the readiness decision."""
+        found = self.discovery() if any(pool.discovery is not None for pool in self.config.pools) else {}
         return [
             PoolStates(
                 pool.name,
                 pool.health_check.enabled,
                 [self.board.state(self.slots[pool.name, backend.name])[0] for backend in pool.backends if backend.weight],
+                *([why_nobody(pool, found.get(pool.name))] if not pool.backends else []),
             )
             for pool in self.config.pools
         ]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from balance.admin.backends import backend, waiting
+from balance.admin.discovery import DiscoveryView, discovery_document
 from balance.admin.metrics import processes
 from balance.admin.metrics.shared_limits import shared_limits
 from balance.admin.metrics.totals import Totals
@@ -93,8 +94,10 @@ def pools(view: StateView, now: float, now_us: int) -> list[dict[str, Any]]:
     backends: dict[str, list[BackendView]] = {pool.name: [] for pool in view.config.pools}
     for backend_view in view.backends():
         backends[backend_view.pool.name].append(backend_view)
-    series = totals.series()
-    return [_pool(pool, backends[pool.name], view, totals, series, now, now_us) for pool in view.config.pools]
+    series, found = totals.series(), view.discovery()
+    return [
+        _pool(pool, backends[pool.name], view, totals, series, now, now_us, found.get(pool.name)) for pool in view.config.pools
+    ]
 
 
 def sessions_active(view: StateView, totals: Totals) -> int:
@@ -151,6 +154,7 @@ def _pool(
     series: Mapping[tuple[int, int, int, int], int],
     now: float,
     now_us: int,
+    discovery: DiscoveryView | None,
 ) -> dict[str, Any]:
     blocks = {backend_view.slot: counters.block(backend_view.slot) for backend_view in backends}
     primaries = (
@@ -167,5 +171,6 @@ def _pool(
         "sessions": sum(totals.cell(block + counters.TCP_SESSIONS) for block in blocks.values()),
         "ready": sum(backend_view.state.is_ready for backend_view in backends if backend_view.backend.weight),
         "panicking": is_panic(primaries, pool.health_check.panic_threshold, backups),
+        "discovery": discovery_document(discovery, now),
         "backends": [backend(backend_view, view, totals, now, now_us) for backend_view in backends],
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from balance.config.model import Config
 from balance.config.overrides.runtime_overrides import RuntimeChange
+from balance.discovery.discovered_pool import DiscoveredPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,17 @@ class ChangeBackends:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeDiscovered:
+    """Lay these sets over the configuration, in place of those of the same pools."""
+
+    sets: tuple[DiscoveredPool, ...]
+
+    @property
+    def dry_run(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
 class Restart:
     """Rolling restart of the workers."""
 
@@ -43,7 +55,7 @@ class Stop:
     """Drain and exit, as SIGTERM does."""
 
 
-Order = Reload | ChangeBackends | Restart | Upgrade | Stop
+Order = Reload | ChangeBackends | ChangeDiscovered | Restart | Upgrade | Stop
 
 
 class ReloadResult(enum.IntEnum):
@@ -90,3 +102,4 @@ class GenerationInfo:
     config: Config
     is_current: bool
     summary: str = ""  # what differs from the one before, in a few words
+    base: int = 0  # the number that an order or a file has made it with; what discovery finds since makes no entry of its own

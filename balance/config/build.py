@@ -40,7 +40,7 @@ from balance.config.overlay import access_lists_of, overlay, picked, protection_
 from balance.config.overrides.runtime_overrides import DEFAULT_POOL
 from balance.config.rate_limit_build import rate_limit_of
 from balance.config.reading.admin_settings import admin_of
-from balance.config.reading.discovery_settings import discovery_of, source_keys
+from balance.config.reading.discovery_settings import discovery_of, source_keys, takes_top
 from balance.config.reading.document import Document, Path
 from balance.config.reading.tls_settings import backend_tls, redirect_port, server_tls, sni_routes
 from balance.config.route_build import (
@@ -128,7 +128,7 @@ def build(
             root,
             pool,
             backend_tls(to_backends, pool.tls, pems or {}, folder),
-            discovery_of(root.discovery, pool.discovery, folder, takes_top=_takes_top(path, pool)),
+            discovery_of(root.discovery, pool.discovery, folder, takes_top=takes_top(path, pool, document)),
         )
         for name, (path, pool) in pools_given.items()
     ]
@@ -274,11 +274,6 @@ def _pool(name: str, root: RootSection, pool: PoolSection, tls: BackendTls, disc
         queue=QueueConfig(**renamed(overlay(root.queue, pool.queue), timeout="timeout_s")),
         discovery=discovery,
     )
-
-
-def _takes_top(path: Path, pool: PoolSection) -> bool:
-    """Whether a pool has the source of `discovery` at the top: the one pool of the simple form, and those without backends."""
-    return path == () or (path[0] == "pools" and not pool.backends)
 
 
 def _read_tolerantly(pool: PoolConfig) -> PoolConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from balance.config.build import KeyPaths, build
@@ -12,6 +12,7 @@ from balance.config.checking.validation import errors
 from balance.config.checking.warnings import warnings
 from balance.config.cpus import cpu_count
 from balance.config.model import Config
+from balance.config.overrides.discovered import lay_discovered, mark_pools, without_wrong
 from balance.config.overrides.runtime_overrides import ORIGIN, RuntimeChange, apply_changes
 from balance.config.reading.access_list_files import read_lists
 from balance.config.reading.aliases import resolve_aliases
@@ -24,6 +25,7 @@ from balance.config.reading.error_page_files import read_pages
 from balance.config.reading.reader import read
 from balance.config.reading.security_files import read_security_files
 from balance.config.reading.tls_files import read_pem_files
+from balance.discovery.discovered_pool import DiscoveredPool
 from balance.errors import ConfigError, Problem
 from balance.tls.settings import Served
 
@@ -85,15 +87,27 @@ def load_text(text: str, file: str, env: Mapping[str, str] | None = None) -> Loa
 
 
 def load_with_changes(
-    text: str, file: str, env: Mapping[str, str] | None, changes: Sequence[RuntimeChange], served: Served = NOTHING_SERVED
+    text: str,
+    file: str,
+    env: Mapping[str, str] | None,
+    changes: Sequence[RuntimeChange],
+    served: Served = NOTHING_SERVED,
+    discovered: Sequence[DiscoveredPool] = (),
 ) -> LoadedWithChanges:
-    """Check a text with run-time changes applied. `served` is kept where its files can't be used now."""
+    """Check a text with run-time changes applied, over what was discovered. `served` is kept where its files can't be used now.
+
+    Endpoints that are wrong are left out, and said among the dropped.
+    """
     env = os.environ if env is None else env
     document, problems = read(text, file, env)
     problems += override(document, env)
     try:
-        return check_with_changes(document, problems, changes, served)
+        return check_with_changes(document, problems, changes, served, discovered)
     except ConfigError as error:
+        left, lines = without_wrong(document, discovered, error.problems)
+        if lines:
+            loaded = load_with_changes(text, file, env, changes, served, left)
+            return replace(loaded, dropped=(*lines, *loaded.dropped))
         has_new = any(change.basis is None for change in changes)
         if not changes or has_new or not _is_valid(text, file, env):
             raise
@@ -111,10 +125,15 @@ def _is_valid(text: str, file: str, env: Mapping[str, str]) -> bool:
 
 
 def check_with_changes(
-    document: Document, problems: list[Problem], changes: Sequence[RuntimeChange], served: Served = NOTHING_SERVED
+    document: Document,
+    problems: list[Problem],
+    changes: Sequence[RuntimeChange],
+    served: Served = NOTHING_SERVED,
+    discovered: Sequence[DiscoveredPool] = (),
 ) -> LoadedWithChanges:
-    """Check a document with run-time changes applied."""
-    kept, dropped, wrong = apply_changes(document, changes)
+    """Check a document with run-time changes applied, over what was discovered."""
+    mark_pools(document)
+    kept, dropped, wrong = apply_changes(document, changes, lay_discovered(document, discovered))
     return LoadedWithChanges(check(document, problems + wrong, served), tuple(kept), tuple(dropped))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from balance.config.overrides.runtime_overrides import RuntimeChange
 from balance.config.reading.document import COMMAND_LINE
+from balance.discovery.discovered_pool import DiscoveredPool
 from balance.tls.settings import Served
 
 if TYPE_CHECKING:
@@ -59,13 +60,14 @@ class Source:
         changes: Sequence[RuntimeChange] = (),
         env: Mapping[str, str] | None = None,
         served: Served | None = None,
+        discovered: Sequence[DiscoveredPool] = (),
     ) -> LoadedWithChanges:
-        """Load it with run-time changes applied. ConfigError has every problem. `served` is
+        """Load it with run-time changes applied, over what was discovered. ConfigError has every problem. `served` is
         kept where its files can't be used now."""
         from balance.config.flags import document_from_flags
         from balance.config.loading import check_with_changes, load_with_changes
 
         if self.kind is Kind.FILE:
-            return load_with_changes(self.text, self.file, env, changes, served or Served())
+            return load_with_changes(self.text, self.file, env, changes, served or Served(), discovered)
         document, problems = document_from_flags(**dict(self.flags), env=env)
         return check_with_changes(document, problems, changes)

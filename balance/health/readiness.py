@@ -29,6 +29,7 @@ class PoolStates(NamedTuple):
     name: str
     is_checked: bool
     states: Sequence[State]
+    nobody: str = "every backend has weight 0"  # why there are no states; "": there may be none
 
 
 class Worker(NamedTuple):
@@ -52,7 +53,7 @@ def not_ready_reasons(stage: Stage, pools: Iterable[PoolStates]) -> list[str]:
         if State.HEALTHY in pool.states or (State.UNKNOWN in pool.states and not pool.is_checked):
             continue
         if not pool.states:
-            reasons.append(f"pool {pool.name}: every backend has weight 0")
+            reasons += [f"pool {pool.name}: {pool.nobody}"] if pool.nobody else []
         elif State.EJECTED in pool.states or State.RETURNING in pool.states:
             continue  # ejected backends are used when no other is ready
         elif State.UNKNOWN in pool.states:

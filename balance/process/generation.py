@@ -10,6 +10,7 @@ from balance.admin.supervisor_orders import GenerationInfo
 from balance.config.model import Config
 from balance.config.overrides.runtime_overrides import RuntimeChange
 from balance.config.source import Source
+from balance.discovery.discovered_pool import DiscoveredPool
 
 MAX_GENERATIONS = 10  # generations that can be looked at and gone back to
 MAX_HISTORY_BYTES = 64 * 1024 * 1024  # of their texts
@@ -27,10 +28,19 @@ class Generation:
     made_at: float  # seconds since the epoch
     origin: str  # start, upgrade, SIGHUP, admin API, the file has changed, change at run time, rollback to 3
     summary: str = ""  # what differs from the one before, in a few words
+    discovered: tuple[DiscoveredPool, ...] = ()  # the last set of each pool, laid over the source beneath the changes
+    refreshed: int = 0  # the number of the one that this is, but for what was discovered since; 0: its own
+
+    @property
+    def base(self) -> int:
+        """The number of the generation that an order or a file has made."""
+        return self.refreshed or self.number
 
     def info(self, current: int) -> GenerationInfo:
         """As the admin API shows it."""
-        return GenerationInfo(self.number, self.made_at, self.origin, self.config, self.number == current, self.summary)
+        return GenerationInfo(
+            self.number, self.made_at, self.origin, self.config, self.number == current, self.summary, self.base
+        )
 
 
 class HasConfig(Protocol):

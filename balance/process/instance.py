@@ -11,6 +11,7 @@ from balance.config.fault_ends import with_fault_ends
 from balance.config.model import Config
 from balance.config.overrides.runtime_overrides import RuntimeChange
 from balance.config.source import Source
+from balance.discovery.discovered_pool import DiscoveredPool
 from balance.errors import BalanceError, ConfigError, StartError
 from balance.model import Address
 from balance.process import logs
@@ -54,7 +55,7 @@ def _run(config: Config, source: Source, handover_state: HandoverState | None, *
     if handover_state is None:
         listen_sockets = open_all(config, activation_sockets(os.environ, os.getpid()))
     else:
-        config, handover_state.changes = _changed(source, config, handover_state.changes)
+        config, handover_state.changes = _changed(source, config, handover_state.changes, handover_state.discovered)
         chosen = {
             (name, Address.parse(configured)): Address.parse(bound)
             for (name, configured), bound in handover_state.ephemeral_ports.items()
@@ -74,12 +75,14 @@ def _run(config: Config, source: Source, handover_state: HandoverState | None, *
         signals.ignore()
 
 
-def _changed(source: Source, config: Config, changes: list[RuntimeChange]) -> tuple[Config, list[RuntimeChange]]:
-    """The configuration with the runtime changes of the replaced instance, as far as they still apply."""
-    if not changes:
+def _changed(
+    source: Source, config: Config, changes: list[RuntimeChange], discovered: list[DiscoveredPool]
+) -> tuple[Config, list[RuntimeChange]]:
+    """The configuration with what the replaced instance has discovered, and its runtime changes, as far as they still apply."""
+    if not changes and not discovered:
         return config, []
     try:
-        found = source.load(changes)
+        found = source.load(changes, discovered=discovered)
     except ConfigError as error:
         raise StartError(f"with what was changed at run time: {error}") from None
     for line in found.dropped:

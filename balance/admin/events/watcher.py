@@ -29,7 +29,7 @@ class EventWatcher:
         self._worker_restarts = view.board.worker_restarts
         self._failed_reloads = view.board.reloads(ReloadResult.FAILURE)
         self._unchanged_reloads = view.board.reloads(ReloadResult.UNCHANGED)
-        self._generation = max((each.number for each in view.generations()), default=0)
+        self._generation = max((each.base for each in view.generations()), default=0)
         self._breakers = self._read_breakers()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -68,11 +68,11 @@ class EventWatcher:
     def _publish_generations(self) -> None:
         """The generations since the last poll."""
         generations = self._view.generations()
-        if not generations or generations[-1].number == self._generation:
+        if not generations or generations[-1].base == self._generation:
             return
         before = None
         for each in generations:
-            if each.number > self._generation:
+            if each.base > self._generation:
                 diff_summary = summary(difference(before.config, each.config)) if before else ""
                 text = f"generation {each.number} is served ({each.origin})" + (f": {diff_summary}" if diff_summary else "")
                 fields = {
@@ -83,7 +83,7 @@ class EventWatcher:
                 }
                 self._view.events.publish("reload", text, **fields)
             before = each
-        self._generation = generations[-1].number
+        self._generation = generations[-1].base
 
     def _publish_breakers(self) -> None:
         before, self._breakers = self._breakers, self._read_breakers()

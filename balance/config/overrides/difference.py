@@ -58,7 +58,7 @@ def _compare_sections(old: Any, new: Any, what: str, keys: str) -> Iterator[str]
         if before == after or (type(new), name) in _IGNORED:
             continue
         inner = f"{keys}.{key}" if keys else key
-        if is_section(before) and is_section(after):
+        if is_section(before) and type(before) is type(after):
             later.append(_compare_sections(before, after, what, inner))
         elif (before or after) and _is_named_list(before) and _is_named_list(after):
             later.append(_compare_lists(before, after, key, what))

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from balance.config.overrides.discovered import NO_NAMES, NOTHING_FOUND, FoundNames
 from balance.config.overrides.route_switch import RouteSwitch, apply_switches
 from balance.config.overrides.value_format import redact
 from balance.config.reading.document import Document, Path
@@ -20,6 +21,7 @@ from balance.errors import Problem
 ORIGIN = "admin API"  # stands for the file name in problems with these values
 DEFAULT_POOL = "default"  # the name of the pool in the simple form
 NOT_IN_FILE = ""  # the basis of a change to a backend that the file does not have
+DISCOVERED = "discovery"  # the basis of a change to a backend that discovery finds
 FILE_CHANGED = "the file says something new about it"
 
 
@@ -64,8 +66,10 @@ class _ChangeRefusedError(Exception):
     """The change is impossible; the text says why."""
 
 
-def apply_changes(document: Document, changes: Sequence[RuntimeChange]) -> tuple[list[RuntimeChange], list[str], list[Problem]]:
-    """Apply the changes to a document before it is decoded.
+def apply_changes(
+    document: Document, changes: Sequence[RuntimeChange], found: Mapping[str, FoundNames] = NOTHING_FOUND
+) -> tuple[list[RuntimeChange], list[str], list[Problem]]:
+    """Apply the changes to a document before it is decoded. `found` are the names that discovery has laid over it, by pool.
 
     Returns the changes in effect, merged to one per backend or route and with their basis; a message for each dropped change;
     and the problems of new changes.
@@ -86,8 +90,11 @@ def apply_changes(document: Document, changes: Sequence[RuntimeChange]) -> tuple
             else:
                 dropped.append(f"{change} is dropped: {refusal}")
             continue
-        pool = pools.setdefault(name, _Pool(document, name, path))
-        change = replace(change, pool=name)
+        pool = pools.setdefault(name, _Pool(document, name, path, found.get(name, NO_NAMES)))
+        change = pool.over_discovery(replace(change, pool=name))
+        if pool.is_dormant(change):
+            kept.append(change)
+            continue
         if change.basis is not None and change.basis != pool.basis(change.name):
             dropped.append(f"{change} is dropped: {pool.drop_reason(change)}")
             continue
@@ -136,6 +143,7 @@ class _Pool:
     document: Document
     name: str
     path: Path
+    found: FoundNames
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)  # by name, as in the file
     at: dict[str, int] = field(default_factory=dict)  # index in the list, by name
     changes: dict[str, BackendChange] = field(default_factory=dict)
@@ -152,13 +160,26 @@ class _Pool:
         return found if isinstance(found, list) else []
 
     def basis(self, name: str) -> str:
-        """The file's present entry for that backend."""
+        """The file's present entry for that backend. What discovery finds has one basis, whatever it says of it."""
+        if name in self.found.present:
+            return DISCOVERED
         return _json(self.entries[name]) if name in self.entries else NOT_IN_FILE
+
+    def over_discovery(self, change: BackendChange) -> BackendChange:
+        """A backend that an operator has added, and that discovery has found since, is as the operator has it."""
+        is_added = change.verb is Verb.ADD and change.basis == NOT_IN_FILE
+        return replace(change, basis=DISCOVERED) if is_added and change.name in self.found.present else change
+
+    def is_dormant(self, change: BackendChange) -> bool:
+        """Whether it is of a backend that discovery has lost a moment ago: it counts again when that one comes back."""
+        return change.basis == DISCOVERED and change.name in self.found.absent and change.name not in self.entries
 
     def drop_reason(self, change: BackendChange) -> str:
         """Why a change is dropped when its basis is no longer the file's entry."""
         if change.verb is Verb.ADD and change.basis == NOT_IN_FILE:
             return "the file has a backend of that name now"
+        if change.basis == DISCOVERED and change.name not in self.entries:
+            return "discovery does not find it any more"
         return FILE_CHANGED if change.name in self.entries else "the file has no such backend any more"
 
     def take(self, change: BackendChange) -> None:
@@ -216,7 +237,7 @@ class _Pool:
         return effective
 
     def _is_redundant(self, change: BackendChange) -> bool:
-        if change.verb is Verb.REMOVE or change.name not in self.entries:
+        if change.verb is Verb.REMOVE or change.name not in self.entries or change.name in self.found.present:
             return False
         entry = self.entries[change.name]
         if change.verb is Verb.ADD:  # removed, then added again

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from balance.config.reading.document import Document, Path
-from balance.config.schema.schema import RootSection
+from balance.config.schema.schema import PoolSection, RootSection
 from balance.config.schema.section import Section
 from balance.config.schema.values.discovery_section import (
     ConsulDiscoverySection,
@@ -51,6 +51,17 @@ def discovery_of(
     source = _source(named.given()[source_keys(named)[0]], folder)
     names = {"hold": "hold_s", "debounce": "debounce_s"}
     return Discovery(source, **{names.get(name, name): value for name, value in given.items()})
+
+
+def takes_top(path: Path, pool: PoolSection, document: Document) -> bool:
+    """Whether a pool has the source at the top, when it has none of its own: the one pool of the simple form, and those without
+    backends in the file, whatever is laid over them.
+    """
+    return path == () or (path[0] == "pools" and _is_left_to_discovery(str(path[1]), pool, document))
+
+
+def _is_left_to_discovery(name: str, pool: PoolSection, document: Document) -> bool:
+    return not pool.backends if document.found_in is None else name in document.found_in
 
 
 def _source(section: Section, folder: str) -> SourceSettings:
@@ -110,11 +121,12 @@ def discovery_errors(root: RootSection, document: Document) -> Iterator[Finding]
     for name, pool in pools.items():
         if pool.discovery is not None and not source_keys(pool.discovery):
             path = ("pools", name, "discovery")
-            if pool.backends or not is_named_at_top:
+            if not is_named_at_top or not _is_left_to_discovery(name, pool, document):
                 yield path, f"has no source; write one, like {_WAYS}"
     if root.discovery is None:
         return
-    if is_named_at_top and not any(not pool.backends and not source_keys(pool.discovery) for pool in pools.values()):
+    left = (name for name, pool in pools.items() if _is_left_to_discovery(name, pool, document))
+    if is_named_at_top and all(source_keys(pools[name].discovery) for name in left):
         yield (
             ("discovery",),
             "has no effect: every pool has backends or a source of its own; write it in a pool",

@@ -49,6 +49,7 @@ class Document:
     keys: dict[Path, Mark] = field(default_factory=dict)
     origins: dict[Path, str] = field(default_factory=dict)
     broken: set[Path] = field(default_factory=set)
+    found_in: frozenset[str] | None = None  # the pools that have no backends but what is laid over; None: nothing is
 
     def has(self, path: Path) -> bool:
         """Whether there is a value at that path."""

@@ -17,7 +17,7 @@ from balance.process.generation import Generation, trim_history
 from balance.process.ipc.messages import REOPEN_LOGS, REWRITE_STATES
 from balance.process.log_files import ACCESS, LogFiles
 from balance.process.sockets.listen_sockets import ListenSockets, ephemeral_ports
-from balance.runtime.backend_slots import Assignment, SlotBook
+from balance.runtime.backend_slots import NOBODY, Assignment, SlotBook
 from balance.tls.backend_context import BackendContexts
 from balance.tls.contexts import TlsContexts
 from balance.tls.pem_loading import TlsError
@@ -77,13 +77,21 @@ class SupervisorState:
         if self.process_table.control.child is not None:
             self.process_table.control.child.send(REWRITE_STATES)
 
-    def _carry_over_admin_states(self, assignment: Assignment) -> None:
-        """A new backend slot starts as unknown, except for drain and maintenance set by an operator on that name."""
+    def _carry_over_admin_states(self, assignment: Assignment, generation: Generation) -> None:
+        """A new backend slot starts as unknown, except for drain and maintenance set by an operator on that name, and for what
+        discovery has lost for a moment.
+        """
+        names = [(each.pool, name) for each in generation.discovered for name in each.returning]
+        known = self.context.names  # what has or had each slot
+        returning = {slot for name in names if known.get(slot := assignment.slots.get(name, NOBODY)) == name}
+        returning -= assignment.reused
         board, before = self.context.board, self.context.slots
         for name, slot in assignment.slots.items():
             old = before.get(name)
             if old == slot:
                 continue
+            if slot in returning:
+                continue  # as it was left
             state, since = board.state(old) if old is not None else (State.UNKNOWN, 0.0)
             if old is not None and state.is_operator_set:
                 board.set_state(slot, state, since, board.reason(old))
@@ -93,7 +101,7 @@ class SupervisorState:
     def keep_serving(self, generation: Generation) -> None:
         """The configuration is unchanged; keep its generation, with the new source and runtime changes."""
         *before, current = self.context.history
-        current = replace(current, source=generation.source, changes=generation.changes)
+        current = replace(current, source=generation.source, changes=generation.changes, discovered=generation.discovered)
         self.context = replace(self.context, history=(*before, current))
 
     def _tls_contexts(self, config: Config) -> tuple[TlsContexts, BackendContexts]:
@@ -113,10 +121,11 @@ class SupervisorState:
         board = self.context.board
         board.clear_slots(assignment.reused)
         if self.context.history:
-            self._carry_over_admin_states(assignment)
+            self._carry_over_admin_states(assignment, generation)
         board.use_slots(assignment.used)
         self.book.adopt(assignment)
-        history = tuple(trim_history([*self.context.history, generation]))
+        before = self.context.history[:-1] if generation.refreshed else self.context.history  # it is the same, with news
+        history = tuple(trim_history([*before, generation]))
         tls, tls_to_backends = self._tls_contexts(generation.config)
         self.context = replace(
             self.context,

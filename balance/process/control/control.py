@@ -25,6 +25,8 @@ from balance.process.children.child import SupervisorPipe, watch_messages
 from balance.process.children.child_context import ChildContext, new_event_loop, watch_liveness_pipe
 from balance.process.control.admin_servers import AdminServers
 from balance.process.control.certificate_watch import CertificateWatch
+from balance.process.control.discovery.discoverer import Discoverer
+from balance.process.control.discovery.file_look import Content, FileFeed
 from balance.process.control.file_watch import FileWatch
 from balance.process.control.health_checks import HealthChecks
 from balance.process.control.health_registry import HealthRegistry
@@ -94,6 +96,11 @@ class Control:
         self._admin_servers = AdminServers(loop, self._view)
         self._key_refresh = KeyRefresh(loop, context.key_states, self._keys_fetched)
         self._view.key_states = lambda: self._key_refresh.states
+        self._files = FileFeed() if context.credentials is not None else None  # else control looks itself
+        self._discoverer = Discoverer(
+            loop, self._orders.submit_order, self._view.events, context.generation.discovered, self._files
+        )
+        self._view.discovery = self._discoverer.states
         self._descriptors_warned_at = -DESCRIPTOR_WARNING_INTERVAL_S  # that descriptors are short
         self._log_files = LogFiles()  # those that came with the request
         self._prepare_request: tuple[PrepareRequest, ConfigUpdate, dict[int, socket.socket]] | None = None
@@ -115,6 +122,7 @@ class Control:
         on_change = self._certificate_changed if may_read else None
         CertificateWatch(self._loop, lambda: self._view.config, on_change).start()
         self._key_refresh.update(self._view.config)
+        self._discoverer.update(self._view.config)
         self._heartbeat()
         watch_messages(self._loop, self._supervisor_pipe, self._on_message)
         self._supervisor_pipe.notify_ready()
@@ -122,6 +130,7 @@ class Control:
         if self._view.board.stage is Stage.DRAINING:  # else another instance has taken over, and serves
             cut = Totals(self._view.board.rows).cell(counters.CUT)
             self._view.events.publish("stage", "the instance ends", stage="ended", cut=cut)
+        self._discoverer.close()
         self._health_checks.stop()
         self._view.events.close()
         await self._admin_servers.close()
@@ -168,6 +177,9 @@ class Control:
                 self._view.failed_reloads.append(message.data)
             case messages.KEYS_WANTED:
                 self._key_refresh.fetch_newer(message.data)
+            case messages.FOUND_FILE if self._files is not None:
+                path, data, failure = message.data
+                self._files.put(path, Content(data, failure))
             case messages.REREAD_STATES:
                 self._reread_states()
                 # Its control process may still say something until it is gone.
@@ -216,13 +228,21 @@ class Control:
         view.config, view.slots, view.listening = config_update.config, config_update.slots, prepare_request.listening
         view.names = {**view.names, **{slot: name for name, slot in config_update.slots.items()}}
         info = GenerationInfo(
-            config_update.number, config_update.made_at, config_update.origin, config_update.config, True, config_update.summary
+            config_update.number,
+            config_update.made_at,
+            config_update.origin,
+            config_update.config,
+            True,
+            config_update.summary,
+            config_update.base,
         )
-        self._generations = distinct([*(replace(each, is_current=False) for each in self._generations), info])
+        before = [each for each in self._generations if each.base != info.base]
+        self._generations = distinct([*(replace(each, is_current=False) for each in before), info])
         self._health_registry.update(view.backends())
         self._health_checks.update(view.backends(), self._health_registry.statuses)
         self._outlier_detector.update()
         self._key_refresh.update(config_update.config)
+        self._discoverer.update(config_update.config)
         for pool in config_update.config.pools:
             if self._health_registry.outage(pool.name):
                 self._on_pool_down(pool.name)

@@ -6,6 +6,7 @@ child -> supervisor   READY | FAILED reason                      once, see `chil
                       ORDER (id, Order) | FILE_CHANGED | LIST_CHANGED | CERTIFICATE_CHANGED  from control
                       KEYS KeyStates             from control, passed on to workers
                       KEYS_WANTED JwksSource     from workers, passed on to control
+                      FOUND_FILE (path, content, failure)        from the file watcher, passed on to control
 supervisor -> child   GRACEFUL_STOP seconds
                       PREPARE PrepareRequest | COMMIT n | ABORT n
                       REOPEN_LOGS names, with the files of LogFiles
@@ -32,6 +33,7 @@ ORDER, ORDER_RESULT, FILE_CHANGED = "order", "verdict", "file changed"
 LIST_CHANGED = "list changed"  # a file of an access list
 CERTIFICATE_CHANGED = "certificate changed"  # or another file that `tls` names
 KEYS, KEYS_WANTED = "keys", "keys wanted"  # sets of keys by URL: all that is known; a newer one of this source
+FOUND_FILE = "found file"  # (path, content, why there is none) of a file of discovery
 RELOAD_FAILED = "reload failed"  # whoever has asked for it; what is wrong
 NO_DESCRIPTORS = "there is no room for the descriptors that come with it; raise `ulimit -Hn`"
 REREAD_STATES = "follow"  # read the backends' states again: the old instance has written them until now
@@ -48,6 +50,7 @@ class ConfigUpdate:
     made_at: float
     origin: str
     summary: str = ""
+    base: int = 0  # the number of the one that this is, but for what was discovered since
 
 
 @dataclass(frozen=True, slots=True)

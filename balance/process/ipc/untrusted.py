@@ -13,9 +13,11 @@ from typing import Any, Final, get_args
 from balance.admin.supervisor_orders import Order
 from balance.config.overrides.route_switch import RouteSwitch
 from balance.config.overrides.runtime_overrides import BackendChange, Verb
+from balance.discovery.discovered_pool import DiscoveredPool
+from balance.discovery.endpoint import Endpoint
 from balance.security.key_set import JwksSource, KeyState
 
-_CLASSES: Final = (*get_args(Order), BackendChange, RouteSwitch, Verb, JwksSource, KeyState)
+_CLASSES: Final = (*get_args(Order), BackendChange, RouteSwitch, Verb, DiscoveredPool, Endpoint, JwksSource, KeyState)
 _READABLE: Final = {(each.__module__, each.__qualname__): each for each in _CLASSES}
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from balance.config.model import Config
 from balance.config.overrides.runtime_overrides import RuntimeChange
 from balance.config.source import Source
+from balance.discovery.discovered_pool import DiscoveredPool
 from balance.errors import ConfigError, StartError
 from balance.process.children.child import SupervisorPipe
 from balance.process.ipc.messages import LOAD_FAILED, LOADED
@@ -31,6 +32,7 @@ class LoadRequest:
     is_reread: bool  # read the file again instead of using the text at hand
     changes: tuple[RuntimeChange, ...]
     served: Served = field(default_factory=Served)  # kept where its files can't be used now
+    discovered: tuple[DiscoveredPool, ...] = ()  # laid over the source, beneath the changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Loaded:
     dropped: tuple[str, ...]
     warnings: tuple[str, ...]
     hosts: ResolvedHosts  # see resolve()
+    discovered: tuple[DiscoveredPool, ...] = ()  # as in the request
 
 
 def load(request: LoadRequest, listen_sockets: ListenSockets, supervisor_pipe: SupervisorPipe, supervisor_pid: int = 0) -> int:
@@ -56,7 +59,7 @@ def load(request: LoadRequest, listen_sockets: ListenSockets, supervisor_pipe: S
     os.nice(NICENESS)
     try:
         source = request.source.read() if request.is_reread else request.source
-        changed = source.load(request.changes, served=request.served)
+        changed = source.load(request.changes, served=request.served, discovered=request.discovered)
         loaded = changed.loaded
         hosts = resolve_hosts(loaded.config)
     except ConfigError as error:
@@ -65,6 +68,14 @@ def load(request: LoadRequest, listen_sockets: ListenSockets, supervisor_pipe: S
     except StartError as error:
         supervisor_pipe.pipe_end.send(LOAD_FAILED, (str(error),))
         return 0
-    found = Loaded(loaded.config, source, tuple(changed.kept), tuple(changed.dropped), tuple(map(str, loaded.warnings)), hosts)
+    found = Loaded(
+        loaded.config,
+        source,
+        tuple(changed.kept),
+        tuple(changed.dropped),
+        tuple(map(str, loaded.warnings)),
+        hosts,
+        request.discovered,
+    )
     supervisor_pipe.pipe_end.send(LOADED, found)
     return 0

@@ -11,9 +11,10 @@ import socket
 import time
 from dataclasses import dataclass, replace
 
-from balance.admin.supervisor_orders import ChangeBackends, OrderResult, Reload
+from balance.admin.supervisor_orders import ChangeBackends, ChangeDiscovered, OrderResult, Reload
 from balance.config.fault_ends import fault_ends, with_fault_ends
 from balance.config.overrides.difference import difference, summary
+from balance.discovery.discovered_pool import replaced
 from balance.errors import StartError
 from balance.process.children.child import Child
 from balance.process.children.child_context import ChildContext
@@ -31,6 +32,7 @@ from balance.process.sockets.listen_sockets import (
 )
 from balance.runtime.backend_slots import Assignment, NoRoomError
 
+DISCOVERY_ORIGIN = "discovery"
 RUNTIME_CHANGE_ORIGIN = "change at run time"  # where a configuration comes from that no file says
 UPGRADE_HINT = "`balance upgrade` starts an instance that has it"
 
@@ -71,7 +73,9 @@ class Proposal:
         except StartError as error:
             raise ConfigRejectedError(str(error)) from None
         lines = (*self.lines, *rebound(self.generation.config, context.config, context.listen_sockets, listen_sockets))
-        generation = replace(self.generation, summary=summary(lines))
+        generation = self.generation
+        if not generation.refreshed:  # else it is what the order or the file has changed
+            generation = replace(generation, summary=summary(lines))
         return NewConfig(generation, self.assignment, lines, self.dropped, self.hosts, listen_sockets, sockets_change)
 
 
@@ -87,7 +91,13 @@ class NewConfig(Proposal):
         generation = self.generation
         slots = dict(generation.slots)
         return ConfigUpdate(
-            generation.number, generation.config, slots, generation.made_at, generation.origin, generation.summary
+            generation.number,
+            generation.config,
+            slots,
+            generation.made_at,
+            generation.origin,
+            generation.summary,
+            generation.base,
         )
 
     def is_served(self, context: ChildContext) -> bool:
@@ -111,22 +121,29 @@ class NewConfig(Proposal):
         return prepare_request, [sock for _, sock in new]
 
 
-def load_request_for(order: Reload | ChangeBackends, context: ChildContext, origin: str) -> tuple[LoadRequest, str]:
+def load_request_for(
+    order: Reload | ChangeBackends | ChangeDiscovered, context: ChildContext, origin: str
+) -> tuple[LoadRequest, str]:
     """What an order asks to load, and its origin for the log. ConfigRejectedError when there is no rollback target."""
     current = context.generation
+    found = current.discovered
+    if isinstance(order, ChangeDiscovered):
+        return LoadRequest(current.source, False, current.changes, discovered=replaced(found, order.sets)), DISCOVERY_ORIGIN
     if isinstance(order, ChangeBackends):
         why = RUNTIME_CHANGE_ORIGIN if order.changes else origin
-        return LoadRequest(current.source, False, (*current.changes, *order.changes)), why
+        return LoadRequest(current.source, False, (*current.changes, *order.changes), discovered=found), why
     changes = () if order.discard_changes else current.changes
     if order.rollback:
         before = context.before(order.to)
         if before is None:
             raise ConfigRejectedError(_rollback_problem(context, order.to))
-        request = LoadRequest(before.source, False, () if order.discard_changes else before.changes)
+        # What is found is as it is now, where it is known: no rollback brings back a server that is gone.
+        known = replaced(before.discovered, found)
+        request = LoadRequest(before.source, False, () if order.discard_changes else before.changes, discovered=known)
         return request, f"rollback to {before.number}"
     if order.text is not None:
-        return LoadRequest(current.source.with_text(order.text), False, changes), origin
-    return LoadRequest(current.source, True, changes), origin
+        return LoadRequest(current.source.with_text(order.text), False, changes, discovered=found), origin
+    return LoadRequest(current.source, True, changes, discovered=found), origin
 
 
 def _rollback_problem(context: ChildContext, to: int) -> str:
@@ -156,5 +173,17 @@ def propose(loaded: Loaded, supervisor_state: SupervisorState, origin: str) -> P
         raise ConfigRejectedError(
             f"workers: {config.workers} are more than the {most} that there is room for here; {UPGRADE_HINT}"
         )
-    generation = Generation(context.generation.number + 1, config, assignment.slots, loaded.source, loaded.changes, now, origin)
+    current = context.generation
+    generation = Generation(
+        current.number + 1,
+        config,
+        assignment.slots,
+        loaded.source,
+        loaded.changes,
+        current.made_at if origin == DISCOVERY_ORIGIN else now,
+        current.origin if origin == DISCOVERY_ORIGIN else origin,
+        current.summary if origin == DISCOVERY_ORIGIN else "",
+        discovered=loaded.discovered,
+        refreshed=current.base if origin == DISCOVERY_ORIGIN else 0,
+    )
     return Proposal(generation, assignment, lines, loaded.dropped, loaded.hosts)

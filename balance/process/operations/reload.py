@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
 
-from balance.admin.supervisor_orders import ChangeBackends, FailedReload, OrderResult, Reload, ReloadResult
+from balance.admin.supervisor_orders import ChangeBackends, ChangeDiscovered, FailedReload, OrderResult, Reload, ReloadResult
 from balance.config.overrides.difference import NOTHING_CHANGED
 from balance.config.reading.tls_files import KEPT, KEPT_LIST
 from balance.errors import StartError
@@ -69,7 +69,7 @@ class ReloadOperation:
     def __init__(
         self,
         supervisor_state: SupervisorState,
-        order: Reload | ChangeBackends,
+        order: Reload | ChangeBackends | ChangeDiscovered,
         origin: str,
         on_result: Callable[[OrderResult], None],
     ) -> None:
@@ -171,7 +171,7 @@ class ReloadOperation:
         new_config.sockets_change.abort()
         self._supervisor_state.keep_serving(new_config.generation)
         self._log_dropped()
-        log.info("%s, configuration %d goes on (%s)", NOTHING_CHANGED, number, self._origin)
+        log.log(self._level, "%s, configuration %d goes on (%s)", NOTHING_CHANGED, number, self._origin)
         self._count(ReloadResult.UNCHANGED)
         self._complete(new_config.order_result(number))
 
@@ -259,15 +259,20 @@ class ReloadOperation:
         new_config = self._new_config
         new_config.sockets_change.commit()
         self._log_dropped()
-        log.info("configuration %d is served (%s): %s", new_config.number, self._origin, new_config.summary)
-        for line in faults(new_config.generation.config, time.time()):
-            log.info("%s", line)
-        for line in new_config.lines[:20]:
-            log.info("%s", line)
+        log.log(self._level, "configuration %d is served (%s): %s", new_config.number, self._origin, new_config.summary)
+        for line in (*faults(new_config.generation.config, time.time()), *new_config.lines[:20]):
+            log.log(self._level, "%s", line)
         self._count(ReloadResult.SUCCESS)
         self._complete(new_config.order_result(new_config.number))
 
+    @property
+    def _level(self) -> int:
+        """What discovery finds is said by control, in the words of the pool that it is about, and not with each refresh."""
+        return logging.DEBUG if isinstance(self._order, ChangeDiscovered) else logging.INFO
+
     def _log_dropped(self) -> None:
+        if isinstance(self._order, ChangeDiscovered):
+            return  # control says it
         for line in self._new_config.dropped:
             log.warning("%s", line)
 
@@ -318,9 +323,10 @@ class ReloadOperation:
                 )
         if not self._order.dry_run:
             self._count(ReloadResult.FAILURE)
-            log.error("the configuration is not changed, configuration %d goes on (%s):", number, self._origin)
+            level = logging.DEBUG if isinstance(self._order, ChangeDiscovered) else logging.ERROR
+            log.log(level, "the configuration is not changed, configuration %d goes on (%s):", number, self._origin)
             for problem in problems[:MAX_PROBLEMS]:
-                log.error("%s", problem)
+                log.log(level, "%s", problem)
             control = self._supervisor_state.process_table.control.child
             if control is not None and isinstance(self._order, Reload):
                 control.send(RELOAD_FAILED, FailedReload(time.time(), self._origin, problems[:MAX_PROBLEMS]))

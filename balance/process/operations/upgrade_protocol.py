@@ -20,12 +20,15 @@ import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
+from dataclasses import fields as fields_of
 from typing import Any
 
 from balance.config.fault_ends import FaultEnd, fault_ends
 from balance.config.overrides.route_switch import RouteSwitch
 from balance.config.overrides.runtime_overrides import BackendChange, RuntimeChange, Verb
+from balance.discovery.discovered_pool import DiscoveredPool
+from balance.discovery.endpoint import Endpoint
 from balance.errors import StartError
 from balance.process.children.child import SupervisorPipe
 from balance.process.children.supervisor_state import SupervisorState
@@ -56,6 +59,7 @@ class HandoverState:
     has_same_layout: bool = True
     fault_ends: list[FaultEnd] = field(default_factory=list)
     key_states: dict[JwksSource, KeyState] = field(default_factory=dict)
+    discovered: list[DiscoveredPool] = field(default_factory=list)
 
     def notify_ready(self) -> None:
         """The new instance serves."""
@@ -110,6 +114,10 @@ def hand_over(
             if isinstance(change, RouteSwitch)
         ],
         "fault_ends": [tuple(end) for end in fault_ends(context.config)],
+        "discovered": [
+            (each.pool, [astuple(endpoint) for endpoint in each.endpoints], each.absent, each.by)
+            for each in context.generation.discovered
+        ],
         "keys": [(tuple(source), tuple(state)) for source, state in context.key_states.items()],
     }
     fds = [
@@ -182,7 +190,16 @@ def _parse_handover(end: PipeEnd, message: Message) -> HandoverState:
             for source, state in fields.get("keys", ())
             if len(source) == len(JwksSource._fields) and len(state) == len(NOTHING)  # another version may know others
         },
+        discovered=[
+            DiscoveredPool(pool, tuple(map(_endpoint, endpoints)), tuple(absent), by)
+            for pool, endpoints, absent, by in fields.get("discovered", ())
+        ],
     )
+
+
+def _endpoint(values: Sequence[Any]) -> Endpoint:
+    """Another version may know fewer fields of one, or more."""
+    return Endpoint(*values[: len(fields_of(Endpoint))])
 
 
 def exec_same_command(end: PipeEnd, environment: Mapping[str, str]) -> None:

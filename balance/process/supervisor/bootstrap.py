@@ -52,7 +52,10 @@ class Bootstrap:
         number = 1 if handover_state is None else handover_state.generation + 1
         changes = () if handover_state is None else tuple(handover_state.changes)
         origin = "start" if handover_state is None else "upgrade"
-        generation = Generation(number, config, shared.assignment.slots, source, changes, time.time(), origin)
+        discovered = () if handover_state is None else tuple(handover_state.discovered)
+        generation = Generation(
+            number, config, shared.assignment.slots, source, changes, time.time(), origin, discovered=discovered
+        )
         context = ChildContext(
             history=(),
             board=shared.board,

@@ -13,7 +13,7 @@ import selectors
 import signal
 import time
 
-from balance.admin.supervisor_orders import ChangeBackends, Order, OrderResult, Reload, Restart, Stop, Upgrade
+from balance.admin.supervisor_orders import ChangeBackends, ChangeDiscovered, Order, OrderResult, Reload, Restart, Stop, Upgrade
 from balance.config.model import Config
 from balance.config.source import Source
 from balance.errors import StartError
@@ -24,6 +24,7 @@ from balance.process.control import file_watcher
 from balance.process.ipc.messages import (
     CERTIFICATE_CHANGED,
     FILE_CHANGED,
+    FOUND_FILE,
     KEYS,
     KEYS_WANTED,
     LIST_CHANGED,
@@ -168,6 +169,8 @@ class Supervisor:
             if self._phase is not LifecyclePhase.STARTING:
                 log.info("%s (pid %d) is ready", child.name, child.pid)
             self._operations.on_ready(child, time.monotonic())
+            if child is self._process_table.control.child:
+                self._watched_number = 0  # it is told anew what files have
         for message in messages:
             self._on_message(child, message)
 
@@ -187,6 +190,9 @@ class Supervisor:
             self._submit_order(ChangeBackends(()), "an access list has changed", log_only)
         elif message.kind == CERTIFICATE_CHANGED:
             self._submit_order(ChangeBackends(()), "a file of tls has changed", log_only)
+        elif message.kind == FOUND_FILE:
+            if child is self._file_watcher and self._process_table.control.child is not None:
+                self._process_table.control.child.send(FOUND_FILE, message.data)
         elif message.kind == KEYS:
             self._pass_on_keys(message)
         elif message.kind == ORDER:
@@ -262,8 +268,8 @@ class Supervisor:
             return UpgradeOperation(
                 self._supervisor_state, origin, self._systemd.environment, self._handover_state, on_result, self._on_taken_over
             )
-        assert isinstance(order, Reload | ChangeBackends)
-        if not order.dry_run:
+        assert isinstance(order, Reload | ChangeBackends | ChangeDiscovered)
+        if not order.dry_run and not isinstance(order, ChangeDiscovered):
             self._systemd.reloading()
         return ReloadOperation(self._supervisor_state, order, origin, on_result)
 
@@ -334,7 +340,7 @@ class Supervisor:
         if context.credentials is None:
             return
         is_due = self._phase is LifecyclePhase.SERVING
-        number = context.generation.number
+        number = context.generation.base  # what discovery finds names no files
         if watcher is not None and watcher.state is not ChildState.STOPPING and not (is_due and number == self._watched_number):
             watcher.stop_gracefully(0.0)
         is_watched = watcher is not None and watcher.state in (ChildState.STARTING, ChildState.READY)

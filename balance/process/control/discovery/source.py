@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from balance.discovery.answer import Answer, SourceFailure
+from balance.process.control.discovery.file_look import FileFeed
 
 OnReport = Callable[[Answer | SourceFailure], None]
 
@@ -17,6 +18,10 @@ class Source(ABC):
     kind: ClassVar[str]  # as the file names it
     where: str = ""  # what is asked, without secrets: `app.example SRV`, a path, a URL
     next_look_s: float | None = None  # on the loop's clock, while it waits; None: it is being told, or asks now
+
+    def read_through(self, files: FileFeed) -> None:
+        """Where control has dropped its privileges, another process looks at files: those of the sources come from it."""
+        return  # a source without files
 
     @abstractmethod
     async def run(self, report: OnReport) -> None:
