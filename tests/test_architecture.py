@@ -35,6 +35,9 @@ TOP_LEVEL = {
 # Modules whose claims are tested through another's door, with the file that does it.
 TESTED_ELSEWHERE = {
     "discovery/answer": "discovery/test_discovery_endpoint.py",
+    "admin/discovery": "admin/test_discovery_view.py",
+    "discovery/discovered_pool": "config/overrides/test_discovered.py",
+    "process/control/discovery/change_log": "process/control/discovery/test_discoverer.py",
     "discovery/settings": "config/reading/test_discovery_settings.py",
     "config/schema/values/discovery_section": "config/reading/test_discovery_settings.py",
     "tracing/http_spans": "proxy/http/test_traced.py",

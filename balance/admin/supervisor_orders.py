@@ -102,4 +102,9 @@ class GenerationInfo:
     config: Config
     is_current: bool
     summary: str = ""  # what differs from the one before, in a few words
-    base: int = 0  # the number that an order or a file has made it with; what discovery finds since makes no entry of its own
+    refreshed: int = 0  # the number of the one that this is, but for what was discovered since; 0: its own
+
+    @property
+    def base(self) -> int:
+        """The number that an order or a file has made it with: what discovery finds since makes no entry of its own."""
+        return self.refreshed or self.number

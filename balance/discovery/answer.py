@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from balance.discovery.endpoint import Endpoint
+
+MAX_WORDS: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,11 @@ class SourceFailure:
     """It could not be asked or understood: nothing is known anew."""
 
     words: str  # one plain line without secrets
+
+    def __post_init__(self) -> None:
+        """It goes into logs: what a stranger's answer has in it must not look like lines of ours."""
+        plain = "".join(char if char.isprintable() else "?" for char in self.words)
+        object.__setattr__(self, "words", plain if len(plain) <= MAX_WORDS else f"{plain[:MAX_WORDS]}...")
 
 
 Report = Answer | SourceFailure

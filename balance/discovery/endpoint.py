@@ -36,6 +36,11 @@ def name_of(address: str) -> str:
     return address.removeprefix("unix:").strip("/").replace("/", ".")[-MAX_NAME:]
 
 
+def clean_name(text: str) -> str:
+    """A name of a source as a backend may have it: what that has not becomes a hyphen."""
+    return "".join("-" if char == "/" or char.isspace() or not char.isprintable() else char for char in text)[-MAX_NAME:]
+
+
 def checked_address(text: str) -> str:
     """The address as it is written everywhere (`10.0.0.1:80`, `[::1]:80`). ValueError says what is wrong.
 

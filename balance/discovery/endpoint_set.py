@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
 from balance.discovery.answer import Answer, Report, SourceFailure
 from balance.discovery.discovered_pool import DiscoveredPool
-from balance.discovery.endpoint import Endpoint, name_of
+from balance.discovery.endpoint import Endpoint, clean_name, name_of
 from balance.discovery.settings import Discovery
 
 MAX_ENDPOINTS: Final = 10_000  # of one pool; more is a mistake of the source, and would be one of ours
@@ -27,7 +27,6 @@ LONGEST_DEBOUNCE: Final = 10  # times `debounce`
 LOOKS: Final = 2  # empty answers that empty a pool
 FIRST_RETRY_S: Final = 1.0  # after the supervisor has refused a set
 LONGEST_RETRY_S: Final = 30.0
-FAMILIES: Final[Mapping[str, bool]] = {"A": False, "AAAA": True}  # whether their addresses are IPv6
 
 
 class Standing(enum.StrEnum):
@@ -51,9 +50,9 @@ class Result(enum.StrEnum):
 class EndpointSet:
     """Of one pool."""
 
-    __slots__ = ("_absent", "_discovery", "_empty_looks", "_empty_since", "_first_change", "_last_change", "_retry_at",
-                 "_retry_s", "_served", "_wanted", "failed_at", "failure", "last_answer_at", "refusal", "results", "since",
-                 "standing", "valid_s")  # fmt: skip
+    __slots__ = ("_absent", "_discovery", "_empty_looks", "_empty_since", "_first_change", "_is_failing", "_last_change",
+                 "_retry_at", "_retry_s", "_served", "_wanted", "failed_at", "failure", "last_answer_at", "refusal",
+                 "results", "since", "standing", "valid_s")  # fmt: skip
 
     def __init__(self, discovery: Discovery, now: float, known: DiscoveredPool | None = None) -> None:
         """`known` is what is served, when there was an answer before: by another control process, or another source."""
@@ -72,6 +71,7 @@ class EndpointSet:
         self.failed_at: float | None = None
         self.last_answer_at: float | None = None
         self.valid_s: float | None = None  # by the last answer's own word
+        self._is_failing = False
         self.results: Counter[Result] = Counter()
         self.standing = Standing.WAITING
         self.since = now
@@ -105,8 +105,9 @@ class EndpointSet:
             self.last_answer_at = now
             assert isinstance(report, Answer)
             self.valid_s = report.valid_s
-            self.failure = f"{' and '.join(report.partial)} could not be asked" if report.partial else ""
+            self.failure = "; ".join(report.partial)
             self.failed_at = now if report.partial else None
+            self._is_failing = False
             result = self._answer(merged, now)
         self.results[result] += 1
         self._judge(now)
@@ -118,16 +119,17 @@ class EndpointSet:
             return report
         if len(report.endpoints) > MAX_ENDPOINTS:
             return SourceFailure(f"{len(report.endpoints)} endpoints are more than the {MAX_ENDPOINTS} that a pool may have")
-        stays: list[Endpoint] = []
-        if report.partial:
-            stays = [each for each in self.wanted if _is_of(each, report.partial)]
-        merged = normalized([*report.endpoints, *stays])
-        if not merged and report.partial:  # half of it knows nobody, the other half was not there to ask
-            return SourceFailure(f"{' and '.join(report.partial)} could not be asked, and there is nobody else")
+        merged = normalized(report.endpoints)
+        if report.unasked:
+            present = {each.key for each in merged}
+            stays = [each for each in self.wanted if each.part in report.unasked and each.key not in present]
+            merged = normalized([*merged, *stays])
+        if not merged and report.unasked:  # one part knows nobody, and another was not there to ask
+            return SourceFailure(f"{' and '.join(sorted(report.unasked))} could not be asked, and there is nobody else")
         return merged
 
     def _fail(self, words: str, now: float) -> Result:
-        self.failure, self.failed_at = words, now
+        self.failure, self.failed_at, self._is_failing = words, now, True
         self._empty_since, self._empty_looks = None, 0  # whoever fails now does not stand by what he said
         return Result.FAILURE
 
@@ -156,6 +158,7 @@ class EndpointSet:
 
     def _want(self, wanted: tuple[Endpoint, ...], now: float) -> Result:
         if wanted == self._wanted:
+            self._wanted = wanted  # with the parts that they are from now
             return Result.UNCHANGED
         if self._wanted is None and not wanted:
             self._served = ()  # there is nothing to lay over anything
@@ -171,7 +174,7 @@ class EndpointSet:
     def _judge(self, now: float) -> None:
         if self._wanted is None:
             self._stand(Standing.FAILING if self.failure else Standing.WAITING, now)
-        elif self.failed_at is not None and self.failed_at != self.last_answer_at:
+        elif self._is_failing:
             self._stand(Standing.STALE if self._wanted else Standing.FAILING, now)
         else:
             self._stand(Standing.STALE if self._empty_since is not None else Standing.FRESH, now)
@@ -227,19 +230,15 @@ class EndpointSet:
 
 def normalized(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
     """Each address once and each name once, in the order of the names. Of two with one address the first stays; of two with one
-    name the later is called by its address.
+    name the later is called by its address. Names are such as backends have.
     """
     by_address: dict[str, Endpoint] = {}
     for each in endpoints:
         by_address.setdefault(each.address, each)
     by_name: dict[str, Endpoint] = {}
     for each in by_address.values():
-        name = each.key if each.key not in by_name else name_of(each.address)
+        name = clean_name(each.name) or name_of(each.address)
+        name = name if name not in by_name else name_of(each.address)
         if name not in by_name:
             by_name[name] = each if each.name == name else replace(each, name=name)
     return tuple(by_name[name] for name in sorted(by_name))
-
-
-def _is_of(endpoint: Endpoint, partial: tuple[str, ...]) -> bool:
-    """Whether an endpoint is of the part that could not be asked."""
-    return any(part not in FAMILIES or endpoint.address.startswith("[") is FAMILIES[part] for part in partial)

@@ -52,6 +52,7 @@ KINDS: dict[type, str] = {
     ConsulDiscovery: "consul",
     KubernetesDiscovery: "kubernetes",
 }  # as the file names them
+SOURCE_KEYS = tuple(KINDS.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Generation:
     def info(self, current: int) -> GenerationInfo:
         """As the admin API shows it."""
         return GenerationInfo(
-            self.number, self.made_at, self.origin, self.config, self.number == current, self.summary, self.base
+            self.number, self.made_at, self.origin, self.config, self.number == current, self.summary, self.refreshed
         )
 
 

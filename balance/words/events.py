@@ -27,6 +27,11 @@ EVENTS: Final[dict[str, EventKind]] = {
         "`result`; of a success `generation`, `origin`, `summary`",
         "`balance generations`; refused: the log names file, line and column",
     ),
+    "discovery": EventKind(
+        "the discovery of a pool has another standing, or another set is served (at most one event in ten seconds, summed up)",
+        "`pool`, `state`, `why`; of a set `endpoints`, `added`, `removed`, `changed`",
+        "`balance status`; the source that is named there",
+    ),
     "order": EventKind(
         "an order came over the admin port, whose and what became of it", "`peer`, `who`", "`balance generations`"
     ),

@@ -20,7 +20,7 @@ def test_backends_come_in_the_files_order_with_their_states(view: StateView) -> 
 
 
 def test_readiness_is_decided_from_every_pool(view: StateView) -> None:
-    assert [tuple(pool) for pool in view.pool_states()] == [
+    assert [pool[:3] for pool in view.pool_states()] == [
         ("app", True, [State.HEALTHY, State.UNHEALTHY]),
         ("raw", False, [State.UNKNOWN]),
     ]

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from balance.config.reading.discovery_settings import SOURCE_KEYS
 from balance.config.reading.document import Document, Path
 from balance.discovery.discovered_pool import DISCOVERY, DiscoveredPool
 from balance.discovery.endpoint import Endpoint
+from balance.discovery.settings import SOURCE_KEYS
 from balance.errors import Problem
 
 ORIGIN: Final = "discovery"  # stands for the file name in problems with these values

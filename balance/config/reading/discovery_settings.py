@@ -18,6 +18,7 @@ from balance.config.schema.values.discovery_section import (
     KubernetesDiscoverySection,
 )
 from balance.discovery.settings import (
+    SOURCE_KEYS,
     ConsulDiscovery,
     Discovery,
     DnsDiscovery,
@@ -28,7 +29,6 @@ from balance.discovery.settings import (
 
 Finding = tuple[Path, str]
 MIN_REFRESH_S = 0.1
-SOURCE_KEYS = ("dns", "file", "consul", "kubernetes")
 _WAYS = "file: {path: backends.yaml}"
 
 

@@ -234,7 +234,7 @@ class Control:
             config_update.config,
             True,
             config_update.summary,
-            config_update.base,
+            config_update.refreshed,
         )
         before = [each for each in self._generations if each.base != info.base]
         self._generations = distinct([*(replace(each, is_current=False) for each in before), info])

@@ -50,7 +50,7 @@ class ConfigUpdate:
     made_at: float
     origin: str
     summary: str = ""
-    base: int = 0  # the number of the one that this is, but for what was discovered since
+    refreshed: int = 0  # the number of the one that this is, but for what was discovered since; 0: its own
 
 
 @dataclass(frozen=True, slots=True)

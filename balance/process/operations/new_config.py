@@ -97,7 +97,7 @@ class NewConfig(Proposal):
             generation.made_at,
             generation.origin,
             generation.summary,
-            generation.base,
+            generation.refreshed,
         )
 
     def is_served(self, context: ChildContext) -> bool:
