@@ -34,7 +34,8 @@ _WAYS = "file: {path: backends.yaml}"
 
 def source_keys(section: DiscoverySection | None) -> list[str]:
     """The sources that a section names; one, or something is wrong."""
-    return [name for name in section.given() if name in SOURCE_KEYS] if section is not None else []
+    given = section.given() if section is not None else {}
+    return [name for name in SOURCE_KEYS if name in given]
 
 
 def discovery_of(
