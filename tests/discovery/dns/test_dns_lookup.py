@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from balance.discovery.dns.lookup import Lookup, Record, RecordType, Service, Status, read_answer
+from balance.discovery.dns.lookup import MAX_TTL, Lookup, Record, RecordType, Service, Status, read_answer
 
 A, CNAME, AAAA, SRV = RecordType.A, RecordType.CNAME, RecordType.AAAA, RecordType.SRV
 
@@ -92,3 +94,23 @@ def test_answer_that_says_nothing_does_not_say_that_there_is_nobody(case: str) -
 def test_what_is_unusable_beside_usable_is_left_out_and_said() -> None:
     lookup = read_answer("app.test", A, [record("app.test", A, "0.0.0.0"), record("app.test", A, "10.0.0.1")])
     assert lookup.values == ("10.0.0.1",) and "0.0.0.0" in lookup.words
+
+
+NAMES = st.sampled_from(["app.test", "APP.test.", "b.test", "c.test", "", "."])
+RECORDS = st.lists(
+    st.one_of(
+        st.builds(
+            Record, NAMES, st.sampled_from([A, AAAA]), st.integers(0, 2**32 - 1), st.sampled_from(["10.0.0.1", "::1", "x"])
+        ),
+        st.builds(Record, NAMES, st.just(CNAME), st.integers(0, 2**32 - 1), NAMES),
+    ),
+    max_size=12,
+)
+
+
+@given(RECORDS)
+def test_whatever_an_answer_has_only_an_alias_of_the_name_can_say_that_there_is_nobody(records: list[Record]) -> None:
+    lookup = read_answer("app.test", A, records)
+    assert {*lookup.values} <= {"10.0.0.1", "::1"} and 0 <= lookup.ttl_s <= MAX_TTL
+    if lookup.status is Status.NO_RECORDS:
+        assert any(record.type == CNAME and record.name.lower().rstrip(".") == "app.test" for record in records)

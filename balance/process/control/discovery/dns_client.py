@@ -26,14 +26,15 @@ MAX_AT_ONCE: Final = 64  # what BIND, unbound and CoreDNS take from one client w
 
 # Neither search domains nor /etc/hosts nor $HOSTALIASES: the names that are asked for are complete.
 _FLAGS: Final = pycares.ARES_FLAG_EDNS | pycares.ARES_FLAG_NOSEARCH | pycares.ARES_FLAG_NOALIASES
+NO_ANSWER: Final = "the resolver does not answer"
 _WORDS: Final = {
     errno.ARES_EFORMERR: "FORMERR: the resolver did not understand the question",
     errno.ARES_ESERVFAIL: "SERVFAIL: the resolver could not find out",
     errno.ARES_ENOTIMP: "NOTIMP: the resolver does not answer such questions",
     errno.ARES_EREFUSED: "REFUSED by the resolver",
     errno.ARES_EBADRESP: "an answer that is no DNS message, or is cut",
-    errno.ARES_ECONNREFUSED: "no resolver listens there",
-    errno.ARES_ETIMEOUT: "no answer in time",
+    errno.ARES_ECONNREFUSED: NO_ANSWER,  # c-ares says now this, now that, where nobody listens
+    errno.ARES_ETIMEOUT: NO_ANSWER,
     errno.ARES_EBADNAME: "not a name that can be asked for",
 }
 
@@ -66,7 +67,7 @@ class DnsClient:
             async with asyncio.timeout(min(QUESTION_LIMIT_S, max(left, 0.0))), self._limit:
                 result = await self._resolver.query_dns(name, kind.name)
         except TimeoutError:
-            return failed("no answer in time")
+            return failed(NO_ANSWER)
         except aiodns.error.DNSError as error:
             return _denial_or_failure(error.args[0] if error.args else 0)
         except (ValueError, RuntimeError) as error:  # a name that can't be written, a channel that is closed

@@ -161,7 +161,7 @@ def test_no_resolver_at_all_is_a_failure() -> None:
         nobody.bind(("127.0.0.1", 0))
         closed = f"127.0.0.1:{nobody.getsockname()[1]}"
     answer = one_look(closed)
-    assert isinstance(answer, SourceFailure) and "no resolver listens there" in answer.words
+    assert isinstance(answer, SourceFailure) and "does not answer" in answer.words
 
 
 def test_every_look_asks_anew_whatever_the_ttl(server: DnsServer) -> None:
@@ -210,7 +210,7 @@ def test_family_that_is_silent_does_not_delay_the_other(server: DnsServer) -> No
 def test_resolver_that_never_answers_is_a_failure_in_time(server: DnsServer) -> None:
     server.answer = lambda question, reply, is_tcp: []
     answer = one_look(server.address)
-    assert isinstance(answer, SourceFailure) and "no answer in time" in answer.words
+    assert isinstance(answer, SourceFailure) and "does not answer" in answer.words
 
 
 @pytest.mark.long
