@@ -98,7 +98,9 @@ class DnsServer:
         with contextlib.suppress(OSError):
             while True:
                 data, client = self._udp.recvfrom(4096)
-                if data:  # a thread each: one that is late holds up no other
+                if data and self.answer is None:
+                    self._answer_datagram(data, client)
+                elif data:  # a thread each: one that is late holds up no other
                     threading.Thread(target=self._answer_datagram, args=(data, client), daemon=True).start()
 
     def _answer_datagram(self, data: bytes, client: object) -> None:

@@ -273,7 +273,13 @@ def test_srv_whose_targets_all_fail_is_a_failure_and_without_any_is_nobody(serve
 def test_three_hundred_targets_are_asked_for_within_one_look(server: DnsServer) -> None:
     server.zone = {("app.test", "SRV"): [f"0 1 80 t{i}.test." for i in range(300)]}
     server.zone |= {(f"t{i}.test", "A"): [f"10.1.{i // 250}.{i % 250 + 1}"] for i in range(300)}
-    assert len(addresses(one_look(server.address, type="srv"))) == 300
+
+    async def story() -> None:
+        looks = Looks(DnsSource(settings(server.address, type="srv"), "pool"))
+        await looks.until(lambda: looks.reports and len(addresses(looks.reports[-1])) == 300)
+        await looks.stop()
+
+    run(story)
 
 
 def test_short_name_is_searched_for_where_resolv_conf_says(server: DnsServer) -> None:
