@@ -14,14 +14,15 @@ from balance.process.control.discovery.source import Source
 log = logging.getLogger("balance.control")
 
 INTERVAL_S: Final = 10.0
+REWORD_S: Final = 60.0  # of a failure that goes on in other words: some change them with every try
 MAX_NAMED: Final = 5
 
 
 class ChangeLog:
     """Of one pool."""
 
-    __slots__ = ("_added", "_changed", "_events", "_failure", "_is_held", "_pool", "_refusal", "_removed", "_said_at",
-                 "_source", "_standing")  # fmt: skip
+    __slots__ = ("_added", "_changed", "_events", "_failed_at", "_failure", "_is_held", "_pool", "_refusal", "_removed",
+                 "_said_at", "_source", "_standing")  # fmt: skip
 
     def __init__(self, pool: str, source: Source, events: EventLog) -> None:
         self._pool = pool
@@ -29,6 +30,7 @@ class ChangeLog:
         self._events = events
         self._standing: Standing | None = None
         self._failure = ""
+        self._failed_at = 0.0  # when its words were said
         self._refusal = ""
         self._is_held = False
         self._said_at = -INTERVAL_S
@@ -45,13 +47,16 @@ class ChangeLog:
         if self._added or self._removed or self._changed:
             self._say_changes(len(endpoints.served), now)
         standing, failure = endpoints.standing, endpoints.failure
-        if standing is self._standing and failure == self._failure and endpoints.is_held == self._is_held:
+        is_same = standing is self._standing and endpoints.is_held == self._is_held and bool(failure) == bool(self._failure)
+        if is_same and (failure == self._failure or now < self._failed_at + REWORD_S):
             return
-        before = self._standing
+        before, self._failed_at = self._standing, now
         self._standing, self._failure, self._is_held = standing, failure, endpoints.is_held
         count = len(endpoints.wanted)
         stay = f"the {count} that {'was' if count == 1 else 'were'} found last stay{'s' if count == 1 else ''}"
-        if failure:
+        if failure and (standing is Standing.FRESH or endpoints.is_held):
+            self._say(logging.WARNING, f"{self._name} answers in part: {failure}", standing, failure)
+        elif failure:
             text = f"{self._name} fails: {failure}; {stay if count else 'nobody is known'}"
             self._say(logging.WARNING, text, standing, failure)
         elif endpoints.is_held:

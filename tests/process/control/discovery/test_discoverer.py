@@ -168,6 +168,27 @@ def test_a_failure_orders_nothing_and_is_said_once(monkeypatch: pytest.MonkeyPat
         play(monkeypatch, steps)
 
 
+def test_a_failure_in_other_words_each_time_is_one_failure_and_an_answer_in_part_is_none(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def steps(scene: Scene) -> None:
+        scene.discoverer.update(config(web=of()))
+        scene.says("web", Answer((A,)))
+        await scene.order()
+        for index in range(6):
+            scene.says("web", SourceFailure(("SERVFAIL", "no answer")[index % 2]))
+        await until(lambda: Played.made["web"].reports.empty() and scene.state().failure == "no answer")
+        assert caplog.text.count("fails: ") == 1
+        for index in range(4):
+            scene.says("web", Answer((A,), partial=(f"AAAA: SERVFAIL {index}",)))
+        await until(lambda: Played.made["web"].reports.empty() and scene.state().standing is Standing.FRESH)
+        assert caplog.text.count("answers in part: AAAA: SERVFAIL 0") == 1
+        assert caplog.text.count("fails: ") == 1 and caplog.text.count("in part") == 1
+
+    with caplog.at_level(logging.INFO):
+        play(monkeypatch, steps)
+
+
 def test_what_the_supervisor_refuses_is_said_and_asked_for_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
