@@ -16,7 +16,7 @@ from balance.admin.access.audit import note
 from balance.admin.backend_orders import find_named_backend, read_new_backend
 from balance.admin.backends import state_word
 from balance.admin.dashboard.conditions import check_version
-from balance.admin.dashboard.preview import backend_preview, reload_preview, removal_preview, switch_preview
+from balance.admin.dashboard.preview import backend_preview, reload_preview, removal_preview, switch_preview, weight_warnings
 from balance.admin.dashboard.state.backends import version
 from balance.admin.json_reply import order_result_document, order_result_reply, reply
 from balance.admin.order_parsing import (
@@ -111,6 +111,7 @@ class Actions:
         if is_dry_run:
             document["preview"] = backend_preview(self._view, backend_view, event, values.get("weight"))
         warnings = self._warnings(backend_view, event, values.get("weight"))
+        hints = weight_warnings(backend_view, values.get("weight"))  # of no interest but to who orders
         if values:
             change = BackendChange(Verb.SET, pool, name, json.dumps(values))
             order_result = await self._submit_and_log(request, ChangeBackends((change,), is_dry_run))
@@ -123,7 +124,7 @@ class Actions:
             note(request, f"{event.name.lower()} backend {pool}/{name}", "done")
         if not is_dry_run:
             self._warn(warnings)
-        return reply(document | {"state": state_word(find_backend(self._view, f"{pool}/{name}")), "warnings": warnings})
+        return reply(document | {"state": state_word(find_backend(self._view, f"{pool}/{name}")), "warnings": warnings + hints})
 
     async def switch(self, request: Request) -> Response:
         """Switch a blue-green route to its other side."""

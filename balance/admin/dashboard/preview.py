@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from balance.admin.dashboard.state.backends import UNWEIGHTED
 from balance.admin.state_view import BackendView, StateView
 from balance.admin.supervisor_orders import OrderResult
 from balance.config.route_model import BlueGreen
@@ -31,13 +32,24 @@ def backend_preview(view: StateView, about: BackendView, event: Event | None, we
             sentences.append(f"{pool}/{name} gets its share again at once.")
     if weight == 0 and event is None:
         sentences += [f"Nothing new but its sessions goes to {pool}/{name}{_under_way(active)}.", left]
-    elif isinstance(weight, int) and weight and about.pool.algorithm in ("round-robin", "random"):
+    elif isinstance(weight, int) and weight and about.pool.algorithm in UNWEIGHTED:
         sentences.append(f"{about.pool.algorithm} goes by no weight, so that the shares stay as they are.")
     elif isinstance(weight, int) and weight:
         rest = sum(each.backend.weight for each in others if not each.backend.backup)
         due = weight / (rest + weight)
         sentences.append(f"{pool}/{name} is due {due:.0%} of its pool's new requests, while what is ready now stays so.")
     return " ".join(sentences)
+
+
+def weight_warnings(about: BackendView, weight: object) -> list[str]:
+    """Of a weight that changes no share."""
+    others = {each.weight for each in about.pool.backends if each.name != about.backend.name} - {0, weight}
+    if not (isinstance(weight, int) and weight > 0 and others and about.pool.algorithm in UNWEIGHTED):
+        return []
+    return [
+        f"{about.pool.algorithm} looks at no weight but 0: the shares stay as they are; "
+        f"weighted-{about.pool.algorithm} goes by weights"
+    ]
 
 
 def removal_preview(view: StateView, about: BackendView) -> str:

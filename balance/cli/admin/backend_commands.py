@@ -22,16 +22,25 @@ def _state_command(verb: str, state: State, says: str, without: str = "", *, end
     """A command that sets a state. `ends`: requests in flight end, so that it has --wait."""
     shown = [f"balance {verb} app-1", f"balance {verb} app/app-1 app/app-2"]
     shown += [f"balance {verb} app-1 --wait --timeout 30s"] if ends else []
+    shown += [f"balance {verb} app-1 --dry-run"]
 
     @click.command(verb, help=says, epilog=examples(*shown))
     @click.argument("names", nargs=-1, metavar="NAME...")
+    @dry_run_option
     @(wait_options if ends else no_options)
     @admin_option
     @json_option
     def command(
-        client: Client, is_json: bool, names: tuple[str, ...], is_waiting: bool = False, timeout: float | None = None
+        client: Client,
+        is_json: bool,
+        names: tuple[str, ...],
+        dry_run: bool,
+        is_waiting: bool = False,
+        timeout: float | None = None,
     ) -> int:
         check_wait(is_waiting, timeout)
+        if dry_run and is_waiting:
+            raise click.UsageError("--dry-run changes nothing, so there is nothing to --wait for; write one of them")
         names = tuple(dict.fromkeys(names))
         if not names:
             raise click.UsageError(f"say which backend: balance {verb} NAME ('balance backends' lists them){without}")
@@ -40,9 +49,12 @@ def _state_command(verb: str, state: State, says: str, without: str = "", *, end
         changes: list[BackendChange] = []
         try:
             for name in names:
-                change = client.change_backend(name, state=state)
+                change = client.change_backend(name, state=state, dry_run=dry_run)
                 changes.append(change)
-                if not is_json:
+                if not is_json and dry_run:
+                    show([f"would be: {change.preview}"])
+                    show_warnings(change.warnings)
+                elif not is_json:
                     _show_state(change)
             if is_waiting:
                 return wait_drained(client, names, timeout, is_json)

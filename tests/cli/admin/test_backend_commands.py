@@ -53,6 +53,42 @@ def test_several_are_ordered_together_or_none(say: Say, instance: Any) -> None:
     assert [each["name"] for each in shown] == ["a1", "a2"]
 
 
+@pytest.mark.parametrize(
+    ("verb", "said"),
+    [
+        ("drain", "would be: Nothing new goes to app/a1, where nothing is under way. 1 of 2 backends of pool app stay"),
+        ("maintenance", "would be: Nothing goes to app/a1 any more, where nothing is under way; its sessions move on."),
+        ("disable", "would be: Nothing goes to app/a1 any more"),
+        ("enable", "would be: app/a1 gets its share again at once.\n"),
+    ],
+)
+def test_a_state_that_is_tried_is_told_and_not_ordered(say: Say, instance: Any, verb: str, said: str) -> None:
+    status, out, err = say(verb, "a1", "--dry-run")
+    assert (status, out.startswith(said), err) == (0, True, "")
+    assert {seen.state.word for seen in instance.fake_instance.view.backends()} == {"unknown"}
+    assert json.loads(say(verb, "a1", "--dry-run", "--json")[1])["preview"] in said + out
+
+
+def test_nothing_is_waited_for_where_nothing_is_ordered(say: Say) -> None:
+    status, out, err = say("drain", "a1", "--dry-run", "--wait")
+    assert (status, out) == (2, "")
+    assert "nothing to --wait for" in err
+
+
+def test_a_weight_that_changes_no_share_is_warned_of(say: Say, instance: Any) -> None:
+    status, _, err = say("weight", "a1", "7")
+    assert (status, err) == (
+        0,
+        "balance: warning: round-robin looks at no weight but 0: the shares stay as they are; "
+        "weighted-round-robin goes by weights\n",
+    )
+    assert say("weight", "a1", "2")[2] == ""  # as all others
+    inside = instance.fake_instance.view
+    weighted = replace(inside.config.pools[0], algorithm="weighted-round-robin")
+    inside.config = replace(inside.config, pools=(weighted, *inside.config.pools[1:]))
+    assert say("weight", "a1", "7", "--dry-run")[2] == ""
+
+
 @pytest.mark.parametrize("verb", ["drain", "maintenance", "disable", "enable"])
 def test_a_state_without_a_backend_is_refused_with_what_it_takes(say: Say, verb: str) -> None:
     status, out, err = say(verb)
@@ -65,14 +101,14 @@ def test_a_backend_is_added_weighed_and_removed(say: Say, instance: Any) -> None
     added = say("add", "a3", "127.0.0.1:9004", "--pool", "app", "--weight", "2", "--set", 'metadata={"rack": "r1"}')
     assert added == (0, "+ backend app/a3 (127.0.0.1:9004, weight 2)\ngeneration 2: +1 backend\n", "")
     assert backend(instance, "a3").metadata == (("rack", "r1"),)
-    assert say("weight", "a3", "5") == (0, "~ backend app/a3: weight 2 -> 5\ngeneration 3: ~1 backend\n", "")
+    assert say("weight", "a3", "5")[:2] == (0, "~ backend app/a3: weight 2 -> 5\ngeneration 3: ~1 backend\n")
     assert backend(instance, "a3").weight == 5
     assert say("remove", "a3") == (0, "- backend app/a3 (127.0.0.1:9004)\ngeneration 4: -1 backend\n", "")
     assert backend(instance, "a3") is None
 
 
 def test_a_dry_run_says_what_would_be(say: Say, instance: Any) -> None:
-    assert say("weight", "a1", "5", "--dry-run") == (0, "~ backend app/a1: weight 1 -> 5\nwould be: ~1 backend\n", "")
+    assert say("weight", "a1", "5", "--dry-run")[:2] == (0, "~ backend app/a1: weight 1 -> 5\nwould be: ~1 backend\n")
     assert say("remove", "a1", "--dry-run")[1].endswith("would be: -1 backend\n")
     assert say("add", "x", "h:1", "--pool", "app", "--dry-run")[1].endswith("would be: +1 backend\n")
     assert instance.fake_instance.number == 1

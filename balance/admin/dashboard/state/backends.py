@@ -16,7 +16,7 @@ from balance.health.panic import is_panic
 from balance.health.states import State
 from balance.runtime import counters
 
-UNWEIGHTED = frozenset(["round-robin", "random"])  # algorithms that go by no weight
+UNWEIGHTED = frozenset(["round-robin"])  # algorithms that go by no weight but 0
 
 Row = dict[str, Any]
 
