@@ -8,6 +8,7 @@ from balance.config.build import KeyPaths
 from balance.config.checking.tls.tls_dates import date, expiry_warning
 from balance.config.model import BackendConfig, Config, PoolConfig
 from balance.config.reading.document import Path
+from balance.discovery.settings import DnsDiscovery, KubernetesDiscovery
 from balance.tls.backend_context import backend_context, has_system_store
 from balance.tls.pem_loading import TlsError, infos
 from balance.tls.settings import BackendTls
@@ -79,6 +80,8 @@ def backend_tls_warnings(config: Config, paths: KeyPaths, now: float) -> Iterato
                 _path(index, "ca_file", paths),
                 "is not set, and the system trusts nobody: no backend is accepted",
             )
+        if tls.verify and not tls.server_name and (kind := _finds_addresses(pool)):
+            yield _path(index, "server_name", paths), f"is not set, and {kind} finds addresses, which few certificates are for"
         for authority in infos(tls.ca_file, "ca_file") if tls.verify and tls.ca_file.file else ():
             if authority.not_after <= now:
                 name = authority.common_name or "a certificate"
@@ -94,7 +97,14 @@ def backend_tls_warnings(config: Config, paths: KeyPaths, now: float) -> Iterato
 
 
 def _is_used(pool: PoolConfig) -> bool:
-    return any(pool.tls.is_for(backend.scheme) for backend in pool.backends) or _asks_over_tls(pool)
+    is_for_discovered = pool.discovery is not None and pool.tls.is_for("")
+    return is_for_discovered or any(pool.tls.is_for(backend.scheme) for backend in pool.backends) or _asks_over_tls(pool)
+
+
+def _finds_addresses(pool: PoolConfig) -> str:
+    """The kind of its source, where that finds no names to verify."""
+    found = pool.discovery
+    return found.kind if found is not None and isinstance(found.source, (DnsDiscovery, KubernetesDiscovery)) else ""
 
 
 def _asks_over_tls(pool: PoolConfig) -> bool:

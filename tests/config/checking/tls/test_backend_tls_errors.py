@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from typing import Any
 
@@ -22,7 +23,11 @@ CA_FILE = {"ca_file": str(CA.cert)}
 CLIENT = {"client_cert_file": str(PAIR.cert), "client_key_file": str(PAIR.key)}
 
 
+FOUND = {"pools": {"p": {"discovery": {"dns": {"name": "app.test", "port": 80}}}}}
+
+
 def text(tls: object = None, top: object = None, address: str = "127.0.0.1:9001", **more: object) -> str:
+    more = copy.deepcopy(more)
     data: dict[str, Any] = {"listeners": [{"listen": ":8080"}], "pools": {"p": {"backends": [{"address": address}]}}, **more}
     if tls is not None:
         data["pools"]["p"]["tls"] = tls
@@ -70,6 +75,7 @@ def test_an_address_says_whether_it_has_tls() -> None:
     [
         ({"tls": {"ca_file": "/nowhere"}}, "pools.p.tls.ca_file: '/nowhere' can't be read: No such file"),
         ({"top": {"ca_file": "/nowhere"}}, "tls.backend.ca_file: '/nowhere' can't be read: No such file"),
+        ({"tls": {"ca_file": str(PAIR.key)}, **FOUND}, "pools.p.tls.ca_file: .* has no certificate in PEM format"),
         ({"tls": {"ca_file": str(PAIR.key)}}, "pools.p.tls.ca_file: .* has no certificate in PEM format"),
         ({"tls": {"ca_file": "/dev/null"}}, "pools.p.tls.ca_file: '/dev/null' is empty or can't be read"),
         ({"tls": {"client_cert_file": str(PAIR.cert)}}, "pools.p.tls.client_cert_file: stands alone; our own"),
@@ -108,6 +114,9 @@ def test_what_cannot_be_is_no_start(arguments: dict[str, Any], problem: str) -> 
         ({"tls": CA_FILE}, ""),
         ({"tls": {**CA_FILE, "server_name": "a"}, "address": "unix:/run/x"}, ""),
         ({"tls": {"enabled": False}}, ""),
+        ({"tls": CA_FILE, **FOUND}, "pools.p.tls.server_name: is not set, and dns finds addresses, which few certificates"),
+        ({"tls": {**CA_FILE, "server_name": "app.test"}, **FOUND}, ""),
+        ({"tls": {"enabled": False, **CA_FILE}, **FOUND}, "pools.p.tls: has no effect: it is not enabled, and no backend's"),
     ],
 )  # fmt: skip
 def test_what_will_be_regretted_is_warned_of(arguments: dict[str, Any], warning: str) -> None:
