@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from balance.discovery.endpoint_file import MAX_FILE_BYTES
 
 SETTLE_S: Final = 0.2  # a file has to be the same for so long: who writes in place may be in the middle of it
+LONGEST_S: Final = 1.0  # one that is replaced again and again is read after that: it is whole by its being renamed
 
 
 class Content(NamedTuple):
@@ -25,10 +27,12 @@ class Content(NamedTuple):
 
 
 class FileLook:
-    """One file. A thing is found once it was the same in two looks, and once only."""
+    """One file. A thing is found once it was the same for a while, and once only."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, settle_s: float = SETTLE_S, longest_s: float = LONGEST_S) -> None:
         self._path = path
+        self._settle_s, self._longest_s = settle_s, longest_s
+        self._changed_at = self._restless_since = 0.0
         self._stamp: tuple[int, ...] | str | None = None
         self._digest: bytes | None = None
         self.is_settling = False  # look again after SETTLE_S
@@ -38,13 +42,18 @@ class FileLook:
         stamp: tuple[int, ...] | str
         try:
             status = os.stat(self._path)
-            stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size, status.st_dev)
+            stamp = (status.st_ino, status.st_dev, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
         except (OSError, ValueError) as error:
             status, stamp = None, _words(error)
+        now = time.monotonic()
         if stamp != self._stamp:
-            self._stamp, self.is_settling = stamp, True
-            return None
-        if not self.is_settling:
+            if not self.is_settling:
+                self._restless_since = now
+            is_replaced = isinstance(stamp, tuple) and isinstance(self._stamp, tuple) and stamp[:2] != self._stamp[:2]
+            self._stamp, self._changed_at, self.is_settling = stamp, now, True
+            if not is_replaced or now < self._restless_since + self._longest_s:
+                return None
+        elif not self.is_settling or now < self._changed_at + self._settle_s:
             return None
         self.is_settling = False
         content = self._read(status) if status is not None else Content(b"", str(stamp))

@@ -23,6 +23,7 @@ from balance.process.control.discovery.file_look import SETTLE_S, Content, FileF
 from balance.process.control.discovery.source import OnReport, Source
 
 POLL_S: Final = 1.0
+CALM_S: Final = 0.02
 REPEAT_S: Final = 10.0  # what stands there is said again, so that its age is that of the last look
 
 
@@ -47,7 +48,7 @@ class FileSource(Source):
         watch = DirectoryWatch(loop, os.path.dirname(self._path), woken.set) if self._files is None else None
         if self._files is not None:
             self._files.follow(self._path, woken.set)
-        look = FileLook(self._path)
+        look = FileLook(self._path, SETTLE_S)
         try:
             await self._look_on(report, look, woken)
         finally:
@@ -76,6 +77,7 @@ class FileSource(Source):
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await woken.wait()
+                    await asyncio.sleep(CALM_S)  # a storm of events is one look
             self.next_look_s = None
 
     def _look(self, look: FileLook) -> Report | None:
