@@ -49,7 +49,18 @@ TESTED_ELSEWHERE = {
     "stages/security/authorization": "stages/security/test_forward_auth.py",
     **{
         f"admin/metrics/definitions/{name}": "admin/metrics/test_catalog.py"
-        for name in ("aliases", "backends", "connections", "program", "redis", "requests", "routes", "tls", "tracing")
+        for name in (
+            "aliases",
+            "backends",
+            "connections",
+            "discovery",
+            "program",
+            "redis",
+            "requests",
+            "routes",
+            "tls",
+            "tracing",
+        )
     },
     **{
         f"admin/metrics/families/{name}": "admin/metrics/test_exposition.py"
@@ -59,6 +70,7 @@ TESTED_ELSEWHERE = {
     "admin/metrics/families/aliases": "admin/metrics/test_metrics_keys.py",
     "admin/metrics/families/features": "admin/metrics/test_feature_counts.py",
     "admin/metrics/families/histograms": "admin/metrics/test_metrics_keys.py",
+    "admin/metrics/families/discovery": "admin/metrics/test_discovery_metrics.py",
     "admin/metrics/families/redis": "admin/metrics/test_shared_limits.py",
     "admin/metrics/family": "admin/metrics/test_exposition.py",
     "admin/metrics/scrape": "admin/metrics/test_exposition.py",

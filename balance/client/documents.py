@@ -111,6 +111,7 @@ class Pool:
     health_check: str | None = None  # its kind
     waiting: int = 0
     panicking: bool = False
+    discovery: dict[str, Any] | None = None  # of a pool that has a source: kind, state, last_failure, ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Final
 from balance.config.model import Config
 
 Identity = tuple[str, str, str]  # pool, name, address
+KEPT_SLOTS: Final = 1024  # of identities that were taken out: the latest keep theirs even where others could use them
 NOBODY: Final = 0  # the slot that stands for no backend
 LISTENER: Final = ""  # in place of the pool in a listener's identity; no pool has this name
 ROUTE: Final = "/"  # in place of the pool in a route's identity; its name is route_key()
@@ -106,10 +107,15 @@ class SlotBook:
         reused: set[int] = set()
         used = self._used
         others = [(owner, slot) for owner, slot in self._owners.items() if owner not in wanted]
-        left = (slot for owner, slot in others if owner not in self._present and is_unused(slot))
+        gone = [slot for owner, slot in others if owner not in self._present]
+        left = (slot for slot in gone if is_unused(slot))
+        surplus = max(len(gone) - KEPT_SLOTS, 0)  # of discovery that never rests: else every address that ever was has its own
         for identity, name in wanted.items():
             slot = self._owners.get(identity, NOBODY)
-            if not slot and used < self._capacity:
+            if not slot and surplus and (slot := next(left, NOBODY)):
+                surplus -= 1
+                reused.add(slot)
+            elif not slot and used < self._capacity:
                 slot, used = used, used + 1
             elif not slot:
                 slot = next(left, NOBODY)

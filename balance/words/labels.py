@@ -21,7 +21,7 @@ LABELS: Final[dict[str, str]] = {
     "why a request to the admin port was (`bad_request`, `no_token`, `wrong_token`, `too_many_guesses`, `read_only_token`, "
     "`forbidden`)",
     "result": "of handshakes `ok` or the `tls_` words without `tls_`; of reloads `success`, `failure`, `unchanged`; of "
-    "fetches `ok`, `failure`",
+    "fetches `ok`, `failure`; of discovery `changed`, `unchanged`, `empty` (nobody, and not believed yet), `failure`",
     "route": "a route's name in the configuration; empty: none",
     "state": "of breakers `closed`, `open`, `half-open`; of connections `active`, `idle`; of backends, under other balancers' "
     "names, `healthy`, `unhealthy`",

@@ -5,11 +5,23 @@ from __future__ import annotations
 from typing import Final
 
 from balance.admin.metrics.definition import Definition
-from balance.admin.metrics.definitions import aliases, backends, connections, program, redis, requests, routes, tls, tracing
+from balance.admin.metrics.definitions import (
+    aliases,
+    backends,
+    connections,
+    discovery,
+    program,
+    redis,
+    requests,
+    routes,
+    tls,
+    tracing,
+)
 
 SECTIONS: Final[tuple[tuple[str, tuple[Definition, ...]], ...]] = (
     ("Requests", requests.DEFINITIONS),
     ("Backends and pools", backends.DEFINITIONS),
+    ("Discovery", discovery.DEFINITIONS),
     ("Routes", routes.DEFINITIONS),
     ("Connections of clients", connections.DEFINITIONS),
     ("TLS and keys", tls.DEFINITIONS),

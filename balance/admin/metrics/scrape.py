@@ -33,6 +33,7 @@ class Scrape:
     def __init__(self, view: StateView, remembered: Remembered) -> None:
         self.view = replace(view, names=dict(view.names))
         self.key_states = dict(view.key_states())
+        self.discovery = dict(view.discovery())
         self.remembered = remembered
         self.totals = Totals(view.board.rows)
         self.slots = view.board.slots

@@ -7,6 +7,7 @@ are so far.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import click
 
@@ -62,6 +63,17 @@ def status_lines(status: Status) -> Iterator[str]:
         for each in status.pools
     ]  # fmt: skip
     yield from table(("POOL", "ALGORITHM", "READY", "CHECK", "ACTIVE", "REQUESTS", "SESSIONS"), pools)
+    found = [(each.name, *_discovery(each.discovery)) for each in status.pools if each.discovery]
+    if found:
+        yield ""
+        yield from table(("DISCOVERY OF", "KIND", "STATE", "FOUND", "SOURCE", "WHY"), found)
+
+
+def _discovery(about: dict[str, Any]) -> tuple[object, ...]:
+    failure = about.get("last_failure") or {}
+    nobody = "says that there is nobody, and is not believed yet" if about.get("says_nobody") else None
+    why = about.get("refused") or failure.get("words") or nobody
+    return about.get("kind"), about.get("state"), about.get("endpoints"), about.get("source"), why
 
 
 def _leads_to(listener: Listener) -> str:

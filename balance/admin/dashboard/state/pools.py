@@ -7,6 +7,7 @@ from typing import Any
 from balance.admin.dashboard.state.backends import Row
 from balance.admin.dashboard.state.moment import Moment, grown, percentiles
 from balance.admin.dashboard.state.reading import rounded
+from balance.admin.discovery import DiscoveryView
 from balance.config.model import PoolConfig
 from balance.runtime import counters
 
@@ -16,10 +17,12 @@ Section = dict[str, Any]
 def pools(moment: Moment, rows: dict[str, Row]) -> dict[str, Section]:
     """All pools by name. `rows` are the backends of the document."""
     by_pool: dict[str, list[Row]] = {}
+    found = moment.view.discovery()
     for row in rows.values():
         by_pool.setdefault(row["pool"], []).append(row)
     return {
-        pool.name: _pool(moment, pool, order, by_pool.get(pool.name, [])) for order, pool in enumerate(moment.view.config.pools)
+        pool.name: _pool(moment, pool, order, by_pool.get(pool.name, [])) | _discovery(found.get(pool.name))
+        for order, pool in enumerate(moment.view.config.pools)
     }
 
 
@@ -58,6 +61,15 @@ def _pool(moment: Moment, pool: PoolConfig, order: int, rows: list[Row]) -> Sect
     if rows and not ready:
         section["reason"] = _outage(rows)
     return section
+
+
+def _discovery(view: DiscoveryView | None) -> Section:
+    """What is known of a pool's source, for a pool that has one."""
+    if view is None:
+        return {}
+    section: Section = {"kind": view.kind, "state": view.standing.value, "source": view.source}
+    why = view.refusal or view.failure or ("the source says that there is nobody" if view.is_held else "")
+    return {"discovery": section | ({"why": why} if why else {})}
 
 
 def _sum(blocks: list[list[int]]) -> list[int]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from traffic_of_a_view import Watched
 
+from balance.admin.discovery import DiscoveryView
 from balance.admin.state_view import StateView
+from balance.discovery.endpoint_set import Standing
 from balance.health.states import State
 from balance.runtime import counters
 
@@ -35,3 +37,11 @@ def test_a_pool_without_a_ready_backend_says_so(view: StateView) -> None:
     view.board.set_state(1, State.DRAINING, 1.0)  # type: ignore[attr-defined]
     pool = Watched(view).document["pools"]["app"]
     assert (pool["ready"], pool["reason"]) == (0, "No backend takes its share: 1 draining, 1 unhealthy.")
+
+
+def test_a_pool_with_discovery_says_how_that_stands(view: StateView) -> None:
+    found = DiscoveryView("file", "/x", Standing.STALE, 1.0, 2, failure="no answer")
+    view.discovery = lambda: {"app": found, "raw": DiscoveryView("dns", "app.example", Standing.STALE, 1.0, 2, is_held=True)}
+    pools = Watched(view).next()["pools"]
+    assert pools["app"]["discovery"] == {"kind": "file", "state": "stale", "source": "/x", "why": "no answer"}
+    assert pools["raw"]["discovery"]["why"] == "the source says that there is nobody"

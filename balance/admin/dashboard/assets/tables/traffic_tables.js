@@ -30,6 +30,10 @@ export function trafficTables(clockNow) {
         number("Active", (r) => r.active),
         number("Queue", (r) => r.waiting, count, { note: (r) => (r.max_waiting ? `of ${count(r.max_waiting)}` : "") }),
         words("Health check", (r) => r.health_check ?? "none"),
+        words("Discovery", (r) => (r.discovery ? `${r.discovery.kind}: ${r.discovery.state}` : "none"), {
+          tone: (r) => ({ fresh: "good", stale: "warn", failing: "bad" })[r.discovery?.state] ?? "",
+          note: (r) => r.discovery?.why ?? "",
+        }),
         number("Requests", (r) => r.requests_total),
       ],
     },
