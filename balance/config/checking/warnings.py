@@ -24,7 +24,7 @@ from balance.config.model import Config, PoolConfig
 from balance.config.reading.document import Path
 from balance.config.schema.hash_keys import HASHING
 from balance.config.schema.units import format_duration
-from balance.discovery.settings import Discovery, DnsDiscovery
+from balance.discovery.settings import Discovery, DnsDiscovery, FileDiscovery
 from balance.errors import Problem
 from balance.model import Address, Mode
 from balance.tls.settings import now_s
@@ -42,6 +42,7 @@ LONG_S = 1000
 
 LOOPBACK: Final = frozenset(["127.0.0.1", "::1", "localhost"])
 EVERY_ADDRESS: Final = frozenset(["", "0.0.0.0", "::"])
+MANY: Final = 1_000_000  # backends of a pool with discovery: nobody knows how many
 TYPICAL_BACKEND_KEEPALIVE_S = 5.0  # of uvicorn and Node; Go and Jetty wait longer
 
 
@@ -158,7 +159,7 @@ def _pools(config: Config, paths: KeyPaths) -> Iterator[Finding]:
             has_routes = any(listener.http.routes for listener in config.listeners)
             yield where, "is used by no listener" + (", nor by a route" if has_routes else "")
         weights = {backend.weight for backend in pool.backends}
-        if weights == {0}:
+        if weights == {0} and pool.discovery is None:
             yield (*where, "backends"), "every backend has weight 0: whatever is new is answered 503"
         if pool.algorithm == "round-robin" and len(weights - {0}) > 1:
             algorithm = paths.pool(index, "load_balancer.algorithm")
@@ -292,7 +293,8 @@ def _queue(index: int, pool: PoolConfig, paths: KeyPaths) -> Iterator[Finding]:
     # A top-level key may be meant for another pool.
     if not paths.document.has(path) or (path == ("queue",) and paths.pools[index] != ()):
         return
-    if not any(backend.max_connections for backend in pool.backends):
+    finds_limits = pool.discovery is not None and isinstance(pool.discovery.source, FileDiscovery)
+    if not finds_limits and not any(backend.max_connections for backend in pool.backends):
         yield path, "has no effect: no backend of the pool has max_connections"
 
 
@@ -311,7 +313,8 @@ def _hash_key(index: int, pool: PoolConfig, paths: KeyPaths) -> Iterator[Finding
 def _resilience(config: Config, paths: KeyPaths) -> Iterator[Finding]:
     """Passive checks, circuit breakers and slow start."""
     for index, pool in enumerate(config.pools):
-        check, count = pool.health_check, len(pool.backends)
+        check = pool.health_check
+        count = len(pool.backends) if pool.discovery is None else MANY
         passive, breaker = check.passive, pool.breaker
         section = paths.pool(index, "circuit_breaker")
         if not breaker.enabled and _lacks_enabled(paths, section):

@@ -259,3 +259,17 @@ def test_retries_among_the_defaults_are_for_the_pools_that_speak_http() -> None:
 def test_a_warning_about_shared_defaults_is_given_once() -> None:
     text = "listeners: [{listen: ':1'}, {listen: ':2'}]\nbackends: [{address: x:1}]\ntimeouts: {request: 1s}\n"
     assert len(warnings_of(text)) == 1
+
+
+def test_nobody_knows_what_discovery_finds() -> None:
+    found = "listen: ':8080'\nhealth_check: {enabled: true, passive_checks: {enabled: true, max_ejection_percent: 20}}\n"
+    found += "circuit_breaker: {enabled: true}\nqueue: {size: 10}\ndiscovery: {file: {path: x.yaml}}\n"
+    assert warnings_of(found) == []
+    assert warnings_of(found + "backends: [{address: x:1, weight: 0}]\n") == []
+
+
+def test_weights_of_srv_records_want_an_algorithm_that_looks_at_them() -> None:
+    srv = "listen: ':8080'\nhealth_check: {enabled: true}\ndiscovery: {dns: {name: app.test, type: srv}}\n"
+    assert "round-robin looks at no weight but 0, and SRV records have weights" in warnings_of(srv)[0]
+    assert warnings_of(srv + "load_balancer: {algorithm: adaptive}\n") == []
+    assert warnings_of(srv.replace("type: srv", "port: 80")) == []
