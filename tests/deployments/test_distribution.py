@@ -1,0 +1,138 @@
+"""Wheel and sdist: what is in them, and an installation into an environment that has nothing else."""
+
+from __future__ import annotations
+
+import email
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from dockerfile import ROOT
+from instance_process import Origin, until
+from server_processes import free_port
+
+from balance.version import VERSION
+
+pytestmark = pytest.mark.long
+
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+BUILDING = (
+    "import os, sys; os.chdir(sys.argv[2]); from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[3])"
+)
+
+
+class Built(NamedTuple):
+    """What was made, in an environment with setuptools alone, of the tracked files alone."""
+
+    folder: Path
+    wheel: Path
+    sdist: Path
+    wheel_of_sdist: Path
+
+
+def run(*command: str | Path, **options: object) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, env=CLEAN, timeout=300, **options)  # type: ignore[call-overload]
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return str(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    folder = tmp_path_factory.mktemp("distribution")
+    sources = folder / "sources"
+    for name in run("git", "ls-files", "-z", cwd=ROOT).split("\0"):
+        if name and (ROOT / name).is_file() and not name.startswith(("tests/", "benchmarks/", "docs/")):
+            (sources / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, sources / name)
+    builder = folder / "builder"
+    run(sys.executable, "-m", "venv", builder)
+    python = builder / "bin" / "python"
+    lock = sources / "deployments" / "docker" / "build.lock"
+    run(python, "-m", "pip", "install", "-q", "--require-hashes", "-r", lock)
+    for kind in ("wheel", "sdist"):
+        (folder / kind).mkdir()
+        run(python, "-c", BUILDING, f"build_{kind}", sources, folder / kind)
+    (wheel,), (sdist,) = (folder / "wheel").iterdir(), (folder / "sdist").iterdir()
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder / "unpacked", filter="data")
+    (folder / "again").mkdir()
+    (unpacked,) = (folder / "unpacked").iterdir()
+    run(python, "-c", BUILDING, "build_wheel", unpacked, folder / "again")
+    (again,) = (folder / "again").iterdir()
+    yield Built(folder, wheel, sdist, again)
+    shutil.rmtree(folder)
+
+
+def contents(wheel: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_the_wheel_is_the_package_with_its_data_and_nothing_else(built: Built) -> None:
+    files = contents(built.wheel)
+    info = f"balance-{VERSION}.dist-info/"
+    tracked = run("git", "ls-files", "-z", "balance", cwd=ROOT).split("\0")
+    assert {name for name in files if not name.startswith(info)} == {name for name in tracked if name}
+    assert "balance/admin/dashboard/assets/index.html" in files
+    assert "balance/py.typed" in files
+    metadata = email.message_from_bytes(files[f"{info}METADATA"])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (metadata["Version"], metadata["License-Expression"]) == (VERSION, "MIT")
+    assert set(metadata.get_all("Provides-Extra") or ()) == set(project["optional-dependencies"])
+    assert f"{info}licenses/LICENSE" in files
+    assert b"balance-validate = balance.cli.validate:main" in files[f"{info}entry_points.txt"]
+    assert built.wheel.name == f"balance-{VERSION}-py3-none-any.whl"
+
+
+def test_no_path_of_the_machine_is_inside(built: Built) -> None:
+    places = [str(each).encode() for each in (built.folder, ROOT, Path.home()) if str(each) != "/"]
+    for archive in (built.wheel, built.wheel_of_sdist):
+        assert [name for name, data in contents(archive).items() if any(place + b"/" in data for place in places)] == []
+    with tarfile.open(built.sdist) as packed:
+        names = packed.getnames()
+        assert [name for name in names if {"tests", "benchmarks", ".venv"} & set(Path(name).parts)] == []
+        assert all(member.isdir() or member.isfile() for member in packed.getmembers())
+
+
+def test_the_sdist_builds_the_same_wheel(built: Built) -> None:
+    one, other = contents(built.wheel), contents(built.wheel_of_sdist)
+    assert one.keys() == other.keys()
+    assert [name for name in one if one[name] != other[name] and not name.endswith("RECORD")] == []
+
+
+def test_it_is_installed_and_serves(built: Built, tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
+    run(sys.executable, "-m", "venv", environment)
+    commands = environment / "bin"
+    run(commands / "python", "-m", "pip", "install", "-q", built.wheel)
+    assert run(commands / "balance", "--version", cwd=tmp_path) == f"balance {VERSION}\n"
+    assert "valid" in run(commands / "balance-validate", ROOT / "deployments/examples/http-minimal.yaml", cwd=tmp_path)
+    origin = Origin("here")
+    port, admin = free_port(), free_port()
+    config = tmp_path / "balance.json"
+    document = {"listen": f"127.0.0.1:{port}", "backends": [{"name": "a", "address": origin.address}], "workers": 1}
+    config.write_text(json.dumps(document | {"admin": {"listen": f"127.0.0.1:{admin}"}, "shutdown": {"delay": "0s"}}))
+    command = [commands / "balance", "serve", "--config", config]
+    log = (tmp_path / "log").open("w+")
+    process = subprocess.Popen(command, stderr=log, env=CLEAN, cwd=tmp_path)
+    try:
+        until(lambda: "supervisor: ready" in (tmp_path / "log").read_text(), lambda: (tmp_path / "log").read_text())
+        assert run("curl", "-s", f"http://127.0.0.1:{port}/") == "here"
+        assert "<title>" in run("curl", "-s", f"http://127.0.0.1:{admin}/")  # the dashboard's files came along
+        assert run(commands / "balance", "healthcheck", "--admin", f"127.0.0.1:{admin}") == "healthy\n"
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        origin.stop()
+        log.close()
