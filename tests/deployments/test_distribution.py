@@ -45,6 +45,14 @@ def run(*command: str | Path, **options: object) -> str:
     return str(done.stdout)
 
 
+def environment(folder: Path, *wanted: str | Path) -> Path:
+    """A new one with these packages; its Python. Nothing is compiled that is not imported."""
+    run(sys.executable, "-m", "venv", "--without-pip", folder)
+    python = folder / "bin" / "python"
+    run(sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-compile", "--only-binary", ":all:", *wanted)
+    return python
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     folder = tmp_path_factory.mktemp("distribution")
@@ -54,10 +62,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
             (sources / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, sources / name)
     builder = folder / "builder"
-    run(sys.executable, "-m", "venv", builder)
-    python = builder / "bin" / "python"
-    lock = sources / "deployments" / "docker" / "build.lock"
-    run(python, "-m", "pip", "install", "-q", "--require-hashes", "-r", lock)
+    python = environment(builder, "--require-hashes", "-r", sources / "deployments" / "docker" / "build.lock")
     for kind in ("wheel", "sdist"):
         (folder / kind).mkdir()
         run(python, "-c", BUILDING, f"build_{kind}", sources, folder / kind)
@@ -110,10 +115,7 @@ def test_the_sdist_builds_the_same_wheel(built: Built) -> None:
 
 
 def test_it_is_installed_and_serves(built: Built, tmp_path: Path) -> None:
-    environment = tmp_path / "environment"
-    run(sys.executable, "-m", "venv", environment)
-    commands = environment / "bin"
-    run(commands / "python", "-m", "pip", "install", "-q", built.wheel)
+    commands = environment(tmp_path / "environment", built.wheel).parent
     assert run(commands / "balance", "--version", cwd=tmp_path) == f"balance {VERSION}\n"
     assert "valid" in run(commands / "balance-validate", ROOT / "deployments/examples/http-minimal.yaml", cwd=tmp_path)
     origin = Origin("here")
