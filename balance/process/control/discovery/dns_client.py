@@ -8,6 +8,7 @@ matches them, to EDNS, and to TCP after a cut answer; we do the search list and 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -16,6 +17,9 @@ import pycares
 from pycares import errno
 
 from balance.discovery.dns.lookup import NO_NAME, NO_RECORDS, Lookup, Record, RecordType, Service, failed, read_answer
+
+# Where the user's inotify instances are used up aiodns says so each time, and goes on well without: we read resolv.conf.
+logging.getLogger("aiodns").setLevel(logging.ERROR)
 
 # Nobody waits for these answers, so patience costs nothing; an answer that comes after it is lost to c-ares (envoy#42836).
 FIRST_TIMEOUT_S: Final = 3.0  # then the next resolver is asked, in the second round after up to twice that

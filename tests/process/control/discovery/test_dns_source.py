@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pycares
 import pytest
 from dns_looks import PATIENCE_S, Looks, addresses, one_look, run, settings
 from dns_servers import DnsServer, Reply
@@ -303,6 +304,20 @@ def test_resolv_conf_is_that_of_the_system_and_may_be_missing(tmp_path: Path) ->
     assert read_resolv_conf(file) == ResolvConf()
     file.write_bytes(b"nameserver 192.0.2.1\nsearch \xff a.test\n")
     assert read_resolv_conf(file).servers == ("192.0.2.1:53",)
+
+
+def test_look_needs_no_inotify(server: DnsServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Hundreds of pools look at once, and a user has 128 instances of it."""
+    channel = pycares.Channel
+
+    def without_inotify(**options: Any) -> pycares.Channel:
+        if "sock_state_cb" not in options:
+            raise pycares.AresError("no inotify instance is left")
+        return channel(**options)
+
+    monkeypatch.setattr(pycares, "Channel", without_inotify)
+    server.zone = {("app.test", "A"): ["10.0.0.1"], ("app.test", "AAAA"): []}
+    assert addresses(one_look(server.address)) == ["10.0.0.1:80"] and not caplog.text
 
 
 def _open_fds() -> int:
