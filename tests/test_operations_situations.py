@@ -95,7 +95,7 @@ SITUATIONS: dict[int, tuple[str, str]] = {
         cli/bench/test_bench_result.py::processes_are_added_up_and_no_percentile_is_averaged
         cli/bench/test_bench_result.py::what_fails_a_run
         cli/bench/test_bench_report.py::what_a_reader_must_know_is_said"""),
-    50: ("CI: a gate on latency fails by chance, manifests rot unseen; the image as anybody, read-only, without capabilities", """
+    50: ("CI: a gate on latency fails by chance, manifests rot unseen; the image as anybody, read-only", """
         benchmarks/test_instructions.py::three_percent_more_pass_and_no_more
         deployments/test_image.py::hadolint_finds_nothing
         deployments/test_image.py::it_starts_with_nothing_mounted_and_nothing_to_write_to

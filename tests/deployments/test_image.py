@@ -282,6 +282,18 @@ def mounted(folder: Path, text: str) -> dict[str, object]:
 
 @BUILT
 @needs_root
+def test_flags_do_without_a_file_and_the_health_check_still_finds_it(built: ImageBuilder, started: list[Container]) -> None:
+    """`docker run IMAGE serve --listen :8080 --backend app:8000`: the image's own file says nothing of this instance."""
+    container = start(built, started, "serve", "--listen", ":8080", "--backend", "127.0.0.1:9", "--workers", "1").ready()
+    healthy = container.exec(*health_check(LAST))
+    assert (healthy.returncode, healthy.stdout) == (0, "healthy\n")
+    assert container.ask("http://127.0.0.1:8080/")[0] == 502
+    container.signal(signal.SIGINT)
+    assert container.ended() == 0
+
+
+@BUILT
+@needs_root
 def test_logs_go_to_the_devices_of_the_container(built: ImageBuilder, started: list[Container], tmp_path: Path) -> None:
     """moby 6880: /dev/stdout is a pipe of root's, and opening it is refused to anybody else."""
     outputs = "listen: ':8080'\nlogging: {output: /dev/stderr, access_log: {enabled: true, output: /dev/stdout}}\n"
