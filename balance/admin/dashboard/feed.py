@@ -113,7 +113,8 @@ class Feed:
 
     def _make(self, mono: float) -> None:
         began = time.perf_counter()
-        document = self._maker.make(time.time(), mono, streams=len(self._streams), sessions=self._sessions())
+        streams, is_ticking = len(self._streams), self._timer is not None
+        document = self._maker.make(time.time(), mono, streams=streams, sessions=self._sessions(), in_turns=is_ticking)
         self._seq += 1
         document["seq"] = self._seq
         document["interval_seconds"] = round(self.interval_s, 1)

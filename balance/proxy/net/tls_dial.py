@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar, cast
 from balance.model import Address, Why
 from balance.tls.backend_context import UpstreamTls
 from balance.tls.backend_failure import failure_of
+from balance.tls.client_hello import MAX_RECORD
 
 P = TypeVar("P")
 
@@ -30,12 +31,22 @@ class _UpstreamObject(ssl.SSLObject):
     """
 
     handshake: _Handshake
+    _engine_read: Callable[..., Any]
 
-    def read(self, *arguments: Any) -> Any:
+    def begin(self) -> None:
+        """What SSLObject only passes on to C is called there."""
+        engine = self._sslobj  # type: ignore[attr-defined]
+        self._engine_read = engine.read
+        self.write = engine.write  # type: ignore[method-assign]
+        self.pending = engine.pending  # type: ignore[method-assign]
+
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:
         try:
-            return super().read(*arguments)
+            if buffer is None:  # uvloop wants 256 KB, room for which may be a system call or three
+                return self._engine_read(len if len < MAX_RECORD else MAX_RECORD)
+            return self._engine_read(len, buffer)
         except ssl.SSLZeroReturnError:
-            return b"" if len(arguments) < 2 else 0  # with a buffer, the number of bytes
+            return b"" if buffer is None else 0  # with a buffer, the number of bytes
 
     def do_handshake(self) -> None:
         try:
@@ -61,6 +72,7 @@ class _Handshake:
         self._tls.context.sslobject_class = _UpstreamObject
         made = cast(_UpstreamObject, self._tls.wrap(incoming, outgoing))
         made.handshake = self
+        made.begin()
         self._outgoing = outgoing
         return made
 

@@ -50,13 +50,14 @@ class Server:
     def recv(self, _: int) -> bytes:
         return self.outgoing.read()
 
-    def read(self, received: bytes, size: int = 262144) -> bytes:
-        """What the protocol gets."""
+    def read(self, received: bytes, size: int = 262144, *, is_buffered: bool = False) -> bytes:
+        """What the protocol gets; `is_buffered`: into a buffer of its own."""
         self.incoming.write(received)
         got = b""
+        buffer = bytearray(size)
         while self.incoming.pending or self.tls.pending():
             try:
-                got += self.tls.read(size)
+                got += buffer[: self.tls.read(size, buffer)] if is_buffered else self.tls.read(size)
             except ssl.SSLWantReadError:
                 break
         return got
@@ -66,15 +67,19 @@ class Server:
 @given(
     st.sampled_from([TLS_12, TLS_13]),
     st.lists(st.integers(1, 16384), min_size=1, max_size=60),
-    st.lists(st.sampled_from([1, 4, 5, 6, 100, 16384, 16406, 70_000, 262_144]), min_size=1, max_size=40),
+    st.lists(st.sampled_from([1, 4, 5, 6, 100, 4095, 4096, 4097, 16384, 16406, 70_000, 262_144]), min_size=1, max_size=40),
+    st.sampled_from([100, 4096, 16384, 262_144]),
+    st.booleans(),
 )
-def test_records_arrive_however_they_are_cut(version: ssl.TLSVersion, sizes: list[int], cuts: list[int]) -> None:
+def test_records_arrive_however_they_are_cut(
+    version: ssl.TLSVersion, sizes: list[int], cuts: list[int], size: int, is_buffered: bool
+) -> None:
     known = Server(version)
     contents = [bytes([number % 251]) * size for number, size in enumerate(sizes)]
     stream = b"".join(known.client.seal(DATA, content) for content in contents)
     got = b""
     for cut in [*cuts, len(stream)]:
-        got += known.read(stream[:cut])
+        got += known.read(stream[:cut], size, is_buffered=is_buffered)
         stream = stream[cut:]
     assert got == b"".join(contents)
 
@@ -136,6 +141,22 @@ def test_other_records_without_data_end_it_too(version: ssl.TLSVersion, kind: in
     with pytest.raises(ssl.SSLError):
         for _ in range(2 * MAX_DATALESS):
             known.read(known.client.seal(kind, content))
+
+
+def test_nothing_is_pending_between_records_and_something_while_one_can_be_read() -> None:
+    known = Server()
+    stream = b"".join(known.client.seal(DATA, b"x" * 10) for _ in range(3))
+    known.incoming.write(stream)
+    assert known.tls.pending() == 0  # uvloop sees that `incoming` has something
+    assert known.tls.read(262144) == b"x" * 10
+    assert not known.incoming.pending
+    assert known.tls.pending() > 0
+    assert known.read(b"") == b"x" * 20
+    assert known.tls.pending() == 0
+    part = known.client.seal(DATA, b"y" * 16384)
+    assert known.read(part[:9000]) == b""
+    assert known.tls.pending() == 0  # else uvloop would ask without end
+    assert known.read(part[9000:], size=16383) == b"y" * 16384
 
 
 @pytest.mark.parametrize("head", [b"\x17\x03\x03\xff\xff", b"\x17\x03\x03\x50\x00"])

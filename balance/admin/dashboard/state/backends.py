@@ -1,4 +1,8 @@
-"""The backends of the document: a row each. A row that did not change since the last document is the same object."""
+"""The backends of the document: a row each. A row that did not change since the last document is the same object.
+
+Where very many backends are busy, rows whose numbers alone have moved are made anew in turns: the document may come each second
+then, and what it costs stays small. States, reasons and breakers never wait.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,9 @@ from balance.health.circuit_breaker import CAUSE, SINCE_US, STATE, TOTAL_OPENING
 from balance.health.panic import is_panic
 from balance.health.states import State
 from balance.runtime import counters
+
+MOVED_ROWS = 100  # that are made anew for one document, or a quarter of them
+TURNS = 4  # documents, within which every row is
 
 UNWEIGHTED = frozenset(["round-robin"])  # algorithms that go by no weight but 0
 
@@ -41,9 +48,11 @@ class BackendRows:
         self._due: dict[str, tuple[list[BreakerState], list[float | None]]] = {}  # by pool, with the breakers that it is of
         self._fixed: dict[str, tuple[tuple[Any, ...], Row]] = {}
         self._last: dict[str, tuple[tuple[Any, ...], Row]] = {}
+        self._moved = 0  # rows of the last document whose numbers had moved
+        self._document = 0
 
-    def rows(self, moment: Moment) -> dict[str, Row]:
-        """All rows by pool/name."""
+    def rows(self, moment: Moment, *, in_turns: bool) -> dict[str, Row]:
+        """All rows by pool/name. `in_turns`: each document follows another, and who reads it has read that one."""
         view = moment.view
         if self._config is not view.config:
             self._config = view.config
@@ -64,17 +73,25 @@ class BackendRows:
             self._due.clear()
         rows: dict[str, Row] = {}
         last, self._last = self._last, {}
+        turns = min(-(-self._moved // MOVED_ROWS), TURNS) if in_turns else 1
+        self._moved = 0
+        self._document += 1
+        leases, leases_before = moment.reading.column(counters.LEASES), moment.long.reading.column(counters.LEASES)
+        leases_before += [0] * (len(leases) - len(leases_before))
+        place = self._document
         for pool_name, members in self._members.items():
             phases = _phases(moment, members)
             due = self._due.get(pool_name)
             if due is None or due[0] != phases:
                 pairs = [(backend_view, phase) for (_, backend_view), phase in zip(members, phases, strict=True)]
                 due = self._due[pool_name] = phases, due_shares(members[0][1].pool, pairs)
-            taken = [_taken(moment, backend_view.slot) for _, backend_view in members]
+            taken = [max(leases[each.slot] - leases_before[each.slot], 0) for _, each in members]
             total = sum(taken)
             for (name, backend_view), phase, due_share, own in zip(members, phases, due[1], taken, strict=True):
                 share = rounded(own / total) if total else None
-                rows[name] = self._row(moment, name, backend_view, phase, due_share, share, last.get(name))
+                place += 1
+                is_due = turns <= 1 or place % turns == 0
+                rows[name] = self._row(moment, name, backend_view, phase, due_share, share, last.get(name), is_due=is_due)
         return rows
 
     def _row(
@@ -86,15 +103,22 @@ class BackendRows:
         due_share: float | None,
         share: float | None,
         last: tuple[tuple[Any, ...], Row] | None,
+        *,
+        is_due: bool,
     ) -> Row:
         view, slot = moment.view, backend_view.slot
-        block, window = moment.block(slot), moment.window_block(slot)
+        raw = moment.reading.raw(slot)
         whys = moment.failures.get(slot)
-        fixed = self._standing(moment, name, backend_view, phase, due_share, block)
-        inputs = fixed, share, block, whys
-        if last is not None and block == window and last[0] == inputs:  # nothing has moved, within the whole window
-            self._last[name] = last
-            return last[1]
+        fixed = self._standing(moment, name, backend_view, phase, due_share)
+        inputs = fixed, share, raw, whys
+        is_moving = raw != moment.window.reading.raw(slot)
+        self._moved += is_moving
+        if last is not None:
+            is_same = not is_moving and last[0] == inputs  # nothing has moved, within the whole window
+            if is_same or (not is_due and last[0][0] is fixed):
+                self._last[name] = last
+                return last[1]
+        block, window = moment.block(slot), moment.window_block(slot)
         row = dict(fixed)
         row["active"], row["idle_connections"] = block[counters.ACTIVE], block[counters.IDLE]
         row["connections"] = block[counters.OPEN]
@@ -125,16 +149,15 @@ class BackendRows:
         backend_view: BackendView,
         phase: BreakerState,
         due_share: float | None,
-        block: list[int],
     ) -> Row:
         """The part of a row that moves with no request: the same object as long as it is the same."""
         view, slot, state = moment.view, backend_view.slot, backend_view.state
-        drained = is_drained(view, block[counters.ACTIVE]) if state.is_operator_set else None
+        drained = is_drained(view, moment.reading.cell(slot, counters.ACTIVE)) if state.is_operator_set else None
         result = view.last_result(slot)
         blamed = 0
         evidence: list[int] = []
         if backend_view.pool.breaker.enabled:
-            blamed = block[counters.BLAMED]
+            blamed = moment.reading.cell(slot, counters.BLAMED)
             cells = view.board.evidence(slot)
             evidence = [cells[cell] for cell in (SINCE_US, UNTIL_US, TOTAL_OPENINGS, CAUSE)]
         # An ejection is written with its state.
@@ -239,11 +262,6 @@ def _phases(moment: Moment, members: list[tuple[str, BackendView]]) -> list[Brea
         else BreakerState.CLOSED
         for _, backend_view in members
     ]
-
-
-def _taken(moment: Moment, slot: int) -> int:
-    """How many requests a backend got lately."""
-    return max(moment.reading.cell(slot, counters.LEASES) - moment.long.reading.cell(slot, counters.LEASES), 0)
 
 
 def due_shares(pool: PoolConfig, members: list[tuple[BackendView, BreakerState]]) -> list[float | None]:

@@ -29,15 +29,15 @@ class StateDocument:
         self._past = Past()
         self._features: tuple[Config, dict[str, Any]] | None = None
 
-    def make(self, now: float, mono: float, *, streams: int = 0, sessions: int = 0) -> dict[str, Any]:
-        """The document of now. `now` is wall clock time, `mono` monotonic, in seconds."""
+    def make(self, now: float, mono: float, *, streams: int = 0, sessions: int = 0, in_turns: bool = False) -> dict[str, Any]:
+        """The document of now. `now` is wall clock time, `mono` monotonic, in seconds; `in_turns` as in BackendRows.rows()."""
         view = self._view
         moment = Moment(view, view.traffic.take(now, mono))
         self._traffic.follow(moment)
         if self._features is None or self._features[0] is not view.config:
             self._features = view.config, features(view.config)
         flows = self._traffic.flows(moment)
-        rows = self._backends.rows(moment)
+        rows = self._backends.rows(moment, in_turns=in_turns)
         document: dict[str, Any] = {
             "schema": SCHEMA,
             "at": round(now, 2),

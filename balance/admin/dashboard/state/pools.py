@@ -28,9 +28,7 @@ def pools(moment: Moment, rows: dict[str, Row]) -> dict[str, Section]:
 
 def _pool(moment: Moment, pool: PoolConfig, order: int, rows: list[Row]) -> Section:
     slots = [moment.view.slots[pool.name, backend.name] for backend in pool.backends]
-    blocks = [moment.block(slot) for slot in slots]
-    before = [moment.window_block(slot) for slot in slots]
-    now, window = _sum(blocks), _sum(before)
+    now, window, long = (sample.reading.sums(slots) for sample in (moment.sample, moment.window, moment.long))
     ready = sum(not row["out"] for row in rows)
     section: Section = {
         "order": order,
@@ -38,7 +36,7 @@ def _pool(moment: Moment, pool: PoolConfig, order: int, rows: list[Row]) -> Sect
         "backends": len(rows),
         "ready": ready,
         "panicking": any(row["out"] and row.get("due_share") for row in rows),
-        "waiting": blocks[0][counters.WAITING] if blocks else 0,
+        "waiting": moment.reading.cell(slots[0], counters.WAITING) if slots else 0,
         "active": now[counters.ACTIVE],
         "rate": moment.per_second(now[counters.LEASES] - window[counters.LEASES], moment.window),
         "errors_5xx": moment.per_second(sum(moment.errors.get(slot, 0) for slot in slots), moment.window),
@@ -50,14 +48,14 @@ def _pool(moment: Moment, pool: PoolConfig, order: int, rows: list[Row]) -> Sect
     if pool.health_check.enabled:
         section["health_check"] = pool.health_check.kind
     if pool.affinity.enabled:
-        began = sum(block[counters.SESSIONS] for block in blocks)
+        began = now[counters.SESSIONS]
         section["sessions"] = {
             "mode": pool.affinity.mode,
-            "began": moment.per_second(began - sum(block[counters.SESSIONS] for block in before), moment.window),
+            "began": moment.per_second(began - window[counters.SESSIONS], moment.window),
             "began_total": began,
         }
     if pool.retry.enabled:
-        section["retry_budget"] = _budget(moment, pool, slots)
+        section["retry_budget"] = _budget(pool, now, long)
     if rows and not ready:
         section["reason"] = _outage(rows)
     return section
@@ -72,21 +70,10 @@ def _discovery(view: DiscoveryView | None) -> Section:
     return {"discovery": section | ({"why": why} if why else {})}
 
 
-def _sum(blocks: list[list[int]]) -> list[int]:
-    """The sums of the counters before the times of whole requests: those of tries are what is told of a pool."""
-    if not blocks:
-        return [0] * counters.REQUEST_TIME
-    return list(map(sum, zip(*(block[: counters.REQUEST_TIME] for block in blocks), strict=True)))
-
-
-def _budget(moment: Moment, pool: PoolConfig, slots: list[int]) -> Section:
+def _budget(pool: PoolConfig, now: list[int], before: list[int]) -> Section:
     """How much of its retries is left, by its requests and retries within ten seconds, as of all workers' budgets together."""
-    before = moment.long.reading
-    requests = retries = 0
-    for slot in slots:
-        new = moment.block(slot)
-        requests += max(new[counters.LEASES] - before.cell(slot, counters.LEASES), 0)
-        retries += max(new[counters.RETRIES] - before.cell(slot, counters.RETRIES), 0)
+    requests = max(now[counters.LEASES] - before[counters.LEASES], 0)
+    retries = max(now[counters.RETRIES] - before[counters.RETRIES], 0)
     budget = pool.retry.budget
     allowed = budget.ratio * max(requests - retries, 0) + budget.min_per_second * 10
     left = max(1.0 - retries / allowed, 0.0) if allowed else 0.0

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 from balance.runtime import counters
 
+_ZEROS = bytes(8 * counters.BLOCK)
+
 
 class Reading:
     """`head` has the cells of a row before the exemplars, which are no counters; `blocks` those of the blocks of slots."""
@@ -28,6 +30,15 @@ class Reading:
         """The counters of one slot; zeros for a slot that was not in use at the time."""
         start = counters.BLOCK * slot
         return self.blocks[start : start + counters.BLOCK].tolist() if slot < self.slots else [0] * counters.BLOCK
+
+    def raw(self, slot: int) -> bytes:
+        """The same as they are in memory: what is equal to another reading has not moved."""
+        start = counters.BLOCK * slot
+        return self.blocks[start : start + counters.BLOCK].tobytes() if slot < self.slots else _ZEROS
+
+    def sums(self, slots: Sequence[int]) -> list[int]:
+        """The counters of some slots together."""
+        return _lanes([self.raw(slot) for slot in slots], 8 * counters.BLOCK).tolist()
 
     def cell(self, slot: int, cell: int) -> int:
         """One counter of a slot."""
@@ -47,8 +58,12 @@ def read(rows: Sequence[memoryview], slots: int, now: float) -> Reading:
 def _sum(rows: Sequence[memoryview], start: int, end: int) -> memoryview:
     if len(rows) == 1:
         return memoryview(rows[0][start:end].tobytes()).cast("Q")
-    size = 8 * (end - start)
-    total = sum(int.from_bytes(row[start:end].tobytes(), sys.byteorder) for row in rows)
+    return _lanes([row[start:end].tobytes() for row in rows], 8 * (end - start))
+
+
+def _lanes(parts: Sequence[bytes], size: int) -> memoryview:
+    """Sums, lane by lane, of parts of that size in bytes."""
+    total = sum(int.from_bytes(part, sys.byteorder) for part in parts)
     return memoryview((total & ((1 << 8 * size) - 1)).to_bytes(size, sys.byteorder)).cast("Q")
 
 

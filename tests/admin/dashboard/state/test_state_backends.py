@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from traffic_of_a_view import EPOCH, MakeView, Watched
 
-from balance.admin.dashboard.state.backends import version
+from balance.admin.dashboard.state.backends import MOVED_ROWS, TURNS, version
 from balance.admin.metrics.totals import Totals
 from balance.admin.state_view import StateView
 from balance.config.model import BackendConfig, HealthCheck, PoolConfig
@@ -118,3 +118,46 @@ def test_a_counter_that_goes_down_is_no_negative_rate(view: StateView) -> None:
     view.board.rows[0][counters.block(1) + counters.LEASES] = 3
     row = watched.next()["backends"]["app/a1"]
     assert row["rate"] == 1.5 and row.get("share", 0.0) >= 0  # three in the two seconds of the window
+
+
+def busy_pool(make_view: MakeView, backends: int) -> StateView:
+    members = tuple(BackendConfig(f"b{number}", Address("10.0.0.1", 1000 + number)) for number in range(backends))
+    view = make_view(pools=(PoolConfig("app", members),))
+    for slot in view.slots.values():
+        view.board.set_state(slot, State.HEALTHY, 1000.0)  # type: ignore[attr-defined]
+    return view
+
+
+def serve_all(watched: Watched) -> None:
+    for slot in watched.view.slots.values():
+        watched.serve(slot)
+
+
+def test_of_very_many_busy_rows_a_quarter_is_made_anew_each_time(make_view: MakeView) -> None:
+    watched = Watched(busy_pool(make_view, 900))
+    serve_all(watched)
+    before = watched.next()["backends"]
+    seen = set()
+    for _ in range(TURNS):
+        serve_all(watched)
+        rows = watched.next(in_turns=True)["backends"]
+        made = {name for name in rows if rows[name] is not before[name]}
+        assert len(made) == 900 / TURNS
+        assert not made & seen
+        seen |= made
+        before = rows
+    watched.view.board.set_state(7, State.DRAINING, 2000.0, "an operator")  # type: ignore[attr-defined]
+    rows = watched.next(in_turns=True)["backends"]
+    assert [row["name"] for row in rows.values() if row["out"]] == ["b6"]
+    serve_all(watched)
+    rows = watched.next()["backends"]
+    assert all(rows[name] is not before[name] for name in rows)  # who asks once is told all
+
+
+def test_a_hundred_busy_rows_are_all_made_anew(make_view: MakeView) -> None:
+    watched = Watched(busy_pool(make_view, MOVED_ROWS))
+    serve_all(watched)
+    before = watched.next()["backends"]
+    serve_all(watched)
+    rows = watched.next(in_turns=True)["backends"]
+    assert all(rows[name] is not before[name] for name in rows)

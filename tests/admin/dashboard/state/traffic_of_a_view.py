@@ -23,10 +23,10 @@ class Watched:
         self._second = 0
         self.document = self.next()
 
-    def next(self, seconds: int = 1) -> dict[str, Any]:
+    def next(self, seconds: int = 1, *, in_turns: bool = False) -> dict[str, Any]:
         """The document some seconds later."""
         self._second += seconds
-        self.document = self._maker.make(EPOCH + self._second, 1000.0 + self._second)
+        self.document = self._maker.make(EPOCH + self._second, 1000.0 + self._second, in_turns=in_turns)
         return self.document
 
     def serve(self, slot: int, count: int = 1, *, status: int = 200, us: int = 3000, route: int = 0, worker: int = 0) -> None:
