@@ -101,6 +101,7 @@ TESTED_ELSEWHERE = {
     "config/schema/section": "config/schema/test_schema.py",
     "config/schema/transform_sections": "config/test_route_build.py",
     "cli/bench/children": "cli/bench/test_bench_command.py",
+    "cli/bench/short_connection": "cli/bench/test_bench_load.py",
     "cli/bench/worker": "cli/bench/test_bench_command.py",
     "cli/test_backend/pages": "cli/test_backend/test_test_backend_command.py",
     "cli/test_backend/server": "cli/test_backend/test_test_backend_command.py",

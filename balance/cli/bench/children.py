@@ -92,7 +92,7 @@ def run(plan: Plan, address: str, show: Callable[[Progress, bool], None]) -> tup
         os.close(child.answers)
         os.close(child.orders)
     found = [result for result in results if result is not None]
-    if len(found) < len(results) and interrupt.count < 2:
+    if len(found) < len(results) and not interrupt.count:
         raise StartError("a process of the load ended without a result; what it said is above")
     return found, interrupt.count > 0
 

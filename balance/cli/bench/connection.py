@@ -7,6 +7,7 @@ request and the begin of the next, and no call of our own in a closed loop.
 from __future__ import annotations
 
 import asyncio
+import errno
 from time import monotonic_ns
 from typing import Final, Protocol, cast
 
@@ -145,3 +146,16 @@ def _kind(exc: Exception | None, has_begun: bool) -> str:
     if exc is not None and not isinstance(exc, ConnectionError):
         return type(exc).__name__
     return "closed within a reply" if has_begun else "closed without a reply"
+
+
+def error_kind(error: OSError) -> str:
+    """The kind of error of a connection that could not be made."""
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, ConnectionResetError):
+        return "reset"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "no local port"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "too many open files"
+    return (error.strerror or type(error).__name__).lower()

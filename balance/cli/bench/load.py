@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import ssl
 from time import monotonic_ns
 from typing import Final
 
 from balance.background_tasks import spawn
-from balance.cli.bench.connection import UNLIMITED, Connection, EchoConnection, Shared
+from balance.cli.bench.connection import UNLIMITED, Connection, EchoConnection, Shared, error_kind
 from balance.cli.bench.histogram import BUCKETS
 from balance.cli.bench.http_connection import HttpConnection, HttpShared
 from balance.cli.bench.pacing import NEVER, Schedule, Ticker
 from balance.cli.bench.plan import Plan, request_bytes
+from balance.cli.bench.short_connection import ShortTransport
 
 DIALS_AT_ONCE: Final = 64  # servers have a backlog of 128 and more
 FAILURE_PAUSE_S: Final = 0.01  # a connection that failed is not made anew at once, but soon
@@ -135,11 +135,11 @@ class Load:
     # What connections tell
 
     def joined(self, connection: Connection) -> None:
-        self._failures = self._failing_since = 0
         self._live.add(connection)
         if self._is_closing:
             connection.close()
         elif not connection.began:
+            self._failures = self._failing_since = 0
             self._idle.append(connection)
             if self._schedule is None or self._schedule.next_ns <= monotonic_ns():
                 self._send_next(monotonic_ns())
@@ -147,6 +147,7 @@ class Load:
     def answered(self, connection: Connection, now: int) -> None:
         self._active -= 1
         if not self._plan.is_keepalive:
+            self._failures = 0
             connection.close()
         if connection.is_gone:
             self._live.discard(connection)
@@ -168,7 +169,7 @@ class Load:
         if self._plan.is_keepalive:
             self._replace(FAILURE_PAUSE_S if connection.began else 0.0)
         else:
-            self._loop.call_later(FAILURE_PAUSE_S, self._give_back)
+            self._loop.call_later(self._pause_s(), self._give_back)
         self._check_done()
 
     # Requests
@@ -203,7 +204,7 @@ class Load:
             self._idle.pop().send(began)
         else:
             self._spare -= 1
-            spawn(self._dial(began), "a connection")
+            self._connect_for(began)
         return True
 
     def _failed(self, kind: str) -> None:
@@ -229,14 +230,30 @@ class Load:
         self._spare += 1
         self._send_next(monotonic_ns())
 
+    def _pause_s(self) -> float:
+        """How long after a failure: the longer the more there were in a row."""
+        self._failures += 1
+        return min(FAILURE_PAUSE_S * 2.0 ** min(self._failures // self._connections, 10), LONGEST_PAUSE_S)
+
+    def _new(self, began: int) -> Connection:
+        if isinstance(self.shared, HttpShared):
+            return HttpConnection(self.shared, began)
+        return EchoConnection(self.shared, began)
+
+    def _connect_for(self, began: int) -> None:
+        """A connection for the one request that was planned for then."""
+        if self._tls is not None:
+            spawn(self._dial(began), "a connection")
+            return
+        try:
+            ShortTransport(self._loop, self._new(began), (self._address, self._plan.target.port))
+        except OSError as error:
+            self._failed(error_kind(error))
+            self._loop.call_later(self._pause_s(), self._give_back)
+
     async def _dial(self, began: int) -> None:
         """Make a connection, for the request that was planned for `began`, or to be kept."""
-        kind = ""
-        connection: Connection
-        if isinstance(self.shared, HttpShared):
-            connection = HttpConnection(self.shared, began)
-        else:
-            connection = EchoConnection(self.shared, began)
+        kind, connection = "", self._new(began)
         name = self._plan.tls.server_name or self._plan.target.server_name if self._tls else None
         try:
             async with self._dials if not began else contextlib.nullcontext(), asyncio.timeout(self._plan.timeout_s):
@@ -250,9 +267,8 @@ class Load:
             kind = f"TLS: {getattr(error, 'verify_message', '') or error.reason or error}"
         except OSError as error:
             kind = error_kind(error)
-        self._failures += 1
+        pause_s = self._pause_s()
         self._failing_since = self._failing_since or monotonic_ns()
-        pause_s = min(FAILURE_PAUSE_S * 2 ** min(self._failures // self._connections, 10), LONGEST_PAUSE_S)
         if began:
             self._failed(kind)
             self._loop.call_later(pause_s, self._give_back)
@@ -262,19 +278,6 @@ class Load:
         self._check_done()
         if self._is_started and not self._live and monotonic_ns() - self._failing_since > self._plan.timeout_s * 1e9:
             self.done.set()  # the server is gone: who asked for so many replies would wait for ever
-
-
-def error_kind(error: OSError) -> str:
-    """The kind of error of a connection that could not be made."""
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(error, ConnectionResetError):
-        return "reset"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return "no local port"
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        return "too many open files"
-    return (error.strerror or type(error).__name__).lower()
 
 
 def merged(slices: list[list[int]]) -> list[list[int]]:

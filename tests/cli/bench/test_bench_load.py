@@ -11,8 +11,9 @@ import pytest
 import uvloop
 from bench_peers import Server
 
+from balance.cli.bench.connection import error_kind
 from balance.cli.bench.histogram import Histogram
-from balance.cli.bench.load import Load, error_kind, merged
+from balance.cli.bench.load import Load, merged
 from balance.cli.bench.plan import Plan, Target
 
 Answer = Callable[[bytes], bytes | float | None]
