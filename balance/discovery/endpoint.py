@@ -46,6 +46,8 @@ def checked_address(text: str) -> str:
 
     A host without a port, or port 0, is no backend.
     """
+    if "://" in text:
+        raise ValueError(f"{text[:60]!r} is a URL; write host:port (whether it has TLS says `tls` of the pool)")
     address = Address.parse(text)
     if not address.is_unix and not address.host:
         raise ValueError(f"{text!r} has no host")

@@ -65,7 +65,11 @@ def _endpoints(root: Node | None, pool: str, path: str) -> Report:
         return SourceFailure(f"{path}: is empty; write [] when there is nobody")
     listed = root
     if root.pairs is not None:
-        pools = {key.text: value for key, value in root.pairs}
+        pools: dict[str, Node] = {}
+        for key, value in root.pairs:
+            if key.text in pools:
+                raise _WrongError(key, f"{key.text[:40]} is given twice")
+            pools[key.text] = value
         if pool not in pools:
             known = ", ".join(pools)[:200] or "none"
             return SourceFailure(f"{path}: has no pool {pool!r}; it has {known}")

@@ -60,6 +60,8 @@ def test_a_list_is_what_it_says(text: str, endpoints: tuple[Endpoint, ...]) -> N
         ("- {address: 10.0.0.1:80, address: 10.0.0.2:80}", "b.yaml:1:26: address is given twice"),
         ("- {address: [10.0.0.1:80]}", "b.yaml:1:13: address is a single value"),
         ("- {address: 10.0.0.1:80, metadata: {a: [1]}}", "b.yaml:1:36: metadata has texts by their names"),
+        ("web: [10.0.0.1:80]\nweb: []\n", "b.yaml:2:1: web is given twice"),
+        ("- http://10.0.0.1:80", "b.yaml:1:3: 'http://10.0.0.1:80' is a URL; write host:port"),
         ("- [10.0.0.1:80]", "b.yaml:1:3: a list stands where a backend belongs"),
         ("- 10.0.0.1:80\n  {x", "b.yaml:"),
         ('["10.0.0.1:80", "10.0', "b.yaml:"),
