@@ -25,7 +25,7 @@ Examples:
 @click.argument("words", nargs=-1, metavar="WORD...")
 @click.option("--write", "folder", type=click.Path(file_okay=False, exists=True), metavar="DIR", hidden=True)
 def explain_command(words: tuple[str, ...], folder: str | None) -> int:
-    """Say what a word means and what to do about it: a why, a retry word, a field of a log, a metric, an event, a status."""
+    """Say what a word means and what to do: a why, a retry word, a field of a log, a metric, an event, an alert, a status."""
     if folder is not None:
         for path in pages.rewrite(Path(folder)):
             click.echo(f"{path} is made anew")

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from balance.admin.metrics.catalog import CATALOG
+from balance.words.alerts import ALERTS
 from balance.words.events import EVENTS
 from balance.words.labels import LABELS
 from balance.words.log_fields import ACCESS_FIELDS, PROCESS_FIELDS
@@ -15,6 +16,9 @@ from balance.words.retries import RETRIES
 from balance.words.states import STATES
 from balance.words.symptoms import SYMPTOMS, Symptom
 from balance.words.whys import WHYS
+
+# The words that a field may have, each of which is explained itself.
+_VALUES = {"why": ", ".join(why.word for why in WHYS), "retry": ", ".join(again.word for again in RETRIES)}
 
 
 class Explanation(NamedTuple):
@@ -48,9 +52,11 @@ def entries() -> Iterator[Explanation]:
         yield Explanation("state of a backend", state, of_state.meaning, (("change", of_state.change),))
     for kind, fields in (("field of the access log", ACCESS_FIELDS), ("field of the log", PROCESS_FIELDS)):
         for name, field in fields.items():
-            yield Explanation(kind, name, field.meaning, (("tells", field.use),))
+            yield Explanation(kind, name, field.meaning, (("tells", field.use), ("words", _VALUES.get(name, ""))))
     for name, event in EVENTS.items():
         yield Explanation("event", name, event.meaning, (("fields", event.fields), ("look", event.look)))
+    for name, alert in ALERTS.items():
+        yield Explanation(f"alert ({alert.severity})", name, alert.meaning, (("first", alert.first),))
     for metric in CATALOG:
         about = (("labels", ", ".join(metric.labels)), ("shown", metric.shown), ("change", metric.advice))
         yield Explanation(f"metric ({metric.kind})", metric.name, metric.help, about)

@@ -14,6 +14,7 @@ from balance.cli.explain.lookup import close_to, entries, explain
         ("route", ["field of the access log", "label"]),
         ("breaker", ["event"]),
         ("balance_series_lost_total", ["metric (counter)"]),
+        ("BalanceBackendDown", ["alert (warning)"]),
         ("502", ["symptom"]),
         ("reload", ["event"]),
         ("Latency", ["symptom"]),
@@ -22,6 +23,14 @@ from balance.cli.explain.lookup import close_to, entries, explain
 )
 def test_a_word_is_found_wherever_it_is_used(word: str, kinds: list[str]) -> None:
     assert [found.kind for found in explain(word)] == kinds
+
+
+@pytest.mark.parametrize("field", ["why", "retry"])
+def test_a_field_of_words_has_them_and_each_is_explained(field: str) -> None:
+    (found,) = (each for each in explain(field) if each.kind == "field of the access log")
+    words = dict(found.remarks)["words"].split(", ")
+    assert len(words) > 8
+    assert all(explain(word) for word in words)
 
 
 def test_what_was_nearly_right_is_offered() -> None:
