@@ -233,6 +233,20 @@ SYMPTOMS: Final = (
         "`health_check.passive_checks`, `circuit_breaker`, after the `why` of its lines in the access log",
     ),
     Symptom(
+        "discovery finds nobody, or the wrong backends",
+        (
+            Look(
+                "balance status --json | jq -c '.pools[] | select(.discovery) | {name, discovery}'",
+                "of each pool: who is asked; whether the last answer stands (`fresh`), is kept though the source fails (`stale`) "
+                "or never came (`failing`); the last failure in words",
+            ),
+            Look("balance backends", "who is served: what was found, with what operators have changed laid over it"),
+            Look("grep 'discover' balance.log | tail", "each answer that changed a pool, and each failure, once"),
+        ),
+        change="the source, by the words of its last failure: until it answers, the set that was found last stays. "
+        "`says_nobody`: it answers that there is nobody, and after `discovery.hold` the pool is empty",
+    ),
+    Symptom(
         "requests are tried several times, or not again",
         (
             Look(

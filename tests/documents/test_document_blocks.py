@@ -119,9 +119,9 @@ def lent(text: str, folder: Path) -> str:
     return re.sub(r'\b(\w+_file): ("[^"]*"|[^\s,}\]]+)', lend, text)
 
 
-@pytest.mark.parametrize("block", of("json"), ids=str)
-def test_every_json_is_json(block: Block) -> None:
-    json.loads(block.text)
+def test_every_json_is_json() -> None:
+    for block in of("json"):
+        json.loads(block.text)
 
 
 @pytest.mark.parametrize("block", of("python"), ids=str)

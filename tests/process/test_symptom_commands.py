@@ -43,6 +43,11 @@ SHOWN = {
         r"(?m)^ +\d+ a1$",
     ),
     "a backend is out, or goes in and out": (r"o1 .*drain", r"out/o1", r"d1"),
+    "discovery finds nobody, or the wrong backends": (
+        r'"name":"found".*"state":"failing".*No such file',
+        r"a1",
+        r"discovery of pool found .* fails: .*found.yaml: can't be read",
+    ),
     "requests are tried several times, or not again": (
         r'\["GET","/half",200,\d,"made",\[\{"backend":"h1","why":"connect_refused"',
         r'backend_retries_total\{backend="h1",pool="half"\} [12]',

@@ -29,6 +29,7 @@ listeners:
         - {{name: dead, path: /dead, pool: dead}}
         - {{name: half, path: /half, pool: half}}
         - {{name: out, path: /out, pool: out}}
+        - {{name: found, path: /found, pool: found}}
         - {{name: held, path: /slow, pool: app}}
         - {{name: moved, path: /moved, redirect: {{to: /}}}}
         - {{name: copied, path: /copied, pool: app, policy: {{mirror: {{pool: dead}}}}}}
@@ -44,6 +45,7 @@ pools:
   dead: {{backends: [{{name: d1, address: "127.0.0.1:{nobody}"}}]}}
   half: {{backends: [{{name: h1, address: "127.0.0.1:{nobody}"}}, {{name: h2, address: "{good}"}}]}}
   out: {{backends: [{{name: o1, address: "{good}"}}]}}
+  found: {{discovery: {{file: {{path: found.yaml}}}}}}
 health_check: {{enabled: false, passive_checks: {{enabled: false}}}}
 circuit_breaker: {{enabled: false}}
 timeouts: {{read: 300ms}}
