@@ -49,6 +49,7 @@ _TLS = "tests/proxy/tls/test_handshake.py::"
 _TLS_NAME = _TLS + "test_the_certificate_is_chosen_by_the_name"
 _PASSWORD = "tests/tls/test_pem_loading.py::test_the_password_of_a_key_comes_from_the_environment"
 
+_ENDPOINTS = "tests/discovery/test_endpoint_set.py::test_"
 _DNS = "tests/process/control/discovery/test_dns_source.py::test_"
 _SCRAPE = "tests/admin/metrics/test_metrics_keys.py::"
 _CLIENT = "tests/proxy/http/test_client.py::"
@@ -106,15 +107,17 @@ REQUIRED = frozenset(
 )
 
 KEYS: dict[str, Key] = {
-    "discovery.file.path": Key("other.yaml", ""),
+    "discovery.file.path": Key(
+        "other.yaml", "tests/process/control/discovery/test_file_source.py::test_a_file_is_reported_whenever_it_changes"
+    ),
     "discovery.dns.name": Key("other.example", f"{_DNS}both_families_are_asked_and_the_smaller_ttl_counts"),
     "discovery.dns.type": Key("srv", f"{_DNS}srv_records_have_ports_weights_and_priorities", frozenset(["DnsDiscovery.port"])),
     "discovery.dns.port": Key(81, f"{_DNS}both_families_are_asked_and_the_smaller_ttl_counts"),
     "discovery.dns.refresh": Key("10s", f"{_DNS}every_look_asks_anew_whatever_the_ttl"),
     "discovery.dns.resolvers": Key(["10.0.0.2:5353"], f"{_DNS}both_families_are_asked_and_the_smaller_ttl_counts"),
-    "discovery.hold": Key("5s", ""),
-    "discovery.debounce": Key("1s", ""),
-    "discovery.on_empty": Key("empty", ""),
+    "discovery.hold": Key("5s", f"{_ENDPOINTS}names_that_vanish_are_remembered_for_the_hold"),
+    "discovery.debounce": Key("1s", f"{_ENDPOINTS}what_comes_while_an_order_is_served_is_not_lost"),
+    "discovery.on_empty": Key("empty", f"{_ENDPOINTS}an_answer_without_anybody_needs_a_second_look_and_the_hold"),
     "mode": Key("tcp", "tests/proxy/tcp/test_session.py::test_bytes_pass_both_ways"),
     "listen": Key(":8081", "tests/process/test_instance.py::test_a_unix_socket_is_served_and_its_file_is_gone_afterwards"),
     "workers": Key(

@@ -20,7 +20,7 @@ TESTS = Path(__file__).resolve().parent
 NUMBERS = {*range(1, 18), *range(40, 51)}
 
 # Numbers whose part has not landed. Who lands it writes the row and takes the number out; in the end there is none.
-MISSING = {7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 40, 41}
+MISSING = {9, 10, 11, 12, 13, 14, 15, 40, 41}
 
 SITUATIONS: dict[int, tuple[str, str]] = {
     1: ("a resolver that is away, or that says for a moment that there is nobody", """
@@ -49,6 +49,26 @@ SITUATIONS: dict[int, tuple[str, str]] = {
         discovery/dns/test_dns_addresses.py::family_that_fails_neither_empties_nor_replaces_the_other
         discovery/test_endpoint_set.py::a_part_that_could_not_be_asked_stays_as_it_was
         process/control/discovery/test_dns_source.py::family_that_is_silent_does_not_delay_the_other"""),
+    7: ("a file of endpoints of zero bytes, half-written or invalid", """
+        discovery/test_endpoint_file.py::whatever_is_no_list_changes_nothing_and_is_said_with_its_place
+        discovery/test_endpoint_file.py::a_mapping_that_is_cut_anywhere_is_a_failure
+        process/control/discovery/test_file_look.py::a_file_is_found_once_it_was_the_same_in_two_looks
+        process/test_discovery_instance.py::a_pool_is_what_its_file_says
+        docs/DISCOVERY.md: "Write another file beside it and rename it" """),
+    8: ("a file that is a ConfigMap's, or mounted by itself", """
+        process/control/discovery/test_file_look.py::the_swap_of_a_configmap_is_found
+        process/control/discovery/test_directory_watch.py::it_wakes_for_what_changes_in_the_folder
+        docs/DISCOVERY.md: "the container keeps the old file for ever: Kubernetes does not update those mounts" """),
+    16: ("200 changes in a second", """
+        discovery/test_endpoint_set.py::a_burst_is_served_together_and_one_that_never_ends_after_ten_times_as_long
+        process/control/discovery/test_discoverer.py::pools_that_are_due_together_are_one_order_and_one_order_is_under_way
+        process/test_discovery_instance.py::bursts_of_changes_lose_no_request
+        runtime/test_backend_slots.py::addresses_that_come_and_go_for_ever_take_no_slots_for_ever"""),
+    17: ("an operator's drain or weight, then a refresh or a reload", """
+        config/overrides/test_discovered.py::what_operators_say_of_a_discovered_backend_survives_refreshes
+        config/overrides/test_discovered.py::a_backend_that_comes_back_within_the_hold_is_as_the_operator_left_it
+        process/test_discovery_instance.py::what_operators_say_of_a_discovered_backend_survives_refreshes
+        docs/DISCOVERY.md: "Operator, then discovery, then the file:" """),
     44: ("half a CPU of 64: one worker, by the cgroup's quota", """
         config/test_cpus.py::the_smallest_bound_holds_and_is_never_below_one
         config/test_cpus.py::version_2_quotas_of_the_group_and_of_those_above_it
