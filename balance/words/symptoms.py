@@ -237,8 +237,8 @@ SYMPTOMS: Final = (
         (
             Look(
                 "balance status --json | jq -c '.pools[] | select(.discovery) | {name, discovery}'",
-                "of each pool: who is asked; whether the last answer stands (`fresh`), is kept though the source fails (`stale`) "
-                "or never came (`failing`); the last failure in words",
+                "of each pool: who is asked; whether the last answer stands (`fresh`), is kept while the source fails "
+                "(`stale`) or never came (`failing`); the last failure in words",
             ),
             Look("balance backends", "who is served: what was found, with what operators have changed laid over it"),
             Look("grep 'discover' balance.log | tail", "each answer that changed a pool, and each failure, once"),
