@@ -83,7 +83,8 @@ class BackendSection(Section):
         "Its name in logs, metrics and the admin API; unique in its pool. Default: backend-1, -2, ... by position."
     )
     address: Annotated[BackendAddress, BACKEND_ADDRESS] = key(
-        "host:port, [v6]:port, unix:/path, http://host:port or https://host:port; https has TLS as tls.backend says.",
+        "host:port, [v6]:port, unix:/path, http://host:port or https://host:port; https has TLS as tls.backend says. A name is "
+        "resolved again every 30 s, and one backend whatever it resolves to; discovery.dns makes each of its addresses one.",
         required=True,
     )
     weight: Annotated[int, kind.integer(0, 65535)] = key(
