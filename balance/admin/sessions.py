@@ -95,7 +95,7 @@ def _pool(pool: PoolConfig, view: StateView, totals: Totals) -> dict[str, Any]:
     return {
         "name": pool.name,
         "mode": affinity.mode,
-        "kept_in": "cookie" if affinity.mode == "cookie" else "redis" if _is_in_redis(pool, view.config) else "memory",
+        "kept_in": kept_in(pool, view.config),
         "cookie": affinity.cookie.name if has_cookie else None,
         "ttl": format_duration(affinity.cookie.ttl_s if affinity.mode == "cookie" else affinity.ttl_s),
         "backends": [
@@ -108,5 +108,8 @@ def _pool(pool: PoolConfig, view: StateView, totals: Totals) -> dict[str, Any]:
     }
 
 
-def _is_in_redis(pool: PoolConfig, config: Config) -> bool:
-    return pool.affinity.mode == "redis" and bool(config.redis.url)
+def kept_in(pool: PoolConfig, config: Config) -> str:
+    """Where a pool's sessions are: in the cookie itself, in Redis, or in this instance's memory."""
+    if pool.affinity.mode == "cookie":
+        return "cookie"
+    return "redis" if pool.affinity.mode == "redis" and config.redis.url else "memory"

@@ -8,6 +8,7 @@ from balance.admin.dashboard.state.backends import Row
 from balance.admin.dashboard.state.moment import Moment, grown, percentiles
 from balance.admin.dashboard.state.reading import rounded
 from balance.admin.discovery import DiscoveryView
+from balance.admin.sessions import kept_in
 from balance.config.model import PoolConfig
 from balance.runtime import counters
 
@@ -51,6 +52,7 @@ def _pool(moment: Moment, pool: PoolConfig, order: int, rows: list[Row]) -> Sect
         began = now[counters.SESSIONS]
         section["sessions"] = {
             "mode": pool.affinity.mode,
+            "kept_in": kept_in(pool, moment.view.config),
             "began": moment.per_second(began - window[counters.SESSIONS], moment.window),
             "began_total": began,
         }

@@ -190,7 +190,7 @@ class TrafficSections:
         """By listener/route, or listener/ where it has no routes."""
         found = {}
         for name, (listener, _) in self._listeners.items():
-            if listener.rate_limit.enabled and not listener.http.routes:
+            if listener.rate_limit.enabled and listener.mode is Mode.HTTP and not listener.http.routes:  # TCP has none
                 found[f"{name}/"] = _limit(moment, moment.view.slots.get((LISTENER, name), NOBODY), listener.rate_limit.key)
         for name, (listener, route, _) in self._routes.items():
             if route.rate_limit.enabled:

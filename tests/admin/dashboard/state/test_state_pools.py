@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from traffic_of_a_view import Watched
 
 from balance.admin.discovery import DiscoveryView
@@ -45,3 +48,21 @@ def test_a_pool_with_discovery_says_how_that_stands(view: StateView) -> None:
     pools = Watched(view).next()["pools"]
     assert pools["app"]["discovery"] == {"kind": "file", "state": "stale", "source": "/x", "why": "no answer"}
     assert pools["raw"]["discovery"]["why"] == "the source says that there is nobody"
+
+
+@pytest.mark.parametrize(
+    ("mode", "url", "kept_in"),
+    [
+        ("cookie", "", "cookie"),
+        ("cookie", "redis://127.0.0.1", "cookie"),
+        ("redis", "redis://127.0.0.1", "redis"),
+        ("header", "redis://127.0.0.1", "memory"),
+        ("source-ip", "", "memory"),
+    ],
+)
+def test_a_pool_says_where_its_sessions_are_kept(view: StateView, mode: str, url: str, kept_in: str) -> None:
+    app, *rest = view.config.pools
+    app = replace(app, affinity=replace(app.affinity, enabled=True, mode=mode))
+    view.config = replace(view.config, pools=(app, *rest), redis=replace(view.config.redis, url=url))
+    sessions = Watched(view).next()["pools"]["app"]["sessions"]
+    assert (sessions["mode"], sessions["kept_in"]) == (mode, kept_in)

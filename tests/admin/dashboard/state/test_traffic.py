@@ -103,6 +103,17 @@ def test_routes_have_hits_limits_and_sides() -> None:
     assert limit == {"what": "for each client-ip", "refused": 6.0, "refused_total": 6, "reported_total": 1}
 
 
+def test_a_rate_limit_is_none_of_a_tcp_listener() -> None:
+    """The section at the top is every listener's, and limits requests, which TCP has none of."""
+    view = FakeInstance().view
+    (web,) = view.config.listeners
+    limited = replace(web, rate_limit=replace(web.rate_limit, enabled=True))
+    view.config = replace(view.config, listeners=(limited,))
+    assert set(Watched(view).next()["rate_limits"]) == {"web/"}
+    view.config = replace(view.config, listeners=(replace(limited, mode=Mode.TCP),))
+    assert Watched(view).next()["rate_limits"] == {}
+
+
 def test_listeners(make_view: MakeView) -> None:
     view = make_view()
     (web,) = view.config.listeners
