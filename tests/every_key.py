@@ -51,6 +51,8 @@ _PASSWORD = "tests/tls/test_pem_loading.py::test_the_password_of_a_key_comes_fro
 
 _ENDPOINTS = "tests/discovery/test_endpoint_set.py::test_"
 _DNS = "tests/process/control/discovery/test_dns_source.py::test_"
+_CONSUL = "tests/process/control/discovery/test_consul_source.py::test_"
+_KUBERNETES = "tests/process/control/discovery/test_kubernetes_source.py::test_"
 _SCRAPE = "tests/admin/metrics/test_metrics_keys.py::"
 _CLIENT = "tests/proxy/http/test_client.py::"
 _BASIC = "tests/stages/security/test_basic_auth.py::"
@@ -103,6 +105,8 @@ REQUIRED = frozenset(
         "http.routes[].policy.rules[].action",
         "discovery.file.path",
         "discovery.dns.name",
+        "discovery.consul.service",
+        "discovery.kubernetes.service",
     ]
 )
 
@@ -115,6 +119,22 @@ KEYS: dict[str, Key] = {
     "discovery.dns.port": Key(81, f"{_DNS}both_families_are_asked_and_the_smaller_ttl_counts"),
     "discovery.dns.refresh": Key("10s", f"{_DNS}every_look_asks_anew_whatever_the_ttl"),
     "discovery.dns.resolvers": Key(["10.0.0.2:5353"], f"{_DNS}both_families_are_asked_and_the_smaller_ttl_counts"),
+    "discovery.consul.service": Key("other", f"{_CONSUL}what_is_asked"),
+    "discovery.consul.address": Key(
+        "https://127.0.0.1:8502", f"{_CONSUL}changes_come_as_they_happen_and_queries_wait_for_them"
+    ),
+    "discovery.consul.tag": Key(["a", "b"], f"{_CONSUL}what_is_asked"),
+    "discovery.consul.datacenter": Key("dc2", f"{_CONSUL}what_is_asked"),
+    "discovery.consul.token": Key("t", f"{_CONSUL}what_is_asked"),
+    "discovery.consul.token_file": Key(
+        "token", f"{_CONSUL}a_token_that_was_renewed_in_its_file_is_read_anew_when_it_is_refused"
+    ),
+    "discovery.consul.ca_file": Key("ca.pem", f"{_CONSUL}over_tls"),
+    "discovery.kubernetes.service": Key("other", f"{_KUBERNETES}what_is_asked_for"),
+    "discovery.kubernetes.namespace": Key("shop", f"{_KUBERNETES}what_is_asked_for"),
+    "discovery.kubernetes.port": Key("https", f"{_KUBERNETES}what_is_asked_for"),
+    "discovery.kubernetes.family": Key("ipv6", f"{_KUBERNETES}what_is_asked_for"),
+    "discovery.kubernetes.kubeconfig": Key("config", f"{_KUBERNETES}what_is_asked_for"),
     "discovery.hold": Key("5s", f"{_ENDPOINTS}names_that_vanish_are_remembered_for_the_hold"),
     "discovery.debounce": Key("1s", f"{_ENDPOINTS}what_comes_while_an_order_is_served_is_not_lost"),
     "discovery.on_empty": Key("empty", f"{_ENDPOINTS}an_answer_without_anybody_needs_a_second_look_and_the_hold"),

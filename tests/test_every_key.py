@@ -121,7 +121,11 @@ def admin_around(path: tuple[Step, ...]) -> dict[str, Any]:
     return CERTIFICATE | (CLIENTS | {"client_auth": "verify"} if "client" in str(path[-1]) else {})
 
 
-DISCOVERIES = {"dns": {"dns": {"name": "app.example", "port": 80}}}  # what stands around the keys of a kind
+DISCOVERIES = {  # what stands around the keys of a kind
+    "dns": {"dns": {"name": "app.example", "port": 80}},
+    "consul": {"consul": {"service": "app", "address": "https://127.0.0.1:8501"}},
+    "kubernetes": {"kubernetes": {"service": "app"}},
+}
 
 
 def base_of(path: tuple[Step, ...]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ TESTS = Path(__file__).resolve().parent
 NUMBERS = {*range(1, 18), *range(40, 51)}
 
 # Numbers whose part has not landed. Who lands it writes the row and takes the number out; in the end there is none.
-MISSING = {9, 10, 11, 12, 13, 14, 15, 40, 41}
+MISSING = {40, 41}
 
 SITUATIONS: dict[int, tuple[str, str]] = {
     1: ("a resolver that is away, or that says for a moment that there is nobody", """
@@ -124,6 +124,31 @@ SITUATIONS: dict[int, tuple[str, str]] = {
         deployments/test_compose.py::the_stack_serves_and_is_seen
         deployments/test_workflows.py::the_schema_holds_and_every_job_ends
         deployments/test_workflows.py::every_command_exists"""),
+    9: ("an index that goes back: a snapshot was restored, or another server answers", """
+        discovery/test_consul_health.py::the_index_of_the_next_query
+        process/control/discovery/test_consul_source.py::an_index_that_goes_back_begins_anew
+        process/control/discovery/test_consul_source.py::an_index_that_is_none_is_no_busy_loop"""),
+    10: ("no cluster leader, at the start and later: asked for ever, with pauses that differ", """
+        discovery/test_discovery_backoff.py::pauses
+        process/control/discovery/test_consul_source.py::without_a_leader_it_goes_on_for_ever
+        process/control/discovery/test_consul_source.py::an_agent_that_is_gone_and_comes_back"""),
+    11: ("a service without an address has its node's; an empty host with a port is no backend", """
+        discovery/test_consul_health.py::addresses
+        discovery/test_consul_health.py::what_can_not_be_used_is_left_out_and_said"""),
+    12: ("410 as a status or in a 200 stream: a new list, and never the old version again", """
+        process/control/discovery/test_kubernetes_source.py::a_version_that_is_too_old_is_followed_by_a_list
+        process/control/discovery/test_kubernetes_source.py::a_list_that_grows_too_old_while_it_is_read_is_read_in_one_piece"""),
+    13: ("one Service in several slices, in both families, `ready` absent", """
+        discovery/test_endpoint_slices.py::conditions
+        discovery/test_endpoint_slices.py::address_families
+        discovery/test_endpoint_slices.py::the_same_endpoint_in_several_slices_is_one
+        process/control/discovery/test_kubernetes_source.py::a_service_in_many_slices_is_one_set_page_by_page"""),
+    14: ("a watch that goes silent", """
+        process/control/discovery/test_kubernetes_source.py::a_watch_that_is_silent_is_ended_by_our_own_clock
+        process/control/discovery/test_kubernetes_source.py::a_watch_that_ends_in_time_goes_on_from_what_it_told"""),
+    15: ("a token that is renewed in its file", """
+        process/control/http_client/test_kubernetes_access.py::a_token_is_read_again_when_it_was_refused
+        process/control/discovery/test_kubernetes_source.py::in_a_pod_with_a_token_that_is_renewed"""),
 }  # fmt: skip
 
 SENTENCE = re.compile(r'(docs/\w+\.md|README\.md): "(.+)"')

@@ -33,6 +33,7 @@ class ConsulDiscovery:
     datacenter: str = ""  # "": that of the agent
     token: str = field(default="", repr=False)
     token_file: str = ""
+    ca_file: str = ""  # who signs its certificate; "": an authority that the system trusts
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class KubernetesDiscovery:
     namespace: str = ""  # "": the pod's own, or that of the kubeconfig's context
     port: str = ""  # its name or number; "": the only one
     kubeconfig: str = ""  # "": what a pod is given (in-cluster)
+    family: str = "auto"  # auto: IPv4 where there is any; ipv4, ipv6
 
 
 SourceSettings = DnsDiscovery | FileDiscovery | ConsulDiscovery | KubernetesDiscovery

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from balance.discovery.kubeconfig import Pem, parse_kubeconfig
@@ -74,6 +74,7 @@ def test_what_can_not_be_used(text: str, words: str) -> None:
     assert words in str(caught.value) and "secret" not in str(caught.value) and "\n" not in str(caught.value)
 
 
+@settings(max_examples=40)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda each: st.lists(each) | st.dictionaries(
     st.sampled_from(["current-context", "contexts", "clusters", "users", "name", "context", "cluster", "user", "token"]), each
 )))  # fmt: skip

@@ -75,7 +75,7 @@ def _source(section: Section, folder: str) -> SourceSettings:
         case ConsulDiscoverySection():
             if "tag" in given:
                 given["tags"] = given.pop("tag")
-            return ConsulDiscovery(**{"service": "", **_with_tuples(given), **_paths(given, folder, "token_file")})
+            return ConsulDiscovery(**{"service": "", **_with_tuples(given), **_paths(given, folder, "token_file", "ca_file")})
         case KubernetesDiscoverySection():
             return KubernetesDiscovery(**{"service": "", **given, **_paths(given, folder, "kubeconfig")})
         case _:
@@ -87,8 +87,8 @@ def _with_tuples(given: dict[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
-def _paths(given: dict[str, Any], folder: str, name: str) -> dict[str, str]:
-    return {name: os.path.join(folder, given[name])} if name in given else {}
+def _paths(given: dict[str, Any], folder: str, *names: str) -> dict[str, str]:
+    return {name: os.path.join(folder, given[name]) for name in names if name in given}
 
 
 def _dns_errors(path: Path, section: DnsDiscoverySection, document: Document) -> Iterator[Finding]:
@@ -114,6 +114,8 @@ def discovery_errors(root: RootSection, document: Document) -> Iterator[Finding]
             yield path, f"has {' and '.join(found)}; a pool has one source"
         if isinstance(dns := section.given().get("dns"), DnsDiscoverySection):
             yield from _dns_errors((*path, "dns"), dns, document)
+        if isinstance(consul := section.given().get("consul"), ConsulDiscoverySection):
+            yield from _consul_errors((*path, "consul"), consul)
     is_named_at_top = bool(source_keys(root.discovery))
     if root.pools is None:
         if root.discovery is not None and not is_named_at_top and not document.is_broken(("discovery",)):
@@ -134,3 +136,11 @@ def discovery_errors(root: RootSection, document: Document) -> Iterator[Finding]
         )
     elif not is_named_at_top and not any(source_keys(pool.discovery) for pool in pools.values()):
         yield ("discovery",), f"has no effect: no pool has a source; write one in a pool, like {_WAYS}"
+
+
+def _consul_errors(path: Path, section: ConsulDiscoverySection) -> Iterator[Finding]:
+    given = section.given()
+    if given.get("token") and given.get("token_file"):
+        yield path, "has token and token_file; write one of them"
+    if given.get("ca_file") and not given.get("address", "").startswith("https:"):
+        yield (*path, "ca_file"), "has no effect: `address` is not https"

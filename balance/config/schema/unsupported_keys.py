@@ -9,7 +9,6 @@ UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
         ]
     ),
     "pool": frozenset(["autoscaler"]),
-    "discovery": frozenset(["consul", "kubernetes"]),
     "route security": frozenset(["ip_allowlist", "ip_allowlist_files", "ip_blocklist"]),
     "admin.auth": frozenset(["basic"]),
 }

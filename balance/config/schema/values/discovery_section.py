@@ -6,7 +6,7 @@ from typing import Annotated
 
 from balance.config.schema import scalars as kind
 from balance.config.schema.section import Period, Section, Text, Timeout, key, one_or_list
-from balance.config.schema.values.discovery_values import DNS_NAME, RESOLVER
+from balance.config.schema.values.discovery_values import CONSUL_SERVICE, DNS_NAME, KUBERNETES_NAME, RESOLVER, SERVER
 
 _TAGS = one_or_list(kind.TEXT)
 _RESOLVERS = one_or_list(RESOLVER)
@@ -52,22 +52,32 @@ class ConsulDiscoverySection(Section):
     """Asks Consul which instances of a service pass their checks, and waits there for changes."""
 
     section_name = "discovery.consul"
-    address: Text = key("Where its HTTP API is.", "http://127.0.0.1:8500")
-    service: Text = key("The name of the service.", required=True)
+    address: Annotated[str, SERVER] = key(
+        "Where the agent's HTTP API is: http://host:port, https://host:port or unix:/path.", "http://127.0.0.1:8500"
+    )
+    service: Annotated[str, CONSUL_SERVICE] = key("The name of the service.", required=True)
     tag: Annotated[list[Text], _TAGS[0], _TAGS[1]] = key("A tag that instances must have, or a list: all of them.", [])
     datacenter: Text = key("Whose catalog. Default: the agent's own.", "")
     token: Annotated[str, kind.SECRET] = key("The ACL token.", "")
-    token_file: Annotated[str, kind.FILE] = key("A file with the ACL token, read again when it changes.")
+    token_file: Annotated[str, kind.FILE] = key("A file with the ACL token, in the place of `token`; read again each minute.")
+    ca_file: Annotated[str, kind.FILE] = key("Who signs its certificate (https). Default: whom the system trusts.")
 
 
 class KubernetesDiscoverySection(Section):
     """Watches the EndpointSlices of a Service."""
 
     section_name = "discovery.kubernetes"
-    service: Text = key("The name of the Service.", required=True)
-    namespace: Text = key("Its namespace. Default: this pod's own.", "")
-    port: Text = key("The name or number of its port. Not needed when there is one.", "")
-    kubeconfig: Annotated[str, kind.FILE] = key("Who is asked, and as whom. Default: what a pod is given.")
+    service: Annotated[str, KUBERNETES_NAME] = key("The name of the Service.", required=True)
+    namespace: Annotated[str, KUBERNETES_NAME] = key(
+        "Its namespace. Default: this pod's own, or that of the kubeconfig's context."
+    )
+    port: Text = key("The name or the number of the pods' port (targetPort). Not needed when there is one.", "")
+    family: Annotated[str, kind.choice("auto", "ipv4", "ipv6")] = key(
+        "Of a Service with both, the addresses that are used. auto: IPv4 where there is any.", "auto"
+    )
+    kubeconfig: Annotated[str, kind.FILE] = key(
+        "Who is asked, and as whom, by its current context. Default: what a pod is given (in-cluster)."
+    )
 
 
 class DiscoverySection(Section):
@@ -77,6 +87,8 @@ class DiscoverySection(Section):
     section_name = "discovery"
     dns: DnsDiscoverySection = key("DNS: addresses, or SRV records.")
     file: FileDiscoverySection = key("A file that somebody else writes.")
+    consul: ConsulDiscoverySection = key("The instances of a service in Consul.")
+    kubernetes: KubernetesDiscoverySection = key("The EndpointSlices of a Service in Kubernetes.")
     hold: Timeout = key(
         "An answer that says that there is nobody is not believed before; and a backend that is not found any more and comes "
         "back meanwhile keeps its standing: health, ejection, drain and counters.",

@@ -1,4 +1,4 @@
-"""Value types of discovery: names of DNS, and resolvers."""
+"""Value types of discovery: names of DNS, resolvers, servers, services."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import ipaddress
 import re
 from typing import Final
 
-from balance.config.schema.scalars import Scalar, as_text, display
+from balance.config.schema.scalars import Scalar, as_text, display, text_matching
+from balance.discovery.server_url import parse_server_url
 
 # With underscores, which SRV records have. A final dot says that the name is complete.
 _LABELS: Final = re.compile(r"(?=.{1,254}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
@@ -73,3 +74,18 @@ def _is_address(text: str) -> bool:
 
 DNS_NAME = Scalar(_dns_name, {"type": "string", "examples": ["app.example.org", "_http._tcp.app.default.svc.cluster.local."]})
 RESOLVER = Scalar(_resolver, {"type": "string", "examples": ["10.0.0.2", "10.0.0.2:5353", "[::1]:53"]})
+
+
+def _server(value: object) -> str:
+    text = as_text(value)
+    try:
+        parse_server_url(text)
+    except ValueError as error:
+        raise ValueError(f"expected the address of a server: {error}") from None
+    return text
+
+
+SERVER = Scalar(_server, {"type": "string"})
+CONSUL_SERVICE = text_matching(r"[^\x00-\x20/?#\x7f]+", "the name of a service", 255)
+# A label's value, as EndpointSlices have the name of their Service in a label.
+KUBERNETES_NAME = text_matching(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?", "a name in Kubernetes", 63)

@@ -12,8 +12,8 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
+from balance.discovery.server_url import parse_server_url
 from balance.errors import BalanceError, ProtocolError
 from balance.http1.reply_feed import ReplyFeed
 from balance.model import Address
@@ -25,7 +25,6 @@ from balance.version import VERSION
 
 CONNECT_S: Final = 5.0  # for the name, the connection and the TLS handshake together
 READ_BYTES: Final = 64 * 1024
-DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 Fields = Sequence[tuple[str, str]]
 
 
@@ -45,29 +44,16 @@ class Server(NamedTuple):
     """Where requests go. `context`: over TLS, and how it is verified."""
 
     address: Address
-    authority: str = "localhost"
+    authority: str
     prefix: str = ""  # before each target
     context: ssl.SSLContext | None = None
     server_name: str = ""  # that its certificate has to have; "": the address's host
 
 
 def server_of(url: str, context: ssl.SSLContext | None = None, server_name: str = "") -> Server:
-    """The server of `http://host:port/prefix`, `https://...` or `unix:/path`. ValueError.
-
-    `context` is for https, and only for that.
-    """
-    if url.startswith("unix:"):
-        return Server(Address.parse("unix:/" + url.removeprefix("unix:").lstrip("/")))
-    parts = urlsplit(url)
-    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("an address is http://host:port, https://host:port or unix:/path")
-    if "@" in parts.netloc:  # not quoted: it may have a password
-        raise ValueError("an address has no user name or password")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    address = Address.parse(f"{host}:{parts.port or DEFAULT_PORTS[parts.scheme]}")
-    authority = host if parts.port in (None, DEFAULT_PORTS[parts.scheme]) else str(address)
-    is_secure = parts.scheme == "https"
-    return Server(address, authority, parts.path.rstrip("/"), context if is_secure else None, server_name)
+    """The server at a URL. ValueError. `context` is for https, and only for that."""
+    found = parse_server_url(url)
+    return Server(found.address, found.authority, found.prefix, context if found.is_secure else None, server_name)
 
 
 def tls_context(tls: BackendTls) -> ssl.SSLContext:

@@ -131,26 +131,3 @@ def test_tls_is_verified() -> None:
     for ca, name in ((read(other), ""), (read(cert), "elsewhere")):
         with pytest.raises(ClientError, match="its certificate is not accepted"):
             asyncio.run(talk(ca, name))
-
-
-@pytest.mark.parametrize(
-    ("url", "authority"),
-    [
-        ("http://127.0.0.1:8500", "127.0.0.1:8500"),
-        ("https://api.example", "api.example"),
-        ("https://api.example:443/prefix", "api.example"),
-        ("http://[::1]:8500", "[::1]:8500"),
-        ("unix:///run/consul.sock", "localhost"),
-    ],
-)
-def test_addresses(url: str, authority: str) -> None:
-    assert server_of(url).authority == authority
-
-
-@pytest.mark.parametrize(
-    "url", ["", "ftp://x", "127.0.0.1:8500", "http://", "http://user:secret@x", "http://x:70000", "http://x?y"]
-)
-def test_what_is_no_address(url: str) -> None:
-    with pytest.raises(ValueError) as caught:
-        server_of(url)
-    assert "secret" not in str(caught.value)

@@ -123,7 +123,7 @@ def test_a_kubeconfig(tmp_path: Path) -> None:
         ),
         ({"server": "https://x"}, {"client-certificate": "none.crt"}, "the client certificate .*none.crt' can't be read"),
         ({"server": "https://x"}, {"exec": {"command": "aws"}}, "the kubeconfig .* can't be used: its user has `exec`"),
-        ({}, {}, "the server in .*config: an address is http://host:port"),
+        ({}, {}, "the server in .*config: it is no address of a server"),
         ({"server": "https://x"}, {"tokenFile": "config"}, "characters that a token can't have"),
     ],
     ids=range(7),
