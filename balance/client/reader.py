@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, cast
 
 from balance.client import documents
 from balance.client.decoding import decode, decode_each
 from balance.client.errors import BadReplyError
 from balance.client.events import EventStream, Message
+from balance.client.state import History, State
 from balance.client.state_stream import StateStream
 from balance.client.transport import Transport, backend_path, operation
 
@@ -109,14 +110,14 @@ class Reader(Transport):
         return tuple(event_of(each, "/events") for each in document["events"])
 
     @operation("GET /dashboard/state")
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """All that the dashboard shows, at one moment: rates, percentiles, shares, why backends are out."""
-        return self.get("/dashboard/state", expected="backends")
+        return cast(State, self.get("/dashboard/state", expected="backends"))
 
     @operation("GET /dashboard/history")
-    def history(self) -> dict[str, Any]:
+    def history(self) -> History:
         """The totals of the last ten minutes, as columns."""
-        return self.get("/dashboard/history", expected="at")
+        return cast(History, self.get("/dashboard/history", expected="at"))
 
     @operation("GET /dashboard/stream")
     def watch(self, *, reconnect: bool = True, patience_s: float = math.inf) -> StateStream:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from balance.client.errors import BadReplyError
 from balance.client.events import EventStream, Message
-
-State = dict[str, Any]
+from balance.client.state import State
 
 
 def merged(target: Any, patch: Any) -> Any:
@@ -30,7 +29,7 @@ class StateStream:
 
     def __init__(self, messages: EventStream[Message]) -> None:
         self._messages = messages
-        self._state: State = {}
+        self._state: State | None = None
 
     def __enter__(self) -> StateStream:
         return self
@@ -45,7 +44,7 @@ class StateStream:
         for message in self._messages:
             if message.event == "state":
                 self._state = _document(message)
-            elif message.event == "delta" and self._state:
+            elif message.event == "delta" and self._state is not None:
                 self._state = merged(self._state, _document(message))
             else:
                 continue  # the charts' past, an end that is announced, what is newer than this
@@ -69,4 +68,4 @@ def _document(message: Message) -> State:
         value = None
     if not isinstance(value, dict):
         raise BadReplyError(f"/dashboard/stream: the event {message.event} is no JSON object")
-    return value
+    return cast(State, value)

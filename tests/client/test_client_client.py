@@ -14,10 +14,12 @@ import pytest
 from admin_server import serving
 from asgi_client import ask
 from fake_instance import TEXT, FakeInstance
+from typed_documents import mismatches
 
 from balance.admin.application import admin_app
 from balance.admin.supervisor_orders import Restart, Stop, Upgrade
 from balance.client import AccessError, Client, ConflictError, ForbiddenError, NotFoundError, RefusedError
+from balance.client.state import History, State
 from balance.client.transport import OPERATIONS
 from balance.config import load_text
 
@@ -153,7 +155,8 @@ def test_what_an_order_would_do_is_said_before(client: Client) -> None:
 def test_the_state_of_the_dashboard_comes_whole_and_as_it_changes(client: Client) -> None:
     whole = client.state()
     assert set(whole["backends"]) == {"app/a1", "app/a2", "raw/r1"} and whole["viewer"]["may_change"] is True
-    assert client.history()["at"] is not None
+    assert not mismatches(State, whole)
+    assert not mismatches(History, client.history())
     with client.watch() as states:
         first = next(states)
         assert set(first["backends"]) == set(whole["backends"])
