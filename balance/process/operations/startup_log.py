@@ -68,4 +68,5 @@ def _pool(pool: PoolConfig) -> str:
     check = pool.health_check
     health = f"{check.kind} health checks every {check.interval_s:g}s" if check.enabled else "no health checks"
     count = len(pool.backends)
-    return f"pool {pool.name} ({pool.algorithm}, {count} backend{'s' * (count != 1)}, {health})"
+    found = f" and those that {pool.discovery.kind} finds" if pool.discovery is not None else ""
+    return f"pool {pool.name} ({pool.algorithm}, {count} backend{'s' * (count != 1)}{found}, {health})"

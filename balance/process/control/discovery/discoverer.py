@@ -30,7 +30,8 @@ from balance.process.control.discovery.source import Source
 
 log = logging.getLogger("balance.control")
 
-REST: Final = 4.0  # times as long as an order took: a fifth of the time goes into orders at most
+REST: Final = 2.0  # times as long as an order took: a third of the time goes into orders at most
+LONGEST_REST_S: Final = 5.0
 RESTART_S: Final = 5.0  # after a bug in a source
 
 
@@ -187,7 +188,7 @@ class Discoverer:
             return
         result = await self._submit_order(ChangeDiscovered(tuple(found for _, found in sets)))
         now = self._loop.time()
-        self._rests_until = now + REST * (now - began)
+        self._rests_until = now + min(REST * (now - began), LONGEST_REST_S)
         if result.dropped != self._dropped:
             for line in result.dropped:
                 log.warning("%s", line)
