@@ -25,7 +25,7 @@ MISSING = {40, 41}
 SITUATIONS: dict[int, tuple[str, str]] = {
     1: ("a resolver that is away, or that says for a moment that there is nobody", """
         process/test_dns_discovery_instance.py::records_change_under_load_and_no_request_is_lost
-        process/test_dns_discovery_instance.py::no_records_empty_the_pool_after_a_second_look_and_the_hold
+        process/test_dns_discovery_instance.py::pool_follows_a_name_that_is_not_there_at_the_start_and_goes_again
         process/control/discovery/test_dns_source.py::denial_is_an_answer_and_all_else_is_a_failure
         discovery/test_endpoint_set.py::a_failure_changes_nothing_however_long_it_lasts
         discovery/test_endpoint_set.py::an_answer_without_anybody_needs_a_second_look_and_the_hold"""),

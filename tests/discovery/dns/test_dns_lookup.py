@@ -104,7 +104,7 @@ RECORDS = st.lists(
         ),
         st.builds(Record, NAMES, st.just(CNAME), st.integers(0, 2**32 - 1), NAMES),
     ),
-    max_size=12,
+    max_size=6,
 )
 
 

@@ -1,4 +1,4 @@
-"""S5: priorities, and the ratios of weights (RFC 2782)."""
+"""S5 (haproxy#195, #3300, #971, coredns#3931): priorities, ports, and the ratios of weights (RFC 2782)."""
 
 from __future__ import annotations
 

@@ -61,6 +61,7 @@ ANSWERS: dict[str, tuple[dict[tuple[str, str], list[str] | str], list[str] | str
 
 @pytest.mark.parametrize("case", ANSWERS)
 def test_denial_is_an_answer_and_all_else_is_a_failure(server: DnsServer, case: str) -> None:
+    """S1 (haproxy#345: refused and timed out questions put all servers into maintenance)."""
     zone, expected = ANSWERS[case]
     server.zone = zone
     answer = one_look(server.address)
@@ -147,6 +148,7 @@ def test_cut_answer_is_never_read_as_an_empty_one(server: DnsServer) -> None:
 
 
 def test_next_resolver_is_asked_where_one_fails(server: DnsServer) -> None:
+    """caddy#5856: the resolvers that are named are those that are asked."""
     server.zone = {("app.test", "A"): ["10.0.0.1"]}
     broken = DnsServer()
     broken.zone = {("app.test", "A"): "SERVFAIL", ("app.test", "AAAA"): "REFUSED"}
@@ -167,7 +169,7 @@ def test_no_resolver_at_all_is_a_failure() -> None:
 
 
 def test_every_look_asks_anew_whatever_the_ttl(server: DnsServer) -> None:
-    """A cache in the library would hide each change for an hour here; the records' order is of no account to it either."""
+    """A cache in the library would hide each change for an hour here (traefik#5638, envoy#4543, haproxy#841)."""
     server.zone = {("app.test", "A"): ["10.0.0.1"]}
     server.ttl = 3600
 
