@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import urllib.error
 import urllib.parse
@@ -42,7 +43,9 @@ class Prometheus:
         }
         if alertmanager:
             config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
-        (folder / "prometheus.json").write_text(json.dumps(config))
+        self._config = config
+        self._file = folder / "prometheus.json"
+        self._file.write_text(json.dumps(config))
         self._log_file = folder / "prometheus.log"
         with self._log_file.open("w") as log:
             self.process = self._start(folder, log)
@@ -99,6 +102,11 @@ class Prometheus:
         return [
             f"{rule['name']}: {rule['lastError']}" for group in groups for rule in group["rules"] if rule["health"] == "err"
         ]
+
+    def forget_target(self) -> None:
+        """Read a configuration that has the job no more."""
+        self._file.write_text(json.dumps(self._config | {"scrape_configs": []}))
+        self.process.send_signal(signal.SIGHUP)
 
     def stop(self) -> None:
         self.process.kill()

@@ -243,7 +243,11 @@ def panels_have_data_whatever_histograms_there_are(
 def an_instance_that_is_gone_is_told_of(monitored: Monitored, prometheus: Prometheus) -> None:
     monitored.kill()
     eventually(prometheus, lambda: set(prometheus.firing()) == {"BalanceDown"}, prometheus.firing)
-    assert prometheus.query('absent(up{job="another"})')
+
+
+def a_job_that_was_lost_is_told_of(prometheus: Prometheus) -> None:
+    prometheus.forget_target()
+    eventually(prometheus, lambda: set(prometheus.firing()) == {"BalanceTargetAbsent"}, prometheus.firing)
 
 
 def test_dashboard_and_alerts_through_the_life_of_an_instance(
@@ -261,3 +265,4 @@ def test_dashboard_and_alerts_through_the_life_of_an_instance(
     panels_have_data_whatever_histograms_there_are(monitored, prometheus, "pool", "backend", set())
     panels_have_data_whatever_histograms_there_are(monitored, prometheus, "off", "pool", BY_BACKEND)
     an_instance_that_is_gone_is_told_of(monitored, prometheus)
+    a_job_that_was_lost_is_told_of(prometheus)
