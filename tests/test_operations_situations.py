@@ -123,7 +123,9 @@ SITUATIONS: dict[int, tuple[str, str]] = {
         deployments/test_compose.py::what_is_mounted_exists_and_is_read_alone
         deployments/test_compose.py::the_stack_serves_and_is_seen
         deployments/test_workflows.py::the_schema_holds_and_every_job_ends
-        deployments/test_workflows.py::every_command_exists"""),
+        deployments/test_workflows.py::every_command_exists
+        cli/bench/test_bench_compare.py::runs_that_differ_more_than_their_slices_decide
+        docs/BENCHMARKING.md: "compare two versions in the same job on the same machine, in turn, and judge the ratio\""""),
     9: ("an index that goes back: a snapshot was restored, or another server answers", """
         discovery/test_consul_health.py::the_index_of_the_next_query
         process/control/discovery/test_consul_source.py::an_index_that_goes_back_begins_anew

@@ -31,6 +31,8 @@ class Slices:
     length_s: float
     dense: list[list[int]] = field(default_factory=list)
     ends: float = 0.0
+    over_s: float = 0.0  # when it was over, 0 before
+    in_time: int = 0  # replies until then
 
     def take(self, load: Load) -> None:
         self.dense.append(load.slice())
@@ -72,18 +74,21 @@ async def _run(share: Share) -> None:
     await asyncio.sleep(max(start - monotonic_ns(), 0) / 1e9)
     sweeper = loop.create_task(_sweep(load, plan.timeout_s))
     if plan.warmup_s and not interrupted.is_set():
+        over = start + int(plan.warmup_s * 1e9)
+        load.on_portion = lambda: load.halt() if monotonic_ns() >= over else None
         load.start(start, None, plan.warmup_s)
         await _wait(interrupted, plan.warmup_s)
-        start += int(plan.warmup_s * 1e9)
+        start = over
     load.forget()
+    load.on_portion = _ignore
     used, began = _usage(), monotonic_ns()
     load.start(max(start, began), share.requests, plan.duration_s or 1e9)
     slices = await _measure(share, load, began, interrupted)
-    elapsed_s = (monotonic_ns() - began) / 1e9
+    elapsed_s = slices.over_s or (monotonic_ns() - began) / 1e9
     spent = [after - before for after, before in zip(_usage(), used, strict=True)]
     if load.replies > load.sliced:
         slices.take(load)
-    in_time = load.sliced
+    in_time = slices.in_time if slices.over_s else load.sliced
     unsent = load.stop()
     if not interrupted.is_set():  # those in flight may be the slow ones
         await _wait(load.done, plan.timeout_s + 1, interrupted)
@@ -121,18 +126,30 @@ async def _measure(share: Share, load: Load, began: int, interrupted: asyncio.Ev
     length_s = max(plan.duration_s / SLICES, SLICE_S) if plan.duration_s and plan.requests is None else SLICE_S
     slices = Slices(length_s, ends=length_s)
     limit_s = plan.duration_s or float("inf")
-    while not (load.done.is_set() and share.requests is not None) and not interrupted.is_set():
+
+    def look() -> float:
+        """Do what it is time for. Returns for how long nothing is."""
         now_s = (monotonic_ns() - began) / 1e9
         if now_s >= limit_s:
-            break
+            load.halt()
+            if not slices.over_s:
+                slices.over_s, slices.in_time = now_s, load.replies
+            return 0.0
         if now_s >= slices.ends:
             slices.take(load)
             slices.ends += slices.length_s
             _say(share.answers, {"event": "progress", "replies": load.replies, "errors": sum(load.errors.values())})
-            continue
-        pause_s = min(limit_s - now_s, slices.ends - now_s, REPORT_S)
+        return max(min(limit_s - now_s, slices.ends - now_s, REPORT_S), 0.001)
+
+    load.on_portion = look
+    while not (load.done.is_set() and share.requests is not None) and not interrupted.is_set() and (pause_s := look()):
         await _wait(load.done if share.requests is not None else interrupted, pause_s, interrupted)
+    load.on_portion = _ignore
     return slices
+
+
+def _ignore() -> None:
+    pass
 
 
 async def _wait(event: asyncio.Event, limit_s: float, other: asyncio.Event | None = None) -> None:

@@ -13,14 +13,16 @@ from bench_peers import Server
 
 from balance.cli.bench.connection import error_kind
 from balance.cli.bench.histogram import Histogram
-from balance.cli.bench.load import Load, merged
+from balance.cli.bench.load import PORTION, Load, merged
 from balance.cli.bench.plan import Plan, Target
 
 Answer = Callable[[bytes], bytes | float | None]
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
-def run(answer: Answer, *, requests: int, url: bool = False, duration_s: float = 60.0, **settings: Any) -> tuple[Load, int]:
+def run(
+    answer: Answer, *, requests: int, url: bool = False, duration_s: float = 60.0, on_portion: Any = None, **settings: Any
+) -> tuple[Load, int]:
     """A whole load of one process on a server in the same loop, until all is answered or the time is over."""
 
     async def whole() -> tuple[Load, int]:
@@ -29,6 +31,7 @@ def run(answer: Answer, *, requests: int, url: bool = False, duration_s: float =
         target = Target.parse(f"http://127.0.0.1:{port}/" if url else f"127.0.0.1:{port}")
         plan = Plan(target, settings.pop("connections", 4), requests=requests, size=0 if url else 8, **settings)
         load = Load(plan, plan.connections, "127.0.0.1", None)
+        load.on_portion = on_portion or load.on_portion
         await load.connect()
         load.start(monotonic_ns(), requests, duration_s)
         sweeper = asyncio.ensure_future(sweep(load))
@@ -63,6 +66,13 @@ def test_so_many_requests_are_sent_and_no_more(is_keepalive: bool, rate: float |
     seen: list[bytes] = []
     load, unsent = run(lambda data: seen.append(data) or data, requests=37, is_keepalive=is_keepalive, rate=rate)
     assert (load.replies, load.errors, unsent, len(seen)) == (37, {}, 0, 37)
+
+
+def test_a_closed_loop_looks_at_the_clock_however_busy_the_event_loop_is() -> None:
+    """With 1,024 sockets that are always ready libuv runs no timer for 48 rounds."""
+    looks: list[int] = []
+    load, _ = run(lambda data: data, requests=3 * PORTION, connections=1, on_portion=lambda: looks.append(1))
+    assert (load.replies, len(looks)) == (3 * PORTION, 3)
 
 
 def test_fewer_requests_than_connections() -> None:

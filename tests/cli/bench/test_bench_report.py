@@ -35,6 +35,7 @@ def test_a_latency_is_shown_with_three_digits(ns: float, text: str) -> None:
         (CLOSED, {"cpu_wait_s": 1.6}, "this tool itself was busy"),
         (CLOSED, {"errors": {"no local port": 7}}, "7 x no local port: this machine has no local port left"),
         (CLOSED, {"errors": {"answers no HTTP": 1}}, "give HOST:PORT without http://"),
+        (Plan(Target.parse("h:1"), 2, requests=9), {"errors": {"no local port": 1}}, "ended after 5 of 9 requests"),
         (OPEN, {"late": 3, "latest_ns": 2_500_000}, "3 requests were sent more than 1 ms late because this tool had no"),
         (OPEN, {"waited": 5}, "5 requests waited for a free connection"),
         (OPEN, {"unsent": 2}, "2 planned requests were never sent"),
