@@ -101,7 +101,8 @@ def test_other_buckets_are_refused_by_a_reload_and_taken_by_an_upgrade(run: Run,
     instance.config.write_text(json.dumps(document))
     status, said = instance.command("reload")
     assert status != 0
-    assert "metrics.buckets can't change while it counts; `balance upgrade`" in said
+    assert f"{instance.config}:1:" in said
+    assert ": metrics.buckets: can't change while it counts; `balance upgrade`" in said
     assert instance.get()[0] == 200
     assert instance.command("upgrade")[0] == 0
     assert instance.get()[0] == 200

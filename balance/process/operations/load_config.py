@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from balance.config.model import Config
 from balance.config.overrides.runtime_overrides import RuntimeChange
 from balance.config.source import Source
 from balance.discovery.discovered_pool import DiscoveredPool
-from balance.errors import ConfigError, StartError
+from balance.errors import ConfigError, Problem, StartError
 from balance.process.children.child import SupervisorPipe
 from balance.process.ipc.messages import LOAD_FAILED, LOADED
 from balance.process.os_calls import set_parent_death_signal
@@ -35,6 +36,9 @@ class LoadRequest:
     discovered: tuple[DiscoveredPool, ...] = ()  # laid over the source, beneath the changes
 
 
+UNCHANGING: Final = ("user", "group", "metrics.buckets")  # what can't be another while the processes live
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A valid configuration, and what became of the runtime changes laid over it."""
@@ -46,6 +50,11 @@ class Loaded:
     warnings: tuple[str, ...]
     hosts: ResolvedHosts  # see resolve()
     discovered: tuple[DiscoveredPool, ...] = ()  # as in the request
+    places: tuple[Problem, ...] = ()  # without words: where UNCHANGING stand
+
+    def refused(self, path: str, why: str) -> str:
+        """Why a key of UNCHANGING is refused, with its place in the file."""
+        return next((str(replace(place, message=why)) for place in self.places if place.path == path), f"{path}: {why}")
 
 
 def load(request: LoadRequest, listen_sockets: ListenSockets, supervisor_pipe: SupervisorPipe, supervisor_pid: int = 0) -> int:
@@ -76,6 +85,7 @@ def load(request: LoadRequest, listen_sockets: ListenSockets, supervisor_pipe: S
         tuple(map(str, loaded.warnings)),
         hosts,
         request.discovered,
+        tuple(loaded.paths.document.problem(tuple(key.split(".")), "") for key in UNCHANGING),
     )
     supervisor_pipe.pipe_end.send(LOADED, found)
     return 0

@@ -159,9 +159,11 @@ def propose(loaded: Loaded, supervisor_state: SupervisorState, origin: str) -> P
     """What was loaded, as the next generation. ConfigRejectedError when shared memory has no room for it."""
     context, now = supervisor_state.context, time.time()
     if (loaded.config.user, loaded.config.group) != (context.config.user, context.config.group):
-        raise ConfigRejectedError(f"user and group are those of processes that live; {UPGRADE_HINT}")
+        key = "user" if loaded.config.user != context.config.user else "group"
+        raise ConfigRejectedError(loaded.refused(key, f"user and group are those of processes that live; {UPGRADE_HINT}"))
     if loaded.config.metrics.time_buckets_us != context.board.time_buckets_us:
-        raise ConfigRejectedError(f"metrics.buckets can't change while it counts; {UPGRADE_HINT}, and counts anew")
+        why = f"can't change while it counts; {UPGRADE_HINT}, and counts anew"
+        raise ConfigRejectedError(loaded.refused("metrics.buckets", why))
     config = with_fault_ends(loaded.config, fault_ends(context.config), now)
     lines = difference(context.config, config)
     try:
