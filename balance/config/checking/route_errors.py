@@ -49,10 +49,16 @@ def route_errors(config: Config, paths: KeyPaths) -> Iterator[Finding]:
             continue
         yield from _shared_keys(listener, own, paths.document)
         where = paths.routes[index]
-        if where not in seen:
+        routes = listener.http.routes
+        if routes and (redirect := routes[-1].redirect) and redirect.port:  # only the one of tls.redirect_http has a port
+            # It stands in for the list at the top, which other listeners have; before it are those of ACME alone.
+            routes, is_written = routes[:-1], own != ("http",) and where == (*own, "routes")
+        else:
+            is_written = True
+        if is_written and where not in seen:
             seen.add(where)
-            yield from _names(listener.http.routes, where)
-            for number, route in enumerate(listener.http.routes):
+            yield from _names(routes, where)
+            for number, route in enumerate(routes):
                 yield from _route(route, (*where, number), names, paths.document)
         if not listener.pool:
             yield from _without_pool(listener, where, names, paths.document)

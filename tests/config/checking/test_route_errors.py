@@ -390,3 +390,18 @@ def test_two_listeners_may_share_a_pool_of_a_route() -> None:
     text = HEAD.replace("pool: a}]", "pool: a}, {name: m, listen: ':2', pool: b}]") + "http: {routes: [{pool: b}, {path: /a}]}"
     config = load_text(text, "f.yaml", {}).config
     assert {pool: [number for number, _ in users] for pool, users in users_of(config).items()} == {"a": [0], "b": [0, 1]}
+
+
+REDIRECTING = """\
+listeners:
+  - {name: plain, listen: ':1', tls: {enabled: false, redirect_http: 443}}
+  - {name: www, listen: ':2', pool: a}
+pools: {a: {backends: [{address: a:1}]}, b: {backends: [{address: b:1}]}}
+http: {routes: [{name: api, path_prefix: /api, pool: POOL}, {name: rest, pool: a}]}
+"""
+
+
+def test_routes_of_all_are_judged_beside_a_listener_that_sends_its_clients_to_https() -> None:
+    load_text(REDIRECTING.replace("POOL", "b"), "f.yaml", {})
+    said = problems_of(REDIRECTING.replace("POOL", "c"))
+    assert said == ["5:54: http.routes[0].pool: 'c' is not defined; pools: a, b"]
