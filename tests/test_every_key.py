@@ -265,7 +265,7 @@ def documented_default(path: tuple[Step, ...]) -> Any:
 _OVERLAID = {
     "proxy_protocol.trusted", "http.routes[].respond.body", "load_balancer.algorithm", "load_balancer.hash_key",
     "tls.client_auth", "pools.NAME.buffering.request", "pools.NAME.buffering.response", "admin.tls.client_auth",
-    "logging.access_log.template",
+    "logging.access_log.template", "discovery.consul.address",
 }  # fmt: skip
 
 
