@@ -283,7 +283,7 @@ def test_an_order_goes_to_the_supervisor_and_its_verdict_to_who_gave_it(log: Pat
 
 
 def test_a_changed_file_is_reported(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("balance.process.control.file_watch.POLL_INTERVAL_S", 0.01)
+    monkeypatch.setattr("balance.process.control.polling.POLL_INTERVAL_S", 0.01)
     file = tmp_path / "balance.yaml"
     file.write_text("one")
 

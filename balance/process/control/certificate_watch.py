@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from time import time
 
 from balance.config.checking.tls.tls_clients import ended_list
 from balance.config.checking.tls.tls_dates import expiry_warning
 from balance.config.model import Config
+from balance.process.control.polling import Polling
 from balance.tls.distinguished_name import name_text
 from balance.tls.pem_loading import TlsError, infos
 from balance.tls.revocation_lists import revocation_lists
@@ -25,7 +24,6 @@ from balance.tls.settings import PemFile, ServerTls
 
 log = logging.getLogger("balance.control")
 
-POLL_INTERVAL_S = 1.0
 DATES_INTERVAL_S = 3600.0
 Stamp = tuple[str, int, int, int, int]
 
@@ -45,28 +43,25 @@ class CertificateWatch:
         self._on_change = on_change
         self._stamps: dict[str, Stamp] = {}  # as seen by the last look
         self._judged: dict[str, Stamp] = {}  # as compared last with what is served
-        self._thread: threading.Thread | None = None
         self._warned: dict[tuple[str, float], int] = {}  # days, by file and date
         self._dates_due = 0.0
 
     def start(self) -> None:
-        """Look from now on, in daemon threads: a hanging network share blocks neither the loop nor the exit."""
+        """Look from now on, while there are such files."""
         assert self._loop is not None
-        self._loop.call_later(POLL_INTERVAL_S, self.start)
-        if any(True for _ in self._files()) and (self._thread is None or not self._thread.is_alive()):
-            self._thread = threading.Thread(target=self._look, name="certificate-watch", daemon=True)
-            self._thread.start()
+        on_change = self._on_change or _nothing
+        Polling(self._loop, "certificate-watch", self._look, on_change, is_needed=self._has_files).start()
 
-    def _look(self) -> None:
+    def _has_files(self) -> bool:
+        return any(True for _ in self._files())
+
+    def _look(self) -> bool:
         now = time()
         if now >= self._dates_due:
             self._dates_due = now + DATES_INTERVAL_S
             for message in self.expiring(now):
                 log.warning("%s", message)
-        if self._on_change is not None and self.has_changed():
-            assert self._loop is not None
-            with suppress(RuntimeError):  # the loop was closed meanwhile
-                self._loop.call_soon_threadsafe(self._on_change)
+        return self._on_change is not None and self.has_changed()
 
     def _files(self) -> Iterator[PemFile]:
         admin = self._config().admin.tls
@@ -145,3 +140,7 @@ class CertificateWatch:
             if 0 < each.next_update <= now and key not in self._warned:
                 self._warned[key] = 0
                 yield f"{where}: {ended_list(crl.file, name_text(each.issuer), each.next_update)}"
+
+
+def _nothing() -> None:
+    """Nobody is told: only dates are looked at."""

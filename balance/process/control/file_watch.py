@@ -10,13 +10,10 @@ import asyncio
 import hashlib
 import os
 import stat
-import threading
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 
 from balance.config.reading.composer import MAX_TEXT_BYTES
-
-POLL_INTERVAL_S = 1.0
+from balance.process.control.polling import Polling
 
 
 class FileWatch:
@@ -33,23 +30,11 @@ class FileWatch:
         self._known_digests = {_digest(text.encode()) for text in texts}
         self._stamp: tuple[int, ...] = ()
         self._is_settling = False
-        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Poll from now on, each time in a daemon thread of its own: a hanging network share blocks neither the loop nor the
-        exit.
-        """
+        """Poll from now on."""
         assert self._loop is not None
-        self._loop.call_later(POLL_INTERVAL_S, self.start)
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._poll_in_thread, name="file-watch", daemon=True)
-            self._thread.start()
-
-    def _poll_in_thread(self) -> None:
-        if self.has_changed():
-            assert self._loop is not None
-            with suppress(RuntimeError):  # the loop was closed meanwhile
-                self._loop.call_soon_threadsafe(self._on_change)
+        Polling(self._loop, "file-watch", self.has_changed, self._on_change).start()
 
     def has_changed(self) -> bool:
         """Poll once. A missing or unreadable file is no change."""

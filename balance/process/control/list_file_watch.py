@@ -8,17 +8,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import threading
 from collections.abc import Callable
-from contextlib import suppress
 
 from balance.access_lists.list_file import ListFileError
 from balance.config.model import Config
 from balance.config.reading.access_list_files import read_list
+from balance.process.control.polling import Polling
 
 log = logging.getLogger("balance.control")
 
-POLL_INTERVAL_S = 1.0
 Stamp = tuple[int, int, int]
 
 
@@ -34,22 +32,14 @@ class ListFileWatch:
         self._on_change = on_change
         self._stamps: dict[str, Stamp] = {}  # as seen by the last poll
         self._judged: dict[str, Stamp] = {}  # as read last: it is served, ordered or wrong
-        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Poll from now on, in daemon threads: a hanging network share blocks neither the loop nor the exit."""
+        """Poll from now on, while there are such files."""
         assert self._loop is not None
-        self._loop.call_later(POLL_INTERVAL_S, self.start)
-        has_files = any(listener.access_lists.files for listener in self._config().listeners)
-        if has_files and (self._thread is None or not self._thread.is_alive()):
-            self._thread = threading.Thread(target=self._poll_in_thread, name="list-file-watch", daemon=True)
-            self._thread.start()
+        Polling(self._loop, "list-file-watch", self.has_changed, self._on_change, is_needed=self._has_files).start()
 
-    def _poll_in_thread(self) -> None:
-        if self.has_changed():
-            assert self._loop is not None
-            with suppress(RuntimeError):  # the loop was closed meanwhile
-                self._loop.call_soon_threadsafe(self._on_change)
+    def _has_files(self) -> bool:
+        return any(listener.access_lists.files for listener in self._config().listeners)
 
     def has_changed(self) -> bool:
         """Poll every file once. Whether one has a list that is good and not the one that is served."""

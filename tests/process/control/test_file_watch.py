@@ -129,7 +129,7 @@ def test_a_change_from_before_the_first_look_is_told(tmp_path: Path) -> None:
 
 
 def test_it_looks_by_itself_and_goes_on_when_whoever_is_told_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("balance.process.control.file_watch.POLL_INTERVAL_S", 0.001)
+    monkeypatch.setattr("balance.process.control.polling.POLL_INTERVAL_S", 0.001)
     file = tmp_path / "balance.yaml"
     file.write_text("two")
     told = 0
@@ -154,7 +154,7 @@ def test_it_looks_by_itself_and_goes_on_when_whoever_is_told_fails(tmp_path: Pat
 def test_a_file_that_nobody_can_look_at_holds_nothing_up_and_is_looked_at_by_one_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("balance.process.control.file_watch.POLL_INTERVAL_S", 0.001)
+    monkeypatch.setattr("balance.process.control.polling.POLL_INTERVAL_S", 0.001)
     file = tmp_path / "balance.yaml"
     file.write_text("two")
     hung, looks = threading.Event(), []
