@@ -175,8 +175,10 @@ class ImageBuilder:
             assert origin is not None or source not in self.ignored, f"COPY {source}: .dockerignore leaves it out"
             to = _inside(root, os.path.join(place, path.name) if is_folder else place)
             to.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_dir():
-                shutil.copytree(path, to, symlinks=True, dirs_exist_ok=True, ignore=None if origin else self._left_out)
+            if origin is not None:
+                path.rename(to)  # no step comes back for it
+            elif path.is_dir():
+                shutil.copytree(path, to, symlinks=True, dirs_exist_ok=True, ignore=self._left_out)
             else:
                 shutil.copy2(path, to)
             if mode := options.get("chmod"):
