@@ -122,7 +122,7 @@ def _table(section: type[Section]) -> Iterator[str]:
 def _values(info: dict[str, Any]) -> str:
     """The words that a key may be, as its JSON schema has them."""
     words = [str(word) for kind in info.get("anyOf", ()) for word in kind.get("enum", ())]
-    shown = [f"`{word}`" for word in words if "_" not in word]
+    shown = [f"`{word}`" for word in words if "_" not in word or word.replace("_", "-") not in words]  # other spellings
     return ", ".join(shown) + ". " if shown else ""
 
 

@@ -27,6 +27,15 @@ def test_the_schema_knows_required_keys_defaults_and_older_names() -> None:
     assert "default" not in definitions["ListenerSection"]["properties"]["mode"]
 
 
+def test_the_reference_has_every_word_that_a_key_may_be_in_one_spelling() -> None:
+    rows = reference().splitlines()
+    (aliases,) = (row for row in rows if row.startswith("| `aliases` |"))
+    assert "`loadbalancer`, `go_balancer`." in aliases
+    algorithms = next(row for row in rows if row.startswith("| `algorithm` |"))
+    assert "`least-connections`" in algorithms
+    assert "least_connections" not in algorithms
+
+
 def test_the_reference_has_a_heading_for_every_link() -> None:
     text = reference()
     links = {part.split(")")[0] for part in text.split("](#")[1:]}

@@ -173,6 +173,28 @@ def test_no_secret_is_in_the_manifests(target: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl")
+def test_all_components_go_together(tmp_path: Path) -> None:
+    shutil.copytree(FOLDER, tmp_path / "kubernetes")
+    folder = tmp_path / "kubernetes" / "overlays" / "everything"
+    folder.mkdir()
+    names = sorted(each.name for each in (FOLDER / "components").iterdir())
+    parts = {"resources": ["../../base"], "components": [f"../../components/{name}" for name in names]}
+    (folder / "kustomization.yaml").write_text(json.dumps({"kind": "Kustomization"} | parts))
+    done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    made = list(yaml.safe_load_all(done.stdout))
+    for manifest in made:
+        check(manifest, NEWEST)
+    (scaling,) = (each for each in made if each["kind"] == "Role" and each["metadata"]["name"] == "balance-scaling")
+    rights = {rule["resources"][0]: (rule.get("resourceNames"), set(rule["verbs"])) for rule in scaling["rules"]}
+    assert rights == {  # of one Deployment alone
+        "deployments/scale": (["app"], {"get", "update"}),
+        "deployments": (["app"], {"get", "patch"}),
+        "horizontalpodautoscalers": (None, {"list"}),
+    }
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl")
 def test_another_configuration_is_another_rollout(tmp_path: Path) -> None:
     """helm#2610, kgateway#8733: a ConfigMap that changes and pods that never know."""
     shutil.copytree(FOLDER, tmp_path / "kubernetes")
