@@ -175,7 +175,8 @@ class Proxy:
         done = subprocess.run(
             ["bash", "-c", script], capture_output=True, text=True, timeout=60, cwd=self.folder, env=environ, check=False
         )
-        return done.stdout.replace(f":{self.ports['443']}/", "/") or done.stderr
+        said = re.sub(rf":(?:{self.ports['80']}|{self.ports['443']})/", "/", done.stdout)  # where redirects lead to
+        return said or done.stderr
 
 
 def prepare_certificates(folder: Path) -> None:
