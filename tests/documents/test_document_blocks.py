@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from document_blocks import ROOT, Block, blocks, pages
+from document_blocks import ROOT, Block, blocks, pages, text_of, without_blocks
 
-from balance.config import load_text
+from balance.config import json_schema, load_text
+from balance.errors import ConfigError
 
 ALL = [block for page in pages() for block in blocks(page)]
 LANGUAGES = {
@@ -117,6 +118,24 @@ def lent(text: str, folder: Path) -> str:
         return f"{key}: {folder / key}"
 
     return re.sub(r'\b(\w+_file): ("[^"]*"|[^\s,}\]]+)', lend, text)
+
+
+def test_settings_within_a_line_have_keys_and_values_that_there_are() -> None:
+    """As `tls: {redirect_http: true}` in a sentence; whether it is whole by itself is another question."""
+    known = set(json_schema()["properties"])
+    found = [
+        (page, text)
+        for page in pages()
+        for text in re.findall(r"`(\w+: (?:\{[^`]*\}|\[[^`]*\]))`", without_blocks(text_of(page)))
+        if text.partition(":")[0] in known and "..." not in text and not re.search(r"\b[A-Z]{3,}\b", text)
+    ]
+    assert len(found) >= 5
+    for page, text in found:
+        lines = {"listen": 'listen: ":0"', "backends": "backends: [{address: 'h:1'}]", text.partition(":")[0]: text}
+        try:
+            load_text("\n".join(lines.values()), page, {})
+        except ConfigError as error:
+            assert not re.search("unknown key|is not one of|expected|is not a", str(error)), f"{page}: {text}"
 
 
 def test_every_json_is_json() -> None:
