@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -39,12 +40,14 @@ class DnsSource(Source):
         self._settings = settings
         self._system_conf = system_conf or read_resolv_conf
         self._in_vain = 0  # looks in a row that found nobody
+        self._partial: tuple[str, ...] = ()  # of the last whole answer
 
     async def run(self, report: OnReport) -> None:
         loop = asyncio.get_running_loop()
         while True:
             answer = await self._look(report)
             report(answer)
+            self._partial = answer.partial if isinstance(answer, Answer) else ()
             pause = self._pause_s(answer)
             self.next_look_s = loop.time() + pause
             await asyncio.sleep(pause)
@@ -79,7 +82,10 @@ class DnsSource(Source):
     async def _look_for_addresses(self, client: DnsClient, names: tuple[str, ...], report: OnReport) -> Answer | SourceFailure:
         """By the first name that has addresses. One that can't be asked for ends the search: the next may be another's."""
         for name in names:
-            found = await self._addresses(client, name, lambda early: report(self._answer(early)))
+            # A family that fails slowly would else be well and ill by turns.
+            found = await self._addresses(
+                client, name, lambda early: report(replace(self._answer(early), partial=self._partial))
+            )
             if isinstance(found, SourceFailure):
                 return SourceFailure(f"{name}: {found.words}")
             if found.families:

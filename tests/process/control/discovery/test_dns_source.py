@@ -211,6 +211,30 @@ def test_family_that_is_silent_does_not_delay_the_other(server: DnsServer) -> No
 
 
 @pytest.mark.long
+def test_family_that_fails_slowly_is_not_well_and_ill_by_turns(server: DnsServer) -> None:
+    """Its words stay from one look to the next, while the other family is reported early: else each look would be two lines."""
+    late = threading.Event()
+
+    def answer(question: DNSRecord, reply: DNSRecord, is_tcp: bool) -> Iterable[Reply]:
+        if question.q.qtype == QTYPE.AAAA:
+            late.wait(0.7)
+            reply.header.rcode = 2
+        yield reply
+
+    server.zone = {("app.test", "A"): ["10.0.0.1"]}
+    server.answer = answer
+
+    async def story() -> None:
+        looks = Looks(DnsSource(settings(server.address), "pool"))
+        said = [await looks.next() for _ in range(4)]
+        await looks.stop()
+        assert all(isinstance(each, Answer) and each.unasked == {"AAAA"} for each in said)
+        assert [bool(each.partial) for each in said if isinstance(each, Answer)] == [False, True, True, True]
+
+    run(story)
+
+
+@pytest.mark.long
 def test_resolver_that_never_answers_is_a_failure_in_time(server: DnsServer) -> None:
     server.answer = lambda question, reply, is_tcp: []
     answer = one_look(server.address)
