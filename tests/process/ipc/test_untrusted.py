@@ -7,9 +7,11 @@ import pickle
 
 import pytest
 
-from balance.admin.supervisor_orders import ChangeBackends, Order, Reload, Restart, Stop, Upgrade
+from balance.admin.supervisor_orders import ChangeBackends, ChangeDiscovered, Order, Reload, Restart, Stop, Upgrade
 from balance.config.overrides.route_switch import RouteSwitch
 from balance.config.overrides.runtime_overrides import BackendChange, Verb
+from balance.discovery.discovered_pool import DiscoveredPool
+from balance.discovery.endpoint import Endpoint
 from balance.process.ipc import untrusted
 from balance.process.ipc.pipe import INLINE_BYTES, pipe_pair
 from balance.process.privileges import Credentials
@@ -42,6 +44,7 @@ ORDERS: list[Order] = [
     Upgrade(),
     Stop(),
     ChangeBackends((BackendChange(Verb.SET, "p", "b", '{"weight": 2}'), RouteSwitch("", "r", "blue")), dry_run=True),
+    ChangeDiscovered((DiscoveredPool("p", (Endpoint("10.0.0.1:80", metadata=(("a", "b"),)),), ("gone",)),)),
 ]
 
 

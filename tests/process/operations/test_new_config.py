@@ -14,16 +14,25 @@ from child_contexts import context
 from descriptors import open_descriptors
 from fake_supervisor import LOCAL, FakeSupervisor, configured
 
-from balance.admin.supervisor_orders import ChangeBackends, Reload
+from balance.admin.supervisor_orders import ChangeBackends, ChangeDiscovered, Reload
 from balance.config.model import Config, ListenerConfig
 from balance.config.overrides.runtime_overrides import BackendChange, Verb
+from balance.discovery.discovered_pool import DiscoveredPool
+from balance.discovery.endpoint import Endpoint
 from balance.model import Address, Mode
 from balance.process.operations.load_config import Loaded
-from balance.process.operations.new_config import RUNTIME_CHANGE_ORIGIN, ConfigRejectedError, load_request_for, propose
+from balance.process.operations.new_config import (
+    DISCOVERY_ORIGIN,
+    RUNTIME_CHANGE_ORIGIN,
+    ConfigRejectedError,
+    load_request_for,
+    propose,
+)
 from balance.process.sockets.listen_sockets import resolve_hosts
 
 BEFORE = configured("b1")
 AFTER = configured("b1", "b2")
+A, B = Endpoint("10.0.0.1:80"), Endpoint("10.0.0.2:80")
 WEIGHT = BackendChange(Verb.SET, "web", "b1", '{"weight": 2}')
 REMOVAL = BackendChange(Verb.REMOVE, "web", "b2")
 
@@ -65,6 +74,42 @@ def test_what_is_read_and_for_whom_follows_from_the_order(
     second = replace(first, number=2, config=AFTER, source=first.source.with_text("two"), changes=(WEIGHT,))
     request, who = load_request_for(order, replace(place, history=(first, second)), "a test")
     assert (request.source.text, request.is_reread, request.changes, who) == (text, is_reread, changes, origin)
+
+
+@pytest.mark.parametrize(
+    ("order", "found"),
+    [
+        (ChangeDiscovered((DiscoveredPool("web", (B,)), DiscoveredPool("mail", (A,)))), {"web": (B,), "mail": (A,)}),
+        (Reload(), {"web": (A,)}),
+        (Reload(text="three"), {"web": (A,)}),
+        (ChangeBackends((REMOVAL,)), {"web": (A,)}),
+        (
+            Reload(rollback=True),
+            {"web": (A,), "old": (B,)},
+        ),  # what is lost comes back, and no server that is gone
+    ],
+)
+def test_what_was_discovered_is_laid_over_whatever_is_read(
+    order: Reload | ChangeBackends | ChangeDiscovered, found: dict[str, tuple[Endpoint, ...]]
+) -> None:
+    place = context()
+    first = replace(place.generation, discovered=(DiscoveredPool("web", (B,)), DiscoveredPool("old", (B,))))
+    second = replace(first, number=2, config=AFTER, discovered=(DiscoveredPool("web", (A,)),))
+    request, _ = load_request_for(order, replace(place, history=(first, second)), "a test")
+    assert {each.pool: each.endpoints for each in request.discovered} == found
+
+
+def test_what_discovery_finds_is_the_same_generation_with_news(supervisor: FakeSupervisor) -> None:
+    state = supervisor.supervisor_state
+    sets = (DiscoveredPool("web", (A,)),)
+    proposal = propose(loaded(supervisor, AFTER, discovered=sets), state, DISCOVERY_ORIGIN)
+    generation = proposal.generation
+    assert (generation.number, generation.base, generation.origin, generation.discovered) == (2, 1, "start", sets)
+    assert generation.made_at == state.context.generation.made_at
+    state.apply_generation(generation, proposal.assignment, state.context.listen_sockets)
+    assert [each.number for each in state.context.history] == [2]
+    after = propose(loaded(supervisor, BEFORE), state, "a test").generation
+    assert (after.number, after.base) == (3, 3)
 
 
 def test_a_generation_that_is_not_remembered_is_refused_with_those_that_are() -> None:

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,8 @@ from balance.config.model import Config, HttpConfig, ListenerConfig
 from balance.config.overrides.route_switch import RouteSwitch
 from balance.config.overrides.runtime_overrides import BackendChange, Verb
 from balance.config.route_model import Fault, RouteConfig, TrafficPolicy
+from balance.discovery.discovered_pool import DiscoveredPool
+from balance.discovery.endpoint import Endpoint
 from balance.errors import StartError
 from balance.model import Mode
 from balance.process.ipc.messages import FAILED, HANDOVER_ENV, READY
@@ -100,6 +102,27 @@ def test_all_that_is_given_is_found(supervisor: FakeSupervisor) -> None:
     handover_state.notify_ready()
     handover_state.stop(30.0)
     assert mine.receive()[0] == [Message(READY, os.getpid(), ()), Message(STOP, 30.0, ())]
+    closed(handover_state)
+    mine.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize("fields", [8, 9, 20])
+def test_what_was_discovered_is_handed_on_also_to_and_from_a_version_that_knows_another_form(
+    supervisor: FakeSupervisor, monkeypatch: pytest.MonkeyPatch, fields: int
+) -> None:
+    ends = (Endpoint("10.0.0.1:80", "a", 3, metadata=(("x", "y"),)), Endpoint("[::1]:80"))
+    found = DiscoveredPool("web", ends, ("gone",))
+    context = supervisor.supervisor_state.context
+    supervisor.supervisor_state.context = replace(context, history=(replace(context.generation, discovered=(found,)),))
+    monkeypatch.setattr(
+        "balance.process.operations.upgrade_protocol.astuple", lambda end: (*astuple(end), *["more"] * 20)[:fields]
+    )
+    mine, theirs = pipe_pair()
+    assert hand_over(mine, supervisor.supervisor_state, {})
+    handover_state = take_over(environment(theirs))
+    assert handover_state is not None
+    assert handover_state.discovered == [found]
     closed(handover_state)
     mine.close()
     theirs.close()

@@ -15,6 +15,7 @@ log = logging.getLogger("balance.control")
 
 INTERVAL_S: Final = 10.0
 REWORD_S: Final = 60.0  # of a failure that goes on in other words: some change them with every try
+ENDS: Final = "about to end"  # of the supervisor's words, when it takes no orders any more
 MAX_NAMED: Final = 5
 
 
@@ -95,6 +96,8 @@ class ChangeLog:
 
     def refused(self, why: str) -> None:
         """The supervisor does not serve it."""
+        if ENDS in why:
+            return  # which is said elsewhere, and no matter of what was found
         if why != self._refusal:
             self._refusal = why
             text = f"{self._name}: what it finds can't be served, the last set stays: {why}"
