@@ -43,10 +43,13 @@ def template_line(template: str) -> LineFormat:
 
 
 def _read(template: str) -> tuple[list[str], list[Field]]:
-    """The texts between the fields, one more than those, and the fields."""
+    """The texts between the fields, one more than those, and the fields. ValueError has every mistake."""
     if not template.isascii() or not template.isprintable():
         raise ValueError("a template is one line of printable ASCII; other characters and line breaks may not stand in it")
-    literals, fields = [""], []
+    literals: list[str] = [""]
+    fields: list[Field] = []
+    mistakes: list[str] = []
+    is_unknown = False
     at = 0
     for match in _PIECE.finditer(template):
         literals[-1] += template[at : match.start()]
@@ -54,27 +57,32 @@ def _read(template: str) -> tuple[list[str], list[Field]]:
         if match[0] in ("{{", "}}"):
             literals[-1] += match[0][0]
         elif match[1] is None:
-            raise ValueError(
+            mistakes.append(
                 f"a single {match[0]!r} at character {match.start() + 1}; write {match[0] * 2} for the brace itself"
             )
         else:
-            fields.append(_field(match[1]))
-            literals.append("")
+            name, colon, form = match[1].partition(":")
+            if name not in FIELDS:
+                mistakes.append(_unknown(match[1], name))
+                is_unknown = True
+            elif colon and form != "json":
+                mistakes.append(f"{{{match[1]}}}: after the colon only json may stand, which writes the field as a JSON value")
+            else:
+                fields.append(_of_text(name, is_json=form == "json"))
+                literals.append("")
     literals[-1] += template[at:]
+    if mistakes:
+        text = "; ".join(dict.fromkeys(mistakes))
+        ending = "" if text.endswith("?") else "."
+        raise ValueError(f"{text}{ending} Fields are {', '.join(FIELDS)}" if is_unknown else text)
     if not fields:
         raise ValueError("a template needs fields in braces, like {client} {method} {path} {status}")
     return literals, fields
 
 
-def _field(text: str) -> Field:
-    name, colon, form = text.partition(":")
-    if name not in FIELDS:
-        close = get_close_matches(name, FIELDS, 1)
-        hint = f"; did you mean {{{close[0]}}}?" if close else "."
-        raise ValueError(f"there is no field {{{text}}}{hint} Fields are {', '.join(FIELDS)}")
-    if colon and form != "json":
-        raise ValueError(f"{{{text}}}: after the colon only json may stand, which writes the field as a JSON value")
-    return _of_text(name, is_json=form == "json")
+def _unknown(text: str, name: str) -> str:
+    close = get_close_matches(name, FIELDS, 1)
+    return f"there is no field {{{text}}}" + (f"; did you mean {{{close[0]}}}?" if close else "")
 
 
 def _of_text(name: str, *, is_json: bool) -> Field:

@@ -62,6 +62,12 @@ def test_no_text_forges_a_line(text: str) -> None:
         ("{path!r}", "there is no field {path!r}"),
         ("{}", "there is no field {}"),
         ("{path.__class__}", "there is no field {path.__class__}"),
+        (
+            "{pth} { {status:xml} {pth} {nothing}",
+            "there is no field {pth}; did you mean {path}?; a single '{' at character 7; write {{ for the brace itself; "
+            "{status:xml}: after the colon only json may stand, which writes the field as a JSON value; "
+            "there is no field {nothing}. Fields are",
+        ),
         ("plain", "a template needs fields in braces"),
         ("", "a template needs fields in braces"),
         ("{path}\n", "a template is one line of printable ASCII"),
