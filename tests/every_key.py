@@ -53,6 +53,12 @@ _ENDPOINTS = "tests/discovery/test_endpoint_set.py::test_"
 _DNS = "tests/process/control/discovery/test_dns_source.py::test_"
 _CONSUL = "tests/process/control/discovery/test_consul_source.py::test_"
 _KUBERNETES = "tests/process/control/discovery/test_kubernetes_source.py::test_"
+_SCALER = "tests/autoscaling/test_autoscaling_decision.py::"
+_DRIVERS = "tests/process/control/autoscaling/"
+_SCALED = _DRIVERS + "test_pool_autoscaler.py::"
+_EXEC_DRIVER = _DRIVERS + "test_exec_driver.py::"
+_WEBHOOK = _DRIVERS + "test_webhook_driver.py::"
+_SCALED_DEPLOYMENT = _DRIVERS + "test_kubernetes_driver.py::test_it_reads_the_replicas_fences_and_sets_the_scale"
 _SCRAPE = "tests/admin/metrics/test_metrics_keys.py::"
 _CLIENT = "tests/proxy/http/test_client.py::"
 _BASIC = "tests/stages/security/test_basic_auth.py::"
@@ -138,6 +144,27 @@ KEYS: dict[str, Key] = {
     "discovery.hold": Key("5s", f"{_ENDPOINTS}names_that_vanish_are_remembered_for_the_hold"),
     "discovery.debounce": Key("1s", f"{_ENDPOINTS}what_comes_while_an_order_is_served_is_not_lost"),
     "discovery.on_empty": Key("empty", f"{_ENDPOINTS}an_answer_without_anybody_needs_a_second_look_and_the_hold"),
+    "autoscaler.enabled": Key(
+        True, _DRIVERS + "test_autoscalers.py::test_each_pool_has_the_driver_that_it_says_when_it_is_enabled"
+    ),
+    "autoscaler.min": Key(3, _SCALER + "test_bounds_step_and_cooldown_are_the_configurations"),
+    "autoscaler.max": Key(7, _SCALER + "test_bounds_step_and_cooldown_are_the_configurations"),
+    "autoscaler.metric": Key("active", _SCALER + "test_latency_is_a_ratio_over_those_that_serve"),
+    "autoscaler.target": Key(50, _SCALER + "test_latency_is_a_ratio_over_those_that_serve"),
+    "autoscaler.interval": Key("5s", _SCALED + "test_a_change_is_noted_before_it_is_done_and_afterwards"),
+    "autoscaler.cooldown": Key("1m", _SCALER + "test_bounds_step_and_cooldown_are_the_configurations"),
+    "autoscaler.step": Key(2, _SCALER + "test_bounds_step_and_cooldown_are_the_configurations"),
+    "autoscaler.window": Key("1m", _SCALER + "test_a_restart_does_not_forget_the_cooldown"),
+    "autoscaler.driver": Key(
+        "exec", _DRIVERS + "test_autoscalers.py::test_each_pool_has_the_driver_that_it_says_when_it_is_enabled"
+    ),
+    "autoscaler.command": Key(["scale", "{desired}"], _EXEC_DRIVER + "test_it_is_told_by_its_arguments_and_its_environment"),
+    "autoscaler.url": Key("https://scaler.example/scale", _WEBHOOK + "test_it_gets_the_number_the_token_and_our_secret"),
+    "autoscaler.token": Key("a-token", _WEBHOOK + "test_it_gets_the_number_the_token_and_our_secret"),
+    "autoscaler.deployment": Key("shop/web", _SCALED_DEPLOYMENT),
+    "autoscaler.kubeconfig": Key("kubeconfig.yaml", _SCALED_DEPLOYMENT),
+    "autoscaler.timeout": Key("3s", _EXEC_DRIVER + "test_one_that_hangs_is_killed_with_its_children"),
+    "autoscaler.dry_run": Key(True, _SCALED + "test_a_dry_run_says_what_it_would_do_and_touches_nothing"),
     "mode": Key("tcp", "tests/proxy/tcp/test_session.py::test_bytes_pass_both_ways"),
     "listen": Key(":8081", "tests/process/test_instance.py::test_a_unix_socket_is_served_and_its_file_is_gone_afterwards"),
     "workers": Key(

@@ -34,6 +34,19 @@ TOP_LEVEL = {
 
 # Modules whose claims are tested through another's door, with the file that does it.
 TESTED_ELSEWHERE = {
+    "admin/autoscaling/documents": "admin/autoscaling/test_autoscaler_endpoints.py",
+    "admin/autoscaling/state": "admin/autoscaling/test_autoscaler_endpoints.py",
+    "admin/metrics/definitions/autoscaler": "admin/autoscaling/test_autoscaler_endpoints.py",
+    "admin/metrics/families/autoscaler": "admin/autoscaling/test_autoscaler_endpoints.py",
+    "autoscaling/decision": "autoscaling/test_autoscaling_decision.py",
+    "autoscaling/settings": "config/checking/scaling/test_autoscaler_errors.py",
+    "config/schema/values/autoscaler_section": "config/checking/scaling/test_autoscaler_errors.py",
+    "process/control/autoscaling/coordination": "process/control/autoscaling/test_pool_autoscaler.py",
+    "process/control/autoscaling/driver": "process/control/autoscaling/test_pool_autoscaler.py",
+    "process/control/autoscaling/keeper": "process/control/autoscaling/test_process_driver_instance.py",
+    "process/control/autoscaling/keeper_client": "process/control/autoscaling/test_process_driver_instance.py",
+    "process/control/autoscaling/process_driver": "process/control/autoscaling/test_process_driver_instance.py",
+    "process/control/autoscaling/started_endpoints": "process/control/autoscaling/test_process_driver_instance.py",
     "discovery/answer": "discovery/test_discovery_endpoint.py",
     "admin/discovery": "admin/test_discovery_view.py",
     "discovery/discovered_pool": "config/overrides/test_discovered.py",

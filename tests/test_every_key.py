@@ -137,6 +137,9 @@ def base_of(path: tuple[Step, ...]) -> dict[str, Any]:
             next((around for kind, around in DISCOVERIES.items() if kind in path), {"file": {"path": "backends.yaml"}})
         )
         return data
+    if path[-2:] == ("autoscaler", "enabled"):  # its driver needs a command
+        at = data["pools"]["p"] if path[0] == "pools" else data
+        at["autoscaler"] = {"command": ["server", "{port}"]}
     if path[0] == "admin" and len(path) > 2:
         data["admin"] = {path[1]: admin_around(path)}
         return data

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from balance.admin.access.gate import Access, Gate
 from balance.admin.actions import Actions
+from balance.admin.autoscaling.autoscaler_endpoints import AutoscalerEndpoints
 from balance.admin.blocklist import Blocklist
 from balance.admin.dashboard.endpoints import Dashboard
 from balance.admin.endpoints import DynamicRoute, Endpoint, application
@@ -23,6 +24,7 @@ from balance.admin.openapi.bodies import (
     DRY_RUN,
     FOLLOW,
     GENERATION,
+    METRIC,
     NAMED_BODY,
     NAMED_QUERY,
     RELOAD_BODY,
@@ -39,12 +41,15 @@ READY_PATHS = ("/ready", "/readyz", "/readiness")
 METRICS_PATHS = ("/metrics", "/prometheus")  # besides the one in the configuration
 
 
+_NOT_KNOWN = {"503": "Its metric is not known now, which must not be taken for 0; `error` says why."}
+
+
 def admin_app(view: StateView, is_local_only: bool) -> Starlette:
     """All endpoints, for the admin listener; `is_local_only`: it listens on loopback only."""
     read_endpoints = ReadEndpoints(view)
     gate = Gate(view, is_local_only)
     dashboard = Dashboard(view, gate)
-    endpoints = [*_table(read_endpoints, Actions(view), Blocklist(view)), *dashboard.endpoints()]
+    endpoints = [*_table(read_endpoints, Actions(view), Blocklist(view), AutoscalerEndpoints(view)), *dashboard.endpoints()]
 
     async def openapi_document(request: Request) -> Response:
         return reply(document)
@@ -106,7 +111,9 @@ def _probes(read_endpoints: ReadEndpoints) -> list[Endpoint]:
     ]
 
 
-def _table(read_endpoints: ReadEndpoints, actions: Actions, blocklist: Blocklist) -> list[Endpoint]:
+def _table(
+    read_endpoints: ReadEndpoints, actions: Actions, blocklist: Blocklist, autoscalers: AutoscalerEndpoints
+) -> list[Endpoint]:
     anybody, read, write = Access.OPEN, Access.READ, Access.WRITE
     return [
         *_probes(read_endpoints),
@@ -140,6 +147,17 @@ def _table(read_endpoints: ReadEndpoints, actions: Actions, blocklist: Blocklist
         Endpoint(
             "POST", "/policy/{route}/switch", actions.switch, write, "Switch a blue-green route to its other side, at once.",
             DRY_RUN, SWITCH_BODY, can_be_refused=True, version_of="routes.*.switch.version",
+        ),
+        Endpoint("GET", "/autoscaler", autoscalers.all, read, "What each autoscaler does or would do, and why."),
+        Endpoint(
+            "GET", "/autoscaler/{pool}", autoscalers.one, read,
+            "A pool's; 503 while its metric is not known. KEDA's metrics-api scaler reads it.",
+            also=_NOT_KNOWN,
+        ),
+        Endpoint(
+            "GET", "/autoscaler/{pool}/external-metric", autoscalers.external_metric, read,
+            "A number of it as an ExternalMetricValueList, as a HorizontalPodAutoscaler reads it.",
+            {"metric": METRIC}, also=_NOT_KNOWN,
         ),
         Endpoint("GET", "/blocklist", blocklist.show, read, "Who is blocked at run time, and the access lists."),
         Endpoint(

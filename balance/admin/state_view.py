@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from balance.admin.autoscaling.state import AutoscalerView
 from balance.admin.dashboard.state.recorder import Recorder
 from balance.admin.discovery import DiscoveryView, why_nobody
 from balance.admin.events.history import EventLog
@@ -105,6 +106,7 @@ class StateView:
     generations: Callable[[], Sequence[GenerationInfo]] = tuple  # the history, oldest first
     events: EventLog = field(default_factory=EventLog)
     key_states: Callable[[], KeyStates] = dict  # what is known of keys of tokens by URL
+    autoscalers: Callable[[], Sequence[AutoscalerView]] = tuple  # those of pools that have one
     discovery: Callable[[], Mapping[str, DiscoveryView]] = dict  # by pool
     names: Mapping[int, tuple[str, str]] = field(default_factory=dict)  # (pool, backend) by slot, removed ones included
     shared: dict[str, object] = field(default_factory=dict)  # what the servers on this view have in common

@@ -50,6 +50,9 @@ COMMANDS = {
         "balance.cli.admin.status_commands:generations_command", "The configurations that are remembered."
     ),
     "routes": CommandEntry("balance.cli.admin.route_commands:routes_command", "Every route: what it matches, where it leads."),
+    "autoscaler": CommandEntry(
+        "balance.cli.admin.autoscaler_command:autoscaler_command", "How many backends each pool should have, and why."
+    ),
     "events": CommandEntry("balance.cli.admin.status_commands:events_command", "What happens, as it happens."),
     "drain": CommandEntry("balance.cli.admin.backend_commands:drain_command", "Send nothing new to a backend."),
     "maintenance": CommandEntry("balance.cli.admin.backend_commands:maintenance_command", "Take a backend out."),

@@ -202,6 +202,31 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Autoscaler:
+    """How many backends a pool has and should have, and why."""
+
+    pool: str
+    state: str  # leading, following, dry_run, held, crash_loop, starting
+    metric: str
+    target: float
+    current: int
+    ready: int
+    min: int
+    max: int
+    why: str
+    driver: str
+    document: dict[str, Any] = field(repr=False)
+    value: float | None = None
+    desired: int | None = None
+    recommended: int | None = None
+    action: str | None = None  # up, down, hold
+    reason: str | None = None
+    dry_run: bool = False
+    decided_at: datetime | None = None
+    last_change_seconds_ago: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SessionCount:
     """How many sessions began at a backend."""
 

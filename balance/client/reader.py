@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from typing import Any, cast
+from urllib.parse import quote
 
 from balance.client import documents
 from balance.client.decoding import decode, decode_each
@@ -76,6 +77,24 @@ class Reader(Transport):
         """Where a session in Redis leads, by the id in its cookie."""
         document = self.get("/sessions", {"id": id}, expected="session")
         return decode(documents.Session, document["session"], "/sessions")
+
+    @operation("GET /autoscaler")
+    def autoscalers(self) -> tuple[documents.Autoscaler, ...]:
+        """What each autoscaler does or would do, and why."""
+        return decode_each(documents.Autoscaler, self.get("/autoscaler", expected="pools")["pools"], "/autoscaler")
+
+    @operation("GET /autoscaler/{pool}")
+    def autoscaler(self, pool: str) -> documents.Autoscaler:
+        """That of one pool, also while its metric is not known."""
+        status, document = self.get_any(f"/autoscaler/{quote(pool, safe='')}")
+        if "pool" not in document:
+            raise self._refusal(status, document)
+        return decode(documents.Autoscaler, document, "/autoscaler")
+
+    @operation("GET /autoscaler/{pool}/external-metric")
+    def external_metric(self, pool: str, metric: str = "value") -> dict[str, Any]:
+        """A number of it as Kubernetes reads it, an ExternalMetricValueList."""
+        return self.get(f"/autoscaler/{quote(pool, safe='')}/external-metric", {"metric": metric}, expected="items")
 
     @operation("GET /blocklist")
     def blocklist(self) -> documents.Blocklist:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from balance.access_lists.address_set import AddressSet
+from balance.autoscaling.settings import AutoscalerConfig
 from balance.config.model import (
     AccessLog,
     BackendConfig,
@@ -36,7 +37,16 @@ from balance.config.model import (
     SniRoute,
     TracingConfig,
 )
-from balance.config.overlay import access_lists_of, overlay, picked, protection_of, renamed, retry_of, timeouts_of
+from balance.config.overlay import (
+    access_lists_of,
+    autoscaler_of,
+    overlay,
+    picked,
+    protection_of,
+    renamed,
+    retry_of,
+    timeouts_of,
+)
 from balance.config.overrides.runtime_overrides import DEFAULT_POOL
 from balance.config.rate_limit_build import rate_limit_of
 from balance.config.reading.admin_settings import admin_of
@@ -129,6 +139,7 @@ def build(
             pool,
             backend_tls(to_backends, pool.tls, pems or {}, folder),
             discovery_of(root.discovery, pool.discovery, folder, takes_top=takes_top(path, pool, document)),
+            autoscaler_of(root.autoscaler, pool.autoscaler, folder),
         )
         for name, (path, pool) in pools_given.items()
     ]
@@ -233,12 +244,14 @@ def _listeners(root: RootSection) -> list[tuple[str, Path, ListenerSection]]:
 def _pools(root: RootSection) -> list[tuple[str, Path, PoolSection]]:
     if root.pools is not None:
         return [(name, ("pools", name), pool) for name, pool in root.pools.items()]
-    if root.backends is None and not source_keys(root.discovery):
+    if root.backends is None and not source_keys(root.discovery) and not _starts_backends(root):
         return []
     return [(DEFAULT_POOL, (), PoolSection.model_construct({"backends"}, backends=root.backends))]
 
 
-def _pool(name: str, root: RootSection, pool: PoolSection, tls: BackendTls, discovery: Discovery | None) -> PoolConfig:
+def _pool(
+    name: str, root: RootSection, pool: PoolSection, tls: BackendTls, discovery: Discovery | None, autoscaler: AutoscalerConfig
+) -> PoolConfig:
     check = overlay(root.health_check, pool.health_check)
     kind = check.pop("type", None) or _kind_of(check)
     if "passive_checks" in check:
@@ -273,7 +286,13 @@ def _pool(name: str, root: RootSection, pool: PoolSection, tls: BackendTls, disc
         affinity=_affinity(overlay(root.session_affinity, pool.session_affinity)),
         queue=QueueConfig(**renamed(overlay(root.queue, pool.queue), timeout="timeout_s")),
         discovery=discovery,
+        autoscaler=autoscaler,
     )
+
+
+def _starts_backends(root: RootSection) -> bool:
+    """Whether the autoscaler at the top starts the backends of the one pool of the simple form."""
+    return root.autoscaler is not None and bool(root.autoscaler.command)
 
 
 def _read_tolerantly(pool: PoolConfig) -> PoolConfig:

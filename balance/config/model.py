@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from balance.access_lists.access_lists import AccessLists
+from balance.autoscaling.settings import AutoscalerConfig
 from balance.config.common_model import HashKey as HashKey
 from balance.config.common_model import RateLimit as RateLimit
 from balance.config.common_model import Retry as Retry
@@ -153,6 +154,7 @@ class PoolConfig:
     proxy_protocol: SendProxyProtocol = field(default_factory=SendProxyProtocol)
     tls: BackendTls = field(default_factory=BackendTls)
     discovery: Discovery | None = None  # None: its backends are those of the file
+    autoscaler: AutoscalerConfig = field(default_factory=AutoscalerConfig)
 
 
 @dataclass(frozen=True, slots=True)

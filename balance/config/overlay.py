@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from balance.access_lists.access_lists import AccessLists, ListFile
 from balance.access_lists.address_set import NOBODY, AddressSet
+from balance.autoscaling.settings import AutoscalerConfig
 from balance.config.model import ConnectionProtection, Retry, RetryBudget, Timeouts
 from balance.config.schema.access_sections import AccessSection, Entries, Files
 from balance.config.schema.section import Section
@@ -75,3 +77,14 @@ def protection_of(top: AccessSection | None, own: AccessSection | None) -> Conne
     """The connection guard of a listener: its own keys over those at the top, one by one."""
     given = overlay(top and top.connection_protection, own and own.connection_protection)
     return ConnectionProtection(**renamed(given, read_timeout="read_timeout_s", min_body_rate_grace="min_body_rate_grace_s"))
+
+
+def autoscaler_of(top: Section | None, own: Section | None, folder: str) -> AutoscalerConfig:
+    """The autoscaler of a pool. The path of a kubeconfig is taken from `folder`."""
+    given = overlay(top, own)
+    if "command" in given:
+        given["command"] = tuple(given["command"])
+    if "kubeconfig" in given:
+        given["kubeconfig"] = os.path.join(folder, given["kubeconfig"])
+    in_seconds = ("interval", "cooldown", "window", "timeout")
+    return AutoscalerConfig(**renamed(given, **{name: f"{name}_s" for name in in_seconds}))

@@ -91,7 +91,7 @@ async def _run(check: HealthCheck, backend: BackendConfig, output: Output) -> in
             stderr=STDOUT,
             env=environment(check, backend),
             start_new_session=True,
-            preexec_fn=_obey_signals,
+            preexec_fn=obey_signals,
         )
     finally:
         os.close(output.write_end)
@@ -105,7 +105,7 @@ async def _run(check: HealthCheck, backend: BackendConfig, output: Output) -> in
             spawn(process.wait(), "end of a check")  # to leave no zombie
 
 
-def _obey_signals() -> None:
+def obey_signals() -> None:
     """In the child: reset the signals that the control process ignores, since ignored signals are inherited."""
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(signum, signal.SIG_DFL)

@@ -32,6 +32,11 @@ EVENTS: Final[dict[str, EventKind]] = {
         "`pool`, `state`, `why`; of a set `endpoints`, `added`, `removed`, `changed`",
         "`balance status`; the source that is named there",
     ),
+    "autoscaler": EventKind(
+        "the size of a pool was changed, would be (dry run), or is held, and why",
+        "`pool`, `action`; of a change `current`, `desired`, `reason`",
+        "`balance autoscaler`",
+    ),
     "order": EventKind(
         "an order came over the admin port, whose and what became of it", "`peer`, `who`", "`balance generations`"
     ),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 LABELS: Final[dict[str, str]] = {
-    "action": "`refused`, or `reported` with `report_only`",
+    "action": "of limits `refused`, or `reported` with `report_only`; of autoscalers `up`, `down`, `hold`",
     "backend": "a backend's name in the configuration; empty: none was chosen, or all of the pool, in histograms per pool",
     "certificate": "the file of a certificate",
     "class": "of the status: `1xx` to `5xx`",
     "crl": "the file of revocation lists",
     "direction": "`in`: from clients; `out`: to them; of compression `in` before it, `out` after it",
+    "kind": "of errors of autoscalers: `driver`, `store`, `fenced`, `internal`",
     "listener": "a listener's name; empty: our own certificate for backends; `admin`: the admin port",
     "method": "one of the common methods, or `other`: what clients make up makes no series",
     "outcome": "of questions to authorizers: `allowed`, `denied`, `failed`",

@@ -42,6 +42,7 @@ COMMANDS = [
     ["upgrade"],
     ["stop"],
     ["routes"],
+    ["autoscaler"],
     ["generations"],
     ["switch", "shop"],
     ["block", "192.0.2.1"],

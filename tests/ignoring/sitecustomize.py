@@ -22,11 +22,12 @@ def ignore(owner: Any, name: str) -> None:
 
 
 if wanted := os.environ.get("BALANCE_TEST_IGNORES"):
+    from balance.autoscaling import settings as autoscaling
     from balance.config import model, route_model
     from balance.discovery import settings as discovery
     from balance.security import settings as security
     from balance.tls import settings as tls
 
     owner, _, field = wanted.partition(".")
-    home = next(each for each in (model, route_model, security, tls, discovery) if hasattr(each, owner))
+    home = next(each for each in (model, route_model, security, tls, discovery, autoscaling) if hasattr(each, owner))
     ignore(getattr(home, owner), field)

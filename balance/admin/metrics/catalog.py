@@ -7,6 +7,7 @@ from typing import Final
 from balance.admin.metrics.definition import Definition
 from balance.admin.metrics.definitions import (
     aliases,
+    autoscaler,
     backends,
     connections,
     discovery,
@@ -22,6 +23,7 @@ SECTIONS: Final[tuple[tuple[str, tuple[Definition, ...]], ...]] = (
     ("Requests", requests.DEFINITIONS),
     ("Backends and pools", backends.DEFINITIONS),
     ("Discovery", discovery.DEFINITIONS),
+    ("Autoscalers", autoscaler.DEFINITIONS),
     ("Routes", routes.DEFINITIONS),
     ("Connections of clients", connections.DEFINITIONS),
     ("TLS and keys", tls.DEFINITIONS),

@@ -34,6 +34,7 @@ class Scrape:
         self.view = replace(view, names=dict(view.names))
         self.key_states = dict(view.key_states())
         self.discovery = dict(view.discovery())
+        self.autoscalers = tuple(view.autoscalers())
         self.remembered = remembered
         self.totals = Totals(view.board.rows)
         self.slots = view.board.slots

@@ -18,6 +18,10 @@ SINCE: dict[str, Any] = {
     "schema": {"type": "integer", "minimum": 0, "maximum": 10**15},
 }
 GENERATION: dict[str, Any] = {"description": "The number of an earlier one.", "schema": {"type": "integer", "minimum": 1}}
+METRIC: dict[str, Any] = {
+    "description": "Which number; without it the one that the autoscaler goes by.",
+    "schema": {"type": "string", "enum": ["value", "recommended", "desired", "current", "ready"]},
+}
 
 RELOAD_BODY: dict[str, Any] = {
     "type": "object",

@@ -25,7 +25,12 @@ _PROBE: dict[str, Any] = {
     "properties": {"status": {"type": "string"}, "reasons": {"type": "array", "items": {"type": "string"}}},
     "required": ["status"],
 }
-_IN_PATH = {"name": "A backend's name, or pool/name.", "route": "A route's name.", "file": "The path of a file of the page."}
+_IN_PATH = {
+    "name": "A backend's name, or pool/name.",
+    "route": "A route's name.",
+    "pool": "A pool's name.",
+    "file": "The path of a file of the page.",
+}
 
 
 def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from balance.config.checking.admin_errors import admin_errors
 from balance.config.checking.log_errors import log_errors
 from balance.config.checking.pool_users import users_of
 from balance.config.checking.route_errors import not_defined, pool_names, route_errors
+from balance.config.checking.scaling.autoscaler_errors import autoscaler_errors
 from balance.config.checking.security_errors import security_errors
 from balance.config.checking.tls.backend_tls_errors import backend_tls_errors
 from balance.config.checking.tls.tls_errors import tls_errors
@@ -31,6 +32,7 @@ PROBE_PATHS = frozenset(["/health", "/healthz", "/livez", "/liveness", "/ready",
 ADMIN_PATHS = PROBE_PATHS | frozenset(
     [
         "/",
+        "/autoscaler",
         "/status",
         "/version",
         "/backends",
@@ -76,10 +78,11 @@ def errors(config: Config, paths: KeyPaths) -> list[Problem]:
         *tls_errors(config, paths),
         *user_errors(config),
         *admin_errors(config, paths),
+        *autoscaler_errors(config, paths),
         *backend_tls_errors(config, paths),
     ]
     is_routed = any(listener.http.routes for listener in config.listeners)
-    forms = _forms(document, is_served=is_routed or document.has(("discovery",)))
+    forms = _forms(document, is_served=is_routed or document.has(("discovery",)) or document.has(("autoscaler", "command")))
     wrong = [document.problem(path, message, of_key=True) for path, message in forms if path not in document.broken]
     return wrong + [document.problem(path, message) for path, message in findings if not document.is_broken(path)]
 
@@ -125,7 +128,8 @@ def _pools(config: Config, paths: KeyPaths) -> Iterator[Finding]:
     users = users_of(config)
     for index, pool in enumerate(config.pools):
         where = paths.pools[index]
-        if not pool.backends and pool.discovery is None:
+        starts_own = pool.autoscaler.enabled and pool.autoscaler.driver == "process"
+        if not pool.backends and pool.discovery is None and not starts_own:
             if paths.document.has((*where, "backends")):
                 yield (*where, "backends"), "is empty; write at least one backend"
             elif not paths.document.has((*where, "discovery")):

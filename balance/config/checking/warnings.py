@@ -281,7 +281,8 @@ def _cookies(config: Config, paths: KeyPaths) -> Iterator[Finding]:
 
 def _redis(config: Config) -> Iterator[Finding]:
     has_sessions = any(pool.affinity.enabled and pool.affinity.mode == "redis" for pool in config.pools)
-    if config.redis.url and not has_sessions and not config.shares_limits:
+    leads = any(pool.autoscaler.enabled and pool.autoscaler.driver != "process" for pool in config.pools)
+    if config.redis.url and not has_sessions and not config.shares_limits and not leads:
         yield (
             ("redis",),
             "is used by nothing: no pool has session_affinity: {enabled: true, mode: redis}, no rate_limit has scope: redis",

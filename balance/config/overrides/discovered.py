@@ -59,10 +59,15 @@ def lay_discovered(document: Document, sets: Sequence[DiscoveredPool]) -> dict[s
 
 
 def _pools_with(document: Document, key: str) -> dict[str, Path]:
-    """The path of the backends of each pool that has that section of its own, or the one pool from the top."""
+    """The path of the backends of each pool that has that section, of its own or from the top."""
     pools = document.data.get("pools")
     if isinstance(pools, dict):
-        return {name: ("pools", name, "backends") for name, pool in pools.items() if isinstance(pool, dict) and key in pool}
+        is_at_top = key in document.data
+        return {
+            name: ("pools", name, "backends")
+            for name, pool in pools.items()
+            if isinstance(pool, dict) and (is_at_top or key in pool)
+        }
     return {DEFAULT_POOL: ("backends",)} if key in document.data else {}
 
 
@@ -86,6 +91,8 @@ def _has_source(section: object) -> bool:
 
 def _lay(document: Document, path: Path, endpoints: Sequence[Endpoint]) -> frozenset[str]:
     section = document.at(path[:-1])
+    if section.get("backends") is None and endpoints:
+        section["backends"] = []
     listed = section.get("backends")
     if not isinstance(listed, list):
         return frozenset()  # which is reported elsewhere

@@ -33,6 +33,7 @@ from balance.config.schema.route_sections import RouteLimitsSection, RouteSectio
 from balance.config.schema.section import Count, Flag, Mode, Name, Period, Section, Text, Timeout, key, one_or_list
 from balance.config.schema.transform_sections import BufferingSection, CompressionSection, OwnBufferingSection, TransformSection
 from balance.config.schema.values.admin_sections import AdminSection
+from balance.config.schema.values.autoscaler_section import AutoscalerSection
 from balance.config.schema.values.discovery_section import DiscoverySection
 from balance.config.schema.values.log_values import LOG_OUTPUT, TEMPLATE
 from balance.config.schema.values.metrics_section import MetricsSection
@@ -201,6 +202,7 @@ class PoolSection(Section):
     section_name = "pool"
     backends: list[BackendSection] = key("The backends; at least one, unless discovery finds some.")
     discovery: DiscoverySection = key("Who says which backends it has besides; it wins over discovery at the top, key by key.")
+    autoscaler: AutoscalerSection = key("How many backends it should have; it wins over autoscaler at the top, key by key.")
     load_balancer: LoadBalancerSection = key("Which backend comes next.")
     health_check: HealthCheckSection = key("How backends are asked whether they work.")
     circuit_breaker: CircuitBreakerSection = key("When a backend that fails is left alone.")
@@ -406,6 +408,7 @@ class RootSection(Section):
     backends: list[BackendSection] = key("Simple form: the backends of the one pool, called default.")
     pools: dict[Name, PoolSection] = key("Full form: every pool, by name.")
     discovery: DiscoverySection = key("Who says which backends the one pool has, or every pool that has none.")
+    autoscaler: AutoscalerSection = key("How many backends a pool should have, for every pool that doesn't say otherwise.")
     load_balancer: LoadBalancerSection = key("Which backend comes next, in every pool that doesn't say otherwise.")
     health_check: HealthCheckSection = key("How backends are asked, in every pool that doesn't say otherwise.")
     circuit_breaker: CircuitBreakerSection = key("When a backend that fails is left alone, in every pool likewise.")

@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 UNSUPPORTED_KEYS: dict[str, frozenset[str]] = {
-    "": frozenset(
-        [
-            "autoscaler",
-        ]
-    ),
-    "pool": frozenset(["autoscaler"]),
     "route security": frozenset(["ip_allowlist", "ip_allowlist_files", "ip_blocklist"]),
     "admin.auth": frozenset(["basic"]),
 }

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from balance.config.model import Config
+from balance.process.children.autoscaling_state import AutoscalingState
 from balance.process.generation import Generation
 from balance.process.ipc.wakeup import Wakeup
 from balance.process.privileges import Credentials
@@ -48,6 +49,7 @@ class ChildContext:
     tls_to_backends: BackendContexts = field(default_factory=lambda: BackendContexts(NO_LISTENERS))  # likewise
 
     key_states: dict[JwksSource, KeyState] = field(default_factory=dict)  # what control has fetched; kept up to date in place
+    autoscaling: AutoscalingState = field(default_factory=AutoscalingState)  # likewise
 
     @property
     def generation(self) -> Generation:

@@ -24,6 +24,8 @@ from balance.process import logs
 from balance.process.children.child import SupervisorPipe, watch_messages
 from balance.process.children.child_context import ChildContext, new_event_loop, watch_liveness_pipe
 from balance.process.control.admin_servers import AdminServers
+from balance.process.control.autoscaling.autoscalers import Autoscalers
+from balance.process.control.autoscaling.coordination import Remembered
 from balance.process.control.certificate_watch import CertificateWatch
 from balance.process.control.discovery.discoverer import Discoverer
 from balance.process.control.discovery.file_look import Content, FileFeed
@@ -96,6 +98,12 @@ class Control:
         self._admin_servers = AdminServers(loop, self._view)
         self._key_refresh = KeyRefresh(loop, context.key_states, self._keys_fetched)
         self._view.key_states = lambda: self._key_refresh.states
+        known = context.autoscaling
+        changes = {pool: Remembered(*change) for pool, change in known.changes.items()}
+        self._autoscalers = Autoscalers(
+            loop, self._view, known.keeper_fd, changes, context.generation.discovered, self._keep_keeper, self._size_changed
+        )
+        self._view.autoscalers = self._autoscalers.views
         self._files = FileFeed() if context.credentials is not None else None  # else control looks itself
         self._discoverer = Discoverer(
             loop, self._orders.submit_order, self._view.events, context.generation.discovered, self._files
@@ -122,6 +130,9 @@ class Control:
         on_change = self._certificate_changed if may_read else None
         CertificateWatch(self._loop, lambda: self._view.config, on_change).start()
         self._key_refresh.update(self._view.config)
+        # After an upgrade the old instance's control may scale until it is gone.
+        wait_s = PREDECESSOR_EXIT_S if self._context.generation.origin == "upgrade" else 0.0
+        self._loop.call_later(wait_s, self._autoscalers.start)
         self._discoverer.update(self._view.config)
         self._heartbeat()
         watch_messages(self._loop, self._supervisor_pipe, self._on_message)
@@ -132,6 +143,7 @@ class Control:
             self._view.events.publish("stage", "the instance ends", stage="ended", cut=cut)
         self._discoverer.close()
         self._health_checks.stop()
+        self._autoscalers.close()
         self._view.events.close()
         await self._admin_servers.close()
 
@@ -161,6 +173,14 @@ class Control:
     def _keys_fetched(self, states: KeyStates) -> None:
         """Have the supervisor pass on what is known of keys by URL."""
         self._supervisor_pipe.pipe_end.send(messages.KEYS, dict(states))
+
+    def _keep_keeper(self, fd: int) -> None:
+        """Have the supervisor hold the socket of the autoscalers' keeper, so that the next control has it."""
+        self._supervisor_pipe.pipe_end.send(messages.KEEPER, None, [fd] if fd >= 0 else [])
+
+    def _size_changed(self, pool: str, last: Remembered) -> None:
+        """Have the supervisor remember the last change of a pool's size: the cooldown outlives control."""
+        self._supervisor_pipe.pipe_end.send(messages.SCALED, (pool, last.desired, last.token, last.at, last.is_done))
 
     def _list_changed(self) -> None:
         """Ask for the present configuration with the access lists as their files have them now."""
@@ -242,6 +262,7 @@ class Control:
         self._health_checks.update(view.backends(), self._health_registry.statuses)
         self._outlier_detector.update()
         self._key_refresh.update(config_update.config)
+        self._autoscalers.update(config_update.config)
         self._discoverer.update(config_update.config)
         for pool in config_update.config.pools:
             if self._health_registry.outage(pool.name):

@@ -6,6 +6,7 @@ child -> supervisor   READY | FAILED reason                      once, see `chil
                       ORDER (id, Order) | FILE_CHANGED | LIST_CHANGED | CERTIFICATE_CHANGED  from control
                       KEYS KeyStates             from control, passed on to workers
                       KEYS_WANTED JwksSource     from workers, passed on to control
+                      KEEPER, with the keeper's socket or without | SCALED (pool, *Change)     from control
                       FOUND_FILE (path, content, failure)        from the file watcher, passed on to control
 supervisor -> child   GRACEFUL_STOP seconds
                       PREPARE PrepareRequest | COMMIT n | ABORT n
@@ -33,6 +34,7 @@ ORDER, ORDER_RESULT, FILE_CHANGED = "order", "verdict", "file changed"
 LIST_CHANGED = "list changed"  # a file of an access list
 CERTIFICATE_CHANGED = "certificate changed"  # or another file that `tls` names
 KEYS, KEYS_WANTED = "keys", "keys wanted"  # sets of keys by URL: all that is known; a newer one of this source
+KEEPER, SCALED = "keeper", "scaled"  # of autoscalers: see AutoscalingState
 FOUND_FILE = "found file"  # (path, content, why there is none) of a file of discovery
 RELOAD_FAILED = "reload failed"  # whoever has asked for it; what is wrong
 NO_DESCRIPTORS = "there is no room for the descriptors that come with it; raise `ulimit -Hn`"

@@ -30,6 +30,7 @@ from balance.config.overrides.runtime_overrides import BackendChange, RuntimeCha
 from balance.discovery.discovered_pool import DiscoveredPool
 from balance.discovery.endpoint import Endpoint
 from balance.errors import StartError
+from balance.process.children.autoscaling_state import AutoscalingState, changes_of
 from balance.process.children.child import SupervisorPipe
 from balance.process.children.supervisor_state import SupervisorState
 from balance.process.ipc.messages import HANDOVER_ENV, NO_DESCRIPTORS, READY
@@ -59,6 +60,7 @@ class HandoverState:
     has_same_layout: bool = True
     fault_ends: list[FaultEnd] = field(default_factory=list)
     key_states: dict[JwksSource, KeyState] = field(default_factory=dict)
+    autoscaling: AutoscalingState = field(default_factory=AutoscalingState)
     discovered: list[DiscoveredPool] = field(default_factory=list)
 
     def notify_ready(self) -> None:
@@ -114,6 +116,8 @@ def hand_over(
             if isinstance(change, RouteSwitch)
         ],
         "fault_ends": [tuple(end) for end in fault_ends(context.config)],
+        "scaled": context.autoscaling.changes,
+        "keeper": context.autoscaling.keeper_fd is not None,
         "discovered": [
             (each.pool, [astuple(endpoint) for endpoint in each.endpoints], each.absent, each.by)
             for each in context.generation.discovered
@@ -125,6 +129,7 @@ def hand_over(
         context.locks.fileno(),
         *(predecessor.fileno() for predecessor in draining_predecessors),
         *(sock.fileno() for sock in sockets),
+        *(() if context.autoscaling.keeper_fd is None else (context.autoscaling.keeper_fd,)),
     ]
     return end.send(HANDOVER_MESSAGE, fields | {"fds": len(fds)}, fds)
 
@@ -167,6 +172,7 @@ def _parse_handover(end: PipeEnd, message: Message) -> HandoverState:
     if len(message.fds) < fields.get("fds", 2):
         raise StartError(NO_DESCRIPTORS)
     board_fd, locks_fd, *rest = message.fds
+    keeper_fd = rest.pop() if fields.get("keeper") else None  # older versions have none
     draining_predecessors, rest = rest[: fields["elders"]], rest[fields["elders"] :]
     return HandoverState(
         predecessor_pipes=[end, *(PipeEnd(socket.socket(fileno=fd)) for fd in draining_predecessors)],
@@ -184,6 +190,7 @@ def _parse_handover(end: PipeEnd, message: Message) -> HandoverState:
             *(RouteSwitch(*switch) for switch in fields.get("switches", ())),  # older versions know none
         ],
         has_same_layout=fields["layout"] == layout() and board_fd >= 0,
+        autoscaling=AutoscalingState(keeper_fd, changes_of(fields.get("scaled", {}))),
         fault_ends=[FaultEnd(*end) for end in fields.get("fault_ends", ())],  # likewise
         key_states={
             JwksSource(*source): KeyState(*state)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from balance.config.model import Config
 from balance.config.source import Source
 from balance.process import logs, privileges
+from balance.process.children.autoscaling_state import AutoscalingState
 from balance.process.children.child import Child, SupervisorPipe
 from balance.process.children.child_context import ChildContext
 from balance.process.children.process_table import ProcessTable
@@ -68,6 +69,7 @@ class Bootstrap:
             names={},
             control_restarts=shared.board.control_restarts,
             watch_config=watch_config,
+            autoscaling=AutoscalingState() if handover_state is None else handover_state.autoscaling,
             key_states={} if handover_state is None else dict(handover_state.key_states),
             credentials=credentials,
             access_log_fd=_access_log(config) if credentials is not None else None,
@@ -92,6 +94,7 @@ class Bootstrap:
     def _worker_main(self, child: Child, supervisor_pipe: SupervisorPipe) -> int:
         assert child.worker_number is not None and child.row is not None
         self._drop_privileges()
+        self.supervisor_state.context.autoscaling.close()
         return worker.run(self.supervisor_state.context, child.worker_number, child.row, supervisor_pipe)
 
     def _control_main(self, child: Child, supervisor_pipe: SupervisorPipe) -> int:

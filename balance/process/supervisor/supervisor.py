@@ -25,12 +25,14 @@ from balance.process.ipc.messages import (
     CERTIFICATE_CHANGED,
     FILE_CHANGED,
     FOUND_FILE,
+    KEEPER,
     KEYS,
     KEYS_WANTED,
     LIST_CHANGED,
     ORDER,
     ORDER_RESULT,
     REREAD_STATES,
+    SCALED,
 )
 from balance.process.ipc.pipe import Message
 from balance.process.operations.operation import Operation
@@ -131,6 +133,8 @@ class Supervisor:
                     self._on_child_exit(child_exit)
                 self._advance(time.monotonic())
                 was_killed |= self._phase is LifecyclePhase.KILLING
+            if self._successor is None:
+                self._supervisor_state.context.autoscaling.farewell(*((1.0,) if was_killed else ()))
             log.info("ended")
             return 1 if was_killed else 0
         finally:
@@ -195,6 +199,10 @@ class Supervisor:
                 self._process_table.control.child.send(FOUND_FILE, message.data)
         elif message.kind == KEYS:
             self._pass_on_keys(message)
+        elif message.kind == KEEPER:
+            self._supervisor_state.context.autoscaling.hold(message.fds)
+        elif message.kind == SCALED:
+            self._supervisor_state.context.autoscaling.remember(message.data)
         elif message.kind == ORDER:
             number, order = message.data
 

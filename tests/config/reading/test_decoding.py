@@ -170,7 +170,7 @@ backends:
   - name: a
     address: 127.0.0.1:8080
 timeouts: {connect: 5x}
-autoscaler: {enabled: false}
+admin: {auth: {basic: {}}}
 """
     assert problems_of(text) == [
         "f.yaml:1:7: mode: 'htp' is not one of tcp, http; did you mean 'http'?",
@@ -179,7 +179,7 @@ autoscaler: {enabled: false}
         "f.yaml:8:11: backends[2].name: 'a' is the name of backends[0] too; names are unique",
         "f.yaml:9:14: backends[2].address: '127.0.0.1:8080' is the listener 'main' itself: a loop",
         "f.yaml:10:21: timeouts.connect: '5x' is not a duration; write one like 500ms, 5s, 1m30s or 1h",
-        "f.yaml:11:1: autoscaler: 'autoscaler' is not available in this version",
+        "f.yaml:11:16: admin.auth.basic: 'basic' is not available in this version",
     ]
 
 

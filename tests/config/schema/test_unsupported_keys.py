@@ -56,12 +56,12 @@ def test_who_is_believed_is_said_at_the_top_for_all_listeners(key: str) -> None:
 
 
 def test_a_later_section_is_refused_even_when_it_says_that_it_is_off() -> None:
-    assert problems_of(WORKING + "autoscaler: {enabled: false}\n") == ["'autoscaler' is not available in this version"]
+    assert problems_of(WORKING + "admin: {auth: {basic: {enabled: false}}}\n") == ["'basic' is not available in this version"]
 
 
 def test_a_misspelt_later_key_is_told_apart_from_a_known_one() -> None:
-    assert problems_of(WORKING + "autoscaller: {}\n") == [
-        "unknown key; 'autoscaler', if that is meant, is not available in this version"
+    assert problems_of(WORKING + "admin: {auth: {basics: {}}}\n") == [
+        "unknown key; 'basic', if that is meant, is not available in this version"
     ]
 
 

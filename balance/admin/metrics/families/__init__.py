@@ -9,6 +9,7 @@ from prometheus_client.core import Metric
 
 from balance.admin.metrics.families import (
     aliases,
+    autoscaler,
     backends,
     breakers,
     connections,
@@ -31,6 +32,7 @@ COLLECTORS: Final[tuple[Callable[[Scrape], Iterator[Metric]], ...]] = (
     backends.collect,
     breakers.collect,
     discovery.collect,
+    autoscaler.collect,
     routes.collect,
     features.collect,
     connections.collect,

@@ -1,0 +1,1 @@
+"""What autoscalers do and would do, and why: for people, for KEDA and for a HorizontalPodAutoscaler."""
