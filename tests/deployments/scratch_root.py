@@ -15,6 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pytest
 from dockerfile import Ignored, Stage, substituted
 
 TOOLS = ("sh", "cat", "chmod", "cp", "env", "id", "ls", "mkdir", "rm", "sleep", "touch")
@@ -66,6 +67,13 @@ if told["uid"]:
     os.setresuid(told["uid"], told["uid"], told["uid"])
 os.execvpe(told["command"][0], told["command"], told["environ"])
 """
+
+
+def need_namespaces() -> None:
+    """Skips the test where none can be made: they are root's, and a container's root may lack them."""
+    question = ["unshare", "--mount", "--pid", "--net", "--fork", "mount", "-t", "tmpfs", "none", "/mnt"]
+    if os.geteuid() != 0 or subprocess.run(question, capture_output=True).returncode != 0:
+        pytest.skip("namespaces and other users are for root, where the kernel lets him")
 
 
 def base(folder: Path) -> Path:

@@ -19,6 +19,7 @@ import yaml
 from compose_services import DOCUMENT, FOLDER, SERVICES, ComposeServices, files_of, interpolated, mounts
 from dockerfile import ROOT, stages
 from instance_process import until
+from scratch_root import need_namespaces
 
 from balance.config import load_file
 from balance.process.supervisor import supervisor
@@ -144,8 +145,7 @@ def test_prometheus_and_grafana_have_what_monitoring_has_but_other_addresses() -
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[ComposeServices]:
-    if os.geteuid() != 0:
-        pytest.skip("namespaces are root's")
+    need_namespaces()
     folder = Path(tempfile.mkdtemp(prefix="balance-compose-"))  # pytest's own are for root's eyes alone
     services = ComposeServices(folder, ENV)
     try:

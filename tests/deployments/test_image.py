@@ -16,7 +16,7 @@ import pytest
 from container import Container
 from dockerfile import ROOT, Ignored, health_check, stages
 from instance_process import until
-from scratch_root import ImageBuilder
+from scratch_root import ImageBuilder, need_namespaces
 from server_processes import program
 
 from balance.build_details import VARIABLES
@@ -30,7 +30,6 @@ LAST = STAGES[-1]
 CONFIG = ROOT / "deployments" / "docker" / "default.yaml"
 RANDOM_UID = 1_234_567  # as OpenShift gives one
 BUILT = pytest.mark.long
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="namespaces, and other users, are root's")
 
 
 def test_hadolint_finds_nothing() -> None:
@@ -111,6 +110,7 @@ def test_what_is_copied_is_there_and_nothing_else_is_sent_to_the_builder() -> No
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageBuilder]:
     """From a checkout with a umask of 077: nothing in it may be read by anybody but its owner."""
+    need_namespaces()
     folder = tmp_path_factory.mktemp("image")
     context = folder / "context"
     context.mkdir()
@@ -153,7 +153,6 @@ def start(built: ImageBuilder, started: list[Container], *words: str, **options:
 
 
 @BUILT
-@needs_root
 @pytest.mark.parametrize("uid", [10001, RANDOM_UID])
 def test_it_starts_with_nothing_mounted_and_nothing_to_write_to(
     built: ImageBuilder, started: list[Container], uid: int
@@ -176,7 +175,6 @@ def test_it_starts_with_nothing_mounted_and_nothing_to_write_to(
 
 
 @BUILT
-@needs_root
 def test_it_has_every_library_that_a_configuration_can_ask_for(built: ImageBuilder, started: list[Container]) -> None:
     modules = "argon2 bcrypt brotli h2 hiredis joserfc maxminddb re2 redis zstandard"
     code = f"import importlib; [importlib.import_module(name) for name in {modules.split()}]"
@@ -192,7 +190,6 @@ def test_it_has_every_library_that_a_configuration_can_ask_for(built: ImageBuild
 
 
 @BUILT
-@needs_root
 def test_its_words_are_the_commands(built: ImageBuilder, started: list[Container], tmp_path: Path) -> None:
     """`docker run IMAGE validate FILE` and `--version`; a file that is wrong is one line and a status, no loop of restarts."""
     said = start(built, started, "--version")
@@ -216,7 +213,6 @@ def test_its_words_are_the_commands(built: ImageBuilder, started: list[Container
 
 
 @BUILT
-@needs_root
 def test_as_process_1_it_ends_at_sigterm_also_before_it_serves(built: ImageBuilder, started: list[Container]) -> None:
     """The kernel keeps a signal from process 1 that has no handler yet: `docker stop` would wait for its ten seconds."""
     container = start(built, started)
@@ -233,7 +229,6 @@ def test_as_process_1_it_ends_at_sigterm_also_before_it_serves(built: ImageBuild
 
 
 @BUILT
-@needs_root
 def test_as_process_1_it_reaps_whom_it_did_not_start(built: ImageBuilder, started: list[Container], tmp_path: Path) -> None:
     """S45: what a health check leaves behind would fill the table of processes."""
     config = tmp_path / "balance.yaml"
@@ -281,7 +276,6 @@ def mounted(folder: Path, text: str) -> dict[str, object]:
 
 
 @BUILT
-@needs_root
 def test_flags_do_without_a_file_and_the_health_check_still_finds_it(built: ImageBuilder, started: list[Container]) -> None:
     """`docker run IMAGE serve --listen :8080 --backend app:8000`: the image's own file says nothing of this instance."""
     container = start(built, started, "serve", "--listen", ":8080", "--backend", "127.0.0.1:9", "--workers", "1").ready()
@@ -293,7 +287,6 @@ def test_flags_do_without_a_file_and_the_health_check_still_finds_it(built: Imag
 
 
 @BUILT
-@needs_root
 def test_logs_go_to_the_devices_of_the_container(built: ImageBuilder, started: list[Container], tmp_path: Path) -> None:
     """moby 6880: /dev/stdout is a pipe of root's, and opening it is refused to anybody else."""
     outputs = "listen: ':8080'\nlogging: {output: /dev/stderr, access_log: {enabled: true, output: /dev/stdout}}\n"
@@ -303,7 +296,6 @@ def test_logs_go_to_the_devices_of_the_container(built: ImageBuilder, started: l
 
 
 @BUILT
-@needs_root
 @pytest.mark.parametrize(
     ("listen", "said"),
     [
@@ -323,7 +315,6 @@ def test_what_it_may_not_open_is_named_in_a_line(
 
 
 @BUILT
-@needs_root
 def test_sockets_are_in_a_folder_that_is_mounted_and_the_health_check_finds_them(
     built: ImageBuilder, started: list[Container], tmp_path: Path
 ) -> None:
