@@ -63,8 +63,9 @@ class EndpointSlices:
         ready: dict[str, Endpoint] = {}
         ending: dict[str, Endpoint] = {}
         has_port = not slices
+        lists_ports = any(each.ports for each in slices)
         for each in slices:
-            number = self._number(each)
+            number = self._number(each, lists_ports)
             if number:
                 has_port = True
                 for endpoint, is_ready in each.endpoints:
@@ -87,11 +88,14 @@ class EndpointSlices:
             return FAMILIES[self._family]
         return "IPv4" if any(each.family == "IPv4" and each.endpoints for each in self._slices.values()) else "IPv6"
 
-    def _number(self, each: _Slice) -> int:
+    def _number(self, each: _Slice, lists_ports: bool) -> int:
         """The port in a slice, 0 when it has not got it. A name may have another number in each slice."""
         number = int(self._port) if self._port.isdecimal() else 0
-        if not each.ports or ("", 0) in each.ports or (len(each.ports) == 1 and not each.ports[0][1]):
-            return number  # none is listed, or every port is meant
+        if not each.ports:
+            # A headless Service without ports; beside slices with ports these are pods that lack it (ingress-nginx#9141).
+            return 0 if lists_ports else number
+        if any(not found for _, found in each.ports):
+            return number  # every port is meant
         for name, found in each.ports:
             if not self._port or name == self._port or (number and found == number):
                 return found

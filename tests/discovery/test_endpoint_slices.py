@@ -135,7 +135,8 @@ def test_a_port_that_is_not_there_is_no_empty_answer(ports: list[dict[str, Any]]
 
 
 def test_a_named_port_may_have_another_number_in_each_slice() -> None:
-    """A Service whose targetPort is a name, over pods that mean another number by it."""
+    """A Service whose targetPort is a name, over pods that mean another number by it; `port` is the name of the Service's
+    own port, as slices have it (ingress-nginx#839, nginx-gateway-fabric#221)."""
     slices = [endpoint_slice("a", ONE, ports=[port(8080, "http")])]
     slices += [
         endpoint_slice("b", endpoint("10.0.0.2"), ports=[port(9090, "http")]),
@@ -145,6 +146,14 @@ def test_a_named_port_may_have_another_number_in_each_slice() -> None:
     assert found(*slices[:2]) == ["10.0.0.1:8080", "10.0.0.2:9090"]
 
 
+@pytest.mark.parametrize("wanted", ["", "http", "8080"])
+def test_pods_that_lack_the_port_are_left_out_and_never_asked_at_port_0(wanted: str) -> None:
+    """ingress-nginx#9141, skipper#3151: a Service over two Deployments, of which one has no port of that name."""
+    slices = [endpoint_slice("a", ONE, ports=[port(8080, "http")]), endpoint_slice("b", endpoint("10.0.0.2"), ports=[])]
+    slices[1]["ports"] = None
+    assert found(*slices, port=wanted) == ["10.0.0.1:8080"]
+
+
 def test_nobody_is_an_answer_and_not_a_wrong_port() -> None:
     """The slice of a Service without pods has neither endpoints nor ports."""
     for slices in ([], [endpoint_slice("a", ports=[])], [endpoint_slice("a", endpoint("10.0.0.1", conditions=DYING))]):
@@ -152,7 +161,7 @@ def test_nobody_is_an_answer_and_not_a_wrong_port() -> None:
 
 
 def test_the_same_endpoint_in_several_slices_is_one() -> None:
-    """While it moves from slice to slice it is in both, and in one of them by an older state (kubernetes/website#38174)."""
+    """While it moves from slice to slice it is in both, and in one of them by an older state (istio#27603)."""
     for pair in ([READY, ENDING], [ENDING, READY], [READY, STARTING], [STARTING, READY]):
         slices = [
             endpoint_slice(name, endpoint("10.0.0.1", "p", conditions=each)) for name, each in zip("ab", pair, strict=True)

@@ -71,7 +71,9 @@ class KubernetesDiscoverySection(Section):
     namespace: Annotated[str, KUBERNETES_NAME] = key(
         "Its namespace. Default: this pod's own, or that of the kubeconfig's context."
     )
-    port: Text = key("The name or the number of the pods' port (targetPort). Not needed when there is one.", "")
+    port: Text = key(
+        "The name of the Service's port, or the number of the pods' (targetPort). Not needed when there is one.", ""
+    )
     family: Annotated[str, kind.choice("auto", "ipv4", "ipv6")] = key(
         "Of a Service with both, the addresses that are used. auto: IPv4 where there is any.", "auto"
     )

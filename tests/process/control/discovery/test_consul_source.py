@@ -44,6 +44,8 @@ def asked(request: str) -> dict[str, list[str]]:
 
 
 def test_changes_come_as_they_happen_and_queries_wait_for_them() -> None:
+    """The index moves with other services too (consul#3890): that is no news, and no loop."""
+
     async def talk(agent: ConsulAgent, reports: Reports) -> None:
         await reports.until_addresses("10.0.0.1:80")
         for entries in ([A, B], [B], [A, B]):
@@ -101,7 +103,7 @@ def test_an_index_that_is_none_is_no_busy_loop(fault: str) -> None:
 
 
 def test_without_a_leader_it_goes_on_for_ever() -> None:
-    """S10: at the start, and later, and while a query waits."""
+    """S10, traefik#515, traefik#2211: at the start, and later, and while a query waits."""
 
     async def talk(agent: ConsulAgent, reports: Reports) -> None:
         agent.lead(False)
@@ -172,7 +174,7 @@ def test_a_query_that_never_comes_back_is_given_up_by_our_own_clock() -> None:
 
 
 def test_nobody_is_looked_at_twice_and_then_waited_for() -> None:
-    """consul#4103: while the leader changes, an answer may be empty that should not be."""
+    """consul#4103: while the leader changes, an answer may be empty; prometheus#8766: one that stays counts."""
 
     async def talk(agent: ConsulAgent, reports: Reports) -> None:
         await reports.until_addresses("10.0.0.1:80")
