@@ -82,7 +82,8 @@ SITUATIONS: dict[int, tuple[str, str]] = {
         deployments/test_image.py::as_process_1_it_reaps_whom_it_did_not_start
         deployments/test_image.py::as_process_1_it_ends_at_sigterm_also_before_it_serves
         cli/test_healthcheck.py::nobody_there_and_somebody_silent_are_told_in_time
-        cli/test_healthcheck.py::it_loads_little"""),
+        cli/test_healthcheck.py::it_loads_little
+        kubernetes/test_manifests.py::a_pod_is_nobody_and_writes_nowhere"""),
     46: ("sockets on a read-only root: their directory, mode, stale files, names that are too long", """
         deployments/test_image.py::what_it_may_not_open_is_named_in_a_line
         deployments/test_image.py::sockets_are_in_a_folder_that_is_mounted_and_the_health_check_finds_them
@@ -125,7 +126,8 @@ SITUATIONS: dict[int, tuple[str, str]] = {
         deployments/test_workflows.py::the_schema_holds_and_every_job_ends
         deployments/test_workflows.py::every_command_exists
         cli/bench/test_bench_compare.py::runs_that_differ_more_than_their_slices_decide
-        docs/BENCHMARKING.md: "compare two versions in the same job on the same machine, in turn, and judge the ratio\""""),
+        docs/BENCHMARKING.md: "compare two versions in the same job on the same machine, in turn, and judge the ratio\"
+        kubernetes/test_manifests.py::a_mistake_would_be_found"""),
     9: ("an index that goes back: a snapshot was restored, or another server answers", """
         discovery/test_consul_health.py::the_index_of_the_next_query
         process/control/discovery/test_consul_source.py::an_index_that_goes_back_begins_anew
