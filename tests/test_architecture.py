@@ -117,6 +117,7 @@ TESTED_ELSEWHERE = {
     "cli/bench/short_connection": "cli/bench/test_bench_load.py",
     "cli/bench/worker": "cli/bench/test_bench_command.py",
     "cli/test_backend/pages": "cli/test_backend/test_test_backend_command.py",
+    "cli/test_backend/tcp_echo": "cli/test_backend/test_test_backend_command.py",
     "cli/test_backend/server": "cli/test_backend/test_test_backend_command.py",
     "config/common_model": "config/test_config_model.py",
     "config/route_model": "config/test_route_order.py",

@@ -73,7 +73,7 @@ def notes(document: Mapping[str, Any]) -> list[str]:
     asked, told = document["settings"]["requests"], document["requests"] + sum(document["errors"].values())
     if asked and told < asked and document["settings"]["duration_s"] is None and not document["interrupted"]:
         found.append(f"ended after {told:,} of {asked:,} requests: nobody could be reached for as long as --timeout")
-    if document["settings"]["rate"] is None:
+    if document["settings"]["rate"] is None and document["requests"]:
         found.append(
             "closed loop: while the server stalls nothing is sent, so that few requests see it; --rate shows what users see"
         )

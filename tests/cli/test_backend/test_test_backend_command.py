@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -28,7 +29,7 @@ def backend(*arguments: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        match = re.fullmatch(r"backend (.+) listening on http://127\.0\.0\.1:(\d+)\n", line)
+        match = re.fullmatch(r"backend (.+) listening on (?:http|tcp)://127\.0\.0\.1:(\d+)\n", line)
         assert match, f"{line!r}"
         yield int(match[2]), process
     finally:
@@ -54,6 +55,25 @@ def converse(port: int, sent: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S) as client:
         client.sendall(sent)
         return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+def test_an_echo_sends_back_all_that_comes() -> None:
+    with backend("--echo") as (port, process), socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S) as client:
+        sent = bytes(range(256)) * 4096
+        threading.Thread(target=client.sendall, args=(sent,)).start()
+        got = b""
+        while len(got) < len(sent):
+            got += client.recv(65536)
+        assert got == sent
+        process.send_signal(signal.SIGTERM)
+        assert client.recv(1) == b""
+        assert process.wait(LIMIT_S) == 0
+
+
+def test_an_echo_has_nothing_of_http() -> None:
+    done = subprocess.run([*COMMAND, "--port", "0", "--echo", "--delay", "1s"], capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.returncode == 2
+    assert "--echo is without HTTP" in done.stderr
 
 
 def test_root_is_the_name_in_text_and_in_a_header(port: int) -> None:
