@@ -20,7 +20,7 @@ from balance.discovery.consul_health import failure_of_status, health_of, next_i
 from balance.discovery.settings import ConsulDiscovery
 from balance.process.control.discovery.source import OnReport, Source
 from balance.process.control.http_client.client import ClientError, HttpClient, Reply, Server, server_of, tls_context
-from balance.process.control.http_client.token_file import Reread, read_bounded, read_token
+from balance.process.control.http_client.token_file import Reread, read_apart, read_bounded, read_token
 from balance.tls.settings import BackendTls, PemFile
 
 MAX_BYTES: Final = 32 * 1024 * 1024  # an instance with its checks is some 2 KB
@@ -111,7 +111,7 @@ class ConsulSource(Source):
         if not self._reread.is_due() and self._server is not None:
             return self._server
         try:
-            made = await asyncio.get_running_loop().run_in_executor(None, self._read)
+            made = await read_apart(self._read)
         except ClientError:
             self._reread.forget()
             raise

@@ -6,7 +6,6 @@ able to read these files, and says so when it is not.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import ssl
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from typing import Final
 
 from balance.discovery.kubeconfig import Credentials, Pem, parse_kubeconfig
 from balance.process.control.http_client.client import ClientError, Server, server_of, tls_context
-from balance.process.control.http_client.token_file import Reread, read_bounded, read_token
+from balance.process.control.http_client.token_file import Reread, read_apart, read_bounded, read_token
 from balance.tls.settings import BackendTls, PemFile
 
 POD_FOLDER: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -50,7 +49,7 @@ class KubernetesAccess:
         """What is valid now. ClientError."""
         if self._reread.is_due() or self._access is None:
             try:
-                self._access = await asyncio.get_running_loop().run_in_executor(None, self._read)
+                self._access = await read_apart(self._read)
             except ClientError:
                 self._reread.forget()
                 raise

@@ -5,19 +5,29 @@ Kubernetes renews the tokens of service accounts about hourly, in the file alone
 
 from __future__ import annotations
 
+import asyncio
+import os
+import stat
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from balance.process.control.http_client.client import ClientError
 
 REREAD_S: Final = 60.0
+READ_S: Final = 10.0
 MAX_BYTES: Final = 1024 * 1024
+Read = TypeVar("Read")
 
 
 def read_bounded(path: str, what: str) -> bytes:
     """The content of a small file; blocks. ClientError."""
     try:
-        with open(path, "rb") as file:
+        with open(
+            os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb"
+        ) as file:  # a FIFO would hold the thread for ever
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ClientError(f"{what} {path!r} is no file")
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
@@ -25,6 +35,19 @@ def read_bounded(path: str, what: str) -> bytes:
     if len(content) > MAX_BYTES:
         raise ClientError(f"{what} {path!r} is longer than 1 MB")
     return content
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a FIFO that nobody writes would hold the thread for ever
+
+
+async def read_apart(read: Callable[[], Read]) -> Read:
+    """What a function reads that blocks, from a thread. ClientError, also when a file system says nothing."""
+    try:
+        async with asyncio.timeout(READ_S):
+            return await asyncio.get_running_loop().run_in_executor(None, read)
+    except TimeoutError:
+        raise ClientError(f"its files can't be read within {READ_S:g}s") from None
 
 
 def read_token(path: str) -> str:

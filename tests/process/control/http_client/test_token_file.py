@@ -16,6 +16,13 @@ def test_a_token_is_one_line(tmp_path: Path) -> None:
     assert read_token(str(tmp_path / "token")) == "abc.def"
 
 
+def test_what_is_no_file_holds_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", tmp_path, Path("/dev/zero")):
+        with pytest.raises(ClientError, match=r"is no file|Is a directory"):
+            read_token(str(path))
+
+
 def test_reading_again_is_due_at_first_and_when_it_was_refused() -> None:
     reread = Reread()
     assert [reread.is_due(), reread.is_due()] == [True, False]
