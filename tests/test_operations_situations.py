@@ -20,7 +20,7 @@ TESTS = Path(__file__).resolve().parent
 NUMBERS = {*range(1, 18), *range(40, 51)}
 
 # Numbers whose part has not landed. Who lands it writes the row and takes the number out; in the end there is none.
-MISSING = {40, 41}
+MISSING: set[int] = set()
 
 SITUATIONS: dict[int, tuple[str, str]] = {
     1: ("a resolver that is away, or that says for a moment that there is nobody", """
@@ -93,7 +93,24 @@ SITUATIONS: dict[int, tuple[str, str]] = {
         test_model.py::wrong_address_is_quoted_with_what_is_allowed
         kubernetes/test_manifests.py::a_pod_is_nobody_and_writes_nowhere"""),
     42: ("an autoscaler and `replicas` in the manifest: one of them says how many", """
-        kubernetes/test_manifests.py::the_number_of_pods_has_one_owner"""),
+        kubernetes/test_manifests.py::the_number_of_pods_has_one_owner
+        process/control/autoscaling/test_kubernetes_driver.py::beside_an_hpa_it_refuses
+        process/control/autoscaling/test_kubernetes_driver.py::where_it_may_not_see_hpas_it_says_so_once_and_goes_on"""),
+    40: ("the number that it scales by is not known: the size is held, and it is never read as 0", """
+        autoscaling/test_autoscaling_decision.py::a_metric_that_is_missing_holds_the_size_and_is_never_taken_for_zero
+        autoscaling/test_load_meter.py::nothing_is_known_before_two_looks
+        autoscaling/test_load_meter.py::latency_of_nothing_is_none_while_requests_hang
+        admin/autoscaling/test_autoscaler_endpoints.py::a_number_that_is_not_known_is_no_number
+        process/control/autoscaling/test_pool_autoscaler.py::a_store_that_is_gone_holds_the_size_and_is_said_once
+        process/control/autoscaling/test_leaders_instances.py::without_redis_every_size_is_held_and_it_goes_on_afterwards"""),
+    41: ("a restart or a new leader shrinks nothing before a whole window was watched; the last change is remembered", """
+        autoscaling/test_autoscaling_decision.py::a_restart_never_shrinks_before_a_whole_window_was_observed
+        autoscaling/test_autoscaling_decision.py::a_restart_does_not_forget_the_cooldown
+        shared_store/test_redis_leadership.py::the_next_leader_has_a_greater_token_and_the_last_can_write_nothing
+        process/control/autoscaling/test_leaders_instances.py::a_leader_that_is_killed_has_an_heir_with_a_greater_token
+        process/control/autoscaling/test_leaders_instances.py::a_leader_that_was_frozen_and_wakes_up_changes_nothing
+        process/control/autoscaling/test_kubernetes_driver.py::a_paused_leader_that_wakes_before_it_reads_is_refused_by_the_annotation
+        process/control/autoscaling/test_kubernetes_driver.py::a_paused_leader_that_wakes_after_it_read_is_refused_by_the_version"""),
     43: ("a rolling update: readiness, preStop, drain and grace add up; all backends down restarts nobody", """
         kubernetes/test_shutdown_numbers.py::what_a_stop_takes_is_below_what_the_kubelet_gives
         kubernetes/test_shutdown_numbers.py::whoever_asks_sees_that_a_pod_is_not_ready_while_it_still_serves

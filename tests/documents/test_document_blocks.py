@@ -79,6 +79,8 @@ OF_OTHERS = {
     "traefik-static": "tests/documents/test_migration.py",
     "kubernetes": "tests/documents/test_deployment_page.py",
     "prometheus": "tests/documents/test_tutorial.py",
+    "keda": "tests/admin/autoscaling/test_autoscaler_endpoints.py",
+    "rbac": "tests/process/control/autoscaling/test_kubernetes_driver.py",
 }
 
 

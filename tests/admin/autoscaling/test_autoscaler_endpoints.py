@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from asgi_client import Answer, ask
 from fake_instance import FakeInstance
 
@@ -58,6 +61,15 @@ def test_keda_reads_a_number_by_its_path() -> None:
     answer = get("/autoscaler/app", view())
     assert answer.status == 200
     assert (answer.json["value"], answer.json["recommended"], answer.json["target"]) == (70.5, 4, 20.0)
+
+
+def test_the_page_s_trigger_of_keda_finds_the_number_and_the_target() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "AUTOSCALING.md").read_text()
+    (trigger,) = yaml.safe_load(page.partition("```yaml keda\n")[2].partition("```")[0])
+    about = trigger["metadata"]
+    assert trigger["type"] == "metrics-api"
+    answer = get(urlsplit(about["url"]).path, view(pool="web")).json
+    assert answer[about["valueLocation"]] == 70.5 and float(about["targetValue"]) == answer["target"]
 
 
 @pytest.mark.parametrize("given", [{"decision": None}, {"problem": "Redis is gone"}])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from scale_target import Deployment, Target
 
 from balance.autoscaling.settings import AutoscalerConfig
@@ -192,3 +193,29 @@ def test_what_the_api_server_may_answer_is_one_line(
         assert "\n" not in str(found.value)
 
     asyncio.run(run())
+
+
+def test_the_page_s_rights_are_those_that_are_used(deployment: Deployment, api: Target, tmp_path: Path) -> None:
+    async def run() -> None:
+        leader = driver(api, tmp_path)
+        await leader.current(7)
+        await leader.scale(change(4, 7))
+
+    asyncio.run(run())
+    verbs = {"GET": "get", "PATCH": "patch", "PUT": "update"}
+    used = set()
+    for method, path, *_ in api.requests:
+        if path.endswith("horizontalpodautoscalers"):
+            used.add(("autoscaling", "horizontalpodautoscalers", "list"))
+        else:
+            used.add(("apps", "deployments/scale" if path.endswith("/scale") else "deployments", verbs[method]))
+    page = (Path(__file__).parents[4] / "docs" / "AUTOSCALING.md").read_text()
+    rules = yaml.safe_load(page.partition("```yaml rbac\n")[2].partition("```")[0])["rules"]
+    granted = {
+        (group, resource, verb)
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert used == granted
