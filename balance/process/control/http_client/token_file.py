@@ -23,9 +23,7 @@ Read = TypeVar("Read")
 def read_bounded(path: str, what: str) -> bytes:
     """The content of a small file; blocks. ClientError."""
     try:
-        with open(
-            os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb"
-        ) as file:  # a FIFO would hold the thread for ever
+        with open(path, "rb", opener=_open) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ClientError(f"{what} {path!r} is no file")
             content = file.read(MAX_BYTES + 1)
