@@ -1,7 +1,7 @@
 """How many backends a pool should have now, and why: the rules of a Kubernetes HorizontalPodAutoscaler, and a cooldown.
 
     wanted = ceil(load / target)                 requests, active: the load of the whole pool
-    wanted = ceil(ready * latency / target)      latency
+    wanted = ceil(ready * latency / target)      latency; going down, of all that there are
 
 As with an HPA: within 10 % of the target nothing changes; up is at once; down goes no further than the most that was wanted in
 the window; without a number nothing changes; what is outside min..max is brought back at once. Beyond an HPA: at most `step`
@@ -77,7 +77,10 @@ def wanted(config: AutoscalerConfig, value: float, current: int, ready: int) -> 
     """What the load alone asks for, without bounds."""
     if config.metric == "latency":
         ratio = value / config.target
-        return current if abs(ratio - 1.0) <= TOLERANCE else _ceil(ready * ratio)
+        if abs(ratio - 1.0) <= TOLERANCE:
+            return current
+        # Those that do not serve yet never turn the direction round (kubernetes PR 33593, watermarkpodautoscaler PR 121).
+        return max(current, _ceil(ready * ratio)) if ratio > 1.0 else _ceil(current * ratio)
     if current and abs(value / (current * config.target) - 1.0) <= TOLERANCE:
         return current
     return _ceil(value / config.target)
@@ -122,6 +125,8 @@ class Scaler:
         value = reading.value
         if value is not None and (not math.isfinite(value) or value < 0):
             value = None
+        if reading.ready <= 0 and value is not None and not value:
+            value = None  # nobody is ready, so nobody is asked: that is no lack of load (kubernetes#64088)
         within = min(max(current, config.min), config.max)
         if value is None:
             recommended = stable = within

@@ -221,3 +221,21 @@ def test_bounds_step_and_cooldown_are_the_configurations() -> None:
     assert found.sizes[:4] == [3, 5, 7, 7] and min(found.sizes) == found.sizes[-1] == 3
     steps = [index for index, (a, b) in enumerate(pairwise(found.sizes)) if b < a]
     assert {(b - a) * 15 for a, b in pairwise(steps)} == {60}
+
+
+def test_those_that_do_not_serve_yet_never_turn_up_into_down() -> None:
+    """DataDog/watermarkpodautoscaler PR 121: 5 of 10 are ready and too slow by half; 8 would be fewer than there are."""
+    config = replace(CONFIG, metric="latency", target=100.0, window_s=0.0, cooldown_s=0.0)
+    scaler = Scaler(config)
+    for now in (0.0, 15.0, 30.0):
+        assert scaler.decide(Reading(150.0, 10, 5), now).desired == 10
+    # And those that never become ready do not hold a pool that has too many (kubernetes#82285).
+    assert scaler.decide(Reading(10.0, 10, 5), 45.0).desired == 9
+
+
+def test_a_pool_with_nobody_ready_is_not_one_without_load() -> None:
+    """kubernetes#64088: all were overloaded and failed their checks; nobody gets a request, and the load seems to be 0."""
+    scaler = Scaler(replace(CONFIG, window_s=0.0, cooldown_s=0.0))
+    for now in (0.0, 15.0, 600.0):
+        decision = scaler.decide(Reading(0.0, 8, 0), now)
+        assert (decision.action, decision.reason) == (Action.HOLD, Reason.NO_METRIC)
