@@ -40,6 +40,7 @@ class KubernetesPace:
     watch_s: float = 240.0  # of a watch, at most, by the server's clock; it says nothing meanwhile where nothing changes
     grace_s: float = 15.0  # beyond it, by ours: then the watch is taken for dead (kopf#1267)
     lived_s: float = 20.0  # a watch that lived so long was a good one: the next may begin at once
+    together_s: float = 0.1  # changes within it are told together: who serves, of 2,000 endpoints, takes 20 ms to find out
     second_look_s: float = 1.5  # after an answer that says that there is nobody
     first_pause_s: float = FIRST_S
 
@@ -188,14 +189,20 @@ class KubernetesSource(Source):
         loop = asyncio.get_running_loop()
         lines = WatchLines()
         look_at = ends_at
+        told_at, is_changed = loop.time() - self._pace.together_s, False
         while True:
             if self._empty == 1 and look_at == ends_at:
                 look_at = loop.time() + self._pace.second_look_s
             elif self._empty != 1:
                 look_at = ends_at
+            tell_at = told_at + self._pace.together_s if is_changed else ends_at
             try:
-                data = await stream.read(max(min(look_at, ends_at) - loop.time(), 0.001))
+                data = await stream.read(max(min(look_at, ends_at, tell_at) - loop.time(), 0.001))
             except TimeoutError:
+                if is_changed:
+                    self._tell()
+                    told_at, is_changed = loop.time(), False
+                    continue
                 if look_at < ends_at:
                     self._backoff.reset()
                     raise _ListAgain from None  # a second look
@@ -203,12 +210,14 @@ class KubernetesSource(Source):
             if not data:
                 if not lines.is_between:
                     raise ClientError("its watch breaks off within an event")
+                if is_changed:
+                    self._tell()
                 return
-            is_changed = False
             for event in lines.feed(data):
                 is_changed |= self._take(event)
-            if is_changed:
+            if is_changed and loop.time() >= told_at + self._pace.together_s:
                 self._tell()
+                told_at, is_changed = loop.time(), False
 
     async def _pause(self, least_s: float) -> None:
         loop = asyncio.get_running_loop()
