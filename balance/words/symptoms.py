@@ -247,6 +247,15 @@ SYMPTOMS: Final = (
         "`says_nobody`: it answers that there is nobody, and after `discovery.hold` the pool is empty",
     ),
     Symptom(
+        "a pool does not grow or shrink as it should",
+        (
+            Look("balance autoscaler", "how many there are and should be, and why not, in a sentence"),
+            Look("grep -E 'scaled from|size is held|dry run|has ended unasked' balance.log | tail", "each change and failure"),
+        ),
+        change="`autoscaler.min`, `max`, `target`, `step`, `window` or `cooldown`; "
+        "[what else holds it](AUTOSCALING.md#when-it-does-not-do-what-you-expect)",
+    ),
+    Symptom(
         "requests are tried several times, or not again",
         (
             Look(

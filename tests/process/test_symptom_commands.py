@@ -48,6 +48,7 @@ SHOWN = {
         r"a1",
         r"discovery of pool found .* fails: .*found.yaml: can't be read",
     ),
+    "a pool does not grow or shrink as it should": (r"app .*", r"pool app \(dry run\): would go from 2 to 3"),
     "requests are tried several times, or not again": (
         r'\["GET","/half",200,\d,"made",\[\{"backend":"h1","why":"connect_refused"',
         r'backend_retries_total\{backend="h1",pool="half"\} [12]',

@@ -41,7 +41,9 @@ listeners:
     tls: {{certificates: [{{cert_file: {certificates}/example.crt, key_file: {certificates}/example.key}}]}}
   - {{name: behind, listen: "127.0.0.1:0", pool: app, proxy_protocol: {{accept: true, trusted: [127.0.0.0/8]}}}}
 pools:
-  app: {{backends: [{{name: a1, address: "{good}"}}, {{name: a2, address: "{good_too}"}}]}}
+  app:
+    backends: [{{name: a1, address: "{good}"}}, {{name: a2, address: "{good_too}"}}]
+    autoscaler: {{enabled: true, dry_run: true, driver: exec, command: [a, "{{desired}}"], min: 3, target: 1, interval: 1s}}
   dead: {{backends: [{{name: d1, address: "127.0.0.1:{nobody}"}}]}}
   half: {{backends: [{{name: h1, address: "127.0.0.1:{nobody}"}}, {{name: h2, address: "{good}"}}]}}
   out: {{backends: [{{name: o1, address: "{good}"}}]}}
@@ -97,6 +99,7 @@ class TroubledInstance:
         (folder / "config.yaml").write_text(text.replace("name: a2,", "name: a2, weight: 3,"))
         until(lambda: '"TCP"' in self.access and '"TUNNEL"' in self.access, "the ends of a session and a tunnel")
         until(lambda: self.instance.metric("balance_mirror_dropped_total") == 1, "the copy that nobody took")
+        self.instance.saying(r"pool app \(dry run\)")
         (folder / "balance.log").write_text(self.instance.log + "\n")
 
     @property
