@@ -86,15 +86,20 @@ def _compare_lists(old: tuple[Any, ...], new: tuple[Any, ...], key: str, parent:
         if name not in before:
             yield from _added_or_removed("+", item, kind, within)
         elif item != before[name]:
-            yield from _compare_sections(before[name], item, f"{kind} {within}{name}", "")
+            yield from _compare_sections(before[name], item, _titled(kind, within, name), "")
     stayed = [name for name in after if name in before]
     if stayed != [name for name in before if name in after]:
         yield f"~ {parent or 'all'}: order of {key}"
 
 
+def _titled(kind: str, within: str, name: str) -> str:
+    """What a section in a list is called, in its list: a use is one of the pools that a route sends to."""
+    return f"pool {name} of route {within[:-1]}" if kind == "use" else f"{kind} {within}{name}"
+
+
 def _added_or_removed(sign: str, item: Any, kind: str, within: str) -> Iterator[str]:
     """The lines for an added or removed section and the named sections in it."""
-    yield f"{sign} {kind} {within}{_name(item)}{_address_suffix(item, is_new=sign == '+')}"
+    yield f"{sign} {_titled(kind, within, _name(item))}{_address_suffix(item, is_new=sign == '+')}"
     for attr in fields(item) if not isinstance(item, RouteConfig) else ():
         value = getattr(item, attr.name)
         if value and _is_named_list(value):

@@ -228,8 +228,8 @@ def test_routes_are_told_by_name() -> None:
         "~ header web/api/x-token: value changed",
         "~ header web/api/x-a: value b -> c",
         "~ policy.canary of route web/api: percent 0.0 -> 5.0",
-        "~ timeouts of use web/api/app: read 1m -> 5s",
-        "~ timeouts of use web/api/next: read 1m -> 5s",
+        "~ timeouts of pool app of route web/api: read 1m -> 5s",
+        "~ timeouts of pool next of route web/api: read 1m -> 5s",
         "+ route web/new",
         "~ transform of route web/twice: response_headers changed",
     )
