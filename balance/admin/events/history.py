@@ -37,6 +37,7 @@ class EventLog:
         self._last = 0
         self._history: deque[LoggedEvent] = deque(maxlen=HISTORY)
         self._subscriptions: set[Subscription] = set()
+        self.look: Callable[[], object] | None = None  # publishes what has happened since it was called last
 
     def publish(self, kind: str, text: str, **fields: Any) -> None:
         """Add an event. Never blocks: a subscriber whose queue is full is dropped."""
@@ -49,7 +50,9 @@ class EventLog:
                 subscription.drop()
 
     def since(self, number: int) -> list[LoggedEvent]:
-        """The remembered events after that number."""
+        """The remembered events after that number: all that has happened, so that who gave an order reads of it here."""
+        if self.look is not None:
+            self.look()
         return [event for event in self._history if event.number > number]
 
     def subscribe(self, since: int | None, dropped: Callable[[], object] | None = None) -> Subscription | None:

@@ -37,6 +37,7 @@ class EventWatcher:
         if restarts := self._control_restarts:
             text = f"the control process was replaced ({restarts} since the start); the log has what was before"
             self._view.events.publish("control", text, restarts=restarts)
+        self._view.events.look = self.poll
         loop.call_later(POLL_INTERVAL_S, self._poll_again, loop)
 
     def _poll_again(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -99,3 +99,14 @@ def test_a_successor_says_that_it_is_one() -> None:
         ]
 
     asyncio.run(main())
+
+
+def test_who_asks_is_told_what_has_happened_by_then() -> None:
+    async def main() -> None:
+        fake_instance = FakeInstance()
+        EventWatcher(fake_instance.view).start(asyncio.get_running_loop())
+        fake_instance.board.count_worker_restart()
+        assert describe_order(fake_instance.view) == ["a worker was replaced (1 since the start)"]  # without waiting for a look
+        assert len(fake_instance.view.events.since(0)) == 1
+
+    asyncio.run(main())
