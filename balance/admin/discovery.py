@@ -51,6 +51,8 @@ def discovery_document(view: DiscoveryView | None, now: float) -> dict[str, Any]
 
 def why_nobody(pool: PoolConfig, view: DiscoveryView | None) -> str:
     """Why a pool without backends is not ready; "" when it may have none: the source says so, and the file that it may."""
+    if pool.discovery is None and pool.autoscaler.enabled:
+        return "the autoscaler has started nobody yet"
     if pool.discovery is None or view is None or view.standing in (Standing.WAITING, Standing.FAILING):
         return "discovery has found nobody yet"
     return "" if pool.discovery.on_empty == "empty" else "discovery says that there is nobody"

@@ -5,6 +5,9 @@ So every lead has a number from a counter in Redis, greater than all before. Eac
 by the script when a greater one has written or the lead has passed on; drivers pass it to whoever acts (a variable
 BALANCE_FENCING_TOKEN, a field of the JSON, an annotation), who can refuse smaller ones than the greatest they have seen.
 
+A number is at least the seconds since the epoch: a Redis that has lost the counter goes on above what was given, and so does
+one that is configured where a balancer alone has scaled before, whose token is the time.
+
 The only clock is Redis's. Each balancer also tells its load here, in the same call, since each sees its own traffic alone.
 """
 
@@ -37,7 +40,8 @@ elseif not leader then
   local known = redis.call('GET', KEYS[3])
   local written = known and tonumber(string.match(known, '^(%d+) ')) or 0
   token = redis.call('INCR', KEYS[2])
-  if token <= written then token = written + 1; redis.call('SET', KEYS[2], token) end
+  local least = math.max(written + 1, tonumber(time[1]))
+  if token < least then token = least; redis.call('SET', KEYS[2], string.format('%.0f', token)) end
   leader = string.format('%.0f', token) .. ' ' .. ARGV[1]
   redis.call('SET', KEYS[1], leader, 'PX', ARGV[2])
 end

@@ -20,6 +20,7 @@ from balance.errors import ConfigError
 from balance.model import Address
 
 DEFAULT: Final = "127.0.0.1:9090"
+DEFAULT_FILE: Final = "config.yaml"
 URL: Final = "BALANCE_HEALTHCHECK_URL"
 MAX_FILE: Final = 16 * 1024 * 1024
 MAX_REPLY: Final = 256 * 1024
@@ -77,7 +78,7 @@ def find_places(config: str | None, admin: str | None, env: Mapping[str, str]) -
     if given := admin or env.get(URL) or env.get("BALANCE_ADMIN"):
         yield parse_place(given)
         return
-    data = _data(config or "config.yaml", env)
+    data = _data(config or DEFAULT_FILE, env)
     for name in ("metrics", "admin"):
         section = data.get(name)
         section = section if isinstance(section, dict) else {}
@@ -111,7 +112,11 @@ def _data(file: str, env: Mapping[str, str]) -> dict[str, Any]:
     try:
         with open(file, encoding="utf-8") as opened:
             return read(opened.read(MAX_FILE), file, env)[0].data
-    except (OSError, ValueError, ConfigError):
+    except OSError as error:
+        if file != DEFAULT_FILE:
+            click.echo(f"balance: {file}: {error.strerror}; asked is where an instance is by default", err=True)
+        return {}
+    except (ValueError, ConfigError):
         return {}
 
 

@@ -18,6 +18,7 @@ from balance.discovery.endpoint import MAX_NAME, Endpoint
 from balance.discovery.json_reading import dict_of, list_of, printable, text_of
 
 MAX_ENDPOINTS: Final = 10_000
+MAX_HELD: Final = 4 * MAX_ENDPOINTS  # slices and endpoints: of both families, and those that end
 FAMILIES: Final = {"ipv4": "IPv4", "ipv6": "IPv6"}
 _NO_NAME: Final = re.compile(r"[^!-.0-~]+")  # printable ASCII but a space and a slash
 
@@ -34,17 +35,34 @@ class _Slice:
 class EndpointSlices:
     """What is known of the slices of one Service."""
 
-    __slots__ = ("_family", "_port", "_slices")
+    __slots__ = ("_family", "_listed", "_port", "_slices")
 
     def __init__(self, port: str = "", family: str = "auto") -> None:
         """`port`: its name or number; "": the only one. `family`: auto (IPv4 where there is any), ipv4, ipv6."""
         self._port = port
         self._family = family
         self._slices: dict[str, _Slice] = {}
+        self._listed: dict[str, _Slice] = {}  # of a list that is not read to its end
+
+    def begin(self) -> None:
+        """A list begins."""
+        self._listed = {}
+
+    def add(self, items: Iterable[Any]) -> None:
+        """A page of it. ValueError when one has no name, or there are far too many."""
+        for item in items:
+            self._listed[_name(item)] = _read(item)
+        _check_size(self._listed)
+
+    def commit(self) -> None:
+        """It has ended: these are all."""
+        self._slices, self._listed = self._listed, {}
 
     def replace(self, items: Iterable[Any]) -> None:
-        """All of them, from a list. ValueError when one has no name."""
-        self._slices = {_name(item): _read(item) for item in items}
+        """All of them, from a list in one piece."""
+        self.begin()
+        self.add(items)
+        self.commit()
 
     def apply(self, kind: str, item: dict[str, Any]) -> None:
         """An event: ADDED, MODIFIED, DELETED. ValueError for any other."""
@@ -52,6 +70,7 @@ class EndpointSlices:
             self._slices.pop(_name(item), None)
         elif kind in ("ADDED", "MODIFIED"):
             self._slices[_name(item)] = _read(item)
+            _check_size(self._slices)
         else:
             raise ValueError(f"an event of type {printable(kind, 40)!r} is not known")
 
@@ -100,6 +119,11 @@ class EndpointSlices:
             if not self._port or name == self._port or (number and found == number):
                 return found
         return 0
+
+
+def _check_size(slices: dict[str, _Slice]) -> None:
+    if len(slices) + sum(len(each.endpoints) for each in slices.values()) > MAX_HELD:
+        raise ValueError(f"it has more than {MAX_HELD} slices and endpoints")
 
 
 def _name(item: Any) -> str:

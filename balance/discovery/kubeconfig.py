@@ -57,7 +57,7 @@ def parse_kubeconfig(text: str) -> Credentials:
     """The credentials of the current context. ValueError says in one line what is wrong, and quotes no secret."""
     try:
         document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError, TypeError) as error:  # of tags: `!!bool x`
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark is not None else ""
         raise ValueError(f"it is not YAML{where}") from None

@@ -21,8 +21,8 @@ WORKFLOWS: dict[str, dict[str, Any]] = {
     for file in FILES  # YAML 1.1 would take `on` for a boolean
 }
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-OF_RUNNERS = {"bash", "curl", "docker", "export", "gh", "openssl", "python", "sleep", "sudo", "test"}
-MADE_BEFORE = ("dist/", "installed/")  # by an earlier line of the same job
+OF_RUNNERS = {"bash", "curl", "docker", "export", "gh", "git", "openssl", "python", "sleep", "sudo", "test"}
+MADE_BEFORE = ("dist/", "installed/", "origin/")  # by an earlier line of the same job
 INSTALLED = {"build": "build", "pip_audit": "pip-audit", "pip": "", "venv": ""}
 
 

@@ -17,7 +17,7 @@ from balance.background_tasks import spawn
 from balance.cli.bench.connection import UNLIMITED, Connection, EchoConnection, Shared, error_kind
 from balance.cli.bench.histogram import BUCKETS
 from balance.cli.bench.http_connection import HttpConnection, HttpShared
-from balance.cli.bench.pacing import NEVER, Schedule, Ticker
+from balance.cli.bench.pacing import LEAST_TICK_NS, NEVER, Schedule, Ticker
 from balance.cli.bench.plan import Plan, request_bytes
 from balance.cli.bench.short_connection import ShortTransport
 
@@ -87,8 +87,9 @@ class Load:
         rate /= self._plan.processes
         count = max(int(duration_s * rate), 1) if requests is None else requests
         self._schedule = Schedule(rate, start, count)
-        if self._ticker is None:
-            self._ticker = Ticker(self._loop, self._tick, start, self._schedule.tick_ns)
+        if self._ticker is not None:  # of the warm-up: it ticks between the times of this schedule
+            self._ticker.stop()
+        self._ticker = Ticker(self._loop, self._tick, start, self._schedule.tick_ns)
 
     def halt(self) -> None:
         """Send no more of a closed loop."""
@@ -194,6 +195,13 @@ class Load:
             if delay > LATE_NS:
                 self.late += 1
                 self.latest_ns = max(self.latest_ns, delay)
+        if (
+            schedule is not None
+            and self._ticker is not None
+            and schedule.tick_ns > LEAST_TICK_NS
+            and now < schedule.next_ns < NEVER
+        ):
+            self._ticker.next_at(schedule.next_ns)
 
     def _send_next(self, now: int) -> bool:
         """Send the next request, if one is due and a connection is free for it."""

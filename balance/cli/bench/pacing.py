@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import os
 from collections.abc import Callable
+from functools import cache
 from time import monotonic_ns
 from typing import Final
 
@@ -57,11 +58,12 @@ class Schedule:
 
 
 class Ticker:
-    """Calls `tick` every `tick_ns` from `start` on."""
+    """Calls `tick` every `tick_ns` from `start` on; next_at() puts it right where these are not whole nanoseconds."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, tick: Callable[[], None], start: int, tick_ns: int) -> None:
         self._loop = loop
         self._tick = tick
+        self._tick_ns = tick_ns
         self._timer: asyncio.TimerHandle | None = None
         self._coarse_s = max(tick_ns, COARSE_TICK_NS) / 1e9
         self._fd = timer_fd(start, tick_ns)
@@ -79,6 +81,11 @@ class Ticker:
         self._timer = self._loop.call_later(self._coarse_s, self._coarse)
         self._tick()
 
+    def next_at(self, at: int) -> None:
+        """The next tick is at that time: ticks of fractions would drift from the schedule, and miss it by one in the end."""
+        if self._fd is not None:
+            arm(self._fd, at, self._tick_ns)
+
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -90,14 +97,24 @@ class Ticker:
 
 def timer_fd(start: int, interval_ns: int) -> int | None:
     """A timerfd that is readable at `start` and every so often; None where there is none. (Python has it from 3.13 on.)"""
-    libc = ctypes.CDLL(None, use_errno=True)
+    libc = _libc()
     if not hasattr(libc, "timerfd_create"):
         return None
     fd: int = libc.timerfd_create(CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
     if fd < 0:
         return None
-    spec = (ctypes.c_long * 4)(*divmod(interval_ns, 1_000_000_000), *divmod(max(start, 1), 1_000_000_000))
-    if libc.timerfd_settime(fd, TFD_TIMER_ABSTIME, ctypes.byref(spec), None):
+    if not arm(fd, start, interval_ns):
         os.close(fd)
         return None
     return fd
+
+
+def arm(fd: int, start: int, interval_ns: int) -> bool:
+    """Set a timerfd."""
+    spec = (ctypes.c_long * 4)(*divmod(interval_ns, 1_000_000_000), *divmod(max(start, 1), 1_000_000_000))
+    return not _libc().timerfd_settime(fd, TFD_TIMER_ABSTIME, ctypes.byref(spec), None)
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)

@@ -174,3 +174,26 @@ def test_why_no_connection_could_be_made(error: OSError, kind: str) -> None:
 
 def test_slices_become_half_as_many() -> None:
     assert merged([[1, 0], [2, 1], [4, 4]]) == [[3, 1], [4, 4]]
+
+
+def test_after_a_warm_up_ticks_are_at_the_times_of_the_new_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each request would wait for a tick of the warm-up's, up to a whole period."""
+    seen: list[list[Any]] = []
+
+    class Ticks:
+        def __init__(self, loop: object, tick: object, start: int, tick_ns: int) -> None:
+            seen.append([start, "ticks"])
+
+        def stop(self) -> None:
+            next(each for each in seen if each[1] == "ticks")[1] = "stopped"
+
+    monkeypatch.setattr("balance.cli.bench.load.Ticker", Ticks)
+
+    async def whole() -> None:
+        load = Load(Plan(Target.parse("127.0.0.1:1"), 1, rate=7.0), 1, "127.0.0.1", None)
+        load.start(1000, None, 1.0)
+        load.start(1_000_000_500, None, 1.0)
+        load.stop()
+
+    asyncio.run(whole())
+    assert seen == [[1000, "stopped"], [1_000_000_500, "stopped"]]

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from balance.config.schema import scalars as kind
 from balance.config.schema.scalars import Scalar
 from balance.config.schema.section import Flag, Period, Section, Text, Timeout, key
+from balance.discovery.server_url import parse_server_url
 
 DRIVERS = ("process", "exec", "webhook", "kubernetes")
 METRICS = ("requests", "active", "latency")
@@ -20,6 +21,8 @@ def _parse_url(value: object) -> str:
     try:
         url = urlsplit(text)
         is_good = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+        if is_good and "@" not in url.netloc:
+            parse_server_url(f"{url.scheme}://{url.netloc}")  # a host that is none
     except ValueError:
         is_good = False
     if not is_good or not text.isascii() or not text.isprintable() or " " in text or len(text) > 2000 or "#" in text:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import secrets
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -51,7 +49,8 @@ class Autoscalers:
         self._view = view
         self._remembered = dict(remembered)
         self._remember_there = remember
-        self._own_id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        # The instance's, not this process's: the successor of a control that died is the same balancer, with the same load.
+        self._own_id = f"{socket.gethostname()}:{view.supervisor_pid}:{round(view.started_at * 1e6):x}"
         self._endpoints = StartedEndpoints(view.submit_order, sets)
         self._keeper = KeeperClient(loop, keeper_fd, self._listed, keep)
         self._drivers: dict[str, ProcessDriver] = {}  # they live on when only numbers change
@@ -80,8 +79,13 @@ class Autoscalers:
             if name in self._drivers:
                 self._drivers[name].configure(pool, config.drain_s)
             if name not in self._scalers:
-                self._scalers[name] = ((pool, redis), self._make(pool, redis, config.drain_s))
-                self._scalers[name][1].start()
+                try:
+                    made = self._make(pool, redis, config.drain_s)
+                except Exception:  # a reload is under way, and other pools have theirs
+                    log.exception("the autoscaler of pool %s can't be made", name)
+                    continue
+                self._scalers[name] = ((pool, redis), made)
+                made.start()
 
     def views(self) -> list[AutoscalerView]:
         """What is known of each, in the order of the pools."""

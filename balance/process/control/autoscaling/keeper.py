@@ -11,7 +11,8 @@ It decides nothing. Orders and reports are JSON, a packet each (SOCK_SEQPACKET):
     {"op": "forget", "name"}               its end is known
     {"op": "list"}
 
-    {"event": "list", "pid", "processes": [{"name", "pool", "port", "recipe", "pid", "status", "stopping"}]}
+    {"event": "list", "pid", "of", "from", "processes": [{"name", "port", "recipe", "pid", "status", "stopping"}]}
+                                           in parts: `from` is where this one begins, of so many
     {"event": "changed"}                   one was started or has ended: ask for the list
     {"event": "line", "name", "pool", "text"}   what one has written, bounded; dropped when nobody reads
 
@@ -39,6 +40,8 @@ FAREWELL_S: Final = 10.0  # from SIGTERM to SIGKILL when nobody is left who coul
 LINE_BYTES: Final = 1000
 LINES_PER_S: Final = 20  # of a process, on average, and five times that at once
 READ_BYTES: Final = 16_384
+LAST_READS: Final = 16  # of what a process that has ended has written: a pipe has room for 64 KB
+LIST_PART: Final = 100  # processes; a packet has room for them whatever they are called
 
 
 class Process:
@@ -62,7 +65,6 @@ class Process:
     def document(self) -> dict[str, Any]:
         return {
             "name": self.name,
-            "pool": self.pool,
             "port": self.port,
             "pid": self.popen.pid if self.popen is not None else 0,
             "recipe": self.recipe,
@@ -114,7 +116,7 @@ class Keeper:
     def _send(self, event: dict[str, Any]) -> None:
         """A report, or nothing when nobody reads: what matters is in the list."""
         with contextlib.suppress(OSError):
-            self._line.send(json.dumps(event).encode())
+            self._line.send(json.dumps(event, ensure_ascii=False).encode())
 
     def _on_order(self) -> None:
         try:
@@ -136,41 +138,51 @@ class Keeper:
             case "forget" if (process := self._processes.get(order["name"])) is not None and process.pidfd < 0:
                 del self._processes[order["name"]]
             case "list":
-                self._send(
-                    {"event": "list", "pid": os.getpid(), "processes": [each.document() for each in self._processes.values()]}
-                )
+                documents = [each.document() for each in self._processes.values()]
+                for start in range(0, max(len(documents), 1), LIST_PART):
+                    part = documents[start : start + LIST_PART]
+                    self._send({"event": "list", "pid": os.getpid(), "of": len(documents), "from": start, "processes": part})
 
     def _start(self, order: dict[str, Any]) -> None:
         if order["name"] in self._processes or self._is_over:
             return
-        read_end, write_end = os.pipe()
-        os.set_blocking(read_end, False)
-        me = os.getpid()
-        popen = None
         try:
             if len(self._processes) >= MAX_PROCESSES:
                 raise OSError(0, f"there are {MAX_PROCESSES} processes already")
-            popen = subprocess.Popen(
-                order["argv"],
-                stdin=subprocess.DEVNULL,
-                stdout=write_end,
-                stderr=subprocess.STDOUT,
-                env=os.environ | order["env"],
-                start_new_session=True,
-                preexec_fn=lambda: _in_child(me),  # one thread: no lock can be held
-            )
+            process = self._run(order)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             words = (isinstance(error, OSError) and error.strerror) or str(error)
-            self._processes[order["name"]] = Process(order, None, f"can't be run: {words}")
-            os.close(read_end)
-        else:
-            process = self._processes[order["name"]] = Process(order, popen)
-            process.pidfd, process.output = os.pidfd_open(popen.pid), read_end
-            self._selector.register(process.pidfd, selectors.EVENT_READ, lambda: self._on_exit(process))
-            self._selector.register(read_end, selectors.EVENT_READ, lambda: self._on_output(process))
-        finally:
-            os.close(write_end)
+            process = Process(order, None, f"can't be run: {words}")
+        self._processes[process.name] = process
         self._send({"event": "changed"})
+
+    def _run(self, order: dict[str, Any]) -> Process:
+        """OSError where a program or a descriptor is not to be had: nothing is left of it then."""
+        me = os.getpid()
+        read_end, write_end = os.pipe()
+        with contextlib.ExitStack() as undo:
+            undo.callback(os.close, read_end)
+            try:
+                os.set_blocking(read_end, False)
+                popen = subprocess.Popen(
+                    order["argv"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=write_end,
+                    stderr=subprocess.STDOUT,
+                    env=os.environ | order["env"],
+                    start_new_session=True,
+                    preexec_fn=lambda: _in_child(me),  # one thread: no lock can be held
+                )
+            finally:
+                os.close(write_end)
+            undo.callback(popen.wait)
+            undo.callback(popen.kill)
+            process = Process(order, popen)
+            process.pidfd, process.output = os.pidfd_open(popen.pid), read_end
+            undo.pop_all()
+        self._selector.register(process.pidfd, selectors.EVENT_READ, lambda: self._on_exit(process))
+        self._selector.register(read_end, selectors.EVENT_READ, lambda: self._on_output(process))
+        return process
 
     def _on_exit(self, process: Process) -> None:
         assert process.popen is not None
@@ -178,14 +190,15 @@ class Keeper:
         self._selector.unregister(process.pidfd)
         os.close(process.pidfd)
         process.pidfd = -1
-        while process.output >= 0 and self._on_output(process):
-            pass
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.popen.pid, signal.SIGKILL)  # what it has left behind, which would go on writing
+        for _ in range(LAST_READS):
+            if process.output < 0 or not self._on_output(process):
+                break
         if process.output >= 0:  # a child of its own holds the other end
             self._selector.unregister(process.output)
             os.close(process.output)
             process.output = -1
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.popen.pid, signal.SIGKILL)  # what it has left behind
         process.status = f"exit status {status}" if status >= 0 else f"killed by signal {-status}"
         self._send({"event": "changed"})
 

@@ -67,6 +67,7 @@ class KeeperClient:
         self._heard_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._fd = fd
+        self._parts: list[KeptProcess] = []  # of a list that is not whole yet
 
     @property
     def is_running(self) -> bool:
@@ -132,10 +133,14 @@ class KeeperClient:
             self._timer = self._loop.call_later(LOOK_S, self._look)
 
     def _send(self, order: dict[str, Any]) -> None:
+        packet = json.dumps(order, ensure_ascii=False).encode()
         if self._line is None:
             return
+        if len(packet) > MAX_PACKET:
+            log.error("an order to the keeper has %d bytes, of %d: a command is too long", len(packet), MAX_PACKET)
+            return
         try:
-            self._line.send(json.dumps(order).encode())
+            self._line.send(packet)
         except BlockingIOError:
             log.warning("the keeper takes no orders at the moment")
         except OSError:
@@ -161,15 +166,12 @@ class KeeperClient:
         match event["event"]:
             case "list":
                 self._pid = event["pid"]
-                self._listed(
-                    [
-                        KeptProcess(
-                            each["name"], each["pool"], each["port"], each["pid"], each["recipe"], each["status"],
-                            each["stopping"],
-                        )
-                        for each in event["processes"]
-                    ]
-                )  # fmt: skip
+                if event["from"] == 0:
+                    self._parts.clear()
+                if event["from"] == len(self._parts):  # else one was lost: the next list is whole again
+                    self._parts += (_kept(each) for each in event["processes"])
+                    if len(self._parts) == event["of"]:
+                        self._listed(list(self._parts))
             case "changed":
                 self._send({"op": "list"})
             case "line":
@@ -194,3 +196,11 @@ class KeeperClient:
         self._fd = None
         self._on_started(-1)
         self._listed([])
+
+
+def _kept(document: dict[str, Any]) -> KeptProcess:
+    name = document["name"]
+    return KeptProcess(
+        name, name.partition("/")[0], document["port"], document["pid"], document["recipe"], document["status"],
+        document["stopping"],
+    )  # fmt: skip

@@ -35,7 +35,6 @@ class KubernetesDriver(Driver):
         self._config = config
         self._pool = pool
         self._access = access or KubernetesAccess(config.kubeconfig)
-        self._fenced = 0  # the token that this one has written
         self._hpa_unknown_said = False
 
     async def current(self, token: int) -> int | None:
@@ -43,7 +42,7 @@ class KubernetesDriver(Driver):
         deployment = await self._deployment()
         if token:
             await self._check_no_hpa()
-            if self._fenced != token:
+            if _written(deployment) != token:  # a new lead, or somebody has replaced the Deployment
                 await self._fence(token)
         replicas = _field(deployment, "spec").get("replicas", 1)
         if not isinstance(replicas, int) or isinstance(replicas, bool):
@@ -87,15 +86,13 @@ class KubernetesDriver(Driver):
             if reply.status == 409:
                 continue
             _check(reply, "writing its annotation")
-            self._fenced = token
             return
         raise DriverError(f"the Deployment was changed by others {TRIES} times while it was being annotated")
 
     def _check_token(self, deployment: dict[str, Any], token: int) -> None:
-        annotations = _field(deployment, "metadata").get("annotations") or {}
-        written = annotations.get(ANNOTATION, "0") if isinstance(annotations, dict) else "0"
-        if isinstance(written, str) and written.isascii() and written.isdigit() and int(written[:20]) > token:
-            raise DriverError(f"another balancer leads since: the Deployment has its token {written[:20]}, ours is {token}")
+        written = _written(deployment)
+        if written > token:
+            raise DriverError(f"another balancer leads since: the Deployment has its token {written}, ours is {token}")
 
     async def _deployment(self) -> dict[str, Any]:
         reply = await self._ask("GET", await self._path())
@@ -151,6 +148,13 @@ class KubernetesDriver(Driver):
         except ClientError as error:
             raise DriverError(f"the API server: {error}") from None
         return reply
+
+
+def _written(deployment: dict[str, Any]) -> int:
+    """The token in its annotation; 0 without one that can be read."""
+    annotations = _field(deployment, "metadata").get("annotations")
+    written = annotations.get(ANNOTATION) if isinstance(annotations, dict) else None
+    return int(written[:20]) if isinstance(written, str) and written.isascii() and written.isdigit() else 0
 
 
 def _check(reply: Reply, what: str) -> Reply:

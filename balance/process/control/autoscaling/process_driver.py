@@ -112,6 +112,8 @@ class ProcessDriver(Driver):
                 self._keeper.forget(self._full(each.name))
             elif (instance := fleet.instances.get(each.name)) is not None:
                 instance.pid, instance.port = each.pid, each.port
+                if instance.phase is Phase.STOPPING and not each.is_stopping and now - instance.since > STOP_SEEN_S:
+                    self._keeper.stop(self._full(each.name), STOP_GRACE_S)  # the order was lost: the socket was full
             else:
                 phase = Phase.STOPPING if each.is_stopping else Phase.SERVING if each.name in served else Phase.STARTING
                 fleet.adopt(Instance(each.name, phase, now, each.port, each.pid, each.recipe))
@@ -215,6 +217,7 @@ class ProcessDriver(Driver):
             self._probing.discard(instance.name)
 
 
+STOP_SEEN_S: Final = SETTLE_S + 3.0  # from an order to stop to the list that has it
 START_SEEN_S: Final = 15.0  # from an order to start to the list that has it
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import ssl
 from typing import Final
 from urllib.parse import urlsplit
@@ -39,7 +40,7 @@ class WebhookDriver(Driver):
 
     async def scale(self, change: Change) -> None:
         body = json.dumps(change.document()).encode()
-        fields = [*self._fields, ("Idempotency-Key", f"{change.pool}-{change.token}-{change.desired}".encode().hex())]
+        fields = [*self._fields, ("Idempotency-Key", secrets.token_hex(16))]  # of all tries of one change
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + self._config.timeout_s
         pause_s, words = FIRST_PAUSE_S, ""
@@ -53,7 +54,7 @@ class WebhookDriver(Driver):
             else:
                 if 200 <= reply.status < 300:
                     return
-                words = f"it answers {reply.status}{_said(reply)}"
+                words = f"it answers {reply.status}{_said(reply, self._config.token)}"
                 if reply.status != 429 and reply.status < 500:
                     break  # the same question gets the same answer
             if loop.time() + pause_s >= ends_at:
@@ -63,8 +64,9 @@ class WebhookDriver(Driver):
         raise DriverError(f"the webhook failed: {words}")
 
 
-def _said(reply: Reply) -> str:
-    """The beginning of the body of an error, printable."""
-    text = reply.body[:200].decode("utf-8", "replace").strip().partition("\n")[0]
+def _said(reply: Reply, token: str) -> str:
+    """The beginning of the body of an error, printable, without the token, which it may quote."""
+    text = reply.body.decode("utf-8", "replace")
+    text = (text.replace(token, "***") if token else text).strip().partition("\n")[0][:200]
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
     return f": {text}" if text else ""

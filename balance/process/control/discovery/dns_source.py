@@ -15,7 +15,7 @@ from typing import Final
 
 from balance.discovery.answer import Answer, SourceFailure
 from balance.discovery.dns.addresses import NOT_YET, Addresses, merged
-from balance.discovery.dns.lookup import Lookup, RecordType, Service, Status
+from balance.discovery.dns.lookup import Lookup, RecordType, Service, Status, canonical
 from balance.discovery.dns.refresh import refresh_pause_s, retry_pause_s
 from balance.discovery.dns.search_list import ResolvConf, names_to_ask, parse_resolv_conf
 from balance.discovery.dns.srv import host_port, part_of, srv_endpoints, targets_of
@@ -137,11 +137,14 @@ class DnsSource(Source):
                 found[target] = result
                 partial += (f"{target}: {words}" for words in result.partial)
                 unasked |= {part_of(target, family) for family in result.unasked}
+        # Before they are multiplied out: a zone could name thousands of targets with thousands of addresses each.
+        by_target = {target: len(each.families) for target, each in found.items()}
+        count = sum(by_target.get(canonical(service.target), 0) for service in services)
+        if count > MAX_ENDPOINTS:
+            return SourceFailure(f"{count} addresses, which is more than the {MAX_ENDPOINTS} that a pool may have")
         endpoints = srv_endpoints(services, found)
         if unasked and not endpoints:
             return SourceFailure(_shortened(partial))
-        if len(endpoints) > MAX_ENDPOINTS:
-            return SourceFailure(f"{len(endpoints)} addresses, which is more than the {MAX_ENDPOINTS} that a pool may have")
         ttl_s = min([lookup.ttl_s, *(each.ttl_s for each in found.values() if each.ttl_s is not None)])
         return Answer(endpoints, ttl_s, tuple(partial[:SHOWN_FAILURES]), frozenset(unasked))
 

@@ -103,20 +103,21 @@ class KubernetesSource(Source):
 
     async def _list(self) -> None:
         """All slices as they are now, page by page."""
-        items: list[Any] = []
         is_paged, token, pages = True, "", 0
+        self._slices.begin()
         while True:
             asked = {"limit": str(PAGE)} if is_paged else {}
             reply = await self._ask(asked | ({"continue": token} if token else {}))
             if reply.status == 410 and token:
-                items, is_paged, token = [], False, ""  # the list has grown too old while it was read: once more, in one piece
+                is_paged, token = False, ""
+                self._slices.begin()  # the list has grown too old while it was read: once more, in one piece
                 continue
             if reply.status != 200:
                 raise _refused(reply.status, reply.body, reply.fields.get("retry-after", ""), "list")
             document = dict_of(read_json(reply.body))
             if text_of(document.get("kind")) != "EndpointSliceList" or not isinstance(document.get("items"), list | None):
                 raise ValueError("its answer is no EndpointSliceList; is there a Kubernetes API server at this address?")
-            items += list_of(document.get("items"))
+            self._slices.add(list_of(document.get("items")))
             metadata = dict_of(document.get("metadata"))
             token, self._version = text_of(metadata.get("continue")), text_of(metadata.get("resourceVersion"))
             pages += 1
@@ -124,7 +125,7 @@ class KubernetesSource(Source):
                 break
             if pages >= MAX_PAGES:
                 raise ValueError(f"its list has more than {MAX_PAGES} pages")
-        self._slices.replace(items)
+        self._slices.commit()
         self._tell()
 
     async def _ask(self, asked: dict[str, str]) -> Reply:

@@ -43,6 +43,17 @@ def test_a_failure_is_tried_again_with_the_same_key() -> None:
     assert len({headers["Idempotency-Key"] for _, _, headers, _ in target.requests}) == 1
 
 
+def test_each_change_has_a_key_of_its_own() -> None:
+    """The same size may be wanted again: a receiver that knows the key would do nothing."""
+    keys = {scale(lambda *asked: (204, b"")).requests[0][2]["Idempotency-Key"] for _ in range(3)}
+    assert len(keys) == 3
+
+
+def test_a_receiver_that_quotes_the_token_tells_it_nobody() -> None:
+    with pytest.raises(DriverError, match=r"answers 400: you said Bearer \*\*\*$"):
+        scale(lambda *asked: (400, b"you said Bearer s3cret"), token="s3cret")
+
+
 def test_a_refusal_is_not() -> None:
     count = []
     with pytest.raises(DriverError, match=r"^the webhook failed: it answers 403: not \?you$"):
