@@ -7,7 +7,7 @@ from drill import FEW_FDS, MOST_GROWTH_KB, Drill, Scraper, document
 from instance_process import Instance
 from steady_load import Load
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.drill, pytest.mark.long, pytest.mark.timeout(180)]
 
 Run = Callable[..., Instance]
 

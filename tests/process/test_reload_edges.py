@@ -15,7 +15,7 @@ from drill import Drill, children_of, document
 from instance_process import Instance, Origin, until
 from steady_load import Load
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.drill, pytest.mark.long, pytest.mark.timeout(120)]
 
 Run = Callable[..., Instance]
 Origins = Callable[..., Origin]

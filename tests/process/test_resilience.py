@@ -15,7 +15,7 @@ import pytest
 from failing_backend import Clients, FailingBackend, wait_for
 from instance_process import Instance, Origin, until
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.drill, pytest.mark.long, pytest.mark.timeout(120)]
 
 Run = Callable[..., Instance]
 Origins = Callable[..., Origin]

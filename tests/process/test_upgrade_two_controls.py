@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from instance_process import Instance, Origin, until
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.drill, pytest.mark.long, pytest.mark.timeout(120)]
 
 Run = Callable[..., Instance]
 Origins = Callable[..., Origin]

@@ -12,6 +12,7 @@ from balance.load import DECAY_S
 from balance.simulation import SCENARIOS, Report, simulate
 from balance.simulation.scenarios import RATE_PER_S
 
+pytestmark = pytest.mark.long
 LATENCY = ("least-response-time", "adaptive")
 LOAD = ("least-connections", "weighted-least-connections", "power-of-two")
 FAIR = 0.1
