@@ -130,7 +130,8 @@ def test_a_rate_is_kept_and_the_time_too(echo: str) -> None:
     """vegeta#244: the run ends when it was to end."""
     began = time.monotonic()
     document = json.loads(balance("latency-test", "-c", "4", "-d", "1s", "--rate", "300", "--json", echo).stdout)
-    assert document["requests"] + document["never_sent"] == pytest.approx(300, abs=3)
+    # Of four connections: what is in flight when the warm-up ends is counted with what follows.
+    assert document["requests"] + document["never_sent"] == pytest.approx(300, abs=4)
     assert 1.0 <= document["elapsed_s"] < 1.5
     assert time.monotonic() - began < 15
 
