@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -73,11 +74,14 @@ class Backends:
 
 
 def answer_with_header(port: int) -> None:
-    """An HTTP reply whose body is the first line that came, without ports."""
+    """An HTTP reply whose body is the first line that came, without ports.
+
+    Who asks whether a proxy listens leaves at once: the proxy then sends its header and resets.
+    """
     with socket.create_server(("127.0.0.1", port)) as server:
         while True:
             connection, _ = server.accept()
-            with connection, connection.makefile("rb") as lines:
+            with contextlib.suppress(ConnectionError), connection, connection.makefile("rb") as lines:
                 words = lines.readline().split()
                 if not words:
                     continue
