@@ -80,4 +80,9 @@ ALERTS: Final[dict[str, AlertWord]] = {
         "the file was refused when it was last read; the last good one is served",
         "`balance-validate FILE`, then `balance reload`",
     ),
+    "BalanceDiscoveryStale": AlertWord(
+        "warning",
+        "a pool's source fails for five minutes, or says that there is nobody and is not believed; the last answer is served",
+        "`balance status --json`, `pools[].discovery`: the last failure in words",
+    ),
 }

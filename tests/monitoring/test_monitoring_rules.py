@@ -18,6 +18,7 @@ CRITICAL = {"BalanceAllBackendsDown", "BalanceDown", "BalanceHighErrorRate", "Ba
 WARNING = {
     "BalanceBackendDown", "BalanceHighLatency", "BalanceHighConnections", "BalanceHighMemoryUsage", "BalanceCircuitBreakerOpen",
     "BalanceHighRetryRate", "BalanceHighEventLoopLag", "BalanceCertificateExpiry", "BalanceConfigReloadFailed",
+    "BalanceDiscoveryStale",
 }  # fmt: skip
 TESTS = sorted((FOLDER / "tests").glob("*.yml"))
 SERVES_ANYWAY = {"validate", "serve"}

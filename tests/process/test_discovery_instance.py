@@ -50,7 +50,7 @@ def test_a_pool_is_what_its_file_says(run: Run, origins: Origins, tmp_path: Path
     assert instance.ask("/ready") == (503, {"status": "not ready", "reasons": ["pool default: discovery has found nobody yet"]})
     status, text = instance.get()
     assert (status, json.loads(text)["why"]) == (503, "no_healthy")
-    assert json.loads(text)["detail"] == "the pool is empty: discovery has found nobody yet"
+    assert json.loads(text)["detail"] == "the pool is empty: nobody has been found or started yet"
     until(lambda: found(instance)["state"] == "failing", "a file that is missing")
     write(file, first.address)
     until(lambda: instance.get() == (200, "first"), "the first backend")

@@ -104,7 +104,12 @@ def _summary(view: View) -> str:
     out = sum(1 for each in backends.values() if isinstance(each, dict) and each.get("out") is True)
     pools = section(view.state, "pools")
     dead = [printable(name) for name, each in pools.items() if isinstance(each, dict) and number(each, "ready") == 0]
-    parts = [f"{len(backends)} backends" + (f", {out} OUT" if out else "") + f" in {len(pools)} pools"]
+    parts = [
+        f"{len(backends)} backends"
+        + (f", {out} OUT" if out else "")
+        + f" in {len(pools)} pool"
+        + ("" if len(pools) == 1 else "s")
+    ]
     if dead:
         parts.append(f"NOBODY READY in {', '.join(dead[:3])}{' ...' if len(dead) > 3 else ''}")
     if view.sort or view.is_reversed:

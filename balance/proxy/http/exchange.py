@@ -365,7 +365,7 @@ class Exchange:
         pool, routing = self.settings.pool, self.routing
         if routing is not None and routing.region and type(pool) is PoolView and pool.keeps_off_ready():
             return f"no backend is ready in region {routing.region} or its fallback; those of other regions may not be used"
-        return "no backend is ready" if pool.backends else "the pool is empty: discovery has found nobody yet"
+        return "no backend is ready" if pool.backends else "the pool is empty: nobody has been found or started yet"
 
     def use(self, lease: Lease, now: float) -> None:
         """Use this lease for a try: send on a parked upstream, or dial."""
