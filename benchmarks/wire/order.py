@@ -2,12 +2,15 @@
 
 import argparse
 import os
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from wire.peers import PEERS, USUAL
 from wire.peers.against import Against
+from wire.peers.balance import Balance
+from wire.peers.installed import installed
 from wire.peers.peer import Peer
 from wire.scenarios import SCENARIOS, Scenario
 
@@ -16,6 +19,7 @@ EXAMPLES = """\
 examples:
   python3 benchmarks/wire --seconds 1 --rounds 1                    a first look, in two minutes
   python3 benchmarks/wire --scenarios http-keepalive --rounds 9     one row, well
+  python3 benchmarks/wire --installed compiled=../compiled/bin/python
   python3 benchmarks/wire --against 'env -C ../before .venv/bin/python -m balance serve --config {config}'
 """
 
@@ -51,6 +55,13 @@ def some_of(allowed: Iterable[str]) -> Callable[[str], list[str]]:
     return chosen
 
 
+def name_and_python(text: str) -> tuple[str, str]:
+    name, _, python = text.partition("=")
+    if not name.isidentifier() or name in PEERS or shutil.which(python) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a new name and an interpreter, as in compiled=.venv/bin/python")
+    return name, python
+
+
 def two_cores(text: str) -> tuple[int, int]:
     usable = sorted(os.sched_getaffinity(0))
     words = text.split(",")
@@ -73,6 +84,14 @@ def read(arguments: list[str] | None = None) -> Order:
     add("--seconds", type=positive, default=5, help="of load per peer and round (5)")
     add("--cores", type=two_cores, help="core of the proxy, core of the load and the origin (the first two)")
     add("--against", metavar="COMMAND", help="one more proxy; {config} {port} {admin} {origin} {mode} are filled in")
+    add(
+        "--installed",
+        type=name_and_python,
+        action="append",
+        default=[],
+        metavar="NAME=PYTHON",
+        help="beside each Balance the one that is installed for this interpreter",
+    )
     add("--json", type=Path, metavar="FILE", help="every sample, for machines")
     add("--write", action="store_true", help="replace the wire section of benchmarks/RESULTS.md, and results.json")
     given = parser.parse_args(arguments)
@@ -80,6 +99,8 @@ def read(arguments: list[str] | None = None) -> Order:
     if len(usable) < 2:
         parser.error(f"one core ({usable}) is not enough: the load would take its time from the proxy")
     peers = [PEERS[name] for name in given.peers]
+    ours = [peer for peer in peers if isinstance(peer, Balance)]
+    peers += [installed(name, python, peer) for name, python in given.installed for peer in ours]
     if given.against is not None:
         peers.append(Against(given.against))
     proxy_core, load_core = given.cores or (usable[0], usable[1])

@@ -9,7 +9,7 @@ from wire.running_peers import Remarks
 from wire.scenarios import SCENARIOS, Question
 
 BEGIN, END = "<!-- wire:begin -->", "<!-- wire:end -->"
-SUBJECTS = ("balance", "against")  # who the targets are for
+SUBJECTS = ("balance", "compiled", "against")  # who the targets are for
 
 CPU_NOTE = (
     "CPU µs per request: user and system time of the proxy's whole process tree, median over the rounds (min–max). "

@@ -150,6 +150,19 @@ def test_a_foreign_command_gets_its_ports_and_a_configuration(tmp_path: Path) ->
     assert 'listen: "127.0.0.1:81"' in Path(command[8]).read_text()
 
 
+def test_an_installed_balance_is_not_the_one_of_the_tree(tmp_path: Path) -> None:
+    given = order.read(["--peers", "nginx,balance,balance-stages", "--installed", f"compiled={sys.executable}"])
+    assert [peer.name for peer in given.peers] == ["nginx", "balance", "balance-stages", "compiled", "compiled-stages"]
+    site = Site(tmp_path, Mode.HTTP, 1, 2, 3, 1024)
+    tree, other = given.peers[1].command(site), given.peers[3].command(site)
+    assert other[:5] == ["env", "-u", "PYTHONPATH", sys.executable, "-P"]
+    assert tree[0] != "env"
+    assert tree[-4:-1] == other[-4:-1] == ["balance", "serve", "--config"]
+    assert "routes:" in Path(given.peers[4].command(site)[-1]).read_text()
+    with pytest.raises(SystemExit):
+        order.read(["--installed", "balance=python3"])
+
+
 def test_with_everything_on_the_configuration_has_it_and_the_clients_have_a_session(tmp_path: Path) -> None:
     files = [Site(tmp_path, Mode.HTTP, 81, 82, 83, 1024, on).write(f"{on}.yaml", "") for on in (False, True)]
     for file, on in zip(files, (False, True), strict=True):

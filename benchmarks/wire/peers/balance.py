@@ -73,6 +73,7 @@ def config_text(site: Site) -> str:
 
 class Balance:
     name = "balance"
+    python = ""  # an interpreter for which Balance is installed, instead of this tree and its environment
 
     def missing(self, mode: Mode) -> str | None:
         return None
@@ -83,9 +84,9 @@ class Balance:
             "import platform, importlib.metadata as m, balance; "
             "print(balance.__version__, '(Python', platform.python_version() + ', uvloop', m.version('uvloop') + ')')"
         )
-        said = subprocess.run([interpreter(), "-c", ask], capture_output=True, text=True, cwd=REPOSITORY, check=False)
+        said = subprocess.run([*self._interpreter(), "-c", ask], capture_output=True, text=True, cwd=REPOSITORY, check=False)
         name = said.stdout.strip() or "cannot be imported"
-        if shutil.which("git") is None:
+        if self.python or shutil.which("git") is None:
             return name
         git = ["git", "describe", "--always", "--dirty"]
         commit = subprocess.run(git, capture_output=True, text=True, cwd=REPOSITORY, check=False).stdout.strip()
@@ -97,4 +98,8 @@ class Balance:
 
     def command(self, site: Site) -> list[str]:
         path = site.write(f"{self.name}.yaml", self.text(site))
-        return [interpreter(), "-m", "balance", "serve", "--config", str(path)]
+        return [*self._interpreter(), "-m", "balance", "serve", "--config", str(path)]
+
+    def _interpreter(self) -> list[str]:
+        # -P and no PYTHONPATH: this tree, where the harness runs, would be imported before what is installed.
+        return ["env", "-u", "PYTHONPATH", self.python, "-P"] if self.python else [interpreter()]
