@@ -19,7 +19,8 @@ from wire.facts import facts
 from wire.idle import Weight, weigh
 from wire.order import Order, read
 from wire.origin import Origin
-from wire.report import page, placed
+from wire.pictures import pictures
+from wire.report import PICTURES, page, placed
 from wire.rounds import Sample, play
 from wire.running_peers import Remarks, Stage, running_peers
 from wire.scenarios import Question, Scenario
@@ -115,4 +116,7 @@ def _keep(order: Order, findings: Findings, about: list[str], remarks: Remarks, 
         results = BENCHMARKS / "RESULTS.md"
         results.write_text(placed(text, results.read_text() if results.exists() else "# Results\n"))
         (BENCHMARKS / "results.json").write_text(written)
+        (BENCHMARKS / PICTURES).mkdir(exist_ok=True)
+        for name, picture in pictures(findings).items():
+            (BENCHMARKS / PICTURES / name).write_text(picture)
     return 0 if clean else 1

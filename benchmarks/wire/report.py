@@ -5,9 +5,11 @@ from statistics import median
 from wire.compare import TARGETS, Findings, added, cost, p50, problems_of, ratio
 from wire.idle import Weight
 from wire.origin import MB
+from wire.pictures import pictures
 from wire.running_peers import Remarks
 from wire.scenarios import SCENARIOS, Question
 
+PICTURES = "pictures"  # the folder beside the page
 BEGIN, END = "<!-- wire:begin -->", "<!-- wire:end -->"
 SUBJECTS = ("balance", "compiled", "against")  # who the targets are for
 
@@ -131,14 +133,16 @@ def page(findings: Findings, facts: list[str], remarks: Remarks) -> str:
         parts.append("\n".join(["**NOT A CLEAN RUN**", "", *(f"- {line}" for line in loud)]))
     if noise:
         parts.append(f"{len(noise)} samples were taken on a core that others used as well; the worst: {_worst(findings)}.")
-    for title, body, note in (
-        ("Targets", targets_table(findings), ""),
-        ("CPU", cpu_table(findings, of[Question.CPU]), CPU_NOTE),
-        ("Latency", latency_table(findings, of[Question.LATENCY]), ""),
-        ("Memory", memory_table(findings.weights), MEMORY_NOTE),
+    drawn = pictures(findings)
+    for title, body, note, picture in (
+        ("Targets", targets_table(findings), "", ""),
+        ("CPU", cpu_table(findings, of[Question.CPU]), CPU_NOTE, "cpu.svg"),
+        ("Latency", latency_table(findings, of[Question.LATENCY]), "", "latency.svg"),
+        ("Memory", memory_table(findings.weights), MEMORY_NOTE, "memory.svg"),
     ):
         if body:
-            parts.append("\n\n".join(filter(None, (f"### {title}", note, body))))
+            shown = f"![{title}]({PICTURES}/{picture})" if picture in drawn else ""
+            parts.append("\n\n".join(filter(None, (f"### {title}", note, shown, body))))
     return "\n\n".join(parts) + "\n"
 
 

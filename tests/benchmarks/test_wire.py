@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -15,6 +16,7 @@ from wire.peers.against import Against
 from wire.peers.balance import config_text
 from wire.peers.nginx import stream_module
 from wire.peers.peer import Mode, Site
+from wire.pictures import pictures
 from wire.rounds import Sample
 from wire.running_peers import Remarks
 from wire.scenarios import SCENARIOS, TCP_REQUEST_BYTES, Scenario, request_head
@@ -221,6 +223,24 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
         report.targets_table(findings),
     ):
         assert len({line.count("|") for line in text.splitlines()}) == 1
+
+
+def test_pictures_have_a_bar_for_each_proxy_and_the_greatest_loss_first() -> None:
+    costs = {
+        "http-keepalive": {"nginx": 10, "haproxy": 20, "balance": 15},
+        "tcp-1k": {"nginx": 10, "haproxy": 8, "balance": 20},
+    }
+    samples = [sample(peer, us, 0, row) for row, by_peer in costs.items() for peer, us in by_peer.items()]
+    drawn = pictures(compare.Findings((*samples, sample("balance", 30, 0, "http-64k")), ()))
+    assert list(drawn) == ["cpu.svg"]  # nothing was measured for the others
+    texts = [element.text for element in ElementTree.fromstring(drawn["cpu.svg"]).iter("{http://www.w3.org/2000/svg}text")]
+    assert texts[4:] == ["tcp-1k", "1.25", "1.00", "2.50", "http-keepalive", "1.00", "2.00", "1.50"]
+
+
+def test_a_proxy_that_failed_is_in_no_picture() -> None:
+    failed = sample("balance", 15, problems=("2 replies were not 2xx or 3xx",))
+    drawn = pictures(compare.Findings((sample("nginx", 10), sample("haproxy", 20), failed), ()))
+    assert ">balance<" not in drawn["cpu.svg"]
 
 
 def test_a_new_section_replaces_the_old_one_and_nothing_else() -> None:
