@@ -35,6 +35,7 @@ from balance.proxy.tls.handshake import MIN_HANDSHAKE_S, SHUTDOWN_S, Handshake
 from balance.proxy.tls.hello_step import HelloStep, SniStep
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
+from balance.runtime.holder import Holder
 from balance.runtime.snapshot import Listener
 from balance.tls.contexts import ListenerTls
 
@@ -139,10 +140,9 @@ class Acceptor:
         self._header_step: ProxyHeaderStep | None = None  # where connections begin with a PROXY header
         self._use_steps()
         self._place = clients  # where the connection is counted whose transport is being made
-        self._settings: ListenerSettings | None = None
-        self._settings_in_use: weakref.WeakSet[ListenerSettings] = (
-            weakref.WeakSet()
-        )  # those that its connections may have, the newest included
+        self._settings: Holder[ListenerSettings] | None = None
+        # Those that its connections may have, the newest included.
+        self._settings_in_use: weakref.WeakSet[Holder[ListenerSettings]] = weakref.WeakSet()
         self.lead_to(listener, clients, tls)
 
     def open(self) -> None:
@@ -172,18 +172,20 @@ class Acceptor:
         self._guard = self._guard_now()
         self._settings = None
         if listener.mode is Mode.HTTP:
-            self._settings = ListenerSettings(self._worker, listener, self._port)
-            self._settings.is_closing = self._worker.is_draining or clients.is_crowded
-            self._settings.judge(self._access)
+            made = ListenerSettings(self._worker, listener, self._port)
+            made.is_closing = self._worker.is_draining or clients.is_crowded
+            made.judge(self._access)
+            self._settings = Holder(made)
             self._worker.settings_in_use.add(self._settings)
-        for settings in list(self._settings_in_use):
+        for holder in list(self._settings_in_use):
             # All refer to the newest, so that an old connection does not keep every snapshot since.
-            is_spoken = self._settings is not None and self._settings.scheme == settings.scheme  # else TLS came or went
+            settings = holder.held
+            is_spoken = self._settings is not None and self._settings.held.scheme == settings.scheme  # else TLS came or went
             is_spoken &= not are_judged_anew
             settings.successor = self._settings if is_spoken else None
             settings.is_closing |= not is_spoken  # TCP mode now: HTTP connections end with their request
         if are_judged_anew:
-            self._worker.close_idle_of(self._settings_in_use)
+            self._worker.close_idle_of([holder.held for holder in self._settings_in_use])
         if self._settings is not None:
             self._settings_in_use.add(self._settings)
 
@@ -192,8 +194,8 @@ class Acceptor:
         is_judging = self._access is not None
         self._access = self._access_now()
         if self._access is not None or is_judging:
-            for settings in self._settings_in_use:
-                settings.judge(self._access)
+            for holder in self._settings_in_use:
+                holder.held.judge(self._access)
 
     def _access_now(self) -> ListenerAccess | None:
         worker, listener = self._worker, self._listener
@@ -214,7 +216,7 @@ class Acceptor:
     def crowd(self, is_crowded: bool) -> None:
         """While other clients wait for room, each reply closes its client's connection."""
         if self._settings is not None:
-            self._settings.is_closing = is_crowded or self._is_closed or self._worker.is_draining
+            self._settings.held.is_closing = is_crowded or self._is_closed or self._worker.is_draining
 
     def close(self) -> None:
         """Accept what is in the backlog, if there is room, then stop. Connections end after their request or session."""
@@ -229,8 +231,8 @@ class Acceptor:
         self.clients.acceptors.discard(self)
         self._worker.loop.remove_reader(self.sock)
         self.sock.close()
-        for settings in self._settings_in_use:
-            settings.is_closing = True
+        for holder in self._settings_in_use:
+            holder.held.is_closing = True
 
     # --- the queue ------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from balance.proxy.worker_context import WorkerContext
 from balance.retry.decision import RetryPolicy
 from balance.runtime.backend import Backend
 from balance.runtime.counters import NO_ROUTE
+from balance.runtime.holder import Holder
 from balance.runtime.max_connections import UNLIMITED
 from balance.runtime.pool import Pool
 from balance.runtime.pool_view import view_by
@@ -29,7 +30,50 @@ from balance.runtime.routes import Route
 from balance.runtime.snapshot import Listener
 
 # What the settings of a route have none of: only the listener's are asked. Each would lead back to where it is held.
-_LISTENER_ONLY: Final = frozenset(("__weakref__", "_regional", "_routed", "routed", "sole_hosts", "successor"))
+_LISTENER_ONLY: Final = ("_regional", "_routed", "routed", "sole_hosts", "successor")
+# What the settings of a route have from the listener's, where the route has none of its own.
+_COPIED: Final = (
+    "_view",
+    "body_rate",
+    "body_rate_grace_s",
+    "buffering",
+    "connect_s",
+    "cookie",
+    "forwarded",
+    "host_names",
+    "is_closing",
+    "keepalive_s",
+    "listener",
+    "max_idle",
+    "max_requests",
+    "pages",
+    "plain_views",
+    "pool",
+    "port",
+    "read_s",
+    "reader",
+    "replies",
+    "reply_s",
+    "request_id",
+    "request_s",
+    "retrying",
+    "route",
+    "route_block",
+    "route_hit_at",
+    "router",
+    "scheme",
+    "sends_backend",
+    "sends_only_id",
+    "sends_request_id",
+    "series",
+    "staged",
+    "timeouts",
+    "tracer",
+    "trusted",
+    "via",
+    "views",
+    "worker",
+)
 
 MAX_HOSTS: Final = 1024  # spellings of hosts that are remembered; clients may make up any number
 
@@ -37,53 +81,7 @@ MAX_HOSTS: Final = 1024  # spellings of hosts that are remembered; clients may m
 class ListenerSettings:
     """Shared by all connections of a listener in one worker."""
 
-    __slots__ = (
-        "__weakref__",
-        "_regional",
-        "_routed",
-        "body_rate",
-        "body_rate_grace_s",
-        "buffering",
-        "connect_s",
-        "cookie",
-        "forwarded",
-        "host_names",
-        "is_closing",
-        "keepalive_s",
-        "listener",
-        "max_idle",
-        "max_requests",
-        "pages",
-        "plain_views",
-        "pool",
-        "port",
-        "read_s",
-        "reader",
-        "replies",
-        "reply_s",
-        "request_id",
-        "request_s",
-        "retrying",
-        "route",
-        "route_block",
-        "route_hit_at",
-        "routed",
-        "router",
-        "scheme",
-        "sends_backend",
-        "sends_only_id",
-        "sends_request_id",
-        "series",
-        "sole_hosts",
-        "staged",
-        "successor",
-        "timeouts",
-        "tracer",
-        "trusted",
-        "via",
-        "views",
-        "worker",
-    )  # fmt: skip
+    __slots__ = (*_LISTENER_ONLY, *_COPIED)
 
     def __init__(self, worker: WorkerContext, listener: Listener, port: int) -> None:
         """`port` is the listening port, for X-Forwarded-Port; 0 for a Unix socket."""
@@ -91,7 +89,7 @@ class ListenerSettings:
         self.worker = worker
         self.tracer = worker.tracer  # None: no traces
         self.listener = listener
-        self.successor: ListenerSettings | None = None  # the newest, after a reload
+        self.successor: Holder[ListenerSettings] | None = None  # the newest, after a reload
         self.is_closing = False  # closed, draining or crowded: every reply has `Connection: close`
         self.router = listener.router
         self.route = ""
@@ -107,6 +105,7 @@ class ListenerSettings:
         self._regional: dict[tuple[Route, str, str], ListenerSettings] = {}  # those of routes that go by regions
         self.port = port
         self.scheme = "https" if listener.has_tls else "http"
+        self._view: Holder[Pool] | None = None  # of `pool`, where that is a view
         self._use(listener.pool, listener.timeouts, listener.cookie, listener.retrying, http.buffering)
         self.reader = RequestReader(http)
         self.replies = worker.tolerant_reader if http.strictness == "tolerant" else worker.response_reader
@@ -183,7 +182,9 @@ class ListenerSettings:
         target = route.targets.get(pool)
         if target is not None:
             own = target.algorithm
-            seen = target.pool if own is None else view_by(target.pool, *own, self.worker.rand)
+            view = None if own is None else view_by(target.pool, own[0], own[1], self.worker.rand)
+            routed._view = view
+            seen = target.pool if view is None else view.held
             routed._use(seen, target.timeouts, target.cookie, target.retrying, target.buffering)
         self._routed[route, pool] = routed
         if pool == route.config.pool:
@@ -201,18 +202,18 @@ class ListenerSettings:
             return known
         routed = self.for_route(route, pool)
         target = route.targets.get(pool)
-        seen = None if target is None else choice.view(target.pool, region, target.algorithm, self.worker.rand)
-        if target is not None and seen is not None:
+        view = None if target is None else choice.view(target.pool, region, target.algorithm, self.worker.rand)
+        if target is not None and view is not None:
             routed = routed._copy()
-            routed._use(seen, target.timeouts, target.cookie, target.retrying, target.buffering)
+            routed._view = view
+            routed._use(view.held, target.timeouts, target.cookie, target.retrying, target.buffering)
         self._regional[route, pool, region] = routed
         return routed
 
     def _copy(self) -> ListenerSettings:
         made = ListenerSettings.__new__(ListenerSettings)
-        for name in self.__slots__:
-            if name not in _LISTENER_ONLY:
-                setattr(made, name, getattr(self, name))
+        for name in _COPIED:
+            setattr(made, name, getattr(self, name))
         return made
 
     def own_lines(self, request_id: bytes, backend: Backend | None) -> bytes:

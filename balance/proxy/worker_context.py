@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from random import random
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 
 from balance.access_lists.client_counts import ClientCounts
 from balance.access_lists.shared_blocks import SharedBlocks
@@ -28,6 +28,7 @@ from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.counters import Row
 from balance.runtime.health_gate import Shared
+from balance.runtime.holder import Holder
 
 MAX_WARNED_OF = 4096  # backends; a bound, as backends come and go
 
@@ -148,7 +149,7 @@ class WorkerContext:
         self.connections: set[Drainable] = set()
         self.authorizers: dict[str, HasIdle] = {}  # by pool, see authorizing.authorizer
         self.copy_queues: dict[str, HasIdle] = {}  # by mirror, see mirroring.copy_queue
-        self.settings_in_use: weakref.WeakSet[Closable] = weakref.WeakSet()
+        self.settings_in_use: weakref.WeakSet[Holder[Any]] = weakref.WeakSet()  # each holds a Closable
         self.is_draining = False
         self.rand: Callable[[], float] = random
         self.jobs = JobThreads(loop)  # what takes long and needs no loop: hashes of passwords
@@ -171,8 +172,8 @@ class WorkerContext:
         self.is_draining = True
         for owner in (*self.copy_queues.values(), *self.authorizers.values()):
             owner.close_idle()
-        for settings in self.settings_in_use:
-            settings.is_closing = True
+        for holder in self.settings_in_use:
+            holder.held.is_closing = True
 
     def tls_refused(self, kind: str, message: str) -> None:
         """Log a TLS connection that failed, throttled for each kind of reason: so a scan hides no expired certificate."""

@@ -7,7 +7,7 @@ know each other: acquire() consults them in their order of precedence.
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Sequence
-from typing import Final, Protocol
+from typing import Final
 from weakref import WeakValueDictionary
 
 from balance.balancing import NO_BACKEND, Needs, Policy
@@ -19,6 +19,7 @@ from balance.model import Why
 from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.backups import Backups
+from balance.runtime.holder import Holder
 from balance.runtime.lease import Lease, LeaseTerms
 from balance.runtime.pool_health import PoolHealth
 from balance.runtime.pool_limits import PoolLimits
@@ -27,16 +28,6 @@ from balance.runtime.sessions.affinity import Affinity, LookupExtractor, keeps
 from balance.runtime.sessions.session_lookup import SessionLookup
 
 _SOURCE_IP: Final = HashKey()
-
-
-class Follower(Protocol):
-    """Another way to choose among the pool's backends, see PoolView."""
-
-    def follow(self) -> None:
-        """The ready set has changed."""
-
-    def record(self, terms: LeaseTerms) -> None:
-        """From now on leases record this."""
 
 
 class Pool:
@@ -76,7 +67,7 @@ class Pool:
         self.affinity = affinity
         self.backups = backups
         self.row = row
-        self.views: WeakValueDictionary[Hashable, Follower] = WeakValueDictionary()  # those that requests use now
+        self.views: WeakValueDictionary[Hashable, Holder[Pool]] = WeakValueDictionary()  # those that requests use now
         policy_key_of = key_extractor(hash_key) if Needs.KEY in policy.needs else None
         self.key_of: LookupExtractor | None = policy_key_of
         if affinity is not None:
@@ -224,7 +215,7 @@ class Pool:
                 backend.gate = backend.slow_start = None
         self.choose_from(self.backends)
         for view in self.views.values():
-            view.follow()
+            view.held.follow()
         if self.limits is not None:
             self.limits.wake()
 
@@ -245,8 +236,14 @@ class Pool:
             self.needs |= needs
             self._terms = LeaseTerms(self.row, self.needs, is_evidence=self.health is not None)
             for view in self.views.values():
-                view.record(self._terms)
+                view.held.record(self._terms)
         return self._terms
+
+    def follow(self) -> None:
+        """Of a view: its pool's ready set has changed."""
+
+    def record(self, terms: LeaseTerms) -> None:
+        """Of a view: from now on leases record this."""
 
     def set_ready(self, backend: Backend, is_ready: bool) -> bool:
         """Put a backend into the ready set or take it out. True when it was not so before."""

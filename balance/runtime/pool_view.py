@@ -1,7 +1,8 @@
 """A pool as some of its requests see it: with another algorithm, or with only some of its backends.
 
 Backends, leases, health, limits, the queue and sessions are the pool's own; only the choice differs. A view is made on the
-worker's loop when it is first needed, follows every change of the pool's ready set, and goes when nobody uses it any more.
+worker's loop when it is first needed, follows every change of the pool's ready set, and goes when nobody has its holder any
+more.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from balance.balancing import POLICIES, Policy
 from balance.config.model import HashKey
 from balance.runtime.backend import Backend
 from balance.runtime.backups import Backups
+from balance.runtime.holder import Holder
 from balance.runtime.lease import LeaseTerms
 from balance.runtime.pool import Pool
 
@@ -19,7 +21,7 @@ from balance.runtime.pool import Pool
 class PoolView(Pool):
     """Use it in place of its pool. The pool rebuilds it; it does not change readiness itself."""
 
-    __slots__ = ("__weakref__", "_members")
+    __slots__ = ("_members",)
 
     def __init__(
         self,
@@ -71,15 +73,15 @@ class PoolView(Pool):
         self._terms = terms
 
 
-def view_of(pool: Pool, key: Hashable, make: Callable[[Pool], PoolView]) -> PoolView:
+def view_of(pool: Pool, key: Hashable, make: Callable[[Pool], PoolView]) -> Holder[Pool]:
     """The pool's view of this key, which says all that sets it apart from others; made if nobody uses it now."""
-    view = pool.views.get(key)
-    if not isinstance(view, PoolView):
-        view = pool.views[key] = make(pool)
-    return view
+    holder = pool.views.get(key)
+    if holder is None:
+        holder = pool.views[key] = Holder(make(pool))
+    return holder
 
 
-def view_by(pool: Pool, algorithm: str, hash_key: HashKey, rand: Callable[[], float]) -> PoolView:
+def view_by(pool: Pool, algorithm: str, hash_key: HashKey, rand: Callable[[], float]) -> Holder[Pool]:
     """The pool by another algorithm or key, for routes that have their own."""
     policy = POLICIES[algorithm]
 

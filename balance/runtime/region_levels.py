@@ -17,6 +17,7 @@ from balance.config.route_model import Regions
 from balance.load import Load
 from balance.routing.regions import ANY_OTHER, UNKNOWN, level_shares, levels_of, named_regions
 from balance.runtime.backend import Backend
+from balance.runtime.holder import Holder
 from balance.runtime.pool import Pool
 from balance.runtime.pool_view import PoolView, view_of
 
@@ -98,7 +99,7 @@ class RegionChoice:
         """The region, or `*` for all those that nobody has named: a client can't make up a view of a pool for each request."""
         return region if region in self._names else ANY_OTHER
 
-    def view(self, pool: Pool, region: str, own: tuple[str, HashKey] | None, rand: Callable[[], float]) -> Pool | None:
+    def view(self, pool: Pool, region: str, own: tuple[str, HashKey] | None, rand: Callable[[], float]) -> Holder[Pool] | None:
         """The pool as requests of the region see it; None where none of its backends has a region.
 
         `own` are the algorithm and the key of the route, None for the pool's.

@@ -19,6 +19,7 @@ from balance.proxy.tcp.session import Downstream
 from balance.proxy.tracing.tracer import Tracer
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
+from balance.runtime.holder import Holder
 from balance.runtime.snapshot import backend_slots, build
 from balance.tracing.http_spans import FinishedRequest, encode
 from scripted.bytes_sent import SECRET
@@ -104,7 +105,7 @@ class Site:
 
     def client(self, settings: ListenerSettings) -> tuple[HttpClient, Nowhere]:
         """A client's new connection."""
-        client = HttpClient(settings)
+        client = HttpClient(Holder(settings))
         return client, connected(client)
 
     def tcp_client(self) -> Downstream:

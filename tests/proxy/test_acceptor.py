@@ -74,7 +74,7 @@ async def test_a_reload_that_changes_nothing_of_a_listener_changes_no_entry(stag
     await stage.reload(stage.snapshot.config)
     assert acceptor._settings is before
     assert before is not None
-    assert before.successor is None
+    assert before.held.successor is None
 
 
 async def test_a_connection_goes_over_with_its_next_request_and_who_comes_in_begins_with_it(stage: Stage) -> None:
@@ -96,7 +96,7 @@ async def test_over_many_reloads_a_connection_goes_over_to_the_last_one(stage: S
         await stage.reload(listening(stage, http=HttpConfig(error_pages=((400, f"page {number}"),))))
     (acceptor,) = stage.listener_server._acceptors.values()
     # None of those in between is kept for a connection that came before them.
-    assert [settings for settings in acceptor._settings_in_use if settings.successor not in (None, acceptor._settings)] == []
+    assert [each for each in acceptor._settings_in_use if each.held.successor not in (None, acceptor._settings)] == []
     assert len(acceptor._settings_in_use) == 2
     assert await pages(client) == b"page 4"
 
@@ -268,7 +268,7 @@ async def test_a_listener_that_is_retried_for_is_so_from_the_next_request_on(sta
     (listener,) = stage.snapshot.listeners
     (acceptor,) = stage.listener_server._acceptors.values()
     assert acceptor._settings is not None
-    assert acceptor._settings.retrying is listener.retrying is not None
+    assert acceptor._settings.held.retrying is listener.retrying is not None
 
 
 @pytest.mark.parametrize("count", [1, 20])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import random
 from collections import Counter
 
@@ -14,6 +13,7 @@ from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.backups import Backups
 from balance.runtime.counters import Row
+from balance.runtime.holder import Holder
 from balance.runtime.pool import Pool
 from balance.runtime.pool_view import PoolView, view_by, view_of
 
@@ -27,7 +27,7 @@ def pool(weights: tuple[int, ...] = (1, 1, 1)) -> Pool:
     return Pool("web", backends, "round-robin", POLICIES["round-robin"](random.Random(1).random), row)
 
 
-def weighted(of: Pool, members: list[Backend] | None = None) -> PoolView:
+def weighted(of: Pool, members: list[Backend] | None = None) -> Holder[Pool]:
     policy = POLICIES["weighted-round-robin"](random.Random(1).random)
     return view_of(of, ("weighted", members and len(members)),
                    lambda pool: PoolView(pool, "weighted-round-robin", policy, HashKey(), members=members))  # fmt: skip
@@ -45,14 +45,15 @@ def shares(of: Pool, count: int = 60) -> Counter[str]:
 
 def test_it_chooses_by_its_own_algorithm_and_the_pool_by_the_pools() -> None:
     web = pool((3, 2, 1))
-    view = weighted(web)
+    view = weighted(web).held
     assert shares(view) == {"b1": 30, "b2": 20, "b3": 10}
     assert shares(web) == {"b1": 20, "b2": 20, "b3": 20}
 
 
 def test_it_follows_the_ready_set_and_leases_are_the_pools() -> None:
     web = pool()
-    view = weighted(web)
+    holder = weighted(web)
+    view = holder.held
     web.set_ready(web.backends[0], False)
     assert shares(view) == {"b2": 30, "b3": 30}
     assert view.ready == web.ready
@@ -64,7 +65,8 @@ def test_it_follows_the_ready_set_and_leases_are_the_pools() -> None:
 
 def test_it_may_choose_among_some_only() -> None:
     web = pool()
-    view = weighted(web, [web.backends[0], web.backends[2]])
+    holder = weighted(web, [web.backends[0], web.backends[2]])
+    view = holder.held
     assert shares(view) == {"b1": 30, "b3": 30}
     web.set_ready(web.backends[0], False)
     assert shares(view) == {"b3": 60}
@@ -74,10 +76,9 @@ def test_it_may_choose_among_some_only() -> None:
 
 def test_it_is_shared_while_it_is_in_use_and_goes_afterwards() -> None:
     web = pool()
-    view = weighted(web)
-    assert weighted(web) is view
-    del view
-    gc.collect()
+    holder = weighted(web)
+    assert weighted(web) is holder
+    del holder
     assert not list(web.views.values())
 
 
@@ -90,7 +91,7 @@ def test_leases_record_what_the_policies_of_all_views_need() -> None:
     view = view_by(web, LATENCY, HashKey(), random.Random(1).random)
     other = view_by(web, "random", HashKey(), random.Random(1).random)
     assert Needs.LATENCY in web.needs
-    for of in (web, view, other):
+    for of in (web, view.held, other.held):
         lease = of.acquire(b"", 0.0)
         assert lease is not None
         backend = lease.backend
@@ -109,9 +110,10 @@ def test_a_view_by_another_algorithm_has_backups_and_finds_its_key() -> None:
     rand = random.Random(1).random
     web = Pool("web", backends, "round-robin", POLICIES["round-robin"](rand), row,
                backups=Backups(backends[1:], POLICIES["round-robin"](rand)))  # fmt: skip
-    view = view_by(web, "consistent-hash", HashKey("header", "x-user"), rand)
-    assert view is view_by(web, "consistent-hash", HashKey("header", "x-user"), rand)
-    assert view is not view_by(web, "consistent-hash", HashKey("header", "x-other"), rand)
+    holder = view_by(web, "consistent-hash", HashKey("header", "x-user"), rand)
+    assert holder is view_by(web, "consistent-hash", HashKey("header", "x-user"), rand)
+    view = holder.held
+    assert holder is not view_by(web, "consistent-hash", HashKey("header", "x-other"), rand)
     fields = RequestFields()
     fields.forward = b"X-User: anna\r\n"
     assert view.key_of is not None

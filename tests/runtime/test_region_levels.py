@@ -27,12 +27,14 @@ from balance.model import Address, Mode, Outcome
 from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.counters import Row
+from balance.runtime.holder import Holder
 from balance.runtime.pool import Pool
 from balance.runtime.region_levels import RegionChoice
 from balance.runtime.sessions.session_lookup import SessionLookup
 from balance.runtime.snapshot import backend_slots, build
 
 QUIET: dict[str, Any] = {"health_check": HealthCheck(passive=PassiveChecks(enabled=False))}
+HELD: list[Holder[Pool]] = []  # views are followed up as long as somebody has their holders
 EU_US_ASIA = Regions(fallback=(("eu", ("us", "asia")), ("*", ("us",))))
 
 
@@ -62,9 +64,10 @@ def pool_of(*names: str, algorithm: str = "round-robin", limits: int = 0, **more
 
 def seen(pool: Pool, region: str, regions: Regions = EU_US_ASIA, seed: int = 3) -> Pool:
     choice = RegionChoice(regions, {backend.region for backend in pool.backends})
-    view = choice.view(pool, choice.name(region), None, random.Random(seed).random)
-    assert view is not None
-    return view
+    holder = choice.view(pool, choice.name(region), None, random.Random(seed).random)
+    assert holder is not None
+    HELD.append(holder)
+    return holder.held
 
 
 def backend(pool: Pool, name: str) -> Backend:
@@ -212,7 +215,8 @@ def test_regions_that_nobody_names_share_one_view() -> None:
         "*",
         "*",
     ]
-    assert choice.view(web, "*", None, random.random) is choice.view(web, "*", None, random.random)
+    holder = choice.view(web, "*", None, random.random)
+    assert holder is not None and holder is choice.view(web, "*", None, random.random)
 
 
 def test_a_pool_without_regions_is_used_as_it_is() -> None:

@@ -31,6 +31,7 @@ from balance.proxy.net.timer_wheel import NEVER, Timed
 from balance.proxy.tls.verified_client import VerifiedClient
 from balance.proxy_protocol.header_writer import header
 from balance.runtime import counters
+from balance.runtime.holder import Holder
 from balance.runtime.lease import Lease
 
 MAX_WAITING: Final = 64 * 1024  # bytes of pipelined requests above which reading is paused
@@ -78,7 +79,7 @@ GONE: Final = ClientState.GONE
 class HttpClient(Timed):
     """One client connection in HTTP mode."""
 
-    __slots__ = ("_address", "_buffer", "_exchange", "_paused_for", "_state", "_total_at", "_unsent", "after_host",
+    __slots__ = ("_address", "_buffer", "_exchange", "_holder", "_paused_for", "_state", "_total_at", "_unsent", "after_host",
                  "before_host", "clients", "connection_auth", "is_judged", "is_trace_trusted", "is_trusted",
                  "is_write_paused", "peer", "settings", "transport", "verified", "writer")  # fmt: skip
 
@@ -86,10 +87,11 @@ class HttpClient(Timed):
     writer: ReplyWriter  # set by connection_made()
     is_trace_trusted: bool  # set while tracing is on: the traces of this peer are gone on with
 
-    def __init__(self, settings: ListenerSettings, clients: Clients | None = None, address: Any = None) -> None:
-        """`clients` counts this connection until it ends. `address` is its peer address; None: the transport's."""
+    def __init__(self, holder: Holder[ListenerSettings], clients: Clients | None = None, address: Any = None) -> None:
+        """`holder` has its settings. `clients` counts it until it ends. `address`: the peer; None: the transport's."""
         self.deadline = self.looked_at = NEVER  # Timed.__init__() in line
-        self.settings = settings
+        self._holder = holder
+        self.settings = holder.held
         self.clients = clients
         self._address = address
         self.peer = ""
@@ -142,8 +144,11 @@ class HttpClient(Timed):
 
     def _apply_reload(self) -> None:
         """Use the settings of the last reload from this request on."""
-        self.settings = self.settings.successor or self.settings
-        self._set_forwarding()
+        successor = self.settings.successor
+        if successor is not None:
+            self._holder = successor
+            self.settings = successor.held
+            self._set_forwarding()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._state = GONE

@@ -19,12 +19,9 @@ from balance.runtime.backend import Backend
 from balance.tls.backend_context import UpstreamTls
 from balance.tls.backend_failure import late_refusal
 
-
-class TruncatedError(ConnectionResetError):
-    """The connection has ended without a close_notify."""
-
-
-_TRUNCATED: Final = TruncatedError("it ended without a close_notify")
+# In place of the error of a connection that has ended without a close_notify. One object, known by identity: compiled classes
+# can't inherit from it.
+_TRUNCATED: Final = ConnectionResetError("it ended without a close_notify")
 
 
 class TlsUpstream(Upstream):
@@ -72,4 +69,4 @@ class TlsUpstream(Upstream):
             Upstream.discard(self)
 
     def has_read_request(self, exc: Exception | None) -> bool:
-        return Upstream.has_read_request(self, None if isinstance(exc, TruncatedError) else exc)
+        return Upstream.has_read_request(self, None if exc is _TRUNCATED else exc)
