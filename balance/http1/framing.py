@@ -26,8 +26,8 @@ BY_CHUNKS: Final = Framing.CHUNKED
 BY_CLOSE: Final = Framing.UNTIL_CLOSE
 
 # No sign, list or white space (request smuggling), and fits into 64 bits.
-_LENGTH = re.compile(rb"[0-9]{1,18}")
-_CODING = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
+_CODING: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 def content_length(values: list[bytes]) -> int:

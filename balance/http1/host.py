@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from typing import Final
 
 from balance.errors import ProtocolError
 from balance.http1.framing import show
@@ -11,9 +12,9 @@ from balance.model import Why
 
 # Stricter than RFC 3986 section 3.2.2: no percent-encoding, no user name, and of the sub-delims only `!`, `$`, `&` and `+`,
 # which are token characters. The others have a meaning in field values, logs or patterns.
-_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~!$&+\-]{1,255})(?::([0-9]{0,5}))?")
-_ABSOLUTE = re.compile(rb"(?i:http(s?))://([^/?]*)(.*)", re.DOTALL)
-_SLASH = ord("/")
+_HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~!$&+\-]{1,255})(?::([0-9]{0,5}))?")
+_ABSOLUTE: Final = re.compile(rb"(?i:http(s?))://([^/?]*)(.*)", re.DOTALL)
+_SLASH: Final = ord("/")
 
 
 def refuse(detail: str) -> ProtocolError:

@@ -6,11 +6,13 @@ one message is fed at a time.
 
 from __future__ import annotations
 
+from typing import Final
+
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser
 
 from balance.http1.framing import BY_CLOSE, BY_LENGTH, NO_BODY, Framing
 
-_FILLER = memoryview(bytes(65536))
+_FILLER: Final = memoryview(bytes(65536))
 
 
 class _MessageCounter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from httptools import HttpRequestParser
 
@@ -38,32 +39,32 @@ from balance.http1.llhttp_check import LlhttpCheck
 from balance.model import Why
 
 # The methods that llhttp knows. Other tokens are methods, too (RFC 9110 section 9.1); llhttp checks them as POST.
-METHODS = frozenset(
+METHODS: Final = frozenset(
     b"GET HEAD POST PUT DELETE PATCH OPTIONS TRACE CONNECT COPY LOCK MKCOL MOVE PROPFIND PROPPATCH SEARCH UNLOCK BIND REBIND "
     b"UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PURGE MKCALENDAR LINK UNLINK "
     b"QUERY".split()
 )
-MAX_METHOD = 64  # bytes; the longest registered one, UPDATEREDIRECTREF, has 17
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_TARGET = re.compile(rb"[!\"$-~]+")  # visible ASCII without `#`: a fragment is never sent (RFC 9112 section 3.2)
-_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
-_REQUEST_ID = re.compile(rb"[!-~]{1,128}")
-_MAX_FORWARDS = re.compile(rb"[0-9]{1,9}")
-_PROTOCOL = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)?")  # RFC 9110 section 7.8
+MAX_METHOD: Final = 64  # bytes; the longest registered one, UPDATEREDIRECTREF, has 17
+_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TARGET: Final = re.compile(rb"[!\"$-~]+")  # visible ASCII without `#`: a fragment is never sent (RFC 9112 section 3.2)
+_VERSION: Final = re.compile(rb"HTTP/[0-9]\.[0-9]")
+_REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
+_MAX_FORWARDS: Final = re.compile(rb"[0-9]{1,9}")
+_PROTOCOL: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)?")  # RFC 9110 section 7.8
 # Protocols with further requests that would bypass the proxy. A server may ignore any Upgrade (the same section).
-_NEVER_UPGRADED = frozenset((b"h2c", b"h2", b"h3", b"http", b"tls"))
+_NEVER_UPGRADED: Final = frozenset((b"h2c", b"h2", b"h3", b"http", b"tls"))
 # CONNECT would be an open proxy; TRACE shows clients the fields that were added for backends. nginx refuses both.
-_REFUSED_METHODS = frozenset((b"CONNECT", b"TRACE"))
+_REFUSED_METHODS: Final = frozenset((b"CONNECT", b"TRACE"))
 # Refused in any case: a backend that ignores the case would frame its response as for the upper-case method. PRI is the HTTP/2
 # preface (RFC 9113 section 11.6).
-_RESERVED = frozenset((b"HEAD", b"CONNECT", b"TRACE", b"PRI"))
+_RESERVED: Final = frozenset((b"HEAD", b"CONNECT", b"TRACE", b"PRI"))
 # Special fields whose lines are forwarded unchanged; the others are removed, and some are rewritten.
-_KEPT = frozenset((CONTENT_LENGTH, MAX_FORWARDS, CONNECTION_AUTH))
-_OWN_OPTIONS = frozenset((b"close", b"keep-alive", b"upgrade", b"te"))  # their fields are removed anyway
-_SLASH = ord("/")
+_KEPT: Final = frozenset((CONTENT_LENGTH, MAX_FORWARDS, CONNECTION_AUTH))
+_OWN_OPTIONS: Final = frozenset((b"close", b"keep-alive", b"upgrade", b"te"))  # their fields are removed anyway
+_SLASH: Final = ord("/")
 
-_CACHE_SIZE = 16  # blocks
-_CACHE_MAX_BYTES = 2048  # of one of them
+_CACHE_SIZE: Final = 16  # blocks
+_CACHE_MAX_BYTES: Final = 2048  # of one of them
 
 
 def overlong_method(data: bytes) -> ProtocolError | None:

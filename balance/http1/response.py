@@ -6,7 +6,7 @@ In tolerant mode (`http.strictness`) violations of old backends that are unambig
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from httptools import HttpResponseParser
 
@@ -36,18 +36,18 @@ from balance.http1.head import Response
 from balance.http1.llhttp_check import LlhttpCheck
 from balance.model import Why
 
-MAX_HEAD = 64 * 1024  # bytes; nginx's proxy_buffer_size is 4-8k, Envoy's limit 60k
-MAX_FIELDS = 200
-_HTTP1 = b"HTTP/1."
-LAST_STATUS = 599  # RFC 9110 section 15
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n")
-_KEEP_ALIVE_TIMEOUT = re.compile(rb"(?i)(?:^|[,\s;])timeout\s*=\s*([0-9]{1,6})(?=$|[,\s;])")
+MAX_HEAD: Final = 64 * 1024  # bytes; nginx's proxy_buffer_size is 4-8k, Envoy's limit 60k
+MAX_FIELDS: Final = 200
+_HTTP1: Final = b"HTTP/1."
+LAST_STATUS: Final = 599  # RFC 9110 section 15
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n")
+_KEEP_ALIVE_TIMEOUT: Final = re.compile(rb"(?i)(?:^|[,\s;])timeout\s*=\s*([0-9]{1,6})(?=$|[,\s;])")
 
-_HOP_BY_HOP = frozenset((TRANSFER_ENCODING, CONNECTION, KEEP_ALIVE, UPGRADE, HOP))
-_OWN_OPTIONS = frozenset((b"close", b"keep-alive", b"upgrade"))  # their fields are removed anyway
-_CACHE_SIZE = 16  # blocks
-_CACHE_MAX_BYTES = 2048
-_STATUS_LINE_CACHE_SIZE = 256
+_HOP_BY_HOP: Final = frozenset((TRANSFER_ENCODING, CONNECTION, KEEP_ALIVE, UPGRADE, HOP))
+_OWN_OPTIONS: Final = frozenset((b"close", b"keep-alive", b"upgrade"))  # their fields are removed anyway
+_CACHE_SIZE: Final = 16  # blocks
+_CACHE_MAX_BYTES: Final = 2048
+_STATUS_LINE_CACHE_SIZE: Final = 256
 
 
 def refuse(detail: str) -> ProtocolError:
@@ -166,7 +166,7 @@ class _StatusLine(NamedTuple):
     forward: bytes  # to be forwarded, with its CRLF
 
 
-_status_lines: dict[bytes, _StatusLine] = {}
+_status_lines: Final[dict[bytes, _StatusLine]] = {}
 
 
 def _read_status_line(line: bytes) -> _StatusLine:
