@@ -25,6 +25,7 @@ PYTHON = VENV / "bin" / "python"
 CAN_MAKE_VENV = "import ensurepip, venv"
 CAN_INSTALL = f"import pip, sys; sys.exit(sys.version_info < {OLDEST_PYTHON})"
 CAN_BALANCE = "import balance, click, httptools, pydantic, uvloop, yaml"
+CAN_COMPILE = "import mypyc.build, setuptools"
 
 
 def run_in_venv(command: str, arguments: Sequence[str]) -> NoReturn:

@@ -1,0 +1,49 @@
+"""The one list of what is compiled: what a request or a connection passes. All else stays Python, and so does all of this where
+nobody compiles it.
+
+Without imports of the package: packaging reads it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+# Modules, and packages with all that is in them; `__init__.py` files stay Python, as they run once.
+COMPILED = (
+    "balance.balancing",
+    "balance.errors",
+    "balance.health",
+    "balance.http1",
+    "balance.load",
+    "balance.model",
+    "balance.rate_limiting",
+    "balance.retry",
+    "balance.routing",
+    "balance.runtime",
+)
+# Modules of those packages that stay Python, each with why.
+LEFT_OUT: dict[str, str] = {
+    "balance.http1.request": "reads __slots__, which a native class does not have",
+}
+
+
+def sources(root: Path) -> list[str]:
+    """The files to compile, relative to `root`, in order. Raises ValueError for a name that is no module of the tree."""
+    found: set[str] = set()
+    for name in COMPILED:
+        found |= _files(root, name)
+    for name in LEFT_OUT:
+        files = _files(root, name)
+        if not files <= found:
+            raise ValueError(f"{name} is left out of what is not compiled")
+        found -= files
+    return sorted(found)
+
+
+def _files(root: Path, name: str) -> set[str]:
+    place = root.joinpath(*name.split("."))
+    module = place.with_suffix(".py")
+    files = [module] if module.is_file() else [file for file in place.rglob("*.py") if file.name != "__init__.py"]
+    if not files:
+        raise ValueError(f"{name} is no module or package of {root}")
+    return {str(file.relative_to(root)) for file in files}

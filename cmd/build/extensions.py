@@ -1,0 +1,42 @@
+"""The extension modules of a compiled Balance, and how they are built: all cores at once, as setuptools alone does not.
+
+Runs where mypy and setuptools are installed, in the directory of the tree that is compiled.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from compiled_modules import sources
+from setuptools import Extension
+from setuptools.command.build_ext import build_ext
+
+
+def extensions(opt_level: str, target: str) -> list[Extension]:
+    """Those of the tree in the working directory; C is written to `target`. What mypy refuses ends the process."""
+    from mypyc.build import mypycify
+
+    # One C file a module: they compile at once, and little is called from module to module that a compiler could inline.
+    return mypycify(sources(Path()), opt_level=opt_level, multi_file=True, target_dir=target)
+
+
+class ParallelBuildExt(build_ext):
+    """Compiles the files of each extension at once: mypyc makes one extension of many."""
+
+    def build_extensions(self) -> None:
+        compiler: Any = self.compiler
+        one_by_one = compiler.compile
+
+        def compile_all(sources: list[str], **options: Any) -> list[str]:
+            with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+                # The largest first, so that none is waited for alone.
+                ordered = sorted(sources, key=lambda source: -os.path.getsize(source))
+                objects = threads.map(lambda source: one_by_one([source], **options)[0], ordered)
+                of = dict(zip(ordered, objects, strict=True))
+            return [of[source] for source in sources]
+
+        compiler.compile = compile_all
+        super().build_extensions()
