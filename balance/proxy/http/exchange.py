@@ -968,10 +968,9 @@ class Exchange:
     def _end(self, outcome: Outcome, now: float, fate: Fate, detail: str = "") -> AccessValues | None:
         """The only way to end: settles the upstream (by `fate`), the lease and the counters, once."""
         upstream, lease = self.upstream, self.lease
-        if self.queue_wait is not None:
-            self.queue_wait.leave(now)
-        if self.resend is not None:
-            self.resend.done()
+        waited = self.queue_wait is not None or self.resend is not None
+        if waited:
+            self._wait_no_more(now)
         routing = self.routing
         if routing is not None and (routing.is_waiting or routing.encoded is not None):
             routing.done()
@@ -998,4 +997,12 @@ class Exchange:
         record = count_exchange(self, now, lease, outcome, detail)
         if routing is not None:
             self.routing = None  # each holds the other: else they would wait for the garbage collector
+        if waited:
+            self.queue_wait = self.resend = None  # likewise
         return record
+
+    def _wait_no_more(self, now: float) -> None:
+        if self.queue_wait is not None:
+            self.queue_wait.leave(now)
+        if self.resend is not None:
+            self.resend.done()

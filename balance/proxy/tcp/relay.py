@@ -97,6 +97,11 @@ class RelayEnd(Backpressure):
             self.saw_eof = True
 
 
+# In the place of both ends of a relay that is over: an end refers to its relay, and would wait for the garbage collector.
+_LEFT: Final = RelayEnd()
+_LEFT.is_lost = True
+
+
 class RelayObserver(Protocol):
     """Is told of relayed bytes and of the end."""
 
@@ -259,4 +264,8 @@ class Relay(Timed):
             self.deadline = NEVER
             self._wheel.forget(self)
             self._count()
+            for end in (self.client, self.upstream):
+                end.other = end.peer = None
+            self.client = self.upstream = _LEFT
+            self._reset_when_sent = None
             self._account.ended(self._why or Why.OK)

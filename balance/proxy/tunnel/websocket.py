@@ -138,3 +138,5 @@ class WebSocketRelay(Relay):
     def _end(self) -> None:
         Relay._end(self)
         self._ends[0].forget()
+        for end in self._ends:
+            end.relay = end.closing = None  # each holds the other
