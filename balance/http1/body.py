@@ -14,7 +14,7 @@ from balance.model import Why
 class Body:
     """feed() returns the bytes to forward. `rest` has those to feed later; once it `is_done`, those after the message."""
 
-    __slots__ = ("_chunks", "_left", "_llhttp", "_normalizer", "_refusal", "is_done", "received", "rest")
+    __slots__ = ("_chunks", "_left", "_llhttp", "_normalizer", "_parser", "_received", "is_done", "rest")
 
     def __init__(
         self,
@@ -27,21 +27,25 @@ class Body:
         is_tolerant: bool = False,
     ) -> None:
         """`parser` is llhttp's for checking a chunked body. `decode` removes the chunk framing; the others: see ChunkedBody."""
+        self._parser = parser
         self._left = length
         self._chunks: ChunkedBody | None = None
         self._normalizer: ChunkedBody | None = None  # in tolerant mode: rewrites deviations before the strict parser
-        self._llhttp: LlhttpBodyCheck | None = None
-        self._refusal = (400, Why.BAD_REQUEST) if parser is HttpRequestParser else (502, Why.BAD_RESPONSE)
+        self._llhttp: LlhttpBodyCheck | None = None  # from the first bytes on that are more than plain chunks
         if framing is BY_CHUNKS:
             self._chunks = ChunkedBody(decode=decode, underscores=underscores)
-            self._llhttp = LlhttpBodyCheck(parser)
             if is_tolerant:
                 self._normalizer = ChunkedBody(underscores=underscores, is_tolerant=True)
         elif framing is BY_CLOSE:
             self._left = -1
         self.is_done = framing is NO_BODY or (framing is BY_LENGTH and not length)
-        self.received = 0  # bytes of content, without chunk framing
+        self._received = 0  # of a body without chunks
         self.rest = b""
+
+    @property
+    def received(self) -> int:
+        """Bytes of content so far, without chunk framing."""
+        return self._received if self._chunks is None else self._chunks.payload
 
     @property
     def ends_at_close(self) -> bool:
@@ -64,35 +68,57 @@ class Body:
 
     def feed(self, data: bytes) -> bytes:
         """The bytes of `data` to forward. ProtocolError when the body is malformed."""
-        if self._chunks is not None:
-            return self._feed_chunks(self._chunks, data)
+        chunks = self._chunks
+        if chunks is not None:
+            if self._normalizer is not None:
+                return self._feed_normalized(chunks, self._normalizer, data)
+            try:
+                out = chunks.feed(data)
+            except ValueError as error:
+                raise self._refused(error) from None
+            self.is_done = chunks.is_done
+            self.rest = chunks.rest
+            if not chunks.is_plain:
+                self._ask_llhttp(chunks.doubted or data, len(self.rest))
+            return out
         left = self._left
         if left < 0:
-            self.received += len(data)
+            self._received += len(data)
             return data
         if len(data) > left:
             self.rest = data[left:]
             data = data[:left]
-        self.received += len(data)
+        self._received += len(data)
         self._left = left - len(data)
         self.is_done = not self._left
         return data
 
-    def _feed_chunks(self, chunks: ChunkedBody, data: bytes) -> bytes:
-        normalizer = self._normalizer
+    def _feed_normalized(self, chunks: ChunkedBody, normalizer: ChunkedBody, data: bytes) -> bytes:
+        """feed() in tolerant mode."""
         try:
-            if normalizer is not None:
-                data = normalizer.feed(data)
+            data = normalizer.feed(data)
             out = chunks.feed(data)
         except ValueError as error:
-            raise ProtocolError(*self._refusal, str(error)) from None
-        self.received = chunks.payload
+            raise self._refused(error) from None
         self.is_done = chunks.is_done
-        self.rest = chunks.rest
-        own_bytes = data[: len(data) - len(self.rest)] if self.rest else data
-        if normalizer is not None:
-            self.rest = normalizer.rest
-        assert self._llhttp is not None
-        if not self._llhttp.agrees(own_bytes, ended=self.is_done):
-            raise ProtocolError(*self._refusal, "the chunks can be read in more than one way")
+        if not chunks.is_plain:
+            self._ask_llhttp(chunks.doubted or data, len(chunks.rest))
+        self.rest = normalizer.rest
         return out
+
+    def _ask_llhttp(self, data: bytes, after: int) -> None:
+        """Refuse the body if llhttp reads it in another way; the last `after` bytes are not of it, or read later.
+
+        Of plain chunks there is one reading: digits, CRLF, as many bytes, CRLF. So llhttp begins with the first that is not
+        plain, where it would be had it read all before.
+        """
+        if self._llhttp is None:
+            self._llhttp = LlhttpBodyCheck(self._parser)
+        if not self._llhttp.agrees(data[: len(data) - after] if after else data, ended=self.is_done):
+            raise self._refused(ValueError("the chunks can be read in more than one way"))
+
+    def _refused(self, error: ValueError) -> ProtocolError:
+        detail = str(error)
+        if self._parser is HttpRequestParser:
+            return ProtocolError(400, Why.BAD_REQUEST, detail)
+        return ProtocolError(502, Why.BAD_RESPONSE, detail)

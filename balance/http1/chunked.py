@@ -6,34 +6,73 @@ the message are dropped; `underscore_headers` applies to their names as to heade
 
 from __future__ import annotations
 
-import enum
 import re
+from typing import Final
 
 from balance.http1.fields import is_allowed_in_trailers, is_field_name
 from balance.http1.framing import show
 
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(;[\t\x20-\x7e\x80-\xff]*)?")
+_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(;[\t\x20-\x7e\x80-\xff]*)?")
 # Old Apache versions pad sizes with spaces.
-_PADDED_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]{0,16}(;[\t\x20-\x7e\x80-\xff]*)?")
-_PLAIN_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")
-_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
-MAX_EXTENSION = 256  # bytes of one chunk's extensions
+_PADDED_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]{0,16}(;[\t\x20-\x7e\x80-\xff]*)?")
+_PLAIN_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,15}")
+_BEGUN_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,15}\r?")  # of a plain line whose end has not come
+_PLAIN_LINE: Final = 17  # bytes of the longest, its CRLF among them
+_VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+MAX_EXTENSION: Final = 256  # bytes of one chunk's extensions
 # The limit on extension bytes in excess of the allowance, which is FREE_EXTENSION per chunk plus EXTENSION_RATIO times its
 # content. A chunk's unused allowance reduces the excess of earlier ones, so that long streams do not add up. A limit like the
 # fix of Go's CVE-2023-39326.
-MAX_EXCESS = 16 * 1024
-FREE_EXTENSION = 32
-EXTENSION_RATIO = 4
-ANY = 1 << 62  # lines at once
-_MAX_SIZE_LINE = MAX_EXTENSION + 32
+MAX_EXCESS: Final = 16 * 1024
+FREE_EXTENSION: Final = 32
+EXTENSION_RATIO: Final = 4
+ANY: Final = 1 << 60  # lines at once
+_MAX_SIZE_LINE: Final = MAX_EXTENSION + 32
+_LAST: Final = b"0\r\n\r\n"
+_CR: Final = 13
+_LF: Final = 10
+
+# The states. Plain numbers: they are compared several times for each read.
+SIZE: Final = 0
+DATA: Final = 1
+DATA_END: Final = 2
+TRAILER: Final = 3
+END: Final = 4
+
+_SIZES_KEPT: Final = 512
+_sizes: Final[dict[bytes, int]] = {}  # by their digits, as servers fill the same buffers again and again
 
 
-class _State(enum.IntEnum):
-    SIZE = 0
-    DATA = 1
-    DATA_END = 2
-    TRAILER = 3
-    END = 4
+def _plain_size(digits: bytes) -> int:
+    """The size that a line without extensions says; -1 if it is no such line."""
+    if _PLAIN_SIZE.fullmatch(digits) is None:
+        return -1
+    size = int(digits, 16)
+    if len(_sizes) >= _SIZES_KEPT:
+        _sizes.clear()
+    _sizes[digits] = size
+    return size
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether `data` is one whole body of plain chunks, with nothing after it: see ChunkedBody."""
+    if not data.endswith(_LAST):
+        return False
+    position, end = 0, len(data)
+    while True:
+        line_end = data.find(b"\r\n", position, position + _PLAIN_LINE)
+        if line_end < 0:
+            return False
+        digits = data[position:line_end]
+        size = _sizes.get(digits)
+        if size is None:
+            size = _plain_size(digits)
+        if size <= 0:
+            return size == 0 and line_end + 4 == end  # it ends with _LAST
+        position = line_end + 2 + size
+        if position + 2 > end or data[position] != _CR or data[position + 1] != _LF:
+            return False
+        position += 2
 
 
 class ChunkedBody:
@@ -41,6 +80,10 @@ class ChunkedBody:
 
     With `decode` only the content is forwarded, for HTTP/1.0 clients. Where `lines_at_once` is set, feed() stops after so many
     lines of sizes and trailers, which are what costs; then `rest` has the bytes to feed later.
+
+    Chunks are plain whose size line is nothing but digits, and so is a last one that no trailers follow: they go on as they
+    came, whole reads at a time. While `is_plain`, nothing else was read. `doubted` has what the feed() that came upon anything
+    else had from there on.
     """
 
     __slots__ = (
@@ -54,6 +97,8 @@ class ChunkedBody:
         "_trailers",
         "_trailers_limit",
         "_underscores",
+        "doubted",
+        "is_plain",
         "lines_at_once",
         "payload",
         "rest",
@@ -64,7 +109,7 @@ class ChunkedBody:
     ) -> None:
         """`underscores` (drop, pass, reject) applies to trailers with a _ in their name. `is_tolerant` accepts white space
         after a chunk size, and removes it."""
-        self._state = _State.SIZE
+        self._state: int = SIZE
         self._left = 0  # remaining bytes of the chunk
         self._buffer = b""  # an incomplete line
         self._decode = decode
@@ -73,14 +118,16 @@ class ChunkedBody:
         self._size_line = _PADDED_SIZE if is_tolerant else _SIZE
         self._trailers = 0
         self._trailers_limit = trailers_limit
-        self._lines = 0  # how many more in this feed()
-        self.lines_at_once = ANY
+        self._lines: int = 0  # how many more in this feed()
+        self.lines_at_once: int = ANY
+        self.is_plain = not decode
+        self.doubted = b""
         self.payload = 0  # bytes of content so far
         self.rest = b""
 
     @property
     def is_done(self) -> bool:
-        return self._state is _State.END
+        return self._state == END
 
     @property
     def buffered(self) -> bytes:
@@ -91,32 +138,52 @@ class ChunkedBody:
         """The bytes to forward for `data`. ValueError with a reason when the chunks are malformed."""
         if self._buffer:
             data = self._buffer + data
-        out: list[bytes] = []
-        position = run = 0  # data[run:position] is forwarded unchanged
-        end = len(data)
+            self._buffer = b""
         self._lines = self.lines_at_once
+        if not self.is_plain:
+            self.doubted = b""
+            return self._feed_any(data, 0)
+        position = self._plain_chunks(data, 0)
+        self.rest = b""
+        if position == len(data):
+            return data
+        if self._state == END or not self._lines:
+            self.rest = data[position:]
+        elif self._is_begun(data, position):
+            self._buffer = data[position:]
+        else:
+            self.is_plain = False
+            self.doubted = data[position:]
+            return self._feed_any(data, position)
+        return data[:position]
+
+    def _feed_any(self, data: bytes, position: int) -> bytes:
+        """feed() from `position` on: chunks that are not plain, or whose content alone is wanted."""
+        out: list[bytes] = []
+        run = 0  # data[run:position] is forwarded unchanged
+        end = len(data)
         has_stopped = False
-        while position < end and self._state is not _State.END:
-            if self._state is _State.SIZE and not self._decode and not self._excess:
+        while position < end and self._state != END:
+            if self._state == SIZE and not self._decode and not self._excess:
                 position = self._plain_chunks(data, position)
-                if position >= end:
+                if position >= end or self._state == END:
                     break
-            if self._state is _State.DATA:
+            if self._state == DATA:
                 step = min(self._left, end - position)
                 self._left -= step
                 self.payload += step
                 position += step
                 if not self._left:
-                    self._state = _State.DATA_END
+                    self._state = DATA_END
                 continue
-            if self._state is _State.DATA_END:
+            if self._state == DATA_END:
                 if data[position : position + 2] != b"\r\n":
                     if data[position:] == b"\r":
                         break
                     raise ValueError("a chunk's data is not as long as its size says")
                 line_end = position
                 replacement = b"" if self._decode else None
-                self._state = _State.SIZE
+                self._state = SIZE
             else:
                 if not self._lines:
                     has_stopped = True
@@ -127,15 +194,14 @@ class ChunkedBody:
                     self._refuse_endless(data, position)
                     break
                 line = data[position:line_end]
-                replacement = self._size(line) if self._state is _State.SIZE else self._trailer(line)
+                replacement = self._size(line) if self._state == SIZE else self._trailer(line)
             if replacement is not None:
                 out.append(data[run:position])
                 out.append(replacement)
                 run = line_end + 2
             position = line_end + 2
         out.append(data[run:position])
-        if has_stopped or self._state is _State.END:
-            self._buffer = b""
+        if has_stopped or self._state == END:
             self.rest = data[position:]
         else:
             self._buffer = data[position:]
@@ -143,19 +209,67 @@ class ChunkedBody:
         return b"".join(out)
 
     def _plain_chunks(self, data: bytes, position: int) -> int:
-        """Go over whole chunks without extensions, which are forwarded as they are. Some clients make a chunk of each byte."""
-        received, lines = 0, self._lines
-        while lines and (match := _PLAIN_SIZE.match(data, position)) is not None:
-            size = int(match[1], 16)
-            data_end = match.end() + size
-            if not size or data[data_end : data_end + 2] != b"\r\n":
+        """Go over plain chunks, and the rest of one that has begun, to where something else is or more has to come.
+
+        By size line and content, never by the byte: a line costs a search in 17 bytes and a look at sizes seen before.
+        """
+        end, state, left = len(data), self._state, self._left
+        if state == DATA:
+            here = end - position
+            if here < left:
+                self._left = left - here
+                self.payload += here
+                return end
+            self.payload += left
+            position += left
+            self._left = left = 0
+            self._state = state = DATA_END
+        if state == DATA_END:
+            if position + 2 > end or data[position] != _CR or data[position + 1] != _LF:
+                return position
+            position += 2
+            state = SIZE
+        if state != SIZE:
+            return position
+        lines, payload = self._lines, self.payload
+        while lines:
+            line_end = data.find(b"\r\n", position, position + _PLAIN_LINE)
+            if line_end < 0:
                 break
-            received += size
-            position = data_end + 2
+            digits = data[position:line_end]
+            size = _sizes.get(digits)
+            if size is None:
+                size = _plain_size(digits)
+            begin = line_end + 2
+            if size <= 0:
+                if size == 0 and begin + 2 <= end and data[begin] == _CR and data[begin + 1] == _LF:
+                    lines -= 1
+                    position = begin + 2
+                    state = END
+                break
             lines -= 1
-        self.payload += received
-        self._lines = lines
+            position = begin + size
+            if position + 2 <= end and data[position] == _CR and data[position + 1] == _LF:
+                payload += size
+                position += 2
+                continue
+            if position > end:
+                left = position - end
+                payload += size - left
+                position = end
+                state = DATA
+            else:
+                payload += size
+                state = DATA_END
+            break
+        self._lines, self.payload, self._left, self._state = lines, payload, left, state
         return position
+
+    def _is_begun(self, data: bytes, position: int) -> bool:
+        """Whether what there is from `position` on may still become a part of a plain chunk."""
+        if self._state == DATA_END:
+            return position + 1 == len(data) and data[position] == _CR
+        return _BEGUN_SIZE.fullmatch(data, position) is not None
 
     def frame(self, held: bytes) -> bytes:
         """Stop decoding: from now on chunks are forwarded. `held` is all that was forwarded so far, which becomes the first.
@@ -164,11 +278,11 @@ class ChunkedBody:
         """
         self._decode = False
         state = self._state
-        last = b"0\r\n\r\n" if state is _State.END else b"0\r\n" if state is _State.TRAILER else b""
+        last = b"0\r\n\r\n" if state == END else b"0\r\n" if state == TRAILER else b""
         if not held and not self._left:
             return last
         head = b"%x\r\n" % (len(held) + self._left)
-        return head + held + (b"" if state is _State.DATA or state is _State.DATA_END else b"\r\n") + last
+        return head + held + (b"" if state in (DATA, DATA_END) else b"\r\n") + last
 
     def _size(self, line: bytes) -> bytes | None:
         """Parse a size line. Returns its replacement, None to forward the line as it is."""
@@ -177,7 +291,7 @@ class ChunkedBody:
             raise ValueError(f"{show(line)} is not a chunk size")
         size, extension = match.groups()
         self._left = int(size, 16)
-        self._state = _State.DATA if self._left else _State.TRAILER
+        self._state = DATA if self._left else TRAILER
         if extension is not None:
             self._allow(len(extension))
         elif self._excess:
@@ -197,7 +311,7 @@ class ChunkedBody:
     def _trailer(self, line: bytes) -> bytes | None:
         """Parse a line of the trailer section; an empty one ends the message. Returns its replacement, None for unchanged."""
         if not line:
-            self._state = _State.END
+            self._state = END
             return b"" if self._decode else None
         self._trailers += len(line) + 2
         if self._trailers > self._trailers_limit:
@@ -215,7 +329,7 @@ class ChunkedBody:
 
     def _refuse_endless(self, data: bytes, position: int) -> None:
         """Refuse an incomplete line that is too long or has a bare LF, which some parsers take for its end."""
-        limit = _MAX_SIZE_LINE if self._state is _State.SIZE else self._trailers_limit - self._trailers
+        limit = _MAX_SIZE_LINE if self._state is SIZE else self._trailers_limit - self._trailers
         if len(data) - position > limit:
             raise ValueError(f"a chunk's line of more than {limit} bytes")
         if data.find(b"\n", position) >= 0:

@@ -60,3 +60,36 @@ status_lines = st.sampled_from(
      b"HTTP/1.1 101 X\r\n", b"HTTP/1.1 100 X\r\n", b"HTTP/1.1 500 \r\n", b"HTTP/2.0 200 OK\r\n"]
 )  # fmt: skip
 response_heads = st.builds(lambda line, block: line + block, status_lines, field_blocks)
+
+# Chunked bodies, most of them well formed, some with a byte put in, taken out or changed.
+_digits = st.builds(lambda zeros, size: zeros + size, st.sampled_from([b"", b"", b"0", b"0" * 12, b"0" * 14]), st.just(b"%x"))
+_extensions = st.sampled_from([b"", b"", b"", b"", b";a=b", b";" + b"x" * 255, b";" + b"x" * 256, b" ", b";\xff"])
+_contents = st.one_of(
+    st.binary(min_size=1, max_size=20), st.sampled_from([b"0\r\n\r\n", b"\r\n", b"5\r\nhello\r\n", b"x" * 300])
+)
+_chunks = st.builds(
+    lambda digits, extension, content: digits % len(content) + extension + b"\r\n" + content + b"\r\n",
+    _digits, _extensions, _contents,
+)  # fmt: skip
+_ends = st.sampled_from(
+    [b"0\r\n\r\n", b"0\r\n\r\n", b"0\r\n\r\n", b"00\r\n\r\n", b"0;a\r\n\r\n", b"0\r\nX-Sum: 1\r\n\r\n",
+     b"0\r\nContent-Length: 5\r\n\r\n",
+     b"0\r\nX: a\nb\r\n\r\n", b"0\r\n", b""]
+)  # fmt: skip
+_after = st.sampled_from([b"", b"", b"GET / HTTP/1.1\r\n", b"\r\n", b"0\r\n\r\n"])
+_marks = st.lists(
+    st.tuples(st.integers(0, 1000), st.sampled_from([b"\r", b"\n", b"0", b"f", b";", b" ", b"\x00", b""])), max_size=2
+)
+
+
+def _marked(body: bytes, marks: list[tuple[int, bytes]]) -> bytes:
+    for at, byte in marks:
+        at %= len(body) + 1
+        body = body[:at] + byte + body[at + (at % 3 > 0) :]
+    return body
+
+
+chunked_bodies = st.builds(
+    lambda chunks, end, after, marks: _marked(b"".join((*chunks, end, after)), marks),
+    st.lists(_chunks, max_size=6), _ends, _after, st.one_of(st.just([]), _marks),
+)  # fmt: skip

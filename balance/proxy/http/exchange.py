@@ -16,6 +16,7 @@ from httptools import HttpResponseParser
 from balance.background_tasks import spawn
 from balance.errors import ProtocolError, UpstreamError
 from balance.http1.body import Body
+from balance.http1.chunked import is_whole
 from balance.http1.forwarding.forwarded_headers import ForwardedClient
 from balance.http1.framing import BY_CHUNKS, BY_LENGTH, NO_BODY, Framing
 from balance.http1.head import Request, Response
@@ -585,7 +586,11 @@ class Exchange:
         framing = NO_BODY if self.request.method == b"HEAD" else response.framing
         self.status = response.status
         self.head_at = now = monotonic()
-        if encoded is None and framing is BY_LENGTH and len(body) == response.length:
+        if encoded is None and (
+            len(body) == response.length
+            if framing is BY_LENGTH
+            else framing is BY_CHUNKS and self.request.minor == 1 and is_whole(body)
+        ):
             self._state = REPLYING
             self.bytes_out = self.client.writer.begin(self, response, framing, body)
             self._end_well(response, True, now)
@@ -594,25 +599,29 @@ class Exchange:
             self.bytes_out = self.client.writer.begin(self, response, framing, b"")
             self._end_well(response, not body, now)
         else:
-            if self.lease is not None:
-                self.lease.answered(now, response.status)  # latency ends here: a long body says nothing about the backend
-            if self.upload is not None:
-                self._drop_kept(self.upload)
-            self._response = response
-            content = self._download = self._body_of(response, framing, decode=encoded is not None)
-            try:
-                body = content.feed(body) if encoded is None else encoded.begin(content, body)
-            except ProtocolError as error:  # nothing was sent to the client yet, so it gets an error reply
-                self._not_understood(error)
-                return
-            if encoded is not None:
-                framing = BY_CHUNKS
-                if content.is_done:
-                    framing = BY_LENGTH
-                    response = response.changed(b"%bContent-Length: %d\r\n" % (response.forward, len(body)))
-            self._state = REPLYING
-            self.bytes_out = self.client.writer.begin(self, response, framing, body)
-            self._more_or_end(content)
+            self._begin_body(response, framing, body, encoded, now)
+
+    def _begin_body(self, response: Response, framing: Framing, body: bytes, encoded: EncodedReply | None, now: float) -> None:
+        """The final reply has a body that did not come whole with its head, or has to be encoded."""
+        if self.lease is not None:
+            self.lease.answered(now, response.status)  # latency ends here: a long body says nothing about the backend
+        if self.upload is not None:
+            self._drop_kept(self.upload)
+        self._response = response
+        content = self._download = self._body_of(response, framing, decode=encoded is not None)
+        try:
+            body = content.feed(body) if encoded is None else encoded.begin(content, body)
+        except ProtocolError as error:  # nothing was sent to the client yet, so it gets an error reply
+            self._not_understood(error)
+            return
+        if encoded is not None:
+            framing = BY_CHUNKS
+            if content.is_done:
+                framing = BY_LENGTH
+                response = response.changed(b"%bContent-Length: %d\r\n" % (response.forward, len(body)))
+        self._state = REPLYING
+        self.bytes_out = self.client.writer.begin(self, response, framing, body)
+        self._more_or_end(content, now)
 
     def _drop_kept(self, upload: Upload) -> None:
         """The reply has begun, so the body is not sent again."""
@@ -651,16 +660,17 @@ class Exchange:
         self.bytes_out += writer.more(data)
         if writer.buffer is not None and writer.buffer.is_full and self.upstream is not None:
             self.upstream.pause()
-        self._more_or_end(content)
+        self._more_or_end(content, monotonic())
 
-    def _more_or_end(self, content: Body) -> None:
+    def _more_or_end(self, content: Body, now: float) -> None:
         if content.is_done:
-            now = monotonic()
             self._end_well(self._response, not content.rest and not content.ends_at_close, now)
             if self.client.writer.buffer is not None:
                 self.client.await_reading(now)
+        elif self.upload is None and not self.client.is_write_paused:
+            self.client.arm(now, self.settings.read_s)  # _await() inlined for the usual case
         else:
-            self._await(monotonic())
+            self._await(now)
 
     def next_slice(self) -> None:
         """Called in a later turn of the event loop: encode more of what was received."""
