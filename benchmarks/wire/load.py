@@ -28,6 +28,7 @@ SAME = """
 local head = {head}
 wrk.format = function() return head end
 """
+BODY = ' .. string.rep("x", {size})'
 
 # The start is drawn per run, so that a later run does not repeat an earlier one's heads either.
 UNIQUE = """
@@ -63,7 +64,8 @@ def lua_string(text: str) -> str:
 
 def script(row: Scenario) -> str:
     if not row.unique:
-        return SAME.format(head=lua_string(request_head(row))) + REPORT
+        head = lua_string(request_head(row)) + (BODY.format(size=row.sent_bytes) if row.sent_bytes else "")
+        return SAME.format(head=head) + REPORT
     # Everything but the three counters is literal, so its percent signs are doubled for string.format.
     head = request_head(row, "?n=\x00d", (("X-Request-Trace", "\x00016x\x00016x"),))
     head = head.replace("%", "%%").replace("\x00", "%")

@@ -1,4 +1,7 @@
-"""The backend of every proxy: nginx with one worker and replies of 1 KB, 64 KB and 10 MB."""
+"""The backend of every proxy: nginx with one worker and replies of 1 KB, also in chunks, 64 KB and 10 MB.
+
+What a body is posted to reads all of it before it replies, as an application would: nginx does so for a proxy, here its own.
+"""
 
 import os
 from pathlib import Path
@@ -31,10 +34,22 @@ http {{
   uwsgi_temp_path {folder}/origin-uwsgi;
   scgi_temp_path {folder}/origin-scgi;
   default_type application/octet-stream;
+  upstream itself {{ server 127.0.0.1:{port}; keepalive 64; keepalive_requests 1000000000; keepalive_timeout 1h; }}
   server {{
     listen 127.0.0.1:{port} backlog=4096;
     location = /1k {{ return 200 "{small}"; }}
     location = /unique {{ add_header X-Request-Trace $request_id; return 200 "{small}"; }}
+    location = /chunked {{ root {folder}; ssi on; ssi_types *; }}
+    location = /post {{
+      client_body_buffer_size 128k;
+      proxy_pass http://itself/1k;
+      proxy_method GET;
+      proxy_http_version 1.1;
+      proxy_pass_request_body off;
+      proxy_pass_request_headers off;
+      proxy_set_header Content-Length "";
+      proxy_set_header Connection "";
+    }}
     location = /64k {{ root {folder}; }}
     location = /10m {{ root {folder}; }}
   }}
@@ -50,6 +65,7 @@ def nginx_user() -> str:
 class Origin:
     def __init__(self, folder: Path, core: int, descriptors: int) -> None:
         self.port = free_port()
+        (folder / "chunked").write_text("x" * SMALL_BYTES)  # its length is not known to who looks for includes in it
         (folder / "64k").write_bytes(os.urandom(MIDDLE_BYTES))
         (folder / "10m").write_bytes(os.urandom(MB) * (LARGE_BYTES // MB))
         text = CONFIG.format(folder=folder, port=self.port, small="x" * SMALL_BYTES, user=nginx_user(), descriptors=descriptors)

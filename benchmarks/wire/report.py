@@ -18,6 +18,10 @@ CPU_NOTE = (
     "Ratios are taken inside each round, then their median. A proxy that keeps its core less busy gathers fewer "
     "requests per wake-up, so read the ratios beside `core busy`."
 )
+TARGETS_NOTE = (
+    "For the compiled Balance. Measured: the median over the rounds (min–max); ratios are taken inside each round to whichever "
+    "of nginx and HAProxy did better in it."
+)
 MEMORY_NOTE = (
     "PSS, KB and MB decimal. Per idle connection: growth of the whole tree's PSS, user space only (the kernel's socket "
     "buffers are the same for all); nginx sets its connections' records aside at start. The worker is the process that "
@@ -44,10 +48,14 @@ def targets_table(findings: Findings) -> str:
     rows = []
     for peer in (subject for subject in SUBJECTS if subject in measured):
         for target in TARGETS:
-            value = target.measure(findings, peer)
+            values = target.measure(findings, peer)
+            if not values:
+                rows.append([target.scenario, peer, target.promise, "–", "not measured"])
+                continue
             digits = 1 if target.unit == "µs" else 2
-            verdict = "not measured" if value is None else "met" if value <= target.limit else "**missed**"
-            rows.append([target.scenario, peer, target.promise, cell(value, digits, f" {target.unit}"), verdict])
+            verdict = "met" if median(values) <= target.limit else "**missed**"
+            said = spread(values, digits) if len(values) > 1 else cell(values[0], digits)
+            rows.append([target.scenario, peer, target.promise, f"{said} {target.unit}", verdict])
     return table(["row", "proxy", "target", "measured", "verdict"], rows, words=3) if rows else ""
 
 
@@ -135,7 +143,7 @@ def page(findings: Findings, facts: list[str], remarks: Remarks) -> str:
         parts.append(f"{len(noise)} samples were taken on a core that others used as well; the worst: {_worst(findings)}.")
     drawn = pictures(findings)
     for title, body, note, picture in (
-        ("Targets", targets_table(findings), "", ""),
+        ("Targets", targets_table(findings), TARGETS_NOTE, ""),
         ("CPU", cpu_table(findings, of[Question.CPU]), CPU_NOTE, "cpu.svg"),
         ("Latency", latency_table(findings, of[Question.LATENCY]), "", "latency.svg"),
         ("Memory", memory_table(findings.weights), MEMORY_NOTE, "memory.svg"),

@@ -47,6 +47,8 @@ class RunningPeer:
 def start(peer: Peer, row: Scenario, stage: Stage) -> RunningPeer:
     port, admin_port = free_port(), free_port()
     site = Site(stage.folder, row.mode, port, admin_port, stage.origin.port, stage.descriptors, row.everything)
+    if row.stages:
+        site = replace(site, stages=True)
     if row.tls:
         site = replace(site, certificate=stage.certificate)
     child = Child(peer.name, peer.command(site), stage.folder, stage.proxy_core)
@@ -91,12 +93,12 @@ def wrong_reply(row: Scenario, port: int) -> str | None:
     """wrk counts a redirect, or a short body, as success: so one reply is read in full before any is counted."""
     try:
         with connected(port, 10, tls=row.tls) as client:
-            client.sendall(request_head(row).encode())
-            reply = http.client.HTTPResponse(client, method="GET")
+            client.sendall(request_head(row).encode() + b"x" * row.sent_bytes)
+            reply = http.client.HTTPResponse(client, method=row.method)
             reply.begin()
             body = reply.read()
     except (OSError, http.client.HTTPException) as error:
-        return f"GET {row.path}: {error!r}"
+        return f"{row.method} {row.path}: {error!r}"
     if reply.status != 200 or len(body) != row.body_bytes:
-        return f"GET {row.path}: {reply.status} with {len(body)} bytes, not 200 with {row.body_bytes}"
+        return f"{row.method} {row.path}: {reply.status} with {len(body)} bytes, not 200 with {row.body_bytes}"
     return None

@@ -8,6 +8,7 @@ from wire.peers.peer import Mode
 from wire.peers.session import COOKIES
 
 TCP_REQUEST_BYTES = 1024
+POST_BYTES = 65_536
 
 # What a browser or a service behind an API gateway sends: ten fields, Host among them, about 600 bytes.
 HEADERS = (
@@ -46,12 +47,24 @@ class Scenario:
     pad_to: int = 0
     everything: bool = False
     tls: bool = False  # between client and proxy
+    minimal: bool = False  # Host alone
+    sent_bytes: int = 0  # of a body that a POST has
+    stages: bool = False  # a route by its host, and five rules that a request passes
+
+    @property
+    def method(self) -> str:
+        return "POST" if self.sent_bytes else "GET"
 
 
 SCENARIOS: dict[str, Scenario] = {
     row.name: row
     for row in (
         Scenario("http-keepalive", "GET, 10 headers, 1 KB reply", Question.CPU, Mode.HTTP, "/1k", SMALL_BYTES, 32),
+        Scenario("http-minimal", "GET, Host alone, 1 KB reply", Question.CPU, Mode.HTTP, "/1k", SMALL_BYTES, 32, minimal=True),
+        Scenario("http-chunked", "the first row, the reply in chunks", Question.CPU, Mode.HTTP, "/chunked", SMALL_BYTES, 32),
+        Scenario(
+            "http-close", "the first row, a connection for each", Question.CPU, Mode.HTTP, "/1k", SMALL_BYTES, 32, close=True
+        ),
         Scenario(
             "http-unique",
             "the same, no two requests and no two replies alike",
@@ -73,6 +86,16 @@ SCENARIOS: dict[str, Scenario] = {
             everything=True,
         ),
         Scenario(
+            "http-route-stages",
+            "the first row by a route with five stages",
+            Question.CPU,
+            Mode.HTTP,
+            "/1k",
+            SMALL_BYTES,
+            32,
+            stages=True,
+        ),
+        Scenario(
             "tcp-1k",
             "1 KB up, 1 KB down, kept connections",
             Question.CPU,
@@ -84,10 +107,23 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         Scenario("tcp-connect", "one connection per request", Question.CPU, Mode.TCP, "/1k", SMALL_BYTES, 32, close=True),
         Scenario("http-64k", "64 KB reply", Question.CPU, Mode.HTTP, "/64k", MIDDLE_BYTES, 32),
+        Scenario("http-post-64k", "64 KB request", Question.CPU, Mode.HTTP, "/post", SMALL_BYTES, 32, sent_bytes=POST_BYTES),
+        Scenario("tcp-64k", "64 KB reply", Question.CPU, Mode.TCP, "/64k", MIDDLE_BYTES, 32),
         Scenario("http-10m", "10 MB reply", Question.CPU, Mode.HTTP, "/10m", LARGE_BYTES, 4),
         Scenario("tcp-10m", "10 MB reply", Question.CPU, Mode.TCP, "/10m", LARGE_BYTES, 4),
         Scenario("http-latency", "one connection", Question.LATENCY, Mode.HTTP, "/1k", SMALL_BYTES, 1),
         Scenario("tls-keepalive", "the first row over TLS", Question.CPU, Mode.HTTP, "/1k", SMALL_BYTES, 32, tls=True),
+        Scenario(
+            "tls-route-stages",
+            "the same by a route with five stages",
+            Question.CPU,
+            Mode.HTTP,
+            "/1k",
+            SMALL_BYTES,
+            32,
+            stages=True,
+            tls=True,
+        ),
         Scenario("tls-64k", "64 KB reply over TLS", Question.CPU, Mode.HTTP, "/64k", MIDDLE_BYTES, 32, tls=True),
         Scenario(
             "tls-connect", "one handshake per request", Question.CPU, Mode.HTTP, "/1k", SMALL_BYTES, 32, close=True, tls=True
@@ -99,13 +135,15 @@ SCENARIOS: dict[str, Scenario] = {
 
 
 def request_head(row: Scenario, query: str = "", last: tuple[tuple[str, str], ...] = ()) -> str:
-    """The request as sent, byte for byte; `query` and `last` are where a unique request differs from the next."""
-    headers = (*HEADERS, *last)
+    """The request's head as sent, byte for byte; `query` and `last` are where a unique request differs from the next."""
+    headers = HEADERS[:1] if row.minimal else (*HEADERS, *last)
     if row.everything:  # by a client that has a session
         headers = tuple((name, f"{value}; {COOKIES}" if name == "Cookie" else value) for name, value in headers)
     if row.close:
         headers = (*headers, ("Connection", "close"))
-    head = "".join([f"GET {row.path}{query} HTTP/1.1\r\n", *(f"{name}: {value}\r\n" for name, value in headers)])
+    if row.sent_bytes:
+        headers = (*headers, ("Content-Type", "application/octet-stream"), ("Content-Length", str(row.sent_bytes)))
+    head = "".join([f"{row.method} {row.path}{query} HTTP/1.1\r\n", *(f"{name}: {value}\r\n" for name, value in headers)])
     if row.pad_to:
         missing = row.pad_to - len(head) - len("X-Padding: \r\n\r\n")
         head += f"X-Padding: {'p' * missing}\r\n"

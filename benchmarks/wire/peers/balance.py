@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from scripted.route_lines import five_stages
+
 from wire.peers.peer import Mode, Site
 from wire.peers.session import BALANCE_SECRET
 
@@ -46,6 +48,13 @@ session_affinity:
   enabled: true
   secret: {secret}"""
 
+STAGES = (
+    five_stages("shop.example")
+    + """\
+    - {name: other, host: other.example, backends: [{name: b, address: "127.0.0.1:9"}], load_balancer: {algorithm: random}}
+"""
+)
+
 # No tickets, here and for the others: every connection is a whole handshake.
 TLS = "tls: {{enabled: true, cert_file: {pem}, key_file: {pem}, session_tickets: false}}"
 
@@ -59,7 +68,7 @@ def interpreter() -> str:
 
 
 def config_text(site: Site) -> str:
-    return CONFIG.format(
+    text = CONFIG.format(
         mode=site.mode.value,
         port=site.port,
         origin=site.origin_port,
@@ -69,6 +78,7 @@ def config_text(site: Site) -> str:
         everything=EVERYTHING.format(secret=BALANCE_SECRET) if site.everything else "",
         tls=TLS.format(pem=site.certificate) if site.certificate else "",
     )
+    return f"{text}http:\n  routes:\n{STAGES}" if site.stages else text
 
 
 class Balance:

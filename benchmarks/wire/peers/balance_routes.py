@@ -1,17 +1,11 @@
 """Balance with routes: what one by its host, a thousand others and five stages add to a request."""
 
-from scripted.route_lines import five_stages
+from dataclasses import replace
 
-from wire.peers.balance import Balance, config_text
+from wire.peers.balance import STAGES, Balance, config_text
 from wire.peers.peer import Mode, Site
 
 ROUTE = "    - {name: all, host: shop.example, pool: default}\n"
-STAGES = (
-    five_stages("shop.example")
-    + """\
-    - {name: other, host: other.example, backends: [{name: b, address: "127.0.0.1:9"}], load_balancer: {algorithm: random}}
-"""
-)
 
 
 class BalanceRoutes(Balance):
@@ -25,7 +19,7 @@ class BalanceRoutes(Balance):
         return None if mode is Mode.HTTP else "has no routes in TCP mode"
 
     def text(self, site: Site) -> str:
-        return f"{config_text(site)}http:\n  routes:\n{self._routes}"
+        return f"{config_text(replace(site, stages=False))}http:\n  routes:\n{self._routes}"
 
 
 def many(count: int) -> str:

@@ -25,7 +25,9 @@ listen wire
 {mode}
 {splice}
 {everything}
+{stages}
   server a 127.0.0.1:{origin} check inter 2s{server}
+{other}
 """
 
 HTTP = """\
@@ -43,6 +45,23 @@ EVERYTHING = """\
   cookie {cookie} insert indirect nocache"""
 
 SERVER = " maxconn 1000 observe layer7 error-limit 5 on-error mark-down cookie {name}"
+
+# As Balance's five stages: what is denied, a fault on demand, a canary by a hash of the client, fields set, compression.
+STAGES = """\
+  acl here hdr(host) -i shop.example
+  http-request deny if here { hdr_sub(user-agent) BadBot }
+  http-request deny if here { method TRACK }
+  http-request return status 503 if here { hdr(x-fault) yes }
+  http-request set-header X-Team a if here
+  http-response set-header X-Frame-Options DENY
+  compression algo gzip
+  compression type image/svg+xml
+  use_backend other if here { hdr(x-tester) yes }
+  use_backend other if here { req.hdr(user-agent),crc32,mod(100) lt 1 }"""
+OTHER = """
+backend other
+  mode http
+  server b 127.0.0.1:9"""
 
 TCP = """\
   mode tcp"""
@@ -71,5 +90,7 @@ class Haproxy:
             everything=EVERYTHING.format(cookie=HAPROXY_COOKIE) if site.everything else "",
             tls=f" ssl crt {site.certificate} alpn http/1.1 no-tls-tickets" if site.certificate else "",
             server=SERVER.format(name=BACKEND) if site.everything else "",
+            stages=STAGES if site.stages else "",
+            other=OTHER if site.stages else "",
         )
         return ["haproxy", "-db", "-f", str(site.write(f"{self.name}.cfg", text))]

@@ -38,10 +38,12 @@ http {{
     keepalive_requests 1000000000;
     keepalive_timeout 1h;
   }}
+{maps}
   server {{
-    listen 127.0.0.1:{port} backlog=4096{tls};
-    location / {{
-      proxy_pass http://origin;
+    listen 127.0.0.1:{port} backlog=4096{tls};{name}
+    client_body_buffer_size 128k;
+    location / {{{stages}
+      proxy_pass http://{pool};
       proxy_http_version 1.1;
       proxy_set_header Connection "";
       proxy_set_header Host $http_host;
@@ -50,6 +52,24 @@ http {{
     }}
   }}
 }}"""
+
+# As Balance's five stages: what is denied, a fault on demand, a canary by a hash of the client, fields set, compression.
+MAPS = """
+  upstream other { server 127.0.0.1:9; }
+  map $http_user_agent $is_bad { default 0; ~BadBot 1; }
+  split_clients "${http_user_agent}canary" $share { 1% other; * origin; }
+  map $http_x_tester $pool { default $share; yes other; }"""
+NAME = """
+    server_name shop.example;"""
+STAGES = """
+      if ($is_bad) { return 403; }
+      if ($request_method = TRACK) { return 403; }
+      if ($http_x_fault = yes) { return 503; }
+      gzip on;
+      gzip_types image/svg+xml;
+      proxy_set_header X-Team a;
+      proxy_hide_header X-Frame-Options;
+      add_header X-Frame-Options DENY;"""
 
 SERVER = " max_conns=1000 max_fails=5 fail_timeout=30s"
 EVERYTHING = """
@@ -115,6 +135,10 @@ class Nginx:
             origin=site.origin_port,
             server=SERVER if site.everything else "",
             everything=EVERYTHING if site.everything else "",
+            maps=MAPS if site.stages else "",
+            name=NAME if site.stages else "",
+            stages=STAGES if site.stages else "",
+            pool="$pool" if site.stages else "origin",
             tls=TLS.format(pem=site.certificate) if site.certificate else "",
         )
         module = (stream_module(build_text()) or "") if tcp else ""

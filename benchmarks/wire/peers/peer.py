@@ -22,6 +22,7 @@ class Site:
     origin_port: int
     descriptors: int
     everything: bool = False  # on, of what it can do for a request that goes well
+    stages: bool = False  # a route with five stages
     certificate: Path | None = None  # key and certificate in one PEM file, where clients come over TLS
 
     def write(self, name: str, text: str) -> Path:
