@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Coroutine, Sequence
 from functools import partial
 from time import monotonic
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from balance.model import Mode
 from balance.proxy.clients import Clients
@@ -39,20 +39,32 @@ from balance.runtime.holder import Holder
 from balance.runtime.snapshot import Listener
 from balance.tls.contexts import ListenerTls
 
-log = logging.getLogger("balance.worker")
+log: Final = logging.getLogger("balance.worker")
 
 Making = Coroutine[Any, Any, Any]  # makes a transport
 
-BACKLOG = 4096
-MAX_BURST = 64  # connections accepted in one turn of the loop; other connections are served between two turns
-CALM = 16  # turns that accept one connection only, after the backlog was found empty
-SAY_EVERY_S = 60.0  # between two warnings of a kind: while room is short, it comes and goes many times a second
+BACKLOG: Final = 4096
+MAX_BURST: Final = 64  # connections accepted in one turn of the loop; other connections are served between two turns
+CALM: Final = 16  # turns that accept one connection only, after the backlog was found empty
+SAY_EVERY_S: Final = 60.0  # between two warnings of a kind: while room is short, it comes and goes many times a second
 
 # accept(2): errors of the next connection, which is gone. All others are for want of resources in this process or on this
 # machine (EMFILE, ENFILE, ENOBUFS, ENOMEM), or will come again.
-_ITS_OWN = ("ECONNABORTED", "ECONNRESET", "EPERM", "EPROTO", "ENETDOWN", "ENOPROTOOPT", "EHOSTDOWN", "ENONET", "EHOSTUNREACH",
-            "EOPNOTSUPP", "ENETUNREACH", "ETIMEDOUT")  # fmt: skip
-_GONE = frozenset(getattr(errno, name, 0) for name in _ITS_OWN)
+_ITS_OWN: Final = (
+    "ECONNABORTED",
+    "ECONNRESET",
+    "EPERM",
+    "EPROTO",
+    "ENETDOWN",
+    "ENOPROTOOPT",
+    "EHOSTDOWN",
+    "ENONET",
+    "EHOSTUNREACH",
+    "EOPNOTSUPP",
+    "ENETUNREACH",
+    "ETIMEDOUT",
+)
+_GONE: Final = frozenset(getattr(errno, name, 0) for name in _ITS_OWN)
 
 
 def _are_judged_anew(before: ListenerTls | None, now: ListenerTls | None) -> bool:

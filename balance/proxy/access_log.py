@@ -43,8 +43,8 @@ class AccessLog:
         "_selection",
         "_size",
         "_taken",
-        "_thread",
         "_told",
+        "_writer",
     )  # fmt: skip
 
     def __init__(self, config: model.AccessLog, opened: int | None = None) -> None:
@@ -66,8 +66,8 @@ class AccessLog:
         self._told = 0  # lines: those that take_lost() has told of
         self._overflow = OutputTrouble(f"the access log ({config.output})")
         self._queue: SimpleQueue[str | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._write_all, name="access-log", daemon=True)
-        self._thread.start()
+        self._writer = threading.Thread(target=self._write_all, name="access-log", daemon=True)
+        self._writer.start()
 
     @property
     def lost(self) -> int:
@@ -77,7 +77,7 @@ class AccessLog:
     @property
     def has_ended(self) -> bool:
         """Whether the thread has ended, so that nothing can be lost any more."""
-        return not self._thread.is_alive()
+        return not self._writer.is_alive()
 
     def take_lost(self) -> int:
         """Lines that were lost since the last call."""
@@ -121,7 +121,7 @@ class AccessLog:
     def close(self, timeout_s: float = 2.0) -> None:
         """Write the lines that wait and end the thread; waits for it up to `timeout_s`."""
         self.leave()
-        self._thread.join(timeout_s)
+        self._writer.join(timeout_s)
 
     def leave(self) -> None:
         """Let the thread write the lines that wait and end, without waiting for it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from time import monotonic
+from typing import Final
 
 from balance.load import Load
 from balance.proxy.net.timer_wheel import NEVER
@@ -17,7 +18,7 @@ from balance.runtime import counters
 from balance.runtime.health_gate import Shared
 from balance.runtime.max_connections import Limited, Permits
 
-SOME = 64  # idle clients that one search finds, and the most that one tick closes
+SOME: Final = 64  # idle clients that one search finds, and the most that one tick closes
 
 
 class Clients:

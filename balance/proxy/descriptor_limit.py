@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
-MAX_RESERVE = 256
-UNLIMITED = 1 << 30
+MAX_RESERVE: Final = 256
+UNLIMITED: Final = 1 << 30
 
 
 def _nobody_parks() -> None:

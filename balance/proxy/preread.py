@@ -12,11 +12,11 @@ import enum
 import socket
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from balance.proxy.net.timer_wheel import NEVER, Timed, TimerWheel
 
-ASK_AGAIN_S = 0.01  # on Unix sockets, where the kernel can't signal bytes beyond those peeked at
+ASK_AGAIN_S: Final = 0.01  # on Unix sockets, where the kernel can't signal bytes beyond those peeked at
 
 
 class PrereadResult(enum.Enum):

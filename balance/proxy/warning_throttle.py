@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Final, NamedTuple
 
-EVERY_S = 60.0
+EVERY_S: Final = 60.0
 
-log = logging.getLogger("balance.worker")
+log: Final = logging.getLogger("balance.worker")
 
 
 class RequestIds(NamedTuple):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from random import random
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from balance.access_lists.client_counts import ClientCounts
 from balance.access_lists.shared_blocks import SharedBlocks
@@ -30,7 +30,7 @@ from balance.runtime.counters import Row
 from balance.runtime.health_gate import Shared
 from balance.runtime.holder import Holder
 
-MAX_WARNED_OF = 4096  # backends; a bound, as backends come and go
+MAX_WARNED_OF: Final = 4096  # backends; a bound, as backends come and go
 
 
 class Acceptance(Protocol):

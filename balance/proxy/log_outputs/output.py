@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Protocol
+from typing import Final, Protocol
 
-SAY_EVERY_S = 10.0  # an output that fails and works in turns is not told of more often
+SAY_EVERY_S: Final = 10.0  # an output that fails and works in turns is not told of more often
 
-log = logging.getLogger("balance.worker")
+log: Final = logging.getLogger("balance.worker")
 
 
 class Output(Protocol):

@@ -13,22 +13,22 @@ import logging
 import socket
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from balance.errors import UpstreamError
 from balance.model import Address, TryPhase, Why
 from balance.proxy.net.tls_dial import TlsDial
 from balance.tls.backend_context import UpstreamTls
 
-log = logging.getLogger("balance.worker")
+log: Final = logging.getLogger("balance.worker")
 
-NAME_TTL_S = 30.0  # getaddrinfo does not return the record's TTL; usual as `valid=30s` in nginx
+NAME_TTL_S: Final = 30.0  # getaddrinfo does not return the record's TTL; usual as `valid=30s` in nginx
 
 P = TypeVar("P")  # has the methods of asyncio.Protocol; not bound to it, because a subclass of it can't be compiled
 
 # Local descriptors, ports or memory have run out, which does not count against a backend.
-_OURS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
-_REFUSED = frozenset((errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOENT))  # ENOENT: no such Unix socket
+_OURS: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
+_REFUSED: Final = frozenset((errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOENT))  # ENOENT: no such Unix socket
 
 
 class Resolver:

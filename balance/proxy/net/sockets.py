@@ -12,16 +12,17 @@ import socket
 import ssl
 import struct
 import termios
+from typing import Final
 
 from balance.http1.forwarding.realip import UNKNOWN
 from balance.http1.host import authority_of
 
-KEEP_ALIVE_AFTER_S = 60  # of silence before the kernel's first keep-alive probe; the default of Linux is two hours
-KEEP_ALIVE_EVERY_S = 10  # between probes; the default of Linux is 75 s, which would take longer than `timeouts.idle`
-KEEP_ALIVE_TIMES = 6  # probes without an answer: the peer is gone, two minutes after its last packet
+KEEP_ALIVE_AFTER_S: Final = 60  # of silence before the kernel's first keep-alive probe; the default of Linux is two hours
+KEEP_ALIVE_EVERY_S: Final = 10  # between probes; the default of Linux is 75 s, which would take longer than `timeouts.idle`
+KEEP_ALIVE_TIMES: Final = 6  # probes without an answer: the peer is gone, two minutes after its last packet
 
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing sends a RST
-_UNIX = getattr(socket, "AF_UNIX", None)
+_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing sends a RST
+_UNIX: Final = getattr(socket, "AF_UNIX", None)
 
 
 def reset(transport: asyncio.Transport) -> None:

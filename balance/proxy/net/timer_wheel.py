@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import math
 from abc import abstractmethod
+from typing import Final
 
-log = logging.getLogger("balance.wheel")
+log: Final = logging.getLogger("balance.wheel")
 
-TICK_S = 0.05  # precision of deadlines
-HORIZON_S = 5.0
+TICK_S: Final = 0.05  # precision of deadlines
+HORIZON_S: Final = 5.0
 
-NEVER = math.inf
+NEVER: Final = math.inf
 
 
 class Timed:

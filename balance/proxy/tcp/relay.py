@@ -17,9 +17,9 @@ from balance.proxy.net.sockets import end_tls, has_tls, read_at_once, read_now, 
 from balance.proxy.net.timer_wheel import NEVER, Timed, TimerWheel
 from balance.tls.backend_failure import late_refusal
 
-_LOOKS = 8  # per idle timeout: a silent relay is cut after 1 to 1 + 1/8 of it
-_COUNT_EVERY_S = 10.0  # without an idle timeout
-PARTING_S = 30.0  # before a reset, the time without progress that a peer has for unsent bytes; `idle_s`, if less
+_LOOKS: Final = 8  # per idle timeout: a silent relay is cut after 1 to 1 + 1/8 of it
+_COUNT_EVERY_S: Final = 10.0  # without an idle timeout
+PARTING_S: Final = 30.0  # before a reset, the time without progress that a peer has for unsent bytes; `idle_s`, if less
 _PARTING_LOOK_S, _PARTING_SLOW_LOOK_S = 0.05, 0.5
 
 

@@ -27,7 +27,7 @@ from balance.runtime.lease import Lease
 from balance.runtime.snapshot import Listener
 
 _BACKENDS_FAULT: Final = BACKEND_TLS | {Why.RESET_MID_RESPONSE}
-_NO_FIELDS = RequestFields()  # TCP mode has no fields to hash
+_NO_FIELDS: Final = RequestFields()  # TCP mode has no fields to hash
 
 
 class Downstream(RelayEnd):

@@ -30,7 +30,7 @@ FIRST_PAUSE_S: Final = 0.5
 MAX_PAUSE_S: Final = 4.0
 SAY_EVERY_S: Final = 60.0  # a receiver that fails and works in turns is not told of more often
 
-log = logging.getLogger("balance.worker")
+log: Final = logging.getLogger("balance.worker")
 
 
 class Exporter:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from typing import Final
 
 from balance.config.model import Config, TracingConfig, TrustedProxy
 from balance.http1.forwarding.realip import TrustedProxies
@@ -19,7 +20,7 @@ from balance.tracing.propagation import Propagation
 from balance.tracing.trace_start import TraceStart
 from balance.version import VERSION
 
-CLOSE_S = 2.0  # for what waits at the end of a worker, or of a configuration
+CLOSE_S: Final = 2.0  # for what waits at the end of a worker, or of a configuration
 
 
 class Tracer:

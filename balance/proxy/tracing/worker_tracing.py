@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Final
 
 from balance.background_tasks import spawn
 from balance.config.model import Config
@@ -11,7 +12,7 @@ from balance.proxy.tracing.tracer import CLOSE_S, Tracer
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
 
-log = logging.getLogger("balance.worker")
+log: Final = logging.getLogger("balance.worker")
 
 
 class WorkerTracing:
