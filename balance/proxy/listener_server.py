@@ -20,8 +20,8 @@ from balance.proxy.tracing.worker_tracing import WorkerTracing
 from balance.proxy.worker_context import Drainable, WorkerContext
 from balance.runtime import counters
 from balance.runtime.backend import Backend, IdleTime
-from balance.runtime.counters import Row
 from balance.runtime.health_gate import Shared
+from balance.runtime.row import Row
 from balance.runtime.snapshot import Listener, Renewal, Snapshot
 from balance.tls.contexts import TlsContexts
 

@@ -26,9 +26,9 @@ from balance.proxy.tracing.tracer import Tracer
 from balance.proxy.warning_throttle import NO_REQUEST, RequestIds, ThrottledWarning, about, log
 from balance.runtime import counters
 from balance.runtime.backend import Backend
-from balance.runtime.counters import Row
 from balance.runtime.health_gate import Shared
 from balance.runtime.holder import Holder
+from balance.runtime.row import Row
 
 MAX_WARNED_OF: Final = 4096  # backends; a bound, as backends come and go
 

@@ -15,6 +15,7 @@ from balance.model import Outcome
 from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.health_gate import ANSWERED
+from balance.runtime.row import Row
 
 _OK: Final = Outcome.OK
 _FAILED: Final = Outcome.FAILED
@@ -28,7 +29,7 @@ class LeaseTerms:
 
     __slots__ = ("cells", "is_evidence", "row", "wants_latency", "wants_outcomes")
 
-    def __init__(self, row: counters.Row, needs: Needs = Needs.NOTHING, *, is_evidence: bool = False) -> None:
+    def __init__(self, row: Row, needs: Needs = Needs.NOTHING, *, is_evidence: bool = False) -> None:
         """`row` is this worker's, `needs` are the policy's; `is_evidence`: leases count for the backends' health."""
         self.row = row
         self.cells = row.cells

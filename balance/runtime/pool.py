@@ -16,7 +16,6 @@ from balance.http1.hash_key import key_extractor
 from balance.http1.head import RequestFields
 from balance.load import Load
 from balance.model import Why
-from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.backups import Backups
 from balance.runtime.holder import Holder
@@ -24,6 +23,7 @@ from balance.runtime.lease import Lease, LeaseTerms
 from balance.runtime.pool_health import PoolHealth
 from balance.runtime.pool_limits import PoolLimits
 from balance.runtime.queue import Queue
+from balance.runtime.row import Row
 from balance.runtime.sessions.affinity import Affinity, LookupExtractor, keeps
 from balance.runtime.sessions.session_lookup import SessionLookup
 
@@ -45,7 +45,7 @@ class Pool:
         backends: Sequence[Backend],
         algorithm: str,
         policy: Policy,
-        row: counters.Row,
+        row: Row,
         hash_key: HashKey = _SOURCE_IP,
         *,
         health: PoolHealth | None = None,

@@ -16,9 +16,9 @@ from balance.health.slow_start import SlowStart
 from balance.health.states import State
 from balance.model import Why
 from balance.runtime.backend import Backend
-from balance.runtime.counters import Row
 from balance.runtime.health_gate import NO_TRIAL, HealthGate, Shared
 from balance.runtime.lease import Lease
+from balance.runtime.row import Row
 
 TRIED_HANDICAP: Final = 2.0  # factor on the cost of a backend in adaptive policies while its breaker is half-open
 

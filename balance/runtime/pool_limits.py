@@ -13,6 +13,7 @@ from balance.runtime.backend import Backend
 from balance.runtime.health_gate import Shared
 from balance.runtime.max_connections import Permits
 from balance.runtime.queue import Queue
+from balance.runtime.row import Row
 
 
 def has_limits(config: PoolConfig) -> bool:
@@ -25,7 +26,7 @@ class PoolLimits:
 
     __slots__ = ("_backends", "_bounds", "_permits", "_row", "_shared", "queue")
 
-    def __init__(self, config: PoolConfig, backends: Sequence[Backend], row: counters.Row, shared: Shared) -> None:
+    def __init__(self, config: PoolConfig, backends: Sequence[Backend], row: Row, shared: Shared) -> None:
         """`row` is this worker's own of the shared rows."""
         self._backends = tuple(backends)
         self._bounds = config.queue

@@ -32,12 +32,12 @@ from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.backend_slots import LISTENER, route_key, route_keys, rule_identities
 from balance.runtime.backups import Backups
-from balance.runtime.counters import Row
 from balance.runtime.health_gate import Shared
 from balance.runtime.pool import Pool
 from balance.runtime.pool_health import PoolHealth, needs_health
 from balance.runtime.pool_limits import PoolLimits, has_limits
 from balance.runtime.routes import Router, Routers, Target
+from balance.runtime.row import Row
 from balance.runtime.sessions.affinity import Affinity
 from balance.stages.environment import NO_MOMENT, Moment, StageEnvironment
 from balance.tls.backend_context import BackendContexts, UpstreamTls

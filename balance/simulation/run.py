@@ -17,6 +17,7 @@ from balance.model import Address, Outcome
 from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.pool import Pool
+from balance.runtime.row import Row
 from balance.simulation.report import NO_BACKEND, Report
 from balance.simulation.scenarios import Scenario
 from balance.simulation.servers import SimulatedServer
@@ -106,6 +107,6 @@ def _pool(scenario: Scenario, algorithm: str, rand: Random) -> Pool:
     servers: Sequence[BackendConfig] = [
         BackendConfig(server.name, Address(server.name, 0), server.weight) for server in scenario.servers
     ]
-    row = counters.Row(memoryview(bytearray(8 * counters.row_cells(len(servers) + 1))).cast("Q"))
+    row = Row(memoryview(bytearray(8 * counters.row_cells(len(servers) + 1))).cast("Q"))
     backends = [Backend(server, slot) for slot, server in enumerate(servers, start=1)]
     return Pool("simulated", backends, algorithm, POLICIES[algorithm](rand.random), row)

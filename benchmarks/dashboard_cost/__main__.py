@@ -20,6 +20,7 @@ from balance.health.states import State
 from balance.probes.result import Result
 from balance.process.shared_memory.board import Board
 from balance.runtime import counters
+from balance.runtime.row import Row
 from balance.runtime.snapshot import backend_slots
 
 WORKERS = 4
@@ -49,20 +50,20 @@ def instance(backends: int) -> StateView:
     return StateView(config, slots, board, 0, 0, 0.0, [], lambda slot: result, lambda slot, event, reason: State.UNKNOWN)
 
 
-def count(rows: list[counters.Row], backends: int) -> None:
+def count(rows: list[Row], backends: int) -> None:
     """What the workers count in a second: 20 requests of each backend."""
     for number in range(20):
         row = rows[number % len(rows)]
         for slot in range(1, backends + 1):
             row.cells[counters.block(slot) + counters.LEASES] += 1
             us = 1000 + 700 * (number + slot) % 90_000
-            row.count_exchange(slot, counters.NO_ROUTE, b"GET", 503 if number == 19 else 200, 0, us, us, 400, 1000)
+            row.count_exchange(slot, counters.NO_ROUTE, b"GET", 503 if number == 19 else 200, 0, us, us, 400, 1000, 0)
 
 
 async def measure(view: StateView, backends: int, streams: int, *, is_busy: bool) -> tuple[float, int]:
     """(CPU seconds of a document, bytes of a patch), the best of some rounds."""
     feed = Feed(view)
-    rows = [counters.Row(cells) for cells in view.board.rows]
+    rows = [Row(cells) for cells in view.board.rows]
     mono = 1000.0
     readers: list[FeedReader] = []
     for _ in range(streams):

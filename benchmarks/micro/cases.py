@@ -30,6 +30,7 @@ from balance.proxy.listener_access import packed_address
 from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.pool import Pool
+from balance.runtime.row import Row
 
 Case = tuple[str, Callable[[], object]]
 
@@ -85,7 +86,7 @@ def bodies() -> Iterator[Case]:
 
 def counting() -> Iterator[Case]:
     row = _row(2)
-    yield "count one exchange", lambda: row.count_exchange(1, b"GET", 200, 0, 1200, 1190, 400, 1200)
+    yield "count one exchange", lambda: row.count_exchange(1, counters.NO_ROUTE, b"GET", 200, 0, 1200, 1190, 400, 1200, 0)
 
 
 def leases() -> Iterator[Case]:
@@ -183,8 +184,8 @@ def _policy(name: str, size: int) -> tuple[Policy, list[Load]]:
     return policy, loads
 
 
-def _row(slots: int) -> counters.Row:
-    return counters.Row(memoryview(bytearray(8 * counters.row_cells(slots))).cast("Q"))
+def _row(slots: int) -> Row:
+    return Row(memoryview(bytearray(8 * counters.row_cells(slots))).cast("Q"))
 
 
 def _pool(algorithm: str, size: int) -> Pool:

@@ -18,6 +18,7 @@ from balance.config import load_text
 from balance.health.states import State
 from balance.process.shared_memory.board import Board
 from balance.runtime import counters
+from balance.runtime.row import Row
 from balance.runtime.snapshot import backend_slots
 
 SCRAPES = 5
@@ -39,10 +40,10 @@ def instance(backends: int, histograms: str) -> StateView:
     slots = backend_slots(config)
     board = Board(2, len(slots) + 1)
     for cells in board.rows:
-        row = counters.Row(cells)
+        row = Row(cells)
         for slot in range(1, len(slots) + 1):
             for status, us in ((200, 3_000), (404, 1_000), (502, 70_000)):
-                row.count_exchange(slot, counters.NO_ROUTE, b"GET", status, 0, us, us, 400, 1000)
+                row.count_exchange(slot, counters.NO_ROUTE, b"GET", status, 0, us, us, 400, 1000, 0)
     return StateView(config, slots, board, 0, 0, 0.0, [], lambda slot: None, lambda slot, event, reason: State.UNKNOWN)
 
 

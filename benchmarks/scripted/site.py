@@ -20,6 +20,7 @@ from balance.proxy.tracing.tracer import Tracer
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
 from balance.runtime.holder import Holder
+from balance.runtime.row import Row
 from balance.runtime.snapshot import backend_slots, build
 from balance.tracing.http_spans import FinishedRequest, encode
 from scripted.bytes_sent import SECRET
@@ -86,7 +87,7 @@ class Site:
     def __init__(self, text: str, *, access_log: bool = False, loop: asyncio.AbstractEventLoop | None = None) -> None:
         config = load_text(text, "scripted").config
         slots = backend_slots(config)
-        row = counters.Row(memoryview(bytearray(8 * counters.row_cells(1 + len(slots)))).cast("Q"))
+        row = Row(memoryview(bytearray(8 * counters.row_cells(1 + len(slots)))).cast("Q"))
         snapshot = build(config, slots, row, random.random)
         self.listener, self.pool = snapshot.listeners[0], snapshot.pools["default"]
         self.loop = NowhereLoop(loop or asyncio.new_event_loop())

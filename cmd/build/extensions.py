@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from compiled_modules import sources
+from compiled_modules import NATIVE, sources
 from setuptools import Extension
 from setuptools.command.build_ext import build_ext
 
@@ -20,7 +20,9 @@ def extensions(opt_level: str, target: str) -> list[Extension]:
     from mypyc.build import mypycify
 
     # One C file a module: they compile at once, and little is called from module to module that a compiler could inline.
-    return mypycify(sources(Path()), opt_level=opt_level, multi_file=True, target_dir=target)
+    compiled: list[Extension] = mypycify(sources(Path()), opt_level=opt_level, multi_file=True, target_dir=target)
+    by_hand = [Extension(name, [file], extra_compile_args=[f"-O{opt_level}"]) for name, file in NATIVE.items()]
+    return [*compiled, *by_hand]
 
 
 class ParallelBuildExt(build_ext):

@@ -13,6 +13,7 @@ from balance.health.circuit_breaker import CAUSE, SINCE_US, STATE, TOTAL_OPENING
 from balance.health.states import State
 from balance.process.shared_memory.board import Board, Ejection
 from balance.runtime import counters
+from balance.runtime.row import Row
 
 NOW, NOW_US = 10_000.0, 500_000_000
 
@@ -49,7 +50,7 @@ def test_a_backend_says_how_it_stands_why_and_since_when(view: StateView) -> Non
         row[counters.block(2) + counters.LEASES] = 4
         row[counters.block(2) + counters.COPIES] = 3
         row[counters.block(2) + counters.ACTIVE] = 1
-        counters.Row(row).observe_time(counters.block(2) + counters.UPSTREAM_TIME, 3000)
+        Row(row).observe_time(counters.block(2) + counters.UPSTREAM_TIME, 3000)
     shown = document(view)["a2"]
     assert shown == {
         "pool": "app",

@@ -18,6 +18,7 @@ from balance.model import Why
 from balance.probes.result import Result
 from balance.process.shared_memory.board import Board
 from balance.runtime import counters
+from balance.runtime.row import Row
 from balance.runtime.snapshot import backend_slots
 
 FULL = Path(__file__).parents[2] / "deployments" / "examples" / "http-full.yaml"
@@ -41,12 +42,12 @@ def full_view() -> StateView:
 def test_a_state_is_of_its_type(full_view: StateView) -> None:
     async def documents() -> list[dict[str, object]]:
         feed = Feed(full_view)
-        rows = [counters.Row(cells) for cells in full_view.board.rows]
+        rows = [Row(cells) for cells in full_view.board.rows]
         found = []
         for second in range(3):
             for slot in full_view.slots.values():
                 rows[0].cells[counters.block(slot) + counters.LEASES] += 3
-                rows[0].count_exchange(slot, counters.NO_ROUTE, b"GET", 503 if slot == 2 else 200, 0, 5000, 5000, 100, 200)
+                rows[0].count_exchange(slot, counters.NO_ROUTE, b"GET", 503 if slot == 2 else 200, 0, 5000, 5000, 100, 200, 0)
                 rows[0].cells[counters.WHY + Why.CONNECT_REFUSED] += 1
             feed._make(1000.0 + second)
             found.append(json.loads(feed.whole()[1]))

@@ -25,7 +25,7 @@ from balance.http1.framing import Framing
 from balance.model import Address, Mode
 from balance.proxy.listener_server import ListenerServer
 from balance.runtime import counters
-from balance.runtime.counters import Row
+from balance.runtime.row import Row
 from balance.runtime.snapshot import backend_slots, build
 
 PATIENCE_S = 10.0  # what nobody waits for when all is well

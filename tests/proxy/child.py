@@ -13,6 +13,7 @@ from balance.config.model import BackendConfig, Config, ListenerConfig, LoggingC
 from balance.model import Address, Mode
 from balance.proxy.listener_server import ListenerServer
 from balance.runtime import counters
+from balance.runtime.row import Row
 from balance.runtime.snapshot import backend_slots, build
 
 
@@ -24,7 +25,7 @@ async def main(mode: Mode, port: int) -> None:
         pools=(PoolConfig("pool", (BackendConfig("n1", Address("127.0.0.1", port)),)),),
     )
     slots = backend_slots(config)
-    row = counters.Row(memoryview(bytearray(8 * counters.row_cells(len(slots) + 1))).cast("Q"))
+    row = Row(memoryview(bytearray(8 * counters.row_cells(len(slots) + 1))).cast("Q"))
     listener_server = ListenerServer(loop, build(config, slots, row, random.random), row, LoggingConfig())
     sock = socket.create_server(("127.0.0.1", 0))
     sock.setblocking(False)

@@ -45,6 +45,7 @@ from balance.runtime import backend as runtime
 from balance.runtime import counters
 from balance.runtime.backend_slots import SlotBook, route_key, rule_key
 from balance.runtime.health_gate import HealthGate
+from balance.runtime.row import Row
 from balance.runtime.snapshot import Snapshot, backend_slots, build, prepare
 from balance.tls.settings import BackendTls, ServerTls
 
@@ -132,7 +133,7 @@ class Stage:
         self.failures: list[str] = []  # what the loop or a task of the proxy reported; a test takes out what it expects
         self.backends: list[Backend] = []
         self.wires: list[Wire] = []
-        self.row = counters.Row(memoryview(bytearray(8 * counters.row_cells(1))).cast("Q"))
+        self.row = Row(memoryview(bytearray(8 * counters.row_cells(1))).cast("Q"))
         self.address = Address("", 0)
         self._held: list[socket.socket] = []
         self._log = _Collector(self.failures)
@@ -274,7 +275,7 @@ class Stage:
         slots = backend_slots(config)
         self._book = SlotBook(len(slots) + 1 + SPARE_SLOTS)
         self._book.adopt(self._book.assign(config, lambda slot: True))
-        self.row = counters.Row(memoryview(bytearray(8 * counters.row_cells(len(slots) + 1 + SPARE_SLOTS))).cast("Q"))
+        self.row = Row(memoryview(bytearray(8 * counters.row_cells(len(slots) + 1 + SPARE_SLOTS))).cast("Q"))
         self.snapshot: Snapshot = build(config, slots, self.row, lambda: 0.0)
         self.listener_server = ListenerServer(self.loop, self.snapshot, self.row, config.logging)
         self.worker = self.listener_server._worker

@@ -12,6 +12,7 @@ from balance.proxy.net.timer_wheel import NEVER
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
 from balance.runtime.health_gate import NoLocks, Shared
+from balance.runtime.row import Row
 
 SLOT = 1
 
@@ -57,7 +58,7 @@ class Workers:
         for number, row in enumerate(self.rows):
             row[counters.PLACE] = number + 1
             shared = Shared(self.rows, lambda slot: [0] * 16, NoLocks(), ring_where=self._ringer(number))
-            worker = WorkerContext(loop, counters.Row(row), 0.0, None)
+            worker = WorkerContext(loop, Row(row), 0.0, None)
             clients = Clients(worker, "main", SLOT, shared)
             clients.configure(limit)
             self.services.append(worker)

@@ -19,6 +19,7 @@ from balance.config.model import (
 from balance.discovery.settings import Discovery, FileDiscovery
 from balance.model import Address, Mode, Why
 from balance.runtime import counters
+from balance.runtime.row import Row
 from balance.runtime.snapshot import Snapshot, backend_slots, build, prepare
 
 LISTENER = ListenerConfig("main", (Address("", 80),), Mode.HTTP, "web")
@@ -37,11 +38,11 @@ def configured(algorithm: str, kind: str, count: int, **backend: Any) -> Config:
     return Config((LISTENER,), (pool,))
 
 
-def row() -> counters.Row:
-    return counters.Row(memoryview(bytearray(8 * counters.row_cells(16))).cast("Q"))
+def row() -> Row:
+    return Row(memoryview(bytearray(8 * counters.row_cells(16))).cast("Q"))
 
 
-def renewed(snapshot: Snapshot, config: Config, shared: counters.Row) -> Snapshot:
+def renewed(snapshot: Snapshot, config: Config, shared: Row) -> Snapshot:
     following, renewals = prepare(config, backend_slots(config), shared, random.random, None, snapshot)
     for renewal in renewals:
         renewal.apply()

@@ -12,12 +12,12 @@ from balance.health.circuit_breaker import CONSECUTIVE_FAILURES
 from balance.model import Address, Outcome
 from balance.runtime import counters
 from balance.runtime.backend import Backend
-from balance.runtime.counters import Row
 from balance.runtime.health_gate import UNNAMED_TRIAL, Shared
 from balance.runtime.lease import Lease, LeaseTerms
 from balance.runtime.max_connections import Permits
 from balance.runtime.pool import Pool
 from balance.runtime.pool_health import PoolHealth
+from balance.runtime.row import Row
 
 
 def pool(count: int = 3, algorithm: str = "round-robin") -> tuple[Pool, memoryview]:

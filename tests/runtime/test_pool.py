@@ -15,9 +15,9 @@ from balance.http1.head import RequestFields
 from balance.model import Address, Outcome
 from balance.runtime import counters
 from balance.runtime.backend import Backend
-from balance.runtime.counters import Row
 from balance.runtime.lease import Lease
 from balance.runtime.pool import Pool
+from balance.runtime.row import Row
 
 
 def pool(count: int = 3, algorithm: str = "round-robin") -> tuple[Pool, memoryview]:

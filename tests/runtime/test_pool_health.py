@@ -15,10 +15,10 @@ from balance.health.states import State
 from balance.model import Address, Outcome, Why
 from balance.runtime import counters
 from balance.runtime.backend import Backend
-from balance.runtime.counters import Row
 from balance.runtime.health_gate import Shared
 from balance.runtime.pool import Pool
 from balance.runtime.pool_health import PoolHealth, needs_health
+from balance.runtime.row import Row
 
 OFF = PassiveChecks(enabled=False)
 BREAKER = CircuitBreaker(enabled=True, failure_threshold=3, success_threshold=1, timeout_s=10.0)

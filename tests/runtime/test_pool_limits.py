@@ -24,12 +24,12 @@ from balance.health.states import State
 from balance.model import Address, Mode, Outcome, Why
 from balance.runtime import counters
 from balance.runtime.backend import Backend
-from balance.runtime.counters import Row
 from balance.runtime.health_gate import NoLocks, Shared
 from balance.runtime.lease import Lease
 from balance.runtime.pool import Pool
 from balance.runtime.pool_health import PoolHealth
 from balance.runtime.pool_limits import PoolLimits, has_limits
+from balance.runtime.row import Row
 from balance.runtime.snapshot import Snapshot, backend_slots, build, prepare
 
 

@@ -12,10 +12,10 @@ from balance.model import Address, Outcome
 from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.backups import Backups
-from balance.runtime.counters import Row
 from balance.runtime.holder import Holder
 from balance.runtime.pool import Pool
 from balance.runtime.pool_view import PoolView, view_by, view_of
+from balance.runtime.row import Row
 
 
 def pool(weights: tuple[int, ...] = (1, 1, 1)) -> Pool:

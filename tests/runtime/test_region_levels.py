@@ -26,10 +26,10 @@ from balance.health.states import State
 from balance.model import Address, Mode, Outcome
 from balance.runtime import counters
 from balance.runtime.backend import Backend
-from balance.runtime.counters import Row
 from balance.runtime.holder import Holder
 from balance.runtime.pool import Pool
 from balance.runtime.region_levels import RegionChoice
+from balance.runtime.row import Row
 from balance.runtime.sessions.session_lookup import SessionLookup
 from balance.runtime.snapshot import backend_slots, build
 

@@ -22,7 +22,7 @@ from balance.http1.head import RequestFields
 from balance.model import Address, Mode, Outcome
 from balance.runtime import counters
 from balance.runtime.backend_slots import LISTENER
-from balance.runtime.counters import Row
+from balance.runtime.row import Row
 from balance.runtime.snapshot import Renewal, Snapshot, backend_slots, build, prepare
 
 

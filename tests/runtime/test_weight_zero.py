@@ -27,9 +27,9 @@ from balance.http1.head import RequestFields
 from balance.model import Address, Mode, Outcome, Why
 from balance.runtime import counters
 from balance.runtime.backend import Backend
-from balance.runtime.counters import Row
 from balance.runtime.health_gate import Shared
 from balance.runtime.pool import Pool
+from balance.runtime.row import Row
 from balance.runtime.snapshot import Snapshot, backend_slots, build, prepare
 
 PLAIN = HealthCheck(passive=PassiveChecks(enabled=False))

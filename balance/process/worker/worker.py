@@ -27,6 +27,7 @@ from balance.process.worker.shared_store import SharedStore
 from balance.process.worker.worker_reload import WorkerReload, moment_now
 from balance.proxy.listener_server import ListenerServer
 from balance.runtime import counters
+from balance.runtime.row import Row
 from balance.runtime.snapshot import build
 from balance.security.key_set import JwksSource, KeySets
 
@@ -60,7 +61,7 @@ class Worker:
         self._stopped = asyncio.Event()
         self._limit_s = context.config.drain_s
         self._cells = context.board.rows[row]
-        counts = counters.Row(self._cells, context.board.time_buckets_us)
+        counts = Row(self._cells, context.board.time_buckets_us)
         self._key_sets = KeySets(self._want_keys, context.key_states)
         self._pipe_end: PipeEnd | None = None
         self._health_view = HealthView(loop, context, row, self._key_sets)

@@ -38,6 +38,7 @@ from balance.proxy.listener_server import ListenerServer, Pause
 from balance.proxy.tracing.tracer import load_library
 from balance.runtime import counters
 from balance.runtime.backend import Backend
+from balance.runtime.row import Row
 from balance.runtime.snapshot import Renewal, Snapshot, prepare
 from balance.stages.environment import Moment
 from balance.tls.backend_context import BackendContexts
@@ -76,7 +77,7 @@ class WorkerReload:
         loop: asyncio.AbstractEventLoop,
         listener_server: ListenerServer,
         health_view: HealthView,
-        row: counters.Row,
+        row: Row,
         shared_store: SharedStore,
         tls_to_backends: BackendContexts,
     ) -> None:

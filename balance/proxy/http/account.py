@@ -46,6 +46,7 @@ def count_exchange(exchange: Exchange, now: float, lease: Lease | None, outcome:
             # the first lease starts when the exchange starts
             upstream_us = request_us if lease.started == exchange.started else int((now - lease.started) * 1e6)
     bytes_in = exchange.head_bytes if upload is None else exchange.head_bytes + upload.bytes_in
+    block = settings.route_block
     worker.row.count_exchange(
         slot,
         settings.series,
@@ -56,14 +57,12 @@ def count_exchange(exchange: Exchange, now: float, lease: Lease | None, outcome:
         upstream_us,
         bytes_in,
         exchange.bytes_out,
+        block,
     )
-    block = settings.route_block
     if block:
-        cells = worker.row.cells
-        cells[block + _ROUTE_HITS] += 1
         if now - settings.route_hit_at >= ROUTE_LAST_PRECISION_S:
             settings.route_hit_at = now
-            cells[block + _ROUTE_LAST_US] = int(now * 1e6)
+            worker.row.cells[block + _ROUTE_LAST_US] = int(now * 1e6)
         if exchange.routing is not None and exchange.routing.rule:
             _count_rule(settings, exchange.routing.rule, now)
     trace = exchange.trace

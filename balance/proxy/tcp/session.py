@@ -327,7 +327,7 @@ class _Session:
 
     def moved(self, from_client: int, from_upstream: int) -> None:
         self._totals = (self._totals[0] + from_client, self._totals[1] + from_upstream)
-        counters.count_moved(self._worker.row, self._lease.backend.block, from_client, from_upstream)
+        self._worker.row.count_moved(self._lease.backend.block, from_client, from_upstream)
 
     def ended(self, why: Why) -> None:
         self._worker.row.cells[counters.WHY + why] += 1

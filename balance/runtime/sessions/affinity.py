@@ -16,6 +16,7 @@ from balance.http1.head import RequestFields
 from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.health_gate import Shared
+from balance.runtime.row import Row
 from balance.runtime.sessions.session_lookup import SessionLookup
 from balance.runtime.sessions.session_table import Sessions
 from balance.runtime.sessions.shared_sessions import SessionIds, SharedSessions
@@ -30,7 +31,7 @@ class Affinity:
 
     __slots__ = ("_row", "_session_of", "_sessions", "by_token", "note", "shared", "tokens")
 
-    def __init__(self, config: PoolConfig, backends: Sequence[Backend], row: counters.Row, shared: Shared) -> None:
+    def __init__(self, config: PoolConfig, backends: Sequence[Backend], row: Row, shared: Shared) -> None:
         affinity = config.affinity
         self._row = row
         self.tokens: Tokens | None = None

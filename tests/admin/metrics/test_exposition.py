@@ -33,6 +33,7 @@ from balance.process.shared_memory.board import Board, Ejection
 from balance.retry.decision import RetryOutcome
 from balance.runtime import counters
 from balance.runtime.backend_slots import route_key
+from balance.runtime.row import Row
 
 BREAKER_STATES = ("closed", "open", "half-open")
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -64,7 +65,7 @@ def board_of(view: StateView) -> Board:
 
 def count(board: Board, worker: int) -> None:
     """One request as a worker counts it: GET, 200, by the first backend, 3 ms, 512 bytes out."""
-    row = counters.Row(board.rows[worker])
+    row = Row(board.rows[worker])
     row.count_request(counters.series_key(1, counters.METHOD_CODES[b"GET"], 200))
     row.observe_time(counters.block(1) + counters.REQUEST_TIME, 3000)
     row.observe_time(counters.block(1) + counters.UPSTREAM_TIME, 2000)
@@ -151,13 +152,13 @@ def test_every_promised_name_is_there_before_any_traffic(view: StateView, name: 
 
 
 def test_requests_that_reached_no_backend_have_empty_labels(view: StateView) -> None:
-    counters.Row(board_of(view).rows[0]).count_request(counters.series_key(0, counters.METHOD_OTHER, 503))
+    Row(board_of(view).rows[0]).count_request(counters.series_key(0, counters.METHOD_OTHER, 503))
     samples = scrape(view)
     assert value(samples, "balance_http_requests_total", method="other", status="503", pool="", backend="", route="") == 1
 
 
 def test_what_is_counted_of_backends_that_are_gone_stays_their_own_and_stands_there_once(view: StateView) -> None:
-    row = counters.Row(board_of(view).rows[0])
+    row = Row(board_of(view).rows[0])
     get = counters.METHOD_CODES[b"GET"]
     view.names = {1: ("app", "a1"), 20: ("app", "a1"), 21: ("app", "old"), 22: ("app", "older")}
     for slot in (0, 1, 20, 21, 22, 23, 24):  # 20 is where a1 was at another address; nobody knows of 23 and 24
@@ -328,16 +329,16 @@ def test_cpu_time_never_falls_whoever_tells_it(view: StateView) -> None:
 
 def test_labels_that_clients_choose_are_bounded_and_what_does_not_fit_is_told(view: StateView) -> None:
     board = board_of(view)
-    row = counters.Row(board.rows[0])
+    row = Row(board.rows[0])
     for method in (b"GET", b"BREW", b"X" * 2000, b"get", b'"}\n', b"PROPFIND"):
-        row.count_exchange(1, counters.NO_ROUTE, method, 200, Why.OK, 1, 1, 1, 1)
+        row.count_exchange(1, counters.NO_ROUTE, method, 200, Why.OK, 1, 1, 1, 1, 0)
     samples = scrape(view)
     methods = {dict(labels)["method"] for name, labels in samples if name == "balance_http_requests_total"}
     assert methods == {"GET", "other"}
     pairs = len(counters.series_pairs(board.rows[0]))
     for number in range(pairs + 100):
-        row.count_exchange(1 + number % 2, counters.NO_ROUTE, b"POST", 100 + number // 2 % 900, Why.OK, 1, 1, 1, 1)
-        row.count_exchange(0, counters.NO_ROUTE, b"PUT", 100 + number // 2 % 900, Why.OK, 1, -1, 1, 1)
+        row.count_exchange(1 + number % 2, counters.NO_ROUTE, b"POST", 100 + number // 2 % 900, Why.OK, 1, 1, 1, 1, 0)
+        row.count_exchange(0, counters.NO_ROUTE, b"PUT", 100 + number // 2 % 900, Why.OK, 1, -1, 1, 1, 0)
     samples = scrape(view)
     counted = sum(number for (name, _), number in samples.items() if name == "balance_http_requests_total")
     lost = value(samples, "balance_series_lost_total")

@@ -18,6 +18,7 @@ from balance.health.states import State
 from balance.model import Address
 from balance.process.shared_memory.board import Board
 from balance.runtime import counters
+from balance.runtime.row import Row
 from balance.runtime.snapshot import backend_slots
 
 FILE = """\
@@ -43,14 +44,14 @@ class Served:
             self.config, slots, self.board, 0, 0, 1.0, [("web", Address("127.0.0.1", 80))],
             lambda slot: None, lambda slot, event, reason: State.UNKNOWN,
         )  # fmt: skip
-        self.rows = [counters.Row(row, self.board.time_buckets_us) for row in self.board.rows]
+        self.rows = [Row(row, self.board.time_buckets_us) for row in self.board.rows]
         self.remembered = Remembered()
 
     def request(self, backend: tuple[str, str] | None, status: int, ms: float, worker: int = 0) -> None:
         slot = self.view.slots[backend] if backend else 0
         us = int(ms * 1000)
         upstream_us = us if backend else -1
-        self.rows[worker].count_exchange(slot, counters.NO_ROUTE, b"GET", status, 0, us, upstream_us, 100, 1000)
+        self.rows[worker].count_exchange(slot, counters.NO_ROUTE, b"GET", status, 0, us, upstream_us, 100, 1000, 0)
         self.rows[worker].cells[counters.block(slot) + counters.LEASES] += 1
 
     def scrape(self) -> Samples:

@@ -15,6 +15,7 @@ from balance.client import Backend, Status
 from balance.client.decoding import decode
 from balance.model import Mode
 from balance.runtime import counters
+from balance.runtime.row import Row
 
 Say = Callable[..., tuple[int, str, str]]
 
@@ -47,7 +48,7 @@ def test_sessions_in_tcp_mode_are_counted_and_are_no_requests(say: Say, instance
     (web,) = config.listeners
     tcp = replace(web, name="db", mode=Mode.TCP, pool="raw")
     fake_instance.view.config = replace(config, listeners=(web, tcp))
-    row, other = (counters.Row(row) for row in fake_instance.board.rows)
+    row, other = (Row(row) for row in fake_instance.board.rows)
     http, raw = counters.block(1), counters.block(3)
     row.cells[http + counters.ACTIVE], other.cells[raw + counters.ACTIVE] = 2, 3
     row.cells[counters.EXCHANGES_OPEN], other.cells[counters.EXCHANGES_OPEN] = 2, 3

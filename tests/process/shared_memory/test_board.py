@@ -10,6 +10,7 @@ from balance.health.readiness import Stage
 from balance.health.states import State
 from balance.process.shared_memory.board import Board, Ejection
 from balance.runtime import counters
+from balance.runtime.row import Row
 
 
 def in_a_child(work: Callable[[], None]) -> int:
@@ -42,12 +43,12 @@ def test_a_killed_worker_loses_no_count_and_its_successor_counts_on() -> None:
     key = counters.series_key(slot=1, method=1, status=200)
 
     def work() -> None:
-        counters.Row(board.rows[0]).count_request(key)
+        Row(board.rows[0]).count_request(key)
         os.kill(os.getpid(), signal.SIGKILL)
 
     assert os.WTERMSIG(in_a_child(work)) == signal.SIGKILL
     board.zero_gauges(0)
-    counters.Row(board.rows[0]).count_request(key)
+    Row(board.rows[0]).count_request(key)
     first = counters.series_pairs(board.rows[0]).start
     assert tuple(board.rows[0][first : first + 4]) == (key, 2, 0, 0)
 

@@ -22,6 +22,7 @@ from balance.process.worker.health_view import HealthView
 from balance.proxy.listener_server import ListenerServer
 from balance.runtime import counters
 from balance.runtime.pool import Pool
+from balance.runtime.row import Row
 from balance.runtime.snapshot import build, prepare
 
 BREAKER = CircuitBreaker(enabled=True, failure_threshold=2, success_threshold=1, timeout_s=0.1)
@@ -32,7 +33,7 @@ class Worker:
 
     def __init__(self, child_context: ChildContext, slot: int) -> None:
         loop = asyncio.get_running_loop()
-        self.row = row = counters.Row(child_context.board.rows[slot])
+        self.row = row = Row(child_context.board.rows[slot])
         self.health_view = HealthView(loop, child_context, slot)
         snapshot = build(child_context.config, child_context.slots, row, random.random, self.health_view.shared)
         self.listener_server = ListenerServer(loop, snapshot, row, LoggingConfig())

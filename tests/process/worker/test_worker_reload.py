@@ -43,6 +43,7 @@ from balance.process.worker.worker_reload import WorkerReload
 from balance.proxy.listener_server import ListenerServer
 from balance.runtime import counters
 from balance.runtime.backend_slots import SlotBook
+from balance.runtime.row import Row
 from balance.runtime.snapshot import build
 
 
@@ -68,7 +69,7 @@ class Case:
         self.book.adopt(self.book.assign(self.context.config, self.context.board.is_unused))
         self.config = replace(self.context.config, logging=LoggingConfig(output=str(log)))
         self.loop = asyncio.get_running_loop()
-        self.row = counters.Row(self.context.board.rows[0])
+        self.row = Row(self.context.board.rows[0])
         self.health_view = HealthView(self.loop, self.context, 0)
         shared, to_backends = self.health_view.shared, self.context.tls_to_backends
         snapshot = build(self.config, self.context.slots, self.row, random.random, shared, contexts=to_backends)

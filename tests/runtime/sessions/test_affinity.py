@@ -26,10 +26,10 @@ from balance.http1.head import RequestFields
 from balance.model import Address, Mode, Outcome, Why
 from balance.runtime import counters
 from balance.runtime.backend import Backend
-from balance.runtime.counters import Row
 from balance.runtime.health_gate import Shared
 from balance.runtime.lease import Lease
 from balance.runtime.pool_health import PoolHealth, needs_health
+from balance.runtime.row import Row
 from balance.runtime.sessions.affinity import Affinity
 from balance.runtime.sessions.session_lookup import SessionLookup
 from balance.runtime.snapshot import backend_slots, build

@@ -15,8 +15,8 @@ from balance.health.states import State
 from balance.http1.head import RequestFields
 from balance.model import Address, Mode, Outcome
 from balance.runtime import counters
-from balance.runtime.counters import Row
 from balance.runtime.health_gate import Shared
+from balance.runtime.row import Row
 from balance.runtime.sessions.session_lookup import SessionLookup
 from balance.runtime.sessions.session_store import NO_ANSWER, Answer, Found
 from balance.runtime.sessions.session_table import CELLS

@@ -10,6 +10,7 @@ from balance.admin.dashboard.state.reading import SeriesReader, quantile, read, 
 from balance.model import Why
 from balance.process.shared_memory.board import Board
 from balance.runtime import counters
+from balance.runtime.row import Row
 
 
 @given(st.lists(st.lists(st.integers(0, (1 << 60) - 1), min_size=3, max_size=3), min_size=1, max_size=4))
@@ -60,7 +61,7 @@ def test_rounding_keeps_three_digits(value: float) -> None:
 
 def test_series_are_read_on_where_they_ended() -> None:
     board = Board(2, 3)
-    rows = [counters.Row(cells) for cells in board.rows]
+    rows = [Row(cells) for cells in board.rows]
     reader = SeriesReader()
     keys = [counters.series_key(1, 1, 200), counters.series_key(2, 1, 503)]
     rows[0].count_request(keys[0])

@@ -7,19 +7,20 @@ import itertools
 from balance.admin.dashboard.state.recorder import CHART_S, STEP_S, Recorder
 from balance.process.shared_memory.board import Board
 from balance.runtime import counters
+from balance.runtime.row import Row
 
 EPOCH = 1_800_000_000.0
 
 
-def serve(row: counters.Row, count: int, status: int, us: int = 3000) -> None:
+def serve(row: Row, count: int, status: int, us: int = 3000) -> None:
     for _ in range(count):
         row.cells[counters.block(1) + counters.LEASES] += 1
-        row.count_exchange(1, 0, b"GET", status, 0, us, us, 100, 200)
+        row.count_exchange(1, 0, b"GET", status, 0, us, us, 100, 200, 0)
 
 
 def test_totals_are_rates_of_what_has_ended() -> None:
     board = Board(2, 2)
-    rows = [counters.Row(cells) for cells in board.rows]
+    rows = [Row(cells) for cells in board.rows]
     recorder = Recorder(board)
     recorder.take(EPOCH, 100.0)
     serve(rows[0], 10, 200)
@@ -36,7 +37,7 @@ def test_totals_are_rates_of_what_has_ended() -> None:
 
 def test_a_counter_that_goes_down_is_no_negative_rate() -> None:
     board = Board(1, 2)
-    row = counters.Row(board.rows[0])
+    row = Row(board.rows[0])
     serve(row, 50, 200)
     recorder = Recorder(board)
     recorder.take(EPOCH, 100.0)

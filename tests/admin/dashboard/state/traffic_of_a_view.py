@@ -8,6 +8,7 @@ from typing import Any
 from balance.admin.dashboard.state.document import StateDocument
 from balance.admin.state_view import StateView
 from balance.runtime import counters
+from balance.runtime.row import Row
 
 EPOCH = 1_800_000_000.0
 MakeView = Callable[..., StateView]
@@ -18,7 +19,7 @@ class Watched:
 
     def __init__(self, view: StateView) -> None:
         self.view = view
-        self.rows = [counters.Row(cells) for cells in view.board.rows]
+        self.rows = [Row(cells) for cells in view.board.rows]
         self._maker = StateDocument(view)
         self._second = 0
         self.document = self.next()
@@ -34,4 +35,4 @@ class Watched:
         row = self.rows[worker]
         for _ in range(count):
             row.cells[counters.block(slot) + counters.LEASES] += 1
-            row.count_exchange(slot, counters.series_route(route) if route else 0, b"GET", status, 0, us, us, 100, 200)
+            row.count_exchange(slot, counters.series_route(route) if route else 0, b"GET", status, 0, us, us, 100, 200, 0)
