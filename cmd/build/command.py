@@ -41,4 +41,7 @@ def into(copy: Path, opt_level: str) -> None:
     for old in [*(copy / "balance").rglob("*.so"), *copy.glob("*.so")]:
         old.unlink()
     run_quietly([str(setup_env.PYTHON), str(copy / "cmd" / "build" / "in_place.py"), opt_level], "it does not compile")
-    say(f"compiled in {time.monotonic() - began_s:.0f} s; to run it: PYTHONPATH={copy} {setup_env.PYTHON} -m balance")
+    python = tree_copy.make_environment(copy, setup_env.PYTHON)
+    tree_copy.make_index(copy)
+    say(f"compiled in {time.monotonic() - began_s:.0f} s; to run it: {python} -m balance")
+    say(f"to test it: cd {copy}; {python} -m pytest")

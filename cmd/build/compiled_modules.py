@@ -27,7 +27,7 @@ LEFT_OUT: dict[str, str] = {
     "balance.runtime.row.pure_row": "the compiled build has native_row in its place, see NATIVE",
 }
 
-# Extensions written by hand, and their one source.
+# Extension modules written by hand, and their one source each; what imports them does without in a pure build.
 NATIVE: dict[str, str] = {
     "balance.runtime.row.native_row": "balance/runtime/row/native_row.c",
 }

@@ -14,15 +14,25 @@ from compiled_modules import NATIVE, sources
 from setuptools import Extension
 from setuptools.command.build_ext import build_ext
 
+# Of what mypyc makes, the one library beside the package that all compiled modules share.
+LIBRARY = "balance"
+CONFIG = Path(__file__).resolve().parent / "mypy.ini"
+
 
 def extensions(opt_level: str, target: str) -> list[Extension]:
     """Those of the tree in the working directory; C is written to `target`. What mypy refuses ends the process."""
     from mypyc.build import mypycify
 
-    # One C file a module: they compile at once, and little is called from module to module that a compiler could inline.
-    compiled: list[Extension] = mypycify(sources(Path()), opt_level=opt_level, multi_file=True, target_dir=target)
-    by_hand = [Extension(name, [file], extra_compile_args=[f"-O{opt_level}"]) for name, file in NATIVE.items()]
-    return [*compiled, *by_hand]
+    # One C file a module, so that they compile at once.
+    made = mypycify(
+        [f"--config-file={CONFIG}", *sources(Path())],
+        opt_level=opt_level,
+        multi_file=True,
+        group_name=LIBRARY,
+        target_dir=target,
+    )
+    by_hand = [Extension(name, [file], extra_compile_args=[f"-O{opt_level}", "-g1"]) for name, file in NATIVE.items()]
+    return [*made, *by_hand]
 
 
 class ParallelBuildExt(build_ext):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 # In a copy of ours, which may be filled again.
@@ -43,3 +44,46 @@ def files(root: Path) -> set[str]:
 
 def is_ours(path: Path) -> bool:
     return path.parts[0] not in ("build", ".git", ".venv", ".mypy_cache", ".pytest_cache", ".hypothesis")
+
+
+def make_environment(copy: Path, python: Path) -> Path:
+    """`.venv` of the copy, with all that `python` has but the copy's package instead of its own; its Python.
+
+    So whatever is started with that Python, or from beside it, runs the copy, however it sets its variables.
+    """
+    venv = copy / ".venv"
+    subprocess.run([str(python), "-m", "venv", "--clear", "--without-pip", str(venv)], check=True)
+    question = [str(python), "-I", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    packages = subprocess.run(question, check=True, capture_output=True, text=True).stdout.strip()
+    (own,) = venv.glob("lib/python3*/site-packages")
+    # A folder that such a line names is searched, but its own .pth files, of which one means the tree, are not read.
+    (own / "compiled-copy.pth").write_text(f"{copy}\n{packages}\n")
+    commands, ours = venv / "bin", python.parent
+    for name, target in tomllib.loads((copy / "pyproject.toml").read_text())["project"]["scripts"].items():
+        module, _, function = target.partition(":")
+        write_script(
+            commands / name, commands / "python", f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n"
+        )
+    first_lines = tuple(f"#!{folder}/python".encode() for folder in (ours, ours.resolve()))
+    for script in ours.iterdir():
+        place = commands / script.name
+        if place.exists() or script.is_symlink() or not script.is_file():
+            continue
+        text = script.read_bytes()
+        shebang, _, rest = text.partition(b"\n")
+        if shebang.startswith(first_lines):
+            write_script(place, commands / "python", rest.decode())
+        else:
+            place.symlink_to(script)
+    return commands / "python"
+
+
+def write_script(place: Path, python: Path, text: str) -> None:
+    place.write_text(f"#!{python}\n{text}")
+    place.chmod(0o755)
+
+
+def make_index(copy: Path) -> None:
+    """Let git know the files, which some tests ask it for."""
+    subprocess.run(["git", "init", "--quiet"], cwd=copy, check=True)
+    subprocess.run(["git", "add", "--all"], cwd=copy, check=True)
