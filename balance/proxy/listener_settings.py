@@ -83,8 +83,8 @@ class ListenerSettings:
 
     __slots__ = (*_LISTENER_ONLY, *_COPIED)
 
-    def __init__(self, worker: WorkerContext, listener: Listener, port: int) -> None:
-        """`port` is the listening port, for X-Forwarded-Port; 0 for a Unix socket."""
+    def __init__(self, worker: WorkerContext, listener: Listener, port: int, like: ListenerSettings | None = None) -> None:
+        """`port` is the listening port, for X-Forwarded-Port; 0 for a Unix socket. `like` are those that a copy is made of."""
         http = listener.http
         self.worker = worker
         self.tracer = worker.tracer  # None: no traces
@@ -107,7 +107,7 @@ class ListenerSettings:
         self.scheme = "https" if listener.has_tls else "http"
         self._view: Holder[Pool] | None = None  # of `pool`, where that is a view
         self._use(listener.pool, listener.timeouts, listener.cookie, listener.retrying, http.buffering)
-        self.reader = RequestReader(http)
+        self.reader: RequestReader = RequestReader(http) if like is None else like.reader
         self.replies = worker.tolerant_reader if http.strictness == "tolerant" else worker.response_reader
         self.forwarded = http.forwarded
         self.via = http.via
@@ -115,17 +115,20 @@ class ListenerSettings:
         self.sends_request_id = http.reply_headers.request_id
         self.sends_backend = http.reply_headers.backend
         self.sends_only_id = self.sends_request_id and not self.sends_backend  # the usual case
-        trusted = TrustedProxies(listener.trusted_proxies)
-        self.trusted = trusted if trusted else None
-        self.plain_views = ForwardedClients(
-            listener.client_address,
-            http.forwarded,
-            trusted,
-            port,
-            self.scheme,
-            via=http.via,
-            verifies_clients=listener.verifies_clients,
-        )
+        if like is None:
+            trusted = TrustedProxies(listener.trusted_proxies)
+            self.trusted: TrustedProxies | None = trusted if trusted else None
+            self.plain_views: ForwardedClients = ForwardedClients(
+                listener.client_address,
+                http.forwarded,
+                trusted,
+                port,
+                self.scheme,
+                via=http.via,
+                verifies_clients=listener.verifies_clients,
+            )
+        else:
+            self.trusted, self.plain_views = like.trusted, like.plain_views
         self.views = self.plain_views
         self.pages = dict(http.error_pages)
         self.max_idle = http.keepalive.max_idle_per_backend
@@ -211,7 +214,7 @@ class ListenerSettings:
         return routed
 
     def _copy(self) -> ListenerSettings:
-        made = ListenerSettings.__new__(ListenerSettings)
+        made = ListenerSettings(self.worker, self.listener, self.port, self)
         for name in _COPIED:
             setattr(made, name, getattr(self, name))
         return made

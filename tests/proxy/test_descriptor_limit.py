@@ -26,6 +26,7 @@ def test_some_are_kept_for_what_must_go_on(limit: int, kept: int) -> None:
     assert reserve(limit) == kept
 
 
+@pytest.mark.pure
 def test_a_client_counts_for_two_and_what_the_process_has_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("balance.proxy.descriptor_limit.in_use", lambda: 20)
     descriptors = DescriptorLimit(20 + 100 + 8)

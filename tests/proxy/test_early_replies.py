@@ -172,6 +172,7 @@ async def test_reply_that_its_close_ends_is_whole_when_its_end_came_before_the_r
     assert (await received).endswith(b"too large")
 
 
+@pytest.mark.pure
 async def test_client_that_goes_on_sending_for_long_still_reads_the_reply(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

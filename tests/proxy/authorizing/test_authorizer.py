@@ -365,6 +365,7 @@ async def test_an_upgrade_is_judged_too(stage: Stage) -> None:
     assert all(each.get("upgrade") is None for each in seen)
 
 
+@pytest.mark.pure
 async def test_few_are_asked_at_once_and_few_wait(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(authorizer, "MAX_ASKING", 2)
     monkeypatch.setattr(authorizer, "MAX_QUEUED", 3)
@@ -413,6 +414,7 @@ async def test_nobody_gets_the_answer_for_another(stage: Stage) -> None:
     await asyncio.gather(*(one(number) for number in range(24)))
 
 
+@pytest.mark.pure
 async def test_kept_connections_are_let_go(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(authorizer, "SWEEP_S", 0.01)
     asked = await open_with(stage, serve(good()))

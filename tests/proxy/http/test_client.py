@@ -578,6 +578,7 @@ async def test_trusted_proxy_is_believed(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("method", ["start", "_send", "response_received", "_reply", "_end_well"])
+@pytest.mark.pure
 async def test_bug_in_an_exchange_ends_its_client_and_leaks_nothing(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
@@ -601,6 +602,7 @@ async def test_bug_in_an_exchange_ends_its_client_and_leaks_nothing(
     assert (await client.reply()).status == 200
 
 
+@pytest.mark.pure
 async def test_bug_in_the_count_costs_nobody_a_reply(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(*_: object) -> None:
         raise ZeroDivisionError
@@ -617,6 +619,7 @@ async def test_bug_in_the_count_costs_nobody_a_reply(stage: Stage, monkeypatch: 
     stage.failures.clear()
 
 
+@pytest.mark.pure
 async def test_bug_after_pipelined_requests_ends_the_client(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.backend(serve(name_target))
     await stage.open()

@@ -223,6 +223,7 @@ async def test_a_mirror_out_of_service_gets_nothing(stage: Stage) -> None:
     assert not seen
 
 
+@pytest.mark.pure
 async def test_a_copy_has_its_own_time(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copy_queue, "TIMEOUT_S", 0.05)
     wire, backend = await mirrored(stage, hang)

@@ -130,6 +130,7 @@ async def test_in_tcp_mode_the_backend_sees_that_the_client_is_gone(stage: Stage
     await until(lambda: not stage.worker.descriptors.clients)
 
 
+@pytest.mark.pure
 async def test_who_does_not_answer_a_close_is_closed_soon(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("balance.proxy.acceptor.SHUTDOWN_S", 0.3)
     stage.backend(serve(ok()))

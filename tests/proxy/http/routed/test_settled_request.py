@@ -188,6 +188,7 @@ async def test_what_is_settled_for_a_stranger_is_not_for_a_trusted_proxy(stage: 
         assert b"X-Forwarded-For: 192.0.2.7, 127.0.0.2\r\n" in (await ask(proxy, "GET", "/", *lines))[1]
 
 
+@pytest.mark.pure
 async def test_routing_is_made_for_a_settled_request_only_where_something_asks_for_it(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
