@@ -13,7 +13,7 @@ from typing import Final
 from balance.config.model import SessionCookie, Timeouts
 from balance.config.route_model import Buffering
 from balance.host_names import normalize_host
-from balance.http1.forwarding.forwarded_headers import ForwardedClients
+from balance.http1.forwarding.forwarded_headers import ForwardedClients, forwarding_lines
 from balance.http1.forwarding.realip import TrustedProxies
 from balance.http1.request import RequestReader
 from balance.proxy.listener_access import JudgedClients, ListenerAccess
@@ -30,7 +30,7 @@ from balance.runtime.routes import Route
 from balance.runtime.snapshot import Listener
 
 # What the settings of a route have none of: only the listener's are asked. Each would lead back to where it is held.
-_LISTENER_ONLY: Final = ("_regional", "_routed", "routed", "sole_hosts", "successor")
+_LISTENER_ONLY: Final = ("_client_lines", "_regional", "_routed", "routed", "sole_hosts", "successor")
 # What the settings of a route have from the listener's, where the route has none of its own.
 _COPIED: Final = (
     "_view",
@@ -76,6 +76,7 @@ _COPIED: Final = (
 )
 
 MAX_HOSTS: Final = 1024  # spellings of hosts that are remembered; clients may make up any number
+MAX_CLIENTS: Final = 1024  # addresses whose lines are remembered
 
 
 class ListenerSettings:
@@ -111,6 +112,7 @@ class ListenerSettings:
         self.replies = worker.tolerant_reader if http.strictness == "tolerant" else worker.response_reader
         self.forwarded = http.forwarded
         self.via = http.via
+        self._client_lines: dict[str, tuple[bytes, bytes]] = {}
         self.request_id = http.request_id
         self.sends_request_id = http.reply_headers.request_id
         self.sends_backend = http.reply_headers.backend
@@ -152,6 +154,16 @@ class ListenerSettings:
         connect_s = min(timeouts.connect_s or NEVER, per_try_s)
         self.reply_s = min(self.read_s, per_try_s)  # from the request's last byte to the reply's head, seconds
         self.connect_s = 0.0 if connect_s == NEVER else connect_s  # 0 is none, as in dial()
+
+    def client_lines(self, peer: str) -> tuple[bytes, bytes]:
+        """See forwarding_lines(); connections from one address share theirs, 150 bytes each."""
+        lines = self._client_lines.get(peer)
+        if lines is None:
+            if len(self._client_lines) >= MAX_CLIENTS:
+                self._client_lines.clear()
+            lines = forwarding_lines(self.forwarded, peer, self.port, self.scheme, via=self.via)
+            self._client_lines[peer] = lines
+        return lines
 
     def judge(self, access: ListenerAccess | None) -> None:
         """From now on the clients that trusted proxies name are judged, too; None: no more."""

@@ -3,10 +3,16 @@
 import os
 import resource
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from balance.process.os_calls import raise_file_limit, set_parent_death_signal, set_process_name
+from balance.process.os_calls import (
+    raise_file_limit,
+    set_parent_death_signal,
+    set_process_name,
+)
 
 
 def in_a_child(work: Callable[[], str]) -> str:
@@ -31,6 +37,31 @@ def test_a_process_is_called_what_it_is() -> None:
         return Path("/proc/self/comm").read_text()
 
     assert in_a_child(work) == "balance-control\n"
+
+
+LARGE_AND_SMALL = """
+import resource
+from pathlib import Path
+from balance.process.os_calls import TLS_BUFFER_BYTES, set_up_heap
+
+def memory():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+set_up_heap()
+bytearray(TLS_BUFFER_BYTES)  # freed at once: from here on glibc would have such blocks in its heap
+before = memory()
+large, small = [], []
+for _ in range(100):
+    large.append(bytearray(TLS_BUFFER_BYTES))
+    small.append(bytearray(20_000))
+large.clear()
+print((memory() - before - sum(map(len, small))) // TLS_BUFFER_BYTES)
+"""
+
+
+def test_large_blocks_go_back_to_the_system_though_small_ones_that_came_later_stay() -> None:
+    found = subprocess.run([sys.executable, "-c", LARGE_AND_SMALL], capture_output=True, text=True, check=True)
+    assert int(found.stdout) < 10
 
 
 def test_the_file_limit_goes_as_far_as_it_may() -> None:

@@ -41,6 +41,7 @@ from balance.process.operations.reload import ReloadOperation
 from balance.process.operations.rolling_restart import RollingRestart
 from balance.process.operations.upgrade import UpgradeOperation
 from balance.process.operations.upgrade_protocol import STOP, HandoverState
+from balance.process.os_calls import set_up_heap
 from balance.process.shared_memory.board import Board
 from balance.process.sockets.listen_sockets import ListenSockets
 from balance.process.supervisor.bootstrap import Bootstrap
@@ -121,6 +122,7 @@ class Supervisor:
     def run(self) -> int:
         """Returns the exit status: 0 after an orderly shutdown. StartError when the instance could not start."""
         gc.collect()
+        set_up_heap()
         gc.freeze()  # the children's collectors leave these pages alone, and so they stay shared
         was_killed = False
         try:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import random
@@ -21,6 +20,7 @@ from balance.process.ipc.pipe import Message, PipeEnd
 from balance.process.log_files import LogFiles
 from balance.process.os_calls import set_process_name
 from balance.process.sockets.listen_sockets import inode
+from balance.process.worker.collector import Collector
 from balance.process.worker.freed_memory import FreedMemory, malloc_trim
 from balance.process.worker.health_view import HealthView
 from balance.process.worker.shared_store import SharedStore
@@ -95,7 +95,7 @@ class Worker:
         FreedMemory(loop, lambda: self._listener_server.client_count, malloc_trim()).begin()
         self._pipe_end = supervisor_pipe.pipe_end
         watch_messages(loop, supervisor_pipe, self._on_message)
-        gc.freeze()  # of a large configuration, which is here to stay, a collection would hold the loop
+        Collector(loop, self._cells).begin()
         supervisor_pipe.notify_ready()
         await self._stopped.wait()
         await self._drain()

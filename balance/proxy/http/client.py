@@ -13,7 +13,6 @@ from time import monotonic
 from typing import Any, Final
 
 from balance.errors import ProtocolError
-from balance.http1.forwarding.forwarded_headers import forwarding_lines
 from balance.log_lines.access_record import AccessValues
 from balance.model import Why
 from balance.proxy.buffering.reply_buffer import ReplyBuffer
@@ -116,7 +115,10 @@ class HttpClient(Timed):
         settings = self.settings
         worker = settings.worker
         name = transport.get_extra_info("peername") if self._address is None else self._address
-        self.peer = name[0] if type(name) is tuple and len(name) == 2 else other_address(name)
+        if type(name) is tuple and len(name) == 2:
+            self.peer, self._address = name  # the port alone: a tuple weighs more than all else of it
+        else:
+            self.peer = other_address(name)
         if settings.listener.verifies_clients:
             self.verified = VerifiedClient(transport.get_extra_info("ssl_object"))
         self._set_forwarding()
@@ -131,9 +133,7 @@ class HttpClient(Timed):
     def _set_forwarding(self) -> None:
         """Make the lines added to every request that name the client to a backend."""
         settings, peer = self.settings, self.peer
-        self.before_host, self.after_host = forwarding_lines(
-            settings.forwarded, peer, settings.port, settings.scheme, via=settings.via
-        )
+        self.before_host, self.after_host = settings.client_lines(peer)
         self.is_trusted = self.is_judged = settings.trusted is not None and settings.trusted.has(peer)
         if self.verified is not None:
             self.before_host = self.verified.lines + self.before_host
@@ -461,7 +461,11 @@ class HttpClient(Timed):
 
     def proxy_header(self, version: str) -> bytes:
         """The PROXY header that names this connection."""
-        peer = self.transport.get_extra_info("peername") if self._address is None else self._address
+        peer = self._address
+        if type(peer) is int:
+            peer = (self.peer, peer)
+        elif peer is None:
+            peer = self.transport.get_extra_info("peername")
         return header(version, peer, self.transport.get_extra_info("sockname"))
 
     def become_tunnel(self, upstream: Upstream, lease: Lease, early: bytes, record: AccessValues | None) -> None:

@@ -36,7 +36,7 @@ class RelayEnd(Backpressure):
         self.peer: asyncio.Transport | None = None  # the other's transport
         self.other: RelayEnd | None = None
         self.relay: Relay | None = None
-        self.early: list[bytes] = []
+        self.early: list[bytes] | None = None  # no list that is empty for as long as it lasts
         self.bytes_received = 0
         self.saw_eof = False
         self.is_lost = False
@@ -53,7 +53,10 @@ class RelayEnd(Backpressure):
         if peer is None:
             # uvloop would undo a pause in connection_made(), so the first bytes are taken and reading is paused here. With TLS
             # it would throw away at the client's end what it has not handed over then, so that is taken up to a bound.
-            self.early.append(data)
+            if self.early is None:
+                self.early = [data]
+            else:
+                self.early.append(data)
             if self.bytes_received > EARLY_TLS or not has_tls(self.transport):
                 self.pause()
         elif not peer.is_closing():  # uvloop's write() raises on a closed handle
@@ -148,8 +151,8 @@ class Relay(Timed):
         client.relay = upstream.relay = self
         self._look_again(now)
         for end, other in ((client, upstream), (upstream, client)):
-            early, end.early = end.early, []
-            if early and not other.transport.is_closing():
+            early, end.early = end.early, None
+            if early is not None and not other.transport.is_closing():
                 other.transport.write(b"".join(early))
         for end, other in ((client, upstream), (upstream, client)):
             if end.saw_eof:

@@ -110,7 +110,7 @@ class Downstream(RelayEnd):
         if self.relay is not None:
             self.relay.cut(Why.DRAINING)
         else:
-            self.early.clear()  # nobody is to have it any more
+            self.early = None  # nobody is to have it any more
             reset(self.transport)
 
     async def _connect(self) -> None:

@@ -59,7 +59,7 @@ class TunnelEnd(RelayEnd):
     def take_over(self, transport: asyncio.Transport, early: bytes, *, is_paused: bool, is_full: bool) -> None:
         """Become the protocol of `transport`. `early` are bytes already read from it, `is_paused` and `is_full` its state."""
         self.transport = transport
-        self.early = [early] if early else []
+        self.early = [early] if early else None
         self.is_paused = is_paused
         self.is_full = is_full
         transport.set_protocol(cast(Any, self))

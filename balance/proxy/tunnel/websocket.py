@@ -67,7 +67,7 @@ class WebSocketRelay(Relay):
         self._ends = (client, upstream)
         self._is_closing = False
         for end in self._ends:
-            for data in end.early:
+            for data in end.early or ():
                 end.frames.feed(data)
         Relay.__init__(self, client, upstream, wheel, idle_s, half_closed_s, account, now)
 
