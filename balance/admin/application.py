@@ -117,7 +117,7 @@ def _table(
     anybody, read, write = Access.OPEN, Access.READ, Access.WRITE
     return [
         *_probes(read_endpoints),
-        Endpoint("GET", "/version", read_endpoints.version, anybody, "What runs here, and since when."),
+        Endpoint("GET", "/version", read_endpoints.version, anybody, "What runs here, compiled or not, and since when."),
         Endpoint("GET", "/status", read_endpoints.status, read, "All at a glance."),
         Endpoint("GET", "/pools", read_endpoints.pools, read, "Every pool with its backends."),
         Endpoint(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import time
 from typing import Any
 
@@ -29,6 +28,7 @@ from balance.build_details import BuildDetails
 from balance.compression import accept_encoding
 from balance.config.overrides.redacted import redacted
 from balance.health.readiness import not_ready_reasons, unhealthy_reasons
+from balance.interpreter import Interpreter
 from balance.version import VERSION
 
 
@@ -52,10 +52,12 @@ class ReadEndpoints:
         return _probe_response("not ready" if reasons else "ready", reasons)
 
     async def version(self, request: Request) -> Response:
-        """The version, the uptime, and of an image its build."""
+        """The version, the uptime, of an image its build, whether it is compiled, and the interpreter."""
         uptime_s = time.time() - self._view.started_at
-        document: dict[str, Any] = {"name": "balance", "version": VERSION, "python": platform.python_version()}
-        return reply(document | {"uptime": duration(uptime_s), "build": BuildDetails.of(os.environ)._asdict()})
+        here = Interpreter.here()
+        document: dict[str, Any] = {"name": "balance", "version": VERSION, "python": here.version}
+        document |= {"uptime": duration(uptime_s), "build": BuildDetails.of(os.environ)._asdict()}
+        return reply(document | {"compiled": here.is_compiled, "interpreter": here.document()})
 
     async def status(self, request: Request) -> Response:
         """The overview."""

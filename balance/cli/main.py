@@ -21,6 +21,7 @@ import click
 from balance.build_details import BuildDetails
 from balance.cli.streams import ensure_standard_streams
 from balance.errors import BalanceError
+from balance.interpreter import Interpreter
 from balance.version import VERSION
 
 INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended: 128 + SIGINT
@@ -108,8 +109,11 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
 
 
-_BUILD = str(BuildDetails.of(os.environ))
-_VERSION_TEXT = f"{VERSION} ({_BUILD})" if _BUILD else VERSION
+def _show_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
+    if is_asked and not ctx.resilient_parsing:
+        build = str(BuildDetails.of(os.environ))
+        click.echo(f"balance {VERSION}{f' ({build})' if build else ''}\n{Interpreter.here()}")
+        ctx.exit()
 
 
 @click.group(
@@ -122,7 +126,14 @@ Examples:
   balance serve --listen :8000 --backend 127.0.0.1:9001 --backend 127.0.0.1:9002
 """,
 )
-@click.version_option(_VERSION_TEXT, prog_name="balance", message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version, whether it is compiled, and the interpreter, and exit.",
+)
 def cli() -> None:
     """A TCP and HTTP load balancer. `balance COMMAND --help` says more about a command."""
 

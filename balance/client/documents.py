@@ -29,6 +29,16 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True)
+class Interpreter:
+    """What runs it. `pgo` and `lto`: whether it was built with them, None where it does not tell."""
+
+    implementation: str
+    version: str
+    pgo: bool | None = None
+    lto: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """What runs there."""
 
@@ -37,6 +47,8 @@ class Version:
     python: str
     uptime: str
     build: Build | None = None
+    compiled: bool | None = None  # None of an instance that is older than the field
+    interpreter: Interpreter | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import pytest
 
 from balance.cli.main import COMMANDS, INTERRUPTED, cli, run
 from balance.errors import StartError
+from balance.interpreter import Interpreter
 from balance.version import VERSION
 
 BALANCE = [sys.executable, "-m", "balance"]
@@ -28,7 +29,7 @@ def ending_with(error: BaseException | None = None, status: int | None = None) -
 
 def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(cli, ["--version"]) == 0
-    assert capsys.readouterr().out == f"balance {VERSION}\n"
+    assert capsys.readouterr().out == f"balance {VERSION}\n{Interpreter.here()}\n"
 
 
 def test_help_lists_every_command_and_imports_none() -> None:

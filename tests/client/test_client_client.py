@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -22,6 +22,7 @@ from balance.client import AccessError, Client, ConflictError, ForbiddenError, N
 from balance.client.state import History, State
 from balance.client.transport import OPERATIONS
 from balance.config import load_text
+from balance.interpreter import Interpreter
 
 # What pages are made of, for browsers, which have the session that a program has not.
 FOR_BROWSERS = {
@@ -75,6 +76,9 @@ def test_every_method_has_an_endpoint_and_its_parameters(fake: FakeInstance) -> 
 def test_what_it_reads_has_types(client: Client, fake: FakeInstance) -> None:
     assert client.health().is_ok and client.ready().status == "ready"
     assert client.version().name == "balance"
+    here = Interpreter.here()
+    assert (client.version().compiled, client.version().python) == (here.is_compiled, here.version)
+    assert asdict(client.version().interpreter) == here.document()
     status = client.status()
     assert (status.stage, status.generation, status.requests.total) == ("serving", 1, 0)
     assert [(each.name, len(each.backends)) for each in status.pools] == [("app", 2), ("raw", 1)]

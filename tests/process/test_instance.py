@@ -23,7 +23,7 @@ def test_the_start_says_what_runs_and_where(run: Run, origins: Origins) -> None:
     instance = run(backends=[{"address": origins().address}], health_check=CHECKS, **HTTP).ready()
     assert instance.get() == (200, "b1")
     said = instance.log
-    assert re.search(r"balance \d+\.\d+\.\d+, configuration \S+\.yaml, Python 3", said)
+    assert re.search(r"balance \d+\.\d+\.\d+, configuration \S+\.yaml, (pure Python|compiled), CPython 3", said)
     assert re.search(r"http on 127.0.0.1:\d+ to pool \w+ \(round-robin, 1 backend, tcp health checks every 0.2s\)", said)
     assert "workers: 2" in said
     instance.saying("backend default/backend-1 .* is healthy: connected")

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from balance.cli.bench.histogram import Histogram
 from balance.cli.bench.plan import Plan
+from balance.interpreter import Interpreter
 from balance.version import VERSION
 
 PERCENTILES: Final = (50.0, 90.0, 99.0, 99.9, 99.99)
@@ -45,7 +46,12 @@ def summed(plan: Plan, results: list[dict[str, Any]], is_interrupted: bool) -> d
         "format": FORMAT,
         "version": VERSION,
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "machine": {"cpus": os.cpu_count(), "system": platform.release(), "python": platform.python_version()},
+        "machine": {
+            "cpus": os.cpu_count(),
+            "system": platform.release(),
+            "python": platform.python_version(),
+            "interpreter": str(Interpreter.here()),
+        },
         "settings": settings(plan),
         "interrupted": is_interrupted,
         "elapsed_s": round(elapsed_s, 4),

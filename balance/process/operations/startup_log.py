@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
-import platform
 from collections.abc import Iterable, Iterator
 
 from balance.build_details import BuildDetails
 from balance.config.fault_ends import fault_end_s, utc_text
 from balance.config.model import Config, PoolConfig
+from balance.interpreter import Interpreter
 from balance.model import Address
 from balance.process.sockets.listen_sockets import ListenSockets
 from balance.version import VERSION
@@ -21,7 +21,7 @@ def lines(config: Config, listen_sockets: ListenSockets, now_s: float) -> Iterat
     """The lines, in order. `now_s` is in seconds since the epoch."""
     source = f", configuration {config.source}" if config.source else ""
     build = str(BuildDetails.of(os.environ))
-    yield f"balance {VERSION}{source}, Python {platform.python_version()}{', ' + build if build else ''}"
+    yield f"balance {VERSION}{source}, {Interpreter.here()}{', ' + build if build else ''}"
     by_name = {listener.name: listener for listener in config.listeners}
     for listen_address in listen_sockets.listeners:
         listener = by_name[listen_address.listener]

@@ -89,10 +89,10 @@ class Balance:
         return None
 
     def version(self) -> str:
-        """Balance's version with the commit, Python's and uvloop's."""
+        """Balance's version with the commit, pure or compiled, the interpreter's and uvloop's."""
         ask = (
-            "import platform, importlib.metadata as m, balance; "
-            "print(balance.__version__, '(Python', platform.python_version() + ', uvloop', m.version('uvloop') + ')')"
+            "import importlib.metadata as m, balance, balance.interpreter as i; "
+            "print(balance.__version__, f'({i.Interpreter.here()}, uvloop ' + m.version('uvloop') + ')')"
         )
         said = subprocess.run([*self._interpreter(), "-c", ask], capture_output=True, text=True, cwd=REPOSITORY, check=False)
         name = said.stdout.strip() or "cannot be imported"
