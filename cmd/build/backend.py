@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shlex
-import subprocess
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NoReturn
 
 from compiled_modules import NATIVE
+from compiler import lacks_compiler
 from setuptools import build_meta, setup
 from setuptools.command.sdist import sdist
 
 VARIABLE = "BALANCE_COMPILE"
 MYPY = "mypy>=2.4"
 # What an sdist needs beside the package; of it to build a wheel at all, this file.
-BUILDING = ("backend.py", "compiled_modules.py", "extensions.py", "mypy.ini")
+BUILDING = ("backend.py", "compiled_modules.py", "compiler.py", "extensions.py", "mypy.ini")
 # As installed packages' code is compiled: -O3.
 OPT_LEVEL = "3"
 
@@ -123,22 +120,6 @@ def fall_back(wanted: str, why: str) -> None:
 
 def lacks_mypy() -> str:
     return "" if importlib.util.find_spec("mypyc") else f"mypy is not installed ({MYPY})"
-
-
-def lacks_compiler() -> str:
-    """Why an extension module can't be made here, or nothing: tried with an empty one."""
-    command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
-    with tempfile.TemporaryDirectory(prefix="balance-try-") as folder:
-        source = Path(folder, "tried.c")
-        source.write_text("#include <Python.h>\n")
-        options = ["-I", sysconfig.get_path("include"), "-I", sysconfig.get_path("platinclude"), "-fPIC", "-c"]
-        try:
-            done = subprocess.run([*command, *options, str(source), "-o", f"{folder}/tried.o"], capture_output=True, text=True)
-        except OSError as error:
-            return f"no C compiler: {command[0]}: {error.strerror}"
-    if done.returncode == 0:
-        return ""
-    return f"{command[0]} can't compile for this Python: {next(iter(done.stderr.splitlines()), 'it says nothing')}"
 
 
 def end(line: str) -> NoReturn:

@@ -16,6 +16,9 @@ from setuptools.command.build_ext import build_ext
 
 # Of what mypyc makes, the one library beside the package that all compiled modules share.
 LIBRARY = "balance"
+# Hidden, functions of other modules are called at once, not through the table of the dynamic linker, and can be inlined. A
+# compiler newer than those that mypyc knows may warn.
+FLAGS = ["-fvisibility=hidden", "-Wno-error"]
 CONFIG = Path(__file__).resolve().parent / "mypy.ini"
 
 
@@ -24,13 +27,16 @@ def extensions(opt_level: str, target: str) -> list[Extension]:
     from mypyc.build import mypycify
 
     # One C file a module, so that they compile at once.
-    made = mypycify(
+    made: list[Extension] = mypycify(
         [f"--config-file={CONFIG}", *sources(Path())],
         opt_level=opt_level,
+        debug_level="0",
         multi_file=True,
         group_name=LIBRARY,
         target_dir=target,
     )
+    for each in made:
+        each.extra_compile_args += FLAGS
     by_hand = [Extension(name, [file], extra_compile_args=[f"-O{opt_level}", "-g1"]) for name, file in NATIVE.items()]
     return [*made, *by_hand]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import tomllib
@@ -27,12 +28,39 @@ def make(root: Path, into: Path) -> None:
             old.unlink()
     for name in wanted:
         source, target = root / name, into / name
-        if target.is_file() and target.stat().st_mtime_ns == source.stat().st_mtime_ns:
+        is_same = target.is_file() and target.stat().st_mtime_ns == source.stat().st_mtime_ns
+        if is_same and target.stat().st_size == source.stat().st_size:
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)
     (into / MARK).parent.mkdir(exist_ok=True)
     (into / MARK).touch()
+
+
+def fingerprint(copy: Path, python: Path, opt_level: str) -> str:
+    """Changes with whatever the compiled modules are made from. mypy reads the types of the whole package."""
+    found = hashlib.sha256(opt_level.encode())
+    question = "import importlib.metadata, sys; print(sys.version, importlib.metadata.version('mypy'))"
+    found.update(subprocess.run([str(python), "-I", "-c", question], check=True, capture_output=True).stdout)
+    places = [*(copy / "balance").rglob("*.py"), *(copy / "balance").rglob("*.c"), *(copy / "cmd" / "build").iterdir()]
+    for file in sorted(place for place in places if place.is_file()):
+        found.update(f"{file.relative_to(copy)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return found.hexdigest()
+
+
+def is_compiled(copy: Path, wanted: str) -> bool:
+    return (copy / MARK).read_text() == wanted
+
+
+def note_compiled(copy: Path, made: str) -> None:
+    (copy / MARK).write_text(made)
+
+
+def forget_compiled(copy: Path) -> None:
+    """Nothing old is left, also when compiling fails half-way."""
+    note_compiled(copy, "")
+    for old in [*(copy / "balance").rglob("*.so"), *copy.glob("*.so")]:
+        old.unlink()
 
 
 def files(root: Path) -> set[str]:
@@ -43,7 +71,9 @@ def files(root: Path) -> set[str]:
 
 
 def is_ours(path: Path) -> bool:
-    return path.parts[0] not in ("build", ".git", ".venv", ".mypy_cache", ".pytest_cache", ".hypothesis")
+    """What this module copied: neither made by compiling nor by running."""
+    made = path.parts[0] in ("build", ".git", ".venv") or path.suffix in (".so", ".pyc")
+    return not made and not any(part.endswith("_cache") or part == ".hypothesis" for part in path.parts)
 
 
 def make_environment(copy: Path, python: Path) -> Path:
