@@ -6,14 +6,15 @@ Without sockets or clocks: the time is an argument, in seconds. All averages dec
 from __future__ import annotations
 
 from math import exp, inf
+from typing import Final
 
-DECAY_S = 10.0  # as in Finagle, linkerd and tower
-DEFAULT_LATENCY_S = 1.0  # assumed latency of a backend without any (tower's default)
-PENALTY = 20.0  # latency of a failure, in typical latencies; e^3, so that it has decayed after three times DECAY_S
-FAILURE_RATE_SAMPLES = 8  # the failure rate is an average over about so many requests; few, since each worker has its own
-ELSEWHERE_SAMPLES = 16  # samples in the moving average of other workers' leases: about three seconds
-MIN_DEBT = 0.5  # leases; a smaller debt counts as none, since it would decide every tie in an idle pool
-FORGOTTEN_DEBT = 0.01  # leases; a smaller debt is set to 0
+DECAY_S: Final = 10.0  # as in Finagle, linkerd and tower
+DEFAULT_LATENCY_S: Final = 1.0  # assumed latency of a backend without any (tower's default)
+PENALTY: Final = 20.0  # latency of a failure, in typical latencies; e^3, so that it has decayed after three times DECAY_S
+FAILURE_RATE_SAMPLES: Final = 8  # the failure rate is an average over about so many requests; few: each worker has its own
+ELSEWHERE_SAMPLES: Final = 16  # samples in the moving average of other workers' leases: about three seconds
+MIN_DEBT: Final = 0.5  # leases; a smaller debt counts as none, since it would decide every tie in an idle pool
+FORGOTTEN_DEBT: Final = 0.01  # leases; a smaller debt is set to 0
 
 
 class PoolActive:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import ipaddress
 from dataclasses import dataclass
+from typing import Final
 
 
 class Mode(enum.StrEnum):
@@ -102,7 +103,7 @@ class Why(enum.IntEnum):
 
 
 # How a TLS handshake with a backend failed.
-BACKEND_TLS = frozenset(why for why in Why if why.word.startswith("backend_tls_"))
+BACKEND_TLS: Final = frozenset(why for why in Why if why.word.startswith("backend_tls_"))
 
 
 class Counted(enum.IntEnum):

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Final
 
-from balance.balancing.policy import Needs
+from balance.balancing.policy import Needs, Policy
 from balance.balancing.sampling import sample_pair
 from balance.load import Load
 
-MIN_SUCCESS = 0.05  # a backend that only fails costs 400 times as much, and is still tried now and then
+MIN_SUCCESS: Final = 0.05  # a backend that only fails costs 400 times as much, and is still tried now and then
 
 
-class Adaptive:
+class Adaptive(Policy):
     """Latency as in least-response-time. The success rate is squared, since a failed request is usually sent again."""
 
-    __slots__ = ("_loads", "_rand")
-    needs = Needs.LATENCY
+    __slots__ = ("_loads",)
 
     def __init__(self, rand: Callable[[], float]) -> None:
-        self._rand = rand
+        super().__init__(rand, Needs.LATENCY)
         self._loads: Sequence[Load] = ()
 
     def rebuild(self, loads: Sequence[Load], members: Sequence[Load] = ()) -> None:

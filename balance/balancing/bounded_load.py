@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Final
 
 from balance.balancing.consistent_hash import ConsistentHash
 from balance.balancing.hashing import SPACE, key_hash
 from balance.balancing.policy import NO_BACKEND, Needs
 from balance.load import Load, PoolActive
 
-FACTOR = 1.25  # the bound relative to the mean; with 20 backends and very hot keys a third of the requests go elsewhere
-REFRESH_S = 0.1  # how often the other workers' leases are summed up
+FACTOR: Final = 1.25  # the bound relative to the mean; with 20 backends and very hot keys a third of the requests go elsewhere
+REFRESH_S: Final = 0.1  # how often the other workers' leases are summed up
 
 
 class BoundedLoad(ConsistentHash):
@@ -20,10 +21,10 @@ class BoundedLoad(ConsistentHash):
     """
 
     __slots__ = ("_elsewhere", "_peers", "_refresh_at", "_weight")
-    needs = Needs.KEY | Needs.OUTCOMES | Needs.ACTIVE_ELSEWHERE
 
     def __init__(self, rand: Callable[[], float]) -> None:
         super().__init__(rand)
+        self.needs = Needs.KEY | Needs.OUTCOMES | Needs.ACTIVE_ELSEWHERE
         self._peers = PoolActive()
         self._weight = 0
         self._elsewhere = 0.0

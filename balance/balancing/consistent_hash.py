@@ -6,12 +6,13 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Final
 
 from balance.balancing.hash_table import HashTable, WeightedIds
 from balance.balancing.hashing import points
 
-POINTS_PER_WEIGHT = 160  # as in nginx and Pingora; the fullest of 10 backends gets about 1.15 of its share
-MAX_POINTS = 1 << 18  # 0.1 s to build; above this the points per weight are halved until they fit
+POINTS_PER_WEIGHT: Final = 160  # as in nginx and Pingora; the fullest of 10 backends gets about 1.15 of its share
+MAX_POINTS: Final = 1 << 18  # 0.1 s to build; above this the points per weight are halved until they fit
 
 
 class ConsistentHash(HashTable):

@@ -9,24 +9,24 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from math import log
+from typing import Final
 
 from balance.balancing.hashing import SPACE, key_hash
-from balance.balancing.policy import NO_BACKEND, Needs
+from balance.balancing.policy import NO_BACKEND, Needs, Policy
 from balance.load import Load
 
 WeightedIds = tuple[tuple[bytes, int], ...]  # (identity, weight) of each backend
 
-MAX_PROBES = 64  # entries that are looked at before rendezvous hashing over all ready backends
+MAX_PROBES: Final = 64  # entries that are looked at before rendezvous hashing over all ready backends
 
 
-class HashTable:
+class HashTable(Policy):
     """An abstract policy. `_owners` has the backend of each entry; `_ready_index` maps backends to indices in the ready set."""
 
-    __slots__ = ("_loads", "_membership", "_owners", "_rand", "_ready_index")
-    needs = Needs.KEY
+    __slots__ = ("_loads", "_membership", "_owners", "_ready_index")
 
     def __init__(self, rand: Callable[[], float]) -> None:
-        self._rand = rand
+        super().__init__(rand, Needs.KEY)
         self._loads: Sequence[Load] = ()
         self._membership: WeightedIds = ()
         self._owners: Sequence[int] = ()

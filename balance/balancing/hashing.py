@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import blake2b
 from struct import unpack
+from typing import Final
 from zlib import crc32
 
-SPACE = 1 << 32  # key_hash() and points() lie in [0, SPACE)
-_MASK = SPACE - 1
-_WORDS = 16  # in a digest of 64 bytes
+SPACE: Final = 1 << 32  # key_hash() and points() lie in [0, SPACE)
+_MASK: Final = SPACE - 1
+_WORDS: Final = 16  # in a digest of 64 bytes
 
 
 def key_hash(key: bytes, seed: int = 0) -> int:

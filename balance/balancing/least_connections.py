@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Final
 
-from balance.balancing.policy import NO_BACKEND, Needs
+from balance.balancing.policy import NO_BACKEND, Needs, Policy
 from balance.balancing.sampling import sample_pair
 from balance.load import Load
 
-SCAN_LIMIT = 32  # above it, two random candidates are compared: a scan of 10,000 backends would take a millisecond
+SCAN_LIMIT: Final = 32  # above it, two random candidates are compared: a scan of 10,000 backends would take a millisecond
 
 
-class LeastConnections:
+class LeastConnections(Policy):
     """Compares (active + 1) / weight. The scan starts after the last choice, so that ties go round-robin."""
 
-    __slots__ = ("_last", "_loads", "_rand")
-    needs = Needs.OUTCOMES | Needs.ACTIVE_ELSEWHERE
+    __slots__ = ("_last", "_loads")
 
     def __init__(self, rand: Callable[[], float]) -> None:
-        self._rand = rand
+        super().__init__(rand, Needs.OUTCOMES | Needs.ACTIVE_ELSEWHERE)
         self._loads: Sequence[Load] = ()
         self._last = 0
 

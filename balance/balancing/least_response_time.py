@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from balance.balancing.policy import Needs
+from balance.balancing.policy import Needs, Policy
 from balance.balancing.sampling import sample_pair
 from balance.load import Load
 
 
-class LeastResponseTime:
+class LeastResponseTime(Policy):
     """Compares Load.expected_cost_s() / weight. Uses this worker's own measurements only: a slow backend is slow for all."""
 
-    __slots__ = ("_loads", "_rand")
-    needs = Needs.LATENCY
+    __slots__ = ("_loads",)
 
     def __init__(self, rand: Callable[[], float]) -> None:
-        self._rand = rand
+        super().__init__(rand, Needs.LATENCY)
         self._loads: Sequence[Load] = ()
 
     def rebuild(self, loads: Sequence[Load], members: Sequence[Load] = ()) -> None:

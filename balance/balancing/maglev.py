@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import cycle
+from typing import Final
 
 from balance.balancing.hash_table import HashTable, WeightedIds
 
-TABLE_SIZE = 65_537  # the paper's: a prime, with more than 100 entries for each of 650 backends
+TABLE_SIZE: Final = 65_537  # the paper's: a prime, with more than 100 entries for each of 650 backends
 
 
 class Maglev(HashTable):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import enum
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Sequence
-from typing import Protocol
+from typing import Final
 
 from balance.load import Load
 
-NO_BACKEND = -1  # pick(): every backend is in `avoid`, or there is none
+NO_BACKEND: Final = -1  # pick(): every backend is in `avoid`, or there is none
 
 
 class Needs(enum.Flag):
@@ -21,13 +22,16 @@ class Needs(enum.Flag):
     ACTIVE_ELSEWHERE = enum.auto()  # Load.elsewhere, kept fresh
 
 
-class Policy(Protocol):
-    """One algorithm for one pool. `rand` returns a float in [0, 1); tests and simulations pass their own."""
+class Policy:
+    """One algorithm for one pool, abstract. `rand` returns a float in [0, 1); tests and simulations pass their own."""
 
-    needs: Needs
+    __slots__ = ("_rand", "needs")
 
-    def __init__(self, rand: Callable[[], float]) -> None: ...
+    def __init__(self, rand: Callable[[], float], needs: Needs = Needs.NOTHING) -> None:
+        self._rand = rand
+        self.needs = needs
 
+    @abstractmethod
     def rebuild(self, loads: Sequence[Load], members: Sequence[Load] = ()) -> None:
         """Set the ready backends; pick() returns indices into `loads`. The Load objects keep changing.
 
@@ -35,6 +39,7 @@ class Policy(Protocol):
         backend that goes down moves only its own keys.
         """
 
+    @abstractmethod
     def pick(self, key: bytes, avoid: Collection[int], now: float) -> int:
         """The index of the chosen backend, not in `avoid`, or NO_BACKEND. `now` is in seconds, monotonic.
 

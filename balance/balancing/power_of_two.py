@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from balance.balancing.policy import NO_BACKEND, Needs
+from balance.balancing.policy import NO_BACKEND, Needs, Policy
 from balance.balancing.sampling import WeightedSampler, sample_pair
 from balance.load import Load
 
 
-class PowerOfTwo:
+class PowerOfTwo(Policy):
     """The first is chosen by weight; the second, any other, wins only with less load: an idle pool shares by weight."""
 
-    __slots__ = ("_loads", "_lottery", "_rand")
-    needs = Needs.OUTCOMES | Needs.ACTIVE_ELSEWHERE
+    __slots__ = ("_loads", "_lottery")
 
     def __init__(self, rand: Callable[[], float]) -> None:
-        self._rand = rand
+        super().__init__(rand, Needs.OUTCOMES | Needs.ACTIVE_ELSEWHERE)
         self._loads: Sequence[Load] = ()
         self._lottery = WeightedSampler(rand, ())
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from balance.balancing.policy import Needs
+from balance.balancing.policy import Policy
 from balance.balancing.sampling import WeightedSampler
 from balance.load import Load
 
 
-class RandomChoice:
+class RandomChoice(Policy):
     """Stateless; needs no coordination between workers or instances."""
 
-    __slots__ = ("_lottery", "_rand")
-    needs = Needs.NOTHING
+    __slots__ = ("_lottery",)
 
     def __init__(self, rand: Callable[[], float]) -> None:
-        self._rand = rand
+        super().__init__(rand)
         self._lottery = WeightedSampler(rand, ())
 
     def rebuild(self, loads: Sequence[Load], members: Sequence[Load] = ()) -> None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from balance.balancing.policy import NO_BACKEND, Needs
+from balance.balancing.policy import NO_BACKEND, Policy
 from balance.load import Load
 
 
-class RoundRobin:
+class RoundRobin(Policy):
     """Starts at a random backend, so that workers do not all begin with the first one."""
 
-    __slots__ = ("_count", "_next", "_rand")
-    needs = Needs.NOTHING
+    __slots__ = ("_count", "_next")
 
     def __init__(self, rand: Callable[[], float]) -> None:
-        self._rand = rand
+        super().__init__(rand)
         self._count = 0
         self._next = 0
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Final
 
 from balance.balancing.policy import NO_BACKEND
 
-MAX_TRIES = 8  # then the excluded ones are filtered out; usually they are the few that a request has tried
+MAX_TRIES: Final = 8  # then the excluded ones are filtered out; usually they are the few that a request has tried
 
 
 def sample_pair(rand: Callable[[], float], count: int, avoid: Collection[int]) -> tuple[int, int]:

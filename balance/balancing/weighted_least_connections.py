@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from balance.balancing.least_connections import SCAN_LIMIT
-from balance.balancing.policy import NO_BACKEND, Needs
+from balance.balancing.policy import NO_BACKEND, Needs, Policy
 from balance.balancing.power_of_two import PowerOfTwo
 from balance.load import Load
 
 
-class WeightedLeastConnections:
+class WeightedLeastConnections(Policy):
     """Compares active / weight, so that an idle pool is all ties and shares exactly by weight.
 
     least-connections compares (active + 1) / weight, which in an idle pool always chooses the highest weight.
     """
 
-    __slots__ = ("_credit", "_loads", "_rand", "_two")
-    needs = Needs.OUTCOMES | Needs.ACTIVE_ELSEWHERE
+    __slots__ = ("_credit", "_loads", "_two")
 
     def __init__(self, rand: Callable[[], float]) -> None:
-        self._rand = rand
+        super().__init__(rand, Needs.OUTCOMES | Needs.ACTIVE_ELSEWHERE)
         self._loads: Sequence[Load] = ()
         self._credit: list[float] = []
         self._two = PowerOfTwo(rand)

@@ -10,21 +10,21 @@ import heapq
 import math
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
+from typing import Final
 
-from balance.balancing.policy import NO_BACKEND, Needs
+from balance.balancing.policy import NO_BACKEND, Policy
 from balance.load import Load
 
-MAX_STEPS = 65_536  # backends x period; a few milliseconds at a rebuild
+MAX_STEPS: Final = 65_536  # backends x period; a few milliseconds at a rebuild
 
 
-class WeightedRoundRobin:
+class WeightedRoundRobin(Policy):
     """Weights 3/2/1 give exactly 3, 2 and 1 of any six requests; 5/1/1 gives a a b a c a a."""
 
-    __slots__ = ("_next", "_rand", "_sequence", "_weights")
-    needs = Needs.NOTHING
+    __slots__ = ("_next", "_sequence", "_weights")
 
     def __init__(self, rand: Callable[[], float]) -> None:
-        self._rand = rand
+        super().__init__(rand)
         self._weights: tuple[int, ...] = ()
         self._sequence: Sequence[int] = ()
         self._next = 0

@@ -7,28 +7,28 @@ arguments, in microseconds of the system-wide monotonic clock. `failure_statuses
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from balance.config.model import CircuitBreaker
 
 # --- indices of one backend's cells in shared memory: append only --------------------------------
-CONSECUTIVE_FAILURES = 0  # since the last success, over all workers
-PEAK_FAILURES = 1  # the most consecutive failures since the control process last read it
-STATE = 2
-SINCE_US = 3  # when the state began
-UNTIL_US = 4  # when OPEN ends
-SUCCESSFUL_TRIALS = 5  # since the state began
-CONSECUTIVE_OPENINGS = 6  # how often it opened without having closed in between
-TOTAL_OPENINGS = 7  # also the epoch: tells the trials of one half-open state from those of the next
-CAUSE = 8
-CELLS = 16
+CONSECUTIVE_FAILURES: Final = 0  # since the last success, over all workers
+PEAK_FAILURES: Final = 1  # the most consecutive failures since the control process last read it
+STATE: Final = 2
+SINCE_US: Final = 3  # when the state began
+UNTIL_US: Final = 4  # when OPEN ends
+SUCCESSFUL_TRIALS: Final = 5  # since the state began
+CONSECUTIVE_OPENINGS: Final = 6  # how often it opened without having closed in between
+TOTAL_OPENINGS: Final = 7  # also the epoch: tells the trials of one half-open state from those of the next
+CAUSE: Final = 8
+CELLS: Final = 16
 
-MIN_OPEN_S = 1.0  # before a success may end OPEN; else a backend that fails every other request would flap
-MAX_OPEN_S = 300.0  # the limit of the doubling, as for ejections; a longer `timeout` is not shortened
+MIN_OPEN_S: Final = 1.0  # before a success may end OPEN; else a backend that fails every other request would flap
+MAX_OPEN_S: Final = 300.0  # the limit of the doubling, as for ejections; a longer `timeout` is not shortened
 # Opening by error rate, as in Hystrix: at least RATE of at least RATE_REQUESTS requests failed within the window.
-RATE = 0.5
-RATE_REQUESTS = 20
-RATE_WINDOW_S = 10.0
+RATE: Final = 0.5
+RATE_REQUESTS: Final = 20
+RATE_WINDOW_S: Final = 10.0
 
 
 class Cells(Protocol):
@@ -66,7 +66,7 @@ class Signal(enum.IntEnum):
         return _WORDS[self]
 
 
-_WORDS = {
+_WORDS: Final = {
     Signal.NOTHING: "",
     Signal.FAILURES: "too many failures in a row",
     Signal.RATE: f"at least {RATE:.0%} of its requests failed within {RATE_WINDOW_S:g}s",
@@ -76,7 +76,7 @@ _WORDS = {
     Signal.LAST_RESORT_PASSED: "nobody else is ready, and a request that was sent there went well",
 }
 
-TABLE: dict[tuple[BreakerState, Signal], BreakerState] = {
+TABLE: Final[dict[tuple[BreakerState, Signal], BreakerState]] = {
     (BreakerState.CLOSED, Signal.FAILURES): BreakerState.OPEN,
     (BreakerState.CLOSED, Signal.RATE): BreakerState.OPEN,
     (BreakerState.OPEN, Signal.TIME): BreakerState.HALF_OPEN,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from balance.model import BACKEND_TLS, Why
 
 # As in HAProxy, 501 and 505 are about the request; every other 5xx counts for policies that use latency or failures. 4xx never
 # counts: a client with bad requests could take backends down.
-REQUEST_ERRORS = frozenset((501, 505))
+REQUEST_ERRORS: Final = frozenset((501, 505))
 
 # The failures of each keyword of `passive_checks.count`.
-KINDS: dict[str, frozenset[Why]] = {
+KINDS: Final[dict[str, frozenset[Why]]] = {
     "connect": frozenset((Why.CONNECT_REFUSED, Why.CONNECT_TIMEOUT, Why.CONNECT_FAILED)) | BACKEND_TLS,
     "reset": frozenset((Why.RESET_BEFORE_RESPONSE, Why.RESET_ON_REUSE)),
     "broken": frozenset((Why.RESET_MID_RESPONSE, Why.BAD_RESPONSE)),

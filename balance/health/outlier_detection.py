@@ -6,12 +6,13 @@ Client aborts, 4xx and the balancer's own limits do not count, see `failure_stat
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
 from balance.config.model import PassiveChecks
 from balance.health.states import State
 from balance.health.window import Volume
 
-MAX_EJECTION_S = 300.0  # as in Envoy: ejection_time times the ejections, up to this
+MAX_EJECTION_S: Final = 300.0  # as in Envoy: ejection_time times the ejections, up to this
 
 
 def ejection_reason(checks: PassiveChecks, run: int, volume: Volume) -> str:

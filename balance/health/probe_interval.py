@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from balance.config.model import HealthCheck
 from balance.health.backend_status import BackendStatus
 from balance.health.states import State
 
-FAST_S = 1.0  # while results point to a state change (HAProxy's fastinter)
+FAST_S: Final = 1.0  # while results point to a state change (HAProxy's fastinter)
 # After an explicit failure (wrong status, refused connection), which is stronger evidence than a timeout. Unlike in Envoy it
 # does not bypass the threshold; the next check only comes sooner.
-EXPLICIT_S = 0.25
-DOWN_FACTOR = 3.0  # while it is down (HAProxy's downinter)
-DOWN_S = 15.0
+EXPLICIT_S: Final = 0.25
+DOWN_FACTOR: Final = 3.0  # while it is down (HAProxy's downinter)
+DOWN_S: Final = 15.0
 # While no backend of a pool is ready: as after an explicit failure, but at most so many checks per second over the pool.
-OUTAGE_CHECKS_PER_S = 40.0
+OUTAGE_CHECKS_PER_S: Final = 40.0
 
 
 def next_delay_s(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from balance.health.states import State
 
-STUCK_AFTER_US = 10_000_000  # workers write a heartbeat several times a second
+STUCK_AFTER_US: Final = 10_000_000  # workers write a heartbeat several times a second
 
 
 class Stage(enum.IntEnum):

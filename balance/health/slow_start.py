@@ -5,7 +5,9 @@ As in HAProxy, only after a backend was down, not when the balancer starts.
 
 from __future__ import annotations
 
-FLOOR = 0.1  # the initial fraction (Envoy's min_weight_percent)
+from typing import Final
+
+FLOOR: Final = 0.1  # the initial fraction (Envoy's min_weight_percent)
 
 
 class SlowStart:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from balance.config.model import HealthCheck
 
@@ -92,7 +92,7 @@ def _fall(check: HealthCheck) -> int:
     return check.unhealthy_threshold
 
 
-TABLE: dict[tuple[State, Event], Rule] = {
+TABLE: Final[dict[tuple[State, Event], Rule]] = {
     # The first result decides at once, without a threshold, as in Envoy.
     (State.UNKNOWN, Event.PASS): Rule(State.HEALTHY, _once),
     (State.UNKNOWN, Event.FAIL): Rule(State.UNHEALTHY, _once),

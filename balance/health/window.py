@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-STEPS = 10  # the window moves in tenths of its span
+STEPS: Final = 10  # the window moves in tenths of its span
 
 
 class Volume(NamedTuple):

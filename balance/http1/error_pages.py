@@ -7,15 +7,16 @@ import json
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Final
 
 from balance.model import Why
 
-_WANTS_HTML = re.compile(rb"(?i)\r\naccept:[^\r\n]*text/html")
-_ALLOW = b"Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n"  # RFC 9110 section 15.5.6: required in a 405
-OPTIONS_REPLY = b"HTTP/1.1 204 No Content\r\n" + _ALLOW  # for OPTIONS with Max-Forwards: 0
-_RETRY_AFTER_S = 1
+_WANTS_HTML: Final = re.compile(rb"(?i)\r\naccept:[^\r\n]*text/html")
+_ALLOW: Final = b"Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n"  # RFC 9110 section 15.5.6: required in a 405
+OPTIONS_REPLY: Final = b"HTTP/1.1 204 No Content\r\n" + _ALLOW  # for OPTIONS with Max-Forwards: 0
+_RETRY_AFTER_S: Final = 1
 # A request may bring its id. A user's page may quote it in an attribute or a script, where a backslash counts as well.
-_NOT_PLAIN = re.compile(r"[^A-Za-z0-9._+/=:@%-]")
+_NOT_PLAIN: Final = re.compile(r"[^A-Za-z0-9._+/=:@%-]")
 
 
 def error_reply(

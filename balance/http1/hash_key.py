@@ -121,7 +121,7 @@ def _first(pattern: re.Pattern[bytes], text: bytes) -> bytes:
     return match[1] if match is not None else b""
 
 
-_KINDS: dict[str, Callable[[bytes], KeyExtractor]] = {
+_KINDS: Final[dict[str, Callable[[bytes], KeyExtractor]]] = {
     "source-ip": _by_source,
     "header": _by_header,
     "cookie": _by_cookie,

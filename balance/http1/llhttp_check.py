@@ -68,7 +68,7 @@ class LlhttpCheck:
         return agreed
 
 
-_CHUNKED_HEADS = {
+_CHUNKED_HEADS: Final = {
     HttpRequestParser: b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
     HttpResponseParser: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
 }

@@ -5,6 +5,8 @@ Read by the rules of the data path. Interim replies (1xx) are skipped; a 101 is 
 
 from __future__ import annotations
 
+from typing import Final
+
 from httptools import HttpResponseParser
 
 from balance.http1.body import Body
@@ -12,7 +14,7 @@ from balance.http1.framing import NO_BODY
 from balance.http1.head import Response
 from balance.http1.response import MAX_HEAD, ResponseReader, refuse
 
-MAX_INTERIMS = 100  # as in the data path
+MAX_INTERIMS: Final = 100  # as in the data path
 
 
 class ReplyFeed:

@@ -272,15 +272,6 @@ def _uncommon_request(method: bytes, target: bytes, minor: int, fields: RequestF
 
 def _decrement_max_forwards(fields: RequestFields) -> RequestFields:
     """A copy with Max-Forwards decremented."""
-    copy = RequestFields()
-    for name in RequestFields.__slots__:
-        setattr(copy, name, getattr(fields, name))
-    copy.cache = None
-    copy.values = None
-    copy.notes = None
-    copy.logged = None
-    copy.traced = None
     lines = [line for line in fields.forward.split(b"\r\n") if line and not line.lower().startswith(b"max-forwards:")]
     lines.append(b"Max-Forwards: %d" % max(0, int(fields.max_forwards) - 1))
-    copy.forward = b"".join([line + b"\r\n" for line in lines])
-    return copy
+    return fields.with_lines(b"".join([line + b"\r\n" for line in lines]))

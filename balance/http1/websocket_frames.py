@@ -7,13 +7,14 @@ the connection goes on.
 from __future__ import annotations
 
 import struct
+from typing import Final
 
-CLOSE = 8
-GOING_AWAY = 1001  # section 7.4.1: "a server going down"
+CLOSE: Final = 8
+GOING_AWAY: Final = 1001  # section 7.4.1: "a server going down"
 
-_MAX_HEAD = 14  # two bytes, eight of length, four of the mask
+_MAX_HEAD: Final = 14  # two bytes, eight of length, four of the mask
 _INCOMPLETE, _MALFORMED = 0, -1
-_KNOWN = frozenset((0, 1, 2, CLOSE, 9, 10))  # continuation, text, binary; close, ping, pong
+_KNOWN: Final = frozenset((0, 1, 2, CLOSE, 9, 10))  # continuation, text, binary; close, ping, pong
 
 
 class FrameTracker:

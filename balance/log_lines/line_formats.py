@@ -28,13 +28,13 @@ _DECIMALS: Final = tuple(f".{us:03d}" for us in range(1000))
 _SECOND_US: Final = 1_000_000
 _quote: Final = encode_basestring_ascii  # of C: what json.dumps writes for a text
 # Names, quoted, each with what stands around it in a line: what is joined there costs by its pieces.
-_clients: dict[str, str] = {}
-_methods: dict[str, str] = {}
-_versions: dict[str, str] = {}
-_whys: dict[str, str] = {}
-_backends: dict[str, str] = {}
-_pools: dict[str, str] = {}
-_ends: dict[str, str] = {}  # of lines, by route
+_clients: Final[dict[str, str]] = {}
+_methods: Final[dict[str, str]] = {}
+_versions: Final[dict[str, str]] = {}
+_whys: Final[dict[str, str]] = {}
+_backends: Final[dict[str, str]] = {}
+_pools: Final[dict[str, str]] = {}
+_ends: Final[dict[str, str]] = {}  # of lines, by route
 _time: Final = IsoTime().text
 
 

@@ -16,7 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import blake2b
 from struct import Struct
-from typing import Any, Final
+from typing import Any, Final, cast
+
+from balance.mypyc_attr import mypyc_attr
 
 SLOTS: Final = 1 << 17
 WAYS: Final = 8
@@ -49,6 +51,7 @@ def _reader(cells: str) -> Reader:
     return Struct("@" + cells).unpack_from  # the machine's own format reads a cell at once, never half of it: others write
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class BucketTable:
     """As one worker sees it. Where each call counts, limiters read and write a key's cells themselves."""
 
@@ -93,7 +96,7 @@ class BucketTable:
         """The slot to give to a key without one; whoever is in it is forgotten once take() is called."""
         first = hashed % SLOTS & -WAYS
         at = first + FULL_AT
-        unused_at = self.floats[at : at + WAYS].tolist()
+        unused_at = cast(list[float], self.floats[at : at + WAYS].tolist())
         return first + unused_at.index(min(unused_at))
 
     def take(self, slot: int, hashed: int) -> None:

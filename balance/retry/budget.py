@@ -7,9 +7,10 @@ from having none (Finagle's RetryBudget). Concurrent retries are limited to the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
-WINDOW_S = 10  # as in Finagle; counted in whole seconds
-MIN_CONCURRENCY = 3  # concurrent retries that are always allowed (Envoy's min_retry_concurrency)
+WINDOW_S: Final = 10  # as in Finagle; counted in whole seconds
+MIN_CONCURRENCY: Final = 3  # concurrent retries that are always allowed (Envoy's min_retry_concurrency)
 
 
 class Budget:

@@ -10,14 +10,14 @@ import enum
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from balance.config.model import Retry
 from balance.retry.backoff import backoff_s
 from balance.retry.budget import Budget
 
-MAX_CONNECTS = 5  # failed connects per request, with `connect` in retry.on
-DEFAULT_MAX_CONNECTS = 3  # without it: HAProxy's `retries 3`
+MAX_CONNECTS: Final = 5  # failed connects per request, with `connect` in retry.on
+DEFAULT_MAX_CONNECTS: Final = 3  # without it: HAProxy's `retries 3`
 
 
 class Failure(enum.Enum):
@@ -50,7 +50,7 @@ class RetryOutcome(enum.IntEnum):
         return self.name.lower() if self else ""
 
 
-NOT_RETRIED = tuple(RetryOutcome)[2:]  # the reasons against a retry
+NOT_RETRIED: Final = tuple(RetryOutcome)[2:]  # the reasons against a retry
 
 
 @dataclass(slots=True)

@@ -11,10 +11,12 @@ from urllib.parse import unquote_to_bytes
 
 from balance.http1.fields import field_values
 from balance.http1.head import RequestFields
+from balance.mypyc_attr import mypyc_attr
 
 _NONE: Final[list[bytes]] = []
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class RequestView:
     """The parts of one request by name. Of a repeated one, the singular methods give the first, the plural ones all."""
 

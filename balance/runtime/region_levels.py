@@ -24,17 +24,16 @@ from balance.runtime.pool_view import PoolView, view_of
 _SEED: Final = 1  # of a key's hash: its level says nothing about its place among the backends of the level
 
 
-class RegionLevels:
+class RegionLevels(Policy):
     """A policy over levels: it draws the level, and the level's policy picks."""
 
-    __slots__ = ("_bounds", "_levels", "_of_level", "_places", "_policies", "_rand", "needs")
+    __slots__ = ("_bounds", "_levels", "_of_level", "_places", "_policies")
 
     def __init__(self, level_of: Mapping[bytes, int], policies: Sequence[Policy], rand: Callable[[], float]) -> None:
         """`level_of` has the level of each backend that may be chosen, by its identity; `policies` are by level."""
+        super().__init__(rand, policies[0].needs)
         self._of_level = level_of
         self._policies = policies
-        self._rand = rand
-        self.needs: Needs = policies[0].needs
         self._levels: list[list[int]] = [[] for _ in policies]  # by level: the indices of its ready backends
         self._places: list[tuple[int, int]] = []  # by index: the level, and the index there
         self._bounds: list[float] = []  # the shares of the levels, added up

@@ -60,7 +60,7 @@ class OriginMatch:
         if len(origin) > _MAX_LENGTH or b"://" not in origin:
             return False
         for scheme, host in self._below:
-            between = origin[len(scheme) : len(origin) - len(host)]
-            if origin.startswith(scheme) and origin.endswith(host) and _BELOW.fullmatch(between):
+            end = max(len(scheme), len(origin) - len(host))
+            if origin.startswith(scheme) and origin.endswith(host) and _BELOW.fullmatch(origin[len(scheme) : end]):
                 return True
         return any(pattern.search(origin) for pattern in self._patterns)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from balance.security.settings import SecurityHeaders
 
-_HSTS = b"strict-transport-security"
+_HSTS: Final = b"strict-transport-security"
 
 
 class HeaderLines:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from balance.http1.head import RequestFields
+from balance.mypyc_attr import mypyc_attr
 from balance.routing.request_view import RequestView
 from balance.stages.notes import note
 from balance.stages.security.authorization import Answer, Question
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _NONE: Final[frozenset[bytes]] = frozenset()
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class RequestContext(RequestView):
     """One request in its stages. The first group is what came, the second is what stages may set."""
 

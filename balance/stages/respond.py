@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from balance.config.route_model import FixedResponse, HeaderChange, RouteConfig
 from balance.model import Why
 from balance.stages.request_context import RequestContext
@@ -9,8 +11,8 @@ from balance.stages.stage import Reply, Stage
 from balance.transform.header_changes import problem_of
 from balance.transform.header_template import literal_value
 
-_TYPE = b"Content-Type: text/plain; charset=utf-8\r\n"
-_WITHOUT_BODY = (204, 304)  # RFC 9110 sections 15.3.5 and 15.4.5
+_TYPE: Final = b"Content-Type: text/plain; charset=utf-8\r\n"
+_WITHOUT_BODY: Final = (204, 304)  # RFC 9110 sections 15.3.5 and 15.4.5
 
 
 class RespondStage(Stage):

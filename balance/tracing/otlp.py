@@ -32,8 +32,8 @@ HAS_IS_REMOTE: Final = 0x100
 IS_REMOTE: Final = 0x200
 
 MAX_CACHED: Final = 4096
-_cached: dict[tuple[str, str | int], bytes] = {}  # attributes whose values come again and again
-_keys: dict[str, bytes] = {}  # as a KeyValue has them
+_cached: Final[dict[tuple[str, str | int], bytes]] = {}  # attributes whose values come again and again
+_keys: Final[dict[str, bytes]] = {}  # as a KeyValue has them
 
 
 def varint(number: int) -> bytes:

@@ -24,7 +24,7 @@ _NOT_IN_REQUESTS: Final = FRAMING | {b"host"}  # `http.host` is for that
 _CACHE_SIZE: Final = 64  # heads of all routes together
 _CACHE_MAX_BYTES: Final = 2048  # of one of them
 
-_remembered: dict[tuple[frozenset[bytes], bytes], bytes] = {}
+_remembered: Final[dict[tuple[frozenset[bytes], bytes], bytes]] = {}
 
 
 def problem_of(change: HeaderChange, *, is_request: bool) -> str:

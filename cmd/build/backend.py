@@ -21,7 +21,7 @@ from setuptools.command.sdist import sdist
 VARIABLE = "BALANCE_COMPILE"
 MYPY = "mypy>=2.4"
 # What an sdist needs beside the package; of it to build a wheel at all, this file.
-BUILDING = ("backend.py", "compiled_modules.py", "compiler.py", "extensions.py", "mypy.ini")
+BUILDING = ("backend.py", "compiled_modules.py", "compiler.py", "extensions.py", "mypy.ini", "slices.h")
 # As installed packages' code is compiled: -O3.
 OPT_LEVEL = "3"
 

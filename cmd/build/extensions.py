@@ -20,6 +20,7 @@ LIBRARY = "balance"
 # compiler newer than those that mypyc knows may warn.
 FLAGS = ["-fvisibility=hidden", "-Wno-error"]
 CONFIG = Path(__file__).resolve().parent / "mypy.ini"
+SLICES = CONFIG.with_name("slices.h")
 
 
 def extensions(opt_level: str, target: str) -> list[Extension]:
@@ -36,7 +37,7 @@ def extensions(opt_level: str, target: str) -> list[Extension]:
         target_dir=target,
     )
     for each in made:
-        each.extra_compile_args += FLAGS
+        each.extra_compile_args += [*FLAGS, "-include", str(SLICES)]
     by_hand = [Extension(name, [file], extra_compile_args=[f"-O{opt_level}", "-g1"]) for name, file in NATIVE.items()]
     return [*made, *by_hand]
 

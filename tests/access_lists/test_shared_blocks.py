@@ -5,9 +5,8 @@ import random
 
 import pytest
 
-from balance.access_lists import shared_blocks
 from balance.access_lists.address_range import parse_range
-from balance.access_lists.shared_blocks import BlockWriter, FullError, SharedBlocks, new_cells
+from balance.access_lists.shared_blocks import ENTRIES, BlockWriter, FullError, SharedBlocks, new_cells
 from balance.access_lists.timed_blocks import FOR_EVER, Network, network_of
 
 
@@ -63,14 +62,13 @@ def test_any_order_of_changes_ends_in_the_same_for_readers_near_and_far_behind()
         assert len(dict(reader.blocks)) > 100
 
 
-def test_there_is_room_for_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_blocks, "ENTRIES", 3)
+def test_there_is_room_for_so_many() -> None:
     writer = BlockWriter(new_cells())
-    for number in range(3):
+    for number in range(ENTRIES):
         writer.block(Network(False, number, 0), 5)
-    with pytest.raises(FullError, match="no more than 3"):
-        writer.block(Network(False, 9, 0), 5)
+    with pytest.raises(FullError, match=f"no more than {ENTRIES}"):
+        writer.block(Network(False, ENTRIES, 0), 5)
     writer.block(Network(False, 2, 0), 6)  # an entry that is there is changed
     writer.expire(5)
-    writer.block(Network(False, 9, 0), 9)
+    writer.block(Network(False, ENTRIES, 0), 9)
     assert len(dict(writer.blocks)) == 2

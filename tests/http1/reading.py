@@ -87,10 +87,16 @@ def reply(data: bytes, method: bytes, reader: ResponseReader) -> Relayed | str |
 
 def told(message: Request | Response) -> dict[str, object]:
     """Everything that a head was read as."""
-    read = {name: getattr(message, name) for name in message.__slots__}
+    read = _attributes(message)
     if isinstance(message, Request):
-        read["fields"] = {name: getattr(message.fields, name) for name in message.fields.__slots__}
+        read["fields"] = _attributes(message.fields)
     return read
+
+
+def _attributes(read: object) -> dict[str, object]:
+    """Of an object with slots, or of a compiled one, which has no `__slots__`."""
+    values = {name: getattr(read, name) for name in dir(type(read)) if not name.startswith("_")}
+    return {name: value for name, value in values.items() if not callable(value)}
 
 
 def request_told(head: bytes, reader: RequestReader) -> dict[str, object] | int:

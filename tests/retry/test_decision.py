@@ -160,6 +160,7 @@ def test_workers_share_the_floor(workers: int, left: float) -> None:
         *[st.booleans()] * 5,
         st.integers(1, 5),
         st.integers(0, 4),
+        st.integers(0, 4),
         st.floats(-1, 10),
     )
 )

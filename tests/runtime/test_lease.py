@@ -126,8 +126,8 @@ def test_leases_are_evidence_where_their_pool_says_so(is_evidence: bool) -> None
 
 # --- what a policy learns from a lease -----------------------------------------------------------------
 
-LEARNING = [name for name, policy in POLICIES.items() if Needs.LATENCY in policy.needs]
-WATCHING = [name for name, policy in POLICIES.items() if Needs.OUTCOMES in policy.needs]
+LEARNING = [name for name, policy in POLICIES.items() if Needs.LATENCY in policy(random.random).needs]
+WATCHING = [name for name, policy in POLICIES.items() if Needs.OUTCOMES in policy(random.random).needs]
 CARELESS = [name for name in POLICIES if name not in LEARNING + WATCHING]
 
 

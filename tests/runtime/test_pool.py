@@ -66,7 +66,7 @@ def test_avoided_backend_is_avoided_by_identity_after_the_ready_set_changed() ->
 @pytest.mark.parametrize("name", sorted(POLICIES))
 def test_pool_finds_keys_for_policies_that_ask_for_one(name: str) -> None:
     web, _ = pool(2, name)
-    assert (web.key_of is not None) is (Needs.KEY in POLICIES[name].needs)
+    assert (web.key_of is not None) is (Needs.KEY in POLICIES[name](random.random).needs)
     if web.key_of is not None:
         assert web.key_of(RequestFields(), b"/", "10.0.0.1") == bytes([10, 0, 0, 1])
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
+from balance.balancing import POLICIES
 from balance.config.common_model import Retry, Timeouts
 from balance.config.model import HttpConfig, ListenerConfig
-from balance.config.route_model import Condition, PoolUse, RouteConfig, RouteMatch, Rule, TrafficPolicy, Transform
+from balance.config.route_model import Buffering, Condition, PoolUse, RouteConfig, RouteMatch, Rule, TrafficPolicy, Transform
 from balance.http1.head import RequestFields
 from balance.model import Address, Mode
+from balance.runtime import counters
+from balance.runtime.pool import Pool
 from balance.runtime.routes import Route, Router, Routers, Target
+from balance.runtime.row import Row
 from balance.stages.environment import StageEnvironment
 from balance.stages.request_context import RequestContext
 from balance.stages.stage import Reply
@@ -27,13 +32,16 @@ ANY = Condition("all")
 DENY = TrafficPolicy(rules=(Rule(ANY, "deny"),))
 ADMIN, API = route("admin", "/admin", policy=DENY), route("api", "/api", transform=Transform(strip_prefix="/api"))
 REST = route("rest", "/")
+ROW = Row(memoryview(bytearray(8 * counters.row_cells(1))).cast("Q"))
+POOL = Pool("main", (), "round-robin", POLICIES["round-robin"](random.random), ROW)
+TARGET = Target(POOL, Timeouts(), None, None, Buffering())
 
 
 def router(*routes: RouteConfig, normalize: str = "reject", before: Router | None = None) -> Router:
     listener = ListenerConfig("web", (Address("", 80),), Mode.HTTP, "main", http=HttpConfig(routes=routes, normalize=normalize))
     made = Routers(
         {},
-        lambda *_: cast(Target, None),
+        lambda *_: TARGET,
         lambda listener: StageEnvironment(listener.name, listener.http, listener.http.routes, lambda: 0.0),
         [] if before is None else [("web", before)],
     ).router(listener)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Final
 
-_SIGN = re.compile(r'[",]')
-_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_SIGN: Final = re.compile(r'[",]')
+_TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 # The value also as proxies write it that don't know the grammar: an IPv6 address or a port without quotes.
-_PAIR = re.compile(rf'[ \t]*({_TOKEN})=(?:([^\s",;\\]+)|"((?:[^"\\]|\\.)*)")[ \t]*(?:;|\Z)')
-_ESCAPED = re.compile(r"\\(.)")
+_PAIR: Final = re.compile(rf'[ \t]*({_TOKEN})=(?:([^\s",;\\]+)|"((?:[^"\\]|\\.)*)")[ \t]*(?:;|\Z)')
+_ESCAPED: Final = re.compile(r"\\(.)")
 
 
 def elements(value: str) -> Iterator[str]:

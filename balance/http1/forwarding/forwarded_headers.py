@@ -15,8 +15,8 @@ from balance.http1.forwarding.forwarded_field import elements, parameters
 from balance.http1.forwarding.realip import UNKNOWN, ForwardingFields, Origin, TrustedProxies, origin_of
 from balance.http1.host import port_of
 
-VIA = b"Via: 1.1 balance\r\n"
-SECURE = frozenset(("https", "wss"))
+VIA: Final = b"Via: 1.1 balance\r\n"
+SECURE: Final = frozenset(("https", "wss"))
 
 # What stands for these is made here
 _MADE: Final = frozenset(

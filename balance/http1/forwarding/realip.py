@@ -20,20 +20,20 @@ from balance.http1.framing import show
 from balance.http1.host import is_host
 
 UNKNOWN: Final = "unknown"  # the address of a peer that has none (RFC 7239 section 6.2)
-MAX_HOPS = 32  # trusted proxies in a row
-_MAX_COMMAS = 4 * MAX_HOPS  # in one field; what stands left of them is one entry, and no address
-_CONSEQUENCE = ": nobody knows whose request it is"
+MAX_HOPS: Final = 32  # trusted proxies in a row
+_MAX_COMMAS: Final = 4 * MAX_HOPS  # in one field; what stands left of them is one entry, and no address
+_CONSEQUENCE: Final = ": nobody knows whose request it is"
 
 ForwardingFields = Sequence[tuple[bytes, bytes]]  # the fields of RequestFields.forwarding
 
 # An address, with a port or without: 192.0.2.1, 192.0.2.1:80, [2001:db8::1], [2001:db8::1]:80, 2001:db8::1; with a zone, which
 # only the machine that wrote it knows. RFC 7239 section 6 knows ports of letters.
-_NODE = re.compile(
+_NODE: Final = re.compile(
     r"(?:\[([0-9A-Fa-f:.]{2,45})(?:%[^\]]*)?\]|([0-9.]{7,15}))(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?|([0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{1,44})(?:%.*)?"
 )
-_OBFUSCATED = re.compile(r"(?i:unknown)|_[A-Za-z0-9._-]+")  # RFC 7239 sections 6.2 and 6.3, and Squid's `forwarded_for off`
-_PROTOCOLS = frozenset(("http", "https", "ws", "wss"))  # the last two are Traefik's
-_PORT = re.compile(r"[0-9]{1,5}")
+_OBFUSCATED: Final = re.compile(r"(?i:unknown)|_[A-Za-z0-9._-]+")  # RFC 7239 sections 6.2, 6.3; Squid's `forwarded_for off`
+_PROTOCOLS: Final = frozenset(("http", "https", "ws", "wss"))  # the last two are Traefik's
+_PORT: Final = re.compile(r"[0-9]{1,5}")
 
 
 class Origin:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 
 class Found(NamedTuple):
@@ -15,7 +15,7 @@ class Found(NamedTuple):
 
 
 Answer = Found | None  # None: it knows none of the sessions asked for
-NO_ANSWER = Found(b"", "", -1.0)  # the store can't be used, or did not answer in time
+NO_ANSWER: Final = Found(b"", "", -1.0)  # the store can't be used, or did not answer in time
 
 
 class SessionStore(Protocol):

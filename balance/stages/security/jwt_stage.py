@@ -221,8 +221,8 @@ class JwtStage(Stage):
                 self._failed.failed(client, self._clock() - began, now)
                 _remember(self._wrong, digest, refusal)
             return refusal
-        except ForbiddenError as error:
-            refusal = Refusal(403, "insufficient_scope", str(error), now + REMEMBER_WRONG_S)
+        except ForbiddenError as forbidden:
+            refusal = Refusal(403, "insufficient_scope", str(forbidden), now + REMEMBER_WRONG_S)
             _remember(self._wrong, digest, refusal)
             return refusal
         if len(found.lines) <= _MAX_LINES:

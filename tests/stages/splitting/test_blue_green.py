@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 from requests_of_users import request
 
+from balance.config.model import HttpConfig
 from balance.config.route_model import BlueGreen, RouteConfig, TrafficPolicy
+from balance.stages.environment import StageEnvironment
 from balance.stages.splitting.blue_green import BlueGreenStage, blue_green_stage
+
+ENVIRONMENT = StageEnvironment("main", HttpConfig(), (), lambda: 0.0)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +44,6 @@ def test_what_a_rule_has_chosen_stays() -> None:
 
 
 def test_a_route_without_sides_has_no_stage() -> None:
-    assert blue_green_stage(RouteConfig("a"), None) is None  # type: ignore[arg-type]
+    assert blue_green_stage(RouteConfig("a"), ENVIRONMENT) is None
     route = RouteConfig("a", policy=TrafficPolicy(blue_green=BlueGreen("b", "g")))
-    assert isinstance(blue_green_stage(route, None), BlueGreenStage)  # type: ignore[arg-type]
+    assert isinstance(blue_green_stage(route, ENVIRONMENT), BlueGreenStage)

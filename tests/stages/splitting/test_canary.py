@@ -7,13 +7,17 @@ from itertools import pairwise
 import pytest
 from requests_of_users import request
 
+from balance.config.model import HttpConfig
 from balance.config.route_model import Canary, Condition, RouteConfig, Rule, TrafficPolicy, ValueMatch
+from balance.stages.environment import StageEnvironment
 from balance.stages.splitting.canary import CanaryStage, canary_stage
 from balance.stages.stage import Stage
 
 USERS = [f"Cookie: balance-side={number}" for number in range(1000)]
 HEADER = ValueMatch("x-canary", "present")
 COOKIE = ValueMatch("tester", "equals", "yes")
+
+ENVIRONMENT = StageEnvironment("main", HttpConfig(), (), lambda: 0.0)
 
 
 def canary(percent: float = 0, **keys: object) -> CanaryStage:
@@ -125,7 +129,7 @@ def test_it_takes_users_out_of_what_the_route_has_chosen_but_not_out_of_what_a_r
 
 
 def _pool_after(route: RouteConfig, pool: str, rule: str) -> str:
-    stage = canary_stage(route, None)  # type: ignore[arg-type]
+    stage = canary_stage(route, ENVIRONMENT)
     assert stage is not None
     context = request(pool=pool)
     context.rule = rule
@@ -134,4 +138,4 @@ def _pool_after(route: RouteConfig, pool: str, rule: str) -> str:
 
 
 def test_a_route_without_a_canary_has_no_stage() -> None:
-    assert canary_stage(RouteConfig("a"), None) is None  # type: ignore[arg-type]
+    assert canary_stage(RouteConfig("a"), ENVIRONMENT) is None

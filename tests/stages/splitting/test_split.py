@@ -7,12 +7,16 @@ from collections import Counter
 import pytest
 from requests_of_users import request
 
+from balance.config.model import HttpConfig
 from balance.config.route_model import RouteConfig, WeightedPool
 from balance.model import Why
+from balance.stages.environment import StageEnvironment
 from balance.stages.splitting.split import SplitStage, split_stage
 from balance.stages.stage import Reply
 
 USERS = [f"Cookie: balance-side={number}" for number in range(2000)]
+
+ENVIRONMENT = StageEnvironment("main", HttpConfig(), (), lambda: 0.0)
 
 
 def split(*weights: int, final: frozenset[str] = frozenset()) -> SplitStage:
@@ -75,5 +79,5 @@ def test_what_a_rule_has_chosen_stays() -> None:
 
 
 def test_a_route_without_a_split_has_no_stage() -> None:
-    assert split_stage(RouteConfig("a"), None) is None  # type: ignore[arg-type]
-    assert isinstance(split_stage(RouteConfig("a", split=(WeightedPool("v1"),)), None), SplitStage)  # type: ignore[arg-type]
+    assert split_stage(RouteConfig("a"), ENVIRONMENT) is None
+    assert isinstance(split_stage(RouteConfig("a", split=(WeightedPool("v1"),)), ENVIRONMENT), SplitStage)
