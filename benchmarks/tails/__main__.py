@@ -67,6 +67,7 @@ class Tail:
     answered_per_s: float
     latencies_us: dict[str, float]
     errors: int
+    never_sent: int  # planned, but all connections waited for replies
     scrapes: int
     failed_scrapes: int
     reloads: int
@@ -99,7 +100,10 @@ def main() -> int:
         running = [each for peer in peers if (each := stack.enter_context(started(peer, origin, folder, proxy_core)))]
         for each in running:
             capacities[each.peer.name] = capacity(each, load_core, folder)
-        slowest = min(capacities.values(), default=0.0)
+        if not running:
+            print("benchmarks/tails: no peer can run here", file=sys.stderr)
+            return 2
+        slowest = min(capacities.values())
         for number in range(given.rounds):
             for each in running[number % len(running) :] + running[: number % len(running)]:
                 own = capacities[each.peer.name]
@@ -174,7 +178,8 @@ def measured(each: Running, whose: str, rate: float, state: str, seconds: int, r
         rate,
         document["requests_per_s"],
         {name: latencies[name] / 1000 for name in PERCENTILES},
-        sum(document["errors"].values()) + document["never_sent"],
+        sum(document["errors"].values()),
+        document["never_sent"],
         disturbances.scrapes,
         disturbances.failed_scrapes,
         disturbances.reloads,
@@ -197,7 +202,7 @@ def latency_test(port: int, rate: float, seconds: int) -> dict[str, Any]:
 
 def said(tail: Tail) -> str:
     figures = ", ".join(f"{name} {tail.latencies_us[name]:,.0f}" for name in PERCENTILES)
-    return f"{tail.peer} at {tail.asked_per_s:,.0f}/s in {tail.state}: {figures} µs; {tail.errors} errors"
+    return f"{tail.peer} at {tail.asked_per_s:,.0f}/s in {tail.state}: {figures} µs; {tail.errors} errors, {tail.never_sent} never sent"
 
 
 def page(found: list[Tail], capacities: dict[str, float], about: list[str], reload_every: int) -> str:
@@ -216,9 +221,20 @@ def page(found: list[Tail], capacities: dict[str, float], about: list[str], relo
             f"{statistics.median(run.answered_per_s for run in runs):,.0f}",
             *(f"{figure:,.0f}" for figure in (*figures, longest)),
             f"{sum(run.errors for run in runs):,}",
+f"{sum(run.never_sent for run in runs):,}",
             f"{statistics.median(run.tool_busy for run in runs):.0%}",
         ])  # fmt: skip
-    head = ["rate", "state", "peer", "asked/s", "answered/s", *(f"{name} µs" for name in PERCENTILES), "errors", "tool busy"]
+    head = [
+        "rate",
+        "state",
+        "peer",
+        "asked/s",
+        "answered/s",
+        *(f"{name} µs" for name in PERCENTILES),
+        "errors",
+        "never sent",
+        "tool busy",
+    ]
     managed = ", ".join(f"{name} {per_s:,.0f}" for name, per_s in capacities.items())
     scrapes = sum(each.failed_scrapes for each in found)
     notes = [

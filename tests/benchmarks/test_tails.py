@@ -57,10 +57,10 @@ def test_balance_reads_its_own_and_checks_its_backend_each_second(tmp_path: Path
 def test_medians_are_over_the_rounds_and_the_longest_is_the_longest() -> None:
     def tail(p99: float, longest: float, errors: int) -> object:
         latencies = {"p50": 100.0, "p99": p99, "p99.9": 900.0, "max": longest}
-        return Tail("balance", "own", "busy", 5000.0, 4999.0, latencies, errors, 10, 0, 2, 0.5)
+        return Tail("balance", "own", "busy", 5000.0, 4999.0, latencies, errors, 3, 10, 0, 2, 0.5)
 
     text = TAILS["page"]([tail(300, 1000, 0), tail(200, 5000, 2), tail(900, 2000, 0)], {"balance": 10_000.0}, ["here"], 5)
-    assert "| half of its own | busy | balance | 5,000 | 4,999 | 100 | 300 | 900 | 5,000 | 2 | 50% |" in text
+    assert "| half of its own | busy | balance | 5,000 | 4,999 | 100 | 300 | 900 | 5,000 | 2 | 9 | 50% |" in text
 
 
 def test_the_section_is_put_before_what_the_figures_say_and_replaced_there() -> None:
