@@ -202,7 +202,8 @@ def latency_test(port: int, rate: float, seconds: int) -> dict[str, Any]:
 
 def said(tail: Tail) -> str:
     figures = ", ".join(f"{name} {tail.latencies_us[name]:,.0f}" for name in PERCENTILES)
-    return f"{tail.peer} at {tail.asked_per_s:,.0f}/s in {tail.state}: {figures} µs; {tail.errors} errors, {tail.never_sent} never sent"
+    failed = f"{tail.errors} errors, {tail.never_sent} never sent"
+    return f"{tail.peer} at {tail.asked_per_s:,.0f}/s in {tail.state}: {figures} µs; {failed}"
 
 
 def page(found: list[Tail], capacities: dict[str, float], about: list[str], reload_every: int) -> str:
