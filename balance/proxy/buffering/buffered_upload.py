@@ -53,7 +53,7 @@ class BufferedUpload(Upload):
         self._total = buffering.total_bytes
         self._bytes = bytearray()  # one of few large objects, as clients may send bytes singly
         self._counted = 0  # in the budget
-        received = (begun.kept or b"") + begun.unread
+        received = b"".join((begun.kept or b"", begun.unread))
         if received:
             self.hold(self.feed(received))
         if self._chunks is not None:

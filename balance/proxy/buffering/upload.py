@@ -20,6 +20,7 @@ from balance.proxy.buffering.body_rate import BodyRate
 from balance.proxy.mirroring.copy_queue import Copy
 
 LINES_AT_ONCE: Final = 64  # of chunks: some 0.1 ms
+COPY_LIMIT: Final = 16 * 1024  # bytes; up to it, a copy costs less than a view
 REPLAY_LIMIT: Final = 64 * 1024  # bytes of head and body that are kept for a resend (HAProxy: one buffer, 16k)
 
 
@@ -38,7 +39,7 @@ class Upload:
         self._left = fields.length  # bytes to come, with Content-Length
         self._limit = http.limits.body_bytes
         self._room = REPLAY_LIMIT - head_bytes
-        self.kept: bytes | None = b""  # all of it so far, framed as sent; None: no longer kept, no resend possible
+        self.kept: bytes | memoryview | None = b""  # all of it so far, framed as sent; None: no longer kept, no resend possible
         self.bytes_in = 0  # framing included
         self.rest = b""  # bytes after the end of the body; before that, those to feed in a later turn
         self.is_done = False
@@ -64,6 +65,22 @@ class Upload:
         self._limit = min(self._limit, limit) if self._limit else limit
         if self.received > self._limit:
             raise ProtocolError(413, Why.BODY_TOO_LARGE, f"a body of more than {self._limit} bytes")
+
+    def begin(self, data: bytes, head_end: int) -> bytes:
+        """Hold what came with the head, which ends at `head_end` of `data`; returns the bytes after the body.
+
+        Much of it is not copied: what was read is kept until it is written. ProtocolError as feed().
+        """
+        size = len(data) - head_end
+        if self._chunks is None and COPY_LIMIT < size <= self._left and (not self._limit or size <= self._limit):
+            self._left -= size
+            self.is_done = not self._left
+            self.bytes_in = size
+            self.awaits_continue = False
+            self.kept = memoryview(data)[head_end:]
+            return b""
+        self.hold(self.feed(data[head_end:]))
+        return self.rest
 
     def feed(self, data: bytes) -> bytes:
         """The bytes to forward of `data`. ProtocolError when the body is malformed or too long."""
@@ -91,7 +108,7 @@ class Upload:
 
     def hold(self, out: bytes) -> None:
         """Keep `out`, which arrived before there was an upstream: it is sent with the head."""
-        self.kept = self.kept + out if self.kept else out
+        self.kept = b"".join((self.kept, out)) if self.kept else out
 
     def sent(self, may_repeat: bool) -> None:
         """The held part was sent with the head. It stays kept if the request may be repeated and is within REPLAY_LIMIT."""
@@ -102,7 +119,7 @@ class Upload:
         """Keep `out`, which is sent after the rest, if within REPLAY_LIMIT; else drop all that is kept."""
         kept = self.kept
         if kept is not None:
-            self.kept = kept + out if len(kept) + len(out) <= self._room else None
+            self.kept = b"".join((kept, out)) if len(kept) + len(out) <= self._room else None
 
     def head(self, head: bytes) -> bytes:
         """The request's head for this body."""

@@ -310,7 +310,7 @@ class HttpClient(Timed):
         if end < 4:
             self._wait_for_head(data)
             return
-        head, rest = (data, b"") if end == len(data) else (data[:end], data[end:])
+        head = data if end == len(data) else data[:end]
         self._buffer = b""
         if self.settings.successor is not None:
             self._apply_reload()
@@ -328,7 +328,7 @@ class HttpClient(Timed):
                     self._refuse(error, head)
                     return
                 self.transport.write(reply)
-                self._buffer = rest
+                self._buffer = data[end:]
                 self.end_reply(monotonic())
                 return
             self._bind()
@@ -338,12 +338,12 @@ class HttpClient(Timed):
         exchange = self._exchange = Exchange(self, settings, request, len(head))
         self._total_at = exchange.started + settings.request_s
         try:
-            rest = exchange.start(rest)
+            rest = exchange.start(data, end)
         except ProtocolError as error:
             if error.why is not Why.BLOCKED:
                 exchange.refuse(error)
                 return
-            rest = exchange.deny(error, rest)
+            rest = exchange.deny(error, data[end:])
             if not self.writer.keeps_alive:
                 return
         if rest:

@@ -29,6 +29,7 @@ from balance.proxy.buffering.upload import Upload
 from balance.proxy.http.account import count_exchange
 from balance.proxy.http.connect import connect, take_parked
 from balance.proxy.http.queue_wait import FULL, QueueWait
+from balance.proxy.http.reply_writer import JOIN_LIMIT
 from balance.proxy.http.request_head import client_view, request_head
 from balance.proxy.http.resend import Resend, is_repeatable
 from balance.proxy.http.routed.encoded_reply import EncodedReply
@@ -203,8 +204,8 @@ class Exchange:
 
     # --- 1. a backend is chosen -----------------------------------------------------------------------
 
-    def start(self, body: bytes) -> bytes:
-        """Start. `body` are the bytes after the head; returns those after the end of the body. ProtocolError for a bad body."""
+    def start(self, data: bytes, head_end: int) -> bytes:
+        """Start. From `head_end` on `data` is of the body; returns the bytes after its end. ProtocolError for a bad body."""
         client, settings, request, now = self.client, self.settings, self.request, self.started
         fields = request.fields
         own_id, view = b"", None
@@ -221,9 +222,9 @@ class Exchange:
             sole = settings.sole_hosts.get(fields.host)
             if sole is None or sole.staged is not None:
                 if sole is None or fields.framing is not NO_BODY or not start_settled(self, sole):
-                    return self._start_routed(settings.router, sole, body)
+                    return self._start_routed(settings.router, sole, data[head_end:])
                 self._choose(now)
-                return body
+                return data[head_end:]
             if sole.request_s != settings.request_s:
                 client.limit_total(now + sole.request_s)
             self.settings = settings = sole
@@ -233,13 +234,11 @@ class Exchange:
             upload = self.upload = Upload(fields, settings.listener.http, len(self.head))
             if settings.body_rate:
                 upload.rate = BodyRate(settings.body_rate, settings.body_rate_grace_s)
-            if body:
-                upload.hold(upload.feed(body))
-                body = upload.rest
+            rest = upload.begin(data, head_end) if head_end < len(data) else b""
             self.begin(now)
-        else:
-            self._choose(now)
-        return body
+            return rest
+        self._choose(now)
+        return data[head_end:]
 
     def _start_routed(self, router: Router, sole: ListenerSettings | None, body: bytes) -> bytes:
         """start() where the listener's router, and the stages of the route, have a say before a backend is chosen.
@@ -544,11 +543,11 @@ class Exchange:
             except ProtocolError as error:
                 self._not_understood(error)
                 return
-            data = data[end:]
             seen = 0
             if response.status >= 200:
-                self._reply(response, data)
+                self._reply(response, data, end)
                 return
+            data = data[end:]
             if response.status == 101:
                 self._switch(response, data)
                 return
@@ -567,10 +566,10 @@ class Exchange:
         self._await(monotonic())
         return True
 
-    def _reply(self, response: Response, body: bytes) -> None:
-        """The final reply's head, and `body`, the bytes that came with it."""
+    def _reply(self, response: Response, data: bytes, end: int) -> None:
+        """The final reply's head; from `end` on `data` has the bytes that came with it."""
         if response.is_uncommon or self.resend is not None:
-            if self._is_passed_over(response, body):
+            if self._is_passed_over(response, data[end:]):
                 return
             if response.has_connection_auth and self.upstream is not None:
                 self.client.claim(self.upstream)
@@ -586,20 +585,23 @@ class Exchange:
         framing = NO_BODY if self.request.method == b"HEAD" else response.framing
         self.status = response.status
         self.head_at = now = monotonic()
-        if encoded is None and (
-            len(body) == response.length
-            if framing is BY_LENGTH
-            else framing is BY_CHUNKS and self.request.minor == 1 and is_whole(body)
-        ):
+        size = len(data) - end
+        if framing is BY_LENGTH and encoded is None and size == response.length:
             self._state = REPLYING
+            # A long body is not copied: what was read is kept until it is written.
+            body = data[end:] if size <= JOIN_LIMIT else memoryview(data)[end:]
             self.bytes_out = self.client.writer.begin(self, response, framing, body)
             self._end_well(response, True, now)
         elif framing is NO_BODY:
             self._state = REPLYING
             self.bytes_out = self.client.writer.begin(self, response, framing, b"")
-            self._end_well(response, not body, now)
+            self._end_well(response, not size, now)
+        elif framing is BY_CHUNKS and encoded is None and self.request.minor and is_whole(chunks := data[end:]):
+            self._state = REPLYING
+            self.bytes_out = self.client.writer.begin(self, response, framing, chunks)
+            self._end_well(response, True, now)
         else:
-            self._begin_body(response, framing, body, encoded, now)
+            self._begin_body(response, framing, data[end:], encoded, now)
 
     def _begin_body(self, response: Response, framing: Framing, body: bytes, encoded: EncodedReply | None, now: float) -> None:
         """The final reply has a body that did not come whole with its head, or has to be encoded."""

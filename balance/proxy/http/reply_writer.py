@@ -63,7 +63,7 @@ class ReplyWriter:
             self.buffer = ReplyBuffer(self._transport, buffering, budget)
         return self.buffer
 
-    def begin(self, exchange: Exchange, response: Response, framing: Framing, body: bytes) -> int:
+    def begin(self, exchange: Exchange, response: Response, framing: Framing, body: bytes | memoryview) -> int:
         """Write the head and the available part of the body (all of it, if complete) in one system call."""
         settings, upload, minor = exchange.settings, exchange.upload, exchange.request.minor
         head, end = response.forward, _PLAIN

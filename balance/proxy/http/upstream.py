@@ -104,7 +104,7 @@ class Upstream(Backpressure):
         if self.exchange is not None:
             self.exchange.resume_upload()
 
-    def send_request(self, exchange: Exchange, head: bytes, body: bytes) -> None:
+    def send_request(self, exchange: Exchange, head: bytes, body: bytes | memoryview) -> None:
         """Send a request's head and the available part of its body; the reply goes to `exchange`."""
         self.exchange = exchange
         self.served += 1

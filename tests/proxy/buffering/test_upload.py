@@ -9,7 +9,7 @@ from balance.errors import ProtocolError
 from balance.http1.framing import BY_CHUNKS, BY_LENGTH
 from balance.http1.head import RequestFields
 from balance.model import Why
-from balance.proxy.buffering.upload import REPLAY_LIMIT, Upload
+from balance.proxy.buffering.upload import COPY_LIMIT, REPLAY_LIMIT, Upload
 
 HEAD = 100
 CHUNKS = b"5\r\nhello\r\n0\r\n\r\n"
@@ -88,3 +88,36 @@ def test_what_is_too_long_or_may_not_be_repeated_is_not_kept(size: int, may_repe
     body.hold(body.feed(b"x" * size))
     body.sent(may_repeat)
     assert body.kept is None
+
+
+@pytest.mark.parametrize("size", [1, COPY_LIMIT, COPY_LIMIT + 1, 40_000, 50_000, 50_003])
+def test_body_that_begins_behind_its_head_goes_on_whole_however_long_its_beginning(size: int) -> None:
+    came = bytes(range(250)) * 200 + b"GET"
+    body = upload(50_000)
+    assert body.begin(b"x" * HEAD + came[:size], HEAD) == came[50_000:size]
+    held = body.kept
+    assert held is not None
+    assert bytes(held) == came[: min(size, 50_000)]
+    assert (body.is_done, body.bytes_in, body.received) == (size >= 50_000, len(held), len(held))
+    if size < 40_000:
+        body.hold(body.feed(came[size:40_000]))  # there is no backend yet
+    body.sent(may_repeat=True)
+    if not body.is_done:
+        body.keep(body.feed(came[40_000:]))
+    assert body.kept is not None
+    assert bytes(body.kept) == came[:50_000]
+
+
+@pytest.mark.parametrize("size", [5, COPY_LIMIT + 5])
+def test_long_beginning_is_refused_where_it_is_too_long(size: int) -> None:
+    body = upload(size, limit=size - 1, expects=True)
+    with pytest.raises(ProtocolError) as refused:
+        body.begin(b"x" * (HEAD + size), HEAD)
+    assert (refused.value.status, refused.value.why) == (413, Why.BODY_TOO_LARGE)
+
+
+@pytest.mark.parametrize("size", [5, COPY_LIMIT + 5])
+def test_client_that_sends_its_body_at_once_awaits_no_100(size: int) -> None:
+    body = upload(size, expects=True)
+    body.begin(b"x" * (HEAD + size), HEAD)
+    assert not body.awaits_continue

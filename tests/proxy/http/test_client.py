@@ -626,11 +626,11 @@ async def test_bug_after_pipelined_requests_ends_the_client(stage: Stage, monkey
     client = await stage.client()
     start, started = Exchange.start, []
 
-    def crash_second(exchange: Exchange, body: bytes) -> bytes:
+    def crash_second(exchange: Exchange, data: bytes, head_end: int) -> bytes:
         started.append(exchange)
         if len(started) == 2:
             raise ZeroDivisionError
-        return start(exchange, body)
+        return start(exchange, data, head_end)
 
     monkeypatch.setattr(Exchange, "start", crash_second)
     client.send_now(get("/1") + get("/2"))

@@ -123,6 +123,16 @@ async def test_post_that_was_never_sent_moves_on(stage: Stage) -> None:
     assert [request.body for request in requests] == [b"order"]
 
 
+async def test_long_body_that_came_with_its_head_is_sent_again_whole(stage: Stage) -> None:
+    body = bytes(range(256)) * 200
+    requests: list[Message] = []
+    for reply in (UNAVAILABLE, ok(b"second")):
+        stage.backend(recording(requests, reply))
+    await stage.open(retry=ON)
+    assert (await ask(stage, put(body))).body == b"second"
+    assert [request.body for request in requests] == [body, body]
+
+
 async def test_unasked_nothing_but_a_failed_connection_is_tried_again(stage: Stage) -> None:
     requests, _, second = pair(stage, None)
     await stage.open()

@@ -205,7 +205,7 @@ class Routing(RequestContext):
         copy = Copy(queue, target.pool, self.method, copied_head(exchange, mirror, monotonic()), route.block)
         if upload is None:
             copy.add(b"", is_whole=True)
-        elif copy.add(upload.kept or b"", is_whole=upload.is_done):
+        elif copy.add(bytes(upload.kept or b""), is_whole=upload.is_done):
             upload.copy = copy
 
     def _make_head(self, forward: bytes, *, has_host: bool) -> None:
