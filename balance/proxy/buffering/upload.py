@@ -118,8 +118,12 @@ class Upload:
     def keep(self, out: bytes) -> None:
         """Keep `out`, which is sent after the rest, if within REPLAY_LIMIT; else drop all that is kept."""
         kept = self.kept
-        if kept is not None:
-            self.kept = b"".join((kept, out)) if len(kept) + len(out) <= self._room else None
+        if kept is None:
+            return
+        if len(kept) + len(out) > self._room:
+            self.kept = None
+        elif out:
+            self.kept = b"".join((kept, out)) if kept else out
 
     def head(self, head: bytes) -> bytes:
         """The request's head for this body."""
