@@ -37,7 +37,7 @@ def extensions(opt_level: str, target: str) -> list[Extension]:
         target_dir=target,
     )
     for each in made:
-        each.extra_compile_args += [*FLAGS, "-include", str(SLICES)]
+        each.extra_compile_args = [*each.extra_compile_args, *FLAGS, "-include", str(SLICES)]
     by_hand = [Extension(name, [file], extra_compile_args=[f"-O{opt_level}", "-g1"]) for name, file in NATIVE.items()]
     return [*made, *by_hand]
 
