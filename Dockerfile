@@ -12,8 +12,7 @@ RUN python -m venv /build \
     && /build/bin/pip --python /opt/balance/bin/python install \
         --no-cache-dir --require-hashes --only-binary :all: --requirement requirements.lock
 COPY pyproject.toml README.md LICENSE ./
-COPY cmd/build/backend.py cmd/build/compiled_modules.py cmd/build/compiler.py cmd/build/extensions.py cmd/build/mypy.ini \
-    ./cmd/build/
+COPY cmd/build ./cmd/build
 COPY balance ./balance
 RUN /build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
     && /build/bin/pip --python /opt/balance/bin/python install --no-cache-dir --no-deps --no-index /wheels/*.whl

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -255,4 +256,13 @@ def test_modules_tested_elsewhere_exist() -> None:
 def test_check_is_what_the_build_server_runs() -> None:
     script = ROOT / ".ci" / "run"
     assert script.stat().st_mode & 0o111
-    assert "exec python3 cmd/check" in script.read_text()
+    assert re.findall(r"^python3 cmd/check (\S+)", script.read_text(), re.MULTILINE) == ["--long", "--compiled"]
+
+
+@pytest.mark.skipif((ROOT / "build" / "compiled-copy").is_file(), reason="a copy that is made to be compiled")
+def test_nothing_compiled_lies_beside_the_sources() -> None:
+    """It would win over its source, also over one that has changed since. Builds and environments have places of their own."""
+    elsewhere = {".git", ".venv", "build", "dist"}
+    places = [ROOT, *(place for place in ROOT.iterdir() if place.is_dir() and place.name not in elsewhere)]
+    found = [file for place in places for file in (place.glob("*.so") if place == ROOT else place.rglob("*.so"))]
+    assert found == []

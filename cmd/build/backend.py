@@ -22,7 +22,7 @@ VARIABLE = "BALANCE_COMPILE"
 MYPY = "mypy>=2.4"
 # What an sdist needs beside the package; of it to build a wheel at all, this file.
 BUILDING = ("backend.py", "compiled_modules.py", "compiler.py", "extensions.py", "mypy.ini", "slices.h")
-# As installed packages' code is compiled: -O3.
+# The C compiler's -O. `pip wheel --config-settings opt-level=0` is faster, and what it makes is slower.
 OPT_LEVEL = "3"
 
 Settings = Mapping[str, Any] | None
@@ -91,7 +91,7 @@ def compiled_wheel(wheel_directory: str, config_settings: Settings, metadata_dir
 
     with tempfile.TemporaryDirectory(prefix="balance-build-") as folder:
         _backend.keywords = {
-            "ext_modules": extensions(OPT_LEVEL, f"{folder}/c"),
+            "ext_modules": extensions((config_settings or {}).get("opt-level", OPT_LEVEL), f"{folder}/c"),
             "cmdclass": {"build_ext": ParallelBuildExt},
             "options": {"build": {"build_base": folder}},
         }

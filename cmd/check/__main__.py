@@ -1,4 +1,4 @@
-"""`python3 cmd/check [--long] [PYTEST ARGUMENTS]`: all that a change must pass, from a fresh clone, with nothing installed."""
+"""`python3 cmd/check [--compiled] [--long] [PYTEST ARGUMENTS]`: all that a change must pass, from a fresh clone."""
 
 import sys
 from pathlib import Path

@@ -5,19 +5,21 @@ Decides what they are and how long each may take; what passes is for the tools a
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob
+from pathlib import Path
 
 import setup_env
-from child_process import await_group, end_group, run_group, say, start_group
+from child_process import await_group, end_group, fail, run_group, say, start_group
 from debian_packages import apt_install
-
-BIN = setup_env.VENV / "bin"
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,26 @@ STEPS = {
 LONG_STEPS = {
     "long": Step(["pytest", "-n", "4", "--dist", "worksteal", "-m", "long", "--timeout", "600"], limit_s=1500, is_shown=True)
 }
+# `--compiled` runs the tests alone, and of them those that can touch a compiled module at work: not what reads the tree, its
+# documents and manifests, builds packages, counts instructions, or looks at a page in a browser.
+NOT_COMPILED = (
+    "tests/benchmarks",
+    "tests/dashboard",
+    "tests/deployments",
+    "tests/documents",
+    "tests/kubernetes",
+    "tests/monitoring",
+    "tests/test_architecture.py",
+    "tests/test_readme.py",
+)
+COMPILED_STEPS = (COLLECTION, "tests")
 PYTEST_FOUND_NONE = 5
-USAGE = "usage: python3 cmd/check [--long] [PYTEST ARGUMENTS]"
+USAGE = "usage: python3 cmd/check [--compiled] [--long] [PYTEST ARGUMENTS]"
+HELP = f"""{USAGE}
+
+Installs what is missing, then runs: {", ".join(STEPS)}.
+--compiled: the tests alone, against a compiled copy of the tree, which is kept, and compiled again when its sources change.
+--long: also the tests marked `long`."""
 # What the drills, the benchmarks and the battery of real peers drive, as program: package.
 PROGRAMS = {
     "apache2": "apache2-bin",
@@ -85,20 +105,29 @@ NGINX_STREAM_FILES = ("/usr/lib/nginx/modules/ngx_stream_module.so", "/usr/share
 def check(arguments: Sequence[str]) -> int:
     """Run every step; `arguments` other than ours are pytest's."""
     if {"-h", "--help"} & set(arguments):
-        print(f"{USAGE}\n\nInstalls what is missing, then runs: {', '.join(STEPS)}.\n--long: also the tests marked `long`.")
+        print(HELP)
         return 0
-    pytest_arguments = [argument for argument in arguments if argument != "--long"]
-    steps = STEPS if len(pytest_arguments) == len(arguments) else {**STEPS, **LONG_STEPS}
+    pytest_arguments = [argument for argument in arguments if argument not in ("--compiled", "--long")]
+    steps = {**STEPS, **LONG_STEPS} if "--long" in arguments else STEPS
     setup_env.prepare(extra="dev")
+    root, commands = setup_env.ROOT, setup_env.VENV / "bin"
+    if "--compiled" in arguments:
+        steps = {name: step for name, step in steps.items() if name in (*COMPILED_STEPS, *LONG_STEPS)}
+        pytest_arguments += [f"--ignore={name}" for name in NOT_COMPILED]
+        root, commands = compiled_copy()
     # Debian keeps servers in sbin, which is not on every user's path.
-    environ = {**os.environ, "PATH": f"{BIN}:{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"}
+    environ = {**os.environ, "PATH": f"{commands}:{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"}
     # The tests start hundreds of interpreters: each would compile the package anew.
     environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    if root != setup_env.ROOT:
+        environ.pop("PYTHONPATH", None)  # which would decide whose modules are tested
     see_to_programs(environ["PATH"])
-    os.chdir(setup_env.ROOT)
-    collecting = start_group(program_of(STEPS[COLLECTION], pytest_arguments), environ)
+    os.chdir(root)
+    collecting = start_group(program_of(STEPS[COLLECTION], pytest_arguments, commands), environ)
     try:
-        failed = [name for name, step in steps.items() if not passes(name, step, pytest_arguments, environ, collecting)]
+        failed = [
+            name for name, step in steps.items() if not passes(name, step, pytest_arguments, commands, environ, collecting)
+        ]
     finally:
         if collecting.poll() is None:
             end_group(collecting)
@@ -106,12 +135,30 @@ def check(arguments: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def program_of(step: Step, pytest_arguments: Sequence[str]) -> list[str]:
-    return [str(BIN / step.command[0]), *step.command[1:], *(pytest_arguments if step.is_tests else [])]
+def compiled_copy() -> tuple[Path, Path]:
+    """It, and where its commands are. Others' users may read it: some tests change to one."""
+    sys.path.insert(0, str(setup_env.ROOT / "cmd" / "build"))
+    import command
+
+    name = hashlib.sha256(str(setup_env.ROOT).encode()).hexdigest()[:12]
+    copy = Path(tempfile.gettempdir(), f"balance-compiled-{os.geteuid()}-{name}")
+    copy.mkdir(mode=0o755, exist_ok=True)
+    if copy.is_symlink() or copy.stat().st_uid != os.geteuid():
+        fail(f"{copy} is somebody else's")
+    return copy, command.into(copy, "3").parent
+
+
+def program_of(step: Step, pytest_arguments: Sequence[str], commands: Path) -> list[str]:
+    return [str(commands / step.command[0]), *step.command[1:], *(pytest_arguments if step.is_tests else [])]
 
 
 def passes(
-    name: str, step: Step, pytest_arguments: Sequence[str], environ: Mapping[str, str], collecting: subprocess.Popen[str]
+    name: str,
+    step: Step,
+    pytest_arguments: Sequence[str],
+    commands: Path,
+    environ: Mapping[str, str],
+    collecting: subprocess.Popen[str],
 ) -> bool:
     began_s = time.monotonic()
     if step.program and shutil.which(step.program, path=environ["PATH"]) is None:
@@ -120,7 +167,7 @@ def passes(
     if name == COLLECTION:
         status, output = await_group(collecting, step.limit_s)
     else:
-        program = program_of(step, pytest_arguments)
+        program = program_of(step, pytest_arguments, commands)
         status, output = run_group(program, environ, shown=step.is_shown, limit_s=step.limit_s)
     if name in (COLLECTION, *LONG_STEPS) and pytest_arguments and status == PYTEST_FOUND_NONE:
         status = 0  # no long test among those that were asked for
