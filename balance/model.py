@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 
@@ -119,6 +120,15 @@ class Counted(enum.IntEnum):
     AUTH_FAILED = 7  # no answer, or none that decides
 
 
+@lru_cache(maxsize=1024)  # asked at each dial
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """An address to connect to or listen on: host and port, or the path of a Unix socket (then port is 0)."""
@@ -171,11 +181,7 @@ class Address:
     @property
     def is_ip(self) -> bool:
         """Whether the host is an IP address, so that no name has to be resolved."""
-        try:
-            ipaddress.ip_address(self.host)
-        except ValueError:
-            return False
-        return True
+        return _is_ip(self.host)
 
     def __str__(self) -> str:
         if self.path:

@@ -41,6 +41,7 @@ from balance.tls.contexts import ListenerTls
 
 log: Final = logging.getLogger("balance.worker")
 
+_AF_UNIX = int(socket.AF_UNIX)
 Making = Coroutine[Any, Any, Any]  # makes a transport
 
 BACKLOG: Final = 4096
@@ -100,6 +101,7 @@ class Acceptor:
         "_address",
         "_burst",
         "_calm",
+        "_family",
         "_guard",
         "_header_step",
         "_is_closed",
@@ -143,7 +145,8 @@ class Acceptor:
         self._burst = 1
         self._calm = 0
         self._said_at: dict[str, float] = {}  # by what was said
-        self._accepted = _Accepted(int(sock.family))
+        self._family = int(sock.family)
+        self._accepted = _Accepted(self._family)
         self._is_native = type(worker.loop).__module__.startswith("uvloop")
         self._address: Any = None  # of the connection whose transport is being made
         self._listener = listener
@@ -160,6 +163,10 @@ class Acceptor:
     def open(self) -> None:
         """Listen, and begin to accept."""
         keep_alive(self.sock)
+        if self._family != _AF_UNIX:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit this, too
+        if self._listener.mode is Mode.TCP:
+            _ = self._worker.plain  # takes its descriptor before what is left for connections is counted
         self.sock.listen(BACKLOG)
         self._worker.loop.add_reader(self.sock, self._readable)
 
@@ -315,6 +322,8 @@ class Acceptor:
                     Caller(self, fd, address, steps, None if self._steps else self._place).begin()
                 elif self._steps:
                     Caller(self, fd, address, self._steps).begin()
+                elif self._settings is None:
+                    self._begin(fd, address)
                 else:
                     making.append(self._adopt(fd, address))
             return taken
@@ -369,11 +378,9 @@ class Acceptor:
             reset_accepted(fd)
             self._place.leave()
         elif caller.listener is not None:
-            before, self._listener = self._listener, caller.listener
-            try:
-                self._worker.loop.call_soon(self._made, [self._adopt(fd, address)])
-            finally:
-                self._listener = before
+            self._begin(fd, address, caller.listener)
+        elif self._settings is None:
+            self._begin(fd, address)
         else:
             self._worker.loop.call_soon(self._made, [self._adopt(fd, address)])
 
@@ -414,6 +421,16 @@ class Acceptor:
         accepted = socket.socket(self.sock.family, socket.SOCK_STREAM, fileno=fd)
         accepted.setblocking(False)
         return accepted
+
+    def _begin(self, fd: int, address: Any, listener: Listener | None = None) -> None:
+        """Begin a session in TCP mode, without TLS."""
+        client = Downstream(self._worker, listener or self._listener, self._place, address)
+        try:
+            self._worker.plain.accepted(self._family, fd, client)
+        except BaseException:
+            os.close(fd)
+            self._place.leave()
+            raise
 
     def _adopt(self, fd: int, address: Any) -> Making:
         """Begin to make a connection's transport and protocol. Call _made() after connection_made() was called."""

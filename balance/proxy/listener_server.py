@@ -270,6 +270,7 @@ class ListenerServer:
         if worker.access is not None:
             worker.access.close()
             self._row.cells[counters.LOG_LINES_LOST] += worker.access.take_lost()
+        worker.close()
         return len(left)
 
     def _tick(self) -> None:

@@ -20,6 +20,7 @@ from balance.proxy.buffer_budget import BufferBudget
 from balance.proxy.descriptor_limit import DescriptorLimit
 from balance.proxy.net.dial import Resolver
 from balance.proxy.net.job_threads import JobThreads
+from balance.proxy.net.polled_transport import TransportPoll
 from balance.proxy.net.timer_wheel import TICK_S, TimerWheel
 from balance.proxy.net.turns import Turns
 from balance.proxy.tracing.tracer import Tracer
@@ -89,6 +90,7 @@ class WorkerContext:
     __slots__ = (
         "_counts",
         "_make_counts",
+        "_plain",
         "_tls_refused",
         "access",
         "authorizers",
@@ -134,6 +136,7 @@ class WorkerContext:
         self.blocks = SharedBlocks(shared.blocks)  # addresses that were blocked at run time
         self._make_counts = shared.client_counts
         self._counts: ClientCounts | None = None
+        self._plain: TransportPoll | None = None
         self.unheaded = ThrottledWarning()  # connections without the PROXY header that they need
         self.guarded = ThrottledWarning()  # connections that a connection guard refused
         self.blocked = ThrottledWarning()  # connections of addresses that are blocked
@@ -166,6 +169,19 @@ class WorkerContext:
         if self._counts is None:
             self._counts = self._make_counts()
         return self._counts
+
+    @property
+    def plain(self) -> TransportPoll:
+        """Connections of TCP mode without TLS; made when first asked for. OSError when there is no descriptor for its epoll."""
+        if self._plain is None:
+            self._plain = TransportPoll(self.loop, self.wheel)
+        return self._plain
+
+    def close(self) -> None:
+        """At the end of a worker, when no connection is left."""
+        if self._plain is not None:
+            self._plain.close()
+            self._plain = None
 
     def drain(self) -> None:
         """From now on no connection is kept open for another request."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 from collections.abc import Callable
 
 from scripted.bytes_sent import (
@@ -24,6 +25,7 @@ from scripted.bytes_sent import (
     SWITCHED,
     UPGRADE,
 )
+from scripted.loopback import HTTP_LOOPBACK, TCP_LOOPBACK, Loopback
 from scripted.site import (
     EVERYTHING_ON,
     FIVE_STAGES,
@@ -33,12 +35,10 @@ from scripted.site import (
     ONE_ROUTE,
     PLAIN,
     SAMPLED,
-    TCP,
     TRACED,
     Site,
     many_routes,
 )
-from scripted.transport import connected
 
 Run = Callable[[int], None]  # do it so many times
 
@@ -126,27 +126,44 @@ def websocket_frame() -> Run:
 
 def tcp_session() -> Run:
     """A connection in TCP mode: accepted, joined with one to a backend, 1 KB each way, ended by both."""
-    loop = _event_loop()
-    site = Site(TCP, loop=loop)
-    dialled = site.loop.dialled
+    here = Loopback(TCP_LOOPBACK)
 
     async def sessions(times: int) -> None:
         for _ in range(times):
-            client = site.tcp_client()
-            here = connected(client)
-            while client.relay is None:  # noqa: ASYNC110  # turns of the loop are what is counted
-                await asyncio.sleep(0)
-            backend = dialled.pop()
-            client.data_received(BODY)
-            backend.data_received(BODY)
-            client.eof_received()
-            backend.eof_received()
-            client.connection_lost(None)
-            backend.connection_lost(None)
-            _expect(here.last == BODY and here.is_closing(), "bytes and a close")
-        _expect(not site.worker.connections, "no connection left")
+            with here.client() as client, await here.backend() as backend:
+                client.send(BODY)
+                _expect(await here.received(backend) == BODY, "bytes")
+                backend.send(BODY)
+                _expect(await here.received(client) == BODY, "bytes")
+                client.shutdown(socket.SHUT_WR)
+                _expect(await here.received(backend) == b"", "an end")
+                backend.shutdown(socket.SHUT_WR)
+                _expect(await here.received(client) == b"", "an end")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        _expect(not here.worker.connections, "no connection left")
 
-    return lambda times: loop.run_until_complete(sessions(times))
+    return lambda times: here.loop.run_until_complete(sessions(times))
+
+
+def http_connection() -> Run:
+    """As with "client closes", on a socket: with the accept, the transport and the event loop."""
+    here = Loopback(HTTP_LOOPBACK)
+    backends: list[socket.socket] = []
+
+    async def connections(times: int) -> None:
+        for _ in range(times):
+            with here.client() as client:
+                client.send(GET)
+                if not backends:
+                    backends.append(await here.backend())
+                _expect((await here.received(backends[0])).startswith(b"GET "), "a request")
+                backends[0].send(REPLY)
+                _expect((await here.received(client)).endswith(BODY), "a reply")
+            while here.worker.connections:  # noqa: ASYNC110  # turns of the loop are what is counted
+                await asyncio.sleep(0)
+
+    return lambda times: here.loop.run_until_complete(connections(times))
 
 
 SCENARIOS: dict[str, Callable[[], Run]] = {
@@ -167,15 +184,9 @@ SCENARIOS: dict[str, Callable[[], Run]] = {
     "POST of 1 KB": lambda: keep_alive((POST, BODY)),
     "client closes": client_closes,
     "WebSocket frame": websocket_frame,
-    "TCP session": tcp_session,
+    "client closes, on a socket": http_connection,
+    "TCP session, on sockets": tcp_session,
 }
-
-
-def _event_loop() -> asyncio.AbstractEventLoop:
-    import uvloop
-
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop
 
 
 def _expect(happened: bool, what: str) -> None:

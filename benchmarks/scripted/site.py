@@ -15,7 +15,6 @@ from balance.proxy.access_log import AccessLog
 from balance.proxy.http.client import HttpClient
 from balance.proxy.http.upstream import Upstream
 from balance.proxy.listener_settings import ListenerSettings
-from balance.proxy.tcp.session import Downstream
 from balance.proxy.tracing.tracer import Tracer
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
@@ -78,7 +77,6 @@ def many_routes(count: int) -> str:
 
 
 EVERYTHING_ON = PLAIN + EVERYTHING
-TCP = PLAIN.replace("mode: http", "mode: tcp")
 
 
 class Site:
@@ -108,10 +106,6 @@ class Site:
         """A client's new connection."""
         client = HttpClient(Holder(settings))
         return client, connected(client)
-
-    def tcp_client(self) -> Downstream:
-        """A client in TCP mode, whose connection comes next."""
-        return Downstream(self.worker, self.listener)
 
     def in_session(self, head: bytes) -> bytes:
         """`head` as a client sends it that has a session, where there are sessions."""

@@ -55,6 +55,11 @@ class Resolver:
             raise answer
         return answer
 
+    def known(self, host: str) -> str:
+        """The one address of `host`, if it was asked for lately and has one alone; else nothing."""
+        known = self._known.get(host)
+        return known[1][0] if known is not None and len(known[1]) == 1 and time.monotonic() < known[0] else ""
+
     async def _ask(self, host: str) -> list[str] | OSError:
         """Returns an error instead of raising it, because the callers may have been cancelled."""
         try:
@@ -101,12 +106,17 @@ async def dial(
     except (OSError, ValueError) as error:
         if secured is not None and secured.is_connected:
             raise UpstreamError(TryPhase.CONNECT, *secured.failure(error)) from None
-        if isinstance(error, TimeoutError):
-            raise UpstreamError(TryPhase.CONNECT, Why.CONNECT_TIMEOUT, f"no connection within {timeout_s:g} s") from None
         if not isinstance(error, OSError):
             raise
-        why = Why.CONNECT_REFUSED if error.errno in _REFUSED else Why.CONNECT_FAILED
-        raise UpstreamError(TryPhase.CONNECT, why, error.strerror or str(error), is_ours=error.errno in _OURS) from None
+        raise connect_error(error, timeout_s) from None
+
+
+def connect_error(error: OSError, timeout_s: float) -> UpstreamError:
+    """What a failed connect means."""
+    if isinstance(error, TimeoutError):
+        return UpstreamError(TryPhase.CONNECT, Why.CONNECT_TIMEOUT, f"no connection within {timeout_s:g} s")
+    why = Why.CONNECT_REFUSED if error.errno in _REFUSED else Why.CONNECT_FAILED
+    return UpstreamError(TryPhase.CONNECT, why, error.strerror or str(error), is_ours=error.errno in _OURS)
 
 
 async def _connect(

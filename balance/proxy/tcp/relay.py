@@ -13,12 +13,13 @@ from typing import Final, Protocol, cast
 from balance.model import Why
 from balance.proxy.clients import Clients
 from balance.proxy.net.backpressure import Backpressure
-from balance.proxy.net.sockets import end_tls, has_tls, read_at_once, read_now, reset, unsent
+from balance.proxy.net.sockets import end_tls, has_tls, keep_alive, read_at_once, read_now, reset, unsent
 from balance.proxy.net.timer_wheel import NEVER, Timed, TimerWheel
 from balance.tls.backend_failure import late_refusal
 
 _LOOKS: Final = 8  # per idle timeout: a silent relay is cut after 1 to 1 + 1/8 of it
 _COUNT_EVERY_S: Final = 10.0  # without an idle timeout
+_LASTS_S: Final = 1.0  # a session that does is worth the system calls of keep-alive, whose first probe comes much later
 PARTING_S: Final = 30.0  # before a reset, the time without progress that a peer has for unsent bytes; `idle_s`, if less
 _PARTING_LOOK_S, _PARTING_SLOW_LOOK_S = 0.05, 0.5
 
@@ -29,7 +30,18 @@ EARLY_TLS: Final = 64 * 1024  # bytes of a client with TLS that are taken before
 class RelayEnd(Backpressure):
     """One of the two connections. Received bytes go to `other`; those that come before it is set wait in `early`."""
 
-    __slots__ = ("bytes_received", "clients", "early", "is_full", "is_lost", "other", "peer", "relay", "saw_eof")
+    __slots__ = (
+        "bytes_received",
+        "clients",
+        "early",
+        "is_full",
+        "is_lost",
+        "is_unwatched",
+        "other",
+        "peer",
+        "relay",
+        "saw_eof",
+    )
 
     def __init__(self) -> None:
         Backpressure.__init__(self)
@@ -42,6 +54,7 @@ class RelayEnd(Backpressure):
         self.is_lost = False
         self.is_full = False  # its write buffer is above the high-water mark
         self.clients: Clients | None = None  # of a client's end: where it is counted
+        self.is_unwatched = False  # a backend's, for which keep-alive is to be turned on
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -219,6 +232,11 @@ class Relay(Timed):
         if self._reset_when_sent is not None:
             self._reset_sent(self._reset_when_sent, now)
             return
+        if self.upstream.is_unwatched:
+            self.upstream.is_unwatched = False
+            sock = self.upstream.transport.get_extra_info("socket")
+            if sock is not None and not self.upstream.is_lost:
+                keep_alive(sock)
         waiting = tuple(0 if end.is_lost else unsent(end.transport) for end in (self.client, self.upstream))
         if self._count() or waiting != self._waiting:
             self._waiting = waiting
@@ -248,7 +266,8 @@ class Relay(Timed):
         return self.upstream if end is self.client else self.client
 
     def _look_again(self, now: float) -> None:
-        self.deadline = now + (self._idle_s / _LOOKS if self._idle_s else _COUNT_EVERY_S)
+        wait_s = self._idle_s / _LOOKS if self._idle_s else _COUNT_EVERY_S
+        self.deadline = now + (_LASTS_S if self.upstream.is_unwatched and wait_s > _LASTS_S else wait_s)
         if self.deadline < self.looked_at:
             self._wheel.watch(self, now)
 
@@ -268,7 +287,7 @@ class Relay(Timed):
             self._wheel.forget(self)
             self._count()
             for end in (self.client, self.upstream):
-                end.other = end.peer = None
+                end.relay = end.other = end.peer = None
             self.client = self.upstream = _LEFT
             self._reset_when_sent = None
             self._account.ended(self._why or Why.OK)

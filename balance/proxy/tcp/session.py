@@ -13,8 +13,9 @@ from balance.log_lines.access_record import NEVER_US, FailedTry
 from balance.model import BACKEND_TLS, Outcome, Why
 from balance.proxy.access_records import session
 from balance.proxy.clients import Clients
-from balance.proxy.net.dial import dial
-from balance.proxy.net.sockets import KEEP_ALIVE_AFTER_S, has_tls, keep_alive, other_address, reset, was_reset
+from balance.proxy.net.dial import connect_error, dial
+from balance.proxy.net.polled_transport import PolledTransport
+from balance.proxy.net.sockets import KEEP_ALIVE_AFTER_S, has_tls, other_address, reset, was_reset
 from balance.proxy.net.timer_wheel import NEVER
 from balance.proxy.tcp.relay import Relay, RelayEnd
 from balance.proxy.warning_throttle import RequestIds
@@ -31,22 +32,28 @@ _NO_FIELDS: Final = RequestFields()  # TCP mode has no fields to hash
 
 
 class Downstream(RelayEnd):
-    """A client's connection in TCP mode."""
+    """A client's connection in TCP mode, and the account of its session."""
 
     __slots__ = (
         "_address",
+        "_attempts",
         "_detail",
         "_dialing",
         "_failures",
+        "_is_settled",
+        "_joined",
         "_lease",
         "_listener",
         "_max_tries",
         "_peer",
         "_session_id",
         "_started",
+        "_totals",
         "_tried",
-        "_turned",
+        "_upstream",
         "_waited_s",
+        "_waits_since",
+        "_why",
         "_worker",
     )  # fmt: skip
 
@@ -59,15 +66,21 @@ class Downstream(RelayEnd):
         self._listener = listener
         self._max_tries = DEFAULT_MAX_CONNECTS if listener.retrying is None else listener.retrying.max_connects
         self._lease: Lease | None = None
-        self._dialing: asyncio.Task[None] | None = None
+        self._upstream: RelayEnd | None = None  # to the backend of the lease
+        self._dialing: PolledTransport | asyncio.Task[None] | None = None
         self._tried: list[Backend] = []
         self._failures: list[FailedTry] = []  # the same, for the access log
-        self._detail = ""  # of the last failure
-        self._turned: asyncio.Future[Lease | Why] | None = None  # while it waits in the pool's queue
+        self._why: Why | None = None  # and `_detail`: of the last failure
+        self._detail = ""
+        self._is_settled = False  # it has been joined, or it gets no backend
+        self._waits_since = 0.0  # in the pool's queue; 0: it does not
         self._waited_s = 0.0
         self._peer = ""
         self._session_id = b""  # for the logs; none without an access log
-        self._started = 0.0
+        self._started = 0.0  # when the client connected, and `_joined` when its backend was connected: monotonic, in seconds
+        self._joined = 0.0
+        self._attempts = 0
+        self._totals = (0, 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         RelayEnd.connection_made(self, transport)
@@ -79,13 +92,15 @@ class Downstream(RelayEnd):
         self._started = time.monotonic()
         if worker.access is not None:
             self._session_id = worker.next_request_id()
-        self._dialing = spawn(self._connect(), "dial")
+        self._go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._worker.connections.discard(self)
         RelayEnd.connection_lost(self, exc)
-        if self.relay is None and self._dialing is not None and not (exc is None and self.early):
-            self._dialing.cancel()  # else it has left without a reset (TLS has no half-close here): what it has said arrives
+        if not self._is_settled and not (exc is None and self.early):
+            self._give_up(
+                Why.CLIENT_ABORT
+            )  # else it has left without a reset (TLS has no half-close here): what it said arrives
 
     @property
     def client_address(self) -> str:
@@ -113,37 +128,125 @@ class Downstream(RelayEnd):
             self.early = None  # nobody is to have it any more
             reset(self.transport)
 
-    async def _connect(self) -> None:
-        tried = self._tried
-        why: Why | None = None
+    # --- to a backend -----------------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Try backends until a dial is under way, or until there is none to try."""
         try:
-            while True:
-                lease = self._next_lease() or await self._wait()
-                if not isinstance(lease, Lease):
-                    why = lease or why or self._listener.pool.why_nobody
-                    break
-                self._lease = lease
-                try:
-                    upstream = await self._dial(lease.backend)
-                except UpstreamError as error:
-                    why, self._detail = error.why, error.detail
-                    ms = round((time.monotonic() - lease.started) * 1e3, 3)
-                    self._failures.append(FailedTry(lease.backend.name, why.word, ms))
-                    self._count(lease.backend, counters.CONNECT_FAILURES)
-                    if error.is_ours:
-                        self._worker.dial_failed_here(error, RequestIds(self._session_id))
-                    elif error.why in BACKEND_TLS:
-                        self._worker.handshake_failed(lease.backend, error, RequestIds(self._session_id))
-                    self._release(Outcome.ABORTED if error.is_ours else Outcome.FAILED, error.why)
-                    tried.append(lease.backend)
-                else:
-                    self._join(upstream, lease, len(tried) + 1)
-                    break
-        finally:
-            self._dialing = None
-            if self.relay is None:
-                self._release(Outcome.ABORTED)
-                self._not_joined(Why.CLIENT_ABORT if self.transport.is_closing() or why is None else why, len(tried))
+            while not self._is_settled:
+                lease = self._lease
+                if lease is None:
+                    lease = self._lease = self._next_lease()
+                if lease is None:
+                    if not self._waits_in_queue():
+                        self._give_up(self._why or self._listener.pool.why_nobody)
+                    return
+                if self._begin_dial(lease.backend):
+                    return
+        except Exception:
+            self._give_up(Why.INTERNAL_ERROR)
+            raise
+
+    def _next_lease(self) -> Lease | None:
+        """A lease of an untried backend, or None when there is none or `_max_tries` were made."""
+        tried = self._tried
+        if len(tried) == self._max_tries:
+            return None
+        pool = self._listener.pool
+        key = b"" if pool.key_of is None else pool.key_of(_NO_FIELDS, b"", self._peer)
+        now = time.monotonic()
+        lease = pool.acquire(key, now, tried)
+        if lease is None and tried:
+            lease = pool.spare(now, tried)
+        if lease is not None and tried:
+            self._count(tried[-1], counters.RETRIES)
+        return lease
+
+    def _begin_dial(self, backend: Backend) -> bool:
+        """Whether it is under way; False when it has failed at once."""
+        worker, address = self._worker, backend.address
+        self._count(backend, counters.CONNECTS)
+        worker.descriptors.dialling()
+        host = "" if address.is_unix else address.host if address.is_ip else worker.resolver.known(address.host)
+        if backend.tls is not None or not (host or address.is_unix):
+            self._dialing = spawn(self._dial(backend), "dial")
+            return True
+        upstream = self._upstream = RelayEnd()
+        lease = self._lease
+        assert lease is not None
+        try:
+            self._dialing = worker.plain.connect(
+                address, host, upstream, self, self._listener.timeouts.connect_s, lease.started
+            )
+        except OSError as error:
+            self._failed(connect_error(error, self._listener.timeouts.connect_s))
+            return False
+        return True
+
+    async def _dial(self, backend: Backend) -> None:
+        """With TLS, or of a name that has to be asked for."""
+        worker, tls, connect_s = self._worker, backend.tls, self._listener.timeouts.connect_s
+        header = self._proxy_header(backend.proxy_protocol) if tls is not None and backend.proxy_protocol else b""
+        try:
+            self._upstream = await dial(worker.loop, worker.resolver, backend.address, RelayEnd, connect_s, tls, header)
+        except UpstreamError as error:
+            self._failed(error)
+            self._go_on()
+        except Exception:
+            self._give_up(Why.INTERNAL_ERROR)
+            raise
+        else:
+            self.dialled()
+
+    def dialled(self) -> None:
+        """See Dialler."""
+        try:
+            self._join()
+        except Exception:
+            self._give_up(Why.INTERNAL_ERROR)
+            raise
+
+    def dial_failed(self, error: OSError) -> None:
+        """See Dialler."""
+        self._failed(connect_error(error, self._listener.timeouts.connect_s))
+        self._go_on()
+
+    def _failed(self, error: UpstreamError) -> None:
+        """Count and log that this backend was not reached."""
+        lease = self._lease
+        assert lease is not None
+        backend, worker = lease.backend, self._worker
+        self._dialing = self._upstream = None
+        worker.descriptors.upstreams -= 1
+        self._why, self._detail = error.why, error.detail
+        ms = round((time.monotonic() - lease.started) * 1e3, 3)
+        self._failures.append(FailedTry(backend.name, error.why.word, ms))
+        self._count(backend, counters.CONNECT_FAILURES)
+        if error.is_ours:
+            worker.dial_failed_here(error, RequestIds(self._session_id))
+        elif error.why in BACKEND_TLS:
+            worker.handshake_failed(backend, error, RequestIds(self._session_id))
+        self._release(Outcome.ABORTED if error.is_ours else Outcome.FAILED, error.why)
+        self._tried.append(backend)
+
+    def _give_up(self, why: Why) -> None:
+        """It gets no backend: stop whatever goes on to get one."""
+        if self._is_settled:
+            return
+        self._is_settled = True
+        dialing, self._dialing = self._dialing, None
+        upstream, self._upstream = self._upstream, None
+        if dialing is not None:
+            self._worker.descriptors.upstreams -= 1
+            if isinstance(dialing, PolledTransport):
+                dialing.abort()
+            else:
+                dialing.cancel()  # without effect when that is who calls
+                if upstream is not None:
+                    upstream.transport.abort()
+        self._leave_queue()
+        self._release(Outcome.ABORTED)
+        self._not_joined(Why.CLIENT_ABORT if self.transport.is_closing() else why, len(self._tried))
 
     def _not_joined(self, why: Why, attempts: int) -> None:
         """End and log a session that got no backend."""
@@ -181,19 +284,23 @@ class Downstream(RelayEnd):
         if not self.transport.is_closing():
             reset(self.transport)
 
-    async def _wait(self) -> Lease | Why | None:
-        """Wait in the queue for a full backend. None when there is none or the queue has no room."""
+    # --- the pool's queue ---------------------------------------------------------------------------------
+
+    def _waits_in_queue(self) -> bool:
+        """Wait for a full backend. False when there is none or the queue has no room."""
         pool = self._listener.pool
         queue, tried, now = pool.queue, self._tried, time.monotonic()
         if queue is None or len(tried) == self._max_tries or not pool.may_wait(tried) or not queue.join(self, now):
-            return None
-        self._turned = self._worker.loop.create_future()
-        try:
-            return await self._turned
-        finally:
-            self._turned = None
+            return False
+        self._waits_since = now
+        return True
+
+    def _leave_queue(self) -> None:
+        since, self._waits_since = self._waits_since, 0.0
+        queue = self._listener.pool.queue
+        if since and queue is not None:
             queue.leave(self)
-            self._waited_s += time.monotonic() - now
+            self._waited_s += time.monotonic() - since
 
     @property
     def is_choosy(self) -> bool:
@@ -201,73 +308,55 @@ class Downstream(RelayEnd):
 
     def turn(self, now: float) -> bool:
         """See Waiter: try again to get a lease. False when there is still no backend for it."""
-        turned, pool = self._turned, self._listener.pool
-        if turned is None or turned.done():
+        pool = self._listener.pool
+        if not self._waits_since:
             return True  # it is about to leave the queue
         if was_reset(self.transport):
-            turned.set_result(Why.CLIENT_ABORT)
-            return True
-        self._lease = self._next_lease()  # kept here, because the task may be cancelled before it gets it
-        if self._lease is not None:
-            turned.set_result(self._lease)
-        elif pool.may_wait(self._tried):
-            return False
+            self._why = Why.CLIENT_ABORT
         else:
-            turned.set_result(pool.why_nobody)
+            self._lease = self._next_lease()
+            if self._lease is None:
+                if pool.may_wait(self._tried):
+                    return False
+                self._why = pool.why_nobody
+        self._leave_queue()
+        self._worker.loop.call_soon(self._waited)  # not from within the queue
         return True
 
     def waited_too_long(self, now: float) -> None:
-        if self._turned is not None and not self._turned.done():
-            self._turned.set_result(Why.QUEUE_TIMEOUT)
+        if self._waits_since:
+            self._leave_queue()
+            self._why = Why.QUEUE_TIMEOUT
+            self._worker.loop.call_soon(self._waited)
 
-    def _next_lease(self) -> Lease | None:
-        """A lease of an untried backend, or None when there is none or `_max_tries` were made."""
-        tried = self._tried
-        if len(tried) == self._max_tries:
-            return None
-        pool = self._listener.pool
-        key = b"" if pool.key_of is None else pool.key_of(_NO_FIELDS, b"", self._peer)
-        now = time.monotonic()
-        lease = pool.acquire(key, now, tried)
-        if lease is None and tried:
-            lease = pool.spare(now, tried)
-        if lease is not None and tried:
-            self._count(tried[-1], counters.RETRIES)
-        return lease
+    def _waited(self) -> None:
+        if self._lease is not None:
+            self._go_on()
+        else:
+            self._give_up(self._why or self._listener.pool.why_nobody)
 
-    async def _dial(self, backend: Backend) -> RelayEnd:
-        worker = self._worker
-        self._count(backend, counters.CONNECTS)
-        worker.descriptors.dialling()
-        try:
-            tls, connect_s = backend.tls, self._listener.timeouts.connect_s
-            header = self._proxy_header(backend.proxy_protocol) if tls is not None and backend.proxy_protocol else b""
-            return await dial(worker.loop, worker.resolver, backend.address, RelayEnd, connect_s, tls, header)
-        except BaseException:
-            worker.descriptors.upstreams -= 1
-            raise
+    # --- the session --------------------------------------------------------------------------------------
 
-    def _join(self, upstream: RelayEnd, lease: Lease, attempts: int) -> None:
+    def _join(self) -> None:
+        upstream, lease = self._upstream, self._lease
+        assert upstream is not None
+        assert lease is not None
         if self.transport.is_closing() and not self.early:
-            upstream.transport.abort()
-            self._worker.descriptors.upstreams -= 1
+            self._give_up(Why.CLIENT_ABORT)
             return
-        worker, timeouts = self._worker, self._listener.timeouts
+        backend, worker, timeouts = lease.backend, self._worker, self._listener.timeouts
         idle_s = timeouts.idle_s
-        if lease.backend.proxy_protocol and not has_tls(upstream.transport):
-            upstream.transport.write(self._proxy_header(lease.backend.proxy_protocol))
-        if not idle_s or idle_s > KEEP_ALIVE_AFTER_S:  # else the idle timeout comes first
-            keep_alive(upstream.transport.get_extra_info("socket"))
-        lease.backend.open_count += 1
-        worker.row.cells[lease.backend.block + counters.TCP_SESSIONS] += 1
-        now = time.monotonic()
+        if backend.proxy_protocol and not has_tls(upstream.transport):
+            upstream.transport.write(self._proxy_header(backend.proxy_protocol))
+        upstream.is_unwatched = not idle_s or idle_s > KEEP_ALIVE_AFTER_S  # else the idle timeout comes first
+        self._dialing = self._upstream = None
+        self._is_settled = True
+        backend.open_count += 1
+        worker.row.cells[backend.block + counters.TCP_SESSIONS] += 1
+        self._joined = now = time.monotonic()
         lease.answered(now)  # the time to connect is the only latency in TCP mode
-        pool = self._listener.pool.name
-        account = _Session(
-            worker, lease, self._session_id, self._peer, pool, attempts, self._started, now, self._waited_s, self._failures
-        )
-        Relay(self, upstream, worker.wheel, idle_s, timeouts.half_closed_s, account, now)
-        self._lease = None  # _Session has it now
+        self._attempts = len(self._tried) + 1
+        Relay(self, upstream, worker.wheel, idle_s, timeouts.half_closed_s, self, now)
 
     def _proxy_header(self, version: str) -> bytes:
         client = self.transport.get_extra_info("peername") if self._address is None else self._address
@@ -281,84 +370,42 @@ class Downstream(RelayEnd):
     def _count(self, backend: Backend, cell: int) -> None:
         self._worker.row.cells[backend.block + cell] += 1
 
-
-class _Session:
-    """Counts one TCP session's bytes, and at its end releases its lease and logs it."""
-
-    __slots__ = (
-        "_attempts",
-        "_failures",
-        "_joined",
-        "_lease",
-        "_peer",
-        "_pool",
-        "_session_id",
-        "_started",
-        "_totals",
-        "_waited_s",
-        "_worker",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        worker: WorkerContext,
-        lease: Lease,
-        session_id: bytes,
-        peer: str,
-        pool: str,
-        attempts: int,
-        started: float,
-        joined: float,
-        waited_s: float,
-        failures: list[FailedTry],
-    ) -> None:
-        """Monotonic times in seconds: `started` is when the client connected, `joined` when its backend was connected."""
-        self._failures = failures
-        self._worker = worker
-        self._lease = lease
-        self._session_id = session_id
-        self._peer = peer
-        self._pool = pool
-        self._attempts = attempts
-        self._started = started
-        self._joined = joined
-        self._waited_s = waited_s
-        self._totals = (0, 0)
-
     def moved(self, from_client: int, from_upstream: int) -> None:
+        """See RelayObserver."""
         self._totals = (self._totals[0] + from_client, self._totals[1] + from_upstream)
-        self._worker.row.count_moved(self._lease.backend.block, from_client, from_upstream)
+        lease = self._lease
+        assert lease is not None
+        self._worker.row.count_moved(lease.backend.block, from_client, from_upstream)
 
     def ended(self, why: Why) -> None:
-        self._worker.row.cells[counters.WHY + why] += 1
-        self._lease.backend.open_count -= 1
-        self._worker.descriptors.upstreams -= 1
+        """Release the lease and log the session."""
+        worker, lease = self._worker, self._lease
+        assert lease is not None
+        self._lease = None
+        backend = lease.backend
+        worker.row.cells[counters.WHY + why] += 1
+        backend.open_count -= 1
+        worker.descriptors.upstreams -= 1
         outcome = Outcome.FAILED if why in _BACKENDS_FAULT else Outcome.OK if why is Why.OK else Outcome.ABORTED
         now = time.monotonic()
         if outcome is Outcome.OK:
-            self._worker.row.observe_time(
-                self._lease.backend.block + counters.UPSTREAM_TIME, int((now - self._lease.started) * 1e6)
-            )
+            worker.row.observe_time(backend.block + counters.UPSTREAM_TIME, int((now - lease.started) * 1e6))
         # How a session ends says nothing of the backend's health in an unknown protocol; no byte at all from it is a failure.
-        self._lease.release(outcome, now, None, Why.IDLE_TIMEOUT if self._totals[1] else Why.RESET_BEFORE_RESPONSE)
-        if self._worker.access is not None:
-            connect_us = int((self._joined - self._lease.started) * 1e6)
-            total_us, queue_us = int((now - self._started) * 1e6), int(self._waited_s * 1e6)
-            backend = self._lease.backend.name
-            again = RetryOutcome.MADE if self._attempts > 1 else RetryOutcome.NEVER_NEEDED
-            self._worker.access.record(
+        lease.release(outcome, now, None, Why.IDLE_TIMEOUT if self._totals[1] else Why.RESET_BEFORE_RESPONSE)
+        if worker.access is not None:
+            worker.access.record(
                 session(
                     self._session_id,
                     self._peer,
-                    backend,
-                    self._pool,
+                    backend.name,
+                    self._listener.pool.name,
                     why,
                     self._totals,
                     self._attempts,
-                    connect_us,
-                    total_us,
-                    again.word,
-                    queue_us,
+                    int((self._joined - lease.started) * 1e6),
+                    int((now - self._started) * 1e6),
+                    (RetryOutcome.MADE if self._attempts > 1 else RetryOutcome.NEVER_NEEDED).word,
+                    int(self._waited_s * 1e6),
                     self._failures,
                 )
             )

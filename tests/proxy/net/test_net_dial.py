@@ -182,8 +182,11 @@ async def test_dials_that_descriptors_ran_out_for_are_counted_and_told(
     await stage.open(mode=mode)
     with without_descriptors(but=2):
         client = await stage.client()
-        await client.send(get())
-        await client.has_ended() if mode is Mode.TCP else await client.reply()
+        if mode is Mode.TCP:
+            await client.has_ended()
+        else:
+            await client.send(get())
+            await client.reply()
     assert stage.cell(counters.DIALS_FAILED_HERE) == 1
     assert [record.getMessage() for record in caplog.records] == [
         "connections to backends can't be made for want of resources here: Too many open files"

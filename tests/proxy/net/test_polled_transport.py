@@ -1,0 +1,364 @@
+"""Plain connections on an epoll of their own: bytes and ends arrive as they were sent, and nothing is kept of who is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import random
+import socket
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any
+
+import pytest
+from stage import Stage, until
+
+from balance.model import Address
+from balance.proxy.net.polled_transport import HIGH, LOW, MANY_BYTES, PolledTransport, TransportPoll
+from balance.proxy.net.sockets import reset
+from balance.proxy.net.timer_wheel import TICK_S, TimerWheel
+
+
+class Noting:
+    """A protocol that notes what it is told; `then` is done at each piece."""
+
+    transport: PolledTransport
+
+    def __init__(self, *, keeps_open: bool = True) -> None:
+        self.received = b""
+        self.told: list[str] = []
+        self.error: Exception | None = None
+        self._keeps_open = keeps_open
+        self.then: Any = None
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.told.append("made")
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        if self.then is not None:
+            self.then()
+
+    def eof_received(self) -> bool:
+        self.told.append("eof")
+        return self._keeps_open
+
+    def pause_writing(self) -> None:
+        self.told.append("pause")
+
+    def resume_writing(self) -> None:
+        self.told.append("resume")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.told.append("lost")
+        self.error = exc
+
+
+class Dialling:
+    """Whoever dials, and what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[OSError | None] = []
+
+    def dialled(self) -> None:
+        self.told.append(None)
+
+    def dial_failed(self, error: OSError) -> None:
+        self.told.append(error)
+
+
+class Here:
+    """A poll, and connections of which the far end is a socket of the test's."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.wheel = TimerWheel(monotonic())
+        self.poll = TransportPoll(stage.loop, self.wheel)
+        self._sockets: list[socket.socket] = []
+
+    def accepted(self, protocol: Noting | None = None, *, send_buffer: int = 0) -> tuple[Noting, socket.socket]:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            if send_buffer:
+                server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+            far = socket.create_connection(server.getsockname())
+            near, _ = server.accept()
+        self._sockets.append(far)
+        protocol = protocol or Noting()
+        self.poll.accepted(socket.AF_INET, near.detach(), protocol)
+        return protocol, far
+
+    def dial(self, address: Address, timeout_s: float = 0.0) -> tuple[Noting, Dialling, PolledTransport]:
+        protocol, dialling = Noting(), Dialling()
+        transport = self.poll.connect(address, address.host, protocol, dialling, timeout_s, monotonic())
+        return protocol, dialling, transport
+
+    async def received(self, far: socket.socket, size: int) -> bytes:
+        """So much, read without haste."""
+        far.setblocking(False)
+        data = b""
+        while len(data) < size:
+            piece = await self.stage.loop.sock_recv(far, 1 << 20)
+            assert piece, f"it ended after {len(data)}"
+            data += piece
+        return data
+
+    def close(self) -> None:
+        for sock in self._sockets:
+            sock.close()
+
+
+@pytest.fixture
+def here(stage: Stage) -> Iterator[Here]:
+    here = Here(stage)
+    yield here
+    here.close()
+    assert here.poll._by_fd == {}, "a connection was left"
+    here.poll.close()
+
+
+async def nothing_left(here: Here) -> None:
+    await until(lambda: not here.poll._by_fd)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_any_sizes_arrive_as_they_were_sent(here: Here, seed: int) -> None:
+    chance = random.Random(seed)
+    protocol, far = here.accepted()
+    sent = b""
+    for _ in range(30):
+        piece = chance.randbytes(chance.choice((1, 100, 16 * 1024, 16 * 1024 + 1, 100_000, MANY_BYTES)))
+        far.setblocking(False)
+        await here.stage.loop.sock_sendall(far, piece)
+        sent += piece
+    far.shutdown(socket.SHUT_WR)
+    await until(lambda: "eof" in protocol.told)
+    assert protocol.received == sent
+    protocol.transport.close()
+    await nothing_left(here)
+
+
+async def test_what_the_peer_does_not_take_is_kept_and_whoever_writes_is_told(here: Here) -> None:
+    protocol, far = here.accepted(send_buffer=4096)
+    said = random.Random(1).randbytes(8 * 1024 * 1024)
+    protocol.transport.write(said)
+    assert protocol.told == ["made", "pause"]
+    assert protocol.transport.get_write_buffer_size() > HIGH
+    protocol.transport.write(b"the end")
+    protocol.transport.write_eof()
+    assert await here.received(far, len(said) + 7) == said + b"the end"
+    assert await here.stage.loop.sock_recv(far, 1) == b""
+    assert protocol.told == ["made", "pause", "resume"]
+    assert protocol.transport.get_write_buffer_size() <= LOW
+    protocol.transport.close()
+    await nothing_left(here)
+
+
+async def test_a_close_sends_all_that_was_written(here: Here) -> None:
+    protocol, far = here.accepted(send_buffer=4096)
+    said = b"x" * 4_000_000
+    protocol.transport.write(said)
+    protocol.transport.close()
+    assert protocol.transport.is_closing()
+    assert await here.received(far, len(said)) == said
+    assert await here.stage.loop.sock_recv(far, 1) == b""
+    await nothing_left(here)
+    assert protocol.told[-1] == "lost"
+    assert protocol.error is None
+
+
+async def test_who_is_paused_gets_nothing_and_afterwards_all(here: Here) -> None:
+    protocol, far = here.accepted()
+    other, far_away = here.accepted()
+    protocol.transport.pause_reading()
+    assert not protocol.transport.is_reading()
+    far.sendall(b"hello")
+    far.shutdown(socket.SHUT_WR)
+    far_away.sendall(b"x")
+    await until(lambda: other.received)  # what came before was seen, too
+    assert (protocol.received, protocol.told) == (b"", ["made"])
+    protocol.transport.resume_reading()
+    await until(lambda: "eof" in protocol.told)
+    assert protocol.received == b"hello"
+    for each in (protocol, other):
+        each.transport.abort()
+    await nothing_left(here)
+
+
+async def test_a_pause_at_a_piece_holds_back_the_next(here: Here) -> None:
+    protocol = Noting()
+    protocol.then = lambda: protocol.transport.pause_reading()
+    _, far = here.accepted(protocol)
+    far.sendall(b"y" * 200_000)
+    far.shutdown(socket.SHUT_WR)
+    await until(lambda: protocol.received)
+    first = len(protocol.received)
+    await asyncio.sleep(0.02)
+    assert len(protocol.received) == first
+    assert "eof" not in protocol.told
+    protocol.then = None
+    protocol.transport.resume_reading()
+    await until(lambda: "eof" in protocol.told)
+    assert len(protocol.received) == 200_000
+    protocol.transport.abort()
+    await nothing_left(here)
+
+
+async def test_a_reset_is_told_after_what_came_before_it(here: Here) -> None:
+    protocol, far = here.accepted()
+    far.sendall(b"last words")
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    far.close()
+    await nothing_left(here)
+    assert protocol.told == ["made", "lost"]
+    assert isinstance(protocol.error, ConnectionResetError)
+
+
+async def test_a_write_to_who_has_gone_ends_it_and_what_came_can_still_be_read(here: Here) -> None:
+    protocol, far = here.accepted()
+    protocol.transport.pause_reading()
+    far.sendall(b"before")
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    far.close()
+    protocol.transport.write(b"a")
+    assert protocol.told == ["made"]  # never from within a call of the protocol's
+    await nothing_left(here)
+    assert protocol.told == ["made", "lost"]
+    assert isinstance(protocol.error, ConnectionError)
+
+
+async def test_a_reset_of_ours_is_one_for_the_peer(here: Here) -> None:
+    protocol, far = here.accepted()
+    reset(protocol.transport)  # type: ignore[arg-type]
+    await nothing_left(here)
+    with pytest.raises(ConnectionResetError):
+        far.recv(1)
+    assert protocol.told == ["made", "lost"]
+
+
+async def test_an_end_that_is_not_kept_open_closes(here: Here) -> None:
+    protocol, far = here.accepted(Noting(keeps_open=False))
+    far.shutdown(socket.SHUT_WR)
+    await nothing_left(here)
+    assert protocol.told == ["made", "eof", "lost"]
+
+
+async def test_an_urgent_byte_holds_up_nothing(here: Here) -> None:
+    """The kernel stops a read at it, which looks like a read that has taken all."""
+    protocol, far = here.accepted()
+    for piece in range(20):
+        far.sendall(b"before%d" % piece)
+        far.send(b"!", socket.MSG_OOB)
+        far.sendall(b"after%d" % piece)
+        await until(lambda piece=piece: protocol.received.endswith(b"after%d" % piece))  # type: ignore[misc]
+    assert protocol.received == b"".join(b"before%dafter%d" % (piece, piece) for piece in range(20))
+    protocol.transport.abort()
+    await nothing_left(here)
+
+
+async def test_a_peer_that_never_stops_leaves_others_their_turn(here: Here) -> None:
+    """It is still being read when the other has been told."""
+    protocol, far = here.accepted()
+    protocol.then = lambda: send_more()
+
+    def send_more() -> None:
+        far.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            far.send(b"z" * 2 * MANY_BYTES)
+
+    other, far_away = here.accepted()
+    send_more()
+    far_away.sendall(b"hello")
+    await until(lambda: other.received)
+    before = len(protocol.received)
+    await until(lambda: len(protocol.received) > before)
+    for each in (protocol, other):
+        each.transport.abort()
+    await nothing_left(here)
+
+
+async def test_a_protocol_that_fails_ends_its_connection_and_is_reported(here: Here) -> None:
+    protocol, far = here.accepted()
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    protocol.then = fail
+    far.sendall(b"x")
+    await nothing_left(here)
+    assert isinstance(protocol.error, ZeroDivisionError)
+    (failure,) = here.stage.failures
+    assert "ZeroDivisionError" in failure
+    here.stage.failures.clear()
+
+
+async def test_a_dial_connects_and_data_flows(here: Here) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        protocol, dialling, _ = here.dial(Address("127.0.0.1", server.getsockname()[1]))
+        await until(lambda: dialling.told)
+        far, _ = server.accept()
+    with far:
+        assert dialling.told == [None]
+        protocol.transport.write(b"hello")
+        assert await here.received(far, 5) == b"hello"
+        assert protocol.transport.get_extra_info("peername") == far.getsockname()
+        assert protocol.transport.get_extra_info("sockname") == far.getpeername()
+        protocol.transport.close()
+        await nothing_left(here)
+
+
+async def test_a_dial_that_is_refused_says_so(here: Here) -> None:
+    protocol, dialling, _ = here.dial(here.stage.refusing())
+    await until(lambda: dialling.told)
+    (error,) = dialling.told
+    assert isinstance(error, ConnectionRefusedError)
+    assert error.strerror == "Connection refused"
+    await nothing_left(here)
+    assert protocol.told == []
+
+
+async def test_a_dial_that_hangs_ends_at_its_time(here: Here) -> None:
+    protocol, dialling, _ = here.dial(here.stage.hanging(), timeout_s=1.0)
+    here.wheel.turn(monotonic() + 1.0 - 2 * TICK_S)
+    assert dialling.told == []
+    here.wheel.turn(monotonic() + 1.0 + 2 * TICK_S)
+    (error,) = dialling.told
+    assert error is not None
+    assert error.errno == errno.ETIMEDOUT
+    await nothing_left(here)
+    assert protocol.told == []
+    assert not any(here.wheel._buckets.values())
+
+
+async def test_a_dial_that_is_called_off_tells_nobody_and_leaves_nothing(here: Here) -> None:
+    protocol, dialling, transport = here.dial(here.stage.hanging(), timeout_s=1.0)
+    transport.abort()
+    await nothing_left(here)
+    assert (protocol.told, dialling.told) == ([], [])
+    assert not any(here.wheel._buckets.values())
+
+
+async def test_a_descriptor_is_not_given_to_another_while_its_events_are_looked_at(here: Here) -> None:
+    """Both peers end in one turn; the first one to be told closes the other and dials, which must not pass for connected."""
+    first, far = here.accepted()
+    second, far_away = here.accepted()
+    hanging = here.stage.hanging()
+    dials: list[tuple[Noting, Dialling, PolledTransport]] = []
+
+    def close_other(other: Noting) -> None:
+        if not dials:
+            other.transport.abort()
+            dials.append(here.dial(hanging))
+
+    first.then = lambda: close_other(second)
+    second.then = lambda: close_other(first)
+    far.sendall(b"x")
+    far_away.sendall(b"x")
+    await until(lambda: dials)
+    await asyncio.sleep(0.02)
+    ((protocol, dialling, transport),) = dials
+    assert (protocol.told, dialling.told) == ([], [])
+    for each in (first.transport, second.transport, transport):
+        each.abort()
+    await nothing_left(here)
