@@ -25,7 +25,7 @@ SCRAPES = 5
 TICK_S = 0.001
 
 
-def instance(backends: int, histograms: str) -> StateView:
+def instance(backends: int, histograms: str, workers: int = 2) -> StateView:
     """A configuration with pools of 50 backends, and rows that have counted."""
     pools = ["pools:"]
     for pool in range((backends + 49) // 50):
@@ -38,7 +38,7 @@ def instance(backends: int, histograms: str) -> StateView:
     )
     config = load_text(text, "bench.yaml", {}).config
     slots = backend_slots(config)
-    board = Board(2, len(slots) + 1)
+    board = Board(workers, len(slots) + 1)
     for cells in board.rows:
         row = Row(cells)
         for slot in range(1, len(slots) + 1):

@@ -130,6 +130,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         Scenario("tls-memory", "idle TLS connections", Question.MEMORY, Mode.HTTP, "/1k", SMALL_BYTES, 32, tls=True),
         Scenario("memory", "idle keep-alive connections", Question.MEMORY, Mode.HTTP, "/1k", SMALL_BYTES, 32),
+        Scenario("tcp-memory", "idle TCP sessions", Question.MEMORY, Mode.TCP, "/1k", SMALL_BYTES, 32),
     )
 }
 
