@@ -206,12 +206,15 @@ class ListenerServer:
             for parked in list(backend.idle):
                 parked.discard()
 
-    def see_others(self, active: Sequence[int]) -> None:
-        """Take in the leases that other workers have of each backend; `active` is by slot."""
-        for slot, (_, backend) in self._snapshot.backends.items():
-            load = backend.load
-            if active[slot] or load.active_elsewhere:
-                load.sample_elsewhere(active[slot])
+    def see_others(self, slots: Iterable[int], active: Iterable[int]) -> None:
+        """Take in the leases that other workers have of the backends of these slots."""
+        backends = self._snapshot.backends
+        for slot, held in zip(slots, active, strict=True):
+            found = backends.get(slot)
+            if found is not None:
+                load = found[1].load
+                if held or load.active_elsewhere:
+                    load.sample_elsewhere(held)
 
     def shorten_drain(self, timeout_s: float) -> None:
         """End the drain within `timeout_s` from now, unless its deadline is earlier. It may be under way."""

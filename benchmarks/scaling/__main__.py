@@ -34,7 +34,7 @@ from wire.child import free_port
 
 from balance.admin.metrics.formats import Format
 from balance.process.shared_memory.board import Board
-from balance.process.worker.worker import OTHERS_INTERVAL_S
+from balance.process.worker.worker import OTHERS_INTERVAL_S, part_of_slots
 from balance.runtime import counters
 
 TRIES = 7
@@ -55,17 +55,21 @@ def least_s(work: Callable[[], object]) -> float:
 
 
 def board() -> None:
-    print("workers  backends  a look at all others  of each worker's core  a row on the board")
+    print("workers  backends  a look at all others  of each worker's core  the longest part  a row on the board")
     for workers in (8, 32, 64):
         for backends in (10, 200, 5000):
             shared = Board(workers, backends + 1)
             for row in range(workers):
                 shared.use_row(row)
             shared.use_slots(backends + 1)
-            taken = least_s(lambda shared=shared: shared.active_elsewhere(0))
-            size = 8 * counters.row_cells(backends + 1)
-            share = taken / OTHERS_INTERVAL_S
-            print(f"{workers:7}  {backends:8}  {taken * 1e6:17,.0f} us  {share:21.2%}  {size / 1e6:15.2f} MB")
+            parts, seen = [], shared.slots
+            while not parts or seen < shared.slots:
+                part, _ = part_of_slots(seen, shared.slots, workers)
+                parts.append(least_s(lambda shared=shared, part=part: shared.active_elsewhere(0, part)))
+                seen = part.stop
+            size, share = 8 * counters.row_cells(backends + 1) / 1e6, sum(parts) / OTHERS_INTERVAL_S
+            times = f"{sum(parts) * 1e6:17,.0f} us  {share:21.2%}  {max(parts) * 1e6:13,.0f} us"
+            print(f"{workers:7}  {backends:8}  {times}  {size:15.2f} MB")
 
 
 def scrape() -> None:

@@ -118,7 +118,7 @@ async def test_what_other_workers_hold_is_known_to_the_policy(stage: Stage) -> N
     stage.backend(serve(ok(b"2")))
     await stage.open(algorithm="least-connections")
     busy, free = stage.backend_states
-    stage.listener_server.see_others([10 if slot == busy.slot else 0 for slot in range(3)])
+    stage.listener_server.see_others(range(busy.slot, 3), [10 if slot == busy.slot else 0 for slot in range(busy.slot, 3)])
     client = await stage.client()
     assert {await ask(client) for _ in range(4)} == {b"2"}
     assert free.load.active_elsewhere == 0

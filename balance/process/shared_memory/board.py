@@ -376,15 +376,11 @@ class Board:
                     row[block + cell] = 0
         return held
 
-    def active_elsewhere(self, own: int) -> Sequence[int]:
-        """By slot, what all workers but this one have in flight."""
-        end = counters.block(self.slots)
-        columns = [
-            row[counters.BACKENDS + counters.ACTIVE : end : counters.BLOCK].tolist()
-            for index, row in enumerate(self.rows)
-            if index != own
-        ]
-        return list(map(sum, zip(*columns, strict=True))) if columns else [0] * self.slots
+    def active_elsewhere(self, own: int, slots: range) -> Sequence[int]:
+        """Of these slots, one after the other, what all workers but this one have in flight."""
+        begin, end = counters.block(slots.start) + counters.ACTIVE, counters.block(slots.stop)
+        columns = [row[begin : end : counters.BLOCK].tolist() for index, row in enumerate(self.rows) if index != own]
+        return list(map(sum, zip(*columns, strict=True))) if columns else [0] * len(slots)
 
 
 def layout() -> int:

@@ -69,7 +69,9 @@ def test_a_worker_sees_what_the_others_hold_and_not_its_own(worker: int, elsewhe
     board = Board(workers=3, slots=2)
     for held, row in enumerate(board.rows, start=1):
         row[counters.block(1) + counters.ACTIVE] = held
-    assert board.active_elsewhere(worker) == [0, elsewhere]
+    assert board.active_elsewhere(worker, range(2)) == [0, elsewhere]
+    assert board.active_elsewhere(worker, range(1, 2)) == [elsewhere]
+    assert board.active_elsewhere(worker, range(1)) == [0]
 
 
 def test_rows_and_states_do_not_overlap() -> None:

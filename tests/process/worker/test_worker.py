@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from instance_process import Instance, Origin
 
+from balance.process.worker.worker import OTHERS_AT_ONCE, OTHERS_INTERVAL_S, part_of_slots
+
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
 
 Run = Callable[..., Instance]
@@ -15,6 +17,26 @@ Origins = Callable[..., Origin]
 
 HTTP = {"mode": "http", "workers": 2}
 CHECKS = {"enabled": True, "type": "tcp", "interval": "200ms", "timeout": "1s", "unhealthy_threshold": 2}
+
+
+@pytest.mark.parametrize(("slots", "workers"), [(1, 1), (11, 2), (5001, 4), (5001, 64), (20_001, 64), (300, 20_000)])
+def test_all_backends_are_looked_at_each_round_and_few_numbers_at_once(slots: int, workers: int) -> None:
+    """As read from other workers' rows: a part is short, so that no request waits for it."""
+    for _ in range(2):
+        seen, waited_s, looked_at = slots, 0.0, []
+        while len(looked_at) < slots:
+            part, wait_s = part_of_slots(seen, slots, workers)
+            assert 0 < len(part) <= max(OTHERS_AT_ONCE // workers, 1)
+            looked_at += part
+            seen = part.stop
+            waited_s += wait_s
+        assert looked_at == list(range(slots))
+        assert waited_s == pytest.approx(OTHERS_INTERVAL_S)
+
+
+def test_after_a_reload_with_fewer_backends_the_round_begins_anew() -> None:
+    part, _ = part_of_slots(4000, 10, 64)
+    assert part == range(10)
 
 
 def test_a_worker_born_later_knows_which_backends_are_ill(run: Run, origins: Origins) -> None:
