@@ -1,7 +1,7 @@
 """consistent-hash: moved keys and evenness of the ring."""
 
 from collections import Counter
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -62,6 +62,6 @@ def test_points_are_halved_where_weights_are_large() -> None:
 
 
 def test_large_set_is_laid_quickly() -> None:
-    began = perf_counter()
+    began = process_time()
     assert len(ring(members(*[1] * 10_000))[0]) <= MAX_POINTS
-    assert perf_counter() - began < 2.0
+    assert process_time() - began < 2.0
