@@ -20,6 +20,7 @@ from functools import partial
 from time import monotonic
 from typing import Any, Final, cast
 
+from balance.holder import Holder
 from balance.model import Mode
 from balance.proxy.clients import Clients
 from balance.proxy.connection_guard import ConnectionGuard
@@ -35,7 +36,6 @@ from balance.proxy.tls.handshake import MIN_HANDSHAKE_S, SHUTDOWN_S, Handshake
 from balance.proxy.tls.hello_step import HelloStep, SniStep
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
-from balance.runtime.holder import Holder
 from balance.runtime.snapshot import Listener
 from balance.tls.contexts import ListenerTls
 

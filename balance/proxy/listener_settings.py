@@ -12,6 +12,7 @@ from typing import Final
 
 from balance.config.model import SessionCookie, Timeouts
 from balance.config.route_model import Buffering
+from balance.holder import Holder
 from balance.host_names import normalize_host
 from balance.http1.forwarding.forwarded_headers import ForwardedClients, forwarding_lines
 from balance.http1.forwarding.realip import TrustedProxies
@@ -22,7 +23,6 @@ from balance.proxy.worker_context import WorkerContext
 from balance.retry.decision import RetryPolicy
 from balance.runtime.backend import Backend
 from balance.runtime.counters import NO_ROUTE
-from balance.runtime.holder import Holder
 from balance.runtime.max_connections import UNLIMITED
 from balance.runtime.pool import Pool
 from balance.runtime.pool_view import view_by

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from balance.access_lists.client_counts import ClientCounts
 from balance.access_lists.shared_blocks import SharedBlocks
 from balance.errors import UpstreamError
+from balance.holder import Holder
 from balance.http1.response import ResponseReader
 from balance.proxy.access_log import AccessLog
 from balance.proxy.buffer_budget import BufferBudget
@@ -28,7 +29,6 @@ from balance.proxy.warning_throttle import NO_REQUEST, RequestIds, ThrottledWarn
 from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.health_gate import Shared
-from balance.runtime.holder import Holder
 from balance.runtime.row import Row
 
 MAX_WARNED_OF: Final = 4096  # backends; a bound, as backends come and go

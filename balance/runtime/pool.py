@@ -12,13 +12,13 @@ from weakref import WeakValueDictionary
 
 from balance.balancing import NO_BACKEND, Needs, Policy
 from balance.config.model import HashKey
+from balance.holder import Holder
 from balance.http1.hash_key import key_extractor
 from balance.http1.head import RequestFields
 from balance.load import Load
 from balance.model import Why
 from balance.runtime.backend import Backend
 from balance.runtime.backups import Backups
-from balance.runtime.holder import Holder
 from balance.runtime.lease import Lease, LeaseTerms
 from balance.runtime.pool_health import PoolHealth
 from balance.runtime.pool_limits import PoolLimits

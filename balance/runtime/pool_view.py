@@ -11,9 +11,9 @@ from collections.abc import Callable, Hashable, Sequence
 
 from balance.balancing import POLICIES, Policy
 from balance.config.model import HashKey
+from balance.holder import Holder
 from balance.runtime.backend import Backend
 from balance.runtime.backups import Backups
-from balance.runtime.holder import Holder
 from balance.runtime.lease import LeaseTerms
 from balance.runtime.pool import Pool
 

@@ -14,10 +14,10 @@ from balance.balancing import NO_BACKEND, POLICIES, Needs, Policy
 from balance.balancing.hashing import SPACE, key_hash
 from balance.config.model import HashKey
 from balance.config.route_model import Regions
+from balance.holder import Holder
 from balance.load import Load
 from balance.routing.regions import ANY_OTHER, UNKNOWN, level_shares, levels_of, named_regions
 from balance.runtime.backend import Backend
-from balance.runtime.holder import Holder
 from balance.runtime.pool import Pool
 from balance.runtime.pool_view import PoolView, view_of
 

@@ -11,6 +11,7 @@ from unittest import mock
 
 from balance.config.loading import load_text
 from balance.config.model import AccessLog as AccessLogConfig
+from balance.holder import Holder
 from balance.proxy.access_log import AccessLog
 from balance.proxy.http.client import HttpClient
 from balance.proxy.http.upstream import Upstream
@@ -18,7 +19,6 @@ from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.tracing.tracer import Tracer
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
-from balance.runtime.holder import Holder
 from balance.runtime.row import Row
 from balance.runtime.snapshot import backend_slots, build
 from balance.tracing.http_spans import FinishedRequest, encode

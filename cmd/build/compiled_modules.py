@@ -34,7 +34,6 @@ COMPILED = (
 LEFT_OUT: dict[str, str] = {
     "balance.access_lists.list_file": "read at a reload",
     "balance.runtime.backend_slots": "slots are assigned at a reload",
-    "balance.runtime.holder": "it is referred to weakly",
     "balance.runtime.row.pure_row": "the compiled build has native_row in its place, see NATIVE",
     "balance.security.password_hash": "its time goes into the hashes, which are C",
 }

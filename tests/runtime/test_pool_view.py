@@ -7,12 +7,12 @@ from collections import Counter
 
 from balance.balancing import POLICIES, Needs
 from balance.config.model import BackendConfig, HashKey
+from balance.holder import Holder
 from balance.http1.head import RequestFields
 from balance.model import Address, Outcome
 from balance.runtime import counters
 from balance.runtime.backend import Backend
 from balance.runtime.backups import Backups
-from balance.runtime.holder import Holder
 from balance.runtime.pool import Pool
 from balance.runtime.pool_view import PoolView, view_by, view_of
 from balance.runtime.row import Row

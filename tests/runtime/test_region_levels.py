@@ -23,10 +23,10 @@ from balance.config.model import (
 from balance.config.route_model import Regions
 from balance.health.circuit_breaker import BreakerState
 from balance.health.states import State
+from balance.holder import Holder
 from balance.model import Address, Mode, Outcome
 from balance.runtime import counters
 from balance.runtime.backend import Backend
-from balance.runtime.holder import Holder
 from balance.runtime.pool import Pool
 from balance.runtime.region_levels import RegionChoice
 from balance.runtime.row import Row

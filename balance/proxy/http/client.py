@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any, Final
 
 from balance.errors import ProtocolError
+from balance.holder import Holder
 from balance.log_lines.access_record import AccessValues
 from balance.model import Why
 from balance.proxy.buffering.reply_buffer import ReplyBuffer
@@ -30,7 +31,6 @@ from balance.proxy.net.timer_wheel import NEVER, Timed
 from balance.proxy.tls.verified_client import VerifiedClient
 from balance.proxy_protocol.header_writer import header
 from balance.runtime import counters
-from balance.runtime.holder import Holder
 from balance.runtime.lease import Lease
 
 MAX_WAITING: Final = 64 * 1024  # bytes of pipelined requests above which reading is paused

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 
-from balance.runtime.holder import Holder
+from balance.holder import Holder
 
 
 class Told:
