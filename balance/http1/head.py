@@ -29,18 +29,31 @@ class RequestFields:
         "values",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, read: RequestFields | None = None, forward: bytes = b"") -> None:
+        """`read`: what they say was read before, under other lines to forward."""
+        self.forward = forward  # the lines to forward, each with its CRLF
         self.host: bytes | None = None
-        self.framing = NO_BODY
-        self.length = 0
         self.connection: frozenset[bytes] = frozenset()  # the options of Connection, lower case
-        self.upgrade = b""  # the protocols of Upgrade that may be forwarded
-        self.expects_continue = False  # 100-continue
-        self.has_connection_auth = False  # its Authorization applies to the connection (NTLM, Negotiate)
-        self.request_id = b""
-        self.max_forwards = b""
         self.forwarding: tuple[tuple[bytes, bytes], ...] = ()  # (lower-case name, value) of X-Forwarded-* and the like
-        self.forward = b""  # the lines to forward, each with its CRLF
+        if read is None:
+            self.framing = NO_BODY
+            self.length = 0
+            self.upgrade = b""  # the protocols of Upgrade that may be forwarded
+            self.expects_continue = False  # 100-continue
+            self.has_connection_auth = False  # its Authorization applies to the connection (NTLM, Negotiate)
+            self.request_id = b""
+            self.max_forwards = b""
+        else:
+            self.host = read.host
+            self.framing = read.framing
+            self.length = read.length
+            self.connection = read.connection
+            self.upgrade = read.upgrade
+            self.expects_continue = read.expects_continue
+            self.has_connection_auth = read.has_connection_auth
+            self.request_id = read.request_id
+            self.max_forwards = read.max_forwards
+            self.forwarding = read.forwarding
         self.cache: dict[object, bytes] | None = None  # what was searched for in the lines, by who did (see hashkey)
         self.values: dict[bytes, list[bytes]] | None = None  # what conditions asked for (see routing/request_view)
         self.notes: dict[object, Any] | None = None  # what stages have found out from the lines (see stages/notes)
@@ -49,19 +62,7 @@ class RequestFields:
 
     def with_lines(self, forward: bytes) -> RequestFields:
         """A copy with other lines to forward; nothing that was searched for or found in the lines goes along."""
-        copy = RequestFields()
-        copy.host = self.host
-        copy.framing = self.framing
-        copy.length = self.length
-        copy.connection = self.connection
-        copy.upgrade = self.upgrade
-        copy.expects_continue = self.expects_continue
-        copy.has_connection_auth = self.has_connection_auth
-        copy.request_id = self.request_id
-        copy.max_forwards = self.max_forwards
-        copy.forwarding = self.forwarding
-        copy.forward = forward
-        return copy
+        return RequestFields(self, forward)
 
 
 class Request:
@@ -107,17 +108,28 @@ class Response:
         "upgrade",
     )  # fmt: skip
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, read: Response | None = None, forward: bytes = b"") -> None:
+        """`read`: what was read before, under other lines to forward."""
         self.status = status
-        self.framing = NO_BODY
-        self.length = 0
-        self.keep_alive = False
-        self.idle_timeout_s = 0.0  # from Keep-Alive: timeout=N; 0 without it
-        self.upgrade = b""
-        self.forward = b""
-        self.has_request_id = False
-        self.has_connection_auth = False  # its connection is one client's from now on
-        self.is_uncommon = status >= 400  # or any other that needs a second look
+        self.forward = forward
+        if read is None:
+            self.framing = NO_BODY
+            self.length = 0
+            self.keep_alive = False
+            self.idle_timeout_s = 0.0  # from Keep-Alive: timeout=N; 0 without it
+            self.upgrade = b""
+            self.has_request_id = False
+            self.has_connection_auth = False  # its connection is one client's from now on
+            self.is_uncommon = status >= 400  # or any other that needs a second look
+        else:
+            self.framing = read.framing
+            self.length = read.length
+            self.keep_alive = read.keep_alive
+            self.idle_timeout_s = read.idle_timeout_s
+            self.upgrade = read.upgrade
+            self.has_request_id = read.has_request_id
+            self.has_connection_auth = read.has_connection_auth
+            self.is_uncommon = read.is_uncommon
         self.changes: dict[object, Response] | None = None  # what routes make of it (see proxy/http/routed/routing)
 
     def with_line(self, line: bytes) -> Response:
@@ -126,14 +138,4 @@ class Response:
 
     def changed(self, forward: bytes) -> Response:
         """A copy with other lines to forward; the original may be cached."""
-        copy = Response(self.status)
-        copy.framing = self.framing
-        copy.length = self.length
-        copy.keep_alive = self.keep_alive
-        copy.idle_timeout_s = self.idle_timeout_s
-        copy.upgrade = self.upgrade
-        copy.forward = forward
-        copy.has_request_id = self.has_request_id
-        copy.has_connection_auth = self.has_connection_auth
-        copy.is_uncommon = self.is_uncommon
-        return copy
+        return Response(self.status, self, forward)

@@ -16,25 +16,30 @@ from balance.http1.fields import (
     EXPECT,
     FORWARDING,
     HOST,
+    IMITATION,
     MAX_FORWARDS,
+    PLAIN,
     PROTECTED,
     REQUEST_ID,
     TE,
+    TEXT,
     TRANSFER_ENCODING,
     UNDERSCORE,
     UPGRADE,
+    Span,
     for_llhttp,
     list_members,
     malformed_line,
-    only_host,
     options,
     remove_lines,
     remove_named,
     special_fields,
+    without,
 )
 from balance.http1.framing import BY_CHUNKS, NO_BODY, request_framing, show
 from balance.http1.head import Request, RequestFields
 from balance.http1.host import origin_form, read_host
+from balance.http1.known_lines import A_LENGTH, PAUSE, UNJUDGED, KnownLines
 from balance.http1.llhttp_check import LlhttpCheck
 from balance.model import Why
 
@@ -46,7 +51,8 @@ METHODS: Final = frozenset(
 )
 MAX_METHOD: Final = 64  # bytes; the longest registered one, UPDATEREDIRECTREF, has 17
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_TARGET: Final = re.compile(rb"[!\"$-~]+")  # visible ASCII without `#`: a fragment is never sent (RFC 9112 section 3.2)
+# target.translate(_TARGET) == target: visible ASCII without `#`, as a fragment is never sent (RFC 9112 section 3.2).
+_TARGET: Final = bytes(byte if 0x21 <= byte <= 0x7E and byte != 0x23 else 0x2F for byte in range(256))
 _VERSION: Final = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
 _MAX_FORWARDS: Final = re.compile(rb"[0-9]{1,9}")
@@ -61,10 +67,22 @@ _RESERVED: Final = frozenset((b"HEAD", b"CONNECT", b"TRACE", b"PRI"))
 # Special fields whose lines are forwarded unchanged; the others are removed, and some are rewritten.
 _KEPT: Final = frozenset((CONTENT_LENGTH, MAX_FORWARDS, CONNECTION_AUTH))
 _OWN_OPTIONS: Final = frozenset((b"close", b"keep-alive", b"upgrade", b"te"))  # their fields are removed anyway
+_NOTHING: Final[frozenset[bytes]] = frozenset()
 _SLASH: Final = ord("/")
 
 _CACHE_SIZE: Final = 16  # blocks
 _CACHE_MAX_BYTES: Final = 2048  # of one of them
+
+_MEANINGFUL: Final = frozenset(range(UNDERSCORE, IMITATION + 1))  # all kinds but PLAIN say something about a request
+_MEANINGS: Final = 128  # combinations of lines that are remembered
+_MEANING_MAX_BYTES: Final = 256  # of one of them
+_FEW: Final = 4  # lines; judging a new combination of more costs as much as judging the whole
+_MAX_SPECIAL: Final = 16  # lines above which a block is judged as a whole at once
+# What stands in where lines that mean something are judged.
+_INDEPENDENT: Final = frozenset((FORWARDING, REQUEST_ID))
+_SOME_LENGTH: Final = b"Content-Length: 1"
+_SOME_ID: Final = b"X-Request-Id:"
+_SOME_FORWARDING: Final = b"X-Forwarded-For: -"
 
 
 def overlong_method(data: bytes) -> ProtocolError | None:
@@ -89,12 +107,15 @@ class RequestReader:
     A keep-alive client sends the same field lines with every request, so parsed fields are cached by their bytes.
     """
 
-    __slots__ = ("_cache", "_http", "_llhttp")
+    __slots__ = ("_cache", "_http", "_known", "_llhttp", "_meanings")
 
-    def __init__(self, http: HttpConfig) -> None:
+    def __init__(self, http: HttpConfig, known: KnownLines | None = None) -> None:
+        """`known` is another memory of lines than one of the usual size."""
         self._http = http
         self._llhttp = LlhttpCheck(HttpRequestParser)
         self._cache: dict[bytes, RequestFields] = {}
+        self._known = KnownLines(_MEANINGFUL) if known is None else known
+        self._meanings: dict[bytes, _Meaning] = {}
 
     def read(self, head: bytes) -> Request:
         """Parse one complete head, with its empty line. ProtocolError has the status of the error response."""
@@ -124,7 +145,7 @@ class RequestReader:
                 raise overlong_method(head) or refuse(f"{show(method)} is not a method")
             if len(method) > MAX_METHOD or method.upper() in _RESERVED:
                 raise overlong_method(head) or refuse(f"method {show(method)} is not served", 501, Why.NOT_IMPLEMENTED)
-        if not _TARGET.fullmatch(target):
+        if target.translate(_TARGET) != target or not target:
             raise refuse("the request target has a byte that is not allowed in one")
         if method in _REFUSED_METHODS:
             raise refuse(f"{method.decode()} is refused", 405, Why.METHOD_REFUSED)
@@ -132,34 +153,171 @@ class RequestReader:
         block = head[line_end + 1 :]
         fields = self._cache.get(block) if minor else None
         if fields is None:
-            fields = self._read_fields(method, minor, head, block)
-            if fields.has_connection_auth:
-                return _uncommon_request(method, target, minor, fields)
+            # llhttp, which judges targets too, takes every one that begins with a slash.
+            fields = self._read_lines(minor, block) if target[0] == _SLASH else None
+            if fields is None:
+                fields = self._read_fields(method, minor, head, block)
+                if fields.has_connection_auth:  # those are not remembered
+                    return _uncommon_request(method, target, minor, fields)
+            if minor and len(block) <= _CACHE_MAX_BYTES:
+                if len(self._cache) >= _CACHE_SIZE:
+                    self._cache.clear()
+                self._cache[block] = fields
         if target[0] == _SLASH and minor and method != b"OPTIONS":
             return Request(method, target, 1, line, fields, b"close" not in fields.connection)
         return _uncommon_request(method, target, minor, fields)
 
+    def _read_lines(self, minor: int, block: bytes) -> RequestFields | None:
+        """The fields of a block that was never seen, from what is known of its lines; None when it must be judged as a whole.
+
+        The lines that mean something are judged together, as a head of their own, once for each combination. In it, what is
+        another each time and changes nothing for other lines has a stand-in: a length, an id, what proxies say of the client.
+        """
+        known = self._known
+        if known.pause:
+            known.pause -= 1
+            return None
+        http = self._http
+        limits = http.limits
+        lines = block[1:-4].split(b"\r\n")
+        if len(lines) > limits.fields or len(block) > limits.line_bytes or not block.endswith(b"\r\n\r\n"):
+            return None
+        plain, kinds = known.plain, known.kinds
+        host = b""
+        length = 0
+        request_ids: list[bytes] = []
+        forwarding: list[tuple[bytes, bytes]] = []
+        removed: list[bytes] = []
+        judged = [] if minor else [b"0"]  # is no line
+        for line in lines:
+            if line in plain:
+                continue
+            kind = kinds.get(line, PLAIN)
+            if kind == PLAIN:
+                kind = known.judge(line)
+                if kind == PLAIN:
+                    continue
+                if kind == UNJUDGED:
+                    known.pause = PAUSE
+                    return None
+            if kind == HOST:
+                host = line
+                judged.append(line)
+            elif kind >= A_LENGTH:
+                length = kind - A_LENGTH
+                judged.append(_SOME_LENGTH)
+            elif kind in _INDEPENDENT:
+                if line.translate(TEXT) != line:
+                    return None
+                removed.append(line)
+                name, _, value = line.partition(b":")
+                if kind == REQUEST_ID:
+                    request_ids.append(value.strip(b" \t"))
+                    judged.append(_SOME_ID)
+                else:
+                    if not forwarding:
+                        judged.append(_SOME_FORWARDING)
+                    forwarding.append((name.lower(), value.strip(b" \t")))
+            else:
+                judged.append(line)
+                if kind not in _KEPT and (kind != UNDERSCORE or http.underscore_headers != "pass"):
+                    removed.append(line)
+        if len(judged) > _MAX_SPECIAL or (length and length > limits.body_bytes > 0):
+            return None
+        key = judged[0] if len(judged) == 1 else b"\r\n".join(judged)
+        meaning = self._meanings.get(key)
+        if meaning is None:
+            meaning = self._judge_lines(minor, key)
+            if len(judged) > _FEW:
+                known.pause = PAUSE
+            if meaning is None:
+                return None
+        if meaning.rewrites_host:
+            removed.append(host)
+        if not removed:
+            fields = RequestFields(meaning.fields, block[1:-2])
+        else:
+            fields = RequestFields(meaning.fields, without(lines, removed, meaning.named) + meaning.rewritten)
+            fields.forwarding = tuple(forwarding)
+            if len(request_ids) == 1 and _REQUEST_ID.fullmatch(request_ids[0]):
+                fields.request_id = request_ids[0]
+                fields.forward += b"X-Request-Id: %b\r\n" % request_ids[0]
+        if length:
+            fields.length = length
+        return fields
+
+    def _judge_lines(self, minor: int, key: bytes) -> _Meaning | None:
+        """What these lines mean together; None when a head of them is refused."""
+        block = b"\n%b\r\n\r\n" % (key if minor else key[3:])
+        try:
+            # Framing depends on no method that is served.
+            judged = self._agreed(b"POST", minor, b"POST / HTTP/1.%d\r%b" % (minor, block), block)
+        except ProtocolError:
+            return None
+        if judged is None:
+            return None
+        meaning = _Meaning(judged, block)
+        if len(key) <= _MEANING_MAX_BYTES:
+            if len(self._meanings) >= _MEANINGS:
+                self._meanings.clear()
+            self._meanings[key] = meaning
+        return meaning
+
     def _read_fields(self, method: bytes, minor: int, head: bytes, block: bytes) -> RequestFields:
-        fields = parse_fields(block, minor, self._http)
-        if b"upgrade" in fields.connection or (fields.framing is BY_CHUNKS and b"\t" in block):
+        """The fields of a head that is judged as a whole. ProtocolError says what is wrong with it."""
+        judged = self._agreed(method, minor, head, block)
+        if judged is not None:
+            return _with_lines(judged, block)
+        line_at_fault = malformed_line(block)
+        if line_at_fault is None:
+            raise refuse("the head can be read in more than one way")
+        raise refuse(f"{show(line_at_fault)} is not a header field")
+
+    def _agreed(self, method: bytes, minor: int, head: bytes, block: bytes) -> _Judged | None:
+        """What a block says; None when llhttp reads the head otherwise. ProtocolError when we refuse it."""
+        judged = _judge(block, minor, self._http)
+        fields = judged[0]
+        if b"upgrade" in fields.connection or (fields.framing is BY_CHUNKS and block.find(b"\t") >= 0):
             head = head[: -len(block)] + for_llhttp(block)
         if method not in METHODS:
             head = b"POST" + head[len(method) :]
         reusable = minor == 1 and b"close" not in fields.connection
-        if not self._llhttp.agrees(head, fields.framing, fields.length, reusable=reusable):
-            line_at_fault = malformed_line(block)
-            if line_at_fault is None:
-                raise refuse("the head can be read in more than one way")
-            raise refuse(f"{show(line_at_fault)} is not a header field")
-        if minor and len(block) <= _CACHE_MAX_BYTES and not fields.has_connection_auth:  # those are not cached
-            if len(self._cache) >= _CACHE_SIZE:
-                self._cache.clear()
-            self._cache[block] = fields
-        return fields
+        return judged if self._llhttp.agrees(head, fields.framing, fields.length, reusable=reusable) else None
+
+
+# What a block says: its fields without lines to forward, lines that are not forwarded, fields that Connection removes, and
+# lines in place of removed ones.
+_Judged = tuple[RequestFields, list[Span], frozenset[bytes], bytes]
+
+
+class _Meaning:
+    """What special lines mean together, and what is to be done with them."""
+
+    __slots__ = ("fields", "named", "rewrites_host", "rewritten")
+
+    def __init__(self, judged: _Judged, block: bytes) -> None:
+        self.fields, removed, self.named, self.rewritten = judged
+        self.rewrites_host = any(block[start : start + 5].lower() == b"host:" for start, _ in removed)
 
 
 def parse_fields(block: bytes, minor: int, http: HttpConfig) -> RequestFields:
     """Parse a block (see special_fields). The syntax of its lines is checked by llhttp. ProtocolError when it is refused."""
+    return _with_lines(_judge(block, minor, http), block)
+
+
+def _with_lines(judged: _Judged, block: bytes) -> RequestFields:
+    fields, removed, named, rewritten = judged
+    if not removed:
+        fields.forward = block[1:-2]
+        return fields
+    forward = remove_lines(block, removed)
+    if named:
+        forward = remove_named(forward, named)
+    fields.forward = forward + rewritten
+    return fields
+
+
+def _judge(block: bytes, minor: int, http: HttpConfig) -> _Judged:
     limits = http.limits
     lines = block.count(b"\r\n")
     if lines > limits.fields + 1:
@@ -170,14 +328,13 @@ def parse_fields(block: bytes, minor: int, http: HttpConfig) -> RequestFields:
         raise refuse(f"a header field of more than {limits.line_bytes} bytes", 431, Why.HEADER_TOO_LARGE)
 
     fields = RequestFields()
-    host = only_host(block)
-    if host is not None and host[-1:] != b":":
-        fields.host = read_host([host], minor)
-        fields.forward = block[1:-2]
-        return fields
+    removed: list[Span] = []
+    special = special_fields(block)
+    if len(special) == 1 and special[0][0] == HOST and special[0][1][-1:] != b":":  # most requests
+        fields.host = read_host([special[0][1].lower()], minor)
+        return fields, removed, _NOTHING, b""
     found: dict[int, list[bytes]] = {}
-    taken_out = []
-    for kind, value, line in special_fields(block):
+    for kind, value, line in special:
         found.setdefault(kind, []).append(value)
         if kind == FORWARDING:
             name = block[line[0] : line[1]].partition(b":")[0].lower()
@@ -186,9 +343,9 @@ def parse_fields(block: bytes, minor: int, http: HttpConfig) -> RequestFields:
             raise refuse(f"the header name {show(value)} has an underscore")
         if kind == HOST:
             if value[-1:] == b":":
-                taken_out.append(line)
+                removed.append(line)
         elif kind not in _KEPT and not (kind == UNDERSCORE and http.underscore_headers == "pass"):
-            taken_out.append(line)
+            removed.append(line)
 
     fields.host = read_host(found.get(HOST, []), minor)
     if CONTENT_LENGTH in found or TRANSFER_ENCODING in found:
@@ -199,17 +356,14 @@ def parse_fields(block: bytes, minor: int, http: HttpConfig) -> RequestFields:
     fields.has_connection_auth = CONNECTION_AUTH in found
     if MAX_FORWARDS in found:
         fields.max_forwards = found[MAX_FORWARDS][0]
-    if not taken_out:  # then there is nothing to rewrite
-        fields.forward = block[1:-2]
-        return fields
-    forward = remove_lines(block, taken_out)
+    if not removed:  # then there is nothing to rewrite
+        return fields, removed, _NOTHING, b""
+    named = _NOTHING
     if CONNECTION in found:
         fields.connection = options(found[CONNECTION])
         named = fields.connection - PROTECTED - _OWN_OPTIONS
-        if named:
-            forward = remove_named(forward, named)
-    fields.forward = forward + b"".join([line + b"\r\n" for line in _rewritten_lines(fields, found, minor, http)])
-    return fields
+    rewritten = b"".join([line + b"\r\n" for line in _rewritten_lines(fields, found, minor, http)])
+    return fields, removed, named, rewritten
 
 
 def _rewritten_lines(fields: RequestFields, found: dict[int, list[bytes]], minor: int, http: HttpConfig) -> list[bytes]:

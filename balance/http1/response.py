@@ -16,23 +16,27 @@ from balance.http1.fields import (
     CONTENT_LENGTH,
     HOP,
     KEEP_ALIVE,
+    PLAIN,
     PROTECTED,
     REQUEST_ID,
+    TEXT,
     TRANSFER_ENCODING,
     UPGRADE,
+    Span,
     for_llhttp,
     is_field_line,
     list_members,
     malformed_line,
     offers_connection_auth,
-    only_length,
     options,
     remove_lines,
     remove_named,
     special_fields,
+    without,
 )
 from balance.http1.framing import BY_CHUNKS, response_framing, show
 from balance.http1.head import Response
+from balance.http1.known_lines import A_LENGTH, PAUSE, UNJUDGED, KnownLines
 from balance.http1.llhttp_check import LlhttpCheck
 from balance.model import Why
 
@@ -48,6 +52,18 @@ _OWN_OPTIONS: Final = frozenset((b"close", b"keep-alive", b"upgrade"))  # their 
 _CACHE_SIZE: Final = 16  # blocks
 _CACHE_MAX_BYTES: Final = 2048
 _STATUS_LINE_CACHE_SIZE: Final = 256
+_NOTHING: Final[frozenset[bytes]] = frozenset()
+
+# The kinds of fields that say something about a response.
+_MEANINGFUL: Final = _HOP_BY_HOP | {CONTENT_LENGTH, REQUEST_ID}
+_AUTHENTICATING: Final = (401, 407)  # their challenges count
+# As in requests.
+_MEANINGS: Final = 128
+_MEANING_MAX_BYTES: Final = 256
+_FEW: Final = 4  # lines; judging a new combination of more costs as much as judging the whole
+_MAX_SPECIAL: Final = 16
+_SOME_LENGTH: Final = b"Content-Length: 1"
+_SOME_ID: Final = b"X-Request-Id:"
 
 
 def refuse(detail: str) -> ProtocolError:
@@ -58,10 +74,13 @@ def refuse(detail: str) -> ProtocolError:
 class ResponseReader:
     """Parses heads of responses. Parsed heads are cached by their bytes: within a second, many are identical."""
 
-    __slots__ = ("_cache", "_llhttp", "is_tolerant")
+    __slots__ = ("_cache", "_llhttp", "_meanings", "is_tolerant", "known")
 
-    def __init__(self, *, is_tolerant: bool = False) -> None:
+    def __init__(self, *, is_tolerant: bool = False, known: KnownLines | None = None) -> None:
+        """`known` is another memory of lines than one of the usual size."""
         self.is_tolerant = is_tolerant
+        self.known = KnownLines(_MEANINGFUL) if known is None else known
+        self._meanings: dict[bytes, _Judged] = {}
         self._llhttp = LlhttpCheck(HttpResponseParser)
         self._cache: dict[bytes, Response] = {}
 
@@ -73,23 +92,114 @@ class ResponseReader:
         received = head
         if self.is_tolerant:
             head = normalize_head(head)
-        response = parse_response(head)
-        if response.status > LAST_STATUS and not self.is_tolerant:
-            raise _no_status_line(head)
-        block = head[head.find(b"\n") :]
-        seen = head
-        if response.framing is BY_CHUNKS and b"\t" in block:
-            seen = head[: -len(block)] + for_llhttp(block)
-        if not self._llhttp.agrees(seen, response.framing, response.length, reusable=response.keep_alive):
-            line_at_fault = malformed_line(block)
-            if line_at_fault is None:
-                raise refuse("the head can be read in more than one way")
-            raise refuse(f"{show(line_at_fault)} is not a header field")
+        response = self._read_lines(head)
+        if response is None:
+            response = self._read_whole(head)
         if len(received) <= _CACHE_MAX_BYTES:
             if len(self._cache) >= _CACHE_SIZE:
                 self._cache.clear()
             self._cache[received] = response
         return response
+
+    def _read_lines(self, head: bytes) -> Response | None:
+        """A head that was never seen, from what is known of its lines; None when it must be judged as a whole.
+
+        As with requests: the lines that mean something are judged together with the status line, once for each combination, and
+        a length or an id has a stand-in there.
+        """
+        known = self.known
+        if known.pause:
+            known.pause -= 1
+            return None
+        lines = head.split(b"\r\n")
+        line = lines.pop(0)
+        status_line = _status_lines.get(line)
+        if status_line is None or status_line.status in _AUTHENTICATING or len(lines) > MAX_FIELDS + 2:
+            return None
+        if len(lines) < 2 or lines.pop() or lines.pop():
+            return None
+        plain, kinds = known.plain, known.kinds
+        length = 0
+        removed: list[bytes] = []
+        judged = [line]
+        for line in lines:
+            if line in plain:
+                continue
+            kind = kinds.get(line, PLAIN)
+            if kind == PLAIN:
+                kind = known.judge(line)
+                if kind == PLAIN:
+                    continue
+                if kind == UNJUDGED:
+                    known.pause = PAUSE
+                    return None
+            if kind >= A_LENGTH:
+                length = kind - A_LENGTH
+                judged.append(_SOME_LENGTH)
+                if status_line.has_no_length:
+                    removed.append(line)
+            elif kind == REQUEST_ID:
+                if line.translate(TEXT) != line:
+                    return None
+                judged.append(_SOME_ID)
+            else:
+                judged.append(line)
+                if kind != CONTENT_LENGTH or status_line.has_no_length:
+                    removed.append(line)
+        if len(judged) > _MAX_SPECIAL:
+            return None
+        key = b"\r\n".join(judged)
+        meaning = self._meanings.get(key)
+        if meaning is None:
+            meaning = self._judge_lines(key)
+            if len(judged) > _FEW:
+                known.pause = PAUSE
+            if meaning is None:
+                return None
+        read, _, named, rewritten = meaning
+        if not removed:
+            forward = status_line.forward + head[len(judged[0]) + 2 : -2]
+        else:
+            forward = b"%b%b%b" % (status_line.forward, without(lines, removed, named), rewritten)
+        response = Response(status_line.status, read, forward)
+        if length and response.length:
+            response.length = length
+        return response
+
+    def _judge_lines(self, key: bytes) -> _Judged | None:
+        """What these lines mean together; None when a head of them is refused."""
+        try:
+            meaning = self._agreed(key + b"\r\n\r\n")
+        except ProtocolError:
+            return None
+        if meaning is not None and len(key) <= _MEANING_MAX_BYTES:
+            if len(self._meanings) >= _MEANINGS:
+                self._meanings.clear()
+            self._meanings[key] = meaning
+        return meaning
+
+    def _read_whole(self, head: bytes) -> Response:
+        """Judge all of a head. ProtocolError says what is wrong with it."""
+        judged = self._agreed(head)
+        if judged is not None:
+            return _with_lines(judged, head)
+        line_at_fault = malformed_line(head[head.find(b"\n") :])
+        if line_at_fault is None:
+            raise refuse("the head can be read in more than one way")
+        raise refuse(f"{show(line_at_fault)} is not a header field")
+
+    def _agreed(self, head: bytes) -> _Judged | None:
+        """What a head says; None when llhttp reads it otherwise. ProtocolError when we refuse it."""
+        judged = _judge(head)
+        response = judged[0]
+        if response.status > LAST_STATUS and not self.is_tolerant:
+            raise _no_status_line(head)
+        if response.framing is BY_CHUNKS:
+            block = head[head.find(b"\n") :]
+            if block.find(b"\t") >= 0:
+                head = head[: -len(block)] + for_llhttp(block)
+        agrees = self._llhttp.agrees(head, response.framing, response.length, reusable=response.keep_alive)
+        return judged if agrees else None
 
     def forget(self) -> None:
         """Drop the parsed heads, and with them what routes of an earlier configuration made of them."""
@@ -164,6 +274,7 @@ class _StatusLine(NamedTuple):
     minor: int
     status: int
     forward: bytes  # to be forwarded, with its CRLF
+    has_no_length: bool  # RFC 9110 section 8.6: no Content-Length in such a response
 
 
 _status_lines: Final[dict[bytes, _StatusLine]] = {}
@@ -175,11 +286,13 @@ def _read_status_line(line: bytes) -> _StatusLine:
         if b"\n" in line[:-2]:
             raise refuse("a bare CR or LF in the head")
         raise _no_status_line(line)
-    read = _StatusLine(int(match[1]), int(match[2]), b"HTTP/1.1 %b %b\r\n" % (match[2], match[3] or b""))
+    status = int(match[2])
+    forward = b"HTTP/1.1 %b %b\r\n" % (match[2], match[3] or b"")
+    read = _StatusLine(int(match[1]), status, forward, status < 200 or status == 204)
     if len(line) <= 64:
         if len(_status_lines) >= _STATUS_LINE_CACHE_SIZE:
             _status_lines.clear()
-        _status_lines[line] = read
+        _status_lines[line[:-2]] = read
     return read
 
 
@@ -188,12 +301,35 @@ def _no_status_line(data: bytes) -> ProtocolError:
     return refuse(f"{show(line)} is not a status line")
 
 
+# What a head says: the response with its status line alone to forward, lines that are not forwarded, fields that Connection
+# removes, and lines in place of removed ones.
+_Judged = tuple[Response, list[Span], frozenset[bytes], bytes]
+
+
 def parse_response(head: bytes) -> Response:
     """Parse a complete head. ProtocolError (502)."""
+    return _with_lines(_judge(head), head)
+
+
+def _with_lines(judged: _Judged, head: bytes) -> Response:
+    response, removed, named, rewritten = judged
     line_end = head.find(b"\r\n") + 2
-    status_line = _status_lines.get(head[:line_end]) or _read_status_line(head[:line_end])
+    if not removed:
+        response.forward += head[line_end:-2]
+        return response
+    forward = remove_lines(head[line_end - 1 :], removed)
+    if named:
+        forward = remove_named(forward, named)
+    response.forward += forward + rewritten
+    return response
+
+
+def _judge(head: bytes) -> _Judged:
+    line_end = head.find(b"\r\n") + 2
+    status_line = _status_lines.get(head[: line_end - 2]) or _read_status_line(head[:line_end])
     minor = status_line.minor
     response = Response(status_line.status)
+    response.forward = status_line.forward
     block = head[line_end - 1 :]
     lines = block.count(b"\r\n")
     if lines > MAX_FIELDS + 1:
@@ -201,53 +337,43 @@ def parse_response(head: bytes) -> Response:
     if not block.count(b"\r") == lines == block.count(b"\n") - 1:
         raise refuse("a bare CR or LF in the head")
 
-    common = only_length(block) if response.status == 200 and minor else None
-    if common is not None:
-        length, forward = common
-        response.framing, response.length = response_framing([length], [], minor, response.status)
-        response.keep_alive = True
-        response.forward = status_line.forward + forward
-        return response
-    if response.status in (401, 407):
+    if response.status in _AUTHENTICATING:
         response.has_connection_auth = offers_connection_auth(block)
         response.is_uncommon |= response.has_connection_auth
     lengths: list[bytes] = []
     codings: list[bytes] = []
     found: dict[int, list[bytes]] = {}
-    taken_out = []
+    removed: list[Span] = []
+    named = _NOTHING
+    rewritten = b""
     for kind, value, line in special_fields(block):
         if kind == CONTENT_LENGTH:
             lengths.append(value)
-            if response.status < 200 or response.status == 204:
-                taken_out.append(line)  # RFC 9110 section 8.6: not in such a response
+            if status_line.has_no_length:
+                removed.append(line)
         elif kind == TRANSFER_ENCODING:
             codings.append(value)
-            taken_out.append(line)
+            removed.append(line)
         elif kind == REQUEST_ID:
             response.has_request_id = response.is_uncommon = True
         elif kind in _HOP_BY_HOP:
             found.setdefault(kind, []).append(value)
-            taken_out.append(line)
+            removed.append(line)
     response.framing, response.length = response_framing(lengths, codings, minor, response.status)
     response.keep_alive = minor == 1
-    if not taken_out:
-        response.forward = status_line.forward + block[1:-2]
-        return response
-    forward = remove_lines(block, taken_out)
+    if not removed:
+        return response, removed, named, rewritten
     if CONNECTION in found:
         connection = options(found[CONNECTION])
         response.keep_alive = b"close" not in connection and (minor == 1 or b"keep-alive" in connection)
         if b"upgrade" in connection:
             response.upgrade = b", ".join(list_members(found.get(UPGRADE, [])))
         named = connection - PROTECTED - _OWN_OPTIONS
-        if named:
-            forward = remove_named(forward, named)
     if response.status == 426 and UPGRADE in found:
         # RFC 9110 section 15.5.22: Upgrade is required in a 426. In others but 101 it is hop-by-hop.
-        forward += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % b", ".join(list_members(found[UPGRADE]))
+        rewritten = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % b", ".join(list_members(found[UPGRADE]))
     for value in found.get(KEEP_ALIVE, []):
         timeout = _KEEP_ALIVE_TIMEOUT.search(value)
         if timeout:
             response.idle_timeout_s = float(timeout[1])
-    response.forward = status_line.forward + forward
-    return response
+    return response, removed, named, rewritten

@@ -1,19 +1,23 @@
 """Field names, special fields, and no matches outside of field lines."""
 
 import pytest
+from head_grammar import in_one_byte_more
 from hypothesis import given
 from hypothesis import strategies as st
 
 from balance.http1 import fields
 from balance.http1.fields import (
+    AUTHORIZATION,
+    MALFORMED,
     PROTECTED,
     Kind,
     field_value,
     is_allowed_in_trailers,
+    is_connection_auth,
     is_field_name,
+    kind_of_name,
     list_members,
     malformed_line,
-    only_host,
     options,
     remove_lines,
     remove_named,
@@ -96,22 +100,20 @@ def test_fields_come_in_their_order_with_their_values_and_lines() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("lines", "host"),
-    [
-        ((b"Host: A.b ",), b"a.b"),
-        ((b"X: y", b"host:a", b"Y: z"), b"a"),
-        ((b"Host:",), b""),
-        ((), None),
-        ((b"X: y",), None),
-        ((b"Host: a", b"Host: b"), None),
-        ((b"Host: a", b"TE: x"), None),
-        ((b"Host: a", b"X_Y: z"), None),
-        ((b"Host: a", b"X: a_b"), b"a"),
-    ],
-)
-def test_short_cut_is_taken_only_where_a_host_is_all_there_is(lines: tuple[bytes, ...], host: bytes | None) -> None:
-    assert only_host(block(*lines)) == host
+def test_a_name_has_the_kind_of_its_lines() -> None:
+    names = {line.partition(b":")[0] for line in in_one_byte_more()}
+    assert [name for name in names if (kind_of_name(name) == MALFORMED) is is_field_name(name)] == []
+    for name in names:
+        if is_field_name(name) and name.lower() != b"authorization":
+            assert kinds(name + b": x") == [Kind(kind) for kind in [kind_of_name(name)] if kind], name
+    assert {kind_of_name(name) for name in (b"authorization", b"Authorization", b"AUTHORIZATION")} == {AUTHORIZATION}
+
+
+@pytest.mark.parametrize("scheme", [b"NTLM", b"nego", b"Kerberos", b"CREDSSP", b"Basic", b"Bearer", b"kerb", b"x", b""])
+def test_an_authorization_is_one_of_the_connection_by_its_value(scheme: bytes) -> None:
+    for before in (b"", b" ", b"\t", b"  ", b" \t", b"n"):
+        for value in (before + scheme, before + scheme + b" x", before + scheme + b"x"):
+            assert kinds(b"Authorization:" + value) == ([Kind.CONNECTION_AUTH] if is_connection_auth(value) else [])
 
 
 _lines = st.sampled_from([b"Host: a", b"X: y", b"TE: x", b"X_Y: z", b"Connection: a", b"Y: host: b", b"Upgrade:", b"Z:"])
