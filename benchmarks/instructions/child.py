@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
+from types import SimpleNamespace
 
 OURS, CHECKOUT = Path(__file__).resolve().parents[1], Path(sys.argv[1])
 sys.path[0] = str(OURS)
@@ -23,6 +24,11 @@ SCRIPTS = CHECKOUT / "benchmarks"
 sys.path[:1] = [str(CHECKOUT), str(SCRIPTS if (SCRIPTS / "scripted").is_dir() else OURS)]
 
 from scripted.scenarios import SCENARIOS, Run
+
+try:
+    from scripted.uncounted import UNCOUNTED
+except ImportError:  # an older checkout's scripts
+    UNCOUNTED = SimpleNamespace()
 
 WARM_UP = 200
 AT_ONCE = len(os.sched_getaffinity(0))
@@ -55,7 +61,9 @@ def main(times: int, names: list[str]) -> int:
             status = 1
             try:
                 print(f"{os.getpid()} {number}", flush=True)  # whose file is whose
-                count(callgrind, SCENARIOS[name](), times)
+                run = SCENARIOS[name]()
+                UNCOUNTED.toggle = callgrind.toggle
+                count(callgrind, run, times)
                 status = 0
             except BaseException:
                 traceback.print_exc()

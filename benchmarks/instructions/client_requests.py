@@ -19,7 +19,7 @@ _CODE = (
 )
 _IS_RUN_BY_VALGRIND = 0x1001
 _CALLGRIND = ord("C") << 24 | ord("T") << 16
-_DUMP_STATS, _ZERO_STATS, _START_INSTRUMENTATION = _CALLGRIND, _CALLGRIND + 1, _CALLGRIND + 4
+_DUMP_STATS, _ZERO_STATS, _TOGGLE_COLLECT, _START_INSTRUMENTATION = (_CALLGRIND + number for number in (0, 1, 2, 4))
 MACHINES = ("x86_64",)
 
 
@@ -42,6 +42,10 @@ class Callgrind:
 
     def zero(self) -> None:
         self._request(_ZERO_STATS)
+
+    def toggle(self) -> None:
+        """Count nothing until it is called again."""
+        self._request(_TOGGLE_COLLECT)
 
     def dump(self) -> None:
         """Write what was counted since zero() or the dump before to a file of its own."""

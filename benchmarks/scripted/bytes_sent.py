@@ -48,6 +48,10 @@ MASKED = b"\x81\x94\0\0\0\0" + b"x" * 20  # the same from a client (RFC 6455 sec
 
 # Replies as they are read: in several pieces, whose ends are nobody's.
 LONG_REPLY = (RESPONSE.replace(b"1024", b"65536") % b"1" + b"x" * 32_000, b"x" * (65_536 - 32_000))
+_PIECE = b"x" * 65_536
+LONGER_REPLY = (RESPONSE.replace(b"1024", b"1048576") % b"1", *[_PIECE] * 16)
+LONG_POST = (POST.replace(b"Content-Length: 1024", b"Content-Length: 65536"), _PIECE[:32_768], _PIECE[:32_768])
+MINIMAL = b"GET /1k HTTP/1.1\r\nHost: www.example.com\r\n\r\n"
 _CHUNK = b"400\r\n" + BODY + b"\r\n"
 CHUNKED_REPLY = (
     RESPONSE.replace(_LENGTH, b"Transfer-Encoding: chunked\r\n") % b"1" + _CHUNK,

@@ -8,16 +8,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
+from collections import deque
 from collections.abc import Callable
 
+from balance.runtime import counters
 from scripted.bytes_sent import (
     BODY,
     CHUNKED_REPLY,
     FRAME,
     GET,
     GET_WITH_TOKEN,
+    LONG_POST,
     LONG_REPLY,
+    LONGER_REPLY,
     MASKED,
+    MINIMAL,
     POST,
     REPLY,
     REQUEST,
@@ -39,8 +44,10 @@ from scripted.site import (
     Site,
     many_routes,
 )
+from scripted.tls import TLS, TlsClients
 
 Run = Callable[[int], None]  # do it so many times
+MANY_RECORDS = 600  # more than are counted
 
 
 def keep_alive(
@@ -102,6 +109,48 @@ def client_closes() -> Run:
         _expect(not site.worker.connections, "no connection left")
 
     return run
+
+
+def tls_keep_alive(replied: tuple[bytes, ...] = (REPLY,)) -> Run:
+    """One request and its reply over TLS. The client's records are made before."""
+    site = Site(TLS)
+    settings, there, upstream = site.http()
+    connection = TlsClients(site, settings).connected()
+    here = connection.transport
+    records = deque(connection.encrypted(GET) for _ in range(MANY_RECORDS))
+
+    def run(times: int) -> None:
+        before, passed = here.size, there.size
+        while len(records) < times:
+            records.append(connection.encrypted(GET))
+        for _ in range(times):
+            connection.give(records.popleft())
+            for piece in replied:
+                upstream.data_received(piece)
+        _expect(here.size - before >= times * sum(map(len, replied)), "encrypted replies")
+        _expect(there.size - passed >= times * len(GET), "requests")
+
+    return run
+
+
+def tls_handshake() -> Run:
+    """A connection over TLS 1.3 with a new session and a P-256 key, without a request. The client's part is not counted."""
+    site = Site(TLS)
+    settings, _, _ = site.http()
+    clients = TlsClients(site, settings)
+
+    async def handshakes(times: int) -> None:
+        before = site.worker.row.cells[counters.TLS_HANDSHAKES]
+        for _ in range(times):
+            connection = clients.connected()
+            await asyncio.sleep(0)
+            connection.here.connection_lost(None)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        _expect(site.worker.row.cells[counters.TLS_HANDSHAKES] - before == times, "handshakes")
+        _expect(not site.worker.connections, "no connection left")
+
+    return lambda times: clients.loop.run_until_complete(handshakes(times))
 
 
 def websocket_frame() -> Run:
@@ -166,8 +215,28 @@ def http_connection() -> Run:
     return lambda times: here.loop.run_until_complete(connections(times))
 
 
+def tcp_both_ways() -> Run:
+    """1 KB each way on a connection in TCP mode that goes on."""
+    here = Loopback(TCP_LOOPBACK)
+    ends: list[socket.socket] = []
+
+    async def both_ways(times: int) -> None:
+        if not ends:
+            ends.append(here.client())
+            ends.append(await here.backend())
+        client, backend = ends
+        for _ in range(times):
+            client.send(BODY)
+            _expect(await here.received(backend) == BODY, "bytes")
+            backend.send(BODY)
+            _expect(await here.received(client) == BODY, "bytes")
+
+    return lambda times: here.loop.run_until_complete(both_ways(times))
+
+
 SCENARIOS: dict[str, Callable[[], Run]] = {
     "keep-alive, plain": keep_alive,
+    "keep-alive, minimal": lambda: keep_alive((MINIMAL,)),
     "keep-alive, everything on": lambda: keep_alive(settings=EVERYTHING_ON),
     "keep-alive, one route by host": lambda: keep_alive(settings=ONE_ROUTE),
     "keep-alive, 1,000 routes": lambda: keep_alive(settings=many_routes(1000)),
@@ -181,11 +250,17 @@ SCENARIOS: dict[str, Callable[[], Run]] = {
     "heads never seen": heads_never_seen,
     "chunked reply": lambda: keep_alive(replied=CHUNKED_REPLY),
     "64 KB reply": lambda: keep_alive(replied=LONG_REPLY),
+    "1 MB reply": lambda: keep_alive(replied=LONGER_REPLY),
     "POST of 1 KB": lambda: keep_alive((POST, BODY)),
+    "POST of 64 KB": lambda: keep_alive(LONG_POST),
     "client closes": client_closes,
     "WebSocket frame": websocket_frame,
+    "TLS, keep-alive": tls_keep_alive,
+    "TLS, 64 KB reply": lambda: tls_keep_alive(LONG_REPLY),
+    "TLS handshake": tls_handshake,
     "client closes, on a socket": http_connection,
     "TCP session, on sockets": tcp_session,
+    "TCP, 1 KB each way, on sockets": tcp_both_ways,
 }
 
 

@@ -87,6 +87,7 @@ class Site:
         slots = backend_slots(config)
         row = Row(memoryview(bytearray(8 * counters.row_cells(1 + len(slots)))).cast("Q"))
         snapshot = build(config, slots, row, random.random)
+        self.config = config
         self.listener, self.pool = snapshot.listeners[0], snapshot.pools["default"]
         self.loop = NowhereLoop(loop or asyncio.new_event_loop())
         self.worker = WorkerContext(cast(Any, self.loop), row, monotonic(), _unwritten_log() if access_log else None)

@@ -62,10 +62,10 @@ class Nowhere:
     def set_protocol(self, protocol: object) -> None:
         self.protocol = protocol
 
-    def get_extra_info(self, name: str) -> object:
+    def get_extra_info(self, name: str, default: object = None) -> object:
         if name == "socket":
             return quiet_sockets()[0]
-        return ("127.0.0.1", 50000) if name == "peername" else None
+        return ("127.0.0.1", 50000) if name == "peername" else default
 
 
 def connected(protocol: Any) -> Nowhere:
