@@ -1,6 +1,7 @@
 """`python3 benchmarks/instructions`: user instructions for one request, one connection, one frame, counted by valgrind.
 
-On an interpreter with committed counts they are held to those; on any other to the parent commit, counted in the same run.
+On an interpreter with committed counts they are held to those; on any other to the parent commit, counted in the same run. In
+a compiled copy (`python3 cmd/build --into DIR`) the compiled package is counted, which has committed counts of its own.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def main() -> int:
     from scripted.scenarios import SCENARIOS
 
     names = [name for name in SCENARIOS if options.only in name]
-    interpreter = described(version)
+    interpreter = described(version, ROOT)
     committed = json.loads(COMMITTED.read_text()) if COMMITTED.is_file() else {}
     known = next((name for name, settings in committed.items() if settings["interpreter"] == interpreter), None)
     counted = count(ROOT, names)
@@ -56,9 +57,9 @@ def main() -> int:
     if known is not None and not options.against:
         wanted = {name: count for name, count in committed[known]["counts"].items() if options.only in name}
         return _report(counted, wanted, f"what is committed for {known}", is_committed=True)
-    against = options.against or parent()
+    against = options.against or ("" if "compiled" in interpreter else parent())
     if not against:
-        print("this interpreter is not known and there is no parent commit; nothing to compare with")
+        print("this interpreter is not known, and there is no parent commit, or it is not compiled; nothing to compare with")
     with laid_out(against or str(ROOT)) as checkout:
         return _report(counted, count(checkout, names) if against else {}, against, is_committed=False)
 

@@ -8,7 +8,7 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-# In a copy of ours, which may be filled again.
+# In a copy of ours, which may be filled again; it holds the fingerprint of what was compiled.
 MARK = "build/compiled-copy"
 
 
@@ -38,14 +38,14 @@ def make(root: Path, into: Path) -> None:
 
 
 def fingerprint(copy: Path, python: Path, opt_level: str) -> str:
-    """Changes with whatever the compiled modules are made from. mypy reads the types of the whole package."""
+    """Changes with whatever the compiled modules are made from, behind the level. mypy reads the types of the whole package."""
     found = hashlib.sha256(opt_level.encode())
     question = "import importlib.metadata, sys; print(sys.version, importlib.metadata.version('mypy'))"
     found.update(subprocess.run([str(python), "-I", "-c", question], check=True, capture_output=True).stdout)
     places = [*(copy / "balance").rglob("*.py"), *(copy / "balance").rglob("*.c"), *(copy / "cmd" / "build").iterdir()]
     for file in sorted(place for place in places if place.is_file()):
         found.update(f"{file.relative_to(copy)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
-    return found.hexdigest()
+    return f"-O{opt_level} {found.hexdigest()}"
 
 
 def is_compiled(copy: Path, wanted: str) -> bool:

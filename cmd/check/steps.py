@@ -53,8 +53,8 @@ STEPS = {
 LONG_STEPS = {
     "long": Step(["pytest", "-n", "4", "--dist", "worksteal", "-m", "long", "--timeout", "600"], limit_s=1500, is_shown=True)
 }
-# `--compiled` runs the tests alone, and of them those that can touch a compiled module at work: not what reads the tree, its
-# documents and manifests, builds packages, counts instructions, or looks at a page in a browser.
+# `--compiled` counts instructions, and runs those tests that can touch a compiled module at work: not what reads the tree, its
+# documents and manifests, builds packages, judges counts, or looks at a page in a browser.
 NOT_COMPILED = (
     "tests/benchmarks",
     "tests/dashboard",
@@ -65,13 +65,14 @@ NOT_COMPILED = (
     "tests/test_architecture.py",
     "tests/test_readme.py",
 )
-COMPILED_STEPS = (COLLECTION, "tests")
+COMPILED_STEPS = (COLLECTION, "tests", "instructions")
 PYTEST_FOUND_NONE = 5
 USAGE = "usage: python3 cmd/check [--compiled] [--long] [PYTEST ARGUMENTS]"
 HELP = f"""{USAGE}
 
 Installs what is missing, then runs: {", ".join(STEPS)}.
---compiled: the tests alone, against a compiled copy of the tree, which is kept, and compiled again when its sources change.
+--compiled: the tests and instructions alone, of a compiled copy of the tree, which is kept and, when its sources change,
+  compiled again.
 --long: also the tests marked `long`."""
 # What the drills, the benchmarks and the battery of real peers drive, as program: package.
 PROGRAMS = {
