@@ -50,7 +50,8 @@ def main() -> int:
             print(f"this interpreter has no name yet: --name NAME\n{json.dumps(interpreter, indent=2)}")
             return 1
         before = committed.get(name, {}).get("counts", {}) if options.only else {}
-        committed[name] = {"interpreter": interpreter, "counts": {**before, **counted}}
+        after = {**before, **counted}
+        committed[name] = {"interpreter": interpreter, "counts": {each: after[each] for each in SCENARIOS if each in after}}
         COMMITTED.write_text(json.dumps(dict(sorted(committed.items())), indent=2) + "\n")
         print(f"written to {COMMITTED.relative_to(ROOT)} for {name}")
         return 0
