@@ -10,12 +10,12 @@ from typing import Any
 import uvloop
 from uvloop.loop import SSLProtocol
 
+from balance.holder import Holder
 from balance.proxy.clients import Clients
 from balance.proxy.http.client import HttpClient
 from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.tls.handshake import Chosen, Handshake
 from balance.runtime.health_gate import Shared
-from balance.runtime.holder import Holder
 from balance.tls.client_hello import MAX_STREAM, ClientHelloParser
 from balance.tls.contexts import ListenerTls
 from scripted.site import PLAIN, Site
