@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import email
-import json
-import os
 import shutil
-import subprocess
-import sys
 import tarfile
 import tomllib
 import zipfile
@@ -16,15 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from distribution import environment, run, serve_a_request, tracked_sources
 from dockerfile import ROOT
-from instance_process import Origin, until
-from server_processes import free_port
 
 from balance.version import VERSION
 
 pytestmark = pytest.mark.long
 
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 BUILDING = (
     "import os, sys; os.chdir(sys.argv[2]); sys.path.insert(0, 'cmd/build'); import backend\n"
     "getattr(backend, sys.argv[1])(sys.argv[3])"
@@ -40,28 +34,10 @@ class Built(NamedTuple):
     wheel_of_sdist: Path
 
 
-def run(*command: str | Path, **options: object) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, env=CLEAN, timeout=300, **options)  # type: ignore[call-overload]
-    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-    return str(done.stdout)
-
-
-def environment(folder: Path, *wanted: str | Path) -> Path:
-    """A new one with these packages; its Python. Nothing is compiled that is not imported."""
-    run(sys.executable, "-m", "venv", "--without-pip", folder)
-    python = folder / "bin" / "python"
-    run(sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-compile", "--only-binary", ":all:", *wanted)
-    return python
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     folder = tmp_path_factory.mktemp("distribution")
-    sources = folder / "sources"
-    for name in run("git", "ls-files", "-z", cwd=ROOT).split("\0"):
-        if name and (ROOT / name).is_file() and not name.startswith(("tests/", "benchmarks/", "docs/")):
-            (sources / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, sources / name)
+    sources = tracked_sources(folder)
     builder = folder / "builder"
     python = environment(builder, "--require-hashes", "-r", sources / "deployments" / "docker" / "build.lock")
     for kind in ("wheel", "sdist"):
@@ -121,23 +97,4 @@ def test_it_is_installed_and_serves(built: Built, tmp_path: Path) -> None:
     commands = environment(tmp_path / "environment", built.wheel).parent
     assert run(commands / "balance", "--version", cwd=tmp_path).startswith(f"balance {VERSION}\npure Python, CPython ")
     assert "valid" in run(commands / "balance-validate", ROOT / "deployments/examples/http-minimal.yaml", cwd=tmp_path)
-    origin = Origin("here")
-    port, admin = free_port(), free_port()
-    config = tmp_path / "balance.json"
-    document = {"listen": f"127.0.0.1:{port}", "backends": [{"name": "a", "address": origin.address}], "workers": 1}
-    config.write_text(json.dumps(document | {"admin": {"listen": f"127.0.0.1:{admin}"}, "shutdown": {"delay": "0s"}}))
-    command = [commands / "balance", "serve", "--config", config]
-    log = (tmp_path / "log").open("w+")
-    process = subprocess.Popen(command, stderr=log, env=CLEAN, cwd=tmp_path)
-    try:
-        until(lambda: "supervisor: ready" in (tmp_path / "log").read_text(), lambda: (tmp_path / "log").read_text())
-        assert run("curl", "-s", f"http://127.0.0.1:{port}/") == "here"
-        assert "<title>" in run("curl", "-s", f"http://127.0.0.1:{admin}/")  # the dashboard's files came along
-        assert run(commands / "balance", "healthcheck", "--admin", f"127.0.0.1:{admin}") == "healthy\n"
-        process.terminate()
-        assert process.wait(20) == 0
-    finally:
-        process.kill()
-        process.wait()
-        origin.stop()
-        log.close()
+    serve_a_request(commands, tmp_path)
