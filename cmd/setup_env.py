@@ -25,7 +25,7 @@ PYTHON = VENV / "bin" / "python"
 CAN_MAKE_VENV = "import ensurepip, venv"
 CAN_INSTALL = f"import pip, sys; sys.exit(sys.version_info < {OLDEST_PYTHON})"
 CAN_BALANCE = "import balance, click, httptools, pydantic, uvloop, yaml"
-CAN_COMPILE = "import mypyc.build, setuptools"
+CAN_COMPILE = "import mypyc.build, setuptools, sys; sys.exit(int(setuptools.__version__.split('.')[0]) < 77)"
 
 
 def run_in_venv(command: str, arguments: Sequence[str]) -> NoReturn:
