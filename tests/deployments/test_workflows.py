@@ -20,10 +20,11 @@ WORKFLOWS: dict[str, dict[str, Any]] = {
     file.name: yaml.load(file.read_text(), yaml.BaseLoader)
     for file in FILES  # YAML 1.1 would take `on` for a boolean
 }
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 OF_RUNNERS = {"bash", "curl", "docker", "export", "gh", "git", "openssl", "python", "sleep", "sudo", "test"}
-MADE_BEFORE = ("dist/", "installed/", "origin/")  # by an earlier line of the same job
-INSTALLED = {"build": "build", "pip_audit": "pip-audit", "pip": "", "venv": ""}
+MADE_BEFORE = ("dist/", "installed/", "origin/", "wheels/")  # by an earlier line of the same job
+INSTALLED = {"build": "build", "cibuildwheel": "cibuildwheel", "pip_audit": "pip-audit", "pip": "", "venv": ""}
 
 
 def jobs() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -47,8 +48,8 @@ def commands() -> Iterator[tuple[str, list[str]]]:
 
 
 def test_there_are_the_promised_jobs() -> None:
-    assert set(WORKFLOWS["check.yml"]["jobs"]) == {"check", "long", "packages", "image", "audit"}
-    assert set(WORKFLOWS["release.yml"]["jobs"]) == {"packages", "publish"}
+    assert set(WORKFLOWS["check.yml"]["jobs"]) == {"check", "long", "packages", "wheels", "image", "audit"}
+    assert set(WORKFLOWS["release.yml"]["jobs"]) == {"packages", "wheels", "publish"}
     assert "pull_request_target" not in str(WORKFLOWS)  # would run strangers' code with our rights
 
 
@@ -86,6 +87,16 @@ def test_every_python_that_is_promised_is_tried() -> None:
     promised = [text.removeprefix(prefix) for text in PROJECT["classifiers"] if text.startswith(prefix)]
     assert WORKFLOWS["check.yml"]["jobs"]["check"]["strategy"]["matrix"]["python"] == promised
     assert PROJECT["requires-python"] == f">={promised[0]}"
+    built = PYPROJECT["tool"]["cibuildwheel"]["build"].split()
+    assert built == [f"cp{version.replace('.', '')}-manylinux*" for version in promised]
+
+
+def test_wheels_are_compiled_or_not_made() -> None:
+    settings = PYPROJECT["tool"]["cibuildwheel"]
+    assert settings["environment"] == {"BALANCE_COMPILE": "require"}
+    assert "balance --version | grep -q ^compiled" in settings["test-command"]
+    for workflow in WORKFLOWS.values():
+        assert workflow["jobs"]["wheels"]["strategy"]["matrix"]["runner"] == ["ubuntu-24.04", "ubuntu-24.04-arm"]
 
 
 def test_every_command_exists() -> None:
