@@ -20,6 +20,7 @@ import socket
 from typing import Any, Final, Protocol, cast
 
 from balance.model import Address
+from balance.proxy.net.splice_pipe import HAS_SPLICE, SplicePipe
 from balance.proxy.net.timer_wheel import NEVER, Timed, TimerWheel
 
 _IN: Final = select.EPOLLIN
@@ -53,6 +54,9 @@ class Receiver(Protocol):
 
     def data_received(self, data: bytes) -> None: ...
 
+    def spliced(self, size: int) -> None:
+        """So many bytes went on to where splice_into() said."""
+
     def eof_received(self) -> bool: ...
 
     def pause_writing(self) -> None: ...
@@ -76,8 +80,8 @@ class PolledTransport(Timed):
     """One connection, accepted or dialled. The deadline is of its connect."""
 
     __slots__ = ("_dialler", "_ends", "_error", "_family", "_is_at_end", "_is_closing", "_is_dead", "_is_full",
-                 "_is_nagling", "_is_paused", "_is_watching_room", "_poll", "_protocol", "_seen", "_size", "_sock", "_unsent",
-                 "_writes", "fd")  # fmt: skip
+                 "_is_nagling", "_is_paused", "_is_watching_room", "_poll", "_protocol", "_seen", "_sink", "_size", "_sock",
+                 "_unsent", "_writes", "fd")  # fmt: skip
 
     def __init__(
         self, poll: TransportPoll, family: int, fd: int, protocol: Receiver, sock: Any, dialler: Dialler | None
@@ -92,6 +96,7 @@ class PolledTransport(Timed):
         self._dialler: Dialler | None = dialler
         self._seen = 0  # events that are still to be acted upon
         self._size = FEW_BYTES
+        self._sink: PolledTransport | None = None  # what is received is for it, and nobody looks at it
         self._unsent: bytearray | None = None
         self._error: Exception | None = None
         self._is_paused = False
@@ -121,6 +126,13 @@ class PolledTransport(Timed):
         self._is_paused = False
         if self._seen & _READING:
             self._poll.again(self)
+
+    def splice_into(self, sink: PolledTransport) -> None:
+        """From now on the kernel moves to `sink` what it takes at once; data_received() has what else is received."""
+        if HAS_SPLICE:
+            with contextlib.suppress(OSError):  # there are no descriptors for a pipe
+                self._poll.pipe()
+                self._sink = sink
 
     def get_write_buffer_size(self) -> int:
         return 0 if self._unsent is None else len(self._unsent)
@@ -245,8 +257,14 @@ class PolledTransport(Timed):
         assert protocol is not None
         for _ in range(MOST_READS):
             size = self._size
+            sink = self._sink
             try:
-                data = os.read(self.fd, size)
+                if sink is not None and sink._unsent is None and not sink._is_closing and not sink._ends:
+                    if self._move(sink, protocol):
+                        break  # how much there is still a move does not say
+                    data = b""
+                else:
+                    data = os.read(self.fd, size)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -268,6 +286,19 @@ class PolledTransport(Timed):
         self._seen = events
         if not self._is_paused:
             self._poll.again(self)  # others have their turn first
+
+    def _move(self, sink: PolledTransport, protocol: Receiver) -> int:
+        """Move what there is, as much as a read takes. 0 at the end of the stream; OSError as a read has it."""
+        if sink._is_nagling:
+            sink._send_at_once()
+        taken, rest, failure = self._poll.pipe().move(self.fd, sink.fd, MANY_BYTES)
+        if taken:
+            protocol.spliced(taken)
+        if failure is not None:
+            sink._lose(failure)
+        elif rest:
+            sink.write(rest)
+        return taken
 
     def _flush(self) -> None:
         unsent = self._unsent
@@ -331,6 +362,7 @@ class PolledTransport(Timed):
     def buried(self) -> None:
         """Tell the protocol."""
         protocol, self._protocol = self._protocol, None
+        self._sink = None
         if self._dialler is not None:
             self._dialler, protocol = None, None  # who aborts a connect knows
         self._poll.wheel.forget(self)
@@ -370,7 +402,7 @@ class PolledTransport(Timed):
 class TransportPoll:
     """One worker's."""
 
-    __slots__ = ("_again", "_by_fd", "_dead", "_epoll", "_is_due", "_is_turning", "loop", "wheel")
+    __slots__ = ("_again", "_by_fd", "_dead", "_epoll", "_is_due", "_is_turning", "_pipe", "loop", "wheel")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, wheel: TimerWheel) -> None:
         """OSError when there is no descriptor for it."""
@@ -382,12 +414,15 @@ class TransportPoll:
         self._dead: list[PolledTransport] = []  # closed: connection_lost() is due
         self._is_turning = False
         self._is_due = False
+        self._pipe: SplicePipe | None = None
         loop.add_reader(self._epoll.fileno(), self._turn)
 
     def close(self) -> None:
         """No connection may be left."""
         self.loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
+        if self._pipe is not None and not self._pipe.is_closed:
+            self._pipe.close()
 
     def accepted(self, family: int, fd: int, protocol: Receiver) -> None:
         """Begin with a connection that accept() gave. OSError when it can't be watched; its descriptor stays the caller's."""
@@ -429,6 +464,12 @@ class TransportPoll:
         return transport
 
     # --- calls from transports --------------------------------------------------------------------------
+
+    def pipe(self) -> SplicePipe:
+        """What bytes are moved through. OSError when there are no descriptors for it."""
+        if self._pipe is None or self._pipe.is_closed:
+            self._pipe = SplicePipe()
+        return self._pipe
 
     def watch_room(self, fd: int) -> None:
         """From now on tell of room for more bytes, too."""

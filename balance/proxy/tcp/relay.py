@@ -13,6 +13,7 @@ from typing import Final, Protocol, cast
 from balance.model import Why
 from balance.proxy.clients import Clients
 from balance.proxy.net.backpressure import Backpressure
+from balance.proxy.net.polled_transport import PolledTransport
 from balance.proxy.net.sockets import end_tls, has_tls, keep_alive, read_at_once, read_now, reset, unsent
 from balance.proxy.net.timer_wheel import NEVER, Timed, TimerWheel
 from balance.tls.backend_failure import late_refusal
@@ -23,6 +24,8 @@ _LASTS_S: Final = 1.0  # a session that does is worth the system calls of keep-a
 PARTING_S: Final = 30.0  # before a reset, the time without progress that a peer has for unsent bytes; `idle_s`, if less
 _PARTING_LOOK_S, _PARTING_SLOW_LOOK_S = 0.05, 0.5
 
+
+BULK: Final = 128 * 1024  # bytes of one read from which on a direction is taken for bulk
 
 EARLY_TLS: Final = 64 * 1024  # bytes of a client with TLS that are taken before there is a backend
 
@@ -37,6 +40,7 @@ class RelayEnd(Backpressure):
         "is_full",
         "is_lost",
         "is_unwatched",
+        "may_splice",
         "other",
         "peer",
         "relay",
@@ -52,6 +56,7 @@ class RelayEnd(Backpressure):
         self.bytes_received = 0
         self.saw_eof = False
         self.is_lost = False
+        self.may_splice = False  # nobody but the peer looks at its bytes
         self.is_full = False  # its write buffer is above the high-water mark
         self.clients: Clients | None = None  # of a client's end: where it is counted
         self.is_unwatched = False  # a backend's, for which keep-alive is to be turned on
@@ -61,7 +66,8 @@ class RelayEnd(Backpressure):
         read_at_once(transport)
 
     def data_received(self, data: bytes) -> None:
-        self.bytes_received += len(data)
+        size = len(data)
+        self.bytes_received += size
         peer = self.peer
         if peer is None:
             # uvloop would undo a pause in connection_made(), so the first bytes are taken and reading is paused here. With TLS
@@ -74,6 +80,20 @@ class RelayEnd(Backpressure):
                 self.pause()
         elif not peer.is_closing():  # uvloop's write() raises on a closed handle
             peer.write(data)
+            if size >= BULK and self.may_splice:
+                self._splice(peer)
+
+    def _splice(self, peer: asyncio.Transport) -> None:
+        """It brings much: have the kernel move the bytes, where both connections are plain."""
+        self.may_splice = False
+        source: object = self.transport
+        sink: object = peer
+        if isinstance(source, PolledTransport) and isinstance(sink, PolledTransport):
+            source.splice_into(sink)
+
+    def spliced(self, size: int) -> None:
+        """The kernel has moved so many bytes to the peer."""
+        self.bytes_received += size
 
     def eof_received(self) -> bool:
         self.saw_eof = True

@@ -356,6 +356,7 @@ class Downstream(RelayEnd):
         self._joined = now = time.monotonic()
         lease.answered(now)  # the time to connect is the only latency in TCP mode
         self._attempts = len(self._tried) + 1
+        self.may_splice = upstream.may_splice = True
         Relay(self, upstream, worker.wheel, idle_s, timeouts.half_closed_s, self, now)
 
     def _proxy_header(self, version: str) -> bytes:
