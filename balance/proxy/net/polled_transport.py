@@ -263,6 +263,9 @@ class PolledTransport(Timed):
                     if self._move(sink, protocol):
                         break  # how much there is still a move does not say
                     data = b""
+                elif size == MANY_BYTES:  # an object of that size would be mapped into memory for each read, and given back
+                    scratch = self._poll.scratch
+                    data = bytes(scratch[: os.readv(self.fd, (scratch,))])
                 else:
                     data = os.read(self.fd, size)
             except BlockingIOError:
@@ -402,7 +405,7 @@ class PolledTransport(Timed):
 class TransportPoll:
     """One worker's."""
 
-    __slots__ = ("_again", "_by_fd", "_dead", "_epoll", "_is_due", "_is_turning", "_pipe", "loop", "wheel")
+    __slots__ = ("_again", "_by_fd", "_dead", "_epoll", "_is_due", "_is_turning", "_pipe", "loop", "scratch", "wheel")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, wheel: TimerWheel) -> None:
         """OSError when there is no descriptor for it."""
@@ -415,6 +418,7 @@ class TransportPoll:
         self._is_turning = False
         self._is_due = False
         self._pipe: SplicePipe | None = None
+        self.scratch = memoryview(bytearray(MANY_BYTES))  # what is read into, and taken out at once
         loop.add_reader(self._epoll.fileno(), self._turn)
 
     def close(self) -> None:
