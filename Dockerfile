@@ -1,8 +1,9 @@
 # syntax=docker/dockerfile:1
 ARG PYTHON_VERSION=3.13
 
-# Builds a virtual environment: the packages of the lock, by their hashes, and Balance. Wheels alone, so without a compiler; pip,
-# its cache and the sources don't reach the image.
+# Builds a virtual environment: the packages of the lock, by their hashes, and Balance. Wheels alone, so without a compiler, but for
+# Balance itself where it is asked for: `--build-arg BALANCE_COMPILE=require`. pip, its cache, the compiler and the sources don't
+# reach the image.
 FROM python:${PYTHON_VERSION}-slim AS build
 WORKDIR /src
 COPY deployments/docker/build.lock deployments/docker/requirements.lock ./
@@ -11,6 +12,13 @@ RUN python -m venv /build \
     && python -m venv --without-pip /opt/balance \
     && /build/bin/pip --python /opt/balance/bin/python install \
         --no-cache-dir --require-hashes --only-binary :all: --requirement requirements.lock
+ARG BALANCE_COMPILE=0
+COPY deployments/docker/compile.lock ./
+# hadolint ignore=DL3008
+RUN if [ "${BALANCE_COMPILE}" != 0 ]; then \
+        apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/* \
+        && /build/bin/pip install --no-cache-dir --require-hashes --only-binary :all: --requirement compile.lock; \
+    fi
 COPY pyproject.toml README.md LICENSE ./
 COPY cmd/build ./cmd/build
 COPY balance ./balance

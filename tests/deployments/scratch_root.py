@@ -169,7 +169,7 @@ class ImageBuilder:
                 *sources, target = [substituted(word, {**known, **env}) for word in each.words]
                 self._copy(sources, root, os.path.join(folder, target), target, each.options)
             elif each.name == "RUN":
-                shell = entering(root, ["/bin/sh", "-c", each.text], {**env, **self.downloads}, folder=folder)
+                shell = entering(root, ["/bin/sh", "-c", each.text], {**known, **env, **self.downloads}, folder=folder)
                 done = subprocess.run(shell, capture_output=True, text=True, timeout=300)
                 assert done.returncode == 0, f"RUN {each.text}\n{done.stdout}{done.stderr}"
         self.environ = env

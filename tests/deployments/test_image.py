@@ -58,7 +58,7 @@ def test_packages_come_by_their_hashes_alone() -> None:
         part for each in STAGES[0].instructions if each.name == "RUN" for part in each.text.split("&&") if "pip" in part
     ]
     from_index = [each for each in installs if "--no-index" not in each and "wheel --no" not in each and " install " in each]
-    assert len(from_index) == 2
+    assert len(from_index) == 3
     assert all("--require-hashes" in each and "--only-binary :all:" in each for each in from_index)
 
 
