@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if IS_COMPILED:
         for item in items:
             if item.get_closest_marker("pure") is not None:
-                item.add_marker(pytest.mark.skip("it patches what is compiled"))
+                item.add_marker(pytest.mark.skip("it patches what is compiled, or stands in for it"))
     files = [list(group) for _, group in groupby(items, key=lambda item: item.path)]
     waiting = [group for group in files if is_waiting(group[0].path)]
     computing = [group for group in files if not is_waiting(group[0].path)]

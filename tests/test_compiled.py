@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import subprocess
 import sys
@@ -58,3 +59,25 @@ def test_processes_that_a_test_starts_run_it(command: list[str], tmp_path: Path)
     """Wherever they are started, with whatever variables."""
     done = subprocess.run([sys.executable, *command, "--version"], env={}, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout.splitlines()[1].partition(",")[0]) == (0, "compiled"), done.stderr
+
+
+# Of calls in the bounds of a slice, those that may be made twice.
+WITHOUT_EFFECT = {"len", "min", "max", "start", "end", "find", "_end"}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_no_bound_of_a_slice_does_something(name: str) -> None:
+    """mypyc (2.4.1, `try_gen_slice_op`) evaluates the bounds twice, unless it knows that bytes, str, a list or a tuple is cut:
+    `data[sock.send(data):]` sends twice.
+    """
+    found = [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse((ROOT / name).read_text()))
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice)
+        for bound in (node.slice.lower, node.slice.upper)
+        if bound is not None
+        for each in ast.walk(bound)
+        if isinstance(each, ast.NamedExpr | ast.Await)
+        or (isinstance(each, ast.Call) and ast.unparse(each.func).rpartition(".")[2] not in WITHOUT_EFFECT)
+    ]
+    assert found == []

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from balance.http1.framing import NO_BODY, Framing
 from balance.model import Why
+from balance.mypyc_attr import mypyc_attr
 from balance.stages.request_context import RequestContext
 from balance.stages.tally import Tally
 
@@ -81,6 +82,7 @@ class ReplyHead:
         self.encoder: Encoder | None = None
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Stage:
     """One traffic rule of one route. Subclasses have one or both sides; made once for each configuration and worker."""
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from balance.errors import UpstreamError
 from balance.model import TryPhase, Why
+from balance.tls.pem_loading import reason_of
 
 _NAME_ERRORS: Final = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 _OF_CERTIFICATES: Final = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
@@ -20,7 +21,7 @@ def failure_of(error: Exception) -> tuple[Why, str]:
         why = Why.BACKEND_TLS_NAME if is_name else Why.BACKEND_TLS_CERTIFICATE
         return why, f"its certificate is not accepted: {error.verify_message.rstrip('.')}"
     if isinstance(error, ssl.SSLError):
-        reason = error.reason or str(error)
+        reason = reason_of(error) or str(error)
         alert = reason.partition("ALERT_")[2] or (reason if reason == "TLSV1_UNRECOGNIZED_NAME" else "")
         if alert and any(word in alert for word in _OF_CERTIFICATES):
             return Why.BACKEND_TLS_REFUSED, f"it refuses our certificate: {_words(alert)}"
@@ -37,7 +38,7 @@ def late_refusal(error: Exception | None) -> UpstreamError | None:
     """What an error on a new connection says of the handshake. With TLS 1.3 a backend judges our certificate after our side of
     the handshake has ended: its alert comes in place of a reply, and nothing of the request was looked at.
     """
-    if isinstance(error, ssl.SSLError) and "ALERT_" in (error.reason or ""):
+    if isinstance(error, ssl.SSLError) and "ALERT_" in reason_of(error):
         why, detail = failure_of(error)
         if why is Why.BACKEND_TLS_REFUSED:
             return UpstreamError(TryPhase.CONNECT, why, detail)

@@ -46,7 +46,12 @@ def _on_disk(text: bytes) -> Iterator[str]:
 
 def describe(error: ssl.SSLError) -> str:
     """What OpenSSL says, without its file names and numbers."""
-    return (error.reason or str(error)).replace("_", " ").lower()
+    return (reason_of(error) or str(error)).replace("_", " ").lower()
+
+
+def reason_of(error: ssl.SSLError) -> str:
+    """OpenSSL's word for it; "" for none, where the type says str and Python has None."""
+    return getattr(error, "reason", None) or ""
 
 
 def load_pair(context: ssl.SSLContext, certificate: Certificate) -> None:
@@ -65,7 +70,7 @@ def load_pair(context: ssl.SSLContext, certificate: Certificate) -> None:
             context.load_cert_chain(cert, key, tell)
         except ssl.SSLError as error:
             cert_name, key_name = certificate.cert_file.file, certificate.key_file.file
-            if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"):
+            if reason_of(error) in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"):
                 message = f"{key_name!r} is not the key of the certificate {cert_name!r}"
                 raise TlsError("key_file", message) from None
             if was_asked and not password:

@@ -6,6 +6,7 @@ SessionLookup, the pool's result for the session of this request.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from balance.http1.head import RequestFields, Response
@@ -34,18 +35,7 @@ def asks_store(exchange: Exchange, shared: SharedSessions, lookup: SessionLookup
 
     The store answers in time by itself. No task: Exchange.go_on() follows.
     """
-
-    def resume(step: Step) -> None:
-        try:
-            if step is Step.DENY:
-                _deny(exchange)
-            else:
-                exchange.go_on()
-        except Exception:  # called outside a transport callback, which would end the connection
-            exchange.crashed()
-            raise
-
-    step = shared.ask(lookup, now, resume)
+    step = shared.ask(lookup, now, partial(_resume, exchange))  # a function in here would be in a cycle once compiled
     if step is Step.GO_ON:
         return False
     if step is Step.DENY:
@@ -53,6 +43,17 @@ def asks_store(exchange: Exchange, shared: SharedSessions, lookup: SessionLookup
     else:
         exchange.client.arm(now, NEVER)
     return True
+
+
+def _resume(exchange: Exchange, step: Step) -> None:
+    try:
+        if step is Step.DENY:
+            _deny(exchange)
+        else:
+            exchange.go_on()
+    except Exception:  # called outside a transport callback, which would end the connection
+        exchange.crashed()
+        raise
 
 
 def _deny(exchange: Exchange) -> None:

@@ -127,7 +127,8 @@ class SyslogOutput:
         data = memoryview(b"".join(frames))
         while data:
             try:
-                data = data[connection.send(data) :]
+                count = connection.send(data)  # not between the brackets: what mypyc makes of that sends twice
+                data = data[count:]
             except TimeoutError as error:
                 self._trouble.failed("its receiver takes nothing", 0)
                 if self._is_left.is_set():

@@ -12,6 +12,8 @@ import math
 from abc import abstractmethod
 from typing import Final
 
+from balance.mypyc_attr import mypyc_attr
+
 log: Final = logging.getLogger("balance.wheel")
 
 TICK_S: Final = 0.05  # precision of deadlines
@@ -20,6 +22,7 @@ HORIZON_S: Final = 5.0
 NEVER: Final = math.inf
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Timed:
     """Has a deadline, in seconds of the monotonic clock; NEVER for none. Only the wheel sets `looked_at`."""
 

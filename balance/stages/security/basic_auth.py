@@ -7,6 +7,7 @@ and as many as the worker's threads take for all.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from balance.config.route_model import RouteConfig
@@ -26,6 +27,11 @@ TIMEOUT_S: Final = 10.0
 _WRONG: Final = Reply(401, Why.UNAUTHORIZED, "user and password are needed")
 _BUSY: Final = Reply(503, Why.AUTH_UNAVAILABLE, "too many passwords are being verified")
 _AUTHORIZATION: Final = b"authorization"
+
+
+def _verify(hashed: PasswordHash, password: bytes, is_known: bool) -> bool:
+    """Off the loop."""
+    return hashed.verify(password) and is_known
 
 
 class _Verification:
@@ -84,22 +90,17 @@ class BasicAuthStage(Stage):
         hashed = known or self._decoy
         if hashed is None or self._by_address.get(address, 0) >= MAX_OF_ONE_ADDRESS:
             return _BUSY
-        is_known = known is not None
         until = context.now + self._remember_s
-
-        def job() -> bool:
-            return hashed.verify(password) and is_known
-
-        def done(is_right: object) -> None:
-            self._done(user, digest, until, is_right is True)
-
-        if not context.off_loop(job, done):
+        if not context.off_loop(
+            partial(_verify, hashed, password, known is not None), partial(self._done, user, digest, until)
+        ):
             return _BUSY
         self._under_way[digest] = _Verification(address)
         self._by_address[address] = self._by_address.get(address, 0) + 1
         return None
 
-    def _done(self, user: str, digest: bytes, until: float, is_right: bool) -> None:
+    def _done(self, user: str, digest: bytes, until: float, result: object) -> None:
+        is_right = result is True
         verification = self._under_way.pop(digest)
         left = self._by_address.pop(verification.address) - 1
         if left:

@@ -9,6 +9,7 @@ The authorizer must not see another path than the backend does, so a path that t
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from balance.config.route_model import RouteConfig
@@ -61,15 +62,14 @@ class ForwardAuthStage(Stage):
         rule = context.rule
         if self._allows:
             context.rule = RULE  # if the wait ends without an answer
-
-        def done(answer: Answer) -> None:
-            context.rule = rule
-            context.wake(self._decide(context, answer))
-
         self._count(Counted.AUTH_ASKED, 1)
-        if not context.ask(self._pool, question, done):
+        if not context.ask(self._pool, question, partial(self._answered, context, rule)):
             return self._failed(context, "too many requests wait for the authorizer")
         return Wait(self._timeout_s, None if self._allows else _LATE)
+
+    def _answered(self, context: RequestContext, rule: str, answer: Answer) -> None:
+        context.rule = rule
+        context.wake(self._decide(context, answer))
 
     def _judged_path(self, path: bytes) -> bytes | None:
         """The path that the authorizer judges and the backend gets; None where they may read it differently."""

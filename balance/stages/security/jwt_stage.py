@@ -8,6 +8,7 @@ ones take is bounded. All of it is forgotten when the keys change.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from balance.config.route_model import RouteConfig
@@ -158,10 +159,7 @@ class JwtStage(Stage):
         """A token whose key we do not have: perhaps not yet."""
         key_set = self._key_set
         if key_set is not None:
-
-            def again() -> None:
-                context.wake(self._judge_again(context))
-
+            again = partial(self._go_on, context)
             if key_set.keys:
                 is_waiting = key_set.wait_for_newer(again, context.now)
             else:
@@ -171,6 +169,9 @@ class JwtStage(Stage):
             if not key_set.keys:
                 return _NO_KEYS
         return self._refuse(401, "invalid_token", f"the token is not good: {detail}")
+
+    def _go_on(self, context: RequestContext) -> None:
+        context.wake(self._judge_again(context))
 
     def _judge_again(self, context: RequestContext) -> Reply | None:
         """After the wait for keys: this time what is there decides."""

@@ -191,6 +191,7 @@ async def test_time_for_a_try_bounds_its_connect(stage: Stage) -> None:
     assert (await ask(stage, post(b"x"))).body == b"second"
 
 
+@pytest.mark.pure
 async def test_time_that_a_connect_took_is_a_part_of_the_try_s(stage: Stage) -> None:
     requests: list[Message] = []
     silence = stage.backend(silent(requests))

@@ -93,6 +93,7 @@ def unchunked(data: bytes) -> bytes:
     return content
 
 
+@pytest.mark.pure
 @pytest.mark.parametrize("coding", CODINGS)
 def test_two_pieces_split_anywhere(coding: str) -> None:
     sent = chunked(b"one", b"two" * 40, b"three", trailers=b"X-T: 1\r\n")
@@ -103,6 +104,7 @@ def test_two_pieces_split_anywhere(coding: str) -> None:
         assert DECODE[coding](out) == b"one" + b"two" * 40 + b"three"
 
 
+@pytest.mark.pure
 @settings(max_examples=10, deadline=None)
 @given(st.lists(st.integers(0, 3 * SLICE), max_size=6), st.booleans())
 def test_pieces_of_any_size_in_slices(sizes: list[int], is_pausing: bool) -> None:
