@@ -631,7 +631,9 @@ class HttpClient(Timed):
         if not self.transport.is_closing():
             if self.writer.buffer is not None:
                 self.writer.buffer.flush()
+            # Usually all is written, and the kernel sends it after the descriptor is closed: nothing to ask the socket.
+            is_written = not self.transport.get_write_buffer_size()
             self.transport.close()
             self._total_at = NEVER
-            self._unsent = unsent(self.transport)
+            self._unsent = None if is_written else unsent(self.transport)
             self.arm(monotonic(), self.settings.timeouts.write_s or LINGER_S)
