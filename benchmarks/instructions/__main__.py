@@ -22,15 +22,19 @@ sys.path[:1] = [str(ROOT), str(ROOT / "benchmarks")]  # the checkout's own packa
 
 from instructions.checkouts import laid_out, parent
 from instructions.client_requests import MACHINES
+from instructions.costs import COMPILED, costs, placed
 from instructions.counting import CountingFailedError, count, valgrind_version
 from instructions.interpreter import described
 from instructions.verdict import BOUND, FAILURES, Judged, judge
 
+RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 COMMITTED = ROOT / "benchmarks" / "instructions.json"
 
 
 def main() -> int:
     options = _options()
+    if options.costs:
+        return _say_costs(options.costs, is_written=options.write)
     version = valgrind_version()
     if not version or os.uname().machine not in MACHINES:
         print("instructions are counted by valgrind on x86-64: " + ("not this machine" if version else "it is not installed"))
@@ -65,6 +69,19 @@ def main() -> int:
         return _report(counted, count(checkout, names) if against else {}, against, is_committed=False)
 
 
+def _say_costs(name: str, *, is_written: bool) -> int:
+    committed = json.loads(COMMITTED.read_text())
+    if name not in committed:
+        print(f"no counts of {name!r} are committed, but of: {', '.join(committed)}")
+        return 1
+    compiled = committed.get(name + COMPILED)
+    table = costs(committed[name]["counts"], compiled and compiled["counts"])
+    print(table)
+    if is_written:
+        RESULTS.write_text(placed(table, RESULTS.read_text()))
+    return 0
+
+
 def _report(counted: dict[str, int], held_to: dict[str, int], what: str, *, is_committed: bool) -> int:
     rows = judge(counted, held_to, is_committed=is_committed)
     print(f"user instructions, held to {what or 'nothing'} and {BOUND:.0%}")
@@ -80,6 +97,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--write", action="store_true", help="commit to these counts on this interpreter")
     parser.add_argument("--name", help="with --write: what to call an interpreter that is not known yet")
     parser.add_argument("--against", metavar="COMMIT_OR_FOLDER", help="compare with that, whatever is committed")
+    table = "count nothing: print what features cost by the committed counts of NAME; with --write into RESULTS.md, too"
+    parser.add_argument("--costs", metavar="NAME", help=table)
     parser.add_argument("--json", type=Path, help="also write the counts here")
     return parser.parse_args()
 

@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 from instructions import checkouts
+from instructions.costs import COMPILED, FEATURES, PLAIN, costs, placed
 from instructions.verdict import FAILURES, Judged, Row, judge, per_time
 from scripted.scenarios import SCENARIOS
 
@@ -70,6 +71,33 @@ def test_a_scenario_does_what_it_says_as_often_as_it_is_asked(name: str) -> None
     run = SCENARIOS[name]()
     run(1)
     run(3)
+
+
+def test_every_feature_of_the_table_is_a_scenario() -> None:
+    assert {PLAIN, *FEATURES} <= SCENARIOS.keys()
+
+
+def test_the_table_says_what_each_adds_to_a_plain_request_in_python_and_compiled() -> None:
+    lines = costs({PLAIN: 1000, "heads never seen": 2500}, {PLAIN: 500, "heads never seen": 600}).splitlines()
+    assert lines[2] == "| plain | 1,000 | – | 500 | – |"
+    assert lines[-1].endswith("| 2,500 | +1,500 (+150%) | 600 | +100 (+20%) |")
+    assert lines[3].endswith("| – | – | – | – |")
+    assert len(costs({PLAIN: 1000}, None).splitlines()[0].split("|")) == 5
+
+
+def test_the_table_takes_its_place_in_the_page_and_no_other() -> None:
+    page = "before\n<!-- costs:begin -->\nold\n<!-- costs:end -->\nafter"
+    assert placed("new", page) == "before\n<!-- costs:begin -->\nnew\n<!-- costs:end -->\nafter"
+    with pytest.raises(ValueError, match="no place"):
+        placed("new", "before")
+
+
+def test_a_compiled_count_is_of_an_interpreter_that_has_one_without_and_says_by_what() -> None:
+    compiled = [name for name in COMMITTED if name.endswith(COMPILED)]
+    assert compiled
+    for name in compiled:
+        both = COMMITTED[name]["interpreter"], COMMITTED[name.removesuffix(COMPILED)]["interpreter"]
+        assert {"compiled": both[0].get("compiled")} == dict(both[0].items() - both[1].items())
 
 
 @pytest.fixture
