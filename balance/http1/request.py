@@ -61,6 +61,7 @@ _PROTOCOL: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(/[!#$%&'*+\-.^_`
 _NEVER_UPGRADED: Final = frozenset((b"h2c", b"h2", b"h3", b"http", b"tls"))
 # CONNECT would be an open proxy; TRACE shows clients the fields that were added for backends. nginx refuses both.
 _REFUSED_METHODS: Final = frozenset((b"CONNECT", b"TRACE"))
+_USUAL_METHODS: Final = METHODS - _REFUSED_METHODS - {b"OPTIONS"}
 # Refused in any case: a backend that ignores the case would frame its response as for the upper-case method. PRI is the HTTP/2
 # preface (RFC 9113 section 11.6).
 _RESERVED: Final = frozenset((b"HEAD", b"CONNECT", b"TRACE", b"PRI"))
@@ -107,11 +108,13 @@ class RequestReader:
     A keep-alive client sends the same field lines with every request, so parsed fields are cached by their bytes.
     """
 
-    __slots__ = ("_cache", "_http", "_known", "_llhttp", "_meanings")
+    __slots__ = ("_cache", "_head_bytes", "_http", "_known", "_line_bytes", "_llhttp", "_meanings")
 
     def __init__(self, http: HttpConfig, known: KnownLines | None = None) -> None:
         """`known` is another memory of lines than one of the usual size."""
         self._http = http
+        self._line_bytes = http.limits.line_bytes
+        self._head_bytes = http.limits.head_bytes
         self._llhttp = LlhttpCheck(HttpRequestParser)
         self._cache: dict[bytes, RequestFields] = {}
         self._known = KnownLines(_MEANINGFUL) if known is None else known
@@ -119,6 +122,29 @@ class RequestReader:
 
     def read(self, head: bytes) -> Request:
         """Parse one complete head, with its empty line. ProtocolError has the status of the error response."""
+        parts = head.split(b" ", 2)
+        if len(parts) == 3:
+            method, target, rest = parts
+            line_end = len(head) - len(rest) + 8
+            if (
+                rest[:10] == b"HTTP/1.1\r\n"
+                and method in _USUAL_METHODS
+                and target[:1] == b"/"
+                and target.translate(_TARGET) == target
+                and line_end <= self._line_bytes
+                and len(head) <= self._head_bytes
+            ):  # the usual line
+                block = rest[9:]
+                fields = self._cache.get(block)
+                if fields is None:
+                    fields = self._read_block(method, target, 1, head, block)
+                    if fields.has_connection_auth:
+                        return _uncommon_request(method, target, 1, fields)
+                return Request(method, target, 1, head[: line_end + 2], fields, b"close" not in fields.connection)
+        return self._read_any(head)
+
+    def _read_any(self, head: bytes) -> Request:
+        """read() for all lines; says what is wrong with one."""
         line_end = head.find(b"\r\n")
         limits = self._http.limits
         if line_end > limits.line_bytes:
@@ -153,19 +179,26 @@ class RequestReader:
         block = head[line_end + 1 :]
         fields = self._cache.get(block) if minor else None
         if fields is None:
-            # llhttp, which judges targets too, takes every one that begins with a slash.
-            fields = self._read_lines(minor, block) if target[0] == _SLASH else None
-            if fields is None:
-                fields = self._read_fields(method, minor, head, block)
-                if fields.has_connection_auth:  # those are not remembered
-                    return _uncommon_request(method, target, minor, fields)
-            if minor and len(block) <= _CACHE_MAX_BYTES:
-                if len(self._cache) >= _CACHE_SIZE:
-                    self._cache.clear()
-                self._cache[block] = fields
+            fields = self._read_block(method, target, minor, head, block)
+            if fields.has_connection_auth:
+                return _uncommon_request(method, target, minor, fields)
         if target[0] == _SLASH and minor and method != b"OPTIONS":
             return Request(method, target, 1, line, fields, b"close" not in fields.connection)
         return _uncommon_request(method, target, minor, fields)
+
+    def _read_block(self, method: bytes, target: bytes, minor: int, head: bytes, block: bytes) -> RequestFields:
+        """The fields of a block that is not in the cache; it is there afterwards, unless it ties the connection."""
+        # llhttp, which judges targets too, takes every one that begins with a slash.
+        fields = self._read_lines(minor, block) if target[0] == _SLASH else None
+        if fields is None:
+            fields = self._read_fields(method, minor, head, block)
+            if fields.has_connection_auth:
+                return fields
+        if minor and len(block) <= _CACHE_MAX_BYTES:
+            if len(self._cache) >= _CACHE_SIZE:
+                self._cache.clear()
+            self._cache[block] = fields
+        return fields
 
     def _read_lines(self, minor: int, block: bytes) -> RequestFields | None:
         """The fields of a block that was never seen, from what is known of its lines; None when it must be judged as a whole.

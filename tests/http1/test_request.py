@@ -1,5 +1,6 @@
 """Request cases, the exact bytes that are forwarded, and that the cache has no visible effect."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -7,12 +8,13 @@ import strict
 from generated import field_blocks, request_heads, request_lines
 from hypothesis import given
 from hypothesis import strategies as st
-from reading import PLAIN, growth, request_told, requests
+from reading import PLAIN, growth, request_told, requests, told
 from request_cases import CASES, Case
 
 from balance.config.model import HttpConfig, Limits
 from balance.errors import ProtocolError
 from balance.http1.framing import Framing
+from balance.http1.head import Request
 from balance.http1.request import METHODS, RequestReader
 from balance.model import Why
 
@@ -213,6 +215,20 @@ def test_fields_that_are_remembered_of_http_1_1_mean_what_they_mean_in_http_1_0(
     for minor, outcome in ((1, as_1_1), (0, as_1_0), (1, as_1_1), (0, as_1_0)):
         told = request_told(b"POST / HTTP/1.%d\r\nHost: a\r\n%b\r\n\r\n" % (minor, fields), reader)
         assert (told if isinstance(told, int) else told["fields"]["forward"]) == outcome
+
+
+@given(request_heads, st.integers(8, 30))
+def test_the_usual_line_is_read_as_any_other(head: bytes, most: int) -> None:
+    for limits in (Limits(), Limits(line_bytes=most), Limits(head_bytes=most + 10)):
+        reader = RequestReader(HttpConfig(limits=limits))
+        assert verdict(reader.read, head) == verdict(reader._read_any, head)
+
+
+def verdict(read: Callable[[bytes], Request], head: bytes) -> object:
+    try:
+        return told(read(head))
+    except ProtocolError as error:
+        return error.status, error.why, error.detail
 
 
 @given(request_heads)
