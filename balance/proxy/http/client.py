@@ -631,9 +631,13 @@ class HttpClient(Timed):
         if not self.transport.is_closing():
             if self.writer.buffer is not None:
                 self.writer.buffer.flush()
-            # Usually all is written, and the kernel sends it after the descriptor is closed: nothing to ask the socket.
-            is_written = not self.transport.get_write_buffer_size()
-            self.transport.close()
+            transport = self.transport
+            # Usually all is written, and the kernel sends it after the descriptor is closed: nothing to ask the socket, and no
+            # timer, as connection_lost() comes at the next turn. TLS has still to say goodbye.
+            is_over = not transport.get_write_buffer_size() and transport.can_write_eof()
+            transport.close()
+            if is_over:
+                return
             self._total_at = NEVER
-            self._unsent = None if is_written else unsent(self.transport)
+            self._unsent = unsent(transport)
             self.arm(monotonic(), self.settings.timeouts.write_s or LINGER_S)

@@ -40,6 +40,10 @@ LOW: Final = 16 * 1024
 MOST_READS: Final = 16  # in one turn of the loop, of what is left when a stream ends
 MOST_EVENTS: Final = 256  # in one turn of the loop; other descriptors have theirs in between
 
+# A global is cheaper to look up than a module's attribute.
+_read: Final = os.read
+_write: Final = os.write
+
 _STREAM: Final = int(socket.SOCK_STREAM)
 _NONBLOCKING_STREAM: Final = int(socket.SOCK_STREAM) | int(socket.SOCK_NONBLOCK)
 _AF_UNIX: Final = int(socket.AF_UNIX)
@@ -153,7 +157,7 @@ class PolledTransport(Timed):
                     self._send_at_once()
                 self._writes += 1
             try:
-                sent = os.write(self.fd, data)
+                sent = _write(self.fd, data)
             except BlockingIOError:
                 sent = 0
             except OSError as error:
@@ -267,7 +271,7 @@ class PolledTransport(Timed):
                     scratch = self._poll.scratch
                     data = bytes(scratch[: os.readv(self.fd, (scratch,))])
                 else:
-                    data = os.read(self.fd, size)
+                    data = _read(self.fd, size)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -307,7 +311,7 @@ class PolledTransport(Timed):
         unsent = self._unsent
         assert unsent is not None
         try:
-            sent = os.write(self.fd, unsent)
+            sent = _write(self.fd, unsent)
         except BlockingIOError:
             return
         except OSError as error:

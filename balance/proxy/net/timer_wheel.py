@@ -52,7 +52,10 @@ class TimerWheel:
 
     def watch(self, item: Timed, now: float) -> None:
         """Have `item` looked at by its deadline. Call this when `deadline < looked_at`."""
-        tick = max(int(min(item.deadline, now + HORIZON_S) / TICK_S) + 1, self._turned + 1)
+        by, horizon = item.deadline, now + HORIZON_S
+        tick = int((by if by < horizon else horizon) / TICK_S) + 1
+        if tick <= self._turned:
+            tick = self._turned + 1
         if item.looked_at != NEVER:
             self.forget(item)
         item.looked_at = tick * TICK_S
