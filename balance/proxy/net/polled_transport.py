@@ -25,6 +25,7 @@ from balance.proxy.net.timer_wheel import NEVER, Timed, TimerWheel
 
 _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
+_URGENT: Final = select.EPOLLPRI
 _GONE: Final = select.EPOLLHUP | select.EPOLLERR
 _TO_THE_END: Final = select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP | select.EPOLLPRI  # a short read says nothing
 _READING: Final = select.EPOLLIN | _TO_THE_END
@@ -257,6 +258,8 @@ class PolledTransport(Timed):
 
     def _read(self, events: int) -> None:
         self._seen = 0
+        if events & _URGENT:
+            self._sink = None  # a splice never gets past an urgent byte, which a read leaves out
         protocol = self._protocol
         assert protocol is not None
         for _ in range(MOST_READS):

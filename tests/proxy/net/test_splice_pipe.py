@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import random
+import select
 import socket
 from collections.abc import Iterator
 from typing import cast
@@ -243,3 +244,33 @@ def test_ends_whose_bytes_somebody_follows_are_never_spliced() -> None:
     end = RelayEnd()
     assert not end.may_splice
     assert BULK > 65_536
+
+
+async def test_bytes_behind_an_urgent_one_pass_as_well(stage: Stage) -> None:
+    """A splice stops before it; a read leaves it out, as it does for everybody who does not ask."""
+    got = []
+
+    async def takes(wire: Wire) -> None:
+        got.append(await wire.rest())
+
+    stage.backend(takes)
+    await stage.open(mode=Mode.TCP)
+    client = await stage.client()
+    await send_all(client, DATA)
+    await until(lambda: splices(stage) == [True], "it is bulk")
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, send_urgent, client.sock)
+    await send_all(client, DATA)
+    client.half_close()
+    await until(lambda: got, "all has come")
+    assert got[0] == DATA + DATA
+
+
+def send_urgent(sock: socket.socket) -> None:
+    while True:
+        try:
+            sock.send(b"!", socket.MSG_OOB)
+        except BlockingIOError:
+            select.select([], [sock], [])
+        else:
+            return
