@@ -1,8 +1,8 @@
 """Plain connections on an epoll of their own, which the event loop watches as one descriptor.
 
-A session in TCP mode takes 43 system calls on uvloop's transports, most of them to ask sockets what is known already or to change
-what is watched, and 15 here, which is less than nginx's 17; figures are in DESIGN.md. A transport has asyncio's methods, and uvloop's manners where
-they matter: connection_lost() is never called from within a call of the protocol's own.
+A session in TCP mode takes 43 system calls on uvloop's transports, most of them to ask sockets what is known already or to
+change what is watched, and 15 here, fewer than nginx's 17; figures are in DESIGN.md. A transport has asyncio's methods, and
+uvloop's manners where they matter: connection_lost() is never called from within a call of the protocol's own.
 
 Edges, not levels: each connection is registered once. So what is readable while nobody may read is remembered (`_seen`), and a
 read goes on until the socket is empty. A read that fills less than it might has emptied it, unless the stream has ended, failed
