@@ -11,6 +11,7 @@ from pathlib import Path
 # Modules, and packages with all that is in them; `__init__.py` files stay Python, as they run once.
 COMPILED = (
     "balance.access_lists",
+    "balance.background_tasks",
     "balance.balancing",
     "balance.compression",
     "balance.errors",
@@ -21,20 +22,33 @@ COMPILED = (
     "balance.load",
     "balance.log_lines",
     "balance.model",
+    "balance.proxy",
+    "balance.proxy_protocol",
     "balance.rate_limiting",
     "balance.retry",
     "balance.routing",
     "balance.runtime",
     "balance.security",
     "balance.stages",
+    "balance.tls",
     "balance.tracing",
     "balance.transform",
 )
 # Modules of those packages that stay Python, each with why.
 LEFT_OUT: dict[str, str] = {
     "balance.access_lists.list_file": "read at a reload",
+    "balance.proxy.listener_server": "runs at ticks and reloads",
+    "balance.proxy.net.tls_dial": "its TLS object inherits from ssl.SSLObject, a Python class",
+    "balance.proxy.tls.handshake": "stands in for an SSLContext by its __class__; inherits from RecordFeed",
+    "balance.proxy.tls.record_feed": "inherits from ssl.SSLObject, a Python class, and each object replaces methods of it",
+    "balance.proxy.tracing.exporter": "spans are sent in batches, by other people's protocol libraries",
+    "balance.proxy.tracing.otlp_grpc": "spans are sent in batches, by other people's protocol libraries",
+    "balance.proxy.tracing.otlp_http": "spans are sent in batches, by other people's protocol libraries",
+    "balance.proxy.tracing.receiver": "spans are sent in batches, by other people's protocol libraries",
+    "balance.proxy.tracing.worker_tracing": "spans are sent in batches, by other people's protocol libraries",
     "balance.runtime.backend_slots": "slots are assigned at a reload",
     "balance.runtime.row.pure_row": "the compiled build has native_row in its place, see NATIVE",
+    "balance.runtime.snapshot": "built at a reload; compiled, its inner functions would hold it in a cycle",
     "balance.security.password_hash": "its time goes into the hashes, which are C",
 }
 

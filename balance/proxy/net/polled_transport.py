@@ -272,7 +272,8 @@ class PolledTransport(Timed):
                     data = b""
                 elif size == MANY_BYTES:  # an object of that size would be mapped into memory for each read, and given back
                     scratch = self._poll.scratch
-                    data = bytes(scratch[: os.readv(self.fd, (scratch,))])
+                    count = os.readv(self.fd, (scratch,))  # not between the brackets: compiled, that would read twice
+                    data = bytes(scratch[:count])
                 else:
                     data = _read(self.fd, size)
             except BlockingIOError:
