@@ -54,7 +54,7 @@ def check_requests(heads: Iterable[bytes], http: HttpConfig = PLAIN, max_lines: 
     known = KnownLines(SPECIAL, max_lines)
     reader = RequestReader(http, known)
     for head in heads:
-        known.pause = 0  # as if others had sent good heads in between
+        known.pause = 0  # as if others had sent heads of another kind in between
         whole = RequestReader(http, forgetful())
         read, expected = verdict(head, reader), verdict(head, whole)
         if isinstance(read, tuple) and isinstance(expected, tuple) and "is not a request target" in read[2]:
@@ -193,6 +193,38 @@ def test_lines_that_are_alike_go_on_or_end_here_together() -> None:
     heads += [b"GET / HTTP/1.1\r\n" + b"\r\n".join(lines * 2 + lines[count:]) + b"\r\n\r\n" for count in range(len(lines))]
     check_requests(heads * 2)
     check_replies([b"HTTP/1.1 200 OK\r\n" + head.partition(b"\r\n")[2] for head in heads * 2])
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [b"Host: a:", b"host:a: ", b"Host: a:\r\nConnection: keep-alive", b"Host: a\r\nConnection: x", b"Host: A\r\nX-Real-IP: 1",
+     b"Host: A", b"Host: a\r\nTE: trailers\r\nConnection: te", b"Host: a\r\nMax-Forwards: 5\r\nConnection: max-forwards",
+     b"Host: a\r\nTransfer-Encoding:\tchunked", b"Host: a\r\nProxy-Connection: close", b"Host: a\r\nExpect: 100-continue"],
+)  # fmt: skip
+def test_lines_mean_what_they_mean_beside_lines_that_are_known(lines: bytes) -> None:
+    heads = [b"POST /%d HTTP/1.1\r\nX: %d\r\n%b\r\nY: %d\r\n\r\n" % (number, number, lines, number) for number in range(8)]
+    check_requests(heads + [head.replace(b"1.1\r", b"1.0\r") for head in heads])
+
+
+@pytest.mark.parametrize("status", [101, 103, 200, 204, 304, 401, 407, 426, 599, 600])
+@pytest.mark.parametrize(
+    "lines", [b"WWW-Authenticate: NTLM", b"Proxy-Authenticate: Negotiate", b"Content-Length: 7", b"Keep-Alive: timeout=7",
+              b"Upgrade: x\r\nConnection: upgrade", b"Connection: y, date", b"X-Request-Id: 7"]
+)  # fmt: skip
+def test_lines_of_replies_mean_what_they_mean_under_each_status(status: int, lines: bytes) -> None:
+    check_replies([
+        b"HTTP/1.1 %d X\r\nDate: %d\r\n%b\r\nY: %d\r\n\r\n" % (status, number, lines, number) for number in range(8)
+    ])  # fmt: skip
+
+
+def test_a_target_that_llhttp_has_something_against_is_refused_by_it() -> None:
+    known = KnownLines(SPECIAL)
+    reader = RequestReader(PLAIN, known)
+    for number in range(4):
+        reader.read(b"GET / HTTP/1.1\r\nHost: a\r\nX: %d\r\n\r\n" % number)
+        known.pause = 0
+    with pytest.raises(ProtocolError, match="can be read in more than one way"):
+        reader.read(b"GET ? HTTP/1.1\r\nHost: a\r\nX: new\r\n\r\n")
 
 
 def judged(known: KnownLines, line: bytes) -> int:
