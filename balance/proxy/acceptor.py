@@ -10,6 +10,7 @@ server is in DESIGN.md.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -27,6 +28,7 @@ from balance.proxy.connection_guard import ConnectionGuard
 from balance.proxy.http.client import HttpClient
 from balance.proxy.listener_access import ListenerAccess
 from balance.proxy.listener_settings import ListenerSettings
+from balance.proxy.net.polled_transport import Receiver
 from balance.proxy.net.sockets import keep_alive, other_address, reset_accepted
 from balance.proxy.net.timer_wheel import TimerWheel
 from balance.proxy.preread import Caller, Step
@@ -168,6 +170,8 @@ class Acceptor:
         if self._listener.mode is Mode.TCP:
             _ = self._worker.plain  # takes its descriptor before what is left for connections is counted
         self.sock.listen(BACKLOG)
+        with contextlib.suppress(OSError):  # else the first connection asks again
+            _ = self._worker.plain  # its descriptor is taken before they run short
         self._worker.loop.add_reader(self.sock, self._readable)
 
     def lead_to(self, listener: Listener, clients: Clients, tls: ListenerTls | None = None) -> None:
@@ -277,59 +281,52 @@ class Acceptor:
     def _accept(self, burst: int) -> int:
         """Accept up to `burst` connections. Returns how many there were; -1 when it waits for room now."""
         clients, taken = self.clients, 0
-        making: list[Making] = []
         accept = self.sock._accept  # type: ignore[attr-defined]  # accept() would make a socket object
         descriptors = self._worker.descriptors
-        try:
-            while taken < burst:
-                if not clients.may_enter():
-                    if taken:
-                        return burst  # the next turn tells whether there is another one
-                    self._wait("")
+        while taken < burst:
+            if not clients.may_enter():
+                if taken:
+                    return burst  # the next turn tells whether there is another one
+                self._wait("")
+                return -1
+            try:
+                fd, address = accept()
+            except BlockingIOError:
+                clients.withdraw()
+                return taken
+            except OSError as error:
+                clients.withdraw()
+                if error.errno not in _GONE:
+                    self._wait(error.strerror or str(error))
                     return -1
-                try:
-                    fd, address = accept()
-                except BlockingIOError:
-                    clients.withdraw()
-                    return taken
-                except OSError as error:
-                    clients.withdraw()
-                    if error.errno not in _GONE:
-                        self._wait(error.strerror or str(error))
-                        return -1
-                    taken += 1
-                    continue
                 taken += 1
-                if fd > descriptors.ceiling:
-                    descriptors.measure()
-                if self._access is not None and self._header_step is None and not self._access.admits_peer(address):
+                continue
+            taken += 1
+            if fd > descriptors.ceiling:
+                descriptors.measure()
+            if self._access is not None and self._header_step is None and not self._access.admits_peer(address):
+                reset_accepted(fd)
+                clients.withdraw()
+                continue
+            self._place = clients
+            if self._guard is not None and not self._steps:  # handshakes count, too
+                place = self._guard.enter(address, clients)
+                if place is None:
                     reset_accepted(fd)
                     clients.withdraw()
                     continue
-                self._place = clients
-                if self._guard is not None and not self._steps:  # handshakes count, too
-                    place = self._guard.enter(address, clients)
-                    if place is None:
-                        reset_accepted(fd)
-                        clients.withdraw()
-                        continue
-                    self._place = place
-                if self._tls is not None:
-                    steps: tuple[Step, ...] = (*self._steps, HelloStep(self._worker, self))
-                    Caller(self, fd, address, steps, None if self._steps else self._place).begin()
-                elif self._listener.sni is not None:
-                    steps = (*self._steps, SniStep(self._worker, self._listener))
-                    Caller(self, fd, address, steps, None if self._steps else self._place).begin()
-                elif self._steps:
-                    Caller(self, fd, address, self._steps).begin()
-                elif self._settings is None:
-                    self._begin(fd, address)
-                else:
-                    making.append(self._adopt(fd, address))
-            return taken
-        finally:
-            if making:
-                self._worker.loop.call_soon(self._made, making)  # after connection_made() of each
+                self._place = place
+            if self._tls is not None:
+                steps: tuple[Step, ...] = (*self._steps, HelloStep(self._worker, self))
+                Caller(self, fd, address, steps, None if self._steps else self._place).begin()
+            elif self._listener.sni is not None:
+                steps = (*self._steps, SniStep(self._worker, self._listener))
+                Caller(self, fd, address, steps, None if self._steps else self._place).begin()
+            elif self._steps:
+                Caller(self, fd, address, self._steps).begin()
+            else:
+                self._begin(fd, address)
+        return taken
 
     @property
     def tls(self) -> ListenerTls | None:
@@ -379,10 +376,8 @@ class Acceptor:
             self._place.leave()
         elif caller.listener is not None:
             self._begin(fd, address, caller.listener)
-        elif self._settings is None:
-            self._begin(fd, address)
         else:
-            self._worker.loop.call_soon(self._made, [self._adopt(fd, address)])
+            self._begin(fd, address)
 
     def _secure(self, caller: Caller, fd: int) -> None:
         """Begin a TLS handshake. The protocol's connection_made() is called at its end."""
@@ -423,42 +418,18 @@ class Acceptor:
         return accepted
 
     def _begin(self, fd: int, address: Any, listener: Listener | None = None) -> None:
-        """Begin a session in TCP mode, without TLS."""
-        client = Downstream(self._worker, listener or self._listener, self._place, address)
+        """Begin a connection without TLS. `listener` is there where SNI leads to another pool than the acceptor's own."""
+        client: Receiver
+        if self._settings is not None and listener is None:
+            client = HttpClient(self._settings, self._place, address)
+        else:
+            client = Downstream(self._worker, listener or self._listener, self._place, address)
         try:
             self._worker.plain.accepted(self._family, fd, client)
         except BaseException:
             os.close(fd)
             self._place.leave()
             raise
-
-    def _adopt(self, fd: int, address: Any) -> Making:
-        """Begin to make a connection's transport and protocol. Call _made() after connection_made() was called."""
-        if self._is_native:
-            accepted: Any = self._accepted
-            accepted.fd = fd
-        else:
-            accepted = socket.socket(self.sock.family, socket.SOCK_STREAM, fileno=fd)
-            accepted.setblocking(False)
-        self._address = address
-        making = self._worker.loop.connect_accepted_socket(self._protocol, accepted)
-        try:
-            making.send(None)  # runs to its only wait: for connection_made(), at the next turn of the loop
-        except BaseException:
-            os.close(fd)
-            self._place.leave()
-            raise
-        return making
-
-    def _made(self, making: list[Making]) -> None:
-        """Finish these coroutines, whose transports are made. A task for each would cost three times as much."""
-        for each in making:
-            try:
-                each.send(None)
-            except StopIteration:
-                pass
-            except Exception as error:  # closed before it began; connection_lost() was called
-                log.debug("a connection ended before it began: %s", error)
 
     def _protocol(self) -> Any:
         settings = self._settings

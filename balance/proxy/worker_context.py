@@ -172,7 +172,9 @@ class WorkerContext:
 
     @property
     def plain(self) -> TransportPoll:
-        """Connections of TCP mode without TLS; made when first asked for. OSError when there is no descriptor for its epoll."""
+        """Connections of clients without TLS, and of TCP mode to backends. Made when first asked for; OSError when there is no
+        descriptor for its epoll.
+        """
         if self._plain is None:
             self._plain = TransportPoll(self.loop, self.wheel)
         return self._plain

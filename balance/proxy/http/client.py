@@ -615,13 +615,13 @@ class HttpClient(Timed):
             # the peer's own or for SHUTDOWN_S.
             self._close()
         elif self.writer.buffer is None:
+            self._unsent = unsent(self.transport)  # a FIN counts as a byte
             self.transport.write_eof()
-            self._unsent = unsent(self.transport)
             self.arm(now, LINGER_S)
         else:  # the wait for the client's last bytes begins when it has the reply
             self.writer.buffer.flush()
+            self._unsent = unsent(self.transport)  # a FIN counts as a byte
             self.transport.write_eof()
-            self._unsent = unsent(self.transport)
             self._total_at = NEVER
             self.arm(now, self.settings.timeouts.write_s or LINGER_S)
 

@@ -166,17 +166,36 @@ class PolledTransport(Timed):
                 return
             if sent == len(data):
                 return
-            unsent = self._unsent = bytearray(memoryview(data)[sent:])
-            if not self._is_watching_room:
-                self._is_watching_room = True
-                self._poll.watch_room(self.fd)
+            unsent = bytearray(memoryview(data)[sent:])
+        self._hold(unsent)
+
+    def _hold(self, unsent: bytearray) -> None:
+        """The peer takes no more now."""
+        self._unsent = unsent
+        if not self._is_watching_room:
+            self._is_watching_room = True
+            self._poll.watch_room(self.fd)
         if len(unsent) > HIGH and not self._is_full:
             self._is_full = True
             if self._protocol is not None:
                 self._protocol.pause_writing()
 
     def writelines(self, parts: Any) -> None:
-        self.write(b"".join(parts))
+        """As write(), of several parts in one system call and without joining them."""
+        if self._is_closing or self._ends:
+            return
+        if self._unsent is not None or self._is_nagling:
+            self.write(b"".join(parts))
+            return
+        try:
+            sent = os.writev(self.fd, parts)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._lose(error)
+            return
+        if sent < sum(map(len, parts)):
+            self._hold(bytearray(memoryview(b"".join(parts))[sent:]))
 
     def write_eof(self) -> None:
         """Half-close, when all is sent."""
@@ -198,15 +217,18 @@ class PolledTransport(Timed):
         self._unsent = None
         self._die(None)
 
+    def set_protocol(self, protocol: Receiver) -> None:
+        """From now on this one is told; also in the middle of what is read at once."""
+        self._protocol = protocol
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """`socket`, `peername` and `sockname`, as asyncio has them."""
         if name == "ssl_object":
             return default
         if name == "socket":
             return self._socket()
-        if name == "peername" or name == "sockname":
+        if (name == "peername" or name == "sockname") and (sock := self._socket()) is not None:
             with contextlib.suppress(OSError):
-                sock = self._socket()
                 return sock.getpeername() if name == "peername" else sock.getsockname()
         return default
 
@@ -260,9 +282,9 @@ class PolledTransport(Timed):
         self._seen = 0
         if events & _URGENT:
             self._sink = None  # a splice never gets past an urgent byte, which a read leaves out
-        protocol = self._protocol
-        assert protocol is not None
         for _ in range(MOST_READS):
+            protocol = self._protocol
+            assert protocol is not None
             size = self._size
             sink = self._sink
             try:
