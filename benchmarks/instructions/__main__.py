@@ -43,7 +43,7 @@ def main() -> int:
 
     names = [name for name in SCENARIOS if options.only in name]
     interpreter = described(version, ROOT)
-    committed = json.loads(COMMITTED.read_text()) if COMMITTED.is_file() else {}
+    committed = json.loads(options.committed.read_text()) if options.committed.is_file() else {}
     known = next((name for name, settings in committed.items() if settings["interpreter"] == interpreter), None)
     counted = count(ROOT, names)
     if options.json:
@@ -56,8 +56,8 @@ def main() -> int:
         before = committed.get(name, {}).get("counts", {}) if options.only else {}
         after = {**before, **counted}
         committed[name] = {"interpreter": interpreter, "counts": {each: after[each] for each in SCENARIOS if each in after}}
-        COMMITTED.write_text(json.dumps(dict(sorted(committed.items())), indent=2) + "\n")
-        print(f"written to {COMMITTED.relative_to(ROOT)} for {name}")
+        options.committed.write_text(json.dumps(dict(sorted(committed.items())), indent=2) + "\n")
+        print(f"written to {options.committed} for {name}")
         return 0
     if known is not None and not options.against:
         wanted = {name: count for name, count in committed[known]["counts"].items() if options.only in name}
@@ -96,6 +96,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="only scenarios whose name contains this")
     parser.add_argument("--write", action="store_true", help="commit to these counts on this interpreter")
     parser.add_argument("--name", help="with --write: what to call an interpreter that is not known yet")
+    tree = "the committed counts; a compiled copy is told the tree's"
+    parser.add_argument("--committed", type=Path, default=COMMITTED, metavar="FILE", help=tree)
     parser.add_argument("--against", metavar="COMMIT_OR_FOLDER", help="compare with that, whatever is committed")
     table = "count nothing: print what features cost by the committed counts of NAME; with --write into RESULTS.md, too"
     parser.add_argument("--costs", metavar="NAME", help=table)
