@@ -21,7 +21,6 @@ COMPILED = (
     "balance.linear_regex",
     "balance.load",
     "balance.log_lines",
-    "balance.model",
     "balance.proxy",
     "balance.proxy_protocol",
     "balance.rate_limiting",
@@ -34,8 +33,12 @@ COMPILED = (
     "balance.tracing",
     "balance.transform",
 )
+# `balance.model` is not in it for the same reason: a frozen native class can't be unpickled.
+PICKLED = "a part of the configuration, which goes to workers pickled"
 # Modules of those packages that stay Python, each with why.
 LEFT_OUT: dict[str, str] = {
+    "balance.access_lists.access_lists": PICKLED,
+    "balance.access_lists.address_set": PICKLED,
     "balance.access_lists.list_file": "read at a reload",
     "balance.proxy.listener_server": "runs at ticks and reloads",
     "balance.proxy.net.tls_dial": "its TLS object inherits from ssl.SSLObject, a Python class",
@@ -49,6 +52,8 @@ LEFT_OUT: dict[str, str] = {
     "balance.runtime.backend_slots": "slots are assigned at a reload",
     "balance.runtime.row.pure_row": "the compiled build has native_row in its place, see NATIVE",
     "balance.runtime.snapshot": "built at a reload; compiled, its inner functions would hold it in a cycle",
+    "balance.security.settings": PICKLED,
+    "balance.tls.settings": PICKLED,
     "balance.security.password_hash": "its time goes into the hashes, which are C",
 }
 
