@@ -306,8 +306,10 @@ async def test_what_is_held_is_released_as_the_backend_takes_it(stage: Stage) ->
     stage.backend(works)
     await stage.open(http=replace(HTTP, buffering=Buffering(request_bytes=3_000_000)))
     client = await stage.client()
-    await client.send(post(b"x" * 2_000_000))
+    request = post(b"x" * 2_000_000)
+    await client.send(request[:1_000_000])
     await until(lambda: stage.worker.buffered.held, "it is held")
+    await client.send(request[1_000_000:])
     await until(lambda: not stage.worker.buffered.held, "it is released")
     release.set()
     assert (await client.reply()).status == 200
