@@ -14,7 +14,6 @@ COMPILED = (
     "balance.background_tasks",
     "balance.balancing",
     "balance.compression",
-    "balance.errors",
     "balance.health",
     "balance.host_names",
     "balance.http1",
@@ -33,7 +32,7 @@ COMPILED = (
     "balance.tracing",
     "balance.transform",
 )
-# `balance.model` is not in it for the same reason: a frozen native class can't be unpickled.
+# `balance.model` and `balance.errors` are not in it for the same reason: a frozen native class can't be unpickled.
 PICKLED = "a part of the configuration, which goes to workers pickled"
 # Modules of those packages that stay Python, each with why.
 LEFT_OUT: dict[str, str] = {

@@ -118,11 +118,12 @@ def test_shutting_out_a_trusted_proxy_is_warned_of(instance: FakeInstance) -> No
     ]
 
 
-def test_there_is_a_bound(instance: FakeInstance, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_blocks, "ENTRIES", 2)
-    answer = say(instance, {"add": ["192.0.2.1", "192.0.2.2", "192.0.2.3"]})
+def test_there_is_a_bound(instance: FakeInstance) -> None:
+    many = [f"2001:db8::{number:x}" for number in range(shared_blocks.ENTRIES)]
+    answer = say(instance, {"add": [*many, "192.0.2.1"]})
     assert (answer.status, blocked(instance)) == (409, {})
-    assert say(instance, {"add": ["192.0.2.1", "192.0.2.2"]}).status == 200
+    assert say(instance, {"add": many}).status == 200
+    assert say(instance, {"add": ["192.0.2.1"]}).status == 409
 
 
 def test_a_port_that_others_reach_takes_no_orders(instance: FakeInstance) -> None:

@@ -145,7 +145,7 @@ class PolledTransport(Timed):
     def can_write_eof(self) -> bool:
         return True
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send, or keep what the peer does not take now. Without effect once it closes."""
         if self._is_closing or self._ends or not data:
             return

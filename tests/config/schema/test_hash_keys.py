@@ -1,5 +1,7 @@
 """Parsing of hash_key, and the messages about invalid ones."""
 
+from random import random
+
 import pytest
 
 from balance.balancing import POLICIES, Needs
@@ -64,7 +66,7 @@ def test_source_ip_hashes_the_address_whatever_is_written() -> None:
 
 
 def test_whoever_follows_a_key_is_listed() -> None:
-    assert {*HASHING, "source-ip"} == {name for name, policy in POLICIES.items() if Needs.KEY in policy.needs}
+    assert {*HASHING, "source-ip"} == {name for name, policy in POLICIES.items() if Needs.KEY in policy(random).needs}
 
 
 @pytest.mark.parametrize(
