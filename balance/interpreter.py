@@ -6,7 +6,7 @@ import platform
 import sysconfig
 from typing import NamedTuple
 
-from balance import errors
+from balance import load
 
 
 class Interpreter(NamedTuple):
@@ -28,7 +28,7 @@ class Interpreter(NamedTuple):
         is_known = isinstance(options, str)
         return cls(
             # A compiled module in place of any source; a build compiles all that are for it, or none.
-            not (errors.__file__ or "").endswith((".py", ".pyc")),
+            not (load.__file__ or "").endswith((".py", ".pyc")),
             platform.python_implementation(),
             platform.python_version(),
             "--enable-optimizations" in options if is_known else None,
