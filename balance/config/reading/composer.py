@@ -57,12 +57,12 @@ def compose(text: str, file: str) -> Node | None:
 def _problem_of(text: str, file: str, error: yaml.MarkedYAMLError) -> Problem:
     """The parser's error of several lines as one Problem."""
     mark, context_mark = error.problem_mark or error.context_mark, error.context_mark
-    at = (mark.line, mark.column) if mark is not None else (0, 0)
+    at_line, at_column = (mark.line, mark.column) if mark is not None else (0, 0)
     problem = " ".join((error.problem or "it can't be read").split())
     if "nesting depth" in problem:  # libyaml's own limit, in builds since PyYAML 6.0.4
-        return Problem(file, at[0] + 1, 1, "", f"nested deeper than {MAX_DEPTH} levels")
+        return Problem(file, at_line + 1, 1, "", f"nested deeper than {MAX_DEPTH} levels")
     start = (context_mark.line, context_mark.column) if context_mark is not None else None
-    line, column, message = diagnose(text, ParserError(problem, error.context or "", *at, start))
+    line, column, message = diagnose(text, ParserError(problem, error.context or "", at_line, at_column, start))
     return Problem(file, line + 1, column + 1, "", message)
 
 
