@@ -15,7 +15,7 @@ RUN python -m venv /build \
 ARG BALANCE_COMPILE=0
 COPY deployments/docker/compile.lock ./
 # hadolint ignore=DL3008
-RUN if [ "${BALANCE_COMPILE}" != 0 ]; then \
+RUN if [ "${BALANCE_COMPILE:-0}" != 0 ]; then \
         apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/* \
         && /build/bin/pip install --no-cache-dir --require-hashes --only-binary :all: --requirement compile.lock; \
     fi
@@ -42,7 +42,7 @@ ENV BALANCE_BUILD_VERSION=${VERSION} \
     BALANCE_GIT_COMMIT=${GIT_COMMIT} \
     BALANCE_BUILD_TIME=${BUILD_TIME}
 LABEL org.opencontainers.image.title="balance" \
-      org.opencontainers.image.description="A TCP/HTTP proxy and load balancer in pure Python" \
+      org.opencontainers.image.description="A TCP/HTTP proxy and load balancer in Python" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${GIT_COMMIT}" \

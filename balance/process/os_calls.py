@@ -17,9 +17,8 @@ NAME_BYTES = 15
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 M_ARENA_MAX = -8
-TLS_BUFFER_BYTES = (
-    256 * 1024
-)  # what uvloop sets aside for each TLS connection, to use the first kilobytes of; no read is as long
+# What uvloop sets aside for each TLS connection, to use the first kilobytes of; no read is as long.
+TLS_BUFFER_BYTES = 256 * 1024
 SPARE_BYTES = 4 << 20  # free memory at the end of the heap that is kept
 
 # Containers are given a billion, and the commands of checks inherit it: there are programs that close each of them.

@@ -3,8 +3,8 @@
 A reload may make it lead to another listener. libuv's own server closes connections for which it has no descriptor. This one
 accepts nothing that can't be served: while descriptors or `max_clients` are used up, connections wait in the kernel's backlog,
 as with nginx and HAProxy; with SO_REUSEPORT that is this worker's own backlog. What must be known before the first byte (PROXY
-header, ClientHello) is a step between accept() and the transport: see `preread`. The cost of a connection compared with libuv's
-server is in DESIGN.md.
+header, ClientHello) is a step between accept() and the transport: see `preread`. Plain connections go to the worker's
+TransportPoll; with TLS uvloop makes the transport.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from balance.proxy.connection_guard import ConnectionGuard
 from balance.proxy.http.client import HttpClient
 from balance.proxy.listener_access import ListenerAccess
 from balance.proxy.listener_settings import ListenerSettings
-from balance.proxy.net.polled_transport import Receiver
 from balance.proxy.net.sockets import keep_alive, other_address, reset_accepted
 from balance.proxy.net.timer_wheel import TimerWheel
 from balance.proxy.preread import Caller, Step
@@ -43,9 +42,9 @@ from balance.tls.contexts import ListenerTls
 
 log: Final = logging.getLogger("balance.worker")
 
-_AF_UNIX = int(socket.AF_UNIX)
 Making = Coroutine[Any, Any, Any]  # makes a transport
 
+_AF_UNIX: Final = int(socket.AF_UNIX)
 BACKLOG: Final = 4096
 MAX_BURST: Final = 64  # connections accepted in one turn of the loop; other connections are served between two turns
 CALM: Final = 16  # turns that accept one connection only, after the backlog was found empty
@@ -78,7 +77,7 @@ def _are_judged_anew(before: ListenerTls | None, now: ListenerTls | None) -> boo
 
 
 class _Accepted:
-    """Stands in for the socket of an accepted connection: uvloop only takes its descriptor, and a socket object costs 1 us."""
+    """Stands in for the socket of a connection that begins TLS: uvloop takes its descriptor; a socket object costs 1 us."""
 
     __slots__ = ("family", "fd", "type")
 
@@ -100,7 +99,6 @@ class Acceptor:
     __slots__ = (
         "_accepted",
         "_access",
-        "_address",
         "_burst",
         "_calm",
         "_family",
@@ -150,7 +148,6 @@ class Acceptor:
         self._family = int(sock.family)
         self._accepted = _Accepted(self._family)
         self._is_native = type(worker.loop).__module__.startswith("uvloop")
-        self._address: Any = None  # of the connection whose transport is being made
         self._listener = listener
         self._access = self._access_now()  # None: everybody may connect
         self._guard = self._guard_now()  # None: as often as he likes
@@ -167,11 +164,10 @@ class Acceptor:
         keep_alive(self.sock)
         if self._family != _AF_UNIX:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit this, too
-        if self._listener.mode is Mode.TCP:
-            _ = self._worker.plain  # takes its descriptor before what is left for connections is counted
+        # It takes its descriptor before what is left for connections is counted; without one the first connection asks again.
+        with contextlib.suppress(OSError):
+            _ = self._worker.plain
         self.sock.listen(BACKLOG)
-        with contextlib.suppress(OSError):  # else the first connection asks again
-            _ = self._worker.plain  # its descriptor is taken before they run short
         self._worker.loop.add_reader(self.sock, self._readable)
 
     def lead_to(self, listener: Listener, clients: Clients, tls: ListenerTls | None = None) -> None:
@@ -382,9 +378,8 @@ class Acceptor:
     def _secure(self, caller: Caller, fd: int) -> None:
         """Begin a TLS handshake. The protocol's connection_made() is called at its end."""
         handshake = Handshake(self._worker, self._place, caller.secured, fd, other_address(caller.address))
-        self._address = caller.address
         making = self._worker.loop.connect_accepted_socket(
-            self._protocol,
+            cast(Any, partial(self._client, caller.address)),
             self._socket_of(fd),
             ssl=cast(Any, handshake),
             ssl_handshake_timeout=max(caller.ends_at - monotonic(), MIN_HANDSHAKE_S),
@@ -419,23 +414,28 @@ class Acceptor:
 
     def _begin(self, fd: int, address: Any, listener: Listener | None = None) -> None:
         """Begin a connection without TLS. `listener` is there where SNI leads to another pool than the acceptor's own."""
-        client: Receiver
-        if self._settings is not None and listener is None:
-            client = HttpClient(self._settings, self._place, address)
-        else:
-            client = Downstream(self._worker, listener or self._listener, self._place, address)
+        client = self._client(address, listener)
         try:
             self._worker.plain.accepted(self._family, fd, client)
+        except OSError as error:  # no descriptor or memory to watch it with
+            reset_accepted(fd)
+            self._place.leave()
+            self._say_unwatched(error)
         except BaseException:
             os.close(fd)
             self._place.leave()
             raise
 
-    def _protocol(self) -> Any:
-        settings = self._settings
-        if settings is not None:
-            return HttpClient(settings, self._place, self._address)
-        return Downstream(self._worker, self._listener, self._place, self._address)
+    def _client(self, address: Any, listener: Listener | None = None) -> HttpClient | Downstream:
+        if self._settings is not None and listener is None:
+            return HttpClient(self._settings, self._place, address)
+        return Downstream(self._worker, listener or self._listener, self._place, address)
+
+    def _say_unwatched(self, error: OSError) -> None:
+        now, problem = monotonic(), error.strerror or str(error)
+        if now >= self._said_at.get(problem, 0.0) + SAY_EVERY_S:
+            self._said_at[problem] = now
+            log.warning("a connection is reset, as it can't be watched: %s", problem)
 
     # --- room -----------------------------------------------------------------------------------------
 

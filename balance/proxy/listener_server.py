@@ -231,7 +231,7 @@ class ListenerServer:
         worker = self._worker
         for acceptor in self._acceptors.values():
             acceptor.close()
-        await asyncio.sleep(0)  # one more turn, so that accepted connections have their transports
+        await asyncio.sleep(0)  # one more turn, so that connections that begin TLS have their transports
         worker.drain()
         for backend in self._all_backends():
             for parked in list(backend.idle):

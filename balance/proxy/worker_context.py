@@ -1,4 +1,6 @@
-"""What all connections of one worker share: the loop, the timer wheel, the row, the access log, the resolver, the limits."""
+"""What all connections of one worker share: the loop, the poll of plain ones, the timer wheel, the row, the access log, the
+resolver, the limits.
+"""
 
 from __future__ import annotations
 
@@ -172,8 +174,9 @@ class WorkerContext:
 
     @property
     def plain(self) -> TransportPoll:
-        """Connections of clients without TLS, and of TCP mode to backends. Made when first asked for; OSError when there is no
-        descriptor for its epoll.
+        """Plain connections; see TransportPoll.
+
+        Made when first asked for; OSError when there is no descriptor for its epoll.
         """
         if self._plain is None:
             self._plain = TransportPoll(self.loop, self.wheel)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,13 +29,15 @@ def run(arguments: Sequence[str]) -> int:
         help="no wheel: copy the tree to DIR and compile it there, for tests and benchmarks; DIR may be such a copy",
     )
     parser.add_argument(
-        "--opt", choices=tuple("0123"), default="3", help="with --into: the C compiler's -O; 3 unless given, 0 is made fastest"
+        "--opt", choices=tuple("0123"), help="with --into: the C compiler's -O; 3 unless given, 0 is made fastest"
     )
     options = parser.parse_args(arguments)
+    if options.into is None and options.opt is not None:
+        parser.error("--opt is for --into; a wheel is compiled with -O3")
     if options.into is None:
         wheel()
     else:
-        into(options.into.absolute(), options.opt)
+        into(options.into.absolute(), options.opt or "3")
     return 0
 
 
@@ -43,17 +47,16 @@ def wheel() -> None:
     setup_env.prepare()
     need_compiler()
     dist = setup_env.ROOT / "dist"
-    before = set(dist.glob("*.whl"))
-    for old in before:
-        if not old.name.endswith("-none-any.whl"):
-            old.unlink()  # what is there afterwards is what was made
     say("compiling ...")
     pip = [str(setup_env.PYTHON), "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet", "--no-deps"]
     if setup_env.answers(setup_env.PYTHON, setup_env.CAN_COMPILE):
         pip.append("--no-build-isolation")
     environ = {**os.environ, "BALANCE_COMPILE": "require"}
-    run_quietly([*pip, "--wheel-dir", str(dist), str(setup_env.ROOT)], "the wheel could not be made", environ)
-    (made,) = (file for file in dist.glob("*.whl") if not file.name.endswith("-none-any.whl"))
+    with tempfile.TemporaryDirectory(prefix="balance-wheel-") as folder:
+        run_quietly([*pip, "--wheel-dir", folder, str(setup_env.ROOT)], "the wheel could not be made", environ)
+        (wheel_file,) = Path(folder).glob("*.whl")
+        dist.mkdir(exist_ok=True)
+        made = Path(shutil.move(wheel_file, dist / wheel_file.name))
     size = made.stat().st_size / 1e6
     print(f"{os.path.relpath(made)}: {size:.1f} MB, in {time.monotonic() - began_s:.0f} s; for this machine and this Python\n")
     print("To install and run it, in an environment of yours:")

@@ -32,7 +32,7 @@ COMPILED = (
     "balance.tracing",
     "balance.transform",
 )
-# `balance.model` and `balance.errors` are not in it for the same reason: a frozen native class can't be unpickled.
+# A frozen native class can't be unpickled. `balance.model` and `balance.errors`, which are not in the list, are parts, too.
 PICKLED = "a part of the configuration, which goes to workers pickled"
 # Modules of those packages that stay Python, each with why.
 LEFT_OUT: dict[str, str] = {
@@ -51,9 +51,9 @@ LEFT_OUT: dict[str, str] = {
     "balance.runtime.backend_slots": "slots are assigned at a reload",
     "balance.runtime.row.pure_row": "the compiled build has native_row in its place, see NATIVE",
     "balance.runtime.snapshot": "built at a reload; compiled, its inner functions would hold it in a cycle",
+    "balance.security.password_hash": "its time goes into the hashes, which are C",
     "balance.security.settings": PICKLED,
     "balance.tls.settings": PICKLED,
-    "balance.security.password_hash": "its time goes into the hashes, which are C",
 }
 
 # Extension modules written by hand, and their one source each; what imports them does without in a pure build.

@@ -66,13 +66,33 @@ NOT_COMPILED = (
     "tests/test_readme.py",
 )
 COMPILED_STEPS = (COLLECTION, "tests", "instructions")
+# And of those tests that take minutes these: the same bytes have to mean the same, whatever somebody sends.
+FUZZERS = "fuzzers"
+FUZZER_STEP = Step(
+    [
+        "pytest",
+        "-n",
+        "4",
+        "--dist",
+        "worksteal",
+        "-m",
+        "long",
+        "--timeout",
+        "600",
+        "tests/compiled",
+        "tests/http1",
+        "tests/attacks",
+    ],
+    limit_s=600,
+    is_shown=True,
+)
 PYTEST_FOUND_NONE = 5
 USAGE = "usage: python3 cmd/check [--compiled] [--long] [PYTEST ARGUMENTS]"
 HELP = f"""{USAGE}
 
 Installs what is missing, then runs: {", ".join(STEPS)}.
---compiled: the tests and instructions alone, of a compiled copy of the tree, which is kept and, when its sources change,
-  compiled again.
+--compiled: the tests, instructions and the long fuzzers and attacks alone, of a compiled copy of the tree, which is kept and,
+  when its sources change, compiled again; without tests marked `pure` and those that touch nothing compiled.
 --long: also the tests marked `long`."""
 # What the drills, the benchmarks and the battery of real peers drive, as program: package.
 PROGRAMS = {
@@ -114,6 +134,8 @@ def check(arguments: Sequence[str]) -> int:
     root, commands = setup_env.ROOT, setup_env.VENV / "bin"
     if "--compiled" in arguments:
         steps = {name: step for name, step in steps.items() if name in (*COMPILED_STEPS, *LONG_STEPS)}
+        if "long" not in steps:
+            steps[FUZZERS] = FUZZER_STEP
         pytest_arguments += [f"--ignore={name}" for name in NOT_COMPILED]
         root, commands = compiled_copy()
     # Debian keeps servers in sbin, which is not on every user's path.
@@ -170,7 +192,7 @@ def passes(
     else:
         program = program_of(step, pytest_arguments, commands)
         status, output = run_group(program, environ, shown=step.is_shown, limit_s=step.limit_s)
-    if name in (COLLECTION, *LONG_STEPS) and pytest_arguments and status == PYTEST_FOUND_NONE:
+    if name in (COLLECTION, FUZZERS, *LONG_STEPS) and pytest_arguments and status == PYTEST_FOUND_NONE:
         status = 0  # no long test among those that were asked for
     print(output if status else "", end="")
     print(f"{name:12} {'ok' if status == 0 else 'FAILED':6} {time.monotonic() - began_s:6.1f} s", flush=True)

@@ -47,9 +47,8 @@ from balance.tls.pem_loading import TlsError
 
 log = logging.getLogger("balance.worker")
 
-SWITCH_INTERVAL_S = (
-    0.0005  # for how long the thread may keep the loop waiting; Python's own 5 ms would be felt by every request
-)
+# For how long the thread may keep the loop waiting; Python's own 5 ms would be felt by every request.
+SWITCH_INTERVAL_S = 0.0005
 GC_FREEZE_THRESHOLD = 20_000  # to go through so many takes some 2 ms; of a large configuration's, nearly all are here to stay
 
 

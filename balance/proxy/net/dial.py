@@ -27,7 +27,7 @@ NAME_TTL_S: Final = 30.0  # getaddrinfo does not return the record's TTL; usual 
 P = TypeVar("P")  # has the methods of asyncio.Protocol; not bound to it, because a subclass of it can't be compiled
 
 # Local descriptors, ports or memory have run out, which does not count against a backend.
-_OURS: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
+_OURS: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC, errno.EADDRNOTAVAIL))
 _REFUSED: Final = frozenset((errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOENT))  # ENOENT: no such Unix socket
 
 

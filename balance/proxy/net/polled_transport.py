@@ -1,8 +1,8 @@
 """Plain connections on an epoll of their own, which the event loop watches as one descriptor.
 
-A session in TCP mode takes 43 system calls on uvloop's transports, most of them to ask sockets what is known already or to
-change what is watched, and 15 here, fewer than nginx's 17; figures are in DESIGN.md. A transport has asyncio's methods, and
-uvloop's manners where they matter: connection_lost() is never called from within a call of the protocol's own.
+Those of clients in either mode, and in TCP mode of backends, without TLS. Why, with figures: DESIGN.md, Accepting connections.
+A transport has asyncio's methods, and uvloop's manners where they matter: connection_lost() is never called from within a call
+of the protocol's own.
 
 Edges, not levels: each connection is registered once. So what is readable while nobody may read is remembered (`_seen`), and a
 read goes on until the socket is empty. A read that fills less than it might has emptied it, unless the stream has ended, failed
@@ -23,7 +23,6 @@ from balance.model import Address
 from balance.proxy.net.splice_pipe import HAS_SPLICE, SplicePipe
 from balance.proxy.net.timer_wheel import NEVER, Timed, TimerWheel
 
-_IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
 _URGENT: Final = select.EPOLLPRI
 _GONE: Final = select.EPOLLHUP | select.EPOLLERR
@@ -34,9 +33,8 @@ _ALL_EDGES: Final = _EDGES | select.EPOLLOUT
 
 FEW_BYTES: Final = 16 * 1024  # that a connection's first reads take
 MANY_BYTES: Final = 256 * 1024  # and those after one that was filled
-HIGH: Final = (
-    64 * 1024
-)  # bytes unsent above which the protocol's pause_writing() is called, and LOW resume_writing(): asyncio's
+# Bytes unsent above which pause_writing() is called, and below which resume_writing(): asyncio's.
+HIGH: Final = 64 * 1024
 LOW: Final = 16 * 1024
 MOST_READS: Final = 16  # in one turn of the loop, of what is left when a stream ends
 MOST_EVENTS: Final = 256  # in one turn of the loop; other descriptors have theirs in between
@@ -86,7 +84,7 @@ class PolledTransport(Timed):
 
     __slots__ = ("_dialler", "_ends", "_error", "_family", "_is_at_end", "_is_closing", "_is_dead", "_is_full",
                  "_is_nagling", "_is_paused", "_is_watching_room", "_poll", "_protocol", "_seen", "_sink", "_size", "_sock",
-                 "_unsent", "_writes", "fd")  # fmt: skip
+                 "_unsent", "_writes", "fd", "is_queued")  # fmt: skip
 
     def __init__(
         self, poll: TransportPoll, family: int, fd: int, protocol: Receiver, sock: Any, dialler: Dialler | None
@@ -108,13 +106,13 @@ class PolledTransport(Timed):
         self._is_at_end = False  # the peer has ended its direction
         self._is_full = False  # pause_writing() was called
         self._is_watching_room = dialler is not None
-        self._is_nagling = (
-            dialler is not None and family != _AF_UNIX
-        )  # accepted sockets have TCP_NODELAY from the listening one
+        # Accepted sockets have TCP_NODELAY from the listening one.
+        self._is_nagling = dialler is not None and family != _AF_UNIX
         self._writes = 0
         self._ends = False  # our direction ends when all is sent
         self._is_closing = False
         self._is_dead = False  # connection_lost() is due, or was called
+        self.is_queued = False  # look_again() is due
 
     # --- asyncio.Transport ------------------------------------------------------------------------------
 
@@ -212,7 +210,9 @@ class PolledTransport(Timed):
                 self._die(None)
 
     def abort(self) -> None:
-        """Close now."""
+        """Close now. A dialler is told nothing any more."""
+        if self._dialler is not None:
+            self._dialler = self._protocol = None
         self._is_closing = True
         self._unsent = None
         self._die(None)
@@ -246,13 +246,14 @@ class PolledTransport(Timed):
 
     def look_again(self) -> None:
         """Act upon what was seen while nobody might read."""
+        self.is_queued = False
         if self._seen:
             self.ready(0)
 
     def expire(self, now: float) -> None:
         """The time to connect has passed."""
         self.deadline = NEVER
-        if self._dialler is not None:
+        if self._dialler is not None and not self._is_dead:
             self._not_connected(TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)))
 
     def give_up(self) -> None:
@@ -263,9 +264,12 @@ class PolledTransport(Timed):
             return
         if self._dialler is not None:
             if events & _GONE:
-                self._not_connected(self._socket_error())
-                return
-            if not events & _OUT:
+                number = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if number or not events & _OUT:  # else it was connected, and the peer has left already: on Unix sockets
+                    number = number or errno.ECONNREFUSED
+                    self._not_connected(OSError(number, os.strerror(number)))
+                    return
+            elif not events & _OUT:
                 return
             self._connected()
         if self._unsent is not None and events & (_OUT | _GONE):
@@ -273,7 +277,7 @@ class PolledTransport(Timed):
         events = self._seen | events & _READING
         if not events or self._is_at_end or self._is_closing:
             return
-        if self._is_paused:
+        if self._is_paused or self.is_queued:
             self._seen = events
             return
         self._read(events)
@@ -291,7 +295,9 @@ class PolledTransport(Timed):
                 if sink is not None and sink._unsent is None and not sink._is_closing and not sink._ends:
                     if self._move(sink, protocol):
                         break  # how much there is still a move does not say
-                    data = b""
+                    self._sink = None  # the end, or an urgent byte before it: a read tells
+                    size = FEW_BYTES
+                    data = _read(self.fd, size)
                 elif size == MANY_BYTES:  # an object of that size would be mapped into memory for each read, and given back
                     scratch = self._poll.scratch
                     count = os.readv(self.fd, (scratch,))  # not between the brackets: compiled, that would read twice
@@ -310,7 +316,8 @@ class PolledTransport(Timed):
                 return
             is_filled = len(data) == size
             protocol.data_received(data)
-            if self._is_closing or not (is_filled or events & _TO_THE_END):
+            # On a Unix socket a read ends at descriptors that were sent along, too (SCM_RIGHTS).
+            if self._is_closing or not (is_filled or events & _TO_THE_END or self._family == _AF_UNIX):
                 return
             if is_filled:
                 self._size = MANY_BYTES
@@ -369,15 +376,9 @@ class PolledTransport(Timed):
         dialler.dialled()
 
     def _not_connected(self, error: OSError) -> None:
-        dialler, self._dialler = self._dialler, None
-        assert dialler is not None
+        """The dialler is told when the descriptor is closed: it may dial again at once, and many may at the same time."""
         self._protocol = None  # it has never had a connection
-        self.abort()
-        dialler.dial_failed(error)
-
-    def _socket_error(self) -> OSError:
-        number = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or errno.ECONNREFUSED
-        return OSError(number, os.strerror(number))
+        self._lose(error)
 
     # --- the end ----------------------------------------------------------------------------------------
 
@@ -396,22 +397,24 @@ class PolledTransport(Timed):
         """Tell the protocol."""
         protocol, self._protocol = self._protocol, None
         self._sink = None
-        if self._dialler is not None:
-            self._dialler, protocol = None, None  # who aborts a connect knows
         self._poll.wheel.forget(self)
         self.deadline = NEVER
         if protocol is not None:
             protocol.connection_lost(self._error)
-        self._error = None
 
     def close_now(self) -> None:
-        """Close the descriptor."""
+        """Close the descriptor, and tell whoever has dialled in vain."""
         sock, self._sock = self._sock, None
-        if sock is not None:
-            sock.close()
-        else:
-            os.close(self.fd)
-        self.fd = -1
+        fd, self.fd = self.fd, -1
+        with contextlib.suppress(OSError):
+            if sock is not None:
+                sock.close()
+            else:
+                os.close(fd)
+        dialler, self._dialler = self._dialler, None
+        error, self._error = self._error, None
+        if dialler is not None and isinstance(error, OSError):
+            dialler.dial_failed(error)
 
     # --- the socket -------------------------------------------------------------------------------------
 
@@ -510,9 +513,11 @@ class TransportPoll:
         self._epoll.modify(fd, _ALL_EDGES)
 
     def again(self, transport: PolledTransport) -> None:
-        """Have its look_again() called at the next turn of the loop."""
-        self._again.append(transport)
-        self._come_back()
+        """Have its look_again() called at the next turn of the loop, once."""
+        if not transport.is_queued:
+            transport.is_queued = True
+            self._again.append(transport)
+            self._come_back()
 
     def bury(self, transport: PolledTransport) -> None:
         """Call connection_lost() and close, at the end of this turn or at the next one.
@@ -532,27 +537,42 @@ class TransportPoll:
         self._is_due = False
         again, self._again = self._again, []
         self._is_turning = True
-        for transport in again:
-            transport.look_again()
-        self._end_turn()
+        try:
+            for transport in again:
+                transport.look_again()
+        finally:
+            self._end_turn()
 
     def _turn(self) -> None:
         by_fd = self._by_fd
         self._is_turning = True
-        for fd, events in self._epoll.poll(0, MOST_EVENTS):
-            transport = by_fd.get(fd)
-            if transport is not None:
-                transport.ready(events)
-        self._end_turn()
+        try:
+            for fd, events in self._epoll.poll(0, MOST_EVENTS):
+                transport = by_fd.get(fd)
+                if transport is not None:
+                    transport.ready(events)
+        finally:
+            self._end_turn()
 
     def _end_turn(self) -> None:
-        dead = self._dead
-        for transport in dead:  # each may bring another
-            try:
-                transport.buried()
-            except Exception as error:
-                self.loop.call_exception_handler({"message": "a connection's protocol failed at its end", "exception": error})
-            del self._by_fd[transport.fd]
+        try:
+            while self._dead:  # each may bring another
+                dead, self._dead = self._dead, []
+                for transport in dead:
+                    self._end(transport)
+        finally:
+            self._is_turning = False
+
+    def _end(self, transport: PolledTransport) -> None:
+        try:
+            transport.buried()
+        except Exception as error:
+            self._failed_at_its_end(error)
+        self._by_fd.pop(transport.fd, None)
+        try:
             transport.close_now()
-        dead.clear()
-        self._is_turning = False
+        except Exception as error:
+            self._failed_at_its_end(error)
+
+    def _failed_at_its_end(self, error: Exception) -> None:
+        self.loop.call_exception_handler({"message": "a connection's protocol failed at its end", "exception": error})

@@ -22,12 +22,10 @@ _LOOKS: Final = 8  # per idle timeout: a silent relay is cut after 1 to 1 + 1/8 
 _COUNT_EVERY_S: Final = 10.0  # without an idle timeout
 _LASTS_S: Final = 1.0  # a session that does is worth the system calls of keep-alive, whose first probe comes much later
 PARTING_S: Final = 30.0  # before a reset, the time without progress that a peer has for unsent bytes; `idle_s`, if less
-_PARTING_LOOK_S, _PARTING_SLOW_LOOK_S = 0.05, 0.5
-
-
 BULK: Final = 128 * 1024  # bytes of one read from which on a direction is taken for bulk
-
 EARLY_TLS: Final = 64 * 1024  # bytes of a client with TLS that are taken before there is a backend
+_PARTING_LOOK_S: Final = 0.05
+_PARTING_SLOW_LOOK_S: Final = 0.5
 
 
 class RelayEnd(Backpressure):

@@ -97,10 +97,9 @@ class Downstream(RelayEnd):
     def connection_lost(self, exc: Exception | None) -> None:
         self._worker.connections.discard(self)
         RelayEnd.connection_lost(self, exc)
+        # Who has left without a reset (TLS has no half-close here) may have said something: it arrives.
         if not self._is_settled and not (exc is None and self.early):
-            self._give_up(
-                Why.CLIENT_ABORT
-            )  # else it has left without a reset (TLS has no half-close here): what it said arrives
+            self._give_up(Why.CLIENT_ABORT)
 
     @property
     def client_address(self) -> str:

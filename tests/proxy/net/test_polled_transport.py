@@ -8,6 +8,7 @@ import errno
 import random
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -323,6 +324,7 @@ async def test_a_dial_that_hangs_ends_at_its_time(here: Here) -> None:
     here.wheel.turn(monotonic() + 1.0 - 2 * TICK_S)
     assert dialling.told == []
     here.wheel.turn(monotonic() + 1.0 + 2 * TICK_S)
+    await until(lambda: dialling.told)
     (error,) = dialling.told
     assert error is not None
     assert error.errno == errno.ETIMEDOUT
@@ -337,6 +339,93 @@ async def test_a_dial_that_is_called_off_tells_nobody_and_leaves_nothing(here: H
     await nothing_left(here)
     assert (protocol.told, dialling.told) == ([], [])
     assert not any(here.wheel._buckets.values())
+
+
+async def test_a_dial_that_was_called_off_does_not_expire_before_it_is_buried(here: Here) -> None:
+    _, dialling, transport = here.dial(here.stage.hanging(), timeout_s=1.0)
+    transport.abort()
+    here.wheel.turn(monotonic() + 2.0)
+    assert dialling.told == []
+    await nothing_left(here)
+
+
+@pytest.mark.parametrize("how", ["refused", "in time"])
+async def test_whose_dial_has_failed_has_its_descriptor_back_when_it_is_told(here: Here, how: str) -> None:
+    """A backend that starts to refuse, or is silent, before many clients: each dials the next one at once."""
+    open_then: list[int] = []
+    address = here.stage.refusing() if how == "refused" else here.stage.hanging()
+    _, dialling, transport = here.dial(address, timeout_s=1.0)
+    dialling.dial_failed = lambda error: open_then.append(transport.fd)  # type: ignore[method-assign]
+    if how == "in time":
+        here.wheel.turn(monotonic() + 2.0)
+    await until(lambda: open_then)
+    assert open_then == [-1]
+    await nothing_left(here)
+
+
+async def test_who_calls_a_failed_dial_off_before_it_is_told_is_not_told(here: Here) -> None:
+    _, dialling, transport = here.dial(here.stage.hanging(), timeout_s=1.0)
+    here.wheel.turn(monotonic() + 2.0)
+    transport.abort()
+    await nothing_left(here)
+    assert dialling.told == []
+
+
+async def test_a_server_that_answers_and_leaves_at_once_was_reached(here: Here, tmp_path: Path) -> None:
+    """On a Unix socket its close is seen with the connect, and is no refusal."""
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+        protocol, dialling, _ = here.dial(Address("", 0, path))
+        far, _ = server.accept()
+        far.sendall(b"busy")
+        far.close()
+    await until(lambda: "eof" in protocol.told)
+    assert dialling.told == [None]
+    assert protocol.received == b"busy"
+    protocol.transport.close()
+    await nothing_left(here)
+
+
+async def test_a_descriptor_that_is_sent_along_cuts_nothing_off(here: Here) -> None:
+    """On a Unix socket a read ends where one was sent, though more has come."""
+    near, far = socket.socketpair()
+    protocol = Noting()
+    here.poll.accepted(socket.AF_UNIX, near.detach(), protocol)
+    with far:
+        socket.send_fds(far, [b"GET / HT"], [0])
+        far.sendall(b"TP/1.1")
+        await until(lambda: len(protocol.received) == 14)
+        protocol.transport.close()
+        await nothing_left(here)
+
+
+async def test_who_is_to_be_looked_at_again_is_once(here: Here) -> None:
+    """Else a stream that never empties would be read more and more often in each turn."""
+    protocol, far = here.accepted()
+    protocol.transport.pause_reading()
+    far.sendall(b"x")
+    await asyncio.sleep(0.02)
+    pieces: list[int] = []
+    protocol.then = lambda: pieces.append(1)
+    for _ in range(5):
+        protocol.transport.resume_reading()
+    assert len(here.poll._again) == 1
+    await until(lambda: pieces)
+    protocol.transport.close()
+    await nothing_left(here)
+
+
+async def test_a_protocol_that_fails_at_its_end_leaves_others_theirs(here: Here) -> None:
+    failing, _ = here.accepted()
+    other, _ = here.accepted()
+    failing.connection_lost = lambda exc: 1 / 0  # type: ignore[assignment,method-assign]
+    here.stage.loop.set_exception_handler(lambda loop, context: None)
+    failing.transport.abort()
+    other.transport.abort()
+    await nothing_left(here)
+    assert other.told[-1] == "lost"
 
 
 async def test_a_descriptor_is_not_given_to_another_while_its_events_are_looked_at(here: Here) -> None:
