@@ -38,6 +38,8 @@ class Monitored:
         self.admin_port = free_port()
         self.cert, self.key = folder / "tls.crt", folder / "tls.key"
         self.serve_certificate(days=2)
+        self.endpoints = folder / "endpoints.json"
+        self.find(json.dumps([self.third.address]))
         self.authority = authority()
         self.document = self._document()
         self.instance = Instance(folder, json.dumps(self.document))
@@ -67,6 +69,7 @@ class Monitored:
                             {"name": "fragile", "path_prefix": "/fragile", "pool": "fragile"},
                             {"name": "shaky", "path_prefix": "/shaky", "pool": "shaky"},
                             {"name": "slow", "path_prefix": "/slow", "pool": "slow"},
+                            {"name": "found", "path_prefix": "/found", "pool": "found"},
                             {"name": "rest"},
                         ]
                     },
@@ -115,6 +118,7 @@ class Monitored:
                 },
                 "slow": {"backends": [{"name": "slow", "address": self.slow.address}], "health_check": off},
                 "bytes": {"backends": [{"name": "raw", "address": self.third.address}]},
+                "found": {"discovery": {"file": {"path": str(self.endpoints)}}},
             },
         }
 
@@ -185,6 +189,12 @@ class Monitored:
             new = served.with_suffix(".new")
             shutil.copy(made, new)
             new.replace(served)
+
+    def find(self, text: str) -> None:
+        """What the file says that the pool `found` follows."""
+        new = self.endpoints.with_suffix(".new")
+        new.write_text(text)
+        new.replace(self.endpoints)
 
     def reload(self, **keys: Any) -> None:
         """With these keys besides."""

@@ -5,6 +5,7 @@ One Prometheus and one instance for all, so it is one test: its steps follow eac
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import time
@@ -32,7 +33,7 @@ ANYWAY = {*BUSY, "BalanceCertificateExpiry"}
 UNDER_FAULTS = {
     "BalanceAllBackendsDown", "BalanceBackendDown", "BalanceCertificateExpiry", "BalanceCircuitBreakerOpen",
     "BalanceConfigReloadFailed", "BalanceHighConnections", "BalanceHighErrorRate", "BalanceHighLatency",
-    "BalanceHighRetryRate",
+    "BalanceHighRetryRate", "BalanceDiscoveryStale",
 }  # fmt: skip
 
 WITHOUT_TRAFFIC = {
@@ -176,6 +177,7 @@ def alerts_fire_under_faults(monitored: Monitored, prometheus: Prometheus) -> No
     monitored.fragile.is_failing = monitored.shaky.is_failing = True
     monitored.is_slow = True
     monitored.fill()
+    monitored.find('["half of a li')
     monitored.reload(no_such_key=1)
     monitored.order("app/spare", "drain")
     eventually(prometheus, lambda: set(prometheus.firing()) >= UNDER_FAULTS, prometheus.firing)
@@ -192,6 +194,7 @@ def alerts_fire_under_faults(monitored: Monitored, prometheus: Prometheus) -> No
     assert told("BalanceHighRetryRate", "pool") >= {"shaky"}
     assert told("BalanceHighLatency", "pool") >= {"slow"}
     assert told("BalanceHighConnections", "listener") >= {"bytes"}
+    assert told("BalanceDiscoveryStale", "pool") == {"found"}
     for name, alerts in firing.items():
         for alert in alerts:
             text = " ".join(alert["annotations"].values())
@@ -224,6 +227,7 @@ def alerts_end_when_all_is_well(monitored: Monitored, prometheus: Prometheus) ->
     backends[:] = [backend for backend in backends if backend["name"] != ODD]
     monitored.fragile.is_failing = monitored.shaky.is_failing = monitored.is_slow = False
     monitored.leave()
+    monitored.find(json.dumps([monitored.third.address]))
     monitored.serve_certificate(days=90)
     monitored.reload()
     monitored.order("app/spare", "enable")
