@@ -37,10 +37,11 @@ class Held(NamedTuple):
 
 
 def held(pids: dict[str, int]) -> Held:
+    """Of memory that is no file: libraries are shared with all programs of the machine, and count more when others end."""
     memory = 0
     for pid in pids.values():
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        memory += sum(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:"))
+        memory += sum(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss_Anon:"))
     return Held({name: len(os.listdir(f"/proc/{pid}/fd")) for name, pid in pids.items()}, memory)
 
 
