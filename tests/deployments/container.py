@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -81,5 +82,9 @@ class Container:
         return status
 
     def destroy(self) -> None:
+        # Process 1 takes all others along. That it dies with `unshare` it has lost with its user (prctl(2), PR_SET_PDEATHSIG).
+        with contextlib.suppress(OSError):
+            if first := self.first_pid:
+                os.kill(first, signal.SIGKILL)
         self.process.kill()
         self.process.wait()
