@@ -406,11 +406,13 @@ class PolledTransport(Timed):
         """Close the descriptor, and tell whoever has dialled in vain."""
         sock, self._sock = self._sock, None
         fd, self.fd = self.fd, -1
-        with contextlib.suppress(OSError):
+        try:  # a context manager costs some thousand instructions, and each session has two of them
             if sock is not None:
                 sock.close()
             else:
                 os.close(fd)
+        except OSError:
+            pass
         dialler, self._dialler = self._dialler, None
         error, self._error = self._error, None
         if dialler is not None and isinstance(error, OSError):

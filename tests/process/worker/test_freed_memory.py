@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -31,6 +32,31 @@ def test_it_rests_between_two_times() -> None:
     seen = [(5000, 0.0), (0, 1.0), (5000, 2.0), (0, 3.0), (0, 1.0 + REST_S)]
     assert [at for count, at in seen if freed.is_due(count, at)] == [1.0, 1.0 + REST_S]
     freed._loop.close()
+
+
+def test_what_was_freed_after_the_flood_is_given_back_too() -> None:
+    """Those who left last may have been closing still, and what they held was freed later."""
+    given: list[float] = []
+
+    class Clock(asyncio.SelectorEventLoop):
+        now = 100.0
+
+        def time(self) -> float:
+            return self.now
+
+    def trim(_: int) -> None:
+        given.append(loop.now)
+
+    loop, clients = Clock(), [MANY]
+    freed = FreedMemory(loop, lambda: clients[0], trim)
+    for now, count in ((100.0, MANY), (101.0, 0), (102.0, 0), (101.0 + REST_S, 0), (102.0 + REST_S, 0), (200.0, 0)):
+        loop.now, clients[0] = now, count
+        freed._look()
+        for thread in threading.enumerate():
+            if thread.daemon and thread.name.startswith("Thread-"):
+                thread.join(1)
+    loop.close()
+    assert given == [101.0, 101.0 + REST_S]
 
 
 def test_this_c_library_has_what_it_needs() -> None:
